@@ -1,0 +1,103 @@
+"""Frozen dataclass configurations to and from plain dictionaries, strictly."""
+
+from __future__ import annotations
+
+import dataclasses
+import types
+import typing
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+__all__ = ["ConfigError", "from_dict", "to_dict"]
+
+T = TypeVar("T")
+
+
+class ConfigError(ValueError):
+    """A configuration holds an unknown, missing or invalid value."""
+
+
+def from_dict(cls: type[T], data: Mapping[str, Any], path: str = "") -> T:
+    """Build the frozen dataclass `cls` from a mapping, nested dataclasses included.
+
+    Args:
+        cls: a dataclass type; its `__post_init__` validates values.
+        data: the fields by name; those with a default may be left out.
+        path: where the mapping stands in a larger configuration, for the error text.
+
+    Raises:
+        ConfigError: a key is unknown or missing, or a value has the wrong type.
+    """
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"{path or cls.__name__} must be a mapping of fields, not {type(data).__name__}")
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    unknown = sorted(set(data) - set(fields))
+    if unknown:
+        raise ConfigError(f"{path or cls.__name__} has no field {', '.join(unknown)}; known: {', '.join(fields)}")
+    hints = typing.get_type_hints(cls)
+    values = {name: _convert(hints[name], value, f"{path}.{name}" if path else name) for name, value in data.items()}
+    missing = [name for name, field in fields.items() if name not in values and _is_required(field)]
+    if missing:
+        raise ConfigError(f"{path or cls.__name__} lacks {', '.join(missing)}")
+    return cls(**values)
+
+
+def to_dict(config: Any) -> dict[str, Any]:
+    """Return a configuration as plain dictionaries, lists and scalars, ready for JSON."""
+    return {field.name: _plain(getattr(config, field.name)) for field in dataclasses.fields(config)}
+
+
+def _plain(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return to_dict(value)
+    if isinstance(value, (tuple, list)):
+        return [_plain(item) for item in value]
+    return value
+
+
+def _is_required(field: dataclasses.Field[Any]) -> bool:
+    return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+
+
+def _convert(hint: Any, value: Any, path: str) -> Any:
+    origin = typing.get_origin(hint)
+    if origin in (typing.Union, types.UnionType):
+        return _convert_union(hint, value, path)
+    if dataclasses.is_dataclass(hint):
+        return value if isinstance(value, hint) else from_dict(hint, value, path)  # type: ignore[arg-type]
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise ConfigError(f"{path} must be a list, not {value!r}")
+        item = typing.get_args(hint)[0]
+        return tuple(_convert(item, entry, f"{path}[{i}]") for i, entry in enumerate(value))
+    if origin is typing.Literal:
+        if value not in typing.get_args(hint):
+            raise ConfigError(f"{path} must be one of {', '.join(map(repr, typing.get_args(hint)))}, not {value!r}")
+        return value
+    return _scalar(hint, value, path)
+
+
+def _convert_union(hint: Any, value: Any, path: str) -> Any:
+    options = typing.get_args(hint)
+    if value is None and type(None) in options:
+        return None
+    reasons = []
+    for option in options:
+        if option is not type(None):
+            try:
+                return _convert(option, value, path)
+            except ConfigError as error:
+                reasons.append(str(error))
+    raise ConfigError("; ".join(reasons))
+
+
+def _scalar(hint: Any, value: Any, path: str) -> Any:
+    if hint is Any or hint in (dict, list):
+        return value
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(hint, type) and (type(value) is hint or (hint not in (int, float, bool) and isinstance(value, hint))):
+        return value
+    if hint is not int and typing.get_origin(hint) is dict and isinstance(value, dict):
+        return value
+    raise ConfigError(f"{path} must be {getattr(hint, '__name__', hint)}, not {value!r}")
