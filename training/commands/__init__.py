@@ -1,0 +1,1 @@
+"""The commands of `vocoder-train`, one file each."""

@@ -1,0 +1,88 @@
+"""`vocoder-train prepare`: recordings in, FLAC files and a manifest out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections import Counter, defaultdict
+from pathlib import Path
+
+from tqdm import tqdm
+
+from training.condition import PrepareConfig
+from training.corpora import debian, folder, ljspeech, vctk
+from training.corpora.corpus import Corpus
+from training.prepare import Prepared, prepare
+
+__all__ = ["add_arguments", "run", "summary"]
+
+HELP = "prepare recordings for training: decode, resample, level, split"
+LAYOUTS = {"folder": folder.scan, "ljspeech": ljspeech.scan, "vctk": vctk.scan}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    known = ", ".join(debian.PACKAGES)
+    config = PrepareConfig()
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help=f"a folder with --layout, else one of: {known}")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the prepared corpus")
+    parser.add_argument("--layout", choices=sorted(LAYOUTS), help="SOURCE is a folder laid out like this")
+    parser.add_argument("--name", help="name of the corpus, with --layout and one SOURCE")
+    parser.add_argument("--licence", help="licence of the recordings, with --layout")
+    parser.add_argument("--source", type=Path, help="folder of already unpacked Debian packages")
+    parser.add_argument("--cache", type=Path, default=None, help=f"keep downloads here ({debian.default_cache()})")
+    parser.add_argument("--sample-rate", type=int, default=config.sample_rate, help="Hz (%(default)s)")
+    parser.add_argument("--rms", type=float, default=config.rms, help="level of every utterance (%(default)s)")
+    parser.add_argument("--min-seconds", type=float, default=config.min_seconds, help="skip below (%(default)s)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit status.
+
+    Raises:
+        ValueError: an argument, a corpus or the output folder is wrong; the text says how.
+    """
+    if args.jobs < 1:
+        raise ValueError(f"--jobs must be at least 1, not {args.jobs}")
+    config = PrepareConfig(sample_rate=args.sample_rate, rms=args.rms, min_seconds=args.min_seconds)
+    corpora = [_scan(source, args) for source in args.sources]
+    total = sum(len(corpus.recordings) for corpus in corpora)
+    with tqdm(total=total, unit="file", file=sys.stderr, disable=None) as bar:
+        prepared = prepare(corpora, args.output, config, args.jobs, lambda done: _advance(bar, done))
+    sys.stdout.write(summary(prepared))
+    return 0
+
+
+def summary(prepared: Prepared) -> str:
+    """Return hours for each speaker and split, and skipped files by reason, as text."""
+    hours: defaultdict[str, Counter[str]] = defaultdict(Counter)
+    counts: Counter[str] = Counter()
+    for entry in prepared.manifest.entries:
+        hours[entry.speaker][entry.split] += entry.duration / 3600  # type: ignore[assignment]
+        counts[entry.speaker] += 1
+    width = max(map(len, (*hours, "speaker")))
+    lines = [f"{'speaker':{width}}  utterances  train h  test h"]
+    lines += [f"{s:{width}}  {counts[s]:10d}  {h['train']:7.3f}  {h['test']:6.3f}" for s, h in sorted(hours.items())]
+    reasons = Counter(f"{item.corpus}: {item.reason}" for item in prepared.skipped)
+    lines += [f"skipped {n:4d}  {reason}" for reason, n in sorted(reasons.items())]
+    lines += [f"  {item.path}: {item.detail}" for item in prepared.skipped if item.detail != "by its name"]
+    lines.append(f"manifest: {prepared.manifest.root / 'manifest.jsonl'}")
+    return "\n".join(lines) + "\n"
+
+
+def _advance(bar: tqdm[None], done: int) -> None:
+    bar.update(done - bar.n)
+
+
+def _scan(source: str, args: argparse.Namespace) -> Corpus:
+    if args.layout is not None:
+        if args.name is not None and len(args.sources) > 1:
+            raise ValueError("--name names one corpus: give one SOURCE with it")
+        return LAYOUTS[args.layout](Path(source), args.name, args.licence)
+    if args.name is not None or args.licence is not None:
+        raise ValueError("--name and --licence go with --layout; the corpora known by name have theirs")
+    if args.source is not None:
+        return debian.scan(source, debian.locate(source, args.source))
+    return debian.scan(source, debian.fetch(source, args.cache or debian.default_cache()))

@@ -1,0 +1,91 @@
+"""One recording made ready for training: checked, resampled, set to one level, or refused with a reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import librosa
+import numpy as np
+
+from vocoder.config import ConfigError
+
+__all__ = ["PrepareConfig", "UnusableError", "condition"]
+
+_FULL_SCALE = 0.999
+_PEAK_LIMIT = 0.99
+
+
+class UnusableError(ValueError):
+    """A recording must be skipped; `reason` is a word or two that summaries count by."""
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(f"{reason}: {detail}")
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """How recordings are checked and changed.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    sample_rate: int = 22050
+    """Of the prepared audio, hertz."""
+    rms: float = 0.06
+    """Root mean square that every utterance is scaled to; less where its peak would pass 0.99."""
+    min_seconds: float = 0.3
+    """Shorter recordings are skipped."""
+    silence_rms: float = 1e-3
+    """Recordings with a lower root mean square are skipped as silent."""
+    clipped_share: float = 1e-3
+    """Recordings with more than this share of samples at full scale are skipped as clipped."""
+
+    def __post_init__(self) -> None:
+        if not 4000 <= self.sample_rate <= 192000:
+            raise ConfigError(f"sample_rate must be from 4000 to 192000 Hz, not {self.sample_rate}")
+        if not 0 < self.rms <= 0.5:
+            raise ConfigError(f"rms must be above 0 and at most 0.5, not {self.rms}")
+        if self.min_seconds <= 0:
+            raise ConfigError(f"min_seconds must be positive, not {self.min_seconds}")
+        if not 0 <= self.silence_rms < 1 or not 0 <= self.clipped_share <= 1:
+            raise ConfigError("silence_rms and clipped_share must lie between 0 and 1")
+
+
+def condition(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> np.ndarray:
+    """Check, resample and scale one recording.
+
+    Args:
+        x: (T,) float32 in [-1, 1].
+        sample_rate: of x, hertz.
+        config: what is required and wanted.
+
+    Returns:
+        (T * config.sample_rate / sample_rate,) float32 with the wanted root mean square and no sample beyond 0.99.
+
+    Raises:
+        UnusableError: the recording is too short, silent or clipped.
+    """
+    _check(x, sample_rate, config)
+    if sample_rate != config.sample_rate:
+        x = librosa.resample(x, orig_sr=sample_rate, target_sr=config.sample_rate, res_type="soxr_vhq")
+    gain = min(config.rms / _rms(x), _PEAK_LIMIT / float(np.abs(x).max()))
+    return (x * gain).astype(np.float32)
+
+
+def _check(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> None:
+    seconds = len(x) / sample_rate
+    if seconds < config.min_seconds:
+        raise UnusableError("too short", f"{seconds:.2f} s, {config.min_seconds} s are required")
+    level = _rms(x)
+    if level == 0 or level < config.silence_rms:
+        raise UnusableError("silent", f"root mean square {level:.1e}, {config.silence_rms:.1e} is required")
+    share = float(np.mean(np.abs(x) >= _FULL_SCALE))
+    if share > config.clipped_share:
+        raise UnusableError("clipped", f"{share:.2%} of samples at full scale, {config.clipped_share:.2%} allowed")
+
+
+def _rms(x: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))

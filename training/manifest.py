@@ -1,0 +1,152 @@
+"""The manifest of a prepared corpus: one JSON object per line, one line per utterance."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Literal, get_args
+
+from vocoder.config import ConfigError, from_dict, to_dict
+
+__all__ = ["Entry", "Manifest", "ManifestError", "Split", "read_manifest", "write_manifest"]
+
+Split = Literal["train", "test"]
+
+
+class ManifestError(ValueError):
+    """A manifest cannot be read, or a line of it is wrong."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One utterance of a prepared corpus.
+
+    Raises:
+        ConfigError: a value is out of range, or `path` would leave the manifest's folder.
+    """
+
+    path: str
+    """The audio file, relative to the manifest's folder, with forward slashes."""
+    corpus: str
+    speaker: str
+    split: Split
+    duration: float
+    """Seconds."""
+    sample_rate: int
+    """Hertz."""
+    licence: str
+
+    def __post_init__(self) -> None:
+        path = PurePosixPath(self.path)
+        if not self.path or path.is_absolute() or ".." in path.parts:
+            raise ConfigError(f"path must be relative and stay inside the manifest's folder, not {self.path!r}")
+        if self.split not in get_args(Split):
+            raise ConfigError(f"split must be 'train' or 'test', not {self.split!r}")
+        if not 0 < self.duration < float("inf"):
+            raise ConfigError(f"duration must be a positive number of seconds, not {self.duration}")
+        if self.sample_rate <= 0:
+            raise ConfigError(f"sample_rate must be positive, not {self.sample_rate}")
+        if not self.corpus or not self.speaker:
+            raise ConfigError("corpus and speaker must not be empty")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The entries of a prepared corpus and the folder that their paths start from."""
+
+    root: Path
+    entries: tuple[Entry, ...]
+
+    @property
+    def sample_rate(self) -> int:
+        """The one sample rate of all entries, in hertz."""
+        return self.entries[0].sample_rate
+
+    @property
+    def speakers(self) -> tuple[str, ...]:
+        """All speakers in alphabetical order; a speaker's index here is its number in training."""
+        return tuple(sorted({entry.speaker for entry in self.entries}))
+
+    @property
+    def trained_speakers(self) -> tuple[str, ...]:
+        """The speakers with training data; the others are unseen voices, kept for evaluation alone."""
+        return tuple(sorted({entry.speaker for entry in self.entries if entry.split == "train"}))
+
+    def select(self, split: Split, speakers: Collection[str] | None = None) -> tuple[Entry, ...]:
+        """Return the entries of a split, of the given speakers alone where they are given.
+
+        Raises:
+            ManifestError: a speaker is unknown, or nothing is left.
+        """
+        unknown = sorted(set(speakers or ()) - set(self.speakers))
+        if unknown:
+            raise ManifestError(f"unknown speaker {', '.join(unknown)}; the manifest has {', '.join(self.speakers)}")
+        chosen = tuple(e for e in self.entries if e.split == split and (speakers is None or e.speaker in speakers))
+        if not chosen:
+            raise ManifestError(f"no {split} utterance in {self.root} for {', '.join(speakers or self.speakers)}")
+        return chosen
+
+    def audio_path(self, entry: Entry) -> Path:
+        """Return where the audio of an entry lies."""
+        return self.root / entry.path
+
+
+def read_manifest(path: Path | str, check_files: bool = True) -> Manifest:
+    """Read and validate a manifest.
+
+    Args:
+        path: a JSONL file, or the folder that holds `manifest.jsonl`.
+        check_files: also require every audio file to exist.
+
+    Raises:
+        ManifestError: the file is missing, empty, holds a wrong line or a path twice, mixes sample rates, or lists a
+            missing file.
+    """
+    path = Path(path)
+    path = path / "manifest.jsonl" if path.is_dir() else path
+    if not path.is_file():
+        raise ManifestError(f"no manifest at {path}; `vocoder-train prepare` writes one")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    entries = tuple(_entry(line, path, number) for number, line in enumerate(lines, start=1) if line.strip())
+    manifest = Manifest(path.parent, entries)
+    _validate(manifest, path, check_files)
+    return manifest
+
+
+def write_manifest(path: Path | str, entries: Iterable[Entry]) -> None:
+    """Write a manifest so that the file is complete or, after an interruption, unchanged.
+
+    Raises:
+        ManifestError: there are no entries, a path comes twice, or sample rates are mixed.
+    """
+    path = Path(path)
+    entries = tuple(entries)
+    _validate(Manifest(path.parent, entries), path, check_files=False)
+    partial = path.with_name(path.name + ".partial")
+    lines = (json.dumps(to_dict(entry), ensure_ascii=False) + "\n" for entry in entries)
+    partial.write_text("".join(lines), encoding="utf-8")
+    partial.replace(path)
+
+
+def _entry(line: str, path: Path, number: int) -> Entry:
+    try:
+        return from_dict(Entry, json.loads(line))
+    except ValueError as error:
+        raise ManifestError(f"{path}, line {number}: {error}") from error
+
+
+def _validate(manifest: Manifest, path: Path, check_files: bool) -> None:
+    if not manifest.entries:
+        raise ManifestError(f"{path} lists no utterance")
+    rates = sorted({entry.sample_rate for entry in manifest.entries})
+    if len(rates) > 1:
+        raise ManifestError(f"{path} mixes sample rates ({', '.join(map(str, rates))}); prepare them alike")
+    seen: set[str] = set()
+    for entry in manifest.entries:
+        if entry.path in seen:
+            raise ManifestError(f"{path} lists {entry.path} twice")
+        seen.add(entry.path)
+        if check_files and not manifest.audio_path(entry).is_file():
+            raise ManifestError(f"{path} lists {entry.path}, which does not exist; run the same prepare again")
