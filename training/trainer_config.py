@@ -1,0 +1,76 @@
+"""The settings of a training run that do not depend on the objective."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from vocoder.config import ConfigError
+
+__all__ = ["TrainerConfig"]
+
+
+@dataclass(frozen=True)
+class TrainerConfig:
+    """How long, how fast and how carefully to train.
+
+    A finished run continues with a larger `steps` and `--resume`: the learning rate then follows the longer schedule
+    from that step on, which for a decaying schedule means that it rises again before it falls.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    steps: int
+    """Training steps in all; the schedule ends here."""
+    batch_size: int
+    """Items of one step over all processes together."""
+    learning_rate: float = 1e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.01
+    """Applied to matrices and kernels, not to biases and scales (parameters of one dimension)."""
+    warmup_steps: int = 200
+    decay: Literal["cosine", "linear", "constant"] = "cosine"
+    final_rate_scale: float = 0.01
+    """Learning rate at the last step, relative to `learning_rate`."""
+    clip_norm: float = 10.0
+    ema_decay: float = 0.997
+    seed: int = 0
+    precision: Literal["no", "bf16"] = "no"
+    device: Literal["auto", "cpu"] = "auto"
+    num_workers: int = 0
+    """Loader processes of each training process; 0 loads in the training process."""
+    initialisation_batches: int = 16
+    """Batches from which data-dependent starting values are computed."""
+    log_steps: int = 50
+    validation_steps: int = 1000
+    checkpoint_minutes: float = 10.0
+    max_minutes: float | None = None
+    """Write a checkpoint and stop after this many minutes of this call; `--resume` continues."""
+    max_nonfinite_steps: int = 20
+    """Give up after this many steps in a row whose loss or gradient was not finite."""
+
+    def __post_init__(self) -> None:
+        """Check ranges."""
+        positive = (
+            "steps",
+            "batch_size",
+            "initialisation_batches",
+            "log_steps",
+            "validation_steps",
+            "max_nonfinite_steps",
+        )
+        for name in (*positive, "learning_rate", "clip_norm", "checkpoint_minutes"):
+            if getattr(self, name) <= 0:
+                raise ConfigError(f"{name} must be above 0, not {getattr(self, name)}")
+        for name in ("weight_decay", "warmup_steps", "num_workers", "seed"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be below 0, not {getattr(self, name)}")
+        if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
+            raise ConfigError(f"betas must be two numbers in [0, 1), not {self.betas}")
+        if not 0 <= self.final_rate_scale <= 1:
+            raise ConfigError(f"final_rate_scale must lie in [0, 1], not {self.final_rate_scale}")
+        if not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"ema_decay must lie in [0, 1), not {self.ema_decay}")
+        if self.max_minutes is not None and self.max_minutes <= 0:
+            raise ConfigError(f"max_minutes must be above 0 or left out, not {self.max_minutes}")
