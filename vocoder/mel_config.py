@@ -1,0 +1,189 @@
+"""The mel contract: everything that two programs must agree on to exchange mel-spectrograms."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from types import MappingProxyType
+from typing import Literal
+
+from vocoder.config import ConfigError
+
+__all__ = ["PRESETS", "MelConfig", "preset"]
+
+
+@dataclasses.dataclass(frozen=True)
+class MelConfig:
+    """How audio becomes a mel-spectrogram, step by step.
+
+    Framing, magnitude, filterbank, logarithm, range and statistics are applied in the order of the fields.
+
+    Raises:
+        ConfigError: a value is out of its range, or two values contradict each other.
+    """
+
+    name: str
+    sample_rate: int
+    """Hz."""
+    n_fft: int
+    win_length: int
+    """Samples of the periodic Hann window, centred in the `n_fft` samples of a frame."""
+    hop_length: int
+    n_mels: int
+    f_min: float
+    f_max: float
+    """Hz, at most half of `sample_rate`."""
+    centre: Literal["reflect", "same"] = "reflect"
+    """Reflect `n_fft // 2` samples at both ends (1 + T // hop frames), or `(n_fft - hop) // 2` (T // hop frames)."""
+    power: float = 1.0
+    """1: magnitude, 2: power."""
+    magnitude_epsilon: float = 0.0
+    """Added to the squared magnitude before its root."""
+    mel_scale: Literal["slaney", "htk"] = "slaney"
+    mel_norm: Literal["slaney", "none"] = "slaney"
+    """Triangles of unit area, or of unit height."""
+    floor: float = 1e-5
+    """Mel energies below it are raised to it before the logarithm."""
+    log: Literal["ln", "log10", "db20"] = "ln"
+    """Natural, decimal, or 20 times decimal, whichever the power is."""
+    ref_db: float = 0.0
+    """Subtracted from decibels; only with `db20`."""
+    range_db: float | None = None
+    """Maps decibels from [-range_db, 0] to [0, 1] and clips; only with `db20`."""
+    mean: tuple[float, ...] | None = None
+    """Subtracted from each bin; always together with `variance`."""
+    variance: tuple[float, ...] | None = None
+    """Each bin is divided by its root."""
+
+    def __post_init__(self) -> None:
+        self._check_framing()
+        self._check_filterbank()
+        self._check_logarithm()
+        self._check_statistics()
+
+    @property
+    def padding(self) -> int:
+        """Samples reflected at each end of the audio before framing."""
+        return self.n_fft // 2 if self.centre == "reflect" else (self.n_fft - self.hop_length) // 2
+
+    def frames(self, samples: int) -> int:
+        """Return how many frames audio of `samples` samples has."""
+        return max(0, 1 + (samples + 2 * self.padding - self.n_fft) // self.hop_length)
+
+    def _check_framing(self) -> None:
+        for field in ("sample_rate", "n_fft", "win_length", "hop_length", "n_mels"):
+            self._require(getattr(self, field) > 0, f"{field} must be positive, not {getattr(self, field)}")
+        self._require(self.n_fft % 2 == 0, f"n_fft must be even, not {self.n_fft}")
+        self._require(
+            self.hop_length <= self.win_length <= self.n_fft,
+            f"hop_length <= win_length <= n_fft must hold, not {self.hop_length}, {self.win_length}, {self.n_fft}",
+        )
+        self._require(self.centre in ("reflect", "same"), f"centre must be 'reflect' or 'same', not {self.centre!r}")
+        self._require(
+            self.centre == "reflect" or self.hop_length % 2 == 0,
+            f"centre 'same' needs an even hop_length, not {self.hop_length}",
+        )
+
+    def _check_filterbank(self) -> None:
+        self._require(
+            0 <= self.f_min < self.f_max <= self.sample_rate / 2,
+            f"0 <= f_min < f_max <= sample_rate / 2 must hold, not {self.f_min}, {self.f_max}, {self.sample_rate / 2}",
+        )
+        self._require(self.power in (1.0, 2.0), f"power must be 1 (magnitude) or 2 (power), not {self.power}")
+        self._require(
+            0 <= self.magnitude_epsilon < 1, f"magnitude_epsilon must lie in [0, 1), not {self.magnitude_epsilon}"
+        )
+        self._require(
+            self.mel_scale in ("slaney", "htk"), f"mel_scale must be 'slaney' or 'htk', not {self.mel_scale!r}"
+        )
+        self._require(
+            self.mel_norm in ("slaney", "none"), f"mel_norm must be 'slaney' or 'none', not {self.mel_norm!r}"
+        )
+
+    def _check_logarithm(self) -> None:
+        self._require(self.log in ("ln", "log10", "db20"), f"log must be 'ln', 'log10' or 'db20', not {self.log!r}")
+        self._require(0 < self.floor < 1, f"floor must lie between 0 and 1, not {self.floor}")
+        self._require(math.isfinite(self.ref_db), f"ref_db must be finite, not {self.ref_db}")
+        self._require(
+            self.log == "db20" or (self.ref_db == 0 and self.range_db is None),
+            f"ref_db and range_db belong to log 'db20', not to {self.log!r}",
+        )
+        self._require(
+            self.range_db is None or 0 < self.range_db < math.inf, f"range_db must be positive, not {self.range_db}"
+        )
+
+    def _check_statistics(self) -> None:
+        self._require((self.mean is None) == (self.variance is None), "mean and variance come together or not at all")
+        if self.mean is None or self.variance is None:
+            return
+        for field, values in (("mean", self.mean), ("variance", self.variance)):
+            self._require(
+                len(values) == self.n_mels, f"{field} must hold {self.n_mels} values (n_mels), not {len(values)}"
+            )
+            self._require(all(map(math.isfinite, values)), f"{field} must be finite")
+        self._require(min(self.variance) > 0, f"variance must be positive, not {min(self.variance)}")
+
+    def _require(self, condition: bool, message: str) -> None:
+        if not condition:
+            raise ConfigError(f"mel contract {self.name!r}: {message}")
+
+
+_NVIDIA = MelConfig(
+    name="nvidia",
+    sample_rate=22050,
+    n_fft=1024,
+    win_length=1024,
+    hop_length=256,
+    n_mels=80,
+    f_min=0.0,
+    f_max=8000.0,
+)
+
+PRESETS: MappingProxyType[str, MelConfig] = MappingProxyType(
+    {
+        config.name: config
+        for config in (
+            # Tacotron 2 and the published WaveGlow.
+            _NVIDIA,
+            # Same bins, but its frames are centred half a hop later and there is one fewer.
+            dataclasses.replace(_NVIDIA, name="hifigan", centre="same", magnitude_epsilon=1e-9),
+            # ESPnet and Parallel WaveGAN recipes at 22,050 Hz; their per-corpus statistics go into mean and variance.
+            dataclasses.replace(_NVIDIA, name="espnet", f_min=80.0, f_max=7600.0, log="log10", floor=1e-10),
+            # r9y9's wavenet_vocoder; statistics as above.
+            dataclasses.replace(_NVIDIA, name="r9y9", f_min=125.0, f_max=7600.0, log="log10", floor=1e-10),
+            # Decibels of power with the factor of amplitude, as published; audio is peak-normalised to 0.999 before.
+            dataclasses.replace(
+                _NVIDIA,
+                name="clarinet",
+                f_min=125.0,
+                f_max=7600.0,
+                power=2.0,
+                log="db20",
+                floor=1e-4,
+                ref_db=20.0,
+                range_db=100.0,
+            ),
+            dataclasses.replace(
+                _NVIDIA,
+                name="vocos",
+                sample_rate=24000,
+                n_mels=100,
+                f_max=12000.0,
+                mel_scale="htk",
+                mel_norm="none",
+                floor=1e-7,
+            ),
+        )
+    }
+)
+
+
+def preset(name: str) -> MelConfig:
+    """Return the mel contract that goes by this name.
+
+    Raises:
+        ConfigError: there is no such preset.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"there is no mel preset {name!r}; known: {', '.join(PRESETS)}")
+    return PRESETS[name]
