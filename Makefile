@@ -1,0 +1,54 @@
+# Every target sets up what it needs: a fresh machine wants only Python 3.11 to 3.13 (with venv), make and the network.
+PYTHON ?= python3
+VENV   ?= .venv
+EXTRAS ?= server,training,demo,test,dev
+MODEL  ?= waveglow
+PORT   ?= 8000
+CONFIG ?= configs/waveglow.yaml
+ARGS   ?=
+
+BIN   := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check serve train bench image-test clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+
+install: $(STAMP) ## make .venv with everything that the other targets need
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else \
+	  "Python 3.11 to 3.13 is needed, %s is %d.%d; choose another with: make PYTHON=python3.13 ..." % (sys.executable, *v))'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[$(EXTRAS)]'
+	@touch $@
+
+demo: $(STAMP) ## speak a held-out sentence through the real server: demo.wav, demo.png and figures
+	$(BIN)/python examples/demo.py $(ARGS)
+
+test: $(STAMP) ## run the tests (ARGS="-k mel" chooses some)
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(STAMP) ## format, lint, types, import contract
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+serve: $(STAMP) ## serve MODEL (a shipped name or a directory) on PORT
+	$(BIN)/vocoder-serve --port $(PORT) --model $(MODEL) $(ARGS)
+
+train: $(STAMP) ## train with CONFIG (ARGS="steps=1000 --resume" for overrides)
+	$(BIN)/vocoder-train waveglow --config $(CONFIG) $(ARGS)
+
+bench: $(STAMP) ## measure how fast MODEL speaks on this machine
+	$(BIN)/vocoder benchmark --model $(MODEL) $(ARGS)
+
+image-test: ## build the Dockerfile's cpu target, run it, speak to it, stop it (needs buildah and mmdebstrap)
+	deploy/image_test.sh
+
+clean: ## remove what can be made again: .venv, caches, demo files (trained models in runs/ stay)
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info demo.wav demo.png
+	find vocoder training server tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +

@@ -1,0 +1,142 @@
+"""The shape of the house: imports follow the arrows, files and functions stay small, public names are declared."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import re
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("vocoder", "training", "server")
+FORBIDDEN_IMPORTS = {
+    "vocoder": {"training", "server"},
+    "training": {"server"},
+    "server": {"training"},
+}
+MAX_FILE_LINES = 300
+MAX_FUNCTION_LINES = 50
+DRAWERS = {"utils.py", "util.py", "helpers.py", "common.py", "misc.py"}
+
+
+def source_files(*folders: str) -> list[Path]:
+    return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+PACKAGE_FILES = source_files(*PACKAGES)
+ALL_FILES = source_files(*PACKAGES, "tests", "examples", "benchmarks", "deploy")
+
+
+def module_name(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+
+
+def imported_modules(path: Path) -> set[str]:
+    """Absolute names of every module that a file imports, wherever in the file it does so."""
+    package = module_name(path) if path.name == "__init__.py" else module_name(path).rpartition(".")[0]
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            found.add(str(node.module))
+        elif isinstance(node, ast.ImportFrom):
+            base = ".".join(package.split(".")[: len(package.split(".")) - node.level + 1])
+            found.add(f"{base}.{node.module}" if node.module else base)
+    return found
+
+
+def ruff_order(name: str) -> tuple[int, str]:
+    """The order of ruff's rule RUF022: CONSTANTS, then Classes, then the rest."""
+    return (0 if name.isupper() else 1 if name[0].isupper() else 2, name)
+
+
+def test_the_files_are_found() -> None:
+    assert {relative(path).split("/")[0] for path in PACKAGE_FILES} == set(PACKAGES)
+    assert len(ALL_FILES) > len(PACKAGE_FILES)
+
+
+@pytest.mark.parametrize("path", PACKAGE_FILES, ids=relative)
+def test_imports_follow_the_arrows(path: Path) -> None:
+    package = relative(path).split("/")[0]
+    roots = {name.split(".")[0] for name in imported_modules(path)}
+    assert not roots & FORBIDDEN_IMPORTS[package]
+
+
+@pytest.mark.parametrize("path", PACKAGE_FILES, ids=relative)
+def test_packages_do_not_import_what_surrounds_them(path: Path) -> None:
+    roots = {name.split(".")[0] for name in imported_modules(path)}
+    assert not roots & {"tests", "examples", "benchmarks", "deploy"}
+
+
+def test_relative_imports_are_resolved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.ROOT", tmp_path)
+    file = tmp_path / "vocoder" / "flows" / "thing.py"
+    file.parent.mkdir(parents=True)
+    file.write_text(
+        "from . import a\nfrom .b import c\nfrom ..mel import d\nfrom server.app import e\nimport torch.nn\n"
+    )
+    assert imported_modules(file) == {"vocoder.flows", "vocoder.flows.b", "vocoder.mel", "server.app", "torch.nn"}
+
+
+@pytest.mark.parametrize("path", ALL_FILES, ids=relative)
+def test_files_are_short(path: Path) -> None:
+    assert len(path.read_text(encoding="utf-8").splitlines()) <= MAX_FILE_LINES
+
+
+@pytest.mark.parametrize("path", ALL_FILES, ids=relative)
+def test_functions_are_short(path: Path) -> None:
+    functions = (
+        node
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+    )
+    lengths = {f"{node.name} (line {node.lineno})": (node.end_lineno or 0) - node.lineno + 1 for node in functions}
+    assert {name: length for name, length in lengths.items() if length > MAX_FUNCTION_LINES} == {}
+
+
+def test_no_drawer_for_odds_and_ends() -> None:
+    assert [relative(path) for path in ALL_FILES if path.name in DRAWERS] == []
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_every_folder_of_code_is_a_package(package: str) -> None:
+    folders = {path.parent for path in source_files(package)}
+    assert [relative(folder) for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
+    assert (ROOT / package / "py.typed").is_file()
+
+
+def test_public_names_of_vocoder_are_declared_and_sorted() -> None:
+    vocoder = importlib.import_module("vocoder")
+    defined = {
+        name
+        for name, value in vars(vocoder).items()
+        if not name.startswith("_") and not isinstance(value, ModuleType) and name != "annotations"
+    }
+    declared = [name for name in vocoder.__all__ if not re.fullmatch(r"__\w+__", name)]
+    assert set(declared) == defined
+    assert vocoder.__all__ == sorted(vocoder.__all__, key=ruff_order)
+    assert {"MelSpectrogram", "WaveGlow", "load"} <= defined
+
+
+def declared_names(path: Path) -> list[str] | None:
+    """The names in a file's ``__all__``, or None where it has none."""
+    for node in ast.parse(path.read_text(encoding="utf-8")).body:
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        if any(isinstance(target, ast.Name) and target.id == "__all__" for target in targets):
+            return list(ast.literal_eval(node.value))  # type: ignore[attr-defined]
+    return None
+
+
+@pytest.mark.parametrize("path", [path for path in PACKAGE_FILES if declared_names(path) is not None], ids=relative)
+def test_declared_names_exist(path: Path) -> None:
+    module = importlib.import_module(module_name(path))
+    assert [name for name in declared_names(path) or [] if not hasattr(module, name)] == []

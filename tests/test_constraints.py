@@ -1,0 +1,47 @@
+"""The constraints pin every dependency that the project names, and nothing that belongs to one machine."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+def constraint_lines() -> list[str]:
+    lines = (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def named_requirements() -> list[str]:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"].values()
+    return sorted({*project["dependencies"], *(name for extra in extras for name in extra)})
+
+
+@pytest.mark.parametrize("line", constraint_lines())
+def test_each_line_is_one_exact_public_version(line: str) -> None:
+    assert re.fullmatch(r"[\w.-]+==[\w.]+(; python_version [<>]=? \"3\.\d+\")?", line)
+
+
+def test_the_lines_are_sorted_and_single() -> None:
+    names = [canonicalize_name(Requirement(line).name) for line in constraint_lines()]
+    assert names == sorted(set(names))
+
+
+def test_cuda_is_left_to_torch() -> None:
+    assert [line for line in constraint_lines() if re.match(r"nvidia|cuda|triton", line)] == []
+
+
+@pytest.mark.parametrize("requirement", named_requirements())
+def test_each_requirement_is_pinned_within_its_range(requirement: str) -> None:
+    wanted = Requirement(requirement)
+    pins = {canonicalize_name(Requirement(line).name): Requirement(line) for line in constraint_lines()}
+    assert canonicalize_name(wanted.name) in pins
+    pin = next(iter(pins[canonicalize_name(wanted.name)].specifier))
+    assert wanted.specifier.contains(pin.version)

@@ -1,0 +1,106 @@
+"""What the documents say is so: links lead somewhere, commands exist, and no machine's own names are in any file."""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+TEXT_SUFFIXES = {".cfg", ".ini", ".json", ".jsonl", ".md", ".py", ".sh", ".toml", ".txt", ".yaml", ".yml"}
+TEXT_NAMES = {".dockerignore", ".gitignore", "Dockerfile", "LICENSE", "Makefile"}
+SKIPPED_FOLDERS = {"__pycache__", "build", "dist", "node_modules", "runs"}
+# Where readers may be sent. An address that is a machine's or a registry's is never among them.
+KNOWN_HOSTS = {
+    "0.0.0.0",
+    "127.0.0.1",
+    "arxiv.org",
+    "creativecommons.org",
+    "doi.org",
+    "en.wikipedia.org",
+    "example.com",
+    "example.org",
+    "github.com",
+    "huggingface.co",
+    "json-schema.org",
+    "keepachangelog.com",
+    "localhost",
+    "numpy.org",
+    "opensource.org",
+    "pytorch.org",
+    "semver.org",
+    "test",
+    "testserver",
+    "vocoder",
+    "www.asterisk.org",
+    "www.isca-archive.org",
+    "www.itu.int",
+    "www.rfc-editor.org",
+}
+MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:home|root|Users|media|mnt|work|workspace)/\w")
+URLS = re.compile(r"\bhttps?://[^\s\"'`<>)\]}\\]+")
+MARKDOWN_LINKS = re.compile(r"\]\(([^)\s]+)\)")
+MAKE_COMMANDS = re.compile(r"\bmake ((?:[A-Z]+=\S+ )*)([a-z][a-z-]*)")
+
+
+def project_files() -> list[Path]:
+    found: list[Path] = []
+    folders = [ROOT]
+    while folders:
+        for path in sorted(folders.pop().iterdir()):
+            if path.is_dir() and not (path.name.startswith(".") and path.name != ".ci") and not path.is_symlink():
+                folders += [path] if path.name not in SKIPPED_FOLDERS and not path.name.endswith(".egg-info") else []
+            elif path.suffix in TEXT_SUFFIXES or path.name in TEXT_NAMES or path.parent.name == ".ci":
+                found.append(path)
+    return found
+
+
+def relative(path: Path) -> str:
+    return str(path.relative_to(ROOT))
+
+
+FILES = project_files()
+DOCUMENTS = [path for path in FILES if path.suffix == ".md"]
+
+
+def test_the_files_are_found() -> None:
+    assert {"README.md", "Makefile", ".ci/run", "tests/test_documents.py"} <= {relative(path) for path in FILES}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
+def test_relative_links_lead_somewhere(path: Path) -> None:
+    links = [link.split("#")[0] for link in MARKDOWN_LINKS.findall(path.read_text(encoding="utf-8"))]
+    local = [link for link in links if link and not urlsplit(link).scheme]
+    assert [link for link in local if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
+def test_make_commands_exist(path: Path) -> None:
+    targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), flags=re.MULTILINE))
+    blocks = re.findall(
+        r"```(?:sh|bash|console)\n(.*?)```|`([^`\n]+)`", path.read_text(encoding="utf-8"), flags=re.DOTALL
+    )
+    named = {match[1] for block in blocks for match in MAKE_COMMANDS.findall("\n".join(block))}
+    assert named <= targets
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_no_path_of_one_machine(path: Path) -> None:
+    text = path.read_text(encoding="utf-8")
+    assert MACHINE_PATHS.findall(text) == []
+    assert len(ROOT.parts) < 3 or f"{ROOT}/" not in text
+
+
+@pytest.mark.parametrize("path", FILES, ids=relative)
+def test_addresses_are_known(path: Path) -> None:
+    hosts = {urlsplit(url).hostname or "" for url in URLS.findall(path.read_text(encoding="utf-8"))}
+    assert {host for host in hosts if "{" not in host and "$" not in host} - {""} <= KNOWN_HOSTS
+
+
+def test_the_version_is_in_the_changelog_or_unreleased() -> None:
+    version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
+    changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    assert f"## [{version}]" in changelog or "## [Unreleased]" in changelog
