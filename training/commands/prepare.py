@@ -7,6 +7,7 @@ import os
 import sys
 from collections import Counter, defaultdict
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -72,7 +73,7 @@ def summary(prepared: Prepared) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _advance(bar: tqdm[None], done: int) -> None:
+def _advance(bar: tqdm[Any], done: int) -> None:
     bar.update(done - bar.n)
 
 
