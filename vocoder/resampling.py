@@ -1,0 +1,68 @@
+"""Change of sample rate by windowed-sinc interpolation."""
+
+from __future__ import annotations
+
+import math
+from typing import TypeVar
+
+import numpy as np
+import torch
+import torchaudio
+from numpy.typing import NDArray
+from torch import Tensor
+
+__all__ = ["MAX_KERNEL_SIZE", "resample"]
+
+Audio = TypeVar("Audio", Tensor, NDArray[np.float32])
+
+# Kaiser window and width of resampy's "kaiser_best", as torchaudio's documentation gives them.
+_WIDTH = 64
+_ROLLOFF = 0.9475937167399596
+_BETA = 14.769656459379492
+
+MAX_KERNEL_SIZE = 8_000_000
+"""Values of the filter bank; rates that share hardly any divisor, such as 22049 and 22050 Hz, would need 500 million."""
+
+
+def resample(x: Audio, source_rate: int, target_rate: int) -> Audio:
+    """Return audio at another sample rate, without what the lower of the two rates cannot hold.
+
+    Args:
+        x: (..., T), a tensor (gradients flow) or an array; the same kind comes back.
+        source_rate: Hz.
+        target_rate: Hz.
+
+    Returns:
+        audio (..., ceil(T * target_rate / source_rate)).
+
+    Raises:
+        ValueError: a rate is not positive, or the two have too small a common divisor.
+    """
+    if source_rate <= 0 or target_rate <= 0:
+        raise ValueError(f"sample rates must be positive, not {source_rate} and {target_rate} Hz")
+    if source_rate == target_rate:
+        return x
+    _check_ratio(source_rate, target_rate)
+    if isinstance(x, np.ndarray):
+        return resample(torch.from_numpy(x), source_rate, target_rate).numpy()
+    resampled: Tensor = torchaudio.functional.resample(
+        x,
+        source_rate,
+        target_rate,
+        lowpass_filter_width=_WIDTH,
+        rolloff=_ROLLOFF,
+        resampling_method="sinc_interp_kaiser",
+        beta=_BETA,
+    )
+    return resampled
+
+
+def _check_ratio(source_rate: int, target_rate: int) -> None:
+    divisor = math.gcd(source_rate, target_rate)
+    down, up = source_rate // divisor, target_rate // divisor
+    size = up * (down + 2 * math.ceil(_WIDTH * down / (min(down, up) * _ROLLOFF)))
+    if size > MAX_KERNEL_SIZE:
+        raise ValueError(
+            f"cannot resample from {source_rate} to {target_rate} Hz: their common divisor is only {divisor}; "
+            "go through a rate that shares more with both"
+        )
