@@ -13,4 +13,4 @@ __all__ = ["build_accelerator"]
 def build_accelerator(config: TrainerConfig) -> Accelerator:
     """Join the processes that `accelerate launch` or `torchrun` started (one, if none did) on GPUs or CPUs."""
     on_cpu = config.device == "cpu" or not torch.cuda.is_available()
-    return Accelerator(cpu=on_cpu, mixed_precision=config.precision)
+    return Accelerator(cpu=on_cpu, mixed_precision="bf16" if config.precision == "bfloat16" else "no")

@@ -16,6 +16,7 @@ from training import random_state
 from training.averages import Averages
 from training.batches import BatchPlan, EpochDataset, ordered_batches, training_batches
 from training.checkpointing import CheckpointError, Checkpoints
+from training.command_error import TrainingError
 from training.ema import ExponentialMovingAverage
 from training.gradients import share_buffers, share_state
 from training.interruption import Interruption
@@ -31,11 +32,7 @@ from training.update import update
 from training.validation import demonstrate, validate
 from vocoder.config import to_dict
 
-__all__ = ["Trainer", "TrainingError"]
-
-
-class TrainingError(RuntimeError):
-    """Training cannot go on."""
+__all__ = ["Trainer"]
 
 
 class Trainer:

@@ -36,7 +36,8 @@ class TrainerConfig:
     clip_norm: float = 10.0
     ema_decay: float = 0.997
     seed: int = 0
-    precision: Literal["no", "bf16"] = "no"
+    precision: Literal["float32", "bfloat16"] = "float32"
+    """bfloat16 lets autocast compute where it judges that safe; objectives may also choose for themselves."""
     device: Literal["auto", "cpu"] = "auto"
     num_workers: int = 0
     """Loader processes of each training process; 0 loads in the training process."""

@@ -1,0 +1,104 @@
+"""Configurations from a YAML file and `key=value` overrides, into frozen dataclasses."""
+
+from __future__ import annotations
+
+import argparse
+import re
+from collections.abc import Hashable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+from vocoder.config import ConfigError, from_dict, to_dict
+
+__all__ = ["add_run_arguments", "load_config", "parse_yaml", "write_config"]
+
+T = TypeVar("T")
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what every training command takes: `--config`, `--resume` and overrides."""
+    parser.add_argument("--config", type=Path, required=True, metavar="FILE", help="YAML configuration of the run")
+    parser.add_argument("--resume", action="store_true", help="continue the run from its last checkpoint")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="replace a setting, for example trainer.steps=20000"
+    )
+
+
+def load_config(cls: type[T], file: Path, overrides: Sequence[str] = ()) -> T:
+    """Read `file`, apply `a.b=value` overrides in their order, and build the frozen dataclass `cls`.
+
+    Raises:
+        ConfigError: the file is missing or no YAML, or a setting is unknown, missing or invalid.
+    """
+    try:
+        text = file.read_text(encoding="utf-8")
+    except OSError as error:
+        raise ConfigError(f"cannot read {file}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file} is not a text file in UTF-8") from error
+    data = parse_yaml(text, str(file))
+    data = {} if data is None else data
+    if not isinstance(data, dict):
+        raise ConfigError(f"{file} must hold settings as `name: value`, not {type(data).__name__}")
+    for override in overrides:
+        _override(data, override)
+    try:
+        return from_dict(cls, data)
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
+
+
+def write_config(config: Any, file: Path) -> None:
+    """Write a configuration such that `load_config` reads it back."""
+    file.write_text(yaml.safe_dump(to_dict(config), sort_keys=False), encoding="utf-8")
+
+
+def parse_yaml(text: str, source: str) -> Any:
+    """Return the plain data of a YAML text: 1e-3 is a number, only true and false are booleans, no key comes twice.
+
+    Raises:
+        ConfigError: it is no YAML; `source` names the text.
+    """
+    try:
+        return yaml.load(text, Loader=_Loader)  # _Loader is a SafeLoader: no objects, no code
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{source} is not valid YAML: {' '.join(str(error).split())}") from error
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    key, equals, value = override.partition("=")
+    names = key.split(".")
+    if not equals or not all(names):
+        raise ConfigError(f"an override must look like name=value or group.name=value, not {override!r}")
+    for depth, name in enumerate(names[:-1], start=1):
+        data = data.setdefault(name, {})
+        if not isinstance(data, dict):
+            raise ConfigError(f"{override!r} cannot be set: {'.'.join(names[:depth])} is a single value")
+    data[names[-1]] = parse_yaml(value, f"the value of {override!r}")
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML's safe subset, with the numbers and booleans of its version 1.2."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Refuse a repeated key, which plain YAML would silently drop."""
+        names = [key.value for key, _ in node.value]
+        for name in names:
+            if names.count(name) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"{name!r} is set twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+_REPLACED = {"tag:yaml.org,2002:bool", "tag:yaml.org,2002:float", "tag:yaml.org,2002:timestamp"}
+_Loader.yaml_implicit_resolvers = {
+    first: [(tag, pattern) for tag, pattern in resolvers if tag not in _REPLACED]
+    for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
+}
+_Loader.add_implicit_resolver("tag:yaml.org,2002:bool", re.compile("^(?:true|false)$"), list("tf"))
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^(?:[-+]?(?:\d+\.\d*|\.\d+)(?:[eE][-+]?\d+)?|[-+]?\d+[eE][-+]?\d+|[-+]?\.inf|\.nan)$"),
+    list("-+.0123456789"),
+)
