@@ -1,0 +1,50 @@
+# Two images from one file:
+#   docker build --target cpu  -t flow-vocoder:cpu  .
+#   docker build --target cuda -t flow-vocoder:cuda .
+# The default index serves torch with its CUDA libraries for x86-64. For an image a quarter of the size, give the cpu
+# target the address of PyTorch's CPU wheels: --build-arg TORCH_INDEX_URL=...
+FROM python:3.13-slim-trixie AS base
+ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONUNBUFFERED=1
+
+FROM base AS build
+ARG TORCH_INDEX_URL=""
+WORKDIR /build
+RUN python3 -m venv /opt/venv
+# Dependencies first: this layer is built again only when they change.
+COPY pyproject.toml constraints.txt ./
+RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
+      print('\n'.join(p['dependencies'] + p['optional-dependencies']['server']))" > requirements.txt \
+    && pip install --no-cache-dir ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} \
+      --constraint constraints.txt --requirement requirements.txt
+COPY README.md LICENSE ./
+COPY vocoder ./vocoder
+COPY training ./training
+COPY server ./server
+RUN pip install --no-cache-dir --no-deps .
+
+FROM base AS runtime
+RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin vocoder \
+    && mkdir /models
+COPY --from=build /opt/venv /opt/venv
+# Caches go to /tmp, the one place that may be written when the root file system is read-only.
+ENV HOME=/tmp \
+    NUMBA_CACHE_DIR=/tmp/numba \
+    VOCODER_HOST=0.0.0.0 \
+    VOCODER_PORT=8000 \
+    VOCODER_MODELS=waveglow
+WORKDIR /models
+USER 10001:10001
+EXPOSE 8000
+HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
+    CMD ["python", "-c", "import os, urllib.request as r; r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:' + os.environ['VOCODER_PORT'] + '/readyz', timeout=4)"]
+ENTRYPOINT ["vocoder-serve"]
+
+FROM runtime AS cuda
+# The NVIDIA container runtime reads these and brings the driver; the CUDA libraries came with torch.
+ENV NVIDIA_VISIBLE_DEVICES=all \
+    NVIDIA_DRIVER_CAPABILITIES=compute,utility \
+    VOCODER_DEVICE=cuda
+
+FROM runtime AS cpu
+ENV VOCODER_DEVICE=cpu

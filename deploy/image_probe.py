@@ -1,0 +1,62 @@
+"""Speak to a running server with nothing but the standard library: post a mel, check the wav that comes back.
+
+Usage: ``python3 image_probe.py http://127.0.0.1:8000``. Exits non-zero, saying why, when an answer is not right.
+"""
+
+from __future__ import annotations
+
+import array
+import io
+import json
+import math
+import sys
+import urllib.request
+import wave
+
+__all__ = ["main"]
+
+FRAMES = 120
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+
+
+def npy(rows: int, columns: int, values: array.array[float]) -> bytes:
+    """A float32 array in NumPy's format, version 1.0."""
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}"
+    padding = -(len(header) + 11) % 64
+    text = (header + " " * padding + "\n").encode("latin1")
+    return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + values.tobytes()
+
+
+def voice_like_mel(n_mels: int) -> array.array[float]:
+    """A mel in natural log with a few moving bands over a quiet floor, row by row."""
+    values = array.array("f")
+    for band in range(n_mels):
+        for frame in range(FRAMES):
+            centre = n_mels * (0.2 + 0.1 * math.sin(2 * math.pi * frame / FRAMES))
+            values.append(-8.0 + 7.0 * math.exp(-(((band - centre) / 6.0) ** 2)))
+    return values
+
+
+def main() -> None:
+    """Ask for the models, synthesize once, and check length, rate and loudness of the answer."""
+    address = sys.argv[1]
+    with DIRECT.open(f"{address}/models", timeout=10) as answer:
+        models = json.load(answer)
+    contract = models["models"][0]["mel"]
+    body = npy(contract["n_mels"], FRAMES, voice_like_mel(contract["n_mels"]))
+    request = urllib.request.Request(
+        f"{address}/synthesize?seed=1", data=body, headers={"Content-Type": "application/x-npy", "Accept": "audio/wav"}
+    )
+    with DIRECT.open(request, timeout=60) as answer, wave.open(io.BytesIO(answer.read())) as wav:
+        rate, count = wav.getframerate(), wav.getnframes()
+        samples = array.array("h", wav.readframes(count))
+    if (rate, count) != (contract["sample_rate"], FRAMES * contract["hop_length"]):
+        sys.exit(f"wrong audio: {count} samples at {rate} Hz for {FRAMES} frames of {contract}")
+    rms = math.sqrt(sum(value * value for value in samples) / count) / 32768
+    if not 1e-4 < rms < 0.9:
+        sys.exit(f"wrong loudness: RMS {rms:.5f}")
+    print(f"POST /synthesize: {count} samples at {rate} Hz, RMS {rms:.4f}")
+
+
+if __name__ == "__main__":
+    main()

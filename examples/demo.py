@@ -1,0 +1,198 @@
+"""A held-out sentence through the real server: its mel goes out by HTTP, a waveform comes back, is measured and drawn.
+
+Run it with ``make demo``. It starts ``vocoder-serve`` on a free port, and leaves demo.wav and demo.png behind.
+"""
+
+from __future__ import annotations
+
+import argparse
+import io
+import re
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import numpy as np
+import soundfile
+import torch
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from pystoi import stoi
+
+from training.losses.spectral import MultiResolutionSTFT
+from vocoder.audio import AudioError, read_audio
+from vocoder.mel import MelSpectrogram
+from vocoder.mel_config import PRESETS, MelConfig
+
+HELD_OUT = Path(__file__).with_name("heldout.flac")
+READY = re.compile(r"ready on (http://127\.0\.0\.1:\d+)")
+START_SECONDS = 180.0
+SEED = 1
+
+
+class DemoError(RuntimeError):
+    """The demo cannot go on; the text says why."""
+
+
+@dataclass(frozen=True)
+class Speech:
+    """What the server sent back.
+
+    Attributes:
+        x: audio (T,).
+        infer_seconds: the model's own time, from the server's Server-Timing header.
+        wall_seconds: what the client waited, with HTTP, queue and encoding.
+    """
+
+    x: NDArray[np.float32]
+    infer_seconds: float
+    wall_seconds: float
+
+
+@contextmanager
+def running_server(model: str) -> Iterator[str]:
+    """Start the server on a free loopback port, yield its address, and stop it, whatever happens in between."""
+    program = Path(sys.executable).with_name("vocoder-serve")
+    if not program.exists():
+        raise DemoError(f"there is no {program}: install the project first, as 'make demo' does")
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder, "server.log")
+        with log.open("w") as output:
+            command = [str(program), "--host", "127.0.0.1", "--port", "0", "--model", model]
+            process = subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT)
+        try:
+            yield wait_until_ready(process, log)
+        finally:
+            process.terminate()
+            try:
+                process.wait(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+
+
+def wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> str:
+    """Return the server's address once /readyz answers 200."""
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        announced = READY.search(log.read_text())
+        if announced and httpx.get(f"{announced[1]}/readyz", trust_env=False).status_code == 200:
+            return announced[1]
+        time.sleep(0.1)
+    state = "still not ready" if process.poll() is None else f"ended with status {process.returncode}"
+    raise DemoError(f"the server is {state} after starting; its log:\n{log.read_text()}")
+
+
+def default_mel_config(address: str) -> MelConfig:
+    """Return the mel contract of the server's default model."""
+    models = httpx.get(f"{address}/models", trust_env=False).raise_for_status().json()["models"]
+    name = models[0]["mel"]["name"]
+    if name not in PRESETS:
+        raise DemoError(f"the model's mel is {name!r}, and this demo makes only {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def speak(address: str, mel: NDArray[np.float32]) -> Speech:
+    """POST a mel (n_mels, frames) as npy and read the wav that comes back."""
+    body = io.BytesIO()
+    np.save(body, mel)
+    started = time.perf_counter()
+    answer = httpx.post(
+        f"{address}/synthesize",
+        params={"seed": SEED},
+        content=body.getvalue(),
+        headers={"Content-Type": "application/x-npy", "Accept": "audio/wav"},
+        timeout=120.0,
+        trust_env=False,
+    )
+    wall_seconds = time.perf_counter() - started
+    if answer.status_code != 200:
+        raise DemoError(f"POST /synthesize answered {answer.status_code}: {answer.text}")
+    timing = re.search(r"\binfer;dur=([0-9.]+)", answer.headers.get("Server-Timing", ""))
+    if timing is None:
+        raise DemoError(f"the answer does not say how long the model took: {dict(answer.headers)}")
+    x, _ = soundfile.read(io.BytesIO(answer.content), dtype="float32")
+    return Speech(x, float(timing[1]) / 1000.0, wall_seconds)
+
+
+def draw(axes: Axes, x: NDArray[np.float32], config: MelConfig, title: str) -> None:
+    """Draw the waveform over the spectrogram of audio x (T,)."""
+    window = torch.hann_window(config.win_length)
+    spectrum = torch.stft(
+        torch.from_numpy(x), config.n_fft, config.hop_length, config.win_length, window, return_complex=True
+    )
+    decibels = 20.0 * torch.log10(spectrum.abs().clamp(min=1e-5))
+    seconds, nyquist = len(x) / config.sample_rate, config.sample_rate / 2000.0
+    low, high = float(decibels.max()) - 90.0, float(decibels.max())
+    extent = (0.0, seconds, 0.0, nyquist)
+    axes.imshow(decibels.numpy(), origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high)
+    axes.set(title=title, ylabel="kHz", xlabel="s")
+    wave = axes.inset_axes((0.0, 1.12, 1.0, 0.32))
+    wave.plot(np.arange(len(x)) / config.sample_rate, x, linewidth=0.4, color="#3b528b")
+    wave.set(xlim=(0.0, seconds), ylim=(-1.0, 1.0), xticks=[], yticks=[-1, 0, 1])
+    axes.set_title(title, y=1.46)
+
+
+def draw_both(path: Path, original: NDArray[np.float32], generated: NDArray[np.float32], config: MelConfig) -> None:
+    """Save a picture with the original above the generated audio."""
+    figure = Figure(figsize=(11.0, 8.5))
+    rows = figure.subplots(2, 1)
+    draw(rows[0], original, config, "original (held out)")
+    draw(rows[1], generated, config, "generated from its mel")
+    figure.subplots_adjust(left=0.06, right=0.985, top=0.84, bottom=0.06, hspace=0.85)
+    figure.savefig(path, dpi=110)
+
+
+def report(original: NDArray[np.float32], speech: Speech, sample_rate: int) -> None:
+    """Print speed and closeness."""
+    seconds = len(speech.x) / sample_rate
+    distance = MultiResolutionSTFT()(torch.from_numpy(speech.x)[None], torch.from_numpy(original)[None])
+    print(f"audio                        {seconds:7.2f} s at {sample_rate} Hz")
+    print(f"model, server's own clock    {seconds / speech.infer_seconds:7.1f} x real time")
+    print(f"whole request, wall clock    {seconds / speech.wall_seconds:7.1f} x real time")
+    print(f"STOI (1 = original)          {stoi(original, speech.x, sample_rate):7.3f}")
+    print(f"multi-resolution STFT        {float(distance):7.3f}  (0 = original)")
+
+
+def run(model: str, audio: Path, folder: Path) -> None:
+    """Do everything once."""
+    with running_server(model) as address:
+        print(f"serving {model} on {address}")
+        config = default_mel_config(address)
+        x, _ = read_audio(audio, config.sample_rate)
+        mel = MelSpectrogram(config)(torch.from_numpy(x)[None])[0].numpy()
+        print(f"POST /synthesize: the mel of {audio.name}, {mel.shape[0]} x {mel.shape[1]}")
+        speech = speak(address, mel)
+    length = min(len(x), len(speech.x))
+    original, speech = x[:length], Speech(speech.x[:length], speech.infer_seconds, speech.wall_seconds)
+    folder.mkdir(parents=True, exist_ok=True)
+    soundfile.write(folder / "demo.wav", speech.x, config.sample_rate, subtype="PCM_16")
+    draw_both(folder / "demo.png", original, speech.x, config)
+    report(original, speech, config.sample_rate)
+    print(f"saved {folder / 'demo.wav'} and {folder / 'demo.png'}; the server is stopped")
+
+
+def main() -> int:
+    """Parse the command line and run; 1 with one line of explanation if anything fails."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--model", default="waveglow", help="a shipped name or a model directory")
+    parser.add_argument("--audio", type=Path, default=HELD_OUT, help="the recording to take the mel from")
+    parser.add_argument("--out", type=Path, default=Path(), help="the folder for demo.wav and demo.png")
+    options = parser.parse_args()
+    try:
+        run(options.model, options.audio, options.out)
+    except (AudioError, DemoError, OSError, ValueError, httpx.HTTPError) as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
