@@ -7,6 +7,7 @@ The folder holds `audio/CORPUS/SPEAKER/NAME.flac`, `manifest.jsonl`, `dataset.js
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -78,15 +79,12 @@ def prepare(
         progress: called with the number of recordings done so far.
 
     Raises:
-        PrepareError: the folder was prepared with another config.
-        ManifestError: nothing usable is left.
+        PrepareError: the folder was prepared with another config, a corpus's name is taken by another one, or no
+            recording is usable.
     """
     corpora = tuple(corpora)
     output.mkdir(parents=True, exist_ok=True)
-    record = _open_record(output, config)
-    for corpus in corpora:
-        record["corpora"][corpus.name] = _describe(corpus, output)
-    _write_json(output / "dataset.json", record)
+    _record(corpora, output, config)
     work = [
         _Job(recording, corpus.name, corpus.licence, split, output, config)
         for corpus in corpora
@@ -101,8 +99,11 @@ def prepare(
     skipped = tuple(result for result in results if isinstance(result, Skipped))
     entries = tuple(result for result in results if isinstance(result, Entry))
     names = {corpus.name for corpus in corpora}
-    write_manifest(output / "manifest.jsonl", (*_other_entries(output, names), *entries))
     _write_skipped(output / "skipped.jsonl", skipped, names)
+    if not entries:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(item.reason for item in skipped).items())
+        raise PrepareError(f"no recording is usable ({reasons}); {output / 'skipped.jsonl'} lists them")
+    write_manifest(output / "manifest.jsonl", (*_other_entries(output, names), *entries))
     return Prepared(read_manifest(output), skipped)
 
 
@@ -145,6 +146,18 @@ def _make(source: Path, target: Path, config: PrepareConfig) -> None:
     partial.replace(target)
 
 
+def _record(corpora: tuple[Corpus, ...], output: Path, config: PrepareConfig) -> None:
+    """Write dataset.json before the work starts, so that an interrupted run can only go on as it began."""
+    record = _open_record(output, config)
+    sources = {name: description["source"] for name, description in record["corpora"].items()}
+    for corpus in corpora:
+        taken = sources.setdefault(corpus.name, corpus.source)
+        if taken != corpus.source:
+            raise PrepareError(f"{corpus.name} names {taken} already, not {corpus.source}; choose another --name")
+        record["corpora"][corpus.name] = _describe(corpus, output)
+    _write_json(output / "dataset.json", record)
+
+
 def _open_record(output: Path, config: PrepareConfig) -> dict[str, Any]:
     path = output / "dataset.json"
     settings = to_dict(config)
@@ -163,7 +176,12 @@ def _open_record(output: Path, config: PrepareConfig) -> dict[str, Any]:
 
 
 def _describe(corpus: Corpus, output: Path) -> dict[str, Any]:
-    description = {"licence": corpus.licence, "attribution": corpus.attribution, "unseen": corpus.unseen}
+    description = {
+        "source": corpus.source,
+        "licence": corpus.licence,
+        "attribution": corpus.attribution,
+        "unseen": corpus.unseen,
+    }
     if corpus.licence_text:
         path = output / "licences" / f"{corpus.name}.txt"
         path.parent.mkdir(exist_ok=True)
@@ -175,7 +193,7 @@ def _describe(corpus: Corpus, output: Path) -> dict[str, Any]:
 def _other_entries(output: Path, names: set[str]) -> tuple[Entry, ...]:
     if not (output / "manifest.jsonl").is_file():
         return ()
-    return tuple(entry for entry in read_manifest(output).entries if entry.corpus not in names)
+    return tuple(entry for entry in read_manifest(output, check_files=False).entries if entry.corpus not in names)
 
 
 def _write_skipped(path: Path, skipped: tuple[Skipped, ...], names: set[str]) -> None:

@@ -18,7 +18,6 @@ from training.prepare import Prepared, prepare
 
 __all__ = ["add_arguments", "run", "summary"]
 
-HELP = "prepare recordings for training: decode, resample, level, split"
 LAYOUTS = {"folder": folder.scan, "ljspeech": ljspeech.scan, "vctk": vctk.scan}
 
 
@@ -48,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
     if args.jobs < 1:
         raise ValueError(f"--jobs must be at least 1, not {args.jobs}")
     config = PrepareConfig(sample_rate=args.sample_rate, rms=args.rms, min_seconds=args.min_seconds)
-    corpora = [_scan(source, args) for source in args.sources]
+    corpora = [_scan(source, args) for source in dict.fromkeys(args.sources)]
     total = sum(len(corpus.recordings) for corpus in corpora)
     with tqdm(total=total, unit="file", file=sys.stderr, disable=None) as bar:
         prepared = prepare(corpora, args.output, config, args.jobs, lambda done: _advance(bar, done))

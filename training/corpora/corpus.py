@@ -48,6 +48,7 @@ class Corpus:
 
     Attributes:
         name: what the manifest calls it.
+        source: where it came from: a package's name or a folder.
         licence: a short name, SPDX where there is one.
         attribution: whom to name, and for what, in one sentence.
         licence_text: the licence as it came with the recordings, or an empty string.
@@ -56,6 +57,7 @@ class Corpus:
     """
 
     name: str
+    source: str
     licence: str
     attribution: str
     licence_text: str
@@ -63,6 +65,8 @@ class Corpus:
     unseen: bool = False
 
     def __post_init__(self) -> None:
+        if not self.name or self.name.startswith(".") or "/" in self.name or "\\" in self.name:
+            raise CorpusError(f"a corpus's name becomes a folder's name, which {self.name!r} cannot be")
         if not self.recordings:
             raise CorpusError(f"{self.name} holds no recording")
         seen: dict[tuple[str, str], Path] = {}

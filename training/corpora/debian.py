@@ -131,7 +131,7 @@ def scan(name: str, root: Path) -> Corpus:
     recordings = tuple(_recording(path, folders[0], name) for path in sorted(paths))
     text = root / "usr/share/doc" / package.package / "copyright"
     licence_text = text.read_text(encoding="utf-8") if text.is_file() else ""
-    return Corpus(name, package.licence, package.attribution, licence_text, recordings, package.unseen)
+    return Corpus(name, package.package, package.licence, package.attribution, licence_text, recordings, package.unseen)
 
 
 def _recording(path: Path, folder: Path, speaker: str) -> Recording:

@@ -35,7 +35,8 @@ def scan(path: Path, name: str | None = None, licence: str | None = None) -> Cor
     if not found:
         raise CorpusError(f"{path} holds no audio; known suffixes: {', '.join(sorted(AUDIO_SUFFIXES))}")
     recordings = tuple(_recording(file, path, name) for file in found)
-    return Corpus(name, licence or "unknown", f"Recordings in the folder {name}", licence_text(path), recordings)
+    attribution = f"Recordings in the folder {name}"
+    return Corpus(name, str(path.resolve()), licence or "unknown", attribution, licence_text(path), recordings)
 
 
 def licence_text(path: Path) -> str:

@@ -29,4 +29,4 @@ def scan(path: Path, name: str | None = None, licence: str | None = None) -> Cor
     speaker = name or "ljspeech"
     recordings = tuple(Recording(path / "wavs" / f"{file}.wav", f"{file}.wav", speaker) for file in names)
     attribution = "The LJ Speech Dataset, Keith Ito, read by Linda Johnson for LibriVox"
-    return Corpus(speaker, licence or "public domain", attribution, licence_text(path), recordings)
+    return Corpus(speaker, str(path.resolve()), licence or "public domain", attribution, licence_text(path), recordings)

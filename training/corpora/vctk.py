@@ -29,4 +29,4 @@ def scan(path: Path, name: str | None = None, licence: str | None = None) -> Cor
     name = name or "vctk"
     recordings = tuple(Recording(file, file.name, file.parent.name) for file in files)
     attribution = "CSTR VCTK Corpus, The Centre for Speech Technology Research, University of Edinburgh"
-    return Corpus(name, licence or "CC-BY-4.0", attribution, licence_text(path), recordings)
+    return Corpus(name, str(path.resolve()), licence or "CC-BY-4.0", attribution, licence_text(path), recordings)

@@ -1,0 +1,172 @@
+"""Layouts and the split: which recordings are found, whose they are, and which are held out."""
+
+import pytest
+
+from training.corpora import debian, folder, ljspeech, vctk
+from training.corpora.corpus import Corpus, CorpusError, Recording, split_recordings
+
+
+def touch(root, *names):
+    for name in names:
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+
+
+def corpus(recordings, unseen=False, name="c"):
+    return Corpus(name, "here", "CC0-1.0", "nobody", "", tuple(recordings), unseen)
+
+
+def numbered(count, speaker="s", unusable=()):
+    return [
+        Recording(f"{i:03d}.wav", f"{i:03d}.wav", speaker, "not speech" if i in unusable else "") for i in range(count)
+    ]
+
+
+def test_every_fortieth_from_seven_is_held_out_in_each_voice():
+    shuffled = [r for speaker in ("b", "a") for r in reversed(numbered(90, speaker))]
+    held_out = [(r.speaker, r.name) for r, split in split_recordings(corpus(shuffled)) if split == "test"]
+    assert held_out == [("a", "007.wav"), ("a", "047.wav"), ("a", "087.wav"), ("b", "007.wav"), ("b", "047.wav")] + [
+        ("b", "087.wav")
+    ]
+
+
+def test_unusable_recordings_count_so_that_the_split_never_moves():
+    plain = {r.name: split for r, split in split_recordings(corpus(numbered(60)))}
+    with_unusable = {r.name: split for r, split in split_recordings(corpus(numbered(60, unusable={0, 3, 7, 20})))}
+    assert with_unusable == plain
+
+
+def test_names_sort_with_suffix_and_subfolders():
+    names = ["b.wav", "a-b.wav", "a.wav", "a/z.wav"]
+    found = [r.name for r, _ in split_recordings(corpus(Recording(n, n, "s") for n in names))]
+    assert found == ["a-b.wav", "a.wav", "a/z.wav", "b.wav"]
+
+
+def test_an_unseen_voice_is_all_test():
+    assert {split for _, split in split_recordings(corpus(numbered(50), unseen=True))} == {"test"}
+
+
+def test_folder_takes_subfolders_as_speakers(tmp_path):
+    touch(tmp_path, "x/anna/1.wav", "x/anna/deep/2.MP3", "x/bert/1.flac", "x/3.ogg", "x/notes.txt")
+    (tmp_path / "x/LICENSE").write_text("be kind")
+    found = folder.scan(tmp_path / "x", licence="CC0-1.0")
+    assert {(r.speaker, r.name) for r in found.recordings} == {
+        ("anna", "1.wav"),
+        ("anna", "deep/2.MP3"),
+        ("bert", "1.flac"),
+        ("x", "3.ogg"),
+    }
+    assert (found.name, found.licence, found.licence_text) == ("x", "CC0-1.0", "be kind")
+
+
+def test_folder_refuses_what_holds_no_audio_and_names_that_collide(tmp_path):
+    touch(tmp_path, "empty/notes.txt", "twice/a.wav", "twice/a.mp3")
+    with pytest.raises(CorpusError, match="not a folder"):
+        folder.scan(tmp_path / "missing")
+    with pytest.raises(CorpusError, match="holds no audio"):
+        folder.scan(tmp_path / "empty")
+    with pytest.raises(CorpusError, match="share one name"):
+        folder.scan(tmp_path / "twice")
+    with pytest.raises(CorpusError, match="folder's name"):
+        folder.scan(tmp_path / "twice", name="a/b")
+
+
+def test_ljspeech_follows_its_table(tmp_path):
+    touch(tmp_path, "wavs/LJ001-0001.wav", "wavs/LJ001-0002.wav", "wavs/stray.wav")
+    (tmp_path / "metadata.csv").write_text("LJ001-0001|A|a\nLJ001-0002|B|b\nLJ001-0003|C|c\n", encoding="utf-8")
+    found = ljspeech.scan(tmp_path)
+    assert [r.name for r in found.recordings] == ["LJ001-0001.wav", "LJ001-0002.wav", "LJ001-0003.wav"]
+    assert {r.speaker for r in found.recordings} == {"ljspeech"}
+    assert found.recordings[0].path == tmp_path / "wavs/LJ001-0001.wav"
+
+
+def test_ljspeech_refuses_other_layouts_and_odd_tables(tmp_path):
+    with pytest.raises(CorpusError, match="LJSpeech layout"):
+        ljspeech.scan(tmp_path)
+    touch(tmp_path, "wavs/a.wav")
+    (tmp_path / "metadata.csv").write_text("../a|x\n", encoding="utf-8")
+    with pytest.raises(CorpusError, match="entry 1"):
+        ljspeech.scan(tmp_path)
+
+
+def test_vctk_takes_one_microphone(tmp_path):
+    names = ("p225/p225_001_mic1.flac", "p225/p225_001_mic2.flac", "p226/p226_003_mic1.flac")
+    touch(tmp_path, *(f"wav48_silence_trimmed/{name}" for name in names))
+    found = vctk.scan(tmp_path)
+    assert [(r.speaker, r.name) for r in found.recordings] == [
+        ("p225", "p225_001_mic1.flac"),
+        ("p226", "p226_003_mic1.flac"),
+    ]
+
+
+def test_vctk_reads_the_old_release_and_refuses_other_layouts(tmp_path):
+    touch(tmp_path, "wav48/p225/p225_001.wav", "wav48/p225/p225_002.wav")
+    assert [r.name for r in vctk.scan(tmp_path).recordings] == ["p225_001.wav", "p225_002.wav"]
+    with pytest.raises(CorpusError, match="VCTK layout"):
+        vctk.scan(tmp_path / "wav48")
+
+
+@pytest.fixture
+def packages(tmp_path):
+    sounds = "usr/share/asterisk/sounds/en_US_f_Allison"
+    root = tmp_path / "asterisk-core-sounds-en-g722"
+    touch(root, *(f"{sounds}/{n}.g722" for n in ("hello", "beep", "silence/1", "digits/1", "confbridge-join")))
+    touch(root, "usr/share/doc/asterisk-core-sounds-en-g722/copyright")
+    (root / "usr/share/doc/asterisk-core-sounds-en-g722/copyright").write_text("Allison Smith, CC-BY-SA-3.0")
+    return tmp_path
+
+
+@pytest.mark.parametrize("inside", ["", "asterisk-core-sounds-en-g722"])
+def test_debian_lists_prompts_and_marks_what_is_no_speech(packages, inside):
+    found = debian.scan("asterisk-en", debian.locate("asterisk-en", packages / inside))
+    assert {r.name: r.unusable for r in found.recordings} == {
+        "hello.g722": "",
+        "digits/1.g722": "",
+        "beep.g722": "not speech",
+        "silence/1.g722": "not speech",
+        "confbridge-join.g722": "not speech",
+    }
+    assert {r.speaker for r in found.recordings} == {"asterisk-en"}
+    assert found.licence == "CC-BY-SA-3.0"
+    assert found.licence_text == "Allison Smith, CC-BY-SA-3.0"
+
+
+def test_italian_alone_is_unseen():
+    assert [name for name, package in debian.PACKAGES.items() if package.unseen] == ["asterisk-it"]
+
+
+def test_debian_names_what_is_missing(packages, monkeypatch):
+    with pytest.raises(CorpusError, match="unknown corpus 'asterisk-xx'; known: festvox-ru"):
+        debian.locate("asterisk-xx", packages)
+    with pytest.raises(CorpusError, match="does not hold festvox-ru"):
+        debian.locate("festvox-ru", packages)
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(CorpusError, match=r"apt-get was not found.*--source DIR"):
+        debian.fetch("festvox-ru", packages)
+
+
+def fake_programs(folder, monkeypatch, apt):
+    folder.mkdir()
+    unpack = '#!/bin/sh\nmkdir -p "$3/usr" && cp "$2" "$3/usr/content"\n'
+    for name, text in (("apt-get", f"#!/bin/sh\n{apt}\n"), ("dpkg", unpack)):
+        (folder / name).write_text(text)
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+def test_debian_downloads_once_into_the_cache(tmp_path, monkeypatch):
+    cache = tmp_path / "cache"
+    fake_programs(tmp_path / "bin", monkeypatch, 'echo "$1 $2" > "$2_1.deb"')
+    root = debian.fetch("festvox-ru", cache)
+    assert (root / "usr/content").read_text() == "download festvox-ru\n"
+    monkeypatch.setenv("PATH", "")
+    assert debian.fetch("festvox-ru", cache) == root
+    assert [path.name for path in cache.iterdir()] == ["festvox-ru"]
+
+
+def test_a_failed_download_says_why_and_leaves_nothing(tmp_path, monkeypatch):
+    fake_programs(tmp_path / "bin", monkeypatch, "echo 'E: Unable to locate package' >&2; exit 100")
+    with pytest.raises(CorpusError, match="Unable to locate package"):
+        debian.fetch("festvox-ru", tmp_path / "cache")
+    assert list((tmp_path / "cache").iterdir()) == []
