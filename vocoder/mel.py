@@ -15,19 +15,24 @@ __all__ = ["MelSpectrogram"]
 
 
 class MelSpectrogram(nn.Module):
-    """Compute mel-spectrograms as a `MelConfig` says.
+    """Compute mel-spectrograms as a `MelConfig` says, under autocast as well.
 
-    It has no parameters and no saved state: the configuration determines it. It computes in float32, or in float64
-    for float64 audio, under autocast as well.
+    It has no parameters and no saved state: the configuration determines it. Mels are float32, or float64 for float64
+    audio.
+
+    Args:
+        config: the mel contract.
+        precise: transform in float64, where the device can. In float32 the rounding of loud bands reaches the quiet
+            bands of the same frame and moves their logarithms: by up to 1e-3 in speech, by much more where a band holds
+            nothing. That is good enough for a loss, and takes half the time.
     """
 
-    window: Tensor
     filterbank: Tensor
 
-    def __init__(self, config: MelConfig) -> None:
+    def __init__(self, config: MelConfig, *, precise: bool = True) -> None:
         super().__init__()
         self.config = config
-        self.register_buffer("window", torch.hann_window(config.win_length), persistent=False)
+        self.precise = precise
         self.register_buffer("filterbank", mel_filterbank(config).float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -72,21 +77,23 @@ class MelSpectrogram(nn.Module):
             raise ValueError(f"audio of {x_padded.shape[1]} samples is shorter than one frame of {self.config.n_fft}")
         x = x_padded if x_padded.dtype == torch.float64 else x_padded.float()
         with torch.autocast(x.device.type, enabled=False):
-            energy = self.filterbank.to(x.dtype) @ self._spectrum(x)
+            energy = self.filterbank.to(x.dtype) @ self._spectrum(x).to(x.dtype)
             return self._statistics(self._logarithm(energy.clamp(min=self.config.floor)))
 
     def silence(self) -> Tensor:
         """Return the mel frame (n_mels,) of digital silence."""
-        return self.frame(self.window.new_zeros(1, self.config.n_fft, dtype=torch.float32))[0, :, 0]
+        return self.frame(self.filterbank.new_zeros(1, self.config.n_fft))[0, :, 0]
 
     def _spectrum(self, x: Tensor) -> Tensor:
         config = self.config
+        if self.precise and x.device.type != "mps":  # which has no float64
+            x = x.double()
         spectrum = torch.stft(
             x,
             n_fft=config.n_fft,
             hop_length=config.hop_length,
             win_length=config.win_length,
-            window=self.window.to(x.dtype),
+            window=torch.hann_window(config.win_length, dtype=x.dtype, device=x.device),
             center=False,
             return_complex=True,
         )

@@ -21,7 +21,7 @@ _ROLLOFF = 0.9475937167399596
 _BETA = 14.769656459379492
 
 MAX_KERNEL_SIZE = 8_000_000
-"""Values of the filter bank; rates that share hardly any divisor, such as 22049 and 22050 Hz, would need 500 million."""
+"""Values of the filter bank; rates with hardly a common divisor, such as 22049 and 22050 Hz, would need 500 million."""
 
 
 def resample(x: Audio, source_rate: int, target_rate: int) -> Audio:

@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vocoder.audio import resample, write_audio
+from vocoder.commands import mel
+from vocoder.mel import MelSpectrogram
+from vocoder.mel_config import preset
+
+
+def run(*arguments: str | Path) -> int:
+    parser = argparse.ArgumentParser()
+    mel.add_arguments(parser)
+    return mel.run(parser.parse_args([str(argument) for argument in arguments]))
+
+
+@pytest.fixture
+def noise(tmp_path: Path) -> Path:
+    x = 0.1 * np.random.default_rng(3).standard_normal(16000).astype(np.float32)
+    write_audio(tmp_path / "in.wav", x, 16000, format="wav_f32")
+    return tmp_path / "in.wav"
+
+
+@pytest.mark.parametrize("name", ["nvidia", "vocos"])
+def test_the_file_holds_the_mel_of_the_resampled_audio(
+    noise: Path, tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = preset(name)
+    assert run(noise, "-o", tmp_path / "mel.data", "--preset", name) == 0
+    saved = np.load(tmp_path / "mel.data", allow_pickle=False)
+    x = 0.1 * np.random.default_rng(3).standard_normal(16000).astype(np.float32)
+    expected = MelSpectrogram(config)(torch.from_numpy(resample(x, 16000, config.sample_rate))[None])[0]
+    assert saved.dtype == np.float32
+    np.testing.assert_allclose(saved, expected.numpy(), rtol=0, atol=1e-5)
+    assert f"{config.n_mels} mels x {saved.shape[1]} frames (1.00 s), preset {name}" in capsys.readouterr().out
+
+
+def test_the_default_preset_is_nvidia(noise: Path, tmp_path: Path) -> None:
+    assert run(noise, "-o", tmp_path / "default.npy") == run(noise, "-o", tmp_path / "n.npy", "--preset", "nvidia") == 0
+    assert (tmp_path / "default.npy").read_bytes() == (tmp_path / "n.npy").read_bytes()
+
+
+def test_errors_are_one_line(tmp_path: Path, noise: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(tmp_path / "absent.wav", "-o", tmp_path / "mel.npy") == 1
+    assert run(noise, "-o", tmp_path / "absent" / "mel.npy") == 1
+    write_audio(tmp_path / "short.wav", np.zeros(100, np.float32), 22050)
+    assert run(tmp_path / "short.wav", "-o", tmp_path / "mel.npy") == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.startswith("vocoder mel: ") for line in lines] == [True] * 3
+    assert "there is no audio file" in lines[0]
+    assert "100 samples is too short" in lines[2]
+    assert not (tmp_path / "mel.npy").exists()
