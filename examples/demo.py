@@ -24,15 +24,16 @@ import torch
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
-from pystoi import stoi
 
-from training.losses.spectral import MultiResolutionSTFT
-from vocoder.audio import AudioError, read_audio
+from training.evaluate.metric import MetricUndefined
+from training.evaluate.stft_distance import multi_resolution_stft_distance
+from training.evaluate.stoi import short_time_intelligibility
+from vocoder.audio import read_audio
 from vocoder.mel import MelSpectrogram
 from vocoder.mel_config import PRESETS, MelConfig
 
 HELD_OUT = Path(__file__).with_name("heldout.flac")
-READY = re.compile(r"ready on (http://127\.0\.0\.1:\d+)")
+READY = re.compile(r"ready on (http://\S+:\d+)")
 START_SECONDS = 180.0
 SEED = 1
 
@@ -153,12 +154,13 @@ def draw_both(path: Path, original: NDArray[np.float32], generated: NDArray[np.f
 def report(original: NDArray[np.float32], speech: Speech, sample_rate: int) -> None:
     """Print speed and closeness."""
     seconds = len(speech.x) / sample_rate
-    distance = MultiResolutionSTFT()(torch.from_numpy(speech.x)[None], torch.from_numpy(original)[None])
+    intelligibility = short_time_intelligibility(original, speech.x, sample_rate)
+    distance = multi_resolution_stft_distance(original, speech.x, sample_rate)
     print(f"audio                        {seconds:7.2f} s at {sample_rate} Hz")
     print(f"model, server's own clock    {seconds / speech.infer_seconds:7.1f} x real time")
     print(f"whole request, wall clock    {seconds / speech.wall_seconds:7.1f} x real time")
-    print(f"STOI (1 = original)          {stoi(original, speech.x, sample_rate):7.3f}")
-    print(f"multi-resolution STFT        {float(distance):7.3f}  (0 = original)")
+    print(f"STOI (1 = original)          {intelligibility:7.3f}")
+    print(f"multi-resolution STFT        {distance:7.3f}  (0 = original)")
 
 
 def run(model: str, audio: Path, folder: Path) -> None:
@@ -188,7 +190,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         run(options.model, options.audio, options.out)
-    except (AudioError, DemoError, OSError, ValueError, httpx.HTTPError) as error:
+    except (DemoError, MetricUndefined, OSError, ValueError, httpx.HTTPError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     return 0

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import re
 import tomllib
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+
+from server.settings import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 TEXT_SUFFIXES = {".cfg", ".ini", ".json", ".jsonl", ".md", ".py", ".sh", ".toml", ".txt", ".yaml", ".yml"}
@@ -44,6 +47,7 @@ MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:home|root|Users|media|mnt|work|worksp
 URLS = re.compile(r"\bhttps?://[^\s\"'`<>)\]}\\]+")
 MARKDOWN_LINKS = re.compile(r"\]\(([^)\s]+)\)")
 MAKE_COMMANDS = re.compile(r"\bmake ((?:[A-Z]+=\S+ )*)([a-z][a-z-]*)")
+COMMANDS = re.compile(r"\.venv/bin/(vocoder|vocoder-train) ([a-z]+)")
 
 
 def project_files() -> list[Path]:
@@ -85,6 +89,17 @@ def test_make_commands_exist(path: Path) -> None:
     )
     named = {match[1] for block in blocks for match in MAKE_COMMANDS.findall("\n".join(block))}
     assert named <= targets
+
+
+@pytest.mark.parametrize("field", sorted(Settings.model_fields))
+def test_every_setting_of_the_server_is_documented(field: str) -> None:
+    assert f"`{Settings.model_config['env_prefix']}{field.upper()}`" in (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(("program", "command"), sorted(set(COMMANDS.findall((ROOT / "README.md").read_text("utf-8")))))
+def test_every_command_in_the_readme_exists(program: str, command: str) -> None:
+    module = importlib.import_module({"vocoder": "vocoder.cli", "vocoder-train": "training.cli"}[program])
+    assert command in module.COMMANDS
 
 
 @pytest.mark.parametrize("path", FILES, ids=relative)
