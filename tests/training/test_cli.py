@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+import argparse
+import importlib
+
+import pytest
+
+from training import cli
+from training.command_error import TrainingError
+
+
+def command(error: BaseException | None) -> type:
+    class Fake:
+        @staticmethod
+        def add_arguments(parser: argparse.ArgumentParser) -> None:
+            parser.add_argument("words", nargs="*")
+            parser.add_argument("--flag", action="store_true")
+
+        @staticmethod
+        def run(args: argparse.Namespace) -> int:
+            if error is not None:
+                raise error
+            print(args.words, args.flag)
+            return 0
+
+    return Fake
+
+
+@pytest.fixture
+def with_command(monkeypatch):
+    def install(error: BaseException | None) -> None:
+        monkeypatch.setattr(cli, "COMMANDS", {"fake": ("fake", "does as it is told")})
+        monkeypatch.setattr(importlib, "import_module", lambda name: command(error))
+
+    return install
+
+
+def test_command_receives_its_arguments(with_command, capsys):
+    with_command(None)
+    assert cli.main(["fake", "a", "--flag", "b"]) == 0
+    assert capsys.readouterr().out == "['a', 'b'] True\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "text"),
+    [
+        (ValueError("steps must be\nabove 0"), 2, "steps must be above 0"),
+        (FileNotFoundError(2, "No such file", "x.wav"), 2, "x.wav"),
+        (TrainingError("not finite"), 1, "not finite"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
+def test_failure_is_one_line(with_command, capsys, error, status, text):
+    with_command(error)
+    assert cli.main(["fake"]) == status
+    output = capsys.readouterr()
+    assert output.out == ""
+    assert text in output.err
+    assert output.err.count("\n") == 1
+
+
+def test_usage_lists_the_commands(capsys):
+    assert cli.main([]) == 2
+    assert cli.main(["--help"]) == 0
+    output = capsys.readouterr().out
+    assert all(output.count(f"\n  {name} ") == 2 for name in cli.COMMANDS)
+
+
+def test_unknown_command_names_the_known_ones(capsys):
+    assert cli.main(["sing"]) == 2
+    assert f"there is no command 'sing'; known: {', '.join(cli.COMMANDS)}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", cli.COMMANDS)
+def test_every_command_can_be_loaded(name):
+    module = importlib.import_module(cli.COMMANDS[name][0])
+    parser = argparse.ArgumentParser()
+    module.add_arguments(parser)
+    assert callable(module.run)
+    assert parser.format_usage()

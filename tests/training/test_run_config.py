@@ -1,0 +1,108 @@
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from training.run_config import add_run_arguments, load_config, parse_yaml, write_config
+from training.trainer_config import TrainerConfig
+from vocoder.config import ConfigError
+
+
+@dataclass(frozen=True)
+class Losses:
+    mel: float = 1.0
+    on: bool = True
+
+
+@dataclass(frozen=True)
+class Run:
+    name: str
+    trainer: TrainerConfig
+    losses: Losses = field(default_factory=Losses)
+    scales: tuple[int, ...] = (1,)
+    limit: float | None = None
+
+
+TEXT = "name: first\ntrainer: {steps: 10, batch_size: 4, learning_rate: 1e-3}\n"
+
+
+@pytest.fixture
+def config_file(tmp_path) -> Path:
+    path = tmp_path / "run.yaml"
+    path.write_text(TEXT)
+    return path
+
+
+def test_overrides_replace_settings_in_order(config_file):
+    overrides = ["trainer.steps=5", "trainer.steps=20", "losses.mel=2", "scales=[2, 3]", "limit=1e-2", "name=no"]
+    run = load_config(Run, config_file, overrides)
+    assert run.trainer == TrainerConfig(steps=20, batch_size=4, learning_rate=1e-3)
+    assert (run.losses, run.scales, run.limit, run.name) == (Losses(mel=2.0), (2, 3), 0.01, "no")
+
+
+def test_written_configuration_reads_back(config_file, tmp_path):
+    run = load_config(Run, config_file, ["losses.on=false", "scales=[4]"])
+    write_config(run, tmp_path / "copy.yaml")
+    assert load_config(Run, tmp_path / "copy.yaml") == run
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("trainer.step=3", "trainer has no field step; known: steps"),
+        ("trainer.steps=many", "trainer.steps must be int, not 'many'"),
+        ("trainer.steps=0", "steps must be above 0, not 0"),
+        ("trainer.betas=[0.9]", "betas must be two numbers"),
+        ("trainer.decay=exp", "trainer.decay must be one of 'cosine', 'linear', 'constant', not 'exp'"),
+        ("name.x=3", "'name.x=3' cannot be set: name is a single value"),
+        ("losses.on=yes", "losses.on must be bool, not 'yes'"),
+        ("steps", "must look like name=value"),
+        (".steps=3", "must look like name=value"),
+        ("scales=[1", "not valid YAML"),
+    ],
+)
+def test_wrong_override_is_explained(config_file, override, message):
+    with pytest.raises(ConfigError) as caught:
+        load_config(Run, config_file, [override])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("- 1\n", "must hold settings as `name: value`, not list"),
+        ("name: a\nname: b\n", "'name' is set twice"),
+        ("name: first\n", "lacks trainer"),
+        ("name: !!python/object/apply:os.getcwd []\n", "not valid YAML"),
+    ],
+)
+def test_wrong_file_is_explained(config_file, text, message):
+    config_file.write_text(text)
+    with pytest.raises(ConfigError) as caught:
+        load_config(Run, config_file)
+    assert message in str(caught.value)
+    assert str(config_file) in str(caught.value)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(ConfigError, match=r"cannot read .*none\.yaml: No such file"):
+        load_config(Run, tmp_path / "none.yaml")
+
+
+def test_numbers_and_booleans_are_those_of_yaml_1_2():
+    data = parse_yaml(
+        "[1e-3, 1E5, -2.5e+3, .5, 3, 0.1, true, false, yes, no, off, .inf, 1.2.3, e5, 2020-01-01]", "text"
+    )
+    numbers = [1e-3, 1e5, -2500.0, 0.5, 3, 0.1]
+    assert data == [*numbers, True, False, "yes", "no", "off", float("inf"), "1.2.3", "e5", "2020-01-01"]
+
+
+def test_arguments_may_be_mixed():
+    parser = argparse.ArgumentParser()
+    add_run_arguments(parser)
+    args = parser.parse_intermixed_args(["a=1", "--config", "x.yaml", "b=2", "--resume", "c=3"])
+    assert (args.overrides, args.resume, args.config) == (["a=1", "b=2", "c=3"], True, Path("x.yaml"))

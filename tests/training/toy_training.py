@@ -1,0 +1,168 @@
+"""A small objective with two phases, its data, and how to train it, for the tests of the trainer."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from training.checkpointing import load_plain, load_tensors
+from training.objective import Batch, Objective, Phase
+from training.processes import build_accelerator
+from training.trainer import Trainer
+from training.trainer_config import TrainerConfig
+
+SAMPLE_RATE = 100
+
+
+class Tones:
+    """Noise around a constant; an item depends on (epoch, index) alone."""
+
+    def __init__(self, length: int = 26) -> None:
+        self.length = length
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        return self.length
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        generator = torch.Generator().manual_seed(1000 * self.epoch + index)
+        return {"x": torch.randn(8, generator=generator) + 0.5, "speaker": index % 3}
+
+
+class ToyObjective(Objective):
+    """An autoencoder and a critic of its output; the critic rests at every third step.
+
+    With `noise` the loss draws from python, numpy and torch; at the steps of `poison` the model's loss is no number.
+    """
+
+    def __init__(self, noise: float = 0.0, poison: Iterable[int] = (), width: int = 4) -> None:
+        super().__init__()
+        self.model = nn.Sequential(nn.Linear(8, width), nn.Tanh(), nn.Dropout(noise), nn.Linear(width, 8))
+        self.critic = nn.Linear(8, 1)
+        self.unused = nn.Linear(2, 2)
+        self.register_buffer("mean", torch.zeros(8))
+        self.register_buffer("initialised", torch.tensor(False))
+        self.register_buffer("last", torch.zeros(8))
+        self.noise = noise
+        self.poison = set(poison)
+        self.on_step: Callable[[int], None] | None = None
+        self.leaks: list[str] = []
+
+    def phases(self) -> tuple[Phase, ...]:
+        model = (*self.model.parameters(), *self.unused.parameters())
+        return Phase("model", model), Phase("critic", tuple(self.critic.parameters()), learning_rate_scale=0.5)
+
+    def initialise(self, batches: Iterable[Batch]) -> None:
+        self.mean.copy_(torch.stack([batch["x"].mean(0) for batch in batches]).mean(0))
+        self.initialised.fill_(True)
+
+    def loss(self, phase: str, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]] | None:
+        assert self.initialised
+        if self.on_step is not None:
+            self.on_step(step)
+        x = batch["x"] - self.mean
+        frozen = self.critic if phase == "model" else self.model
+        self.leaks += [phase for parameter in frozen.parameters() if parameter.requires_grad]
+        made = self.model(x)
+        if phase == "critic":
+            return None if step % 3 == 2 else (self._critic_loss(made, x), {})
+        self.last.copy_(x[0])
+        distance = (made - x).square().mean()
+        distance = distance + self.noise * (random.random() + np.random.random()) * made.mean()
+        scale = float("nan") if step in self.poison else 1.0
+        return scale * (distance - 0.1 * self.critic(made).mean()), {"distance": distance.detach()}
+
+    def _critic_loss(self, made: Tensor, x: Tensor) -> Tensor:
+        return self.critic(made).mean() - self.critic(x).mean() + self.critic(x).square().mean()
+
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        x = batch["x"] - self.mean
+        return {"score": (self.model(x) - x).square().mean(), "draw": torch.rand(())}
+
+    def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
+        return {"first": self.model(batch["x"])[0]}
+
+    def averaged(self) -> nn.Module:
+        return self.model
+
+    def export(self, directory: Path, provenance: dict[str, Any]) -> None:
+        directory.mkdir()
+        torch.save(self.model.state_dict(), directory / "model.pt")
+        (directory / "config.json").write_text(json.dumps(provenance))
+
+
+def toy_config(**changes: Any) -> TrainerConfig:
+    """Return settings of a run of 20 steps."""
+    values: dict[str, Any] = {"steps": 20, "batch_size": 4, "warmup_steps": 5, "log_steps": 5, "validation_steps": 8}
+    return TrainerConfig(**(values | {"device": "cpu", "learning_rate": 1e-2} | changes))
+
+
+def toy_trainer(
+    directory: Path, config: TrainerConfig, objective: ToyObjective | None = None, resume: bool = False
+) -> Trainer:
+    """Return a trainer of a toy whose starting weights are always the same."""
+    torch.manual_seed(0)
+    objective = ToyObjective() if objective is None else objective
+    return Trainer(
+        objective,
+        Tones(),
+        Tones(10),
+        config,
+        directory,
+        accelerator=build_accelerator(config),
+        sample_rate=SAMPLE_RATE,
+        provenance={"data": "tones"},
+        resume=resume,
+    )
+
+
+def seeded_toy(**arguments: Any) -> ToyObjective:
+    """Return an objective with the starting weights of every test."""
+    torch.manual_seed(0)
+    return ToyObjective(**arguments)
+
+
+def stop_at(trainer: Trainer, step: int) -> None:
+    """Ask the trainer to stop after `step` steps, as a signal would."""
+
+    def ask(present: int) -> None:
+        trainer.interruption.requested |= present + 1 == step
+
+    trainer.objective.on_step = ask  # type: ignore[assignment]
+
+
+def saved_run(directory: Path) -> dict[str, Any]:
+    """Return all that the last checkpoint keeps, except the time it took."""
+    last = directory / "last"
+    summary = json.loads((last / "trainer.json").read_text())
+    del summary["progress"]["minutes"]
+    return {
+        "objective": load_tensors(last / "objective.safetensors"),
+        "ema": load_tensors(last / "ema.safetensors"),
+        "optimisers": load_plain(last / "optimisers.pt"),
+        "random": load_plain(last / "random.pt"),
+        "progress": summary["progress"],
+        "ema_updates": summary["ema_updates"],
+    }
+
+
+def differences(a: Any, b: Any, path: str = "") -> list[str]:
+    """Return where two nested structures differ in any bit."""
+    if isinstance(a, Tensor) and isinstance(b, Tensor):
+        return [] if a.dtype == b.dtype and torch.equal(a, b) else [path]
+    if isinstance(a, dict) and isinstance(b, dict) and a.keys() == b.keys():
+        return [found for key in a for found in differences(a[key], b[key], f"{path}/{key}")]
+    if isinstance(a, (list, tuple)) and isinstance(b, (list, tuple)) and len(a) == len(b):
+        pairs = enumerate(zip(a, b, strict=True))
+        return [found for i, (x, y) in pairs for found in differences(x, y, f"{path}/{i}")]
+    return [] if type(a) is type(b) and a == b else [path]
