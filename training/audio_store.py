@@ -44,10 +44,13 @@ class AudioStore:
     def read(self, index: int, start: int, stop: int) -> np.ndarray:
         """Return samples start to stop of one utterance, (stop - start,) float32, with zeros outside of it."""
         length = int(self.lengths[index])
-        first, last = min(max(start, 0), length), min(max(stop, 0), length)
-        offset = int(self._offsets[index])
-        x = self._samples[offset + first : offset + last].astype(np.float32) / np.float32(_SCALE)
-        return x if (first, last) == (start, stop) else np.pad(x, (first - start, stop - last))
+        first, last = max(start, 0), min(stop, int(self.lengths[index]))
+        x = np.zeros(stop - start, dtype=np.float32)
+        if first < last:
+            offset = int(self._offsets[index])
+            samples = self._samples[offset + first : offset + last]
+            np.multiply(samples, np.float32(1 / _SCALE), out=x[first - start : last - start])
+        return x
 
 
 def _read(path: Path, sample_rate: int) -> np.ndarray:

@@ -1,5 +1,6 @@
 """Segments: their mel is the utterance's mel, they depend on (seed, epoch, index) alone, and weights are kept."""
 
+from fractions import Fraction
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from training.data import SegmentConfig, SegmentDataset, UtteranceDataset
 from training.manifest import Entry, ManifestError, read_manifest, write_manifest
+from training.rational_resampling import RateResampler
 from vocoder.config import ConfigError
 from vocoder.mel import MelSpectrogram
 from vocoder.mel_config import MelConfig
@@ -129,6 +131,24 @@ def test_gain_is_uniform_in_decibels_and_changes_nothing_else(tmp_path):
 def test_gain_never_clips(tmp_path):
     dataset = SegmentDataset(make_corpus(tmp_path, [("a", "train", 4000)]), "train", config(gain_db=(40.0, 40.0)))
     assert float(dataset[0]["x"].abs().max()) == pytest.approx(0.99, abs=1e-6)
+
+
+@pytest.mark.parametrize(("rate", "samples"), [(0.9, 1500), (1.1, 2500), (1.1, 900)])
+def test_a_segment_at_another_rate_is_a_slice_of_the_resampled_utterance(tmp_path, rate, samples):
+    manifest = make_corpus(tmp_path, [("s", "train", samples)])
+    around = F.pad(whole(manifest, 0), (500, 500)).numpy()
+    resampler = RateResampler(Fraction(rate).limit_denominator(40))
+    length = resampler.length(samples)
+    resampled = torch.from_numpy(resampler.crop(lambda a, b: around[a + 500 : b + 500], 0, length))
+    resampled = F.pad(resampled, (0, max(0, SEGMENT - length)))
+    padded = F.pad(resampled[None, None], (N_FFT // 2, N_FFT // 2), mode="reflect")[0, 0]
+    windows = padded.unfold(0, SEGMENT + N_FFT, HOP)
+    starts = set()
+    for item in SegmentDataset(manifest, "train", config(rates=(rate, rate), epoch_length=100)):
+        distances = (windows - item["x"]).abs().amax(dim=1)
+        assert distances.min() < 1e-6
+        starts.add(int(distances.argmin()))
+    assert starts == set(range(len(windows)))
 
 
 def test_rates_change_speed_and_keep_real_margins(tmp_path):
