@@ -84,6 +84,15 @@ def test_samples_beyond_full_scale_saturate_and_are_counted(name: str) -> None:
     assert str(report) == "clipped 4 samples to full scale (peak 40000.000)"
 
 
+@pytest.mark.parametrize("name", LOSSY)
+def test_lossy_encoders_get_what_was_clipped(name: str) -> None:
+    loud, cut, x = io.BytesIO(), io.BytesIO(), chord(sample_rate=24000) * 4
+    assert write_audio(loud, x, 24000, format=name).clipped == np.count_nonzero(np.abs(x) > 1)
+    assert write_audio(cut, np.clip(x, -1, 1), 24000, format=name).clipped == 0
+    first, second = (read_audio(io.BytesIO(file.getvalue()))[0] for file in (loud, cut))
+    np.testing.assert_array_equal(first, second)
+
+
 def test_full_scale_itself_is_not_clipping() -> None:
     report = write_audio(io.BytesIO(), np.array([1.0, -1.0], dtype=np.float32), RATE, format="wav", clip="error")
     assert (report.clipped, report.peak) == (0, 1.0)
