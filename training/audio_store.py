@@ -43,7 +43,6 @@ class AudioStore:
 
     def read(self, index: int, start: int, stop: int) -> np.ndarray:
         """Return samples start to stop of one utterance, (stop - start,) float32, with zeros outside of it."""
-        length = int(self.lengths[index])
         first, last = max(start, 0), min(stop, int(self.lengths[index]))
         x = np.zeros(stop - start, dtype=np.float32)
         if first < last:
