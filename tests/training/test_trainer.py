@@ -35,6 +35,13 @@ def test_resumed_run_equals_uninterrupted_run_in_every_bit(tmp_path, whole, stop
     assert differences(saved_run(whole), saved_run(tmp_path)) == []
 
 
+def test_validation_leaves_training_as_it_was(tmp_path, whole):
+    toy_trainer(tmp_path, toy_config(validation_steps=3), seeded_toy(noise=0.3)).fit()
+    a, b = saved_run(whole), saved_run(tmp_path)
+    assert differences(a["objective"], b["objective"]) == []
+    assert differences(a["random"], b["random"]) == []
+
+
 def test_comparison_of_runs_sees_a_difference(tmp_path, whole):
     toy_trainer(tmp_path, toy_config(seed=1), seeded_toy(noise=0.3)).fit()
     assert "/objective/model.0.weight" in differences(saved_run(whole), saved_run(tmp_path))
