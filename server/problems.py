@@ -1,0 +1,112 @@
+"""Errors as RFC 9457 problem details; nothing a client sent is ever repeated in them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
+from starlette.responses import Response
+
+__all__ = ["MEDIA_TYPE", "Problem", "install_problem_handlers", "render"]
+
+MEDIA_TYPE = "application/problem+json"
+
+
+class Problem(Exception):  # noqa: N818 - the word of RFC 9457
+    """A request that cannot be answered, and why.
+
+    Args:
+        status: the HTTP status code.
+        slug: the machine-readable kind, the last part of the problem's `type`.
+        detail: one or two sentences for a person: what is wrong and what would be right.
+        headers: further response headers, such as Retry-After.
+        **fields: further members of the problem document (RFC 9457, section 3.2).
+    """
+
+    def __init__(
+        self, status: int, slug: str, detail: str, headers: Mapping[str, str] | None = None, **fields: Any
+    ) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.slug = slug
+        self.detail = detail
+        self.headers = dict(headers or {})
+        self.fields = fields
+
+
+class ProblemResponse(JSONResponse):
+    """A JSON response with the problem media type."""
+
+    media_type = MEDIA_TYPE
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Make every error of the application a problem document, those of the framework included."""
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(ClientDisconnect, _on_disconnect)
+    app.add_exception_handler(Exception, _on_unexpected)
+
+
+def render(request: Request, problem: Problem) -> Response:
+    """Return the response that tells a client about `problem`."""
+    request_id = getattr(request.state, "request_id", None)
+    document = {
+        "type": f"urn:vocoder:problem:{problem.slug}",
+        "title": problem.slug.replace("-", " ").capitalize(),
+        "status": problem.status,
+        "detail": problem.detail,
+        "request_id": request_id,
+        **problem.fields,
+    }
+    headers = dict(problem.headers)
+    if request_id is not None:
+        headers["X-Request-Id"] = request_id
+    request.state.problem = problem.slug
+    return ProblemResponse(document, status_code=problem.status, headers=headers)
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)
+    return render(request, error)
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    # Only the declared location and pydantic's own message are passed on: its `input` and `ctx` hold what the
+    # client sent, which may not even be JSON (NaN).
+    assert isinstance(error, RequestValidationError)
+    errors = [_describe(entry) for entry in error.errors()]
+    detail = "; ".join(f"{entry['parameter']}: {entry['message']}" for entry in errors)
+    return render(request, Problem(422, "invalid-parameter", detail, errors=errors))
+
+
+def _describe(entry: Mapping[str, Any]) -> dict[str, str]:
+    if entry["type"] == "extra_forbidden":
+        return {"parameter": "(unknown)", "message": "there is a parameter that this route does not have"}
+    location = ".".join(str(part) for part in entry["loc"][1:]) or str(entry["loc"][0])
+    return {"parameter": location, "message": entry["msg"]}
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    phrase = HTTPStatus(error.status_code).phrase
+    details = {404: "There is nothing at this address.", 405: "This address does not take this method."}
+    slug = phrase.lower().replace(" ", "-")
+    detail = details.get(error.status_code, f"{phrase}.")
+    return render(request, Problem(error.status_code, slug, detail, headers=error.headers))
+
+
+async def _on_disconnect(request: Request, error: Exception) -> Response:
+    # Nobody reads this answer; it keeps a client that left from being logged as a fault of the server.
+    return render(request, Problem(400, "client-disconnected", "The connection ended before the body did."))
+
+
+async def _on_unexpected(request: Request, error: Exception) -> Response:
+    return render(request, Problem(500, "internal-error", "The server failed; the request id finds it in the log."))

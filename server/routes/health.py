@@ -1,0 +1,35 @@
+"""GET /livez and /readyz: for whoever restarts the server, and for whoever sends it requests."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from server.engine import EngineState
+from server.openapi import problem_responses
+from server.problems import Problem
+from server.service import ServiceDependency
+
+__all__ = ["router"]
+
+router = APIRouter(tags=["health"])
+
+
+@router.get("/livez", responses=problem_responses(503))
+async def live(service: ServiceDependency) -> dict[str, str]:
+    """Answer 200 while the event loop turns and every model's thread is at work; 503 calls for a restart."""
+    timeout = service.settings.stall_timeout
+    dead = [engine.name for engine in service.engines if not engine.alive(timeout)]
+    if dead:
+        raise Problem(503, "not-alive", f"Failed, stopped or stuck: {', '.join(dead)}.")
+    return {"status": "alive"}
+
+
+@router.get("/readyz", responses=problem_responses(503))
+async def ready(service: ServiceDependency) -> dict[str, str]:
+    """Answer 200 once every model has been loaded and has run for real."""
+    if not service.engines.ready:
+        states = {engine.name: str(engine.state) for engine in service.engines}
+        waits = EngineState.LOADING in states.values()
+        headers = {"Retry-After": "5"} if waits else {}
+        raise Problem(503, "not-ready", "Not every model is ready.", headers=headers, models=states)
+    return {"status": "ready"}

@@ -1,0 +1,54 @@
+"""GET /models: what can speak here, and what each model expects of a mel."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+
+from server.decoding import MEDIA_TYPES
+from server.encoding import FORMATS
+from server.engine import Engine, EngineState
+from server.openapi import problem_responses
+from server.service import Service, ServiceDependency
+from vocoder.mel_config import PRESETS
+
+__all__ = ["router"]
+
+router = APIRouter(prefix="/models", tags=["models"])
+
+
+@router.get("", responses=problem_responses(500))
+def list_models(service: ServiceDependency) -> dict[str, Any]:
+    """List the models; the first is the default."""
+    return {
+        "models": [_describe(engine, service) for engine in service.engines],
+        "request_formats": list(MEDIA_TYPES),
+        "response_formats": {offer.name: list(offer.media_types) for offer in FORMATS},
+        "mel_presets": list(PRESETS),
+    }
+
+
+@router.get("/{name}", responses=problem_responses(404, 422, 500, 503))
+def show_model(name: str, service: ServiceDependency) -> dict[str, Any]:
+    """Describe one model."""
+    return _describe(service.engines.get(name), service)
+
+
+def _describe(engine: Engine, service: Service) -> dict[str, Any]:
+    if engine.state is not EngineState.READY:
+        return {"name": engine.name, "state": engine.state}
+    settings = service.settings
+    return {
+        **engine.synthesizer.info(),
+        "name": engine.name,
+        "state": engine.state,
+        "mel": engine.contract.describe(),
+        "limits": {
+            "max_frames": settings.max_frames,
+            "max_body_bytes": settings.max_body_bytes,
+            "max_json_bytes": settings.max_json_bytes,
+            "max_audio_seconds": settings.max_audio_seconds,
+            "queue_size": settings.queue_size,
+        },
+    }

@@ -1,0 +1,46 @@
+"""What the routes work with: settings, engines, metrics, and a few threads for everything that is not a model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, ParamSpec, TypeVar
+
+import anyio.to_thread
+from anyio import CapacityLimiter
+from fastapi import Depends, Request
+
+from server.engines import Engines
+from server.extraction import MelExtractor
+from server.metrics import Metrics
+from server.settings import Settings
+
+__all__ = ["Service", "ServiceDependency"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+@dataclass(frozen=True)
+class Service:
+    """The parts of one running application."""
+
+    settings: Settings
+    engines: Engines
+    metrics: Metrics
+    extractor: MelExtractor
+    limiter: CapacityLimiter
+
+    async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Run a blocking function on one of the worker threads."""
+        return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self.limiter)
+
+
+def get_service(request: Request) -> Service:
+    """Return the service of the application that a request came to."""
+    service = request.app.state.service
+    assert isinstance(service, Service)
+    return service
+
+
+ServiceDependency = Annotated[Service, Depends(get_service)]

@@ -1,0 +1,59 @@
+"""What stands on both sides of a synthesis: the mel from a body, the headers from speech."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.contract import MelContract
+from server.decoding import decode_mel
+from server.ticket import Speech
+from vocoder.mel_config import MelConfig
+from vocoder.mel_convert import convert
+
+__all__ = ["describe", "prepare_mel"]
+
+
+def prepare_mel(
+    body: bytes,
+    media_type: str | None,
+    headers: Mapping[str, str],
+    source: MelConfig,
+    contract: MelContract,
+    max_frames: int,
+) -> NDArray[np.float32]:
+    """Decode a mel, check it against the contract it was made with, and convert it to the model's own.
+
+    Args:
+        body: the request's body.
+        media_type: of the body.
+        headers: of the request.
+        source: what the mel was made with; it differs from the model's contract only in what converts exactly.
+        contract: the model's.
+        max_frames: the longest mel to take.
+
+    Returns:
+        mel (n_mels, frames).
+
+    Raises:
+        Problem: 400, 413, 415 or 422, whichever is wrong with it.
+    """
+    mel = decode_mel(body, media_type, headers)
+    if source == contract.mel_config:
+        return contract.check(mel, max_frames)
+    return convert(MelContract.of(source).check(mel, max_frames), source, contract.mel_config)
+
+
+def describe(model: str, speech: Speech, seed: int) -> dict[str, str]:
+    """Return the response headers that tell what was spoken and how."""
+    duration = len(speech.x) / speech.sample_rate
+    return {
+        "X-Model": model,
+        "X-Sample-Rate": str(speech.sample_rate),
+        "X-Audio-Samples": str(len(speech.x)),
+        "X-Audio-Duration": f"{duration:.6f}",
+        "X-RTF": f"{speech.infer_seconds / duration:.6f}",
+        "X-Seed": str(seed),
+    }
