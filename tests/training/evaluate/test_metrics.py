@@ -1,0 +1,176 @@
+"""Every metric on signals whose score is known."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from training.evaluate.cepstrum import mel_cepstra, mel_cepstral_distortion, speech_frames
+from training.evaluate.metric import Metric, MetricUndefinedError, missing_package
+from training.evaluate.metrics import METRICS
+from training.evaluate.pesq import pesq_wide_band
+from training.evaluate.pitch import gross_pitch_error, log_f0_rmse, pitch_track, voicing_error
+from training.evaluate.stft_distance import multi_resolution_stft_distance
+from training.evaluate.stoi import short_time_intelligibility
+
+RATE = 22050
+BY_NAME = {metric.name: metric for metric in METRICS}
+PERFECT = {"pesq": 4.64, "stoi": 1.0, "mcd_db": 0.0, "stft_distance": 0.0, "f0_rmse_cents": 0.0}
+PERFECT |= {"gross_pitch_error": 0.0, "voicing_error": 0.0}
+
+Audio = NDArray[np.float32]
+
+
+def tone(f0: float, seconds: float = 1.0, level: float = 0.1) -> Audio:
+    """Ten harmonics, falling by 1 / n."""
+    time = np.arange(int(seconds * RATE)) / RATE
+    return np.asarray(level * sum(np.sin(2 * np.pi * n * f0 * time) / n for n in range(1, 11)), dtype=np.float32)
+
+
+def noise(seconds: float = 1.0, level: float = 0.05, seed: int = 0) -> Audio:
+    return (level * np.random.default_rng(seed).standard_normal(int(seconds * RATE))).astype(np.float32)
+
+
+def speech_like(seconds: float = 2.0) -> Audio:
+    """A voice of 120 Hz in syllables of a quarter of a second, with a little noise."""
+    time = np.arange(int(seconds * RATE)) / RATE
+    return (tone(120.0, seconds) * (0.05 + np.sin(4 * np.pi * time) ** 2) + noise(seconds, 1e-3)).astype(np.float32)
+
+
+def skip_without(metric: Metric) -> None:
+    if missing_package(metric) is not None:
+        pytest.skip(f"{metric.package} is not installed")
+
+
+@pytest.mark.parametrize(("name", "value"), PERFECT.items())
+def test_a_recording_is_perfect(name: str, value: float) -> None:
+    skip_without(BY_NAME[name])
+    x = speech_like()
+    assert BY_NAME[name].measure(x, x.copy(), RATE) == pytest.approx(value, abs=5e-3 if name == "pesq" else 1e-6)
+
+
+@pytest.mark.parametrize("name", ["pesq", "stoi", "mcd_db", "stft_distance"])
+def test_more_noise_is_worse(name: str) -> None:
+    metric = BY_NAME[name]
+    skip_without(metric)
+    x = speech_like()
+    # From 0.003 on, because PESQ and STOI are flat where nobody hears the noise.
+    values = [metric.measure(x, x + noise(2.0, level, seed=1), RATE) for level in (3e-3, 1e-2, 3e-2)]
+    assert values == sorted(values, reverse=metric.better == "higher")
+    assert len({round(value, 4) for value in values}) == 3
+
+
+@pytest.mark.parametrize("name", [metric.name for metric in METRICS if metric.name != "distillmos"])
+def test_lengths_must_match(name: str) -> None:
+    skip_without(BY_NAME[name])
+    with pytest.raises(ValueError, match="one length"):
+        BY_NAME[name].measure(noise(1.0), noise(0.9), RATE)
+
+
+def test_names_are_unique_and_every_metric_is_known_when_perfect() -> None:
+    assert len(BY_NAME) == len(METRICS)
+    assert set(BY_NAME) == set(PERFECT) | {"distillmos"}
+
+
+def test_distillmos_ignores_the_reference_and_the_level() -> None:
+    skip_without(BY_NAME["distillmos"])
+    x, measure = speech_like(), BY_NAME["distillmos"].measure
+    value = measure(x, x, RATE)
+    assert 1.0 <= value <= 5.0
+    assert measure(noise(2.0), x, RATE) == value
+    assert measure(x, 0.5 * x, RATE) == pytest.approx(value, abs=1e-3)
+    assert measure(x, noise(2.0), RATE) != pytest.approx(value, abs=0.1)
+
+
+def test_pesq_says_where_there_is_no_speech() -> None:
+    skip_without(BY_NAME["pesq"])
+    silence = np.zeros(RATE, dtype=np.float32)
+    with pytest.raises(MetricUndefinedError, match="no speech"):
+        pesq_wide_band(silence, silence, RATE)
+    with pytest.raises(MetricUndefinedError, match="quarter"):
+        pesq_wide_band(speech_like(0.1), speech_like(0.1), RATE)
+
+
+def test_stoi_needs_some_speech() -> None:
+    skip_without(BY_NAME["stoi"])
+    with pytest.raises(MetricUndefinedError, match=r"0\.4 s"):
+        short_time_intelligibility(speech_like(0.2), speech_like(0.2), RATE)
+
+
+@pytest.mark.parametrize("k", [1, 7, 24])
+def test_a_ripple_of_the_envelope_is_one_cepstral_coefficient(k: int) -> None:
+    bands, amplitude = 40, 0.3
+    ripple = amplitude * np.cos(math.pi * k * (np.arange(bands) + 0.5) / bands)[:, None]
+    cepstra = mel_cepstra(np.repeat(ripple, 3, axis=1))
+    expected = np.zeros((25, 3))
+    expected[k] = amplitude
+    np.testing.assert_allclose(cepstra, expected, atol=1e-12)
+    # Its distortion is the root mean square of the ripple in dB.
+    distortion = 10.0 / math.log(10.0) * math.sqrt(2.0 * amplitude**2)
+    assert distortion == pytest.approx(20.0 / math.log(10.0) * np.sqrt(np.mean(ripple**2)))
+
+
+def test_scaled_cepstra_have_a_proportional_distortion() -> None:
+    """One band-limited noise through two filters: white, and |H|^2 doubled in dB."""
+    x = noise(1.0, level=0.1)
+    filters = [np.array([1.0]), np.array([1.0, 0.5]), np.convolve([1.0, 0.5], [1.0, 0.5])]
+    plain, once, twice = (np.convolve(x, h)[: len(x)].astype(np.float32) for h in filters)
+    single = mel_cepstral_distortion(plain, once, RATE)
+    assert single > 1.0
+    assert mel_cepstral_distortion(plain, twice, RATE) == pytest.approx(2.0 * single, rel=0.03)
+
+
+def test_loudness_is_no_distortion() -> None:
+    x = noise(1.0, level=0.1)
+    assert mel_cepstral_distortion(x, 0.5 * x, RATE) == pytest.approx(0.0, abs=1e-4)
+
+
+def test_frames_of_silence_do_not_count() -> None:
+    log_mel = np.log(np.array([[1.0, 0.011, 0.009, 1e-5]]))
+    assert speech_frames(log_mel).tolist() == [True, True, False, False]
+    with pytest.raises(MetricUndefinedError, match="silent"):
+        mel_cepstral_distortion(np.zeros(RATE, dtype=np.float32), noise(), RATE)
+
+
+def test_the_stft_distance_of_a_gain_is_known() -> None:
+    """Twice as loud: a convergence of 1 and log 2, where nothing is at the floor."""
+    x = noise(1.0, level=0.5)
+    assert multi_resolution_stft_distance(x, 2 * x, RATE) == pytest.approx(1.0 + math.log(2.0), rel=1e-3)
+
+
+def test_the_stft_distance_ignores_the_sign_and_needs_sound() -> None:
+    x = noise()
+    assert multi_resolution_stft_distance(x, -x, RATE) == 0.0
+    with pytest.raises(MetricUndefinedError, match="silent"):
+        multi_resolution_stft_distance(0 * x, x, RATE)
+
+
+@pytest.mark.parametrize("f0", [80.0, 220.0, 440.0])
+def test_the_pitch_of_a_tone_is_followed(f0: float) -> None:
+    track = pitch_track(tone(f0), RATE)
+    assert track.voiced.mean() > 0.9
+    cents = 1200 * np.log2(track.f0[track.voiced] / f0)
+    assert np.abs(cents).max() < 12.0  # half a step of 20 cents, and some
+
+
+def test_the_error_of_two_tones_is_their_interval() -> None:
+    semitone = 2 ** (1 / 12)
+    assert log_f0_rmse(tone(200.0), tone(200.0 * semitone), RATE) == pytest.approx(100.0, abs=20.0)
+    assert log_f0_rmse(tone(200.0), tone(400.0), RATE) == pytest.approx(1200.0, abs=20.0)
+    assert gross_pitch_error(tone(200.0), tone(200.0 * semitone), RATE) == 0.0
+    assert gross_pitch_error(tone(200.0), tone(260.0), RATE) == 100.0
+
+
+def test_voicing_errors_are_counted() -> None:
+    voiced = tone(150.0, 2.0)
+    half = np.concatenate([tone(150.0, 1.0), noise(1.0)])
+    assert voicing_error(voiced, half, RATE) == pytest.approx(50.0, abs=5.0)
+    assert voicing_error(half, voiced, RATE) == voicing_error(voiced, half, RATE)
+
+
+def test_pitch_errors_need_frames_voiced_in_both() -> None:
+    with pytest.raises(MetricUndefinedError, match="voiced in both"):
+        log_f0_rmse(tone(150.0), noise(), RATE)

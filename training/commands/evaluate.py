@@ -1,0 +1,146 @@
+"""`vocoder-train evaluate`: models, Griffin-Lim and recordings in one table."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+import torch
+from tqdm import tqdm
+
+from training.evaluate.candidates import Candidate, Vocoder, griffin_lim, ground_truth, of_vocoder
+from training.evaluate.evaluation import Evaluated, evaluate
+from training.evaluate.metric import split_by_package
+from training.evaluate.metrics import METRICS
+from training.evaluate.recordings import Recording, Selection, recordings
+from training.evaluate.report import Report, write_report
+from training.evaluate.score_store import ScoreStore
+from training.evaluate.scoring import scoring_pool
+from training.evaluate.spectrogram import draw_spectrograms
+from training.evaluate.table import text_table
+from training.manifest import read_manifest
+from vocoder.mel_config import PRESETS, preset
+from vocoder.resampling import resample
+
+__all__ = ["add_arguments", "evaluate_all", "run"]
+
+Loader = Callable[[str], Vocoder]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    defaults = Selection()
+    parser.add_argument("models", nargs="*", metavar="MODEL", help="a model directory or the name of a shipped model")
+    parser.add_argument("--manifest", type=Path, required=True, help="manifest.jsonl of a prepared corpus")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the report")
+    parser.add_argument("--voice", action="append", metavar="SPEAKER", help="only this voice (repeatable)")
+    parser.add_argument("--min-seconds", type=float, default=defaults.min_seconds, help="skip below (%(default)s)")
+    parser.add_argument("--max-seconds", type=float, default=defaults.max_seconds, help="skip above (%(default)s)")
+    parser.add_argument("--limit", type=int, help="at most so many utterances of each voice")
+    parser.add_argument("--sigma", type=float, help="sampling temperature (each model's own)")
+    parser.add_argument("--seed", type=int, default=0, help="of the models' noise (%(default)s)")
+    parser.add_argument("--with-griffin-lim", action="store_true", help="add Griffin-Lim with 60 iterations")
+    parser.add_argument("--nats", action="store_true", help="add nats per sample of the recordings")
+    parser.add_argument("--mel", choices=sorted(PRESETS), default="nvidia", help="for Griffin-Lim without a model")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes that score (%(default)s)")
+    parser.add_argument("--store", type=Path, help="keeps scores of recordings and Griffin-Lim (OUTPUT/scores)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit status.
+
+    Raises:
+        ValueError: an argument, the manifest or a model is wrong; the text says how.
+    """
+    return evaluate_all(args, _load)
+
+
+def evaluate_all(args: argparse.Namespace, load: Loader) -> int:
+    """Evaluate `args.models`, which `load` makes into synthesizers, print the table and write the report.
+
+    Raises:
+        ValueError: an argument, the manifest or a model is wrong; the text says how.
+    """
+    selection = Selection(args.min_seconds, args.max_seconds, args.limit)
+    chosen = recordings(read_manifest(args.manifest), selection, args.voice)
+    models = _models(args, load)
+    mel_config = models[0].mel_config if models else preset(args.mel)
+    baselines = [ground_truth(mel_config)] + ([griffin_lim(mel_config)] if args.with_griffin_lim else [])
+    args.output.mkdir(parents=True, exist_ok=True)
+    found = _evaluate(args, [*baselines, *models], chosen)
+    report = Report(
+        settings=_settings(args),
+        rows=[row for evaluated in found.values() for row in evaluated.rows],
+        metrics=METRICS,
+        missing=split_by_package(METRICS)[1],
+        models=[model.name for model in models],
+        without_density=[model.name for model in models if args.nats and model.density is None],
+        pictures=_draw(args.output, [baselines[0], *models, *baselines[1:]], found),
+    )
+    print(text_table(report.summaries(), report.metrics))
+    for note in report.notes():
+        print(note)
+    for path in write_report(report, args.output):
+        print(path)
+    return 0
+
+
+def _load(name: str) -> Vocoder:
+    loaded: Vocoder = import_module("vocoder.synthesizer").load(name)
+    return loaded
+
+
+def _models(args: argparse.Namespace, load: Loader) -> list[Candidate]:
+    twice = sorted({name for name in args.models if args.models.count(name) > 1})
+    if twice:
+        raise ValueError(f"{', '.join(twice)} is given twice")
+    vocoders = [load(name) for name in args.models]
+    names = [vocoder.name for vocoder in vocoders]
+    return [
+        # Directories of different runs often share their last name; what was asked for tells them apart.
+        of_vocoder(vocoder, vocoder.name if names.count(vocoder.name) == 1 else asked, args.sigma, args.seed)
+        for asked, vocoder in zip(args.models, vocoders, strict=True)
+    ]
+
+
+def _evaluate(
+    args: argparse.Namespace, candidates: Sequence[Candidate], chosen: Sequence[Recording]
+) -> dict[str, Evaluated]:
+    metrics, _ = split_by_package(METRICS)
+    store = ScoreStore(args.store or args.output / "scores")
+    found: dict[str, Evaluated] = {}
+    with scoring_pool(args.jobs) as pool:
+        for candidate in candidates:
+            with tqdm(total=len(chosen), desc=candidate.name, unit="utt", file=sys.stderr, disable=None) as bar:
+                found[candidate.name] = evaluate(candidate, chosen, metrics, store, pool, args.nats, bar.update)
+    return found
+
+
+def _draw(folder: Path, candidates: Sequence[Candidate], found: dict[str, Evaluated]) -> dict[str, str]:
+    """Draw one utterance of each voice, the first candidate above the others; return the file names by voice."""
+    pictures: dict[str, str] = {}
+    sample_rate = candidates[0].mel_config.sample_rate
+    for voice in found[candidates[0].name].examples:
+        pictures[voice] = f"spectrogram-{voice.replace('/', '-')}.png"
+        signals = [
+            (c.name, resample(found[c.name].examples[voice], c.mel_config.sample_rate, sample_rate)) for c in candidates
+        ]
+        draw_spectrograms(folder / pictures[voice], signals, sample_rate)
+    return pictures
+
+
+def _settings(args: argparse.Namespace) -> dict[str, str | int | float | None]:
+    """Return what determines the scores, and the threads that determine the speed."""
+    return {
+        "split": "test",
+        "min_seconds": args.min_seconds,
+        "max_seconds": args.max_seconds,
+        "limit": args.limit,
+        "sigma": args.sigma,
+        "seed": args.seed,
+        "threads": torch.get_num_threads(),
+    }

@@ -1,0 +1,79 @@
+"""What an evaluation compares: recordings themselves, Griffin-Lim, and models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+from training.evaluate.density import Density, density_of
+from training.evaluate.griffin_lim import GriffinLim
+from training.evaluate.metric import Audio
+from vocoder.mel import MelSpectrogram
+from vocoder.mel_config import MelConfig
+
+__all__ = ["Candidate", "Vocoder", "griffin_lim", "ground_truth", "mel_of", "of_vocoder"]
+
+
+class Vocoder(Protocol):
+    """What an evaluation needs of a synthesizer."""
+
+    @property
+    def name(self) -> str:
+        """What to call it."""
+
+    @property
+    def mel_config(self) -> MelConfig:
+        """The contract of the mels that it takes."""
+
+    def synthesize(self, mel: Any, sigma: float | None = None, seed: int | None = None) -> Any:
+        """Return audio (frames * hop_length,) from mel (n_mels, frames), arrays in and out."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A row of the table.
+
+    Attributes:
+        name: unique in an evaluation.
+        mel_config: the mel that it speaks from; audio is compared at its sample rate.
+        speak: mel (n_mels, frames) -> x (frames * hop_length,); None stands for the recording itself.
+        identity: what determines its audio, ready for JSON, where results may be stored and used again.
+        density: its likelihood model, if it has one.
+    """
+
+    name: str
+    mel_config: MelConfig
+    speak: Callable[[Audio], Audio] | None = None
+    identity: dict[str, Any] | None = None
+    density: Density | None = None
+
+
+def ground_truth(mel_config: MelConfig) -> Candidate:
+    """Return the recordings themselves: what a perfect vocoder would score."""
+    return Candidate("ground truth", mel_config, identity={"method": "recording"})
+
+
+def griffin_lim(mel_config: MelConfig) -> Candidate:
+    """Return Griffin-Lim with 60 iterations."""
+    method = GriffinLim(mel_config)
+    return Candidate("Griffin-Lim", mel_config, speak=method, identity=method.identity())
+
+
+def of_vocoder(vocoder: Vocoder, name: str, sigma: float | None = None, seed: int = 0) -> Candidate:
+    """Return a model; the same seed is used for every utterance."""
+
+    def speak(mel: Audio) -> Audio:
+        return np.asarray(vocoder.synthesize(mel, sigma=sigma, seed=seed), dtype=np.float32)
+
+    return Candidate(name, vocoder.mel_config, speak=speak, density=density_of(vocoder))
+
+
+def mel_of(x: Audio, mel_config: MelConfig) -> Audio:
+    """Return the mel (n_mels, frames) of audio x (T,)."""
+    with torch.inference_mode():
+        mel: Audio = MelSpectrogram(mel_config)(torch.from_numpy(x)[None])[0].numpy()
+    return mel

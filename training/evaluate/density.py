@@ -1,0 +1,56 @@
+"""How likely a model finds recordings, in nats per sample."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from training.evaluate.metric import Audio
+from vocoder.mel import MelSpectrogram
+from vocoder.mel_config import MelConfig
+
+__all__ = ["NATS_DEFINITION", "NOISE", "Density", "density_of", "nats_per_sample"]
+
+NOISE = 3e-4
+"""Standard deviation of the white noise that keeps the density of empty bands finite; full scale is 1."""
+
+NATS_DEFINITION = (
+    f"negative log-likelihood of the recording in nats per sample, constant included, of the waveform in [-1, 1] "
+    f"after 16-bit dequantisation and white noise of standard deviation {NOISE:g}"
+)
+
+
+@runtime_checkable
+class Density(Protocol):
+    """A model that knows the density of audio."""
+
+    def log_prob(self, x: Tensor, mel: Tensor) -> Tensor:
+        """Return the log-density (B,) in nats of x (B, frames * hop_length) given mel (B, n_mels, frames)."""
+
+
+def density_of(vocoder: Any) -> Density | None:
+    """Return the density model inside a synthesizer (its `model`), or None where it has none."""
+    model = getattr(vocoder, "model", None)
+    return model if isinstance(model, Density) else None
+
+
+def nats_per_sample(model: Density, x: Audio, mel_config: MelConfig, seed: int = 0) -> float:
+    """Return the negative log-likelihood of x (T,) per sample, cut to whole hops at its end.
+
+    The mel is that of the recording; the noise (see `NATS_DEFINITION`) is added to what is scored.
+    """
+    clean = torch.from_numpy(x)[None]
+    frames = x.shape[0] // mel_config.hop_length
+    with torch.inference_mode():
+        mel = MelSpectrogram(mel_config)(clean)[:, :, :frames]
+        noisy = torch.from_numpy(_noisy(x, seed))[None, : frames * mel_config.hop_length]
+        return -float(model.log_prob(noisy, mel)) / noisy.shape[1]
+
+
+def _noisy(x: Audio, seed: int) -> Audio:
+    rng = np.random.default_rng(seed)
+    noise = NOISE * rng.standard_normal(x.shape) + rng.uniform(-0.5, 0.5, x.shape) / 32768.0
+    return (x + noise).astype(np.float32)

@@ -1,0 +1,138 @@
+"""One candidate on all recordings: speak, score, one row for each."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+
+import numpy as np
+
+from training.evaluate.candidates import Candidate, mel_of
+from training.evaluate.density import nats_per_sample
+from training.evaluate.metric import Audio, Metric
+from training.evaluate.recordings import Recording
+from training.evaluate.score_store import ScoreStore
+from training.evaluate.scoring import Pair, score_all
+
+__all__ = ["Evaluated", "Row", "evaluate", "spoken"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """The scores of one candidate on one recording.
+
+    Attributes:
+        seconds: duration of the recording.
+        values: by name of the metric; None where it is undefined, for the reason in `problems`. "nats" is among them
+            where it was asked for and the candidate has a density.
+        synthesis_seconds: how long the candidate took to speak; None for the recording itself, and where the scores
+            were stored.
+    """
+
+    candidate: str
+    path: str
+    voice: str
+    seen: bool
+    seconds: float
+    values: dict[str, float | None]
+    problems: dict[str, str]
+    synthesis_seconds: float | None
+
+
+@dataclass(frozen=True)
+class Evaluated:
+    """A row for each recording, in their order, and by voice the audio (T,) of its first recording."""
+
+    rows: list[Row]
+    examples: dict[str, Audio]
+
+
+def evaluate(
+    candidate: Candidate,
+    recordings: Sequence[Recording],
+    metrics: Sequence[Metric],
+    store: ScoreStore,
+    pool: ProcessPoolExecutor | None = None,
+    nats: bool = False,
+    progress: Callable[[], object] = lambda: None,
+) -> Evaluated:
+    """Evaluate one candidate.
+
+    All speaking is done, and timed, before scoring starts, so that the processes that score do not slow it down. Where
+    scores are stored, the first recording of each voice is spoken all the same: stored speeds would be another
+    machine's, or another hour's.
+
+    Args:
+        candidate: what to evaluate.
+        recordings: what to compare it with.
+        metrics: what to compute.
+        store: where scores of unchanging candidates are kept.
+        pool: the processes that score; None scores in this one.
+        nats: also compute nats per sample, where the candidate has a density.
+        progress: called after each recording.
+
+    Raises:
+        ValueError: the candidate returned audio of a wrong length.
+    """
+    references = [recording.at(candidate.mel_config.sample_rate) for recording in recordings]
+    first = {recording.voice: i for i, recording in reversed(list(enumerate(recordings)))}
+    keys = [store.key(candidate, reference, metrics) for reference in references]
+    known = {i: scores for i, key in enumerate(keys) if (scores := store.read(key)) is not None}
+    new = [i for i in range(len(recordings)) if i not in known]
+    audio = _speak_all(candidate, references, sorted({*new, *first.values()}))
+    pairs = [Pair(references[i], audio[i][0], candidate.mel_config.sample_rate) for i in new]
+    for i, scores in zip(new, score_all(metrics, pairs, pool), strict=True):
+        known[i] = scores
+        store.write(keys[i], scores)
+        progress()
+    values = [{**known[i].values, **_nats(candidate, x, nats)} for i, x in enumerate(references)]
+    rows = [
+        Row(
+            candidate.name,
+            r.path,
+            r.voice,
+            r.seen,
+            r.seconds,
+            values[i],
+            known[i].problems,
+            audio.get(i, (None, None))[1],
+        )
+        for i, r in enumerate(recordings)
+    ]
+    return Evaluated(rows, {voice: audio[i][0] for voice, i in first.items()})
+
+
+def spoken(candidate: Candidate, reference: Audio) -> tuple[Audio, float | None]:
+    """Return what a candidate makes of the mel of reference (T,), cut to T samples, and the seconds it took.
+
+    Raises:
+        ValueError: the candidate returned less audio, or not (T,).
+    """
+    if candidate.speak is None:
+        return reference, None
+    mel = mel_of(reference, candidate.mel_config)
+    start = time.perf_counter()
+    generated = candidate.speak(mel)
+    seconds = time.perf_counter() - start
+    expected = mel.shape[1] * candidate.mel_config.hop_length
+    if generated.shape != (expected,):
+        raise ValueError(f"{candidate.name} must speak ({expected},) from {mel.shape}, not {generated.shape}")
+    # Framings without centring leave up to a hop at the end unspoken.
+    missing = max(0, len(reference) - expected)
+    return np.pad(generated, (0, missing))[: len(reference)], seconds
+
+
+def _speak_all(
+    candidate: Candidate, references: Sequence[Audio], chosen: Sequence[int]
+) -> dict[int, tuple[Audio, float | None]]:
+    if chosen:
+        spoken(candidate, references[chosen[0]])  # a model's first call is slower than the others
+    return {i: spoken(candidate, references[i]) for i in chosen}
+
+
+def _nats(candidate: Candidate, reference: Audio, wanted: bool) -> dict[str, float]:
+    if not wanted or candidate.density is None:
+        return {}
+    return {"nats": nats_per_sample(candidate.density, reference, candidate.mel_config)}

@@ -1,0 +1,68 @@
+"""What a metric is: a pure function of two waveforms, with what a reader must know to interpret its value."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["Audio", "Metric", "MetricUndefinedError", "missing_package", "same_length", "split_by_package"]
+
+Audio: TypeAlias = NDArray[np.float32]
+"""x (T,) float32 in [-1, 1]."""
+
+
+class MetricUndefinedError(ValueError):
+    """A metric has no value for this audio; the text says why."""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """A measure of generated audio.
+
+    Attributes:
+        name: the key in JSON.
+        title: the heading of its column.
+        better: which direction is good.
+        decimals: digits worth printing.
+        definition: one sentence with constants and units.
+        version: raised whenever the same audio may get another value, so that stored values are not reused.
+        measure: (reference x (T,), generated x (T,), sample_rate in Hz) -> value; raises `MetricUndefinedError`.
+        package: the optional Python package that it needs.
+    """
+
+    name: str
+    title: str
+    better: Literal["higher", "lower"]
+    decimals: int
+    definition: str
+    version: int
+    measure: Callable[[Audio, Audio, int], float]
+    package: str | None = None
+
+
+def missing_package(metric: Metric) -> str | None:
+    """Return the name of the package that a metric lacks on this machine, if it lacks one."""
+    return metric.package if metric.package is not None and find_spec(metric.package) is None else None
+
+
+def split_by_package(metrics: Sequence[Metric]) -> tuple[tuple[Metric, ...], dict[str, str]]:
+    """Return the metrics that can be computed here, and for the others, by name, the package to install."""
+    missing = {metric.name: package for metric in metrics if (package := missing_package(metric)) is not None}
+    return tuple(metric for metric in metrics if metric.name not in missing), missing
+
+
+def same_length(reference: Audio, generated: Audio) -> None:
+    """Require two waveforms (T,) of one length.
+
+    Raises:
+        ValueError: their shapes differ, or are no (T,).
+    """
+    if reference.ndim != 1 or reference.shape != generated.shape:
+        raise ValueError(
+            f"reference and generated audio must be (T,) of one length, not {reference.shape} and {generated.shape}"
+        )

@@ -1,0 +1,94 @@
+"""The table of metrics."""
+
+from __future__ import annotations
+
+from training.evaluate.cepstrum import mel_cepstral_distortion
+from training.evaluate.distillmos import naturalness
+from training.evaluate.metric import Metric
+from training.evaluate.pesq import pesq_wide_band
+from training.evaluate.pitch import gross_pitch_error, log_f0_rmse, voicing_error
+from training.evaluate.stft_distance import multi_resolution_stft_distance
+from training.evaluate.stoi import short_time_intelligibility
+
+__all__ = ["METRICS"]
+
+METRICS: tuple[Metric, ...] = (
+    Metric(
+        name="pesq",
+        title="PESQ",
+        better="higher",
+        decimals=2,
+        definition="ITU-T P.862.2 wide band at 16 kHz, 1 to 4.64",
+        version=1,
+        measure=pesq_wide_band,
+        package="pesq",
+    ),
+    Metric(
+        name="stoi",
+        title="STOI",
+        better="higher",
+        decimals=3,
+        definition="short-time objective intelligibility (not the extended one), 0 to 1",
+        version=1,
+        measure=short_time_intelligibility,
+        package="pystoi",
+    ),
+    Metric(
+        name="distillmos",
+        title="DistillMOS",
+        better="higher",
+        decimals=2,
+        definition="mean opinion score from 1 to 5 that a network predicts at 16 kHz without the reference",
+        version=1,
+        measure=naturalness,
+        package="distillmos",
+    ),
+    Metric(
+        name="mcd_db",
+        title="MCD dB",
+        better="lower",
+        decimals=2,
+        definition="mel-cepstral distortion: (10 / ln 10) sqrt(2 sum (c_k - c'_k)^2), k = 1 to 24, from 40 mel bands "
+        "at 16 kHz every 10 ms, frames within 40 dB of the loudest, no time warping",
+        version=1,
+        measure=mel_cepstral_distortion,
+    ),
+    Metric(
+        name="stft_distance",
+        title="STFT dist.",
+        better="lower",
+        decimals=3,
+        definition="multi-resolution STFT distance: spectral convergence plus mean |log magnitude difference|, mean of "
+        "FFT sizes 512, 1024, 2048 (windows 240, 600, 1200; hops 50, 120, 240)",
+        version=1,
+        measure=multi_resolution_stft_distance,
+    ),
+    Metric(
+        name="f0_rmse_cents",
+        title="F0 RMSE ct",
+        better="lower",
+        decimals=0,
+        definition="root mean square deviation of log f0 in cents (100 to a semitone), over frames voiced in both",
+        version=1,
+        measure=log_f0_rmse,
+    ),
+    Metric(
+        name="gross_pitch_error",
+        title="GPE %",
+        better="lower",
+        decimals=1,
+        definition="frames voiced in both whose f0 is off by more than 20 %",
+        version=1,
+        measure=gross_pitch_error,
+    ),
+    Metric(
+        name="voicing_error",
+        title="V/UV %",
+        better="lower",
+        decimals=1,
+        definition="frames whose voicing decision (pYIN, 60 to 500 Hz, every 10 ms) differs from the recording's",
+        version=1,
+        measure=voicing_error,
+    ),
+)
+"""In the order of the columns."""

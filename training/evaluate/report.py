@@ -1,0 +1,127 @@
+"""The report of an evaluation: JSON for programs, Markdown for people, a block of quality for each model."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from training.evaluate.density import NATS_DEFINITION
+from training.evaluate.evaluation import Row
+from training.evaluate.metric import Metric
+from training.evaluate.summary import Summary, summarise
+from training.evaluate.table import markdown_table
+
+__all__ = ["Report", "write_report"]
+
+SPEED_DEFINITION = "seconds of audio for a second of computing, one utterance at a time"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that an evaluation found.
+
+    Attributes:
+        settings: what determines it, ready for JSON.
+        rows: of all candidates.
+        metrics: all columns, those that could not be computed included.
+        missing: by name of the metric, the package that it lacks.
+        models: names of the candidates that are models; the others are baselines.
+        without_density: the models that were asked for nats and have no density.
+        pictures: file names, by voice, beside the report.
+    """
+
+    settings: dict[str, Any]
+    rows: Sequence[Row]
+    metrics: Sequence[Metric]
+    missing: dict[str, str]
+    models: Sequence[str]
+    without_density: Sequence[str] = ()
+    pictures: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def summaries(self) -> list[Summary]:
+        """Return the rows summed up by voice and candidate."""
+        return summarise(self.rows)
+
+    def definitions(self) -> dict[str, str]:
+        """Return what each value means, by name."""
+        found = {metric.name: metric.definition for metric in self.metrics}
+        if any("nats" in row.values for row in self.rows):
+            found["nats"] = NATS_DEFINITION
+        return {**found, "times_real_time": SPEED_DEFINITION}
+
+    def notes(self) -> list[str]:
+        """Return what the table does not say: metrics without their package, undefined values, absent densities."""
+        titles = {metric.name: metric.title for metric in self.metrics} | {"nats": "nats"}
+        notes = [f"{titles[name]} was not computed: install {package}" for name, package in self.missing.items()]
+        notes += [f"{name} has no density, so no nats per sample" for name in self.without_density]
+        for row in self.rows:
+            notes += [
+                f"* {titles[name]} is undefined for {row.candidate} on {row.path}: {why}"
+                for name, why in row.problems.items()
+            ]
+        return notes
+
+    def quality(self, model: str) -> dict[str, Any]:
+        """Return the block that goes into a model's config.json: its scores by voice, and the baselines'."""
+        by_candidate: dict[str, dict[str, Any]] = {}
+        for summary in self.summaries():
+            by_candidate.setdefault(summary.candidate, {})[summary.voice] = _scores(summary)
+        return {
+            "settings": self.settings,
+            "voices": by_candidate[model],
+            "baselines": {name: voices for name, voices in by_candidate.items() if name not in self.models},
+            "definitions": self.definitions(),
+        }
+
+
+def write_report(report: Report, folder: Path) -> list[Path]:
+    """Write evaluation.json, report.md and quality.json (a block for each model) and return their paths."""
+    folder.mkdir(parents=True, exist_ok=True)
+    everything = {
+        "settings": report.settings,
+        "missing": report.missing,
+        "notes": report.notes(),
+        "definitions": report.definitions(),
+        "summaries": [dataclasses.asdict(summary) for summary in report.summaries()],
+        "utterances": [dataclasses.asdict(row) for row in report.rows],
+    }
+    texts = {
+        "evaluation.json": _json(everything),
+        "quality.json": _json({model: report.quality(model) for model in report.models}),
+        "report.md": _markdown(report),
+    }
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [folder / name for name in texts]
+
+
+def _scores(summary: Summary) -> dict[str, Any]:
+    return {
+        "seen": summary.seen,
+        "utterances": summary.utterances,
+        "seconds": round(summary.seconds, 2),
+        **{name: None if value is None else round(value, 4) for name, value in summary.means.items()},
+        "times_real_time": None if summary.times_real_time is None else round(summary.times_real_time, 2),
+    }
+
+
+def _markdown(report: Report) -> str:
+    settings = ", ".join(f"{name} {value}" for name, value in report.settings.items() if value is not None)
+    parts = ["# Evaluation", f"Means over the held-out utterances of each voice ({settings})."]
+    parts.append(markdown_table(report.summaries(), report.metrics).rstrip())
+    parts.append("\n".join(f"- {note}" for note in report.notes()))
+    names = {metric.name: metric.title for metric in report.metrics} | {"times_real_time": "x real time"}
+    definitions = [f"- **{names.get(name, name)}**: {text}" for name, text in report.definitions().items()]
+    parts.append("## What the columns mean\n\n" + "\n".join(definitions))
+    if report.pictures:
+        pictures = [f"![Spectrograms, {voice}]({file})" for voice, file in report.pictures.items()]
+        parts.append("\n\n".join(["## Spectrograms", *pictures]))
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _json(data: Any) -> str:
+    return json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
