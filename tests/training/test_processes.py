@@ -54,7 +54,7 @@ def test_interrupted_run_resumes_from_a_complete_checkpoint(tmp_path, whole, num
 def test_two_processes_equal_one_and_resume_exactly(tmp_path):
     launch = ["-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", PROGRAM, "together"]
     finished = subprocess.run(
-        [sys.executable, *launch, str(tmp_path)], env=ENVIRONMENT, capture_output=True, text=True, timeout=240
+        [sys.executable, *launch, str(tmp_path)], env=ENVIRONMENT, capture_output=True, text=True, timeout=600
     )
     assert finished.returncode == 0, finished.stderr
     toy_trainer(tmp_path / "one", toy_config()).fit()
