@@ -25,7 +25,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from training.evaluate.metric import MetricUndefined
 from training.evaluate.stft_distance import multi_resolution_stft_distance
 from training.evaluate.stoi import short_time_intelligibility
 from vocoder.audio import read_audio
@@ -87,8 +86,8 @@ def wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> str:
         if announced and httpx.get(f"{announced[1]}/readyz", trust_env=False).status_code == 200:
             return announced[1]
         time.sleep(0.1)
-    state = "still not ready" if process.poll() is None else f"ended with status {process.returncode}"
-    raise DemoError(f"the server is {state} after starting; its log:\n{log.read_text()}")
+    state = "is not ready yet" if process.poll() is None else f"ended with status {process.returncode}"
+    raise DemoError(f"the server {state}; its log:\n{log.read_text()}")
 
 
 def default_mel_config(address: str) -> MelConfig:
@@ -123,31 +122,42 @@ def speak(address: str, mel: NDArray[np.float32]) -> Speech:
     return Speech(x, float(timing[1]) / 1000.0, wall_seconds)
 
 
-def draw(axes: Axes, x: NDArray[np.float32], config: MelConfig, title: str) -> None:
-    """Draw the waveform over the spectrogram of audio x (T,)."""
+def decibels(x: NDArray[np.float32], config: MelConfig) -> NDArray[np.float32]:
+    """Return the spectrogram (n_fft // 2 + 1, frames) of audio x (T,)."""
     window = torch.hann_window(config.win_length)
     spectrum = torch.stft(
         torch.from_numpy(x), config.n_fft, config.hop_length, config.win_length, window, return_complex=True
     )
-    decibels = 20.0 * torch.log10(spectrum.abs().clamp(min=1e-5))
-    seconds, nyquist = len(x) / config.sample_rate, config.sample_rate / 2000.0
-    low, high = float(decibels.max()) - 90.0, float(decibels.max())
-    extent = (0.0, seconds, 0.0, nyquist)
-    axes.imshow(decibels.numpy(), origin="lower", aspect="auto", extent=extent, cmap="magma", vmin=low, vmax=high)
-    axes.set(title=title, ylabel="kHz", xlabel="s")
-    wave = axes.inset_axes((0.0, 1.12, 1.0, 0.32))
+    levels: NDArray[np.float32] = (20.0 * spectrum.abs().clamp(min=1e-5).log10()).numpy()
+    return levels
+
+
+def draw(axes: Axes, x: NDArray[np.float32], config: MelConfig, title: str, loudest: float, peak: float) -> None:
+    """Draw the waveform of x (T,) over its spectrogram: 80 dB below `loudest`, samples between -peak and peak."""
+    seconds = len(x) / config.sample_rate
+    axes.imshow(
+        decibels(x, config),
+        origin="lower",
+        aspect="auto",
+        extent=(0.0, seconds, 0.0, config.sample_rate / 2000.0),
+        cmap="magma",
+        vmin=loudest - 80.0,
+        vmax=loudest,
+    )
+    axes.set(xlabel="s", ylabel="kHz")
+    wave = axes.inset_axes((0.0, 1.1, 1.0, 0.35))
     wave.plot(np.arange(len(x)) / config.sample_rate, x, linewidth=0.4, color="#3b528b")
-    wave.set(xlim=(0.0, seconds), ylim=(-1.0, 1.0), xticks=[], yticks=[-1, 0, 1])
-    axes.set_title(title, y=1.46)
+    wave.set(title=title, xlim=(0.0, seconds), ylim=(-peak, peak), xticks=[])
 
 
 def draw_both(path: Path, original: NDArray[np.float32], generated: NDArray[np.float32], config: MelConfig) -> None:
-    """Save a picture with the original above the generated audio."""
+    """Save a picture with the original above the generated audio, both on the original's scales."""
+    loudest, peak = float(decibels(original, config).max()), 1.2 * float(np.abs(original).max())
     figure = Figure(figsize=(11.0, 8.5))
     rows = figure.subplots(2, 1)
-    draw(rows[0], original, config, "original (held out)")
-    draw(rows[1], generated, config, "generated from its mel")
-    figure.subplots_adjust(left=0.06, right=0.985, top=0.84, bottom=0.06, hspace=0.85)
+    draw(rows[0], original, config, "original, held out from training", loudest, peak)
+    draw(rows[1], generated, config, "generated from its mel", loudest, peak)
+    figure.subplots_adjust(left=0.06, right=0.985, top=0.83, bottom=0.06, hspace=0.85)
     figure.savefig(path, dpi=110)
 
 
@@ -190,7 +200,7 @@ def main() -> int:
     options = parser.parse_args()
     try:
         run(options.model, options.audio, options.out)
-    except (DemoError, MetricUndefined, OSError, ValueError, httpx.HTTPError) as error:
+    except (DemoError, OSError, ValueError, httpx.HTTPError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
     return 0
