@@ -14,6 +14,7 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
     "prepare": ("training.commands.prepare", "turn recordings into a corpus with a manifest"),
+    "waveglow": ("training.commands.waveglow", "fit a WaveGlow"),
 }
 """Name -> module with `add_arguments(parser)` and `run(args) -> int`, and one line of help."""
 

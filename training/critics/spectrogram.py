@@ -1,0 +1,102 @@
+"""Critics that judge audio by its complex spectrogram, at several resolutions."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.nn.utils.parametrizations import weight_norm
+
+from training.losses.spectral import spectrum
+
+__all__ = ["CriticConfig", "SpectrogramCritics", "critic_loss", "feature_loss", "generator_loss"]
+
+
+@dataclass(frozen=True)
+class CriticConfig:
+    """Shape of the critics."""
+
+    sizes: tuple[int, ...] = (512, 1024, 2048)
+    """FFT size of each critic in samples"""
+    channels: int = 32
+    length: int = 8192
+    """samples of each segment that the critics see, at a random place; 0 for all"""
+    f_max: float = 8000.0
+    """highest frequency that the critics see, in Hz"""
+
+
+class SpectrogramCritics(nn.Module):
+    """One convolutional critic for each resolution; they see log magnitude and compressed real and imaginary parts.
+
+    The layers stride over frequency alone, as in the multi-resolution discriminators of UnivNet and Encodec. On a CPU
+    the convolutions run in bfloat16 and channels-last.
+    """
+
+    def __init__(self, config: CriticConfig, sample_rate: int, compute_dtype: torch.dtype) -> None:
+        super().__init__()
+        self.critics = nn.ModuleList(
+            _Critic(size, int(size * config.f_max / sample_rate), config.channels, compute_dtype)
+            for size in config.sizes
+        )
+
+    def forward(self, x: Tensor) -> list[list[Tensor]]:
+        """Return for each critic its feature maps, the last of which is the judgement, for audio x (B, T)."""
+        return [critic(x) for critic in self.critics]
+
+
+class _Critic(nn.Module):
+    window: Tensor
+
+    def __init__(self, size: int, bins: int, channels: int, compute_dtype: torch.dtype) -> None:
+        super().__init__()
+        self.size, self.bins, self.compute_dtype = size, bins, compute_dtype
+        self.register_buffer("window", torch.hann_window(size), persistent=False)
+        shapes = [(3, (3, 9), 2), (channels, (3, 9), 2), (channels, (3, 9), 2), (channels, (3, 5), 2)]
+        self.layers = nn.ModuleList(
+            weight_norm(nn.Conv2d(width, channels, kernel, (1, stride), (kernel[0] // 2, kernel[1] // 2)))
+            for width, kernel, stride in shapes
+        )
+        self.judge = weight_norm(nn.Conv2d(channels, 1, 3, padding=1))
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        hidden = self._features(x).to(self.compute_dtype, memory_format=torch.channels_last)
+        maps = []
+        for layer in self.layers:
+            hidden = F.leaky_relu(_conv(layer, hidden), 0.1)
+            maps.append(hidden)
+        return [*maps, _conv(self.judge, hidden).float()]
+
+    def _features(self, x: Tensor) -> Tensor:
+        image = torch.view_as_real(spectrum(x, self.size, self.window)[:, : self.bins]).permute(0, 3, 2, 1)
+        power = image.square().sum(dim=1, keepdim=True) + 1e-8
+        return torch.cat([power.log() / 4 + 2, 2 * image * power.pow(-0.35)], dim=1)
+
+
+def _conv(layer: nn.Module, x: Tensor) -> Tensor:
+    assert isinstance(layer, nn.Conv2d)
+    assert layer.bias is not None
+    weight = layer.weight.to(x.dtype, memory_format=torch.channels_last)
+    return F.conv2d(x, weight, layer.bias.to(x.dtype), layer.stride, layer.padding)  # type: ignore[arg-type]
+
+
+def critic_loss(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:
+    """Return the hinge loss of the critics, the mean over resolutions."""
+    losses = [F.relu(1 - r[-1]).mean() + F.relu(1 + f[-1]).mean() for r, f in zip(real, fake, strict=True)]
+    return torch.stack(losses).mean()
+
+
+def generator_loss(fake: list[list[Tensor]]) -> Tensor:
+    """Return the hinge loss of the generator, the mean over resolutions."""
+    return torch.stack([-f[-1].mean() for f in fake]).mean()
+
+
+def feature_loss(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:
+    """Return the distance between the critics' feature maps, relative to their size."""
+    losses = [
+        (a.detach().float() - b.float()).abs().mean() / a.detach().float().abs().mean()
+        for r, f in zip(real, fake, strict=True)
+        for a, b in zip(r[:-1], f[:-1], strict=True)
+    ]
+    return torch.stack(losses).mean()

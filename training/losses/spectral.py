@@ -1,0 +1,50 @@
+"""Distances between the spectrograms of two waveforms, phase ignored."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["MultiResolutionSTFT", "spectrum"]
+
+
+def spectrum(x: Tensor, n_fft: int, window: Tensor, hop_length: int | None = None) -> Tensor:
+    """Return the STFT (B, n_fft // 2 + 1, frames), scaled so that white noise of variance 1 has power 1."""
+    return torch.stft(
+        x, n_fft, hop_length or n_fft // 4, window=window / window.square().sum().sqrt(), return_complex=True
+    )
+
+
+class MultiResolutionSTFT(nn.Module):
+    """Spectral convergence plus log-magnitude distance at several resolutions (Yamamoto et al., 2020, section 2.2).
+
+    Args:
+        sizes: FFT sizes in samples, each with a Hann window of that size and a quarter of it as hop.
+        floor: magnitudes below this count as silence; 1 is the magnitude of white noise of variance 1.
+    """
+
+    def __init__(self, sizes: tuple[int, ...] = (256, 512, 1024, 2048), floor: float = 1e-4) -> None:
+        super().__init__()
+        self.sizes = sizes
+        self.floor = floor
+        for size in sizes:
+            self.register_buffer(f"window_{size}", torch.hann_window(size), persistent=False)
+
+    def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Return the mean distance of generated audio x_hat (B, T) from x (B, T), a scalar."""
+        total = x.new_zeros(())
+        for size in self.sizes:
+            total = total + self._distance(x_hat, x, size)
+        return total / len(self.sizes)
+
+    def _distance(self, x_hat: Tensor, x: Tensor, size: int) -> Tensor:
+        window = self.get_buffer(f"window_{size}")
+        target = spectrum(x, size, window).abs()
+        # the square root is smoothed below the floor, where its gradient would be unbounded
+        power = torch.view_as_real(spectrum(x_hat, size, window)).square().sum(dim=3)
+        magnitude = torch.sqrt(power + self.floor**2)
+        convergence = torch.linalg.vector_norm(magnitude - target, dim=(1, 2)) / (
+            torch.linalg.vector_norm(target, dim=(1, 2)) + self.floor
+        )
+        target = torch.sqrt(target.square() + self.floor**2)
+        return (convergence + (magnitude.log() - target.log()).abs().mean(dim=(1, 2))).mean()

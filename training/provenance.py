@@ -1,0 +1,44 @@
+"""Where a model comes from: data, licences, machine, software."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from training.manifest import Manifest
+from vocoder import __version__
+
+__all__ = ["provenance"]
+
+
+def provenance(manifest: Manifest) -> dict[str, Any]:
+    """Return the corpora with hours and licences, and the software and machine of a run, as plain data."""
+    hours: Counter[str] = Counter()
+    licences: dict[str, str] = {}
+    for entry in manifest.select("train"):
+        hours[entry.corpus] += entry.duration / 3600  # type: ignore[assignment]
+        licences[entry.corpus] = entry.licence
+    attributions = _attributions(manifest.root / "dataset.json")
+    data = [
+        {"corpus": corpus, "hours": round(hours[corpus], 3), "licence": licences[corpus]}
+        | ({"attribution": attributions[corpus]} if corpus in attributions else {})
+        for corpus in sorted(hours)
+    ]
+    machine = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
+    return {
+        "data": data,
+        "software": {"flow-vocoder": __version__, "torch": torch.__version__.split("+")[0]},
+        "machine": {"device": machine, "threads": torch.get_num_threads()},
+    }
+
+
+def _attributions(path: Path) -> dict[str, str]:
+    if not path.is_file():
+        return {}
+    corpora = json.loads(path.read_text(encoding="utf-8")).get("corpora", {})
+    return {name: corpus["attribution"] for name, corpus in corpora.items() if "attribution" in corpus}

@@ -1,0 +1,137 @@
+"""Model directories: config.json, model.safetensors and a model card, data that runs no code."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from vocoder.config import ConfigError, from_dict, to_dict
+from vocoder.mel_config import MelConfig
+from vocoder.models.families import families, family_of
+
+__all__ = ["Checkpoint", "CheckpointError", "load_model", "save_model"]
+
+FORMAT_VERSION = 1
+
+
+class CheckpointError(ValueError):
+    """A model directory is missing, damaged or not what it says."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model with what its directory says about it."""
+
+    model: nn.Module
+    family: str
+    mel_config: MelConfig
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    quality: Mapping[str, Any] = field(default_factory=dict)
+
+
+def save_model(
+    directory: Path | str,
+    model: nn.Module,
+    mel_config: MelConfig,
+    provenance: Mapping[str, Any] | None = None,
+    quality: Mapping[str, Any] | None = None,
+    dtype: torch.dtype = torch.float32,
+    card: str | None = None,
+) -> Path:
+    """Write a model directory and return its path.
+
+    Args:
+        directory: made if it is missing; its files are replaced.
+        model: a model of a known family.
+        mel_config: the mel contract of the model.
+        provenance: data, licence, training time, machine; anything JSON can hold.
+        quality: measured scores; anything JSON can hold.
+        dtype: of the floating-point weights on disk.
+        card: text of README.md; a short one is written if it is left out.
+    """
+    directory = Path(directory)
+    directory.mkdir(parents=True, exist_ok=True)
+    family = family_of(model)
+    tensors = {
+        name: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous().clone()
+        for name, value in model.state_dict().items()
+    }
+    weights = directory / "model.safetensors"
+    save_file(tensors, weights)
+    config = {
+        "format_version": FORMAT_VERSION,
+        "family": family,
+        "architecture": to_dict(model.config),
+        "mel": to_dict(mel_config),
+        "weights_sha256": _sha256(weights),
+        "provenance": dict(provenance or {}),
+        "quality": dict(quality or {}),
+    }
+    (directory / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    card_path = directory / "README.md"
+    if card is not None or not card_path.exists():
+        card_path.write_text(card or f"# {family}\n\nA {family} vocoder; see config.json.\n", encoding="utf-8")
+    return directory
+
+
+def load_model(directory: Path | str) -> Checkpoint:
+    """Read a model directory; the weights are checked against their sum and become float32.
+
+    Raises:
+        CheckpointError: a file is missing or damaged, or the weights do not fit the configuration.
+    """
+    directory = Path(directory)
+    config = _read_config(directory)
+    try:
+        family = families()[config["family"]]
+        architecture = from_dict(family.config, config["architecture"], "architecture")
+        mel_config = from_dict(MelConfig, config["mel"], "mel")
+    except (KeyError, ConfigError) as error:
+        raise CheckpointError(f"{directory / 'config.json'} describes no known model: {error}") from error
+    model = family.build(architecture)
+    _load_weights(model, directory / "model.safetensors", config.get("weights_sha256"))
+    provenance, quality = config.get("provenance", {}), config.get("quality", {})
+    return Checkpoint(model.eval(), config["family"], mel_config, provenance, quality)
+
+
+def _read_config(directory: Path) -> dict[str, Any]:
+    path = directory / "config.json"
+    if not path.is_file():
+        raise CheckpointError(f"{directory} is no model directory: it has no config.json")
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"{path} is no JSON: {error}") from error
+    if not isinstance(config, dict) or config.get("format_version") != FORMAT_VERSION:
+        raise CheckpointError(f"{path} must be a JSON object with format_version {FORMAT_VERSION}")
+    return config
+
+
+def _load_weights(model: nn.Module, path: Path, expected_sha256: str | None) -> None:
+    if not path.is_file():
+        raise CheckpointError(f"{path} is missing")
+    if expected_sha256 is not None and _sha256(path) != expected_sha256:
+        raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one in config.json")
+    try:
+        tensors = load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is no safetensors file: {error}") from error
+    tensors = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    try:
+        model.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise CheckpointError(f"{path} does not fit its config.json: {error}") from error
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

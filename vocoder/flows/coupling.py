@@ -1,0 +1,76 @@
+"""Affine and additive coupling (RealNVP, section 3; NICE, section 3.2)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vocoder.flows.base import Flow
+
+__all__ = ["AdditiveCoupling", "AffineCoupling", "soft_clip"]
+
+
+def soft_clip(log_s: Tensor, bound: float | None) -> Tensor:
+    """Bound a log-scale smoothly: bound * tanh(log_s / bound), the identity near 0; `None` leaves it as it is."""
+    return log_s if bound is None else bound * torch.tanh(log_s / bound)
+
+
+class AffineCoupling(Flow):
+    """Keep one half of the channels and scale and shift the other by functions of it.
+
+    z_a = x_a and z_b = exp(log_s) * x_b + t, where (t, log_s) = network(x_a, cond), so `log_det` = sum(log_s). Both
+    directions take one pass through the network. The affine step runs in the dtype of `x`, whatever the network's.
+
+    Args:
+        network: maps x_a (B, C - C // 2, T) and the condition to (B, 2 * (C // 2), T), first `t` and then `log_s`.
+        log_s_bound: the bound of the soft clip of `log_s`; `None` as in the published WaveGlow.
+    """
+
+    def __init__(self, network: nn.Module, log_s_bound: float | None = 2.0) -> None:
+        super().__init__()
+        self.network = network
+        self.log_s_bound = log_s_bound
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        x_a, x_b = _halves(x)
+        t, log_s = self._shift_and_log_scale(x_a, cond)
+        return torch.cat([x_a, torch.exp(log_s) * x_b + t], dim=1), log_s.sum(dim=(1, 2))
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        z_a, z_b = _halves(z)
+        t, log_s = self._shift_and_log_scale(z_a, cond)
+        return torch.cat([z_a, (z_b - t) * torch.exp(-log_s)], dim=1), -log_s.sum(dim=(1, 2))
+
+    def _shift_and_log_scale(self, half: Tensor, cond: Tensor | None) -> tuple[Tensor, Tensor]:
+        t, log_s = self.network(half, cond).to(half.dtype).chunk(2, dim=1)
+        return t, soft_clip(log_s, self.log_s_bound)
+
+
+class AdditiveCoupling(Flow):
+    """Keep one half of the channels and shift the other by a function of it; `log_det` is 0.
+
+    Args:
+        network: maps x_a (B, C - C // 2, T) and the condition to `t` (B, C // 2, T).
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        x_a, x_b = _halves(x)
+        return torch.cat([x_a, x_b + self.network(x_a, cond).to(x.dtype)], dim=1), x.new_zeros(x.shape[0])
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        z_a, z_b = _halves(z)
+        return torch.cat([z_a, z_b - self.network(z_a, cond).to(z.dtype)], dim=1), z.new_zeros(z.shape[0])
+
+
+def _halves(x: Tensor) -> tuple[Tensor, Tensor]:
+    kept = x.shape[1] - x.shape[1] // 2
+    first, second = x.split([kept, x.shape[1] - kept], dim=1)
+    return first, second

@@ -1,0 +1,62 @@
+"""The modified discrete cosine transform as an orthonormal flow."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from vocoder.flows.base import Flow
+
+__all__ = ["LappedTransform"]
+
+
+class LappedTransform(Flow):
+    """MDCT with a sine window over 2 * hop samples: (B, 1, T) to (B, hop, T / hop), orthonormal, `log_det` 0.
+
+    Time-domain aliasing is written as a plane rotation of the samples mirrored around each block boundary, followed
+    by a DCT-IV of each block (Malvar, "Signal Processing with Lapped Transforms", 1992). Both are orthogonal, and
+    the first and the last half block of a clip, which have no neighbour, are left unrotated: the map is a bijection
+    of exactly T values for every clip, its ends included.
+
+    Raises:
+        ValueError: T is not a multiple of `hop`, or `hop` is odd.
+    """
+
+    cosine: Tensor
+    sine: Tensor
+    basis: Tensor
+
+    def __init__(self, hop: int) -> None:
+        super().__init__()
+        if hop < 2 or hop % 2:
+            raise ValueError(f"the hop of the lapped transform must be even and positive, not {hop}")
+        self.hop = hop
+        angle = math.pi / (2 * hop) * (hop / 2 + torch.arange(hop // 2, dtype=torch.float64) + 0.5)
+        position = torch.arange(hop, dtype=torch.float64) + 0.5
+        basis = math.sqrt(2 / hop) * torch.cos(math.pi / hop * position[:, None] * position[None, :])
+        for name, value in (("cosine", angle.sin()), ("sine", angle.cos()), ("basis", basis)):
+            self.register_buffer(name, value.to(torch.get_default_dtype()), persistent=False)
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map audio (B, 1, T) to coefficients (B, hop, T / hop)."""
+        batch, _, length = x.shape
+        if length % self.hop:
+            raise ValueError(f"the length must be a multiple of the hop {self.hop}, not {length}")
+        blocks = self._rotate(x.reshape(batch, length // self.hop, self.hop), self.sine)
+        return (blocks @ self.basis).transpose(1, 2), x.new_zeros(batch)
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map coefficients (B, hop, T / hop) to audio (B, 1, T)."""
+        blocks = self._rotate(z.transpose(1, 2) @ self.basis, -self.sine)  # the DCT-IV is its own inverse
+        return blocks.reshape(z.shape[0], 1, -1), z.new_zeros(z.shape[0])
+
+    def _rotate(self, blocks: Tensor, sine: Tensor) -> Tensor:
+        first, last = blocks.split(self.hop // 2, dim=2)
+        before, after = last[:, :-1].flip(2), first[:, 1:]  # mirrored around the boundary, nearest sample first
+        rotated_after = self.cosine * after + sine * before
+        rotated_before = self.cosine * before - sine * after
+        first = torch.cat([first[:, :1], rotated_after], dim=1)
+        last = torch.cat([rotated_before.flip(2), last[:, -1:]], dim=1)
+        return torch.cat([first, last], dim=2)

@@ -1,0 +1,53 @@
+"""Composition and inversion of flows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from torch import Tensor, nn
+
+from vocoder.flows.base import Flow
+
+__all__ = ["Inverse", "Sequential"]
+
+
+class Sequential(Flow):
+    """Compose flows: `forward` applies them first to last, `inverse` last to first; their log_dets add up."""
+
+    def __init__(self, flows: Iterable[Flow]) -> None:
+        super().__init__()
+        self.flows = nn.ModuleList(flows)
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map data to noise through all flows."""
+        log_det = x.new_zeros(x.shape[0])
+        for flow in self.flows:
+            x, step = flow(x, cond)
+            log_det = log_det + step
+        return x, log_det
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map noise to data through all flows, last to first."""
+        log_det = z.new_zeros(z.shape[0])
+        for flow in reversed(self.flows):
+            assert isinstance(flow, Flow)
+            z, step = flow.inverse(z, cond)
+            log_det = log_det + step
+        return z, log_det
+
+
+class Inverse(Flow):
+    """The same bijection with its two directions exchanged."""
+
+    def __init__(self, flow: Flow) -> None:
+        super().__init__()
+        self.flow = flow
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Apply the inverse of the wrapped flow."""
+        return self.flow.inverse(x, cond)
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Apply the wrapped flow."""
+        x, log_det = self.flow(z, cond)
+        return x, log_det

@@ -1,0 +1,39 @@
+"""The learned source of a sample's noise: where it is harmonic, and how loud its noise is."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Excitation"]
+
+MIXING_STEP_SCALE = 0.1  # stored larger than it acts, like the flow's matrices, so that Adam moves it less
+
+
+class Excitation(nn.Module):
+    """Mix white noise and a harmonic source into `z`, with gains that depend on the mel.
+
+    Sampling a flow at one temperature for all frequencies is a compromise: it leaves noise between the harmonics of
+    voiced speech, or takes the breath from the unvoiced. Here the temperature of each channel and frame is learned,
+    and the harmonic part of `z` is given a coherent phase that no white noise has. The density does not change: `z`
+    of given audio is scored by the standard normal as always.
+
+    Args:
+        cond_channels: channels of the condition (B, cond_channels, frames).
+        channels: C of `z`.
+        mixing: (C, C) the first value of the map of the source's channels to those of `z`.
+    """
+
+    def __init__(self, cond_channels: int, channels: int, mixing: Tensor) -> None:
+        super().__init__()
+        self.gains = nn.Conv1d(cond_channels, 2 * channels, 3, padding=1)
+        nn.init.normal_(self.gains.weight, std=0.01)
+        nn.init.zeros_(self.gains.bias)  # type: ignore[arg-type]
+        self.mixing = nn.Parameter(mixing.to(torch.get_default_dtype()) / MIXING_STEP_SCALE)
+
+    def forward(self, source: Tensor, noise: Tensor, cond: Tensor, sigma: float) -> Tensor:
+        """Map source and noise, both (B, C, steps), to z (B, C, steps); `sigma` scales the noise alone."""
+        steps = source.shape[2] // cond.shape[2]
+        harmonic, random = self.gains(cond).sigmoid().repeat_interleave(steps, dim=2).chunk(2, dim=1)
+        mixed = torch.einsum("ij,bjt->bit", MIXING_STEP_SCALE * self.mixing, 2 * harmonic * source)
+        return mixed + sigma * 1.4 * random * noise

@@ -1,0 +1,83 @@
+"""Fundamental frequency and voicing, read from the mel."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from vocoder.config import ConfigError
+from vocoder.layers.mel_encoder import normalised
+
+__all__ = ["PitchConfig", "PitchNet"]
+
+
+@dataclass(frozen=True)
+class PitchConfig:
+    """Shape and range of the network that reads the pitch from the mel."""
+
+    channels: int = 128
+    layers: int = 4
+    kernel_size: int = 5
+    f0_min: float = 55.0
+    """lowest fundamental frequency in Hz"""
+    f0_max: float = 550.0
+    """highest fundamental frequency in Hz"""
+    bins: int = 120
+    """number of pitch classes, equally spaced in log frequency"""
+
+    def __post_init__(self) -> None:
+        if not 0 < self.f0_min < self.f0_max:
+            raise ConfigError(f"the pitch range must be 0 < f0_min < f0_max, not {self.f0_min} to {self.f0_max}")
+        if self.bins < 2 or self.layers < 1 or self.channels < 1 or self.kernel_size % 2 != 1:
+            raise ConfigError("the pitch network needs 2 bins, 1 layer, 1 channel and an odd kernel at least")
+
+
+class PitchNet(nn.Module):
+    """Classify the pitch of each mel frame, as CREPE does for audio (Kim et al., 2018).
+
+    The low mel bins resolve the harmonics of speech, so that the mel determines f0 well; the network learns to read
+    it from frames whose pitch is known. The frequency is the mean of the classes around the most likely one.
+    """
+
+    def __init__(self, n_mels: int, config: PitchConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, kernel = config.channels, config.kernel_size
+        layers: list[nn.Module] = []
+        for i in range(config.layers):
+            layers += [nn.Conv1d(n_mels if i == 0 else width, width, kernel, padding=kernel // 2), nn.SiLU()]
+        self.layers = nn.Sequential(*layers)
+        self.output = nn.Conv1d(width, config.bins + 1, 1)
+
+    @property
+    def context(self) -> int:
+        """Number of frames on each side that the pitch of a frame depends on."""
+        return self.config.layers * (self.config.kernel_size // 2)
+
+    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Map natural-log mels (B, n_mels, frames) to the logits of pitch (B, bins, frames) and voicing (B, frames)."""
+        out = self.output(self.layers(normalised(mel)))
+        return out[:, :-1], out[:, -1]
+
+    @torch.no_grad()
+    def pitch(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Return f0 in Hz and the probability of voicing, both (B, frames)."""
+        logits, voicing = self(mel)
+        best = logits.argmax(dim=1, keepdim=True)
+        index = torch.arange(self.config.bins, device=mel.device)[None, :, None]
+        weights = torch.softmax(logits, dim=1) * ((index - best).abs() <= 3)
+        position = (weights * index).sum(dim=1) / weights.sum(dim=1)
+        return self._frequency(position), torch.sigmoid(voicing)
+
+    def position(self, f0: Tensor) -> Tensor:
+        """Return the fractional class of frequencies in Hz."""
+        return torch.log(f0 / self.config.f0_min) / self._spacing()
+
+    def _frequency(self, position: Tensor) -> Tensor:
+        return self.config.f0_min * torch.exp(position * self._spacing())
+
+    def _spacing(self) -> float:
+        return math.log(self.config.f0_max / self.config.f0_min) / (self.config.bins - 1)

@@ -1,0 +1,77 @@
+"""Find a model by name, directory or Hugging Face repository, and make it ready."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import torch
+
+from vocoder.checkpoint import CheckpointError, load_model
+from vocoder.synthesizer import Synthesizer
+
+__all__ = ["default_dtype", "load", "model_directory", "shipped_models"]
+
+ASSETS = Path(__file__).parent / "assets"
+
+
+def load(model: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Synthesizer:
+    """Load a model.
+
+    Args:
+        model: the name of a shipped model, a model directory, or a Hugging Face repository id such as `me/voice`.
+        device: "cpu", "cuda", ...
+        dtype: of the convolution stacks; `default_dtype(device)` if left out.
+
+    Raises:
+        CheckpointError: there is no such model, or its files are damaged.
+    """
+    directory = model_directory(model)
+    dtype = default_dtype(device) if dtype is None else dtype
+    name = directory.name if directory.parent == ASSETS else str(model)
+    return Synthesizer(load_model(directory), name, device, dtype)
+
+
+def shipped_models() -> list[str]:
+    """Return the names of the models that come with the package."""
+    return sorted(path.parent.name for path in ASSETS.glob("*/config.json"))
+
+
+def model_directory(model: str | Path) -> Path:
+    """Return the directory of a model, downloading a Hugging Face repository if the name is of one.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    if str(model) in shipped_models():
+        return ASSETS / str(model)
+    if Path(model).is_dir():
+        return Path(model)
+    if str(model).count("/") == 1 and not Path(model).parent.is_dir():
+        return _from_hub(str(model))
+    raise CheckpointError(
+        f"there is no model {str(model)!r}: give a directory, or one of the shipped names {', '.join(shipped_models())}"
+    )
+
+
+def default_dtype(device: str | torch.device) -> torch.dtype:
+    """Return bfloat16 where the device multiplies bfloat16 matrices in hardware, float32 elsewhere."""
+    kind = torch.device(device).type
+    if kind == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    if kind == "cpu" and torch.cpu._is_amx_tile_supported():
+        return torch.bfloat16
+    return torch.float32
+
+
+def _from_hub(repository: str) -> Path:
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise CheckpointError(f"to load {repository!r} from the Hugging Face hub, install huggingface_hub") from error
+    try:
+        patterns = ["config.json", "model.safetensors", "README.md"]
+        return Path(snapshot_download(repository, allow_patterns=patterns))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"cannot load {repository!r} from the Hugging Face hub: {error}") from error

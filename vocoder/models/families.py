@@ -1,0 +1,39 @@
+"""The families of models that a checkpoint can hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from torch import nn
+
+from vocoder.models.waveglow import WaveGlow
+from vocoder.models.waveglow_config import WaveGlowConfig
+
+__all__ = ["Family", "families", "family_of"]
+
+
+@dataclass(frozen=True)
+class Family:
+    """A kind of model: its configuration and how to build it."""
+
+    config: type[Any]
+    build: Callable[[Any], nn.Module]
+
+
+def families() -> Mapping[str, Family]:
+    """Return all families by name."""
+    return {"waveglow": Family(WaveGlowConfig, WaveGlow)}
+
+
+def family_of(model: nn.Module) -> str:
+    """Return the name of a model's family.
+
+    Raises:
+        TypeError: the model belongs to none.
+    """
+    for name, family in families().items():
+        if isinstance(model, family.build):  # type: ignore[arg-type]
+            return name
+    raise TypeError(f"{type(model).__name__} is no model of a known family: {', '.join(families())}")

@@ -1,0 +1,95 @@
+"""The configuration of WaveGlow, published and ours."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from vocoder.config import ConfigError
+from vocoder.layers.pitch import PitchConfig
+from vocoder.layers.wavenet import WaveNetConfig
+
+__all__ = ["SourceConfig", "WaveGlowConfig", "published"]
+
+
+@dataclass(frozen=True)
+class SourceConfig:
+    """How the noise of a sample is drawn: a learned mixture of a harmonic source and white noise."""
+
+    pitch: PitchConfig = field(default_factory=PitchConfig)
+    f_max: float = 8000.0
+    """highest frequency of the harmonics in Hz"""
+
+    def __post_init__(self) -> None:
+        if self.f_max <= self.pitch.f0_max:
+            raise ConfigError(f"f_max of the source must lie above the highest pitch, {self.pitch.f0_max} Hz")
+
+
+@dataclass(frozen=True)
+class WaveGlowConfig:
+    """Architecture of a WaveGlow: how samples become channels, how channels mix, and the coupling networks."""
+
+    n_mels: int = 80
+    hop_length: int = 256
+    sample_rate: int = 22050
+    transform: Literal["mdct", "grouping"] = "mdct"
+    """an orthonormal lapped transform of hop `group_size`, or plain grouping of `group_size` samples"""
+    group_size: int = 256
+    """samples per step, which is also the number of channels"""
+    flows: int = 8
+    early_every: int = 0
+    """take channels out before every this-many-th flow; 0 for none"""
+    early_size: int = 2
+    conditioning: Literal["frames", "upsampled"] = "frames"
+    """a network at frame rate, or the published transposed convolution and grouping of the mel"""
+    cond_channels: int = 128
+    """channels of the condition at frame rate"""
+    upsample_kernel: int = 1024
+    """kernel of the published transposed convolution in samples"""
+    mixing: Literal["orthogonal", "swap"] = "swap"
+    """first value of the 1x1 matrices: random, or the exchange of odd and even channels"""
+    envelope_floor: float = -9.4
+    """soft lower bound of the element-wise flow's log-scale: the logarithm of the training noise, 1e-4, or below"""
+    log_s_bound: float | None = 2.0
+    """soft bound of the couplings' log-scales; none as published"""
+    stack: WaveNetConfig = field(default_factory=lambda: WaveNetConfig(channels=208, dilations=(1, 2, 1)))
+    source: SourceConfig | None = field(default_factory=SourceConfig)
+    """learned source of the samples' noise; none for white noise"""
+    sigma: float = 1.0
+    """default sampling temperature"""
+
+    def __post_init__(self) -> None:
+        if self.hop_length % self.group_size:
+            raise ConfigError(f"hop_length {self.hop_length} must be a multiple of group_size {self.group_size}")
+        if self.transform == "mdct" and self.early_every:
+            raise ConfigError("early outputs belong to grouping; the lapped transform keeps all channels to the end")
+        if self.source is not None and self.transform != "mdct":
+            raise ConfigError("the harmonic source needs the lapped transform")
+        if self.remaining_channels < 2:
+            raise ConfigError(f"early outputs leave {self.remaining_channels} channels; at least 2 must remain")
+        if self.flows < 1 or self.sigma < 0:
+            raise ConfigError("a WaveGlow needs at least one flow and a sigma of 0 or more")
+
+    @property
+    def remaining_channels(self) -> int:
+        """Channels of the last flow."""
+        exits = (self.flows - 1) // self.early_every if self.early_every else 0
+        return self.group_size - exits * self.early_size
+
+
+def published() -> WaveGlowConfig:
+    """Return the configuration of the published WaveGlow with 256 channels (Prenger et al., 2018)."""
+    return WaveGlowConfig(
+        transform="grouping",
+        group_size=8,
+        flows=12,
+        early_every=4,
+        early_size=2,
+        conditioning="upsampled",
+        cond_channels=640,
+        mixing="orthogonal",
+        log_s_bound=None,
+        stack=WaveNetConfig(channels=256, dilations=(1, 2, 4, 8, 16, 32, 64, 128)),
+        source=None,
+        sigma=0.6,
+    )

@@ -1,0 +1,46 @@
+"""White noise that is a function of seed and absolute position."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+__all__ = ["BLOCK_FRAMES", "white_noise"]
+
+BLOCK_FRAMES = 32
+"""frames drawn from one counter-based generator; part of what a seed means, so never changed"""
+
+
+def white_noise(seed: int, start: int, frames: int, channels: int, steps_per_frame: int = 1) -> Tensor:
+    """Return standard normal noise for frames `start` to `start + frames` of an utterance.
+
+    The value at a frame depends on the seed and the frame's position alone, not on how much is drawn at a time nor on
+    the device, so that an utterance made in chunks, in a batch or at once is the same.
+
+    Args:
+        seed: 0 or more, below 2**63.
+        start: the first frame.
+        frames: how many frames.
+        channels: C of the noise.
+        steps_per_frame: steps that each mel frame spans.
+
+    Returns:
+        (channels, frames * steps_per_frame) float32, on the CPU.
+
+    Raises:
+        ValueError: seed, start or frames is negative, or the seed is too large.
+    """
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"the seed must be 0 or more and below 2**63, not {seed}")
+    if start < 0 or frames < 0:
+        raise ValueError(f"start and frames must be 0 or more, not {start} and {frames}")
+    first, last = start // BLOCK_FRAMES, (start + frames + BLOCK_FRAMES - 1) // BLOCK_FRAMES
+    size = (BLOCK_FRAMES * steps_per_frame, channels)
+    blocks = [
+        np.random.Generator(np.random.Philox(key=[seed, block])).standard_normal(size, dtype=np.float32)
+        for block in range(first, max(last, first + 1))
+    ]
+    offset = (start - first * BLOCK_FRAMES) * steps_per_frame
+    noise = np.concatenate(blocks)[offset : offset + frames * steps_per_frame]
+    return torch.from_numpy(np.ascontiguousarray(noise)).T
