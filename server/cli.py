@@ -6,7 +6,8 @@ import argparse
 import asyncio
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import uvicorn
 from pydantic import ValidationError
@@ -66,14 +67,23 @@ async def _serve(settings: Settings) -> int:
         server_header=False,
     )
     server = uvicorn.Server(config)
-    # uvicorn raises the signal that stopped it once more when it is done; by then there is nothing left to stop.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: None)
     announcement = asyncio.create_task(_announce(server, app.state.service.engines))
-    await server.serve()
+    with _signals_end_quietly():
+        await server.serve()
     announcement.cancel()
     failed = await asyncio.gather(announcement, return_exceptions=True)
     return 1 if isinstance(failed[0], LoadError) or not server.started else 0
+
+
+@contextmanager
+def _signals_end_quietly() -> Iterator[None]:
+    """Ignore the signal that uvicorn, once it has stopped in good order because of it, raises a second time."""
+    handlers = {number: signal.signal(number, lambda *_: None) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
 
 
 async def _announce(server: uvicorn.Server, engines: Engines) -> None:

@@ -39,12 +39,14 @@ class FakeSynthesizer:
         self.gate.set()
         self.fault: Exception | None = None
         self.threads: set[int] = set()
+        self.entered = 0
         self.calls = 0
 
     def info(self) -> dict[str, Any]:
         return {"family": self.family, "parameters": 3, "provenance": {"licence": "none"}, "quality": {}}
 
     def synthesize(self, mel: Mel, *, sigma: float | None = None, seed: int | None = None, denoise: float = 0.0) -> Mel:
+        self.entered += 1
         assert self.gate.wait(20.0)
         self.threads.add(threading.get_ident())
         self.calls += 1
