@@ -1,8 +1,8 @@
 # Two images from one file:
 #   docker build --target cpu  -t flow-vocoder:cpu  .
 #   docker build --target cuda -t flow-vocoder:cuda .
-# The default index serves torch with its CUDA libraries for x86-64. For an image a quarter of the size, give the cpu
-# target the address of PyTorch's CPU wheels: --build-arg TORCH_INDEX_URL=...
+# The default index serves torch with its CUDA libraries for x86-64. For an image without them, give the cpu target the
+# address of PyTorch's CPU wheels: --build-arg TORCH_INDEX_URL=...
 FROM python:3.13-slim-trixie AS base
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1

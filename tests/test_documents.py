@@ -10,8 +10,6 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from server.settings import Settings
-
 ROOT = Path(__file__).resolve().parent.parent
 TEXT_SUFFIXES = {".cfg", ".ini", ".json", ".jsonl", ".md", ".py", ".sh", ".toml", ".txt", ".yaml", ".yml"}
 TEXT_NAMES = {".dockerignore", ".gitignore", "Dockerfile", "LICENSE", "Makefile"}
@@ -89,11 +87,6 @@ def test_make_commands_exist(path: Path) -> None:
     )
     named = {match[1] for block in blocks for match in MAKE_COMMANDS.findall("\n".join(block))}
     assert named <= targets
-
-
-@pytest.mark.parametrize("field", sorted(Settings.model_fields))
-def test_every_setting_of_the_server_is_documented(field: str) -> None:
-    assert f"`{Settings.model_config['env_prefix']}{field.upper()}`" in (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(("program", "command"), sorted(set(COMMANDS.findall((ROOT / "README.md").read_text("utf-8")))))
