@@ -6,7 +6,6 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
-from importlib import import_module
 from pathlib import Path
 
 import torch
@@ -23,6 +22,7 @@ from training.evaluate.scoring import scoring_pool
 from training.evaluate.spectrogram import draw_spectrograms
 from training.evaluate.table import text_table
 from training.manifest import read_manifest
+from vocoder.loading import load
 from vocoder.mel_config import PRESETS, preset
 from vocoder.resampling import resample
 
@@ -56,18 +56,18 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: an argument, the manifest or a model is wrong; the text says how.
     """
-    return evaluate_all(args, _load)
+    return evaluate_all(args, load)
 
 
-def evaluate_all(args: argparse.Namespace, load: Loader) -> int:
-    """Evaluate `args.models`, which `load` makes into synthesizers, print the table and write the report.
+def evaluate_all(args: argparse.Namespace, loader: Loader) -> int:
+    """Evaluate `args.models`, which `loader` makes into synthesizers, print the table and write the report.
 
     Raises:
         ValueError: an argument, the manifest or a model is wrong; the text says how.
     """
     selection = Selection(args.min_seconds, args.max_seconds, args.limit)
     chosen = recordings(read_manifest(args.manifest), selection, args.voice)
-    models = _models(args, load)
+    models = _models(args, loader)
     mel_config = models[0].mel_config if models else preset(args.mel)
     baselines = [ground_truth(mel_config)] + ([griffin_lim(mel_config)] if args.with_griffin_lim else [])
     args.output.mkdir(parents=True, exist_ok=True)
@@ -89,16 +89,11 @@ def evaluate_all(args: argparse.Namespace, load: Loader) -> int:
     return 0
 
 
-def _load(name: str) -> Vocoder:
-    loaded: Vocoder = import_module("vocoder.synthesizer").load(name)
-    return loaded
-
-
-def _models(args: argparse.Namespace, load: Loader) -> list[Candidate]:
+def _models(args: argparse.Namespace, loader: Loader) -> list[Candidate]:
     twice = sorted({name for name in args.models if args.models.count(name) > 1})
     if twice:
         raise ValueError(f"{', '.join(twice)} is given twice")
-    vocoders = [load(name) for name in args.models]
+    vocoders = [loader(name) for name in args.models]
     names = [vocoder.name for vocoder in vocoders]
     return [
         # Directories of different runs often share their last name; what was asked for tells them apart.

@@ -29,7 +29,7 @@ class Vocoder(Protocol):
     def mel_config(self) -> MelConfig:
         """The contract of the mels that it takes."""
 
-    def synthesize(self, mel: Any, sigma: float | None = None, seed: int | None = None) -> Any:
+    def synthesize(self, mel: Any, *, sigma: float | None = None, seed: int | None = None) -> Any:
         """Return audio (frames * hop_length,) from mel (n_mels, frames), arrays in and out."""
 
 

@@ -86,7 +86,8 @@ METRICS: tuple[Metric, ...] = (
         title="V/UV %",
         better="lower",
         decimals=1,
-        definition="frames whose voicing decision (pYIN, 60 to 500 Hz, every 10 ms) differs from the recording's",
+        definition="frames whose voicing decision (pYIN, 60 to 500 Hz, every 10 ms, and within 40 dB of the loudest "
+        "frame) differs from the recording's",
         version=1,
         measure=voicing_error,
     ),

@@ -19,6 +19,7 @@ _SAMPLE_RATE = 16000
 _FRAME_LENGTH, _HOP_LENGTH = 1024, 160
 _F0_MIN, _F0_MAX = 60.0, 500.0
 _RESOLUTION = 0.2
+_RANGE_DB = 40.0
 _GROSS = 0.2
 
 
@@ -59,6 +60,8 @@ def voicing_error(reference: Audio, generated: Audio, sample_rate: int) -> float
 def pitch_track(x: Audio, sample_rate: int) -> PitchTrack:
     """Follow the pitch of x (T,) between 60 and 500 Hz, in steps of 20 cents, at 16 kHz.
 
+    Frames 40 dB below the loudest one are unvoiced.
+
     (Mauch and Dixon, "pYIN: A fundamental frequency estimator using probabilistic threshold distributions", 2014.)
     """
     return _memoised_track(np.ascontiguousarray(x, dtype=np.float32).tobytes(), sample_rate)
@@ -67,8 +70,9 @@ def pitch_track(x: Audio, sample_rate: int) -> PitchTrack:
 # Three metrics share one track, and it is the slowest part of them.
 @lru_cache(maxsize=2)
 def _memoised_track(samples: bytes, sample_rate: int) -> PitchTrack:
+    x = resample(np.frombuffer(samples, dtype=np.float32).copy(), sample_rate, _SAMPLE_RATE)
     f0, voiced, _ = librosa.pyin(
-        resample(np.frombuffer(samples, dtype=np.float32).copy(), sample_rate, _SAMPLE_RATE),
+        x,
         sr=_SAMPLE_RATE,
         fmin=_F0_MIN,
         fmax=_F0_MAX,
@@ -77,7 +81,9 @@ def _memoised_track(samples: bytes, sample_rate: int) -> PitchTrack:
         resolution=_RESOLUTION,
         fill_na=math.nan,
     )
-    return PitchTrack(f0, voiced)
+    level = librosa.feature.rms(y=x, frame_length=_FRAME_LENGTH, hop_length=_HOP_LENGTH)[0]
+    # pYIN knows no level, and the hum of a pause may well be periodic.
+    return PitchTrack(f0, voiced & (level > level.max() * 10.0 ** (-_RANGE_DB / 20.0)))
 
 
 def _tracks(reference: Audio, generated: Audio, sample_rate: int) -> tuple[PitchTrack, PitchTrack]:

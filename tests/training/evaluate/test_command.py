@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+import pytest
+from evaluation_corpus import NoiseVocoder, WhiteModel, write_corpus
+
+from training.commands import evaluate as command
+from training.evaluate.metric import split_by_package
+from training.evaluate.metrics import METRICS
+from training.manifest import ManifestError
+
+
+def arguments(*words: str) -> argparse.Namespace:
+    parser = argparse.ArgumentParser()
+    command.add_arguments(parser)
+    return parser.parse_args(words)
+
+
+def fake_loader(name: str) -> NoiseVocoder:
+    return NoiseVocoder(Path(name).name, WhiteModel(0.1) if "dense" in name else None)
+
+
+def test_models_and_baselines_share_one_report(tmp_path: Path, monkeypatch, capsys) -> None:
+    cheap = tuple(m for m in METRICS if m.name in ("stft_distance", "mcd_db", "stoi"))
+    monkeypatch.setattr(command, "METRICS", cheap)
+    words = ["--manifest", str(write_corpus(tmp_path)), "-o", str(tmp_path / "out"), "--jobs", "1", "--nats"]
+    words += ["--min-seconds", "0.5", "--limit", "1", "--with-griffin-lim"]
+    assert command.evaluate_all(arguments("runs/a/dense", "runs/a/last", "runs/b/last", *words), fake_loader) == 0
+    printed = capsys.readouterr().out
+    assert "runs/a/last has no density" in printed
+    everything = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    found = {(s["voice"], s["candidate"]): s["means"] for s in everything["summaries"]}
+    names = ("ground truth", "Griffin-Lim", "dense", "runs/a/last", "runs/b/last")
+    assert set(found) == {(voice, name) for voice in ("low", "high") for name in names}
+    for voice in ("low", "high"):
+        distances = [found[voice, name]["stft_distance"] for name in names]
+        assert distances[0] == 0 < distances[1] < distances[2]
+        assert found[voice, "dense"]["nats"] is not None
+        assert "nats" not in found[voice, "Griffin-Lim"]
+        assert (tmp_path / "out" / f"spectrogram-{voice}.png").stat().st_size > 10_000
+    quality = json.loads((tmp_path / "out" / "quality.json").read_text())
+    assert set(quality) == set(names[2:])
+    assert set(quality["dense"]["baselines"]) == set(names[:2])
+    assert len(list((tmp_path / "out" / "scores").iterdir())) == 4
+    assert set(everything["missing"]) == set(split_by_package(cheap)[1])
+
+
+def test_baselines_alone_need_no_model(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(command, "METRICS", tuple(m for m in METRICS if m.name == "stft_distance"))
+    store = tmp_path / "kept"
+    words = ["--manifest", str(write_corpus(tmp_path)), "-o", str(tmp_path / "out"), "--store", str(store)]
+    assert command.run(arguments(*words, "--jobs", "1", "--min-seconds", "0.5", "--voice", "low")) == 0
+    assert json.loads((tmp_path / "out" / "quality.json").read_text()) == {}
+    assert len(list(store.iterdir())) == 2
+    assert "ground truth" in capsys.readouterr().out
+
+
+def test_wrong_arguments_are_errors_that_say_so(tmp_path: Path) -> None:
+    out = ["-o", str(tmp_path / "out"), "--jobs", "1"]
+    manifest = ["--manifest", str(write_corpus(tmp_path)), "--min-seconds", "0.5"]
+    with pytest.raises(ManifestError, match="no manifest at"):
+        command.run(arguments("--manifest", str(tmp_path / "none.jsonl"), *out))
+    with pytest.raises(ValueError, match="a/last is given twice"):
+        command.evaluate_all(arguments("a/last", "a/last", *manifest, *out), fake_loader)
+    with pytest.raises(ValueError, match="limit"):
+        command.run(arguments(*manifest, *out, "--limit", "0"))
+    with pytest.raises(ValueError, match="at least 1 process"):
+        command.run(arguments(*manifest, "-o", str(tmp_path / "out"), "--jobs", "0"))

@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from evaluation_corpus import RATE, NoiseVocoder, WhiteModel, voice
+
+from training.evaluate.candidates import Candidate, griffin_lim, ground_truth, of_vocoder
+from training.evaluate.evaluation import evaluate, spoken
+from training.evaluate.metric import Audio, Metric, MetricUndefinedError, missing_package, split_by_package
+from training.evaluate.recordings import Recording
+from training.evaluate.score_store import ScoreStore
+from training.evaluate.scoring import Pair, Scores, score, score_all, scoring_pool
+from vocoder.mel_config import preset
+
+NVIDIA = preset("nvidia")
+
+
+def level(reference: Audio, generated: Audio, sample_rate: int) -> float:
+    return float(np.std(generated))
+
+
+def picky(reference: Audio, generated: Audio, sample_rate: int) -> float:
+    raise MetricUndefinedError("it does not like this")
+
+
+def infinite(reference: Audio, generated: Audio, sample_rate: int) -> float:
+    return float("inf")
+
+
+def metric(name: str, measure, version: int = 1, package: str | None = None) -> Metric:
+    return Metric(name, name, "higher", 2, "a test", version, measure, package)
+
+
+LEVEL = metric("level", level)
+
+
+def two_voices() -> list[Recording]:
+    plan = [("a", 0.5), ("a", 0.6), ("b", 0.7)]
+    return [Recording(f"{i}", name, True, voice(120.0, s, seed=i), RATE) for i, (name, s) in enumerate(plan)]
+
+
+def test_scores_say_why_a_value_is_absent() -> None:
+    x = voice(120.0, 0.2)
+    metrics = [LEVEL, metric("picky", picky), metric("infinite", infinite)]
+    scores = score(metrics, Pair(x, x, RATE))
+    assert scores.values == {"level": pytest.approx(np.std(x)), "picky": None, "infinite": None}
+    assert scores.problems == {"picky": "it does not like this", "infinite": "it came out as inf"}
+
+
+def test_broken_audio_has_no_scores() -> None:
+    x = voice(120.0, 0.2)
+    broken = x.copy()
+    broken[7] = np.nan
+    assert score([LEVEL], Pair(x, broken, RATE)) == Scores(
+        {"level": None}, {"level": "the generated audio is not finite"}
+    )
+
+
+def test_metrics_without_their_package_are_named() -> None:
+    absent = metric("absent", level, package="no_such_package_at_all")
+    assert missing_package(absent) == "no_such_package_at_all"
+    assert split_by_package([LEVEL, absent]) == ((LEVEL,), {"absent": "no_such_package_at_all"})
+
+
+def test_several_processes_score_in_order_like_one() -> None:
+    x = voice(120.0, 0.1)
+    pairs = [Pair(x, scale * x, RATE) for scale in (0.5, 1.0, 2.0)]
+    from training.evaluate.metrics import METRICS
+
+    metrics = [m for m in METRICS if m.name == "stft_distance"]
+    with scoring_pool(1) as nobody, scoring_pool(2) as pool:
+        assert nobody is None
+        assert list(score_all(metrics, pairs, pool)) == list(score_all(metrics, pairs, nobody))
+    with pytest.raises(ValueError, match="at least 1 process"), scoring_pool(0):
+        pass
+
+
+def test_what_is_spoken_is_cut_to_the_recording_and_timed() -> None:
+    x = voice(120.0, 0.5)
+    generated, seconds = spoken(of_vocoder(NoiseVocoder(), "noise", sigma=0.5, seed=3), x)
+    assert generated.shape == x.shape
+    assert seconds is not None
+    assert seconds > 0
+    np.testing.assert_array_equal(generated, NoiseVocoder().synthesize(np.zeros((80, 44)), sigma=0.5, seed=3)[: len(x)])
+    assert spoken(ground_truth(NVIDIA), x) == (x, None)
+
+
+def test_framings_that_end_early_are_filled_with_silence() -> None:
+    x = voice(120.0, 0.5)[:10_000]  # 39 whole hops
+    candidate = Candidate("ones", preset("hifigan"), speak=lambda mel: np.ones(mel.shape[1] * 256, np.float32))
+    generated, _ = spoken(candidate, x)
+    assert generated.tolist() == [1.0] * (39 * 256) + [0.0] * (10_000 - 39 * 256)
+
+
+def test_a_vocoder_that_speaks_too_little_is_refused() -> None:
+    candidate = Candidate("short", NVIDIA, speak=lambda mel: np.ones(mel.shape[1] * 255, np.float32))
+    with pytest.raises(ValueError, match=r"short must speak \(11264,\)"):
+        spoken(candidate, voice(120.0, 0.5))
+
+
+def test_rows_follow_the_recordings(tmp_path: Path) -> None:
+    recordings = two_voices()
+    model = of_vocoder(NoiseVocoder(model=WhiteModel(0.1)), "noise", sigma=0.3)
+    done: list[int] = []
+    result = evaluate(model, recordings, [LEVEL], ScoreStore(tmp_path), nats=True, progress=lambda: done.append(1))
+    assert [(row.path, row.voice, row.seconds) for row in result.rows] == [
+        (r.path, r.voice, r.seconds) for r in recordings
+    ]
+    assert all(row.values["level"] == pytest.approx(0.3, rel=0.05) for row in result.rows)
+    assert all(row.values["nats"] is not None and row.synthesis_seconds is not None for row in result.rows)
+    assert len(done) == 3
+    assert {voice: x.shape for voice, x in result.examples.items()} == {
+        "a": recordings[0].x.shape,
+        "b": recordings[2].x.shape,
+    }
+    assert list(tmp_path.iterdir()) == []  # models change, so their scores are not stored
+
+
+def test_stored_scores_are_used_again(tmp_path: Path) -> None:
+    recordings, store = two_voices(), ScoreStore(tmp_path)
+    first = evaluate(griffin_lim(NVIDIA), recordings, [LEVEL], store)
+    assert len(list(tmp_path.iterdir())) == 3
+    calls: list[int] = []
+
+    def counted(reference: Audio, generated: Audio, sample_rate: int) -> float:
+        calls.append(1)
+        return 0.0
+
+    again = evaluate(griffin_lim(NVIDIA), recordings, [metric("level", counted)], store)
+    assert calls == []
+    assert [row.values for row in again.rows] == [row.values for row in first.rows]
+    # The first of each voice is spoken all the same, for its speed and its picture.
+    assert [row.synthesis_seconds is not None for row in again.rows] == [True, False, True]
+    evaluate(griffin_lim(NVIDIA), recordings, [metric("level", counted, version=2)], store)
+    assert len(calls) == 3
+
+
+def test_keys_depend_on_audio_candidate_and_metrics(tmp_path: Path) -> None:
+    store, x = ScoreStore(tmp_path), voice(120.0, 0.2)
+    keys = [
+        store.key(ground_truth(NVIDIA), x, [LEVEL]),
+        store.key(griffin_lim(NVIDIA), x, [LEVEL]),
+        store.key(ground_truth(NVIDIA), 0.5 * x, [LEVEL]),
+        store.key(ground_truth(preset("vocos")), x, [LEVEL]),
+        store.key(ground_truth(NVIDIA), x, []),
+    ]
+    assert len(set(keys)) == 5
+    assert store.key(of_vocoder(NoiseVocoder(), "noise"), x, [LEVEL]) is None
+
+
+def test_a_damaged_file_is_no_score(tmp_path: Path) -> None:
+    store, scores = ScoreStore(tmp_path), Scores({"level": 1.0, "picky": None}, {"picky": "why"})
+    store.write("key", scores)
+    assert store.read("key") == scores
+    (tmp_path / "key.json").write_text("{")
+    assert store.read("key") is None
+    assert store.read("other") is None

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from training.evaluate.evaluation import Row
+from training.evaluate.metric import Metric
+from training.evaluate.report import Report, write_report
+from training.evaluate.summary import summarise
+from training.evaluate.table import markdown_table, text_table
+
+
+def zero(reference, generated, sample_rate) -> float:
+    return 0.0
+
+
+METRICS = (
+    Metric("good", "Good", "higher", 2, "goodness", 1, zero),
+    Metric("rare", "Rare", "lower", 0, "rarity", 1, zero),
+    Metric("gone", "Gone", "lower", 1, "absence", 1, zero, package="gone_package"),
+)
+
+
+def row(candidate: str, voice: str, good: float, rare: float | None, took: float | None, **extra: float) -> Row:
+    problems = {} if rare is not None else {"rare": "too rare"}
+    values = {"good": good, "rare": rare, **extra}
+    return Row(candidate, f"{voice}.flac", voice, voice == "low", 4.0, values, problems, took)
+
+
+ROWS = [
+    row("truth", "low", 4.0, 1.0, None),
+    row("truth", "low", 5.0, 2.0, None),
+    row("truth", "high", 4.5, 3.0, None),
+    row("model", "low", 1.0, None, 0.1, nats=-4.0),
+    row("model", "low", 2.0, 7.0, 0.3, nats=-5.0),
+    row("model", "high", 3.0, None, None, nats=-6.0),
+]
+
+
+def report() -> Report:
+    return Report(
+        {"limit": None, "seed": 0}, ROWS, METRICS, {"gone": "gone_package"}, ["model"], ["mute"], {"low": "low.png"}
+    )
+
+
+def test_means_are_over_what_is_defined_and_speed_over_what_was_timed() -> None:
+    found = {(s.voice, s.candidate): s for s in summarise(ROWS)}
+    assert list(found) == [("low", "truth"), ("low", "model"), ("high", "truth"), ("high", "model")]
+    model = found["low", "model"]
+    assert model.means == {"good": 1.5, "rare": 7.0, "nats": -4.5}
+    assert model.undefined == {"rare": 1}
+    assert (model.utterances, model.seconds, model.times_real_time) == (2, 8.0, pytest.approx(20.0))
+    assert found["high", "model"].means["rare"] is None
+    assert found["high", "model"].times_real_time is None
+    assert found["low", "truth"].times_real_time is None
+
+
+def test_the_table_marks_what_is_absent_partial_or_unseen() -> None:
+    lines = [line.split() for line in text_table(summarise(ROWS), METRICS).splitlines() if line]
+    assert lines[0] == ["voice", "candidate", "utt.", "Good", "Rare", "Gone", "nats", "x", "real", "time"]
+    assert lines[1] == ["low", "truth", "2", "4.50", "2", "-", "-", "-"]
+    assert lines[2] == ["low", "model", "2", "1.50", "7*", "-", "-4.500", "20.0"]
+    assert lines[4] == ["high", "(unseen)", "model", "1", "3.00", "-", "-", "-6.000", "-"]
+
+
+def test_the_markdown_table_has_as_many_cells_in_every_line() -> None:
+    lines = markdown_table(summarise(ROWS), METRICS).splitlines()
+    assert len(lines) == 2 + 4
+    assert {line.count("|") for line in lines} == {9}
+
+
+def test_notes_name_packages_densities_and_undefined_values() -> None:
+    assert report().notes() == [
+        "Gone was not computed: install gone_package",
+        "mute has no density, so no nats per sample",
+        "* Rare is undefined for model on low.flac: too rare",
+        "* Rare is undefined for model on high.flac: too rare",
+    ]
+
+
+def test_files_hold_everything(tmp_path: Path) -> None:
+    paths = write_report(report(), tmp_path / "new")
+    assert [path.name for path in paths] == ["evaluation.json", "quality.json", "report.md"]
+    everything = json.loads(paths[0].read_text())
+    assert [entry["values"] for entry in everything["utterances"]] == [r.values for r in ROWS]
+    assert everything["missing"] == {"gone": "gone_package"}
+    quality = json.loads(paths[1].read_text())["model"]
+    assert quality["voices"]["low"] == {
+        "seen": True,
+        "utterances": 2,
+        "seconds": 8.0,
+        "good": 1.5,
+        "rare": 7.0,
+        "nats": -4.5,
+        "times_real_time": 20.0,
+    }
+    assert set(quality["baselines"]) == {"truth"}
+    assert set(quality["definitions"]) == {"good", "rare", "gone", "nats", "times_real_time"}
+    text = paths[2].read_text()
+    assert "![Spectrograms, low](low.png)" in text
+    assert "- **Good**: goodness" in text
+    assert "seed 0" in text
+    assert "limit" not in text
+
+
+def test_values_that_are_no_numbers_are_never_written(tmp_path: Path) -> None:
+    broken = Report({}, [row("model", "low", float("nan"), 1.0, None)], METRICS, {}, ["model"])
+    with pytest.raises(ValueError, match="JSON"):
+        write_report(broken, tmp_path)
