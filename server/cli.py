@@ -68,11 +68,15 @@ async def _serve(settings: Settings) -> int:
     )
     server = uvicorn.Server(config)
     announcement = asyncio.create_task(_announce(server, app.state.service.engines))
-    with _signals_end_quietly():
-        await server.serve()
-    announcement.cancel()
-    failed = await asyncio.gather(announcement, return_exceptions=True)
-    return 1 if isinstance(failed[0], LoadError) or not server.started else 0
+    try:
+        with _signals_end_quietly():
+            await server.serve()
+    except SystemExit:  # uvicorn's way to say that it could not start, after logging why
+        return 1
+    finally:
+        announcement.cancel()
+        (failure,) = await asyncio.gather(announcement, return_exceptions=True)
+    return 1 if isinstance(failure, LoadError) else 0
 
 
 @contextmanager

@@ -49,8 +49,11 @@ class Engines:
     @property
     def ready(self) -> bool:
         """Whether every model is loaded and warm, under a name of its own."""
-        names = {engine.name for engine in self._engines}
-        return len(names) == len(self._engines) and all(engine.state is EngineState.READY for engine in self._engines)
+        return self._distinct and all(engine.state is EngineState.READY for engine in self._engines)
+
+    @property
+    def _distinct(self) -> bool:
+        return len({engine.name for engine in self._engines}) == len(self._engines)
 
     def start(self) -> None:
         """Begin loading every model, each on its own thread."""
@@ -68,7 +71,7 @@ class Engines:
                 await asyncio.shield(asyncio.wrap_future(engine.loaded))  # others wait for the same future
             except Exception as error:
                 raise LoadError(f"cannot load model {engine.name}: {error}") from error
-        if not self.ready:
+        if not self._distinct:
             names = ", ".join(sorted(engine.name for engine in self._engines))
             raise LoadError(f"every model needs a name of its own, not {names}")
 

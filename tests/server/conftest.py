@@ -47,7 +47,7 @@ class FakeSynthesizer:
 
     def synthesize(self, mel: Mel, *, sigma: float | None = None, seed: int | None = None, denoise: float = 0.0) -> Mel:
         self.entered += 1
-        assert self.gate.wait(20.0)
+        assert self.gate.wait(60.0)
         self.threads.add(threading.get_ident())
         self.calls += 1
         if self.fault is not None:
@@ -137,7 +137,7 @@ def serve(fake: FakeSynthesizer) -> Callable[..., AbstractContextManager[str]]:
                 yield f"http://127.0.0.1:{listener.getsockname()[1]}"
             finally:
                 server.should_exit = True
-                thread.join(20.0)
+                thread.join(60.0)
         assert not thread.is_alive()
 
     return run
@@ -149,7 +149,7 @@ def wait_until() -> Callable[[Callable[[], bool]], None]:
 
 
 def _wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 20.0
+    deadline = time.monotonic() + 60.0
     while not condition():
-        assert time.monotonic() < deadline, "waited 20 seconds in vain"
+        assert time.monotonic() < deadline, "waited 60 seconds in vain"
         time.sleep(0.005)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import io
 import os
 import re
+import shutil
 import signal
-import subprocess
-import sys
+import socket
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +22,6 @@ from vocoder.checkpoint import save_model
 from vocoder.layers.wavenet import WaveNetConfig
 from vocoder.mel_config import preset
 
-PROGRAM = [sys.executable, "-c", "import sys; from server.cli import main; sys.exit(main())"]
-
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:
@@ -31,27 +30,38 @@ def model(tmp_path: Path) -> Path:
     return save_model(tmp_path / "tiny", vocoder.WaveGlow(config), preset("nvidia"))
 
 
-def test_serving_a_model_until_it_is_told_to_stop(model: Path, new_mel: Any) -> None:
-    environment = {**os.environ, "VOCODER_HOST": "127.0.0.1", "VOCODER_LOG_LEVEL": "warning", "OMP_NUM_THREADS": "1"}
-    with subprocess.Popen(
-        [*PROGRAM, "--port", "0", "--model", str(model)], stdout=subprocess.PIPE, text=True, env=environment
-    ) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        ready = re.fullmatch(r"vocoder-serve: ready on (http://127\.0\.0\.1:\d+) \(tiny\)\n", line)
-        assert ready is not None, line
-        url = ready.group(1)
-        assert httpx.get(f"{url}/readyz").status_code == 200
-        described = httpx.get(f"{url}/models/tiny").json()
-        assert (described["family"], described["mel"]["name"]) == ("waveglow", "nvidia")
+def test_serving_a_model_until_it_is_told_to_stop(
+    model: Path, new_mel: Any, wait_until: Any, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    url = f"http://127.0.0.1:{port}"
+
+    def use_and_stop() -> tuple[dict[str, Any], httpx.Response]:
+        wait_until(lambda: answers(f"{url}/readyz"))
         stream = io.BytesIO()
         np.save(stream, new_mel())
-        response = httpx.post(f"{url}/synthesize?seed=5&sigma=0.6&denoise=0.2&format=npy", content=stream.getvalue())
-        expected = vocoder.load(model).synthesize(new_mel(), sigma=0.6, seed=5, denoise=0.2)
-        np.testing.assert_allclose(np.load(io.BytesIO(response.content)), expected, atol=1e-3)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(20.0) == 0
-        assert process.stdout.read() == ""
+        query = "seed=5&sigma=0.6&denoise=0.2&format=npy"
+        spoken = httpx.post(f"{url}/synthesize?{query}", content=stream.getvalue(), timeout=60.0)
+        described = httpx.get(f"{url}/models/tiny", timeout=60.0).json()
+        os.kill(os.getpid(), signal.SIGTERM)
+        return described, spoken
+
+    with ThreadPoolExecutor(1) as pool:  # signals go to the main thread, so the server runs there
+        client = pool.submit(use_and_stop)
+        assert main(["--port", str(port), "--model", str(model), "--log-level", "warning"]) == 0
+    described, spoken = client.result(0.0)
+    assert capfd.readouterr().out.splitlines()[0] == f"vocoder-serve: ready on {url} (tiny)"
+    assert (described["name"], described["family"], described["mel"]["name"]) == ("tiny", "waveglow", "nvidia")
+    expected = vocoder.load(model).synthesize(new_mel(), sigma=0.6, seed=5, denoise=0.2)
+    np.testing.assert_allclose(np.load(io.BytesIO(spoken.content)), expected, atol=1e-3)
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=60.0).status_code == 200
+    except httpx.TransportError:
+        return False
 
 
 def test_a_model_that_is_not_there(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
@@ -59,6 +69,22 @@ def test_a_model_that_is_not_there(tmp_path: Path, capfd: pytest.CaptureFixture[
     assert main(["--port", "0", "--model", str(tmp_path), "--log-level", "warning"]) == 1
     assert re.search(r"^vocoder-serve: cannot load model .*config\.json", capfd.readouterr().err, re.MULTILINE)
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_port_that_is_taken(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        arguments = ["--port", str(taken.getsockname()[1]), "--model", str(model), "--log-level", "error"]
+        assert main(arguments) == 1
+    output = capfd.readouterr()
+    assert output.out == ""
+    assert "address already in use" in output.err
+    assert "Traceback" not in output.err
+
+
+def test_two_models_of_one_name(model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    twin = shutil.copytree(model, tmp_path / "twin" / "tiny")
+    assert main(["--port", "0", "--model", str(model), "--model", str(twin), "--log-level", "error"]) == 1
+    assert capfd.readouterr().err == "vocoder-serve: every model needs a name of its own, not tiny, tiny\n"
 
 
 @pytest.mark.parametrize(

@@ -23,12 +23,12 @@ def launch() -> Iterator[Callable[..., Engine]]:
         engines.append(engine)
         engine.start()
         if wait:
-            engine.loaded.result(20.0)
+            engine.loaded.result(60.0)
         return engine
 
     yield start
     for engine in engines:
-        engine.stop(20.0)
+        engine.stop(60.0)
 
 
 def ticket(mel: Any, seed: int = 1) -> Ticket:
@@ -37,7 +37,7 @@ def ticket(mel: Any, seed: int = 1) -> Ticket:
 
 def test_the_answer_is_the_synthesizers(launch: Any, fake: Any, new_mel: Any) -> None:
     engine = launch(lambda _: fake)
-    speech = engine.submit(ticket(new_mel(), seed=5)).result(20.0)
+    speech = engine.submit(ticket(new_mel(), seed=5)).result(60.0)
     np.testing.assert_array_equal(speech.x, fake.synthesize(new_mel(), sigma=0.7, seed=5))
     assert speech.sample_rate == 22050
     assert speech.queue_seconds >= 0.0
@@ -48,7 +48,7 @@ def test_only_one_thread_touches_the_model(launch: Any, fake: Any, new_mel: Any)
     engine = launch(lambda _: fake, queue_size=100)
     futures = [engine.submit(ticket(new_mel())) for _ in range(20)]
     for future in futures:
-        future.result(20.0)
+        future.result(60.0)
     assert len(fake.threads) == 1
     assert threading.get_ident() not in fake.threads
     assert fake.calls == 21  # with the warm-up
@@ -63,7 +63,7 @@ def test_warming_is_a_real_run_before_ready(launch: Any, fake: Any, wait_until: 
         engine.admit()
     assert not engine.loaded.done()
     fake.gate.set()
-    engine.loaded.result(20.0)
+    engine.loaded.result(60.0)
     assert (engine.state, engine.name, fake.calls) == (EngineState.READY, "fake", 1)
 
 
@@ -73,7 +73,7 @@ def test_a_model_that_cannot_be_loaded(launch: Any) -> None:
 
     engine = launch(load, wait=False)
     with pytest.raises(FileNotFoundError):
-        engine.loaded.result(20.0)
+        engine.loaded.result(60.0)
     assert (engine.state, engine.name) == (EngineState.FAILED, "where")
     assert not engine.alive(1000.0)
     with pytest.raises(NotReadyError) as caught:
@@ -100,7 +100,7 @@ def test_a_full_queue_refuses_and_empties_in_order(launch: Any, fake: Any, new_m
     assert 1 <= caught.value.retry_after <= 60
     fake.gate.set()
     for n, future in enumerate(waiting):
-        assert len(future.result(20.0).x) == (10 + n) * 256
+        assert len(future.result(60.0).x) == (10 + n) * 256
     assert engine.queued == 0
     engine.admit()
 
@@ -113,7 +113,7 @@ def test_a_cancelled_ticket_is_not_computed(launch: Any, fake: Any, new_mel: Any
     gone, last = engine.submit(ticket(new_mel())), engine.submit(ticket(new_mel()))
     assert gone.cancel()
     fake.gate.set()
-    last.result(20.0)
+    last.result(60.0)
     assert fake.calls == 3  # warm-up, first and last
 
 
@@ -126,11 +126,11 @@ def test_a_failed_ticket_leaves_the_engine_well(
     engine = launch(lambda _: fake)
     fake.fault = fault
     with pytest.raises(SynthesisError) as caught:
-        engine.submit(ticket(new_mel())).result(20.0)
+        engine.submit(ticket(new_mel())).result(60.0)
     assert caught.value.out_of_memory is out_of_memory
     assert "secret" not in str(caught.value)
     fake.fault = None
-    assert engine.submit(ticket(new_mel())).result(20.0).x.shape == (12 * 256,)
+    assert engine.submit(ticket(new_mel())).result(60.0).x.shape == (12 * 256,)
     assert engine.state is EngineState.READY
 
 
@@ -143,7 +143,7 @@ def test_a_stuck_model_is_not_alive(launch: Any, fake: Any, new_mel: Any, wait_u
     assert not engine.alive(0.04)
     assert engine.alive(100.0)
     fake.gate.set()
-    future.result(20.0)
+    future.result(60.0)
     wait_until(lambda: engine.alive(0.6))
 
 
@@ -151,13 +151,13 @@ def test_stopping_finishes_what_waits(launch: Any, fake: Any, new_mel: Any, wait
     engine = launch(lambda _: fake)
     fake.gate.clear()
     futures = [engine.submit(ticket(new_mel())) for _ in range(3)]
-    stopper = threading.Thread(target=engine.stop, args=(20.0,))
+    stopper = threading.Thread(target=engine.stop, args=(60.0,))
     stopper.start()
     wait_until(lambda: engine.state is EngineState.STOPPED)
     with pytest.raises(NotReadyError):
         engine.submit(ticket(new_mel()))
     fake.gate.set()
-    stopper.join(20.0)
+    stopper.join(60.0)
     assert all(future.result(0.0).x.size for future in futures)
 
 
@@ -171,4 +171,4 @@ def test_stopping_gives_up_after_its_time(launch: Any, fake: Any, new_mel: Any, 
     with pytest.raises(NotReadyError):
         waiting.result(0.0)
     fake.gate.set()
-    assert running.result(20.0).x.size
+    assert running.result(60.0).x.size

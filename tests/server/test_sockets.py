@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 import numpy as np
 
-TIMEOUT = 20.0
+TIMEOUT = 60.0
 
 
 def npy(array: Any) -> bytes:
