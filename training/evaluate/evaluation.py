@@ -14,7 +14,7 @@ from training.evaluate.density import nats_per_sample
 from training.evaluate.metric import Audio, Metric
 from training.evaluate.recordings import Recording
 from training.evaluate.score_store import ScoreStore
-from training.evaluate.scoring import Pair, score_all
+from training.evaluate.scoring import Pair, Scores, score_all
 
 __all__ = ["Evaluated", "Row", "evaluate", "spoken"]
 
@@ -68,7 +68,7 @@ def evaluate(
         candidate: what to evaluate.
         recordings: what to compare it with.
         metrics: what to compute.
-        store: where scores of unchanging candidates are kept.
+        store: keeps scores of unchanging candidates.
         pool: the processes that score; None scores in this one.
         nats: also compute nats per sample, where the candidate has a density.
         progress: called after each recording.
@@ -87,19 +87,9 @@ def evaluate(
         known[i] = scores
         store.write(keys[i], scores)
         progress()
-    values = [{**known[i].values, **_nats(candidate, x, nats)} for i, x in enumerate(references)]
     rows = [
-        Row(
-            candidate.name,
-            r.path,
-            r.voice,
-            r.seen,
-            r.seconds,
-            values[i],
-            known[i].problems,
-            audio.get(i, (None, None))[1],
-        )
-        for i, r in enumerate(recordings)
+        _row(candidate, recording, known[i], _nats(candidate, references[i], nats), audio[i][1] if i in audio else None)
+        for i, recording in enumerate(recordings)
     ]
     return Evaluated(rows, {voice: audio[i][0] for voice, i in first.items()})
 
@@ -136,3 +126,18 @@ def _nats(candidate: Candidate, reference: Audio, wanted: bool) -> dict[str, flo
     if not wanted or candidate.density is None:
         return {}
     return {"nats": nats_per_sample(candidate.density, reference, candidate.mel_config)}
+
+
+def _row(
+    candidate: Candidate, recording: Recording, scores: Scores, nats: dict[str, float], synthesis_seconds: float | None
+) -> Row:
+    return Row(
+        candidate=candidate.name,
+        path=recording.path,
+        voice=recording.voice,
+        seen=recording.seen,
+        seconds=recording.seconds,
+        values={**scores.values, **nats},
+        problems=scores.problems,
+        synthesis_seconds=synthesis_seconds,
+    )
