@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 __all__ = ["MelUpsampler"]
 
@@ -23,6 +24,19 @@ class MelUpsampler(nn.Module):
     def forward(self, mel: Tensor) -> Tensor:
         """Map (B, n_mels, frames) to (B, n_mels * group_size, frames * hop_length / group_size)."""
         batch, n_mels, frames = mel.shape
-        upsampled = self.upsample(mel)[:, :, : frames * self.hop_length]
-        grouped = upsampled.reshape(batch, n_mels, -1, self.group_size).permute(0, 1, 3, 2)
-        return grouped.reshape(batch, n_mels * self.group_size, -1)
+        upsampled = self._upsampled(mel)[:, :, : frames * self.hop_length]
+        steps = upsampled.reshape(batch, n_mels, -1, self.group_size).permute(0, 2, 1, 3).flatten(2)
+        return steps.transpose(1, 2)  # in memory (B, steps, channels), as the couplings need it
+
+    def _upsampled(self, mel: Tensor) -> Tensor:
+        """Return what `self.upsample` does to (B, n_mels, frames), as one product and an overlap-add.
+
+        PyTorch's own transposed convolution is a scalar loop on CPUs.
+        """
+        weight, bias = self.upsample.weight, self.upsample.bias
+        assert bias is not None
+        kernel = weight.shape[2]
+        pieces = weight.flatten(1).T @ mel  # (B, n_mels * kernel, frames)
+        length = (mel.shape[2] - 1) * self.hop_length + kernel
+        added = F.fold(pieces, (1, length), (1, kernel), stride=(1, self.hop_length))
+        return added.squeeze(2) + bias[:, None]

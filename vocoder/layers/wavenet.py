@@ -81,7 +81,7 @@ class WaveNetStack(nn.Module):
         conds = self._conditions(x, cond, dtype)
         skip: Tensor | None = None
         for i, (in_layer, res_skip) in enumerate(zip(self.in_layers, self.res_skip_layers, strict=True)):
-            gates = _conv(in_layer, self._padded(hidden, self.config.dilations[i]))
+            gates = self._dilated(in_layer, hidden, self.config.dilations[i])
             if conds is not None:
                 gates = _add_at_frame_rate(gates, conds[i])
             tanh, sigmoid = gates.chunk(2, dim=1)
@@ -102,9 +102,11 @@ class WaveNetStack(nn.Module):
             raise ValueError(f"{x.shape[2]} steps are no multiple of {cond.shape[2]} condition frames")
         return _conv(self.cond_layer, _as_image(cond, dtype)).chunk(len(self.in_layers), dim=1)
 
-    def _padded(self, hidden: Tensor, dilation: int) -> Tensor:
+    def _dilated(self, layer: nn.Module, hidden: Tensor, dilation: int) -> Tensor:
         reach = (self.config.kernel_size - 1) * dilation
-        return F.pad(hidden, (reach, 0) if self.config.causal else (reach // 2, reach // 2))
+        if self.config.causal:
+            return _conv(layer, F.pad(hidden, (reach, 0)))
+        return _conv(layer, hidden, reach // 2)
 
 
 def set_compute_dtype(module: nn.Module, dtype: torch.dtype | None) -> None:
@@ -118,10 +120,10 @@ def _as_image(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x.unsqueeze(2).to(dtype=dtype, memory_format=torch.channels_last)
 
 
-def _conv(layer: nn.Module, x: Tensor) -> Tensor:
+def _conv(layer: nn.Module, x: Tensor, padding: int = 0) -> Tensor:
     assert isinstance(layer, nn.Conv2d)
     bias = None if layer.bias is None else layer.bias.to(x.dtype)
-    return F.conv2d(x, layer.weight.to(x.dtype), bias, dilation=layer.dilation)
+    return F.conv2d(x, layer.weight.to(x.dtype), bias, padding=(0, padding), dilation=layer.dilation)
 
 
 def _add_at_frame_rate(gates: Tensor, cond: Tensor) -> Tensor:
