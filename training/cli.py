@@ -15,6 +15,8 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "prepare": ("training.commands.prepare", "turn recordings into a corpus with a manifest"),
     "waveglow": ("training.commands.waveglow", "fit a WaveGlow"),
+    "evaluate": ("training.commands.evaluate", "score models beside Griffin-Lim and the recordings"),
+    "publish": ("training.commands.publish", "write a trained model with its scores and its card"),
 }
 """Name -> module with `add_arguments(parser)` and `run(args) -> int`, and one line of help."""
 

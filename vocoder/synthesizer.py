@@ -12,6 +12,7 @@ from torch import Tensor
 from vocoder.checkpoint import Checkpoint
 from vocoder.config import to_dict
 from vocoder.denoiser import Denoiser
+from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.layers.wavenet import set_compute_dtype
 from vocoder.mel_config import MelConfig
 from vocoder.models.waveglow import WaveGlow
@@ -46,6 +47,7 @@ class Synthesizer:
         self.dtype = dtype
         self.model: WaveGlow = checkpoint.model.to(self.device).eval().requires_grad_(False)
         set_compute_dtype(self.model, dtype)
+        self._consistency = MelConsistency(self.mel_config, self.model.config.consistency_steps).to(self.device)
         self._denoiser: Denoiser | None = None
 
     @property
@@ -81,7 +83,7 @@ class Synthesizer:
     def synthesize(
         self, mel: np.ndarray, *, sigma: float | None = None, seed: int | None = None, denoise: float = 0.0
     ) -> np.ndarray: ...
-    @torch.inference_mode()
+    @torch.no_grad()
     def synthesize(self, mel: Any, *, sigma: float | None = None, seed: int | None = None, denoise: float = 0.0) -> Any:
         """Turn a mel into a waveform.
 
@@ -107,7 +109,6 @@ class Synthesizer:
         x = x[0] if mel.ndim == 2 else x
         return x.to(mel.device) if isinstance(mel, Tensor) else x.cpu().numpy()
 
-    @torch.inference_mode()
     def stream(
         self, mel: Any, *, sigma: float | None = None, seed: int | None = None, chunk_frames: int = 128
     ) -> Iterator[Any]:
@@ -125,21 +126,25 @@ class Synthesizer:
         Raises:
             MelError, ValueError: as in `synthesize`.
         """
+        batch = self._checked(mel)
         if mel.ndim != 2:
             raise MelError(f"a stream takes one mel (n_mels, frames), not one of {mel.ndim} dimensions")
         if chunk_frames < 1:
             raise ValueError(f"chunk_frames must be at least 1, not {chunk_frames}")
-        batch = self._checked(mel)
         _check_sampling(sigma, 0.0)
-        z = self.prior(batch, sigma, _seeds(seed, 1))
-        frames, context = batch.shape[2], self.model.context
+        chunks = self._chunks(batch, sigma, _seeds(seed, 1), chunk_frames)
+        return (x.to(mel.device) if isinstance(mel, Tensor) else x.cpu().numpy() for x in chunks)
+
+    @torch.no_grad()
+    def _chunks(self, batch: Tensor, sigma: float | None, seeds: list[int], chunk_frames: int) -> Iterator[Tensor]:
+        z = self.prior(batch, sigma, seeds)
+        frames, context = batch.shape[2], self.model.context + self._consistency.context
         steps = z.shape[2] // frames
         for start in range(0, frames, chunk_frames):
             end = min(start + chunk_frames, frames)
             first, last = max(start - context, 0), min(end + context, frames)
             x = self.decode(z[:, :, first * steps : last * steps], batch[:, :, first:last])
-            x = x[0, (start - first) * self.hop_length : (end - first) * self.hop_length]
-            yield x.to(mel.device) if isinstance(mel, Tensor) else x.cpu().numpy()
+            yield x[0, (start - first) * self.hop_length : (end - first) * self.hop_length]
 
     def prior(self, mel: Tensor, sigma: float | None, seeds: list[int]) -> Tensor:
         """Return the z (B, C, steps) to decode, drawn from the seeds, one for each mel of the batch."""
@@ -151,7 +156,7 @@ class Synthesizer:
     def decode(self, z: Tensor, mel: Tensor) -> Tensor:
         """Return x (B, T) for z (B, C, steps) and mel (B, n_mels, frames)."""
         x, _ = self.model.inverse(z, mel)
-        return x
+        return self._consistency(x, mel)
 
     def _bias(self) -> Denoiser:
         if self._denoiser is None:
@@ -162,14 +167,21 @@ class Synthesizer:
         if not isinstance(mel, (Tensor, np.ndarray)):
             raise MelError(f"the mel must be a torch tensor or a numpy array, not {type(mel).__name__}")
         n_mels = self.mel_config.n_mels
-        if mel.ndim not in (2, 3) or mel.shape[-2] != n_mels or mel.shape[-1] == 0:
+        if mel.ndim not in (2, 3) or mel.shape[-2] != n_mels or 0 in mel.shape:
             hint = "; it looks transposed" if mel.ndim in (2, 3) and mel.shape[-1] == n_mels else ""
             raise MelError(f"the mel must be ({n_mels}, frames) or (B, {n_mels}, frames), not {tuple(mel.shape)}{hint}")
-        batch = torch.as_tensor(mel).to(device=self.device, dtype=torch.float32)
+        batch = _real(mel).to(device=self.device, dtype=torch.float32)
         batch = batch.unsqueeze(0) if batch.ndim == 2 else batch
         if not bool(torch.isfinite(batch).all()):
             raise MelError("the mel holds values that are not finite (NaN or infinity)")
         return batch
+
+
+def _real(mel: Tensor | np.ndarray) -> Tensor:
+    """Return a mel as a tensor; an array is copied, since it may be read-only, reversed or of another byte order."""
+    if mel.is_complex() if isinstance(mel, Tensor) else mel.dtype.kind not in "fiu":
+        raise MelError(f"the mel must hold real numbers, not {mel.dtype}")
+    return mel if isinstance(mel, Tensor) else torch.from_numpy(np.array(mel, dtype=np.float32, order="C"))
 
 
 def _check_sampling(sigma: float | None, denoise: float) -> None:

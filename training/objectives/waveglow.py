@@ -16,6 +16,8 @@ from training.losses.spectral import MultiResolutionSTFT
 from training.objective import Batch, Objective, Phase
 from training.pitch_labels import pitch_labels
 from vocoder.checkpoint import save_model
+from vocoder.config import ConfigError
+from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.layers.wavenet import set_compute_dtype
 from vocoder.mel import MelSpectrogram
 from vocoder.mel_config import MelConfig
@@ -49,6 +51,18 @@ class WaveGlowLosses:
     """compute the convolutions in bfloat16"""
     critics: CriticConfig = field(default_factory=CriticConfig)
 
+    def __post_init__(self) -> None:
+        for name in ("likelihood", "pitch", "spectral", "mel", "adversarial", "features", "noise"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative, not {getattr(self, name)}")
+        if self.likelihood_every < 1:
+            raise ConfigError(f"likelihood_every must be at least 1, not {self.likelihood_every}")
+        if self.adversarial and self.critics_from < self.samples_from:
+            raise ConfigError(
+                f"critics_from {self.critics_from} must not be before samples_from {self.samples_from}: "
+                "critics judge samples"
+            )
+
 
 class WaveGlowObjective(Objective):
     """Negative log-likelihood in nats per sample, plus losses on samples drawn through the differentiable inverse.
@@ -63,6 +77,7 @@ class WaveGlowObjective(Objective):
         self.losses = losses
         self.mel = MelSpectrogram(mel_config, precise=False)
         self._judged: tuple[Tensor, Tensor] | None = None
+        self.consistency = MelConsistency(mel_config, model.config.consistency_steps)
         self.stft = MultiResolutionSTFT()
         dtype = torch.bfloat16 if losses.bfloat16 else torch.float32
         set_compute_dtype(model, dtype)
@@ -112,6 +127,7 @@ class WaveGlowObjective(Objective):
         nats = -self.model.log_prob(x + self.losses.noise * noise, mel).mean() / x.shape[1]
         z = torch.randn(self.model.noise_shape(x.shape[0], mel.shape[2]), generator=generator, device=x.device)
         x_hat, _ = self.model.inverse(self.model.prior(z, mel), mel)
+        x_hat = self.consistency(x_hat, mel)
         distance = self.stft(x_hat, x)
         return {"nats": nats, "spectral": distance, "mel": self._mel_distance(x_hat, x), "score": distance}
 
@@ -182,10 +198,11 @@ class WaveGlowObjective(Objective):
     def _sample(self, mel: Tensor) -> Tensor:
         noise = torch.randn(self.model.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device)
         x_hat, _ = self.model.inverse(self.model.prior(noise, mel), mel)
-        return x_hat
+        return self.consistency(x_hat, mel)
 
     def _mel_distance(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        return (self.mel(x_hat) - self.mel(x)).abs().mean()
+        distance: Tensor = (self.mel(x_hat) - self.mel(x)).abs()
+        return distance.mean()
 
     def _pitch_loss(self, padded: Tensor, mel: Tensor) -> Tensor:
         pitch = self.model.pitch

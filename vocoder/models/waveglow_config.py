@@ -55,20 +55,42 @@ class WaveGlowConfig:
     stack: WaveNetConfig = field(default_factory=lambda: WaveNetConfig(channels=208, dilations=(1, 2, 1)))
     source: SourceConfig | None = field(default_factory=SourceConfig)
     """learned source of the samples' noise; none for white noise"""
+    consistency_steps: int = 4
+    """how often a sample is corrected towards its mel; samples in training are corrected alike"""
     sigma: float = 1.0
     """default sampling temperature"""
 
     def __post_init__(self) -> None:
+        for name in ("n_mels", "hop_length", "sample_rate", "group_size", "cond_channels", "early_size"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
         if self.hop_length % self.group_size:
             raise ConfigError(f"hop_length {self.hop_length} must be a multiple of group_size {self.group_size}")
+        if self.transform == "mdct" and self.group_size % 2:
+            raise ConfigError(f"the lapped transform needs an even group_size, not {self.group_size}")
         if self.transform == "mdct" and self.early_every:
             raise ConfigError("early outputs belong to grouping; the lapped transform keeps all channels to the end")
-        if self.source is not None and self.transform != "mdct":
-            raise ConfigError("the harmonic source needs the lapped transform")
+        if self.source is not None:
+            self._check_source(self.source)
+        if self.conditioning == "upsampled":
+            self._check_upsampling()
         if self.remaining_channels < 2:
             raise ConfigError(f"early outputs leave {self.remaining_channels} channels; at least 2 must remain")
         if self.flows < 1 or self.sigma < 0:
             raise ConfigError("a WaveGlow needs at least one flow and a sigma of 0 or more")
+
+    def _check_source(self, source: SourceConfig) -> None:
+        if self.transform != "mdct":
+            raise ConfigError("the harmonic source needs the lapped transform")
+        highest = source.f_max + source.pitch.f0_max  # of the harmonic that fades out above f_max
+        if highest > self.sample_rate / 2:
+            raise ConfigError(f"harmonics up to {highest} Hz do not fit a sample_rate of {self.sample_rate} Hz")
+
+    def _check_upsampling(self) -> None:
+        if self.cond_channels != self.n_mels * self.group_size:
+            raise ConfigError(f"the grouped mel has cond_channels {self.n_mels * self.group_size}: n_mels * group_size")
+        if self.upsample_kernel < self.hop_length:
+            raise ConfigError(f"upsample_kernel must be hop_length or more, not {self.upsample_kernel}")
 
     @property
     def remaining_channels(self) -> int:
@@ -91,5 +113,6 @@ def published() -> WaveGlowConfig:
         log_s_bound=None,
         stack=WaveNetConfig(channels=256, dilations=(1, 2, 4, 8, 16, 32, 64, 128)),
         source=None,
+        consistency_steps=0,
         sigma=0.6,
     )

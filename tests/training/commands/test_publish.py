@@ -1,0 +1,72 @@
+"""Publishing keeps the model and tells its story."""
+
+import json
+
+import pytest
+import torch
+
+from training.cli import main
+from training.model_card import model_card
+from vocoder.checkpoint import load_model, save_model
+from vocoder.layers.pitch import PitchConfig
+from vocoder.layers.wavenet import WaveNetConfig
+from vocoder.mel_config import preset
+from vocoder.models.waveglow import WaveGlow
+from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
+
+QUALITY = {
+    "settings": {"seed": 0},
+    "voices": {"anna": {"seen": False, "utterances": 3, "pesq": 3.25, "stoi": None, "times_real_time": 70.04}},
+    "baselines": {"Griffin-Lim": {"anna": {"seen": False, "utterances": 3, "pesq": 2.5, "stoi": 0.9}}},
+    "definitions": {"pesq": "wide band"},
+}
+PROVENANCE = {
+    "data": [{"corpus": "c", "hours": 1.5, "licence": "CC-BY-SA-3.0", "attribution": "by Anna"}],
+    "software": {"torch": "2.11"},
+    "machine": {"device": "CPU", "threads": 2},
+    "training": {"step": 10, "audio_seconds": 7200.0, "minutes": 5.0},
+}
+
+
+@pytest.fixture
+def trained(tmp_path):
+    torch.manual_seed(0)
+    source = SourceConfig(pitch=PitchConfig(channels=4, layers=1, bins=8))
+    config = WaveGlowConfig(
+        flows=2, cond_channels=4, stack=WaveNetConfig(channels=4, dilations=(1,)), source=source, group_size=16
+    )
+    return save_model(tmp_path / "run", WaveGlow(config), preset("nvidia"), PROVENANCE)
+
+
+def test_published_weights_are_the_trained_ones_rounded(trained, tmp_path, capsys):
+    (tmp_path / "quality.json").write_text(json.dumps({"run": QUALITY}))
+    arguments = ["publish", str(trained), "-o", str(tmp_path / "anna"), "--quality", str(tmp_path / "quality.json")]
+    assert main(arguments) == 0
+    published, original = load_model(tmp_path / "anna"), load_model(trained)
+    assert published.quality == QUALITY
+    assert published.provenance == PROVENANCE
+    for name, value in original.model.state_dict().items():
+        torch.testing.assert_close(published.model.state_dict()[name], value.half().float(), rtol=0, atol=0)
+    size = (tmp_path / "anna" / "model.safetensors").stat().st_size
+    assert f"{size / 1e6:.1f} MB in float16" in capsys.readouterr().out
+
+
+def test_card_names_scores_baselines_data_and_licence():
+    card = model_card("anna", "waveglow", 11_200_000, {"sample_rate": 22050}, PROVENANCE, QUALITY, "## Limits\n\nNone.")
+    assert "| anna (unseen) | anna | 3 | 3.25 | - | 70.0 |" in card
+    assert "| anna (unseen) | Griffin-Lim | 3 | 2.50 | 0.900 | - |" in card
+    assert "| c | 1.50 | CC-BY-SA-3.0 | by Anna |" in card
+    assert "license: cc-by-sa-3.0" in card
+    assert "10 steps, 2.0 hours of audio seen, 5 minutes on CPU with 2 threads" in card
+    assert card.endswith("## Limits\n\nNone.\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("{", "no JSON"), ("{}", "exactly one model"), ('{"a": {}}', "no voices"), ('{"a": 1, "b": 2}', "exactly one")],
+)
+def test_unusable_scores_are_refused(trained, tmp_path, capsys, text, message):
+    (tmp_path / "q.json").write_text(text)
+    assert main(["publish", str(trained), "-o", str(tmp_path / "x"), "--quality", str(tmp_path / "q.json")]) == 2
+    assert message in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()

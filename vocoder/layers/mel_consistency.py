@@ -1,0 +1,93 @@
+"""Correct a waveform until its mel is the one that was asked for."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vocoder.config import ConfigError
+from vocoder.mel_config import MelConfig
+from vocoder.mel_filterbank import mel_filterbank
+
+__all__ = ["MelConsistency"]
+
+MAX_GAIN = 3.0
+"""largest correction of one step, in nepers"""
+
+
+class MelConsistency(nn.Module):
+    """Filter audio by the difference between its own mel and the target's, a few times.
+
+    A sample of a flow has the right phases long before it has exactly the right magnitudes, and those are known: they
+    were the input. Each step takes the STFT of the mel's own convention, multiplies it by
+    exp(target - own), spread from the mel bands to the bins by the bands' own triangles, and overlap-adds the result
+    with the window that makes it the nearest signal (Griffin and Lim, 1984, equation 6). Unlike the algorithm of that
+    name it keeps the phases. It has no parameters, is differentiable, and reaches `context` frames to each side.
+
+    Args:
+        config: the mel contract; natural logarithm of a magnitude, without statistics, n_fft a multiple of the hop.
+        steps: how often to correct; 0 leaves audio as it is.
+
+    Raises:
+        ConfigError: the contract is of another kind.
+    """
+
+    window: Tensor
+    filterbank: Tensor
+    spread: Tensor
+
+    def __init__(self, config: MelConfig, steps: int) -> None:
+        super().__init__()
+        plain = config.log == "ln" and config.power == 1.0 and config.mean is None
+        if steps and not (plain and config.n_fft % config.hop_length == 0):
+            raise ConfigError(
+                f"a waveform can be corrected towards natural-log magnitude mels whose n_fft is a multiple of "
+                f"hop_length, not towards those of {config.name!r}"
+            )
+        self.config = config
+        self.steps = steps
+        padding = (config.n_fft - config.win_length) // 2
+        window = F.pad(torch.hann_window(config.win_length), (padding, padding))
+        filterbank = mel_filterbank(config).float()
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("filterbank", filterbank, persistent=False)
+        self.register_buffer("spread", filterbank / filterbank.sum(dim=0).clamp_min(1e-12), persistent=False)
+
+    @property
+    def context(self) -> int:
+        """Number of frames to each side that a frame of corrected audio depends on."""
+        return self.steps * (self.config.n_fft // self.config.hop_length)
+
+    def forward(self, x: Tensor, mel: Tensor) -> Tensor:
+        """Return the corrected audio (B, T) for x (B, T) and its target mel (B, n_mels, T / hop_length)."""
+        for _ in range(self.steps):
+            x = self._step(x, mel)
+        return x
+
+    def _step(self, x: Tensor, mel: Tensor) -> Tensor:
+        config, length = self.config, x.shape[1]
+        padded = F.pad(x[:, None], (config.padding, config.padding), mode="reflect")[:, 0]
+        frames = padded.unfold(1, config.n_fft, config.hop_length)
+        spectrum = torch.fft.rfft(frames * self.window)  # (B, frames, bins)
+        own = (spectrum.abs() @ self.filterbank.T).clamp_min(config.floor).log()
+        target = mel.transpose(1, 2)
+        missing = own.shape[1] - target.shape[1]  # a last frame beyond the mel takes the correction of its neighbour
+        difference = (target - own[:, : target.shape[1]]).clamp(-MAX_GAIN, MAX_GAIN)
+        difference = torch.cat([difference, difference[:, -1:].expand(-1, missing, -1)], dim=1)
+        gain = torch.exp(difference @ self.spread)
+        corrected = torch.fft.irfft(spectrum * gain, n=config.n_fft) * self.window
+        total = _overlap_add(corrected, config.hop_length)
+        weight = _overlap_add(self.window.square().expand(1, frames.shape[1], -1), config.hop_length)
+        return (total / weight.clamp_min(1e-3))[:, config.padding : config.padding + length]
+
+
+def _overlap_add(frames: Tensor, hop_length: int) -> Tensor:
+    """Return the sum of frames (B, count, size) at distances of hop_length: (B, (count - 1) * hop_length + size)."""
+    batch, count, size = frames.shape
+    pieces = frames.reshape(batch, count, size // hop_length, hop_length)
+    overlap = size // hop_length
+    total = frames.new_zeros(batch, count + overlap - 1, hop_length)
+    for i in range(overlap):
+        total = total + F.pad(pieces[:, :, i], (0, 0, i, overlap - 1 - i))
+    return total.flatten(1)
