@@ -1,0 +1,88 @@
+"""Correction towards a mel: what it changes, what it leaves, how far it reaches."""
+
+import pytest
+import torch
+
+from vocoder.config import ConfigError
+from vocoder.layers.mel_consistency import MelConsistency
+from vocoder.mel import MelSpectrogram
+from vocoder.mel_config import preset
+
+FRAMES = 40
+
+
+@pytest.fixture(params=["nvidia", "hifigan"])
+def config(request):
+    return preset(request.param)
+
+
+def _speechlike(config, seed):
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(2, FRAMES * config.hop_length, generator=generator)
+    loudness = torch.rand(2, FRAMES, generator=generator).repeat_interleave(config.hop_length, dim=1)
+    return 0.1 * noise * loudness
+
+
+def test_audio_that_has_its_mel_already_stays(config):
+    x = _speechlike(config, 0)
+    mel = MelSpectrogram(config)(x)[:, :, :FRAMES]
+    corrected = MelConsistency(config, 3)(x, mel)
+    torch.testing.assert_close(corrected, x, atol=2e-5, rtol=0)
+
+
+def test_every_step_brings_the_mel_closer(config):
+    extract = MelSpectrogram(config)
+    target = extract(_speechlike(config, 1))[:, :, :FRAMES]
+    x = _speechlike(config, 2)
+    distances = []
+    for steps in (0, 1, 2, 4):
+        own = extract(MelConsistency(config, steps)(x, target))[:, :, :FRAMES]
+        distances.append(float((own - target).abs().mean()))
+    assert distances == sorted(distances, reverse=True)
+    assert distances[-1] < 0.6 * distances[0]
+
+
+def test_a_gain_is_found_exactly(config):
+    x = _speechlike(config, 3)
+    mel = MelSpectrogram(config)(2 * x)[:, :, :FRAMES]
+    corrected = MelConsistency(config, 1)(x, mel)
+    inside = slice(config.n_fft, -config.n_fft)
+    below_8k = (torch.fft.rfftfreq(x[0, inside].numel(), 1 / config.sample_rate) < 7500).float()
+    ratio = (torch.fft.rfft(corrected[:, inside]) * below_8k).abs().sum() / (
+        torch.fft.rfft(x[:, inside]) * below_8k
+    ).abs().sum()
+    assert float(ratio) == pytest.approx(2.0, rel=1e-2)
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_context_is_where_the_influence_ends(config, steps):
+    consistency = MelConsistency(config, steps)
+    x, other = _speechlike(config, 4)[:1], _speechlike(config, 5)[:1]
+    mel = MelSpectrogram(config)(_speechlike(config, 6)[:1])[:, :, :FRAMES]
+    place = 20
+    changed = x.clone()
+    changed[:, place * config.hop_length : (place + 1) * config.hop_length] = other[:, : config.hop_length]
+    changed_mel = mel.clone()
+    changed_mel[:, :, place] += 1.0
+    moved = (consistency(changed, changed_mel) - consistency(x, mel)).abs()[0]
+    frames = moved.reshape(FRAMES, config.hop_length).amax(dim=1)
+    first, last = place - consistency.context, place + consistency.context
+    assert float(frames[:first].max()) == 0
+    assert float(frames[last + 1 :].max()) == 0
+    assert float(frames[first + steps]) > 0  # the windows vanish towards their ends
+
+
+def test_gradients_are_finite_in_silence(config):
+    x = torch.zeros(1, FRAMES * config.hop_length, requires_grad=True)
+    mel = MelSpectrogram(config)(_speechlike(config, 7)[:1])[:, :, :FRAMES]
+    MelConsistency(config, 2)(x, mel).square().sum().backward()
+    assert x.grad is not None
+    assert bool(torch.isfinite(x.grad).all())
+
+
+@pytest.mark.parametrize("name", ["espnet", "r9y9", "clarinet"])
+def test_other_conventions_are_refused_unless_nothing_is_to_be_done(name):
+    with pytest.raises(ConfigError, match=name):
+        MelConsistency(preset(name), 1)
+    x = torch.randn(1, 2560)
+    assert MelConsistency(preset(name), 0)(x, torch.zeros(1, 80, 10)) is x
