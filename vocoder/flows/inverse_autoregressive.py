@@ -1,0 +1,76 @@
+"""Inverse autoregressive flow (Kingma et al., 2016; Parallel WaveNet, section 3.1)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vocoder.flows.base import Flow
+from vocoder.flows.coupling import soft_clip
+from vocoder.layers.stepping import StackStepper
+from vocoder.layers.wavenet import WaveNetStack
+
+__all__ = ["InverseAutoregressive"]
+
+
+class InverseAutoregressive(Flow):
+    """Scale and shift each step by functions of the *noise* before it: x = z * exp(log_s) + t.
+
+    (t, log_s) at a step see z at earlier steps alone, and `kept` channels of z at the same step, which pass unchanged.
+    The Jacobian is triangular either way: log|det dx / dz| = sum(log_s). Noise to data (`inverse`) is one parallel
+    pass; data to noise (`forward`) is sequential, as each step needs the noise that the steps before it gave.
+
+    Args:
+        network: a causal stack from z one step earlier (and the kept channels) to (t, log_s) of the others.
+        channels: C of the signal.
+        kept: channels, the first ones, that pass unchanged; 0 transforms all of them.
+        log_s_bound: the bound of the soft clip of `log_s`.
+
+    Raises:
+        ValueError: the network is not causal, or `kept` leaves nothing to transform.
+    """
+
+    def __init__(self, network: WaveNetStack, channels: int, kept: int = 0, log_s_bound: float | None = 2.0) -> None:
+        super().__init__()
+        if not network.config.causal:
+            raise ValueError("an inverse autoregressive flow needs a causal network")
+        if not 0 <= kept < channels:
+            raise ValueError(f"from 0 to {channels - 1} of {channels} channels can be kept, not {kept}")
+        self.network = network
+        self.channels = channels
+        self.kept = kept
+        self.log_s_bound = log_s_bound
+
+    def shift_and_log_scale(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return `t` and `log_s` of the channels that change, both (B, C - kept, T), for noise z (B, C, T)."""
+        seen = F.pad(z[:, :, :-1], (1, 0))
+        if self.kept:
+            seen = torch.cat([seen, z[:, : self.kept]], dim=1)
+        return self._split(self.network(seen, cond), z.dtype)
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map data (B, C, T) to noise, step by step: slow, without gradients, in the dtype of the weights."""
+        batch, _, steps = x.shape
+        stepper = StackStepper(self.network, batch, steps, cond)
+        z = torch.empty_like(x)
+        log_det = x.new_zeros(batch)
+        before = x.new_zeros(batch, self.channels)
+        with torch.no_grad():
+            for step in range(steps):
+                kept, changed = x[:, : self.kept, step], x[:, self.kept :, step]
+                t, log_s = self._split(stepper(torch.cat([before, kept], dim=1)), x.dtype)
+                before = torch.cat([kept, (changed - t) * torch.exp(-log_s)], dim=1)
+                z[:, :, step] = before
+                log_det = log_det - log_s.sum(dim=1)
+        return z, log_det
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map noise (B, C, T) to data in one parallel pass."""
+        t, log_s = self.shift_and_log_scale(z, cond)
+        kept, changed = z.split([self.kept, self.channels - self.kept], dim=1)
+        return torch.cat([kept, changed * torch.exp(log_s) + t], dim=1), log_s.sum(dim=(1, 2))
+
+    def _split(self, out: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        t, log_s = out.to(dtype).chunk(2, dim=1)
+        return t, soft_clip(log_s, self.log_s_bound)

@@ -1,0 +1,126 @@
+"""A causal filter with the spectral envelope that the condition implies, as a flow."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vocoder.flows.base import Flow
+
+__all__ = ["MinimumPhaseFilter"]
+
+WEIGHT_SCALE = 0.1  # stored larger than they act, so that an optimiser's equal steps move them less
+OVERSAMPLING = 4
+
+
+class MinimumPhaseFilter(Flow):
+    """Filter noise to data by a minimum-phase response that changes with the frames: x_t = sum_k h_k(t) z_{t-k}.
+
+    The response is read from the condition: a linear map gives the log-amplitude of bands from 0 Hz to half the
+    sample rate, the folded cepstrum makes it minimum-phase (Oppenheim and Schafer, "Discrete-Time Signal Processing",
+    section 13.5.4), and between frames two responses are mixed linearly. h depends on the condition alone and h_0 > 0,
+    so that this is an affine inverse autoregressive flow with log|det dx / dz| = sum(log h_0): white noise has the
+    envelope of speech before anything is learnt.
+
+    Args:
+        cond_channels: channels of the condition, (B, cond_channels, frames).
+        taps: length of the response in samples, even; there are taps / 2 + 1 bands.
+        hop_length: samples per frame of the condition.
+        kernel_size: odd number of condition frames that each response sees.
+        log_s_floor: soft lower bound of the bands' log-amplitudes.
+    """
+
+    def __init__(
+        self, cond_channels: int, taps: int, hop_length: int, kernel_size: int = 3, log_s_floor: float | None = None
+    ) -> None:
+        super().__init__()
+        if kernel_size % 2 != 1 or taps < 2 or taps % 2:
+            raise ValueError(f"the kernel must be odd and the taps even, not {kernel_size} and {taps}")
+        self.taps = taps
+        self.hop_length = hop_length
+        self.kernel_size = kernel_size
+        self.log_s_floor = log_s_floor
+        self.projection = nn.Conv1d(cond_channels, self.bands, kernel_size, padding=kernel_size // 2)
+        nn.init.zeros_(self.projection.weight)
+        nn.init.zeros_(self.projection.bias)  # type: ignore[arg-type]
+
+    @property
+    def bands(self) -> int:
+        """Number of frequencies, equally spaced from 0 Hz to half the sample rate, ends included."""
+        return self.taps // 2 + 1
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map data (B, 1, T) to noise, frame by frame: each takes the noise before it and a triangular solve."""
+        responses = self.responses(cond)
+        log_h0 = self._mixed(responses[..., :1])[..., 0].log()
+        frames = x.shape[2] // self.hop_length
+        lag = torch.arange(self.hop_length, device=x.device)[:, None] - torch.arange(
+            1 - self.taps, self.hop_length, device=x.device
+        )
+        inside = (lag >= 0) & (lag < self.taps)
+        z = x.new_zeros(x.shape[0], self.taps - 1 + x.shape[2])
+        for frame in range(frames):
+            start = frame * self.hop_length
+            h = self._mixed(responses[:, frame : frame + 2])[:, 0]
+            rows = h.gather(2, lag.clamp(0, self.taps - 1).expand(x.shape[0], -1, -1)) * inside
+            past, present = rows.split([self.taps - 1, self.hop_length], dim=2)
+            rest = x[:, 0, start : start + self.hop_length, None] - past @ z[:, start : start + self.taps - 1, None]
+            solved = torch.linalg.solve_triangular(present, rest, upper=False)[..., 0]
+            z[:, start + self.taps - 1 : start + self.taps - 1 + self.hop_length] = solved
+        return z[:, None, self.taps - 1 :], -log_h0.sum(dim=(1, 2))
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map noise (B, 1, T) to data in one parallel pass."""
+        t, log_s = self.shift_and_log_scale(z, cond)
+        return z * torch.exp(log_s) + t, log_s.sum(dim=(1, 2))
+
+    def shift_and_log_scale(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return t (B, 1, T), what earlier noise adds to each sample, and log_s = log h_0 (B, 1, T)."""
+        responses = self.responses(cond)
+        batch, frames = responses.shape[0], responses.shape[1] - 1
+        h0 = self._mixed(responses[..., :1]).reshape(batch, 1, -1)
+        past = F.pad(responses[..., 1:], (1, 0))
+        size = _fast_size(self.hop_length + 2 * self.taps)
+        windows = F.pad(z[:, 0], (self.taps - 1, 0)).unfold(1, self.hop_length + self.taps - 1, self.hop_length)
+        spectrum = torch.fft.rfft(windows, n=size)
+        filters = torch.fft.rfft(past, n=size)
+        parts = [
+            torch.fft.irfft(spectrum * filters[:, i : i + frames], n=size)[..., self.taps - 1 :][..., : self.hop_length]
+            for i in (0, 1)
+        ]
+        t = torch.lerp(parts[0], parts[1], self._fraction(z)).reshape(batch, 1, -1)
+        return t, h0.log()
+
+    def responses(self, cond: Tensor | None) -> Tensor:
+        """Return the responses (B, frames + 1, taps) at the frames' first samples, the last frame's twice."""
+        if cond is None:
+            raise ValueError("a minimum-phase filter needs its condition")
+        log_s = WEIGHT_SCALE * self.projection(cond)
+        if self.log_s_floor is not None:
+            log_s = self.log_s_floor + F.softplus(log_s - self.log_s_floor)
+        log_s = torch.cat([log_s, log_s[:, :, -1:]], dim=2).transpose(1, 2)
+        cepstrum = torch.fft.irfft(log_s, n=self.taps)
+        zeroth, positive, middle, _ = cepstrum.split([1, self.taps // 2 - 1, 1, self.taps // 2 - 1], dim=2)
+        folded = torch.cat([zeroth, 2 * positive, middle], dim=2)
+        size = OVERSAMPLING * self.taps
+        tail = torch.fft.irfft(torch.exp(torch.fft.rfft(folded, n=size)), n=size)[..., 1 : self.taps]
+        return torch.cat([torch.exp(zeroth), tail], dim=2)
+
+    @torch.no_grad()
+    def set_log_scale(self, weight: Tensor, bias: Tensor) -> None:
+        """Set the bands' log-amplitudes: `weight` (bands, cond_channels, kernel_size), `bias` (bands,)."""
+        self.projection.weight.copy_(weight / WEIGHT_SCALE)
+        self.projection.bias.copy_(bias / WEIGHT_SCALE)  # type: ignore[union-attr]
+
+    def _mixed(self, responses: Tensor) -> Tensor:
+        """Mix neighbouring responses (B, frames + 1, n) at every sample: (B, frames, hop_length, n)."""
+        fraction = self._fraction(responses)[:, None]
+        return torch.lerp(responses[:, :-1, None], responses[:, 1:, None], fraction)
+
+    def _fraction(self, like: Tensor) -> Tensor:
+        return torch.arange(self.hop_length, dtype=like.dtype, device=like.device) / self.hop_length
+
+
+def _fast_size(least: int) -> int:
+    return 1 << (least - 1).bit_length()

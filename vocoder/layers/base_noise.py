@@ -1,0 +1,49 @@
+"""The noise that a student starts from: Gaussian (ClariNet) or logistic (Parallel WaveNet)."""
+
+from __future__ import annotations
+
+import math
+from typing import Literal, TypeAlias
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+__all__ = ["BaseNoise", "NoiseKind"]
+
+NoiseKind: TypeAlias = Literal["gaussian", "logistic"]
+
+
+class BaseNoise:
+    """A standard normal, or a standard logistic of variance pi^2 / 3."""
+
+    def __init__(self, kind: NoiseKind) -> None:
+        self.kind = kind
+
+    @property
+    def entropy(self) -> float:
+        """Differential entropy of one value in nats."""
+        return 0.5 * math.log(2 * math.pi * math.e) if self.kind == "gaussian" else 2.0
+
+    @property
+    def deviation(self) -> float:
+        """Standard deviation."""
+        return 1.0 if self.kind == "gaussian" else math.pi / math.sqrt(3)
+
+    def from_white(self, noise: Tensor) -> Tensor:
+        """Turn standard normal values, whatever their number, into this noise: by the quantile of each."""
+        if self.kind == "gaussian":
+            return noise
+        # log(p / (1 - p)) of p = Phi(noise), with the precision of each tail
+        return torch.special.log_ndtr(noise) - torch.special.log_ndtr(-noise)
+
+    def log_prob(self, z: Tensor) -> Tensor:
+        """Return the log-density of each value."""
+        if self.kind == "gaussian":
+            return -0.5 * (z.square() + math.log(2 * math.pi))
+        return -z - 2 * F.softplus(-z)
+
+    def draw_like(self, reference: Tensor, count: int) -> Tensor:
+        """Return (count, *reference.shape) independent values."""
+        white = torch.randn(count, *reference.shape, dtype=reference.dtype, device=reference.device)
+        return self.from_white(white)
