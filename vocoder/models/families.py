@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from vocoder.models.student import Student
+from vocoder.models.student_config import StudentConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
 
@@ -24,7 +26,7 @@ class Family:
 
 def families() -> Mapping[str, Family]:
     """Return all families by name."""
-    return {"waveglow": Family(WaveGlowConfig, WaveGlow)}
+    return {"waveglow": Family(WaveGlowConfig, WaveGlow), "student": Family(StudentConfig, Student)}
 
 
 def family_of(model: nn.Module) -> str:
