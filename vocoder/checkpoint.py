@@ -67,6 +67,7 @@ def save_model(
     }
     weights = directory / "model.safetensors"
     save_file(tensors, weights)
+    weights.chmod(0o644)  # it is made readable by its owner alone, but containers run as others
     config = {
         "format_version": FORMAT_VERSION,
         "family": family,
@@ -92,14 +93,15 @@ def load_model(directory: Path | str) -> Checkpoint:
     directory = Path(directory)
     config = _read_config(directory)
     try:
-        family = families()[config["family"]]
+        family = families()[str(config["family"])]
         architecture = from_dict(family.config, config["architecture"], "architecture")
         mel_config = from_dict(MelConfig, config["mel"], "mel")
     except (KeyError, ConfigError) as error:
         raise CheckpointError(f"{directory / 'config.json'} describes no known model: {error}") from error
+    _check_contract(directory, architecture, mel_config)
     model = family.build(architecture)
     _load_weights(model, directory / "model.safetensors", config.get("weights_sha256"))
-    provenance, quality = config.get("provenance", {}), config.get("quality", {})
+    provenance, quality = config.get("provenance") or {}, config.get("quality") or {}
     return Checkpoint(model.eval(), config["family"], mel_config, provenance, quality)
 
 
@@ -114,6 +116,14 @@ def _read_config(directory: Path) -> dict[str, Any]:
     if not isinstance(config, dict) or config.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(f"{path} must be a JSON object with format_version {FORMAT_VERSION}")
     return config
+
+
+def _check_contract(directory: Path, architecture: Any, mel_config: MelConfig) -> None:
+    for name in ("sample_rate", "hop_length", "n_mels"):
+        contract = getattr(mel_config, name)
+        ours = getattr(architecture, name, contract)
+        if ours != contract:
+            raise CheckpointError(f"{directory / 'config.json'} has {name} {ours} in the model, {contract} in the mel")
 
 
 def _load_weights(model: nn.Module, path: Path, expected_sha256: str | None) -> None:
