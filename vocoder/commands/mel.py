@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -27,17 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the mel and say what it is; return 0, or 1 after an error message."""
+    """Write the mel and say what it is.
+
+    Raises:
+        ValueError, OSError: the audio cannot be read, or the mel not be written.
+    """
     config = preset(args.preset)
-    try:
-        x, sample_rate = read_audio(args.audio, config.sample_rate)
-        with torch.inference_mode():
-            mel = MelSpectrogram(config)(torch.from_numpy(x)[None])[0].numpy()
-        with args.output.open("wb") as file:
-            np.save(file, mel)
-    except (OSError, ValueError) as error:
-        print(f"vocoder mel: {error}", file=sys.stderr)
-        return 1
+    x, sample_rate = read_audio(args.audio, config.sample_rate)
+    with torch.inference_mode():
+        mel = MelSpectrogram(config)(torch.from_numpy(x)[None])[0].numpy()
+    with args.output.open("wb") as file:
+        np.save(file, mel)
     seconds = len(x) / sample_rate
     print(f"{args.output}: {config.n_mels} mels x {mel.shape[1]} frames ({seconds:.2f} s), preset {config.name}")
     return 0

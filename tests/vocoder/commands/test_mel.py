@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import numpy as np
@@ -8,15 +7,13 @@ import pytest
 import torch
 
 from vocoder.audio import resample, write_audio
-from vocoder.commands import mel
+from vocoder.cli import main
 from vocoder.mel import MelSpectrogram
 from vocoder.mel_config import preset
 
 
 def run(*arguments: str | Path) -> int:
-    parser = argparse.ArgumentParser()
-    mel.add_arguments(parser)
-    return mel.run(parser.parse_args([str(argument) for argument in arguments]))
+    return main(["mel", *map(str, arguments)])
 
 
 @pytest.fixture
@@ -46,10 +43,10 @@ def test_the_default_preset_is_nvidia(noise: Path, tmp_path: Path) -> None:
 
 
 def test_errors_are_one_line(tmp_path: Path, noise: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(tmp_path / "absent.wav", "-o", tmp_path / "mel.npy") == 1
-    assert run(noise, "-o", tmp_path / "absent" / "mel.npy") == 1
+    assert run(tmp_path / "absent.wav", "-o", tmp_path / "mel.npy") == 2
+    assert run(noise, "-o", tmp_path / "absent" / "mel.npy") == 2
     write_audio(tmp_path / "short.wav", np.zeros(100, np.float32), 22050)
-    assert run(tmp_path / "short.wav", "-o", tmp_path / "mel.npy") == 1
+    assert run(tmp_path / "short.wav", "-o", tmp_path / "mel.npy") == 2
     lines = capsys.readouterr().err.splitlines()
     assert [line.startswith("vocoder mel: ") for line in lines] == [True] * 3
     assert "there is no audio file" in lines[0]

@@ -1,0 +1,40 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from vocoder.checkpoint import load_model
+from vocoder.cli import main
+from vocoder.loading import load, shipped_models
+
+
+def test_a_model_is_described_with_its_contract_and_quality(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", str(model)]) == 0
+    text = capsys.readouterr().out
+    parameters = load(model).info()["parameters"] / 1e6
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert lines[:3] == [str(model), "family waveglow", f"parameters {parameters:.1f} million"]
+    assert "nvidia: 22050 Hz, n_fft 1024, window 1024, hop 256, 80 bands of 0 to 8000 Hz, ln, floor 1e-05" in text
+    assert lines[-3:] == ["stoi: 0.9125", "voices", "one: pesq 2.5, utterances 3"]
+
+
+def test_json_is_all_there_is_to_know(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", str(model), "--json"]) == 0
+    info = json.loads(capsys.readouterr().out)
+    assert info["quality"] == load_model(model).quality != {}
+    assert info["family"] == "waveglow"
+    assert info["mel"]["hop_length"] == 256
+
+
+def test_the_shipped_models_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "--json"]) == 0
+    assert [info["name"] for info in json.loads(capsys.readouterr().out)] == shipped_models()
+
+
+def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models", "nobody"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("vocoder models: there is no model 'nobody'")
+    assert error.count("\n") == 1

@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from vocoder.audio import resample, write_audio
+from vocoder.cli import main
+from vocoder.loading import load
+from vocoder.mel import MelSpectrogram
+from vocoder.mel_config import preset
+
+
+def test_the_audio_is_that_of_the_recordings_mel(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = 0.1 * np.random.default_rng(1).standard_normal(8000).astype(np.float32)
+    write_audio(tmp_path / "in.wav", recording, 16000, format="wav_f32")
+    arguments = ["resynthesize", str(tmp_path / "in.wav"), "-o", str(tmp_path / "out.wav"), "--model", str(model)]
+    assert main([*arguments, "--seed", "4", "--denoise", "0.1"]) == 0
+    x = resample(recording, 16000, 22050)
+    mel = MelSpectrogram(preset("nvidia"))(torch.from_numpy(x)[None])[0].numpy()
+    expected = load(model).synthesize(mel, seed=4, denoise=0.1)[: len(x)]
+    x_hat, sample_rate = soundfile.read(tmp_path / "out.wav", dtype="float32")
+    assert sample_rate == 22050
+    assert x_hat.shape == x.shape
+    np.testing.assert_allclose(x_hat, expected, rtol=0, atol=1 / 32768)
+    assert "resampled from 16000 Hz to the model's 22050 Hz" in capsys.readouterr().out
+
+
+def test_errors_are_one_line(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_audio(tmp_path / "short.wav", np.zeros(100, np.float32), 22050)
+    for name, reason in (("absent.wav", "there is no audio file"), ("short.wav", "too short")):
+        arguments = ["resynthesize", str(tmp_path / name), "-o", str(tmp_path / "out.wav"), "--model", str(model)]
+        assert main(arguments) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("vocoder resynthesize: ")
+        assert reason in error
+        assert error.count("\n") == 1
+    assert not (tmp_path / "out.wav").exists()

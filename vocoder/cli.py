@@ -1,0 +1,67 @@
+"""`vocoder COMMAND ...`: the table of commands."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Sequence
+from typing import Protocol, cast
+
+__all__ = ["COMMANDS", "main"]
+
+COMMANDS = {
+    "mel": ("vocoder.commands.mel", "compute the mel-spectrogram of a recording"),
+    "synthesize": ("vocoder.commands.synthesize", "turn mel-spectrograms into audio"),
+    "resynthesize": ("vocoder.commands.resynthesize", "take a recording to its mel-spectrogram and back"),
+    "models": ("vocoder.commands.models", "say which models there are, and what they are"),
+    "benchmark": ("vocoder.commands.benchmark", "measure how fast a model speaks on this machine"),
+}
+"""Name -> module with `add_arguments(parser)` and `run(args) -> int`, and one line of help."""
+
+
+class Command(Protocol):
+    """What a module of `vocoder.commands` offers."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do the work and return the exit status."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Returns:
+        0 on success, 2 where arguments, files or models are wrong (one line on the standard error says why).
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return 0 if arguments else 2
+    name = arguments[0]
+    if name not in COMMANDS:
+        return _complain("vocoder", f"there is no command {name!r}; known: {', '.join(COMMANDS)}", 2)
+    module, summary = COMMANDS[name]
+    command = cast(Command, importlib.import_module(module))  # only the chosen command's libraries are loaded
+    parser = argparse.ArgumentParser(prog=f"vocoder {name}", description=summary)
+    command.add_arguments(parser)
+    args = parser.parse_intermixed_args(arguments[1:])
+    try:
+        return command.run(args)
+    except (ValueError, OSError) as error:
+        return _complain(parser.prog, str(error), 2)
+    except KeyboardInterrupt:
+        return _complain(parser.prog, "interrupted", 130)
+
+
+def _usage() -> str:
+    width = max(map(len, COMMANDS))
+    lines = [f"  {name:{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
+    return "\n".join(["usage: vocoder COMMAND [-h] ...", "", *lines])
+
+
+def _complain(program: str, text: str, status: int) -> int:
+    print(f"{program}: {' '.join(text.split())}", file=sys.stderr)
+    return status

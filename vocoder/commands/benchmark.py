@@ -1,0 +1,65 @@
+"""`vocoder benchmark`: how fast a model speaks on this machine."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from functools import partial
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from vocoder.commands.sampling import add_model_arguments, model
+from vocoder.mel import MelSpectrogram
+from vocoder.mel_config import MelConfig
+from vocoder.timing import alternate, machine, markdown_table
+
+__all__ = ["add_arguments", "noise_mel", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.description = "Measure how fast a model speaks on this machine, as a Markdown table."
+    add_model_arguments(parser)
+    parser.add_argument(
+        "--seconds", type=float, nargs="+", default=[1.0, 10.0], help="lengths of audio (default: 1 and 10)"
+    )
+    parser.add_argument("--repetitions", type=int, default=5, help="of each length (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="figures for programs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print the median time of synthesis for each length, and the time to the first chunk of a stream of the longest.
+
+    Raises:
+        ValueError: there is no such model, or a length or the repetitions are not positive.
+    """
+    if min(args.seconds) <= 0:
+        raise ValueError(f"lengths of audio must be positive, not {min(args.seconds):g}")
+    synthesizer = model(args)
+    mels = {seconds: noise_mel(synthesizer.mel_config, seconds) for seconds in args.seconds}
+    tasks = {f"{seconds:g} s": partial(synthesizer.synthesize, mel, seed=0) for seconds, mel in mels.items()}
+    longest = mels[max(mels)]
+    medians = alternate({**tasks, "first chunk": lambda: next(synthesizer.stream(longest, seed=0))}, args.repetitions)
+    lengths = [mel.shape[1] * synthesizer.hop_length / synthesizer.sample_rate for mel in mels.values()]
+    speeds = [length / medians[name] for name, length in zip(tasks, lengths, strict=True)]
+    where = machine(synthesizer.device)
+    dtype = str(synthesizer.dtype).removeprefix("torch.")
+    if args.json:
+        figures = {"model": synthesizer.name, "dtype": dtype, "machine": where, "seconds": medians}
+        print(json.dumps({**figures, "times_real_time": dict(zip(tasks, speeds, strict=True))}, indent=2))
+        return 0
+    print(f"{synthesizer.name}, {dtype}; {where}\n")
+    rows = [[name, f"{medians[name]:.3f} s", f"{speed:.1f}"] for name, speed in zip(tasks, speeds, strict=True)]
+    rows.append(["first chunk of a stream", f"{medians['first chunk']:.3f} s", "-"])
+    print(markdown_table(["audio", "median of " + str(args.repetitions), "x real time"], rows))
+    return 0
+
+
+def noise_mel(config: MelConfig, seconds: float) -> NDArray[np.float32]:
+    """Return the mel of so many seconds of white noise: what is said does not change the time that it takes."""
+    frames = max(1, round(seconds * config.sample_rate / config.hop_length))
+    x = 0.1 * torch.randn(1, frames * config.hop_length + config.n_fft, generator=torch.Generator().manual_seed(0))
+    mel: NDArray[np.float32] = MelSpectrogram(config)(x)[0, :, :frames].numpy()
+    return mel

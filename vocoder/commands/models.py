@@ -1,0 +1,70 @@
+"""`vocoder models`: which models there are, and what they are."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from vocoder.loading import load, shipped_models
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.description = "Describe the models that ship with the package, or the one named."
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME|DIR", help="a shipped name, model directory or Hugging Face repository"
+    )
+    parser.add_argument("--json", action="store_true", help="everything about each model, for programs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print family, parameters, mel contract and measured quality.
+
+    Raises:
+        ValueError: there is no such model.
+    """
+    names = shipped_models() if args.name is None else [args.name]
+    models = [load(name).info() for name in names]
+    if args.json:
+        print(json.dumps(models if args.name is None else models[0], indent=2, ensure_ascii=False))
+    elif models:
+        print("\n\n".join(map(_description, models)))
+    else:
+        print("no models ship with this installation; give a model directory")
+    return 0
+
+
+def _description(info: Mapping[str, Any]) -> str:
+    mel = info["mel"]
+    lines = {
+        "family": info["family"],
+        "parameters": f"{info['parameters'] / 1e6:.1f} million",
+        "mel": f"{mel['name']}: {mel['sample_rate']} Hz, n_fft {mel['n_fft']}, window {mel['win_length']}, "
+        f"hop {mel['hop_length']}, {mel['n_mels']} bands of {mel['f_min']:g} to {mel['f_max']:g} Hz, "
+        f"{mel['log']}, floor {mel['floor']:g}",
+        "sigma": f"{info['sigma']:g}",
+        "quality": "not measured" if not info["quality"] else "",
+    }
+    text = [info["name"], *(f"  {name:<11} {value}".rstrip() for name, value in lines.items())]
+    return "\n".join([*text, *_indented(info["quality"], 4)])
+
+
+def _indented(values: Mapping[str, Any], depth: int) -> list[str]:
+    """Return nested scores as lines, one level of the nest further in for each level."""
+    lines: list[str] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping) and any(isinstance(inner, Mapping) for inner in value.values()):
+            lines += [" " * depth + name, *_indented(value, depth + 2)]
+        elif isinstance(value, Mapping):
+            lines.append(" " * depth + f"{name}: " + ", ".join(f"{key} {_text(inner)}" for key, inner in value.items()))
+        else:
+            lines.append(" " * depth + f"{name}: {_text(value)}")
+    return lines
+
+
+def _text(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,54 @@
+"""The arguments that every command with a model takes: which model, where it runs, how it samples."""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+
+from vocoder.loading import load, shipped_models
+from vocoder.synthesizer import Synthesizer
+
+__all__ = ["add_model_arguments", "add_sampling_arguments", "model"]
+
+
+def add_model_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `--model` and `--device`."""
+    shipped = ", ".join(shipped_models()) or "none in this installation"
+    parser.add_argument(
+        "--model",
+        default="waveglow",
+        metavar="NAME|DIR",
+        help=f"shipped name ({shipped}), model directory or Hugging Face repository (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--device", default="cpu", help="torch device, such as cpu, cuda or cuda:1 (default: %(default)s)"
+    )
+
+
+def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `--sigma`, `--seed` and `--denoise`."""
+    parser.add_argument("--sigma", type=float, help="sampling temperature, 0 or more (default: the model's own)")
+    parser.add_argument("--seed", type=int, help="of the noise; the same seed gives the same audio (default: random)")
+    parser.add_argument(
+        "--denoise", type=float, default=0.0, help="strength of the bias removal, 0 for none (default: %(default)s)"
+    )
+
+
+def model(args: argparse.Namespace) -> Synthesizer:
+    """Load the model that `--model` and `--device` name.
+
+    Raises:
+        ValueError: there is no such model or device.
+    """
+    return load(args.model, _device(args.device))
+
+
+def _device(name: str) -> torch.device:
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # PyTorch has no one error for this
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise ValueError(f"device {name!r} cannot be used: {reason}") from error
+    return device

@@ -1,0 +1,82 @@
+"""Timings that compare: alternating repetitions in one process, medians, and the machine that they were taken on."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import torch
+
+__all__ = ["alternate", "machine", "markdown_table", "matmul_rate"]
+
+MATRIX_SIZE = 2048
+
+
+def alternate(tasks: Mapping[str, Callable[[], object]], repetitions: int, warm_ups: int = 1) -> dict[str, float]:
+    """Return the median seconds of each task.
+
+    The tasks take turns, so that whatever else the machine does at times falls on all of them alike, and their ratios
+    hold where single figures do not.
+
+    Args:
+        tasks: what to time, by name; each must be done when it returns.
+        repetitions: timed rounds.
+        warm_ups: rounds before them.
+
+    Raises:
+        ValueError: fewer than one repetition.
+    """
+    if repetitions < 1:
+        raise ValueError(f"a timing needs at least one repetition, not {repetitions}")
+    seconds: dict[str, list[float]] = {name: [] for name in tasks}
+    for i in range(warm_ups + repetitions):
+        for name, task in tasks.items():
+            start = time.perf_counter()
+            task()
+            if i >= warm_ups:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in seconds.items()}
+
+
+def matmul_rate(dtype: torch.dtype, device: str | torch.device = "cpu", repetitions: int = 9) -> float:
+    """Return how many floating-point operations per second a product of two square matrices reaches."""
+    a, b = (torch.randn(MATRIX_SIZE, MATRIX_SIZE, device=device).to(dtype) for _ in range(2))
+    seconds = alternate({"product": lambda: float((a @ b)[0, 0])}, repetitions, warm_ups=2)["product"]
+    return 2.0 * MATRIX_SIZE**3 / seconds
+
+
+def machine(device: str | torch.device = "cpu") -> str:
+    """Return one line about the machine: processor, cores, threads, PyTorch, and measured rates of products."""
+    rates = (f"{name} {matmul_rate(dtype, device) / 1e9:.0f}" for name, dtype in _DTYPES)
+    return (
+        f"{_processor(torch.device(device))}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, "
+        f"products of {MATRIX_SIZE}-cubes in GFLOP/s: {', '.join(rates)}"
+    )
+
+
+def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a table whose first column is text and whose others are numbers."""
+    rule = ["---", *("---:" for _ in header[1:])]
+    return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *rows))
+
+
+_DTYPES = (("bfloat16", torch.bfloat16), ("float32", torch.float32))
+
+
+def _processor(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{_model_name() or platform.machine()}, {cores} cores"
+
+
+def _model_name() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), "")
