@@ -61,11 +61,15 @@ class MelConsistency(nn.Module):
 
     def forward(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the corrected audio (B, T) for x (B, T) and its target mel (B, n_mels, T / hop_length)."""
+        if self.steps == 0:
+            return x
+        count = 1 + (x.shape[1] + 2 * self.config.padding - self.config.n_fft) // self.config.hop_length
+        weight = _overlap_add(self.window.square().expand(1, count, -1), self.config.hop_length).clamp_min(1e-3)
         for _ in range(self.steps):
-            x = self._step(x, mel)
+            x = self._step(x, mel, weight)
         return x
 
-    def _step(self, x: Tensor, mel: Tensor) -> Tensor:
+    def _step(self, x: Tensor, mel: Tensor, weight: Tensor) -> Tensor:
         config, length = self.config, x.shape[1]
         padded = F.pad(x[:, None], (config.padding, config.padding), mode="reflect")[:, 0]
         frames = padded.unfold(1, config.n_fft, config.hop_length)
@@ -78,8 +82,7 @@ class MelConsistency(nn.Module):
         gain = torch.exp(difference @ self.spread)
         corrected = torch.fft.irfft(spectrum * gain, n=config.n_fft) * self.window
         total = _overlap_add(corrected, config.hop_length)
-        weight = _overlap_add(self.window.square().expand(1, frames.shape[1], -1), config.hop_length)
-        return (total / weight.clamp_min(1e-3))[:, config.padding : config.padding + length]
+        return (total / weight)[:, config.padding : config.padding + length]
 
 
 def _overlap_add(frames: Tensor, hop_length: int) -> Tensor:
