@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -9,6 +11,14 @@ from torch.nn import functional as F
 from vocoder.flows.base import Flow
 
 __all__ = ["InvertibleConv1x1"]
+
+
+class _Solved(NamedTuple):
+    """What follows from one value of the weight, and which value that was."""
+
+    weight: Tensor
+    inverse: Tensor
+    log_abs_det: Tensor
 
 
 class InvertibleConv1x1(Flow):
@@ -36,17 +46,17 @@ class InvertibleConv1x1(Flow):
             raise ValueError(f"the mixing matrix must be ({channels}, {channels}), not {tuple(matrix.shape)}")
         self.step_scale = step_scale
         self.weight = nn.Parameter(matrix.to(torch.get_default_dtype()) / step_scale)
-        self._inverse: tuple[int, torch.dtype, torch.device, Tensor] | None = None
+        self._kept: _Solved | None = None
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
         z = F.linear(x.transpose(1, 2), self.matrix()).transpose(1, 2)
-        return z, self._log_det(x)
+        return z, _over_time(_log_abs_det(self.matrix()), x)
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        x = F.linear(z.transpose(1, 2), self.inverse_matrix()).transpose(1, 2)
-        return x, -self._log_det(z)
+        inverse, log_abs_det = self._solved()
+        return F.linear(z.transpose(1, 2), inverse).transpose(1, 2), -_over_time(log_abs_det, z)
 
     def matrix(self) -> Tensor:
         """Return W (C, C)."""
@@ -54,17 +64,34 @@ class InvertibleConv1x1(Flow):
 
     def inverse_matrix(self) -> Tensor:
         """Return W^-1, differentiable in training and cached otherwise."""
-        if torch.is_grad_enabled() and self.weight.requires_grad:
-            return _inverted(self.matrix())
-        key = (self.weight._version, self.weight.dtype, self.weight.device)
-        if self._inverse is None or self._inverse[:3] != key:
-            self._inverse = (*key, _inverted(self.matrix().detach()))
-        return self._inverse[3]
+        return self._solved()[0]
 
-    def _log_det(self, x: Tensor) -> Tensor:
-        return (torch.linalg.slogdet(self.matrix())[1] * x.shape[2]).expand(x.shape[0])
+    def _solved(self) -> tuple[Tensor, Tensor]:
+        if torch.is_grad_enabled() and self.weight.requires_grad:
+            return _inverted(self.matrix()), _log_abs_det(self.matrix())
+        kept = self._kept
+        # Compared by value: fused optimisers and `.to()` change a weight without a new version of it.
+        if kept is None or not _same(kept.weight, self.weight):
+            with torch.inference_mode(False):  # tensors of inference mode could never take part in a gradient
+                matrix = self.matrix().detach()
+                kept = _Solved(self.weight.detach().clone(), _inverted(matrix), _log_abs_det(matrix))
+            self._kept = kept
+        return kept.inverse, kept.log_abs_det
+
+
+def _same(a: Tensor, b: Tensor) -> bool:
+    return a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
 
 
 def _inverted(matrix: Tensor) -> Tensor:
     inverse: Tensor = torch.linalg.inv(matrix.double()).to(matrix.dtype)
     return inverse
+
+
+def _log_abs_det(matrix: Tensor) -> Tensor:
+    log_abs_det: Tensor = torch.linalg.slogdet(matrix)[1]
+    return log_abs_det
+
+
+def _over_time(log_abs_det: Tensor, x: Tensor) -> Tensor:
+    return (log_abs_det * x.shape[2]).expand(x.shape[0])

@@ -61,6 +61,11 @@ class WaveGlow(Flow):
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map audio x (B, T) and the mel `cond` (B, n_mels, frames) to `(z, log_det)`."""
         mel = _required(cond)
+        if x.shape[1] != mel.shape[2] * self.config.hop_length:
+            raise ValueError(
+                f"audio of {x.shape[1]} samples does not fit a mel of {mel.shape[2]} frames: "
+                f"give {self.config.hop_length} samples for each frame"
+            )
         z, log_det = self.transform(x.unsqueeze(1))
         if self.envelope is not None:
             z, step = self.envelope(z, self.envelope_condition(mel))
@@ -69,7 +74,7 @@ class WaveGlow(Flow):
         early: list[Tensor] = []
         for i, (conv, coupling) in enumerate(zip(self.convinv, self.couplings, strict=True)):
             if self._exits_before(i):
-                exit_, z = z.split([self.config.early_size, z.shape[1] - self.config.early_size], dim=1)
+                exit_, z = torch.split(z, [self.config.early_size, z.shape[1] - self.config.early_size], dim=1)
                 early.append(exit_)
             z, mixing_log_det = conv(z)
             z, coupling_log_det = coupling(z, condition)
@@ -82,7 +87,7 @@ class WaveGlow(Flow):
         condition = self.condition(mel)
         log_det = z.new_zeros(z.shape[0])
         exits = sum(self._exits_before(i) for i in range(self.config.flows)) * self.config.early_size
-        early, x = z.split([exits, z.shape[1] - exits], dim=1)
+        early, x = torch.split(z, [exits, z.shape[1] - exits], dim=1)
         for i in reversed(range(self.config.flows)):
             conv, coupling = self.convinv[i], self.couplings[i]
             assert isinstance(conv, InvertibleConv1x1)
@@ -91,7 +96,8 @@ class WaveGlow(Flow):
             x, mixing_log_det = conv.inverse(x)
             log_det = log_det + mixing_log_det + coupling_log_det
             if self._exits_before(i):
-                early, exit_ = early.split([early.shape[1] - self.config.early_size, self.config.early_size], dim=1)
+                exits -= self.config.early_size
+                early, exit_ = torch.split(early, [exits, self.config.early_size], dim=1)
                 x = torch.cat([exit_, x], dim=1)
         if self.envelope is not None:
             x, step = self.envelope.inverse(x, self.envelope_condition(mel))
@@ -102,7 +108,9 @@ class WaveGlow(Flow):
     def log_prob(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the log-density of audio x (B, T) in nats, (B,), the constant of the normal included."""
         z, log_det = self(x, mel)
-        return log_det - 0.5 * (z.square().sum(dim=(1, 2)) + math.log(2 * math.pi) * z[0].numel())
+        energy: Tensor = z.square().sum(dim=(1, 2))
+        log_prob: Tensor = log_det - 0.5 * (energy + math.log(2 * math.pi) * z[0].numel())
+        return log_prob
 
     def prior(self, noise: Tensor, mel: Tensor, sigma: float | None = None) -> Tensor:
         """Turn white noise (B, C, steps) into the `z` to sample from: scaled by `sigma`, with the harmonic source."""
@@ -135,7 +143,7 @@ class WaveGlow(Flow):
         frames = -(-steps // per_frame)
         if isinstance(self.condition, MelEncoder):
             return frames + self.condition.context
-        return frames + -(-self.config.upsample_kernel // self.config.hop_length)
+        return frames + (self.config.upsample_kernel - 1) // self.config.hop_length
 
     def _channels(self) -> list[int]:
         channels, sizes = self.config.group_size, []
