@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,12 +18,12 @@ __all__ = ["BatchPlan", "EpochDataset", "ordered_batches", "training_batches"]
 
 
 class EpochDataset(Protocol):
-    """A map-style dataset of tensor dictionaries whose random choices depend on (epoch, index) alone."""
+    """A map-style dataset of mappings of tensors and numbers whose random choices depend on (epoch, index) alone."""
 
     def __len__(self) -> int:
         """Return the number of items of an epoch."""
 
-    def __getitem__(self, index: int) -> dict[str, Any]:
+    def __getitem__(self, index: int, /) -> Mapping[str, Any]:
         """Return one item."""
 
     def set_epoch(self, epoch: int) -> None:

@@ -78,7 +78,7 @@ def _conv(layer: nn.Module, x: Tensor) -> Tensor:
     assert isinstance(layer, nn.Conv2d)
     assert layer.bias is not None
     weight = layer.weight.to(x.dtype, memory_format=torch.channels_last)
-    return F.conv2d(x, weight, layer.bias.to(x.dtype), layer.stride, layer.padding)  # type: ignore[arg-type]
+    return F.conv2d(x, weight, layer.bias.to(x.dtype), layer.stride, layer.padding)
 
 
 def critic_loss(real: list[list[Tensor]], fake: list[list[Tensor]]) -> Tensor:

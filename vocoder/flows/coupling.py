@@ -72,5 +72,5 @@ class AdditiveCoupling(Flow):
 
 def _halves(x: Tensor) -> tuple[Tensor, Tensor]:
     kept = x.shape[1] - x.shape[1] // 2
-    first, second = x.split([kept, x.shape[1] - kept], dim=1)
+    first, second = torch.split(x, [kept, x.shape[1] - kept], dim=1)
     return first, second

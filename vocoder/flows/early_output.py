@@ -30,12 +30,12 @@ class EarlyOutput(Flow):
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        early, late = x.split([self.size, x.shape[1] - self.size], dim=1)
+        early, late = torch.split(x, [self.size, x.shape[1] - self.size], dim=1)
         z, log_det = self.rest(late, cond)
         return torch.cat([early, z], dim=1), log_det
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        early, late = z.split([self.size, z.shape[1] - self.size], dim=1)
+        early, late = torch.split(z, [self.size, z.shape[1] - self.size], dim=1)
         x, log_det = self.rest.inverse(late, cond)
         return torch.cat([early, x], dim=1), log_det

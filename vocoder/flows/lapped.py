@@ -53,7 +53,7 @@ class LappedTransform(Flow):
         return blocks.reshape(z.shape[0], 1, -1), z.new_zeros(z.shape[0])
 
     def _rotate(self, blocks: Tensor, sine: Tensor) -> Tensor:
-        first, last = blocks.split(self.hop // 2, dim=2)
+        first, last = torch.split(blocks, self.hop // 2, dim=2)
         before, after = last[:, :-1].flip(2), first[:, 1:]  # mirrored around the boundary, nearest sample first
         rotated_after = self.cosine * after + sine * before
         rotated_before = self.cosine * before - sine * after

@@ -34,6 +34,7 @@ class Excitation(nn.Module):
     def forward(self, source: Tensor, noise: Tensor, cond: Tensor, sigma: float) -> Tensor:
         """Map source and noise, both (B, C, steps), to z (B, C, steps); `sigma` scales the noise alone."""
         steps = source.shape[2] // cond.shape[2]
-        harmonic, random = self.gains(cond).sigmoid().repeat_interleave(steps, dim=2).chunk(2, dim=1)
-        mixed = torch.einsum("ij,bjt->bit", MIXING_STEP_SCALE * self.mixing, 2 * harmonic * source)
+        gains: Tensor = self.gains(cond).sigmoid()
+        harmonic, random = gains.repeat_interleave(steps, dim=2).chunk(2, dim=1)
+        mixed: Tensor = torch.einsum("ij,bjt->bit", MIXING_STEP_SCALE * self.mixing, 2 * harmonic * source)
         return mixed + sigma * 1.4 * random * noise

@@ -15,11 +15,11 @@ def harmonic_source(f0: Tensor, voicing: Tensor, hop_length: int, sample_rate: i
 
     All harmonics of f0 below `f_max` are cosines of equal amplitude 2 * sqrt(f0 / sample_rate), in phase with the
     integral of f0 since the start, so that the source never jumps at a frame boundary. The sum is the closed form of
-    the Dirichlet kernel; the highest harmonic fades with its distance to `f_max`. (The idea of feeding a neural
-    vocoder with such a source: Wang et al., "Neural source-filter waveform models", 2019.)
+    the Dirichlet kernel; one more harmonic fades out as f0 moves it from `f_max` to `f_max` + f0. (The idea of feeding
+    a neural vocoder with such a source: Wang et al., "Neural source-filter waveform models", 2019.)
 
     Args:
-        f0: (B, frames) in Hz; frame n stands at sample n * hop_length.
+        f0: (B, frames) in Hz, above 0 in unvoiced frames too; frame n stands at sample n * hop_length.
         voicing: (B, frames) in [0, 1], the gain of the source.
         hop_length: samples per frame.
         sample_rate: in Hz.
