@@ -1,0 +1,158 @@
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from tiny_models import stirred
+
+from vocoder.flows.conv1x1 import InvertibleConv1x1
+from vocoder.flows.plu import PLUConv1x1
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+def used(step_scale: float = 1.0) -> InvertibleConv1x1:
+    """Return a convolution that has already kept its inverse."""
+    conv = stirred(InvertibleConv1x1(6, step_scale=step_scale))
+    with torch.no_grad():
+        conv.inverse_matrix()
+    return conv
+
+
+@torch.no_grad()
+def assert_inverse_is_true(conv: InvertibleConv1x1, tolerance: float = 1e-9) -> None:
+    dtype = conv.weight.dtype
+    z = torch.randn(2, 6, 5, dtype=dtype)
+    x, log_det = conv.inverse(z)
+    torch.testing.assert_close(conv(x)[0], z, atol=tolerance, rtol=0)
+    expected = -5 * torch.linalg.slogdet(conv.matrix())[1]
+    torch.testing.assert_close(log_det, expected.expand(2), atol=tolerance, rtol=0)
+
+
+@pytest.mark.parametrize("step_scale", [1.0, 0.1, 3.0])
+def test_it_starts_orthogonal(step_scale):
+    matrix = InvertibleConv1x1(7, step_scale=step_scale).matrix()
+    torch.testing.assert_close(matrix @ matrix.T, torch.eye(7))
+
+
+def test_it_starts_with_the_matrix_that_it_is_given():
+    matrix = torch.randn(4, 4)
+    conv = InvertibleConv1x1(4, matrix, step_scale=0.1)
+    torch.testing.assert_close(conv.matrix(), matrix)
+    torch.testing.assert_close(conv.weight, 10 * matrix)
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_the_sign_of_the_determinant_is_no_matter(sign):
+    matrix = torch.diag(torch.tensor([2.0, 3.0, sign * 0.5]))
+    conv = InvertibleConv1x1(3, matrix)
+    z, log_det = conv(torch.ones(1, 3, 4))
+    torch.testing.assert_close(log_det, 4 * torch.log(torch.tensor([3.0])))
+    torch.testing.assert_close(conv.inverse(z)[0], torch.ones(1, 3, 4))
+
+
+def test_the_inverse_is_computed_once():
+    conv = used()
+    with torch.no_grad():
+        assert conv.inverse_matrix() is conv.inverse_matrix()
+
+
+@pytest.mark.parametrize("step_scale", [1.0, 0.1])
+@pytest.mark.parametrize("arguments", [{"foreach": False}, {"foreach": True}, {"fused": True}], ids=str)
+def test_an_optimiser_step_drops_the_kept_inverse(step_scale, arguments):
+    conv = used(step_scale)
+    optimiser = torch.optim.AdamW(conv.parameters(), lr=0.3, **arguments)
+    conv(torch.randn(1, 6, 5))[0].square().sum().backward()
+    before = conv.matrix().detach().clone()
+    optimiser.step()
+    assert (conv.matrix() - before).abs().max() > 0.01
+    assert_inverse_is_true(conv)
+
+
+def test_loading_drops_the_kept_inverse():
+    conv = used()
+    conv.load_state_dict(used().state_dict())
+    assert_inverse_is_true(conv)
+
+
+def test_changing_the_type_drops_the_kept_inverse():
+    conv = used()
+    conv.to(torch.float32)
+    assert_inverse_is_true(conv, 1e-4)
+    conv.to(torch.float64)
+    assert_inverse_is_true(conv)
+
+
+def test_values_rounded_on_the_way_through_another_type_drop_the_kept_inverse():
+    conv = used()
+    assert_inverse_is_true(conv.bfloat16().double())
+
+
+@pytest.mark.parametrize("changes", [0, 1, 2])
+def test_copies_keep_no_wrong_inverse(changes):
+    conv = used()
+    with torch.no_grad():
+        conv.weight.mul_(2.0)
+        conv.inverse_matrix()
+    for twin in (copy.deepcopy(conv), pickle.loads(pickle.dumps(conv))):
+        with torch.no_grad():
+            for _ in range(changes):
+                twin.weight.add_(0.1 * torch.randn(6, 6))
+        assert_inverse_is_true(twin)
+
+
+def test_another_parameter_in_its_place_drops_the_kept_inverse():
+    conv = used()
+    weight = torch.randn(6, 6)
+    with torch.no_grad():
+        inverse = torch.func.functional_call(InverseMatrix(conv), {"conv.weight": weight}, ())
+    torch.testing.assert_close(inverse @ weight, torch.eye(6), atol=1e-9, rtol=0)
+    assert_inverse_is_true(conv)
+
+
+class InverseMatrix(torch.nn.Module):
+    def __init__(self, conv: InvertibleConv1x1) -> None:
+        super().__init__()
+        self.conv = conv
+
+    def forward(self) -> torch.Tensor:
+        return self.conv.inverse_matrix()
+
+
+def test_an_inverse_kept_in_inference_mode_serves_gradients_later():
+    conv = stirred(InvertibleConv1x1(6)).requires_grad_(False)
+    with torch.inference_mode():
+        conv.inverse(torch.randn(1, 6, 3))
+    z = torch.randn(1, 6, 3, requires_grad=True)
+    conv.inverse(z)[0].sum().backward()
+    torch.testing.assert_close(z.grad, conv.inverse_matrix().sum(dim=0)[None, :, None].expand(1, 6, 3))
+
+
+def test_gradients_pass_through_the_inverse():
+    conv = stirred(InvertibleConv1x1(4))
+    z = torch.randn(2, 4, 3)
+
+    def inverse(weight: torch.Tensor) -> torch.Tensor:
+        x, log_det = torch.func.functional_call(InverseOf(conv), {"conv.weight": weight}, (z,))
+        return x.square().sum() + log_det.sum()
+
+    assert torch.autograd.gradcheck(inverse, conv.weight.detach().clone().requires_grad_())
+
+
+class InverseOf(InverseMatrix):
+    def forward(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
+        return self.conv.inverse(z)
+
+
+@pytest.mark.parametrize("channels", [2, 5])
+def test_a_plu_matrix_starts_orthogonal(channels):
+    z, log_det = PLUConv1x1(channels)(torch.eye(channels)[None])
+    torch.testing.assert_close(z[0] @ z[0].T, torch.eye(channels))
+    torch.testing.assert_close(log_det, torch.zeros(1), atol=1e-9, rtol=0)
+
+
+def test_a_matrix_of_the_wrong_size_is_refused():
+    with pytest.raises(ValueError, match=r"must be \(4, 4\), not \(3, 4\)"):
+        InvertibleConv1x1(4, torch.zeros(3, 4))

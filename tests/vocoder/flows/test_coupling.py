@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny_models import stirred
+from torch import Tensor, nn
+
+from vocoder.flows.conditional import ConditionalAffine
+from vocoder.flows.coupling import AdditiveCoupling, AffineCoupling, soft_clip
+from vocoder.flows.early_output import EarlyOutput
+from vocoder.flows.elementwise import ElementwiseAffine
+from vocoder.layers.wavenet import WaveNetConfig, WaveNetStack, set_compute_dtype
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+STACK = WaveNetConfig(channels=8, dilations=(1, 2))
+
+
+class Constant(nn.Module):
+    """A network that says the same whatever it sees, in its own type."""
+
+    def __init__(self, *values: float, dtype: torch.dtype = torch.float64) -> None:
+        super().__init__()
+        self.values = torch.tensor(values, dtype=dtype)
+
+    def forward(self, x: Tensor, cond: Tensor | None) -> Tensor:
+        return self.values[None, :, None].expand(x.shape[0], -1, x.shape[2])
+
+
+def test_first_the_shift_then_the_log_scale():
+    z, log_det = AffineCoupling(Constant(5.0, 6.0, 0.1, -0.2), log_s_bound=None)(torch.ones(2, 4, 3))
+    expected = torch.tensor([1.0, 1.0, 5.0 + torch.e**0.1, 6.0 + torch.e**-0.2])
+    torch.testing.assert_close(z, expected[None, :, None].expand(2, 4, 3))
+    torch.testing.assert_close(log_det, torch.full((2,), 3 * (0.1 - 0.2)))
+
+
+def test_of_an_odd_number_the_larger_half_is_kept():
+    z, _ = AdditiveCoupling(Constant(1.0, 2.0))(torch.zeros(1, 5, 1))
+    assert z.flatten().tolist() == [0.0, 0.0, 0.0, 1.0, 2.0]
+
+
+def test_the_log_scale_is_clipped_softly():
+    log_s = torch.linspace(-20, 20, 401)
+    clipped = soft_clip(log_s, 2.0)
+    assert clipped.abs().max() <= 2.0
+    assert (clipped.diff() >= 0).all()
+    torch.testing.assert_close(soft_clip(log_s / 1000, 2.0), log_s / 1000, atol=1e-5, rtol=1e-4)
+    assert torch.equal(soft_clip(log_s, None), log_s)
+
+
+def test_a_coupling_starts_as_the_identity():
+    x, cond = torch.randn(2, 6, 8), torch.randn(2, 4, 2)
+    z, log_det = AffineCoupling(WaveNetStack(3, 6, 4, STACK))(x, cond)
+    assert torch.equal(z, x)
+    assert torch.equal(log_det, torch.zeros(2))
+
+
+def test_a_network_in_bfloat16_leaves_the_affine_step_exact():
+    network = stirred(WaveNetStack(3, 6, 0, STACK))
+    set_compute_dtype(network, torch.bfloat16)
+    coupling, x = AffineCoupling(network), torch.randn(2, 6, 8)
+    z, log_det = coupling(x)
+    assert z.dtype == log_det.dtype == torch.float64
+    torch.testing.assert_close(coupling.inverse(z)[0], x, atol=1e-12, rtol=0)
+
+
+def test_early_channels_leave_untouched_and_first():
+    x = torch.randn(2, 5, 3)
+    rest = stirred(ElementwiseAffine(3))
+    z, log_det = EarlyOutput(2, rest)(x)
+    expected, expected_log_det = rest(x[:, 2:])
+    assert torch.equal(z, torch.cat([x[:, :2], expected], dim=1))
+    assert torch.equal(log_det, expected_log_det)
+    with pytest.raises(ValueError, match="at least one channel, not 0"):
+        EarlyOutput(0, rest)
+
+
+def test_a_conditional_flow_takes_its_regression():
+    flow, cond = ConditionalAffine(3, 2), torch.randn(2, 2, 6)
+    weight, bias = torch.randn(3, 2, 3), torch.randn(3)
+    flow.set_log_scale(weight, bias)
+    expected = torch.nn.functional.conv1d(cond, weight, bias, padding=1)
+    z, log_det = flow(torch.ones(2, 3, 6), cond)
+    torch.testing.assert_close(z, torch.exp(-expected))
+    torch.testing.assert_close(log_det, -expected.sum(dim=(1, 2)))
+
+
+def test_the_floor_bounds_the_log_scale_softly_from_below():
+    flow = ConditionalAffine(1, 1, 1, log_s_floor=-9.0)
+    flow.set_log_scale(torch.ones(1, 1, 1), torch.zeros(1))
+    cond = torch.tensor([[[-50.0, -9.0, -8.0, 0.0]]])
+    log_s = flow.inverse(torch.ones(1, 1, 4), cond)[0].log().flatten()
+    assert (log_s > -9.0 - 1e-12).all()
+    torch.testing.assert_close(log_s[[0, 3]], torch.tensor([-9.0, 0.0]), atol=2e-4, rtol=0)
+
+
+def test_a_conditional_flow_without_condition_or_middle_is_refused():
+    with pytest.raises(ValueError, match="needs its condition"):
+        ConditionalAffine(3, 2)(torch.zeros(1, 3, 4))
+    with pytest.raises(ValueError, match="must be odd, not 4"):
+        ConditionalAffine(3, 2, kernel_size=4)

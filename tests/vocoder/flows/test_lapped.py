@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from vocoder.flows.lapped import LappedTransform
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+@pytest.mark.parametrize(("hop", "length"), [(2, 2), (4, 4), (8, 40), (64, 192)])
+def test_it_is_orthonormal(hop, length):
+    z, _ = LappedTransform(hop)(torch.eye(length)[:, None])
+    matrix = z.flatten(1)
+    torch.testing.assert_close(matrix @ matrix.T, torch.eye(length), atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("hop", [2, 8, 32])
+def test_inner_frames_are_the_windowed_cosine_sums(hop):
+    x = torch.randn(3, 1, 6 * hop)
+    z, _ = LappedTransform(hop)(x)
+    n = torch.arange(2 * hop)
+    window = torch.sin(math.pi / (2 * hop) * (n + 0.5))
+    position = n - hop // 2 + 0.5
+    basis = math.sqrt(2 / hop) * torch.cos(math.pi / hop * position[:, None] * (torch.arange(hop) + 0.5))
+    for frame in range(1, 5):
+        start = hop * frame - hop // 2
+        expected = (window * x[:, 0, start : start + 2 * hop]) @ basis
+        torch.testing.assert_close(z[:, :, frame], expected, atol=1e-12, rtol=0)
+
+
+@pytest.mark.parametrize("band", [1, 7, 20, 30])
+def test_a_sine_concentrates_in_its_band(band):
+    hop = 32
+    x = torch.cos(math.pi / hop * (band + 0.5) * torch.arange(40 * hop) + 0.4)
+    z, _ = LappedTransform(hop)(x[None, None])
+    energy = z[0, :, 1:-1].square().sum(dim=1)
+    assert energy[band - 1 : band + 2].sum() > 0.99 * energy.sum()
+    assert energy.argmax() == band
+
+
+def test_energy_is_kept_at_the_ends_too():
+    x = torch.zeros(1, 1, 64)
+    x[..., :3], x[..., -2:] = 1.0, -2.0
+    z, _ = LappedTransform(16)(x)
+    torch.testing.assert_close(z.square().sum(), x.square().sum())
+
+
+def test_tables_follow_the_default_type_and_are_not_saved():
+    transform = LappedTransform(8)
+    assert transform.basis.dtype == torch.float64
+    assert transform.state_dict() == {}
+
+
+def test_lengths_that_do_not_fit_are_refused():
+    with pytest.raises(ValueError, match="multiple of the hop 8, not 20"):
+        LappedTransform(8)(torch.zeros(1, 1, 20))
+
+
+@pytest.mark.parametrize("hop", [0, -2, 7])
+def test_a_hop_that_is_not_even_and_positive_is_refused(hop):
+    with pytest.raises(ValueError, match=f"even and positive, not {hop}"):
+        LappedTransform(hop)

@@ -1,0 +1,80 @@
+"""WaveGlows small enough for Jacobians, with parameters away from their starting values."""
+
+from __future__ import annotations
+
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+
+from vocoder.checkpoint import Checkpoint
+from vocoder.layers.pitch import PitchConfig
+from vocoder.layers.wavenet import WaveNetConfig
+from vocoder.mel_config import MelConfig
+from vocoder.models.waveglow import WaveGlow
+from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
+from vocoder.synthesizer import Synthesizer
+
+Module = TypeVar("Module", bound=nn.Module)
+
+TINY_MEL = MelConfig("tiny", 8000, n_fft=64, win_length=64, hop_length=8, n_mels=5, f_min=0.0, f_max=4000.0)
+
+
+def lapped_config(**changes: Any) -> WaveGlowConfig:
+    """Return the configuration with a lapped transform: two steps for each frame, and a harmonic source."""
+    values: dict[str, Any] = {
+        "n_mels": 5,
+        "hop_length": 8,
+        "sample_rate": 8000,
+        "group_size": 4,
+        "flows": 3,
+        "cond_channels": 6,
+        "stack": WaveNetConfig(channels=6, dilations=(1, 2)),
+        "source": SourceConfig(PitchConfig(channels=4, layers=2, kernel_size=3, bins=12), f_max=3000.0),
+    }
+    return WaveGlowConfig(**(values | changes))
+
+
+def grouping_config(**changes: Any) -> WaveGlowConfig:
+    """Return the published kind of configuration: flows of 4, 4, 3 and 3 channels."""
+    values: dict[str, Any] = {
+        "n_mels": 5,
+        "hop_length": 8,
+        "sample_rate": 8000,
+        "transform": "grouping",
+        "group_size": 4,
+        "flows": 4,
+        "early_every": 2,
+        "early_size": 1,
+        "conditioning": "upsampled",
+        "cond_channels": 20,
+        "upsample_kernel": 20,
+        "mixing": "orthogonal",
+        "log_s_bound": None,
+        "stack": WaveNetConfig(channels=6, dilations=(1, 2)),
+        "source": None,
+        "sigma": 0.6,
+    }
+    return WaveGlowConfig(**(values | changes))
+
+
+TINY_CONFIGS = {"lapped": lapped_config, "grouping": grouping_config}
+
+
+def stirred(module: Module, scale: float = 0.2) -> Module:
+    """Move every parameter of `module` by normal noise: no zero, no identity and no orthogonal matrix is left."""
+    with torch.no_grad():
+        for parameter in module.parameters():
+            parameter.add_(scale * torch.randn_like(parameter))
+    return module
+
+
+def tiny_waveglow(kind: str, **changes: Any) -> WaveGlow:
+    """Return a WaveGlow of one of `TINY_CONFIGS`."""
+    return stirred(WaveGlow(TINY_CONFIGS[kind](**changes)))
+
+
+def tiny_synthesizer(kind: str, dtype: torch.dtype = torch.float32, **changes: Any) -> Synthesizer:
+    """Return a synthesizer of a tiny WaveGlow."""
+    checkpoint = Checkpoint(tiny_waveglow(kind, **changes), "waveglow", TINY_MEL)
+    return Synthesizer(checkpoint, kind, "cpu", dtype)
