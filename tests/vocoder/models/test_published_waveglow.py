@@ -1,0 +1,111 @@
+"""The published configuration: its layout of parameters, and its arithmetic step by step."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from tiny_models import stirred
+from torch import Tensor
+from torch.nn import functional as F
+
+from vocoder.layers.wavenet import WaveNetConfig
+from vocoder.models.waveglow import WaveGlow
+from vocoder.models.waveglow_config import published
+
+CHANNELS = [8, 8, 8, 8, 6, 6, 6, 6, 4, 4, 4, 4]
+
+
+def test_parameters_have_the_published_shapes():
+    with torch.device("meta"):
+        shapes = {name: tuple(value.shape) for name, value in WaveGlow(published()).state_dict().items()}
+    expected = {"condition.upsample.weight": (80, 80, 1024), "condition.upsample.bias": (80,)}
+    for k, channels in enumerate(CHANNELS):
+        half, network = channels // 2, f"couplings.{k}.network"
+        expected[f"convinv.{k}.weight"] = (channels, channels)
+        layers = {"start": (256, half, 1, 1), "cond_layer": (4096, 640, 1, 1), "end": (channels, 256, 1, 1)}
+        layers |= {f"in_layers.{i}": (512, 256, 1, 3) for i in range(8)}
+        layers |= {f"res_skip_layers.{i}": (512 if i < 7 else 256, 256, 1, 1) for i in range(8)}
+        for layer, shape in layers.items():
+            expected[f"{network}.{layer}.weight"] = shape
+            expected[f"{network}.{layer}.bias"] = shape[:1]
+    assert shapes == expected
+
+
+def layer(state: dict[str, Tensor], name: str, x: Tensor, dilation: int = 1) -> Tensor:
+    weight = state[f"{name}.weight"].squeeze(2)
+    padding = dilation * (weight.shape[2] // 2)
+    return F.conv1d(x, weight, state[f"{name}.bias"], dilation=dilation, padding=padding)
+
+
+def network(state: dict[str, Tensor], name: str, x: Tensor, cond: Tensor, width: int) -> Tensor:
+    hidden, total = layer(state, f"{name}.start", x), torch.zeros(())
+    conds = layer(state, f"{name}.cond_layer", cond)
+    for i in range(8):
+        gates = layer(state, f"{name}.in_layers.{i}", hidden, 2**i) + conds[:, 2 * width * i : 2 * width * (i + 1)]
+        gated = torch.tanh(gates[:, :width]) * torch.sigmoid(gates[:, width:])
+        both = layer(state, f"{name}.res_skip_layers.{i}", gated)
+        if i < 7:
+            hidden = hidden + both[:, :width]
+            total = total + both[:, width:]
+        else:
+            total = total + both
+    return layer(state, f"{name}.end", total)
+
+
+def slow_forward(state: dict[str, Tensor], x: Tensor, mel: Tensor, width: int) -> tuple[Tensor, Tensor]:
+    """Return what the published code computes from audio (B, T) and a mel, written out with one-dimensional layers."""
+    upsampled = F.conv_transpose1d(
+        mel, state["condition.upsample.weight"], state["condition.upsample.bias"], stride=256
+    )
+    cond = upsampled[:, :, : x.shape[1]].unfold(2, 8, 8)  # (B, n_mels, steps, 8)
+    cond = cond.permute(0, 1, 3, 2).flatten(1, 2)  # channel mel * 8 + j
+    audio = x.unfold(1, 8, 8).transpose(1, 2)
+    early, log_det = [], torch.zeros(len(x))
+    for k in range(12):
+        if k in (4, 8):
+            early.append(audio[:, :2])
+            audio = audio[:, 2:]
+        matrix = state[f"convinv.{k}.weight"]
+        audio = F.conv1d(audio, matrix[:, :, None])
+        half = audio.shape[1] // 2
+        out = network(state, f"couplings.{k}.network", audio[:, :half], cond, width)
+        shift, log_s = out[:, :half], out[:, half:]
+        audio = torch.cat([audio[:, :half], torch.exp(log_s) * audio[:, half:] + shift], dim=1)
+        log_det = log_det + log_s.sum(dim=(1, 2)) + audio.shape[2] * torch.linalg.det(matrix).abs().log()
+    return torch.cat([*early, audio], dim=1), log_det
+
+
+@pytest.mark.usefixtures("float64")
+def test_it_computes_what_was_published():
+    width = 6
+    config = dataclasses.replace(published(), stack=WaveNetConfig(width, published().stack.dilations))
+    model = stirred(WaveGlow(config), 0.05)
+    x, mel = torch.randn(2, 3 * 256), torch.randn(2, 80, 3)
+    with torch.no_grad():
+        z, log_det = model(x, mel)
+        expected_z, expected_log_det = slow_forward(model.state_dict(), x, mel, width)
+    torch.testing.assert_close(z, expected_z, atol=1e-9, rtol=1e-9)
+    torch.testing.assert_close(log_det, expected_log_det, atol=1e-8, rtol=1e-9)
+
+
+@pytest.mark.usefixtures("float64")
+def test_early_channels_are_the_first_of_z():
+    config = dataclasses.replace(published(), n_mels=2, cond_channels=16, stack=WaveNetConfig(4, (1,)))
+    model = WaveGlow(config)
+    with torch.no_grad():
+        for k, channels in enumerate(CHANNELS):
+            model.convinv[k].weight.copy_((k + 1) * torch.eye(channels))
+    z, _ = model(torch.ones(1, 256), torch.zeros(1, 2, 1))
+    product = torch.arange(1.0, 13.0).cumprod(0)
+    expected = torch.cat([product[3].repeat(2), product[7].repeat(2), product[11].repeat(4)])
+    torch.testing.assert_close(z[0], expected[:, None].expand(8, 32))
+
+
+def test_samples_are_drawn_as_published():
+    config = dataclasses.replace(published(), n_mels=2, cond_channels=16, stack=WaveNetConfig(4, (1,)))
+    model = WaveGlow(config)
+    assert model.noise_shape(2, 5) == (2, 8, 160)
+    noise = torch.randn(model.noise_shape(2, 5))
+    torch.testing.assert_close(model.prior(noise, torch.zeros(2, 2, 5)), 0.6 * noise)
