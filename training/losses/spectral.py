@@ -39,12 +39,12 @@ class MultiResolutionSTFT(nn.Module):
 
     def _distance(self, x_hat: Tensor, x: Tensor, size: int) -> Tensor:
         window = self.get_buffer(f"window_{size}")
-        target = spectrum(x, size, window).abs()
-        # the square root is smoothed below the floor, where its gradient would be unbounded
-        power = torch.view_as_real(spectrum(x_hat, size, window)).square().sum(dim=3)
-        magnitude = torch.sqrt(power + self.floor**2)
-        convergence = torch.linalg.vector_norm(magnitude - target, dim=(1, 2)) / (
-            torch.linalg.vector_norm(target, dim=(1, 2)) + self.floor
-        )
-        target = torch.sqrt(target.square() + self.floor**2)
-        return (convergence + (magnitude.log() - target.log()).abs().mean(dim=(1, 2))).mean()
+        magnitude, target = (self._magnitude(spectrum(audio, size, window)) for audio in (x_hat, x))
+        norm = torch.linalg.vector_norm
+        convergence = norm(magnitude - target, dim=(1, 2)) / norm(target, dim=(1, 2))
+        distance: Tensor = convergence + (magnitude.log() - target.log()).abs().mean(dim=(1, 2))
+        return distance.mean()
+
+    def _magnitude(self, stft: Tensor) -> Tensor:
+        """Return magnitudes that the floor keeps from 0, where the gradient of a square root is unbounded."""
+        return torch.sqrt(torch.view_as_real(stft).square().sum(dim=3) + self.floor**2)

@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from training.critics.spectrogram import (
+    CriticConfig,
+    SpectrogramCritics,
+    critic_loss,
+    feature_loss,
+    generator_loss,
+)
+
+CONFIG = CriticConfig(sizes=(128, 256), channels=4, f_max=2000.0)
+
+
+def critics(dtype: torch.dtype = torch.float32) -> SpectrogramCritics:
+    torch.manual_seed(0)
+    return SpectrogramCritics(CONFIG, 8000, dtype)
+
+
+def judgements(*values: float) -> list[list[torch.Tensor]]:
+    return [[torch.zeros(1), torch.tensor([value])] for value in values]
+
+
+def test_critics_lose_nothing_beyond_the_margin():
+    assert float(critic_loss(judgements(1.0, 3.0), judgements(-1.0, -2.0))) == 0.0
+
+
+def test_critics_lose_what_lacks_to_the_margin():
+    assert float(critic_loss(judgements(0.5, 1.0), judgements(-1.0, 0.25))) == pytest.approx((0.5 + 1.25) / 2)
+
+
+def test_the_generator_wants_high_judgements():
+    assert float(generator_loss(judgements(2.0, -1.0))) == pytest.approx(-0.5)
+
+
+def test_features_are_compared_relative_to_their_size_and_without_the_judgement():
+    real = [[torch.full((2, 3), 4.0), torch.ones(1)]]
+    fake = [[torch.full((2, 3), 5.0), torch.zeros(1)]]
+    assert float(feature_loss(real, fake)) == pytest.approx(0.25)
+
+
+def test_real_features_get_no_gradient():
+    real, fake = torch.ones(3, requires_grad=True), torch.zeros(3, requires_grad=True)
+    feature_loss([[real, real]], [[fake, fake]]).backward()
+    assert real.grad is None
+    assert fake.grad is not None
+
+
+def test_each_critic_gives_four_maps_and_a_judgement():
+    maps = critics()(torch.randn(2, 2048))
+    assert [len(of_one) for of_one in maps] == [5, 5]
+    assert [tuple(of_one[0].shape) for of_one in maps] == [(2, 4, 65, 16), (2, 4, 33, 32)]
+    assert [tuple(of_one[-1].shape) for of_one in maps] == [(2, 1, 65, 2), (2, 1, 33, 4)]
+
+
+def test_sound_above_the_highest_frequency_is_not_heard():
+    x = 0.1 * torch.randn(1, 2048)
+    t = torch.arange(2048)
+    heard, unheard = (0.1 * torch.cos(2 * math.pi * f / 8000 * t) for f in (1000.0, 3500.0))
+    with torch.no_grad():
+        judged, with_heard, with_unheard = (critics()(audio) for audio in (x, x + heard, x + unheard))
+    for before, after, same in zip(judged, with_heard, with_unheard, strict=True):
+        assert (after[-1] - before[-1]).abs().max() > 1e-3
+        assert (same[-1] - before[-1]).abs().max() < 1e-4
+
+
+def test_gradients_reach_the_audio_and_every_parameter():
+    model, x = critics(), torch.randn(1, 1024, requires_grad=True)
+    generator_loss(model(x)).backward()
+    assert x.grad is not None
+    assert x.grad.abs().max() > 0
+    assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
+
+
+def test_silence_is_judged_without_infinities():
+    x = torch.zeros(1, 1024, requires_grad=True)
+    generator_loss(critics()(x)).backward()
+    assert x.grad is not None
+    assert torch.isfinite(x.grad).all()
+
+
+def test_bfloat16_judges_nearly_the_same():
+    x = torch.randn(1, 2048)
+    exact, rounded = critics()(x), critics(torch.bfloat16)(x)
+    for a, b in zip(exact, rounded, strict=True):
+        assert b[-1].dtype == torch.float32
+        assert (a[-1] - b[-1]).abs().max() < 0.05
