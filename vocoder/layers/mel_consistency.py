@@ -23,7 +23,8 @@ class MelConsistency(nn.Module):
     were the input. Each step takes the STFT of the mel's own convention, multiplies it by
     exp(target - own), spread from the mel bands to the bins by the bands' own triangles, and overlap-adds the result
     with the window that makes it the nearest signal (Griffin and Lim, 1984, equation 6). Unlike the algorithm of that
-    name it keeps the phases. It has no parameters, is differentiable, and reaches `context` frames to each side.
+    name it keeps the phases. It has no parameters, is differentiable, and reaches `context` frames to each side. Audio
+    too short to have a mel is left as it is.
 
     Args:
         config: the mel contract; natural logarithm of a magnitude, without statistics, n_fft a multiple of the hop.
@@ -61,7 +62,7 @@ class MelConsistency(nn.Module):
 
     def forward(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the corrected audio (B, T) for x (B, T) and its target mel (B, n_mels, T / hop_length)."""
-        if self.steps == 0:
+        if self.steps == 0 or x.shape[1] <= self.config.padding:
             return x
         count = 1 + (x.shape[1] + 2 * self.config.padding - self.config.n_fft) // self.config.hop_length
         weight = _overlap_add(self.window.square().expand(1, count, -1), self.config.hop_length).clamp_min(1e-3)

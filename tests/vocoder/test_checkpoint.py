@@ -1,0 +1,151 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import TINY_CONFIGS, TINY_MEL, stirred, tiny_waveglow
+from torch import nn
+
+from vocoder.checkpoint import CheckpointError, load_model, save_model
+from vocoder.models.waveglow import WaveGlow
+
+PRECISION = {torch.float32: 0.0, torch.float16: 2**-11, torch.bfloat16: 2**-8}
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    return save_model(tmp_path / "model", tiny_waveglow("lapped"), TINY_MEL)
+
+
+def edit(directory: Path, **changes: object) -> None:
+    path = directory / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+@pytest.mark.parametrize("kind", TINY_CONFIGS)
+@pytest.mark.parametrize("dtype", PRECISION, ids=str)
+def test_weights_survive_to_the_precision_of_the_file(tmp_path, kind, dtype):
+    model = tiny_waveglow(kind)
+    checkpoint = load_model(save_model(tmp_path, model, TINY_MEL, dtype=dtype))
+    assert isinstance(checkpoint.model, WaveGlow)
+    assert checkpoint.model.config == model.config
+    assert not checkpoint.model.training
+    state, loaded = model.state_dict(), checkpoint.model.state_dict()
+    assert state.keys() == loaded.keys()
+    for name, value in loaded.items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, state[name], rtol=PRECISION[dtype], atol=1e-7 if PRECISION[dtype] else 0)
+
+
+def test_the_loaded_model_computes_the_same(tmp_path):
+    model, x, mel = tiny_waveglow("lapped"), torch.randn(2, 24), torch.randn(2, 5, 3)
+    loaded = load_model(save_model(tmp_path, model, TINY_MEL)).model
+    assert isinstance(loaded, WaveGlow)
+    assert torch.equal(loaded(x, mel)[0], model(x, mel)[0])
+
+
+def test_what_is_known_of_the_model_survives(tmp_path):
+    mel = dataclasses.replace(TINY_MEL, mean=(0.5,) * 5, variance=(2.0,) * 5)
+    provenance, quality = {"corpora": ["tones"], "hours": 2.5}, {"pesq": {"en": 3.1}}
+    checkpoint = load_model(save_model(tmp_path, tiny_waveglow("lapped"), mel, provenance, quality))
+    assert (checkpoint.family, checkpoint.mel_config) == ("waveglow", mel)
+    assert (checkpoint.provenance, checkpoint.quality) == (provenance, quality)
+
+
+def test_saving_replaces_the_model_and_keeps_its_card(saved):
+    (saved / "README.md").write_text("my card")
+    model = tiny_waveglow("grouping")
+    save_model(saved, model, TINY_MEL)
+    assert load_model(saved).model.config == model.config
+    assert (saved / "README.md").read_text() == "my card"
+    save_model(saved, model, TINY_MEL, card="another card")
+    assert (saved / "README.md").read_text() == "another card"
+
+
+def test_a_card_is_written_where_there_is_none(saved):
+    assert "waveglow" in (saved / "README.md").read_text()
+
+
+def test_a_model_of_no_family_is_not_saved(tmp_path):
+    with pytest.raises(TypeError, match="no model of a known family"):
+        save_model(tmp_path, nn.Linear(1, 1), TINY_MEL)
+
+
+def test_damaged_weights_are_refused(saved):
+    weights = bytearray((saved / "model.safetensors").read_bytes())
+    weights[-1] ^= 1
+    (saved / "model.safetensors").write_bytes(weights)
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged: its SHA-256"):
+        load_model(saved)
+
+
+def test_weights_that_are_no_safetensors_are_refused(saved):
+    edit(saved, weights_sha256=None)
+    (saved / "model.safetensors").write_bytes(b"not a tensor in here")
+    with pytest.raises(CheckpointError, match="is no safetensors file"):
+        load_model(saved)
+
+
+def test_weights_of_another_architecture_are_refused(saved, tmp_path):
+    other = save_model(tmp_path / "other", stirred(tiny_waveglow("grouping")), TINY_MEL)
+    (saved / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
+    edit(saved, weights_sha256=None)
+    with pytest.raises(CheckpointError, match=r"does not fit its config\.json"):
+        load_model(saved)
+
+
+def test_missing_weights_are_refused(saved):
+    (saved / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is missing"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("name", ["config.json", "nowhere"])
+def test_what_is_no_model_directory_is_refused(saved, name):
+    with pytest.raises(CheckpointError, match=f"{name} is no model directory"):
+        load_model(saved / name)
+
+
+@pytest.mark.parametrize("text", ["{", "\xff", "[1]", '{"format_version": 2}'])
+def test_a_configuration_that_is_not_one_is_refused(saved, text):
+    (saved / "config.json").write_bytes(text.encode("latin-1"))
+    with pytest.raises(CheckpointError, match=r"config\.json (is no JSON|must be a JSON object with format_version 1)"):
+        load_model(saved)
+
+
+def changed_architecture(directory: Path, **changes: object) -> dict[str, object]:
+    return json.loads((directory / "config.json").read_text())["architecture"] | changes
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"family": "melgan"}, "no known model: 'melgan'"),
+        ({"family": ["waveglow"]}, "no known model"),
+        ({"architecture": None}, "architecture must be a mapping"),
+        ({"mel": {"name": "tiny"}}, "mel lacks sample_rate"),
+    ],
+)
+def test_a_description_of_nothing_known_is_refused(saved, changes, message):
+    edit(saved, **changes)
+    with pytest.raises(CheckpointError, match=message):
+        load_model(saved)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"colour": "red"}, "architecture has no field colour"),
+        ({"flows": "three"}, "architecture.flows must be int, not 'three'"),
+        ({"group_size": 0}, "group_size must be at least 1"),
+        ({"n_mels": 6}, "has n_mels 6 in the model, 5 in the mel"),
+        ({"hop_length": 16}, "has hop_length 16 in the model, 8 in the mel"),
+    ],
+)
+def test_an_architecture_that_cannot_be_is_refused(saved, changes, message):
+    edit(saved, architecture=changed_architecture(saved, **changes))
+    with pytest.raises(CheckpointError, match=message):
+        load_model(saved)

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from tiny_models import lapped_config
+
+from vocoder.checkpoint import Checkpoint
+from vocoder.denoiser import Denoiser
+from vocoder.layers.wavenet import WaveNetConfig
+from vocoder.mel_config import preset
+from vocoder.models.waveglow import WaveGlow
+from vocoder.synthesizer import Synthesizer
+
+MEL = dataclasses.replace(preset("nvidia"), n_mels=8)
+SILENCE = torch.full((8, 60), -11.513)
+
+
+@pytest.fixture
+def humming() -> Synthesizer:
+    """A synthesizer of white noise, whatever the mel, with a hum in its tenth band below it."""
+    changes = {"n_mels": 8, "hop_length": 256, "sample_rate": 22050, "group_size": 32, "flows": 1}
+    config = lapped_config(**changes, stack=WaveNetConfig(4, (1,)), source=None, consistency_steps=0)
+    model = WaveGlow(config)
+    assert model.envelope is not None
+    with torch.no_grad():
+        model.envelope.projection.bias[9] = 10 * 0.05  # the shift: ten times as large as it acts
+    return Synthesizer(Checkpoint(model, "waveglow", MEL), "humming", "cpu", torch.float32)
+
+
+def test_a_hum_in_silence_becomes_quieter(humming):
+    hum = humming.synthesize(SILENCE, sigma=0.0)
+    levels = [hum.square().mean()]
+    for strength in (0.5, 1.0):
+        levels.append(humming.synthesize(SILENCE, sigma=0.0, denoise=strength)[2048:-2048].square().mean())
+    half, whole = (10 * torch.log10(level / levels[0]) for level in levels[1:])
+    assert levels[0] > 1e-6
+    assert -9 < half < -4
+    assert whole < -20
+
+
+def test_louder_sound_keeps_its_waveform(humming):
+    x = humming.synthesize(SILENCE, seed=1)
+    denoised = humming.synthesize(SILENCE, seed=1, denoise=1.0)
+    assert not torch.equal(denoised, x)
+    assert (denoised - x).square().mean() < 0.01 * x.square().mean()
+
+
+def test_strength_0_changes_nothing(humming):
+    assert torch.equal(humming.synthesize(SILENCE, seed=1, denoise=0.0), humming.synthesize(SILENCE, seed=1))
+    x = torch.randn(2, 7000)
+    torch.testing.assert_close(Denoiser(humming).remove(x, 0.0), x, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("frames", [1, 2, 5])
+def test_short_mels_keep_their_length(humming, frames):
+    x = humming.synthesize(SILENCE[:, :frames], denoise=0.5)
+    assert x.shape == (frames * 256,)
+    assert torch.isfinite(x).all()
+
+
+def test_each_item_of_a_batch_is_denoised_alone(humming):
+    mel = SILENCE.repeat(2, 1, 1)
+    batch = humming.synthesize(mel, seed=3, denoise=0.7)
+    torch.testing.assert_close(batch[1], humming.synthesize(SILENCE, seed=4, denoise=0.7), atol=1e-5, rtol=0)

@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import TINY_MEL, tiny_waveglow
+
+from vocoder import loading
+from vocoder.checkpoint import CheckpointError, save_model
+from vocoder.loading import default_dtype, load, model_directory, shipped_models
+
+
+@pytest.fixture
+def assets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Two shipped models, and a folder beside them that holds none."""
+    folder = tmp_path / "assets"
+    for name in ("second", "first"):
+        save_model(folder / name, tiny_waveglow("lapped"), TINY_MEL)
+    (folder / "pictures").mkdir()
+    monkeypatch.setattr(loading, "ASSETS", folder)
+    return folder
+
+
+def test_shipped_models_are_listed_in_order(assets):
+    assert shipped_models() == ["first", "second"]
+
+
+def test_a_shipped_model_goes_by_its_name(assets):
+    v = load("first", dtype=torch.float32)
+    assert (v.name, v.family, v.dtype) == ("first", "waveglow", torch.float32)
+    assert load(assets / "second").name == "second"
+
+
+@pytest.mark.parametrize("kind", [str, Path])
+def test_a_directory_goes_by_its_path(assets, tmp_path, kind):
+    directory = save_model(tmp_path / "mine", tiny_waveglow("lapped"), TINY_MEL)
+    assert load(kind(directory)).name == str(directory)
+    assert model_directory(kind(directory)) == directory
+
+
+@pytest.mark.parametrize("name", ["third", "assets/third/fourth", "", "pictures"])
+def test_an_unknown_name_is_answered_with_the_shipped_ones(assets, name, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match=r"first|config\.json"):
+        load(name)
+
+
+def test_the_answer_names_what_was_asked_for(assets):
+    with pytest.raises(CheckpointError, match=r"no model 'third': give a directory, .* shipped names first, second"):
+        load("third")
+
+
+def test_a_missing_directory_is_not_taken_for_a_repository(assets, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CheckpointError, match="no model 'assets/third'"):
+        load("assets/third")
+
+
+def test_a_repository_needs_the_hub_client(assets, monkeypatch):
+    monkeypatch.setitem(sys.modules, "huggingface_hub", None)
+    with pytest.raises(CheckpointError, match=r"to load 'someone/voice' .* install huggingface_hub"):
+        load("someone/voice")
+
+
+def test_the_default_dtype_is_one_that_the_device_is_fast_in(monkeypatch):
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
+    assert default_dtype("cpu") == torch.bfloat16
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
+    assert default_dtype(torch.device("cpu")) == torch.float32
+    assert default_dtype("meta") == torch.float32

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from vocoder.noise import BLOCK_FRAMES, white_noise
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_it_has_the_documented_shape(steps):
+    noise = white_noise(1, 5, 7, 4, steps)
+    assert noise.shape == (4, 7 * steps)
+    assert noise.dtype == torch.float32
+    assert white_noise(1, 5, 0, 4, steps).shape == (4, 0)
+
+
+@pytest.mark.parametrize("frames", [1, 31, 32, 33, 100])
+def test_the_start_of_an_utterance_does_not_depend_on_its_length(frames):
+    assert torch.equal(white_noise(3, 0, frames, 4, 2), white_noise(3, 0, 130, 4, 2)[:, : 2 * frames])
+
+
+@pytest.mark.parametrize("size", [1, 7, 32, 45])
+def test_chunks_make_up_the_whole(size):
+    chunks = [white_noise(3, start, min(size, 100 - start), 4, 2) for start in range(0, 100, size)]
+    assert torch.equal(torch.cat(chunks, dim=1), white_noise(3, 0, 100, 4, 2))
+
+
+def test_it_is_standard_normal_and_white():
+    noise = white_noise(0, 0, 2000, 50).double()
+    assert abs(float(noise.mean())) < 0.02
+    assert abs(float(noise.std()) - 1) < 0.02
+    assert abs(float(noise.pow(4).mean()) - 3) < 0.1
+    covariance = torch.cov(noise)
+    assert (covariance - torch.eye(50)).abs().max() < 0.12
+    assert abs(float((noise[:, 1:] * noise[:, :-1]).mean())) < 0.02
+
+
+def test_blocks_and_seeds_differ():
+    first = white_noise(7, 0, BLOCK_FRAMES, 3)
+    others = [white_noise(7, BLOCK_FRAMES, BLOCK_FRAMES, 3), white_noise(8, 0, BLOCK_FRAMES, 3)]
+    for other in [*others, white_noise(2**63 - 1, 0, BLOCK_FRAMES, 3)]:
+        assert abs(float((first * other).mean())) < 0.4
+        assert (first != other).all()
+
+
+def test_what_a_seed_means_never_changes():
+    first, later = white_noise(0, 0, 1, 4), white_noise(1234567890123, 40, 1, 2, 2)
+    assert first.flatten().tolist() == pytest.approx([0.0599110, 0.0155596, -1.1644385, -0.1326471], abs=1e-6)
+    assert later.flatten().tolist() == pytest.approx([-1.3946064, -0.1080087, -1.6208239, 0.9147669], abs=1e-6)
+
+
+@pytest.mark.parametrize("seed", [-1, 2**63])
+def test_seeds_out_of_range_are_refused(seed):
+    with pytest.raises(ValueError, match=f"below 2\\*\\*63, not {seed}"):
+        white_noise(seed, 0, 1, 1)
+
+
+@pytest.mark.parametrize(("start", "frames"), [(-1, 2), (0, -1)])
+def test_negative_positions_are_refused(start, frames):
+    with pytest.raises(ValueError, match=f"0 or more, not {start} and {frames}"):
+        white_noise(0, start, frames, 1)

@@ -1,0 +1,204 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import TINY_CONFIGS, TINY_MEL, tiny_synthesizer, tiny_waveglow
+from torch import nn
+
+from vocoder.checkpoint import Checkpoint
+from vocoder.synthesizer import MelError, Synthesizer
+
+FRAMES = 30
+
+
+def mel(*shape: int) -> torch.Tensor:
+    return -5 + 2 * torch.randn(*shape)
+
+
+def assert_close(x: torch.Tensor, expected: torch.Tensor) -> None:
+    """Compare to 1e-5 of full scale; these models of random weights speak louder than that."""
+    torch.testing.assert_close(x, expected, atol=1e-5 * max(1.0, float(expected.abs().max())), rtol=0)
+
+
+@pytest.mark.parametrize("kind", TINY_CONFIGS)
+def test_the_kind_and_the_shape_of_the_mel_come_back(kind):
+    v = tiny_synthesizer(kind)
+    single, batch = mel(5, FRAMES), mel(3, 5, FRAMES)
+    x = v.synthesize(single, seed=1)
+    assert isinstance(x, torch.Tensor)
+    assert (x.shape, x.dtype) == ((FRAMES * 8,), torch.float32)
+    assert v.synthesize(batch, seed=1).shape == (3, FRAMES * 8)
+    array = v.synthesize(single.numpy(), seed=1)
+    assert isinstance(array, np.ndarray)
+    assert array.dtype == np.float32
+    assert np.array_equal(array, x.numpy())
+    assert v.synthesize(batch.numpy(), seed=1).shape == (3, FRAMES * 8)
+
+
+@pytest.mark.parametrize("kind", TINY_CONFIGS)
+def test_a_seed_gives_the_same_waveform_and_another_seed_another(kind):
+    v, m = tiny_synthesizer(kind), mel(5, FRAMES)
+    assert torch.equal(v.synthesize(m, seed=4), v.synthesize(m, seed=4))
+    assert (v.synthesize(m, seed=4) - v.synthesize(m, seed=5)).abs().max() > 1e-3
+    torch.manual_seed(1)
+    drawn = v.synthesize(m)
+    assert not torch.equal(drawn, v.synthesize(m))
+    torch.manual_seed(1)
+    assert torch.equal(drawn, v.synthesize(m))
+
+
+@pytest.mark.parametrize("kind", TINY_CONFIGS)
+def test_an_item_of_a_batch_is_what_it_would_be_alone(kind):
+    v, m = tiny_synthesizer(kind), mel(3, 5, FRAMES)
+    x = v.synthesize(m, seed=10)
+    for i in range(3):
+        assert_close(x[i], v.synthesize(m[i], seed=10 + i))
+
+
+def test_sigma_scales_the_noise_and_defaults_to_the_models():
+    v, m = tiny_synthesizer("grouping"), mel(5, FRAMES)
+    assert torch.equal(v.synthesize(m, seed=1), v.synthesize(m, seed=1, sigma=0.6))
+    assert torch.equal(v.synthesize(m, seed=1, sigma=0.0), v.synthesize(m, seed=2, sigma=0))
+    assert not torch.equal(v.synthesize(m, seed=1, sigma=0.3), v.synthesize(m, seed=1))
+
+
+@pytest.mark.parametrize("kind", TINY_CONFIGS)
+@pytest.mark.parametrize("chunk_frames", [1, 4, 13, FRAMES, 1000])
+def test_a_stream_is_the_synthesis_in_pieces(kind, chunk_frames):
+    v, m = tiny_synthesizer(kind), mel(5, FRAMES)
+    chunks = list(v.stream(m, seed=3, sigma=0.8, chunk_frames=chunk_frames))
+    assert [len(chunk) for chunk in chunks[:-1]] == [chunk_frames * 8] * (-(-FRAMES // chunk_frames) - 1)
+    assert_close(torch.cat(chunks), v.synthesize(m, seed=3, sigma=0.8))
+
+
+def test_a_stream_of_an_array_holds_arrays():
+    v, m = tiny_synthesizer("lapped"), mel(5, FRAMES).numpy()
+    chunks = list(v.stream(m, seed=3, chunk_frames=9))
+    assert all(isinstance(chunk, np.ndarray) for chunk in chunks)
+    assert_close(torch.from_numpy(np.concatenate(chunks)), torch.from_numpy(v.synthesize(m, seed=3)))
+
+
+@pytest.mark.parametrize("kind", TINY_CONFIGS)
+@pytest.mark.parametrize("frames", [1, 2, 4, 5])
+def test_mels_shorter_than_a_window_are_spoken(kind, frames):
+    v, m = tiny_synthesizer(kind), mel(5, frames)
+    x = v.synthesize(m, seed=1)
+    assert x.shape == (8 * frames,)
+    assert torch.isfinite(x).all()
+    assert_close(torch.cat(list(v.stream(m, seed=1, chunk_frames=1))), x)
+
+
+def test_streaming_does_not_change_the_callers_gradient_mode():
+    chunks = tiny_synthesizer("lapped").stream(mel(5, FRAMES), chunk_frames=10)
+    for _ in chunks:
+        assert torch.is_grad_enabled()
+        assert not torch.is_inference_mode_enabled()
+        assert (2 * torch.ones(1, requires_grad=True)).requires_grad
+
+
+@pytest.mark.parametrize("of", ["synthesize", "stream"])
+def test_the_waveform_is_an_ordinary_tensor(of):
+    v = tiny_synthesizer("lapped")
+    x = v.synthesize(mel(5, FRAMES)) if of == "synthesize" else next(v.stream(mel(5, FRAMES)))
+    assert not x.is_inference()
+    x *= 0.5
+    scale = torch.ones(1, requires_grad=True)
+    (scale * x).sum().backward()
+    torch.testing.assert_close(scale.grad, x.sum()[None])
+
+
+def test_a_mel_that_requires_gradients_is_taken():
+    v, m = tiny_synthesizer("lapped"), mel(5, FRAMES).requires_grad_()
+    assert not v.synthesize(m, seed=1).requires_grad
+    assert not next(v.stream(m, seed=1)).requires_grad
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda m: m.astype(np.float64),
+        lambda m: m.astype(">f4"),
+        lambda m: np.asfortranarray(m),
+        lambda m: m[:, ::-1][:, ::-1],
+        lambda m: np.frombuffer(m.tobytes(), np.float32).reshape(m.shape),  # read-only
+    ],
+    ids=["float64", "big-endian", "column-major", "negative strides", "read-only"],
+)
+def test_arrays_of_any_layout_are_taken(change):
+    v, m = tiny_synthesizer("lapped"), mel(5, FRAMES).numpy()
+    assert np.array_equal(v.synthesize(change(m), seed=1), v.synthesize(m, seed=1))
+
+
+def test_bfloat16_stacks_give_nearly_the_same_waveform():
+    torch.manual_seed(0)
+    exact, m = tiny_synthesizer("lapped"), mel(5, FRAMES)
+    torch.manual_seed(0)
+    rounded = tiny_synthesizer("lapped", torch.bfloat16)
+    x, x_rounded = exact.synthesize(m, seed=1), rounded.synthesize(m, seed=1)
+    assert x_rounded.dtype == torch.float32
+    assert 0 < (x_rounded - x).square().mean().sqrt() < 0.05 * x.square().mean().sqrt()
+
+
+SYNTHESIS_ERRORS = {
+    "transposed": (lambda v: v.synthesize(mel(30, 5)), r"must be \(5, frames\).* not \(30, 5\); it looks transposed"),
+    "wrong bins": (lambda v: v.synthesize(mel(80, 30)), r"not \(80, 30\)$"),
+    "one dimension": (lambda v: v.synthesize(mel(5)), r"not \(5,\)$"),
+    "no frames": (lambda v: v.synthesize(mel(5, 0)), r"not \(5, 0\)$"),
+    "no items": (lambda v: v.synthesize(mel(0, 5, 30)), r"not \(0, 5, 30\)$"),
+    "NaN": (lambda v: v.synthesize(torch.full((5, 3), float("nan"))), "not finite"),
+    "infinity": (lambda v: v.synthesize(np.full((5, 3), -np.inf)), "not finite"),
+    "complex": (lambda v: v.synthesize(np.zeros((5, 3), complex)), "real numbers, not complex128"),
+    "complex tensor": (lambda v: v.synthesize(torch.zeros(5, 3, dtype=torch.complex64)), "real numbers, not torch.c"),
+    "text": (lambda v: v.synthesize(np.full((5, 3), "a")), "real numbers, not <U1"),
+    "a list": (lambda v: v.synthesize([[0.0] * 3] * 5), "not list"),
+    "a list streamed": (lambda v: v.stream([[0.0] * 3] * 5), "not list"),
+    "a batch streamed": (lambda v: v.stream(mel(2, 5, 3)), "one mel .* not one of 3 dimensions"),
+}
+
+
+@pytest.mark.parametrize("name", SYNTHESIS_ERRORS)
+def test_a_mel_that_does_not_fit_is_refused_at_once(name):
+    call, message = SYNTHESIS_ERRORS[name]
+    with pytest.raises(MelError, match=message):
+        call(tiny_synthesizer("lapped"))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sigma": -0.1}, "sigma must be 0 or more, not -0.1"),
+        ({"sigma": float("nan")}, "sigma must be 0 or more, not nan"),
+        ({"denoise": -1.0}, "denoise must be 0 or more"),
+        ({"denoise": float("inf")}, "denoise must be 0 or more"),
+        ({"seed": -1}, "the seed must be 0 or more"),
+    ],
+)
+def test_sampling_out_of_range_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_synthesizer("lapped").synthesize(mel(5, 3), **arguments)
+
+
+@pytest.mark.parametrize(("arguments", "message"), [({"sigma": -0.1}, "sigma"), ({"chunk_frames": 0}, "at least 1")])
+def test_a_stream_out_of_range_is_refused_at_once(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        tiny_synthesizer("lapped").stream(mel(5, 3), **arguments)
+
+
+def test_what_it_says_of_itself_is_plain_data():
+    model = tiny_waveglow("lapped")
+    provenance, quality = {"corpus": "tones"}, {"pesq": 3.5}
+    v = Synthesizer(Checkpoint(model, "waveglow", TINY_MEL, provenance, quality), "tiny", "cpu", torch.float32)
+    info = json.loads(json.dumps(v.info()))
+    assert (info["name"], info["family"], info["dtype"], info["device"]) == ("tiny", "waveglow", "float32", "cpu")
+    assert info["parameters"] == sum(parameter.numel() for parameter in model.parameters())
+    assert info["mel"]["n_mels"] == info["architecture"]["n_mels"] == 5
+    assert (info["sigma"], info["provenance"], info["quality"]) == (1.0, provenance, quality)
+    assert (v.sample_rate, v.hop_length) == (8000, 8)
+
+
+def test_a_model_that_cannot_speak_is_refused():
+    with pytest.raises(TypeError, match="toy models cannot synthesize"):
+        Synthesizer(Checkpoint(nn.Linear(1, 1), "toy", TINY_MEL), "toy", "cpu", torch.float32)
