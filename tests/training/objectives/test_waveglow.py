@@ -1,0 +1,265 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from training.critics.spectrogram import CriticConfig
+from training.objectives.waveglow import WaveGlowLosses, WaveGlowObjective
+from vocoder.checkpoint import load_model
+from vocoder.config import ConfigError
+from vocoder.layers.pitch import PitchConfig
+from vocoder.layers.wavenet import WaveNetConfig
+from vocoder.mel_config import MelConfig
+from vocoder.models.waveglow import WaveGlow
+from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
+
+RATE, LENGTH, MARGIN = 8000, 2048, 64
+MEL = MelConfig("tiny", RATE, n_fft=128, win_length=128, hop_length=16, n_mels=8, f_min=0.0, f_max=4000.0)
+PITCH = PitchConfig(channels=6, layers=1, kernel_size=3, f0_min=200.0, f0_max=550.0, bins=10)
+LAPPED = WaveGlowConfig(
+    n_mels=8,
+    hop_length=16,
+    sample_rate=RATE,
+    group_size=16,
+    flows=2,
+    cond_channels=6,
+    stack=WaveNetConfig(channels=8, dilations=(1, 2)),
+    source=SourceConfig(PITCH, f_max=3000.0),
+)
+GROUPING = WaveGlowConfig(
+    n_mels=8,
+    hop_length=16,
+    sample_rate=RATE,
+    transform="grouping",
+    group_size=8,
+    flows=3,
+    early_every=2,
+    conditioning="upsampled",
+    cond_channels=64,
+    upsample_kernel=32,
+    mixing="orthogonal",
+    log_s_bound=None,
+    stack=WaveNetConfig(channels=8, dilations=(1, 2)),
+    source=None,
+)
+LOSSES = WaveGlowLosses(
+    likelihood=0.5,
+    likelihood_every=2,
+    samples_from=10,
+    critics_from=20,
+    bfloat16=False,
+    critics=CriticConfig(sizes=(128,), channels=2, length=1024, f_max=3000.0),
+)
+
+
+def batch(items: int = 2) -> dict[str, Tensor]:
+    """Return voices that swell and fade: harmonics of 300 Hz and noise."""
+    generator = torch.Generator().manual_seed(0)
+    t = torch.arange(LENGTH + 2 * MARGIN) / RATE
+    swell = 0.55 + 0.45 * torch.sin(2 * math.pi * 6 * t + torch.arange(items)[:, None])
+    voice = sum(torch.cos(2 * math.pi * 300 * k * t) / k for k in range(1, 9))
+    noise = torch.randn(items, len(t), generator=generator)
+    return {"x": swell * (0.1 * voice + 0.01 * noise)}
+
+
+def objective(config: WaveGlowConfig = LAPPED, **losses: Any) -> WaveGlowObjective:
+    torch.manual_seed(0)
+    return WaveGlowObjective(WaveGlow(config), MEL, dataclasses.replace(LOSSES, **losses))
+
+
+def stirred(config: WaveGlowConfig = LAPPED, **losses: Any) -> WaveGlowObjective:
+    made = objective(config, **losses)
+    with torch.no_grad():
+        for parameter in made.model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return made
+
+
+def model_loss(made: WaveGlowObjective, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    outcome = made.loss("model", batch(), step)
+    assert outcome is not None
+    return outcome
+
+
+def silent_gradients(made: torch.nn.Module) -> list[str]:
+    return [n for n, p in made.named_parameters() if p.grad is None or not bool((p.grad != 0).any())]
+
+
+SAMPLES, CRITICS = {"pitch", "spectral", "mel"}, {"pitch", "spectral", "mel", "adversarial", "features"}
+
+
+@pytest.mark.parametrize(
+    ("step", "parts"),
+    [
+        (0, {"nats", "pitch"}),
+        (9, {"nats", "pitch"}),
+        (10, {"nats"} | SAMPLES),
+        (11, SAMPLES),
+        (20, {"nats"} | CRITICS),
+        (21, CRITICS),
+    ],
+)
+def test_losses_join_at_their_steps(step, parts):
+    made = stirred()
+    loss, found = model_loss(made, step)
+    assert found.keys() == parts
+    assert not any(value.requires_grad for value in found.values())
+    weights = {"nats": 1.0 if step < 10 else 0.5 * 2, "pitch": 0.1, "spectral": 1.0, "mel": 1.0}
+    weights |= {"adversarial": 0.1, "features": 0.5}
+    torch.testing.assert_close(loss.detach(), sum(weights[name] * value for name, value in found.items()))
+    assert (made.loss("critic", batch(), step) is None) == (step < 20)
+
+
+def test_every_parameter_learns_from_the_model_phase():
+    made = stirred()
+    model_loss(made, 20)[0].backward()
+    assert silent_gradients(made.model) == []
+
+
+def test_every_parameter_of_the_published_kind_learns_from_the_likelihood():
+    made = stirred(GROUPING)
+    model_loss(made, 0)[0].backward()
+    assert silent_gradients(made.model) == []
+
+
+def test_the_excitation_learns_from_samples_alone():
+    made = stirred()
+    model_loss(made, 0)[0].backward()
+    assert {name.split(".")[0] for name in silent_gradients(made.model)} == {"excitation"}
+
+
+def test_the_critic_phase_moves_the_critics_alone():
+    made = stirred()
+    model_loss(made, 20)
+    outcome = made.loss("critic", batch(), 20)
+    assert outcome is not None
+    outcome[0].backward()
+    assert made.critics is not None
+    # the bias of the judgement moves real and generated alike
+    assert set(silent_gradients(made.critics)) <= {"critics.0.judge.bias"}
+    assert all(parameter.grad is None for parameter in made.model.parameters())
+
+
+def test_phases_share_no_parameter_and_name_all():
+    made = stirred(critic_rate=0.5)
+    model, critic = made.phases()
+    assert (model.name, critic.name, critic.learning_rate_scale) == ("model", "critic", 0.5)
+    both = [id(parameter) for parameter in (*model.parameters, *critic.parameters)]
+    assert sorted(both) == sorted(id(parameter) for parameter in made.parameters())
+    assert [phase.name for phase in stirred(adversarial=0.0).phases()] == ["model"]
+
+
+@pytest.mark.parametrize("config", [LAPPED, GROUPING], ids=["lapped", "grouping"])
+def test_nats_are_those_of_the_density(config):
+    made = stirred(config, noise=0.0)
+    padded = batch()["x"]
+    mel = made.mel.frame(padded)[:, :, : LENGTH // 16]
+    torch.manual_seed(3)
+    torch.randn(2, LENGTH)  # the noise, of no size here, is drawn before the dither
+    expected = made.model.log_prob(padded[:, MARGIN:-MARGIN] + (torch.rand(2, LENGTH) - 0.5) / 32768, mel)
+    torch.manual_seed(3)
+    _, parts = model_loss(made, 0)
+    torch.testing.assert_close(parts["nats"], -expected.detach().mean() / LENGTH)
+
+
+def test_initialising_gives_each_band_of_z_about_unit_variance():
+    made = objective(noise=0.0)
+    envelope = made.model.envelope
+    assert envelope is not None
+    before, after = (band_variance(made, initialise) for initialise in (False, True))
+    assert before.max() < 0.2
+    assert (after.log().abs() < 0.3).all()
+
+
+def band_variance(made: WaveGlowObjective, initialise: bool) -> Tensor:
+    """Return the variance of each band after the element-wise step, for noise whose level and colour change."""
+    generator = torch.Generator().manual_seed(1)
+    white = torch.randn(8, LENGTH + 2 * MARGIN + 1, generator=generator)
+    t = torch.arange(LENGTH + 2 * MARGIN) / RATE
+    level = torch.exp(-3 + 1.5 * torch.sin(2 * math.pi * 4 * t + torch.arange(8)[:, None]))
+    data = {"x": level * (white[:, 1:] + 0.7 * white[:, :-1])}
+    with torch.no_grad():
+        if initialise:
+            made.initialise([{"x": data["x"][:4]}, {"x": data["x"][4:]}])
+        x, mel = data["x"][:, MARGIN:-MARGIN], made.mel.frame(data["x"])[:, :, : LENGTH // 16]
+        assert made.model.envelope is not None
+        z, _ = made.model.envelope(made.model.transform(x[:, None])[0], made.model.envelope_condition(mel))
+    return z.square().mean(dim=(0, 2))
+
+
+def test_a_model_without_an_envelope_needs_no_initialising():
+    made = objective(GROUPING)
+    before = {name: value.clone() for name, value in made.state_dict().items()}
+    made.initialise([batch()])
+    assert all(torch.equal(value, before[name]) for name, value in made.state_dict().items())
+
+
+@pytest.mark.parametrize(("config", "margin"), [(LAPPED, 0.3), (GROUPING, 1.0)], ids=["lapped", "grouping"])
+def test_a_batch_is_learned_by_heart(config, margin):
+    made = objective(config)
+    with torch.no_grad():
+        made.initialise([batch()])
+    optimiser = torch.optim.Adam(made.model.parameters(), lr=1e-2)
+    nats = []
+    for _ in range(30):
+        loss, parts = model_loss(made, 0)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        nats.append(float(parts["nats"]))
+    assert nats[-1] < nats[0] - margin
+
+
+def test_validation_is_repeatable_and_leaves_the_random_state():
+    made = stirred().eval()
+    state = torch.random.get_rng_state()
+    with torch.no_grad():
+        first, second = made.validate(batch()), made.validate(batch())
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert first.keys() == {"nats", "spectral", "mel", "score"}
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert torch.equal(first["score"], first["spectral"])
+
+
+def test_samples_count_without_margins():
+    assert stirred().samples(batch(3)) == 3 * LENGTH
+
+
+def test_a_demonstration_is_one_recording_and_its_sample():
+    made = stirred()
+    with torch.no_grad():
+        shown = made.demonstrate(batch())
+    assert torch.equal(shown["recording"], batch()["x"][0, MARGIN:-MARGIN])
+    assert shown["sample"].shape == (LENGTH,)
+
+
+def test_the_exported_model_is_the_trained_one(tmp_path: Path):
+    made = stirred()
+    made.export(tmp_path / "model", {"corpus": "tones"})
+    checkpoint = load_model(tmp_path / "model")
+    assert (checkpoint.mel_config, checkpoint.provenance) == (MEL, {"corpus": "tones"})
+    state = made.averaged().state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in checkpoint.model.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"critics_from": 5}, "critics_from 5 must not be before samples_from 10"),
+        ({"likelihood_every": 0}, "likelihood_every must be at least 1"),
+        ({"spectral": -1.0}, "spectral must not be negative"),
+    ],
+)
+def test_losses_that_cannot_be_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(LOSSES, **changes)
+
+
+def test_critics_that_are_off_may_start_whenever():
+    assert dataclasses.replace(LOSSES, critics_from=5, adversarial=0.0).critics_from == 5
