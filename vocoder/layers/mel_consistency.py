@@ -14,6 +14,8 @@ __all__ = ["MelConsistency"]
 
 MAX_GAIN = 3.0
 """largest correction of one step, in nepers"""
+RELAXATION = 1.4
+"""how far beyond the difference a step goes; overlapping frames take back a part of each correction"""
 
 
 class MelConsistency(nn.Module):
@@ -21,7 +23,7 @@ class MelConsistency(nn.Module):
 
     A sample of a flow has the right phases long before it has exactly the right magnitudes, and those are known: they
     were the input. Each step takes the STFT of the mel's own convention, multiplies it by
-    exp(target - own), spread from the mel bands to the bins by the bands' own triangles, and overlap-adds the result
+    exp(RELAXATION * (target - own)), spread from the mel bands to the bins by the bands' own triangles, and overlap-adds the result
     with the window that makes it the nearest signal (Griffin and Lim, 1984, equation 6). Unlike the algorithm of that
     name it keeps the phases. It has no parameters, is differentiable, and reaches `context` frames to each side. Audio
     too short to have a mel is left as it is.
@@ -78,7 +80,7 @@ class MelConsistency(nn.Module):
         own = (spectrum.abs() @ self.filterbank.T).clamp_min(config.floor).log()
         target = mel.transpose(1, 2)
         missing = own.shape[1] - target.shape[1]  # a last frame beyond the mel takes the correction of its neighbour
-        difference = (target - own[:, : target.shape[1]]).clamp(-MAX_GAIN, MAX_GAIN)
+        difference = (target - own[:, : target.shape[1]]).clamp(-MAX_GAIN, MAX_GAIN) * RELAXATION
         difference = torch.cat([difference, difference[:, -1:].expand(-1, missing, -1)], dim=1)
         gain = torch.exp(difference @ self.spread)
         corrected = torch.fft.irfft(spectrum * gain, n=config.n_fft) * self.window

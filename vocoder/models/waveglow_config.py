@@ -55,7 +55,7 @@ class WaveGlowConfig:
     stack: WaveNetConfig = field(default_factory=lambda: WaveNetConfig(channels=208, dilations=(1, 2, 1)))
     source: SourceConfig | None = field(default_factory=SourceConfig)
     """learned source of the samples' noise; none for white noise"""
-    consistency_steps: int = 4
+    consistency_steps: int = 6
     """how often a sample is corrected towards its mel; samples in training are corrected alike"""
     sigma: float = 1.0
     """default sampling temperature"""
