@@ -1,0 +1,131 @@
+"""The flow that whitens audio by its mel."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from scipy import signal
+from torch import Tensor
+
+from vocoder.config import ConfigError
+from vocoder.flows.linear_prediction import LinearPrediction, LinearPredictionConfig
+from vocoder.mel import MelSpectrogram
+from vocoder.mel_config import MelConfig, preset
+
+SMALL = MelConfig("small", 8000, 64, 64, 16, 12, 0.0, 4000.0)
+POLES = [0.97 * np.exp(0.3j), 0.97 * np.exp(-0.3j), 0.9 * np.exp(1.4j), 0.9 * np.exp(-1.4j)]
+
+
+def ar_process(length: int, gain: float = 0.01, seed: int = 0) -> tuple[Tensor, Tensor]:
+    innovation = gain * np.random.default_rng(seed).standard_normal(length + 2000)
+    x = signal.lfilter([1.0], np.poly(POLES).real, innovation)
+    return torch.from_numpy(x[2000:])[None], torch.from_numpy(innovation[2000:])[None]
+
+
+def flatness(x: Tensor) -> float:
+    """The mean logarithm of the power spectrum minus the logarithm of its mean: 0 for white noise."""
+    _, power = signal.welch(x.flatten().numpy(), nperseg=256)
+    return float(np.mean(np.log(power[1:-1])) - np.log(np.mean(power[1:-1])))
+
+
+def small_flow(**changes: object) -> tuple[LinearPrediction, Tensor, Tensor]:
+    config = LinearPredictionConfig(order=5, subframes=2, **changes)  # type: ignore[arg-type]
+    generator = torch.Generator().manual_seed(0)
+    mel = -3 + torch.randn(2, 12, 3, dtype=torch.float64, generator=generator)
+    x = 0.1 * torch.randn(2, 1, 48, dtype=torch.float64, generator=generator)
+    return LinearPrediction(SMALL, config), x, mel
+
+
+def test_round_trips_both_ways() -> None:
+    flow, x, mel = small_flow()
+    z, log_det = flow(x, mel)
+    back, inverse_log_det = flow.inverse(z, mel)
+    torch.testing.assert_close(back, x, rtol=0, atol=1e-12)
+    torch.testing.assert_close(inverse_log_det, -log_det)
+    noise = torch.randn_like(z)
+    torch.testing.assert_close(flow(flow.inverse(noise, mel)[0], mel)[0], noise, rtol=0, atol=1e-10)
+
+
+def test_the_log_determinant_is_that_of_the_jacobian() -> None:
+    flow, x, mel = small_flow()
+    _, log_det = flow(x, mel)
+    for item in range(2):
+        one = slice(item, item + 1)
+        jacobian = torch.autograd.functional.jacobian(lambda v, one=one: flow(v, mel[one])[0], x[one])
+        expected = torch.linalg.slogdet(jacobian.reshape(48, 48))[1]
+        torch.testing.assert_close(log_det[item], expected)
+
+
+def test_the_residual_of_an_autoregressive_process_is_white_and_of_unit_variance() -> None:
+    mel_config = preset("nvidia")
+    x, _ = ar_process(256 * 100)
+    mel = MelSpectrogram(mel_config)(x.float())[:, :, :100].double()
+    # the process fills all frequencies: hold the envelope above the mel's last band
+    flow = LinearPrediction(mel_config, LinearPredictionConfig(above_db=0.0))
+    z, log_det = flow(x[:, None], mel)
+    assert flatness(x) < -1.5
+    assert flatness(z) > -0.35  # an estimate by 199 averages leaves about -0.01
+    assert 0.7 < float(z[..., 256:].std()) < 1.4
+    gain = float((-log_det / x.shape[1]).exp())
+    assert gain == pytest.approx(0.01, rel=0.25)
+
+
+def test_real_gain_follows_the_level() -> None:
+    mel_config = preset("nvidia")
+    flow = LinearPrediction(mel_config, LinearPredictionConfig(noise=1e-7))
+    mel = torch.full((1, 80, 3), -4.0, dtype=torch.float64)
+    coefficients, log_gain = flow.predictors(mel)
+    louder, louder_gain = flow.predictors(mel + 1.5)
+    torch.testing.assert_close(louder_gain, log_gain + 1.5, rtol=0, atol=1e-4)
+    torch.testing.assert_close(louder, coefficients, rtol=0, atol=1e-3)
+
+
+def test_white_noise_has_the_spectrum_that_its_mel_implies() -> None:
+    mel_config = preset("nvidia")
+    x = 0.05 * torch.randn(1, 256 * 200, generator=torch.Generator().manual_seed(0))
+    mel = MelSpectrogram(mel_config)(x)[:, :, :200].double()
+    power = LinearPrediction(mel_config, LinearPredictionConfig(above_db=0.0)).spectrum(mel.transpose(1, 2))
+    assert float(power.mean(dim=1)[0, 10:].mean()) == pytest.approx(0.05**2, rel=0.1)
+
+
+def test_silence_is_the_noise_that_the_configuration_names() -> None:
+    mel_config = preset("nvidia")
+    flow = LinearPrediction(mel_config, LinearPredictionConfig(noise=2e-4))
+    mel = MelSpectrogram(mel_config).silence()[None, :, None].expand(1, 80, 2).double()
+    _, log_gain = flow.predictors(mel)
+    torch.testing.assert_close(log_gain.exp(), torch.full_like(log_gain, 2e-4), rtol=0.02, atol=0)
+
+
+def test_mels_are_interpolated_to_the_middle_of_each_block() -> None:
+    flow, _, _ = small_flow(noise=1e-9, bandwidth=0.0)
+    mel = torch.tensor([0.0, 1.0], dtype=torch.float64).expand(1, 12, 2)
+    _, log_gain = flow.predictors(mel)
+    torch.testing.assert_close(log_gain.diff(), torch.tensor([[0.5, 0.25, 0.0]], dtype=torch.float64))
+
+
+@pytest.mark.parametrize("log", ["ln", "log10"])
+@pytest.mark.parametrize("power", [1.0, 2.0])
+def test_white_noise_has_its_own_deviation_as_gain_in_every_convention(log: str, power: float) -> None:
+    contract = dataclasses.replace(SMALL, log=log, power=power)
+    x = 0.05 * torch.randn(1, 16 * 500, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    mel = MelSpectrogram(contract)(x)[:, :, :500]
+    _, log_gain = LinearPrediction(contract, LinearPredictionConfig(order=4)).predictors(mel)
+    # frames of 64 samples scatter, and a predictor explains some of that: a little less than the deviation
+    assert float(log_gain.mean().exp()) == pytest.approx(0.05, rel=0.2)
+
+
+def test_mels_that_cannot_be_turned_back_are_refused() -> None:
+    clipped = dataclasses.replace(SMALL, log="db20", ref_db=20.0, range_db=100.0)
+    with pytest.raises(ConfigError, match="plain logarithmic mels, unlike preset 'small'"):
+        LinearPrediction(clipped, LinearPredictionConfig())
+    with pytest.raises(ConfigError, match="hop_length 16 must be a multiple of 3 subframes"):
+        LinearPrediction(SMALL, LinearPredictionConfig(subframes=3))
+    with pytest.raises(ConfigError, match="order and subframes must be at least 1"):
+        LinearPredictionConfig(order=0)
+    with pytest.raises(ConfigError, match="noise must be above 0"):
+        LinearPredictionConfig(noise=0.0)
+    with pytest.raises(ValueError, match="needs the mel"):
+        LinearPrediction(SMALL, LinearPredictionConfig())(torch.zeros(1, 1, 16))

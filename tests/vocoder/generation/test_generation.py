@@ -1,0 +1,178 @@
+"""Sample-by-sample generation, compiled and by tensor operations, against the parallel pass."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from vocoder.flows.linear_prediction import LinearPredictionConfig
+from vocoder.generation.compiled import CompiledGenerator, packed
+from vocoder.generation.generator import Generator, generator
+from vocoder.generation.graph import GraphGenerator
+from vocoder.generation.stepwise import StepwiseGenerator
+from vocoder.layers.wavenet import WaveNetConfig
+from vocoder.models.wavenet import WaveNet
+from vocoder.models.wavenet_config import WaveNetModelConfig
+
+FRAMES = 3
+LENGTH = 256 * FRAMES
+KINDS: dict[str, dict[str, Any]] = {
+    "gaussian": {"distribution": "gaussian"},
+    "logistic": {"distribution": "logistic", "components": 1},
+    "mixture": {"distribution": "logistic", "components": 4, "log_s_floor": None},
+    "mulaw": {"distribution": "mulaw", "levels": 32},
+}
+GENERATORS = {"compiled": CompiledGenerator, "stepwise": StepwiseGenerator}
+every_kind = pytest.mark.parametrize("kind", KINDS)
+with_and_without_lpc = pytest.mark.parametrize("lpc", [True, False], ids=["lpc", "plain"])
+every_generator = pytest.mark.parametrize("which", GENERATORS)
+
+
+def tiny(kind: str, lpc: bool = True, kernel_size: int = 2, seed: int = 0) -> WaveNet:
+    torch.manual_seed(seed)
+    config = WaveNetModelConfig(
+        lpc=LinearPredictionConfig(order=6, subframes=2) if lpc else None,
+        cond_channels=6,
+        stack=WaveNetConfig(channels=8, dilations=(1, 2, 4), kernel_size=kernel_size, causal=True),
+        **KINDS[kind],
+    )
+    model = WaveNet(config)
+    torch.nn.init.normal_(model.stack.end.weight, std=0.1)
+    return model.requires_grad_(False)
+
+
+def random_mel(batch: int = 2) -> Tensor:
+    return -6 + torch.randn(batch, 80, FRAMES, generator=torch.Generator().manual_seed(1))
+
+
+def random_noise(batch: int = 2) -> Tensor:
+    return torch.randn(batch, LENGTH, generator=torch.Generator().manual_seed(2))
+
+
+def build(which: str, model: WaveNet, mel: Tensor) -> Generator:
+    made: Generator = GENERATORS[which](model.stack, model.distribution, model.plan(mel))
+    return made
+
+
+@every_kind
+@with_and_without_lpc
+@every_generator
+def test_fed_the_same_samples_each_step_equals_the_parallel_pass(kind: str, lpc: bool, which: str) -> None:
+    model, mel = tiny(kind, lpc), random_mel()
+    x = 0.02 * random_noise()
+    expected = model.conditionals(x, mel)
+    found = build(which, model, mel).feed(x)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
+
+
+@every_kind
+@with_and_without_lpc
+@every_generator
+def test_noise_generates_what_the_parallel_pass_maps_back(kind: str, lpc: bool, which: str) -> None:
+    model, mel, z = tiny(kind, lpc), random_mel(), random_noise()
+    x, stretch = build(which, model, mel).advance(z)
+    again, log_det = model.distribution.forward(model.conditionals(x, mel), x)
+    # a sample is rounded to float32, which is a large step of noise where a density is narrow
+    torch.testing.assert_close(again, z, rtol=1e-3, atol=2e-3)
+    torch.testing.assert_close(stretch, -log_det, rtol=1e-3, atol=2e-3)
+
+
+@pytest.mark.parametrize("kernel_size", [1, 2, 3])
+@every_generator
+def test_every_kernel_size_finds_its_past(kernel_size: int, which: str) -> None:
+    model, mel = tiny("gaussian", kernel_size=kernel_size), random_mel()
+    x = 0.02 * random_noise()
+    torch.testing.assert_close(build(which, model, mel).feed(x), model.conditionals(x, mel), rtol=1e-4, atol=1e-4)
+
+
+@every_generator
+def test_pieces_of_any_length_continue_each_other(which: str) -> None:
+    model, mel, z = tiny("mixture"), random_mel(), random_noise()
+    whole, _ = build(which, model, mel).advance(z)
+    source = build(which, model, mel)
+    pieces = torch.cat([source.advance(piece)[0] for piece in torch.split(z, [1, 255, 300, 212], dim=1)], dim=1)
+    torch.testing.assert_close(pieces, whole, rtol=0, atol=1e-6)
+
+
+@every_generator
+def test_utterances_of_a_batch_do_not_meet(which: str) -> None:
+    model, mel, z = tiny("gaussian"), random_mel(3), random_noise(3)
+    together, _ = build(which, model, mel).advance(z)
+    for i in range(3):
+        alone, _ = build(which, model, mel[i : i + 1]).advance(z[i : i + 1])
+        torch.testing.assert_close(alone[0], together[i], rtol=0, atol=1e-6)
+
+
+def test_both_generators_agree_on_extreme_noise() -> None:
+    for kind in KINDS:
+        model, mel = tiny(kind), random_mel(1)
+        z = torch.zeros(1, LENGTH)
+        z[0, 5], z[0, 300] = 12.0, -12.0
+        ours, _ = build("compiled", model, mel).advance(z)
+        plain, _ = build("stepwise", model, mel).advance(z)
+        torch.testing.assert_close(ours[:, :301], plain[:, :301], rtol=1e-3, atol=1e-5)
+
+
+def test_half_precision_weights_are_kept_as_halves_without_a_difference() -> None:
+    model, mel, z = tiny("gaussian"), random_mel(), random_noise()
+    assert packed(model.stack)[2].dtype == np.float32
+    for parameter in model.parameters():
+        parameter.copy_(parameter.half().float())
+    if packed(model.stack)[2].dtype != np.uint16:
+        pytest.skip("this processor does not widen half precision itself")
+    x, _ = build("compiled", model, mel).advance(z)
+    plain, _ = build("stepwise", model, mel).advance(z)
+    torch.testing.assert_close(x, plain, rtol=1e-4, atol=1e-6)
+    model.stack.in_layers[0].weight[0, 0, 0, 0] = 1e-9  # less than halves can hold
+    assert packed(model.stack)[2].dtype == np.float32
+
+
+def test_the_fastest_generator_is_chosen() -> None:
+    model, mel = tiny("gaussian"), random_mel()
+    plan = model.plan(mel)
+    assert isinstance(generator(model.stack, model.distribution, plan, torch.float32), CompiledGenerator)
+    assert isinstance(generator(model.stack, model.distribution, plan, torch.float64), StepwiseGenerator)
+
+
+@pytest.mark.parametrize("broken", ["missing", "disabled"])
+def test_without_a_compiler_a_plain_loop_speaks_and_says_so(monkeypatch: pytest.MonkeyPatch, broken: str) -> None:
+    model, mel, z = tiny("gaussian"), random_mel(), random_noise()
+    expected, _ = build("compiled", model, mel).advance(z)
+    if broken == "missing":
+        monkeypatch.setitem(sys.modules, "vocoder.generation.compiled", None)
+    else:
+        monkeypatch.setattr("numba.config.DISABLE_JIT", 1)
+    with pytest.warns(RuntimeWarning, match="numba cannot compile the generation of samples here"):
+        x, _ = model.inverse(z[:, None], mel)
+    torch.testing.assert_close(x, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_warning_comes_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    model, mel = tiny("gaussian"), random_mel(1)
+    monkeypatch.setitem(sys.modules, "vocoder.generation.compiled", None)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.resetwarnings()
+        for _ in range(3):
+            generator(model.stack, model.distribution, model.plan(mel), torch.float32)
+    assert len(caught) == 1
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@every_kind
+def test_a_captured_graph_generates_the_same(kind: str) -> None:
+    model, mel, z = tiny(kind), random_mel(), random_noise()
+    expected, expected_stretch = build("stepwise", model, mel).advance(z)
+    model = model.cuda()
+    source = generator(model.stack, model.distribution, model.plan(mel.cuda()), torch.float32)
+    assert isinstance(source, GraphGenerator)
+    first, stretch = source.advance(z[:, :100].cuda())
+    rest, _ = source.advance(z[:, 100:].cuda())
+    torch.testing.assert_close(torch.cat([first, rest], dim=1).cpu(), expected, rtol=1e-3, atol=1e-4)
+    torch.testing.assert_close(stretch.cpu(), expected_stretch[:, :100], rtol=1e-3, atol=1e-3)

@@ -1,0 +1,206 @@
+"""The autoregressive WaveNet: causal, a flow, and a density."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from vocoder.checkpoint import Checkpoint, load_model, save_model
+from vocoder.config import ConfigError, from_dict, to_dict
+from vocoder.flows.linear_prediction import LinearPredictionConfig
+from vocoder.layers.wavenet import WaveNetConfig, set_compute_dtype
+from vocoder.mel_config import preset
+from vocoder.models.families import family_of
+from vocoder.models.wavenet import WaveNet
+from vocoder.models.wavenet_config import WaveNetModelConfig, clarinet, mixture_of_logistics, softmax
+from vocoder.synthesizer import Synthesizer
+
+KINDS: dict[str, dict[str, Any]] = {
+    "gaussian": {"distribution": "gaussian"},
+    "mixture": {"distribution": "logistic", "components": 3},
+    "mulaw": {"distribution": "mulaw", "levels": 16},
+}
+every_kind = pytest.mark.parametrize("kind", KINDS)
+with_and_without_lpc = pytest.mark.parametrize("lpc", [True, False], ids=["lpc", "plain"])
+
+
+def tiny(kind: str = "gaussian", lpc: bool = True, **changes: Any) -> WaveNet:
+    config = WaveNetModelConfig(
+        lpc=LinearPredictionConfig(order=6, subframes=2) if lpc else None,
+        cond_channels=6,
+        stack=WaveNetConfig(channels=8, dilations=(1, 2, 4), kernel_size=2, causal=True),
+        **(KINDS[kind] | changes),
+    )
+    model = WaveNet(config)
+    torch.nn.init.normal_(model.stack.end.weight, std=0.1)
+    return model.requires_grad_(False)
+
+
+def tiny_batch(batch: int = 2, frames: int = 2) -> tuple[Tensor, Tensor]:
+    return 0.03 * torch.randn(batch, 256 * frames), -6 + torch.randn(batch, 80, frames)
+
+
+@every_kind
+@with_and_without_lpc
+def test_no_distribution_depends_on_its_sample_or_later_ones(kind: str, lpc: bool) -> None:
+    model, (x, mel) = tiny(kind, lpc).double(), tiny_batch()
+    x, mel = x.double(), mel.double()
+    before = model.conditionals(x, mel)
+    for t in (0, 100, 255, 256, 511):
+        changed = x.clone()
+        changed[:, t:] += 0.1
+        after = model.conditionals(changed, mel)
+        torch.testing.assert_close(after[:, :, : t + 1], before[:, :, : t + 1], rtol=0, atol=1e-12)
+        if t < 511:
+            assert float((after[:, :, t + 1] - before[:, :, t + 1]).abs().max()) > 1e-6
+
+
+@every_kind
+@with_and_without_lpc
+def test_the_log_determinant_is_that_of_the_jacobian(kind: str, lpc: bool) -> None:
+    model = tiny(kind, lpc).double()
+    x, mel = tiny_batch(1, 1)
+    x, mel = x.double(), mel.double()
+    _, log_det = model(x, mel)
+    jacobian = torch.autograd.functional.jacobian(lambda v: model(v, mel)[0], x).reshape(256, 256)
+    torch.testing.assert_close(torch.linalg.slogdet(jacobian)[1], log_det[0], rtol=1e-7, atol=1e-5)
+    assert float(jacobian.triu(1).abs().max()) == 0.0
+
+
+@every_kind
+@with_and_without_lpc
+def test_round_trips_in_double_precision(kind: str, lpc: bool) -> None:
+    model = tiny(kind, lpc).double()
+    _, mel = tiny_batch(2, 1)
+    z = torch.randn(2, 1, 256, dtype=torch.float64)
+    x, inverse_log_det = model.inverse(z, mel.double())
+    again, log_det = model(x, mel.double())
+    torch.testing.assert_close(again, z, rtol=0, atol=1e-6)
+    torch.testing.assert_close(inverse_log_det, -log_det, rtol=1e-7, atol=1e-5)
+
+
+@every_kind
+@with_and_without_lpc
+def test_densities_as_flow_and_as_distribution_are_equal(kind: str, lpc: bool) -> None:
+    model, (x, mel) = tiny(kind, lpc).double(), tiny_batch()
+    x, mel = x.double(), mel.double()
+    z, log_det = model(x, mel)
+    flow = log_det - 0.5 * (z.square() + math.log(2 * math.pi)).sum(dim=(1, 2))
+    torch.testing.assert_close(model.log_prob(x, mel), flow, rtol=0, atol=1e-7)
+
+
+def test_an_untrained_network_leaves_the_linear_prediction() -> None:
+    model, (x, mel) = tiny().double(), tiny_batch()
+    torch.nn.init.zeros_(model.stack.end.weight)
+    x, mel = x.double(), mel.double()
+    model.distribution.log_s_floor = None
+    assert model.lpc is not None
+    z, log_det = model(x, mel)
+    expected, expected_log_det = model.lpc(x[:, None], mel)
+    torch.testing.assert_close(z, expected)
+    torch.testing.assert_close(log_det, expected_log_det)
+
+
+def test_gradients_reach_the_audio_and_every_parameter() -> None:
+    model, (x, mel) = tiny("mixture").requires_grad_(), tiny_batch()
+    x.requires_grad_()
+    model.log_prob(x, mel).sum().backward()
+    assert x.grad is not None
+    assert float(x.grad.abs().min()) > 0
+    for name, parameter in model.named_parameters():
+        assert parameter.grad is not None, name
+        assert float(parameter.grad.abs().max()) > 0, name
+
+
+def test_components_of_a_mixture_part_from_each_other_when_training_starts() -> None:
+    model = WaveNet(tiny("mixture").config)
+    x, mel = tiny_batch()
+    model.log_prob(x, mel).sum().backward()
+    gradient = model.stack.end.weight.grad
+    assert gradient is not None
+    means = gradient[3:6].flatten(1)
+    assert float((means[0] - means[1]).abs().max()) > 1e-3 * float(means.abs().max())
+
+
+def test_bfloat16_stacks_change_little() -> None:
+    model, (_, mel) = tiny(), tiny_batch()
+    x = model.speak(mel)
+    exact = model.log_prob(x, mel) / 512
+    set_compute_dtype(model, torch.bfloat16)
+    rough = model.log_prob(x, mel) / 512
+    assert rough.dtype == torch.float32
+    assert 0 < float((rough - exact).abs().max()) < 0.3
+
+
+def test_lengths_that_do_not_fit_are_refused() -> None:
+    model, (x, mel) = tiny(), tiny_batch()
+    with pytest.raises(ValueError, match="500 samples do not fit 2 frames of 256 samples"):
+        model.conditionals(x[:, :500], mel)
+    with pytest.raises(ValueError, match="needs the mel"):
+        model(x)
+
+
+def test_configurations_that_cannot_work_are_refused() -> None:
+    with pytest.raises(ConfigError, match="must be causal"):
+        WaveNetModelConfig(stack=WaveNetConfig())
+    with pytest.raises(ConfigError, match="hop_length is 200, but the mel preset 'nvidia' of lpc has 256"):
+        WaveNetModelConfig(hop_length=200)
+    with pytest.raises(ConfigError, match="even number of levels"):
+        WaveNetModelConfig(levels=7)
+    with pytest.raises(ConfigError, match="cond_channels 1 or more"):
+        WaveNetModelConfig(cond_channels=0)
+
+
+@pytest.mark.parametrize(
+    ("published", "layers", "channels", "outputs"),
+    [(clarinet, 20, 128, 2), (mixture_of_logistics, 24, 128, 30), (softmax, 30, 128, 256)],
+)
+def test_published_configurations(published: Any, layers: int, channels: int, outputs: int) -> None:
+    config = published()
+    assert from_dict(WaveNetModelConfig, to_dict(config)) == config
+    model = WaveNet(config)
+    assert len(model.stack.in_layers) == layers
+    assert model.stack.in_layers[0].weight.shape[:2] == (2 * channels, channels)
+    assert model.stack.end.weight.shape[0] == outputs
+    assert model.lpc is None
+
+
+@pytest.fixture
+def synthesizer(tmp_path: Any) -> Synthesizer:
+    save_model(tmp_path, tiny("mixture", sigma=0.8), preset("nvidia"))
+    checkpoint = load_model(tmp_path)
+    assert checkpoint.family == family_of(checkpoint.model) == "wavenet"
+    return Synthesizer(checkpoint, "tiny", "cpu", torch.float32)
+
+
+def test_a_model_directory_speaks(synthesizer: Synthesizer) -> None:
+    mel = -6 + torch.randn(2, 80, 5)
+    x = synthesizer.synthesize(mel, seed=3)
+    assert x.shape == (2, 5 * 256)
+    torch.testing.assert_close(x[1], synthesizer.synthesize(mel[1], seed=4), rtol=0, atol=1e-5)
+    assert torch.equal(x, synthesizer.synthesize(mel, seed=3, sigma=0.8))
+    assert float((x - synthesizer.synthesize(mel, seed=3, sigma=0.5)).abs().max()) > 1e-3
+    assert torch.isfinite(synthesizer.synthesize(mel, seed=3, denoise=0.1)).all()
+
+
+@pytest.mark.parametrize("chunk_frames", [1, 2, 5, 9])
+def test_a_stream_is_what_is_synthesized_at_once(synthesizer: Synthesizer, chunk_frames: int) -> None:
+    mel = -6 + torch.randn(80, 7)
+    chunks = list(synthesizer.stream(mel, seed=1, chunk_frames=chunk_frames))
+    assert [len(chunk) // 256 for chunk in chunks] == [min(chunk_frames, 7 - i) for i in range(0, 7, chunk_frames)]
+    torch.testing.assert_close(torch.cat(chunks), synthesizer.synthesize(mel, seed=1), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("chunk_frames", [1, 3, 40])
+def test_a_stream_that_is_corrected_waits_for_what_the_correction_sees(chunk_frames: int) -> None:
+    model = tiny(consistency_steps=1)
+    v = Synthesizer(Checkpoint(model, "wavenet", preset("nvidia")), "tiny", "cpu", torch.float32)
+    mel = -6 + torch.randn(80, 17)
+    chunks = list(v.stream(mel, seed=1, chunk_frames=chunk_frames))
+    whole = v.synthesize(mel, seed=1)
+    assert (len(chunks) > 1) == (chunk_frames < 17)
+    torch.testing.assert_close(torch.cat(chunks), whole, rtol=0, atol=1e-5 * max(1.0, float(whole.abs().max())))

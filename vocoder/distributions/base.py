@@ -1,0 +1,86 @@
+"""What every distribution of one audio sample offers."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vocoder.distributions.normal import log_density
+
+__all__ = ["Distribution", "soft_floor"]
+
+
+class Distribution(nn.Module, ABC):
+    """A family of densities of a real number, whose parameters (B, K, T) a network predicts for each sample.
+
+    Its cumulative distribution function followed by the normal quantile turns a sample into standard normal noise:
+    each is an element-wise flow, and temperature scales that noise for all of them alike. Values may have dimensions
+    in front, (..., B, T), so that several draws are scored with one set of parameters.
+
+    Attributes:
+        outputs: channels that the network gives.
+        channels: K of the parameters, which `place` makes of the network's outputs.
+    """
+
+    outputs: int
+    channels: int
+
+    @abstractmethod
+    def place(self, raw: Tensor, shift: Tensor, log_scale: Tensor) -> Tensor:
+        """Turn the network's (B, outputs, T) into parameters (B, K, T) of shift + exp(log_scale) * what it describes.
+
+        Args:
+            raw: output of the network.
+            shift: (B, T).
+            log_scale: (B, T).
+        """
+
+    @abstractmethod
+    def start(self, scale: float) -> Tensor:
+        """Return the network's output (outputs,) for a density around 0 of about that standard deviation."""
+
+    @abstractmethod
+    def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
+        """Return the log-density of x (..., B, T) in nats, of the same shape."""
+
+    @abstractmethod
+    def log_tails(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logarithms of P(X <= x) and P(X > x), each precise where it is small."""
+
+    @abstractmethod
+    def forward(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Map x (..., B, T) to standard normal z, and return log |dz / dx| of each sample with it."""
+
+    @abstractmethod
+    def inverse(self, params: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Map z (..., B, T) to x, and return log |dx / dz| of each sample with it."""
+
+    @abstractmethod
+    def entropy(self, params: Tensor) -> Tensor | None:
+        """Return the differential entropy (B, T) in nats, or None where there is no closed form."""
+
+    def cdf(self, params: Tensor, x: Tensor) -> Tensor:
+        """Return P(X <= x)."""
+        return self.log_tails(params, x)[0].exp()
+
+    def icdf(self, params: Tensor, probability: Tensor) -> Tensor:
+        """Return x (..., B, T) with P(X <= x) = probability; tails are more precise through `inverse`."""
+        return self.inverse(params, torch.special.ndtri(probability))[0]
+
+    def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
+        """Draw x (B, T)."""
+        batch, _, length = params.shape
+        z = torch.randn(batch, length, generator=generator, dtype=params.dtype, device=params.device)
+        return self.inverse(params, z)[0]
+
+    def log_stretch(self, params: Tensor, x: Tensor, z: Tensor) -> Tensor:
+        """Return log |dx / dz| of the flow between x and z, from their densities."""
+        return log_density(z) - self.log_prob(params, x)
+
+
+def soft_floor(log_s: Tensor, floor: float | None) -> Tensor:
+    """Bound a log-scale smoothly from below; `None` leaves it as it is."""
+    return log_s if floor is None else floor + F.softplus(log_s - floor)

@@ -1,0 +1,162 @@
+"""Linear prediction with the spectral envelope that a mel implies, as a flow."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vocoder.config import ConfigError
+from vocoder.flows.base import Flow
+from vocoder.layers.lpc import autocorrelation, lag_window, levinson, predict
+from vocoder.mel_config import MelConfig
+from vocoder.mel_filterbank import mel_filterbank
+
+__all__ = ["LinearPrediction", "LinearPredictionConfig"]
+
+MEAN_TO_RMS = 4 / math.pi  # the mean square of a Rayleigh variable, relative to its squared mean
+
+
+@dataclass(frozen=True)
+class LinearPredictionConfig:
+    """How the mel becomes a predictor."""
+
+    mel: str = "nvidia"
+    """named mel preset"""
+    order: int = 24
+    """samples that a prediction sees"""
+    subframes: int = 4
+    """predictors for each mel frame; the mel is interpolated between frames, a predictor is constant"""
+    bandwidth: float = 30.0
+    """deviation in Hz of the smoothing along frequency, a lag window"""
+    noise: float = 1e-4
+    """standard deviation of white noise that the audio holds: that of training"""
+    above_db: float = -60.0
+    """level of the bands above the mel's f_max, relative to the mel's last band"""
+
+    def __post_init__(self) -> None:
+        if self.order < 1 or self.subframes < 1:
+            raise ConfigError(f"order and subframes must be at least 1, not {self.order} and {self.subframes}")
+        if self.noise <= 0 or self.bandwidth < 0:
+            raise ConfigError("noise must be above 0 and bandwidth 0 or more")
+
+
+class LinearPrediction(Flow):
+    """Whiten audio by its mel: z_t = (x_t - sum_k a_k x_{t-k}) / gain, so `log_det` = -sum(log gain).
+
+    The mel's bands give a power spectrum, whose inverse transform is an autocorrelation; the Levinson-Durbin
+    recursion turns it into the best linear predictor of a process with that spectrum, and the deviation of what it
+    leaves, the gain. Coefficients and gain are constant over hop_length / subframes samples, and come from the mel
+    interpolated linearly to the middle of these. There is nothing to learn. Data to noise is parallel, noise to data
+    goes block by block, each a triangular solve. Not differentiable with respect to the mel.
+
+    Args:
+        mel_config: the mel contract; logarithmic, without statistics or a clipped range.
+        config: of the predictor.
+
+    Raises:
+        ConfigError: the contract's mels cannot be turned back into amplitudes, or its hop does not divide.
+    """
+
+    bands: Tensor
+    offset: Tensor
+    lags: Tensor
+
+    def __init__(self, mel_config: MelConfig, config: LinearPredictionConfig) -> None:
+        super().__init__()
+        if mel_config.log == "db20" or mel_config.mean is not None:
+            raise ConfigError(f"linear prediction needs plain logarithmic mels, unlike preset {mel_config.name!r}")
+        if mel_config.hop_length % config.subframes:
+            raise ConfigError(f"hop_length {mel_config.hop_length} must be a multiple of {config.subframes} subframes")
+        self.config = config
+        self.mel_config = mel_config
+        bands, offset = _interpolation(mel_config, config.above_db)
+        self.register_buffer("bands", bands, persistent=False)
+        self.register_buffer("offset", offset, persistent=False)
+        lags = lag_window(config.order, mel_config.sample_rate, config.bandwidth)
+        self.register_buffer("lags", lags, persistent=False)
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map audio (B, 1, T) to its residual in units of the gain; `cond` is the mel (B, n_mels, frames)."""
+        coefficients, log_gain = self.predictors(_required(cond))
+        log_gain = self.per_sample(log_gain).to(x.dtype)
+        prediction = predict(x[:, 0], coefficients.to(x.dtype))
+        return ((x[:, 0] - prediction) * torch.exp(-log_gain))[:, None], -log_gain.sum(dim=1)
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map the residual (B, 1, T) back to audio, block by block."""
+        coefficients, log_gain = self.predictors(_required(cond))
+        coefficients, log_gain = coefficients.to(z.dtype), self.per_sample(log_gain).to(z.dtype)
+        batch, blocks, order = coefficients.shape
+        length = z.shape[2] // blocks
+        residual = z[:, 0] * torch.exp(log_gain)
+        x = z.new_zeros(batch, order + z.shape[2])
+        identity = torch.eye(length, dtype=z.dtype, device=z.device)
+        lag = torch.arange(length, device=z.device)[:, None] + order - torch.arange(order + length, device=z.device)
+        inside, which = (lag > 0) & (lag <= order), (lag - 1).clamp(0, order - 1).expand(batch, -1, -1)
+        for block in range(blocks):
+            start = block * length
+            rows = coefficients[:, block, None].expand(-1, length, -1).gather(2, which) * inside
+            past, present = torch.split(rows, [order, length], dim=2)
+            known = residual[:, start : start + length, None] + past @ x[:, start : start + order, None]
+            solved = torch.linalg.solve_triangular(identity - present, known, upper=False, unitriangular=True)
+            x[:, start + order : start + order + length] = solved[..., 0]
+        return x[:, None, order:], log_gain.sum(dim=1)
+
+    @torch.no_grad()
+    def predictors(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Return coefficients (B, blocks, order) and log-gains (B, blocks) of a mel; blocks = frames * subframes."""
+        wide = mel.float() if mel.device.type == "mps" else mel.double()  # which has no float64
+        power = self.spectrum(wide.transpose(1, 2))
+        r = autocorrelation(power, self.config.order) * self.lags.to(wide.dtype)
+        coefficients, error = levinson(r)
+        return coefficients.to(mel.dtype), (0.5 * error.log()).to(mel.dtype)
+
+    def spectrum(self, mel: Tensor) -> Tensor:
+        """Return the power density (B, blocks, n_fft // 2 + 1) that a mel (B, frames, n_mels) implies."""
+        config = self.mel_config
+        log_energy = _between_frames(mel, self.config.subframes) * (math.log(10) if config.log == "log10" else 1.0)
+        log_power = (2 / config.power) * (log_energy @ self.bands.to(mel.dtype).T) + self.offset.to(mel.dtype)
+        return log_power.exp() + self.config.noise**2
+
+    def per_sample(self, blocks: Tensor) -> Tensor:
+        """Repeat values (B, blocks) over the samples (B, T) of each block."""
+        return blocks.repeat_interleave(self.mel_config.hop_length // self.config.subframes, dim=1)
+
+
+def _interpolation(config: MelConfig, above_db: float) -> tuple[Tensor, Tensor]:
+    """Return the matrix (bins, n_mels) and the offset (bins,) from log mel energies to the log power density.
+
+    Between the centres of its bands a spectrum's logarithm is interpolated, outside the outermost band holds.
+    """
+    filterbank = mel_filterbank(config)
+    width = filterbank.sum(dim=1)
+    usable = width > 0  # narrow bands of short windows may hold no bin
+    hertz = torch.arange(filterbank.shape[1], dtype=torch.float64) * config.sample_rate / config.n_fft
+    centres = (filterbank @ hertz)[usable] / width[usable]
+    right = torch.searchsorted(centres, hertz).clamp(1, len(centres) - 1)
+    share = ((hertz - centres[right - 1]) / (centres[right] - centres[right - 1])).clamp(0, 1)
+    rows = torch.nonzero(usable)[:, 0]
+    bands = torch.zeros(len(hertz), config.n_mels, dtype=torch.float64)
+    index = torch.arange(len(hertz))
+    bands[index, rows[right]] += share
+    bands[index, rows[right - 1]] += 1 - share
+    window_power = torch.hann_window(config.win_length, dtype=torch.float64).square().sum()
+    rms = math.log(MEAN_TO_RMS) if config.power == 1 else 0.0
+    offset = rms - (2 / config.power) * (bands @ width.clamp_min(1e-12).log()) - window_power.log()
+    return bands, torch.where(hertz > config.f_max, offset + above_db * math.log(10) / 10, offset)
+
+
+def _between_frames(mel: Tensor, subframes: int) -> Tensor:
+    """Interpolate (B, frames, n_mels) to the middle of each of `subframes` blocks: (B, frames * subframes, n_mels)."""
+    following = torch.cat([mel[:, 1:], mel[:, -1:]], dim=1)
+    place = (torch.arange(subframes, dtype=mel.dtype, device=mel.device) + 0.5) / subframes
+    return torch.lerp(mel[:, :, None], following[:, :, None], place[:, None]).flatten(1, 2)
+
+
+def _required(mel: Tensor | None) -> Tensor:
+    if mel is None:
+        raise ValueError("linear prediction needs the mel as its condition")
+    return mel

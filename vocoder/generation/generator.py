@@ -1,0 +1,51 @@
+"""The choice of how to generate."""
+
+from __future__ import annotations
+
+import warnings
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from vocoder.distributions.base import Distribution
+from vocoder.generation.graph import GraphGenerator
+from vocoder.generation.plan import Plan
+from vocoder.generation.stepwise import StepwiseGenerator
+from vocoder.layers.wavenet import WaveNetStack
+
+__all__ = ["Generator", "generator"]
+
+
+class Generator(Protocol):
+    """A position in a batch of utterances: what was generated so far is remembered."""
+
+    def advance(self, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Generate the next samples x (B, T) from noise z (B, T), and log |dx / dz| of each."""
+
+    def feed(self, x: Tensor) -> Tensor:
+        """Follow given samples x (B, T), and return the parameters (B, K, T) of their distributions."""
+
+
+def generator(stack: WaveNetStack, distribution: Distribution, plan: Plan, dtype: torch.dtype) -> Generator:
+    """Return the fastest generator: compiled for float32 on the CPU, a graph on CUDA, a plain loop for the rest.
+
+    Where numba cannot compile, the plain loop takes its place with a warning.
+    """
+    device = plan.gates.device.type
+    if device == "cuda":
+        return GraphGenerator(stack, distribution, plan)
+    if device != "cpu" or dtype != torch.float32 or plan.gates.dtype != torch.float32:
+        return StepwiseGenerator(stack, distribution, plan)
+    try:
+        from vocoder.generation.compiled import CompiledGenerator  # numba takes a second to import
+
+        return CompiledGenerator(stack, distribution, plan)
+    except Exception as error:  # whatever compilers and their libraries may raise
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        warnings.warn(
+            f"numba cannot compile the generation of samples here ({reason}): a loop 25 times as slow takes its place",
+            RuntimeWarning,
+            stacklevel=2,
+        )
+        return StepwiseGenerator(stack, distribution, plan)

@@ -1,0 +1,50 @@
+"""What is known about an utterance before its first sample."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vocoder.layers.wavenet import WaveNetStack
+
+__all__ = ["Plan", "gate_conditions"]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The mel's share in the generation of every sample, computed once for each frame.
+
+    Attributes:
+        gates: what condition and bias add to the gates, (B, frames, layers, 2 * channels).
+        coefficients: of the linear prediction, (B, blocks, order); order 0 without one.
+        log_gain: of the linear prediction, (B, blocks); zeros without one.
+        hop_length: samples for each frame.
+    """
+
+    gates: Tensor
+    coefficients: Tensor
+    log_gain: Tensor
+    hop_length: int
+
+    @property
+    def block_length(self) -> int:
+        """Samples for each predictor."""
+        return self.hop_length * self.gates.shape[1] // self.log_gain.shape[1]
+
+    @property
+    def order(self) -> int:
+        """Samples that the linear prediction sees; 0 without one."""
+        return self.coefficients.shape[2]
+
+
+@torch.no_grad()
+def gate_conditions(stack: WaveNetStack, cond: Tensor) -> Tensor:
+    """Project a condition (B, cond_channels, frames) once for all layers: (B, frames, layers, 2 * channels)."""
+    biases = torch.stack([layer.bias for layer in stack.in_layers])  # type: ignore[misc]
+    assert stack.cond_layer is not None
+    weight = stack.cond_layer.weight[:, :, 0, 0]
+    projected: Tensor = F.linear(cond.transpose(1, 2).to(weight.dtype), weight, stack.cond_layer.bias)
+    return projected.reshape(*projected.shape[:2], *biases.shape) + biases
