@@ -198,7 +198,8 @@ class WaveGlowObjective(Objective):
     def _sample(self, mel: Tensor) -> Tensor:
         noise = torch.randn(self.model.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device)
         x_hat, _ = self.model.inverse(self.model.prior(noise, mel), mel)
-        return self.consistency(x_hat, mel)
+        corrected: Tensor = self.consistency(x_hat, mel)
+        return corrected
 
     def _mel_distance(self, x_hat: Tensor, x: Tensor) -> Tensor:
         distance: Tensor = (self.mel(x_hat) - self.mel(x)).abs()
