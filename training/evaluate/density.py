@@ -14,8 +14,8 @@ from vocoder.mel_config import MelConfig
 
 __all__ = ["NATS_DEFINITION", "NOISE", "Density", "density_of", "nats_per_sample"]
 
-NOISE = 3e-4
-"""Standard deviation of the white noise that keeps the density of empty bands finite; full scale is 1."""
+NOISE = 1e-4
+"""Standard deviation of the noise that keeps the density of empty bands finite, as in training; full scale is 1."""
 
 NATS_DEFINITION = (
     f"negative log-likelihood of the recording in nats per sample, constant included, of the waveform in [-1, 1] "

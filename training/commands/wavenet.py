@@ -1,0 +1,104 @@
+"""`vocoder-train wavenet`: fit an autoregressive WaveNet, the teacher."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from training.data import SegmentConfig, SegmentDataset
+from training.manifest import Manifest, read_manifest
+from training.objectives.wavenet import WaveNetLosses, WaveNetObjective
+from training.processes import build_accelerator
+from training.provenance import provenance
+from training.run_config import add_run_arguments, load_config, write_config
+from training.trainer import Trainer
+from training.trainer_config import TrainerConfig
+from vocoder.checkpoint import load_model
+from vocoder.config import ConfigError
+from vocoder.mel_config import preset
+from vocoder.models.wavenet import WaveNet
+from vocoder.models.wavenet_config import WaveNetModelConfig
+
+__all__ = ["WaveNetRun", "add_arguments", "run"]
+
+
+@dataclass(frozen=True)
+class WaveNetRun:
+    """Everything that a run of `vocoder-train wavenet` depends on."""
+
+    manifest: str
+    """manifest.jsonl of a prepared corpus"""
+    output: str
+    """folder of the run: checkpoints, TensorBoard logs, and the model in last/model"""
+    trainer: TrainerConfig
+    mel: str = "nvidia"
+    """named mel preset"""
+    model: WaveNetModelConfig = field(default_factory=WaveNetModelConfig)
+    losses: WaveNetLosses = field(default_factory=WaveNetLosses)
+    segments: SegmentConfig = field(default_factory=lambda: SegmentConfig(segment_length=8192))
+    validation_items: int = 64
+    """segments of the held-out split that validation sees; voices kept as unseen are not among them"""
+    start_from: str | None = None
+    """model directory whose weights the run starts from, to fine-tune a model on other voices"""
+
+    def __post_init__(self) -> None:
+        mel = preset(self.mel)
+        for name in ("sample_rate", "hop_length", "n_mels"):
+            ours, contract = getattr(self.model, name), getattr(mel, name)
+            if ours != contract:
+                raise ConfigError(f"model.{name} is {ours}, but the mel preset {self.mel!r} has {contract}")
+        if self.model.lpc is not None and self.model.lpc.mel != self.mel:
+            raise ConfigError(f"model.lpc.mel is {self.model.lpc.mel!r}, but mel is {self.mel!r}")
+        if self.segments.segment_length <= self.losses.past:
+            raise ConfigError(f"segment_length must be above losses.past, {self.losses.past} samples")
+        if self.segments.hop_length != mel.hop_length or self.segments.margin != mel.n_fft // 2:
+            raise ConfigError(f"segments need hop_length {mel.hop_length} and margin {mel.n_fft // 2} for this mel")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_run_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit status."""
+    config = load_config(WaveNetRun, args.config, args.overrides)
+    manifest = read_manifest(config.manifest)
+    if manifest.sample_rate != config.model.sample_rate:
+        raise ConfigError(f"{config.manifest} holds {manifest.sample_rate} Hz, the model {config.model.sample_rate} Hz")
+    output = Path(config.output)
+    trainer = Trainer(
+        WaveNetObjective(_model(config), preset(config.mel), config.losses),
+        SegmentDataset(manifest, "train", config.segments),
+        _validation_set(manifest, config),
+        config.trainer,
+        output,
+        accelerator=build_accelerator(config.trainer),
+        sample_rate=manifest.sample_rate,
+        provenance=provenance(manifest),
+        resume=args.resume,
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    write_config(config, output / "config.yaml")
+    trainer.fit()
+    return 0
+
+
+def _model(config: WaveNetRun) -> WaveNet:
+    if config.start_from is None:
+        return WaveNet(config.model)
+    checkpoint = load_model(config.start_from)
+    if not isinstance(checkpoint.model, WaveNet) or checkpoint.model.config != config.model:
+        raise ConfigError(f"start_from {config.start_from} holds another architecture than `model` describes")
+    return checkpoint.model
+
+
+def _validation_set(manifest: Manifest, config: WaveNetRun) -> SegmentDataset:
+    segments = SegmentConfig(
+        segment_length=config.segments.segment_length,
+        hop_length=config.segments.hop_length,
+        margin=config.segments.margin,
+        epoch_length=config.validation_items,
+    )
+    return SegmentDataset(manifest, "test", segments, manifest.trained_speakers)

@@ -1,0 +1,103 @@
+"""The objective of an autoregressive WaveNet: the likelihood of audio."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.objective import Batch, Objective, Phase
+from vocoder.checkpoint import save_model
+from vocoder.config import ConfigError
+from vocoder.layers.wavenet import set_compute_dtype
+from vocoder.mel import MelSpectrogram
+from vocoder.mel_config import MelConfig
+from vocoder.models.wavenet import WaveNet
+
+__all__ = ["WaveNetLosses", "WaveNetObjective"]
+
+DEMONSTRATION_FRAMES = 128
+"""mel frames that are spoken in a demonstration, sample by sample"""
+
+
+@dataclass(frozen=True)
+class WaveNetLosses:
+    """What is added to the audio, and how it is scored."""
+
+    noise: float = 1e-4
+    """standard deviation of the noise that keeps the density of empty bands finite"""
+    past: int = 512
+    """samples at the start of a segment that are seen but not scored: before them the model sees silence, not speech"""
+    bfloat16: bool = True
+    """compute the convolutions in bfloat16"""
+
+    def __post_init__(self) -> None:
+        if self.noise < 0 or self.past < 0:
+            raise ConfigError(f"noise and past must be 0 or more, not {self.noise} and {self.past}")
+
+
+class WaveNetObjective(Objective):
+    """Negative log-likelihood in nats per sample of audio in [-1, 1], after dequantisation of 16 bits and noise.
+
+    A batch holds `x` (B, margin + T + margin) with margin = n_fft / 2 samples of context for the mel. The first
+    `past` samples of a segment are not scored: cut out of speech, they come as a surprise that real audio holds none
+    of, tens of gains large, and its gradient would hide all others.
+    """
+
+    def __init__(self, model: WaveNet, mel_config: MelConfig, losses: WaveNetLosses) -> None:
+        super().__init__()
+        self.model = model
+        self.mel_config = mel_config
+        self.losses = losses
+        self.mel = MelSpectrogram(mel_config, precise=False)
+        set_compute_dtype(model, torch.bfloat16 if losses.bfloat16 else torch.float32)
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the one update there is."""
+        return (Phase("model", tuple(self.model.parameters())),)
+
+    def samples(self, batch: Batch) -> int:
+        """Return the samples of a batch that are scored."""
+        return batch["x"].shape[0] * (batch["x"].shape[1] - 2 * (self.mel_config.n_fft // 2) - self.losses.past)
+
+    def loss(self, phase: str, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return nats per sample."""
+        x, mel = self._split(batch)
+        noisy = x + self.losses.noise * torch.randn_like(x) + (torch.rand_like(x) - 0.5) / 32768
+        nats = self._nats(noisy, mel)
+        return nats, {"nats": nats.detach()}
+
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        """Return nats per sample, under the same noise every time."""
+        x, mel = self._split(batch)
+        generator = torch.Generator(device=x.device).manual_seed(0)
+        noise = self.losses.noise * torch.randn(x.shape, generator=generator, device=x.device)
+        levels = (torch.rand(x.shape, generator=generator, device=x.device) - 0.5) / 32768
+        nats = self._nats(x + noise + levels, mel)
+        return {"nats": nats, "score": nats}
+
+    def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the first recording of the batch, and its beginning as the model speaks it."""
+        x, mel = self._split({name: value[:1] for name, value in batch.items()})
+        return {"recording": x[0], "sample": self.model.speak(mel[:, :, :DEMONSTRATION_FRAMES])[0]}
+
+    def averaged(self) -> WaveNet:
+        """Return the model."""
+        return self.model
+
+    def export(self, directory: Path, provenance: dict[str, Any]) -> None:
+        """Write the model directory."""
+        save_model(directory, self.model, self.mel_config, provenance=provenance)
+
+    def _nats(self, x: Tensor, mel: Tensor) -> Tensor:
+        params, past = self.model.conditionals(x, mel), self.losses.past
+        return -self.model.distribution.log_prob(params[:, :, past:], x[:, past:]).mean()
+
+    def _split(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the audio (B, T) without its margins, and its mel (B, n_mels, T / hop_length)."""
+        margin = self.mel_config.n_fft // 2
+        x = batch["x"][:, margin:-margin]
+        return x, self.mel.frame(batch["x"])[:, :, : x.shape[1] // self.mel_config.hop_length]
