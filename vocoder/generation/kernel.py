@@ -225,6 +225,14 @@ def _draw(kind: int, params: Any, z: float, odds: float, weights: Any) -> Any:
     return params[0] + math.exp(params[1]) * z, params[1]
 
 
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _remember(history: Any, x: float) -> None:
+    """Put a sample before the others, the latest first."""
+    for k in range(history.shape[0] - 1, 0, -1):
+        history[k] = history[k - 1]
+    history[0] = x
+
+
 def _generate(span: Any, plan: Any, family: Any, weights: Any, state: Any, noise: Any, forced: Any, out: Any) -> None:
     """Generate the samples of one utterance, or follow given ones.
 
@@ -243,13 +251,9 @@ def _generate(span: Any, plan: Any, family: Any, weights: Any, state: Any, noise
     start_w, start_b, in_w, _, _, end_w, end_b, _, _ = weights
     history, excitation = state[2], state[3]
     width, order = start_b.shape[0], coefficients.shape[1]
-    scratch = (
-        np.empty(in_w.shape[1], np.float32),
-        np.empty(2 * width, np.float32),
-        np.empty(width, np.float32),
-        np.empty(2 * width, np.float32),
-    )
-    sums, raw = scratch[3], np.empty(end_b.shape[0], np.float32)
+    taps, gated = np.empty(in_w.shape[1], np.float32), np.empty(width, np.float32)
+    gate, sums = np.empty(2 * width, np.float32), np.empty(2 * width, np.float32)
+    scratch, raw = (taps, gate, gated, sums), np.empty(end_b.shape[0], np.float32)
     inputs = np.empty(start_w.shape[0], np.float32)
     draws = np.empty(raw.shape[0] // 3 if family[0] == LOGISTIC else raw.shape[0], np.float64)
     for t in range(out[0].shape[0]):
@@ -274,10 +278,8 @@ def _generate(span: Any, plan: Any, family: Any, weights: Any, state: Any, noise
             x, out[1][t] = _draw(family[0], params, noise[0][t], noise[1][t], draws)
         out[0][t] = x
         x = float(out[0][t])  # as it is rounded there
-        for k in range(history.shape[0] - 1, 0, -1):
-            history[k] = history[k - 1]
-        history[0] = x
         excitation[0] = (x - prediction) * inverse_gain
+        _remember(history, x)
 
 
 def _compiled(function: Any) -> Any:
