@@ -15,7 +15,7 @@ from vocoder.denoiser import Denoiser
 from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.layers.wavenet import set_compute_dtype
 from vocoder.mel_config import MelConfig
-from vocoder.models.waveglow import WaveGlow
+from vocoder.models.speaker import SequentialSpeaker, Speaker
 from vocoder.noise import white_noise
 
 __all__ = ["MelError", "Synthesizer"]
@@ -36,7 +36,7 @@ class Synthesizer:
     """
 
     def __init__(self, checkpoint: Checkpoint, name: str, device: str | torch.device, dtype: torch.dtype) -> None:
-        if not isinstance(checkpoint.model, WaveGlow):
+        if not isinstance(checkpoint.model, Speaker):
             raise TypeError(f"{checkpoint.family} models cannot synthesize")
         self.name = name
         self.family = checkpoint.family
@@ -45,7 +45,7 @@ class Synthesizer:
         self.quality: Mapping[str, Any] = checkpoint.quality
         self.device = torch.device(device)
         self.dtype = dtype
-        self.model: WaveGlow = checkpoint.model.to(self.device).eval().requires_grad_(False)
+        self.model = checkpoint.model.to(self.device).eval().requires_grad_(False)
         set_compute_dtype(self.model, dtype)
         self._consistency = MelConsistency(self.mel_config, self.model.config.consistency_steps).to(self.device)
         self._denoiser: Denoiser | None = None
@@ -138,6 +138,9 @@ class Synthesizer:
     @torch.no_grad()
     def _chunks(self, batch: Tensor, sigma: float | None, seeds: list[int], chunk_frames: int) -> Iterator[Tensor]:
         z = self.prior(batch, sigma, seeds)
+        if isinstance(self.model, SequentialSpeaker):
+            yield from self._sequential_chunks(self.model.chunks(z, batch, chunk_frames), batch)
+            return
         frames, context = batch.shape[2], self.model.context + self._consistency.context
         steps = z.shape[2] // frames
         for start in range(0, frames, chunk_frames):
@@ -145,6 +148,21 @@ class Synthesizer:
             first, last = max(start - context, 0), min(end + context, frames)
             x = self.decode(z[:, :, first * steps : last * steps], batch[:, :, first:last])
             yield x[0, (start - first) * self.hop_length : (end - first) * self.hop_length]
+
+    def _sequential_chunks(self, pieces: Iterator[Tensor], batch: Tensor) -> Iterator[Tensor]:
+        """Correct audio that arrives from first to last, as far as enough of it is there."""
+        frames, context, start = batch.shape[2], self._consistency.context, 0
+        made = batch.new_zeros(1, 0)
+        for piece in pieces:
+            made = torch.cat([made, piece], dim=1)
+            ready = made.shape[1] // self.hop_length
+            end = frames if ready == frames else ready - context
+            if end > start:
+                first, last = max(start - context, 0), min(end + context, frames)
+                x = made[:, first * self.hop_length : last * self.hop_length]
+                x = self._consistency(x, batch[:, :, first:last])
+                yield x[0, (start - first) * self.hop_length : (end - first) * self.hop_length]
+                start = end
 
     def prior(self, mel: Tensor, sigma: float | None, seeds: list[int]) -> Tensor:
         """Return the z (B, C, steps) to decode, drawn from the seeds, one for each mel of the batch."""
@@ -156,7 +174,8 @@ class Synthesizer:
     def decode(self, z: Tensor, mel: Tensor) -> Tensor:
         """Return x (B, T) for z (B, C, steps) and mel (B, n_mels, frames)."""
         x, _ = self.model.inverse(z, mel)
-        return self._consistency(x, mel)
+        corrected: Tensor = self._consistency(x, mel)
+        return corrected
 
     def _bias(self) -> Denoiser:
         if self._denoiser is None:

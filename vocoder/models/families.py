@@ -12,6 +12,8 @@ from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
+from vocoder.models.wavenet import WaveNet
+from vocoder.models.wavenet_config import WaveNetModelConfig
 
 __all__ = ["Family", "families", "family_of"]
 
@@ -26,7 +28,11 @@ class Family:
 
 def families() -> Mapping[str, Family]:
     """Return all families by name."""
-    return {"waveglow": Family(WaveGlowConfig, WaveGlow), "student": Family(StudentConfig, Student)}
+    return {
+        "waveglow": Family(WaveGlowConfig, WaveGlow),
+        "wavenet": Family(WaveNetModelConfig, WaveNet),
+        "student": Family(StudentConfig, Student),
+    }
 
 
 def family_of(model: nn.Module) -> str:
