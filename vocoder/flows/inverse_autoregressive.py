@@ -68,7 +68,7 @@ class InverseAutoregressive(Flow):
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map noise (B, C, T) to data in one parallel pass."""
         t, log_s = self.shift_and_log_scale(z, cond)
-        kept, changed = z.split([self.kept, self.channels - self.kept], dim=1)
+        kept, changed = torch.split(z, [self.kept, self.channels - self.kept], dim=1)
         return torch.cat([kept, changed * torch.exp(log_s) + t], dim=1), log_s.sum(dim=(1, 2))
 
     def _split(self, out: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

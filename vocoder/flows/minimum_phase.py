@@ -64,7 +64,7 @@ class MinimumPhaseFilter(Flow):
             start = frame * self.hop_length
             h = self._mixed(responses[:, frame : frame + 2])[:, 0]
             rows = h.gather(2, lag.clamp(0, self.taps - 1).expand(x.shape[0], -1, -1)) * inside
-            past, present = rows.split([self.taps - 1, self.hop_length], dim=2)
+            past, present = torch.split(rows, [self.taps - 1, self.hop_length], dim=2)
             rest = x[:, 0, start : start + self.hop_length, None] - past @ z[:, start : start + self.taps - 1, None]
             solved = torch.linalg.solve_triangular(present, rest, upper=False)[..., 0]
             z[:, start + self.taps - 1 : start + self.taps - 1 + self.hop_length] = solved
@@ -101,7 +101,8 @@ class MinimumPhaseFilter(Flow):
             log_s = self.log_s_floor + F.softplus(log_s - self.log_s_floor)
         log_s = torch.cat([log_s, log_s[:, :, -1:]], dim=2).transpose(1, 2)
         cepstrum = torch.fft.irfft(log_s, n=self.taps)
-        zeroth, positive, middle, _ = cepstrum.split([1, self.taps // 2 - 1, 1, self.taps // 2 - 1], dim=2)
+        half = self.taps // 2
+        zeroth, positive, middle, _ = torch.split(cepstrum, [1, half - 1, 1, half - 1], dim=2)
         folded = torch.cat([zeroth, 2 * positive, middle], dim=2)
         size = OVERSAMPLING * self.taps
         tail = torch.fft.irfft(torch.exp(torch.fft.rfft(folded, n=size)), n=size)[..., 1 : self.taps]

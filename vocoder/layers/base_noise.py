@@ -9,6 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vocoder.distributions.normal import log_density, log_odds
+
 __all__ = ["BaseNoise", "NoiseKind"]
 
 NoiseKind: TypeAlias = Literal["gaussian", "logistic"]
@@ -34,13 +36,12 @@ class BaseNoise:
         """Turn standard normal values, whatever their number, into this noise: by the quantile of each."""
         if self.kind == "gaussian":
             return noise
-        # log(p / (1 - p)) of p = Phi(noise), with the precision of each tail
-        return torch.special.log_ndtr(noise) - torch.special.log_ndtr(-noise)
+        return log_odds(noise)
 
     def log_prob(self, z: Tensor) -> Tensor:
         """Return the log-density of each value."""
         if self.kind == "gaussian":
-            return -0.5 * (z.square() + math.log(2 * math.pi))
+            return log_density(z)
         return -z - 2 * F.softplus(-z)
 
     def draw_like(self, reference: Tensor, count: int) -> Tensor:

@@ -81,4 +81,5 @@ def _conditions(stack: WaveNetStack, cond: Tensor) -> Tensor:
     """Return what the condition adds to the gates, (frames, layers, B, 2 * channels)."""
     assert stack.cond_layer is not None
     projected = F.linear(cond.transpose(1, 2), *_matrix(stack.cond_layer))
-    return projected.unflatten(2, (len(stack.in_layers), -1)).permute(1, 2, 0, 3)
+    batch, frames, _ = projected.shape
+    return projected.reshape(batch, frames, len(stack.in_layers), -1).permute(1, 2, 0, 3)

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from vocoder.flows.minimum_phase import MinimumPhaseFilter
+
+TAPS, HOP = 16, 8
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+def random_filter(taps: int = TAPS, hop: int = HOP) -> MinimumPhaseFilter:
+    made = MinimumPhaseFilter(3, taps, hop, log_s_floor=-9.0)
+    made.set_log_scale(0.5 * torch.randn(made.bands, 3, 3), torch.randn(made.bands))
+    return made.requires_grad_(False)
+
+
+def test_round_trip_and_jacobian():
+    flow, z, cond = random_filter(), torch.randn(2, 1, 4 * HOP), torch.randn(2, 3, 4)
+    x, log_det = flow.inverse(z, cond)
+    back, back_log_det = flow(x, cond)
+    torch.testing.assert_close(back, z, rtol=0, atol=1e-10)
+    torch.testing.assert_close(back_log_det, -log_det, rtol=0, atol=1e-10)
+    jacobian = torch.autograd.functional.jacobian(lambda value: flow.inverse(value, cond[:1])[0], z[:1])
+    assert isinstance(jacobian, Tensor)
+    matrix = jacobian.reshape(4 * HOP, 4 * HOP)
+    assert float(matrix.triu(1).abs().max()) < 1e-12
+    torch.testing.assert_close(matrix.diagonal().log().sum(), log_det[0], rtol=0, atol=1e-10)
+
+
+def test_equals_a_filter_written_sample_by_sample():
+    flow, z, cond = random_filter(), torch.randn(1, 1, 4 * HOP), torch.randn(1, 3, 4)
+    responses = flow.responses(cond)[0]
+    x, _ = flow.inverse(z, cond)
+    for n in (0, 5, 17, 31):
+        frame, part = divmod(n, HOP)
+        h = torch.lerp(responses[frame], responses[frame + 1], part / HOP)
+        expected = sum(h[k] * z[0, 0, n - k] for k in range(min(TAPS, n + 1)))
+        assert float(x[0, 0, n]) == pytest.approx(float(expected), abs=1e-12)
+
+
+def test_response_has_the_amplitude_of_the_bands_and_the_least_delay():
+    """At the bands' own frequencies, for an envelope that the taps can hold; all zeros lie inside the unit circle."""
+    flow = MinimumPhaseFilter(1, 64, 64).requires_grad_(False)
+    bands = torch.arange(flow.bands) * math.pi / (flow.bands - 1)
+    log_amplitude = 0.8 * torch.cos(bands) - 0.5 * torch.cos(3 * bands) - 2.0
+    flow.set_log_scale(torch.zeros(flow.bands, 1, 3), log_amplitude)
+    h = flow.responses(torch.zeros(1, 1, 1))[0, 0]
+    torch.testing.assert_close(torch.fft.rfft(h).abs().log(), log_amplitude, rtol=0, atol=1e-9)
+    assert float(h[0]) == pytest.approx(math.exp(-2.0), rel=1e-12)
+    companion = torch.diag(torch.ones(30), -1)
+    companion[0] = -h[1:32] / h[0]
+    assert float(torch.linalg.eigvals(companion).abs().max()) < 1.0
+
+
+def test_noise_gets_the_power_of_the_envelope():
+    flow = MinimumPhaseFilter(1, 32, 32).requires_grad_(False)
+    bands = torch.arange(flow.bands) * math.pi / (flow.bands - 1)
+    flow.set_log_scale(torch.zeros(flow.bands, 1, 3), torch.cos(bands))
+    z, cond = torch.randn(8, 1, 32 * 256), torch.zeros(8, 1, 256)
+    x, _ = flow.inverse(z, cond)
+    power = torch.fft.rfft(x[:, 0].unfold(1, 64, 64) * torch.hann_window(64)).abs().square().mean(dim=(0, 1))
+    power = power / torch.hann_window(64).square().sum()
+    expected = torch.exp(2 * torch.cos(torch.arange(33) * math.pi / 32))
+    assert float((power / expected).log().abs().max()) < 0.15
+
+
+def test_floor_keeps_quiet_bands_above_it():
+    flow = MinimumPhaseFilter(1, 8, 8, log_s_floor=-3.0).requires_grad_(False)
+    flow.set_log_scale(torch.zeros(flow.bands, 1, 3), torch.full((flow.bands,), -50.0))
+    assert float(flow.responses(torch.zeros(1, 1, 2))[0, 0, 0]) == pytest.approx(math.exp(-3.0), rel=1e-9)
+
+
+def test_refusals():
+    with pytest.raises(ValueError, match="even"):
+        MinimumPhaseFilter(1, 9, 8)
+    with pytest.raises(ValueError, match="condition"):
+        MinimumPhaseFilter(1, 8, 8).inverse(torch.zeros(1, 1, 8))
