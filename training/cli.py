@@ -15,6 +15,10 @@ __all__ = ["COMMANDS", "main"]
 COMMANDS = {
     "prepare": ("training.commands.prepare", "turn recordings into a corpus with a manifest"),
     "waveglow": ("training.commands.waveglow", "fit a WaveGlow"),
+    "wavenet": ("training.commands.wavenet", "fit an autoregressive WaveNet, the teacher"),
+    "recogniser": ("training.commands.recogniser", "fit the recogniser behind the perceptual loss"),
+    "distill": ("training.commands.distill", "fit a student to a teacher's density"),
+    "ablate": ("training.commands.ablate", "measure what each loss of the distillation is worth"),
     "evaluate": ("training.commands.evaluate", "score models beside Griffin-Lim and the recordings"),
     "publish": ("training.commands.publish", "write a trained model with its scores and its card"),
 }

@@ -1,0 +1,102 @@
+"""A distillation from the command line, with a teacher of a few weights."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from evaluation_corpus import write_corpus
+
+from training.cli import main
+from training.commands.ablate import variants
+from training.commands.distill import DistillRun
+from training.objectives.distillation_losses import DistillationLosses
+from training.run_config import load_config
+from vocoder.checkpoint import load_model, save_model
+from vocoder.config import ConfigError
+from vocoder.layers.wavenet import WaveNetConfig
+from vocoder.mel_config import preset
+from vocoder.models.student import Student
+from vocoder.models.wavenet import WaveNet
+from vocoder.models.wavenet_config import WaveNetModelConfig
+
+CONFIGS = Path(__file__).resolve().parents[3] / "configs"
+STACK = {"channels": 4, "dilations": [1, 2], "kernel_size": 2, "causal": True}
+
+
+@pytest.fixture
+def teacher(tmp_path: Path) -> Path:
+    stack = WaveNetConfig(channels=4, dilations=(1, 2), kernel_size=2, causal=True)
+    return save_model(tmp_path / "teacher", WaveNet(WaveNetModelConfig(cond_channels=4, stack=stack)), preset("nvidia"))
+
+
+def settings(tmp_path: Path) -> Path:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    config = {
+        "manifest": str(write_corpus(corpus)),
+        "output": str(tmp_path / "run"),
+        "model": {"kind": "samples", "cond_channels": 4, "filter_taps": 64, "stacks": [STACK, STACK]},
+        "losses": {"estimator": "closed", "bfloat16": False},
+        "segments": {"segment_length": 2048, "epoch_length": 4},
+        "validation_items": 2,
+        "trainer": {"steps": 2, "batch_size": 2, "validation_steps": 2, "initialisation_batches": 2, "device": "cpu"},
+    }
+    (tmp_path / "distill.yaml").write_text(yaml.safe_dump(config))
+    return tmp_path / "distill.yaml"
+
+
+def test_a_run_leaves_a_student_that_works_without_its_teacher(tmp_path, teacher, capsys):
+    arguments = ["distill", "--config", str(settings(tmp_path)), "--teacher", str(teacher), "inherit=true"]
+    assert main(arguments) == 0
+    assert "validation after step 2: kl" in capsys.readouterr().out
+    (teacher / "model.safetensors").unlink()
+    checkpoint = load_model(tmp_path / "run" / "last" / "model")
+    assert isinstance(checkpoint.model, Student)
+    assert checkpoint.provenance["teacher"] == "teacher"
+    mel = torch.full((1, 80, 3), -5.0)
+    draw = checkpoint.model.draw(torch.randn(checkpoint.model.noise_shape(1, 3)), mel)
+    assert draw.x.shape == (1, 768)
+    assert torch.isfinite(draw.log_prob).all()
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("losses.style=1.0", "recogniser"),
+        ("model.kind=frames", "estimator"),
+        ("model.hop_length=512", "mel preset 'nvidia' has 256"),
+        ("losses.contrastive=0.3 trainer.batch_size=1", "batch_size"),
+        ("teacher=nowhere", "nowhere"),
+    ],
+)
+def test_runs_that_cannot_be_say_why(tmp_path, teacher, capsys, override, text):
+    arguments = ["distill", "--config", str(settings(tmp_path)), *override.split()]
+    teacher_given = [] if override.startswith("teacher") else ["--teacher", str(teacher)]
+    assert main([*arguments, *teacher_given]) == 2
+    assert text in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["student.yaml", "student-frames.yaml", "ablation.yaml"])
+def test_configurations_of_the_project_are_valid(name):
+    config = load_config(DistillRun, CONFIGS / name)
+    student = Student(config.model)
+    assert sum(parameter.numel() for parameter in student.parameters()) < 12_000_000  # 24 MB in halves
+
+
+def test_variants_of_an_ablation_add_one_group_of_losses_each():
+    losses = load_config(DistillRun, CONFIGS / "ablation.yaml").losses
+    found = variants(dataclasses.replace(losses, adversarial=0.5))
+    assert list(found) == ["kl", "kl+power", "kl+power+perceptual", "kl+power+perceptual+contrastive"]
+    alone = found["kl"]
+    assert alone.kl == losses.kl > 0
+    assert alone.power == alone.spectral == alone.mel == alone.style == alone.contrastive == alone.adversarial == 0
+    assert found["kl+power"].power == losses.power
+    assert found["kl+power"].style == 0
+    assert found["kl+power+perceptual"].style == losses.style
+    assert found["kl+power+perceptual+contrastive"] == losses
+    with pytest.raises(ConfigError, match="style"):
+        variants(DistillationLosses(power=0.1, perceptual=0.1, contrastive=0.3))

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import math
+from typing import Literal
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Normal, kl_divergence
+
+from training.losses.kl import divergence, gaussian_kl
+from vocoder.distributions.gaussian import Gaussian
+from vocoder.distributions.logistic_mixture import LogisticMixture
+from vocoder.layers.base_noise import BaseNoise
+from vocoder.models.student import Draw
+
+FLOOR = -30.0
+
+
+def drawn(mu: Tensor, log_s: Tensor, kind: Literal["gaussian", "logistic"] = "gaussian") -> Draw:
+    """A draw of independent samples (B, T) with these conditionals."""
+    noise = BaseNoise(kind)
+    z = noise.draw_like(mu, 1)[0]
+    log_prob = (noise.log_prob(z) - log_s).sum(dim=1)
+    return Draw(mu + torch.exp(log_s) * z, log_prob, (log_s + noise.entropy).sum(dim=1), mu, log_s)
+
+
+def parameters(batch: int = 4, length: int = 50) -> tuple[Tensor, ...]:
+    torch.manual_seed(0)
+    return tuple(torch.randn(batch, length, dtype=torch.float64) for _ in range(4))
+
+
+def test_closed_form_is_that_of_two_normals():
+    mu_q, log_s_q, mu_p, log_s_p = parameters()
+    expected = kl_divergence(Normal(mu_q, log_s_q.exp()), Normal(mu_p, log_s_p.exp()))
+    torch.testing.assert_close(gaussian_kl(mu_q, log_s_q, mu_p, log_s_p), expected)
+
+
+@pytest.mark.parametrize("direction", ["student-teacher", "teacher-student"])
+def test_closed_form_is_zero_at_equality_and_positive_elsewhere(direction):
+    mu, log_s, other_mu, other_log_s = parameters()
+    draw = drawn(mu, log_s)
+
+    def kl(params: Tensor) -> Tensor:
+        noise = BaseNoise("gaussian")
+        return divergence(draw, params, Gaussian(), noise, "closed", direction=direction, log_s_floor=FLOOR).kl
+
+    assert float(kl(torch.stack([mu, log_s], dim=1)).abs().max()) < 1e-12
+    assert float(kl(torch.stack([other_mu, log_s], dim=1)).min()) > 0.1
+    assert float(kl(torch.stack([mu, other_log_s], dim=1)).min()) > 0.1
+    assert float(gaussian_kl(mu, log_s, other_mu, other_log_s).min()) >= 0
+
+
+def test_directions_differ_and_each_is_its_own():
+    mu_q, log_s_q, mu_p, log_s_p = parameters()
+    draw, params = drawn(mu_q, log_s_q), torch.stack([mu_p, log_s_p], dim=1)
+    noise = BaseNoise("gaussian")
+    forward = divergence(draw, params, Gaussian(), noise, "closed", log_s_floor=FLOOR)
+    backward = divergence(draw, params, Gaussian(), noise, "closed", direction="teacher-student", log_s_floor=FLOOR)
+    torch.testing.assert_close(forward.kl, gaussian_kl(mu_q, log_s_q, mu_p, log_s_p).mean(dim=1))
+    torch.testing.assert_close(backward.kl, gaussian_kl(mu_p, log_s_p, mu_q, log_s_q).mean(dim=1))
+    torch.testing.assert_close(forward.kl, forward.cross_entropy - forward.entropy)
+    torch.testing.assert_close(forward.regulariser, (log_s_q - log_s_p).square().mean(dim=1))
+
+
+def test_draws_and_samples_converge_to_the_closed_form():
+    torch.manual_seed(0)
+    mu_q, log_s_q, mu_p, log_s_p = (
+        torch.full((2, 4000), value, dtype=torch.float64) for value in (0.3, -0.5, 0.0, 0.1)
+    )
+    draw, params = drawn(mu_q, log_s_q), torch.stack([mu_p, log_s_p], dim=1)
+    noise = BaseNoise("gaussian")
+    closed = divergence(draw, params, Gaussian(), noise, "closed", log_s_floor=FLOOR).kl
+    many = divergence(draw, params, Gaussian(), noise, "draws", draws=64, draws_at_once=64).kl
+    few = divergence(draw, params, Gaussian(), noise, "draws", draws=1, draws_at_once=1).kl
+    once = divergence(draw, params, Gaussian(), noise, "sample").kl
+    torch.testing.assert_close(many, closed, rtol=0, atol=0.005)
+    torch.testing.assert_close(few, closed, rtol=0, atol=0.04)
+    torch.testing.assert_close(once, closed, rtol=0, atol=0.04)
+
+
+def test_logistic_against_a_mixture_by_quadrature():
+    """One conditional, so that the integral of q log(q / p) can be taken on a grid."""
+    torch.manual_seed(0)
+    noise, mixture = BaseNoise("logistic"), LogisticMixture(2)
+    mu, log_s = torch.full((1, 3000), 0.2, dtype=torch.float64), torch.full((1, 3000), -1.0, dtype=torch.float64)
+    one = torch.tensor([0.3, -0.4, -0.5, 0.6, -1.5, -0.2], dtype=torch.float64)
+    estimate = divergence(
+        drawn(mu, log_s, "logistic"), one[None, :, None].expand(1, -1, 3000), mixture, noise, "draws", draws=32
+    )
+    grid = torch.linspace(-30, 30, 200_001, dtype=torch.float64)
+    log_q = noise.log_prob((grid - 0.2) * math.e) + 1.0
+    log_p = mixture.log_prob(one[None, :, None].expand(1, -1, len(grid)), grid[None])[0]
+    expected = float(torch.trapezoid(log_q.exp() * (log_q - log_p), grid))
+    assert float(estimate.kl) == pytest.approx(expected, abs=0.01)
+    assert float(estimate.entropy) == pytest.approx(float(torch.trapezoid(-log_q.exp() * log_q, grid)), abs=1e-6)
+
+
+def test_logistic_against_itself_is_zero_on_average():
+    torch.manual_seed(0)
+    mu, log_s = torch.randn(2, 4000, dtype=torch.float64), torch.randn(2, 4000, dtype=torch.float64)
+    params = torch.stack([torch.zeros_like(mu), mu, log_s], dim=1)
+    draw = drawn(mu, log_s, "logistic")
+    found = divergence(draw, params, LogisticMixture(1), BaseNoise("logistic"), "draws", draws=16)
+    assert float(found.kl.abs().max()) < 0.01
+
+
+def test_chunks_of_draws_change_neither_the_value_nor_the_gradient():
+    mu, log_s, mu_p, log_s_p = parameters()
+    found = []
+    for at_once in (6, 2, 4):
+        leaves = [value.clone().requires_grad_() for value in (mu, log_s, mu_p, log_s_p)]
+        torch.manual_seed(1)
+        draw = Draw(leaves[0], leaves[0].sum(dim=1), leaves[1].sum(dim=1), leaves[0], leaves[1])
+        params = torch.stack(leaves[2:], dim=1)
+        noise = BaseNoise("gaussian")
+        kl = divergence(draw, params, Gaussian(), noise, "draws", draws=6, draws_at_once=at_once).kl.sum()
+        found.append([kl.detach(), *torch.autograd.grad(kl, leaves)])
+    for other in found[1:]:
+        for expected, value in zip(found[0], other, strict=True):
+            torch.testing.assert_close(value, expected)
+
+
+@pytest.mark.parametrize("estimator", ["draws", "sample"])
+def test_gradients_pass_through_the_draws(estimator):
+    """The gradient of the estimate is, on average, that of the closed form: mu, and log_s by the same path."""
+    torch.manual_seed(0)
+    mu = torch.full((1, 20_000), 0.4, dtype=torch.float64, requires_grad=True)
+    log_s = torch.full((1, 20_000), -0.3, dtype=torch.float64, requires_grad=True)
+    params = torch.zeros(1, 2, 20_000, dtype=torch.float64)
+    kl = divergence(drawn(mu, log_s), params, Gaussian(), BaseNoise("gaussian"), estimator, draws=4).kl
+    by_mu, by_log_s = torch.autograd.grad(kl.sum(), [mu, log_s])
+    assert float(by_mu.sum()) == pytest.approx(0.4, abs=0.02)
+    assert float(by_log_s.sum()) == pytest.approx(math.exp(-0.6) - 1, abs=0.03)
+
+
+def test_floor_keeps_the_closed_form_finite_where_both_are_certain():
+    mu = torch.zeros(1, 5, dtype=torch.float64)
+    log_s = torch.full((1, 5), -40.0, dtype=torch.float64)
+    params = torch.stack([mu + 1e-6, log_s], dim=1)
+    found = divergence(drawn(mu, log_s), params, Gaussian(), BaseNoise("gaussian"), "closed", log_s_floor=-9.0)
+    assert float(found.kl.abs().max()) < 0.01
+
+
+def test_refusals():
+    mu, log_s, mu_p, log_s_p = parameters()
+    draw, params = drawn(mu, log_s), torch.stack([mu_p, log_s_p], dim=1)
+    frames = Draw(draw.x, draw.log_prob, draw.entropy, None, None)
+    gaussian, logistic = BaseNoise("gaussian"), BaseNoise("logistic")
+    with pytest.raises(ValueError, match="conditionals"):
+        divergence(frames, params, Gaussian(), gaussian, "closed")
+    with pytest.raises(ValueError, match="Gaussian"):
+        divergence(draw, params, Gaussian(), logistic, "closed")
+    with pytest.raises(ValueError, match="direction"):
+        divergence(draw, params, Gaussian(), gaussian, "sample", direction="teacher-student")

@@ -1,0 +1,157 @@
+"""`vocoder-train distill`: fit a student to a teacher's density."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from torch import nn
+
+from training.batches import ordered_batches
+from training.data import SegmentConfig, SegmentDataset
+from training.inheritance import inherit_layers
+from training.manifest import Manifest, read_manifest
+from training.objectives.distillation import DistillationObjective
+from training.objectives.distillation_losses import DistillationLosses
+from training.processes import build_accelerator
+from training.provenance import provenance
+from training.recogniser import load_recogniser
+from training.run_config import add_run_arguments, load_config, write_config
+from training.trainer import Trainer
+from training.trainer_config import TrainerConfig
+from training.validation import validate
+from vocoder.checkpoint import load_model
+from vocoder.config import ConfigError
+from vocoder.loading import model_directory
+from vocoder.mel_config import preset
+from vocoder.models.student import Student
+from vocoder.models.student_config import StudentConfig
+
+__all__ = ["DistillRun", "add_arguments", "distill", "held_out", "run"]
+
+
+@dataclass(frozen=True)
+class DistillRun:
+    """Everything that a run of `vocoder-train distill` depends on."""
+
+    manifest: str
+    """manifest.jsonl of a prepared corpus"""
+    output: str
+    """folder of the run: checkpoints, TensorBoard logs, and the model in last/model"""
+    trainer: TrainerConfig
+    teacher: str = "wavenet"
+    """directory or shipped name of the model whose density is learnt"""
+    mel: str = "nvidia"
+    """named mel preset"""
+    model: StudentConfig = field(default_factory=StudentConfig)
+    losses: DistillationLosses = field(default_factory=DistillationLosses)
+    segments: SegmentConfig = field(default_factory=SegmentConfig)
+    validation_items: int = 64
+    """segments of the held-out split that validation sees; voices kept as unseen are not among them"""
+    recogniser: str | None = None
+    """directory of a trained recogniser, for the perceptual and the style loss"""
+    inherit: bool = False
+    """start the student's stacks from the teacher's layers, where shapes allow"""
+    start_from: str | None = None
+    """model directory of a student whose weights the run starts from"""
+
+    def __post_init__(self) -> None:
+        mel = preset(self.mel)
+        for name in ("sample_rate", "hop_length", "n_mels"):
+            ours, contract = getattr(self.model, name), getattr(mel, name)
+            if ours != contract:
+                raise ConfigError(f"model.{name} is {ours}, but the mel preset {self.mel!r} has {contract}")
+        if self.segments.hop_length != mel.hop_length or self.segments.margin != mel.n_fft // 2:
+            raise ConfigError(f"segments need hop_length {mel.hop_length} and margin {mel.n_fft // 2} for this mel")
+        if self.losses.recognises and self.recogniser is None:
+            raise ConfigError("losses.perceptual and losses.style need a recogniser (vocoder-train recogniser)")
+        if self.losses.contrastive and self.trainer.batch_size < 2:
+            raise ConfigError("losses.contrastive needs a trainer.batch_size of at least 2")
+        if self.model.kind == "frames" and self.losses.estimator != "sample":
+            raise ConfigError("a student over frames has no conditionals of samples: losses.estimator must be sample")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_run_arguments(parser)
+    parser.add_argument("--teacher", metavar="DIR", help="model directory or shipped name (the configuration's)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit status."""
+    overrides = [*args.overrides, *([f"teacher={args.teacher}"] if args.teacher else [])]
+    distill(load_config(DistillRun, args.config, overrides), resume=args.resume)
+    return 0
+
+
+def distill(config: DistillRun, *, resume: bool = False) -> Path:
+    """Train a student as configured and return its model directory."""
+    manifest = read_manifest(config.manifest)
+    if manifest.sample_rate != config.model.sample_rate:
+        raise ConfigError(f"{config.manifest} holds {manifest.sample_rate} Hz, the model {config.model.sample_rate} Hz")
+    teacher = _teacher(config)
+    output = Path(config.output)
+    trainer = Trainer(
+        _objective(config, _student(config, teacher), teacher),
+        SegmentDataset(manifest, "train", config.segments),
+        _validation_set(manifest, config),
+        config.trainer,
+        output,
+        accelerator=build_accelerator(config.trainer),
+        sample_rate=manifest.sample_rate,
+        provenance=provenance(manifest) | {"teacher": Path(config.teacher).name},
+        resume=resume,
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    write_config(config, output / "config.yaml")
+    trainer.fit()
+    return output / "last" / "model"
+
+
+def held_out(config: DistillRun, directory: Path) -> dict[str, float]:
+    """Return the validation means of the student in `directory`, such as its divergence from the teacher."""
+    student = load_model(directory).model
+    assert isinstance(student, Student)
+    accelerator = build_accelerator(config.trainer)
+    objective = _objective(config, student, _teacher(config)).to(accelerator.device)
+    items = _validation_set(read_manifest(config.manifest), config)
+    batches = ordered_batches(items, config.trainer.batch_size, 1, 0, accelerator.device)
+    return validate(objective, batches, config.trainer.seed, accelerator)
+
+
+def _objective(config: DistillRun, student: Student, teacher: nn.Module) -> DistillationObjective:
+    recogniser = None if config.recogniser is None else load_recogniser(config.recogniser)
+    return DistillationObjective(student, teacher, preset(config.mel), config.losses, recogniser)
+
+
+def _teacher(config: DistillRun) -> nn.Module:
+    checkpoint = load_model(model_directory(config.teacher))
+    if checkpoint.mel_config != preset(config.mel):
+        raise ConfigError(
+            f"the teacher {config.teacher} hears mels of preset {checkpoint.mel_config.name!r}, the student of "
+            f"{config.mel!r}"
+        )
+    return checkpoint.model
+
+
+def _student(config: DistillRun, teacher: nn.Module) -> Student:
+    if config.start_from is None:
+        student = Student(config.model)
+        if config.inherit:
+            inherit_layers(student, teacher)
+        return student
+    checkpoint = load_model(config.start_from)
+    if not isinstance(checkpoint.model, Student) or checkpoint.model.config != config.model:
+        raise ConfigError(f"start_from {config.start_from} holds another architecture than `model` describes")
+    return checkpoint.model
+
+
+def _validation_set(manifest: Manifest, config: DistillRun) -> SegmentDataset:
+    segments = SegmentConfig(
+        segment_length=config.segments.segment_length,
+        hop_length=config.segments.hop_length,
+        margin=config.segments.margin,
+        epoch_length=config.validation_items,
+    )
+    return SegmentDataset(manifest, "test", segments, manifest.trained_speakers)

@@ -1,0 +1,220 @@
+"""The objective of a student: its density against its teacher's, and losses on its samples."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+from torch import Tensor, nn
+
+from training.critics.adversary import Adversary
+from training.envelope import fit_envelope
+from training.losses.contrastive import contrastive, exchanged
+from training.losses.kl import Divergence, Teacher, divergence
+from training.losses.perceptual import feature_distance, style_distance
+from training.losses.pitch import labels_of_frames, pitch_loss
+from training.losses.power import PowerLoss
+from training.losses.spectral import MultiResolutionSTFT
+from training.objective import Batch, Objective, Phase
+from training.objectives.distillation_losses import DistillationLosses
+from training.recogniser import Recogniser
+from vocoder.checkpoint import save_model
+from vocoder.config import ConfigError
+from vocoder.layers.mel_consistency import MelConsistency
+from vocoder.layers.wavenet import set_compute_dtype
+from vocoder.mel import MelSpectrogram
+from vocoder.mel_config import MelConfig
+from vocoder.models.student import Draw, Student
+
+__all__ = ["DistillationObjective"]
+
+DEMONSTRATION_FRAMES = 64
+"""mel frames that the teacher speaks in a demonstration: sample by sample, it takes its time"""
+
+
+class DistillationObjective(Objective):
+    """KL(student || teacher) in nats per sample, plus losses on the same samples of the student.
+
+    The teacher and the recogniser are frozen and in eval mode. A batch holds `x` (B, margin + T + margin) with margin =
+    n_fft / 2 samples of context for the mel.
+
+    Args:
+        student: what is learnt.
+        teacher: an autoregressive model with `conditionals` and `distribution`; part of the module and its checkpoints.
+        mel_config: the mel contract of both.
+        losses: their weights.
+        recogniser: for the perceptual and the style loss.
+
+    Raises:
+        ConfigError: the teacher has no conditionals, or a loss lacks what it needs.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        teacher: nn.Module,
+        mel_config: MelConfig,
+        losses: DistillationLosses,
+        recogniser: Recogniser | None = None,
+    ) -> None:
+        super().__init__()
+        if not isinstance(teacher, Teacher):
+            raise ConfigError(f"{type(teacher).__name__} cannot teach: it has no conditionals")
+        if losses.recognises and recogniser is None:
+            raise ConfigError("the perceptual and the style loss need a recogniser")
+        self.student = student
+        self.teacher = teacher.requires_grad_(False).eval()
+        self.recogniser = recogniser.requires_grad_(False).eval() if recogniser and losses.recognises else None
+        self.mel_config = mel_config
+        self.losses = losses
+        self.mel = MelSpectrogram(mel_config, precise=False)
+        self.stft = MultiResolutionSTFT()
+        self.power = PowerLoss()
+        self.consistency = MelConsistency(mel_config, student.config.consistency_steps)
+        dtype = torch.bfloat16 if losses.bfloat16 else torch.float32
+        set_compute_dtype(student, dtype)
+        set_compute_dtype(teacher, dtype)
+        self.adversary = Adversary(losses.critics, mel_config.sample_rate, dtype) if losses.adversarial else None
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode of the student; teacher and recogniser stay in eval mode."""
+        super().train(mode)
+        self.teacher.eval()
+        if self.recogniser is not None:
+            self.recogniser.eval()
+        return self
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the student's update, and that of the critics if there are any."""
+        student = Phase("student", tuple(self.student.parameters()))
+        if self.adversary is None:
+            return (student,)
+        return student, Phase("critic", tuple(self.adversary.parameters()), self.losses.critic_rate)
+
+    def samples(self, batch: Batch) -> int:
+        """Return the samples of a batch without its margins."""
+        return batch["x"].shape[0] * (batch["x"].shape[1] - 2 * (self.mel_config.n_fft // 2))
+
+    def initialise(self, batches: Iterable[Batch]) -> None:
+        """Give the student's last flow the envelope that the mel implies."""
+
+        def pairs() -> Iterable[tuple[Tensor, Tensor]]:
+            for batch in batches:
+                x, mel = self._split(batch)
+                yield x + self.losses.noise * torch.randn_like(x), mel
+
+        fit_envelope(self.student, pairs())
+
+    def loss(self, phase: str, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]] | None:
+        """Return the loss of one update and its parts."""
+        if phase == "critic":
+            if self.adversary is None or step < self.losses.critics_from:
+                return None
+            loss = self.adversary.loss()
+            return loss, {"critic": loss.detach()}
+        x, mel = self._split(batch)
+        draw = self._draw(mel)
+        total, parts = self._teacher_losses(draw, mel, self.losses.teacher_weight(step))
+        for name, (weight, value) in self._audio_losses(self.consistency(draw.x, mel), x, step).items():
+            total, parts[name] = total + weight * value, value
+        if self.student.pitch is not None:
+            labels = labels_of_frames(batch["x"], mel.shape[2], self.student.pitch.config, self.mel_config)
+            parts["pitch"] = pitch_loss(self.student.pitch, mel, labels)
+            total = total + self.losses.pitch * parts["pitch"]
+        return total, {name: value.detach() for name, value in parts.items()}
+
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the divergence and its parts, and the distances of a sample; the score is the spectral one."""
+        x, mel = self._split(batch)
+        draw = self._draw(mel)
+        _, parts = self._teacher_losses(draw, mel, 1.0)
+        x_hat = self.consistency(draw.x, mel)
+        distance = self.stft(x_hat, x)
+        return parts | {"spectral": distance, "mel": self._mel_distance(x_hat, x), "score": distance}
+
+    def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the first recording of the batch, the student's sample, and the beginning as the teacher speaks it."""
+        x, mel = self._split({name: value[:1] for name, value in batch.items()})
+        sounds = {"recording": x[0], "student": self.consistency(self._draw(mel).x, mel)[0].detach()}
+        speak = getattr(self.teacher, "speak", None)
+        return sounds if speak is None else sounds | {"teacher": speak(mel[:, :, :DEMONSTRATION_FRAMES])[0]}
+
+    def averaged(self) -> Student:
+        """Return the student."""
+        return self.student
+
+    def export(self, directory: Path, provenance: dict[str, Any]) -> None:
+        """Write the student's model directory; it works without the teacher."""
+        save_model(directory, self.student, self.mel_config, provenance=provenance)
+
+    def _draw(self, mel: Tensor) -> Draw:
+        noise = torch.randn(self.student.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device)
+        return self.student.draw(noise, mel)
+
+    def _teacher_losses(self, draw: Draw, mel: Tensor, weight: float) -> tuple[Tensor, dict[str, Tensor]]:
+        losses = self.losses
+        if losses.kl == 0:
+            return draw.x.new_zeros(()), {}
+        own = self._divergence(draw, mel)
+        total = own.kl.mean() + losses.regulariser * own.regulariser.mean()
+        log_volume = draw.entropy / draw.x.shape[1] - self.student.base.entropy
+        parts = {
+            "kl": own.kl.mean(),
+            "entropy": own.entropy.mean(),
+            "cross_entropy": own.cross_entropy.mean(),
+            "sigma_tot": torch.exp(log_volume.mean()),
+        }
+        if losses.regulariser:
+            parts["regulariser"] = own.regulariser.mean()
+        if losses.contrastive and len(mel) > 1:
+            parts["contrastive"] = contrastive(self._divergence(draw, exchanged(mel)).kl, losses.contrastive_bound)
+            total = total + losses.contrastive * parts["contrastive"]
+        return weight * total, parts
+
+    def _divergence(self, draw: Draw, mel: Tensor) -> Divergence:
+        teacher, losses = self.teacher, self.losses
+        assert isinstance(teacher, Teacher)
+        return divergence(
+            draw,
+            teacher.conditionals(draw.x, mel),
+            teacher.distribution,
+            self.student.base,
+            losses.estimator,
+            direction=losses.direction,
+            draws=losses.draws,
+            draws_at_once=losses.draws_at_once,
+            log_s_floor=losses.log_s_floor,
+        )
+
+    def _audio_losses(self, x_hat: Tensor, x: Tensor, step: int) -> dict[str, tuple[float, Tensor]]:
+        """Return weight and value of each loss that is on."""
+        losses, found = self.losses, {}
+        if losses.power:
+            found["power"] = losses.power, self.power(x_hat, x)
+        if losses.spectral:
+            found["spectral"] = losses.spectral, self.stft(x_hat, x)
+        if losses.mel:
+            found["mel"] = losses.mel, self._mel_distance(x_hat, x)
+        if self.recogniser is not None:
+            generated = self.recogniser.features(x_hat)
+            with torch.no_grad():
+                recorded = self.recogniser.features(x)
+            found["perceptual"] = losses.perceptual, feature_distance(generated, recorded)
+            found["style"] = losses.style, style_distance(generated, recorded)
+        if self.adversary is not None and step >= losses.critics_from:
+            adversarial, features = self.adversary.judge(x_hat, x)
+            found["adversarial"] = losses.adversarial, adversarial
+            found["features"] = losses.features, features
+        return found
+
+    def _mel_distance(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        distance: Tensor = (self.mel(x_hat) - self.mel(x)).abs()
+        return distance.mean()
+
+    def _split(self, batch: Batch) -> tuple[Tensor, Tensor]:
+        """Return the audio (B, T) without its margins, and its mel (B, n_mels, T / hop_length)."""
+        margin = self.mel_config.n_fft // 2
+        x = batch["x"][:, margin:-margin]
+        return x, self.mel.frame(batch["x"])[:, :, : x.shape[1] // self.mel_config.hop_length]

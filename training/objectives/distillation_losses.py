@@ -1,0 +1,83 @@
+"""Weights and schedule of the losses that distill a student."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from training.critics.spectrogram import CriticConfig
+from training.losses.kl import Direction, Estimator
+from vocoder.config import ConfigError
+
+__all__ = ["DistillationLosses"]
+
+
+@dataclass(frozen=True)
+class DistillationLosses:
+    """Weights and schedule of the losses; a weight of 0 switches a loss off."""
+
+    kl: float = 1.0
+    """weight of the divergence from the teacher, in nats per sample"""
+    kl_warmup_steps: int = 500
+    """steps over which that weight rises from 0, and with it all that hangs on the teacher"""
+    estimator: Estimator = "sample"
+    """how the divergence is estimated: closed, draws or sample"""
+    direction: Direction = "student-teacher"
+    """of the divergence in closed form"""
+    regulariser: float = 0.0
+    """squared distance of the log-scales of student and teacher, in closed form (4 in ClariNet)"""
+    draws: int = 8
+    """draws of each sample for the estimator `draws`"""
+    draws_at_once: int = 2
+    """draws that memory holds at a time"""
+    log_s_floor: float = -9.0
+    """soft lower bound of both log-scales in the closed form"""
+    contrastive: float = 0.0
+    """weight of the divergence under another utterance's mel, relative to `kl` (0.3 as published)"""
+    contrastive_bound: float | None = 5.0
+    """nats per sample at which that divergence saturates; none as published"""
+    power: float = 0.0
+    """weight of the power averaged over time"""
+    spectral: float = 1.0
+    """weight of the multi-resolution magnitudes"""
+    mel: float = 1.0
+    perceptual: float = 0.0
+    """weight of the recogniser's features"""
+    style: float = 0.0
+    """weight of the Gram matrices of the recogniser's features"""
+    adversarial: float = 0.0
+    features: float = 0.5
+    """weight of the critics' features, where there are critics"""
+    critic_rate: float = 1.0
+    """learning rate of the critics, relative to the student's"""
+    critics_from: int = 1500
+    """step from which the critics are trained, and their judgement is added"""
+    pitch: float = 0.1
+    """weight of the pitch network, where the student has a harmonic source"""
+    noise: float = 1e-4
+    """standard deviation of the noise that the starting values count with, as the teacher's likelihood did"""
+    bfloat16: bool = True
+    """compute the convolutions in bfloat16"""
+    critics: CriticConfig = field(default_factory=CriticConfig)
+
+    def __post_init__(self) -> None:
+        weights = ("kl", "regulariser", "contrastive", "power", "spectral", "mel", "perceptual", "style")
+        for name in (*weights, "adversarial", "features", "pitch", "noise", "kl_warmup_steps", "critics_from"):
+            if getattr(self, name) < 0:
+                raise ConfigError(f"{name} must not be negative, not {getattr(self, name)}")
+        if self.draws < 1 or self.draws_at_once < 1 or self.critic_rate <= 0:
+            raise ConfigError("draws and draws_at_once must be at least 1, and critic_rate above 0")
+        if self.contrastive >= 1:
+            raise ConfigError("contrastive must stay below 1, where the student's entropy would count against itself")
+        if self.contrastive_bound is not None and self.contrastive_bound <= 0:
+            raise ConfigError("contrastive_bound must be above 0, or none")
+        if self.estimator != "closed" and (self.direction != "student-teacher" or self.regulariser):
+            raise ConfigError("direction and regulariser belong to the closed form (estimator: closed)")
+
+    @property
+    def recognises(self) -> bool:
+        """Whether the losses need a recogniser."""
+        return self.perceptual > 0 or self.style > 0
+
+    def teacher_weight(self, step: int) -> float:
+        """Return the weight of the divergence at a step."""
+        return self.kl * min(1.0, (step + 1) / self.kl_warmup_steps) if self.kl_warmup_steps else self.kl
