@@ -23,10 +23,10 @@ class MelConsistency(nn.Module):
 
     A sample of a flow has the right phases long before it has exactly the right magnitudes, and those are known: they
     were the input. Each step takes the STFT of the mel's own convention, multiplies it by
-    exp(RELAXATION * (target - own)), spread from the mel bands to the bins by the bands' own triangles, and overlap-adds the result
-    with the window that makes it the nearest signal (Griffin and Lim, 1984, equation 6). Unlike the algorithm of that
-    name it keeps the phases. It has no parameters, is differentiable, and reaches `context` frames to each side. Audio
-    too short to have a mel is left as it is.
+    exp(RELAXATION * (target - own)), spread from the mel bands to the bins by the bands' own triangles, and
+    overlap-adds the result with the window that makes it the nearest signal (Griffin and Lim, 1984, equation 6).
+    Unlike the algorithm of that name it keeps the phases. It has no parameters, is differentiable, and reaches
+    `context` frames to each side. Audio too short to have a mel is left as it is.
 
     Args:
         config: the mel contract; natural logarithm of a magnitude, without statistics, n_fft a multiple of the hop.
