@@ -73,7 +73,7 @@ class Student(Flow):
             self.steps.append(InverseAutoregressive(network, size, config.kept, config.log_s_bound))
             if config.kind == "frames":
                 matrix = swap(size, i)
-                self.mixing.append(InvertibleConv1x1(size, matrix, MATRIX_STEP_SCALE))
+                self.mixing.append(InvertibleConv1x1(size, matrix.T, MATRIX_STEP_SCALE))
                 mixed = mixed @ matrix
         self.pitch = PitchNet(config.n_mels, config.source.pitch) if config.source else None
         self.excitation = Excitation(config.cond_channels, size, mixed) if config.source else None
@@ -90,7 +90,9 @@ class Student(Flow):
             log_det = log_det + step
         for i in reversed(range(len(self.steps))):
             if self.mixing:
-                z, step = self.mixing[i](z)
+                mixing = self.mixing[i]
+                assert isinstance(mixing, InvertibleConv1x1)
+                z, step = mixing.inverse(z)
                 log_det = log_det + step
             z, step = self.steps[i](z, condition)
             log_det = log_det + step
@@ -163,9 +165,7 @@ class Student(Flow):
             assert isinstance(step, InverseAutoregressive)
             z, log_det, mu, log_s = _compose(step, z, condition, log_det, mu, log_s)
             if self.mixing:
-                mixing = self.mixing[i]
-                assert isinstance(mixing, InvertibleConv1x1)
-                z, change = mixing.inverse(z)
+                z, change = self.mixing[i](z)  # samples are what training makes, so this way needs no inverse
                 log_det = log_det + change
         if isinstance(self.envelope, MinimumPhaseFilter):
             z, log_det, mu, log_s = _compose(self.envelope, z, envelope, log_det, mu, log_s)
