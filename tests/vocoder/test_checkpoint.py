@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from tiny_models import TINY_CONFIGS, TINY_MEL, stirred, tiny_waveglow
 from torch import nn
 
@@ -92,6 +93,19 @@ def test_weights_that_are_no_safetensors_are_refused(saved):
 def test_weights_of_another_architecture_are_refused(saved, tmp_path):
     other = save_model(tmp_path / "other", stirred(tiny_waveglow("grouping")), TINY_MEL)
     (saved / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
+    edit(saved, weights_sha256=None)
+    with pytest.raises(CheckpointError, match=r"does not fit its config\.json"):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("change", ["one more", "one less"])
+def test_weights_with_other_names_are_refused(saved, change):
+    tensors = load_file(saved / "model.safetensors")
+    if change == "one more":
+        tensors["extra.weight"] = torch.zeros(1)
+    else:
+        tensors.popitem()
+    save_file(tensors, saved / "model.safetensors")
     edit(saved, weights_sha256=None)
     with pytest.raises(CheckpointError, match=r"does not fit its config\.json"):
         load_model(saved)

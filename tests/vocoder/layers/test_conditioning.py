@@ -37,7 +37,7 @@ def test_the_upsampled_mel_is_grouped_like_the_audio():
     assert grouped.shape == (2, 12, 10)
     for channel in range(3):
         for j in range(4):
-            assert torch.equal(grouped[:, 4 * channel + j], samples[:, channel, j::4])
+            torch.testing.assert_close(grouped[:, 4 * channel + j], samples[:, channel, j::4])
 
 
 def test_the_excitation_mixes_source_and_noise_by_gains_of_the_condition():
