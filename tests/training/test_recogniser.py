@@ -52,14 +52,16 @@ def test_clusters_are_where_the_frames_are():
 def test_training_teaches_it_to_tell_classes_and_pitch():
     made, data = objective(), batch()
     optimiser = torch.optim.Adam(made.model.parameters(), lr=1e-2)
-    before = made.validate(data)
+    with torch.no_grad():
+        before = made.validate(data)
     for step in range(60):
         outcome = made.loss("model", data, step)
         assert outcome is not None
         optimiser.zero_grad()
         outcome[0].backward()
         optimiser.step()
-    after = made.validate(data)
+    with torch.no_grad():
+        after = made.validate(data)
     assert float(after["accuracy"]) > 0.8
     assert float(after["score"]) < 0.5 * float(before["score"])
     assert float(after["pitch"]) < 0.5 * float(before["pitch"])
