@@ -12,9 +12,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.critics.spectrogram import CriticConfig, SpectrogramCritics, critic_loss, feature_loss, generator_loss
+from training.losses.pitch import labels_of_frames, pitch_loss
 from training.losses.spectral import MultiResolutionSTFT
 from training.objective import Batch, Objective, Phase
-from training.pitch_labels import pitch_labels
+from training.ridge import ridge
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError
 from vocoder.layers.mel_consistency import MelConsistency
@@ -114,7 +115,7 @@ class WaveGlowObjective(Objective):
             stacked = F.pad(frames, (width, width), mode="replicate").unfold(2, envelope.kernel_size, 1)
             rows.append(stacked.permute(0, 2, 1, 3).flatten(2).flatten(0, 1))
             targets.append(coefficients.square().clamp_min(1e-12).log().transpose(1, 2).flatten(0, 1))
-        weight, bias = _ridge(torch.cat(rows).double(), torch.cat(targets).double())
+        weight, bias = ridge(torch.cat(rows).double(), torch.cat(targets).double())
         # the mean of log(c^2) of a normal variable lies 1.27 below the logarithm of its variance
         shape = (envelope.channels, self.model.config.n_mels, envelope.kernel_size)
         envelope.set_log_scale(0.5 * weight.T.reshape(shape), 0.5 * (bias + 1.2704))
@@ -155,7 +156,8 @@ class WaveGlowObjective(Objective):
             parts["nats"] = -self.model.log_prob(self._noisy(x), mel).mean() / x.shape[1]
             total = total + (weights.likelihood * weights.likelihood_every if sampling else 1.0) * parts["nats"]
         if self.model.pitch is not None:
-            parts["pitch"] = self._pitch_loss(batch["x"], mel)
+            labels = labels_of_frames(batch["x"], mel.shape[2], self.model.pitch.config, self.mel_config)
+            parts["pitch"] = pitch_loss(self.model.pitch, mel, labels)
             total = total + weights.pitch * parts["pitch"]
         if sampling:
             x_hat = self._sample(mel)
@@ -204,34 +206,3 @@ class WaveGlowObjective(Objective):
     def _mel_distance(self, x_hat: Tensor, x: Tensor) -> Tensor:
         distance: Tensor = (self.mel(x_hat) - self.mel(x)).abs()
         return distance.mean()
-
-    def _pitch_loss(self, padded: Tensor, mel: Tensor) -> Tensor:
-        pitch = self.model.pitch
-        assert pitch is not None
-        config, mel_config = pitch.config, self.mel_config
-        labels = pitch_labels(
-            padded, mel_config.hop_length, mel_config.sample_rate, config.f0_min, config.f0_max, mel_config.n_fft
-        )
-        frames = mel.shape[2]
-        f0, voiced, unvoiced = labels.f0[:, :frames], labels.voiced[:, :frames], labels.unvoiced[:, :frames]
-        logits, voicing = pitch(mel)
-        index = torch.arange(config.bins, device=mel.device)[None, :, None]
-        target = torch.softmax(-0.5 * (index - pitch.position(f0)[:, None]).square(), dim=1)
-        entropy = -(target * torch.log_softmax(logits, dim=1)).sum(dim=1)
-        labelled = voiced | unvoiced
-        voicing_loss = F.binary_cross_entropy_with_logits(voicing, voiced.to(voicing.dtype), reduction="none")
-        return _mean_where(voiced, entropy) + _mean_where(labelled, voicing_loss)
-
-
-def _mean_where(mask: Tensor, value: Tensor) -> Tensor:
-    mean: Tensor = (value * mask).sum() / mask.sum().clamp_min(1)
-    return mean
-
-
-def _ridge(rows: Tensor, targets: Tensor, penalty: float = 1e-2) -> tuple[Tensor, Tensor]:
-    """Return the weights (features, outputs) and intercept of a ridge regression."""
-    mean, offset = rows.mean(dim=0), targets.mean(dim=0)
-    centred = rows - mean
-    gram = centred.T @ centred / len(rows) + penalty * torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
-    weight = torch.linalg.solve(gram, centred.T @ (targets - offset) / len(rows))
-    return weight, offset - mean @ weight

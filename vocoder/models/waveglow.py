@@ -13,6 +13,7 @@ from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.flows.coupling import AffineCoupling
 from vocoder.flows.grouping import Grouping
 from vocoder.flows.lapped import LappedTransform
+from vocoder.flows.swap import swap
 from vocoder.layers.excitation import Excitation
 from vocoder.layers.mel_encoder import MelEncoder, normalised
 from vocoder.layers.mel_upsampler import MelUpsampler
@@ -48,7 +49,7 @@ class WaveGlow(Flow):
         mixing = torch.eye(size)
         step_scale = 1.0 if config.transform == "grouping" else MATRIX_STEP_SCALE
         for i, channels in enumerate(self._channels()):
-            conv = InvertibleConv1x1(channels, _swap(channels, i) if config.mixing == "swap" else None, step_scale)
+            conv = InvertibleConv1x1(channels, swap(channels, i) if config.mixing == "swap" else None, step_scale)
             kept = channels - channels // 2
             stack = WaveNetStack(kept, 2 * (channels // 2), config.cond_channels, config.stack)
             self.convinv.append(conv)
@@ -170,16 +171,3 @@ def _conditioner(config: WaveGlowConfig) -> nn.Module:
     if config.conditioning == "frames":
         return MelEncoder(config.n_mels, config.cond_channels)
     return MelUpsampler(config.n_mels, config.hop_length, config.upsample_kernel, config.group_size)
-
-
-def _swap(channels: int, flow: int) -> Tensor:
-    """Return a permutation: even channels before odd ones in even flows, the halves exchanged in odd flows.
-
-    Neighbouring bands of the lapped transform leak into each other, so each is best told by its neighbours; and two
-    flows in a row transform every channel once.
-    """
-    if flow % 2 == 0:
-        order = torch.cat([torch.arange(0, channels, 2), torch.arange(1, channels, 2)])
-    else:
-        order = torch.arange(channels).roll(-(channels - channels // 2))
-    return torch.eye(channels)[order]
