@@ -40,7 +40,7 @@ check: $(STAMP) ## format, lint, types, import contract
 serve: $(STAMP) ## serve MODEL (a shipped name or a directory) on PORT
 	$(BIN)/vocoder-serve --port $(PORT) --model $(MODEL) $(ARGS)
 
-train: $(STAMP) ## train with CONFIG (ARGS="steps=1000 --resume" for overrides)
+train: $(STAMP) ## train with CONFIG (ARGS="trainer.steps=1000 --resume" for overrides)
 	$(BIN)/vocoder-train waveglow --config $(CONFIG) $(ARGS)
 
 bench: $(STAMP) ## measure how fast MODEL speaks on this machine

@@ -151,8 +151,9 @@ def draw(axes: Axes, x: NDArray[np.float32], config: MelConfig, title: str, loud
 
 
 def draw_both(path: Path, original: NDArray[np.float32], generated: NDArray[np.float32], config: MelConfig) -> None:
-    """Save a picture with the original above the generated audio, both on the original's scales."""
-    loudest, peak = float(decibels(original, config).max()), 1.2 * float(np.abs(original).max())
+    """Save a picture with the original above the generated audio, both on the same scales."""
+    loudest = float(decibels(original, config).max())
+    peak = 1.1 * float(max(np.abs(original).max(), np.abs(generated).max()))
     figure = Figure(figsize=(11.0, 8.5))
     rows = figure.subplots(2, 1)
     draw(rows[0], original, config, "original, held out from training", loudest, peak)

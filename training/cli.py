@@ -49,7 +49,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     if name not in COMMANDS:
         return _complain(f"there is no command {name!r}; known: {', '.join(COMMANDS)}", 2)
     module, summary = COMMANDS[name]
-    command = cast(Command, importlib.import_module(module))  # only the chosen command's libraries are loaded
+    try:
+        command = cast(Command, importlib.import_module(module))  # only the chosen command's libraries are loaded
+    except ModuleNotFoundError as error:
+        return _complain(f"{name} needs the package {error.name}: install the training extra, '.[training]'", 1)
     parser = argparse.ArgumentParser(prog=f"vocoder-train {name}", description=summary)
     command.add_arguments(parser)
     try:

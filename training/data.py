@@ -177,7 +177,7 @@ class UtteranceDataset(Dataset[Utterance]):
         chosen = {entry.path for group in kept.values() for entry in group[:per_speaker]}
         self.entries = tuple(entry for entry in fitting if entry.path in chosen)
         if not self.entries:
-            raise ManifestError(f"no {split} utterance lasts {min_seconds} to {max_seconds} s")
+            raise ManifestError(f"no {split} utterance lasts {min_seconds:g} to {max_seconds:g} s: widen the limits")
         self.manifest = manifest
         self._speakers = _speaker_numbers(manifest, self.entries)
 

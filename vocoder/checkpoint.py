@@ -108,7 +108,9 @@ def load_model(directory: Path | str) -> Checkpoint:
 def _read_config(directory: Path) -> dict[str, Any]:
     path = directory / "config.json"
     if not path.is_file():
-        raise CheckpointError(f"{directory} is no model directory: it has no config.json")
+        inner = directory / "last" / "model"
+        hint = f"; did you mean {inner}?" if (inner / "config.json").is_file() else ""
+        raise CheckpointError(f"{directory} is no model directory: it has no config.json{hint}")
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:

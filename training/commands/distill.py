@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import nn
 
+from training import random_state
 from training.batches import ordered_batches
 from training.data import SegmentConfig, SegmentDataset
 from training.inheritance import inherit_layers
@@ -90,6 +91,7 @@ def distill(config: DistillRun, *, resume: bool = False) -> Path:
     manifest = read_manifest(config.manifest)
     if manifest.sample_rate != config.model.sample_rate:
         raise ConfigError(f"{config.manifest} holds {manifest.sample_rate} Hz, the model {config.model.sample_rate} Hz")
+    random_state.seed_all(config.trainer.seed)
     teacher = _teacher(config)
     output = Path(config.output)
     trainer = Trainer(

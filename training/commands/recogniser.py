@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from training import random_state
 from training.data import SegmentConfig, SegmentDataset
 from training.manifest import read_manifest
 from training.objectives.recogniser import RecogniserObjective
@@ -64,6 +65,7 @@ def run(args: argparse.Namespace) -> int:
         margin=config.segments.margin,
         epoch_length=config.validation_items,
     )
+    random_state.seed_all(config.trainer.seed)
     output = Path(config.output)
     trainer = Trainer(
         RecogniserObjective(Recogniser(config.model), preset(config.mel)),

@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from training import random_state
 from training.data import SegmentConfig, SegmentDataset
 from training.manifest import Manifest, read_manifest
 from training.objectives.wavenet import WaveNetLosses, WaveNetObjective
@@ -67,6 +68,7 @@ def run(args: argparse.Namespace) -> int:
     manifest = read_manifest(config.manifest)
     if manifest.sample_rate != config.model.sample_rate:
         raise ConfigError(f"{config.manifest} holds {manifest.sample_rate} Hz, the model {config.model.sample_rate} Hz")
+    random_state.seed_all(config.trainer.seed)
     output = Path(config.output)
     trainer = Trainer(
         WaveNetObjective(_model(config), preset(config.mel), config.losses),

@@ -1,0 +1,93 @@
+"""A tiny WaveGlow from the command line: a run is a function of its configuration, and resumes as itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from evaluation_corpus import write_corpus
+
+import vocoder
+from training.cli import main
+from training.commands.waveglow import WaveGlowRun
+from training.run_config import load_config
+from vocoder.checkpoint import load_model
+from vocoder.mel import MelSpectrogram
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    config = {
+        "manifest": str(write_corpus(corpus)),
+        "output": str(tmp_path / "run"),
+        "model": {
+            "group_size": 64,
+            "flows": 2,
+            "cond_channels": 4,
+            "consistency_steps": 1,
+            "stack": {"channels": 4, "dilations": [1]},
+            "source": {"pitch": {"channels": 4, "layers": 1, "bins": 8}},
+        },
+        "losses": {"samples_from": 1, "critics_from": 2, "bfloat16": False, "critics": {"channels": 4, "sizes": [512]}},
+        "segments": {"segment_length": 4096, "epoch_length": 4},
+        "validation_items": 2,
+        "trainer": {"steps": 4, "batch_size": 2, "validation_steps": 4, "initialisation_batches": 2, "device": "cpu"},
+    }
+    (tmp_path / "waveglow.yaml").write_text(yaml.safe_dump(config))
+    return tmp_path / "waveglow.yaml"
+
+
+def _weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_model(run / "last" / "model").model.state_dict()
+
+
+def test_the_same_configuration_gives_the_same_model_stopped_or_not(settings, tmp_path):
+    arguments = ["waveglow", "--config", str(settings)]
+    for name in ("once", "again"):
+        assert main([*arguments, f"output={tmp_path / name}"]) == 0
+        torch.manual_seed(123)  # what ran before must not matter
+    assert main([*arguments, f"output={tmp_path / 'stopped'}", "trainer.max_minutes=1e-6"]) == 0
+    assert main([*arguments, f"output={tmp_path / 'stopped'}", "--resume"]) == 0
+    assert main([*arguments, f"output={tmp_path / 'other'}", "trainer.seed=1"]) == 0
+    once = _weights(tmp_path / "once")
+    for name in ("again", "stopped"):
+        for key, value in _weights(tmp_path / name).items():
+            torch.testing.assert_close(value, once[key], rtol=0, atol=0, msg=f"{name}: {key}")
+    other = _weights(tmp_path / "other")["couplings.0.network.start.weight"]
+    assert not torch.equal(other, once["couplings.0.network.start.weight"])
+
+
+def test_the_model_of_a_run_speaks(settings, tmp_path):
+    assert main(["waveglow", "--config", str(settings)]) == 0
+    voice = vocoder.load(tmp_path / "run" / "last" / "model")
+    mel = MelSpectrogram(voice.mel_config)(0.1 * torch.randn(1, 8192))[0]
+    x = voice.synthesize(mel.numpy(), seed=1)
+    assert x.shape == (mel.shape[1] * 256,)
+    assert np.isfinite(x).all()
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("mel=vocos", "sample_rate is 22050, but the mel preset 'vocos' has 24000"),
+        ("segments.margin=100", "margin 512"),
+        ("model.group_size=100", "multiple of group_size"),
+        ("losses.spectrl=1", "no field spectrl"),
+        ("manifest=nowhere.jsonl", "nowhere.jsonl"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_names_it(settings, capsys, override, text):
+    assert main(["waveglow", "--config", str(settings), override]) == 2
+    error = capsys.readouterr().err
+    assert text in error
+    assert error.count("\n") == 1
+
+
+def test_the_shipped_configuration_is_valid():
+    config = load_config(WaveGlowRun, Path(__file__).resolve().parents[3] / "configs" / "waveglow.yaml")
+    assert config.model == vocoder.load("waveglow").model.config
