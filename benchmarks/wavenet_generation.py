@@ -58,7 +58,7 @@ class ShiftBufferLoop:
         prediction, inputs = torch.zeros(()), self.past[:1]
         if plan.order:
             prediction = plan.coefficients[0, self.now // plan.block_length] @ self.past
-            inputs = torch.stack([self.excitation, *(torch.stack([self.past[0], prediction]) / log_gain.exp())])
+            inputs = torch.stack([self.excitation, *(torch.stack([self.past[0], prediction]) / log_gain.exp())]).asinh()
         raw = self._network(inputs[None], plan.gates[0, frame])
         params = self.model.distribution.place(raw[:, :, None], prediction[None, None], log_gain[None, None])
         x = self.model.distribution.inverse(params, z[None, None])[0][0, 0]

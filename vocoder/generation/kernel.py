@@ -264,7 +264,8 @@ def _generate(span: Any, plan: Any, family: Any, weights: Any, state: Any, noise
         inverse_gain = math.exp(-log_gain)
         inputs[0] = history[0]
         if order > 0:
-            inputs[0], inputs[1], inputs[2] = excitation[0], history[0] * inverse_gain, prediction * inverse_gain
+            inputs[0], inputs[1] = math.asinh(excitation[0]), math.asinh(history[0] * inverse_gain)
+            inputs[2] = math.asinh(prediction * inverse_gain)
         sums[:width], sums[width:] = start_b, 0.0
         _accumulate(start_w, inputs, sums[:width])
         _layers(weights, state, gates[(first + t) // hop], scratch)

@@ -78,7 +78,7 @@ class StepwiseGenerator:
         inputs = self._history[:, :1]
         if self._order:
             before, inverse_gain = self._history[:, 0], torch.exp(-log_gain)
-            inputs = torch.stack([self._excitation, before * inverse_gain, prediction * inverse_gain], dim=1)
+            inputs = torch.stack([self._excitation, before * inverse_gain, prediction * inverse_gain], dim=1).asinh()
         raw = self._stack(inputs)[:, :, None]
         return self.distribution.place(raw, prediction[:, None], log_gain[:, None]), prediction, log_gain
 

@@ -37,7 +37,8 @@ class WaveNet(Flow):
     sample, in float32 for float32 noise.
 
     With linear prediction (`config.lpc`) the network models what the predictor leaves, in units of its gain: it sees
-    the previous excitation, the previous sample and the prediction, each over the gain.
+    the previous excitation, the previous sample and the prediction, each over the gain and then through asinh: samples
+    of a vowel are hundreds of gains large.
     """
 
     def __init__(self, config: WaveNetModelConfig) -> None:
@@ -129,7 +130,8 @@ class WaveNet(Flow):
         prediction = predict(x, coefficients.to(x.dtype))
         inverse_gain = torch.exp(-log_gain)
         excitation = F.pad(((x - prediction) * inverse_gain)[:, :-1], (1, 0))
-        return prediction, log_gain, torch.stack([excitation, before * inverse_gain, prediction * inverse_gain], dim=1)
+        inputs = torch.stack([excitation, before * inverse_gain, prediction * inverse_gain], dim=1)
+        return prediction, log_gain, torch.asinh(inputs)
 
 
 def _distribution(config: WaveNetModelConfig) -> Distribution:
