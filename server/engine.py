@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 
 from server.contract import MelContract
 from server.ticket import Speech, SynthesisError, Ticket, check_output
+from vocoder.checkpoint import CheckpointError
 from vocoder.mel_config import MelConfig
 
 __all__ = ["Engine", "EngineState", "Load", "NotReadyError", "QueueFullError", "Synthesizer"]
@@ -202,7 +203,8 @@ class Engine:
         try:
             self._warm(self._load(self._reference))
         except Exception as error:
-            logger.exception("cannot load model %s", self.name)
+            expected = isinstance(error, (CheckpointError, OSError))  # its text says all; a trace would hide it
+            logger.error("cannot load model %s: %s", self.name, error, exc_info=not expected)
             with self._changed:
                 self._state = EngineState.FAILED
             self.loaded.set_exception(error)
