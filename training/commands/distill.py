@@ -11,8 +11,9 @@ from torch import nn
 from training import random_state
 from training.batches import ordered_batches
 from training.data import SegmentConfig, SegmentDataset
+from training.held_out import held_out_segments
 from training.inheritance import inherit_layers
-from training.manifest import Manifest, read_manifest
+from training.manifest import read_manifest
 from training.objectives.distillation import DistillationObjective
 from training.objectives.distillation_losses import DistillationLosses
 from training.processes import build_accelerator
@@ -97,7 +98,7 @@ def distill(config: DistillRun, *, resume: bool = False) -> Path:
     trainer = Trainer(
         _objective(config, _student(config, teacher), teacher),
         SegmentDataset(manifest, "train", config.segments),
-        _validation_set(manifest, config),
+        held_out_segments(manifest, config.segments, config.validation_items),
         config.trainer,
         output,
         accelerator=build_accelerator(config.trainer),
@@ -117,7 +118,7 @@ def held_out(config: DistillRun, directory: Path) -> dict[str, float]:
     assert isinstance(student, Student)
     accelerator = build_accelerator(config.trainer)
     objective = _objective(config, student, _teacher(config)).to(accelerator.device)
-    items = _validation_set(read_manifest(config.manifest), config)
+    items = held_out_segments(read_manifest(config.manifest), config.segments, config.validation_items)
     batches = ordered_batches(items, config.trainer.batch_size, 1, 0, accelerator.device)
     return validate(objective, batches, config.trainer.seed, accelerator)
 
@@ -147,13 +148,3 @@ def _student(config: DistillRun, teacher: nn.Module) -> Student:
     if not isinstance(checkpoint.model, Student) or checkpoint.model.config != config.model:
         raise ConfigError(f"start_from {config.start_from} holds another architecture than `model` describes")
     return checkpoint.model
-
-
-def _validation_set(manifest: Manifest, config: DistillRun) -> SegmentDataset:
-    segments = SegmentConfig(
-        segment_length=config.segments.segment_length,
-        hop_length=config.segments.hop_length,
-        margin=config.segments.margin,
-        epoch_length=config.validation_items,
-    )
-    return SegmentDataset(manifest, "test", segments, manifest.trained_speakers)

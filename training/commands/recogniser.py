@@ -8,6 +8,7 @@ from pathlib import Path
 
 from training import random_state
 from training.data import SegmentConfig, SegmentDataset
+from training.held_out import held_out_segments
 from training.manifest import read_manifest
 from training.objectives.recogniser import RecogniserObjective
 from training.processes import build_accelerator
@@ -59,18 +60,12 @@ def run(args: argparse.Namespace) -> int:
     manifest = read_manifest(config.manifest)
     if manifest.sample_rate != config.model.sample_rate:
         raise ConfigError(f"{config.manifest} holds {manifest.sample_rate} Hz, the model {config.model.sample_rate} Hz")
-    held_out = SegmentConfig(
-        segment_length=config.segments.segment_length,
-        hop_length=config.segments.hop_length,
-        margin=config.segments.margin,
-        epoch_length=config.validation_items,
-    )
     random_state.seed_all(config.trainer.seed)
     output = Path(config.output)
     trainer = Trainer(
         RecogniserObjective(Recogniser(config.model), preset(config.mel)),
         SegmentDataset(manifest, "train", config.segments),
-        SegmentDataset(manifest, "test", held_out, manifest.trained_speakers),
+        held_out_segments(manifest, config.segments, config.validation_items),
         config.trainer,
         output,
         accelerator=build_accelerator(config.trainer),

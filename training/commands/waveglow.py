@@ -8,7 +8,8 @@ from pathlib import Path
 
 from training import random_state
 from training.data import SegmentConfig, SegmentDataset
-from training.manifest import Manifest, read_manifest
+from training.held_out import held_out_segments
+from training.manifest import read_manifest
 from training.objectives.waveglow import WaveGlowLosses, WaveGlowObjective
 from training.processes import build_accelerator
 from training.provenance import provenance
@@ -70,7 +71,7 @@ def run(args: argparse.Namespace) -> int:
     trainer = Trainer(
         objective,
         SegmentDataset(manifest, "train", config.segments),
-        _validation_set(manifest, config),
+        held_out_segments(manifest, config.segments, config.validation_items),
         config.trainer,
         output,
         accelerator=build_accelerator(config.trainer),
@@ -91,13 +92,3 @@ def _model(config: WaveGlowRun) -> WaveGlow:
     if not isinstance(checkpoint.model, WaveGlow) or checkpoint.model.config != config.model:
         raise ConfigError(f"start_from {config.start_from} holds another architecture than `model` describes")
     return checkpoint.model
-
-
-def _validation_set(manifest: Manifest, config: WaveGlowRun) -> SegmentDataset:
-    segments = SegmentConfig(
-        segment_length=config.segments.segment_length,
-        hop_length=config.segments.hop_length,
-        margin=config.segments.margin,
-        epoch_length=config.validation_items,
-    )
-    return SegmentDataset(manifest, "test", segments, manifest.trained_speakers)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from training import random_state
 from training.data import SegmentConfig, SegmentDataset
-from training.manifest import Manifest, read_manifest
+from training.held_out import held_out_segments
+from training.manifest import read_manifest
 from training.objectives.wavenet import WaveNetLosses, WaveNetObjective
 from training.processes import build_accelerator
 from training.provenance import provenance
@@ -73,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
     trainer = Trainer(
         WaveNetObjective(_model(config), preset(config.mel), config.losses),
         SegmentDataset(manifest, "train", config.segments),
-        _validation_set(manifest, config),
+        held_out_segments(manifest, config.segments, config.validation_items),
         config.trainer,
         output,
         accelerator=build_accelerator(config.trainer),
@@ -94,13 +95,3 @@ def _model(config: WaveNetRun) -> WaveNet:
     if not isinstance(checkpoint.model, WaveNet) or checkpoint.model.config != config.model:
         raise ConfigError(f"start_from {config.start_from} holds another architecture than `model` describes")
     return checkpoint.model
-
-
-def _validation_set(manifest: Manifest, config: WaveNetRun) -> SegmentDataset:
-    segments = SegmentConfig(
-        segment_length=config.segments.segment_length,
-        hop_length=config.segments.hop_length,
-        margin=config.segments.margin,
-        epoch_length=config.validation_items,
-    )
-    return SegmentDataset(manifest, "test", segments, manifest.trained_speakers)
