@@ -110,6 +110,7 @@ def objective_steps(run: WaveGlowRun, start: int, count: int) -> Callable[[], No
     batch = {"x": 0.1 * torch.randn(run.trainer.batch_size, length)}
 
     def steps() -> None:
+        """Take the steps, updating each phase as the trainer does."""
         for step in range(start, start + count):
             for phase, optimiser in phases:
                 with only_trainable(objective, phase.parameters):

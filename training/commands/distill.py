@@ -10,17 +10,16 @@ from torch import nn
 
 from training import random_state
 from training.batches import ordered_batches
-from training.data import SegmentConfig, SegmentDataset
+from training.data import SegmentConfig
 from training.held_out import held_out_segments
 from training.inheritance import inherit_layers
+from training.launch import check_contract, fit, read_corpus, started_from
 from training.manifest import read_manifest
 from training.objectives.distillation import DistillationObjective
 from training.objectives.distillation_losses import DistillationLosses
 from training.processes import build_accelerator
-from training.provenance import provenance
 from training.recogniser import load_recogniser
-from training.run_config import add_run_arguments, load_config, write_config
-from training.trainer import Trainer
+from training.run_config import add_run_arguments, load_config
 from training.trainer_config import TrainerConfig
 from training.validation import validate
 from vocoder.checkpoint import load_model
@@ -59,13 +58,7 @@ class DistillRun:
     """model directory of a student whose weights the run starts from"""
 
     def __post_init__(self) -> None:
-        mel = preset(self.mel)
-        for name in ("sample_rate", "hop_length", "n_mels"):
-            ours, contract = getattr(self.model, name), getattr(mel, name)
-            if ours != contract:
-                raise ConfigError(f"model.{name} is {ours}, but the mel preset {self.mel!r} has {contract}")
-        if self.segments.hop_length != mel.hop_length or self.segments.margin != mel.n_fft // 2:
-            raise ConfigError(f"segments need hop_length {mel.hop_length} and margin {mel.n_fft // 2} for this mel")
+        check_contract(self)
         if self.losses.recognises and self.recogniser is None:
             raise ConfigError("losses.perceptual and losses.style need a recogniser (vocoder-train recogniser)")
         if self.losses.contrastive and self.trainer.batch_size < 2:
@@ -89,27 +82,11 @@ def run(args: argparse.Namespace) -> int:
 
 def distill(config: DistillRun, *, resume: bool = False) -> Path:
     """Train a student as configured and return its model directory."""
-    manifest = read_manifest(config.manifest)
-    if manifest.sample_rate != config.model.sample_rate:
-        raise ConfigError(f"{config.manifest} holds {manifest.sample_rate} Hz, the model {config.model.sample_rate} Hz")
+    manifest = read_corpus(config)
     random_state.seed_all(config.trainer.seed)
     teacher = _teacher(config)
-    output = Path(config.output)
-    trainer = Trainer(
-        _objective(config, _student(config, teacher), teacher),
-        SegmentDataset(manifest, "train", config.segments),
-        held_out_segments(manifest, config.segments, config.validation_items),
-        config.trainer,
-        output,
-        accelerator=build_accelerator(config.trainer),
-        sample_rate=manifest.sample_rate,
-        provenance=provenance(manifest) | {"teacher": Path(config.teacher).name},
-        resume=resume,
-    )
-    output.mkdir(parents=True, exist_ok=True)
-    write_config(config, output / "config.yaml")
-    trainer.fit()
-    return output / "last" / "model"
+    objective = _objective(config, _student(config, teacher), teacher)
+    return fit(config, manifest, objective, resume=resume, origin={"teacher": Path(config.teacher).name})
 
 
 def held_out(config: DistillRun, directory: Path) -> dict[str, float]:
@@ -144,7 +121,4 @@ def _student(config: DistillRun, teacher: nn.Module) -> Student:
         if config.inherit:
             inherit_layers(student, teacher)
         return student
-    checkpoint = load_model(config.start_from)
-    if not isinstance(checkpoint.model, Student) or checkpoint.model.config != config.model:
-        raise ConfigError(f"start_from {config.start_from} holds another architecture than `model` describes")
-    return checkpoint.model
+    return started_from(config.start_from, Student, config.model)

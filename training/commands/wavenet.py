@@ -4,19 +4,13 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from training import random_state
-from training.data import SegmentConfig, SegmentDataset
-from training.held_out import held_out_segments
-from training.manifest import read_manifest
+from training.data import SegmentConfig
+from training.launch import check_contract, fit, read_corpus, started_from
 from training.objectives.wavenet import WaveNetLosses, WaveNetObjective
-from training.processes import build_accelerator
-from training.provenance import provenance
-from training.run_config import add_run_arguments, load_config, write_config
-from training.trainer import Trainer
+from training.run_config import add_run_arguments, load_config
 from training.trainer_config import TrainerConfig
-from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.mel_config import preset
 from vocoder.models.wavenet import WaveNet
@@ -45,17 +39,11 @@ class WaveNetRun:
     """model directory whose weights the run starts from, to fine-tune a model on other voices"""
 
     def __post_init__(self) -> None:
-        mel = preset(self.mel)
-        for name in ("sample_rate", "hop_length", "n_mels"):
-            ours, contract = getattr(self.model, name), getattr(mel, name)
-            if ours != contract:
-                raise ConfigError(f"model.{name} is {ours}, but the mel preset {self.mel!r} has {contract}")
+        check_contract(self)
         if self.model.lpc is not None and self.model.lpc.mel != self.mel:
             raise ConfigError(f"model.lpc.mel is {self.model.lpc.mel!r}, but mel is {self.mel!r}")
         if self.segments.segment_length <= self.losses.past:
             raise ConfigError(f"segment_length must be above losses.past, {self.losses.past} samples")
-        if self.segments.hop_length != mel.hop_length or self.segments.margin != mel.n_fft // 2:
-            raise ConfigError(f"segments need hop_length {mel.hop_length} and margin {mel.n_fft // 2} for this mel")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,32 +54,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     config = load_config(WaveNetRun, args.config, args.overrides)
-    manifest = read_manifest(config.manifest)
-    if manifest.sample_rate != config.model.sample_rate:
-        raise ConfigError(f"{config.manifest} holds {manifest.sample_rate} Hz, the model {config.model.sample_rate} Hz")
+    manifest = read_corpus(config)
     random_state.seed_all(config.trainer.seed)
-    output = Path(config.output)
-    trainer = Trainer(
-        WaveNetObjective(_model(config), preset(config.mel), config.losses),
-        SegmentDataset(manifest, "train", config.segments),
-        held_out_segments(manifest, config.segments, config.validation_items),
-        config.trainer,
-        output,
-        accelerator=build_accelerator(config.trainer),
-        sample_rate=manifest.sample_rate,
-        provenance=provenance(manifest),
-        resume=args.resume,
-    )
-    output.mkdir(parents=True, exist_ok=True)
-    write_config(config, output / "config.yaml")
-    trainer.fit()
+    objective = WaveNetObjective(_model(config), preset(config.mel), config.losses)
+    fit(config, manifest, objective, resume=args.resume)
     return 0
 
 
 def _model(config: WaveNetRun) -> WaveNet:
     if config.start_from is None:
         return WaveNet(config.model)
-    checkpoint = load_model(config.start_from)
-    if not isinstance(checkpoint.model, WaveNet) or checkpoint.model.config != config.model:
-        raise ConfigError(f"start_from {config.start_from} holds another architecture than `model` describes")
-    return checkpoint.model
+    return started_from(config.start_from, WaveNet, config.model)

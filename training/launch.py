@@ -1,0 +1,132 @@
+"""What every run of the trainer shares: checks of its configuration, its corpus, its start and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from torch import nn
+
+from training.data import SegmentConfig, SegmentDataset
+from training.held_out import held_out_segments
+from training.manifest import Manifest, read_manifest
+from training.objective import Objective
+from training.processes import build_accelerator
+from training.provenance import provenance
+from training.run_config import write_config
+from training.trainer import Trainer
+from training.trainer_config import TrainerConfig
+from vocoder.checkpoint import load_model
+from vocoder.config import ConfigError
+from vocoder.mel_config import preset
+
+__all__ = ["RunConfig", "check_contract", "fit", "read_corpus", "started_from"]
+
+Model = TypeVar("Model", bound=nn.Module)
+
+
+class RunConfig(Protocol):
+    """The settings that the configurations of all runs have."""
+
+    @property
+    def manifest(self) -> str:
+        """manifest.jsonl of a prepared corpus."""
+
+    @property
+    def output(self) -> str:
+        """Folder of the run."""
+
+    @property
+    def trainer(self) -> TrainerConfig:
+        """How long and how fast to train."""
+
+    @property
+    def mel(self) -> str:
+        """Named mel preset."""
+
+    @property
+    def model(self) -> Any:
+        """Architecture, with its sample_rate, hop_length and n_mels."""
+
+    @property
+    def segments(self) -> SegmentConfig:
+        """How segments are cut."""
+
+    @property
+    def validation_items(self) -> int:
+        """Segments that validation sees."""
+
+
+def check_contract(config: RunConfig) -> None:
+    """Check that model, segments and mel preset agree.
+
+    Raises:
+        ConfigError: they do not; the text names the difference.
+    """
+    mel = preset(config.mel)
+    for name in ("sample_rate", "hop_length", "n_mels"):
+        ours, contract = getattr(config.model, name), getattr(mel, name)
+        if ours != contract:
+            raise ConfigError(f"model.{name} is {ours}, but the mel preset {config.mel!r} has {contract}")
+    if config.segments.hop_length != mel.hop_length or config.segments.margin != mel.n_fft // 2:
+        raise ConfigError(f"segments need hop_length {mel.hop_length} and margin {mel.n_fft // 2} for this mel")
+
+
+def read_corpus(config: RunConfig) -> Manifest:
+    """Return the corpus of a run.
+
+    Raises:
+        ConfigError: its sample rate is not the model's.
+    """
+    manifest = read_manifest(config.manifest)
+    if manifest.sample_rate != config.model.sample_rate:
+        raise ConfigError(f"{config.manifest} holds {manifest.sample_rate} Hz, the model {config.model.sample_rate} Hz")
+    return manifest
+
+
+def started_from(directory: str, kind: type[Model], architecture: Any) -> Model:
+    """Return the model in `directory`, whose weights a run starts from.
+
+    Raises:
+        ConfigError: it is of another kind or architecture.
+    """
+    model = load_model(directory).model
+    if not isinstance(model, kind) or model.config != architecture:
+        raise ConfigError(f"start_from {directory} holds another architecture than `model` describes")
+    return model
+
+
+def fit(
+    config: RunConfig,
+    manifest: Manifest,
+    objective: Objective,
+    *,
+    resume: bool,
+    origin: Mapping[str, Any] | None = None,
+) -> Path:
+    """Train an objective as configured and return the directory of the last model.
+
+    Args:
+        config: of the run; written to config.yaml in its folder.
+        manifest: the corpus.
+        objective: what to train.
+        resume: continue from the last checkpoint.
+        origin: what the model's provenance says beside corpus, software and machine.
+    """
+    output = Path(config.output)
+    trainer = Trainer(
+        objective,
+        SegmentDataset(manifest, "train", config.segments),
+        held_out_segments(manifest, config.segments, config.validation_items),
+        config.trainer,
+        output,
+        accelerator=build_accelerator(config.trainer),
+        sample_rate=manifest.sample_rate,
+        provenance=provenance(manifest) | dict(origin or {}),
+        resume=resume,
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    write_config(config, output / "config.yaml")
+    trainer.fit()
+    return output / "last" / "model"
