@@ -1,4 +1,4 @@
-"""A student's stacks take over the layers of its teacher's, where they have the same shape."""
+"""What a student takes over before it learns: layers of its teacher's stack, and how another model hears pitch."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import torch
 from torch import nn
 
 from vocoder.config import ConfigError
+from vocoder.layers.pitch import PitchNet
 from vocoder.layers.wavenet import WaveNetStack
 from vocoder.models.student import Student
 
-__all__ = ["inherit_layers"]
+__all__ = ["inherit_layers", "inherit_pitch"]
 
 
 @torch.no_grad()
@@ -42,3 +43,22 @@ def inherit_layers(student: Student, teacher: nn.Module) -> int:
             f"{stack.config.kernel_size}; choose the same, or leave inherit off"
         )
     return copied
+
+
+def inherit_pitch(student: Student, model: nn.Module) -> None:
+    """Copy the pitch network of a model, such as a WaveGlow of the same mels, to the student's.
+
+    Raises:
+        ConfigError: one of them has none, or they differ in shape.
+    """
+    own, given = student.pitch, getattr(model, "pitch", None)
+    if own is None or not isinstance(given, PitchNet):
+        who = "the student" if own is None else type(model).__name__
+        raise ConfigError(f"{who} has no harmonic source, so there is no pitch network to inherit")
+    if own.config != given.config or _shapes(own) != _shapes(given):
+        raise ConfigError("the two pitch networks differ in their configuration or in the bands of their mels")
+    own.load_state_dict(given.state_dict())
+
+
+def _shapes(module: nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in module.state_dict().items()}

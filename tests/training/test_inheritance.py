@@ -4,11 +4,14 @@ import pytest
 import torch
 from torch import nn
 
-from training.inheritance import inherit_layers
+from training.inheritance import inherit_layers, inherit_pitch
 from vocoder.config import ConfigError
+from vocoder.layers.pitch import PitchConfig
 from vocoder.layers.wavenet import WaveNetConfig, WaveNetStack
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
+from vocoder.models.waveglow import WaveGlow
+from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
 
 
 def student(channels: int = 6) -> Student:
@@ -42,3 +45,36 @@ def test_refusals():
         inherit_layers(student(channels=5), teacher())
     with pytest.raises(ConfigError, match="no WaveNet stack"):
         inherit_layers(student(), nn.Linear(1, 1))
+
+
+def test_the_pitch_network_of_another_model_is_taken_over():
+    waveglow = tiny_waveglow(SourceConfig(f_max=900, pitch=PitchConfig(channels=4, layers=1, bins=5)))
+    made = frames_student(SourceConfig(f_max=900, pitch=PitchConfig(channels=4, layers=1, bins=5)))
+    inherit_pitch(made, waveglow)
+    assert made.pitch is not None
+    assert waveglow.pitch is not None
+    for name, value in made.pitch.state_dict().items():
+        assert torch.equal(value, waveglow.pitch.state_dict()[name])
+
+
+def test_a_pitch_network_must_be_there_and_fit():
+    source = SourceConfig(f_max=900, pitch=PitchConfig(channels=4, layers=1, bins=5))
+    with pytest.raises(ConfigError, match="the student has no harmonic source"):
+        inherit_pitch(frames_student(None), tiny_waveglow(source))
+    with pytest.raises(ConfigError, match="WaveGlow has no harmonic source"):
+        inherit_pitch(frames_student(source), tiny_waveglow(None))
+    with pytest.raises(ConfigError, match="differ"):
+        inherit_pitch(frames_student(source), tiny_waveglow(SourceConfig(f_max=900)))
+
+
+def tiny_waveglow(source: SourceConfig | None) -> WaveGlow:
+    stack = WaveNetConfig(6, (1,), 3)
+    return WaveGlow(
+        WaveGlowConfig(n_mels=4, hop_length=8, group_size=8, flows=1, cond_channels=3, stack=stack, source=source)
+    )
+
+
+def frames_student(source: SourceConfig | None) -> Student:
+    stack = WaveNetConfig(6, (1,), 2, causal=True)
+    config = StudentConfig(n_mels=4, hop_length=8, group_size=8, cond_channels=3, stacks=(stack,), source=source)
+    return Student(config)

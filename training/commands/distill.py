@@ -12,7 +12,7 @@ from training import random_state
 from training.batches import ordered_batches
 from training.data import SegmentConfig
 from training.held_out import held_out_segments
-from training.inheritance import inherit_layers
+from training.inheritance import inherit_layers, inherit_pitch
 from training.launch import check_contract, fit, read_corpus, started_from
 from training.manifest import read_manifest
 from training.objectives.distillation import DistillationObjective
@@ -54,6 +54,8 @@ class DistillRun:
     """directory of a trained recogniser, for the perceptual and the style loss"""
     inherit: bool = False
     """start the student's stacks from the teacher's layers, where shapes allow"""
+    pitch_from: str | None = None
+    """directory or shipped name of a model with a harmonic source, whose pitch network the student starts from"""
     start_from: str | None = None
     """model directory of a student whose weights the run starts from"""
 
@@ -118,6 +120,8 @@ def _teacher(config: DistillRun) -> nn.Module:
 def _student(config: DistillRun, teacher: nn.Module) -> Student:
     if config.start_from is None:
         student = Student(config.model)
+        if config.pitch_from is not None:
+            inherit_pitch(student, load_model(model_directory(config.pitch_from)).model)
         if config.inherit:
             inherit_layers(student, teacher)
         return student

@@ -116,7 +116,9 @@ class DistillationObjective(Objective):
             return loss, {"critic": loss.detach()}
         x, mel = self._split(batch)
         draw = self._draw(mel)
-        total, parts = self._teacher_losses(draw, mel, self.losses.teacher_weight(step))
+        items = self.losses.teacher_items or len(mel)
+        weight = self.losses.teacher_weight(step)
+        total, parts = self._teacher_losses(draw.first(items), mel[:items], weight)
         for name, (weight, value) in self._audio_losses(self.consistency(draw.x, mel), x, step).items():
             total, parts[name] = total + weight * value, value
         if self.student.pitch is not None:

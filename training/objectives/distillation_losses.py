@@ -19,6 +19,8 @@ class DistillationLosses:
     """weight of the divergence from the teacher, in nats per sample"""
     kl_warmup_steps: int = 500
     """steps over which that weight rises from 0, and with it all that hangs on the teacher"""
+    teacher_items: int | None = None
+    """how many segments of a batch the teacher scores, the dearest part of a step; all if left out"""
     estimator: Estimator = "sample"
     """how the divergence is estimated: closed, draws or sample"""
     direction: Direction = "student-teacher"
@@ -66,6 +68,8 @@ class DistillationLosses:
                 raise ConfigError(f"{name} must not be negative, not {getattr(self, name)}")
         if self.draws < 1 or self.draws_at_once < 1 or self.critic_rate <= 0:
             raise ConfigError("draws and draws_at_once must be at least 1, and critic_rate above 0")
+        if self.teacher_items is not None and self.teacher_items < (2 if self.contrastive else 1):
+            raise ConfigError("teacher_items must be at least 1, and 2 where losses.contrastive exchanges their mels")
         if self.contrastive >= 1:
             raise ConfigError("contrastive must stay below 1, where the student's entropy would count against itself")
         if self.contrastive_bound is not None and self.contrastive_bound <= 0:

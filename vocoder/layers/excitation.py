@@ -22,10 +22,12 @@ class Excitation(nn.Module):
         cond_channels: channels of the condition (B, cond_channels, frames).
         channels: C of `z`.
         mixing: (C, C) the first value of the map of the source's channels to those of `z`.
+        floor: least gain of the noise.
     """
 
-    def __init__(self, cond_channels: int, channels: int, mixing: Tensor) -> None:
+    def __init__(self, cond_channels: int, channels: int, mixing: Tensor, floor: float = 0.0) -> None:
         super().__init__()
+        self.floor = floor
         self.gains = nn.Conv1d(cond_channels, 2 * channels, 3, padding=1)
         nn.init.normal_(self.gains.weight, std=0.01)
         nn.init.zeros_(self.gains.bias)  # type: ignore[arg-type]
@@ -37,4 +39,4 @@ class Excitation(nn.Module):
         gains: Tensor = self.gains(cond).sigmoid()
         harmonic, random = gains.repeat_interleave(steps, dim=2).chunk(2, dim=1)
         mixed: Tensor = torch.einsum("ij,bjt->bit", MIXING_STEP_SCALE * self.mixing, 2 * harmonic * source)
-        return mixed + sigma * 1.4 * random * noise
+        return mixed + sigma * (self.floor + 1.4 * random) * noise

@@ -25,6 +25,7 @@ from vocoder.models.student_config import StudentConfig
 __all__ = ["Draw", "Student"]
 
 MATRIX_STEP_SCALE = 0.1
+NOISE_FLOOR = 1e-3  # of the learned gain of the noise: without noise there is no density
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,12 @@ class Draw:
     entropy: Tensor
     mu: Tensor | None
     log_s: Tensor | None
+
+    def first(self, items: int) -> Draw:
+        """Return the draw of the first items of the batch."""
+        mu = None if self.mu is None else self.mu[:items]
+        log_s = None if self.log_s is None else self.log_s[:items]
+        return Draw(self.x[:items], self.log_prob[:items], self.entropy[:items], mu, log_s)
 
 
 class Student(Flow):
@@ -76,7 +83,7 @@ class Student(Flow):
                 self.mixing.append(InvertibleConv1x1(size, matrix.T, MATRIX_STEP_SCALE))
                 mixed = mixed @ matrix
         self.pitch = PitchNet(config.n_mels, config.source.pitch) if config.source else None
-        self.excitation = Excitation(config.cond_channels, size, mixed) if config.source else None
+        self.excitation = Excitation(config.cond_channels, size, mixed, NOISE_FLOOR) if config.source else None
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map audio x (B, T) and the mel `cond` (B, n_mels, frames) to `(z, log_det)`: sequential, slow, exact."""

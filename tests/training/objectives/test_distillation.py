@@ -197,3 +197,31 @@ def test_what_is_missing_is_named():
         DistillationObjective(Student(FRAMES), nn.Linear(1, 1), MEL, LOSSES)
     with pytest.raises(ConfigError, match="recogniser"):
         DistillationObjective(Student(FRAMES), Loud(), MEL, dataclasses.replace(LOSSES, style=1.0))
+
+
+def test_the_teacher_may_score_the_first_segments_alone():
+    """Training asks it about some, to be quick; validation about all."""
+    _, every = loss(objective(SAMPLES, estimator="closed"))
+    _, two = loss(objective(SAMPLES, estimator="closed", teacher_items=2))
+    _, one = loss(objective(SAMPLES, estimator="closed", teacher_items=1))
+    torch.testing.assert_close(loss(objective(SAMPLES, estimator="closed", teacher_items=3))[1]["kl"], every["kl"])
+    assert abs(float(one["kl"] - two["kl"])) > 1e-4
+    made = objective(SAMPLES, estimator="closed", teacher_items=1)
+    torch.manual_seed(5)
+    scored_all = made.validate(batch())["kl"]
+    torch.testing.assert_close(scored_all, every["kl"])
+    with pytest.raises(ConfigError, match="teacher_items"):
+        DistillationLosses(teacher_items=0)
+    with pytest.raises(ConfigError, match="teacher_items"):
+        DistillationLosses(teacher_items=1, contrastive=0.3)
+
+
+def test_a_student_with_a_source_keeps_some_noise():
+    """Without noise in `z` its density would be infinite: the entropy stays finite however far the gains fall."""
+    made = objective(dataclasses.replace(FRAMES, source=SOURCE))
+    assert made.student.excitation is not None
+    with torch.no_grad():
+        made.student.excitation.gains.bias.fill_(-200.0)
+    _, parts = loss(made)
+    assert torch.isfinite(parts["entropy"])
+    assert torch.isfinite(parts["kl"])
