@@ -59,8 +59,14 @@ class MelConsistency(nn.Module):
 
     @property
     def context(self) -> int:
-        """Number of frames to each side that a frame of corrected audio depends on."""
-        return self.steps * (self.config.n_fft // self.config.hop_length)
+        """Number of frames to each side that a frame of corrected audio depends on.
+
+        Its samples lie in windows that begin up to n_fft - padding before them or end up to padding after them, and
+        these hold samples as far again on the other side.
+        """
+        padding, hop_length = self.config.padding, self.config.hop_length
+        each = -(-padding // hop_length) + -(-(self.config.n_fft - padding) // hop_length) - 1
+        return self.steps * each
 
     def forward(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the corrected audio (B, T) for x (B, T) and its target mel (B, n_mels, T / hop_length)."""

@@ -40,6 +40,9 @@ class PitchNet(nn.Module):
 
     The low mel bins resolve the harmonics of speech, so that the mel determines f0 well; the network learns to read
     it from frames whose pitch is known. The frequency is the mean of the classes around the most likely one.
+
+    A phase that integrates the frequency integrates its rounding too, and rounding depends on how many frames are
+    computed at a time. A synthesizer therefore keeps this network in float64, whatever precision the mel has.
     """
 
     def __init__(self, n_mels: int, config: PitchConfig) -> None:
@@ -59,12 +62,12 @@ class PitchNet(nn.Module):
 
     def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """Map natural-log mels (B, n_mels, frames) to the logits of pitch (B, bins, frames) and voicing (B, frames)."""
-        out = self.output(self.layers(normalised(mel)))
+        out = self.output(self.layers(normalised(mel.to(self.output.weight.dtype))))
         return out[:, :-1], out[:, -1]
 
     @torch.no_grad()
     def pitch(self, mel: Tensor) -> tuple[Tensor, Tensor]:
-        """Return f0 in Hz and the probability of voicing, both (B, frames)."""
+        """Return f0 in Hz and the probability of voicing, both (B, frames), in the dtype of the weights."""
         logits, voicing = self(mel)
         best = logits.argmax(dim=1, keepdim=True)
         index = torch.arange(self.config.bins, device=mel.device)[None, :, None]

@@ -7,10 +7,12 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["at_sample_rate", "harmonic_source"]
+__all__ = ["at_sample_rate", "elapsed_cycles", "harmonic_source"]
 
 
-def harmonic_source(f0: Tensor, voicing: Tensor, hop_length: int, sample_rate: int, f_max: float) -> Tensor:
+def harmonic_source(
+    f0: Tensor, voicing: Tensor, hop_length: int, sample_rate: int, f_max: float, cycles: Tensor | None = None
+) -> Tensor:
     """Return a band-limited pulse train with the given pitch, as flat and as strong as white noise of variance 1.
 
     All harmonics of f0 below `f_max` are cosines of equal amplitude 2 * sqrt(f0 / sample_rate), in phase with the
@@ -24,12 +26,13 @@ def harmonic_source(f0: Tensor, voicing: Tensor, hop_length: int, sample_rate: i
         hop_length: samples per frame.
         sample_rate: in Hz.
         f_max: highest frequency in Hz.
+        cycles: (B, frames * hop_length) periods of f0 so far; `elapsed_cycles` of this f0 if left out.
 
     Returns:
         (B, frames * hop_length)
     """
-    f0_t = torch.exp(at_sample_rate(torch.log(f0), hop_length))
-    cycles = torch.cumsum(f0_t.double() / sample_rate, dim=1)
+    f0_t = _pitch_of_samples(f0, hop_length)
+    cycles = elapsed_cycles(f0, hop_length, sample_rate) if cycles is None else cycles
     phase = (2 * math.pi * torch.remainder(cycles, 1.0)).to(f0.dtype)
     highest = f_max / f0_t
     count = torch.floor(highest)
@@ -40,8 +43,21 @@ def harmonic_source(f0: Tensor, voicing: Tensor, hop_length: int, sample_rate: i
     return kernel * (2 * torch.sqrt(f0_t / sample_rate)) * at_sample_rate(voicing, hop_length)
 
 
+def elapsed_cycles(f0: Tensor, hop_length: int, sample_rate: int, before: Tensor | None = None) -> Tensor:
+    """Return how many periods of f0 (B, frames) have passed at each sample: (B, frames * hop_length) in float64.
+
+    `before` (B,) is how many had passed before the first sample, none if left out.
+    """
+    cycles = torch.cumsum(_pitch_of_samples(f0, hop_length).double() / sample_rate, dim=1)
+    return cycles if before is None else cycles + before[:, None]
+
+
 def at_sample_rate(frames: Tensor, hop_length: int) -> Tensor:
     """Interpolate frame values (B, frames) linearly to samples (B, frames * hop_length), holding the last one."""
     following = torch.cat([frames[:, 1:], frames[:, -1:]], dim=1)
     fraction = torch.arange(hop_length, dtype=frames.dtype, device=frames.device) / hop_length
     return torch.lerp(frames[:, :, None], following[:, :, None], fraction).flatten(1)
+
+
+def _pitch_of_samples(f0: Tensor, hop_length: int) -> Tensor:
+    return torch.exp(at_sample_rate(torch.log(f0), hop_length))

@@ -213,7 +213,8 @@ class Student(Flow):
         assert self.pitch is not None
         assert config.source is not None
         f0, voicing = self.pitch.pitch(mel)
-        return harmonic_source(f0, voicing, config.hop_length, config.sample_rate, config.source.f_max)
+        source = harmonic_source(f0, voicing, config.hop_length, config.sample_rate, config.source.f_max)
+        return source.to(mel.dtype)
 
 
 def _compose(

@@ -128,7 +128,8 @@ class WaveGlow(Flow):
         if self.pitch is None or config.source is None:
             raise ValueError("this WaveGlow has no harmonic source")
         f0, voicing = self.pitch.pitch(mel)
-        return harmonic_source(f0, voicing, config.hop_length, config.sample_rate, config.source.f_max)
+        source = harmonic_source(f0, voicing, config.hop_length, config.sample_rate, config.source.f_max)
+        return source.to(mel.dtype)
 
     def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
         """Return (B, C, steps) of the noise for a mel of that many frames."""
