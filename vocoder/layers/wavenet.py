@@ -70,14 +70,20 @@ class WaveNetStack(nn.Module):
         nn.init.zeros_(self.end.bias)  # type: ignore[arg-type]
         self.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
-    def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
+    def forward(self, x: Tensor, cond: Tensor | None = None, gaps: Tensor | None = None) -> Tensor:
         """Map x (B, in_channels, T) and cond (B, cond_channels, frames) to (B, out_channels, T).
+
+        Args:
+            x: the input.
+            cond: the condition.
+            gaps: indices of the steps between utterances that stand one after another in `x`. Every convolution sees
+                zeros there, as it does beyond the ends of an utterance that stands alone.
 
         Raises:
             ValueError: T is not a multiple of the number of condition frames, or the condition is missing.
         """
         dtype = self.compute_dtype or self.start.weight.dtype
-        hidden = _conv(self.start, _as_image(x, dtype))
+        hidden = _silenced(_conv(self.start, _as_image(x, dtype)), gaps)
         conds = self._conditions(x, cond, dtype)
         skip: Tensor | None = None
         for i, (in_layer, res_skip) in enumerate(zip(self.in_layers, self.res_skip_layers, strict=True)):
@@ -88,7 +94,7 @@ class WaveNetStack(nn.Module):
             out = _conv(res_skip, torch.tanh(tanh) * torch.sigmoid(sigmoid))
             if i < len(self.in_layers) - 1:
                 residual, out = out.chunk(2, dim=1)
-                hidden = hidden + residual
+                hidden = _silenced(hidden + residual, gaps)
             skip = out if skip is None else skip + out
         assert skip is not None
         return _conv(self.end, skip).squeeze(2)
@@ -118,6 +124,10 @@ def set_compute_dtype(module: nn.Module, dtype: torch.dtype | None) -> None:
 
 def _as_image(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x.unsqueeze(2).to(dtype=dtype, memory_format=torch.channels_last)
+
+
+def _silenced(hidden: Tensor, gaps: Tensor | None) -> Tensor:
+    return hidden if gaps is None else hidden.index_fill(3, gaps, 0.0)
 
 
 def _conv(layer: nn.Module, x: Tensor, padding: int = 0) -> Tensor:
