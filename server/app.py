@@ -14,10 +14,12 @@ from server.engine import Load, Synthesizer
 from server.engine_problems import install_engine_handlers
 from server.engines import Engines
 from server.extraction import MelExtractor
+from server.gauges import DeviceMemory, EngineGauges
 from server.metrics import Metrics
 from server.middleware import RequestMiddleware
 from server.problems import install_problem_handlers
-from server.routes import health, mel, metrics, models, synthesize
+from server.routes import health, mel, models, synthesize
+from server.routes import metrics as metrics_route
 from server.service import Service
 from server.settings import Settings
 
@@ -32,11 +34,14 @@ def create_app(settings: Settings | None = None, load: Load | None = None) -> Fa
         load: from a model's name or directory to a synthesizer; the real thing if left out.
     """
     settings = Settings() if settings is None else settings
+    metrics = Metrics()
     engines = Engines(settings.models, load or _loader(settings.device), settings.queue_size)
+    metrics.register(EngineGauges(engines))
+    metrics.register(DeviceMemory(settings.device))
     service = Service(
         settings=settings,
         engines=engines,
-        metrics=Metrics(engines),
+        metrics=metrics,
         extractor=MelExtractor(settings.max_audio_seconds),
         limiter=CapacityLimiter(settings.worker_threads),
     )
@@ -50,7 +55,7 @@ def create_app(settings: Settings | None = None, load: Load | None = None) -> Fa
     app.add_middleware(RequestMiddleware, metrics=service.metrics)
     install_problem_handlers(app)
     install_engine_handlers(app)
-    for group in (synthesize, mel, models, health, metrics):
+    for group in (synthesize, mel, models, health, metrics_route):
         app.include_router(group.router)
     return app
 

@@ -10,12 +10,13 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
+from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
 
 __all__ = ["MEDIA_TYPE", "Problem", "install_problem_handlers", "render"]
 
 MEDIA_TYPE = "application/problem+json"
+INFERENCE_PREFIX = "/v2"  # where the Open Inference Protocol, version 2, prescribes errors of its own shape
 
 
 class Problem(Exception):  # noqa: N818 - the word of RFC 9457
@@ -55,10 +56,10 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_unexpected)
 
 
-def render(request: Request, problem: Problem) -> Response:
+def render(request: HTTPConnection, problem: Problem) -> Response:
     """Return the response that tells a client about `problem`."""
     request_id = getattr(request.state, "request_id", None)
-    document = {
+    document: dict[str, Any] = {
         "type": f"urn:vocoder:problem:{problem.slug}",
         "title": problem.slug.replace("-", " ").capitalize(),
         "status": problem.status,
@@ -70,6 +71,9 @@ def render(request: Request, problem: Problem) -> Response:
     if request_id is not None:
         headers["X-Request-Id"] = request_id
     request.state.problem = problem.slug
+    path = request.url.path
+    if path == INFERENCE_PREFIX or path.startswith(f"{INFERENCE_PREFIX}/"):
+        return JSONResponse({"error": problem.detail}, status_code=problem.status, headers=headers)
     return ProblemResponse(document, status_code=problem.status, headers=headers)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
@@ -26,6 +27,17 @@ class Settings(BaseSettings):
     log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
         default="info", description="what is logged"
     )
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="json, or text; auto: text where standard error is a terminal, json elsewhere"
+    )
+    admin_port: int | None = Field(
+        default=None, ge=0, le=65535, description="port for /metrics, /docs and /openapi.json, which then leave `port`"
+    )
+    admin_host: str = Field(default="127.0.0.1", description="address that the admin port listens on")
+    docs: bool = Field(default=True, description="whether there are /docs and /openapi.json")
+    api_keys_file: Path | None = Field(default=None, description="file of API keys; without one there are no keys")
+    requests_per_minute: int = Field(default=0, ge=0, description="requests that one key may make; 0 is no limit")
+    frames_per_minute: int = Field(default=0, ge=0, description="mel frames that one key may send; 0 is no limit")
     queue_size: int = Field(default=64, ge=1, description="requests that may wait for one model before 503")
     max_body_bytes: int = Field(default=16 * 2**20, ge=1024, description="largest request body, in bytes")
     max_json_bytes: int = Field(default=8 * 2**20, ge=1024, description="largest JSON request body, in bytes")
@@ -34,11 +46,28 @@ class Settings(BaseSettings):
         default=60.0, gt=0, allow_inf_nan=False, description="longest audio for /mel, in seconds"
     )
     body_timeout: float = Field(default=30.0, gt=0, description="seconds a client may take to send its body")
+    header_timeout: float = Field(default=10.0, gt=0, description="seconds a client may take to send its headers")
+    send_timeout: float = Field(
+        default=60.0, gt=0, description="seconds a client may leave an answer unread before its connection is ended"
+    )
+    keep_alive_timeout: float = Field(
+        default=75.0, gt=0, description="seconds a connection stays open between requests; longer than a proxy's own"
+    )
+    max_header_bytes: int = Field(default=16384, ge=1024, description="largest request line and headers, in bytes")
+    max_buffered_bytes: int = Field(
+        default=256 * 2**20, ge=1024, description="bytes of all bodies held at once before 503"
+    )
     stall_timeout: float = Field(
         default=120.0, gt=0, description="seconds one inference may take before /livez calls the model stuck"
     )
     drain_timeout: float = Field(
         default=30.0, ge=0, description="seconds that requests in flight get to finish at shutdown"
+    )
+    drain_delay: float = Field(
+        default=0.0, ge=0, description="seconds that new requests are still taken after SIGTERM, while /readyz says 503"
+    )
+    max_connections_per_client: int = Field(
+        default=0, ge=0, description="connections at once from one address; 0 is no limit, as behind a proxy"
     )
     max_connections: int = Field(default=256, ge=1, description="connections and requests at once before a plain 503")
     worker_threads: int = Field(default=2, ge=1, description="threads that decode, check and encode")
