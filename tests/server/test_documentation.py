@@ -43,5 +43,5 @@ async def test_metrics(client: httpx.AsyncClient) -> None:
         r"^# TYPE (\w+) (?:counter|histogram|gauge)$", (await client.get("/metrics")).text, re.MULTILINE
     )
     names = {name for name in families if not name.endswith("_created")}
-    assert len(names) >= 26
+    assert len(names) >= 25
     assert {name for name in names if f"`{name}{{" not in TEXT and f"`{name}`" not in TEXT} == set()
