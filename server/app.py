@@ -35,7 +35,9 @@ def create_app(settings: Settings | None = None, load: Load | None = None) -> Fa
     """
     settings = Settings() if settings is None else settings
     metrics = Metrics()
-    engines = Engines(settings.models, load or _loader(settings.device), settings.queue_size)
+    engines = Engines(
+        settings.models, load or _loader(settings.device), settings.queue_limits, settings.batching, observer=metrics
+    )
     metrics.register(EngineGauges(engines))
     metrics.register(DeviceMemory(settings.device))
     service = Service(

@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Sequence
 
-from server.engine import Engine, EngineState, Load
+from server.batch_runner import Observer
+from server.engine import Engine, EngineState
 from server.problems import Problem
+from server.synthesizer import Load
+from server.work_queue import QueueLimits
 
 __all__ = ["Engines", "LoadError"]
 
@@ -21,11 +24,20 @@ class Engines:
     Args:
         references: shipped names or directories, one engine each.
         load: from a reference to a synthesizer.
-        queue_size: how many tickets may wait for each.
+        limits: how much may wait for each.
+        batching: whether tickets may share a run.
+        observer: is told of every run.
     """
 
-    def __init__(self, references: Sequence[str], load: Load, queue_size: int) -> None:
-        self._engines = tuple(Engine(reference, load, queue_size) for reference in references)
+    def __init__(
+        self,
+        references: Sequence[str],
+        load: Load,
+        limits: QueueLimits | None = None,
+        batching: bool = True,
+        observer: Observer | None = None,
+    ) -> None:
+        self._engines = tuple(Engine(reference, load, limits, batching, observer) for reference in references)
 
     def __iter__(self) -> Iterator[Engine]:
         return iter(self._engines)

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from server.work_queue import QueueLimits
+
 __all__ = ["Settings"]
 
 
@@ -39,6 +41,12 @@ class Settings(BaseSettings):
     requests_per_minute: int = Field(default=0, ge=0, description="requests that one key may make; 0 is no limit")
     frames_per_minute: int = Field(default=0, ge=0, description="mel frames that one key may send; 0 is no limit")
     queue_size: int = Field(default=64, ge=1, description="requests that may wait for one model before 503")
+    queue_frames: int = Field(default=65536, ge=1, description="mel frames that may wait for one model before 503")
+    queue_bytes: int = Field(default=64 * 2**20, ge=1, description="bytes of mels that may wait for one model")
+    max_wait: float = Field(
+        default=30.0, gt=0, description="seconds that what waits may take, at the measured speed, before 503"
+    )
+    batching: bool = Field(default=True, description="whether mels share a run, where the device gains by it")
     max_body_bytes: int = Field(default=16 * 2**20, ge=1024, description="largest request body, in bytes")
     max_json_bytes: int = Field(default=8 * 2**20, ge=1024, description="largest JSON request body, in bytes")
     max_frames: int = Field(default=4096, ge=1, description="longest mel, in frames")
@@ -71,6 +79,11 @@ class Settings(BaseSettings):
     )
     max_connections: int = Field(default=256, ge=1, description="connections and requests at once before a plain 503")
     worker_threads: int = Field(default=2, ge=1, description="threads that decode, check and encode")
+
+    @property
+    def queue_limits(self) -> QueueLimits:
+        """How much may wait for each model."""
+        return QueueLimits(self.queue_size, self.queue_frames, self.queue_bytes, self.max_wait)
 
     @field_validator("models", mode="before")
     @classmethod

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from server.engine import Engine, EngineState, NotReadyError, QueueFullError
+from server.engine import Engine, EngineState, NotReadyError, QueueFullError, QueueLimits
 from server.ticket import SynthesisError, Ticket
 
 
@@ -19,7 +19,7 @@ def launch() -> Iterator[Callable[..., Engine]]:
     engines: list[Engine] = []
 
     def start(load: Callable[[str], Any], queue_size: int = 4, wait: bool = True) -> Engine:
-        engine = Engine("some/where", load, queue_size)
+        engine = Engine("some/where", load, QueueLimits(items=queue_size))
         engines.append(engine)
         engine.start()
         if wait:
