@@ -20,6 +20,7 @@ from server.middleware import RequestMiddleware
 from server.problems import install_problem_handlers
 from server.routes import health, mel, models, synthesize
 from server.routes import metrics as metrics_route
+from server.routes import page as page_route
 from server.service import Service
 from server.settings import Settings
 
@@ -59,6 +60,8 @@ def create_app(settings: Settings | None = None, load: Load | None = None) -> Fa
     install_engine_handlers(app)
     for group in (synthesize, mel, models, health, metrics_route):
         app.include_router(group.router)
+    if settings.page:
+        app.include_router(page_route.router)
     return app
 
 
