@@ -17,6 +17,7 @@ COLUMNS = {
     "voicing_error": ("voicing err. %", 1),
     "nats": ("nats/sample", 3),
     "times_real_time": ("x real time", 1),
+    "density_times_real_time": ("density x real time", 1),
 }
 
 

@@ -29,6 +29,7 @@ class Row:
             where it was asked for and the candidate has a density.
         synthesis_seconds: how long the candidate took to speak; None for the recording itself, and where the scores
             were stored.
+        density_seconds: how long the density of the recording took; None where it was not computed.
     """
 
     candidate: str
@@ -39,6 +40,7 @@ class Row:
     values: dict[str, float | None]
     problems: dict[str, str]
     synthesis_seconds: float | None
+    density_seconds: float | None = None
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,8 @@ def evaluate(
         store.write(keys[i], scores)
         progress()
     rows = [
-        _row(candidate, recording, known[i], _nats(candidate, references[i], nats), audio[i][1] if i in audio else None)
-        for i, recording in enumerate(recordings)
+        _row(candidate, recording, known[i], score, audio[i][1] if i in audio else None)
+        for i, (recording, score) in enumerate(zip(recordings, _nats_of_all(candidate, references, nats), strict=True))
     ]
     return Evaluated(rows, {voice: audio[i][0] for voice, i in first.items()})
 
@@ -122,14 +124,25 @@ def _speak_all(
     return {i: spoken(candidate, references[i]) for i in chosen}
 
 
-def _nats(candidate: Candidate, reference: Audio, wanted: bool) -> dict[str, float]:
-    if not wanted or candidate.density is None:
-        return {}
-    return {"nats": nats_per_sample(candidate.density, reference, candidate.mel_config)}
+def _nats_of_all(candidate: Candidate, references: Sequence[Audio], wanted: bool) -> list[tuple[float, float] | None]:
+    """Return nats per sample of each recording, and the seconds that they took; None where there is no density."""
+    if not wanted or candidate.density is None or not references:
+        return [None] * len(references)
+    nats_per_sample(candidate.density, references[0], candidate.mel_config)  # as with speaking, the first is slower
+    found: list[tuple[float, float] | None] = []
+    for reference in references:
+        start = time.perf_counter()
+        nats = nats_per_sample(candidate.density, reference, candidate.mel_config)
+        found.append((nats, time.perf_counter() - start))
+    return found
 
 
 def _row(
-    candidate: Candidate, recording: Recording, scores: Scores, nats: dict[str, float], synthesis_seconds: float | None
+    candidate: Candidate,
+    recording: Recording,
+    scores: Scores,
+    nats: tuple[float, float] | None,
+    synthesis_seconds: float | None,
 ) -> Row:
     return Row(
         candidate=candidate.name,
@@ -137,7 +150,8 @@ def _row(
         voice=recording.voice,
         seen=recording.seen,
         seconds=recording.seconds,
-        values={**scores.values, **nats},
+        values={**scores.values, **({} if nats is None else {"nats": nats[0]})},
         problems=scores.problems,
         synthesis_seconds=synthesis_seconds,
+        density_seconds=None if nats is None else nats[1],
     )

@@ -18,6 +18,7 @@ from training.evaluate.table import markdown_table
 __all__ = ["Report", "write_report"]
 
 SPEED_DEFINITION = "seconds of audio for a second of computing, one utterance at a time"
+DENSITY_SPEED_DEFINITION = "seconds of audio for a second of computing its density"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ class Report:
         """Return what each value means, by name."""
         found = {metric.name: metric.definition for metric in self.metrics}
         if any("nats" in row.values for row in self.rows):
-            found["nats"] = NATS_DEFINITION
+            found |= {"nats": NATS_DEFINITION, "density_times_real_time": DENSITY_SPEED_DEFINITION}
         return {**found, "times_real_time": SPEED_DEFINITION}
 
     def notes(self) -> list[str]:
@@ -105,8 +106,13 @@ def _scores(summary: Summary) -> dict[str, Any]:
         "utterances": summary.utterances,
         "seconds": round(summary.seconds, 2),
         **{name: None if value is None else round(value, 4) for name, value in summary.means.items()},
-        "times_real_time": None if summary.times_real_time is None else round(summary.times_real_time, 2),
+        "times_real_time": _rounded(summary.times_real_time),
+        **({"density_times_real_time": _rounded(summary.density_times_real_time)} if "nats" in summary.means else {}),
     }
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 2)
 
 
 def _markdown(report: Report) -> str:
@@ -114,7 +120,10 @@ def _markdown(report: Report) -> str:
     parts = ["# Evaluation", f"Means over the held-out utterances of each voice ({settings})."]
     parts.append(markdown_table(report.summaries(), report.metrics).rstrip())
     parts.append("\n".join(f"- {note}" for note in report.notes()))
-    names = {metric.name: metric.title for metric in report.metrics} | {"times_real_time": "x real time"}
+    names = {metric.name: metric.title for metric in report.metrics} | {
+        "times_real_time": "x real time",
+        "density_times_real_time": "density x real time",
+    }
     definitions = [f"- **{names.get(name, name)}**: {text}" for name, text in report.definitions().items()]
     parts.append("## What the columns mean\n\n" + "\n".join(definitions))
     if report.pictures:

@@ -21,6 +21,7 @@ class Summary:
         means: by name of the metric, over the utterances where it is defined; None where it is nowhere.
         undefined: by name of the metric, on how many utterances it is not; none are left out.
         times_real_time: seconds of audio for a second of speaking, over what was timed; None where nothing was.
+        density_times_real_time: seconds of audio for a second of computing its density.
     """
 
     candidate: str
@@ -31,6 +32,7 @@ class Summary:
     means: dict[str, float | None]
     undefined: dict[str, int]
     times_real_time: float | None
+    density_times_real_time: float | None = None
 
 
 def summarise(rows: Iterable[Row]) -> list[Summary]:
@@ -43,7 +45,6 @@ def summarise(rows: Iterable[Row]) -> list[Summary]:
 
 def _summary(rows: Sequence[Row]) -> Summary:
     seconds = sum(row.seconds for row in rows)
-    timed = [(row.seconds, row.synthesis_seconds) for row in rows if row.synthesis_seconds]
     means: dict[str, float | None] = {}
     undefined: dict[str, int] = {}
     for name in rows[0].values:
@@ -59,5 +60,11 @@ def _summary(rows: Sequence[Row]) -> Summary:
         seconds=seconds,
         means=means,
         undefined=undefined,
-        times_real_time=sum(audio for audio, _ in timed) / sum(took for _, took in timed) if timed else None,
+        times_real_time=_speed([(row.seconds, row.synthesis_seconds) for row in rows]),
+        density_times_real_time=_speed([(row.seconds, row.density_seconds) for row in rows]),
     )
+
+
+def _speed(timed: Iterable[tuple[float, float | None]]) -> float | None:
+    known = [(audio, took) for audio, took in timed if took]
+    return sum(audio for audio, _ in known) / sum(took for _, took in known) if known else None

@@ -22,8 +22,9 @@ def cells(summaries: Sequence[Summary], metrics: Sequence[Metric]) -> list[list[
     with_nats = any("nats" in summary.means for summary in summaries)
     columns = [(metric.name, metric.title, metric.decimals) for metric in metrics]
     columns += [("nats", "nats", 3)] if with_nats else []
-    header = ["voice", "candidate", "utt.", *(title for _, title, _ in columns), "x real time"]
-    return [header, *(_line(summary, columns) for summary in summaries)]
+    speeds = ["x real time", *(["density x real time"] if with_nats else [])]
+    header = ["voice", "candidate", "utt.", *(title for _, title, _ in columns), *speeds]
+    return [header, *(_line(summary, columns, with_nats) for summary in summaries)]
 
 
 def text_table(summaries: Sequence[Summary], metrics: Sequence[Metric]) -> str:
@@ -45,11 +46,15 @@ def markdown_table(summaries: Sequence[Summary], metrics: Sequence[Metric]) -> s
     return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *lines)) + "\n"
 
 
-def _line(summary: Summary, columns: Sequence[tuple[str, str, int]]) -> list[str]:
-    speed = _ABSENT if summary.times_real_time is None else f"{summary.times_real_time:.1f}"
+def _line(summary: Summary, columns: Sequence[tuple[str, str, int]], with_density: bool) -> list[str]:
+    speeds = [summary.times_real_time, *([summary.density_times_real_time] if with_density else [])]
     voice = summary.voice if summary.seen else f"{summary.voice} (unseen)"
     values = [_value(summary, name, decimals) for name, _, decimals in columns]
-    return [voice, summary.candidate, str(summary.utterances), *values, speed]
+    return [voice, summary.candidate, str(summary.utterances), *values, *(_speed(speed) for speed in speeds)]
+
+
+def _speed(value: float | None) -> str:
+    return _ABSENT if value is None else f"{value:.3g}"
 
 
 def _value(summary: Summary, name: str, decimals: int) -> str:

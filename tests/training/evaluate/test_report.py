@@ -26,7 +26,8 @@ METRICS = (
 def row(candidate: str, voice: str, good: float, rare: float | None, took: float | None, **extra: float) -> Row:
     problems = {} if rare is not None else {"rare": "too rare"}
     values = {"good": good, "rare": rare, **extra}
-    return Row(candidate, f"{voice}.flac", voice, voice == "low", 4.0, values, problems, took)
+    scored = 0.05 if "nats" in extra else None
+    return Row(candidate, f"{voice}.flac", voice, voice == "low", 4.0, values, problems, took, scored)
 
 
 ROWS = [
@@ -55,20 +56,23 @@ def test_means_are_over_what_is_defined_and_speed_over_what_was_timed() -> None:
     assert found["high", "model"].means["rare"] is None
     assert found["high", "model"].times_real_time is None
     assert found["low", "truth"].times_real_time is None
+    assert found["high", "model"].density_times_real_time == pytest.approx(80.0)
+    assert found["high", "truth"].density_times_real_time is None
 
 
 def test_the_table_marks_what_is_absent_partial_or_unseen() -> None:
     lines = [line.split() for line in text_table(summarise(ROWS), METRICS).splitlines() if line]
-    assert lines[0] == ["voice", "candidate", "utt.", "Good", "Rare", "Gone", "nats", "x", "real", "time"]
-    assert lines[1] == ["low", "truth", "2", "4.50", "2", "-", "-", "-"]
-    assert lines[2] == ["low", "model", "2", "1.50", "7*", "-", "-4.500", "20.0"]
-    assert lines[4] == ["high", "(unseen)", "model", "1", "3.00", "-", "-", "-6.000", "-"]
+    speeds = ["x", "real", "time", "density", "x", "real", "time"]
+    assert lines[0] == ["voice", "candidate", "utt.", "Good", "Rare", "Gone", "nats", *speeds]
+    assert lines[1] == ["low", "truth", "2", "4.50", "2", "-", "-", "-", "-"]
+    assert lines[2] == ["low", "model", "2", "1.50", "7*", "-", "-4.500", "20", "80"]
+    assert lines[4] == ["high", "(unseen)", "model", "1", "3.00", "-", "-", "-6.000", "-", "80"]
 
 
 def test_the_markdown_table_has_as_many_cells_in_every_line() -> None:
     lines = markdown_table(summarise(ROWS), METRICS).splitlines()
     assert len(lines) == 2 + 4
-    assert {line.count("|") for line in lines} == {9}
+    assert {line.count("|") for line in lines} == {10}
 
 
 def test_notes_name_packages_densities_and_undefined_values() -> None:
@@ -95,9 +99,10 @@ def test_files_hold_everything(tmp_path: Path) -> None:
         "rare": 7.0,
         "nats": -4.5,
         "times_real_time": 20.0,
+        "density_times_real_time": 80.0,
     }
     assert set(quality["baselines"]) == {"truth"}
-    assert set(quality["definitions"]) == {"good", "rare", "gone", "nats", "times_real_time"}
+    assert set(quality["definitions"]) == {"good", "rare", "gone", "nats", "times_real_time", "density_times_real_time"}
     text = paths[2].read_text()
     assert "![Spectrograms, low](low.png)" in text
     assert "- **Good**: goodness" in text
