@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
@@ -10,15 +11,19 @@ from anyio import CapacityLimiter
 from fastapi import FastAPI
 
 import vocoder
+from server.authentication import AuthenticationMiddleware, watch_keys
+from server.body import BodyMemoryMiddleware
+from server.drain import Drain, DrainMiddleware
 from server.engine import Load, Synthesizer
 from server.engine_problems import install_engine_handlers
 from server.engines import Engines
 from server.extraction import MelExtractor
 from server.gauges import DeviceMemory, EngineGauges
+from server.keys import KeyRing
 from server.metrics import Metrics
 from server.middleware import RequestMiddleware
 from server.problems import install_problem_handlers
-from server.routes import health, mel, models, synthesize
+from server.routes import documentation, health, mel, models, synthesize
 from server.routes import metrics as metrics_route
 from server.routes import page as page_route
 from server.service import Service
@@ -35,34 +40,55 @@ def create_app(settings: Settings | None = None, load: Load | None = None) -> Fa
         load: from a model's name or directory to a synthesizer; the real thing if left out.
     """
     settings = Settings() if settings is None else settings
-    metrics = Metrics()
-    engines = Engines(
-        settings.models, load or _loader(settings.device), settings.queue_limits, settings.batching, observer=metrics
-    )
-    metrics.register(EngineGauges(engines))
-    metrics.register(DeviceMemory(settings.device))
-    service = Service(
-        settings=settings,
-        engines=engines,
-        metrics=metrics,
-        extractor=MelExtractor(settings.max_audio_seconds),
-        limiter=CapacityLimiter(settings.worker_threads),
-    )
+    service = _service(settings, load or _loader(settings.device))
     app = FastAPI(
         title="Flow vocoder",
         summary="Mel-spectrograms in, waveforms out.",
         version=vocoder.__version__,
         lifespan=_lifespan(service),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
     )
     app.state.service = service
-    app.add_middleware(RequestMiddleware, metrics=service.metrics)
+    _install_middleware(app, service)
     install_problem_handlers(app)
     install_engine_handlers(app)
-    for group in (synthesize, mel, models, health, metrics_route):
+    for group in (synthesize, mel, models, health):
         app.include_router(group.router)
+    if settings.admin_port is None:
+        app.include_router(metrics_route.router)
+    if settings.docs and settings.admin_port is None:
+        app.include_router(documentation.router)
     if settings.page:
         app.include_router(page_route.router)
     return app
+
+
+def _service(settings: Settings, load: Load) -> Service:
+    metrics = Metrics()
+    engines = Engines(settings.models, load, settings.queue_limits, settings.batching, observer=metrics)
+    metrics.register(EngineGauges(engines))
+    metrics.register(DeviceMemory(settings.device))
+    path = settings.api_keys_file
+    keys = None if path is None else KeyRing(path, settings.requests_per_minute, settings.frames_per_minute)
+    return Service(
+        settings=settings,
+        engines=engines,
+        metrics=metrics,
+        extractor=MelExtractor(settings.max_audio_seconds),
+        limiter=CapacityLimiter(settings.worker_threads),
+        drain=Drain(settings.drain_delay, settings.drain_timeout),
+        keys=keys,
+    )
+
+
+def _install_middleware(app: FastAPI, service: Service) -> None:
+    """Put the layers around the routes, the innermost first."""
+    app.add_middleware(BodyMemoryMiddleware, limit=service.settings.max_buffered_bytes)
+    app.add_middleware(AuthenticationMiddleware, keys=service.keys)
+    app.add_middleware(DrainMiddleware, drain=service.drain)
+    app.add_middleware(RequestMiddleware, metrics=service.metrics)
 
 
 def _loader(device: str) -> Load:
@@ -76,9 +102,12 @@ def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManag
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.engines.start()
+        watch = None if service.keys is None else asyncio.create_task(watch_keys(service.keys))
         try:
             yield
         finally:
-            await anyio.to_thread.run_sync(service.engines.stop, service.settings.drain_timeout)
+            if watch is not None:
+                watch.cancel()
+            await anyio.to_thread.run_sync(service.engines.stop, service.drain.remaining)
 
     return lifespan

@@ -1,14 +1,55 @@
-"""Reading a request body within limits of size and time."""
+"""Reading a request body within limits of size, time, and of what all bodies together may hold."""
 
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 from fastapi import Request
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.problems import Problem
 
-__all__ = ["media_type", "read_body"]
+__all__ = ["BodyMemory", "BodyMemoryMiddleware", "media_type", "read_body"]
+
+
+class BodyMemory:
+    """The bytes that all bodies together may hold.
+
+    Args:
+        limit: in bytes.
+    """
+
+    def __init__(self, limit: int) -> None:
+        self.held = 0
+        self._limit = limit
+
+    def hold(self, size: int) -> bool:
+        """Count `size` more bytes as held, unless that were too many."""
+        if self.held + size > self._limit:
+            return False
+        self.held += size
+        return True
+
+
+class BodyMemoryMiddleware:
+    """Let `read_body` count what it holds, and count it out again when its request ends."""
+
+    def __init__(self, app: ASGIApp, limit: int) -> None:
+        self._app = app
+        self._memory = BodyMemory(limit)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        state: dict[str, Any] = scope.setdefault("state", {})
+        state["body_memory"], state["body_bytes"] = self._memory, 0
+        try:
+            await self._app(scope, receive, send)
+        finally:
+            self._memory.held -= state["body_bytes"]
 
 
 def media_type(request: Request) -> str | None:
@@ -26,7 +67,8 @@ async def read_body(request: Request, limit: int, timeout: float) -> bytes:
         timeout: seconds until the body must be complete.
 
     Raises:
-        Problem: 413 too large, by Content-Length or while reading; 415 compressed; 408 too slow; 400 empty.
+        Problem: 413 too large, by Content-Length or while reading; 415 compressed; 408 too slow; 400 empty; 503 where
+            other bodies already hold what may be held.
     """
     if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
         raise Problem(
@@ -51,8 +93,19 @@ async def _collect(request: Request, limit: int) -> bytes:
     async for chunk in request.stream():
         if len(body) + len(chunk) > limit:
             raise _too_large(limit)
+        _hold(request, len(chunk))
         body += chunk
     return bytes(body)
+
+
+def _hold(request: Request, size: int) -> None:
+    memory: BodyMemory | None = getattr(request.state, "body_memory", None)
+    if memory is None:
+        return
+    if not memory.hold(size):
+        headers = {"Retry-After": "1", "Connection": "close"}
+        raise Problem(503, "busy", "The server holds as many bodies as it may; try again soon.", headers=headers)
+    request.state.body_bytes += size
 
 
 def _too_large(limit: int) -> Problem:

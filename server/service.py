@@ -10,8 +10,10 @@ import anyio.to_thread
 from anyio import CapacityLimiter
 from fastapi import Depends, Request
 
+from server.drain import Drain
 from server.engines import Engines
 from server.extraction import MelExtractor
+from server.keys import KeyRing
 from server.metrics import Metrics
 from server.settings import Settings
 
@@ -30,6 +32,8 @@ class Service:
     metrics: Metrics
     extractor: MelExtractor
     limiter: CapacityLimiter
+    drain: Drain
+    keys: KeyRing | None
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a blocking function on one of the worker threads."""

@@ -1,0 +1,23 @@
+"""The application of the admin port: probes, metrics and documentation, for those who run the server."""
+
+from __future__ import annotations
+
+from fastapi import FastAPI
+
+from server.engine_problems import install_engine_handlers
+from server.problems import install_problem_handlers
+from server.routes import documentation, health, metrics
+
+__all__ = ["create_admin_app"]
+
+
+def create_admin_app(public: FastAPI) -> FastAPI:
+    """Build an application that tells of `public` and shares its parts; it asks for no keys."""
+    app = FastAPI(title=f"{public.title}: administration", docs_url=None, redoc_url=None, openapi_url=None)
+    app.state.service = public.state.service
+    app.state.described = public
+    install_problem_handlers(app)
+    install_engine_handlers(app)
+    for group in (health, metrics, documentation):
+        app.include_router(group.router)
+    return app

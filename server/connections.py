@@ -1,0 +1,162 @@
+"""HTTP connections that no client can keep for itself: limits below the application, where uvicorn has none.
+
+uvicorn waits for ever for headers that do not come and for readers that do not read, and lets WebSockets in beyond its
+limit of connections. The protocol here adds those deadlines and limits to uvicorn's own h11 protocol.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import socket
+from dataclasses import dataclass
+from typing import Any
+
+import h11
+import uvicorn
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from server.settings import Settings
+
+__all__ = ["ConnectionLimits", "GuardedConfig", "GuardedProtocol"]
+
+LEAST_PROGRESS = 16384  # bytes that a reader has to take within each send_timeout: slower than any voice is spoken
+MAX_STREAM_MESSAGE = 4 * 2**20  # bytes of one WebSocket message
+STREAM_MESSAGES_AHEAD = 4  # WebSocket messages that may wait to be taken up
+KEEPALIVE_IDLE = 60  # seconds of silence after which TCP asks whether the other side is still there
+
+
+@dataclass(frozen=True)
+class ConnectionLimits:
+    """Seconds for headers and for a reader's progress, and connections at once from one address (0: any number)."""
+
+    header_timeout: float
+    send_timeout: float
+    per_client: int
+
+
+class GuardedConfig(uvicorn.Config):
+    """uvicorn's configuration as this server's settings want it."""
+
+    def __init__(self, app: Any, settings: Settings, **options: Any) -> None:
+        super().__init__(
+            app,
+            http=GuardedProtocol,
+            limit_concurrency=settings.max_connections,
+            timeout_keep_alive=math.ceil(settings.keep_alive_timeout),
+            timeout_graceful_shutdown=max(1, math.ceil(settings.drain_timeout)),
+            h11_max_incomplete_event_size=settings.max_header_bytes,
+            ws_max_size=min(MAX_STREAM_MESSAGE, settings.max_body_bytes),
+            ws_max_queue=STREAM_MESSAGES_AHEAD,
+            ws_per_message_deflate=False,  # mels and audio hardly shrink, and inflating costs the event loop time
+            server_header=False,
+            access_log=False,
+            **options,
+        )
+        self.limits = ConnectionLimits(
+            settings.header_timeout, settings.send_timeout, settings.max_connections_per_client
+        )
+
+
+class GuardedProtocol(H11Protocol):
+    """One connection, closed when its client is too slow to send its headers or to read its answer."""
+
+    _header_timer: asyncio.TimerHandle | None = None
+    _send_timer: asyncio.TimerHandle | None = None
+
+    @property
+    def _limits(self) -> ConnectionLimits:
+        assert isinstance(self.config, GuardedConfig)
+        return self.config.limits
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Take a new connection, or close it at once where its address has as many as it may."""
+        super().connection_made(transport)
+        _ask_whether_alive(transport)
+        if self._too_many():
+            self._end(b"503 Service Unavailable")
+        else:
+            self._header_timer = self.loop.call_later(self._limits.header_timeout, self._on_slow_headers)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._stop_timers()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Pass on what came, and wait for the rest of a request's headers only so long."""
+        super().data_received(data)
+        if self.conn.their_state is not h11.IDLE:
+            self._stop_header_timer()
+        elif self._header_timer is None and not self.transport.is_closing():
+            self._header_timer = self.loop.call_later(self._limits.header_timeout, self._on_slow_headers)
+
+    def handle_websocket_upgrade(self, event: h11.Request) -> None:
+        """Hand the connection on to the WebSocket protocol, within the limit that holds for every other."""
+        self._stop_timers()
+        limit = self.limit_concurrency
+        if limit is not None and len(self.connections) >= limit:
+            self._end(b"503 Service Unavailable")
+        else:
+            super().handle_websocket_upgrade(event)
+
+    def pause_writing(self) -> None:
+        """Stop taking output that the client does not read, and begin to wait for its progress."""
+        super().pause_writing()
+        self._watch_reader()
+
+    def on_response_complete(self) -> None:
+        """End a request; what is not read yet is waited for only so long."""
+        super().on_response_complete()
+        self._watch_reader()
+
+    def _watch_reader(self) -> None:
+        unread = self.transport.get_write_buffer_size()
+        if unread and self._send_timer is None:
+            self._send_timer = self.loop.call_later(self._limits.send_timeout, self._check_reader, unread)
+
+    def _check_reader(self, before: int) -> None:
+        self._send_timer = None
+        unread = self.transport.get_write_buffer_size()
+        if unread > before - LEAST_PROGRESS and unread:
+            self.transport.abort()
+        else:
+            self._watch_reader()
+
+    def _on_slow_headers(self) -> None:
+        self._header_timer = None
+        if not self.transport.is_closing():
+            self._end(b"408 Request Timeout")
+
+    def _end(self, status: bytes) -> None:
+        self.transport.write(b"HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" % status)
+        self.transport.close()
+
+    def _too_many(self) -> bool:
+        limit, total = self._limits.per_client, self.limit_concurrency
+        if total is not None and len(self.connections) > 2 * total:  # up to twice as many get an answer that says so
+            return True
+        if not limit or self.client is None:
+            return False
+        addresses = [getattr(other, "client", None) or (None,) for other in self.connections]
+        return sum(1 for address in addresses if address[0] == self.client[0]) > limit
+
+    def _stop_header_timer(self) -> None:
+        if self._header_timer is not None:
+            self._header_timer.cancel()
+            self._header_timer = None
+
+    def _stop_timers(self) -> None:
+        self._stop_header_timer()
+        if self._send_timer is not None:
+            self._send_timer.cancel()
+            self._send_timer = None
+
+
+def _ask_whether_alive(transport: asyncio.Transport) -> None:
+    """Let TCP find out that a client is gone that could not say so."""
+    connection = transport.get_extra_info("socket")
+    if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        if hasattr(socket, "TCP_KEEPIDLE"):
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)

@@ -1,0 +1,89 @@
+"""Logs: one line for each request, in JSON or as text, never with anything a client sent in its body or query."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from contextvars import ContextVar
+from typing import Any
+
+from pythonjsonlogger.core import RESERVED_ATTRS
+from pythonjsonlogger.json import JsonFormatter
+from starlette.requests import HTTPConnection
+
+__all__ = ["REQUEST_ID", "RequestIdFilter", "TextFormatter", "logging_config", "note", "noted"]
+
+# The request that a line of the log belongs to, for code that knows no request.
+REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+
+# What logging itself, and uvicorn for coloured terminals, put into every record.
+KNOWN = frozenset({*RESERVED_ATTRS, "taskName", "color_message"})
+
+
+def note(connection: HTTPConnection, **fields: Any) -> None:
+    """Add fields to the line that the log will have on this request or WebSocket."""
+    noted(connection).update(fields)
+
+
+def noted(connection: HTTPConnection) -> dict[str, Any]:
+    """Return the fields noted so far."""
+    if not hasattr(connection.state, "log"):
+        connection.state.log = {}
+    fields: dict[str, Any] = connection.state.log
+    return fields
+
+
+def logging_config(log_format: str, level: str) -> dict[str, Any]:
+    """Return the configuration for `logging.config.dictConfig`.
+
+    Args:
+        log_format: json, text, or auto: text where standard error is a terminal.
+        level: name of the lowest level that is logged.
+    """
+    if log_format == "auto":
+        log_format = "text" if sys.stderr.isatty() else "json"
+    formatters = {
+        "json": {
+            "()": JsonFormatter,
+            "fmt": ["levelname", "name", "message"],
+            "rename_fields": {"levelname": "level", "name": "logger"},
+            "timestamp": "time",
+            "reserved_attrs": sorted(KNOWN),
+        },
+        "text": {"()": TextFormatter, "fmt": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+    }
+    handler = {
+        "class": "logging.StreamHandler",
+        "stream": "ext://sys.stderr",
+        "formatter": log_format,
+        "filters": ["request_id"],
+    }
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "formatters": formatters,
+        "filters": {"request_id": {"()": RequestIdFilter}},
+        "handlers": {"stderr": handler},
+        "root": {"handlers": ["stderr"], "level": "WARNING"},
+        "loggers": {name: {"level": level.upper()} for name in ("server", "vocoder", "uvicorn", "uvicorn.error")},
+    }
+
+
+class RequestIdFilter(logging.Filter):
+    """Give every record the id of the request it was made for, where there is one."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record through."""
+        request_id = REQUEST_ID.get()
+        if request_id is not None and not hasattr(record, "request_id"):
+            record.request_id = request_id
+        return True
+
+
+class TextFormatter(logging.Formatter):
+    """A line for people: the message, then the record's own fields as name=value."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
+        """Return the line, without a traceback."""
+        fields = {name: value for name, value in vars(record).items() if name not in KNOWN}
+        return " ".join([super().formatMessage(record), *(f"{name}={value}" for name, value in fields.items())])
