@@ -37,14 +37,17 @@ class AffineCoupling(Flow):
         t, log_s = self._shift_and_log_scale(x_a, cond)
         return torch.cat([x_a, torch.exp(log_s) * x_b + t], dim=1), log_s.sum(dim=(1, 2))
 
-    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map (B, C, T) to (B, C, T)."""
+    def inverse(self, z: Tensor, cond: Tensor | None = None, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T); `gaps` as a WaveNet stack has them."""
         z_a, z_b = _halves(z)
-        t, log_s = self._shift_and_log_scale(z_a, cond)
+        t, log_s = self._shift_and_log_scale(z_a, cond, gaps)
         return torch.cat([z_a, (z_b - t) * torch.exp(-log_s)], dim=1), -log_s.sum(dim=(1, 2))
 
-    def _shift_and_log_scale(self, half: Tensor, cond: Tensor | None) -> tuple[Tensor, Tensor]:
-        t, log_s = self.network(half, cond).to(half.dtype).chunk(2, dim=1)
+    def _shift_and_log_scale(
+        self, half: Tensor, cond: Tensor | None, gaps: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        out = self.network(half, cond) if gaps is None else self.network(half, cond, gaps)
+        t, log_s = out.to(half.dtype).chunk(2, dim=1)
         return t, soft_clip(log_s, self.log_s_bound)
 
 

@@ -53,7 +53,8 @@ class WaveGlow(Flow):
             kept = channels - channels // 2
             stack = WaveNetStack(kept, 2 * (channels // 2), config.cond_channels, config.stack)
             self.convinv.append(conv)
-            self.couplings.append(AffineCoupling(stack, config.log_s_bound))
+            keeps_last = config.alternate_halves and i % 2 == 1
+            self.couplings.append(AffineCoupling(stack, config.log_s_bound, keeps_last))
             if config.source is not None:
                 mixing = conv.matrix().detach() @ mixing
         self.pitch = PitchNet(config.n_mels, config.source.pitch) if config.source else None
