@@ -11,10 +11,10 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check serve train bench image-test clean
+.PHONY: help install demo test browser-test check serve train bench image-test clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-11s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## make .venv with everything that the other targets need
 
@@ -30,6 +30,12 @@ demo: $(STAMP) ## speak a held-out sentence through the real server: demo.wav, d
 
 test: $(STAMP) ## run the tests (ARGS="-k mel" chooses some)
 	$(BIN)/python -m pytest $(ARGS)
+
+browser-test: $(STAMP) ## test the page at / in headless Chromium, which it installs where there is none
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS),browser]'
+	$(BIN)/python tests/server/chromium.py || $(BIN)/playwright install --with-deps chromium || \
+	  { apt-get update && apt-get install --yes --no-install-recommends chromium; }
+	REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/server/test_page.py tests/server/test_page_in_browser.py $(ARGS)
 
 check: $(STAMP) ## format, lint, types, import contract
 	$(BIN)/ruff format --check .

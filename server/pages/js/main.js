@@ -10,7 +10,7 @@ import { Problem, Server } from "./server.js";
 import { problemBox, settingsLine, size, speechFacts } from "./words.js";
 
 const RELOAD_MILLISECONDS = 2000;
-const UNAUTHORISED = 401;
+const KEY_WANTED = new Set([401, 403]);
 
 class Page {
   constructor() {
@@ -41,11 +41,12 @@ class Page {
     let again = false;
     try {
       const answer = await this.server.models();
-      this.clearProblems();
+      this.clearProblems("models");
       this.models.show(answer.models);
       this.offerPresets(answer.mel_presets ?? []);
       again = answer.models.some((model) => model.state === "loading");
     } catch (problem) {
+      this.clearProblems("models");
       this.report(problem, "models");
       again = problem.status === 0 || problem.retryAfter !== null;
     }
@@ -110,7 +111,7 @@ class Page {
     try {
       speech = await this.server.speak(mel, { ...settings, model: model.name }, signal);
     } catch (problem) {
-      if (!(problem instanceof Problem) || problem.status === UNAUTHORISED) throw problem;
+      if (!(problem instanceof Problem) || KEY_WANTED.has(problem.status)) throw problem;
       this.report(problem, model.name);
       return 0;
     }
@@ -160,16 +161,17 @@ class Page {
 
   report(problem, subject) {
     if (!(problem instanceof Problem)) throw problem;
-    const box = problemBox(problem, subject);
-    const texts = [...byId("problems").children].map((child) => child.textContent);
-    if (!texts.includes(box.textContent)) byId("problems").append(box);
-    if (problem.status !== UNAUTHORISED) return;
+    byId("problems").append(problemBox(problem, subject));
+    if (!KEY_WANTED.has(problem.status)) return;
     byId("key-row").hidden = false;
     byId("key").focus();
   }
 
-  clearProblems() {
-    byId("problems").replaceChildren();
+  /** Take away the problems with one subject, or all. */
+  clearProblems(subject = null) {
+    for (const box of [...byId("problems").children]) {
+      if (subject === null || box.dataset.subject === subject) box.remove();
+    }
   }
 }
 

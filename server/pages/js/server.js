@@ -1,7 +1,7 @@
 /** The server's routes, and what it says when it cannot do something. */
 
-const MODELS = "models";
-const MEL = "mel";
+const MODELS = "v1/models";
+const MEL = "v1/mel";
 const SYNTHESIZE = "v1/synthesize";
 
 /** Why a request was not answered, in words. */

@@ -27,7 +27,8 @@ export function problemBox(problem, subject) {
   if (problem.requestId) about.push(`request ${problem.requestId}`);
   if (problem.retryAfter) about.push(`try again in ${problem.retryAfter} s`);
   const title = element("strong", {}, `${problem.title}. `);
-  return element("p", { className: "problem" }, title, problem.message, element("small", {}, about.filter(Boolean).join(" · ")));
+  const more = element("small", {}, about.filter(Boolean).join(" · "));
+  return element("p", { className: "problem", "data-subject": subject }, title, problem.message, more);
 }
 
 /** The settings that are not the server's own, as a line. */
