@@ -60,6 +60,6 @@ def _quality(media_type: str, ranges: dict[str, float]) -> float:
 
 def _not_acceptable() -> Problem:
     names = [offer.name for offer in FORMATS]
-    media_types = [offer.media_types[0] for offer in FORMATS if offer.name != "wav_f32"]
+    media_types = list(dict.fromkeys(offer.media_types[0] for offer in FORMATS))
     detail = f"This server answers in format={'|'.join(names)}, or Accept: {', '.join(media_types)}."
     return Problem(406, "not-acceptable", detail, formats=names, media_types=media_types)

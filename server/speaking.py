@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from server.contract import MelContract
 from server.decoding import decode_mel
+from server.encoding import Encoded
 from server.ticket import Speech
 from vocoder.mel_config import MelConfig
 from vocoder.mel_convert import convert
@@ -46,14 +47,15 @@ def prepare_mel(
     return convert(MelContract.of(source).check(mel, max_frames), source, contract.mel_config)
 
 
-def describe(model: str, speech: Speech, seed: int) -> dict[str, str]:
+def describe(model: str, speech: Speech, encoded: Encoded, seed: int) -> dict[str, str]:
     """Return the response headers that tell what was spoken and how."""
     duration = len(speech.x) / speech.sample_rate
     return {
         "X-Model": model,
-        "X-Sample-Rate": str(speech.sample_rate),
-        "X-Audio-Samples": str(len(speech.x)),
+        "X-Sample-Rate": str(encoded.sample_rate),
+        "X-Audio-Samples": str(encoded.samples),
         "X-Audio-Duration": f"{duration:.6f}",
         "X-RTF": f"{speech.infer_seconds / duration:.6f}",
         "X-Seed": str(seed),
+        "X-Clipped-Samples": str(encoded.clipped),
     }

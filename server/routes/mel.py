@@ -1,4 +1,4 @@
-"""POST /mel: audio in, the mel that a model expects out."""
+"""POST /v1/mel: audio in, the mel that a model expects out."""
 
 from __future__ import annotations
 
@@ -29,11 +29,12 @@ class MelQuery(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    model: str | None = Field(default=None, max_length=256, description="a name from /models; its first by default")
+    model: str | None = Field(default=None, max_length=256, description="a name from /v1/models; its first by default")
     preset: str | None = Field(default=None, max_length=64, description="a mel preset, instead of a model's own mel")
 
 
-@router.post("/mel", response_class=Response, responses=RESPONSES, openapi_extra=AUDIO_BODY)
+@router.post("/v1/mel", response_class=Response, responses=RESPONSES, openapi_extra=AUDIO_BODY)
+@router.post("/mel", include_in_schema=False, response_class=Response)
 async def extract_mel(request: Request, query: Annotated[MelQuery, Query()], service: ServiceDependency) -> Response:
     """Extract the mel-spectrogram of an audio file."""
     _check_media_type(media_type(request))

@@ -1,4 +1,4 @@
-"""GET /models: what can speak here, and what each model expects of a mel."""
+"""GET /v1/models: what can speak here, and what each model expects of a mel."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from vocoder.mel_config import PRESETS
 
 __all__ = ["router"]
 
-router = APIRouter(prefix="/models", tags=["models"])
+router = APIRouter(tags=["models"])
 
 
-@router.get("", responses=problem_responses(500))
+@router.get("/v1/models", responses=problem_responses(500))
+@router.get("/models", include_in_schema=False)
 def list_models(service: ServiceDependency) -> dict[str, Any]:
     """List the models; the first is the default."""
     return {
@@ -29,7 +30,8 @@ def list_models(service: ServiceDependency) -> dict[str, Any]:
     }
 
 
-@router.get("/{name}", responses=problem_responses(404, 422, 500, 503))
+@router.get("/models/{name}", include_in_schema=False)
+@router.get("/v1/models/{name}", responses=problem_responses(404, 422, 500, 503))
 def show_model(name: str, service: ServiceDependency) -> dict[str, Any]:
     """Describe one model."""
     return _describe(service.engines.get(name), service)

@@ -1,4 +1,4 @@
-"""POST /synthesize: a mel in, a waveform out."""
+"""POST /v1/synthesize: a mel in, a waveform out."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ import secrets
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict, Field
 
 from server.body import media_type, read_body
 from server.decoding import JSON
-from server.encoding import FORMATS
+from server.encoding import output_rate, resample_encode
 from server.negotiation import negotiate
 from server.openapi import MEL_BODY, SPEECH_RESPONSE, problem_responses
 from server.presets import source_config
 from server.service import ServiceDependency
 from server.speaking import describe, prepare_mel
 from server.stopwatch import Stopwatch
+from server.synthesis_query import SynthesisQuery
 from server.ticket import Ticket
 
 __all__ = ["router"]
@@ -27,31 +27,8 @@ router = APIRouter(tags=["synthesis"])
 RESPONSES = {200: SPEECH_RESPONSE, **problem_responses(400, 404, 406, 408, 413, 415, 422, 500, 503, 507)}
 
 
-class SynthesisQuery(BaseModel):
-    """How to speak; everything has a default."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    model: str | None = Field(default=None, max_length=256, description="a name from /models; its first by default")
-    sigma: float | None = Field(
-        default=None,
-        ge=0.0,
-        le=2.0,
-        allow_inf_nan=False,
-        description="sampling temperature; the model's own by default",
-    )
-    seed: int | None = Field(default=None, ge=0, lt=2**63, description="of the noise; drawn and reported if left out")
-    denoise: float = Field(
-        default=0.0, ge=0.0, le=1.0, allow_inf_nan=False, description="strength of the removal of the model's own hum"
-    )
-    preset: str | None = Field(default=None, max_length=64, description="the mel preset that the mel was made with")
-    format: str | None = Field(
-        default=None, max_length=64, description="; ".join(offer.name for offer in FORMATS) + "; goes before Accept"
-    )
-
-
+@router.post("/v1/synthesize", response_class=Response, responses=RESPONSES, openapi_extra=MEL_BODY)
 @router.post("/synthesize", response_class=Response, responses=RESPONSES, openapi_extra=MEL_BODY)
-@router.post("/v1/synthesize", include_in_schema=False)
 async def synthesize(
     request: Request, query: Annotated[SynthesisQuery, Query()], service: ServiceDependency
 ) -> Response:
@@ -61,6 +38,7 @@ async def synthesize(
     engine.admit()
     contract = engine.contract
     source = source_config(query.preset, contract.mel_config)
+    rate = output_rate(target, contract.mel_config.sample_rate, query.sample_rate)
     limit = settings.max_json_bytes if kind == JSON else settings.max_body_bytes
     body = await read_body(request, limit, settings.body_timeout)
     watch.lap("read")
@@ -70,8 +48,7 @@ async def synthesize(
     speech = await asyncio.wrap_future(engine.submit(Ticket(mel, query.sigma, seed, query.denoise)))
     service.metrics.count_speech(engine.name, speech, mel.shape[1])
     watch.add(queue=speech.queue_seconds, infer=speech.infer_seconds)
-    encoded = await service.run(target.encode, speech.x, speech.sample_rate)
+    encoded = await service.run(resample_encode, target, speech.x, speech.sample_rate, rate)
     service.metrics.count_encoding(engine.name, target.name, watch.lap("encode"), encoded.clipped)
-    headers = describe(engine.name, speech, seed)
-    headers |= {"X-Clipped-Samples": str(encoded.clipped), "Server-Timing": watch.server_timing()}
-    return Response(encoded.body, media_type=answer_type, headers=headers)
+    headers = describe(engine.name, speech, encoded, seed) | {"Server-Timing": watch.server_timing()}
+    return Response(encoded.body, media_type=target.content_type(answer_type), headers=headers)

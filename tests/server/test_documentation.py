@@ -23,7 +23,7 @@ async def test_routes_and_parameters(client: httpx.AsyncClient) -> None:
     routes = [f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods]
     assert len(routes) >= 7
     assert [route for route in routes if f"`{route}`" not in TEXT] == []
-    parameters = {entry["name"] for entry in document["paths"]["/synthesize"]["post"]["parameters"]}
+    parameters = {entry["name"] for entry in document["paths"]["/v1/synthesize"]["post"]["parameters"]}
     assert {name for name in parameters if f"| `{name}` |" not in TEXT} == set()
 
 

@@ -20,6 +20,7 @@ from server.problems import Problem
         ("application/x-npy", "npy", "application/x-npy"),
         ("application/octet-stream", "pcm", "application/octet-stream"),
         ("audio/pcm", "pcm", "audio/pcm"),
+        ("audio/ogg;codecs=opus", "opus", "audio/ogg"),
         ("text/html, audio/flac;q=0.5, */*;q=0.1", "flac", "audio/flac"),
         ("audio/wav;q=0.2, audio/flac; q=0.8", "flac", "audio/flac"),
         ("audio/*;q=0.5, application/x-npy", "npy", "application/x-npy"),
@@ -42,7 +43,7 @@ def test_nothing_acceptable(accept: str) -> None:
     assert "audio/wav" in caught.value.detail
 
 
-@pytest.mark.parametrize("name", ["wav", "wav_f32", "flac", "pcm", "npy"])
+@pytest.mark.parametrize("name", ["wav", "wav_f32", "flac", "opus", "pcm", "pcm_f32", "npy"])
 def test_format_goes_before_accept(name: str) -> None:
     assert negotiate(name, "text/html")[0].name == name
 
@@ -52,4 +53,4 @@ def test_unknown_format(name: str) -> None:
     with pytest.raises(Problem) as caught:
         negotiate(name, "*/*")
     assert caught.value.status == 406
-    assert caught.value.fields["formats"] == ["wav", "flac", "npy", "pcm", "wav_f32"]
+    assert caught.value.fields["formats"] == ["wav", "flac", "opus", "npy", "pcm", "pcm_f32", "wav_f32"]

@@ -77,7 +77,7 @@ async def test_models_publish_their_contract(client: httpx.AsyncClient, fake: An
     assert model["mel"]["layout"] == "(n_mels, frames)"
     assert model["limits"]["max_frames"] == 4096
     assert document["mel_presets"] == list(PRESETS)
-    assert set(document["response_formats"]) == {"wav", "wav_f32", "flac", "pcm", "npy"}
+    assert set(document["response_formats"]) == {"wav", "wav_f32", "flac", "opus", "pcm", "pcm_f32", "npy"}
     assert (await client.get("/models/fake")).json() == model
     assert slug(await client.get("/models/other")) == (404, "unknown-model")
 
@@ -153,8 +153,8 @@ async def test_the_api_document_declares_binary_bodies(client: httpx.AsyncClient
     assert {"X-Seed", "X-RTF", "Server-Timing"} <= set(speak["responses"]["200"]["headers"])
     assert set(speak["responses"]["422"]["content"]) == {"application/problem+json"}
     assert {parameter["name"] for parameter in speak["parameters"]} == {
-        "model", "sigma", "seed", "denoise", "preset", "format",
+        "model", "sigma", "seed", "denoise", "preset", "format", "sample_rate", "stream",
     }  # fmt: skip
-    assert document["paths"]["/mel"]["post"]["requestBody"]["content"]["audio/wav"] == binary
+    assert document["paths"]["/v1/mel"]["post"]["requestBody"]["content"]["audio/wav"] == binary
     assert "HTTPValidationError" not in json.dumps(document)
     assert "/openapi.json" in (await client.get("/docs")).text

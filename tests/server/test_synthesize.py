@@ -16,6 +16,7 @@ import soundfile
 from safetensors.numpy import save
 
 from vocoder.mel_config import preset
+from vocoder.resampling import resample
 
 pytestmark = pytest.mark.anyio
 
@@ -100,6 +101,25 @@ async def test_headers_tell_what_was_spoken(client: httpx.AsyncClient, new_mel: 
     stages = [part.split(";dur=") for part in headers["server-timing"].split(", ")]
     assert [stage for stage, _ in stages] == ["read", "decode", "queue", "infer", "encode"]
     assert all(float(milliseconds) >= 0.0 for _, milliseconds in stages)
+
+
+async def test_another_sample_rate(client: httpx.AsyncClient, fake: Any, new_mel: Any) -> None:
+    response = await client.post("/v1/synthesize?seed=3&format=npy&sample_rate=16000", content=npy(new_mel()))
+    expected = resample(fake.synthesize(new_mel(), seed=3), 22050, 16000)
+    np.testing.assert_array_equal(samples(response), expected)
+    assert (response.headers["x-sample-rate"], response.headers["x-audio-samples"]) == ("16000", str(len(expected)))
+    assert float(response.headers["x-audio-duration"]) == pytest.approx(12 * 256 / 22050, abs=1e-6)
+    refused = await client.post("/v1/synthesize?sample_rate=22051", content=npy(new_mel()))
+    assert 48000 in problem(refused, 422, "unsupported-sample-rate")["sample_rates"]
+
+
+async def test_opus_says_its_codec_and_takes_the_next_rate(client: httpx.AsyncClient, new_mel: Any) -> None:
+    response = await client.post("/v1/synthesize", content=npy(new_mel()), headers={"Accept": "audio/ogg;codecs=opus"})
+    assert response.headers["content-type"] == "audio/ogg; codecs=opus"
+    info = soundfile.info(io.BytesIO(response.content))
+    assert (info.format, info.subtype, info.samplerate) == ("OGG", "OPUS", 24000)
+    assert response.headers["x-sample-rate"] == "24000"
+    assert info.frames == int(response.headers["x-audio-samples"]) == -(-12 * 256 * 24000 // 22050)
 
 
 async def test_the_seed_is_drawn_reported_and_repeatable(client: httpx.AsyncClient, new_mel: Any) -> None:
