@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import nn
 
+from vocoder.models.density import DensityModel
+from vocoder.models.density_config import DensityConfig
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 from vocoder.models.waveglow import WaveGlow
@@ -32,6 +34,7 @@ def families() -> Mapping[str, Family]:
         "waveglow": Family(WaveGlowConfig, WaveGlow),
         "wavenet": Family(WaveNetModelConfig, WaveNet),
         "student": Family(StudentConfig, Student),
+        "density": Family(DensityConfig, DensityModel),
     }
 
 

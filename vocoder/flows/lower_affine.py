@@ -1,0 +1,78 @@
+"""Dense affine flow with a lower-triangular matrix: the multivariate Gaussian as a flow."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vocoder.flows.base import Flow
+from vocoder.flows.moments import Moments
+
+__all__ = ["LowerAffine", "cholesky"]
+
+
+class LowerAffine(Flow):
+    """Map each time step by z = L (x - t), `log_det` = -T * sum(log_s).
+
+    L is lower-triangular with the diagonal exp(-log_s). With normal noise this is every Gaussian there is: L^-1 is the
+    Cholesky factor of its covariance, `t` its mean. Read row by row it is also a linear autoregressive flow: channel i
+    minus its best linear prediction from the channels before it, over the standard deviation of what is left.
+
+    Args:
+        channels: C of the signal.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.lower = nn.Parameter(torch.zeros(channels, channels))
+        self.log_s = nn.Parameter(torch.zeros(channels))
+        self.t = nn.Parameter(torch.zeros(channels, 1))
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        z = F.linear((x - self.t).transpose(1, 2), self.matrix()).transpose(1, 2)
+        return z, -self._log_scale(x)
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T) by one triangular solve."""
+        x = torch.linalg.solve_triangular(self.matrix(), z, upper=False) + self.t
+        return x, self._log_scale(z)
+
+    def matrix(self) -> Tensor:
+        """Return L (C, C)."""
+        return self.lower.tril(-1) + torch.diag(torch.exp(-self.log_s))
+
+    @torch.no_grad()
+    def fit(self, moments: Moments) -> None:
+        """Set mean and matrix to those of greatest likelihood, in closed form.
+
+        Raises:
+            ValueError: the covariance is singular.
+        """
+        factor = cholesky(moments.covariance)
+        identity = torch.eye(len(factor), dtype=factor.dtype)
+        matrix = torch.linalg.solve_triangular(factor, identity, upper=False)
+        self.lower.copy_(matrix.tril(-1))
+        self.log_s.copy_(factor.diagonal().log())
+        self.t.copy_(moments.mean[:, None])
+
+    def _log_scale(self, x: Tensor) -> Tensor:
+        return (self.log_s.sum() * x.shape[2]).expand(x.shape[0])
+
+
+def cholesky(covariance: Tensor) -> Tensor:
+    """Return the lower Cholesky factor of a covariance (C, C).
+
+    Raises:
+        ValueError: it is singular, so that no Gaussian has a greatest likelihood.
+    """
+    factor: Tensor
+    factor, failed = torch.linalg.cholesky_ex(covariance)
+    scale = covariance.diagonal().clamp_min(0).sqrt()
+    if int(failed) or bool((factor.diagonal() <= 1e-7 * scale).any()):
+        raise ValueError(
+            "the covariance of the data is singular: a channel is constant, a mixture of others, or there are fewer "
+            "data than channels; add noise or data"
+        )
+    return factor

@@ -1,0 +1,44 @@
+"""Fixed permutations of channels, which let couplings and autoregressive flows take turns."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vocoder.flows.base import Flow
+
+__all__ = ["Permutation", "reversal", "shuffle"]
+
+
+class Permutation(Flow):
+    """Channel i of the noise is channel `order[i]` of the data; `log_det` is 0.
+
+    Raises:
+        ValueError: `order` is no permutation of 0 to C - 1.
+    """
+
+    order: Tensor
+
+    def __init__(self, order: Tensor) -> None:
+        super().__init__()
+        if order.dim() != 1 or not torch.equal(order.sort().values, torch.arange(len(order))):
+            raise ValueError("the order must be a permutation of 0 to C - 1")
+        self.register_buffer("order", order.clone())
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        return x.index_select(1, self.order), x.new_zeros(x.shape[0])
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        return z.index_select(1, self.order.argsort()), z.new_zeros(z.shape[0])
+
+
+def reversal(channels: int) -> Permutation:
+    """Return the exchange of first and last, for autoregressive flows (MAF, section 3) and couplings (NICE)."""
+    return Permutation(torch.arange(channels - 1, -1, -1))
+
+
+def shuffle(channels: int, seed: int) -> Permutation:
+    """Return a random permutation that depends on the seed alone."""
+    return Permutation(torch.randperm(channels, generator=torch.Generator().manual_seed(seed)))
