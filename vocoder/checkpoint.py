@@ -1,9 +1,15 @@
-"""Model directories: config.json, model.safetensors and a model card, data that runs no code."""
+"""Model directories: config.json, model.safetensors and a model card, data that runs no code.
+
+config.json holds the SHA-256 of the weights and of its own content, so that damage in storage or transport, or files of
+two models in one directory, are found when the model is loaded. They are no signature: who can change a file on purpose
+can change its sum.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +25,8 @@ from vocoder.mel_config import MelConfig
 from vocoder.models.families import families, family_of
 
 __all__ = ["Checkpoint", "CheckpointError", "load_model", "save_model"]
+
+logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
 
@@ -36,6 +44,7 @@ class Checkpoint:
     mel_config: MelConfig
     provenance: Mapping[str, Any] = field(default_factory=dict)
     quality: Mapping[str, Any] = field(default_factory=dict)
+    weights_sha256: str | None = None
 
 
 def save_model(
@@ -77,6 +86,7 @@ def save_model(
         "provenance": dict(provenance or {}),
         "quality": dict(quality or {}),
     }
+    config["config_sha256"] = _config_sha256(config)
     (directory / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     card_path = directory / "README.md"
     if card is not None or not card_path.exists():
@@ -85,7 +95,9 @@ def save_model(
 
 
 def load_model(directory: Path | str) -> Checkpoint:
-    """Read a model directory; the weights are checked against their sum and become float32.
+    """Read a model directory; configuration and weights are checked against their sums, and weights become float32.
+
+    A directory without sums loads too, and the log says that it was not checked.
 
     Raises:
         CheckpointError: a file is missing or damaged, or the weights do not fit the configuration.
@@ -100,9 +112,10 @@ def load_model(directory: Path | str) -> Checkpoint:
         raise CheckpointError(f"{directory / 'config.json'} describes no known model: {error}") from error
     _check_contract(directory, architecture, mel_config)
     model = family.build(architecture)
-    _load_weights(model, directory / "model.safetensors", config.get("weights_sha256"))
+    sha256 = config.get("weights_sha256")
+    _load_weights(model, directory / "model.safetensors", sha256)
     provenance, quality = config.get("provenance") or {}, config.get("quality") or {}
-    return Checkpoint(model.eval(), config["family"], mel_config, provenance, quality)
+    return Checkpoint(model.eval(), config["family"], mel_config, provenance, quality, sha256)
 
 
 def _read_config(directory: Path) -> dict[str, Any]:
@@ -117,6 +130,14 @@ def _read_config(directory: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} is no JSON: {error}") from error
     if not isinstance(config, dict) or config.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(f"{path} must be a JSON object with format_version {FORMAT_VERSION}")
+    expected = config.get("config_sha256")
+    if expected is not None and _config_sha256(config) != expected:
+        raise CheckpointError(
+            f"{path} is damaged or was changed: its content has another SHA-256 than its config_sha256 says; "
+            "if it was changed on purpose, remove config_sha256"
+        )
+    if expected is None or config.get("weights_sha256") is None:
+        logger.warning("%s has no checksums: whether its files are intact was not checked", directory)
     return config
 
 
@@ -132,7 +153,7 @@ def _load_weights(model: nn.Module, path: Path, expected_sha256: str | None) -> 
     if not path.is_file():
         raise CheckpointError(f"{path} is missing")
     if expected_sha256 is not None and _sha256(path) != expected_sha256:
-        raise CheckpointError(f"{path} is damaged: its SHA-256 is not the one in config.json")
+        raise CheckpointError(f"{path} is damaged or of another model: its SHA-256 is not the one in config.json")
     try:
         tensors = load_file(path)
     except SafetensorError as error:
@@ -142,6 +163,13 @@ def _load_weights(model: nn.Module, path: Path, expected_sha256: str | None) -> 
         model.load_state_dict(tensors)
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit its config.json: {error}") from error
+
+
+def _config_sha256(config: Mapping[str, Any]) -> str:
+    """Return the sum of a configuration's content, however its file is laid out."""
+    content = {name: value for name, value in config.items() if name != "config_sha256"}
+    canonical = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
 
 
 def _sha256(path: Path) -> str:

@@ -11,6 +11,7 @@ from tiny_models import TINY_CONFIGS, TINY_MEL, stirred, tiny_waveglow
 from torch import nn
 
 from vocoder.checkpoint import CheckpointError, load_model, save_model
+from vocoder.loading import model_directory, shipped_models
 from vocoder.models.waveglow import WaveGlow
 
 PRECISION = {torch.float32: 0.0, torch.float16: 2**-11, torch.bfloat16: 2**-8}
@@ -23,7 +24,7 @@ def saved(tmp_path: Path) -> Path:
 
 def edit(directory: Path, **changes: object) -> None:
     path = directory / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"config_sha256": None} | changes))
 
 
 @pytest.mark.parametrize("kind", TINY_CONFIGS)
@@ -79,8 +80,40 @@ def test_damaged_weights_are_refused(saved):
     weights = bytearray((saved / "model.safetensors").read_bytes())
     weights[-1] ^= 1
     (saved / "model.safetensors").write_bytes(weights)
-    with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged: its SHA-256"):
+    with pytest.raises(CheckpointError, match=r"model\.safetensors is damaged or of another model: its SHA-256"):
         load_model(saved)
+
+
+def test_every_single_bit_of_the_configuration_counts(saved):
+    path = saved / "config.json"
+    content = json.loads(path.read_text())
+    for name in content.keys() - {"format_version"}:
+        path.write_text(json.dumps(content | {name: "0" * 64}))
+        with pytest.raises(CheckpointError, match=r"config\.json is damaged or was changed"):
+            load_model(saved)
+    path.write_text(json.dumps(dict(reversed(content.items())), indent=7))  # another layout of the same content
+    assert load_model(saved).weights_sha256 == content["weights_sha256"]
+
+
+def test_weights_of_another_model_of_the_same_shape_are_refused(saved, tmp_path):
+    other = save_model(tmp_path / "other", stirred(tiny_waveglow("lapped")), TINY_MEL)
+    (saved / "model.safetensors").write_bytes((other / "model.safetensors").read_bytes())
+    with pytest.raises(CheckpointError, match="of another model"):
+        load_model(saved)
+
+
+def test_a_directory_without_sums_is_loaded_and_reported(saved, caplog):
+    assert load_model(saved).weights_sha256 is not None
+    assert caplog.records == []
+    edit(saved, weights_sha256=None)
+    assert load_model(saved).weights_sha256 is None
+    assert "has no checksums" in caplog.text
+
+
+@pytest.mark.parametrize("name", shipped_models())
+def test_what_ships_has_its_sums(name, caplog):
+    load_model(model_directory(name))
+    assert caplog.records == []
 
 
 def test_weights_that_are_no_safetensors_are_refused(saved):
