@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
-__all__ = ["Utterance"]
+import torch
+from torch import Tensor
+
+from vocoder.layers.mel_consistency import MelConsistency
+from vocoder.layers.packed_consistency import consistency_gap, correct_packed
+from vocoder.models.speaker import Speaker
+from vocoder.noise import white_noise
+from vocoder.packing import Packing
+
+__all__ = ["Batcher", "PackedSpeaker", "Utterance"]
 
 
 @dataclass(frozen=True)
@@ -16,3 +26,75 @@ class Utterance:
     sigma: float | None = None
     seed: int | None = None
     denoise: float = 0.0
+
+
+@runtime_checkable
+class PackedSpeaker(Protocol):
+    """A speaker that takes a row of utterances as if each stood alone.
+
+    Attributes:
+        config: of the architecture; its `sigma` is the default sampling temperature.
+    """
+
+    config: Any
+
+    @property
+    def gap(self) -> int:
+        """Number of mel frames that must stand between two utterances."""
+
+    def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
+        """Return (B, C, steps) of the noise for a mel of that many frames."""
+
+    def prior(
+        self, noise: Tensor, mel: Tensor, sigma: float | Tensor | None = None, packing: Packing | None = None
+    ) -> Tensor:
+        """Turn a row of white noise (1, C, steps) into the `z` to sample from."""
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None, packing: Packing | None = None) -> tuple[Tensor, Tensor]:
+        """Return a row of audio (1, T), and a log_det of no meaning."""
+
+
+class Batcher:
+    """Puts utterances into one row, runs a model on it once, and takes the audio apart again.
+
+    Args:
+        model: a speaker; only a `PackedSpeaker` takes more than one utterance at a time.
+        consistency: the correction that follows the model.
+        device: where the model is.
+    """
+
+    def __init__(self, model: Speaker, consistency: MelConsistency, device: torch.device) -> None:
+        self._model = model if isinstance(model, PackedSpeaker) else None
+        self._consistency = consistency
+        self._device = device
+
+    def takes(self, frames: int) -> bool:
+        """Whether a mel of that length can stand in a row; one too short for the correction is spoken alone."""
+        config = self._consistency.config
+        correctable = self._consistency.steps == 0 or frames * config.hop_length > config.padding
+        return self._model is not None and correctable
+
+    def row_frames(self, frames: Sequence[int]) -> int:
+        """Return how many frames are computed for mels of these lengths."""
+        together = [length for length in frames if self.takes(length)]
+        return sum(frames) + self._gap() * len(together)
+
+    @torch.no_grad()
+    def speak(self, mels: Sequence[Tensor], sigmas: Sequence[float | None], seeds: Sequence[int]) -> list[Tensor]:
+        """Return the audio (frames * hop_length,) of each mel (n_mels, frames) that this takes."""
+        model = self._model
+        assert model is not None
+        packing = Packing([mel.shape[1] for mel in mels], self._gap(), self._device)
+        drawn = [self._noise(model, seed, mel.shape[1]) for mel, seed in zip(mels, seeds, strict=True)]
+        noise, row = packing.pack(drawn), packing.pack(mels)
+        given = [model.config.sigma if sigma is None else sigma for sigma in sigmas]
+        sigma = torch.tensor(given, device=self._device)[packing.owners(noise.shape[2] // packing.frames)]
+        x, _ = model.inverse(model.prior(noise, row, sigma, packing), row, packing)
+        return packing.unpack(correct_packed(self._consistency, x, row, packing))
+
+    def _noise(self, model: PackedSpeaker, seed: int, frames: int) -> Tensor:
+        _, channels, steps = model.noise_shape(1, frames)
+        return white_noise(seed, 0, frames, channels, steps // frames).to(self._device)
+
+    def _gap(self) -> int:
+        return 0 if self._model is None else max(self._model.gap, consistency_gap(self._consistency))

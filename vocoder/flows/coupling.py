@@ -24,24 +24,34 @@ class AffineCoupling(Flow):
     Args:
         network: maps x_a (B, C - C // 2, T) and the condition to (B, 2 * (C // 2), T), first `t` and then `log_s`.
         log_s_bound: the bound of the soft clip of `log_s`; `None` as in the published WaveGlow.
+        keeps_last: keep the last half of the channels and change the first, with an even number of them.
     """
 
-    def __init__(self, network: nn.Module, log_s_bound: float | None = 2.0) -> None:
+    def __init__(self, network: nn.Module, log_s_bound: float | None = 2.0, keeps_last: bool = False) -> None:
         super().__init__()
         self.network = network
         self.log_s_bound = log_s_bound
+        self.keeps_last = keeps_last
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        x_a, x_b = _halves(x)
+        x_a, x_b = self._split(x)
         t, log_s = self._shift_and_log_scale(x_a, cond)
-        return torch.cat([x_a, torch.exp(log_s) * x_b + t], dim=1), log_s.sum(dim=(1, 2))
+        return self._joined(x_a, torch.exp(log_s) * x_b + t), log_s.sum(dim=(1, 2))
 
     def inverse(self, z: Tensor, cond: Tensor | None = None, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T); `gaps` as a WaveNet stack has them."""
-        z_a, z_b = _halves(z)
+        z_a, z_b = self._split(z)
         t, log_s = self._shift_and_log_scale(z_a, cond, gaps)
-        return torch.cat([z_a, (z_b - t) * torch.exp(-log_s)], dim=1), -log_s.sum(dim=(1, 2))
+        return self._joined(z_a, (z_b - t) * torch.exp(-log_s)), -log_s.sum(dim=(1, 2))
+
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the half that is kept and the half that is changed."""
+        first, last = _halves(x)
+        return (last, first) if self.keeps_last else (first, last)
+
+    def _joined(self, kept: Tensor, changed: Tensor) -> Tensor:
+        return torch.cat([changed, kept] if self.keeps_last else [kept, changed], dim=1)
 
     def _shift_and_log_scale(
         self, half: Tensor, cond: Tensor | None, gaps: Tensor | None = None

@@ -39,24 +39,30 @@ class LappedTransform(Flow):
         for name, value in (("cosine", angle.sin()), ("sine", angle.cos()), ("basis", basis)):
             self.register_buffer(name, value.to(torch.get_default_dtype()), persistent=False)
 
-    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map audio (B, 1, T) to coefficients (B, hop, T / hop)."""
+    def forward(self, x: Tensor, cond: Tensor | None = None, edges: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map audio (B, 1, T) to coefficients (B, hop, T / hop).
+
+        `edges` are the indices of blocks where another clip begins, in a row of several: its ends are left unrotated.
+        """
         batch, _, length = x.shape
         if length % self.hop:
             raise ValueError(f"the length must be a multiple of the hop {self.hop}, not {length}")
-        blocks = self._rotate(x.reshape(batch, length // self.hop, self.hop), self.sine)
+        blocks = self._rotate(x.reshape(batch, length // self.hop, self.hop), self.sine, edges)
         return (blocks @ self.basis).transpose(1, 2), x.new_zeros(batch)
 
-    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map coefficients (B, hop, T / hop) to audio (B, 1, T)."""
-        blocks = self._rotate(z.transpose(1, 2) @ self.basis, -self.sine)  # the DCT-IV is its own inverse
+    def inverse(self, z: Tensor, cond: Tensor | None = None, edges: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map coefficients (B, hop, T / hop) to audio (B, 1, T); `edges` as in `forward`."""
+        blocks = self._rotate(z.transpose(1, 2) @ self.basis, -self.sine, edges)  # the DCT-IV is its own inverse
         return blocks.reshape(z.shape[0], 1, -1), z.new_zeros(z.shape[0])
 
-    def _rotate(self, blocks: Tensor, sine: Tensor) -> Tensor:
+    def _rotate(self, blocks: Tensor, sine: Tensor, edges: Tensor | None) -> Tensor:
         first, last = torch.split(blocks, self.hop // 2, dim=2)
         before, after = last[:, :-1].flip(2), first[:, 1:]  # mirrored around the boundary, nearest sample first
         rotated_after = self.cosine * after + sine * before
         rotated_before = self.cosine * before - sine * after
+        if edges is not None:
+            rotated_after = rotated_after.index_copy(1, edges - 1, after[:, edges - 1])
+            rotated_before = rotated_before.index_copy(1, edges - 1, before[:, edges - 1])
         first = torch.cat([first[:, :1], rotated_after], dim=1)
         last = torch.cat([rotated_before.flip(2), last[:, -1:]], dim=1)
         return torch.cat([first, last], dim=2)

@@ -33,7 +33,7 @@ class Excitation(nn.Module):
         nn.init.zeros_(self.gains.bias)  # type: ignore[arg-type]
         self.mixing = nn.Parameter(mixing.to(torch.get_default_dtype()) / MIXING_STEP_SCALE)
 
-    def forward(self, source: Tensor, noise: Tensor, cond: Tensor, sigma: float) -> Tensor:
+    def forward(self, source: Tensor, noise: Tensor, cond: Tensor, sigma: float | Tensor) -> Tensor:
         """Map source and noise, both (B, C, steps), to z (B, C, steps); `sigma` scales the noise alone."""
         steps = source.shape[2] // cond.shape[2]
         gains: Tensor = self.gains(cond).sigmoid()

@@ -10,7 +10,7 @@ from vocoder.config import ConfigError
 from vocoder.mel_config import MelConfig
 from vocoder.mel_filterbank import mel_filterbank
 
-__all__ = ["MelConsistency"]
+__all__ = ["MelConsistency", "overlap_add"]
 
 MAX_GAIN = 3.0
 """largest correction of one step, in nepers"""
@@ -73,7 +73,7 @@ class MelConsistency(nn.Module):
         if self.steps == 0 or x.shape[1] <= self.config.padding:
             return x
         count = 1 + (x.shape[1] + 2 * self.config.padding - self.config.n_fft) // self.config.hop_length
-        weight = _overlap_add(self.window.square().expand(1, count, -1), self.config.hop_length).clamp_min(1e-3)
+        weight = overlap_add(self.window.square().expand(1, count, -1), self.config.hop_length).clamp_min(1e-3)
         for _ in range(self.steps):
             x = self._step(x, mel, weight)
         return x
@@ -82,19 +82,30 @@ class MelConsistency(nn.Module):
         config, length = self.config, x.shape[1]
         padded = F.pad(x[:, None], (config.padding, config.padding), mode="reflect")[:, 0]
         frames = padded.unfold(1, config.n_fft, config.hop_length)
-        spectrum = torch.fft.rfft(frames * self.window)  # (B, frames, bins)
-        own = (spectrum.abs() @ self.filterbank.T).clamp_min(config.floor).log()
-        target = mel.transpose(1, 2)
-        missing = own.shape[1] - target.shape[1]  # a last frame beyond the mel takes the correction of its neighbour
-        difference = (target - own[:, : target.shape[1]]).clamp(-MAX_GAIN, MAX_GAIN) * RELAXATION
+        spectrum, difference = self.compare(frames, mel.transpose(1, 2))
+        missing = spectrum.shape[1] - difference.shape[1]  # a last frame beyond the mel is corrected as its neighbour
         difference = torch.cat([difference, difference[:, -1:].expand(-1, missing, -1)], dim=1)
-        gain = torch.exp(difference @ self.spread)
-        corrected = torch.fft.irfft(spectrum * gain, n=config.n_fft) * self.window
-        total = _overlap_add(corrected, config.hop_length)
+        total = overlap_add(self.filtered(spectrum, difference), config.hop_length)
         return (total / weight)[:, config.padding : config.padding + length]
 
+    def compare(self, frames: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the spectra (B, count, bins) of audio frames (B, count, n_fft), and by how much to correct them.
 
-def _overlap_add(frames: Tensor, hop_length: int) -> Tensor:
+        That is (B, frames, n_mels) in nepers, for the mel `target` (B, frames, n_mels) of the first of them.
+        """
+        spectrum = torch.fft.rfft(frames * self.window)
+        own = (spectrum.abs() @ self.filterbank.T).clamp_min(self.config.floor).log()
+        difference = (target - own[:, : target.shape[1]]).clamp(-MAX_GAIN, MAX_GAIN) * RELAXATION
+        return spectrum, difference
+
+    def filtered(self, spectrum: Tensor, difference: Tensor) -> Tensor:
+        """Return windowed audio frames (B, count, n_fft) of the spectra, with their mel moved by `difference`."""
+        gain = torch.exp(difference @ self.spread)
+        frames: Tensor = torch.fft.irfft(spectrum * gain, n=self.config.n_fft) * self.window
+        return frames
+
+
+def overlap_add(frames: Tensor, hop_length: int) -> Tensor:
     """Return the sum of frames (B, count, size) at distances of hop_length: (B, (count - 1) * hop_length + size)."""
     batch, count, size = frames.shape
     pieces = frames.reshape(batch, count, size // hop_length, hop_length)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from vocoder.packing import silenced
+
 __all__ = ["MelEncoder", "normalised"]
 
 
@@ -37,10 +39,11 @@ class MelEncoder(nn.Module):
         """Number of frames on each side that a frame of the condition depends on."""
         return 3 * (self.kernel_size // 2)
 
-    def forward(self, mel: Tensor) -> Tensor:
-        """Map natural-log mels (B, n_mels, frames) to the condition (B, channels, frames)."""
-        cond = self.layers(normalised(mel))
-        assert isinstance(cond, Tensor)
+    def forward(self, mel: Tensor, gaps: Tensor | None = None) -> Tensor:
+        """Map natural-log mels (B, n_mels, frames) to the condition (B, channels, frames), which is 0 in the gaps."""
+        cond = silenced(normalised(mel), gaps)
+        for layer in self.layers:
+            cond = silenced(layer(cond), gaps) if isinstance(layer, nn.SiLU) else layer(cond)
         return cond
 
 

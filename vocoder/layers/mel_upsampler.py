@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vocoder.packing import silenced
+
 __all__ = ["MelUpsampler"]
 
 
@@ -21,8 +23,9 @@ class MelUpsampler(nn.Module):
         self.group_size = group_size
         self.upsample = nn.ConvTranspose1d(n_mels, n_mels, kernel, stride=hop_length)
 
-    def forward(self, mel: Tensor) -> Tensor:
+    def forward(self, mel: Tensor, gaps: Tensor | None = None) -> Tensor:
         """Map (B, n_mels, frames) to (B, n_mels * group_size, frames * hop_length / group_size)."""
+        mel = silenced(mel, gaps)
         batch, n_mels, frames = mel.shape
         upsampled = self._upsampled(mel)[:, :, : frames * self.hop_length]
         steps = upsampled.reshape(batch, n_mels, -1, self.group_size).permute(0, 2, 1, 3).flatten(2)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vocoder.config import ConfigError
 from vocoder.layers.mel_encoder import normalised
+from vocoder.packing import silenced
 
 __all__ = ["PitchConfig", "PitchNet"]
 
@@ -60,15 +61,18 @@ class PitchNet(nn.Module):
         """Number of frames on each side that the pitch of a frame depends on."""
         return self.config.layers * (self.config.kernel_size // 2)
 
-    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, mel: Tensor, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map natural-log mels (B, n_mels, frames) to the logits of pitch (B, bins, frames) and voicing (B, frames)."""
-        out = self.output(self.layers(normalised(mel.to(self.output.weight.dtype))))
+        hidden = silenced(normalised(mel.to(self.output.weight.dtype)), gaps)
+        for layer in self.layers:
+            hidden = silenced(layer(hidden), gaps) if isinstance(layer, nn.SiLU) else layer(hidden)
+        out = self.output(hidden)
         return out[:, :-1], out[:, -1]
 
     @torch.no_grad()
-    def pitch(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+    def pitch(self, mel: Tensor, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return f0 in Hz and the probability of voicing, both (B, frames), in the dtype of the weights."""
-        logits, voicing = self(mel)
+        logits, voicing = self(mel, gaps)
         best = logits.argmax(dim=1, keepdim=True)
         index = torch.arange(self.config.bins, device=mel.device)[None, :, None]
         weights = torch.softmax(logits, dim=1) * ((index - best).abs() <= 3)

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
+from vocoder.packing import silenced
 
 __all__ = ["WaveNetConfig", "WaveNetStack", "set_compute_dtype"]
 
@@ -83,7 +84,7 @@ class WaveNetStack(nn.Module):
             ValueError: T is not a multiple of the number of condition frames, or the condition is missing.
         """
         dtype = self.compute_dtype or self.start.weight.dtype
-        hidden = _silenced(_conv(self.start, _as_image(x, dtype)), gaps)
+        hidden = silenced(_conv(self.start, _as_image(x, dtype)), gaps)
         conds = self._conditions(x, cond, dtype)
         skip: Tensor | None = None
         for i, (in_layer, res_skip) in enumerate(zip(self.in_layers, self.res_skip_layers, strict=True)):
@@ -94,7 +95,7 @@ class WaveNetStack(nn.Module):
             out = _conv(res_skip, torch.tanh(tanh) * torch.sigmoid(sigmoid))
             if i < len(self.in_layers) - 1:
                 residual, out = out.chunk(2, dim=1)
-                hidden = _silenced(hidden + residual, gaps)
+                hidden = silenced(hidden + residual, gaps)
             skip = out if skip is None else skip + out
         assert skip is not None
         return _conv(self.end, skip).squeeze(2)
@@ -124,10 +125,6 @@ def set_compute_dtype(module: nn.Module, dtype: torch.dtype | None) -> None:
 
 def _as_image(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x.unsqueeze(2).to(dtype=dtype, memory_format=torch.channels_last)
-
-
-def _silenced(hidden: Tensor, gaps: Tensor | None) -> Tensor:
-    return hidden if gaps is None else hidden.index_fill(3, gaps, 0.0)
 
 
 def _conv(layer: nn.Module, x: Tensor, padding: int = 0) -> Tensor:

@@ -18,9 +18,10 @@ from vocoder.layers.excitation import Excitation
 from vocoder.layers.mel_encoder import MelEncoder, normalised
 from vocoder.layers.mel_upsampler import MelUpsampler
 from vocoder.layers.pitch import PitchNet
-from vocoder.layers.source import harmonic_source
+from vocoder.layers.source import elapsed_cycles, harmonic_source
 from vocoder.layers.wavenet import WaveNetStack
 from vocoder.models.waveglow_config import WaveGlowConfig
+from vocoder.packing import Packing, silenced
 
 __all__ = ["WaveGlow"]
 
@@ -83,10 +84,14 @@ class WaveGlow(Flow):
             log_det = log_det + mixing_log_det + coupling_log_det
         return torch.cat([*early, z], dim=1), log_det
 
-    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map noise z (B, C, steps) and the mel `cond` (B, n_mels, frames) to `(x, log_det)`."""
+    def inverse(self, z: Tensor, cond: Tensor | None = None, packing: Packing | None = None) -> tuple[Tensor, Tensor]:
+        """Map noise z (B, C, steps) and the mel `cond` (B, n_mels, frames) to `(x, log_det)`.
+
+        With `packing`, z and the mel are rows of several utterances, and so is x; log_det is then of no meaning.
+        """
         mel = _required(cond)
-        condition = self.condition(mel)
+        condition = self._condition(mel, packing)
+        gaps = None if packing is None else packing.gaps(self._steps_per_frame)
         log_det = z.new_zeros(z.shape[0])
         exits = sum(self._exits_before(i) for i in range(self.config.flows)) * self.config.early_size
         early, x = torch.split(z, [exits, z.shape[1] - exits], dim=1)
@@ -94,7 +99,7 @@ class WaveGlow(Flow):
             conv, coupling = self.convinv[i], self.couplings[i]
             assert isinstance(conv, InvertibleConv1x1)
             assert isinstance(coupling, AffineCoupling)
-            x, coupling_log_det = coupling.inverse(x, condition)
+            x, coupling_log_det = coupling.inverse(x, condition, gaps)
             x, mixing_log_det = conv.inverse(x)
             log_det = log_det + mixing_log_det + coupling_log_det
             if self._exits_before(i):
@@ -102,9 +107,9 @@ class WaveGlow(Flow):
                 early, exit_ = torch.split(early, [exits, self.config.early_size], dim=1)
                 x = torch.cat([exit_, x], dim=1)
         if self.envelope is not None:
-            x, step = self.envelope.inverse(x, self.envelope_condition(mel))
+            x, step = self.envelope.inverse(x, silenced(self.envelope_condition(mel), gaps))
             log_det = log_det + step
-        audio, _ = self.transform.inverse(x)
+        audio = self._apply_transform(x, True, packing)
         return audio.squeeze(1), log_det
 
     def log_prob(self, x: Tensor, mel: Tensor) -> Tensor:
@@ -114,22 +119,35 @@ class WaveGlow(Flow):
         log_prob: Tensor = log_det - 0.5 * (energy + math.log(2 * math.pi) * z[0].numel())
         return log_prob
 
-    def prior(self, noise: Tensor, mel: Tensor, sigma: float | None = None) -> Tensor:
-        """Turn white noise (B, C, steps) into the `z` to sample from: scaled by `sigma`, with the harmonic source."""
+    def prior(
+        self,
+        noise: Tensor,
+        mel: Tensor,
+        sigma: float | Tensor | None = None,
+        packing: Packing | None = None,
+    ) -> Tensor:
+        """Turn white noise (B, C, steps) into the `z` to sample from: scaled by `sigma`, with the harmonic source.
+
+        `sigma` may be a tensor that broadcasts to the noise; `packing` as in `inverse`.
+        """
         sigma = self.config.sigma if sigma is None else sigma
         if self.excitation is None:
             return sigma * noise
-        source, _ = self.transform(self.source(mel).unsqueeze(1))
-        return self.excitation(source, noise, self.condition(mel), sigma)  # type: ignore[no-any-return]
+        source = self._apply_transform(self.source(mel, packing).unsqueeze(1), False, packing)
+        return self.excitation(source, noise, self._condition(mel, packing), sigma)  # type: ignore[no-any-return]
 
     @torch.no_grad()
-    def source(self, mel: Tensor) -> Tensor:
-        """Return the harmonic source (B, T) that the pitch of the mel implies."""
+    def source(self, mel: Tensor, packing: Packing | None = None) -> Tensor:
+        """Return the harmonic source (B, T) that the pitch of the mel implies; `packing` as in `inverse`."""
         config = self.config
         if self.pitch is None or config.source is None:
             raise ValueError("this WaveGlow has no harmonic source")
-        f0, voicing = self.pitch.pitch(mel)
-        source = harmonic_source(f0, voicing, config.hop_length, config.sample_rate, config.source.f_max)
+        f0, voicing = self.pitch.pitch(mel, None if packing is None else packing.gaps())
+        cycles = None
+        if packing is not None:
+            f0, voicing = f0[:, packing.held()], voicing[:, packing.held()]
+            cycles = packing.restarted(elapsed_cycles(f0, config.hop_length, config.sample_rate))
+        source = harmonic_source(f0, voicing, config.hop_length, config.sample_rate, config.source.f_max, cycles)
         return source.to(mel.dtype)
 
     def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
@@ -147,6 +165,36 @@ class WaveGlow(Flow):
         if isinstance(self.condition, MelEncoder):
             return frames + self.condition.context
         return frames + (self.config.upsample_kernel - 1) // self.config.hop_length
+
+    @property
+    def gap(self) -> int:
+        """Number of mel frames between utterances in a row: as many as the widest of all layers sees to one side."""
+        config = self.config
+        steps = max(config.stack.dilations) * (config.stack.kernel_size - 1)
+        steps = steps if config.stack.causal else max(steps // 2, 1)
+        frames = -(-steps * config.group_size // config.hop_length)
+        if isinstance(self.condition, MelEncoder):
+            frames = max(frames, self.condition.kernel_size // 2)
+        else:
+            frames = max(frames, -(-config.upsample_kernel // config.hop_length) - 1)
+        pitch = config.source.pitch.kernel_size // 2 if config.source else 0
+        return max(frames, pitch, 1)
+
+    def _condition(self, mel: Tensor, packing: Packing | None) -> Tensor:
+        condition: Tensor = self.condition(mel) if packing is None else self.condition(mel, packing.gaps())
+        return condition
+
+    def _apply_transform(self, x: Tensor, inverse: bool, packing: Packing | None) -> Tensor:
+        """Transform audio (B, 1, T) to (B, C, steps) or back, each utterance of a row for itself."""
+        transform = self.transform
+        if packing is not None and isinstance(transform, LappedTransform):
+            edges = packing.edges(self._steps_per_frame)
+            return transform.inverse(x, edges=edges)[0] if inverse else transform(x, edges=edges)[0]
+        return transform.inverse(x)[0] if inverse else transform(x)[0]
+
+    @property
+    def _steps_per_frame(self) -> int:
+        return self.config.hop_length // self.config.group_size
 
     def _channels(self) -> list[int]:
         channels, sizes = self.config.group_size, []
