@@ -6,10 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["BLOCK_FRAMES", "white_noise"]
+__all__ = ["BLOCK_FRAMES", "check_seed", "white_noise"]
 
 BLOCK_FRAMES = 32
 """frames drawn from one counter-based generator; part of what a seed means, so never changed"""
+
+
+def check_seed(seed: int) -> None:
+    """Raise a ValueError if noise cannot be drawn from a seed."""
+    if not 0 <= seed < 2**63:
+        raise ValueError(f"the seed must be 0 or more and below 2**63, not {seed}")
 
 
 def white_noise(seed: int, start: int, frames: int, channels: int, steps_per_frame: int = 1) -> Tensor:
@@ -31,8 +37,7 @@ def white_noise(seed: int, start: int, frames: int, channels: int, steps_per_fra
     Raises:
         ValueError: seed, start or frames is negative, or the seed is too large.
     """
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"the seed must be 0 or more and below 2**63, not {seed}")
+    check_seed(seed)
     if start < 0 or frames < 0:
         raise ValueError(f"start and frames must be 0 or more, not {start} and {frames}")
     first, last = start // BLOCK_FRAMES, (start + frames + BLOCK_FRAMES - 1) // BLOCK_FRAMES

@@ -2,23 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, overload
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
+from vocoder.batching import Batcher, Utterance
 from vocoder.checkpoint import Checkpoint
 from vocoder.config import to_dict
 from vocoder.denoiser import Denoiser
 from vocoder.layers.mel_consistency import MelConsistency
+from vocoder.layers.pitch import PitchNet
 from vocoder.layers.wavenet import set_compute_dtype
 from vocoder.mel_config import MelConfig
-from vocoder.models.speaker import SequentialSpeaker, Speaker
-from vocoder.noise import white_noise
+from vocoder.models.speaker import Speaker
+from vocoder.noise import check_seed, white_noise
+from vocoder.streaming.correction import correction_stages, denoising_stage
+from vocoder.streaming.families import stages_of
+from vocoder.streaming.pipeline import Pipeline
+from vocoder.streaming.session import CHUNK_FRAMES, StreamSession
 
 __all__ = ["MelError", "Synthesizer"]
+
+WHOLE_FRAMES = 1024
+"""frames of all mels of a batch that are computed at once; more are computed in parts"""
 
 
 class MelError(ValueError):
@@ -47,8 +57,10 @@ class Synthesizer:
         self.dtype = dtype
         self.model = checkpoint.model.to(self.device).eval().requires_grad_(False)
         set_compute_dtype(self.model, dtype)
+        _read_pitch_precisely(self.model, self.device)
         self._consistency = MelConsistency(self.mel_config, self.model.config.consistency_steps).to(self.device)
         self._denoiser: Denoiser | None = None
+        self._batcher = Batcher(self.model, self._consistency, self.device)
 
     @property
     def sample_rate(self) -> int:
@@ -103,79 +115,147 @@ class Synthesizer:
         """
         batch = self._checked(mel)
         _check_sampling(sigma, denoise)
-        x = self.decode(self.prior(batch, sigma, _seeds(seed, batch.shape[0])), batch)
-        if denoise > 0:
-            x = self._bias().remove(x, denoise)
+        seeds = _seeds(seed, batch.shape[0])
+        if batch.shape[0] * batch.shape[2] > WHOLE_FRAMES:
+            x = self._in_parts(batch, sigma, seeds, denoise)
+        else:
+            x = self.decode(self.prior(batch, sigma, seeds), batch)
+            x = self._bias().remove(x, denoise) if denoise > 0 else x
         x = x[0] if mel.ndim == 2 else x
         return x.to(mel.device) if isinstance(mel, Tensor) else x.cpu().numpy()
 
-    def stream(
-        self, mel: Any, *, sigma: float | None = None, seed: int | None = None, chunk_frames: int = 128
-    ) -> Iterator[Any]:
-        """Yield the waveform of one utterance in chunks whose concatenation is that of `synthesize`.
+    def synthesize_many(self, utterances: Sequence[Utterance]) -> list[Any]:
+        """Turn mels of different lengths into waveforms in one run; each comes out as from `synthesize`.
 
-        Each chunk is computed with as much context on both sides as the architecture sees, and the context is cut
-        off again, so that there is no seam.
-
-        Args:
-            mel: (n_mels, frames), tensor or array.
-            sigma: as in `synthesize`.
-            seed: as in `synthesize`.
-            chunk_frames: frames of a chunk; the last may be shorter.
+        Returns:
+            x (frames * hop_length,) of each utterance, of the kind that its mel was.
 
         Raises:
             MelError, ValueError: as in `synthesize`.
         """
-        batch = self._checked(mel)
-        if mel.ndim != 2:
-            raise MelError(f"a stream takes one mel (n_mels, frames), not one of {mel.ndim} dimensions")
-        if chunk_frames < 1:
-            raise ValueError(f"chunk_frames must be at least 1, not {chunk_frames}")
-        _check_sampling(sigma, 0.0)
-        chunks = self._chunks(batch, sigma, _seeds(seed, 1), chunk_frames)
-        return (x.to(mel.device) if isinstance(mel, Tensor) else x.cpu().numpy() for x in chunks)
+        mels = [self._checked_piece(utterance.mel)[0] for utterance in utterances]
+        for utterance in utterances:
+            _check_sampling(utterance.sigma, utterance.denoise)
+        together = [i for i, mel in enumerate(mels) if self._batcher.takes(mel.shape[1])]
+        spoken: dict[int, Tensor] = {}
+        if len(together) > 1:
+            seeds = [_seeds(utterances[i].seed, 1)[0] for i in together]
+            row = self._batcher.speak([mels[i] for i in together], [utterances[i].sigma for i in together], seeds)
+            spoken = dict(zip(together, row, strict=True))
+        return [self._finished(spoken.get(i), utterance) for i, utterance in enumerate(utterances)]
 
-    @torch.no_grad()
-    def _chunks(self, batch: Tensor, sigma: float | None, seeds: list[int], chunk_frames: int) -> Iterator[Tensor]:
-        z = self.prior(batch, sigma, seeds)
-        if isinstance(self.model, SequentialSpeaker):
-            yield from self._sequential_chunks(self.model.chunks(z, batch, chunk_frames), batch)
-            return
-        frames, context = batch.shape[2], self.model.context + self._consistency.context
-        steps = z.shape[2] // frames
-        for start in range(0, frames, chunk_frames):
-            end = min(start + chunk_frames, frames)
-            first, last = max(start - context, 0), min(end + context, frames)
-            x = self.decode(z[:, :, first * steps : last * steps], batch[:, :, first:last])
-            yield x[0, (start - first) * self.hop_length : (end - first) * self.hop_length]
+    def run_frames(self, frames: Sequence[int]) -> int:
+        """Return how many frames `synthesize_many` computes for mels of these lengths."""
+        return self._batcher.row_frames(frames)
 
-    def _sequential_chunks(self, pieces: Iterator[Tensor], batch: Tensor) -> Iterator[Tensor]:
-        """Correct audio that arrives from first to last, as far as enough of it is there."""
-        frames, context, start = batch.shape[2], self._consistency.context, 0
-        made = batch.new_zeros(1, 0)
-        for piece in pieces:
-            made = torch.cat([made, piece], dim=1)
-            ready = made.shape[1] // self.hop_length
-            end = frames if ready == frames else ready - context
-            if end > start:
-                first, last = max(start - context, 0), min(end + context, frames)
-                x = made[:, first * self.hop_length : last * self.hop_length]
-                x = self._consistency(x, batch[:, :, first:last])
-                yield x[0, (start - first) * self.hop_length : (end - first) * self.hop_length]
-                start = end
+    def _finished(self, x: Tensor | None, utterance: Utterance) -> Any:
+        """Take the bias from audio of a row; speak what stood in none."""
+        mel, denoise = utterance.mel, utterance.denoise
+        if x is None:
+            return self.synthesize(mel, sigma=utterance.sigma, seed=utterance.seed, denoise=denoise)
+        x = self._bias().remove(x[None], denoise)[0] if denoise > 0 else x
+        return x.to(mel.device) if isinstance(mel, Tensor) else x.cpu().numpy()
+
+    def open_stream(
+        self,
+        *,
+        sigma: float | None = None,
+        seed: int | None = None,
+        denoise: float = 0.0,
+        chunk_frames: int = CHUNK_FRAMES,
+        first_chunk_frames: int | None = None,
+    ) -> StreamSession:
+        """Open an utterance whose mel comes piece by piece.
+
+        Args:
+            sigma: as in `synthesize`.
+            seed: as in `synthesize`.
+            denoise: as in `synthesize`.
+            chunk_frames: frames of a chunk; the last may be shorter.
+            first_chunk_frames: frames of the first chunk; a few if left out. From it on chunks double up to
+                `chunk_frames`.
+
+        Raises:
+            ValueError: an argument is out of range.
+        """
+        _check_sampling(sigma, denoise)
+        pipeline = self._pipeline(sigma, _seeds(seed, 1), denoise)
+        return StreamSession(pipeline, self._checked_piece, self.hop_length, chunk_frames, first_chunk_frames)
+
+    def stream(
+        self,
+        mel: Any,
+        *,
+        sigma: float | None = None,
+        seed: int | None = None,
+        denoise: float = 0.0,
+        chunk_frames: int = CHUNK_FRAMES,
+        first_chunk_frames: int | None = None,
+    ) -> Iterator[Any]:
+        """Yield the waveform of one utterance in chunks whose concatenation is that of `synthesize`.
+
+        Args:
+            mel: (n_mels, frames), tensor or array; or an iterable of frames (n_mels,) and pieces (n_mels, frames),
+                each of which is taken as late as possible: audio is yielded as soon as all that it depends on is there.
+            sigma: as in `synthesize`.
+            seed: as in `synthesize`.
+            denoise: as in `synthesize`.
+            chunk_frames: as in `open_stream`.
+            first_chunk_frames: as in `open_stream`.
+
+        Raises:
+            MelError, ValueError: as in `synthesize`; of what an iterable yields when it is reached.
+        """
+        session = self.open_stream(
+            sigma=sigma,
+            seed=seed,
+            denoise=denoise,
+            chunk_frames=chunk_frames,
+            first_chunk_frames=first_chunk_frames,
+        )
+        if isinstance(mel, (Tensor, np.ndarray)):
+            session.push(mel)
+            return _drained(session, ())
+        if not isinstance(mel, Iterable) or isinstance(mel, (str, bytes, Sequence)):
+            raise MelError(f"the mel must be a tensor, an array or an iterator of these, not {type(mel).__name__}")
+        return _drained(session, mel)
 
     def prior(self, mel: Tensor, sigma: float | None, seeds: list[int]) -> Tensor:
         """Return the z (B, C, steps) to decode, drawn from the seeds, one for each mel of the batch."""
-        _, channels, steps = self.model.noise_shape(1, mel.shape[2])
-        per_frame = steps // mel.shape[2]
-        noise = torch.stack([white_noise(seed, 0, mel.shape[2], channels, per_frame) for seed in seeds])
-        return self.model.prior(noise.to(self.device), mel, sigma)
+        return self.model.prior(self._noise(seeds, 0, mel.shape[2]), mel, sigma)
 
     def decode(self, z: Tensor, mel: Tensor) -> Tensor:
         """Return x (B, T) for z (B, C, steps) and mel (B, n_mels, frames)."""
         x, _ = self.model.inverse(z, mel)
         corrected: Tensor = self._consistency(x, mel)
         return corrected
+
+    def _in_parts(self, batch: Tensor, sigma: float | None, seeds: list[int], denoise: float) -> Tensor:
+        """Return what would be made of the mels (B, n_mels, frames) at once, in memory that does not grow with them."""
+        frames, hop_length = batch.shape[2], self.hop_length
+        part = max(WHOLE_FRAMES // (2 * batch.shape[0]), CHUNK_FRAMES)
+        pipeline = self._pipeline(sigma, seeds, denoise)
+        pipeline.feed(batch)
+        pipeline.finish()
+        x = torch.empty(batch.shape[0], frames * hop_length, device=self.device)
+        for start in range(0, frames, part):
+            stop = min(start + part, frames)
+            x[:, start * hop_length : stop * hop_length] = pipeline.advance(stop - start)[:, 0]
+        return x
+
+    def _pipeline(self, sigma: float | None, seeds: list[int], denoise: float) -> Pipeline:
+        stages = stages_of(self.model, sigma)
+        if self._consistency.steps:
+            stages += correction_stages(self.mel_config, self._consistency.steps, self.device, stages[-1].output)
+        if denoise > 0:
+            stages.append(denoising_stage(self._bias(), denoise, self.hop_length, stages[-1].output))
+        return Pipeline(stages, partial(self._noise, seeds))
+
+    def _noise(self, seeds: list[int], start: int, frames: int) -> Tensor:
+        """Return white noise (B, C, steps) for the frames from `start` on, one seed for each item."""
+        _, channels, steps = self.model.noise_shape(1, frames)
+        noise = [white_noise(seed, start, frames, channels, steps // frames) for seed in seeds]
+        return torch.stack(noise).to(self.device)
 
     def _bias(self) -> Denoiser:
         if self._denoiser is None:
@@ -195,6 +275,23 @@ class Synthesizer:
             raise MelError("the mel holds values that are not finite (NaN or infinity)")
         return batch
 
+    def _checked_piece(self, mel: Any) -> Tensor:
+        batch = self._checked(mel)
+        if mel.ndim != 2:
+            raise MelError(f"a stream takes one mel (n_mels, frames), not one of {mel.ndim} dimensions")
+        return batch
+
+
+def _drained(session: StreamSession, pieces: Iterable[Any]) -> Iterator[Any]:
+    """Yield the audio of a session while and after it is given more pieces of its mel."""
+    for piece in pieces:
+        session.push(piece[:, None] if isinstance(piece, (Tensor, np.ndarray)) and piece.ndim == 1 else piece)
+        while session.ready:
+            yield session.next()
+    session.finish()
+    while not session.done:
+        yield session.next()
+
 
 def _real(mel: Tensor | np.ndarray) -> Tensor:
     """Return a mel as a tensor; an array is copied, since it may be read-only, reversed or of another byte order."""
@@ -213,4 +310,13 @@ def _check_sampling(sigma: float | None, denoise: float) -> None:
 def _seeds(seed: int | None, count: int) -> list[int]:
     if seed is None:
         return [int(value) for value in torch.randint(0, 2**31, (count,))]
+    for value in (seed, seed + count - 1):
+        check_seed(value)
     return [seed + i for i in range(count)]
+
+
+def _read_pitch_precisely(model: nn.Module, device: torch.device) -> None:
+    if device.type != "mps":  # which has no float64
+        for module in model.modules():
+            if isinstance(module, PitchNet):
+                module.double()

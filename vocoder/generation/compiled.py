@@ -45,19 +45,25 @@ class CompiledGenerator:
         if numba.config.DISABLE_JIT:
             raise ImportError("NUMBA_DISABLE_JIT is set")
         self._distribution = distribution
-        self._plan = plan
         self._family = _family(distribution)
         self._weights = packed(stack)
         batch = plan.gates.shape[0]
-        self._plans = [tuple(_array(part[i], dtype) for part, dtype in _parts(plan)) for i in range(batch)]
         self._states = [_state(stack, plan.order) for _ in range(batch)]
-        self._first = 0
+        self.follow(plan)
         self._run(torch.zeros(batch, 0), None, 1)  # compiles
 
     def advance(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Generate the next samples x (B, T) from noise z (B, T), and log |dx / dz| of each."""
         x, stretch, _ = self._run(z, None, 1)
         return x, stretch
+
+    def follow(self, plan: Plan) -> None:
+        """Go on, after the last sample of the plan so far, with that of the next frames."""
+        self._plan = plan
+        self._plans = [
+            tuple(_array(part[i], dtype) for part, dtype in _parts(plan)) for i in range(plan.gates.shape[0])
+        ]
+        self._first = 0
 
     def feed(self, x: Tensor) -> Tensor:
         """Follow given samples x (B, T), and return the parameters (B, K, T) of their distributions."""

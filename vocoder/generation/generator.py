@@ -23,6 +23,9 @@ class Generator(Protocol):
     def advance(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Generate the next samples x (B, T) from noise z (B, T), and log |dx / dz| of each."""
 
+    def follow(self, plan: Plan) -> None:
+        """Go on, after the last sample of the plan so far, with that of the next frames."""
+
     def feed(self, x: Tensor) -> Tensor:
         """Follow given samples x (B, T), and return the parameters (B, K, T) of their distributions."""
 

@@ -51,6 +51,22 @@ class GraphGenerator(StepwiseGenerator):
         return torch.cat(xs, dim=1), torch.cat(stretches, dim=1)
 
     @torch.no_grad()
+    def follow(self, plan: Plan) -> None:
+        """Go on, after the last sample of the plan so far, with that of the next frames.
+
+        The graph reads the plan where the first one lay: one of as many frames is copied there, for another the steps
+        are recorded anew.
+        """
+        places = (self._gates, self._coefficients, self._log_gain)
+        super().follow(plan)
+        if self._gates.shape != places[0].shape:
+            self._graph = self._captured()
+            return
+        for place, new in zip(places, (self._gates, self._coefficients, self._log_gain), strict=True):
+            place.copy_(new)
+        self._gates, self._coefficients, self._log_gain = places
+
+    @torch.no_grad()
     def _captured(self) -> torch.cuda.CUDAGraph:
         """Record the steps, and put the state back to what it was."""
         kept = [tensor.clone() for tensor in self.state()]

@@ -39,6 +39,12 @@ class Plan:
         """Samples that the linear prediction sees; 0 without one."""
         return self.coefficients.shape[2]
 
+    def of(self, first: int, last: int) -> Plan:
+        """Return the plan of the frames from `first` to before `last`."""
+        blocks = self.log_gain.shape[1] // self.gates.shape[1]
+        part = slice(first * blocks, last * blocks)
+        return Plan(self.gates[:, first:last], self.coefficients[:, part], self.log_gain[:, part], self.hop_length)
+
 
 @torch.no_grad()
 def gate_conditions(stack: WaveNetStack, cond: Tensor) -> Tensor:

@@ -28,16 +28,14 @@ class StepwiseGenerator:
     def __init__(self, stack: WaveNetStack, distribution: Distribution, plan: Plan) -> None:
         self.distribution = distribution
         self.dilations, self.past = stack.config.dilations, stack.config.kernel_size - 1
-        gates = plan.gates
-        like, batch = gates.new_zeros(()), gates.shape[0]
+        like, batch = plan.gates.new_zeros(()), plan.gates.shape[0]
         self._start, self._end = _matrix(stack.start), _matrix(stack.end)
         self._in = [_matrix(layer)[0] for layer in stack.in_layers]
         self._res_skip = [_matrix(layer) for layer in stack.res_skip_layers]
-        self._gates = gates.permute(1, 2, 0, 3).contiguous()  # (frames, layers, B, 2 * channels)
-        self._coefficients = plan.coefficients.to(like).transpose(0, 1).contiguous()  # (blocks, B, order)
-        self._log_gain = plan.log_gain.to(like).T.contiguous()  # (blocks, B)
         self._hop_length, self._block_length, self._order = plan.hop_length, plan.block_length, plan.order
-        self._time = torch.zeros(1, dtype=torch.int64, device=gates.device)
+        self._gates, self._coefficients, self._log_gain = _by_time(plan)
+        self._time = torch.zeros(1, dtype=torch.int64, device=plan.gates.device)
+        self._start_of_plan = torch.zeros_like(self._time)
         self._rings = [like.new_zeros(self.past * d, batch, stack.config.channels) for d in self.dilations]
         self._history = like.new_zeros(batch, max(plan.order, 1))  # the latest sample first
         self._excitation = like.new_zeros(batch)
@@ -47,6 +45,11 @@ class StepwiseGenerator:
         """Generate the next samples x (B, T) from noise z (B, T), and log |dx / dz| of each."""
         steps = [self.step(z[:, t]) for t in range(z.shape[1])]
         return torch.stack([x for x, _ in steps], dim=1), torch.stack([stretch for _, stretch in steps], dim=1)
+
+    def follow(self, plan: Plan) -> None:
+        """Go on, after the last sample of the plan so far, with that of the next frames."""
+        self._start_of_plan.copy_(self._time)
+        self._gates, self._coefficients, self._log_gain = _by_time(plan)
 
     @torch.no_grad()
     def feed(self, x: Tensor) -> Tensor:
@@ -71,7 +74,7 @@ class StepwiseGenerator:
 
     def _conditional(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return the parameters (B, K, 1) of the next sample, its prediction (B,) and its log-gain (B,)."""
-        block = self._time // self._block_length
+        block = (self._time - self._start_of_plan) // self._block_length
         log_gain = self._log_gain.index_select(0, block)[0]
         coefficients = self._coefficients.index_select(0, block)[0]
         prediction = (coefficients * self._history).sum(1) if self._order else torch.zeros_like(log_gain)
@@ -89,7 +92,7 @@ class StepwiseGenerator:
 
     def _stack(self, inputs: Tensor) -> Tensor:
         """Map the inputs (B, in_channels) of the current sample to the outputs of the stack."""
-        gates = self._gates.index_select(0, self._time // self._hop_length)[0]
+        gates = self._gates.index_select(0, (self._time - self._start_of_plan) // self._hop_length)[0]
         hidden = F.linear(inputs, *self._start)
         skip: Tensor | None = None
         for i, (ring, dilation) in enumerate(zip(self._rings, self.dilations, strict=True)):
@@ -105,6 +108,13 @@ class StepwiseGenerator:
             skip = out if skip is None else skip + out
         assert skip is not None
         return F.linear(skip, *self._end)
+
+
+def _by_time(plan: Plan) -> tuple[Tensor, Tensor, Tensor]:
+    """Return gates (frames, layers, B, 2 * channels), coefficients (blocks, B, order) and log-gains (blocks, B)."""
+    like = plan.gates.new_zeros(())
+    coefficients = plan.coefficients.to(like).transpose(0, 1).contiguous()
+    return plan.gates.permute(1, 2, 0, 3).contiguous(), coefficients, plan.log_gain.to(like).T.contiguous()
 
 
 def _matrix(layer: nn.Module) -> tuple[Tensor, Tensor]:

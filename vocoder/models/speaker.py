@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-__all__ = ["SequentialSpeaker", "Speaker"]
+__all__ = ["Speaker"]
 
 
 @runtime_checkable
@@ -32,11 +31,3 @@ class Speaker(Protocol):
 
     def inverse(self, z: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
         """Return audio and log_det."""
-
-
-@runtime_checkable
-class SequentialSpeaker(Protocol):
-    """A speaker that generates from first to last, and so streams by remembering what it said."""
-
-    def chunks(self, z: Tensor, mel: Tensor, chunk_frames: int) -> Iterator[Tensor]:
-        """Yield the audio of `inverse` in chunks of `chunk_frames` frames."""

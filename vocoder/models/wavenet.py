@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -80,12 +78,6 @@ class WaveNet(Flow):
         plan = self.plan(_required(cond))
         x, stretch = generator(self.stack, self.distribution, plan, z.dtype).advance(z[:, 0])
         return x, stretch.sum(dim=1)
-
-    def chunks(self, z: Tensor, mel: Tensor, chunk_frames: int) -> Iterator[Tensor]:
-        """Yield the audio of `inverse` in chunks (B, chunk_frames * hop_length), each as soon as it is made."""
-        source = generator(self.stack, self.distribution, self.plan(mel), z.dtype)
-        for chunk in torch.split(z[:, 0], chunk_frames * self.config.hop_length, dim=1):
-            yield source.advance(chunk)[0]
 
     def speak(self, mel: Tensor) -> Tensor:
         """Return a random sample x (B, T) for a mel (B, n_mels, frames)."""

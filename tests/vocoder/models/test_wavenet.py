@@ -190,7 +190,7 @@ def test_a_model_directory_speaks(synthesizer: Synthesizer) -> None:
 @pytest.mark.parametrize("chunk_frames", [1, 2, 5, 9])
 def test_a_stream_is_what_is_synthesized_at_once(synthesizer: Synthesizer, chunk_frames: int) -> None:
     mel = -6 + torch.randn(80, 7)
-    chunks = list(synthesizer.stream(mel, seed=1, chunk_frames=chunk_frames))
+    chunks = list(synthesizer.stream(mel, seed=1, chunk_frames=chunk_frames, first_chunk_frames=chunk_frames))
     assert [len(chunk) // 256 for chunk in chunks] == [min(chunk_frames, 7 - i) for i in range(0, 7, chunk_frames)]
     torch.testing.assert_close(torch.cat(chunks), synthesizer.synthesize(mel, seed=1), rtol=0, atol=1e-6)
 
@@ -200,7 +200,7 @@ def test_a_stream_that_is_corrected_waits_for_what_the_correction_sees(chunk_fra
     model = tiny(consistency_steps=1)
     v = Synthesizer(Checkpoint(model, "wavenet", preset("nvidia")), "tiny", "cpu", torch.float32)
     mel = -6 + torch.randn(80, 17)
-    chunks = list(v.stream(mel, seed=1, chunk_frames=chunk_frames))
+    chunks = list(v.stream(mel, seed=1, chunk_frames=chunk_frames, first_chunk_frames=chunk_frames))
     whole = v.synthesize(mel, seed=1)
     assert (len(chunks) > 1) == (chunk_frames < 17)
     torch.testing.assert_close(torch.cat(chunks), whole, rtol=0, atol=1e-5 * max(1.0, float(whole.abs().max())))

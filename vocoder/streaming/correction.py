@@ -1,0 +1,46 @@
+"""The stages that correct audio after the model has made it."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from vocoder.denoiser import HOP_LENGTH, N_FFT, Denoiser
+from vocoder.layers.mel_consistency import MelConsistency
+from vocoder.mel_config import MelConfig
+from vocoder.streaming.pipeline import MEL
+from vocoder.streaming.stage import Stage, windowed
+
+__all__ = ["correction_stages", "denoising_stage"]
+
+
+def correction_stages(config: MelConfig, steps: int, device: torch.device, signal: str) -> list[Stage]:
+    """Return a stage for each step of the correction of `signal` (B, 1, T) towards its mel."""
+    once = MelConsistency(config, 1).to(device)
+
+    def correct(x: Tensor, mel: Tensor) -> Tensor:
+        corrected: Tensor = once(x[:, 0], mel)
+        return corrected[:, None]
+
+    stages = []
+    for i in range(steps):
+        stages.append(Stage(f"correction {i}", (signal, MEL), windowed(correct), once.context, once.context))
+        signal = stages[-1].output
+    return stages
+
+
+def denoising_stage(denoiser: Denoiser, strength: float, hop_length: int, signal: str) -> Stage:
+    """Return the stage of the bias removal from `signal` (B, 1, T).
+
+    A sample lies in spectra of N_FFT samples each, which reach as far again to its other side. They stand at multiples
+    of HOP_LENGTH, wherever the mel's frames are.
+    """
+    reach = -(-N_FFT // hop_length)
+    align = HOP_LENGTH // math.gcd(HOP_LENGTH, hop_length)
+
+    def remove(x: Tensor) -> Tensor:
+        return denoiser.remove(x[:, 0], strength)[:, None]
+
+    return Stage("denoised", (signal,), windowed(remove), reach, reach, align)

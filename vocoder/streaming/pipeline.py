@@ -1,0 +1,111 @@
+"""Stages that make audio from a mel that is still arriving."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
+
+from vocoder.streaming.stage import Span, Stage
+from vocoder.streaming.track import Track
+
+__all__ = ["MEL", "NOISE", "Pipeline"]
+
+MEL, NOISE = "mel", "noise"
+
+
+class Pipeline:
+    """Compute a signal from first to last out of a mel that grows.
+
+    Every stage remembers its inputs as far back as it looks, so that a frame is computed once by each stage, save for
+    the stage's own context: the contexts of all stages together only decide how long the first frame has to wait.
+
+    Args:
+        stages: each after those whose signals it sees; the last makes the result. Two signals are given: `MEL` and
+            `NOISE`.
+        draw: white noise (B, C, steps) of `frames` frames from number `start` on: `draw(start, frames)`.
+    """
+
+    def __init__(self, stages: Sequence[Stage], draw: Callable[[int, int], Tensor]) -> None:
+        self._stages = tuple(stages)
+        self._draw = draw
+        self._ahead = _frames_ahead(self._stages)
+        self._tracks = {name: Track() for name in self._ahead}
+        self.frames = 0
+        """frames of the result so far"""
+        self.total: int | None = None
+        """frames of the mel, once its end is known"""
+        self.computed: Counter[str] = Counter()
+        """frames that the windows of each stage held so far"""
+
+    @property
+    def lookahead(self) -> int:
+        """Frames of the mel after a frame that must have come before it can be computed."""
+        return self._ahead[MEL]
+
+    @property
+    def mel_frames(self) -> int:
+        """Frames of the mel so far."""
+        return self._tracks[MEL].end
+
+    def feed(self, mel: Tensor) -> None:
+        """Append frames of the mel, (B, n_mels, frames)."""
+        self._tracks[MEL].append(mel, mel.shape[2])
+
+    def finish(self) -> None:
+        """Say that the mel has ended."""
+        self.total = self.mel_frames
+
+    def advance(self, frames: int) -> Tensor:
+        """Return the next frames of the result, (B, C, steps).
+
+        Raises:
+            ValueError: the mel has not come far enough.
+        """
+        goal = self.frames + frames
+        self._draw_noise(self._limit(goal + self._ahead[NOISE]))
+        for stage in self._stages[:-1]:
+            self._run(stage, self._limit(goal + self._ahead[stage.output]))
+        last = self._stages[-1]
+        self._run(last, goal)
+        made = self._tracks[last.output].window(self.frames, goal)
+        self.frames = goal
+        self._forget()
+        return made
+
+    def _limit(self, frame: int) -> int:
+        return frame if self.total is None else min(frame, self.total)
+
+    def _draw_noise(self, until: int) -> None:
+        noise = self._tracks[NOISE]
+        if until > noise.end:
+            noise.append(self._draw(noise.end, until - noise.end), until - noise.end)
+
+    def _run(self, stage: Stage, stop: int) -> None:
+        output = self._tracks[stage.output]
+        if stop <= output.end:
+            return
+        span = Span(stage.start_of_window(output.end), output.end, stop, self._limit(stop + stage.after))
+        windows = [self._tracks[name].window(span.first, span.last) for name in stage.inputs]
+        output.append(stage.compute(span, *windows), stop - output.end)
+        self.computed[stage.output] += span.last - span.first
+
+    def _forget(self) -> None:
+        needed = {self._stages[-1].output: self.frames}
+        for stage in self._stages:
+            first = stage.start_of_window(self._tracks[stage.output].end)
+            for name in stage.inputs:
+                needed[name] = min(needed.get(name, first), first)
+        for name, track in self._tracks.items():
+            track.forget(needed.get(name, track.end))
+
+
+def _frames_ahead(stages: Sequence[Stage]) -> dict[str, int]:
+    """Return for each signal how many of its frames after a frame of the result that frame depends on."""
+    ahead = {MEL: 0, NOISE: 0, stages[-1].output: 0}
+    for stage in reversed(stages):
+        own = ahead.setdefault(stage.output, 0)
+        for name in stage.inputs:
+            ahead[name] = max(ahead.get(name, 0), own + stage.after)
+    return ahead

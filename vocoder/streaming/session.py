@@ -1,0 +1,124 @@
+"""One utterance whose mel is still arriving."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vocoder.streaming.pipeline import Pipeline
+
+__all__ = ["CHUNK_FRAMES", "FIRST_CHUNK_FRAMES", "StreamSession"]
+
+CHUNK_FRAMES = 64
+"""frames of a chunk: each stage of the models here then computes at most 1.25 frames for each that is delivered"""
+FIRST_CHUNK_FRAMES = 8
+"""frames of the first chunk, a tenth of a second"""
+
+
+class StreamSession:
+    """Frames of one mel go in as they come, audio comes out as soon as all that it depends on is there.
+
+    The chunks are as long as they were asked to be, whatever the pieces that the mel came in: the first is short, each
+    other at most twice as long as the one before it, so that what has been heard by then covers the wait, and only the
+    last is shorter. Put together they are what `Synthesizer.synthesize` makes of all frames. Pushing computes nothing.
+    The calls may come from several threads, one at a time.
+
+    Args:
+        pipeline: the stages of the model, for one mel.
+        check: turns what is pushed into mel frames (1, n_mels, frames), or raises.
+        hop_length: samples per frame.
+        chunk_frames: frames of a chunk.
+        first_chunk_frames: frames of the first chunk; `FIRST_CHUNK_FRAMES`, or a chunk if that is less, if left out.
+
+    Raises:
+        ValueError: a chunk would hold no frame.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        check: Callable[[Any], Tensor],
+        hop_length: int,
+        chunk_frames: int = CHUNK_FRAMES,
+        first_chunk_frames: int | None = None,
+    ) -> None:
+        first = min(FIRST_CHUNK_FRAMES, chunk_frames) if first_chunk_frames is None else first_chunk_frames
+        for name, value in (("chunk_frames", chunk_frames), ("first_chunk_frames", first)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+        self._pipeline = pipeline
+        self._check = check
+        self._hop_length = hop_length
+        self._chunk_frames = chunk_frames
+        self._next_frames = first
+        self._waiting: deque[Tensor] = deque()
+        self._pushed = 0
+        self._finished = False
+        self._device: torch.device | None = None
+        """of the tensors that are pushed; none for arrays"""
+
+    @property
+    def lookahead(self) -> int:
+        """Frames after a chunk that must have been pushed before it can be computed, unless the mel has ended."""
+        return self._pipeline.lookahead
+
+    @property
+    def ready(self) -> int:
+        """Frames of audio that `next` would return now; 0 if it has to wait for more of the mel."""
+        left = self._pushed - self._pipeline.frames
+        if self._finished:
+            return min(self._next_frames, left)
+        return self._next_frames if left >= self._next_frames + self.lookahead else 0
+
+    @property
+    def done(self) -> bool:
+        """Whether the mel has ended and all of its audio has been returned."""
+        return self._finished and self._pipeline.frames == self._pushed
+
+    def push(self, mel: Any) -> None:
+        """Take the next frames of the mel, (n_mels, frames), tensor or array.
+
+        Raises:
+            MelError: they do not fit the model's contract.
+            ValueError: the mel has ended already.
+        """
+        if self._finished:
+            raise ValueError("the mel of this stream has ended; it takes no more frames")
+        batch = self._check(mel)
+        self._device = mel.device if isinstance(mel, Tensor) else None
+        self._waiting.append(batch)
+        self._pushed += batch.shape[2]
+
+    def finish(self) -> None:
+        """Say that no more frames will come."""
+        self._finished = True
+
+    @torch.no_grad()
+    def next(self) -> Any:
+        """Compute and return the next chunk x (T,), float32, of the kind that the mel is; empty if not `ready`."""
+        frames = self.ready
+        if frames == 0:
+            return self._as_pushed(torch.zeros(0))
+        self._feed(frames)
+        x = self._pipeline.advance(frames)
+        self._next_frames = min(2 * self._next_frames, self._chunk_frames)
+        return self._as_pushed(x[0, 0].clone())
+
+    def _feed(self, frames: int) -> None:
+        """Hand over as much of the mel as so many frames need."""
+        pipeline, pieces, needed = self._pipeline, [], 0
+        missing = pipeline.frames + frames + self.lookahead - pipeline.mel_frames
+        while self._waiting and needed < missing:
+            pieces.append(self._waiting.popleft())
+            needed += pieces[-1].shape[2]
+        if pieces:
+            pipeline.feed(torch.cat(pieces, dim=2))
+        if self._finished and not self._waiting and pipeline.total is None:
+            pipeline.finish()
+
+    def _as_pushed(self, x: Tensor) -> Any:
+        return x.cpu().numpy() if self._device is None else x.to(self._device)
