@@ -17,7 +17,7 @@ from server.admin import create_admin_app
 from server.app import create_app
 from server.connections import GuardedConfig
 from server.drain import Drain
-from server.engine import EngineState
+from server.engine import EngineState, Load
 from server.engines import Engines, LoadError
 from server.logs import logging_config
 from server.service import Service
@@ -70,9 +70,14 @@ class QuietServer(uvicorn.Server):
         return ExitStack()
 
 
-async def run(settings: Settings) -> int:
-    """Serve until a signal, and return the exit code."""
-    app = create_app(settings)
+async def run(settings: Settings, load: Load | None = None) -> int:
+    """Serve until a signal, and return the exit code.
+
+    Args:
+        settings: where to listen, and everything else.
+        load: from a model's name or directory to a synthesizer; the real thing if left out.
+    """
+    app = create_app(settings, load)
     service: Service = app.state.service
     log_config = logging_config(settings.log_format, settings.log_level)
     config = GuardedConfig(app, settings, host=settings.host, port=settings.port, log_config=log_config)

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+import sys
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -18,8 +20,11 @@ import uvicorn
 from numpy.typing import NDArray
 
 from server.app import create_app
+from server.connections import GuardedConfig
 from server.settings import Settings
 from vocoder.mel_config import MelConfig, preset
+
+sys.path.insert(0, str(Path(__file__).parent))
 
 Mel = NDArray[np.float32]
 
@@ -126,7 +131,7 @@ def serve(fake: FakeSynthesizer) -> Callable[..., AbstractContextManager[str]]:
     @contextmanager
     def run(*fakes: FakeSynthesizer, **settings: Any) -> Iterator[str]:
         app = build_app(*(fakes or (fake,)), **settings)
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=10))
+        server = uvicorn.Server(GuardedConfig(app, app.state.service.settings, log_level="warning"))
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen()

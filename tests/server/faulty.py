@@ -1,0 +1,74 @@
+"""A synthesizer that fails as devices do, and a program that serves it: `python faulty.py slow:0.5 [JSON settings]`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import torch
+
+from server.running import run
+from server.settings import Settings
+from vocoder.mel_config import preset
+
+
+class FaultySynthesizer:
+    """Speaks each frame's mean; from the call `first` to the call before `last` it does what `fault` says.
+
+    Faults: `slow:SECONDS`, `hang` (until `release` is set), `nan`, `short`, `out-of-memory`, `fatal` (the device is
+    lost, as after an illegal access), `bug`, `none`. Call 0 is the warm-up.
+    """
+
+    name = "faulty"
+    mel_config = preset("nvidia")
+    sample_rate = 22050
+    hop_length = 256
+
+    def __init__(self, fault: str = "none", first: int = 1, last: int = 10**9) -> None:
+        self.fault, _, seconds = fault.partition(":")
+        self.seconds = float(seconds or 0.0)
+        self.first = first
+        self.last = last
+        self.calls = 0
+        self.release = threading.Event()
+
+    def info(self) -> dict[str, Any]:
+        return {"family": "faulty", "provenance": {}, "quality": {}}
+
+    def synthesize(self, mel: Any, *, sigma: Any = None, seed: Any = None, denoise: float = 0.0) -> Any:
+        number, self.calls = self.calls, self.calls + 1
+        x = np.repeat(np.tanh(mel.mean(axis=0) / 10.0), self.hop_length).astype(np.float32)
+        return self._spoil(x) if self.first <= number < self.last else x
+
+    def _spoil(self, x: Any) -> Any:
+        match self.fault:
+            case "slow":
+                time.sleep(self.seconds)
+            case "hang":
+                self.release.wait(60.0)
+            case "nan":
+                x[len(x) // 2] = np.nan
+            case "short":
+                return x[:-1]
+            case "out-of-memory":
+                raise torch.OutOfMemoryError("secret")
+            case "fatal":
+                raise RuntimeError("CUDA error: an illegal memory access was encountered; secret")
+            case "bug":
+                raise KeyError("secret")
+        return x
+
+
+def main() -> int:
+    settings = json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
+    synthesizer = FaultySynthesizer(sys.argv[1])
+    return asyncio.run(run(Settings(models=("faulty",), port=0, **settings), lambda _: synthesizer))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
