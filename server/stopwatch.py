@@ -26,6 +26,10 @@ class Stopwatch:
         self.seconds.update(seconds)
         self._started = time.perf_counter()
 
+    def fields(self) -> dict[str, float]:
+        """Return the seconds of every stage as fields of a line in the log."""
+        return {f"{stage}_seconds": round(seconds, 6) for stage, seconds in self.seconds.items()}
+
     def server_timing(self) -> str:
         """Return the value of a Server-Timing header, in milliseconds."""
         return ", ".join(f"{stage};dur={1000.0 * seconds:.1f}" for stage, seconds in self.seconds.items())
