@@ -12,6 +12,8 @@ from vocoder.distributions.normal import log_density, quantile
 
 __all__ = ["MuLaw"]
 
+BELOW = 1e-5  # of full scale: spoken levels lie this far within their intervals, out of reach of rounding
+
 
 class MuLaw(Distribution):
     """Levels equally spaced on the mu-law scale, each with a probability that is spread evenly over its interval.
@@ -22,22 +24,28 @@ class MuLaw(Distribution):
     Args:
         levels: number of levels, even; mu is one less.
         reach: what full scale of mu-law stands for, in units of the scale.
+        spoken_levels: as public code has it, the first level stands at -1 and the last at 1, a sample belongs to the
+            level below it, and what is made of noise is always the level itself: `inverse` has no values between.
     """
 
     edges: Tensor
     widths: Tensor
+    values: Tensor
 
-    def __init__(self, levels: int = 256, reach: float = 1.0) -> None:
+    def __init__(self, levels: int = 256, reach: float = 1.0, spoken_levels: bool = False) -> None:
         if levels < 4 or levels % 2 or reach <= 0:
             raise ValueError(f"mu-law needs an even number of levels from 4 and a positive reach: {levels}, {reach}")
         super().__init__()
         self.levels = self.outputs = levels
         self.channels = levels + 2
         self.reach = reach
-        position = torch.linspace(-1, 1, levels + 1, dtype=torch.float64)
-        edges = position.sign() * torch.expm1(position.abs() * math.log(levels)) / (levels - 1)
+        self.spoken_levels = spoken_levels
+        at_levels = 2 * torch.arange(levels + 1, dtype=torch.float64) / (levels - 1) - 1
+        between = torch.linspace(-1, 1, levels + 1, dtype=torch.float64)
+        edges = _expanded(at_levels - BELOW if spoken_levels else between, levels)
         self.register_buffer("edges", edges, persistent=False)
         self.register_buffer("widths", edges.diff(), persistent=False)
+        self.register_buffer("values", _expanded(at_levels[:-1], levels), persistent=False)
 
     def place(self, raw: Tensor, shift: Tensor, log_scale: Tensor) -> Tensor:
         """Append shift and log-scale to the logits."""
@@ -86,6 +94,8 @@ class MuLaw(Distribution):
         first, last = level == 0, level == self.levels - 1
         u = torch.where(first, edges[1] + widths[0] * (below / here).clamp(1e-300, 1).log(), u)
         u = torch.where(last, edges[-2] - widths[-1] * (above / here).clamp(1e-300, 1).log(), u)
+        if self.spoken_levels:
+            u = self.values.double()[level]
         x = wide[:, self.levels] + wide[:, self.levels + 1].exp() * u
         return x.to(z.dtype), self.log_stretch(wide, x, z.double()).to(z.dtype)
 
@@ -101,10 +111,14 @@ class MuLaw(Distribution):
         u = (x - shift) * torch.exp(-log_scale)
         return params[:, : self.levels].log_softmax(dim=1), u, log_scale
 
+    def level(self, u: Tensor) -> Tensor:
+        """Return the level that holds each value, in units of full scale."""
+        return torch.bucketize(u.detach().contiguous(), self.edges[1:-1].to(u), right=False)
+
     def _locate(self, u: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         """Return the level of u, the shares of its mass below and above u, and the distance into a tail in widths."""
         edges, widths = self.edges.to(u), self.widths.to(u)
-        level = torch.bucketize(u.detach().contiguous(), edges[1:-1], right=False)
+        level = self.level(u)
         fraction = (u - edges[level]) / widths[level]
         first, last = level == 0, level == self.levels - 1
         beyond = torch.where(first, 1 - fraction, torch.where(last, fraction, torch.zeros_like(fraction)))
@@ -112,6 +126,11 @@ class MuLaw(Distribution):
         below = torch.where(first, decay, torch.where(last, -torch.expm1(-beyond), fraction))
         above = torch.where(first, -torch.expm1(-beyond), torch.where(last, decay, 1 - fraction))
         return level, below, above, beyond
+
+
+def _expanded(position: Tensor, levels: int) -> Tensor:
+    """Return the amplitudes of positions on the mu-law scale."""
+    return position.sign() * torch.expm1(position.abs() * math.log(levels)) / (levels - 1)
 
 
 def _pick(table: Tensor, level: Tensor) -> Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
+from vocoder.layers.published_stack import PublishedStack
 from vocoder.packing import silenced
 
 __all__ = ["WaveNetConfig", "WaveNetStack", "set_compute_dtype"]
@@ -119,7 +120,7 @@ class WaveNetStack(nn.Module):
 def set_compute_dtype(module: nn.Module, dtype: torch.dtype | None) -> None:
     """Let every WaveNet stack inside `module` compute in `dtype`; `None` is the dtype of its weights."""
     for stack in module.modules():
-        if isinstance(stack, WaveNetStack):
+        if isinstance(stack, (WaveNetStack, PublishedStack)):
             stack.compute_dtype = dtype
 
 

@@ -10,6 +10,9 @@ from torch import nn
 
 from vocoder.models.density import DensityModel
 from vocoder.models.density_config import DensityConfig
+from vocoder.models.published_config import PublishedStudentConfig, PublishedWaveNetConfig
+from vocoder.models.published_student import PublishedStudent
+from vocoder.models.published_wavenet import PublishedWaveNet
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 from vocoder.models.waveglow import WaveGlow
@@ -34,6 +37,8 @@ def families() -> Mapping[str, Family]:
         "waveglow": Family(WaveGlowConfig, WaveGlow),
         "wavenet": Family(WaveNetModelConfig, WaveNet),
         "student": Family(StudentConfig, Student),
+        "published-wavenet": Family(PublishedWaveNetConfig, PublishedWaveNet),
+        "published-student": Family(PublishedStudentConfig, PublishedStudent),
         "density": Family(DensityConfig, DensityModel),
     }
 
