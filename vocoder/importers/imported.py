@@ -1,0 +1,63 @@
+"""What an importer is given, and what it makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from torch import nn
+
+from vocoder.checkpoint import CheckpointError
+from vocoder.importers.weights import Weights
+from vocoder.mel_config import MelConfig
+
+__all__ = ["Imported", "Request", "setting"]
+
+
+@dataclass(frozen=True)
+class Request:
+    """A foreign checkpoint and what the user says about it.
+
+    Attributes:
+        weights: of the checkpoint.
+        config: the settings file of the foreign project; None where there is none.
+        teacher: weights of the teacher, for students that lean on its upsampling network.
+        speaker: which voice of a multi-speaker model becomes the imported one.
+        statistics: mean and variance of each mel bin, for models that hear normalised mels.
+    """
+
+    weights: Weights
+    config: Mapping[str, Any] | None = None
+    teacher: Weights | None = None
+    speaker: int | None = None
+    statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A model of ours with the weights of a foreign one.
+
+    Attributes:
+        model: of a known family.
+        mel_config: the mels that it hears.
+        notes: what the user should know, such as tensors that the original never uses.
+    """
+
+    model: nn.Module
+    mel_config: MelConfig
+    notes: tuple[str, ...] = field(default=())
+
+
+def setting(config: Mapping[str, Any] | None, name: str, default: Any) -> Any:
+    """Return a setting of a foreign configuration, which must be of the kind of its default.
+
+    Raises:
+        CheckpointError: it is of another kind.
+    """
+    value = default if config is None or config.get(name) is None else config[name]
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    fits = number if isinstance(default, float) else isinstance(value, type(default))
+    if not fits or (isinstance(default, int) and not isinstance(default, bool) and isinstance(value, bool)):
+        raise CheckpointError(f"{name} of the configuration must be a {type(default).__name__}, not {value!r}")
+    return float(value) if isinstance(default, float) else value

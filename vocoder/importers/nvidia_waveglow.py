@@ -1,0 +1,206 @@
+"""Import NVIDIA's WaveGlow: its present layout, the two older ones, and the derivatives that share them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vocoder.checkpoint import CheckpointError
+from vocoder.config import ConfigError
+from vocoder.importers.imported import Imported, Request, setting
+from vocoder.importers.keys import check_keys, count
+from vocoder.importers.weights import Weights
+from vocoder.layers.wavenet import WaveNetConfig
+from vocoder.mel_config import MelConfig, preset
+from vocoder.models.waveglow import WaveGlow
+from vocoder.models.waveglow_config import WaveGlowConfig, published
+
+__all__ = ["import_waveglow"]
+
+LAYOUT = "nvidia-waveglow"
+OLDEST_MODULE = "glow_old"
+STRIDE = 256  # of the upsampling, in the published code whatever its configuration says
+
+
+def import_waveglow(request: Request) -> Imported:
+    """Return the WaveGlow of a checkpoint; its sizes are read from the tensors, and a configuration must agree.
+
+    Raises:
+        CheckpointError: the tensors are not those of a WaveGlow, or the configuration contradicts them.
+    """
+    weights, notes = request.weights, list[str]()
+    tensors = _merged(dict(weights.tensors))
+    alternate = _alternates(request)
+    if alternate is None:
+        alternate = False
+        notes.append(
+            "the older layout of split layers without the name of its module: taken for glow.WaveGlow; if it is one of "
+            "glow_old, whose odd flows exchange the halves, give module: glow_old in waveglow_config of --config"
+        )
+    config = _architecture(tensors, _stride(weights), alternate)
+    mel_config = _mel(request.config, config)
+    config = dataclasses.replace(config, sample_rate=mel_config.sample_rate)
+    check_keys(tensors, _shapes(config), LAYOUT)
+    _check_agreement(config, request.config, weights.settings)
+    model = WaveGlow(config)
+    model.load_state_dict(_ours(tensors, config))
+    return Imported(model, mel_config, tuple(notes))
+
+
+def _alternates(request: Request) -> bool | None:
+    """Return whether odd flows exchange the halves; None where only the user can know."""
+    said = (request.config or {}).get("waveglow_config", {}).get("module") or request.weights.module
+    if said is not None:
+        return OLDEST_MODULE in str(said).split(".")
+    return None if any(".res_layers." in name for name in request.weights.tensors) else False
+
+
+def _stride(weights: Weights) -> int:
+    stride = weights.settings.get("upsample.stride", (STRIDE,))
+    return int(stride[0]) if isinstance(stride, tuple) else int(stride)
+
+
+def _merged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Turn split residual and skip layers, and a condition layer for each layer, into the fused ones."""
+    for flow in range(count(tensors, "WN.")):
+        prefix = f"WN.{flow}."
+        layers = count(tensors, f"{prefix}in_layers.")
+        for end in ("weight", "bias"):
+            conds = [f"{prefix}cond_layers.{i}.{end}" for i in range(layers)]
+            if f"{prefix}cond_layer.{end}" not in tensors and all(name in tensors for name in conds):
+                tensors[f"{prefix}cond_layer.{end}"] = torch.cat([tensors.pop(name) for name in conds])
+            for i in range(layers):
+                skip, residual = f"{prefix}skip_layers.{i}.{end}", f"{prefix}res_layers.{i}.{end}"
+                parts = [residual, skip] if i < layers - 1 else [skip]
+                if all(name in tensors for name in parts):
+                    tensors[f"{prefix}res_skip_layers.{i}.{end}"] = torch.cat([tensors.pop(name) for name in parts])
+    return tensors
+
+
+def _architecture(tensors: Mapping[str, Tensor], stride: int, alternate: bool) -> WaveGlowConfig:
+    """Return the configuration that the shapes of the tensors imply."""
+    flows = count(tensors, "convinv.")
+    sizes = [_shape(tensors, f"convinv.{k}.conv.weight", 3)[0] for k in range(flows)]
+    if not sizes or "upsample.weight" not in tensors:
+        raise CheckpointError(f"these are no weights of the layout {LAYOUT}: there is no convinv.0 or no upsample")
+    n_mels, _, kernel = _shape(tensors, "upsample.weight", 3)
+    drops = [k for k in range(1, flows) if sizes[k] != sizes[k - 1]]
+    channels, _, taps = _shape(tensors, "WN.0.in_layers.0.weight", 3)
+    layers = count(tensors, "WN.0.in_layers.")
+    try:
+        return dataclasses.replace(
+            published(),
+            n_mels=n_mels,
+            hop_length=stride,
+            group_size=sizes[0],
+            flows=flows,
+            early_every=drops[0] if drops else 0,
+            early_size=sizes[drops[0] - 1] - sizes[drops[0]] if drops else 2,
+            alternate_halves=alternate,
+            cond_channels=n_mels * sizes[0],
+            upsample_kernel=kernel,
+            stack=WaveNetConfig(channels // 2, tuple(2**i for i in range(layers)), taps),
+        )
+    except ConfigError as error:
+        raise CheckpointError(f"these are no weights of the layout {LAYOUT}: {error}") from error
+
+
+def _shape(tensors: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[int, ...]:
+    if name not in tensors or tensors[name].ndim != dimensions:
+        raise CheckpointError(f"these are no weights of the layout {LAYOUT}: {name} is missing or of another shape")
+    return tuple(tensors[name].shape)
+
+
+def _channels(config: WaveGlowConfig) -> list[int]:
+    every, size = config.early_every, config.early_size
+    return [config.group_size - (k // every if every else 0) * size for k in range(config.flows)]
+
+
+def _shapes(config: WaveGlowConfig) -> dict[str, tuple[int, ...]]:
+    """Return every name of the layout with its shape, weight norm folded and old layers merged."""
+    stack, n_mels = config.stack, config.n_mels
+    width, layers = stack.channels, len(stack.dilations)
+    shapes: dict[str, tuple[int, ...]] = {
+        "upsample.weight": (n_mels, n_mels, config.upsample_kernel),
+        "upsample.bias": (n_mels,),
+    }
+    for k, channels in enumerate(_channels(config)):
+        half, prefix = channels // 2, f"WN.{k}."
+        shapes[f"convinv.{k}.conv.weight"] = (channels, channels, 1)
+        sizes = {"start": (width, half, 1), "cond_layer": (2 * width * layers, config.cond_channels, 1)}
+        sizes["end"] = (2 * half, width, 1)
+        sizes |= {f"in_layers.{i}": (2 * width, width, stack.kernel_size) for i in range(layers)}
+        sizes |= {f"res_skip_layers.{i}": ((2 if i < layers - 1 else 1) * width, width, 1) for i in range(layers)}
+        for name, shape in sizes.items():
+            shapes[f"{prefix}{name}.weight"], shapes[f"{prefix}{name}.bias"] = shape, shape[:1]
+    return shapes
+
+
+def _ours(tensors: Mapping[str, Tensor], config: WaveGlowConfig) -> dict[str, Tensor]:
+    renamed: dict[str, Tensor] = {}
+    for name, value in tensors.items():
+        head, _, rest = name.partition(".")
+        if head == "upsample":
+            renamed[f"condition.{name}"] = value
+        elif head == "convinv":
+            renamed[f"convinv.{rest.partition('.')[0]}.weight"] = value[:, :, 0]
+        else:
+            flow, _, layer = rest.partition(".")
+            renamed[f"couplings.{flow}.network.{layer}"] = value.unsqueeze(2) if value.ndim == 3 else value
+    return renamed
+
+
+def _mel(config: Mapping[str, Any] | None, architecture: WaveGlowConfig) -> MelConfig:
+    data = (config or {}).get("data_config") or {}
+    plain = preset("nvidia")
+    sample_rate = setting(data, "sampling_rate", plain.sample_rate)
+    f_max = setting(data, "mel_fmax", plain.f_max)
+    hop_length = setting(data, "hop_length", architecture.hop_length)
+    if hop_length != architecture.hop_length:
+        raise CheckpointError(
+            f"hop_length of the configuration is {hop_length}, but the model makes {architecture.hop_length} samples "
+            f"of each frame"
+        )
+    changes = {
+        "sample_rate": sample_rate,
+        "n_fft": setting(data, "filter_length", plain.n_fft),
+        "win_length": setting(data, "win_length", plain.win_length),
+        "hop_length": hop_length,
+        "n_mels": architecture.n_mels,
+        "f_min": setting(data, "mel_fmin", plain.f_min),
+        "f_max": f_max if f_max > 0 else sample_rate / 2,
+    }
+    made = dataclasses.replace(plain, **changes)
+    return made if made == plain else dataclasses.replace(made, name="nvidia-variant")
+
+
+def _check_agreement(
+    architecture: WaveGlowConfig, config: Mapping[str, Any] | None, settings: Mapping[str, Any]
+) -> None:
+    """Raise if a configuration file or a pickled module's own numbers say something else than the tensors."""
+    said = dict((config or {}).get("waveglow_config") or {})
+    said |= dict(said.pop("WN_config", None) or {})
+    said.pop("module", None)
+    found = {
+        "n_mel_channels": architecture.n_mels,
+        "n_flows": architecture.flows,
+        "n_group": architecture.group_size,
+        "n_layers": len(architecture.stack.dilations),
+        "n_channels": architecture.stack.channels,
+        "kernel_size": architecture.stack.kernel_size,
+    }
+    if architecture.early_every:
+        found |= {"n_early_every": architecture.early_every, "n_early_size": architecture.early_size}
+    own = {name: settings[name] for name in found if name in settings}
+    for origin, values in (("the configuration", said), ("the module", own)):
+        for name in found:
+            if name in values and values[name] != found[name]:
+                raise CheckpointError(f"{name} is {values[name]} in {origin}, but {found[name]} in the weights")
+    for i, dilation in enumerate(architecture.stack.dilations):
+        own_dilation = settings.get(f"WN.0.in_layers.{i}.dilation", (dilation,))
+        if tuple(own_dilation) != (dilation,):
+            raise CheckpointError(f"layer {i} has dilation {own_dilation[0]}; only {dilation} = 2^{i} is known")

@@ -1,0 +1,140 @@
+"""The named tensors of a foreign checkpoint, whatever they were wrapped in."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from vocoder.checkpoint import CheckpointError
+from vocoder.importers.stand_ins import Inert
+from vocoder.importers.unpickling import read_pickled
+from vocoder.importers.weight_norm import folded
+
+__all__ = ["Weights", "read_weights"]
+
+WRAPPERS = ("state_dict", "model", "model_state_dict", "generator")
+PREFIX = "module."
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Tensors of a foreign checkpoint by name, in float32, without weight norm and without `module.` in front.
+
+    Attributes:
+        tensors: parameters and buffers.
+        source: the file's name.
+        sha256: of the file.
+        module: the class of a pickled module, such as `glow.WaveGlow`; None for a plain state_dict.
+        settings: numbers and tuples of a pickled module's parts, such as `upsample.stride`.
+        step: of training, where the file says so.
+    """
+
+    tensors: Mapping[str, Tensor]
+    source: str
+    sha256: str
+    module: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    step: int | None = None
+
+
+def read_weights(path: Path) -> Weights:
+    """Read a checkpoint of `torch.save` (a pickled module or a state_dict, however nested) or of safetensors.
+
+    Raises:
+        CheckpointError: it is neither, holds no tensors, or asks for code to be run.
+        FileNotFoundError: there is no such file.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(f"there is no file {path}")
+    root = _read_safetensors(path) if path.suffix == ".safetensors" else read_pickled(path)
+    holder, wrapped = _unwrapped(root, path)
+    module, settings = None, dict[str, Any]()
+    if isinstance(wrapped, Inert):
+        module = _innermost(wrapped).qualified_name
+        tensors = dict(_module_tensors(wrapped, ""))
+        settings = {_bare(name): value for name, value in _module_settings(wrapped, "")}
+    else:
+        tensors = {str(name): value for name, value in wrapped.items() if isinstance(value, Tensor)}
+    bare = {_bare(name): value for name, value in tensors.items()}
+    if len(bare) != len(tensors):
+        raise CheckpointError(f"{path} holds the same tensor with and without {PREFIX!r} in front")
+    with path.open("rb") as file:
+        sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return Weights(folded(bare), path.name, sha256, module, settings, _step(holder))
+
+
+def _read_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        tensors: dict[str, Tensor] = load_file(path)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is no safetensors file: {error}") from error
+    return tensors
+
+
+def _unwrapped(root: Any, path: Path) -> tuple[Any, Any]:
+    """Return what holds the weights, and the weights: an inert module or a mapping with tensors."""
+    holder = root
+    while True:
+        if isinstance(root, Inert) and "_parameters" in root.state:
+            return holder, root
+        if not isinstance(root, Mapping):
+            raise CheckpointError(f"{path} holds neither a module nor named tensors, but a {type(root).__name__}")
+        if any(isinstance(value, Tensor) for value in root.values()):
+            return holder, root
+        inner = [name for name in WRAPPERS if name in root]
+        if not inner:
+            known = ", ".join(map(str, root)) or "nothing"
+            raise CheckpointError(f"{path} holds {known}, but no weights under {', '.join(WRAPPERS)}")
+        holder, root = root, root[inner[0]]
+
+
+def _innermost(module: Inert) -> Inert:
+    inner = module.state.get("_modules", {})
+    wrapped = inner.get("module") if isinstance(inner, Mapping) else None
+    return _innermost(wrapped) if isinstance(wrapped, Inert) and len(inner) == 1 else module
+
+
+def _module_tensors(module: Inert, prefix: str) -> Iterator[tuple[str, Tensor]]:
+    """Yield what `state_dict` of a module would hold."""
+    for part in ("_parameters", "_buffers"):
+        for name, value in _mapping(module.state.get(part)).items():
+            if isinstance(value, Tensor):
+                yield f"{prefix}{name}", value
+    for name, child in _mapping(module.state.get("_modules")).items():
+        if isinstance(child, Inert):
+            yield from _module_tensors(child, f"{prefix}{name}.")
+
+
+def _module_settings(module: Inert, prefix: str) -> Iterator[tuple[str, Any]]:
+    for name, value in module.state.items():
+        if isinstance(value, (int, float)) or (isinstance(value, tuple) and all(isinstance(v, int) for v in value)):
+            yield f"{prefix}{name}", value
+    for name, child in _mapping(module.state.get("_modules")).items():
+        if isinstance(child, Inert):
+            yield from _module_settings(child, f"{prefix}{name}.")
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _bare(name: str) -> str:
+    while name.startswith(PREFIX):
+        name = name.removeprefix(PREFIX)
+    return name
+
+
+def _step(holder: Any) -> int | None:
+    if isinstance(holder, Mapping):
+        for name in ("global_step", "iteration", "step", "steps"):
+            value = holder.get(name)
+            if isinstance(value, int) and not isinstance(value, bool):
+                return value
+    return None
