@@ -11,7 +11,7 @@ import torchaudio
 from numpy.typing import NDArray
 from torch import Tensor
 
-__all__ = ["MAX_KERNEL_SIZE", "resample"]
+__all__ = ["MAX_KERNEL_SIZE", "half_width", "resample"]
 
 Audio = TypeVar("Audio", Tensor, NDArray[np.float32])
 
@@ -57,10 +57,15 @@ def resample(x: Audio, source_rate: int, target_rate: int) -> Audio:
     return resampled
 
 
+def half_width(source_rate: int, target_rate: int) -> int:
+    """Return how many samples before and after its own place a resampled sample depends on."""
+    return math.ceil(_WIDTH * source_rate / (min(source_rate, target_rate) * _ROLLOFF))
+
+
 def _check_ratio(source_rate: int, target_rate: int) -> None:
     divisor = math.gcd(source_rate, target_rate)
     down, up = source_rate // divisor, target_rate // divisor
-    size = up * (down + 2 * math.ceil(_WIDTH * down / (min(down, up) * _ROLLOFF)))
+    size = up * (down + 2 * half_width(source_rate, target_rate))
     if size > MAX_KERNEL_SIZE:
         raise ValueError(
             f"cannot resample from {source_rate} to {target_rate} Hz: their common divisor is only {divisor}; "
