@@ -1,0 +1,135 @@
+"""In any company a mel sounds as it does alone."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tiny_models import TINY_MEL, tiny_synthesizer
+
+from vocoder import load
+from vocoder.batching import Utterance
+from vocoder.mel import MelSpectrogram
+from vocoder.mel_config import MelConfig
+from vocoder.synthesizer import MelError, Synthesizer
+
+TOLERANCE = 1e-5
+VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
+    "lapped": ("lapped", {}),
+    "lapped, without a source or correction": ("lapped", {"source": None, "consistency_steps": 0}),
+    "lapped, corrected thrice": ("lapped", {"consistency_steps": 3}),
+    "published kind": ("grouping", {}),
+}
+
+
+@functools.cache
+def synthesizer(variant: str) -> Synthesizer:
+    torch.manual_seed(0)
+    kind, changes = VARIANTS[variant]
+    return tiny_synthesizer(kind, **changes)
+
+
+def mel_of(frames: int, level: float) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(frames)
+    return level + torch.randn(TINY_MEL.n_mels, frames, generator=generator)
+
+
+def speech_like_mel(config: MelConfig, seconds: float = 2.0) -> torch.Tensor:
+    """Return the mel of a gliding tone of many harmonics, with pauses and a little noise."""
+    time = torch.arange(0.0, seconds, 1.0 / config.sample_rate, dtype=torch.float64)
+    phase = 2.0 * torch.pi * (120.0 * time + 30.0 * time.square())
+    tone = sum(torch.sin(n * phase) / n for n in range(1, 30))
+    x = 0.2 * tone * (torch.sin(2.5 * torch.pi * time) > -0.5)
+    noise = torch.randn(len(time), generator=torch.Generator().manual_seed(0))
+    return MelSpectrogram(config)((x.float() + 1e-3 * noise)[None])[0]
+
+
+@st.composite
+def utterances(draw: st.DrawFn) -> Utterance:
+    mel = mel_of(draw(st.integers(1, 40)), draw(st.floats(-9.0, -2.0)))
+    return Utterance(
+        mel,
+        sigma=draw(st.one_of(st.none(), st.floats(0.0, 1.5))),
+        seed=draw(st.integers(0, 2**63 - 1)),
+        denoise=draw(st.sampled_from([0.0, 0.0, 0.3])),
+    )
+
+
+def alone(v: Synthesizer, utterance: Utterance) -> Any:
+    return v.synthesize(utterance.mel, sigma=utterance.sigma, seed=utterance.seed, denoise=utterance.denoise)
+
+
+def assert_as_alone(v: Synthesizer, company: list[Utterance]) -> None:
+    for x, utterance in zip(v.synthesize_many(company), company, strict=True):
+        expected = alone(v, utterance)
+        loudest = max(1.0, float(expected.abs().max()))
+        torch.testing.assert_close(x, expected, atol=TOLERANCE * loudest, rtol=0.0)
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(company=st.lists(utterances(), min_size=1, max_size=6))
+def test_company_changes_nothing(variant: str, company: list[Utterance]) -> None:
+    assert_as_alone(synthesizer(variant), company)
+
+
+def test_company_changes_nothing_for_the_shipped_model() -> None:
+    v = load("waveglow", dtype=torch.float32)
+    mel = speech_like_mel(v.mel_config)
+    parts = [mel[:, :44], mel[:, 10:13], mel[:, 20:151], mel[:, 7:8], mel[:, 70:150]]
+    sigmas = [0.6, None, 1.0, 0.0, None]
+    company = [
+        Utterance(part, sigma, seed, 0.1 * (seed % 2))
+        for seed, (part, sigma) in enumerate(zip(parts, sigmas, strict=True))
+    ]
+    assert_as_alone(v, company)
+
+
+def test_a_neighbour_that_is_not_well_spoken_stays_in_its_place() -> None:
+    v = synthesizer("lapped")
+    quiet, loud = Utterance(mel_of(12, -8.0), seed=1), Utterance(mel_of(20, 40.0), seed=2)
+    together = v.synthesize_many([quiet, loud, quiet])
+    torch.testing.assert_close(together[0], alone(v, quiet), atol=TOLERANCE, rtol=0.0)
+    torch.testing.assert_close(together[2], together[0], atol=TOLERANCE, rtol=0.0)
+
+
+def test_arrays_give_arrays_and_tensors_tensors() -> None:
+    v = synthesizer("lapped")
+    mel = mel_of(10, -5.0)
+    from_array, from_tensor = v.synthesize_many([Utterance(mel.numpy(), seed=3), Utterance(mel, seed=3)])
+    assert isinstance(from_array, np.ndarray)
+    assert isinstance(from_tensor, torch.Tensor)
+    np.testing.assert_allclose(from_array, from_tensor.numpy(), atol=TOLERANCE)
+
+
+def test_nothing_to_speak_is_nothing() -> None:
+    assert synthesizer("lapped").synthesize_many([]) == []
+
+
+@pytest.mark.parametrize(
+    ("utterance", "error"),
+    [
+        (Utterance(torch.full((TINY_MEL.n_mels, 9), torch.nan)), MelError),
+        (Utterance(torch.zeros(3, 9)), MelError),
+        (Utterance(torch.zeros(1, TINY_MEL.n_mels, 9)), MelError),
+        (Utterance(torch.zeros(TINY_MEL.n_mels, 9), sigma=-1.0), ValueError),
+        (Utterance(torch.zeros(TINY_MEL.n_mels, 9), denoise=-1.0), ValueError),
+    ],
+)
+def test_every_mel_is_checked(utterance: Utterance, error: type[Exception]) -> None:
+    good = Utterance(mel_of(9, -5.0))
+    with pytest.raises(error):
+        synthesizer("lapped").synthesize_many([good, utterance, good])
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_what_a_run_computes_is_told(variant: str) -> None:
+    v = synthesizer(variant)
+    gap = v.run_frames([20]) - 20
+    assert gap >= 1
+    assert v.run_frames([20, 30, 11]) == 61 + 3 * gap
