@@ -6,11 +6,15 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vocoder.config import ConfigError
+from vocoder.layers.fused_stack import fused_stack
+from vocoder.layers.gate import available
+from vocoder.layers.kept_weights import KeptWeights
 from vocoder.layers.published_stack import PublishedStack
-from vocoder.packing import silenced
+from vocoder.layers.stack_gradient import FusedStack
+from vocoder.layers.stack_reference import reference_stack
+from vocoder.layers.stack_weights import Pair, StackWeights
 
 __all__ = ["WaveNetConfig", "WaveNetStack", "set_compute_dtype"]
 
@@ -42,9 +46,10 @@ class WaveNetConfig:
 class WaveNetStack(nn.Module):
     """Dilated convolutions with tanh-sigmoid gates, residual and skip sums (WaveNet, section 2.3; WaveGlow's WN).
 
-    It works on (B, C, 1, T) in `channels_last` memory, several times faster than (B, C, T) on CPUs. The last
-    projection is zero at first, so that a coupling starts as the identity. The condition enters at its own, slower
-    rate and is broadcast over the steps of each of its frames.
+    The last projection is zero at first, so that a coupling starts as the identity. The condition enters at its own,
+    slower rate and is broadcast over the steps of each of its frames. On CPUs, in float32 and bfloat16, it runs fused:
+    matrix products and one compiled pass for the rest; elsewhere, and where it is traced, in plain operations. Both
+    are the same function to rounding.
 
     Args:
         in_channels: channels of the input.
@@ -58,6 +63,8 @@ class WaveNetStack(nn.Module):
         channels, layers = config.channels, len(config.dilations)
         self.config = config
         self.compute_dtype: torch.dtype | None = None
+        self.fused = True
+        self._kept = KeptWeights(config.dilations, config.causal)
         self.start = nn.Conv2d(in_channels, channels, 1)
         self.cond_layer = nn.Conv2d(cond_channels, 2 * channels * layers, 1) if cond_channels else None
         self.in_layers = nn.ModuleList(
@@ -78,43 +85,41 @@ class WaveNetStack(nn.Module):
         Args:
             x: the input.
             cond: the condition.
-            gaps: indices of the steps between utterances that stand one after another in `x`. Every convolution sees
-                zeros there, as it does beyond the ends of an utterance that stands alone.
+            gaps: indices of the steps between utterances that stand one after another in `x`, without gradients and
+                with B = 1. Every convolution sees zeros there, as beyond the ends of an utterance that stands alone.
 
         Raises:
             ValueError: T is not a multiple of the number of condition frames, or the condition is missing.
         """
-        dtype = self.compute_dtype or self.start.weight.dtype
-        hidden = silenced(_conv(self.start, _as_image(x, dtype)), gaps)
-        conds = self._conditions(x, cond, dtype)
-        skip: Tensor | None = None
-        for i, (in_layer, res_skip) in enumerate(zip(self.in_layers, self.res_skip_layers, strict=True)):
-            gates = self._dilated(in_layer, hidden, self.config.dilations[i])
-            if conds is not None:
-                gates = _add_at_frame_rate(gates, conds[i])
-            tanh, sigmoid = gates.chunk(2, dim=1)
-            out = _conv(res_skip, torch.tanh(tanh) * torch.sigmoid(sigmoid))
-            if i < len(self.in_layers) - 1:
-                residual, out = out.chunk(2, dim=1)
-                hidden = silenced(hidden + residual, gaps)
-            skip = out if skip is None else skip + out
-        assert skip is not None
-        return _conv(self.end, skip).squeeze(2)
+        cond = self._checked(x, cond)
+        weights, dtype, config = self.weights(), self.compute_dtype or self.start.weight.dtype, self.config
+        flat = weights.flat()
+        inputs = (x, *flat) if cond is None else (x, cond, *flat)
+        graded = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
+        if not (self.fused and _fusible(x, dtype)) or (graded and gaps is not None):
+            return reference_stack(weights, config.dilations, config.causal, dtype, x, cond, gaps)
+        if not graded:
+            return fused_stack(*self._kept.packed(weights, dtype, frozen=not self.training), x, cond, gaps)
+        self._kept.drop()
+        y = FusedStack.apply(config.dilations, config.causal, dtype, x, cond, *flat)  # type: ignore[no-untyped-call]
+        assert isinstance(y, Tensor)
+        return y
 
-    def _conditions(self, x: Tensor, cond: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, ...] | None:
+    def weights(self) -> StackWeights:
+        """Return the weights of all convolutions."""
+        dilated = tuple(_pair(layer) for layer in self.in_layers)
+        res_skip = tuple(_pair(layer) for layer in self.res_skip_layers)
+        cond = None if self.cond_layer is None else _pair(self.cond_layer)
+        return StackWeights(_pair(self.start), _pair(self.end), cond, dilated, res_skip)
+
+    def _checked(self, x: Tensor, cond: Tensor | None) -> Tensor | None:
         if self.cond_layer is None:
             return None
         if cond is None:
             raise ValueError("this stack needs its condition")
         if x.shape[2] % cond.shape[2]:
             raise ValueError(f"{x.shape[2]} steps are no multiple of {cond.shape[2]} condition frames")
-        return _conv(self.cond_layer, _as_image(cond, dtype)).chunk(len(self.in_layers), dim=1)
-
-    def _dilated(self, layer: nn.Module, hidden: Tensor, dilation: int) -> Tensor:
-        reach = (self.config.kernel_size - 1) * dilation
-        if self.config.causal:
-            return _conv(layer, F.pad(hidden, (reach, 0)))
-        return _conv(layer, hidden, reach // 2)
+        return cond
 
 
 def set_compute_dtype(module: nn.Module, dtype: torch.dtype | None) -> None:
@@ -124,21 +129,19 @@ def set_compute_dtype(module: nn.Module, dtype: torch.dtype | None) -> None:
             stack.compute_dtype = dtype
 
 
-def _as_image(x: Tensor, dtype: torch.dtype) -> Tensor:
-    return x.unsqueeze(2).to(dtype=dtype, memory_format=torch.channels_last)
+def _fusible(x: Tensor, dtype: torch.dtype) -> bool:
+    """Return whether the fused code can stand in for plain operations: not where something watches these."""
+    watched = (
+        torch.compiler.is_compiling()
+        or torch._C._get_tracing_state() is not None
+        or torch.is_autocast_enabled(x.device.type)
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or torch.utils._python_dispatch._get_current_dispatch_mode() is not None
+    )
+    return not watched and type(x) in (Tensor, nn.Parameter) and x.numel() > 0 and available(dtype, x.device)
 
 
-def _conv(layer: nn.Module, x: Tensor, padding: int = 0) -> Tensor:
+def _pair(layer: nn.Module) -> Pair:
     assert isinstance(layer, nn.Conv2d)
-    bias = None if layer.bias is None else layer.bias.to(x.dtype)
-    return F.conv2d(x, layer.weight.to(x.dtype), bias, padding=(0, padding), dilation=layer.dilation)
-
-
-def _add_at_frame_rate(gates: Tensor, cond: Tensor) -> Tensor:
-    batch, channels, _, length = gates.shape
-    frames = cond.shape[3]
-    if frames == length:
-        return gates + cond
-    framed = gates.permute(0, 2, 3, 1).reshape(batch, frames, length // frames, channels)
-    framed = framed + cond.permute(0, 3, 2, 1)
-    return framed.reshape(batch, 1, length, channels).permute(0, 3, 1, 2)
+    assert layer.bias is not None
+    return layer.weight, layer.bias
