@@ -18,6 +18,7 @@ COMMANDS = {
     "wavenet": ("training.commands.wavenet", "fit an autoregressive WaveNet, the teacher"),
     "recogniser": ("training.commands.recogniser", "fit the recogniser behind the perceptual loss"),
     "distill": ("training.commands.distill", "fit a student to a teacher's density"),
+    "density": ("training.commands.density", "fit a density model: Gaussian, NICE, RealNVP, MAF, IAF, Glow, IAF-VAE"),
     "ablate": ("training.commands.ablate", "measure what each loss of the distillation is worth"),
     "evaluate": ("training.commands.evaluate", "score models beside Griffin-Lim and the recordings"),
     "publish": ("training.commands.publish", "write a trained model with its scores and its card"),

@@ -13,7 +13,7 @@ import torch
 from training.manifest import Manifest
 from vocoder import __version__
 
-__all__ = ["provenance"]
+__all__ = ["provenance", "surroundings"]
 
 
 def provenance(manifest: Manifest) -> dict[str, Any]:
@@ -29,9 +29,13 @@ def provenance(manifest: Manifest) -> dict[str, Any]:
         | ({"attribution": attributions[corpus]} if corpus in attributions else {})
         for corpus in sorted(hours)
     ]
+    return {"data": data, **surroundings()}
+
+
+def surroundings() -> dict[str, Any]:
+    """Return the software and the machine of a run, as plain data."""
     machine = torch.cuda.get_device_name() if torch.cuda.is_available() else f"{platform.machine()} CPU"
     return {
-        "data": data,
         "software": {"flow-vocoder": __version__, "torch": torch.__version__.split("+")[0]},
         "machine": {"device": machine, "threads": torch.get_num_threads()},
     }

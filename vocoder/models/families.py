@@ -15,6 +15,8 @@ from vocoder.models.published_student import PublishedStudent
 from vocoder.models.published_wavenet import PublishedWaveNet
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
+from vocoder.models.vae import VariationalAutoencoder
+from vocoder.models.vae_config import VAEConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
 from vocoder.models.wavenet import WaveNet
@@ -40,6 +42,7 @@ def families() -> Mapping[str, Family]:
         "published-wavenet": Family(PublishedWaveNetConfig, PublishedWaveNet),
         "published-student": Family(PublishedStudentConfig, PublishedStudent),
         "density": Family(DensityConfig, DensityModel),
+        "vae": Family(VAEConfig, VariationalAutoencoder),
     }
 
 
