@@ -2,36 +2,39 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from server.encoding import FORMATS, Format
 from server.problems import Problem
 
 __all__ = ["negotiate"]
 
 
-def negotiate(name: str | None, accept: str | None) -> tuple[Format, str]:
+def negotiate(name: str | None, accept: str | None, offers: Sequence[Format] = FORMATS) -> tuple[Format, str]:
     """Return the format to answer in, and its media type.
 
     Args:
         name: the value of `format=`, which goes before Accept.
         accept: the Accept header; None or empty takes anything.
+        offers: the formats to choose from, in order of preference.
 
     Raises:
         Problem: 406 where nothing on offer fits.
     """
     if name is not None:
-        for offer in FORMATS:
+        for offer in offers:
             if offer.name == name:
                 return offer, offer.media_types[0]
-        raise _not_acceptable()
+        raise _not_acceptable(offers)
     ranges = _parse(accept or "*/*")
     best: tuple[float, Format, str] | None = None
-    for offer in FORMATS:
+    for offer in offers:
         for media_type in offer.media_types:
             quality = _quality(media_type, ranges)
             if quality > (best[0] if best else 0.0):
                 best = (quality, offer, media_type)
     if best is None:
-        raise _not_acceptable()
+        raise _not_acceptable(offers)
     return best[1], best[2]
 
 
@@ -58,8 +61,9 @@ def _quality(media_type: str, ranges: dict[str, float]) -> float:
     return 0.0
 
 
-def _not_acceptable() -> Problem:
-    names = [offer.name for offer in FORMATS]
-    media_types = list(dict.fromkeys(offer.media_types[0] for offer in FORMATS))
-    detail = f"This server answers in format={'|'.join(names)}, or Accept: {', '.join(media_types)}."
+def _not_acceptable(offers: Sequence[Format]) -> Problem:
+    names = [offer.name for offer in offers]
+    media_types = list(dict.fromkeys(offer.media_types[0] for offer in offers))
+    subject = "This server answers" if offers is FORMATS else "A stream comes"
+    detail = f"{subject} in format={'|'.join(names)}, or Accept: {', '.join(media_types)}."
     return Problem(406, "not-acceptable", detail, formats=names, media_types=media_types)

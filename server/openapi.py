@@ -105,14 +105,19 @@ PROBLEM: dict[str, Any] = {
 
 MEANINGS = {
     400: "The body is not what it says it is.",
+    401: "This server asks for an API key.",
+    403: "The API key lacks the role for this.",
     404: "There is no such model.",
     406: "No response format fits.",
     408: "The body came too slowly.",
     413: "The body, mel or audio is too large.",
     415: "The body has a media type or dtype that is not taken.",
     422: "A parameter, mel or audio is not valid; the detail says the likely mistake.",
+    426: "A stream needs HTTP/1.1, which can tell its end from a broken connection.",
+    429: "The quota of this API key is used up for now; see Retry-After.",
     500: "The server failed.",
     503: "The server is loading, stopping or full; see Retry-After.",
+    504: "The time given by X-Deadline-Ms passed.",
     507: "The device ran out of memory.",
 }
 

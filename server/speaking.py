@@ -14,7 +14,7 @@ from server.ticket import Speech
 from vocoder.mel_config import MelConfig
 from vocoder.mel_convert import convert
 
-__all__ = ["describe", "prepare_mel"]
+__all__ = ["describe", "describe_stream", "prepare_mel"]
 
 
 def prepare_mel(
@@ -58,4 +58,17 @@ def describe(model: str, speech: Speech, encoded: Encoded, seed: int) -> dict[st
         "X-RTF": f"{speech.infer_seconds / duration:.6f}",
         "X-Seed": str(seed),
         "X-Clipped-Samples": str(encoded.clipped),
+    }
+
+
+def describe_stream(model: str, sample_rate: int, samples: int, seed: int) -> dict[str, str]:
+    """Return the response headers of a stream, of which less is known when it begins."""
+    return {
+        "X-Model": model,
+        "X-Sample-Rate": str(sample_rate),
+        "X-Audio-Samples": str(samples),
+        "X-Audio-Duration": f"{samples / sample_rate:.6f}",
+        "X-Seed": str(seed),
+        "X-Accel-Buffering": "no",
+        "Cache-Control": "no-store",
     }

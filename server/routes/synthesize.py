@@ -1,32 +1,35 @@
-"""POST /v1/synthesize: a mel in, a waveform out."""
+"""POST /v1/synthesize: a mel in, a waveform out, at once or as it is made."""
 
 from __future__ import annotations
 
-import asyncio
-import secrets
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from server.authentication import charge_frames
-from server.body import media_type, read_body
-from server.decoding import JSON
-from server.encoding import output_rate, resample_encode
+from server.encoding import Format, resample_encode
 from server.logs import note
 from server.negotiation import negotiate
 from server.openapi import MEL_BODY, SPEECH_RESPONSE, problem_responses
-from server.presets import source_config
-from server.service import ServiceDependency
-from server.speaking import describe, prepare_mel
+from server.order import Order, take_order
+from server.problems import Problem
+from server.service import Service, ServiceDependency
+from server.speaking import describe, describe_stream
+from server.speech_stream import SpeechStream
 from server.stopwatch import Stopwatch
+from server.stream_encoding import STREAM_FORMATS
+from server.stream_response import SpokenResponse
+from server.stream_voice import StreamVoice
 from server.synthesis_query import SynthesisQuery
-from server.ticket import Ticket
+from server.waiting import answer_of
 
 __all__ = ["router"]
 
 router = APIRouter(tags=["synthesis"])
 
-RESPONSES = {200: SPEECH_RESPONSE, **problem_responses(400, 404, 406, 408, 413, 415, 422, 500, 503, 507)}
+RESPONSES = {
+    200: SPEECH_RESPONSE,
+    **problem_responses(400, 401, 403, 404, 406, 408, 413, 415, 422, 426, 429, 500, 503, 504, 507),
+}
 
 
 @router.post("/v1/synthesize", response_class=Response, responses=RESPONSES, openapi_extra=MEL_BODY)
@@ -35,25 +38,49 @@ async def synthesize(
     request: Request, query: Annotated[SynthesisQuery, Query()], service: ServiceDependency
 ) -> Response:
     """Turn one mel-spectrogram into one waveform."""
+    if query.stream:
+        return await _synthesize_stream(request, query, service)
     target, answer_type = negotiate(query.format, request.headers.get("accept"))
-    engine, settings, kind, watch = service.engines.get(query.model), service.settings, media_type(request), Stopwatch()
-    engine.admit()
-    charge_frames(request, 0)
-    contract = engine.contract
-    source = source_config(query.preset, contract.mel_config)
-    rate = output_rate(target, contract.mel_config.sample_rate, query.sample_rate)
-    limit = settings.max_json_bytes if kind == JSON else settings.max_body_bytes
-    body = await read_body(request, limit, settings.body_timeout)
-    watch.lap("read")
-    mel = await service.run(prepare_mel, body, kind, request.headers, source, contract, settings.max_frames)
-    watch.lap("decode")
-    charge_frames(request, mel.shape[1])
-    seed = secrets.randbelow(2**32) if query.seed is None else query.seed
-    speech = await asyncio.wrap_future(engine.submit(Ticket(mel, query.sigma, seed, query.denoise)))
-    service.metrics.count_speech(engine.name, speech, mel.shape[1])
+    watch = Stopwatch()
+    order = await take_order(request, query, target, service, watch)
+    engine = order.engine
+    speech = await answer_of(request, engine.submit(order.ticket), service.metrics, engine.name)
+    service.metrics.count_speech(engine.name, speech, order.mel.shape[1])
     watch.add(queue=speech.queue_seconds, infer=speech.infer_seconds)
-    encoded = await service.run(resample_encode, target, speech.x, speech.sample_rate, rate)
+    encoded = await service.run(resample_encode, target, speech.x, speech.sample_rate, order.sample_rate)
     service.metrics.count_encoding(engine.name, target.name, watch.lap("encode"), encoded.clipped)
     note(request, model=engine.name, **watch.fields())
-    headers = describe(engine.name, speech, encoded, seed) | {"Server-Timing": watch.server_timing()}
+    headers = describe(engine.name, speech, encoded, order.seed) | {"Server-Timing": watch.server_timing()}
     return Response(encoded.body, media_type=target.content_type(answer_type), headers=headers)
+
+
+async def _synthesize_stream(request: Request, query: SynthesisQuery, service: Service) -> Response:
+    if request.scope["http_version"] == "1.0":
+        detail = "A stream needs HTTP/1.1: in HTTP/1.0 a connection that breaks looks like the end of the audio."
+        headers = {"Upgrade": "HTTP/1.1", "Connection": "Upgrade"}
+        raise Problem(426, "upgrade-required", detail, headers=headers)
+    target, answer_type = negotiate(query.format, request.headers.get("accept"), STREAM_FORMATS)
+    watch = Stopwatch()
+    order = await take_order(request, query, target, service, watch)
+    return await _begin_stream(request, order, target, answer_type, service, watch)
+
+
+async def _begin_stream(
+    request: Request, order: Order, target: Format, answer_type: str, service: Service, watch: Stopwatch
+) -> Response:
+    """Have the first chunk spoken, so that what is wrong is told as a problem, and answer from there."""
+    engine, frames = order.engine, order.mel.shape[1]
+    stream = SpeechStream(engine, order.sigma, order.seed, order.denoise)
+    stream.push(order.mel)
+    stream.finish()
+    contract = engine.contract.mel_config
+    samples = -(-frames * contract.hop_length * order.sample_rate // contract.sample_rate)
+    voice = StreamVoice(service, engine, target, order.sample_rate, request.scope["route"].path, samples)
+    chunk = await answer_of(request, stream.next(order.deadline), service.metrics, engine.name)
+    watch.add(queue=chunk.queue_seconds, infer=chunk.infer_seconds)
+    first = await voice.encode(chunk)
+    watch.lap("encode")
+    note(request, model=engine.name, **watch.fields())
+    headers = describe_stream(engine.name, order.sample_rate, samples, order.seed)
+    headers |= {"Content-Type": target.content_type(answer_type), "Server-Timing": watch.server_timing()}
+    return SpokenResponse(request, service, stream, voice, first, headers)
