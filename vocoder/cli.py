@@ -15,6 +15,7 @@ COMMANDS = {
     "synthesize": ("vocoder.commands.synthesize", "turn mel-spectrograms into audio"),
     "resynthesize": ("vocoder.commands.resynthesize", "take a recording to its mel-spectrogram and back"),
     "models": ("vocoder.commands.models", "say which models there are, and what they are"),
+    "import": ("vocoder.commands.import_model", "turn a checkpoint of another project into a model directory"),
     "benchmark": ("vocoder.commands.benchmark", "measure how fast a model speaks on this machine"),
 }
 """Name -> module with `add_arguments(parser)` and `run(args) -> int`, and one line of help."""

@@ -29,6 +29,7 @@ STORAGE_DTYPES = MappingProxyType(
     }
 )
 
+_PYTHON_2 = {"__builtin__": "builtins"}  # the names that protocol 2, which torch.save writes, keeps to
 _MODEL_CLASSES = ("WaveGlow", "WN", "Invertible1x1Conv")
 _MODEL_MODULES = ("glow", "glow_old")
 _LAYERS = {
@@ -83,6 +84,7 @@ def stand_ins(module: str, name: str) -> Any:
     Every answer is a class or function defined here, a plain container, or a PyTorch constant: unpickling runs
     nothing else.
     """
+    module = _PYTHON_2.get(module, module)
     if module in ("torch", "torch.storage") and name in STORAGE_DTYPES:
         return STORAGE_DTYPES[name]
     if module == "torch" and isinstance(found := vars(torch).get(name), torch.dtype):

@@ -1,0 +1,164 @@
+"""What the foreign projects compute, written out slowly from their layouts with plain weights by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+State = dict[str, Tensor]
+
+
+def plain(state: State) -> State:
+    """Fold weight norm: every row of v is scaled to the length g."""
+    found = dict(state)
+    for name in [name for name in state if name.endswith("weight_v")]:
+        stem = name.removesuffix("_v")
+        v, g = found.pop(name), found.pop(f"{stem}_g")
+        rows = [row * (length / row.square().sum().sqrt()) for row, length in zip(v, g.flatten(), strict=True)]
+        found[stem] = torch.stack(rows)
+    return found
+
+
+def conv(state: State, name: str, x: Tensor, dilation: int = 1, left: int = 0, right: int = 0) -> Tensor:
+    return F.conv1d(F.pad(x, (left, right)), state[f"{name}.weight"], state.get(f"{name}.bias"), dilation=dilation)
+
+
+# --- WaveGlow ---------------------------------------------------------------------------------------------------
+
+
+def waveglow_audio(state: State, z: Tensor, mel: Tensor, exits: dict[int, int], alternate: bool = False) -> Tensor:
+    """Noise (B, group, steps) to audio; `exits` are the channels that leave before a flow."""
+    group, flows = z.shape[1], sum(name.startswith("convinv.") for name in state)
+    up = F.conv_transpose1d(mel, state["upsample.weight"], state["upsample.bias"], stride=256)[:, :, :-768]
+    cond = torch.cat([up[:, m : m + 1, j::group] for m in range(up.shape[1]) for j in range(group)], dim=1)
+    early = list(z.split([*exits.values(), group - sum(exits.values())], dim=1))
+    x = early.pop()
+    for k in reversed(range(flows)):
+        half = x.shape[1] // 2
+        first, last = x[:, :half], x[:, half:]
+        kept, changed = (last, first) if alternate and k % 2 else (first, last)
+        out = waveglow_network(state, f"WN.{k}.", kept, cond)
+        changed = (changed - out[:, :half]) / out[:, half:].exp()
+        x = torch.cat([changed, kept] if alternate and k % 2 else [kept, changed], dim=1)
+        x = torch.linalg.inv(state[f"convinv.{k}.conv.weight"][:, :, 0]) @ x
+        if k in exits:
+            x = torch.cat([early.pop(), x], dim=1)
+    return x.transpose(1, 2).flatten(1)
+
+
+def waveglow_network(state: State, prefix: str, x: Tensor, cond: Tensor) -> Tensor:
+    hidden = conv(state, f"{prefix}start", x)
+    width, total = hidden.shape[1], torch.zeros(())
+    layers = sum(name.startswith(f"{prefix}in_layers.") and name.endswith("bias") for name in state)
+    for i in range(layers):
+        gates = conv(state, f"{prefix}in_layers.{i}", hidden, 2**i, 2**i, 2**i)
+        if f"{prefix}cond_layer.bias" in state:
+            gates = gates + conv(state, f"{prefix}cond_layer", cond)[:, 2 * width * i : 2 * width * (i + 1)]
+        else:
+            gates = gates + conv(state, f"{prefix}cond_layers.{i}", cond)
+        acts = gates[:, :width].tanh() * gates[:, width:].sigmoid()
+        if f"{prefix}skip_layers.{i}.bias" in state:
+            total = total + conv(state, f"{prefix}skip_layers.{i}", acts)
+            if i < layers - 1:
+                hidden = hidden + conv(state, f"{prefix}res_layers.{i}", acts)
+            continue
+        both = conv(state, f"{prefix}res_skip_layers.{i}", acts)
+        if i < layers - 1:
+            hidden, both = hidden + both[:, :width], both[:, width:]
+        total = total + both
+    return conv(state, f"{prefix}end", total)
+
+
+# --- autoregressive WaveNets ------------------------------------------------------------------------------------
+
+Network = Callable[[Tensor, Tensor], Tensor]
+
+
+def r9y9_condition(state: State, mel: Tensor, pad: int, scales: tuple[int, ...]) -> Tensor:
+    wide = torch.cat([mel[:, :, :1]] * pad + [mel] + [mel[:, :, -1:]] * pad, dim=2)
+    image = conv(state, "upsample_net.conv_in", wide)[:, None]
+    for i, scale in enumerate(scales):
+        image = torch.stack([image] * scale, dim=-1).flatten(-2)
+        weight = state[f"upsample_net.upsample.up_layers.{2 * i + 1}.weight"]
+        image = F.conv2d(image, weight, padding=(weight.shape[2] // 2, scale))
+    return image[:, 0]
+
+
+def r9y9_network(state: State, layers: int, cycle: int, speaker: int | None = None) -> Network:
+    def run(x: Tensor, c: Tensor) -> Tensor:
+        h, skips = conv(state, "first_conv", x), torch.zeros(())
+        for i in range(layers):
+            p, d = f"conv_layers.{i}.", 2 ** (i % cycle)
+            taps = state[f"{p}conv.weight"].shape[2]
+            gates = conv(state, f"{p}conv", h, d, (taps - 1) * d) + conv(state, f"{p}conv1x1c", c)
+            if speaker is not None:
+                gates = gates + conv(state, f"{p}conv1x1g", state["embed_speakers.weight"][speaker][None, :, None])
+            a, b = gates.chunk(2, dim=1)
+            out = a.tanh() * b.sigmoid()
+            skips = skips + conv(state, f"{p}conv1x1_skip", out)
+            h = (h + conv(state, f"{p}conv1x1_out", out)) * math.sqrt(0.5)
+        middle = conv(state, "last_conv_layers.1", (skips * math.sqrt(1 / layers)).relu())
+        return conv(state, "last_conv_layers.3", middle.relu())
+
+    return run
+
+
+def clarinet_condition(state: State, mel: Tensor) -> Tensor:
+    image = mel[:, None]
+    for i in (0, 2):
+        weight = state[f"upsample_conv.{i}.weight"]
+        scale = weight.shape[3] // 2
+        image = F.conv_transpose2d(
+            image, weight, state[f"upsample_conv.{i}.bias"], stride=(1, scale), padding=(1, scale // 2)
+        )
+        image = torch.where(image > 0, image, 0.4 * image)
+    return image[:, 0]
+
+
+def clarinet_network(state: State, prefix: str, layers: int, cycle: int, base: int) -> Network:
+    def run(x: Tensor, c: Tensor) -> Tensor:
+        front = state[f"{prefix}front_conv.0.conv.weight"].shape[2]
+        h, skips = conv(state, f"{prefix}front_conv.0.conv", x, 1, front - 1).relu(), torch.zeros(())
+        for i in range(layers):
+            p, d = f"{prefix}res_blocks.{i}.", base ** (i % cycle)
+            left = (state[f"{p}filter_conv.conv.weight"].shape[2] - 1) * d
+            a = conv(state, f"{p}filter_conv.conv", h, d, left) + conv(state, f"{p}filter_conv_c", c)
+            b = conv(state, f"{p}gate_conv.conv", h, d, left) + conv(state, f"{p}gate_conv_c", c)
+            out = a.tanh() * b.sigmoid()
+            h, skips = (
+                (h + conv(state, f"{p}res_conv", out)) * math.sqrt(0.5),
+                skips + conv(state, f"{p}skip_conv", out),
+            )
+        middle = conv(state, f"{prefix}final_conv.1.conv", skips.relu())
+        return conv(state, f"{prefix}final_conv.3.conv", middle.relu())
+
+    return run
+
+
+def generated(
+    network: Network, cond: Tensor, sample: Callable[[Tensor, int], tuple[Tensor, Tensor]], first: Tensor
+) -> Tensor:
+    """Generate (B, T) by running the network on the whole past for every sample.
+
+    `sample` maps the outputs of the newest step and its number to the sample and to what the network hears of it;
+    `first` is what it hears before there is any.
+    """
+    heard, made = [first], []
+    for t in range(cond.shape[2]):
+        out = network(torch.stack(heard, dim=2), cond[:, :, : t + 1])[:, :, -1]
+        x, again = sample(out, t)
+        heard.append(again)
+        made.append(x)
+    return torch.stack(made, dim=1)
+
+
+def clarinet_student_audio(state: State, z: Tensor, cond: Tensor, flows: int, layers: int, cycle: int) -> Tensor:
+    for f in range(flows):
+        out = clarinet_network(state, f"iafs.{f}.", layers, cycle, 2)(z, cond)
+        mu, log_s = out[:, :1, :-1], out[:, 1:, :-1]
+        z = torch.cat([torch.zeros_like(z[:, :, :1]), z[:, :, 1:] * log_s.exp() + mu], dim=2)
+    return z[:, 0]

@@ -1,0 +1,167 @@
+"""Checkpoints with exactly the names and shapes of the foreign projects, small and of random numbers."""
+
+from __future__ import annotations
+
+import sys
+import types
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+State = dict[str, Tensor]
+
+SIZES = {"n_mels": 5, "width": 6, "layers": 3, "flows": 6}
+EXITS = {2: 2, 4: 2}
+
+
+def normed(state: State, name: str, *shape: int, bias: bool = True, scale: float = 0.8) -> None:
+    state[f"{name}.weight_v"] = torch.randn(*shape)
+    state[f"{name}.weight_g"] = scale * (0.5 + torch.rand(shape[0], *[1] * (len(shape) - 1)))
+    if bias:
+        state[f"{name}.bias"] = 0.1 * torch.randn(shape[0])
+
+
+def waveglow_state(split: bool = False, split_cond: bool = False) -> State:
+    """The layout of WaveGlow; split residual and skip layers, or a condition layer for each layer, as of old."""
+    n_mels, width, layers = SIZES["n_mels"], SIZES["width"], SIZES["layers"]
+    state: State = {"upsample.weight": 0.05 * torch.randn(n_mels, n_mels, 1024), "upsample.bias": torch.randn(n_mels)}
+    for k in range(SIZES["flows"]):
+        channels, p = 8 - 2 * (k // 2), f"WN.{k}."
+        state[f"convinv.{k}.conv.weight"] = torch.linalg.qr(torch.randn(channels, channels))[0][..., None]
+        normed(state, f"{p}start", width, channels // 2, 1)
+        state[f"{p}end.weight"] = 0.1 * torch.randn(channels, width, 1)
+        state[f"{p}end.bias"] = 0.1 * torch.randn(channels)
+        if not split_cond:
+            normed(state, f"{p}cond_layer", 2 * width * layers, 8 * n_mels, 1, scale=0.05)
+        for i in range(layers):
+            normed(state, f"{p}in_layers.{i}", 2 * width, width, 3)
+            if split_cond:
+                normed(state, f"{p}cond_layers.{i}", 2 * width, 8 * n_mels, 1, scale=0.05)
+            if split:
+                normed(state, f"{p}skip_layers.{i}", width, width, 1)
+                if i < layers - 1:
+                    normed(state, f"{p}res_layers.{i}", width, width, 1)
+            else:
+                normed(state, f"{p}res_skip_layers.{i}", (2 if i < layers - 1 else 1) * width, width, 1)
+    return state
+
+
+def r9y9_state(outputs: int, inputs: int = 1, layers: int = 4, speakers: int = 0) -> State:
+    """The layout of wavenet_vocoder: 8 residual, 6 gated and 10 skip channels, kernel 3, two frames of context."""
+    state: State = {"upsample_net.conv_in.weight": 0.1 * torch.randn(80, 80, 5)}
+    for i in range(4):
+        normed(state, f"upsample_net.upsample.up_layers.{2 * i + 1}", 1, 1, 1, 9, bias=False, scale=0.9)
+    normed(state, "first_conv", 8, inputs, 1)
+    for i in range(layers):
+        p = f"conv_layers.{i}."
+        normed(state, f"{p}conv", 12, 8, 3)
+        normed(state, f"{p}conv1x1c", 12, 80, 1, bias=False, scale=0.05)
+        normed(state, f"{p}conv1x1_out", 8, 6, 1)
+        normed(state, f"{p}conv1x1_skip", 10, 6, 1)
+        if speakers:
+            normed(state, f"{p}conv1x1g", 12, 3, 1, bias=False)
+    if speakers:
+        state["embed_speakers.weight"] = torch.randn(speakers, 3)
+    normed(state, "last_conv_layers.1", 10, 10, 1)
+    normed(state, "last_conv_layers.3", outputs, 10, 1)
+    state["last_conv_layers.3.bias"][-outputs // 3 if outputs < 256 else 0 :] -= 3.0 if outputs < 256 else 0.0
+    return state
+
+
+def clarinet_network_state(state: State, prefix: str, layers: int, kernel: int, gate: int = 12) -> None:
+    normed(state, f"{prefix}front_conv.0.conv", 8, 1, 32)
+    for i in range(layers):
+        p = f"{prefix}res_blocks.{i}."
+        for branch in ("filter_conv", "gate_conv"):
+            normed(state, f"{p}{branch}.conv", gate, 8, kernel)
+            normed(state, f"{p}{branch}_c", gate, 80, 1, scale=0.05)
+        normed(state, f"{p}res_conv", 8, gate, 1)
+        normed(state, f"{p}skip_conv", 10, gate, 1)
+    normed(state, f"{prefix}final_conv.1.conv", 10, 10, 1)
+    normed(state, f"{prefix}final_conv.3.conv", 2, 10, 1)
+    state[f"{prefix}final_conv.3.conv.bias"][1] -= 1.0
+
+
+def clarinet_teacher_state(layers: int = 4) -> State:
+    """The layout of ClariNet's teacher, kernel 2, with its upsampling of 16 times 16."""
+    state: State = {}
+    clarinet_network_state(state, "", layers, 2)
+    for i in (0, 2):
+        normed(state, f"upsample_conv.{i}", 1, 1, 3, 32, scale=2.0)
+    return state
+
+
+def clarinet_student_state(flows: int = 3, layers: int = 2) -> State:
+    state: State = {}
+    for f in range(flows):
+        clarinet_network_state(state, f"iafs.{f}.", layers, 3)
+    return state
+
+
+def save(path: Path, state: Any, wrapped: bool = True, legacy: bool = False) -> Path:
+    content = {"state_dict": state, "optimizer": None, "global_step": 7, "global_epoch": 1} if wrapped else state
+    torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    return path
+
+
+@contextmanager
+def module_of(name: str) -> Iterator[dict[str, type[nn.Module]]]:
+    """A module with the class names of NVIDIA's code, gone again afterwards."""
+    module = types.ModuleType(name)
+    for title in ("WaveGlow", "WN", "Invertible1x1Conv"):
+        setattr(module, title, type(title, (nn.Module,), {"__module__": name}))
+    sys.modules[name] = module
+    try:
+        yield vars(module)
+    finally:
+        del sys.modules[name]
+
+
+def pickled_waveglow(path: Path, state: State, module: str = "glow", legacy: bool = False) -> Path:
+    """Save WaveGlow as NVIDIA does: a pickled module, with weight norm's hooks and the numbers it was built from."""
+    with module_of(module) as classes, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # weight_norm of old is deprecated
+        model = classes["WaveGlow"]()
+        model.n_flows, model.n_group, model.n_early_every, model.n_early_size = SIZES["flows"], 8, 2, 2
+        for name, value in state.items():
+            if not name.endswith("weight_g"):
+                _put(model, name, value, state, classes)
+        content = {"model": model, "iteration": 580000, "optimizer": {"state": {}}, "learning_rate": 1e-4}
+        torch.save(content, path, _use_new_zipfile_serialization=not legacy)
+    return path
+
+
+def _put(model: nn.Module, name: str, value: Tensor, state: State, classes: dict[str, type[nn.Module]]) -> None:
+    *path, end = name.split(".")
+    parent = model
+    for depth, part in enumerate(path[:-1]):
+        if part not in parent._modules:
+            above = path[depth - 1] if depth else ""
+            kinds = {"WN": "WN", "convinv": "Invertible1x1Conv"}
+            made = classes[kinds[above]]() if above in kinds else nn.ModuleList()
+            parent.add_module(part, made)
+        parent = parent._modules[part]  # type: ignore[assignment]
+    if path[-1] not in parent._modules:
+        parent.add_module(path[-1], _layer(path, state))
+    layer = parent._modules[path[-1]]
+    assert layer is not None
+    layer.get_parameter(end).data.copy_(value)
+
+
+def _layer(path: list[str], state: State) -> nn.Module:
+    stem = ".".join(path)
+    weight = state.get(f"{stem}.weight", state.get(f"{stem}.weight_v"))
+    assert weight is not None
+    if stem == "upsample":
+        return nn.ConvTranspose1d(weight.shape[0], weight.shape[1], weight.shape[2], stride=256)
+    dilation = 2 ** int(path[-1]) if "in_layers" in path else 1
+    made = nn.Conv1d(weight.shape[1], weight.shape[0], weight.shape[2], dilation=dilation, bias=f"{stem}.bias" in state)
+    if f"{stem}.weight_g" in state:
+        made = nn.utils.weight_norm(made)
+        made.weight_g.data.copy_(state[f"{stem}.weight_g"])
+    return made

@@ -1,0 +1,164 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from foreign_arithmetic import plain, waveglow_audio
+from foreign_files import EXITS, SIZES, pickled_waveglow, save, waveglow_state
+from torch import Tensor
+
+from vocoder.checkpoint import CheckpointError, load_model
+from vocoder.importers.importing import import_model
+from vocoder.loading import load
+
+CONFIG = {
+    "data_config": {"sampling_rate": 22050, "filter_length": 1024, "hop_length": 256, "win_length": 1024}
+    | {"mel_fmin": 0.0, "mel_fmax": 8000.0},
+    "waveglow_config": {"n_mel_channels": 5, "n_flows": 6, "n_group": 8, "n_early_every": 2, "n_early_size": 2}
+    | {"WN_config": {"n_layers": 3, "n_channels": 6, "kernel_size": 3}},
+}
+
+
+@pytest.fixture
+def speech() -> tuple[Tensor, Tensor]:
+    return torch.randn(2, 8, 3 * 32), torch.randn(2, 5, 3)
+
+
+def imported(tmp_path: Path, file: Path, **more: Any) -> torch.nn.Module:
+    import_model("nvidia-waveglow", file, tmp_path / "model", **more)
+    return load_model(tmp_path / "model").model
+
+
+def check(model: Any, state: dict[str, Tensor], speech: tuple[Tensor, Tensor], alternate: bool = False) -> None:
+    z, mel = speech
+    with torch.no_grad():
+        x, _ = model.inverse(z, mel)
+        expected = waveglow_audio(plain(state), z, mel, EXITS, alternate)
+        again, _ = model(x, mel)
+    torch.testing.assert_close(x, expected, rtol=0, atol=1e-4)
+    torch.testing.assert_close(again, z, rtol=0, atol=1e-3)
+    assert float(x.std()) > 0.1
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+def test_a_pickled_module_whose_class_is_not_installed_speaks_as_the_original(tmp_path, speech, legacy):
+    state = waveglow_state()
+    model = imported(tmp_path, pickled_waveglow(tmp_path / "waveglow.pt", state, legacy=legacy))
+    check(model, state, speech)
+
+
+@pytest.mark.parametrize(
+    ("split", "split_cond"), [(True, False), (False, True), (True, True)], ids=["res and skip", "conditions", "both"]
+)
+def test_older_layouts_are_merged(tmp_path, speech, split, split_cond):
+    state = waveglow_state(split, split_cond)
+    check(imported(tmp_path, pickled_waveglow(tmp_path / "waveglow.pt", state)), state, speech)
+
+
+def test_the_oldest_module_exchanges_the_halves_of_odd_flows(tmp_path, speech):
+    state = waveglow_state(True, True)
+    model = imported(tmp_path, pickled_waveglow(tmp_path / "waveglow.pt", state, module="glow_old"))
+    check(model, state, speech, alternate=True)
+
+
+def test_a_state_dict_of_split_layers_says_what_it_was_taken_for(tmp_path, speech):
+    state = waveglow_state(True, True)
+    file = save(tmp_path / "waveglow.pt", state)
+    made = import_model("nvidia-waveglow", file, tmp_path / "a")
+    assert any("glow_old" in note for note in made.notes)
+    check(made.model, state, speech)
+    (tmp_path / "config.json").write_text(json.dumps({"waveglow_config": {"module": "glow_old"}}))
+    made = import_model("nvidia-waveglow", file, tmp_path / "b", config=tmp_path / "config.json")
+    assert made.notes == ()
+    check(made.model, state, speech, alternate=True)
+
+
+@pytest.mark.parametrize("form", ["folded", "parametrizations", "module.", "model", "half", "bare"])
+def test_every_spelling_is_understood(tmp_path, speech, form):
+    state = waveglow_state()
+    spelt: dict[str, Any] = dict(state)
+    if form == "folded":
+        spelt = plain(state)
+    if form == "parametrizations":
+        ends = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
+        spelt = {
+            n.replace("weight_g", ends["weight_g"]).replace("weight_v", ends["weight_v"]): v for n, v in state.items()
+        }
+    if form == "module.":
+        spelt = {f"module.{name}": value for name, value in state.items()}
+    if form == "half":
+        spelt = {name: value.half() for name, value in state.items()}
+        state = {name: value.half().float() for name, value in state.items()}
+    content = {"model": {"state_dict": spelt}} if form == "model" else spelt
+    file = save(tmp_path / "waveglow.pt", content, wrapped=form not in ("model", "bare"))
+    check(imported(tmp_path, file), state, speech)
+
+
+def test_provenance_and_contract_are_kept(tmp_path):
+    file = pickled_waveglow(tmp_path / "waveglow_5.pt", waveglow_state())
+    (tmp_path / "config.json").write_text(json.dumps(CONFIG))
+    imported(tmp_path, file, config=tmp_path / "config.json")
+    checkpoint = load_model(tmp_path / "model")
+    origin = checkpoint.provenance["imported"]
+    assert (origin["layout"], origin["file"], origin["module"]) == ("nvidia-waveglow", file.name, "glow.WaveGlow")
+    assert (origin["step"], len(origin["sha256"])) == (580000, 64)
+    mel = checkpoint.mel_config
+    assert (mel.sample_rate, mel.n_fft, mel.hop_length, mel.f_max, mel.n_mels) == (22050, 1024, 256, 8000.0, 5)
+    assert origin["sha256"] in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_an_imported_model_synthesizes_and_streams(tmp_path):
+    imported(tmp_path, pickled_waveglow(tmp_path / "waveglow.pt", waveglow_state()))
+    v = load(tmp_path / "model", dtype=torch.float32)
+    mel = torch.randn(5, 40)
+    x = v.synthesize(mel, seed=3)
+    pieces = list(v.stream(mel, seed=3, chunk_frames=7))
+    assert len(pieces) > 3
+    torch.testing.assert_close(torch.cat(pieces), x, rtol=0, atol=1e-5)
+
+
+def test_what_is_missing_unknown_or_misshapen_is_listed(tmp_path):
+    state = plain(waveglow_state())
+    del state["WN.1.end.bias"], state["WN.5.in_layers.2.weight"]
+    state |= {"WN.0.extra": torch.zeros(1), "upsample.bias": torch.zeros(7)}
+    with pytest.raises(CheckpointError) as caught:
+        import_model("nvidia-waveglow", save(tmp_path / "broken.pt", state), tmp_path / "model")
+    text = str(caught.value)
+    assert "missing: WN.1.end.bias, WN.5.in_layers.2.weight;" in text.replace(
+        "WN.5.in_layers.2.weight, WN.1.end.bias", ""
+    )
+    assert "unknown: WN.0.extra" in text
+    assert "upsample.bias (7,) instead of (5,)" in text
+    assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"waveglow_config": {"n_flows": 12}}, "n_flows is 12 in the configuration, but 6 in the weights"),
+        ({"waveglow_config": {"WN_config": {"n_channels": 512}}}, "n_channels is 512"),
+        ({"data_config": {"hop_length": 300}}, "hop_length of the configuration is 300"),
+        ({"data_config": {"sampling_rate": "fast"}}, "sampling_rate of the configuration must be a int, not 'fast'"),
+    ],
+)
+def test_a_configuration_that_contradicts_the_weights_is_refused(tmp_path, change, message):
+    (tmp_path / "config.json").write_text(json.dumps(change))
+    file = save(tmp_path / "waveglow.pt", waveglow_state())
+    with pytest.raises(CheckpointError, match=message):
+        import_model("nvidia-waveglow", file, tmp_path / "model", config=tmp_path / "config.json")
+
+
+def test_half_a_weight_norm_is_refused(tmp_path):
+    state = waveglow_state()
+    del state["WN.0.start.weight_g"]
+    with pytest.raises(CheckpointError, match=r"weight norm of WN\.0\.start\.weight lacks WN\.0\.start\.weight_g"):
+        import_model("nvidia-waveglow", save(tmp_path / "waveglow.pt", state), tmp_path / "model")
+
+
+def test_sizes_are_read_from_the_weights(tmp_path):
+    config = imported(tmp_path, save(tmp_path / "waveglow.pt", waveglow_state())).config
+    assert (config.flows, config.group_size, config.early_every, config.early_size) == (SIZES["flows"], 8, 2, 2)
+    assert (config.stack.channels, config.stack.dilations, config.upsample_kernel) == (6, (1, 2, 4), 1024)

@@ -1,0 +1,61 @@
+"""`vocoder import`: a foreign checkpoint becomes a model directory."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from vocoder.importers.importing import LAYOUTS, import_model
+from vocoder.models.published_wavenet import PublishedWaveNet
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.description = (
+        "Turn a checkpoint of another project into a model directory. The file is read as data: nothing in it is run."
+    )
+    parser.add_argument("file", type=Path, metavar="FILE", help="checkpoint of torch.save, or safetensors")
+    parser.add_argument("--from", dest="layout", required=True, choices=tuple(LAYOUTS), help="whose layout it has")
+    parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="model directory to write")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the project's settings of the model (JSON)")
+    parser.add_argument("--teacher", type=Path, metavar="FILE", help="checkpoint of the teacher, for clarinet-student")
+    parser.add_argument("--speaker", type=int, metavar="N", help="voice to keep of a model of several speakers")
+    parser.add_argument(
+        "--statistics",
+        metavar="FILE|none",
+        help="mean and variance of each mel bin (npz or JSON), which r9y9-wavenet needs; "
+        "none where mels will arrive normalised",
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Write the model directory, and say what became of the file.
+
+    Raises:
+        ValueError, OSError: the checkpoint cannot be imported; the text says why.
+    """
+    if args.layout == "r9y9-wavenet" and args.statistics is None:
+        raise ValueError(
+            "this network hears mels normalised by its training corpus: give the mean and variance of each bin with "
+            "--statistics FILE, or --statistics none to normalise mels yourself"
+        )
+    if args.layout == "clarinet-student" and args.teacher is None:
+        raise ValueError("a student hears its mel through its teacher's upsampling: give its file with --teacher")
+    imported = import_model(
+        args.layout,
+        args.file,
+        args.output,
+        config=args.config,
+        teacher=args.teacher,
+        speaker=args.speaker,
+        statistics=None if args.statistics in (None, "none") else Path(args.statistics),
+    )
+    parameters = sum(parameter.numel() for parameter in imported.model.parameters())
+    print(f"{args.output}: {parameters / 1e6:.1f} million parameters, mels of contract {imported.mel_config.name}")
+    for note in imported.notes:
+        print(f"  {note}")
+    if isinstance(imported.model, PublishedWaveNet):
+        print("  it speaks sample by sample in a plain loop, slower than real time; a student of it can be distilled")
+    return 0

@@ -1,0 +1,134 @@
+"""From a foreign checkpoint to a model directory."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from vocoder.checkpoint import CheckpointError, save_model
+from vocoder.importers.clarinet import import_clarinet_student, import_clarinet_teacher
+from vocoder.importers.imported import Imported, Request
+from vocoder.importers.nvidia_waveglow import import_waveglow
+from vocoder.importers.r9y9_wavenet import import_r9y9_wavenet
+from vocoder.importers.weights import Weights, read_weights
+
+__all__ = ["LAYOUTS", "import_model", "read_config", "read_statistics"]
+
+LAYOUTS: MappingProxyType[str, Callable[[Request], Imported]] = MappingProxyType(
+    {
+        "nvidia-waveglow": import_waveglow,
+        "r9y9-wavenet": import_r9y9_wavenet,
+        "clarinet-teacher": import_clarinet_teacher,
+        "clarinet-student": import_clarinet_student,
+    }
+)
+
+
+def import_model(
+    layout: str,
+    file: Path,
+    directory: Path,
+    *,
+    config: Path | None = None,
+    teacher: Path | None = None,
+    speaker: int | None = None,
+    statistics: Path | None = None,
+) -> Imported:
+    """Write the model directory of a foreign checkpoint.
+
+    Args:
+        layout: a key of `LAYOUTS`.
+        file: the checkpoint.
+        directory: where the model goes.
+        config: settings of the foreign project, JSON.
+        teacher: checkpoint of a student's teacher.
+        speaker: of a multi-speaker model.
+        statistics: mean and variance of each mel bin, npz or JSON.
+
+    Raises:
+        CheckpointError: the checkpoint cannot be imported; the text says what is wrong.
+        FileNotFoundError: there is no such file.
+    """
+    weights = read_weights(file)
+    request = Request(
+        weights,
+        read_config(config) if config is not None else None,
+        read_weights(teacher) if teacher is not None else None,
+        speaker,
+        read_statistics(statistics) if statistics is not None else None,
+    )
+    imported = LAYOUTS[layout](request)
+    provenance: dict[str, Any] = {"imported": _origin(layout, request)}
+    if imported.notes:
+        provenance["notes"] = list(imported.notes)
+    save_model(directory, imported.model, imported.mel_config, provenance, card=_card(layout, weights, imported))
+    return imported
+
+
+def read_config(path: Path) -> dict[str, Any]:
+    """Return the object of a JSON file.
+
+    Raises:
+        CheckpointError: it is no JSON object.
+    """
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise CheckpointError(f"{path} is no JSON: {error}") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"{path} must hold a JSON object, not a {type(config).__name__}")
+    return config
+
+
+def read_statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Return `mean` and `variance` of an npz or JSON file.
+
+    Raises:
+        CheckpointError: they are missing or no two lists of numbers.
+    """
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                data: Mapping[str, Any] = {name: arrays[name].ravel().tolist() for name in arrays.files}
+        else:
+            data = read_config(path)
+        mean, variance = (tuple(map(float, data[name])) for name in ("mean", "variance"))
+    except CheckpointError:
+        raise
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{path} must hold mean and variance, a number for each mel bin ({error})") from error
+    if len(mean) != len(variance) or not all(map(math.isfinite, (*mean, *variance))):
+        raise CheckpointError(f"{path} must hold as many means as variances, all of them finite")
+    return mean, variance
+
+
+def _origin(layout: str, request: Request) -> dict[str, Any]:
+    """Return where a model came from, for its config.json."""
+    origin = {"layout": layout} | _file(request.weights)
+    if request.weights.module is not None:
+        origin["module"] = request.weights.module
+    if request.teacher is not None:
+        origin["teacher"] = _file(request.teacher)
+    if request.speaker is not None:
+        origin["speaker"] = request.speaker
+    return origin
+
+
+def _file(weights: Weights) -> dict[str, Any]:
+    found: dict[str, Any] = {"file": weights.source, "sha256": weights.sha256}
+    return found if weights.step is None else found | {"step": weights.step}
+
+
+def _card(layout: str, weights: Weights, imported: Imported) -> str:
+    notes = "".join(f"- {note}\n" for note in imported.notes)
+    return (
+        f"# {Path(weights.source).stem}\n\nA vocoder imported from {weights.source} (layout {layout}, SHA-256 "
+        f"`{weights.sha256}`).\nIts licence is that of the original, and it hears mels of contract "
+        f"`{imported.mel_config.name}`; see config.json.\n" + (f"\n{notes}" if notes else "")
+    )

@@ -1,0 +1,210 @@
+"""Import the autoregressive WaveNet of r9y9's wavenet_vocoder."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vocoder.checkpoint import CheckpointError
+from vocoder.config import ConfigError
+from vocoder.importers.imported import Imported, Request, setting
+from vocoder.importers.keys import check_keys, count
+from vocoder.importers.published_weights import Convolution, GatedLayer, stack_weights
+from vocoder.layers.published_stack import PublishedStackConfig
+from vocoder.layers.published_upsampling import UpsamplingConfig
+from vocoder.mel_config import MelConfig, preset
+from vocoder.models.published_config import PublishedWaveNetConfig
+from vocoder.models.published_wavenet import PublishedWaveNet
+
+__all__ = ["import_r9y9_wavenet"]
+
+LAYOUT = "r9y9-wavenet"
+UPSAMPLING = "upsample_net.upsample.up_layers."
+PREEMPHASIS = 0.85  # of the project's audio code, which no preset states
+
+Shapes = dict[str, tuple[int, ...]]
+
+
+def import_r9y9_wavenet(request: Request) -> Imported:
+    """Return the WaveNet of a checkpoint; sizes come from the tensors, everything else from the preset.
+
+    Raises:
+        CheckpointError: the tensors are not those of this layout, or the preset is missing or asks for what is unknown.
+    """
+    settings = request.config
+    if settings is None:
+        raise CheckpointError("the weights do not say how dilations repeat: give the model's preset (JSON) as --config")
+    tensors = dict(request.weights.tensors)
+    config = _architecture(tensors, settings)
+    check_keys(tensors, _shapes(config, tensors), LAYOUT)
+    _fold_speaker(tensors, request.speaker, len(config.stack.dilations))
+    model = PublishedWaveNet(config)
+    layers = [_layer(tensors, f"conv_layers.{i}.") for i in range(len(config.stack.dilations))]
+    made = stack_weights(
+        _conv(tensors, "first_conv"),
+        layers,
+        _conv(tensors, "last_conv_layers.1"),
+        _conv(tensors, "last_conv_layers.3"),
+        residual_scale=math.sqrt(0.5),
+        skip_scale=math.sqrt(1 / len(layers)),
+    )
+    ours = {f"stack.{name}": value for name, value in made.items()}
+    ours["upsampling.conv_in.weight"] = tensors["upsample_net.conv_in.weight"]
+    for i in range(len(config.upsampling.scales)):
+        ours[f"upsampling.stages.{i}.weight"] = tensors[f"{UPSAMPLING}{2 * i + 1}.weight"]
+    model.load_state_dict(ours)
+    notes = [f"the original never uses the residual of its last layer, conv_layers.{len(layers) - 1}.conv1x1_out"]
+    if request.statistics is None:
+        notes.append("no statistics: mels must arrive normalised by the training corpus's mean and variance")
+    return Imported(model, _mel(settings, config, request), tuple(notes))
+
+
+def _architecture(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> PublishedWaveNetConfig:
+    needed = ["first_conv.weight", "conv_layers.0.conv.weight", "conv_layers.0.conv1x1_skip.weight"]
+    needed += ["upsample_net.conv_in.weight", f"{UPSAMPLING}1.weight", "last_conv_layers.3.weight"]
+    missing = [name for name in needed if name not in tensors or tensors[name].ndim < 3]
+    if missing:
+        raise CheckpointError(f"these are no weights of the layout {LAYOUT}: missing {', '.join(missing)}")
+    residual, inputs, front = tensors["first_conv.weight"].shape
+    gates, _, kernel = tensors["conv_layers.0.conv.weight"].shape
+    stages = [tensors.get(f"{UPSAMPLING}{2 * i + 1}.weight") for i in range(count(tensors, UPSAMPLING) // 2)]
+    shapes = [tuple(stage.shape) for stage in stages if stage is not None and stage.ndim == 4]
+    layers, cycles = count(tensors, "conv_layers."), setting(settings, "stacks", 0)
+    if cycles < 1 or layers % cycles:
+        raise CheckpointError(f"stacks of the configuration must divide the {layers} layers, not be {cycles}")
+    outputs = tensors["last_conv_layers.3.weight"].shape[0]
+    emphasised = setting(settings, "preprocess", "") == "preemphasis"
+    try:
+        return PublishedWaveNetConfig(
+            n_mels=tensors["upsample_net.conv_in.weight"].shape[0],
+            hop_length=math.prod((shape[3] - 1) // 2 for shape in shapes),
+            sample_rate=setting(settings, "sample_rate", 22050),
+            distribution=_distribution(inputs, outputs, settings),  # type: ignore[arg-type]
+            components=max(outputs // 3, 1),
+            levels=outputs if inputs > 1 else 256,
+            stack=PublishedStackConfig(
+                residual_channels=residual,
+                gate_channels=gates // 2,
+                skip_channels=tensors["conv_layers.0.conv1x1_skip.weight"].shape[0],
+                dilations=tuple(2 ** (i % (layers // cycles)) for i in range(layers)),
+                kernel_size=kernel,
+                front_kernel=front,
+            ),
+            upsampling=UpsamplingConfig(
+                "stretched",
+                tuple((shape[3] - 1) // 2 for shape in shapes),
+                context=(tensors["upsample_net.conv_in.weight"].shape[2] - 1) // 2,
+                bands=shapes[0][2] if shapes else 1,
+            ),
+            emphasis=setting(settings, "preemphasis", PREEMPHASIS) if emphasised else 0.0,
+            gain=setting(settings, "global_gain_scale", 1.0) or 1.0,
+        )
+    except ConfigError as error:
+        raise CheckpointError(f"these are no weights of the layout {LAYOUT}: {error}") from error
+
+
+def _distribution(inputs: int, outputs: int, settings: Mapping[str, Any]) -> str:
+    kind, shape = setting(settings, "input_type", "raw"), setting(settings, "output_distribution", "Logistic")
+    if kind == "mulaw":
+        raise CheckpointError("input_type mulaw without quantisation cannot be imported; raw and mulaw-quantize can")
+    if (inputs > 1) != (kind == "mulaw-quantize"):
+        raise CheckpointError(f"input_type is {kind} in the configuration, but the network hears {inputs} channels")
+    activation = dict(settings.get("upsample_params") or {}).get("upsample_activation", "none")
+    if activation != "none":
+        raise CheckpointError(f"upsampling with the activation {activation!r} cannot be imported, only without one")
+    if inputs > 1:
+        return "mulaw"
+    if outputs == 2:
+        return "gaussian"
+    if shape != "Logistic" or outputs % 3:
+        raise CheckpointError(f"{outputs} outputs of the distribution {shape} cannot be imported: 2, or 3 per logistic")
+    return "logistic"
+
+
+def _shapes(config: PublishedWaveNetConfig, tensors: Mapping[str, Tensor]) -> Shapes:
+    """Return every name of the layout with its shape, weight norm folded."""
+    stack, inputs = config.stack, config.levels if config.distribution == "mulaw" else 1
+    outputs = {"gaussian": 2, "logistic": 3 * config.components, "mulaw": config.levels}[config.distribution]
+    residual, gate, skip = stack.residual_channels, stack.gate_channels, stack.skip_channels
+    shapes = {f"upsample_net.conv_in.{end}": shape for end, shape in _input_shapes(config).items()}
+    for i, scale in enumerate(config.upsampling.scales):
+        shapes[f"{UPSAMPLING}{2 * i + 1}.weight"] = (1, 1, config.upsampling.bands, 2 * scale + 1)
+    sizes: Shapes = {"first_conv": (residual, inputs, stack.front_kernel)}
+    sizes |= {"last_conv_layers.1": (skip, skip, 1), "last_conv_layers.3": (outputs, skip, 1)}
+    for i in range(len(stack.dilations)):
+        prefix = f"conv_layers.{i}."
+        sizes[f"{prefix}conv"] = (2 * gate, residual, stack.kernel_size)
+        sizes[f"{prefix}conv1x1_out"], sizes[f"{prefix}conv1x1_skip"] = (residual, gate, 1), (skip, gate, 1)
+        shapes[f"{prefix}conv1x1c.weight"] = (2 * gate, config.n_mels, 1)
+        for name in ("conv1x1c", "conv1x1g"):  # with a bias in versions before the last
+            if f"{prefix}{name}.bias" in tensors:
+                shapes[f"{prefix}{name}.bias"] = (2 * gate,)
+    if "embed_speakers.weight" in tensors:
+        embedding = tuple(tensors["embed_speakers.weight"].shape)
+        shapes["embed_speakers.weight"] = embedding
+        shapes |= {
+            f"conv_layers.{i}.conv1x1g.weight": (2 * gate, embedding[-1], 1) for i in range(len(stack.dilations))
+        }
+    for name, shape in sizes.items():
+        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = shape, shape[:1]
+    return shapes
+
+
+def _input_shapes(config: PublishedWaveNetConfig) -> Shapes:
+    return {"weight": (config.n_mels, config.n_mels, 2 * config.upsampling.context + 1)}
+
+
+def _fold_speaker(tensors: dict[str, Tensor], speaker: int | None, layers: int) -> None:
+    """Turn the embedding of one speaker into biases."""
+    table = tensors.get("embed_speakers.weight")
+    if table is None:
+        if speaker is not None:
+            raise CheckpointError("--speaker is for models of several speakers; this one has no speaker embedding")
+        return
+    if speaker is None or not 0 <= speaker < len(table):
+        raise CheckpointError(f"the model has {len(table)} speakers: choose one, 0 to {len(table) - 1}, with --speaker")
+    for i in range(layers):
+        prefix = f"conv_layers.{i}."
+        share = tensors[f"{prefix}conv1x1g.weight"][:, :, 0] @ table[speaker]
+        share = share + tensors.get(f"{prefix}conv1x1g.bias", torch.zeros(()))
+        tensors[f"{prefix}conv.bias"] = tensors[f"{prefix}conv.bias"] + share
+
+
+def _layer(tensors: Mapping[str, Tensor], prefix: str) -> GatedLayer:
+    weight, bias = _conv(tensors, f"{prefix}conv")
+    bias = bias + tensors.get(f"{prefix}conv1x1c.bias", torch.zeros(()))
+    return GatedLayer(
+        (weight, bias),
+        tensors[f"{prefix}conv1x1c.weight"],
+        _conv(tensors, f"{prefix}conv1x1_out"),
+        _conv(tensors, f"{prefix}conv1x1_skip"),
+    )
+
+
+def _conv(tensors: Mapping[str, Tensor], name: str) -> Convolution:
+    return tensors[f"{name}.weight"], tensors[f"{name}.bias"]
+
+
+def _mel(settings: Mapping[str, Any], config: PublishedWaveNetConfig, request: Request) -> MelConfig:
+    plain = preset("r9y9")
+    changes = {
+        "sample_rate": config.sample_rate,
+        "n_fft": setting(settings, "fft_size", plain.n_fft),
+        "win_length": setting(settings, "win_length", plain.win_length),
+        "hop_length": config.hop_length,
+        "n_mels": config.n_mels,
+        "f_min": setting(settings, "fmin", plain.f_min),
+        "f_max": setting(settings, "fmax", plain.f_max),
+    }
+    if setting(settings, "hop_size", config.hop_length) != config.hop_length:
+        raise CheckpointError(f"hop_size of the configuration is not the {config.hop_length} of the weights")
+    made = dataclasses.replace(plain, **changes)
+    made = made if made == plain else dataclasses.replace(made, name="r9y9-variant")
+    if request.statistics is None:
+        return made
+    return dataclasses.replace(made, mean=request.statistics[0], variance=request.statistics[1])
