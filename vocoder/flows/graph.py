@@ -7,12 +7,26 @@ from graphlib import CycleError, TopologicalSorter
 import torch
 from torch import Tensor
 
-__all__ = ["chain", "generations"]
+__all__ = ["chain", "generations", "layered"]
 
 
 def chain(channels: int) -> Tensor:
     """Return the adjacency (C, C) in which each channel depends on all before it: the fully connected graph of MAF."""
     return torch.ones(channels, channels, dtype=torch.bool).tril(-1)
+
+
+def layered(channels: int, count: int) -> Tensor:
+    """Return the adjacency (C, C) of `count` generations of nearly the same size, each dependent on all before it.
+
+    Two generations are the graph of a coupling, as many as channels the chain.
+
+    Raises:
+        ValueError: there are fewer channels than generations.
+    """
+    if not 1 <= count <= channels:
+        raise ValueError(f"{channels} channels have 1 to {channels} generations, not {count}")
+    generation = torch.arange(channels) * count // channels
+    return generation[:, None] > generation[None]
 
 
 def generations(adjacency: Tensor) -> list[list[int]]:

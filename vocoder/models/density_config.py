@@ -35,6 +35,9 @@ class DensityConfig:
     """units of the hidden layers; for images channels of the residual blocks, all alike"""
     levels: int = 2
     """scales of an image: each halves both sides, and all but the last give half of their channels out"""
+    generations: int | None = None
+    """of the graph of maf and iaf: numbers depend on all earlier generations, and a step of the slow direction takes a
+    generation; none for a chain of single numbers, 2 for what a coupling does"""
     components: int = 8
     """of the mixtures of `cdf`"""
     whitening: Literal["none", "elementwise", "dense"] = "dense"
@@ -61,8 +64,18 @@ class DensityConfig:
             raise ConfigError(f"log_s_bound must be positive or left out, not {self.log_s_bound}")
         if self.dimensions < 2 and self.kind not in ("gaussian", "elementwise", "cdf"):
             raise ConfigError(f"{self.kind} needs items of two numbers or more")
+        if self.generations is not None:
+            self._check_generations(self.generations)
         if self.image:
             self._check_image()
+
+    def _check_generations(self, count: int) -> None:
+        if self.kind not in ("maf", "iaf"):
+            raise ConfigError(f"generations are those of the graph of maf and iaf; leave them out for {self.kind}")
+        if not 2 <= count <= self.dimensions:
+            raise ConfigError(
+                f"items of {self.dimensions} numbers have 2 to {self.dimensions} generations, not {count}"
+            )
 
     def _check_image(self) -> None:
         if self.kind not in ("realnvp", "glow"):

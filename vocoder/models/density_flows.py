@@ -10,6 +10,7 @@ from vocoder.flows.base import Flow
 from vocoder.flows.coupling import AdditiveCoupling, AffineCoupling
 from vocoder.flows.early_output import EarlyOutput
 from vocoder.flows.elementwise import ElementwiseAffine
+from vocoder.flows.graph import layered
 from vocoder.flows.lower_affine import LowerAffine
 from vocoder.flows.masked_coupling import MaskedCoupling, channel_mask, checkerboard
 from vocoder.flows.mixture_cdf import MixtureCDF
@@ -75,14 +76,19 @@ def _glow(config: DensityConfig, size: int) -> Iterator[Flow]:
 
 def _maf(config: DensityConfig, size: int) -> Iterator[Flow]:
     for i in range(config.flows):
-        yield Autoregressive(size, config.hidden, log_s_bound=config.log_s_bound)
+        yield _autoregressive(config, size)
         yield _mixed(config, size, i)
 
 
 def _iaf(config: DensityConfig, size: int) -> Iterator[Flow]:
     for i in range(config.flows):
-        yield Inverse(Autoregressive(size, config.hidden, log_s_bound=config.log_s_bound))
+        yield Inverse(_autoregressive(config, size))
         yield _mixed(config, size, i)
+
+
+def _autoregressive(config: DensityConfig, size: int) -> Autoregressive:
+    graph = size if config.generations is None else layered(size, config.generations)
+    return Autoregressive(graph, config.hidden, log_s_bound=config.log_s_bound)
 
 
 def _mixed(config: DensityConfig, size: int, index: int) -> Flow:

@@ -10,7 +10,7 @@ from exactness import jacobian
 from tiny_models import stirred
 
 from vocoder.flows.autoregressive import Autoregressive
-from vocoder.flows.graph import chain, generations
+from vocoder.flows.graph import chain, generations, layered
 from vocoder.flows.sequential import Inverse
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -102,6 +102,16 @@ def test_a_bipartite_graph_is_a_coupling():
     assert len(generations(graph)) == 2
     assert not (matrix[3:, 3:] - torch.diag(matrix.diagonal()[3:])).any()
     assert (matrix[3:, :3] != 0).all()
+
+
+def test_layers_of_a_graph_lie_between_a_coupling_and_the_chain():
+    assert torch.equal(layered(5, 5), chain(5))
+    assert generations(layered(6, 2)) == [[0, 1, 2], [3, 4, 5]]
+    assert [len(g) for g in generations(layered(7, 3))] == [3, 2, 2]
+    assert not layered(4, 1).any()
+    for count in (0, 5):
+        with pytest.raises(ValueError, match=f"4 channels have 1 to 4 generations, not {count}"):
+            layered(4, count)
 
 
 def test_maf_and_iaf_of_the_same_masks_are_each_others_inverse():

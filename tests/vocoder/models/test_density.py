@@ -21,6 +21,8 @@ VARIANTS: dict[str, dict[str, Any]] = {
     **{kind: {"kind": kind} for kind in KINDS},
     "maf, shuffled": {"kind": "maf", "mixing": "shuffle"},
     "maf, linear": {"kind": "maf", "mixing": "linear", "whitening": "none"},
+    "maf, three generations": {"kind": "maf", "generations": 3},
+    "iaf, two generations": {"kind": "iaf", "generations": 2},
     "nice, by rows": {"kind": "nice", "whitening": "elementwise"},
     "cdf, unit interval": {"kind": "cdf", "logit_alpha": 0.05},
     "realnvp, unit interval": {"kind": "realnvp", "logit_alpha": 0.05},
@@ -168,6 +170,8 @@ def test_a_standard_normal_is_what_an_untrained_model_holds():
         ({"logit_alpha": 0.5}, "1/2"),
         ({"log_s_bound": 0.0}, "positive"),
         ({"kind": "maf", "channels": 1}, "two numbers or more"),
+        ({"kind": "nice", "generations": 2}, "graph of maf and iaf"),
+        ({"kind": "maf", "generations": 81}, "2 to 80 generations, not 81"),
         ({"kind": "mafia"}, "must be one of"),
     ],
 )
