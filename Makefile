@@ -33,9 +33,10 @@ test: $(STAMP) ## run the tests (ARGS="-k mel" chooses some)
 
 browser-test: $(STAMP) ## test the page at / in headless Chromium, which it installs where there is none
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS),browser]'
-	$(BIN)/python tests/server/chromium.py || $(BIN)/playwright install --with-deps chromium || \
+	command -v chromium || command -v chromium-browser || command -v google-chrome || \
+	  $(BIN)/playwright install --with-deps chromium || \
 	  { apt-get update && apt-get install --yes --no-install-recommends chromium; }
-	REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/server/test_page.py tests/server/test_page_in_browser.py $(ARGS)
+	REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/server/test_page.py tests/server/page $(ARGS)
 
 check: $(STAMP) ## format, lint, types, import contract
 	$(BIN)/ruff format --check .

@@ -25,7 +25,7 @@ export class Clip {
     this.facts = element("dl", { className: "facts" });
     for (const fact of facts) this.addFact(...fact);
     const title = element("h3", { id: `${id}-title` }, name);
-    this.element = element("article", { className: "clip", id, "aria-labelledby": title.id }, title);
+    this.element = element("article", { className: "clip", id, "aria-labelledby": title.id, "aria-busy": "true" }, title);
     if (about) this.element.append(element("p", { className: "about" }, about));
     if (file) this.element.append(this.#player());
     this.element.append(this.plots, this.note, this.facts, this.#links(links));
@@ -86,6 +86,7 @@ export class Clip {
   /** Draw everything on scales that all clips share: { seconds, peak, loudest }. */
   draw({ seconds, peak, loudest }) {
     this.seconds = seconds;
+    this.element.setAttribute("aria-busy", "false");
     if (this.mel) drawMel(this.heat, this.mel);
     if (!this.x) return;
     drawWaveform(this.wave, this.x, this.sampleRate, seconds, peak);

@@ -10,6 +10,7 @@ import { Problem, Server } from "./server.js";
 import { problemBox, settingsLine, size, speechFacts } from "./words.js";
 
 const RELOAD_MILLISECONDS = 2000;
+const MODELS = "models"; // what a problem is about when the server did not tell its models
 const KEY_WANTED = new Set([401, 403]);
 
 class Page {
@@ -41,13 +42,13 @@ class Page {
     let again = false;
     try {
       const answer = await this.server.models();
-      this.clearProblems("models");
+      this.clearProblems(true);
       this.models.show(answer.models);
       this.offerPresets(answer.mel_presets ?? []);
       again = answer.models.some((model) => model.state === "loading");
     } catch (problem) {
-      this.clearProblems("models");
-      this.report(problem, "models");
+      this.clearProblems(true);
+      this.report(problem, MODELS);
       again = problem.status === 0 || problem.retryAfter !== null;
     }
     clearTimeout(this.timer);
@@ -167,10 +168,10 @@ class Page {
     byId("key").focus();
   }
 
-  /** Take away the problems with one subject, or all. */
-  clearProblems(subject = null) {
+  /** Take away the problems that are over: those with the models when they come, all others with a new attempt. */
+  clearProblems(models = false) {
     for (const box of [...byId("problems").children]) {
-      if (subject === null || box.dataset.subject === subject) box.remove();
+      if ((box.dataset.subject === MODELS) === models) box.remove();
     }
   }
 }

@@ -1,0 +1,151 @@
+"""A person at the page: a window of headless Chromium, and the few things that people do in it."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+BROWSERS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+PATIENCE = 20_000.0  # milliseconds
+
+
+class Visitor:
+    """Uses the page as people do, by its labels; `page` and `expect` are playwright's."""
+
+    def __init__(self, page: Any, expect: Any) -> None:
+        self.page = page
+        self.expect = expect
+
+    def upload(self, name: str, body: bytes) -> None:
+        """Choose a file, and wait until it is shown."""
+        self.page.get_by_label("Drop a file here").set_input_files({"name": name, "mimeType": "", "buffer": body})
+        self.expect(self.page.locator("#given[aria-busy=false]")).to_contain_text(name)
+
+    def speak(self, says: str) -> None:
+        """Have the chosen models speak, and wait until the page says so."""
+        self.button("Speak").click()
+        self.expect(self.page.get_by_role("status")).to_have_text(says)
+
+    def button(self, name: str) -> Any:
+        return self.page.get_by_role("button", name=name)
+
+    def clip(self, name: str) -> Any:
+        return self.page.get_by_role("article", name=name, exact=True)
+
+    def field(self, name: str) -> Any:
+        return self.page.get_by_label(name, exact=True)
+
+    def wait(self, element: Any, condition: str) -> None:
+        """Wait until a condition on an element holds; the page's policy forbids playwright's own way to do so."""
+        for _ in range(int(PATIENCE / 50.0)):
+            if element.evaluate(condition):
+                return
+            self.page.wait_for_timeout(50)
+        pytest.fail(f"waited in vain for {condition}")
+
+
+def find_chromium(installed: str) -> str | None:
+    """The browser that $CHROMIUM names, one on the path, or playwright's own; None without any."""
+    choices = (
+        os.environ.get("CHROMIUM"),
+        *map(shutil.which, BROWSERS),
+        installed if Path(installed).exists() else None,
+    )
+    return next((choice for choice in choices if choice), None)
+
+
+# Of each module, not of the session: while it runs, its event loop would be in the way of other tests.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    required = bool(os.environ.get("REQUIRE_BROWSER"))
+    try:
+        from playwright.sync_api import sync_playwright
+    except ImportError:
+        if required:
+            raise
+        pytest.skip("playwright is not installed: make browser-test")
+    with sync_playwright() as running:
+        found = find_chromium(running.chromium.executable_path)
+        if found is None and not required:
+            pytest.skip("there is no Chromium here: make browser-test")
+        browser = running.chromium.launch(executable_path=found)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(
+    browser: Any, serve: Callable[..., AbstractContextManager[str]]
+) -> Callable[..., AbstractContextManager[Visitor]]:
+    """Open the page of a server in a window of its own, which must not ask any other server, nor report an error."""
+    from playwright.sync_api import expect
+
+    expect.set_options(PATIENCE)
+
+    @contextmanager
+    def run(*fakes: Any, window: dict[str, Any] | None = None, **settings: Any) -> Iterator[Visitor]:
+        with serve(*fakes, **settings) as url:
+            context = browser.new_context(**(window or {}))
+            context.set_default_timeout(PATIENCE)
+            page = context.new_page()
+            errors: list[str] = []
+            addresses: list[str] = []
+            page.on("pageerror", lambda error: errors.append(str(error)))
+            page.on("console", lambda message: errors.append(message.text) if _is_fault(message) else None)
+            page.on("request", lambda request: addresses.append(request.url))
+            page.goto(url)
+            try:
+                yield Visitor(page, expect)
+            finally:
+                context.close()
+            assert errors == []
+            assert [address for address in addresses if not address.startswith((f"{url}/", "blob:"))] == []
+
+    return run
+
+
+def _is_fault(message: Any) -> bool:
+    """Whether the console tells of an error other than a refusal by the server, which the page itself shows."""
+    return message.type in ("error", "warning") and "Failed to load resource" not in message.text
+
+
+@pytest.fixture
+def two(new_fake: Any) -> tuple[Any, Any]:
+    return new_fake("one"), new_fake("two")
+
+
+@pytest.fixture
+def npy() -> Callable[[Any], bytes]:
+    def write(array: Any) -> bytes:
+        stream = io.BytesIO()
+        np.save(stream, array)
+        return stream.getvalue()
+
+    return write
+
+
+@pytest.fixture
+def wav() -> Callable[[Any], bytes]:
+    def write(x: Any) -> bytes:
+        stream = io.BytesIO()
+        soundfile.write(stream, x, 22050, format="WAV", subtype="PCM_16")
+        return stream.getvalue()
+
+    return write
+
+
+@pytest.fixture
+def tone() -> Callable[..., Any]:
+    def make(seconds: float = 1.0, frequency: float = 1000.0) -> Any:
+        return 0.5 * np.sin(2.0 * np.pi * frequency * np.arange(int(seconds * 22050)) / 22050)
+
+    return make

@@ -1,0 +1,38 @@
+"""The page is for everybody: in light and dark, on a phone, by keyboard, by ear."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+
+@pytest.mark.parametrize(
+    "window",
+    [{}, {"color_scheme": "dark"}, {"viewport": {"width": 360, "height": 740}, "has_touch": True}],
+    ids=["light", "dark", "phone"],
+)
+def test_accessible_and_of_the_window_s_width(visit: Any, two: Any, window: dict[str, Any]) -> None:
+    axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
+    with visit(*two, window=window) as person:
+        person.field("two").check()
+        person.speak("Done: 2 of 2 models spoke.")
+        person.page.get_by_text("Mel contract: nvidia").first.click()
+        violations = axe.run(person.page).response["violations"]
+        assert [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in violations] == []
+        assert person.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+
+
+def test_the_keyboard_alone_is_enough(visit: Any, fake: Any) -> None:
+    with visit(fake) as person:
+        person.expect(person.field("fake")).to_be_checked()
+        person.expect(person.clip("Original")).to_be_visible()
+        reached = []
+        for _ in range(12):
+            person.page.keyboard.press("Tab")
+            reached.append(person.page.evaluate("document.activeElement.id || document.activeElement.tagName"))
+            if reached[-1] == "speak":
+                break
+        assert reached == ["file", "example", "model-0", "SUMMARY", "sigma", "seed", "denoise", "speak"]
+        person.page.keyboard.press("Enter")
+        person.expect(person.page.get_by_role("status")).to_have_text("Done: 1 of 1 model spoke.")
