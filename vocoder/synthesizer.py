@@ -18,8 +18,9 @@ from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.layers.pitch import PitchNet
 from vocoder.layers.wavenet import set_compute_dtype
 from vocoder.mel_config import MelConfig
+from vocoder.mel_input import MelError, MelReader, check_sampling, seeds_of
 from vocoder.models.speaker import Speaker
-from vocoder.noise import check_seed, white_noise
+from vocoder.noise import white_noise
 from vocoder.streaming.correction import correction_stages, denoising_stage
 from vocoder.streaming.families import stages_of
 from vocoder.streaming.pipeline import Pipeline
@@ -29,10 +30,10 @@ __all__ = ["MelError", "Synthesizer"]
 
 WHOLE_FRAMES = 1024
 """frames of all mels of a batch that are computed at once; more are computed in parts"""
-
-
-class MelError(ValueError):
-    """A mel does not fit the model's contract."""
+PART_FRAMES = 512
+"""frames of all mels of a batch in a part"""
+LEAST_PART_FRAMES = 128
+"""frames of each mel in a part, whatever the size of the batch: the context of the stages must not weigh much"""
 
 
 class Synthesizer:
@@ -59,6 +60,7 @@ class Synthesizer:
         set_compute_dtype(self.model, dtype)
         _read_pitch_precisely(self.model, self.device)
         self._consistency = MelConsistency(self.mel_config, self.model.config.consistency_steps).to(self.device)
+        self._reader = MelReader(self.mel_config.n_mels, self.device)
         self._denoiser: Denoiser | None = None
         self._batcher = Batcher(self.model, self._consistency, self.device)
 
@@ -113,9 +115,9 @@ class Synthesizer:
             MelError: the mel is not finite or has the wrong shape.
             ValueError: sigma, seed or denoise is out of range.
         """
-        batch = self._checked(mel)
-        _check_sampling(sigma, denoise)
-        seeds = _seeds(seed, batch.shape[0])
+        batch = self._reader.batch(mel)
+        check_sampling(sigma, denoise)
+        seeds = seeds_of(seed, batch.shape[0])
         if batch.shape[0] * batch.shape[2] > WHOLE_FRAMES:
             x = self._in_parts(batch, sigma, seeds, denoise)
         else:
@@ -133,13 +135,13 @@ class Synthesizer:
         Raises:
             MelError, ValueError: as in `synthesize`.
         """
-        mels = [self._checked_piece(utterance.mel)[0] for utterance in utterances]
+        mels = [self._reader.piece(utterance.mel)[0] for utterance in utterances]
         for utterance in utterances:
-            _check_sampling(utterance.sigma, utterance.denoise)
+            check_sampling(utterance.sigma, utterance.denoise)
         together = [i for i, mel in enumerate(mels) if self._batcher.takes(mel.shape[1])]
         spoken: dict[int, Tensor] = {}
         if len(together) > 1:
-            seeds = [_seeds(utterances[i].seed, 1)[0] for i in together]
+            seeds = [seeds_of(utterances[i].seed, 1)[0] for i in together]
             row = self._batcher.speak([mels[i] for i in together], [utterances[i].sigma for i in together], seeds)
             spoken = dict(zip(together, row, strict=True))
         return [self._finished(spoken.get(i), utterance) for i, utterance in enumerate(utterances)]
@@ -178,9 +180,9 @@ class Synthesizer:
         Raises:
             ValueError: an argument is out of range.
         """
-        _check_sampling(sigma, denoise)
-        pipeline = self._pipeline(sigma, _seeds(seed, 1), denoise)
-        return StreamSession(pipeline, self._checked_piece, self.hop_length, chunk_frames, first_chunk_frames)
+        check_sampling(sigma, denoise)
+        pipeline = self._pipeline(sigma, seeds_of(seed, 1), denoise)
+        return StreamSession(pipeline, self._reader.piece, self.hop_length, chunk_frames, first_chunk_frames)
 
     def stream(
         self,
@@ -233,7 +235,7 @@ class Synthesizer:
     def _in_parts(self, batch: Tensor, sigma: float | None, seeds: list[int], denoise: float) -> Tensor:
         """Return what would be made of the mels (B, n_mels, frames) at once, in memory that does not grow with them."""
         frames, hop_length = batch.shape[2], self.hop_length
-        part = max(WHOLE_FRAMES // (2 * batch.shape[0]), CHUNK_FRAMES)
+        part = max(PART_FRAMES // batch.shape[0], LEAST_PART_FRAMES)
         pipeline = self._pipeline(sigma, seeds, denoise)
         pipeline.feed(batch)
         pipeline.finish()
@@ -262,25 +264,6 @@ class Synthesizer:
             self._denoiser = Denoiser(self)
         return self._denoiser
 
-    def _checked(self, mel: Any) -> Tensor:
-        if not isinstance(mel, (Tensor, np.ndarray)):
-            raise MelError(f"the mel must be a torch tensor or a numpy array, not {type(mel).__name__}")
-        n_mels = self.mel_config.n_mels
-        if mel.ndim not in (2, 3) or mel.shape[-2] != n_mels or 0 in mel.shape:
-            hint = "; it looks transposed" if mel.ndim in (2, 3) and mel.shape[-1] == n_mels else ""
-            raise MelError(f"the mel must be ({n_mels}, frames) or (B, {n_mels}, frames), not {tuple(mel.shape)}{hint}")
-        batch = _real(mel).to(device=self.device, dtype=torch.float32)
-        batch = batch.unsqueeze(0) if batch.ndim == 2 else batch
-        if not bool(torch.isfinite(batch).all()):
-            raise MelError("the mel holds values that are not finite (NaN or infinity)")
-        return batch
-
-    def _checked_piece(self, mel: Any) -> Tensor:
-        batch = self._checked(mel)
-        if mel.ndim != 2:
-            raise MelError(f"a stream takes one mel (n_mels, frames), not one of {mel.ndim} dimensions")
-        return batch
-
 
 def _drained(session: StreamSession, pieces: Iterable[Any]) -> Iterator[Any]:
     """Yield the audio of a session while and after it is given more pieces of its mel."""
@@ -291,28 +274,6 @@ def _drained(session: StreamSession, pieces: Iterable[Any]) -> Iterator[Any]:
     session.finish()
     while not session.done:
         yield session.next()
-
-
-def _real(mel: Tensor | np.ndarray) -> Tensor:
-    """Return a mel as a tensor; an array is copied, since it may be read-only, reversed or of another byte order."""
-    if mel.is_complex() if isinstance(mel, Tensor) else mel.dtype.kind not in "fiu":
-        raise MelError(f"the mel must hold real numbers, not {mel.dtype}")
-    return mel if isinstance(mel, Tensor) else torch.from_numpy(np.array(mel, dtype=np.float32, order="C"))
-
-
-def _check_sampling(sigma: float | None, denoise: float) -> None:
-    if sigma is not None and not 0 <= sigma < float("inf"):
-        raise ValueError(f"sigma must be 0 or more, not {sigma}")
-    if not 0 <= denoise < float("inf"):
-        raise ValueError(f"denoise must be 0 or more, not {denoise}")
-
-
-def _seeds(seed: int | None, count: int) -> list[int]:
-    if seed is None:
-        return [int(value) for value in torch.randint(0, 2**31, (count,))]
-    for value in (seed, seed + count - 1):
-        check_seed(value)
-    return [seed + i for i in range(count)]
 
 
 def _read_pitch_precisely(model: nn.Module, device: torch.device) -> None:

@@ -72,13 +72,14 @@ def _apply(model: Student, i: int, z: Tensor, condition: Tensor) -> Tensor:
         return z
     mixing = model.mixing[i]
     assert isinstance(mixing, InvertibleConv1x1)
-    mixed, _ = mixing(z)
+    mixed: Tensor = mixing(z)[0]
     return mixed
 
 
 def _envelope(model: Student, flow: ConditionalAffine | MinimumPhaseFilter, signal: str) -> Stage:
     def apply(z: Tensor, mel: Tensor) -> Tensor:
-        return flow.inverse(z, model.envelope_condition(mel))[0]
+        x, _ = flow.inverse(z, model.envelope_condition(mel))
+        return x
 
     reach = flow.kernel_size // 2
     if isinstance(flow, MinimumPhaseFilter):  # its responses stand at frames, and are mixed between two

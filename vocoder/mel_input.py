@@ -1,0 +1,87 @@
+"""What callers give as a mel and how it is to be spoken: checked, and made a batch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vocoder.noise import check_seed
+
+__all__ = ["MelError", "MelReader", "check_sampling", "seeds_of"]
+
+
+class MelError(ValueError):
+    """A mel does not fit the model's contract."""
+
+
+class MelReader:
+    """Turns tensors and arrays into batches of mels.
+
+    Args:
+        n_mels: mel bins that the model takes.
+        device: where the batches are to be.
+    """
+
+    def __init__(self, n_mels: int, device: torch.device) -> None:
+        self.n_mels = n_mels
+        self.device = device
+
+    def batch(self, mel: Any) -> Tensor:
+        """Return a mel (n_mels, frames) or (B, n_mels, frames) as (B, n_mels, frames) float32.
+
+        Raises:
+            MelError: it is not finite or has the wrong shape.
+        """
+        if not isinstance(mel, (Tensor, np.ndarray)):
+            raise MelError(f"the mel must be a torch tensor or a numpy array, not {type(mel).__name__}")
+        n_mels = self.n_mels
+        if mel.ndim not in (2, 3) or mel.shape[-2] != n_mels or 0 in mel.shape:
+            hint = "; it looks transposed" if mel.ndim in (2, 3) and mel.shape[-1] == n_mels else ""
+            raise MelError(f"the mel must be ({n_mels}, frames) or (B, {n_mels}, frames), not {tuple(mel.shape)}{hint}")
+        batch = _real(mel).to(device=self.device, dtype=torch.float32)
+        batch = batch.unsqueeze(0) if batch.ndim == 2 else batch
+        if not bool(torch.isfinite(batch).all()):
+            raise MelError("the mel holds values that are not finite (NaN or infinity)")
+        return batch
+
+    def piece(self, mel: Any) -> Tensor:
+        """Return a mel (n_mels, frames) as (1, n_mels, frames) float32.
+
+        Raises:
+            MelError: as in `batch`, and for a batch.
+        """
+        batch = self.batch(mel)
+        if mel.ndim != 2:
+            raise MelError(f"a stream takes one mel (n_mels, frames), not one of {mel.ndim} dimensions")
+        return batch
+
+
+def check_sampling(sigma: float | None, denoise: float) -> None:
+    """Raise a ValueError for a sampling temperature or a strength of the bias removal that cannot be."""
+    if sigma is not None and not 0 <= sigma < float("inf"):
+        raise ValueError(f"sigma must be 0 or more, not {sigma}")
+    if not 0 <= denoise < float("inf"):
+        raise ValueError(f"denoise must be 0 or more, not {denoise}")
+
+
+def seeds_of(seed: int | None, count: int) -> list[int]:
+    """Return a seed for each item of a batch: `seed` and those that follow it, or random ones.
+
+    Raises:
+        ValueError: noise cannot be drawn from one of them.
+    """
+    if seed is None:
+        return [int(value) for value in torch.randint(0, 2**31, (count,))]
+    for value in (seed, seed + count - 1):
+        check_seed(value)
+    return [seed + i for i in range(count)]
+
+
+def _real(mel: Tensor | np.ndarray) -> Tensor:
+    """Return a mel as a tensor; an array is copied, since it may be read-only, reversed or of another byte order."""
+    if mel.is_complex() if isinstance(mel, Tensor) else mel.dtype.kind not in "fiu":
+        raise MelError(f"the mel must hold real numbers, not {mel.dtype}")
+    return mel if isinstance(mel, Tensor) else torch.from_numpy(np.array(mel, dtype=np.float32, order="C"))
