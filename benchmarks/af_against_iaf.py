@@ -17,12 +17,13 @@ import torch
 
 from vocoder.commands.benchmark import noise_mel
 from vocoder.layers.wavenet import WaveNetConfig, set_compute_dtype
-from vocoder.loading import default_dtype, load
+from vocoder.loading import load
 from vocoder.mel_config import preset
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 from vocoder.models.wavenet import WaveNet
 from vocoder.models.wavenet_config import WaveNetModelConfig
+from vocoder.precision import default_dtype
 from vocoder.timing import alternate, machine, markdown_table
 
 __all__ = ["measure", "tasks"]

@@ -8,9 +8,10 @@ from pathlib import Path
 import torch
 
 from vocoder.checkpoint import CheckpointError, load_model
+from vocoder.precision import default_dtype
 from vocoder.synthesizer import Synthesizer
 
-__all__ = ["default_dtype", "load", "model_directory", "shipped_models"]
+__all__ = ["load", "model_directory", "shipped_models"]
 
 ASSETS = Path(__file__).parent / "assets"
 
@@ -52,16 +53,6 @@ def model_directory(model: str | Path) -> Path:
     raise CheckpointError(
         f"there is no model {str(model)!r}: give a directory, or one of the shipped names {', '.join(shipped_models())}"
     )
-
-
-def default_dtype(device: str | torch.device) -> torch.dtype:
-    """Return bfloat16 where the device multiplies bfloat16 matrices in hardware, float32 elsewhere."""
-    kind = torch.device(device).type
-    if kind == "cuda":
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
-    if kind == "cpu" and torch.cpu._is_amx_tile_supported():
-        return torch.bfloat16
-    return torch.float32
 
 
 def _from_hub(repository: str) -> Path:

@@ -9,7 +9,7 @@ from tiny_models import TINY_MEL, tiny_waveglow
 
 from vocoder import loading
 from vocoder.checkpoint import CheckpointError, save_model
-from vocoder.loading import default_dtype, load, model_directory, shipped_models
+from vocoder.loading import load, model_directory, shipped_models
 
 
 @pytest.fixture
@@ -62,11 +62,3 @@ def test_a_repository_needs_the_hub_client(assets, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(CheckpointError, match=r"to load 'someone/voice' .* install huggingface_hub"):
         load("someone/voice")
-
-
-def test_the_default_dtype_is_one_that_the_device_is_fast_in(monkeypatch):
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: True)
-    assert default_dtype("cpu") == torch.bfloat16
-    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: False)
-    assert default_dtype(torch.device("cpu")) == torch.float32
-    assert default_dtype("meta") == torch.float32
