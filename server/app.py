@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from functools import partial
 
 import anyio.to_thread
 from anyio import CapacityLimiter
@@ -13,6 +14,7 @@ from fastapi import FastAPI
 import vocoder
 from server.authentication import AuthenticationMiddleware, watch_keys
 from server.body import BodyMemoryMiddleware
+from server.calibration import calibrate
 from server.drain import Drain, DrainMiddleware
 from server.engine import Load, Synthesizer
 from server.engine_problems import install_engine_handlers
@@ -67,7 +69,8 @@ def create_app(settings: Settings | None = None, load: Load | None = None) -> Fa
 
 def _service(settings: Settings, load: Load) -> Service:
     metrics = Metrics()
-    engines = Engines(settings.models, load, settings.queue_limits, settings.batching, observer=metrics)
+    calibration = partial(calibrate, seconds=settings.calibration_seconds) if settings.batching else None
+    engines = Engines(settings.models, load, settings.queue_limits, calibration, metrics)
     metrics.register(EngineGauges(engines))
     metrics.register(DeviceMemory(settings.device))
     path = settings.api_keys_file

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from server.calibration import Costs
 from server.synthesizer import BatchSynthesizer, Synthesizer
 from server.ticket import SynthesisError, Ticket, check_output
 from vocoder.batching import Utterance
@@ -38,24 +39,28 @@ class BatchRunner:
     Args:
         name: what requests call the model.
         synthesizer: the model.
-        max_frames: the most frames of one run on several mels; 0 runs each mel alone.
+        costs: of runs on this device; without any, each mel runs alone.
         observer: is told of every run.
     """
 
     def __init__(
-        self, name: str, synthesizer: Synthesizer, max_frames: int = 0, observer: Observer | None = None
+        self, name: str, synthesizer: Synthesizer, costs: Costs | None = None, observer: Observer | None = None
     ) -> None:
         self.name = name
         self.synthesizer = synthesizer
-        self.max_frames = max_frames
+        self._costs = costs or Costs()
+        self.max_frames = self._costs.max_frames
         self._observer = observer
 
     def fits(self, frames: Sequence[int]) -> bool:
-        """Whether mels of these lengths may share a run; one alone always may."""
+        """Whether the last of these mels should share a run with the others; one alone always may run."""
         if len(frames) == 1:
             return True
-        synthesizer = self.synthesizer
-        return isinstance(synthesizer, BatchSynthesizer) and synthesizer.run_frames(frames) <= self.max_frames
+        costs, synthesizer, *others, last = self._costs, self.synthesizer, *frames
+        if not isinstance(synthesizer, BatchSynthesizer) or sum(frames) > self.max_frames:
+            return False
+        before = costs.alone(others[0]) if len(others) == 1 else costs.together(synthesizer.run_frames(others))
+        return costs.worth_joining(before, synthesizer.run_frames(frames), last)
 
     def run(self, tickets: Sequence[Ticket]) -> list[Outcome]:
         """Return, for each ticket, its audio or why there is none."""

@@ -14,21 +14,20 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from pathlib import Path
 from typing import Any, TypeVar
 
-import numpy as np
-
-from server.batch_runner import BatchRunner, Observer
+from server.batch_runner import Observer
 from server.contract import MelContract
 from server.engine_state import EngineState, NotReadyError
+from server.owner import Calibration, Owner, short_name
 from server.pace import Pace
 from server.synthesizer import Load, Synthesizer
-from server.ticket import Priority, Speech, SynthesisError, Ticket, check_output
+from server.ticket import Priority, Speech, SynthesisError, Ticket
 from server.work_queue import DeadlineError, Job, QueueFullError, QueueLimits, WorkQueue
 from vocoder.checkpoint import CheckpointError
 
 __all__ = [
+    "Calibration",
     "DeadlineError",
     "Engine",
     "EngineState",
@@ -46,8 +45,6 @@ T = TypeVar("T")
 
 IDLE_BEAT = 0.5  # seconds between heartbeats of an idle owner thread
 CANARY_INTERVAL = 30.0  # seconds without a success after which an idle engine tries itself
-WARM_UP_FRAMES = 32
-WARM_UP_DENOISE = 0.1
 MAX_RETRY_AFTER = 60
 
 
@@ -58,7 +55,8 @@ class Engine:
         reference: the shipped name or directory that `load` is called with.
         load: from a reference to a synthesizer; called on the owner thread.
         limits: how much may wait.
-        batching: whether tickets may share a run, as far as the device gains by it.
+        calibration: measures what runs cost, so that tickets share one where the device gains by it; None where
+            each is to run alone.
         observer: is told of every run.
     """
 
@@ -67,20 +65,19 @@ class Engine:
         reference: str,
         load: Load,
         limits: QueueLimits | None = None,
-        batching: bool = True,
+        calibration: Calibration | None = None,
         observer: Observer | None = None,
     ) -> None:
-        self.name = _short_name(reference)
+        self.name = short_name(reference)
         self.loaded: Future[None] = Future()
         self._reference = reference
         self._load = load
-        self._batching = batching
+        self._calibration = calibration
         self._observer = observer
         self._queue = WorkQueue(limits or QueueLimits())
         self._changed = threading.Condition()  # its lock may be taken again by the thread that holds it
         self._state = EngineState.LOADING
-        self._runner: BatchRunner | None = None
-        self._contract: MelContract | None = None
+        self._owner: Owner | None = None
         self._beat = time.monotonic()
         self._well = time.monotonic()
         self._pace = Pace()
@@ -95,14 +92,12 @@ class Engine:
     @property
     def synthesizer(self) -> Synthesizer:
         """The loaded model, for reading its description; only the owner thread computes with it."""
-        return self._ready_runner().synthesizer
+        return self._loaded().synthesizer
 
     @property
     def contract(self) -> MelContract:
         """The mel contract of the loaded model."""
-        if self._contract is None:
-            raise NotReadyError(self.name, self._state)
-        return self._contract
+        return self._loaded().contract
 
     @property
     def queued(self) -> int:
@@ -120,9 +115,16 @@ class Engine:
         return self._pace.frames_per_second
 
     @property
+    def expected_wait(self) -> float:
+        """Seconds until the device has done all that waits and runs, at its measured speed."""
+        running = self._running_frames / self.frames_per_second
+        left = max(0.0, running - (time.monotonic() - self._beat))
+        return self._queue.frames / self.frames_per_second + left
+
+    @property
     def batch_frames(self) -> int:
         """The most frames of a run that several tickets share; 0 where none do."""
-        return self._ready_runner().max_frames
+        return self._loaded().runner.max_frames
 
     def start(self) -> None:
         """Start the owner thread; it loads and warms the model, then `loaded` is done."""
@@ -133,9 +135,8 @@ class Engine:
         with self._changed:
             if self._state is not EngineState.READY:
                 raise NotReadyError(self.name, self._state)
-            if not self._queue.has_room(frames, size, self.frames_per_second):
-                seconds = (self._queue.frames + self._running_frames) / self.frames_per_second
-                raise QueueFullError(min(MAX_RETRY_AFTER, max(1, math.ceil(seconds))))
+            if not self._queue.has_room(frames, size, self.expected_wait):
+                raise QueueFullError(min(MAX_RETRY_AFTER, max(1, math.ceil(self.expected_wait))))
 
     def submit(self, ticket: Ticket) -> Future[Speech]:
         """Queue a ticket; it may share a run with others. Cancelling the future takes it out of the queue.
@@ -202,45 +203,31 @@ class Engine:
 
     def _run(self) -> None:
         try:
-            self._warm(self._load(self._reference))
+            owner = Owner.load(self._reference, self._load, self._calibration, self._observer)
         except Exception as error:
             expected = isinstance(error, (CheckpointError, OSError))  # its text says all; a trace would hide it
             logger.error("cannot load model %s: %s", self.name, error, exc_info=not expected)
             self._fail()
             self.loaded.set_exception(error)
             return
-        self.loaded.set_result(None)
-        while (jobs := self._next()) is not None:
-            self._do([job for job in jobs if job.future.set_running_or_notify_cancel()])
-
-    def _warm(self, synthesizer: Synthesizer) -> None:
-        """Run the model once for real before anybody may use it: first runs are slow, and a broken model shows here."""
-        contract = MelContract.of(synthesizer.mel_config)
-        name = _short_name(synthesizer.name)
-        runner = BatchRunner(name, synthesizer, 0, self._observer)
-        self._try_out(synthesizer, contract)
+        self._pace.add(1, 1.0 / owner.frames_per_second)
         with self._changed:
-            self._runner, self._contract, self.name = runner, contract, name
+            self._owner, self.name = owner, owner.name
             self._beat = self._well = time.monotonic()
             if self._state is EngineState.LOADING:
                 self._state = EngineState.READY
+        self.loaded.set_result(None)
+        while (jobs := self._next(owner)) is not None:
+            self._do(owner, [job for job in jobs if job.future.set_running_or_notify_cancel()])
 
-    def _try_out(self, synthesizer: Synthesizer, contract: MelContract) -> None:
-        """Speak a little silence; raises if the model cannot."""
-        mel = np.full((synthesizer.mel_config.n_mels, WARM_UP_FRAMES), contract.silence, np.float32)
-        started = time.monotonic()
-        x = synthesizer.synthesize(mel, seed=0, denoise=WARM_UP_DENOISE)
-        check_output(x, WARM_UP_FRAMES, synthesizer.hop_length)
-        self._pace.add(WARM_UP_FRAMES, time.monotonic() - started)
-
-    def _next(self) -> list[Job] | None:
+    def _next(self, owner: Owner) -> list[Job] | None:
         """Wait for jobs that share a run; None once the engine takes no work and none waits."""
         while True:
             with self._changed:
                 self._running_frames, self._beat = 0, time.monotonic()
                 late = self._queue.expired(self._beat)
                 if len(self._queue):
-                    jobs = self._queue.take(self._ready_runner().fits)
+                    jobs = self._queue.take(owner.runner.fits)
                     self._running_frames = sum(job.frames for job in jobs)
                 elif self._state is not EngineState.READY:
                     jobs = None
@@ -252,24 +239,24 @@ class Engine:
                 _refuse(job, DeadlineError())
             if jobs != []:
                 return jobs
-            self._check_on_itself()
+            self._check_on_itself(owner)
 
-    def _check_on_itself(self) -> None:
+    def _check_on_itself(self, owner: Owner) -> None:
         """Find out that the device is gone even while nobody asks for anything."""
         if time.monotonic() - self._well < CANARY_INTERVAL or self._state is not EngineState.READY:
             return
         try:
-            self._try_out(self.synthesizer, self.contract)
+            owner.try_out()
             self._well = time.monotonic()
         except Exception:
             logger.exception("%s cannot speak any more", self.name)
             self._fail()
 
-    def _do(self, jobs: list[Job]) -> None:
+    def _do(self, owner: Owner, jobs: list[Job]) -> None:
         if not jobs:
             return
         started = time.monotonic()
-        outcomes = self._work(jobs[0].work) if jobs[0].work is not None else self._speak(jobs, started)
+        outcomes = owner.do(jobs, started)
         failures = [outcome for outcome in outcomes if isinstance(outcome, SynthesisError)]
         if not failures:
             self._well = time.monotonic()
@@ -281,25 +268,6 @@ class Engine:
                 job.future.set_exception(outcome)
             else:
                 job.future.set_result(outcome)
-
-    def _work(self, work: Callable[[Any], Any]) -> list[Any]:
-        try:
-            return [work(self.synthesizer)]
-        except ValueError as error:
-            return [error]
-        except Exception as error:
-            logger.exception("work on %s failed", self.name)
-            return [SynthesisError.of(error)]
-
-    def _speak(self, jobs: list[Job], started: float) -> list[Any]:
-        runner = self._ready_runner()
-        tickets = [job.ticket for job in jobs if job.ticket is not None]
-        spoken = runner.run(tickets)
-        seconds, rate = time.monotonic() - started, runner.synthesizer.sample_rate
-        return [
-            x if isinstance(x, SynthesisError) else Speech(x, rate, started - job.submitted, seconds, len(jobs))
-            for x, job in zip(spoken, jobs, strict=True)
-        ]
 
     def _fail(self) -> None:
         """Take no more work, visibly: a device that is lost comes back only with a new process."""
@@ -315,17 +283,12 @@ class Engine:
         for job in jobs:
             _refuse(job, NotReadyError(self.name, self._state))
 
-    def _ready_runner(self) -> BatchRunner:
-        if self._runner is None:
+    def _loaded(self) -> Owner:
+        if self._owner is None:
             raise NotReadyError(self.name, self._state)
-        return self._runner
+        return self._owner
 
 
 def _refuse(job: Job, error: Exception) -> None:
     if job.future.set_running_or_notify_cancel():
         job.future.set_exception(error)
-
-
-def _short_name(reference: str) -> str:
-    """Return the last part of a name or path: what requests use, and all that strangers learn of the file system."""
-    return Path(reference).resolve().name

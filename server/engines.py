@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 
 from server.batch_runner import Observer
-from server.engine import Engine, EngineState
+from server.engine import Calibration, Engine, EngineState
 from server.problems import Problem
 from server.synthesizer import Load
 from server.work_queue import QueueLimits
@@ -25,7 +25,7 @@ class Engines:
         references: shipped names or directories, one engine each.
         load: from a reference to a synthesizer.
         limits: how much may wait for each.
-        batching: whether tickets may share a run.
+        calibration: as an engine takes it.
         observer: is told of every run.
     """
 
@@ -34,10 +34,10 @@ class Engines:
         references: Sequence[str],
         load: Load,
         limits: QueueLimits | None = None,
-        batching: bool = True,
+        calibration: Calibration | None = None,
         observer: Observer | None = None,
     ) -> None:
-        self._engines = tuple(Engine(reference, load, limits, batching, observer) for reference in references)
+        self._engines = tuple(Engine(reference, load, limits, calibration, observer) for reference in references)
 
     def __iter__(self) -> Iterator[Engine]:
         return iter(self._engines)

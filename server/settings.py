@@ -45,9 +45,14 @@ class Settings(BaseSettings):
     queue_frames: int = Field(default=65536, ge=1, description="mel frames that may wait for one model before 503")
     queue_bytes: int = Field(default=64 * 2**20, ge=1, description="bytes of mels that may wait for one model")
     max_wait: float = Field(
-        default=30.0, gt=0, description="seconds that what waits may take, at the measured speed, before 503"
+        default=30.0,
+        gt=0,
+        description="seconds that a request may have to wait for the device, by its measured speed, before 503",
     )
     batching: bool = Field(default=True, description="whether mels share a run, where the device gains by it")
+    calibration_seconds: float = Field(
+        default=5.0, gt=0, description="seconds that a model may take at its start to measure what it gains by that"
+    )
     max_body_bytes: int = Field(default=16 * 2**20, ge=1024, description="largest request body, in bytes")
     max_json_bytes: int = Field(default=8 * 2**20, ge=1024, description="largest JSON request body, in bytes")
     max_frames: int = Field(default=4096, ge=1, description="longest mel, in frames")

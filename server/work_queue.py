@@ -28,13 +28,13 @@ class DeadlineError(Exception):
 
 @dataclass(frozen=True)
 class QueueLimits:
-    """How much may wait for one model. A queue that is empty takes anything.
+    """How much may wait for one model. Where nothing waits and nothing runs, anything is taken.
 
     Attributes:
         items: jobs.
         frames: mel frames.
         size: bytes of mels.
-        seconds: time that the frames that wait will take, as measured.
+        seconds: until the device has done all that waits and runs, as measured.
     """
 
     items: int = 64
@@ -83,15 +83,13 @@ class WorkQueue:
         """Yield the jobs in the order in which they are due."""
         return iter([self._jobs[key] for key in sorted(self._jobs)])
 
-    def has_room(self, frames: int, size: int, frames_per_second: float) -> bool:
-        """Whether a job of so many frames and bytes may wait."""
+    def has_room(self, frames: int, size: int, seconds: float) -> bool:
+        """Whether a job of so many frames and bytes may wait, for about so many seconds."""
         limits = self.limits
-        return not self._jobs or (
-            len(self._jobs) < limits.items
-            and self.frames + frames <= limits.frames
-            and self.size + size <= limits.size
-            and self.frames <= limits.seconds * frames_per_second
+        fits = (
+            len(self._jobs) < limits.items and self.frames + frames <= limits.frames and self.size + size <= limits.size
         )
+        return seconds <= limits.seconds and (fits or not self._jobs)
 
     def add(self, job: Job) -> None:
         """Let a job wait, whether or not there is room."""

@@ -1,9 +1,9 @@
-"""A synthesizer that fails as devices do, and a program that serves it: `python faulty.py slow:0.5 [JSON settings]`."""
+"""A synthesizer that fails as devices do, and a process that serves it."""
 
 from __future__ import annotations
 
 import asyncio
-import json
+import os
 import sys
 import threading
 import time
@@ -64,11 +64,9 @@ class FaultySynthesizer:
         return x
 
 
-def main() -> int:
-    settings = json.loads(sys.argv[2]) if len(sys.argv) > 2 else {}
-    synthesizer = FaultySynthesizer(sys.argv[1])
-    return asyncio.run(run(Settings(models=("faulty",), port=0, **settings), lambda _: synthesizer))
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+def serve(fault: str, settings: dict[str, Any], output: str) -> None:
+    """Serve as a process of its own, whose standard output and error go to the files `output`.out and .err."""
+    for descriptor, suffix in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{output}.{suffix}", os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
+    synthesizer = FaultySynthesizer(fault)
+    sys.exit(asyncio.run(run(Settings(models=("faulty",), port=0, **settings), lambda _: synthesizer)))
