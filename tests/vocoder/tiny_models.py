@@ -60,6 +60,14 @@ def grouping_config(**changes: Any) -> WaveGlowConfig:
     return WaveGlowConfig(**(values | changes))
 
 
+STYLES: dict[str, dict[str, Any]] = {
+    "nice": {"coupling": "additive", "mixing": "reversal"},
+    "realnvp": {"mixing": "shuffle"},
+    "glow": {"mixing": "orthogonal", "actnorm": True},
+    "additive glow": {"coupling": "additive", "actnorm": True},
+}
+"""settings of the audio flow after the flows of images that came before it"""
+
 TINY_CONFIGS = {"lapped": lapped_config, "grouping": grouping_config}
 
 

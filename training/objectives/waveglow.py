@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from training.objective import Batch, Objective, Phase
 from training.ridge import ridge
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError
+from vocoder.flows.conditional import ConditionalAffine
 from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.layers.wavenet import set_compute_dtype
 from vocoder.mel import MelSpectrogram
@@ -102,10 +104,19 @@ class WaveGlowObjective(Objective):
         return self._model_loss(batch, step)
 
     def initialise(self, batches: Iterable[Batch]) -> None:
-        """Fit the element-wise flow's log-scale by ridge regression of the log-energy of each band on the mel."""
-        envelope = self.model.envelope
-        if envelope is None:
+        """Start the element-wise flow from the data, and then actnorms, if there are any, from the first batch."""
+        if self.model.envelope is None and not self.model.config.actnorm:
             return
+        batches = iter(batches)
+        first = next(batches)
+        if self.model.envelope is not None:
+            self._fit_envelope(self.model.envelope, chain([first], batches))
+        if self.model.config.actnorm:
+            x, mel = self._split(first)
+            self.model.train()(self._noisy(x), mel)
+
+    def _fit_envelope(self, envelope: ConditionalAffine, batches: Iterable[Batch]) -> None:
+        """Fit its log-scale by ridge regression of the log-energy of each band on the mel."""
         rows, targets = [], []
         for batch in batches:
             x, mel = self._split(batch)

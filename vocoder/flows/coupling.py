@@ -77,10 +77,11 @@ class AdditiveCoupling(Flow):
         x_a, x_b = _halves(x)
         return torch.cat([x_a, x_b + self.network(x_a, cond).to(x.dtype)], dim=1), x.new_zeros(x.shape[0])
 
-    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map (B, C, T) to (B, C, T)."""
+    def inverse(self, z: Tensor, cond: Tensor | None = None, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T); `gaps` as a WaveNet stack has them."""
         z_a, z_b = _halves(z)
-        return torch.cat([z_a, z_b - self.network(z_a, cond).to(z.dtype)], dim=1), z.new_zeros(z.shape[0])
+        t = self.network(z_a, cond) if gaps is None else self.network(z_a, cond, gaps)
+        return torch.cat([z_a, z_b - t.to(z.dtype)], dim=1), z.new_zeros(z.shape[0])
 
 
 def _halves(x: Tensor) -> tuple[Tensor, Tensor]:

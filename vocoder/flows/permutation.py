@@ -33,6 +33,10 @@ class Permutation(Flow):
         """Map (B, C, T) to (B, C, T)."""
         return z.index_select(1, self.order.argsort()), z.new_zeros(z.shape[0])
 
+    def matrix(self) -> Tensor:
+        """Return the permutation as a matrix (C, C), z = matrix @ x."""
+        return torch.eye(len(self.order), device=self.order.device)[self.order]
+
 
 def reversal(channels: int) -> Permutation:
     """Return the exchange of first and last, for autoregressive flows (MAF, section 3) and couplings (NICE)."""

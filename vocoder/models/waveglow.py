@@ -7,12 +7,14 @@ import math
 import torch
 from torch import Tensor, nn
 
+from vocoder.flows.actnorm import ActNorm
 from vocoder.flows.base import Flow
 from vocoder.flows.conditional import ConditionalAffine
 from vocoder.flows.conv1x1 import InvertibleConv1x1
-from vocoder.flows.coupling import AffineCoupling
+from vocoder.flows.coupling import AdditiveCoupling, AffineCoupling
 from vocoder.flows.grouping import Grouping
 from vocoder.flows.lapped import LappedTransform
+from vocoder.flows.permutation import Permutation, reversal, shuffle
 from vocoder.flows.swap import swap
 from vocoder.layers.excitation import Excitation
 from vocoder.layers.mel_encoder import MelEncoder, normalised
@@ -45,17 +47,14 @@ class WaveGlow(Flow):
         if config.transform == "mdct":
             self.envelope = ConditionalAffine(size, config.n_mels, log_s_floor=config.envelope_floor)
         self.condition = _conditioner(config)
+        self.actnorms = nn.ModuleList(ActNorm(channels) for channels in self._channels() if config.actnorm)
         self.convinv = nn.ModuleList()
         self.couplings = nn.ModuleList()
         mixing = torch.eye(size)
-        step_scale = 1.0 if config.transform == "grouping" else MATRIX_STEP_SCALE
         for i, channels in enumerate(self._channels()):
-            conv = InvertibleConv1x1(channels, swap(channels, i) if config.mixing == "swap" else None, step_scale)
-            kept = channels - channels // 2
-            stack = WaveNetStack(kept, 2 * (channels // 2), config.cond_channels, config.stack)
+            conv = _mixing(config, channels, i)
             self.convinv.append(conv)
-            keeps_last = config.alternate_halves and i % 2 == 1
-            self.couplings.append(AffineCoupling(stack, config.log_s_bound, keeps_last))
+            self.couplings.append(_coupling(config, channels, i))
             if config.source is not None:
                 mixing = conv.matrix().detach() @ mixing
         self.pitch = PitchNet(config.n_mels, config.source.pitch) if config.source else None
@@ -79,6 +78,9 @@ class WaveGlow(Flow):
             if self._exits_before(i):
                 exit_, z = torch.split(z, [self.config.early_size, z.shape[1] - self.config.early_size], dim=1)
                 early.append(exit_)
+            if self.config.actnorm:
+                z, step = self.actnorms[i](z)
+                log_det = log_det + step
             z, mixing_log_det = conv(z)
             z, coupling_log_det = coupling(z, condition)
             log_det = log_det + mixing_log_det + coupling_log_det
@@ -96,12 +98,8 @@ class WaveGlow(Flow):
         exits = sum(self._exits_before(i) for i in range(self.config.flows)) * self.config.early_size
         early, x = torch.split(z, [exits, z.shape[1] - exits], dim=1)
         for i in reversed(range(self.config.flows)):
-            conv, coupling = self.convinv[i], self.couplings[i]
-            assert isinstance(conv, InvertibleConv1x1)
-            assert isinstance(coupling, AffineCoupling)
-            x, coupling_log_det = coupling.inverse(x, condition, gaps)
-            x, mixing_log_det = conv.inverse(x)
-            log_det = log_det + mixing_log_det + coupling_log_det
+            x, steps = self.undo(i, x, condition, gaps)
+            log_det = sum(steps, log_det)
             if self._exits_before(i):
                 exits -= self.config.early_size
                 early, exit_ = torch.split(early, [exits, self.config.early_size], dim=1)
@@ -111,6 +109,20 @@ class WaveGlow(Flow):
             log_det = log_det + step
         audio = self._apply_transform(x, True, packing)
         return audio.squeeze(1), log_det
+
+    def undo(self, i: int, z: Tensor, condition: Tensor, gaps: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
+        """Take flow number `i` back, given the condition at its rate, and return what it adds to `log_det` as well."""
+        coupling, conv = self.couplings[i], self.convinv[i]
+        assert isinstance(coupling, AffineCoupling | AdditiveCoupling)
+        assert isinstance(conv, InvertibleConv1x1 | Permutation)
+        x, coupling_log_det = coupling.inverse(z, condition, gaps)
+        x, mixing_log_det = conv.inverse(x)
+        if not self.config.actnorm:
+            return x, [mixing_log_det, coupling_log_det]
+        actnorm = self.actnorms[i]
+        assert isinstance(actnorm, ActNorm)
+        x, scaling_log_det = actnorm.inverse(x)
+        return x, [scaling_log_det, mixing_log_det, coupling_log_det]
 
     def log_prob(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the log-density of audio x (B, T) in nats, (B,), the constant of the normal included."""
@@ -215,6 +227,24 @@ def _required(mel: Tensor | None) -> Tensor:
     if mel is None:
         raise ValueError("WaveGlow needs the mel as its condition")
     return mel
+
+
+def _mixing(config: WaveGlowConfig, channels: int, flow: int) -> InvertibleConv1x1 | Permutation:
+    if config.mixing == "reversal":
+        return reversal(channels)
+    if config.mixing == "shuffle":
+        return shuffle(channels, seed=flow)
+    step_scale = 1.0 if config.transform == "grouping" else MATRIX_STEP_SCALE
+    return InvertibleConv1x1(channels, swap(channels, flow) if config.mixing == "swap" else None, step_scale)
+
+
+def _coupling(config: WaveGlowConfig, channels: int, flow: int) -> AffineCoupling | AdditiveCoupling:
+    changed = channels // 2
+    outputs = changed if config.coupling == "additive" else 2 * changed
+    stack = WaveNetStack(channels - changed, outputs, config.cond_channels, config.stack)
+    if config.coupling == "additive":
+        return AdditiveCoupling(stack)
+    return AffineCoupling(stack, config.log_s_bound, config.alternate_halves and flow % 2 == 1)
 
 
 def _conditioner(config: WaveGlowConfig) -> nn.Module:

@@ -48,8 +48,13 @@ class WaveGlowConfig:
     """channels of the condition at frame rate"""
     upsample_kernel: int = 1024
     """kernel of the published transposed convolution in samples"""
-    mixing: Literal["orthogonal", "swap"] = "swap"
-    """first value of the 1x1 matrices: random, or the exchange of odd and even channels"""
+    mixing: Literal["orthogonal", "swap", "reversal", "shuffle"] = "swap"
+    """before each coupling: a learned 1x1 matrix that starts as a random one or as the exchange of odd and even
+    channels; or, for good, the channels in opposite or in random order"""
+    coupling: Literal["affine", "additive"] = "affine"
+    """whether couplings scale and shift, or only shift as in NICE"""
+    actnorm: bool = False
+    """activation normalisation before each mixing, as in Glow"""
     envelope_floor: float = -9.4
     """soft lower bound of the element-wise flow's log-scale: the logarithm of the training noise, 1e-4, or below"""
     log_s_bound: float | None = 2.0
@@ -74,6 +79,8 @@ class WaveGlowConfig:
             raise ConfigError("early outputs belong to grouping; the lapped transform keeps all channels to the end")
         if self.alternate_halves and (self.group_size % 2 or (self.early_every and self.early_size % 2)):
             raise ConfigError("alternate_halves needs an even number of channels in every flow")
+        if self.alternate_halves and self.coupling == "additive":
+            raise ConfigError("alternate_halves belongs to affine couplings; additive ones keep the first half")
         if self.source is not None:
             self._check_source(self.source)
         if self.conditioning == "upsampled":

@@ -7,8 +7,6 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from vocoder.flows.conv1x1 import InvertibleConv1x1
-from vocoder.flows.coupling import AffineCoupling
 from vocoder.layers.mel_encoder import MelEncoder
 from vocoder.models.waveglow import WaveGlow
 from vocoder.streaming.excitation import excitation_stages
@@ -68,13 +66,9 @@ def _flow(model: WaveGlow, i: int, signal: str) -> Stage:
 
 def _undo(model: WaveGlow, i: int, x: Tensor, condition: Tensor, *z: Tensor) -> Tensor:
     """Take one flow back; the channels of `z` that left before it come in again."""
-    coupling, conv = model.couplings[i], model.convinv[i]
-    assert isinstance(coupling, AffineCoupling)
-    assert isinstance(conv, InvertibleConv1x1)
     if i == model.config.flows - 1:
         x = x[:, _exits(model, i) :]
-    x, _ = coupling.inverse(x, condition)
-    x, _ = conv.inverse(x)
+    x, _ = model.undo(i, x, condition)
     return torch.cat([z[0][:, _exits(model, i - 1) : _exits(model, i)], x], dim=1) if z else x
 
 

@@ -193,6 +193,22 @@ def band_variance(made: WaveGlowObjective, initialise: bool) -> Tensor:
     return z.square().mean(dim=(0, 2))
 
 
+@pytest.mark.parametrize("config", [LAPPED, GROUPING], ids=["lapped", "grouping"])
+def test_actnorms_start_from_the_first_batch(config):
+    made = objective(dataclasses.replace(config, actnorm=True))
+    with torch.no_grad():
+        made.initialise([batch(), batch()])
+        x, mel = made._split(batch())
+        first = made.model.actnorms[0]
+        seen, _ = made.model.transform(x.unsqueeze(1))
+        if made.model.envelope is not None:
+            seen, _ = made.model.envelope(seen, made.model.envelope_condition(mel))
+        z = first(seen)[0]
+    assert all(bool(actnorm.initialised) for actnorm in made.model.actnorms)
+    torch.testing.assert_close(z.mean(dim=(0, 2)), torch.zeros(z.shape[1]), atol=0.1, rtol=0)
+    torch.testing.assert_close(z.std(dim=(0, 2)), torch.ones(z.shape[1]), atol=0.1, rtol=0)
+
+
 def test_a_model_without_an_envelope_needs_no_initialising():
     made = objective(GROUPING)
     before = {name: value.clone() for name, value in made.state_dict().items()}
