@@ -43,8 +43,9 @@ class DensityConfig:
     whitening: Literal["none", "elementwise", "dense"] = "dense"
     """affine flow before all others, fitted to the training data in closed form and then left alone: with it a model
     starts as the Gaussian of greatest likelihood"""
-    mixing: Literal["reversal", "shuffle", "linear"] = "reversal"
-    """between the flows of a vector: channels in opposite order, in random order, or a learned matrix"""
+    mixing: Literal["reversal", "swap", "shuffle", "linear"] = "reversal"
+    """between the flows of a vector: channels in opposite order, even ones and odd ones taking turns (best for
+    couplings, where neighbours are alike), in random order, or a learned matrix"""
     log_s_bound: float | None = 2.0
     """soft bound of the log-scales of couplings and autoregressive flows"""
     logit_alpha: float | None = None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 
 from vocoder.flows.actnorm import ActNorm
 from vocoder.flows.autoregressive import Autoregressive
@@ -14,10 +14,11 @@ from vocoder.flows.graph import layered
 from vocoder.flows.lower_affine import LowerAffine
 from vocoder.flows.masked_coupling import MaskedCoupling, channel_mask, checkerboard
 from vocoder.flows.mixture_cdf import MixtureCDF
-from vocoder.flows.permutation import reversal, shuffle
+from vocoder.flows.permutation import Permutation, reversal, shuffle
 from vocoder.flows.plu import PLUConv1x1
 from vocoder.flows.sequential import Inverse, Sequential
 from vocoder.flows.squeeze import Squeeze
+from vocoder.flows.swap import swap_order
 from vocoder.layers.mlp import MLP
 from vocoder.layers.pixel_net import PixelNet
 from vocoder.models.density_config import DensityConfig, Kind
@@ -55,16 +56,14 @@ def _cdf(config: DensityConfig, size: int) -> Iterator[Flow]:
 
 def _nice(config: DensityConfig, size: int) -> Iterator[Flow]:
     """Yield additive couplings and, as they keep volume, one scaling at the end (NICE, section 3.3)."""
-    for i in range(config.flows):
-        yield AdditiveCoupling(MLP(size - size // 2, size // 2, config.hidden))
-        yield _mixed(config, size, i)
+    networks = (MLP(size - size // 2, size // 2, config.hidden) for _ in range(config.flows))
+    yield from _mixed(config, size, (AdditiveCoupling(network) for network in networks))
     yield ElementwiseAffine(size)
 
 
 def _realnvp(config: DensityConfig, size: int) -> Iterator[Flow]:
-    for i in range(config.flows):
-        yield AffineCoupling(MLP(size - size // 2, 2 * (size // 2), config.hidden), config.log_s_bound)
-        yield _mixed(config, size, i)
+    networks = (MLP(size - size // 2, 2 * (size // 2), config.hidden) for _ in range(config.flows))
+    yield from _mixed(config, size, (AffineCoupling(network, config.log_s_bound) for network in networks))
 
 
 def _glow(config: DensityConfig, size: int) -> Iterator[Flow]:
@@ -75,15 +74,11 @@ def _glow(config: DensityConfig, size: int) -> Iterator[Flow]:
 
 
 def _maf(config: DensityConfig, size: int) -> Iterator[Flow]:
-    for i in range(config.flows):
-        yield _autoregressive(config, size)
-        yield _mixed(config, size, i)
+    yield from _mixed(config, size, (_autoregressive(config, size) for _ in range(config.flows)))
 
 
 def _iaf(config: DensityConfig, size: int) -> Iterator[Flow]:
-    for i in range(config.flows):
-        yield Inverse(_autoregressive(config, size))
-        yield _mixed(config, size, i)
+    yield from _mixed(config, size, (Inverse(_autoregressive(config, size)) for _ in range(config.flows)))
 
 
 def _autoregressive(config: DensityConfig, size: int) -> Autoregressive:
@@ -91,10 +86,16 @@ def _autoregressive(config: DensityConfig, size: int) -> Autoregressive:
     return Autoregressive(graph, config.hidden, log_s_bound=config.log_s_bound)
 
 
-def _mixed(config: DensityConfig, size: int, index: int) -> Flow:
-    if config.mixing == "linear":
-        return PLUConv1x1(size)
-    return reversal(size) if config.mixing == "reversal" else shuffle(size, config.seed + index)
+def _mixed(config: DensityConfig, size: int, flows: Iterable[Flow]) -> Iterator[Flow]:
+    """Yield flows with what mixes the channels: swaps before each of them, everything else after each."""
+    for i, flow in enumerate(flows):
+        if config.mixing == "swap":
+            yield Permutation(swap_order(size, i))
+        yield flow
+        if config.mixing == "linear":
+            yield PLUConv1x1(size)
+        elif config.mixing != "swap":
+            yield reversal(size) if config.mixing == "reversal" else shuffle(size, config.seed + i)
 
 
 _VECTORS: Mapping[Kind, Callable[[DensityConfig, int], Iterator[Flow]]] = {

@@ -23,6 +23,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "maf, linear": {"kind": "maf", "mixing": "linear", "whitening": "none"},
     "maf, three generations": {"kind": "maf", "generations": 3},
     "iaf, two generations": {"kind": "iaf", "generations": 2},
+    "realnvp, swapped": {"kind": "realnvp", "mixing": "swap", "flows": 3},
     "nice, by rows": {"kind": "nice", "whitening": "elementwise"},
     "cdf, unit interval": {"kind": "cdf", "logit_alpha": 0.05},
     "realnvp, unit interval": {"kind": "realnvp", "logit_alpha": 0.05},
@@ -111,6 +112,14 @@ def test_whitening_by_rows_shares_a_row_of_the_item():
     torch.testing.assert_close(flow.whitening.log_s[:, 0], x.std(dim=(0, 2), correction=0).log())
     with pytest.raises(ValueError, match="constant"):
         flow.fit_whitening(lambda: [torch.ones(3, 8, 4)])
+
+
+@pytest.mark.usefixtures("float64")
+def test_swaps_let_even_and_odd_channels_take_turns():
+    matrix = jacobian(model(0.3, kind="nice", flows=1, mixing="swap", whitening="none"), torch.randn(4, 2)) != 0
+    assert matrix[:4].sum() == 4
+    assert matrix[:4, ::2].sum() == 4  # even channels pass as they are
+    assert matrix[4:, ::2].all()  # and shift all odd ones
 
 
 @pytest.mark.usefixtures("float64")
