@@ -24,9 +24,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speaker", type=int, metavar="N", help="voice to keep of a model of several speakers")
     parser.add_argument(
         "--statistics",
-        metavar="FILE|none",
-        help="mean and variance of each mel bin (npz or JSON), which r9y9-wavenet needs; "
-        "none where mels will arrive normalised",
+        type=Path,
+        metavar="FILE",
+        help="mean and variance of each mel bin (npz or JSON) for r9y9-wavenet; without it mels must come normalised",
     )
 
 
@@ -36,11 +36,6 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError, OSError: the checkpoint cannot be imported; the text says why.
     """
-    if args.layout == "r9y9-wavenet" and args.statistics is None:
-        raise ValueError(
-            "this network hears mels normalised by its training corpus: give the mean and variance of each bin with "
-            "--statistics FILE, or --statistics none to normalise mels yourself"
-        )
     if args.layout == "clarinet-student" and args.teacher is None:
         raise ValueError("a student hears its mel through its teacher's upsampling: give its file with --teacher")
     imported = import_model(
@@ -50,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         config=args.config,
         teacher=args.teacher,
         speaker=args.speaker,
-        statistics=None if args.statistics in (None, "none") else Path(args.statistics),
+        statistics=args.statistics,
     )
     parameters = sum(parameter.numel() for parameter in imported.model.parameters())
     print(f"{args.output}: {parameters / 1e6:.1f} million parameters, mels of contract {imported.mel_config.name}")

@@ -21,7 +21,7 @@ class PublishedGenerator:
     Args:
         stack: of the model.
         distribution: of a sample.
-        cond: (B, cond_channels, T) the condition of every sample.
+        cond: (B, cond_channels, T) the condition of the first samples.
         encode: turns samples (B, 1) into the stack's inputs (B, in_channels, 1).
         emphasis: coefficient of the pre-emphasis.
         gain: of what the stack hears over the audio.
@@ -42,6 +42,16 @@ class PublishedGenerator:
         self._emphasis, self._gain, self._log_scale = emphasis, gain, -math.log(gain)
         self._before = self._earlier = cond.new_zeros(cond.shape[0], 1)
         self._time = 0
+
+    def follow(self, cond: Tensor) -> None:
+        """Take the condition (B, cond_channels, T) of the samples after those that were generated.
+
+        Raises:
+            ValueError: some samples of the condition before it have not been generated.
+        """
+        if self._time != self._cond.shape[2]:
+            raise ValueError(f"{self._cond.shape[2] - self._time} samples are still to be generated")
+        self._cond, self._time = cond, 0
 
     @torch.no_grad()
     def advance(self, z: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from vocoder.checkpoint import CheckpointError, save_model
+from vocoder.config import ConfigError
 from vocoder.importers.clarinet import import_clarinet_student, import_clarinet_teacher
 from vocoder.importers.imported import Imported, Request
 from vocoder.importers.nvidia_waveglow import import_waveglow
@@ -63,7 +64,10 @@ def import_model(
         speaker,
         read_statistics(statistics) if statistics is not None else None,
     )
-    imported = LAYOUTS[layout](request)
+    try:
+        imported = LAYOUTS[layout](request)
+    except ConfigError as error:  # of the mel contract that configuration and statistics make
+        raise CheckpointError(f"{file} cannot be imported: {error}") from error
     provenance: dict[str, Any] = {"imported": _origin(layout, request)}
     if imported.notes:
         provenance["notes"] = list(imported.notes)

@@ -77,7 +77,10 @@ def _architecture(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) ->
     layers, cycles = count(tensors, "conv_layers."), setting(settings, "stacks", 0)
     if cycles < 1 or layers % cycles:
         raise CheckpointError(f"stacks of the configuration must divide the {layers} layers, not be {cycles}")
+    if setting(settings, "layers", layers) != layers:
+        raise CheckpointError(f"layers is {settings['layers']} in the configuration, but {layers} in the weights")
     outputs = tensors["last_conv_layers.3.weight"].shape[0]
+    gain = setting(settings, "global_gain_scale", 1.0)  # 0 and below mean none
     emphasised = setting(settings, "preprocess", "") == "preemphasis"
     try:
         return PublishedWaveNetConfig(
@@ -102,7 +105,7 @@ def _architecture(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) ->
                 bands=shapes[0][2] if shapes else 1,
             ),
             emphasis=setting(settings, "preemphasis", PREEMPHASIS) if emphasised else 0.0,
-            gain=setting(settings, "global_gain_scale", 1.0) or 1.0,
+            gain=gain if gain > 0 else 1.0,
         )
     except ConfigError as error:
         raise CheckpointError(f"these are no weights of the layout {LAYOUT}: {error}") from error
@@ -114,7 +117,7 @@ def _distribution(inputs: int, outputs: int, settings: Mapping[str, Any]) -> str
         raise CheckpointError("input_type mulaw without quantisation cannot be imported; raw and mulaw-quantize can")
     if (inputs > 1) != (kind == "mulaw-quantize"):
         raise CheckpointError(f"input_type is {kind} in the configuration, but the network hears {inputs} channels")
-    activation = dict(settings.get("upsample_params") or {}).get("upsample_activation", "none")
+    activation = setting(setting(settings, "upsample_params", {}), "upsample_activation", "none")
     if activation != "none":
         raise CheckpointError(f"upsampling with the activation {activation!r} cannot be imported, only without one")
     if inputs > 1:
@@ -206,5 +209,5 @@ def _mel(settings: Mapping[str, Any], config: PublishedWaveNetConfig, request: R
     made = dataclasses.replace(plain, **changes)
     made = made if made == plain else dataclasses.replace(made, name="r9y9-variant")
     if request.statistics is None:
-        return made
+        return dataclasses.replace(made, name=f"{made.name}-without-statistics")
     return dataclasses.replace(made, mean=request.statistics[0], variance=request.statistics[1])

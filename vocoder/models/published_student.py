@@ -39,12 +39,20 @@ class PublishedStudent(Flow):
         condition = self.upsampling(_required(cond))
         log_det = z.new_full((z.shape[0],), FIRST_LOG_S)
         signal = z
-        for step in self.steps:
-            t, log_s = step(signal, condition)[:, :, :-1].to(z.dtype).chunk(2, dim=1)
-            rest = signal[:, :, 1:] * torch.exp(log_s) + t
-            signal = torch.cat([torch.zeros_like(z[:, :, :1]), rest], dim=2)
-            log_det = log_det + log_s.sum(dim=(1, 2))
-        return torch.cat([math.exp(FIRST_LOG_S) * z[:, :, :1], signal[:, :, 1:]], dim=2).squeeze(1), log_det
+        for i in range(len(self.steps)):
+            signal, change = self.flow(i, signal, condition)
+            log_det = log_det + change
+        return self.with_first(signal, z).squeeze(1), log_det
+
+    def flow(self, i: int, signal: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply flow number `i` to a signal (B, 1, T); its first sample becomes zero. Also returns log_det (B,)."""
+        t, log_s = self.steps[i](signal, condition)[:, :, :-1].to(signal.dtype).chunk(2, dim=1)
+        rest = signal[:, :, 1:] * torch.exp(log_s) + t
+        return torch.cat([torch.zeros_like(signal[:, :, :1]), rest], dim=2), log_s.sum(dim=(1, 2))
+
+    def with_first(self, signal: Tensor, z: Tensor) -> Tensor:
+        """Return what the last flow made (B, 1, T) with the first sample that noise z (B, 1, T) has."""
+        return torch.cat([math.exp(FIRST_LOG_S) * z[:, :, :1], signal[:, :, 1:]], dim=2)
 
     @torch.no_grad()
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:

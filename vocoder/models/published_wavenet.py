@@ -84,10 +84,12 @@ class PublishedWaveNet(Flow):
     def generator(self, mel: Tensor) -> PublishedGenerator:
         """Return a position before the first sample of utterances with the given mels."""
         with torch.no_grad():
-            cond = self.upsampling(mel)
-        return PublishedGenerator(
-            self.stack, self.distribution, cond, self.encoded, self.config.emphasis, self.config.gain
-        )
+            return self.generator_of(self.upsampling(mel))
+
+    def generator_of(self, condition: Tensor) -> PublishedGenerator:
+        """Return a position before the first sample, given the upsampled mel (B, n_mels, samples) of the first ones."""
+        config = self.config
+        return PublishedGenerator(self.stack, self.distribution, condition, self.encoded, config.emphasis, config.gain)
 
     def chunks(self, z: Tensor, mel: Tensor, chunk_frames: int) -> Iterator[Tensor]:
         """Yield the audio of `inverse` in chunks (B, chunk_frames * hop_length), each as soon as it is made."""

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from torch import nn
 
+from vocoder.models.published_student import PublishedStudent
+from vocoder.models.published_wavenet import PublishedWaveNet
 from vocoder.models.student import Student
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.wavenet import WaveNet
+from vocoder.streaming.published import published_student_stages, published_wavenet_stages
 from vocoder.streaming.stage import Stage
 from vocoder.streaming.student import student_stages
 from vocoder.streaming.waveglow import waveglow_stages
@@ -28,4 +31,8 @@ def stages_of(model: nn.Module, sigma: float | None) -> list[Stage]:
         return student_stages(model, sigma)
     if isinstance(model, WaveNet):
         return wavenet_stages(model, sigma)
+    if isinstance(model, PublishedWaveNet):
+        return published_wavenet_stages(model, sigma)
+    if isinstance(model, PublishedStudent):
+        return published_student_stages(model, sigma)
     raise TypeError(f"{type(model).__name__} is no model that streams")

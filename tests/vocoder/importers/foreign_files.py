@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from foreign_arithmetic import plain
 from torch import Tensor, nn
 
 State = dict[str, Tensor]
@@ -101,6 +102,20 @@ def clarinet_student_state(flows: int = 3, layers: int = 2) -> State:
     for f in range(flows):
         clarinet_network_state(state, f"iafs.{f}.", layers, 3)
     return state
+
+
+def respelt(state: State, form: str) -> State:
+    """The same weights: with weight norm folded, as parametrizations, or of a parallel module."""
+    if form == "folded":
+        return plain(state)
+    if form == "module.":
+        return {f"module.{name}": value for name, value in state.items()}
+    ends = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
+    made = {}
+    for name, value in state.items():
+        stem, _, end = name.rpartition(".")
+        made[f"{stem}.{ends.get(end, end)}"] = value
+    return made
 
 
 def save(path: Path, state: Any, wrapped: bool = True, legacy: bool = False) -> Path:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from foreign_arithmetic import plain, waveglow_audio
-from foreign_files import EXITS, SIZES, pickled_waveglow, save, waveglow_state
+from foreign_files import EXITS, SIZES, pickled_waveglow, respelt, save, waveglow_state
 from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError, load_model
@@ -80,15 +80,8 @@ def test_a_state_dict_of_split_layers_says_what_it_was_taken_for(tmp_path, speec
 def test_every_spelling_is_understood(tmp_path, speech, form):
     state = waveglow_state()
     spelt: dict[str, Any] = dict(state)
-    if form == "folded":
-        spelt = plain(state)
-    if form == "parametrizations":
-        ends = {"weight_g": "parametrizations.weight.original0", "weight_v": "parametrizations.weight.original1"}
-        spelt = {
-            n.replace("weight_g", ends["weight_g"]).replace("weight_v", ends["weight_v"]): v for n, v in state.items()
-        }
-    if form == "module.":
-        spelt = {f"module.{name}": value for name, value in state.items()}
+    if form in ("folded", "parametrizations", "module."):
+        spelt = respelt(state, form)
     if form == "half":
         spelt = {name: value.half() for name, value in state.items()}
         state = {name: value.half().float() for name, value in state.items()}

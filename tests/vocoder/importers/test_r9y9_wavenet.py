@@ -1,0 +1,258 @@
+"""The WaveNet of r9y9's wavenet_vocoder, against a slow reference that runs the network on the whole past."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from foreign_arithmetic import generated, plain, r9y9_condition, r9y9_network
+from foreign_files import r9y9_state, respelt, save
+from torch import Tensor
+from torch.nn import functional as F
+
+from vocoder.checkpoint import CheckpointError, load_model
+from vocoder.importers.importing import import_model
+from vocoder.loading import load
+from vocoder.models.published_wavenet import PublishedWaveNet
+
+PRESET = {
+    "name": "wavenet_vocoder",
+    "input_type": "raw",
+    "quantize_channels": 65536,
+    "preprocess": "preemphasis",
+    "global_gain_scale": 0.55,
+    "sample_rate": 22050,
+    "num_mels": 80,
+    "fmin": 125,
+    "fmax": 7600,
+    "fft_size": 1024,
+    "hop_size": 256,
+    "win_length": 1024,
+    "output_distribution": "Normal",
+    "layers": 4,
+    "stacks": 2,
+    "cin_pad": 2,
+    "upsample_params": {"upsample_scales": [4, 4, 4, 4], "upsample_activation": "none"},
+}
+MULAW = {"input_type": "mulaw-quantize", "quantize_channels": 256}
+STATISTICS = {"mean": [-2.0] * 80, "variance": [0.25] * 80}
+EMPHASIS, GAIN = 0.85, 0.55
+
+
+def written(path: Path, content: dict[str, Any]) -> Path:
+    path.write_text(json.dumps(content))
+    return path
+
+
+def imported(tmp_path: Path, state: Any, changes: dict[str, Any] | None = None, **more: Any) -> PublishedWaveNet:
+    file = save(tmp_path / "checkpoint_step001000000_ema.pth", state)
+    config = written(tmp_path / "preset.json", PRESET | (changes or {}))
+    import_model("r9y9-wavenet", file, tmp_path / "model", config=config, **more)
+    model = load_model(tmp_path / "model").model
+    assert isinstance(model, PublishedWaveNet)
+    return model
+
+
+def heard_of(x: Tensor, emphasis: float = EMPHASIS, gain: float = GAIN) -> Tensor:
+    """What the network hears before each sample of x (B, T), (B, 1, T)."""
+    emphasised = gain * (x - emphasis * F.pad(x[:, :-1], (1, 0)))
+    return F.pad(emphasised[:, :-1], (1, 0))[:, None]
+
+
+def spoken(
+    state: Any, mel: Tensor, pick: Callable[[Tensor, Tensor], Tensor], z: Tensor, speaker: int | None = None
+) -> Tensor:
+    """Audio as the original makes it: e out of the network, then de-emphasis and gain."""
+    network = r9y9_network(plain(state), 4, 2, speaker)
+    cond = r9y9_condition(plain(state), mel, 2, (4, 4, 4, 4))
+
+    def sample(out: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        e = pick(out, z[:, t])
+        return e, e[:, None]
+
+    e = generated(network, cond, sample, torch.zeros(len(mel), 1))
+    x = []
+    for t in range(e.shape[1]):
+        x.append(e[:, t] + EMPHASIS * x[-1] if x else e[:, t])
+    return torch.stack(x, dim=1) / GAIN
+
+
+def gaussian(out: Tensor, z: Tensor) -> Tensor:
+    return out[:, 0] + out[:, 1].exp() * z
+
+
+def logistic(out: Tensor, z: Tensor) -> Tensor:
+    """The quantile of a mixture of logistics, by bisection in float64."""
+    logits, mu, log_s = out.double().chunk(3, dim=1)
+    low, high = torch.full((len(z),), -1e3).double(), torch.full((len(z),), 1e3).double()
+    for _ in range(60):
+        middle = (low + high) / 2
+        below = (logits.softmax(1) * ((middle[:, None] - mu) / log_s.exp()).sigmoid()).sum(1)
+        above = below > torch.special.ndtr(z.double())
+        low, high = torch.where(above, low, middle), torch.where(above, middle, high)
+    return low.float()
+
+
+@pytest.mark.parametrize(("outputs", "pick", "kind"), [(2, gaussian, "Normal"), (6, logistic, "Logistic")])
+def test_it_speaks_as_the_original(tmp_path, outputs, pick, kind):
+    state = r9y9_state(outputs)
+    model = imported(tmp_path, state, {"output_distribution": kind})
+    mel, z = torch.randn(2, 80, 1), torch.randn(2, 1, 256)
+    x, _ = model.inverse(z, mel)
+    expected = spoken(state, mel, pick, z[:, 0])
+    torch.testing.assert_close(x, expected, rtol=0, atol=1e-4)
+    assert float(x.std()) > 0.02
+
+
+@pytest.mark.parametrize("outputs", [2, 6])
+def test_the_density_of_audio_is_that_of_the_original(tmp_path, outputs):
+    state = r9y9_state(outputs)
+    model = imported(tmp_path, state, {"output_distribution": "Normal" if outputs == 2 else "Logistic"})
+    mel, x = torch.randn(2, 80, 3), 0.3 * torch.randn(2, 768)
+    out = r9y9_network(plain(state), 4, 2)(heard_of(x), r9y9_condition(plain(state), mel, 2, (4, 4, 4, 4)))
+    e = GAIN * (x - EMPHASIS * F.pad(x[:, :-1], (1, 0)))
+    if outputs == 2:
+        expected = torch.distributions.Normal(out[:, 0], out[:, 1].exp()).log_prob(e)
+    else:
+        logits, mu, log_s = out.chunk(3, dim=1)
+        u = (e[:, None] - mu) / log_s.exp()
+        expected = torch.logsumexp(logits.log_softmax(1) - u - log_s - 2 * F.softplus(-u), dim=1)
+    per_sample = expected.sum(1) / 768 + math.log(GAIN)
+    with torch.no_grad():
+        torch.testing.assert_close(model.log_prob(x, mel) / 768, per_sample, rtol=0, atol=1e-4)
+
+
+def test_levels_of_mu_law_are_spoken_as_the_original_does(tmp_path):
+    state = r9y9_state(256, inputs=256)
+    model = imported(tmp_path, state, MULAW | {"preprocess": "", "global_gain_scale": -1})
+    assert (model.config.gain, model.config.emphasis) == (1.0, 0.0)
+    mel, z = torch.randn(1, 80, 1), torch.randn(1, 1, 256)
+    network = r9y9_network(plain(state), 4, 2)
+
+    def sample(out: Tensor, t: int) -> tuple[Tensor, Tensor]:
+        below = torch.special.ndtr(z[:, 0, t].double())
+        level = (out.double().softmax(1).cumsum(1) < below[:, None]).sum(1)
+        position = 2 * level.double() / 255 - 1
+        x = position.sign() * (256 ** position.abs() - 1) / 255
+        return x.float(), F.one_hot(level, 256).float()
+
+    first = F.one_hot(torch.tensor([127]), 256).float()
+    expected = generated(network, r9y9_condition(plain(state), mel, 2, (4, 4, 4, 4)), sample, first)
+    x, _ = model.inverse(z, mel)
+    torch.testing.assert_close(x, expected, rtol=0, atol=1e-4)
+    assert len(x.unique()) > 20
+
+
+@pytest.mark.parametrize("speaker", [0, 2])
+def test_one_voice_of_several_is_kept(tmp_path, speaker):
+    state = r9y9_state(2, speakers=3)
+    model = imported(tmp_path, state, speaker=speaker)
+    mel, z = torch.randn(1, 80, 1), torch.randn(1, 1, 256)
+    expected = spoken(state, mel, gaussian, z[:, 0], speaker)
+    torch.testing.assert_close(model.inverse(z, mel)[0], expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("form", ["folded", "parametrizations", "module."])
+def test_every_spelling_gives_the_same_weights(tmp_path, form):
+    state = r9y9_state(2)
+    (tmp_path / "other").mkdir()
+    ours, again = imported(tmp_path, state), imported(tmp_path / "other", respelt(state, form))
+    for name, value in ours.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value, rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["npz", "json"])
+def test_statistics_become_part_of_the_contract(tmp_path, form):
+    file = written(tmp_path / "statistics.json", STATISTICS)
+    if form == "npz":
+        file = tmp_path / "statistics.npz"
+        np.savez(file, **{name: np.array(values) for name, values in STATISTICS.items()})
+    imported(tmp_path, r9y9_state(2), statistics=file)
+    v = load(tmp_path / "model", dtype=torch.float32)
+    assert v.mel_config.mean == tuple(STATISTICS["mean"])
+    assert v.mel_config.variance == tuple(STATISTICS["variance"])
+    assert (v.mel_config.name, v.mel_config.f_min, v.mel_config.log) == ("r9y9", 125.0, "log10")
+    assert v.provenance["imported"]["step"] == 7
+
+
+def test_without_statistics_the_contract_says_so(tmp_path):
+    imported(tmp_path, r9y9_state(2))
+    checkpoint = load_model(tmp_path / "model")
+    assert checkpoint.mel_config.name == "r9y9-without-statistics"
+    assert any("normalised" in note for note in checkpoint.provenance["notes"])
+    assert "normalised" in (tmp_path / "model" / "README.md").read_text()
+
+
+def test_it_synthesizes_and_streams(tmp_path):
+    imported(tmp_path, r9y9_state(2))
+    v = load(tmp_path / "model", dtype=torch.float32)
+    mel = np.random.default_rng(0).standard_normal((80, 4), dtype=np.float32)
+    x = v.synthesize(mel, seed=3)
+    assert x.shape == (4 * 256,)
+    pieces = list(v.stream(iter(mel.T), seed=3, chunk_frames=1))
+    assert len(pieces) > 3
+    np.testing.assert_allclose(np.concatenate(pieces), x, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"stacks": 3}, "stacks of the configuration must divide the 4 layers, not be 3"),
+        ({"hop_size": 300}, "hop_size of the configuration is not the 256 of the weights"),
+        ({"input_type": "mulaw-quantize"}, "input_type is mulaw-quantize in the configuration, but .* 1 channels"),
+        ({"input_type": "mulaw"}, "mulaw without quantisation cannot be imported"),
+        ({"upsample_params": {"upsample_activation": "ReLU"}}, "the activation 'ReLU' cannot be imported"),
+        ({"global_gain_scale": "loud"}, "global_gain_scale of the configuration must be a float, not 'loud'"),
+        ({"upsample_params": 4}, "upsample_params of the configuration must be a dict, not 4"),
+        ({"layers": 24}, "layers is 24 in the configuration, but 4 in the weights"),
+    ],
+)
+def test_a_preset_that_contradicts_the_weights_is_refused(tmp_path, changes, message):
+    with pytest.raises(CheckpointError, match=message):
+        imported(tmp_path, r9y9_state(2), changes)
+    assert not (tmp_path / "model").exists()
+
+
+def test_the_preset_is_needed(tmp_path):
+    with pytest.raises(CheckpointError, match="how dilations repeat: give the model's preset"):
+        import_model("r9y9-wavenet", save(tmp_path / "a.pth", r9y9_state(2)), tmp_path / "model")
+
+
+@pytest.mark.parametrize(
+    ("speakers", "speaker", "message"), [(3, None, "3 speakers"), (3, 3, "0 to 2"), (0, 1, "no speaker")]
+)
+def test_the_voice_must_be_there(tmp_path, speakers, speaker, message):
+    with pytest.raises(CheckpointError, match=message):
+        imported(tmp_path, r9y9_state(2, speakers=speakers), speaker=speaker)
+
+
+def test_what_is_missing_unknown_or_misshapen_is_listed(tmp_path):
+    state = r9y9_state(2)
+    del state["conv_layers.2.conv1x1_skip.bias"]
+    state |= {"conv_layers.0.extra": torch.zeros(1), "last_conv_layers.1.bias": torch.zeros(3)}
+    with pytest.raises(CheckpointError) as caught:
+        imported(tmp_path, state)
+    text = str(caught.value)
+    assert "missing: conv_layers.2.conv1x1_skip.bias" in text
+    assert "unknown: conv_layers.0.extra" in text
+    assert "last_conv_layers.1.bias (3,) instead of (10,)" in text
+
+
+@pytest.mark.parametrize(
+    "content", [{"mean": [1.0]}, {"mean": [1.0], "variance": [1.0, 2.0]}, {"mean": ["a"], "variance": [1.0]}]
+)
+def test_statistics_that_are_none_are_refused(tmp_path, content):
+    with pytest.raises(CheckpointError, match=r"statistics\.json must hold"):
+        imported(tmp_path, r9y9_state(2), statistics=written(tmp_path / "statistics.json", content))
+
+
+def test_statistics_of_other_bands_are_refused(tmp_path):
+    content = {"mean": [0.0, 1.0], "variance": [1.0, 1.0]}
+    with pytest.raises(CheckpointError, match="must hold 80 values"):
+        imported(tmp_path, r9y9_state(2), statistics=written(tmp_path / "statistics.json", content))

@@ -1,0 +1,149 @@
+"""Files that try to run something, or are broken: refused with a reason, and nothing is run."""
+
+from __future__ import annotations
+
+import io
+import os
+import pickle
+import subprocess
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from foreign_files import save, waveglow_state
+
+from vocoder.checkpoint import CheckpointError
+from vocoder.importers.unpickling import read_pickled
+from vocoder.importers.weights import read_weights
+
+
+class Call:
+    """An object whose pickle calls a function."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self.function, self.args = function, args
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return self.function, self.args
+
+
+def attacks(witness: Path) -> dict[str, Any]:
+    write = f"open({str(witness)!r}, 'w').close()"
+    return {
+        "os.system": Call(os.system, f"touch {witness}"),
+        "subprocess": Call(subprocess.call, ["touch", str(witness)]),
+        "eval": Call(eval, write),
+        "exec": Call(exec, write),
+        "getattr": Call(getattr, "text", "upper"),
+        "import": Call(__import__, "os"),
+        "nested torch.load": Call(torch.load, str(witness)),
+        "nested pickle": Call(pickle.loads, pickle.dumps(Call(os.system, f"touch {witness}"))),
+        "open": Call(open, str(witness), "w"),
+    }
+
+
+NAMES = tuple(attacks(Path("witness")))
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_that_would_run_something_is_refused(tmp_path, name, legacy):
+    witness = tmp_path / "witness"
+    state: dict[str, Any] = dict(waveglow_state())
+    state["upsample.extra"] = attacks(witness)[name]
+    file = save(tmp_path / "hostile.pt", state, legacy=legacy)
+    with pytest.raises(CheckpointError, match="which no checkpoint needs and which is not run"):
+        read_weights(file)
+    assert not witness.exists()
+
+
+def test_what_pickle_itself_can_be_told_runs_nothing(tmp_path):
+    witness = tmp_path / "witness"
+    script = f"cposix\nsystem\n(S'touch {witness}'\ntR.".encode()
+    with zipfile.ZipFile(tmp_path / "hostile.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", script)
+    with pytest.raises(CheckpointError, match=r"posix\.system"):
+        read_pickled(tmp_path / "hostile.pt")
+    assert not witness.exists()
+
+
+def test_stand_ins_of_one_file_do_not_change_those_of_the_next(tmp_path):
+    """A pickle may set attributes of what it is given; classes and functions are made anew for each file."""
+    script = b"cglow\nWaveGlow\n}S'qualified_name'\nS'changed'\nsb."
+    for name in ("first", "second"):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            archive.writestr("archive/data.pkl", script)
+    with pytest.raises(CheckpointError):
+        read_pickled(tmp_path / "first")
+    with zipfile.ZipFile(tmp_path / "third", "w") as archive:
+        archive.writestr("archive/data.pkl", b"cglow\nWaveGlow\n.")
+    assert read_pickled(tmp_path / "third").qualified_name == "glow.WaveGlow"
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
+def test_a_file_that_was_cut_short_says_so(tmp_path, legacy, share):
+    file = save(tmp_path / "whole.pt", waveglow_state(), legacy=legacy)
+    data = file.read_bytes()
+    file.write_bytes(data[: int(share * len(data))])
+    with pytest.raises(CheckpointError, match=r"whole\.pt"):
+        read_weights(file)
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint", b"\x00" * 4096, b"\x80\x02}q\x00."])
+def test_other_files_are_no_checkpoints(tmp_path, content):
+    (tmp_path / "file.pt").write_bytes(content)
+    with pytest.raises(CheckpointError, match=r"file\.pt"):
+        read_weights(tmp_path / "file.pt")
+
+
+def test_a_tensor_cannot_reach_beyond_its_storage(tmp_path):
+    """The shape in the pickle is made larger than what is stored."""
+    buffer = io.BytesIO()
+    torch.save({"state_dict": {"w": torch.zeros(123)}}, buffer)
+    with zipfile.ZipFile(buffer) as archive, zipfile.ZipFile(tmp_path / "large.pt", "w") as out:
+        for name in archive.namelist():
+            data = archive.read(name)
+            if name.endswith("data.pkl"):
+                assert data.count(b"K{\x85") == 1  # the size (123,)
+                data = data.replace(b"K{\x85", b"K\xff\x85")
+            out.writestr(name, data)
+    with pytest.raises(CheckpointError):
+        read_weights(tmp_path / "large.pt")
+
+
+def test_a_zip_bomb_is_not_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", b"\x00" * (1 << 20))
+    with pytest.raises(CheckpointError, match="compressed or too large"):
+        read_weights(tmp_path / "bomb.pt")
+
+
+@pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.float16, torch.bfloat16], ids=str)
+def test_values_are_those_of_torch_load(tmp_path, legacy, dtype):
+    base = torch.randn(6, 5).to(dtype)
+    state = {"plain": base, "view": base[1:, ::2].T, "alone": torch.tensor(2.0, dtype=dtype), "none": torch.zeros(0, 3)}
+    weights = read_weights(save(tmp_path / "file.pt", state, legacy=legacy))
+    loaded = torch.load(tmp_path / "file.pt", weights_only=True)["state_dict"]
+    assert set(weights.tensors) == set(loaded)
+    for name, value in loaded.items():
+        assert torch.equal(weights.tensors[name], value.float())
+    assert weights.step == 7
+
+
+def test_weights_of_both_kinds_of_names_are_refused(tmp_path):
+    state = {"a": torch.zeros(1), "module.a": torch.zeros(1)}
+    with pytest.raises(CheckpointError, match=r"with and without 'module\.'"):
+        read_weights(save(tmp_path / "file.pt", state))
+
+
+def test_a_file_without_weights_says_what_it_holds(tmp_path):
+    torch.save({"epoch": 3, "optimizer": {}}, tmp_path / "file.pt")
+    with pytest.raises(CheckpointError, match="holds epoch, optimizer, but no weights under state_dict"):
+        read_weights(tmp_path / "file.pt")
+    with pytest.raises(FileNotFoundError, match="there is no file"):
+        read_weights(tmp_path / "nothing.pt")
