@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from training.recogniser import load_recogniser
 from training.run_config import add_run_arguments, load_config
 from training.trainer_config import TrainerConfig
 from training.validation import validate
-from vocoder.checkpoint import load_model
+from vocoder.checkpoint import Checkpoint, load_model
 from vocoder.config import ConfigError
 from vocoder.loading import model_directory
 from vocoder.mel_config import preset
@@ -87,7 +88,7 @@ def distill(config: DistillRun, *, resume: bool = False) -> Path:
     manifest = read_corpus(config)
     random_state.seed_all(config.trainer.seed)
     teacher = _teacher(config)
-    objective = _objective(config, _student(config, teacher), teacher)
+    objective = _objective(config, _student(config, teacher.model), teacher)
     return fit(config, manifest, objective, resume=resume, origin={"teacher": Path(config.teacher).name})
 
 
@@ -102,19 +103,20 @@ def held_out(config: DistillRun, directory: Path) -> dict[str, float]:
     return validate(objective, batches, config.trainer.seed, accelerator)
 
 
-def _objective(config: DistillRun, student: Student, teacher: nn.Module) -> DistillationObjective:
+def _objective(config: DistillRun, student: Student, teacher: Checkpoint) -> DistillationObjective:
     recogniser = None if config.recogniser is None else load_recogniser(config.recogniser)
-    return DistillationObjective(student, teacher, preset(config.mel), config.losses, recogniser)
+    return DistillationObjective(student, teacher.model, teacher.mel_config, config.losses, recogniser)
 
 
-def _teacher(config: DistillRun) -> nn.Module:
+def _teacher(config: DistillRun) -> Checkpoint:
+    """Return the teacher, whose mel is the configuration's preset, save for statistics of its own corpus."""
     checkpoint = load_model(model_directory(config.teacher))
-    if checkpoint.mel_config != preset(config.mel):
+    theirs, ours = checkpoint.mel_config, preset(config.mel)
+    if dataclasses.replace(theirs, mean=None, variance=None) != ours:
         raise ConfigError(
-            f"the teacher {config.teacher} hears mels of preset {checkpoint.mel_config.name!r}, the student of "
-            f"{config.mel!r}"
+            f"the teacher {config.teacher} hears mels of preset {theirs.name!r}, the student of {config.mel!r}"
         )
-    return checkpoint.model
+    return checkpoint
 
 
 def _student(config: DistillRun, teacher: nn.Module) -> Student:
