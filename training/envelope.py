@@ -24,11 +24,11 @@ def fit_envelope(student: Student, pairs: Iterable[tuple[Tensor, Tensor]]) -> No
     """Fit the log-scales by ridge regression of the log-energy of each band on the mel.
 
     Args:
-        student: one with a mel-conditioned last flow; others are left alone.
+        student: one with a mel-conditioned last flow; others are left alone, and so is a flow that has learnt already.
         pairs: audio (B, T), with the noise that training adds, and its mel (B, n_mels, T / hop_length).
     """
     envelope = student.envelope
-    if envelope is None:
+    if envelope is None or bool(envelope.projection.weight.any()):
         return
     rows, targets = [], []
     for x, mel in pairs:

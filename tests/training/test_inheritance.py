@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 import torch
 from torch import nn
 
-from training.inheritance import inherit_layers, inherit_pitch
+from training.inheritance import inherit_flows, inherit_layers, inherit_pitch
 from vocoder.config import ConfigError
 from vocoder.layers.pitch import PitchConfig
 from vocoder.layers.wavenet import WaveNetConfig, WaveNetStack
@@ -78,3 +80,60 @@ def frames_student(source: SourceConfig | None) -> Student:
     stack = WaveNetConfig(6, (1,), 2, causal=True)
     config = StudentConfig(n_mels=4, hop_length=8, group_size=8, cond_channels=3, stacks=(stack,), source=source)
     return Student(config)
+
+
+def wide_waveglow() -> WaveGlow:
+    """A WaveGlow of two flows over frames with a source, every parameter away from its start."""
+    torch.manual_seed(3)
+    source = SourceConfig(f_max=900, pitch=PitchConfig(channels=4, layers=1, bins=5))
+    stack = WaveNetConfig(6, (1, 2), 3)
+    config = WaveGlowConfig(
+        n_mels=4, hop_length=8, group_size=8, flows=2, cond_channels=3, stack=stack, source=source, consistency_steps=0
+    )
+    model = WaveGlow(config).double().requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def student_like(model: WaveGlow, **changes: object) -> Student:
+    stacks = (replace(model.config.stack, causal=True),) * model.config.flows
+    settings = {"n_mels": 4, "hop_length": 8, "group_size": 8, "cond_channels": 3, "stacks": stacks}
+    settings |= {"source": model.config.source, "scaled_shift": True} | changes
+    return Student(StudentConfig(**settings)).double().requires_grad_(False)  # type: ignore[arg-type]
+
+
+def test_a_student_with_the_flows_of_a_waveglow_that_looks_at_no_later_frame_is_that_waveglow():
+    model = wide_waveglow()
+    for coupling in model.couplings:
+        for layer in coupling.network.in_layers:  # type: ignore[union-attr]
+            layer.weight[:, :, :, 2] = 0.0
+    made = student_like(model)
+    inherit_flows(made, model)
+    noise, mel = torch.randn(2, 8, 12, dtype=torch.float64), torch.randn(2, 4, 12, dtype=torch.float64)
+    x, log_det = made.inverse(noise, mel)
+    expected, expected_log_det = model.inverse(noise, mel)
+    torch.testing.assert_close(x, expected, rtol=0, atol=1e-9)
+    torch.testing.assert_close(log_det, expected_log_det, rtol=0, atol=1e-9)
+    difference = made.prior(noise, mel) - model.prior(noise, mel)
+    torch.testing.assert_close(difference, 1e-3 * noise, rtol=0, atol=1e-9)  # the student's noise has a floor
+
+
+def test_taps_to_later_frames_are_left_out():
+    model = wide_waveglow()
+    made = student_like(model)
+    inherit_flows(made, model)
+    noise, mel = torch.randn(1, 8, 12, dtype=torch.float64), torch.randn(1, 4, 12, dtype=torch.float64)
+    changed = noise.clone()
+    changed[:, :, 8:] += 1.0
+    difference = made.inverse(changed, mel)[0] - made.inverse(noise, mel)[0]
+    assert float(difference[:, : 7 * 8].abs().max()) == 0.0  # blocks of the transform overlap by one
+    assert float((made.inverse(noise, mel)[0] - model.inverse(noise, mel)[0]).abs().max()) > 1e-3
+
+
+def test_flows_must_come_from_a_waveglow_of_the_same_size():
+    model = wide_waveglow()
+    with pytest.raises(ConfigError, match="not Sequential"):
+        inherit_flows(student_like(model), nn.Sequential())
+    with pytest.raises(ConfigError, match=r"model\.scaled_shift must be True"):
+        inherit_flows(student_like(model, scaled_shift=False), model)

@@ -13,7 +13,7 @@ from training import random_state
 from training.batches import ordered_batches
 from training.data import SegmentConfig
 from training.held_out import held_out_segments
-from training.inheritance import inherit_layers, inherit_pitch
+from training.inheritance import inherit_flows, inherit_layers, inherit_pitch
 from training.launch import check_contract, fit, read_corpus, started_from
 from training.manifest import read_manifest
 from training.objectives.distillation import DistillationObjective
@@ -57,6 +57,8 @@ class DistillRun:
     """start the student's stacks from the teacher's layers, where shapes allow"""
     pitch_from: str | None = None
     """directory or shipped name of a model with a harmonic source, whose pitch network the student starts from"""
+    flows_from: str | None = None
+    """directory or shipped name of a WaveGlow over frames, from whose flows those of the student start"""
     start_from: str | None = None
     """model directory of a student whose weights the run starts from"""
 
@@ -126,5 +128,7 @@ def _student(config: DistillRun, teacher: nn.Module) -> Student:
             inherit_pitch(student, load_model(model_directory(config.pitch_from)).model)
         if config.inherit:
             inherit_layers(student, teacher)
+        if config.flows_from is not None:
+            inherit_flows(student, load_model(model_directory(config.flows_from)).model)
         return student
     return started_from(config.start_from, Student, config.model)

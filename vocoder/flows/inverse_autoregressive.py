@@ -26,12 +26,21 @@ class InverseAutoregressive(Flow):
         channels: C of the signal.
         kept: channels, the first ones, that pass unchanged; 0 transforms all of them.
         log_s_bound: the bound of the soft clip of `log_s`.
+        scaled_shift: let the network give `t` in units of the scale: x = (z + t) * exp(log_s), as a coupling of the
+            other direction has it.
 
     Raises:
         ValueError: the network is not causal, or `kept` leaves nothing to transform.
     """
 
-    def __init__(self, network: WaveNetStack, channels: int, kept: int = 0, log_s_bound: float | None = 2.0) -> None:
+    def __init__(
+        self,
+        network: WaveNetStack,
+        channels: int,
+        kept: int = 0,
+        log_s_bound: float | None = 2.0,
+        scaled_shift: bool = False,
+    ) -> None:
         super().__init__()
         if not network.config.causal:
             raise ValueError("an inverse autoregressive flow needs a causal network")
@@ -41,6 +50,7 @@ class InverseAutoregressive(Flow):
         self.channels = channels
         self.kept = kept
         self.log_s_bound = log_s_bound
+        self.scaled_shift = scaled_shift
 
     def shift_and_log_scale(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return `t` and `log_s` of the channels that change, both (B, C - kept, T), for noise z (B, C, T)."""
@@ -73,4 +83,5 @@ class InverseAutoregressive(Flow):
 
     def _split(self, out: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         t, log_s = out.to(dtype).chunk(2, dim=1)
-        return t, soft_clip(log_s, self.log_s_bound)
+        log_s = soft_clip(log_s, self.log_s_bound)
+        return t * torch.exp(log_s) if self.scaled_shift else t, log_s

@@ -77,7 +77,8 @@ class Student(Flow):
         mixed = torch.eye(size)
         for i, stack in enumerate(config.stacks):
             network = WaveNetStack(size + config.kept, 2 * (size - config.kept), config.cond_channels, stack)
-            self.steps.append(InverseAutoregressive(network, size, config.kept, config.log_s_bound))
+            flow = InverseAutoregressive(network, size, config.kept, config.log_s_bound, config.scaled_shift)
+            self.steps.append(flow)
             if config.kind == "frames":
                 matrix = swap(size, i)
                 self.mixing.append(InvertibleConv1x1(size, matrix.T, MATRIX_STEP_SCALE))

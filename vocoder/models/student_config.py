@@ -39,6 +39,8 @@ class StudentConfig:
     """channels of the condition; 0 without mel"""
     log_s_bound: float | None = 2.0
     """soft bound of each flow's log-scales"""
+    scaled_shift: bool = False
+    """let each flow's shift be in units of its scale, as where a coupling is inverted"""
     filter_taps: int = 256
     """samples: length of the last flow, the minimum-phase filter that the mel implies; 0 for none, as published"""
     envelope_floor: float = -9.4

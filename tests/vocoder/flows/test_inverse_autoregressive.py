@@ -7,7 +7,7 @@ from torch import Tensor
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.layers.wavenet import WaveNetConfig, WaveNetStack
 
-SHAPES = {"samples": (1, 0), "frames": (4, 0), "frames with kept channels": (5, 3)}
+SHAPES = {"samples": (1, 0), "frames": (4, 0), "frames with kept channels": (5, 3), "shifts in units of the scale": (4, 2)}
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -16,7 +16,7 @@ def flow(channels: int, kept: int) -> InverseAutoregressive:
     config = WaveNetConfig(6, (1, 2), 2, causal=True)
     network = WaveNetStack(channels + kept, 2 * (channels - kept), 3, config)
     torch.nn.init.normal_(network.end.weight, std=0.5)
-    return InverseAutoregressive(network, channels, kept)
+    return InverseAutoregressive(network, channels, kept, scaled_shift=(channels, kept) == (4, 2))
 
 
 @pytest.mark.parametrize("name", SHAPES)
