@@ -5,16 +5,22 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vocoder.audio import WriteReport, write_audio
+from vocoder.audio import AUDIO_FORMATS, WriteReport, write_audio
 from vocoder.audio_stream import AudioStream
+from vocoder.bulk.jobs import MANIFEST_SUFFIX, Sampling, list_jobs
+from vocoder.bulk.rows import ROW_FRAMES
+from vocoder.bulk.run import SpeakJobs, speak_all, speak_here, speak_in_processes
+from vocoder.bulk.speaking import Voice
 from vocoder.commands.sampling import add_model_arguments, add_sampling_arguments, model
 from vocoder.mel_config import PRESETS, preset
 from vocoder.mel_convert import convert
+from vocoder.mel_file import read_mel
 from vocoder.synthesizer import Synthesizer
 
 __all__ = ["add_arguments", "run"]
@@ -22,21 +28,37 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.description = "Turn mel-spectrograms (npy files, float, n_mels x frames) into audio files."
-    parser.add_argument("mels", nargs="+", type=Path, metavar="MEL", help="npy file, or a folder of npy files")
+    parser.description = (
+        "Turn mel-spectrograms (npy files, float, n_mels x frames) into audio files. Of many, those that are there "
+        "already are kept: a run that was stopped goes on where it was."
+    )
+    parser.add_argument(
+        "mels", nargs="+", type=Path, metavar="MEL", help="npy file, folder of npy files, or manifest (.jsonl)"
+    )
     parser.add_argument(
         "-o",
         "--output",
         type=Path,
         required=True,
-        help="audio file for one mel, its format by its suffix; for several or a folder, a folder of wav files",
+        help="audio file for one mel, its format by its suffix; for several, a folder or a manifest, a folder",
     )
     add_model_arguments(parser)
     add_sampling_arguments(parser)
     parser.add_argument(
         "--preset", choices=tuple(PRESETS), help="contract of the mels; they are converted to the model's where exact"
     )
-    parser.add_argument("--stream", action="store_true", help="compute and write the audio in chunks, without seams")
+    parser.add_argument("--stream", action="store_true", help="of one mel: compute and write the audio in chunks")
+    many = parser.add_argument_group("for many mels")
+    many.add_argument("--format", choices=tuple(AUDIO_FORMATS), default="wav", help="of the files (default: wav)")
+    many.add_argument("--workers", type=int, default=1, metavar="N", help="processes that speak (default: 1)")
+    many.add_argument(
+        "--row-frames",
+        type=int,
+        default=ROW_FRAMES,
+        metavar="N",
+        help="frames of short mels that are spoken together (default: %(default)s)",
+    )
+    many.add_argument("--again", action="store_true", help="speak anew what is there already")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -50,20 +72,42 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.stream and args.denoise:
         raise ValueError("--denoise needs the whole utterance at once; leave out --stream")
-    outputs = _outputs(args.mels, args.output)
+    (first, *others) = args.mels
+    if others or first.is_dir() or first.suffix == MANIFEST_SUFFIX or args.output.is_dir():
+        return _speak_many(args)
     synthesizer = model(args)
-    status = 0
-    for source, target in outputs:
-        try:
-            print(_speak(synthesizer, source, target, args), flush=True)
-        except (ValueError, OSError) as error:
-            print(f"vocoder synthesize: {source}: {' '.join(str(error).split())}", file=sys.stderr)
-            status = 2
-    return status
+    try:
+        print(_speak(synthesizer, first, args.output, args))
+    except (ValueError, OSError) as error:
+        print(f"vocoder synthesize: {first}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _speak_many(args: argparse.Namespace) -> int:
+    if args.stream:
+        raise ValueError("--stream is for one mel and one audio file")
+    if args.workers < 1 or args.row_frames < 1:
+        raise ValueError("--workers and --row-frames must be 1 or more")
+    if args.output.exists() and not args.output.is_dir():
+        raise ValueError(f"the audio of several mels goes to a folder, and {args.output} is a file")
+    sampling = Sampling(args.sigma, args.seed, args.denoise)
+    suffix = "." + args.format.partition("_")[0]
+    jobs = list_jobs(args.mels, args.output, suffix, sampling)
+    voice = Voice(args.model, args.device, args.format, args.preset)
+    if args.workers == 1:
+        speak: SpeakJobs = partial(speak_here, voice=voice, row_frames=args.row_frames)
+    else:
+        speak = partial(speak_in_processes, voice=voice, workers=args.workers, row_frames=args.row_frames)
+    summary = speak_all(jobs, args.output, voice, sampling, speak, again=args.again)
+    print(f"{args.output}: {summary}")
+    for outcome in summary.failures:
+        print(f"vocoder synthesize: {outcome.job.mel}: {outcome.error}", file=sys.stderr)
+    return 2 if summary.failures else 0
 
 
 def _speak(synthesizer: Synthesizer, source: Path, target: Path, args: argparse.Namespace) -> str:
-    mel = _read(source)
+    mel = read_mel(source)
     if args.preset is not None:
         mel = convert(mel, preset(args.preset), synthesizer.mel_config)
     start = time.perf_counter()
@@ -90,33 +134,3 @@ def _stream(
         for x in chunks:
             audio.write(x)
     return first, audio.report
-
-
-def _read(path: Path) -> NDArray[np.float32]:
-    """Return the mel (n_mels, frames) of an npy file; nothing in it is ever run."""
-    try:
-        mel = np.lib.format.open_memmap(path, mode="r")  # a header that lies about the size allocates nothing
-    except (ValueError, OverflowError) as error:
-        raise ValueError(f"this is no npy file of numbers ({error})") from error
-    if mel.dtype.kind != "f":
-        raise ValueError(f"a mel holds floats, not {mel.dtype}")
-    if mel.ndim != 2:
-        raise ValueError(f"a mel is (n_mels, frames), not {mel.shape}; one file holds one mel")
-    return np.array(mel, dtype=np.float32)
-
-
-def _outputs(mels: list[Path], output: Path) -> list[tuple[Path, Path]]:
-    """Return each mel with the file that its audio goes to."""
-    if len(mels) == 1 and not mels[0].is_dir() and not output.is_dir():
-        return [(mels[0], output)]
-    sources = [file for mel in mels for file in (sorted(mel.glob("*.npy")) if mel.is_dir() else [mel])]
-    if not sources:
-        raise ValueError(f"there are no npy files in {', '.join(map(str, mels))}")
-    if output.exists() and not output.is_dir():
-        raise ValueError(f"the audio of several mels goes to a folder, and {output} is a file")
-    targets = [output / f"{source.stem}.wav" for source in sources]
-    twice = sorted({target.name for target in targets if targets.count(target) > 1})
-    if twice:
-        raise ValueError(f"several mels would be written to {', '.join(twice)}; give them names of their own")
-    output.mkdir(parents=True, exist_ok=True)
-    return list(zip(sources, targets, strict=True))

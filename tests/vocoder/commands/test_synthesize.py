@@ -88,10 +88,11 @@ def test_a_folder_becomes_a_folder(model: Path, tmp_path: Path) -> None:
     for i in range(2):
         np.save(tmp_path / "mels" / f"{i}.npy", random_mel(i))
     assert speak(tmp_path / "mels", "-o", tmp_path / "made" / "out", "--seed", "3", model=model) == 0
-    assert sorted(path.name for path in (tmp_path / "made" / "out").iterdir()) == ["0.wav", "1.wav"]
-    # the audio of a file is not changed by its neighbours
+    assert sorted(path.name for path in (tmp_path / "made" / "out").glob("[!.]*")) == ["0.wav", "1.wav"]
+    # the audio of a file is not changed by its neighbours, but for the rounding of the last bit
     assert speak(tmp_path / "mels" / "1.npy", "-o", tmp_path / "alone.wav", "--seed", "3", model=model) == 0
-    assert (tmp_path / "alone.wav").read_bytes() == (tmp_path / "made" / "out" / "1.wav").read_bytes()
+    alone, beside = read(tmp_path / "alone.wav"), read(tmp_path / "made" / "out" / "1.wav")
+    np.testing.assert_allclose(beside, alone, rtol=0, atol=1.01 / 32768)
 
 
 def test_a_bad_mel_does_not_keep_the_others_from_speaking(
@@ -101,7 +102,7 @@ def test_a_bad_mel_does_not_keep_the_others_from_speaking(
     np.save(tmp_path / "transposed.npy", random_mel(0).T)
     files = tmp_path / "transposed.npy", tmp_path / "good.npy"
     assert speak(*files, "-o", tmp_path / "out", "--seed", "1", model=model) == 2
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.wav"]
+    assert [path.name for path in (tmp_path / "out").glob("[!.]*")] == ["good.wav"]
     error = capsys.readouterr().err
     assert error.count("\n") == 1
     assert re.match(r"vocoder synthesize: \S+/transposed\.npy: .*it looks transposed$", error.strip())
@@ -129,7 +130,7 @@ def test_what_is_no_mel_is_refused_in_one_line(model: Path, tmp_path: Path, caps
     assert speak(*files, "-o", tmp_path / "out", model=model) == 2
     lines = capsys.readouterr().err.splitlines()
     assert [reason in line for line, reason in zip(lines, reasons.values(), strict=True)] == [True] * len(reasons)
-    assert list((tmp_path / "out").iterdir()) == []
+    assert list((tmp_path / "out").glob("[!.]*")) == []
 
 
 def test_arguments_that_contradict_each_other(
@@ -142,6 +143,9 @@ def test_arguments_that_contradict_each_other(
     (tmp_path / "empty").mkdir()
     wrong: list[tuple[tuple[str | Path, ...], str]] = [
         ((mel, "-o", tmp_path / "a.wav", "--stream", "--denoise", "0.1"), "leave out --stream"),
+        ((mel, "-o", tmp_path / "other", "--stream"), "--stream is for one mel"),
+        ((mel, "-o", tmp_path / "other", "--workers", "0"), "--workers and --row-frames must be 1 or more"),
+        ((mel, "-o", tmp_path / "other", "--sigma", "-1"), "sigma must be 0 or more"),
         ((*twice, "-o", tmp_path / "out"), "several mels would be written to mel.wav"),
         ((*twice, "-o", tmp_path / "file"), "is a file"),
         ((tmp_path / "empty", "-o", tmp_path / "out"), "no npy files"),

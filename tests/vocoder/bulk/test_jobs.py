@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from vocoder.bulk.jobs import Job, Sampling, list_jobs
+from vocoder.bulk.rows import rows
+from vocoder.bulk.speaking import Outcome
+
+OUT = Path("out")
+
+
+def test_the_output_repeats_the_folders(tmp_path: Path) -> None:
+    for name in ("one.npy", "a/two.npy", "a/b/three.v2.npy", "a/text.txt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    jobs = list_jobs([tmp_path, tmp_path / "a" / "two.npy"], OUT, ".flac", Sampling(seed=3))
+    assert {job.mel.relative_to(tmp_path).as_posix(): job.audio.as_posix() for job in jobs[:-1]} == {
+        "a/b/three.v2.npy": "out/a/b/three.v2.flac",
+        "a/two.npy": "out/a/two.flac",
+        "one.npy": "out/one.flac",
+    }
+    assert jobs[-1] == Job(tmp_path / "a" / "two.npy", OUT / "two.flac", Sampling(seed=3))
+
+
+def manifest(folder: Path, *lines: dict[str, Any] | str) -> Path:
+    text = [line if isinstance(line, str) else json.dumps(line) for line in lines]
+    (folder / "mels.jsonl").write_text("\n".join(text), encoding="utf-8")
+    return folder / "mels.jsonl"
+
+
+def test_a_manifest_says_what_becomes_of_each_mel_and_how(tmp_path: Path) -> None:
+    path = manifest(
+        tmp_path,
+        {"mel": "a/one.npy", "seed": 5},
+        "",
+        {"mel": "two.npy", "audio": "b/zwei.wav", "sigma": 0, "denoise": 0.1},
+        {"mel": "../three.npy"},
+    )
+    default = Sampling(sigma=0.7, seed=1)
+    assert list_jobs([path], OUT, ".wav", default) == [
+        Job(tmp_path / "a/one.npy", OUT / "a/one.wav", Sampling(0.7, 5)),
+        Job(tmp_path / "two.npy", OUT / "b/zwei.wav", Sampling(0, 1, 0.1)),
+        Job(tmp_path / "../three.npy", OUT / "three.wav", default),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("{", "line 2: "),
+        ("[]", "must be a mapping"),
+        ({"mel": "a.npy", "sead": 3}, "no field sead"),
+        ({"audio": "a.wav"}, "lacks mel"),
+        ({"mel": "a.npy", "sigma": -1}, "sigma must be 0 or more, not -1"),
+        ({"mel": "a.npy", "seed": -1}, "seed must be 0 or more"),
+        ({"mel": "a.npy", "denoise": -1}, "denoise must be 0 or more"),
+        ({"mel": "a.npy", "audio": "../a.wav"}, "in the output folder that ends in .wav"),
+        ({"mel": "a.npy", "audio": "/a.wav"}, "in the output folder that ends in .wav"),
+        ({"mel": "a.npy", "audio": "a.flac"}, "ends in .wav"),
+        ({"mel": "ok.npy"}, "several mels would be written to ok.wav"),
+    ],
+)
+def test_a_line_that_is_wrong_is_named(line: dict[str, Any] | str, reason: str, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match=reason):
+        list_jobs([manifest(tmp_path, {"mel": "ok.npy"}, line)], OUT, ".wav", Sampling())
+
+
+def test_short_mels_share_a_row_and_files_without_one_are_named(write_mels: Callable[..., Path]) -> None:
+    folder = write_mels(40, 50, 20, 300, 10, 90)
+    (folder / "text.npy").write_text("not a mel")
+    (folder / "absent.npy").symlink_to("nowhere")
+    jobs = list_jobs([folder], OUT, ".wav", Sampling())
+    made = list(rows(jobs, limit=100))
+    names = [[job.mel.stem for job in row] for row in made if not isinstance(row, Outcome)]
+    assert names == [["00", "01"], ["02"], ["03"], ["04", "05"]]
+    errors = {row.job.mel.stem: row.error or "" for row in made if isinstance(row, Outcome)}
+    assert set(errors) == {"text", "absent"}
+    assert "no npy file" in errors["text"]
+    assert "No such file" in errors["absent"]

@@ -1,0 +1,137 @@
+"""What is to be spoken: each mel file with the audio file that it becomes, from folders and from manifests."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from vocoder.config import ConfigError, from_dict
+from vocoder.noise import check_seed
+
+__all__ = ["MANIFEST_SUFFIX", "Job", "Sampling", "list_jobs"]
+
+MANIFEST_SUFFIX = ".jsonl"
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a mel is spoken; the arguments of `Synthesizer.synthesize`.
+
+    Raises:
+        ValueError: one is out of range.
+    """
+
+    sigma: float | None = None
+    seed: int | None = None
+    denoise: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.sigma is not None and not (self.sigma >= 0 and math.isfinite(self.sigma)):
+            raise ValueError(f"sigma must be 0 or more, not {self.sigma}")
+        if not (self.denoise >= 0 and math.isfinite(self.denoise)):
+            raise ValueError(f"denoise must be 0 or more, not {self.denoise}")
+        if self.seed is not None:
+            check_seed(self.seed)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One mel file, the audio file that it becomes, and how it is spoken."""
+
+    mel: Path
+    audio: Path
+    sampling: Sampling = Sampling()
+
+
+@dataclass(frozen=True)
+class Line:
+    """One line of a manifest: a JSON object.
+
+    Attributes:
+        mel: npy file, relative to the manifest's folder.
+        audio: file to write, relative to the output folder; the mel's own path with another suffix if left out.
+        sigma: as in `Sampling`; that of the whole run if left out, and so are the others.
+        seed: as in `Sampling`.
+        denoise: as in `Sampling`.
+    """
+
+    mel: str
+    audio: str | None = None
+    sigma: float | None = None
+    seed: int | None = None
+    denoise: float | None = None
+
+    def __post_init__(self) -> None:
+        self.sampling(Sampling())
+
+    def sampling(self, default: Sampling) -> Sampling:
+        """Return how this line is spoken."""
+        own = {"sigma": self.sigma, "seed": self.seed, "denoise": self.denoise}
+        changes: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
+        return replace(default, **changes)
+
+
+def list_jobs(sources: Sequence[Path], output: Path, suffix: str, sampling: Sampling) -> list[Job]:
+    """Return a job for every mel of the sources, in order.
+
+    Args:
+        sources: npy files, folders of them (searched to any depth, whose structure the output repeats), and manifests
+            (.jsonl).
+        output: folder for the audio.
+        suffix: of the audio files, such as ".wav".
+        sampling: for what no manifest says otherwise.
+
+    Raises:
+        ValueError: there are no mels, a manifest's line is wrong, or two mels would be written to one file.
+        OSError: a manifest cannot be read.
+    """
+    jobs = [job for source in sources for job in _jobs(source, output, suffix, sampling)]
+    if not jobs:
+        raise ValueError(f"there are no npy files in {', '.join(map(str, sources))}")
+    counts = Counter(job.audio for job in jobs)
+    twice = sorted(str(audio.relative_to(output)) for audio, count in counts.items() if count > 1)
+    if twice:
+        shown = ", ".join(twice[:5]) + (", ..." if len(twice) > 5 else "")
+        raise ValueError(f"several mels would be written to {shown}; give them names of their own")
+    return jobs
+
+
+def _jobs(source: Path, output: Path, suffix: str, sampling: Sampling) -> Iterable[Job]:
+    if source.suffix == MANIFEST_SUFFIX:
+        return _manifest_jobs(source, output, suffix, sampling)
+    if source.is_dir():
+        found = sorted(source.rglob("*.npy"))
+        return [Job(mel, output / mel.relative_to(source).with_suffix(suffix), sampling) for mel in found]
+    return [Job(source, output / f"{source.stem}{suffix}", sampling)]
+
+
+def _manifest_jobs(manifest: Path, output: Path, suffix: str, sampling: Sampling) -> list[Job]:
+    jobs = []
+    for number, text in enumerate(manifest.read_text(encoding="utf-8").splitlines(), 1):
+        if not text.strip():
+            continue
+        try:
+            line = from_dict(Line, json.loads(text))
+            audio = _inside(line.audio or _beneath(line.mel, suffix), suffix)
+            jobs.append(Job(manifest.parent / line.mel, output / audio, line.sampling(sampling)))
+        except (ConfigError, ValueError) as error:
+            raise ValueError(f"{manifest}, line {number}: {error}") from error
+    return jobs
+
+
+def _beneath(mel: str, suffix: str) -> str:
+    """Return a mel's path with the suffix of audio; of one that is elsewhere, the name alone."""
+    path = PurePosixPath(mel).with_suffix(suffix)
+    return path.name if path.is_absolute() or ".." in path.parts else str(path)
+
+
+def _inside(audio: str, suffix: str) -> PurePosixPath:
+    path = PurePosixPath(audio)
+    if path.is_absolute() or ".." in path.parts or path.suffix != suffix:
+        raise ValueError(f"audio must be a path in the output folder that ends in {suffix}, not {audio!r}")
+    return path

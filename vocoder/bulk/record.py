@@ -1,0 +1,115 @@
+"""What a folder of audio was made with, so that a run goes on only where it would have made the same."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from vocoder.bulk.jobs import Job, Sampling
+from vocoder.bulk.speaking import Voice, part_of
+from vocoder.loading import model_directory
+
+__all__ = ["RECORD_FOLDER", "pending", "unfinished"]
+
+RECORD_FOLDER = ".vocoder-synthesize"
+RECORD = "record.json"
+
+
+def pending(jobs: Sequence[Job], output: Path, voice: Voice, sampling: Sampling, again: bool) -> list[Job]:
+    """Return the jobs that are still to be spoken, having written down what with.
+
+    A job is done when its audio is there and not older than its mel: audio gets its name when it is whole.
+
+    Args:
+        jobs: of the run.
+        output: folder of the audio.
+        voice: of the run.
+        sampling: of the jobs that have none of their own.
+        again: delete audio that is there instead of keeping it.
+
+    Raises:
+        ValueError: the folder holds audio of these names that was not made so.
+        OSError: the folder cannot be read or written.
+    """
+    record = _describe(jobs, output, voice, sampling)
+    path = output / RECORD_FOLDER / RECORD
+    if again:
+        for job in jobs:
+            job.audio.unlink(missing_ok=True)
+    elif any(job.audio.exists() for job in jobs):
+        old = _read(path)
+        _compare(old, record, jobs, output)
+        names = {_name(job, output) for job in jobs}
+        record["own"] |= {name: values for name, values in old["own"].items() if name not in names}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = part_of(path)
+    part.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    part.replace(path)
+    return unfinished(jobs)
+
+
+def unfinished(jobs: Sequence[Job]) -> list[Job]:
+    """Return the jobs whose audio is missing, or older than its mel."""
+    return [job for job in jobs if not _is_done(job)]
+
+
+def _is_done(job: Job) -> bool:
+    try:
+        return job.audio.stat().st_mtime_ns >= job.mel.stat().st_mtime_ns
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _describe(jobs: Sequence[Job], output: Path, voice: Voice, sampling: Sampling) -> dict[str, Any]:
+    own = {_name(job, output): dataclasses.asdict(job.sampling) for job in jobs if job.sampling != sampling}
+    made = {"model": _identity(voice.model), "format": voice.format, "preset": voice.preset}
+    return {"made": {**made, **dataclasses.asdict(sampling)}, "own": own}
+
+
+def _identity(model: str) -> str:
+    """Return a sum over all that decides what a model makes of a mel; its scores and its card do not."""
+    path = model_directory(model) / "config.json"
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+        parts = [config.get(name) for name in ("family", "architecture", "mel", "weights_sha256")]
+    except (OSError, ValueError, AttributeError) as error:
+        raise ValueError(f"{path} cannot be read: {error}") from error
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        return {"made": dict(record["made"]), "own": dict(record["own"])}
+    except FileNotFoundError:
+        raise ValueError(
+            f"{path.parent.parent} holds audio of these names that this command did not make; give another folder, or "
+            "--again to replace it"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} is damaged ({error}); give another folder, or --again to replace its audio") from None
+
+
+def _compare(old: Mapping[str, Any], new: Mapping[str, Any], jobs: Sequence[Job], output: Path) -> None:
+    """Refuse to mix audio of two ways of making it."""
+    differences = [
+        f"{name} {old['made'].get(name)!r}, not {value!r}"
+        for name, value in new["made"].items()
+        if old["made"].get(name) != value
+    ]
+    names = [_name(job, output) for job in jobs if job.audio.exists()]
+    changed = [name for name in names if old["own"].get(name) != new["own"].get(name)]
+    if changed and not differences:
+        differences = [f"other settings for {changed[0]}" + (f" and {len(changed) - 1} more" if changed[1:] else "")]
+    if differences:
+        raise ValueError(
+            f"{output} holds audio made with {'; '.join(differences)}; give another folder, or --again to speak anew"
+        )
+
+
+def _name(job: Job, output: Path) -> str:
+    return job.audio.relative_to(output).as_posix()

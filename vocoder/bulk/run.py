@@ -1,0 +1,132 @@
+"""A whole run over many files: what is left of it, one run at a time, progress, and what came of it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import torch
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from vocoder.bulk.jobs import Job, Sampling
+from vocoder.bulk.record import RECORD_FOLDER, pending
+from vocoder.bulk.rows import ROW_FRAMES, rows
+from vocoder.bulk.speaking import Outcome, RowSpeaker, Voice
+from vocoder.bulk.workers import Workers
+
+__all__ = ["SpeakJobs", "Summary", "speak_all", "speak_here", "speak_in_processes"]
+
+SpeakJobs = Callable[[list[Job]], Iterable[Outcome]]
+
+
+@dataclass
+class Summary:
+    """What came of a run.
+
+    Attributes:
+        there: files that were there already.
+        spoken: files that were made.
+        audio_seconds: of these.
+        elapsed_seconds: that it took.
+        clipped_files: files with samples that were set to full scale.
+        failures: why the others could not be made.
+    """
+
+    there: int = 0
+    spoken: int = 0
+    audio_seconds: float = 0.0
+    elapsed_seconds: float = 0.0
+    clipped_files: int = 0
+    failures: list[Outcome] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        speed = self.audio_seconds / max(self.elapsed_seconds, 1e-9)
+        text = f"{self.spoken} spoken ({self.audio_seconds:.1f} s of audio in {self.elapsed_seconds:.1f} s"
+        text += f", {speed:.1f} x real time)" if self.spoken else ")"
+        text += f", {self.there} there already, {len(self.failures)} failed"
+        return text + (f"; {self.clipped_files} clipped to full scale" if self.clipped_files else "")
+
+
+def speak_all(
+    jobs: Sequence[Job], output: Path, voice: Voice, sampling: Sampling, speak: SpeakJobs, *, again: bool = False
+) -> Summary:
+    """Speak every job that is not done yet.
+
+    Args:
+        jobs: all of the run; their audio lies in `output`.
+        output: folder of the audio; made if it is missing.
+        voice: what they have in common.
+        sampling: of the jobs that have none of their own.
+        speak: speaks jobs and yields what becomes of each, in any order.
+        again: speak anew what is there already.
+
+    Raises:
+        ValueError: there is no such model, or the folder holds audio made otherwise.
+        OSError: the folder cannot be written, or another run writes to it.
+    """
+    (output / RECORD_FOLDER).mkdir(parents=True, exist_ok=True)
+    lock = FileLock(output / RECORD_FOLDER / "lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise OSError(f"another run is writing to {output}") from None
+    with lock:
+        left = pending(jobs, output, voice, sampling, again)
+        if not left:
+            return Summary(there=len(jobs))
+        summary = _tally(speak(left), Summary(there=len(jobs) - len(left)), len(left))
+    order = {job: i for i, job in enumerate(jobs)}
+    summary.failures.sort(key=lambda outcome: order[outcome.job])
+    return summary
+
+
+def speak_here(jobs: Iterable[Job], voice: Voice, row_frames: int = ROW_FRAMES) -> Iterator[Outcome]:
+    """Speak in this process.
+
+    Raises:
+        ValueError: there is no such model, device or preset.
+    """
+    speak = RowSpeaker(voice)
+    for row in rows(jobs, row_frames):
+        yield from [row] if isinstance(row, Outcome) else speak(row)
+
+
+def speak_in_processes(
+    jobs: Iterable[Job], voice: Voice, workers: int, row_frames: int = ROW_FRAMES
+) -> Iterator[Outcome]:
+    """Speak in so many processes, each with a model of its own.
+
+    Raises:
+        WorkerError: a worker cannot start.
+    """
+    with Workers(partial(_speaker, voice), workers) as pool:
+        yield from pool.run(rows(jobs, row_frames))
+
+
+def _speaker(voice: Voice, number: int) -> RowSpeaker:
+    """Make what speaks in a worker; on CUDA without a number, the workers take turns at the devices."""
+    if voice.device == "cuda" and torch.cuda.device_count() > 1:
+        voice = replace(voice, device=f"cuda:{number % torch.cuda.device_count()}")
+    return RowSpeaker(voice)
+
+
+def _tally(outcomes: Iterable[Outcome], summary: Summary, total: int) -> Summary:
+    """Count what becomes of the jobs, behind a progress bar where there is a terminal."""
+    start = time.perf_counter()
+    with tqdm(total=total, unit="file", disable=None) as bar:
+        for outcome in outcomes:
+            summary.elapsed_seconds = time.perf_counter() - start
+            if outcome.error is not None:
+                summary.failures.append(outcome)
+            else:
+                summary.spoken += 1
+                summary.audio_seconds += outcome.seconds
+                summary.clipped_files += bool(outcome.clipped)
+            speed = summary.audio_seconds / max(summary.elapsed_seconds, 1e-9)
+            bar.set_postfix_str(f"{speed:.0f} x real time, {len(summary.failures)} failed", refresh=False)
+            bar.update()
+    return summary

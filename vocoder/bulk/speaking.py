@@ -1,0 +1,110 @@
+"""Speak a row of mel files and write their audio, each file whole or not at all."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vocoder.audio import write_audio
+from vocoder.batching import Utterance
+from vocoder.bulk.jobs import Job
+from vocoder.loading import load
+from vocoder.mel_config import preset
+from vocoder.mel_convert import convert
+from vocoder.mel_file import read_mel
+
+__all__ = ["Outcome", "RowSpeaker", "Voice", "part_of"]
+
+
+@dataclass(frozen=True)
+class Voice:
+    """What all files of a run have in common.
+
+    Attributes:
+        model: shipped name or model directory.
+        device: torch device.
+        format: of the audio files, a key of `AUDIO_FORMATS`.
+        preset: contract of the mels, where it is not the model's.
+    """
+
+    model: str
+    device: str = "cpu"
+    format: str = "wav"
+    preset: str | None = None
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a job: seconds of audio and samples set to full scale, or why there is no audio."""
+
+    job: Job
+    seconds: float = 0.0
+    clipped: int = 0
+    error: str | None = None
+
+
+class RowSpeaker:
+    """A model that speaks rows of mel files.
+
+    Raises:
+        ValueError: there is no such model, device or preset.
+    """
+
+    def __init__(self, voice: Voice) -> None:
+        self._synthesizer = load(voice.model, voice.device)
+        self._preset = None if voice.preset is None else preset(voice.preset)
+        self._format = voice.format
+
+    def __call__(self, row: Sequence[Job]) -> list[Outcome]:
+        """Speak the jobs in one run of the model; what fails is said in its outcome and harms no other."""
+        outcomes: list[Outcome] = []
+        readable: list[tuple[Job, Utterance]] = []
+        for job in row:
+            try:
+                readable.append((job, self._utterance(job)))
+            except Exception as error:  # whatever is wrong with one file
+                outcomes.append(Outcome(job, error=_reason(error)))
+        jobs, utterances = [job for job, _ in readable], [utterance for _, utterance in readable]
+        try:
+            spoken = self._synthesizer.synthesize_many(utterances)
+        except Exception as error:
+            if len(row) == 1:
+                return [Outcome(row[0], error=_reason(error))]
+            return outcomes + [outcome for job in jobs for outcome in self([job])]  # each alone, to know which it is
+        return outcomes + [self._written(job, x) for job, x in zip(jobs, spoken, strict=True)]
+
+    def _utterance(self, job: Job) -> Utterance:
+        mel = read_mel(job.mel)
+        if self._preset is not None:
+            mel = convert(mel, self._preset, self._synthesizer.mel_config)
+        return Utterance(mel, job.sampling.sigma, job.sampling.seed, job.sampling.denoise)
+
+    def _written(self, job: Job, x: NDArray[np.float32]) -> Outcome:
+        part = part_of(job.audio)
+        try:
+            job.audio.parent.mkdir(parents=True, exist_ok=True)
+            report = write_audio(part, x, self._synthesizer.sample_rate, format=self._format)
+            with part.open("rb+") as file:
+                os.fsync(file.fileno())  # the name must not come to the disk before what it names
+            part.replace(job.audio)
+        except Exception as error:
+            with contextlib.suppress(OSError):
+                part.unlink()
+            return Outcome(job, error=_reason(error))
+        return Outcome(job, len(x) / self._synthesizer.sample_rate, report.clipped)
+
+
+def part_of(audio: Path) -> Path:
+    """Return where an audio file is while it is written."""
+    return audio.with_name(f".{audio.name}.part")
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split())
+    return text if isinstance(error, (ValueError, OSError)) and text else f"{type(error).__name__}: {text}"

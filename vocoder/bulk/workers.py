@@ -1,0 +1,165 @@
+"""Processes that speak rows, watched: one that dies costs the file that killed it, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from multiprocessing.connection import Connection, wait
+from types import TracebackType
+
+import torch
+
+from vocoder.bulk.jobs import Job
+from vocoder.bulk.speaking import Outcome
+
+__all__ = ["Speak", "WorkerError", "Workers"]
+
+Speak = Callable[[Sequence[Job]], list[Outcome]]
+
+
+class WorkerError(OSError):
+    """Workers cannot start; the text says why."""
+
+
+class Workers:
+    """Processes that each hold a model; use it as a context manager.
+
+    Args:
+        make: makes what speaks, in each process, from the process's number; has to be picklable.
+        count: how many processes; the threads that PyTorch has here are shared out among them.
+    """
+
+    def __init__(self, make: Callable[[int], Speak], count: int) -> None:
+        self._make = make
+        self._count = count
+        self._threads = max(1, torch.get_num_threads() // count)
+        self._started = 0
+        self._workers: dict[Connection, _Worker] = {}
+
+    def __enter__(self) -> Workers:
+        for _ in range(self._count):
+            self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        for worker in self._workers.values():
+            worker.connection.close()  # the end of its work
+            if kind is not None or not worker.idle:
+                worker.process.terminate()
+        for worker in self._workers.values():
+            worker.process.join()
+
+    def run(self, rows: Iterator[list[Job] | Outcome]) -> Iterator[Outcome]:
+        """Yield what becomes of every job, as it becomes known.
+
+        Raises:
+            WorkerError: a worker could not load its model.
+        """
+        waiting: deque[list[Job]] = deque()  # of rows that killed their worker: each job on its own
+        left = iter(rows)
+        exhausted = False
+        while True:
+            for worker in [worker for worker in self._workers.values() if worker.idle]:
+                while not waiting and not exhausted:
+                    row = next(left, None)
+                    if isinstance(row, Outcome):
+                        yield row
+                    elif row is None:
+                        exhausted = True
+                    else:
+                        waiting.append(row)
+                if waiting:
+                    worker.give(waiting.popleft())
+            if exhausted and not waiting and all(worker.row is None for worker in self._workers.values()):
+                return
+            busy = [connection for connection, worker in self._workers.items() if not worker.idle]
+            for connection in wait(busy):
+                yield from self._collect(self._workers[connection], waiting)  # type: ignore[index]
+
+    def _collect(self, worker: _Worker, waiting: deque[list[Job]]) -> list[Outcome]:
+        """Take what a worker says: that it is ready, or what became of its row; or see that it died."""
+        try:
+            message = worker.connection.recv()
+        except (EOFError, OSError):
+            return self._bury(worker, waiting)
+        if isinstance(message, str):
+            raise WorkerError(message)
+        row, worker.row, worker.ready = worker.row, None, True
+        return message if row is not None else []
+
+    def _bury(self, worker: _Worker, waiting: deque[list[Job]]) -> list[Outcome]:
+        worker.connection.close()
+        worker.process.join()
+        del self._workers[worker.connection]
+        code = worker.process.exitcode or 0
+        how = f"signal {-code}" if code < 0 else f"exit code {code}"
+        if not worker.ready:
+            raise WorkerError(f"a worker died while it loaded the model ({how}); memory for fewer workers?")
+        self._start()
+        row = worker.row or []
+        if len(row) == 1:
+            return [Outcome(row[0], error=f"the worker that spoke it died ({how})")]
+        waiting.extendleft([job] for job in reversed(row))
+        return []
+
+    def _start(self) -> None:
+        context = multiprocessing.get_context("spawn")  # PyTorch's threads do not survive a fork
+        ours, theirs = context.Pipe()
+        arguments = (theirs, self._make, self._started, self._threads)
+        process = context.Process(target=_work, args=arguments, daemon=True, name=f"speaker-{self._started}")
+        process.start()
+        theirs.close()  # so that the end of the process is the end of the pipe
+        self._started += 1
+        self._workers[ours] = _Worker(process, ours)
+
+
+class _Worker:
+    """A process as its owner sees it; it is busy from its start until it says that it is ready."""
+
+    def __init__(self, process: multiprocessing.process.BaseProcess, connection: Connection) -> None:
+        self.process = process
+        self.connection = connection
+        self.ready = False
+        self.row: list[Job] | None = None
+
+    @property
+    def idle(self) -> bool:
+        return self.ready and self.row is None
+
+    def give(self, row: list[Job]) -> None:
+        self.row = row
+        with contextlib.suppress(OSError):  # it died; the pipe's end says so when it is read
+            self.connection.send(row)
+
+
+def _work(connection: Connection, make: Callable[[int], Speak], number: int, threads: int) -> None:
+    """Speak the rows that come until there are no more, or there is nobody left to speak for."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the owner's to handle
+    threading.Thread(target=_die_with_owner, daemon=True).start()
+    torch.set_num_threads(threads)
+    try:
+        speak = make(number)
+    except (ValueError, OSError, RuntimeError) as error:
+        connection.send(f"a worker cannot load the model: {error}")
+        return
+    connection.send(None)
+    while True:
+        try:
+            row = connection.recv()
+        except EOFError:
+            return
+        connection.send(speak(row))
+
+
+def _die_with_owner() -> None:
+    owner = multiprocessing.parent_process()
+    assert owner is not None
+    owner.join()
+    os._exit(1)  # audio that is half written lies under a name of its own

@@ -1,0 +1,41 @@
+"""Mel files: one mel-spectrogram as an npy file of floats (n_mels, frames). Nothing in a file is ever run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["mel_frames", "read_mel"]
+
+
+def read_mel(path: Path) -> NDArray[np.float32]:
+    """Return the mel (n_mels, frames) of a file.
+
+    Raises:
+        ValueError: it holds no mel.
+        OSError: it cannot be read.
+    """
+    return np.array(_mapped(path), dtype=np.float32)
+
+
+def mel_frames(path: Path) -> int:
+    """Return how many frames the mel of a file has, of which no more than the header is read.
+
+    Raises:
+        ValueError, OSError: as in `read_mel`.
+    """
+    return int(_mapped(path).shape[1])
+
+
+def _mapped(path: Path) -> NDArray[np.floating]:
+    try:
+        mel = np.lib.format.open_memmap(path, mode="r")  # a header that lies about the size allocates nothing
+    except (ValueError, OverflowError) as error:
+        raise ValueError(f"this is no npy file of numbers ({error})") from error
+    if mel.dtype.kind != "f":
+        raise ValueError(f"a mel holds floats, not {mel.dtype}")
+    if mel.ndim != 2:
+        raise ValueError(f"a mel is (n_mels, frames), not {mel.shape}; one file holds one mel")
+    return mel
