@@ -90,14 +90,27 @@ def start(packed: PackedStack, x: Tensor, rows: Rows) -> Tensor:
 
 def dilate(layer: PackedLayer, hidden: Tensor, cond: Tensor | None, tile: Tile, gates: Tensor) -> None:
     """Write the dilated convolution of the hidden rows, plus a condition at the rate of the steps, without biases."""
+    done = 0 if layer.paired is None else layer.paired.rows(tile.stop - tile.start)
+    if cond is not None:
+        torch.mm(cond[tile.start : tile.stop], _given(layer.cond), out=gates)
+    if layer.paired is not None and done:
+        layer.paired.convolve(hidden, tile, gates[:done], add=cond is not None)
+    rest = Tile(tile.start + done, tile.stop, tile.low, tile.high)
+    if rest.stop > rest.start:
+        _dilate_plainly(layer, hidden, rest, gates[done:], add=cond is not None)
+
+
+def _dilate_plainly(layer: PackedLayer, hidden: Tensor, tile: Tile, gates: Tensor, add: bool) -> None:
     (_, present), *others = layer.taps
-    torch.mm(hidden[tile.start : tile.stop], present, out=gates)
+    here = hidden[tile.start : tile.stop]
+    if add:
+        gates.addmm_(here, present)
+    else:
+        torch.mm(here, present, out=gates)
     for offset, matrix in others:
         inside, neighbours = tile.shifted(offset)
         if inside.stop > inside.start:
             gates[inside].addmm_(hidden[neighbours], matrix)
-    if cond is not None:
-        gates.addmm_(cond[tile.start : tile.stop], _given(layer.cond))
 
 
 def advance(

@@ -6,14 +6,19 @@ import ctypes
 import functools
 import warnings
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["available", "gate", "gate_backward"]
+if TYPE_CHECKING:
+    from vocoder.layers.gate_kernel import Pass
+
+__all__ = ["available", "differences", "gate", "gate_backward", "sums"]
 
 ALL = 1 << 62
+STRIPE = 32
+"""pairs that a thread takes at a time"""
 DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
@@ -68,10 +73,38 @@ def gate_backward(gates: Tensor, grad: Tensor, out: Tensor, grad_gates: Tensor, 
     _run("backward", gates.dtype, sums.shape[0], (0, rows, stripe, width, *addresses))
 
 
-def _run(direction: Literal["forward", "backward"], dtype: torch.dtype, stripes: int, values: tuple[int, ...]) -> None:
+def differences(
+    hidden: Tensor, silence: Tensor, out: Tensor, *, first: int, distance: int, offset: int, low: int, high: int
+) -> None:
+    """Write, for each pair of rows of a paired convolution, what its four products take.
+
+    Args:
+        hidden: (rows, C).
+        silence: (C,) zeros, which stand for the rows before `low` and from `high` on.
+        out: (4, pairs, C), written.
+        first: the first row of the first pair.
+        distance: between the two rows of a pair, and between taps.
+        offset: of the first tap.
+        low: see `silence`.
+        high: see `silence`.
+    """
+    _, pairs, width = out.shape
+    sizes = (pairs, STRIPE, width, first, distance, offset, low, high)
+    addresses = (hidden.data_ptr(), silence.data_ptr(), out.data_ptr())
+    _run("differences", hidden.dtype, -(-pairs // STRIPE), (0, *sizes, *addresses))
+
+
+def sums(products: Tensor, out: Tensor, distance: int, add: bool) -> None:
+    """Write the rows (2 * pairs, C) that the products (4, pairs, C) of a paired convolution make, or add them."""
+    _, pairs, width = products.shape
+    sizes = (pairs, STRIPE, width, distance, int(add))
+    _run("sums", products.dtype, -(-pairs // STRIPE), (0, *sizes, products.data_ptr(), out.data_ptr()))
+
+
+def _run(pass_: Pass, dtype: torch.dtype, stripes: int, values: tuple[int, ...]) -> None:
     """Run an entry point on the threads of torch's own pool, which wait for work anyway."""
     arguments = (ctypes.c_int64 * len(values))(*values)
-    entry, pool = _entry(direction, DTYPES[dtype]), _pool()
+    entry, pool = _entry(pass_, DTYPES[dtype]), _pool()
     threads = min(torch.get_num_threads(), stripes)
     if pool is None or threads == 1:
         entry(arguments)
@@ -80,7 +113,7 @@ def _run(direction: Literal["forward", "backward"], dtype: torch.dtype, stripes:
 
 
 @functools.cache
-def _entry(direction: Literal["forward", "backward"], dtype: str) -> Any:
+def _entry(pass_: Pass, dtype: str) -> Any:
     """Return an entry point as a C function that runs without the interpreter's lock, or None where there is none."""
     try:
         from numba import config  # a second to import
@@ -89,7 +122,7 @@ def _entry(direction: Literal["forward", "backward"], dtype: str) -> Any:
             return None
         from vocoder.layers.gate_kernel import compiled
 
-        code = compiled(direction, dtype)
+        code = compiled(pass_, dtype)
     except Exception as error:  # whatever compilers and their libraries may raise
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         warnings.warn(f"numba cannot compile gates here ({reason}): slower code takes its place", RuntimeWarning, 2)

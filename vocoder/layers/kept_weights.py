@@ -45,18 +45,23 @@ class KeptWeights:
         flat = weights.flat()
         if not frozen or any(tensor.requires_grad for tensor in flat):
             self._kept = None
-            return self._made(weights, dtype)
+            return self._made(weights, dtype, paired=False)
         versions = tuple((tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for tensor in flat)
         biases = torch.cat([tensor.detach() for tensor in flat[1::2]])
         kept = self._kept
         if kept is None or (kept.dtype, kept.versions) != (dtype, versions) or not torch.equal(kept.biases, biases):
-            kept = self._kept = _Kept(dtype, versions, biases, self._made(weights, dtype))
+            kept = self._kept = _Kept(dtype, versions, biases, self._made(weights, dtype, _pairs_pay(dtype)))
         return kept.ready
 
     def drop(self) -> None:
         """Forget them."""
         self._kept = None
 
-    def _made(self, weights: StackWeights, dtype: torch.dtype) -> Ready:
-        packed = PackedStack.of(weights, self._dilations, self._causal, dtype)
+    def _made(self, weights: StackWeights, dtype: torch.dtype, paired: bool) -> Ready:
+        packed = PackedStack.of(weights, self._dilations, self._causal, dtype, paired)
         return packed, packed.outputs()
+
+
+def _pairs_pay(dtype: torch.dtype) -> bool:
+    """Return whether a third fewer products are worth two more passes over memory: not where tiles multiply."""
+    return not (dtype == torch.bfloat16 and torch.cpu._is_amx_tile_supported())
