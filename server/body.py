@@ -6,11 +6,12 @@ import asyncio
 from typing import Any
 
 from fastapi import Request
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.problems import Problem
 
-__all__ = ["BodyMemory", "BodyMemoryMiddleware", "media_type", "read_body"]
+__all__ = ["BodyMemory", "BodyMemoryMiddleware", "hold_bytes", "media_type", "read_body"]
 
 
 class BodyMemory:
@@ -25,23 +26,23 @@ class BodyMemory:
         self._limit = limit
 
     def hold(self, size: int) -> bool:
-        """Count `size` more bytes as held, unless that were too many."""
-        if self.held + size > self._limit:
+        """Count `size` more bytes as held, unless that were too many; fewer are always granted."""
+        if size > 0 and self.held + size > self._limit:
             return False
         self.held += size
         return True
 
 
 class BodyMemoryMiddleware:
-    """Let `read_body` count what it holds, and count it out again when its request ends."""
+    """Let each request and WebSocket count what it holds, and count it out again when that ends."""
 
     def __init__(self, app: ASGIApp, limit: int) -> None:
         self._app = app
         self._memory = BodyMemory(limit)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Handle one request."""
-        if scope["type"] != "http":
+        """Handle one request or WebSocket."""
+        if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
         state: dict[str, Any] = scope.setdefault("state", {})
@@ -93,19 +94,24 @@ async def _collect(request: Request, limit: int) -> bytes:
     async for chunk in request.stream():
         if len(body) + len(chunk) > limit:
             raise _too_large(limit)
-        _hold(request, len(chunk))
         body += chunk
+        hold_bytes(request, len(body))
     return bytes(body)
 
 
-def _hold(request: Request, size: int) -> None:
-    memory: BodyMemory | None = getattr(request.state, "body_memory", None)
+def hold_bytes(connection: HTTPConnection, size: int) -> None:
+    """Count that a request or WebSocket holds `size` bytes of what was sent, in all.
+
+    Raises:
+        Problem: 503 where others already hold what may be held.
+    """
+    memory: BodyMemory | None = getattr(connection.state, "body_memory", None)
     if memory is None:
         return
-    if not memory.hold(size):
+    if not memory.hold(size - connection.state.body_bytes):
         headers = {"Retry-After": "1", "Connection": "close"}
         raise Problem(503, "busy", "The server holds as many bodies as it may; try again soon.", headers=headers)
-    request.state.body_bytes += size
+    connection.state.body_bytes = size
 
 
 def _too_large(limit: int) -> Problem:

@@ -7,22 +7,29 @@ limit of connections. The protocol here adds those deadlines and limits to uvico
 from __future__ import annotations
 
 import asyncio
+import logging
 import math
 import socket
+from asyncio.transports import BaseTransport
 from dataclasses import dataclass
 from typing import Any
 
 import h11
 import uvicorn
+from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from server.reader_watch import ReaderWatch
 from server.settings import Settings
 
-__all__ = ["ConnectionLimits", "GuardedConfig", "GuardedProtocol"]
+__all__ = ["MAX_STREAM_MESSAGE", "ConnectionLimits", "GuardedConfig", "GuardedProtocol", "GuardedWebSocket"]
 
-LEAST_PROGRESS = 16384  # bytes that a reader has to take within each send_timeout: slower than any voice is spoken
-MAX_STREAM_MESSAGE = 4 * 2**20  # bytes of one WebSocket message
-STREAM_MESSAGES_AHEAD = 4  # WebSocket messages that may wait to be taken up
+MAX_STREAM_MESSAGE = 2**20  # bytes of one WebSocket message
+WEBSOCKET_LOGGER = (
+    "server.websocket"  # of its own: uvicorn tells of addresses with their query, which may hold anything
+)
 KEEPALIVE_IDLE = 60  # seconds of silence after which TCP asks whether the other side is still there
 
 
@@ -42,12 +49,12 @@ class GuardedConfig(uvicorn.Config):
         super().__init__(
             app,
             http=GuardedProtocol,
+            ws=GuardedWebSocket,
             limit_concurrency=settings.max_connections,
             timeout_keep_alive=math.ceil(settings.keep_alive_timeout),
             timeout_graceful_shutdown=max(1, math.ceil(settings.drain_timeout)),
             h11_max_incomplete_event_size=settings.max_header_bytes,
             ws_max_size=min(MAX_STREAM_MESSAGE, settings.max_body_bytes),
-            ws_max_queue=STREAM_MESSAGES_AHEAD,
             ws_per_message_deflate=False,  # mels and audio hardly shrink, and inflating costs the event loop time
             server_header=False,
             access_log=False,
@@ -62,7 +69,7 @@ class GuardedProtocol(H11Protocol):
     """One connection, closed when its client is too slow to send its headers or to read its answer."""
 
     _header_timer: asyncio.TimerHandle | None = None
-    _send_timer: asyncio.TimerHandle | None = None
+    _watch: ReaderWatch | None = None
 
     @property
     def _limits(self) -> ConnectionLimits:
@@ -73,6 +80,7 @@ class GuardedProtocol(H11Protocol):
         """Take a new connection, or close it at once where its address has as many as it may."""
         super().connection_made(transport)
         _ask_whether_alive(transport)
+        self._watch = ReaderWatch(transport, self._limits.send_timeout)
         if self._too_many():
             self._end(b"503 Service Unavailable")
         else:
@@ -111,17 +119,8 @@ class GuardedProtocol(H11Protocol):
         self._watch_reader()
 
     def _watch_reader(self) -> None:
-        unread = self.transport.get_write_buffer_size()
-        if unread and self._send_timer is None:
-            self._send_timer = self.loop.call_later(self._limits.send_timeout, self._check_reader, unread)
-
-    def _check_reader(self, before: int) -> None:
-        self._send_timer = None
-        unread = self.transport.get_write_buffer_size()
-        if unread > before - LEAST_PROGRESS and unread:
-            self.transport.abort()
-        else:
-            self._watch_reader()
+        if self._watch is not None:
+            self._watch.begin()
 
     def _on_slow_headers(self) -> None:
         self._header_timer = None
@@ -148,9 +147,42 @@ class GuardedProtocol(H11Protocol):
 
     def _stop_timers(self) -> None:
         self._stop_header_timer()
-        if self._send_timer is not None:
-            self._send_timer.cancel()
-            self._send_timer = None
+        if self._watch is not None:
+            self._watch.stop()
+
+
+class GuardedWebSocket(WebSocketsSansIOProtocol):
+    """One WebSocket, cut off when its client does not read; while it reads slowly, `send` waits."""
+
+    _watch: ReaderWatch | None = None
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Take over a connection."""
+        assert isinstance(self.config, GuardedConfig)
+        super().connection_made(transport)
+        self.logger = logging.getLogger(WEBSOCKET_LOGGER)
+        self._watch = ReaderWatch(self.transport, self.config.limits.send_timeout)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        if self._watch is not None:
+            self._watch.stop()
+        super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        """Have `send` wait, and begin to wait for the reader's progress."""
+        super().pause_writing()
+        if self._watch is not None:
+            self._watch.begin()
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a message; once it is the last one, wait only so long until it is read."""
+        await self.writable.wait()
+        if self.close_sent and self.initial_response is None:  # closed from here, as after a message that was too large
+            raise ClientDisconnected
+        await super().send(message)
+        if self._watch is not None and self.close_sent:
+            self._watch.begin()
 
 
 def _ask_whether_alive(transport: asyncio.Transport) -> None:

@@ -14,7 +14,7 @@ from vocoder.config import to_dict
 from vocoder.mel import MelSpectrogram
 from vocoder.mel_config import MelConfig
 
-__all__ = ["MelContract"]
+__all__ = ["MelContract", "check_finite"]
 
 SLACK = 0.25  # acoustic models overshoot: a quarter of the range is allowed on both sides
 SWEEP_SECONDS = 2.0
@@ -75,12 +75,28 @@ class MelContract:
         if mel.shape[1] > max_frames:
             detail = f"The mel is longer than {max_frames} frames, the most this server takes: send it in parts."
             raise Problem(413, "too-many-frames", detail, limit_frames=max_frames)
-        finite = np.isfinite(mel)
-        if not finite.all():
-            count = int(mel.size - np.count_nonzero(finite))
-            raise _invalid(f"{count} of the {mel.size} values are not finite (NaN, infinite, or beyond 32-bit floats).")
-        self._check_values(float(mel.min()), float(mel.max()))
+        check_finite(mel)
+        self.check_values(float(mel.min()), float(mel.max()))
         return mel
+
+    def check_values(self, smallest: float, largest: float) -> None:
+        """Say what is wrong with a mel whose values go from `smallest` to `largest`, if anything is.
+
+        Raises:
+            Problem: 422 implausible values.
+        """
+        low, high = self.plausible_range
+        # Real mels have bands near silence; one without any, where silence is clearly negative, has another scale.
+        without_logarithm = smallest >= 0.0 and self.silence <= -1.0
+        if low <= smallest and largest <= high and not without_logarithm:
+            return
+        reason = self._likely_mistake(smallest, largest)
+        expected = f"In this contract digital silence is {self.silence:.4g} and full scale about {self.loudest:.4g}."
+        raise _invalid(
+            f"The values do not fit the mel contract: {reason} {expected}",
+            found={"min": smallest, "max": largest},
+            expected={"min": low, "max": high},
+        )
 
     def _check_shape(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         n_mels = self.mel_config.n_mels
@@ -96,20 +112,6 @@ class MelContract:
             raise _invalid(f"The mel looks transposed: it has {n_mels} columns. Send ({n_mels}, frames).")
         raise _invalid(f"The model takes {n_mels} mel bands as rows; this mel has {mel.shape[0]} rows.")
 
-    def _check_values(self, smallest: float, largest: float) -> None:
-        low, high = self.plausible_range
-        # Real mels have bands near silence; one without any, where silence is clearly negative, has another scale.
-        without_logarithm = smallest >= 0.0 and self.silence <= -1.0
-        if low <= smallest and largest <= high and not without_logarithm:
-            return
-        reason = self._likely_mistake(smallest, largest)
-        expected = f"In this contract digital silence is {self.silence:.4g} and full scale about {self.loudest:.4g}."
-        raise _invalid(
-            f"The values do not fit the mel contract: {reason} {expected}",
-            found={"min": smallest, "max": largest},
-            expected={"min": low, "max": high},
-        )
-
     def _likely_mistake(self, smallest: float, largest: float) -> str:
         if self.silence > -1.0 and smallest < -1.0:
             return "they look like plain logarithms, but this contract is normalised."
@@ -120,6 +122,14 @@ class MelContract:
         if self.mel_config.log != "db20" and smallest < self.plausible_range[0]:
             return f"they go far below silence, so the mel looks like decibels instead of {self.mel_config.log}."
         return "they go beyond full scale, so the mel looks like decibels, or made from samples not in -1..1."
+
+
+def check_finite(mel: NDArray[np.float32]) -> None:
+    """Raise a Problem, 422, if a value of a mel is not finite."""
+    finite = np.isfinite(mel)
+    if not finite.all():
+        count = int(mel.size - np.count_nonzero(finite))
+        raise _invalid(f"{count} of the {mel.size} values are not finite (NaN, infinite, or beyond 32-bit floats).")
 
 
 def _invalid(detail: str, **fields: Any) -> Problem:

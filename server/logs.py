@@ -65,7 +65,10 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
         "filters": {"request_id": {"()": RequestIdFilter}},
         "handlers": {"stderr": handler},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
-        "loggers": {name: {"level": level.upper()} for name in ("server", "vocoder", "uvicorn", "uvicorn.error")},
+        "loggers": {
+            **{name: {"level": level.upper()} for name in ("server", "vocoder", "uvicorn", "uvicorn.error")},
+            "server.websocket": {"level": "WARNING"},  # what uvicorn tells of each repeats the address, query and all
+        },
     }
 
 

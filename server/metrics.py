@@ -14,7 +14,7 @@ from prometheus_client.registry import Collector
 
 from server.ticket import Speech
 
-__all__ = ["Metrics"]
+__all__ = ["REJECTIONS", "Metrics"]
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 REAL_TIME_FACTORS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)

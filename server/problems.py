@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
 
-__all__ = ["MEDIA_TYPE", "Problem", "install_problem_handlers", "render"]
+__all__ = ["MEDIA_TYPE", "Problem", "describe_problem", "install_problem_handlers", "invalid_parameters", "render"]
 
 MEDIA_TYPE = "application/problem+json"
 INFERENCE_PREFIX = "/v2"  # where the Open Inference Protocol, version 2, prescribes errors of its own shape
@@ -56,21 +56,26 @@ def install_problem_handlers(app: FastAPI) -> None:
     app.add_exception_handler(Exception, _on_unexpected)
 
 
-def render(request: HTTPConnection, problem: Problem) -> Response:
-    """Return the response that tells a client about `problem`."""
-    request_id = getattr(request.state, "request_id", None)
-    document: dict[str, Any] = {
+def describe_problem(connection: HTTPConnection, problem: Problem) -> dict[str, Any]:
+    """Return the document that tells a client about `problem`, and note the problem for log and metrics."""
+    connection.state.problem = problem.slug
+    return {
         "type": f"urn:vocoder:problem:{problem.slug}",
         "title": problem.slug.replace("-", " ").capitalize(),
         "status": problem.status,
         "detail": problem.detail,
-        "request_id": request_id,
+        "request_id": getattr(connection.state, "request_id", None),
         **problem.fields,
     }
+
+
+def render(request: HTTPConnection, problem: Problem) -> Response:
+    """Return the response that tells a client about `problem`."""
+    document = describe_problem(request, problem)
+    request_id = document["request_id"]
     headers = dict(problem.headers)
     if request_id is not None:
         headers["X-Request-Id"] = request_id
-    request.state.problem = problem.slug
     path = request.url.path
     if path == INFERENCE_PREFIX or path.startswith(f"{INFERENCE_PREFIX}/"):
         return JSONResponse({"error": problem.detail}, status_code=problem.status, headers=headers)
@@ -86,9 +91,14 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     # Only the declared location and pydantic's own message are passed on: its `input` and `ctx` hold what the
     # client sent, which may not even be JSON (NaN).
     assert isinstance(error, RequestValidationError)
-    errors = [_describe(entry) for entry in error.errors()]
+    return render(request, invalid_parameters(error.errors()))
+
+
+def invalid_parameters(entries: Sequence[Mapping[str, Any]]) -> Problem:
+    """Return the problem of what pydantic found, entries whose location begins with where the parameters stood."""
+    errors = [_describe(entry) for entry in entries]
     detail = "; ".join(f"{entry['parameter']}: {entry['message']}" for entry in errors)
-    return render(request, Problem(422, "invalid-parameter", detail, errors=errors))
+    return Problem(422, "invalid-parameter", detail, errors=errors)
 
 
 def _describe(entry: Mapping[str, Any]) -> dict[str, str]:

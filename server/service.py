@@ -8,7 +8,8 @@ from typing import Annotated, ParamSpec, TypeVar
 
 import anyio.to_thread
 from anyio import CapacityLimiter
-from fastapi import Depends, Request
+from fastapi import Depends
+from starlette.requests import HTTPConnection
 
 from server.drain import Drain
 from server.engines import Engines
@@ -40,9 +41,9 @@ class Service:
         return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self.limiter)
 
 
-def get_service(request: Request) -> Service:
-    """Return the service of the application that a request came to."""
-    service = request.app.state.service
+def get_service(connection: HTTPConnection) -> Service:
+    """Return the service of the application that a request or WebSocket came to."""
+    service = connection.app.state.service
     assert isinstance(service, Service)
     return service
 

@@ -41,7 +41,7 @@ class StreamVoice:
         self.route = route
         self._began = time.monotonic()
         self._model_rate = engine.contract.mel_config.sample_rate
-        self._hop_length = engine.contract.mel_config.hop_length
+        self.hop_length = engine.contract.mel_config.hop_length
         self._resampler = PieceResampler(self._model_rate, sample_rate)
         self._encoder = open_encoder(target, sample_rate, samples)
         self._encode_seconds = 0.0
@@ -69,7 +69,7 @@ class StreamVoice:
         self.queue_seconds += chunk.queue_seconds
         self.infer_seconds += chunk.infer_seconds
         speech = Speech(chunk.x, self._model_rate, chunk.queue_seconds, chunk.infer_seconds)
-        self._service.metrics.count_speech(self._engine.name, speech, len(chunk.x) // self._hop_length)
+        self._service.metrics.count_speech(self._engine.name, speech, len(chunk.x) // self.hop_length)
         body = await self._service.run(self._encode, chunk.x)
         if self.first_audio_seconds is None and body:
             self.first_audio_seconds = time.monotonic() - self._began

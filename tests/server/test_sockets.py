@@ -79,7 +79,7 @@ def test_shutdown_lets_a_request_finish(serve: Any, fake: Any, new_mel: Any, wai
             wait_until(lambda: fake.entered == 2)
             threading.Timer(0.2, fake.gate.set).start()
         np.testing.assert_array_equal(
-            np.load(io.BytesIO(answer.result(0.0).content)), fake.synthesize(new_mel(), seed=4)
+            np.load(io.BytesIO(answer.result(TIMEOUT).content)), fake.synthesize(new_mel(), seed=4)
         )
 
 

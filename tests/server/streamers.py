@@ -1,0 +1,84 @@
+"""A synthesizer without weights that streams through the real machinery, and can be held up or made to fail."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Any
+
+import numpy as np
+import torch
+from torch.nn import functional
+
+from vocoder.mel_config import MelConfig, preset
+from vocoder.noise import white_noise
+from vocoder.streaming.pipeline import MEL, NOISE, Pipeline
+from vocoder.streaming.session import StreamSession
+from vocoder.streaming.stage import Stage, windowed
+
+REACH = 3
+
+
+class Streamer:
+    """Speaks the mean of seven frames, with noise; from frame `fault_at` on it raises `fault`; `gate` may be shut.
+
+    After step `shut_after` of a stream it shuts by itself.
+    """
+
+    def __init__(self, name: str = "streamer", mel_config: MelConfig | None = None) -> None:
+        self.name = name
+        self.mel_config = mel_config or preset("nvidia")
+        self.sample_rate = self.mel_config.sample_rate
+        self.hop_length = self.mel_config.hop_length
+        self.gate = threading.Event()
+        self.gate.set()
+        self.fault: Exception | None = None
+        self.fault_at = 0
+        self.shut_after = -1
+        self.steps = 0
+        self.entered = 0
+
+    def info(self) -> dict[str, Any]:
+        return {"family": "fake", "provenance": {}, "quality": {}}
+
+    def synthesize(self, mel: Any, *, sigma: float | None = None, seed: int | None = None, denoise: float = 0.0) -> Any:
+        self.entered += 1
+        assert self.gate.wait(60.0)
+        x = torch.from_numpy(mel)[None]
+        noise = white_noise(seed or 0, 0, mel.shape[1], 1, self.hop_length)[None]
+        return self._speak(0.5 if sigma is None else sigma, x, noise)[0, 0].numpy()
+
+    def stands_still(self) -> bool:
+        """Whether something was computed, but nothing more for a while."""
+        before = self.steps
+        time.sleep(0.3)
+        return self.steps == before > 0
+
+    def open_stream(self, *, sigma: float | None = None, seed: int | None = None, denoise: float = 0.0) -> Any:
+        def speak(mel: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+            self.entered += 1
+            assert self.gate.wait(60.0)
+            self.steps += 1
+            if self.steps == self.shut_after:
+                self.gate.clear()
+            if self.fault is not None and pipeline.frames >= self.fault_at:
+                raise self.fault
+            return self._speak(0.5 if sigma is None else sigma, mel, noise)
+
+        def draw(start: int, frames: int) -> torch.Tensor:
+            return white_noise(seed or 0, start, frames, 1, self.hop_length)[None]
+
+        pipeline = Pipeline([Stage("x", (MEL, NOISE), windowed(speak), REACH, REACH)], draw)
+        return StreamSession(pipeline, lambda mel: torch.from_numpy(mel)[None], self.hop_length)
+
+    def _speak(self, sigma: float, mel: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+        level = torch.tanh(mel.mean(dim=1, keepdim=True) / 10.0)
+        smooth = functional.conv1d(level, torch.ones(1, 1, 2 * REACH + 1) / (2 * REACH + 1), padding=REACH)
+        return 0.5 * smooth.repeat_interleave(self.hop_length, dim=2) + 0.02 * sigma * noise
+
+
+def mel_of(frames: int, n_mels: int = 80, seed: int = 7) -> Any:
+    """A mel that speech could have, whose level wanders."""
+    generator = np.random.default_rng(seed)
+    level = -5.0 + 3.0 * np.sin(np.arange(frames) / 9.0)
+    return (level + generator.uniform(-1.0, 1.0, (n_mels, frames))).astype(np.float32)
