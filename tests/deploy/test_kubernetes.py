@@ -1,0 +1,207 @@
+"""The manifests are valid, fit each other, and say nothing that the server does not know."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import kubernetes_validate
+import pytest
+import yaml
+from kustomize import Manifest, build
+
+from server.admin import create_admin_app
+from server.app import create_app
+from server.settings import Settings
+
+ROOT = Path(__file__).resolve().parents[2]
+FOLDER = ROOT / "deploy" / "kubernetes"
+COMPONENTS = tuple(sorted((FOLDER / "components").iterdir()))
+VERSIONS = ("1.31", "1.37")
+OTHER_VARIABLES = {"OMP_NUM_THREADS", "POD_NAMESPACE", "BALANCER_PORT"}
+DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+
+
+@pytest.fixture(params=["cpu", "gpu"])
+def overlay(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture
+def manifests(overlay: str) -> list[Manifest]:
+    return build(FOLDER / "overlays" / overlay, *COMPONENTS)
+
+
+def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
+    return [manifest for manifest in manifests if manifest["kind"] == kind]
+
+
+def pods(manifests: list[Manifest]) -> list[Manifest]:
+    return [manifest["spec"]["template"] for manifest in of_kind(manifests, "Deployment")]
+
+
+def server_pod(manifests: list[Manifest]) -> Manifest:
+    return next(pod for pod in pods(manifests) if pod["spec"]["containers"][0]["name"] == "vocoder")
+
+
+def variables(container: dict[str, Any]) -> dict[str, str]:
+    return {entry["name"]: entry.get("value", "1") for entry in container["env"]}
+
+
+def ports(pod: Manifest) -> dict[str, int]:
+    return {
+        port["name"]: port["containerPort"] for container in pod["spec"]["containers"] for port in container["ports"]
+    }
+
+
+def matches(labels: dict[str, str], selector: dict[str, Any]) -> bool:
+    assert set(selector) <= {"matchLabels"}
+    return selector.get("matchLabels", {}).items() <= labels.items()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_schemas_of_kubernetes_accept_them(manifests: list[Manifest], version: str) -> None:
+    assert {manifest["kind"] for manifest in manifests} == {
+        "ConfigMap",
+        "Deployment",
+        "HorizontalPodAutoscaler",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "Service",
+    }
+    for manifest in manifests:
+        kubernetes_validate.validate(manifest, version, strict=True)
+
+
+def test_the_overlays_stand_without_components(overlay: str) -> None:
+    names = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in build(FOLDER / "overlays" / overlay)]
+    assert len(names) == len(set(names)) == 5
+    assert {name for _, name in names} == {"vocoder"}
+
+
+def test_every_variable_is_a_setting_and_every_value_valid(
+    manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    named = {name for pod in pods(manifests) for item in pod["spec"]["containers"] for name in variables(item)}
+    assert named - OTHER_VARIABLES <= {f"VOCODER_{name.upper()}" for name in Settings.model_fields}
+    pod = server_pod(manifests)
+    for name, value in variables(pod["spec"]["containers"][0]).items():
+        monkeypatch.setenv(name, value)
+    settings = Settings()
+    assert ports(pod) == {"http": settings.port, "admin": settings.admin_port}
+    assert settings.host == settings.admin_host == "0.0.0.0"
+    assert pod["metadata"]["annotations"]["prometheus.io/port"] == str(settings.admin_port)
+    # A request that is accepted is answered before the container is killed, and balancers know in time.
+    assert pod["spec"]["terminationGracePeriodSeconds"] >= settings.drain_delay + settings.drain_timeout + 5
+    probe = pod["spec"]["containers"][0]["readinessProbe"]
+    assert settings.drain_delay >= probe["periodSeconds"] * probe["failureThreshold"]
+
+
+def test_kubernetes_does_not_set_variables_of_the_same_name(manifests: list[Manifest]) -> None:
+    assert of_kind(manifests, "Service")  # a service named vocoder would set VOCODER_PORT
+    assert all(pod["spec"]["enableServiceLinks"] is False for pod in pods(manifests))
+
+
+def test_probes_ask_what_there_is(manifests: list[Manifest]) -> None:
+    public = create_app(Settings(admin_port=9000))
+    apps = {"http": public, "admin": create_admin_app(public)}
+    routes = {name: set(app.openapi()["paths"]) for name, app in apps.items()}
+    container = server_pod(manifests)["spec"]["containers"][0]
+    probes = {kind: container[f"{kind}Probe"]["httpGet"] for kind in ("startup", "readiness", "liveness")}
+    assert {kind: probe["path"] for kind, probe in probes.items()} == {
+        "startup": "/readyz",
+        "readiness": "/readyz",
+        "liveness": "/livez",
+    }
+    assert all(probe["path"] in routes[probe["port"]] for probe in probes.values())
+    assert server_pod(manifests)["metadata"]["annotations"]["prometheus.io/path"] in routes["admin"]
+
+
+def test_selectors_and_ports_fit(manifests: list[Manifest]) -> None:
+    labelled = {pod["spec"]["containers"][0]["name"]: pod["metadata"]["labels"] for pod in pods(manifests)}
+    for deployment in of_kind(manifests, "Deployment"):
+        assert matches(deployment["spec"]["template"]["metadata"]["labels"], deployment["spec"]["selector"])
+    for service in of_kind(manifests, "Service"):
+        (pod,) = [p for p in pods(manifests) if service["spec"]["selector"].items() <= p["metadata"]["labels"].items()]
+        assert {port["targetPort"] for port in service["spec"]["ports"]} <= set(ports(pod))
+        headless = service["spec"].get("clusterIP") == "None"
+        assert not headless or service["spec"]["ports"][0]["port"] == ports(pod)["http"]
+    (budget,), (policy,) = of_kind(manifests, "PodDisruptionBudget"), of_kind(manifests, "NetworkPolicy")
+    spread = server_pod(manifests)["spec"]["topologySpreadConstraints"][0]["labelSelector"]
+    for selector in (budget["spec"]["selector"], policy["spec"]["podSelector"], spread):
+        assert [name for name, labels in labelled.items() if matches(labels, selector)] == ["vocoder"]
+    opened = {port["port"] for rule in policy["spec"]["ingress"] for port in rule["ports"]}
+    assert opened == {"http", "admin"}
+
+
+def test_the_autoscaler_scales_the_servers_by_a_metric_that_the_adapter_gives(manifests: list[Manifest]) -> None:
+    (scaler,) = of_kind(manifests, "HorizontalPodAutoscaler")
+    target = scaler["spec"]["scaleTargetRef"]
+    (deployment,) = [m for m in of_kind(manifests, "Deployment") if m["metadata"]["name"] == target["name"]]
+    assert deployment["apiVersion"] == target["apiVersion"]
+    assert "replicas" not in deployment["spec"]
+    rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "adapter-rules.yaml").read_text(encoding="utf-8"))["rules"]
+    metrics = [metric["pods"]["metric"]["name"] for metric in scaler["spec"]["metrics"]]
+    assert metrics == [rule["name"]["as"] for rule in rules]
+    assert int(scaler["spec"]["metrics"][0]["pods"]["target"]["averageValue"]) < Settings().queue_frames
+
+
+def test_containers_have_no_more_rights_than_they_need(manifests: list[Manifest]) -> None:
+    for pod in pods(manifests):
+        spec = pod["spec"]
+        assert spec["automountServiceAccountToken"] is False
+        assert spec["securityContext"]["runAsNonRoot"] is True
+        assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
+        for container in spec["containers"]:
+            assert container["securityContext"] == {
+                "allowPrivilegeEscalation": False,
+                "readOnlyRootFilesystem": True,
+                "capabilities": {"drop": ["ALL"]},
+            }
+    user = server_pod(manifests)["spec"]["securityContext"]
+    assert f"\nUSER {user['runAsUser']}:{user['runAsGroup']}\n" in DOCKERFILE
+    assert "/tmp" in [m["mountPath"] for m in server_pod(manifests)["spec"]["containers"][0]["volumeMounts"]]
+
+
+def test_volumes_are_there(manifests: list[Manifest]) -> None:
+    maps = {manifest["metadata"]["name"] for manifest in of_kind(manifests, "ConfigMap")}
+    for pod in pods(manifests):
+        volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
+        mounted = [mount["name"] for item in pod["spec"]["containers"] for mount in item["volumeMounts"]]
+        assert sorted(mounted) == sorted(volumes)
+        assert {volume["configMap"]["name"] for volume in volumes.values() if "configMap" in volume} <= maps
+    keys = variables(server_pod(manifests)["spec"]["containers"][0])["VOCODER_API_KEYS_FILE"]
+    assert keys == "/etc/vocoder/keys"  # the key of the secret, below where it is mounted
+
+
+@pytest.mark.parametrize(("name", "tag", "device"), [("cpu", "cpu", "cpu"), ("gpu", "cuda", "cuda")])
+def test_each_overlay_runs_its_image_on_its_device(name: str, tag: str, device: str) -> None:
+    container = server_pod(build(FOLDER / "overlays" / name))["spec"]["containers"][0]
+    assert container["image"] == f"flow-vocoder:{tag}"
+    assert f"FROM runtime AS {tag}\n" in DOCKERFILE
+    assert variables(container)["VOCODER_DEVICE"] == device
+    resources = container["resources"]
+    gpus = {kind: resources[kind].get("nvidia.com/gpu") for kind in ("requests", "limits")}
+    assert gpus == dict.fromkeys(("requests", "limits"), 1 if device == "cuda" else None)
+    assert ("OMP_NUM_THREADS" in variables(container)) == ("cpu" in resources["limits"])
+
+
+def test_the_balancer_counts_requests_in_flight_and_finds_the_pods(manifests: list[Manifest]) -> None:
+    text = (FOLDER / "components" / "balancer" / "haproxy.cfg").read_text(encoding="utf-8")
+    found: Callable[[str], str] = lambda pattern: re.findall(pattern, text, flags=re.MULTILINE)[0]  # noqa: E731
+    assert "\n    balance leastconn\n" in text
+    service, port = re.findall(r'server-template \w+ 1-\d+ "([\w-]+)\.\$\{POD_NAMESPACE\}\S+?:(\d+)"', text)[0]
+    (headless,) = [m for m in of_kind(manifests, "Service") if m["metadata"]["name"] == service]
+    assert headless["spec"]["clusterIP"] == "None"
+    assert headless["spec"]["ports"][0]["port"] == int(port)
+    assert found(r"http-check send meth GET uri (\S+)") in create_app(Settings()).openapi()["paths"]
+    assert int(found(r"timeout http-keep-alive (\d+)s")) < Settings().keep_alive_timeout
+    assert int(found(r"default-server .* maxconn (\d+)")) < Settings().max_connections
+    named = set(re.findall(r"\$\{(\w+)\}", text))
+    balancer = next(pod for pod in pods(manifests) if pod["spec"]["containers"][0]["name"] == "haproxy")
+    assert named == set(variables(balancer["spec"]["containers"][0]))
+    assert int(variables(balancer["spec"]["containers"][0])["BALANCER_PORT"]) == ports(balancer)["http"]
+    probe = balancer["spec"]["containers"][0]["readinessProbe"]["httpGet"]["path"]
+    assert probe == found(r"monitor-uri (\S+)")

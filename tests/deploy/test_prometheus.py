@@ -1,0 +1,115 @@
+"""Every metric and label that the dashboard, the alerts and the autoscaler's rule name is one that the server gives."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from prometheus_client.parser import text_string_to_metric_families
+
+from server.app import create_app
+from server.metrics import REJECTIONS, Metrics
+from server.settings import Settings
+from server.ticket import Speech
+
+DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
+ADDED_BY_PROMETHEUS = {"job", "instance", "namespace", "pod", "le"}
+ON_CUDA_ALONE = {"vocoder_device_memory_bytes": {"device", "kind"}}
+ON_READY_MODELS = {"vocoder_model_info": {"model", "family", "device", "dtype", "weights_sha256"}}
+NAME = re.compile(r"\bvocoder_[a-z0-9_]+")
+
+
+def count_everything(metrics: Metrics) -> None:
+    metrics.count_request("/v1/synthesize", "POST", min(REJECTIONS), 0.1, "unauthorized")
+    metrics.count_first_audio("/v1/synthesize", 0.1)
+    metrics.count_speech("m", Speech(np.zeros(10, np.float32), 22050, queue_seconds=0.1, infer_seconds=0.1), 1)
+    metrics.count_batch("m", 1, 10, 12)
+    metrics.count_cancelled("m", "queued")
+    metrics.count_out_of_memory("m")
+    metrics.count_encoding("m", "wav", 0.1, 0)
+    with metrics.in_flight(), metrics.stream("/v1/synthesize"):
+        pass
+
+
+@pytest.fixture(scope="module")
+def labels() -> dict[str, set[str]]:
+    """The labels of every series that the server gives."""
+    app = create_app(Settings())
+    count_everything(app.state.service.metrics)
+    text = app.state.service.metrics.render().decode()
+    given: dict[str, set[str]] = {}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            given.setdefault(sample.name, set()).update(sample.labels)
+    return given | ON_CUDA_ALONE | ON_READY_MODELS
+
+
+def expressions() -> Iterator[str]:
+    dashboard = json.loads((DEPLOY / "grafana" / "vocoder.json").read_text(encoding="utf-8"))
+    for panel in dashboard["panels"]:
+        yield from (target["expr"] for target in panel.get("targets", []))
+    for variable in dashboard["templating"]["list"]:
+        if variable["type"] == "query":
+            yield variable["query"]["query"]
+    for group in yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))["groups"]:
+        yield from (rule["expr"] for rule in group["rules"])
+    for rule in yaml.safe_load((DEPLOY / "prometheus" / "adapter-rules.yaml").read_text(encoding="utf-8"))["rules"]:
+        yield rule["seriesQuery"]
+
+
+def unknown_labels(expression: str, labels: dict[str, set[str]]) -> set[str]:
+    known = set.union(*(labels[name] for name in NAME.findall(expression))) | ADDED_BY_PROMETHEUS
+    unknown = {label.strip() for group in re.findall(r"by \((.*?)\)", expression) for label in group.split(",")} - known
+    for name, selector in re.findall(r"(vocoder_\w+)\{(.*?)\}", expression):
+        unknown |= set(re.findall(r"(\w+)\s*(?:=|!)", selector)) - labels[name] - ADDED_BY_PROMETHEUS
+    return unknown
+
+
+def test_metrics_and_labels_are_given(labels: dict[str, set[str]]) -> None:
+    named = [text for text in set(expressions()) if not text.startswith("up{")]
+    assert len(named) > 40
+    assert [text for text in named if not NAME.search(text)] == []
+    assert {name for text in named for name in NAME.findall(text)} <= set(labels)
+    assert {text: unknown for text in named if (unknown := unknown_labels(text, labels))} == {}
+
+
+def test_the_dashboard_shows_every_metric(labels: dict[str, set[str]]) -> None:
+    dashboard = (DEPLOY / "grafana" / "vocoder.json").read_text(encoding="utf-8")
+    shown = set(NAME.findall(dashboard))
+    families = {re.sub(r"_(bucket|sum|count|created|total)$", "", name) for name in labels}
+    assert {family for family in families if not any(name.startswith(family) for name in shown)} == set()
+
+
+def panels() -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = json.loads((DEPLOY / "grafana" / "vocoder.json").read_text("utf-8"))["panels"]
+    return found
+
+
+def test_panels_do_not_overlap_and_have_titles() -> None:
+    taken: set[tuple[int, int]] = set()
+    for panel in panels():
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert panel["title"]
+        assert not cells & taken
+        assert max(x for x, _ in cells) < 24
+        taken |= cells
+    assert len({panel["id"] for panel in panels()}) == len(panels())
+
+
+def test_alerts_are_tested() -> None:
+    rules = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))["groups"][0]["rules"]
+    tests = yaml.safe_load((DEPLOY / "prometheus" / "alerts_test.yaml").read_text(encoding="utf-8"))["tests"]
+    tested = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case.get("exp_alerts")}
+    assert tested == {rule["alert"] for rule in rules}
+    assert all(rule["annotations"]["summary"] for rule in rules)
