@@ -1,0 +1,196 @@
+"""POST /v1/synthesize?stream=1 over real sockets: what is sent while it is spoken, and what ends it."""
+
+from __future__ import annotations
+
+import io
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import pytest
+from hearing import heard
+from speaker import PROBLEM, TIMEOUT, metrics
+from streamers import Streamer, mel_of
+
+from vocoder.resampling import resample
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "vocoder"))
+
+from tiny_models import TINY_CONFIGS, TINY_MEL, tiny_synthesizer
+
+HOP = 256
+
+
+def npy(mel: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, mel)
+    return stream.getvalue()
+
+
+def begin(url: str, mel: Any, **options: Any) -> Any:
+    """Open a stream: `with begin(...) as answer`."""
+    query = {"stream": 1, "seed": 1, **options}
+    return httpx.stream("POST", f"{url}/v1/synthesize", params=query, content=npy(mel), timeout=TIMEOUT)
+
+
+def raw_request(url: str, mel: Any, version: str = "1.1", query: str = "stream=1&format=pcm") -> Any:
+    """A socket with a small window on which a stream was asked for."""
+    address = urlsplit(url)
+    connection = socket.socket()
+    connection.settimeout(TIMEOUT)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    connection.connect((address.hostname, address.port))
+    body = npy(mel)
+    head = f"POST /v1/synthesize?{query} HTTP/{version}\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    connection.sendall(head.encode() + body)
+    return connection
+
+
+@pytest.mark.parametrize("kind", TINY_CONFIGS)
+def test_a_model_s_audio_has_no_seams(talk: Any, kind: str) -> None:
+    model, mel = tiny_synthesizer(kind), mel_of(150, TINY_MEL.n_mels)
+    whole = model.synthesize(mel, seed=5)
+    with talk(model, batching=False) as dial, begin(dial.url, mel, format="pcm_f32", seed=5) as answer:
+        x = np.frombuffer(answer.read(), "<f4")
+    np.testing.assert_allclose(x, whole, rtol=0.0, atol=1e-5 * max(1.0, np.abs(whole).max()))
+
+
+def test_headers_and_metrics(talk: Any, streamer: Streamer) -> None:
+    with talk(streamer) as dial:
+        with begin(dial.url, mel_of(100), seed=4) as answer:
+            assert answer.headers["transfer-encoding"] == "chunked"
+            assert "content-length" not in answer.headers
+            assert (answer.headers["x-accel-buffering"], answer.headers["x-seed"]) == ("no", "4")
+            assert answer.headers["x-audio-samples"] == str(100 * HOP)
+            assert answer.headers["content-type"] == "audio/wav"
+            assert len(answer.read()) == 44 + 2 * 100 * HOP
+        counted = metrics(dial.url)
+    assert 'vocoder_first_audio_seconds_count{route="/v1/synthesize"} 1.0' in counted
+    assert 'vocoder_open_streams{route="/v1/synthesize"} 0.0' in counted
+    assert 'vocoder_frames_total{model="streamer"} 100.0' in counted
+
+
+@pytest.mark.parametrize("form", ["wav", "wav_f32", "flac"])
+def test_files_that_are_exact(talk: Any, streamer: Streamer, form: str) -> None:
+    mel = mel_of(130)
+    with talk(streamer) as dial, begin(dial.url, mel, format=form) as answer:
+        x, rate = heard(answer.read())
+    expected = streamer.synthesize(mel, seed=1)
+    assert rate == 22050
+    np.testing.assert_allclose(x, expected, rtol=0.0, atol=1e-6 if form == "wav_f32" else 1.0 / 32768.0)
+
+
+def test_raw_samples_at_another_rate(talk: Any, streamer: Streamer) -> None:
+    mel = mel_of(130)
+    with talk(streamer) as dial, begin(dial.url, mel, format="pcm_f32", sample_rate=16000) as answer:
+        x = np.frombuffer(answer.read(), "<f4")
+        assert answer.headers["x-audio-samples"] == str(len(x))
+    np.testing.assert_allclose(x, resample(streamer.synthesize(mel, seed=1), 22050, 16000), rtol=0.0, atol=1e-5)
+
+
+def test_the_first_audio_comes_before_the_last_is_computed(talk: Any, streamer: Streamer) -> None:
+    with talk(streamer) as dial:
+        streamer.shut_after = 1
+        with begin(dial.url, mel_of(200), format="pcm") as answer:
+            pieces = answer.iter_raw()
+            assert len(next(pieces)) == 2 * 8 * HOP
+            streamer.gate.set()
+            assert 2 * 8 * HOP + sum(map(len, pieces)) == 2 * 200 * HOP
+
+
+def test_what_is_wrong_before_the_first_audio_is_a_problem(talk: Any, streamer: Streamer) -> None:
+    with talk(streamer) as dial:
+        for mel, options, slug in (
+            (mel_of(5) * np.nan, {}, "invalid-mel"),
+            (mel_of(5), {"format": "npy"}, "not-acceptable"),
+            (mel_of(5), {"model": "nobody"}, "unknown-model"),
+        ):
+            with begin(dial.url, mel, **options) as answer:
+                answer.read()
+                assert answer.status_code >= 400
+                assert answer.json()["type"] == PROBLEM + slug
+        streamer.fault = RuntimeError("secret")
+        with begin(dial.url, mel_of(5)) as answer:
+            answer.read()
+            assert (answer.status_code, answer.json()["type"]) == (500, f"{PROBLEM}synthesis-failed")
+
+
+def test_an_error_after_the_first_byte_breaks_the_body_off(talk: Any, streamer: Streamer) -> None:
+    streamer.fault, streamer.fault_at = RuntimeError("secret"), 8
+    with talk(streamer) as dial:
+        with begin(dial.url, mel_of(100)) as answer:
+            assert answer.status_code == 200
+            with pytest.raises(httpx.RemoteProtocolError):
+                answer.read()
+        assert 'vocoder_problems_total{problem="stream-broken"} 1.0' in metrics(dial.url)
+        streamer.fault = None
+        with begin(dial.url, mel_of(10), format="pcm") as answer:
+            assert len(answer.read()) == 2 * 10 * HOP
+
+
+def test_http_1_0_cannot_tell_an_end_from_a_break(talk: Any, streamer: Streamer) -> None:
+    with talk(streamer) as dial, raw_request(dial.url, mel_of(5), version="1.0") as connection:
+        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+        assert answer.startswith(b"HTTP/1.1 426 ")
+        assert b"upgrade-required" in answer
+
+
+def test_a_client_that_leaves_stops_the_work(talk: Any, streamer: Streamer, wait_until: Any) -> None:
+    with talk(streamer) as dial:
+        streamer.shut_after = 1
+        with begin(dial.url, mel_of(500)) as answer:
+            next(answer.iter_raw())
+        wait_until(lambda: 'vocoder_cancelled_total{model="streamer",stage="streaming"} 1.0' in metrics(dial.url))
+        steps = streamer.steps
+        streamer.gate.set()
+        with begin(dial.url, mel_of(8), format="pcm") as answer:
+            assert len(answer.read()) == 2 * 8 * HOP
+        assert streamer.steps <= steps + 2  # the one that was under way, and the other client's
+
+
+def test_a_client_that_leaves_before_the_first_audio(talk: Any, streamer: Streamer, wait_until: Any) -> None:
+    with talk(streamer) as dial:
+        entered = streamer.entered
+        streamer.gate.clear()
+        with raw_request(dial.url, mel_of(500)):
+            wait_until(lambda: streamer.entered == entered + 1)
+        wait_until(lambda: 'vocoder_cancelled_total{model="streamer",stage="running"} 1.0' in metrics(dial.url))
+        streamer.gate.set()
+
+
+def test_a_slow_reader_holds_up_nobody_but_itself(talk: Any, streamer: Streamer, wait_until: Any) -> None:
+    mel = mel_of(1000)
+    with talk(streamer) as dial:
+        query = "stream=1&format=pcm_f32&sample_rate=96000&seed=1"
+        with raw_request(dial.url, mel, query=query) as slow:
+            wait_until(streamer.stands_still)
+            assert 0 < streamer.steps < 1000 // 64
+            with begin(dial.url, mel_of(300), format="pcm_f32") as answer:
+                x = np.frombuffer(answer.read(), "<f4")
+            np.testing.assert_allclose(x, streamer.synthesize(mel_of(300), seed=1), atol=1e-6)
+            reply = chunked_body(slow)
+    expected = resample(streamer.synthesize(mel, seed=1), 22050, 96000)
+    np.testing.assert_allclose(np.frombuffer(reply, "<f4"), expected, atol=1e-5)
+
+
+def chunked_body(connection: Any) -> bytes:
+    """Read a chunked answer from a socket to its end, and return its body."""
+    with connection.makefile("rb") as file:
+        while file.readline() != b"\r\n":
+            pass
+        body = bytearray()
+        while size := int(file.readline(), 16):
+            body += file.read(size)
+            assert file.read(2) == b"\r\n"
+    return bytes(body)
+
+
+def test_who_does_not_read_at_all_is_cut_off(talk: Any, streamer: Streamer, wait_until: Any) -> None:
+    query = "stream=1&format=pcm_f32&sample_rate=96000"
+    with talk(streamer, send_timeout=0.2) as dial, raw_request(dial.url, mel_of(1000), query=query):
+        wait_until(lambda: 'stage="streaming"} 1.0' in metrics(dial.url))
+        assert streamer.steps < 1000 // 64

@@ -1,0 +1,124 @@
+"""Streams that break, clients that leave, and clients that read slowly or not at all."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+from speaker import PROBLEM, TIMEOUT, Speaker, metrics, speak
+from streamers import Streamer, mel_of
+from websockets.sync.client import connect
+
+from vocoder.resampling import resample
+
+
+def test_an_error_after_the_first_audio_ends_it_visibly(talk: Any, streamer: Streamer) -> None:
+    streamer.fault, streamer.fault_at = RuntimeError("secret"), 8
+    with talk(streamer) as dial, dial() as speaker:
+        speaker.hello()
+        speaker.text()
+        speaker.send(mel_of(100))
+        assert len(speaker.connection.recv(TIMEOUT)) == 8 * 256 * 2
+        problem, code, reason = speaker.refusal()
+        assert (problem["type"], code, reason) == (f"{PROBLEM}synthesis-failed", 4500, "synthesis-failed")
+        assert "secret" not in problem["detail"]
+        streamer.fault = None
+        with dial() as another:
+            assert len(speak(another, mel_of(10))[0]) == 10 * 256 * 2
+
+
+def test_a_client_that_leaves_stops_the_work(talk: Any, streamer: Streamer, wait_until: Any) -> None:
+    with talk(streamer) as dial:
+        with dial() as speaker:
+            speaker.hello()
+            speaker.text()
+            entered = streamer.entered
+            streamer.gate.clear()
+            speaker.send(mel_of(500))
+            wait_until(lambda: streamer.entered == entered + 1)
+        wait_until(lambda: 'vocoder_cancelled_total{model="streamer",stage="streaming"} 1.0' in metrics(dial.url))
+        streamer.gate.set()
+        with dial() as another:
+            assert len(speak(another, mel_of(10))[0]) == 10 * 256 * 2
+        assert 'vocoder_problems_total{problem="client-disconnected"} 1.0' in metrics(dial.url)
+        assert streamer.steps <= 3  # one for who left, two for the other
+
+
+def test_a_slow_reader_holds_up_nobody_but_itself(talk: Any, streamer: Streamer, wait_until: Any) -> None:
+    mel, options = mel_of(3000), {"format": "pcm_f32", "sample_rate": 96000, "seed": 1}
+    with talk(streamer) as dial:
+        address = urlsplit(dial.url)
+        with socket.socket() as narrow:
+            narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            narrow.connect((address.hostname, address.port))
+            with dial(sock=narrow, max_queue=1) as slow:
+                slow.hello(**options)
+                slow.text()
+                slow.send(mel[:, :1000])
+                wait_until(streamer.stands_still)
+                assert 0 < streamer.steps < 1000 // 64
+                with dial() as another:
+                    audio, _ = speak(another, mel_of(300), seed=9)
+                assert (
+                    np.abs(np.frombuffer(audio, "<i2") - 32767.0 * streamer.synthesize(mel_of(300), seed=9)).max() < 1.0
+                )
+                slow.end()
+                audio, done = slow.rest()
+        expected = resample(streamer.synthesize(mel[:, :1000], seed=1), 22050, 96000)
+        np.testing.assert_allclose(np.frombuffer(audio, "<f4"), expected, atol=1e-5)
+        assert done["frames"] == 1000
+
+
+def test_who_does_not_read_at_all_is_cut_off(talk: Any, streamer: Streamer, wait_until: Any) -> None:
+    with talk(streamer, send_timeout=0.2) as dial:
+        address = urlsplit(dial.url)
+        with socket.socket() as narrow:
+            narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            narrow.connect((address.hostname, address.port))
+            with dial(sock=narrow, max_queue=1, close_timeout=0.1) as deaf:
+                deaf.hello(format="pcm_f32", sample_rate=96000)
+                deaf.text()
+                deaf.send(mel_of(1000))
+                wait_until(lambda: 'stage="streaming"} 1.0' in metrics(dial.url))
+
+
+def test_more_frames_than_may_wait_are_not_read_before_there_is_room(talk: Any, streamer: Streamer) -> None:
+    mel = mel_of(3000)
+    with talk(streamer) as dial, dial() as speaker:
+        audio, done = speak(speaker, mel, 700, format="pcm_f32", seed=4)
+        np.testing.assert_allclose(np.frombuffer(audio, "<f4"), streamer.synthesize(mel, seed=4), atol=1e-6)
+        assert done["frames"] == 3000
+
+
+def test_bytes_that_all_may_hold(talk: Any, streamer: Streamer) -> None:
+    with talk(streamer, max_buffered_bytes=100 * 320) as dial:
+        streamer.gate.clear()
+        with dial() as speaker, dial() as another:
+            for one in (speaker, another):
+                one.hello()
+                one.text()
+            speaker.send(mel_of(80))
+            speaker.connection.ping().wait(TIMEOUT)
+            another.send(mel_of(80))
+            problem, code, reason = another.refusal()
+            assert (code, reason, problem["retry_after"]) == (4503, "busy", 1)
+            streamer.gate.set()
+            speaker.end()
+            assert len(speaker.rest()[0]) == 80 * 256 * 2
+        with dial() as third:
+            assert len(speak(third, mel_of(100))[0]) == 100 * 256 * 2
+
+
+def test_a_server_that_stops_says_so(serve: Any, streamer: Streamer, wait_until: Any) -> None:
+    with ExitStack() as stack:
+        with serve(streamer, drain_timeout=1.0) as url:
+            wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
+            connection = stack.enter_context(connect(f"{url.replace('http', 'ws', 1)}/v1/stream", proxy=None))
+            speaker = Speaker(connection)
+            speaker.hello()
+            speaker.text()
+        assert speaker.closed()[0] == 1012

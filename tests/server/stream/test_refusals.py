@@ -1,0 +1,136 @@
+"""What a stream refuses, and how it says so."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from speaker import PROBLEM, metrics, speak
+from streamers import Streamer, mel_of
+from websockets.exceptions import InvalidStatus
+
+
+@pytest.mark.parametrize(
+    ("hello", "status", "slug", "words"),
+    [
+        ("no json", 400, "malformed-body", "JSON object"),
+        ("[]", 422, "invalid-parameter", "object"),
+        ('{"voice": 1}', 422, "invalid-parameter", "does not have"),
+        ('{"sigma": 3}', 422, "invalid-parameter", "sigma"),
+        ('{"format": "npy"}', 422, "invalid-parameter", "format"),
+        ('{"model": "nobody"}', 404, "unknown-model", "streamer"),
+        ('{"preset": "nobody"}', 422, "unknown-preset", "nvidia"),
+        ('{"preset": "vocos"}', 422, "mel-mismatch", "sample_rate"),
+        ('{"sample_rate": 1234}', 422, "unsupported-sample-rate", "22050"),
+        (b"\0\0\0\0", 400, "malformed-body", "must be text"),
+        ('{"model": "' + 5000 * "x" + '"}', 413, "body-too-large", "4096"),
+    ],
+)
+def test_a_hello_that_is_refused(talk: Any, streamer: Streamer, hello: Any, status: int, slug: str, words: str) -> None:
+    with talk(streamer) as dial, dial() as speaker:
+        speaker.connection.send(hello)
+        problem, code, reason = speaker.refusal()
+        assert (problem["type"], problem["status"], code, reason) == (PROBLEM + slug, status, 4000 + status, slug)
+        assert words in problem["detail"]
+        assert problem["request_id"]
+
+
+NAN = np.full((80, 4), np.nan, np.float32)
+
+
+@pytest.mark.parametrize(
+    ("messages", "status", "slug", "words"),
+    [
+        ([bytes(81)], 400, "malformed-body", "320 bytes each"),
+        ([b""], 400, "malformed-body", "whole frames"),
+        (["more"], 400, "malformed-body", "end"),
+        (['{"end": true}'], 422, "invalid-mel", "no frames"),
+        ([mel_of(5), '{"end": true}', mel_of(1)], 400, "malformed-body", "Nothing may follow"),
+        ([mel_of(5), NAN], 422, "invalid-mel", "not finite"),
+        ([mel_of(5), mel_of(5) - 90.0], 422, "invalid-mel", "decibels"),
+        ([np.exp(mel_of(100))], 422, "invalid-mel", "logarithm"),
+        ([mel_of(150), mel_of(51)], 413, "too-many-frames", "200"),
+    ],
+)
+def test_frames_that_are_refused(
+    talk: Any, streamer: Streamer, messages: list[Any], status: int, slug: str, words: str
+) -> None:
+    with talk(streamer, max_frames=200) as dial, dial() as speaker:
+        if slug != "malformed-body" or len(messages) == 1:
+            streamer.gate.set()
+        else:
+            streamer.gate.clear()  # what is wrong is told although there is audio still to be made
+        speaker.hello()
+        speaker.text()
+        for message in messages:
+            speaker.send(message) if isinstance(message, np.ndarray) else speaker.connection.send(message)
+        problem, code, reason = speaker.refusal()
+        streamer.gate.set()
+        assert (problem["type"], code, reason) == (PROBLEM + slug, 4000 + status, slug)
+        assert words in problem["detail"]
+
+
+def test_loud_frames_alone_are_no_mistake(talk: Any, streamer: Streamer) -> None:
+    with talk(streamer) as dial, dial() as speaker:
+        audio, _ = speak(speaker, np.full((80, 20), 0.5, np.float32), 1)
+    assert len(audio) == 20 * 256 * 2
+
+
+def test_a_message_that_is_too_large_ends_the_connection(talk: Any, streamer: Streamer) -> None:
+    with talk(streamer) as dial, dial() as speaker:
+        speaker.hello()
+        speaker.text()
+        speaker.connection.send(bytes(2**20 + 320))
+        assert speaker.closed()[0] == 1009
+
+
+def test_frames_that_do_not_come(talk: Any, streamer: Streamer) -> None:
+    with talk(streamer, body_timeout=0.2) as dial, dial() as speaker:
+        speaker.hello()
+        speaker.text()
+        problem, code, _ = speaker.refusal()
+        assert (problem["type"], code) == (f"{PROBLEM}body-timeout", 4408)
+        assert 'vocoder_rejected_total{reason="body-timeout"} 1.0' in metrics(dial.url)
+
+
+def test_keys_and_quotas(talk: Any, streamer: Streamer, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("alice:open-sesame-1234567 frames_per_minute=100\n")
+    with talk(streamer, api_keys_file=keys) as dial:
+        with pytest.raises(InvalidStatus) as refused, dial():
+            pass
+        assert refused.value.response.status_code == 401
+        assert json.loads(refused.value.response.body)["type"] == f"{PROBLEM}unauthorized"
+        with dial(additional_headers={"Authorization": "Bearer open-sesame-1234567"}) as speaker:
+            speaker.hello()
+            speaker.text()
+            speaker.send(mel_of(60))
+            speaker.send(mel_of(60))
+            problem, code, reason = speaker.refusal()
+            assert (problem["quota"], code, reason) == ("frames", 4429, "rate-limited")
+            assert 1 <= problem["retry_after"] <= 60
+
+
+def test_a_full_queue_sends_streams_away_at_the_door(talk: Any, streamer: Streamer, wait_until: Any) -> None:
+    with talk(streamer, queue_size=1) as dial:
+        entered = streamer.entered
+        streamer.gate.clear()
+        with dial() as first, dial() as second, dial() as third:
+            for one in (first, second):
+                one.hello()
+                one.text()
+            first.send(mel_of(30))
+            wait_until(lambda: streamer.entered == entered + 1)
+            second.send(mel_of(30))
+            wait_until(lambda: 'vocoder_queued_requests{model="streamer"} 1.0' in metrics(dial.url))
+            third.hello()
+            problem, code, reason = third.refusal()
+            assert (code, reason) == (4503, "queue-full")
+            assert 1 <= problem["retry_after"] <= 60
+            streamer.gate.set()
+            for one in (first, second):  # who was let in waits for its turn
+                one.end()
+                assert len(one.rest()[0]) == 30 * 256 * 2

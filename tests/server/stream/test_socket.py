@@ -1,0 +1,100 @@
+"""WebSocket /v1/stream over real sockets: frames in, audio out, exactly that of the whole mel."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hearing import heard
+from speaker import TIMEOUT, metrics, speak
+from streamers import Streamer, mel_of
+
+from server.stream_encoding import STREAM_FORMATS
+from vocoder.resampling import resample
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "vocoder"))
+
+from tiny_models import TINY_CONFIGS, TINY_MEL, tiny_synthesizer
+
+
+@pytest.mark.parametrize("kind", TINY_CONFIGS)
+def test_a_model_s_audio_has_no_seams(talk: Any, kind: str) -> None:
+    model, mel = tiny_synthesizer(kind), mel_of(150, TINY_MEL.n_mels)
+    whole = model.synthesize(mel, seed=5, sigma=0.7)
+    with talk(model, batching=False) as dial, dial() as speaker:
+        audio, done = speak(speaker, mel, 1, 7, 30, format="pcm_f32", seed=5, sigma=0.7)
+    np.testing.assert_allclose(np.frombuffer(audio, "<f4"), whole, rtol=0.0, atol=1e-5 * max(1.0, np.abs(whole).max()))
+    assert (done["frames"], done["samples"], done["sample_rate"]) == (150, len(whole), 8000)
+
+
+def test_what_is_said_before_and_after_the_audio(talk: Any, streamer: Streamer) -> None:
+    with talk(streamer) as dial, dial() as speaker:
+        speaker.hello(seed=3)
+        assert speaker.text() == {
+            "type": "ready",
+            "model": "streamer",
+            "seed": 3,
+            "format": "pcm",
+            "sample_rate": 22050,
+            "n_mels": 80,
+            "hop_length": 256,
+        }
+        speaker.send(mel_of(40))
+        speaker.end()
+        audio, done = speaker.rest()
+        x = streamer.synthesize(mel_of(40), seed=3)
+        assert np.abs(np.frombuffer(audio, "<i2") - 32767.0 * x).max() < 1.0
+        assert {
+            "type": "done",
+            "frames": 40,
+            "samples": 40 * 256,
+            "clipped": 0,
+            "sample_rate": 22050,
+        }.items() <= done.items()
+        assert {"queue_seconds", "infer_seconds", "first_audio_seconds"} <= done.keys()
+        assert speaker.closed() == (1000, "")
+        counted = metrics(dial.url)
+    assert 'vocoder_requests_total{code="101",method="WEBSOCKET",route="/v1/stream"} 1.0' in counted
+    assert 'vocoder_first_audio_seconds_count{route="/v1/stream"} 1.0' in counted
+    assert 'vocoder_open_streams{route="/v1/stream"} 0.0' in counted
+    assert 'vocoder_frames_total{model="streamer"} 40.0' in counted
+
+
+def test_audio_comes_while_the_mel_is_being_made(talk: Any, streamer: Streamer) -> None:
+    mel = mel_of(60)
+    with talk(streamer) as dial, dial() as speaker:
+        speaker.hello(format="pcm_f32", seed=1)
+        speaker.text()
+        speaker.send(mel[:, :11], 1)  # the first chunk, and the frames that it depends on
+        first = speaker.connection.recv(TIMEOUT)
+        assert len(first) == 8 * 256 * 4
+        speaker.send(mel[:, 11:])
+        speaker.end()
+        audio, _ = speaker.rest()
+    np.testing.assert_allclose(np.frombuffer(first + audio, "<f4"), streamer.synthesize(mel, seed=1), atol=1e-6)
+
+
+@pytest.mark.parametrize("form", ["wav", "wav_f32", "flac", "opus"])
+def test_other_formats_and_rates(talk: Any, streamer: Streamer, form: str) -> None:
+    mel, rate = mel_of(100), 24000
+    with talk(streamer) as dial, dial() as speaker:
+        audio, done = speak(speaker, mel, 9, format=form, seed=2, sample_rate=rate)
+    expected = resample(streamer.synthesize(mel, seed=2), 22050, rate)
+    whole = next(offer for offer in STREAM_FORMATS if offer.name == form).encode(expected, rate)
+    assert done["samples"] == len(expected)
+    np.testing.assert_allclose(heard(audio)[0], heard(whole.body)[0], atol=1e-4)
+
+
+def test_half_precision_and_a_seed_that_is_drawn(talk: Any, streamer: Streamer) -> None:
+    mel = mel_of(20)
+    with talk(streamer) as dial, dial() as speaker:
+        speaker.hello(format="pcm_f32", dtype="float16")
+        seed = speaker.text()["seed"]
+        speaker.connection.send(np.ascontiguousarray(mel.T, "<f2").tobytes())
+        speaker.end()
+        audio, _ = speaker.rest()
+    expected = streamer.synthesize(mel.astype(np.float16).astype(np.float32), seed=seed)
+    np.testing.assert_allclose(np.frombuffer(audio, "<f4"), expected, atol=1e-6)
