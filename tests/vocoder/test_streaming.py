@@ -1,0 +1,122 @@
+"""Streams of the models as they are published and shipped: exact, as early as can be, and not much more work."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import TINY_MEL, grouping_config, stirred, tiny_synthesizer
+
+from vocoder import synthesizer as synthesizer_module
+from vocoder.checkpoint import Checkpoint
+from vocoder.layers.wavenet import WaveNetConfig
+from vocoder.loading import load
+from vocoder.models.waveglow import WaveGlow
+from vocoder.synthesizer import MelError, Synthesizer
+
+PUBLISHED_MEL = replace(TINY_MEL, n_fft=1024, win_length=1024, hop_length=256)
+
+
+def shipped() -> Synthesizer:
+    return load("waveglow", dtype=torch.float32)
+
+
+def published_shape() -> Synthesizer:
+    """A narrow WaveGlow whose steps, dilations and upsampling are those of the published one."""
+    stack = WaveNetConfig(channels=4, dilations=(1, 2, 4, 8, 16, 32, 64, 128))
+    config = grouping_config(hop_length=256, group_size=8, cond_channels=40, upsample_kernel=1024, stack=stack)
+    model = stirred(WaveGlow(config), 0.05)
+    return Synthesizer(Checkpoint(model, "waveglow", PUBLISHED_MEL, {}, {}), "published", "cpu", torch.float32)
+
+
+VOICES = {"shipped": shipped, "published": published_shape, "tiny": lambda: tiny_synthesizer("lapped")}
+
+
+@pytest.fixture(scope="module", params=VOICES)
+def voice(request: pytest.FixtureRequest) -> Synthesizer:
+    torch.manual_seed(0)
+    return VOICES[request.param]()
+
+
+def mel(voice: Synthesizer, frames: int) -> torch.Tensor:
+    return -5 + 2 * torch.randn(voice.mel_config.n_mels, frames, generator=torch.Generator().manual_seed(1))
+
+
+def assert_same(x: torch.Tensor, expected: torch.Tensor) -> None:
+    """To 1e-5 of full scale; models of random weights are louder."""
+    torch.testing.assert_close(x, expected, atol=1e-5 * max(1.0, float(expected.abs().max())), rtol=0)
+
+
+def test_frames_that_come_one_by_one_make_what_they_make_at_once(voice):
+    whole = mel(voice, 90)
+    chunks = list(voice.stream((frame for frame in whole.T), seed=2))
+    assert len(chunks) > 1
+    assert_same(torch.cat(chunks), voice.synthesize(whole, seed=2))
+
+
+def test_a_chunk_comes_with_the_last_frame_that_it_depends_on(voice):
+    whole, taken, at_chunk = mel(voice, 100), 0, []
+
+    def frames():
+        nonlocal taken
+        for frame in whole.T:
+            taken += 1
+            yield frame
+
+    for chunk in voice.stream(frames(), seed=2, chunk_frames=8):
+        at_chunk.append((taken, len(chunk) // voice.hop_length))
+    session = voice.open_stream(seed=2, chunk_frames=8)
+    assert at_chunk[0] == (8 + session.lookahead, 8)
+    assert at_chunk[1] == (16 + session.lookahead, 8)
+
+
+def test_what_lies_beyond_the_lookahead_is_not_seen_and_the_last_frame_of_it_may_be(voice):
+    first = mel(voice, 60)
+    lookahead = voice.open_stream(seed=2).lookahead
+    for distance, seen in ((lookahead, False), (lookahead - 1, True)):
+        other = first.clone()
+        other[:, 8 + distance :] = -1.0
+        same = torch.equal(*(next(voice.stream(m, seed=2, first_chunk_frames=8)) for m in (first, other)))
+        # the context of a stage is whole frames, so that up to one frame of each may go unused
+        assert same or seen
+
+
+def test_a_stream_computes_few_frames_twice(voice):
+    frames = 250
+    session = voice.open_stream(seed=2)
+    session.push(mel(voice, frames))
+    session.finish()
+    while not session.done:
+        session.next()
+    pipeline = session._pipeline
+    assert set(pipeline.computed) == {stage.output for stage in pipeline._stages}
+    assert max(pipeline.computed.values()) <= 1.5 * frames
+
+
+def test_long_mels_are_made_in_parts_that_show_no_seam(voice, monkeypatch):
+    m = torch.stack([mel(voice, 100).roll(i, dims=1) for i in range(2)])
+    whole = voice.synthesize(m, seed=3, denoise=0.1)
+    monkeypatch.setattr(synthesizer_module, "WHOLE_FRAMES", 1)
+    monkeypatch.setattr(synthesizer_module, "LEAST_PART_FRAMES", 40)
+    monkeypatch.setattr(synthesizer_module, "PART_FRAMES", 40)
+    assert_same(voice.synthesize(m, seed=3, denoise=0.1), whole)
+
+
+def test_pieces_of_any_length_may_come_as_tensors_or_arrays():
+    v = tiny_synthesizer("lapped")
+    m = mel(v, 70)
+    pieces = (piece.numpy() for piece in m.split([1, 30, 2, 37], dim=1))
+    chunks = list(v.stream(pieces, seed=2))
+    assert all(isinstance(chunk, np.ndarray) for chunk in chunks)
+    assert_same(torch.from_numpy(np.concatenate(chunks)), v.synthesize(m, seed=2))
+
+
+def test_a_frame_that_does_not_fit_is_refused_when_it_comes():
+    v = tiny_synthesizer("lapped")
+    m = mel(v, 70)
+    stream = v.stream(iter([m, torch.zeros(7)]), seed=2)
+    assert len(next(stream)) == 8 * v.hop_length
+    with pytest.raises(MelError, match=r"must be \(5, frames\)"):
+        list(stream)
