@@ -25,7 +25,7 @@ from server.keys import KeyRing
 from server.metrics import Metrics
 from server.middleware import RequestMiddleware
 from server.problems import install_problem_handlers
-from server.routes import documentation, health, mel, models, stream, synthesize
+from server.routes import documentation, health, inference, mel, models, stream, synthesize
 from server.routes import metrics as metrics_route
 from server.routes import page as page_route
 from server.service import Service
@@ -56,7 +56,7 @@ def create_app(settings: Settings | None = None, load: Load | None = None) -> Fa
     _install_middleware(app, service)
     install_problem_handlers(app)
     install_engine_handlers(app)
-    for group in (synthesize, stream, mel, models, health):
+    for group in (synthesize, stream, mel, models, inference, health):
         app.include_router(group.router)
     if settings.admin_port is None:
         app.include_router(metrics_route.router)

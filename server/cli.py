@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import os
 import sys
+import threading
 from collections.abc import Sequence
 
 from pydantic import ValidationError
 
+from server.engine import THREAD_PREFIX
 from server.keys import KeyFileError
 from server.running import run
 from server.settings import Settings
@@ -26,13 +29,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         settings = Settings(**{name: value for name, value in vars(options).items() if value is not None})
-        return asyncio.run(run(settings))
+        return _end(asyncio.run(run(settings)))
     except ValidationError as error:
         for entry in error.errors():
             print(f"vocoder-serve: {'.'.join(map(str, entry['loc']))}: {entry['msg']}", file=sys.stderr)
     except KeyFileError as error:
         print(f"vocoder-serve: {error}", file=sys.stderr)
     return 2
+
+
+def _end(code: int) -> int:
+    """Return the exit code; where a model is still computing, which could abort the process at its end, exit with it."""
+    if any(thread.name.startswith(THREAD_PREFIX) for thread in threading.enumerate()):
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def _parser() -> argparse.ArgumentParser:

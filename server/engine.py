@@ -27,6 +27,7 @@ from server.work_queue import DeadlineError, Job, QueueFullError, QueueLimits, W
 from vocoder.checkpoint import CheckpointError
 
 __all__ = [
+    "THREAD_PREFIX",
     "Calibration",
     "DeadlineError",
     "Engine",
@@ -46,6 +47,8 @@ T = TypeVar("T")
 IDLE_BEAT = 0.5  # seconds between heartbeats of an idle owner thread
 CANARY_INTERVAL = 30.0  # seconds without a success after which an idle engine tries itself
 MAX_RETRY_AFTER = 60
+THREAD_PREFIX = "engine-"
+"""of the names of owner threads"""
 
 
 class Engine:
@@ -82,7 +85,7 @@ class Engine:
         self._well = time.monotonic()
         self._pace = Pace()
         self._running_frames = 0
-        self._thread = threading.Thread(target=self._run, name=f"engine-{self.name}", daemon=True)
+        self._thread = threading.Thread(target=self._run, name=THREAD_PREFIX + self.name, daemon=True)
 
     @property
     def state(self) -> EngineState:

@@ -7,7 +7,16 @@ from typing import Any
 from server import decoding, problems
 from server.encoding import FORMATS
 
-__all__ = ["AUDIO_BODY", "MEL_BODY", "MEL_RESPONSE", "SPEECH_RESPONSE", "problem_responses"]
+__all__ = [
+    "AUDIO_BODY",
+    "INFERENCE_BODY",
+    "INFERENCE_RESPONSE",
+    "MEL_BODY",
+    "MEL_RESPONSE",
+    "SPEECH_RESPONSE",
+    "problem_responses",
+    "refusal_responses",
+]
 
 BINARY: dict[str, Any] = {"schema": {"type": "string", "format": "binary"}}
 
@@ -54,6 +63,55 @@ AUDIO_BODY: dict[str, Any] = {
         "description": "An audio file: wav, flac, ogg or mp3, at any sample rate.",
         "content": dict.fromkeys(AUDIO_TYPES, BINARY),
     }
+}
+
+TENSOR: dict[str, Any] = {
+    "type": "object",
+    "required": ["name", "datatype", "shape"],
+    "properties": {
+        "name": {"type": "string"},
+        "datatype": {"enum": ["FP32", "FP16", "FP64"]},
+        "shape": {"type": "array", "minItems": 1, "maxItems": 3, "items": {"type": "integer", "minimum": 1}},
+        "parameters": {"type": "object"},
+        "data": {"type": "array", "items": {}},
+    },
+}
+
+INFERENCE_BODY: dict[str, Any] = {
+    "requestBody": {
+        "required": True,
+        "description": "JSON of the Open Inference Protocol; with Inference-Header-Content-Length, so much JSON and "
+        "then the mel's bytes.",
+        "content": {
+            decoding.JSON: {
+                "schema": {
+                    "type": "object",
+                    "required": ["inputs"],
+                    "properties": {
+                        "id": {"type": "string", "maxLength": 256},
+                        "parameters": {"type": "object"},
+                        "inputs": {"type": "array", "minItems": 1, "maxItems": 1, "items": TENSOR},
+                        "outputs": {"type": "array", "items": {"type": "object", "required": ["name"]}},
+                    },
+                }
+            },
+            decoding.RAW: BINARY,
+        },
+    }
+}
+
+INFERENCE_RESPONSE: dict[str, Any] = {
+    "description": "JSON with the tensor `audio`, whose values are in it or follow it.",
+    "content": {
+        decoding.JSON: {
+            "schema": {
+                "type": "object",
+                "required": ["model_name", "model_version", "parameters", "outputs"],
+                "properties": {"outputs": {"type": "array", "items": TENSOR}},
+            }
+        },
+        decoding.RAW: BINARY,
+    },
 }
 
 
@@ -117,7 +175,7 @@ MEANINGS = {
     429: "The quota of this API key is used up for now; see Retry-After.",
     500: "The server failed.",
     503: "The server is loading, stopping or full; see Retry-After.",
-    504: "The time given by X-Deadline-Ms passed.",
+    504: "The time that the request gave, as in X-Deadline-Ms, passed.",
     507: "The device ran out of memory.",
 }
 
@@ -126,3 +184,9 @@ def problem_responses(*codes: int) -> dict[int | str, dict[str, Any]]:
     """Declare the problem documents that a route may answer with."""
     content = {problems.MEDIA_TYPE: {"schema": PROBLEM}}
     return {code: {"description": MEANINGS[code], "content": content} for code in codes}
+
+
+def refusal_responses(*codes: int) -> dict[int | str, dict[str, Any]]:
+    """Declare the errors of a route of the Open Inference Protocol, which prescribes their shape."""
+    schema = {"type": "object", "required": ["error"], "properties": {"error": {"type": "string"}}}
+    return {code: {"description": MEANINGS[code], "content": {decoding.JSON: {"schema": schema}}} for code in codes}

@@ -143,4 +143,5 @@ async def _wait_failed(engines: Engines) -> None:
 
 def _address(server: uvicorn.Server) -> str:
     host, port = server.servers[0].sockets[0].getsockname()[:2]
-    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+    host = f"[{host}]" if ":" in host else host
+    return f"http://{host}:{port}"
