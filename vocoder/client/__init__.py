@@ -1,0 +1,51 @@
+"""A client of the vocoder service, for programs that make mels: `Client`, and `AsyncClient` for asyncio.
+
+It needs the extra `client`; nothing else of the package imports it.
+"""
+
+from __future__ import annotations
+
+try:
+    import httpx  # noqa: F401
+    import websockets  # noqa: F401
+except ImportError as error:
+    raise ImportError("vocoder.client needs httpx and websockets: pip install 'flow-vocoder[client]'") from error
+
+from vocoder.client.answers import ModelInfo, Speech, StreamEnd, StreamStart
+from vocoder.client.async_client import AsyncClient, AsyncSpeechStream
+from vocoder.client.errors import (
+    AuthenticationError,
+    IncompleteError,
+    InvalidRequestError,
+    NoAnswerError,
+    Problem,
+    RateLimitedError,
+    ServerError,
+    UnavailableError,
+    UnknownModelError,
+    VocoderError,
+)
+from vocoder.client.retries import Retries
+from vocoder.client.sync_client import Client, SpeechStream
+
+__all__ = [
+    "AsyncClient",
+    "AsyncSpeechStream",
+    "AuthenticationError",
+    "Client",
+    "IncompleteError",
+    "InvalidRequestError",
+    "ModelInfo",
+    "NoAnswerError",
+    "Problem",
+    "RateLimitedError",
+    "Retries",
+    "ServerError",
+    "Speech",
+    "SpeechStream",
+    "StreamEnd",
+    "StreamStart",
+    "UnavailableError",
+    "UnknownModelError",
+    "VocoderError",
+]

@@ -1,0 +1,82 @@
+"""What a server answers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vocoder.config import from_dict
+from vocoder.mel_config import MelConfig
+
+__all__ = ["ModelInfo", "Speech", "StreamEnd", "StreamStart"]
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Audio x (T,), float32 in [-1, 1], its sample_rate in Hz, and the model and seed that made it."""
+
+    x: NDArray[np.float32]
+    sample_rate: int
+    model: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class StreamStart:
+    """What is known before the first audio of a stream: who speaks, at which rate, and what a frame is."""
+
+    model: str
+    seed: int
+    sample_rate: int
+    n_mels: int
+    hop_length: int
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> StreamStart:
+        """Read the server's message `ready`."""
+        return cls(**{item.name: document[item.name] for item in fields(cls)})
+
+
+@dataclass(frozen=True)
+class StreamEnd:
+    """What was spoken: frames of the mel, samples of audio, and the seconds that it waited and was computed for."""
+
+    frames: int
+    samples: int
+    queue_seconds: float
+    infer_seconds: float
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> StreamEnd:
+        """Read the server's message `done`."""
+        return cls(**{item.name: document[item.name] for item in fields(cls)})
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """A model of the server.
+
+    Attributes:
+        name: what requests call it.
+        state: "ready", "loading" or "failed".
+        mel_config: what it expects of a mel; None until it is ready.
+        details: all that the server tells of it: family, parameters, provenance, quality, limits.
+    """
+
+    name: str
+    state: str
+    mel_config: MelConfig | None
+    details: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> ModelInfo:
+        """Read one entry of the server's list."""
+        mel, known = document.get("mel"), {item.name for item in fields(MelConfig)}
+        config = None
+        if mel is not None:
+            config = from_dict(MelConfig, {name: value for name, value in mel.items() if name in known})
+        return cls(document["name"], document["state"], config, document)

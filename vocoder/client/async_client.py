@@ -1,0 +1,213 @@
+"""The client for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed
+
+from vocoder.client.answers import ModelInfo, Speech, StreamEnd, StreamStart
+from vocoder.client.errors import NoAnswerError, VocoderError
+from vocoder.client.requests import (
+    MODELS,
+    Audio,
+    Call,
+    SpeechOptions,
+    failure,
+    mel_call,
+    read_mel,
+    read_models,
+    read_speech,
+    synthesis_call,
+)
+from vocoder.client.retries import Retries
+from vocoder.client.stream_messages import (
+    END,
+    connection_error,
+    frame_messages,
+    hello,
+    read_message,
+    stream_address,
+)
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+__all__ = ["AsyncClient", "AsyncSpeechStream"]
+
+T = TypeVar("T")
+
+
+class AsyncClient:
+    """As `Client`, with every method to be awaited; an asynchronous context manager.
+
+    Args:
+        url: of the server, such as http://127.0.0.1:8000.
+        api_key: where it asks for one.
+        timeout: seconds to wait for an answer, or for the next audio of a stream.
+        retries: when to ask again.
+        trust_env: whether proxies named in the environment are used.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        api_key: str | None = None,
+        timeout: float = 60.0,
+        retries: Retries = Retries(),  # noqa: B008 - frozen
+        trust_env: bool = True,
+    ) -> None:
+        self._url = url
+        self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        self._timeout = timeout
+        self._retries = retries
+        self._trust_env = trust_env
+        self._http = httpx.AsyncClient(
+            base_url=f"{url.rstrip('/')}/", headers=self._headers, timeout=timeout, trust_env=trust_env
+        )
+
+    async def __aenter__(self) -> AsyncClient:
+        return self
+
+    async def __aexit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        await self.close()
+
+    async def close(self) -> None:
+        """Close the connections that are kept."""
+        await self._http.aclose()
+
+    async def models(self) -> list[ModelInfo]:
+        """Return the models of the server, as `Client.models` does."""
+        return read_models(await self._call(MODELS))
+
+    async def synthesize(self, mel: Any, **options: Unpack[SpeechOptions]) -> Speech:
+        """Turn a mel (n_mels, frames) into audio, as `Client.synthesize` does."""
+        return read_speech(await self._call(synthesis_call(mel, options)))
+
+    async def mel(
+        self, audio: Audio, sample_rate: int | None = None, *, model: str | None = None, preset: str | None = None
+    ) -> NDArray[np.float32]:
+        """Return the mel (n_mels, frames) of audio, as `Client.mel` does."""
+        return read_mel(await self._call(mel_call(audio, sample_rate, model, preset)))
+
+    @asynccontextmanager
+    async def stream(self, mel: Any, **options: Unpack[SpeechOptions]) -> AsyncIterator[AsyncSpeechStream]:
+        """Speak a mel while it is being made: `async with client.stream(frames) as speech: async for x in speech: ...`.
+
+        Args:
+            mel: (n_mels, frames), array or tensor; or an iterable, asynchronous or not, of frames (n_mels,) and pieces
+                (n_mels, frames).
+            **options: as in `synthesize`.
+
+        Raises:
+            VocoderError: as in `synthesize`, at any time; IncompleteError if the connection is lost.
+        """
+        async with AsyncExitStack() as stack:
+            connection, start = await self._again(lambda: self._dial(options, stack))
+            stream = AsyncSpeechStream(connection, start, self._timeout)
+            sending = asyncio.create_task(stream.send([mel] if hasattr(mel, "shape") else mel))
+            try:
+                yield stream
+            finally:
+                sending.cancel()
+                await asyncio.gather(sending, return_exceptions=True)
+
+    async def _dial(self, options: SpeechOptions, stack: AsyncExitStack) -> tuple[ClientConnection, StreamStart]:
+        """Open a connection for as long as the stack, and have the server say that it is ready."""
+        proxy: Literal[True] | None = True if self._trust_env else None
+        address, first = stream_address(self._url), hello(options)
+        limits: dict[str, Any] = {"open_timeout": self._timeout, "compression": None, "max_size": None}
+        try:
+            dialled = connect(address, additional_headers=self._headers, proxy=proxy, **limits)
+            connection = await stack.enter_async_context(dialled)
+            await connection.send(first)
+            async with asyncio.timeout(self._timeout):
+                start = read_message(await connection.recv())
+        except Exception as error:
+            await stack.aclose()
+            meaning = connection_error(error)
+            if meaning is error:
+                raise
+            raise meaning from error
+        assert isinstance(start, StreamStart)
+        return connection, start
+
+    async def _call(self, call: Call) -> httpx.Response:
+        return await self._again(lambda: self._send(call))
+
+    async def _send(self, call: Call) -> httpx.Response:
+        try:
+            response = await self._http.request(
+                call.method, call.path, params=call.params, content=call.content, headers=call.headers
+            )
+        except httpx.TransportError as error:
+            raise NoAnswerError(f"the server did not answer: {type(error).__name__}: {error}") from error
+        refusal = failure(response)
+        if refusal is not None:
+            raise refusal
+        return response
+
+    async def _again(self, attempt: Callable[[], Awaitable[T]]) -> T:
+        done = 0
+        while True:
+            try:
+                return await attempt()
+            except VocoderError as error:
+                wait = self._retries.wait(error, done)
+                if wait is None:
+                    raise
+            await asyncio.sleep(wait)
+            done += 1
+
+
+class AsyncSpeechStream:
+    """Yields audio x (T,), float32, as it comes; once it is exhausted, `end` tells what was spoken."""
+
+    def __init__(self, connection: ClientConnection, start: StreamStart, timeout: float) -> None:
+        self.start = start
+        self.end: StreamEnd | None = None
+        self._connection = connection
+        self._timeout = timeout
+        self._failure: Exception | None = None
+
+    async def __aiter__(self) -> AsyncIterator[NDArray[np.float32]]:
+        """Yield the audio; what the iterable of frames raises is raised here."""
+        while self.end is None:
+            try:
+                async with asyncio.timeout(self._timeout):
+                    message = read_message(await self._connection.recv())
+            except (ConnectionClosed, TimeoutError) as error:
+                raise self._failure or connection_error(error) from error
+            if isinstance(message, StreamEnd):
+                self.end = message
+            elif isinstance(message, np.ndarray):
+                yield message
+
+    async def send(self, pieces: Iterable[Any] | AsyncIterable[Any]) -> None:
+        """Send all frames; the client does this in a task of its own."""
+        try:
+            if isinstance(pieces, AsyncIterable):
+                async for piece in pieces:
+                    await self._send(piece)
+            else:
+                for piece in pieces:
+                    await self._send(piece)
+            await self._connection.send(END)
+        except ConnectionClosed:
+            pass  # whoever reads the stream learns why
+        except Exception as error:
+            self._failure = error
+            await self._connection.close()
+
+    async def _send(self, piece: Any) -> None:
+        for message in frame_messages(piece):
+            await self._connection.send(message)

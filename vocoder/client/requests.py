@@ -1,0 +1,143 @@
+"""The HTTP requests of a client, and what their answers mean."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any, TypedDict
+
+import httpx
+import numpy as np
+from numpy.typing import NDArray
+
+from vocoder.audio import write_audio
+from vocoder.client.answers import ModelInfo, Speech
+from vocoder.client.errors import VocoderError, error_of, read_problem
+
+__all__ = [
+    "MODELS",
+    "Audio",
+    "Call",
+    "SpeechOptions",
+    "failure",
+    "mel_call",
+    "read_mel",
+    "read_models",
+    "read_speech",
+    "synthesis_call",
+    "to_array",
+    "used",
+]
+
+Audio = bytes | str | PathLike[str] | NDArray[np.floating]
+"""a sound file's content, its path, or samples"""
+
+
+class SpeechOptions(TypedDict, total=False):
+    """How to speak; what is left out or None is up to the server."""
+
+    model: str | None
+    """a name from `models()`"""
+    sigma: float | None
+    """sampling temperature"""
+    seed: int | None
+    """of the noise"""
+    denoise: float | None
+    """strength of the removal of the model's own hum, 0 to 1"""
+    preset: str | None
+    """the mel preset that the mel was made with"""
+    sample_rate: int | None
+    """Hz to resample to"""
+
+
+@dataclass(frozen=True)
+class Call:
+    """One HTTP request."""
+
+    method: str
+    path: str
+    params: Mapping[str, Any] = field(default_factory=dict)
+    content: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+MODELS = Call("GET", "v1/models")
+
+
+def used(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that say something.
+
+    Raises:
+        TypeError: there is one of another name.
+    """
+    unknown = sorted(options.keys() - SpeechOptions.__annotations__.keys())
+    if unknown:
+        raise TypeError(f"there is no option {unknown[0]!r}; there are {', '.join(SpeechOptions.__annotations__)}")
+    return {name: value for name, value in options.items() if value is not None}
+
+
+def to_array(mel: Any) -> NDArray[np.float32]:
+    """Return a mel, a tensor or anything that NumPy takes, as an array of 32-bit floats."""
+    if hasattr(mel, "detach"):
+        mel = mel.detach().cpu()
+    return np.asarray(mel, np.float32)
+
+
+def synthesis_call(mel: Any, options: SpeechOptions) -> Call:
+    """Return the request to speak a mel (n_mels, frames) at once, losing nothing."""
+    body = io.BytesIO()
+    np.save(body, np.ascontiguousarray(to_array(mel), "<f4"), allow_pickle=False)
+    params = {**used(options), "format": "npy"}
+    return Call("POST", "v1/synthesize", params, body.getvalue(), {"Content-Type": "application/x-npy"})
+
+
+def mel_call(audio: Audio, sample_rate: int | None, model: str | None, preset: str | None) -> Call:
+    """Return the request to make the mel of audio; samples (T,) come with their sample_rate.
+
+    Raises:
+        ValueError: samples without a rate, or a rate with a file, which has its own.
+    """
+    if isinstance(audio, np.ndarray) != (sample_rate is not None):
+        raise ValueError("samples need their sample_rate, and files have their own")
+    if isinstance(audio, np.ndarray):
+        body = io.BytesIO()
+        write_audio(body, np.asarray(audio, np.float32), int(sample_rate or 0), format="wav_f32")
+        content = body.getvalue()
+    else:
+        content = audio if isinstance(audio, bytes) else Path(audio).read_bytes()
+    params = {name: value for name, value in (("model", model), ("preset", preset)) if value is not None}
+    return Call("POST", "v1/mel", params, content, {"Content-Type": "application/octet-stream"})
+
+
+def failure(response: httpx.Response) -> VocoderError | None:
+    """Return why a response that has been read is none that was wanted; None if it is."""
+    if response.is_success:
+        return None
+    return error_of(read_problem(response.status_code, response.content, response.headers.get("Retry-After")))
+
+
+def read_speech(response: httpx.Response) -> Speech:
+    """Return the audio of an answer."""
+    headers = response.headers
+    return Speech(
+        _read_npy(response.content), int(headers["X-Sample-Rate"]), headers["X-Model"], int(headers["X-Seed"])
+    )
+
+
+def read_mel(response: httpx.Response) -> NDArray[np.float32]:
+    """Return the mel (n_mels, frames) of an answer."""
+    return _read_npy(response.content)
+
+
+def read_models(response: httpx.Response) -> list[ModelInfo]:
+    """Return the models of an answer."""
+    return [ModelInfo.of(document) for document in json.loads(response.content)["models"]]
+
+
+def _read_npy(body: bytes) -> NDArray[np.float32]:
+    array: NDArray[np.float32] = np.load(io.BytesIO(body), allow_pickle=False)
+    return array

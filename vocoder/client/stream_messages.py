@@ -1,0 +1,78 @@
+"""The messages of a stream over WebSocket: what a client sends, and what comes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
+
+from vocoder.client.answers import StreamEnd, StreamStart
+from vocoder.client.errors import IncompleteError, NoAnswerError, error_of, read_problem
+from vocoder.client.requests import SpeechOptions, to_array, used
+
+__all__ = ["END", "connection_error", "frame_messages", "hello", "read_message", "stream_address"]
+
+END = '{"end": true}'
+MESSAGE_FRAMES = 256
+
+Message = NDArray[np.float32] | StreamStart | StreamEnd
+
+
+def stream_address(url: str) -> str:
+    """Return the address of the streams of a server."""
+    return f"{url.rstrip('/').replace('http', 'ws', 1)}/v1/stream"
+
+
+def hello(options: SpeechOptions) -> str:
+    """Return the first message; the audio is to come as floats, so that nothing is lost."""
+    return json.dumps({**used(options), "format": "pcm_f32"})
+
+
+def frame_messages(piece: Any) -> Iterator[bytes]:
+    """Yield the messages for frames of a mel: one (n_mels,), or several (n_mels, frames).
+
+    Raises:
+        ValueError: the piece has another number of dimensions.
+    """
+    mel = to_array(piece)
+    mel = mel[:, None] if mel.ndim == 1 else mel
+    if mel.ndim != 2:
+        raise ValueError(f"a piece of a mel is (n_mels,) or (n_mels, frames), not {mel.shape}")
+    for start in range(0, mel.shape[1], MESSAGE_FRAMES):
+        yield np.ascontiguousarray(mel[:, start : start + MESSAGE_FRAMES].T, "<f4").tobytes()
+
+
+def read_message(message: str | bytes) -> Message:
+    """Return what a message of the server holds: audio, the start or the end.
+
+    Raises:
+        VocoderError: it is a problem, and the server closes the connection.
+    """
+    if isinstance(message, bytes):
+        return np.frombuffer(message, "<f4").astype(np.float32)
+    document = json.loads(message)
+    if document["type"] == "ready":
+        return StreamStart.of(document)
+    if document["type"] == "done":
+        return StreamEnd.of(document)
+    raise error_of(read_problem(int(document["status"]), message))
+
+
+def connection_error(error: Exception) -> Exception:
+    """Return what an exception of the connection means to who speaks over it; any other as it is."""
+    if isinstance(error, InvalidStatus):
+        response = error.response
+        return error_of(read_problem(response.status_code, bytes(response.body), response.headers.get("Retry-After")))
+    if isinstance(error, ConnectionClosed):
+        end = error.rcvd
+        how = "without a word" if end is None else f"with code {end.code} {end.reason}".rstrip()
+        return IncompleteError(f"the stream ended {how} before all of its audio had come")
+    if isinstance(error, TimeoutError):
+        return NoAnswerError("nothing came from the server in time")
+    if isinstance(error, (OSError, WebSocketException)):
+        return NoAnswerError(f"the server could not be reached: {error}")
+    return error
