@@ -7,7 +7,7 @@ from torch import Tensor
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.layers.wavenet import WaveNetConfig, WaveNetStack
 
-SHAPES = {"samples": (1, 0), "frames": (4, 0), "frames with kept channels": (5, 3), "shifts in units of the scale": (4, 2)}
+SHAPES = {"samples": (1, 0), "frames": (4, 0), "frames with kept channels": (5, 3), "scaled shift": (4, 2)}
 
 pytestmark = pytest.mark.usefixtures("float64")
 
