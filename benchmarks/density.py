@@ -1,0 +1,240 @@
+"""What each flow of the family is worth: held-out nats per dimension, beside zuko's models of the same size.
+
+The first flow of every model is the Gaussian of greatest likelihood, fitted in closed form, for zuko's as for ours; all
+are then trained by the same loop on the same batches and scored where they were best on validation items. With
+`--times`: forward, backward and optimiser on one batch, the two libraries taking turns.
+
+    python -m benchmarks.density digits [--times]
+    python -m benchmarks.density frames --manifest runs/speech/manifest.jsonl
+    python -m benchmarks.density patches --manifest runs/speech/manifest.jsonl
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import statistics
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+import zuko
+from torch import Tensor, nn
+
+from benchmarks.density_fitting import Data, Fit, LogProb, fit, load, pool, score
+from benchmarks.density_pictures import draw_samples
+from training.items.digits import LEVELS
+from vocoder.mel_config import preset
+from vocoder.models.density import DensityModel
+from vocoder.models.density_config import CLOSED_FORM, DensityConfig
+from vocoder.timing import alternate, machine, markdown_table
+
+__all__ = ["Contestant", "configurations", "ours", "theirs"]
+
+STARTS = 4096
+"""training items that whitening in closed form sees, where training draws fresh ones in every epoch"""
+
+CDF_RATE = 2e-2
+"""learning rate of mixtures that no network moves: they have far to go from where they start"""
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """A model with its log-density."""
+
+    module: nn.Module
+    log_prob: LogProb
+    frozen: set[nn.Parameter]
+
+    @property
+    def parameters(self) -> int:
+        """How many are trained."""
+        return sum(p.numel() for p in self.module.parameters() if p not in self.frozen)
+
+
+def ours(config: DensityConfig, x: Tensor, seed: int) -> Contestant:
+    """Return a model of this project, its whitening and its actnorms fitted to training items."""
+    torch.manual_seed(seed)
+    model = DensityModel(config)
+    model.fit_whitening(lambda: x.split(256))
+    with torch.no_grad():
+        model.train()(x[:1024])
+    fitted = set() if model.whitening is None else set(model.whitening.parameters())
+    return Contestant(model, model.log_prob, fitted)
+
+
+def theirs(config: DensityConfig, x: Tensor, seed: int) -> Contestant | None:
+    """Return zuko's model of the same kind and size behind the same whitening, or None where it has none."""
+    torch.manual_seed(seed)
+    size, kind = config.dimensions, config.kind
+    if kind not in ("nice", "realnvp", "maf") or config.image or config.generations is not None:
+        return None
+    additive = {"univariate": zuko.transforms.AdditiveTransform, "shapes": ((),)} if kind == "nice" else {}
+    build = zuko.flows.MAF if kind == "maf" else zuko.flows.NICE
+    flow = build(size, transforms=config.flows, hidden_features=config.hidden, **additive)
+    white = ours(replace(config, kind="gaussian"), x, seed).module
+
+    def log_prob(items: Tensor) -> Tensor:
+        with torch.no_grad():
+            z, log_det = white(items)
+        return flow().log_prob(z.flatten(1)) + log_det
+
+    return Contestant(flow, log_prob, set())
+
+
+def configurations(data: Data) -> dict[str, DensityConfig]:
+    """Return the models that are compared on a data set."""
+    rows, columns = data.test.shape[1:]
+    alpha = 0.01 if data.name == "digits" else None
+    hidden = (128, 128) if data.name == "digits" else (512, 512)
+    base = DensityConfig(channels=rows, frames=columns, hidden=hidden, logit_alpha=alpha)
+    found = {
+        "elementwise": replace(base, kind="elementwise"),
+        "gaussian": replace(base, kind="gaussian"),
+        "nice": replace(base, kind="nice", flows=4, mixing="swap"),
+        "realnvp": replace(base, kind="realnvp", flows=4, mixing="swap"),
+        "glow": replace(base, kind="glow", flows=4),
+        "maf": replace(base, kind="maf", flows=3),
+    }
+    if data.name == "digits":
+        layers = {f"maf, {n} generations": replace(found["maf"], generations=n) for n in (2, 4, 16)}
+        found |= {"nice, by halves": replace(found["nice"], mixing="reversal"), **layers}
+        found["cdf"] = replace(base, kind="cdf", whitening="elementwise")
+    if columns % 4 == 0:
+        image = replace(base, kind="glow", image=True, hidden=(32, 32), flows=4, whitening="elementwise")
+        found |= {
+            "realnvp, checkerboard and channel masks": replace(image, kind="realnvp", flows=3),
+            "glow, two scales": image,
+        }
+        if data.name == "digits":
+            found |= {f"{name}, whitened": replace(found[name], whitening="dense") for name in list(found)[-2:]}
+    return found
+
+
+def step_times(contestants: dict[str, Contestant], x: Tensor, repetitions: int) -> dict[str, float]:
+    """Return the median seconds of a training step, the contestants taking turns."""
+    tasks = {}
+    for name, contestant in contestants.items():
+        parameters = [p for p in contestant.module.parameters() if p not in contestant.frozen]
+        optimiser = torch.optim.AdamW(parameters, lr=0.0)
+
+        def task(c: Contestant = contestant, o: torch.optim.Optimizer = optimiser) -> None:
+            o.zero_grad()
+            (-c.log_prob(x).mean()).backward()
+            o.step()
+
+        tasks[name] = task
+    return alternate(tasks, repetitions, warm_ups=3)
+
+
+def measure(
+    name: str, config: DensityConfig, data: Data, settings: Fit, seeds: int, samples: dict[str, Tensor] | None = None
+) -> list[list[str]]:
+    """Return the rows of one model, ours and where there is one zuko's; put what our first one draws into `samples`."""
+    start = _starts(config, data)
+    results: dict[str, list[float]] = {}
+    parameters: dict[str, int] = {}
+    for seed in range(1 if config.kind in CLOSED_FORM else seeds):
+        for library, build in LIBRARIES.items():
+            contestant = build(config, start, seed)
+            if contestant is None:
+                continue
+            if config.kind not in CLOSED_FORM:
+                rate = CDF_RATE if config.kind == "cdf" else settings.learning_rate
+                found = replace(settings, seed=seed, learning_rate=rate)
+                fit(contestant.module, contestant.log_prob, data, found, contestant.frozen)
+            if seed == 0 and library == "ours" and samples is not None:
+                samples[name] = _drawn(contestant.module)
+            results.setdefault(library, []).append(score(contestant.module, contestant.log_prob, data.test))
+            parameters[library] = contestant.parameters
+    return [_row(name, library, nats, parameters[library], data) for library, nats in results.items()]
+
+
+def times(name: str, config: DensityConfig, data: Data, batch_size: int, repetitions: int) -> list[list[str]]:
+    """Return the rows of one model with its seconds per training step, and their ratio to zuko's."""
+    if config.kind in CLOSED_FORM:
+        return []
+    start = _starts(config, data)
+    contestants = {library: build(config, start, 0) for library, build in LIBRARIES.items()}
+    present = {library: contestant for library, contestant in contestants.items() if contestant is not None}
+    found = step_times(present, start[:batch_size], repetitions)
+    ratio = f"{found['ours'] / found['zuko']:.2f}" if "zuko" in found else "-"
+    zuko_ms = f"{1000 * found['zuko']:.1f} ms" if "zuko" in found else "-"
+    return [[name, str(present["ours"].parameters), f"{1000 * found['ours']:.1f} ms", zuko_ms, ratio]]
+
+
+LIBRARIES: dict[str, Callable[[DensityConfig, Tensor, int], Contestant | None]] = {"ours": ours, "zuko": theirs}
+
+
+def _starts(config: DensityConfig, data: Data) -> Tensor:
+    """Return the training items that whitening in closed form and actnorms see."""
+    if data.name == "digits":
+        return pool(data.train, 8)
+    return pool(data.train, 1)[: max(STARTS, 16 * config.dimensions)]
+
+
+def _drawn(module: nn.Module) -> Tensor:
+    assert isinstance(module, DensityModel)
+    return module.eval().sample(12, generator=torch.Generator().manual_seed(0))
+
+
+def _row(name: str, library: str, nats: list[float], parameters: int, data: Data) -> list[str]:
+    row = [f"{name} ({library})", str(parameters), _with_spread(nats)]
+    if data.name == "digits":
+        row.append(_with_spread([(value + math.log(LEVELS)) / math.log(2) for value in nats]))
+    return row
+
+
+def _with_spread(values: list[float]) -> str:
+    spread = f" ± {statistics.stdev(values):.4f}" if len(values) > 1 else ""
+    return f"{statistics.mean(values):.4f}{spread}"
+
+
+def main() -> int:
+    """Print the table, row by row."""
+    args = arguments()
+    frames = args.patch if args.data == "patches" else args.context
+    data = load(args.data, args.manifest, args.hours, frames)
+    chosen = {k: v for k, v in configurations(data).items() if not args.models or k in args.models}
+    size = " x ".join(map(str, data.test.shape[1:]))
+    if args.times:
+        print(f"{args.data}, {size}, batches of {args.batch}; {machine()}\n")
+        header = ["model", "parameters", "step, ours", "step, zuko", "ratio"]
+    else:
+        print(f"{args.data}, {size}, {args.steps} steps of {args.batch}, seeds 0 to {args.seeds - 1}\n")
+        header = ["model", "parameters", "nats/dim", *(["bits/dim"] if args.data == "digits" else [])]
+    print(markdown_table(header, []), flush=True)
+    samples: dict[str, Tensor] = {}
+    for name, config in chosen.items():
+        if args.times:
+            rows = times(name, config, data, args.batch, repetitions=31)
+        else:
+            rows = measure(name, config, data, Fit(args.steps, args.batch), args.seeds, samples)
+        for row in rows:
+            print(f"| {' | '.join(row)} |", flush=True)
+    if args.plot is not None:
+        limits = (0.0, 1.0) if args.data == "digits" else (math.log(preset("nvidia").floor), 1.0)
+        draw_samples({"data": data.test[:84:7], **samples}, limits, args.plot)
+    return 0
+
+
+def arguments() -> argparse.Namespace:
+    """Return the arguments of the command line."""
+    parser = argparse.ArgumentParser(description="Held-out nats per dimension of the family, beside zuko.")
+    parser.add_argument("data", choices=["digits", "frames", "patches"])
+    parser.add_argument("--manifest", default="runs/speech/manifest.jsonl", help="of a prepared corpus, for mels")
+    parser.add_argument("--hours", type=float, default=0.5, help="of audio, for mels")
+    parser.add_argument("--models", nargs="+", help="only these, by the names of the table")
+    parser.add_argument("--steps", type=int, default=600)
+    parser.add_argument("--batch", type=int, default=128)
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--context", type=int, default=3, help="mel frames of a window")
+    parser.add_argument("--patch", type=int, default=16, help="mel frames of a patch")
+    parser.add_argument("--times", action="store_true", help="seconds of a training step instead of nats")
+    parser.add_argument("--plot", type=Path, help="file for a picture of samples")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,105 @@
+"""How the density benchmarks fit: one loop for every model, ours or another library's, and the data in memory."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from training.items.choice import DataConfig, Items, items_of
+from training.items.digits import Digits
+from training.items.mels import MelWindowConfig
+from training.manifest import read_manifest
+from vocoder.mel_config import preset
+
+__all__ = ["Data", "Fit", "LogProb", "fit", "load", "score"]
+
+LogProb = Callable[[Tensor], Tensor]
+CHECKS = 20
+
+
+@dataclass(frozen=True)
+class Data:
+    """Items of three splits: one to learn from, one to stop at, one to report."""
+
+    name: str
+    train: Items
+    validation: Tensor
+    test: Tensor
+
+
+@dataclass(frozen=True)
+class Fit:
+    """How to fit."""
+
+    steps: int
+    batch_size: int = 128
+    learning_rate: float = 1e-3
+    weight_decay: float = 0.1
+    seed: int = 0
+
+
+def load(name: str, manifest: str, hours: float, frames: int) -> Data:
+    """Return `digits`, or `frames` (windows of mels) and `patches` of the mels of a corpus."""
+    if name == "digits":
+        return Data(name, Digits("train"), pool(Digits("validation", 1), 4), pool(Digits("test", 2), 4))
+    corpus, mel = read_manifest(manifest), preset("nvidia")
+    windows = MelWindowConfig(hours=hours, gain_db=(-8.0, 5.0))
+    data = DataConfig(mels=windows, items=20_000, held_out=2_000)
+    train, held_out = (items_of(data, frames, mel, corpus, flag) for flag in (False, True))
+    validation, test = pool(held_out, 1), pool(held_out, 1, first=1)
+    return Data(name, train, validation, test)
+
+
+def pool(items: Items, epochs: int, first: int = 0) -> Tensor:
+    """Return all items of some epochs, (n, channels, frames)."""
+    found = []
+    for epoch in range(first, first + epochs):
+        items.set_epoch(epoch)
+        found += [items[i]["x"] for i in range(len(items))]
+    return torch.stack(found)
+
+
+def fit(module: nn.Module, log_prob: LogProb, data: Data, settings: Fit, frozen: set[nn.Parameter]) -> None:
+    """Fit by maximum likelihood and leave the weights that were best on the validation items, checked 20 times."""
+    parameters = [p for p in module.parameters() if p not in frozen]
+    optimiser = torch.optim.AdamW(parameters, lr=settings.learning_rate, weight_decay=settings.weight_decay)
+    best, kept = math.inf, copy.deepcopy(module.state_dict())
+    for step, x in zip(range(settings.steps), _batches(data.train, settings), strict=False):
+        rate = min((step + 1) / 50, 0.5 * (1 + math.cos(math.pi * step / settings.steps)) + 0.01)
+        for group in optimiser.param_groups:
+            group["lr"] = settings.learning_rate * rate
+        optimiser.zero_grad()
+        (-log_prob(x).mean() / x[0].numel()).backward()
+        nn.utils.clip_grad_norm_(parameters, 10.0)
+        optimiser.step()
+        if (step + 1) % max(settings.steps // CHECKS, 1) == 0:
+            found = score(module, log_prob, data.validation)
+            if found < best:
+                best, kept = found, copy.deepcopy(module.state_dict())
+    module.load_state_dict(kept)
+
+
+@torch.no_grad()
+def score(module: nn.Module, log_prob: LogProb, x: Tensor) -> float:
+    """Return nats per dimension of items, lower is better."""
+    training = module.training
+    module.eval()
+    total = sum(float(log_prob(batch).sum()) for batch in x.split(256))
+    module.train(training)
+    return -total / x.numel()
+
+
+def _batches(items: Items, settings: Fit) -> Iterator[Tensor]:
+    generator = torch.Generator().manual_seed(settings.seed)
+    epoch = 0
+    while True:
+        x = pool(items, 1, first=epoch)
+        order = torch.randperm(len(x), generator=generator)
+        for i in range(len(x) // settings.batch_size):
+            yield x[order[i * settings.batch_size : (i + 1) * settings.batch_size]]
+        epoch += 1

@@ -1,0 +1,41 @@
+"""What the benchmarks of densities compare is comparable: models of the same size that start from the same Gaussian."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from benchmarks.audio_flows import STYLES
+from benchmarks.density import configurations, ours, theirs
+from benchmarks.density_fitting import Data, Fit, fit, load, pool, score
+from vocoder.models.waveglow_config import WaveGlowConfig
+
+
+@pytest.fixture(scope="module")
+def digits() -> Data:
+    return load("digits", "", 0.0, 8)
+
+
+@pytest.mark.parametrize("kind", ["nice", "realnvp", "maf"])
+def test_zukos_models_are_as_large_as_ours(digits, kind):
+    config, x = configurations(digits)[kind], pool(digits.train, 1)
+    mine, other = ours(config, x, 0), theirs(config, x, 0)
+    assert other is not None
+    assert mine.parameters == pytest.approx(other.parameters, rel=0.002)
+
+
+def test_all_start_from_the_gaussian(digits):
+    x = pool(digits.train, 1)
+    gaussian, maf = (ours(configurations(digits)[kind], x, 0) for kind in ("gaussian", "maf"))
+    with torch.no_grad():
+        torch.testing.assert_close(maf.log_prob(x[:50]), gaussian.log_prob(x[:50]), rtol=1e-4, atol=1e-3)
+    before = score(maf.module, maf.log_prob, digits.validation)
+    fit(maf.module, maf.log_prob, digits, Fit(20), maf.frozen)
+    assert score(maf.module, maf.log_prob, digits.validation) < before
+
+
+def test_every_style_is_a_configuration():
+    configs = {name: WaveGlowConfig(source=None, **style) for name, style in STYLES.items()}
+    assert configs["NICE"].coupling == "additive"
+    assert configs["Glow"].actnorm
+    assert configs["WaveGlow"] == WaveGlowConfig(source=None)
