@@ -39,7 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _end(code: int) -> int:
-    """Return the exit code; where a model is still computing, which could abort the process at its end, exit with it."""
+    """Return the exit code; end with it at once where a model still computes, which Python could not end in order."""
     if any(thread.name.startswith(THREAD_PREFIX) for thread in threading.enumerate()):
         sys.stdout.flush()
         sys.stderr.flush()

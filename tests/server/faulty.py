@@ -7,6 +7,7 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +16,8 @@ import torch
 from server.running import run
 from server.settings import Settings
 from vocoder.mel_config import preset
+
+POISON = -7.25
 
 
 class FaultySynthesizer:
@@ -62,6 +65,40 @@ class FaultySynthesizer:
             case "bug":
                 raise KeyError("secret")
         return x
+
+
+class FaultyRowSynthesizer(FaultySynthesizer):
+    """Speaks several mels in one run, in a memory of `capacity` frames; where a mel of POISON is among them, it fails.
+
+    `gate` holds up every run but the first.
+    """
+
+    def __init__(self, capacity: int = 10**9, **options: Any) -> None:
+        super().__init__(**options)
+        self.capacity = capacity
+        self.runs: list[list[int]] = []
+        self.gate = threading.Event()
+        self.gate.set()
+
+    def synthesize(self, mel: Any, **options: Any) -> Any:
+        if self.calls:
+            self._enter([mel])
+        return super().synthesize(mel, **options)
+
+    def synthesize_many(self, utterances: Sequence[Any]) -> list[Any]:
+        self._enter([utterance.mel for utterance in utterances])
+        return [FaultySynthesizer.synthesize(self, utterance.mel) for utterance in utterances]
+
+    def run_frames(self, frames: Sequence[int]) -> int:
+        return sum(frames)
+
+    def _enter(self, mels: list[Any]) -> None:
+        self.runs.append([mel.shape[1] for mel in mels])
+        assert self.gate.wait(60.0)
+        if sum(self.runs[-1]) > self.capacity:
+            raise torch.OutOfMemoryError("secret")
+        if any(mel[0, 0] == POISON for mel in mels):
+            raise KeyError("secret")
 
 
 def serve(fault: str, settings: dict[str, Any], output: str) -> None:
