@@ -19,6 +19,7 @@ COMMANDS = {
     "recogniser": ("training.commands.recogniser", "fit the recogniser behind the perceptual loss"),
     "distill": ("training.commands.distill", "fit a student to a teacher's density"),
     "density": ("training.commands.density", "fit a density model: Gaussian, NICE, RealNVP, MAF, IAF, Glow, IAF-VAE"),
+    "guard": ("training.commands.guard", "fit the mel guard: densities of mels in many conventions"),
     "ablate": ("training.commands.ablate", "measure what each loss of the distillation is worth"),
     "evaluate": ("training.commands.evaluate", "score models beside Griffin-Lim and the recordings"),
     "publish": ("training.commands.publish", "write a trained model with its scores and its card"),

@@ -20,6 +20,12 @@ COLUMNS = {
     "density_times_real_time": ("density x real time", 1),
 }
 
+GUARD = (
+    "Gaussian densities of windows of natural-log mel-spectrograms, one for each convention that mels are written down "
+    "in: they say how typical a mel is of the contract below, and what it looks like where it is not. It cannot speak."
+)
+GUARD_USAGE = "```python\nimport vocoder\n\nprint(vocoder.check(mel).message)  # (n_mels, frames)\n```"
+
 
 def model_card(
     name: str,
@@ -42,12 +48,12 @@ def model_card(
         notes: Markdown that follows, such as what the model is not good for.
     """
     licences = sorted({entry["licence"] for entry in provenance.get("data", [])})
+    speaks = family != "guard"
     parts = [
-        _front_matter(licences),
+        _front_matter(licences, speaks),
         f"# {name}",
-        f"A {family} vocoder with {parameters / 1e6:.1f} million parameters: natural-log mel-spectrograms in, "
-        f"{mel['sample_rate']} Hz speech out.",
-        _usage(name),
+        _what(family, parameters, mel) if speaks else GUARD,
+        _usage(name) if speaks else GUARD_USAGE,
         "## Mel contract",
         _mel_table(mel),
         "## Training",
@@ -61,9 +67,17 @@ def model_card(
     return "\n\n".join(part for part in [*parts, notes.strip()] if part) + "\n"
 
 
-def _front_matter(licences: list[str]) -> str:
+def _front_matter(licences: list[str], speaks: bool) -> str:
     known = "cc-by-sa-3.0" if "CC-BY-SA-3.0" in licences else "other"
-    return f"---\nlicense: {known}\npipeline_tag: text-to-speech\ntags: [vocoder, normalizing-flow]\n---"
+    task = "pipeline_tag: text-to-speech\n" if speaks else ""
+    return f"---\nlicense: {known}\n{task}tags: [vocoder, normalizing-flow]\n---"
+
+
+def _what(family: str, parameters: int, mel: Mapping[str, Any]) -> str:
+    return (
+        f"A {family} vocoder with {parameters / 1e6:.1f} million parameters: natural-log mel-spectrograms in, "
+        f"{mel['sample_rate']} Hz speech out."
+    )
 
 
 def _usage(name: str) -> str:

@@ -1,5 +1,6 @@
 """Neural vocoders of normalizing flows: mel-spectrograms to waveforms."""
 
+from vocoder.guard.guard import check
 from vocoder.loading import load, shipped_models
 from vocoder.mel import MelSpectrogram
 from vocoder.mel_config import MelConfig, preset
@@ -14,6 +15,7 @@ __all__ = [
     "WaveGlow",
     "WaveGlowConfig",
     "__version__",
+    "check",
     "load",
     "preset",
     "shipped_models",

@@ -12,6 +12,7 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
     "mel": ("vocoder.commands.mel", "compute the mel-spectrogram of a recording"),
+    "check": ("vocoder.commands.check", "say whether a mel-spectrogram is as its contract says, and if not, why"),
     "synthesize": ("vocoder.commands.synthesize", "turn mel-spectrograms into audio"),
     "resynthesize": ("vocoder.commands.resynthesize", "take a recording to its mel-spectrogram and back"),
     "models": ("vocoder.commands.models", "say which models there are, and what they are"),

@@ -14,6 +14,7 @@ from vocoder.synthesizer import Synthesizer
 __all__ = ["load", "model_directory", "shipped_models"]
 
 ASSETS = Path(__file__).parent / "assets"
+GUARD = "guard"  # ships beside them, and cannot speak
 
 
 def load(model: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Synthesizer:
@@ -35,7 +36,7 @@ def load(model: str | Path, device: str | torch.device = "cpu", dtype: torch.dty
 
 def shipped_models() -> list[str]:
     """Return the names of the models that come with the package."""
-    return sorted(path.parent.name for path in ASSETS.glob("*/config.json"))
+    return sorted(path.parent.name for path in ASSETS.glob("*/config.json") if path.parent.name != GUARD)
 
 
 def model_directory(model: str | Path) -> Path:

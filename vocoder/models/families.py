@@ -10,6 +10,8 @@ from torch import nn
 
 from vocoder.models.density import DensityModel
 from vocoder.models.density_config import DensityConfig
+from vocoder.models.guard import GuardModel
+from vocoder.models.guard_config import GuardConfig
 from vocoder.models.published_config import PublishedStudentConfig, PublishedWaveNetConfig
 from vocoder.models.published_student import PublishedStudent
 from vocoder.models.published_wavenet import PublishedWaveNet
@@ -43,6 +45,7 @@ def families() -> Mapping[str, Family]:
         "published-student": Family(PublishedStudentConfig, PublishedStudent),
         "density": Family(DensityConfig, DensityModel),
         "vae": Family(VAEConfig, VariationalAutoencoder),
+        "guard": Family(GuardConfig, GuardModel),
     }
 
 

@@ -1,0 +1,164 @@
+"""Mels in the conventions of other vocoders, and with the usual mistakes, computed from audio as they say."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vocoder.mel import MelSpectrogram
+from vocoder.mel_config import MelConfig, preset
+from vocoder.resampling import resample
+
+__all__ = ["CONVENTIONS", "TRUE_VARIANTS", "Convention", "true_mel"]
+
+PEAK = 0.999
+
+
+@dataclass(frozen=True)
+class Convention:
+    """A wrong convention.
+
+    Attributes:
+        name: of it.
+        mel: from audio (T,) at 22,050 Hz.
+        cause: that the guard should name; None where any will do.
+        preset: that it should name.
+        normalised: by the mean and deviation of each band, over all the recordings at hand.
+    """
+
+    name: str
+    mel: Callable[[Tensor], Tensor]
+    cause: str | None
+    preset: str | None = None
+    normalised: bool = False
+
+    def mels(self, audio: Sequence[Tensor]) -> list[Tensor]:
+        """Return the mels (n_mels, frames) of recordings (T,)."""
+        found = [self.mel(x) for x in audio]
+        if not self.normalised:
+            return found
+        frames = torch.cat(found, dim=1)
+        mean, deviation = frames.mean(dim=1, keepdim=True), frames.std(dim=1, keepdim=True)
+        return [(mel - mean) / deviation for mel in found]
+
+
+@functools.cache
+def _transform(config: MelConfig) -> MelSpectrogram:
+    return MelSpectrogram(config)
+
+
+@torch.inference_mode()
+def mel_of(x: Tensor, config: MelConfig) -> Tensor:
+    """Return the mel (n_mels, frames) of audio (T,) at 22,050 Hz, resampled where a contract has another rate."""
+    x = resample(x, 22050, config.sample_rate)
+    return _transform(config)(x[None])[0].float()
+
+
+def true_mel(x: Tensor) -> Tensor:
+    """Return the mel of the nvidia contract."""
+    return mel_of(x, preset("nvidia"))
+
+
+def _nvidia(**changes: object) -> Callable[[Tensor], Tensor]:
+    config = dataclasses.replace(preset("nvidia"), name="changed", **changes)  # type: ignore[arg-type]
+    return lambda x: mel_of(x, config)
+
+
+def _preset(name: str, **changes: object) -> Callable[[Tensor], Tensor]:
+    config = dataclasses.replace(preset(name), **changes)  # type: ignore[arg-type]
+    return lambda x: mel_of(x, config)
+
+
+def _peak_normalised(compute: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
+    return lambda x: compute(PEAK * x / x.abs().max().clamp_min(1e-4))
+
+
+def _decibels_to_unit(**changes: object) -> Callable[[Tensor], Tensor]:
+    return _nvidia(log="db20", ref_db=20.0, range_db=100.0, **changes)
+
+
+def _shuffled(axis: int) -> Callable[[Tensor], Tensor]:
+    def mel(x: Tensor) -> Tensor:
+        found = true_mel(x)
+        return found.index_select(axis, torch.randperm(found.shape[axis], generator=torch.Generator().manual_seed(0)))
+
+    return mel
+
+
+def _db_of_power(x: Tensor) -> Tensor:
+    return _nvidia(power=2.0)(x) * 10.0 / math.log(10.0)
+
+
+def _square(x: Tensor) -> Tensor:
+    mel = true_mel(x)
+    start = max(0, (mel.shape[1] - 80) // 2)
+    return F.pad(mel[:, start : start + 80], (0, max(0, 80 - mel.shape[1])), value=math.log(1e-5)).T
+
+
+def _smooth(mel: Tensor, times: int = 1) -> Tensor:
+    for _ in range(times):
+        padded = F.pad(mel[None], (1, 1), mode="replicate")[0]
+        mel = (padded[:, :-2] + 2.0 * padded[:, 1:-1] + padded[:, 2:]) / 4.0
+    return mel
+
+
+def _noisy(mel: Tensor, deviation: float) -> Tensor:
+    return mel + deviation * torch.randn(mel.shape, generator=torch.Generator().manual_seed(0))
+
+
+BANDS = {"f_min": 125.0, "f_max": 7600.0}
+_TO_8 = _decibels_to_unit(**BANDS)
+
+CONVENTIONS: tuple[Convention, ...] = (
+    Convention("NeMo: bands to 11,025 Hz", _nvidia(f_max=11025.0), "bands"),
+    Convention("espnet: log10, bands 80 to 7600 Hz", _preset("espnet"), "log10", "espnet"),
+    Convention("espnet, normalised by statistics", _preset("espnet"), "statistics", "espnet", True),
+    Convention("r9y9: log10, bands 125 to 7600 Hz", _preset("r9y9"), "log10", "r9y9"),
+    Convention("r9y9, normalised by statistics", _preset("r9y9"), "statistics", "r9y9", True),
+    Convention("ClariNet: decibels of power, 0..1", _peak_normalised(_preset("clarinet")), "normalised", "clarinet"),
+    Convention("older r9y9: decibels, 0..1", _peak_normalised(_TO_8), "normalised", "r9y9"),
+    Convention("Tacotron 2 in TensorFlow: decibels, -4..4", lambda x: 8.0 * _TO_8(x) - 4.0, "symmetric", "r9y9"),
+    Convention("vocos: 24 kHz, 100 bands", _preset("vocos"), "bands", "vocos"),
+    Convention("log10 for ln", _nvidia(log="log10"), "log10"),
+    Convention("decibels for ln", _nvidia(log="db20"), "decibels"),
+    Convention("decibels of power for ln", _db_of_power, "decibels"),
+    Convention("decibels mapped to 0..1", _decibels_to_unit(), "normalised"),
+    Convention("normalised by statistics", true_mel, "statistics", None, True),
+    Convention("no logarithm", lambda x: true_mel(x).exp(), "no-logarithm"),
+    Convention("power for magnitude", _nvidia(power=2.0), "power"),
+    Convention("negated", lambda x: -true_mel(x), "negated"),
+    Convention("transposed", lambda x: true_mel(x).T, "transposed"),
+    Convention("transposed, 80 frames", _square, "transposed"),
+    Convention("highest band first", lambda x: true_mel(x).flip(0), "upside-down"),
+    Convention("frames shuffled", _shuffled(1), "shuffled"),
+    Convention("bands shuffled", _shuffled(0), None),
+    Convention("hop of 128", _nvidia(hop_length=128), "hop"),
+    Convention("hop of 200", _nvidia(hop_length=200), "hop"),
+    Convention("hop of 300", _nvidia(hop_length=300), "hop"),
+    Convention("hop of 512", _nvidia(hop_length=512), "hop"),
+    Convention("audio at 16 kHz", _nvidia(sample_rate=16000), "sample-rate"),
+    Convention("audio at 24 kHz", _nvidia(sample_rate=24000), "sample-rate"),
+    Convention("audio at 44.1 kHz", _nvidia(sample_rate=44100), "sample-rate"),
+    Convention("silence", lambda x: torch.full((80, 100), math.log(1e-5)), "silence"),
+    Convention(
+        "white noise", lambda x: true_mel(0.1 * torch.randn(len(x), generator=torch.Generator().manual_seed(0))), None
+    ),
+)
+
+TRUE_VARIANTS: Mapping[str, Callable[[Tensor], Tensor]] = {
+    "20 dB quieter": lambda mel: (mel - math.log(10.0)).clamp_min(math.log(1e-5)),
+    "6 dB louder": lambda mel: mel + math.log(2.0),
+    "as predicted: smoothed along time": _smooth,
+    "as predicted: smoothed twice along time": lambda mel: _smooth(mel, 2),
+    "as predicted: smoothed along bands": lambda mel: _smooth(mel.T).T,
+    "as predicted: smoothed along both": lambda mel: _smooth(_smooth(mel).T).T,
+    "as predicted: errors of 0.1": lambda mel: _noisy(mel, 0.1),
+    "as predicted: errors of 0.3": lambda mel: _noisy(mel, 0.3),
+}

@@ -1,0 +1,33 @@
+"""The guard names every convention that the benchmark computes, on the recording that comes with the project."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from benchmarks.guard_conventions import CONVENTIONS, TRUE_VARIANTS, Convention, true_mel
+from vocoder.audio import read_audio
+from vocoder.guard.guard import load_guard
+
+RECORDING = Path(__file__).resolve().parents[2] / "examples" / "heldout.flac"
+TOO_NEAR = {"hop of 200", "hop of 300", "audio at 16 kHz", "audio at 24 kHz"}
+
+
+@pytest.fixture(scope="module")
+def x() -> Tensor:
+    return torch.from_numpy(read_audio(RECORDING, 22050)[0])
+
+
+@pytest.mark.parametrize("convention", [c for c in CONVENTIONS if c.name not in TOO_NEAR], ids=lambda c: c.name)
+def test_a_wrong_convention_is_named(x: Tensor, convention: Convention) -> None:
+    verdict = load_guard().check(convention.mels([x])[0])
+    assert not verdict.typical
+    assert convention.cause is None or (verdict.cause, verdict.preset) == (convention.cause, convention.preset)
+
+
+@pytest.mark.parametrize("name", TRUE_VARIANTS)
+def test_what_acoustic_models_do_is_no_fault(x: Tensor, name: str) -> None:
+    assert load_guard().check(TRUE_VARIANTS[name](true_mel(x))).typical

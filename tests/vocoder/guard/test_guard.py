@@ -1,0 +1,104 @@
+"""The guard that ships, on a recording that nothing was fitted to."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import vocoder
+from vocoder.audio import read_audio
+from vocoder.guard.guard import DIRECTORY, Guard, load_guard
+from vocoder.mel import MelSpectrogram
+from vocoder.mel_config import MelConfig, preset
+from vocoder.mel_convert import convert
+
+RECORDING = Path(__file__).resolve().parents[3] / "examples" / "heldout.flac"
+
+
+@pytest.fixture(scope="module")
+def guard() -> Guard:
+    return load_guard()
+
+
+@pytest.fixture(scope="module")
+def x() -> Tensor:
+    return torch.from_numpy(read_audio(RECORDING, 22050)[0])
+
+
+def mel_of(x: Tensor, config: MelConfig) -> Tensor:
+    return MelSpectrogram(config)(x[None])[0]
+
+
+def test_true_mels_are_typical_at_any_level_and_in_pieces(guard: Guard, x: Tensor) -> None:
+    mel = mel_of(x, preset("nvidia"))
+    for true in (mel, mel[:, 100:200], mel_of(0.1 * x, preset("nvidia")), mel_of(2.0 * x, preset("nvidia"))):
+        verdict = guard.check(true)
+        assert (verdict.typical, verdict.cause, verdict.preset) == (True, "typical", None)
+        assert verdict.typicality is not None and 0.0 < verdict.typicality <= 100.0
+    assert vocoder.check(mel.numpy()) == guard.check(mel)
+
+
+def test_a_frame_grid_half_a_hop_later_changes_no_values(guard: Guard, x: Tensor) -> None:
+    hifigan = preset("hifigan")
+    assert guard.knows(hifigan)
+    assert guard.check(mel_of(x, hifigan), hifigan).typical
+
+
+def test_a_contract_that_converts_exactly_is_judged_as_what_it_says(guard: Guard, x: Tensor) -> None:
+    log10 = dataclasses.replace(preset("nvidia"), name="decimal", log="log10")
+    mel = convert(mel_of(x, preset("nvidia")), preset("nvidia"), log10)
+    assert guard.check(mel, log10).typical
+    verdict = guard.check(mel)
+    assert (verdict.typical, verdict.typicality, verdict.cause) == (False, 0.0, "log10")
+    assert verdict.message == "The mel looks like decimal logarithms: multiply by ln(10) = 2.302585."
+
+
+def test_other_bands_are_named_with_their_preset(guard: Guard, x: Tensor) -> None:
+    verdict = guard.check(mel_of(x, preset("espnet")))
+    assert (verdict.cause, verdict.preset) == ("log10", "espnet")
+    assert "decimal logarithms" in verdict.message
+    assert "preset=espnet" in verdict.message
+
+
+@pytest.mark.parametrize(
+    ("shape", "cause", "named"),
+    [((120, 80), "transposed", None), ((100, 50), "bands", "vocos"), ((64, 50), "bands", None)],
+)
+def test_shapes_tell_enough(guard: Guard, shape: tuple[int, int], cause: str, named: str | None) -> None:
+    verdict = guard.check(np.full(shape, -5.0))
+    assert (verdict.typical, verdict.cause, verdict.preset) == (False, cause, named)
+
+
+def test_silence_noise_and_too_little(guard: Guard) -> None:
+    generator = torch.Generator().manual_seed(0)
+    floor = math.log(1e-5)
+    assert guard.check(torch.full((80, 50), floor)).cause == "silence"
+    assert guard.check(torch.zeros(80, 50)).cause == "silence"
+    assert guard.check(-5.0 + torch.randn(80, 50, generator=generator)).cause == "not-speech"
+    short = guard.check(-5.0 + torch.randn(80, 3, generator=generator))
+    assert (short.typical, short.typicality, short.cause) == (True, None, "too-short")
+
+
+def test_what_cannot_be_judged_is_refused(guard: Guard) -> None:
+    with pytest.raises(ValueError, match=r"a mel is \(n_mels, frames\)"):
+        guard.check(np.zeros((1, 80, 5)))
+    with pytest.raises(ValueError, match="not finite"):
+        guard.check(np.full((80, 5), np.nan))
+    with pytest.raises(ValueError, match="knows no mels of contract 'vocos': sample_rate is 24000"):
+        guard.check(np.zeros((100, 5)), preset("vocos"))
+    assert not guard.knows(preset("espnet"))
+
+
+def test_it_ships_small_and_does_not_speak() -> None:
+    assert (DIRECTORY / "model.safetensors").stat().st_size < 2_000_000
+    assert "guard" not in vocoder.shipped_models()
+    with pytest.raises(ValueError, match="there is no model 'guard'"):
+        vocoder.load("guard")
+    with pytest.raises(ValueError, match="no guard"):
+        load_guard(DIRECTORY.parent / "waveglow")

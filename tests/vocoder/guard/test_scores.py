@@ -1,0 +1,98 @@
+"""Scores of hypotheses are log-densities: those of the model's flows, with the conversion's log-determinant."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+from vocoder.config import ConfigError
+from vocoder.guard.conversions import conversions, identity
+from vocoder.guard.hypotheses import LOST, Scorer
+from vocoder.guard.layouts import is_true, layout_of, layouts
+from vocoder.guard.windows import window_starts, windows_at
+from vocoder.models.guard import GuardModel
+from vocoder.models.guard_config import GuardConfig
+
+CONFIG = GuardConfig(("nvidia", "nvidia:time", "espnet", "clarinet"), n_mels=8, offsets=(0, 2), windows=5)
+FLOOR = math.log(1e-5)
+
+
+@pytest.fixture
+def model() -> GuardModel:
+    torch.manual_seed(3)
+    model = GuardModel(CONFIG)
+    for density in model.densities:
+        for parameter in density.parameters():
+            torch.nn.init.normal_(parameter, std=0.3)
+    return model.requires_grad_(False)
+
+
+@pytest.fixture
+def mel() -> Tensor:
+    return -8.0 + 3.0 * torch.rand(8, 30, generator=torch.Generator().manual_seed(4))
+
+
+def test_windows_are_spread_over_what_is_heard(mel: Tensor) -> None:
+    mel[:, 10:] = FLOOR
+    starts = window_starts(mel, CONFIG, FLOOR)
+    assert starts.tolist() == [0, 2, 4, 6, 9]
+    windows = windows_at(mel, starts, CONFIG)
+    assert windows.shape == (5, 16)
+    torch.testing.assert_close(windows[1], torch.cat([mel[:, 2], mel[:, 4]]))
+    assert len(window_starts(mel[:, :2], CONFIG, FLOOR)) == 0
+    assert len(window_starts(torch.full((8, 9), FLOOR), CONFIG, FLOOR)) == 0
+
+
+def test_densities_are_normal_distributions(model: GuardModel, mel: Tensor) -> None:
+    windows = windows_at(mel, window_starts(mel, CONFIG, FLOOR), CONFIG)
+    scores = model.log_prob(windows)
+    for k, density in enumerate(model.densities):
+        inverse = torch.linalg.inv(density.matrix())
+        normal = torch.distributions.MultivariateNormal(density.t[:, 0], inverse @ inverse.T)
+        torch.testing.assert_close(scores[k], normal.log_prob(windows) / 16, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(model.log_prob(windows, first=True), scores[:1])
+
+
+def test_the_scorer_agrees_with_the_flows(model: GuardModel, mel: Tensor) -> None:
+    scorer = Scorer(model)
+    log10 = next(c for c in conversions() if c.cause == "log10")
+    for conversion, given, extra in ((identity(), mel, 0.0), (log10, mel / math.log(10.0), math.log(math.log(10.0)))):
+        found = scorer.score(given, conversion, (3, 0, 1, 2))
+        assert [h.index for h in found] == [3, 0, 1, 2]
+        expected = model.log_prob(windows_at(mel, window_starts(mel, CONFIG, FLOOR), CONFIG)).mean(dim=1)
+        for hypothesis in found:
+            assert hypothesis.density == pytest.approx(float(expected[hypothesis.index]), abs=1e-3)
+            assert hypothesis.log_prob == pytest.approx(hypothesis.density + extra, abs=1e-6)
+
+
+def test_values_below_the_floor_cost(model: GuardModel, mel: Tensor) -> None:
+    scorer = Scorer(model)
+    deep = mel.clone()
+    deep[:4] = FLOOR - 2.0
+    raised = deep.clamp_min(FLOOR)
+    lost, kept = (scorer.score(m, identity(), (0,))[0].log_prob for m in (deep, raised))
+    assert lost == pytest.approx(kept - 0.5 * LOST, abs=1e-5)
+
+
+def test_too_little_is_not_judged(model: GuardModel) -> None:
+    assert Scorer(model).score(torch.full((8, 5), -3.0), identity(), (0,)) == []
+
+
+def test_layouts_share_all_but_what_they_are_named_for() -> None:
+    base, *others = layouts().values()
+    assert base.preset == "nvidia"
+    assert all(layout.mel_config.log == "ln" and layout.mel_config.n_mels == 80 for layout in others)
+    assert len({layout.mel_config for layout in layouts().values()}) == len(layouts())
+    assert [is_true(name) for name in ("nvidia", "nvidia:noisy", "nvidia:shuffled", "espnet")] == [1, 1, 0, 0]
+    assert layout_of("nvidia:noisy") == "nvidia"
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"densities": ()}, {"densities": ("a", "a")}, {"offsets": (1, 2)}, {"offsets": (0, 2, 1)}, {"windows": 0}]
+)
+def test_configurations_that_make_no_sense_are_refused(wrong: dict[str, tuple[int, ...]]) -> None:
+    with pytest.raises(ConfigError):
+        GuardConfig(**wrong)  # type: ignore[arg-type]

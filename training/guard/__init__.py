@@ -1,0 +1,1 @@
+"""Fitting and calibrating the mel guard."""

@@ -1,0 +1,60 @@
+"""What the guard's scores mean, read off mels that its densities were not fitted to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from training.guard.variation import VariationConfig, predicted
+from vocoder.guard.conversions import identity
+from vocoder.guard.hypotheses import Scorer
+from vocoder.guard.layouts import VARIATIONS, is_true
+from vocoder.models.guard import GuardModel
+
+__all__ = ["CalibrationConfig", "calibrate"]
+
+CalibrationConfig = VariationConfig
+
+
+def calibrate(
+    model: GuardModel,
+    true_mels: Sequence[Tensor],
+    own_mels: Sequence[Sequence[Tensor]],
+    varied: VariationConfig,
+    slack: float,
+    least_margin: float,
+    seed: int,
+) -> None:
+    """Set the percentiles, the lowest log-densities and the margins of a model.
+
+    Args:
+        model: with fitted densities.
+        true_mels: natural logarithms (n_mels, frames) as they should be.
+        own_mels: mels of each density's own layout.
+        varied: how acoustic models vary mels.
+        slack: nats per value that other voices may lie below the lowest that was seen.
+        least_margin: nats per value.
+        seed: of the variations.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    scorer, names = Scorer(model), model.config.densities
+    true = [k for k in range(len(names)) if is_true(names[k])]
+    natural = _scores(scorer, true_mels)
+    rough = [predicted(mel, v, varied, generator) for v in VARIATIONS for mel in true_mels[:: len(VARIATIONS)]]
+    both = torch.cat([natural, _scores(scorer, rough)])
+    best = both[:, true].amax(dim=1)
+    model.percentiles.copy_(torch.quantile(natural[:, true].amax(dim=1), torch.linspace(0, 1, 101)))
+    model.margin.copy_((both - best[:, None]).amax(dim=0).clamp_min(0.0) + least_margin)
+    for k, mels in enumerate(own_mels):
+        own = _scores(scorer, mels)[:, k]
+        model.lowest[k] = own.amin() - slack
+    model.lowest[0] = best.amin() - slack
+
+
+def _scores(scorer: Scorer, mels: Sequence[Tensor]) -> Tensor:
+    """Return the log-densities (mels, K), in nats per value, of all mels that are long enough to be judged."""
+    everything = range(len(scorer.names))
+    found = [scorer.score(mel, identity(), everything) for mel in mels]
+    return torch.tensor([[h.log_prob for h in hypotheses] for hypotheses in found if hypotheses])

@@ -1,0 +1,59 @@
+"""`vocoder check`: is a mel as its contract says, and if not, what is it likely to be?"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from vocoder.guard.guard import Guard, load_guard
+from vocoder.guard.verdict import Verdict
+from vocoder.mel_config import PRESETS, MelConfig, preset
+from vocoder.mel_file import read_mel
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.description = (
+        "Say how typical mel-spectrograms (npy files, n_mels x frames) are of speech in their contract, and what they "
+        "look like where they are not. The exit status is 0 if all are typical, 1 if one is not, 2 if one cannot "
+        "be read."
+    )
+    parser.add_argument("mels", nargs="+", type=Path, metavar="MEL", help="npy file")
+    parser.add_argument(
+        "--preset", choices=tuple(PRESETS), default="nvidia", help="contract that they should be of (%(default)s)"
+    )
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Judge every mel and print one line for each.
+
+    Raises:
+        ValueError: the guard knows no mels of the contract.
+    """
+    guard, contract = load_guard(), preset(args.preset)
+    guard.require(contract)
+    return max([_check(guard, path, contract, args.json) for path in args.mels])
+
+
+def _check(guard: Guard, path: Path, contract: MelConfig, as_json: bool) -> int:
+    try:
+        verdict = guard.check(read_mel(path), contract)
+    except (ValueError, OSError) as error:
+        print(f"vocoder check: {path}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    if as_json:
+        print(json.dumps({"mel": str(path), **verdict.as_dict()}, ensure_ascii=False), flush=True)
+    else:
+        print(f"{path}: {_text(verdict)}", flush=True)
+    return 0 if verdict.typical else 1
+
+
+def _text(verdict: Verdict) -> str:
+    if not verdict.typical or verdict.typicality is None:
+        return f"{verdict.cause}. {verdict.message}"
+    return f"typical. {verdict.message} {verdict.typicality:.0f} % of true mels are less likely."

@@ -1,0 +1,106 @@
+"""Every way that a mel may have come about, scored: exact conversions as flows in front of the densities."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vocoder.guard.conversions import Conversion
+from vocoder.guard.layouts import layout_of, layouts
+from vocoder.guard.windows import window_starts, windows_at
+from vocoder.models.guard import GuardModel
+
+__all__ = ["Hypothesis", "Scorer"]
+
+LOST = 3.0
+"""nats that a value below the floor costs: it could be anywhere there, but the density sees it at the floor, where it
+is high"""
+SLACK = 0.5
+"""nats below the floor that acoustic models overshoot by"""
+FEWEST = 4
+"""windows of a mel that say something"""
+
+
+@dataclass(frozen=True)
+class Hypothesis:
+    """A conversion with a density, and how well they explain a mel.
+
+    Attributes:
+        conversion: of the values.
+        index: of the density.
+        log_prob: of the mel, in nats per value, the conversion's log-determinant included.
+        density: the same without it: how typical the converted mel is of the density.
+    """
+
+    conversion: Conversion
+    index: int
+    log_prob: float
+    density: float
+
+
+class Scorer:
+    """Scores hypotheses about mels.
+
+    Args:
+        model: the densities.
+    """
+
+    def __init__(self, model: GuardModel) -> None:
+        self.model = model
+        self.names = model.config.densities
+        self.floors = [layouts()[layout_of(name)].floor for name in self.names]
+        self.true_floor = self.floors[0]
+        self._groups = [[k for k, other in enumerate(self.floors) if other == floor] for floor in set(self.floors)]
+        flows = model.densities
+        self._matrix = torch.stack([flow.matrix() for flow in flows]).detach()  # type: ignore[operator]
+        self._shift = torch.stack([m @ flow.t.detach() for m, flow in zip(self._matrix, flows, strict=True)])  # type: ignore[operator]
+        log_s = torch.stack([flow.log_s.detach().mean() for flow in flows])  # type: ignore[operator]
+        self._constant = -log_s - 0.5 * math.log(2.0 * math.pi)
+
+    @torch.inference_mode()
+    def score(self, mel: Tensor, conversion: Conversion, chosen: Sequence[int]) -> list[Hypothesis]:
+        """Return the hypotheses of one conversion with the chosen densities; none where it is refuted.
+
+        Args:
+            mel: as it was given, (n_mels, frames).
+            conversion: of the values.
+            chosen: densities by their index.
+        """
+        if conversion.refuted(mel):
+            return []
+        found = []
+        for like in _alike(conversion, chosen):
+            mean, deviation = self.model.mean[like[0]], self.model.deviation[like[0]]
+            x = conversion.back(mel, mean, deviation)
+            starts = window_starts(x, self.model.config, self.true_floor)
+            if len(starts) < FEWEST:
+                continue
+            windows = windows_at(x, starts, self.model.config)
+            log_det = conversion.log_det(windows.clamp_min(self.true_floor), deviation)
+            densities = self._densities(windows, like)
+            found += [Hypothesis(conversion, k, p + log_det, p) for k, p in zip(like, densities, strict=True)]
+        return found
+
+    def _densities(self, windows: Tensor, chosen: Sequence[int]) -> list[float]:
+        """Return the mean log-density of windows (N, D) under each chosen density, in nats per value."""
+        found = {}
+        for group in self._groups:
+            inside = [k for k in group if k in chosen]
+            if not inside:
+                continue
+            floor = self.floors[inside[0]]
+            lost = float((windows < floor - SLACK).float().mean())
+            x = windows.clamp_min(floor)
+            z = torch.einsum("kij,nj->kin", self._matrix[inside], x) - self._shift[inside]
+            scores = self._constant[inside] - 0.5 * z.square().mean(dim=(1, 2)) - LOST * lost
+            found |= dict(zip(inside, scores.tolist(), strict=True))
+        return [found[k] for k in chosen]
+
+
+def _alike(conversion: Conversion, chosen: Sequence[int]) -> list[list[int]]:
+    """Return the chosen densities in groups for which the conversion does the same."""
+    return [[k] for k in chosen] if conversion.cause == "statistics" else [list(chosen)]
