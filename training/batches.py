@@ -43,11 +43,17 @@ class BatchPlan:
     processes: int
     rank: int
     seed: int
+    parts: int = 1
 
     def __post_init__(self) -> None:
-        """Check that every step is a full batch in equal shares."""
+        """Check that every step is a full batch in equal shares, and each share in equal parts."""
         if self.batch_size % self.processes:
             raise ConfigError(f"batch_size {self.batch_size} must be a multiple of the {self.processes} processes")
+        if self.batch_size % (self.processes * self.parts):
+            raise ConfigError(
+                f"batch_size {self.batch_size} must be a multiple of processes times accumulation, "
+                f"{self.processes} x {self.parts}"
+            )
         if self.length < self.batch_size:
             raise ConfigError(f"the training set has {self.length} items, fewer than batch_size {self.batch_size}")
 

@@ -31,6 +31,7 @@ from training.trainer_config import TrainerConfig
 from training.update import update
 from training.validation import demonstrate, validate
 from vocoder.config import to_dict
+from vocoder.layers.wavenet import set_recompute
 
 __all__ = ["Trainer"]
 
@@ -68,9 +69,10 @@ class Trainer:
         self.checkpoints = Checkpoints(directory)
         self.interruption = Interruption()
         processes, rank = accelerator.num_processes, accelerator.process_index
-        self.plan = BatchPlan(len(training_set), config.batch_size, processes, rank, config.seed)
+        self.plan = BatchPlan(len(training_set), config.batch_size, processes, rank, config.seed, config.accumulation)
         self.objective = objective.to(accelerator.device)
         self.phases = self.objective.phases()
+        set_recompute(self.objective, config.recompute)
         optimisers = {phase.name: build_optimiser(phase, config) for phase in self.phases}
         ema = ExponentialMovingAverage(self.objective.averaged(), config.ema_decay)
         self.state = RunState(self.objective, dict(optimisers), ema, Progress())
@@ -167,7 +169,7 @@ class Trainer:
             optimiser = self.state.optimisers[phase.name]
             rate = config.learning_rate * phase.learning_rate_scale * rate_scale(config, progress.step)
             set_rate(optimiser, rate)
-            done = update(self.objective, phase, optimiser, batch, progress.step, config.clip_norm, self.accelerator)
+            done = update(self.objective, phase, optimiser, batch, progress.step, config, self.accelerator)
             if done is None:
                 continue
             all_finite &= done.finite

@@ -25,6 +25,11 @@ class TrainerConfig:
     """Training steps in all; the schedule ends here."""
     batch_size: int
     """Items of one step over all processes together."""
+    accumulation: int = 1
+    """Equal parts of a process's share of a batch, computed one after another: less memory, the same mean gradient."""
+    recompute: bool = False
+    """Forget what the gated stacks compute on the way forward and compute it again on the way back: less memory, more
+    time."""
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.01
@@ -56,6 +61,7 @@ class TrainerConfig:
         positive = (
             "steps",
             "batch_size",
+            "accumulation",
             "initialisation_batches",
             "log_steps",
             "validation_steps",

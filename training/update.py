@@ -10,7 +10,9 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from training.gradients import average_gradients, only_trainable
+from training.micro_batches import mean_metrics, micro_batches
 from training.objective import Batch, Objective, Phase
+from training.trainer_config import TrainerConfig
 
 __all__ = ["Update", "update"]
 
@@ -29,22 +31,26 @@ def update(
     optimiser: torch.optim.Optimizer,
     batch: Batch,
     step: int,
-    clip_norm: float,
+    config: TrainerConfig,
     accelerator: Accelerator,
 ) -> Update | None:
     """Take one optimiser step for `phase`; return None where the objective skips it.
 
     Where the loss or the norm of the gradient is not finite, parameters and optimiser stay as they were.
     """
+    losses, parts = [], []
     with only_trainable(objective, phase.parameters):
-        with accelerator.autocast():
-            outcome = objective(phase.name, batch, step)
-        if outcome is None:
-            return None
-        loss, metrics = outcome
-        accelerator.backward(loss)
-    mean_loss = average_gradients(phase.parameters, loss, accelerator)
-    norm = torch.nn.utils.clip_grad_norm_(phase.parameters, clip_norm)
+        for part in micro_batches(batch, config.accumulation):
+            with accelerator.autocast():
+                outcome = objective(phase.name, part, step)
+            if outcome is None:
+                return None
+            accelerator.backward(outcome[0] / config.accumulation)
+            losses.append(outcome[0].detach())
+            parts.append(outcome[1])
+    metrics = mean_metrics(parts)
+    mean_loss = average_gradients(phase.parameters, torch.stack(losses).mean(), accelerator)
+    norm = torch.nn.utils.clip_grad_norm_(phase.parameters, config.clip_norm)
     finite = math.isfinite(float(mean_loss) + float(norm))
     if finite:
         optimiser.step()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain
@@ -79,7 +80,7 @@ class WaveGlowObjective(Objective):
         self.mel_config = mel_config
         self.losses = losses
         self.mel = MelSpectrogram(mel_config, precise=False)
-        self._judged: tuple[Tensor, Tensor] | None = None
+        self._judged: deque[tuple[Tensor, Tensor]] = deque()
         self.consistency = MelConsistency(mel_config, model.config.consistency_steps)
         self.stft = MultiResolutionSTFT()
         dtype = torch.bfloat16 if losses.bfloat16 else torch.float32
@@ -177,10 +178,11 @@ class WaveGlowObjective(Objective):
             total = total + weights.spectral * parts["spectral"] + weights.mel * parts["mel"]
             if self.critics is not None and step >= weights.critics_from:
                 start, length = self._critics_view(x)
-                self._judged = x_hat[:, start : start + length].detach(), x[:, start : start + length]
+                real_part = x[:, start : start + length]
+                self._judged.append((x_hat[:, start : start + length].detach(), real_part))
                 judged = self.critics(x_hat[:, start : start + length])
                 with torch.no_grad():
-                    real = self.critics(self._judged[1])
+                    real = self.critics(real_part)
                 parts["adversarial"] = generator_loss(judged)
                 parts["features"] = feature_loss(real, judged)
                 total = total + weights.adversarial * parts["adversarial"] + weights.features * parts["features"]
@@ -188,10 +190,8 @@ class WaveGlowObjective(Objective):
 
     def _critic_loss(self) -> tuple[Tensor, dict[str, Tensor]]:
         assert self.critics is not None
-        assert self._judged is not None  # the sample of the model's update, just before
-        fake, real = self._judged
+        fake, real = self._judged.popleft()  # the samples of the model's update, just before, part by part
         loss = critic_loss(self.critics(real), self.critics(fake))
-        self._judged = None
         return loss, {"critic": loss.detach()}
 
     def _critics_view(self, x: Tensor) -> tuple[int, int]:

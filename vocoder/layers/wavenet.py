@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vocoder.config import ConfigError
 from vocoder.layers.fused_stack import fused_stack
@@ -16,7 +18,7 @@ from vocoder.layers.stack_gradient import FusedStack
 from vocoder.layers.stack_reference import reference_stack
 from vocoder.layers.stack_weights import Pair, StackWeights
 
-__all__ = ["WaveNetConfig", "WaveNetStack", "set_compute_dtype"]
+__all__ = ["WaveNetConfig", "WaveNetStack", "set_compute_dtype", "set_recompute"]
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,7 @@ class WaveNetStack(nn.Module):
         self.config = config
         self.compute_dtype: torch.dtype | None = None
         self.fused = True
+        self.recompute = False
         self._kept = KeptWeights(config.dilations, config.causal)
         self.start = nn.Conv2d(in_channels, channels, 1)
         self.cond_layer = nn.Conv2d(cond_channels, 2 * channels * layers, 1) if cond_channels else None
@@ -101,7 +104,8 @@ class WaveNetStack(nn.Module):
         if not graded:
             return fused_stack(*self._kept.packed(weights, dtype, frozen=not self.training), x, cond, gaps)
         self._kept.drop()
-        y = FusedStack.apply(config.dilations, config.causal, dtype, x, cond, *flat)  # type: ignore[no-untyped-call]
+        arguments = (config.dilations, config.causal, dtype, x, cond, *flat)
+        y = _forgetful(*arguments) if self.recompute else FusedStack.apply(*arguments)  # type: ignore[no-untyped-call]
         assert isinstance(y, Tensor)
         return y
 
@@ -127,6 +131,17 @@ def set_compute_dtype(module: nn.Module, dtype: torch.dtype | None) -> None:
     for stack in module.modules():
         if isinstance(stack, (WaveNetStack, PublishedStack)):
             stack.compute_dtype = dtype
+
+
+def set_recompute(module: nn.Module, recompute: bool) -> None:
+    """Let every WaveNet stack inside `module` forget what it computes for the way back, and compute it again there."""
+    for stack in module.modules():
+        if isinstance(stack, WaveNetStack):
+            stack.recompute = recompute
+
+
+def _forgetful(*arguments: Any) -> Any:
+    return checkpoint(FusedStack.apply, *arguments, use_reentrant=False, preserve_rng_state=False)
 
 
 def _fusible(x: Tensor, dtype: torch.dtype) -> bool:
