@@ -71,4 +71,4 @@ def speak(speaker: Speaker, mel: Any, *sizes: int, **options: Any) -> tuple[byte
 
 
 def metrics(url: str) -> str:
-    return httpx.get(f"{url}/metrics", timeout=TIMEOUT).text
+    return httpx.get(f"{url.rstrip('/')}/metrics", timeout=TIMEOUT).text

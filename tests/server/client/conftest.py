@@ -1,0 +1,34 @@
+"""A server that is ready, and clients of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import pytest
+from speaker import TIMEOUT
+from streamers import Streamer
+
+from vocoder.client import (
+    Client,
+)
+
+
+@pytest.fixture
+def streamer() -> Streamer:
+    return Streamer()
+
+
+@pytest.fixture
+def reach(serve: Any, wait_until: Any) -> Callable[..., Any]:
+    """A server that is ready, and how to make clients of it: `with reach(model) as client_of`."""
+
+    @contextmanager
+    def run(*models: Any, **settings: Any) -> Iterator[Any]:
+        with serve(*models, **settings) as url:
+            wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
+            yield lambda kind=Client, **options: kind(url, trust_env=False, **options)
+
+    return run

@@ -1,0 +1,109 @@
+"""The Python client against a real server on a real socket."""
+
+from __future__ import annotations
+
+import io
+import socket
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from streamers import Streamer, mel_of
+
+from vocoder import MelSpectrogram
+from vocoder.client import (
+    AuthenticationError,
+    Client,
+    InvalidRequestError,
+    NoAnswerError,
+    ServerError,
+    UnknownModelError,
+)
+from vocoder.mel_config import preset
+from vocoder.resampling import resample
+
+TONE = (0.3 * np.sin(np.arange(22050) / 20.0)).astype(np.float32)
+
+
+def test_a_mel_at_once(reach: Any, streamer: Streamer) -> None:
+    mel = mel_of(50)
+    with reach(streamer) as client_of, client_of() as client:
+        speech = client.synthesize(mel, seed=3, sigma=0.2)
+        np.testing.assert_array_equal(speech.x, streamer.synthesize(mel, seed=3, sigma=0.2))
+        assert (speech.sample_rate, speech.model, speech.seed) == (22050, "streamer", 3)
+        drawn = client.synthesize(torch.from_numpy(mel).double().requires_grad_(), sample_rate=16000)
+        assert drawn.sample_rate == 16000
+        expected = resample(streamer.synthesize(mel, seed=drawn.seed), 22050, 16000)
+        np.testing.assert_allclose(drawn.x, expected, atol=1e-6)
+
+
+def test_the_models(reach: Any, streamer: Streamer) -> None:
+    with reach(streamer, Streamer("other")) as client_of, client_of() as client:
+        models = client.models()
+        assert [(model.name, model.state) for model in models] == [("streamer", "ready"), ("other", "ready")]
+        assert models[0].mel_config == streamer.mel_config
+        assert models[0].details["limits"]["max_frames"] == 4096
+        assert client.synthesize(mel_of(5), model="other").model == "other"
+
+
+def test_the_mel_of_audio(reach: Any, streamer: Streamer, tmp_path: Path) -> None:
+    content = io.BytesIO()
+    soundfile.write(content, TONE, 22050, format="WAV", subtype="FLOAT")
+    path = tmp_path / "tone.wav"
+    path.write_bytes(content.getvalue())
+    expected = MelSpectrogram(preset("nvidia"))(torch.from_numpy(TONE)[None])[0].numpy()
+    with reach(streamer) as client_of, client_of() as client:
+        for given in (path, str(path), content.getvalue()):
+            np.testing.assert_allclose(client.mel(given), expected, atol=1e-5)
+        np.testing.assert_allclose(client.mel(TONE, 22050, model="streamer"), expected, atol=1e-5)
+        assert client.mel(TONE, 22050, preset="vocos").shape[0] == 100
+        with pytest.raises(ValueError, match="sample_rate"):
+            client.mel(TONE)
+
+
+def test_errors_have_types(reach: Any, streamer: Streamer) -> None:
+    with reach(streamer) as client_of, client_of() as client:
+        with pytest.raises(InvalidRequestError, match="transposed") as refused:
+            client.synthesize(mel_of(12).T)
+        assert refused.value.problem.name == "invalid-mel"
+        assert refused.value.problem.request_id
+        with pytest.raises(UnknownModelError, match="streamer"):
+            client.synthesize(mel_of(5), model="nobody")
+        with pytest.raises(UnknownModelError, match="streamer"), client.stream(mel_of(5), model="nobody"):
+            pass
+        with pytest.raises(TypeError, match="temperature"):
+            client.synthesize(mel_of(5), temperature=1.0)
+        with client.stream(mel_of(5) * np.nan) as speech, pytest.raises(InvalidRequestError, match="finite"):
+            list(speech)
+        streamer.fault = RuntimeError("secret")
+        with client.stream(mel_of(5)) as speech, pytest.raises(ServerError, match="synthesis-failed"):
+            list(speech)
+
+
+def test_keys(reach: Any, streamer: Streamer, tmp_path: Path) -> None:
+    keys = tmp_path / "keys"
+    keys.write_text("alice:open-sesame-1234567\n")
+    with reach(streamer, api_keys_file=keys) as client_of:
+        with client_of() as client:
+            with pytest.raises(AuthenticationError, match="API key"):
+                client.models()
+            with pytest.raises(AuthenticationError, match="API key"), client.stream(mel_of(5)):
+                pass
+        with client_of(api_key="open-sesame-1234567") as client:
+            assert client.synthesize(mel_of(5)).model == "streamer"
+            with client.stream(mel_of(5)) as speech:
+                assert sum(map(len, speech)) == 5 * 256
+
+
+def test_nobody_there() -> None:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+    with Client(url, trust_env=False) as client:
+        with pytest.raises(NoAnswerError, match="did not answer"):
+            client.models()
+        with pytest.raises(NoAnswerError, match="could not be reached"), client.stream(mel_of(5)):
+            pass

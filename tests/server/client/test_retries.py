@@ -1,0 +1,127 @@
+"""Clients that are sent away come back when told; and everything for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from speaker import TIMEOUT, metrics
+from streamers import Streamer, mel_of
+
+from vocoder.client import (
+    AsyncClient,
+    InvalidRequestError,
+    Retries,
+    UnavailableError,
+    UnknownModelError,
+)
+
+TONE = (0.3 * np.sin(np.arange(22050) / 20.0)).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class Impatient(Retries):
+    """Notes how long it should wait, waits a moment, and lets the server go on."""
+
+    go_on: Callable[[], None] = lambda: None
+    waits: list[float] = field(default_factory=list)
+
+    def wait(self, error: Any, done: int) -> float | None:
+        seconds = super().wait(error, done)
+        if seconds is None:
+            return None
+        self.waits.append(seconds)
+        self.go_on()
+        return 0.02
+
+
+@contextmanager
+def full(client_of: Any, streamer: Streamer, wait_until: Any) -> Iterator[None]:
+    """A server whose model is held up and whose queue of one is full."""
+    entered = streamer.entered
+    streamer.gate.clear()
+    line = 'vocoder_queued_requests{model="streamer"} 1.0'
+    with client_of(retries=Retries(most=0)) as other:
+        threads = [threading.Thread(target=other.synthesize, args=(mel_of(5),)) for _ in range(2)]
+        threads[0].start()
+        wait_until(lambda: streamer.entered == entered + 1)
+        threads[1].start()
+        wait_until(lambda: line in metrics(str(other._http.base_url)))
+        try:
+            yield
+        finally:
+            streamer.gate.set()
+            for thread in threads:
+                thread.join(TIMEOUT)
+
+
+def test_who_is_sent_away_comes_back_when_told(reach: Any, streamer: Streamer, wait_until: Any) -> None:
+    with reach(streamer, queue_size=1) as client_of:
+        with full(client_of, streamer, wait_until), client_of(retries=Retries(most=0)) as client:
+            with pytest.raises(UnavailableError, match="queue-full") as refused:
+                client.synthesize(mel_of(5))
+            assert refused.value.problem.retry_after >= 1.0
+        patience = Impatient(most=1000, go_on=streamer.gate.set)
+        with full(client_of, streamer, wait_until), client_of(retries=patience) as client:
+            assert client.synthesize(mel_of(5)).model == "streamer"
+        assert patience.waits[0] >= 1.0
+        patience = Impatient(most=1000, go_on=streamer.gate.set)
+        with (
+            full(client_of, streamer, wait_until),
+            client_of(retries=patience) as client,
+            client.stream(mel_of(5)) as speech,
+        ):
+            assert sum(map(len, speech)) == 5 * 256
+        assert patience.waits[0] >= 1.0
+
+
+def test_everything_again_for_asyncio(reach: Any, streamer: Streamer, wait_until: Any) -> None:
+    mel = mel_of(300)
+
+    async def frames() -> AsyncIterator[Any]:
+        for start in range(0, 300, 50):
+            await asyncio.sleep(0.0)
+            yield mel[:, start : start + 50]
+
+    async def broken() -> AsyncIterator[Any]:
+        yield mel[:, :5]
+        raise KeyError("the acoustic model failed")
+
+    async def everything(client: AsyncClient) -> None:
+        assert [model.name for model in await client.models()] == ["streamer"]
+        np.testing.assert_array_equal((await client.synthesize(mel, seed=3)).x, streamer.synthesize(mel, seed=3))
+        assert (await client.mel(TONE, 22050)).shape[0] == 80
+        for given in (frames(), mel, iter(mel.T)):
+            async with client.stream(given, seed=3) as speech:
+                chunks = [chunk async for chunk in speech]
+            np.testing.assert_allclose(np.concatenate(chunks), streamer.synthesize(mel, seed=3), atol=1e-6)
+            assert speech.end.frames == 300
+        with pytest.raises(InvalidRequestError, match="transposed"):
+            await client.synthesize(mel.T)
+        with pytest.raises(UnknownModelError):
+            async with client.stream(mel, model="nobody"):
+                pass
+        async with client.stream(broken()) as speech:
+            with pytest.raises(KeyError, match="acoustic model"):
+                [chunk async for chunk in speech]
+
+    async def patiently(client: AsyncClient) -> None:
+        async with client, client.stream(mel) as speech:
+            assert sum([len(chunk) async for chunk in speech]) == 300 * 256
+        assert (await asyncio.to_thread(lambda: patience.waits[0])) >= 1.0
+
+    async def run(client: AsyncClient) -> None:
+        async with client:
+            await everything(client)
+
+    with reach(streamer, queue_size=1) as client_of:
+        asyncio.run(run(client_of(AsyncClient)))
+        patience = Impatient(most=1000, go_on=streamer.gate.set)
+        with full(client_of, streamer, wait_until):
+            asyncio.run(patiently(client_of(AsyncClient, retries=patience)))

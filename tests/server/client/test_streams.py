@@ -1,0 +1,80 @@
+"""The Python client speaks mels while they are made."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from speaker import TIMEOUT
+from streamers import Streamer, mel_of
+
+from vocoder.client import (
+    IncompleteError,
+)
+
+
+@pytest.mark.parametrize("form", ["whole", "tensor", "pieces", "frames"])
+def test_a_stream(reach: Any, streamer: Streamer, form: str) -> None:
+    mel = mel_of(600)
+    given = {
+        "whole": mel,
+        "tensor": torch.from_numpy(mel),
+        "pieces": (mel[:, start : start + 70] for start in range(0, 600, 70)),
+        "frames": iter(mel.T),
+    }[form]
+    with reach(streamer) as client_of, client_of() as client, client.stream(given, seed=4) as speech:
+        assert (speech.start.sample_rate, speech.start.seed, speech.start.hop_length) == (22050, 4, 256)
+        chunks = list(speech)
+        assert len(chunks) > 5
+        np.testing.assert_allclose(np.concatenate(chunks), streamer.synthesize(mel, seed=4), atol=1e-6)
+        assert (speech.end.frames, speech.end.samples) == (600, 600 * 256)
+        assert list(speech) == []
+
+
+def test_audio_comes_while_frames_are_made(reach: Any, streamer: Streamer) -> None:
+    mel, heard = mel_of(60), threading.Event()
+
+    def frames() -> Iterator[Any]:
+        yield from mel[:, :11].T
+        assert heard.wait(TIMEOUT)
+        yield mel[:, 11:]
+
+    with reach(streamer) as client_of, client_of() as client, client.stream(frames(), seed=1) as speech:
+        chunks = []
+        for chunk in speech:
+            chunks.append(chunk)
+            heard.set()
+    np.testing.assert_allclose(np.concatenate(chunks), streamer.synthesize(mel, seed=1), atol=1e-6)
+
+
+def test_what_the_frames_raise_is_raised_where_audio_is_read(reach: Any, streamer: Streamer) -> None:
+    def frames() -> Iterator[Any]:
+        yield mel_of(5)
+        raise KeyError("the acoustic model failed")
+
+    with reach(streamer) as client_of, client_of() as client:
+        with client.stream(frames()) as speech, pytest.raises(KeyError, match="acoustic model"):
+            list(speech)
+        with client.stream([np.zeros((1, 80, 5))]) as speech, pytest.raises(ValueError, match="n_mels"):
+            list(speech)
+
+
+def test_a_stream_that_is_cut_off_is_not_the_end(reach: Any, streamer: Streamer) -> None:
+    more = threading.Event()
+
+    def frames() -> Iterator[Any]:
+        yield mel_of(20)
+        more.wait(TIMEOUT)
+
+    with reach(streamer) as client_of, client_of() as client, client.stream(frames()) as speech:
+        chunks = iter(speech)
+        assert len(next(chunks)) == 8 * 256
+        speech._connection.socket.shutdown(socket.SHUT_RDWR)
+        with pytest.raises(IncompleteError, match="before all of its audio"):
+            list(chunks)
+        more.set()
