@@ -1,0 +1,177 @@
+"""Clients that trickle, lie about lengths, do not read, or leave: none of them holds anything up, each is counted."""
+
+from __future__ import annotations
+
+import io
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import pytest
+
+TIMEOUT = 60.0
+HEAD = b"POST /v1/synthesize?format=npy HTTP/1.1\r\nHost: x\r\n"
+
+
+def npy(array: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def request(body: bytes, length: int | None = None) -> bytes:
+    return HEAD + b"Content-Length: %d\r\n\r\n" % (len(body) if length is None else length) + body
+
+
+@contextmanager
+def connected(url: str, sent: bytes = b"") -> Iterator[socket.socket]:
+    address = urlsplit(url)
+    with socket.create_connection((address.hostname, address.port), TIMEOUT) as connection:
+        connection.sendall(sent)
+        yield connection
+
+
+def received(connection: socket.socket) -> bytes:
+    """All that comes until the server closes."""
+    parts = []
+    try:
+        while part := connection.recv(65536):
+            parts.append(part)
+    except ConnectionResetError:
+        pass
+    return b"".join(parts)
+
+
+def is_cut_off(connection: socket.socket) -> bool:
+    """Whether the other side has ended the connection, found out without reading what it sent."""
+    try:
+        connection.send(b"G")
+    except OSError:
+        return True
+    return False
+
+
+def metrics(url: str) -> str:
+    return httpx.get(f"{url}/metrics", timeout=TIMEOUT).text
+
+
+def cancelled(url: str, stage: str) -> bool:
+    return f'vocoder_cancelled_total{{model="fake",stage="{stage}"}} 1.0' in metrics(url)
+
+
+@pytest.fixture
+def ready(serve: Any, wait_until: Any) -> Any:
+    @contextmanager
+    def start(**settings: Any) -> Iterator[str]:
+        with serve(**settings) as url:
+            wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
+            yield url
+
+    return start
+
+
+def assert_speaks(url: str, mel: Any) -> None:
+    response = httpx.post(f"{url}/v1/synthesize", content=npy(mel), timeout=TIMEOUT)
+    assert response.status_code == 200
+
+
+def test_headers_that_do_not_come(ready: Any, new_mel: Any) -> None:
+    with ready(header_timeout=0.3) as url, connected(url, HEAD) as slow, connected(url) as silent:
+        assert_speaks(url, new_mel())
+        assert received(slow).startswith(b"HTTP/1.1 408 ")
+        assert received(silent).startswith(b"HTTP/1.1 408 ")
+        assert_speaks(url, new_mel())
+
+
+def test_a_body_that_trickles(ready: Any, new_mel: Any) -> None:
+    body = npy(new_mel())
+    with ready(body_timeout=0.3) as url, connected(url, request(body[:-1], len(body))) as slow:
+        assert_speaks(url, new_mel())
+        answer = received(slow)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"body-timeout" in answer
+
+
+def test_more_slow_clients_than_threads_hold_up_nobody(ready: Any, new_mel: Any) -> None:
+    body = npy(new_mel())
+    with ready(worker_threads=1) as url, ExitStack() as stack:
+        slow = [stack.enter_context(connected(url, request(body[:-1], len(body)))) for _ in range(20)]
+        assert_speaks(url, new_mel())
+        for connection in slow:
+            connection.sendall(body[-1:])
+            assert connection.recv(12) == b"HTTP/1.1 200"
+
+
+@pytest.mark.parametrize("claimed", [-1, 1])
+def test_a_length_that_is_a_lie(ready: Any, new_mel: Any, claimed: int) -> None:
+    body = npy(new_mel())
+    with ready() as url:
+        with connected(url, request(body, len(body) + claimed)) as liar:
+            liar.shutdown(socket.SHUT_WR)
+            answer = received(liar)
+        assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
+        assert_speaks(url, new_mel())
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
+        b"GET / HTTP/1.1\r\nHost: x\r\n: empty\r\n\r\n",
+        HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        HEAD + b"Content-Length: -5\r\n\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffffffff\r\n",
+        HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n",
+        HEAD + b"X-Long: " + b"x" * 20_000,
+    ],
+)
+def test_what_is_not_http(ready: Any, new_mel: Any, sent: bytes) -> None:
+    with ready(header_timeout=2.0) as url:
+        with connected(url, sent) as connection:
+            assert received(connection).startswith(b"HTTP/1.1 4")
+        assert_speaks(url, new_mel())
+
+
+def test_a_reader_that_does_not_read(ready: Any, new_mel: Any, wait_until: Any) -> None:
+    body = npy(new_mel(frames=16_000))  # 16 MB of audio, more than any socket buffers
+    with ready(send_timeout=0.2, max_frames=16_000) as url, connected(url, request(body)) as lazy:
+        wait_until(lambda: 'vocoder_encode_seconds_count{format="npy"} 1.0' in metrics(url))
+        wait_until(lambda: is_cut_off(lazy))
+        assert_speaks(url, new_mel())
+
+
+def test_who_leaves_before_sending_anything(ready: Any, new_mel: Any) -> None:
+    with ready() as url:
+        for sent in (b"", HEAD[:10], HEAD):
+            with connected(url, sent):
+                pass
+        assert_speaks(url, new_mel())
+
+
+def test_who_leaves_while_queued_is_not_spoken_for(ready: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
+    with ready() as url:
+        fake.gate.clear()
+        with connected(url, request(npy(new_mel()))) as first:
+            wait_until(lambda: fake.entered == 2)
+            with connected(url, request(npy(new_mel()))):
+                wait_until(lambda: 'vocoder_queued_requests{model="fake"} 1.0' in metrics(url))
+            wait_until(lambda: cancelled(url, "queued"))
+            assert 'vocoder_queued_frames{model="fake"} 0.0' in metrics(url)
+            fake.gate.set()
+            assert first.recv(12) == b"HTTP/1.1 200"
+    assert fake.calls == 2  # the warm-up and the first
+
+
+def test_who_leaves_while_spoken_for(ready: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
+    with ready() as url:
+        fake.gate.clear()
+        with connected(url, request(npy(new_mel()))):
+            wait_until(lambda: fake.entered == 2)
+        wait_until(lambda: cancelled(url, "running"))
+        fake.gate.set()
+        assert_speaks(url, new_mel())
+        assert 'vocoder_problems_total{problem="client-disconnected"} 1.0' in metrics(url)
