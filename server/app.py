@@ -8,6 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 
 import anyio.to_thread
+import torch
 from anyio import CapacityLimiter
 from fastapi import FastAPI
 
@@ -42,7 +43,7 @@ def create_app(settings: Settings | None = None, load: Load | None = None) -> Fa
         load: from a model's name or directory to a synthesizer; the real thing if left out.
     """
     settings = Settings() if settings is None else settings
-    service = _service(settings, load or _loader(settings.device))
+    service = _service(settings, load or _loader(settings))
     app = FastAPI(
         title="Flow vocoder",
         summary="Mel-spectrograms in, waveforms out.",
@@ -94,9 +95,11 @@ def _install_middleware(app: FastAPI, service: Service) -> None:
     app.add_middleware(RequestMiddleware, metrics=service.metrics)
 
 
-def _loader(device: str) -> Load:
+def _loader(settings: Settings) -> Load:
+    dtype = None if settings.dtype == "auto" else getattr(torch, settings.dtype)
+
     def load(reference: str) -> Synthesizer:
-        return vocoder.load(reference, device=device)
+        return vocoder.load(reference, device=settings.device, dtype=dtype)
 
     return load
 

@@ -26,6 +26,9 @@ class Settings(BaseSettings):
         description="shipped names or model directories, separated by commas; first = default",
     )
     device: str = Field(default="cpu", description="torch device the models run on: cpu, cuda, cuda:1")
+    dtype: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="precision of the models' stacks: float32, bfloat16; auto: the faster of the two"
+    )
     log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
         default="info", description="what is logged"
     )
