@@ -11,7 +11,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test browser-test check serve train bench image-test clean
+.PHONY: help install demo test browser-test check serve train bench image-test ray-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -55,6 +55,10 @@ bench: $(STAMP) ## measure how fast MODEL speaks on this machine
 
 image-test: ## build the Dockerfile's cpu target, run it, speak to it, stop it (needs buildah and mmdebstrap)
 	deploy/image_test.sh
+
+ray-test: $(STAMP) ## serve on Ray with two replicas, kill one under load, speak files on Ray Data (installs Ray)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS),ray]'
+	$(BIN)/python deploy/ray_test.py
 
 clean: ## remove what can be made again: .venv, caches, demo files (trained models in runs/ stay)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info demo.wav demo.png

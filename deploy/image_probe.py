@@ -1,15 +1,19 @@
 """Speak to a running server with nothing but the standard library: post a mel, check the wav that comes back.
 
-Usage: ``python3 image_probe.py http://127.0.0.1:8000``. Exits non-zero, saying why, when an answer is not right.
+Usage: ``python3 image_probe.py http://127.0.0.1:8000 [--admin ADDRESS] [--key KEY]``. With the address of the admin
+port, metrics must be there and not on the public one; with an API key, nobody may speak without it. Exits non-zero,
+saying why, when an answer is not right.
 """
 
 from __future__ import annotations
 
+import argparse
 import array
 import io
 import json
 import math
 import sys
+import urllib.error
 import urllib.request
 import wave
 
@@ -37,16 +41,23 @@ def voice_like_mel(n_mels: int) -> array.array[float]:
     return values
 
 
-def main() -> None:
+def status(address: str, data: bytes | None = None) -> int:
+    """The status that an address answers with to somebody without a key."""
+    try:
+        with DIRECT.open(urllib.request.Request(address, data=data), timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+def check_speech(address: str, headers: dict[str, str]) -> None:
     """Ask for the models, synthesize once, and check length, rate and loudness of the answer."""
-    address = sys.argv[1]
-    with DIRECT.open(f"{address}/models", timeout=10) as answer:
+    with DIRECT.open(urllib.request.Request(f"{address}/v1/models", headers=headers), timeout=10) as answer:
         models = json.load(answer)
     contract = models["models"][0]["mel"]
     body = npy(contract["n_mels"], FRAMES, voice_like_mel(contract["n_mels"]))
-    request = urllib.request.Request(
-        f"{address}/synthesize?seed=1", data=body, headers={"Content-Type": "application/x-npy", "Accept": "audio/wav"}
-    )
+    headers = {**headers, "Content-Type": "application/x-npy", "Accept": "audio/wav"}
+    request = urllib.request.Request(f"{address}/v1/synthesize?seed=1", data=body, headers=headers)
     with DIRECT.open(request, timeout=60) as answer, wave.open(io.BytesIO(answer.read())) as wav:
         rate, count = wav.getframerate(), wav.getnframes()
         samples = array.array("h", wav.readframes(count))
@@ -55,7 +66,34 @@ def main() -> None:
     rms = math.sqrt(sum(value * value for value in samples) / count) / 32768
     if not 1e-4 < rms < 0.9:
         sys.exit(f"wrong loudness: RMS {rms:.5f}")
-    print(f"POST /synthesize: {count} samples at {rate} Hz, RMS {rms:.4f}")
+    print(f"POST /v1/synthesize: {count} samples at {rate} Hz, RMS {rms:.4f}")
+
+
+def check_statuses(wanted: dict[str, int]) -> None:
+    """Compare what addresses answer with, the body of a POST being empty."""
+    for name, expected in wanted.items():
+        method, _, address = name.partition(" ")
+        found = status(address, b"" if method == "POST" else None)
+        if found != expected:
+            sys.exit(f"{name}: status {found}, not {expected}")
+        print(f"{name}: {found}")
+
+
+def main() -> None:
+    """Check everything that the arguments tell of."""
+    parser = argparse.ArgumentParser()
+    parser.add_argument("address")
+    parser.add_argument("--admin")
+    parser.add_argument("--key")
+    args = parser.parse_args()
+    check_speech(args.address, {"Authorization": f"Bearer {args.key}"} if args.key else {})
+    wanted = {f"GET {args.address}/": 200, f"GET {args.address}/livez": 200}
+    if args.key:
+        wanted[f"POST {args.address}/v1/synthesize"] = 401
+    if args.admin:
+        wanted |= {f"GET {args.admin}{path}": 200 for path in ("/metrics", "/docs", "/readyz")}
+        wanted[f"GET {args.address}/metrics"] = 401 if args.key else 404
+    check_statuses(wanted)
 
 
 if __name__ == "__main__":

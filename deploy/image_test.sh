@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Builds the Dockerfile's cpu target, unmodified, without Docker and without an image registry; runs it as its user on
-# loopback, waits for its own health check, speaks to it, and stops it with SIGTERM. Needs root, buildah, mmdebstrap
+# loopback with an API key and an admin port, waits for its own health check, speaks to it, and stops it with SIGTERM. Needs root, buildah, mmdebstrap
 # and, for buildah, netavark. Takes a few minutes and up to 30 GB below TMPDIR, all of it removed at the end.
 #   MODELS=DIR   serve the model directory DIR, mounted at /models/test, instead of the model in the image
 set -euo pipefail
@@ -88,9 +88,16 @@ mapfile -t health < <(from_image Healthcheck.Test | tail -n +2)
 say "built: user $user, entrypoint ${entrypoint[*]}, $(b images --format '{{.Size}}' "$image")"
 
 # 3. Run it as its user. buildah run applies the image's user and environment, and the entry point is named.
-port=$(python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])')
+free_port() { python3 -c 'import socket; s = socket.socket(); s.bind(("127.0.0.1", 0)); print(s.getsockname()[1])'; }
+port=$(free_port)
+admin_port=$(free_port)
+key=image-test-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')
+echo "prober:$key" >"$work/keys"
+chmod 644 "$work/keys"  # the image's user must read it
 container=$(b from "${limits[@]}" --pull=never "$image")
-run=(run --isolation chroot --network host --env "VOCODER_HOST=127.0.0.1" --env "VOCODER_PORT=$port")
+run=(run --isolation chroot --network host --env "VOCODER_HOST=127.0.0.1" --env "VOCODER_PORT=$port"
+    --env "VOCODER_ADMIN_HOST=127.0.0.1" --env "VOCODER_ADMIN_PORT=$admin_port"
+    --volume "$work/keys:/run/keys:ro" --env VOCODER_API_KEYS_FILE=/run/keys)
 [ -z "${MODELS:-}" ] || run+=(--volume "$(realpath "$MODELS"):/models/test:ro" --env VOCODER_MODELS=/models/test)
 if b "${run[@]}" "$container" -- sh -c 'touch /opt/venv/x || touch /models/x' 2>/dev/null; then
     fail "the image's user can write to the image"
@@ -108,7 +115,7 @@ done
 [ -n "$healthy" ] || { tail -n 5 "$work/health.log"; fail "the health check did not pass"; }
 say "health check passed"
 
-python3 deploy/image_probe.py "http://127.0.0.1:$port" || fail "the answer to a mel"
+python3 deploy/image_probe.py "http://127.0.0.1:$port" --admin "http://127.0.0.1:$admin_port" --key "$key" || fail "the answer to a mel"
 
 # 4. What a container runtime does first to stop it.
 mapfile -t pids < <(app_pids)

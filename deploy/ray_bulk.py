@@ -1,0 +1,122 @@
+"""`vocoder synthesize` for many mels on a Ray cluster whose nodes share a file system.
+
+    pip install -c constraints.txt '.[ray]'
+    python deploy/ray_bulk.py mels -o audio --model waveglow --workers 8 --gpus 1
+
+The same sources, the same files and the same rules: what is there already is kept, a file is there whole or not at all,
+and what fails is listed at the end. Ray itself repeats what a lost node was about to do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import ray
+
+from vocoder.audio import AUDIO_FORMATS
+from vocoder.bulk.jobs import Job, Sampling, list_jobs
+from vocoder.bulk.record import unfinished
+from vocoder.bulk.rows import ROW_FRAMES, rows
+from vocoder.bulk.run import speak_all
+from vocoder.bulk.speaking import Outcome, RowSpeaker, Voice
+
+__all__ = ["main"]
+
+CHUNK_JOBS = 32  # jobs that a worker takes at a time, and repeats the unfinished ones of when it was lost
+
+
+class Speaker:
+    """A worker: a model that speaks chunks of jobs."""
+
+    def __init__(self, voice: Voice, row_frames: int) -> None:
+        self._speak = RowSpeaker(voice)
+        self._row_frames = row_frames
+
+    def __call__(self, chunk: dict[str, Any]) -> list[dict[str, Any]]:
+        """Speak what is not done yet, and say what became of every job by its number in the chunk."""
+        jobs = [_job(fields) for fields in zip(*(chunk[name] for name in FIELDS), strict=True)]
+        left = unfinished(jobs)
+        outcomes = {job: Outcome(job) for job in jobs if job not in left}
+        for row in rows(left, self._row_frames):
+            outcomes |= {outcome.job: outcome for outcome in ([row] if isinstance(row, Outcome) else self._speak(row))}
+        return [
+            {"number": number, "seconds": outcome.seconds, "clipped": outcome.clipped, "error": outcome.error or ""}
+            for number, outcome in zip(chunk["number"], (outcomes[job] for job in jobs), strict=True)
+        ]
+
+
+FIELDS = ("mel", "audio", "sigma", "seed", "denoise")
+
+
+def _fields(job: Job) -> tuple[Any, ...]:
+    sampling = dataclasses.asdict(job.sampling)
+    return (str(job.mel.resolve()), str(job.audio.resolve()), *(sampling[name] for name in FIELDS[2:]))
+
+
+def _job(fields: tuple[Any, ...]) -> Job:
+    mel, audio, sigma, seed, denoise = fields
+    return Job(Path(mel), Path(audio), Sampling(sigma, seed, denoise))
+
+
+def speak_on_cluster(jobs: list[Job], voice: Voice, workers: int, gpus: float, row_frames: int) -> Iterator[Outcome]:
+    """Speak the jobs by so many workers, and yield what becomes of each."""
+    chunks = []
+    for start in range(0, len(jobs), CHUNK_JOBS):
+        chunk = jobs[start : start + CHUNK_JOBS]
+        columns = dict(zip(FIELDS, map(list, zip(*map(_fields, chunk), strict=True)), strict=True))
+        chunks.append({"number": list(range(start, start + len(chunk))), **columns})
+    dataset = ray.data.from_items(chunks, override_num_blocks=len(chunks)).flat_map(
+        Speaker,
+        fn_constructor_args=(voice, row_frames),
+        compute=ray.data.ActorPoolStrategy(size=workers),
+        num_gpus=gpus,
+        num_cpus=None if gpus else 1,
+    )
+    for row in dataset.iter_rows():
+        yield Outcome(jobs[row["number"]], row["seconds"], row["clipped"], row["error"] or None)
+
+
+def main() -> int:
+    """Speak what the command line names; 2 where a file could not be spoken."""
+    args = _parser().parse_args()
+    sampling = Sampling(args.sigma, args.seed, args.denoise)
+    jobs = list_jobs(args.mels, args.output, "." + args.format.partition("_")[0], sampling)
+    voice = Voice(args.model, "cuda" if args.gpus else "cpu", args.format)
+    if args.address is None:
+        ray.init(include_dashboard=False, log_to_driver=False)
+    else:
+        ray.init(args.address, log_to_driver=False)
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    speak = partial(speak_on_cluster, voice=voice, workers=args.workers, gpus=args.gpus, row_frames=args.row_frames)
+    summary = speak_all(jobs, args.output, voice, sampling, speak, again=args.again)
+    print(f"{args.output}: {summary}")
+    for outcome in summary.failures:
+        print(f"{outcome.job.mel}: {outcome.error}", file=sys.stderr)
+    return 2 if summary.failures else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description="Speak many mels on a Ray cluster.")
+    parser.add_argument("mels", nargs="+", type=Path, help="npy files, folders of them, manifests (.jsonl)")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the audio")
+    parser.add_argument("--model", default="waveglow", help="shipped name, or model directory that all nodes see")
+    parser.add_argument("--format", choices=tuple(AUDIO_FORMATS), default="wav")
+    parser.add_argument("--sigma", type=float)
+    parser.add_argument("--seed", type=int)
+    parser.add_argument("--denoise", type=float, default=0.0)
+    parser.add_argument("--workers", type=int, default=2, help="each with a model of its own")
+    parser.add_argument("--gpus", type=float, default=0.0, help="of each worker")
+    parser.add_argument("--row-frames", type=int, default=ROW_FRAMES, help="frames of mels that are spoken together")
+    parser.add_argument("--again", action="store_true", help="speak anew what is there already")
+    parser.add_argument("--address", help="of the cluster; one on this machine is started where there is none")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
