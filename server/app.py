@@ -31,6 +31,7 @@ from server.routes import metrics as metrics_route
 from server.routes import page as page_route
 from server.service import Service
 from server.settings import Settings
+from vocoder.guard.guard import load_guard
 
 __all__ = ["create_app"]
 
@@ -84,6 +85,7 @@ def _service(settings: Settings, load: Load) -> Service:
         limiter=CapacityLimiter(settings.worker_threads),
         drain=Drain(settings.drain_delay, settings.drain_timeout),
         keys=keys,
+        guard=load_guard(),
     )
 
 

@@ -134,6 +134,9 @@ SPEECH_RESPONSE: dict[str, Any] = {
         X_RTF="Seconds of inference per second of audio.",
         X_Seed="The seed of the noise: the same seed gives the same audio.",
         X_Clipped_Samples="Samples outside [-1, 1] that the format could not hold and that were cut at full scale.",
+        X_Mel_Guard="`typical`, or what the mel looks like.",
+        X_Mel_Guard_Typicality="Percentage of true mels that are less likely.",
+        X_Mel_Guard_Message="What the mel looks like and what would be right, where it is not typical.",
         Server_Timing="Milliseconds spent reading, decoding, queueing, inferring and encoding.",
     ),
 }

@@ -14,6 +14,7 @@ from server.body import media_type, read_body
 from server.decoding import JSON
 from server.encoding import Format, output_rate
 from server.engine import Engine
+from server.guarding import MelGuard
 from server.presets import source_config
 from server.service import Service
 from server.speaking import prepare_mel
@@ -21,6 +22,7 @@ from server.stopwatch import Stopwatch
 from server.synthesis_query import SynthesisQuery
 from server.ticket import Ticket
 from server.waiting import deadline_of
+from vocoder.guard.verdict import Verdict
 
 __all__ = ["Order", "draw_seed", "take_order"]
 
@@ -35,6 +37,7 @@ class Order:
         seed: of the noise.
         sample_rate: Hz of the answer.
         deadline: of `time.monotonic`, after which the answer is not wanted any more.
+        verdict: of the mel guard, if it has one.
     """
 
     engine: Engine
@@ -44,6 +47,7 @@ class Order:
     denoise: float
     sample_rate: int
     deadline: float | None
+    verdict: Verdict | None
 
     @property
     def ticket(self) -> Ticket:
@@ -73,7 +77,10 @@ async def take_order(
     limit = settings.max_json_bytes if kind == JSON else settings.max_body_bytes
     body = await read_body(request, limit, settings.body_timeout)
     watch.lap("read")
-    mel = await service.run(prepare_mel, body, kind, request.headers, source, contract, settings.max_frames)
+    guard = MelGuard(service.guard, query.guard or settings.guard)
+    mel, verdict = await service.run(
+        prepare_mel, body, kind, request.headers, source, contract, settings.max_frames, guard
+    )
     watch.lap("decode")
     charge_frames(request, mel.shape[1])
-    return Order(engine, mel, query.sigma, draw_seed(query.seed), query.denoise, rate, deadline)
+    return Order(engine, mel, query.sigma, draw_seed(query.seed), query.denoise, rate, deadline, verdict)

@@ -17,6 +17,7 @@ from server.extraction import MelExtractor
 from server.keys import KeyRing
 from server.metrics import Metrics
 from server.settings import Settings
+from vocoder.guard.guard import Guard
 
 __all__ = ["Service", "ServiceDependency"]
 
@@ -35,6 +36,7 @@ class Service:
     limiter: CapacityLimiter
     drain: Drain
     keys: KeyRing | None
+    guard: Guard | None = None
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a blocking function on one of the worker threads."""

@@ -41,6 +41,11 @@ class Settings(BaseSettings):
     admin_host: str = Field(default="127.0.0.1", description="address that the admin port listens on")
     docs: bool = Field(default=True, description="whether there are /docs and /openapi.json")
     page: bool = Field(default=True, description="whether / is a page for people to hear and see the models on")
+    guard: Literal["header", "strict", "off"] = Field(
+        default="header",
+        description="what is done about a mel that looks wrong, where a request does not say: told in a header, "
+        "refused, nothing",
+    )
     api_keys_file: Path | None = Field(default=None, description="file of API keys; without one there are no keys")
     requests_per_minute: int = Field(default=0, ge=0, description="requests that one key may make; 0 is no limit")
     frames_per_minute: int = Field(default=0, ge=0, description="mel frames that one key may send; 0 is no limit")

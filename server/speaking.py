@@ -10,7 +10,9 @@ from numpy.typing import NDArray
 from server.contract import MelContract
 from server.decoding import decode_mel
 from server.encoding import Encoded
+from server.guarding import MelGuard
 from server.ticket import Speech
+from vocoder.guard.verdict import Verdict
 from vocoder.mel_config import MelConfig
 from vocoder.mel_convert import convert
 
@@ -24,7 +26,8 @@ def prepare_mel(
     source: MelConfig,
     contract: MelContract,
     max_frames: int,
-) -> NDArray[np.float32]:
+    guard: MelGuard,
+) -> tuple[NDArray[np.float32], Verdict | None]:
     """Decode a mel, check it against the contract it was made with, and convert it to the model's own.
 
     Args:
@@ -34,17 +37,19 @@ def prepare_mel(
         source: what the mel was made with; it differs from the model's contract only in what converts exactly.
         contract: the model's.
         max_frames: the longest mel to take.
+        guard: judges what the contract lets pass.
 
     Returns:
-        mel (n_mels, frames).
+        mel (n_mels, frames), and what the guard says of it.
 
     Raises:
         Problem: 400, 413, 415 or 422, whichever is wrong with it.
     """
     mel = decode_mel(body, media_type, headers)
-    if source == contract.mel_config:
-        return contract.check(mel, max_frames)
-    return convert(MelContract.of(source).check(mel, max_frames), source, contract.mel_config)
+    made_with = contract if source == contract.mel_config else MelContract.of(source)
+    mel = guard.check(mel, made_with, max_frames)
+    verdict = guard.judge(mel, made_with)
+    return (mel if made_with is contract else convert(mel, source, contract.mel_config)), verdict
 
 
 def describe(model: str, speech: Speech, encoded: Encoded, seed: int) -> dict[str, str]:

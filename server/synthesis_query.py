@@ -7,6 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.encoding import FORMATS
+from server.guarding import GuardMode
 
 __all__ = ["Denoise", "FormatName", "ModelName", "PresetName", "SampleRate", "Seed", "Sigma", "SynthesisQuery"]
 
@@ -39,4 +40,7 @@ class SynthesisQuery(BaseModel):
     preset: PresetName = None
     format: FormatName = None
     sample_rate: SampleRate = None
+    guard: GuardMode | None = Field(
+        default=None, description="what to do where a mel looks wrong: tell in a header, refuse (strict), or nothing"
+    )
     stream: bool = Field(default=False, description="send the audio in pieces, the first as soon as it is there")

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 
 from server.encoding import Format, resample_encode
+from server.guarding import guard_headers
 from server.logs import note
 from server.negotiation import negotiate
 from server.openapi import MEL_BODY, SPEECH_RESPONSE, problem_responses
@@ -51,6 +52,7 @@ async def synthesize(
     service.metrics.count_encoding(engine.name, target.name, watch.lap("encode"), encoded.clipped)
     note(request, model=engine.name, **watch.fields())
     headers = describe(engine.name, speech, encoded, order.seed) | {"Server-Timing": watch.server_timing()}
+    headers |= guard_headers(order.verdict)
     return Response(encoded.body, media_type=target.content_type(answer_type), headers=headers)
 
 
@@ -82,5 +84,6 @@ async def _begin_stream(
     watch.lap("encode")
     note(request, model=engine.name, **watch.fields())
     headers = describe_stream(engine.name, order.sample_rate, samples, order.seed)
+    headers |= guard_headers(order.verdict)
     headers |= {"Content-Type": target.content_type(answer_type), "Server-Timing": watch.server_timing()}
     return SpokenResponse(request, service, stream, voice, first, headers)

@@ -40,5 +40,6 @@ def test_settings_do_not_change() -> None:
 def test_every_setting_is_documented_with_its_default(name: str) -> None:
     field = Settings.model_fields[name]
     default = ",".join(field.default) if name == "models" else field.default
-    rows = [line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if f"`VOCODER_{name.upper()}`" in line]
-    assert rows == [f"| `VOCODER_{name.upper()}` | `{default}` | {field.description} |"]
+    start = f"| `VOCODER_{name.upper()}` |"
+    rows = [line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line.startswith(start)]
+    assert rows == [f"{start} `{default}` | {field.description} |"]

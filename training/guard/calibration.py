@@ -13,9 +13,7 @@ from vocoder.guard.hypotheses import Scorer
 from vocoder.guard.layouts import VARIATIONS, is_true
 from vocoder.models.guard import GuardModel
 
-__all__ = ["CalibrationConfig", "calibrate"]
-
-CalibrationConfig = VariationConfig
+__all__ = ["calibrate"]
 
 
 def calibrate(
@@ -34,7 +32,7 @@ def calibrate(
         true_mels: natural logarithms (n_mels, frames) as they should be.
         own_mels: mels of each density's own layout.
         varied: how acoustic models vary mels.
-        slack: nats per value that other voices may lie below the lowest that was seen.
+        slack: nats per value that other voices may lie below the lowest that was seen, as acoustic models make them.
         least_margin: nats per value.
         seed: of the variations.
     """
@@ -46,11 +44,12 @@ def calibrate(
     both = torch.cat([natural, _scores(scorer, rough)])
     best = both[:, true].amax(dim=1)
     model.percentiles.copy_(torch.quantile(natural[:, true].amax(dim=1), torch.linspace(0, 1, 101)))
+    model.lowest[0] = best.amin() - slack
+    allowance = natural[:, true].amax(dim=1).amin() - model.lowest[0]
     model.margin.copy_((both - best[:, None]).amax(dim=0).clamp_min(0.0) + least_margin)
     for k, mels in enumerate(own_mels):
-        own = _scores(scorer, mels)[:, k]
-        model.lowest[k] = own.amin() - slack
-    model.lowest[0] = best.amin() - slack
+        if k:
+            model.lowest[k] = _scores(scorer, mels)[:, k].amin() - allowance
 
 
 def _scores(scorer: Scorer, mels: Sequence[Tensor]) -> Tensor:

@@ -39,6 +39,11 @@ class Conversion:
     low: float = -math.inf
     high: float = math.inf
 
+    @property
+    def plain(self) -> bool:
+        """Whether it converts nothing."""
+        return self.cause == "typical"
+
     def refuted(self, mel: Tensor) -> bool:
         """Whether a mel (n_mels, frames) holds values that this hypothesis cannot explain."""
         return bool((mel.amin() < self.low) | (mel.amax() > self.high))
@@ -52,7 +57,7 @@ def identity() -> Conversion:
 def conversions() -> tuple[Conversion, ...]:
     """Return all other hypotheses."""
     decibels = "decibels", "decibels", "multiply by ln(10) / 20 = 0.115129"
-    powers = "decibels", "decibels of power", "multiply by ln(10) / 10 = 0.230259"
+    powers = "decibels", "decibels", "multiply by ln(10) / 10 = 0.230259"
     unit = (
         "normalised",
         "decibels mapped from -100..0 to 0..1",

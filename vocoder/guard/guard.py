@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError, load_model
@@ -85,7 +85,7 @@ class Guard:
         suspects = [h for c in self._others for h in self._scorer.score(mel, c, self._all[:1])]
         if not plain and not suspects:
             return Verdict(True, None, "too-short", "The mel has too few frames with sound to judge it by.")
-        true = max((plain[k].log_prob for k in self._true), default=-torch.inf)
+        true = max((h.log_prob for h in plain if h.index in self._true), default=-math.inf)
         believed = [h for h in plain if h.index not in self._true and self._believed(h, true)]
         believed += [h for h in suspects if self._believed(h, true)]
         low = bool(true < self.model.lowest[0])
@@ -100,7 +100,7 @@ class Guard:
     def _believed(self, hypothesis: Hypothesis, true: float) -> bool:
         """Whether a hypothesis explains a mel better than that it is true, and is typical itself."""
         margin = float(self.model.margin[hypothesis.index])
-        if hypothesis.conversion is not self._identity:
+        if not hypothesis.conversion.plain:
             margin = max(margin, CONVERSION_MARGIN)
         better = hypothesis.log_prob > true + margin
         return better and hypothesis.density > float(self.model.lowest[hypothesis.index])

@@ -21,6 +21,8 @@ LOST = 3.0
 is high"""
 SLACK = 0.5
 """nats below the floor that acoustic models overshoot by"""
+LIVELY = 0.8
+"""nats of standard deviation that a conversion must leave: speech has twice as much, and flat values look likely"""
 FEWEST = 4
 """windows of a mel that say something"""
 
@@ -80,6 +82,8 @@ class Scorer:
             if len(starts) < FEWEST:
                 continue
             windows = windows_at(x, starts, self.model.config)
+            if not conversion.plain and float(windows.std()) < LIVELY:
+                continue
             log_det = conversion.log_det(windows.clamp_min(self.true_floor), deviation)
             densities = self._densities(windows, like)
             found += [Hypothesis(conversion, k, p + log_det, p) for k, p in zip(like, densities, strict=True)]

@@ -17,6 +17,8 @@ VARIATIONS = ("time", "bands", "both", "noisy")
 """how acoustic models vary true mels: smoothed along time, bands or both, or rough"""
 SHUFFLED = "shuffled"
 """frames in random order"""
+POWER_FLOOR = 1e-10
+"""of what the densities of powers are fitted to: the square of that of magnitudes"""
 
 
 @dataclass(frozen=True)
@@ -48,9 +50,9 @@ def layouts() -> Mapping[str, Layout]:
         "nemo": Layout(_like(f_max=11025.0), "bands", "bands from 0 to 11025 Hz, half the sample rate"),
         "espnet": _preset("espnet"),
         "r9y9": _preset("r9y9"),
-        "power": Layout(_like(power=2.0), "power", "sums of powers instead of magnitudes"),
+        "power": Layout(_like(power=2.0, floor=POWER_FLOOR), "power", "sums of powers instead of magnitudes"),
         "clarinet": Layout(
-            _like(power=2.0, f_min=125.0, f_max=7600.0, floor=1e-4),
+            _like(power=2.0, f_min=125.0, f_max=7600.0, floor=POWER_FLOOR),
             "power",
             "sums of powers instead of magnitudes, in the bands of the clarinet preset (125 to 7600 Hz)",
             "clarinet",

@@ -47,7 +47,7 @@ def explained(best: Hypothesis, layout: Layout, name: str) -> Verdict:
     """
     conversion = best.conversion
     same_bands = name == TRUE
-    if conversion.cause == "typical":
+    if conversion.plain:
         return Verdict(False, 0.0, layout.cause, f"The mel looks like {layout.words}. {_compute_anew()}", layout.preset)
     start = f"The mel looks like {conversion.words}"
     if same_bands:
