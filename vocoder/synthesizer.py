@@ -14,6 +14,8 @@ from vocoder.batching import Batcher, Utterance
 from vocoder.checkpoint import Checkpoint
 from vocoder.config import to_dict
 from vocoder.denoiser import Denoiser
+from vocoder.guard.guard import load_guard
+from vocoder.guard.verdict import Verdict
 from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.layers.pitch import PitchNet
 from vocoder.layers.wavenet import set_compute_dtype
@@ -88,6 +90,14 @@ class Synthesizer:
             "provenance": dict(self.provenance),
             "quality": dict(self.quality),
         }
+
+    def check(self, mel: Tensor | np.ndarray) -> Verdict:
+        """Say how typical a mel (n_mels, frames) is of the model's contract, and what it looks like where it is not.
+
+        Raises:
+            ValueError: the mel is not two-dimensional or not finite, or the guard knows no mels of this contract.
+        """
+        return load_guard().check(mel, self.mel_config)
 
     @overload
     def synthesize(

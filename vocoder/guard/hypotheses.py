@@ -91,7 +91,7 @@ class Scorer:
 
     def _densities(self, windows: Tensor, chosen: Sequence[int]) -> list[float]:
         """Return the mean log-density of windows (N, D) under each chosen density, in nats per value."""
-        found = {}
+        found: dict[int, float] = {}
         for group in self._groups:
             inside = [k for k in group if k in chosen]
             if not inside:
