@@ -1,0 +1,46 @@
+"""The load client of the benchmarks: it counts right, and notices what is wrong."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+from benchmarks.serving_load import Answer, Case, Load, offer, poisson
+
+
+def test_requests_are_due_at_random_at_the_rate_asked_for() -> None:
+    times = poisson(50.0, 200.0, seed=1)
+    assert 9600 < len(times) < 10400
+    gaps = np.diff(times)
+    assert gaps.min() > 0.0
+    assert np.std(gaps) == pytest.approx(np.mean(gaps), rel=0.05)  # as of an exponential distribution
+    assert times == poisson(50.0, 200.0, seed=1) != poisson(50.0, 200.0, seed=2)
+
+
+def test_what_is_counted() -> None:
+    spoken = [Answer(due=float(n), latency=0.5, status=200, error=n * 1e-7, seconds=2.0) for n in range(10)]
+    others = [Answer(1.0, 0.1, 503, retry_after=True), Answer(1.0, 0.1, 503), Answer(2.0, 9.0, 0)]
+    load = Load([*spoken, *others], seconds=8.0)
+    assert (len(load.spoken), len(load.refused), dict(load.lost)) == (10, 1, {503: 1, 0: 1})
+    assert load.largest_error == pytest.approx(9e-7)
+    assert load.latency(99) == pytest.approx(0.5)
+    assert load.throughput(skip=2.0) == pytest.approx((1.0, 2.0))  # those that were done from 2 to 8 s
+
+
+def test_a_real_server_under_load(serve: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
+    cases = []
+    for seed in range(5):
+        mel = new_mel(frames=5 + seed)
+        cases.append(Case(mel, seed, fake.synthesize(mel, seed=seed)))
+    wrong = Case(cases[0].mel, 1, cases[0].x)
+    with serve() as url:
+        wait_until(lambda: httpx.get(f"{url}/readyz", timeout=60.0).status_code == 200)
+        load = asyncio.run(offer(url, [*cases, wrong], [0.01 * n for n in range(12)], 1.0, 22050))
+        assert len(load.spoken) == 12
+        assert [answer.error > 1e-5 for answer in load.answers] == [False] * 5 + [True] + [False] * 5 + [True]
+    gone = asyncio.run(offer(url, cases, [0.0, 0.01], 1.0, 22050))
+    assert dict(gone.lost) == {0: 2}
