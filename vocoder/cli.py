@@ -17,6 +17,8 @@ COMMANDS = {
     "resynthesize": ("vocoder.commands.resynthesize", "take a recording to its mel-spectrogram and back"),
     "models": ("vocoder.commands.models", "say which models there are, and what they are"),
     "import": ("vocoder.commands.import_model", "turn a checkpoint of another project into a model directory"),
+    "export": ("vocoder.commands.export", "write a model as an ONNX or PyTorch program"),
+    "push": ("vocoder.commands.push", "share a model on the Hugging Face hub"),
     "benchmark": ("vocoder.commands.benchmark", "measure how fast a model speaks on this machine"),
 }
 """Name -> module with `add_arguments(parser)` and `run(args) -> int`, and one line of help."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import torch
 
 from vocoder.checkpoint import CheckpointError, load_model
+from vocoder.hub import download
 from vocoder.precision import default_dtype
 from vocoder.synthesizer import Synthesizer
 
@@ -21,7 +21,8 @@ def load(model: str | Path, device: str | torch.device = "cpu", dtype: torch.dty
     """Load a model.
 
     Args:
-        model: the name of a shipped model, a model directory, or a Hugging Face repository id such as `me/voice`.
+        model: the name of a shipped model, a model directory, or a Hugging Face repository id such as `me/voice`
+            or `me/voice@revision`.
         device: "cpu", "cuda", ...
         dtype: of the convolution stacks; `default_dtype(device)` if left out.
 
@@ -50,20 +51,7 @@ def model_directory(model: str | Path) -> Path:
     if Path(model).is_dir():
         return Path(model)
     if str(model).count("/") == 1 and not Path(model).parent.is_dir():
-        return _from_hub(str(model))
+        return download(str(model))
     raise CheckpointError(
         f"there is no model {str(model)!r}: give a directory, or one of the shipped names {', '.join(shipped_models())}"
     )
-
-
-def _from_hub(repository: str) -> Path:
-    try:
-        from huggingface_hub import snapshot_download
-        from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
-    except ImportError as error:
-        raise CheckpointError(f"to load {repository!r} from the Hugging Face hub, install huggingface_hub") from error
-    try:
-        patterns = ["config.json", "model.safetensors", "README.md"]
-        return Path(snapshot_download(repository, allow_patterns=patterns))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, json.JSONDecodeError) as error:
-        raise CheckpointError(f"cannot load {repository!r} from the Hugging Face hub: {error}") from error

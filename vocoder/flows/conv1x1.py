@@ -47,6 +47,13 @@ class InvertibleConv1x1(Flow):
         self.step_scale = step_scale
         self.weight = nn.Parameter(matrix.to(torch.get_default_dtype()) / step_scale)
         self._kept: _Solved | None = None
+        self._fixed = False
+
+    def fix(self) -> None:
+        """Keep the inverse of the present weight for good: a traced program cannot ask whether a weight has changed."""
+        with torch.no_grad():
+            self._solved()
+        self._fixed = True
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
@@ -67,6 +74,8 @@ class InvertibleConv1x1(Flow):
         return self._solved()[0]
 
     def _solved(self) -> tuple[Tensor, Tensor]:
+        if self._fixed and self._kept is not None:
+            return self._kept.inverse, self._kept.log_abs_det
         if torch.is_grad_enabled() and self.weight.requires_grad:
             return _inverted(self.matrix()), _log_abs_det(self.matrix())
         kept = self._kept

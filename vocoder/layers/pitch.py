@@ -55,6 +55,8 @@ class PitchNet(nn.Module):
             layers += [nn.Conv1d(n_mels if i == 0 else width, width, kernel, padding=kernel // 2), nn.SiLU()]
         self.layers = nn.Sequential(*layers)
         self.output = nn.Conv1d(width, config.bins + 1, 1)
+        self.spacing: float | Tensor = math.log(config.f0_max / config.f0_min) / (config.bins - 1)
+        """of the classes in log frequency; a tensor where a program is traced, as exporters round numbers to float32"""
 
     @property
     def context(self) -> int:
@@ -81,10 +83,7 @@ class PitchNet(nn.Module):
 
     def position(self, f0: Tensor) -> Tensor:
         """Return the fractional class of frequencies in Hz."""
-        return torch.log(f0 / self.config.f0_min) / self._spacing()
+        return torch.log(f0 / self.config.f0_min) / self.spacing
 
     def _frequency(self, position: Tensor) -> Tensor:
-        return self.config.f0_min * torch.exp(position * self._spacing())
-
-    def _spacing(self) -> float:
-        return math.log(self.config.f0_max / self.config.f0_min) / (self.config.bins - 1)
+        return self.config.f0_min * torch.exp(position * self.spacing)

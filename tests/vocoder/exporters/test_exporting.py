@@ -1,0 +1,144 @@
+"""Exported programs speak as the synthesizer does, whatever the length and the batch."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from tiny_models import TINY_MEL, grouping_config, lapped_config, stirred
+from torch import Tensor
+
+from vocoder.checkpoint import Checkpoint, save_model
+from vocoder.cli import main
+from vocoder.exporters.exporting import export_model
+from vocoder.exporters.onnx_file import write_onnx
+from vocoder.exporters.program import ExportError, traced
+from vocoder.exporters.torch_program import write_torch_program
+from vocoder.layers.pitch import PitchConfig
+from vocoder.layers.published_stack import PublishedStackConfig
+from vocoder.layers.published_upsampling import UpsamplingConfig
+from vocoder.layers.wavenet import WaveNetConfig
+from vocoder.models.published_config import PublishedStudentConfig, PublishedWaveNetConfig
+from vocoder.models.published_student import PublishedStudent
+from vocoder.models.published_wavenet import PublishedWaveNet
+from vocoder.models.student import Student
+from vocoder.models.student_config import StudentConfig
+from vocoder.models.waveglow import WaveGlow
+from vocoder.models.waveglow_config import SourceConfig
+from vocoder.noise import white_noise
+from vocoder.synthesizer import Synthesizer
+
+SHAPE = {"n_mels": 5, "hop_length": 8, "sample_rate": 8000}
+STACK = WaveNetConfig(channels=4, dilations=(1,), kernel_size=2, causal=True)
+SOURCE = SourceConfig(PitchConfig(channels=4, layers=1, kernel_size=3, bins=12), f_max=3000.0)
+
+
+def shipped() -> Any:
+    """The shipped kind: lapped transform, harmonic source, correction."""
+    return WaveGlow(lapped_config(flows=1, source=SOURCE))
+
+
+def published() -> Any:
+    return WaveGlow(grouping_config(flows=3))
+
+
+def student() -> Any:
+    shape: Any = SHAPE | {"group_size": 8, "cond_channels": 4, "stacks": (STACK,)}  # one step for each frame
+    return Student(StudentConfig(**shape))
+
+
+def published_student() -> Any:
+    stack = PublishedStackConfig(3, 3, 3, dilations=(1,), front_kernel=3)
+    upsampling = UpsamplingConfig("transposed", (2, 4), bands=1)
+    return PublishedStudent(PublishedStudentConfig(**SHAPE, stacks=(stack,), upsampling=upsampling))  # type: ignore[arg-type]
+
+
+MODELS = {"shipped": shipped, "published": published, "student": student, "published-student": published_student}
+
+
+def synthesizer(build: Callable[[], Any], family: str = "waveglow") -> Synthesizer:
+    torch.manual_seed(0)
+    return Synthesizer(Checkpoint(stirred(build(), 0.1), family, TINY_MEL), "tiny", "cpu", torch.float32)
+
+
+def expected(v: Synthesizer, batch: int, frames: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Noise and mel, and what the synthesizer makes of them."""
+    mel = 2 * torch.randn(batch, 5, frames) - 4
+    _, channels, steps = v.model.noise_shape(1, frames)
+    z = 0.5 * torch.stack([white_noise(7 + i, 0, frames, channels, steps // frames) for i in range(batch)])
+    return z, mel, v.synthesize(mel, sigma=0.5, seed=7)
+
+
+@pytest.mark.filterwarnings("ignore:The given buffer is not writable")
+@pytest.mark.parametrize("name", MODELS)
+def test_programs_speak_as_the_synthesizer(tmp_path, name):
+    v = synthesizer(MODELS[name])
+    program = traced(v)
+    write_onnx(program, tmp_path / "x.onnx")
+    write_torch_program(program, tmp_path / "x.pt2")
+    session = onnxruntime.InferenceSession(tmp_path / "x.onnx", providers=["CPUExecutionProvider"])
+    reloaded = torch.export.load(tmp_path / "x.pt2").module()
+    assert [node.name for node in session.get_inputs()] == ["z", "mel"]
+    for batch, frames in ((1, 9), (3, 50), (1, 600)):
+        z, mel, x = expected(v, batch, frames)
+        assert float(x.std()) > 0.05
+        torch.testing.assert_close(reloaded(z, mel), x, rtol=0, atol=1e-4)
+        (made,) = session.run(["x"], {"z": z.numpy(), "mel": mel.numpy()})
+        np.testing.assert_allclose(made, x.numpy(), rtol=0, atol=1e-3)
+    about = dict(session.get_modelmeta().custom_metadata_map)
+    assert json.loads(about["mel"])["hop_length"] == 8
+    assert int(about["z_channels"]) * int(about["z_steps_per_frame"]) == 8
+
+
+def test_a_program_says_what_it_takes(tmp_path):
+    save_model(tmp_path / "model", stirred(published()), TINY_MEL, provenance={"data": "none"})
+    file = tmp_path / "x.onnx"
+    assert main(["export", str(tmp_path / "model"), "--format", "onnx", "-o", str(file)]) == 0
+    about = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+    assert json.loads(about["mel"]) == json.loads(json.dumps(dataclasses.asdict(TINY_MEL)))
+    assert json.loads(about["provenance"]) == {"data": "none"}
+    assert (about["family"], about["sigma"], about["least_frames"]) == ("waveglow", "0.6", "1")
+
+
+def test_the_synthesizer_is_left_as_it_is(tmp_path):
+    v = synthesizer(published)
+    before = {name: value.clone() for name, value in v.model.state_dict().items()}
+    export_model(v, "torch-export", tmp_path / "x.pt2")
+    assert all(torch.equal(value, before[name]) for name, value in v.model.state_dict().items())
+    mel = torch.zeros(5, 9)
+    x = v.synthesize(mel, seed=1)
+    with torch.no_grad():
+        v.model.convinv[0].weight.mul_(2.0)
+    assert not torch.allclose(v.synthesize(mel, seed=1), x)  # its inverse is not kept for good
+
+
+def test_a_model_that_speaks_sample_by_sample_is_refused(tmp_path, capsys):
+    config = PublishedWaveNetConfig(
+        **SHAPE,  # type: ignore[arg-type]
+        stack=PublishedStackConfig(3, 3, 3, dilations=(1,)),
+        upsampling=UpsamplingConfig("transposed", (2, 4), bands=1),
+    )
+    save_model(tmp_path / "model", PublishedWaveNet(config), TINY_MEL)
+    for form in ("onnx", "torch-export"):
+        assert main(["export", str(tmp_path / "model"), "--format", form, "-o", str(tmp_path / "x")]) == 2
+        assert "family published-wavenet speaks sample by sample" in capsys.readouterr().err
+    assert not (tmp_path / "x").exists()
+
+
+def test_operations_that_onnx_lacks_are_named(tmp_path):
+    shape: Any = SHAPE | {"kind": "samples", "cond_channels": 4, "stacks": (STACK,), "filter_taps": 4}
+    with pytest.raises(ExportError, match=r"minimum-phase filter .* torch-export"):
+        export_model(synthesizer(lambda: Student(StudentConfig(**shape)), "student"), "onnx", tmp_path / "x.onnx")
+    assert not (tmp_path / "x.onnx").exists()
+
+
+def test_a_missing_folder_is_named_before_any_work(tmp_path):
+    with pytest.raises(FileNotFoundError, match="there is no folder"):
+        export_model(synthesizer(published), "onnx", tmp_path / "nowhere" / "x.onnx")

@@ -1,0 +1,32 @@
+"""`vocoder push`: share a model directory on the Hugging Face hub."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from vocoder.hub import push_to_hub
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.description = (
+        "Share a model directory as a repository of the Hugging Face hub, with the token of `hf auth login`. "
+        "`vocoder.load` and every --model take the repository's id then."
+    )
+    parser.add_argument("model", type=Path, metavar="DIR", help="model directory")
+    parser.add_argument("repository", metavar="OWNER/NAME", help="id of the repository, made if it is not there")
+    parser.add_argument("--private", action="store_true", help="make a new repository private")
+    parser.add_argument("--message", help="of the commit")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Share the model and print where it is.
+
+    Raises:
+        ValueError: there is no such model, or the hub refuses it; the text says why.
+    """
+    print(push_to_hub(args.model, args.repository, private=args.private, message=args.message))
+    return 0

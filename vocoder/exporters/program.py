@@ -1,0 +1,144 @@
+"""A model as one function of noise and mel, in plain operations that other runtimes have."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vocoder.config import to_dict
+from vocoder.exporters.shifted_convolution import ShiftedConvolution
+from vocoder.flows.conv1x1 import InvertibleConv1x1
+from vocoder.layers.mel_consistency import MelConsistency
+from vocoder.layers.pitch import PitchNet
+from vocoder.layers.wavenet import set_compute_dtype
+from vocoder.models.published_student import PublishedStudent
+from vocoder.models.student import Student
+from vocoder.models.waveglow import WaveGlow
+from vocoder.synthesizer import Synthesizer
+
+__all__ = ["ExportError", "Program", "Traced", "program_of", "traced"]
+
+EXAMPLE_FRAMES = 24
+"""frames of the mel that a program is traced with; it takes any number from `Program.least_frames` on"""
+
+
+class ExportError(ValueError):
+    """A model cannot be written as a program."""
+
+
+class Program(nn.Module):
+    """From noise z (B, C, steps) and a mel (B, n_mels, frames) to audio x (B, frames * hop_length).
+
+    It does what `Synthesizer.synthesize` does with the same noise, the correction towards the mel included: z is
+    standard normal noise times the temperature, and `steps_per_frame` of its steps belong to each frame.
+
+    Args:
+        model: speaks in one parallel pass.
+        consistency: the correction that follows it.
+    """
+
+    def __init__(self, model: WaveGlow | Student | PublishedStudent, consistency: MelConsistency) -> None:
+        super().__init__()
+        self.model = model
+        self.consistency = consistency
+
+    @property
+    def channels(self) -> int:
+        """C of the noise."""
+        return self.model.noise_shape(1, 1)[1]
+
+    @property
+    def steps_per_frame(self) -> int:
+        """Steps of the noise that belong to a frame of the mel."""
+        return self.model.noise_shape(1, 1)[2]
+
+    @property
+    def least_frames(self) -> int:
+        """Fewest frames that it takes: audio shorter than the reflection at its ends has no mel to be corrected to."""
+        config = self.consistency.config
+        return config.padding // config.hop_length + 1 if self.consistency.steps else 1
+
+    def forward(self, z: Tensor, mel: Tensor) -> Tensor:
+        """Return x (B, frames * hop_length)."""
+        x, _ = self.model.inverse(self.model.prior(z, mel, 1.0), mel)
+        corrected: Tensor = self.consistency(x, mel)
+        return corrected
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A program in the form of `torch.export`, with what its users must know.
+
+    Attributes:
+        program: takes `z` and `mel` of any batch and number of frames.
+        about: the mel contract, the shape of z, the default temperature; plain text by name.
+    """
+
+    program: torch.export.ExportedProgram
+    about: dict[str, str]
+
+
+def program_of(synthesizer: Synthesizer) -> Program:
+    """Return the program of a model, in float32 on the CPU; the synthesizer is left as it is.
+
+    Raises:
+        ExportError: the model speaks sample by sample.
+    """
+    model: object = synthesizer.model
+    if not isinstance(model, (WaveGlow, Student, PublishedStudent)):
+        raise ExportError(
+            f"a model of family {synthesizer.family} speaks sample by sample, each out of the ones before it, which is "
+            f"no fixed sequence of operations: export a waveglow, or a student distilled from it"
+        )
+    consistency = MelConsistency(synthesizer.mel_config, model.config.consistency_steps)
+    program = Program(copy.deepcopy(model).cpu(), consistency).eval().requires_grad_(False)
+    set_compute_dtype(program, torch.float32)
+    for module in program.modules():
+        if isinstance(module, InvertibleConv1x1):
+            module.fix()
+        elif isinstance(module, PitchNet):
+            _in_products(module.double())
+            module.spacing = torch.tensor(module.spacing, dtype=torch.float64)
+    return program
+
+
+@torch.no_grad()
+def traced(synthesizer: Synthesizer) -> Traced:
+    """Return the program of a model as a graph of operations.
+
+    Raises:
+        ExportError: as for `program_of`.
+    """
+    program = program_of(synthesizer)
+    batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames", min=max(program.least_frames, 2))
+    z = torch.randn(2, program.channels, program.steps_per_frame * EXAMPLE_FRAMES)
+    mel = torch.randn(2, synthesizer.mel_config.n_mels, EXAMPLE_FRAMES)
+    steps = frames if program.steps_per_frame == 1 else program.steps_per_frame * frames
+    shapes = {"z": {0: batch, 2: steps}, "mel": {0: batch, 2: frames}}
+    return Traced(torch.export.export(program, (z, mel), dynamic_shapes=shapes), _about(synthesizer, program))
+
+
+def _in_products(net: PitchNet) -> None:
+    """Write the convolutions of a pitch network as matrix products, which runtimes have in float64 too."""
+    for name, layer in list(net.named_modules()):
+        if isinstance(layer, nn.Conv1d):
+            parent, _, child = name.rpartition(".")
+            setattr(net.get_submodule(parent), child, ShiftedConvolution(layer))
+
+
+def _about(synthesizer: Synthesizer, program: Program) -> dict[str, str]:
+    about: dict[str, Any] = {
+        "family": synthesizer.family,
+        "mel": to_dict(synthesizer.mel_config),
+        "sigma": synthesizer.model.config.sigma,
+        "z_channels": program.channels,
+        "z_steps_per_frame": program.steps_per_frame,
+        "least_frames": program.least_frames,
+        "provenance": dict(synthesizer.provenance),
+    }
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in about.items()}
