@@ -26,7 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--statistics",
         type=Path,
         metavar="FILE",
-        help="mean and variance of each mel bin (npz or JSON) for r9y9-wavenet; without it mels must come normalised",
+        help="mean and variance of each mel bin for r9y9-wavenet, npz or JSON (mean_ and var_ of its meanvar.joblib); "
+        "without it mels must come normalised",
     )
 
 
