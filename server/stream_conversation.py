@@ -64,7 +64,8 @@ class StreamConversation:
         with self._service.metrics.stream(self._websocket.scope["route"].path):
             try:
                 await self._converse()
-                await self._websocket.close()
+                with suppress(WebSocketDisconnect):  # who has heard all may leave
+                    await self._websocket.close()
             except WebSocketDisconnect:
                 self._leave()
             except Problem as problem:
