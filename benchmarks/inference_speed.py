@@ -1,8 +1,10 @@
-"""How many times faster than real time audio is made.
+"""How many times faster than real time audio is made, and what share of the machine's arithmetic that takes.
 
-The model that ships against Griffin-Lim, and the published configuration, ours against the straightforward one.
+`published` is the published configuration, ours against the straightforward one. `shipped` is every model that ships,
+against a HiFi-GAN V2 generator and Griffin-Lim. `batch` is WaveGlow on several mels at once, `exported` what ONNX
+Runtime makes of it.
 
-    python -m benchmarks.inference_speed [shipped] [published] [--model NAME|DIR]
+    python -m benchmarks.inference_speed [published] [shipped] [batch] [exported]
 """
 
 from __future__ import annotations
@@ -11,88 +13,157 @@ import argparse
 from collections.abc import Callable
 from functools import partial
 
+import numpy as np
 import torch
 
-from benchmarks.published_waveglow import PublishedWaveGlow
+from benchmarks.arithmetic import Peak, operations
+from benchmarks.hifigan import HiFiGAN
+from benchmarks.onnx_speaker import onnx_speaker
+from benchmarks.published_waveglow import with_weights_of
 from training.evaluate.griffin_lim import GriffinLim
 from vocoder.commands.benchmark import noise_mel
 from vocoder.layers.wavenet import set_compute_dtype
-from vocoder.loading import load
+from vocoder.loading import load, shipped_models
+from vocoder.mel_config import MelConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import published
-from vocoder.timing import alternate, machine, markdown_table
+from vocoder.timing import BUSY, QUIET, Clock, alternate, machine, markdown_table
 
-LENGTHS = (1.0, 10.0)
-PUBLISHED_FRAMES = 172  # 2 s
+MODEL = "waveglow"
+MODELS = (MODEL, "student", "wavenet")
+"""of which those that ship are measured"""
+BATCHES = (1, 2, 4, 8, 16)
+BATCH_SECONDS = 2.0
+DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
+GRIFFIN_LIM = "Griffin-Lim, 60 iterations"
 Table = tuple[list[str], list[list[str]]]
+Makers = dict[str, Callable[..., object]]
 
 
 def main() -> int:
     """Print the machine and a table for each part asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inference_speed", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="shipped, published (default: both)")
-    parser.add_argument("--model", default="waveglow", metavar="NAME|DIR")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="published, shipped, batch, exported (default: all)")
     parser.add_argument("--repetitions", type=int, default=5)
+    parser.add_argument("--seconds", type=float, nargs="+", help="lengths of audio (default: 2 and 10, or 1 and 10)")
+    parser.add_argument("--busy", action="store_true", help="one thread and its processor time, not the wall's clock")
     args = parser.parse_args()
-    parts: dict[str, Callable[[], Table]] = {
-        "shipped": lambda: shipped_speed(args.model, args.repetitions),
-        "published": lambda: published_speed(args.repetitions),
+    clock = BUSY if args.busy else QUIET
+    if args.busy:
+        torch.set_num_threads(1)
+    parts: dict[str, Callable[[], list[Table]]] = {
+        "published": lambda: published_speed(args.seconds or [2.0, 10.0], args.repetitions, clock),
+        "shipped": lambda: [shipped_speed(args.seconds or [1.0, 10.0], args.repetitions, clock)],
+        "batch": lambda: [batch_speed(args.repetitions, clock)],
+        "exported": lambda: [exported_speed(args.seconds or [1.0, 10.0], args.repetitions, clock)],
     }
     unknown = set(args.parts) - set(parts)
     if unknown:
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
-    print(machine())
+    print(machine(clock=clock))
     for part in args.parts or parts:
         torch.manual_seed(0)
-        print(f"\n{part}\n\n{markdown_table(*parts[part]())}", flush=True)
+        for table in parts[part]():
+            print(f"\n{part}\n\n{markdown_table(*table)}", flush=True)
     return 0
 
 
-def shipped_speed(model: str, repetitions: int) -> Table:
-    """Return the table of a model in both precisions, and of Griffin-Lim with 60 iterations, on the same mels."""
-    low, full = load(model, dtype=torch.bfloat16), load(model, dtype=torch.float32)
-    config = low.mel_config
-    griffin_lim = GriffinLim(config, iterations=60)
-    makers: dict[str, Callable[..., object]] = {
-        f"{low.name}, bfloat16": partial(low.synthesize, seed=0),
-        f"{full.name}, float32": partial(full.synthesize, seed=0),
-        "Griffin-Lim, 60 iterations": griffin_lim,
-    }
-    mels = {seconds: noise_mel(config, seconds) for seconds in LENGTHS}
-    speeds: dict[str, list[str]] = {name: [] for name in makers}
-    for mel in mels.values():
+@torch.no_grad()
+def published_speed(lengths: list[float], repetitions: int, clock: Clock = QUIET) -> list[Table]:
+    """Return a table of the published configuration for each length: ours and the straightforward one."""
+    config, peak, tables = published(), Peak(clock), []
+    ours = WaveGlow(config).eval().requires_grad_(False)
+    yardstick = with_weights_of(ours).folded().requires_grad_(False)
+    for seconds in lengths:
+        frames = round(seconds * config.sample_rate / config.hop_length)
+        mel = torch.randn(1, config.n_mels, frames) - 5.0
+        z = config.sigma * torch.randn(ours.noise_shape(1, frames))
+        tasks = {f"ours, {name}": partial(_inverse, ours, z, mel, dtype) for name, dtype in DTYPES.items()}
+        medians = alternate(
+            {**tasks, "straightforward, float32": partial(yardstick.inverse, z, mel)}, repetitions, clock=clock
+        )
+        count = operations(partial(yardstick.inverse, z, mel))
+        length, reference = frames * config.hop_length / config.sample_rate, medians["straightforward, float32"]
+        rows = [
+            [name, f"{m:.2f} s", f"{length / m:.2f}", f"{reference / m:.2f}", peak.share(count, m)]
+            for name, m in medians.items()
+        ]
+        title = f"published configuration, {length:.1f} s of audio"
+        tables.append(([title, "time", "x real time", "ratio", "of the peak"], rows))
+    return tables
+
+
+def _inverse(model: WaveGlow, z: torch.Tensor, mel: torch.Tensor, dtype: torch.dtype) -> None:
+    set_compute_dtype(model, dtype)
+    model.inverse(z, mel)
+
+
+def shipped_speed(lengths: list[float], repetitions: int, clock: Clock = QUIET) -> Table:
+    """Return the table of the models that ship and of what people would use in their place, on the same mels."""
+    peak, config = Peak(clock), load(MODEL).mel_config
+    makers = {**_ours(), **_others(config)}
+    cells: dict[str, list[str]] = {name: [] for name in makers}
+    for seconds in lengths:
+        mel = noise_mel(config, seconds)
         length = mel.shape[1] * config.hop_length / config.sample_rate
-        medians = alternate({name: partial(maker, mel) for name, maker in makers.items()}, repetitions)
+        medians = alternate({name: partial(maker, mel) for name, maker in makers.items()}, repetitions, clock=clock)
         for name, median in medians.items():
-            speeds[name].append(f"{length / median:.1f}")
-    header = ["x real time", *(f"{seconds:g} s" for seconds in LENGTHS)]
-    return header, [[name, *values] for name, values in speeds.items()]
+            countable = not name.startswith(GRIFFIN_LIM) and "wavenet" not in name
+            share = peak.share(operations(partial(makers[name], mel)), median) if countable else "-"
+            cells[name] += [f"{length / median:.1f}", share]
+    columns = [column for seconds in lengths for column in (f"{seconds:g} s", "of the peak")]
+    return ["x real time", *columns], [[name, *values] for name, values in cells.items()]
 
 
-def published_speed(repetitions: int) -> Table:
-    """Return the table of the published configuration: ours in both precisions, and the straightforward one."""
-    config = published()
-    ours, yardstick = WaveGlow(config).eval().requires_grad_(False), PublishedWaveGlow(config).folded()
-    mel = torch.randn(1, config.n_mels, PUBLISHED_FRAMES) - 5.0
-    z = config.sigma * torch.randn(ours.noise_shape(1, PUBLISHED_FRAMES))
+def _ours() -> Makers:
+    """Return the models that ship: one that takes turns sample by sample once, the others in each precision."""
+    makers: Makers = {}
+    for name in (name for name in MODELS if name in shipped_models()):
+        for kind, dtype in DTYPES.items():
+            if name != "wavenet" or dtype == torch.float32:
+                makers[f"{name}, {kind}"] = partial(load(name, dtype=dtype).synthesize, seed=0)
+    return makers
 
-    @torch.inference_mode()
-    def speak(dtype: torch.dtype) -> None:
-        set_compute_dtype(ours, dtype)
-        ours.inverse(z, mel)
 
-    medians = alternate(
-        {
-            "ours, bfloat16": partial(speak, torch.bfloat16),
-            "ours, float32": partial(speak, torch.float32),
-            "straightforward, float32": lambda: yardstick.inverse(z, mel),
-        },
-        repetitions,
-    )
-    seconds = PUBLISHED_FRAMES * config.hop_length / config.sample_rate
-    reference = medians["straightforward, float32"]
-    rows = [[name, f"{m:.2f} s", f"{seconds / m:.2f}", f"{reference / m:.2f}"] for name, m in medians.items()]
-    return [f"published configuration, {seconds:.1f} s of audio", "time", "x real time", "ratio"], rows
+def _others(config: MelConfig) -> Makers:
+    hifigan = HiFiGAN(config.n_mels).eval()
+    lower = HiFiGAN(config.n_mels).eval().to(torch.bfloat16)
+
+    def speak(mel: np.ndarray) -> object:
+        return hifigan(torch.from_numpy(mel)[None])
+
+    def speak_lower(mel: np.ndarray) -> object:
+        return lower(torch.from_numpy(mel)[None].to(torch.bfloat16))
+
+    makers: Makers = {"HiFi-GAN V2, float32": speak, "HiFi-GAN V2, bfloat16": speak_lower}
+    return {**makers, GRIFFIN_LIM: GriffinLim(config, iterations=60)}
+
+
+def exported_speed(lengths: list[float], repetitions: int, clock: Clock = QUIET) -> Table:
+    """Return the table of a model as it is here and as ONNX Runtime runs its exported program, both in float32."""
+    voice = load(MODEL, dtype=torch.float32)
+    makers = {MODEL: partial(voice.synthesize, seed=0), f"{MODEL} in ONNX Runtime": onnx_speaker(voice)}
+    cells: dict[str, list[str]] = {name: [] for name in makers}
+    for seconds in lengths:
+        mel = noise_mel(voice.mel_config, seconds)
+        length = mel.shape[1] * voice.hop_length / voice.sample_rate
+        for name, median in alternate(
+            {name: partial(maker, mel) for name, maker in makers.items()}, repetitions
+        ).items():
+            cells[name].append(f"{length / median:.1f}")
+    return ["x real time, float32", *(f"{s:g} s" for s in lengths)], [[name, *values] for name, values in cells.items()]
+
+
+def batch_speed(repetitions: int, clock: Clock = QUIET) -> Table:
+    """Return the table of a model on batches of mels of one length."""
+    voice = load(MODEL)
+    config, dtype = voice.mel_config, str(voice.dtype).removeprefix("torch.")
+    one = noise_mel(config, BATCH_SECONDS)
+    tasks = {str(size): partial(voice.synthesize, np.stack([one] * size), seed=0) for size in BATCHES}
+    medians = alternate(tasks, repetitions, clock=clock)
+    length = one.shape[1] * config.hop_length / config.sample_rate
+    rows = [[size, f"{1e3 * m:.0f} ms", f"{int(size) * length / m:.1f}"] for size, m in medians.items()]
+    return [f"{MODEL}, {dtype}: mels of {length:.1f} s at once", "time", "x real time"], rows
 
 
 if __name__ == "__main__":

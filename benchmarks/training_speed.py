@@ -25,7 +25,7 @@ from vocoder.layers.wavenet import set_compute_dtype
 from vocoder.mel_config import preset
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import published
-from vocoder.timing import alternate, machine, markdown_table
+from vocoder.timing import BUSY, QUIET, Clock, alternate, machine, markdown_table
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "waveglow.yaml"
 Table = tuple[list[str], list[list[str]]]
@@ -38,29 +38,33 @@ def main() -> int:
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--batch", type=int, default=2, help="segments of the published configuration's batch")
     parser.add_argument("--frames", type=int, default=63, help="mel frames of each, 256 samples long")
+    parser.add_argument("--busy", action="store_true", help="one thread and its processor time, not the wall's clock")
     args = parser.parse_args()
+    clock = BUSY if args.busy else QUIET
+    if args.busy:
+        torch.set_num_threads(1)
     parts: dict[str, Callable[[], Table]] = {
-        "published": lambda: published_speed(args.batch, args.frames, args.repetitions),
-        "shipped": lambda: shipped_speed(args.repetitions),
+        "published": lambda: published_speed(args.batch, args.frames, args.repetitions, clock),
+        "shipped": lambda: shipped_speed(args.repetitions, clock),
     }
     unknown = set(args.parts) - set(parts)
     if unknown:
         parser.error(f"there is no part {', '.join(sorted(unknown))}")
-    print(machine())
+    print(machine(clock=clock))
     for part in args.parts or parts:
         torch.manual_seed(0)
         print(f"\n{part}\n\n{markdown_table(*parts[part]())}", flush=True)
     return 0
 
 
-def published_speed(batch: int, frames: int, repetitions: int) -> Table:
+def published_speed(batch: int, frames: int, repetitions: int, clock: Clock = QUIET) -> Table:
     """Return the table of the published configuration: ours, with bfloat16 stacks, and the straightforward one."""
     config = published()
     ours, yardstick = WaveGlow(config), PublishedWaveGlow(config)
     set_compute_dtype(ours, torch.bfloat16)
     x, mel = 0.1 * torch.randn(batch, frames * config.hop_length), torch.randn(batch, config.n_mels, frames) - 5.0
     tasks = {"ours": likelihood_step(ours, x, mel), "straightforward": likelihood_step(yardstick, x, mel)}
-    medians = alternate(tasks, repetitions)
+    medians = alternate(tasks, repetitions, clock=clock)
     seconds = x.numel() / config.sample_rate
     rows = [
         [name, f"{median:.2f} s", f"{seconds / median:.2f}", f"{medians['straightforward'] / median:.2f}"]
@@ -84,7 +88,7 @@ def likelihood_step(model: nn.Module, x: Tensor, mel: Tensor) -> Callable[[], No
     return step
 
 
-def shipped_speed(repetitions: int) -> Table:
+def shipped_speed(repetitions: int, clock: Clock = QUIET) -> Table:
     """Return the table of the configuration that ships: likelihood, with losses on samples, with critics."""
     run = load_config(WaveGlowRun, CONFIG, ["manifest=none", "output=none"])
     losses = run.losses
@@ -95,7 +99,7 @@ def shipped_speed(repetitions: int) -> Table:
     }
     cycle = losses.likelihood_every
     tasks = {name: objective_steps(run, start, cycle) for name, start in starts.items()}
-    medians = alternate(tasks, repetitions)
+    medians = alternate(tasks, repetitions, clock=clock)
     batch, length = run.trainer.batch_size, run.segments.segment_length
     seconds = cycle * batch * length / run.model.sample_rate
     rows = [[name, f"{median / cycle:.2f} s", f"{seconds / median:.2f}"] for name, median in medians.items()]

@@ -11,12 +11,20 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["alternate", "machine", "markdown_table", "matmul_rate"]
+__all__ = ["BUSY", "QUIET", "Clock", "alternate", "machine", "markdown_table", "matmul_rate"]
 
 MATRIX_SIZE = 2048
 
+Clock = Callable[[], float]
+QUIET: Clock = time.perf_counter
+"""for a machine that does nothing else"""
+BUSY: Clock = time.process_time
+"""processor time, all threads together: with one thread it holds on a machine that does other things too"""
 
-def alternate(tasks: Mapping[str, Callable[[], object]], repetitions: int, warm_ups: int = 1) -> dict[str, float]:
+
+def alternate(
+    tasks: Mapping[str, Callable[[], object]], repetitions: int, warm_ups: int = 1, clock: Clock = QUIET
+) -> dict[str, float]:
     """Return the median seconds of each task.
 
     The tasks take turns, so that whatever else the machine does at times falls on all of them alike, and their ratios
@@ -26,6 +34,7 @@ def alternate(tasks: Mapping[str, Callable[[], object]], repetitions: int, warm_
         tasks: what to time, by name; each must be done when it returns.
         repetitions: timed rounds.
         warm_ups: rounds before them.
+        clock: `QUIET` or `BUSY`.
 
     Raises:
         ValueError: fewer than one repetition.
@@ -35,25 +44,28 @@ def alternate(tasks: Mapping[str, Callable[[], object]], repetitions: int, warm_
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for i in range(warm_ups + repetitions):
         for name, task in tasks.items():
-            start = time.perf_counter()
+            start = clock()
             task()
             if i >= warm_ups:
-                seconds[name].append(time.perf_counter() - start)
+                seconds[name].append(clock() - start)
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def matmul_rate(dtype: torch.dtype, device: str | torch.device = "cpu", repetitions: int = 9) -> float:
+def matmul_rate(
+    dtype: torch.dtype, device: str | torch.device = "cpu", repetitions: int = 9, clock: Clock = QUIET
+) -> float:
     """Return how many floating-point operations per second a product of two square matrices reaches."""
     a, b = (torch.randn(MATRIX_SIZE, MATRIX_SIZE, device=device).to(dtype) for _ in range(2))
-    seconds = alternate({"product": lambda: float((a @ b)[0, 0])}, repetitions, warm_ups=2)["product"]
+    seconds = alternate({"product": lambda: float((a @ b)[0, 0])}, repetitions, warm_ups=2, clock=clock)["product"]
     return 2.0 * MATRIX_SIZE**3 / seconds
 
 
-def machine(device: str | torch.device = "cpu") -> str:
+def machine(device: str | torch.device = "cpu", clock: Clock = QUIET) -> str:
     """Return one line about the machine: processor, cores, threads, PyTorch, and measured rates of products."""
-    rates = (f"{name} {matmul_rate(dtype, device) / 1e9:.0f}" for name, dtype in _DTYPES)
+    rates = (f"{name} {matmul_rate(dtype, device, clock=clock) / 1e9:.0f}" for name, dtype in _DTYPES)
+    counted = "of processor time, " if clock is BUSY else ""
     return (
-        f"{_processor(torch.device(device))}, {torch.get_num_threads()} threads, PyTorch {torch.__version__}, "
+        f"{_processor(torch.device(device))}, {torch.get_num_threads()} threads, {counted}PyTorch {torch.__version__}, "
         f"products of {MATRIX_SIZE}-cubes in GFLOP/s: {', '.join(rates)}"
     )
 
