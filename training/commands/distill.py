@@ -30,7 +30,7 @@ from vocoder.mel_config import preset
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 
-__all__ = ["DistillRun", "add_arguments", "distill", "held_out", "run"]
+__all__ = ["DistillRun", "add_arguments", "distill", "held_out", "run", "run_name"]
 
 
 @dataclass(frozen=True)
@@ -91,7 +91,7 @@ def distill(config: DistillRun, *, resume: bool = False) -> Path:
     random_state.seed_all(config.trainer.seed)
     teacher = _teacher(config)
     objective = _objective(config, _student(config, teacher.model), teacher)
-    return fit(config, manifest, objective, resume=resume, origin={"teacher": Path(config.teacher).name})
+    return fit(config, manifest, objective, resume=resume, origin=_origin(config))
 
 
 def held_out(config: DistillRun, directory: Path) -> dict[str, float]:
@@ -103,6 +103,18 @@ def held_out(config: DistillRun, directory: Path) -> dict[str, float]:
     items = held_out_segments(read_manifest(config.manifest), config.segments, config.validation_items)
     batches = ordered_batches(items, config.trainer.batch_size, 1, 0, accelerator.device)
     return validate(objective, batches, config.trainer.seed, accelerator)
+
+
+def _origin(config: DistillRun) -> dict[str, str]:
+    """Return what the student comes from: names of models or of the runs that made them, without their paths."""
+    named = {"teacher": config.teacher, "pitch_from": config.pitch_from, "flows_from": config.flows_from}
+    return {role: run_name(reference) for role, reference in named.items() if reference is not None}
+
+
+def run_name(reference: str) -> str:
+    """Return the name of a model, or of the run whose last model it is."""
+    parts = Path(reference).parts
+    return parts[-3] if len(parts) > 2 and parts[-2:] == ("last", "model") else parts[-1]
 
 
 def _objective(config: DistillRun, student: Student, teacher: Checkpoint) -> DistillationObjective:
