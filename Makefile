@@ -6,12 +6,15 @@ MODEL  ?= waveglow
 PORT   ?= 8000
 CONFIG ?= configs/waveglow.yaml
 ARGS   ?=
+BODIES ?= 20000
+CASES  ?= 100
+MINUTES ?= 30
 
 BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test browser-test check serve train bench image-test ray-test clean
+.PHONY: help install demo test browser-test check serve train bench fuzz soak image-test ray-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -52,6 +55,12 @@ train: $(STAMP) ## train with CONFIG (ARGS="trainer.steps=1000 --resume" for ove
 
 bench: $(STAMP) ## measure how fast MODEL speaks on this machine
 	$(BIN)/vocoder benchmark --model $(MODEL) $(ARGS)
+
+fuzz: $(STAMP) ## send BODIES broken bodies to the server, and CASES requests to each of its routes
+	FUZZ_BODIES=$(BODIES) FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/server/test_fuzz.py tests/server/test_schema.py
+
+soak: $(STAMP) ## load the server for MINUTES, a little beyond what it can do, and check every answer
+	$(BIN)/python -m benchmarks.serving soak --minutes $(MINUTES) $(ARGS)
 
 image-test: ## build the Dockerfile's cpu target, run it, speak to it, stop it (needs buildah and mmdebstrap)
 	deploy/image_test.sh

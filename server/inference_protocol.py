@@ -158,7 +158,7 @@ def _raw_mel(body: bytes, n_mels: int) -> NDArray[np.float32]:
     frames, rest = divmod(len(body), 4 * n_mels)
     if rest or not frames:
         raise _malformed(f"A raw body must hold the mel ({n_mels}, frames) in 32-bit floats.")
-    return np.frombuffer(body, "<f4").reshape(n_mels, frames)
+    return np.frombuffer(body, "<f4").astype(np.float32).reshape(n_mels, frames)
 
 
 def _read_input(inputs: list[_Tensor], binary: memoryview) -> NDArray[np.float32]:

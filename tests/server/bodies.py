@@ -1,0 +1,135 @@
+"""Requests with bodies that are nearly right, and with bodies that are nothing at all."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from hypothesis import strategies as st
+from safetensors.numpy import save
+
+ADDRESSES = {"synthesize": "/v1/synthesize", "mel": "/v1/mel", "infer": "/v2/models/streamer/infer"}
+SAFETENSORS, RAW = "application/vnd.safetensors", "application/octet-stream"
+MEL = np.random.default_rng(0).uniform(-11.0, 0.0, (80, 4)).astype(np.float32)
+DTYPES = ("<f4", "<f2", "<f8", ">f4", "<i4", "|b1", "<c8", "|O", "<U3", "|V4", "<f16", "<M8[s]", "f", "", "<f4, <f4")
+
+
+@dataclass(frozen=True)
+class Sent:
+    """One request to make."""
+
+    address: str
+    body: bytes
+    headers: dict[str, str] = field(default_factory=dict)
+
+
+def _npy(array: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def _wav() -> bytes:
+    samples = np.zeros(2000, "<i2").tobytes()
+    form = b"fmt " + (16).to_bytes(4, "little") + bytes.fromhex("0100 0100 22560000 44ac0000 0200 1000")
+    chunks = b"WAVE" + form + b"data" + len(samples).to_bytes(4, "little") + samples
+    return b"RIFF" + len(chunks).to_bytes(4, "little") + chunks
+
+
+def _infer(**changes: Any) -> dict[str, Any]:
+    tensor = {"name": "mel", "datatype": "FP32", "shape": [80, 4]} | changes
+    return {"inputs": [tensor], "parameters": {"seed": 1}}
+
+
+def _right() -> list[Sent]:
+    """A request of every kind that is as it should be."""
+    npy, values = _npy(MEL), MEL.tobytes()
+    shaped = {"X-Mel-Shape": "80,4", "X-Mel-Dtype": "float32"}
+    based = {"mel_b64": base64.b64encode(values).decode(), "shape": [80, 4], "dtype": "float32"}
+    document = json.dumps(_infer(parameters={"binary_data_size": len(values)})).encode()
+    length = "Inference-Header-Content-Length"
+    return [
+        Sent("synthesize", npy),
+        Sent("synthesize", _npy(np.asfortranarray(MEL.astype("<f8")))),
+        Sent("synthesize", save({"mel": MEL}), {"Content-Type": SAFETENSORS}),
+        Sent("synthesize", values, {"Content-Type": RAW, **shaped}),
+        Sent("synthesize", json.dumps({"mel": MEL.tolist()}).encode(), {"Content-Type": "application/json"}),
+        Sent("synthesize", json.dumps(based).encode(), {"Content-Type": "application/json"}),
+        Sent("mel", _wav(), {"Content-Type": "audio/wav"}),
+        Sent("infer", json.dumps(_infer(data=MEL.ravel().tolist())).encode()),
+        Sent("infer", document + values, {length: str(len(document))}),
+        Sent("infer", values, {length: "0"}),
+    ]
+
+
+RIGHT = _right()
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> Sent:
+    """A request that was right before a few of its bytes were changed, left out, put in, or said twice."""
+    sent = draw(st.sampled_from(RIGHT))
+    body = bytearray(sent.body)
+    for _ in range(draw(st.integers(1, 4))):
+        # Most of what can go wrong is decided by the first bytes.
+        end = draw(st.sampled_from((16, 160, len(body))))
+        start = draw(st.integers(0, max(0, min(end, len(body)) - 1)))
+        stop = start + draw(st.integers(0, 8))
+        put = draw(st.one_of(st.binary(max_size=8), st.just(bytes(body[start:stop]) * 2), st.just(b"9" * 8)))
+        body[start:stop] = put
+    if draw(st.booleans()):
+        del body[draw(st.integers(0, len(body))) :]
+    headers = dict(sent.headers)
+    if headers and draw(st.integers(0, 4)) == 0:
+        headers[draw(st.sampled_from(sorted(headers)))] = draw(st.text("0123456789,.-eEx /;=float", max_size=20))
+    return Sent(sent.address, bytes(body), headers)
+
+
+@st.composite
+def npy_headers(draw: st.DrawFn) -> Sent:
+    """An npy file whose header claims anything."""
+    sizes = st.one_of(st.integers(-2, 90), st.sampled_from((2**31, 2**63, 2**64, 10**30)))
+    shape = draw(st.lists(sizes, max_size=5).map(tuple))
+    header = {"descr": draw(st.sampled_from(DTYPES)), "fortran_order": draw(st.booleans()), "shape": shape}
+    text = draw(st.sampled_from((str(header), str(header)[:-1], "(" * 400, "{" + "1:1," * 200 + "}", "[" * 900 + "]")))
+    encoded = text.encode("latin1")[:65535]
+    length = len(encoded) if draw(st.booleans()) else draw(st.integers(0, 65535))
+    version = draw(st.sampled_from((b"\x01\x00", b"\x02\x00", b"\x03\x00", b"\xff\xff")))
+    size = length.to_bytes(2 if version == b"\x01\x00" else 4, "little")
+    values = draw(st.sampled_from((b"", MEL.tobytes(), b"\xff" * 1280)))
+    return Sent("synthesize", b"\x93NUMPY" + version + size + encoded + values)
+
+
+_ANY_JSON = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(st.text(max_size=8), inner, max_size=4)),
+    max_leaves=12,
+)
+
+
+@st.composite
+def documents(draw: st.DrawFn) -> Sent:
+    """JSON with the right members and any values in them."""
+    kind = draw(st.sampled_from(("synthesize", "infer")))
+    if kind == "infer":
+        names = ("name", "datatype", "shape", "data", "parameters")
+        document = _infer(**{"data": MEL.ravel().tolist(), draw(st.sampled_from(names)): draw(_ANY_JSON)})
+        document |= {draw(st.sampled_from(("id", "parameters", "outputs", "inputs", "x"))): draw(_ANY_JSON)}
+    else:
+        names = ("mel", "mel_b64", "shape", "dtype")
+        document = draw(st.dictionaries(st.sampled_from(names), _ANY_JSON, max_size=4))
+    return Sent(kind, json.dumps(document).encode(), {"Content-Type": "application/json"})
+
+
+@st.composite
+def noise(draw: st.DrawFn) -> Sent:
+    """Bytes of any kind, called anything that is taken."""
+    sent = draw(st.sampled_from(RIGHT))
+    return Sent(sent.address, draw(st.binary(max_size=2000)), sent.headers)
+
+
+ANYTHING = st.one_of(damaged(), damaged(), npy_headers(), documents(), noise())

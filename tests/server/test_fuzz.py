@@ -1,0 +1,68 @@
+"""Whatever is sent, the server answers, never with an error of its own, and does not grow.
+
+FUZZ_BODIES sets how many bodies are sent; `make fuzz` sends 20,000.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from bodies import ADDRESSES, ANYTHING, RIGHT, Sent
+from hypothesis import HealthCheck, given, settings
+from streamers import Streamer
+
+BODIES = int(os.environ.get("FUZZ_BODIES", "200"))
+TIMEOUT = 60.0
+MOST_GROWTH = 64 * 2**20  # bytes, in which 20,000 leaks of a few kilobytes each would show
+
+
+@pytest.fixture
+def client(serve: Any, wait_until: Any) -> Iterator[httpx.Client]:
+    with serve(Streamer()) as url, httpx.Client(base_url=url, timeout=TIMEOUT) as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        yield client
+
+
+def send(client: httpx.Client, sent: Sent) -> httpx.Response:
+    headers = {name: value.encode() for name, value in sent.headers.items()}
+    return client.post(ADDRESSES[sent.address], content=sent.body, headers=headers)
+
+
+def test_what_is_right_is_answered(client: httpx.Client) -> None:
+    assert {send(client, sent).status_code for sent in RIGHT} == {200}
+
+
+def test_bodies_of_all_kinds(client: httpx.Client) -> None:
+    process = psutil.Process()
+    held: list[int] = []
+    statuses: set[int] = set()
+
+    @settings(
+        max_examples=BODIES,
+        deadline=None,
+        database=None,
+        derandomize=BODIES <= 1000,
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(ANYTHING)
+    def check(sent: Sent) -> None:
+        response = send(client, sent)
+        statuses.add(response.status_code)
+        assert response.status_code < 500, response.text
+        if response.status_code != 200:
+            assert {"error"} == set(response.json()) or {"type", "title", "status", "detail"} <= set(response.json())
+        if len(held) < BODIES // 10 or len(held) % 100 == 0:
+            held.append(process.memory_info().rss)
+        else:
+            held.append(held[-1])
+
+    check()
+    assert len(held) >= BODIES
+    assert {200, 400} <= statuses
+    assert held[-1] - held[len(held) // 10] < MOST_GROWTH
+    assert {send(client, sent).status_code for sent in RIGHT} == {200}
