@@ -97,6 +97,7 @@ def configurations(data: Data) -> dict[str, DensityConfig]:
         "glow": replace(base, kind="glow", flows=4),
         "maf": replace(base, kind="maf", flows=3),
     }
+    found["nice, relu"] = replace(found["nice"], activation="relu")
     if data.name == "digits":
         layers = {f"maf, {n} generations": replace(found["maf"], generations=n) for n in (2, 4, 16)}
         found |= {"nice, by halves": replace(found["nice"], mixing="reversal"), **layers}

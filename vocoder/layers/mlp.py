@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -19,10 +20,19 @@ class MLP(nn.Module):
         outputs: channels.
         hidden: units of the hidden layers.
         cond_channels: of the condition.
+        activation: between the layers.
     """
 
-    def __init__(self, inputs: int, outputs: int, hidden: tuple[int, ...], cond_channels: int = 0) -> None:
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        hidden: tuple[int, ...],
+        cond_channels: int = 0,
+        activation: Literal["elu", "relu"] = "elu",
+    ) -> None:
         super().__init__()
+        self.activation = F.elu if activation == "elu" else F.relu
         sizes = (inputs + cond_channels, *hidden, outputs)
         self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
         nn.init.zeros_(self.layers[-1].weight)  # type: ignore[arg-type]
@@ -32,6 +42,6 @@ class MLP(nn.Module):
         """Return (B, outputs, 1)."""
         h = x.flatten(1) if cond is None else torch.cat([x.flatten(1), cond.flatten(1)], dim=1)
         for layer in self.layers[:-1]:
-            h = F.elu(layer(h))
+            h = self.activation(layer(h))
         out: Tensor = self.layers[-1](h)
         return out[:, :, None]

@@ -33,6 +33,8 @@ class DensityConfig:
     """bijections with a network, in each scale if there are several"""
     hidden: tuple[int, ...] = (128, 128)
     """units of the hidden layers; for images channels of the residual blocks, all alike"""
+    activation: Literal["elu", "relu"] = "elu"
+    """of the networks of couplings of vectors"""
     levels: int = 2
     """scales of an image: each halves both sides, and all but the last give half of their channels out"""
     generations: int | None = None

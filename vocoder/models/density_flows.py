@@ -56,13 +56,13 @@ def _cdf(config: DensityConfig, size: int) -> Iterator[Flow]:
 
 def _nice(config: DensityConfig, size: int) -> Iterator[Flow]:
     """Yield additive couplings and, as they keep volume, one scaling at the end (NICE, section 3.3)."""
-    networks = (MLP(size - size // 2, size // 2, config.hidden) for _ in range(config.flows))
+    networks = (_network(config, size, size // 2) for _ in range(config.flows))
     yield from _mixed(config, size, (AdditiveCoupling(network) for network in networks))
     yield ElementwiseAffine(size)
 
 
 def _realnvp(config: DensityConfig, size: int) -> Iterator[Flow]:
-    networks = (MLP(size - size // 2, 2 * (size // 2), config.hidden) for _ in range(config.flows))
+    networks = (_network(config, size, 2 * (size // 2)) for _ in range(config.flows))
     yield from _mixed(config, size, (AffineCoupling(network, config.log_s_bound) for network in networks))
 
 
@@ -70,7 +70,11 @@ def _glow(config: DensityConfig, size: int) -> Iterator[Flow]:
     for _ in range(config.flows):
         yield ActNorm(size)
         yield PLUConv1x1(size)
-        yield AffineCoupling(MLP(size - size // 2, 2 * (size // 2), config.hidden), config.log_s_bound)
+        yield AffineCoupling(_network(config, size, 2 * (size // 2)), config.log_s_bound)
+
+
+def _network(config: DensityConfig, size: int, outputs: int) -> MLP:
+    return MLP(size - size // 2, outputs, config.hidden, activation=config.activation)
 
 
 def _maf(config: DensityConfig, size: int) -> Iterator[Flow]:

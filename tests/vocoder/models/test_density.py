@@ -24,6 +24,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "maf, three generations": {"kind": "maf", "generations": 3},
     "iaf, two generations": {"kind": "iaf", "generations": 2},
     "realnvp, swapped": {"kind": "realnvp", "mixing": "swap", "flows": 3},
+    "nice, relu": {"kind": "nice", "activation": "relu"},
     "nice, by rows": {"kind": "nice", "whitening": "elementwise"},
     "cdf, unit interval": {"kind": "cdf", "logit_alpha": 0.05},
     "realnvp, unit interval": {"kind": "realnvp", "logit_alpha": 0.05},
