@@ -36,7 +36,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     def create_repo(_: Any, repo_id: str, private: bool, exist_ok: bool) -> str:
         assert exist_ok
         (folder / f"models--{repo_id.replace('/', '--')}").mkdir(parents=True, exist_ok=True)
-        return f"https://hub.example/{repo_id}{'?private' if private else ''}"
+        return f"https://huggingface.co/{repo_id}{'?private' if private else ''}"
 
     def upload_folder(_: Any, repo_id: str, folder_path: str, allow_patterns: list[str], commit_message: str) -> None:
         repository = folder / f"models--{repo_id.replace('/', '--')}"
@@ -63,7 +63,7 @@ def model(tmp_path: Path) -> Path:
 
 
 def test_what_is_pushed_is_loaded_by_its_id(cache, model):
-    assert push_to_hub(model, "me/voice") == "https://hub.example/me/voice"
+    assert push_to_hub(model, "me/voice") == "https://huggingface.co/me/voice"
     v, ours = load("me/voice", dtype=torch.float32), load(model, dtype=torch.float32)
     assert (v.name, v.mel_config, v.provenance, v.quality) == ("me/voice", TINY_MEL, {"data": "none"}, {"stoi": 0.9})
     mel = torch.randn(5, 12)
@@ -92,7 +92,7 @@ def test_a_synthesizer_is_written_and_read_back(tmp_path):
 
 def test_the_command_says_where_the_model_is(cache, model, capsys):
     assert main(["push", str(model), "me/voice", "--private", "--message", "first"]) == 0
-    assert capsys.readouterr().out == "https://hub.example/me/voice?private\n"
+    assert capsys.readouterr().out == "https://huggingface.co/me/voice?private\n"
     assert (cache / "models--me--voice" / "message").read_text() == "first"
 
 
@@ -104,7 +104,7 @@ def test_what_does_not_load_is_not_shared(cache, model, capsys):
 
 
 def refusal(*_: Any, **__: Any) -> None:
-    request = httpx.Request("POST", "https://hub.example/api")
+    request = httpx.Request("POST", "https://huggingface.co/api")
     raise HfHubHTTPError("401: who are you?", response=httpx.Response(401, request=request))
 
 

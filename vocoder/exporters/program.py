@@ -26,6 +26,8 @@ __all__ = ["ExportError", "Program", "Traced", "program_of", "traced"]
 EXAMPLE_FRAMES = 24
 """frames of the mel that a program is traced with; it takes any number from `Program.least_frames` on"""
 
+LEAST_FRAMES = 3
+
 
 class ExportError(ValueError):
     """A model cannot be written as a program."""
@@ -59,9 +61,9 @@ class Program(nn.Module):
 
     @property
     def least_frames(self) -> int:
-        """Fewest frames that it takes: audio shorter than the reflection at its ends has no mel to be corrected to."""
+        """Fewest frames that it takes: shorter audio has no mel to be corrected to, and tracing needs some steps."""
         config = self.consistency.config
-        return config.padding // config.hop_length + 1 if self.consistency.steps else 1
+        return max(config.padding // config.hop_length + 1 if self.consistency.steps else 1, LEAST_FRAMES)
 
     def forward(self, z: Tensor, mel: Tensor) -> Tensor:
         """Return x (B, frames * hop_length)."""
@@ -115,7 +117,7 @@ def traced(synthesizer: Synthesizer) -> Traced:
         ExportError: as for `program_of`.
     """
     program = program_of(synthesizer)
-    batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames", min=max(program.least_frames, 2))
+    batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames", min=program.least_frames)
     z = torch.randn(2, program.channels, program.steps_per_frame * EXAMPLE_FRAMES)
     mel = torch.randn(2, synthesizer.mel_config.n_mels, EXAMPLE_FRAMES)
     steps = frames if program.steps_per_frame == 1 else program.steps_per_frame * frames
