@@ -25,7 +25,9 @@ def x() -> Tensor:
 def test_a_wrong_convention_is_named(x: Tensor, convention: Convention) -> None:
     verdict = load_guard().check(convention.mels([x])[0])
     assert not verdict.typical
-    assert convention.cause is None or (verdict.cause, verdict.preset) == (convention.cause, convention.preset)
+    assert convention.cause in (None, verdict.cause)
+    if not convention.normalised:  # the statistics of one recording hide which bands they are of
+        assert convention.cause is None or verdict.preset == convention.preset
 
 
 @pytest.mark.parametrize("name", TRUE_VARIANTS)
