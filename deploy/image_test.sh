@@ -107,7 +107,7 @@ b "${run[@]}" "$container" -- "${entrypoint[@]}" >"$work/app.log" 2>&1 &
 app_job=$!
 
 healthy=
-for _ in $(seq 60); do
+for _ in $(seq 180); do
     kill -0 "$app_job" 2>/dev/null || fail "the server ended before it was ready"
     if b "${run[@]}" "$container" -- "${health[@]}" >"$work/health.log" 2>&1; then healthy=yes; break; fi
     sleep 1
