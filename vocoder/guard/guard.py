@@ -15,7 +15,7 @@ from torch import Tensor
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.guard.conversions import conversions, identity
 from vocoder.guard.hypotheses import Hypothesis, Scorer
-from vocoder.guard.layouts import SHUFFLED, is_true, layout_of, layouts
+from vocoder.guard.layouts import SHUFFLED, TRUE, is_true, layout_of, layouts
 from vocoder.guard.shapes import ShapeVerdict, two_dimensional
 from vocoder.guard.verdict import Verdict, explained, shuffled, unexplained
 from vocoder.mel_config import MelConfig
@@ -25,6 +25,8 @@ from vocoder.models.guard import GuardModel
 __all__ = ["Guard", "load_guard"]
 
 DIRECTORY = Path(__file__).parents[1] / "assets" / "guard"
+SUSPECTED = (TRUE, "espnet", "r9y9")
+"""layouts whose mels are looked for in other logarithms even where nothing else is wrong"""
 CONVERSION_MARGIN = 0.05
 """nats per value by which a conversion must explain a mel better than what it claims to be"""
 
@@ -43,6 +45,7 @@ class Guard:
         self._scorer = Scorer(model)
         self._all = tuple(range(len(model.config.densities)))
         self._true = tuple(k for k in self._all if is_true(model.config.densities[k]))
+        self._suspected = tuple(k for k in self._all if model.config.densities[k] in SUSPECTED)
         self._identity, self._others = identity(), conversions()
         self._layouts = layouts()
 
@@ -82,7 +85,7 @@ class Guard:
         if float(mel.amax()) <= self._scorer.true_floor + 1.0:
             return _silence()
         plain = self._scorer.score(mel, self._identity, self._all)
-        suspects = [h for c in self._others for h in self._scorer.score(mel, c, self._all[:1])]
+        suspects = [h for c in self._others for h in self._scorer.score(mel, c, self._suspected)]
         if not plain and not suspects:
             return Verdict(True, None, "too-short", "The mel has too few frames with sound to judge it by.")
         true = max((h.log_prob for h in plain if h.index in self._true), default=-math.inf)

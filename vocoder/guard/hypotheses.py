@@ -59,6 +59,7 @@ class Scorer:
         self._groups = [[k for k, other in enumerate(self.floors) if other == floor] for floor in set(self.floors)]
         flows = model.densities
         self._matrix = torch.stack([flow.matrix() for flow in flows]).detach()  # type: ignore[operator]
+        self._stacks: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
         self._shift = torch.stack([m @ flow.t.detach() for m, flow in zip(self._matrix, flows, strict=True)])  # type: ignore[operator]
         log_s = torch.stack([flow.log_s.detach().mean() for flow in flows])  # type: ignore[operator]
         self._constant = -log_s - 0.5 * math.log(2.0 * math.pi)
@@ -89,6 +90,13 @@ class Scorer:
             found += [Hypothesis(conversion, k, p + log_det, p) for k, p in zip(like, densities, strict=True)]
         return found
 
+    def _stacked(self, chosen: tuple[int, ...]) -> tuple[Tensor, Tensor]:
+        """Return matrices (D, k D) and shifts (k D,) of densities side by side, so that one product does for all."""
+        if chosen not in self._stacks:
+            matrix = self._matrix[list(chosen)].flatten(0, 1).T.contiguous()
+            self._stacks[chosen] = matrix, self._shift[list(chosen)].flatten()
+        return self._stacks[chosen]
+
     def _densities(self, windows: Tensor, chosen: Sequence[int]) -> list[float]:
         """Return the mean log-density of windows (N, D) under each chosen density, in nats per value."""
         found: dict[int, float] = {}
@@ -99,8 +107,9 @@ class Scorer:
             floor = self.floors[inside[0]]
             lost = float((windows < floor - SLACK).float().mean())
             x = windows.clamp_min(floor)
-            z = torch.einsum("kij,nj->kin", self._matrix[inside], x) - self._shift[inside]
-            scores = self._constant[inside] - 0.5 * z.square().mean(dim=(1, 2)) - LOST * lost
+            matrix, shift = self._stacked(tuple(inside))
+            z = (x @ matrix - shift).view(len(x), len(inside), -1)
+            scores = self._constant[inside] - 0.5 * z.square().mean(dim=(0, 2)) - LOST * lost
             found |= dict(zip(inside, scores.tolist(), strict=True))
         return [found[k] for k in chosen]
 
