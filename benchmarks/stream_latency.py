@@ -1,0 +1,118 @@
+"""How long a stream's first audio takes at idle, over real sockets, and whether the stream keeps ahead of the ear.
+
+A server is started on loopback; one client after another sends the mel of a recording over WebSocket /v1/stream.
+
+    python -m benchmarks.stream_latency [--model NAME|DIR] [--streams N] [--audio FILE]
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from vocoder.audio import read_audio
+from vocoder.client import Client, Speech
+from vocoder.mel import MelSpectrogram
+from vocoder.timing import machine, markdown_table
+
+AUDIO = Path(__file__).resolve().parent.parent / "examples" / "heldout.flac"
+MILLISECONDS = 1000.0
+
+
+@dataclass(frozen=True)
+class Heard:
+    """One stream: seconds to the first audio, to the end, by how much the audio kept ahead of the ear, and the audio.
+
+    `first` begins before the connection is opened. `ahead` is the least time, over all chunks after the first, between
+    the arrival of a chunk and the moment at which who began to listen with the first has heard all before it.
+    """
+
+    first: float
+    whole: float
+    ahead: float
+    x: Any
+
+
+def main() -> int:
+    """Print the machine and a table."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.stream_latency", description=__doc__)
+    parser.add_argument("--model", default="waveglow", metavar="NAME|DIR")
+    parser.add_argument("--streams", type=int, default=20)
+    parser.add_argument("--audio", type=Path, default=AUDIO)
+    args = parser.parse_args()
+    print(machine(), flush=True)
+    with serving(args.model) as url, Client(url, trust_env=False) as client:
+        (model, *_) = client.models()
+        assert model.mel_config is not None
+        x, _ = read_audio(args.audio, model.mel_config.sample_rate)
+        mel = MelSpectrogram(model.mel_config)(torch.from_numpy(x)[None])[0].numpy()
+        listen(client, mel)  # the first of all is slower, and is no stream at idle
+        whole = client.synthesize(mel, seed=1)
+        heard = [listen(client, mel) for _ in range(args.streams)]
+    error = max(float(np.abs(stream.x - whole.x).max()) for stream in heard)
+    print(report(heard, whole))
+    print(f"\nLargest difference between a stream and the whole answer: {error:.1e}")
+    return 0
+
+
+@contextmanager
+def serving(model: str) -> Iterator[str]:
+    """Start a server as users do, and yield its address once it is ready."""
+    command = [
+        str(Path(sys.executable).with_name("vocoder-serve")),
+        "--port",
+        "0",
+        "--model",
+        model,
+        "--log-level",
+        "warning",
+    ]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert "ready on" in line, "the server did not start"
+            yield line.split("ready on ")[1].split()[0]
+        finally:
+            process.terminate()
+
+
+def listen(client: Client, mel: Any) -> Heard:
+    """Stream a mel whose frames are all there at once, as from an acoustic model much faster than speech."""
+    started = time.perf_counter()
+    with client.stream(mel, seed=1) as speech:
+        arrivals, chunks = [], []
+        for chunk in speech:
+            arrivals.append(time.perf_counter())
+            chunks.append(chunk)
+        rate = speech.start.sample_rate
+    ends = arrivals[0] + np.cumsum([len(chunk) for chunk in chunks]) / rate
+    ahead = float(np.min(ends[:-1] - arrivals[1:]))
+    return Heard(arrivals[0] - started, arrivals[-1] - started, ahead, np.concatenate(chunks))
+
+
+def report(heard: list[Heard], whole: Speech) -> str:
+    """Return the table of all streams."""
+    seconds = len(whole.x) / whole.sample_rate
+    rows = []
+    for name, values in (
+        ("first audio, ms", [MILLISECONDS * stream.first for stream in heard]),
+        ("ahead of the ear at the tightest, ms", [MILLISECONDS * stream.ahead for stream in heard]),
+        ("whole stream, x real time", [seconds / stream.whole for stream in heard]),
+    ):
+        rows.append([name, *(f"{value:.1f}" for value in (np.median(values), np.min(values), np.max(values)))])
+    return markdown_table([f"{len(heard)} streams of {seconds:.2f} s", "median", "least", "most"], rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
