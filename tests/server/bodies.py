@@ -85,7 +85,9 @@ def damaged(draw: st.DrawFn) -> Sent:
         del body[draw(st.integers(0, len(body))) :]
     headers = dict(sent.headers)
     if headers and draw(st.integers(0, 4)) == 0:
-        headers[draw(st.sampled_from(sorted(headers)))] = draw(st.text("0123456789,.-eEx /;=float", max_size=20))
+        headers[draw(st.sampled_from(sorted(headers)))] = draw(
+            st.text("0123456789,.-eEx /;=float", max_size=20)
+        ).strip()
     return Sent(sent.address, bytes(body), headers)
 
 
