@@ -40,6 +40,7 @@ KNOWN_HOSTS = {
     "www.isca-archive.org",
     "www.itu.int",
     "www.rfc-editor.org",
+    "www.w3.org",
 }
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:home|root|Users|media|mnt|work|workspace)/\w")
 URLS = re.compile(r"\bhttps?://[^\s\"'`<>)\]}\\]+")

@@ -40,7 +40,8 @@ def test_true_mels_are_typical_at_any_level_and_in_pieces(guard: Guard, x: Tenso
     for true in (mel, mel[:, 100:200], mel_of(0.1 * x, preset("nvidia")), mel_of(2.0 * x, preset("nvidia"))):
         verdict = guard.check(true)
         assert (verdict.typical, verdict.cause, verdict.preset) == (True, "typical", None)
-        assert verdict.typicality is not None and 0.0 < verdict.typicality <= 100.0
+        assert verdict.typicality is not None
+        assert 0.0 < verdict.typicality <= 100.0
     assert vocoder.check(mel.numpy()) == vocoder.load("waveglow").check(mel) == guard.check(mel)
 
 
