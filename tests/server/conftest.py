@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import socket
 import sys
@@ -158,3 +159,15 @@ def _wait_until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < deadline, "waited 60 seconds in vain"
         time.sleep(0.005)
+
+
+@pytest.fixture
+def own_logging() -> Iterator[None]:
+    """Put the loggers back as they were: a program sets them for its whole process."""
+    names = ("", "server", "vocoder", "uvicorn", "uvicorn.error")
+    before = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
+    handlers = logging.getLogger().handlers[:]
+    yield
+    logging.getLogger().handlers[:] = handlers
+    for logger, level in before:
+        logger.setLevel(level)

@@ -22,6 +22,8 @@ from vocoder.checkpoint import save_model
 from vocoder.layers.wavenet import WaveNetConfig
 from vocoder.mel_config import preset
 
+pytestmark = pytest.mark.usefixtures("own_logging")
+
 
 @pytest.fixture
 def model(tmp_path: Path) -> Path:

@@ -6,7 +6,6 @@ import io
 import json
 import logging
 import logging.config
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,17 +16,6 @@ from server.logs import REQUEST_ID, logging_config
 pytestmark = pytest.mark.anyio
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
-
-
-@pytest.fixture
-def _own_logging() -> Iterator[None]:
-    names = ("", "server", "vocoder", "uvicorn", "uvicorn.error")
-    before = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]
-    handlers = logging.getLogger().handlers[:]
-    yield
-    logging.getLogger().handlers[:] = handlers
-    for logger, level in before:
-        logger.setLevel(level)
 
 
 def configured(log_format: str, level: str = "info") -> io.StringIO:
@@ -44,7 +32,7 @@ def npy(array: Any) -> bytes:
     return stream.getvalue()
 
 
-@pytest.mark.usefixtures("_own_logging")
+@pytest.mark.usefixtures("own_logging")
 async def test_a_request_is_one_line_of_json_without_what_was_sent(start: Any, new_mel: Any) -> None:
     async with start() as client:
         stream = configured("json")
@@ -63,7 +51,7 @@ async def test_a_request_is_one_line_of_json_without_what_was_sent(start: Any, n
     }  # fmt: skip
 
 
-@pytest.mark.usefixtures("_own_logging")
+@pytest.mark.usefixtures("own_logging")
 async def test_a_request_that_fails_says_how(start: Any) -> None:
     async with start() as client:
         stream = configured("json")
@@ -76,7 +64,7 @@ async def test_a_request_that_fails_says_how(start: Any) -> None:
     assert "trace_id" not in first
 
 
-@pytest.mark.usefixtures("_own_logging")
+@pytest.mark.usefixtures("own_logging")
 async def test_a_line_of_text(start: Any) -> None:
     async with start() as client:
         stream = configured("text")
@@ -86,7 +74,7 @@ async def test_a_line_of_text(start: Any) -> None:
     assert {"method=GET", "route=/models", "status=200"} <= set(line.split())
 
 
-@pytest.mark.usefixtures("_own_logging")
+@pytest.mark.usefixtures("own_logging")
 def test_a_traceback_carries_the_request(caplog: pytest.LogCaptureFixture) -> None:
     stream = configured("json", "debug")
     REQUEST_ID.set("find-me")
@@ -103,7 +91,7 @@ def test_a_traceback_carries_the_request(caplog: pytest.LogCaptureFixture) -> No
     assert "request_id" not in second
 
 
-@pytest.mark.usefixtures("_own_logging")
+@pytest.mark.usefixtures("own_logging")
 def test_levels() -> None:
     stream = configured("text", "error")
     logging.getLogger("server.x").warning("too low")
