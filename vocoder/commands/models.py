@@ -22,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print family, parameters, mel contract and measured quality.
+    """Print family, parameters and mel contract, and of a model that is named its measured quality.
 
     Raises:
         ValueError: there is no such model.
@@ -32,13 +32,13 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         print(json.dumps(models if args.name is None else models[0], indent=2, ensure_ascii=False))
     elif models:
-        print("\n\n".join(map(_description, models)))
+        print("\n\n".join(_description(info, scores=args.name is not None) for info in models))
     else:
         print("no models ship with this installation; give a model directory")
     return 0
 
 
-def _description(info: Mapping[str, Any]) -> str:
+def _description(info: Mapping[str, Any], scores: bool) -> str:
     mel = info["mel"]
     lines = {
         "family": info["family"],
@@ -47,10 +47,10 @@ def _description(info: Mapping[str, Any]) -> str:
         f"hop {mel['hop_length']}, {mel['n_mels']} bands of {mel['f_min']:g} to {mel['f_max']:g} Hz, "
         f"{mel['log']}, floor {mel['floor']:g}",
         "sigma": f"{info['sigma']:g}",
-        "quality": "not measured" if not info["quality"] else "",
+        "quality": "not measured" if not info["quality"] else "" if scores else f"vocoder models {info['name']}",
     }
     text = [info["name"], *(f"  {name:<11} {value}".rstrip() for name, value in lines.items())]
-    return "\n".join([*text, *_indented(info["quality"], 4)])
+    return "\n".join([*text, *_indented(info["quality"], 4)] if scores else text)
 
 
 def _indented(values: Mapping[str, Any], depth: int) -> list[str]:

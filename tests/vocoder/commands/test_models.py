@@ -33,6 +33,14 @@ def test_the_shipped_models_are_listed(capsys: pytest.CaptureFixture[str]) -> No
     assert [info["name"] for info in json.loads(capsys.readouterr().out)] == shipped_models()
 
 
+def test_a_list_of_models_is_short_and_says_where_their_scores_are(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["models"]) == 0
+    blocks = capsys.readouterr().out.strip().split("\n\n")
+    assert [block.splitlines()[0] for block in blocks] == shipped_models()
+    assert all(block.splitlines()[-1].split()[1:] == ["vocoder", "models", block.split()[0]] for block in blocks)
+    assert max(block.count("\n") for block in blocks) < 8
+
+
 def test_an_unknown_name_is_refused(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", "nobody"]) == 2
     error = capsys.readouterr().err
