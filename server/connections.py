@@ -31,6 +31,7 @@ WEBSOCKET_LOGGER = (
     "server.websocket"  # of its own: uvicorn tells of addresses with their query, which may hold anything
 )
 KEEPALIVE_IDLE = 60  # seconds of silence after which TCP asks whether the other side is still there
+UNSENT_BYTES = 2**17  # that the kernel may hold ready for a reader, beyond those under way: it would take megabytes
 
 
 @dataclass(frozen=True)
@@ -79,7 +80,7 @@ class GuardedProtocol(H11Protocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new connection, or close it at once where its address has as many as it may."""
         super().connection_made(transport)
-        _ask_whether_alive(transport)
+        _set_up(transport)
         self._watch = ReaderWatch(transport, self._limits.send_timeout)
         if self._too_many():
             self._end(b"503 Service Unavailable")
@@ -185,10 +186,13 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
             self._watch.begin()
 
 
-def _ask_whether_alive(transport: asyncio.Transport) -> None:
-    """Let TCP find out that a client is gone that could not say so."""
+def _set_up(transport: asyncio.Transport) -> None:
+    """Let TCP find out that a client is gone that could not say so, and hold up a sender whose reader is slow."""
     connection = transport.get_extra_info("socket")
-    if connection is not None and connection.family in (socket.AF_INET, socket.AF_INET6):
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        if hasattr(socket, "TCP_KEEPIDLE"):
-            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+    if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
+        return
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
+    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
