@@ -187,10 +187,12 @@ class GuardedWebSocket(WebSocketsSansIOProtocol):
 
 
 def _set_up(transport: asyncio.Transport) -> None:
-    """Let TCP find out that a client is gone that could not say so, and hold up a sender whose reader is slow."""
+    """Have TCP send at once, find out that a client is gone that could not say so, and hold up who outruns a reader."""
     connection = transport.get_extra_info("socket")
     if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
         return
+    # asyncio does so too, but not where the listening socket was made elsewhere: then each answer takes 40 ms more.
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_KEEPIDLE"):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -11,6 +12,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
+import psutil
 
 TIMEOUT = 60.0
 
@@ -52,6 +54,22 @@ def test_ten_clients_at_once_get_ten_right_answers(serve: Any, fake: Any, new_me
                 np.load(io.BytesIO(response.content)), fake.synthesize(mel, seed=seed), err_msg=f"client {seed}"
             )
     assert len(fake.threads - {threading.get_ident()}) == 1
+
+
+def test_answers_do_not_wait_for_acknowledgements(serve: Any, fake: Any, wait_until: Any) -> None:
+    with serve(fake) as url:
+        address = urlsplit(url)
+        with socket.create_connection((address.hostname, address.port), TIMEOUT) as connection:
+            wait_until(lambda: _served_end(connection) is not None)
+            with socket.socket(fileno=os.dup(_served_end(connection))) as served:  # type: ignore[arg-type]
+                wait_until(lambda: served.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1)
+                assert served.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE) == 1
+
+
+def _served_end(connection: socket.socket) -> int | None:
+    """Return the server's end of a connection within this process."""
+    ends = [(other.fd, other.raddr) for other in psutil.Process().net_connections("tcp")]
+    return next((fd for fd, peer in ends if peer and tuple(peer) == connection.getsockname()), None)
 
 
 def test_a_full_queue_sends_clients_away(serve: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
