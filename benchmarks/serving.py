@@ -3,9 +3,9 @@
     python -m benchmarks.serving [device] [saturation] [steady] [overload] [--shortest 0.5] [--longest 10]
     python -m benchmarks.serving soak --minutes 30
 
-Requests arrive at random and independently of each other (Poisson), of lengths spread evenly, from this process to a
-server in another on the same machine. `steady` and `overload` need the capacity that `saturation` finds, or
---capacity.
+Requests arrive at random and independently of each other (Poisson), with mels of speech of lengths spread evenly, from
+this process to a server in another on the same machine. `steady` and `overload` need the capacity that `saturation`
+finds, or --capacity.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ import torch
 
 from benchmarks.serving_load import Case, Load, offer, poisson
 from benchmarks.serving_program import Program, serving
+from benchmarks.speech import speech_mel
 from server.calibration import calibrate
 from server.contract import MelContract
 from vocoder.batching import Utterance
-from vocoder.commands.benchmark import noise_mel
 from vocoder.loading import load
 from vocoder.synthesizer import Synthesizer
 from vocoder.timing import machine, markdown_table
@@ -118,7 +118,7 @@ def _options() -> argparse.Namespace:
 def _prepare(synthesizer: Synthesizer, options: argparse.Namespace) -> Bench:
     """Speak every mel alone: for its time, and for the audio that the server must return."""
     lengths = np.random.default_rng(0).permutation(np.linspace(options.shortest, options.longest, CASES))
-    mels = [noise_mel(synthesizer.mel_config, float(length)) for length in lengths]
+    mels = [speech_mel(synthesizer.mel_config, float(length), seed) for seed, length in enumerate(lengths)]
     cases, service = [], []
     synthesizer.synthesize(mels[0], seed=0)
     for seed, mel in enumerate(mels):

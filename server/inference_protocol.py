@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from server.guarding import GuardMode
 from server.problems import Problem
 
 __all__ = ["HEADER_LENGTH", "VERSION", "InferenceRequest", "describe_model", "parse_request", "render_response"]
@@ -39,6 +40,7 @@ class InferenceParameters(BaseModel):
     timeout: int | None = Field(default=None, gt=0, description="microseconds until nobody wants the answer")
     priority: int | None = Field(default=None, ge=0, description="taken, and without effect")
     binary_data_output: bool = False
+    guard: GuardMode | None = Field(default=None, description="what is done about a mel that looks wrong")
 
 
 class _Tensor(BaseModel):

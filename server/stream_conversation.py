@@ -19,6 +19,7 @@ from server.encoding import output_rate
 from server.engine import Engine
 from server.engine_problems import ENGINE_ERRORS, engine_problem
 from server.frame_queue import FrameQueue
+from server.guarding import MelGuard
 from server.logs import note
 from server.metrics import REJECTIONS
 from server.negotiation import negotiate
@@ -28,6 +29,7 @@ from server.problems import Problem, describe_problem
 from server.service import Service
 from server.speech_stream import SpeechStream
 from server.stream_encoding import STREAM_FORMATS
+from server.stream_guard import StreamGuard
 from server.stream_hello import StreamHello, check_end, read_hello
 from server.stream_intake import StreamIntake
 from server.stream_response import next_chunk
@@ -88,11 +90,13 @@ class StreamConversation:
         rate, seed = output_rate(target, contract.mel_config.sample_rate, hello.sample_rate), draw_seed(hello.seed)
         given = contract if source == contract.mel_config else await self._service.run(MelContract.of, source)
         intake = StreamIntake(hello.numpy_dtype, given, contract.mel_config, self._service.settings.max_frames)
+        mel_guard = MelGuard(self._service.guard, hello.guard or self._service.settings.guard)
+        guard = StreamGuard(mel_guard, given, self._service.run)
         voice = StreamVoice(self._service, engine, target, rate, self._websocket.scope["route"].path)
         stream = SpeechStream(engine, hello.sigma, seed, hello.denoise)
         note(self._websocket, model=engine.name)
         await self._say(_ready(hello, engine, rate, seed))
-        await self._both(self._listen(intake, voice), self._speak(stream, voice))
+        await self._both(self._listen(intake, voice, guard), self._speak(stream, voice, guard))
 
     async def _both(self, listen: Coroutine[Any, Any, None], speak: Coroutine[Any, Any, None]) -> None:
         """Listen and speak, until all is spoken or either fails."""
@@ -116,7 +120,7 @@ class StreamConversation:
             )
         return str(message["text"])
 
-    async def _listen(self, intake: StreamIntake, voice: StreamVoice) -> NoReturn:
+    async def _listen(self, intake: StreamIntake, voice: StreamVoice, guard: StreamGuard) -> NoReturn:
         """Take in frames until they end; then wait for the client to leave, which is all that it may still do."""
         while not self._queue.finished:
             await self._queue.wait_for_room()
@@ -125,18 +129,20 @@ class StreamConversation:
                 check_end(message["text"])
                 if not intake.frames:
                     raise Problem(422, "invalid-mel", "The mel has no frames.")
+                await guard.finish()
                 self._queue.finish()
             else:
                 if not intake.frames:
                     voice.begin()
                 mel = intake.take(message["bytes"])
                 charge_frames(self._websocket, mel.shape[1])
-                self._queue.put(mel)
+                self._queue.put(intake.converted(mel))
                 self._hold()
+                await guard.take(mel)
         await self._receive_message()
         raise Problem(400, "malformed-body", "Nothing may follow the end of the mel.")
 
-    async def _speak(self, stream: SpeechStream, voice: StreamVoice) -> None:
+    async def _speak(self, stream: SpeechStream, voice: StreamVoice, guard: StreamGuard) -> None:
         """Speak as far as the frames go, whenever more have come, and tell in the end what was spoken."""
         while not stream.done:
             ended = self._queue.finished
@@ -150,7 +156,8 @@ class StreamConversation:
                 await self._queue.wait_for_more()
         await self._send(await voice.finish())
         note(self._websocket, clipped=voice.clipped, **_seconds(voice))
-        await self._say({"type": "done", "frames": stream.frames, **_spoken(voice), **_seconds(voice)})
+        verdict = {} if guard.verdict is None else {"guard": guard.verdict.as_dict()}
+        await self._say({"type": "done", "frames": stream.frames, **_spoken(voice), **_seconds(voice), **verdict})
 
     async def _speak_chunk(self, stream: SpeechStream, voice: StreamVoice) -> None:
         chunk = await next_chunk(stream, self._service.settings.max_wait)

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from server.guarding import GuardMode
 from server.problems import Problem, invalid_parameters
 from server.synthesis_query import Denoise, ModelName, PresetName, SampleRate, Seed, Sigma
 
@@ -29,6 +30,7 @@ class StreamHello(BaseModel):
     format: Literal["pcm", "pcm_f32", "wav", "wav_f32", "flac", "opus"] = "pcm"
     sample_rate: SampleRate = None
     dtype: Literal["float32", "float16"] = "float32"
+    guard: GuardMode | None = None
 
     @property
     def numpy_dtype(self) -> np.dtype[Any]:

@@ -20,7 +20,7 @@ JUDGED_FRAMES = 64
 
 
 class StreamIntake:
-    """Reads frames as an acoustic model makes them, one after the other, and turns them into mels of a model.
+    """Reads and checks frames as an acoustic model makes them, one by one, and turns them into mels of a model.
 
     Args:
         dtype: of the values that are sent, little-endian.
@@ -46,6 +46,8 @@ class StreamIntake:
     def take(self, message: bytes) -> NDArray[np.float32]:
         """Return the mel (n_mels, frames) of a message that holds whole frames, each with its n_mels values together.
 
+        It is in the contract of what is sent; `converted` makes of it what the model takes.
+
         Raises:
             Problem: 400 not whole frames; 413 too many in all; 422 values that do not fit the contract.
         """
@@ -63,6 +65,10 @@ class StreamIntake:
         mel = np.array(frames.T, np.float32, order="C")  # a copy: the message cannot be written to
         check_finite(mel)
         self._judge(mel)
+        return mel
+
+    def converted(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return a mel (n_mels, frames) of what is sent in the contract of the model."""
         return mel if self._source.mel_config == self._target else convert(mel, self._source.mel_config, self._target)
 
     def _judge(self, mel: NDArray[np.float32]) -> None:

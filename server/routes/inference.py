@@ -13,6 +13,7 @@ from server.body import read_body
 from server.contract import MelContract
 from server.decoding import JSON, RAW
 from server.engine import Engine, EngineState, NotReadyError
+from server.guarding import MelGuard
 from server.inference_protocol import (
     HEADER_LENGTH,
     VERSION,
@@ -29,6 +30,7 @@ from server.service import Service, ServiceDependency
 from server.stopwatch import Stopwatch
 from server.ticket import Speech, Ticket
 from server.waiting import answer_of, deadline_of
+from vocoder.guard.verdict import Verdict
 
 __all__ = ["router"]
 
@@ -88,38 +90,37 @@ async def infer(name: str, request: Request, service: ServiceDependency) -> Resp
     engine, watch = service.engines.get(name), Stopwatch()
     engine.admit()
     charge_frames(request, 0)
-    asked = await _read(request, engine, service, watch)
+    asked, verdict = await _read(request, engine, service, watch)
     ticket = _ticket(asked, deadline_of(request))
     charge_frames(request, ticket.frames)
     speech = await answer_of(request, engine.submit(ticket), service.metrics, engine.name)
     service.metrics.count_speech(engine.name, speech, ticket.frames)
     watch.add(queue=speech.queue_seconds, infer=speech.infer_seconds)
-    answer = await service.run(_answer, engine.name, asked, speech, ticket.seed)
+    answer = await service.run(_answer, engine.name, asked, speech, ticket.seed, verdict)
     service.metrics.count_encoding(engine.name, "tensor", watch.lap("encode"), 0)
     note(request, model=engine.name, **watch.fields())
     answer.headers["Server-Timing"] = watch.server_timing()
     return answer
 
 
-async def _read(request: Request, engine: Engine, service: Service, watch: Stopwatch) -> InferenceRequest:
-    """Read a request whose mel fits the model's contract."""
+async def _read(
+    request: Request, engine: Engine, service: Service, watch: Stopwatch
+) -> tuple[InferenceRequest, Verdict | None]:
+    """Read a request whose mel fits the model's contract, and what the guard says of that."""
     settings, header_length = service.settings, request.headers.get(HEADER_LENGTH)
     limit = settings.max_json_bytes if header_length is None else settings.max_body_bytes
     body = await read_body(request, limit, settings.body_timeout)
     watch.lap("read")
-    asked = await service.run(
-        _parse, body, header_length, engine.contract, settings.max_json_bytes, settings.max_frames
-    )
+    n_mels = engine.contract.mel_config.n_mels
+    asked = await service.run(parse_request, body, header_length, n_mels, settings.max_json_bytes)
+    guard = MelGuard(service.guard, asked.parameters.guard or settings.guard)
+    verdict = await service.run(_judge, asked, engine.contract, settings.max_frames, guard)
     watch.lap("decode")
-    return asked
+    return asked, verdict
 
 
-def _parse(
-    body: bytes, header_length: str | None, contract: MelContract, max_json_bytes: int, max_frames: int
-) -> InferenceRequest:
-    asked = parse_request(body, header_length, contract.mel_config.n_mels, max_json_bytes)
-    contract.check(asked.mel, max_frames)
-    return asked
+def _judge(asked: InferenceRequest, contract: MelContract, max_frames: int, guard: MelGuard) -> Verdict | None:
+    return guard.judge(guard.check(asked.mel, contract, max_frames), contract)
 
 
 def _ticket(asked: InferenceRequest, deadline: float | None) -> Ticket:
@@ -132,9 +133,19 @@ def _ticket(asked: InferenceRequest, deadline: float | None) -> Ticket:
     return Ticket(mel, parameters.sigma, seed, parameters.denoise, deadline=min(deadlines, default=None))
 
 
-def _answer(model: str, asked: InferenceRequest, speech: Speech, seed: int) -> Response:
-    parameters = {"sample_rate": speech.sample_rate, "seed": seed}
+def _answer(model: str, asked: InferenceRequest, speech: Speech, seed: int, verdict: Verdict | None) -> Response:
+    parameters = {"sample_rate": speech.sample_rate, "seed": seed, **_told(verdict)}
     body, header_length = render_response(model, asked, speech.x, parameters)
     if header_length is None:
         return Response(body, media_type=JSON)
     return Response(body, media_type=RAW, headers={HEADER_LENGTH: str(header_length)})
+
+
+def _told(verdict: Verdict | None) -> dict[str, Any]:
+    """Return the parameters of an answer that tell what the guard made of the mel."""
+    if verdict is None:
+        return {}
+    told: dict[str, Any] = {"mel_guard": verdict.cause}
+    if verdict.typicality is not None:
+        told["mel_guard_typicality"] = round(verdict.typicality)
+    return told if verdict.typical else told | {"mel_guard_message": verdict.message}

@@ -99,6 +99,27 @@ async def test_values_that_the_contract_refuses_are_named_too(client: httpx.Asyn
     assert "guard" not in (await post(client, decibels, guard="off")).json()
 
 
+async def infer(client: httpx.AsyncClient, mel: NDArray[np.float32], **parameters: Any) -> httpx.Response:
+    tensor = {"name": "mel", "datatype": "FP32", "shape": list(mel.shape), "data": mel.ravel().tolist()}
+    body = {"inputs": [tensor], "parameters": {"seed": 1, **parameters}}
+    return await client.post("/v2/models/fake/infer", json=body)
+
+
+async def test_the_inference_protocol_tells_it_in_parameters(client: httpx.AsyncClient, mel: Any) -> None:
+    told = (await infer(client, mel[None, :, :100])).json()["parameters"]
+    assert told["mel_guard"] == "typical"
+    assert 0 <= told["mel_guard_typicality"] <= 100
+    assert "mel_guard_message" not in told
+    told = (await infer(client, mel[:, :100] / math.log(10.0))).json()["parameters"]
+    assert (told["mel_guard"], told["mel_guard_typicality"]) == ("log10", 0)
+    assert told["mel_guard_message"].startswith("The mel looks like decimal logarithms")
+    refused = await infer(client, mel[:, :100] / math.log(10.0), guard="strict")
+    assert (refused.status_code, "decimal logarithms" in refused.json()["error"]) == (422, True)
+    silent = await infer(client, mel[:, :100] / math.log(10.0), guard="off")
+    assert silent.json()["parameters"].keys() == {"sample_rate", "seed"}
+    assert (await infer(client, mel[:, :100], guard="loud")).status_code == 400
+
+
 async def test_a_contract_that_the_guard_does_not_know_is_let_be(start: Any, new_fake: Any, new_mel: Any) -> None:
     async with start(new_fake(mel_config=preset("vocos"))) as client:
         response = await post(client, new_mel(n_mels=100), guard="strict")

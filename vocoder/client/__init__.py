@@ -11,7 +11,7 @@ try:
 except ImportError as error:
     raise ImportError("vocoder.client needs httpx and websockets: pip install 'flow-vocoder[client]'") from error
 
-from vocoder.client.answers import ModelInfo, Speech, StreamEnd, StreamStart
+from vocoder.client.answers import MelVerdict, ModelInfo, Speech, StreamEnd, StreamStart
 from vocoder.client.async_client import AsyncClient, AsyncSpeechStream
 from vocoder.client.errors import (
     AuthenticationError,
@@ -35,6 +35,7 @@ __all__ = [
     "Client",
     "IncompleteError",
     "InvalidRequestError",
+    "MelVerdict",
     "ModelInfo",
     "NoAnswerError",
     "Problem",

@@ -12,17 +12,47 @@ from numpy.typing import NDArray
 from vocoder.config import from_dict
 from vocoder.mel_config import MelConfig
 
-__all__ = ["ModelInfo", "Speech", "StreamEnd", "StreamStart"]
+__all__ = ["MelVerdict", "ModelInfo", "Speech", "StreamEnd", "StreamStart"]
+
+
+@dataclass(frozen=True)
+class MelVerdict:
+    """What the server's mel guard says of a mel.
+
+    Attributes:
+        typical: false where something should be looked into.
+        cause: `typical`, `too-short`, or what the mel looks like, such as `log10`.
+        typicality: percentage of true mels that are less likely; None where there was too little to judge by.
+        message: where it is not typical, what it looks like and what would be right.
+    """
+
+    typical: bool
+    cause: str
+    typicality: float | None = None
+    message: str | None = None
+
+    @classmethod
+    def of_headers(cls, headers: Mapping[str, str]) -> MelVerdict | None:
+        """Read what the headers of an answer tell; None if they tell nothing."""
+        cause, typicality = headers.get("X-Mel-Guard"), headers.get("X-Mel-Guard-Typicality")
+        if cause is None:
+            return None
+        message = headers.get("X-Mel-Guard-Message")
+        return cls(message is None, cause, None if typicality is None else float(typicality), message)
 
 
 @dataclass(frozen=True)
 class Speech:
-    """Audio x (T,), float32 in [-1, 1], its sample_rate in Hz, and the model and seed that made it."""
+    """Audio x (T,), float32 in [-1, 1], its sample_rate in Hz, and the model and seed that made it.
+
+    `guard` is what the server's mel guard says of the mel, None where it says nothing.
+    """
 
     x: NDArray[np.float32]
     sample_rate: int
     model: str
     seed: int
+    guard: MelVerdict | None = None
 
 
 @dataclass(frozen=True)
@@ -43,17 +73,24 @@ class StreamStart:
 
 @dataclass(frozen=True)
 class StreamEnd:
-    """What was spoken: frames of the mel, samples of audio, and the seconds that it waited and was computed for."""
+    """What was spoken: frames of the mel, samples of audio, and the seconds that it waited and was computed for.
+
+    `guard` is what the server's mel guard says of how the mel begins, None where it says nothing.
+    """
 
     frames: int
     samples: int
     queue_seconds: float
     infer_seconds: float
+    guard: MelVerdict | None = None
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> StreamEnd:
         """Read the server's message `done`."""
-        return cls(**{item.name: document[item.name] for item in fields(cls)})
+        said = document.get("guard")
+        verdict = None if said is None else MelVerdict(**{item.name: said[item.name] for item in fields(MelVerdict)})
+        plain = [item.name for item in fields(cls) if item.name != "guard"]
+        return cls(**{name: document[name] for name in plain}, guard=verdict)
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocoder.audio import write_audio
-from vocoder.client.answers import ModelInfo, Speech
+from vocoder.client.answers import MelVerdict, ModelInfo, Speech
 from vocoder.client.errors import VocoderError, error_of, read_problem
 
 __all__ = [
@@ -52,6 +52,8 @@ class SpeechOptions(TypedDict, total=False):
     """the mel preset that the mel was made with"""
     sample_rate: int | None
     """Hz to resample to"""
+    guard: str | None
+    """what is done about a mel that looks wrong: `header` tells, `strict` refuses, `off` does nothing"""
 
 
 @dataclass(frozen=True)
@@ -122,10 +124,9 @@ def failure(response: httpx.Response) -> VocoderError | None:
 
 def read_speech(response: httpx.Response) -> Speech:
     """Return the audio of an answer."""
-    headers = response.headers
-    return Speech(
-        _read_npy(response.content), int(headers["X-Sample-Rate"]), headers["X-Model"], int(headers["X-Seed"])
-    )
+    x, headers = _read_npy(response.content), response.headers
+    rate, seed = int(headers["X-Sample-Rate"]), int(headers["X-Seed"])
+    return Speech(x, rate, headers["X-Model"], seed, MelVerdict.of_headers(headers))
 
 
 def read_mel(response: httpx.Response) -> NDArray[np.float32]:

@@ -40,6 +40,17 @@ def test_a_mel_at_once(reach: Any, streamer: Streamer) -> None:
         np.testing.assert_allclose(drawn.x, expected, atol=1e-6)
 
 
+def test_what_the_guard_says(reach: Any, streamer: Streamer) -> None:
+    with reach(streamer) as client_of, client_of() as client:
+        verdict = client.synthesize(mel_of(100)).guard
+        assert (verdict.typical, verdict.cause) == (False, "not-speech")
+        assert "no speech" in verdict.message
+        assert verdict.typicality >= 0.0
+        assert client.synthesize(mel_of(100), guard="off").guard is None
+        with pytest.raises(InvalidRequestError, match="no speech"):
+            client.synthesize(mel_of(100), guard="strict")
+
+
 def test_the_models(reach: Any, streamer: Streamer) -> None:
     with reach(streamer, Streamer("other")) as client_of, client_of() as client:
         models = client.models()

@@ -33,6 +33,7 @@ def test_a_stream(reach: Any, streamer: Streamer, form: str) -> None:
         assert len(chunks) > 5
         np.testing.assert_allclose(np.concatenate(chunks), streamer.synthesize(mel, seed=4), atol=1e-6)
         assert (speech.end.frames, speech.end.samples) == (600, 600 * 256)
+        assert (speech.end.guard.typical, speech.end.guard.cause) == (False, "not-speech")
         assert list(speech) == []
 
 

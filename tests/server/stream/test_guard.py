@@ -1,0 +1,72 @@
+"""The mel guard on a WebSocket: it judges how a mel begins while more of it comes."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from speaker import speak
+from streamers import Streamer
+
+from vocoder.audio import read_audio
+from vocoder.mel import MelSpectrogram
+from vocoder.mel_config import preset
+
+RECORDING = Path(__file__).resolve().parents[3] / "examples" / "heldout.flac"
+
+
+@pytest.fixture(scope="module")
+def mel() -> NDArray[np.float32]:
+    x = torch.from_numpy(read_audio(RECORDING, 22050)[0])[None]
+    return MelSpectrogram(preset("nvidia"))(x)[0].numpy()
+
+
+@pytest.mark.parametrize("frames", [100, 300], ids=["judged at its end", "judged on the way"])
+def test_the_last_message_tells(talk: Any, streamer: Streamer, mel: Any, frames: int) -> None:
+    with talk(streamer) as dial:
+        for given, cause in ((mel, "typical"), (mel / math.log(10.0), "log10")):
+            with dial() as speaker:
+                _, done = speak(speaker, given[:, :frames], 40)
+            assert (done["guard"]["cause"], done["guard"]["typical"]) == (cause, cause == "typical")
+            assert done["frames"] == frames
+
+
+def test_strict_refuses_before_the_mel_has_ended(talk: Any, streamer: Streamer, mel: Any) -> None:
+    with talk(streamer) as dial, dial() as speaker:
+        speaker.hello(guard="strict")
+        speaker.text()
+        speaker.send(mel[:, :130] / math.log(10.0), 50)
+        problem, code, name = speaker.refusal()
+        assert problem["type"].endswith("unlikely-mel")
+        assert problem["guard"]["cause"] == "log10"
+        assert (code, name) == (4422, "unlikely-mel")
+
+
+def test_strict_refuses_a_short_mel_at_its_end(talk: Any, streamer: Streamer, mel: Any) -> None:
+    with talk(streamer, guard="strict") as dial, dial() as speaker:
+        speaker.hello()
+        speaker.text()
+        speaker.send(mel[:, :100] / math.log(10.0))
+        speaker.end()
+        assert speaker.refusal()[0]["guard"]["cause"] == "log10"
+
+
+def test_off_says_nothing(talk: Any, streamer: Streamer, mel: Any) -> None:
+    with talk(streamer) as dial, dial() as speaker:
+        _, done = speak(speaker, mel[:, :200] / math.log(10.0), 200, guard="off")
+    assert "guard" not in done
+
+
+def test_what_is_sent_is_judged_not_what_is_made_of_it(talk: Any, mel: Any) -> None:
+    model = Streamer(mel_config=replace(preset("nvidia"), name="decimal", log="log10"))
+    with talk(model) as dial:
+        for given, cause in ((mel, "typical"), (mel / math.log(10.0), "log10")):
+            with dial() as speaker:
+                _, done = speak(speaker, given[:, :200], 200, preset="nvidia")
+            assert done["guard"]["cause"] == cause
