@@ -16,8 +16,11 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
+import torch
+
 from server.batch_runner import Observer
 from server.contract import MelContract
+from server.cores import compute_on
 from server.engine_state import EngineState, NotReadyError
 from server.owner import Calibration, Owner, short_name
 from server.pace import Pace
@@ -85,6 +88,7 @@ class Engine:
         self._well = time.monotonic()
         self._pace = Pace()
         self._running_frames = 0
+        self._cores = torch.get_num_threads()
         self._thread = threading.Thread(target=self._run, name=THREAD_PREFIX + self.name, daemon=True)
 
     @property
@@ -205,6 +209,7 @@ class Engine:
             self._queue.remove(job)
 
     def _run(self) -> None:
+        compute_on(self._cores)
         try:
             owner = Owner.load(self._reference, self._load, self._calibration, self._observer)
         except Exception as error:

@@ -11,6 +11,7 @@ from anyio import CapacityLimiter
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
+from server.cores import compute_on
 from server.drain import Drain
 from server.engines import Engines
 from server.extraction import MelExtractor
@@ -39,8 +40,13 @@ class Service:
     guard: Guard | None = None
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a blocking function on one of the worker threads."""
-        return await anyio.to_thread.run_sync(lambda: function(*args, **kwargs), limiter=self.limiter)
+        """Run a blocking function on one of the worker threads, which take one core each: the model has the others."""
+
+        def work() -> R:
+            compute_on(1)
+            return function(*args, **kwargs)
+
+        return await anyio.to_thread.run_sync(work, limiter=self.limiter)
 
 
 def get_service(connection: HTTPConnection) -> Service:
