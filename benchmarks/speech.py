@@ -1,4 +1,4 @@
-"""Mels of real speech, as long as wanted: models round differently where they are given what they never saw."""
+"""Real speech, and its mels, as long as wanted: models behave otherwise where they are given what they never saw."""
 
 from __future__ import annotations
 
@@ -12,16 +12,22 @@ from vocoder.audio import read_audio
 from vocoder.mel import MelSpectrogram
 from vocoder.mel_config import MelConfig
 
-__all__ = ["speech_mel"]
+__all__ = ["speech", "speech_mel"]
 
 RECORDING = Path(__file__).resolve().parents[1] / "examples" / "heldout.flac"
 
 
-def speech_mel(config: MelConfig, seconds: float, seed: int) -> NDArray[np.float32]:
-    """Return the mel (n_mels, frames) of a recording, said again and again from a random moment on."""
-    frames = max(1, round(seconds * config.sample_rate / config.hop_length))
-    recording, _ = read_audio(RECORDING, config.sample_rate)
+def speech(sample_rate: int, samples: int, seed: int) -> NDArray[np.float32]:
+    """Return audio x (samples,) of a recording, said again and again from a random moment on."""
+    recording, _ = read_audio(RECORDING, sample_rate)
     start = int(np.random.default_rng(seed).integers(len(recording)))
-    x = np.resize(np.roll(recording, -start), frames * config.hop_length + config.n_fft)
-    mel: NDArray[np.float32] = MelSpectrogram(config)(torch.from_numpy(x)[None])[0, :, :frames].numpy()
+    x: NDArray[np.float32] = np.resize(np.roll(recording, -start), samples)
+    return x
+
+
+def speech_mel(config: MelConfig, seconds: float, seed: int) -> NDArray[np.float32]:
+    """Return the mel (n_mels, frames) of such audio."""
+    frames = max(1, round(seconds * config.sample_rate / config.hop_length))
+    x = torch.from_numpy(speech(config.sample_rate, frames * config.hop_length + config.n_fft, seed))
+    mel: NDArray[np.float32] = MelSpectrogram(config)(x[None])[0, :, :frames].numpy()
     return mel

@@ -30,7 +30,7 @@ from vocoder.mel_config import preset
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 
-__all__ = ["DistillRun", "add_arguments", "distill", "held_out", "run", "run_name"]
+__all__ = ["DistillRun", "add_arguments", "distill", "held_out", "objective_of", "run", "run_name"]
 
 
 @dataclass(frozen=True)
@@ -89,9 +89,13 @@ def distill(config: DistillRun, *, resume: bool = False) -> Path:
     """Train a student as configured and return its model directory."""
     manifest = read_corpus(config)
     random_state.seed_all(config.trainer.seed)
+    return fit(config, manifest, objective_of(config), resume=resume, origin=_origin(config))
+
+
+def objective_of(config: DistillRun) -> DistillationObjective:
+    """Return what a run of this configuration trains."""
     teacher = _teacher(config)
-    objective = _objective(config, _student(config, teacher.model), teacher)
-    return fit(config, manifest, objective, resume=resume, origin=_origin(config))
+    return _objective(config, _student(config, teacher.model), teacher)
 
 
 def held_out(config: DistillRun, directory: Path) -> dict[str, float]:

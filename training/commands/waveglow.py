@@ -15,7 +15,7 @@ from vocoder.mel_config import preset
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
 
-__all__ = ["WaveGlowRun", "add_arguments", "run"]
+__all__ = ["WaveGlowRun", "add_arguments", "objective_of", "run"]
 
 
 @dataclass(frozen=True)
@@ -51,9 +51,13 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(WaveGlowRun, args.config, args.overrides)
     manifest = read_corpus(config)
     random_state.seed_all(config.trainer.seed)
-    objective = WaveGlowObjective(_model(config), preset(config.mel), config.losses)
-    fit(config, manifest, objective, resume=args.resume)
+    fit(config, manifest, objective_of(config), resume=args.resume)
     return 0
+
+
+def objective_of(config: WaveGlowRun) -> WaveGlowObjective:
+    """Return what a run of this configuration trains."""
+    return WaveGlowObjective(_model(config), preset(config.mel), config.losses)
 
 
 def _model(config: WaveGlowRun) -> WaveGlow:

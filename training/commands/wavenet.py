@@ -16,7 +16,7 @@ from vocoder.mel_config import preset
 from vocoder.models.wavenet import WaveNet
 from vocoder.models.wavenet_config import WaveNetModelConfig
 
-__all__ = ["WaveNetRun", "add_arguments", "run"]
+__all__ = ["WaveNetRun", "add_arguments", "objective_of", "run"]
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,13 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(WaveNetRun, args.config, args.overrides)
     manifest = read_corpus(config)
     random_state.seed_all(config.trainer.seed)
-    objective = WaveNetObjective(_model(config), preset(config.mel), config.losses)
-    fit(config, manifest, objective, resume=args.resume)
+    fit(config, manifest, objective_of(config), resume=args.resume)
     return 0
+
+
+def objective_of(config: WaveNetRun) -> WaveNetObjective:
+    """Return what a run of this configuration trains."""
+    return WaveNetObjective(_model(config), preset(config.mel), config.losses)
 
 
 def _model(config: WaveNetRun) -> WaveNet:
