@@ -16,6 +16,7 @@ import vocoder
 from server.authentication import AuthenticationMiddleware, watch_keys
 from server.body import BodyMemoryMiddleware
 from server.calibration import calibrate
+from server.cores import on_one_core
 from server.drain import Drain, DrainMiddleware
 from server.engine import Load, Synthesizer
 from server.engine_problems import install_engine_handlers
@@ -85,7 +86,7 @@ def _service(settings: Settings, load: Load) -> Service:
         limiter=CapacityLimiter(settings.worker_threads),
         drain=Drain(settings.drain_delay, settings.drain_timeout),
         keys=keys,
-        guard=load_guard(),
+        guard=on_one_core(load_guard),
     )
 
 

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import TypeVar
+
 import torch
 
-__all__ = ["compute_on"]
+__all__ = ["compute_on", "on_one_core"]
+
+R = TypeVar("R")
 
 
 def compute_on(cores: int) -> None:
@@ -14,3 +21,18 @@ def compute_on(cores: int) -> None:
     """
     torch.get_num_threads()  # when first asked a thread takes over what another set last, which would undo this
     torch.set_num_threads(cores)
+
+
+def on_one_core(function: Callable[[], R]) -> R:
+    """Return what a function returns that runs on a thread of its own, which takes one core; raise what it raises."""
+    future: Future[R] = Future()
+
+    def work() -> None:
+        compute_on(1)
+        try:
+            future.set_result(function())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=work).start()
+    return future.result()

@@ -1,9 +1,9 @@
-"""One model, one thread that owns it, one bounded queue in front.
+"""One model, one bounded queue in front of it, and one thread that asks for the device while anything waits there.
 
-Only the owner thread ever touches the model: it loads it, warms it and runs everything on it. The rest of the server
-hands it work and waits for futures, so the event loop never computes and requests cannot mix. Whenever the device is
-free, the job that is due starts at once, together with the others that wait and fit into one run with it: nobody waits
-for company.
+Only the device's thread ever touches the model: there it is loaded, warmed, and everything run on it. The rest of the
+server hands the engine work and waits for futures, so the event loop never computes and requests cannot mix. Whenever
+the device is free, the job that is due starts at once, together with the others that wait and fit into one run with it:
+nobody waits for company.
 """
 
 from __future__ import annotations
@@ -16,11 +16,9 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any, TypeVar
 
-import torch
-
 from server.batch_runner import Observer
 from server.contract import MelContract
-from server.cores import compute_on
+from server.device import Device
 from server.engine_state import EngineState, NotReadyError
 from server.owner import Calibration, Owner, short_name
 from server.pace import Pace
@@ -47,19 +45,20 @@ logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-IDLE_BEAT = 0.5  # seconds between heartbeats of an idle owner thread
+IDLE_BEAT = 0.5  # seconds between heartbeats of an idle engine
 CANARY_INTERVAL = 30.0  # seconds without a success after which an idle engine tries itself
 MAX_RETRY_AFTER = 60
 THREAD_PREFIX = "engine-"
-"""of the names of owner threads"""
+"""of the names of engines' threads"""
 
 
 class Engine:
-    """Runs one model on its own thread.
+    """Runs one model on a device that others may use as well.
 
     Args:
         reference: the shipped name or directory that `load` is called with.
-        load: from a reference to a synthesizer; called on the owner thread.
+        load: from a reference to a synthesizer; called on the device's thread.
+        device: that has been started.
         limits: how much may wait.
         calibration: measures what runs cost, so that tickets share one where the device gains by it; None where
             each is to run alone.
@@ -70,6 +69,7 @@ class Engine:
         self,
         reference: str,
         load: Load,
+        device: Device,
         limits: QueueLimits | None = None,
         calibration: Calibration | None = None,
         observer: Observer | None = None,
@@ -78,6 +78,7 @@ class Engine:
         self.loaded: Future[None] = Future()
         self._reference = reference
         self._load = load
+        self._device = device
         self._calibration = calibration
         self._observer = observer
         self._queue = WorkQueue(limits or QueueLimits())
@@ -88,7 +89,6 @@ class Engine:
         self._well = time.monotonic()
         self._pace = Pace()
         self._running_frames = 0
-        self._cores = torch.get_num_threads()
         self._thread = threading.Thread(target=self._run, name=THREAD_PREFIX + self.name, daemon=True)
 
     @property
@@ -98,7 +98,7 @@ class Engine:
 
     @property
     def synthesizer(self) -> Synthesizer:
-        """The loaded model, for reading its description; only the owner thread computes with it."""
+        """The loaded model, for reading its description; only the device's thread computes with it."""
         return self._loaded().synthesizer
 
     @property
@@ -134,7 +134,7 @@ class Engine:
         return self._loaded().runner.max_frames
 
     def start(self) -> None:
-        """Start the owner thread; it loads and warms the model, then `loaded` is done."""
+        """Have the model loaded and warmed; then `loaded` is done."""
         self._thread.start()
 
     def admit(self, frames: int = 0, size: int = 0) -> None:
@@ -169,7 +169,7 @@ class Engine:
         What `work` raises comes out of the future as SynthesisError, but for a SynthesisError or ValueError of its own.
 
         Args:
-            work: gets the synthesizer, on the owner thread.
+            work: gets the synthesizer, on the device's thread.
             frames: how many mel frames it computes, for the bound of the queue and the estimate of its time.
             priority: who goes first.
             deadline: of `time.monotonic`; work that has not begun by then is dropped.
@@ -180,13 +180,13 @@ class Engine:
         return self._enqueue(Job(frames, priority, deadline, work=work))
 
     def alive(self, stall_timeout: float) -> bool:
-        """Whether the owner thread gave a sign of life in the last `stall_timeout` seconds; loading may take longer."""
+        """Whether there was a sign of life in the last `stall_timeout` seconds; loading may take longer."""
         if self._state is EngineState.LOADING:
             return self._thread.is_alive()
         return self._state is EngineState.READY and time.monotonic() - self._beat < stall_timeout
 
     def stop(self, timeout: float) -> None:
-        """Take no more work, finish what waits, and end the owner thread, for at most `timeout` seconds."""
+        """Take no more work and finish what waits, for at most `timeout` seconds."""
         with self._changed:
             if self._state is not EngineState.FAILED:
                 self._state = EngineState.STOPPED
@@ -209,9 +209,8 @@ class Engine:
             self._queue.remove(job)
 
     def _run(self) -> None:
-        compute_on(self._cores)
         try:
-            owner = Owner.load(self._reference, self._load, self._calibration, self._observer)
+            owner = self._device.run(Owner.load, self._reference, self._load, self._calibration, self._observer)
         except Exception as error:
             expected = isinstance(error, (CheckpointError, OSError))  # its text says all; a trace would hide it
             logger.error("cannot load model %s: %s", self.name, error, exc_info=not expected)
@@ -225,36 +224,39 @@ class Engine:
             if self._state is EngineState.LOADING:
                 self._state = EngineState.READY
         self.loaded.set_result(None)
-        while (jobs := self._next(owner)) is not None:
-            self._do(owner, [job for job in jobs if job.future.set_running_or_notify_cancel()])
+        while self._await_work(owner):
+            self._device.run(self._take_turn, owner)
 
-    def _next(self, owner: Owner) -> list[Job] | None:
-        """Wait for jobs that share a run; None once the engine takes no work and none waits."""
+    def _await_work(self, owner: Owner) -> bool:
+        """Wait until a job waits; False once the engine takes no work and none waits."""
         while True:
             with self._changed:
                 self._running_frames, self._beat = 0, time.monotonic()
-                late = self._queue.expired(self._beat)
+                if not len(self._queue):
+                    if self._state is not EngineState.READY:
+                        return False
+                    self._changed.wait(IDLE_BEAT)
                 if len(self._queue):
-                    jobs = self._queue.take(owner.runner.fits)
-                    self._running_frames = sum(job.frames for job in jobs)
-                elif self._state is not EngineState.READY:
-                    jobs = None
-                else:
-                    jobs = []
-                    if not late:
-                        self._changed.wait(IDLE_BEAT)
-            for job in late:
-                _refuse(job, DeadlineError())
-            if jobs != []:
-                return jobs
+                    return True
             self._check_on_itself(owner)
+
+    def _take_turn(self, owner: Owner) -> None:
+        """Do, on the device, the job that is due and those that share its run, however lately they came."""
+        with self._changed:
+            self._beat = time.monotonic()
+            late = self._queue.expired(self._beat)
+            jobs = self._queue.take(owner.runner.fits)
+            self._running_frames = sum(job.frames for job in jobs)
+        for job in late:
+            _refuse(job, DeadlineError())
+        self._do(owner, [job for job in jobs if job.future.set_running_or_notify_cancel()])
 
     def _check_on_itself(self, owner: Owner) -> None:
         """Find out that the device is gone even while nobody asks for anything."""
         if time.monotonic() - self._well < CANARY_INTERVAL or self._state is not EngineState.READY:
             return
         try:
-            owner.try_out()
+            self._device.run(owner.try_out)
             self._well = time.monotonic()
         except Exception:
             logger.exception("%s cannot speak any more", self.name)

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterator, Sequence
 
 from server.batch_runner import Observer
+from server.device import Device
 from server.engine import Calibration, Engine, EngineState
 from server.problems import Problem
 from server.synthesizer import Load
@@ -19,7 +20,7 @@ class LoadError(Exception):
 
 
 class Engines:
-    """All engines of a server; the first is the default.
+    """All engines of a server, which share one device; the first is the default.
 
     Args:
         references: shipped names or directories, one engine each.
@@ -37,7 +38,10 @@ class Engines:
         calibration: Calibration | None = None,
         observer: Observer | None = None,
     ) -> None:
-        self._engines = tuple(Engine(reference, load, limits, calibration, observer) for reference in references)
+        self._device = Device()
+        self._engines = tuple(
+            Engine(reference, load, self._device, limits, calibration, observer) for reference in references
+        )
 
     def __iter__(self) -> Iterator[Engine]:
         return iter(self._engines)
@@ -68,7 +72,8 @@ class Engines:
         return len({engine.name for engine in self._engines}) == len(self._engines)
 
     def start(self) -> None:
-        """Begin loading every model, each on its own thread."""
+        """Begin loading every model."""
+        self._device.start()
         for engine in self._engines:
             engine.start()
 
@@ -91,3 +96,4 @@ class Engines:
         """Stop every engine, each for at most `timeout` seconds."""
         for engine in self._engines:
             engine.stop(timeout)
+        self._device.stop()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from server.device import Device
 from server.engine import Engine, EngineState, NotReadyError, QueueFullError, QueueLimits
 from server.ticket import SynthesisError, Ticket
 
@@ -17,9 +18,13 @@ from server.ticket import SynthesisError, Ticket
 @pytest.fixture
 def launch() -> Iterator[Callable[..., Engine]]:
     engines: list[Engine] = []
+    devices: list[Device] = []
 
     def start(load: Callable[[str], Any], queue_size: int = 4, wait: bool = True) -> Engine:
-        engine = Engine("some/where", load, QueueLimits(items=queue_size))
+        device = Device()
+        device.start()
+        devices.append(device)
+        engine = Engine("some/where", load, device, QueueLimits(items=queue_size))
         engines.append(engine)
         engine.start()
         if wait:
@@ -29,6 +34,8 @@ def launch() -> Iterator[Callable[..., Engine]]:
     yield start
     for engine in engines:
         engine.stop(60.0)
+    for device in devices:
+        device.stop()
 
 
 def ticket(mel: Any, seed: int = 1) -> Ticket:
