@@ -17,6 +17,7 @@ from training.provenance import provenance
 from training.run_config import write_config
 from training.trainer import Trainer
 from training.trainer_config import TrainerConfig
+from vocoder.allocation import keep_freed_memory
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.mel_config import preset
@@ -114,6 +115,7 @@ def fit(
         resume: continue from the last checkpoint.
         origin: what the model's provenance says beside corpus, software and machine.
     """
+    keep_freed_memory()
     output = Path(config.output)
     trainer = Trainer(
         objective,

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import torch
 
+from vocoder.allocation import keep_freed_memory
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.hub import download
 from vocoder.precision import default_dtype
@@ -17,7 +18,13 @@ ASSETS = Path(__file__).parent / "assets"
 GUARD = "guard"  # ships beside them, and cannot speak
 
 
-def load(model: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None) -> Synthesizer:
+def load(
+    model: str | Path,
+    device: str | torch.device = "cpu",
+    dtype: torch.dtype | None = None,
+    *,
+    keep_memory: bool = True,
+) -> Synthesizer:
     """Load a model.
 
     Args:
@@ -25,11 +32,15 @@ def load(model: str | Path, device: str | torch.device = "cpu", dtype: torch.dty
             or `me/voice@revision`.
         device: "cpu", "cuda", ...
         dtype: of the convolution stacks; `default_dtype(device)` if left out.
+        keep_memory: on a CPU, have the process keep up to 256 MiB of freed memory for the next run, which is up to half
+            as fast again for it; see `keep_freed_memory`.
 
     Raises:
         CheckpointError: there is no such model, or its files are damaged.
     """
     directory = model_directory(model)
+    if keep_memory and torch.device(device).type == "cpu":
+        keep_freed_memory()
     dtype = default_dtype(device) if dtype is None else dtype
     name = directory.name if directory.parent == ASSETS else str(model)
     return Synthesizer(load_model(directory), name, device, dtype)
