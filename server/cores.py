@@ -34,5 +34,7 @@ def on_one_core(function: Callable[[], R]) -> R:
         except BaseException as error:
             future.set_exception(error)
 
-    threading.Thread(target=work).start()
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
     return future.result()

@@ -19,7 +19,8 @@ def keep_freed_memory() -> bool:
 
     A run of a model takes and frees some dozens of arrays of megabytes each. By default their pages go back to the
     kernel at once and are asked for again by the next operation, zeroed one by one, which takes up to a third of the
-    time on the main thread; other threads have heaps that keep more of them. Where the environment already sets `MALLOC_*` or `GLIBC_TUNABLES` of malloc, its choice stands.
+    time on the main thread; the heaps of other threads keep more of them. Where the environment already sets
+    `MALLOC_*` or `GLIBC_TUNABLES` of malloc, its choice stands.
 
     Returns:
         Whether it is so now: not with another C library than glibc, nor where the environment chooses.
