@@ -20,9 +20,10 @@ from training.trainer_config import TrainerConfig
 from vocoder.allocation import keep_freed_memory
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
+from vocoder.loading import model_directory
 from vocoder.mel_config import preset
 
-__all__ = ["RunConfig", "check_contract", "fit", "read_corpus", "started_from"]
+__all__ = ["RunConfig", "check_contract", "fit", "origin_of", "read_corpus", "run_name", "started_from"]
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -86,16 +87,27 @@ def read_corpus(config: RunConfig) -> Manifest:
     return manifest
 
 
-def started_from(directory: str, kind: type[Model], architecture: Any) -> Model:
-    """Return the model in `directory`, whose weights a run starts from.
+def started_from(reference: str, kind: type[Model], architecture: Any) -> Model:
+    """Return the model in a directory or of a shipped name, whose weights a run starts from.
 
     Raises:
         ConfigError: it is of another kind or architecture.
     """
-    model = load_model(directory).model
+    model = load_model(model_directory(reference)).model
     if not isinstance(model, kind) or model.config != architecture:
-        raise ConfigError(f"start_from {directory} holds another architecture than `model` describes")
+        raise ConfigError(f"start_from {reference} holds another architecture than `model` describes")
     return model
+
+
+def origin_of(**references: str | None) -> dict[str, str]:
+    """Return what a model comes from, by role: names of models or of the runs that made them, without their paths."""
+    return {role: run_name(reference) for role, reference in references.items() if reference is not None}
+
+
+def run_name(reference: str) -> str:
+    """Return the name of a model, or of the run whose last model it is."""
+    parts = Path(reference).parts
+    return parts[-3] if len(parts) > 2 and parts[-2:] == ("last", "model") else parts[-1]
 
 
 def fit(

@@ -14,7 +14,7 @@ from training.batches import ordered_batches
 from training.data import SegmentConfig
 from training.held_out import held_out_segments
 from training.inheritance import inherit_flows, inherit_layers, inherit_pitch
-from training.launch import check_contract, fit, read_corpus, started_from
+from training.launch import check_contract, fit, origin_of, read_corpus, started_from
 from training.manifest import read_manifest
 from training.objectives.distillation import DistillationObjective
 from training.objectives.distillation_losses import DistillationLosses
@@ -30,7 +30,7 @@ from vocoder.mel_config import preset
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 
-__all__ = ["DistillRun", "add_arguments", "distill", "held_out", "objective_of", "run", "run_name"]
+__all__ = ["DistillRun", "add_arguments", "distill", "held_out", "objective_of", "run"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,13 @@ def distill(config: DistillRun, *, resume: bool = False) -> Path:
     """Train a student as configured and return its model directory."""
     manifest = read_corpus(config)
     random_state.seed_all(config.trainer.seed)
-    return fit(config, manifest, objective_of(config), resume=resume, origin=_origin(config))
+    origin = origin_of(
+        teacher=config.teacher,
+        pitch_from=config.pitch_from,
+        flows_from=config.flows_from,
+        start_from=config.start_from,
+    )
+    return fit(config, manifest, objective_of(config), resume=resume, origin=origin)
 
 
 def objective_of(config: DistillRun) -> DistillationObjective:
@@ -107,18 +113,6 @@ def held_out(config: DistillRun, directory: Path) -> dict[str, float]:
     items = held_out_segments(read_manifest(config.manifest), config.segments, config.validation_items)
     batches = ordered_batches(items, config.trainer.batch_size, 1, 0, accelerator.device)
     return validate(objective, batches, config.trainer.seed, accelerator)
-
-
-def _origin(config: DistillRun) -> dict[str, str]:
-    """Return what the student comes from: names of models or of the runs that made them, without their paths."""
-    named = {"teacher": config.teacher, "pitch_from": config.pitch_from, "flows_from": config.flows_from}
-    return {role: run_name(reference) for role, reference in named.items() if reference is not None}
-
-
-def run_name(reference: str) -> str:
-    """Return the name of a model, or of the run whose last model it is."""
-    parts = Path(reference).parts
-    return parts[-3] if len(parts) > 2 and parts[-2:] == ("last", "model") else parts[-1]
 
 
 def _objective(config: DistillRun, student: Student, teacher: Checkpoint) -> DistillationObjective:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from training import random_state
 from training.data import SegmentConfig
-from training.launch import check_contract, fit, read_corpus, started_from
+from training.launch import check_contract, fit, origin_of, read_corpus, started_from
 from training.objectives.wavenet import WaveNetLosses, WaveNetObjective
 from training.run_config import add_run_arguments, load_config
 from training.trainer_config import TrainerConfig
@@ -36,7 +36,7 @@ class WaveNetRun:
     validation_items: int = 64
     """segments of the held-out split that validation sees; voices kept as unseen are not among them"""
     start_from: str | None = None
-    """model directory whose weights the run starts from, to fine-tune a model on other voices"""
+    """directory or shipped name of the model whose weights the run starts from, to fine-tune it on other voices"""
 
     def __post_init__(self) -> None:
         check_contract(self)
@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(WaveNetRun, args.config, args.overrides)
     manifest = read_corpus(config)
     random_state.seed_all(config.trainer.seed)
-    fit(config, manifest, objective_of(config), resume=args.resume)
+    fit(config, manifest, objective_of(config), resume=args.resume, origin=origin_of(start_from=config.start_from))
     return 0
 
 

@@ -12,7 +12,8 @@ from evaluation_corpus import write_corpus
 
 from training.cli import main
 from training.commands.ablate import variants
-from training.commands.distill import DistillRun, run_name
+from training.commands.distill import DistillRun
+from training.launch import run_name
 from training.objectives.distillation_losses import DistillationLosses
 from training.run_config import load_config
 from vocoder.checkpoint import load_model, save_model
