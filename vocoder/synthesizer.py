@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vocoder.batching import Batcher, Utterance
+from vocoder.batching import Batcher, PackedSpeaker, Utterance
 from vocoder.checkpoint import Checkpoint
 from vocoder.config import to_dict
 from vocoder.denoiser import Denoiser
@@ -26,7 +26,7 @@ from vocoder.noise import white_noise
 from vocoder.streaming.correction import correction_stages, denoising_stage
 from vocoder.streaming.families import stages_of
 from vocoder.streaming.pipeline import Pipeline
-from vocoder.streaming.session import CHUNK_FRAMES, StreamSession
+from vocoder.streaming.session import CHUNK_FRAMES, LONG_CHUNK_FRAMES, StreamSession
 
 __all__ = ["MelError", "Synthesizer"]
 
@@ -174,7 +174,7 @@ class Synthesizer:
         sigma: float | None = None,
         seed: int | None = None,
         denoise: float = 0.0,
-        chunk_frames: int = CHUNK_FRAMES,
+        chunk_frames: int | None = None,
         first_chunk_frames: int | None = None,
     ) -> StreamSession:
         """Open an utterance whose mel comes piece by piece.
@@ -183,7 +183,8 @@ class Synthesizer:
             sigma: as in `synthesize`.
             seed: as in `synthesize`.
             denoise: as in `synthesize`.
-            chunk_frames: frames of a chunk; the last may be shorter.
+            chunk_frames: frames of a chunk; the last may be shorter. If left out, 64, and 256 once the mel has ended,
+                save for models that speak sample by sample.
             first_chunk_frames: frames of the first chunk; a few if left out. From it on chunks double up to
                 `chunk_frames`.
 
@@ -192,7 +193,9 @@ class Synthesizer:
         """
         check_sampling(sigma, denoise)
         pipeline = self._pipeline(sigma, seeds_of(seed, 1), denoise)
-        return StreamSession(pipeline, self._reader.piece, self.hop_length, chunk_frames, first_chunk_frames)
+        late = LONG_CHUNK_FRAMES if chunk_frames is None and isinstance(self.model, PackedSpeaker) else None
+        chunk = CHUNK_FRAMES if chunk_frames is None else chunk_frames
+        return StreamSession(pipeline, self._reader.piece, self.hop_length, chunk, first_chunk_frames, late)
 
     def stream(
         self,
@@ -201,7 +204,7 @@ class Synthesizer:
         sigma: float | None = None,
         seed: int | None = None,
         denoise: float = 0.0,
-        chunk_frames: int = CHUNK_FRAMES,
+        chunk_frames: int | None = None,
         first_chunk_frames: int | None = None,
     ) -> Iterator[Any]:
         """Yield the waveform of one utterance in chunks whose concatenation is that of `synthesize`.

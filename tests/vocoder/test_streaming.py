@@ -17,6 +17,7 @@ from vocoder.layers.wavenet import WaveNetConfig
 from vocoder.loading import load
 from vocoder.mel import MelSpectrogram
 from vocoder.models.waveglow import WaveGlow
+from vocoder.streaming.session import StreamSession
 from vocoder.synthesizer import MelError, Synthesizer
 
 RECORDING = Path(__file__).parents[2] / "examples" / "heldout.flac"
@@ -101,6 +102,32 @@ def test_a_stream_computes_few_frames_twice(voice):
     pipeline = session._pipeline
     assert set(pipeline.computed) == {stage.output for stage in pipeline._stages}
     assert max(pipeline.computed.values()) <= 1.5 * frames
+
+
+def frames_by_chunk(session: StreamSession, hop_length: int) -> list[int]:
+    """Return the frames of the chunks after the first, whose samples may be fewer than its frames have."""
+    sizes = []
+    while session.ready and not session.done:
+        sizes.append(round(session.next().shape[-1] / hop_length))
+    return sizes[1:]
+
+
+def test_chunks_grow_longer_once_the_mel_has_ended(voice):
+    """Nobody waits for more of the mel then, and long runs take less time by the frame."""
+    x = -5 + 2 * torch.randn(voice.mel_config.n_mels, 800)
+    session = voice.open_stream(seed=2)
+    session.push(x)
+    coming = frames_by_chunk(session, voice.hop_length)
+    assert coming[:3] == [16, 32, 64]
+    assert max(coming) == 64
+    session.push(x)
+    session.finish()
+    ended = frames_by_chunk(session, voice.hop_length)
+    assert max(ended) == 256
+    fixed = voice.open_stream(seed=2, chunk_frames=32)
+    fixed.push(x)
+    fixed.finish()
+    assert max(frames_by_chunk(fixed, voice.hop_length)) == 32
 
 
 def test_long_mels_are_made_in_parts_that_show_no_seam(voice, monkeypatch):

@@ -11,10 +11,12 @@ from torch import Tensor
 
 from vocoder.streaming.pipeline import Pipeline
 
-__all__ = ["CHUNK_FRAMES", "FIRST_CHUNK_FRAMES", "StreamSession"]
+__all__ = ["CHUNK_FRAMES", "FIRST_CHUNK_FRAMES", "LONG_CHUNK_FRAMES", "StreamSession"]
 
 CHUNK_FRAMES = 64
 """frames of a chunk: each stage of the models here then computes at most 1.25 frames for each that is delivered"""
+LONG_CHUNK_FRAMES = 256
+"""frames of a chunk of a mel that has ended, for parallel models: longer runs take less time by the frame"""
 FIRST_CHUNK_FRAMES = 8
 """frames of the first chunk, a tenth of a second"""
 
@@ -27,12 +29,15 @@ class StreamSession:
     last is shorter. Put together they are what `Synthesizer.synthesize` makes of all frames. Pushing computes nothing.
     The calls may come from several threads, one at a time.
 
+    Once the mel has ended nobody waits for more of it, and chunks may be longer.
+
     Args:
         pipeline: the stages of the model, for one mel.
         check: turns what is pushed into mel frames (1, n_mels, frames), or raises.
         hop_length: samples per frame.
         chunk_frames: frames of a chunk.
         first_chunk_frames: frames of the first chunk; `FIRST_CHUNK_FRAMES`, or a chunk if that is less, if left out.
+        late_chunk_frames: frames of a chunk once the mel has ended; `chunk_frames` if left out.
 
     Raises:
         ValueError: a chunk would hold no frame.
@@ -45,6 +50,7 @@ class StreamSession:
         hop_length: int,
         chunk_frames: int = CHUNK_FRAMES,
         first_chunk_frames: int | None = None,
+        late_chunk_frames: int | None = None,
     ) -> None:
         first = min(FIRST_CHUNK_FRAMES, chunk_frames) if first_chunk_frames is None else first_chunk_frames
         for name, value in (("chunk_frames", chunk_frames), ("first_chunk_frames", first)):
@@ -54,6 +60,7 @@ class StreamSession:
         self._check = check
         self._hop_length = hop_length
         self._chunk_frames = chunk_frames
+        self._late_chunk_frames = chunk_frames if late_chunk_frames is None else late_chunk_frames
         self._next_frames = first
         self._waiting: deque[Tensor] = deque()
         self._pushed = 0
@@ -105,7 +112,8 @@ class StreamSession:
             return self._as_pushed(torch.zeros(0))
         self._feed(frames)
         x = self._pipeline.advance(frames)
-        self._next_frames = min(2 * self._next_frames, self._chunk_frames)
+        longest = self._late_chunk_frames if self._finished else self._chunk_frames
+        self._next_frames = min(2 * self._next_frames, longest)
         return self._as_pushed(x[0, 0].clone())
 
     def _feed(self, frames: int) -> None:

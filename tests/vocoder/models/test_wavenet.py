@@ -195,6 +195,12 @@ def test_a_stream_is_what_is_synthesized_at_once(synthesizer: Synthesizer, chunk
     torch.testing.assert_close(torch.cat(chunks), synthesizer.synthesize(mel, seed=1), rtol=0, atol=1e-6)
 
 
+def test_a_stream_keeps_to_short_chunks(synthesizer: Synthesizer) -> None:
+    """Who speaks sample by sample gains nothing from longer ones, which come later."""
+    chunks = list(synthesizer.stream(-6 + torch.randn(80, 200), seed=1))
+    assert [len(chunk) // 256 for chunk in chunks] == [8, 16, 32, 64, 64, 16]
+
+
 @pytest.mark.parametrize("chunk_frames", [1, 3, 40])
 def test_a_stream_that_is_corrected_waits_for_what_the_correction_sees(chunk_frames: int) -> None:
     model = tiny(consistency_steps=1)
