@@ -94,7 +94,7 @@ class MelConsistency(nn.Module):
         That is (B, frames, n_mels) in nepers, for the mel `target` (B, frames, n_mels) of the first of them.
         """
         spectrum = torch.fft.rfft(frames * self.window)
-        own = (spectrum.abs() @ self.filterbank.T).clamp_min(self.config.floor).log()
+        own = (magnitude(spectrum) @ self.filterbank.T).clamp_min(self.config.floor).log()
         difference = (target - own[:, : target.shape[1]]).clamp(-MAX_GAIN, MAX_GAIN) * RELAXATION
         return spectrum, difference
 
@@ -112,5 +112,15 @@ def overlap_add(frames: Tensor, hop_length: int) -> Tensor:
     overlap = size // hop_length
     total = frames.new_zeros(batch, count + overlap - 1, hop_length)
     for i in range(overlap):
-        total = total + F.pad(pieces[:, :, i], (0, 0, i, overlap - 1 - i))
+        if frames.requires_grad:
+            total = total + F.pad(pieces[:, :, i], (0, 0, i, overlap - 1 - i))
+        else:
+            total[:, i : i + count] += pieces[:, :, i]
     return total.flatten(1)
+
+
+def magnitude(spectrum: Tensor) -> Tensor:
+    """Return |spectrum|; without a gradient, which is infinite at zero, by a root that is twice as fast."""
+    if spectrum.requires_grad:
+        return spectrum.abs()
+    return spectrum.real.square().addcmul_(spectrum.imag, spectrum.imag).sqrt_()
