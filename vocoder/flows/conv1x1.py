@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.flows.base import Flow
+from vocoder.layers.matrix import Matrix, takes
 
 __all__ = ["InvertibleConv1x1"]
 
@@ -19,6 +20,8 @@ class _Solved(NamedTuple):
     weight: Tensor
     inverse: Tensor
     log_abs_det: Tensor
+    product: Matrix
+    """with the inverse, transposed"""
 
 
 class InvertibleConv1x1(Flow):
@@ -63,7 +66,10 @@ class InvertibleConv1x1(Flow):
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
         inverse, log_abs_det = self._solved()
-        return F.linear(z.transpose(1, 2), inverse).transpose(1, 2), -_over_time(log_abs_det, z)
+        rows, kept = z.transpose(1, 2), self._kept
+        alike = kept is not None and kept.inverse is inverse and rows.dtype == inverse.dtype
+        x = kept.product.times(rows) if kept is not None and alike and takes(rows) else F.linear(rows, inverse)
+        return x.transpose(1, 2), -_over_time(log_abs_det, z)
 
     def matrix(self) -> Tensor:
         """Return W (C, C)."""
@@ -83,7 +89,9 @@ class InvertibleConv1x1(Flow):
         if kept is None or not _same(kept.weight, self.weight):
             with torch.inference_mode(False):  # tensors of inference mode could never take part in a gradient
                 matrix = self.matrix().detach()
-                kept = _Solved(self.weight.detach().clone(), _inverted(matrix), _log_abs_det(matrix))
+                inverse = _inverted(matrix)
+                product = Matrix(inverse.t().contiguous())
+                kept = _Solved(self.weight.detach().clone(), inverse, _log_abs_det(matrix), product)
             self._kept = kept
         return kept.inverse, kept.log_abs_det
 

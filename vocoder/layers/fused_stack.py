@@ -8,10 +8,11 @@ import torch
 from torch import Tensor
 
 from vocoder.layers.gate import gate
-from vocoder.layers.packed_stack import PackedLayer, PackedStack
+from vocoder.layers.packed_stack import PackedStack
+from vocoder.layers.ready_stack import ReadyStack
 from vocoder.layers.stack_rows import Rows, Tile, arranged
 
-__all__ = ["Condition", "arrange", "dilate", "fused_stack"]
+__all__ = ["Condition", "arrange", "fused_stack", "pass_gates"]
 
 
 @dataclass(frozen=True)
@@ -40,106 +41,73 @@ class Condition:
         return cls(None, offsets, rows.length // cond.shape[2])
 
 
-def arrange(packed: PackedStack, x: Tensor, cond: Tensor | None) -> Rows:
-    """Choose how the steps of a batch lie in memory."""
+def arrange(packed: PackedStack, x: Tensor, cond: Tensor | None, margins: bool = False) -> Rows:
+    """Choose how the steps of a batch lie in memory; `margins` as `arranged` has them."""
     slow = cond is not None and cond.shape[2] != x.shape[2]
     steps_per_frame = x.shape[2] // cond.shape[2] if cond is not None and slow else None
     weight = packed.start[0]
     reach = max(abs(offset) for layer in packed.layers for offset, _ in layer.taps)
-    return arranged(x.shape[0], x.shape[2], reach, steps_per_frame, weight.shape[1] * weight.element_size())
+    row_bytes = weight.shape[1] * weight.element_size()
+    return arranged(x.shape[0], x.shape[2], reach, steps_per_frame, row_bytes, margins)
 
 
-def fused_stack(
-    packed: PackedStack,
-    outputs: tuple[tuple[Tensor, ...], Tensor],
-    x: Tensor,
-    cond: Tensor | None,
-    gaps: Tensor | None = None,
-) -> Tensor:
+def fused_stack(ready: ReadyStack, x: Tensor, cond: Tensor | None, gaps: Tensor | None = None) -> Tensor:
     """Map x (B, in_channels, T) and cond (B, cond_channels, frames) to (B, out_channels, T), without gradients.
 
     With `gaps`, steps that no convolution may see, B is 1.
     """
-    rows, dtype, width = arrange(packed, x, cond), packed.start[0].dtype, packed.start[0].shape[1]
+    packed, (matrix, bias) = ready.packed, ready.start
+    rows, dtype = arrange(packed, x, cond, margins=True), bias.dtype
     condition = Condition.of(packed, cond, rows, dtype)
-    hidden = _silenced(start(packed, rows.pack(x, dtype), rows), gaps)
-    following, out = rows.empty(hidden, width), outputs[1].to(dtype).repeat(rows.count, 1)
-    gates, gated = hidden.new_empty(rows.largest, 2 * width), hidden.new_empty(rows.largest, width)
-    for i, layer in enumerate(packed.layers):
+    hidden = matrix.times(rows.pack(x, dtype)).add_(bias)
+    rows.silence(hidden)
+    _silence_gaps(hidden, rows, gaps)
+    following = rows.empty(hidden, hidden.shape[1])
+    out = hidden.new_empty(rows.count, ready.out_bias.shape[0]).copy_(ready.out_bias)
+    gated = hidden.new_empty(rows.largest, hidden.shape[1])
+    spare = hidden.new_empty(rows.largest, ready.layers[0].columns(condition.rows))
+    for layer, offsets in zip(ready.layers, condition.offsets, strict=True):
         for tile in rows.tiles:
-            count = tile.stop - tile.start
-            dilate(layer, hidden, condition.rows, tile, gates[:count])
-            advance(layer, hidden, following, condition, i, rows, tile, gates[:count], gated[:count], keep=False)
-            out[tile.start : tile.stop].addmm_(gated[:count], outputs[0][i])
-        hidden, following = _silenced(following, gaps), hidden
-        rows.silence(hidden)
+            here, through = slice(tile.start, tile.stop), gated[: tile.stop - tile.start]
+            gates = layer.gates(hidden, condition.rows, tile, spare)
+            residual = None if layer.res is None else (hidden[here], layer.res[1], following[here])
+            pass_gates(gates, offsets, through, condition, rows, tile, residual)
+            if layer.res is not None:
+                layer.res[0].add_to(following[here], through)
+            layer.out.add_to(out[here], through)
+        hidden, following = following, hidden
+        _silence_gaps(hidden, rows, gaps)
+        if rows.batch > 1:  # the rows around a signal that is alone stay silent
+            rows.silence(hidden)
     return rows.unpack(out)
 
 
-def _silenced(hidden: Tensor, gaps: Tensor | None) -> Tensor:
-    return hidden if gaps is None else hidden.index_fill_(0, gaps, 0.0)
+def _silence_gaps(hidden: Tensor, rows: Rows, gaps: Tensor | None) -> None:
+    if gaps is not None:
+        hidden[rows.pad :].index_fill_(0, gaps, 0.0)
 
 
-def start(packed: PackedStack, x: Tensor, rows: Rows) -> Tensor:
-    """Return the first hidden rows of the input rows."""
-    matrix, bias = packed.start
-    hidden = torch.addmm(bias.to(x.dtype), x, matrix)
-    rows.silence(hidden)
-    return hidden
-
-
-def dilate(layer: PackedLayer, hidden: Tensor, cond: Tensor | None, tile: Tile, gates: Tensor) -> None:
-    """Write the dilated convolution of the hidden rows, plus a condition at the rate of the steps, without biases."""
-    done = 0 if layer.paired is None else layer.paired.rows(tile.stop - tile.start)
-    if cond is not None:
-        torch.mm(cond[tile.start : tile.stop], _given(layer.cond), out=gates)
-    if layer.paired is not None and done:
-        layer.paired.convolve(hidden, tile, gates[:done], add=cond is not None)
-    rest = Tile(tile.start + done, tile.stop, tile.low, tile.high)
-    if rest.stop > rest.start:
-        _dilate_plainly(layer, hidden, rest, gates[done:], add=cond is not None)
-
-
-def _dilate_plainly(layer: PackedLayer, hidden: Tensor, tile: Tile, gates: Tensor, add: bool) -> None:
-    (_, present), *others = layer.taps
-    here = hidden[tile.start : tile.stop]
-    if add:
-        gates.addmm_(here, present)
-    else:
-        torch.mm(here, present, out=gates)
-    for offset, matrix in others:
-        inside, neighbours = tile.shifted(offset)
-        if inside.stop > inside.start:
-            gates[inside].addmm_(hidden[neighbours], matrix)
-
-
-def advance(
-    layer: PackedLayer,
-    hidden: Tensor,
-    following: Tensor,
+def pass_gates(
+    gates: Tensor,
+    offsets: Tensor,
+    out: Tensor,
     condition: Condition,
-    i: int,
     rows: Rows,
     tile: Tile,
-    gates: Tensor,
-    gated: Tensor,
-    keep: bool,
+    residual: tuple[Tensor, Tensor, Tensor] | None,
+    keep: bool = False,
 ) -> None:
-    """Write what passes the gates of layer i, and the hidden rows of the next layer."""
-    here = slice(tile.start, tile.stop)
-    residual = None if layer.res is None else (hidden[here], layer.res[1], following[here])
+    """Write what passes the gates of a tile, with the offsets of its layer; see `gate`."""
     gate(
         gates,
-        condition.offsets[i],
-        gated,
+        offsets,
+        out,
         first=tile.start,
         steps_per_frame=condition.steps_per_frame,
         stripe=rows.stripe,
         residual=residual,
         keep=keep,
     )
-    if layer.res is not None:
-        following[here].addmm_(gated, layer.res[0])
 
 
 def _given(matrix: Tensor | None) -> Tensor:

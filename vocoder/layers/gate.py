@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -94,11 +95,12 @@ def differences(
     _run("differences", hidden.dtype, -(-pairs // STRIPE), (0, *sizes, *addresses))
 
 
-def sums(products: Tensor, out: Tensor, distance: int, add: bool) -> None:
-    """Write the rows (2 * pairs, C) that the products (4, pairs, C) of a paired convolution make, or add them."""
-    _, pairs, width = products.shape
+def sums(products: Sequence[Tensor], out: Tensor, distance: int, add: bool) -> None:
+    """Write the rows (2 * pairs, C) that the four products (pairs, C) of a paired convolution make, or add them."""
+    pairs, width = products[0].shape
     sizes = (pairs, STRIPE, width, distance, int(add))
-    _run("sums", products.dtype, -(-pairs // STRIPE), (0, *sizes, products.data_ptr(), out.data_ptr()))
+    addresses = (*(product.data_ptr() for product in products), out.data_ptr())
+    _run("sums", out.dtype, -(-pairs // STRIPE), (0, *sizes, *addresses))
 
 
 def _run(pass_: Pass, dtype: torch.dtype, stripes: int, values: tuple[int, ...]) -> None:

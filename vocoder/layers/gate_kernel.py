@@ -232,17 +232,22 @@ def _differences(data: Any, kind: Any) -> None:
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _sums(data: Any, kind: Any) -> None:
-    a = carray(data, (8,), np.int64)
+    a = carray(data, (11,), np.int64)
     pairs, stripe, width, distance, add = a[1], a[2], a[3], a[4], a[5] != 0
-    products = carray(_pointer(a[6]), (4, pairs, width), kind)
-    out = carray(_pointer(a[7]), (2 * pairs, width), kind)
+    products = (
+        carray(_pointer(a[6]), (pairs, width), kind),
+        carray(_pointer(a[7]), (pairs, width), kind),
+        carray(_pointer(a[8]), (pairs, width), kind),
+        carray(_pointer(a[9]), (pairs, width), kind),
+    )
+    out = carray(_pointer(a[10]), (2 * pairs, width), kind)
     while True:
         start = _drawn(a.ctypes.data) * stripe
         if start >= pairs:
             break
         for pair in range(start, min(start + stripe, pairs)):
             row = pair // distance * distance + pair
-            four = (products[0, pair], products[1, pair], products[2, pair], products[3, pair])
+            four = (products[0][pair], products[1][pair], products[2][pair], products[3][pair])
             _sums_row(four, out[row], out[row + distance], add)
 
 

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from vocoder.layers.packed_stack import PackedStack
+from vocoder.layers.paired import PairedTaps
+from vocoder.layers.ready_stack import ReadyStack
 from vocoder.layers.stack_weights import StackWeights
 
 __all__ = ["KeptWeights"]
-
-Ready = tuple[PackedStack, tuple[tuple[Tensor, ...], Tensor]]
 
 
 class _Kept(NamedTuple):
@@ -21,7 +21,7 @@ class _Kept(NamedTuple):
     dtype: torch.dtype
     versions: tuple[tuple[int, int], ...]
     biases: Tensor
-    ready: Ready
+    ready: ReadyStack
 
 
 class KeptWeights:
@@ -40,26 +40,34 @@ class KeptWeights:
         self._causal = causal
         self._kept: _Kept | None = None
 
-    def packed(self, weights: StackWeights, dtype: torch.dtype, frozen: bool) -> Ready:
+    def ready(self, weights: StackWeights, dtype: torch.dtype, frozen: bool) -> ReadyStack:
         """Return the weights, kept if `frozen`."""
         flat = weights.flat()
         if not frozen or any(tensor.requires_grad for tensor in flat):
             self._kept = None
-            return self._made(weights, dtype, paired=False)
+            return self._made(weights, dtype, kept=False)
         versions = tuple((tensor.data_ptr(), 0 if tensor.is_inference() else tensor._version) for tensor in flat)
         biases = torch.cat([tensor.detach() for tensor in flat[1::2]])
         kept = self._kept
         if kept is None or (kept.dtype, kept.versions) != (dtype, versions) or not torch.equal(kept.biases, biases):
-            kept = self._kept = _Kept(dtype, versions, biases, self._made(weights, dtype, _pairs_pay(dtype)))
+            kept = self._kept = _Kept(dtype, versions, biases, self._made(weights, dtype, kept=True))
         return kept.ready
 
     def drop(self) -> None:
         """Forget them."""
         self._kept = None
 
-    def _made(self, weights: StackWeights, dtype: torch.dtype, paired: bool) -> Ready:
-        packed = PackedStack.of(weights, self._dilations, self._causal, dtype, paired)
-        return packed, packed.outputs()
+    def _made(self, weights: StackWeights, dtype: torch.dtype, kept: bool) -> ReadyStack:
+        packed = PackedStack.of(weights, self._dilations, self._causal, dtype)
+        paired = kept and _pairs_pay(dtype)
+        taps = tuple(self._paired(weights, i, dtype) if paired else None for i in range(len(self._dilations)))
+        return ReadyStack.of(packed, taps, kept)
+
+    def _paired(self, weights: StackWeights, i: int, dtype: torch.dtype) -> PairedTaps | None:
+        weight, dilation = weights.dilated[i][0], self._dilations[i]
+        if weight.shape[3] != 3:
+            return None
+        return PairedTaps.of(weight, dilation, -2 * dilation if self._causal else -dilation, dtype)
 
 
 def _pairs_pay(dtype: torch.dtype) -> bool:

@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
+from vocoder.layers.matrix import Matrix, takes
 from vocoder.mel_config import MelConfig
 from vocoder.mel_filterbank import mel_filterbank
 
@@ -50,6 +51,7 @@ class MelConsistency(nn.Module):
             )
         self.config = config
         self.steps = steps
+        self._kept: tuple[Tensor, Matrix, Matrix] | None = None
         padding = (config.n_fft - config.win_length) // 2
         window = F.pad(torch.hann_window(config.win_length), (padding, padding))
         filterbank = mel_filterbank(config).float()
@@ -94,15 +96,25 @@ class MelConsistency(nn.Module):
         That is (B, frames, n_mels) in nepers, for the mel `target` (B, frames, n_mels) of the first of them.
         """
         spectrum = torch.fft.rfft(frames * self.window)
-        own = (magnitude(spectrum) @ self.filterbank.T).clamp_min(self.config.floor).log()
+        own = self._times(magnitude(spectrum), 0).clamp_min(self.config.floor).log()
         difference = (target - own[:, : target.shape[1]]).clamp(-MAX_GAIN, MAX_GAIN) * RELAXATION
         return spectrum, difference
 
     def filtered(self, spectrum: Tensor, difference: Tensor) -> Tensor:
         """Return windowed audio frames (B, count, n_fft) of the spectra, with their mel moved by `difference`."""
-        gain = torch.exp(difference @ self.spread)
+        gain = torch.exp(self._times(difference, 1))
         frames: Tensor = torch.fft.irfft(spectrum * gain, n=self.config.n_fft) * self.window
         return frames
+
+    def _times(self, rows: Tensor, which: int) -> Tensor:
+        """Return the bands of magnitudes, or the bins that bands are spread over."""
+        matrices = (self.filterbank.T, self.spread)
+        if not takes(rows) or rows.dtype != self.spread.dtype:
+            return rows @ matrices[which]
+        kept = self._kept
+        if kept is None or kept[0] is not self.spread:  # which is replaced where the module goes elsewhere
+            kept = self._kept = (self.spread, Matrix(matrices[0].contiguous()), Matrix(matrices[1]))
+        return (kept[1] if which == 0 else kept[2]).times(rows)
 
 
 def overlap_add(frames: Tensor, hop_length: int) -> Tensor:

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vocoder.layers.paired import PairedTaps
 from vocoder.layers.stack_weights import StackWeights
 
 __all__ = ["PackedLayer", "PackedStack"]
@@ -19,8 +18,6 @@ class PackedLayer:
 
     taps: tuple[tuple[int, Tensor], ...]
     """offset in steps and matrix (C, 2 * C) of each tap, the present step first"""
-    paired: PairedTaps | None
-    """the same for two steps at a time"""
     cond: Tensor | None
     """(cond_channels, 2 * C)"""
     bias: Tensor
@@ -41,39 +38,21 @@ class PackedStack:
 
     @classmethod
     @torch.no_grad()
-    def of(
-        cls,
-        weights: StackWeights,
-        dilations: tuple[int, ...],
-        causal: bool,
-        dtype: torch.dtype,
-        paired: bool = False,
-    ) -> PackedStack:
-        """Pack weights; with `paired` also for two steps at a time, which pays where they are used more than once."""
-        layers = tuple(_layer(weights, i, dilations[i], causal, dtype, paired) for i in range(len(dilations)))
+    def of(cls, weights: StackWeights, dilations: tuple[int, ...], causal: bool, dtype: torch.dtype) -> PackedStack:
+        """Pack weights."""
+        layers = tuple(_layer(weights, i, dilations[i], causal, dtype) for i in range(len(dilations)))
         return cls(_matrix(*weights.start, dtype), _matrix(*weights.end, dtype), layers)
-
-    def outputs(self) -> tuple[tuple[Tensor, ...], Tensor]:
-        """Return what leads from each layer's gate straight to the output, (C, out_channels), and the bias there.
-
-        Between a gate and the output there are two matrices and no nonlinearity: skip and end make one.
-        """
-        matrix, bias = self.end
-        end = matrix.float()
-        matrices = tuple((layer.skip[0].float() @ end).to(matrix.dtype) for layer in self.layers)
-        return matrices, self.skip_bias() @ end + bias
 
     def skip_bias(self) -> Tensor:
         """Return the bias (C,) of the sum of all skips."""
         return torch.stack([layer.skip[1] for layer in self.layers]).sum(0)
 
 
-def _layer(weights: StackWeights, i: int, dilation: int, causal: bool, dtype: torch.dtype, paired: bool) -> PackedLayer:
+def _layer(weights: StackWeights, i: int, dilation: int, causal: bool, dtype: torch.dtype) -> PackedLayer:
     weight, bias = weights.dilated[i]
     width, kernel = weight.shape[1], weight.shape[3]
     before = (kernel - 1) * dilation // (1 if causal else 2)
     matrices = weight[:, :, 0].permute(2, 1, 0).to(dtype, memory_format=torch.contiguous_format).contiguous()
-    both_steps = PairedTaps.of(weight, dilation, -before, dtype) if paired and kernel == 3 else None
     taps = sorted(((k * dilation - before, matrices[k]) for k in range(kernel)), key=lambda tap: tap[0] != 0)
     bias, cond = bias.float(), None
     if weights.cond is not None:
@@ -83,7 +62,7 @@ def _layer(weights: StackWeights, i: int, dilation: int, causal: bool, dtype: to
     weight, both = weights.res_skip[i]
     skip = _matrix(weight[-width:], both[-width:], dtype)
     res = _matrix(weight[:width], both[:width], dtype) if weight.shape[0] == 2 * width else None
-    return PackedLayer(tuple(taps), both_steps, cond, bias, res, skip)
+    return PackedLayer(tuple(taps), cond, bias, res, skip)
 
 
 def _matrix(weight: Tensor, bias: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:

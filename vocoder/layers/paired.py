@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from vocoder.layers.gate import differences, sums
+from vocoder.layers.matrix import Matrix
 from vocoder.layers.stack_rows import Tile
 
 __all__ = ["PairedTaps"]
@@ -27,8 +28,8 @@ class PairedTaps:
     they are p + q + r and q - r - s (Winograd, "Arithmetic complexity of computations", 1980: F(2, 3)).
     """
 
-    matrices: Tensor
-    """(4, C, 2 * C)"""
+    matrices: tuple[Matrix, ...]
+    """four of (C, 2 * C)"""
     silence: Tensor
     """(C,) zeros"""
     dilation: int
@@ -39,8 +40,8 @@ class PairedTaps:
     def of(cls, weight: Tensor, dilation: int, offset: int, dtype: torch.dtype) -> PairedTaps:
         """Prepare the weight (2 * C, C, 1, 3) of a convolution."""
         f, g, h = weight[:, :, 0].float().permute(2, 1, 0)
-        matrices = torch.stack([f, 0.5 * (f + g + h), 0.5 * (f - g + h), h]).to(dtype)
-        return cls(matrices, matrices.new_zeros(matrices.shape[1]), dilation, offset)
+        matrices = tuple(Matrix(w.to(dtype)) for w in (f, 0.5 * (f + g + h), 0.5 * (f - g + h), h))
+        return cls(matrices, torch.zeros(f.shape[0], dtype=dtype), dilation, offset)
 
     def rows(self, available: int) -> int:
         """Return how many of so many rows are worth taking in pairs, from the first on."""
@@ -51,7 +52,7 @@ class PairedTaps:
     def convolve(self, hidden: Tensor, tile: Tile, gates: Tensor, add: bool) -> None:
         """Write the convolution of the first rows of a tile to `gates`, as many as that has, or add it."""
         pairs, width = gates.shape[0] // 2, hidden.shape[1]
-        taken, products = gates.new_empty(4, pairs, width), gates.new_empty(4, pairs, gates.shape[1])
+        taken = gates.new_empty(4, pairs, width)
         differences(
             hidden,
             self.silence,
@@ -62,6 +63,5 @@ class PairedTaps:
             low=tile.low,
             high=tile.high,
         )
-        for i in range(4):
-            torch.mm(taken[i], self.matrices[i], out=products[i])
+        products = [matrix.times(rows) for matrix, rows in zip(self.matrices, taken, strict=True)]
         sums(products, gates, self.dilation, add)

@@ -7,10 +7,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vocoder.layers.fused_stack import Condition, advance, arrange, dilate, start
-from vocoder.layers.packed_stack import PackedStack
+from vocoder.layers.fused_stack import Condition, arrange, pass_gates
+from vocoder.layers.packed_stack import PackedLayer, PackedStack
 from vocoder.layers.stack_backward import StackBackward
 from vocoder.layers.stack_reference import reference_stack
+from vocoder.layers.stack_rows import Rows, Tile
 from vocoder.layers.stack_weights import StackWeights
 
 __all__ = ["FusedStack"]
@@ -40,7 +41,7 @@ class FusedStack(torch.autograd.Function):
         packed = PackedStack.of(StackWeights.of(flat, len(dilations)), dilations, causal, dtype)
         rows, width = arrange(packed, x, cond), packed.start[0].shape[1]
         condition = Condition.of(packed, cond, rows, dtype)
-        hidden, gates = [start(packed, rows.pack(x, dtype), rows)], []
+        hidden, gates = [_start(packed, rows.pack(x, dtype), rows)], []
         skip = packed.skip_bias().to(dtype).repeat(rows.count, 1)
         gated = skip.new_empty(rows.largest, width)
         for i, layer in enumerate(packed.layers):
@@ -48,8 +49,11 @@ class FusedStack(torch.autograd.Function):
             following = rows.empty(skip, width) if layer.res else hidden[i]
             for tile in rows.tiles:
                 here, through = slice(tile.start, tile.stop), gated[: tile.stop - tile.start]
-                dilate(layer, hidden[i], condition.rows, tile, gates[i][here])
-                advance(layer, hidden[i], following, condition, i, rows, tile, gates[i][here], through, keep=True)
+                _dilate(layer, hidden[i], condition.rows, tile, gates[i][here])
+                residual = None if layer.res is None else (hidden[i][here], layer.res[1], following[here])
+                pass_gates(gates[i][here], condition.offsets[i], through, condition, rows, tile, residual, keep=True)
+                if layer.res is not None:
+                    following[here].addmm_(through, layer.res[0])
                 skip[here].addmm_(through, layer.skip[0])
             rows.silence(following)
             hidden.append(following)
@@ -83,3 +87,24 @@ def _differentiable(
         wanted = [value for value, need in inputs if need and value is not None]
         found = iter(torch.autograd.grad(y, wanted, grad, create_graph=True))
     return None, None, None, *(next(found) if need else None for need in ctx.needs_input_grad[3:])
+
+
+def _start(packed: PackedStack, x: Tensor, rows: Rows) -> Tensor:
+    """Return the first hidden rows of the input rows."""
+    matrix, bias = packed.start
+    hidden = torch.addmm(bias.to(x.dtype), x, matrix)
+    rows.silence(hidden)
+    return hidden
+
+
+def _dilate(layer: PackedLayer, hidden: Tensor, cond: Tensor | None, tile: Tile, gates: Tensor) -> None:
+    """Write the dilated convolution of the hidden rows, plus a condition at the rate of the steps, without biases."""
+    (_, present), *others = layer.taps
+    torch.mm(hidden[tile.start : tile.stop], present, out=gates)
+    if cond is not None:
+        assert layer.cond is not None
+        gates.addmm_(cond[tile.start : tile.stop], layer.cond)
+    for offset, matrix in others:
+        inside, neighbours = tile.shifted(offset)
+        if inside.stop > inside.start:
+            gates[inside].addmm_(hidden[neighbours], matrix)

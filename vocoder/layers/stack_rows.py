@@ -85,7 +85,9 @@ class Rows:
         return rows[self.pad :].view(self.batch, self.length + self.pad, rows.shape[1])
 
 
-def arranged(batch: int, length: int, reach: int, steps_per_frame: int | None, row_bytes: int) -> Rows:
+def arranged(
+    batch: int, length: int, reach: int, steps_per_frame: int | None, row_bytes: int, margins: bool = False
+) -> Rows:
     """Choose the arrangement of a batch.
 
     Args:
@@ -94,11 +96,12 @@ def arranged(batch: int, length: int, reach: int, steps_per_frame: int | None, r
         reach: largest distance of a tap.
         steps_per_frame: steps that share a condition; `None` where all do.
         row_bytes: of the channels of one row.
+        margins: whether a short signal has silence around it where it is alone, too.
     """
     whole, shared = steps_per_frame is None, steps_per_frame or LONGEST_STRIPE
     stripe = max(divisor for divisor in range(1, LONGEST_STRIPE + 1) if shared % divisor == 0)
     size = max(1, TILE_BYTES * torch.get_num_threads() // row_bytes)
-    if whole and batch > 1 and length < SHORT and 4 * reach <= length:
+    if whole and (batch > 1 or margins) and length < SHORT and 4 * reach <= length:
         count = batch * (length + reach) + reach
         bounds = _cut(reach, count - reach, size, stripe)
         return Rows(batch, length, reach, stripe, tuple(Tile(a, b, 0, count) for a, b in bounds))

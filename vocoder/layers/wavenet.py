@@ -17,6 +17,7 @@ from vocoder.layers.published_stack import PublishedStack
 from vocoder.layers.stack_gradient import FusedStack
 from vocoder.layers.stack_reference import reference_stack
 from vocoder.layers.stack_weights import Pair, StackWeights
+from vocoder.layers.watched import watched
 
 __all__ = ["WaveNetConfig", "WaveNetStack", "set_compute_dtype", "set_recompute"]
 
@@ -102,7 +103,7 @@ class WaveNetStack(nn.Module):
         if not (self.fused and _fusible(x, dtype)) or (graded and gaps is not None):
             return reference_stack(weights, config.dilations, config.causal, dtype, x, cond, gaps)
         if not graded:
-            return fused_stack(*self._kept.packed(weights, dtype, frozen=not self.training), x, cond, gaps)
+            return fused_stack(self._kept.ready(weights, dtype, frozen=not self.training), x, cond, gaps)
         self._kept.drop()
         arguments = (config.dilations, config.causal, dtype, x, cond, *flat)
         y = _forgetful(*arguments) if self.recompute else FusedStack.apply(*arguments)  # type: ignore[no-untyped-call]
@@ -145,15 +146,8 @@ def _forgetful(*arguments: Any) -> Any:
 
 
 def _fusible(x: Tensor, dtype: torch.dtype) -> bool:
-    """Return whether the fused code can stand in for plain operations: not where something watches these."""
-    watched = (
-        torch.compiler.is_compiling()
-        or torch._C._get_tracing_state() is not None
-        or torch.is_autocast_enabled(x.device.type)
-        or torch._C._functorch.peek_interpreter_stack() is not None
-        or torch.utils._python_dispatch._get_current_dispatch_mode() is not None
-    )
-    return not watched and type(x) in (Tensor, nn.Parameter) and x.numel() > 0 and available(dtype, x.device)
+    """Return whether the fused code can stand in for plain operations."""
+    return not watched(x) and x.numel() > 0 and available(dtype, x.device)
 
 
 def _pair(layer: nn.Module) -> Pair:

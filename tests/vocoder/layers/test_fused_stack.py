@@ -8,7 +8,6 @@ from tiny_models import stirred
 from torch.nn import functional as F
 
 from vocoder.layers import kept_weights, paired
-from vocoder.layers.packed_stack import PackedStack
 from vocoder.layers.paired import PairedTaps
 from vocoder.layers.stack_reference import reference_stack
 from vocoder.layers.stack_rows import Tile
@@ -45,7 +44,8 @@ def test_it_speaks_as_plain_operations_do(pairs, name, batch, frames, steps):
     stack = stack_of(name).eval().requires_grad_(False)
     x, cond = torch.randn(batch, 4, steps), torch.randn(batch, 5, frames)
     torch.testing.assert_close(stack(x, cond), plain(stack, x, cond), atol=2e-5, rtol=1e-5)
-    taken = [layer.paired is not None for layer in stack._kept.packed(stack.weights(), torch.float32, True)[0].layers]
+    layers = stack._kept.ready(stack.weights(), torch.float32, True).layers
+    taken = [layer._paired is not None for layer in layers]
     assert taken == [pairs and stack.config.kernel_size == 3] * len(taken)
 
 
@@ -108,7 +108,8 @@ def test_bfloat16_in_pairs_is_as_close_as_one_by_one(monkeypatch):
     assert 0 < errors[True] < 2 * errors[False] < 2e-4
 
 
-def test_pairs_are_not_prepared_for_weights_that_learn():
+def test_neither_pairs_nor_packed_matrices_are_prepared_for_weights_that_learn():
     stack = stack_of("shipped")
-    packed = PackedStack.of(stack.weights(), stack.config.dilations, False, torch.float32)
-    assert all(layer.paired is None for layer in packed.layers)
+    for layer in stack._kept.ready(stack.weights(), torch.float32, frozen=False).layers:
+        assert layer._paired is None
+        assert layer._joined_with_cond._packed is None
