@@ -45,13 +45,10 @@ class PackedSpeaker(Protocol):
     def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
         """Return (B, C, steps) of the noise for a mel of that many frames."""
 
-    def prior(
+    def sample(
         self, noise: Tensor, mel: Tensor, sigma: float | Tensor | None = None, packing: Packing | None = None
     ) -> Tensor:
-        """Turn a row of white noise (1, C, steps) into the `z` to sample from."""
-
-    def inverse(self, z: Tensor, cond: Tensor | None = None, packing: Packing | None = None) -> tuple[Tensor, Tensor]:
-        """Return a row of audio (1, T), and a log_det of no meaning."""
+        """Turn a row of white noise (1, C, steps) into a row of audio (1, T)."""
 
 
 class Batcher:
@@ -89,7 +86,7 @@ class Batcher:
         noise, row = packing.pack(drawn), packing.pack(mels)
         given = [model.config.sigma if sigma is None else sigma for sigma in sigmas]
         sigma = torch.tensor(given, device=self._device)[packing.owners(noise.shape[2] // packing.frames)]
-        x, _ = model.inverse(model.prior(noise, row, sigma, packing), row, packing)
+        x = model.sample(noise, row, sigma, packing)
         return packing.unpack(correct_packed(self._consistency, x, row, packing))
 
     def _noise(self, model: PackedSpeaker, seed: int, frames: int) -> Tensor:

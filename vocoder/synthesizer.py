@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vocoder.batching import Batcher, PackedSpeaker, Utterance
+from vocoder.batching import Batcher, Utterance
 from vocoder.checkpoint import Checkpoint
 from vocoder.config import to_dict
 from vocoder.denoiser import Denoiser
@@ -21,7 +21,7 @@ from vocoder.layers.pitch import PitchNet
 from vocoder.layers.wavenet import set_compute_dtype
 from vocoder.mel_config import MelConfig
 from vocoder.mel_input import MelError, MelReader, check_sampling, seeds_of
-from vocoder.models.speaker import Speaker
+from vocoder.models.speaker import Sampler, Speaker
 from vocoder.noise import white_noise
 from vocoder.streaming.correction import correction_stages, denoising_stage
 from vocoder.streaming.families import stages_of
@@ -131,7 +131,7 @@ class Synthesizer:
         if batch.shape[0] * batch.shape[2] > WHOLE_FRAMES:
             x = self._in_parts(batch, sigma, seeds, denoise)
         else:
-            x = self.decode(self.prior(batch, sigma, seeds), batch)
+            x = self._sampled(batch, sigma, seeds)
             x = self._bias().remove(x, denoise) if denoise > 0 else x
         x = x[0] if mel.ndim == 2 else x
         return x.to(mel.device) if isinstance(mel, Tensor) else x.cpu().numpy()
@@ -193,7 +193,7 @@ class Synthesizer:
         """
         check_sampling(sigma, denoise)
         pipeline = self._pipeline(sigma, seeds_of(seed, 1), denoise)
-        late = LONG_CHUNK_FRAMES if chunk_frames is None and isinstance(self.model, PackedSpeaker) else None
+        late = LONG_CHUNK_FRAMES if chunk_frames is None and isinstance(self.model, Sampler) else None
         chunk = CHUNK_FRAMES if chunk_frames is None else chunk_frames
         return StreamSession(pipeline, self._reader.piece, self.hop_length, chunk, first_chunk_frames, late)
 
@@ -243,6 +243,13 @@ class Synthesizer:
         """Return x (B, T) for z (B, C, steps) and mel (B, n_mels, frames)."""
         x, _ = self.model.inverse(z, mel)
         corrected: Tensor = self._consistency(x, mel)
+        return corrected
+
+    def _sampled(self, mel: Tensor, sigma: float | None, seeds: list[int]) -> Tensor:
+        """Return what `decode` makes of `prior`, by the shorter way of the model if it has one."""
+        if not isinstance(self.model, Sampler):
+            return self.decode(self.prior(mel, sigma, seeds), mel)
+        corrected: Tensor = self._consistency(self.model.sample(self._noise(seeds, 0, mel.shape[2]), mel, sigma), mel)
         return corrected
 
     def _in_parts(self, batch: Tensor, sigma: float | None, seeds: list[int], denoise: float) -> Tensor:

@@ -6,7 +6,7 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-__all__ = ["Speaker"]
+__all__ = ["Sampler", "Speaker"]
 
 
 @runtime_checkable
@@ -31,3 +31,11 @@ class Speaker(Protocol):
 
     def inverse(self, z: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
         """Return audio and log_det."""
+
+
+@runtime_checkable
+class Sampler(Protocol):
+    """A speaker that knows a shorter way from noise to audio than `inverse` of `prior`, with the same result."""
+
+    def sample(self, noise: Tensor, mel: Tensor, sigma: float | None = None) -> Tensor:
+        """Turn white noise (B, C, steps) into audio (B, frames * hop_length)."""

@@ -108,13 +108,18 @@ class Student(Flow):
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map noise z (B, C, steps) and the mel `cond` (B, n_mels, frames) to `(x, log_det)` in one parallel pass."""
-        x, log_det, _, _ = self._generate(z, cond)
+        x, log_det, _, _ = self._generate(z, *self._conditions(cond))
         return x, log_det
+
+    def sample(self, noise: Tensor, mel: Tensor | None = None, sigma: float | None = None) -> Tensor:
+        """Turn white noise (B, C, steps) into audio (B, T): `inverse` of `prior`, the mel encoded but once."""
+        condition, envelope = self._conditions(mel)
+        return self._generate(self._prior_of(noise, mel, condition, sigma), condition, envelope)[0]
 
     def log_prob_step_by_step(self, x: Tensor, mel: Tensor | None = None) -> Tensor:
         """Return the log-density of audio x (B, T) in nats, (B,), by the sequential direction."""
         z, log_det = self(x, mel)
-        shift, log_scale = self._prior(mel, z)
+        shift, log_scale = self._shift_and_log_scale(mel, self._conditions(mel)[0], z)
         base = self.base.log_prob((z - shift) * torch.exp(-log_scale)) - log_scale
         log_prob: Tensor = log_det + base.sum(dim=(1, 2))
         return log_prob
@@ -124,9 +129,10 @@ class Student(Flow):
         if sigma <= 0:
             raise ValueError(f"a density needs a temperature above 0, not {sigma}")
         standard = self.base.from_white(noise)
-        shift, log_scale = self._prior(mel, noise, sigma)
+        condition, envelope = self._conditions(mel)
+        shift, log_scale = self._shift_and_log_scale(mel, condition, noise, sigma)
         log_scale = log_scale.expand_as(noise)
-        x, log_det, mu, log_s = self._generate(standard * torch.exp(log_scale) + shift, mel)
+        x, log_det, mu, log_s = self._generate(standard * torch.exp(log_scale) + shift, condition, envelope)
         volume = log_det + log_scale.sum(dim=(1, 2))
         log_prob = self.base.log_prob(standard).sum(dim=(1, 2)) - volume
         entropy = volume + self.base.entropy * noise[0].numel()
@@ -141,9 +147,13 @@ class Student(Flow):
 
     def prior(self, noise: Tensor, mel: Tensor | None = None, sigma: float | None = None) -> Tensor:
         """Turn white noise (B, C, steps) into the `z` to sample from."""
+        condition = None if self.excitation is None else self._conditions(mel)[0]
+        return self._prior_of(noise, mel, condition, sigma)
+
+    def _prior_of(self, noise: Tensor, mel: Tensor | None, condition: Tensor | None, sigma: float | None) -> Tensor:
         sigma = self.config.sigma if sigma is None else sigma
         if self.excitation is not None:
-            return self._excite(noise, mel, sigma)
+            return self._excite(noise, mel, condition, sigma)
         return sigma * self.base.from_white(noise)
 
     def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
@@ -164,9 +174,10 @@ class Student(Flow):
             return normalised(mel)
         return normalised(mel).repeat_interleave(self.config.hop_length // self.config.channels, dim=2)
 
-    def _generate(self, z: Tensor, mel: Tensor | None) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    def _generate(
+        self, z: Tensor, condition: Tensor | None, envelope: Tensor | None
+    ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
         """Return x (B, T), log_det (B,), and of samples the total shift and log-scale (B, 1, T)."""
-        condition, envelope = self._conditions(mel)
         log_det = z.new_zeros(z.shape[0])
         mu, log_s = (torch.zeros_like(z), torch.zeros_like(z)) if self.transform is None else (None, None)
         for i, step in enumerate(self.steps):
@@ -191,21 +202,22 @@ class Student(Flow):
             raise ValueError("this student needs the mel as its condition")
         return self.condition(mel), self.envelope_condition(mel)
 
-    def _prior(self, mel: Tensor | None, like: Tensor, sigma: float = 1.0) -> tuple[Tensor, Tensor]:
+    def _shift_and_log_scale(
+        self, mel: Tensor | None, condition: Tensor | None, like: Tensor, sigma: float = 1.0
+    ) -> tuple[Tensor, Tensor]:
         """Return the shift and the log-scale of z, given the mel."""
         if self.excitation is None:
             return like.new_zeros(()), like.new_tensor(sigma).log()
-        shift = self._excite(torch.zeros_like(like), mel, sigma)
-        return shift, (self._excite(torch.ones_like(like), mel, sigma) - shift).log()
+        shift = self._excite(torch.zeros_like(like), mel, condition, sigma)
+        return shift, (self._excite(torch.ones_like(like), mel, condition, sigma) - shift).log()
 
-    def _excite(self, noise: Tensor, mel: Tensor | None, sigma: float) -> Tensor:
+    def _excite(self, noise: Tensor, mel: Tensor | None, condition: Tensor | None, sigma: float) -> Tensor:
         assert self.excitation is not None
-        assert self.condition is not None
         assert self.transform is not None
-        if mel is None:
+        if mel is None or condition is None:
             raise ValueError("this student needs the mel as its condition")
         source, _ = self.transform(self._source(mel).unsqueeze(1))
-        excited: Tensor = self.excitation(source, noise, self.condition(mel), sigma)
+        excited: Tensor = self.excitation(source, noise, condition, sigma)
         return excited
 
     @torch.no_grad()

@@ -92,7 +92,9 @@ class WaveGlow(Flow):
         With `packing`, z and the mel are rows of several utterances, and so is x; log_det is then of no meaning.
         """
         mel = _required(cond)
-        condition = self._condition(mel, packing)
+        return self._decoded(z, mel, self._condition(mel, packing), packing)
+
+    def _decoded(self, z: Tensor, mel: Tensor, condition: Tensor, packing: Packing | None) -> tuple[Tensor, Tensor]:
         gaps = None if packing is None else packing.gaps(self._steps_per_frame)
         log_det = z.new_zeros(z.shape[0])
         exits = sum(self._exits_before(i) for i in range(self.config.flows)) * self.config.early_size
@@ -142,11 +144,34 @@ class WaveGlow(Flow):
 
         `sigma` may be a tensor that broadcasts to the noise; `packing` as in `inverse`.
         """
+        condition = None if self.excitation is None else self._condition(mel, packing)
+        return self._excited(noise, mel, condition, sigma, packing)
+
+    def sample(
+        self,
+        noise: Tensor,
+        mel: Tensor,
+        sigma: float | Tensor | None = None,
+        packing: Packing | None = None,
+    ) -> Tensor:
+        """Turn white noise (B, C, steps) into audio (B, T): `inverse` of `prior`, the mel encoded but once."""
+        condition = self._condition(mel, packing)
+        z = self._excited(noise, mel, condition, sigma, packing)
+        return self._decoded(z, mel, condition, packing)[0]
+
+    def _excited(
+        self,
+        noise: Tensor,
+        mel: Tensor,
+        condition: Tensor | None,
+        sigma: float | Tensor | None,
+        packing: Packing | None,
+    ) -> Tensor:
         sigma = self.config.sigma if sigma is None else sigma
         if self.excitation is None:
             return sigma * noise
         source = self._apply_transform(self.source(mel, packing).unsqueeze(1), False, packing)
-        return self.excitation(source, noise, self._condition(mel, packing), sigma)  # type: ignore[no-any-return]
+        return self.excitation(source, noise, condition, sigma)  # type: ignore[no-any-return]
 
     @torch.no_grad()
     def source(self, mel: Tensor, packing: Packing | None = None) -> Tensor:

@@ -161,6 +161,15 @@ def test_entropy_is_the_mean_of_minus_the_log_density(name):
     assert float(draw.entropy.std()) < float(draw.log_prob.std())
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("name", KINDS)
+def test_a_sample_is_the_inverse_of_the_prior(name):
+    made = student(name)
+    noise, mel = noise_and_mel(made)
+    expected, _ = made.inverse(made.prior(noise, mel, 0.7), mel)
+    torch.testing.assert_close(made.sample(noise, mel, 0.7), expected, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize("name", KINDS)
 def test_temperature_scales_the_noise(name):
     made = student(name)

@@ -105,6 +105,15 @@ def test_white_noise_is_scaled_by_sigma():
     torch.testing.assert_close(model.prior(noise, mel, 0.0), 0 * noise)
 
 
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("kind", TINY_CONFIGS)
+def test_a_sample_is_the_inverse_of_the_prior(kind):
+    model = tiny_waveglow(kind)
+    noise, mel = torch.randn(model.noise_shape(2, 7)), -5 + torch.randn(2, model.config.n_mels, 7)
+    expected, _ = model.inverse(model.prior(noise, mel, 0.7), mel)
+    torch.testing.assert_close(model.sample(noise, mel, 0.7), expected, rtol=0, atol=1e-12)
+
+
 def test_the_source_starts_in_the_channels_to_which_the_flow_takes_it():
     model = WaveGlow(lapped_config(envelope_floor=-100.0))
     x, mel = torch.randn(1, 24), torch.randn(1, 5, 3)
