@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import functools
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +14,9 @@ from torch import Tensor
 if TYPE_CHECKING:
     from vocoder.layers.gate_kernel import Pass
 
-__all__ = ["available", "differences", "gate", "gate_backward", "sums"]
+__all__ = ["available", "gate", "gate_backward"]
 
 ALL = 1 << 62
-STRIPE = 32
-"""pairs that a thread takes at a time"""
 DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
@@ -72,35 +69,6 @@ def gate_backward(gates: Tensor, grad: Tensor, out: Tensor, grad_gates: Tensor, 
     rows, width = out.shape
     addresses = (gates.data_ptr(), grad.data_ptr(), out.data_ptr(), grad_gates.data_ptr(), sums.data_ptr())
     _run("backward", gates.dtype, sums.shape[0], (0, rows, stripe, width, *addresses))
-
-
-def differences(
-    hidden: Tensor, silence: Tensor, out: Tensor, *, first: int, distance: int, offset: int, low: int, high: int
-) -> None:
-    """Write, for each pair of rows of a paired convolution, what its four products take.
-
-    Args:
-        hidden: (rows, C).
-        silence: (C,) zeros, which stand for the rows before `low` and from `high` on.
-        out: (4, pairs, C), written.
-        first: the first row of the first pair.
-        distance: between the two rows of a pair, and between taps.
-        offset: of the first tap.
-        low: see `silence`.
-        high: see `silence`.
-    """
-    _, pairs, width = out.shape
-    sizes = (pairs, STRIPE, width, first, distance, offset, low, high)
-    addresses = (hidden.data_ptr(), silence.data_ptr(), out.data_ptr())
-    _run("differences", hidden.dtype, -(-pairs // STRIPE), (0, *sizes, *addresses))
-
-
-def sums(products: Sequence[Tensor], out: Tensor, distance: int, add: bool) -> None:
-    """Write the rows (2 * pairs, C) that the four products (pairs, C) of a paired convolution make, or add them."""
-    pairs, width = products[0].shape
-    sizes = (pairs, STRIPE, width, distance, int(add))
-    addresses = (*(product.data_ptr() for product in products), out.data_ptr())
-    _run("sums", out.dtype, -(-pairs // STRIPE), (0, *sizes, *addresses))
 
 
 def _run(pass_: Pass, dtype: torch.dtype, stripes: int, values: tuple[int, ...]) -> None:

@@ -18,8 +18,8 @@ from numba.extending import intrinsic
 
 __all__ = ["Pass", "compiled"]
 
-Pass = Literal["forward", "backward", "differences", "sums"]
-"""of a gate, back through it, and what comes before and after the products of a paired convolution"""
+Pass = Literal["forward", "backward"]
+"""of a gate, and back through it"""
 
 LIMIT = 60.0  # 2**60: where tanh and the logistic function have long been constant in float32
 SHIFTER = 12582912.0  # 1.5 * 2**23: the sum with a small number is rounded to an integer, which its last bits hold
@@ -142,32 +142,6 @@ def _gate_row_backward(gates: Any, grad: Any, out: Any, grad_gates: Any, sums: A
         sums[width + j] += second
 
 
-@njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
-def _differences_row(rows: Any, out: Any) -> None:
-    """Write what the four products of `paired` take from four neighbours."""
-    first, second, third, fourth = rows
-    for j in range(first.shape[0]):
-        a, b, c, d = _wide(first[j]), _wide(second[j]), _wide(third[j]), _wide(fourth[j])
-        out[0][j] = _like(a - c, first[j])
-        out[1][j] = _like(b + c, first[j])
-        out[2][j] = _like(c - b, first[j])
-        out[3][j] = _like(b - d, first[j])
-
-
-@njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
-def _sums_row(products: Any, one: Any, two: Any, add: bool) -> None:
-    """Write the two rows of a convolution that four products make, or add them to what is there."""
-    first, second, third, fourth = products
-    for j in range(one.shape[0]):
-        b, c = _wide(second[j]), _wide(third[j])
-        early, late = _wide(first[j]) + b + c, b - c - _wide(fourth[j])
-        if add:
-            early += _wide(one[j])
-            late += _wide(two[j])
-        one[j] = _like(early, one[j])
-        two[j] = _like(late, two[j])
-
-
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _forward(data: Any, kind: Any) -> None:
     a = carray(data, (13,), np.int64)
@@ -207,50 +181,6 @@ def _backward(data: Any, kind: Any) -> None:
             _gate_row_backward(gates[row], grad[row], out[row], grad_gates[row], sums[s])
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _differences(data: Any, kind: Any) -> None:
-    a = carray(data, (12,), np.int64)
-    pairs, stripe, width, first, distance, offset, low, high = a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8]
-    hidden = carray(_pointer(a[9]), (high, width), kind)
-    silence = carray(_pointer(a[10]), (width,), kind)
-    out = carray(_pointer(a[11]), (4, pairs, width), kind)
-    while True:
-        start = _drawn(a.ctypes.data) * stripe
-        if start >= pairs:
-            break
-        for pair in range(start, min(start + stripe, pairs)):
-            t = first + pair // distance * distance + pair + offset
-            u, v, w = t + distance, t + 2 * distance, t + 3 * distance
-            rows = (
-                hidden[t] if low <= t < high else silence,
-                hidden[u] if low <= u < high else silence,
-                hidden[v] if low <= v < high else silence,
-                hidden[w] if low <= w < high else silence,
-            )
-            _differences_row(rows, (out[0, pair], out[1, pair], out[2, pair], out[3, pair]))
-
-
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _sums(data: Any, kind: Any) -> None:
-    a = carray(data, (11,), np.int64)
-    pairs, stripe, width, distance, add = a[1], a[2], a[3], a[4], a[5] != 0
-    products = (
-        carray(_pointer(a[6]), (pairs, width), kind),
-        carray(_pointer(a[7]), (pairs, width), kind),
-        carray(_pointer(a[8]), (pairs, width), kind),
-        carray(_pointer(a[9]), (pairs, width), kind),
-    )
-    out = carray(_pointer(a[10]), (2 * pairs, width), kind)
-    while True:
-        start = _drawn(a.ctypes.data) * stripe
-        if start >= pairs:
-            break
-        for pair in range(start, min(start + stripe, pairs)):
-            row = pair // distance * distance + pair
-            four = (products[0][pair], products[1][pair], products[2][pair], products[3][pair])
-            _sums_row(four, out[row], out[row + distance], add)
-
-
 def _forward_bfloat16(data: Any) -> None:
     _forward(data, np.uint16)
 
@@ -267,28 +197,8 @@ def _backward_float32(data: Any) -> None:
     _backward(data, np.float32)
 
 
-def _differences_bfloat16(data: Any) -> None:
-    _differences(data, np.uint16)
-
-
-def _differences_float32(data: Any) -> None:
-    _differences(data, np.float32)
-
-
-def _sums_bfloat16(data: Any) -> None:
-    _sums(data, np.uint16)
-
-
-def _sums_float32(data: Any) -> None:
-    _sums(data, np.float32)
-
-
 _ENTRIES = {
-    entry.__name__: entry
-    for entry in (
-        *(_forward_bfloat16, _forward_float32, _backward_bfloat16, _backward_float32),
-        *(_differences_bfloat16, _differences_float32, _sums_bfloat16, _sums_float32),
-    )
+    entry.__name__: entry for entry in (_forward_bfloat16, _forward_float32, _backward_bfloat16, _backward_float32)
 }
 
 

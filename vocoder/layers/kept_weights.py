@@ -8,7 +8,6 @@ import torch
 from torch import Tensor
 
 from vocoder.layers.packed_stack import PackedStack
-from vocoder.layers.paired import PairedTaps
 from vocoder.layers.ready_stack import ReadyStack
 from vocoder.layers.stack_weights import StackWeights
 
@@ -58,18 +57,4 @@ class KeptWeights:
         self._kept = None
 
     def _made(self, weights: StackWeights, dtype: torch.dtype, kept: bool) -> ReadyStack:
-        packed = PackedStack.of(weights, self._dilations, self._causal, dtype)
-        paired = kept and _pairs_pay(dtype)
-        taps = tuple(self._paired(weights, i, dtype) if paired else None for i in range(len(self._dilations)))
-        return ReadyStack.of(packed, taps, kept)
-
-    def _paired(self, weights: StackWeights, i: int, dtype: torch.dtype) -> PairedTaps | None:
-        weight, dilation = weights.dilated[i][0], self._dilations[i]
-        if weight.shape[3] != 3:
-            return None
-        return PairedTaps.of(weight, dilation, -2 * dilation if self._causal else -dilation, dtype)
-
-
-def _pairs_pay(dtype: torch.dtype) -> bool:
-    """Return whether a third fewer products are worth two more passes over memory: not where tiles multiply."""
-    return not (dtype == torch.bfloat16 and torch.cpu._is_amx_tile_supported())
+        return ReadyStack.of(PackedStack.of(weights, self._dilations, self._causal, dtype), kept)

@@ -10,39 +10,28 @@ from torch import Tensor
 
 from vocoder.layers.matrix import Matrix
 from vocoder.layers.packed_stack import PackedLayer, PackedStack
-from vocoder.layers.paired import PairedTaps
 from vocoder.layers.stack_rows import Tile
 
 __all__ = ["ReadyLayer", "ReadyStack"]
 
 
 class ReadyLayer:
-    """One layer.
-
-    Few rows are multiplied by all taps and the condition's matrix at once, many two steps at a time.
+    """One layer, whose taps, and the matrix of a condition at the rate of the steps, are multiplied with at once.
 
     Args:
         layer: its weights.
         end: (C, out_channels) the last projection of the stack.
-        paired: its taps for two steps at a time, where that pays.
         kept: whether the weights will be used often.
     """
 
-    def __init__(self, layer: PackedLayer, end: Tensor, paired: PairedTaps | None, kept: bool) -> None:
+    def __init__(self, layer: PackedLayer, end: Tensor, kept: bool) -> None:
         self._layer = layer
         self._taps = sorted(layer.taps, key=lambda tap: tap[0])
-        self._paired = paired
         self._kept = kept
         self.bias = layer.bias
         self.res = None if layer.res is None else (Matrix(layer.res[0], kept), layer.res[1])
         # between a gate and the output there are two matrices and no nonlinearity: skip and end make one
         self.out = Matrix((layer.skip[0].float() @ end.float()).to(end.dtype), kept)
-
-    @functools.cached_property
-    def cond(self) -> Matrix:
-        """(cond_channels, 2 * C)"""
-        assert self._layer.cond is not None
-        return Matrix(self._layer.cond, self._kept)
 
     @functools.cached_property
     def _joined(self) -> Matrix:
@@ -58,33 +47,19 @@ class ReadyLayer:
 
         `spare` is memory for as many rows as the tile has, (rows, taps * C + cond_channels).
         """
-        count = tile.stop - tile.start
-        done = 0 if self._paired is None else self._paired.rows(count)
-        if self._paired is None or done == 0:
-            return self._together(hidden, cond, tile, spare[:count])
-        if cond is None:
-            gates = hidden.new_empty(count, self.bias.shape[0])
-        else:
-            gates = self.cond.times(cond[tile.start : tile.stop])
-        self._paired.convolve(hidden, tile, gates[:done], add=cond is not None)
-        if done < count:
-            rest = Tile(tile.start + done, tile.stop, tile.low, tile.high)
-            gates[done:] = self._together(hidden, cond, rest, spare[: count - done])
-        return gates
-
-    def columns(self, cond: Tensor | None) -> int:
-        """Return the columns of the spare memory."""
-        width = sum(matrix.shape[0] for _, matrix in self._taps)
-        return width if cond is None else width + cond.shape[1]
-
-    def _together(self, hidden: Tensor, cond: Tensor | None, tile: Tile, spare: Tensor) -> Tensor:
         width, taps = hidden.shape[1], len(self._taps)
+        spare = spare[: tile.stop - tile.start]
         neighbours = spare.as_strided((spare.shape[0], taps, width), (spare.stride(0), width, 1))
         _gather(hidden, [offset for offset, _ in self._taps], tile, neighbours)
         if cond is None:
             return self._joined.times(spare)
         spare[:, taps * width :] = cond[tile.start : tile.stop]
         return self._joined_with_cond.times(spare)
+
+    def columns(self, cond: Tensor | None) -> int:
+        """Return the columns of the spare memory."""
+        width = sum(matrix.shape[0] for _, matrix in self._taps)
+        return width if cond is None else width + cond.shape[1]
 
 
 @dataclass(frozen=True)
@@ -99,10 +74,10 @@ class ReadyStack:
 
     @classmethod
     @torch.no_grad()
-    def of(cls, packed: PackedStack, paired: tuple[PairedTaps | None, ...], kept: bool) -> ReadyStack:
-        """Make the weights ready; `kept` says that they will be used often, `paired` is of each layer."""
+    def of(cls, packed: PackedStack, kept: bool) -> ReadyStack:
+        """Make the weights ready; `kept` says that they will be used often."""
         end, bias = packed.end
-        layers = tuple(ReadyLayer(layer, end, pairs, kept) for layer, pairs in zip(packed.layers, paired, strict=True))
+        layers = tuple(ReadyLayer(layer, end, kept) for layer in packed.layers)
         out_bias = (packed.skip_bias() @ end.float() + bias).to(end.dtype)
         start = Matrix(packed.start[0], kept), packed.start[1].to(end.dtype)
         return cls(packed, start, layers, out_bias)
