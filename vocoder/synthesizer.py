@@ -21,7 +21,9 @@ from vocoder.layers.pitch import PitchNet
 from vocoder.layers.wavenet import set_compute_dtype
 from vocoder.mel_config import MelConfig
 from vocoder.mel_input import MelError, MelReader, check_sampling, seeds_of
+from vocoder.models.published_wavenet import PublishedWaveNet
 from vocoder.models.speaker import Sampler, Speaker
+from vocoder.models.wavenet import WaveNet
 from vocoder.noise import white_noise
 from vocoder.streaming.correction import correction_stages, denoising_stage
 from vocoder.streaming.families import stages_of
@@ -60,7 +62,7 @@ class Synthesizer:
         self.dtype = dtype
         self.model = checkpoint.model.to(self.device).eval().requires_grad_(False)
         set_compute_dtype(self.model, dtype)
-        _read_pitch_precisely(self.model, self.device)
+        _read_mels_precisely(self.model, self.device)
         self._consistency = MelConsistency(self.mel_config, self.model.config.consistency_steps).to(self.device)
         self._reader = MelReader(self.mel_config.n_mels, self.device)
         self._denoiser: Denoiser | None = None
@@ -296,8 +298,17 @@ def _drained(session: StreamSession, pieces: Iterable[Any]) -> Iterator[Any]:
         yield session.next()
 
 
-def _read_pitch_precisely(model: nn.Module, device: torch.device) -> None:
-    if device.type != "mps":  # which has no float64
-        for module in model.modules():
-            if isinstance(module, PitchNet):
-                module.double()
+def _read_mels_precisely(model: nn.Module, device: torch.device) -> None:
+    """Have in float64 what reads mels for parts that let rounding grow, and rounding depends on a chunk's length.
+
+    A phase adds up the frequencies before it; a sample by sample network hears its own past.
+    """
+    if device.type == "mps":  # which has no float64
+        return
+    for module in model.modules():
+        if isinstance(module, PitchNet):
+            module.double()
+    if isinstance(model, WaveNet):
+        model.condition.double()
+    if isinstance(model, PublishedWaveNet):
+        model.upsampling.double()

@@ -104,6 +104,15 @@ def test_a_stream_computes_few_frames_twice(voice):
     assert max(pipeline.computed.values()) <= 1.5 * frames
 
 
+def test_a_teacher_that_hears_its_own_past_says_the_same_in_chunks():
+    """Rounding grows in it with every sample, so that what it is told of the mel must be the same to the last bit."""
+    wavenet = load("wavenet", dtype=torch.float32)
+    x, _ = read_audio(RECORDING, wavenet.sample_rate)
+    frames = MelSpectrogram(wavenet.mel_config)(torch.from_numpy(x)[None])[0, :, :300]
+    whole = wavenet.synthesize(frames, seed=7)
+    torch.testing.assert_close(torch.cat(list(wavenet.stream(frames, seed=7))), whole, atol=1e-5, rtol=0)
+
+
 def frames_by_chunk(session: StreamSession, hop_length: int) -> list[int]:
     """Return the frames of the chunks after the first, whose samples may be fewer than its frames have."""
     sizes = []

@@ -48,9 +48,14 @@ class Plan:
 
 @torch.no_grad()
 def gate_conditions(stack: WaveNetStack, cond: Tensor) -> Tensor:
-    """Project a condition (B, cond_channels, frames) once for all layers: (B, frames, layers, 2 * channels)."""
+    """Project a condition (B, cond_channels, frames) once for all layers: (B, frames, layers, 2 * channels).
+
+    It is computed in the dtype of the condition and comes in that of the stack.
+    """
     biases = torch.stack([layer.bias for layer in stack.in_layers])  # type: ignore[misc]
-    assert stack.cond_layer is not None
-    weight = stack.cond_layer.weight[:, :, 0, 0]
-    projected: Tensor = F.linear(cond.transpose(1, 2).to(weight.dtype), weight, stack.cond_layer.bias)
-    return projected.reshape(*projected.shape[:2], *biases.shape) + biases
+    layer = stack.cond_layer
+    assert layer is not None
+    assert layer.bias is not None
+    weight = layer.weight[:, :, 0, 0]
+    projected: Tensor = F.linear(cond.transpose(1, 2), weight.to(cond.dtype), layer.bias.to(cond.dtype))
+    return (projected.reshape(*projected.shape[:2], *biases.shape) + biases).to(weight.dtype)

@@ -40,8 +40,11 @@ class MelEncoder(nn.Module):
         return 3 * (self.kernel_size // 2)
 
     def forward(self, mel: Tensor, gaps: Tensor | None = None) -> Tensor:
-        """Map natural-log mels (B, n_mels, frames) to the condition (B, channels, frames), which is 0 in the gaps."""
-        cond = silenced(normalised(mel), gaps)
+        """Map natural-log mels (B, n_mels, frames) to the condition (B, channels, frames), which is 0 in the gaps.
+
+        The condition has the dtype of the weights.
+        """
+        cond = silenced(normalised(mel.to(next(self.parameters()).dtype)), gaps)
         for layer in self.layers:
             cond = silenced(layer(cond), gaps) if isinstance(layer, nn.SiLU) else layer(cond)
         return cond

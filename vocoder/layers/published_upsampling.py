@@ -75,6 +75,7 @@ class PublishedUpsampler(nn.Module):
     def forward(self, mel: Tensor) -> Tensor:
         """Map (B, n_mels, frames) to (B, n_mels, samples); if stretched, the mel is held beyond its ends."""
         config = self.config
+        given, mel = mel.dtype, mel.to(next(self.parameters()).dtype)
         if self.conv_in is not None:
             mel = self.conv_in(F.pad(mel, (config.context, config.context), mode="replicate"))
         image = mel.unsqueeze(1)
@@ -83,4 +84,4 @@ class PublishedUpsampler(nn.Module):
                 image = stage(image.repeat_interleave(scale, dim=3))
             else:
                 image = F.leaky_relu(stage(image), config.slope)
-        return image.squeeze(1)
+        return image.squeeze(1).to(given)

@@ -65,7 +65,7 @@ class WaveNet(Flow):
         if x.shape[1] != frames * self.config.hop_length:
             raise ValueError(f"{x.shape[1]} samples do not fit {frames} frames of {self.config.hop_length} samples")
         shift, log_scale, inputs = self._inputs(x, mel)
-        raw = self.stack(inputs, self.condition(mel)).to(x.dtype)
+        raw = self.stack(inputs, self.condition(mel).to(mel.dtype)).to(x.dtype)
         return self.distribution.place(raw, shift, log_scale)
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
