@@ -110,6 +110,7 @@ class AsyncClient:
 
         Raises:
             VocoderError: as in `synthesize`, at any time; IncompleteError if the connection is lost.
+            ValueError: a piece is not as wide as the model's mels; when its turn comes.
         """
         async with AsyncExitStack() as stack:
             connection, start = await self._again(lambda: self._dial(options, stack))
@@ -209,5 +210,5 @@ class AsyncSpeechStream:
             await self._connection.close()
 
     async def _send(self, piece: Any) -> None:
-        for message in frame_messages(piece):
+        for message in frame_messages(piece, self.start.n_mels):
             await self._connection.send(message)

@@ -32,16 +32,19 @@ def hello(options: SpeechOptions) -> str:
     return json.dumps({**used(options), "format": "pcm_f32"})
 
 
-def frame_messages(piece: Any) -> Iterator[bytes]:
+def frame_messages(piece: Any, n_mels: int) -> Iterator[bytes]:
     """Yield the messages for frames of a mel: one (n_mels,), or several (n_mels, frames).
 
+    A message is frame after frame, and the server cannot see where one ends.
+
     Raises:
-        ValueError: the piece has another number of dimensions.
+        ValueError: the piece has another shape.
     """
     mel = to_array(piece)
     mel = mel[:, None] if mel.ndim == 1 else mel
-    if mel.ndim != 2:
-        raise ValueError(f"a piece of a mel is (n_mels,) or (n_mels, frames), not {mel.shape}")
+    if mel.ndim != 2 or mel.shape[0] != n_mels:
+        hint = "; it looks transposed" if mel.ndim == 2 and mel.shape[1] == n_mels else ""
+        raise ValueError(f"a piece of a mel is ({n_mels},) or ({n_mels}, frames), not {np.shape(piece)}{hint}")
     for start in range(0, mel.shape[1], MESSAGE_FRAMES):
         yield np.ascontiguousarray(mel[:, start : start + MESSAGE_FRAMES].T, "<f4").tobytes()
 

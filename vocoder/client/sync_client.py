@@ -133,6 +133,7 @@ class Client:
 
         Raises:
             VocoderError: as in `synthesize`, at any time; IncompleteError if the connection is lost.
+            ValueError: a piece is not as wide as the model's mels; when its turn comes.
         """
         with ExitStack() as stack:
             connection, start = self._again(lambda: self._dial(options, stack))
@@ -214,7 +215,7 @@ class SpeechStream:
         """Send all frames; the client does this on a thread of its own."""
         try:
             for piece in pieces:
-                for message in frame_messages(piece):
+                for message in frame_messages(piece, self.start.n_mels):
                     self._connection.send(message)
             self._connection.send(END)
         except ConnectionClosed:

@@ -61,8 +61,22 @@ def test_what_the_frames_raise_is_raised_where_audio_is_read(reach: Any, streame
     with reach(streamer) as client_of, client_of() as client:
         with client.stream(frames()) as speech, pytest.raises(KeyError, match="acoustic model"):
             list(speech)
-        with client.stream([np.zeros((1, 80, 5))]) as speech, pytest.raises(ValueError, match="n_mels"):
-            list(speech)
+
+
+@pytest.mark.parametrize(
+    ("piece", "text"),
+    [
+        (np.zeros((1, 80, 5)), r"is \(80,\) or \(80, frames\), not \(1, 80, 5\)$"),
+        (np.zeros((5, 80)), r"not \(5, 80\); it looks transposed"),
+        (np.zeros(81), r"not \(81,\)$"),
+    ],
+    ids=["batch", "transposed", "too wide"],
+)
+def test_pieces_of_another_shape_are_refused(reach: Any, streamer: Streamer, piece: Any, text: str) -> None:
+    with reach(streamer) as client_of, client_of() as client:
+        for given in (piece, [piece]):
+            with client.stream(given) as speech, pytest.raises(ValueError, match=text):
+                list(speech)
 
 
 def test_a_stream_that_is_cut_off_is_not_the_end(reach: Any, streamer: Streamer) -> None:
