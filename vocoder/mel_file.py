@@ -11,7 +11,7 @@ __all__ = ["mel_frames", "read_mel"]
 
 
 def read_mel(path: Path) -> NDArray[np.float32]:
-    """Return the mel (n_mels, frames) of a file.
+    """Return the mel (n_mels, frames) of a file, which may hold it as a batch of one.
 
     Raises:
         ValueError: it holds no mel.
@@ -32,10 +32,24 @@ def mel_frames(path: Path) -> int:
 def _mapped(path: Path) -> NDArray[np.floating]:
     try:
         mel = np.lib.format.open_memmap(path, mode="r")  # a header that lies about the size allocates nothing
+    except FileNotFoundError:
+        raise FileNotFoundError(f"there is no file {path}") from None
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"this is no npy file of numbers ({error})") from error
+        raise ValueError(f"this is no npy file of numbers ({_what_it_is(path) or error})") from error
     if mel.dtype.kind != "f":
         raise ValueError(f"a mel holds floats, not {mel.dtype}")
+    if mel.ndim == 3 and mel.shape[0] == 1:
+        mel = mel[0]
     if mel.ndim != 2:
         raise ValueError(f"a mel is (n_mels, frames), not {mel.shape}; one file holds one mel")
     return mel
+
+
+def _what_it_is(path: Path) -> str:
+    """Return what a file is that is no npy file, where that is plain to see."""
+    with path.open("rb") as file:
+        start = file.read(4)
+    if not start:
+        return "it is empty"
+    kind = {b"RIFF": "a wav", b"fLaC": "a flac", b"OggS": "an ogg"}.get(start)
+    return f"it is {kind} file; `vocoder mel` makes a mel of audio" if kind else ""

@@ -34,6 +34,7 @@ class Summary:
         elapsed_seconds: that it took.
         clipped_files: files with samples that were set to full scale.
         failures: why the others could not be made.
+        doubts: those of the made whose mels are not typical of their contract.
     """
 
     there: int = 0
@@ -42,13 +43,15 @@ class Summary:
     elapsed_seconds: float = 0.0
     clipped_files: int = 0
     failures: list[Outcome] = field(default_factory=list)
+    doubts: list[Outcome] = field(default_factory=list)
 
     def __str__(self) -> str:
         speed = self.audio_seconds / max(self.elapsed_seconds, 1e-9)
         text = f"{self.spoken} spoken ({self.audio_seconds:.1f} s of audio in {self.elapsed_seconds:.1f} s"
         text += f", {speed:.1f} x real time)" if self.spoken else ")"
         text += f", {self.there} there already, {len(self.failures)} failed"
-        return text + (f"; {self.clipped_files} clipped to full scale" if self.clipped_files else "")
+        text += f"; {self.clipped_files} clipped to full scale" if self.clipped_files else ""
+        return text + (f"; {len(self.doubts)} of unlikely mels" if self.doubts else "")
 
 
 def speak_all(
@@ -80,7 +83,8 @@ def speak_all(
             return Summary(there=len(jobs))
         summary = _tally(speak(left), Summary(there=len(jobs) - len(left)), len(left))
     order = {job: i for i, job in enumerate(jobs)}
-    summary.failures.sort(key=lambda outcome: order[outcome.job])
+    for outcomes in (summary.failures, summary.doubts):
+        outcomes.sort(key=lambda outcome: order[outcome.job])
     return summary
 
 
@@ -126,6 +130,7 @@ def _tally(outcomes: Iterable[Outcome], summary: Summary, total: int) -> Summary
                 summary.spoken += 1
                 summary.audio_seconds += outcome.seconds
                 summary.clipped_files += bool(outcome.clipped)
+                summary.doubts += [outcome] if outcome.doubt is not None else []
             speed = summary.audio_seconds / max(summary.elapsed_seconds, 1e-9)
             bar.set_postfix_str(f"{speed:.0f} x real time, {len(summary.failures)} failed", refresh=False)
             bar.update()

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from vocoder.audio import write_audio
 from vocoder.batching import Utterance
 from vocoder.bulk.jobs import Job
+from vocoder.guard.opinion import GuardMode, doubt_about
 from vocoder.loading import load
 from vocoder.mel_config import preset
 from vocoder.mel_convert import convert
@@ -31,22 +32,28 @@ class Voice:
         device: torch device.
         format: of the audio files, a key of `AUDIO_FORMATS`.
         preset: contract of the mels, where it is not the model's.
+        guard: what becomes of mels that are not typical of their contract.
     """
 
     model: str
     device: str = "cpu"
     format: str = "wav"
     preset: str | None = None
+    guard: GuardMode = "warn"
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: seconds of audio and samples set to full scale, or why there is no audio."""
+    """What became of a job: seconds of audio and samples set to full scale, or why there is no audio.
+
+    `doubt` is what the guard says of the mel, None where it is typical.
+    """
 
     job: Job
     seconds: float = 0.0
     clipped: int = 0
     error: str | None = None
+    doubt: str | None = None
 
 
 class RowSpeaker:
@@ -60,32 +67,35 @@ class RowSpeaker:
         self._synthesizer = load(voice.model, voice.device)
         self._preset = None if voice.preset is None else preset(voice.preset)
         self._format = voice.format
+        self._guard = voice.guard
 
     def __call__(self, row: Sequence[Job]) -> list[Outcome]:
         """Speak the jobs in one run of the model; what fails is said in its outcome and harms no other."""
         outcomes: list[Outcome] = []
-        readable: list[tuple[Job, Utterance]] = []
+        readable: list[tuple[Job, Utterance, str | None]] = []
         for job in row:
             try:
-                readable.append((job, self._utterance(job)))
+                readable.append((job, *self._utterance(job)))
             except Exception as error:  # whatever is wrong with one file
                 outcomes.append(Outcome(job, error=_reason(error)))
-        jobs, utterances = [job for job, _ in readable], [utterance for _, utterance in readable]
+        jobs, utterances = [job for job, _, _ in readable], [utterance for _, utterance, _ in readable]
         try:
             spoken = self._synthesizer.synthesize_many(utterances)
         except Exception as error:
             if len(row) == 1:
                 return [Outcome(row[0], error=_reason(error))]
             return outcomes + [outcome for job in jobs for outcome in self([job])]  # each alone, to know which it is
-        return outcomes + [self._written(job, x) for job, x in zip(jobs, spoken, strict=True)]
+        return outcomes + [self._written(job, x, doubt) for (job, _, doubt), x in zip(readable, spoken, strict=True)]
 
-    def _utterance(self, job: Job) -> Utterance:
-        mel = read_mel(job.mel)
+    def _utterance(self, job: Job) -> tuple[Utterance, str | None]:
+        """Read a mel, and have the guard look at it."""
+        mel, contract = read_mel(job.mel), self._synthesizer.mel_config
+        doubt = doubt_about(mel, self._preset or contract, self._guard)
         if self._preset is not None:
-            mel = convert(mel, self._preset, self._synthesizer.mel_config)
-        return Utterance(mel, job.sampling.sigma, job.sampling.seed, job.sampling.denoise)
+            mel = convert(mel, self._preset, contract)
+        return Utterance(mel, job.sampling.sigma, job.sampling.seed, job.sampling.denoise), doubt
 
-    def _written(self, job: Job, x: NDArray[np.float32]) -> Outcome:
+    def _written(self, job: Job, x: NDArray[np.float32], doubt: str | None) -> Outcome:
         part = part_of(job.audio)
         try:
             job.audio.parent.mkdir(parents=True, exist_ok=True)
@@ -97,7 +107,7 @@ class RowSpeaker:
             with contextlib.suppress(OSError):
                 part.unlink()
             return Outcome(job, error=_reason(error))
-        return Outcome(job, len(x) / self._synthesizer.sample_rate, report.clipped)
+        return Outcome(job, len(x) / self._synthesizer.sample_rate, report.clipped, doubt=doubt)
 
 
 def part_of(audio: Path) -> Path:

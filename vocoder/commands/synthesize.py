@@ -7,6 +7,7 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +19,7 @@ from vocoder.bulk.rows import ROW_FRAMES
 from vocoder.bulk.run import SpeakJobs, speak_all, speak_here, speak_in_processes
 from vocoder.bulk.speaking import Voice
 from vocoder.commands.sampling import add_model_arguments, add_sampling_arguments, model
+from vocoder.guard.opinion import GuardMode, doubt_about
 from vocoder.mel_config import PRESETS, preset
 from vocoder.mel_convert import convert
 from vocoder.mel_file import read_mel
@@ -46,6 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_sampling_arguments(parser)
     parser.add_argument(
         "--preset", choices=tuple(PRESETS), help="contract of the mels; they are converted to the model's where exact"
+    )
+    parser.add_argument(
+        "--guard",
+        choices=get_args(GuardMode),
+        default="warn",
+        help="of mels that are not typical of their contract: say what they look like, refuse them, or do not look "
+        "(default: %(default)s)",
     )
     parser.add_argument("--stream", action="store_true", help="of one mel: compute and write the audio in chunks")
     many = parser.add_argument_group("for many mels")
@@ -94,22 +103,26 @@ def _speak_many(args: argparse.Namespace) -> int:
     sampling = Sampling(args.sigma, args.seed, args.denoise)
     suffix = "." + args.format.partition("_")[0]
     jobs = list_jobs(args.mels, args.output, suffix, sampling)
-    voice = Voice(args.model, args.device, args.format, args.preset)
+    voice = Voice(args.model, args.device, args.format, args.preset, args.guard)
     if args.workers == 1:
         speak: SpeakJobs = partial(speak_here, voice=voice, row_frames=args.row_frames)
     else:
         speak = partial(speak_in_processes, voice=voice, workers=args.workers, row_frames=args.row_frames)
     summary = speak_all(jobs, args.output, voice, sampling, speak, again=args.again)
     print(f"{args.output}: {summary}")
+    for outcome in summary.doubts:
+        _warn(outcome.job.mel, outcome.doubt)
     for outcome in summary.failures:
         print(f"vocoder synthesize: {outcome.job.mel}: {outcome.error}", file=sys.stderr)
     return 2 if summary.failures else 0
 
 
 def _speak(synthesizer: Synthesizer, source: Path, target: Path, args: argparse.Namespace) -> str:
-    mel = read_mel(source)
+    mel, contract = read_mel(source), synthesizer.mel_config
+    given = contract if args.preset is None else preset(args.preset)
+    doubt = doubt_about(mel, given, args.guard)
     if args.preset is not None:
-        mel = convert(mel, preset(args.preset), synthesizer.mel_config)
+        mel = convert(mel, given, contract)
     start = time.perf_counter()
     if args.stream:
         first, report = _stream(synthesizer, mel, target, args)
@@ -117,8 +130,14 @@ def _speak(synthesizer: Synthesizer, source: Path, target: Path, args: argparse.
     else:
         x = synthesizer.synthesize(mel, sigma=args.sigma, seed=args.seed, denoise=args.denoise)
         report, how = write_audio(target, x, synthesizer.sample_rate), ""
+    _warn(source, doubt)
     seconds = mel.shape[1] * synthesizer.hop_length / synthesizer.sample_rate
     return f"{target}: {seconds:.2f} s in {time.perf_counter() - start:.2f} s{how}, {report}"
+
+
+def _warn(source: Path, doubt: str | None) -> None:
+    if doubt is not None:
+        print(f"vocoder synthesize: warning: {source}: {doubt}", file=sys.stderr)
 
 
 def _stream(

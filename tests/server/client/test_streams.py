@@ -58,9 +58,13 @@ def test_what_the_frames_raise_is_raised_where_audio_is_read(reach: Any, streame
         yield mel_of(5)
         raise KeyError("the acoustic model failed")
 
-    with reach(streamer) as client_of, client_of() as client:
-        with client.stream(frames()) as speech, pytest.raises(KeyError, match="acoustic model"):
-            list(speech)
+    with (
+        reach(streamer) as client_of,
+        client_of() as client,
+        client.stream(frames()) as speech,
+        pytest.raises(KeyError, match="acoustic model"),
+    ):
+        list(speech)
 
 
 @pytest.mark.parametrize(

@@ -81,4 +81,4 @@ def test_short_mels_share_a_row_and_files_without_one_are_named(write_mels: Call
     errors = {row.job.mel.stem: row.error or "" for row in made if isinstance(row, Outcome)}
     assert set(errors) == {"text", "absent"}
     assert "no npy file" in errors["text"]
-    assert "No such file" in errors["absent"]
+    assert "there is no file" in errors["absent"]

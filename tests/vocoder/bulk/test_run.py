@@ -20,8 +20,8 @@ from vocoder.cli import main
 from vocoder.loading import load
 
 
-def speak(*arguments: str | Path, model: Path) -> int:
-    return main(["synthesize", *map(str, arguments), "--model", str(model)])
+def speak(*arguments: str | Path, model: Path, guard: str = "off") -> int:
+    return main(["synthesize", "--guard", guard, *map(str, arguments), "--model", str(model)])
 
 
 def made(folder: Path) -> dict[str, tuple[int, int]]:

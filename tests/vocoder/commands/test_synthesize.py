@@ -1,25 +1,30 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+import torch
 from numpy.typing import NDArray
 
+from vocoder.audio import read_audio
 from vocoder.checkpoint import load_model, save_model
 from vocoder.cli import main
 from vocoder.loading import load
+from vocoder.mel import MelSpectrogram
 from vocoder.mel_config import preset
 
+RECORDING = Path(__file__).parents[3] / "examples" / "heldout.flac"
 FRAMES = 12
 LENGTH = FRAMES * 256
 
 
-def speak(*arguments: str | Path, model: Path) -> int:
-    return main(["synthesize", *map(str, arguments), "--model", str(model)])
+def speak(*arguments: str | Path, model: Path, guard: str = "off") -> int:
+    return main(["synthesize", "--guard", guard, *map(str, arguments), "--model", str(model)])
 
 
 def random_mel(seed: int, frames: int = FRAMES) -> NDArray[np.float32]:
@@ -118,7 +123,7 @@ def test_what_is_no_mel_is_refused_in_one_line(model: Path, tmp_path: Path, caps
     nan = np.full((80, 3), np.nan, dtype=np.float32)
     np.save(tmp_path / "nan.npy", nan)
     reasons = {
-        "absent": "No such file",
+        "absent": "there is no file",
         "batch": "one file holds one mel",
         "cut": "no npy file",
         "integers": "holds floats, not int16",
@@ -131,6 +136,43 @@ def test_what_is_no_mel_is_refused_in_one_line(model: Path, tmp_path: Path, caps
     lines = capsys.readouterr().err.splitlines()
     assert [reason in line for line, reason in zip(lines, reasons.values(), strict=True)] == [True] * len(reasons)
     assert list((tmp_path / "out").glob("[!.]*")) == []
+
+
+def test_an_unlikely_mel_is_spoken_with_a_word_or_refused(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    x, _ = read_audio(RECORDING, 22050)
+    mel = MelSpectrogram(preset("nvidia"))(torch.from_numpy(x)[None])[0].numpy()
+    np.save(tmp_path / "right.npy", mel)
+    np.save(tmp_path / "log10.npy", mel / math.log(10))
+    doubt = r"vocoder synthesize: warning: \S+/log10\.npy: The mel looks like decimal logarithms.*\n"
+    for i, names in enumerate((["log10.npy"], ["right.npy", "log10.npy"])):
+        out = tmp_path / ("one.wav" if i == 0 else "many")
+        files = [tmp_path / name for name in names]
+        assert speak(*files, "-o", out, model=model, guard="strict") == 2
+        assert re.fullmatch(doubt.replace("warning: ", ""), capsys.readouterr().err)
+        assert speak(*files, "-o", out, model=model, guard="warn") == 0
+        captured = capsys.readouterr()
+        assert re.fullmatch(doubt, captured.err)
+    assert "1 spoken" in captured.out
+    assert "1 there already" in captured.out
+    assert "1 of unlikely mels" in captured.out
+
+
+def test_a_batch_of_one_is_a_mel(model: Path, tmp_path: Path) -> None:
+    np.save(tmp_path / "one.npy", random_mel(0)[None])
+    np.save(tmp_path / "two.npy", random_mel(0))
+    for name in ("one", "two"):
+        assert speak(tmp_path / f"{name}.npy", "-o", tmp_path / f"{name}.wav", "--seed", "1", model=model) == 0
+    assert (tmp_path / "one.wav").read_bytes() == (tmp_path / "two.wav").read_bytes()
+
+
+def test_what_a_file_is_instead_is_said(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "empty.npy").touch()
+    soundfile.write(tmp_path / "speech.wav", np.zeros(10), 22050)
+    for name, text in (("empty.npy", "it is empty"), ("speech.wav", "it is a wav file; `vocoder mel` makes a mel")):
+        assert speak(tmp_path / name, "-o", tmp_path / "a.flac", model=model) == 2
+        assert text in capsys.readouterr().err
 
 
 def test_arguments_that_contradict_each_other(
