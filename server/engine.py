@@ -26,6 +26,7 @@ from server.synthesizer import Load, Synthesizer
 from server.ticket import Priority, Speech, SynthesisError, Ticket
 from server.work_queue import DeadlineError, Job, QueueFullError, QueueLimits, WorkQueue
 from vocoder.checkpoint import CheckpointError
+from vocoder.devices import DeviceError
 
 __all__ = [
     "THREAD_PREFIX",
@@ -212,7 +213,9 @@ class Engine:
         try:
             owner = self._device.run(Owner.load, self._reference, self._load, self._calibration, self._observer)
         except Exception as error:
-            expected = isinstance(error, (CheckpointError, OSError))  # its text says all; a trace would hide it
+            expected = isinstance(
+                error, (CheckpointError, DeviceError, OSError)
+            )  # its text says all; a trace would hide it
             logger.error("cannot load model %s: %s", self.name, error, exc_info=not expected)
             self._fail()
             self.loaded.set_exception(error)

@@ -212,7 +212,8 @@ def _describe(error: ValidationError) -> str:
     """Return what pydantic found, without what the client sent."""
     first = error.errors(include_url=False, include_context=False, include_input=False)[0]
     if first["type"] == "extra_forbidden":
-        return "The request has a member or parameter that this server does not know."
+        known = ", ".join(InferenceParameters.model_fields)
+        return f"The request has a member or parameter that this server does not know; its parameters are {known}."
     where = ".".join(str(part) for part in first["loc"])
     return f"{where}: {first['msg']}." if where else "The request is not valid JSON."
 

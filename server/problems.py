@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
+from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
@@ -91,19 +92,33 @@ async def _on_validation_error(request: Request, error: Exception) -> Response:
     # Only the declared location and pydantic's own message are passed on: its `input` and `ctx` hold what the
     # client sent, which may not even be JSON (NaN).
     assert isinstance(error, RequestValidationError)
-    return render(request, invalid_parameters(error.errors()))
+    return render(request, invalid_parameters(error.errors(), _parameters(request)))
 
 
-def invalid_parameters(entries: Sequence[Mapping[str, Any]]) -> Problem:
-    """Return the problem of what pydantic found, entries whose location begins with where the parameters stood."""
-    errors = [_describe(entry) for entry in entries]
+def invalid_parameters(entries: Sequence[Mapping[str, Any]], known: Iterable[str]) -> Problem:
+    """Return the problem of what pydantic found.
+
+    Args:
+        entries: whose location begins with where the parameters stood.
+        known: the parameters that there are.
+    """
+    errors = [_describe(entry, known) for entry in entries]
     detail = "; ".join(f"{entry['parameter']}: {entry['message']}" for entry in errors)
     return Problem(422, "invalid-parameter", detail, errors=errors)
 
 
-def _describe(entry: Mapping[str, Any]) -> dict[str, str]:
+def _parameters(request: Request) -> list[str]:
+    """Return the names of the query parameters of the route that a request came to."""
+    route = request.scope.get("route")
+    fields = route.dependant.query_params if isinstance(route, APIRoute) else []
+    models: list[Any] = [field.field_info.annotation for field in fields]
+    return [name for model in models for name in getattr(model, "model_fields", ())]
+
+
+def _describe(entry: Mapping[str, Any], known: Iterable[str]) -> dict[str, str]:
     if entry["type"] == "extra_forbidden":
-        return {"parameter": "(unknown)", "message": "there is a parameter that this route does not have"}
+        names = f"; there are {', '.join(known)}" if known else ""
+        return {"parameter": "(unknown)", "message": f"there is a parameter that is not known here{names}"}
     location = ".".join(str(part) for part in entry["loc"][1:]) or str(entry["loc"][0])
     return {"parameter": location, "message": entry["msg"]}
 

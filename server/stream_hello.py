@@ -58,7 +58,8 @@ def read_hello(text: str) -> StreamHello:
         errors = error.errors(include_url=False, include_context=False, include_input=False)
         if any(entry["type"] == "json_invalid" for entry in errors):
             raise Problem(400, "malformed-body", "The first message must be a JSON object.") from None
-        raise invalid_parameters([{**entry, "loc": ("hello", *entry["loc"])} for entry in errors]) from None
+        entries = [{**entry, "loc": ("hello", *entry["loc"])} for entry in errors]
+        raise invalid_parameters(entries, StreamHello.model_fields) from None
 
 
 def check_end(text: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Protocol, cast
 
 from training.command_error import CommandError
+from vocoder.cli import reason
 
 __all__ = ["COMMANDS", "main"]
 
@@ -60,7 +61,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return command.run(parser.parse_intermixed_args(arguments[1:]))
     except (ValueError, OSError) as error:
-        return _complain(str(error), 2)
+        return _complain(reason(error), 2)
     except CommandError as error:
         return _complain(str(error), 1)
     except KeyboardInterrupt:

@@ -51,7 +51,7 @@ def fit_in_closed_form(
         if resume:
             print(f"{checkpoints.last}/model is fitted in closed form: there is nothing to go on with")
             return
-        raise CheckpointError(f"{output} already holds a run: choose another directory")
+        raise CheckpointError(f"{output} already holds a run: output=DIR begins another")
     training_set.set_epoch(0)
     objective.model.fit_whitening(lambda: _batches(training_set, config.trainer.batch_size))
     scores = held_out_scores(objective, held_out, config.trainer.batch_size)

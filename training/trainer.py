@@ -107,7 +107,7 @@ class Trainer:
     def _begin(self) -> None:
         if self.checkpoints.last.exists():
             raise CheckpointError(
-                f"{self.checkpoints.directory} already holds a run: resume it, or choose another directory"
+                f"{self.checkpoints.directory} already holds a run: --resume goes on with it, output=DIR begins another"
             )
         share_state(self.objective, self.accelerator)
         if self.accelerator.is_main_process:

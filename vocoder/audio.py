@@ -117,7 +117,9 @@ def read_audio(
             limit = -1 if max_seconds is None else int(max_seconds * file_rate) + 1
             samples = file.read(limit, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise AudioError(f"cannot read {name}: {_reason(error)}") from None
+        reason = _reason(error)
+        hint = " (wav, flac, ogg, mp3 and others are audio; a mel in an npy file is not)" if "recogni" in reason else ""
+        raise AudioError(f"cannot read {name}: {reason}{hint}") from None
     if max_seconds is not None and len(samples) > max_seconds * file_rate:
         raise AudioError(f"{name} is longer than {max_seconds:g} s")
     if len(samples) == 0:

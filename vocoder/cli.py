@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Protocol, cast
 
-__all__ = ["COMMANDS", "main"]
+__all__ = ["COMMANDS", "main", "reason"]
 
 COMMANDS = {
     "mel": ("vocoder.commands.mel", "compute the mel-spectrogram of a recording"),
@@ -55,9 +55,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return command.run(args)
     except (ValueError, OSError) as error:
-        return _complain(parser.prog, str(error), 2)
+        return _complain(parser.prog, reason(error), 2)
     except KeyboardInterrupt:
         return _complain(parser.prog, "interrupted", 130)
+
+
+def reason(error: Exception) -> str:
+    """Return the text of an error; of the system's about a file, its name and what is wrong with it."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
 
 
 def _usage() -> str:

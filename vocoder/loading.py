@@ -8,6 +8,7 @@ import torch
 
 from vocoder.allocation import keep_freed_memory
 from vocoder.checkpoint import CheckpointError, load_model
+from vocoder.devices import usable_device
 from vocoder.hub import download
 from vocoder.precision import default_dtype
 from vocoder.synthesizer import Synthesizer
@@ -37,9 +38,10 @@ def load(
 
     Raises:
         CheckpointError: there is no such model, or its files are damaged.
+        DeviceError: the device cannot be used.
     """
-    directory = model_directory(model)
-    if keep_memory and torch.device(device).type == "cpu":
+    device, directory = usable_device(device), model_directory(model)
+    if keep_memory and device.type == "cpu":
         keep_freed_memory()
     dtype = default_dtype(device) if dtype is None else dtype
     name = directory.name if directory.parent == ASSETS else str(model)

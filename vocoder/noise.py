@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import operator
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -14,8 +16,12 @@ BLOCK_FRAMES = 32
 
 def check_seed(seed: int) -> None:
     """Raise a ValueError if noise cannot be drawn from a seed."""
-    if not 0 <= seed < 2**63:
-        raise ValueError(f"the seed must be 0 or more and below 2**63, not {seed}")
+    try:
+        right = 0 <= operator.index(seed) < 2**63
+    except TypeError:
+        right = False
+    if not right:
+        raise ValueError(f"the seed must be a whole number, 0 or more and below 2**63, not {seed!r}")
 
 
 def white_noise(seed: int, start: int, frames: int, channels: int, steps_per_frame: int = 1) -> Tensor:

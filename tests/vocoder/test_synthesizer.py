@@ -173,7 +173,7 @@ def test_a_mel_that_does_not_fit_is_refused_at_once(name):
         ({"sigma": float("nan")}, "sigma must be 0 or more, not nan"),
         ({"denoise": -1.0}, "denoise must be 0 or more"),
         ({"denoise": float("inf")}, "denoise must be 0 or more"),
-        ({"seed": -1}, "the seed must be 0 or more"),
+        ({"seed": -1}, "the seed must be a whole number, 0 or more"),
     ],
 )
 def test_sampling_out_of_range_is_refused(arguments, message):

@@ -21,6 +21,7 @@ from vocoder.client.requests import (
     Audio,
     Call,
     SpeechOptions,
+    checked_url,
     failure,
     mel_call,
     read_mel,
@@ -66,7 +67,7 @@ class AsyncClient:
         retries: Retries = Retries(),  # noqa: B008 - frozen
         trust_env: bool = True,
     ) -> None:
-        self._url = url
+        self._url = checked_url(url)
         self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
         self._timeout = timeout
         self._retries = retries

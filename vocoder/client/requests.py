@@ -23,6 +23,7 @@ __all__ = [
     "Audio",
     "Call",
     "SpeechOptions",
+    "checked_url",
     "failure",
     "mel_call",
     "read_mel",
@@ -70,6 +71,17 @@ class Call:
 MODELS = Call("GET", "v1/models")
 
 
+def checked_url(url: str) -> str:
+    """Return the address of a server.
+
+    Raises:
+        ValueError: it is none of HTTP.
+    """
+    if not url.startswith(("http://", "https://")):
+        raise ValueError(f"the address of a server begins with http:// or https://, not like {url!r}")
+    return url
+
+
 def used(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that say something.
 
@@ -83,7 +95,13 @@ def used(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_array(mel: Any) -> NDArray[np.float32]:
-    """Return a mel, a tensor or anything that NumPy takes, as an array of 32-bit floats."""
+    """Return a mel, a tensor or anything that NumPy takes, as an array of 32-bit floats.
+
+    Raises:
+        TypeError: it is the name of a file.
+    """
+    if isinstance(mel, str | PathLike):
+        raise TypeError(f"a mel is an array or a tensor: give np.load({str(mel)!r})")
     if hasattr(mel, "detach"):
         mel = mel.detach().cpu()
     return np.asarray(mel, np.float32)

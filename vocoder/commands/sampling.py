@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import argparse
 
-import torch
-
 from vocoder.loading import load, shipped_models
 from vocoder.synthesizer import Synthesizer
 
@@ -41,14 +39,4 @@ def model(args: argparse.Namespace) -> Synthesizer:
     Raises:
         ValueError: there is no such model or device.
     """
-    return load(args.model, _device(args.device))
-
-
-def _device(name: str) -> torch.device:
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:  # PyTorch has no one error for this
-        reason = str(error).partition("\n")[0].rstrip(".")
-        raise ValueError(f"device {name!r} cannot be used: {reason}") from error
-    return device
+    return load(args.model, args.device)

@@ -41,14 +41,14 @@ class Condition:
         return cls(None, offsets, rows.length // cond.shape[2])
 
 
-def arrange(packed: PackedStack, x: Tensor, cond: Tensor | None, margins: bool = False) -> Rows:
-    """Choose how the steps of a batch lie in memory; `margins` as `arranged` has them."""
+def arrange(packed: PackedStack, x: Tensor, cond: Tensor | None, alone: bool = False) -> Rows:
+    """Choose how the steps of a batch lie in memory; `alone` as `arranged` has it."""
     slow = cond is not None and cond.shape[2] != x.shape[2]
     steps_per_frame = x.shape[2] // cond.shape[2] if cond is not None and slow else None
     weight = packed.start[0]
     reach = max(abs(offset) for layer in packed.layers for offset, _ in layer.taps)
     row_bytes = weight.shape[1] * weight.element_size()
-    return arranged(x.shape[0], x.shape[2], reach, steps_per_frame, row_bytes, margins)
+    return arranged(x.shape[0], x.shape[2], reach, steps_per_frame, row_bytes, alone)
 
 
 def fused_stack(ready: ReadyStack, x: Tensor, cond: Tensor | None, gaps: Tensor | None = None) -> Tensor:
@@ -57,7 +57,7 @@ def fused_stack(ready: ReadyStack, x: Tensor, cond: Tensor | None, gaps: Tensor 
     With `gaps`, steps that no convolution may see, B is 1.
     """
     packed, (matrix, bias) = ready.packed, ready.start
-    rows, dtype = arrange(packed, x, cond, margins=True), bias.dtype
+    rows, dtype = arrange(packed, x, cond, alone=True), bias.dtype
     condition = Condition.of(packed, cond, rows, dtype)
     hidden = matrix.times(rows.pack(x, dtype)).add_(bias)
     rows.silence(hidden)
@@ -65,7 +65,7 @@ def fused_stack(ready: ReadyStack, x: Tensor, cond: Tensor | None, gaps: Tensor 
     following = rows.empty(hidden, hidden.shape[1])
     out = hidden.new_empty(rows.count, ready.out_bias.shape[0]).copy_(ready.out_bias)
     gated = hidden.new_empty(rows.largest, hidden.shape[1])
-    spare = hidden.new_empty(rows.largest, ready.layers[0].columns(condition.rows))
+    spare = hidden.new_zeros(rows.largest, ready.layers[0].columns(condition.rows))
     for layer, offsets in zip(ready.layers, condition.offsets, strict=True):
         for tile in rows.tiles:
             here, through = slice(tile.start, tile.stop), gated[: tile.stop - tile.start]
@@ -77,7 +77,7 @@ def fused_stack(ready: ReadyStack, x: Tensor, cond: Tensor | None, gaps: Tensor 
             layer.out.add_to(out[here], through)
         hidden, following = following, hidden
         _silence_gaps(hidden, rows, gaps)
-        if rows.batch > 1:  # the rows around a signal that is alone stay silent
+        if rows.batch > 1 or rows.room:  # otherwise what lies around the signal is as silent as before
             rows.silence(hidden)
     return rows.unpack(out)
 

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vocoder.layers.packed_product import arranged, product, sum_of
+from vocoder.layers.packed_product import arranged, product, rounded, sum_of
 from vocoder.layers.watched import watched
 from vocoder.precision import packing_gain
 
@@ -39,7 +39,17 @@ class Matrix:
 
     def times(self, rows: Tensor) -> Tensor:
         """Return rows (..., inputs) @ weight, (..., outputs)."""
-        return rows @ self.weight if self._packed is None else product(rows, self._packed)
+        if self._packed is None:
+            return rows @ self.weight
+        inputs, outputs = self.weight.shape
+        count = rows.numel() // inputs
+        room = rounded(count)
+        if room == count:
+            return product(rows, self._packed)
+        padded = rows.new_empty(room, inputs)
+        padded[:count].view(rows.shape).copy_(rows)
+        padded[count:].zero_()  # whatever lay there might be slow numbers
+        return product(padded, self._packed)[:count].view(*rows.shape[:-1], outputs)
 
     def add_to(self, total: Tensor, rows: Tensor) -> None:
         """Add rows (rows, inputs) @ weight to `total` (rows, outputs), which is contiguous."""

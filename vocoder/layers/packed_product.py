@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-__all__ = ["arranged", "available", "product", "sum_of"]
+__all__ = ["arranged", "available", "product", "rounded", "sum_of"]
 
 ROWS = 64
 """for which a matrix is arranged: as many as where arranging it anew would cost most"""
@@ -36,3 +36,12 @@ def sum_of(total: Tensor, rows: Tensor, packed: Tensor) -> Tensor:
     """Return total (..., outputs) + rows (..., inputs) times an arranged matrix."""
     result: Tensor = torch.ops.mkldnn._linear_pointwise.binary(rows, total, packed, None, "add")
     return result
+
+
+def rounded(rows: int) -> int:
+    """Return a number of rows that is round, and at most a sixteenth, or 7, more.
+
+    oneDNN makes code for every number of rows that it meets, in some milliseconds and up to a megabyte.
+    """
+    step = max(8, (1 << rows.bit_length()) >> 5)
+    return -(-rows // step) * step

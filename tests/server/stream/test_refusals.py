@@ -18,7 +18,7 @@ from websockets.exceptions import InvalidStatus
     [
         ("no json", 400, "malformed-body", "JSON object"),
         ("[]", 422, "invalid-parameter", "object"),
-        ('{"voice": 1}', 422, "invalid-parameter", "does not have"),
+        ('{"voice": 1}', 422, "invalid-parameter", "not known here; there are model, sigma, seed"),
         ('{"sigma": 3}', 422, "invalid-parameter", "sigma"),
         ('{"format": "npy"}', 422, "invalid-parameter", "format"),
         ('{"model": "nobody"}', 404, "unknown-model", "streamer"),

@@ -193,7 +193,7 @@ def test_arguments_that_contradict_each_other(
         ((tmp_path / "empty", "-o", tmp_path / "out"), "no npy files"),
         ((mel, "-o", tmp_path / "a.wav", "--device", "toaster"), "device 'toaster' cannot be used"),
         ((mel, "-o", tmp_path / "a.wav", "--sigma", "-1"), "sigma must be 0 or more"),
-        ((mel, "-o", tmp_path / "a.wav", "--seed", "-1"), "seed must be 0 or more"),
+        ((mel, "-o", tmp_path / "a.wav", "--seed", "-1"), "the seed must be a whole number, 0 or more"),
         ((mel, "-o", tmp_path / "a.xyz"), "unknown format 'xyz'"),
         ((mel, "-o", tmp_path / "a.xyz", "--stream"), "unknown format 'xyz'"),
         ((mel, "-o", tmp_path / "a.opus", "--stream"), "knows 8000"),

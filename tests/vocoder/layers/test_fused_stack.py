@@ -93,3 +93,13 @@ def test_a_copy_speaks_as_its_original(gain):
     before = stack(x, cond)
     assert torch.equal(copy.deepcopy(stack)(x, cond), before)
     assert torch.equal(pickle.loads(pickle.dumps(stack))(x, cond), before)
+
+
+@pytest.mark.parametrize("steps", [1, 3, 7, 8, 9, 37, 129, 511, 512, 513, 1301])
+def test_rows_that_are_computed_along_change_nothing(gain, steps):
+    stack = stack_of("shipped").eval().requires_grad_(False)
+    x, cond = torch.randn(1, 4, steps), torch.randn(1, 5, steps)
+    torch.testing.assert_close(stack(x, cond), plain(stack, x, cond), atol=2e-5, rtol=1e-5)
+    gaps = torch.tensor([0, steps // 2, steps - 1]).unique()
+    expected = reference_stack(stack.weights(), (1, 2, 1), False, torch.float32, x, cond, gaps)
+    torch.testing.assert_close(stack(x, cond, gaps), expected, atol=2e-5, rtol=1e-5)

@@ -54,3 +54,26 @@ def test_rows_that_want_a_gradient_or_are_watched_are_not_taken():
     assert torch.func.vmap(lambda row: row * float(takes(row)))(rows).abs().max() == 0
     with torch.autocast("cpu"):
         assert not takes(rows)
+
+
+def test_round_numbers_of_rows_are_few_and_not_much_more():
+    assert [packed_product.rounded(n) for n in (0, 1, 8, 86, 129, 861, 1025)] == [0, 8, 8, 88, 136, 864, 1088]
+    for n in range(8, 5000):
+        more = packed_product.rounded(n) - n
+        assert 0 <= more <= max(7, n / 16)
+    assert len({packed_product.rounded(n) for n in range(1, 1025)}) <= 64
+
+
+def test_packed_products_are_of_round_numbers_of_rows(monkeypatch):
+    if not packed_product.available(torch.float32):
+        pytest.skip("oneDNN multiplies no arranged matrices here")
+    monkeypatch.setattr(matrix, "packing_gain", lambda dtype: 3.0)
+    counts = []
+    monkeypatch.setattr(
+        matrix, "product", lambda rows, packed: counts.append(len(rows)) or packed_product.product(rows, packed)
+    )
+    kept = Matrix(torch.randn(4, 6))
+    for n in range(1, 200):
+        rows = torch.randn(n, 4)
+        torch.testing.assert_close(kept.times(rows), rows @ kept.weight)
+    assert len(set(counts)) < 30
