@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from server.engine import THREAD_PREFIX
 from server.keys import KeyFileError
-from server.running import run
+from server.running import ListenError, run
 from server.settings import Settings
 
 __all__ = ["main"]
@@ -33,6 +33,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except ValidationError as error:
         for entry in error.errors():
             print(f"vocoder-serve: {'.'.join(map(str, entry['loc']))}: {entry['msg']}", file=sys.stderr)
+    except ListenError as error:
+        print(f"vocoder-serve: {error}", file=sys.stderr)
+        return 1
     except KeyFileError as error:
         print(f"vocoder-serve: {error}", file=sys.stderr)
     return 2

@@ -23,9 +23,14 @@ from server.logs import logging_config
 from server.service import Service
 from server.settings import Settings
 
-__all__ = ["run"]
+__all__ = ["ListenError", "run"]
 
 logger = logging.getLogger(__name__)
+
+
+class ListenError(Exception):
+    """An address cannot be listened on; the text says which and why."""
+
 
 SIGNAL_EXIT = 128  # what shells add to a signal's number
 
@@ -76,7 +81,13 @@ async def run(settings: Settings, load: Load | None = None) -> int:
     Args:
         settings: where to listen, and everything else.
         load: from a model's name or directory to a synthesizer; the real thing if left out.
+
+    Raises:
+        ListenError: an address cannot be listened on.
     """
+    _require_free(settings.host, settings.port, "port")
+    if settings.admin_port is not None:
+        _require_free(settings.admin_host, settings.admin_port, "admin-port")
     app = create_app(settings, load)
     service: Service = app.state.service
     log_config = logging_config(settings.log_format, settings.log_level)
@@ -102,6 +113,18 @@ async def run(settings: Settings, load: Load | None = None) -> int:
         watch.cancel()
         (failure,) = await asyncio.gather(watch, return_exceptions=True)
     return 1 if isinstance(failure, LoadError) or service.drain.overdue else 0
+
+
+def _require_free(host: str, port: int, option: str) -> None:
+    """Find out before any model is loaded whether an address can be listened on."""
+    try:
+        family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        socket.create_server((host, port), family=family).close()
+    except OSError as error:
+        known = error.errno is not None and not isinstance(error, socket.gaierror)
+        reason = os.strerror(error.errno or 0) if known else error.strerror
+        hint = f"--{option} chooses another port" if known else "--host chooses another address"
+        raise ListenError(f"cannot listen on {host}:{port}: {reason}; {hint}") from error
 
 
 async def _serve(servers: list[uvicorn.Server]) -> None:
