@@ -57,7 +57,10 @@ class Report:
     def notes(self) -> list[str]:
         """Return what the table does not say: metrics without their package, undefined values, absent densities."""
         titles = {metric.name: metric.title for metric in self.metrics} | {"nats": "nats"}
-        notes = [f"{titles[name]} was not computed: install {package}" for name, package in self.missing.items()]
+        notes = [
+            f"{titles[name]} was not computed: install {package} (extra `evaluation`)"
+            for name, package in self.missing.items()
+        ]
         notes += [f"{name} has no density, so no nats per sample" for name in self.without_density]
         for row in self.rows:
             notes += [

@@ -38,8 +38,8 @@ def pending(jobs: Sequence[Job], output: Path, voice: Voice, sampling: Sampling,
     record = _describe(jobs, output, voice, sampling)
     path = output / RECORD_FOLDER / RECORD
     if again:
-        for job in jobs:
-            job.audio.unlink(missing_ok=True)
+        for audio in _replaced(jobs, path):
+            audio.unlink(missing_ok=True)
     elif any(job.audio.exists() for job in jobs):
         old = _read(path)
         _compare(old, record, jobs, output)
@@ -50,6 +50,15 @@ def pending(jobs: Sequence[Job], output: Path, voice: Voice, sampling: Sampling,
     part.write_text(json.dumps(record, indent=1), encoding="utf-8")
     part.replace(path)
     return unfinished(jobs)
+
+
+def _replaced(jobs: Sequence[Job], record: Path) -> set[Path]:
+    """Return the audio that jobs replace: of the same name, and in the format of the run before."""
+    try:
+        suffix = "." + str(json.loads(record.read_text(encoding="utf-8"))["made"]["format"]).partition("_")[0]
+    except (OSError, ValueError, KeyError, TypeError):
+        return {job.audio for job in jobs}
+    return {audio for job in jobs for audio in (job.audio, job.audio.with_suffix(suffix))}
 
 
 def unfinished(jobs: Sequence[Job]) -> list[Job]:
@@ -97,7 +106,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 def _compare(old: Mapping[str, Any], new: Mapping[str, Any], jobs: Sequence[Job], output: Path) -> None:
     """Refuse to mix audio of two ways of making it."""
     differences = [
-        f"{name} {old['made'].get(name)!r}, not {value!r}"
+        f"{name} {_said(old['made'].get(name))}, not {_said(value)}"
         for name, value in new["made"].items()
         if old["made"].get(name) != value
     ]
@@ -109,6 +118,10 @@ def _compare(old: Mapping[str, Any], new: Mapping[str, Any], jobs: Sequence[Job]
         raise ValueError(
             f"{output} holds audio made with {'; '.join(differences)}; give another folder, or --again to speak anew"
         )
+
+
+def _said(value: Any) -> str:
+    return "left out" if value is None else repr(value)
 
 
 def _name(job: Job, output: Path) -> str:

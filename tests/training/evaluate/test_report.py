@@ -77,7 +77,7 @@ def test_the_markdown_table_has_as_many_cells_in_every_line() -> None:
 
 def test_notes_name_packages_densities_and_undefined_values() -> None:
     assert report().notes() == [
-        "Gone was not computed: install gone_package",
+        "Gone was not computed: install gone_package (extra `evaluation`)",
         "mute has no density, so no nats per sample",
         "* Rare is undefined for model on low.flac: too rare",
         "* Rare is undefined for model on high.flac: too rare",

@@ -132,6 +132,10 @@ def test_audio_of_two_ways_of_making_it_is_not_mixed(
     assert made(out) == before
     assert speak(mels, "-o", out, "--seed", "4", "--again", model=model) == 0
     assert all(before[name] != values for name, values in made(out).items())
+    assert speak(mels, "-o", out, "--again", "--format", "flac", model=model) == 0
+    assert {path.name for path in out.glob("[!.]*")} == {"00.flac", "01.flac"}
+    assert speak(mels, "-o", out, "--seed", "4", "--format", "flac", model=model) == 2
+    assert "seed left out, not 4" in capsys.readouterr().err
 
 
 def test_lines_of_a_manifest_that_changed_are_not_mixed(
