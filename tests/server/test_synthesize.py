@@ -274,6 +274,8 @@ async def test_parameters_that_are_not_valid(
     assert "loud" not in json.dumps(document)
     assert "xxx" not in json.dumps(document)
     assert "sgima" not in json.dumps(document)
+    known = "there are model, sigma, seed, denoise, preset, format, sample_rate, guard, stream"
+    assert document["detail"].endswith(known) == (parameter == "(unknown)")
 
 
 @pytest.mark.parametrize(

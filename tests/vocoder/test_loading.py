@@ -9,6 +9,7 @@ from tiny_models import TINY_MEL, tiny_waveglow
 
 from vocoder import loading
 from vocoder.checkpoint import CheckpointError, save_model
+from vocoder.devices import DeviceError
 from vocoder.loading import load, model_directory, shipped_models
 
 
@@ -62,3 +63,9 @@ def test_a_repository_needs_the_hub_client(assets, monkeypatch):
     monkeypatch.setitem(sys.modules, "huggingface_hub", None)
     with pytest.raises(CheckpointError, match=r"to load 'someone/voice' .* install huggingface_hub"):
         load("someone/voice")
+
+
+@pytest.mark.parametrize("device", ["toaster", "cuda:77"])
+def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(assets, device):
+    with pytest.raises(DeviceError, match=f"device '{device}' cannot be used: "):
+        load("nothing", device)

@@ -49,9 +49,9 @@ def test_what_a_seed_means_never_changes():
     assert later.flatten().tolist() == pytest.approx([-1.3946064, -0.1080087, -1.6208239, 0.9147669], abs=1e-6)
 
 
-@pytest.mark.parametrize("seed", [-1, 2**63])
+@pytest.mark.parametrize("seed", [-1, 2**63, 1.5, "7"])
 def test_seeds_out_of_range_are_refused(seed):
-    with pytest.raises(ValueError, match=f"below 2\\*\\*63, not {seed}"):
+    with pytest.raises(ValueError, match=f"below 2\\*\\*63, not {seed!r}"):
         white_noise(seed, 0, 1, 1)
 
 

@@ -15,6 +15,7 @@ from streamers import Streamer, mel_of
 
 from vocoder import MelSpectrogram
 from vocoder.client import (
+    AsyncClient,
     AuthenticationError,
     Client,
     InvalidRequestError,
@@ -118,3 +119,14 @@ def test_nobody_there() -> None:
             client.models()
         with pytest.raises(NoAnswerError, match="could not be reached"), client.stream(mel_of(5)):
             pass
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_an_address_that_is_none_of_http(kind: Any) -> None:
+    with pytest.raises(ValueError, match=r"begins with http:// or https://, not like '127\.0\.0\.1:8000'"):
+        kind("127.0.0.1:8000")
+
+
+def test_the_name_of_a_file_is_no_mel() -> None:
+    with Client("http://127.0.0.1:1") as client, pytest.raises(TypeError, match=r"give np\.load\('mel\.npy'\)"):
+        client.synthesize("mel.npy")
