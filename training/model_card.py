@@ -81,7 +81,13 @@ def _what(family: str, parameters: int, mel: Mapping[str, Any]) -> str:
 
 
 def _usage(name: str) -> str:
-    return f'```python\nimport vocoder\n\nv = vocoder.load("{name}")\nx = v.synthesize(mel)  # (n_mels, frames)\n```'
+    lines = [
+        "import vocoder",
+        "",
+        f'v = vocoder.load("{name}")  # or the path of this directory',
+        "x = v.synthesize(mel)  # (n_mels, frames)",
+    ]
+    return "\n".join(["```python", *lines, "```"])
 
 
 def _mel_table(mel: Mapping[str, Any]) -> str:

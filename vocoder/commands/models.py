@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from collections.abc import Mapping
 from typing import Any
 
 from vocoder.loading import load, shipped_models
 
 __all__ = ["add_arguments", "run"]
+
+HEADLINES = ("utterances", "pesq", "stoi", "distillmos", "nats")
+"""scores that a person is shown; `--json` has all"""
+WIDTH = 110
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -60,7 +65,9 @@ def _indented(values: Mapping[str, Any], depth: int) -> list[str]:
         if isinstance(value, Mapping) and any(isinstance(inner, Mapping) for inner in value.values()):
             lines += [" " * depth + name, *_indented(value, depth + 2)]
         elif isinstance(value, Mapping):
-            lines.append(" " * depth + f"{name}: " + ", ".join(f"{key} {_text(inner)}" for key, inner in value.items()))
+            shown = {key: value[key] for key in HEADLINES if value.get(key) is not None} or value
+            text = f"{name}: " + ", ".join(f"{key} {_text(inner)}" for key, inner in shown.items())
+            lines += textwrap.wrap(text, WIDTH, initial_indent=" " * depth, subsequent_indent=" " * (depth + 2))
         else:
             lines.append(" " * depth + f"{name}: {_text(value)}")
     return lines
