@@ -33,7 +33,7 @@ from vocoder.timing import machine, markdown_table
 
 CASES = 40
 TOLERANCE = 1e-5
-STEADY, OVERLOAD = 0.7, 3.0
+SATURATION, STEADY, OVERLOAD = 1.5, 0.7, 3.0
 SATURATION_WAIT = 5.0  # seconds of work that may wait: enough to choose from
 
 
@@ -172,7 +172,7 @@ def _saturation(bench: Bench, guess: float) -> float:
     rows, capacity = [["batching", *_HEADER]], 0.0
     for batching in (True, False):
         with bench.server(batching=batching, max_wait=SATURATION_WAIT) as program:
-            before, result = program.megabytes(), bench.offer(program, OVERLOAD * guess)
+            before, result = program.megabytes(), bench.offer(program, SATURATION * guess)
             capacity = max(capacity, result.throughput(bench.seconds / 4)[0]) if batching else capacity
             rows.append(["on" if batching else "off", *_row(bench, program, result, before)])
     _print("at saturation", rows)
