@@ -148,6 +148,7 @@ def main() -> None:
     if importlib.util.find_spec("ray") is None:
         print("ray-test: skipped, Ray is not installed (pip install -c constraints.txt '.[server,ray]')")
         return
+    os.environ["VOCODER_DTYPE"] = "float32"  # in which the audio of a mel is the same on every replica, in any company
     os.environ |= PATIENCE | {"RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
     sys.path.insert(0, str(ROOT))
     import ray

@@ -15,7 +15,7 @@ __all__ = ["default_dtype", "packing_gain"]
 
 ROWS, INPUTS, OUTPUTS = 128, 768, 512
 """of the products that are timed: about those of a layer of a stack for a second or two of speech"""
-ROUNDS = 9
+ROUNDS = 15
 WORTH = 1.2
 """how many times faster bfloat16 must be to be worth its rounding"""
 
