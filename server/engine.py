@@ -20,13 +20,11 @@ from server.batch_runner import Observer
 from server.contract import MelContract
 from server.device import Device
 from server.engine_state import EngineState, NotReadyError
-from server.owner import Calibration, Owner, short_name
+from server.owner import EXPECTED_ERRORS, Calibration, Owner, short_name
 from server.pace import Pace
 from server.synthesizer import Load, Synthesizer
 from server.ticket import Priority, Speech, SynthesisError, Ticket
 from server.work_queue import DeadlineError, Job, QueueFullError, QueueLimits, WorkQueue
-from vocoder.checkpoint import CheckpointError
-from vocoder.devices import DeviceError
 
 __all__ = [
     "THREAD_PREFIX",
@@ -213,10 +211,8 @@ class Engine:
         try:
             owner = self._device.run(Owner.load, self._reference, self._load, self._calibration, self._observer)
         except Exception as error:
-            expected = isinstance(
-                error, (CheckpointError, DeviceError, OSError)
-            )  # its text says all; a trace would hide it
-            logger.error("cannot load model %s: %s", self.name, error, exc_info=not expected)
+            trace = not isinstance(error, EXPECTED_ERRORS)
+            logger.error("cannot load model %s: %s", self.name, error, exc_info=trace)
             self._fail()
             self.loaded.set_exception(error)
             return
@@ -251,7 +247,7 @@ class Engine:
             jobs = self._queue.take(owner.runner.fits)
             self._running_frames = sum(job.frames for job in jobs)
         for job in late:
-            _refuse(job, DeadlineError())
+            job.refuse(DeadlineError())
         self._do(owner, [job for job in jobs if job.future.set_running_or_notify_cancel()])
 
     def _check_on_itself(self, owner: Owner) -> None:
@@ -294,14 +290,9 @@ class Engine:
             for job in jobs:
                 self._queue.remove(job)
         for job in jobs:
-            _refuse(job, NotReadyError(self.name, self._state))
+            job.refuse(NotReadyError(self.name, self._state))
 
     def _loaded(self) -> Owner:
         if self._owner is None:
             raise NotReadyError(self.name, self._state)
         return self._owner
-
-
-def _refuse(job: Job, error: Exception) -> None:
-    if job.future.set_running_or_notify_cancel():
-        job.future.set_exception(error)

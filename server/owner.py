@@ -17,8 +17,13 @@ from server.contract import MelContract
 from server.synthesizer import Load, Synthesizer
 from server.ticket import Speech, SynthesisError, check_output
 from server.work_queue import Job
+from vocoder.checkpoint import CheckpointError
+from vocoder.devices import DeviceError
 
-__all__ = ["Calibration", "Owner", "short_name"]
+__all__ = ["EXPECTED_ERRORS", "Calibration", "Owner", "short_name"]
+
+EXPECTED_ERRORS = (CheckpointError, DeviceError, OSError)
+"""of loading, whose texts say all: a trace would hide them"""
 
 logger = logging.getLogger(__name__)
 

@@ -60,6 +60,11 @@ class Job:
         """Bytes that it holds while it waits."""
         return 0 if self.ticket is None else self.ticket.mel.nbytes
 
+    def refuse(self, error: Exception) -> None:
+        """Answer with an error, unless who asked has gone."""
+        if self.future.set_running_or_notify_cancel():
+            self.future.set_exception(error)
+
 
 class WorkQueue:
     """Jobs that wait. It has no lock of its own: whoever owns it holds theirs.

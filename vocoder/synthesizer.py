@@ -8,7 +8,7 @@ from typing import Any, overload
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vocoder.batching import Batcher, Utterance
 from vocoder.checkpoint import Checkpoint
@@ -17,14 +17,12 @@ from vocoder.denoiser import Denoiser
 from vocoder.guard.guard import load_guard
 from vocoder.guard.verdict import Verdict
 from vocoder.layers.mel_consistency import MelConsistency
-from vocoder.layers.pitch import PitchNet
 from vocoder.layers.wavenet import set_compute_dtype
 from vocoder.mel_config import MelConfig
 from vocoder.mel_input import MelError, MelReader, check_sampling, seeds_of
-from vocoder.models.published_wavenet import PublishedWaveNet
 from vocoder.models.speaker import Sampler, Speaker
-from vocoder.models.wavenet import WaveNet
 from vocoder.noise import white_noise
+from vocoder.precise_mels import read_mels_precisely
 from vocoder.streaming.correction import correction_stages, denoising_stage
 from vocoder.streaming.families import stages_of
 from vocoder.streaming.pipeline import Pipeline
@@ -62,7 +60,7 @@ class Synthesizer:
         self.dtype = dtype
         self.model = checkpoint.model.to(self.device).eval().requires_grad_(False)
         set_compute_dtype(self.model, dtype)
-        _read_mels_precisely(self.model, self.device)
+        read_mels_precisely(self.model, self.device)
         self._consistency = MelConsistency(self.mel_config, self.model.config.consistency_steps).to(self.device)
         self._reader = MelReader(self.mel_config.n_mels, self.device)
         self._denoiser: Denoiser | None = None
@@ -296,19 +294,3 @@ def _drained(session: StreamSession, pieces: Iterable[Any]) -> Iterator[Any]:
     session.finish()
     while not session.done:
         yield session.next()
-
-
-def _read_mels_precisely(model: nn.Module, device: torch.device) -> None:
-    """Have in float64 what reads mels for parts that let rounding grow, and rounding depends on a chunk's length.
-
-    A phase adds up the frequencies before it; a sample by sample network hears its own past.
-    """
-    if device.type == "mps":  # which has no float64
-        return
-    for module in model.modules():
-        if isinstance(module, PitchNet):
-            module.double()
-    if isinstance(model, WaveNet):
-        model.condition.double()
-    if isinstance(model, PublishedWaveNet):
-        model.upsampling.double()

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict
+from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
@@ -77,8 +78,8 @@ def checked_url(url: str) -> str:
     Raises:
         ValueError: it is none of HTTP.
     """
-    if not url.startswith(("http://", "https://")):
-        raise ValueError(f"the address of a server begins with http:// or https://, not like {url!r}")
+    if urlsplit(url).scheme not in ("http", "https"):
+        raise ValueError(f"the address of a server is an http: or https: one, not {url!r}")
     return url
 
 

@@ -123,7 +123,7 @@ def test_nobody_there() -> None:
 
 @pytest.mark.parametrize("kind", [Client, AsyncClient])
 def test_an_address_that_is_none_of_http(kind: Any) -> None:
-    with pytest.raises(ValueError, match=r"begins with http:// or https://, not like '127\.0\.0\.1:8000'"):
+    with pytest.raises(ValueError, match=r"is an http: or https: one, not '127\.0\.0\.1:8000'"):
         kind("127.0.0.1:8000")
 
 
