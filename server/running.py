@@ -28,11 +28,11 @@ __all__ = ["ListenError", "run"]
 logger = logging.getLogger(__name__)
 
 
+SIGNAL_EXIT = 128  # what shells add to a signal's number
+
+
 class ListenError(Exception):
     """An address cannot be listened on; the text says which and why."""
-
-
-SIGNAL_EXIT = 128  # what shells add to a signal's number
 
 
 class DrainingServer(uvicorn.Server):

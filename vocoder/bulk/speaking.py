@@ -14,11 +14,9 @@ from numpy.typing import NDArray
 from vocoder.audio import write_audio
 from vocoder.batching import Utterance
 from vocoder.bulk.jobs import Job
-from vocoder.guard.opinion import GuardMode, doubt_about
+from vocoder.guard.opinion import GuardMode, read_doubted
 from vocoder.loading import load
 from vocoder.mel_config import preset
-from vocoder.mel_convert import convert
-from vocoder.mel_file import read_mel
 
 __all__ = ["Outcome", "RowSpeaker", "Voice", "part_of"]
 
@@ -89,10 +87,7 @@ class RowSpeaker:
 
     def _utterance(self, job: Job) -> tuple[Utterance, str | None]:
         """Read a mel, and have the guard look at it."""
-        mel, contract = read_mel(job.mel), self._synthesizer.mel_config
-        doubt = doubt_about(mel, self._preset or contract, self._guard)
-        if self._preset is not None:
-            mel = convert(mel, self._preset, contract)
+        mel, doubt = read_doubted(job.mel, self._preset, self._synthesizer.mel_config, self._guard)
         return Utterance(mel, job.sampling.sigma, job.sampling.seed, job.sampling.denoise), doubt
 
     def _written(self, job: Job, x: NDArray[np.float32], doubt: str | None) -> Outcome:

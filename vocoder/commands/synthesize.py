@@ -19,10 +19,8 @@ from vocoder.bulk.rows import ROW_FRAMES
 from vocoder.bulk.run import SpeakJobs, speak_all, speak_here, speak_in_processes
 from vocoder.bulk.speaking import Voice
 from vocoder.commands.sampling import add_model_arguments, add_sampling_arguments, model
-from vocoder.guard.opinion import GuardMode, doubt_about
+from vocoder.guard.opinion import GuardMode, read_doubted
 from vocoder.mel_config import PRESETS, preset
-from vocoder.mel_convert import convert
-from vocoder.mel_file import read_mel
 from vocoder.synthesizer import Synthesizer
 
 __all__ = ["add_arguments", "run"]
@@ -118,11 +116,8 @@ def _speak_many(args: argparse.Namespace) -> int:
 
 
 def _speak(synthesizer: Synthesizer, source: Path, target: Path, args: argparse.Namespace) -> str:
-    mel, contract = read_mel(source), synthesizer.mel_config
-    given = contract if args.preset is None else preset(args.preset)
-    doubt = doubt_about(mel, given, args.guard)
-    if args.preset is not None:
-        mel = convert(mel, given, contract)
+    given = None if args.preset is None else preset(args.preset)
+    mel, doubt = read_doubted(source, given, synthesizer.mel_config, args.guard)
     start = time.perf_counter()
     if args.stream:
         first, report = _stream(synthesizer, mel, target, args)

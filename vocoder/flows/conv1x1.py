@@ -65,10 +65,9 @@ class InvertibleConv1x1(Flow):
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        inverse, log_abs_det = self._solved()
-        rows, kept = z.transpose(1, 2), self._kept
-        alike = kept is not None and kept.inverse is inverse and rows.dtype == inverse.dtype
-        x = kept.product.times(rows) if kept is not None and alike and takes(rows) else F.linear(rows, inverse)
+        inverse, log_abs_det, product = self._solved()
+        rows = z.transpose(1, 2)
+        x = F.linear(rows, inverse) if product is None or not takes(rows) else product.times(rows)
         return x.transpose(1, 2), -_over_time(log_abs_det, z)
 
     def matrix(self) -> Tensor:
@@ -79,11 +78,12 @@ class InvertibleConv1x1(Flow):
         """Return W^-1, differentiable in training and cached otherwise."""
         return self._solved()[0]
 
-    def _solved(self) -> tuple[Tensor, Tensor]:
+    def _solved(self) -> tuple[Tensor, Tensor, Matrix | None]:
+        """Return the inverse, log|det W|, and what multiplies by the inverse where that may take no gradient."""
         if self._fixed and self._kept is not None:
-            return self._kept.inverse, self._kept.log_abs_det
+            return self._kept.inverse, self._kept.log_abs_det, self._kept.product
         if torch.is_grad_enabled() and self.weight.requires_grad:
-            return _inverted(self.matrix()), _log_abs_det(self.matrix())
+            return _inverted(self.matrix()), _log_abs_det(self.matrix()), None
         kept = self._kept
         # Compared by value: fused optimisers and `.to()` change a weight without a new version of it.
         if kept is None or not _same(kept.weight, self.weight):
@@ -93,7 +93,7 @@ class InvertibleConv1x1(Flow):
                 product = Matrix(inverse.t().contiguous())
                 kept = _Solved(self.weight.detach().clone(), inverse, _log_abs_det(matrix), product)
             self._kept = kept
-        return kept.inverse, kept.log_abs_det
+        return kept.inverse, kept.log_abs_det, kept.product
 
 
 def _same(a: Tensor, b: Tensor) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
@@ -9,8 +10,10 @@ from numpy.typing import NDArray
 
 from vocoder.guard.guard import load_guard
 from vocoder.mel_config import MelConfig
+from vocoder.mel_convert import convert
+from vocoder.mel_file import read_mel
 
-__all__ = ["GuardMode", "UnlikelyMelError", "doubt_about"]
+__all__ = ["GuardMode", "UnlikelyMelError", "doubt_about", "read_doubted"]
 
 GuardMode = Literal["warn", "strict", "off"]
 
@@ -27,10 +30,29 @@ def doubt_about(mel: NDArray[np.float32], contract: MelConfig, mode: GuardMode) 
     Raises:
         UnlikelyMelError: it is not typical, and the mode is strict.
     """
+    if mode == "off" or mel.shape[0] != contract.n_mels or not np.isfinite(mel).all():
+        return None
     guard = load_guard()
-    if mode == "off" or not guard.knows(contract) or mel.shape[0] != contract.n_mels or not np.isfinite(mel).all():
+    if not guard.knows(contract):
         return None
     verdict = guard.check(mel, contract)
     if not verdict.typical and mode == "strict":
         raise UnlikelyMelError(verdict.message)
     return None if verdict.typical else verdict.message
+
+
+def read_doubted(
+    path: Path, given: MelConfig | None, contract: MelConfig, mode: GuardMode
+) -> tuple[NDArray[np.float32], str | None]:
+    """Read a mel file of the contract `given`, or of the model's own if left out.
+
+    Returns:
+        The mel (n_mels, frames) in the model's contract, and what `doubt_about` says of the file.
+
+    Raises:
+        ValueError: it holds no mel, the mel does not convert, or it is not typical and the mode is strict.
+        OSError: it cannot be read.
+    """
+    mel = read_mel(path)
+    doubt = doubt_about(mel, given or contract, mode)
+    return mel if given is None else convert(mel, given, contract), doubt

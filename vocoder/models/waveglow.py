@@ -134,11 +134,7 @@ class WaveGlow(Flow):
         return log_prob
 
     def prior(
-        self,
-        noise: Tensor,
-        mel: Tensor,
-        sigma: float | Tensor | None = None,
-        packing: Packing | None = None,
+        self, noise: Tensor, mel: Tensor, sigma: float | Tensor | None = None, packing: Packing | None = None
     ) -> Tensor:
         """Turn white noise (B, C, steps) into the `z` to sample from: scaled by `sigma`, with the harmonic source.
 
@@ -148,11 +144,7 @@ class WaveGlow(Flow):
         return self._excited(noise, mel, condition, sigma, packing)
 
     def sample(
-        self,
-        noise: Tensor,
-        mel: Tensor,
-        sigma: float | Tensor | None = None,
-        packing: Packing | None = None,
+        self, noise: Tensor, mel: Tensor, sigma: float | Tensor | None = None, packing: Packing | None = None
     ) -> Tensor:
         """Turn white noise (B, C, steps) into audio (B, T): `inverse` of `prior`, the mel encoded but once."""
         condition = self._condition(mel, packing)
