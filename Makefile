@@ -39,7 +39,7 @@ browser-test: $(STAMP) ## test the page at / in headless Chromium, which it inst
 	command -v chromium || command -v chromium-browser || command -v google-chrome || \
 	  $(BIN)/playwright install --with-deps chromium || \
 	  { apt-get update && apt-get install --yes --no-install-recommends chromium; }
-	REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/server/test_page.py tests/server/page $(ARGS)
+	REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/server/routes/test_page.py tests/server/page $(ARGS)
 
 check: $(STAMP) ## format, lint, types, import contract
 	$(BIN)/ruff format --check .
@@ -57,7 +57,7 @@ bench: $(STAMP) ## measure how fast MODEL speaks on this machine
 	$(BIN)/vocoder benchmark --model $(MODEL) $(ARGS)
 
 fuzz: $(STAMP) ## send BODIES broken bodies to the server, and CASES requests to each of its routes
-	FUZZ_BODIES=$(BODIES) FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/server/test_fuzz.py tests/server/test_schema.py
+	FUZZ_BODIES=$(BODIES) FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/server/test_fuzz.py tests/server/routes/test_schema.py
 
 soak: $(STAMP) ## load the server for MINUTES, a little beyond what it can do, and check every answer
 	$(BIN)/python -m benchmarks.serving soak --minutes $(MINUTES) $(ARGS)

@@ -16,15 +16,15 @@ from functools import partial
 import torch
 
 from vocoder.commands.benchmark import noise_mel
-from vocoder.layers.wavenet import WaveNetConfig, set_compute_dtype
+from vocoder.layers.stack.precision import default_dtype
+from vocoder.layers.stack.wavenet import WaveNetConfig, set_compute_dtype
 from vocoder.loading import load
-from vocoder.mel_config import preset
+from vocoder.machine.timing import alternate, machine, markdown_table
+from vocoder.mel.config import preset
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 from vocoder.models.wavenet import WaveNet
 from vocoder.models.wavenet_config import WaveNetModelConfig
-from vocoder.precision import default_dtype
-from vocoder.timing import alternate, machine, markdown_table
 
 __all__ = ["measure", "tasks"]
 

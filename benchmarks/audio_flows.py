@@ -20,19 +20,19 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
-from training.data import SegmentConfig, SegmentDataset
+from training.data.datasets import SegmentConfig, SegmentDataset
+from training.data.manifest import Manifest, read_manifest
 from training.evaluate.density import nats_per_sample
 from training.evaluate.recordings import Recording, Selection, recordings
 from training.evaluate.stoi import short_time_intelligibility
-from training.manifest import Manifest, read_manifest
-from training.objective import Batch
+from training.loop.objective import Batch
 from training.objectives.waveglow import WaveGlowLosses, WaveGlowObjective
-from vocoder.layers.wavenet import WaveNetConfig
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import preset
+from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.machine.timing import machine, markdown_table
+from vocoder.mel.config import preset
+from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
-from vocoder.timing import machine, markdown_table
 
 __all__ = ["STYLES", "evaluate", "train"]
 

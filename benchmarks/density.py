@@ -25,10 +25,10 @@ from torch import Tensor, nn
 from benchmarks.density_fitting import Data, Fit, LogProb, fit, load, pool, score
 from benchmarks.density_pictures import draw_samples
 from training.items.digits import LEVELS
-from vocoder.mel_config import preset
+from vocoder.machine.timing import alternate, machine, markdown_table
+from vocoder.mel.config import preset
 from vocoder.models.density import DensityModel
 from vocoder.models.density_config import CLOSED_FORM, DensityConfig
-from vocoder.timing import alternate, machine, markdown_table
 
 __all__ = ["Contestant", "configurations", "ours", "theirs"]
 

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from training.data.manifest import read_manifest
 from training.items.choice import DataConfig, Items, items_of
 from training.items.digits import Digits
 from training.items.mels import MelWindowConfig
-from training.manifest import read_manifest
-from vocoder.mel_config import preset
+from vocoder.mel.config import preset
 
 __all__ = ["Data", "Fit", "LogProb", "fit", "load", "score"]
 

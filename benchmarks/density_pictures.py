@@ -20,9 +20,9 @@ from torch import Tensor
 from benchmarks.density_fitting import Data, Fit, fit, pool, score
 from training.items.points import Points
 from training.items.toys import Toy, toys
+from vocoder.machine.timing import markdown_table
 from vocoder.models.density import DensityModel
 from vocoder.models.density_config import DensityConfig
-from vocoder.timing import markdown_table
 
 __all__ = ["draw_samples"]
 

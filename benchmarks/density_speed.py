@@ -17,9 +17,9 @@ import zuko
 from matplotlib.figure import Figure
 from torch import nn
 
+from vocoder.machine.timing import alternate, machine, markdown_table
 from vocoder.models.density import DensityModel
 from vocoder.models.density_config import DensityConfig
-from vocoder.timing import alternate, machine, markdown_table
 
 __all__ = ["measure", "plot"]
 

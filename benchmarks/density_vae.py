@@ -16,9 +16,9 @@ from typing import Literal
 import torch
 
 from benchmarks.density_fitting import Data, Fit, fit, load, pool, score
+from vocoder.machine.timing import markdown_table
 from vocoder.models.vae import VariationalAutoencoder
 from vocoder.models.vae_config import VAEConfig
-from vocoder.timing import markdown_table
 
 __all__ = ["measure"]
 

@@ -20,13 +20,13 @@ import torch
 from torch import Tensor
 
 from benchmarks.guard_conventions import CONVENTIONS, TRUE_VARIANTS, Convention, true_mel
-from training.audio_store import AudioStore
-from training.manifest import Entry, read_manifest
-from vocoder.audio import read_audio
+from training.data.audio_store import AudioStore
+from training.data.manifest import Entry, read_manifest
+from vocoder.audio.file import read_audio
 from vocoder.guard.guard import DIRECTORY, Guard, load_guard
 from vocoder.guard.verdict import Verdict
 from vocoder.loading import load
-from vocoder.timing import alternate, machine, markdown_table
+from vocoder.machine.timing import alternate, machine, markdown_table
 
 __all__ = ["main"]
 

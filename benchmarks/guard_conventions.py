@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import MelConfig, preset
-from vocoder.resampling import resample
+from vocoder.audio.resampling import resample
+from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.spectrogram import MelSpectrogram
 
 __all__ = ["CONVENTIONS", "TRUE_VARIANTS", "Convention", "true_mel"]
 

@@ -22,12 +22,12 @@ from benchmarks.onnx_speaker import onnx_speaker
 from benchmarks.published_waveglow import with_weights_of
 from training.evaluate.griffin_lim import GriffinLim
 from vocoder.commands.benchmark import noise_mel
-from vocoder.layers.wavenet import set_compute_dtype
+from vocoder.layers.stack.wavenet import set_compute_dtype
 from vocoder.loading import load, shipped_models
-from vocoder.mel_config import MelConfig
+from vocoder.machine.timing import BUSY, QUIET, Clock, alternate, machine, markdown_table
+from vocoder.mel.config import MelConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import published
-from vocoder.timing import BUSY, QUIET, Clock, alternate, machine, markdown_table
 
 MODEL = "waveglow"
 MODELS = (MODEL, "student", "wavenet")

@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 
 from vocoder.commands.benchmark import noise_mel
 from vocoder.loading import load
+from vocoder.machine.timing import machine, markdown_table
 from vocoder.synthesizer import Synthesizer
-from vocoder.timing import machine, markdown_table
 
 LENGTHS = (1, 3, 10, 30, 60, 180, 600)
 MODEL = "waveglow"

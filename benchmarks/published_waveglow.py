@@ -19,9 +19,9 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from vocoder.flows.conv1x1 import InvertibleConv1x1
+from vocoder.machine.timing import markdown_table
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig, published
-from vocoder.timing import markdown_table
 
 __all__ = ["PublishedWaveGlow", "differences", "with_weights_of"]
 

@@ -29,7 +29,7 @@ def main() -> int:
     args = parser.parse_args()
     from vocoder.commands.benchmark import noise_mel
     from vocoder.loading import load
-    from vocoder.timing import machine, markdown_table
+    from vocoder.machine.timing import machine, markdown_table
 
     voice = load(args.model)
     short, long = (noise_mel(voice.mel_config, seconds) for seconds in (1.0, 10.0))

@@ -24,12 +24,12 @@ import torch
 from benchmarks.serving_load import Case, Load, offer, poisson
 from benchmarks.serving_program import Program, serving
 from benchmarks.speech import speech_mel
-from server.calibration import calibrate
-from server.contract import MelContract
+from server.engine.calibration import calibrate
+from server.mel.contract import MelContract
 from vocoder.batching import Utterance
 from vocoder.loading import load
+from vocoder.machine.timing import machine, markdown_table
 from vocoder.synthesizer import Synthesizer
-from vocoder.timing import machine, markdown_table
 
 CASES = 40
 TOLERANCE = 1e-5

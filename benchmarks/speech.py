@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vocoder.audio import read_audio
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import MelConfig
+from vocoder.audio.file import read_audio
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram
 
 __all__ = ["speech", "speech_mel"]
 

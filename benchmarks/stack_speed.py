@@ -12,8 +12,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from vocoder.layers.wavenet import WaveNetConfig, WaveNetStack
-from vocoder.timing import BUSY, QUIET, Clock, alternate, machine, markdown_table
+from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
+from vocoder.machine.timing import BUSY, QUIET, Clock, alternate, machine, markdown_table
 
 SHAPES = {
     "shipped, 1 s": (WaveNetConfig(208, (1, 2, 1)), 128, 256, 128, 86),

@@ -20,10 +20,10 @@ from typing import Any
 import numpy as np
 import torch
 
-from vocoder.audio import read_audio
+from vocoder.audio.file import read_audio
 from vocoder.client import Client, Speech
-from vocoder.mel import MelSpectrogram
-from vocoder.timing import machine, markdown_table
+from vocoder.machine.timing import machine, markdown_table
+from vocoder.mel.spectrogram import MelSpectrogram
 
 AUDIO = Path(__file__).resolve().parent.parent / "examples" / "heldout.flac"
 MILLISECONDS = 1000.0

@@ -20,13 +20,13 @@ from torch.profiler import ProfilerActivity, profile
 
 from benchmarks.speech import speech
 from training.commands import distill, waveglow, wavenet
-from training.objective import Batch, Objective
-from training.optimisation import build_optimiser
-from training.processes import build_accelerator
+from training.loop.objective import Batch, Objective
+from training.loop.optimisation import build_optimiser
+from training.loop.processes import build_accelerator
+from training.loop.trainer_config import TrainerConfig
+from training.loop.update import update
 from training.run_config import load_config
-from training.trainer_config import TrainerConfig
-from training.update import update
-from vocoder.timing import alternate, machine, markdown_table
+from vocoder.machine.timing import alternate, machine, markdown_table
 
 CONFIGS = Path(__file__).resolve().parent.parent / "configs"
 MADE_BY: Mapping[str, tuple[type[Any], Callable[[Any], Objective]]] = {

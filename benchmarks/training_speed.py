@@ -17,15 +17,15 @@ from torch import Tensor, nn
 
 from benchmarks.published_waveglow import PublishedWaveGlow
 from training.commands.waveglow import WaveGlowRun
-from training.gradients import only_trainable
+from training.loop.gradients import only_trainable
+from training.loop.optimisation import build_optimiser
 from training.objectives.waveglow import WaveGlowObjective
-from training.optimisation import build_optimiser
 from training.run_config import load_config
-from vocoder.layers.wavenet import set_compute_dtype
-from vocoder.mel_config import preset
+from vocoder.layers.stack.wavenet import set_compute_dtype
+from vocoder.machine.timing import BUSY, QUIET, Clock, alternate, machine, markdown_table
+from vocoder.mel.config import preset
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import published
-from vocoder.timing import BUSY, QUIET, Clock, alternate, machine, markdown_table
 
 CONFIG = Path(__file__).resolve().parent.parent / "configs" / "waveglow.yaml"
 Table = tuple[list[str], list[list[str]]]

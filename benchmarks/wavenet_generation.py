@@ -22,9 +22,9 @@ from vocoder.checkpoint import load_model
 from vocoder.generation.compiled import CompiledGenerator
 from vocoder.generation.plan import Plan
 from vocoder.loading import model_directory
+from vocoder.machine.timing import markdown_table
 from vocoder.models.wavenet import WaveNet
 from vocoder.models.wavenet_config import WaveNetModelConfig
-from vocoder.timing import markdown_table
 
 __all__ = ["ShiftBufferLoop"]
 

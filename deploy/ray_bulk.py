@@ -19,7 +19,7 @@ from typing import Any
 
 import ray
 
-from vocoder.audio import AUDIO_FORMATS
+from vocoder.audio.file import AUDIO_FORMATS
 from vocoder.bulk.jobs import Job, Sampling, list_jobs
 from vocoder.bulk.record import unfinished
 from vocoder.bulk.rows import ROW_FRAMES, rows

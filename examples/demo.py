@@ -27,9 +27,9 @@ from numpy.typing import NDArray
 
 from training.evaluate.stft_distance import multi_resolution_stft_distance
 from training.evaluate.stoi import short_time_intelligibility
-from vocoder.audio import read_audio
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import PRESETS, MelConfig
+from vocoder.audio.file import read_audio
+from vocoder.mel.config import PRESETS, MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram
 
 HELD_OUT = Path(__file__).with_name("heldout.flac")
 READY = re.compile(r"ready on (http://\S+:\d+)")

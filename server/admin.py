@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import FastAPI
 
-from server.engine_problems import install_engine_handlers
+from server.engine.problems import install_engine_handlers
 from server.problems import install_problem_handlers
 from server.routes import documentation, health, metrics
 

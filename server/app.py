@@ -13,25 +13,25 @@ from anyio import CapacityLimiter
 from fastapi import FastAPI
 
 import vocoder
-from server.authentication import AuthenticationMiddleware, watch_keys
-from server.body import BodyMemoryMiddleware
-from server.calibration import calibrate
-from server.cores import on_one_core
-from server.drain import Drain, DrainMiddleware
-from server.engine import Load, Synthesizer
-from server.engine_problems import install_engine_handlers
-from server.engines import Engines
-from server.extraction import MelExtractor
-from server.gauges import DeviceMemory, EngineGauges
-from server.keys import KeyRing
-from server.metrics import Metrics
-from server.middleware import RequestMiddleware
+from server.access.authentication import AuthenticationMiddleware, watch_keys
+from server.access.keys import KeyRing
+from server.engine.calibration import calibrate
+from server.engine.cores import on_one_core
+from server.engine.engine import Load, Synthesizer
+from server.engine.engines import Engines
+from server.engine.problems import install_engine_handlers
+from server.mel.extraction import MelExtractor
 from server.problems import install_problem_handlers
 from server.routes import documentation, health, inference, mel, models, stream, synthesize
 from server.routes import metrics as metrics_route
 from server.routes import page as page_route
 from server.service import Service
 from server.settings import Settings
+from server.telemetry.gauges import DeviceMemory, EngineGauges
+from server.telemetry.metrics import Metrics
+from server.transport.body import BodyMemoryMiddleware
+from server.transport.drain import Drain, DrainMiddleware
+from server.transport.middleware import RequestMiddleware
 from vocoder.guard.guard import load_guard
 
 __all__ = ["create_app"]

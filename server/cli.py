@@ -11,9 +11,9 @@ from collections.abc import Sequence
 
 from pydantic import ValidationError
 
-from server.engine import THREAD_PREFIX
-from server.keys import KeyFileError
-from server.running import ListenError, run
+from server.access.keys import KeyFileError
+from server.engine.engine import THREAD_PREFIX
+from server.process import ListenError, run
 from server.settings import Settings
 
 __all__ = ["main"]

@@ -11,13 +11,13 @@ from anyio import CapacityLimiter
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from server.cores import compute_on
-from server.drain import Drain
-from server.engines import Engines
-from server.extraction import MelExtractor
-from server.keys import KeyRing
-from server.metrics import Metrics
+from server.access.keys import KeyRing
+from server.engine.cores import compute_on
+from server.engine.engines import Engines
+from server.mel.extraction import MelExtractor
 from server.settings import Settings
+from server.telemetry.metrics import Metrics
+from server.transport.drain import Drain
 from vocoder.guard.guard import Guard
 
 __all__ = ["Service", "ServiceDependency"]

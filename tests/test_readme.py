@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from vocoder.mel_config import preset
+from vocoder.mel.config import preset
 
 README = Path(__file__).resolve().parent.parent / "README.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)

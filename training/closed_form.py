@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from training.checkpointing import CheckpointError, Checkpoints
 from training.items.choice import Items
+from training.loop.checkpointing import CheckpointError, Checkpoints
+from training.loop.trainer_config import TrainerConfig
 from training.objectives.density import DensityObjective
 from training.run_config import write_config
-from training.trainer_config import TrainerConfig
 
 __all__ = ["fit_in_closed_form", "held_out_scores"]
 

@@ -8,20 +8,20 @@ from typing import Any, Protocol, TypeVar
 
 from torch import nn
 
-from training.data import SegmentConfig, SegmentDataset
-from training.held_out import held_out_segments
-from training.manifest import Manifest, read_manifest
-from training.objective import Objective
-from training.processes import build_accelerator
+from training.data.datasets import SegmentConfig, SegmentDataset
+from training.data.held_out import held_out_segments
+from training.data.manifest import Manifest, read_manifest
+from training.loop.objective import Objective
+from training.loop.processes import build_accelerator
+from training.loop.trainer import Trainer
+from training.loop.trainer_config import TrainerConfig
 from training.provenance import provenance
 from training.run_config import write_config
-from training.trainer import Trainer
-from training.trainer_config import TrainerConfig
-from vocoder.allocation import keep_freed_memory
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.loading import model_directory
-from vocoder.mel_config import preset
+from vocoder.machine.allocation import keep_freed_memory
+from vocoder.mel.config import preset
 
 __all__ = ["RunConfig", "check_contract", "fit", "origin_of", "read_corpus", "run_name", "started_from"]
 

@@ -2,8 +2,8 @@
 
 from vocoder.guard.guard import check
 from vocoder.loading import load, shipped_models
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import MelConfig, preset
+from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
 from vocoder.synthesizer import Synthesizer

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from vocoder.config import ConfigError, from_dict, to_dict
-from vocoder.mel_config import MelConfig
+from vocoder.mel.config import MelConfig
 from vocoder.models.families import families, family_of
 
 __all__ = ["Checkpoint", "CheckpointError", "load_model", "save_model"]

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from vocoder.mel import MelSpectrogram
+from vocoder.mel.spectrogram import MelSpectrogram
 
 if TYPE_CHECKING:
     from vocoder.synthesizer import Synthesizer

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import torch
 
-from vocoder.allocation import keep_freed_memory
 from vocoder.checkpoint import CheckpointError, load_model
-from vocoder.devices import usable_device
 from vocoder.hub import download
-from vocoder.precision import default_dtype
+from vocoder.layers.stack.precision import default_dtype
+from vocoder.machine.allocation import keep_freed_memory
+from vocoder.machine.devices import usable_device
 from vocoder.synthesizer import Synthesizer
 
 __all__ = ["load", "model_directory", "shipped_models"]

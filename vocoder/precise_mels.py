@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from vocoder.layers.pitch import PitchNet
+from vocoder.layers.source.pitch import PitchNet
 from vocoder.models.published_wavenet import PublishedWaveNet
 from vocoder.models.wavenet import WaveNet
 

@@ -17,9 +17,9 @@ from vocoder.denoiser import Denoiser
 from vocoder.guard.guard import load_guard
 from vocoder.guard.verdict import Verdict
 from vocoder.layers.mel_consistency import MelConsistency
-from vocoder.layers.wavenet import set_compute_dtype
-from vocoder.mel_config import MelConfig
-from vocoder.mel_input import MelError, MelReader, check_sampling, seeds_of
+from vocoder.layers.stack.wavenet import set_compute_dtype
+from vocoder.mel.config import MelConfig
+from vocoder.mel.input import MelError, MelReader, check_sampling, seeds_of
 from vocoder.models.speaker import Sampler, Speaker
 from vocoder.noise import white_noise
 from vocoder.precise_mels import read_mels_precisely

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, FastAPI, Request
 from fastapi.responses import HTMLResponse
 
-from server.interface_page import render_interface
+from server.routes.interface_page import render_interface
 
 __all__ = ["router"]
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from server.engine import EngineState
-from server.openapi import problem_responses
+from server.engine.engine import EngineState
 from server.problems import Problem
+from server.routes.openapi import problem_responses
 from server.service import ServiceDependency
 
 __all__ = ["router"]

@@ -8,13 +8,15 @@ from typing import Any
 from fastapi import APIRouter, Request, Response
 
 import vocoder
-from server.authentication import charge_frames
-from server.body import read_body
-from server.contract import MelContract
-from server.decoding import JSON, RAW
-from server.engine import Engine, EngineState, NotReadyError
-from server.guarding import MelGuard
-from server.inference_protocol import (
+from server.access.authentication import charge_frames
+from server.engine.engine import Engine, EngineState, NotReadyError
+from server.engine.job import Speech, Ticket
+from server.mel.contract import MelContract
+from server.mel.decoding import JSON, RAW
+from server.mel.judging import MelGuard
+from server.request.synthesis_request import draw_seed
+from server.routes import health
+from server.routes.inference_protocol import (
     HEADER_LENGTH,
     VERSION,
     InferenceRequest,
@@ -22,14 +24,12 @@ from server.inference_protocol import (
     parse_request,
     render_response,
 )
-from server.logs import note
-from server.openapi import INFERENCE_BODY, INFERENCE_RESPONSE, refusal_responses
-from server.order import draw_seed
-from server.routes import health
+from server.routes.openapi import INFERENCE_BODY, INFERENCE_RESPONSE, refusal_responses
 from server.service import Service, ServiceDependency
-from server.stopwatch import Stopwatch
-from server.ticket import Speech, Ticket
-from server.waiting import answer_of, deadline_of
+from server.telemetry.logs import note
+from server.transport.body import read_body
+from server.transport.departure import answer_of, deadline_of
+from server.transport.stopwatch import Stopwatch
 from vocoder.guard.verdict import Verdict
 
 __all__ = ["router"]

@@ -7,13 +7,13 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.body import media_type, read_body
-from server.decoding import NPY
-from server.encoding import npy_bytes
-from server.openapi import AUDIO_BODY, MEL_RESPONSE, problem_responses
-from server.presets import known_preset
+from server.audio.encoding import npy_bytes
+from server.mel.decoding import NPY
+from server.mel.presets import known_preset
 from server.problems import Problem
+from server.routes.openapi import AUDIO_BODY, MEL_RESPONSE, problem_responses
 from server.service import ServiceDependency
+from server.transport.body import media_type, read_body
 
 __all__ = ["router"]
 

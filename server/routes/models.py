@@ -6,12 +6,12 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from server.decoding import MEDIA_TYPES
-from server.encoding import FORMATS
-from server.engine import Engine, EngineState
-from server.openapi import problem_responses
+from server.audio.encoding import FORMATS
+from server.engine.engine import Engine, EngineState
+from server.mel.decoding import MEDIA_TYPES
+from server.routes.openapi import problem_responses
 from server.service import Service, ServiceDependency
-from vocoder.mel_config import PRESETS
+from vocoder.mel.config import PRESETS
 
 __all__ = ["router"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter, WebSocket
 
 from server.service import ServiceDependency
-from server.stream_conversation import StreamConversation
+from server.stream.session import StreamConversation
 
 __all__ = ["router"]
 

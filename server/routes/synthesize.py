@@ -6,22 +6,22 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from server.encoding import Format, resample_encode
-from server.guarding import guard_headers
-from server.logs import note
-from server.negotiation import negotiate
-from server.openapi import MEL_BODY, SPEECH_RESPONSE, problem_responses
-from server.order import Order, take_order
+from server.audio.encoding import Format, resample_encode
+from server.audio.negotiation import negotiate
+from server.audio.stream_encoding import STREAM_FORMATS
+from server.mel.judging import guard_headers
 from server.problems import Problem
+from server.request.query import SynthesisQuery
+from server.request.speaking import describe, describe_stream
+from server.request.synthesis_request import Order, take_order
+from server.routes.openapi import MEL_BODY, SPEECH_RESPONSE, problem_responses
 from server.service import Service, ServiceDependency
-from server.speaking import describe, describe_stream
-from server.speech_stream import SpeechStream
-from server.stopwatch import Stopwatch
-from server.stream_encoding import STREAM_FORMATS
-from server.stream_response import SpokenResponse
-from server.stream_voice import StreamVoice
-from server.synthesis_query import SynthesisQuery
-from server.waiting import answer_of
+from server.stream.response import SpokenResponse
+from server.stream.speech_stream import SpeechStream
+from server.stream.voice import StreamVoice
+from server.telemetry.logs import note
+from server.transport.departure import answer_of
+from server.transport.stopwatch import Stopwatch
 
 __all__ = ["router"]
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.guard_conventions import CONVENTIONS, TRUE_VARIANTS, Convention, true_mel
-from vocoder.audio import read_audio
+from vocoder.audio.file import read_audio
 from vocoder.guard.guard import load_guard
 
 RECORDING = Path(__file__).resolve().parents[2] / "examples" / "heldout.flac"

@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.speech import speech_mel
 from vocoder.guard.guard import load_guard
-from vocoder.mel_config import preset
+from vocoder.mel.config import preset
 
 
 @pytest.mark.parametrize("seconds", [0.5, 4.0, 11.0])

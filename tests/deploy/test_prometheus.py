@@ -14,9 +14,9 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from server.app import create_app
-from server.metrics import REJECTIONS, Metrics
+from server.engine.job import Speech
 from server.settings import Settings
-from server.ticket import Speech
+from server.telemetry.metrics import REJECTIONS, Metrics
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 ADDED_BY_PROMETHEUS = {"job", "instance", "namespace", "pod", "le"}

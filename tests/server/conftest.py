@@ -21,9 +21,9 @@ import uvicorn
 from numpy.typing import NDArray
 
 from server.app import create_app
-from server.connections import GuardedConfig
 from server.settings import Settings
-from vocoder.mel_config import MelConfig, preset
+from server.transport.connections import GuardedConfig
+from vocoder.mel.config import MelConfig, preset
 
 sys.path.insert(0, str(Path(__file__).parent))
 

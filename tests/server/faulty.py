@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 import torch
 
-from server.running import run
+from server.process import run
 from server.settings import Settings
-from vocoder.mel_config import preset
+from vocoder.mel.config import preset
 
 POISON = -7.25
 

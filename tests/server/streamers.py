@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from vocoder.mel_config import MelConfig, preset
+from vocoder.mel.config import MelConfig, preset
 from vocoder.noise import white_noise
 from vocoder.streaming.pipeline import MEL, NOISE, Pipeline
 from vocoder.streaming.session import StreamSession

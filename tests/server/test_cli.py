@@ -19,8 +19,8 @@ import pytest
 import vocoder
 from server.cli import main
 from vocoder.checkpoint import save_model
-from vocoder.layers.wavenet import WaveNetConfig
-from vocoder.mel_config import preset
+from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.mel.config import preset
 
 pytestmark = pytest.mark.usefixtures("own_logging")
 

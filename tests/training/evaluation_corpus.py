@@ -11,8 +11,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.manifest import Entry, write_manifest
-from vocoder.mel_config import MelConfig, preset
+from training.data.manifest import Entry, write_manifest
+from vocoder.mel.config import MelConfig, preset
 
 RATE = 22050
 

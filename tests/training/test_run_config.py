@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from training.loop.trainer_config import TrainerConfig
 from training.run_config import add_run_arguments, load_config, parse_yaml, write_config
-from training.trainer_config import TrainerConfig
 from vocoder.config import ConfigError
 
 

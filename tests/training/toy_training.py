@@ -12,11 +12,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from training.checkpointing import load_plain, load_tensors
-from training.objective import Batch, Objective, Phase
-from training.processes import build_accelerator
-from training.trainer import Trainer
-from training.trainer_config import TrainerConfig
+from training.loop.checkpointing import load_plain, load_tensors
+from training.loop.objective import Batch, Objective, Phase
+from training.loop.processes import build_accelerator
+from training.loop.trainer import Trainer
+from training.loop.trainer_config import TrainerConfig
 
 SAMPLE_RATE = 100
 

@@ -14,8 +14,8 @@ from tiny_models import TINY_MEL, tiny_synthesizer
 
 from vocoder import load
 from vocoder.batching import Utterance
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import MelConfig
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.synthesizer import MelError, Synthesizer
 
 TOLERANCE = 1e-5

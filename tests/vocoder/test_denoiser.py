@@ -8,8 +8,8 @@ from tiny_models import lapped_config
 
 from vocoder.checkpoint import Checkpoint
 from vocoder.denoiser import Denoiser
-from vocoder.layers.wavenet import WaveNetConfig
-from vocoder.mel_config import preset
+from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.mel.config import preset
 from vocoder.models.waveglow import WaveGlow
 from vocoder.synthesizer import Synthesizer
 

@@ -11,11 +11,11 @@ import torch
 from tiny_models import TINY_MEL, grouping_config, stirred, tiny_synthesizer
 
 from vocoder import synthesizer as synthesizer_module
-from vocoder.audio import read_audio
+from vocoder.audio.file import read_audio
 from vocoder.checkpoint import Checkpoint
-from vocoder.layers.wavenet import WaveNetConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.loading import load
-from vocoder.mel import MelSpectrogram
+from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.waveglow import WaveGlow
 from vocoder.streaming.session import StreamSession
 from vocoder.synthesizer import MelError, Synthesizer

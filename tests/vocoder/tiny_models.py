@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from vocoder.checkpoint import Checkpoint
-from vocoder.layers.pitch import PitchConfig
-from vocoder.layers.wavenet import WaveNetConfig
-from vocoder.mel_config import MelConfig
+from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.mel.config import MelConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
 from vocoder.synthesizer import Synthesizer

@@ -6,18 +6,18 @@ import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from training import random_state
 from training.closed_form import fit_in_closed_form
+from training.data.manifest import Manifest, read_manifest
 from training.items.choice import TOYS, DataConfig, Items, items_of
-from training.manifest import Manifest, read_manifest
+from training.loop import random_state
+from training.loop.processes import build_accelerator
+from training.loop.trainer import Trainer
+from training.loop.trainer_config import TrainerConfig
 from training.objectives.density import AnyDensity, DensityObjective
-from training.processes import build_accelerator
 from training.provenance import provenance, surroundings
 from training.run_config import load_config, write_config
-from training.trainer import Trainer
-from training.trainer_config import TrainerConfig
 from vocoder.config import ConfigError
-from vocoder.mel_config import preset
+from vocoder.mel.config import preset
 from vocoder.models.density import DensityModel
 from vocoder.models.density_config import CLOSED_FORM, DensityConfig
 from vocoder.models.vae import VariationalAutoencoder

@@ -9,24 +9,24 @@ from pathlib import Path
 
 from torch import nn
 
-from training import random_state
-from training.batches import ordered_batches
-from training.data import SegmentConfig
-from training.held_out import held_out_segments
-from training.inheritance import inherit_flows, inherit_layers, inherit_pitch
+from training.data.datasets import SegmentConfig
+from training.data.held_out import held_out_segments
+from training.data.manifest import read_manifest
+from training.distil.inheritance import inherit_flows, inherit_layers, inherit_pitch
+from training.distil.recogniser import load_recogniser
 from training.launch import check_contract, fit, origin_of, read_corpus, started_from
-from training.manifest import read_manifest
+from training.loop import random_state
+from training.loop.batches import ordered_batches
+from training.loop.processes import build_accelerator
+from training.loop.trainer_config import TrainerConfig
+from training.loop.validation import validate
 from training.objectives.distillation import DistillationObjective
 from training.objectives.distillation_losses import DistillationLosses
-from training.processes import build_accelerator
-from training.recogniser import load_recogniser
 from training.run_config import add_run_arguments, load_config
-from training.trainer_config import TrainerConfig
-from training.validation import validate
 from vocoder.checkpoint import Checkpoint, load_model
 from vocoder.config import ConfigError
 from vocoder.loading import model_directory
-from vocoder.mel_config import preset
+from vocoder.mel.config import preset
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 

@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
+from training.data.manifest import read_manifest
 from training.evaluate.candidates import Candidate, Vocoder, griffin_lim, ground_truth, of_vocoder
 from training.evaluate.evaluation import Evaluated, evaluate
 from training.evaluate.metric import split_by_package
@@ -21,10 +22,9 @@ from training.evaluate.score_store import ScoreStore
 from training.evaluate.scoring import scoring_pool
 from training.evaluate.spectrogram import draw_spectrograms
 from training.evaluate.table import text_table
-from training.manifest import read_manifest
+from vocoder.audio.resampling import resample
 from vocoder.loading import load
-from vocoder.mel_config import PRESETS, preset
-from vocoder.resampling import resample
+from vocoder.mel.config import PRESETS, preset
 
 __all__ = ["add_arguments", "evaluate_all", "run"]
 

@@ -9,19 +9,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from training.checkpointing import CheckpointError
+from training.data.manifest import Entry, Manifest, read_manifest
 from training.guard.calibration import calibrate
 from training.guard.examples import chosen, mels_of, two_parts
 from training.guard.fitting import fit_density, statistics_of
 from training.guard.variation import VariationConfig
-from training.manifest import Entry, Manifest, read_manifest
+from training.loop.checkpointing import CheckpointError
 from training.model_card import model_card
 from training.provenance import provenance
 from training.run_config import add_run_arguments, load_config, write_config
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError, to_dict
 from vocoder.guard.layouts import SHUFFLED, TRUE, VARIATIONS, layout_of, layouts
-from vocoder.mel_config import preset
+from vocoder.mel.config import preset
 from vocoder.models.guard import GuardModel
 from vocoder.models.guard_config import GuardConfig
 

@@ -11,10 +11,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-from training.condition import PrepareConfig
 from training.corpora import debian, folder, ljspeech, vctk
 from training.corpora.corpus import Corpus
-from training.prepare import Prepared, prepare
+from training.data.condition import PrepareConfig
+from training.data.prepare import Prepared, prepare
 
 __all__ = ["add_arguments", "run", "summary"]
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, field
 
-from training import random_state
-from training.data import SegmentConfig
+from training.data.datasets import SegmentConfig
+from training.distil.recogniser import Recogniser, RecogniserConfig
 from training.launch import check_contract, fit, read_corpus
+from training.loop import random_state
+from training.loop.trainer_config import TrainerConfig
 from training.objectives.recogniser import RecogniserObjective
-from training.recogniser import Recogniser, RecogniserConfig
 from training.run_config import add_run_arguments, load_config
-from training.trainer_config import TrainerConfig
-from vocoder.mel_config import preset
+from vocoder.mel.config import preset
 
 __all__ = ["RecogniserRun", "add_arguments", "run"]
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, field
 
-from training import random_state
-from training.data import SegmentConfig
+from training.data.datasets import SegmentConfig
 from training.launch import check_contract, fit, origin_of, read_corpus, started_from
+from training.loop import random_state
+from training.loop.trainer_config import TrainerConfig
 from training.objectives.waveglow import WaveGlowLosses, WaveGlowObjective
 from training.run_config import add_run_arguments, load_config
-from training.trainer_config import TrainerConfig
-from vocoder.mel_config import preset
+from vocoder.mel.config import preset
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
 

@@ -12,8 +12,8 @@ import torch
 from training.evaluate.density import Density, density_of
 from training.evaluate.griffin_lim import GriffinLim
 from training.evaluate.metric import Audio
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import MelConfig
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram
 
 __all__ = ["Candidate", "Vocoder", "griffin_lim", "ground_truth", "mel_of", "of_vocoder"]
 

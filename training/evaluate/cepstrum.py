@@ -10,7 +10,7 @@ from librosa.filters import mel
 from numpy.typing import NDArray
 
 from training.evaluate.metric import Audio, MetricUndefinedError, same_length
-from vocoder.resampling import resample
+from vocoder.audio.resampling import resample
 
 __all__ = ["mel_cepstra", "mel_cepstral_distortion", "speech_frames"]
 

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from training.evaluate.metric import Audio
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import MelConfig
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram
 
 __all__ = ["NATS_DEFINITION", "NOISE", "Density", "density_of", "nats_per_sample"]
 

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from training.evaluate.metric import Audio
-from vocoder.resampling import resample
+from vocoder.audio.resampling import resample
 
 __all__ = ["naturalness"]
 

@@ -9,9 +9,9 @@ import librosa
 import numpy as np
 
 from training.evaluate.metric import Audio
-from vocoder.mel_config import MelConfig
-from vocoder.mel_convert import convert
-from vocoder.mel_filterbank import mel_filterbank
+from vocoder.mel.config import MelConfig
+from vocoder.mel.convert import convert
+from vocoder.mel.filterbank import mel_filterbank
 
 __all__ = ["GriffinLim"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from training.evaluate.metric import Audio, MetricUndefinedError, same_length
-from vocoder.resampling import resample
+from vocoder.audio.resampling import resample
 
 __all__ = ["pesq_wide_band"]
 

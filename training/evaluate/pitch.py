@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.evaluate.metric import Audio, MetricUndefinedError, same_length
-from vocoder.resampling import resample
+from vocoder.audio.resampling import resample
 
 __all__ = ["PitchTrack", "gross_pitch_error", "log_f0_rmse", "pitch_track", "voicing_error"]
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from training.data import UtteranceDataset
+from training.data.datasets import UtteranceDataset
+from training.data.manifest import Manifest
 from training.evaluate.metric import Audio
-from training.manifest import Manifest
-from vocoder.resampling import resample
+from vocoder.audio.resampling import resample
 
 __all__ = ["Recording", "Selection", "recordings"]
 

@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.audio_store import AudioStore
-from training.manifest import Entry, Manifest
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import MelConfig
-from vocoder.resampling import resample
+from training.data.audio_store import AudioStore
+from training.data.manifest import Entry, Manifest
+from vocoder.audio.resampling import resample
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram
 
 __all__ = ["chosen", "mels_of", "two_parts"]
 

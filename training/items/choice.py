@@ -7,13 +7,13 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
+from training.data.manifest import Manifest
 from training.items.digits import Digits
 from training.items.mels import MelWindowConfig, MelWindows
 from training.items.points import Points
 from training.items.toys import toys
-from training.manifest import Manifest
 from vocoder.config import ConfigError
-from vocoder.mel_config import MelConfig
+from vocoder.mel.config import MelConfig
 
 __all__ = ["TOYS", "DataConfig", "Items", "items_of"]
 

@@ -10,11 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.audio_store import AudioStore
-from training.manifest import Entry, Manifest, ManifestError, Split
+from training.data.audio_store import AudioStore
+from training.data.manifest import Entry, Manifest, ManifestError, Split
 from vocoder.config import ConfigError
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import MelConfig
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram
 
 __all__ = ["MelWindowConfig", "MelWindows"]
 

@@ -11,7 +11,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vocoder.distributions.base import Distribution, soft_floor
 from vocoder.distributions.gaussian import Gaussian
-from vocoder.layers.base_noise import BaseNoise
+from vocoder.layers.source.base_noise import BaseNoise
 from vocoder.models.student import Draw
 
 __all__ = ["Direction", "Divergence", "Estimator", "Teacher", "divergence", "gaussian_kl"]

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.pitch_labels import PitchLabels, pitch_labels
-from vocoder.layers.pitch import PitchConfig, PitchNet
-from vocoder.mel_config import MelConfig
+from training.data.pitch_labels import PitchLabels, pitch_labels
+from vocoder.layers.source.pitch import PitchConfig, PitchNet
+from vocoder.mel.config import MelConfig
 
 __all__ = ["labels_of_frames", "mean_where", "pitch_loss"]
 

@@ -10,9 +10,9 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
-from training.objective import Batch, Objective, Phase
+from training.loop.objective import Batch, Objective, Phase
 from vocoder.checkpoint import save_model
-from vocoder.mel_config import MelConfig
+from vocoder.mel.config import MelConfig
 from vocoder.models.density import DensityModel
 from vocoder.models.vae import VariationalAutoencoder
 

@@ -10,22 +10,22 @@ import torch
 from torch import Tensor, nn
 
 from training.critics.adversary import Adversary
-from training.envelope import fit_envelope
+from training.distil.envelope import fit_envelope
+from training.distil.recogniser import Recogniser
+from training.loop.objective import Batch, Objective, Phase
 from training.losses.contrastive import contrastive, exchanged
 from training.losses.kl import Divergence, Teacher, divergence
 from training.losses.perceptual import feature_distance, style_distance
 from training.losses.pitch import labels_of_frames, pitch_loss
 from training.losses.power import PowerLoss
 from training.losses.spectral import MultiResolutionSTFT
-from training.objective import Batch, Objective, Phase
 from training.objectives.distillation_losses import DistillationLosses
-from training.recogniser import Recogniser
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError
 from vocoder.layers.mel_consistency import MelConsistency
-from vocoder.layers.wavenet import set_compute_dtype
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import MelConfig
+from vocoder.layers.stack.wavenet import set_compute_dtype
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.student import Draw, Student
 
 __all__ = ["DistillationObjective"]

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.distil.recogniser import Recogniser, save_recogniser
+from training.loop.objective import Batch, Objective, Phase
 from training.losses.pitch import labels_of_frames, mean_where
-from training.objective import Batch, Objective, Phase
-from training.recogniser import Recogniser, save_recogniser
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import MelConfig
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram
 
 __all__ = ["RecogniserObjective"]
 

@@ -14,17 +14,17 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.critics.spectrogram import CriticConfig, SpectrogramCritics, critic_loss, feature_loss, generator_loss
+from training.distil.ridge import ridge
+from training.loop.objective import Batch, Objective, Phase
 from training.losses.pitch import labels_of_frames, pitch_loss
 from training.losses.spectral import MultiResolutionSTFT
-from training.objective import Batch, Objective, Phase
-from training.ridge import ridge
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError
 from vocoder.flows.conditional import ConditionalAffine
 from vocoder.layers.mel_consistency import MelConsistency
-from vocoder.layers.wavenet import set_compute_dtype
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import MelConfig
+from vocoder.layers.stack.wavenet import set_compute_dtype
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.waveglow import WaveGlow
 
 __all__ = ["WaveGlowLosses", "WaveGlowObjective"]

@@ -9,12 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.objective import Batch, Objective, Phase
+from training.loop.objective import Batch, Objective, Phase
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError
-from vocoder.layers.wavenet import set_compute_dtype
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import MelConfig
+from vocoder.layers.stack.wavenet import set_compute_dtype
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.wavenet import WaveNet
 
 __all__ = ["WaveNetLosses", "WaveNetObjective"]

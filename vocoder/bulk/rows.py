@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from vocoder.bulk.jobs import Job
 from vocoder.bulk.speaking import Outcome
-from vocoder.mel_file import mel_frames
+from vocoder.mel.file import mel_frames
 
 __all__ = ["ROW_FRAMES", "rows"]
 

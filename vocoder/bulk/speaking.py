@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from vocoder.audio import write_audio
+from vocoder.audio.file import write_audio
 from vocoder.batching import Utterance
 from vocoder.bulk.jobs import Job
 from vocoder.guard.opinion import GuardMode, read_doubted
 from vocoder.loading import load
-from vocoder.mel_config import preset
+from vocoder.mel.config import preset
 
 __all__ = ["Outcome", "RowSpeaker", "Voice", "part_of"]
 

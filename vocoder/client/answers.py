@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocoder.config import from_dict
-from vocoder.mel_config import MelConfig
+from vocoder.mel.config import MelConfig
 
 __all__ = ["MelVerdict", "ModelInfo", "Speech", "StreamEnd", "StreamStart"]
 

@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 from numpy.typing import NDArray
 
-from vocoder.audio import write_audio
+from vocoder.audio.file import write_audio
 from vocoder.client.answers import MelVerdict, ModelInfo, Speech
 from vocoder.client.errors import VocoderError, error_of, read_problem
 

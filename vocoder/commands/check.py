@@ -9,8 +9,8 @@ from pathlib import Path
 
 from vocoder.guard.guard import Guard, load_guard
 from vocoder.guard.verdict import Verdict
-from vocoder.mel_config import PRESETS, MelConfig, preset
-from vocoder.mel_file import read_mel
+from vocoder.mel.config import PRESETS, MelConfig, preset
+from vocoder.mel.file import read_mel
 
 __all__ = ["add_arguments", "run"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from vocoder.audio import read_audio
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import PRESETS, preset
+from vocoder.audio.file import read_audio
+from vocoder.mel.config import PRESETS, preset
+from vocoder.mel.spectrogram import MelSpectrogram
 
 __all__ = ["add_arguments", "run"]
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import torch
 
-from vocoder.audio import read_audio, resample, write_audio
+from vocoder.audio.file import read_audio, resample, write_audio
 from vocoder.commands.sampling import add_model_arguments, add_sampling_arguments, model
-from vocoder.mel import MelSpectrogram
+from vocoder.mel.spectrogram import MelSpectrogram
 
 __all__ = ["add_arguments", "run"]
 

@@ -12,15 +12,15 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from vocoder.audio import AUDIO_FORMATS, WriteReport, write_audio
-from vocoder.audio_stream import AudioStream
+from vocoder.audio.file import AUDIO_FORMATS, WriteReport, write_audio
+from vocoder.audio.stream import AudioStream
 from vocoder.bulk.jobs import MANIFEST_SUFFIX, Sampling, list_jobs
 from vocoder.bulk.rows import ROW_FRAMES
 from vocoder.bulk.run import SpeakJobs, speak_all, speak_here, speak_in_processes
 from vocoder.bulk.speaking import Voice
 from vocoder.commands.sampling import add_model_arguments, add_sampling_arguments, model
 from vocoder.guard.opinion import GuardMode, read_doubted
-from vocoder.mel_config import PRESETS, preset
+from vocoder.mel.config import PRESETS, preset
 from vocoder.synthesizer import Synthesizer
 
 __all__ = ["add_arguments", "run"]

@@ -14,8 +14,8 @@ from vocoder.config import to_dict
 from vocoder.exporters.shifted_convolution import ShiftedConvolution
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.layers.mel_consistency import MelConsistency
-from vocoder.layers.pitch import PitchNet
-from vocoder.layers.wavenet import set_compute_dtype
+from vocoder.layers.source.pitch import PitchNet
+from vocoder.layers.stack.wavenet import set_compute_dtype
 from vocoder.models.published_student import PublishedStudent
 from vocoder.models.student import Student
 from vocoder.models.waveglow import WaveGlow

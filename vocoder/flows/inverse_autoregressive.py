@@ -8,8 +8,8 @@ from torch.nn import functional as F
 
 from vocoder.flows.base import Flow
 from vocoder.flows.coupling import soft_clip
-from vocoder.layers.stepping import StackStepper
-from vocoder.layers.wavenet import WaveNetStack
+from vocoder.layers.stack.stepping import StackStepper
+from vocoder.layers.stack.wavenet import WaveNetStack
 
 __all__ = ["InverseAutoregressive"]
 

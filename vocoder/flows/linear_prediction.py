@@ -11,8 +11,8 @@ from torch import Tensor
 from vocoder.config import ConfigError
 from vocoder.flows.base import Flow
 from vocoder.layers.lpc import autocorrelation, lag_window, levinson, predict
-from vocoder.mel_config import MelConfig
-from vocoder.mel_filterbank import mel_filterbank
+from vocoder.mel.config import MelConfig
+from vocoder.mel.filterbank import mel_filterbank
 
 __all__ = ["LinearPrediction", "LinearPredictionConfig"]
 

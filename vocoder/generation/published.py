@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from vocoder.distributions.base import Distribution
-from vocoder.layers.published_stack import PublishedStack
-from vocoder.layers.published_stepping import BLOCK, PublishedStepper
+from vocoder.layers.published.stack import PublishedStack
+from vocoder.layers.published.stepping import BLOCK, PublishedStepper
 
 __all__ = ["PublishedGenerator"]
 

@@ -18,8 +18,8 @@ from vocoder.guard.hypotheses import Hypothesis, Scorer
 from vocoder.guard.layouts import SHUFFLED, TRUE, is_true, layout_of, layouts
 from vocoder.guard.shapes import ShapeVerdict, two_dimensional
 from vocoder.guard.verdict import Verdict, explained, shuffled, unexplained
-from vocoder.mel_config import MelConfig
-from vocoder.mel_convert import convert, differences
+from vocoder.mel.config import MelConfig
+from vocoder.mel.convert import convert, differences
 from vocoder.models.guard import GuardModel
 
 __all__ = ["Guard", "load_guard"]

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from vocoder.mel_config import MelConfig, preset
+from vocoder.mel.config import MelConfig, preset
 
 __all__ = ["SHUFFLED", "TRUE", "VARIATIONS", "Layout", "is_true", "layout_of", "layouts"]
 

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocoder.guard.guard import load_guard
-from vocoder.mel_config import MelConfig
-from vocoder.mel_convert import convert
-from vocoder.mel_file import read_mel
+from vocoder.mel.config import MelConfig
+from vocoder.mel.convert import convert
+from vocoder.mel.file import read_mel
 
 __all__ = ["GuardMode", "UnlikelyMelError", "doubt_about", "read_doubted"]
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from vocoder.guard.verdict import Verdict
-from vocoder.mel_config import PRESETS
+from vocoder.mel.config import PRESETS
 
 __all__ = ["ShapeVerdict", "two_dimensional"]
 

@@ -10,7 +10,7 @@ from torch import nn
 
 from vocoder.checkpoint import CheckpointError
 from vocoder.importers.weights import Weights
-from vocoder.mel_config import MelConfig
+from vocoder.mel.config import MelConfig
 
 __all__ = ["Imported", "Request", "setting"]
 

@@ -15,9 +15,9 @@ from vocoder.config import ConfigError
 from vocoder.importers.imported import Imported, Request, setting
 from vocoder.importers.keys import check_keys, count
 from vocoder.importers.published_weights import Convolution, GatedLayer, stack_weights
-from vocoder.layers.published_stack import PublishedStackConfig
-from vocoder.layers.published_upsampling import UpsamplingConfig
-from vocoder.mel_config import MelConfig, preset
+from vocoder.layers.published.stack import PublishedStackConfig
+from vocoder.layers.published.upsampling import UpsamplingConfig
+from vocoder.mel.config import MelConfig, preset
 from vocoder.models.published_config import PublishedWaveNetConfig
 from vocoder.models.published_wavenet import PublishedWaveNet
 

@@ -7,9 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
-from vocoder.layers.matrix import Matrix, takes
-from vocoder.mel_config import MelConfig
-from vocoder.mel_filterbank import mel_filterbank
+from vocoder.layers.stack.matrix import Matrix, takes
+from vocoder.mel.config import MelConfig
+from vocoder.mel.filterbank import mel_filterbank
 
 __all__ = ["MelConsistency", "overlap_add"]
 

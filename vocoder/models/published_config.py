@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from vocoder.config import ConfigError
-from vocoder.layers.published_stack import PublishedStackConfig
-from vocoder.layers.published_upsampling import UpsamplingConfig
+from vocoder.layers.published.stack import PublishedStackConfig
+from vocoder.layers.published.upsampling import UpsamplingConfig
 
 __all__ = ["PublishedStudentConfig", "PublishedWaveNetConfig"]
 

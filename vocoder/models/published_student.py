@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from vocoder.flows.base import Flow
-from vocoder.layers.published_stack import PublishedStack
-from vocoder.layers.published_stepping import BLOCK, PublishedStepper
-from vocoder.layers.published_upsampling import PublishedUpsampler
+from vocoder.layers.published.stack import PublishedStack
+from vocoder.layers.published.stepping import BLOCK, PublishedStepper
+from vocoder.layers.published.upsampling import PublishedUpsampler
 from vocoder.models.published_config import PublishedStudentConfig
 
 __all__ = ["PublishedStudent"]

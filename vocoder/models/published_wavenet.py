@@ -15,8 +15,8 @@ from vocoder.distributions.logistic_mixture import LogisticMixture
 from vocoder.distributions.mulaw import MuLaw
 from vocoder.flows.base import Flow
 from vocoder.generation.published import PublishedGenerator
-from vocoder.layers.published_stack import PublishedStack
-from vocoder.layers.published_upsampling import PublishedUpsampler
+from vocoder.layers.published.stack import PublishedStack
+from vocoder.layers.published.upsampling import PublishedUpsampler
 from vocoder.models.published_config import PublishedWaveNetConfig
 
 __all__ = ["PublishedWaveNet"]

@@ -14,12 +14,12 @@ from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.flows.lapped import LappedTransform
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.flows.swap import swap
-from vocoder.layers.base_noise import BaseNoise
-from vocoder.layers.excitation import Excitation
 from vocoder.layers.mel_encoder import MelEncoder, normalised
-from vocoder.layers.pitch import PitchNet
-from vocoder.layers.source import harmonic_source
-from vocoder.layers.wavenet import WaveNetStack
+from vocoder.layers.source.base_noise import BaseNoise
+from vocoder.layers.source.excitation import Excitation
+from vocoder.layers.source.harmonics import harmonic_source
+from vocoder.layers.source.pitch import PitchNet
+from vocoder.layers.stack.wavenet import WaveNetStack
 from vocoder.models.student_config import StudentConfig
 
 __all__ = ["Draw", "Student"]

@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from vocoder.config import ConfigError
-from vocoder.layers.base_noise import NoiseKind
-from vocoder.layers.wavenet import WaveNetConfig
+from vocoder.layers.source.base_noise import NoiseKind
+from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.models.waveglow_config import SourceConfig
 
 __all__ = ["StudentConfig", "clarinet", "parallel_wavenet"]

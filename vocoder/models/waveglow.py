@@ -16,12 +16,12 @@ from vocoder.flows.grouping import Grouping
 from vocoder.flows.lapped import LappedTransform
 from vocoder.flows.permutation import Permutation, reversal, shuffle
 from vocoder.flows.swap import swap
-from vocoder.layers.excitation import Excitation
 from vocoder.layers.mel_encoder import MelEncoder, normalised
 from vocoder.layers.mel_upsampler import MelUpsampler
-from vocoder.layers.pitch import PitchNet
-from vocoder.layers.source import elapsed_cycles, harmonic_source
-from vocoder.layers.wavenet import WaveNetStack
+from vocoder.layers.source.excitation import Excitation
+from vocoder.layers.source.harmonics import elapsed_cycles, harmonic_source
+from vocoder.layers.source.pitch import PitchNet
+from vocoder.layers.stack.wavenet import WaveNetStack
 from vocoder.models.waveglow_config import WaveGlowConfig
 from vocoder.packing import Packing, silenced
 

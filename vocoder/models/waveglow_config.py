@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from vocoder.config import ConfigError
-from vocoder.layers.pitch import PitchConfig
-from vocoder.layers.wavenet import WaveNetConfig
+from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
 
 __all__ = ["SourceConfig", "WaveGlowConfig", "published"]
 

@@ -16,8 +16,8 @@ from vocoder.generation.generator import generator
 from vocoder.generation.plan import Plan, gate_conditions
 from vocoder.layers.lpc import predict
 from vocoder.layers.mel_encoder import MelEncoder
-from vocoder.layers.wavenet import WaveNetStack
-from vocoder.mel_config import preset
+from vocoder.layers.stack.wavenet import WaveNetStack
+from vocoder.mel.config import preset
 from vocoder.models.wavenet_config import WaveNetModelConfig
 
 __all__ = ["WaveNet"]

@@ -7,8 +7,8 @@ from typing import Literal
 
 from vocoder.config import ConfigError
 from vocoder.flows.linear_prediction import LinearPredictionConfig
-from vocoder.layers.wavenet import WaveNetConfig
-from vocoder.mel_config import preset
+from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.mel.config import preset
 
 __all__ = ["WaveNetModelConfig", "clarinet", "mixture_of_logistics", "softmax"]
 

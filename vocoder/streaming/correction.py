@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vocoder.denoiser import HOP_LENGTH, N_FFT, Denoiser
 from vocoder.layers.mel_consistency import MelConsistency
-from vocoder.mel_config import MelConfig
+from vocoder.mel.config import MelConfig
 from vocoder.streaming.pipeline import MEL
 from vocoder.streaming.stage import Stage, windowed
 

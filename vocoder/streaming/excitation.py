@@ -8,9 +8,9 @@ import torch
 from torch import Tensor
 
 from vocoder.flows.base import Flow
-from vocoder.layers.excitation import Excitation
-from vocoder.layers.pitch import PitchNet
-from vocoder.layers.source import elapsed_cycles, harmonic_source
+from vocoder.layers.source.excitation import Excitation
+from vocoder.layers.source.harmonics import elapsed_cycles, harmonic_source
+from vocoder.layers.source.pitch import PitchNet
 from vocoder.streaming.pipeline import MEL, NOISE
 from vocoder.streaming.stage import Span, Stage, frames_of, windowed
 

@@ -14,6 +14,7 @@ import torch
 from streamers import Streamer, mel_of
 
 from vocoder import MelSpectrogram
+from vocoder.audio.resampling import resample
 from vocoder.client import (
     AsyncClient,
     AuthenticationError,
@@ -23,8 +24,7 @@ from vocoder.client import (
     ServerError,
     UnknownModelError,
 )
-from vocoder.mel_config import preset
-from vocoder.resampling import resample
+from vocoder.mel.config import preset
 
 TONE = (0.3 * np.sin(np.arange(22050) / 20.0)).astype(np.float32)
 

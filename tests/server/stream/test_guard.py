@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from speaker import speak
 from streamers import Streamer
 
-from vocoder.audio import read_audio
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import preset
+from vocoder.audio.file import read_audio
+from vocoder.mel.config import preset
+from vocoder.mel.spectrogram import MelSpectrogram
 
 RECORDING = Path(__file__).resolve().parents[3] / "examples" / "heldout.flac"
 

@@ -16,7 +16,7 @@ from hearing import heard
 from speaker import PROBLEM, TIMEOUT, metrics
 from streamers import Streamer, mel_of
 
-from vocoder.resampling import resample
+from vocoder.audio.resampling import resample
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "vocoder"))
 

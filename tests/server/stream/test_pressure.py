@@ -13,7 +13,7 @@ from speaker import PROBLEM, TIMEOUT, Speaker, metrics, speak
 from streamers import Streamer, mel_of
 from websockets.sync.client import connect
 
-from vocoder.resampling import resample
+from vocoder.audio.resampling import resample
 
 
 def test_an_error_after_the_first_audio_ends_it_visibly(talk: Any, streamer: Streamer) -> None:

@@ -12,8 +12,8 @@ from hearing import heard
 from speaker import TIMEOUT, metrics, speak
 from streamers import Streamer, mel_of
 
-from server.stream_encoding import STREAM_FORMATS
-from vocoder.resampling import resample
+from server.audio.stream_encoding import STREAM_FORMATS
+from vocoder.audio.resampling import resample
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "vocoder"))
 

@@ -18,8 +18,8 @@ from training.objectives.distillation_losses import DistillationLosses
 from training.run_config import load_config
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import ConfigError
-from vocoder.layers.wavenet import WaveNetConfig
-from vocoder.mel_config import preset
+from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.mel.config import preset
 from vocoder.models.student import Student
 from vocoder.models.wavenet import WaveNet
 from vocoder.models.wavenet_config import WaveNetModelConfig

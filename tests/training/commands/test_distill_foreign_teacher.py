@@ -12,10 +12,10 @@ from evaluation_corpus import write_corpus
 
 from training.cli import main
 from vocoder.checkpoint import load_model, save_model
-from vocoder.layers.published_stack import PublishedStackConfig
-from vocoder.layers.published_upsampling import UpsamplingConfig
+from vocoder.layers.published.stack import PublishedStackConfig
+from vocoder.layers.published.upsampling import UpsamplingConfig
 from vocoder.loading import load
-from vocoder.mel_config import MelConfig, preset
+from vocoder.mel.config import MelConfig, preset
 from vocoder.models.published_config import PublishedWaveNetConfig
 from vocoder.models.published_wavenet import PublishedWaveNet
 

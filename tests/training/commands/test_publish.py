@@ -8,9 +8,9 @@ import torch
 from training.cli import main
 from training.model_card import model_card
 from vocoder.checkpoint import load_model, save_model
-from vocoder.layers.pitch import PitchConfig
-from vocoder.layers.wavenet import WaveNetConfig
-from vocoder.mel_config import preset
+from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.mel.config import preset
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
 

@@ -15,7 +15,7 @@ from training.cli import main
 from training.commands.waveglow import WaveGlowRun
 from training.run_config import load_config
 from vocoder.checkpoint import load_model
-from vocoder.mel import MelSpectrogram
+from vocoder.mel.spectrogram import MelSpectrogram
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ import pytest
 from evaluation_corpus import NoiseVocoder, WhiteModel, write_corpus
 
 from training.commands import evaluate as command
+from training.data.manifest import ManifestError
 from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
-from training.manifest import ManifestError
 
 
 def arguments(*words: str) -> argparse.Namespace:

@@ -7,7 +7,7 @@ import pytest
 from evaluation_corpus import NoiseVocoder, WhiteModel, voice
 
 from training.evaluate.density import NOISE, density_of, nats_per_sample
-from vocoder.mel_config import preset
+from vocoder.mel.config import preset
 
 
 def test_nats_of_silence_are_those_of_the_noise() -> None:

@@ -12,7 +12,7 @@ from training.evaluate.metric import Audio, Metric, MetricUndefinedError, missin
 from training.evaluate.recordings import Recording
 from training.evaluate.score_store import ScoreStore
 from training.evaluate.scoring import Pair, Scores, score, score_all, scoring_pool
-from vocoder.mel_config import preset
+from vocoder.mel.config import preset
 
 NVIDIA = preset("nvidia")
 

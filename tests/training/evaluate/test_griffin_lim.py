@@ -10,7 +10,7 @@ from training.evaluate.candidates import mel_of
 from training.evaluate.griffin_lim import GriffinLim
 from training.evaluate.metric import Audio
 from vocoder.config import ConfigError
-from vocoder.mel_config import MelConfig, preset
+from vocoder.mel.config import MelConfig, preset
 
 
 def spectral_error(x: Audio, config: MelConfig, iterations: int) -> float:

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from evaluation_corpus import RATE, voice, write_corpus
 
+from training.data.manifest import ManifestError, read_manifest
 from training.evaluate.recordings import Selection, recordings
-from training.manifest import ManifestError, read_manifest
 
 
 def test_only_test_utterances_in_range_are_read_by_voice(tmp_path: Path) -> None:

@@ -13,11 +13,11 @@ from evaluation_corpus import RATE, voice
 from torch import Tensor
 
 from training.cli import main
+from training.data.manifest import Entry, write_manifest
 from training.guard.calibration import calibrate
 from training.guard.examples import two_parts
 from training.guard.fitting import fit_density, statistics_of
 from training.guard.variation import VariationConfig, coloured, predicted
-from training.manifest import Entry, write_manifest
 from vocoder.checkpoint import load_model
 from vocoder.flows.lower_affine import LowerAffine
 from vocoder.guard.conversions import identity

@@ -11,14 +11,14 @@ import torch
 from evaluation_corpus import write_corpus
 from sklearn.datasets import load_digits
 
+from training.data.manifest import ManifestError, read_manifest
 from training.items.choice import DataConfig, items_of
 from training.items.digits import Digits
 from training.items.mels import MelWindowConfig, MelWindows
-from training.manifest import ManifestError, read_manifest
-from vocoder.audio import read_audio
+from vocoder.audio.file import read_audio
 from vocoder.config import ConfigError
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import preset
+from vocoder.mel.config import preset
+from vocoder.mel.spectrogram import MelSpectrogram
 
 MEL = preset("nvidia")
 PLAIN = MelWindowConfig(noise=0.0)

@@ -11,7 +11,7 @@ from torch.distributions import Normal, kl_divergence
 from training.losses.kl import divergence, gaussian_kl
 from vocoder.distributions.gaussian import Gaussian
 from vocoder.distributions.logistic_mixture import LogisticMixture
-from vocoder.layers.base_noise import BaseNoise
+from vocoder.layers.source.base_noise import BaseNoise
 from vocoder.models.student import Draw
 
 FLOOR = -30.0

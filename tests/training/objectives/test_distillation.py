@@ -9,14 +9,14 @@ from torch import Tensor, nn
 from toy_teachers import Loud
 
 from training.critics.spectrogram import CriticConfig
+from training.distil.recogniser import Recogniser, RecogniserConfig
 from training.objectives.distillation import DistillationObjective
 from training.objectives.distillation_losses import DistillationLosses
-from training.recogniser import Recogniser, RecogniserConfig
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
-from vocoder.layers.pitch import PitchConfig
-from vocoder.layers.wavenet import WaveNetConfig
-from vocoder.mel_config import MelConfig
+from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.mel.config import MelConfig
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 from vocoder.models.waveglow_config import SourceConfig

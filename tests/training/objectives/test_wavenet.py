@@ -9,15 +9,15 @@ import pytest
 import torch
 
 from training.commands.wavenet import WaveNetRun
-from training.data import SegmentConfig
+from training.data.datasets import SegmentConfig
+from training.loop.trainer_config import TrainerConfig
 from training.objectives.wavenet import WaveNetLosses, WaveNetObjective
 from training.run_config import load_config
-from training.trainer_config import TrainerConfig
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.flows.linear_prediction import LinearPredictionConfig
-from vocoder.layers.wavenet import WaveNetConfig
-from vocoder.mel_config import preset
+from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.mel.config import preset
 from vocoder.models.wavenet import WaveNet
 from vocoder.models.wavenet_config import WaveNetModelConfig
 

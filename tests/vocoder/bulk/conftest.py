@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from vocoder.checkpoint import save_model
-from vocoder.mel_config import preset
+from vocoder.mel.config import preset
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from vocoder.checkpoint import save_model
-from vocoder.layers.pitch import PitchConfig
-from vocoder.layers.wavenet import WaveNetConfig
-from vocoder.mel_config import preset
+from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.mel.config import preset
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from vocoder.audio import resample, write_audio
+from vocoder.audio.file import resample, write_audio
 from vocoder.cli import main
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import preset
+from vocoder.mel.config import preset
+from vocoder.mel.spectrogram import MelSpectrogram
 
 
 def run(*arguments: str | Path) -> int:

@@ -7,11 +7,11 @@ import pytest
 import soundfile
 import torch
 
-from vocoder.audio import resample, write_audio
+from vocoder.audio.file import resample, write_audio
 from vocoder.cli import main
 from vocoder.loading import load
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import preset
+from vocoder.mel.config import preset
+from vocoder.mel.spectrogram import MelSpectrogram
 
 
 def test_the_audio_is_that_of_the_recordings_mel(

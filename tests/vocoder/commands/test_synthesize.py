@@ -11,12 +11,12 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from vocoder.audio import read_audio
+from vocoder.audio.file import read_audio
 from vocoder.checkpoint import load_model, save_model
 from vocoder.cli import main
 from vocoder.loading import load
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import preset
+from vocoder.mel.config import preset
+from vocoder.mel.spectrogram import MelSpectrogram
 
 RECORDING = Path(__file__).parents[3] / "examples" / "heldout.flac"
 FRAMES = 12

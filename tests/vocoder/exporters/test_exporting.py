@@ -21,10 +21,10 @@ from vocoder.exporters.exporting import export_model
 from vocoder.exporters.onnx_file import write_onnx
 from vocoder.exporters.program import ExportError, traced
 from vocoder.exporters.torch_program import write_torch_program
-from vocoder.layers.pitch import PitchConfig
-from vocoder.layers.published_stack import PublishedStackConfig
-from vocoder.layers.published_upsampling import UpsamplingConfig
-from vocoder.layers.wavenet import WaveNetConfig
+from vocoder.layers.published.stack import PublishedStackConfig
+from vocoder.layers.published.upsampling import UpsamplingConfig
+from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
 from vocoder.models.published_config import PublishedStudentConfig, PublishedWaveNetConfig
 from vocoder.models.published_student import PublishedStudent
 from vocoder.models.published_wavenet import PublishedWaveNet

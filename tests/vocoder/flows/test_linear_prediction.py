@@ -12,8 +12,8 @@ from torch import Tensor
 
 from vocoder.config import ConfigError
 from vocoder.flows.linear_prediction import LinearPrediction, LinearPredictionConfig
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import MelConfig, preset
+from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.spectrogram import MelSpectrogram
 
 SMALL = MelConfig("small", 8000, 64, 64, 16, 12, 0.0, 4000.0)
 POLES = [0.97 * np.exp(0.3j), 0.97 * np.exp(-0.3j), 0.9 * np.exp(1.4j), 0.9 * np.exp(-1.4j)]

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from vocoder.guard.conversions import Conversion, conversions, identity
-from vocoder.mel_config import preset
-from vocoder.mel_convert import convert
+from vocoder.mel.config import preset
+from vocoder.mel.convert import convert
 
 MEAN, DEVIATION = torch.linspace(-6.0, -4.0, 80), torch.linspace(1.0, 2.0, 80)
 

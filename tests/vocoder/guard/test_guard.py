@@ -12,11 +12,11 @@ import torch
 from torch import Tensor
 
 import vocoder
-from vocoder.audio import read_audio
+from vocoder.audio.file import read_audio
 from vocoder.guard.guard import DIRECTORY, Guard, load_guard
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import MelConfig, preset
-from vocoder.mel_convert import convert
+from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.convert import convert
+from vocoder.mel.spectrogram import MelSpectrogram
 
 RECORDING = Path(__file__).resolve().parents[3] / "examples" / "heldout.flac"
 

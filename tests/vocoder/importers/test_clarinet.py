@@ -15,7 +15,7 @@ from torch import Tensor
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.importers.importing import import_model
 from vocoder.loading import load
-from vocoder.mel_config import preset
+from vocoder.mel.config import preset
 from vocoder.models.published_student import PublishedStudent
 from vocoder.models.published_wavenet import PublishedWaveNet
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from tiny_models import stirred
 
-from vocoder.layers.excitation import Excitation
 from vocoder.layers.mel_encoder import MelEncoder, normalised
 from vocoder.layers.mel_upsampler import MelUpsampler
+from vocoder.layers.source.excitation import Excitation
 
 pytestmark = pytest.mark.usefixtures("float64")
 

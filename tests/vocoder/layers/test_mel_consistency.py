@@ -5,8 +5,8 @@ import torch
 
 from vocoder.config import ConfigError
 from vocoder.layers.mel_consistency import MelConsistency
-from vocoder.mel import MelSpectrogram
-from vocoder.mel_config import preset
+from vocoder.mel.config import preset
+from vocoder.mel.spectrogram import MelSpectrogram
 
 FRAMES = 40
 

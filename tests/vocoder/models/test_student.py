@@ -11,10 +11,10 @@ from torch import Tensor
 from vocoder.checkpoint import Checkpoint, load_model, save_model
 from vocoder.config import ConfigError, from_dict, to_dict
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
-from vocoder.layers.pitch import PitchConfig
-from vocoder.layers.source import harmonic_source
-from vocoder.layers.wavenet import WaveNetConfig
-from vocoder.mel_config import preset
+from vocoder.layers.source.harmonics import harmonic_source
+from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.mel.config import preset
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig, clarinet, parallel_wavenet
 from vocoder.models.waveglow_config import SourceConfig

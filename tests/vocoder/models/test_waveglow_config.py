@@ -6,7 +6,7 @@ import pytest
 from tiny_models import TINY_CONFIGS, grouping_config, lapped_config
 
 from vocoder.config import ConfigError, from_dict, to_dict
-from vocoder.layers.pitch import PitchConfig
+from vocoder.layers.source.pitch import PitchConfig
 from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig, published
 
 CONFIGS = {"default": WaveGlowConfig(), "published": published()} | {

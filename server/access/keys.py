@@ -1,0 +1,180 @@
+"""API keys from a file, read again whenever it changes.
+
+One key a line, `name:key` or `name:sha256:` and the key's SHA-256 in hexadecimal, then options after blanks:
+
+    alice:2f1c0d5be29a4c7b8b6b1f0a
+    bob:sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 frames_per_minute=100000
+    prometheus:7a3e9cf1d2b84f6690e1c55b roles=metrics
+
+Two lines of one name are two keys of one client, so that a key can be replaced while both are taken.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import logging
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from server.access.quotas import Quotas
+
+__all__ = ["ROLES", "Client", "KeyFileError", "KeyRing", "read_clients"]
+
+logger = logging.getLogger(__name__)
+
+ROLES = frozenset({"speak", "metrics"})
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+KEY = re.compile(r"[A-Za-z0-9._~+/=-]{16,256}")  # what may follow Bearer (RFC 6750), and long enough not to be guessed
+DIGEST = re.compile(r"[0-9a-f]{64}")
+COUNT = re.compile(r"[0-9]{1,12}")
+MAX_FILE_BYTES = 2**20
+
+
+class KeyFileError(ValueError):
+    """The file of keys cannot be read, or a line of it; the message never holds a key."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """Who a key belongs to: its name, the digests of its keys, what it may do and how much of it."""
+
+    name: str
+    digests: tuple[bytes, ...]
+    roles: frozenset[str] = frozenset({"speak"})
+    requests_per_minute: int = 0
+    frames_per_minute: int = 0
+
+
+def read_clients(path: Path, requests_per_minute: int = 0, frames_per_minute: int = 0) -> tuple[Client, ...]:
+    """Read a file of keys.
+
+    Args:
+        path: of the file.
+        requests_per_minute: for clients whose lines say nothing else; 0 is no limit.
+        frames_per_minute: the same, of mel frames.
+
+    Raises:
+        KeyFileError: it cannot be read, holds no key, or has a line that is none.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_FILE_BYTES).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyFileError(f"cannot read the file of API keys {path}: {type(error).__name__}") from None
+    default = Client("", (), requests_per_minute=requests_per_minute, frames_per_minute=frames_per_minute)
+    clients: dict[str, Client] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            client = _parse(line, default, f"{path}, line {number}")
+            known = clients.get(client.name, replace(client, digests=()))
+            if replace(known, digests=()) != replace(client, digests=()):
+                raise KeyFileError(f"{path}, line {number}: two lines of one name must have the same options")
+            clients[client.name] = replace(client, digests=known.digests + client.digests)
+    if not clients:
+        raise KeyFileError(f"the file of API keys {path} has no key")
+    return tuple(clients.values())
+
+
+def _parse(line: str, default: Client, where: str) -> Client:
+    secret, *options = line.split()
+    name, _, key = secret.partition(":")
+    kind, _, digest = key.partition(":")
+    if not NAME.fullmatch(name):
+        raise KeyFileError(f"{where}: a name has 1 to 64 letters, digits, dots, dashes or underscores, then a colon")
+    if kind == "sha256" and DIGEST.fullmatch(digest):
+        client = replace(default, name=name, digests=(bytes.fromhex(digest),))
+    elif KEY.fullmatch(key):
+        client = replace(default, name=name, digests=(_digest(key),))
+    else:
+        raise KeyFileError(
+            f"{where}: a key has 16 to 256 letters, digits or ._~+/=- without blanks, "
+            "or is sha256: and 64 small hexadecimal digits"
+        )
+    for option in options:
+        client = _with_option(client, option, where)
+    return client
+
+
+def _with_option(client: Client, option: str, where: str) -> Client:
+    name, _, value = option.partition("=")
+    if name == "roles" and (roles := frozenset(value.split(","))) <= ROLES:
+        return replace(client, roles=roles)
+    if name == "requests_per_minute" and COUNT.fullmatch(value):
+        return replace(client, requests_per_minute=int(value))
+    if name == "frames_per_minute" and COUNT.fullmatch(value):
+        return replace(client, frames_per_minute=int(value))
+    raise KeyFileError(
+        f"{where}: options are requests_per_minute=N, frames_per_minute=N and roles= with {', '.join(sorted(ROLES))}"
+    )
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+class KeyRing:
+    """The clients of one file, and what each may still use of its quotas.
+
+    Args:
+        path: of the file of keys.
+        requests_per_minute: for clients whose lines say nothing else; 0 is no limit.
+        frames_per_minute: the same, of mel frames.
+
+    Raises:
+        KeyFileError: the file is not one of keys.
+    """
+
+    def __init__(self, path: Path, requests_per_minute: int, frames_per_minute: int) -> None:
+        self._path = path
+        self._defaults = (requests_per_minute, frames_per_minute)
+        self._stamp = self._look()
+        self._quotas: dict[Client, Quotas] = {}
+        self._take(read_clients(path, *self._defaults))
+
+    def find(self, key: str) -> tuple[Client, Quotas] | None:
+        """Return whose key this is; the time it takes does not tell how much of a guess was right."""
+        digest, found = _digest(key), None
+        for client, quotas in self._quotas.items():
+            for known in client.digests:
+                if hmac.compare_digest(known, digest):
+                    found = (client, quotas)
+        return found
+
+    def refresh(self) -> bool:
+        """Read the file again if it changed; a file that is not one of keys is reported, and the old keys stay.
+
+        Returns:
+            whether other keys are in use now.
+        """
+        stamp = self._look()
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        try:
+            self._take(read_clients(self._path, *self._defaults))
+        except KeyFileError as error:
+            logger.error("the API keys stay as they were: %s", error)
+            return False
+        logger.info("read %d clients' API keys from %s", len(self._quotas), self._path)
+        return True
+
+    def _look(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._path.stat()  # through links, which is how Kubernetes replaces a mounted secret
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+    def _take(self, clients: tuple[Client, ...]) -> None:
+        """Put new clients in place at once; one whose limits did not change goes on with what it has left."""
+        old = {_limits(client): quotas for client, quotas in self._quotas.items()}
+        self._quotas = {
+            client: old.get(_limits(client)) or Quotas(client.requests_per_minute, client.frames_per_minute)
+            for client in clients
+        }
+
+
+def _limits(client: Client) -> tuple[str, int, int]:
+    return client.name, client.requests_per_minute, client.frames_per_minute

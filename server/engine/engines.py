@@ -1,0 +1,99 @@
+"""The engines of one server: which there are, which is meant, and whether all are well."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+
+from server.engine.batch_runner import Observer
+from server.engine.device import Device
+from server.engine.engine import Calibration, Engine, EngineState
+from server.engine.synthesizer import Load
+from server.engine.work_queue import QueueLimits
+from server.problems import Problem
+
+__all__ = ["Engines", "LoadError"]
+
+
+class LoadError(Exception):
+    """A model could not be loaded or warmed."""
+
+
+class Engines:
+    """All engines of a server, which share one device; the first is the default.
+
+    Args:
+        references: shipped names or directories, one engine each.
+        load: from a reference to a synthesizer.
+        limits: how much may wait for each.
+        calibration: as an engine takes it.
+        observer: is told of every run.
+    """
+
+    def __init__(
+        self,
+        references: Sequence[str],
+        load: Load,
+        limits: QueueLimits | None = None,
+        calibration: Calibration | None = None,
+        observer: Observer | None = None,
+    ) -> None:
+        self._device = Device()
+        self._engines = tuple(
+            Engine(reference, load, self._device, limits, calibration, observer) for reference in references
+        )
+
+    def __iter__(self) -> Iterator[Engine]:
+        return iter(self._engines)
+
+    def get(self, name: str | None) -> Engine:
+        """Return the engine of a model by name; None means the default.
+
+        Raises:
+            Problem: 404 no such model, or 503 while a model that is still loading might be it.
+        """
+        if name is None:
+            return self._engines[0]
+        for engine in self._engines:
+            if engine.name == name:
+                return engine
+        if any(engine.state is EngineState.LOADING for engine in self._engines):
+            raise Problem(503, "warming", "The models are still loading.", headers={"Retry-After": "5"})
+        names = [engine.name for engine in self._engines]
+        raise Problem(404, "unknown-model", f"This server has the models {', '.join(names)}.", models=names)
+
+    @property
+    def ready(self) -> bool:
+        """Whether every model is loaded and warm, under a name of its own."""
+        return self._distinct and all(engine.state is EngineState.READY for engine in self._engines)
+
+    @property
+    def _distinct(self) -> bool:
+        return len({engine.name for engine in self._engines}) == len(self._engines)
+
+    def start(self) -> None:
+        """Begin loading every model."""
+        self._device.start()
+        for engine in self._engines:
+            engine.start()
+
+    async def wait_ready(self) -> None:
+        """Wait until every model is loaded and warm.
+
+        Raises:
+            LoadError: one could not be, or two have the same name.
+        """
+        for engine in self._engines:
+            try:
+                await asyncio.shield(asyncio.wrap_future(engine.loaded))  # others wait for the same future
+            except Exception as error:
+                raise LoadError(f"cannot load model {engine.name}: {error}") from error
+        if not self._distinct:
+            names = ", ".join(sorted(engine.name for engine in self._engines))
+            raise LoadError(f"every model needs a name of its own, not {names}")
+
+    def stop(self, timeout: float) -> None:
+        """Stop every engine, each for at most `timeout` seconds."""
+        for engine in self._engines:
+            engine.stop(timeout)
+        self._device.stop()

@@ -1,0 +1,1 @@
+"""Mels from request bodies."""

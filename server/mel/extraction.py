@@ -1,0 +1,72 @@
+"""Audio files to mels."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from server.problems import Problem
+from vocoder.audio.file import AudioError, read_audio
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram
+
+__all__ = ["MelExtractor"]
+
+MAX_CHANNELS = 2
+MAX_SAMPLE_RATE = 192_000
+UNKNOWN_LENGTH = 2**62  # libsndfile's frame count where a header does not tell
+
+
+class MelExtractor:
+    """Extracts mels as any contract asks, keeping one extractor for each.
+
+    Args:
+        max_seconds: the longest audio to take.
+    """
+
+    def __init__(self, max_seconds: float) -> None:
+        self._max_seconds = max_seconds
+        self._extractors: dict[MelConfig, MelSpectrogram] = {}
+
+    def extract(self, body: bytes, mel_config: MelConfig) -> NDArray[np.float32]:
+        """Return the mel (n_mels, frames) of an audio file: wav, flac, ogg, mp3, told apart by their content.
+
+        Raises:
+            Problem: 400 not audio; 413 too long; 422 audio that has no mel, such as an empty clip.
+        """
+        file = io.BytesIO(body)
+        self._check_header(file)
+        file.seek(0)
+        extractor = self._extractors.setdefault(mel_config, MelSpectrogram(mel_config))
+        try:
+            x, _ = read_audio(file, mel_config.sample_rate, self._max_seconds)
+            with torch.inference_mode():
+                mel: NDArray[np.float32] = extractor(torch.from_numpy(x).unsqueeze(0))[0].numpy()
+        except AudioError as error:
+            raise _invalid(f"{error}.") from None
+        except ValueError:  # the extractor's only complaint about a clip that could be read
+            least = mel_config.padding + 1
+            raise _invalid(f"The audio has fewer than {least} samples at {mel_config.sample_rate} Hz.") from None
+        return mel
+
+    def _check_header(self, file: io.BytesIO) -> None:
+        """Refuse by the header what would cost much to read; the header may still lie, so reading has limits too."""
+        try:
+            with soundfile.SoundFile(file) as header:
+                channels, sample_rate, samples = header.channels, header.samplerate, header.frames
+        except soundfile.SoundFileError:
+            detail = "The body is not audio that this server can read: send wav, flac, ogg or mp3."
+            raise Problem(400, "malformed-body", detail) from None
+        if channels > MAX_CHANNELS or not 0 < sample_rate <= MAX_SAMPLE_RATE:
+            raise _invalid(f"Audio may have up to {MAX_CHANNELS} channels and {MAX_SAMPLE_RATE} samples per second.")
+        if self._max_seconds * sample_rate < samples < UNKNOWN_LENGTH:
+            detail = f"The audio is longer than {self._max_seconds:g} seconds, the most this server takes."
+            raise Problem(413, "audio-too-long", detail, limit_seconds=self._max_seconds)
+
+
+def _invalid(detail: str) -> Problem:
+    return Problem(422, "invalid-audio", detail)

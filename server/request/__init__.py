@@ -1,0 +1,1 @@
+"""One synthesis that is asked for: read, checked and charged."""

@@ -1,0 +1,1 @@
+"""Synthesis in pieces: the WebSocket and chunked answers."""

@@ -1,0 +1,132 @@
+"""One utterance spoken chunk by chunk on the owner thread of its model."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.engine.engine import Engine, Priority
+from server.engine.job import check_output
+
+__all__ = ["Chunk", "SpeechStream"]
+
+FIRST_FRAMES = 64
+"""frames that a first step is taken to compute, before its session can tell"""
+
+
+class Session(Protocol):
+    """What is needed of a stream of the model; `vocoder.streaming.session.StreamSession` is the real one."""
+
+    @property
+    def ready(self) -> int:
+        """Frames of audio that `next` would return now."""
+
+    @property
+    def done(self) -> bool:
+        """Whether the mel has ended and all of its audio has been returned."""
+
+    def push(self, mel: NDArray[np.float32]) -> None:
+        """Take the next frames (n_mels, frames); computes nothing."""
+
+    def finish(self) -> None:
+        """Say that no more frames will come; computes nothing."""
+
+    def next(self) -> NDArray[np.float32]:
+        """Compute the next chunk."""
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Audio x (T,), maybe empty, and the seconds that it waited for the device and then took."""
+
+    x: NDArray[np.float32]
+    queue_seconds: float
+    infer_seconds: float
+
+
+class SpeechStream:
+    """A mel goes in piece by piece, and one chunk at a time comes out when it is asked for.
+
+    Between two chunks nothing of the stream waits for the device: whoever takes them slowly holds up nobody. Only one
+    chunk may be under way at a time, and meanwhile nothing may be pushed.
+
+    Args:
+        engine: that speaks.
+        sigma: sampling temperature; the model's own if None.
+        seed: of the noise.
+        denoise: strength of the removal of the model's own hum.
+    """
+
+    def __init__(self, engine: Engine, sigma: float | None, seed: int, denoise: float) -> None:
+        self._engine = engine
+        self._options = {"sigma": sigma, "seed": seed, "denoise": denoise}
+        self._session: Session | None = None
+        self._pieces: list[NDArray[np.float32]] = []
+        self._finished = False
+        self._begun = False
+        self.frames = 0
+        """frames of the mel so far"""
+
+    @property
+    def ready(self) -> bool:
+        """Whether `next` may have audio to return."""
+        return bool(self._pieces) if self._session is None else self._session.ready > 0
+
+    @property
+    def done(self) -> bool:
+        """Whether the mel has ended and all of its audio has been returned."""
+        return self._finished and (self.frames == 0 if self._session is None else self._session.done)
+
+    def push(self, mel: NDArray[np.float32]) -> None:
+        """Take the next frames (n_mels, frames) of the mel, in the model's own contract."""
+        self.frames += mel.shape[1]
+        self._pieces.append(mel)
+        if self._session is not None:
+            self._hand_over(self._session)
+
+    def finish(self) -> None:
+        """Say that no more frames will come."""
+        self._finished = True
+        if self._session is not None:
+            self._session.finish()
+
+    def next(self, deadline: float | None = None) -> Future[Chunk]:
+        """Have the next chunk computed; it is empty where the model needs more of the mel first.
+
+        Until the first audio the stream goes before everything else that waits, since somebody waits to hear it.
+
+        Raises:
+            NotReadyError, QueueFullError: the engine takes no work.
+        """
+        session, submitted = self._session, time.monotonic()
+        frames = min(self.frames, FIRST_FRAMES) if session is None else session.ready
+        priority = Priority.NORMAL if self._begun else Priority.FIRST_CHUNK
+
+        def work(synthesizer: Any) -> Chunk:
+            return self._step(synthesizer, submitted)
+
+        return self._engine.run(work, frames=frames, priority=priority, deadline=deadline)
+
+    def _step(self, synthesizer: Any, submitted: float) -> Chunk:
+        started = time.monotonic()
+        if self._session is None:
+            session = synthesizer.open_stream(**self._options)
+            self._hand_over(session)
+            if self._finished:
+                session.finish()
+            self._session = session
+        frames = self._session.ready
+        x = self._session.next()
+        check_output(x, frames, synthesizer.hop_length)
+        self._begun = self._begun or frames > 0
+        return Chunk(x, started - submitted, time.monotonic() - started)
+
+    def _hand_over(self, session: Session) -> None:
+        for mel in self._pieces:
+            session.push(mel)
+        self._pieces.clear()

@@ -1,0 +1,1 @@
+"""Sockets, bodies, clients that leave, and draining."""

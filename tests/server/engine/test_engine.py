@@ -1,0 +1,181 @@
+"""The engine: one thread, a bounded queue, honest states."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from server.engine.device import Device
+from server.engine.engine import Engine, EngineState, NotReadyError, QueueFullError, QueueLimits
+from server.engine.job import SynthesisError, Ticket
+
+
+@pytest.fixture
+def launch() -> Iterator[Callable[..., Engine]]:
+    engines: list[Engine] = []
+    devices: list[Device] = []
+
+    def start(load: Callable[[str], Any], queue_size: int = 4, wait: bool = True) -> Engine:
+        device = Device()
+        device.start()
+        devices.append(device)
+        engine = Engine("some/where", load, device, QueueLimits(items=queue_size))
+        engines.append(engine)
+        engine.start()
+        if wait:
+            engine.loaded.result(60.0)
+        return engine
+
+    yield start
+    for engine in engines:
+        engine.stop(60.0)
+    for device in devices:
+        device.stop()
+
+
+def ticket(mel: Any, seed: int = 1) -> Ticket:
+    return Ticket(mel, sigma=0.7, seed=seed, denoise=0.0)
+
+
+def test_the_answer_is_the_synthesizers(launch: Any, fake: Any, new_mel: Any) -> None:
+    engine = launch(lambda _: fake)
+    speech = engine.submit(ticket(new_mel(), seed=5)).result(60.0)
+    np.testing.assert_array_equal(speech.x, fake.synthesize(new_mel(), sigma=0.7, seed=5))
+    assert speech.sample_rate == 22050
+    assert speech.queue_seconds >= 0.0
+    assert speech.infer_seconds > 0.0
+
+
+def test_only_one_thread_touches_the_model(launch: Any, fake: Any, new_mel: Any) -> None:
+    engine = launch(lambda _: fake, queue_size=100)
+    futures = [engine.submit(ticket(new_mel())) for _ in range(20)]
+    for future in futures:
+        future.result(60.0)
+    assert len(fake.threads) == 1
+    assert threading.get_ident() not in fake.threads
+    assert fake.calls == 21  # with the warm-up
+
+
+def test_warming_is_a_real_run_before_ready(launch: Any, fake: Any, wait_until: Any) -> None:
+    fake.gate.clear()
+    engine = launch(lambda _: fake, wait=False)
+    assert engine.state is EngineState.LOADING
+    assert engine.alive(0.0)
+    with pytest.raises(NotReadyError):
+        engine.admit()
+    assert not engine.loaded.done()
+    fake.gate.set()
+    engine.loaded.result(60.0)
+    assert (engine.state, engine.name, fake.calls) == (EngineState.READY, "fake", 1)
+
+
+def test_a_model_that_cannot_be_loaded(launch: Any) -> None:
+    def load(reference: str) -> Any:
+        raise FileNotFoundError(reference)
+
+    engine = launch(load, wait=False)
+    with pytest.raises(FileNotFoundError):
+        engine.loaded.result(60.0)
+    assert (engine.state, engine.name) == (EngineState.FAILED, "where")
+    assert not engine.alive(1000.0)
+    with pytest.raises(NotReadyError) as caught:
+        engine.admit()
+    assert caught.value.state is EngineState.FAILED
+
+
+@pytest.mark.parametrize("gain", [np.nan, np.inf])
+def test_a_model_that_speaks_nonsense_never_becomes_ready(launch: Any, fake: Any, gain: float) -> None:
+    fake.gain = gain
+    with pytest.raises(SynthesisError):
+        launch(lambda _: fake)
+
+
+def test_a_full_queue_refuses_and_empties_in_order(launch: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
+    engine = launch(lambda _: fake, queue_size=3)
+    fake.gate.clear()
+    running = engine.submit(ticket(new_mel()))
+    wait_until(running.running)
+    waiting = [engine.submit(ticket(new_mel(frames=10 + n), seed=n)) for n in range(3)]
+    assert (engine.queued, engine.queued_frames) == (3, 33)
+    with pytest.raises(QueueFullError) as caught:
+        engine.submit(ticket(new_mel()))
+    assert 1 <= caught.value.retry_after <= 60
+    fake.gate.set()
+    for n, future in enumerate(waiting):
+        assert len(future.result(60.0).x) == (10 + n) * 256
+    assert engine.queued == 0
+    engine.admit()
+
+
+def test_a_cancelled_ticket_is_not_computed(launch: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
+    engine = launch(lambda _: fake)
+    fake.gate.clear()
+    running = engine.submit(ticket(new_mel()))
+    wait_until(running.running)
+    gone, last = engine.submit(ticket(new_mel())), engine.submit(ticket(new_mel()))
+    assert gone.cancel()
+    fake.gate.set()
+    last.result(60.0)
+    assert fake.calls == 3  # warm-up, first and last
+
+
+@pytest.mark.parametrize(
+    ("fault", "out_of_memory"), [(RuntimeError("secret"), False), (MemoryError(), True), (ValueError("x"), False)]
+)
+def test_a_failed_ticket_leaves_the_engine_well(
+    launch: Any, fake: Any, new_mel: Any, fault: Exception, out_of_memory: bool
+) -> None:
+    engine = launch(lambda _: fake)
+    fake.fault = fault
+    with pytest.raises(SynthesisError) as caught:
+        engine.submit(ticket(new_mel())).result(60.0)
+    assert caught.value.out_of_memory is out_of_memory
+    assert "secret" not in str(caught.value)
+    fake.fault = None
+    assert engine.submit(ticket(new_mel())).result(60.0).x.shape == (12 * 256,)
+    assert engine.state is EngineState.READY
+
+
+def test_a_stuck_model_is_not_alive(launch: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
+    engine = launch(lambda _: fake)
+    fake.gate.clear()
+    future = engine.submit(ticket(new_mel()))
+    wait_until(future.running)
+    time.sleep(0.05)
+    assert not engine.alive(0.04)
+    assert engine.alive(100.0)
+    fake.gate.set()
+    future.result(60.0)
+    wait_until(lambda: engine.alive(0.6))
+
+
+def test_stopping_finishes_what_waits(launch: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
+    engine = launch(lambda _: fake)
+    fake.gate.clear()
+    futures = [engine.submit(ticket(new_mel())) for _ in range(3)]
+    stopper = threading.Thread(target=engine.stop, args=(60.0,))
+    stopper.start()
+    wait_until(lambda: engine.state is EngineState.STOPPED)
+    with pytest.raises(NotReadyError):
+        engine.submit(ticket(new_mel()))
+    fake.gate.set()
+    stopper.join(60.0)
+    assert all(future.result(0.0).x.size for future in futures)
+
+
+def test_stopping_gives_up_after_its_time(launch: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
+    engine = launch(lambda _: fake)
+    fake.gate.clear()
+    running = engine.submit(ticket(new_mel()))
+    wait_until(running.running)
+    waiting = engine.submit(ticket(new_mel()))
+    engine.stop(0.01)
+    with pytest.raises(NotReadyError):
+        waiting.result(0.0)
+    fake.gate.set()
+    assert running.result(60.0).x.size

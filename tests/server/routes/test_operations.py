@@ -1,0 +1,160 @@
+"""Health, metrics, models, and the errors of the framework."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from vocoder.mel.config import PRESETS
+
+pytestmark = pytest.mark.anyio
+
+
+def npy(array: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def slug(response: httpx.Response) -> tuple[int, str]:
+    assert response.headers["content-type"] == "application/problem+json"
+    return response.status_code, response.json()["type"].rpartition(":")[2]
+
+
+async def scrape(client: httpx.AsyncClient) -> dict[str, float]:
+    """Every sample, as `name label=value ...` with the labels in alphabetical order."""
+    response = await client.get("/metrics")
+    assert response.headers["content-type"].startswith("text/plain")
+    return {
+        " ".join([sample.name, *(f"{name}={value}" for name, value in sorted(sample.labels.items()))]): sample.value
+        for family in text_string_to_metric_families(response.text)
+        for sample in family.samples
+    }
+
+
+async def test_readiness_before_and_after_warming(start: Any, fake: Any, new_mel: Any) -> None:
+    fake.gate.clear()
+    async with start(wait=False) as client:
+        response = await client.get("/readyz")
+        assert slug(response) == (503, "not-ready")
+        assert response.headers["retry-after"] == "5"
+        assert (await client.get("/livez")).status_code == 200
+        spoken = await client.post("/synthesize", content=npy(new_mel()))
+        assert slug(spoken) == (503, "warming")
+        assert spoken.headers["retry-after"] == "5"
+        assert slug(await client.post("/synthesize?model=x", content=b"")) == (503, "warming")
+        assert (await client.get("/models/fake")).json() == {"name": "fake", "state": "loading"}
+        fake.gate.set()
+        await client._transport.app.state.service.engines.wait_ready()
+        assert (await client.get("/readyz")).json() == {"status": "ready"}
+        assert (await client.post("/synthesize", content=npy(new_mel()))).status_code == 200
+
+
+async def test_a_model_that_fails_to_load(start: Any, fake: Any, new_mel: Any) -> None:
+    fake.gain = np.nan
+    async with start(wait=False) as client:
+        engines = client._transport.app.state.service.engines
+        with pytest.raises(Exception, match="cannot load model fake"):
+            await engines.wait_ready()
+        assert slug(await client.get("/livez")) == (503, "not-alive")
+        ready = await client.get("/readyz")
+        assert slug(ready) == (503, "not-ready")
+        assert "retry-after" not in ready.headers
+        assert slug(await client.post("/synthesize", content=npy(new_mel()))) == (503, "model-failed")
+
+
+async def test_models_publish_their_contract(client: httpx.AsyncClient, fake: Any) -> None:
+    document = (await client.get("/models")).json()
+    model = document["models"][0]
+    assert (model["name"], model["state"], model["family"], model["parameters"]) == ("fake", "ready", "fake", 3)
+    assert model["mel"]["n_fft"] == 1024
+    assert model["mel"]["layout"] == "(n_mels, frames)"
+    assert model["limits"]["max_frames"] == 4096
+    assert document["mel_presets"] == list(PRESETS)
+    assert set(document["response_formats"]) == {"wav", "wav_f32", "flac", "opus", "pcm", "pcm_f32", "npy"}
+    assert (await client.get("/models/fake")).json() == model
+    assert slug(await client.get("/models/other")) == (404, "unknown-model")
+
+
+async def test_metrics_count_what_happened(client: httpx.AsyncClient, new_mel: Any) -> None:
+    for _ in range(3):
+        await client.post("/synthesize?format=flac", content=npy(new_mel()))
+    await client.post("/v1/synthesize?format=wav", content=npy(new_mel(n_mels=79)))
+    await client.get("/nowhere")
+    values = await scrape(client)
+    assert values["vocoder_requests_total code=200 method=POST route=/synthesize"] == 3
+    assert values["vocoder_requests_total code=422 method=POST route=/v1/synthesize"] == 1
+    assert values["vocoder_requests_total code=404 method=GET route=unmatched"] == 1
+    assert values["vocoder_problems_total problem=invalid-mel"] == 1
+    assert values["vocoder_frames_total model=fake"] == 36
+    assert values["vocoder_audio_seconds_total model=fake"] == pytest.approx(36 * 256 / 22050)
+    assert values["vocoder_infer_seconds_count model=fake"] == 3
+    assert values["vocoder_queue_seconds_count model=fake"] == 3
+    assert values["vocoder_encode_seconds_count format=flac"] == 3
+    assert values["vocoder_request_seconds_count route=/synthesize"] == 3
+    assert values["vocoder_ready model=fake"] == 1
+    assert values["vocoder_queued_requests model=fake"] == 0
+    assert values["vocoder_queued_frames model=fake"] == 0
+
+
+async def test_clipped_samples_are_counted(client: httpx.AsyncClient, fake: Any, new_mel: Any) -> None:
+    fake.gain = 10.0
+    clipped = int((await client.post("/synthesize", content=npy(new_mel()))).headers["x-clipped-samples"])
+    assert (await scrape(client))["vocoder_clipped_samples_total model=fake"] == clipped > 0
+
+
+async def test_each_application_counts_for_itself(start: Any, client: httpx.AsyncClient) -> None:
+    await client.get("/livez")
+    async with start() as other:
+        assert "vocoder_requests_total code=200 method=GET route=/livez" not in await scrape(other)
+    assert "vocoder_requests_total code=200 method=GET route=/livez" in await scrape(client)
+
+
+async def test_errors_of_the_framework_are_problems(client: httpx.AsyncClient) -> None:
+    missing = await client.get("/secret-address")
+    assert slug(missing) == (404, "not-found")
+    assert "secret" not in missing.text
+    wrong = await client.get("/synthesize")
+    assert slug(wrong) == (405, "method-not-allowed")
+    assert wrong.headers["allow"] == "POST"
+
+
+async def test_a_bug_is_a_problem_with_the_request_id(start: Any, fake: Any) -> None:
+    def broken() -> Any:
+        raise KeyError("secret")
+
+    fake.info = broken
+    async with start() as client:
+        response = await client.get("/models", headers={"X-Request-Id": "find-me"})
+        assert slug(response) == (500, "internal-error")
+        assert response.headers["x-request-id"] == response.json()["request_id"] == "find-me"
+        assert "secret" not in response.text
+        assert (await scrape(client))["vocoder_problems_total problem=internal-error"] == 1
+
+
+@pytest.mark.parametrize("given", ["", "a b", "x" * 129, "<script>", "é"])
+async def test_request_ids_that_are_not_well_formed_are_replaced(client: httpx.AsyncClient, given: str) -> None:
+    response = await client.get("/livez", headers={"X-Request-Id": given.encode()})
+    assert len(response.headers["x-request-id"]) == 32
+
+
+async def test_the_api_document_declares_binary_bodies(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/openapi.json")).json()
+    speak = document["paths"]["/synthesize"]["post"]
+    binary = {"schema": {"type": "string", "format": "binary"}}
+    assert speak["requestBody"]["content"]["application/x-npy"] == binary
+    assert set(speak["responses"]["200"]["content"]) >= {"audio/wav", "audio/flac", "application/x-npy"}
+    assert {"X-Seed", "X-RTF", "Server-Timing"} <= set(speak["responses"]["200"]["headers"])
+    assert set(speak["responses"]["422"]["content"]) == {"application/problem+json"}
+    assert {parameter["name"] for parameter in speak["parameters"]} == {
+        "model", "sigma", "seed", "denoise", "preset", "format", "sample_rate", "guard", "stream",
+    }  # fmt: skip
+    assert document["paths"]["/v1/mel"]["post"]["requestBody"]["content"]["audio/wav"] == binary
+    assert "HTTPValidationError" not in json.dumps(document)
+    assert "/openapi.json" in (await client.get("/docs")).text

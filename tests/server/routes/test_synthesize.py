@@ -1,0 +1,298 @@
+"""POST /synthesize, end to end within one process."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import io
+import json
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+from safetensors.numpy import save
+
+from vocoder.audio.resampling import resample
+from vocoder.mel.config import preset
+
+pytestmark = pytest.mark.anyio
+
+NPY = "application/x-npy"
+
+
+def npy(array: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def samples(response: httpx.Response) -> Any:
+    assert response.status_code == 200, response.text
+    return np.load(io.BytesIO(response.content))
+
+
+def problem(response: httpx.Response, status: int, slug: str) -> dict[str, Any]:
+    document: dict[str, Any] = response.json()
+    assert (response.status_code, document["type"]) == (status, f"urn:vocoder:problem:{slug}"), document
+    assert response.headers["content-type"] == "application/problem+json"
+    assert document["status"] == status
+    assert document["request_id"] == response.headers["x-request-id"]
+    return document
+
+
+@pytest.mark.parametrize("path", ["/synthesize", "/v1/synthesize"])
+@pytest.mark.parametrize("kind", ["npy", "safetensors", "raw", "json", "base64"])
+async def test_every_body_gives_the_same_audio(
+    client: httpx.AsyncClient, fake: Any, new_mel: Any, path: str, kind: str
+) -> None:
+    mel = new_mel()
+    encoded = base64.b64encode(mel.tobytes()).decode()
+    body, headers = {
+        "npy": (npy(mel), {"Content-Type": NPY}),
+        "safetensors": (save({"mel": mel}), {"Content-Type": "application/vnd.safetensors"}),
+        "raw": (
+            mel.tobytes(),
+            {"Content-Type": "application/octet-stream", "X-Mel-Shape": "80,12", "X-Mel-Dtype": "float32"},
+        ),
+        "json": (json.dumps({"mel": mel.tolist()}).encode(), {"Content-Type": "application/json; charset=utf-8"}),
+        "base64": (
+            json.dumps({"mel_b64": encoded, "shape": [80, 12], "dtype": "float32"}).encode(),
+            {"Content-Type": "application/json"},
+        ),
+    }[kind]
+    query = "?seed=3&sigma=0.9&denoise=0.25&format=npy"
+    response = await client.post(path + query, content=body, headers=headers)
+    np.testing.assert_array_equal(samples(response), fake.synthesize(mel, sigma=0.9, seed=3, denoise=0.25))
+
+
+@pytest.mark.parametrize("name", ["wav", "wav_f32", "flac", "pcm", "npy"])
+async def test_every_format_holds_the_audio(client: httpx.AsyncClient, fake: Any, new_mel: Any, name: str) -> None:
+    response = await client.post(f"/synthesize?seed=3&format={name}", content=npy(new_mel()))
+    if name == "npy":
+        x = samples(response)
+    elif name == "pcm":
+        x = np.frombuffer(response.content, "<i2") / 32768.0
+    else:
+        x, sample_rate = soundfile.read(io.BytesIO(response.content))
+        assert sample_rate == 22050
+    tolerance = 0.0 if name in ("npy", "wav_f32") else 0.51 / 32768.0
+    np.testing.assert_allclose(x, fake.synthesize(new_mel(), seed=3), rtol=0.0, atol=tolerance)
+    assert response.headers["content-length"] == str(len(response.content))
+
+
+async def test_accept_chooses_the_format(client: httpx.AsyncClient, new_mel: Any) -> None:
+    response = await client.post("/synthesize", content=npy(new_mel()), headers={"Accept": "audio/flac, */*;q=0.1"})
+    assert response.headers["content-type"] == "audio/flac"
+    assert soundfile.info(io.BytesIO(response.content)).format == "FLAC"
+
+
+async def test_headers_tell_what_was_spoken(client: httpx.AsyncClient, new_mel: Any) -> None:
+    response = await client.post("/synthesize?seed=77", content=npy(new_mel()), headers={"X-Request-Id": "abc.1"})
+    headers = response.headers
+    assert headers["x-request-id"] == "abc.1"
+    assert (headers["x-model"], headers["x-seed"], headers["x-sample-rate"]) == ("fake", "77", "22050")
+    assert int(headers["x-audio-samples"]) == 12 * 256
+    assert float(headers["x-audio-duration"]) == pytest.approx(12 * 256 / 22050, abs=1e-6)
+    assert float(headers["x-rtf"]) > 0.0
+    assert headers["x-clipped-samples"] == "0"
+    stages = [part.split(";dur=") for part in headers["server-timing"].split(", ")]
+    assert [stage for stage, _ in stages] == ["read", "decode", "queue", "infer", "encode"]
+    assert all(float(milliseconds) >= 0.0 for _, milliseconds in stages)
+
+
+async def test_another_sample_rate(client: httpx.AsyncClient, fake: Any, new_mel: Any) -> None:
+    response = await client.post("/v1/synthesize?seed=3&format=npy&sample_rate=16000", content=npy(new_mel()))
+    expected = resample(fake.synthesize(new_mel(), seed=3), 22050, 16000)
+    np.testing.assert_array_equal(samples(response), expected)
+    assert (response.headers["x-sample-rate"], response.headers["x-audio-samples"]) == ("16000", str(len(expected)))
+    assert float(response.headers["x-audio-duration"]) == pytest.approx(12 * 256 / 22050, abs=1e-6)
+    refused = await client.post("/v1/synthesize?sample_rate=22051", content=npy(new_mel()))
+    assert 48000 in problem(refused, 422, "unsupported-sample-rate")["sample_rates"]
+
+
+async def test_opus_says_its_codec_and_takes_the_next_rate(client: httpx.AsyncClient, new_mel: Any) -> None:
+    response = await client.post("/v1/synthesize", content=npy(new_mel()), headers={"Accept": "audio/ogg;codecs=opus"})
+    assert response.headers["content-type"] == "audio/ogg; codecs=opus"
+    info = soundfile.info(io.BytesIO(response.content))
+    assert (info.format, info.subtype, info.samplerate) == ("OGG", "OPUS", 24000)
+    assert response.headers["x-sample-rate"] == "24000"
+    assert info.frames == int(response.headers["x-audio-samples"]) == -(-12 * 256 * 24000 // 22050)
+
+
+async def test_the_seed_is_drawn_reported_and_repeatable(client: httpx.AsyncClient, new_mel: Any) -> None:
+    first = await client.post("/synthesize?format=npy", content=npy(new_mel()))
+    second = await client.post("/synthesize?format=npy", content=npy(new_mel()))
+    again = await client.post(f"/synthesize?format=npy&seed={first.headers['x-seed']}", content=npy(new_mel()))
+    assert first.headers["x-seed"] != second.headers["x-seed"]
+    assert not np.array_equal(samples(first), samples(second))
+    np.testing.assert_array_equal(samples(first), samples(again))
+
+
+async def test_clipping_is_reported_and_does_not_wrap(client: httpx.AsyncClient, fake: Any, new_mel: Any) -> None:
+    fake.gain = -10.0
+    response = await client.post("/synthesize?seed=1&format=pcm", content=npy(new_mel()))
+    x = fake.synthesize(new_mel(), seed=1)
+    assert int(response.headers["x-clipped-samples"]) == np.count_nonzero(np.abs(x) > 1.0) > 0
+    np.testing.assert_allclose(np.frombuffer(response.content, "<i2") / 32768.0, np.clip(x, -1, 1), atol=1.01 / 32768)
+
+
+async def test_models_are_chosen_by_name(start: Any, new_fake: Any, new_mel: Any) -> None:
+    one, two = new_fake("one"), new_fake("two")
+    two.gain = 0.5
+    async with start(one, two) as client:
+        for fake, query in ((one, ""), (one, "&model=one"), (two, "&model=two")):
+            response = await client.post(f"/synthesize?seed=1&format=npy{query}", content=npy(new_mel()))
+            assert response.headers["x-model"] == fake.name
+            np.testing.assert_array_equal(samples(response), fake.synthesize(new_mel(), seed=1))
+        missing = await client.post("/synthesize?model=three", content=npy(new_mel()))
+        assert problem(missing, 404, "unknown-model")["models"] == ["one", "two"]
+
+
+async def test_a_preset_that_converts_exactly_is_converted(start: Any, new_fake: Any, new_mel: Any) -> None:
+    # espnet's mels with per-band statistics, as a model's own contract; the preset itself has none.
+    espnet = preset("espnet")
+    with_statistics = type(espnet)(**{**vars(espnet), "mean": (-3.0,) * 80, "variance": (4.0,) * 80})
+    fake = new_fake("normalised", with_statistics)
+    mel = new_mel(level=-4.0)
+    async with start(fake) as client:
+        response = await client.post("/synthesize?seed=1&format=npy&preset=espnet", content=npy(mel))
+        expected = fake.synthesize(((mel.astype(np.float64) + 3.0) / 2.0).astype(np.float32), seed=1)
+        np.testing.assert_allclose(samples(response), expected, atol=1e-6)
+
+
+async def test_the_models_own_preset_changes_nothing(client: httpx.AsyncClient, fake: Any, new_mel: Any) -> None:
+    response = await client.post("/synthesize?seed=1&format=npy&preset=nvidia", content=npy(new_mel()))
+    np.testing.assert_array_equal(samples(response), fake.synthesize(new_mel(), seed=1))
+
+
+async def test_a_preset_that_does_not_convert_is_refused_with_the_difference(
+    client: httpx.AsyncClient, new_mel: Any
+) -> None:
+    document = problem(
+        await client.post("/synthesize?preset=vocos", content=npy(new_mel(n_mels=100))), 422, "mel-mismatch"
+    )
+    assert "sample_rate is 24000, not 22050" in document["detail"]
+    assert any(text.startswith("n_mels") for text in document["differences"])
+    unknown = problem(await client.post("/synthesize?preset=nothing", content=b"x"), 422, "unknown-preset")
+    assert "nvidia" in unknown["presets"]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda mel: mel[:79], "80 mel bands"),
+        (lambda mel: mel.T, "transposed"),
+        (lambda mel: np.where(mel < -5.0, np.nan, mel), "not finite"),
+        (lambda mel: mel * 20.0, "decibels"),
+    ],
+)
+async def test_mels_that_are_not_of_the_contract(
+    client: httpx.AsyncClient, new_mel: Any, change: Any, words: str
+) -> None:
+    response = await client.post("/synthesize", content=npy(change(new_mel())))
+    assert words in problem(response, 422, "invalid-mel")["detail"]
+
+
+async def test_nan_in_json_is_a_problem_too(client: httpx.AsyncClient) -> None:
+    body = json.dumps({"mel": [[float("nan")] * 4] * 80})
+    response = await client.post("/synthesize", content=body, headers={"Content-Type": "application/json"})
+    assert "not finite" in problem(response, 422, "invalid-mel")["detail"]
+
+
+async def test_lying_and_empty_bodies(client: httpx.AsyncClient, new_mel: Any) -> None:
+    claims_32_gigabytes = npy(new_mel())[:128].replace(b"(80, 12), }        ", b"(80, 100000000), } ")
+    assert len(claims_32_gigabytes) == 128
+    assert b"100000000" in claims_32_gigabytes
+    for body in (claims_32_gigabytes, npy(new_mel())[:-1], npy(np.zeros((80, 0), np.float32)), b""):
+        problem(await client.post("/synthesize", content=body), 400, "malformed-body")
+
+
+async def test_too_many_frames(start: Any, new_mel: Any) -> None:
+    async with start(max_frames=12) as client:
+        assert (await client.post("/synthesize", content=npy(new_mel(12)))).status_code == 200
+        document = problem(await client.post("/synthesize", content=npy(new_mel(13))), 413, "too-many-frames")
+        assert document["limit_frames"] == 12
+
+
+async def test_too_many_bytes_by_length_and_while_reading(start: Any) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        for _ in range(100):
+            yield bytes(100)
+        pytest.fail("the server read on")
+
+    async with start(max_body_bytes=2000, max_json_bytes=1024) as client:
+        problem(await client.post("/synthesize", content=bytes(2001)), 413, "body-too-large")
+        problem(await client.post("/synthesize", content=bytes(2000)), 400, "malformed-body")
+        problem(await client.post("/synthesize", content=endless()), 413, "body-too-large")
+        json_type = {"Content-Type": "application/json"}
+        problem(await client.post("/synthesize", content=bytes(1025), headers=json_type), 413, "body-too-large")
+
+
+async def test_a_slow_body_times_out(start: Any) -> None:
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"x"
+        await asyncio.sleep(30.0)
+
+    async with start(body_timeout=0.05) as client:
+        problem(await client.post("/synthesize", content=slow()), 408, "body-timeout")
+
+
+async def test_what_cannot_be_taken_or_given(client: httpx.AsyncClient, new_mel: Any) -> None:
+    body = npy(new_mel())
+    text = await client.post("/synthesize", content=body, headers={"Content-Type": "text/plain"})
+    problem(text, 415, "unsupported-media-type")
+    gzip = await client.post("/synthesize", content=body, headers={"Content-Encoding": "gzip"})
+    problem(gzip, 415, "unsupported-content-encoding")
+    problem(await client.post("/synthesize", content=body, headers={"Accept": "text/html"}), 406, "not-acceptable")
+    problem(await client.post("/synthesize?format=mp3", content=body), 406, "not-acceptable")
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter"),
+    [
+        ("sigma=nan", "sigma"),
+        ("sigma=-1", "sigma"),
+        ("sigma=inf", "sigma"),
+        ("sigma=loud", "sigma"),
+        ("seed=-1", "seed"),
+        ("seed=1.5", "seed"),
+        (f"seed={2**63}", "seed"),
+        ("denoise=nan", "denoise"),
+        ("denoise=2", "denoise"),
+        ("model=" + "x" * 300, "model"),
+        ("sgima=0.5", "(unknown)"),
+    ],
+)
+async def test_parameters_that_are_not_valid(
+    client: httpx.AsyncClient, new_mel: Any, query: str, parameter: str
+) -> None:
+    document = problem(await client.post(f"/synthesize?{query}", content=npy(new_mel())), 422, "invalid-parameter")
+    assert [error["parameter"] for error in document["errors"]] == [parameter]
+    assert "loud" not in json.dumps(document)
+    assert "xxx" not in json.dumps(document)
+    assert "sgima" not in json.dumps(document)
+    known = "there are model, sigma, seed, denoise, preset, format, sample_rate, guard, stream"
+    assert document["detail"].endswith(known) == (parameter == "(unknown)")
+
+
+@pytest.mark.parametrize(
+    ("fault", "status", "slug"),
+    [(RuntimeError("secret"), 500, "synthesis-failed"), (MemoryError(), 507, "out-of-memory")],
+)
+async def test_a_failing_model(
+    client: httpx.AsyncClient, fake: Any, new_mel: Any, fault: Exception, status: int, slug: str
+) -> None:
+    fake.fault = fault
+    response = await client.post("/synthesize", content=npy(new_mel()))
+    problem(response, status, slug)
+    assert "secret" not in response.text
+    fake.fault = None
+    assert (await client.post("/synthesize", content=npy(new_mel()))).status_code == 200
+
+
+async def test_a_model_that_gives_nan(client: httpx.AsyncClient, fake: Any, new_mel: Any) -> None:
+    fake.gain = np.nan
+    problem(await client.post("/synthesize", content=npy(new_mel())), 500, "synthesis-failed")

@@ -1,0 +1,106 @@
+"""What is logged: one line for each request, in JSON or text, of this server's own words."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+import logging.config
+from typing import Any
+
+import numpy as np
+import pytest
+
+from server.telemetry.logs import REQUEST_ID, logging_config
+
+pytestmark = pytest.mark.anyio
+
+TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+
+def configured(log_format: str, level: str = "info") -> io.StringIO:
+    stream = io.StringIO()
+    config = logging_config(log_format, level)
+    config["handlers"]["stderr"]["stream"] = stream
+    logging.config.dictConfig(config)
+    return stream
+
+
+def npy(array: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+@pytest.mark.usefixtures("own_logging")
+async def test_a_request_is_one_line_of_json_without_what_was_sent(start: Any, new_mel: Any) -> None:
+    async with start() as client:
+        stream = configured("json")
+        headers = {"X-Request-Id": "find-me", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "User-Agent": "secret"}
+        await client.post("/synthesize?seed=123456", content=npy(new_mel(frames=9)), headers=headers)
+        await client.get("/livez")
+    (line,) = stream.getvalue().splitlines()
+    entry = json.loads(line)
+    assert entry.pop("time").endswith("+00:00")
+    assert 0.0 < entry.pop("seconds") < 60.0
+    timings = {name: entry.pop(f"{name}_seconds") for name in ("read", "decode", "queue", "infer", "encode")}
+    assert min(timings.values()) >= 0.0
+    assert entry == {
+        "level": "INFO", "logger": "server.transport.middleware", "message": "answered", "request_id": "find-me",
+        "trace_id": TRACE, "method": "POST", "route": "/synthesize", "status": 200, "model": "fake", "frames": 9,
+    }  # fmt: skip
+
+
+@pytest.mark.usefixtures("own_logging")
+async def test_a_request_that_fails_says_how(start: Any) -> None:
+    async with start() as client:
+        stream = configured("json")
+        await client.post("/synthesize", content=b"secret", headers={"traceparent": "nonsense"})
+        await client.request("BREW", "/secret")
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert (first["status"], first["problem"], first["route"]) == (400, "malformed-body", "/synthesize")
+    assert (second["status"], second["method"], second["route"]) == (404, "other", "unmatched")
+    assert "secret" not in stream.getvalue()
+    assert "trace_id" not in first
+
+
+@pytest.mark.usefixtures("own_logging")
+async def test_a_line_of_text(start: Any) -> None:
+    async with start() as client:
+        stream = configured("text")
+        await client.get("/models")
+    (line,) = stream.getvalue().splitlines()
+    assert " INFO server.transport.middleware: answered " in line
+    assert {"method=GET", "route=/models", "status=200"} <= set(line.split())
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_a_traceback_carries_the_request(caplog: pytest.LogCaptureFixture) -> None:
+    stream = configured("json", "debug")
+    REQUEST_ID.set("find-me")
+    try:
+        raise KeyError("broken")
+    except KeyError:
+        logging.getLogger("server.somewhere").exception("it failed", extra={"color_message": "\x1b[31m"})
+    REQUEST_ID.set(None)
+    logging.getLogger("server.elsewhere").debug("no request")
+    first, second = map(json.loads, stream.getvalue().splitlines())
+    assert (first["message"], first["request_id"]) == ("it failed", "find-me")
+    assert "KeyError: 'broken'" in first["exc_info"]
+    assert first.keys() == {"time", "level", "logger", "message", "request_id", "exc_info"}
+    assert "request_id" not in second
+
+
+@pytest.mark.usefixtures("own_logging")
+def test_levels() -> None:
+    stream = configured("text", "error")
+    logging.getLogger("server.x").warning("too low")
+    logging.getLogger("elsewhere").warning("others may warn")
+    logging.getLogger("server.x").error("high enough")
+    assert [line.partition(": ")[2] for line in stream.getvalue().splitlines()] == ["others may warn", "high enough"]
+
+
+@pytest.mark.parametrize(("terminal", "expected"), [(True, "text"), (False, "json")])
+def test_auto(monkeypatch: pytest.MonkeyPatch, terminal: bool, expected: str) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
+    assert logging_config("auto", "info")["handlers"]["stderr"]["formatter"] == expected

@@ -1,0 +1,199 @@
+"""The whole program under signals: what was accepted is finished, then it ends."""
+
+from __future__ import annotations
+
+import io
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+from faulty import serve
+
+from server.transport.drain import Drain
+
+TIMEOUT = 60.0
+
+
+class Program:
+    """The server as a process of its own."""
+
+    def __init__(self, process: Any, output: Path) -> None:
+        self._process = process
+        self._output = output
+
+    def line(self) -> str:
+        """The line that says ready, or nothing yet."""
+        assert self._process.exitcode is None, self.errors()
+        path = self._output.with_suffix(".out")
+        text = path.read_text() if path.exists() else ""
+        return text if text.endswith("\n") else ""
+
+    def errors(self) -> str:
+        return self._output.with_suffix(".err").read_text()
+
+    def send(self, number: int) -> None:
+        os.kill(self._process.pid, number)
+
+    def wait(self) -> int | None:
+        self._process.join(TIMEOUT)
+        code: int | None = self._process.exitcode
+        return code
+
+
+Start = Callable[..., AbstractContextManager[tuple[Program, str]]]
+
+
+@pytest.fixture
+def program(tmp_path: Path, wait_until: Any) -> Start:
+    """Start a server and wait until it is ready: `with program("slow:1.5", drain_delay=2.0) as (process, url)`."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["faulty"])  # importing torch once is enough
+
+    @contextmanager
+    def start(fault: str, **settings: Any) -> Iterator[tuple[Program, str]]:
+        output = tmp_path / "process"
+        process = context.Process(target=serve, args=(fault, settings, str(output)), daemon=True)
+        process.start()
+        running = Program(process, output)
+        try:
+            wait_until(lambda: running.line() != "")
+            yield running, running.line().split()[3]
+        finally:
+            process.kill()
+            process.join(TIMEOUT)
+
+    return start
+
+
+def npy(array: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def speak(url: str, mel: Any) -> httpx.Response:
+    return httpx.post(f"{url}/synthesize?format=npy", content=npy(mel), timeout=TIMEOUT)
+
+
+def in_flight(url: str) -> float:
+    text = httpx.get(f"{url}/metrics", timeout=TIMEOUT).text
+    line = next(line for line in text.splitlines() if line.startswith("vocoder_in_flight_requests "))
+    return float(line.split()[1])
+
+
+def test_a_request_under_way_is_finished_and_new_ones_are_sent_elsewhere(
+    program: Start, new_mel: Any, wait_until: Any
+) -> None:
+    with program("slow:1.5") as (process, url), ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(speak, url, new_mel(frames=20))
+        wait_until(lambda: in_flight(url) == 2)  # the scrape itself is the other
+        process.send(signal.SIGTERM)
+        wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 503)
+        refused = speak(url, new_mel())
+        assert (refused.status_code, refused.json()["type"]) == (503, "urn:vocoder:problem:stopping")
+        assert refused.headers["connection"] == "close"
+        assert httpx.get(f"{url}/livez", timeout=TIMEOUT).status_code == 200
+        response = answer.result(TIMEOUT)
+        assert (response.status_code, len(np.load(io.BytesIO(response.content)))) == (200, 20 * 256)
+        assert process.wait() == 0
+
+
+def test_a_delay_in_which_new_requests_are_still_taken(program: Start, new_mel: Any, wait_until: Any) -> None:
+    with program("none", drain_delay=2.0) as (process, url):
+        process.send(signal.SIGTERM)
+        wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 503)
+        assert speak(url, new_mel()).status_code == 200
+        assert process.wait() == 0
+
+
+def test_an_idle_server_ends_at_once_whatever_connections_stay_open(program: Start) -> None:
+    with program("none") as (process, url), httpx.Client() as client:
+        assert client.get(f"{url}/livez").status_code == 200
+        process.send(signal.SIGINT)
+        assert process.wait() == 0
+
+
+def test_what_does_not_finish_in_time_is_cut_off_and_reported(program: Start, new_mel: Any, wait_until: Any) -> None:
+    with program("hang", drain_timeout=0.5) as (process, url), ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(speak, url, new_mel())
+        wait_until(lambda: in_flight(url) == 2)
+        process.send(signal.SIGTERM)
+        assert process.wait() == 1
+        assert "1 requests did not finish in time" in process.errors()
+        with suppress(httpx.TransportError):
+            assert answer.result(TIMEOUT).status_code >= 500
+
+
+def test_a_second_signal_ends_at_once(program: Start, new_mel: Any, wait_until: Any) -> None:
+    with program("hang") as (process, url), ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(speak, url, new_mel())
+        wait_until(lambda: in_flight(url) == 2)
+        process.send(signal.SIGTERM)
+        wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 503)
+        process.send(signal.SIGTERM)
+        assert process.wait() == 128 + signal.SIGTERM
+        with pytest.raises(httpx.TransportError):
+            answer.result(TIMEOUT)
+
+
+def test_a_lost_device_ends_the_process(program: Start, new_mel: Any) -> None:
+    with program("fatal") as (process, url):
+        response = speak(url, new_mel())
+        assert response.status_code >= 500
+        assert "secret" not in response.text
+        assert process.wait() == 1
+        assert "vocoder-serve: faulty failed for good" in process.errors()
+
+
+def test_the_admin_port_alone_has_metrics_and_documents(program: Start, new_mel: Any, wait_until: Any) -> None:
+    with program("none", admin_port=0) as (process, url):
+        admin = process.line().split()[-1]
+        assert speak(url, new_mel()).status_code == 200
+        for path in ("/metrics", "/docs", "/openapi.json"):
+            assert httpx.get(url + path).status_code == 404
+            assert httpx.get(admin + path).status_code == 200
+        assert 'vocoder_frames_total{model="faulty"} 12.0' in httpx.get(f"{admin}/metrics").text
+        assert "/synthesize" in httpx.get(f"{admin}/openapi.json").json()["paths"]
+        assert httpx.post(f"{admin}/synthesize").status_code == 404
+        assert httpx.get(f"{admin}/readyz").json() == {"status": "ready"}
+        process.send(signal.SIGTERM)
+        assert process.wait() == 0
+
+
+@pytest.fixture
+def clock() -> Callable[[], float]:
+    def read() -> float:
+        return read.now  # type: ignore[attr-defined, no-any-return]
+
+    read.now = 50.0  # type: ignore[attr-defined]
+    return read
+
+
+def test_the_stages_of_draining(clock: Any) -> None:
+    drain = Drain(delay=5.0, timeout=30.0, clock=clock)
+    with drain.track():
+        assert (drain.refusing, drain.finished, drain.overdue, drain.begun.is_set()) == (False,) * 4
+        drain.begin()
+        assert drain.begun.is_set()
+        clock.now += 4.9
+        drain.begin()  # a second time changes nothing
+        assert not drain.refusing
+        clock.now += 0.1
+        assert drain.refusing
+        assert not drain.finished
+        assert drain.remaining == pytest.approx(30.0)
+    assert drain.finished
+    assert not drain.overdue
+    with drain.track():
+        clock.now += 30.0
+        assert drain.overdue
+        assert drain.finished
+        assert drain.remaining == 0.0

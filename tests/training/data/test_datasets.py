@@ -1,0 +1,218 @@
+"""Segments: their mel is the utterance's mel, they depend on (seed, epoch, index) alone, and weights are kept."""
+
+from fractions import Fraction
+from itertools import pairwise
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from torch.nn import functional as F
+from torch.utils.data import DataLoader
+
+from training.data.datasets import SegmentConfig, SegmentDataset, UtteranceDataset
+from training.data.manifest import Entry, ManifestError, read_manifest, write_manifest
+from training.data.rational_resampling import RateResampler
+from vocoder.config import ConfigError
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram
+
+RATE = 8000
+SEGMENT, HOP, N_FFT = 1024, 64, 256
+SMALL = {"sample_rate": RATE, "n_fft": N_FFT, "win_length": N_FFT, "hop_length": HOP, "n_mels": 20}
+
+
+def config(**changes):
+    return SegmentConfig(**{"segment_length": SEGMENT, "hop_length": HOP, "margin": N_FFT // 2, **changes})
+
+
+def make_corpus(root, lengths):
+    """Write one utterance for each (speaker, split, samples); its samples are noise of its own seed."""
+    entries = []
+    for number, (speaker, split, samples) in enumerate(lengths):
+        x = 0.1 * np.random.default_rng(number).standard_normal(samples)
+        soundfile.write(root / f"{number}.flac", x, RATE, subtype="PCM_16")
+        entries.append(Entry(f"{number}.flac", "c", speaker, split, samples / RATE, RATE, "CC0-1.0"))
+    write_manifest(root / "manifest.jsonl", entries)
+    return read_manifest(root)
+
+
+def whole(manifest, number):
+    x, _ = soundfile.read(manifest.root / f"{number}.flac", dtype="float32")
+    return torch.from_numpy(x)
+
+
+@pytest.mark.parametrize("centre", ["reflect", "same"])
+@pytest.mark.parametrize("samples", [1024, 1087, 1500, 2000])
+def test_the_mel_of_a_segment_is_a_slice_of_the_mel_of_the_utterance(tmp_path, centre, samples):
+    manifest = make_corpus(tmp_path, [("s", "train", samples)])
+    mel_config = MelConfig(name="small", f_min=0.0, f_max=4000.0, centre=centre, **SMALL)
+    mel = MelSpectrogram(mel_config)
+    expected = mel(whole(manifest, 0)[None])[0]
+    dataset = SegmentDataset(manifest, "train", config(margin=mel_config.padding, epoch_length=80))
+    frames = SEGMENT // HOP + (centre == "reflect")
+    starts = set()
+    for item in dataset:
+        found = mel.frame(item["x"][None])[0]
+        assert found.shape[1] == frames
+        windows = expected.unfold(1, frames, 1).transpose(0, 1)
+        distances = (windows - found).abs().amax(dim=(1, 2))
+        assert distances.min() < 1e-4
+        starts.add(int(distances.argmin()))
+    assert starts == set(range((samples - SEGMENT) // HOP + 1))
+
+
+def test_a_short_utterance_is_padded_with_zeros_at_its_end(tmp_path):
+    manifest = make_corpus(tmp_path, [("s", "train", 300)])
+    item = SegmentDataset(manifest, "train", config())[0]
+    padded = F.pad(whole(manifest, 0), (0, SEGMENT - 300))
+    expected = F.pad(padded[None, None], (N_FFT // 2, N_FFT // 2), mode="reflect")[0, 0]
+    torch.testing.assert_close(item["x"], expected, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("rates", [(1.0, 1.0), (0.85, 1.175)])
+def test_an_item_is_a_function_of_seed_epoch_and_index(tmp_path, rates):
+    manifest = make_corpus(tmp_path, [("a", "train", 3000), ("b", "train", 5000)])
+    settings = config(rates=rates, gain_db=(-10.0, 6.0), epoch_length=12)
+    first, second = (SegmentDataset(manifest, "train", settings) for _ in range(2))
+    for epoch in (3, 0):
+        first.set_epoch(epoch)
+        forwards = [first[i]["x"] for i in range(12)]
+        second.set_epoch(epoch)
+        backwards = [second[i]["x"] for i in reversed(range(12))][::-1]
+        assert all(torch.equal(a, b) for a, b in zip(forwards, backwards, strict=True))
+        assert not any(torch.equal(a, b) for a, b in pairwise(forwards))
+        other = SegmentDataset(manifest, "train", config(rates=rates, gain_db=(-10.0, 6.0), epoch_length=12, seed=1))
+        other.set_epoch(epoch)
+        assert not torch.equal(other[0]["x"], forwards[0])
+    first.set_epoch(1)
+    assert not torch.equal(first[0]["x"], forwards[0])
+
+
+def test_loader_processes_that_live_on_see_the_next_epoch(tmp_path):
+    dataset = SegmentDataset(make_corpus(tmp_path, [("a", "train", 9000)]), "train", config(epoch_length=4))
+    loader = DataLoader(dataset, batch_size=4, num_workers=1, persistent_workers=True)
+    for epoch in (0, 5):
+        dataset.set_epoch(epoch)
+        batch = next(iter(loader))["x"]
+        assert torch.equal(batch, torch.stack([dataset[i]["x"] for i in range(4)]))
+
+
+@pytest.mark.parametrize(("balance", "expected"), [(1.0, 0.8), (0.5, 2 / 3), (0.0, 0.5)])
+def test_speakers_are_drawn_by_duration_to_the_power_of_balance(tmp_path, balance, expected):
+    lengths = [("a", "train", 2000), ("b", "train", 2000), ("b", "train", 6000)]
+    dataset = SegmentDataset(make_corpus(tmp_path, lengths), "train", config(balance=balance, epoch_length=1500))
+    drawn = np.mean([item["speaker"] for item in dataset])
+    assert drawn == pytest.approx(expected, abs=4 * np.sqrt(0.25 / 1500))
+
+
+def test_within_a_speaker_utterances_are_drawn_by_duration(tmp_path):
+    manifest = make_corpus(tmp_path, [("a", "train", 1100), ("a", "train", 3300)])
+    dataset = SegmentDataset(manifest, "train", config(epoch_length=1500))
+    windows = whole(manifest, 0).unfold(0, SEGMENT, 1)
+    short = [(windows - item["x"][128:-128]).abs().amax(dim=1).min() == 0 for item in dataset]
+    assert np.mean(short) == pytest.approx(0.25, abs=4 * np.sqrt(0.25 * 0.75 / 1500))
+
+
+def test_gain_is_uniform_in_decibels_and_changes_nothing_else(tmp_path):
+    manifest = make_corpus(tmp_path, [("a", "train", 4000)])
+    plain = SegmentDataset(manifest, "train", config(epoch_length=600))
+    louder = SegmentDataset(manifest, "train", config(epoch_length=600, gain_db=(-10.0, 6.0)))
+    decibels = []
+    for a, b in zip(plain, louder, strict=True):
+        ratio = float(b["x"].norm() / a["x"].norm())
+        torch.testing.assert_close(b["x"], a["x"] * ratio, rtol=1e-4, atol=1e-6)
+        decibels.append(20 * np.log10(ratio))
+    assert -10.001 < min(decibels) < -9.5
+    assert 5.5 < max(decibels) < 6.001
+    assert np.mean(decibels) == pytest.approx(-2, abs=4 * 16 / np.sqrt(12 * 600))
+
+
+def test_gain_never_clips(tmp_path):
+    dataset = SegmentDataset(make_corpus(tmp_path, [("a", "train", 4000)]), "train", config(gain_db=(40.0, 40.0)))
+    assert float(dataset[0]["x"].abs().max()) == pytest.approx(0.99, abs=1e-6)
+
+
+@pytest.mark.parametrize(("rate", "samples"), [(0.9, 1500), (1.1, 2500), (1.1, 900)])
+def test_a_segment_at_another_rate_is_a_slice_of_the_resampled_utterance(tmp_path, rate, samples):
+    manifest = make_corpus(tmp_path, [("s", "train", samples)])
+    around = F.pad(whole(manifest, 0), (500, 500)).numpy()
+    resampler = RateResampler(Fraction(rate).limit_denominator(40))
+    length = resampler.length(samples)
+    resampled = torch.from_numpy(resampler.crop(lambda a, b: around[a + 500 : b + 500], 0, length))
+    resampled = F.pad(resampled, (0, max(0, SEGMENT - length)))
+    padded = F.pad(resampled[None, None], (N_FFT // 2, N_FFT // 2), mode="reflect")[0, 0]
+    windows = padded.unfold(0, SEGMENT + N_FFT, HOP)
+    starts = set()
+    for item in SegmentDataset(manifest, "train", config(rates=(rate, rate), epoch_length=100)):
+        distances = (windows - item["x"]).abs().amax(dim=1)
+        assert distances.min() < 1e-6
+        starts.add(int(distances.argmin()))
+    assert starts == set(range(len(windows)))
+
+
+def test_rates_change_speed_and_keep_real_margins(tmp_path):
+    tone = 0.5 * np.cos(2 * np.pi * 0.05 * np.arange(8000))
+    soundfile.write(tmp_path / "0.flac", tone, RATE, subtype="PCM_16")
+    write_manifest(tmp_path / "manifest.jsonl", [Entry("0.flac", "c", "s", "train", 1.0, RATE, "CC0-1.0")])
+    settings = config(rates=(0.85, 1.175), epoch_length=40)
+    dataset = SegmentDataset(read_manifest(tmp_path), "train", settings)
+    found = set()
+    for item in dataset:
+        x = item["x"][256:-256].double() * torch.hann_window(SEGMENT - N_FFT, dtype=torch.float64)
+        spectrum = torch.fft.rfft(x, n=40 * 800).abs()
+        found.add(round(float(spectrum.argmax()) / (40 * 800) / 0.05 * 40))
+    assert found <= set(range(34, 48))
+    assert len(found) > 8
+
+
+def test_splits_and_speakers_are_kept_apart(tmp_path):
+    manifest = make_corpus(tmp_path, [("b", "train", 2000), ("a", "test", 2000), ("c", "test", 2000)])
+    assert {item["speaker"] for item in SegmentDataset(manifest, "train", config(epoch_length=20))} == {1}
+    assert {item["speaker"] for item in SegmentDataset(manifest, "test", config(epoch_length=20))} == {0, 2}
+    assert {i["speaker"] for i in SegmentDataset(manifest, "test", config(epoch_length=20), ["c"])} == {2}
+
+
+def test_an_epoch_covers_the_duration_unless_told_otherwise(tmp_path):
+    manifest = make_corpus(tmp_path, [("a", "train", 2000), ("a", "train", 3000)])
+    assert len(SegmentDataset(manifest, "train", config())) == 5
+    with pytest.raises(IndexError):
+        SegmentDataset(manifest, "train", config())[5]
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"segment_length": 1000}, "multiple of hop_length"),
+        ({"margin": 1024}, "margin"),
+        ({"gain_db": (3.0, -3.0)}, "gain_db"),
+        ({"rates": (1.2, 0.9)}, "rates"),
+        ({"rates": (1.0,)}, "rates"),
+        ({"seed": -1}, "seed"),
+    ],
+)
+def test_a_wrong_setting_is_named(changes, words):
+    with pytest.raises(ConfigError, match=words):
+        config(**changes)
+
+
+def test_audio_that_is_not_as_the_manifest_says_is_an_error(tmp_path):
+    manifest = make_corpus(tmp_path, [("a", "train", 2000)])
+    soundfile.write(tmp_path / "0.flac", np.zeros(2000), 16000)
+    with pytest.raises(ManifestError, match=r"must be mono at 8000 Hz, found .*16000 Hz"):
+        SegmentDataset(manifest, "train", config())
+    (tmp_path / "0.flac").write_bytes(b"no audio")
+    with pytest.raises(ManifestError, match="cannot be read"):
+        SegmentDataset(manifest, "train", config())
+
+
+def test_utterances_come_whole_within_limits(tmp_path):
+    lengths = [("a", "test", 4000), ("b", "test", 9000), ("a", "test", 800), ("a", "test", 8000), ("a", "train", 5000)]
+    manifest = make_corpus(tmp_path, lengths)
+    dataset = UtteranceDataset(manifest, min_seconds=0.5, max_seconds=1.0)
+    assert [item["path"] for item in dataset] == ["0.flac", "3.flac"]
+    assert torch.equal(dataset[1]["x"], whole(manifest, 3))
+    assert [item["path"] for item in UtteranceDataset(manifest, per_speaker=1)] == ["0.flac", "1.flac"]
+    assert [item["speaker"] for item in UtteranceDataset(manifest, speakers=["b"])] == [1]
+    with pytest.raises(ManifestError, match="no test utterance lasts"):
+        UtteranceDataset(manifest, min_seconds=5.0)

@@ -1,0 +1,98 @@
+"""The manifest: what is written is read back, and what is wrong is named."""
+
+import json
+
+import pytest
+
+from training.data.manifest import Entry, Manifest, ManifestError, read_manifest, write_manifest
+from vocoder.config import ConfigError
+
+
+def entry(path="a.flac", speaker="anna", split="train", **changes):
+    values = {"corpus": "c", "duration": 1.5, "sample_rate": 22050, "licence": "CC0-1.0", **changes}
+    return Entry(path=path, speaker=speaker, split=split, **values)
+
+
+def write_lines(path, *lines):
+    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    return path
+
+
+def as_line(**changes):
+    fields = {"path": "a.flac", "corpus": "c", "speaker": "s", "split": "train", "duration": 1.0}
+    return json.dumps({**fields, "sample_rate": 22050, "licence": "x", **changes})
+
+
+def test_round_trip_keeps_every_field_and_the_order(tmp_path):
+    entries = (entry("b/ü.flac", duration=0.1), entry("a.flac", "bert", "test"))
+    write_manifest(tmp_path / "manifest.jsonl", entries)
+    assert read_manifest(tmp_path, check_files=False).entries == entries
+
+
+def test_paths_start_from_the_manifest_folder(tmp_path):
+    (tmp_path / "a.flac").touch()
+    write_manifest(tmp_path / "manifest.jsonl", [entry()])
+    manifest = read_manifest(tmp_path / "manifest.jsonl")
+    assert manifest.audio_path(manifest.entries[0]) == tmp_path / "a.flac"
+
+
+@pytest.mark.parametrize(
+    ("line", "words"),
+    [
+        ("not json", "line 2"),
+        (as_line(path="../secret.flac"), "inside the manifest's folder"),
+        (as_line(path="/etc/a.flac"), "must be relative"),
+        (as_line(split="dev"), "split"),
+        (as_line(duration=-1.0), "duration"),
+        (as_line(duration=float("nan")), "duration"),
+        (as_line(sample_rate=0), "sample_rate"),
+        (as_line(colour="red"), "no field colour"),
+        (as_line(speaker=""), "speaker"),
+        (as_line(path="first.flac"), "twice"),
+        (as_line(sample_rate=16000), "16000, 22050"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path, line, words):
+    path = write_lines(tmp_path / "manifest.jsonl", as_line(path="first.flac"), line)
+    with pytest.raises(ManifestError, match=words):
+        read_manifest(path, check_files=False)
+
+
+def test_a_missing_or_empty_manifest_and_missing_audio_are_errors(tmp_path):
+    with pytest.raises(ManifestError, match="no manifest at"):
+        read_manifest(tmp_path)
+    path = write_lines(tmp_path / "manifest.jsonl")
+    with pytest.raises(ManifestError, match="lists no utterance"):
+        read_manifest(path)
+    write_lines(path, as_line())
+    with pytest.raises(ManifestError, match="does not exist"):
+        read_manifest(path)
+
+
+def test_a_refused_write_leaves_the_old_manifest(tmp_path):
+    path = tmp_path / "manifest.jsonl"
+    write_manifest(path, [entry()])
+    before = path.read_bytes()
+    with pytest.raises(ManifestError, match="twice"):
+        write_manifest(path, [entry(), entry()])
+    assert path.read_bytes() == before
+
+
+def test_selection_and_speakers(tmp_path):
+    rows = (entry("1", "bert"), entry("2", "anna", "test"), entry("3", "carl", "test"), entry("4", "anna"))
+    manifest = Manifest(tmp_path, rows)
+    assert manifest.speakers == ("anna", "bert", "carl")
+    assert manifest.trained_speakers == ("anna", "bert")
+    assert [e.path for e in manifest.select("test")] == ["2", "3"]
+    assert [e.path for e in manifest.select("test", manifest.trained_speakers)] == ["2"]
+    with pytest.raises(ManifestError, match="unknown speaker dora"):
+        manifest.select("test", ["dora"])
+    with pytest.raises(ManifestError, match="no train utterance"):
+        manifest.select("train", ["carl"])
+
+
+def test_entries_are_frozen_and_checked():
+    with pytest.raises(ConfigError, match="path"):
+        entry(path="")
+    with pytest.raises(AttributeError):
+        entry().path = "b.flac"

@@ -1,0 +1,213 @@
+"""`vocoder-train prepare`: levels, reasons for skipping, resuming, adding, and what is printed."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import soundfile
+
+from training.cli import main
+from training.corpora import folder
+from training.data.condition import PrepareConfig, UnusableError, condition
+from training.data.manifest import read_manifest
+from training.data.prepare import PrepareError, prepare
+from vocoder.config import ConfigError
+
+RATE = 16000
+
+
+def speech(seconds=1.0, level=0.1, seed=0, rate=RATE):
+    rng = np.random.default_rng(seed)
+    return (level * rng.standard_normal(int(seconds * rate))).clip(-0.9, 0.9).astype(np.float32)
+
+
+def rms(x):
+    return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
+
+
+def write(path, x, rate=RATE):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    soundfile.write(path, x, rate, subtype="PCM_16")
+
+
+@pytest.fixture
+def recordings(tmp_path):
+    root = tmp_path / "in"
+    for number in range(9):
+        write(root / f"anna/{number}.wav", speech(0.5, level=0.02 * (number + 1), seed=number))
+    write(root / "bert/clipped.wav", np.sign(speech()))
+    write(root / "bert/good.wav", speech())
+    write(root / "bert/short.wav", speech(0.1))
+    write(root / "bert/silent.wav", np.zeros(RATE))
+    (root / "bert/torn.wav").write_bytes(b"RIFF????WAVE")
+    return root
+
+
+@pytest.mark.parametrize("level", [0.002, 0.05, 0.2])
+@pytest.mark.parametrize("rate", [16000, 22050, 48000])
+def test_every_utterance_gets_the_same_level_and_rate(level, rate):
+    y = condition(speech(1.0, level, rate=rate), rate, PrepareConfig())
+    assert rms(y) == pytest.approx(0.06, rel=1e-5)
+    assert len(y) == pytest.approx(22050, abs=1)
+
+
+def test_resampling_keeps_a_tone_and_its_place():
+    tone = 0.1 * np.cos(2 * np.pi * 500 * np.arange(RATE) / RATE).astype(np.float32)
+    y = condition(tone, RATE, PrepareConfig())
+    expected = 0.06 * np.sqrt(2) * np.cos(2 * np.pi * 500 * np.arange(len(y)) / 22050)
+    np.testing.assert_allclose(y[500:-500], expected[500:-500], atol=1e-4)
+
+
+def test_a_peak_limits_the_level_rather_than_clip():
+    x = np.zeros(RATE, dtype=np.float32)
+    x[::2000] = 0.5
+    y = condition(x, RATE, PrepareConfig(sample_rate=RATE, rms=0.3))
+    assert float(np.abs(y).max()) == pytest.approx(0.99, abs=1e-6)
+    np.testing.assert_allclose(y, x * 0.99 / 0.5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("x", "reason"),
+    [
+        (speech(0.29), "too short"),
+        (np.zeros(0, dtype=np.float32), "too short"),
+        (np.zeros(RATE, dtype=np.float32), "silent"),
+        (speech(level=5e-4), "silent"),
+        (np.sign(speech()), "clipped"),
+        (np.where(np.arange(RATE) % 900 == 0, 1.0, speech()).astype(np.float32), "clipped"),
+    ],
+)
+def test_unusable_recordings_are_refused_with_their_reason(x, reason):
+    with pytest.raises(UnusableError) as error:
+        condition(x, RATE, PrepareConfig())
+    assert error.value.reason == reason
+
+
+def test_a_few_samples_at_full_scale_are_not_clipping():
+    x = speech()
+    x[:10] = 1.0
+    assert rms(condition(x, RATE, PrepareConfig())) == pytest.approx(0.06, rel=1e-5)
+
+
+def test_settings_out_of_range_are_refused():
+    for changes in ({"rms": 0.0}, {"sample_rate": 0}, {"min_seconds": 0.0}, {"clipped_share": 2.0}):
+        with pytest.raises(ConfigError, match=next(iter(changes))):
+            PrepareConfig(**changes)
+
+
+def test_the_folder_holds_audio_manifest_settings_and_reasons(recordings, tmp_path):
+    out = tmp_path / "out"
+    prepared = prepare([folder.scan(recordings, "mine", "CC0-1.0")], out, PrepareConfig())
+    manifest = read_manifest(out)
+    assert [e.path for e in manifest.entries if e.split == "test"] == ["audio/mine/anna/7.flac"]
+    assert len(manifest.entries) == 10
+    for entry in manifest.entries:
+        x, rate = soundfile.read(manifest.audio_path(entry))
+        assert (rate, entry.sample_rate, entry.licence) == (22050, 22050, "CC0-1.0")
+        assert entry.duration == len(x) / rate
+        assert rms(x) == pytest.approx(0.06, rel=1e-3)
+        assert soundfile.info(manifest.audio_path(entry)).subtype == "PCM_16"
+    skipped = [json.loads(line) for line in (out / "skipped.jsonl").read_text().splitlines()]
+    assert {line["path"].rsplit("/", 1)[1]: line["reason"] for line in skipped} == {
+        "clipped.wav": "clipped",
+        "short.wav": "too short",
+        "silent.wav": "silent",
+        "torn.wav": "unreadable",
+    }
+    assert len(prepared.skipped) == 4
+    record = json.loads((out / "dataset.json").read_text())
+    assert record["settings"]["rms"] == 0.06
+    assert record["corpora"]["mine"]["licence"] == "CC0-1.0"
+
+
+def test_running_again_makes_only_what_is_missing_or_changed(recordings, tmp_path):
+    out = tmp_path / "out"
+    corpus = folder.scan(recordings, "mine")
+    before = prepare([corpus], out, PrepareConfig()).manifest
+    audio = {entry.path: out / entry.path for entry in before.entries}
+    stamps = {path: file.stat().st_mtime_ns for path, file in audio.items()}
+    audio["audio/mine/anna/3.flac"].unlink()
+    (out / "audio/mine/anna/3.flac.partial").write_bytes(b"torn by a power cut")
+    write(recordings / "anna/4.wav", speech(0.7, seed=77))
+    newer = audio["audio/mine/anna/4.flac"].stat().st_mtime + 10
+    os.utime(recordings / "anna/4.wav", (newer, newer))
+    after = prepare([corpus], out, PrepareConfig()).manifest
+    made = {path for path, file in audio.items() if file.stat().st_mtime_ns != stamps[path]}
+    assert made == {"audio/mine/anna/3.flac", "audio/mine/anna/4.flac"}
+    changed = {a.path for a, b in zip(after.entries, before.entries, strict=True) if a != b}
+    assert changed == {"audio/mine/anna/4.flac"}
+
+
+def test_processes_change_nothing(recordings, tmp_path):
+    corpus = folder.scan(recordings, "mine")
+    one = prepare([corpus], tmp_path / "one", PrepareConfig(), jobs=1)
+    two = prepare([corpus], tmp_path / "two", PrepareConfig(), jobs=2)
+    assert one.manifest.entries == two.manifest.entries
+    assert one.skipped == two.skipped
+    for entry in one.manifest.entries:
+        assert one.manifest.audio_path(entry).read_bytes() == two.manifest.audio_path(entry).read_bytes()
+
+
+def test_another_corpus_is_added_to_the_first(recordings, tmp_path):
+    out = tmp_path / "out"
+    prepare([folder.scan(recordings, "mine")], out, PrepareConfig())
+    write(tmp_path / "more/1.wav", speech())
+    manifest = prepare([folder.scan(tmp_path / "more")], out, PrepareConfig()).manifest
+    assert manifest.speakers == ("anna", "bert", "more")
+    assert len((out / "skipped.jsonl").read_text().splitlines()) == 4
+
+
+def test_other_settings_a_taken_name_and_nothing_usable_are_errors(recordings, tmp_path):
+    out = tmp_path / "out"
+    prepare([folder.scan(recordings, "mine")], out, PrepareConfig())
+    with pytest.raises(PrepareError, match=r"rms 0.06 -> 0.1"):
+        prepare([folder.scan(recordings, "mine")], out, PrepareConfig(rms=0.1))
+    write(tmp_path / "quiet/1.wav", np.zeros(RATE))
+    with pytest.raises(PrepareError, match="choose another --name"):
+        prepare([folder.scan(tmp_path / "quiet", "mine")], out, PrepareConfig())
+    with pytest.raises(PrepareError, match=r"no recording is usable \(1 silent\)"):
+        prepare([folder.scan(tmp_path / "quiet")], tmp_path / "other", PrepareConfig())
+
+
+def test_the_command_prepares_and_sums_up(recordings, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = ["prepare", "--layout", "folder", str(recordings), "-o", str(out), "--jobs", "1", "--sample-rate"]
+    assert main([*arguments, "8000"]) == 0
+    printed = capsys.readouterr().out
+    rows = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line}
+    assert rows["anna"] == ["9", "0.001", "0.000"]
+    assert rows["bert"] == ["1", "0.000", "0.000"]
+    assert "skipped    1  in: clipped" in printed
+    assert read_manifest(out).sample_rate == 8000
+
+
+def test_the_command_prepares_an_unpacked_package(tmp_path, capsys):
+    wav = tmp_path / "festvox-ru/usr/share/festival/voices/russian/msu_ru_nsh_clunits/wav"
+    for number in range(8):
+        write(wav / f"ru_{number:04d}.wav", speech(0.5, seed=number))
+    copyright_file = tmp_path / "festvox-ru/usr/share/doc/festvox-ru/copyright"
+    copyright_file.parent.mkdir(parents=True)
+    copyright_file.write_text("Copyright 2005")
+    out = tmp_path / "out"
+    assert main(["prepare", "festvox-ru", "--source", str(tmp_path), "-o", str(out), "--jobs", "1"]) == 0
+    assert "festvox-ru" in capsys.readouterr().out
+    assert [e.path for e in read_manifest(out).select("test")] == ["audio/festvox-ru/festvox-ru/ru_0007.flac"]
+    assert (out / "licences/festvox-ru.txt").read_text() == "Copyright 2005"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["nonsense"], "unknown corpus 'nonsense'"),
+        (["--layout", "vctk", "."], "VCTK layout"),
+        (["festvox-ru", "--name", "x"], "--name and --licence go with --layout"),
+        (["festvox-ru", "--jobs", "0"], "--jobs"),
+        (["festvox-ru", "--rms", "3"], "rms"),
+    ],
+)
+def test_the_command_refuses_in_one_line(tmp_path, capsys, arguments, words):
+    assert main(["prepare", *arguments, "-o", str(tmp_path / "out")]) == 2
+    printed = capsys.readouterr().err
+    assert words in printed
+    assert len(printed.splitlines()) == 1

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import nn
+
+from training.distil.inheritance import inherit_flows, inherit_layers, inherit_pitch
+from vocoder.config import ConfigError
+from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
+from vocoder.models.student import Student
+from vocoder.models.student_config import StudentConfig
+from vocoder.models.waveglow import WaveGlow
+from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
+
+
+def student(channels: int = 6) -> Student:
+    stacks = (
+        WaveNetConfig(channels, (1, 2), 2, causal=True),
+        WaveNetConfig(channels, (1, 2, 4), 2, causal=True),
+    )
+    return Student(StudentConfig(kind="samples", n_mels=4, cond_channels=3, hop_length=8, filter_taps=0, stacks=stacks))
+
+
+def teacher() -> nn.Module:
+    return nn.Sequential(WaveNetStack(3, 2, 3, WaveNetConfig(6, (1, 2, 4), 2, causal=True)))
+
+
+def test_layers_of_the_same_shape_are_taken_over_and_the_start_stays_the_identity():
+    made, source = student().requires_grad_(False), teacher()
+    assert inherit_layers(made, source) > 0
+    stack = source[0]  # type: ignore[index]
+    for step in made.steps:
+        assert torch.equal(step.network.in_layers[1].weight, stack.in_layers[1].weight)  # type: ignore[union-attr]
+        assert float(step.network.end.weight.abs().max()) == 0.0  # type: ignore[union-attr]
+    long = made.steps[1].network
+    assert torch.equal(long.cond_layer.weight, stack.cond_layer.weight)  # type: ignore[union-attr]
+    assert torch.equal(long.res_skip_layers[2].weight, stack.res_skip_layers[2].weight)  # type: ignore[union-attr]
+    noise, mel = torch.randn(made.noise_shape(1, 4)), torch.randn(1, 4, 4)
+    assert torch.equal(made.draw(noise, mel).x, noise[:, 0])
+
+
+def test_refusals():
+    with pytest.raises(ConfigError, match="no layer"):
+        inherit_layers(student(channels=5), teacher())
+    with pytest.raises(ConfigError, match="no WaveNet stack"):
+        inherit_layers(student(), nn.Linear(1, 1))
+
+
+def test_the_pitch_network_of_another_model_is_taken_over():
+    waveglow = tiny_waveglow(SourceConfig(f_max=900, pitch=PitchConfig(channels=4, layers=1, bins=5)))
+    made = frames_student(SourceConfig(f_max=900, pitch=PitchConfig(channels=4, layers=1, bins=5)))
+    inherit_pitch(made, waveglow)
+    assert made.pitch is not None
+    assert waveglow.pitch is not None
+    for name, value in made.pitch.state_dict().items():
+        assert torch.equal(value, waveglow.pitch.state_dict()[name])
+
+
+def test_a_pitch_network_must_be_there_and_fit():
+    source = SourceConfig(f_max=900, pitch=PitchConfig(channels=4, layers=1, bins=5))
+    with pytest.raises(ConfigError, match="the student has no harmonic source"):
+        inherit_pitch(frames_student(None), tiny_waveglow(source))
+    with pytest.raises(ConfigError, match="WaveGlow has no harmonic source"):
+        inherit_pitch(frames_student(source), tiny_waveglow(None))
+    with pytest.raises(ConfigError, match="differ"):
+        inherit_pitch(frames_student(source), tiny_waveglow(SourceConfig(f_max=900)))
+
+
+def tiny_waveglow(source: SourceConfig | None) -> WaveGlow:
+    stack = WaveNetConfig(6, (1,), 3)
+    return WaveGlow(
+        WaveGlowConfig(n_mels=4, hop_length=8, group_size=8, flows=1, cond_channels=3, stack=stack, source=source)
+    )
+
+
+def frames_student(source: SourceConfig | None) -> Student:
+    stack = WaveNetConfig(6, (1,), 2, causal=True)
+    config = StudentConfig(n_mels=4, hop_length=8, group_size=8, cond_channels=3, stacks=(stack,), source=source)
+    return Student(config)
+
+
+def wide_waveglow() -> WaveGlow:
+    """A WaveGlow of two flows over frames with a source, every parameter away from its start."""
+    torch.manual_seed(3)
+    source = SourceConfig(f_max=900, pitch=PitchConfig(channels=4, layers=1, bins=5))
+    stack = WaveNetConfig(6, (1, 2), 3)
+    config = WaveGlowConfig(
+        n_mels=4, hop_length=8, group_size=8, flows=2, cond_channels=3, stack=stack, source=source, consistency_steps=0
+    )
+    model = WaveGlow(config).double().requires_grad_(False)
+    for parameter in model.parameters():
+        parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+def student_like(model: WaveGlow, **changes: object) -> Student:
+    stacks = (replace(model.config.stack, causal=True),) * model.config.flows
+    settings = {"n_mels": 4, "hop_length": 8, "group_size": 8, "cond_channels": 3, "stacks": stacks}
+    settings |= {"source": model.config.source, "scaled_shift": True} | changes
+    return Student(StudentConfig(**settings)).double().requires_grad_(False)  # type: ignore[arg-type]
+
+
+def test_a_student_with_the_flows_of_a_waveglow_that_looks_at_no_later_frame_is_that_waveglow():
+    model = wide_waveglow()
+    for coupling in model.couplings:
+        for layer in coupling.network.in_layers:  # type: ignore[union-attr]
+            layer.weight[:, :, :, 2] = 0.0
+    made = student_like(model)
+    inherit_flows(made, model)
+    noise, mel = torch.randn(2, 8, 12, dtype=torch.float64), torch.randn(2, 4, 12, dtype=torch.float64)
+    x, log_det = made.inverse(noise, mel)
+    expected, expected_log_det = model.inverse(noise, mel)
+    torch.testing.assert_close(x, expected, rtol=0, atol=1e-9)
+    torch.testing.assert_close(log_det, expected_log_det, rtol=0, atol=1e-9)
+    difference = made.prior(noise, mel) - model.prior(noise, mel)
+    torch.testing.assert_close(difference, 1e-3 * noise, rtol=0, atol=1e-9)  # the student's noise has a floor
+
+
+def test_taps_to_later_frames_are_left_out():
+    model = wide_waveglow()
+    made = student_like(model)
+    inherit_flows(made, model)
+    noise, mel = torch.randn(1, 8, 12, dtype=torch.float64), torch.randn(1, 4, 12, dtype=torch.float64)
+    changed = noise.clone()
+    changed[:, :, 8:] += 1.0
+    difference = made.inverse(changed, mel)[0] - made.inverse(noise, mel)[0]
+    assert float(difference[:, : 7 * 8].abs().max()) == 0.0  # blocks of the transform overlap by one
+    assert float((made.inverse(noise, mel)[0] - model.inverse(noise, mel)[0]).abs().max()) > 1e-3
+
+
+def test_flows_must_come_from_a_waveglow_of_the_same_size():
+    model = wide_waveglow()
+    with pytest.raises(ConfigError, match="not Sequential"):
+        inherit_flows(student_like(model), nn.Sequential())
+    with pytest.raises(ConfigError, match=r"model\.scaled_shift must be True"):
+        inherit_flows(student_like(model, scaled_shift=False), model)

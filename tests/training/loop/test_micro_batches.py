@@ -1,0 +1,127 @@
+"""A batch in parts trains as the batch at once, and what is forgotten is computed again to the same gradients."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor
+from toy_training import differences, saved_run, seeded_toy, toy_config, toy_trainer
+
+from training.critics.adversary import Adversary
+from training.critics.spectrogram import CriticConfig
+from training.loop.micro_batches import micro_batches
+from vocoder.config import ConfigError
+from vocoder.layers.stack.wavenet import WaveNetConfig, set_recompute
+from vocoder.models.waveglow import WaveGlow
+from vocoder.models.waveglow_config import WaveGlowConfig
+
+
+def tiny_waveglow(transform: str) -> WaveGlow:
+    torch.manual_seed(0)
+    published = {"conditioning": "upsampled", "cond_channels": 20, "upsample_kernel": 20, "early_every": 2}
+    config = WaveGlowConfig(
+        **{"n_mels": 5, "hop_length": 8, "group_size": 4, "flows": 3, "cond_channels": 6, "early_size": 1}
+        | (published if transform == "grouping" else {}),
+        transform=transform,
+        stack=WaveNetConfig(channels=6, dilations=(1, 2)),
+        source=None,
+    )
+    model = WaveGlow(config)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    return model
+
+
+@pytest.mark.parametrize("accumulation", [2, 4])
+def test_parts_train_as_the_whole_batch_does(tmp_path, accumulation):
+    runs = []
+    for parts in (1, accumulation):
+        directory = tmp_path / str(parts)
+        result = toy_trainer(directory, toy_config(accumulation=parts, clip_norm=0.5), seeded_toy()).fit()
+        assert (result.step, result.nonfinite_steps) == (20, 0)
+        runs.append(saved_run(directory))
+    whole, parted = runs
+    for name, value in whole["objective"].items():
+        if name != "last":  # what the toy saw last is a part
+            torch.testing.assert_close(parted["objective"][name], value, atol=1e-6, rtol=1e-5)
+    assert differences(whole["progress"]["items_in_epoch"], parted["progress"]["items_in_epoch"]) == []
+
+
+def test_each_part_is_seen_once_and_in_order():
+    batch = {"x": torch.arange(12.0).reshape(6, 2), "speaker": torch.arange(6)}
+    parts = micro_batches(batch, 3)
+    assert [part["speaker"].tolist() for part in parts] == [[0, 1], [2, 3], [4, 5]]
+    assert torch.equal(torch.cat([part["x"] for part in parts]), batch["x"])
+    with pytest.raises(ValueError, match="6 items of 'x' do not divide into 4 equal parts"):
+        micro_batches(batch, 4)
+
+
+def test_one_part_that_is_no_number_spoils_the_step(tmp_path):
+    objective = seeded_toy()
+    calls, loss, poisonous = [], objective.loss, ("model", 3, 1)  # the second part
+
+    def poisoned(phase: str, batch: dict[str, Tensor], step: int):
+        calls.append((phase, step, calls.count((phase, step, 0))))
+        outcome = loss(phase, batch, step)
+        return (outcome[0] * float("nan"), outcome[1]) if calls[-1] == poisonous else outcome
+
+    objective.loss = poisoned
+    result = toy_trainer(tmp_path, toy_config(accumulation=2, steps=6), objective).fit()
+    assert calls.count(poisonous) == 1
+    assert result.nonfinite_steps == 1
+    assert all(torch.isfinite(value).all() for value in saved_run(tmp_path)["ema"].values())
+
+
+def test_parts_that_a_batch_does_not_have_are_refused(tmp_path):
+    with pytest.raises(ConfigError, match="batch_size 4 must be a multiple of processes times accumulation, 1 x 3"):
+        toy_trainer(tmp_path, toy_config(accumulation=3))
+    with pytest.raises(ConfigError, match="accumulation must be above 0"):
+        toy_config(accumulation=0)
+
+
+def test_critics_learn_from_every_part_once():
+    torch.manual_seed(0)
+    critics = Adversary(CriticConfig(), 8000, torch.float32)
+    audio = [0.1 * torch.randn(1, 16384) for _ in range(4)]
+    alone = []
+    for fake, real in ((audio[0], audio[1]), (audio[2], audio[3])):
+        critics.length = None
+        critics.judge(fake, real)
+        alone.append(critics.loss())
+    critics.judge(audio[0], audio[1])
+    critics.judge(audio[2], audio[3])
+    assert [critics.loss().item(), critics.loss().item()] == alone
+    with pytest.raises(RuntimeError, match="what they have just judged"):
+        critics.loss()
+
+
+@pytest.mark.parametrize("transform", ["mdct", "grouping"])
+@pytest.mark.parametrize("direction", ["forward", "inverse"])
+def test_what_is_forgotten_gives_the_same_gradients_and_keeps_less(transform, direction):
+    model = tiny_waveglow(transform)
+    mel, x = -5 + torch.randn(2, 5, 12), 0.1 * torch.randn(2, 96)
+    z = torch.randn(model.noise_shape(2, 12))
+
+    def gradients() -> tuple[list[Tensor | None], int]:
+        kept: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+            out, log_det = model(x, mel) if direction == "forward" else model.inverse(z, mel)
+        loss = out.square().sum() - log_det.sum()
+        return list(torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)), sum(kept)
+
+    set_recompute(model, False)
+    expected, whole = gradients()
+    set_recompute(model, True)
+    found, forgetful = gradients()
+    assert forgetful < whole
+    for one, other in zip(found, expected, strict=True):
+        assert (one is None) == (other is None)
+        assert one is None or torch.equal(one, other)
+
+
+def test_a_run_that_recomputes_tells_every_stack(tmp_path):
+    objective = seeded_toy()
+    objective.flow = tiny_waveglow("mdct")
+    toy_trainer(tmp_path, toy_config(recompute=True), objective)
+    assert {coupling.network.recompute for coupling in objective.flow.couplings} == {True}

@@ -1,0 +1,194 @@
+from __future__ import annotations
+
+import json
+import math
+import signal
+
+import pytest
+import torch
+from toy_training import Tones, ToyObjective, differences, saved_run, seeded_toy, stop_at, toy_config, toy_trainer
+
+from training.command_error import TrainingError
+from training.loop.checkpointing import CheckpointError
+from training.loop.optimisation import rate_scale
+from vocoder.config import ConfigError
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    directory = tmp_path_factory.mktemp("whole")
+    result = toy_trainer(directory, toy_config(), seeded_toy(noise=0.3)).fit()
+    assert (result.step, result.finished, result.nonfinite_steps) == (20, True, 0)
+    return directory
+
+
+@pytest.mark.parametrize("stops", [(1,), (6,), (8, 12), (19,)])  # an epoch has 6 steps, validation follows step 8
+def test_resumed_run_equals_uninterrupted_run_in_every_bit(tmp_path, whole, stops):
+    for i, step in enumerate(stops):
+        trainer = toy_trainer(tmp_path, toy_config(), seeded_toy(noise=0.3), resume=i > 0)
+        stop_at(trainer, step)
+        result = trainer.fit()
+        assert (result.step, result.finished) == (step, False)
+    torch.manual_seed(99)  # neither the weights nor the random state of the new process matter
+    trainer = toy_trainer(tmp_path, toy_config(), ToyObjective(noise=0.3), resume=True)
+    assert trainer.fit().finished
+    assert differences(saved_run(whole), saved_run(tmp_path)) == []
+
+
+def test_validation_leaves_training_as_it_was(tmp_path, whole):
+    toy_trainer(tmp_path, toy_config(validation_steps=3), seeded_toy(noise=0.3)).fit()
+    a, b = saved_run(whole), saved_run(tmp_path)
+    assert differences(a["objective"], b["objective"]) == []
+    assert differences(a["random"], b["random"]) == []
+
+
+def test_comparison_of_runs_sees_a_difference(tmp_path, whole):
+    toy_trainer(tmp_path, toy_config(seed=1), seeded_toy(noise=0.3)).fit()
+    assert "/objective/model.0.weight" in differences(saved_run(whole), saved_run(tmp_path))
+
+
+def test_phases_receive_gradients_for_their_own_parameters_alone(tmp_path):
+    objective = seeded_toy()
+    critic, model = objective.critic.weight.detach().clone(), objective.model[0].weight.detach().clone()
+    toy_trainer(tmp_path, toy_config(steps=4), objective).fit()
+    assert objective.leaks == []
+    assert all(parameter.requires_grad for parameter in objective.parameters())
+    assert not torch.equal(objective.critic.weight, critic)
+    assert not torch.equal(objective.model[0].weight, model)
+
+
+def test_skipped_phase_does_not_step(tmp_path):
+    toy_trainer(tmp_path, toy_config(steps=9)).fit()
+    steps = {
+        name: {float(entry["step"]) for entry in state["state"].values()}
+        for name, state in saved_run(tmp_path)["optimisers"].items()
+    }
+    assert steps == {"model": {9.0}, "critic": {6.0}}
+
+
+def test_unused_parameters_stay_as_they_were(tmp_path):
+    objective = seeded_toy()
+    before = objective.unused.weight.detach().clone()
+    toy_trainer(tmp_path, toy_config(), objective).fit()
+    assert torch.equal(objective.unused.weight, before)
+
+
+def test_initialisation_sees_the_first_global_batches(tmp_path):
+    objective = seeded_toy()
+    trainer = toy_trainer(tmp_path, toy_config(initialisation_batches=2), objective)
+    indices = [index for _, batch in zip(range(2), trainer.plan.epoch(0), strict=False) for index in batch]
+    mean = torch.stack([Tones()[index]["x"] for index in indices]).mean(0)
+    torch.testing.assert_close(objective.mean, mean)
+
+
+def test_nonfinite_step_is_skipped_and_counted(tmp_path):
+    objective = seeded_toy(poison=[3, 7])
+    seen: dict[int, torch.Tensor] = {}
+    objective.on_step = lambda step: seen.setdefault(step, objective.model[0].weight.detach().clone())
+    result = toy_trainer(tmp_path, toy_config(steps=10), objective).fit()
+    assert result.nonfinite_steps == 2
+    assert torch.equal(seen[3], seen[4])
+    assert torch.equal(seen[7], seen[8])
+    assert not torch.equal(seen[4], seen[5])
+    run = saved_run(tmp_path)
+    assert {float(entry["step"]) for entry in run["optimisers"]["model"]["state"].values()} == {8.0}
+    assert all(torch.isfinite(value).all() for value in run["ema"].values())
+
+
+def test_too_many_nonfinite_steps_in_a_row_end_the_run(tmp_path):
+    trainer = toy_trainer(tmp_path, toy_config(max_nonfinite_steps=3), seeded_toy(poison=[1, 2, 5, 6, 7, 8]))
+    with pytest.raises(TrainingError, match="3 steps in a row, up to step 8"):
+        trainer.fit()
+
+
+def test_best_checkpoint_has_the_lowest_score_and_last_the_newest_weights(tmp_path):
+    objective = seeded_toy()
+    objective.validate = lambda batch: {"score": (torch.tensor(float(trainer.state.progress.step)) - 16).abs()}
+    trainer = toy_trainer(tmp_path, toy_config(), objective)
+    assert trainer.fit().best_score == 0.0
+    assert json.loads((tmp_path / "best/trainer.json").read_text())["progress"]["step"] == 16
+    assert json.loads((tmp_path / "last/trainer.json").read_text())["progress"]["step"] == 20
+    assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-00000016", "step-00000020"]
+
+
+def test_exported_and_validated_weights_are_the_averages(tmp_path):
+    objective = seeded_toy()
+    result = toy_trainer(tmp_path, toy_config(), objective).fit()
+    run = saved_run(tmp_path)
+    exported = torch.load(tmp_path / "last/model/model.pt", weights_only=True)
+    assert differences(exported, run["ema"]) == []
+    assert torch.equal(objective.model[0].weight, run["objective"]["model.0.weight"])
+    objective.model.load_state_dict(run["ema"])
+    everything = {"x": torch.stack([Tones()[index]["x"] for index in range(10)])}
+    with torch.no_grad():
+        score = float(objective.eval().validate(everything)["score"])
+    assert math.isclose(result.best_score, score, rel_tol=1e-6)
+
+
+def test_provenance_tells_how_the_model_was_trained(tmp_path):
+    toy_trainer(tmp_path, toy_config()).fit()
+    provenance = json.loads((tmp_path / "last/model/config.json").read_text())
+    assert provenance["data"] == "tones"
+    assert provenance["training"]["step"] == 20
+    assert provenance["training"]["audio_seconds"] == pytest.approx(20 * 4 * 8 / 100)
+    assert provenance["training"]["settings"]["learning_rate"] == 1e-2
+
+
+def test_finished_run_continues_with_more_steps(tmp_path):
+    toy_trainer(tmp_path, toy_config()).fit()
+    longer = toy_config(steps=40)
+    trainer = toy_trainer(tmp_path, longer, resume=True)
+    stop_at(trainer, 30)
+    assert trainer.fit().step == 30
+    groups = saved_run(tmp_path)["optimisers"]["critic"]["param_groups"]
+    assert groups[0]["lr"] == pytest.approx(0.5 * 1e-2 * rate_scale(longer, 29))
+
+
+def test_finished_run_resumed_with_the_same_steps_does_nothing(tmp_path, whole, capsys):
+    before = saved_run(whole)
+    assert toy_trainer(whole, toy_config(), ToyObjective(noise=0.3), resume=True).fit().finished
+    assert differences(before, saved_run(whole)) == []
+    assert "finished after step 20" in capsys.readouterr().out
+
+
+def test_time_limit_leaves_a_checkpoint_to_resume(tmp_path, capsys):
+    result = toy_trainer(tmp_path, toy_config(max_minutes=1e-9)).fit()
+    assert (result.step, result.finished) == (1, False)
+    assert saved_run(tmp_path)["progress"]["step"] == 1
+    assert "stopped after step 1 of 20" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_signal_stops_after_the_step_and_handlers_are_put_back(tmp_path, capsys, number):
+    handler = signal.getsignal(number)
+    objective = seeded_toy()
+
+    def once(step: int) -> None:
+        if step == 4 and not trainer.interruption.requested:
+            signal.raise_signal(number)
+
+    objective.on_step = once
+    trainer = toy_trainer(tmp_path, toy_config(), objective)
+    assert trainer.fit().step == saved_run(tmp_path)["progress"]["step"] == 5
+    assert "stopped after step 5 of 20" in capsys.readouterr().out
+    assert signal.getsignal(number) == handler
+
+
+def test_a_run_is_not_overwritten(tmp_path, whole):
+    with pytest.raises(CheckpointError, match="already holds a run"):
+        toy_trainer(whole, toy_config())
+
+
+def test_resume_without_a_checkpoint_says_so(tmp_path):
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        toy_trainer(tmp_path, toy_config(), resume=True)
+
+
+def test_resume_of_another_model_says_so(whole):
+    with pytest.raises(CheckpointError, match="does not fit this configuration"):
+        toy_trainer(whole, toy_config(), ToyObjective(width=5), resume=True)
+
+
+def test_batch_larger_than_the_training_set_is_refused(tmp_path):
+    with pytest.raises(ConfigError, match="26 items, fewer than batch_size 27"):
+        toy_trainer(tmp_path, toy_config(batch_size=27))

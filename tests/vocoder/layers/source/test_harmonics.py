@@ -1,0 +1,94 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from vocoder.layers.source.harmonics import at_sample_rate, harmonic_source
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+RATE, HOP = 16000, 64
+
+
+def steady(f0: float, f_max: float, seconds: float = 1.0, voicing: float = 1.0) -> torch.Tensor:
+    frames = int(seconds * RATE / HOP)
+    return harmonic_source(torch.full((1, frames), f0), torch.full((1, frames), voicing), HOP, RATE, f_max)[0]
+
+
+def power_spectrum(x: torch.Tensor) -> torch.Tensor:
+    """Return the power at each whole frequency in Hz of one second: a^2 / 2 of a sine of amplitude a."""
+    return 2 * torch.fft.rfft(x).abs().square() / len(x) ** 2
+
+
+@pytest.mark.parametrize("f0", [80, 125, 400])
+def test_there_are_harmonics_of_equal_strength_and_nothing_else(f0):
+    power = power_spectrum(steady(float(f0), 4000.0))
+    harmonics = torch.arange(f0, 4001, f0)
+    torch.testing.assert_close(power[harmonics], torch.full((len(harmonics),), 2.0 * f0 / RATE), rtol=1e-6, atol=0)
+    power[harmonics] = 0.0
+    assert power.sum() < 1e-12
+
+
+def test_one_more_harmonic_fades_out_above_the_highest_frequency():
+    full = 2.0 * 200 / RATE
+    for f_max, share in ((4000.0, 0.0), (4050.0, 0.25), (4150.0, 0.75)):
+        power = power_spectrum(steady(200.0, f_max))
+        torch.testing.assert_close(power[4200], torch.tensor(full * share**2), rtol=1e-6, atol=1e-15)
+        assert power[4201:].sum() < 1e-12
+
+
+@pytest.mark.parametrize("f0", [50.0, 160.0, 500.0])
+def test_its_density_is_that_of_white_noise_of_variance_1(f0):
+    variance = steady(f0, 4000.0).square().mean()
+    torch.testing.assert_close(variance, torch.tensor(4000.0 / (RATE / 2)), rtol=1e-6, atol=0)
+
+
+def test_it_is_the_sum_of_cosines_in_phase_with_the_integral_of_f0():
+    f0 = torch.exp(torch.empty(2, 20).uniform_(math.log(60), math.log(500)))
+    voicing = torch.rand(2, 20)
+    x = harmonic_source(f0, voicing, HOP, RATE, 3000.0)
+    f0_t = torch.exp(at_sample_rate(f0.log(), HOP))
+    phase = 2 * math.pi * torch.cumsum(f0_t, dim=1) / RATE
+    number = torch.arange(1, 60)[:, None, None]
+    weight = (3000.0 / f0_t - number + 1).clamp(0, 1)
+    expected = (weight * torch.cos(number * phase)).sum(dim=0) * 2 * torch.sqrt(f0_t / RATE)
+    torch.testing.assert_close(x, expected * at_sample_rate(voicing, HOP), atol=1e-8, rtol=0)
+
+
+def test_the_phase_does_not_jump_where_frames_meet():
+    f0 = torch.tensor([[100.0, 180.0, 110.0, 150.0, 120.0, 199.0]])
+    x = harmonic_source(f0, torch.ones_like(f0), HOP, RATE, 200.0)[0]
+    steepest = 2 * math.sqrt(200 / RATE) * 2 * math.pi * (1 + 2) * 200 / RATE  # of two whole harmonics
+    assert x.diff().abs().max() < steepest
+
+
+def test_float32_is_close_to_float64():
+    f0 = torch.full((1, RATE // HOP), 137.31)
+    exact = harmonic_source(f0, torch.ones_like(f0), HOP, RATE, 4000.0)
+    rounded = harmonic_source(f0.float(), torch.ones_like(f0).float(), HOP, RATE, 4000.0)
+    assert rounded.dtype == torch.float32
+    assert (rounded - exact).square().mean().sqrt() < 0.02 * exact.square().mean().sqrt()
+
+
+def test_it_is_silent_where_unvoiced():
+    f0, voicing = torch.full((1, 8), 150.0), torch.tensor([[0.0, 0, 0, 1, 1, 0, 0, 0]])
+    x = harmonic_source(f0, voicing, HOP, RATE, 4000.0)[0]
+    assert torch.equal(x[: 2 * HOP], torch.zeros(2 * HOP))
+    assert torch.equal(x[5 * HOP :], torch.zeros(3 * HOP))
+    assert x[3 * HOP : 4 * HOP].square().mean() > 0.1
+
+
+def test_more_frames_do_not_change_what_was_before_the_last():
+    f0, voicing = 100 + 300 * torch.rand(1, 12), torch.rand(1, 12)
+    whole = harmonic_source(f0, voicing, HOP, RATE, 4000.0)
+    for frames in (1, 5, 11):
+        part = harmonic_source(f0[:, :frames], voicing[:, :frames], HOP, RATE, 4000.0)
+        certain = (frames - 1) * HOP + 1
+        torch.testing.assert_close(part[:, :certain], whole[:, :certain], atol=1e-12, rtol=0)
+
+
+def test_frames_are_joined_by_lines_and_the_last_is_held():
+    x = at_sample_rate(torch.tensor([[0.0, 4.0, 2.0]]), 4)
+    assert x.tolist() == [[0, 1, 2, 3, 4, 3.5, 3, 2.5, 2, 2, 2, 2]]

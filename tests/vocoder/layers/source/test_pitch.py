@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from tiny_models import stirred
+
+from vocoder.config import ConfigError
+from vocoder.layers.source.pitch import PitchConfig, PitchNet
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+CONFIG = PitchConfig(channels=4, layers=2, kernel_size=3, f0_min=50.0, f0_max=800.0, bins=17)
+
+
+def net_that_says(logits: torch.Tensor, voicing: float = 0.0) -> PitchNet:
+    """Return a network whose logits are the same for every mel."""
+    net = PitchNet(3, CONFIG)
+    with torch.no_grad():
+        net.output.weight.zero_()
+        net.output.bias.copy_(torch.cat([logits, torch.tensor([voicing])]))
+    return net
+
+
+def test_classes_are_equally_spaced_in_log_frequency():
+    position = PitchNet(3, CONFIG).position(torch.tensor([50.0, 100.0, 200.0, 400.0, 800.0]))
+    torch.testing.assert_close(position, torch.tensor([0.0, 4.0, 8.0, 12.0, 16.0]))
+
+
+@pytest.mark.parametrize("chosen", [0, 3, 16])
+def test_a_certain_class_gives_its_frequency(chosen):
+    logits = torch.full((17,), -100.0)
+    logits[chosen] = 100.0
+    net = net_that_says(logits)
+    f0, _ = net.pitch(torch.randn(2, 3, 5))
+    torch.testing.assert_close(f0, torch.full((2, 5), 50.0 * 2 ** (chosen / 4)))
+    torch.testing.assert_close(net.position(f0), torch.full((2, 5), float(chosen)), atol=1e-9, rtol=0)
+
+
+def test_frequencies_between_classes_are_found_from_the_blurred_target():
+    for f0 in (90.0, 123.4, 300.0):
+        position = PitchNet(3, CONFIG).position(torch.tensor(f0))
+        found, _ = net_that_says(-0.5 * (torch.arange(17) - position).square()).pitch(torch.zeros(1, 3, 1))
+        assert abs(float(found) / f0 - 1) < 0.01
+
+
+def test_classes_far_from_the_most_likely_one_have_no_say():
+    logits = torch.full((17,), -100.0)
+    logits[4], logits[12] = 1.0, 0.9
+    f0, _ = net_that_says(logits).pitch(torch.zeros(1, 3, 1))
+    torch.testing.assert_close(f0, torch.full((1, 1), 100.0))
+
+
+def test_voicing_is_a_probability():
+    _, voicing = net_that_says(torch.zeros(17), math.log(3)).pitch(torch.zeros(2, 3, 4))
+    torch.testing.assert_close(voicing, torch.full((2, 4), 0.75))
+
+
+def test_a_frame_depends_on_exactly_its_context():
+    net = stirred(PitchNet(3, CONFIG), 0.5)
+    mel = torch.randn(1, 3, 15)
+    moved = mel.clone()
+    moved[:, :, 7] += 1.0
+    difference = (net(moved)[0] - net(mel)[0]).abs().amax(dim=(0, 1))
+    assert net.context == 2
+    assert torch.nonzero(difference > 1e-15).flatten().tolist() == [5, 6, 7, 8, 9]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"f0_min": 0.0}, "0 < f0_min < f0_max, not 0.0 to 550.0"),
+        ({"f0_min": 600.0}, "not 600.0 to 550.0"),
+        ({"bins": 1}, "2 bins"),
+        ({"kernel_size": 4}, "odd kernel"),
+    ],
+)
+def test_a_range_or_shape_that_cannot_be_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        PitchConfig(**changes)

@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+import pytest
+
+from vocoder.machine.timing import alternate, markdown_table
+
+
+def test_tasks_take_turns_and_warm_ups_are_not_timed() -> None:
+    calls: list[str] = []
+    clock = [0.0]
+    durations = {"a": iter([100.0, 1.0, 5.0, 2.0]), "b": iter([200.0, 3.0, 3.0, 9.0])}
+
+    def task(name: str) -> None:
+        calls.append(name)
+        clock[0] += next(durations[name])
+
+    tasks = {name: lambda name=name: task(name) for name in "ab"}  # type: ignore[misc]
+    medians = alternate(tasks, repetitions=3, clock=lambda: clock[0])
+    assert calls == ["a", "b"] * 4
+    assert medians == {"a": 2.0, "b": 3.0}
+
+
+def test_nothing_to_time_is_refused() -> None:
+    with pytest.raises(ValueError, match="at least one repetition"):
+        alternate({"a": lambda: None}, repetitions=0)
+
+
+def test_tables_are_markdown() -> None:
+    assert markdown_table(["what", "x"], [["a", "1"]]) == "| what | x |\n| --- | ---: |\n| a | 1 |"

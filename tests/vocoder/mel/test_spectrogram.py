@@ -1,0 +1,216 @@
+"""Mels against the published arithmetic, written out with librosa in float64 and knowing nothing of MelConfig."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import librosa
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from vocoder.mel.config import PRESETS, MelConfig, preset
+from vocoder.mel.spectrogram import MelSpectrogram
+
+Array = NDArray[np.float64]
+
+
+def magnitude(x: Array, pad: int) -> Array:
+    padded = np.pad(x, pad, mode="reflect")
+    return np.abs(librosa.stft(padded, n_fft=1024, hop_length=256, win_length=1024, window="hann", center=False))
+
+
+def bands(spectrum: Array, **options: Any) -> Array:
+    return librosa.filters.mel(n_fft=1024, dtype=np.float64, **options) @ spectrum
+
+
+def nvidia(x: Array) -> Array:
+    return np.log(np.maximum(1e-5, bands(magnitude(x, 512), sr=22050, n_mels=80, fmin=0, fmax=8000)))
+
+
+def hifigan(x: Array) -> Array:
+    spectrum = np.sqrt(magnitude(x, (1024 - 256) // 2) ** 2 + 1e-9)
+    return np.log(np.maximum(1e-5, bands(spectrum, sr=22050, n_mels=80, fmin=0, fmax=8000)))
+
+
+def espnet(x: Array) -> Array:
+    return np.log10(np.maximum(1e-10, bands(magnitude(x, 512), sr=22050, n_mels=80, fmin=80, fmax=7600)))
+
+
+def r9y9(x: Array) -> Array:
+    return np.log10(np.maximum(1e-10, bands(magnitude(x, 512), sr=22050, n_mels=80, fmin=125, fmax=7600)))
+
+
+def clarinet(x: Array) -> Array:
+    power = librosa.feature.melspectrogram(
+        y=x, sr=22050, n_fft=1024, hop_length=256, n_mels=80, fmin=125, fmax=7600, pad_mode="reflect"
+    )
+    return np.clip((20 * np.log10(np.maximum(1e-4, power)) - 20 + 100) / 100, 0, 1)
+
+
+def vocos(x: Array) -> Array:
+    spectrum = magnitude(x, 512)
+    return np.log(np.maximum(1e-7, bands(spectrum, sr=24000, n_mels=100, fmin=0, fmax=12000, htk=True, norm=None)))
+
+
+REFERENCES: dict[str, Callable[[Array], Array]] = {
+    "nvidia": nvidia,
+    "hifigan": hifigan,
+    "espnet": espnet,
+    "r9y9": r9y9,
+    "clarinet": clarinet,
+    "vocos": vocos,
+}
+
+
+def speech_like(sample_rate: int) -> Array:
+    """A second of gliding harmonics with breath, between digital silences, that float32 holds exactly."""
+    rng = np.random.default_rng(7)
+    time = np.arange(sample_rate) / sample_rate
+    phase = 2 * np.pi * np.cumsum(110 + 60 * np.sin(3 * time)) / sample_rate
+    voice = sum(np.sin(k * phase) / k for k in range(1, 50)) + 0.05 * rng.standard_normal(sample_rate)
+    x = np.concatenate([np.zeros(3000), 0.2 * voice * np.sin(np.pi * time), np.zeros(3000)])
+    return x.astype(np.float32).astype(np.float64)
+
+
+def mel_of(x: Array, config: MelConfig, dtype: torch.dtype) -> Array:
+    return MelSpectrogram(config)(torch.from_numpy(x).to(dtype)[None])[0].double().numpy()
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_equals_its_published_arithmetic(name: str) -> None:
+    x = speech_like(preset(name).sample_rate)
+    mel, expected = mel_of(x, preset(name), torch.float32), REFERENCES[name](x)
+    assert mel.shape == expected.shape == (preset(name).n_mels, preset(name).frames(x.size))
+    assert np.ptp(expected) > 0.5  # neither all floor nor all ceiling
+    np.testing.assert_allclose(mel, expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("frequency", [37.0, 129.3, 1000.0, 3333.3, 7590.0])
+def test_pure_tones_agree_too(name: str, frequency: float) -> None:
+    x = 0.5 * np.sin(2 * np.pi * frequency * np.arange(5000) / preset(name).sample_rate)
+    x = x.astype(np.float32).astype(np.float64)  # what float32 audio can say
+    np.testing.assert_allclose(mel_of(x, preset(name), torch.float32), REFERENCES[name](x), rtol=0, atol=1e-5)
+    np.testing.assert_allclose(mel_of(x, preset(name), torch.float64), REFERENCES[name](x), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["espnet", "r9y9"])
+def test_statistics_standardise_each_bin(name: str) -> None:
+    x = speech_like(22050)
+    raw = REFERENCES[name](x)
+    mean, variance = raw.mean(axis=1), raw.var(axis=1)
+    config = dataclasses.replace(preset(name), mean=tuple(mean.tolist()), variance=tuple(variance.tolist()))
+    mel = mel_of(x, config, torch.float32)
+    np.testing.assert_allclose(mel, (raw - mean[:, None]) / np.sqrt(variance)[:, None], rtol=0, atol=1e-4)
+    np.testing.assert_allclose(mel.std(axis=1), 1.0, atol=1e-3)
+
+
+def test_a_window_shorter_than_the_frame_is_centred_in_it() -> None:
+    config = dataclasses.replace(preset("nvidia"), win_length=800)
+    x = speech_like(22050)
+    spectrum = np.abs(
+        librosa.stft(x, n_fft=1024, hop_length=256, win_length=800, window="hann", center=True, pad_mode="reflect")
+    )
+    expected = np.log(np.maximum(1e-5, bands(spectrum, sr=22050, n_mels=80, fmin=0, fmax=8000)))
+    np.testing.assert_allclose(mel_of(x, config, torch.float32), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_frames_of_a_padded_crop_are_those_of_the_clip(name: str) -> None:
+    config = preset(name)
+    extract = MelSpectrogram(config)
+    x = torch.from_numpy(speech_like(config.sample_rate))[None].float()
+    padded = extract.pad(x)
+    torch.testing.assert_close(extract.frame(padded), extract(x), rtol=0, atol=0)
+    first, count = 20, 30
+    crop = padded[:, first * 256 : (first + count - 1) * 256 + 1024]
+    torch.testing.assert_close(extract.frame(crop), extract(x)[:, :, first : first + count], rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("nvidia", np.log(1e-5)),
+        ("hifigan", np.log(1e-5)),
+        ("espnet", -10.0),
+        ("clarinet", 0.0),
+        ("vocos", np.log(1e-7)),
+    ],
+)
+def test_silence_is_the_floor(name: str, value: float) -> None:
+    extract = MelSpectrogram(preset(name))
+    silence = extract.silence()
+    torch.testing.assert_close(silence, torch.full((preset(name).n_mels,), value, dtype=torch.float32))
+    torch.testing.assert_close(extract(torch.zeros(1, 4000))[0, :, 5], silence, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("name", ["nvidia", "hifigan", "espnet", "vocos"])
+def test_gradients_are_those_of_finite_differences(name: str) -> None:
+    config = dataclasses.replace(preset(name), n_fft=64, win_length=64, hop_length=16, n_mels=6, sample_rate=24000)
+    x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 96)) * 0.3).requires_grad_()
+    assert torch.autograd.gradcheck(MelSpectrogram(config), (x,), atol=1e-4)
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_the_gradient_of_silence_is_finite(name: str) -> None:
+    x = torch.zeros(1, 4000, requires_grad=True)
+    MelSpectrogram(preset(name))(x).sum().backward()
+    assert x.grad is not None
+    assert bool(torch.isfinite(x.grad).all())
+
+
+def test_clips_of_a_batch_do_not_touch_each_other() -> None:
+    extract = MelSpectrogram(preset("nvidia"))
+    x = torch.randn(3, 5000, generator=torch.Generator().manual_seed(0)) * torch.tensor([[0.1], [1.0], [0.01]])
+    alone = torch.cat([extract(clip[None]) for clip in x])
+    torch.testing.assert_close(extract(x), alone, rtol=0, atol=1e-5)
+
+
+def test_autocast_does_not_lower_the_precision() -> None:
+    extract = MelSpectrogram(preset("nvidia"))
+    x = torch.from_numpy(speech_like(22050))[None].float()
+    with torch.autocast("cpu", torch.bfloat16):
+        mel = extract(x)
+    torch.testing.assert_close(mel, extract(x), rtol=0, atol=0)
+
+
+def test_without_float64_loud_bands_still_agree() -> None:
+    x = speech_like(22050)
+    mel = MelSpectrogram(preset("nvidia"), precise=False)(torch.from_numpy(x).float()[None])[0].numpy()
+    np.testing.assert_allclose(mel, nvidia(x), rtol=0, atol=1e-2)
+
+
+def test_it_saves_no_state() -> None:
+    assert MelSpectrogram(preset("nvidia")).state_dict() == {}
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.zeros(4000), r"shape \(B, T\), not torch.float32 of shape \(4000,\)"),
+        (torch.zeros(1, 4000, dtype=torch.int16), "floating point .* not torch.int16"),
+        (torch.zeros(1, 512), "512 samples is too short .* give at least 513"),
+    ],
+)
+def test_audio_that_cannot_be_framed_is_refused(x: torch.Tensor, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        MelSpectrogram(preset("nvidia"))(x)
+
+
+def test_a_crop_shorter_than_a_frame_is_refused() -> None:
+    with pytest.raises(ValueError, match="1023 samples is shorter than one frame of 1024"):
+        MelSpectrogram(preset("nvidia")).frame(torch.zeros(1, 1023))
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_gpu_gives_the_same(name: str) -> None:
+    x = torch.from_numpy(speech_like(preset(name).sample_rate))[None].float()
+    extract = MelSpectrogram(preset(name))
+    expected = extract(x)
+    torch.testing.assert_close(extract.cuda()(x.cuda()).cpu(), expected, rtol=0, atol=1e-4)

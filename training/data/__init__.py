@@ -1,0 +1,1 @@
+"""Corpora on disk, and what training draws from them."""

@@ -1,0 +1,209 @@
+"""Datasets over a manifest: random segments to train on, whole utterances to evaluate on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import TypedDict
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from training.data.audio_store import AudioStore
+from training.data.manifest import Entry, Manifest, ManifestError, Split
+from training.data.rational_resampling import RateResampler, rate_grid
+from vocoder.config import ConfigError
+
+__all__ = ["Segment", "SegmentConfig", "SegmentDataset", "Utterance", "UtteranceDataset"]
+
+_PEAK_LIMIT = 0.99
+
+
+class Segment(TypedDict):
+    """A training item: x (margin + segment_length + margin,) float32, and the speaker's number in the manifest."""
+
+    x: Tensor
+    speaker: int
+
+
+class Utterance(TypedDict):
+    """An evaluation item: x (T,) float32, the speaker's number in the manifest, and the path in it."""
+
+    x: Tensor
+    speaker: int
+    path: str
+
+
+@dataclass(frozen=True)
+class SegmentConfig:
+    """How segments are cut and varied.
+
+    Raises:
+        ConfigError: a value is out of range, or does not fit the others.
+    """
+
+    segment_length: int = 16384
+    """Samples, a multiple of hop_length."""
+    hop_length: int = 256
+    margin: int = 512
+    """Samples added on both sides, so that mel frames at the ends are whole: n_fft // 2 for a centred mel."""
+    seed: int = 0
+    balance: float = 0.5
+    """Speakers are drawn in proportion to duration ** balance: 1 as recorded, 0 all alike."""
+    epoch_length: int = 0
+    """Items in an epoch; 0 for as many as cover the split's duration."""
+    gain_db: tuple[float, ...] = (0.0, 0.0)
+    """Range of a uniform random gain in decibels; limited where the segment's peak would pass 0.99."""
+    rates: tuple[float, ...] = (1.0, 1.0)
+    """Range of a random playing speed, which moves pitch and formants too; multiples of 1/40 are drawn."""
+
+    def __post_init__(self) -> None:
+        if self.hop_length < 1 or self.segment_length < 1 or self.segment_length % self.hop_length:
+            raise ConfigError(
+                f"segment_length {self.segment_length} must be a multiple of hop_length {self.hop_length}"
+            )
+        if not 0 <= self.margin < self.segment_length:
+            raise ConfigError(f"margin must be from 0 to below segment_length, not {self.margin}")
+        if self.seed < 0 or self.epoch_length < 0 or not math.isfinite(self.balance):
+            raise ConfigError("seed and epoch_length must not be negative, and balance must be finite")
+        if len(self.gain_db) != 2 or not -60 <= self.gain_db[0] <= self.gain_db[1] <= 60:
+            raise ConfigError(f"gain_db must be a range [low, high] within -60 to 60 dB, not {list(self.gain_db)}")
+        if len(self.rates) != 2:
+            raise ConfigError(f"rates must be a range [low, high], not {list(self.rates)}")
+        try:
+            rate_grid(*self.rates)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
+
+
+class SegmentDataset(Dataset[Segment]):
+    """Random segments of a split; item `index` of an epoch is a pure function of (seed, epoch, index).
+
+    A segment starts at a multiple of hop_length and carries `margin` real samples on both sides, reflected at the ends
+    of the utterance, so that its mel frames are those of the whole utterance. An utterance shorter than a segment is
+    first padded with zeros at its end.
+
+    Args:
+        manifest: the corpus.
+        split: which part of it.
+        config: how to cut and vary.
+        speakers: only these, where given.
+
+    Raises:
+        ManifestError: nothing is left, or audio cannot be read.
+    """
+
+    def __init__(
+        self, manifest: Manifest, split: Split, config: SegmentConfig, speakers: Collection[str] | None = None
+    ) -> None:
+        entries = manifest.select(split, speakers)
+        self.config = config
+        self.sample_rate = manifest.sample_rate
+        self._store = AudioStore(manifest, entries)
+        self._speakers = _speaker_numbers(manifest, entries)
+        self._cumulative = np.cumsum(_weights(self._speakers, self._store.lengths, config.balance))
+        self._resamplers = tuple(RateResampler(rate) for rate in rate_grid(*config.rates))
+        # In shared memory, so that loader processes that outlive an epoch see the next one.
+        self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
+
+    def __len__(self) -> int:
+        covering = -(-int(self._store.lengths.sum()) // self.config.segment_length)
+        return self.config.epoch_length or covering
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the following items belong to."""
+        self._epoch.fill_(epoch)
+
+    def __getitem__(self, index: int) -> Segment:
+        if not 0 <= index < len(self):
+            raise IndexError(f"item {index} of {len(self)}")
+        rng = np.random.default_rng((self.config.seed, int(self._epoch), index))
+        # Four draws, always in this order: switching an augmentation on leaves the other choices as they were.
+        choice, rate, place, gain = rng.random(4)
+        utterance = int(np.searchsorted(self._cumulative, choice * self._cumulative[-1], side="right"))
+        resampler = self._resamplers[int(rate * len(self._resamplers))]
+        x = self._cut(utterance, resampler, place)
+        low, high = self.config.gain_db
+        x *= _gain(x, low + (high - low) * gain) if low or high else 1.0
+        return {"x": torch.from_numpy(x), "speaker": int(self._speakers[utterance])}
+
+    def _cut(self, utterance: int, resampler: RateResampler, place: float) -> np.ndarray:
+        config = self.config
+        length = resampler.length(int(self._store.lengths[utterance]))
+        padded = max(length, config.segment_length)
+        start = int(place * ((padded - config.segment_length) // config.hop_length + 1)) * config.hop_length
+        first, last = start - config.margin, start + config.segment_length + config.margin
+        inside = max(first, 0), min(last, padded)
+
+        def read(a: int, b: int) -> np.ndarray:
+            return self._store.read(utterance, a, b)
+
+        x = resampler.crop(read, inside[0], min(inside[1], length))
+        x = np.pad(x, (0, inside[1] - inside[0] - len(x)))
+        return np.pad(x, (inside[0] - first, last - inside[1]), mode="reflect")
+
+
+class UtteranceDataset(Dataset[Utterance]):
+    """Whole utterances of a split, in the manifest's order, read when asked for.
+
+    Args:
+        manifest: the corpus.
+        split: which part of it.
+        min_seconds: leave out the shorter.
+        max_seconds: leave out the longer.
+        speakers: only these, where given.
+        per_speaker: at most so many of each speaker, the first ones.
+
+    Raises:
+        ManifestError: nothing is left.
+    """
+
+    def __init__(
+        self,
+        manifest: Manifest,
+        split: Split = "test",
+        min_seconds: float = 0.0,
+        max_seconds: float = math.inf,
+        speakers: Collection[str] | None = None,
+        per_speaker: int | None = None,
+    ) -> None:
+        fitting = [e for e in manifest.select(split, speakers) if min_seconds <= e.duration <= max_seconds]
+        kept: dict[str, list[Entry]] = {}
+        for entry in fitting:
+            kept.setdefault(entry.speaker, []).append(entry)
+        chosen = {entry.path for group in kept.values() for entry in group[:per_speaker]}
+        self.entries = tuple(entry for entry in fitting if entry.path in chosen)
+        if not self.entries:
+            raise ManifestError(f"no {split} utterance lasts {min_seconds:g} to {max_seconds:g} s: widen the limits")
+        self.manifest = manifest
+        self._speakers = _speaker_numbers(manifest, self.entries)
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def __getitem__(self, index: int) -> Utterance:
+        entry = self.entries[index]
+        store = AudioStore(self.manifest, [entry])
+        x = store.read(0, 0, int(store.lengths[0]))
+        return {"x": torch.from_numpy(x), "speaker": int(self._speakers[index]), "path": entry.path}
+
+
+def _speaker_numbers(manifest: Manifest, entries: Collection[Entry]) -> np.ndarray:
+    numbers = {speaker: number for number, speaker in enumerate(manifest.speakers)}
+    return np.array([numbers[entry.speaker] for entry in entries], dtype=np.int64)
+
+
+def _weights(speakers: np.ndarray, lengths: np.ndarray, balance: float) -> np.ndarray:
+    """Return the weight of each utterance: its share of its speaker times the speaker's duration ** balance."""
+    totals = np.bincount(speakers, weights=lengths)
+    share: np.ndarray = lengths / totals[speakers]
+    weights: np.ndarray = share * totals[speakers] ** balance
+    return weights
+
+
+def _gain(x: np.ndarray, decibels: float) -> np.float32:
+    peak = float(np.abs(x).max())
+    return np.float32(min(10 ** (decibels / 20), _PEAK_LIMIT / peak if peak > 0 else math.inf))

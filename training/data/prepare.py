@@ -1,0 +1,209 @@
+"""Turn corpora into a folder that training reads: FLAC files, a manifest, and what was done to them.
+
+The folder holds `audio/CORPUS/SPEAKER/NAME.flac`, `manifest.jsonl`, `dataset.json` (settings, licences, totals),
+`skipped.jsonl` (every file left out, with its reason) and `licences/CORPUS.txt`. Running again does only what is left.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Any
+
+import soundfile
+
+from training.corpora.corpus import TEST_EVERY, TEST_INDEX, Corpus, Recording, split_recordings
+from training.data.condition import PrepareConfig, UnusableError, condition
+from training.data.decode import DecodeError, decode
+from training.data.manifest import Entry, Manifest, Split, read_manifest, write_manifest
+from vocoder.config import to_dict
+
+__all__ = ["PrepareError", "Prepared", "Skipped", "prepare"]
+
+_CHUNK = 8
+
+
+class PrepareError(ValueError):
+    """The output folder cannot be used."""
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A recording that was left out, and why."""
+
+    path: str
+    corpus: str
+    speaker: str
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What a run found: the whole manifest, and the recordings of this run's corpora that were left out."""
+
+    manifest: Manifest
+    skipped: tuple[Skipped, ...]
+
+
+@dataclass(frozen=True)
+class _Job:
+    recording: Recording
+    corpus: str
+    licence: str
+    split: Split
+    root: Path
+    config: PrepareConfig
+
+
+def prepare(
+    corpora: Iterable[Corpus],
+    output: Path,
+    config: PrepareConfig,
+    jobs: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Prepared:
+    """Prepare corpora into a folder; other corpora already there stay.
+
+    Args:
+        corpora: what to prepare.
+        output: the folder; made where it is missing.
+        config: the same for everything in the folder.
+        jobs: worker processes.
+        progress: called with the number of recordings done so far.
+
+    Raises:
+        PrepareError: the folder was prepared with another config, a corpus's name is taken by another one, or no
+            recording is usable.
+    """
+    corpora = tuple(corpora)
+    output.mkdir(parents=True, exist_ok=True)
+    _record(corpora, output, config)
+    work = [
+        _Job(recording, corpus.name, corpus.licence, split, output, config)
+        for corpus in corpora
+        for recording, split in split_recordings(corpus)
+    ]
+    results = []
+    with _mapper(min(jobs, len(work))) as mapper:
+        for result in mapper(work):
+            results.append(result)
+            if progress is not None:
+                progress(len(results))
+    skipped = tuple(result for result in results if isinstance(result, Skipped))
+    entries = tuple(result for result in results if isinstance(result, Entry))
+    names = {corpus.name for corpus in corpora}
+    _write_skipped(output / "skipped.jsonl", skipped, names)
+    if not entries:
+        reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(item.reason for item in skipped).items())
+        raise PrepareError(f"no recording is usable ({reasons}); {output / 'skipped.jsonl'} lists them")
+    write_manifest(output / "manifest.jsonl", (*_other_entries(output, names), *entries))
+    return Prepared(read_manifest(output), skipped)
+
+
+@contextmanager
+def _mapper(jobs: int) -> Iterator[Callable[[list[_Job]], Iterator[Entry | Skipped]]]:
+    if jobs <= 1:
+        yield lambda work: map(_process, work)
+        return
+    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+        yield lambda work: pool.map(_process, work, chunksize=_CHUNK)
+
+
+def _process(job: _Job) -> Entry | Skipped:
+    recording = job.recording
+    relative = f"audio/{job.corpus}/{recording.speaker}/{recording.stem}.flac"
+    target = job.root / relative
+    try:
+        if recording.unusable:
+            raise UnusableError(recording.unusable, "by its name")
+        if not _is_fresh(target, recording.path):
+            _make(recording.path, target, job.config)
+    except DecodeError as error:
+        return Skipped(str(recording.path), job.corpus, recording.speaker, "unreadable", str(error))
+    except UnusableError as error:
+        return Skipped(str(recording.path), job.corpus, recording.speaker, error.reason, error.detail)
+    info = soundfile.info(target)
+    duration = info.frames / info.samplerate
+    return Entry(relative, job.corpus, recording.speaker, job.split, duration, info.samplerate, job.licence)
+
+
+def _is_fresh(target: Path, source: Path) -> bool:
+    return target.is_file() and source.is_file() and target.stat().st_mtime >= source.stat().st_mtime
+
+
+def _make(source: Path, target: Path, config: PrepareConfig) -> None:
+    x = condition(*decode(source), config)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(target.name + ".partial")
+    soundfile.write(partial, x, config.sample_rate, format="FLAC", subtype="PCM_16")
+    partial.replace(target)
+
+
+def _record(corpora: tuple[Corpus, ...], output: Path, config: PrepareConfig) -> None:
+    """Write dataset.json before the work starts, so that an interrupted run can only go on as it began."""
+    record = _open_record(output, config)
+    sources = {name: description["source"] for name, description in record["corpora"].items()}
+    for corpus in corpora:
+        taken = sources.setdefault(corpus.name, corpus.source)
+        if taken != corpus.source:
+            raise PrepareError(f"{corpus.name} names {taken} already, not {corpus.source}; choose another --name")
+        record["corpora"][corpus.name] = _describe(corpus, output)
+    _write_json(output / "dataset.json", record)
+
+
+def _open_record(output: Path, config: PrepareConfig) -> dict[str, Any]:
+    path = output / "dataset.json"
+    settings = to_dict(config)
+    if not path.is_file():
+        rule = (
+            f"within each speaker, sorted by file name, index % {TEST_EVERY} == {TEST_INDEX} is test; unseen voices all"
+        )
+        return {"settings": settings, "split": rule, "corpora": {}}
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    if record["settings"] != settings:
+        changed = [
+            f"{k} {record['settings'].get(k)} -> {v}" for k, v in settings.items() if record["settings"].get(k) != v
+        ]
+        raise PrepareError(f"{output} was prepared with other settings ({', '.join(changed)}); choose another folder")
+    return record
+
+
+def _describe(corpus: Corpus, output: Path) -> dict[str, Any]:
+    description = {
+        "source": corpus.source,
+        "licence": corpus.licence,
+        "attribution": corpus.attribution,
+        "unseen": corpus.unseen,
+    }
+    if corpus.licence_text:
+        path = output / "licences" / f"{corpus.name}.txt"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(corpus.licence_text, encoding="utf-8")
+        description["licence_text"] = f"licences/{corpus.name}.txt"
+    return description
+
+
+def _other_entries(output: Path, names: set[str]) -> tuple[Entry, ...]:
+    if not (output / "manifest.jsonl").is_file():
+        return ()
+    return tuple(entry for entry in read_manifest(output, check_files=False).entries if entry.corpus not in names)
+
+
+def _write_skipped(path: Path, skipped: tuple[Skipped, ...], names: set[str]) -> None:
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    kept = [line for line in lines if json.loads(line)["corpus"] not in names]
+    added = [json.dumps(to_dict(item), ensure_ascii=False) for item in skipped]
+    path.write_text("".join(f"{line}\n" for line in (*kept, *added)), encoding="utf-8")
+
+
+def _write_json(path: Path, data: dict[str, Any]) -> None:
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,56 @@
+"""Starting values of a student's last flow: noise that already has the envelope of speech."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.distil.ridge import ridge
+from training.losses.spectral import spectrum
+from vocoder.flows.conditional import ConditionalAffine
+from vocoder.models.student import Student
+
+__all__ = ["fit_envelope"]
+
+LOG_CHI_SQUARE = 1.2704  # minus the mean of the logarithm of a squared normal variable: ln 2 + Euler's constant
+LOG_EXPONENTIAL = 0.5772  # the same for the squared modulus of a complex one: Euler's constant
+
+
+def fit_envelope(student: Student, pairs: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Fit the log-scales by ridge regression of the log-energy of each band on the mel.
+
+    Args:
+        student: one with a mel-conditioned last flow; others are left alone, and so is a flow that has learnt already.
+        pairs: audio (B, T), with the noise that training adds, and its mel (B, n_mels, T / hop_length).
+    """
+    envelope = student.envelope
+    if envelope is None or bool(envelope.projection.weight.any()):
+        return
+    rows, targets = [], []
+    for x, mel in pairs:
+        frames = student.envelope_condition(mel)
+        width = envelope.kernel_size // 2
+        stacked = F.pad(frames, (width, width), mode="replicate").unfold(2, envelope.kernel_size, 1)
+        rows.append(stacked.permute(0, 2, 1, 3).flatten(2).flatten(0, 1))
+        targets.append(_log_power(student, x, frames.shape[2]).transpose(1, 2).flatten(0, 1))
+    weight, bias = ridge(torch.cat(rows).double(), torch.cat(targets).double())
+    bias = bias + (LOG_CHI_SQUARE if isinstance(envelope, ConditionalAffine) else LOG_EXPONENTIAL)
+    shape = (weight.shape[1], student.config.n_mels, envelope.kernel_size)
+    envelope.set_log_scale(0.5 * weight.T.reshape(shape), 0.5 * bias - math.log(student.base.deviation))
+
+
+def _log_power(student: Student, x: Tensor, frames: int) -> Tensor:
+    """Return the log-energy (B, bands, frames) of audio (B, T) in the bands of the last flow."""
+    power: Tensor
+    if student.transform is not None:
+        coefficients, _ = student.transform(x.unsqueeze(1))
+        power = coefficients.square()
+    else:
+        taps = student.config.filter_taps
+        window = torch.hann_window(taps, device=x.device)
+        power = spectrum(x, taps, window, student.config.hop_length).abs().square()[:, :, :frames]
+    return power.clamp_min(1e-12).log()

@@ -1,0 +1,130 @@
+"""What a student takes over before it learns: layers of its teacher's stack, another model's pitch, or its flows."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import torch
+from torch import Tensor, nn
+
+from vocoder.config import ConfigError
+from vocoder.flows.conv1x1 import InvertibleConv1x1
+from vocoder.flows.coupling import AffineCoupling
+from vocoder.flows.inverse_autoregressive import InverseAutoregressive
+from vocoder.layers.source.pitch import PitchNet
+from vocoder.layers.stack.wavenet import WaveNetStack
+from vocoder.models.student import Student
+from vocoder.models.waveglow import WaveGlow
+
+__all__ = ["inherit_flows", "inherit_layers", "inherit_pitch"]
+
+
+@torch.no_grad()
+def inherit_layers(student: Student, teacher: nn.Module) -> int:
+    """Copy each tensor of the teacher's stack to those of every student stack that agree in name and shape.
+
+    The projections from and to the signal stay as they are: the student's last layers are zero, so that each of its
+    flows still starts as the identity, with the teacher's features behind it.
+
+    Returns:
+        how many tensors were copied.
+
+    Raises:
+        ConfigError: the teacher has no WaveNet stack, or nothing fits.
+    """
+    stack = next((module for module in teacher.modules() if isinstance(module, WaveNetStack)), None)
+    if stack is None:
+        raise ConfigError(f"{type(teacher).__name__} has no WaveNet stack to inherit from")
+    given = {name: value for name, value in stack.state_dict().items() if name.split(".")[0] not in ("start", "end")}
+    copied = 0
+    for own in student.modules():
+        if isinstance(own, WaveNetStack):
+            for name, value in own.state_dict().items():
+                if name in given and given[name].shape == value.shape:
+                    value.copy_(given[name])
+                    copied += 1
+    if not copied:
+        raise ConfigError(
+            f"no layer of the student fits the teacher's: that has {stack.config.channels} channels and kernels of "
+            f"{stack.config.kernel_size}; choose the same, or leave inherit off"
+        )
+    return copied
+
+
+def inherit_pitch(student: Student, model: nn.Module) -> None:
+    """Copy the pitch network of a model, such as a WaveGlow of the same mels, to the student's.
+
+    Raises:
+        ConfigError: one of them has none, or they differ in shape.
+    """
+    own, given = student.pitch, getattr(model, "pitch", None)
+    if own is None or not isinstance(given, PitchNet):
+        who = "the student" if own is None else type(model).__name__
+        raise ConfigError(f"{who} has no harmonic source, so there is no pitch network to inherit")
+    if own.config != given.config or _shapes(own) != _shapes(given):
+        raise ConfigError("the two pitch networks differ in their configuration or in the bands of their mels")
+    own.load_state_dict(given.state_dict())
+
+
+@torch.no_grad()
+def inherit_flows(student: Student, model: nn.Module) -> None:
+    """Start a student over frames from the flows of a WaveGlow over the same frames, as far as it may look ahead.
+
+    A WaveGlow on its way from noise to audio is a chain of the student's own steps, but for its view of later frames:
+    taps to later frames are left out, the others keep what they have learnt, and nothing sees the frame before
+    through the student's extra inputs yet. Where the WaveGlow has no such taps, the student becomes the same function.
+
+    Raises:
+        ConfigError: it is no WaveGlow over frames, or differs in size.
+    """
+    if not isinstance(model, WaveGlow) or model.envelope is None:
+        raise ConfigError(f"flows are inherited from a WaveGlow with a lapped transform, not {type(model).__name__}")
+    _check_alike(student, model)
+    steps = zip(student.steps, student.mixing, reversed(model.couplings), reversed(model.convinv), strict=True)
+    for step, mixing, coupling, conv in steps:
+        assert isinstance(step, InverseAutoregressive)
+        assert isinstance(mixing, InvertibleConv1x1)
+        assert isinstance(coupling, AffineCoupling)
+        assert isinstance(conv, InvertibleConv1x1)
+        _inherit_stack(step.network, coupling.network.state_dict())
+        mixing.weight.copy_(conv.inverse_matrix() / mixing.step_scale)
+    for name in ("condition", "envelope", "pitch", "excitation"):
+        own = getattr(student, name)
+        if own is not None:
+            own.load_state_dict(getattr(model, name).state_dict())
+
+
+def _check_alike(student: Student, model: WaveGlow) -> None:
+    ours, theirs = student.config, model.config
+    wanted = {
+        "kind": "frames",
+        "noise": "gaussian",
+        "within_frame": True,
+        "scaled_shift": True,
+        "group_size": theirs.group_size,
+        "n_mels": theirs.n_mels,
+        "cond_channels": theirs.cond_channels,
+        "log_s_bound": theirs.log_s_bound,
+        "source": theirs.source,
+        "stacks": (replace(theirs.stack, causal=True),) * theirs.flows,
+    }
+    for name, value in wanted.items():
+        if getattr(ours, name) != value:
+            raise ConfigError(f"to inherit the flows of this WaveGlow, model.{name} must be {value}")
+
+
+def _inherit_stack(own: WaveNetStack, given: dict[str, Tensor]) -> None:
+    """Copy a centred stack into a causal one that also sees the frame before, and turn its affine step around."""
+    state = own.state_dict()
+    for name, value in given.items():
+        if name.startswith("in_layers") and name.endswith("weight"):
+            taps = value.shape[3] // 2 + 1  # the present and the past
+            state[name].zero_()[:, :, :, -taps:].copy_(value[:, :, :, :taps])
+        elif name == "start.weight":
+            state[name].zero_()[:, -value.shape[1] :].copy_(value)
+        else:
+            state[name].copy_(-value if name.startswith("end.") else value)
+
+
+def _shapes(module: nn.Module) -> dict[str, torch.Size]:
+    return {name: value.shape for name, value in module.state_dict().items()}

@@ -1,0 +1,107 @@
+"""Global batches in a reproducible order, each process taking its share."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from training.loop.objective import Batch
+from vocoder.config import ConfigError
+
+__all__ = ["BatchPlan", "EpochDataset", "ordered_batches", "training_batches"]
+
+
+class EpochDataset(Protocol):
+    """A map-style dataset of mappings of tensors and numbers whose random choices depend on (epoch, index) alone."""
+
+    def __len__(self) -> int:
+        """Return the number of items of an epoch."""
+
+    def __getitem__(self, index: int, /) -> Mapping[str, Any]:
+        """Return one item."""
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the following items belong to."""
+
+
+@dataclass(frozen=True)
+class BatchPlan:
+    """Which items make up which batch: a new permutation every epoch, cut into global batches, cut into shares.
+
+    Raises:
+        ConfigError: the batch does not divide among the processes, or there are fewer items than a batch holds.
+    """
+
+    length: int
+    batch_size: int
+    processes: int
+    rank: int
+    seed: int
+    parts: int = 1
+
+    def __post_init__(self) -> None:
+        """Check that every step is a full batch in equal shares, and each share in equal parts."""
+        if self.batch_size % self.processes:
+            raise ConfigError(f"batch_size {self.batch_size} must be a multiple of the {self.processes} processes")
+        if self.batch_size % (self.processes * self.parts):
+            raise ConfigError(
+                f"batch_size {self.batch_size} must be a multiple of processes times accumulation, "
+                f"{self.processes} x {self.parts}"
+            )
+        if self.length < self.batch_size:
+            raise ConfigError(f"the training set has {self.length} items, fewer than batch_size {self.batch_size}")
+
+    @property
+    def batches(self) -> int:
+        """Batches of an epoch; what is left over waits for the next permutation."""
+        return self.length // self.batch_size
+
+    def epoch(self, epoch: int, first: int = 0) -> Iterator[list[int]]:
+        """Yield this process's indices of each global batch of `epoch`, from batch `first` on."""
+        order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
+        share = self.batch_size // self.processes
+        for batch in range(first, self.batches):
+            start = batch * self.batch_size + self.rank * share
+            yield [int(index) for index in order[start : start + share]]
+
+
+def training_batches(
+    dataset: EpochDataset, plan: BatchPlan, epoch: int, first: int, workers: int, device: torch.device
+) -> Iterator[Batch]:
+    """Yield the batches of an epoch from batch `first` on, on `device`."""
+    dataset.set_epoch(epoch)
+    yield from _load(dataset, list(plan.epoch(epoch, first)), workers, device)
+
+
+def ordered_batches(
+    dataset: EpochDataset, batch_size: int, processes: int, rank: int, device: torch.device
+) -> Iterator[Batch]:
+    """Yield every item of `dataset` once over all processes, in order, in batches of at most `batch_size`."""
+    dataset.set_epoch(0)
+    mine = range(rank, len(dataset), processes)
+    yield from _load(dataset, [list(mine[i : i + batch_size]) for i in range(0, len(mine), batch_size)], 0, device)
+
+
+def _load(dataset: EpochDataset, batches: list[list[int]], workers: int, device: torch.device) -> Iterator[Batch]:
+    loader: DataLoader[Batch] = DataLoader(
+        dataset,  # type: ignore[arg-type]
+        batch_sampler=batches,
+        num_workers=workers,
+        pin_memory=device.type == "cuda",
+        worker_init_fn=_ignore_interruptions,
+        generator=torch.Generator().manual_seed(0),  # else every loader would advance the global random state
+    )
+    for batch in loader:
+        yield {name: value.to(device, non_blocking=True) for name, value in batch.items()}
+
+
+def _ignore_interruptions(worker: int) -> None:
+    # Ctrl-C reaches the whole process group; the training process decides when its loaders stop.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

@@ -1,0 +1,102 @@
+"""What a run shows: a progress bar (or lines where there is no terminal) and TensorBoard."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from training.loop.progress import Progress
+from training.loop.spectrogram_picture import spectrogram_picture
+
+__all__ = ["Monitor"]
+
+QUIET = ("/gradient_norm", "/learning_rate")
+"""Endings of the scalars that go to TensorBoard alone."""
+
+
+class Monitor:
+    """Reports on a run from `start` to `steps`; one that is not `enabled` (other processes) stays silent.
+
+    The speed is in seconds of audio per second where `sample_rate` is known, else in items per second.
+    """
+
+    def __init__(self, directory: Path, start: Progress, steps: int, sample_rate: int | None, enabled: bool) -> None:
+        self.steps = steps
+        self.sample_rate = sample_rate
+        self.enabled = enabled
+        self._unit = "audio s/s" if sample_rate else "items/s"
+        self._first_step = first_step = start.step
+        self._amount = self._total(start)
+        self._seconds = 0.0
+        self._writer: SummaryWriter | None = None
+        self._bar: tqdm[Any] | None = None
+        if enabled:
+            self._writer = SummaryWriter(str(directory / "tensorboard"), purge_step=first_step + 1)
+        if enabled and sys.stdout.isatty():
+            self._bar = tqdm(total=steps, initial=first_step, file=sys.stdout, unit="step", dynamic_ncols=True)
+
+    def say(self, text: str) -> None:
+        """Print a line without disturbing the bar."""
+        if self.enabled:
+            tqdm.write(text, file=sys.stdout)
+            sys.stdout.flush()
+
+    def advance(self) -> None:
+        """Move the bar by one step."""
+        if self._bar is not None:
+            self._bar.update()
+
+    def interval(self, progress: Progress, means: dict[str, float], seconds: float) -> None:
+        """Report the means of an interval that took `seconds` of training and ended at `progress`."""
+        self._seconds += seconds
+        amount, self._amount = self._total(progress) - self._amount, self._total(progress)
+        speed = f"{amount / max(seconds, 1e-9):.1f} {self._unit}"
+        self._scalars(progress.step, means | {"speed": amount / max(seconds, 1e-9)})
+        text = "  ".join(f"{name} {value:.4f}" for name, value in means.items() if not name.endswith(QUIET))
+        if progress.nonfinite_steps:
+            text += f"  not finite {progress.nonfinite_steps}"
+        if self._bar is not None:
+            self._bar.set_postfix_str(f"{text}  {speed}")
+        else:
+            left = self._seconds / (progress.step - self._first_step) * (self.steps - progress.step)
+            self.say(f"step {progress.step}/{self.steps}  {text}  {speed}  {_clock(left)} left")
+
+    def validation(self, step: int, means: dict[str, float], is_best: bool) -> None:
+        """Report the means over the validation set."""
+        self._scalars(step, {f"validation/{name}": value for name, value in means.items()})
+        values = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
+        self.say(f"validation after step {step}: {values}{'  (best so far)' if is_best else ''}")
+
+    def demonstration(self, step: int, sounds: dict[str, Tensor]) -> None:
+        """Add audio (T,) and its spectrogram to TensorBoard."""
+        if self._writer is None or self.sample_rate is None:
+            return
+        for name, x in sounds.items():
+            x = x.detach().float().cpu().clamp(-1.0, 1.0)
+            self._writer.add_audio(name, x[None], step, sample_rate=self.sample_rate)
+            self._writer.add_image(name, spectrogram_picture(x, self.sample_rate), step, dataformats="HWC")
+
+    def close(self) -> None:
+        """Finish the bar and write what TensorBoard still holds."""
+        if self._bar is not None:
+            self._bar.close()
+        if self._writer is not None:
+            self._writer.close()
+
+    def _total(self, progress: Progress) -> float:
+        return progress.audio_seconds if self.sample_rate else progress.items
+
+    def _scalars(self, step: int, values: dict[str, float]) -> None:
+        if self._writer is not None:
+            for name, value in values.items():
+                self._writer.add_scalar(name, value, step)
+
+
+def _clock(seconds: float) -> str:
+    minutes = int(seconds) // 60
+    return f"{minutes // 60}:{minutes % 60:02d}:{int(seconds) % 60:02d}"

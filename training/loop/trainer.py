@@ -1,0 +1,233 @@
+"""The one training loop: steps, validation, checkpoints, resume; the objective says what is learnt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import gather_object
+
+from training.command_error import TrainingError
+from training.loop import random_state
+from training.loop.averages import Averages
+from training.loop.batches import BatchPlan, EpochDataset, ordered_batches, training_batches
+from training.loop.checkpointing import CheckpointError, Checkpoints
+from training.loop.ema import ExponentialMovingAverage
+from training.loop.gradients import share_buffers, share_state
+from training.loop.interruption import Interruption
+from training.loop.monitoring import Monitor
+from training.loop.objective import Batch, Objective
+from training.loop.optimisation import build_optimiser, rate_scale, set_rate
+from training.loop.progress import FitResult, Progress
+from training.loop.run_state import RunState
+from training.loop.stopping import Clock
+from training.loop.stopwatch import Stopwatch
+from training.loop.trainer_config import TrainerConfig
+from training.loop.update import update
+from training.loop.validation import demonstrate, validate
+from vocoder.config import to_dict
+from vocoder.layers.stack.wavenet import set_recompute
+
+__all__ = ["Trainer"]
+
+
+class Trainer:
+    """Fits an objective on a dataset, in one process or several.
+
+    With `resume` it continues from `directory/last`, bit for bit as if it had never stopped (with the same
+    configuration, number of processes and machine). Without it, `directory` must not hold a run yet.
+
+    Raises:
+        ConfigError: the batch size does not suit the data or the processes.
+        CheckpointError: there is nothing to resume, it does not fit, or a run would be overwritten.
+    """
+
+    def __init__(
+        self,
+        objective: Objective,
+        training_set: EpochDataset,
+        validation_set: EpochDataset | None,
+        config: TrainerConfig,
+        directory: Path,
+        *,
+        accelerator: Accelerator,
+        sample_rate: int | None = None,
+        provenance: dict[str, Any] | None = None,
+        resume: bool = False,
+    ) -> None:
+        self.config = config
+        self.accelerator = accelerator
+        self.training_set = training_set
+        self.validation_set = validation_set
+        self.sample_rate = sample_rate
+        self.provenance = provenance or {}
+        self.checkpoints = Checkpoints(directory)
+        self.interruption = Interruption()
+        processes, rank = accelerator.num_processes, accelerator.process_index
+        self.plan = BatchPlan(len(training_set), config.batch_size, processes, rank, config.seed, config.accumulation)
+        self.objective = objective.to(accelerator.device)
+        self.phases = self.objective.phases()
+        set_recompute(self.objective, config.recompute)
+        optimisers = {phase.name: build_optimiser(phase, config) for phase in self.phases}
+        ema = ExponentialMovingAverage(self.objective.averaged(), config.ema_decay)
+        self.state = RunState(self.objective, dict(optimisers), ema, Progress())
+        random_state.seed_all(config.seed, rank)
+        if resume:
+            self._restore()
+        else:
+            self._begin()
+
+    def fit(self) -> FitResult:
+        """Train until `steps`, a signal or `max_minutes`, leaving a checkpoint in every case.
+
+        Raises:
+            TrainingError: too many steps in a row were not finite.
+        """
+        progress = self.state.progress
+        monitor = Monitor(
+            self.checkpoints.directory,
+            progress,
+            self.config.steps,
+            self.sample_rate,
+            self.accelerator.is_main_process,
+        )
+        try:
+            with self.interruption.watched():
+                self._train(monitor)
+        finally:
+            monitor.close()
+        finished = progress.step >= self.config.steps
+        return FitResult(progress.step, finished, progress.best_score, progress.nonfinite_steps)
+
+    def _begin(self) -> None:
+        if self.checkpoints.last.exists():
+            raise CheckpointError(
+                f"{self.checkpoints.directory} already holds a run: --resume goes on with it, output=DIR begins another"
+            )
+        share_state(self.objective, self.accelerator)
+        if self.accelerator.is_main_process:
+            self.checkpoints.prune()
+            whole = BatchPlan(len(self.training_set), self.config.batch_size, 1, 0, self.config.seed)
+            batches = training_batches(self.training_set, whole, 0, 0, 0, self.accelerator.device)
+            with random_state.isolated(self.config.seed), torch.no_grad():
+                self.objective.initialise(islice(batches, self.config.initialisation_batches))
+        self.accelerator.wait_for_everyone()
+        share_state(self.objective, self.accelerator)
+        self.state.ema = ExponentialMovingAverage(self.objective.averaged(), self.config.ema_decay)
+
+    def _restore(self) -> None:
+        states = self.state.load(self.checkpoints.last)
+        if self.accelerator.process_index < len(states):
+            random_state.restore(states[self.accelerator.process_index])
+        self.accelerator.wait_for_everyone()
+        if self.accelerator.is_main_process:
+            self.checkpoints.prune()
+
+    def _train(self, monitor: Monitor) -> None:
+        progress, config = self.state.progress, self.config
+        clock, watch, averages = Clock(config, progress.minutes), Stopwatch(), Averages()
+        stop = progress.step >= config.steps
+        while not stop:
+            for batch in self._epoch_batches():
+                self._step(batch, averages)
+                monitor.advance()
+                decision = clock.decide(self.interruption.requested, self.accelerator)
+                done = progress.step >= config.steps
+                stop = decision.stop or done
+                if progress.step % config.log_steps == 0 or stop:
+                    monitor.interval(progress, averages.close(self.accelerator), watch.lap())
+                watch.pause()
+                is_best = self._validate(monitor) if progress.step % config.validation_steps == 0 or done else False
+                if decision.save or stop or is_best:
+                    progress.minutes = clock.minutes()
+                    self._save(["last", "best"] if is_best else ["last"])
+                    clock.saved()
+                watch.go()
+                if stop:
+                    break
+        self._farewell(monitor)
+
+    def _epoch_batches(self) -> Iterator[Batch]:
+        progress, size = self.state.progress, self.config.batch_size
+        if progress.items_in_epoch // size >= self.plan.batches:
+            progress.epoch, progress.items_in_epoch = progress.epoch + 1, 0
+        first = progress.items_in_epoch // size
+        workers, device = self.config.num_workers, self.accelerator.device
+        return training_batches(self.training_set, self.plan, progress.epoch, first, workers, device)
+
+    def _step(self, batch: Batch, averages: Averages) -> None:
+        """Update every phase once, then the average; count the step."""
+        progress, config = self.state.progress, self.config
+        self.objective.train()
+        all_finite = True
+        for phase in self.phases:
+            optimiser = self.state.optimisers[phase.name]
+            rate = config.learning_rate * phase.learning_rate_scale * rate_scale(config, progress.step)
+            set_rate(optimiser, rate)
+            done = update(self.objective, phase, optimiser, batch, progress.step, config, self.accelerator)
+            if done is None:
+                continue
+            all_finite &= done.finite
+            if done.finite:
+                averages.add(done.metrics | {f"{phase.name}/learning_rate": torch.tensor(rate)})
+        share_buffers(self.objective, self.accelerator)
+        self.state.ema.update()
+        progress.note_step(all_finite, config.batch_size, self._audio_seconds(batch))
+        if progress.nonfinite_in_a_row >= config.max_nonfinite_steps:
+            raise TrainingError(
+                f"{progress.nonfinite_in_a_row} steps in a row, up to step {progress.step}, had a loss or a gradient "
+                f"that is not finite; {self.checkpoints.last} is from before that: try a lower learning_rate"
+            )
+
+    def _audio_seconds(self, batch: Batch) -> float:
+        if self.sample_rate is None:
+            return 0.0
+        return float(self.objective.samples(batch) * self.accelerator.num_processes / self.sample_rate)
+
+    def _validate(self, monitor: Monitor) -> bool:
+        """Score the averaged weights and return whether they are the best so far."""
+        if self.validation_set is None:
+            return False
+        main, progress, config = self.accelerator, self.state.progress, self.config
+        share = max(config.batch_size // main.num_processes, 1)
+
+        def batches() -> Iterator[Batch]:
+            assert self.validation_set is not None
+            return ordered_batches(self.validation_set, share, main.num_processes, main.process_index, main.device)
+
+        with self.state.ema.applied():
+            means = validate(self.objective, batches(), config.seed, main)
+            is_best = progress.note_score(means.get("score"))
+            monitor.validation(progress.step, means, is_best)
+            if main.is_main_process:
+                first = next(batches())
+                monitor.demonstration(progress.step, demonstrate(self.objective, first, config.seed, main))
+        return is_best
+
+    def _save(self, names: list[str]) -> None:
+        own = random_state.capture()
+        states = gather_object([own]) if self.accelerator.num_processes > 1 else [own]
+        if self.accelerator.is_main_process:
+
+            def fill(directory: Path) -> None:
+                self.state.save(directory, states, self.config)
+                with self.state.ema.applied(), torch.no_grad():
+                    self.objective.export(directory / "model", self.provenance | {"training": self._history()})
+
+            self.checkpoints.write(self.state.progress.step, names, fill)
+        self.accelerator.wait_for_everyone()
+
+    def _history(self) -> dict[str, Any]:
+        return {**asdict(self.state.progress), "settings": to_dict(self.config)}
+
+    def _farewell(self, monitor: Monitor) -> None:
+        progress, last = self.state.progress, self.checkpoints.last
+        if progress.step >= self.config.steps:
+            monitor.say(f"finished after step {progress.step}: {last}/model (to go on: a larger steps, and --resume)")
+        else:
+            monitor.say(f"stopped after step {progress.step} of {self.config.steps}: {last} (to go on: --resume)")

@@ -1,0 +1,5 @@
+"""Audio: files in and out, streams, loudness, sample rates."""
+
+from vocoder.audio.file import read_audio, write_audio
+
+__all__ = ["read_audio", "write_audio"]

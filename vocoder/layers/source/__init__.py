@@ -1,0 +1,1 @@
+"""The source of a student's noise: pitch, harmonics and excitation."""

@@ -1,0 +1,1 @@
+"""The gated WaveNet stack that teacher, student and couplings share."""

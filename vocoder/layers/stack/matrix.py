@@ -1,0 +1,68 @@
+"""Products of rows with a matrix that stays the same, in the fastest way that this machine offers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vocoder.layers.stack.packed_product import arranged, product, rounded, sum_of
+from vocoder.layers.stack.precision import packing_gain
+from vocoder.layers.stack.watched import watched
+
+__all__ = ["Matrix", "takes"]
+
+WORTH_PACKING = 1.05
+"""how many times faster a packed product must be to be taken"""
+WORTH_COPYING = 1.5
+"""how many times faster it must be where its result has to be copied afterwards"""
+
+
+class Matrix:
+    """A matrix (inputs, outputs) that many rows are multiplied with.
+
+    PyTorch arranges a matrix anew for each product, which takes as long as the product itself where rows are few, and
+    for float32 it goes to a library that leaves half of some processors idle. oneDNN takes a matrix that was arranged
+    once. Which is faster is measured, once in a process. Takes no part in gradients.
+
+    Args:
+        weight: (inputs, outputs).
+        kept: whether the matrix will be used often enough to arrange it.
+    """
+
+    def __init__(self, weight: Tensor, kept: bool = True) -> None:
+        self.weight = weight.detach()
+        gain = packing_gain(weight.dtype) if kept and weight.device.type == "cpu" else 0.0
+        self._packed = arranged(self.weight) if gain > WORTH_PACKING else None
+        self._adds_packed = self._packed is not None and gain > WORTH_COPYING
+
+    def times(self, rows: Tensor) -> Tensor:
+        """Return rows (..., inputs) @ weight, (..., outputs)."""
+        if self._packed is None:
+            return rows @ self.weight
+        inputs, outputs = self.weight.shape
+        count = rows.numel() // inputs
+        room = rounded(count)
+        if room == count:
+            return product(rows, self._packed)
+        padded = rows.new_empty(room, inputs)
+        padded[:count].view(rows.shape).copy_(rows)
+        padded[count:].zero_()  # whatever lay there might be slow numbers
+        return product(padded, self._packed)[:count].view(*rows.shape[:-1], outputs)
+
+    def add_to(self, total: Tensor, rows: Tensor) -> None:
+        """Add rows (rows, inputs) @ weight to `total` (rows, outputs), which is contiguous."""
+        if self._packed is not None and self._adds_packed:
+            total.copy_(sum_of(total, rows, self._packed))
+        else:
+            total.addmm_(rows, self.weight)
+
+    def __reduce__(self) -> Any:
+        """Copies and pickles arrange it anew: what oneDNN arranged can be neither copied nor pickled."""
+        return type(self), (self.weight, self._packed is not None)
+
+
+def takes(rows: Tensor) -> bool:
+    """Return whether a `Matrix` may multiply these rows: where nothing asks for their gradient or watches them."""
+    return not (torch.is_grad_enabled() and rows.requires_grad) and not watched(rows)

@@ -1,0 +1,1 @@
+"""Mel-spectrograms: their contracts, how they are computed, converted, read and checked."""

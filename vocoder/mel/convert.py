@@ -1,0 +1,119 @@
+"""Exact conversion between mel contracts, and a refusal with reasons where there is none.
+
+A mel value is a function of one band energy: floor, logarithm, reference, range and statistics. Two contracts that
+differ in nothing else convert value by value. What comes before (frames, window, bins, magnitude) mixes samples and
+cannot be undone from the mel.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeVar
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vocoder.mel.config import MelConfig
+
+__all__ = ["MelMismatchError", "convert", "differences"]
+
+Mel = TypeVar("Mel", Tensor, NDArray[np.float32])
+
+# Why each of these fields stands in the way; `name` and the fields that convert are absent.
+_REASONS = {
+    "sample_rate": "the audio is another",
+    "n_fft": "each frame sees another stretch of audio",
+    "win_length": "each frame sees another stretch of audio",
+    "hop_length": "frames are another time apart",
+    "centre": "frames stand at other times",
+    "n_mels": "the bands are others",
+    "f_min": "the bands are others",
+    "f_max": "the bands are others",
+    "mel_scale": "the bands are others",
+    "mel_norm": "the bands are weighted otherwise",
+    "power": "sums of magnitudes do not determine sums of powers",
+    "magnitude_epsilon": "it is added before the bands are summed",
+}
+
+
+class MelMismatchError(ValueError):
+    """Two mel contracts differ in something that cannot be converted; `differences` names each such thing."""
+
+    def __init__(self, source: MelConfig, target: MelConfig, found: tuple[str, ...]) -> None:
+        super().__init__(
+            f"a mel of contract {source.name!r} cannot be converted exactly to {target.name!r}: {'; '.join(found)}. "
+            f"Compute the mel from audio with contract {target.name!r} instead"
+        )
+        self.differences = found
+
+
+def differences(source: MelConfig, target: MelConfig) -> tuple[str, ...]:
+    """Name everything that forbids an exact conversion from `source` to `target`; empty where there is one."""
+    return tuple(
+        f"{field} is {getattr(source, field)!r}, not {getattr(target, field)!r} ({reason})"
+        for field, reason in _REASONS.items()
+        if getattr(source, field) != getattr(target, field)
+    )
+
+
+def convert(mel: Mel, source: MelConfig, target: MelConfig) -> Mel:
+    """Convert a mel from one contract to another that differs only in logarithm, floor, range or statistics.
+
+    The result is what `target` gives for the same audio, except that energies which `source` had raised to its floor,
+    or cut at the top of its range, stay there.
+
+    Args:
+        mel: (n_mels, frames) or (B, n_mels, frames), a tensor or an array; the same kind comes back.
+        source: the contract that mel was made with.
+        target: the contract that is wanted.
+
+    Raises:
+        MelMismatchError: the contracts differ in more; the text names every difference.
+        ValueError: mel does not have the shape that `source` says.
+    """
+    found = differences(source, target)
+    if found:
+        raise MelMismatchError(source, target, found)
+    if mel.ndim not in (2, 3) or mel.shape[-2] != source.n_mels:
+        raise ValueError(
+            f"a mel of contract {source.name!r} is ({source.n_mels}, frames) or (B, {source.n_mels}, frames), "
+            f"not {tuple(mel.shape)}"
+        )
+    if isinstance(mel, np.ndarray):
+        return convert(torch.from_numpy(mel), source, target).numpy().astype(mel.dtype, copy=False)
+    log10_energy = _decode(mel.double(), source).clamp(min=math.log10(target.floor))
+    return _encode(log10_energy, target).to(mel.dtype)
+
+
+def _decode(mel: Tensor, config: MelConfig) -> Tensor:
+    """Return the decimal logarithm of the band energies."""
+    if config.mean is not None and config.variance is not None:
+        mel = mel * _column(mel, config.variance).sqrt() + _column(mel, config.mean)
+    if config.log == "ln":
+        return mel / math.log(10.0)
+    if config.log == "log10":
+        return mel
+    if config.range_db is not None:
+        mel = (mel - 1.0) * config.range_db
+    return (mel + config.ref_db) / 20.0
+
+
+def _encode(log10_energy: Tensor, config: MelConfig) -> Tensor:
+    """Return the mel of decimal logarithms of band energies that are at the floor or above."""
+    if config.log == "ln":
+        mel = log10_energy * math.log(10.0)
+    elif config.log == "log10":
+        mel = log10_energy
+    else:
+        mel = 20.0 * log10_energy - config.ref_db
+        if config.range_db is not None:
+            mel = (mel / config.range_db + 1.0).clamp(0.0, 1.0)
+    if config.mean is not None and config.variance is not None:
+        mel = (mel - _column(mel, config.mean)) / _column(mel, config.variance).sqrt()
+    return mel
+
+
+def _column(mel: Tensor, values: tuple[float, ...]) -> Tensor:
+    return mel.new_tensor(values)[:, None]
