@@ -20,8 +20,8 @@ import torch
 from torch import nn
 from torch.utils.data import DataLoader
 
+from training.corpora.manifest import Manifest, read_manifest
 from training.data.datasets import SegmentConfig, SegmentDataset
-from training.data.manifest import Manifest, read_manifest
 from training.evaluate.density import nats_per_sample
 from training.evaluate.recordings import Recording, Selection, recordings
 from training.evaluate.stoi import short_time_intelligibility

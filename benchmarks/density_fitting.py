@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from training.data.manifest import read_manifest
+from training.corpora.manifest import read_manifest
 from training.items.choice import DataConfig, Items, items_of
 from training.items.digits import Digits
 from training.items.mels import MelWindowConfig

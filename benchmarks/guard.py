@@ -20,8 +20,8 @@ import torch
 from torch import Tensor
 
 from benchmarks.guard_conventions import CONVENTIONS, TRUE_VARIANTS, Convention, true_mel
+from training.corpora.manifest import Entry, read_manifest
 from training.data.audio_store import AudioStore
-from training.data.manifest import Entry, read_manifest
 from vocoder.audio.file import read_audio
 from vocoder.guard.guard import DIRECTORY, Guard, load_guard
 from vocoder.guard.verdict import Verdict

@@ -8,9 +8,9 @@ from typing import Any, Protocol, TypeVar
 
 from torch import nn
 
+from training.corpora.manifest import Manifest, read_manifest
 from training.data.datasets import SegmentConfig, SegmentDataset
 from training.data.held_out import held_out_segments
-from training.data.manifest import Manifest, read_manifest
 from training.loop.objective import Objective
 from training.loop.processes import build_accelerator
 from training.loop.trainer import Trainer

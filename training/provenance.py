@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from training.data.manifest import Manifest
+from training.corpora.manifest import Manifest
 from vocoder import __version__
 
 __all__ = ["provenance", "surroundings"]

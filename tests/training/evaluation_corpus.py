@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from training.data.manifest import Entry, write_manifest
+from training.corpora.manifest import Entry, write_manifest
 from vocoder.mel.config import MelConfig, preset
 
 RATE = 22050

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from training.closed_form import fit_in_closed_form
-from training.data.manifest import Manifest, read_manifest
+from training.corpora.manifest import Manifest, read_manifest
 from training.items.choice import TOYS, DataConfig, Items, items_of
 from training.loop import random_state
 from training.loop.processes import build_accelerator

@@ -11,7 +11,7 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from training.data.manifest import read_manifest
+from training.corpora.manifest import read_manifest
 from training.evaluate.candidates import Candidate, Vocoder, griffin_lim, ground_truth, of_vocoder
 from training.evaluate.evaluation import Evaluated, evaluate
 from training.evaluate.metric import split_by_package

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from training.data.manifest import Entry, Manifest, read_manifest
+from training.corpora.manifest import Entry, Manifest, read_manifest
 from training.guard.calibration import calibrate
 from training.guard.examples import chosen, mels_of, two_parts
 from training.guard.fitting import fit_density, statistics_of

@@ -12,9 +12,9 @@ from typing import Any
 from tqdm import tqdm
 
 from training.corpora import debian, folder, ljspeech, vctk
+from training.corpora.condition import PrepareConfig
 from training.corpora.corpus import Corpus
-from training.data.condition import PrepareConfig
-from training.data.prepare import Prepared, prepare
+from training.corpora.prepare import Prepared, prepare
 
 __all__ = ["add_arguments", "run", "summary"]
 

@@ -1,1 +1,1 @@
-"""Corpora: where recordings lie in each known layout, who speaks them and under which licence."""
+"""Recordings made into a corpus: its sources, its conditions, its manifest."""

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from training.data.manifest import Split
+from training.corpora.manifest import Split
 
 __all__ = ["TEST_EVERY", "TEST_INDEX", "Corpus", "CorpusError", "Recording", "split_recordings"]
 

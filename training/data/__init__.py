@@ -1,1 +1,1 @@
-"""Corpora on disk, and what training draws from them."""
+"""What training draws from a corpus: segments of audio, their rates and their pitch."""

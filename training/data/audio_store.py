@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from training.data.manifest import Entry, Manifest, ManifestError
+from training.corpora.manifest import Entry, Manifest, ManifestError
 
 __all__ = ["AudioStore"]
 

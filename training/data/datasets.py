@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from training.corpora.manifest import Entry, Manifest, ManifestError, Split
 from training.data.audio_store import AudioStore
-from training.data.manifest import Entry, Manifest, ManifestError, Split
 from training.data.rational_resampling import RateResampler, rate_grid
 from vocoder.config import ConfigError
 

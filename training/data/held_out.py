@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from training.corpora.manifest import Manifest
 from training.data.datasets import SegmentConfig, SegmentDataset
-from training.data.manifest import Manifest
 
 __all__ = ["held_out_segments"]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from dataclasses import dataclass
 
+from training.corpora.manifest import Manifest
 from training.data.datasets import UtteranceDataset
-from training.data.manifest import Manifest
 from training.evaluate.metric import Audio
 from vocoder.audio.resampling import resample
 

@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.corpora.manifest import Entry, Manifest
 from training.data.audio_store import AudioStore
-from training.data.manifest import Entry, Manifest
 from vocoder.audio.resampling import resample
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram

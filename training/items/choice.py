@@ -7,7 +7,7 @@ from typing import Literal, Protocol
 
 from torch import Tensor
 
-from training.data.manifest import Manifest
+from training.corpora.manifest import Manifest
 from training.items.digits import Digits
 from training.items.mels import MelWindowConfig, MelWindows
 from training.items.points import Points

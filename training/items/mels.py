@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from training.corpora.manifest import Entry, Manifest, ManifestError, Split
 from training.data.audio_store import AudioStore
-from training.data.manifest import Entry, Manifest, ManifestError, Split
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram

@@ -3,8 +3,8 @@
 import numpy as np
 import soundfile
 
+from training.corpora.manifest import Entry, Manifest
 from training.data.audio_store import AudioStore
-from training.data.manifest import Entry, Manifest
 
 RATE = 8000
 

@@ -10,8 +10,8 @@ import torch
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from training.corpora.manifest import Entry, ManifestError, read_manifest, write_manifest
 from training.data.datasets import SegmentConfig, SegmentDataset, UtteranceDataset
-from training.data.manifest import Entry, ManifestError, read_manifest, write_manifest
 from training.data.rational_resampling import RateResampler
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig

@@ -8,7 +8,7 @@ import pytest
 from evaluation_corpus import NoiseVocoder, WhiteModel, write_corpus
 
 from training.commands import evaluate as command
-from training.data.manifest import ManifestError
+from training.corpora.manifest import ManifestError
 from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from evaluation_corpus import RATE, voice, write_corpus
 
-from training.data.manifest import ManifestError, read_manifest
+from training.corpora.manifest import ManifestError, read_manifest
 from training.evaluate.recordings import Selection, recordings
 
 

@@ -13,7 +13,7 @@ from evaluation_corpus import RATE, voice
 from torch import Tensor
 
 from training.cli import main
-from training.data.manifest import Entry, write_manifest
+from training.corpora.manifest import Entry, write_manifest
 from training.guard.calibration import calibrate
 from training.guard.examples import two_parts
 from training.guard.fitting import fit_density, statistics_of

@@ -11,7 +11,7 @@ import torch
 from evaluation_corpus import write_corpus
 from sklearn.datasets import load_digits
 
-from training.data.manifest import ManifestError, read_manifest
+from training.corpora.manifest import ManifestError, read_manifest
 from training.items.choice import DataConfig, items_of
 from training.items.digits import Digits
 from training.items.mels import MelWindowConfig, MelWindows

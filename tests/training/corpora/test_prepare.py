@@ -9,9 +9,9 @@ import soundfile
 
 from training.cli import main
 from training.corpora import folder
-from training.data.condition import PrepareConfig, UnusableError, condition
-from training.data.manifest import read_manifest
-from training.data.prepare import PrepareError, prepare
+from training.corpora.condition import PrepareConfig, UnusableError, condition
+from training.corpora.manifest import read_manifest
+from training.corpora.prepare import PrepareError, prepare
 from vocoder.config import ConfigError
 
 RATE = 16000

@@ -18,10 +18,10 @@ from typing import Any
 
 import soundfile
 
+from training.corpora.condition import PrepareConfig, UnusableError, condition
 from training.corpora.corpus import TEST_EVERY, TEST_INDEX, Corpus, Recording, split_recordings
-from training.data.condition import PrepareConfig, UnusableError, condition
-from training.data.decode import DecodeError, decode
-from training.data.manifest import Entry, Manifest, Split, read_manifest, write_manifest
+from training.corpora.decode import DecodeError, decode
+from training.corpora.manifest import Entry, Manifest, Split, read_manifest, write_manifest
 from vocoder.config import to_dict
 
 __all__ = ["PrepareError", "Prepared", "Skipped", "prepare"]

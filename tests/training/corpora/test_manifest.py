@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from training.data.manifest import Entry, Manifest, ManifestError, read_manifest, write_manifest
+from training.corpora.manifest import Entry, Manifest, ManifestError, read_manifest, write_manifest
 from vocoder.config import ConfigError
 
 
