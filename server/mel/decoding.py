@@ -9,9 +9,11 @@ from __future__ import annotations
 import ast
 import binascii
 import math
+import re
 import struct
 from base64 import b64decode
 from collections.abc import Mapping
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -21,7 +23,7 @@ from pydantic_core import from_json
 
 from server.problems import Problem
 
-__all__ = ["JSON", "MEDIA_TYPES", "NPY", "RAW", "SAFETENSORS", "decode_mel"]
+__all__ = ["JSON", "MEDIA_TYPES", "NPY", "RAW", "SAFETENSORS", "check_json_size", "decode_mel", "number_array"]
 
 NPY = "application/x-npy"
 SAFETENSORS = "application/vnd.safetensors"
@@ -35,7 +37,12 @@ NPY_DTYPES = {dtype.str: dtype for dtype in DTYPES.values()}
 NPY_MAGIC = b"\x93NUMPY"
 NPY_LENGTH_FORMATS = {b"\x01\x00": "<H", b"\x02\x00": "<I"}
 MAX_NPY_HEADER = 1024
+# What makes Python's parser warn on standard error: an escape, or a number run into a word.
+NPY_WARNS = re.compile(rb"\\|[0-9][A-Za-z_]")
+MAX_SAFETENSORS_HEADER = 2**16
 MAX_DIMENSIONS = 3
+MAX_JSON_LISTS = 2**16
+MAX_JSON_MEMBERS = 2**10
 
 
 def decode_mel(body: bytes, media_type: str | None, headers: Mapping[str, str]) -> NDArray[np.float32]:
@@ -83,7 +90,7 @@ def _from_npy(body: bytes) -> NDArray[Any]:
 def _parse_npy_header(header: bytes) -> tuple[Any, bool, tuple[int, ...]]:
     """Read the literal dictionary that is an npy header; numpy's own reader makes any dtype that it describes."""
     try:
-        fields = ast.literal_eval(header.decode("latin1").strip())
+        fields = None if NPY_WARNS.search(header) else ast.literal_eval(header.decode("latin1").strip())
     except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
         fields = None
     if not isinstance(fields, dict) or fields.keys() != {"descr", "fortran_order", "shape"}:
@@ -95,6 +102,8 @@ def _parse_npy_header(header: bytes) -> tuple[Any, bool, tuple[int, ...]]:
 
 
 def _from_safetensors(body: bytes) -> NDArray[Any]:
+    if int.from_bytes(body[:8], "little") > MAX_SAFETENSORS_HEADER:
+        raise _malformed("The safetensors file's header is longer than the file, or than any mel needs.")
     try:
         tensors = dict(safetensors.deserialize(body))  # type: ignore[no-untyped-call]  # checks every offset against the length of the body
     except safetensors.SafetensorError:
@@ -118,7 +127,42 @@ def _from_raw(body: bytes, headers: Mapping[str, str]) -> NDArray[Any]:
     return _from_parts(body, [int(part) for part in sizes], dtype)
 
 
+def check_json_size(body: bytes) -> None:
+    """Refuse JSON of more lists, objects or members than a mel needs, before a parser makes each of them.
+
+    Raises:
+        Problem: 400.
+    """
+    lists = body.count(b"[") + body.count(b"{")
+    if lists > MAX_JSON_LISTS or body.count(b":") > MAX_JSON_MEMBERS:
+        most = f"{MAX_JSON_LISTS} lists and objects and {MAX_JSON_MEMBERS} members"
+        raise _malformed(f"The JSON has more than the {most} that this server takes.")
+
+
+def number_array(values: Any) -> NDArray[np.float64]:
+    """Return a list of numbers, or lists of lists of them, as an array; types are checked before one is made.
+
+    NumPy alone would make every value as wide as the longest string among them.
+
+    Raises:
+        ValueError: something is neither a list nor a number, lists of one depth differ in length, or are too deep.
+    """
+    shape: list[int] = []
+    while type(values) is list and set(map(type, values)) == {list} and len(shape) < MAX_DIMENSIONS:
+        if len(set(map(len, values))) > 1:
+            raise ValueError("lists of one depth differ in length")
+        shape.append(len(values))
+        values = list(chain.from_iterable(values))
+    if type(values) is not list or not set(map(type, values)) <= {int, float}:
+        raise ValueError("something is not a number")
+    try:
+        return np.array(values, np.float64).reshape(*shape, -1) if values else np.empty((*shape, 0))
+    except OverflowError:
+        raise ValueError("a number is beyond 64-bit floats") from None
+
+
 def _from_json(body: bytes) -> NDArray[Any]:
+    check_json_size(body)
     try:
         document = from_json(body)
     except ValueError:
@@ -136,12 +180,12 @@ def _from_json(body: bytes) -> NDArray[Any]:
     return _from_parts(data, document["shape"], document["dtype"])
 
 
-def _from_lists(rows: Any) -> NDArray[Any]:
+def _from_lists(rows: Any) -> NDArray[np.float64]:
     try:
-        array = np.asarray(rows)
-    except (ValueError, OverflowError):
+        array = number_array(rows)
+    except ValueError:
         array = np.empty(0)
-    if array.dtype.kind not in "fiu" or not 1 <= array.ndim <= MAX_DIMENSIONS or array.size == 0:
+    if not 1 <= array.ndim <= MAX_DIMENSIONS or array.size == 0:
         raise _malformed("mel must be a list of lists of numbers, all of the same length.")
     return array
 

@@ -10,12 +10,13 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
+from server.mel.decoding import check_json_size, number_array
 from server.mel.judging import GuardMode
 from server.problems import Problem
 
@@ -37,8 +38,8 @@ class InferenceParameters(BaseModel):
     sigma: float | None = Field(default=None, ge=0.0, le=2.0, allow_inf_nan=False)
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     denoise: float = Field(default=0.0, ge=0.0, le=1.0, allow_inf_nan=False)
-    timeout: int | None = Field(default=None, gt=0, description="microseconds until nobody wants the answer")
-    priority: int | None = Field(default=None, ge=0, description="taken, and without effect")
+    timeout: int | None = Field(default=None, gt=0, lt=2**63, description="microseconds until nobody wants the answer")
+    priority: int | None = Field(default=None, ge=0, lt=2**63, description="taken, and without effect")
     binary_data_output: bool = False
     guard: GuardMode | None = Field(default=None, description="what is done about a mel that looks wrong")
 
@@ -48,7 +49,7 @@ class _Tensor(BaseModel):
 
     name: str = Field(max_length=256)
     datatype: str = Field(max_length=16)
-    shape: list[int] = Field(min_length=1, max_length=MAX_DIMENSIONS)
+    shape: Annotated[list[int], FailFast()] = Field(min_length=1, max_length=MAX_DIMENSIONS)
     parameters: dict[str, Any] = Field(default_factory=dict)
     data: list[Any] | None = None
 
@@ -65,8 +66,8 @@ class _Document(BaseModel):
 
     id: str | None = Field(default=None, max_length=256)
     parameters: InferenceParameters = Field(default_factory=InferenceParameters)
-    inputs: list[_Tensor]
-    outputs: list[_Wanted] = Field(default_factory=list)
+    inputs: Annotated[list[_Tensor], FailFast()] = Field(max_length=1)
+    outputs: Annotated[list[_Wanted], FailFast()] = Field(default_factory=list, max_length=1)
 
 
 @dataclass(frozen=True)
@@ -123,6 +124,7 @@ def parse_request(body: bytes, header_length: str | None, n_mels: int, max_json_
         raise Problem(413, "body-too-large", detail, limit_bytes=max_json_bytes)
     if length == 0:
         return InferenceRequest(_raw_mel(body, n_mels), binary=True)
+    check_json_size(body[:length])
     try:
         document = _Document.model_validate_json(body[:length])
     except ValidationError as error:
@@ -164,7 +166,7 @@ def _raw_mel(body: bytes, n_mels: int) -> NDArray[np.float32]:
 
 
 def _read_input(inputs: list[_Tensor], binary: memoryview) -> NDArray[np.float32]:
-    if len(inputs) != 1 or inputs[0].name != INPUT:
+    if not inputs or inputs[0].name != INPUT:
         raise _malformed(f"There must be one input, named {INPUT}.")
     tensor = inputs[0]
     if tensor.datatype not in DTYPES:
@@ -189,10 +191,10 @@ def _listed_array(tensor: _Tensor, binary: memoryview) -> NDArray[Any]:
     if len(binary):
         raise _malformed("There are bytes after the JSON, but the input has its data in it.")
     try:
-        array = np.asarray(tensor.data)
-    except (ValueError, OverflowError):
+        array = number_array(tensor.data)
+    except ValueError:
         array = np.empty(0)
-    if array.dtype.kind not in "fiu" or array.size != math.prod(tensor.shape):
+    if array.size != math.prod(tensor.shape):
         raise _malformed("data must be numbers, flat or nested, as many as the shape says.")
     return array
 
@@ -204,7 +206,9 @@ def _wants_binary(document: _Document) -> bool:
         if set(wanted.parameters) - {"binary_data"}:
             raise _malformed("The only parameter of an output is binary_data.")
         binary = wanted.parameters.get("binary_data", document.parameters.binary_data_output)
-        return bool(binary)
+        if type(binary) is not bool:
+            raise _malformed("binary_data must be true or false.")
+        return binary
     return document.parameters.binary_data_output
 
 

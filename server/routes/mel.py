@@ -38,10 +38,8 @@ class MelQuery(BaseModel):
 async def extract_mel(request: Request, query: Annotated[MelQuery, Query()], service: ServiceDependency) -> Response:
     """Extract the mel-spectrogram of an audio file."""
     _check_media_type(media_type(request))
-    if query.preset is None:
-        mel_config = service.engines.get(query.model).contract.mel_config
-    else:
-        mel_config = known_preset(query.preset)
+    engine = service.engines.get(query.model)  # a model that there is not is an error beside a preset, too
+    mel_config = engine.contract.mel_config if query.preset is None else known_preset(query.preset)
     body = await read_body(request, service.settings.max_body_bytes, service.settings.body_timeout)
     mel = await service.run(service.extractor.extract, body, mel_config)
     headers = {

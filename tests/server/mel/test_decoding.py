@@ -7,6 +7,7 @@ import io
 import json
 import struct
 import tracemalloc
+import warnings
 from typing import Any
 
 import numpy as np
@@ -154,6 +155,14 @@ def test_npy_with_bytes_left_over() -> None:
 )
 def test_npy_headers_that_are_none(body: bytes) -> None:
     assert refused(body).status == 400
+
+
+@pytest.mark.parametrize("text", [r"{'descr': '\d'}", "{'shape': (80, 1if 2else 3)}"])
+def test_npy_headers_of_which_python_would_warn(text: str) -> None:
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert refused(npy_header(text)).status == 400
+    assert caught == []
 
 
 @settings(max_examples=200, deadline=None)

@@ -120,6 +120,10 @@ def document(**changes: Any) -> dict[str, Any]:
     return {"inputs": [mel | changes]}
 
 
+def wanted(binary: Any) -> dict[str, Any]:
+    return {"name": "audio", "parameters": {"binary_data": binary}}
+
+
 @pytest.mark.parametrize(
     ("body", "length", "detail"),
     [
@@ -139,6 +143,10 @@ def document(**changes: Any) -> dict[str, Any]:
         (json.dumps(document() | {"outputs": [{"name": "secret"}]}), None, "only output"),
         (json.dumps(document() | {"secret": 1}), None, "does not know"),
         (json.dumps(document() | {"parameters": {"sigma": 3}}), None, "parameters.sigma"),
+        (json.dumps(document() | {"parameters": {"timeout": 10**400}}), None, "parameters.timeout"),
+        (json.dumps(document() | {"inputs": document()["inputs"] * 2}), None, "at most 1"),
+        (json.dumps(document() | {"outputs": [wanted("false")]}), None, "binary_data must be true or false"),
+        (json.dumps(document() | {"outputs": [wanted(1)]}), None, "binary_data must be true or false"),
         (json.dumps(document()) + "secret", str(len(json.dumps(document()))), "bytes after the JSON"),
         (b"{}", "3", "more than the body has"),
         (b"{}", "-1", "number of bytes"),

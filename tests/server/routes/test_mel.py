@@ -90,6 +90,8 @@ async def test_a_model_by_name(start: Any, new_fake: Any) -> None:
         response = await client.post("/mel?model=two", content=audio(X))
         assert response.headers["x-mel-config"] == "hifigan"
         assert slug(await client.post("/mel?model=three", content=audio(X))) == (404, "unknown-model")
+        response = await client.post("/mel?model=three&preset=nvidia", content=audio(X))
+        assert slug(response) == (404, "unknown-model")
 
 
 async def test_audio_that_is_too_long(start: Any) -> None:
