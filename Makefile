@@ -41,7 +41,7 @@ browser-test: $(STAMP) ## test the page at / in headless Chromium, which it inst
 	  { apt-get update && apt-get install --yes --no-install-recommends chromium; }
 	REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/server/routes/test_page.py tests/server/page $(ARGS)
 
-check: $(STAMP) ## format, lint, types, import contract
+check: $(STAMP) ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy

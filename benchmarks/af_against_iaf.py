@@ -16,8 +16,7 @@ from functools import partial
 import torch
 
 from vocoder.commands.benchmark import noise_mel
-from vocoder.layers.stack.precision import default_dtype
-from vocoder.layers.stack.wavenet import WaveNetConfig, set_compute_dtype
+from vocoder.layers.stack import WaveNetConfig, default_dtype, set_compute_dtype
 from vocoder.loading import load
 from vocoder.machine.timing import alternate, machine, markdown_table
 from vocoder.mel.config import preset

@@ -27,7 +27,7 @@ from training.evaluate.recordings import Recording, Selection, recordings
 from training.evaluate.stoi import short_time_intelligibility
 from training.loop.objective import Batch
 from training.objectives.waveglow import WaveGlowLosses, WaveGlowObjective
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.machine.timing import machine, markdown_table
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram

@@ -22,7 +22,7 @@ from benchmarks.onnx_speaker import onnx_speaker
 from benchmarks.published_waveglow import with_weights_of
 from training.evaluate.griffin_lim import GriffinLim
 from vocoder.commands.benchmark import noise_mel
-from vocoder.layers.stack.wavenet import set_compute_dtype
+from vocoder.layers.stack import set_compute_dtype
 from vocoder.loading import load, shipped_models
 from vocoder.machine.timing import BUSY, QUIET, Clock, alternate, machine, markdown_table
 from vocoder.mel.config import MelConfig

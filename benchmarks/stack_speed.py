@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
+from vocoder.layers.stack import WaveNetConfig, WaveNetStack
 from vocoder.machine.timing import BUSY, QUIET, Clock, alternate, machine, markdown_table
 
 SHAPES = {

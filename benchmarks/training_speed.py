@@ -21,7 +21,7 @@ from training.loop.gradients import only_trainable
 from training.loop.optimisation import build_optimiser
 from training.objectives.waveglow import WaveGlowObjective
 from training.run_config import load_config
-from vocoder.layers.stack.wavenet import set_compute_dtype
+from vocoder.layers.stack import set_compute_dtype
 from vocoder.machine.timing import BUSY, QUIET, Clock, alternate, machine, markdown_table
 from vocoder.mel.config import preset
 from vocoder.models.waveglow import WaveGlow

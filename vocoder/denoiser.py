@@ -2,36 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 
+from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
-if TYPE_CHECKING:
-    from vocoder.synthesizer import Synthesizer
-
-__all__ = ["Denoiser"]
+__all__ = ["Denoiser", "silent_mel"]
 
 N_FFT = 1024
 HOP_LENGTH = 256
 SILENT_FRAMES = 88
 
 
+def silent_mel(config: MelConfig) -> Tensor:
+    """Return the mel (1, n_mels, frames) of digital silence that a denoiser's bias is taken from."""
+    return MelSpectrogram(config).silence()[None, :, None].repeat(1, 1, SILENT_FRAMES)
+
+
 class Denoiser:
     """Subtract a model's response to silence from the magnitudes of its audio and keep the phase.
 
-    The bias is the mean spectrum of what the model makes of the mel of digital silence at sigma 0. (The published
-    denoiser of WaveGlow asks for zeros instead, which is loud sound in the natural logarithm.)
+    Args:
+        response: x (1, T) that the model makes of `silent_mel` at sigma 0; the bias is its mean spectrum. (The
+            published denoiser of WaveGlow asks for zeros instead, which is loud sound in the natural logarithm.)
     """
 
-    def __init__(self, synthesizer: Synthesizer) -> None:
-        self.window = torch.hann_window(N_FFT, device=synthesizer.device)
-        floor = MelSpectrogram(synthesizer.mel_config).silence().to(synthesizer.device)
-        mel = floor[None, :, None].repeat(1, 1, SILENT_FRAMES)
-        x = synthesizer.decode(synthesizer.prior(mel, 0.0, [0]), mel)
-        self.bias = self._spectrum(x).abs().mean(dim=2, keepdim=True)
+    def __init__(self, response: Tensor) -> None:
+        self.window = torch.hann_window(N_FFT, device=response.device)
+        self.bias = self._spectrum(response).abs().mean(dim=2, keepdim=True)
 
     def remove(self, x: Tensor, strength: float) -> Tensor:
         """Return audio (B, T) with `strength` times the bias subtracted from its magnitudes."""

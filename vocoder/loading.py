@@ -8,7 +8,7 @@ import torch
 
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.hub import download
-from vocoder.layers.stack.precision import default_dtype
+from vocoder.layers.stack import default_dtype
 from vocoder.machine.allocation import keep_freed_memory
 from vocoder.machine.devices import usable_device
 from vocoder.synthesizer import Synthesizer

@@ -13,11 +13,11 @@ from torch import Tensor
 from vocoder.batching import Batcher, Utterance
 from vocoder.checkpoint import Checkpoint
 from vocoder.config import to_dict
-from vocoder.denoiser import Denoiser
+from vocoder.denoiser import Denoiser, silent_mel
 from vocoder.guard.guard import load_guard
 from vocoder.guard.verdict import Verdict
 from vocoder.layers.mel_consistency import MelConsistency
-from vocoder.layers.stack.wavenet import set_compute_dtype
+from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.mel.input import MelError, MelReader, check_sampling, seeds_of
 from vocoder.models.speaker import Sampler, Speaker
@@ -281,7 +281,8 @@ class Synthesizer:
 
     def _bias(self) -> Denoiser:
         if self._denoiser is None:
-            self._denoiser = Denoiser(self)
+            mel = silent_mel(self.mel_config).to(self.device)
+            self._denoiser = Denoiser(self.decode(self.prior(mel, 0.0, [0]), mel))
         return self._denoiser
 
 

@@ -5,7 +5,7 @@ import torch
 
 from benchmarks.arithmetic import Peak, operations
 from benchmarks.hifigan import HiFiGAN
-from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
+from vocoder.layers.stack import WaveNetConfig, WaveNetStack
 
 
 def test_operations_are_those_of_the_formulas_however_they_are_computed():

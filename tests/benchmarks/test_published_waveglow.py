@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.waveglow_config import published
 
 FILE = Path(__file__).resolve().parents[2] / "benchmarks" / "published_waveglow.py"

@@ -19,7 +19,7 @@ import pytest
 import vocoder
 from server.cli import main
 from vocoder.checkpoint import save_model
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
 
 pytestmark = pytest.mark.usefixtures("own_logging")

@@ -8,7 +8,7 @@ from tiny_models import lapped_config
 
 from vocoder.checkpoint import Checkpoint
 from vocoder.denoiser import Denoiser
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.models.waveglow import WaveGlow
 from vocoder.synthesizer import Synthesizer
@@ -50,7 +50,7 @@ def test_louder_sound_keeps_its_waveform(humming):
 def test_strength_0_changes_nothing(humming):
     assert torch.equal(humming.synthesize(SILENCE, seed=1, denoise=0.0), humming.synthesize(SILENCE, seed=1))
     x = torch.randn(2, 7000)
-    torch.testing.assert_close(Denoiser(humming).remove(x, 0.0), x, atol=1e-5, rtol=0)
+    torch.testing.assert_close(Denoiser(torch.randn(1, 7000)).remove(x, 0.0), x, atol=1e-5, rtol=0)
 
 
 @pytest.mark.parametrize("frames", [1, 2, 5])

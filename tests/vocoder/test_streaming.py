@@ -13,7 +13,7 @@ from tiny_models import TINY_MEL, grouping_config, stirred, tiny_synthesizer
 from vocoder import synthesizer as synthesizer_module
 from vocoder.audio.file import read_audio
 from vocoder.checkpoint import Checkpoint
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.loading import load
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.waveglow import WaveGlow

@@ -13,7 +13,7 @@ from training.objectives.distillation_losses import DistillationLosses
 from training.run_config import load_config
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
-from vocoder.layers.stack.precision import default_dtype
+from vocoder.layers.stack import default_dtype
 from vocoder.machine.timing import markdown_table
 from vocoder.synthesizer import Synthesizer
 

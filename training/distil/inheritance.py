@@ -12,7 +12,7 @@ from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.flows.coupling import AffineCoupling
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.layers.source.pitch import PitchNet
-from vocoder.layers.stack.wavenet import WaveNetStack
+from vocoder.layers.stack import WaveNetStack
 from vocoder.models.student import Student
 from vocoder.models.waveglow import WaveGlow
 

@@ -31,7 +31,7 @@ from training.loop.trainer_config import TrainerConfig
 from training.loop.update import update
 from training.loop.validation import demonstrate, validate
 from vocoder.config import to_dict
-from vocoder.layers.stack.wavenet import set_recompute
+from vocoder.layers.stack import set_recompute
 
 __all__ = ["Trainer"]
 

@@ -23,7 +23,7 @@ from training.objectives.distillation_losses import DistillationLosses
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError
 from vocoder.layers.mel_consistency import MelConsistency
-from vocoder.layers.stack.wavenet import set_compute_dtype
+from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.student import Draw, Student

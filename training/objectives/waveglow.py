@@ -22,7 +22,7 @@ from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError
 from vocoder.flows.conditional import ConditionalAffine
 from vocoder.layers.mel_consistency import MelConsistency
-from vocoder.layers.stack.wavenet import set_compute_dtype
+from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.waveglow import WaveGlow

@@ -12,7 +12,7 @@ from torch import Tensor
 from training.loop.objective import Batch, Objective, Phase
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError
-from vocoder.layers.stack.wavenet import set_compute_dtype
+from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.wavenet import WaveNet

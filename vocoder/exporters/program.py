@@ -15,7 +15,7 @@ from vocoder.exporters.shifted_convolution import ShiftedConvolution
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.layers.source.pitch import PitchNet
-from vocoder.layers.stack.wavenet import set_compute_dtype
+from vocoder.layers.stack import set_compute_dtype
 from vocoder.models.published_student import PublishedStudent
 from vocoder.models.student import Student
 from vocoder.models.waveglow import WaveGlow

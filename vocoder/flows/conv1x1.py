@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.flows.base import Flow
-from vocoder.layers.stack.matrix import Matrix, takes
+from vocoder.layers.stack import Matrix, takes
 
 __all__ = ["InvertibleConv1x1"]
 

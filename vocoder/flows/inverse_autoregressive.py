@@ -8,8 +8,7 @@ from torch.nn import functional as F
 
 from vocoder.flows.base import Flow
 from vocoder.flows.coupling import soft_clip
-from vocoder.layers.stack.stepping import StackStepper
-from vocoder.layers.stack.wavenet import WaveNetStack
+from vocoder.layers.stack import StackStepper, WaveNetStack
 
 __all__ = ["InverseAutoregressive"]
 

@@ -18,7 +18,7 @@ from vocoder.distributions.mulaw import MuLaw
 from vocoder.distributions.normal import log_odds
 from vocoder.generation.kernel import GAUSSIAN, LOGISTIC, MULAW, generate
 from vocoder.generation.plan import Plan
-from vocoder.layers.stack.wavenet import WaveNetStack
+from vocoder.layers.stack import WaveNetStack
 
 __all__ = ["CompiledGenerator"]
 

@@ -12,7 +12,7 @@ from vocoder.distributions.base import Distribution
 from vocoder.generation.graph import GraphGenerator
 from vocoder.generation.plan import Plan
 from vocoder.generation.stepwise import StepwiseGenerator
-from vocoder.layers.stack.wavenet import WaveNetStack
+from vocoder.layers.stack import WaveNetStack
 
 __all__ = ["Generator", "generator"]
 

@@ -8,7 +8,7 @@ from torch import Tensor
 from vocoder.distributions.base import Distribution
 from vocoder.generation.plan import Plan
 from vocoder.generation.stepwise import StepwiseGenerator
-from vocoder.layers.stack.wavenet import WaveNetStack
+from vocoder.layers.stack import WaveNetStack
 
 __all__ = ["GraphGenerator"]
 

@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from vocoder.distributions.base import Distribution
 from vocoder.generation.plan import Plan
-from vocoder.layers.stack.wavenet import WaveNetStack
+from vocoder.layers.stack import WaveNetStack
 
 __all__ = ["StepwiseGenerator"]
 

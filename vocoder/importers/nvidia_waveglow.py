@@ -14,7 +14,7 @@ from vocoder.config import ConfigError
 from vocoder.importers.imported import Imported, Request, setting
 from vocoder.importers.keys import check_keys, count
 from vocoder.importers.weights import Weights
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig, preset
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig, published

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
-from vocoder.layers.stack.matrix import Matrix, takes
+from vocoder.layers.stack import Matrix, takes
 from vocoder.mel.config import MelConfig
 from vocoder.mel.filterbank import mel_filterbank
 

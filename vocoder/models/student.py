@@ -19,7 +19,7 @@ from vocoder.layers.source.base_noise import BaseNoise
 from vocoder.layers.source.excitation import Excitation
 from vocoder.layers.source.harmonics import harmonic_source
 from vocoder.layers.source.pitch import PitchNet
-from vocoder.layers.stack.wavenet import WaveNetStack
+from vocoder.layers.stack import WaveNetStack
 from vocoder.models.student_config import StudentConfig
 
 __all__ = ["Draw", "Student"]

@@ -7,7 +7,7 @@ from typing import Literal
 
 from vocoder.config import ConfigError
 from vocoder.layers.source.base_noise import NoiseKind
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.waveglow_config import SourceConfig
 
 __all__ = ["StudentConfig", "clarinet", "parallel_wavenet"]

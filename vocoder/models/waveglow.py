@@ -21,7 +21,7 @@ from vocoder.layers.mel_upsampler import MelUpsampler
 from vocoder.layers.source.excitation import Excitation
 from vocoder.layers.source.harmonics import elapsed_cycles, harmonic_source
 from vocoder.layers.source.pitch import PitchNet
-from vocoder.layers.stack.wavenet import WaveNetStack
+from vocoder.layers.stack import WaveNetStack
 from vocoder.models.waveglow_config import WaveGlowConfig
 from vocoder.packing import Packing, silenced
 

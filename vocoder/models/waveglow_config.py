@@ -7,7 +7,7 @@ from typing import Literal
 
 from vocoder.config import ConfigError
 from vocoder.layers.source.pitch import PitchConfig
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 
 __all__ = ["SourceConfig", "WaveGlowConfig", "published"]
 

@@ -16,7 +16,7 @@ from vocoder.generation.generator import generator
 from vocoder.generation.plan import Plan, gate_conditions
 from vocoder.layers.lpc import predict
 from vocoder.layers.mel_encoder import MelEncoder
-from vocoder.layers.stack.wavenet import WaveNetStack
+from vocoder.layers.stack import WaveNetStack
 from vocoder.mel.config import preset
 from vocoder.models.wavenet_config import WaveNetModelConfig
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from vocoder.config import ConfigError
 from vocoder.flows.linear_prediction import LinearPredictionConfig
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
 
 __all__ = ["WaveNetModelConfig", "clarinet", "mixture_of_logistics", "softmax"]

@@ -18,7 +18,7 @@ from training.objectives.distillation_losses import DistillationLosses
 from training.run_config import load_config
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import ConfigError
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.models.student import Student
 from vocoder.models.wavenet import WaveNet

@@ -9,7 +9,7 @@ from training.cli import main
 from training.model_card import model_card
 from vocoder.checkpoint import load_model, save_model
 from vocoder.layers.source.pitch import PitchConfig
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig

@@ -8,7 +8,7 @@ import torch
 from toy_teachers import SecondOrder
 
 from training.losses.kl import divergence
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 

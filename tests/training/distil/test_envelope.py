@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from training.distil.envelope import fit_envelope
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.student import Student

@@ -9,7 +9,7 @@ from torch import nn
 from training.distil.inheritance import inherit_flows, inherit_layers, inherit_pitch
 from vocoder.config import ConfigError
 from vocoder.layers.source.pitch import PitchConfig
-from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
+from vocoder.layers.stack import WaveNetConfig, WaveNetStack
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 from vocoder.models.waveglow import WaveGlow

@@ -11,7 +11,7 @@ from training.critics.adversary import Adversary
 from training.critics.spectrogram import CriticConfig
 from training.loop.micro_batches import micro_batches
 from vocoder.config import ConfigError
-from vocoder.layers.stack.wavenet import WaveNetConfig, set_recompute
+from vocoder.layers.stack import WaveNetConfig, set_recompute
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
 

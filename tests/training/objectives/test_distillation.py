@@ -15,7 +15,7 @@ from training.objectives.distillation_losses import DistillationLosses
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.layers.source.pitch import PitchConfig
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig

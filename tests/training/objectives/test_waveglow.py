@@ -14,7 +14,7 @@ from training.objectives.waveglow import WaveGlowLosses, WaveGlowObjective
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.layers.source.pitch import PitchConfig
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig

@@ -16,7 +16,7 @@ from training.run_config import load_config
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.flows.linear_prediction import LinearPredictionConfig
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.models.wavenet import WaveNet
 from vocoder.models.wavenet_config import WaveNetModelConfig

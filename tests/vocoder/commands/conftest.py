@@ -7,7 +7,7 @@ import torch
 
 from vocoder.checkpoint import save_model
 from vocoder.layers.source.pitch import PitchConfig
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig

@@ -24,7 +24,7 @@ from vocoder.exporters.torch_program import write_torch_program
 from vocoder.layers.published.stack import PublishedStackConfig
 from vocoder.layers.published.upsampling import UpsamplingConfig
 from vocoder.layers.source.pitch import PitchConfig
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.published_config import PublishedStudentConfig, PublishedWaveNetConfig
 from vocoder.models.published_student import PublishedStudent
 from vocoder.models.published_wavenet import PublishedWaveNet

@@ -21,7 +21,7 @@ from vocoder.flows.grouping import Grouping
 from vocoder.flows.lapped import LappedTransform
 from vocoder.flows.plu import PLUConv1x1
 from vocoder.flows.sequential import Inverse, Sequential
-from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
+from vocoder.layers.stack import WaveNetConfig, WaveNetStack
 
 pytestmark = pytest.mark.usefixtures("float64")
 

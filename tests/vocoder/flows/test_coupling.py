@@ -9,7 +9,7 @@ from vocoder.flows.conditional import ConditionalAffine
 from vocoder.flows.coupling import AdditiveCoupling, AffineCoupling, soft_clip
 from vocoder.flows.early_output import EarlyOutput
 from vocoder.flows.elementwise import ElementwiseAffine
-from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack, set_compute_dtype
+from vocoder.layers.stack import WaveNetConfig, WaveNetStack, set_compute_dtype
 
 pytestmark = pytest.mark.usefixtures("float64")
 

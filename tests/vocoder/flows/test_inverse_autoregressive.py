@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
-from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
+from vocoder.layers.stack import WaveNetConfig, WaveNetStack
 
 SHAPES = {"samples": (1, 0), "frames": (4, 0), "frames with kept channels": (5, 3), "scaled shift": (4, 2)}
 

@@ -16,7 +16,7 @@ from vocoder.generation.compiled import CompiledGenerator, packed
 from vocoder.generation.generator import Generator, generator
 from vocoder.generation.graph import GraphGenerator
 from vocoder.generation.stepwise import StepwiseGenerator
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.wavenet import WaveNet
 from vocoder.models.wavenet_config import WaveNetModelConfig
 

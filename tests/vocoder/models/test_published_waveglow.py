@@ -10,7 +10,7 @@ from tiny_models import stirred
 from torch import Tensor
 from torch.nn import functional as F
 
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import published
 

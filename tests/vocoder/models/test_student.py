@@ -13,7 +13,7 @@ from vocoder.config import ConfigError, from_dict, to_dict
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.layers.source.harmonics import harmonic_source
 from vocoder.layers.source.pitch import PitchConfig
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig, clarinet, parallel_wavenet

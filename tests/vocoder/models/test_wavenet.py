@@ -12,7 +12,7 @@ from torch import Tensor
 from vocoder.checkpoint import Checkpoint, load_model, save_model
 from vocoder.config import ConfigError, from_dict, to_dict
 from vocoder.flows.linear_prediction import LinearPredictionConfig
-from vocoder.layers.stack.wavenet import WaveNetConfig, set_compute_dtype
+from vocoder.layers.stack import WaveNetConfig, set_compute_dtype
 from vocoder.mel.config import preset
 from vocoder.models.families import family_of
 from vocoder.models.wavenet import WaveNet
