@@ -15,6 +15,8 @@ COLUMNS = {
     "stft_distance": ("STFT dist.", 3),
     "f0_rmse_cents": ("F0 RMSE cents", 1),
     "voicing_error": ("voicing err. %", 1),
+    "band_db": ("8-11 kHz dB", 0),
+    "band_kept": ("kept %", 0),
     "nats": ("nats/sample", 3),
     "times_real_time": ("x real time", 1),
     "density_times_real_time": ("density x real time", 1),

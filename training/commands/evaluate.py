@@ -12,11 +12,11 @@ import torch
 from tqdm import tqdm
 
 from training.corpora.manifest import read_manifest
-from training.evaluate.candidates import Candidate, Vocoder, griffin_lim, ground_truth, of_vocoder
+from training.evaluate.candidates import Candidate, Vocoder, griffin_lim, ground_truth, of_vocoder, smoothed
 from training.evaluate.evaluation import Evaluated, evaluate
 from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
-from training.evaluate.recordings import Recording, Selection, recordings
+from training.evaluate.recordings import GROUPS, Recording, Selection, recordings
 from training.evaluate.report import Report, write_report
 from training.evaluate.score_store import ScoreStore
 from training.evaluate.scoring import scoring_pool
@@ -40,10 +40,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--voice", action="append", metavar="SPEAKER", help="only this voice (repeatable)")
     parser.add_argument("--min-seconds", type=float, default=defaults.min_seconds, help="skip below (%(default)s)")
     parser.add_argument("--max-seconds", type=float, default=defaults.max_seconds, help="skip above (%(default)s)")
-    parser.add_argument("--limit", type=int, help="at most so many utterances of each voice")
+    parser.add_argument("--by", choices=GROUPS, default=defaults.by, help="what a row is about (%(default)s)")
+    parser.add_argument("--limit", type=int, help="at most so many utterances for each row, evenly spread")
+    parser.add_argument("--per-speaker", type=int, help="at most so many utterances of each speaker, evenly spread")
     parser.add_argument("--sigma", type=float, help="sampling temperature (each model's own)")
     parser.add_argument("--seed", type=int, default=0, help="of the models' noise (%(default)s)")
     parser.add_argument("--with-griffin-lim", action="store_true", help="add Griffin-Lim with 60 iterations")
+    parser.add_argument("--smooth", action="store_true", help="smooth mels along time and bands, as predicted ones are")
     parser.add_argument("--nats", action="store_true", help="add nats per sample of the recordings")
     parser.add_argument("--mel", choices=sorted(PRESETS), default="nvidia", help="for Griffin-Lim without a model")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes that score (%(default)s)")
@@ -65,11 +68,15 @@ def evaluate_all(args: argparse.Namespace, loader: Loader) -> int:
     Raises:
         ValueError: an argument, the manifest or a model is wrong; the text says how.
     """
-    selection = Selection(args.min_seconds, args.max_seconds, args.limit)
+    if args.smooth and args.nats:
+        raise ValueError("--nats are of true mels: evaluate once with --nats and once with --smooth")
+    selection = Selection(args.min_seconds, args.max_seconds, args.limit, args.per_speaker, args.by)
     chosen = recordings(read_manifest(args.manifest), selection, args.voice)
     models = _models(args, loader)
     mel_config = models[0].mel_config if models else preset(args.mel)
     baselines = [ground_truth(mel_config)] + ([griffin_lim(mel_config)] if args.with_griffin_lim else [])
+    if args.smooth:
+        baselines, models = ([smoothed(c, args.seed) for c in candidates] for candidates in (baselines, models))
     args.output.mkdir(parents=True, exist_ok=True)
     found = _evaluate(args, [*baselines, *models], chosen)
     report = Report(
@@ -134,8 +141,11 @@ def _settings(args: argparse.Namespace) -> dict[str, str | int | float | None]:
         "split": "test",
         "min_seconds": args.min_seconds,
         "max_seconds": args.max_seconds,
+        "by": args.by,
         "limit": args.limit,
+        "per_speaker": args.per_speaker,
         "sigma": args.sigma,
         "seed": args.seed,
+        "mels": "smoothed along time and bands" if args.smooth else None,
         "threads": torch.get_num_threads(),
     }

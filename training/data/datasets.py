@@ -155,7 +155,6 @@ class UtteranceDataset(Dataset[Utterance]):
         min_seconds: leave out the shorter.
         max_seconds: leave out the longer.
         speakers: only these, where given.
-        per_speaker: at most so many of each speaker, the first ones.
 
     Raises:
         ManifestError: nothing is left.
@@ -168,14 +167,8 @@ class UtteranceDataset(Dataset[Utterance]):
         min_seconds: float = 0.0,
         max_seconds: float = math.inf,
         speakers: Collection[str] | None = None,
-        per_speaker: int | None = None,
     ) -> None:
-        fitting = [e for e in manifest.select(split, speakers) if min_seconds <= e.duration <= max_seconds]
-        kept: dict[str, list[Entry]] = {}
-        for entry in fitting:
-            kept.setdefault(entry.speaker, []).append(entry)
-        chosen = {entry.path for group in kept.values() for entry in group[:per_speaker]}
-        self.entries = tuple(entry for entry in fitting if entry.path in chosen)
+        self.entries = tuple(e for e in manifest.select(split, speakers) if min_seconds <= e.duration <= max_seconds)
         if not self.entries:
             raise ManifestError(f"no {split} utterance lasts {min_seconds:g} to {max_seconds:g} s: widen the limits")
         self.manifest = manifest

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -12,10 +12,11 @@ import torch
 from training.evaluate.density import Density, density_of
 from training.evaluate.griffin_lim import GriffinLim
 from training.evaluate.metric import Audio
+from training.guard.variation import VariationConfig, predicted
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
-__all__ = ["Candidate", "Vocoder", "griffin_lim", "ground_truth", "mel_of", "of_vocoder"]
+__all__ = ["Candidate", "Vocoder", "griffin_lim", "ground_truth", "mel_of", "of_vocoder", "smoothed"]
 
 
 class Vocoder(Protocol):
@@ -70,6 +71,24 @@ def of_vocoder(vocoder: Vocoder, name: str, sigma: float | None = None, seed: in
         return np.asarray(vocoder.synthesize(mel, sigma=sigma, seed=seed), dtype=np.float32)
 
     return Candidate(name, vocoder.mel_config, speak=speak, density=density_of(vocoder))
+
+
+def smoothed(candidate: Candidate, seed: int = 0) -> Candidate:
+    """Return a candidate that hears mels smoothed along time and bands, as the mel guard has them of acoustic models.
+
+    How much is drawn for each utterance, the same for all candidates. Recordings stay as they are, and densities, which
+    are of true mels, are left out.
+    """
+    speak = candidate.speak
+    if speak is None:
+        return candidate
+
+    def speak_smoothed(mel: Audio) -> Audio:
+        generator = torch.Generator().manual_seed(seed + mel.shape[1])
+        return speak(predicted(torch.from_numpy(mel), "both", VariationConfig(), generator).numpy())
+
+    identity = None if candidate.identity is None else {**candidate.identity, "smoothed": seed}
+    return replace(candidate, speak=speak_smoothed, identity=identity, density=None)
 
 
 def mel_of(x: Audio, mel_config: MelConfig) -> Audio:

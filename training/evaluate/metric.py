@@ -27,7 +27,7 @@ class Metric:
     Attributes:
         name: the key in JSON.
         title: the heading of its column.
-        better: which direction is good.
+        better: which direction is good; "closer" to the recording's own value where neither is.
         decimals: digits worth printing.
         definition: one sentence with constants and units.
         version: raised whenever the same audio may get another value, so that stored values are not reused.
@@ -37,7 +37,7 @@ class Metric:
 
     name: str
     title: str
-    better: Literal["higher", "lower"]
+    better: Literal["higher", "lower", "closer"]
     decimals: int
     definition: str
     version: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from training.evaluate.band import band_is_kept, band_level
 from training.evaluate.cepstrum import mel_cepstral_distortion
 from training.evaluate.distillmos import naturalness
 from training.evaluate.metric import Metric
@@ -90,6 +91,25 @@ METRICS: tuple[Metric, ...] = (
         "frame) differs from the recording's",
         version=1,
         measure=voicing_error,
+    ),
+    Metric(
+        name="band_db",
+        title="8-11 kHz dB",
+        better="closer",
+        decimals=0,
+        definition="energy from 8.2 to 10.8 kHz relative to the whole, in dB (Welch, Hann windows of 1024 samples)",
+        version=1,
+        measure=band_level,
+    ),
+    Metric(
+        name="band_kept",
+        title="kept %",
+        better="higher",
+        decimals=0,
+        definition="utterances whose energy from 8.2 to 10.8 kHz is within 6 dB of the recording's, of those whose "
+        "recording has at least -60 dB there",
+        version=1,
+        measure=band_is_kept,
     ),
 )
 """In the order of the columns."""

@@ -2,37 +2,46 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
+from typing import Literal, get_args
 
-from training.corpora.manifest import Manifest
+from training.corpora.manifest import Entry, Manifest
 from training.data.datasets import UtteranceDataset
 from training.evaluate.metric import Audio
 from vocoder.audio.resampling import resample
 
-__all__ = ["Recording", "Selection", "recordings"]
+__all__ = ["GROUPS", "Group", "Recording", "Selection", "recordings"]
+
+Group = Literal["speaker", "corpus"]
+GROUPS: tuple[Group, ...] = get_args(Group)
 
 
 @dataclass(frozen=True)
 class Selection:
-    """Which utterances of the test split count.
+    """Which utterances of the test split count, and which of them make up one row.
 
     Raises:
-        ValueError: the range of durations is empty, or the limit is below 1.
+        ValueError: the range of durations is empty, or a number of utterances is below 1.
     """
 
     min_seconds: float = 2.5
     max_seconds: float = 9.0
     limit: int | None = None
-    """At most so many of each voice, the first ones of the manifest."""
+    """At most so many for each row, spread evenly over the manifest's order."""
+    per_speaker: int | None = None
+    """At most so many of each speaker, spread evenly as well."""
+    by: Group = "speaker"
+    """What a row of the table is about."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.min_seconds <= self.max_seconds:
             raise ValueError(
                 f"durations must satisfy 0 <= min_seconds <= max_seconds, not {self.min_seconds}, {self.max_seconds}"
             )
-        if self.limit is not None and self.limit < 1:
-            raise ValueError(f"the limit per voice must be at least 1, not {self.limit}")
+        for name, count in (("limit", self.limit), ("number per speaker", self.per_speaker)):
+            if count is not None and count < 1:
+                raise ValueError(f"the {name} must be at least 1, not {count}")
 
 
 @dataclass(frozen=True)
@@ -41,10 +50,12 @@ class Recording:
 
     Attributes:
         path: in the manifest.
-        voice: the speaker.
-        seen: whether the voice has training data in the manifest.
+        voice: whose row it counts for: the speaker or the corpus.
+        seen: whether the speaker has training data in the manifest.
         x: (T,).
         sample_rate: in Hz.
+        corpus: that it is from.
+        speaker: who speaks.
     """
 
     path: str
@@ -52,6 +63,8 @@ class Recording:
     seen: bool
     x: Audio
     sample_rate: int
+    corpus: str = ""
+    speaker: str = ""
 
     @property
     def seconds(self) -> float:
@@ -64,22 +77,46 @@ class Recording:
 
 
 def recordings(manifest: Manifest, selection: Selection, voices: Collection[str] | None = None) -> list[Recording]:
-    """Read the test recordings of a manifest, all voices or the named ones, sorted by voice.
+    """Read the test recordings of a manifest, all speakers or the named ones, sorted by row.
 
     Raises:
-        ManifestError: a voice is unknown, or nothing is left.
+        ManifestError: a speaker is unknown, or nothing is left.
     """
-    dataset = UtteranceDataset(
-        manifest,
-        "test",
-        min_seconds=selection.min_seconds,
-        max_seconds=selection.max_seconds,
-        speakers=voices,
-        per_speaker=selection.limit,
-    )
+    bounds = {"min_seconds": selection.min_seconds, "max_seconds": selection.max_seconds}
+    dataset = UtteranceDataset(manifest, "test", **bounds, speakers=voices)
+    entries = dict(enumerate(dataset.entries))
+    chosen = _spread(entries, selection.per_speaker, lambda entry: (entry.corpus, entry.speaker))
+    chosen = _spread(chosen, selection.limit, lambda entry: (_row(entry, selection.by),))
     trained = set(manifest.trained_speakers)
     found = [
-        Recording(entry.path, entry.speaker, entry.speaker in trained, dataset[i]["x"].numpy(), entry.sample_rate)
-        for i, entry in enumerate(dataset.entries)
+        Recording(
+            path=entry.path,
+            voice=_row(entry, selection.by),
+            seen=entry.speaker in trained,
+            x=dataset[i]["x"].numpy(),
+            sample_rate=entry.sample_rate,
+            corpus=entry.corpus,
+            speaker=entry.speaker,
+        )
+        for i, entry in chosen.items()
     ]
     return sorted(found, key=lambda recording: recording.voice)
+
+
+def _row(entry: Entry, by: Group) -> str:
+    return entry.speaker if by == "speaker" else entry.corpus
+
+
+def _spread(entries: dict[int, Entry], count: int | None, key: Callable[[Entry], tuple[str, ...]]) -> dict[int, Entry]:
+    """Return `count` entries of each group at most, as far from each other as can be, in the order they had."""
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for i, entry in entries.items():
+        groups.setdefault(key(entry), []).append(i)
+    kept = {i for group in groups.values() for i in _evenly(group, count or len(group))}
+    return {i: entry for i, entry in entries.items() if i in kept}
+
+
+def _evenly(items: list[int], count: int) -> Iterable[int]:
+    """Return `count` of the items, each from the middle of an equal part of them; all where there are no more."""
+    count = min(count, len(items))
+    return (items[(2 * k + 1) * len(items) // (2 * count)] for k in range(count))

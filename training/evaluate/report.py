@@ -62,11 +62,13 @@ class Report:
             for name, package in self.missing.items()
         ]
         notes += [f"{name} has no density, so no nats per sample" for name in self.without_density]
+        undefined: dict[tuple[str, str, str], list[str]] = {}
         for row in self.rows:
-            notes += [
-                f"* {titles[name]} is undefined for {row.candidate} on {row.path}: {why}"
-                for name, why in row.problems.items()
-            ]
+            for name, why in row.problems.items():
+                undefined.setdefault((titles[name], row.candidate, why), []).append(row.path)
+        for (title, candidate, why), paths in undefined.items():
+            others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
+            notes.append(f"* {title} is undefined for {candidate} on {paths[0]}{others}: {why}")
         return notes
 
     def quality(self, model: str) -> dict[str, Any]:
@@ -120,7 +122,10 @@ def _rounded(value: float | None) -> float | None:
 
 def _markdown(report: Report) -> str:
     settings = ", ".join(f"{name} {value}" for name, value in report.settings.items() if value is not None)
-    parts = ["# Evaluation", f"Means over the held-out utterances of each voice ({settings})."]
+    parts = [
+        "# Evaluation",
+        f"Means over the held-out utterances of each {report.settings.get('by', 'speaker')} ({settings}).",
+    ]
     parts.append(markdown_table(report.summaries(), report.metrics).rstrip())
     parts.append("\n".join(f"- {note}" for note in report.notes()))
     names = {metric.name: metric.title for metric in report.metrics} | {

@@ -12,10 +12,10 @@ __all__ = ["Summary", "summarise"]
 
 @dataclass(frozen=True)
 class Summary:
-    """What one candidate reached on one voice.
+    """What one candidate reached on one voice, or on one corpus.
 
     Attributes:
-        seen: whether the voice has training data in the manifest.
+        seen: whether any of its speakers was heard in training.
         utterances: how many recordings.
         seconds: their duration together.
         means: by name of the metric, over the utterances where it is defined; None where it is nowhere.
@@ -55,7 +55,7 @@ def _summary(rows: Sequence[Row]) -> Summary:
     return Summary(
         candidate=rows[0].candidate,
         voice=rows[0].voice,
-        seen=rows[0].seen,
+        seen=any(row.seen for row in rows),
         utterances=len(rows),
         seconds=seconds,
         means=means,

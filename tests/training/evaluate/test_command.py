@@ -69,3 +69,18 @@ def test_wrong_arguments_are_errors_that_say_so(tmp_path: Path) -> None:
         command.run(arguments(*manifest, *out, "--limit", "0"))
     with pytest.raises(ValueError, match="at least 1 process"):
         command.run(arguments(*manifest, "-o", str(tmp_path / "out"), "--jobs", "0"))
+
+
+def test_smoothed_mels_and_rows_by_corpus(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(command, "METRICS", tuple(m for m in METRICS if m.name == "band_db"))
+    words = ["last", "--manifest", str(write_corpus(tmp_path)), "--jobs", "1", "--min-seconds", "0.5", "--smooth"]
+    words += ["-o", str(tmp_path / "out"), "--by", "corpus", "--per-speaker", "1", "--with-griffin-lim"]
+    assert command.evaluate_all(arguments(*words), fake_loader) == 0
+    everything = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    assert [(s["voice"], s["utterances"]) for s in everything["summaries"]] == [("synthetic", 2)] * 3
+    assert everything["settings"]["mels"] == "smoothed along time and bands"
+    assert everything["settings"]["per_speaker"] == 1
+    assert "held-out utterances of each corpus" in (tmp_path / "out" / "report.md").read_text()
+    assert "8-11 kHz dB" in capsys.readouterr().out
+    with pytest.raises(ValueError, match="--nats are of true mels"):
+        command.evaluate_all(arguments(*words, "--nats"), fake_loader)

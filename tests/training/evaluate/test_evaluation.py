@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from evaluation_corpus import RATE, NoiseVocoder, WhiteModel, voice
 
-from training.evaluate.candidates import Candidate, griffin_lim, ground_truth, of_vocoder
+from training.evaluate.candidates import Candidate, griffin_lim, ground_truth, of_vocoder, smoothed
 from training.evaluate.evaluation import evaluate, spoken
 from training.evaluate.metric import Audio, Metric, MetricUndefinedError, missing_package, split_by_package
 from training.evaluate.recordings import Recording
@@ -92,6 +92,27 @@ def test_framings_that_end_early_are_filled_with_silence() -> None:
     candidate = Candidate("ones", preset("hifigan"), speak=lambda mel: np.ones(mel.shape[1] * 256, np.float32))
     generated, _ = spoken(candidate, x)
     assert generated.tolist() == [1.0] * (39 * 256) + [0.0] * (10_000 - 39 * 256)
+
+
+def test_smoothed_mels_are_smooth_along_time_and_bands() -> None:
+    heard: list[Audio] = []
+
+    def speak(mel: Audio) -> Audio:
+        heard.append(mel)
+        return np.zeros(mel.shape[1] * NVIDIA.hop_length, np.float32)
+
+    plain = Candidate("plain", NVIDIA, speak=speak, identity={"method": "plain"}, density=WhiteModel(1.0))
+    x = voice(120.0, 0.5)
+    for candidate in (plain, smoothed(plain), smoothed(plain), smoothed(plain, seed=1)):
+        spoken(candidate, x)
+    true, smooth, again, other = heard
+    for axis in (0, 1):
+        assert np.diff(smooth, axis=axis).std() < 0.95 * np.diff(true, axis=axis).std()
+    np.testing.assert_array_equal(smooth, again)
+    assert np.abs(smooth - other).max() > 1e-3
+    assert smoothed(plain).identity != plain.identity
+    assert smoothed(plain).density is None
+    assert smoothed(ground_truth(NVIDIA)) == ground_truth(NVIDIA)
 
 
 def test_a_vocoder_that_speaks_too_little_is_refused() -> None:

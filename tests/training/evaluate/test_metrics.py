@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from training.evaluate.band import band_is_kept, band_level
 from training.evaluate.cepstrum import mel_cepstra, mel_cepstral_distortion, speech_frames
 from training.evaluate.metric import Metric, MetricUndefinedError, missing_package
 from training.evaluate.metrics import METRICS
@@ -19,7 +20,7 @@ from training.evaluate.stoi import short_time_intelligibility
 RATE = 22050
 BY_NAME = {metric.name: metric for metric in METRICS}
 PERFECT = {"pesq": 4.64, "stoi": 1.0, "mcd_db": 0.0, "stft_distance": 0.0, "f0_rmse_cents": 0.0}
-PERFECT |= {"gross_pitch_error": 0.0, "voicing_error": 0.0}
+PERFECT |= {"gross_pitch_error": 0.0, "voicing_error": 0.0, "band_kept": 100.0}
 
 Audio = NDArray[np.float32]
 
@@ -48,7 +49,7 @@ def skip_without(metric: Metric) -> None:
 @pytest.mark.parametrize(("name", "value"), PERFECT.items())
 def test_a_recording_is_perfect(name: str, value: float) -> None:
     skip_without(BY_NAME[name])
-    x = speech_like()
+    x = noise() if name == "band_kept" else speech_like()
     assert BY_NAME[name].measure(x, x.copy(), RATE) == pytest.approx(value, abs=5e-3 if name == "pesq" else 1e-6)
 
 
@@ -72,7 +73,7 @@ def test_lengths_must_match(name: str) -> None:
 
 def test_names_are_unique_and_every_metric_is_known_when_perfect() -> None:
     assert len(BY_NAME) == len(METRICS)
-    assert set(BY_NAME) == set(PERFECT) | {"distillmos"}
+    assert set(BY_NAME) == set(PERFECT) | {"distillmos", "band_db"}
 
 
 def test_distillmos_ignores_the_reference_and_the_level() -> None:
@@ -174,3 +175,33 @@ def test_voicing_errors_are_counted() -> None:
 def test_pitch_errors_need_frames_voiced_in_both() -> None:
     with pytest.raises(MetricUndefinedError, match="voiced in both"):
         log_f0_rmse(tone(150.0), noise(), RATE)
+
+
+def low_passed(x: Audio, edge: float = 7500.0) -> Audio:
+    spectrum = np.fft.rfft(x)
+    spectrum[np.fft.rfftfreq(len(x), 1 / RATE) > edge] = 0.0
+    return np.fft.irfft(spectrum, len(x)).astype(np.float32)
+
+
+def test_the_band_of_white_noise_is_its_share_of_the_spectrum() -> None:
+    x = noise(2.0)
+    expected = 10.0 * math.log10((10800.0 - 8200.0) / (RATE / 2.0))
+    assert band_level(0 * x, x, RATE) == pytest.approx(expected, abs=0.2)
+    assert band_level(x, 0.1 * x, RATE) == pytest.approx(expected, abs=0.2)
+    assert band_level(x, low_passed(x), RATE) < -80.0
+
+
+def test_a_band_is_kept_within_six_decibels() -> None:
+    x = noise(2.0)
+    low = low_passed(x)
+    high = x - low
+    assert [band_is_kept(x, low + np.float32(gain) * high, RATE) for gain in (1.6, 0.6, 0.3, 0.0)] == [100, 100, 0, 0]
+    with pytest.raises(MetricUndefinedError, match="nothing above 8 kHz"):
+        band_is_kept(low, x, RATE)
+
+
+def test_the_band_needs_its_sample_rate_and_sound() -> None:
+    with pytest.raises(MetricUndefinedError, match="16000 Hz has no band"):
+        band_level(noise(), noise(), 16000)
+    with pytest.raises(MetricUndefinedError, match="silent"):
+        band_level(noise(), 0 * noise(), RATE)

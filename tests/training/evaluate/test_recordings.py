@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 from evaluation_corpus import RATE, voice, write_corpus
 
-from training.corpora.manifest import ManifestError, read_manifest
+from training.corpora.manifest import Entry, ManifestError, read_manifest, write_manifest
 from training.evaluate.recordings import Selection, recordings
 
 
@@ -26,7 +27,7 @@ def test_only_test_utterances_in_range_are_read_by_voice(tmp_path: Path) -> None
 
 def test_limit_and_voices(tmp_path: Path) -> None:
     manifest = read_manifest(write_corpus(tmp_path))
-    assert [r.path for r in recordings(manifest, Selection(0.5, 9.0, limit=1))] == ["4.flac", "1.flac"]
+    assert [r.path for r in recordings(manifest, Selection(0.5, 9.0, limit=1))] == ["5.flac", "2.flac"]
     assert [r.path for r in recordings(manifest, Selection(0.5, 9.0), ["low"])] == ["1.flac", "2.flac"]
     with pytest.raises(ManifestError, match="unknown speaker nobody"):
         recordings(manifest, Selection(0.5, 9.0), ["nobody"])
@@ -34,7 +35,38 @@ def test_limit_and_voices(tmp_path: Path) -> None:
         recordings(manifest, Selection(2.5, 9.0))
 
 
-@pytest.mark.parametrize("values", [(-1.0, 2.0, None), (3.0, 2.0, None), (1.0, 2.0, 0)])
-def test_impossible_selections_are_refused(values: tuple[float, float, int | None]) -> None:
+@pytest.mark.parametrize("values", [(-1.0, 2.0, None), (3.0, 2.0, None), (1.0, 2.0, 0), (1.0, 2.0, None, 0)])
+def test_impossible_selections_are_refused(values: tuple) -> None:
     with pytest.raises(ValueError, match="must"):
         Selection(*values)
+
+
+def speakers_of_two_corpora(folder: Path) -> Path:
+    """Write corpus `many` with four held-out utterances of each of three speakers, and corpus `one` with two."""
+    plan = [("many", speaker) for speaker in "abc" for _ in range(4)] + [("one", "d")] * 2
+    entries = []
+    for i, (corpus, speaker) in enumerate(plan):
+        soundfile.write(folder / f"{i:02}.flac", voice(120.0, 0.5, seed=i), RATE, subtype="PCM_16")
+        entries.append(Entry(f"{i:02}.flac", corpus, speaker, "test", 0.5, RATE, "none"))
+    write_manifest(folder / "manifest.jsonl", entries)
+    return folder / "manifest.jsonl"
+
+
+def test_a_row_is_a_corpus_where_asked_for(tmp_path: Path) -> None:
+    manifest = read_manifest(speakers_of_two_corpora(tmp_path))
+    found = recordings(manifest, Selection(0.5, by="corpus"))
+    assert [r.voice for r in found] == ["many"] * 12 + ["one"] * 2
+    assert {(r.corpus, r.speaker) for r in found} == {("many", "a"), ("many", "b"), ("many", "c"), ("one", "d")}
+    assert [r.voice for r in recordings(manifest, Selection(0.5))] == [*"aaaabbbbcccc", "d", "d"]
+
+
+def test_bounded_numbers_are_spread_evenly(tmp_path: Path) -> None:
+    manifest = read_manifest(speakers_of_two_corpora(tmp_path))
+
+    def chosen(**bounds: int) -> list[int]:
+        return [int(r.path[:2]) for r in recordings(manifest, Selection(0.5, by="corpus", **bounds))]
+
+    assert chosen(per_speaker=2) == [1, 3, 5, 7, 9, 11, 12, 13]
+    assert chosen(limit=3) == [2, 6, 10, 12, 13]
+    assert chosen(limit=1, per_speaker=1) == [6, 13]
+    assert chosen(per_speaker=100) == list(range(14))

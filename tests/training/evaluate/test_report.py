@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -79,8 +80,15 @@ def test_notes_name_packages_densities_and_undefined_values() -> None:
     assert report().notes() == [
         "Gone was not computed: install gone_package (extra `evaluation`)",
         "mute has no density, so no nats per sample",
-        "* Rare is undefined for model on low.flac: too rare",
-        "* Rare is undefined for model on high.flac: too rare",
+        "* Rare is undefined for model on low.flac and 1 more: too rare",
+    ]
+
+
+def test_one_reason_is_told_once() -> None:
+    rows = [dataclasses.replace(r, problems={"rare": "too rare"}, path=f"{i}.flac") for i, r in enumerate(ROWS)]
+    assert Report({}, rows, METRICS, {}, ["model"]).notes() == [
+        "* Rare is undefined for truth on 0.flac and 2 more: too rare",
+        "* Rare is undefined for model on 3.flac and 2 more: too rare",
     ]
 
 
