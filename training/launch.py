@@ -11,6 +11,7 @@ from torch import nn
 from training.corpora.manifest import Manifest, read_manifest
 from training.data.datasets import SegmentConfig, SegmentDataset
 from training.data.held_out import held_out_segments
+from training.lineage import inherited, run_name
 from training.loop.objective import Objective
 from training.loop.processes import build_accelerator
 from training.loop.trainer import Trainer
@@ -23,7 +24,7 @@ from vocoder.loading import model_directory
 from vocoder.machine.allocation import keep_freed_memory
 from vocoder.mel.config import preset
 
-__all__ = ["RunConfig", "check_contract", "fit", "origin_of", "read_corpus", "run_name", "started_from"]
+__all__ = ["RunConfig", "check_contract", "fit", "origin_of", "read_corpus", "started_from"]
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -99,15 +100,15 @@ def started_from(reference: str, kind: type[Model], architecture: Any) -> Model:
     return model
 
 
-def origin_of(**references: str | None) -> dict[str, str]:
-    """Return what a model comes from, by role: names of models or of the runs that made them, without their paths."""
-    return {role: run_name(reference) for role, reference in references.items() if reference is not None}
+def origin_of(**references: str | None) -> dict[str, Any]:
+    """Return what a model comes from: by role the names of models or of the runs that made them, and their recordings.
 
-
-def run_name(reference: str) -> str:
-    """Return the name of a model, or of the run whose last model it is."""
-    parts = Path(reference).parts
-    return parts[-3] if len(parts) > 2 and parts[-2:] == ("last", "model") else parts[-1]
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    given = {role: reference for role, reference in references.items() if reference is not None}
+    names = {role: run_name(reference) for role, reference in given.items()}
+    return {**names, "inherited": inherited(given)} if given else {}
 
 
 def fit(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["model_card"]
+from training.lineage import UNKNOWN, all_data, with_inheritance
+
+__all__ = ["model_card", "unknown_licences"]
 
 COLUMNS = {
     "pesq": ("PESQ", 2),
@@ -49,7 +51,8 @@ def model_card(
         quality: a block of quality.json of `vocoder-train evaluate`; may be empty.
         notes: Markdown that follows, such as what the model is not good for.
     """
-    licences = sorted({entry["licence"] for entry in provenance.get("data", [])})
+    provenance = with_inheritance(provenance)
+    licences = sorted({entry["licence"] for entry in all_data(provenance)})
     speaks = family != "guard"
     parts = [
         _front_matter(licences, speaks),
@@ -61,16 +64,29 @@ def model_card(
         "## Training",
         _training(provenance),
         _data_table(provenance),
+        _synthetic_share(provenance),
         "## Licence",
         "The weights carry the licences and attributions of the recordings above: " + ", ".join(licences) + ".",
+        *(f"**{warning}**" for warning in unknown_licences(provenance)),
     ]
     if quality:
         parts += ["## Measured quality", _quality_table(name, quality), _definitions(quality)]
     return "\n\n".join(part for part in [*parts, notes.strip()] if part) + "\n"
 
 
+def unknown_licences(provenance: Mapping[str, Any]) -> list[str]:
+    """Return a warning for every corpus behind a model, inherited ones included, that nobody named a licence for."""
+    entries = all_data(with_inheritance(provenance))
+    corpora = dict.fromkeys(entry["corpus"] for entry in entries if entry["licence"] == UNKNOWN)
+    return [
+        f"The licence of {corpus} is unknown: do not share these weights before you know that you may "
+        "(vocoder-train prepare --licence NAME records it)."
+        for corpus in corpora
+    ]
+
+
 def _front_matter(licences: list[str], speaks: bool) -> str:
-    known = "cc-by-sa-3.0" if "CC-BY-SA-3.0" in licences else "other"
+    known = UNKNOWN if UNKNOWN in licences else "cc-by-sa-3.0" if "CC-BY-SA-3.0" in licences else "other"
     task = "pipeline_tag: text-to-speech\n" if speaks else ""
     return f"---\nlicense: {known}\n{task}tags: [vocoder, normalizing-flow]\n---"
 
@@ -110,11 +126,31 @@ def _training(provenance: Mapping[str, Any]) -> str:
 
 
 def _data_table(provenance: Mapping[str, Any]) -> str:
-    rows = [
-        f"| {entry['corpus']} | {entry['hours']:.2f} | {entry['licence']} | {entry.get('attribution', '')} |"
-        for entry in provenance.get("data", [])
-    ]
-    return "\n".join(["| corpus | hours | licence | attribution |", "|---|---:|---|---|", *rows]) if rows else ""
+    """Return one line for each corpus; the same one heard on several ways is named once, with all of them."""
+    entries: dict[tuple[str, ...], dict[str, Any]] = {}
+    ways: dict[tuple[str, ...], list[str]] = {}
+    for entry in all_data(provenance):
+        key = tuple(str(entry.get(name, "")) for name in ("corpus", "licence", "attribution"))
+        entries.setdefault(key, entry)
+        ways.setdefault(key, []).append(entry.get("through", "this training"))
+    if not entries:
+        return ""
+    lines = ["| corpus | hours | licence | attribution |", "|---|---:|---|---|"]
+    lines = lines if not provenance.get("inherited") else [f"{lines[0]} heard through |", f"{lines[1]}---|"]
+    for key, entry in entries.items():
+        name = entry["corpus"] + (" (synthetic)" if entry.get("synthetic") else "")
+        cells = [name, _value(entry.get("hours"), 2), *key[1:]]
+        cells += ["; ".join(dict.fromkeys(ways[key]))] if provenance.get("inherited") else []
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines)
+
+
+def _synthetic_share(provenance: Mapping[str, Any]) -> str:
+    data = provenance.get("data", [])
+    total, made = sum(entry["hours"] for entry in data), sum(e["hours"] for e in data if e.get("synthetic"))
+    if not made:
+        return ""
+    return f"{made:.2f} of {total:.2f} hours ({100 * made / total:.0f} %) are synthetic speech, made by other models."
 
 
 def _quality_table(name: str, quality: Mapping[str, Any]) -> str:

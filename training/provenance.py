@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import json
 import platform
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from training.corpora.manifest import Manifest
+from training.corpora.manifest import Entry, Manifest
 from vocoder import __version__
 
 __all__ = ["provenance", "surroundings"]
@@ -18,16 +17,19 @@ __all__ = ["provenance", "surroundings"]
 
 def provenance(manifest: Manifest) -> dict[str, Any]:
     """Return the corpora with hours and licences, and the software and machine of a run, as plain data."""
-    hours: Counter[str] = Counter()
-    licences: dict[str, str] = {}
-    for entry in manifest.select("train"):
-        hours[entry.corpus] += entry.duration / 3600  # type: ignore[assignment]
-        licences[entry.corpus] = entry.licence
     attributions = _attributions(manifest.root / "dataset.json")
+    corpora: dict[str, list[Entry]] = {}
+    for entry in manifest.select("train"):
+        corpora.setdefault(entry.corpus, []).append(entry)
     data = [
-        {"corpus": corpus, "hours": round(hours[corpus], 3), "licence": licences[corpus]}
+        {
+            "corpus": corpus,
+            "hours": round(sum(entry.duration for entry in entries) / 3600, 3),
+            "licence": entries[-1].licence,
+            "speakers": sorted({entry.speaker for entry in entries}),
+        }
         | ({"attribution": attributions[corpus]} if corpus in attributions else {})
-        for corpus in sorted(hours)
+        for corpus, entries in sorted(corpora.items())
     ]
     return {"data": data, **surroundings()}
 

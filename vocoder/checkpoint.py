@@ -24,7 +24,7 @@ from vocoder.config import ConfigError, from_dict, to_dict
 from vocoder.mel.config import MelConfig
 from vocoder.models.families import families, family_of
 
-__all__ = ["Checkpoint", "CheckpointError", "load_model", "save_model"]
+__all__ = ["Checkpoint", "CheckpointError", "load_model", "read_provenance", "save_model"]
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +116,15 @@ def load_model(directory: Path | str) -> Checkpoint:
     _load_weights(model, directory / "model.safetensors", sha256)
     provenance, quality = config.get("provenance") or {}, config.get("quality") or {}
     return Checkpoint(model.eval(), config["family"], mel_config, provenance, quality, sha256)
+
+
+def read_provenance(directory: Path | str) -> dict[str, Any]:
+    """Return what a model directory says of its data and training, without reading its weights.
+
+    Raises:
+        CheckpointError: there is no such directory, or its configuration is damaged.
+    """
+    return dict(_read_config(Path(directory)).get("provenance") or {})
 
 
 def _read_config(directory: Path) -> dict[str, Any]:

@@ -63,6 +63,7 @@ class NoiseVocoder:
         self.name = name
         self.model = model
         self.mel_config: MelConfig = preset("nvidia")
+        self.provenance: dict[str, Any] = {}
 
     def synthesize(self, mel: Any, *, sigma: float | None = None, seed: int | None = None) -> Any:
         """Return (frames * hop_length,) of noise with standard deviation `sigma`, 0.05 if left out."""

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from training.model_card import model_card
+from training.lineage import with_inheritance
+from training.model_card import model_card, unknown_licences
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import to_dict
 
@@ -25,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, required=True, help="the directory to write; its name is the model's"
     )
     parser.add_argument("--quality", type=Path, help="quality.json of `vocoder-train evaluate`")
+    parser.add_argument("--scores-of", metavar="NAME", help="which model of --quality it is, where several match none")
     parser.add_argument("--notes", type=Path, help="Markdown to put at the end of the card")
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="float16", help="of the weights (%(default)s)")
 
@@ -36,27 +39,35 @@ def run(args: argparse.Namespace) -> int:
         ValueError: the model or the scores cannot be used; the text says why.
     """
     checkpoint = load_model(args.model)
-    quality = _quality(args.quality) if args.quality else dict(checkpoint.quality)
+    quality = _quality(args.quality, args.scores_of or str(args.model)) if args.quality else dict(checkpoint.quality)
+    provenance = with_inheritance(checkpoint.provenance)
     notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
     parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
     mel = to_dict(checkpoint.mel_config)
     name = args.output.name
-    card = model_card(name, checkpoint.family, parameters, mel, checkpoint.provenance, quality, notes)
+    card = model_card(name, checkpoint.family, parameters, mel, provenance, quality, notes)
     dtype = DTYPES[args.dtype]
-    save_model(args.output, checkpoint.model, checkpoint.mel_config, checkpoint.provenance, quality, dtype, card)
+    save_model(args.output, checkpoint.model, checkpoint.mel_config, provenance, quality, dtype, card)
     size = (args.output / "model.safetensors").stat().st_size
     print(f"{args.output}: {parameters:,} parameters, {size / 1e6:.1f} MB in {args.dtype}")
+    for warning in unknown_licences(provenance):
+        print(f"WARNING: {warning}", file=sys.stderr)
     return 0
 
 
-def _quality(path: Path) -> dict[str, Any]:
+def _quality(path: Path, model: str) -> dict[str, Any]:
+    """Return the scores of one model: the only one of the file, or the one that was evaluated under the same name."""
     try:
         blocks = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no JSON: {error}") from error
-    if not isinstance(blocks, dict) or len(blocks) != 1:
-        raise ValueError(f"{path} must hold the scores of exactly one model: evaluate it alone")
-    block = next(iter(blocks.values()))
+    if not isinstance(blocks, dict) or not blocks:
+        raise ValueError(f"{path} holds the scores of no model")
+    names = {str(Path(name)): name for name in blocks}
+    name = next(iter(blocks)) if len(blocks) == 1 else names.get(str(Path(model)))
+    if name is None:
+        raise ValueError(f"{path} has no scores of {model}; --scores-of one of these: {', '.join(blocks)}")
+    block = blocks[name]
     if not isinstance(block, dict) or "voices" not in block:
         raise ValueError(f"{path} is no quality.json of `vocoder-train evaluate`: it has no voices")
     return block

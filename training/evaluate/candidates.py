@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
@@ -12,7 +12,9 @@ import torch
 from training.evaluate.density import Density, density_of
 from training.evaluate.griffin_lim import GriffinLim
 from training.evaluate.metric import Audio
+from training.evaluate.recordings import Recording
 from training.guard.variation import VariationConfig, predicted
+from training.lineage import heard_speakers
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
@@ -30,6 +32,10 @@ class Vocoder(Protocol):
     def mel_config(self) -> MelConfig:
         """The contract of the mels that it takes."""
 
+    @property
+    def provenance(self) -> Mapping[str, Any]:
+        """What it was trained on."""
+
     def synthesize(self, mel: Any, *, sigma: float | None = None, seed: int | None = None) -> Any:
         """Return audio (frames * hop_length,) from mel (n_mels, frames), arrays in and out."""
 
@@ -44,6 +50,9 @@ class Candidate:
         speak: mel (n_mels, frames) -> x (frames * hop_length,); None stands for the recording itself.
         identity: what determines its audio, ready for JSON, where results may be stored and used again.
         density: its likelihood model, if it has one.
+        trained: whether it is a model.
+        heard: (corpus, speaker) of the voices it was trained on, (corpus, None) for a corpus as a whole; None where
+            it does not say.
     """
 
     name: str
@@ -51,6 +60,19 @@ class Candidate:
     speak: Callable[[Audio], Audio] | None = None
     identity: dict[str, Any] | None = None
     density: Density | None = None
+    trained: bool = False
+    heard: frozenset[tuple[str, str | None]] | None = None
+
+    def has_heard(self, recording: Recording) -> bool:
+        """Return whether the voice of a recording went into training, by the manifest where the model does not say.
+
+        True of what is no model: nothing is unseen to it.
+        """
+        if not self.trained:
+            return True
+        if self.heard is None:
+            return recording.seen
+        return not self.heard.isdisjoint({(recording.corpus, recording.speaker), (recording.corpus, None)})
 
 
 def ground_truth(mel_config: MelConfig) -> Candidate:
@@ -70,7 +92,8 @@ def of_vocoder(vocoder: Vocoder, name: str, sigma: float | None = None, seed: in
     def speak(mel: Audio) -> Audio:
         return np.asarray(vocoder.synthesize(mel, sigma=sigma, seed=seed), dtype=np.float32)
 
-    return Candidate(name, vocoder.mel_config, speak=speak, density=density_of(vocoder))
+    heard = heard_speakers(vocoder.provenance)
+    return Candidate(name, vocoder.mel_config, speak=speak, density=density_of(vocoder), trained=True, heard=heard)
 
 
 def smoothed(candidate: Candidate, seed: int = 0) -> Candidate:

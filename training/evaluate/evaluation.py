@@ -24,6 +24,7 @@ class Row:
     """The scores of one candidate on one recording.
 
     Attributes:
+        seen: False where the candidate is a model whose training did not hear the voice.
         seconds: duration of the recording.
         values: by name of the metric; None where it is undefined, for the reason in `problems`. "nats" is among them
             where it was asked for and the candidate has a density.
@@ -148,7 +149,7 @@ def _row(
         candidate=candidate.name,
         path=recording.path,
         voice=recording.voice,
-        seen=recording.seen,
+        seen=candidate.has_heard(recording),
         seconds=recording.seconds,
         values={**scores.values, **({} if nats is None else {"nats": nats[0]})},
         problems=scores.problems,

@@ -13,7 +13,6 @@ from evaluation_corpus import write_corpus
 from training.cli import main
 from training.commands.ablate import variants
 from training.commands.distill import DistillRun
-from training.launch import run_name
 from training.objectives.distillation_losses import DistillationLosses
 from training.run_config import load_config
 from vocoder.checkpoint import load_model, save_model
@@ -101,8 +100,3 @@ def test_variants_of_an_ablation_add_one_group_of_losses_each():
     assert found["kl+power+perceptual+contrastive"] == losses
     with pytest.raises(ConfigError, match="style"):
         variants(DistillationLosses(power=0.1, perceptual=0.1, contrastive=0.3))
-
-
-@pytest.mark.parametrize("reference", ["wavenet", "models/wavenet", "runs/wavenet/last/model"])
-def test_the_origin_of_a_student_is_named_without_its_path(reference):
-    assert run_name(reference) == "wavenet"

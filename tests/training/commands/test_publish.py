@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from training.cli import main
+from training.launch import origin_of
 from training.model_card import model_card
 from vocoder.checkpoint import load_model, save_model
 from vocoder.layers.source.pitch import PitchConfig
@@ -61,9 +62,56 @@ def test_card_names_scores_baselines_data_and_licence():
     assert card.endswith("## Limits\n\nNone.\n")
 
 
+def test_a_fine_tuned_model_keeps_the_licences_of_its_base():
+    provenance = {**PROVENANCE, "data": [{"corpus": "mine", "hours": 0.2, "licence": "CC0-1.0"}]}
+    card = model_card("mine", "waveglow", 1, {"sample_rate": 22050}, provenance | origin_of(start_from="waveglow"), {})
+    assert "license: cc-by-sa-3.0" in card
+    assert "recordings above: BSD-like (festvox-ru), CC-BY-3.0, CC-BY-SA-3.0, CC0-1.0." in card
+    assert "| mine | 0.20 | CC0-1.0 |  | this training |" in card
+    assert "recorded by Allison Smith (theivrvoice.com) for Digium, Inc. | start_from waveglow |" in card
+
+
+def test_a_corpus_heard_on_several_ways_is_one_line():
+    data = {"corpus": "c", "hours": 1.5, "licence": "CC-BY-SA-3.0", "attribution": "by Anna"}
+    inherited = [data | {"through": "teacher t"}, data | {"through": "flows_from w"}]
+    card = model_card("s", "student", 1, {"sample_rate": 22050}, PROVENANCE | {"inherited": inherited}, {})
+    assert "| c | 1.50 | CC-BY-SA-3.0 | by Anna | this training; teacher t; flows_from w |" in card
+
+
+def test_an_unknown_licence_is_said_loudly(tmp_path, trained, capsys):
+    provenance = PROVENANCE | {"data": [{"corpus": "mine", "hours": 1.0, "licence": "unknown"}]}
+    original = load_model(trained)
+    save_model(tmp_path / "run", original.model, original.mel_config, provenance)
+    assert main(["publish", str(tmp_path / "run"), "-o", str(tmp_path / "anna")]) == 0
+    assert "WARNING: The licence of mine is unknown: do not share" in capsys.readouterr().err
+    card = (tmp_path / "anna" / "README.md").read_text()
+    assert "**The licence of mine is unknown: do not share" in card
+    assert "license: unknown" in card
+
+
+def test_the_share_of_synthetic_speech_is_in_the_card():
+    data = [*PROVENANCE["data"], {"corpus": "k", "hours": 0.5, "licence": "Apache-2.0", "synthetic": True}]
+    card = model_card("anna", "waveglow", 1, {"sample_rate": 22050}, PROVENANCE | {"data": data}, {})
+    assert "0.50 of 2.00 hours (25 %) are synthetic speech" in card
+    assert "| k (synthetic) | 0.50 | Apache-2.0 |" in card
+
+
+def test_the_scores_of_one_model_of_several_are_published(trained, tmp_path, capsys):
+    other = {**QUALITY, "voices": {"anna": {"utterances": 9, "pesq": 1.0}}}
+    (tmp_path / "q.json").write_text(json.dumps({"waveglow": other, f"{trained}/": QUALITY}))
+    arguments = ["publish", str(trained), "--quality", str(tmp_path / "q.json")]
+    assert main([*arguments, "-o", str(tmp_path / "anna")]) == 0
+    assert load_model(tmp_path / "anna").quality == QUALITY
+    assert main([*arguments, "-o", str(tmp_path / "berta"), "--scores-of", "waveglow"]) == 0
+    assert load_model(tmp_path / "berta").quality == other
+    (tmp_path / "q.json").write_text(json.dumps({"waveglow": other, "student": QUALITY}))
+    assert main([*arguments, "-o", str(tmp_path / "none")]) == 2
+    assert "--scores-of one of these: waveglow, student" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "no JSON"), ("{}", "exactly one model"), ('{"a": {}}', "no voices"), ('{"a": 1, "b": 2}', "exactly one")],
+    [("{", "no JSON"), ("{}", "no model"), ('{"a": {}}', "no voices"), ('{"a": 1, "b": 2}', "--scores-of one of")],
 )
 def test_unusable_scores_are_refused(trained, tmp_path, capsys, text, message):
     (tmp_path / "q.json").write_text(text)

@@ -178,3 +178,18 @@ def test_a_damaged_file_is_no_score(tmp_path: Path) -> None:
     (tmp_path / "key.json").write_text("{")
     assert store.read("key") is None
     assert store.read("other") is None
+
+
+def test_a_voice_is_unseen_by_the_models_that_did_not_hear_it(tmp_path: Path) -> None:
+    """Whatever the manifest at hand trains on: it may be another one than the model's."""
+    new = Recording("0", "new", False, voice(120.0, 0.5), RATE, corpus="mine", speaker="new")
+    old = Recording("1", "old", True, voice(120.0, 0.5), RATE, corpus="theirs", speaker="old")
+    tuned, foreign = NoiseVocoder("tuned"), NoiseVocoder("foreign")
+    tuned.provenance = {"data": [{"corpus": "mine", "licence": "CC0-1.0", "speakers": ["new"]}]}
+
+    def seen(candidate: Candidate) -> list[bool]:
+        return [row.seen for row in evaluate(candidate, [new, old], [LEVEL], ScoreStore(tmp_path)).rows]
+
+    assert seen(of_vocoder(tuned, "tuned")) == [True, False]
+    assert seen(of_vocoder(foreign, "foreign")) == [False, True]  # it does not say, so the manifest does
+    assert seen(ground_truth(NVIDIA)) == [True, True]
