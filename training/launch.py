@@ -13,7 +13,7 @@ from training.data.datasets import SegmentConfig, SegmentDataset
 from training.data.held_out import held_out_segments
 from training.lineage import inherited, run_name
 from training.loop.objective import Objective
-from training.loop.processes import build_accelerator
+from training.loop.processes import announce, build_accelerator
 from training.loop.trainer import Trainer
 from training.loop.trainer_config import TrainerConfig
 from training.provenance import provenance
@@ -82,6 +82,7 @@ def read_corpus(config: RunConfig) -> Manifest:
     Raises:
         ConfigError: its sample rate is not the model's.
     """
+    announce(f"loading {config.manifest}")
     manifest = read_manifest(config.manifest)
     if manifest.sample_rate != config.model.sample_rate:
         raise ConfigError(f"{config.manifest} holds {manifest.sample_rate} Hz, the model {config.model.sample_rate} Hz")
@@ -130,6 +131,9 @@ def fit(
     """
     keep_freed_memory()
     output = Path(config.output)
+    hours = sum(entry.duration for entry in manifest.select("train")) / 3600
+    voices = len(manifest.trained_speakers)
+    announce(f"{hours:.2f} hours of {voices} voices to train on; {_million(objective)} million parameters to fit")
     trainer = Trainer(
         objective,
         SegmentDataset(manifest, "train", config.segments),
@@ -145,3 +149,8 @@ def fit(
     write_config(config, output / "config.yaml")
     trainer.fit()
     return output / "last" / "model"
+
+
+def _million(objective: Objective) -> str:
+    count = sum(parameter.numel() for phase in objective.phases() for parameter in phase.parameters)
+    return f"{count / 1e6:.2f}"

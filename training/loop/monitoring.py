@@ -30,15 +30,14 @@ class Monitor:
         self.sample_rate = sample_rate
         self.enabled = enabled
         self._unit = "audio s/s" if sample_rate else "items/s"
-        self._first_step = first_step = start.step
+        self._last_step = start.step
         self._amount = self._total(start)
-        self._seconds = 0.0
         self._writer: SummaryWriter | None = None
         self._bar: tqdm[Any] | None = None
         if enabled:
-            self._writer = SummaryWriter(str(directory / "tensorboard"), purge_step=first_step + 1)
+            self._writer = SummaryWriter(str(directory / "tensorboard"), purge_step=start.step + 1)
         if enabled and sys.stdout.isatty():
-            self._bar = tqdm(total=steps, initial=first_step, file=sys.stdout, unit="step", dynamic_ncols=True)
+            self._bar = tqdm(total=steps, initial=start.step, file=sys.stdout, unit="step", dynamic_ncols=True)
 
     def say(self, text: str) -> None:
         """Print a line without disturbing the bar."""
@@ -53,7 +52,7 @@ class Monitor:
 
     def interval(self, progress: Progress, means: dict[str, float], seconds: float) -> None:
         """Report the means of an interval that took `seconds` of training and ended at `progress`."""
-        self._seconds += seconds
+        steps, self._last_step = progress.step - self._last_step, progress.step
         amount, self._amount = self._total(progress) - self._amount, self._total(progress)
         speed = f"{amount / max(seconds, 1e-9):.1f} {self._unit}"
         self._scalars(progress.step, means | {"speed": amount / max(seconds, 1e-9)})
@@ -63,7 +62,7 @@ class Monitor:
         if self._bar is not None:
             self._bar.set_postfix_str(f"{text}  {speed}")
         else:
-            left = self._seconds / (progress.step - self._first_step) * (self.steps - progress.step)
+            left = seconds / max(steps, 1) * (self.steps - progress.step)  # at the speed of now: losses join on the way
             self.say(f"step {progress.step}/{self.steps}  {text}  {speed}  {_clock(left)} left")
 
     def validation(self, step: int, means: dict[str, float], is_best: bool) -> None:

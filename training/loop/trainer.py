@@ -23,6 +23,7 @@ from training.loop.interruption import Interruption
 from training.loop.monitoring import Monitor
 from training.loop.objective import Batch, Objective
 from training.loop.optimisation import build_optimiser, rate_scale, set_rate
+from training.loop.processes import announce
 from training.loop.progress import FitResult, Progress
 from training.loop.run_state import RunState
 from training.loop.stopping import Clock
@@ -34,6 +35,9 @@ from vocoder.config import to_dict
 from vocoder.layers.stack import set_recompute
 
 __all__ = ["Trainer"]
+
+EARLY_STEPS = (1, 2, 5, 10, 20)
+"""of a call, after which a line says how it goes: the first regular one may take minutes"""
 
 
 class Trainer:
@@ -114,6 +118,7 @@ class Trainer:
             self.checkpoints.prune()
             whole = BatchPlan(len(self.training_set), self.config.batch_size, 1, 0, self.config.seed)
             batches = training_batches(self.training_set, whole, 0, 0, 0, self.accelerator.device)
+            announce(f"initialising from data: {self.config.initialisation_batches} batches")
             with random_state.isolated(self.config.seed), torch.no_grad():
                 self.objective.initialise(islice(batches, self.config.initialisation_batches))
         self.accelerator.wait_for_everyone()
@@ -130,7 +135,10 @@ class Trainer:
 
     def _train(self, monitor: Monitor) -> None:
         progress, config = self.state.progress, self.config
-        clock, watch, averages = Clock(config, progress.minutes), Stopwatch(), Averages()
+        clock, averages = Clock(config, progress.minutes), Averages()
+        if progress.step == 0 and self._validate(monitor):  # what training starts from, to compare with
+            self._save(["last", "best"])
+        first, watch = progress.step, Stopwatch()
         stop = progress.step >= config.steps
         while not stop:
             for batch in self._epoch_batches():
@@ -139,7 +147,7 @@ class Trainer:
                 decision = clock.decide(self.interruption.requested, self.accelerator)
                 done = progress.step >= config.steps
                 stop = decision.stop or done
-                if progress.step % config.log_steps == 0 or stop:
+                if progress.step % config.log_steps == 0 or progress.step - first in EARLY_STEPS or stop:
                     monitor.interval(progress, averages.close(self.accelerator), watch.lap())
                 watch.pause()
                 is_best = self._validate(monitor) if progress.step % config.validation_steps == 0 or done else False

@@ -111,6 +111,28 @@ def test_best_checkpoint_has_the_lowest_score_and_last_the_newest_weights(tmp_pa
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-00000016", "step-00000020"]
 
 
+def test_a_run_is_compared_with_what_it_starts_from(tmp_path, capsys):
+    objective = seeded_toy()
+    objective.validate = lambda batch: {"score": torch.tensor(float(trainer.state.progress.step))}
+    trainer = toy_trainer(tmp_path, toy_config(), objective)
+    assert trainer.fit().best_score == 0.0
+    assert "validation after step 0: score 0.0000  (best so far)" in capsys.readouterr().out
+    assert json.loads((tmp_path / "best/trainer.json").read_text())["progress"]["step"] == 0
+
+
+def test_a_resumed_run_is_not_validated_again_before_its_first_step(tmp_path, capsys):
+    for resume in (False, True):
+        trainer = toy_trainer(tmp_path, toy_config(), seeded_toy(), resume=resume)
+        stop_at(trainer, 3 + 3 * resume)
+        trainer.fit()
+    printed = capsys.readouterr().out
+    assert printed.count("validation after") == 1
+    assert [line.split()[1] for line in printed.splitlines() if line.startswith("step ")] == [
+        *("1/20", "2/20", "3/20"),
+        *("4/20", "5/20", "6/20"),
+    ]
+
+
 def test_exported_and_validated_weights_are_the_averages(tmp_path):
     objective = seeded_toy()
     result = toy_trainer(tmp_path, toy_config(), objective).fit()
