@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 
 from training.corpora.manifest import Entry, Manifest, read_manifest
+from training.data.mel_variation import VariationConfig
 from training.guard.calibration import calibrate
 from training.guard.examples import chosen, mels_of, two_parts
 from training.guard.fitting import fit_density, statistics_of
-from training.guard.variation import VariationConfig
 from training.loop.checkpointing import CheckpointError
 from training.model_card import model_card
 from training.provenance import provenance

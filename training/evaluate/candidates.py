@@ -9,11 +9,11 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from training.data.mel_variation import VariationConfig, predicted
 from training.evaluate.density import Density, density_of
 from training.evaluate.griffin_lim import GriffinLim
 from training.evaluate.metric import Audio
 from training.evaluate.recordings import Recording
-from training.guard.variation import VariationConfig, predicted
 from training.lineage import heard_speakers
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from training.guard.variation import VariationConfig, predicted
+from training.data.mel_variation import VariationConfig, predicted
 from vocoder.guard.conversions import identity
 from vocoder.guard.hypotheses import Scorer
 from vocoder.guard.layouts import VARIATIONS, is_true

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from training.guard.variation import VariationConfig, coloured, predicted
+from training.data.mel_variation import VariationConfig, coloured, predicted
 from vocoder.flows.lower_affine import LowerAffine
 from vocoder.flows.moments import Moments
 from vocoder.guard.layouts import SHUFFLED, Layout
