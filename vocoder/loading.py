@@ -32,7 +32,8 @@ def load(
         model: the name of a shipped model, a model directory, or a Hugging Face repository id such as `me/voice`
             or `me/voice@revision`.
         device: "cpu", "cuda", ...
-        dtype: of the convolution stacks; `default_dtype(device)` if left out.
+        dtype: of the convolution stacks; if left out, `default_dtype(device)`, but float32 for models that were
+            imported from another project, whose audio is then that of the original.
         keep_memory: on a CPU, have the process keep up to 256 MiB of freed memory for the next run, which is up to half
             as fast again for it; see `keep_freed_memory`.
 
@@ -43,9 +44,11 @@ def load(
     device, directory = usable_device(device), model_directory(model)
     if keep_memory and device.type == "cpu":
         keep_freed_memory()
-    dtype = default_dtype(device) if dtype is None else dtype
+    checkpoint = load_model(directory)
+    if dtype is None:
+        dtype = torch.float32 if "imported" in checkpoint.provenance else default_dtype(device)
     name = directory.name if directory.parent == ASSETS else str(model)
-    return Synthesizer(load_model(directory), name, device, dtype)
+    return Synthesizer(checkpoint, name, device, dtype)
 
 
 def shipped_models() -> list[str]:

@@ -69,3 +69,12 @@ def test_a_repository_needs_the_hub_client(assets, monkeypatch):
 def test_a_device_that_is_not_there_is_refused_before_anything_is_loaded(assets, device):
     with pytest.raises(DeviceError, match=f"device '{device}' cannot be used: "):
         load("nothing", device)
+
+
+def test_an_imported_model_computes_in_float32_unless_asked_otherwise(assets, tmp_path, monkeypatch):
+    monkeypatch.setattr(loading, "default_dtype", lambda device: torch.bfloat16)
+    origin = {"imported": {"layout": "nvidia-waveglow", "file": "a.pt"}}
+    directory = save_model(tmp_path / "mine", tiny_waveglow("lapped"), TINY_MEL, provenance=origin)
+    assert load("first").dtype == torch.bfloat16
+    assert load(directory).dtype == torch.float32
+    assert load(directory, dtype=torch.bfloat16).dtype == torch.bfloat16

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vocoder.importers.importing import LAYOUTS, import_model
+from vocoder.importers.importing import LAYOUTS, PRECISION, import_model
 from vocoder.models.published_wavenet import PublishedWaveNet
 
 __all__ = ["add_arguments", "run"]
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     )
     parameters = sum(parameter.numel() for parameter in imported.model.parameters())
     print(f"{args.output}: {parameters / 1e6:.1f} million parameters, mels of contract {imported.mel_config.name}")
-    for note in imported.notes:
+    for note in (*imported.notes, PRECISION):
         print(f"  {note}")
     if isinstance(imported.model, PublishedWaveNet):
         print("  it speaks sample by sample in a plain loop, slower than real time; a student of it can be distilled")

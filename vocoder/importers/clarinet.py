@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import ConfigError
-from vocoder.importers.imported import Imported, Request, setting
+from vocoder.importers.imported import Imported, Request, check_agreement, setting
 from vocoder.importers.keys import check_keys, count
 from vocoder.importers.published_weights import Convolution, GatedLayer, stack_weights
 from vocoder.layers.published.stack import PublishedStackConfig
@@ -42,6 +42,7 @@ def import_clarinet_teacher(request: Request) -> Imported:
     stack = _stack(tensors, "", request.config, TEACHER)
     mel_config = preset("clarinet")
     check_keys(tensors, _stack_shapes("", stack, mel_config.n_mels) | _upsampling_shapes(upsampling), TEACHER)
+    _check_options(request.config, stack, mel_config.n_mels)
     try:
         config = PublishedWaveNetConfig(stack=stack, upsampling=upsampling)
     except ConfigError as error:
@@ -83,6 +84,20 @@ def import_clarinet_student(request: Request) -> Imported:
         ours |= {f"steps.{flow}.{name}": value for name, value in made.items()}
     model.load_state_dict(ours)
     return Imported(model, mel_config, _notes(prefixes[0], stacks[0], request.config))
+
+
+def _check_options(config: Mapping[str, Any] | None, stack: PublishedStackConfig, n_mels: int) -> None:
+    """Raise if the options of the teacher's training say something else than the tensors."""
+    layers = len(stack.dilations)
+    found = {
+        "num_blocks": layers // setting(config, "num_layers", LAYERS),
+        "residual_channels": stack.residual_channels,
+        "gate_channels": stack.gate_channels,
+        "skip_channels": stack.skip_channels,
+        "kernel_size": stack.kernel_size,
+        "cin_channels": n_mels,
+    }
+    check_agreement(config, found)
 
 
 def _notes(prefix: str, stack: PublishedStackConfig, config: Mapping[str, Any] | None) -> tuple[str, ...]:

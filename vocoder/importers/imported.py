@@ -12,7 +12,7 @@ from vocoder.checkpoint import CheckpointError
 from vocoder.importers.weights import Weights
 from vocoder.mel.config import MelConfig
 
-__all__ = ["Imported", "Request", "setting"]
+__all__ = ["Imported", "Request", "check_agreement", "setting"]
 
 
 @dataclass(frozen=True)
@@ -61,3 +61,22 @@ def setting(config: Mapping[str, Any] | None, name: str, default: Any) -> Any:
     if not fits or (isinstance(default, int) and not isinstance(default, bool) and isinstance(value, bool)):
         raise CheckpointError(f"{name} of the configuration must be a {type(default).__name__}, not {value!r}")
     return float(value) if isinstance(default, float) else value
+
+
+def check_agreement(
+    said: Mapping[str, Any] | None, found: Mapping[str, Any], origin: str = "the configuration"
+) -> None:
+    """Compare what a project's settings say with what the tensors show; what is not said, or is null, agrees.
+
+    Args:
+        said: settings by name.
+        found: the same names, read from the tensors.
+        origin: who says it, for the error text.
+
+    Raises:
+        CheckpointError: they differ; the text has both values.
+    """
+    for name, value in found.items():
+        other = value if said is None or said.get(name) is None else said[name]
+        if other != value:
+            raise CheckpointError(f"{name} is {other!r} in {origin}, but {value!r} in the weights")

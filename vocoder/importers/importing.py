@@ -19,7 +19,7 @@ from vocoder.importers.nvidia_waveglow import import_waveglow
 from vocoder.importers.r9y9_wavenet import import_r9y9_wavenet
 from vocoder.importers.weights import Weights, read_weights
 
-__all__ = ["LAYOUTS", "import_model", "read_config", "read_statistics"]
+__all__ = ["LAYOUTS", "PRECISION", "import_model", "read_config", "read_statistics"]
 
 LAYOUTS: MappingProxyType[str, Callable[[Request], Imported]] = MappingProxyType(
     {
@@ -29,6 +29,8 @@ LAYOUTS: MappingProxyType[str, Callable[[Request], Imported]] = MappingProxyType
         "clarinet-student": import_clarinet_student,
     }
 )
+
+PRECISION = "it computes in float32, as the original does, unless another dtype is asked for"
 
 
 def import_model(
@@ -134,5 +136,6 @@ def _card(layout: str, weights: Weights, imported: Imported) -> str:
     return (
         f"# {Path(weights.source).stem}\n\nA vocoder imported from {weights.source} (layout {layout}, SHA-256 "
         f"`{weights.sha256}`).\nIts licence is that of the original, and it hears mels of contract "
-        f"`{imported.mel_config.name}`; see config.json.\n" + (f"\n{notes}" if notes else "")
+        f"`{imported.mel_config.name}`; see config.json.\n\n"
+        f"- {PRECISION}\n{notes}"
     )

@@ -1,4 +1,9 @@
-"""Import NVIDIA's WaveGlow: its present layout, the two older ones, and the derivatives that share them."""
+"""Import NVIDIA's WaveGlow: its present layout, the older ones, and the derivatives that share them.
+
+Layers were split at first: `res_layers` and `skip_layers` until November 2018, `cond_layers` until August 2019, and to
+this day in glow_old.py and in NVIDIA's DeepLearningExamples. What glow_old.py computes differs as well: its odd flows
+keep the second half of the channels and change the first. The tensors do not show it.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +16,7 @@ from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import ConfigError
-from vocoder.importers.imported import Imported, Request, setting
+from vocoder.importers.imported import Imported, Request, check_agreement, setting
 from vocoder.importers.keys import check_keys, count
 from vocoder.importers.weights import Weights
 from vocoder.layers.stack import WaveNetConfig
@@ -32,36 +37,42 @@ def import_waveglow(request: Request) -> Imported:
     Raises:
         CheckpointError: the tensors are not those of a WaveGlow, or the configuration contradicts them.
     """
-    weights, notes = request.weights, list[str]()
+    weights, said = request.weights, setting(request.config, "waveglow_config", {})
+    alternate = _alternates(weights, setting(said, "module", weights.module or ""))
     tensors = _merged(dict(weights.tensors))
-    alternate = _alternates(request)
-    if alternate is None:
-        alternate = False
-        notes.append(
-            "the older layout of split layers without the name of its module: taken for glow.WaveGlow; if it is one of "
-            "glow_old, whose odd flows exchange the halves, give module: glow_old in waveglow_config of --config"
-        )
     config = _architecture(tensors, _stride(weights), alternate)
-    mel_config = _mel(request.config, config)
+    mel_config = _mel(setting(request.config, "data_config", {}), config)
     config = dataclasses.replace(config, sample_rate=mel_config.sample_rate)
     check_keys(tensors, _shapes(config), LAYOUT)
-    _check_agreement(config, request.config, weights.settings)
+    _check_settings(config, said, weights)
     model = WaveGlow(config)
     model.load_state_dict(_ours(tensors, config))
-    return Imported(model, mel_config, tuple(notes))
+    return Imported(model, mel_config)
 
 
-def _alternates(request: Request) -> bool | None:
-    """Return whether odd flows exchange the halves; None where only the user can know."""
-    said = (request.config or {}).get("waveglow_config", {}).get("module") or request.weights.module
-    if said is not None:
-        return OLDEST_MODULE in str(said).split(".")
-    return None if any(".res_layers." in name for name in request.weights.tensors) else False
+def _alternates(weights: Weights, module: str) -> bool:
+    """Return whether odd flows exchange the halves.
+
+    Raises:
+        CheckpointError: only the user can know.
+    """
+    if module:
+        return OLDEST_MODULE in module.split(".")
+    split = [name for name in weights.tensors if ".cond_layers." in name or ".res_layers." in name]
+    if split and "WN_config" not in weights.config:  # as DeepLearningExamples keeps it beside the weights
+        raise CheckpointError(
+            f"the layers are split ({split[0]}), as in glow.py before August 2019, whose flows all keep the first half "
+            f"of the channels, and in {OLDEST_MODULE}.py, whose odd flows keep the second; a state dict does not say "
+            f'of which it is: give {{"waveglow_config": {{"module": "glow"}}}}, or "{OLDEST_MODULE}", as --config'
+        )
+    return False
 
 
 def _stride(weights: Weights) -> int:
     stride = weights.settings.get("upsample.stride", (STRIDE,))
-    return int(stride[0]) if isinstance(stride, tuple) else int(stride)
+    if not isinstance(stride, tuple) or len(stride) != 1:
+        raise CheckpointError(f"the module's upsample.stride must be one number in a tuple, not {stride!r}")
+    return int(stride[0])
 
 
 def _merged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
@@ -154,11 +165,10 @@ def _ours(tensors: Mapping[str, Tensor], config: WaveGlowConfig) -> dict[str, Te
     return renamed
 
 
-def _mel(config: Mapping[str, Any] | None, architecture: WaveGlowConfig) -> MelConfig:
-    data = (config or {}).get("data_config") or {}
+def _mel(data: Mapping[str, Any], architecture: WaveGlowConfig) -> MelConfig:
     plain = preset("nvidia")
     sample_rate = setting(data, "sampling_rate", plain.sample_rate)
-    f_max = setting(data, "mel_fmax", plain.f_max)
+    f_max = 0.0 if "mel_fmax" in data and data["mel_fmax"] is None else setting(data, "mel_fmax", plain.f_max)
     hop_length = setting(data, "hop_length", architecture.hop_length)
     if hop_length != architecture.hop_length:
         raise CheckpointError(
@@ -172,35 +182,28 @@ def _mel(config: Mapping[str, Any] | None, architecture: WaveGlowConfig) -> MelC
         "hop_length": hop_length,
         "n_mels": architecture.n_mels,
         "f_min": setting(data, "mel_fmin", plain.f_min),
-        "f_max": f_max if f_max > 0 else sample_rate / 2,
+        "f_max": f_max if f_max > 0 else sample_rate / 2,  # null and 0 are librosa's way to say all
     }
     made = dataclasses.replace(plain, **changes)
     return made if made == plain else dataclasses.replace(made, name="nvidia-variant")
 
 
-def _check_agreement(
-    architecture: WaveGlowConfig, config: Mapping[str, Any] | None, settings: Mapping[str, Any]
-) -> None:
-    """Raise if a configuration file or a pickled module's own numbers say something else than the tensors."""
-    said = dict((config or {}).get("waveglow_config") or {})
-    said |= dict(said.pop("WN_config", None) or {})
-    said.pop("module", None)
+def _check_settings(architecture: WaveGlowConfig, said: Mapping[str, Any], weights: Weights) -> None:
+    """Raise if a configuration, or numbers that the file itself holds, say something else than the tensors."""
     found = {
         "n_mel_channels": architecture.n_mels,
         "n_flows": architecture.flows,
         "n_group": architecture.group_size,
-        "n_layers": len(architecture.stack.dilations),
-        "n_channels": architecture.stack.channels,
-        "kernel_size": architecture.stack.kernel_size,
     }
     if architecture.early_every:
         found |= {"n_early_every": architecture.early_every, "n_early_size": architecture.early_size}
-    own = {name: settings[name] for name in found if name in settings}
-    for origin, values in (("the configuration", said), ("the module", own)):
-        for name in found:
-            if name in values and values[name] != found[name]:
-                raise CheckpointError(f"{name} is {values[name]} in {origin}, but {found[name]} in the weights")
-    for i, dilation in enumerate(architecture.stack.dilations):
-        own_dilation = settings.get(f"WN.0.in_layers.{i}.dilation", (dilation,))
-        if tuple(own_dilation) != (dilation,):
-            raise CheckpointError(f"layer {i} has dilation {own_dilation[0]}; only {dilation} = 2^{i} is known")
+    stack = architecture.stack
+    inner = {"n_layers": len(stack.dilations), "n_channels": stack.channels, "kernel_size": stack.kernel_size}
+    check_agreement(weights.settings, found, "the module")
+    for origin, settings in (("the configuration", said), ("the checkpoint's own configuration", weights.config)):
+        check_agreement(settings, found | inner, origin)
+        check_agreement(setting(settings, "WN_config", {}), inner, origin)
+    for i, dilation in enumerate(stack.dilations):
+        own = weights.settings.get(f"WN.0.in_layers.{i}.dilation", (dilation,))
+        if own != (dilation,):
+            raise CheckpointError(f"layer {i} has dilation {own}; only {(dilation,)}, 2^{i}, is known")

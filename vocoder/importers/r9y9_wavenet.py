@@ -12,7 +12,7 @@ from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import ConfigError
-from vocoder.importers.imported import Imported, Request, setting
+from vocoder.importers.imported import Imported, Request, check_agreement, setting
 from vocoder.importers.keys import check_keys, count
 from vocoder.importers.published_weights import Convolution, GatedLayer, stack_weights
 from vocoder.layers.published.stack import PublishedStackConfig
@@ -42,6 +42,7 @@ def import_r9y9_wavenet(request: Request) -> Imported:
     tensors = dict(request.weights.tensors)
     config = _architecture(tensors, settings)
     check_keys(tensors, _shapes(config, tensors), LAYOUT)
+    _check_preset(config, settings)
     _fold_speaker(tensors, request.speaker, len(config.stack.dilations))
     model = PublishedWaveNet(config)
     layers = [_layer(tensors, f"conv_layers.{i}.") for i in range(len(config.stack.dilations))]
@@ -77,11 +78,11 @@ def _architecture(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) ->
     layers, cycles = count(tensors, "conv_layers."), setting(settings, "stacks", 0)
     if cycles < 1 or layers % cycles:
         raise CheckpointError(f"stacks of the configuration must divide the {layers} layers, not be {cycles}")
-    if setting(settings, "layers", layers) != layers:
-        raise CheckpointError(f"layers is {settings['layers']} in the configuration, but {layers} in the weights")
     outputs = tensors["last_conv_layers.3.weight"].shape[0]
     gain = setting(settings, "global_gain_scale", 1.0)  # 0 and below mean none
-    emphasised = setting(settings, "preprocess", "") == "preemphasis"
+    preprocess = setting(settings, "preprocess", "")
+    if preprocess not in ("", "preemphasis"):
+        raise CheckpointError(f'preprocess must be "" or "preemphasis" to be imported, not {preprocess!r}')
     try:
         return PublishedWaveNetConfig(
             n_mels=tensors["upsample_net.conv_in.weight"].shape[0],
@@ -104,7 +105,7 @@ def _architecture(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) ->
                 context=(tensors["upsample_net.conv_in.weight"].shape[2] - 1) // 2,
                 bands=shapes[0][2] if shapes else 1,
             ),
-            emphasis=setting(settings, "preemphasis", PREEMPHASIS) if emphasised else 0.0,
+            emphasis=setting(settings, "preemphasis", PREEMPHASIS) if preprocess else 0.0,
             gain=gain if gain > 0 else 1.0,
         )
     except ConfigError as error:
@@ -112,7 +113,7 @@ def _architecture(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) ->
 
 
 def _distribution(inputs: int, outputs: int, settings: Mapping[str, Any]) -> str:
-    kind, shape = setting(settings, "input_type", "raw"), setting(settings, "output_distribution", "Logistic")
+    kind = setting(settings, "input_type", "raw")
     if kind == "mulaw":
         raise CheckpointError("input_type mulaw without quantisation cannot be imported; raw and mulaw-quantize can")
     if (inputs > 1) != (kind == "mulaw-quantize"):
@@ -122,23 +123,52 @@ def _distribution(inputs: int, outputs: int, settings: Mapping[str, Any]) -> str
         raise CheckpointError(f"upsampling with the activation {activation!r} cannot be imported, only without one")
     if inputs > 1:
         return "mulaw"
-    if outputs == 2:
+    shape = setting(settings, "output_distribution", "Normal" if outputs == 2 else "Logistic")
+    if shape == "Normal" and outputs == 2:
         return "gaussian"
     if shape != "Logistic" or outputs % 3:
-        raise CheckpointError(f"{outputs} outputs of the distribution {shape} cannot be imported: 2, or 3 per logistic")
+        raise CheckpointError(
+            f"output_distribution is {shape} in the configuration, but out_channels is {outputs} in the weights: "
+            "Normal, one Gaussian, has 2, and Logistic 3 for each logistic"
+        )
     return "logistic"
+
+
+def _check_preset(config: PublishedWaveNetConfig, settings: Mapping[str, Any]) -> None:
+    """Raise if the preset says something else than the tensors."""
+    stack, upsampling = config.stack, config.upsampling
+    found = {
+        "num_mels": config.n_mels,
+        "cin_channels": config.n_mels,
+        "cin_pad": upsampling.context,
+        "layers": len(stack.dilations),
+        "residual_channels": stack.residual_channels,
+        "gate_channels": 2 * stack.gate_channels,
+        "skip_out_channels": stack.skip_channels,
+        "kernel_size": stack.kernel_size,
+        "out_channels": _outputs(config),
+        "hop_size": config.hop_length,
+    }
+    if config.distribution == "mulaw":
+        found["quantize_channels"] = config.levels
+    check_agreement(settings, found)
+    scales = {"upsample_scales": list(upsampling.scales), "freq_axis_kernel_size": upsampling.bands}
+    check_agreement(setting(settings, "upsample_params", {}), scales)
+
+
+def _outputs(config: PublishedWaveNetConfig) -> int:
+    return {"gaussian": 2, "logistic": 3 * config.components, "mulaw": config.levels}[config.distribution]
 
 
 def _shapes(config: PublishedWaveNetConfig, tensors: Mapping[str, Tensor]) -> Shapes:
     """Return every name of the layout with its shape, weight norm folded."""
     stack, inputs = config.stack, config.levels if config.distribution == "mulaw" else 1
-    outputs = {"gaussian": 2, "logistic": 3 * config.components, "mulaw": config.levels}[config.distribution]
     residual, gate, skip = stack.residual_channels, stack.gate_channels, stack.skip_channels
     shapes = {f"upsample_net.conv_in.{end}": shape for end, shape in _input_shapes(config).items()}
     for i, scale in enumerate(config.upsampling.scales):
         shapes[f"{UPSAMPLING}{2 * i + 1}.weight"] = (1, 1, config.upsampling.bands, 2 * scale + 1)
     sizes: Shapes = {"first_conv": (residual, inputs, stack.front_kernel)}
-    sizes |= {"last_conv_layers.1": (skip, skip, 1), "last_conv_layers.3": (outputs, skip, 1)}
+    sizes |= {"last_conv_layers.1": (skip, skip, 1), "last_conv_layers.3": (_outputs(config), skip, 1)}
     for i in range(len(stack.dilations)):
         prefix = f"conv_layers.{i}."
         sizes[f"{prefix}conv"] = (2 * gate, residual, stack.kernel_size)
@@ -204,8 +234,6 @@ def _mel(settings: Mapping[str, Any], config: PublishedWaveNetConfig, request: R
         "f_min": setting(settings, "fmin", plain.f_min),
         "f_max": setting(settings, "fmax", plain.f_max),
     }
-    if setting(settings, "hop_size", config.hop_length) != config.hop_length:
-        raise CheckpointError(f"hop_size of the configuration is not the {config.hop_length} of the weights")
     made = dataclasses.replace(plain, **changes)
     made = made if made == plain else dataclasses.replace(made, name="r9y9-variant")
     if request.statistics is None:

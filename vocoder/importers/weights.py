@@ -21,6 +21,7 @@ __all__ = ["Weights", "read_weights"]
 
 WRAPPERS = ("state_dict", "model", "model_state_dict", "generator")
 PREFIX = "module."
+MAX_DEPTH = 8  # of wrappers in wrappers
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Weights:
         module: the class of a pickled module, such as `glow.WaveGlow`; None for a plain state_dict.
         settings: numbers and tuples of a pickled module's parts, such as `upsample.stride`.
         step: of training, where the file says so.
+        config: the settings of the model that the file holds beside the tensors; empty where it holds none.
     """
 
     tensors: Mapping[str, Tensor]
@@ -42,6 +44,7 @@ class Weights:
     module: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     step: int | None = None
+    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_weights(path: Path) -> Weights:
@@ -67,7 +70,8 @@ def read_weights(path: Path) -> Weights:
         raise CheckpointError(f"{path} holds the same tensor with and without {PREFIX!r} in front")
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return Weights(folded(bare), path.name, sha256, module, settings, _step(holder))
+    config = _mapping(holder.get("config")) if isinstance(holder, Mapping) else {}
+    return Weights(folded(bare), path.name, sha256, module, settings, _step(holder), config)
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -79,20 +83,29 @@ def _read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def _unwrapped(root: Any, path: Path) -> tuple[Any, Any]:
-    """Return what holds the weights, and the weights: an inert module or a mapping with tensors."""
+    """Return what holds the weights, and the weights: an inert module or a mapping with tensors.
+
+    Wrappers are looked into first: some projects keep random states, which are tensors as well, beside the weights.
+    """
     holder = root
-    while True:
-        if isinstance(root, Inert) and "_parameters" in root.state:
+    for _ in range(MAX_DEPTH):
+        if _is_module(root):
             return holder, root
         if not isinstance(root, Mapping):
             raise CheckpointError(f"{path} holds neither a module nor named tensors, but a {type(root).__name__}")
-        if any(isinstance(value, Tensor) for value in root.values()):
+        inner = [root[name] for name in WRAPPERS if _is_module(root.get(name)) or _mapping(root.get(name))]
+        if inner:
+            holder, root = root, inner[0]
+        elif any(isinstance(value, Tensor) for value in root.values()):
             return holder, root
-        inner = [name for name in WRAPPERS if name in root]
-        if not inner:
+        else:
             known = ", ".join(map(str, root)) or "nothing"
             raise CheckpointError(f"{path} holds {known}, but no weights under {', '.join(WRAPPERS)}")
-        holder, root = root, root[inner[0]]
+    raise CheckpointError(f"{path} holds wrappers in wrappers, more than {MAX_DEPTH} deep")
+
+
+def _is_module(value: Any) -> bool:
+    return isinstance(value, Inert) and "_parameters" in value.state
 
 
 def _innermost(module: Inert) -> Inert:

@@ -141,6 +141,23 @@ def test_dilations_that_are_taken_for_granted_are_named(tmp_path):
     assert made.model.config.stack.dilations == tuple(2**i for i in range(10))
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "found"),
+    [
+        ("num_blocks", 3, 2),
+        ("residual_channels", 128, 8),
+        ("gate_channels", 256, 12),
+        ("skip_channels", 128, 10),
+        ("kernel_size", 3, 2),
+        ("cin_channels", 100, 80),
+    ],
+)
+def test_options_that_contradict_the_weights_are_refused(tmp_path, name, value, found):
+    (tmp_path / "config.json").write_text(json.dumps({"num_layers": CYCLE, name: value}))
+    with pytest.raises(CheckpointError, match=f"{name} is {value} in the configuration, but {found} in the weights"):
+        teacher(tmp_path, tmp_path / "config.json", clarinet_teacher_state())
+
+
 def test_layers_that_do_not_repeat_ask_for_the_number(tmp_path):
     with pytest.raises(CheckpointError, match="the 4 layers of the network do not repeat every 10: give num_layers"):
         import_model("clarinet-teacher", save(tmp_path / "a.pth", clarinet_teacher_state()), tmp_path / "teacher")

@@ -44,6 +44,7 @@ def test_a_file_becomes_a_model_that_speaks(tmp_path, capsys, layout):
     assert main(["import", *arguments(tmp_path, layout)]) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"{tmp_path / 'model'}: 0.")
+    assert "computes in float32" in said
     assert ("slower than real time" in said) == (layout in ("r9y9-wavenet", "clarinet-teacher"))
     assert main(["models", str(tmp_path / "model"), "--json"]) == 0
     info = json.loads(capsys.readouterr().out)

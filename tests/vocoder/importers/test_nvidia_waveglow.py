@@ -58,22 +58,51 @@ def test_older_layouts_are_merged(tmp_path, speech, split, split_cond):
     check(imported(tmp_path, pickled_waveglow(tmp_path / "waveglow.pt", state)), state, speech)
 
 
-def test_the_oldest_module_exchanges_the_halves_of_odd_flows(tmp_path, speech):
-    state = waveglow_state(True, True)
+@pytest.mark.parametrize("split", [True, False], ids=["split residuals", "fused residuals"])
+def test_the_oldest_module_exchanges_the_halves_of_odd_flows(tmp_path, speech, split):
+    state = waveglow_state(split, split_cond=True)
     model = imported(tmp_path, pickled_waveglow(tmp_path / "waveglow.pt", state, module="glow_old"))
     check(model, state, speech, alternate=True)
 
 
-def test_a_state_dict_of_split_layers_says_what_it_was_taken_for(tmp_path, speech):
-    state = waveglow_state(True, True)
+@pytest.mark.parametrize("split", [True, False], ids=["split residuals", "fused residuals"])
+def test_a_state_dict_of_split_layers_is_imported_as_the_module_that_is_named(tmp_path, speech, split):
+    state = waveglow_state(split, split_cond=True)
     file = save(tmp_path / "waveglow.pt", state)
-    made = import_model("nvidia-waveglow", file, tmp_path / "a")
-    assert any("glow_old" in note for note in made.notes)
-    check(made.model, state, speech)
-    (tmp_path / "config.json").write_text(json.dumps({"waveglow_config": {"module": "glow_old"}}))
-    made = import_model("nvidia-waveglow", file, tmp_path / "b", config=tmp_path / "config.json")
-    assert made.notes == ()
-    check(made.model, state, speech, alternate=True)
+    with pytest.raises(CheckpointError, match=r"split \(WN\..* glow\.py .* glow_old\.py.* give .*\"module\""):
+        import_model("nvidia-waveglow", file, tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+    for module in ("glow", "glow_old"):
+        (tmp_path / "config.json").write_text(json.dumps({"waveglow_config": {"module": module}}))
+        model = imported(tmp_path, file, config=tmp_path / "config.json")
+        check(model, state, speech, alternate=module == "glow_old")
+
+
+def deep_learning_examples(state: dict[str, Tensor], **changes: Any) -> dict[str, Any]:
+    """What the train.py of DeepLearningExamples saves: random states, and the model's configuration, beside weights."""
+    config = {"n_mel_channels": 5, "n_flows": 6, "n_group": 8, "n_early_every": 2, "n_early_size": 2}
+    config["WN_config"] = {"n_layers": 3, "kernel_size": 3, "n_channels": 6}
+    return {
+        "epoch": 1000,
+        "cuda_rng_state_all": [torch.zeros(16, dtype=torch.uint8)],
+        "random_rng_state": torch.zeros(5056, dtype=torch.uint8),
+        "config": config | changes,
+        "state_dict": respelt(state, "module."),
+        "optimizer": {"state": {}, "param_groups": []},
+    }
+
+
+def test_deep_learning_examples_keeps_the_order_of_the_halves_and_random_states_beside(tmp_path, speech):
+    state = waveglow_state(split_cond=True)
+    file = save(tmp_path / "checkpoint_WaveGlow_last.pt", deep_learning_examples(state), wrapped=False)
+    check(imported(tmp_path, file), state, speech)
+
+
+def test_its_own_configuration_must_agree_with_the_weights(tmp_path):
+    content = deep_learning_examples(waveglow_state(split_cond=True), n_early_every=4)
+    file = save(tmp_path / "a.pt", content, wrapped=False)
+    with pytest.raises(CheckpointError, match="n_early_every is 4 in the checkpoint's own configuration, but 2 in"):
+        import_model("nvidia-waveglow", file, tmp_path / "model")
 
 
 @pytest.mark.parametrize("form", ["folded", "parametrizations", "module.", "model", "half", "bare"])
@@ -135,6 +164,10 @@ def test_what_is_missing_unknown_or_misshapen_is_listed(tmp_path):
         ({"waveglow_config": {"WN_config": {"n_channels": 512}}}, "n_channels is 512"),
         ({"data_config": {"hop_length": 300}}, "hop_length of the configuration is 300"),
         ({"data_config": {"sampling_rate": "fast"}}, "sampling_rate of the configuration must be a int, not 'fast'"),
+        ({"waveglow_config": "x"}, "waveglow_config of the configuration must be a dict, not 'x'"),
+        ({"waveglow_config": {"module": 3}}, "module of the configuration must be a str, not 3"),
+        ({"waveglow_config": {"WN_config": [3]}}, r"WN_config of the configuration must be a dict, not \[3\]"),
+        ({"data_config": [1]}, r"data_config of the configuration must be a dict, not \[1\]"),
     ],
 )
 def test_a_configuration_that_contradicts_the_weights_is_refused(tmp_path, change, message):
@@ -142,6 +175,13 @@ def test_a_configuration_that_contradicts_the_weights_is_refused(tmp_path, chang
     file = save(tmp_path / "waveglow.pt", waveglow_state())
     with pytest.raises(CheckpointError, match=message):
         import_model("nvidia-waveglow", file, tmp_path / "model", config=tmp_path / "config.json")
+
+
+def test_no_highest_frequency_means_half_the_sample_rate(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"data_config": {"mel_fmax": None}}))
+    file = save(tmp_path / "waveglow.pt", waveglow_state())
+    made = import_model("nvidia-waveglow", file, tmp_path / "model", config=tmp_path / "config.json")
+    assert made.mel_config.f_max == 11025.0
 
 
 def test_half_a_weight_norm_is_refused(tmp_path):

@@ -204,7 +204,21 @@ def test_it_synthesizes_and_streams(tmp_path):
     ("changes", "message"),
     [
         ({"stacks": 3}, "stacks of the configuration must divide the 4 layers, not be 3"),
-        ({"hop_size": 300}, "hop_size of the configuration is not the 256 of the weights"),
+        ({"hop_size": 300}, "hop_size is 300 in the configuration, but 256 in the weights"),
+        ({"residual_channels": 128}, "residual_channels is 128 in the configuration, but 8 in the weights"),
+        ({"gate_channels": 256}, "gate_channels is 256 in the configuration, but 12 in the weights"),
+        ({"skip_out_channels": 8}, "skip_out_channels is 8 in the configuration, but 10 in the weights"),
+        ({"kernel_size": 2}, "kernel_size is 2 in the configuration, but 3 in the weights"),
+        ({"cin_pad": 0}, "cin_pad is 0 in the configuration, but 2 in the weights"),
+        ({"cin_channels": 100}, "cin_channels is 100 in the configuration, but 80 in the weights"),
+        ({"num_mels": 100}, "num_mels is 100 in the configuration, but 80 in the weights"),
+        ({"out_channels": 30}, "out_channels is 30 in the configuration, but 2 in the weights"),
+        (
+            {"upsample_params": {"upsample_scales": [16, 16]}},
+            r"upsample_scales is \[16, 16\] in the configuration, but \[4, 4, 4, 4\] in the weights",
+        ),
+        ({"output_distribution": "Logistic"}, "output_distribution is Logistic in the configuration, but out_channels"),
+        ({"preprocess": "mulaw"}, 'preprocess must be "" or "preemphasis" to be imported, not \'mulaw\''),
         ({"input_type": "mulaw-quantize"}, "input_type is mulaw-quantize in the configuration, but .* 1 channels"),
         ({"input_type": "mulaw"}, "mulaw without quantisation cannot be imported"),
         ({"upsample_params": {"upsample_activation": "ReLU"}}, "the activation 'ReLU' cannot be imported"),
@@ -217,6 +231,18 @@ def test_a_preset_that_contradicts_the_weights_is_refused(tmp_path, changes, mes
     with pytest.raises(CheckpointError, match=message):
         imported(tmp_path, r9y9_state(2), changes)
     assert not (tmp_path / "model").exists()
+
+
+@pytest.mark.parametrize(
+    ("outputs", "inputs", "changes", "message"),
+    [
+        (6, 1, {}, "output_distribution is Normal in the configuration, but out_channels is 6"),
+        (256, 256, MULAW | {"quantize_channels": 512}, "quantize_channels is 512 in the configuration, but 256"),
+    ],
+)
+def test_a_preset_of_another_distribution_is_refused(tmp_path, outputs, inputs, changes, message):
+    with pytest.raises(CheckpointError, match=message):
+        imported(tmp_path, r9y9_state(outputs, inputs), changes)
 
 
 def test_the_preset_is_needed(tmp_path):

@@ -147,3 +147,18 @@ def test_a_file_without_weights_says_what_it_holds(tmp_path):
         read_weights(tmp_path / "file.pt")
     with pytest.raises(FileNotFoundError, match="there is no file"):
         read_weights(tmp_path / "nothing.pt")
+
+
+@pytest.mark.parametrize("wrapper", ["state_dict", "model", "generator"])
+def test_tensors_beside_the_weights_are_not_taken_for_them(tmp_path, wrapper):
+    content = {"random_state": torch.zeros(3, dtype=torch.uint8), wrapper: {"w": torch.ones(2)}, "global_step": 5}
+    weights = read_weights(save(tmp_path / "file.pt", content, wrapped=False))
+    assert set(weights.tensors) == {"w"}
+    assert weights.step == 5
+
+
+def test_a_wrapper_that_holds_itself_is_refused(tmp_path):
+    content: dict[str, Any] = {}
+    content["model"] = content
+    with pytest.raises(CheckpointError, match="wrappers in wrappers"):
+        read_weights(save(tmp_path / "file.pt", content, wrapped=False))
