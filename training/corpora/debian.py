@@ -11,7 +11,7 @@ from pathlib import Path
 
 from training.corpora.corpus import Corpus, CorpusError, Recording
 
-__all__ = ["PACKAGES", "Package", "default_cache", "fetch", "locate", "scan"]
+__all__ = ["PACKAGES", "Package", "default_cache", "fetch", "locate", "scan", "unpack"]
 
 
 @dataclass(frozen=True)
@@ -92,25 +92,33 @@ def locate(name: str, source: Path) -> Path:
 
 
 def fetch(name: str, cache: Path) -> Path:
-    """Download and unpack a package into the cache unless it is there, and return its root.
+    """Download and unpack a corpus's package into the cache unless it is there, and return its root.
 
     Raises:
         CorpusError: apt-get or dpkg is missing, or fails.
     """
-    package = _package(name)
-    root = cache / package.package
+    return unpack(_package(name).package, cache)
+
+
+def unpack(package: str, cache: Path) -> Path:
+    """Download and unpack any Debian package into the cache unless it is there, and return its root.
+
+    Raises:
+        CorpusError: apt-get or dpkg is missing, or fails.
+    """
+    root = cache / package
     if root.is_dir():
         return root
     for program in ("apt-get", "dpkg"):
         if shutil.which(program) is None:
             raise CorpusError(
-                f"{program} was not found, so {package.package} cannot be downloaded here. On a Debian machine run "
-                f"`apt-get download {package.package} && dpkg -x {package.package}_*.deb DIR/{package.package}`, "
+                f"{program} was not found, so {package} cannot be downloaded here. On a Debian machine run "
+                f"`apt-get download {package} && dpkg -x {package}_*.deb DIR/{package}`, "
                 "copy DIR and say --source DIR"
             )
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
-        _run(["apt-get", "download", package.package], Path(folder))
+        _run(["apt-get", "download", package], Path(folder))
         archive = next(Path(folder).glob("*.deb"))
         _run(["dpkg", "-x", str(archive), "unpacked"], Path(folder))
         (Path(folder) / "unpacked").replace(root)

@@ -1,0 +1,77 @@
+"""Sentences to read aloud, from the quotations of Debian's `fortunes` packages."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from training.corpora.corpus import CorpusError
+from training.corpora.debian import unpack
+
+__all__ = ["LANGUAGES", "SHORTEST", "LONGEST", "sentences"]
+
+# By language, as espeak-ng names it: the packages and the files of theirs that hold prose.
+LANGUAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "en-us": (
+        ("fortunes-min", "fortunes"),
+        ("literature", "science", "wisdom", "tao", "platitudes", "education", "people"),
+    ),
+    "es": (
+        ("fortunes-es",),
+        ("es/arte.fortunes", "es/ciencia.fortunes", "es/filosofia.fortunes", "es/sabiduria.fortunes"),
+    ),
+    "de": (("fortunes-de",), ("de/zitate", "de/sprichworte", "de/gedichte", "de/mathematiker")),
+    "pl": (("fortunes-pl",), ("pl/puchatek", "pl/pratchett", "pl/matura", "pl/zen", "pl/bajki")),
+    "it": (("fortunes-it",), ("leggi", "definizioni", "computer", "zuse")),
+}
+SHORTEST = 35
+LONGEST = 125
+_FOLDER = Path("usr/share/games/fortunes")
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+")
+_PLAIN = re.compile(r"[^\W\d_][^\W\d_ ,;:'’\-]*(?:[ ,;:'’\-]+[^\W\d_]+)+'?[.!?]")
+_ACCENTS = {"a": "à", "e": "è", "i": "ì", "o": "ò", "u": "ù"}
+
+
+def sentences(language: str, cache: Path, system: Path = Path("/")) -> tuple[str, ...]:
+    """Return plain sentences of 35 to 125 characters, each once, in the order of the files.
+
+    Args:
+        language: a key of `LANGUAGES`.
+        cache: where packages that are not installed are unpacked.
+        system: the root of the machine's own files.
+
+    Raises:
+        CorpusError: a package can be neither found nor downloaded, or has no such sentence.
+    """
+    packages, names = LANGUAGES[language]
+    found = dict.fromkeys(
+        sentence for name in names for sentence in _of_file(_locate(name, packages, cache, system), language)
+    )
+    if not found:
+        raise CorpusError(f"no sentence of {SHORTEST} to {LONGEST} characters in {', '.join(names)}")
+    return tuple(found)
+
+
+def _locate(name: str, packages: tuple[str, ...], cache: Path, system: Path) -> Path:
+    installed = system / _FOLDER / name
+    if installed.is_file():
+        return installed
+    for package in packages:
+        path = unpack(package, cache) / _FOLDER / name
+        if path.is_file():
+            return path
+    raise CorpusError(f"{', '.join(packages)} should hold {_FOLDER / name}, and does not")
+
+
+def _of_file(path: Path, language: str) -> Iterator[str]:
+    for quotation in re.split(r"^%$", path.read_text(encoding="utf-8", errors="replace"), flags=re.MULTILINE):
+        said = quotation.split("--")[0]
+        for sentence in _SENTENCE_END.split(" ".join(said.split())):
+            if SHORTEST <= len(sentence) <= LONGEST and _PLAIN.fullmatch(sentence):
+                yield _accented(sentence) if language == "it" else sentence
+
+
+def _accented(sentence: str) -> str:
+    """Write the accents that an ASCII text puts behind its vowels."""
+    return re.sub(r"([aeiou])'(?![^\W\d_])", lambda match: _ACCENTS[match[1]], sentence)
