@@ -11,7 +11,7 @@ import soundfile
 __all__ = ["DecodeError", "decode"]
 
 _SOUNDFILE = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au"})
-_RAW_FORMATS = {".g722": "g722"}
+_RAW_FORMATS = {".g722": "g722", ".gsm": "gsm"}
 
 
 class DecodeError(ValueError):
