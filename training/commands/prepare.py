@@ -11,7 +11,7 @@ from typing import Any
 
 from tqdm import tqdm
 
-from training.corpora import debian, folder, ljspeech, vctk
+from training.corpora import debian, folder, kokoro, ljspeech, vctk
 from training.corpora.condition import PrepareConfig
 from training.corpora.corpus import Corpus
 from training.corpora.prepare import Prepared, prepare
@@ -23,7 +23,7 @@ LAYOUTS = {"folder": folder.scan, "ljspeech": ljspeech.scan, "vctk": vctk.scan}
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    known = ", ".join(debian.PACKAGES)
+    known = ", ".join((*debian.PACKAGES, *kokoro.NAMES))
     config = PrepareConfig()
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help=f"a folder with --layout, else one of: {known}")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the prepared corpus")
@@ -32,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--licence", help="licence of the recordings, with --layout")
     parser.add_argument("--source", type=Path, help="folder of already unpacked Debian packages")
     parser.add_argument("--cache", type=Path, default=None, help=f"keep downloads here ({debian.default_cache()})")
+    parser.add_argument("--minutes", type=float, default=45.0, help="how much speech kokoro synthesises (%(default)g)")
     parser.add_argument("--sample-rate", type=int, default=config.sample_rate, help="Hz (%(default)s)")
     parser.add_argument("--rms", type=float, default=config.rms, help="level of every utterance (%(default)s)")
     parser.add_argument("--min-seconds", type=float, default=config.min_seconds, help="skip below (%(default)s)")
@@ -83,6 +84,19 @@ def _scan(source: str, args: argparse.Namespace) -> Corpus:
         return LAYOUTS[args.layout](Path(source), args.name, args.licence)
     if args.name is not None or args.licence is not None:
         raise ValueError("--name and --licence go with --layout; the corpora known by name have theirs")
+    cache = args.cache or debian.default_cache()
+    if source in kokoro.NAMES:
+        return _synthesise(source, args.minutes, cache, args.jobs)
     if args.source is not None:
         return debian.scan(source, debian.locate(source, args.source))
-    return debian.scan(source, debian.fetch(source, args.cache or debian.default_cache()))
+    return debian.scan(source, debian.fetch(source, cache))
+
+
+def _synthesise(name: str, minutes: float, cache: Path, jobs: int) -> Corpus:
+    planned = kokoro.plan(name, minutes, kokoro.read_texts(cache))
+    made = cache / "kokoro" / name
+    for _ in tqdm(
+        kokoro.synthesise(planned, made, jobs), name, len(planned), unit="utterance", file=sys.stderr, disable=None
+    ):
+        pass
+    return kokoro.describe(name, planned, made)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from training.corpora.manifest import Split
+from training.corpora.manifest import Split, Use
 
 __all__ = ["TEST_EVERY", "TEST_INDEX", "Corpus", "CorpusError", "Recording", "split_recordings"]
 
@@ -53,7 +53,10 @@ class Corpus:
         attribution: whom to name, and for what, in one sentence.
         licence_text: the licence as it came with the recordings, or an empty string.
         recordings: all of them, the unusable included.
-        unseen: True where the voices are for evaluation alone.
+        unseen: True where the voices are kept out of training, so that evaluation meets voices never heard.
+        use: `evaluate` where weights trained on the recordings would have to carry their licence.
+        synthetic: True where a text-to-speech model spoke.
+        min_seconds: shorter recordings are skipped; None for the limit that holds for all corpora.
     """
 
     name: str
@@ -63,6 +66,9 @@ class Corpus:
     licence_text: str
     recordings: tuple[Recording, ...]
     unseen: bool = False
+    use: Use = "train"
+    synthetic: bool = False
+    min_seconds: float | None = None
 
     def __post_init__(self) -> None:
         if not self.name or self.name.startswith(".") or "/" in self.name or "\\" in self.name:
@@ -80,13 +86,15 @@ class Corpus:
 def split_recordings(corpus: Corpus) -> Iterator[tuple[Recording, Split]]:
     """Yield every recording with its split, speaker by speaker, sorted by file name.
 
-    Within each speaker every 40th recording from index 7 is held out. The index counts all recordings, those that
+    Within each speaker every 40th recording from index 7 is held out, and all of a corpus that is unseen or for
+    evaluation alone. The index counts all recordings, those that
     will be skipped too, so that a stricter or laxer check never moves an utterance between the splits.
     """
     by_speaker: defaultdict[str, list[Recording]] = defaultdict(list)
     for recording in corpus.recordings:
         by_speaker[recording.speaker].append(recording)
+    evaluated = corpus.unseen or corpus.use == "evaluate"
     for speaker in sorted(by_speaker):
         for index, recording in enumerate(sorted(by_speaker[speaker], key=lambda r: r.name)):
-            held_out = corpus.unseen or index % TEST_EVERY == TEST_INDEX
+            held_out = evaluated or index % TEST_EVERY == TEST_INDEX
             yield recording, "test" if held_out else "train"

@@ -10,34 +10,47 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from training.corpora.corpus import Corpus, CorpusError, Recording
+from training.corpora.manifest import Use
 
 __all__ = ["PACKAGES", "Package", "default_cache", "fetch", "locate", "scan", "unpack"]
 
 
 @dataclass(frozen=True)
 class Package:
-    """A Debian package with one voice.
+    """A Debian package with recordings.
 
     Attributes:
         package: the package's name.
-        folder: where the voice's recordings lie inside it, a glob pattern that matches one folder.
-        suffix: of the recordings.
+        folder: where the recordings lie inside it, a glob pattern that matches one folder.
+        files: a glob pattern of the recordings' file names.
         licence: SPDX name, or the nearest words.
         attribution: whom to name.
-        unseen: True where the voice is for evaluation alone.
+        unseen: True where the voice is kept out of training.
+        use: `evaluate` where weights trained on the recordings would have to carry their licence.
+        speakers: True where each subfolder is a speaker's; else one speaker carries the corpus's name.
+        min_seconds: shorter recordings are skipped; None for the limit that holds for all corpora.
     """
 
     package: str
     folder: str
-    suffix: str
+    files: str
     licence: str
     attribution: str
     unseen: bool = False
+    use: Use = "train"
+    speakers: bool = False
+    min_seconds: float | None = None
 
 
 def _asterisk(language: str, licence: str, attribution: str, unseen: bool = False) -> Package:
     name = f"asterisk-core-sounds-{language}-g722"
-    return Package(name, f"usr/share/asterisk/sounds/{language}_*", ".g722", licence, attribution, unseen)
+    return Package(name, f"usr/share/asterisk/sounds/{language}_*", "*.g722", licence, attribution, unseen)
+
+
+def _prompts(name: str, folder: str, files: str, licence: str, attribution: str) -> Package:
+    """Prompts of telephone exchanges at 8 kHz: what narrow-band speech is judged by."""
+    package, sounds = f"asterisk-prompt-{name}", f"usr/share/asterisk/sounds/{folder}"
+    return Package(package, sounds, files, licence, f"{attribution}, Debian package {package}", use="evaluate")
 
 
 _ALLISON = "Asterisk core sounds, recorded by Allison Smith (theivrvoice.com) for Digium, Inc."
@@ -45,7 +58,7 @@ PACKAGES = {
     "festvox-ru": Package(
         "festvox-ru",
         "usr/share/festival/voices/russian/msu_ru_nsh_clunits/wav",
-        ".wav",
+        "*.wav",
         "BSD-like (festvox-ru)",
         "Russian voice for Festival, copyright 2005 Nickolay V. Shmyrev",
     ),
@@ -57,6 +70,42 @@ PACKAGES = {
     "asterisk-ru": _asterisk("ru", "CC-BY-3.0", "Asterisk core sounds, provided by Maxim Topal (ivrvoice.ru)"),
     "asterisk-it": _asterisk(
         "it", "CC-BY-3.0", "Asterisk core sounds, recorded by Carlo Flora (carloflora.com)", unseen=True
+    ),
+    # The package's other recordings, 3.ogg, are under the GPL.
+    "gcin": Package(
+        "gcin-voice",
+        "usr/share/gcin-voice/ogg",
+        "5.ogg",
+        "CC-BY-3.0",
+        "Mandarin syllables by ChionMeilin with the vocal source from Chu Lo",
+        min_seconds=0.15,  # a syllable is whole, and two thirds of them last less than 0.3 s
+    ),
+    "klettres": Package(
+        "klettres-data",
+        "usr/share/klettres",
+        "*.ogg",
+        "GPL-2.0-or-later",
+        "Letters and syllables of KLettres, copyright Anne-Marie Mahfouf and others",
+        use="evaluate",
+        speakers=True,
+    ),
+    "prompts-it": _prompts(
+        "it-menardi-wav",
+        "it_IT_f_Menardi",
+        "*.wav",
+        "CC-BY-SA-3.0-IT",
+        "Italian prompts by Marco Menardi and Paola Dal Zot (www.voip.ammdomus.it)",
+    ),
+    "prompts-de": _prompts("de", "de", "*.gsm", "GPL-2.0-only", "German prompts, copyright Beronet GmbH, 8hertz GmbH"),
+    "prompts-fr": _prompts(
+        "fr-armelle",
+        "fr",
+        "*.gsm",
+        "BSD-2-Clause",
+        "French prompts by Armelle Desjardins, copyright 2006 Michel Gutierrez",
+    ),
+    "prompts-es": _prompts(
+        "es-co", "es_CO_f_Avatar", "*.gsm", "GPL-2.0-only", "Spanish prompts by July E. Jiménez for Avatar Ltda."
     ),
 }
 
@@ -126,7 +175,9 @@ def unpack(package: str, cache: Path) -> Path:
 
 
 def scan(name: str, root: Path) -> Corpus:
-    """List the recordings of an unpacked package; its one speaker carries the corpus's name.
+    """List the recordings of an unpacked package.
+
+    Its one speaker carries the corpus's name, and the speakers of a package with several that name and their folder's.
 
     Raises:
         CorpusError: the voice's folder is missing or ambiguous.
@@ -135,15 +186,28 @@ def scan(name: str, root: Path) -> Corpus:
     folders = sorted(path for path in root.glob(package.folder) if path.is_dir())
     if len(folders) != 1:
         raise CorpusError(f"{root} should hold one folder {package.folder}, and holds {len(folders)}")
-    paths = folders[0].rglob(f"*{package.suffix}")
-    recordings = tuple(_recording(path, folders[0], name) for path in sorted(paths))
+    paths = (path for path in folders[0].rglob(package.files) if path.is_file())
+    recordings = tuple(_recording(path, folders[0], name, package.speakers) for path in sorted(paths))
     text = root / "usr/share/doc" / package.package / "copyright"
     licence_text = text.read_text(encoding="utf-8") if text.is_file() else ""
-    return Corpus(name, package.package, package.licence, package.attribution, licence_text, recordings, package.unseen)
+    return Corpus(
+        name,
+        package.package,
+        package.licence,
+        package.attribution,
+        licence_text,
+        recordings,
+        package.unseen,
+        package.use,
+        min_seconds=package.min_seconds,
+    )
 
 
-def _recording(path: Path, folder: Path, speaker: str) -> Recording:
+def _recording(path: Path, folder: Path, name: str, speakers: bool) -> Recording:
     relative = path.relative_to(folder)
+    speaker = f"{name}-{relative.parts[0]}" if speakers else name
+    if speakers:
+        relative = relative.relative_to(relative.parts[0])
     silent = relative.parts[0] in _NOT_SPEECH_FOLDERS or relative.stem in _NOT_SPEECH_NAMES
     return Recording(path, relative.as_posix(), speaker, "not speech" if silent else "")
 

@@ -9,7 +9,7 @@ from training.corpora.corpus import Corpus, CorpusError, Recording
 __all__ = ["AUDIO_SUFFIXES", "licence_text", "scan"]
 
 AUDIO_SUFFIXES = frozenset(
-    {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aiff", ".aif", ".au", ".g722", ".webm", ".wma"}
+    {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aiff", ".aif", ".au", ".g722", ".gsm", ".webm", ".wma"}
 )
 _LICENCE_NAMES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt", "COPYING", "license_text", "README")
 

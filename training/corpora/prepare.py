@@ -11,22 +11,24 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import soundfile
 
+from training.corpora.bandwidth import prepared_bandwidth
 from training.corpora.condition import PrepareConfig, UnusableError, condition
 from training.corpora.corpus import TEST_EVERY, TEST_INDEX, Corpus, Recording, split_recordings
 from training.corpora.decode import DecodeError, decode
-from training.corpora.manifest import Entry, Manifest, Split, read_manifest, write_manifest
+from training.corpora.manifest import Entry, Manifest, Split, Use, read_manifest, write_manifest
 from vocoder.config import to_dict
 
 __all__ = ["PrepareError", "Prepared", "Skipped", "prepare"]
 
 _CHUNK = 8
+_BANDWIDTH = "bandwidth="
 
 
 class PrepareError(ValueError):
@@ -58,6 +60,8 @@ class _Job:
     corpus: str
     licence: str
     split: Split
+    use: Use
+    synthetic: bool
     root: Path
     config: PrepareConfig
 
@@ -86,7 +90,7 @@ def prepare(
     output.mkdir(parents=True, exist_ok=True)
     _record(corpora, output, config)
     work = [
-        _Job(recording, corpus.name, corpus.licence, split, output, config)
+        _Job(recording, corpus.name, corpus.licence, split, corpus.use, corpus.synthetic, output, _own(config, corpus))
         for corpus in corpora
         for recording, split in split_recordings(corpus)
     ]
@@ -105,6 +109,10 @@ def prepare(
         raise PrepareError(f"no recording is usable ({reasons}); {output / 'skipped.jsonl'} lists them")
     write_manifest(output / "manifest.jsonl", (*_other_entries(output, names), *entries))
     return Prepared(read_manifest(output), skipped)
+
+
+def _own(config: PrepareConfig, corpus: Corpus) -> PrepareConfig:
+    return config if corpus.min_seconds is None else replace(config, min_seconds=corpus.min_seconds)
 
 
 @contextmanager
@@ -129,21 +137,49 @@ def _process(job: _Job) -> Entry | Skipped:
         return Skipped(str(recording.path), job.corpus, recording.speaker, "unreadable", str(error))
     except UnusableError as error:
         return Skipped(str(recording.path), job.corpus, recording.speaker, error.reason, error.detail)
-    info = soundfile.info(target)
-    duration = info.frames / info.samplerate
-    return Entry(relative, job.corpus, recording.speaker, job.split, duration, info.samplerate, job.licence)
+    return _entry(job, relative)
+
+
+def _entry(job: _Job, relative: str) -> Entry:
+    with soundfile.SoundFile(job.root / relative) as file:
+        duration, sample_rate, bandwidth = file.frames / file.samplerate, file.samplerate, _bandwidth(file)
+    return Entry(
+        path=relative,
+        corpus=job.corpus,
+        speaker=job.recording.speaker,
+        split=job.split,
+        duration=duration,
+        sample_rate=sample_rate,
+        licence=job.licence,
+        bandwidth=bandwidth,
+        use=job.use,
+        synthetic=job.synthetic,
+    )
 
 
 def _is_fresh(target: Path, source: Path) -> bool:
-    return target.is_file() and source.is_file() and target.stat().st_mtime >= source.stat().st_mtime
+    if not target.is_file() or not source.is_file() or target.stat().st_mtime < source.stat().st_mtime:
+        return False
+    with soundfile.SoundFile(target) as file:
+        return _bandwidth(file) is not None
 
 
 def _make(source: Path, target: Path, config: PrepareConfig) -> None:
-    x = condition(*decode(source), config)
+    recorded, sample_rate = decode(source)
+    x = condition(recorded, sample_rate, config)
+    bandwidth = prepared_bandwidth(recorded, sample_rate, config.sample_rate)
     target.parent.mkdir(parents=True, exist_ok=True)
     partial = target.with_name(target.name + ".partial")
-    soundfile.write(partial, x, config.sample_rate, format="FLAC", subtype="PCM_16")
+    with soundfile.SoundFile(partial, "w", config.sample_rate, channels=1, format="FLAC", subtype="PCM_16") as file:
+        # Kept in the file, so that a later run knows it without the recording being decoded again.
+        file.comment = f"{_BANDWIDTH}{bandwidth:g}"
+        file.write(x)
     partial.replace(target)
+
+
+def _bandwidth(file: soundfile.SoundFile) -> float | None:
+    comment: str = file.comment
+    return float(comment.removeprefix(_BANDWIDTH)) if comment.startswith(_BANDWIDTH) else None
 
 
 def _record(corpora: tuple[Corpus, ...], output: Path, config: PrepareConfig) -> None:
@@ -163,7 +199,8 @@ def _open_record(output: Path, config: PrepareConfig) -> dict[str, Any]:
     settings = to_dict(config)
     if not path.is_file():
         rule = (
-            f"within each speaker, sorted by file name, index % {TEST_EVERY} == {TEST_INDEX} is test; unseen voices all"
+            f"within each speaker, sorted by file name, index % {TEST_EVERY} == {TEST_INDEX} is test; all of what is "
+            "unseen or for evaluation alone"
         )
         return {"settings": settings, "split": rule, "corpora": {}}
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -181,6 +218,8 @@ def _describe(corpus: Corpus, output: Path) -> dict[str, Any]:
         "licence": corpus.licence,
         "attribution": corpus.attribution,
         "unseen": corpus.unseen,
+        "use": corpus.use,
+        "synthetic": corpus.synthetic,
     }
     if corpus.licence_text:
         path = output / "licences" / f"{corpus.name}.txt"

@@ -6,7 +6,7 @@ import numpy as np
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
-__all__ = ["measure_bandwidth"]
+__all__ = ["measure_bandwidth", "prepared_bandwidth"]
 
 _WINDOW_SECONDS = 0.04
 _BAND_HERTZ = 125.0
@@ -16,6 +16,8 @@ _REACH = 75.0
 _MODULATION = 9.0
 _LOUD, _QUIET = 95, 10
 _SILENCE = 1e-12
+# The part of the narrower band that resampling passes.
+_PASSED = 0.95
 
 
 def measure_bandwidth(x: np.ndarray, sample_rate: int) -> float:
@@ -33,6 +35,21 @@ def measure_bandwidth(x: np.ndarray, sample_rate: int) -> float:
     if not heard.any():
         return sample_rate / 2
     return float(min((np.flatnonzero(heard)[-1] + 1) * _BAND_HERTZ, sample_rate / 2))
+
+
+def prepared_bandwidth(x: np.ndarray, sample_rate: int, prepared_rate: int) -> float:
+    """Return the bandwidth in Hz that a recording has once it is resampled for training.
+
+    Args:
+        x: (T,) samples as recorded.
+        sample_rate: of x, Hz.
+        prepared_rate: Hz. Where it is the higher one, the filter of the resampling ends the band 5 % before half of
+            sample_rate.
+    """
+    bandwidth = measure_bandwidth(x, sample_rate)
+    if prepared_rate > sample_rate:
+        bandwidth = min(bandwidth, _PASSED * sample_rate / 2)
+    return min(bandwidth, prepared_rate / 2)
 
 
 def _band_levels(x: np.ndarray, sample_rate: int) -> np.ndarray:
