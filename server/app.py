@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 import vocoder
 from server.access.authentication import AuthenticationMiddleware, watch_keys
+from server.access.hosts import HostMiddleware, HostRule
 from server.access.keys import KeyRing
 from server.engine.calibration import calibrate
 from server.engine.cores import on_one_core
@@ -21,7 +22,7 @@ from server.engine.engine import Load, Synthesizer
 from server.engine.engines import Engines
 from server.engine.problems import install_engine_handlers
 from server.mel.extraction import MelExtractor
-from server.problems import install_problem_handlers
+from server.problems import answer_not_found, install_problem_handlers
 from server.routes import documentation, health, inference, mel, models, stream, synthesize
 from server.routes import metrics as metrics_route
 from server.routes import page as page_route
@@ -54,7 +55,9 @@ def create_app(settings: Settings | None = None, load: Load | None = None) -> Fa
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
+        redirect_slashes=False,  # a redirect would repeat the Host header, which may name another server
     )
+    app.router.default = answer_not_found
     app.state.service = service
     _install_middleware(app, service)
     install_problem_handlers(app)
@@ -95,6 +98,7 @@ def _install_middleware(app: FastAPI, service: Service) -> None:
     app.add_middleware(BodyMemoryMiddleware, limit=service.settings.max_buffered_bytes)
     app.add_middleware(AuthenticationMiddleware, keys=service.keys)
     app.add_middleware(DrainMiddleware, drain=service.drain)
+    app.add_middleware(HostMiddleware, rule=HostRule(service.settings.host, service.settings.allowed_hosts))
     app.add_middleware(RequestMiddleware, metrics=service.metrics)
 
 

@@ -13,10 +13,20 @@ from fastapi.routing import APIRoute
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
-__all__ = ["MEDIA_TYPE", "Problem", "describe_problem", "install_problem_handlers", "invalid_parameters", "render"]
+__all__ = [
+    "MEDIA_TYPE",
+    "Problem",
+    "answer_not_found",
+    "describe_problem",
+    "install_problem_handlers",
+    "invalid_parameters",
+    "render",
+]
 
 MEDIA_TYPE = "application/problem+json"
+NOTHING_HERE = "There is nothing at this address."
 INFERENCE_PREFIX = "/v2"  # where the Open Inference Protocol, version 2, prescribes errors of its own shape
 
 
@@ -41,6 +51,17 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
         self.headers = dict(headers or {})
         self.fields = fields
 
+    def document(self, request_id: str | None = None) -> dict[str, Any]:
+        """Return the problem as a client gets it."""
+        return {
+            "type": f"urn:vocoder:problem:{self.slug}",
+            "title": self.slug.replace("-", " ").capitalize(),
+            "status": self.status,
+            "detail": self.detail,
+            "request_id": request_id,
+            **self.fields,
+        }
+
 
 class ProblemResponse(JSONResponse):
     """A JSON response with the problem media type."""
@@ -60,14 +81,13 @@ def install_problem_handlers(app: FastAPI) -> None:
 def describe_problem(connection: HTTPConnection, problem: Problem) -> dict[str, Any]:
     """Return the document that tells a client about `problem`, and note the problem for log and metrics."""
     connection.state.problem = problem.slug
-    return {
-        "type": f"urn:vocoder:problem:{problem.slug}",
-        "title": problem.slug.replace("-", " ").capitalize(),
-        "status": problem.status,
-        "detail": problem.detail,
-        "request_id": getattr(connection.state, "request_id", None),
-        **problem.fields,
-    }
+    return problem.document(getattr(connection.state, "request_id", None))
+
+
+async def answer_not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request or WebSocket to an address where there is nothing."""
+    problem = Problem(404, "not-found", NOTHING_HERE)
+    await render(HTTPConnection(scope), problem)(scope, receive, send)
 
 
 def render(request: HTTPConnection, problem: Problem) -> Response:
@@ -126,7 +146,7 @@ def _describe(entry: Mapping[str, Any], known: Iterable[str]) -> dict[str, str]:
 async def _on_http_exception(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
     phrase = HTTPStatus(error.status_code).phrase
-    details = {404: "There is nothing at this address.", 405: "This address does not take this method."}
+    details = {404: NOTHING_HERE, 405: "This address does not take this method."}
     slug = phrase.lower().replace(" ", "-")
     detail = details.get(error.status_code, f"{phrase}.")
     return render(request, Problem(error.status_code, slug, detail, headers=error.headers))

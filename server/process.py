@@ -6,13 +6,16 @@ import asyncio
 import logging
 import math
 import os
+import signal
 import socket
 import sys
+import threading
 from contextlib import ExitStack
 from types import FrameType
 
 import uvicorn
 
+from server.access.keys import KeyRing
 from server.admin import create_admin_app
 from server.app import create_app
 from server.engine.engine import EngineState, Load
@@ -104,6 +107,7 @@ async def run(settings: Settings, load: Load | None = None) -> int:
             log_config=None,
         )
         servers.append(QuietServer(admin))
+    _survive_hangup(service.keys)
     watch = asyncio.create_task(_watch(servers, service.engines))
     try:
         await _serve(servers)
@@ -113,6 +117,17 @@ async def run(settings: Settings, load: Load | None = None) -> int:
         watch.cancel()
         (failure,) = await asyncio.gather(watch, return_exceptions=True)
     return 1 if isinstance(failure, LoadError) or service.drain.overdue else 0
+
+
+def _survive_hangup(keys: KeyRing | None) -> None:
+    """Have SIGHUP, which would end the process, read the file of keys again; without one it does nothing."""
+
+    def reread() -> None:
+        if keys is not None:
+            asyncio.get_running_loop().run_in_executor(None, keys.refresh)
+
+    if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reread)
 
 
 def _require_free(host: str, port: int, option: str) -> None:

@@ -49,6 +49,12 @@ class Settings(BaseSettings):
         description="what is done about a mel that looks wrong, where a request does not say: told in a header, "
         "refused, nothing",
     )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        default=(),
+        description="names by which requests may ask for this server, in Host and Origin, separated by commas; `*.` "
+        "before one stands for all below it, `*` for any; empty: loopback names where the server listens on loopback, "
+        "any name elsewhere",
+    )
     api_keys_file: Path | None = Field(default=None, description="file of API keys; without one there are no keys")
     requests_per_minute: int = Field(default=0, ge=0, description="requests that one key may make; 0 is no limit")
     frames_per_minute: int = Field(default=0, ge=0, description="mel frames that one key may send; 0 is no limit")
@@ -102,9 +108,9 @@ class Settings(BaseSettings):
         """How much may wait for each model."""
         return QueueLimits(self.queue_size, self.queue_frames, self.queue_bytes, self.max_wait)
 
-    @field_validator("models", mode="before")
+    @field_validator("models", "allowed_hosts", mode="before")
     @classmethod
-    def _split_models(cls, value: object) -> object:
+    def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value

@@ -50,7 +50,7 @@ class AuthenticationMiddleware:
             raise _unauthorized("This API key is not known here.", 'Bearer error="invalid_token"')
         client, quotas = found
         note(connection, key=client.name)
-        role = "metrics" if connection.url.path == METRICS_PATH else "speak"
+        role = "metrics" if connection.scope["path"] == METRICS_PATH else "speak"
         if role not in client.roles:
             raise Problem(403, "forbidden", f"This API key lacks the role {role}.", role=role)
         _charge(quotas.requests.take(1), "requests")

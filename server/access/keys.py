@@ -2,9 +2,9 @@
 
 One key a line, `name:key` or `name:sha256:` and the key's SHA-256 in hexadecimal, then options after blanks:
 
-    alice:2f1c0d5be29a4c7b8b6b1f0a
-    bob:sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08 frames_per_minute=100000
-    prometheus:7a3e9cf1d2b84f6690e1c55b roles=metrics
+    alice:<key>
+    bob:sha256:<SHA-256 of the key> frames_per_minute=100000
+    prometheus:<key> roles=metrics
 
 Two lines of one name are two keys of one client, so that a key can be replaced while both are taken.
 """

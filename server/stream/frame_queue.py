@@ -12,31 +12,20 @@ __all__ = ["FrameQueue"]
 
 
 class FrameQueue:
-    """Pieces of one mel, in order; who puts them in waits while too much of it has not been spoken yet.
+    """Pieces of one mel, in order. All that a client sends is taken at once, so that its pings are answered."""
 
-    Args:
-        ahead: frames that may have come without having been spoken, so that more are put in.
-    """
-
-    def __init__(self, ahead: int) -> None:
-        self._ahead = ahead
+    def __init__(self) -> None:
         self._pieces: deque[NDArray[np.float32]] = deque()
         self._changed = asyncio.Event()
-        self._room = asyncio.Event()
-        self._room.set()
         self.finished = False
         """whether no more will come"""
         self.unspoken = 0
         """frames that were put in and not spoken yet"""
 
-    async def wait_for_room(self) -> None:
-        """Wait until more may be put in."""
-        await self._room.wait()
-
     def put(self, mel: NDArray[np.float32]) -> None:
         """Put in the next piece (n_mels, frames)."""
         self._pieces.append(mel)
-        self._count(mel.shape[1])
+        self.unspoken += mel.shape[1]
         self._changed.set()
 
     def finish(self) -> None:
@@ -57,11 +46,4 @@ class FrameQueue:
 
     def spoken(self, frames: int) -> None:
         """Say that so many frames have been spoken."""
-        self._count(-frames)
-
-    def _count(self, frames: int) -> None:
-        self.unspoken += frames
-        if self.unspoken > self._ahead:
-            self._room.clear()
-        else:
-            self._room.set()
+        self.unspoken -= frames

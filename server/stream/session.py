@@ -42,8 +42,6 @@ logger = logging.getLogger(__name__)
 CLOSE_CODE = 4000
 """what a close code is above the status of the problem that it stands for; 4000 to 4999 are the application's own"""
 VALUE_BYTES = 4  # of a mel in the model's own contract
-AHEAD_FRAMES = 1024
-"""frames that a client may send ahead of what is spoken before no more of it is read"""
 
 
 class StreamConversation:
@@ -57,7 +55,7 @@ class StreamConversation:
     def __init__(self, websocket: WebSocket, service: Service) -> None:
         self._websocket = websocket
         self._service = service
-        self._queue = FrameQueue(AHEAD_FRAMES)
+        self._queue = FrameQueue()
         self._engine: Engine | None = None
 
     async def run(self) -> None:
@@ -123,7 +121,6 @@ class StreamConversation:
     async def _listen(self, intake: StreamIntake, voice: StreamVoice, guard: StreamGuard) -> NoReturn:
         """Take in frames until they end; then wait for the client to leave, which is all that it may still do."""
         while not self._queue.finished:
-            await self._queue.wait_for_room()
             message = await self._receive()
             if "text" in message:
                 check_end(message["text"])

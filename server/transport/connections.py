@@ -1,46 +1,29 @@
 """HTTP connections that no client can keep for itself: limits below the application, where uvicorn has none.
 
-uvicorn waits for ever for headers that do not come and for readers that do not read, and lets WebSockets in beyond its
-limit of connections. The protocol here adds those deadlines and limits to uvicorn's own h11 protocol.
+uvicorn waits for ever for headers that do not come, for bodies that nobody reads and for readers that do not read. It
+takes headers of any size that come at once, and WebSockets beyond its limit of connections. The protocol here adds
+those deadlines and limits to uvicorn's own h11 protocol.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import math
-import socket
-from asyncio.transports import BaseTransport
-from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any
 
 import h11
 import uvicorn
-from uvicorn._types import ASGISendEvent
 from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 
+from server.problems import Problem
 from server.settings import Settings
-from server.transport.reader_watch import ReaderWatch
+from server.transport.limits import ConnectionLimits, Deadline, ReaderWatch, configure_socket, refusal
+from server.transport.websocket import GuardedWebSocket, handshake_problem
 
-__all__ = ["MAX_STREAM_MESSAGE", "ConnectionLimits", "GuardedConfig", "GuardedProtocol", "GuardedWebSocket"]
+__all__ = ["MAX_STREAM_MESSAGE", "GuardedConfig", "GuardedProtocol"]
 
 MAX_STREAM_MESSAGE = 2**20  # bytes of one WebSocket message
-WEBSOCKET_LOGGER = (
-    "server.websocket"  # of its own: uvicorn tells of addresses with their query, which may hold anything
-)
-KEEPALIVE_IDLE = 60  # seconds of silence after which TCP asks whether the other side is still there
-UNSENT_BYTES = 2**17  # that the kernel may hold ready for a reader, beyond those under way: it would take megabytes
-
-
-@dataclass(frozen=True)
-class ConnectionLimits:
-    """Seconds for headers and for a reader's progress, and connections at once from one address (0: any number)."""
-
-    header_timeout: float
-    send_timeout: float
-    per_client: int
 
 
 class GuardedConfig(uvicorn.Config):
@@ -57,35 +40,65 @@ class GuardedConfig(uvicorn.Config):
             h11_max_incomplete_event_size=settings.max_header_bytes,
             ws_max_size=min(MAX_STREAM_MESSAGE, settings.max_body_bytes),
             ws_per_message_deflate=False,  # mels and audio hardly shrink, and inflating costs the event loop time
+            # Pongs may wait behind frames that are not read yet; who is gone is found out by TCP and by what is unread.
+            ws_ping_timeout=None,
             server_header=False,
             access_log=False,
             **options,
         )
         self.limits = ConnectionLimits(
-            settings.header_timeout, settings.send_timeout, settings.max_connections_per_client
+            settings.header_timeout, settings.body_timeout, settings.send_timeout, settings.max_connections_per_client
         )
 
 
-class GuardedProtocol(H11Protocol):
-    """One connection, closed when its client is too slow to send its headers or to read its answer."""
+class LimitedRequests(h11.Connection):
+    """h11's side of a server, which holds its limit of header bytes also where all of them come at once.
 
-    _header_timer: asyncio.TimerHandle | None = None
+    Args:
+        limit: bytes of a request line and headers.
+    """
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(h11.SERVER, limit)
+        self.fault_status = 400
+        """the HTTP status of the last error that was raised"""
+        self._limit = limit
+
+    def next_event(self) -> Any:
+        """Return what h11 returns; raise also for headers that are too large."""
+        try:
+            event = super().next_event()
+            if isinstance(event, h11.Request) and _header_bytes(event) > self._limit:
+                raise h11.RemoteProtocolError("headers too large", error_status_hint=431)
+        except h11.RemoteProtocolError as error:
+            self.fault_status = error.error_status_hint
+            raise
+        return event
+
+
+class GuardedProtocol(H11Protocol):
+    """One connection, closed when its client is too slow to send its headers or body or to read its answer."""
+
+    config: Any
+    conn: LimitedRequests
     _watch: ReaderWatch | None = None
 
-    @property
-    def _limits(self) -> ConnectionLimits:
-        assert isinstance(self.config, GuardedConfig)
-        return self.config.limits
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._limits: ConnectionLimits = self.config.limits
+        self._header_deadline = Deadline(self._limits.header_timeout, self._on_slow_headers)
+        self._body_deadline = Deadline(self._limits.body_timeout, lambda: self.transport.close())
+        self.conn = LimitedRequests(self.config.h11_max_incomplete_event_size)
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new connection, or close it at once where its address has as many as it may."""
         super().connection_made(transport)
-        _set_up(transport)
+        configure_socket(transport)
         self._watch = ReaderWatch(transport, self._limits.send_timeout)
         if self._too_many():
-            self._end(b"503 Service Unavailable")
+            self._refuse_connection()
         else:
-            self._header_timer = self.loop.call_later(self._limits.header_timeout, self._on_slow_headers)
+            self._header_deadline.begin()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
@@ -93,21 +106,46 @@ class GuardedProtocol(H11Protocol):
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Pass on what came, and wait for the rest of a request's headers only so long."""
+        """Pass on what came, and wait for the rest of a request only so long."""
         super().data_received(data)
-        if self.conn.their_state is not h11.IDLE:
-            self._stop_header_timer()
-        elif self._header_timer is None and not self.transport.is_closing():
-            self._header_timer = self.loop.call_later(self._limits.header_timeout, self._on_slow_headers)
+        if self.transport.is_closing() or self.transport.get_protocol() is not self:
+            return
+        state = self.conn.their_state
+        if state is not h11.SEND_BODY:
+            self._body_deadline.stop()
+        if state is not h11.IDLE:
+            self._header_deadline.stop()
+        elif self.conn.trailing_data[0]:
+            self._header_deadline.begin()
+        elif self.timeout_keep_alive_task is None:  # the end of a body came after the answer to it
+            self.timeout_keep_alive_task = self.loop.call_later(
+                self.timeout_keep_alive, self.timeout_keep_alive_handler
+            )
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hand the connection on to the WebSocket protocol, within the limit that holds for every other."""
         self._stop_timers()
         limit = self.limit_concurrency
         if limit is not None and len(self.connections) >= limit:
-            self._end(b"503 Service Unavailable")
+            self._refuse_connection()
+        elif any(
+            name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
+            for name, value in self.headers
+        ):
+            self._refuse(handshake_problem(HTTPStatus.BAD_REQUEST))
         else:
             super().handle_websocket_upgrade(event)
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP, unless an answer is already under way."""
+        if self.conn.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
+            self.transport.close()
+        elif self.conn.fault_status == HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+            limit = self.config.h11_max_incomplete_event_size
+            detail = f"The request line and headers are larger than {limit} bytes, the most this server takes."
+            self._refuse(Problem(self.conn.fault_status, "headers-too-large", detail, limit_bytes=limit))
+        else:
+            self._refuse(Problem(self.conn.fault_status, "malformed-request", "This is not an HTTP/1.1 request."))
 
     def pause_writing(self) -> None:
         """Stop taking output that the client does not read, and begin to wait for its progress."""
@@ -115,21 +153,27 @@ class GuardedProtocol(H11Protocol):
         self._watch_reader()
 
     def on_response_complete(self) -> None:
-        """End a request; what is not read yet is waited for only so long."""
+        """End a request; what is left of its body is waited for only so long, and so is its reader."""
         super().on_response_complete()
         self._watch_reader()
+        if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
+            self._body_deadline.begin()
 
     def _watch_reader(self) -> None:
         if self._watch is not None:
             self._watch.begin()
 
     def _on_slow_headers(self) -> None:
-        self._header_timer = None
         if not self.transport.is_closing():
-            self._end(b"408 Request Timeout")
+            detail = f"The headers did not arrive within {self._limits.header_timeout:g} seconds."
+            self._refuse(Problem(408, "header-timeout", detail))
 
-    def _end(self, status: bytes) -> None:
-        self.transport.write(b"HTTP/1.1 %s\r\nConnection: close\r\nContent-Length: 0\r\n\r\n" % status)
+    def _refuse_connection(self) -> None:
+        detail = "There are as many connections as there may be; try again soon."
+        self._refuse(Problem(503, "busy", detail, headers={"Retry-After": "1"}))
+
+    def _refuse(self, problem: Problem) -> None:
+        self.transport.write(refusal(problem))
         self.transport.close()
 
     def _too_many(self) -> bool:
@@ -141,60 +185,14 @@ class GuardedProtocol(H11Protocol):
         addresses = [getattr(other, "client", None) or (None,) for other in self.connections]
         return sum(1 for address in addresses if address[0] == self.client[0]) > limit
 
-    def _stop_header_timer(self) -> None:
-        if self._header_timer is not None:
-            self._header_timer.cancel()
-            self._header_timer = None
-
     def _stop_timers(self) -> None:
-        self._stop_header_timer()
+        self._header_deadline.stop()
+        self._body_deadline.stop()
         if self._watch is not None:
             self._watch.stop()
 
 
-class GuardedWebSocket(WebSocketsSansIOProtocol):
-    """One WebSocket, cut off when its client does not read; while it reads slowly, `send` waits."""
-
-    _watch: ReaderWatch | None = None
-
-    def connection_made(self, transport: BaseTransport) -> None:
-        """Take over a connection."""
-        assert isinstance(self.config, GuardedConfig)
-        super().connection_made(transport)
-        self.logger = logging.getLogger(WEBSOCKET_LOGGER)
-        self._watch = ReaderWatch(self.transport, self.config.limits.send_timeout)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
-        if self._watch is not None:
-            self._watch.stop()
-        super().connection_lost(exc)
-
-    def pause_writing(self) -> None:
-        """Have `send` wait, and begin to wait for the reader's progress."""
-        super().pause_writing()
-        if self._watch is not None:
-            self._watch.begin()
-
-    async def send(self, message: ASGISendEvent) -> None:
-        """Send a message; once it is the last one, wait only so long until it is read."""
-        await self.writable.wait()
-        if self.close_sent and self.initial_response is None:  # closed from here, as after a message that was too large
-            raise ClientDisconnected
-        await super().send(message)
-        if self._watch is not None and self.close_sent:
-            self._watch.begin()
-
-
-def _set_up(transport: asyncio.Transport) -> None:
-    """Have TCP send at once, find out that a client is gone that could not say so, and hold up who outruns a reader."""
-    connection = transport.get_extra_info("socket")
-    if connection is None or connection.family not in (socket.AF_INET, socket.AF_INET6):
-        return
-    # asyncio does so too, but not where the listening socket was made elsewhere: then each answer takes 40 ms more.
-    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    if hasattr(socket, "TCP_KEEPIDLE"):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_IDLE)
-    if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+def _header_bytes(request: h11.Request) -> int:
+    """Return the size of a request line and headers as they came, but for optional blanks."""
+    line = len(request.method) + len(request.target) + len(b"  HTTP/1.1\r\n")
+    return line + sum(len(name) + len(value) + len(b": \r\n") for name, value in request.headers)

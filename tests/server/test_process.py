@@ -89,6 +89,15 @@ def in_flight(url: str) -> float:
     return float(line.split()[1])
 
 
+def test_a_hangup_ends_nothing(program: Start, new_mel: Any, wait_until: Any) -> None:
+    with program("slow:0.5") as (process, url), ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(speak, url, new_mel())
+        wait_until(lambda: in_flight(url) == 2)
+        process.send(signal.SIGHUP)
+        assert answer.result(TIMEOUT).status_code == 200
+        assert speak(url, new_mel()).status_code == 200
+
+
 def test_a_request_under_way_is_finished_and_new_ones_are_sent_elsewhere(
     program: Start, new_mel: Any, wait_until: Any
 ) -> None:

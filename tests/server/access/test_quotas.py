@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from server.access.quotas import TokenBucket
@@ -50,6 +50,7 @@ def test_no_limit(clock: Clock) -> None:
     assert [bucket.take(10**9) for _ in range(3)] == [0.0] * 3
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a machine that does other work
 @given(
     per_minute=st.integers(1, 10_000),
     steps=st.lists(st.tuples(st.floats(0.0, 100.0), st.integers(0, 20_000)), max_size=30),

@@ -45,7 +45,7 @@ def raw_request(url: str, mel: Any, version: str = "1.1", query: str = "stream=1
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
     connection.connect((address.hostname, address.port))
     body = npy(mel)
-    head = f"POST /v1/synthesize?{query} HTTP/{version}\r\nHost: x\r\nContent-Length: {len(body)}\r\n\r\n"
+    head = f"POST /v1/synthesize?{query} HTTP/{version}\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
     connection.sendall(head.encode() + body)
     return connection
 

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import json
+import re
 import socket
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
@@ -14,7 +17,8 @@ import numpy as np
 import pytest
 
 TIMEOUT = 60.0
-HEAD = b"POST /v1/synthesize?format=npy HTTP/1.1\r\nHost: x\r\n"
+NOWHERE = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\n"
+HEAD = b"POST /v1/synthesize?format=npy HTTP/1.1\r\nHost: localhost\r\n"
 
 
 def npy(array: Any) -> bytes:
@@ -44,6 +48,18 @@ def received(connection: socket.socket) -> bytes:
     except ConnectionResetError:
         pass
     return b"".join(parts)
+
+
+def answer_of(connection: socket.socket) -> bytes:
+    """One answer, on a connection that stays open."""
+    answer = b""
+    while b"\r\n\r\n" not in answer:
+        answer += connection.recv(1)
+    length = int(re.search(rb"content-length: (\d+)", answer.lower())[1])  # type: ignore[index]
+    while length:
+        part = connection.recv(length)
+        answer, length = answer + part, length - len(part)
+    return answer
 
 
 def is_cut_off(connection: socket.socket) -> bool:
@@ -96,6 +112,39 @@ def test_a_body_that_trickles(ready: Any, new_mel: Any) -> None:
         assert b"body-timeout" in answer
 
 
+def test_a_body_that_nobody_reads(ready: Any) -> None:
+    with ready(body_timeout=0.5) as url, connected(url, NOWHERE + b"Content-Length: 100\r\n\r\n") as slow:
+        assert answer_of(slow).startswith(b"HTTP/1.1 404 ")
+        slow.sendall(b"x")  # which is no reason to wait for the rest
+        assert received(slow) == b""
+
+
+def test_a_body_that_ends_after_its_answer_leaves_the_connection_open(ready: Any) -> None:
+    sent = NOWHERE + b"Content-Length: 100\r\n\r\n"
+    with ready(header_timeout=0.2, body_timeout=0.2) as url, connected(url, sent) as slow:
+        assert answer_of(slow).startswith(b"HTTP/1.1 404 ")
+        slow.sendall(bytes(100))
+        time.sleep(0.5)  # longer than headers and bodies have
+        slow.sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert answer_of(slow).startswith(b"HTTP/1.1 200 ")
+
+
+def test_garbage_after_an_answer_is_no_traceback(ready: Any, caplog: Any) -> None:
+    with ready() as url, connected(url, NOWHERE + b"Transfer-Encoding: chunked\r\n\r\n") as liar:
+        assert answer_of(liar).startswith(b"HTTP/1.1 404 ")
+        liar.sendall(b"xyz\r\n")
+        assert received(liar) == b""
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
+def test_headers_that_are_too_large_all_at_once(ready: Any) -> None:
+    lines = b"".join(b"X-%d: %s\r\n" % (number, b"y" * 1000) for number in range(120))
+    with ready() as url, connected(url, NOWHERE + lines + b"\r\n") as connection:
+        answer = received(connection)
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b"headers-too-large" in answer
+
+
 def test_more_slow_clients_than_threads_hold_up_nobody(ready: Any, new_mel: Any) -> None:
     body = npy(new_mel())
     with ready(worker_threads=1) as url, ExitStack() as stack:
@@ -121,7 +170,7 @@ def test_a_length_that_is_a_lie(ready: Any, new_mel: Any, claimed: int) -> None:
     "sent",
     [
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",  # TLS
-        b"GET / HTTP/1.1\r\nHost: x\r\n: empty\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\n: empty\r\n\r\n",
         HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
         HEAD + b"Content-Length: -5\r\n\r\n",
         HEAD + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffffffff\r\n",
@@ -132,7 +181,10 @@ def test_a_length_that_is_a_lie(ready: Any, new_mel: Any, claimed: int) -> None:
 def test_what_is_not_http(ready: Any, new_mel: Any, sent: bytes) -> None:
     with ready(header_timeout=2.0) as url:
         with connected(url, sent) as connection:
-            assert received(connection).startswith(b"HTTP/1.1 4")
+            head, _, body = received(connection).partition(b"\r\n\r\n")
+            assert head.startswith(b"HTTP/1.1 4")
+            assert b"content-type: application/problem+json" in head.lower()
+            assert head.startswith(b"HTTP/1.1 %d " % json.loads(body)["status"])
         assert_speaks(url, new_mel())
 
 

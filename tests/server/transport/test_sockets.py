@@ -104,7 +104,7 @@ def test_shutdown_lets_a_request_finish(serve: Any, fake: Any, new_mel: Any, wai
 def test_a_body_that_is_announced_too_large_is_not_waited_for(serve: Any, fake: Any, wait_until: Any) -> None:
     with serve(fake) as url:
         wait_ready(url, wait_until)
-        head = b"POST /synthesize HTTP/1.1\r\nHost: x\r\nContent-Length: 99999999999\r\n\r\n"
+        head = b"POST /synthesize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 99999999999\r\n\r\n"
         answer = send(url, head)
         assert answer.startswith(b"HTTP/1.1 413 ")
         assert b"body-too-large" in answer
@@ -118,7 +118,9 @@ def test_a_client_that_leaves_within_its_body_harms_nobody(
         address = urlsplit(url)
         for _ in range(3):
             with socket.create_connection((address.hostname, address.port), TIMEOUT) as connection:
-                connection.sendall(b"POST /synthesize HTTP/1.1\r\nHost: x\r\nContent-Length: 5000\r\n\r\n" + bytes(100))
+                connection.sendall(
+                    b"POST /synthesize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n" + bytes(100)
+                )
         wait_until(lambda: 'vocoder_problems_total{problem="client-disconnected"} 3.0' in _metrics(url))
         assert speak(url, new_mel()).status_code == 200
 
