@@ -18,8 +18,7 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from benchmarks.density_fitting import Data, Fit, fit, pool, score
-from training.items.points import Points
-from training.items.toys import Toy, toys
+from training.items.toys import Points, Toy, toys
 from vocoder.machine.timing import markdown_table
 from vocoder.models.density import DensityModel
 from vocoder.models.density_config import DensityConfig

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from benchmarks.published_waveglow import PublishedWaveGlow
 from training.commands.waveglow import WaveGlowRun
-from training.loop.gradients import only_trainable
 from training.loop.optimisation import build_optimiser
+from training.loop.update import only_trainable
 from training.objectives.waveglow import WaveGlowObjective
 from training.run_config import load_config
 from vocoder.layers.stack import set_compute_dtype

@@ -11,9 +11,8 @@ from torch import Tensor
 
 from training.corpora.manifest import Entry, Manifest, read_manifest
 from training.data.mel_variation import VariationConfig
-from training.guard.calibration import calibrate
 from training.guard.examples import chosen, mels_of, two_parts
-from training.guard.fitting import fit_density, statistics_of
+from training.guard.fitting import calibrate, fit_density, statistics_of
 from training.loop.checkpointing import CheckpointError
 from training.model_card import model_card
 from training.provenance import provenance

@@ -9,12 +9,11 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.distil.ridge import ridge
 from training.losses.spectral import spectrum
 from vocoder.flows.conditional import ConditionalAffine
 from vocoder.models.student import Student
 
-__all__ = ["fit_envelope"]
+__all__ = ["fit_envelope", "ridge"]
 
 LOG_CHI_SQUARE = 1.2704  # minus the mean of the logarithm of a squared normal variable: ln 2 + Euler's constant
 LOG_EXPONENTIAL = 0.5772  # the same for the squared modulus of a complex one: Euler's constant
@@ -54,3 +53,12 @@ def _log_power(student: Student, x: Tensor, frames: int) -> Tensor:
         window = torch.hann_window(taps, device=x.device)
         power = spectrum(x, taps, window, student.config.hop_length).abs().square()[:, :, :frames]
     return power.clamp_min(1e-12).log()
+
+
+def ridge(rows: Tensor, targets: Tensor, penalty: float = 1e-2) -> tuple[Tensor, Tensor]:
+    """Return the weights (features, outputs) and intercept (outputs,) for rows (n, features), targets (n, outputs)."""
+    mean, offset = rows.mean(dim=0), targets.mean(dim=0)
+    centred = rows - mean
+    gram = centred.T @ centred / len(rows) + penalty * torch.eye(rows.shape[1], dtype=rows.dtype, device=rows.device)
+    weight = torch.linalg.solve(gram, centred.T @ (targets - offset) / len(rows))
+    return weight, offset - mean @ weight

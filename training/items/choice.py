@@ -10,8 +10,7 @@ from torch import Tensor
 from training.corpora.manifest import Manifest
 from training.items.digits import Digits
 from training.items.mels import MelWindowConfig, MelWindows
-from training.items.points import Points
-from training.items.toys import toys
+from training.items.toys import Points, toys
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
 

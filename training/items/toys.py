@@ -7,10 +7,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy.special import logsumexp
+from torch import Tensor
 
-__all__ = ["Toy", "toys"]
+__all__ = ["Points", "Toy", "toys"]
 
 Array = NDArray[np.float64]
 
@@ -136,3 +138,32 @@ def toys() -> Mapping[str, Toy]:
 def _turned(x: Array, angle: Array) -> Array:
     cos, sin = np.cos(angle), np.sin(angle)
     return np.stack([cos * x[:, 0] - sin * x[:, 1], sin * x[:, 0] + cos * x[:, 1]], axis=1)
+
+
+class Points:
+    """Fresh points (2, 1) of a toy in every epoch, a function of (seed, epoch, index) alone.
+
+    Args:
+        toy: what to draw from.
+        count: points in an epoch.
+        seed: of the draws; another one draws others.
+    """
+
+    levels = 0
+
+    def __init__(self, toy: Toy, count: int, seed: int) -> None:
+        self.toy = toy
+        self.count = count
+        self.seed = seed
+        self.set_epoch(0)
+
+    def __len__(self) -> int:
+        return self.count
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the points of an epoch."""
+        rng = np.random.default_rng((self.seed, epoch))
+        self.points = torch.from_numpy(self.toy.sample(self.count, rng)).float()[:, :, None]
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"x": self.points[index]}

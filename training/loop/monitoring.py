@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from training.loop.progress import Progress
+from training.loop.run_state import Progress
 from training.loop.spectrogram_picture import spectrogram_picture
 
 __all__ = ["Monitor"]

@@ -1,15 +1,22 @@
-"""The processes and devices of a run, through accelerate."""
+"""The processes of a run, through accelerate: joined, given the same state, their gradients and scalars averaged.
+
+Gradients are averaged explicitly rather than by a DistributedDataParallel wrapper, because phases freeze each other's
+parameters, may be skipped, may call the model several times and may differentiate inside the loss.
+"""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import Tensor, nn
 
 from training.loop.trainer_config import TrainerConfig
 
-__all__ = ["announce", "build_accelerator"]
+__all__ = ["Averages", "announce", "average_gradients", "build_accelerator", "share_buffers", "share_state"]
 
 
 def build_accelerator(config: TrainerConfig) -> Accelerator:
@@ -22,3 +29,68 @@ def announce(text: str) -> None:
     """Print a line, in the first process alone, also before the processes have joined."""
     if int(os.environ.get("RANK", "0")) == 0:
         print(text, flush=True)
+
+
+def average_gradients(parameters: Sequence[nn.Parameter], loss: Tensor, accelerator: Accelerator) -> Tensor:
+    """Replace gradients by their mean over the processes and return the mean loss, in one reduction.
+
+    A parameter without a gradient counts as zero, and keeps none where no process has one.
+    """
+    if accelerator.num_processes == 1:
+        return loss.detach()
+    present = torch.tensor([float(parameter.grad is not None) for parameter in parameters], device=loss.device)
+    pieces = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
+    mine = torch.cat([loss.detach().float().reshape(1), present, *(piece.float().reshape(-1) for piece in pieces)])
+    flat: Tensor = accelerator.reduce(mine, reduction="mean")
+    shares = flat[1 : 1 + len(parameters)].tolist()
+    means = torch.split(flat[1 + len(parameters) :], [parameter.numel() for parameter in parameters])
+    for parameter, mean, share in zip(parameters, means, shares, strict=True):
+        parameter.grad = mean.view_as(parameter).to(parameter.dtype) if share > 0 else None
+    return flat[0]
+
+
+def share_state(module: nn.Module, accelerator: Accelerator) -> None:
+    """Give every process the main process's parameters and buffers."""
+    _share([*(parameter.data for parameter in module.parameters()), *module.buffers()], accelerator)
+
+
+def share_buffers(module: nn.Module, accelerator: Accelerator) -> None:
+    """Give every process the main process's buffers (running statistics would otherwise drift apart)."""
+    _share(list(module.buffers()), accelerator)
+
+
+def _share(tensors: list[Tensor], accelerator: Accelerator) -> None:
+    if accelerator.num_processes == 1:
+        return
+    for dtype in sorted({tensor.dtype for tensor in tensors}, key=str):
+        group = [tensor for tensor in tensors if tensor.dtype == dtype]
+        flat = torch.cat([tensor.reshape(-1) for tensor in group])
+        flat = flat.to(torch.uint8) if dtype == torch.bool else flat
+        torch.distributed.broadcast(flat, src=0)
+        pieces = torch.split(flat, [tensor.numel() for tensor in group])
+        for tensor, piece in zip(group, pieces, strict=True):
+            tensor.copy_(piece.view_as(tensor))
+
+
+class Averages:
+    """Weighted sums of scalars; they stay on their device until `close`, so that adding does not wait for it."""
+
+    def __init__(self) -> None:
+        self._sums: dict[str, Tensor] = {}
+        self._weights: dict[str, float] = {}
+
+    def add(self, values: Mapping[str, Tensor], weight: float = 1.0) -> None:
+        """Count scalars with a weight."""
+        for name, value in values.items():
+            scaled = value.detach().double() * weight
+            self._sums[name] = self._sums[name] + scaled if name in self._sums else scaled
+            self._weights[name] = self._weights.get(name, 0.0) + weight
+
+    def close(self, accelerator: Accelerator) -> dict[str, float]:
+        """Return the means over all processes and start afresh; every process must call it."""
+        mine = {name: (float(total), self._weights[name]) for name, total in self._sums.items()}
+        self._sums, self._weights = {}, {}
+        everyone = gather_object([mine]) if accelerator.num_processes > 1 else [mine]
+        names = dict.fromkeys(name for each in everyone for name in each)
+        pairs = {name: [each[name] for each in everyone if name in each] for name in names}
+        return {name: sum(s for s, _ in found) / sum(w for _, w in found) for name, found in pairs.items()}

@@ -1,16 +1,21 @@
-"""When to write a checkpoint and when to stop: decided once a step, the same on every process."""
+"""When a run writes a checkpoint and when it stops: its clocks, and the signals that ask it to stop."""
 
 from __future__ import annotations
 
+import signal
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from types import FrameType
 
 import torch
 from accelerate import Accelerator
 
 from training.loop.trainer_config import TrainerConfig
 
-__all__ = ["Clock", "Decision"]
+__all__ = ["Clock", "Decision", "Interruption", "Stopwatch"]
 
 
 @dataclass(frozen=True)
@@ -50,3 +55,51 @@ class Clock:
         votes = torch.tensor([interrupted or (late and main), due and main], dtype=torch.float32)
         stop, save = (accelerator.reduce(votes.to(accelerator.device), reduction="sum") > 0).tolist()
         return Decision(bool(stop), bool(save))
+
+
+class Interruption:
+    """Remembers that the process was asked to stop; a second request stops it at once."""
+
+    def __init__(self) -> None:
+        self.requested = False
+
+    @contextmanager
+    def watched(self) -> Iterator[None]:
+        """Handle both signals inside the `with` block (in the main thread; elsewhere nothing changes)."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self._request) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+    def _request(self, number: int, frame: FrameType | None) -> None:
+        if self.requested:
+            raise KeyboardInterrupt
+        self.requested = True
+
+
+class Stopwatch:
+    """Seconds spent in training; validation and checkpoints are taken out by `pause` and `go`."""
+
+    def __init__(self) -> None:
+        self._seconds = 0.0
+        self._since = time.perf_counter()
+
+    def pause(self) -> None:
+        """Stop counting."""
+        self._seconds += time.perf_counter() - self._since
+
+    def go(self) -> None:
+        """Count again."""
+        self._since = time.perf_counter()
+
+    def lap(self) -> float:
+        """Return the seconds since the last lap and start the next one."""
+        now = time.perf_counter()
+        seconds = self._seconds + now - self._since
+        self._seconds, self._since = 0.0, now
+        return seconds

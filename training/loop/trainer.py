@@ -14,20 +14,14 @@ from accelerate.utils import gather_object
 
 from training.command_error import TrainingError
 from training.loop import random_state
-from training.loop.averages import Averages
 from training.loop.batches import BatchPlan, EpochDataset, ordered_batches, training_batches
 from training.loop.checkpointing import CheckpointError, Checkpoints
-from training.loop.ema import ExponentialMovingAverage
-from training.loop.gradients import share_buffers, share_state
-from training.loop.interruption import Interruption
 from training.loop.monitoring import Monitor
 from training.loop.objective import Batch, Objective
-from training.loop.optimisation import build_optimiser, rate_scale, set_rate
-from training.loop.processes import announce
-from training.loop.progress import FitResult, Progress
-from training.loop.run_state import RunState
-from training.loop.stopping import Clock
-from training.loop.stopwatch import Stopwatch
+from training.loop.optimisation import ExponentialMovingAverage, build_optimiser, rate_scale, set_rate
+from training.loop.processes import Averages, announce, share_buffers, share_state
+from training.loop.run_state import FitResult, Progress, RunState
+from training.loop.stopping import Clock, Interruption, Stopwatch
 from training.loop.trainer_config import TrainerConfig
 from training.loop.update import update
 from training.loop.validation import demonstrate, validate

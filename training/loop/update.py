@@ -1,20 +1,21 @@
-"""One optimiser update: the loss of a phase, its mean gradient, clipping, and the step if all of that is finite."""
+"""One optimiser update: a batch in parts, the mean gradient of a phase, clipping, and the step if all is finite."""
 
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
 from accelerate import Accelerator
-from torch import Tensor
+from torch import Tensor, nn
 
-from training.loop.gradients import average_gradients, only_trainable
-from training.loop.micro_batches import mean_metrics, micro_batches
 from training.loop.objective import Batch, Objective, Phase
+from training.loop.processes import average_gradients
 from training.loop.trainer_config import TrainerConfig
 
-__all__ = ["Update", "update"]
+__all__ = ["Update", "mean_metrics", "micro_batches", "only_trainable", "update"]
 
 
 @dataclass(frozen=True)
@@ -58,3 +59,41 @@ def update(
         parameter.grad = None
     named = {f"{phase.name}/{name}": value.detach() for name, value in metrics.items()}
     return Update({f"{phase.name}/loss": mean_loss, **named, f"{phase.name}/gradient_norm": norm}, finite)
+
+
+@contextmanager
+def only_trainable(module: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Freeze all of `module` except `parameters`, whose gradients are cleared; undo the freeze at the end."""
+    chosen = {id(parameter) for parameter in parameters}
+    before = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
+    for parameter, requires_grad in before:
+        parameter.requires_grad_(requires_grad and id(parameter) in chosen)
+    for parameter in parameters:
+        parameter.grad = None
+    try:
+        yield
+    finally:
+        for parameter, requires_grad in before:
+            parameter.requires_grad_(requires_grad)
+
+
+def micro_batches(batch: Batch, count: int) -> list[Batch]:
+    """Cut every tensor of a batch, (B, ...), into `count` equal parts.
+
+    Raises:
+        ValueError: B is no multiple of `count`.
+    """
+    for name, value in batch.items():
+        if value.shape[0] % count:
+            raise ValueError(f"{value.shape[0]} items of {name!r} do not divide into {count} equal parts")
+    if count == 1:
+        return [batch]
+    pieces = {name: value.chunk(count) for name, value in batch.items()}
+    return [{name: values[i] for name, values in pieces.items()} for i in range(count)]
+
+
+def mean_metrics(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """Return the mean over equal parts of each scalar."""
+    if len(parts) == 1:
+        return dict(parts[0])
+    return {name: torch.stack([part[name].float() for part in parts]).mean() for name in parts[0]}

@@ -10,8 +10,8 @@ from accelerate import Accelerator
 from torch import Tensor
 
 from training.loop import random_state
-from training.loop.averages import Averages
 from training.loop.objective import Batch, Objective
+from training.loop.processes import Averages
 
 __all__ = ["demonstrate", "validate"]
 

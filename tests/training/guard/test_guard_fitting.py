@@ -15,9 +15,8 @@ from torch import Tensor
 from training.cli import main
 from training.corpora.manifest import Entry, write_manifest
 from training.data.mel_variation import VariationConfig, coloured, predicted
-from training.guard.calibration import calibrate
 from training.guard.examples import two_parts
-from training.guard.fitting import fit_density, statistics_of
+from training.guard.fitting import calibrate, fit_density, statistics_of
 from vocoder.checkpoint import load_model
 from vocoder.flows.lower_affine import LowerAffine
 from vocoder.guard.conversions import identity

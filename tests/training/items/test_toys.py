@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.items.points import Points
-from training.items.toys import toys
+from training.items.toys import Points, toys
 
 NAMES = sorted(toys())
 

@@ -8,7 +8,7 @@ from toy_training import SAMPLE_RATE, seeded_toy, toy_config, toy_trainer
 
 from training.loop.monitoring import Monitor
 from training.loop.processes import announce
-from training.loop.progress import Progress
+from training.loop.run_state import Progress
 from training.loop.spectrogram_picture import spectrogram_picture
 
 

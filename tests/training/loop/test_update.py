@@ -9,7 +9,7 @@ from toy_training import differences, saved_run, seeded_toy, toy_config, toy_tra
 
 from training.critics.adversary import Adversary
 from training.critics.spectrogram import CriticConfig
-from training.loop.micro_batches import micro_batches
+from training.loop.update import micro_batches
 from vocoder.config import ConfigError
 from vocoder.layers.stack import WaveNetConfig, set_recompute
 from vocoder.models.waveglow import WaveGlow
