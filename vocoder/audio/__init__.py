@@ -1,4 +1,4 @@
-"""Audio: files in and out, streams, loudness, sample rates."""
+"""Audio: files in and out, streams, sample rates."""
 
 from vocoder.audio.file import read_audio, write_audio
 

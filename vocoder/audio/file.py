@@ -11,7 +11,6 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from vocoder.audio.loudness import peak
 from vocoder.audio.resampling import resample
 
 __all__ = [
@@ -19,6 +18,7 @@ __all__ = [
     "AudioError",
     "AudioFormat",
     "WriteReport",
+    "peak",
     "quantise",
     "read_audio",
     "resample",
@@ -190,6 +190,11 @@ def quantise(x: NDArray[np.float32], bits: int) -> NDArray[Any]:
     scale = 2.0 ** (bits - 1)
     integers = np.clip(np.rint(x.astype(np.float64) * scale), -scale, scale - 1.0)
     return integers.astype(np.int16) if bits == 16 else integers.astype(np.int32) << 8
+
+
+def peak(x: NDArray[np.float32]) -> float:
+    """Return the largest magnitude in audio, 0 where there is none."""
+    return float(np.max(np.abs(x), initial=0.0))
 
 
 def _fit(

@@ -9,8 +9,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from vocoder.audio.file import AUDIO_FORMATS, AudioError, WriteReport, quantise
-from vocoder.audio.loudness import peak
+from vocoder.audio.file import AUDIO_FORMATS, AudioError, WriteReport, peak, quantise
 
 __all__ = ["AudioStream"]
 

@@ -66,10 +66,6 @@ class Distribution(nn.Module, ABC):
         """Return P(X <= x)."""
         return self.log_tails(params, x)[0].exp()
 
-    def icdf(self, params: Tensor, probability: Tensor) -> Tensor:
-        """Return x (..., B, T) with P(X <= x) = probability; tails are more precise through `inverse`."""
-        return self.inverse(params, torch.special.ndtri(probability))[0]
-
     def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
         """Draw x (B, T)."""
         batch, _, length = params.shape

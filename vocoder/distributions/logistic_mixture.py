@@ -18,7 +18,7 @@ STEPS_IN_GRAPH = 30  # a captured graph cannot ask whether it is done
 
 
 class LogisticMixture(Distribution):
-    """A continuous density, and the probability of the levels of 16-bit audio under it.
+    """A continuous density: a weighted sum of logistic densities.
 
     Parameters (B, 3 * components, T): logits of the weights, then means, then log-scales. With one component z is a
     fixed, increasing function of the standardised residual (x - mu) / s: the normal quantile of its logistic.
@@ -60,23 +60,6 @@ class LogisticMixture(Distribution):
         log_weights, u, _ = self._standardised(params, x)
         below = torch.logsumexp(log_weights + F.logsigmoid(u), dim=-2)
         return below, torch.logsumexp(log_weights + F.logsigmoid(-u), dim=-2)
-
-    def log_prob_of_level(self, params: Tensor, x: Tensor, levels: int = 65536) -> Tensor:
-        """Return the log-probability of x as one of the equally spaced levels of linear PCM.
-
-        Level k stands at 2 k / levels and takes the mass within half a step; the first, at -1, and the last, one
-        step below 1, take the tails. With a < b the ends of the interval in units of the scale,
-        sigma(b) - sigma(a) = sigma(b) sigma(-a) (1 - exp(a - b)): each factor keeps its precision however small
-        the difference, so that neither a threshold nor the density in its place is needed.
-        """
-        log_weights, centre, log_s = self._standardised(params, x)
-        half = torch.exp(-log_s) / levels
-        log_below, log_above = F.logsigmoid(centre + half), F.logsigmoid(half - centre)
-        inside = log_below + log_above + torch.log(-torch.expm1(-2 * half))
-        first, last = x < -1 + 1 / levels, x > 1 - 3 / levels
-        log_p = torch.where(last.unsqueeze(-2), log_above, inside)
-        log_p = torch.where(first.unsqueeze(-2), log_below, log_p)
-        return torch.logsumexp(log_weights + log_p, dim=-2)
 
     def forward(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the normal quantile of the mixture's distribution function."""
