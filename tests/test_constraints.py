@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
 from pathlib import Path
 
@@ -11,6 +13,21 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parent.parent
+EXTRAS = {
+    "vocoder": ("client", "export", "hub"),
+    "server": ("server",),
+    "training": ("training", "evaluation", "kokoro", "export"),
+}
+"""What may be imported by each package beside the dependencies of all."""
+DISTRIBUTIONS = {"pythonjsonlogger": "python-json-logger", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+BROUGHT_BY = {
+    "anyio": "fastapi",
+    "h11": "uvicorn",
+    "llvmlite": "numba",
+    "pydantic_core": "pydantic",
+    "starlette": "fastapi",
+    "typing_extensions": "torch",
+}
 
 
 def constraint_lines() -> list[str]:
@@ -45,3 +62,24 @@ def test_each_requirement_is_pinned_within_its_range(requirement: str) -> None:
     assert canonicalize_name(wanted.name) in pins
     pin = next(iter(pins[canonicalize_name(wanted.name)].specifier))
     assert wanted.specifier.contains(pin.version)
+
+
+def third_party_imports(package: str) -> set[str]:
+    found: set[str] = set()
+    for path in (ROOT / package).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Import):
+                found.update(alias.name.split(".")[0] for alias in node.names)
+            elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+                found.add(node.module.split(".")[0])
+    return found - sys.stdlib_module_names - set(EXTRAS)
+
+
+@pytest.mark.parametrize("package", EXTRAS)
+def test_each_package_imports_only_what_its_extras_bring(package: str) -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    named = [*project["dependencies"], *(line for extra in EXTRAS[package] for line in extras.get(extra, ()))]
+    known = {canonicalize_name(Requirement(line).name) for line in named}
+    imported = {BROUGHT_BY.get(name, DISTRIBUTIONS.get(name, name)) for name in third_party_imports(package)}
+    assert {canonicalize_name(name) for name in imported} - known == set()
