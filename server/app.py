@@ -106,7 +106,7 @@ def _loader(settings: Settings) -> Load:
     dtype = None if settings.dtype == "auto" else getattr(torch, settings.dtype)
 
     def load(reference: str) -> Synthesizer:
-        return vocoder.load(reference, device=settings.device, dtype=dtype)
+        return vocoder.load(reference, device=settings.device, dtype=dtype, guard="off")
 
     return load
 

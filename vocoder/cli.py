@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 from collections.abc import Sequence
 from typing import Protocol, cast
+
+from vocoder import __version__
 
 __all__ = ["COMMANDS", "main", "reason"]
 
@@ -23,6 +26,9 @@ COMMANDS = {
 }
 """Name -> module with `add_arguments(parser)` and `run(args) -> int`, and one line of help."""
 
+CLOSED_PIPE = 141
+"""exit status, as shells have it of a program that SIGPIPE ended"""
+
 
 class Command(Protocol):
     """What a module of `vocoder.commands` offers."""
@@ -38,13 +44,26 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command.
 
     Returns:
-        0 on success, 2 where arguments, files or models are wrong (one line on the standard error says why).
+        0 on success, 2 where arguments, files or models are wrong (one line on the standard error says why), 141 where
+        the output was closed.
     """
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        status = _dispatch(list(sys.argv[1:] if argv is None else argv))
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever read the output has had enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
+        return CLOSED_PIPE
+
+
+def _dispatch(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage())
         return 0 if arguments else 2
     name = arguments[0]
+    if name == "--version":
+        print(f"vocoder {__version__}")
+        return 0
     if name not in COMMANDS:
         return _complain("vocoder", f"there is no command {name!r}; known: {', '.join(COMMANDS)}", 2)
     module, summary = COMMANDS[name]
@@ -54,6 +73,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_intermixed_args(arguments[1:])
     try:
         return command.run(args)
+    except BrokenPipeError:
+        raise
     except (ValueError, OSError) as error:
         return _complain(parser.prog, reason(error), 2)
     except KeyboardInterrupt:
@@ -70,7 +91,7 @@ def reason(error: Exception) -> str:
 def _usage() -> str:
     width = max(map(len, COMMANDS))
     lines = [f"  {name:{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
-    return "\n".join(["usage: vocoder COMMAND [-h] ...", "", *lines])
+    return "\n".join(["usage: vocoder COMMAND [-h] ...", "       vocoder --version", "", *lines])
 
 
 def _complain(program: str, text: str, status: int) -> int:

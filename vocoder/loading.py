@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 
 from vocoder.checkpoint import CheckpointError, load_model
+from vocoder.guard.opinion import GuardMode
 from vocoder.hub import download
 from vocoder.layers.stack import default_dtype
 from vocoder.machine.allocation import keep_freed_memory
@@ -25,6 +26,7 @@ def load(
     dtype: torch.dtype | None = None,
     *,
     keep_memory: bool = True,
+    guard: GuardMode = "warn",
 ) -> Synthesizer:
     """Load a model.
 
@@ -36,10 +38,13 @@ def load(
             imported from another project, whose audio is then that of the original.
         keep_memory: on a CPU, have the process keep up to 256 MiB of freed memory for the next run, which is up to half
             as fast again for it; see `keep_freed_memory`.
+        guard: what becomes of mels that are not typical of the model's contract, where a call does not say; see
+            `Synthesizer.synthesize`.
 
     Raises:
         CheckpointError: there is no such model, or its files are damaged.
         DeviceError: the device cannot be used.
+        ValueError: there is no such mode of the guard.
     """
     device, directory = usable_device(device), model_directory(model)
     if keep_memory and device.type == "cpu":
@@ -48,7 +53,7 @@ def load(
     if dtype is None:
         dtype = torch.float32 if "imported" in checkpoint.provenance else default_dtype(device)
     name = directory.name if directory.parent == ASSETS else str(model)
-    return Synthesizer(checkpoint, name, device, dtype)
+    return Synthesizer(checkpoint, name, device, dtype, guard)
 
 
 def shipped_models() -> list[str]:

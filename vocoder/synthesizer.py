@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any, overload
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -12,9 +12,10 @@ from torch import Tensor
 
 from vocoder.batching import Batcher, Utterance
 from vocoder.checkpoint import Checkpoint
-from vocoder.config import to_dict
 from vocoder.denoiser import Denoiser, silent_mel
+from vocoder.description import described, in_a_line
 from vocoder.guard.guard import load_guard
+from vocoder.guard.opinion import GuardMode, MelWatch
 from vocoder.guard.verdict import Verdict
 from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.layers.stack import set_compute_dtype
@@ -26,9 +27,11 @@ from vocoder.precise_mels import read_mels_precisely
 from vocoder.streaming.correction import correction_stages, denoising_stage
 from vocoder.streaming.families import stages_of
 from vocoder.streaming.pipeline import Pipeline
-from vocoder.streaming.session import CHUNK_FRAMES, LONG_CHUNK_FRAMES, StreamSession
+from vocoder.streaming.session import CHUNK_FRAMES, LONG_CHUNK_FRAMES, StreamSession, drained
 
 __all__ = ["MelError", "Synthesizer"]
+
+Mel = TypeVar("Mel", Tensor, np.ndarray)
 
 WHOLE_FRAMES = 1024
 """frames of all mels of a batch that are computed at once; more are computed in parts"""
@@ -46,11 +49,20 @@ class Synthesizer:
         name: how it is called.
         device: where it runs.
         dtype: of the convolution stacks; bfloat16 or float32. Everything else stays in float32.
+        guard: what becomes of mels that are not typical of the contract, where a call does not say.
     """
 
-    def __init__(self, checkpoint: Checkpoint, name: str, device: str | torch.device, dtype: torch.dtype) -> None:
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        name: str,
+        device: str | torch.device,
+        dtype: torch.dtype,
+        guard: GuardMode = "warn",
+    ) -> None:
         if not isinstance(checkpoint.model, Speaker):
             raise TypeError(f"{checkpoint.family} models cannot synthesize")
+        self._checkpoint = checkpoint
         self.name = name
         self.family = checkpoint.family
         self.mel_config: MelConfig = checkpoint.mel_config
@@ -62,9 +74,13 @@ class Synthesizer:
         set_compute_dtype(self.model, dtype)
         read_mels_precisely(self.model, self.device)
         self._consistency = MelConsistency(self.mel_config, self.model.config.consistency_steps).to(self.device)
-        self._reader = MelReader(self.mel_config.n_mels, self.device)
+        self._reader = MelReader(self.mel_config, self.device)
+        self._watch = MelWatch(self.mel_config, guard)
         self._denoiser: Denoiser | None = None
         self._batcher = Batcher(self.model, self._consistency, self.device)
+
+    def __repr__(self) -> str:
+        return in_a_line(self.info())
 
     @property
     def sample_rate(self) -> int:
@@ -78,18 +94,7 @@ class Synthesizer:
 
     def info(self) -> dict[str, Any]:
         """Return what the model is, as plain data: family, size, mel contract, provenance and measured quality."""
-        return {
-            "name": self.name,
-            "family": self.family,
-            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
-            "device": str(self.device),
-            "dtype": str(self.dtype).removeprefix("torch."),
-            "sigma": self.model.config.sigma,
-            "mel": to_dict(self.mel_config),
-            "architecture": to_dict(self.model.config),
-            "provenance": dict(self.provenance),
-            "quality": dict(self.quality),
-        }
+        return described(self.name, self._checkpoint, self.device, self.dtype)
 
     def check(self, mel: Tensor | np.ndarray) -> Verdict:
         """Say how typical a mel (n_mels, frames) is of the model's contract, and what it looks like where it is not.
@@ -99,35 +104,40 @@ class Synthesizer:
         """
         return load_guard().check(mel, self.mel_config)
 
-    @overload
-    def synthesize(
-        self, mel: Tensor, *, sigma: float | None = None, seed: int | None = None, denoise: float = 0.0
-    ) -> Tensor: ...
-    @overload
-    def synthesize(
-        self, mel: np.ndarray, *, sigma: float | None = None, seed: int | None = None, denoise: float = 0.0
-    ) -> np.ndarray: ...
     @torch.no_grad()
-    def synthesize(self, mel: Any, *, sigma: float | None = None, seed: int | None = None, denoise: float = 0.0) -> Any:
+    def synthesize(
+        self,
+        mel: Mel,
+        *,
+        sigma: float | None = None,
+        seed: int | None = None,
+        denoise: float = 0.0,
+        guard: GuardMode | None = None,
+    ) -> Mel:
         """Turn a mel into a waveform.
 
         Args:
             mel: (n_mels, frames) or (B, n_mels, frames), tensor or array, as `mel_config` says.
             sigma: sampling temperature, 0 or more; the model's default if left out.
             seed: of the noise; item i of a batch uses seed + i. Random if left out.
-            denoise: strength of the bias removal, 0 for none.
+            denoise: strength of the bias removal, 0 for none, at most 1.
+            guard: what becomes of a mel that is not typical of `mel_config`: "warn" speaks it and raises a `MelWarning`
+                (until one was typical: the next are not looked at), "strict" refuses it, "off" does not look; as the
+                model was loaded with if left out.
 
         Returns:
             x (frames * hop_length,) or (B, frames * hop_length), of the kind that `mel` was: float32, and for a
             tensor on the mel's device.
 
         Raises:
-            MelError: the mel is not finite or has the wrong shape.
-            ValueError: sigma, seed or denoise is out of range.
+            MelError: the mel is not finite, or has a shape or values that no mel of the contract has.
+            UnlikelyMelError: it is not typical of the contract, and guard is "strict".
+            ValueError: sigma, seed, denoise or guard is out of range.
         """
         batch = self._reader.batch(mel)
         check_sampling(sigma, denoise)
         seeds = seeds_of(seed, batch.shape[0])
+        self._watch.look(batch, guard)
         if batch.shape[0] * batch.shape[2] > WHOLE_FRAMES:
             x = self._in_parts(batch, sigma, seeds, denoise)
         else:
@@ -138,6 +148,8 @@ class Synthesizer:
 
     def synthesize_many(self, utterances: Sequence[Utterance]) -> list[Any]:
         """Turn mels of different lengths into waveforms in one run; each comes out as from `synthesize`.
+
+        The guard does not look at them.
 
         Returns:
             x (frames * hop_length,) of each utterance, of the kind that its mel was.
@@ -164,7 +176,7 @@ class Synthesizer:
         """Take the bias from audio of a row; speak what stood in none."""
         mel, denoise = utterance.mel, utterance.denoise
         if x is None:
-            return self.synthesize(mel, sigma=utterance.sigma, seed=utterance.seed, denoise=denoise)
+            return self.synthesize(mel, sigma=utterance.sigma, seed=utterance.seed, denoise=denoise, guard="off")
         x = self._bias().remove(x[None], denoise)[0] if denoise > 0 else x
         return x.to(mel.device) if isinstance(mel, Tensor) else x.cpu().numpy()
 
@@ -177,7 +189,7 @@ class Synthesizer:
         chunk_frames: int | None = None,
         first_chunk_frames: int | None = None,
     ) -> StreamSession:
-        """Open an utterance whose mel comes piece by piece.
+        """Open an utterance whose mel comes piece by piece; the guard does not look at it.
 
         Args:
             sigma: as in `synthesize`.
@@ -204,6 +216,7 @@ class Synthesizer:
         sigma: float | None = None,
         seed: int | None = None,
         denoise: float = 0.0,
+        guard: GuardMode | None = None,
         chunk_frames: int | None = None,
         first_chunk_frames: int | None = None,
     ) -> Iterator[Any]:
@@ -215,11 +228,12 @@ class Synthesizer:
             sigma: as in `synthesize`.
             seed: as in `synthesize`.
             denoise: as in `synthesize`.
+            guard: as in `synthesize`; of a mel that comes in pieces, the first 128 frames are judged.
             chunk_frames: as in `open_stream`.
             first_chunk_frames: as in `open_stream`.
 
         Raises:
-            MelError, ValueError: as in `synthesize`; of what an iterable yields when it is reached.
+            MelError, UnlikelyMelError, ValueError: as in `synthesize`; of what an iterable yields when it is reached.
         """
         session = self.open_stream(
             sigma=sigma,
@@ -230,10 +244,11 @@ class Synthesizer:
         )
         if isinstance(mel, (Tensor, np.ndarray)):
             session.push(mel)
-            return _drained(session, ())
+            self._watch.look(self._reader.batch(mel), guard)
+            return drained(session, ())
         if not isinstance(mel, Iterable) or isinstance(mel, (str, bytes, Sequence)):
             raise MelError(f"the mel must be a tensor, an array or an iterator of these, not {type(mel).__name__}")
-        return _drained(session, mel)
+        return drained(session, self._watch.passing(mel, guard))
 
     def prior(self, mel: Tensor, sigma: float | None, seeds: list[int]) -> Tensor:
         """Return the z (B, C, steps) to decode, drawn from the seeds, one for each mel of the batch."""
@@ -284,14 +299,3 @@ class Synthesizer:
             mel = silent_mel(self.mel_config).to(self.device)
             self._denoiser = Denoiser(self.decode(self.prior(mel, 0.0, [0]), mel))
         return self._denoiser
-
-
-def _drained(session: StreamSession, pieces: Iterable[Any]) -> Iterator[Any]:
-    """Yield the audio of a session while and after it is given more pieces of its mel."""
-    for piece in pieces:
-        session.push(piece[:, None] if isinstance(piece, (Tensor, np.ndarray)) and piece.ndim == 1 else piece)
-        while session.ready:
-            yield session.next()
-    session.finish()
-    while not session.done:
-        yield session.next()

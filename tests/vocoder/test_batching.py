@@ -36,7 +36,7 @@ def synthesizer(variant: str) -> Synthesizer:
 
 def mel_of(frames: int, level: float) -> torch.Tensor:
     generator = torch.Generator().manual_seed(frames)
-    return level + torch.randn(TINY_MEL.n_mels, frames, generator=generator)
+    return (level + torch.randn(TINY_MEL.n_mels, frames, generator=generator)).clamp(max=-1.0)
 
 
 def speech_like_mel(config: MelConfig, seconds: float = 2.0) -> torch.Tensor:

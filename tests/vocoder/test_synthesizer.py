@@ -8,6 +8,7 @@ import torch
 from tiny_models import TINY_CONFIGS, TINY_MEL, tiny_synthesizer, tiny_waveglow
 from torch import nn
 
+import vocoder
 from vocoder.checkpoint import Checkpoint
 from vocoder.synthesizer import MelError, Synthesizer
 
@@ -15,7 +16,7 @@ FRAMES = 60
 
 
 def mel(*shape: int) -> torch.Tensor:
-    return -5 + 2 * torch.randn(*shape)
+    return -6 + torch.randn(*shape)
 
 
 def assert_close(x: torch.Tensor, expected: torch.Tensor) -> None:
@@ -171,8 +172,8 @@ def test_a_mel_that_does_not_fit_is_refused_at_once(name):
     [
         ({"sigma": -0.1}, "sigma must be 0 or more, not -0.1"),
         ({"sigma": float("nan")}, "sigma must be 0 or more, not nan"),
-        ({"denoise": -1.0}, "denoise must be 0 or more"),
-        ({"denoise": float("inf")}, "denoise must be 0 or more"),
+        ({"denoise": -1.0}, "denoise must lie in 0 to 1"),
+        ({"denoise": float("inf")}, "denoise must lie in 0 to 1"),
         ({"seed": -1}, "the seed must be a whole number, 0 or more"),
     ],
 )
@@ -202,3 +203,20 @@ def test_what_it_says_of_itself_is_plain_data():
 def test_a_model_that_cannot_speak_is_refused():
     with pytest.raises(TypeError, match="toy models cannot synthesize"):
         Synthesizer(Checkpoint(nn.Linear(1, 1), "toy", TINY_MEL), "toy", "cpu", torch.float32)
+
+
+def test_it_says_what_it_is():
+    v = tiny_synthesizer("lapped")
+    text = repr(v)
+    assert text.startswith(
+        f"<Synthesizer '{v.name}': waveglow, 0.0 million parameters, mels 'tiny' of 5 bands at 8000 Hz"
+    )
+    assert text.endswith("float32 on cpu>")
+
+
+def test_every_error_is_found_in_the_package():
+    names = ("AudioError", "CheckpointError", "ConfigError", "DeviceError", "MelError", "MelMismatchError")
+    for name in (*names, "UnlikelyMelError"):
+        assert issubclass(getattr(vocoder, name), ValueError)
+        assert name in vocoder.__all__
+    assert issubclass(vocoder.MelWarning, UserWarning)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -11,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from vocoder.config import ConfigError, from_dict
+from vocoder.mel.input import check_sampling
 from vocoder.noise import check_seed
 
 __all__ = ["MANIFEST_SUFFIX", "Job", "Sampling", "list_jobs"]
@@ -31,10 +31,7 @@ class Sampling:
     denoise: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.sigma is not None and not (self.sigma >= 0 and math.isfinite(self.sigma)):
-            raise ValueError(f"sigma must be 0 or more, not {self.sigma}")
-        if not (self.denoise >= 0 and math.isfinite(self.denoise)):
-            raise ValueError(f"denoise must be 0 or more, not {self.denoise}")
+        check_sampling(self.sigma, self.denoise)
         if self.seed is not None:
             check_seed(self.seed)
 

@@ -62,7 +62,7 @@ class RowSpeaker:
     """
 
     def __init__(self, voice: Voice) -> None:
-        self._synthesizer = load(voice.model, voice.device)
+        self._synthesizer = load(voice.model, voice.device, guard="off")
         self._preset = None if voice.preset is None else preset(voice.preset)
         self._format = voice.format
         self._guard = voice.guard

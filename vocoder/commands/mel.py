@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import io
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from vocoder.audio.file import read_audio
+from vocoder.commands.files import STANDARD, audio_source, each, pairs, write_out
 from vocoder.mel.config import PRESETS, preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
@@ -17,26 +20,48 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.description = "Compute the mel-spectrogram of an audio file (wav, flac, ogg, opus, mp3)."
-    parser.add_argument("audio", type=Path, help="audio file of any sample rate; channels are averaged")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="npy file to write: float32 (n_mels, frames)")
+    parser.description = (
+        "Compute the mel-spectrogram of audio files (wav, flac, ogg, opus, mp3). `-` stands for the standard input and "
+        "output. A file that -o names is replaced, files in a folder with --again only."
+    )
+    parser.add_argument(
+        "audio", nargs="+", type=Path, metavar="AUDIO", help="audio file of any sample rate; channels are averaged"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help="npy file to write, float32 (n_mels, frames); of several, a folder",
+    )
     parser.add_argument(
         "--preset", choices=tuple(PRESETS), default="nvidia", help="mel contract to follow (default: %(default)s)"
     )
+    parser.add_argument("--again", action="store_true", help="replace what is there in the folder")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the mel and say what it is.
+    """Write the mels and say what they are; those that cannot be made are reported, one line each, and left out.
+
+    Returns:
+        0, or 2 if one was left out.
 
     Raises:
-        ValueError, OSError: the audio cannot be read, or the mel not be written.
+        ValueError: inputs and output do not fit each other.
     """
-    config = preset(args.preset)
-    x, sample_rate = read_audio(args.audio, config.sample_rate)
+    files = pairs(args.audio, args.output, ".npy", again=args.again)
+    return each("vocoder mel", files, partial(_make, MelSpectrogram(preset(args.preset))))
+
+
+def _make(extract: MelSpectrogram, source: Path, target: Path) -> str:
+    config = extract.config
+    x, sample_rate = read_audio(audio_source(source), config.sample_rate)
     with torch.inference_mode():
-        mel = MelSpectrogram(config)(torch.from_numpy(x)[None])[0].numpy()
-    with args.output.open("wb") as file:
-        np.save(file, mel)
-    seconds = len(x) / sample_rate
-    print(f"{args.output}: {config.n_mels} mels x {mel.shape[1]} frames ({seconds:.2f} s), preset {config.name}")
-    return 0
+        mel = extract(torch.from_numpy(x)[None])[0].numpy()
+    content = io.BytesIO()
+    np.save(content, mel)
+    if target == STANDARD:
+        write_out(content.getvalue())
+    else:
+        target.write_bytes(content.getvalue())
+    return f"{config.n_mels} mels x {mel.shape[1]} frames ({len(x) / sample_rate:.2f} s), preset {config.name}"

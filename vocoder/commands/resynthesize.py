@@ -4,45 +4,72 @@ from __future__ import annotations
 
 import argparse
 import time
+from functools import partial
 from pathlib import Path
 
 import torch
 
-from vocoder.audio.file import read_audio, resample, write_audio
+from vocoder.audio.file import AUDIO_FORMATS, read_audio, resample
+from vocoder.commands.files import audio_source, each, pairs, suffix_of, write_speech
 from vocoder.commands.sampling import add_model_arguments, add_sampling_arguments, model
 from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.synthesizer import Synthesizer
 
 __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
-    parser.description = "Compute the mel-spectrogram of a recording and speak it: what a model makes of known speech."
-    parser.add_argument("audio", type=Path, help="audio file of any sample rate; channels are averaged")
+    parser.description = (
+        "Compute the mel-spectrogram of recordings and speak it: what a model makes of known speech. `-` stands for "
+        "the standard input and output. A file that -o names is replaced, files in a folder with --again only."
+    )
     parser.add_argument(
-        "-o", "--output", type=Path, required=True, help="audio file to write, of the format that its suffix says"
+        "audio", nargs="+", type=Path, metavar="AUDIO", help="audio file of any sample rate; channels are averaged"
+    )
+    parser.add_argument(
+        "-o",
+        "--output",
+        type=Path,
+        required=True,
+        help="audio file to write, of the format that its suffix says; of several, a folder",
     )
     add_model_arguments(parser)
     add_sampling_arguments(parser)
+    parser.add_argument(
+        "--format", choices=tuple(AUDIO_FORMATS), help="of the audio (default: by the suffix of a file, else wav)"
+    )
+    parser.add_argument("--again", action="store_true", help="replace what is there in the folder")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write what the model makes of the recording, at the model's sample rate and as long as the recording.
+    """Write what the model makes of each recording, at the model's sample rate and as long as the recording.
+
+    Recordings that cannot be read are reported, one line each, and left out.
+
+    Returns:
+        0, or 2 if one was left out.
 
     Raises:
-        ValueError, OSError: the audio cannot be read or written, or there is no such model.
+        ValueError: inputs and output do not fit each other, or there is no such model.
     """
-    recording, file_rate = read_audio(args.audio)
+    files = pairs(args.audio, args.output, suffix_of(args.format), again=args.again)
     synthesizer = model(args)
+    make = partial(_make, synthesizer, MelSpectrogram(synthesizer.mel_config), args)
+    return each("vocoder resynthesize", files, make)
+
+
+def _make(
+    synthesizer: Synthesizer, extract: MelSpectrogram, args: argparse.Namespace, source: Path, target: Path
+) -> str:
+    recording, file_rate = read_audio(audio_source(source))
     sample_rate = synthesizer.sample_rate
     x = resample(recording, file_rate, sample_rate)
     with torch.inference_mode():
-        mel = MelSpectrogram(synthesizer.mel_config)(torch.from_numpy(x)[None])[0].numpy()
+        mel = extract(torch.from_numpy(x)[None])[0].numpy()
     start = time.perf_counter()
     x_hat = synthesizer.synthesize(mel, sigma=args.sigma, seed=args.seed, denoise=args.denoise)[: len(x)]
     seconds = time.perf_counter() - start
-    report = write_audio(args.output, x_hat, sample_rate)
-    if file_rate != sample_rate:
-        print(f"{args.audio}: resampled from {file_rate} Hz to the model's {sample_rate} Hz")
-    print(f"{args.output}: {len(x) / sample_rate:.2f} s in {seconds:.2f} s, {report}")
-    return 0
+    report = write_speech(target, x_hat, sample_rate, args.format)
+    moved = f", resampled from {file_rate} Hz to the model's {sample_rate} Hz" if file_rate != sample_rate else ""
+    return f"{len(x) / sample_rate:.2f} s in {seconds:.2f} s{moved}, {report}"

@@ -12,12 +12,13 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from vocoder.audio.file import AUDIO_FORMATS, WriteReport, write_audio
+from vocoder.audio.file import AUDIO_FORMATS, WriteReport
 from vocoder.audio.stream import AudioStream
 from vocoder.bulk.jobs import MANIFEST_SUFFIX, Sampling, list_jobs
 from vocoder.bulk.rows import ROW_FRAMES
 from vocoder.bulk.run import SpeakJobs, speak_all, speak_here, speak_in_processes
 from vocoder.bulk.speaking import Voice
+from vocoder.commands.files import STANDARD, check_folder, each, mel_source, pairs, suffix_of, write_speech
 from vocoder.commands.sampling import add_model_arguments, add_sampling_arguments, model
 from vocoder.guard.opinion import GuardMode, read_doubted
 from vocoder.mel.config import PRESETS, preset
@@ -29,8 +30,9 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.description = (
-        "Turn mel-spectrograms (npy files, float, n_mels x frames) into audio files. Of many, those that are there "
-        "already are kept: a run that was stopped goes on where it was."
+        "Turn mel-spectrograms (npy files, float, n_mels x frames) into audio files; `-` stands for the standard input "
+        "and output. A file that -o names is replaced. Of many, those that are there already are kept: a run that was "
+        "stopped goes on where it was."
     )
     parser.add_argument(
         "mels", nargs="+", type=Path, metavar="MEL", help="npy file, folder of npy files, or manifest (.jsonl)"
@@ -55,8 +57,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "(default: %(default)s)",
     )
     parser.add_argument("--stream", action="store_true", help="of one mel: compute and write the audio in chunks")
+    parser.add_argument(
+        "--format", choices=tuple(AUDIO_FORMATS), help="of the audio (default: by the suffix of a file, else wav)"
+    )
     many = parser.add_argument_group("for many mels")
-    many.add_argument("--format", choices=tuple(AUDIO_FORMATS), default="wav", help="of the files (default: wav)")
     many.add_argument("--workers", type=int, default=1, metavar="N", help="processes that speak (default: 1)")
     many.add_argument(
         "--row-frames",
@@ -79,16 +83,13 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.stream and args.denoise:
         raise ValueError("--denoise needs the whole utterance at once; leave out --stream")
+    if args.stream and (args.output == STANDARD or args.format):
+        raise ValueError("--stream writes a file, in the format of its suffix")
     (first, *others) = args.mels
     if others or first.is_dir() or first.suffix == MANIFEST_SUFFIX or args.output.is_dir():
         return _speak_many(args)
-    synthesizer = model(args)
-    try:
-        print(_speak(synthesizer, first, args.output, args))
-    except (ValueError, OSError) as error:
-        print(f"vocoder synthesize: {first}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    return 0
+    files = pairs(args.mels, args.output, suffix_of(args.format), again=True)
+    return each("vocoder synthesize", files, partial(_speak, model(args), args))
 
 
 def _speak_many(args: argparse.Namespace) -> int:
@@ -96,12 +97,12 @@ def _speak_many(args: argparse.Namespace) -> int:
         raise ValueError("--stream is for one mel and one audio file")
     if args.workers < 1 or args.row_frames < 1:
         raise ValueError("--workers and --row-frames must be 1 or more")
-    if args.output.exists() and not args.output.is_dir():
-        raise ValueError(f"the audio of several mels goes to a folder, and {args.output} is a file")
+    check_folder(args.output)
+    if STANDARD in args.mels:
+        raise ValueError("- stands for one mel on the standard input, beside no others and not for a folder")
     sampling = Sampling(args.sigma, args.seed, args.denoise)
-    suffix = "." + args.format.partition("_")[0]
-    jobs = list_jobs(args.mels, args.output, suffix, sampling)
-    voice = Voice(args.model, args.device, args.format, args.preset, args.guard)
+    jobs = list_jobs(args.mels, args.output, suffix_of(args.format), sampling)
+    voice = Voice(args.model, args.device, args.format or "wav", args.preset, args.guard)
     if args.workers == 1:
         speak: SpeakJobs = partial(speak_here, voice=voice, row_frames=args.row_frames)
     else:
@@ -115,19 +116,20 @@ def _speak_many(args: argparse.Namespace) -> int:
     return 2 if summary.failures else 0
 
 
-def _speak(synthesizer: Synthesizer, source: Path, target: Path, args: argparse.Namespace) -> str:
+def _speak(synthesizer: Synthesizer, args: argparse.Namespace, source: Path, target: Path) -> str:
     given = None if args.preset is None else preset(args.preset)
-    mel, doubt = read_doubted(source, given, synthesizer.mel_config, args.guard)
+    with mel_source(source) as file:
+        mel, doubt = read_doubted(file, given, synthesizer.mel_config, args.guard)
     start = time.perf_counter()
     if args.stream:
         first, report = _stream(synthesizer, mel, target, args)
         how = f", the first chunk after {first:.2f} s"
     else:
         x = synthesizer.synthesize(mel, sigma=args.sigma, seed=args.seed, denoise=args.denoise)
-        report, how = write_audio(target, x, synthesizer.sample_rate), ""
+        report, how = write_speech(target, x, synthesizer.sample_rate, args.format), ""
     _warn(source, doubt)
     seconds = mel.shape[1] * synthesizer.hop_length / synthesizer.sample_rate
-    return f"{target}: {seconds:.2f} s in {time.perf_counter() - start:.2f} s{how}, {report}"
+    return f"{seconds:.2f} s in {time.perf_counter() - start:.2f} s{how}, {report}"
 
 
 def _warn(source: Path, doubt: str | None) -> None:

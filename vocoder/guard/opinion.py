@@ -1,25 +1,97 @@
-"""The guard on the way to the voice: a word about an unlikely mel, or a refusal."""
+"""The guard on the way to the voice: a word about an unlikely mel, or a refusal; the same rule everywhere.
+
+Shapes and values that no mel of a contract has are always refused. What they do not tell is for the guard, and
+`GuardMode` says what becomes of a mel that it finds untypical: `warn` speaks and tells, `strict` refuses, `off`
+looks at nothing.
+"""
 
 from __future__ import annotations
 
+import warnings
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from vocoder.guard.guard import load_guard
+from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import convert
 from vocoder.mel.file import read_mel
 
-__all__ = ["GuardMode", "UnlikelyMelError", "doubt_about", "read_doubted"]
+__all__ = ["GuardMode", "MelWarning", "MelWatch", "UnlikelyMelError", "doubt_about", "read_doubted"]
 
 GuardMode = Literal["warn", "strict", "off"]
 
 
+ENOUGH_FRAMES = 128
+"""frames by which a convention is told as surely as by a whole mel"""
+
+
 class UnlikelyMelError(ValueError):
     """A mel is not typical of its contract; the text says what it looks like."""
+
+
+class MelWarning(UserWarning):
+    """A mel is not typical of its contract, and was spoken all the same; the text says what it looks like."""
+
+
+class MelWatch:
+    """Has the guard look at the mels that a synthesizer is given.
+
+    Args:
+        contract: that they claim to be of.
+        mode: for those of which no other is said.
+
+    Raises:
+        ValueError: there is no such mode.
+    """
+
+    def __init__(self, contract: MelConfig, mode: GuardMode = "warn") -> None:
+        self._contract = contract
+        self._mode = _checked(mode)
+        self._trusted = False
+
+    def look(self, batch: Tensor, mode: GuardMode | None = None) -> None:
+        """Judge mels (B, n_mels, frames): each if the mode is `strict`, and if it is `warn` until one was typical.
+
+        Whoever made one mel of the right convention makes the next one so as well, and each look takes milliseconds.
+
+        Raises:
+            UnlikelyMelError: one is not typical, and the mode is strict.
+            ValueError: there is no such mode.
+        """
+        mode = self._mode if mode is None else _checked(mode)
+        for mel in batch if mode != "off" else ():
+            if mode == "warn" and self._trusted:
+                return
+            verdict = _verdict(mel.cpu().numpy(), self._contract)
+            if verdict is not None and not verdict.typical:
+                if mode == "strict":
+                    raise UnlikelyMelError(verdict.message)
+                warnings.warn(MelWarning(verdict.message), stacklevel=4)
+            self._trusted |= verdict is None or verdict.cause == "typical"
+
+    def passing(self, pieces: Iterable[Any], mode: GuardMode | None) -> Iterator[Any]:
+        """Yield pieces (n_mels,) or (n_mels, frames) of a mel as they come, and judge how it begins.
+
+        Raises:
+            UnlikelyMelError, ValueError: as `look`, once there are frames enough or no more.
+        """
+        kept: list[Tensor] | None = []
+        for piece in pieces:
+            yield piece
+            if kept is not None:
+                kept.append(torch.as_tensor(piece, dtype=torch.float32).reshape(self._contract.n_mels, -1).cpu())
+                if sum(part.shape[1] for part in kept) >= ENOUGH_FRAMES:
+                    self.look(torch.cat(kept, dim=1)[None], mode)
+                    kept = None
+        if kept:
+            self.look(torch.cat(kept, dim=1)[None], mode)
 
 
 def doubt_about(mel: NDArray[np.float32], contract: MelConfig, mode: GuardMode) -> str | None:
@@ -32,13 +104,23 @@ def doubt_about(mel: NDArray[np.float32], contract: MelConfig, mode: GuardMode) 
     """
     if mode == "off" or mel.shape[0] != contract.n_mels or not np.isfinite(mel).all():
         return None
-    guard = load_guard()
-    if not guard.knows(contract):
+    verdict = _verdict(mel, contract)
+    if verdict is None or verdict.typical:
         return None
-    verdict = guard.check(mel, contract)
-    if not verdict.typical and mode == "strict":
+    if mode == "strict":
         raise UnlikelyMelError(verdict.message)
-    return None if verdict.typical else verdict.message
+    return verdict.message
+
+
+def _verdict(mel: NDArray[np.float32], contract: MelConfig) -> Verdict | None:
+    guard = load_guard()
+    return guard.check(mel, contract) if guard.knows(contract) else None
+
+
+def _checked(mode: GuardMode) -> GuardMode:
+    if mode not in get_args(GuardMode):
+        raise ValueError(f"guard must be one of {', '.join(get_args(GuardMode))}, not {mode!r}")
+    return mode
 
 
 def read_doubted(

@@ -2,42 +2,68 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+from numbers import Real
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vocoder.mel.config import MelConfig
+from vocoder.mel.range import MelRange
 from vocoder.noise import check_seed
 
 __all__ = ["MelError", "MelReader", "check_sampling", "seeds_of"]
 
 
 class MelError(ValueError):
-    """A mel does not fit the model's contract."""
+    """A mel does not fit the model's contract: its shape, or values that no mel of the contract has."""
 
 
 class MelReader:
     """Turns tensors and arrays into batches of mels.
 
     Args:
-        n_mels: mel bins that the model takes.
+        mel_config: the contract of the mels.
         device: where the batches are to be.
     """
 
-    def __init__(self, n_mels: int, device: torch.device) -> None:
-        self.n_mels = n_mels
+    def __init__(self, mel_config: MelConfig, device: torch.device) -> None:
+        self.mel_config = mel_config
         self.device = device
+
+    @cached_property
+    def values(self) -> MelRange:
+        """What the values of a mel can be."""
+        return MelRange.of(self.mel_config)
 
     def batch(self, mel: Any) -> Tensor:
         """Return a mel (n_mels, frames) or (B, n_mels, frames) as (B, n_mels, frames) float32.
 
         Raises:
-            MelError: it is not finite or has the wrong shape.
+            MelError: it is not finite, has the wrong shape, or values that cannot be of the contract.
         """
+        batch = self._shaped(mel)
+        self._check(float(batch.min()), float(batch.max()))
+        return batch
+
+    def piece(self, mel: Any) -> Tensor:
+        """Return a piece (n_mels, frames) of a mel as (1, n_mels, frames) float32.
+
+        Raises:
+            MelError: as in `batch`, and for a batch.
+        """
+        batch = self._shaped(mel)
+        if mel.ndim != 2:
+            raise MelError(f"a stream takes one mel (n_mels, frames), not one of {mel.ndim} dimensions")
+        self._check(min(float(batch.min()), self.values.silence), float(batch.max()))  # a piece may be all loud
+        return batch
+
+    def _shaped(self, mel: Any) -> Tensor:
         if not isinstance(mel, (Tensor, np.ndarray)):
             raise MelError(f"the mel must be a torch tensor or a numpy array, not {type(mel).__name__}")
-        n_mels = self.n_mels
+        n_mels = self.mel_config.n_mels
         if mel.ndim not in (2, 3) or mel.shape[-2] != n_mels or 0 in mel.shape:
             hint = "; it looks transposed" if mel.ndim in (2, 3) and mel.shape[-1] == n_mels else ""
             raise MelError(f"the mel must be ({n_mels}, frames) or (B, {n_mels}, frames), not {tuple(mel.shape)}{hint}")
@@ -47,24 +73,21 @@ class MelReader:
             raise MelError("the mel holds values that are not finite (NaN or infinity)")
         return batch
 
-    def piece(self, mel: Any) -> Tensor:
-        """Return a mel (n_mels, frames) as (1, n_mels, frames) float32.
-
-        Raises:
-            MelError: as in `batch`, and for a batch.
-        """
-        batch = self.batch(mel)
-        if mel.ndim != 2:
-            raise MelError(f"a stream takes one mel (n_mels, frames), not one of {mel.ndim} dimensions")
-        return batch
+    def _check(self, smallest: float, largest: float) -> None:
+        fault = self.values.fault(smallest, largest)
+        if fault is not None:
+            raise MelError(f"{fault} These go from {smallest:.4g} to {largest:.4g}.")
 
 
 def check_sampling(sigma: float | None, denoise: float) -> None:
     """Raise a ValueError for a sampling temperature or a strength of the bias removal that cannot be."""
+    for name, value in (("sigma", sigma), ("denoise", denoise)):
+        if not isinstance(value, Real) and not (name == "sigma" and value is None):
+            raise ValueError(f"{name} must be a number, not {value!r}")
     if sigma is not None and not 0 <= sigma < float("inf"):
         raise ValueError(f"sigma must be 0 or more, not {sigma}")
-    if not 0 <= denoise < float("inf"):
-        raise ValueError(f"denoise must be 0 or more, not {denoise}")
+    if not 0 <= denoise <= 1:
+        raise ValueError(f"denoise must lie in 0 to 1, not {denoise}")
 
 
 def seeds_of(seed: int | None, count: int) -> list[int]:

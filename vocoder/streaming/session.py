@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from vocoder.streaming.pipeline import Pipeline
 
-__all__ = ["CHUNK_FRAMES", "FIRST_CHUNK_FRAMES", "LONG_CHUNK_FRAMES", "StreamSession"]
+__all__ = ["CHUNK_FRAMES", "FIRST_CHUNK_FRAMES", "LONG_CHUNK_FRAMES", "StreamSession", "drained"]
 
 CHUNK_FRAMES = 64
 """frames of a chunk: each stage of the models here then computes at most 1.25 frames for each that is delivered"""
@@ -130,3 +131,14 @@ class StreamSession:
 
     def _as_pushed(self, x: Tensor) -> Any:
         return x.cpu().numpy() if self._device is None else x.to(self._device)
+
+
+def drained(session: StreamSession, pieces: Iterable[Any]) -> Iterator[Any]:
+    """Yield the audio of a session while and after it is given more pieces of its mel."""
+    for piece in pieces:
+        session.push(piece[:, None] if isinstance(piece, (Tensor, np.ndarray)) and piece.ndim == 1 else piece)
+        while session.ready:
+            yield session.next()
+    session.finish()
+    while not session.done:
+        yield session.next()

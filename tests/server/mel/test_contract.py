@@ -47,9 +47,9 @@ def test_mels_of_audio_at_any_level_pass_in_every_preset(name: str, gain: float)
 
 def test_range_of_the_default_preset() -> None:
     assert pytest.approx(np.log(1e-5), abs=1e-4) == NVIDIA.silence
-    assert 0.0 < NVIDIA.loudest < 3.0
-    low, high = NVIDIA.plausible_range
-    assert low < NVIDIA.silence < NVIDIA.loudest < high
+    assert 0.0 < NVIDIA.values.loudest < 3.0
+    low, high = NVIDIA.values.plausible
+    assert low < NVIDIA.silence < NVIDIA.values.loudest < high
 
 
 def test_a_batch_of_one_is_one_mel() -> None:
@@ -98,4 +98,4 @@ def test_description_is_json_and_rebuilds_the_contract() -> None:
     fields = {field.name: description[field.name] for field in dataclasses.fields(MelConfig)}
     assert MelConfig(**fields) == PRESETS["nvidia"]
     assert description["layout"] == "(n_mels, frames)"
-    assert description["plausible_range"] == list(NVIDIA.plausible_range)
+    assert description["plausible_range"] == list(NVIDIA.values.plausible)

@@ -58,7 +58,7 @@ def test_a_manifest_says_what_becomes_of_each_mel_and_how(tmp_path: Path) -> Non
         ({"audio": "a.wav"}, "lacks mel"),
         ({"mel": "a.npy", "sigma": -1}, "sigma must be 0 or more, not -1"),
         ({"mel": "a.npy", "seed": -1}, "seed must be a whole number, 0 or more"),
-        ({"mel": "a.npy", "denoise": -1}, "denoise must be 0 or more"),
+        ({"mel": "a.npy", "denoise": -1}, "denoise must lie in 0 to 1"),
         ({"mel": "a.npy", "audio": "../a.wav"}, "in the output folder that ends in .wav"),
         ({"mel": "a.npy", "audio": "/a.wav"}, "in the output folder that ends in .wav"),
         ({"mel": "a.npy", "audio": "a.flac"}, "ends in .wav"),

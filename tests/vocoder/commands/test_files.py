@@ -1,0 +1,120 @@
+"""Files of commands: one to one, several to a folder, the standard input and output."""
+
+from __future__ import annotations
+
+import io
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from vocoder.cli import main
+from vocoder.commands.files import pairs
+
+
+class Standard(io.TextIOWrapper):
+    """A standard stream that is held in memory."""
+
+    def __init__(self, content: bytes = b"") -> None:
+        super().__init__(io.BytesIO(content))
+
+    def content(self) -> bytes:
+        self.flush()
+        assert isinstance(self.buffer, io.BytesIO)
+        return self.buffer.getvalue()
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> list[Path]:
+    paths = [tmp_path / f"{name}.wav" for name in ("one", "two")]
+    for seed, path in enumerate(paths):
+        x = 0.1 * np.random.default_rng(seed).standard_normal(4096).astype(np.float32)
+        soundfile.write(path, x, 22050, subtype="FLOAT")
+    return paths
+
+
+def run(*arguments: str | Path) -> int:
+    return main([str(argument) for argument in arguments])
+
+
+def test_several_recordings_become_mels_in_a_folder(recordings, tmp_path, capsys) -> None:
+    assert run("mel", *recordings, tmp_path / "absent.wav", "-o", tmp_path / "mels") == 2
+    captured = capsys.readouterr()
+    assert captured.out.count("80 mels x 17 frames") == 2
+    assert captured.err.startswith(f"vocoder mel: {tmp_path / 'absent.wav'}: there is no audio file")
+    assert sorted(path.name for path in (tmp_path / "mels").iterdir()) == ["one.npy", "two.npy"]
+    assert run("mel", recordings[1], "-o", tmp_path / "alone.npy") == 0
+    assert (tmp_path / "alone.npy").read_bytes() == (tmp_path / "mels" / "two.npy").read_bytes()
+
+
+def test_several_recordings_are_resynthesized_into_a_folder(recordings, model, tmp_path) -> None:
+    options = ("--model", model, "--seed", "1")
+    assert run("resynthesize", *recordings, "-o", tmp_path / "out", "--format", "flac", *options) == 0
+    assert run("resynthesize", recordings[1], "-o", tmp_path / "alone.flac", *options) == 0
+    assert (tmp_path / "alone.flac").read_bytes() == (tmp_path / "out" / "two.flac").read_bytes()
+    assert (tmp_path / "out" / "one.flac").is_file()
+
+
+def test_the_standard_input_and_output_take_the_place_of_files(recordings, model, tmp_path, monkeypatch, capsys):
+    options = ("--model", str(model), "--seed", "1", "--guard", "off")
+
+    def piped(content: bytes, *arguments: str) -> bytes:
+        out = Standard()
+        with monkeypatch.context() as patch:
+            patch.setattr(sys, "stdin", Standard(content))
+            patch.setattr(sys, "stdout", out)
+            assert run(*arguments) == 0
+        return out.content()
+
+    mel = piped(recordings[0].read_bytes(), "mel", "-", "-o", "-")
+    assert np.load(io.BytesIO(mel)).shape == (80, 17)
+    x, sample_rate = soundfile.read(io.BytesIO(piped(mel, "synthesize", "-", "-o", "-", *options)))
+    assert (x.shape, sample_rate) == ((17 * 256,), 22050)
+    flac = piped(mel, "synthesize", "-", "-o", "-", "--format", "flac", *options)
+    assert flac.startswith(b"fLaC")
+    again = piped(recordings[0].read_bytes(), "resynthesize", "-", "-o", "-", *options[:4])
+    np.testing.assert_allclose(soundfile.read(io.BytesIO(again))[0], x[:4096], rtol=0, atol=1e-3)
+    assert capsys.readouterr().err.count("-: ") == 4  # what is said does not get among the audio
+
+
+def test_a_name_is_replaced_with_a_word_and_names_in_a_folder_are_not(recordings, tmp_path, capsys) -> None:
+    assert run("mel", recordings[0], "-o", tmp_path / "a.npy") == run("mel", recordings[0], "-o", tmp_path / "a.npy")
+    first, second = capsys.readouterr().out.splitlines()
+    assert (first.endswith("(replaced)"), second.endswith("(replaced)")) == (False, True)
+    assert run("mel", *recordings, "-o", tmp_path / "mels") == 0
+    assert run("mel", *recordings, "-o", tmp_path / "mels") == 2
+    assert "two.npy is there already" in capsys.readouterr().err
+    assert run("mel", *recordings, "-o", tmp_path / "mels", "--again") == 0
+
+
+@pytest.mark.parametrize("command", ["mel", "synthesize", "resynthesize"])
+@pytest.mark.parametrize("output", ["out.wav", "out.npy"])
+def test_several_files_do_not_become_a_folder_with_a_files_name(tmp_path, capsys, command, output) -> None:
+    for name in ("a.npy", "b.npy"):
+        np.save(tmp_path / name, np.zeros((80, 3), np.float32))
+    assert run(command, tmp_path / "a.npy", tmp_path / "b.npy", "-o", tmp_path / output) == 2
+    assert f"{output} is a file's name" in capsys.readouterr().err
+    assert not (tmp_path / output).exists()
+
+
+def test_what_cannot_be_is_refused(tmp_path) -> None:
+    (tmp_path / "out").mkdir()
+    for folder in ("a", "b"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "x.wav").write_bytes(b"audio")
+    one, two = tmp_path / "a" / "x.wav", tmp_path / "b" / "x.wav"
+    standard = Path("-")
+    wrong = [
+        ([one, two], tmp_path / "out", "several files would be written to .*x.wav"),
+        ([one, two], standard, "cannot go to the standard output"),
+        ([standard, one], tmp_path / "out", "- stands for one file"),
+        ([standard], tmp_path / "out", "- stands for one file"),
+        ([one], one, "would be replaced by what is made of it"),
+        ([one], tmp_path / "a", "would be replaced by what is made of it"),
+        ([one, two], one, "is a file"),
+    ]
+    for sources, output, words in wrong:
+        with pytest.raises(ValueError, match=words):
+            pairs(sources, output, ".wav", again=True)

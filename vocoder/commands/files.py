@@ -1,0 +1,146 @@
+"""The files of a command: one to one, several to a folder, and `-` for the standard input and output."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vocoder.audio.file import AUDIO_FORMATS, WriteReport, write_audio
+
+__all__ = [
+    "STANDARD",
+    "audio_source",
+    "check_folder",
+    "each",
+    "mel_source",
+    "pairs",
+    "say",
+    "suffix_of",
+    "write_out",
+    "write_speech",
+]
+
+STANDARD = Path("-")
+FILE_SUFFIXES = (".npy", *(f".{name}" for name in AUDIO_FORMATS))
+
+
+def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) -> list[tuple[Path, Path]]:
+    """Return each source with the file that it becomes: `output` itself, or of several a file in that folder.
+
+    A file that `output` names is replaced; files in a folder, whose names nobody wrote, only if that is asked for.
+
+    Args:
+        sources: files, or `-`.
+        output: file, folder, or `-`.
+        suffix: of the files in a folder.
+        again: replace files that are there in a folder.
+
+    Raises:
+        ValueError: the output does not fit the sources, two would become one file, one would be replaced by what is
+            made of it, or a file is there already.
+    """
+    if len(sources) == 1 and not output.is_dir():
+        made = [(sources[0], output)]
+    else:
+        check_folder(output)
+        if STANDARD in sources:
+            raise ValueError("- stands for one file on the standard input: give the output a file's name, or - as well")
+        made = [(source, output / f"{source.stem}{suffix}") for source in sources]
+    twice = [str(target) for target, count in Counter(target for _, target in made).items() if count > 1]
+    if twice:
+        raise ValueError(f"several files would be written to {_some(twice)}; give them names of their own")
+    own = [str(target) for source, target in made if target.is_file() and source.is_file() and target.samefile(source)]
+    if own:
+        raise ValueError(f"{_some(own)} would be replaced by what is made of it; give another output")
+    there = [str(target) for _, target in made if target.is_file() and target != output]
+    if there and not again:
+        raise ValueError(f"{_some(there)} is there already; give another output, or --again to replace it")
+    return made
+
+
+def check_folder(output: Path) -> None:
+    """Raise a ValueError if several files cannot be written to `output`."""
+    if output == STANDARD:
+        raise ValueError("several files cannot go to the standard output; give a folder")
+    if output.exists() and not output.is_dir():
+        raise ValueError(f"what becomes of several files goes to a folder, and {output} is a file")
+    if output.suffix.lower() in FILE_SUFFIXES and not output.is_dir():
+        raise ValueError(f"what becomes of several files goes to a folder, and {output} is a file's name")
+
+
+def each(program: str, files: Sequence[tuple[Path, Path]], make: Callable[[Path, Path], str]) -> int:
+    """Make every target of its source, one line for each with what `make` returns; what fails harms no other.
+
+    Returns:
+        0, or 2 if one failed.
+    """
+    status = 0
+    for source, target in files:
+        try:
+            if len(files) > 1:
+                target.parent.mkdir(parents=True, exist_ok=True)
+            replaced = " (replaced)" if target.is_file() else ""
+            say(f"{target}: {make(source, target)}{replaced}", target)
+        except BrokenPipeError:
+            raise
+        except (ValueError, OSError) as error:
+            print(f"{program}: {source}: {' '.join(str(error).split())}", file=sys.stderr)
+            status = 2
+    return status
+
+
+def say(text: str, output: Path) -> None:
+    """Print to the standard output, or to the standard error where the output itself goes there."""
+    print(text, file=sys.stderr if output == STANDARD else sys.stdout, flush=True)
+
+
+def write_out(content: bytes) -> None:
+    """Write to the standard output."""
+    sys.stdout.buffer.write(content)
+    sys.stdout.buffer.flush()
+
+
+def audio_source(path: Path) -> Path | BinaryIO:
+    """Return what `read_audio` can read: the path, or the standard input, which is read to its end."""
+    return io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD else path
+
+
+@contextmanager
+def mel_source(path: Path) -> Iterator[Path]:
+    """Yield the path, or that of a temporary copy of the standard input."""
+    if path != STANDARD:
+        yield path
+        return
+    with tempfile.NamedTemporaryFile(prefix="vocoder-", suffix=".npy") as file:
+        shutil.copyfileobj(sys.stdin.buffer, file)
+        file.flush()
+        yield Path(file.name)
+
+
+def write_speech(target: Path, x: NDArray[np.float32], sample_rate: int, format: str | None) -> WriteReport:
+    """Write audio (T,) to a file, by its suffix if no format is named, or to the standard output, then as wav."""
+    if target != STANDARD:
+        return write_audio(target, x, sample_rate, format=format)
+    content = io.BytesIO()
+    report = write_audio(content, x, sample_rate, format=format or "wav")
+    write_out(content.getvalue())
+    return report
+
+
+def suffix_of(format: str | None) -> str:
+    """Return the suffix of files of a key of `AUDIO_FORMATS`, or of wav."""
+    return "." + (format or "wav").partition("_")[0]
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
