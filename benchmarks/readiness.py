@@ -31,7 +31,7 @@ def main() -> int:
     from vocoder.loading import load
     from vocoder.machine.timing import machine, markdown_table
 
-    voice = load(args.model)
+    voice = load(args.model, guard="off")
     short, long = (noise_mel(voice.mel_config, seconds) for seconds in (1.0, 10.0))
     loaded = time.perf_counter() - START
     warm = seconds_of(lambda: voice.synthesize(short[:, :32], seed=0))

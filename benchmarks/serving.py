@@ -74,7 +74,7 @@ class Bench:
 def main() -> int:
     """Run the parts asked for, and print the machine and a table for each."""
     options = _options()
-    synthesizer = load(options.model, dtype=getattr(torch, options.dtype))
+    synthesizer = load(options.model, dtype=getattr(torch, options.dtype), guard="off")
     bench = _prepare(synthesizer, options)
     print(machine())
     print(

@@ -44,8 +44,8 @@ class Settings(BaseSettings):
     admin_host: str = Field(default="127.0.0.1", description="address that the admin port listens on")
     docs: bool = Field(default=True, description="whether there are /docs and /openapi.json")
     page: bool = Field(default=True, description="whether / is a page for people to hear and see the models on")
-    guard: Literal["header", "strict", "off"] = Field(
-        default="header",
+    guard: Literal["warn", "strict", "off"] = Field(
+        default="warn",
         description="what is done about a mel that looks wrong, where a request does not say: told in a header, "
         "refused, nothing",
     )

@@ -63,8 +63,7 @@ class Synthesizer:
         if not isinstance(checkpoint.model, Speaker):
             raise TypeError(f"{checkpoint.family} models cannot synthesize")
         self._checkpoint = checkpoint
-        self.name = name
-        self.family = checkpoint.family
+        self.name, self.family = name, checkpoint.family
         self.mel_config: MelConfig = checkpoint.mel_config
         self.provenance: Mapping[str, Any] = checkpoint.provenance
         self.quality: Mapping[str, Any] = checkpoint.quality

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,11 +10,10 @@ from numpy.typing import NDArray
 from server.mel.contract import MelContract
 from server.problems import Problem
 from vocoder.guard.guard import Guard
+from vocoder.guard.opinion import GuardMode
 from vocoder.guard.verdict import Verdict
 
-__all__ = ["GuardMode", "MelGuard", "guard_headers"]
-
-GuardMode = Literal["header", "strict", "off"]
+__all__ = ["MelGuard", "guard_headers"]
 
 
 @dataclass(frozen=True)
@@ -24,7 +22,7 @@ class MelGuard:
 
     Attributes:
         guard: that judges, if there is one.
-        mode: `header` tells, `strict` refuses what is not typical, `off` does nothing.
+        mode: `warn` tells, `strict` refuses what is not typical, `off` does nothing.
     """
 
     guard: Guard | None

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.audio.encoding import FORMATS
-from server.mel.judging import GuardMode
+from vocoder.guard.opinion import GuardMode
 
 __all__ = ["Denoise", "FormatName", "ModelName", "PresetName", "SampleRate", "Seed", "Sigma", "SynthesisQuery"]
 

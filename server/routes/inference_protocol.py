@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from server.mel.decoding import check_json_size, number_array
-from server.mel.judging import GuardMode
 from server.problems import Problem
+from vocoder.guard.opinion import GuardMode
 
 __all__ = ["HEADER_LENGTH", "VERSION", "InferenceRequest", "describe_model", "parse_request", "render_response"]
 

@@ -7,9 +7,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from server.mel.judging import GuardMode
 from server.problems import Problem, invalid_parameters
 from server.request.query import Denoise, ModelName, PresetName, SampleRate, Seed, Sigma
+from vocoder.guard.opinion import GuardMode
 
 __all__ = ["StreamHello", "check_end", "read_hello"]
 

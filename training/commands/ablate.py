@@ -85,6 +85,6 @@ def _evaluation(config: DistillRun, limit: int, names: list[str]) -> argparse.Na
 
 def _loader(directories: dict[str, Path]) -> evaluate.Loader:
     def load(name: str) -> Synthesizer:
-        return Synthesizer(load_model(directories[name]), name, "cpu", default_dtype("cpu"))
+        return Synthesizer(load_model(directories[name]), name, "cpu", default_dtype("cpu"), "off")
 
     return load

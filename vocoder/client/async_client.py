@@ -1,4 +1,4 @@
-"""The client for asyncio."""
+"""The client for asyncio, which `Client` runs on a thread."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from vocoder.client.requests import (
     Audio,
     Call,
     SpeechOptions,
+    authorization,
     checked_url,
     failure,
     mel_call,
@@ -68,7 +69,7 @@ class AsyncClient:
         trust_env: bool = True,
     ) -> None:
         self._url = checked_url(url)
-        self._headers = {} if api_key is None else {"Authorization": f"Bearer {api_key}"}
+        self._headers = authorization(api_key)
         self._timeout = timeout
         self._retries = retries
         self._trust_env = trust_env
@@ -113,15 +114,20 @@ class AsyncClient:
             VocoderError: as in `synthesize`, at any time; IncompleteError if the connection is lost.
             ValueError: a piece is not as wide as the model's mels; when its turn comes.
         """
-        async with AsyncExitStack() as stack:
-            connection, start = await self._again(lambda: self._dial(options, stack))
-            stream = AsyncSpeechStream(connection, start, self._timeout)
+        async with self.open_stream(options) as stream:
             sending = asyncio.create_task(stream.send([mel] if hasattr(mel, "shape") else mel))
             try:
                 yield stream
             finally:
                 sending.cancel()
                 await asyncio.gather(sending, return_exceptions=True)
+
+    @asynccontextmanager
+    async def open_stream(self, options: SpeechOptions) -> AsyncIterator[AsyncSpeechStream]:
+        """As `stream`, for those who send the frames themselves."""
+        async with AsyncExitStack() as stack:
+            connection, start = await self._again(lambda: self._dial(options, stack))
+            yield AsyncSpeechStream(connection, start, self._timeout)
 
     async def _dial(self, options: SpeechOptions, stack: AsyncExitStack) -> tuple[ClientConnection, StreamStart]:
         """Open a connection for as long as the stack, and have the server say that it is ready."""
@@ -183,6 +189,11 @@ class AsyncSpeechStream:
 
     async def __aiter__(self) -> AsyncIterator[NDArray[np.float32]]:
         """Yield the audio; what the iterable of frames raises is raised here."""
+        while (x := await self.next()) is not None:
+            yield x
+
+    async def next(self) -> NDArray[np.float32] | None:
+        """Return the next audio, or None if all has come; what the iterable of frames raises is raised here."""
         while self.end is None:
             try:
                 async with asyncio.timeout(self._timeout):
@@ -192,24 +203,33 @@ class AsyncSpeechStream:
             if isinstance(message, StreamEnd):
                 self.end = message
             elif isinstance(message, np.ndarray):
-                yield message
+                return message
+        return None
 
     async def send(self, pieces: Iterable[Any] | AsyncIterable[Any]) -> None:
         """Send all frames; the client does this in a task of its own."""
         try:
             if isinstance(pieces, AsyncIterable):
                 async for piece in pieces:
-                    await self._send(piece)
+                    await self.send_piece(piece)
             else:
                 for piece in pieces:
-                    await self._send(piece)
-            await self._connection.send(END)
-        except ConnectionClosed:
-            pass  # whoever reads the stream learns why
+                    await self.send_piece(piece)
+            await self.send_end()
         except Exception as error:
-            self._failure = error
-            await self._connection.close()
+            await self.fail(error)
 
-    async def _send(self, piece: Any) -> None:
+    async def send_piece(self, piece: Any) -> None:
+        """Send a frame (n_mels,) or frames (n_mels, frames)."""
         for message in frame_messages(piece, self.start.n_mels):
             await self._connection.send(message)
+
+    async def send_end(self) -> None:
+        """Say that the mel has ended."""
+        await self._connection.send(END)
+
+    async def fail(self, error: Exception) -> None:
+        """End the stream because its frames cannot be sent; whoever reads it learns why."""
+        if not isinstance(error, ConnectionClosed):  # of which reading tells more
+            self._failure = error
+            await self._connection.close()

@@ -24,6 +24,7 @@ __all__ = [
     "Audio",
     "Call",
     "SpeechOptions",
+    "authorization",
     "checked_url",
     "failure",
     "mel_call",
@@ -35,7 +36,7 @@ __all__ = [
     "used",
 ]
 
-Audio = bytes | str | PathLike[str] | NDArray[np.floating]
+Audio = bytes | str | PathLike[str] | NDArray[np.floating] | NDArray[np.int16]
 """a sound file's content, its path, or samples"""
 
 
@@ -55,7 +56,7 @@ class SpeechOptions(TypedDict, total=False):
     sample_rate: int | None
     """Hz to resample to"""
     guard: str | None
-    """what is done about a mel that looks wrong: `header` tells, `strict` refuses, `off` does nothing"""
+    """what is done about a mel that looks wrong: `warn` tells, `strict` refuses, `off` does nothing"""
 
 
 @dataclass(frozen=True)
@@ -83,6 +84,19 @@ def checked_url(url: str) -> str:
     return url
 
 
+def authorization(api_key: str | None) -> dict[str, str]:
+    """Return the headers that show an API key.
+
+    Raises:
+        ValueError: HTTP cannot carry it; the text does not repeat it.
+    """
+    if api_key is None:
+        return {}
+    if not (api_key.isascii() and api_key.isprintable() and api_key.strip() == api_key != ""):
+        raise ValueError("an API key holds printable ASCII characters, without spaces around them; this one does not")
+    return {"Authorization": f"Bearer {api_key}"}
+
+
 def used(options: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that say something.
 
@@ -99,13 +113,17 @@ def to_array(mel: Any) -> NDArray[np.float32]:
     """Return a mel, a tensor or anything that NumPy takes, as an array of 32-bit floats.
 
     Raises:
-        TypeError: it is the name of a file.
+        TypeError: it is the name of a file, or holds no real numbers.
     """
     if isinstance(mel, str | PathLike):
         raise TypeError(f"a mel is an array or a tensor: give np.load({str(mel)!r})")
     if hasattr(mel, "detach"):
         mel = mel.detach().cpu()
-    return np.asarray(mel, np.float32)
+        mel = mel.float() if mel.is_floating_point() else mel  # NumPy has no bfloat16
+    array = np.asarray(mel)
+    if array.dtype.kind not in "fiu":
+        raise TypeError(f"a mel holds real numbers, not {array.dtype}")
+    return array.astype(np.float32, copy=False)
 
 
 def synthesis_call(mel: Any, options: SpeechOptions) -> Call:
@@ -121,17 +139,27 @@ def mel_call(audio: Audio, sample_rate: int | None, model: str | None, preset: s
 
     Raises:
         ValueError: samples without a rate, or a rate with a file, which has its own.
+        TypeError: samples that are neither floats nor integers of 16 bits.
     """
     if isinstance(audio, np.ndarray) != (sample_rate is not None):
         raise ValueError("samples need their sample_rate, and files have their own")
     if isinstance(audio, np.ndarray):
         body = io.BytesIO()
-        write_audio(body, np.asarray(audio, np.float32), int(sample_rate or 0), format="wav_f32")
+        write_audio(body, _full_scale(audio), int(sample_rate or 0), format="wav_f32")
         content = body.getvalue()
     else:
         content = audio if isinstance(audio, bytes) else Path(audio).read_bytes()
     params = {name: value for name, value in (("model", model), ("preset", preset)) if value is not None}
     return Call("POST", "v1/mel", params, content, {"Content-Type": "application/octet-stream"})
+
+
+def _full_scale(samples: NDArray[Any]) -> NDArray[np.float32]:
+    """Return samples as floats whose full scale is 1."""
+    if samples.dtype == np.int16:
+        return samples.astype(np.float32) / 32768.0
+    if samples.dtype.kind != "f":
+        raise TypeError(f"samples are floats in -1..1, or int16, not {samples.dtype}")
+    return samples.astype(np.float32, copy=False)
 
 
 def failure(response: httpx.Response) -> VocoderError | None:

@@ -67,7 +67,7 @@ class MelReader:
         if mel.ndim not in (2, 3) or mel.shape[-2] != n_mels or 0 in mel.shape:
             hint = "; it looks transposed" if mel.ndim in (2, 3) and mel.shape[-1] == n_mels else ""
             raise MelError(f"the mel must be ({n_mels}, frames) or (B, {n_mels}, frames), not {tuple(mel.shape)}{hint}")
-        batch = _real(mel).to(device=self.device, dtype=torch.float32)
+        batch = _real(mel).detach().to(device=self.device, dtype=torch.float32)
         batch = batch.unsqueeze(0) if batch.ndim == 2 else batch
         if not bool(torch.isfinite(batch).all()):
             raise MelError("the mel holds values that are not finite (NaN or infinity)")

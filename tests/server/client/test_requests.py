@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -71,6 +72,8 @@ def test_the_mel_of_audio(reach: Any, streamer: Streamer, tmp_path: Path) -> Non
         for given in (path, str(path), content.getvalue()):
             np.testing.assert_allclose(client.mel(given), expected, atol=1e-5)
         np.testing.assert_allclose(client.mel(TONE, 22050, model="streamer"), expected, atol=1e-5)
+        integers = client.mel((TONE * 32768).astype(np.int16), 22050)
+        np.testing.assert_allclose(integers[expected > -3.0], expected[expected > -3.0], atol=0.05)
         assert client.mel(TONE, 22050, preset="vocos").shape[0] == 100
         with pytest.raises(ValueError, match="sample_rate"):
             client.mel(TONE)
@@ -130,3 +133,24 @@ def test_an_address_that_is_none_of_http(kind: Any) -> None:
 def test_the_name_of_a_file_is_no_mel() -> None:
     with Client("http://127.0.0.1:1") as client, pytest.raises(TypeError, match=r"give np\.load\('mel\.npy'\)"):
         client.synthesize("mel.npy")
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+@pytest.mark.parametrize("key", ["schl\u00fcssel", "a\nb", " padded7 ", ""])
+def test_a_key_that_http_cannot_carry_is_not_sent(kind: Any, key: str) -> None:
+    with pytest.raises(ValueError, match="printable ASCII characters") as refused:
+        kind("http://127.0.0.1:1", api_key=key)
+    assert len(key) < 2 or key not in str(refused.value)
+
+
+def test_a_client_that_is_closed_says_so_and_leaves_no_thread() -> None:
+    before = threading.active_count()
+    client = Client("http://127.0.0.1:1", trust_env=False)
+    assert threading.active_count() == before + 1
+    client.close()
+    assert threading.active_count() == before
+    with pytest.raises(RuntimeError, match="has been closed"):
+        client.models()
+    forgotten = Client("http://127.0.0.1:1", trust_env=False)
+    del forgotten
+    assert threading.active_count() == before

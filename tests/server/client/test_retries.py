@@ -52,7 +52,7 @@ def full(client_of: Any, streamer: Streamer, wait_until: Any) -> Iterator[None]:
         threads[0].start()
         wait_until(lambda: streamer.entered == entered + 1)
         threads[1].start()
-        wait_until(lambda: line in metrics(str(other._http.base_url)))
+        wait_until(lambda: line in metrics(str(other._client._http.base_url)))
         try:
             yield
         finally:

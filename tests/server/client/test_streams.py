@@ -93,7 +93,7 @@ def test_a_stream_that_is_cut_off_is_not_the_end(reach: Any, streamer: Streamer)
     with reach(streamer) as client_of, client_of() as client, client.stream(frames()) as speech:
         chunks = iter(speech)
         assert len(next(chunks)) == 8 * 256
-        speech._connection.socket.shutdown(socket.SHUT_RDWR)
+        speech._stream._connection.transport.get_extra_info("socket").shutdown(socket.SHUT_RDWR)
         with pytest.raises(IncompleteError, match="before all of its audio"):
             list(chunks)
         more.set()

@@ -23,7 +23,7 @@ def test_the_audio_is_that_of_the_recordings_mel(
     assert main([*arguments, "--seed", "4", "--denoise", "0.1"]) == 0
     x = resample(recording, 16000, 22050)
     mel = MelSpectrogram(preset("nvidia"))(torch.from_numpy(x)[None])[0].numpy()
-    expected = load(model).synthesize(mel, seed=4, denoise=0.1)[: len(x)]
+    expected = load(model, guard="off").synthesize(mel, seed=4, denoise=0.1)[: len(x)]
     x_hat, sample_rate = soundfile.read(tmp_path / "out.wav", dtype="float32")
     assert sample_rate == 22050
     assert x_hat.shape == x.shape
