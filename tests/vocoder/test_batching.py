@@ -79,7 +79,7 @@ def test_company_changes_nothing(variant: str, company: list[Utterance]) -> None
 
 
 def test_company_changes_nothing_for_the_shipped_model() -> None:
-    v = load("waveglow", dtype=torch.float32)
+    v = load("waveglow", dtype=torch.float32, guard="off")
     mel = speech_like_mel(v.mel_config)
     parts = [mel[:, :44], mel[:, 10:13], mel[:, 20:151], mel[:, 7:8], mel[:, 70:150]]
     sigmas = [0.6, None, 1.0, 0.0, None]
@@ -92,7 +92,7 @@ def test_company_changes_nothing_for_the_shipped_model() -> None:
 
 def test_a_neighbour_that_is_not_well_spoken_stays_in_its_place() -> None:
     v = synthesizer("lapped")
-    quiet, loud = Utterance(mel_of(12, -8.0), seed=1), Utterance(mel_of(20, 40.0), seed=2)
+    quiet, loud = Utterance(mel_of(12, -8.0), seed=1), Utterance(mel_of(20, -2.0), sigma=1e4, seed=2)
     together = v.synthesize_many([quiet, loud, quiet])
     torch.testing.assert_close(together[0], alone(v, quiet), atol=TOLERANCE, rtol=0.0)
     torch.testing.assert_close(together[2], together[0], atol=TOLERANCE, rtol=0.0)
@@ -116,9 +116,10 @@ def test_nothing_to_speak_is_nothing() -> None:
     [
         (Utterance(torch.full((TINY_MEL.n_mels, 9), torch.nan)), MelError),
         (Utterance(torch.zeros(3, 9)), MelError),
-        (Utterance(torch.zeros(1, TINY_MEL.n_mels, 9)), MelError),
-        (Utterance(torch.zeros(TINY_MEL.n_mels, 9), sigma=-1.0), ValueError),
-        (Utterance(torch.zeros(TINY_MEL.n_mels, 9), denoise=-1.0), ValueError),
+        (Utterance(mel_of(9, -5.0)[None]), MelError),
+        (Utterance(mel_of(9, -5.0) + 45.0), MelError),
+        (Utterance(mel_of(9, -5.0), sigma=-1.0), ValueError),
+        (Utterance(mel_of(9, -5.0), denoise=1.5), ValueError),
     ],
 )
 def test_every_mel_is_checked(utterance: Utterance, error: type[Exception]) -> None:
