@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import io
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import soundfile
@@ -10,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from server.problems import Problem
-from vocoder.audio.file import AudioError, read_audio
+from vocoder.audio.file import AudioError, AudioTooLongError, open_audio, read_audio
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
@@ -19,6 +24,11 @@ __all__ = ["MelExtractor"]
 MAX_CHANNELS = 2
 MAX_SAMPLE_RATE = 192_000
 UNKNOWN_LENGTH = 2**62  # libsndfile's frame count where a header does not tell
+
+SILENT_FORMATS = (b"RIFF", b"fLaC", b"OggS")  # whose decoders print nothing; that of mp3 does
+DECODER_LINES = (b"[src/libmpg123/", b"Note: ", b"Warning: ", b"\n")
+STANDARD_ERROR = 2
+ONE_AT_A_TIME = threading.Lock()
 
 
 class MelExtractor:
@@ -39,13 +49,16 @@ class MelExtractor:
             Problem: 400 not audio; 413 too long; 422 audio that has no mel, such as an empty clip.
         """
         file = io.BytesIO(body)
-        self._check_header(file)
-        file.seek(0)
         extractor = self._extractors.setdefault(mel_config, MelSpectrogram(mel_config))
         try:
-            x, _ = read_audio(file, mel_config.sample_rate, self._max_seconds)
+            with nullcontext() if body.startswith(SILENT_FORMATS) else _without_decoder_lines():
+                self._check_header(file)
+                file.seek(0)
+                x, _ = read_audio(file, mel_config.sample_rate, self._max_seconds)
             with torch.inference_mode():
                 mel: NDArray[np.float32] = extractor(torch.from_numpy(x).unsqueeze(0))[0].numpy()
+        except AudioTooLongError:
+            raise self._too_long() from None
         except AudioError as error:
             raise _invalid(f"{error}.") from None
         except ValueError:  # the extractor's only complaint about a clip that could be read
@@ -56,7 +69,7 @@ class MelExtractor:
     def _check_header(self, file: io.BytesIO) -> None:
         """Refuse by the header what would cost much to read; the header may still lie, so reading has limits too."""
         try:
-            with soundfile.SoundFile(file) as header:
+            with open_audio(file) as header:
                 channels, sample_rate, samples = header.channels, header.samplerate, header.frames
         except soundfile.SoundFileError:
             detail = "The body is not audio that this server can read: send wav, flac, ogg or mp3."
@@ -64,8 +77,26 @@ class MelExtractor:
         if channels > MAX_CHANNELS or not 0 < sample_rate <= MAX_SAMPLE_RATE:
             raise _invalid(f"Audio may have up to {MAX_CHANNELS} channels and {MAX_SAMPLE_RATE} samples per second.")
         if self._max_seconds * sample_rate < samples < UNKNOWN_LENGTH:
-            detail = f"The audio is longer than {self._max_seconds:g} seconds, the most this server takes."
-            raise Problem(413, "audio-too-long", detail, limit_seconds=self._max_seconds)
+            raise self._too_long()
+
+    def _too_long(self) -> Problem:
+        detail = f"The audio is longer than {self._max_seconds:g} seconds, the most this server takes."
+        return Problem(413, "audio-too-long", detail, limit_seconds=self._max_seconds)
+
+
+@contextmanager
+def _without_decoder_lines() -> Iterator[None]:
+    """Keep what libmpg123 has to say about a file out of standard error, where the log is; nothing else is lost."""
+    with ONE_AT_A_TIME, tempfile.TemporaryFile() as caught:
+        before = os.dup(STANDARD_ERROR)
+        os.dup2(caught.fileno(), STANDARD_ERROR)
+        try:
+            yield
+        finally:
+            os.dup2(before, STANDARD_ERROR)
+            os.close(before)
+            caught.seek(0)
+            os.write(STANDARD_ERROR, b"".join(line for line in caught if not line.startswith(DECODER_LINES)))
 
 
 def _invalid(detail: str) -> Problem:

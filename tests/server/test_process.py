@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import multiprocessing
 import os
 import signal
@@ -15,6 +16,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+import soundfile
 from faulty import serve
 
 from server.transport.drain import Drain
@@ -87,6 +89,24 @@ def in_flight(url: str) -> float:
     text = httpx.get(f"{url}/metrics", timeout=TIMEOUT).text
     line = next(line for line in text.splitlines() if line.startswith("vocoder_in_flight_requests "))
     return float(line.split()[1])
+
+
+def test_foreign_files_write_nothing_into_the_log(program: Start) -> None:
+    stream = io.BytesIO()
+    soundfile.write(stream, np.random.default_rng(0).uniform(-0.3, 0.3, 22050), 22050, format="MP3")
+    generator = np.random.default_rng(1)
+    with program("none") as (process, url):
+        for _ in range(10):
+            body = np.frombuffer(stream.getvalue(), np.uint8).copy()
+            body[generator.integers(0, len(body), 30)] = generator.integers(0, 256, 30)
+            assert httpx.post(f"{url}/mel", content=body.tobytes(), timeout=TIMEOUT).status_code < 500
+        header = rb"{'descr': '\d', 'fortran_order': False, 'shape': (80, 1if 2else 3)}"
+        body = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
+        assert httpx.post(f"{url}/synthesize", content=body, timeout=TIMEOUT).status_code == 400
+        lines = process.errors().splitlines()
+        assert len(lines) > 10
+        assert [line for line in lines if not isinstance(json.loads(line), dict)] == []
+        assert len(process.line().splitlines()) == 1
 
 
 def test_a_hangup_ends_nothing(program: Start, new_mel: Any, wait_until: Any) -> None:

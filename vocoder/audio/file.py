@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import io
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, Literal
@@ -11,13 +13,16 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from vocoder.audio.container import is_chained_ogg, mpeg_start
 from vocoder.audio.resampling import resample
 
 __all__ = [
     "AUDIO_FORMATS",
     "AudioError",
     "AudioFormat",
+    "AudioTooLongError",
     "WriteReport",
+    "open_audio",
     "peak",
     "quantise",
     "read_audio",
@@ -30,6 +35,10 @@ _BLOCK = 1 << 15  # libsndfile's Vorbis encoder keeps what one call gives it on 
 
 class AudioError(ValueError):
     """Audio cannot be read or written; the text says which, why, and what would do."""
+
+
+class AudioTooLongError(AudioError):
+    """Audio is longer than it may be."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,14 +114,15 @@ def read_audio(
         x (T,), the mean of the channels, and its sample rate. Full scale is 1; files of floats may go beyond.
 
     Raises:
-        AudioError: not an audio file, no samples in it, samples that are not finite, or too long.
+        AudioError: not an audio file, no samples in it, samples that are not finite, or a chain of Ogg streams.
+        AudioTooLongError: it is longer than `max_seconds`.
         FileNotFoundError: there is no such file.
     """
     name = _name(source)
     if isinstance(source, (str, Path)) and not Path(source).is_file():
         raise FileNotFoundError(f"there is no audio file {name}")
     try:
-        with soundfile.SoundFile(source) as file:
+        with open_audio(source) as file:
             file_rate: int = file.samplerate
             limit = -1 if max_seconds is None else int(max_seconds * file_rate) + 1
             samples = file.read(limit, dtype="float32", always_2d=True)
@@ -121,7 +131,7 @@ def read_audio(
         hint = " (wav, flac, ogg, mp3 and others are audio; a mel in an npy file is not)" if "recogni" in reason else ""
         raise AudioError(f"cannot read {name}: {reason}{hint}") from None
     if max_seconds is not None and len(samples) > max_seconds * file_rate:
-        raise AudioError(f"{name} is longer than {max_seconds:g} s")
+        raise AudioTooLongError(f"{name} is longer than {max_seconds:g} s")
     if len(samples) == 0:
         raise AudioError(f"{name} holds no samples")
     if not np.isfinite(samples).all():
@@ -131,6 +141,32 @@ def read_audio(
         return (x, file_rate) if sample_rate is None else (resample(x, file_rate, sample_rate), sample_rate)
     except ValueError as error:
         raise AudioError(f"{name}: {error}") from None
+
+
+def open_audio(source: str | Path | BinaryIO) -> soundfile.SoundFile:
+    """Open an audio file for reading; MPEG audio may have other bytes before it, such as the rest of a cut frame.
+
+    Args:
+        source: a path, or a binary file that can seek.
+
+    Raises:
+        AudioError: a chain of Ogg streams, of which only the first would be read.
+        soundfile.LibsndfileError: not an audio file.
+    """
+    with _binary(source) as file:
+        if is_chained_ogg(file):
+            raise AudioError(f"{_name(source)} is a chain of several Ogg streams; make one file of each")
+        file.seek(0)
+    try:
+        return soundfile.SoundFile(source)
+    except soundfile.LibsndfileError:
+        with _binary(source) as file:
+            file.seek(0)
+            data = file.read()
+        start = mpeg_start(data)
+        if start is None:
+            raise
+        return soundfile.SoundFile(io.BytesIO(data[start:]))
 
 
 def write_audio(
@@ -226,6 +262,10 @@ def _format_name(target: str | Path | BinaryIO, format: str | None) -> str:
     if name not in AUDIO_FORMATS:
         raise AudioError(f"cannot write {_name(target)}: unknown format {name!r}; known: {', '.join(AUDIO_FORMATS)}")
     return name
+
+
+def _binary(source: str | Path | BinaryIO) -> AbstractContextManager[BinaryIO]:
+    return Path(source).open("rb") if isinstance(source, (str, Path)) else nullcontext(source)
 
 
 def _name(place: str | Path | BinaryIO) -> str:
