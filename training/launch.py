@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -17,16 +17,28 @@ from training.loop.processes import announce, build_accelerator
 from training.loop.trainer import Trainer
 from training.loop.trainer_config import TrainerConfig
 from training.provenance import provenance
-from training.run_config import write_config
+from training.run_config import load_config, write_config
 from vocoder.checkpoint import load_model
-from vocoder.config import ConfigError
+from vocoder.config import ConfigError, to_dict
 from vocoder.loading import model_directory
 from vocoder.machine.allocation import keep_freed_memory
-from vocoder.mel.config import preset
+from vocoder.mel.config import PRESETS, preset
 
-__all__ = ["RunConfig", "check_contract", "fit", "origin_of", "read_corpus", "started_from"]
+__all__ = [
+    "RunConfig",
+    "check_contract",
+    "complete_contract",
+    "fit",
+    "load_run",
+    "origin_of",
+    "read_corpus",
+    "started_from",
+]
 
+FROM_MEL = ("sample_rate", "hop_length", "n_mels")
+"""the settings of a model that are its mel's"""
 Model = TypeVar("Model", bound=nn.Module)
+Run = TypeVar("Run")
 
 
 class RunConfig(Protocol):
@@ -61,19 +73,44 @@ class RunConfig(Protocol):
         """Segments that validation sees."""
 
 
+def load_run(cls: type[Run], file: Path, overrides: Sequence[str] = ()) -> Run:
+    """Read the configuration of a run; what model and segments take from the mel, the mel says where they do not.
+
+    Raises:
+        ConfigError: as `load_config` does.
+    """
+    return load_config(cls, file, overrides, complete_contract)
+
+
 def check_contract(config: RunConfig) -> None:
     """Check that model, segments and mel preset agree.
 
     Raises:
-        ConfigError: they do not; the text names the difference.
+        ConfigError: they do not; the text names all differences.
     """
     mel = preset(config.mel)
-    for name in ("sample_rate", "hop_length", "n_mels"):
-        ours, contract = getattr(config.model, name), getattr(mel, name)
-        if ours != contract:
-            raise ConfigError(f"model.{name} is {ours}, but the mel preset {config.mel!r} has {contract}")
-    if config.segments.hop_length != mel.hop_length or config.segments.margin != mel.n_fft // 2:
-        raise ConfigError(f"segments need hop_length {mel.hop_length} and margin {mel.n_fft // 2} for this mel")
+    wanted = {f"model.{name}": getattr(mel, name) for name in FROM_MEL}
+    wanted |= {"segments.hop_length": mel.hop_length, "segments.margin": mel.n_fft // 2}
+    given = {name: getattr(getattr(config, name.split(".")[0]), name.split(".")[1]) for name in wanted}
+    wrong = [f"{name} is {given[name]} instead of {value}" for name, value in wanted.items() if given[name] != value]
+    if wrong:
+        raise ConfigError(
+            f"mel preset {config.mel!r} decides what may be left out, and says otherwise: {', '.join(wrong)}"
+        )
+
+
+def complete_contract(settings: dict[str, Any]) -> None:
+    """Add to the settings of a run what the mel says of the model and the segments, where they leave it out."""
+    mel = PRESETS.get(settings.get("mel", "nvidia"))
+    model, segments = settings.setdefault("model", {}), settings.setdefault("segments", {})
+    if mel is None or not isinstance(model, dict) or not isinstance(segments, dict):
+        return  # what is wrong with them is said where they are checked
+    for name in FROM_MEL:
+        model.setdefault(name, getattr(mel, name))
+    segments.setdefault("hop_length", mel.hop_length)
+    segments.setdefault("margin", mel.n_fft // 2)
+    if isinstance(model.get("lpc"), dict):
+        model["lpc"].setdefault("mel", mel.name)
 
 
 def read_corpus(config: RunConfig) -> Manifest:
@@ -96,9 +133,22 @@ def started_from(reference: str, kind: type[Model], architecture: Any) -> Model:
         ConfigError: it is of another kind or architecture.
     """
     model = load_model(model_directory(reference)).model
-    if not isinstance(model, kind) or model.config != architecture:
-        raise ConfigError(f"start_from {reference} holds another architecture than `model` describes")
+    if not isinstance(model, kind):
+        raise ConfigError(f"start_from {reference} holds a {type(model).__name__}, not a {kind.__name__}")
+    theirs, ours = _flat(to_dict(model.config)), _flat(to_dict(architecture))
+    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    if names:
+        differences = ", ".join(f"model.{name} is {theirs.get(name)} there, {ours.get(name)} here" for name in names)
+        raise ConfigError(f"start_from {reference} holds another architecture: {differences}")
     return model
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings by their names with dots."""
+    found: dict[str, Any] = {}
+    for name, value in settings.items():
+        found |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {f"{prefix}{name}": value}
+    return found
 
 
 def origin_of(**references: str | None) -> dict[str, Any]:

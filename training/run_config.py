@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import re
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -26,12 +27,45 @@ def add_run_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def load_config(cls: type[T], file: Path, overrides: Sequence[str] = ()) -> T:
+def load_config(
+    cls: type[T],
+    file: Path,
+    overrides: Sequence[str] = (),
+    complete: Callable[[dict[str, Any]], None] = lambda settings: None,
+) -> T:
     """Read `file`, apply `a.b=value` overrides in their order, and build the frozen dataclass `cls`.
 
+    Args:
+        cls: the configuration.
+        file: its settings as YAML.
+        overrides: of these settings.
+        complete: fills in what follows from other settings, where it is not given.
+
     Raises:
-        ConfigError: the file is missing or no YAML, or a setting is unknown, missing or invalid.
+        ConfigError: the file is missing or no YAML, or a setting is unknown, missing or invalid. The text blames the
+            overrides for what would be right without them.
     """
+    plain = _read(file)
+
+    def build(chosen: Sequence[str]) -> T:
+        data = deepcopy(plain)
+        for override in chosen:
+            _override(data, override)
+        complete(data)
+        return from_dict(cls, data)
+
+    try:
+        return build(overrides)
+    except ConfigError as error:
+        raise ConfigError(f"{_culprit(build, overrides, str(error)) or file}: {error}") from error
+
+
+def write_config(config: Any, file: Path) -> None:
+    """Write a configuration such that `load_config` reads it back."""
+    file.write_text(yaml.safe_dump(to_dict(config), sort_keys=False), encoding="utf-8")
+
+
+def _read(file: Path) -> dict[str, Any]:
     try:
         text = file.read_text(encoding="utf-8")
     except OSError as error:
@@ -42,17 +76,20 @@ def load_config(cls: type[T], file: Path, overrides: Sequence[str] = ()) -> T:
     data = {} if data is None else data
     if not isinstance(data, dict):
         raise ConfigError(f"{file} must hold settings as `name: value`, not {type(data).__name__}")
-    for override in overrides:
-        _override(data, override)
-    try:
-        return from_dict(cls, data)
-    except ConfigError as error:
-        raise ConfigError(f"{file}: {error}") from error
+    return data
 
 
-def write_config(config: Any, file: Path) -> None:
-    """Write a configuration such that `load_config` reads it back."""
-    file.write_text(yaml.safe_dump(to_dict(config), sort_keys=False), encoding="utf-8")
+def _culprit(build: Callable[[Sequence[str]], Any], overrides: Sequence[str], error: str) -> str:
+    """Return the overrides that the error goes away without; an empty text where it is the file's."""
+    blamed = []
+    for i, override in enumerate(overrides):
+        try:
+            build([*overrides[:i], *overrides[i + 1 :]])
+        except ConfigError as other:
+            if str(other) == error:
+                continue
+        blamed.append(override)
+    return " and ".join(blamed)
 
 
 def parse_yaml(text: str, source: str) -> Any:

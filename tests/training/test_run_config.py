@@ -71,6 +71,26 @@ def test_wrong_override_is_explained(config_file, override, message):
     assert "\n" not in str(caught.value)
 
 
+def test_an_override_is_blamed_for_what_it_breaks_and_the_file_for_the_rest(config_file):
+    def blamed(*overrides: str) -> str:
+        with pytest.raises(ConfigError) as caught:
+            load_config(Run, config_file, overrides)
+        return str(caught.value).split(": ")[0]
+
+    assert blamed("limit=1", "trainer.step=3", "name=x") == "trainer.step=3"
+    assert blamed("trainer.steps=0") == "trainer.steps=0"
+    config_file.write_text(TEXT + "lossses: {}\n")
+    assert blamed("limit=1") == str(config_file)
+
+
+def test_what_follows_from_other_settings_is_filled_in(config_file):
+    def complete(settings):
+        settings.setdefault("limit", float(len(settings["name"])))
+
+    assert load_config(Run, config_file, ["name=longer"], complete).limit == 6.0
+    assert load_config(Run, config_file, ["limit=1.0"], complete).limit == 1.0
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [

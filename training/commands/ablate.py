@@ -6,9 +6,11 @@ import argparse
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from training.commands import evaluate
 from training.commands.distill import DistillRun, distill, held_out
+from training.launch import complete_contract
 from training.objectives.distillation_losses import DistillationLosses
 from training.run_config import load_config
 from vocoder.checkpoint import load_model
@@ -17,7 +19,7 @@ from vocoder.layers.stack import default_dtype
 from vocoder.machine.timing import markdown_table
 from vocoder.synthesizer import Synthesizer
 
-__all__ = ["add_arguments", "run", "variants"]
+__all__ = ["add_arguments", "complete", "run", "variants"]
 
 GROUPS = {
     "power": ("power", "spectral", "mel"),
@@ -41,7 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Train one student for each variant, print their divergences and their scores; finished ones are not repeated."""
     overrides = [*args.overrides, *([f"teacher={args.teacher}"] if args.teacher else [])]
-    config = load_config(DistillRun, args.config, overrides)
+    config = load_config(DistillRun, args.config, overrides, complete)
     root = Path(config.output)
     directories, measured = {}, {}
     for name, losses in variants(config.losses).items():
@@ -55,15 +57,27 @@ def run(args: argparse.Namespace) -> int:
     return evaluate.evaluate_all(_evaluation(config, args.limit, list(directories)), _loader(directories))
 
 
-def variants(losses: DistillationLosses) -> dict[str, DistillationLosses]:
-    """Return the divergence alone, and with one more group of losses each, by name.
+def complete(settings: dict[str, Any]) -> None:
+    """Complete the settings of an ablation.
 
     Raises:
-        ConfigError: a loss that is to be measured is off.
+        ConfigError: something is missing; the text names all of it.
     """
-    off = [name for group in GROUPS.values() for name in group if getattr(losses, name) == 0]
-    if off or losses.kl == 0:
-        raise ConfigError(f"an ablation needs weights above 0 for kl and for losses.{', losses.'.join(off)}")
+    complete_contract(settings)
+    losses, trainer = ({} if settings.get(name) is None else settings[name] for name in ("losses", "trainer"))
+    measured = ["kl", *(name for group in GROUPS.values() for name in group)]
+    needs = [f"losses.{name}" for name in measured if not losses.get(name, getattr(DistillationLosses, name))]
+    needs = [f"weights above 0 for {', '.join(needs)}"] if needs else []
+    if settings.get("recogniser") is None:
+        needs.append("recogniser=DIR (vocoder-train recogniser)")
+    if trainer.get("batch_size", 2) < 2:
+        needs.append("a trainer.batch_size of at least 2")
+    if needs:
+        raise ConfigError(f"an ablation needs {' and '.join(needs)}")
+
+
+def variants(losses: DistillationLosses) -> dict[str, DistillationLosses]:
+    """Return the divergence alone, and with one more group of losses each, by name."""
     every = [name for group in GROUPS.values() for name in group]
     found: dict[str, DistillationLosses] = {}
     kept: tuple[str, ...] = ()

@@ -14,7 +14,7 @@ from training.data.datasets import SegmentConfig
 from training.data.held_out import held_out_segments
 from training.distil.inheritance import inherit_flows, inherit_layers, inherit_pitch
 from training.distil.recogniser import load_recogniser
-from training.launch import check_contract, fit, origin_of, read_corpus, started_from
+from training.launch import check_contract, fit, load_run, origin_of, read_corpus, started_from
 from training.loop import random_state
 from training.loop.batches import ordered_batches
 from training.loop.processes import build_accelerator
@@ -22,7 +22,7 @@ from training.loop.trainer_config import TrainerConfig
 from training.loop.validation import validate
 from training.objectives.distillation import DistillationObjective
 from training.objectives.distillation_losses import DistillationLosses
-from training.run_config import add_run_arguments, load_config
+from training.run_config import add_run_arguments
 from vocoder.checkpoint import Checkpoint, load_model
 from vocoder.config import ConfigError
 from vocoder.loading import model_directory
@@ -64,12 +64,15 @@ class DistillRun:
 
     def __post_init__(self) -> None:
         check_contract(self)
+        wrong = []
         if self.losses.recognises and self.recogniser is None:
-            raise ConfigError("losses.perceptual and losses.style need a recogniser (vocoder-train recogniser)")
+            wrong.append("losses.perceptual and losses.style need a recogniser (vocoder-train recogniser)")
         if self.losses.contrastive and self.trainer.batch_size < 2:
-            raise ConfigError("losses.contrastive needs a trainer.batch_size of at least 2")
+            wrong.append("losses.contrastive needs a trainer.batch_size of at least 2")
         if self.model.kind == "frames" and self.losses.estimator != "sample":
-            raise ConfigError("a student over frames has no conditionals of samples: losses.estimator must be sample")
+            wrong.append("a student over frames has no conditionals of samples: losses.estimator must be sample")
+        if wrong:
+            raise ConfigError("; ".join(wrong))
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,7 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     overrides = [*args.overrides, *([f"teacher={args.teacher}"] if args.teacher else [])]
-    distill(load_config(DistillRun, args.config, overrides), resume=args.resume)
+    distill(load_run(DistillRun, args.config, overrides), resume=args.resume)
     return 0
 
 

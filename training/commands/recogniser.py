@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 
 from training.data.datasets import SegmentConfig
 from training.distil.recogniser import Recogniser, RecogniserConfig
-from training.launch import check_contract, fit, read_corpus
+from training.launch import check_contract, fit, load_run, read_corpus
 from training.loop import random_state
 from training.loop.trainer_config import TrainerConfig
 from training.objectives.recogniser import RecogniserObjective
-from training.run_config import add_run_arguments, load_config
+from training.run_config import add_run_arguments
 from vocoder.mel.config import preset
 
 __all__ = ["RecogniserRun", "add_arguments", "run"]
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    config = load_config(RecogniserRun, args.config, args.overrides)
+    config = load_run(RecogniserRun, args.config, args.overrides)
     manifest = read_corpus(config)
     random_state.seed_all(config.trainer.seed)
     objective = RecogniserObjective(Recogniser(config.model), preset(config.mel))

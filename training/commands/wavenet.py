@@ -6,11 +6,11 @@ import argparse
 from dataclasses import dataclass, field
 
 from training.data.datasets import SegmentConfig
-from training.launch import check_contract, fit, origin_of, read_corpus, started_from
+from training.launch import check_contract, fit, load_run, origin_of, read_corpus, started_from
 from training.loop import random_state
 from training.loop.trainer_config import TrainerConfig
 from training.objectives.wavenet import WaveNetLosses, WaveNetObjective
-from training.run_config import add_run_arguments, load_config
+from training.run_config import add_run_arguments
 from vocoder.config import ConfigError
 from vocoder.mel.config import preset
 from vocoder.models.wavenet import WaveNet
@@ -53,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    config = load_config(WaveNetRun, args.config, args.overrides)
+    config = load_run(WaveNetRun, args.config, args.overrides)
     manifest = read_corpus(config)
     random_state.seed_all(config.trainer.seed)
     fit(config, manifest, objective_of(config), resume=args.resume, origin=origin_of(start_from=config.start_from))

@@ -11,8 +11,9 @@ import yaml
 from evaluation_corpus import write_corpus
 
 from training.cli import main
-from training.commands.ablate import variants
+from training.commands.ablate import complete, variants
 from training.commands.distill import DistillRun
+from training.loop.trainer_config import TrainerConfig
 from training.objectives.distillation_losses import DistillationLosses
 from training.run_config import load_config
 from vocoder.checkpoint import load_model, save_model
@@ -68,7 +69,7 @@ def test_a_run_leaves_a_student_that_works_without_its_teacher(tmp_path, teacher
     [
         ("losses.style=1.0", "recogniser"),
         ("model.kind=frames", "estimator"),
-        ("model.hop_length=512", "mel preset 'nvidia' has 256"),
+        ("model.hop_length=512", "model.hop_length is 512 instead of 256"),
         ("losses.contrastive=0.3 trainer.batch_size=1", "batch_size"),
         ("teacher=nowhere", "nowhere"),
     ],
@@ -98,5 +99,22 @@ def test_variants_of_an_ablation_add_one_group_of_losses_each():
     assert found["kl+power"].style == 0
     assert found["kl+power+perceptual"].style == losses.style
     assert found["kl+power+perceptual+contrastive"] == losses
-    with pytest.raises(ConfigError, match="style"):
-        variants(DistillationLosses(power=0.1, perceptual=0.1, contrastive=0.3))
+
+
+def test_an_ablation_names_all_that_it_lacks_at_once():
+    with pytest.raises(ConfigError) as caught:
+        complete({"losses": {"power": 0.1, "perceptual": 0.1}, "trainer": {"batch_size": 1}})
+    assert str(caught.value) == (
+        "an ablation needs weights above 0 for losses.style, losses.contrastive and recogniser=DIR (vocoder-train "
+        "recogniser) and a trainer.batch_size of at least 2"
+    )
+
+
+def test_a_distillation_names_all_that_it_lacks_at_once():
+    with pytest.raises(ConfigError, match=r"need a recogniser.*batch_size of at least 2.*estimator must be sample"):
+        DistillRun(
+            manifest="m",
+            output="o",
+            trainer=TrainerConfig(steps=1, batch_size=1),
+            losses=DistillationLosses(style=1.0, contrastive=0.1, estimator="closed"),
+        )

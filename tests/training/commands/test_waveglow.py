@@ -13,8 +13,10 @@ from evaluation_corpus import write_corpus
 import vocoder
 from training.cli import main
 from training.commands.waveglow import WaveGlowRun
+from training.launch import load_run
 from training.run_config import load_config
 from vocoder.checkpoint import load_model
+from vocoder.config import ConfigError
 from vocoder.mel.spectrogram import MelSpectrogram
 
 
@@ -82,10 +84,10 @@ def test_a_run_says_what_it_does_from_the_beginning(settings, capsys):
 @pytest.mark.parametrize(
     ("override", "text"),
     [
-        ("mel=vocos", "sample_rate is 22050, but the mel preset 'vocos' has 24000"),
-        ("segments.margin=100", "margin 512"),
+        ("mel=vocos", "holds 22050 Hz, the model 24000 Hz"),
+        ("segments.margin=100", "segments.margin=100: mel preset 'nvidia' decides what may be left out"),
         ("model.group_size=100", "multiple of group_size"),
-        ("losses.spectrl=1", "no field spectrl"),
+        ("losses.spectrl=1", "losses.spectrl=1: losses has no field spectrl"),
         ("manifest=nowhere.jsonl", "nowhere.jsonl"),
     ],
 )
@@ -94,6 +96,29 @@ def test_a_wrong_setting_is_one_line_that_names_it(settings, capsys, override, t
     error = capsys.readouterr().err
     assert text in error
     assert error.count("\n") == 1
+
+
+def test_a_model_takes_what_it_leaves_out_from_its_mel(settings):
+    run = load_run(WaveGlowRun, settings, ["mel=vocos"])
+    assert (run.model.sample_rate, run.model.n_mels, run.segments.margin) == (24000, 100, 512)
+
+
+def test_all_that_contradicts_the_mel_is_named_at_once(settings):
+    with pytest.raises(ConfigError) as caught:
+        load_run(WaveGlowRun, settings, ["mel=vocos", "model.sample_rate=22050", "model.n_mels=80"])
+    assert "model.sample_rate is 22050 instead of 24000, model.n_mels is 80 instead of 100" in str(caught.value)
+
+
+def test_another_architecture_is_told_by_its_differences(settings, tmp_path, capsys):
+    assert main(["waveglow", "--config", str(settings)]) == 0
+    again = ["waveglow", "--config", str(settings), f"output={tmp_path / 'more'}"]
+    again.append(f"start_from={tmp_path / 'run' / 'last' / 'model'}")
+    assert main([*again, "model.flows=3", "model.stack.channels=8"]) == 2
+    assert "model.flows is 2 there, 3 here, model.stack.channels is 4 there, 8 here" in capsys.readouterr().err
+    assert main([*again[:-1], "start_from=wavenet"]) == 2
+    assert "start_from wavenet holds a WaveNet, not a WaveGlow" in capsys.readouterr().err
+    assert main(again) == 0
+    assert load_model(tmp_path / "more" / "last" / "model").provenance["start_from"] == "run"
 
 
 def test_the_shipped_configuration_is_valid():

@@ -113,7 +113,7 @@ def test_the_configuration_that_ships_is_valid_and_has_a_causal_context_of_2046_
 
 def test_contradictions_are_refused() -> None:
     trainer = TrainerConfig(steps=1, batch_size=1)
-    with pytest.raises(ConfigError, match=r"segments need hop_length 256 and margin 512"):
+    with pytest.raises(ConfigError, match=r"segments.margin is 100 instead of 512"):
         WaveNetRun("m", "o", trainer, segments=objective_segments())
     with pytest.raises(ConfigError, match="noise and past must be 0 or more"):
         WaveNetLosses(noise=-1.0)
