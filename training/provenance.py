@@ -28,6 +28,7 @@ def provenance(manifest: Manifest) -> dict[str, Any]:
             "licence": entries[-1].licence,
             "speakers": sorted({entry.speaker for entry in entries}),
         }
+        | ({"synthetic": True} if any(entry.synthetic for entry in entries) else {})
         | ({"attribution": attributions[corpus]} if corpus in attributions else {})
         for corpus, entries in sorted(corpora.items())
     ]

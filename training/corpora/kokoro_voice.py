@@ -11,6 +11,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
@@ -19,7 +20,16 @@ import numpy as np
 
 from training.corpora.corpus import CorpusError
 
-__all__ = ["SAMPLE_RATE", "KokoroFiles", "KokoroVoice", "locate_files", "phonemes", "read_styles", "start_session"]
+__all__ = [
+    "SAMPLE_RATE",
+    "KokoroFiles",
+    "KokoroVoice",
+    "licence_text",
+    "locate_files",
+    "phonemes",
+    "read_styles",
+    "start_session",
+]
 
 SAMPLE_RATE = 24000
 _AUDIBLE = 0.01
@@ -101,6 +111,14 @@ def locate_files() -> KokoroFiles:
         CorpusError: a package is not installed.
     """
     return KokoroFiles(_folder(_PACKAGE) / "data", tuple(_folder(part) / "part.bin" for part in _PARTS))
+
+
+def licence_text() -> str:
+    """Return whom the model and its voices are by, as the package says it, or an empty string without the package."""
+    try:
+        return distribution(_PACKAGE).read_text("licenses/NOTICE") or ""
+    except PackageNotFoundError:
+        return ""
 
 
 def start_session(files: KokoroFiles) -> KokoroVoice:

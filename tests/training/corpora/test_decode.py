@@ -36,6 +36,15 @@ def test_g722_comes_back_as_the_sine_that_went_in(tmp_path):
     assert np.mean(x**2) - amplitude**2 / 2 < 1e-3 * amplitude**2
 
 
+def test_gsm_of_telephones_comes_back(tmp_path):
+    """A whole file of GSM 06.10 frames, each 33 bytes for 20 ms: silence, since no encoder comes with PyAV."""
+    path = tmp_path / "a.gsm"
+    path.write_bytes((b"\xd8\x20\xa2\xe1\x5a" + b"\x50\x00\x49\x24\x92\x49\x24" * 4) * 50)
+    x, sample_rate = decode(path)
+    assert (sample_rate, len(x)) == (8000, 8000)
+    assert np.abs(x).max() < 0.01
+
+
 @pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg", ".mp3"])
 def test_formats_of_soundfile(tmp_path, suffix):
     path = tmp_path / f"a{suffix}"

@@ -24,7 +24,10 @@ def as_line(**changes):
 
 
 def test_round_trip_keeps_every_field_and_the_order(tmp_path):
-    entries = (entry("b/ü.flac", duration=0.1), entry("a.flac", "bert", "test"))
+    entries = (
+        entry("b/ü.flac", duration=0.1, bandwidth=3800.0, use="evaluate", synthetic=True),
+        entry("a.flac", "bert", "test"),
+    )
     write_manifest(tmp_path / "manifest.jsonl", entries)
     assert read_manifest(tmp_path, check_files=False).entries == entries
 
@@ -46,6 +49,9 @@ def test_paths_start_from_the_manifest_folder(tmp_path):
         (as_line(duration=-1.0), "duration"),
         (as_line(duration=float("nan")), "duration"),
         (as_line(sample_rate=0), "sample_rate"),
+        (as_line(bandwidth=0.0), "bandwidth"),
+        (as_line(bandwidth=11026.0), "bandwidth"),
+        (as_line(use="listen"), "use"),
         (as_line(colour="red"), "no field colour"),
         (as_line(speaker=""), "speaker"),
         (as_line(path="first.flac"), "twice"),
@@ -96,3 +102,20 @@ def test_entries_are_frozen_and_checked():
         entry(path="")
     with pytest.raises(AttributeError):
         entry().path = "b.flac"
+
+
+def test_a_manifest_of_before_has_no_bandwidth_and_was_made_to_train_on(tmp_path):
+    path = write_lines(tmp_path / "manifest.jsonl", as_line())
+    found = read_manifest(path, check_files=False).entries[0]
+    assert (found.bandwidth, found.use, found.synthetic) == (None, "train", False)
+    assert found.band_edge == 11025
+    assert entry(bandwidth=7600.0).band_edge == 7600
+
+
+def test_training_on_what_is_for_evaluation_alone_is_refused_for_its_licence(tmp_path):
+    rows = (entry("1"), entry("2", "bert", use="evaluate", licence="GPL-2.0"), entry("3", "bert", "test"))
+    manifest = Manifest(tmp_path, rows)
+    with pytest.raises(ManifestError, match=r"c \(GPL-2.0\).*for evaluation alone: weights trained on it.*licence"):
+        manifest.select("train")
+    assert [e.path for e in manifest.select("train", ["anna"])] == ["1"]
+    assert [e.path for e in manifest.select("test")] == ["3"]

@@ -2,7 +2,9 @@
 
 import json
 import os
+from dataclasses import replace
 
+import librosa
 import numpy as np
 import pytest
 import soundfile
@@ -137,6 +139,41 @@ def test_running_again_makes_only_what_is_missing_or_changed(recordings, tmp_pat
     assert made == {"audio/mine/anna/3.flac", "audio/mine/anna/4.flac"}
     changed = {a.path for a, b in zip(after.entries, before.entries, strict=True) if a != b}
     assert changed == {"audio/mine/anna/4.flac"}
+
+
+def test_the_bandwidth_of_the_recording_is_kept_with_it(tmp_path):
+    t = np.arange(2 * RATE) / RATE
+    pulsed = np.maximum(np.sin(2 * np.pi * 4 * t), 1e-4)
+    write(tmp_path / "in/wide.wav", speech(2.0) * pulsed)
+    narrow = librosa.resample(speech(2.0, rate=8000), orig_sr=8000, target_sr=RATE)
+    write(tmp_path / "in/narrow.wav", narrow * pulsed)
+    corpus = folder.scan(tmp_path / "in")
+    found = prepare([corpus], tmp_path / "out", PrepareConfig()).manifest.entries
+    assert {e.path.rsplit("/", 1)[1]: e.bandwidth for e in found} == {
+        "narrow.flac": pytest.approx(4000, abs=400),
+        "wide.flac": 7600,
+    }
+    assert prepare([corpus], tmp_path / "out", PrepareConfig()).manifest.entries == found
+
+
+def test_a_file_prepared_before_bandwidths_were_measured_is_made_again(recordings, tmp_path):
+    corpus = folder.scan(recordings, "mine")
+    before = prepare([corpus], tmp_path / "out", PrepareConfig()).manifest
+    path = before.audio_path(before.entries[0])
+    x, rate = soundfile.read(path, dtype="int16")
+    soundfile.write(path, x, rate, subtype="PCM_16")
+    after = prepare([corpus], tmp_path / "out", PrepareConfig()).manifest
+    assert after.entries == before.entries
+    np.testing.assert_array_equal(soundfile.read(path, dtype="int16")[0], x)
+
+
+def test_use_origin_and_a_limit_of_its_own_follow_the_corpus(tmp_path):
+    write(tmp_path / "in/a.wav", speech(0.2))
+    found = replace(folder.scan(tmp_path / "in", "c"), use="evaluate", synthetic=True, min_seconds=0.15)
+    (entry,) = prepare([found], tmp_path / "out", PrepareConfig()).manifest.entries
+    assert (entry.split, entry.use, entry.synthetic) == ("test", "evaluate", True)
+    record = json.loads((tmp_path / "out/dataset.json").read_text())
+    assert (record["corpora"]["c"]["use"], record["corpora"]["c"]["synthetic"]) == ("evaluate", True)
 
 
 def test_processes_change_nothing(recordings, tmp_path):

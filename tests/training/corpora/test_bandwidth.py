@@ -1,0 +1,64 @@
+"""The bandwidth of a recording: found for made signals, whatever the sample rate says."""
+
+import librosa
+import numpy as np
+import pytest
+from scipy.signal import firwin, oaconvolve
+
+from training.corpora.bandwidth import measure_bandwidth, prepared_bandwidth
+
+RATE = 44100
+
+
+def syllables(rate=RATE, seconds=2.0, seed=0):
+    """Noise that comes and goes four times a second, and is weaker the higher it is, as speech is."""
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal(int(rate * seconds))
+    x = x + 10 * oaconvolve(x, firwin(201, 3000, fs=rate), mode="same")
+    t = np.arange(len(x)) / rate
+    return 0.01 * x * np.maximum(np.sin(2 * np.pi * 4 * t), 1e-4)
+
+
+def low_passed(edge, rate=RATE):
+    return oaconvolve(syllables(rate), firwin(2001, edge, fs=rate, window=("kaiser", 12)), mode="same")
+
+
+def hiss(x, level):
+    return x + level * np.random.default_rng(1).standard_normal(len(x))
+
+
+@pytest.mark.parametrize("edge", [1900, 3400, 7000, 10000, 16000])
+def test_the_edge_of_a_low_pass_is_found(edge):
+    assert measure_bandwidth(low_passed(edge), RATE) == pytest.approx(edge, abs=350)
+
+
+@pytest.mark.parametrize("level", [1e-5, 1e-4, 1e-3])
+def test_steady_hiss_above_a_narrow_channel_does_not_widen_it(level):
+    assert measure_bandwidth(hiss(low_passed(3400), level), RATE) == pytest.approx(3400, abs=350)
+
+
+@pytest.mark.parametrize("rate", [8000, 16000, 22050, 44100])
+def test_a_full_band_reaches_half_the_sample_rate(rate):
+    assert measure_bandwidth(syllables(rate), rate) == rate / 2
+
+
+def test_a_recording_that_was_resampled_to_a_higher_rate_keeps_its_band():
+    assert measure_bandwidth(librosa.resample(syllables(8000), orig_sr=8000, target_sr=RATE), RATE) == pytest.approx(
+        4000, abs=350
+    )
+
+
+@pytest.mark.parametrize("gain", [0.01, 100.0])
+def test_the_level_does_not_matter(gain):
+    assert measure_bandwidth(gain * low_passed(7000), RATE) == pytest.approx(7000, abs=350)
+
+
+@pytest.mark.parametrize("x", [np.zeros(RATE), np.zeros(10), np.random.default_rng(0).standard_normal(RATE)])
+def test_where_nothing_is_heard_to_end_half_the_rate_is_returned(x):
+    assert measure_bandwidth(x, RATE) == RATE / 2
+
+
+def test_resampling_up_ends_the_band_before_half_the_rate_and_down_caps_it():
+    assert prepared_bandwidth(syllables(16000), 16000, 22050) == 7600
+    assert prepared_bandwidth(syllables(RATE), RATE, 22050) == 11025
+    assert prepared_bandwidth(low_passed(3400), RATE, 22050) == pytest.approx(3400, abs=350)
