@@ -18,21 +18,21 @@ from training.corpora.prepare import Prepared, prepare
 
 __all__ = ["add_arguments", "run", "summary"]
 
+KNOWN = ", ".join((*debian.PACKAGES, *kokoro.NAMES))
 LAYOUTS = {"folder": folder.scan, "ljspeech": ljspeech.scan, "vctk": vctk.scan}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    known = ", ".join((*debian.PACKAGES, *kokoro.NAMES))
     config = PrepareConfig()
-    parser.add_argument("sources", nargs="+", metavar="SOURCE", help=f"a folder with --layout, else one of: {known}")
+    parser.add_argument("sources", nargs="+", metavar="SOURCE", help=f"a folder with --layout, else one of: {KNOWN}")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the prepared corpus")
     parser.add_argument("--layout", choices=sorted(LAYOUTS), help="SOURCE is a folder laid out like this")
     parser.add_argument("--name", help="name of the corpus, with --layout and one SOURCE")
     parser.add_argument("--licence", help="licence of the recordings, with --layout")
     parser.add_argument("--source", type=Path, help="folder of already unpacked Debian packages")
     parser.add_argument("--cache", type=Path, default=None, help=f"keep downloads here ({debian.default_cache()})")
-    parser.add_argument("--minutes", type=float, default=45.0, help="how much speech kokoro synthesises (%(default)g)")
+    parser.add_argument("--minutes", type=float, default=45.0, help="of speech that kokoro makes (%(default)g)")
     parser.add_argument("--sample-rate", type=int, default=config.sample_rate, help="Hz (%(default)s)")
     parser.add_argument("--rms", type=float, default=config.rms, help="level of every utterance (%(default)s)")
     parser.add_argument("--min-seconds", type=float, default=config.min_seconds, help="skip below (%(default)s)")
@@ -87,6 +87,8 @@ def _scan(source: str, args: argparse.Namespace) -> Corpus:
     cache = args.cache or debian.default_cache()
     if source in kokoro.NAMES:
         return _synthesise(source, args.minutes, cache, args.jobs)
+    if source not in debian.PACKAGES:
+        raise ValueError(f"unknown corpus {source!r}; known: {KNOWN}; or say --layout and a folder")
     if args.source is not None:
         return debian.scan(source, debian.locate(source, args.source))
     return debian.scan(source, debian.fetch(source, cache))

@@ -214,7 +214,7 @@ def _recording(path: Path, folder: Path, name: str, speakers: bool) -> Recording
 
 def _package(name: str) -> Package:
     if name not in PACKAGES:
-        raise CorpusError(f"unknown corpus {name!r}; known: {', '.join(PACKAGES)}; or say --layout and a folder")
+        raise CorpusError(f"unknown corpus {name!r}; known: {', '.join(PACKAGES)}")
     return PACKAGES[name]
 
 

@@ -236,7 +236,8 @@ def test_the_command_prepares_an_unpacked_package(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nonsense"], "unknown corpus 'nonsense'"),
+        (["nonsense"], "unknown corpus 'nonsense'; known: festvox-ru"),
+        (["kokoro", "--minutes", "-1"], "minutes must be positive"),
         (["--layout", "vctk", "."], "VCTK layout"),
         (["festvox-ru", "--name", "x"], "--name and --licence go with --layout"),
         (["festvox-ru", "--jobs", "0"], "--jobs"),
