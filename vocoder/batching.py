@@ -74,14 +74,15 @@ class Batcher:
     def row_frames(self, frames: Sequence[int]) -> int:
         """Return how many frames are computed for mels of these lengths."""
         together = [length for length in frames if self.takes(length)]
-        return sum(frames) + self._gap() * len(together)
+        return sum(frames) - sum(together) + Packing.needed(together, self._gap(), self._consistency.grids)
 
     @torch.no_grad()
     def speak(self, mels: Sequence[Tensor], sigmas: Sequence[float | None], seeds: Sequence[int]) -> list[Tensor]:
         """Return the audio (frames * hop_length,) of each mel (n_mels, frames) that this takes."""
         model = self._model
         assert model is not None
-        packing = Packing([mel.shape[1] for mel in mels], self._gap(), self._device)
+        lengths, align = [mel.shape[1] for mel in mels], self._consistency.grids
+        packing = Packing(lengths, self._gap(), self._device, align=align)
         drawn = [self._noise(model, seed, mel.shape[1]) for mel, seed in zip(mels, seeds, strict=True)]
         noise, row = packing.pack(drawn), packing.pack(mels)
         given = [model.config.sigma if sigma is None else sigma for sigma in sigmas]

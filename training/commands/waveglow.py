@@ -11,6 +11,7 @@ from training.loop import random_state
 from training.loop.trainer_config import TrainerConfig
 from training.objectives.waveglow import WaveGlowLosses, WaveGlowObjective
 from training.run_config import add_run_arguments
+from vocoder.loading import model_directory
 from vocoder.mel.config import preset
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
@@ -35,7 +36,8 @@ class WaveGlowRun:
     validation_items: int = 64
     """segments of the held-out split that validation sees; voices kept as unseen are not among them"""
     start_from: str | None = None
-    """directory or shipped name of the model whose weights the run starts from, to fine-tune it on other voices"""
+    """directory or shipped name of the model whose weights the run starts from, to fine-tune it on other voices; and
+    whose critics, if they lie beside them and are shaped alike"""
 
     def __post_init__(self) -> None:
         check_contract(self)
@@ -57,7 +59,10 @@ def run(args: argparse.Namespace) -> int:
 
 def objective_of(config: WaveGlowRun) -> WaveGlowObjective:
     """Return what a run of this configuration trains."""
-    return WaveGlowObjective(_model(config), preset(config.mel), config.losses)
+    objective = WaveGlowObjective(_model(config), preset(config.mel), config.losses)
+    if config.start_from is not None and objective.adversary is not None:
+        objective.adversary.load(model_directory(config.start_from))
+    return objective
 
 
 def _model(config: WaveGlowRun) -> WaveGlow:

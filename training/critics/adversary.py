@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from collections import deque
+from pathlib import Path
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from training.critics.spectrogram import CriticConfig, SpectrogramCritics, critic_loss, feature_loss, generator_loss
 
-__all__ = ["Adversary"]
+from vocoder.config import ConfigError, to_dict
+
+__all__ = ["CRITICS_FILE", "Adversary"]
+
+CRITICS_FILE = "critics.safetensors"
+"""beside the weights of the model that these critics have judged"""
 
 
 class Adversary(nn.Module):
@@ -17,6 +26,7 @@ class Adversary(nn.Module):
 
     def __init__(self, config: CriticConfig, sample_rate: int, compute_dtype: torch.dtype) -> None:
         super().__init__()
+        self.config = config
         self.length = config.length
         self.critics = SpectrogramCritics(config, sample_rate, compute_dtype)
         self._judged: deque[tuple[Tensor, Tensor]] = deque()
@@ -42,3 +52,27 @@ class Adversary(nn.Module):
             raise RuntimeError("critics learn from what they have just judged")
         fake, real = self._judged.popleft()
         return critic_loss(self.critics(real), self.critics(fake))
+
+    def save(self, directory: Path, dtype: torch.dtype = torch.float32) -> None:
+        """Write the critics beside a model, so that fine-tuning begins with critics that know it."""
+        tensors = {name: value.detach().cpu().to(dtype).contiguous() for name, value in self.critics.state_dict().items()}
+        save_file(tensors, directory / CRITICS_FILE, {"config": json.dumps(to_dict(self.config))})
+
+    def load(self, directory: Path) -> bool:
+        """Take over the critics beside a model; return whether there are any of this shape.
+
+        Raises:
+            ConfigError: the file is damaged.
+        """
+        path = directory / CRITICS_FILE
+        if not path.is_file():
+            return False
+        try:
+            with safe_open(path, framework="pt") as file:
+                config = json.loads((file.metadata() or {}).get("config", "{}"))
+            if any(config.get(name) != value for name, value in to_dict(self.config).items() if name != "length"):
+                return False
+            self.critics.load_state_dict({name: value.float() for name, value in load_file(path).items()})
+        except (SafetensorError, RuntimeError, ValueError) as error:
+            raise ConfigError(f"{path} holds no critics: {error}") from error
+        return True

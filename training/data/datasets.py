@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TypedDict
 
 import numpy as np
@@ -14,19 +14,22 @@ from torch.utils.data import Dataset
 
 from training.corpora.manifest import Entry, Manifest, ManifestError, Split
 from training.data.audio_store import AudioStore
+from training.data.augment import AugmentConfig, augmented
 from training.data.rational_resampling import RateResampler, rate_grid
 from vocoder.config import ConfigError
 
 __all__ = ["Segment", "SegmentConfig", "SegmentDataset", "Utterance", "UtteranceDataset"]
 
 _PEAK_LIMIT = 0.99
+_AUGMENTATION = 1  # the number of the random stream that augmentation draws from, beside that of the choices
 
 
 class Segment(TypedDict):
-    """A training item: x (margin + segment_length + margin,) float32, and the speaker's number in the manifest."""
+    """A training item: x (margin + segment_length + margin,) float32, the speaker's number, the band's edge in Hz."""
 
     x: Tensor
     speaker: int
+    band: np.float32
 
 
 class Utterance(TypedDict):
@@ -59,6 +62,8 @@ class SegmentConfig:
     """Range of a uniform random gain in decibels; limited where the segment's peak would pass 0.99."""
     rates: tuple[float, ...] = (1.0, 1.0)
     """Range of a random playing speed, which moves pitch and formants too; multiples of 1/40 are drawn."""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    """How else the sound is varied."""
 
     def __post_init__(self) -> None:
         if self.hop_length < 1 or self.segment_length < 1 or self.segment_length % self.hop_length:
@@ -104,6 +109,7 @@ class SegmentDataset(Dataset[Segment]):
         self.sample_rate = manifest.sample_rate
         self._store = AudioStore(manifest, entries)
         self._speakers = _speaker_numbers(manifest, entries)
+        self._bands = np.array([e.bandwidth or manifest.sample_rate / 2 for e in entries])
         self._cumulative = np.cumsum(_weights(self._speakers, self._store.lengths, config.balance))
         self._resamplers = tuple(RateResampler(rate) for rate in rate_grid(*config.rates))
         # In shared memory, so that loader processes that outlive an epoch see the next one.
@@ -126,9 +132,13 @@ class SegmentDataset(Dataset[Segment]):
         utterance = int(np.searchsorted(self._cumulative, choice * self._cumulative[-1], side="right"))
         resampler = self._resamplers[int(rate * len(self._resamplers))]
         x = self._cut(utterance, resampler, place)
+        band = min(self._bands[utterance] * float(resampler.rate), self.sample_rate / 2)
+        if self.config.augment.active:
+            own = np.random.default_rng((self.config.seed, int(self._epoch), index, _AUGMENTATION))
+            x, band = augmented(x, band, self.sample_rate, self.config.augment, own)
         low, high = self.config.gain_db
         x *= _gain(x, low + (high - low) * gain) if low or high else 1.0
-        return {"x": torch.from_numpy(x), "speaker": int(self._speakers[utterance])}
+        return {"x": torch.from_numpy(x), "speaker": int(self._speakers[utterance]), "band": np.float32(band)}
 
     def _cut(self, utterance: int, resampler: RateResampler, place: float) -> np.ndarray:
         config = self.config

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain
@@ -13,9 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.critics.spectrogram import CriticConfig, SpectrogramCritics, critic_loss, feature_loss, generator_loss
+from training.critics.adversary import Adversary
+from training.critics.spectrogram import CriticConfig
+from training.data.mel_variation import VariationConfig
 from training.distil.envelope import ridge
 from training.loop.objective import Batch, Objective, Phase
+from training.losses.band_limit import band_limited, filled
+from training.losses.mel_variation import varied
 from training.losses.pitch import labels_of_frames, pitch_loss
 from training.losses.spectral import MultiResolutionSTFT
 from vocoder.checkpoint import save_model
@@ -39,6 +42,8 @@ class WaveGlowLosses:
     pitch: float = 0.1
     spectral: float = 1.0
     mel: float = 1.0
+    uncorrected: float = 0.0
+    """weight of the spectral and the mel loss on the sample before its correction, relative to those after it"""
     adversarial: float = 0.1
     features: float = 0.5
     critic_rate: float = 1.0
@@ -51,14 +56,20 @@ class WaveGlowLosses:
     """step from which the critics are trained, and their judgement is added"""
     noise: float = 1e-4
     """standard deviation of the noise that keeps the density of empty bands finite"""
+    varied_mels: float = 0.0
+    """share of the mels that are smoothed or disturbed as acoustic models do it, while the recording stays"""
+    variation: VariationConfig = field(default_factory=VariationConfig)
+    """how far such mels are varied"""
     bfloat16: bool = True
     """compute the convolutions in bfloat16"""
     critics: CriticConfig = field(default_factory=CriticConfig)
 
     def __post_init__(self) -> None:
-        for name in ("likelihood", "pitch", "spectral", "mel", "adversarial", "features", "noise"):
+        for name in ("likelihood", "pitch", "spectral", "mel", "uncorrected", "adversarial", "features", "noise"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be negative, not {getattr(self, name)}")
+        if not 0 <= self.varied_mels <= 1:
+            raise ConfigError(f"varied_mels is a share of mels, from 0 to 1, not {self.varied_mels}")
         if self.likelihood_every < 1:
             raise ConfigError(f"likelihood_every must be at least 1, not {self.likelihood_every}")
         if self.adversarial and self.critics_from < self.samples_from:
@@ -71,7 +82,15 @@ class WaveGlowLosses:
 class WaveGlowObjective(Objective):
     """Negative log-likelihood in nats per sample, plus losses on samples drawn through the differentiable inverse.
 
-    A batch holds `x` (B, margin + T + margin) with margin = n_fft / 2 samples of context for the mel.
+    A batch holds `x` (B, margin + T + margin) with margin = n_fft / 2 samples of context for the mel, and `band` (B,),
+    the edge in Hz above which a recording has nothing. Losses and critics see samples and recordings below that edge.
+    The likelihood sees a recording whose band above the edge is filled with what the model itself expects there, a
+    sample of its own: that silence is the recording's limit, and no model should learn it.
+
+    Args:
+        model: what is learnt.
+        mel_config: its mel contract.
+        losses: their weights.
     """
 
     def __init__(self, model: WaveGlow, mel_config: MelConfig, losses: WaveGlowLosses) -> None:
@@ -80,19 +99,18 @@ class WaveGlowObjective(Objective):
         self.mel_config = mel_config
         self.losses = losses
         self.mel = MelSpectrogram(mel_config, precise=False)
-        self._judged: deque[tuple[Tensor, Tensor]] = deque()
         self.consistency = MelConsistency(mel_config, model.config.consistency_steps)
         self.stft = MultiResolutionSTFT()
         dtype = torch.bfloat16 if losses.bfloat16 else torch.float32
         set_compute_dtype(model, dtype)
-        self.critics = SpectrogramCritics(losses.critics, mel_config.sample_rate, dtype) if losses.adversarial else None
+        self.adversary = Adversary(losses.critics, mel_config.sample_rate, dtype) if losses.adversarial else None
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the model's update, and that of the critics if there are any."""
         model = Phase("model", tuple(self.model.parameters()))
-        if self.critics is None:
+        if self.adversary is None:
             return (model,)
-        return model, Phase("critic", tuple(self.critics.parameters()), self.losses.critic_rate)
+        return model, Phase("critic", tuple(self.adversary.parameters()), self.losses.critic_rate)
 
     def samples(self, batch: Batch) -> int:
         """Return the samples of a batch without its margins."""
@@ -101,8 +119,14 @@ class WaveGlowObjective(Objective):
     def loss(self, phase: str, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]] | None:
         """Return the loss of one update and its parts."""
         if phase == "critic":
-            return self._critic_loss() if step >= self.losses.critics_from else None
-        return self._model_loss(batch, step)
+            if self.adversary is None or step < self.losses.critics_from:
+                return None
+            loss = self.adversary.loss()
+            return loss, {"critic": loss.detach()}
+        total, parts = batch["x"].new_zeros(()), {}
+        for name, (weight, value) in self._parts(batch, step).items():
+            total, parts[name] = total + weight * value, value.detach()
+        return total, parts
 
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Start the element-wise flow from the data, and then actnorms, if there are any, from the first batch."""
@@ -133,21 +157,23 @@ class WaveGlowObjective(Objective):
         envelope.set_log_scale(0.5 * weight.T.reshape(shape), 0.5 * (bias + 1.2704))
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        """Return nats per sample of audio with its noise, and the spectral distance of a sample."""
+        """Return nats per sample of audio with its noise, and the distances of a sample before and after correction."""
         x, mel = self._split(batch)
         generator = torch.Generator(device=x.device).manual_seed(0)
         noise = torch.randn(x.shape, generator=generator, device=x.device)
-        nats = -self.model.log_prob(x + self.losses.noise * noise, mel).mean() / x.shape[1]
         z = torch.randn(self.model.noise_shape(x.shape[0], mel.shape[2]), generator=generator, device=x.device)
-        x_hat, _ = self.model.inverse(self.model.prior(z, mel), mel)
-        x_hat = self.consistency(x_hat, mel)
-        distance = self.stft(x_hat, x)
-        return {"nats": nats, "spectral": distance, "mel": self._mel_distance(x_hat, x), "score": distance}
+        x_hat = self.model.sample(z, mel)
+        full = self._filled(x, x_hat, batch) + self.losses.noise * noise
+        nats = -self.model.log_prob(full, mel).mean() / x.shape[1]
+        uncorrected, corrected, x = (self._seen(audio, batch) for audio in (x_hat, self.consistency(x_hat, mel), x))
+        distance = self.stft(corrected, x)
+        distances = {"spectral": distance, "mel": self._mel_distance(corrected, x)}
+        return distances | {"nats": nats, "uncorrected": self.stft(uncorrected, x), "score": distance}
 
     def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
         """Return the first recording of the batch and a sample from its mel."""
         x, mel = self._split({name: value[:1] for name, value in batch.items()})
-        x_hat = self._sample(mel)
+        x_hat = self.consistency(self._sample(mel), mel)
         return {"recording": x[0], "sample": x_hat[0].detach()}
 
     def averaged(self) -> WaveGlow:
@@ -155,49 +181,60 @@ class WaveGlowObjective(Objective):
         return self.model
 
     def export(self, directory: Path, provenance: dict[str, Any]) -> None:
-        """Write the model directory."""
+        """Write the model directory, and the critics beside the weights."""
         save_model(directory, self.model, self.mel_config, provenance=provenance)
+        if self.adversary is not None:
+            self.adversary.save(directory)
 
-    def _model_loss(self, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        weights = self.losses
+    def _parts(self, batch: Batch, step: int) -> dict[str, tuple[float, Tensor]]:
+        """Return weight and value of each loss of the model at this step."""
+        weights, parts = self.losses, {}
         x, mel = self._split(batch)
-        parts: dict[str, Tensor] = {}
-        total = x.new_zeros(())
+        mel = varied(mel, weights.varied_mels, weights.variation)
         sampling = step >= weights.samples_from
+        with torch.set_grad_enabled(sampling):
+            x_hat = self._sample(mel) if sampling or self._is_limited(batch) else x
         if not sampling or step % weights.likelihood_every == 0:
-            parts["nats"] = -self.model.log_prob(self._noisy(x), mel).mean() / x.shape[1]
-            total = total + (weights.likelihood * weights.likelihood_every if sampling else 1.0) * parts["nats"]
+            full = self._noisy(self._filled(x, x_hat.detach(), batch))
+            weight = weights.likelihood * weights.likelihood_every if sampling else 1.0
+            parts["nats"] = weight, -self.model.log_prob(full, mel).mean() / x.shape[1]
         if self.model.pitch is not None:
             labels = labels_of_frames(batch["x"], mel.shape[2], self.model.pitch.config, self.mel_config)
-            parts["pitch"] = pitch_loss(self.model.pitch, mel, labels)
-            total = total + weights.pitch * parts["pitch"]
+            parts["pitch"] = weights.pitch, pitch_loss(self.model.pitch, mel, labels)
         if sampling:
-            x_hat = self._sample(mel)
-            parts["spectral"] = self.stft(x_hat, x)
-            parts["mel"] = self._mel_distance(x_hat, x)
-            total = total + weights.spectral * parts["spectral"] + weights.mel * parts["mel"]
-            if self.critics is not None and step >= weights.critics_from:
-                start, length = self._critics_view(x)
-                real_part = x[:, start : start + length]
-                self._judged.append((x_hat[:, start : start + length].detach(), real_part))
-                judged = self.critics(x_hat[:, start : start + length])
-                with torch.no_grad():
-                    real = self.critics(real_part)
-                parts["adversarial"] = generator_loss(judged)
-                parts["features"] = feature_loss(real, judged)
-                total = total + weights.adversarial * parts["adversarial"] + weights.features * parts["features"]
-        return total, {name: value.detach() for name, value in parts.items()}
+            parts |= self._sample_parts(x_hat, x, mel, batch, step)
+        return parts
 
-    def _critic_loss(self) -> tuple[Tensor, dict[str, Tensor]]:
-        assert self.critics is not None
-        fake, real = self._judged.popleft()  # the samples of the model's update, just before, part by part
-        loss = critic_loss(self.critics(real), self.critics(fake))
-        return loss, {"critic": loss.detach()}
+    def _sample_parts(
+        self, x_hat: Tensor, x: Tensor, mel: Tensor, batch: Batch, step: int
+    ) -> dict[str, tuple[float, Tensor]]:
+        """Return weight and value of each loss on a sample x_hat (B, T) of the mel of x (B, T)."""
+        weights = self.losses
+        corrected, x = self._seen(self.consistency(x_hat, mel), batch), self._seen(x, batch)
+        parts = {
+            "spectral": (weights.spectral, self.stft(corrected, x)),
+            "mel": (weights.mel, self._mel_distance(corrected, x)),
+        }
+        if weights.uncorrected:
+            seen, share = self._seen(x_hat, batch), weights.uncorrected
+            parts["uncorrected_spectral"] = share * weights.spectral, self.stft(seen, x)
+            parts["uncorrected_mel"] = share * weights.mel, self._mel_distance(seen, x)
+        if self.adversary is not None and step >= weights.critics_from:
+            adversarial, features = self.adversary.judge(corrected, x)
+            parts["adversarial"] = weights.adversarial, adversarial
+            parts["features"] = weights.features, features
+        return parts
 
-    def _critics_view(self, x: Tensor) -> tuple[int, int]:
-        """Return the start and the length of the random part of a segment that the critics see at this step."""
-        length = min(self.losses.critics.length or x.shape[1], x.shape[1])
-        return int(torch.randint(x.shape[1] - length + 1, ())), length
+    def _seen(self, x: Tensor, batch: Batch) -> Tensor:
+        """Return audio (B, T) as far up as the recordings of the batch reach."""
+        return band_limited(x, batch["band"], self.mel_config.sample_rate)
+
+    def _filled(self, x: Tensor, expected: Tensor, batch: Batch) -> Tensor:
+        """Return recordings (B, T) with `expected` above their band."""
+        return filled(x, expected, batch["band"], self.mel_config.sample_rate)
+
+    def _is_limited(self, batch: Batch) -> bool:
+        return bool((batch["band"] < self.mel_config.sample_rate / 2).any())
 
     def _split(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the audio (B, T) without its margins, and its mel (B, n_mels, T / hop_length)."""
@@ -209,10 +246,8 @@ class WaveGlowObjective(Objective):
         return x + self.losses.noise * torch.randn_like(x) + (torch.rand_like(x) - 0.5) / 32768
 
     def _sample(self, mel: Tensor) -> Tensor:
-        noise = torch.randn(self.model.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device)
-        x_hat, _ = self.model.inverse(self.model.prior(noise, mel), mel)
-        corrected: Tensor = self.consistency(x_hat, mel)
-        return corrected
+        """Return a sample (B, T), not corrected."""
+        return self.model.sample(torch.randn(self.model.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device), mel)
 
     def _mel_distance(self, x_hat: Tensor, x: Tensor) -> Tensor:
         distance: Tensor = (self.mel(x_hat) - self.mel(x)).abs()

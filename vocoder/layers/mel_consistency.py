@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -11,23 +13,62 @@ from vocoder.layers.stack import Matrix, takes
 from vocoder.mel.config import MelConfig
 from vocoder.mel.filterbank import mel_filterbank
 
-__all__ = ["MelConsistency", "overlap_add"]
+__all__ = ["BEST_STEPS", "MelConsistency", "Pace", "overlap_add", "paces"]
 
+BEST_STEPS = 40
+"""steps beyond which little is gained"""
+FEW_STEPS = 6
+"""steps below which boldness does not pay"""
 MAX_GAIN = 3.0
-"""largest correction of one step, in nepers"""
-RELAXATION = 1.4
-"""how far beyond the difference a step goes; overlapping frames take back a part of each correction"""
+"""largest difference that one step takes note of, in nepers"""
+MAX_BOOST = 4.0
+"""largest logarithm of a gain of one step, in nepers"""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How far one step goes.
+
+    Attributes:
+        relaxation: of the difference that it finds.
+        momentum: of the move that the step before made.
+    """
+
+    relaxation: float
+    momentum: float
+
+
+def paces(steps: int) -> tuple[Pace, ...]:
+    """Return the pace of each of `steps` steps: bold at first, then ever more careful.
+
+    Polynomials of the progress from 0 to 1, fitted by gradients through 12 and 20 steps: the coefficients that bring
+    the mels of samples of the shipped WaveGlow nearest to those of the recordings (68 utterances that trained it).
+    Few steps go just as far as they see.
+    """
+    if steps < FEW_STEPS:
+        return (Pace(1.0, 0.0),) * steps
+    found = []
+    for i in range(steps):
+        u = i / (steps - 1)
+        relaxation = 1.776 - 0.100 * u - 0.188 * u**2 - 0.524 * u**3
+        found.append(Pace(relaxation, 0.286 - 0.026 * u + 0.206 * u**2 + 0.185 * u**3))
+    return tuple(found)
 
 
 class MelConsistency(nn.Module):
     """Filter audio by the difference between its own mel and the target's, a few times.
 
     A sample of a flow has the right phases long before it has exactly the right magnitudes, and those are known: they
-    were the input. Each step takes the STFT of the mel's own convention, multiplies it by
-    exp(RELAXATION * (target - own)), spread from the mel bands to the bins by the bands' own triangles, and
+    were the input. Each step takes spectra of the mel's own convention, multiplies them by
+    exp(relaxation * (target - own)), spread from the mel bands to the bins by the bands' own triangles, and
     overlap-adds the result with the window that makes it the nearest signal (Griffin and Lim, 1984, equation 6).
-    Unlike the algorithm of that name it keeps the phases. It has no parameters, is differentiable, and reaches
-    `context` frames to each side. Audio too short to have a mel is left as it is.
+    Unlike the algorithm of that name it keeps the phases.
+
+    A step uses every second frame of a mel whose windows overlap by three quarters, the next step the others: where
+    windows overlap by half, a frame is heard through hardly any other, and corrections do not undo each other. To the
+    result it adds a part of the move before (the heavy ball; Polyak, 1964). Twelve such steps cost what six over all
+    frames would, and come as near as twenty of those. It has no parameters, is differentiable, and reaches `context`
+    frames to each side. Audio too short to have a mel is left as it is.
 
     Args:
         config: the mel contract; natural logarithm of a magnitude, without statistics, n_fft a multiple of the hop.
@@ -51,6 +92,10 @@ class MelConsistency(nn.Module):
             )
         self.config = config
         self.steps = steps
+        self.paces = paces(steps)
+        half = config.win_length == config.n_fft and config.n_fft % (2 * config.hop_length) == 0
+        self.grids = config.n_fft // (2 * config.hop_length) if half else 1
+        """so many grids of frames take turns; a grid holds one frame of so many"""
         self._kept: tuple[Tensor, Matrix, Matrix] | None = None
         padding = (config.n_fft - config.win_length) // 2
         window = F.pad(torch.hann_window(config.win_length), (padding, padding))
@@ -60,49 +105,79 @@ class MelConsistency(nn.Module):
         self.register_buffer("spread", filterbank / filterbank.sum(dim=0).clamp_min(1e-12), persistent=False)
 
     @property
-    def context(self) -> int:
-        """Number of frames to each side that a frame of corrected audio depends on.
+    def reach(self) -> int:
+        """Number of frames to each side that a frame of audio depends on through one step.
 
         Its samples lie in windows that begin up to n_fft - padding before them or end up to padding after them, and
         these hold samples as far again on the other side.
         """
         padding, hop_length = self.config.padding, self.config.hop_length
-        each = -(-padding // hop_length) + -(-(self.config.n_fft - padding) // hop_length) - 1
-        return self.steps * each
+        return -(-padding // hop_length) + -(-(self.config.n_fft - padding) // hop_length) - 1
+
+    @property
+    def context(self) -> int:
+        """Number of frames to each side that a frame of corrected audio depends on."""
+        return self.steps * self.reach
+
+    @property
+    def stride(self) -> int:
+        """Samples between the frames of a grid."""
+        return self.grids * self.config.hop_length
 
     def forward(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the corrected audio (B, T) for x (B, T) and its target mel (B, n_mels, T / hop_length)."""
-        if self.steps == 0 or x.shape[1] <= self.config.padding:
-            return x
-        count = 1 + (x.shape[1] + 2 * self.config.padding - self.config.n_fft) // self.config.hop_length
-        weight = overlap_add(self.window.square().expand(1, count, -1), self.config.hop_length).clamp_min(1e-3)
-        for _ in range(self.steps):
-            x = self._step(x, mel, weight)
+        before = x
+        for i in range(self.steps):
+            x, before = self.step(i, x, before, mel), x
         return x
 
-    def _step(self, x: Tensor, mel: Tensor, weight: Tensor) -> Tensor:
+    def step(self, i: int, x: Tensor, before: Tensor, mel: Tensor) -> Tensor:
+        """Return the audio (B, T) after step number `i`.
+
+        Args:
+            i: from 0 on; it decides the pace, and the grid.
+            x: (B, T) after the step before.
+            before: (B, T) before that.
+            mel: the target (B, n_mels, T / hop_length).
+        """
         config, length = self.config, x.shape[1]
+        if length <= config.padding:
+            return x
+        grid = i % self.grids
+        first = grid * config.hop_length
         padded = F.pad(x[:, None], (config.padding, config.padding), mode="reflect")[:, 0]
-        frames = padded.unfold(1, config.n_fft, config.hop_length)
-        spectrum, difference = self.compare(frames, mel.transpose(1, 2))
+        frames = padded[:, first:].unfold(1, config.n_fft, self.stride)
+        spectrum, difference = self.compare(frames, mel[:, :, grid :: self.grids].transpose(1, 2))
         missing = spectrum.shape[1] - difference.shape[1]  # a last frame beyond the mel is corrected as its neighbour
         difference = torch.cat([difference, difference[:, -1:].expand(-1, missing, -1)], dim=1)
-        total = overlap_add(self.filtered(spectrum, difference), config.hop_length)
-        return (total / weight)[:, config.padding : config.padding + length]
+        total = overlap_add(self.filtered(spectrum, difference * self.paces[i].relaxation), self.stride)
+        total = total / self.weight(frames.shape[1])
+        corrected = total[:, config.padding - first : config.padding - first + length]
+        return corrected + self.paces[i].momentum * (x - before)
+
+    def weight(self, count: int, owned: Tensor | None = None) -> Tensor:
+        """Return what to divide the sum of `count` filtered frames by, (1, samples).
+
+        Args:
+            count: of frames of a grid.
+            owned: (count,) 1 for each frame that is added, 0 for others; all are if left out.
+        """
+        windows = self.window.square().expand(count, -1)
+        windows = windows if owned is None else windows * owned[:, None]
+        return overlap_add(windows[None], self.stride).clamp_min(1e-3)
 
     def compare(self, frames: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the spectra (B, count, bins) of audio frames (B, count, n_fft), and by how much to correct them.
+        """Return the spectra (B, count, bins) of audio frames (B, count, n_fft), and by how much they are off.
 
         That is (B, frames, n_mels) in nepers, for the mel `target` (B, frames, n_mels) of the first of them.
         """
         spectrum = torch.fft.rfft(frames * self.window)
         own = self._times(magnitude(spectrum), 0).clamp_min(self.config.floor).log()
-        difference = (target - own[:, : target.shape[1]]).clamp(-MAX_GAIN, MAX_GAIN) * RELAXATION
-        return spectrum, difference
+        return spectrum, (target - own[:, : target.shape[1]]).clamp(-MAX_GAIN, MAX_GAIN)
 
-    def filtered(self, spectrum: Tensor, difference: Tensor) -> Tensor:
-        """Return windowed audio frames (B, count, n_fft) of the spectra, with their mel moved by `difference`."""
-        gain = torch.exp(self._times(difference, 1))
+    def filtered(self, spectrum: Tensor, correction: Tensor) -> Tensor:
+        """Return windowed audio frames (B, count, n_fft) of the spectra, their mel moved by `correction` in nepers."""
+        gain = torch.exp(self._times(correction, 1).clamp(-MAX_BOOST, MAX_BOOST))
         frames: Tensor = torch.fft.irfft(spectrum * gain, n=self.config.n_fft) * self.window
         return frames
 
@@ -117,12 +192,12 @@ class MelConsistency(nn.Module):
         return (kept[1] if which == 0 else kept[2]).times(rows)
 
 
-def overlap_add(frames: Tensor, hop_length: int) -> Tensor:
-    """Return the sum of frames (B, count, size) at distances of hop_length: (B, (count - 1) * hop_length + size)."""
+def overlap_add(frames: Tensor, stride: int) -> Tensor:
+    """Return the sum of frames (B, count, size) at distances of `stride`: (B, (count - 1) * stride + size)."""
     batch, count, size = frames.shape
-    pieces = frames.reshape(batch, count, size // hop_length, hop_length)
-    overlap = size // hop_length
-    total = frames.new_zeros(batch, count + overlap - 1, hop_length)
+    pieces = frames.reshape(batch, count, size // stride, stride)
+    overlap = size // stride
+    total = frames.new_zeros(batch, count + overlap - 1, stride)
     for i in range(overlap):
         if frames.requires_grad:
             total = total + F.pad(pieces[:, :, i], (0, 0, i, overlap - 1 - i))

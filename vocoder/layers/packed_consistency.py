@@ -32,35 +32,56 @@ def correct_packed(consistency: MelConsistency, x: Tensor, mel: Tensor, packing:
     if consistency.steps == 0:
         return x
     config, length = consistency.config, x.shape[1]
-    owned, edge = _audio_frames(consistency, packing)
     to, source = _reflections(config.padding, config.hop_length, packing)
-    target = mel.transpose(1, 2)
-    row = F.pad(x, (config.padding, config.padding))
-    windows = consistency.window.square() * owned[:, None]
-    weight = overlap_add(windows[None], config.hop_length).clamp_min(1e-3)
-    for _ in range(consistency.steps):
+    grids = [_Grid(consistency, packing, grid) for grid in range(min(consistency.grids, consistency.steps))]
+    before = x
+    for i in range(consistency.steps):
+        grid, pace = grids[i % consistency.grids], consistency.paces[i]
+        row = F.pad(x, (config.padding, config.padding))
         row = row.index_copy(1, to, row[:, source])
-        frames = row.unfold(1, config.n_fft, config.hop_length)
-        spectrum, difference = consistency.compare(frames, target)
+        corrected = grid.corrected(row, mel, pace.relaxation)[:, :length]
+        x, before = corrected + pace.momentum * (x - before), x
+    return x
+
+
+class _Grid:
+    """The frames that a step over a row corrects.
+
+    Args:
+        consistency: the correction.
+        packing: whose utterances begin at multiples of `consistency.grids`.
+        grid: number of the first frame.
+    """
+
+    def __init__(self, consistency: MelConsistency, packing: Packing, grid: int) -> None:
+        config = consistency.config
+        self._consistency, self._grid = consistency, grid
+        beyond = 1 + (2 * config.padding - config.n_fft) // config.hop_length  # frames of audio minus those of the mel
+        samples = packing.frames * config.hop_length + 2 * config.padding - grid * config.hop_length
+        owned = torch.zeros(1 + (samples - config.n_fft) // consistency.stride)
+        edges = []
+        for start, end in zip(packing.starts, packing.ends, strict=True):
+            first = -(-(start - grid) // consistency.grids)
+            last = -(-(end + beyond - grid) // consistency.grids)
+            owned[first:last] = 1.0
+            edges += [last - 1] if beyond and (end - grid) % consistency.grids == 0 else []
+        self._owned = owned.to(packing.device)
+        self._edges = torch.tensor(edges, device=packing.device, dtype=torch.long)
+        self._weight = consistency.weight(len(owned), self._owned)
+
+    def corrected(self, row: Tensor, mel: Tensor, relaxation: float) -> Tensor:
+        """Return audio (1, at least T) for the padded row of audio and its mel (1, n_mels, T / hop_length)."""
+        consistency, config = self._consistency, self._consistency.config
+        first = self._grid * config.hop_length
+        frames = row[:, first:].unfold(1, config.n_fft, consistency.stride)
+        spectrum, difference = consistency.compare(frames, mel[:, :, self._grid :: consistency.grids].transpose(1, 2))
         difference = F.pad(difference, (0, 0, 0, frames.shape[1] - difference.shape[1]))
-        if edge is not None:  # a last frame beyond the mel is corrected as its neighbour
-            difference = difference.index_copy(1, edge, difference[:, edge - 1])
-        corrected = consistency.filtered(spectrum, difference) * owned[:, None]
-        total = overlap_add(corrected, config.hop_length) / weight
-        row = F.pad(total, (0, row.shape[1] - total.shape[1]))
-    return row[:, config.padding : config.padding + length]
-
-
-def _audio_frames(consistency: MelConsistency, packing: Packing) -> tuple[Tensor, Tensor | None]:
-    """Return which audio frames belong to an utterance (count,), and the index of each one's last beyond its mel."""
-    config = consistency.config
-    beyond = 1 + (2 * config.padding - config.n_fft) // config.hop_length  # frames of audio minus frames of the mel
-    row = packing.frames * config.hop_length + 2 * config.padding
-    owned = torch.zeros(1 + (row - config.n_fft) // config.hop_length)
-    for start, end in zip(packing.starts, packing.ends, strict=True):
-        owned[start : end + beyond] = 1.0
-    edge = torch.tensor(packing.ends, device=packing.device) if beyond == 1 else None
-    return owned.to(packing.device), edge
+        if len(self._edges):  # a last frame beyond the mel is corrected as its neighbour
+            difference = difference.index_copy(1, self._edges, difference[:, self._edges - 1])
+        filtered = consistency.filtered(spectrum, difference * relaxation) * self._owned[:, None]
+        total = overlap_add(filtered, consistency.stride) / self._weight
+        total = F.pad(total, (0, max(row.shape[1] - first - total.shape[1], 0)))
+        return total[:, config.padding - first :]
 
 
 def _reflections(padding: int, hop_length: int, packing: Packing) -> tuple[Tensor, Tensor]:

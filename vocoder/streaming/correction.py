@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -18,16 +19,17 @@ __all__ = ["correction_stages", "denoising_stage"]
 
 def correction_stages(config: MelConfig, steps: int, device: torch.device, signal: str) -> list[Stage]:
     """Return a stage for each step of the correction of `signal` (B, 1, T) towards its mel."""
-    once = MelConsistency(config, 1).to(device)
+    consistency = MelConsistency(config, steps).to(device)
 
-    def correct(x: Tensor, mel: Tensor) -> Tensor:
-        corrected: Tensor = once(x[:, 0], mel)
-        return corrected[:, None]
+    def correct(i: int, x: Tensor, before: Tensor, mel: Tensor) -> Tensor:
+        return consistency.step(i, x[:, 0], before[:, 0], mel)[:, None]
 
-    stages = []
+    stages, before, reach = [], signal, consistency.reach
     for i in range(steps):
-        stages.append(Stage(f"correction {i}", (signal, MEL), windowed(correct), once.context, once.context))
-        signal = stages[-1].output
+        inputs = (signal, before, MEL)
+        stage = Stage(f"correction {i}", inputs, windowed(partial(correct, i)), reach, reach, consistency.grids)
+        stages.append(stage)
+        before, signal = signal, stage.output
     return stages
 
 

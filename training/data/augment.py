@@ -1,0 +1,124 @@
+"""Make one recording sound like another: microphone, room, channel and noise. The mel and the target both change."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from vocoder.config import ConfigError
+
+__all__ = ["AugmentConfig", "augmented"]
+
+_PEAKS = 3
+_PEAK_WIDTH = 0.5  # of a peak of the equaliser, in octaves
+_LOWEST = 60.0  # frequency in Hz from which the equaliser's tilt counts
+_SLOPE = 300.0  # width in Hz over which a low-pass falls
+_TINY = 1e-12
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """How often and how far recordings are varied; everything is off by default.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    equaliser_db: float = 0.0
+    """largest gain in dB of a tilt over the whole band and of three peaks"""
+    low_pass: float = 0.0
+    """share of segments that are low-passed"""
+    low_pass_hz: tuple[float, ...] = (3400.0, 10000.0)
+    """range of the edge in Hz"""
+    noise: float = 0.0
+    """share of segments that get a noise floor"""
+    noise_db: tuple[float, ...] = (-70.0, -40.0)
+    """range of its level in dB, relative to the segment's"""
+    reverberation: float = 0.0
+    """share of segments that get a room"""
+    reverberation_seconds: tuple[float, ...] = (0.05, 0.3)
+    """range of the time in which the room's echo falls by 60 dB"""
+    reverberation_db: tuple[float, ...] = (-25.0, -8.0)
+    """range of the echo's energy in dB, relative to the direct sound's"""
+
+    def __post_init__(self) -> None:
+        for name in ("low_pass", "noise", "reverberation"):
+            if not 0 <= getattr(self, name) <= 1:
+                raise ConfigError(f"{name} is a share of segments, from 0 to 1, not {getattr(self, name)}")
+        for name in (item.name for item in fields(self) if isinstance(item.default, tuple)):
+            value = getattr(self, name)
+            if len(value) != 2 or value[0] > value[1]:
+                raise ConfigError(f"{name} must be a range [low, high], not {list(value)}")
+        if not 0 <= self.equaliser_db <= 40:
+            raise ConfigError(f"equaliser_db must be from 0 to 40 dB, not {self.equaliser_db}")
+        if self.low_pass_hz[0] <= _SLOPE or self.reverberation_seconds[0] <= 0:
+            raise ConfigError(f"low_pass_hz must lie above {_SLOPE:g} Hz and reverberation_seconds above 0")
+
+    @property
+    def active(self) -> bool:
+        """Whether anything is varied."""
+        return bool(self.equaliser_db or self.low_pass or self.noise or self.reverberation)
+
+
+def augmented(
+    x: np.ndarray, band: float, sample_rate: int, config: AugmentConfig, rng: np.random.Generator
+) -> tuple[np.ndarray, float]:
+    """Return a varied segment (T,) float32 of the same root mean square, and its band edge in Hz.
+
+    Args:
+        x: (T,) float32.
+        band: edge of the segment's band in Hz.
+        sample_rate: in Hz.
+        config: how often and how far.
+        rng: of all choices; each kind of variation draws as often whether it is on or off.
+    """
+    shape, chances, levels = rng.random(2 * _PEAKS + 1), rng.random(3), rng.random(4)
+    response = _equaliser(len(x), sample_rate, config.equaliser_db, shape)
+    if chances[0] < config.low_pass:
+        edge = _between(config.low_pass_hz, levels[0])
+        if edge < band:
+            response, band = response * _low_pass(len(x), sample_rate, edge), edge
+    y = np.fft.irfft(np.fft.rfft(x) * response, len(x))
+    if chances[1] < config.reverberation:
+        seconds, level = _between(config.reverberation_seconds, levels[1]), _between(config.reverberation_db, levels[2])
+        y = _in_room(y, seconds, level, sample_rate, rng)
+    y *= _rms(x) / max(_rms(y), _TINY)
+    if chances[2] < config.noise:
+        y += _rms(x) * 10 ** (_between(config.noise_db, levels[3]) / 20) * rng.standard_normal(len(x))
+    return y.astype(np.float32), band
+
+
+def _equaliser(length: int, sample_rate: int, decibels: float, shape: np.ndarray) -> np.ndarray:
+    """Return gains (length // 2 + 1,): a tilt, and peaks at random places on a scale of octaves."""
+    frequency = np.maximum(np.fft.rfftfreq(length, 1 / sample_rate), _LOWEST)
+    octaves = np.log2(frequency / _LOWEST)
+    width = octaves[-1]
+    gain = (2 * shape[0] - 1) * (octaves / width - 0.5)
+    for place, height in shape[1:].reshape(_PEAKS, 2):
+        gain = gain + (2 * height - 1) * np.exp(-0.5 * ((octaves - place * width) / _PEAK_WIDTH) ** 2)
+    return np.asarray(10 ** (decibels * gain / 20))
+
+
+def _low_pass(length: int, sample_rate: int, edge: float) -> np.ndarray:
+    """Return gains (length // 2 + 1,) that fall to nothing at the edge."""
+    below = np.clip((edge - np.fft.rfftfreq(length, 1 / sample_rate)) / _SLOPE, 0, 1)
+    return np.asarray(0.5 - 0.5 * np.cos(np.pi * below))
+
+
+def _in_room(x: np.ndarray, seconds: float, level: float, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Add to x (T,) what a room returns: noise whose envelope falls by 60 dB in `seconds`, of `level` dB in all."""
+    size = int(seconds * sample_rate)
+    echo = rng.standard_normal(size) * 10 ** (-3 * np.arange(size) / size)
+    echo *= 10 ** (level / 20) / np.sqrt(np.sum(echo**2))
+    length = len(x) + size
+    tail = np.fft.irfft(np.fft.rfft(x, length) * np.fft.rfft(echo, length), length)
+    return x + np.asarray(tail[: len(x)])
+
+
+def _between(bounds: tuple[float, ...], fraction: float) -> float:
+    return float(bounds[0] + (bounds[1] - bounds[0]) * fraction)
+
+
+def _rms(x: np.ndarray) -> float:
+    return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
