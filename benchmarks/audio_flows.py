@@ -108,7 +108,7 @@ def main() -> int:
     manifest = read_manifest(args.manifest)
     chosen = recordings(manifest, Selection(limit=args.per_voice))
     stack = WaveNetConfig(channels=args.channels, dilations=(1, 2, 1))
-    base = WaveGlowConfig(cond_channels=64, stack=stack, source=None, consistency_steps=0)
+    base = WaveGlowConfig(cond_channels=64, stack=stack, source=None, corrections=0)
     print(f"{args.steps} steps of {args.batch} x 16384 samples, {len(chosen)} recordings; {machine()}\n")
     print(markdown_table(HEADER, []), flush=True)
     for name in args.settings:

@@ -37,6 +37,7 @@ __all__ = [
 
 FROM_MEL = ("sample_rate", "hop_length", "n_mels")
 """the settings of a model that are its mel's"""
+_FREE = ("corrections", "sigma")  # settings of a model that change no weight
 Model = TypeVar("Model", bound=nn.Module)
 Run = TypeVar("Run")
 
@@ -132,14 +133,16 @@ def started_from(reference: str, kind: type[Model], architecture: Any) -> Model:
     Raises:
         ConfigError: it is of another kind or architecture.
     """
-    model = load_model(model_directory(reference)).model
-    if not isinstance(model, kind):
-        raise ConfigError(f"start_from {reference} holds a {type(model).__name__}, not a {kind.__name__}")
-    theirs, ours = _flat(to_dict(model.config)), _flat(to_dict(architecture))
-    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name)]
+    given = load_model(model_directory(reference)).model
+    if not isinstance(given, kind):
+        raise ConfigError(f"start_from {reference} holds a {type(given).__name__}, not a {kind.__name__}")
+    theirs, ours = _flat(to_dict(given.config)), _flat(to_dict(architecture))
+    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name) and name not in _FREE]
     if names:
         differences = ", ".join(f"model.{name} is {theirs.get(name)} there, {ours.get(name)} here" for name in names)
         raise ConfigError(f"start_from {reference} holds another architecture: {differences}")
+    model = kind(architecture)
+    model.load_state_dict(given.state_dict())
     return model
 
 

@@ -72,7 +72,7 @@ class Synthesizer:
         self.model = checkpoint.model.to(self.device).eval().requires_grad_(False)
         set_compute_dtype(self.model, dtype)
         read_mels_precisely(self.model, self.device)
-        self._consistency = MelConsistency(self.mel_config, self.model.config.consistency_steps).to(self.device)
+        self._consistency = MelConsistency(self.mel_config, self.model.config.corrections).to(self.device)
         self._reader = MelReader(self.mel_config, self.device)
         self._watch = MelWatch(self.mel_config, guard)
         self._denoiser: Denoiser | None = None

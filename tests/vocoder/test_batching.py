@@ -21,8 +21,8 @@ from vocoder.synthesizer import MelError, Synthesizer
 TOLERANCE = 1e-5
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "lapped": ("lapped", {}),
-    "lapped, without a source or correction": ("lapped", {"source": None, "consistency_steps": 0}),
-    "lapped, corrected thrice": ("lapped", {"consistency_steps": 3}),
+    "lapped, without a source or correction": ("lapped", {"source": None, "corrections": 0}),
+    "lapped, corrected thrice": ("lapped", {"corrections": 3}),
     "published kind": ("grouping", {}),
 }
 

@@ -69,7 +69,7 @@ def test_sigma_scales_the_noise_and_defaults_to_the_models():
 @pytest.mark.parametrize(("kind", "corrections"), [("lapped", 0), ("lapped", 1), ("grouping", 0), ("grouping", 2)])
 @pytest.mark.parametrize("chunk_frames", [1, 4, 13, FRAMES, 1000])
 def test_a_stream_is_the_synthesis_in_pieces(kind, corrections, chunk_frames):
-    v, m = tiny_synthesizer(kind, consistency_steps=corrections), mel(5, FRAMES)
+    v, m = tiny_synthesizer(kind, corrections=corrections), mel(5, FRAMES)
     chunks = list(v.stream(m, seed=3, sigma=0.8, chunk_frames=chunk_frames, first_chunk_frames=chunk_frames))
     assert [len(chunk) for chunk in chunks[:-1]] == [chunk_frames * 8] * (-(-FRAMES // chunk_frames) - 1)
     assert_close(torch.cat(chunks), v.synthesize(m, seed=3, sigma=0.8))

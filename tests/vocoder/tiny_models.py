@@ -31,7 +31,7 @@ def lapped_config(**changes: Any) -> WaveGlowConfig:
         "cond_channels": 6,
         "stack": WaveNetConfig(channels=6, dilations=(1, 2)),
         "source": SourceConfig(PitchConfig(channels=4, layers=2, kernel_size=3, bins=12), f_max=3000.0),
-        "consistency_steps": 1,
+        "corrections": 1,
     }
     return WaveGlowConfig(**(values | changes))
 
@@ -54,7 +54,7 @@ def grouping_config(**changes: Any) -> WaveGlowConfig:
         "log_s_bound": None,
         "stack": WaveNetConfig(channels=6, dilations=(1, 2)),
         "source": None,
-        "consistency_steps": 0,
+        "corrections": 0,
         "sigma": 0.6,
     }
     return WaveGlowConfig(**(values | changes))

@@ -72,7 +72,7 @@ class DistillationObjective(Objective):
         self.mel = MelSpectrogram(mel_config, precise=False)
         self.stft = MultiResolutionSTFT()
         self.power = PowerLoss()
-        self.consistency = MelConsistency(mel_config, student.config.consistency_steps)
+        self.consistency = MelConsistency(mel_config, student.config.corrections)
         dtype = torch.bfloat16 if losses.bfloat16 else torch.float32
         set_compute_dtype(student, dtype)
         set_compute_dtype(teacher, dtype)

@@ -99,7 +99,7 @@ class WaveGlowObjective(Objective):
         self.mel_config = mel_config
         self.losses = losses
         self.mel = MelSpectrogram(mel_config, precise=False)
-        self.consistency = MelConsistency(mel_config, model.config.consistency_steps)
+        self.consistency = MelConsistency(mel_config, model.config.corrections)
         self.stft = MultiResolutionSTFT()
         dtype = torch.bfloat16 if losses.bfloat16 else torch.float32
         set_compute_dtype(model, dtype)

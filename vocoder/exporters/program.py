@@ -97,7 +97,7 @@ def program_of(synthesizer: Synthesizer) -> Program:
             f"a model of family {synthesizer.family} speaks sample by sample, each out of the ones before it, which is "
             f"no fixed sequence of operations: export a waveglow, or a student distilled from it"
         )
-    consistency = MelConsistency(synthesizer.mel_config, model.config.consistency_steps)
+    consistency = MelConsistency(synthesizer.mel_config, model.config.corrections)
     program = Program(copy.deepcopy(model).cpu(), consistency).eval().requires_grad_(False)
     set_compute_dtype(program, torch.float32)
     for module in program.modules():

@@ -32,13 +32,13 @@ class PublishedWaveNetConfig:
     """coefficient of the pre-emphasis of what the network hears and predicts; audio comes out without it"""
     gain: float = 1.0
     """of what the network hears and predicts, over the audio's"""
-    consistency_steps: int = 0
+    corrections: int = 0
     """how often a sample is corrected towards its mel, after the flow and outside its density"""
     sigma: float = 1.0
     """default sampling temperature"""
 
     def __post_init__(self) -> None:
-        _check(self.hop_length, self.upsampling, self.sigma, self.consistency_steps)
+        _check(self.hop_length, self.upsampling, self.sigma, self.corrections)
         if self.components < 1 or self.levels < 4 or self.levels % 2:
             raise ConfigError("a WaveNet needs at least one component and an even number of levels, at least 4")
         if not 0 <= self.emphasis < 1 or self.gain <= 0:
@@ -56,13 +56,13 @@ class PublishedStudentConfig:
     """the stack of each flow, the one nearest the noise first"""
     upsampling: UpsamplingConfig = field(default_factory=UpsamplingConfig)
     """the teacher's"""
-    consistency_steps: int = 0
+    corrections: int = 0
     """how often a sample is corrected towards its mel, after the flow and outside its density"""
     sigma: float = 1.0
     """default sampling temperature"""
 
     def __post_init__(self) -> None:
-        _check(self.hop_length, self.upsampling, self.sigma, self.consistency_steps)
+        _check(self.hop_length, self.upsampling, self.sigma, self.corrections)
         if not self.stacks:
             raise ConfigError("a student needs at least one flow")
 
@@ -72,8 +72,8 @@ def _student_stack() -> PublishedStackConfig:
     return PublishedStackConfig(64, 128, 64, dilations, kernel_size=3, front_kernel=32, front_relu=True)
 
 
-def _check(hop_length: int, upsampling: UpsamplingConfig, sigma: float, consistency_steps: int) -> None:
+def _check(hop_length: int, upsampling: UpsamplingConfig, sigma: float, corrections: int) -> None:
     if math.prod(upsampling.scales) != hop_length:
         raise ConfigError(f"the scales {upsampling.scales} must multiply to hop_length {hop_length}")
-    if sigma < 0 or consistency_steps < 0:
-        raise ConfigError("sigma and consistency_steps must be 0 or more")
+    if sigma < 0 or corrections < 0:
+        raise ConfigError("sigma and corrections must be 0 or more")

@@ -47,7 +47,7 @@ class StudentConfig:
     """soft lower bound of the last flow's log-scale"""
     source: SourceConfig | None = None
     """frames: a harmonic source in the noise"""
-    consistency_steps: int = 0
+    corrections: int = 0
     """how often a sample is corrected towards its mel, after the flow and outside its density"""
     sigma: float = 1.0
     """default sampling temperature"""
@@ -63,8 +63,8 @@ class StudentConfig:
             raise ConfigError("frames need a group_size of at least 2")
         if self.source is not None and (self.kind == "samples" or not self.n_mels or self.noise != "gaussian"):
             raise ConfigError("the harmonic source needs frames, a mel and Gaussian noise")
-        if self.filter_taps < 0 or self.filter_taps % 2 or self.sigma < 0 or self.consistency_steps < 0:
-            raise ConfigError("filter_taps must be even and, like sigma and consistency_steps, 0 or more")
+        if self.filter_taps < 0 or self.filter_taps % 2 or self.sigma < 0 or self.corrections < 0:
+            raise ConfigError("filter_taps must be even and, like sigma and corrections, 0 or more")
 
     @property
     def channels(self) -> int:

@@ -62,7 +62,7 @@ class WaveGlowConfig:
     stack: WaveNetConfig = field(default_factory=lambda: WaveNetConfig(channels=208, dilations=(1, 2, 1)))
     source: SourceConfig | None = field(default_factory=SourceConfig)
     """learned source of the samples' noise; none for white noise"""
-    consistency_steps: int = 6
+    corrections: int = 12
     """how often a sample is corrected towards its mel; samples in training are corrected alike"""
     sigma: float = 1.0
     """default sampling temperature"""
@@ -124,6 +124,6 @@ def published() -> WaveGlowConfig:
         log_s_bound=None,
         stack=WaveNetConfig(channels=256, dilations=(1, 2, 4, 8, 16, 32, 64, 128)),
         source=None,
-        consistency_steps=0,
+        corrections=0,
         sigma=0.6,
     )

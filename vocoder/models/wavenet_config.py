@@ -37,7 +37,7 @@ class WaveNetModelConfig:
     stack: WaveNetConfig = field(
         default_factory=lambda: WaveNetConfig(channels=64, dilations=TWO_CYCLES, kernel_size=2, causal=True)
     )
-    consistency_steps: int = 0
+    corrections: int = 0
     """how often a sample is corrected towards its mel, after the flow and outside its density"""
     sigma: float = 1.0
     """default sampling temperature"""
@@ -47,8 +47,8 @@ class WaveNetModelConfig:
             raise ConfigError("the stack of an autoregressive WaveNet must be causal")
         if self.components < 1 or self.levels < 4 or self.levels % 2:
             raise ConfigError("a WaveNet needs at least one component and an even number of levels, at least 4")
-        if self.sigma < 0 or self.consistency_steps < 0 or self.cond_channels < 1:
-            raise ConfigError("sigma and consistency_steps must be 0 or more, and cond_channels 1 or more")
+        if self.sigma < 0 or self.corrections < 0 or self.cond_channels < 1:
+            raise ConfigError("sigma and corrections must be 0 or more, and cond_channels 1 or more")
         if self.lpc is None:
             return
         mel = preset(self.lpc.mel)

@@ -31,7 +31,7 @@ def settings(tmp_path: Path) -> Path:
             "group_size": 64,
             "flows": 2,
             "cond_channels": 4,
-            "consistency_steps": 1,
+            "corrections": 1,
             "stack": {"channels": 4, "dilations": [1]},
             "source": {"pitch": {"channels": 4, "layers": 1, "bins": 8}},
         },

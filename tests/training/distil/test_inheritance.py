@@ -88,7 +88,7 @@ def wide_waveglow() -> WaveGlow:
     source = SourceConfig(f_max=900, pitch=PitchConfig(channels=4, layers=1, bins=5))
     stack = WaveNetConfig(6, (1, 2), 3)
     config = WaveGlowConfig(
-        n_mels=4, hop_length=8, group_size=8, flows=2, cond_channels=3, stack=stack, source=source, consistency_steps=0
+        n_mels=4, hop_length=8, group_size=8, flows=2, cond_channels=3, stack=stack, source=source, corrections=0
     )
     model = WaveGlow(config).double().requires_grad_(False)
     for parameter in model.parameters():

@@ -106,7 +106,7 @@ def test_the_configuration_that_ships_is_valid_and_has_a_causal_context_of_2046_
     config = load_config(WaveNetRun, CONFIGS / "wavenet.yaml")
     assert config.model.stack.context == (2046, 0)
     assert config.model.lpc is not None
-    assert config.model == WaveNetModelConfig(consistency_steps=6)
+    assert config.model == WaveNetModelConfig(corrections=6)
     for override in (["model.lpc=null"], ["model.distribution=logistic"], ["model.distribution=mulaw"]):
         load_config(WaveNetRun, CONFIGS / "wavenet.yaml", override)
 

@@ -124,7 +124,7 @@ def test_audio_of_two_ways_of_making_it_is_not_mixed(
     assert "holds audio made with seed 3, not 4" in capsys.readouterr().err
     other = shutil.copytree(model, tmp_path / "other")
     config = json.loads((other / "config.json").read_text(encoding="utf-8"))
-    config["architecture"]["consistency_steps"] = 3
+    config["architecture"]["corrections"] = 3
     del config["config_sha256"]
     (other / "config.json").write_text(json.dumps(config), encoding="utf-8")
     assert speak(mels, "-o", out, "--seed", "3", model=other) == 2
