@@ -60,6 +60,9 @@ class WaveGlowLosses:
     """share of the mels that are smoothed or disturbed as acoustic models do it, while the recording stays"""
     variation: VariationConfig = field(default_factory=VariationConfig)
     """how far such mels are varied"""
+    refit_above: float | None = None
+    """frequency in Hz above which the element-wise flow of a model that has learnt already starts anew, from
+    recordings that reach further: for a model whose corpus ended there, and which expects silence above"""
     bfloat16: bool = True
     """compute the convolutions in bfloat16"""
     critics: CriticConfig = field(default_factory=CriticConfig)
@@ -129,32 +132,46 @@ class WaveGlowObjective(Objective):
         return total, parts
 
     def initialise(self, batches: Iterable[Batch]) -> None:
-        """Start the element-wise flow from the data, and then actnorms, if there are any, from the first batch."""
-        if self.model.envelope is None and not self.model.config.actnorm:
+        """Start the element-wise flow from the data, and then actnorms, if there are any, from the first batch.
+
+        A flow that has learnt already is left alone, but for what `refit_above` names.
+        """
+        envelope, limit = self.model.envelope, self.losses.refit_above
+        learnt = envelope is not None and bool(envelope.projection.weight.any())
+        if (envelope is None or (learnt and limit is None)) and not self.model.config.actnorm:
             return
         batches = iter(batches)
         first = next(batches)
-        if self.model.envelope is not None:
-            self._fit_envelope(self.model.envelope, chain([first], batches))
+        if envelope is not None and not (learnt and limit is None):
+            self._fit_envelope(envelope, chain([first], batches), limit if learnt else None)
         if self.model.config.actnorm:
             x, mel = self._split(first)
             self.model.train()(self._noisy(x), mel)
 
-    def _fit_envelope(self, envelope: ConditionalAffine, batches: Iterable[Batch]) -> None:
-        """Fit its log-scale by ridge regression of the log-energy of each band on the mel."""
+    def _fit_envelope(self, envelope: ConditionalAffine, batches: Iterable[Batch], above: float | None) -> None:
+        """Fit its log-scale by ridge regression of the log-energy of each band on the mel.
+
+        With `above` only bands above that frequency in Hz are fitted, to recordings of the whole band alone.
+        """
         rows, targets = [], []
         for batch in batches:
             x, mel = self._split(batch)
+            if above is not None:
+                whole = batch["band"] >= self.mel_config.sample_rate / 2
+                x, mel = x[whole], mel[whole]
             coefficients, _ = self.model.transform(self._noisy(x).unsqueeze(1))
             frames = self.model.envelope_condition(mel)
             width = envelope.kernel_size // 2
             stacked = F.pad(frames, (width, width), mode="replicate").unfold(2, envelope.kernel_size, 1)
             rows.append(stacked.permute(0, 2, 1, 3).flatten(2).flatten(0, 1))
             targets.append(coefficients.square().clamp_min(1e-12).log().transpose(1, 2).flatten(0, 1))
+        if not sum(map(len, rows)):
+            raise ConfigError("refit_above needs recordings of the whole band, and the first batches hold none")
         weight, bias = ridge(torch.cat(rows).double(), torch.cat(targets).double())
         # the mean of log(c^2) of a normal variable lies 1.27 below the logarithm of its variance
         shape = (envelope.channels, self.model.config.n_mels, envelope.kernel_size)
-        envelope.set_log_scale(0.5 * weight.T.reshape(shape), 0.5 * (bias + 1.2704))
+        first = 0 if above is None else int(2 * above * envelope.channels / self.mel_config.sample_rate)
+        envelope.set_log_scale(0.5 * weight.T.reshape(shape), 0.5 * (bias + 1.2704), first)
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Return nats per sample of audio with its noise, and the distances of a sample before and after correction."""

@@ -56,10 +56,19 @@ class ConditionalAffine(Flow):
         return (z + t) * torch.exp(log_s), log_s.sum(dim=(1, 2))
 
     @torch.no_grad()
-    def set_log_scale(self, weight: Tensor, bias: Tensor) -> None:
-        """Set the regression of `log_s` on the condition: `weight` (C, cond_channels, kernel_size), `bias` (C,)."""
-        self.projection.weight[self.channels :].copy_(weight / WEIGHT_SCALE)
-        self.projection.bias[self.channels :].copy_(bias / WEIGHT_SCALE)  # type: ignore[index]
+    def set_log_scale(self, weight: Tensor, bias: Tensor, first: int = 0) -> None:
+        """Set the regression of `log_s` on the condition, of channels from number `first` on, and their shift to 0.
+
+        Args:
+            weight: (C, cond_channels, kernel_size).
+            bias: (C,).
+            first: number of the first channel that is set.
+        """
+        scale, shift = slice(self.channels + first, None), slice(first, self.channels)
+        self.projection.weight[scale].copy_(weight[first:] / WEIGHT_SCALE)
+        self.projection.bias[scale].copy_(bias[first:] / WEIGHT_SCALE)  # type: ignore[index]
+        self.projection.weight[shift].zero_()
+        self.projection.bias[shift].zero_()  # type: ignore[index]
 
     def _shift_and_log_scale(self, cond: Tensor | None) -> tuple[Tensor, Tensor]:
         if cond is None:
