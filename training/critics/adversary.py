@@ -12,7 +12,6 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from training.critics.spectrogram import CriticConfig, SpectrogramCritics, critic_loss, feature_loss, generator_loss
-
 from vocoder.config import ConfigError, to_dict
 
 __all__ = ["CRITICS_FILE", "Adversary"]
@@ -55,7 +54,9 @@ class Adversary(nn.Module):
 
     def save(self, directory: Path, dtype: torch.dtype = torch.float32) -> None:
         """Write the critics beside a model, so that fine-tuning begins with critics that know it."""
-        tensors = {name: value.detach().cpu().to(dtype).contiguous() for name, value in self.critics.state_dict().items()}
+        tensors = {
+            name: value.detach().cpu().to(dtype).contiguous() for name, value in self.critics.state_dict().items()
+        }
         save_file(tensors, directory / CRITICS_FILE, {"config": json.dumps(to_dict(self.config))})
 
     def load(self, directory: Path) -> bool:

@@ -264,7 +264,9 @@ class WaveGlowObjective(Objective):
 
     def _sample(self, mel: Tensor) -> Tensor:
         """Return a sample (B, T), not corrected."""
-        return self.model.sample(torch.randn(self.model.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device), mel)
+        return self.model.sample(
+            torch.randn(self.model.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device), mel
+        )
 
     def _mel_distance(self, x_hat: Tensor, x: Tensor) -> Tensor:
         distance: Tensor = (self.mel(x_hat) - self.mel(x)).abs()
