@@ -139,7 +139,7 @@ class WaveGlowObjective(Objective):
         noise = torch.randn(x.shape, generator=generator, device=x.device)
         nats = -self.model.log_prob(x + self.losses.noise * noise, mel).mean() / x.shape[1]
         z = torch.randn(self.model.noise_shape(x.shape[0], mel.shape[2]), generator=generator, device=x.device)
-        x_hat, _ = self.model.inverse(self.model.prior(z, mel), mel)
+        x_hat = self.model.sample(z, mel)
         x_hat = self.consistency(x_hat, mel)
         distance = self.stft(x_hat, x)
         return {"nats": nats, "spectral": distance, "mel": self._mel_distance(x_hat, x), "score": distance}
@@ -210,7 +210,7 @@ class WaveGlowObjective(Objective):
 
     def _sample(self, mel: Tensor) -> Tensor:
         noise = torch.randn(self.model.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device)
-        x_hat, _ = self.model.inverse(self.model.prior(noise, mel), mel)
+        x_hat = self.model.sample(noise, mel)
         corrected: Tensor = self.consistency(x_hat, mel)
         return corrected
 
