@@ -1,8 +1,8 @@
 # Two images from one file:
 #   docker build --target cpu  -t flow-vocoder:cpu  .
 #   docker build --target cuda -t flow-vocoder:cuda .
-# The default index serves torch with its CUDA libraries for x86-64. For an image without them, give the cpu target the
-# address of PyTorch's CPU wheels: --build-arg TORCH_INDEX_URL=...
+# The default index serves torch with its CUDA libraries for x86-64, most of which torch links to and does not start
+# without. For a CPU image that has none, give the address of PyTorch's CPU wheels: --build-arg TORCH_INDEX_URL=...
 FROM python:3.13-slim-trixie AS base
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONUNBUFFERED=1
@@ -23,10 +23,16 @@ COPY training ./training
 COPY server ./server
 RUN pip install --no-cache-dir --no-deps .
 
+FROM build AS build-cpu
+# What torch loads only once there is a GPU; where the CPU wheels are installed there is nothing to remove.
+RUN cd "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
+    && rm -rf triton triton-*.dist-info nvidia/cudnn/lib/libcudnn_* nvidia/cu*/lib/libnvrtc* \
+      nvidia/cu*/lib/libcusolverMg* nvidia/cu*/lib/libnvperf* nvidia/cu*/include nvidia/cudnn/include \
+    && python -c "import torch, torchaudio, vocoder; vocoder.load('waveglow')"
+
 FROM base AS runtime
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin vocoder \
     && mkdir /models
-COPY --from=build /opt/venv /opt/venv
 # Caches go to /tmp, the one place that may be written when the root file system is read-only.
 ENV HOME=/tmp \
     NUMBA_CACHE_DIR=/tmp/numba \
@@ -42,10 +48,12 @@ HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=3 \
 ENTRYPOINT ["vocoder-serve"]
 
 FROM runtime AS cuda
+COPY --from=build /opt/venv /opt/venv
 # The NVIDIA container runtime reads these and brings the driver; the CUDA libraries came with torch.
 ENV NVIDIA_VISIBLE_DEVICES=all \
     NVIDIA_DRIVER_CAPABILITIES=compute,utility \
     VOCODER_DEVICE=cuda
 
 FROM runtime AS cpu
+COPY --from=build-cpu /opt/venv /opt/venv
 ENV VOCODER_DEVICE=cpu

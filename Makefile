@@ -56,7 +56,7 @@ train: $(STAMP) ## train with CONFIG (ARGS="trainer.steps=1000 --resume" for ove
 bench: $(STAMP) ## measure how fast MODEL speaks on this machine
 	$(BIN)/vocoder benchmark --model $(MODEL) $(ARGS)
 
-fuzz: $(STAMP) ## send BODIES broken bodies to the server, and CASES requests to each of its routes
+fuzz: $(STAMP) ## send BODIES broken bodies, a tenth as many broken handshakes, and CASES requests to each route
 	FUZZ_BODIES=$(BODIES) FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/server/test_fuzz.py tests/server/routes/test_schema.py
 
 soak: $(STAMP) ## load the server for MINUTES, a little beyond what it can do, and check every answer

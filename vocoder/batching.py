@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.layers.packed_consistency import consistency_gap, correct_packed
-from vocoder.models.speaker import Speaker
+from vocoder.models.base import Vocoder
 from vocoder.noise import white_noise
 from vocoder.packing import Packing
 
-__all__ = ["Batcher", "PackedSpeaker", "Utterance"]
+__all__ = ["Batcher", "Utterance"]
 
 
 @dataclass(frozen=True)
@@ -28,40 +28,17 @@ class Utterance:
     denoise: float = 0.0
 
 
-@runtime_checkable
-class PackedSpeaker(Protocol):
-    """A speaker that takes a row of utterances as if each stood alone.
-
-    Attributes:
-        config: of the architecture; its `sigma` is the default sampling temperature.
-    """
-
-    config: Any
-
-    @property
-    def gap(self) -> int:
-        """Number of mel frames that must stand between two utterances."""
-
-    def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
-        """Return (B, C, steps) of the noise for a mel of that many frames."""
-
-    def sample(
-        self, noise: Tensor, mel: Tensor, sigma: float | Tensor | None = None, packing: Packing | None = None
-    ) -> Tensor:
-        """Turn a row of white noise (1, C, steps) into a row of audio (1, T)."""
-
-
 class Batcher:
     """Puts utterances into one row, runs a model on it once, and takes the audio apart again.
 
     Args:
-        model: a speaker; only a `PackedSpeaker` takes more than one utterance at a time.
+        model: only one with a `gap` takes more than one utterance at a time.
         consistency: the correction that follows the model.
         device: where the model is.
     """
 
-    def __init__(self, model: Speaker, consistency: MelConsistency, device: torch.device) -> None:
-        self._model = model if isinstance(model, PackedSpeaker) else None
+    def __init__(self, model: Vocoder, consistency: MelConsistency, device: torch.device) -> None:
+        self._model = model
         self._consistency = consistency
         self._device = device
 
@@ -69,7 +46,7 @@ class Batcher:
         """Whether a mel of that length can stand in a row; one too short for the correction is spoken alone."""
         config = self._consistency.config
         correctable = self._consistency.steps == 0 or frames * config.hop_length > config.padding
-        return self._model is not None and correctable
+        return self._model.gap is not None and correctable
 
     def row_frames(self, frames: Sequence[int]) -> int:
         """Return how many frames are computed for mels of these lengths."""
@@ -80,19 +57,19 @@ class Batcher:
     def speak(self, mels: Sequence[Tensor], sigmas: Sequence[float | None], seeds: Sequence[int]) -> list[Tensor]:
         """Return the audio (frames * hop_length,) of each mel (n_mels, frames) that this takes."""
         model = self._model
-        assert model is not None
         lengths, align = [mel.shape[1] for mel in mels], self._consistency.grids
         packing = Packing(lengths, self._gap(), self._device, align=align)
-        drawn = [self._noise(model, seed, mel.shape[1]) for mel, seed in zip(mels, seeds, strict=True)]
+        drawn = [self._noise(seed, mel.shape[1]) for mel, seed in zip(mels, seeds, strict=True)]
         noise, row = packing.pack(drawn), packing.pack(mels)
         given = [model.config.sigma if sigma is None else sigma for sigma in sigmas]
         sigma = torch.tensor(given, device=self._device)[packing.owners(noise.shape[2] // packing.frames)]
         x = model.sample(noise, row, sigma, packing)
         return packing.unpack(correct_packed(self._consistency, x, row, packing))
 
-    def _noise(self, model: PackedSpeaker, seed: int, frames: int) -> Tensor:
-        _, channels, steps = model.noise_shape(1, frames)
+    def _noise(self, seed: int, frames: int) -> Tensor:
+        _, channels, steps = self._model.noise_shape(1, frames)
         return white_noise(seed, 0, frames, channels, steps // frames).to(self._device)
 
     def _gap(self) -> int:
-        return 0 if self._model is None else max(self._model.gap, consistency_gap(self._consistency))
+        gap = self._model.gap
+        return 0 if gap is None else max(gap, consistency_gap(self._consistency))

@@ -6,7 +6,6 @@ import torch
 from torch import nn
 
 from vocoder.layers.source.pitch import PitchNet
-from vocoder.models.published_wavenet import PublishedWaveNet
 from vocoder.models.wavenet import WaveNet
 
 __all__ = ["read_mels_precisely"]
@@ -24,5 +23,3 @@ def read_mels_precisely(model: nn.Module, device: torch.device) -> None:
             module.double()
     if isinstance(model, WaveNet):
         model.condition.double()
-    if isinstance(model, PublishedWaveNet):
-        model.upsampling.double()

@@ -21,11 +21,10 @@ from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.mel.input import MelError, MelReader, check_sampling, seeds_of
-from vocoder.models.speaker import Sampler, Speaker
+from vocoder.models.base import Vocoder
 from vocoder.noise import white_noise
 from vocoder.precise_mels import read_mels_precisely
 from vocoder.streaming.correction import correction_stages, denoising_stage
-from vocoder.streaming.families import stages_of
 from vocoder.streaming.pipeline import Pipeline
 from vocoder.streaming.session import CHUNK_FRAMES, LONG_CHUNK_FRAMES, StreamSession, drained
 
@@ -60,7 +59,7 @@ class Synthesizer:
         dtype: torch.dtype,
         guard: GuardMode = "warn",
     ) -> None:
-        if not isinstance(checkpoint.model, Speaker):
+        if not isinstance(checkpoint.model, Vocoder):
             raise TypeError(f"{checkpoint.family} models cannot synthesize")
         self._checkpoint = checkpoint
         self.name, self.family = name, checkpoint.family
@@ -204,7 +203,7 @@ class Synthesizer:
         """
         check_sampling(sigma, denoise)
         pipeline = self._pipeline(sigma, seeds_of(seed, 1), denoise)
-        late = LONG_CHUNK_FRAMES if chunk_frames is None and isinstance(self.model, Sampler) else None
+        late = LONG_CHUNK_FRAMES if chunk_frames is None and not self.model.sequential else None
         chunk = CHUNK_FRAMES if chunk_frames is None else chunk_frames
         return StreamSession(pipeline, self._reader.piece, self.hop_length, chunk, first_chunk_frames, late)
 
@@ -260,9 +259,7 @@ class Synthesizer:
         return corrected
 
     def _sampled(self, mel: Tensor, sigma: float | None, seeds: list[int]) -> Tensor:
-        """Return what `decode` makes of `prior`, by the shorter way of the model if it has one."""
-        if not isinstance(self.model, Sampler):
-            return self.decode(self.prior(mel, sigma, seeds), mel)
+        """Return what `decode` makes of `prior`."""
         corrected: Tensor = self._consistency(self.model.sample(self._noise(seeds, 0, mel.shape[2]), mel, sigma), mel)
         return corrected
 
@@ -280,7 +277,7 @@ class Synthesizer:
         return x
 
     def _pipeline(self, sigma: float | None, seeds: list[int], denoise: float) -> Pipeline:
-        stages = stages_of(self.model, sigma)
+        stages = self.model.stages(sigma)
         if self._consistency.steps:
             stages += correction_stages(self.mel_config, self._consistency.steps, self.device, stages[-1].output)
         if denoise > 0:

@@ -41,7 +41,7 @@ def _set_images(images: list[dict[str, str]], manifests: list[Manifest]) -> None
 
 
 def _patch(patch: dict[str, Any], manifests: list[Manifest]) -> None:
-    """Apply a JSON patch (RFC 6902) of `add` and `replace` to its target."""
+    """Apply a JSON patch (RFC 6902) of `add`, `replace` and `test` to its target."""
     kind, name = patch["target"]["kind"], patch["target"]["name"]
     (target,) = [item for item in manifests if (item["kind"], item["metadata"]["name"]) == (kind, name)]
     for operation in yaml.safe_load(patch["patch"]):
@@ -49,7 +49,9 @@ def _patch(patch: dict[str, Any], manifests: list[Manifest]) -> None:
         place: Any = target
         for step in path:
             place = place[int(step) if isinstance(place, list) else step]
-        if isinstance(place, list):
+        if operation["op"] == "test":
+            assert place[last] == operation["value"], operation["path"]
+        elif isinstance(place, list):
             assert (operation["op"], last) == ("add", "-")
             place.append(operation["value"])
         else:

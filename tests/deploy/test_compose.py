@@ -11,6 +11,7 @@ from server.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 KNOWN = {f"VOCODER_{name.upper()}" for name in Settings.model_fields}
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
@@ -24,6 +25,13 @@ def test_compose_names_settings_and_targets_that_there_are() -> None:
         assert service["cap_drop"] == ["ALL"]
         settings = Settings(drain_timeout=float(service["environment"]["VOCODER_DRAIN_TIMEOUT"]))
         assert int(service["stop_grace_period"].removesuffix("s")) > settings.drain_delay + settings.drain_timeout
+
+
+def test_compose_mounts_what_the_readme_publishes() -> None:
+    published = re.findall(r"vocoder-train publish .* -o (\w+)/mine$", README, flags=re.MULTILINE)
+    services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
+    for service in services.values():
+        assert service["volumes"] == [f"${{MODELS_DIR:-./{folder}}}:/models:ro" for folder in published]
 
 
 def test_the_dockerfile_names_settings_that_there_are() -> None:

@@ -18,7 +18,9 @@ from server.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
 FOLDER = ROOT / "deploy" / "kubernetes"
-COMPONENTS = tuple(sorted((FOLDER / "components").iterdir()))
+COMPONENTS = tuple(FOLDER / "components" / name for name in ("api-keys", "balancer"))
+MODELS = tuple(FOLDER / "components" / name for name in ("models-image", "models-volume"))
+BY_CPU = FOLDER / "components" / "scale-by-cpu"
 VERSIONS = ("1.31", "1.37")
 OTHER_VARIABLES = {"OMP_NUM_THREADS", "POD_NAMESPACE", "BALANCER_PORT"}
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
@@ -29,9 +31,18 @@ def overlay(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(params=[None, *MODELS], ids=["shipped", *(path.name for path in MODELS)])
+def own_models(request: pytest.FixtureRequest) -> tuple[Path, ...]:
+    return () if request.param is None else (request.param,)
+
+
 @pytest.fixture
-def manifests(overlay: str) -> list[Manifest]:
-    return build(FOLDER / "overlays" / overlay, *COMPONENTS)
+def manifests(overlay: str, own_models: tuple[Path, ...]) -> list[Manifest]:
+    return build(FOLDER / "overlays" / overlay, *COMPONENTS, *own_models)
+
+
+def test_every_component_is_tested() -> None:
+    assert {*COMPONENTS, *MODELS, BY_CPU} == set((FOLDER / "components").iterdir())
 
 
 def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
@@ -44,6 +55,10 @@ def pods(manifests: list[Manifest]) -> list[Manifest]:
 
 def server_pod(manifests: list[Manifest]) -> Manifest:
     return next(pod for pod in pods(manifests) if pod["spec"]["containers"][0]["name"] == "vocoder")
+
+
+def all_containers(pod: Manifest) -> list[dict[str, Any]]:
+    return [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
 
 
 def variables(container: dict[str, Any]) -> dict[str, str]:
@@ -148,13 +163,37 @@ def test_the_autoscaler_scales_the_servers_by_a_metric_that_the_adapter_gives(ma
     assert int(scaler["spec"]["metrics"][0]["pods"]["target"]["averageValue"]) < Settings().queue_frames
 
 
+def test_own_models_are_read_from_where_they_are_put(overlay: str) -> None:
+    """Directories below /models, which the server cannot write to, and which the init container has filled."""
+    for component in MODELS:
+        pod = server_pod(build(FOLDER / "overlays" / overlay, component))
+        container = pod["spec"]["containers"][0]
+        (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "models"]
+        assert (mount["mountPath"], mount["readOnly"]) == ("/models", True)
+        assert variables(container)["VOCODER_MODELS"].startswith("/models/")
+    image = server_pod(build(FOLDER / "overlays" / overlay, FOLDER / "components" / "models-image"))
+    (copies,) = image["spec"]["initContainers"]
+    assert copies["command"][-1].rstrip("/") == copies["volumeMounts"][0]["mountPath"]
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_without_prometheus_the_autoscaler_goes_by_processor_time(version: str) -> None:
+    manifests = build(FOLDER / "overlays" / "cpu", BY_CPU)
+    (scaler,) = of_kind(manifests, "HorizontalPodAutoscaler")
+    kubernetes_validate.validate(scaler, version, strict=True)
+    assert [metric["resource"]["name"] for metric in scaler["spec"]["metrics"]] == ["cpu"]
+    # A share of what the containers ask for: one that asks for nothing has none, and nothing is scaled.
+    containers = server_pod(manifests)["spec"]["containers"]
+    assert all("cpu" in item["resources"]["requests"] for item in containers)
+
+
 def test_containers_have_no_more_rights_than_they_need(manifests: list[Manifest]) -> None:
     for pod in pods(manifests):
         spec = pod["spec"]
         assert spec["automountServiceAccountToken"] is False
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        for container in spec["containers"]:
+        for container in all_containers(pod):
             assert container["securityContext"] == {
                 "allowPrivilegeEscalation": False,
                 "readOnlyRootFilesystem": True,
@@ -169,8 +208,8 @@ def test_volumes_are_there(manifests: list[Manifest]) -> None:
     maps = {manifest["metadata"]["name"] for manifest in of_kind(manifests, "ConfigMap")}
     for pod in pods(manifests):
         volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
-        mounted = [mount["name"] for item in pod["spec"]["containers"] for mount in item["volumeMounts"]]
-        assert sorted(mounted) == sorted(volumes)
+        mounted = {mount["name"] for item in all_containers(pod) for mount in item["volumeMounts"]}
+        assert mounted == set(volumes)
         assert {volume["configMap"]["name"] for volume in volumes.values() if "configMap" in volume} <= maps
     keys = variables(server_pod(manifests)["spec"]["containers"][0])["VOCODER_API_KEYS_FILE"]
     assert keys == "/etc/vocoder/keys"  # the key of the secret, below where it is mounted

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
+from handshakes import CLOSE, frame, handshake
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
@@ -134,4 +135,68 @@ def noise(draw: st.DrawFn) -> Sent:
     return Sent(sent.address, draw(st.binary(max_size=2000)), sent.headers)
 
 
-ANYTHING = st.one_of(damaged(), damaged(), npy_headers(), documents(), noise())
+ITEMS = (b"{}", b"[]", b"[[]]", b'""', b'"AAAAAAAA"', b"1", b"-1.5", b"true", b"null", b"1e999", b'{"name":"mel"}')
+PLACES = {  # of a list or of members in a document that is right otherwise
+    "infer": (
+        b'{"inputs":[%s]}',
+        b'{"inputs":[],"outputs":[%s]}',
+        b'{"inputs":[{"name":"mel","datatype":"FP32","shape":[%s],"data":[1]}]}',
+        b'{"inputs":[{"name":"mel","datatype":"FP32","shape":[80,4],"data":[%s]}]}',
+        b'{"inputs":[{"name":"mel","datatype":"FP32","shape":[80,4],"data":[[%s]]}]}',
+        b'{"inputs":[],"parameters":{"sigma":[%s]}}',
+    ),
+    "synthesize": (b'{"mel":[%s]}', b'{"mel":[[%s]]}', b'{"mel_b64":"","shape":[%s],"dtype":"float32"}', b"[%s]"),
+}
+
+
+@st.composite
+def floods(draw: st.DrawFn) -> Sent:
+    """JSON with very many values in one place, or with a long string among them."""
+    address = draw(st.sampled_from(sorted(PLACES)))
+    items = [draw(st.sampled_from(ITEMS))] * draw(st.sampled_from((0, 1, 320, 5000, 70_000)))
+    if draw(st.booleans()):
+        items.insert(draw(st.integers(0, len(items))), b'"' + b"A" * draw(st.integers(0, 300)) + b'"')
+    if draw(st.integers(0, 4)) == 0:
+        members = b",".join(b'"%d":%s' % (number, item) for number, item in enumerate(items)) or b'"x":1'
+        return Sent(address, b"{%s}" % members, {"Content-Type": "application/json"})
+    body = draw(st.sampled_from(PLACES[address])) % b",".join(items)
+    return Sent(address, body, {"Content-Type": "application/json"})
+
+
+ANYTHING = st.one_of(damaged(), damaged(), npy_headers(), documents(), floods(), noise())
+
+_HEADERS = {
+    "Upgrade": ("websocket", "WebSocket", "h2c", None),
+    "Connection": ("Upgrade", "keep-alive, Upgrade", "close", None),
+    "Sec-WebSocket-Key": ("dGhlIHNhbXBsZSBub25jZQ==", "", "x" * 300, None),
+    "Sec-WebSocket-Version": ("13", "8", "", None),
+    "Sec-WebSocket-Protocol": ("a, b", ",,", "x" * 9000),
+    "Sec-WebSocket-Extensions": ("permessage-deflate", ";;", "x; y=z" * 500),
+    "Content-Length": ("0", "5", "99999"),
+    "Transfer-Encoding": ("chunked",),
+    "Expect": ("100-continue",),
+    "Origin": ("null", "http://localhost"),
+    "X-Long": ("x" * 9000, "x" * 20_000),
+}
+
+
+@st.composite
+def upgrades(draw: st.DrawFn) -> bytes:
+    """A WebSocket handshake that is right but for some of its headers, its method, its address, or what follows it."""
+    changes: dict[str, str | None] = {}
+    for name in draw(st.lists(st.sampled_from(sorted(_HEADERS)), max_size=3, unique=True)):
+        changes[name] = draw(st.sampled_from(_HEADERS[name]))
+    changes |= {f"X-{number}": "y" for number in range(draw(st.sampled_from((0, 0, 0, 100, 200))))}
+    path = draw(
+        st.sampled_from(("/v1/stream", "/v1/stream", "/v1/stream/", "/", "/v2", "/v1/synthesize", "/%ff?x=%00"))
+    )
+    sent = handshake(path, draw(st.sampled_from(("GET", "GET", "GET", "POST", "HEAD"))), **changes)
+    return sent + draw(st.sampled_from((b"", b"", b"hello", b"5\r\nhello\r\n0\r\n\r\n")))
+
+
+@st.composite
+def frames(draw: st.DrawFn) -> bytes:
+    """Frames of any kind, the bytes of none, and the close of it all."""
+    one = st.builds(frame, st.integers(0, 15), st.binary(max_size=300), st.booleans())
+    sent = draw(st.lists(st.one_of(one, st.binary(max_size=20)), max_size=20))
+    return b"".join(sent) + frame(CLOSE, b"")

@@ -12,9 +12,9 @@ from torch.nn import functional
 
 from vocoder.mel.config import MelConfig, preset
 from vocoder.noise import white_noise
+from vocoder.stages import Stage, windowed
 from vocoder.streaming.pipeline import MEL, NOISE, Pipeline
 from vocoder.streaming.session import StreamSession
-from vocoder.streaming.stage import Stage, windowed
 
 REACH = 3
 

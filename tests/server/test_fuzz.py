@@ -1,12 +1,13 @@
 """Whatever is sent, the server answers, never with an error of its own, and does not grow.
 
-FUZZ_BODIES sets how many bodies are sent; `make fuzz` sends 20,000.
+FUZZ_BODIES sets how many bodies are sent, and a tenth as many handshakes; `make fuzz` sends 20,000.
 """
 
 from __future__ import annotations
 
 import gc
 import os
+import re
 from collections import Counter
 from collections.abc import Iterator
 from typing import Any
@@ -14,7 +15,8 @@ from typing import Any
 import httpx
 import psutil
 import pytest
-from bodies import ADDRESSES, ANYTHING, RIGHT, Sent
+from bodies import ADDRESSES, ANYTHING, RIGHT, Sent, frames, upgrades
+from handshakes import connected, handshake, head_of, until_closed
 from hypothesis import HealthCheck, given, seed, settings
 from streamers import Streamer
 
@@ -29,6 +31,14 @@ def client(serve: Any, wait_until: Any) -> Iterator[httpx.Client]:
     with serve(Streamer()) as url, httpx.Client(base_url=url, timeout=TIMEOUT) as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
         yield client
+
+
+@pytest.fixture
+def patient_url(serve: Any, wait_until: Any) -> Iterator[str]:
+    """A server that waits for nothing long."""
+    with serve(Streamer(), body_timeout=0.2, keep_alive_timeout=1.0) as url:
+        wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
+        yield url
 
 
 def send(client: httpx.Client, sent: Sent) -> httpx.Response:
@@ -62,3 +72,21 @@ def test_bodies_of_all_kinds(client: httpx.Client) -> None:
     assert {200, 400} <= set(statuses)
     assert held[-1] - held[0] < MOST_GROWTH, held
     assert {send(client, sent).status_code for sent in RIGHT} == {200}
+
+
+@settings(max_examples=BODIES // 10, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(sent=upgrades())
+def test_every_handshake_is_answered(patient_url: str, sent: bytes) -> None:
+    with connected(patient_url, sent) as connection:
+        head = head_of(connection)
+        assert re.match(rb"HTTP/1\.1 [1-4]\d\d ", head), head
+
+
+@settings(max_examples=BODIES // 10, deadline=None, database=None, suppress_health_check=list(HealthCheck))
+@given(sent=frames())
+def test_every_websocket_comes_to_an_end(patient_url: str, sent: bytes) -> None:
+    with connected(patient_url, handshake()) as connection:
+        assert head_of(connection).startswith(b"HTTP/1.1 101 ")
+        connection.sendall(sent)
+        received = until_closed(connection)  # which a time-out would interrupt
+    assert received[:1] in (b"", b"\x81", b"\x88", b"\x89", b"\x8a")

@@ -14,7 +14,7 @@ from training.launch import origin_of
 from training.lineage import UNKNOWN, heard_speakers, inherited, run_name, with_inheritance
 from training.provenance import provenance
 from vocoder.checkpoint import CheckpointError, save_model
-from vocoder.layers.stack.wavenet import WaveNetConfig
+from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig

@@ -264,9 +264,8 @@ class WaveGlowObjective(Objective):
 
     def _sample(self, mel: Tensor) -> Tensor:
         """Return a sample (B, T), not corrected."""
-        return self.model.sample(
-            torch.randn(self.model.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device), mel
-        )
+        noise = torch.randn(self.model.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device)
+        return self.model.sample(noise, mel)
 
     def _mel_distance(self, x_hat: Tensor, x: Tensor) -> Tensor:
         distance: Tensor = (self.mel(x_hat) - self.mel(x)).abs()

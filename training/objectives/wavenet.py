@@ -82,7 +82,7 @@ class WaveNetObjective(Objective):
     def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
         """Return the first recording of the batch, and its beginning as the model speaks it."""
         x, mel = self._split({name: value[:1] for name, value in batch.items()})
-        return {"recording": x[0], "sample": self.model.speak(mel[:, :, :DEMONSTRATION_FRAMES])[0]}
+        return {"recording": x[0], "sample": self.model.synthesize(mel[:, :, :DEMONSTRATION_FRAMES])[0]}
 
     def averaged(self) -> WaveNet:
         """Return the model."""

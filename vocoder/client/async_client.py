@@ -134,6 +134,7 @@ class AsyncClient:
         proxy: Literal[True] | None = True if self._trust_env else None
         address, first = stream_address(self._url), hello(options)
         limits: dict[str, Any] = {"open_timeout": self._timeout, "compression": None, "max_size": None}
+        limits["ping_timeout"] = None  # pongs wait behind audio that nobody has read yet, which is no fault
         try:
             dialled = connect(address, additional_headers=self._headers, proxy=proxy, **limits)
             connection = await stack.enter_async_context(dialled)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from vocoder.importers.importing import LAYOUTS, PRECISION, import_model
-from vocoder.models.published_wavenet import PublishedWaveNet
+from vocoder.models.wavenet import WaveNet
 
 __all__ = ["add_arguments", "run"]
 
@@ -52,6 +52,6 @@ def run(args: argparse.Namespace) -> int:
     print(f"{args.output}: {parameters / 1e6:.1f} million parameters, mels of contract {imported.mel_config.name}")
     for note in (*imported.notes, PRECISION):
         print(f"  {note}")
-    if isinstance(imported.model, PublishedWaveNet):
-        print("  it speaks sample by sample in a plain loop, slower than real time; a student of it can be distilled")
+    if isinstance(imported.model, WaveNet):
+        print("  it speaks sample by sample, slower than real time; a student of it can be distilled")
     return 0

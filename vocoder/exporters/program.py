@@ -16,9 +16,7 @@ from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.layers.stack import set_compute_dtype
-from vocoder.models.published_student import PublishedStudent
-from vocoder.models.student import Student
-from vocoder.models.waveglow import WaveGlow
+from vocoder.models.base import Vocoder
 from vocoder.synthesizer import Synthesizer
 
 __all__ = ["ExportError", "Program", "Traced", "program_of", "traced"]
@@ -44,7 +42,7 @@ class Program(nn.Module):
         consistency: the correction that follows it.
     """
 
-    def __init__(self, model: WaveGlow | Student | PublishedStudent, consistency: MelConsistency) -> None:
+    def __init__(self, model: Vocoder, consistency: MelConsistency) -> None:
         super().__init__()
         self.model = model
         self.consistency = consistency
@@ -67,8 +65,7 @@ class Program(nn.Module):
 
     def forward(self, z: Tensor, mel: Tensor) -> Tensor:
         """Return x (B, frames * hop_length)."""
-        x, _ = self.model.inverse(self.model.prior(z, mel, 1.0), mel)
-        corrected: Tensor = self.consistency(x, mel)
+        corrected: Tensor = self.consistency(self.model.sample(z, mel, 1.0), mel)
         return corrected
 
 
@@ -91,8 +88,8 @@ def program_of(synthesizer: Synthesizer) -> Program:
     Raises:
         ExportError: the model speaks sample by sample.
     """
-    model: object = synthesizer.model
-    if not isinstance(model, (WaveGlow, Student, PublishedStudent)):
+    model = synthesizer.model
+    if model.sequential:
         raise ExportError(
             f"a model of family {synthesizer.family} speaks sample by sample, each out of the ones before it, which is "
             f"no fixed sequence of operations: export a waveglow, or a student distilled from it"

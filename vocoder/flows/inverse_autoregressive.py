@@ -61,14 +61,18 @@ class InverseAutoregressive(Flow):
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map data (B, C, T) to noise, step by step: slow, without gradients, in the dtype of the weights."""
         batch, _, steps = x.shape
-        stepper = StackStepper(self.network, batch, steps, cond)
+        weights, shares = self.network.step_weights(), self.network.gate_shares(cond, batch).permute(1, 2, 0, 3)
+        if steps % len(shares):
+            raise ValueError(f"{steps} steps are no multiple of {len(shares)} condition frames")
+        stepper = StackStepper(weights, self.channels + self.kept, batch)
         z = torch.empty_like(x)
         log_det = x.new_zeros(batch)
         before = x.new_zeros(batch, self.channels)
         with torch.no_grad():
             for step in range(steps):
                 kept, changed = x[:, : self.kept, step], x[:, self.kept :, step]
-                t, log_s = self._split(stepper(torch.cat([before, kept], dim=1)), x.dtype)
+                seen = torch.cat([before, kept], dim=1)
+                t, log_s = self._split(stepper(seen, shares[step * len(shares) // steps]), x.dtype)
                 before = torch.cat([kept, (changed - t) * torch.exp(-log_s)], dim=1)
                 z[:, :, step] = before
                 log_det = log_det - log_s.sum(dim=1)

@@ -14,7 +14,7 @@ from vocoder.layers.lpc import autocorrelation, lag_window, levinson, predict
 from vocoder.mel.config import MelConfig
 from vocoder.mel.filterbank import mel_filterbank
 
-__all__ = ["LinearPrediction", "LinearPredictionConfig"]
+__all__ = ["ConstantPrediction", "LinearPrediction", "LinearPredictionConfig"]
 
 MEAN_TO_RMS = 4 / math.pi  # the mean square of a Rayleigh variable, relative to its squared mean
 
@@ -63,6 +63,7 @@ class LinearPrediction(Flow):
     bands: Tensor
     offset: Tensor
     lags: Tensor
+    lookahead = 1  # frames after its own that a predictor sees
 
     def __init__(self, mel_config: MelConfig, config: LinearPredictionConfig) -> None:
         super().__init__()
@@ -124,6 +125,24 @@ class LinearPrediction(Flow):
     def per_sample(self, blocks: Tensor) -> Tensor:
         """Repeat values (B, blocks) over the samples (B, T) of each block."""
         return blocks.repeat_interleave(self.mel_config.hop_length // self.config.subframes, dim=1)
+
+
+class ConstantPrediction:
+    """Prediction of order 1 with one coefficient and one gain for all samples: pre-emphasis and gain of published code.
+
+    z_t = gain * (x_t - emphasis * x_{t-1}), the same predictors for each frame of whatever mel.
+    """
+
+    lookahead = 0
+
+    def __init__(self, emphasis: float = 0.0, gain: float = 1.0) -> None:
+        self.emphasis = emphasis
+        self.log_gain = -math.log(gain)  # here the gain of a predictor is the audio's, over what it leaves
+
+    def predictors(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Return coefficients (B, frames, 1) and log-gains (B, frames) for a mel (B, n_mels, frames)."""
+        log_gain = mel.new_full((mel.shape[0], mel.shape[2]), self.log_gain)
+        return torch.full_like(log_gain, self.emphasis)[:, :, None], log_gain
 
 
 def _interpolation(config: MelConfig, above_db: float) -> tuple[Tensor, Tensor]:

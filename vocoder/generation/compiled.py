@@ -9,16 +9,17 @@ import numba
 import numpy as np
 import torch
 from llvmlite import binding  # type: ignore[import-untyped]
-from torch import Tensor, nn
+from torch import Tensor
 
 from vocoder.distributions.base import Distribution
 from vocoder.distributions.gaussian import Gaussian
 from vocoder.distributions.logistic_mixture import LogisticMixture
 from vocoder.distributions.mulaw import MuLaw
 from vocoder.distributions.normal import log_odds
-from vocoder.generation.kernel import GAUSSIAN, LOGISTIC, MULAW, generate
-from vocoder.generation.plan import Plan
-from vocoder.layers.stack import WaveNetStack
+from vocoder.generation.feedback import Feedback
+from vocoder.generation.kernel import EXCITATION, GAUSSIAN, LEVEL, LOGISTIC, MULAW, SCALES, generate
+from vocoder.generation.plan import Plan, Progress
+from vocoder.layers.stack import Affine, CausalStack, StepWeights
 
 __all__ = ["CompiledGenerator"]
 
@@ -30,58 +31,59 @@ class CompiledGenerator:
 
     The first call of a process compiles for some seconds, or finds an earlier process's code on disk. Weights that
     half precision holds exactly, as in model directories stored in 16 bits, are kept in half precision: the loop's
-    speed is that of reading them. Nothing is rounded that was not rounded before.
+    speed is that of reading them. Others are rounded to it only where the stack was asked to compute in bfloat16.
 
     Args:
         stack: a causal stack.
         distribution: of a sample.
+        feedback: what the stack hears of the samples before.
         plan: the condition's share.
 
     Raises:
         ImportError: numba does not compile in this process.
     """
 
-    def __init__(self, stack: WaveNetStack, distribution: Distribution, plan: Plan) -> None:
+    def __init__(self, stack: CausalStack, distribution: Distribution, feedback: Feedback, plan: Plan) -> None:
         if numba.config.DISABLE_JIT:
             raise ImportError("NUMBA_DISABLE_JIT is set")
-        self._distribution = distribution
-        self._family = _family(distribution)
-        self._weights = packed(stack)
-        batch = plan.gates.shape[0]
-        self._states = [_state(stack, plan.order) for _ in range(batch)]
-        self.follow(plan)
-        self._run(torch.zeros(batch, 0), None, 1)  # compiles
+        weights, batch = stack.step_weights(), plan.cond.shape[0]
+        self._stack, self._family, self._feedback = stack, _family(distribution), _heard(weights, feedback)
+        self._weights = packed(weights, rounded=stack.compute_dtype == torch.bfloat16)
+        self._states = [_state(weights, feedback.channels, plan.order) for _ in range(batch)]
+        self._progress = Progress(plan)
+        self._enter(plan.of(0, 1))
+        self._run(torch.zeros(batch, 0), 0)  # compiles
 
     def advance(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Generate the next samples x (B, T) from noise z (B, T), and log |dx / dz| of each."""
-        x, stretch, _ = self._run(z, None, 1)
+        made = [torch.zeros(2, z.shape[0], 0)]
+        for block in self._progress.take(z.shape[1]):
+            if block.plan is not None:
+                self._enter(block.plan)
+            made.append(self._run(z[:, block.taken], block.first))
+        x, stretch = torch.cat(made, dim=2)
         return x, stretch
 
     def follow(self, plan: Plan) -> None:
         """Go on, after the last sample of the plan so far, with that of the next frames."""
-        self._plan = plan
-        self._plans = [
-            tuple(_array(part[i], dtype) for part, dtype in _parts(plan)) for i in range(plan.gates.shape[0])
-        ]
-        self._first = 0
+        self._progress.follow(plan)
 
-    def feed(self, x: Tensor) -> Tensor:
-        """Follow given samples x (B, T), and return the parameters (B, K, T) of their distributions."""
-        _, _, params = self._run(torch.zeros_like(x), x, x.shape[1])
-        return params.transpose(1, 2)
+    def _enter(self, plan: Plan) -> None:
+        """Take the next part of the plan."""
+        gates = self._stack.gate_shares(plan.cond, plan.cond.shape[0])
+        parts = ((gates, np.float32), (plan.coefficients, np.float64), (plan.log_gain, np.float64))
+        self._plans = [tuple(_array(part[i], dtype) for part, dtype in parts) for i in range(len(gates))]
+        self._lengths = plan.hop_length, plan.block_length
 
-    def _run(self, z: Tensor, forced: Tensor | None, rows: int) -> tuple[Tensor, Tensor, Tensor]:
+    def _run(self, z: Tensor, first: int) -> Tensor:
+        """Return x and log |dx / dz| (2, B, T) of samples from number `first` of the present part of the plan on."""
         batch, length = z.shape
         noise, odds = _array(z, np.float64), _array(log_odds(z.double()).clamp(-EXTREME_ODDS, EXTREME_ODDS), np.float64)
-        follow = np.empty((batch, 0), np.float32) if forced is None else _array(forced, np.float32)
-        x, stretch = np.zeros((batch, length), np.float32), np.zeros((batch, length), np.float32)
-        params = np.zeros((batch, rows, self._distribution.channels))
-        span = (self._first, self._plan.hop_length, self._plan.block_length)
+        made = np.zeros((2, batch, length), np.float32)
 
         def one(i: int) -> None:
-            out = (x[i], stretch[i], params[i])
-            state = self._states[i]
-            generate(span, self._plans[i], self._family, self._weights, state, (noise[i], odds[i]), follow[i], out)
+            common = (first, *self._lengths), self._plans[i], self._family, self._feedback, self._weights
+            generate(*common, self._states[i], (noise[i], odds[i]), (made[0, i], made[1, i]))
 
         threads = min(batch, torch.get_num_threads())
         if threads > 1:
@@ -90,61 +92,69 @@ class CompiledGenerator:
         else:
             for i in range(batch):
                 one(i)
-        self._first += length
-        return torch.from_numpy(x), torch.from_numpy(stretch), torch.from_numpy(params).float()
+        return torch.from_numpy(made)
 
 
-def packed(stack: WaveNetStack) -> tuple[np.ndarray, ...]:
-    """Return the weights as the loop reads them: matrices (inputs, outputs), taps oldest first."""
-    width, layers = stack.config.channels, len(stack.config.dilations)
-    start_w, start_b = _matrix(stack.start)
-    end_w, end_b = _matrix(stack.end)
-    in_w = np.stack([_matrix(layer)[0] for layer in stack.in_layers])
-    res_w, res_b = np.zeros((layers, width, 2 * width), np.float32), np.zeros((layers, 2 * width), np.float32)
-    for i, layer in enumerate(stack.res_skip_layers):
-        weight, bias = _matrix(layer)
-        res_w[i, :, -weight.shape[1] :], res_b[i, -len(bias) :] = weight, bias  # the last layer has no residual
-    dilations = np.array(stack.config.dilations, np.int64)
-    starts = (stack.config.kernel_size - 1) * (np.cumsum(dilations) - dilations)
-    if _halves_suffice(in_w) and _halves_suffice(res_w):
+def packed(weights: StepWeights, rounded: bool = False) -> tuple[np.ndarray, ...]:
+    """Return the weights as the loop reads them: matrices (inputs, outputs), taps oldest first.
+
+    Args:
+        weights: of the stack.
+        rounded: keep half precision of them even where this loses something.
+    """
+    hidden, layers = weights.hidden, len(weights.dilations)
+    gated, width = weights.res_skip[0][0].shape[1], max(len(bias) for _, bias in weights.res_skip)
+    width = max(width, hidden + len(weights.res_skip[-1][1]))
+    res_w, res_b = np.zeros((layers, gated, width), np.float32), np.zeros((layers, width), np.float32)
+    for i, (matrix, bias) in enumerate(weights.res_skip):
+        res_w[i, :, -len(bias) :], res_b[i, -len(bias) :] = matrix.T.numpy(), bias  # the last layer has no residual
+    in_w = np.stack([_array(matrix.T, np.float32) for matrix in weights.gates])
+    if all(_as_halves(matrices, rounded) for matrices in (in_w, res_w)):
         in_w, res_w = in_w.astype(np.float16).view(np.uint16), res_w.astype(np.float16).view(np.uint16)
-    return start_w, start_b, in_w, res_w, res_b, end_w, end_b, dilations, starts
+    dilations = np.array(weights.dilations, np.int64)
+    starts = weights.past * (np.cumsum(dilations) - dilations)
+    nothing = torch.zeros(0, 0), torch.zeros(0)
+    middle = _transposed(weights.middle or nothing)
+    start, end = _transposed(weights.start), _transposed(weights.end)
+    return *start, in_w, res_w, res_b, dilations, starts, *middle, *end
 
 
-def _matrix(layer: nn.Module) -> tuple[np.ndarray, np.ndarray]:
-    assert isinstance(layer, nn.Conv2d)
-    assert layer.bias is not None
-    weight = layer.weight[:, :, 0].permute(2, 1, 0).flatten(0, 1)
-    return _array(weight, np.float32), _array(layer.bias, np.float32)
+def _transposed(layer: Affine) -> tuple[np.ndarray, np.ndarray]:
+    return _array(layer[0].T, np.float32), _array(layer[1], np.float32)
 
 
-def _halves_suffice(weights: np.ndarray) -> bool:
-    """Return whether the processor widens half precision itself, and nothing is lost by it."""
+def _as_halves(weights: np.ndarray, rounded: bool) -> bool:
+    """Return whether the processor widens half precision itself, and nothing is lost by it or may be."""
     if not binding.get_host_cpu_features().get("f16c", False):
         return False
     with np.errstate(over="ignore"):
-        return bool(np.array_equal(weights.astype(np.float16).astype(np.float32), weights))
+        halves = weights.astype(np.float16).astype(np.float32)
+    return bool(np.isfinite(halves).all()) if rounded else bool(np.array_equal(halves, weights))
 
 
-def _state(stack: WaveNetStack, order: int) -> tuple[np.ndarray, ...]:
-    """Return silence before the first sample: rings of hidden vectors, their slots, past samples and excitation."""
-    rows = (stack.config.kernel_size - 1) * sum(stack.config.dilations)
-    rings = np.zeros((rows, stack.config.channels), np.float32)
-    return rings, np.zeros(len(stack.config.dilations), np.int64), np.zeros(max(order, 1)), np.zeros(1)
+def _state(weights: StepWeights, in_channels: int, order: int) -> tuple[np.ndarray, ...]:
+    """Return silence before the first sample: rings, their slots, past samples, past inputs and past excitation."""
+    rings = np.zeros((weights.past * sum(weights.dilations), weights.hidden), np.float32)
+    slots, front = np.zeros(len(weights.dilations), np.int64), np.zeros(weights.start[0].shape[1], np.float32)
+    return rings, slots, np.zeros(max(order, 1)), front, np.zeros(1)
 
 
-def _parts(plan: Plan) -> tuple[tuple[Tensor, Any], ...]:
-    return (plan.gates, np.float32), (plan.coefficients, np.float64), (plan.log_gain, np.float64)
+def _heard(weights: StepWeights, feedback: Feedback) -> tuple[int, bool, float]:
+    """Return what the network hears, whether its first layer is rectified, and the limit, for the loop."""
+    kind = LEVEL if feedback.levels is not None else SCALES if feedback.scales else EXCITATION
+    return kind, weights.rectified, float(feedback.limit)
 
 
-def _family(distribution: Distribution) -> tuple[int, float, float]:
-    """Return the kind of distribution for the loop, its soft floor, and the reach of mu-law."""
+def _family(distribution: Distribution) -> tuple[int, float, float, np.ndarray, np.ndarray]:
+    """Return the kind of distribution for the loop, its soft floor, the reach of mu-law, and its edges and values."""
     if isinstance(distribution, MuLaw):
-        return MULAW, -np.inf, float(distribution.reach)
+        values = distribution.values if distribution.spoken_levels else distribution.values[:0]
+        edges = distribution.edges
+        return MULAW, -np.inf, float(distribution.reach), _array(edges, np.float64), _array(values, np.float64)
     assert isinstance(distribution, (Gaussian, LogisticMixture))
     kind = GAUSSIAN if isinstance(distribution, Gaussian) else LOGISTIC
     floor = distribution.log_s_floor
-    return kind, -np.inf if floor is None else float(floor), 1.0
+    return kind, -np.inf if floor is None else float(floor), 1.0, np.zeros(0), np.zeros(0)
 
 
 def _array(value: Tensor, dtype: Any) -> np.ndarray:

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from vocoder.distributions.base import Distribution
+from vocoder.generation.feedback import Feedback
 from vocoder.generation.graph import GraphGenerator
 from vocoder.generation.plan import Plan
 from vocoder.generation.stepwise import StepwiseGenerator
-from vocoder.layers.stack import WaveNetStack
+from vocoder.layers.stack import CausalStack
 
 __all__ = ["Generator", "generator"]
 
@@ -26,24 +27,23 @@ class Generator(Protocol):
     def follow(self, plan: Plan) -> None:
         """Go on, after the last sample of the plan so far, with that of the next frames."""
 
-    def feed(self, x: Tensor) -> Tensor:
-        """Follow given samples x (B, T), and return the parameters (B, K, T) of their distributions."""
 
-
-def generator(stack: WaveNetStack, distribution: Distribution, plan: Plan, dtype: torch.dtype) -> Generator:
+def generator(
+    stack: CausalStack, distribution: Distribution, feedback: Feedback, plan: Plan, dtype: torch.dtype
+) -> Generator:
     """Return the fastest generator: compiled for float32 on the CPU, a graph on CUDA, a plain loop for the rest.
 
     Where numba cannot compile, the plain loop takes its place with a warning.
     """
-    device = plan.gates.device.type
-    if device == "cuda":
-        return GraphGenerator(stack, distribution, plan)
-    if device != "cpu" or dtype != torch.float32 or plan.gates.dtype != torch.float32:
-        return StepwiseGenerator(stack, distribution, plan)
+    like = stack.step_weights().start[0]
+    if like.device.type == "cuda":
+        return GraphGenerator(stack, distribution, feedback, plan)
+    if like.device.type != "cpu" or dtype != torch.float32 or like.dtype != torch.float32:
+        return StepwiseGenerator(stack, distribution, feedback, plan)
     try:
         from vocoder.generation.compiled import CompiledGenerator  # numba takes a second to import
 
-        return CompiledGenerator(stack, distribution, plan)
+        return CompiledGenerator(stack, distribution, feedback, plan)
     except Exception as error:  # whatever compilers and their libraries may raise
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         warnings.warn(
@@ -51,4 +51,4 @@ def generator(stack: WaveNetStack, distribution: Distribution, plan: Plan, dtype
             RuntimeWarning,
             stacklevel=2,
         )
-        return StepwiseGenerator(stack, distribution, plan)
+        return StepwiseGenerator(stack, distribution, feedback, plan)

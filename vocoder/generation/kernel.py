@@ -15,9 +15,10 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic
 
-__all__ = ["GAUSSIAN", "LOGISTIC", "MULAW", "generate"]
+__all__ = ["EXCITATION", "GAUSSIAN", "LEVEL", "LOGISTIC", "MULAW", "SCALES", "generate"]
 
-GAUSSIAN, LOGISTIC, MULAW = 0, 1, 2
+GAUSSIAN, LOGISTIC, MULAW = 0, 1, 2  # distributions
+EXCITATION, SCALES, LEVEL = 0, 1, 2  # what a network hears
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 SATURATED = 30.0  # beyond it tanh and the logistic function are constant in float32
 MAX_STEPS = 100
@@ -92,10 +93,10 @@ def _accumulate(weights: Any, x: Any, y: Any) -> None:
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _layers(weights: Any, state: Any, gates: Any, scratch: Any) -> None:
     """Run the layers for one sample; `sums` holds the hidden vector and, behind it, the sum of the skips."""
-    _, _, in_w, res_w, res_b, _, _, dilations, starts = weights
-    rings, slots, _, _ = state
-    taps, gate, gated, sums = scratch
-    width = gated.shape[0]
+    in_w, res_w, res_b, dilations, starts = weights[2:7]
+    rings, slots = state[:2]
+    taps, gate, gated, sums = scratch[:4]
+    width = rings.shape[1]
     past = taps.shape[0] // width - 1
     for layer in range(in_w.shape[0]):
         dilation, start, slot = dilations[layer], starts[layer], slots[layer]
@@ -110,12 +111,50 @@ def _layers(weights: Any, state: Any, gates: Any, scratch: Any) -> None:
             for j in range(width):
                 rings[start + slot, j] = sums[j]
             slots[layer] = (slot + 1) % period
-        for j in range(2 * width):
+        for j in range(gate.shape[0]):
             gate[j] = gates[layer, j]
+        for j in range(sums.shape[0]):
             sums[j] += res_b[layer, j]
         _accumulate(in_w[layer], taps, gate)
         _gate(gate, gated)
         _accumulate(res_w[layer], gated, sums)
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _network(weights: Any, state: Any, gates: Any, rectified: bool, scratch: Any) -> None:
+    """Map what the network hears, `front`, to its output for one sample, `raw`."""
+    start_w, start_b = weights[:2]
+    middle_w, middle_b, end_w, end_b = weights[7:]
+    _, _, _, sums, middle, raw = scratch
+    width = start_b.shape[0]
+    sums[:width], sums[width:] = start_b, 0.0
+    _accumulate(start_w, state[3], sums[:width])
+    if rectified:
+        np.maximum(sums[:width], np.float32(0), sums[:width])
+    _layers(weights, state, gates, scratch)
+    raw[:] = end_b
+    if middle_w.shape[0] == 0:
+        _accumulate(end_w, sums[width:], raw)
+        return
+    middle[:] = middle_b
+    _accumulate(middle_w, np.maximum(sums[width:], np.float32(0)), middle)
+    np.maximum(middle, np.float32(0), middle)
+    _accumulate(end_w, middle, raw)
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _hear(kind: int, edges: Any, past: Any, front: Any) -> None:
+    """Put the newest input behind those before it; `past` is excitation, last sample and prediction over the gain."""
+    channels = 3 if kind == SCALES else (edges.shape[0] - 1 if kind == LEVEL else 1)
+    first = front.shape[0] - channels
+    for i in range(first):
+        front[i] = front[i + channels]
+    if kind == LEVEL:
+        front[first:] = 0.0
+        front[first + np.searchsorted(edges[1:-1], past[0])] = 1.0
+        return
+    for i in range(channels):
+        front[first + i] = math.asinh(past[i]) if kind == SCALES else past[i]
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
@@ -133,15 +172,13 @@ def _place(family: Any, raw: Any, shift: float, log_scale: float, params: Any) -
     kind, floor, reach = family
     scale = math.exp(log_scale)
     if kind == MULAW:
-        for j in range(raw.shape[0]):
-            params[j] = raw[j]
+        params[: raw.shape[0]] = raw
         params[raw.shape[0]] = shift
         params[raw.shape[0] + 1] = log_scale + math.log(reach)
         return
     count = raw.shape[0] // 3 if kind == LOGISTIC else 1
     first = count if kind == LOGISTIC else 0  # of the means; logits stand before them
-    for j in range(first):
-        params[j] = raw[j]
+    params[:first] = raw[:first]
     for j in range(first, first + count):
         params[j] = shift + scale * raw[j]
         params[count + j] = _floored(log_scale + raw[count + j], floor)
@@ -151,9 +188,7 @@ def _place(family: Any, raw: Any, shift: float, log_scale: float, params: Any) -
 def _draw_logistic(params: Any, z: float, odds: float, weights: Any) -> tuple[float, float]:
     """Solve F(x) = Phi(z) for a mixture, by safeguarded Newton steps on the log-odds."""
     count = weights.shape[0]
-    top = params[:count].max()
-    for k in range(count):
-        weights[k] = math.exp(params[k] - top)
+    weights[:] = np.exp(params[:count] - params[:count].max())
     total = weights.sum()
     low, high, x = np.inf, -np.inf, 0.0
     for k in range(count):
@@ -180,19 +215,11 @@ def _draw_logistic(params: Any, z: float, odds: float, weights: Any) -> tuple[fl
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _edge(index: int, levels: int) -> float:
-    """Return an edge of the intervals of mu-law."""
-    position = 2.0 * index / levels - 1.0
-    return math.copysign(math.expm1(abs(position) * math.log(levels)) / (levels - 1), position)
-
-
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _draw_mulaw(params: Any, z: float, odds: float, weights: Any) -> tuple[float, float]:
-    """Find the level that holds the quantile of z, and the place within it."""
+def _draw_mulaw(params: Any, z: float, odds: float, tables: Any, weights: Any) -> tuple[float, float]:
+    """Find the level that holds the quantile of z, and the place within it, or the level's own value."""
+    edges, values = tables
     levels = weights.shape[0]
-    top = params[:levels].max()
-    for k in range(levels):
-        weights[k] = math.exp(params[k] - top)
+    weights[:] = np.exp(params[:levels] - params[:levels].max())
     total = weights.sum()
     below, above = 1.0 / (1.0 + math.exp(-odds)), 1.0 / (1.0 + math.exp(odds))
     level, before = 0, 0.0
@@ -200,87 +227,66 @@ def _draw_mulaw(params: Any, z: float, odds: float, weights: Any) -> tuple[float
         before += weights[level] / total
         level += 1
     here = weights[level] / total
-    edge, width = _edge(level, levels), _edge(level + 1, levels) - _edge(level, levels)
-    beyond = 0.0
-    if level == 0:
-        beyond = -math.log(min(max(below / here, 1e-300), 1.0))
-        u = edge + width * (1.0 - beyond)
-    elif level == levels - 1:
-        beyond = -math.log(min(max(above / here, 1e-300), 1.0))
-        u = edge + width * beyond
-    else:
-        u = edge + width * min(max((below - before) / here, 0.0), 1.0)
+    first, last, width = level == 0, level == levels - 1, edges[level + 1] - edges[level]
+    place = min(max((below - before) / here, 0.0), 1.0)
+    if first:
+        place = 1.0 + math.log(min(max(below / here, 1e-300), 1.0))
+    elif last:
+        place = -math.log(min(max(above / here, 1e-300), 1.0))
+    if values.shape[0] > 0:
+        place = (values[level] - edges[level]) / width
+    beyond = 1.0 - place if first else (place if last else 0.0)
     log_scale = params[levels + 1]
     log_density = math.log(here / width) - log_scale - beyond
-    return params[levels] + math.exp(log_scale) * u, -0.5 * z * z - HALF_LOG_2PI - log_density
+    x = params[levels] + math.exp(log_scale) * (edges[level] + width * place)
+    return x, -0.5 * z * z - HALF_LOG_2PI - log_density
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _draw(kind: int, params: Any, z: float, odds: float, weights: Any) -> Any:
-    """Return x and log |dx / dz| for noise z, whose log-odds are `odds`."""
-    if kind == LOGISTIC:
-        return _draw_logistic(params, z, odds, weights)
-    if kind == MULAW:
-        return _draw_mulaw(params, z, odds, weights)
-    return params[0] + math.exp(params[1]) * z, params[1]
-
-
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _remember(history: Any, x: float) -> None:
-    """Put a sample before the others, the latest first."""
-    for k in range(history.shape[0] - 1, 0, -1):
-        history[k] = history[k - 1]
-    history[0] = x
-
-
-def _generate(span: Any, plan: Any, family: Any, weights: Any, state: Any, noise: Any, forced: Any, out: Any) -> None:
-    """Generate the samples of one utterance, or follow given ones.
+def _generate(span: Any, plan: Any, family: Any, feedback: Any, weights: Any, state: Any, noise: Any, out: Any) -> None:
+    """Generate the samples of one utterance.
 
     Args:
-        span: absolute number of the first sample, samples for each frame, samples for each predictor.
-        plan: gates (frames, layers, 2 * channels), coefficients (blocks, order), log-gains (blocks,).
-        family: kind of distribution, soft floor of log-scales, reach of mu-law.
+        span: number of the first sample in the plan, samples for each position, samples for each predictor.
+        plan: gates (positions, layers, 2 * gate), coefficients (blocks, order), log-gains (blocks,).
+        family: kind of distribution, soft floor of log-scales, reach of mu-law; edges and values of its levels.
+        feedback: what the network hears, whether its first layer is rectified, how far the excitation may go.
         weights: of the stack, see `vocoder.generation.compiled`.
-        state: rings, slots, past samples, past excitation; changed.
+        state: rings, slots, past samples (the latest first), past inputs, past excitation; changed.
         noise: z (T,) and its log-odds (T,), float64.
-        forced: samples (T,) to follow, or none (0,).
-        out: x (T,), log |dx / dz| (T,), parameters (T or 1, K); written.
+        out: x (T,) and log |dx / dz| (T,); written.
     """
     first, hop, block = span
     gates, coefficients, log_gains = plan
-    start_w, start_b, in_w, _, _, end_w, end_b, _, _ = weights
-    history, excitation = state[2], state[3]
-    width, order = start_b.shape[0], coefficients.shape[1]
-    taps, gated = np.empty(in_w.shape[1], np.float32), np.empty(width, np.float32)
-    gate, sums = np.empty(2 * width, np.float32), np.empty(2 * width, np.float32)
-    scratch, raw = (taps, gate, gated, sums), np.empty(end_b.shape[0], np.float32)
-    inputs = np.empty(start_w.shape[0], np.float32)
-    draws = np.empty(raw.shape[0] // 3 if family[0] == LOGISTIC else raw.shape[0], np.float64)
-    for t in range(out[0].shape[0]):
-        log_gain = log_gains[(first + t) // block]
-        prediction = 0.0
-        for k in range(order):
-            prediction += coefficients[(first + t) // block, k] * history[k]
-        inverse_gain = math.exp(-log_gain)
-        inputs[0] = history[0]
-        if order > 0:
-            inputs[0], inputs[1] = math.asinh(excitation[0]), math.asinh(history[0] * inverse_gain)
-            inputs[2] = math.asinh(prediction * inverse_gain)
-        sums[:width], sums[width:] = start_b, 0.0
-        _accumulate(start_w, inputs, sums[:width])
-        _layers(weights, state, gates[(first + t) // hop], scratch)
-        raw[:] = end_b
-        _accumulate(end_w, sums[width:], raw)
-        params = out[2][t % out[2].shape[0]]
-        _place(family, raw, prediction, log_gain, params)
-        if forced.shape[0] > 0:
-            x = float(forced[t])
+    in_w, res_w, end_b = weights[2], weights[3], weights[10]
+    kind, tables = family[0], family[3:]
+    hearing, rectified, limit = feedback
+    history, front, excitation = state[2:]
+    taps, gated = np.empty(in_w.shape[1], np.float32), np.empty(res_w.shape[1], np.float32)
+    gate, sums = np.empty(in_w.shape[2], np.float32), np.empty(res_w.shape[2], np.float32)
+    raw = np.empty(end_b.shape[0], np.float32)
+    scratch = taps, gate, gated, sums, np.empty(weights[8].shape[0], np.float32), raw
+    params, draws = np.empty(raw.shape[0] + 2), np.empty(raw.shape[0] // 3 if kind == LOGISTIC else raw.shape[0])
+    for t in range(noise[0].shape[0]):
+        number = (first + t) // block
+        prediction, gain = 0.0, math.exp(log_gains[number])
+        for k in range(coefficients.shape[1]):
+            prediction += coefficients[number, k] * history[k]
+        _hear(hearing, tables[0], (excitation[0], history[0] / gain, prediction / gain), front)
+        _network(weights, state, gates[(first + t) // hop], rectified, scratch)
+        _place(family[:3], raw, prediction, log_gains[number], params)
+        if kind == LOGISTIC:
+            x, out[1][t] = _draw_logistic(params, noise[0][t], noise[1][t], draws)
+        elif kind == MULAW:
+            x, out[1][t] = _draw_mulaw(params, noise[0][t], noise[1][t], tables, draws)
         else:
-            x, out[1][t] = _draw(family[0], params, noise[0][t], noise[1][t], draws)
-        out[0][t] = x
+            x, out[1][t] = params[0] + math.exp(params[1]) * noise[0][t], params[1]
+        bound = limit * gain
+        out[0][t] = min(max(x, prediction - bound), prediction + bound)
         x = float(out[0][t])  # as it is rounded there
-        excitation[0] = (x - prediction) * inverse_gain
-        _remember(history, x)
+        excitation[0] = (x - prediction) / gain
+        for k in range(history.shape[0] - 1, 0, -1):
+            history[k] = history[k - 1]
+        history[0] = x
 
 
 def _compiled(function: Any) -> Any:

@@ -2,37 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
-import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from vocoder.layers.stack import WaveNetStack
+__all__ = ["BLOCK", "Block", "Plan", "Progress"]
 
-__all__ = ["Plan", "gate_conditions"]
+BLOCK = 256
+"""positions whose share in the gates is computed at a time"""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """The mel's share in the generation of every sample, computed once for each frame.
+    """The mel's share in the generation of every sample, at positions of one frame or of one sample.
 
     Attributes:
-        gates: what condition and bias add to the gates, (B, frames, layers, 2 * channels).
+        cond: what the stack is conditioned on, (B, cond_channels, positions).
         coefficients: of the linear prediction, (B, blocks, order); order 0 without one.
-        log_gain: of the linear prediction, (B, blocks); zeros without one.
-        hop_length: samples for each frame.
+        log_gain: of the linear prediction, (B, blocks); blocks are equal parts of positions.
+        hop_length: samples for each position.
     """
 
-    gates: Tensor
+    cond: Tensor
     coefficients: Tensor
     log_gain: Tensor
     hop_length: int
 
     @property
+    def samples(self) -> int:
+        """Number of samples that this is the plan of."""
+        return self.cond.shape[2] * self.hop_length
+
+    @property
     def block_length(self) -> int:
         """Samples for each predictor."""
-        return self.hop_length * self.gates.shape[1] // self.log_gain.shape[1]
+        return self.samples // self.log_gain.shape[1]
 
     @property
     def order(self) -> int:
@@ -40,22 +45,55 @@ class Plan:
         return self.coefficients.shape[2]
 
     def of(self, first: int, last: int) -> Plan:
-        """Return the plan of the frames from `first` to before `last`."""
-        blocks = self.log_gain.shape[1] // self.gates.shape[1]
+        """Return the plan of the positions from `first` to before `last`."""
+        blocks = self.log_gain.shape[1] // self.cond.shape[2]
         part = slice(first * blocks, last * blocks)
-        return Plan(self.gates[:, first:last], self.coefficients[:, part], self.log_gain[:, part], self.hop_length)
+        return Plan(self.cond[:, :, first:last], self.coefficients[:, part], self.log_gain[:, part], self.hop_length)
 
 
-@torch.no_grad()
-def gate_conditions(stack: WaveNetStack, cond: Tensor) -> Tensor:
-    """Project a condition (B, cond_channels, frames) once for all layers: (B, frames, layers, 2 * channels).
+@dataclass(frozen=True)
+class Block:
+    """Samples to be made next, all of which lie in one part of a plan.
 
-    It is computed in the dtype of the condition and comes in that of the stack.
+    Attributes:
+        plan: the part, where it is another than before; otherwise None.
+        first: number of the first of these samples in the part.
+        taken: slice of the noise that was asked for.
     """
-    biases = torch.stack([layer.bias for layer in stack.in_layers])  # type: ignore[misc]
-    layer = stack.cond_layer
-    assert layer is not None
-    assert layer.bias is not None
-    weight = layer.weight[:, :, 0, 0]
-    projected: Tensor = F.linear(cond.transpose(1, 2), weight.to(cond.dtype), layer.bias.to(cond.dtype))
-    return (projected.reshape(*projected.shape[:2], *biases.shape) + biases).to(weight.dtype)
+
+    plan: Plan | None
+    first: int
+    taken: slice
+
+
+class Progress:
+    """How far an utterance has come in its plan, which is read in parts of `BLOCK` positions."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._plan, self._made = plan, 0
+
+    def follow(self, plan: Plan) -> None:
+        """Go on, after the last sample of the plan so far, with another.
+
+        Raises:
+            ValueError: some samples of the plan so far have not been made.
+        """
+        if self._made != self._plan.samples:
+            raise ValueError(f"{self._plan.samples - self._made} samples are still to be generated")
+        self._plan, self._made = plan, 0
+
+    def take(self, count: int) -> Iterator[Block]:
+        """Yield the parts that the next `count` samples lie in.
+
+        Raises:
+            ValueError: the plan has not so many.
+        """
+        if self._made + count > self._plan.samples:
+            raise ValueError(f"{self._plan.samples - self._made} samples are planned, not {count}")
+        length, taken = BLOCK * self._plan.hop_length, 0
+        while taken < count:
+            number, first = divmod(self._made, length)
+            size = min(length - first, count - taken)
+            part = self._plan.of(number * BLOCK, (number + 1) * BLOCK) if first == 0 else None
+            yield Block(part, first, slice(taken, taken + size))
+            taken, self._made = taken + size, self._made + size

@@ -19,7 +19,7 @@ from vocoder.layers.published.upsampling import UpsamplingConfig
 from vocoder.mel.config import preset
 from vocoder.models.published_config import PublishedStudentConfig, PublishedWaveNetConfig
 from vocoder.models.published_student import PublishedStudent
-from vocoder.models.published_wavenet import PublishedWaveNet
+from vocoder.models.wavenet import WaveNet
 
 __all__ = ["import_clarinet_student", "import_clarinet_teacher"]
 
@@ -47,7 +47,7 @@ def import_clarinet_teacher(request: Request) -> Imported:
         config = PublishedWaveNetConfig(stack=stack, upsampling=upsampling)
     except ConfigError as error:
         raise CheckpointError(f"these are no weights of the layout {TEACHER}: {error}") from error
-    model = PublishedWaveNet(config)
+    model = WaveNet(config)
     ours = {f"stack.{name}": value for name, value in _stack_weights(tensors, "", stack).items()}
     model.load_state_dict(ours | _upsampling_weights(tensors, upsampling))
     return Imported(model, mel_config, _notes("", stack, request.config))
@@ -157,7 +157,7 @@ def _upsampling_shapes(config: UpsamplingConfig) -> Shapes:
 
 def _upsampling_weights(tensors: Mapping[str, Tensor], config: UpsamplingConfig) -> dict[str, Tensor]:
     return {
-        f"upsampling.stages.{i}.{end}": tensors[f"upsample_conv.{2 * i}.{end}"]
+        f"condition.stages.{i}.{end}": tensors[f"upsample_conv.{2 * i}.{end}"]
         for i in range(len(config.scales))
         for end in ("weight", "bias")
     }

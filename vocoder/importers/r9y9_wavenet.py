@@ -19,7 +19,7 @@ from vocoder.layers.published.stack import PublishedStackConfig
 from vocoder.layers.published.upsampling import UpsamplingConfig
 from vocoder.mel.config import MelConfig, preset
 from vocoder.models.published_config import PublishedWaveNetConfig
-from vocoder.models.published_wavenet import PublishedWaveNet
+from vocoder.models.wavenet import WaveNet
 
 __all__ = ["import_r9y9_wavenet"]
 
@@ -44,7 +44,7 @@ def import_r9y9_wavenet(request: Request) -> Imported:
     check_keys(tensors, _shapes(config, tensors), LAYOUT)
     _check_preset(config, settings)
     _fold_speaker(tensors, request.speaker, len(config.stack.dilations))
-    model = PublishedWaveNet(config)
+    model = WaveNet(config)
     layers = [_layer(tensors, f"conv_layers.{i}.") for i in range(len(config.stack.dilations))]
     made = stack_weights(
         _conv(tensors, "first_conv"),
@@ -55,9 +55,9 @@ def import_r9y9_wavenet(request: Request) -> Imported:
         skip_scale=math.sqrt(1 / len(layers)),
     )
     ours = {f"stack.{name}": value for name, value in made.items()}
-    ours["upsampling.conv_in.weight"] = tensors["upsample_net.conv_in.weight"]
+    ours["condition.conv_in.weight"] = tensors["upsample_net.conv_in.weight"]
     for i in range(len(config.upsampling.scales)):
-        ours[f"upsampling.stages.{i}.weight"] = tensors[f"{UPSAMPLING}{2 * i + 1}.weight"]
+        ours[f"condition.stages.{i}.weight"] = tensors[f"{UPSAMPLING}{2 * i + 1}.weight"]
     model.load_state_dict(ours)
     notes = [f"the original never uses the residual of its last layer, conv_layers.{len(layers) - 1}.conv1x1_out"]
     if request.statistics is None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from torch import nn
@@ -14,7 +15,6 @@ from vocoder.models.guard import GuardModel
 from vocoder.models.guard_config import GuardConfig
 from vocoder.models.published_config import PublishedStudentConfig, PublishedWaveNetConfig
 from vocoder.models.published_student import PublishedStudent
-from vocoder.models.published_wavenet import PublishedWaveNet
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 from vocoder.models.vae import VariationalAutoencoder
@@ -24,7 +24,7 @@ from vocoder.models.waveglow_config import WaveGlowConfig
 from vocoder.models.wavenet import WaveNet
 from vocoder.models.wavenet_config import WaveNetModelConfig
 
-__all__ = ["Family", "families", "family_of"]
+__all__ = ["FAMILIES", "Family", "families", "family_of"]
 
 
 @dataclass(frozen=True)
@@ -35,18 +35,24 @@ class Family:
     build: Callable[[Any], nn.Module]
 
 
-def families() -> Mapping[str, Family]:
-    """Return all families by name."""
-    return {
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
         "waveglow": Family(WaveGlowConfig, WaveGlow),
         "wavenet": Family(WaveNetModelConfig, WaveNet),
         "student": Family(StudentConfig, Student),
-        "published-wavenet": Family(PublishedWaveNetConfig, PublishedWaveNet),
+        "published-wavenet": Family(PublishedWaveNetConfig, WaveNet),
         "published-student": Family(PublishedStudentConfig, PublishedStudent),
         "density": Family(DensityConfig, DensityModel),
         "vae": Family(VAEConfig, VariationalAutoencoder),
         "guard": Family(GuardConfig, GuardModel),
     }
+)
+"""all families by name"""
+
+
+def families() -> Mapping[str, Family]:
+    """Return all families by name."""
+    return FAMILIES
 
 
 def family_of(model: nn.Module) -> str:
@@ -55,7 +61,8 @@ def family_of(model: nn.Module) -> str:
     Raises:
         TypeError: the model belongs to none.
     """
+    config = getattr(model, "config", None)
     for name, family in families().items():
-        if isinstance(model, family.build):  # type: ignore[arg-type]
+        if type(config) is family.config:
             return name
     raise TypeError(f"{type(model).__name__} is no model of a known family: {', '.join(families())}")

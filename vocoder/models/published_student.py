@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
 
-from vocoder.flows.base import Flow
+from vocoder.generation.plan import BLOCK
 from vocoder.layers.published.stack import PublishedStack
-from vocoder.layers.published.stepping import BLOCK, PublishedStepper
-from vocoder.layers.published.upsampling import PublishedUpsampler
+from vocoder.layers.published.upsampling import PublishedUpsampler, renamed
+from vocoder.layers.stack import StackStepper
+from vocoder.models.base import Vocoder
 from vocoder.models.published_config import PublishedStudentConfig
+from vocoder.packing import Packing
+from vocoder.stages import MEL, NOISE, Span, Stage, Z, frames_of, windowed
 
 __all__ = ["PublishedStudent"]
 
+CONDITION = "condition"
 FIRST_LOG_S = math.log(1e-6)
 """of the first sample: the original leaves it at zero, which no bijection can"""
 
 
-class PublishedStudent(Flow):
+class PublishedStudent(Vocoder):
     """A flow between audio x (B, T) and noise z (B, 1, T) given a mel (B, n_mels, frames), of the importer's contract.
 
     Every flow scales and shifts each sample by functions of the noise and of the condition up to the sample before:
@@ -28,36 +33,38 @@ class PublishedStudent(Flow):
     (Ping et al., "ClariNet", 2018, section 3.3, in the form of its public reimplementation.)
     """
 
+    config: PublishedStudentConfig
+
     def __init__(self, config: PublishedStudentConfig) -> None:
         super().__init__()
         self.config = config
-        self.upsampling = PublishedUpsampler(config.n_mels, config.upsampling)
+        self.condition = PublishedUpsampler(config.n_mels, config.upsampling)
+        self.register_load_state_dict_pre_hook(renamed)  # type: ignore[no-untyped-call]
         self.steps = nn.ModuleList(PublishedStack(1, 2, config.n_mels, stack) for stack in config.stacks)
 
-    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map noise z (B, 1, T) and the mel `cond` (B, n_mels, frames) to `(x, log_det)` in one parallel pass."""
-        condition = self.upsampling(_required(cond))
-        log_det = z.new_full((z.shape[0],), FIRST_LOG_S)
-        signal = z
-        for i in range(len(self.steps)):
-            signal, change = self.flow(i, signal, condition)
-            log_det = log_det + change
-        return self.with_first(signal, z).squeeze(1), log_det
+    def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
+        """Return the stages from mel and noise to audio (B, 1, T): one for each flow, the first nearest the noise."""
+        sigma, reach = self.config.sigma if sigma is None else sigma, self.condition.context
+        stages = [
+            Stage(CONDITION, (MEL,), windowed(self.condition), reach, reach),
+            Stage(Z, (NOISE,), windowed(lambda noise: sigma * noise)),
+        ]
+        for i, stack in enumerate(self.config.stacks):
+            before = -(-(stack.reach + 1) // self.config.hop_length)  # the noise enters one sample late
+            flow = windowed(partial(self._flow, i))
+            stages.append(Stage(f"flow {i}", (stages[-1].output, CONDITION), flow, before))
+        return [*stages, Stage("x", (stages[-1].output, Z), _begun)]
 
-    def flow(self, i: int, signal: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
-        """Apply flow number `i` to a signal (B, 1, T); its first sample becomes zero. Also returns log_det (B,)."""
+    def _flow(self, i: int, signal: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """Apply flow number `i` to a signal (B, 1, T); its first sample becomes zero."""
         t, log_s = self.steps[i](signal, condition)[:, :, :-1].to(signal.dtype).chunk(2, dim=1)
         rest = signal[:, :, 1:] * torch.exp(log_s) + t
-        return torch.cat([torch.zeros_like(signal[:, :, :1]), rest], dim=2), log_s.sum(dim=(1, 2))
-
-    def with_first(self, signal: Tensor, z: Tensor) -> Tensor:
-        """Return what the last flow made (B, 1, T) with the first sample that noise z (B, 1, T) has."""
-        return torch.cat([math.exp(FIRST_LOG_S) * z[:, :, :1], signal[:, :, 1:]], dim=2)
+        return torch.cat([torch.zeros_like(signal[:, :, :1]), rest], dim=2), log_s
 
     @torch.no_grad()
-    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map audio x (B, T) and the mel `cond` (B, n_mels, frames) to `(z, log_det)`: sequential, no gradients."""
-        condition = self.upsampling(_required(cond))
+    def forward(self, x: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map audio x (B, T) and the mel (B, n_mels, frames) to `(z, log_det)`: sequential, no gradients."""
+        condition = self.condition(self.given(mel)[MEL])
         first = math.exp(-FIRST_LOG_S) * x[:, :1]
         log_det = x.new_full((x.shape[0],), -FIRST_LOG_S)
         signal = x
@@ -68,35 +75,28 @@ class PublishedStudent(Flow):
             log_det = log_det + change
         return signal.unsqueeze(1), log_det
 
-    def prior(self, noise: Tensor, mel: Tensor, sigma: float | None = None) -> Tensor:
-        """Turn white noise (B, 1, T) into the `z` to sample from: scaled by `sigma`."""
-        return (self.config.sigma if sigma is None else sigma) * noise
-
     def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
         """Return (B, 1, T) of the noise for a mel of that many frames."""
         return batch, 1, frames * self.config.hop_length
 
-    @property
-    def context(self) -> int:
-        """Number of mel frames on each side that a frame of audio depends on, given z and the mel."""
-        samples = sum(stack.reach + 1 for stack in self.config.stacks)
-        return -(-samples // self.config.hop_length) + self.upsampling.context + 1
+
+def _begun(span: Span, signal: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
+    """Give an utterance the first sample that its noise z (B, 1, T) has."""
+    x, log_det = signal, z.new_zeros(z.shape[0])
+    if span.first == 0:
+        x = torch.cat([math.exp(FIRST_LOG_S) * z[:, :, :1], signal[:, :, 1:]], dim=2)
+        log_det = log_det + FIRST_LOG_S
+    return frames_of(x, span), log_det
 
 
 def _undone(step: PublishedStack, first: Tensor, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
     """Return the input (B, T) of one flow for its output x (B, T), the first input sample given, and log_det (B,)."""
-    stepper = PublishedStepper(step, x.shape[0])
+    stepper = StackStepper(step.step_weights(), 1, x.shape[0])
     made, log_det = [first], x.new_zeros(x.shape[0])
     for time in range(x.shape[1] - 1):
         if time % BLOCK == 0:
-            stepper.listen(condition[:, :, time : time + BLOCK])
-        t, log_s = stepper(made[-1]).to(x.dtype).chunk(2, dim=1)
+            shares = step.gate_shares(condition[:, :, time : time + BLOCK], x.shape[0]).permute(1, 2, 0, 3)
+        t, log_s = stepper(made[-1], shares[time % BLOCK]).to(x.dtype).chunk(2, dim=1)
         made.append((x[:, time + 1 : time + 2] - t) * torch.exp(-log_s))
         log_det = log_det - log_s[:, 0]
     return torch.cat(made, dim=1), log_det
-
-
-def _required(mel: Tensor | None) -> Tensor:
-    if mel is None:
-        raise ValueError("this student needs the mel as its condition")
-    return mel

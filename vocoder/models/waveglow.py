@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -18,25 +19,30 @@ from vocoder.flows.permutation import Permutation, reversal, shuffle
 from vocoder.flows.swap import swap
 from vocoder.layers.mel_encoder import MelEncoder, normalised
 from vocoder.layers.mel_upsampler import MelUpsampler
-from vocoder.layers.source.excitation import Excitation
-from vocoder.layers.source.harmonics import elapsed_cycles, harmonic_source
+from vocoder.layers.source.excitation import Excitation, excitation_stages
+from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.layers.stack import WaveNetStack
+from vocoder.models.base import Vocoder
 from vocoder.models.waveglow_config import WaveGlowConfig
 from vocoder.packing import Packing, silenced
+from vocoder.stages import MEL, NOISE, Stage, Z, windowed
 
 __all__ = ["WaveGlow"]
 
 MATRIX_STEP_SCALE = 0.1
+CONDITION = "condition"
 
 
-class WaveGlow(Flow):
+class WaveGlow(Vocoder):
     """A flow between audio x (B, T) and noise z (B, C, steps) given a natural-log mel (B, n_mels, frames).
 
     T = frames * hop_length and C * steps = T. Both directions take one parallel pass. (Prenger, Valle, Catanzaro,
     "WaveGlow: A flow-based generative network for speech synthesis", 2018; as a second configuration of the same
     class a lapped transform and a mel-conditioned element-wise flow come first and the condition stays at frame rate.)
     """
+
+    config: WaveGlowConfig
 
     def __init__(self, config: WaveGlowConfig) -> None:
         super().__init__()
@@ -60,9 +66,9 @@ class WaveGlow(Flow):
         self.pitch = PitchNet(config.n_mels, config.source.pitch) if config.source else None
         self.excitation = Excitation(config.cond_channels, size, mixing) if config.source else None
 
-    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map audio x (B, T) and the mel `cond` (B, n_mels, frames) to `(z, log_det)`."""
-        mel = _required(cond)
+    def forward(self, x: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map audio x (B, T) and the mel (B, n_mels, frames) to `(z, log_det)`."""
+        mel = self.given(mel)[MEL]
         if x.shape[1] != mel.shape[2] * self.config.hop_length:
             raise ValueError(
                 f"audio of {x.shape[1]} samples does not fit a mel of {mel.shape[2]} frames: "
@@ -86,45 +92,64 @@ class WaveGlow(Flow):
             log_det = log_det + mixing_log_det + coupling_log_det
         return torch.cat([*early, z], dim=1), log_det
 
-    def inverse(self, z: Tensor, cond: Tensor | None = None, packing: Packing | None = None) -> tuple[Tensor, Tensor]:
-        """Map noise z (B, C, steps) and the mel `cond` (B, n_mels, frames) to `(x, log_det)`.
+    def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
+        """Return the stages from mel and noise to audio (B, 1, T): one for each flow, the one nearest the noise first.
 
-        With `packing`, z and the mel are rows of several utterances, and so is x; log_det is then of no meaning.
+        With `packing`, the batch is a row of several utterances; the log-determinant is then of no meaning.
         """
-        mel = _required(cond)
-        return self._decoded(z, mel, self._condition(mel, packing), packing)
-
-    def _decoded(self, z: Tensor, mel: Tensor, condition: Tensor, packing: Packing | None) -> tuple[Tensor, Tensor]:
         gaps = None if packing is None else packing.gaps(self._steps_per_frame)
-        log_det = z.new_zeros(z.shape[0])
-        exits = sum(self._exits_before(i) for i in range(self.config.flows)) * self.config.early_size
-        early, x = torch.split(z, [exits, z.shape[1] - exits], dim=1)
+        stages = [self._conditioning(packing), *self._prior(sigma, packing)]
+        before, after = (self._frames(steps) for steps in self.config.stack.context)
         for i in reversed(range(self.config.flows)):
-            x, steps = self.undo(i, x, condition, gaps)
-            log_det = sum(steps, log_det)
-            if self._exits_before(i):
-                exits -= self.config.early_size
-                early, exit_ = torch.split(early, [exits, self.config.early_size], dim=1)
-                x = torch.cat([exit_, x], dim=1)
+            inputs = (stages[-1].output, CONDITION, Z) if self._exits_before(i) else (stages[-1].output, CONDITION)
+            undo = windowed(partial(self._undo, i, gaps))
+            stages.append(Stage(f"flow {i}", inputs, undo, before, after))
+        overlap = 0
         if self.envelope is not None:
-            x, step = self.envelope.inverse(x, silenced(self.envelope_condition(mel), gaps))
-            log_det = log_det + step
-        audio = self._apply_transform(x, True, packing)
-        return audio.squeeze(1), log_det
+            reach, overlap = self._frames(self.envelope.kernel_size // 2), 1
+            spectrum = windowed(partial(self._shaped, self.envelope, gaps))
+            stages.append(Stage("spectrum", (stages[-1].output, MEL), spectrum, reach, reach))
+        audio = windowed(lambda x: self._transformed(x, True, packing))
+        return [*stages, Stage("x", (stages[-1].output,), audio, overlap, overlap)]
 
-    def undo(self, i: int, z: Tensor, condition: Tensor, gaps: Tensor | None = None) -> tuple[Tensor, list[Tensor]]:
-        """Take flow number `i` back, given the condition at its rate, and return what it adds to `log_det` as well."""
+    def _conditioning(self, packing: Packing | None) -> Stage:
+        gaps = None if packing is None else packing.gaps()
+        if isinstance(self.condition, MelEncoder):
+            before = after = self.condition.context
+        else:
+            before, after = (self.config.upsample_kernel - 1) // self.config.hop_length, 0
+        return Stage(CONDITION, (MEL,), windowed(lambda mel: self.condition(mel, gaps)), before, after)
+
+    def _prior(self, sigma: float | Tensor | None, packing: Packing | None) -> list[Stage]:
+        config = self.config
+        sigma = config.sigma if sigma is None else sigma
+        if self.excitation is None or self.pitch is None or config.source is None:
+            return [Stage(Z, (NOISE,), windowed(lambda noise: sigma * noise))]
+        source = HarmonicSource(config.hop_length, config.sample_rate, config.source.f_max, packing)
+        transform = partial(self._transformed, inverse=False, packing=packing)
+        return excitation_stages(self.pitch, source, transform, self.excitation, CONDITION, sigma, packing)
+
+    def _undo(self, i: int, gaps: Tensor | None, x: Tensor, condition: Tensor, *z: Tensor) -> tuple[Tensor, Tensor]:
+        """Take flow number `i` back; the channels of z that left before it come in again."""
         coupling, conv = self.couplings[i], self.convinv[i]
         assert isinstance(coupling, AffineCoupling | AdditiveCoupling)
         assert isinstance(conv, InvertibleConv1x1 | Permutation)
-        x, coupling_log_det = coupling.inverse(z, condition, gaps)
-        x, mixing_log_det = conv.inverse(x)
-        if not self.config.actnorm:
-            return x, [mixing_log_det, coupling_log_det]
-        actnorm = self.actnorms[i]
-        assert isinstance(actnorm, ActNorm)
-        x, scaling_log_det = actnorm.inverse(x)
-        return x, [scaling_log_det, mixing_log_det, coupling_log_det]
+        if i == self.config.flows - 1:
+            x = x[:, self._exits(i) :]
+        x, log_det = coupling.inverse(x, condition, gaps)
+        x, change = conv.inverse(x)
+        log_det = log_det + change
+        if self.config.actnorm:
+            actnorm = self.actnorms[i]
+            assert isinstance(actnorm, ActNorm)
+            x, change = actnorm.inverse(x)
+            log_det = log_det + change
+        return (torch.cat([z[0][:, self._exits(i - 1) : self._exits(i)], x], dim=1) if z else x), log_det
+
+    def _shaped(
+        self, envelope: ConditionalAffine, gaps: Tensor | None, x: Tensor, mel: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        return envelope.inverse(x, silenced(self.envelope_condition(mel), gaps))
 
     def log_prob(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the log-density of audio x (B, T) in nats, (B,), the constant of the normal included."""
@@ -133,67 +158,9 @@ class WaveGlow(Flow):
         log_prob: Tensor = log_det - 0.5 * (energy + math.log(2 * math.pi) * z[0].numel())
         return log_prob
 
-    def prior(
-        self, noise: Tensor, mel: Tensor, sigma: float | Tensor | None = None, packing: Packing | None = None
-    ) -> Tensor:
-        """Turn white noise (B, C, steps) into the `z` to sample from: scaled by `sigma`, with the harmonic source.
-
-        `sigma` may be a tensor that broadcasts to the noise; `packing` as in `inverse`.
-        """
-        condition = None if self.excitation is None else self._condition(mel, packing)
-        return self._excited(noise, mel, condition, sigma, packing)
-
-    def sample(
-        self, noise: Tensor, mel: Tensor, sigma: float | Tensor | None = None, packing: Packing | None = None
-    ) -> Tensor:
-        """Turn white noise (B, C, steps) into audio (B, T): `inverse` of `prior`, the mel encoded but once."""
-        condition = self._condition(mel, packing)
-        z = self._excited(noise, mel, condition, sigma, packing)
-        return self._decoded(z, mel, condition, packing)[0]
-
-    def _excited(
-        self,
-        noise: Tensor,
-        mel: Tensor,
-        condition: Tensor | None,
-        sigma: float | Tensor | None,
-        packing: Packing | None,
-    ) -> Tensor:
-        sigma = self.config.sigma if sigma is None else sigma
-        if self.excitation is None:
-            return sigma * noise
-        source = self._apply_transform(self.source(mel, packing).unsqueeze(1), False, packing)
-        return self.excitation(source, noise, condition, sigma)  # type: ignore[no-any-return]
-
-    @torch.no_grad()
-    def source(self, mel: Tensor, packing: Packing | None = None) -> Tensor:
-        """Return the harmonic source (B, T) that the pitch of the mel implies; `packing` as in `inverse`."""
-        config = self.config
-        if self.pitch is None or config.source is None:
-            raise ValueError("this WaveGlow has no harmonic source")
-        f0, voicing = self.pitch.pitch(mel, None if packing is None else packing.gaps())
-        cycles = None
-        if packing is not None:
-            f0, voicing = f0[:, packing.held()], voicing[:, packing.held()]
-            cycles = packing.restarted(elapsed_cycles(f0, config.hop_length, config.sample_rate))
-        source = harmonic_source(f0, voicing, config.hop_length, config.sample_rate, config.source.f_max, cycles)
-        return source.to(mel.dtype)
-
     def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
         """Return (B, C, steps) of the noise for a mel of that many frames."""
         return batch, self.config.group_size, frames * self.config.hop_length // self.config.group_size
-
-    @property
-    def context(self) -> int:
-        """Number of mel frames on each side that a frame of audio depends on, given z and the mel."""
-        per_frame = self.config.hop_length // self.config.group_size
-        steps = self.config.flows * max(self.config.stack.context)
-        if self.config.transform == "mdct":
-            steps += 1  # the overlap of the lapped transform
-        frames = -(-steps // per_frame)
-        if isinstance(self.condition, MelEncoder):
-            return frames + self.condition.context
-        return frames + (self.config.upsample_kernel - 1) // self.config.hop_length
 
     @property
     def gap(self) -> int:
@@ -209,11 +176,7 @@ class WaveGlow(Flow):
         pitch = config.source.pitch.kernel_size // 2 if config.source else 0
         return max(frames, pitch, 1)
 
-    def _condition(self, mel: Tensor, packing: Packing | None) -> Tensor:
-        condition: Tensor = self.condition(mel) if packing is None else self.condition(mel, packing.gaps())
-        return condition
-
-    def _apply_transform(self, x: Tensor, inverse: bool, packing: Packing | None) -> Tensor:
+    def _transformed(self, x: Tensor, inverse: bool, packing: Packing | None) -> Tensor:
         """Transform audio (B, 1, T) to (B, C, steps) or back, each utterance of a row for itself."""
         transform = self.transform
         if packing is not None and isinstance(transform, LappedTransform):
@@ -226,24 +189,23 @@ class WaveGlow(Flow):
         return self.config.hop_length // self.config.group_size
 
     def _channels(self) -> list[int]:
-        channels, sizes = self.config.group_size, []
-        for i in range(self.config.flows):
-            channels -= self.config.early_size if self._exits_before(i) else 0
-            sizes.append(channels)
-        return sizes
+        return [self.config.group_size - self._exits(i) for i in range(self.config.flows)]
 
-    def _exits_before(self, flow: int) -> bool:
-        return self.config.early_every > 0 and flow > 0 and flow % self.config.early_every == 0
+    def _exits(self, i: int) -> int:
+        """Return how many channels leave before flow number `i` or an earlier one."""
+        every = self.config.early_every
+        return self.config.early_size * (max(i, 0) // every) if every else 0
+
+    def _exits_before(self, i: int) -> bool:
+        return self._exits(i) > self._exits(i - 1)
+
+    def _frames(self, steps: int) -> int:
+        """Return how many frames hold so many steps."""
+        return -(-steps // self._steps_per_frame)
 
     def envelope_condition(self, mel: Tensor) -> Tensor:
         """Return what the element-wise flow sees: the centred mel at the rate of the steps."""
         return normalised(mel).repeat_interleave(self.config.hop_length // self.config.group_size, dim=2)
-
-
-def _required(mel: Tensor | None) -> Tensor:
-    if mel is None:
-        raise ValueError("WaveGlow needs the mel as its condition")
-    return mel
 
 
 def _mixing(config: WaveGlowConfig, channels: int, flow: int) -> InvertibleConv1x1 | Permutation:

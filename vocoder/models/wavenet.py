@@ -1,4 +1,4 @@
-"""WaveNet as an autoregressive flow, conditioned on a mel: the teacher."""
+"""WaveNet as an autoregressive flow, conditioned on a mel: the teacher, ours and those trained elsewhere."""
 
 from __future__ import annotations
 
@@ -10,43 +10,68 @@ from vocoder.distributions.base import Distribution
 from vocoder.distributions.gaussian import Gaussian
 from vocoder.distributions.logistic_mixture import LogisticMixture
 from vocoder.distributions.mulaw import MuLaw
-from vocoder.flows.base import Flow
-from vocoder.flows.linear_prediction import LinearPrediction
-from vocoder.generation.generator import generator
-from vocoder.generation.plan import Plan, gate_conditions
+from vocoder.flows.linear_prediction import ConstantPrediction, LinearPrediction
+from vocoder.generation.feedback import Feedback
+from vocoder.generation.generator import Generator, generator
+from vocoder.generation.plan import Plan
 from vocoder.layers.lpc import predict
 from vocoder.layers.mel_encoder import MelEncoder
+from vocoder.layers.published.stack import PublishedStack
+from vocoder.layers.published.upsampling import PublishedUpsampler, renamed
 from vocoder.layers.stack import WaveNetStack
 from vocoder.mel.config import preset
+from vocoder.models.base import Vocoder
+from vocoder.models.published_config import PublishedWaveNetConfig
 from vocoder.models.wavenet_config import WaveNetModelConfig
+from vocoder.packing import Packing
+from vocoder.stages import MEL, NOISE, Span, Stage, Z, frames_of, windowed
 
 __all__ = ["WaveNet"]
 
+CONDITION = "condition"
 PLAIN_SCALE = 0.1  # of audio without linear prediction, at the start of training
 REACH = 64.0  # of mu-law, in gains: the residual of a click just after a frame's centre is 40
+FULL_SCALE = 1.0  # to which published code clamps what it has drawn before the network hears it
 
 
-class WaveNet(Flow):
-    """A flow between audio x (B, T) and noise z (B, 1, T) given a natural-log mel (B, n_mels, frames).
+class WaveNet(Vocoder):
+    """A flow between audio x (B, T) and noise z (B, 1, T) given a mel (B, n_mels, frames).
 
     T = frames * hop_length. Each sample has a distribution given its past, which a causal stack predicts (van den
     Oord et al., "WaveNet: A generative model for raw audio", 2016); its distribution function and the normal quantile
     turn the sample into noise. Data to noise and densities take one parallel pass; noise to data goes sample by
     sample, in float32 for float32 noise.
 
-    With linear prediction (`config.lpc`) the network models what the predictor leaves, in units of its gain: it sees
-    the previous excitation, the previous sample and the prediction, each over the gain and then through asinh: samples
-    of a vowel are hundreds of gains large.
+    A predictor comes first, linear and in units of a gain: the network hears and models what it leaves, the
+    excitation. It is the mel's linear prediction (`config.lpc`), or for published models their pre-emphasis and gain,
+    e_t = gain * (x_t - emphasis * x_{t-1}), which is prediction of order 1 with constant coefficients: audio comes out
+    without them. As published code does, such models clamp the excitation that they draw to full scale, and a softmax
+    over levels draws exactly these levels: there noise to data is no bijection.
     """
 
-    def __init__(self, config: WaveNetModelConfig) -> None:
+    sequential = True
+    config: WaveNetModelConfig | PublishedWaveNetConfig
+
+    def __init__(self, config: WaveNetModelConfig | PublishedWaveNetConfig) -> None:
         super().__init__()
         self.config = config
         self.distribution = _distribution(config)
-        self.lpc = LinearPrediction(preset(config.lpc.mel), config.lpc) if config.lpc else None
+        self.feedback = _feedback(config, self.distribution)
+        inputs, outputs = self.feedback.channels, self.distribution.outputs
+        self.predictor: LinearPrediction | ConstantPrediction
+        self.condition: MelEncoder | PublishedUpsampler
+        self.stack: WaveNetStack | PublishedStack
+        if isinstance(config, PublishedWaveNetConfig):
+            self.predictor = ConstantPrediction(config.emphasis, config.gain)
+            self.condition = PublishedUpsampler(config.n_mels, config.upsampling)
+            self.stack = PublishedStack(inputs, outputs, config.n_mels, config.stack)
+            self.register_load_state_dict_pre_hook(renamed)  # type: ignore[no-untyped-call]
+            return
+        self.predictor = ConstantPrediction()
+        if config.lpc is not None:
+            self.predictor = LinearPrediction(preset(config.lpc.mel), config.lpc)
         self.condition = MelEncoder(config.n_mels, config.cond_channels)
-        inputs = 3 if config.lpc else 1
-        self.stack = WaveNetStack(inputs, self.distribution.outputs, config.cond_channels, config.stack)
+        self.stack = WaveNetStack(inputs, outputs, config.cond_channels, config.stack)
         with torch.no_grad():
             start = self.distribution.start(1.0 if config.lpc else PLAIN_SCALE)
             self.stack.end.bias.copy_(start)  # type: ignore[union-attr]
@@ -64,77 +89,91 @@ class WaveNet(Flow):
         frames = mel.shape[2]
         if x.shape[1] != frames * self.config.hop_length:
             raise ValueError(f"{x.shape[1]} samples do not fit {frames} frames of {self.config.hop_length} samples")
-        shift, log_scale, inputs = self._inputs(x, mel)
-        raw = self.stack(inputs, self.condition(mel).to(mel.dtype)).to(x.dtype)
-        return self.distribution.place(raw, shift, log_scale)
+        coefficients, log_gain = (tensor.to(x.dtype) for tensor in self.predictor.predictors(mel))
+        log_gain = log_gain.repeat_interleave(x.shape[1] // log_gain.shape[1], dim=1)
+        prediction, inverse_gain = predict(x, coefficients), torch.exp(-log_gain)
+        excitation = F.pad(((x - prediction) * inverse_gain)[:, :-1], (1, 0))
+        before = F.pad(x[:, :-1], (1, 0))
+        heard = self.feedback.inputs(excitation, before * inverse_gain, prediction * inverse_gain)
+        raw = self.stack(heard, self.condition(mel).to(mel.dtype)).to(x.dtype)
+        return self.distribution.place(raw, prediction, log_gain)
 
-    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map audio x (B, T) and the mel `cond` (B, n_mels, frames) to `(z, log_det)` in one parallel pass."""
-        z, log_det = self.distribution.forward(self.conditionals(x, _required(cond)), x)
+    def forward(self, x: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map audio x (B, T) and the mel (B, n_mels, frames) to `(z, log_det)` in one parallel pass."""
+        z, log_det = self.distribution.forward(self.conditionals(x, self.given(mel)[MEL]), x)
         return z[:, None], log_det.sum(dim=1)
 
-    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map noise z (B, 1, T) and the mel `cond` (B, n_mels, frames) to `(x, log_det)`, sample by sample."""
-        plan = self.plan(_required(cond))
-        x, stretch = generator(self.stack, self.distribution, plan, z.dtype).advance(z[:, 0])
-        return x, stretch.sum(dim=1)
+    def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
+        """Return the stages from mel and noise to audio (B, 1, T); the last goes sample by sample."""
+        sigma, reach = self.config.sigma if sigma is None else sigma, self.condition.context
+        return [
+            Stage(CONDITION, (MEL,), windowed(self.condition), reach, reach),
+            Stage(Z, (NOISE,), windowed(lambda noise: sigma * noise)),
+            Stage("x", (Z, CONDITION, MEL), _Generation(self), after=self.predictor.lookahead),
+        ]
 
-    def speak(self, mel: Tensor) -> Tensor:
-        """Return a random sample x (B, T) for a mel (B, n_mels, frames)."""
-        noise = torch.randn(self.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device)
-        return self.inverse(self.prior(noise, mel), mel)[0]
+    def plan(self, mel: Tensor) -> Plan:
+        """Return what a mel (B, n_mels, frames) contributes to the generation of its samples."""
+        frames = mel.shape[2]
+        return self.plan_of(Span(0, 0, frames, frames), self.condition(mel), mel)
+
+    @torch.no_grad()
+    def plan_of(self, span: Span, condition: Tensor, mel: Tensor) -> Plan:
+        """Return the plan of the wanted frames, given windows of the condition and the mel."""
+        coefficients, log_gain = self.predictor.predictors(mel)
+        per_frame = log_gain.shape[1] // mel.shape[2]
+        wanted = slice((span.start - span.first) * per_frame, (span.stop - span.first) * per_frame)
+        condition, frames = frames_of(condition, span), span.stop - span.start
+        per_block = max(condition.shape[2] // (frames * per_frame), 1)  # positions for each predictor
+        return Plan(
+            condition,
+            coefficients[:, wanted].repeat_interleave(per_block, dim=1),
+            log_gain[:, wanted].repeat_interleave(per_block, dim=1),
+            frames * self.config.hop_length // condition.shape[2],
+        )
+
+    def generator(self, plan: Plan, dtype: torch.dtype) -> Generator:
+        """Return the fastest generator of samples in that precision, before the first one of a plan."""
+        return generator(self.stack, self.distribution, self.feedback, plan, dtype)
 
     def log_prob(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the log-density of audio x (B, T) in nats, (B,)."""
         return self.distribution.log_prob(self.conditionals(x, mel), x).sum(dim=1)
 
-    def prior(self, noise: Tensor, mel: Tensor, sigma: float | None = None) -> Tensor:
-        """Turn white noise (B, 1, T) into the `z` to sample from: scaled by `sigma`."""
-        return (self.config.sigma if sigma is None else sigma) * noise
-
     def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
         """Return (B, 1, T) of the noise for a mel of that many frames."""
         return batch, 1, frames * self.config.hop_length
 
-    @property
-    def context(self) -> int:
-        """Number of mel frames on each side that a frame of audio depends on, given the audio before it."""
-        return max(self.condition.context, 1 if self.lpc else 0)
 
-    @torch.no_grad()
-    def plan(self, mel: Tensor) -> Plan:
-        """Return what a mel (B, n_mels, frames) contributes to the generation of its samples."""
-        gates = gate_conditions(self.stack, self.condition(mel))
-        if self.lpc is not None:
-            coefficients, log_gain = self.lpc.predictors(mel)
+class _Generation:
+    """The stage of the samples; the generator holds the past that the network hears."""
+
+    def __init__(self, model: WaveNet) -> None:
+        self._model = model
+        self._generator: Generator | None = None
+
+    def __call__(self, span: Span, z: Tensor, condition: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
+        plan, z = self._model.plan_of(span, condition, mel), frames_of(z, span)[:, 0].contiguous()
+        if self._generator is None:
+            self._generator = self._model.generator(plan, z.dtype)
         else:
-            coefficients, log_gain = mel.new_zeros(mel.shape[0], mel.shape[2], 0), mel.new_zeros(mel[:, 0].shape)
-        return Plan(gates, coefficients, log_gain, self.config.hop_length)
-
-    def _inputs(self, x: Tensor, mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return prediction and log-gain (B, T), and what the network sees, (B, 1 or 3, T)."""
-        before = F.pad(x[:, :-1], (1, 0))
-        if self.lpc is None:
-            nothing = torch.zeros_like(x)
-            return nothing, nothing, before[:, None]
-        coefficients, log_gain = self.lpc.predictors(mel)
-        log_gain = self.lpc.per_sample(log_gain).to(x.dtype)
-        prediction = predict(x, coefficients.to(x.dtype))
-        inverse_gain = torch.exp(-log_gain)
-        excitation = F.pad(((x - prediction) * inverse_gain)[:, :-1], (1, 0))
-        inputs = torch.stack([excitation, before * inverse_gain, prediction * inverse_gain], dim=1)
-        return prediction, log_gain, torch.asinh(inputs)
+            self._generator.follow(plan)
+        x, stretch = self._generator.advance(z)
+        return x.unsqueeze(1), stretch
 
 
-def _distribution(config: WaveNetModelConfig) -> Distribution:
+def _distribution(config: WaveNetModelConfig | PublishedWaveNetConfig) -> Distribution:
+    floor = None if isinstance(config, PublishedWaveNetConfig) else config.log_s_floor
     if config.distribution == "gaussian":
-        return Gaussian(config.log_s_floor)
+        return Gaussian(floor)
     if config.distribution == "logistic":
-        return LogisticMixture(config.components, config.log_s_floor)
+        return LogisticMixture(config.components, floor)
+    if isinstance(config, PublishedWaveNetConfig):
+        return MuLaw(config.levels, spoken_levels=True)
     return MuLaw(config.levels, REACH if config.lpc else 1.0)
 
 
-def _required(mel: Tensor | None) -> Tensor:
-    if mel is None:
-        raise ValueError("WaveNet needs the mel as its condition")
-    return mel
+def _feedback(config: WaveNetModelConfig | PublishedWaveNetConfig, distribution: Distribution) -> Feedback:
+    if isinstance(config, PublishedWaveNetConfig):
+        return Feedback(levels=distribution if isinstance(distribution, MuLaw) else None, limit=FULL_SCALE)
+    return Feedback(scales=config.lpc is not None)

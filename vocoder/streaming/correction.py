@@ -11,8 +11,7 @@ from torch import Tensor
 from vocoder.denoiser import HOP_LENGTH, N_FFT, Denoiser
 from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.mel.config import MelConfig
-from vocoder.streaming.pipeline import MEL
-from vocoder.streaming.stage import Stage, windowed
+from vocoder.stages import MEL, Stage, windowed
 
 __all__ = ["correction_stages", "denoising_stage"]
 

@@ -5,14 +5,53 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+import torch
 from torch import Tensor
 
-from vocoder.streaming.stage import Span, Stage
-from vocoder.streaming.track import Track
+from vocoder.stages import MEL, NOISE, Span, Stage
 
-__all__ = ["MEL", "NOISE", "Pipeline"]
+__all__ = ["Pipeline", "Track"]
 
-MEL, NOISE = "mel", "noise"
+
+class Track:
+    """The part of a signal (B, C, frames * steps) that a stream still needs: it grows at its end and loses its start.
+
+    Frames are counted from the start of the stream. What is kept lies in memory as (B, frames * steps, C), as the
+    couplings read it.
+    """
+
+    def __init__(self) -> None:
+        self.first = 0
+        """number of the first frame that is kept"""
+        self.end = 0
+        """number of the frame that will come next"""
+        self._kept: Tensor | None = None
+        self._steps = 1
+
+    def append(self, piece: Tensor, frames: int) -> None:
+        """Add the next frames, (B, C, frames * steps) with one number of steps for the whole stream."""
+        self._steps = piece.shape[2] // frames
+        piece = piece.transpose(1, 2)
+        self._kept = piece if self._kept is None else torch.cat([self._kept, piece], dim=1)
+        self.end += frames
+
+    def window(self, first: int, last: int) -> Tensor:
+        """Return the frames from `first` to before `last`.
+
+        Raises:
+            ValueError: some of them have been forgotten, or have not come yet.
+        """
+        if self._kept is None or not self.first <= first <= last <= self.end:
+            raise ValueError(f"frames {first} to {last} are not among those kept, {self.first} to {self.end}")
+        start, steps = self.first, self._steps
+        return self._kept[:, (first - start) * steps : (last - start) * steps].transpose(1, 2)
+
+    def forget(self, before: int) -> None:
+        """Let go of the frames before number `before`."""
+        if self._kept is not None and before > self.first:
+            before = min(before, self.end)
+            self._kept = self._kept[:, (before - self.first) * self._steps :]
+            self.first = before
 
 
 class Pipeline:
@@ -88,7 +127,7 @@ class Pipeline:
             return
         span = Span(stage.start_of_window(output.end), output.end, stop, self._limit(stop + stage.after))
         windows = [self._tracks[name].window(span.first, span.last) for name in stage.inputs]
-        output.append(stage.compute(span, *windows), stop - output.end)
+        output.append(stage.made(span, *windows)[0], stop - output.end)
         self.computed[stage.output] += span.last - span.first
 
     def _forget(self) -> None:

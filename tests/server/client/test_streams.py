@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from streamers import Streamer, mel_of
 
 from vocoder.client import (
     IncompleteError,
+    async_client,
 )
 
 
@@ -51,6 +54,17 @@ def test_audio_comes_while_frames_are_made(reach: Any, streamer: Streamer) -> No
             chunks.append(chunk)
             heard.set()
     np.testing.assert_allclose(np.concatenate(chunks), streamer.synthesize(mel, seed=1), atol=1e-6)
+
+
+def test_who_listens_slowly_hears_all(reach: Any, streamer: Streamer, monkeypatch: Any) -> None:
+    impatient = partial(async_client.connect, ping_interval=0.05, ping_timeout=0.05)
+    monkeypatch.setattr(async_client, "connect", impatient)
+    mel = mel_of(4000)
+    with reach(streamer) as client_of, client_of() as client, client.stream(mel, seed=1) as speech:
+        chunks = [next(iter(speech))]
+        time.sleep(1.0)  # for which pongs wait behind audio
+        chunks += list(speech)
+    assert sum(map(len, chunks)) == 4000 * 256
 
 
 def test_what_the_frames_raise_is_raised_where_audio_is_read(reach: Any, streamer: Streamer) -> None:

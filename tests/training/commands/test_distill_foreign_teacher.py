@@ -18,7 +18,7 @@ from vocoder.loading import load
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.published_config import PublishedWaveNetConfig
-from vocoder.models.published_wavenet import PublishedWaveNet
+from vocoder.models.wavenet import WaveNet
 
 STACK = PublishedStackConfig(4, 4, 4, dilations=(1, 2))
 WITH_STATISTICS = dataclasses.replace(preset("r9y9"), mean=(-2.0,) * 80, variance=(0.25,) * 80)
@@ -41,7 +41,7 @@ TEACHERS: dict[str, tuple[MelConfig, PublishedWaveNetConfig]] = {
 def arguments(tmp_path: Path, kind: str, mel: str) -> list[str]:
     """Write the teacher, a corpus and the settings; return what follows `vocoder-train`."""
     contract, config = TEACHERS[kind]
-    teacher = save_model(tmp_path / "teacher", PublishedWaveNet(config), contract)
+    teacher = save_model(tmp_path / "teacher", WaveNet(config), contract)
     (tmp_path / "corpus").mkdir()
     stack = {"channels": 4, "dilations": [1, 2], "kernel_size": 2, "causal": True}
     settings = {

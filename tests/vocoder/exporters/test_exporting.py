@@ -27,11 +27,11 @@ from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.published_config import PublishedStudentConfig, PublishedWaveNetConfig
 from vocoder.models.published_student import PublishedStudent
-from vocoder.models.published_wavenet import PublishedWaveNet
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig
+from vocoder.models.wavenet import WaveNet
 from vocoder.noise import white_noise
 from vocoder.synthesizer import Synthesizer
 
@@ -125,7 +125,7 @@ def test_a_model_that_speaks_sample_by_sample_is_refused(tmp_path, capsys):
         stack=PublishedStackConfig(3, 3, 3, dilations=(1,)),
         upsampling=UpsamplingConfig("transposed", (2, 4), bands=1),
     )
-    save_model(tmp_path / "model", PublishedWaveNet(config), TINY_MEL)
+    save_model(tmp_path / "model", WaveNet(config), TINY_MEL)
     for form in ("onnx", "torch-export"):
         assert main(["export", str(tmp_path / "model"), "--format", form, "-o", str(tmp_path / "x")]) == 2
         assert "family published-wavenet speaks sample by sample" in capsys.readouterr().err

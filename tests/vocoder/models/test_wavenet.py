@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vocoder.checkpoint import Checkpoint, load_model, save_model
 from vocoder.config import ConfigError, from_dict, to_dict
-from vocoder.flows.linear_prediction import LinearPredictionConfig
+from vocoder.flows.linear_prediction import ConstantPrediction, LinearPrediction, LinearPredictionConfig
 from vocoder.layers.stack import WaveNetConfig, set_compute_dtype
 from vocoder.mel.config import preset
 from vocoder.models.families import family_of
@@ -98,9 +98,9 @@ def test_an_untrained_network_leaves_the_linear_prediction() -> None:
     torch.nn.init.zeros_(model.stack.end.weight)
     x, mel = x.double(), mel.double()
     model.distribution.log_s_floor = None
-    assert model.lpc is not None
+    assert isinstance(model.predictor, LinearPrediction)
     z, log_det = model(x, mel)
-    expected, expected_log_det = model.lpc(x[:, None], mel)
+    expected, expected_log_det = model.predictor(x[:, None], mel)
     torch.testing.assert_close(z, expected)
     torch.testing.assert_close(log_det, expected_log_det)
 
@@ -128,7 +128,7 @@ def test_components_of_a_mixture_part_from_each_other_when_training_starts() -> 
 
 def test_bfloat16_stacks_change_little() -> None:
     model, (_, mel) = tiny(), tiny_batch()
-    x = model.speak(mel)
+    x = model.synthesize(mel)
     exact = model.log_prob(x, mel) / 512
     set_compute_dtype(model, torch.bfloat16)
     rough = model.log_prob(x, mel) / 512
@@ -166,7 +166,7 @@ def test_published_configurations(published: Any, layers: int, channels: int, ou
     assert len(model.stack.in_layers) == layers
     assert model.stack.in_layers[0].weight.shape[:2] == (2 * channels, channels)
     assert model.stack.end.weight.shape[0] == outputs
-    assert model.lpc is None
+    assert isinstance(model.predictor, ConstantPrediction)
 
 
 @pytest.fixture

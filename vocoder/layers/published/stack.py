@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
+from vocoder.layers.stack import StepWeights, as_matrix
 
 __all__ = ["PublishedStack", "PublishedStackConfig"]
 
@@ -92,6 +93,34 @@ class PublishedStack(nn.Module):
             skip = out if skip is None else skip + out
         assert skip is not None
         return _causal(self.end, F.relu(_causal(self.middle, F.relu(skip), 0)), 0).squeeze(2)
+
+    def step_weights(self) -> StepWeights:
+        """Return the matrices of one step."""
+        gates = tuple(as_matrix(layer)[0] for layer in self.in_layers)
+        res_skip = tuple(as_matrix(layer) for layer in self.res_skip_layers)
+        return StepWeights(
+            self.config.dilations,
+            as_matrix(self.start),
+            self.config.front_relu,
+            gates,
+            res_skip,
+            as_matrix(self.middle),
+            as_matrix(self.end),
+        )
+
+    @torch.no_grad()
+    def gate_shares(self, cond: Tensor | None, batch: int) -> Tensor:
+        """Return what condition (B, cond_channels, T) and biases add to the gates, (B, T, layers, 2 * gate_channels).
+
+        Raises:
+            ValueError: the condition is missing.
+        """
+        if cond is None:
+            raise ValueError("this stack needs its condition")
+        weight = torch.cat([as_matrix(layer)[0] for layer in self.cond_layers])
+        biases = torch.stack([layer.bias for layer in self.in_layers])  # type: ignore[misc]
+        projected = F.linear(cond.to(weight.dtype).transpose(1, 2), weight, biases.flatten())
+        return projected.reshape(*projected.shape[:2], *biases.shape)
 
 
 def _as_image(x: Tensor, dtype: torch.dtype) -> Tensor:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
 
-__all__ = ["PublishedUpsampler", "UpsamplingConfig"]
+__all__ = ["PublishedUpsampler", "UpsamplingConfig", "renamed"]
 
 
 @dataclass(frozen=True)
@@ -85,3 +85,9 @@ class PublishedUpsampler(nn.Module):
             else:
                 image = F.leaky_relu(stage(image), config.slope)
         return image.squeeze(1).to(given)
+
+
+def renamed(_: nn.Module, tensors: dict[str, Any], prefix: str, *__: Any) -> None:
+    """Let a model read what earlier versions wrote, where its `condition` was called `upsampling`."""
+    for name in [name for name in tensors if name.startswith(f"{prefix}upsampling.")]:
+        tensors[name.replace("upsampling.", "condition.", 1)] = tensors.pop(name)

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Excitation"]
+from vocoder.layers.source.harmonics import HarmonicSource
+from vocoder.layers.source.pitch import PitchNet
+from vocoder.packing import Packing
+from vocoder.stages import MEL, NOISE, Stage, Z, windowed
+
+__all__ = ["COEFFICIENTS", "SOURCE", "Excitation", "excitation_stages"]
+
+COEFFICIENTS, SOURCE = "coefficients", "source"
+"""signals of the stages: the harmonic source before and after the transform of the flow"""
 
 MIXING_STEP_SCALE = 0.1  # stored larger than it acts, like the flow's matrices, so that Adam moves it less
 
@@ -35,8 +45,50 @@ class Excitation(nn.Module):
 
     def forward(self, source: Tensor, noise: Tensor, cond: Tensor, sigma: float | Tensor) -> Tensor:
         """Map source and noise, both (B, C, steps), to z (B, C, steps); `sigma` scales the noise alone."""
+        shift, scale = self.shift_and_scale(source, cond, sigma)
+        return shift + scale * noise
+
+    def shift_and_scale(self, source: Tensor, cond: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation of z, both (B, C, steps), for a source (B, C, steps)."""
         steps = source.shape[2] // cond.shape[2]
         gains: Tensor = self.gains(cond).sigmoid()
         harmonic, random = gains.repeat_interleave(steps, dim=2).chunk(2, dim=1)
         mixed: Tensor = torch.einsum("ij,bjt->bit", MIXING_STEP_SCALE * self.mixing, 2 * harmonic * source)
-        return mixed + sigma * (self.floor + 1.4 * random) * noise
+        return mixed, sigma * (self.floor + 1.4 * random)
+
+
+def excitation_stages(
+    pitch: PitchNet,
+    source: HarmonicSource,
+    transform: Callable[[Tensor], Tensor],
+    excitation: Excitation,
+    condition: str,
+    sigma: float | Tensor,
+    packing: Packing | None = None,
+) -> list[Stage]:
+    """Return the stages from mel, noise and condition to `Z`.
+
+    Args:
+        pitch: reads f0 and voicing from the mel.
+        source: makes audio of them.
+        transform: of the flow, from audio (B, 1, T) to coefficients (B, C, steps) that reach a frame to each side.
+        excitation: mixes source and noise.
+        condition: name of the condition.
+        sigma: sampling temperature.
+        packing: where each utterance stands in a row of several.
+    """
+    reach, gaps = excitation.gains.kernel_size[0] // 2, None if packing is None else packing.gaps()
+
+    def read(mel: Tensor) -> Tensor:
+        return torch.stack(pitch.pitch(mel, gaps), dim=1)
+
+    def excite(coefficients: Tensor, noise: Tensor, cond: Tensor) -> Tensor:
+        mixed: Tensor = excitation(coefficients, noise, cond, sigma)
+        return mixed
+
+    return [
+        Stage("pitch", (MEL,), windowed(read), pitch.context, pitch.context),
+        Stage(SOURCE, ("pitch", MEL), source, after=1),  # between two frames the pitch is interpolated
+        Stage(COEFFICIENTS, (SOURCE,), windowed(transform), 1, 1),
+        Stage(Z, (COEFFICIENTS, NOISE, condition), windowed(excite), reach, reach),
+    ]

@@ -7,7 +7,46 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["at_sample_rate", "elapsed_cycles", "harmonic_source"]
+from vocoder.packing import Packing
+from vocoder.stages import Span, frames_of
+
+__all__ = ["HarmonicSource", "at_sample_rate", "elapsed_cycles", "harmonic_source"]
+
+
+class HarmonicSource:
+    """The stage of the harmonic source, which remembers the phase of its last sample and nothing else.
+
+    Args:
+        hop_length: samples per frame.
+        sample_rate: in Hz.
+        f_max: highest frequency in Hz.
+        packing: where each utterance stands in a row of several; each begins at phase 0.
+    """
+
+    def __init__(self, hop_length: int, sample_rate: int, f_max: float, packing: Packing | None = None) -> None:
+        self._shape = hop_length, sample_rate
+        self._f_max = f_max
+        self._packing = packing
+        self._cycles: Tensor | None = None
+
+    @torch.no_grad()
+    def __call__(self, span: Span, pitch: Tensor, mel: Tensor) -> Tensor:
+        """Return the source (B, 1, T) of the wanted frames, in the dtype of the mel.
+
+        Args:
+            span: which frames the windows hold, and which are wanted.
+            pitch: f0 in Hz and probability of voicing, (B, 2, frames).
+            mel: (B, n_mels, frames).
+        """
+        if self._packing is not None:
+            pitch = pitch[:, :, self._packing.held()]
+        f0, voicing = pitch.unbind(dim=1)
+        cycles = elapsed_cycles(f0, *self._shape, self._cycles)
+        if self._packing is not None:
+            cycles = self._packing.restarted(cycles)
+        self._cycles = torch.remainder(cycles[:, (span.stop - span.start) * self._shape[0] - 1], 1.0)
+        source = harmonic_source(f0, voicing, *self._shape, self._f_max, cycles)
+        return frames_of(source.to(mel.dtype).unsqueeze(1), span)
 
 
 def harmonic_source(

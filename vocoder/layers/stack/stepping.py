@@ -1,85 +1,130 @@
-"""A causal WaveNet stack one step at a time, each layer remembering just what it will need."""
+"""A causal gated stack one step at a time, each layer remembering just what it will need."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.layers.stack.wavenet import WaveNetStack
+__all__ = ["Affine", "CausalStack", "StackStepper", "StepWeights", "as_matrix"]
 
-__all__ = ["StackStepper"]
+Affine = tuple[Tensor, Tensor]
+"""matrix (outputs, inputs) and bias (outputs,)"""
+
+
+@dataclass(frozen=True)
+class StepWeights:
+    """A causal stack as the matrices of one step; inputs are the taps of a convolution, oldest first.
+
+    Attributes:
+        dilations: of each layer, in steps.
+        start: from the newest inputs to the hidden channels.
+        rectified: whether a ReLU follows `start`.
+        gates: of each layer, from its taps to the channels of tanh and then sigmoid; biases come with the condition.
+        res_skip: of each layer, from the gated channels to those of the residual and then the skip; the last has no
+            residual.
+        middle: from the rectified sum of skips to what, rectified, `end` sees; None where `end` sees the sum itself.
+        end: to the outputs.
+    """
+
+    dilations: tuple[int, ...]
+    start: Affine
+    rectified: bool
+    gates: tuple[Tensor, ...]
+    res_skip: tuple[Affine, ...]
+    middle: Affine | None
+    end: Affine
+
+    @property
+    def hidden(self) -> int:
+        """Channels of the hidden vector."""
+        return self.start[0].shape[0]
+
+    @property
+    def past(self) -> int:
+        """Taps of each layer before the present one."""
+        return self.gates[0].shape[1] // self.hidden - 1
+
+
+class CausalStack(Protocol):
+    """A stack whose outputs depend on no later inputs.
+
+    Attributes:
+        compute_dtype: that it was asked to compute in; None for that of its weights.
+    """
+
+    compute_dtype: torch.dtype | None
+
+    def step_weights(self) -> StepWeights:
+        """Return the matrices of one step."""
+
+    def gate_shares(self, cond: Tensor | None, batch: int) -> Tensor:
+        """Return what condition (B, cond_channels, positions) and biases add to the gates.
+
+        (B, positions, layers, channels of tanh and sigmoid); one position where there is no condition.
+        """
 
 
 class StackStepper:
     """Feed a causal stack step by step; the outputs are those of its parallel pass.
 
-    Each layer keeps a ring of its last (kernel_size - 1) * dilation + 1 inputs. It computes in the dtype of the
-    weights. This is the slow, plain way, for directions of a flow in which each step waits for the last.
+    Each layer keeps a ring of its last inputs. It computes in the dtype of the weights. Even the number of the step
+    is a tensor, and all state changes in place: a step is the same operations on the same memory every time, which is
+    what a CUDA graph records.
 
     Args:
-        stack: a causal stack.
-        steps: how many steps the condition spans.
+        weights: of the stack.
+        in_channels: of the stack's input.
         batch: number of signals.
-        cond: (B, cond_channels, frames); `steps` is a multiple of its frames.
-
-    Raises:
-        ValueError: the stack is not causal, lacks its condition, or the steps do not fit the frames.
     """
 
-    def __init__(self, stack: WaveNetStack, batch: int, steps: int, cond: Tensor | None = None) -> None:
-        if not stack.config.causal:
-            raise ValueError("only a causal stack can go step by step")
-        if (stack.cond_layer is None) != (cond is None):
-            raise ValueError("a stack with condition channels needs its condition, and only such a stack")
-        if cond is not None and steps % cond.shape[2]:
-            raise ValueError(f"{steps} steps are no multiple of {cond.shape[2]} condition frames")
-        self.stack = stack
-        self._start, self._end = _matrix(stack.start), _matrix(stack.end)
-        self._in = [_matrix(layer) for layer in stack.in_layers]
-        self._res_skip = [_matrix(layer) for layer in stack.res_skip_layers]
-        self._cond = None if cond is None else _conditions(stack, cond)
-        self._steps_per_frame = 1 if cond is None else steps // cond.shape[2]
-        weight, reach = stack.start.weight, stack.config.kernel_size - 1
-        self._rings = [
-            weight.new_zeros(reach * dilation + 1, batch, stack.config.channels) for dilation in stack.config.dilations
-        ]
-        self._step = 0
+    def __init__(self, weights: StepWeights, in_channels: int, batch: int) -> None:
+        self.weights = weights
+        like, past = weights.start[0], weights.past
+        self._time = torch.zeros(1, dtype=torch.int64, device=like.device)
+        self._front = like.new_zeros(batch, like.shape[1] - in_channels)
+        self._rings = [like.new_zeros(past * dilation, batch, weights.hidden) for dilation in weights.dilations]
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Map the next input (B, in_channels) to its output (B, out_channels)."""
-        now, kernel = self._step, self.stack.config.kernel_size
-        conds = None if self._cond is None else self._cond[now // self._steps_per_frame]
-        hidden = F.linear(x.to(self._start[0].dtype), *self._start)
-        skip: Tensor | None = None
-        last = len(self._rings) - 1
-        for i, (ring, dilation) in enumerate(zip(self._rings, self.stack.config.dilations, strict=True)):
-            ring[now % len(ring)] = hidden
-            taps = torch.cat([ring[(now - j * dilation) % len(ring)] for j in reversed(range(kernel))], dim=1)
-            gates = F.linear(taps, *self._in[i])
-            if conds is not None:
-                gates = gates + conds[i]
-            tanh, sigmoid = gates.chunk(2, dim=1)
-            out = F.linear(torch.tanh(tanh) * torch.sigmoid(sigmoid), *self._res_skip[i])
-            if i < last:
-                residual, out = out.chunk(2, dim=1)
-                hidden = hidden + residual
+    @property
+    def state(self) -> list[Tensor]:
+        """Everything that a step changes."""
+        return [self._time, self._front, *self._rings]
+
+    def __call__(self, x: Tensor, gate_shares: Tensor) -> Tensor:
+        """Map the next input (B, in_channels) to its output (B, out_channels).
+
+        Args:
+            x: the input.
+            gate_shares: (layers, B, channels of tanh and sigmoid) of this step, as `CausalStack.gate_shares` has them.
+        """
+        weights = self.weights
+        seen = torch.cat([self._front, x.to(self._front.dtype)], dim=1)
+        self._front.copy_(seen[:, x.shape[1] :])
+        hidden = F.linear(seen, *weights.start)
+        hidden = F.relu(hidden) if weights.rectified else hidden
+        width, skip = weights.hidden, None
+        for i, (ring, dilation) in enumerate(zip(self._rings, weights.dilations, strict=True)):
+            slots = [(self._time + tap * dilation) % len(ring) for tap in range(weights.past)]
+            taps = torch.cat([*(ring.index_select(0, slot)[0] for slot in slots), hidden], dim=1)
+            if slots:
+                ring.index_copy_(0, slots[0], hidden[None])
+            tanh, sigmoid = (gate_shares[i] + F.linear(taps, weights.gates[i])).chunk(2, dim=1)
+            out = F.linear(torch.tanh(tanh) * torch.sigmoid(sigmoid), *weights.res_skip[i])
+            if i < len(self._rings) - 1:
+                hidden, out = hidden + out[:, :width], out[:, width:]
             skip = out if skip is None else skip + out
-        self._step += 1
+        self._time += 1
         assert skip is not None
-        return F.linear(skip, *self._end)
+        if weights.middle is not None:
+            skip = F.relu(F.linear(F.relu(skip), *weights.middle))
+        return F.linear(skip, *weights.end)
 
 
-def _matrix(layer: nn.Module) -> tuple[Tensor, Tensor]:
-    """Return a convolution (out, in, 1, kernel) as a matrix (out, kernel * in), oldest tap first, and its bias."""
+def as_matrix(layer: nn.Module) -> Affine:
+    """Return a convolution (outputs, inputs, 1, taps) as a matrix (outputs, taps * inputs), oldest tap first."""
     assert isinstance(layer, nn.Conv2d)
-    assert layer.bias is not None
-    return layer.weight.detach().squeeze(2).transpose(1, 2).flatten(1), layer.bias.detach()
-
-
-def _conditions(stack: WaveNetStack, cond: Tensor) -> Tensor:
-    """Return what the condition adds to the gates, (frames, layers, B, 2 * channels)."""
-    assert stack.cond_layer is not None
-    projected = F.linear(cond.transpose(1, 2), *_matrix(stack.cond_layer))
-    batch, frames, _ = projected.shape
-    return projected.reshape(batch, frames, len(stack.in_layers), -1).permute(1, 2, 0, 3)
+    bias = layer.weight.new_zeros(layer.out_channels) if layer.bias is None else layer.bias.detach()
+    return layer.weight.detach().squeeze(2).transpose(1, 2).flatten(1), bias

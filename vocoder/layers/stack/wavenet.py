@@ -7,15 +7,16 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from vocoder.config import ConfigError
-from vocoder.layers.published.stack import PublishedStack
 from vocoder.layers.stack.fused import fused_stack
 from vocoder.layers.stack.gate import available
 from vocoder.layers.stack.gradient import FusedStack
 from vocoder.layers.stack.kept_weights import KeptWeights
 from vocoder.layers.stack.reference import reference_stack
+from vocoder.layers.stack.stepping import StepWeights, as_matrix
 from vocoder.layers.stack.watched import watched
 from vocoder.layers.stack.weights import Pair, StackWeights
 
@@ -117,6 +118,39 @@ class WaveNetStack(nn.Module):
         cond = None if self.cond_layer is None else _pair(self.cond_layer)
         return StackWeights(_pair(self.start), _pair(self.end), cond, dilated, res_skip)
 
+    def step_weights(self) -> StepWeights:
+        """Return the matrices of one step.
+
+        Raises:
+            ValueError: the stack is not causal.
+        """
+        if not self.config.causal:
+            raise ValueError("only a causal stack can go step by step")
+        gates = tuple(as_matrix(layer)[0] for layer in self.in_layers)
+        res_skip = tuple(as_matrix(layer) for layer in self.res_skip_layers)
+        return StepWeights(
+            self.config.dilations, as_matrix(self.start), False, gates, res_skip, None, as_matrix(self.end)
+        )
+
+    @torch.no_grad()
+    def gate_shares(self, cond: Tensor | None, batch: int) -> Tensor:
+        """Return what condition (B, cond_channels, positions) and biases add to the gates.
+
+        (B, positions, layers, 2 * channels), computed in the dtype of the condition and given in that of the weights;
+        one position where there is no condition.
+
+        Raises:
+            ValueError: the condition is missing, or there should be none.
+        """
+        if (self.cond_layer is None) != (cond is None):
+            raise ValueError("a stack with condition channels needs its condition, and only such a stack")
+        biases = torch.stack([layer.bias for layer in self.in_layers])  # type: ignore[misc]
+        if cond is None or self.cond_layer is None:
+            return biases.expand(batch, 1, -1, -1)
+        weight, bias = (tensor.to(cond.dtype) for tensor in as_matrix(self.cond_layer))
+        projected = F.linear(cond.transpose(1, 2), weight, bias)
+        return (projected.reshape(*projected.shape[:2], *biases.shape) + biases).to(biases.dtype)
+
     def _checked(self, x: Tensor, cond: Tensor | None) -> Tensor | None:
         if self.cond_layer is None:
             return None
@@ -128,10 +162,10 @@ class WaveNetStack(nn.Module):
 
 
 def set_compute_dtype(module: nn.Module, dtype: torch.dtype | None) -> None:
-    """Let every WaveNet stack inside `module` compute in `dtype`; `None` is the dtype of its weights."""
+    """Let every stack inside `module` compute in `dtype`; `None` is the dtype of its weights."""
     for stack in module.modules():
-        if isinstance(stack, (WaveNetStack, PublishedStack)):
-            stack.compute_dtype = dtype
+        if hasattr(stack, "compute_dtype"):
+            stack.compute_dtype = dtype  # type: ignore[assignment]
 
 
 def set_recompute(module: nn.Module, recompute: bool) -> None:

@@ -1,0 +1,129 @@
+"""What CONTRIBUTING promises of a new model: one file, one line, and it loads, synthesizes, streams and is served."""
+
+from __future__ import annotations
+
+import io
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+
+import numpy as np
+import pytest
+import torch
+from fastapi.testclient import TestClient
+from tiny_models import TINY_MEL
+from torch import Tensor, nn
+
+from server.app import create_app
+from server.settings import Settings
+from vocoder import load
+from vocoder.batching import Utterance
+from vocoder.checkpoint import save_model
+from vocoder.models import families
+from vocoder.models.base import Vocoder
+from vocoder.packing import Packing, silenced
+from vocoder.stages import MEL, NOISE, Stage, Z, windowed
+from vocoder.synthesizer import Synthesizer
+
+
+@dataclass(frozen=True)
+class ToyConfig:
+    """Architecture of a toy."""
+
+    n_mels: int = 5
+    hop_length: int = 8
+    sample_rate: int = 8000
+    corrections: int = 0
+    sigma: float = 1.0
+
+
+class Toy(Vocoder):
+    """x = scale * z + shift, each a function of three frames of the mel."""
+
+    def __init__(self, config: ToyConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.network = nn.Conv1d(config.n_mels, 2 * config.hop_length, 3, padding=1)
+        nn.init.normal_(self.network.weight, std=0.05)
+
+    def forward(self, x: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        shift, log_scale = self.network(self.given(mel)[MEL]).transpose(1, 2).chunk(2, dim=2)
+        return ((x - shift.flatten(1)) * torch.exp(-log_scale.flatten(1)))[:, None], -log_scale.sum(dim=(1, 2))
+
+    def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
+        return batch, 1, frames * self.config.hop_length
+
+    @property
+    def gap(self) -> int:
+        return 1
+
+    def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
+        sigma, gaps = self.config.sigma if sigma is None else sigma, None if packing is None else packing.gaps()
+
+        def scaled(z: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
+            shift, log_scale = self.network(silenced(mel, gaps)).transpose(1, 2).chunk(2, dim=2)
+            log_scale = log_scale.flatten(1)[:, None]
+            return z * torch.exp(log_scale) + shift.flatten(1)[:, None], log_scale
+
+        return [
+            Stage(Z, (NOISE,), windowed(lambda noise: sigma * noise)),
+            Stage("x", (Z, MEL), windowed(scaled), before=1, after=1),
+        ]
+
+
+@pytest.fixture
+def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    one_line = {"toy": families.Family(ToyConfig, Toy)}
+    monkeypatch.setattr(families, "FAMILIES", MappingProxyType(families.FAMILIES | one_line))
+    return save_model(tmp_path / "toy", Toy(ToyConfig()), TINY_MEL)
+
+
+@pytest.fixture
+def toy(directory: Path) -> Synthesizer:
+    return load(str(directory), dtype=torch.float32)
+
+
+def mel(frames: int) -> Tensor:
+    return -6 + torch.randn(5, frames, generator=torch.Generator().manual_seed(frames))
+
+
+def test_it_is_a_flow(toy: Synthesizer) -> None:
+    x = torch.randn(2, 48)
+    z, log_det = toy.model(x, mel(6).expand(2, -1, -1))
+    again, back = toy.model.inverse(z, mel(6).expand(2, -1, -1))
+    torch.testing.assert_close(again, x)
+    torch.testing.assert_close(back, -log_det)
+    with pytest.raises(ValueError, match="Toy needs the mel"):
+        toy.model.inverse(z)
+
+
+def test_it_loads_and_streams_what_it_synthesizes(toy: Synthesizer) -> None:
+    assert (toy.family, toy.sample_rate) == ("toy", 8000)
+    whole = toy.synthesize(mel(70), seed=3)
+    session = toy.open_stream(seed=3)
+    assert session.lookahead == 1
+    torch.testing.assert_close(torch.cat(list(toy.stream(mel(70), seed=3))), whole, rtol=0, atol=1e-6)
+
+
+def test_utterances_in_a_row_do_not_meet(toy: Synthesizer) -> None:
+    utterances = [Utterance(mel(frames), sigma, seed=frames) for frames, sigma in ((7, None), (3, 0.5), (12, 2.0))]
+    assert toy.run_frames([7, 3, 12]) == 25
+    for x, utterance in zip(toy.synthesize_many(utterances), utterances, strict=True):
+        alone = toy.synthesize(utterance.mel, sigma=utterance.sigma, seed=utterance.seed)
+        torch.testing.assert_close(x, alone, rtol=0, atol=1e-6)
+
+
+def test_it_is_served(directory: Path, toy: Synthesizer) -> None:
+    body, sent = mel(20).numpy(), io.BytesIO()
+    np.save(sent, body)
+    settings = Settings(models=(str(directory),), dtype="float32", guard="off", calibration_seconds=0.1)
+    with TestClient(create_app(settings), base_url="http://localhost") as client:
+        for _ in range(600):
+            if client.get("/readyz").status_code == 200:
+                break
+            time.sleep(0.1)
+        answer = client.post("/synthesize", params={"seed": 4, "format": "npy"}, content=sent.getvalue())
+        assert answer.status_code == 200, answer.text
+        heard = np.load(io.BytesIO(answer.content))
+    np.testing.assert_allclose(heard, toy.synthesize(body, seed=4), rtol=0, atol=1e-5)

@@ -1,0 +1,26 @@
+"""Model directories as version 0.1 wrote them: they load, and speak as they did."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vocoder.checkpoint import load_model
+from vocoder.synthesizer import Synthesizer
+
+DIRECTORIES = sorted((Path(__file__).parent / "version_0_1").iterdir())
+
+
+@pytest.mark.parametrize("directory", DIRECTORIES, ids=lambda path: path.name)
+def test_what_version_0_1_wrote_speaks_as_it_did_at_once_and_in_chunks(directory: Path) -> None:
+    checkpoint = load_model(directory)
+    v = Synthesizer(checkpoint, directory.name, "cpu", torch.float32, guard="off")
+    n_mels = checkpoint.mel_config.n_mels
+    mel = -6 + 2 * torch.sin(torch.arange(n_mels * 9.0)).reshape(n_mels, 9)
+    expected = torch.from_numpy(np.load(directory / "audio.npy"))
+    torch.testing.assert_close(v.synthesize(mel, seed=1), expected, rtol=0, atol=1e-5)
+    chunks = list(v.stream(mel, seed=1, chunk_frames=2, first_chunk_frames=1))
+    torch.testing.assert_close(torch.cat(chunks), expected, rtol=0, atol=1e-5)

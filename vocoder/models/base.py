@@ -1,0 +1,85 @@
+"""What every vocoder obeys."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from vocoder.packing import Packing
+from vocoder.stages import MEL, NOISE, Stage, Z, run
+
+__all__ = ["Vocoder"]
+
+
+class Vocoder(nn.Module, ABC):
+    """A flow between audio x (B, frames * hop_length) and noise z (B, C, steps), given a mel (B, n_mels, frames).
+
+    Its way from noise to audio is a list of stages, written once: `inverse` and `sample` run them over whole
+    utterances, a stream piece by piece. `log_det` has shape (B,), as that of every flow.
+
+    Attributes:
+        config: of the architecture; its `sigma` is the default sampling temperature, its `n_mels` may be 0 for a model
+            without a mel.
+        sequential: whether audio is made sample by sample, each out of those before it, rather than in parallel.
+    """
+
+    config: Any
+    sequential = False
+
+    @abstractmethod
+    def forward(self, x: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map audio x to noise and return `(z, log_det)`."""
+
+    @abstractmethod
+    def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
+        """Return (B, C, steps) of the noise for a mel of that many frames."""
+
+    @abstractmethod
+    def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
+        """Return the stages from `MEL` and `NOISE` over `Z` to audio (B, 1, T), fresh: some of them remember.
+
+        Args:
+            sigma: sampling temperature, or one for each step of the noise; the model's default if left out.
+            packing: where each utterance stands, if batches are rows of several, for models with a `gap`.
+        """
+
+    @property
+    def gap(self) -> int | None:
+        """Frames that must stand between utterances in a row; None for a model that takes no rows."""
+        return None
+
+    def inverse(self, z: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map noise z to audio and return `(x, log_det)`."""
+        made = run(self.stages(), self.given(mel) | {Z: z})
+        return made.signal.squeeze(1), made.log_det
+
+    def prior(self, noise: Tensor, mel: Tensor | None = None, sigma: float | None = None) -> Tensor:
+        """Turn white noise (B, C, steps) into the `z` to sample from."""
+        return run(self.stages(sigma), self.given(mel) | {NOISE: noise}, Z).signal
+
+    def sample(
+        self,
+        noise: Tensor,
+        mel: Tensor | None = None,
+        sigma: float | Tensor | None = None,
+        packing: Packing | None = None,
+    ) -> Tensor:
+        """Turn white noise (B, C, steps) into audio (B, T): `inverse` of `prior` at once; arguments as of `stages`."""
+        return run(self.stages(sigma, packing), self.given(mel) | {NOISE: noise}).signal.squeeze(1)
+
+    def synthesize(self, mel: Tensor) -> Tensor:
+        """Return a random sample x (B, T) for a mel (B, n_mels, frames), at the model's own temperature."""
+        return self.sample(torch.randn(self.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device), mel)
+
+    def given(self, mel: Tensor | None) -> dict[str, Tensor]:
+        """Return the mel as a signal of the stages.
+
+        Raises:
+            ValueError: it is missing.
+        """
+        if mel is None and self.config.n_mels:
+            raise ValueError(f"{type(self).__name__} needs the mel as its condition")
+        return {} if mel is None else {MEL: mel}
