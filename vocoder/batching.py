@@ -26,6 +26,7 @@ class Utterance:
     sigma: float | None = None
     seed: int | None = None
     denoise: float = 0.0
+    corrections: int | None = None
 
 
 class Batcher:
@@ -45,8 +46,7 @@ class Batcher:
     def takes(self, frames: int) -> bool:
         """Whether a mel of that length can stand in a row; one too short for the correction is spoken alone."""
         config = self._consistency.config
-        correctable = self._consistency.steps == 0 or frames * config.hop_length > config.padding
-        return self._model.gap is not None and correctable
+        return self._model.gap is not None and frames * config.hop_length > config.padding
 
     def row_frames(self, frames: Sequence[int]) -> int:
         """Return how many frames are computed for mels of these lengths."""
@@ -54,7 +54,13 @@ class Batcher:
         return sum(frames) - sum(together) + Packing.needed(together, self._gap(), self._consistency.grids)
 
     @torch.no_grad()
-    def speak(self, mels: Sequence[Tensor], sigmas: Sequence[float | None], seeds: Sequence[int]) -> list[Tensor]:
+    def speak(
+        self,
+        mels: Sequence[Tensor],
+        sigmas: Sequence[float | None],
+        seeds: Sequence[int],
+        corrections: int | None = None,
+    ) -> list[Tensor]:
         """Return the audio (frames * hop_length,) of each mel (n_mels, frames) that this takes."""
         model = self._model
         lengths, align = [mel.shape[1] for mel in mels], self._consistency.grids
@@ -64,7 +70,7 @@ class Batcher:
         given = [model.config.sigma if sigma is None else sigma for sigma in sigmas]
         sigma = torch.tensor(given, device=self._device)[packing.owners(noise.shape[2] // packing.frames)]
         x = model.sample(noise, row, sigma, packing)
-        return packing.unpack(correct_packed(self._consistency, x, row, packing))
+        return packing.unpack(correct_packed(self._consistency.with_steps(corrections), x, row, packing))
 
     def _noise(self, seed: int, frames: int) -> Tensor:
         _, channels, steps = self._model.noise_shape(1, frames)

@@ -110,6 +110,7 @@ class Synthesizer:
         sigma: float | None = None,
         seed: int | None = None,
         denoise: float = 0.0,
+        corrections: int | None = None,
         guard: GuardMode | None = None,
     ) -> Mel:
         """Turn a mel into a waveform.
@@ -119,6 +120,8 @@ class Synthesizer:
             sigma: sampling temperature, 0 or more; the model's default if left out.
             seed: of the noise; item i of a batch uses seed + i. Random if left out.
             denoise: strength of the bias removal, 0 for none, at most 1.
+            corrections: how often the audio is corrected towards its mel; the model's default if left out. 40 give the
+                best quality, fewer are faster.
             guard: what becomes of a mel that is not typical of `mel_config`: "warn" speaks it and raises a `MelWarning`
                 (until one was typical: the next are not looked at), "strict" refuses it, "off" does not look; as the
                 model was loaded with if left out.
@@ -130,16 +133,17 @@ class Synthesizer:
         Raises:
             MelError: the mel is not finite, or has a shape or values that no mel of the contract has.
             UnlikelyMelError: it is not typical of the contract, and guard is "strict".
-            ValueError: sigma, seed, denoise or guard is out of range.
+            ValueError: sigma, seed, denoise, corrections or guard is out of range.
         """
         batch = self._reader.batch(mel)
-        check_sampling(sigma, denoise)
+        check_sampling(sigma, denoise, corrections)
         seeds = seeds_of(seed, batch.shape[0])
         self._watch.look(batch, guard)
         if batch.shape[0] * batch.shape[2] > WHOLE_FRAMES:
-            x = self._in_parts(batch, sigma, seeds, denoise)
+            x = self._in_parts(batch, self._pipeline(sigma, seeds, denoise, corrections))
         else:
-            x = self._sampled(batch, sigma, seeds)
+            noise = self._noise(seeds, 0, batch.shape[2])
+            x = self._consistency.with_steps(corrections)(self.model.sample(noise, batch, sigma), batch)
             x = self._bias().remove(x, denoise) if denoise > 0 else x
         x = x[0] if mel.ndim == 2 else x
         return x.to(mel.device) if isinstance(mel, Tensor) else x.cpu().numpy()
@@ -157,13 +161,18 @@ class Synthesizer:
         """
         mels = [self._reader.piece(utterance.mel)[0] for utterance in utterances]
         for utterance in utterances:
-            check_sampling(utterance.sigma, utterance.denoise)
-        together = [i for i, mel in enumerate(mels) if self._batcher.takes(mel.shape[1])]
+            check_sampling(utterance.sigma, utterance.denoise, utterance.corrections)
+        rows: dict[int | None, list[int]] = {}
+        for i, mel in enumerate(mels):
+            if self._batcher.takes(mel.shape[1]):
+                rows.setdefault(utterances[i].corrections, []).append(i)
         spoken: dict[int, Tensor] = {}
-        if len(together) > 1:
-            seeds = [seeds_of(utterances[i].seed, 1)[0] for i in together]
-            row = self._batcher.speak([mels[i] for i in together], [utterances[i].sigma for i in together], seeds)
-            spoken = dict(zip(together, row, strict=True))
+        for corrections, together in rows.items():
+            if len(together) > 1:
+                seeds = [seeds_of(utterances[i].seed, 1)[0] for i in together]
+                sigmas = [utterances[i].sigma for i in together]
+                row = self._batcher.speak([mels[i] for i in together], sigmas, seeds, corrections)
+                spoken |= dict(zip(together, row, strict=True))
         return [self._finished(spoken.get(i), utterance) for i, utterance in enumerate(utterances)]
 
     def run_frames(self, frames: Sequence[int]) -> int:
@@ -174,7 +183,8 @@ class Synthesizer:
         """Take the bias from audio of a row; speak what stood in none."""
         mel, denoise = utterance.mel, utterance.denoise
         if x is None:
-            return self.synthesize(mel, sigma=utterance.sigma, seed=utterance.seed, denoise=denoise, guard="off")
+            options = {name: getattr(utterance, name) for name in ("sigma", "seed", "denoise", "corrections")}
+            return self.synthesize(mel, **options, guard="off")
         x = self._bias().remove(x[None], denoise)[0] if denoise > 0 else x
         return x.to(mel.device) if isinstance(mel, Tensor) else x.cpu().numpy()
 
@@ -184,6 +194,7 @@ class Synthesizer:
         sigma: float | None = None,
         seed: int | None = None,
         denoise: float = 0.0,
+        corrections: int | None = None,
         chunk_frames: int | None = None,
         first_chunk_frames: int | None = None,
     ) -> StreamSession:
@@ -193,6 +204,7 @@ class Synthesizer:
             sigma: as in `synthesize`.
             seed: as in `synthesize`.
             denoise: as in `synthesize`.
+            corrections: as in `synthesize`.
             chunk_frames: frames of a chunk; the last may be shorter. If left out, 64, and 256 once the mel has ended,
                 save for models that speak sample by sample.
             first_chunk_frames: frames of the first chunk; a few if left out. From it on chunks double up to
@@ -201,8 +213,8 @@ class Synthesizer:
         Raises:
             ValueError: an argument is out of range.
         """
-        check_sampling(sigma, denoise)
-        pipeline = self._pipeline(sigma, seeds_of(seed, 1), denoise)
+        check_sampling(sigma, denoise, corrections)
+        pipeline = self._pipeline(sigma, seeds_of(seed, 1), denoise, corrections)
         late = LONG_CHUNK_FRAMES if chunk_frames is None and not self.model.sequential else None
         chunk = CHUNK_FRAMES if chunk_frames is None else chunk_frames
         return StreamSession(pipeline, self._reader.piece, self.hop_length, chunk, first_chunk_frames, late)
@@ -214,6 +226,7 @@ class Synthesizer:
         sigma: float | None = None,
         seed: int | None = None,
         denoise: float = 0.0,
+        corrections: int | None = None,
         guard: GuardMode | None = None,
         chunk_frames: int | None = None,
         first_chunk_frames: int | None = None,
@@ -226,6 +239,7 @@ class Synthesizer:
             sigma: as in `synthesize`.
             seed: as in `synthesize`.
             denoise: as in `synthesize`.
+            corrections: as in `synthesize`.
             guard: as in `synthesize`; of a mel that comes in pieces, the first 128 frames are judged.
             chunk_frames: as in `open_stream`.
             first_chunk_frames: as in `open_stream`.
@@ -233,13 +247,8 @@ class Synthesizer:
         Raises:
             MelError, UnlikelyMelError, ValueError: as in `synthesize`; of what an iterable yields when it is reached.
         """
-        session = self.open_stream(
-            sigma=sigma,
-            seed=seed,
-            denoise=denoise,
-            chunk_frames=chunk_frames,
-            first_chunk_frames=first_chunk_frames,
-        )
+        options: dict[str, Any] = {"sigma": sigma, "seed": seed, "denoise": denoise, "corrections": corrections}
+        session = self.open_stream(**options, chunk_frames=chunk_frames, first_chunk_frames=first_chunk_frames)
         if isinstance(mel, (Tensor, np.ndarray)):
             session.push(mel)
             self._watch.look(self._reader.batch(mel), guard)
@@ -254,20 +263,12 @@ class Synthesizer:
 
     def decode(self, z: Tensor, mel: Tensor) -> Tensor:
         """Return x (B, T) for z (B, C, steps) and mel (B, n_mels, frames)."""
-        x, _ = self.model.inverse(z, mel)
-        corrected: Tensor = self._consistency(x, mel)
-        return corrected
+        return self._consistency(self.model.inverse(z, mel)[0], mel)  # type: ignore[no-any-return]
 
-    def _sampled(self, mel: Tensor, sigma: float | None, seeds: list[int]) -> Tensor:
-        """Return what `decode` makes of `prior`."""
-        corrected: Tensor = self._consistency(self.model.sample(self._noise(seeds, 0, mel.shape[2]), mel, sigma), mel)
-        return corrected
-
-    def _in_parts(self, batch: Tensor, sigma: float | None, seeds: list[int], denoise: float) -> Tensor:
+    def _in_parts(self, batch: Tensor, pipeline: Pipeline) -> Tensor:
         """Return what would be made of the mels (B, n_mels, frames) at once, in memory that does not grow with them."""
         frames, hop_length = batch.shape[2], self.hop_length
         part = max(PART_FRAMES // batch.shape[0], LEAST_PART_FRAMES)
-        pipeline = self._pipeline(sigma, seeds, denoise)
         pipeline.feed(batch)
         pipeline.finish()
         x = torch.empty(batch.shape[0], frames * hop_length, device=self.device)
@@ -276,10 +277,9 @@ class Synthesizer:
             x[:, start * hop_length : stop * hop_length] = pipeline.advance(stop - start)[:, 0]
         return x
 
-    def _pipeline(self, sigma: float | None, seeds: list[int], denoise: float) -> Pipeline:
+    def _pipeline(self, sigma: float | None, seeds: list[int], denoise: float, corrections: int | None) -> Pipeline:
         stages = self.model.stages(sigma)
-        if self._consistency.steps:
-            stages += correction_stages(self.mel_config, self._consistency.steps, self.device, stages[-1].output)
+        stages += correction_stages(self._consistency.with_steps(corrections), stages[-1].output)
         if denoise > 0:
             stages.append(denoising_stage(self._bias(), denoise, self.hop_length, stages[-1].output))
         return Pipeline(stages, partial(self._noise, seeds))

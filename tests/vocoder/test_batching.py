@@ -133,4 +133,4 @@ def test_what_a_run_computes_is_told(variant: str) -> None:
     v = synthesizer(variant)
     gap = v.run_frames([20]) - 20
     assert gap >= 1
-    assert v.run_frames([20, 30, 11]) == 61 + 3 * gap
+    assert v.run_frames([20, 32, 12]) == 64 + 3 * gap

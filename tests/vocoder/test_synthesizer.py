@@ -9,6 +9,7 @@ from tiny_models import TINY_CONFIGS, TINY_MEL, tiny_synthesizer, tiny_waveglow
 from torch import nn
 
 import vocoder
+from vocoder.batching import Utterance
 from vocoder.checkpoint import Checkpoint
 from vocoder.synthesizer import MelError, Synthesizer
 
@@ -220,3 +221,21 @@ def test_every_error_is_found_in_the_package():
         assert issubclass(getattr(vocoder, name), ValueError)
         assert name in vocoder.__all__
     assert issubclass(vocoder.MelWarning, UserWarning)
+
+
+def test_the_number_of_corrections_can_be_chosen_for_a_request_in_streams_and_in_company() -> None:
+    v, m = tiny_synthesizer("lapped"), mel(5, 30)
+    torch.testing.assert_close(v.synthesize(m, seed=1), v.synthesize(m, seed=1, corrections=v.model.config.corrections))
+    for corrections in (0, 7):
+        x = v.synthesize(m, seed=1, corrections=corrections)
+        assert float((x - v.synthesize(m, seed=1)).abs().max()) > 1e-4
+        chunks = list(v.stream(m, seed=1, corrections=corrections, chunk_frames=5))
+        torch.testing.assert_close(torch.cat(chunks), x, atol=1e-5, rtol=0)
+        company = [Utterance(m, seed=1, corrections=corrections), Utterance(m, seed=2), Utterance(m[:, :21], seed=3)]
+        torch.testing.assert_close(v.synthesize_many([*company, company[0]])[3], x, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("corrections", [-1, 101, 2.0, True, "6"])
+def test_a_number_of_corrections_that_cannot_be_is_refused(corrections) -> None:
+    with pytest.raises(ValueError, match="corrections must be a whole number from 0 to 100"):
+        tiny_synthesizer("lapped").synthesize(mel(5, 30), corrections=corrections)

@@ -29,9 +29,10 @@ class Sampling:
     sigma: float | None = None
     seed: int | None = None
     denoise: float = 0.0
+    corrections: int | None = None
 
     def __post_init__(self) -> None:
-        check_sampling(self.sigma, self.denoise)
+        check_sampling(self.sigma, self.denoise, self.corrections)
         if self.seed is not None:
             check_seed(self.seed)
 
@@ -55,6 +56,7 @@ class Line:
         sigma: as in `Sampling`; that of the whole run if left out, and so are the others.
         seed: as in `Sampling`.
         denoise: as in `Sampling`.
+        corrections: as in `Sampling`.
     """
 
     mel: str
@@ -62,13 +64,14 @@ class Line:
     sigma: float | None = None
     seed: int | None = None
     denoise: float | None = None
+    corrections: int | None = None
 
     def __post_init__(self) -> None:
         self.sampling(Sampling())
 
     def sampling(self, default: Sampling) -> Sampling:
         """Return how this line is spoken."""
-        own = {"sigma": self.sigma, "seed": self.seed, "denoise": self.denoise}
+        own = {name: getattr(self, name) for name in ("sigma", "seed", "denoise", "corrections")}
         changes: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
         return replace(default, **changes)
 

@@ -88,7 +88,8 @@ class RowSpeaker:
     def _utterance(self, job: Job) -> tuple[Utterance, str | None]:
         """Read a mel, and have the guard look at it."""
         mel, doubt = read_doubted(job.mel, self._preset, self._synthesizer.mel_config, self._guard)
-        return Utterance(mel, job.sampling.sigma, job.sampling.seed, job.sampling.denoise), doubt
+        sampling = job.sampling
+        return Utterance(mel, sampling.sigma, sampling.seed, sampling.denoise, sampling.corrections), doubt
 
     def _written(self, job: Job, x: NDArray[np.float32], doubt: str | None) -> Outcome:
         part = part_of(job.audio)

@@ -68,7 +68,8 @@ def _make(
     with torch.inference_mode():
         mel = extract(torch.from_numpy(x)[None])[0].numpy()
     start = time.perf_counter()
-    x_hat = synthesizer.synthesize(mel, sigma=args.sigma, seed=args.seed, denoise=args.denoise)[: len(x)]
+    options = {name: getattr(args, name) for name in ("sigma", "seed", "denoise", "corrections")}
+    x_hat = synthesizer.synthesize(mel, **options)[: len(x)]
     seconds = time.perf_counter() - start
     report = write_speech(target, x_hat, sample_rate, args.format)
     moved = f", resampled from {file_rate} Hz to the model's {sample_rate} Hz" if file_rate != sample_rate else ""

@@ -25,7 +25,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `--sigma`, `--seed` and `--denoise`."""
+    """Declare `--sigma`, `--seed`, `--denoise` and `--corrections`."""
     parser.add_argument("--sigma", type=float, help="sampling temperature, 0 or more (default: the model's own)")
     parser.add_argument("--seed", type=int, help="of the noise; the same seed gives the same audio (default: random)")
     parser.add_argument(
@@ -33,6 +33,12 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=0.0,
         help="strength of the bias removal, 0 for none, at most 1 (default: %(default)s)",
+    )
+    parser.add_argument(
+        "--corrections",
+        type=int,
+        metavar="N",
+        help="how often the audio is corrected towards its mel (default: the model's own; 40 for the best quality)",
     )
 
 

@@ -100,7 +100,7 @@ def _speak_many(args: argparse.Namespace) -> int:
     check_folder(args.output)
     if STANDARD in args.mels:
         raise ValueError("- stands for one mel on the standard input, beside no others and not for a folder")
-    sampling = Sampling(args.sigma, args.seed, args.denoise)
+    sampling = Sampling(args.sigma, args.seed, args.denoise, args.corrections)
     jobs = list_jobs(args.mels, args.output, suffix_of(args.format), sampling)
     voice = Voice(args.model, args.device, args.format or "wav", args.preset, args.guard)
     if args.workers == 1:
@@ -125,7 +125,8 @@ def _speak(synthesizer: Synthesizer, args: argparse.Namespace, source: Path, tar
         first, report = _stream(synthesizer, mel, target, args)
         how = f", the first chunk after {first:.2f} s"
     else:
-        x = synthesizer.synthesize(mel, sigma=args.sigma, seed=args.seed, denoise=args.denoise)
+        options = {name: getattr(args, name) for name in ("sigma", "seed", "denoise", "corrections")}
+        x = synthesizer.synthesize(mel, **options)
         report, how = write_speech(target, x, synthesizer.sample_rate, args.format), ""
     _warn(source, doubt)
     seconds = mel.shape[1] * synthesizer.hop_length / synthesizer.sample_rate
@@ -142,7 +143,7 @@ def _stream(
 ) -> tuple[float, WriteReport]:
     """Write the chunks as they come; return the seconds until the first, and the report of the writing."""
     start = time.perf_counter()
-    chunks = synthesizer.stream(mel, sigma=args.sigma, seed=args.seed)
+    chunks = synthesizer.stream(mel, sigma=args.sigma, seed=args.seed, corrections=args.corrections)
     x = next(chunks)  # what is wrong with the mel is found before there is a file
     first = time.perf_counter() - start
     with AudioStream(target, synthesizer.sample_rate) as audio:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass
 
 import torch
@@ -84,15 +85,8 @@ class MelConsistency(nn.Module):
 
     def __init__(self, config: MelConfig, steps: int) -> None:
         super().__init__()
-        plain = config.log == "ln" and config.power == 1.0 and config.mean is None
-        if steps and not (plain and config.n_fft % config.hop_length == 0):
-            raise ConfigError(
-                f"a waveform can be corrected towards natural-log magnitude mels whose n_fft is a multiple of "
-                f"hop_length, not towards those of {config.name!r}"
-            )
         self.config = config
-        self.steps = steps
-        self.paces = paces(steps)
+        self._set_steps(steps)
         half = config.win_length == config.n_fft and config.n_fft % (2 * config.hop_length) == 0
         self.grids = config.n_fft // (2 * config.hop_length) if half else 1
         """so many grids of frames take turns; a grid holds one frame of so many"""
@@ -103,6 +97,28 @@ class MelConsistency(nn.Module):
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("filterbank", filterbank, persistent=False)
         self.register_buffer("spread", filterbank / filterbank.sum(dim=0).clamp_min(1e-12), persistent=False)
+
+    def with_steps(self, steps: int | None) -> MelConsistency:
+        """Return the correction with another number of steps, or itself where that is None; both share their tables.
+
+        Raises:
+            ConfigError: the contract's mels cannot be corrected towards.
+        """
+        if steps is None or steps == self.steps:
+            return self
+        other = copy.copy(self)
+        other._set_steps(steps)
+        return other
+
+    def _set_steps(self, steps: int) -> None:
+        config = self.config
+        plain = config.log == "ln" and config.power == 1.0 and config.mean is None
+        if steps and not (plain and config.n_fft % config.hop_length == 0):
+            raise ConfigError(
+                f"a waveform can be corrected towards natural-log magnitude mels whose n_fft is a multiple of "
+                f"hop_length, not towards those of {config.name!r}"
+            )
+        self.steps, self.paces = steps, paces(steps)
 
     @property
     def reach(self) -> int:

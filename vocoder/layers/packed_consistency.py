@@ -14,7 +14,7 @@ __all__ = ["consistency_gap", "correct_packed"]
 
 def consistency_gap(consistency: MelConsistency) -> int:
     """Return the frames that the gaps need, so that the reflections of two neighbours stand beside each other."""
-    return -(-2 * consistency.config.padding // consistency.config.hop_length) if consistency.steps else 0
+    return -(-2 * consistency.config.padding // consistency.config.hop_length)
 
 
 def correct_packed(consistency: MelConsistency, x: Tensor, mel: Tensor, packing: Packing) -> Tensor:

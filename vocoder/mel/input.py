@@ -14,7 +14,7 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.range import MelRange
 from vocoder.noise import check_seed
 
-__all__ = ["MelError", "MelReader", "check_sampling", "seeds_of"]
+__all__ = ["MAX_CORRECTIONS", "MelError", "MelReader", "check_sampling", "seeds_of"]
 
 
 class MelError(ValueError):
@@ -79,8 +79,12 @@ class MelReader:
             raise MelError(f"{fault} These go from {smallest:.4g} to {largest:.4g}.")
 
 
-def check_sampling(sigma: float | None, denoise: float) -> None:
-    """Raise a ValueError for a sampling temperature or a strength of the bias removal that cannot be."""
+MAX_CORRECTIONS = 100
+"""corrections of a request; far fewer bring all there is to gain"""
+
+
+def check_sampling(sigma: float | None, denoise: float, corrections: int | None = None) -> None:
+    """Raise a ValueError for a temperature, a strength of the bias removal or a number of corrections out of range."""
     for name, value in (("sigma", sigma), ("denoise", denoise)):
         if not isinstance(value, Real) and not (name == "sigma" and value is None):
             raise ValueError(f"{name} must be a number, not {value!r}")
@@ -88,6 +92,10 @@ def check_sampling(sigma: float | None, denoise: float) -> None:
         raise ValueError(f"sigma must be 0 or more, not {sigma}")
     if not 0 <= denoise <= 1:
         raise ValueError(f"denoise must lie in 0 to 1, not {denoise}")
+    if corrections is None:
+        return
+    if isinstance(corrections, bool) or not isinstance(corrections, int) or not 0 <= corrections <= MAX_CORRECTIONS:
+        raise ValueError(f"corrections must be a whole number from 0 to {MAX_CORRECTIONS}, not {corrections!r}")
 
 
 def seeds_of(seed: int | None, count: int) -> list[int]:

@@ -5,26 +5,23 @@ from __future__ import annotations
 import math
 from functools import partial
 
-import torch
 from torch import Tensor
 
 from vocoder.denoiser import HOP_LENGTH, N_FFT, Denoiser
 from vocoder.layers.mel_consistency import MelConsistency
-from vocoder.mel.config import MelConfig
 from vocoder.stages import MEL, Stage, windowed
 
 __all__ = ["correction_stages", "denoising_stage"]
 
 
-def correction_stages(config: MelConfig, steps: int, device: torch.device, signal: str) -> list[Stage]:
+def correction_stages(consistency: MelConsistency, signal: str) -> list[Stage]:
     """Return a stage for each step of the correction of `signal` (B, 1, T) towards its mel."""
-    consistency = MelConsistency(config, steps).to(device)
 
     def correct(i: int, x: Tensor, before: Tensor, mel: Tensor) -> Tensor:
         return consistency.step(i, x[:, 0], before[:, 0], mel)[:, None]
 
     stages, before, reach = [], signal, consistency.reach
-    for i in range(steps):
+    for i in range(consistency.steps):
         inputs = (signal, before, MEL)
         stage = Stage(f"correction {i}", inputs, windowed(partial(correct, i)), reach, reach, consistency.grids)
         stages.append(stage)

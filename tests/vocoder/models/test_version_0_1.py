@@ -1,7 +1,8 @@
-"""Model directories as version 0.1 wrote them: they load, and speak as they did."""
+"""Model directories as version 0.1 wrote them: they load, and speak as they did before any correction."""
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,12 @@ def test_what_version_0_1_wrote_speaks_as_it_did_at_once_and_in_chunks(directory
     n_mels = checkpoint.mel_config.n_mels
     mel = -6 + 2 * torch.sin(torch.arange(n_mels * 9.0)).reshape(n_mels, 9)
     expected = torch.from_numpy(np.load(directory / "audio.npy"))
-    torch.testing.assert_close(v.synthesize(mel, seed=1), expected, rtol=0, atol=1e-5)
-    chunks = list(v.stream(mel, seed=1, chunk_frames=2, first_chunk_frames=1))
+    torch.testing.assert_close(v.synthesize(mel, seed=1, corrections=0), expected, rtol=0, atol=1e-5)
+    chunks = list(v.stream(mel, seed=1, corrections=0, chunk_frames=2, first_chunk_frames=1))
     torch.testing.assert_close(torch.cat(chunks), expected, rtol=0, atol=1e-5)
+
+
+def test_corrections_over_half_the_frames_cost_what_those_of_version_0_1_did() -> None:
+    (lapped,) = (directory for directory in DIRECTORIES if directory.name == "waveglow-lapped")
+    assert json.loads((lapped / "config.json").read_text())["architecture"]["consistency_steps"] == 1
+    assert load_model(lapped).model.config.corrections == 2
