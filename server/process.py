@@ -18,8 +18,9 @@ import uvicorn
 from server.access.keys import KeyRing
 from server.admin import create_admin_app
 from server.app import create_app
-from server.engine.engine import EngineState, Load
 from server.engine.engines import Engines, LoadError
+from server.engine.errors import EngineState
+from server.engine.synthesizer import Load
 from server.service import Service
 from server.settings import Settings
 from server.telemetry.logs import logging_config

@@ -27,6 +27,11 @@ class Utterance:
     seed: int | None = None
     denoise: float = 0.0
 
+    @property
+    def frames(self) -> int:
+        """Length of the mel."""
+        return int(self.mel.shape[1])
+
 
 class Batcher:
     """Puts utterances into one row, runs a model on it once, and takes the audio apart again.

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 from numpy.typing import NDArray
 
-from server.problems import Problem
+from server.errors import RequestError
 from vocoder.audio.file import AUDIO_FORMATS, quantise, write_audio
 from vocoder.audio.resampling import resample
 
@@ -77,7 +77,7 @@ def output_rate(target: Format, model_rate: int, asked: int | None) -> int:
     """Return the sample rate to answer in: the one asked for, or the model's own or the next that the format knows.
 
     Raises:
-        Problem: 422 a rate that is not on offer.
+        RequestError: a rate that is not on offer.
     """
     known = target.sample_rates
     if asked is None:
@@ -85,7 +85,7 @@ def output_rate(target: Format, model_rate: int, asked: int | None) -> int:
     offered = known or tuple(sorted({*SAMPLE_RATES, model_rate}))
     if asked not in offered:
         detail = f"In format={target.name} the sample_rate may be {', '.join(map(str, offered))}."
-        raise Problem(422, "unsupported-sample-rate", detail, sample_rates=list(offered))
+        raise RequestError("unsupported-sample-rate", detail, sample_rates=list(offered))
     return asked
 
 

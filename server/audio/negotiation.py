@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from server.audio.encoding import FORMATS, Format
-from server.problems import Problem
+from server.errors import RequestError
 
 __all__ = ["negotiate"]
 
@@ -19,7 +19,7 @@ def negotiate(name: str | None, accept: str | None, offers: Sequence[Format] = F
         offers: the formats to choose from, in order of preference.
 
     Raises:
-        Problem: 406 where nothing on offer fits.
+        RequestError: nothing on offer fits.
     """
     if name is not None:
         for offer in offers:
@@ -61,9 +61,9 @@ def _quality(media_type: str, ranges: dict[str, float]) -> float:
     return 0.0
 
 
-def _not_acceptable(offers: Sequence[Format]) -> Problem:
+def _not_acceptable(offers: Sequence[Format]) -> RequestError:
     names = [offer.name for offer in offers]
     media_types = list(dict.fromkeys(offer.media_types[0] for offer in offers))
     subject = "This server answers" if offers is FORMATS else "A stream comes"
     detail = f"{subject} in format={'|'.join(names)}, or Accept: {', '.join(media_types)}."
-    return Problem(406, "not-acceptable", detail, formats=names, media_types=media_types)
+    return RequestError("not-acceptable", detail, formats=names, media_types=media_types)

@@ -10,12 +10,13 @@ from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from server.engine.work_queue import QueueFullError
+from server.engine.errors import QueueFullError
+from server.engine.queue import Synthesis
 from server.service import Service
-from server.stream.speech_stream import Chunk, SpeechStream
+from server.stream.speech_stream import SpeechStream
 from server.stream.voice import StreamVoice
 from server.telemetry.logs import note
-from server.transport.departure import departure
+from server.transport.body import departure
 
 __all__ = ["SpokenResponse", "StreamBrokenError", "next_chunk"]
 
@@ -26,7 +27,7 @@ class StreamBrokenError(Exception):
     """A stream cannot go on after its first byte: the server below closes the connection without ending the body."""
 
 
-async def next_chunk(stream: SpeechStream, max_wait: float) -> Chunk:
+async def next_chunk(stream: SpeechStream, max_wait: float) -> Synthesis:
     """Return the next chunk of a stream that has begun: where the queue is full it waits, since it was let in.
 
     Args:

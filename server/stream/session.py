@@ -17,11 +17,10 @@ from server.audio.encoding import output_rate
 from server.audio.negotiation import negotiate
 from server.audio.stream_encoding import STREAM_FORMATS
 from server.engine.engine import Engine
-from server.engine.problems import ENGINE_ERRORS, engine_problem
-from server.mel.contract import MelContract
+from server.errors import RequestError
+from server.mel.contract import MelContract, source_config
 from server.mel.judging import MelGuard
-from server.mel.presets import source_config
-from server.problems import Problem, describe_problem
+from server.problems import Problem, describe_problem, problem_of
 from server.request.synthesis_request import draw_seed
 from server.service import Service
 from server.stream.frame_queue import FrameQueue
@@ -70,8 +69,8 @@ class StreamConversation:
                 self._leave()
             except Problem as problem:
                 await self._refuse(problem)
-            except ENGINE_ERRORS as error:
-                await self._refuse(engine_problem(error))
+            except RequestError as error:
+                await self._refuse(problem_of(error))
             except Exception:
                 logger.exception("a stream failed")
                 detail = "The server failed; the request id finds it in the log."

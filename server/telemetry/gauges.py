@@ -9,8 +9,9 @@ import torch
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from server.engine.engine import Engine, EngineState
+from server.engine.engine import Engine
 from server.engine.engines import Engines
+from server.engine.errors import EngineState
 
 __all__ = ["DeviceMemory", "EngineGauges"]
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.registry import Collector
 
-from server.engine.job import Speech
+from server.engine.queue import Synthesis
 
 __all__ = ["REJECTIONS", "Metrics"]
 
@@ -105,15 +105,15 @@ class Metrics:
         """Note how long the first audio of a stream took."""
         self._first_audio_seconds.labels(route).observe(seconds)
 
-    def count_speech(self, model: str, speech: Speech, frames: int) -> None:
+    def count_synthesis(self, model: str, synthesis: Synthesis, frames: int) -> None:
         """Count one synthesis."""
-        duration = len(speech.x) / speech.sample_rate
+        duration = len(synthesis.x) / synthesis.sample_rate
         self._audio.labels(model).inc(duration)
         self._frames.labels(model).inc(frames)
-        self._queue_seconds.labels(model).observe(speech.queue_seconds)
-        self._infer_seconds.labels(model).observe(speech.infer_seconds)
+        self._queue_seconds.labels(model).observe(synthesis.queue_seconds)
+        self._infer_seconds.labels(model).observe(synthesis.infer_seconds)
         if duration > 0.0:
-            self._real_time_factor.labels(model).observe(speech.infer_seconds / duration)
+            self._real_time_factor.labels(model).observe(synthesis.infer_seconds / duration)
 
     def count_batch(self, model: str, items: int, frames: int, padded_frames: int) -> None:
         """Count one run of a model on `items` mels of `frames` in all, for which it computed `padded_frames`."""

@@ -30,6 +30,9 @@ sys.path.insert(0, str(Path(__file__).parent))
 Mel = NDArray[np.float32]
 
 
+WARM_UP = 3  # calls before a model is ready, of which fakes count the last as their first
+
+
 class FakeSynthesizer:
     """Speaks each frame's mean, and noise; can be held up (`gate`) or made to fail (`fault`)."""
 
@@ -45,8 +48,7 @@ class FakeSynthesizer:
         self.gate.set()
         self.fault: Exception | None = None
         self.threads: set[int] = set()
-        self.entered = 0
-        self.calls = 0
+        self.entered = self.calls = 1 - WARM_UP
 
     def info(self) -> dict[str, Any]:
         return {"family": self.family, "parameters": 3, "provenance": {"licence": "none"}, "quality": {}}

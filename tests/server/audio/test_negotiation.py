@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from server.audio.negotiation import negotiate
-from server.problems import Problem
+from server.errors import RequestError
 
 
 @pytest.mark.parametrize(
@@ -37,9 +37,9 @@ def test_accept(accept: str | None, name: str, media_type: str) -> None:
 
 @pytest.mark.parametrize("accept", ["text/html", "image/*", "audio/mpeg", "*/*;q=0", "nonsense", "audio/wav;q=0"])
 def test_nothing_acceptable(accept: str) -> None:
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(RequestError) as caught:
         negotiate(None, accept)
-    assert caught.value.status == 406
+    assert caught.value.kind == "not-acceptable"
     assert "audio/wav" in caught.value.detail
 
 
@@ -50,7 +50,7 @@ def test_format_goes_before_accept(name: str) -> None:
 
 @pytest.mark.parametrize("name", ["mp3", "", "WAV"])
 def test_unknown_format(name: str) -> None:
-    with pytest.raises(Problem) as caught:
+    with pytest.raises(RequestError) as caught:
         negotiate(name, "*/*")
-    assert caught.value.status == 406
+    assert caught.value.kind == "not-acceptable"
     assert caught.value.fields["formats"] == ["wav", "flac", "opus", "npy", "pcm", "pcm_f32", "wav_f32"]
