@@ -17,10 +17,8 @@ from torch import Tensor
 
 from vocoder.checkpoint import Checkpoint, save_model
 from vocoder.cli import main
-from vocoder.exporters.exporting import export_model
-from vocoder.exporters.onnx_file import write_onnx
+from vocoder.exporters.exporting import export_model, write_onnx, write_torch_program
 from vocoder.exporters.program import ExportError, traced
-from vocoder.exporters.torch_program import write_torch_program
 from vocoder.layers.published.stack import PublishedStackConfig
 from vocoder.layers.published.upsampling import UpsamplingConfig
 from vocoder.layers.source.pitch import PitchConfig
