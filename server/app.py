@@ -27,8 +27,7 @@ from server.routes import metrics as metrics_route
 from server.routes import page as page_route
 from server.service import Service
 from server.settings import Settings
-from server.telemetry.gauges import DeviceMemory, EngineGauges
-from server.telemetry.metrics import Metrics
+from server.telemetry.metrics import DeviceMemory, EngineGauges, Metrics
 from server.transport.body import BodyMemoryMiddleware
 from server.transport.drain import Drain, DrainMiddleware
 from server.transport.middleware import RequestMiddleware

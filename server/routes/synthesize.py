@@ -7,8 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from server.audio.encoding import FORMATS, Format, output_rate, resample_encode
-from server.audio.negotiation import negotiate
+from server.audio.encoding import FORMATS, Format, negotiate, output_rate, resample_encode
 from server.audio.stream_encoding import STREAM_FORMATS
 from server.mel.contract import source_config
 from server.mel.decoding import JSON, decode_mel
@@ -18,9 +17,9 @@ from server.request.query import SynthesisQuery
 from server.request.synthesis_request import Exchange, SynthesisRequest
 from server.routes.openapi import MEL_BODY, SPEECH_RESPONSE, problem_responses
 from server.service import ServiceDependency
-from server.stream.response import SpokenResponse
+from server.stream.encoder import StreamEncoder
+from server.stream.response import StreamedAudio
 from server.stream.speech_stream import SpeechStream
-from server.stream.voice import StreamVoice
 from server.transport.body import media_type
 
 __all__ = ["router"]
@@ -90,8 +89,8 @@ async def _stream(
     stream.push(request.mel)
     stream.finish()
     samples = -(-request.frames * config.hop_length * rate // config.sample_rate)
-    voice = StreamVoice(service, engine, target, rate, exchange.http.scope["route"].path, samples)
-    first = await voice.encode(await exchange.result(stream.next(request.deadline)))
+    encoder = StreamEncoder(service, engine, target, rate, exchange.http.scope["route"].path, samples)
+    first = await encoder.encode(await exchange.result(stream.next(request.deadline)))
     exchange.watch.lap("encode")
     exchange.note()
     headers |= {
@@ -101,4 +100,4 @@ async def _stream(
         "Cache-Control": "no-store",
         "Server-Timing": exchange.watch.server_timing(),
     }
-    return SpokenResponse(exchange.http, service, stream, voice, first, headers)
+    return StreamedAudio(exchange.http, service, stream, encoder, first, headers)

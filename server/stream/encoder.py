@@ -1,4 +1,4 @@
-"""From a stream of speech to the bytes that a client gets: resampled, encoded, counted and timed."""
+"""From a stream's waveform to the bytes that a client gets: resampled, encoded, counted and timed."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.audio.encoding import Format
-from server.audio.stream_encoding import open_encoder
-from server.audio.stream_resampling import PieceResampler
+from server.audio.stream_encoding import PieceResampler, open_encoder
 from server.engine.engine import Engine
 from server.engine.queue import Synthesis
 from server.service import Service
 
-__all__ = ["StreamVoice"]
+__all__ = ["StreamEncoder"]
 
 NOTHING = np.empty(0, np.float32)
 
 
-class StreamVoice:
+class StreamEncoder:
     """Makes of each chunk the bytes to send, and keeps count for the summary and the metrics.
 
     Args:
