@@ -17,8 +17,7 @@ import torch
 
 from benchmarks.density_fitting import Data, Fit, fit, load, pool, score
 from vocoder.machine.timing import markdown_table
-from vocoder.models.vae import VariationalAutoencoder
-from vocoder.models.vae_config import VAEConfig
+from vocoder.models.vae import VAEConfig, VariationalAutoencoder
 
 __all__ = ["measure"]
 

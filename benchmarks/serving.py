@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import math
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -24,7 +25,7 @@ import torch
 from benchmarks.serving_load import Case, Load, offer, poisson
 from benchmarks.serving_program import Program, serving
 from benchmarks.speech import speech_mel
-from server.engine.calibration import calibrate
+from server.engine.calibration import Costs, calibrate
 from server.mel.contract import MelContract
 from vocoder.batching import Utterance
 from vocoder.loading import load
@@ -131,7 +132,7 @@ def _prepare(synthesizer: Synthesizer, options: argparse.Namespace) -> Bench:
 
 def _device(synthesizer: Synthesizer, bench: Bench) -> list[list[str]]:
     """Return what the device itself gains from longer runs, without a server."""
-    costs = calibrate(synthesizer, MelContract.of(synthesizer.mel_config).silence, 20.0)
+    costs = _costs(synthesizer)
     rate = synthesizer.mel_config.sample_rate / synthesizer.mel_config.hop_length
     rows = [["frames of a run", "x real time as one mel", "x real time as several"]]
     for point in costs.points:
@@ -145,6 +146,16 @@ def _device(synthesizer: Synthesizer, bench: Bench) -> list[list[str]]:
         several = f"{audio / together:.1f}, gain {alone / together:.2f}"
         rows.append([f"all mels, in runs of at most {limit}", f"{audio / alone:.1f}", several])
     return rows
+
+
+def _costs(synthesizer: Synthesizer) -> Costs:
+    calibration = calibrate(synthesizer, MelContract.of(synthesizer.mel_config).silence, math.inf, 20.0)
+    while True:
+        try:
+            next(calibration)
+        except StopIteration as end:
+            costs: Costs = end.value
+            return costs
 
 
 def _runs(utterances: Sequence[Utterance], limit: int) -> list[list[Utterance]]:

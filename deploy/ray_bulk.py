@@ -22,8 +22,7 @@ import ray
 from vocoder.audio.file import AUDIO_FORMATS
 from vocoder.bulk.jobs import Job, Sampling, list_jobs
 from vocoder.bulk.record import unfinished
-from vocoder.bulk.rows import ROW_FRAMES, rows
-from vocoder.bulk.run import speak_all
+from vocoder.bulk.run import ROW_FRAMES, rows, speak_all
 from vocoder.bulk.speaking import Outcome, RowSpeaker, Voice
 
 __all__ = ["main"]

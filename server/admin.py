@@ -5,7 +5,6 @@ from __future__ import annotations
 from fastapi import FastAPI
 
 from server.access.hosts import HostMiddleware, HostRule
-from server.engine.problems import install_engine_handlers
 from server.problems import answer_not_found, install_problem_handlers
 from server.routes import documentation, health, metrics
 
@@ -21,7 +20,6 @@ def create_admin_app(public: FastAPI) -> FastAPI:
     app.state.described = public
     app.add_middleware(HostMiddleware, rule=HostRule(public.state.service.settings.admin_host))
     install_problem_handlers(app)
-    install_engine_handlers(app)
     for group in (health, metrics, documentation):
         app.include_router(group.router)
     return app

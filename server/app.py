@@ -17,10 +17,9 @@ from server.access.authentication import AuthenticationMiddleware, watch_keys
 from server.access.hosts import HostMiddleware, HostRule
 from server.access.keys import KeyRing
 from server.engine.calibration import calibrate
-from server.engine.cores import on_one_core
-from server.engine.engine import Load, Synthesizer
+from server.engine.device import on_one_core
 from server.engine.engines import Engines
-from server.engine.problems import install_engine_handlers
+from server.engine.synthesizer import Load, Synthesizer
 from server.mel.extraction import MelExtractor
 from server.problems import answer_not_found, install_problem_handlers
 from server.routes import documentation, health, inference, mel, models, stream, synthesize
@@ -28,12 +27,12 @@ from server.routes import metrics as metrics_route
 from server.routes import page as page_route
 from server.service import Service
 from server.settings import Settings
-from server.telemetry.gauges import DeviceMemory, EngineGauges
-from server.telemetry.metrics import Metrics
+from server.telemetry.metrics import DeviceMemory, EngineGauges, Metrics
 from server.transport.body import BodyMemoryMiddleware
 from server.transport.drain import Drain, DrainMiddleware
 from server.transport.middleware import RequestMiddleware
 from vocoder.guard.guard import load_guard
+from vocoder.layers.stack import default_dtype
 
 __all__ = ["create_app"]
 
@@ -61,7 +60,6 @@ def create_app(settings: Settings | None = None, load: Load | None = None) -> Fa
     app.state.service = service
     _install_middleware(app, service)
     install_problem_handlers(app)
-    install_engine_handlers(app)
     for group in (synthesize, stream, mel, models, inference, health):
         app.include_router(group.router)
     if settings.admin_port is None:
@@ -76,7 +74,9 @@ def create_app(settings: Settings | None = None, load: Load | None = None) -> Fa
 def _service(settings: Settings, load: Load) -> Service:
     metrics = Metrics()
     calibration = partial(calibrate, seconds=settings.calibration_seconds) if settings.batching else None
-    engines = Engines(settings.models, load, settings.queue_limits, calibration, metrics)
+    # Measured with the device's cores; loading, on one, finds it measured.
+    prepare = partial(default_dtype, settings.device)
+    engines = Engines(settings.models, load, settings.queue_limits, calibration, metrics, prepare)
     metrics.register(EngineGauges(engines))
     metrics.register(DeviceMemory(settings.device))
     path = settings.api_keys_file

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pydantic import ValidationError
 
 from server.access.keys import KeyFileError
-from server.engine.engine import THREAD_PREFIX
+from server.engine.engines import COMPUTING
 from server.process import ListenError, run
 from server.settings import Settings
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _end(code: int) -> int:
     """Return the exit code; end with it at once where a model still computes, which Python could not end in order."""
-    if any(thread.name.startswith(THREAD_PREFIX) for thread in threading.enumerate()):
+    if any(thread.name in COMPUTING for thread in threading.enumerate()):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

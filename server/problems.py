@@ -15,6 +15,8 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from server.errors import RequestError
+
 __all__ = [
     "MEDIA_TYPE",
     "Problem",
@@ -22,6 +24,7 @@ __all__ = [
     "describe_problem",
     "install_problem_handlers",
     "invalid_parameters",
+    "problem_of",
     "render",
 ]
 
@@ -63,6 +66,39 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
         }
 
 
+STATUS = {
+    "malformed-body": 400,
+    "unknown-model": 404,
+    "not-acceptable": 406,
+    "too-many-frames": 413,
+    "audio-too-long": 413,
+    "unsupported-media-type": 415,
+    "unsupported-dtype": 415,
+    "invalid-parameter": 422,
+    "unsupported-sample-rate": 422,
+    "unknown-preset": 422,
+    "mel-mismatch": 422,
+    "invalid-mel": 422,
+    "unlikely-mel": 422,
+    "invalid-audio": 422,
+    "synthesis-failed": 500,
+    "warming": 503,
+    "queue-full": 503,
+    "model-failed": 503,
+    "stopping": 503,
+    "deadline-exceeded": 504,
+    "out-of-memory": 507,
+}
+"""the HTTP status of each kind of RequestError"""
+
+
+def problem_of(error: RequestError) -> Problem:
+    """Return what is wrong with a request as HTTP says it."""
+    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
+    headers |= {"Connection": "close"} if error.kind == "stopping" else {}
+    return Problem(STATUS[error.kind], error.kind, error.detail, headers, **error.fields)
+
+
 class ProblemResponse(JSONResponse):
     """A JSON response with the problem media type."""
 
@@ -72,6 +108,7 @@ class ProblemResponse(JSONResponse):
 def install_problem_handlers(app: FastAPI) -> None:
     """Make every error of the application a problem document, those of the framework included."""
     app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(RequestError, _on_request_error)
     app.add_exception_handler(RequestValidationError, _on_validation_error)
     app.add_exception_handler(HTTPException, _on_http_exception)
     app.add_exception_handler(ClientDisconnect, _on_disconnect)
@@ -106,6 +143,11 @@ def render(request: HTTPConnection, problem: Problem) -> Response:
 async def _on_problem(request: Request, error: Exception) -> Response:
     assert isinstance(error, Problem)
     return render(request, error)
+
+
+async def _on_request_error(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestError)
+    return render(request, problem_of(error))
 
 
 async def _on_validation_error(request: Request, error: Exception) -> Response:

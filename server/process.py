@@ -18,12 +18,13 @@ import uvicorn
 from server.access.keys import KeyRing
 from server.admin import create_admin_app
 from server.app import create_app
-from server.engine.engine import EngineState, Load
 from server.engine.engines import Engines, LoadError
+from server.engine.errors import EngineState
+from server.engine.synthesizer import Load
 from server.service import Service
 from server.settings import Settings
 from server.telemetry.logs import logging_config
-from server.transport.connections import GuardedConfig
+from server.transport.connections import LimitedConfig
 from server.transport.drain import Drain
 
 __all__ = ["ListenError", "run"]
@@ -41,7 +42,7 @@ class ListenError(Exception):
 class DrainingServer(uvicorn.Server):
     """uvicorn's server, that on a first signal lets accepted work finish and on a second ends at once."""
 
-    def __init__(self, config: GuardedConfig, drain: Drain) -> None:
+    def __init__(self, config: LimitedConfig, drain: Drain) -> None:
         super().__init__(config)
         self._drain = drain
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -94,11 +95,11 @@ async def run(settings: Settings, load: Load | None = None) -> int:
     app = create_app(settings, load)
     service: Service = app.state.service
     log_config = logging_config(settings.log_format, settings.log_level)
-    config = GuardedConfig(app, settings, host=settings.host, port=settings.port, log_config=log_config)
+    config = LimitedConfig(app, settings, host=settings.host, port=settings.port, log_config=log_config)
     server = DrainingServer(config, service.drain)
     servers: list[uvicorn.Server] = [server]
     if settings.admin_port is not None:
-        admin = GuardedConfig(
+        admin = LimitedConfig(
             create_admin_app(app),
             settings,
             host=settings.admin_host,

@@ -12,7 +12,7 @@ from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from server.access.keys import KeyRing
-from server.engine.cores import compute_on
+from server.engine.device import compute_on
 from server.engine.engines import Engines
 from server.mel.extraction import MelExtractor
 from server.settings import Settings

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from server.engine.work_queue import QueueLimits
+from server.engine.queue import QueueLimits
 
 __all__ = ["Settings"]
 

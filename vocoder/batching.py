@@ -28,6 +28,11 @@ class Utterance:
     denoise: float = 0.0
     corrections: int | None = None
 
+    @property
+    def frames(self) -> int:
+        """Length of the mel."""
+        return int(self.mel.shape[1])
+
 
 class Batcher:
     """Puts utterances into one row, runs a model on it once, and takes the audio apart again.

@@ -16,8 +16,8 @@ from server.telemetry.logs import note, noted
 __all__ = ["AuthenticationMiddleware", "charge_frames", "watch_keys"]
 
 # What has to answer without a key: probes, and the page on which a person can enter one.
-OPEN_PATHS = frozenset({"/", "/livez", "/readyz", "/startupz", "/v2/health/live", "/v2/health/ready"})
-OPEN_PREFIX = "/page/"
+OPEN_PATHS = frozenset({"/", "/docs", "/livez", "/readyz", "/startupz", "/v2/health/live", "/v2/health/ready"})
+OPEN_PREFIXES = ("/page/", "/docs/")
 METRICS_PATH = "/metrics"
 
 
@@ -82,7 +82,7 @@ async def watch_keys(keys: KeyRing, interval: float = 1.0) -> None:
 
 
 def _is_open(path: str) -> bool:
-    return path in OPEN_PATHS or path.startswith(OPEN_PREFIX)
+    return path in OPEN_PATHS or path.startswith(OPEN_PREFIXES)
 
 
 def _presented(connection: HTTPConnection) -> str | None:

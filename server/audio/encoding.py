@@ -1,20 +1,30 @@
-"""Waveforms to response bodies: wav, flac, Ogg Opus, raw PCM, npy, at the model's sample rate or at another."""
+"""Waveforms to response bodies: the formats, which of them a client takes, and at which sample rate."""
 
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from server.problems import Problem
+from server.errors import RequestError
 from vocoder.audio.file import AUDIO_FORMATS, quantise, write_audio
 from vocoder.audio.resampling import resample
 
-__all__ = ["FORMATS", "SAMPLE_RATES", "Encoded", "Format", "npy_bytes", "output_rate", "pcm_bytes", "resample_encode"]
+__all__ = [
+    "FORMATS",
+    "SAMPLE_RATES",
+    "Encoded",
+    "Format",
+    "negotiate",
+    "npy_bytes",
+    "output_rate",
+    "pcm_bytes",
+    "resample_encode",
+]
 
 Waveform = NDArray[np.float32]
 
@@ -77,7 +87,7 @@ def output_rate(target: Format, model_rate: int, asked: int | None) -> int:
     """Return the sample rate to answer in: the one asked for, or the model's own or the next that the format knows.
 
     Raises:
-        Problem: 422 a rate that is not on offer.
+        RequestError: a rate that is not on offer.
     """
     known = target.sample_rates
     if asked is None:
@@ -85,7 +95,7 @@ def output_rate(target: Format, model_rate: int, asked: int | None) -> int:
     offered = known or tuple(sorted({*SAMPLE_RATES, model_rate}))
     if asked not in offered:
         detail = f"In format={target.name} the sample_rate may be {', '.join(map(str, offered))}."
-        raise Problem(422, "unsupported-sample-rate", detail, sample_rates=list(offered))
+        raise RequestError("unsupported-sample-rate", detail, sample_rates=list(offered))
     return asked
 
 
@@ -119,3 +129,62 @@ FORMATS = (
     Format("pcm_f32", ("application/octet-stream",), partial(_pcm, "f32")),
     Format("wav_f32", ("audio/wav",), partial(_audio_file, "wav_f32")),
 )
+
+
+def negotiate(name: str | None, accept: str | None, offers: Sequence[Format] = FORMATS) -> tuple[Format, str]:
+    """Return the format to answer in, and its media type.
+
+    Args:
+        name: the value of `format=`, which goes before Accept.
+        accept: the Accept header; None or empty takes anything.
+        offers: the formats to choose from, in order of preference.
+
+    Raises:
+        RequestError: nothing on offer fits.
+    """
+    if name is not None:
+        for offer in offers:
+            if offer.name == name:
+                return offer, offer.media_types[0]
+        raise _not_acceptable(offers)
+    ranges = _parse(accept or "*/*")
+    best: tuple[float, Format, str] | None = None
+    for offer in offers:
+        for media_type in offer.media_types:
+            quality = _quality(media_type, ranges)
+            if quality > (best[0] if best else 0.0):
+                best = (quality, offer, media_type)
+    if best is None:
+        raise _not_acceptable(offers)
+    return best[1], best[2]
+
+
+def _parse(accept: str) -> dict[str, float]:
+    """Return the quality of each media range; a range that cannot be read is left out."""
+    ranges: dict[str, float] = {}
+    for part in accept.split(","):
+        media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weights = [parameter[2:] for parameter in parameters if parameter.startswith("q=")]
+        try:
+            quality = float(weights[0]) if weights else 1.0
+        except ValueError:
+            continue
+        if media_range.count("/") == 1 and 0.0 <= quality <= 1.0:
+            ranges[media_range] = quality
+    return ranges
+
+
+def _quality(media_type: str, ranges: dict[str, float]) -> float:
+    """Return the quality of the most specific range that covers a media type; 0 where none does."""
+    for media_range in (media_type, f"{media_type.partition('/')[0]}/*", "*/*"):
+        if media_range in ranges:
+            return ranges[media_range]
+    return 0.0
+
+
+def _not_acceptable(offers: Sequence[Format]) -> RequestError:
+    names = [offer.name for offer in offers]
+    media_types = list(dict.fromkeys(offer.media_types[0] for offer in offers))
+    subject = "This server answers" if offers is FORMATS else "A stream comes"
+    detail = f"{subject} in format={'|'.join(names)}, or Accept: {', '.join(media_types)}."
+    return RequestError("not-acceptable", detail, formats=names, media_types=media_types)

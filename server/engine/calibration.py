@@ -1,20 +1,19 @@
-"""Measure at warm-up what a device gains from running several mels together."""
+"""How fast a device computes, and what it gains from running several mels together."""
 
 from __future__ import annotations
 
 import logging
 import time
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from server.engine.synthesizer import BatchSynthesizer, Synthesizer
 from vocoder.batching import Utterance
 
-__all__ = ["Costs", "Point", "calibrate"]
+__all__ = ["Calibration", "Costs", "Pace", "Point", "calibrate"]
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +23,26 @@ ITEM_FRAMES = 64  # of the mels of a measured run; longer in runs of more than M
 MAX_ITEMS = 32
 REPEATS = 3
 LEAST_SAVING = 0.05  # of the time of two runs, for which it is worth to make one of them
+MEMORY = 0.9  # what the past keeps of its weight in the pace with each new run
+
+
+class Pace:
+    """Frames per second over the last runs, each counted by its time."""
+
+    def __init__(self) -> None:
+        self._frames = 0.0
+        self._seconds = 0.0
+
+    @property
+    def frames_per_second(self) -> float:
+        """The pace; 1 before anything was measured."""
+        return self._frames / self._seconds if self._seconds > 0.0 else 1.0
+
+    def add(self, frames: int, seconds: float) -> None:
+        """Take in one run; runs without frames say nothing of the pace."""
+        if frames > 0:
+            self._frames = MEMORY * self._frames + frames
+            self._seconds = MEMORY * self._seconds + max(seconds, 1e-6)
 
 
 @dataclass(frozen=True)
@@ -82,23 +101,31 @@ class Costs:
         return seconds[right - 1] + share * (seconds[right] - seconds[right - 1])
 
 
-def calibrate(synthesizer: Synthesizer, silence: float, seconds: float) -> Costs:
+Calibration = Callable[[Synthesizer, float, float], Generator[None, None, Costs]]
+"""from a synthesizer, the value of silence and the frames per second of a short run to what runs cost, run by run"""
+
+
+def calibrate(
+    synthesizer: Synthesizer, silence: float, frames_per_second: float, seconds: float
+) -> Generator[None, None, Costs]:
     """Time runs of growing length, until to join two saves nothing any more, and return what they cost.
 
+    It yields after each run, so that others may have the device.
+
     Args:
-        synthesizer: the model; one that speaks one mel at a time is not timed, as there is nothing to choose.
+        synthesizer: the model; one that takes one mel at a time is not timed, as there is nothing to choose.
         silence: a value that its mels can have.
-        seconds: how long this may take; one run of each kind is made in any case.
+        frames_per_second: of a short run; a model that would take too long for the first two runs is not timed.
+        seconds: how long all runs together may take.
     """
-    if not isinstance(synthesizer, BatchSynthesizer):
+    if not isinstance(synthesizer, BatchSynthesizer) or 2 * LENGTHS[0] > seconds * frames_per_second:
         return Costs()
-    deadline, points = time.perf_counter() + seconds, list[Point]()
-    mel = np.full((synthesizer.mel_config.n_mels, LONGEST), silence, np.float32)
+    measurement = _Measurement(synthesizer, synthesizer, silence, seconds)
+    points: list[Point] = []
     for frames in LENGTHS:
-        left = deadline - time.perf_counter()
-        if points and left < 2.0 * (points[-1].alone + points[-1].together):  # what one run of each will take
+        if points and measurement.left < 2.0 * (points[-1].alone + points[-1].together):  # one run of each
             break
-        points.append(_measured(synthesizer, synthesizer, mel, frames, deadline))
+        points.append((yield from measurement.point(frames)))
         if len(points) > 2 and not _saves(points[-2], points[-1]):
             break
     costs = Costs(tuple(points))
@@ -115,22 +142,32 @@ def _saves(half: Point, whole: Point) -> bool:
     return whole.together <= (1.0 - LEAST_SAVING) * 2.0 * min(half.together, half.alone)
 
 
-def _measured(
-    single: Synthesizer, many: BatchSynthesizer, mel: NDArray[np.float32], frames: int, deadline: float
-) -> Point:
-    items = min(MAX_ITEMS, max(2, frames // ITEM_FRAMES))
-    each = max(1, (2 * frames - many.run_frames([frames // items] * items)) // items)  # so that gaps are inside
-    utterances = [Utterance(mel[:, :each], seed=item) for item in range(items)]
-    alone = _quickest(lambda: single.synthesize(mel[:, :frames], seed=0), deadline)
-    together = _quickest(lambda: many.synthesize_many(utterances), deadline)
-    return Point(frames, alone, together * frames / many.run_frames([each] * items))
+class _Measurement:
+    """Times runs of one model for as long as there are seconds left."""
 
+    def __init__(self, single: Synthesizer, many: BatchSynthesizer, silence: float, seconds: float) -> None:
+        self.left = seconds
+        self._single = single
+        self._many = many
+        self._mel = np.full((single.mel_config.n_mels, LONGEST), silence, np.float32)
 
-def _quickest(run: Callable[[], object], deadline: float) -> float:
-    """Return the least seconds of a few runs, fewer after the deadline: what disturbs a run only makes it longer."""
-    seconds: list[float] = []
-    while len(seconds) < REPEATS and not (seconds and time.perf_counter() >= deadline):
-        started = time.perf_counter()
-        run()
-        seconds.append(time.perf_counter() - started)
-    return min(seconds)
+    def point(self, frames: int) -> Generator[None, None, Point]:
+        """Time so many frames, as one mel and as several."""
+        run_frames = self._many.run_frames
+        items = min(MAX_ITEMS, max(2, frames // ITEM_FRAMES))
+        each = max(1, (2 * frames - run_frames([frames // items] * items)) // items)  # so that gaps are inside
+        utterances = [Utterance(self._mel[:, :each], seed=item) for item in range(items)]
+        alone = yield from self._quickest(lambda: self._single.synthesize(self._mel[:, :frames], seed=0))
+        together = yield from self._quickest(lambda: self._many.synthesize_many(utterances))
+        return Point(frames, alone, together * frames / run_frames([each] * items))
+
+    def _quickest(self, run: Callable[[], object]) -> Generator[None, None, float]:
+        """Return the least seconds of a few runs, fewer at the end: what disturbs a run only makes it longer."""
+        seconds: list[float] = []
+        while len(seconds) < REPEATS and not (seconds and self.left <= 0.0):
+            started = time.perf_counter()
+            run()
+            seconds.append(time.perf_counter() - started)
+            self.left -= seconds[-1]
+            yield
+        return min(seconds)

@@ -1,54 +1,42 @@
-"""One model, one bounded queue in front of it, and one thread that asks for the device while anything waits there.
+"""One model, and a bounded queue in front of it.
 
-Only the device's thread ever touches the model: there it is loaded, warmed, and everything run on it. The rest of the
-server hands the engine work and waits for futures, so the event loop never computes and requests cannot mix. Whenever
-the device is free, the job that is due starts at once, together with the others that wait and fit into one run with it:
-nobody waits for company.
+A loader's thread loads the model; after that only the device's thread touches it: it is warmed up there, and everything
+is run on it. The rest of the server hands the engine work and waits for futures, so the event loop never computes and
+requests cannot mix. When the engine has its turn, the job that is due runs, together with the others that wait and fit
+into one run with it: nobody waits for company. What would take the device for long is computed in parts, between which
+other models have their turns, and ends at the next part where its client has left.
 """
 
 from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from typing import Any, TypeVar
+from typing import Any
 
-from server.engine.batch_runner import Observer
+import numpy as np
+from numpy.typing import NDArray
+
+from server.engine.calibration import Calibration
 from server.engine.device import Device
-from server.engine.job import Priority, Speech, SynthesisError, Ticket
-from server.engine.loaded_model import EXPECTED_ERRORS, Calibration, Owner, short_name
-from server.engine.pace import Pace
-from server.engine.state import EngineState, NotReadyError
+from server.engine.errors import DeadlineError, EngineState, NotReadyError, QueueFullError, SynthesisError
+from server.engine.loaded_model import LoadedModel, Observer, Outcome, short_name
+from server.engine.queue import Job, Parts, Priority, QueueLimits, Synthesis, WorkQueue, at_once
 from server.engine.synthesizer import Load, Synthesizer
-from server.engine.work_queue import DeadlineError, Job, QueueFullError, QueueLimits, WorkQueue
 from server.mel.contract import MelContract
+from vocoder.batching import Utterance
+from vocoder.checkpoint import CheckpointError
+from vocoder.machine.devices import DeviceError
 
-__all__ = [
-    "THREAD_PREFIX",
-    "Calibration",
-    "DeadlineError",
-    "Engine",
-    "EngineState",
-    "Load",
-    "NotReadyError",
-    "Priority",
-    "QueueFullError",
-    "QueueLimits",
-    "Synthesizer",
-]
+__all__ = ["Engine"]
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-IDLE_BEAT = 0.5  # seconds between heartbeats of an idle engine
 CANARY_INTERVAL = 30.0  # seconds without a success after which an idle engine tries itself
 MAX_RETRY_AFTER = 60
-THREAD_PREFIX = "engine-"
-"""of the names of engines' threads"""
+EXPECTED_ERRORS = (CheckpointError, DeviceError, OSError)  # of loading, whose texts say all: a trace would hide them
 
 
 class Engine:
@@ -56,11 +44,11 @@ class Engine:
 
     Args:
         reference: the shipped name or directory that `load` is called with.
-        load: from a reference to a synthesizer; called on the device's thread.
-        device: that has been started.
+        load: from a reference to a synthesizer.
+        device: which runs everything.
         limits: how much may wait.
-        calibration: measures what runs cost, so that tickets share one where the device gains by it; None where
-            each is to run alone.
+        calibration: measures what runs cost, so that mels share one where the device gains by it; None where each is
+            to run alone.
         observer: is told of every run.
     """
 
@@ -75,20 +63,18 @@ class Engine:
     ) -> None:
         self.name = short_name(reference)
         self.loaded: Future[None] = Future()
+        self.used = 0.0
         self._reference = reference
         self._load = load
         self._device = device
         self._calibration = calibration
         self._observer = observer
         self._queue = WorkQueue(limits or QueueLimits())
-        self._changed = threading.Condition()  # its lock may be taken again by the thread that holds it
         self._state = EngineState.LOADING
-        self._owner: Owner | None = None
-        self._beat = time.monotonic()
-        self._well = time.monotonic()
-        self._pace = Pace()
+        self._model: LoadedModel | None = None
         self._running_frames = 0
-        self._thread = threading.Thread(target=self._run, name=THREAD_PREFIX + self.name, daemon=True)
+        self._well = time.monotonic()
+        device.add(self)
 
     @property
     def state(self) -> EngineState:
@@ -113,186 +99,202 @@ class Engine:
     @property
     def queued_frames(self) -> int:
         """Mel frames that wait."""
-        return self._queue.frames
-
-    @property
-    def frames_per_second(self) -> float:
-        """Mel frames that the device does in a second, as measured lately."""
-        return self._pace.frames_per_second
+        with self._device.changed:
+            return self._queue.frames
 
     @property
     def expected_wait(self) -> float:
-        """Seconds until the device has done all that waits and runs, at its measured speed."""
-        running = self._running_frames / self.frames_per_second
-        left = max(0.0, running - (time.monotonic() - self._beat))
-        return self._queue.frames / self.frames_per_second + left
+        """Seconds until the device has done all that waits and runs here, at its measured speed, with others' turns."""
+        with self._device.changed:
+            return self._device.expected_wait(self)
 
-    @property
-    def batch_frames(self) -> int:
-        """The most frames of a run that several tickets share; 0 where none do."""
-        return self._loaded().runner.max_frames
-
-    def start(self) -> None:
-        """Have the model loaded and warmed; then `loaded` is done."""
-        self._thread.start()
+    def load(self) -> None:
+        """Load the model and have it warmed up; then `loaded` is done."""
+        try:
+            model = LoadedModel(self._load(self._reference), observer=self._observer)
+            model.try_out()  # the first run may have to compile and arrange, which is no measure of the next
+            seconds = model.try_out()
+        except Exception as error:
+            self._give_up(error)
+            return
+        job = Job(0, model.synthesizer.sample_rate, parts=self._warm_up(model, seconds))
+        job.add_done_callback(self._on_warmed_up)
+        with self._device.changed:
+            if self._state is EngineState.LOADING:
+                self._enqueue(job)
 
     def admit(self, frames: int = 0, size: int = 0) -> None:
         """Raise what `submit` would raise now, so that a hopeless request is refused before its body is read."""
-        with self._changed:
+        with self._device.changed:
             if self._state is not EngineState.READY:
-                raise NotReadyError(self.name, self._state)
-            if not self._queue.has_room(frames, size, self.expected_wait):
-                raise QueueFullError(min(MAX_RETRY_AFTER, max(1, math.ceil(self.expected_wait))))
+                raise NotReadyError(self._state)
+            wait = self._device.expected_wait(self)
+            if not self._queue.has_room(frames, size, wait):
+                raise QueueFullError(min(MAX_RETRY_AFTER, max(1, math.ceil(wait))))
 
-    def submit(self, ticket: Ticket) -> Future[Speech]:
-        """Queue a ticket; it may share a run with others. Cancelling the future takes it out of the queue.
+    def submit(self, utterance: Utterance, deadline: float | None = None) -> Job:
+        """Queue an utterance; it may share a run with others, or is computed in parts where it would take long.
 
-        The future raises SynthesisError, DeadlineError, or NotReadyError if the engine fails or stops meanwhile.
+        The job's result is a Synthesis, or it raises SynthesisError, DeadlineError, or NotReadyError if the engine
+        fails or stops meanwhile. Cancelling it takes it out of the queue, or ends it after the part that runs.
+
+        Args:
+            utterance: its mel is in the model's own contract.
+            deadline: of `time.monotonic`, after which nobody wants the answer.
 
         Raises:
             NotReadyError: the engine takes no work.
             QueueFullError: no room.
         """
-        return self._enqueue(Job(ticket.frames, ticket.priority, ticket.deadline, ticket=ticket))
+        model = self._loaded()
+        rate, parts = model.synthesizer.sample_rate, model.in_parts(utterance)
+        return self._admitted(Job(utterance.frames, rate, utterance, parts, deadline=deadline))
 
     def run(
         self,
-        work: Callable[[Any], T],
+        work: Callable[[Any], NDArray[np.float32]],
         *,
         frames: int,
         priority: Priority = Priority.NORMAL,
         deadline: float | None = None,
-    ) -> Future[T]:
-        """Queue any work on the model, such as one step of a stream; it has the device for itself while it runs.
-
-        What `work` raises comes out of the future as SynthesisError, but for a SynthesisError or ValueError of its own.
+    ) -> Job:
+        """Queue the computation of some audio, such as one step of a stream, as `submit` does an utterance.
 
         Args:
             work: gets the synthesizer, on the device's thread.
             frames: how many mel frames it computes, for the bound of the queue and the estimate of its time.
             priority: who goes first.
-            deadline: of `time.monotonic`; work that has not begun by then is dropped.
-
-        Raises:
-            NotReadyError, QueueFullError: as in `submit`.
+            deadline: as in `submit`.
         """
-        return self._enqueue(Job(frames, priority, deadline, work=work))
+        synthesizer = self._loaded().synthesizer
+        parts = at_once(work, synthesizer)
+        return self._admitted(Job(frames, synthesizer.sample_rate, None, parts, priority, deadline))
 
     def alive(self, stall_timeout: float) -> bool:
-        """Whether there was a sign of life in the last `stall_timeout` seconds; loading may take longer."""
-        if self._state is EngineState.LOADING:
-            return self._thread.is_alive()
-        return self._state is EngineState.READY and time.monotonic() - self._beat < stall_timeout
+        """Whether there was a sign of life in the last `stall_timeout` seconds."""
+        return self._state in (EngineState.LOADING, EngineState.READY) and self._device.alive(stall_timeout)
 
-    def stop(self, timeout: float) -> None:
-        """Take no more work and finish what waits, for at most `timeout` seconds."""
-        with self._changed:
-            if self._state is not EngineState.FAILED:
-                self._state = EngineState.STOPPED
-            self._changed.notify()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
-        self._refuse_all()
-
-    def _enqueue(self, job: Job) -> Future[Any]:
-        job.future.add_done_callback(lambda _: self._forget(job))
-        with self._changed:
-            self.admit(job.frames, job.size)
-            self._queue.add(job)
-            self._changed.notify()
-        return job.future
-
-    def _forget(self, job: Job) -> None:
-        """Make room at once when a job that waits is cancelled."""
-        with self._changed:
-            self._queue.remove(job)
-
-    def _run(self) -> None:
-        try:
-            owner = self._device.run(Owner.load, self._reference, self._load, self._calibration, self._observer)
-        except Exception as error:
-            trace = not isinstance(error, EXPECTED_ERRORS)
-            logger.error("cannot load model %s: %s", self.name, error, exc_info=trace)
-            self._fail()
-            self.loaded.set_exception(error)
-            return
-        self._pace.add(1, 1.0 / owner.frames_per_second)
-        with self._changed:
-            self._owner, self.name = owner, owner.name
-            self._beat = self._well = time.monotonic()
+    def close(self) -> None:
+        """Take no more work; what waits is finished."""
+        with self._device.changed:
             if self._state is EngineState.LOADING:
-                self._state = EngineState.READY
-        self.loaded.set_result(None)
-        while self._await_work(owner):
-            self._device.run(self._take_turn, owner)
+                self._refuse_all(EngineState.STOPPED)
+            elif self._state is EngineState.READY:
+                self._state = EngineState.STOPPED
 
-    def _await_work(self, owner: Owner) -> bool:
-        """Wait until a job waits; False once the engine takes no work and none waits."""
-        while True:
-            with self._changed:
-                self._running_frames, self._beat = 0, time.monotonic()
-                if not len(self._queue):
-                    if self._state is not EngineState.READY:
-                        return False
-                    self._changed.wait(IDLE_BEAT)
-                if len(self._queue):
-                    return True
-            self._check_on_itself(owner)
+    def refuse_rest(self) -> None:
+        """Refuse whatever has not been finished."""
+        self._refuse_all(self._state)
 
-    def _take_turn(self, owner: Owner) -> None:
-        """Do, on the device, the job that is due and those that share its run, however lately they came."""
-        with self._changed:
-            self._beat = time.monotonic()
-            late = self._queue.expired(self._beat)
-            jobs = self._queue.take(owner.runner.fits)
+    @property
+    def waits(self) -> bool:
+        """Whether there is something to compute."""
+        return len(self._queue) > 0
+
+    @property
+    def backlog(self) -> float:
+        """Seconds that all would take that waits and runs, at the speed measured lately."""
+        speed = 1.0 if self._model is None else self._model.pace.frames_per_second
+        running = max(0.0, self._running_frames / speed - self._device.turn_seconds) if self._running_frames else 0.0
+        return self._queue.frames / speed + running
+
+    def take_turn(self) -> None:
+        """Run, on the device's thread, the job that is due and those that share its run, however lately they came."""
+        with self._device.changed:
+            late = self._queue.expired(time.monotonic())
+            jobs = self._queue.take(lambda frames: self._loaded().fits(frames))
             self._running_frames = sum(job.frames for job in jobs)
+            for job in jobs:
+                job.begun = True
         for job in late:
-            job.refuse(DeadlineError())
-        self._do(owner, [job for job in jobs if job.future.set_running_or_notify_cancel()])
+            job.finish(DeadlineError())
+        jobs = [job for job in jobs if not job.cancelled()]
+        if jobs:
+            started = time.monotonic()
+            utterances = [job.utterance for job in jobs if job.utterance is not None and job.parts is None]
+            outcomes = self._loaded().run(utterances) if utterances else [jobs[0].next_part()]
+            self._settle(jobs, outcomes, time.monotonic() - started)
 
-    def _check_on_itself(self, owner: Owner) -> None:
+    def check_on_itself(self) -> None:
         """Find out that the device is gone even while nobody asks for anything."""
         if time.monotonic() - self._well < CANARY_INTERVAL or self._state is not EngineState.READY:
             return
         try:
-            self._device.run(owner.try_out)
+            self._loaded().try_out()
             self._well = time.monotonic()
         except Exception:
-            logger.exception("%s cannot speak any more", self.name)
-            self._fail()
+            logger.exception("%s cannot synthesize any more", self.name)
+            self._refuse_all(EngineState.FAILED)
 
-    def _do(self, owner: Owner, jobs: list[Job]) -> None:
-        if not jobs:
-            return
-        started = time.monotonic()
-        outcomes = owner.do(jobs, started)
+    def _admitted(self, job: Job) -> Job:
+        with self._device.changed:
+            self.admit(job.frames, job.size)
+            self._enqueue(job)
+        return job
+
+    def _enqueue(self, job: Job) -> None:
+        job.add_done_callback(lambda _: self._forget(job))
+        self._device.notify(self)
+        self._queue.add(job)
+
+    def _forget(self, job: Job) -> None:
+        """Make room at once when a job that waits is cancelled."""
+        with self._device.changed:
+            self._queue.remove(job)
+
+    def _settle(self, jobs: list[Job], outcomes: Sequence[Outcome | int], seconds: float) -> None:
+        """Take the measure of a turn and answer who has waited for it; a job of which more is to do waits again."""
         failures = [outcome for outcome in outcomes if isinstance(outcome, SynthesisError)]
-        if not failures:
-            self._well = time.monotonic()
-            self._pace.add(sum(job.frames for job in jobs), self._well - started)
+        pairs = list(zip(jobs, outcomes, strict=True))
         if any(failure.fatal for failure in failures):
-            self._fail()
-        for job, outcome in zip(jobs, outcomes, strict=True):
-            if isinstance(outcome, Exception):
-                job.future.set_exception(outcome)
-            else:
-                job.future.set_result(outcome)
+            self._refuse_all(EngineState.FAILED)
+        if not failures and self._model is not None:
+            self._well = time.monotonic()
+            done = sum(outcome if isinstance(outcome, int) else job.frames for job, outcome in pairs)
+            self._model.pace.add(done, seconds)
+        with self._device.changed:
+            self._running_frames = 0
+            for job, outcome in pairs:
+                job.infer_seconds += seconds
+                if isinstance(outcome, int) and not job.cancelled():
+                    job.frames -= outcome
+                    self._queue.add(job)
+        for job, outcome in pairs:
+            if not isinstance(outcome, int):
+                job.finish(outcome if isinstance(outcome, Exception) else job.synthesis(outcome))
 
-    def _fail(self) -> None:
+    def _warm_up(self, model: LoadedModel, seconds: float) -> Parts:
+        for _ in model.warm_up(seconds, self._calibration):
+            yield 0
+        with self._device.changed:
+            if self._state is EngineState.LOADING:
+                self._model, self.name = model, model.name
+                self._state, self._well = EngineState.READY, time.monotonic()
+        return np.empty(0, np.float32)
+
+    def _on_warmed_up(self, job: Future[Synthesis]) -> None:
+        error = job.exception()
+        if error is None:
+            self.loaded.set_result(None)
+        else:
+            self._give_up(error)
+
+    def _give_up(self, error: BaseException) -> None:
+        if self._state is EngineState.LOADING:
+            trace = None if isinstance(error, EXPECTED_ERRORS) else error
+            logger.error("cannot load model %s: %s", self.name, error, exc_info=trace)
+            self._refuse_all(EngineState.FAILED)
+        self.loaded.set_exception(error)
+
+    def _refuse_all(self, state: EngineState) -> None:
         """Take no more work, visibly: a device that is lost comes back only with a new process."""
-        with self._changed:
-            self._state = EngineState.FAILED
-        self._refuse_all()
-
-    def _refuse_all(self) -> None:
-        with self._changed:
+        with self._device.changed:
+            self._state = state
             jobs = list(self._queue)
-            for job in jobs:
-                self._queue.remove(job)
         for job in jobs:
-            job.refuse(NotReadyError(self.name, self._state))
+            job.finish(NotReadyError(state))
 
-    def _loaded(self) -> Owner:
-        if self._owner is None:
-            raise NotReadyError(self.name, self._state)
-        return self._owner
+    def _loaded(self) -> LoadedModel:
+        if self._model is None:
+            raise NotReadyError(self._state)
+        return self._model

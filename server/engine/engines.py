@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Sequence
+import threading
+from collections.abc import Callable, Iterator, Sequence
 
-from server.engine.batch_runner import Observer
-from server.engine.device import Device
-from server.engine.engine import Calibration, Engine, EngineState
+from server.engine.calibration import Calibration
+from server.engine.device import Device, compute_on
+from server.engine.engine import Engine
+from server.engine.errors import EngineState
+from server.engine.loaded_model import Observer
+from server.engine.queue import QueueLimits
 from server.engine.synthesizer import Load
-from server.engine.work_queue import QueueLimits
-from server.problems import Problem
+from server.errors import RequestError
 
-__all__ = ["Engines", "LoadError"]
+__all__ = ["COMPUTING", "Engines", "LoadError"]
+
+COMPUTING = ("device", "loader")
+"""the names of the threads that compute with models"""
 
 
 class LoadError(Exception):
@@ -28,6 +34,7 @@ class Engines:
         limits: how much may wait for each.
         calibration: as an engine takes it.
         observer: is told of every run.
+        prepare: called on the device's thread before any model is loaded.
     """
 
     def __init__(
@@ -37,8 +44,9 @@ class Engines:
         limits: QueueLimits | None = None,
         calibration: Calibration | None = None,
         observer: Observer | None = None,
+        prepare: Callable[[], object] = lambda: None,
     ) -> None:
-        self._device = Device()
+        self._device = Device(prepare=prepare)
         self._engines = tuple(
             Engine(reference, load, self._device, limits, calibration, observer) for reference in references
         )
@@ -50,7 +58,7 @@ class Engines:
         """Return the engine of a model by name; None means the default.
 
         Raises:
-            Problem: 404 no such model, or 503 while a model that is still loading might be it.
+            RequestError: no such model, or one that is still loading might be it.
         """
         if name is None:
             return self._engines[0]
@@ -58,9 +66,9 @@ class Engines:
             if engine.name == name:
                 return engine
         if any(engine.state is EngineState.LOADING for engine in self._engines):
-            raise Problem(503, "warming", "The models are still loading.", headers={"Retry-After": "5"})
+            raise RequestError("warming", "The models are still loading.", 5)
         names = [engine.name for engine in self._engines]
-        raise Problem(404, "unknown-model", f"This server has the models {', '.join(names)}.", models=names)
+        raise RequestError("unknown-model", f"This server has the models {', '.join(names)}.", models=names)
 
     @property
     def ready(self) -> bool:
@@ -72,10 +80,9 @@ class Engines:
         return len({engine.name for engine in self._engines}) == len(self._engines)
 
     def start(self) -> None:
-        """Begin loading every model."""
+        """Begin loading every model, on a thread of its own, so that those that are ready can work meanwhile."""
         self._device.start()
-        for engine in self._engines:
-            engine.start()
+        threading.Thread(target=self._load, name="loader", daemon=True).start()
 
     async def wait_ready(self) -> None:
         """Wait until every model is loaded and warm.
@@ -93,7 +100,15 @@ class Engines:
             raise LoadError(f"every model needs a name of its own, not {names}")
 
     def stop(self, timeout: float) -> None:
-        """Stop every engine, each for at most `timeout` seconds."""
+        """Take no more work and finish what waits, for at most `timeout` seconds."""
         for engine in self._engines:
-            engine.stop(timeout)
-        self._device.stop()
+            engine.close()
+        self._device.stop(timeout)
+        for engine in self._engines:
+            engine.refuse_rest()
+
+    def _load(self) -> None:
+        compute_on(1)
+        self._device.prepared.wait()
+        for engine in self._engines:
+            engine.load()

@@ -1,98 +1,188 @@
-"""What the thread that owns a model does: load it, try it out, and run jobs on it."""
+"""A loaded model: tried out, and run on utterances, alone, together or in parts."""
 
 from __future__ import annotations
 
+import gc
 import logging
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Protocol
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
-from server.engine.batch_runner import BatchRunner, Observer
-from server.engine.calibration import Costs
-from server.engine.job import Speech, SynthesisError, check_output
-from server.engine.synthesizer import Load, Synthesizer
-from server.engine.work_queue import Job
+from server.engine.calibration import Calibration, Costs, Pace
+from server.engine.errors import SynthesisError
+from server.engine.queue import Parts
+from server.engine.synthesizer import BatchSynthesizer, StreamSynthesizer, Synthesizer
 from server.mel.contract import MelContract
-from vocoder.checkpoint import CheckpointError
-from vocoder.machine.devices import DeviceError
+from vocoder.batching import Utterance
 
-__all__ = ["EXPECTED_ERRORS", "Calibration", "Owner", "short_name"]
-
-EXPECTED_ERRORS = (CheckpointError, DeviceError, OSError)
-"""of loading, whose texts say all: a trace would hide them"""
+__all__ = ["LoadedModel", "Observer", "Outcome", "check_output", "short_name"]
 
 logger = logging.getLogger(__name__)
 
+Outcome = NDArray[np.float32] | SynthesisError
+
 WARM_UP_FRAMES = 32
 WARM_UP_DENOISE = 0.1
+DENOISER_FRAMES = 88  # of silence, which a denoiser listens to once
+WARM_UP_SECONDS = 5.0  # that the last run before a model is ready may take, as the first ones let expect
+LONGEST_RUN = 2.0  # seconds of a mel beyond which it is computed in parts, where the model can
+PART_SECONDS = 1.0
+MAX_PART_FRAMES = 512  # the part in which models compute long mels by themselves
 
-Calibration = Callable[[Synthesizer, float], Costs]
-"""from a synthesizer and the value of silence to what runs cost"""
+
+class Observer(Protocol):
+    """Who is told what runs."""
+
+    def count_batch(self, model: str, items: int, frames: int, padded_frames: int) -> None:
+        """Note one run of a model on `items` mels of `frames` in all, for which it computed `padded_frames`."""
+
+    def count_out_of_memory(self, model: str) -> None:
+        """Note that the device had no memory for a run."""
 
 
-@dataclass(frozen=True)
-class Owner:
-    """A loaded model and how to run jobs on it; all methods but the constructor belong to one thread."""
+class LoadedModel:
+    """A model and what its runs cost. Only one thread at a time computes with it.
 
-    name: str
-    contract: MelContract
-    runner: BatchRunner
-    frames_per_second: float
+    Args:
+        synthesizer: the model.
+        costs: of runs on this device; without any, each mel runs alone.
+        observer: is told of every run.
+    """
 
-    @classmethod
-    def load(cls, reference: str, load: Load, calibration: Calibration | None, observer: Observer | None) -> Owner:
-        """Load a model and run it for real before anybody may use it: a broken model shows here."""
-        synthesizer = load(reference)
-        name, contract = short_name(synthesizer.name), MelContract.of(synthesizer.mel_config)
-        started = time.monotonic()
-        try_out(synthesizer, contract.silence)
-        pace = WARM_UP_FRAMES / max(time.monotonic() - started, 1e-6)
-        costs = Costs() if calibration is None else calibration(synthesizer, contract.silence)
-        return cls(name, contract, BatchRunner(name, synthesizer, costs, observer), costs.frames_per_second or pace)
+    def __init__(self, synthesizer: Synthesizer, costs: Costs | None = None, observer: Observer | None = None) -> None:
+        self.name = short_name(synthesizer.name)
+        self.synthesizer = synthesizer
+        self.contract = MelContract.of(synthesizer.mel_config)
+        self.pace = Pace()
+        self._costs = costs or Costs()
+        self._observer = observer
+        self.max_frames = self._costs.max_frames
+        """the most frames of a run that several mels share"""
 
-    @property
-    def synthesizer(self) -> Synthesizer:
-        """The model."""
-        return self.runner.synthesizer
+    def try_out(self, frames: int = 1, denoise: float = 0.0) -> float:
+        """Synthesize a little silence, and return the seconds that it took; raises if the model cannot."""
+        started = time.perf_counter()
+        mel = np.full((self.synthesizer.mel_config.n_mels, frames), self.contract.silence, np.float32)
+        check_output(self.synthesizer.synthesize(mel, seed=0, denoise=denoise), frames, self.synthesizer.hop_length)
+        return time.perf_counter() - started
 
-    def try_out(self) -> None:
-        """Speak a little silence; raises if the model cannot."""
-        try_out(self.synthesizer, self.contract.silence)
+    def warm_up(self, seconds: float, calibration: Calibration | None) -> Generator[None, None, None]:
+        """Run the model as requests will, one run at a time, and measure what runs cost.
 
-    def do(self, jobs: Sequence[Job], started: float) -> list[Any]:
-        """Return what came of each job, an exception where it failed; several jobs are tickets that share a run."""
-        work = jobs[0].work
-        return [self._work(work)] if work is not None else self._speak(jobs, started)
+        Args:
+            seconds: that a frame took before; a slow model is run on less.
+            calibration: measures whether mels should share runs; None where each is to run alone.
+        """
+        frames = max(1, min(WARM_UP_FRAMES, int(WARM_UP_SECONDS / max(seconds, 1e-6))))
+        with_denoiser = (WARM_UP_FRAMES + DENOISER_FRAMES) * seconds <= WARM_UP_SECONDS
+        took = self.try_out(frames, WARM_UP_DENOISE if with_denoiser else 0.0)
+        self.pace.add(1, took / frames)
+        yield
+        if calibration is not None:
+            self._costs = yield from calibration(self.synthesizer, self.contract.silence, self.pace.frames_per_second)
+            self.max_frames = self._costs.max_frames
+        if self._costs.frames_per_second:
+            self.pace = Pace()
+            self.pace.add(1, 1.0 / self._costs.frames_per_second)
 
-    def _work(self, work: Callable[[Any], Any]) -> Any:
+    def fits(self, frames: Sequence[int]) -> bool:
+        """Whether the last of these mels should share a run with the others; one alone always may run."""
+        if len(frames) == 1:
+            return True
+        costs, synthesizer, *others, last = self._costs, self.synthesizer, *frames
+        if not isinstance(synthesizer, BatchSynthesizer) or sum(frames) > self.max_frames:
+            return False
+        before = costs.alone(others[0]) if len(others) == 1 else costs.together(synthesizer.run_frames(others))
+        return costs.worth_joining(before, synthesizer.run_frames(frames), last)
+
+    def run(self, utterances: Sequence[Utterance]) -> list[Outcome]:
+        """Return, for each utterance, its audio or why there is none; in smaller runs where memory does not suffice."""
         try:
-            return work(self.synthesizer)
-        except ValueError as error:
-            return error
+            outcomes = self._synthesize(utterances)
         except Exception as error:
-            logger.exception("work on %s failed", self.name)
-            return SynthesisError.of(error)
+            failure = SynthesisError.of(error)
+            if failure.out_of_memory and self._observer is not None:
+                self._observer.count_out_of_memory(self.name)
+            if failure.fatal or len(utterances) == 1:
+                logger.exception("synthesis of %s frames failed", [utterance.frames for utterance in utterances])
+                return [failure] * len(utterances)
+        else:
+            return [self._checked(x, utterance) for x, utterance in zip(outcomes, utterances, strict=True)]
+        # Outside the handler, so that nothing holds the failed run's memory any more.
+        if failure.out_of_memory:
+            self._shrink(sum(utterance.frames for utterance in utterances))
+        half = len(utterances) // 2
+        return self.run(utterances[:half]) + self.run(utterances[half:])
 
-    def _speak(self, jobs: Sequence[Job], started: float) -> list[Any]:
-        spoken = self.runner.run([job.ticket for job in jobs if job.ticket is not None])
-        seconds, rate = time.monotonic() - started, self.synthesizer.sample_rate
-        return [
-            x if isinstance(x, SynthesisError) else Speech(x, rate, started - job.submitted, seconds, len(jobs))
-            for x, job in zip(spoken, jobs, strict=True)
-        ]
+    def in_parts(self, utterance: Utterance) -> Parts | None:
+        """Return the work on an utterance that would keep others waiting for too long, in parts; None for others."""
+        synthesizer, speed = self.synthesizer, self.pace.frames_per_second
+        if utterance.frames <= LONGEST_RUN * speed or not isinstance(synthesizer, StreamSynthesizer):
+            return None
+        return self._parts(synthesizer, utterance, max(1, min(MAX_PART_FRAMES, int(PART_SECONDS * speed))))
 
+    def _parts(self, synthesizer: StreamSynthesizer, utterance: Utterance, size: int) -> Parts:
+        session = synthesizer.open_stream(
+            sigma=utterance.sigma,
+            seed=utterance.seed,
+            denoise=utterance.denoise,
+            chunk_frames=size,
+            first_chunk_frames=size,
+        )
+        session.push(utterance.mel)
+        session.finish()
+        parts = [session.next()]
+        while not session.done:
+            yield len(parts[-1]) // self.synthesizer.hop_length
+            parts.append(session.next())
+        x = np.concatenate(parts)
+        check_output(x, utterance.frames, self.synthesizer.hop_length)
+        if self._observer is not None:
+            self._observer.count_batch(self.name, 1, utterance.frames, utterance.frames)
+        return x
 
-def try_out(synthesizer: Synthesizer, silence: float) -> None:
-    """Speak a little silence; raises if the model cannot."""
-    mel = np.full((synthesizer.mel_config.n_mels, WARM_UP_FRAMES), silence, np.float32)
-    x = synthesizer.synthesize(mel, seed=0, denoise=WARM_UP_DENOISE)
-    check_output(x, WARM_UP_FRAMES, synthesizer.hop_length)
+    def _synthesize(self, utterances: Sequence[Utterance]) -> list[NDArray[np.float32]]:
+        synthesizer, frames = self.synthesizer, [utterance.frames for utterance in utterances]
+        if len(utterances) > 1 and isinstance(synthesizer, BatchSynthesizer):
+            audio, padded = synthesizer.synthesize_many(utterances), synthesizer.run_frames(frames)
+        else:
+            (one,) = utterances
+            audio = [synthesizer.synthesize(one.mel, sigma=one.sigma, seed=one.seed, denoise=one.denoise)]
+            padded = one.frames
+        if self._observer is not None:
+            self._observer.count_batch(self.name, len(utterances), sum(frames), padded)
+        return audio
+
+    def _checked(self, x: NDArray[np.float32], utterance: Utterance) -> Outcome:
+        try:
+            check_output(x, utterance.frames, self.synthesizer.hop_length)
+        except SynthesisError as error:
+            logger.error("synthesis of %d frames failed: %s", utterance.frames, error)
+            return error
+        return x
+
+    def _shrink(self, frames: int) -> None:
+        """Make batches smaller from now on: what did not fit once will not fit the next time either."""
+        self.max_frames = min(self.max_frames, frames // 2)
+        logger.warning("out of memory: batches have at most %d frames from now on", self.max_frames)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
 
 
 def short_name(reference: str) -> str:
     """Return the last part of a name or path: what requests use, and all that strangers learn of the file system."""
     return Path(reference).resolve().name
+
+
+def check_output(x: NDArray[np.float32], frames: int, hop_length: int) -> None:
+    """Raise SynthesisError unless x is the finite waveform (frames * hop_length,) that a mel of `frames` asks for."""
+    if x.shape != (frames * hop_length,):
+        raise SynthesisError("the model gave a waveform of the wrong length")
+    if not np.isfinite(x).all():
+        raise SynthesisError("the model gave samples that are not finite")

@@ -8,12 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from server.problems import Problem
+from server.errors import RequestError
 from vocoder.config import to_dict
-from vocoder.mel.config import MelConfig
+from vocoder.mel.config import PRESETS, MelConfig
+from vocoder.mel.convert import MelMismatchError, differences
 from vocoder.mel.range import MelRange
 
-__all__ = ["MelContract", "check_finite"]
+__all__ = ["MelContract", "check_finite", "known_preset", "source_config"]
 
 
 @dataclass(frozen=True)
@@ -51,12 +52,12 @@ class MelContract:
             max_frames: the longest mel to take.
 
         Raises:
-            Problem: 422 wrong shape, not finite, or implausible values; 413 too many frames.
+            RequestError: wrong shape, not finite, implausible values, or too many frames.
         """
         mel = self._check_shape(mel)
         if mel.shape[1] > max_frames:
             detail = f"The mel is longer than {max_frames} frames, the most this server takes: send it in parts."
-            raise Problem(413, "too-many-frames", detail, limit_frames=max_frames)
+            raise RequestError("too-many-frames", detail, limit_frames=max_frames)
         check_finite(mel)
         self.check_values(float(mel.min()), float(mel.max()))
         return mel
@@ -65,7 +66,7 @@ class MelContract:
         """Say what is wrong with a mel whose values go from `smallest` to `largest`, if anything is.
 
         Raises:
-            Problem: 422 implausible values.
+            RequestError: implausible values.
         """
         fault, (low, high) = self.values.fault(smallest, largest), self.values.plausible
         if fault is not None:
@@ -87,12 +88,35 @@ class MelContract:
 
 
 def check_finite(mel: NDArray[np.float32]) -> None:
-    """Raise a Problem, 422, if a value of a mel is not finite."""
+    """Raise RequestError if a value of a mel is not finite."""
     finite = np.isfinite(mel)
     if not finite.all():
         count = int(mel.size - np.count_nonzero(finite))
         raise _invalid(f"{count} of the {mel.size} values are not finite (NaN, infinite, or beyond 32-bit floats).")
 
 
-def _invalid(detail: str, **fields: Any) -> Problem:
-    return Problem(422, "invalid-mel", detail, **fields)
+def known_preset(name: str) -> MelConfig:
+    """Return the mel configuration of a preset; raises RequestError where there is none of that name."""
+    if name not in PRESETS:
+        known = list(PRESETS)
+        raise RequestError("unknown-preset", f"The mel presets are {', '.join(known)}.", presets=known)
+    return PRESETS[name]
+
+
+def source_config(name: str | None, target: MelConfig) -> MelConfig:
+    """Return what a mel was made with: the configuration of a preset, or the model's own where none is named.
+
+    Raises:
+        RequestError: no such preset, or its mels cannot be converted to `target` exactly; the detail says why.
+    """
+    if name is None:
+        return target
+    source = known_preset(name)
+    found = differences(source, target)
+    if found:
+        raise RequestError("mel-mismatch", f"{MelMismatchError(source, target, found)}.", differences=list(found))
+    return source
+
+
+def _invalid(detail: str, **fields: Any) -> RequestError:
+    return RequestError("invalid-mel", detail, **fields)

@@ -21,7 +21,7 @@ import safetensors
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from server.problems import Problem
+from server.errors import RequestError
 
 __all__ = ["JSON", "MEDIA_TYPES", "NPY", "RAW", "SAFETENSORS", "check_json_size", "decode_mel", "number_array"]
 
@@ -54,7 +54,7 @@ def decode_mel(body: bytes, media_type: str | None, headers: Mapping[str, str]) 
         headers: the request's headers; raw floats need X-Mel-Shape and X-Mel-Dtype.
 
     Raises:
-        Problem: 400 where the body is not what it says it is; 415 for another media type or dtype.
+        RequestError: the body is not what it says it is, or has another media type or dtype.
     """
     if media_type in (None, NPY):
         array = _from_npy(body)
@@ -66,7 +66,7 @@ def decode_mel(body: bytes, media_type: str | None, headers: Mapping[str, str]) 
         array = _from_json(body)
     else:
         known = ", ".join(MEDIA_TYPES)
-        raise Problem(415, "unsupported-media-type", f"Send the mel with Content-Type one of {known}.")
+        raise RequestError("unsupported-media-type", f"Send the mel with Content-Type one of {known}.")
     with np.errstate(over="ignore"):  # a float64 beyond float32 becomes inf, which the check for finite values reports
         return array.astype(np.float32, order="C")
 
@@ -120,7 +120,7 @@ def _from_raw(body: bytes, headers: Mapping[str, str]) -> NDArray[Any]:
     shape, dtype = headers.get("x-mel-shape"), headers.get("x-mel-dtype")
     if shape is None or dtype is None:
         detail = f"{RAW} needs the headers X-Mel-Shape (such as 80,512) and X-Mel-Dtype ({', '.join(DTYPES)})."
-        raise Problem(415, "unsupported-media-type", f"{detail} An npy file goes with Content-Type: {NPY}.")
+        raise RequestError("unsupported-media-type", f"{detail} An npy file goes with Content-Type: {NPY}.")
     sizes = [part.strip() for part in shape.split(",")]
     if not all(part.isascii() and part.isdecimal() and len(part) <= 9 for part in sizes):
         raise _malformed("X-Mel-Shape must be whole numbers separated by commas, such as 80,512.")
@@ -131,7 +131,7 @@ def check_json_size(body: bytes) -> None:
     """Refuse JSON of more lists, objects or members than a mel needs, before a parser makes each of them.
 
     Raises:
-        Problem: 400.
+        RequestError: it holds too many.
     """
     lists = body.count(b"[") + body.count(b"{")
     if lists > MAX_JSON_LISTS or body.count(b":") > MAX_JSON_MEMBERS:
@@ -207,9 +207,9 @@ def _view(data: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...], order:
     return np.frombuffer(data, dtype).reshape(shape, order=order)
 
 
-def _malformed(detail: str) -> Problem:
-    return Problem(400, "malformed-body", detail)
+def _malformed(detail: str) -> RequestError:
+    return RequestError("malformed-body", detail)
 
 
-def _wrong_dtype() -> Problem:
-    return Problem(415, "unsupported-dtype", f"The mel's dtype must be one of {', '.join(DTYPES)}, little-endian.")
+def _wrong_dtype() -> RequestError:
+    return RequestError("unsupported-dtype", f"The mel's dtype must be one of {', '.join(DTYPES)}, little-endian.")

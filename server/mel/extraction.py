@@ -14,7 +14,7 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
-from server.problems import Problem
+from server.errors import RequestError
 from vocoder.audio.file import AudioError, AudioTooLongError, open_audio, read_audio
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
@@ -46,17 +46,18 @@ class MelExtractor:
         """Return the mel (n_mels, frames) of an audio file: wav, flac, ogg, mp3, told apart by their content.
 
         Raises:
-            Problem: 400 not audio; 413 too long; 422 audio that has no mel, such as an empty clip.
+            RequestError: not audio, too long, or audio that has no mel, such as an empty clip.
         """
         file = io.BytesIO(body)
-        extractor = self._extractors.setdefault(mel_config, MelSpectrogram(mel_config))
+        if mel_config not in self._extractors:
+            self._extractors[mel_config] = MelSpectrogram(mel_config)
         try:
             with nullcontext() if body.startswith(SILENT_FORMATS) else _without_decoder_lines():
                 self._check_header(file)
                 file.seek(0)
                 x, _ = read_audio(file, mel_config.sample_rate, self._max_seconds)
             with torch.inference_mode():
-                mel: NDArray[np.float32] = extractor(torch.from_numpy(x).unsqueeze(0))[0].numpy()
+                mel: NDArray[np.float32] = self._extractors[mel_config](torch.from_numpy(x).unsqueeze(0))[0].numpy()
         except AudioTooLongError:
             raise self._too_long() from None
         except AudioError as error:
@@ -73,15 +74,15 @@ class MelExtractor:
                 channels, sample_rate, samples = header.channels, header.samplerate, header.frames
         except soundfile.SoundFileError:
             detail = "The body is not audio that this server can read: send wav, flac, ogg or mp3."
-            raise Problem(400, "malformed-body", detail) from None
+            raise RequestError("malformed-body", detail) from None
         if channels > MAX_CHANNELS or not 0 < sample_rate <= MAX_SAMPLE_RATE:
             raise _invalid(f"Audio may have up to {MAX_CHANNELS} channels and {MAX_SAMPLE_RATE} samples per second.")
         if self._max_seconds * sample_rate < samples < UNKNOWN_LENGTH:
             raise self._too_long()
 
-    def _too_long(self) -> Problem:
+    def _too_long(self) -> RequestError:
         detail = f"The audio is longer than {self._max_seconds:g} seconds, the most this server takes."
-        return Problem(413, "audio-too-long", detail, limit_seconds=self._max_seconds)
+        return RequestError("audio-too-long", detail, limit_seconds=self._max_seconds)
 
 
 @contextmanager
@@ -99,5 +100,5 @@ def _without_decoder_lines() -> Iterator[None]:
             os.write(STANDARD_ERROR, b"".join(line for line in caught if not line.startswith(DECODER_LINES)))
 
 
-def _invalid(detail: str) -> Problem:
-    return Problem(422, "invalid-audio", detail)
+def _invalid(detail: str) -> RequestError:
+    return RequestError("invalid-audio", detail)

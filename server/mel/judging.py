@@ -1,4 +1,4 @@
-"""The mel guard at the door: what it says goes into headers, or into a refusal where a client asks for that."""
+"""What is done with a mel before a model gets it: checked, judged by the mel guard, and converted."""
 
 from __future__ import annotations
 
@@ -7,13 +7,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from server.errors import RequestError
 from server.mel.contract import MelContract
-from server.problems import Problem
 from vocoder.guard.guard import Guard
 from vocoder.guard.opinion import GuardMode
 from vocoder.guard.verdict import Verdict
+from vocoder.mel.config import MelConfig
+from vocoder.mel.convert import convert
 
 __all__ = ["MelGuard", "guard_headers"]
+
+Mel = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
@@ -28,34 +32,49 @@ class MelGuard:
     guard: Guard | None
     mode: GuardMode
 
-    def check(self, mel: NDArray[np.float32], contract: MelContract, max_frames: int) -> NDArray[np.float32]:
-        """Return what the contract's own check returns; where that refuses the values, say what they look like.
+    def take(self, mel: Mel, source: MelConfig, target: MelContract, max_frames: int) -> tuple[Mel, Verdict | None]:
+        """Check and judge a mel by the contract that it was made with, and convert it to the model's own.
+
+        Args:
+            mel: (n_mels, frames) or (1, n_mels, frames).
+            source: what it was made with; it differs from `target` only in what converts exactly.
+            target: the model's contract.
+            max_frames: the longest mel to take.
+
+        Returns:
+            mel (n_mels, frames), and what the guard says of it.
 
         Raises:
-            Problem: 413 or 422 as `MelContract.check`, with `guard` among its members where the guard has an opinion.
+            RequestError: the mel does not fit, is too long, or is not typical and the mode is strict.
         """
-        try:
-            return contract.check(mel, max_frames)
-        except Problem as problem:
-            verdict = self._verdict(mel.reshape(mel.shape[-2:]), contract) if "found" in problem.fields else None
-            if verdict is None or verdict.typical or verdict.cause == "not-speech":
-                raise
-            detail = f"{problem.detail} {verdict.message}"
-            fields = {**problem.fields, "guard": verdict.as_dict()}
-            raise Problem(problem.status, problem.slug, detail, problem.headers, **fields) from None
+        made_with = target if source == target.mel_config else MelContract.of(source)
+        mel = self._check(mel, made_with, max_frames)
+        verdict = self.judge(mel, made_with)
+        return (mel if made_with is target else convert(mel, source, target.mel_config)), verdict
 
-    def judge(self, mel: NDArray[np.float32], contract: MelContract) -> Verdict | None:
-        """Return the verdict on a mel that its contract's own check let pass; None where there is none.
+    def judge(self, mel: Mel, contract: MelContract) -> Verdict | None:
+        """Return the verdict on a mel (n_mels, frames) that its contract let pass; None where there is none.
 
         Raises:
-            Problem: 422 the mel is not typical, and the mode is strict.
+            RequestError: the mel is not typical, and the mode is strict.
         """
         verdict = self._verdict(mel, contract)
         if self.mode == "strict" and verdict is not None and not verdict.typical:
-            raise Problem(422, "unlikely-mel", verdict.message, guard=verdict.as_dict())
+            raise RequestError("unlikely-mel", verdict.message, guard=verdict.as_dict())
         return verdict
 
-    def _verdict(self, mel: NDArray[np.float32], contract: MelContract) -> Verdict | None:
+    def _check(self, mel: Mel, contract: MelContract, max_frames: int) -> Mel:
+        """Have the contract check a mel; where that refuses the values, say also what they look like."""
+        try:
+            return contract.check(mel, max_frames)
+        except RequestError as error:
+            verdict = self._verdict(mel.reshape(mel.shape[-2:]), contract) if "found" in error.fields else None
+            if verdict is not None and not verdict.typical and verdict.cause != "not-speech":
+                detail = f"{error.detail} {verdict.message}"
+                raise RequestError(error.kind, detail, **error.fields, guard=verdict.as_dict()) from None
+            raise
+
+    def _verdict(self, mel: Mel, contract: MelContract) -> Verdict | None:
         if self.guard is None or self.mode == "off" or not self.guard.knows(contract.mel_config):
             return None
         return self.guard.check(mel, contract.mel_config)

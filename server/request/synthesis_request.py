@@ -1,58 +1,179 @@
-"""What a request asks to be spoken: read, checked and charged."""
+"""One synthesis asked for over HTTP: from the body to the device, and from there to the bytes of the answer."""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from dataclasses import dataclass
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from fastapi import Request
 from numpy.typing import NDArray
+from starlette.requests import ClientDisconnect, HTTPConnection
 
 from server.access.authentication import charge_frames
-from server.audio.encoding import Format, output_rate
-from server.engine.engine import Engine
-from server.engine.job import Ticket
-from server.mel.decoding import JSON
+from server.engine.queue import Job, Synthesis
+from server.errors import RequestError
 from server.mel.judging import MelGuard
-from server.mel.presets import source_config
-from server.request.query import SynthesisQuery
-from server.request.speaking import prepare_mel
 from server.service import Service
-from server.transport.body import media_type, read_body
-from server.transport.departure import deadline_of
-from server.transport.stopwatch import Stopwatch
+from server.telemetry.logs import note
+from server.transport.body import departure, read_body
+from vocoder.batching import Utterance
+from vocoder.guard.opinion import GuardMode
 from vocoder.guard.verdict import Verdict
+from vocoder.mel.config import MelConfig
 
-__all__ = ["Order", "draw_seed", "take_order"]
+__all__ = ["Exchange", "SynthesisRequest", "draw_seed"]
+
+T = TypeVar("T")
+
+Mel = NDArray[np.float32]
+
+DEADLINE_HEADER = "x-deadline-ms"
+MAX_DEADLINE_DIGITS = 8
+
+
+class Options(Protocol):
+    """How to synthesize, as every interface can say it."""
+
+    sigma: float | None
+    seed: int | None
+    denoise: float
+    guard: GuardMode | None
 
 
 @dataclass(frozen=True)
-class Order:
-    """A mel (n_mels, frames) in the contract of the engine that is to speak it, and how.
+class SynthesisRequest(Utterance):
+    """An utterance in the contract of the model that is to synthesize it, as a client asked for it.
 
     Attributes:
-        engine: that speaks.
-        mel: in the model's own contract.
-        seed: of the noise.
-        sample_rate: Hz of the answer.
         deadline: of `time.monotonic`, after which the answer is not wanted any more.
         verdict: of the mel guard, if it has one.
     """
 
-    engine: Engine
-    mel: NDArray[np.float32]
-    sigma: float | None
-    seed: int
-    denoise: float
-    sample_rate: int
-    deadline: float | None
-    verdict: Verdict | None
+    deadline: float | None = None
+    verdict: Verdict | None = None
 
-    @property
-    def ticket(self) -> Ticket:
-        """What the engine needs to know of it."""
-        return Ticket(self.mel, self.sigma, self.seed, self.denoise, deadline=self.deadline)
+    def within(self, seconds: float) -> SynthesisRequest:
+        """Return the request as one whose answer is not wanted any more after so many seconds from now."""
+        moments = [time.monotonic() + seconds, *([] if self.deadline is None else [self.deadline])]
+        return replace(self, deadline=min(moments))
+
+
+class Stopwatch:
+    """Collects the seconds of named stages, one after the other."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._started = time.perf_counter()
+
+    def lap(self, stage: str) -> float:
+        """End a stage that began with the last lap; return its seconds."""
+        now = time.perf_counter()
+        self.seconds[stage] = now - self._started
+        self._started = now
+        return self.seconds[stage]
+
+    def add(self, **seconds: float) -> None:
+        """Put in stages that were timed elsewhere, and begin the next one now."""
+        self.seconds.update(seconds)
+        self._started = time.perf_counter()
+
+    def fields(self) -> dict[str, float]:
+        """Return the seconds of every stage as fields of a line in the log."""
+        return {f"{stage}_seconds": round(seconds, 6) for stage, seconds in self.seconds.items()}
+
+    def server_timing(self) -> str:
+        """Return the value of a Server-Timing header, in milliseconds."""
+        return ", ".join(f"{stage};dur={1000.0 * seconds:.1f}" for stage, seconds in self.seconds.items())
+
+
+class Exchange:
+    """One request and its answer: the steps that all interfaces over HTTP have in common, and what they take.
+
+    Args:
+        http: the request; its body is still unread.
+        service: the parts of the application.
+        model: that is to synthesize; the default if None.
+
+    Raises:
+        Problem, RequestError: whatever can be refused without the body.
+    """
+
+    def __init__(self, http: Request, service: Service, model: str | None) -> None:
+        self.http = http
+        self.service = service
+        self.engine = service.engines.get(model)
+        self.engine.admit()
+        charge_frames(http, 0)
+        self.watch = Stopwatch()
+        self.deadline = deadline_of(http)
+
+    async def read(self, limit: int) -> bytes:
+        """Return the body, of at most `limit` bytes."""
+        body = await read_body(self.http, limit, self.service.settings.body_timeout)
+        self.watch.lap("read")
+        return body
+
+    async def decode(self, decode: Callable[[], tuple[Mel, Options]], source: MelConfig) -> SynthesisRequest:
+        """Make a request for the engine of a body, on a worker's thread.
+
+        Args:
+            decode: returns a mel, still to be checked, and how to synthesize it.
+            source: what the mel was made with.
+        """
+        settings = self.service.settings
+
+        def prepare() -> tuple[Mel, Verdict | None, Options]:
+            mel, options = decode()
+            guard = MelGuard(self.service.guard, options.guard or settings.guard)
+            return *guard.take(mel, source, self.engine.contract, settings.max_frames), options
+
+        mel, verdict, options = await self.service.run(prepare)
+        self.watch.lap("decode")
+        charge_frames(self.http, mel.shape[1])
+        return SynthesisRequest(mel, options.sigma, draw_seed(options.seed), options.denoise, self.deadline, verdict)
+
+    async def synthesize(self, request: SynthesisRequest) -> Synthesis:
+        """Return the audio of a request, or give up as soon as the client leaves."""
+        synthesis = await self.result(self.engine.submit(request, request.deadline))
+        self.service.metrics.count_synthesis(self.engine.name, synthesis, request.frames)
+        return synthesis
+
+    async def result(self, job: Job) -> Synthesis:
+        """Return the result of a job, or cancel it as soon as the client leaves.
+
+        Raises:
+            ClientDisconnect: the client left; also what the job raises.
+        """
+        answer = asyncio.wrap_future(job)
+        gone = asyncio.create_task(departure(self.http))
+        try:
+            waited: set[asyncio.Future[Any]] = {answer, gone}
+            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
+            if not answer.done():
+                self.service.metrics.count_cancelled(self.engine.name, "running" if job.begun else "queued")
+                raise ClientDisconnect
+            synthesis = answer.result()
+            self.watch.add(queue=synthesis.queue_seconds, infer=synthesis.infer_seconds)
+            return synthesis
+        finally:
+            gone.cancel()
+            answer.cancel()  # also where this server itself stops waiting
+
+    async def encode(self, name: str, encode: Callable[[], T], clipped: Callable[[T], int] = lambda _: 0) -> T:
+        """Return the answer that `encode` makes on a worker's thread, counted as of the format `name`."""
+        encoded = await self.service.run(encode)
+        self.service.metrics.count_encoding(self.engine.name, name, self.watch.lap("encode"), clipped(encoded))
+        self.note()
+        return encoded
+
+    def note(self) -> None:
+        """Have the log tell how long each stage took."""
+        note(self.http, model=self.engine.name, **self.watch.fields())
 
 
 def draw_seed(asked: int | None) -> int:
@@ -60,27 +181,17 @@ def draw_seed(asked: int | None) -> int:
     return secrets.randbelow(2**32) if asked is None else asked
 
 
-async def take_order(
-    request: Request, query: SynthesisQuery, target: Format, service: Service, watch: Stopwatch
-) -> Order:
-    """Read a request's mel, having refused what can be refused without it.
+def deadline_of(connection: HTTPConnection) -> float | None:
+    """Return the time, of `time.monotonic`, after which the client does not want its answer any more.
 
     Raises:
-        Problem, NotReadyError, QueueFullError: whichever is in the way.
+        RequestError: X-Deadline-Ms is no number of milliseconds.
     """
-    engine, settings, kind = service.engines.get(query.model), service.settings, media_type(request)
-    engine.admit()
-    charge_frames(request, 0)
-    contract, deadline = engine.contract, deadline_of(request)
-    source = source_config(query.preset, contract.mel_config)
-    rate = output_rate(target, contract.mel_config.sample_rate, query.sample_rate)
-    limit = settings.max_json_bytes if kind == JSON else settings.max_body_bytes
-    body = await read_body(request, limit, settings.body_timeout)
-    watch.lap("read")
-    guard = MelGuard(service.guard, query.guard or settings.guard)
-    mel, verdict = await service.run(
-        prepare_mel, body, kind, request.headers, source, contract, settings.max_frames, guard
-    )
-    watch.lap("decode")
-    charge_frames(request, mel.shape[1])
-    return Order(engine, mel, query.sigma, draw_seed(query.seed), query.denoise, rate, deadline, verdict)
+    value = connection.headers.get(DEADLINE_HEADER)
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdecimal() and len(value) <= MAX_DEADLINE_DIGITS and int(value) > 0):
+        message = "must be a whole number of milliseconds, 1 or more"
+        errors = [{"parameter": "X-Deadline-Ms", "message": message}]
+        raise RequestError("invalid-parameter", f"X-Deadline-Ms: {message}.", errors=errors)
+    return time.monotonic() + int(value) / 1000.0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from fastapi import APIRouter
 
-from server.engine.engine import EngineState
+from server.engine.errors import EngineState
 from server.problems import Problem
 from server.routes.openapi import problem_responses
 from server.service import ServiceDependency

@@ -2,34 +2,25 @@
 
 from __future__ import annotations
 
-import time
+from functools import partial
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 import vocoder
-from server.access.authentication import charge_frames
-from server.engine.engine import Engine, EngineState, NotReadyError
-from server.engine.job import Speech, Ticket
-from server.mel.contract import MelContract
+from server.engine.errors import EngineState, NotReadyError
 from server.mel.decoding import JSON, RAW
-from server.mel.judging import MelGuard
-from server.request.synthesis_request import draw_seed
+from server.request.synthesis_request import Exchange
 from server.routes import health
 from server.routes.inference_protocol import (
     HEADER_LENGTH,
     VERSION,
-    InferenceRequest,
     describe_model,
     parse_request,
     render_response,
 )
 from server.routes.openapi import INFERENCE_BODY, INFERENCE_RESPONSE, refusal_responses
-from server.service import Service, ServiceDependency
-from server.telemetry.logs import note
-from server.transport.body import read_body
-from server.transport.departure import answer_of, deadline_of
-from server.transport.stopwatch import Stopwatch
+from server.service import ServiceDependency
 from vocoder.guard.verdict import Verdict
 
 __all__ = ["router"]
@@ -79,66 +70,31 @@ async def is_ready(name: str, service: ServiceDependency) -> dict[str, Any]:
     """Answer 200 once a model is loaded and has run for real."""
     engine = service.engines.get(name)
     if engine.state is not EngineState.READY:
-        raise NotReadyError(engine.name, engine.state)
+        raise NotReadyError(engine.state)
     return {"name": engine.name, "ready": True}
 
 
 @router.post(f"{ONE_MODEL}/infer", response_class=Response, responses=RESPONSES, openapi_extra=INFERENCE_BODY)
 @router.post(f"{ONE_VERSION}/infer", response_class=Response, responses=RESPONSES, openapi_extra=INFERENCE_BODY)
-async def infer(name: str, request: Request, service: ServiceDependency) -> Response:
+async def infer(name: str, http: Request, service: ServiceDependency) -> Response:
     """Turn the tensor `mel` into the tensor `audio`."""
-    engine, watch = service.engines.get(name), Stopwatch()
-    engine.admit()
-    charge_frames(request, 0)
-    asked, verdict = await _read(request, engine, service, watch)
-    ticket = _ticket(asked, deadline_of(request))
-    charge_frames(request, ticket.frames)
-    speech = await answer_of(request, engine.submit(ticket), service.metrics, engine.name)
-    service.metrics.count_speech(engine.name, speech, ticket.frames)
-    watch.add(queue=speech.queue_seconds, infer=speech.infer_seconds)
-    answer = await service.run(_answer, engine.name, asked, speech, ticket.seed, verdict)
-    service.metrics.count_encoding(engine.name, "tensor", watch.lap("encode"), 0)
-    note(request, model=engine.name, **watch.fields())
-    answer.headers["Server-Timing"] = watch.server_timing()
-    return answer
-
-
-async def _read(
-    request: Request, engine: Engine, service: Service, watch: Stopwatch
-) -> tuple[InferenceRequest, Verdict | None]:
-    """Read a request whose mel fits the model's contract, and what the guard says of that."""
-    settings, header_length = service.settings, request.headers.get(HEADER_LENGTH)
-    limit = settings.max_json_bytes if header_length is None else settings.max_body_bytes
-    body = await read_body(request, limit, settings.body_timeout)
-    watch.lap("read")
-    n_mels = engine.contract.mel_config.n_mels
-    asked = await service.run(parse_request, body, header_length, n_mels, settings.max_json_bytes)
-    guard = MelGuard(service.guard, asked.parameters.guard or settings.guard)
-    verdict = await service.run(_judge, asked, engine.contract, settings.max_frames, guard)
-    watch.lap("decode")
-    return asked, verdict
-
-
-def _judge(asked: InferenceRequest, contract: MelContract, max_frames: int, guard: MelGuard) -> Verdict | None:
-    return guard.judge(guard.check(asked.mel, contract, max_frames), contract)
-
-
-def _ticket(asked: InferenceRequest, deadline: float | None) -> Ticket:
-    parameters = asked.parameters
-    deadlines = [] if deadline is None else [deadline]
-    if parameters.timeout is not None:
-        deadlines.append(time.monotonic() + parameters.timeout / 1e6)
-    mel = asked.mel.reshape(asked.mel.shape[-2:])
-    seed = draw_seed(parameters.seed)
-    return Ticket(mel, parameters.sigma, seed, parameters.denoise, deadline=min(deadlines, default=None))
-
-
-def _answer(model: str, asked: InferenceRequest, speech: Speech, seed: int, verdict: Verdict | None) -> Response:
-    parameters = {"sample_rate": speech.sample_rate, "seed": seed, **_told(verdict)}
-    body, header_length = render_response(model, asked, speech.x, parameters)
-    if header_length is None:
-        return Response(body, media_type=JSON)
-    return Response(body, media_type=RAW, headers={HEADER_LENGTH: str(header_length)})
+    exchange, settings = Exchange(http, service, name), service.settings
+    engine, length = exchange.engine, http.headers.get(HEADER_LENGTH)
+    mel_config = engine.contract.mel_config
+    body = await exchange.read(settings.max_json_bytes if length is None else settings.max_body_bytes)
+    asked = await service.run(parse_request, body, length, mel_config.n_mels, settings.max_json_bytes)
+    request = await exchange.decode(lambda: (asked.mel, asked.parameters), mel_config)
+    if asked.parameters.timeout is not None:
+        request = request.within(asked.parameters.timeout / 1e6)
+    synthesis = await exchange.synthesize(request)
+    told = {"sample_rate": synthesis.sample_rate, "seed": request.seed, **_told(request.verdict)}
+    content, json_length = await exchange.encode(
+        "tensor", partial(render_response, engine.name, asked, synthesis.x, told)
+    )
+    headers = {"Server-Timing": exchange.watch.server_timing()}
+    if json_length is None:
+        return Response(content, media_type=JSON, headers=headers)
+    return Response(content, media_type=RAW, headers={**headers, HEADER_LENGTH: str(json_length)})
 
 
 def _told(verdict: Verdict | None) -> dict[str, Any]:

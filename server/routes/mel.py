@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.audio.encoding import npy_bytes
+from server.mel.contract import known_preset
 from server.mel.decoding import NPY
-from server.mel.presets import known_preset
 from server.problems import Problem
 from server.routes.openapi import AUDIO_BODY, MEL_RESPONSE, problem_responses
 from server.service import ServiceDependency

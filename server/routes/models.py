@@ -7,7 +7,8 @@ from typing import Any
 from fastapi import APIRouter
 
 from server.audio.encoding import FORMATS
-from server.engine.engine import Engine, EngineState
+from server.engine.engine import Engine
+from server.engine.errors import EngineState
 from server.mel.decoding import MEDIA_TYPES
 from server.routes.openapi import problem_responses
 from server.service import Service, ServiceDependency

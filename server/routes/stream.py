@@ -6,7 +6,7 @@ from fastapi import APIRouter, WebSocket
 
 from server.problems import Problem
 from server.service import ServiceDependency
-from server.stream.session import StreamConversation
+from server.stream.session import WebSocketSession
 
 __all__ = ["router"]
 
@@ -16,7 +16,7 @@ router = APIRouter(tags=["synthesis"])
 @router.websocket("/v1/stream")
 async def stream(websocket: WebSocket, service: ServiceDependency) -> None:
     """Speak one mel while it is being made."""
-    await StreamConversation(websocket, service).run()
+    await WebSocketSession(websocket, service).run()
 
 
 @router.get("/v1/stream", include_in_schema=False)

@@ -2,26 +2,25 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 
-from server.audio.encoding import Format, resample_encode
-from server.audio.negotiation import negotiate
+from server.audio.encoding import FORMATS, Format, negotiate, output_rate, resample_encode
 from server.audio.stream_encoding import STREAM_FORMATS
+from server.mel.contract import source_config
+from server.mel.decoding import JSON, decode_mel
 from server.mel.judging import guard_headers
 from server.problems import Problem
 from server.request.query import SynthesisQuery
-from server.request.speaking import describe, describe_stream
-from server.request.synthesis_request import Order, take_order
+from server.request.synthesis_request import Exchange, SynthesisRequest
 from server.routes.openapi import MEL_BODY, SPEECH_RESPONSE, problem_responses
-from server.service import Service, ServiceDependency
-from server.stream.response import SpokenResponse
+from server.service import ServiceDependency
+from server.stream.encoder import StreamEncoder
+from server.stream.response import StreamedAudio
 from server.stream.speech_stream import SpeechStream
-from server.stream.voice import StreamVoice
-from server.telemetry.logs import note
-from server.transport.departure import answer_of
-from server.transport.stopwatch import Stopwatch
+from server.transport.body import media_type
 
 __all__ = ["router"]
 
@@ -35,55 +34,70 @@ RESPONSES = {
 
 @router.post("/v1/synthesize", response_class=Response, responses=RESPONSES, openapi_extra=MEL_BODY)
 @router.post("/synthesize", response_class=Response, responses=RESPONSES, openapi_extra=MEL_BODY)
-async def synthesize(
-    request: Request, query: Annotated[SynthesisQuery, Query()], service: ServiceDependency
-) -> Response:
+async def synthesize(http: Request, query: Annotated[SynthesisQuery, Query()], service: ServiceDependency) -> Response:
     """Turn one mel-spectrogram into one waveform."""
-    if query.stream:
-        return await _synthesize_stream(request, query, service)
-    target, answer_type = negotiate(query.format, request.headers.get("accept"))
-    watch = Stopwatch()
-    order = await take_order(request, query, target, service, watch)
-    engine = order.engine
-    speech = await answer_of(request, engine.submit(order.ticket), service.metrics, engine.name)
-    service.metrics.count_speech(engine.name, speech, order.mel.shape[1])
-    watch.add(queue=speech.queue_seconds, infer=speech.infer_seconds)
-    encoded = await service.run(resample_encode, target, speech.x, speech.sample_rate, order.sample_rate)
-    service.metrics.count_encoding(engine.name, target.name, watch.lap("encode"), encoded.clipped)
-    note(request, model=engine.name, **watch.fields())
-    headers = describe(engine.name, speech, encoded, order.seed) | {"Server-Timing": watch.server_timing()}
-    headers |= guard_headers(order.verdict)
-    return Response(encoded.body, media_type=target.content_type(answer_type), headers=headers)
-
-
-async def _synthesize_stream(request: Request, query: SynthesisQuery, service: Service) -> Response:
-    if request.scope["http_version"] == "1.0":
+    if query.stream and http.scope["http_version"] == "1.0":
         detail = "A stream needs HTTP/1.1: in HTTP/1.0 a connection that breaks looks like the end of the audio."
-        headers = {"Upgrade": "HTTP/1.1", "Connection": "Upgrade"}
-        raise Problem(426, "upgrade-required", detail, headers=headers)
-    target, answer_type = negotiate(query.format, request.headers.get("accept"), STREAM_FORMATS)
-    watch = Stopwatch()
-    order = await take_order(request, query, target, service, watch)
-    return await _begin_stream(request, order, target, answer_type, service, watch)
+        raise Problem(426, "upgrade-required", detail, headers={"Upgrade": "HTTP/1.1", "Connection": "Upgrade"})
+    offers = STREAM_FORMATS if query.stream else FORMATS
+    target, answer_type = negotiate(query.format, http.headers.get("accept"), offers)
+    exchange = Exchange(http, service, query.model)
+    rate = output_rate(target, exchange.engine.contract.mel_config.sample_rate, query.sample_rate)
+    request = await _read(exchange, query)
+    headers = {
+        "Content-Type": target.content_type(answer_type),
+        "X-Model": exchange.engine.name,
+        "X-Sample-Rate": str(rate),
+        "X-Seed": str(request.seed),
+        **guard_headers(request.verdict),
+    }
+    answer = _stream if query.stream else _answer
+    return await answer(exchange, request, target, rate, headers)
 
 
-async def _begin_stream(
-    request: Request, order: Order, target: Format, answer_type: str, service: Service, watch: Stopwatch
+async def _read(exchange: Exchange, query: SynthesisQuery) -> SynthesisRequest:
+    """Read, decode and check the mel, which may come in each of `MEDIA_TYPES`."""
+    settings, kind, headers = exchange.service.settings, media_type(exchange.http), exchange.http.headers
+    source = source_config(query.preset, exchange.engine.contract.mel_config)
+    body = await exchange.read(settings.max_json_bytes if kind == JSON else settings.max_body_bytes)
+    return await exchange.decode(lambda: (decode_mel(body, kind, headers), query), source)
+
+
+async def _answer(
+    exchange: Exchange, request: SynthesisRequest, target: Format, rate: int, headers: dict[str, str]
 ) -> Response:
-    """Have the first chunk spoken, so that what is wrong is told as a problem, and answer from there."""
-    engine, frames = order.engine, order.mel.shape[1]
-    stream = SpeechStream(engine, order.sigma, order.seed, order.denoise)
-    stream.push(order.mel)
+    synthesis = await exchange.synthesize(request)
+    encode = partial(resample_encode, target, synthesis.x, synthesis.sample_rate, rate)
+    encoded = await exchange.encode(target.name, encode, lambda encoded: encoded.clipped)
+    duration = len(synthesis.x) / synthesis.sample_rate
+    headers |= {
+        "X-Audio-Samples": str(encoded.samples),
+        "X-Audio-Duration": f"{duration:.6f}",
+        "X-RTF": f"{synthesis.infer_seconds / duration:.6f}",
+        "X-Clipped-Samples": str(encoded.clipped),
+        "Server-Timing": exchange.watch.server_timing(),
+    }
+    return Response(encoded.body, headers=headers)
+
+
+async def _stream(
+    exchange: Exchange, request: SynthesisRequest, target: Format, rate: int, headers: dict[str, str]
+) -> Response:
+    """Have the first chunk synthesized, so that what is wrong is told as a problem, and answer from there."""
+    service, engine, config = exchange.service, exchange.engine, exchange.engine.contract.mel_config
+    stream = SpeechStream(engine, request.sigma, request.seed, request.denoise)
+    stream.push(request.mel)
     stream.finish()
-    contract = engine.contract.mel_config
-    samples = -(-frames * contract.hop_length * order.sample_rate // contract.sample_rate)
-    voice = StreamVoice(service, engine, target, order.sample_rate, request.scope["route"].path, samples)
-    chunk = await answer_of(request, stream.next(order.deadline), service.metrics, engine.name)
-    watch.add(queue=chunk.queue_seconds, infer=chunk.infer_seconds)
-    first = await voice.encode(chunk)
-    watch.lap("encode")
-    note(request, model=engine.name, **watch.fields())
-    headers = describe_stream(engine.name, order.sample_rate, samples, order.seed)
-    headers |= guard_headers(order.verdict)
-    headers |= {"Content-Type": target.content_type(answer_type), "Server-Timing": watch.server_timing()}
-    return SpokenResponse(request, service, stream, voice, first, headers)
+    samples = -(-request.frames * config.hop_length * rate // config.sample_rate)
+    encoder = StreamEncoder(service, engine, target, rate, exchange.http.scope["route"].path, samples)
+    first = await encoder.encode(await exchange.result(stream.next(request.deadline)))
+    exchange.watch.lap("encode")
+    exchange.note()
+    headers |= {
+        "X-Audio-Samples": str(samples),
+        "X-Audio-Duration": f"{samples / rate:.6f}",
+        "X-Accel-Buffering": "no",
+        "Cache-Control": "no-store",
+        "Server-Timing": exchange.watch.server_timing(),
+    }
+    return StreamedAudio(exchange.http, service, stream, encoder, first, headers)

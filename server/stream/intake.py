@@ -1,26 +1,36 @@
-"""From the binary messages of a stream to frames of a mel, checked as they come."""
+"""The mel of a stream as it comes: read from messages, checked, judged, and kept until it is synthesized."""
 
 from __future__ import annotations
 
+import asyncio
 import math
+from collections import deque
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from server.errors import RequestError
 from server.mel.contract import MelContract, check_finite
-from server.problems import Problem
+from server.mel.judging import MelGuard
+from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import convert
 
-__all__ = ["StreamIntake"]
+__all__ = ["FrameQueue", "FrameReader", "StreamJudge"]
 
 JUDGED_FRAMES = 64
 """frames among which a mel has a band near silence, whatever it is of; fewer may be all loud"""
+ENOUGH_FRAMES = 128
+"""frames by which a convention is told as surely as by a whole mel"""
+
+Run = Callable[..., Awaitable[Verdict | None]]
+"""runs a function with these arguments beside the event loop"""
 
 
-class StreamIntake:
-    """Reads and checks frames as an acoustic model makes them, one by one, and turns them into mels of a model.
+class FrameReader:
+    """Reads and checks frames as an acoustic model makes them, and turns them into mels of a vocoder.
 
     Args:
         dtype: of the values that are sent, little-endian.
@@ -49,19 +59,19 @@ class StreamIntake:
         It is in the contract of what is sent; `converted` makes of it what the model takes.
 
         Raises:
-            Problem: 400 not whole frames; 413 too many in all; 422 values that do not fit the contract.
+            RequestError: not whole frames, too many in all, or values that do not fit the contract.
         """
         n_mels = self._source.mel_config.n_mels
         if not message or len(message) % self.frame_bytes:
             detail = (
                 f"A message holds whole frames of {n_mels} {self._dtype.name} values, {self.frame_bytes} bytes each."
             )
-            raise Problem(400, "malformed-body", detail)
+            raise RequestError("malformed-body", detail)
         frames = np.frombuffer(message, self._dtype).reshape(-1, n_mels)
         self.frames += len(frames)
         if self.frames > self._max_frames:
             detail = f"The mel is longer than {self._max_frames} frames, the most this server takes in one stream."
-            raise Problem(413, "too-many-frames", detail, limit_frames=self._max_frames)
+            raise RequestError("too-many-frames", detail, limit_frames=self._max_frames)
         mel = np.array(frames.T, np.float32, order="C")  # a copy: the message cannot be written to
         check_finite(mel)
         self._judge(mel)
@@ -75,3 +85,81 @@ class StreamIntake:
         self._smallest = min(self._smallest, float(mel.min()))
         smallest = self._smallest if self.frames >= JUDGED_FRAMES else min(self._smallest, self._source.silence)
         self._source.check_values(smallest, float(mel.max()))
+
+
+class StreamJudge:
+    """Collects the first frames of a mel for the mel guard, which judges them once they are enough, or all there are.
+
+    Args:
+        guard: what the client wants of it.
+        contract: of the frames.
+        run: where judging, which takes milliseconds, holds up nobody.
+    """
+
+    def __init__(self, guard: MelGuard, contract: MelContract, run: Run) -> None:
+        self.verdict: Verdict | None = None
+        """None until there is one, and where the guard has nothing to say"""
+        self._guard = guard
+        self._contract = contract
+        self._run = run
+        self._pieces: list[NDArray[np.float32]] = []
+        self._judged = False
+
+    async def take(self, mel: NDArray[np.float32]) -> None:
+        """Take the next piece (n_mels, frames).
+
+        Raises:
+            RequestError: the mel is not typical, and the client wants such a mel refused.
+        """
+        if self._judged:
+            return
+        self._pieces.append(mel)
+        if sum(piece.shape[1] for piece in self._pieces) >= ENOUGH_FRAMES:
+            await self.finish()
+
+    async def finish(self) -> None:
+        """Judge what there is, unless that is done; raises as `take`."""
+        if self._judged or not self._pieces:
+            return
+        self._judged = True
+        mel = np.concatenate(self._pieces, axis=1)
+        self._pieces.clear()
+        self.verdict = await self._run(self._guard.judge, mel, self._contract)
+
+
+class FrameQueue:
+    """Pieces of one mel, in order. All that a client sends is taken at once, so that its pings are answered."""
+
+    def __init__(self) -> None:
+        self._pieces: deque[NDArray[np.float32]] = deque()
+        self._changed = asyncio.Event()
+        self.finished = False
+        """whether no more will come"""
+        self.pending = 0
+        """frames that were put in and not synthesized yet"""
+
+    def put(self, mel: NDArray[np.float32]) -> None:
+        """Put in the next piece (n_mels, frames)."""
+        self._pieces.append(mel)
+        self.pending += mel.shape[1]
+        self._changed.set()
+
+    def finish(self) -> None:
+        """Say that no more will come."""
+        self.finished = True
+        self._changed.set()
+
+    def take(self) -> list[NDArray[np.float32]]:
+        """Take out all that is there."""
+        pieces = list(self._pieces)
+        self._pieces.clear()
+        self._changed.clear()
+        return pieces
+
+    async def wait_for_more(self) -> None:
+        """Wait for a piece, or the end, that came after the last `take`."""
+        await self._changed.wait()
+
+    def done(self, frames: int) -> None:
+        """Say that so many frames have been synthesized."""
+        self.pending -= frames

@@ -1,4 +1,4 @@
-"""An answer that is spoken while it is sent."""
+"""An answer that is synthesized while it is sent."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from server.engine.work_queue import QueueFullError
+from server.engine.errors import QueueFullError
+from server.engine.queue import Synthesis
 from server.service import Service
-from server.stream.speech_stream import Chunk, SpeechStream
-from server.stream.voice import StreamVoice
+from server.stream.encoder import StreamEncoder
+from server.stream.messages import rounded_seconds
+from server.stream.speech_stream import SpeechStream
 from server.telemetry.logs import note
-from server.transport.departure import departure
+from server.transport.body import departure
 
-__all__ = ["SpokenResponse", "StreamBrokenError", "next_chunk"]
+__all__ = ["StreamBrokenError", "StreamedAudio", "next_chunk"]
 
 QUEUE_PATIENCE = 0.05  # seconds between tries where the queue is full
 
@@ -26,7 +28,7 @@ class StreamBrokenError(Exception):
     """A stream cannot go on after its first byte: the server below closes the connection without ending the body."""
 
 
-async def next_chunk(stream: SpeechStream, max_wait: float) -> Chunk:
+async def next_chunk(stream: SpeechStream, max_wait: float) -> Synthesis:
     """Return the next chunk of a stream that has begun: where the queue is full it waits, since it was let in.
 
     Args:
@@ -48,7 +50,7 @@ async def next_chunk(stream: SpeechStream, max_wait: float) -> Chunk:
             return await asyncio.wrap_future(future)  # cancelling this takes the chunk out of the queue
 
 
-class SpokenResponse(Response):
+class StreamedAudio(Response):
     """Sends chunk after chunk; the next is computed only when the connection has taken the one before.
 
     A client that leaves ends it. What goes wrong after the first byte ends the connection within the body, so that no
@@ -58,7 +60,7 @@ class SpokenResponse(Response):
         request: that is answered.
         service: whose settings and metrics hold.
         stream: with its mel in it, past its first chunk.
-        voice: that encoded the first chunk.
+        encoder: that encoded the first chunk.
         first: its bytes.
         headers: of the answer.
     """
@@ -68,7 +70,7 @@ class SpokenResponse(Response):
         request: Request,
         service: Service,
         stream: SpeechStream,
-        voice: StreamVoice,
+        encoder: StreamEncoder,
         first: bytes,
         headers: Mapping[str, str],
     ) -> None:
@@ -80,7 +82,7 @@ class SpokenResponse(Response):
         self._request = request
         self._service = service
         self._stream = stream
-        self._voice = voice
+        self._encoder = encoder
         self._first = first
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -89,28 +91,28 @@ class SpokenResponse(Response):
         Raises:
             StreamBrokenError: it could not be sent to its end.
         """
-        with self._service.metrics.stream(self._voice.route):
+        with self._service.metrics.stream(self._encoder.route):
             await self._answer(send)
 
     async def _answer(self, send: Send) -> None:
-        speaking = asyncio.create_task(self._speak(send))
+        sending = asyncio.create_task(self._send_audio(send))
         gone = asyncio.create_task(departure(self._request))
         try:
-            await asyncio.wait({speaking, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not speaking.done():
-                self._voice.abandon()
+            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done():
+                self._encoder.abandon()
                 self._request.state.problem = "client-disconnected"
                 return
-            speaking.result()
+            sending.result()
         except Exception as error:
             self._request.state.problem = "stream-broken"
-            raise StreamBrokenError(f"{type(error).__name__} after {self._voice.samples} samples") from error
+            raise StreamBrokenError(f"{type(error).__name__} after {self._encoder.samples} samples") from error
         finally:
             gone.cancel()
-            speaking.cancel()
-            await asyncio.gather(speaking, gone, return_exceptions=True)
+            sending.cancel()
+            await asyncio.gather(sending, gone, return_exceptions=True)
 
-    async def _speak(self, send: Send) -> None:
+    async def _send_audio(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         body = self._first
         while True:
@@ -119,7 +121,6 @@ class SpokenResponse(Response):
             if self._stream.done:
                 break
             chunk = await next_chunk(self._stream, self._service.settings.max_wait)
-            body = await self._voice.encode(chunk)
-        await send({"type": "http.response.body", "body": await self._voice.finish(), "more_body": False})
-        seconds = {"queue_seconds": self._voice.queue_seconds, "infer_seconds": self._voice.infer_seconds}
-        note(self._request, clipped=self._voice.clipped, **{name: round(value, 6) for name, value in seconds.items()})
+            body = await self._encoder.encode(chunk)
+        await send({"type": "http.response.body", "body": await self._encoder.finish(), "more_body": False})
+        note(self._request, clipped=self._encoder.clipped, **rounded_seconds(self._encoder))

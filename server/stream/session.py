@@ -13,29 +13,25 @@ from fastapi import WebSocket
 from starlette.websockets import WebSocketDisconnect
 
 from server.access.authentication import charge_frames
-from server.audio.encoding import output_rate
-from server.audio.negotiation import negotiate
+from server.audio.encoding import negotiate, output_rate
 from server.audio.stream_encoding import STREAM_FORMATS
 from server.engine.engine import Engine
-from server.engine.problems import ENGINE_ERRORS, engine_problem
-from server.mel.contract import MelContract
+from server.errors import RequestError
+from server.mel.contract import MelContract, source_config
 from server.mel.judging import MelGuard
-from server.mel.presets import source_config
-from server.problems import Problem, describe_problem
+from server.problems import Problem, describe_problem, problem_of
 from server.request.synthesis_request import draw_seed
 from server.service import Service
-from server.stream.frame_queue import FrameQueue
-from server.stream.guard import StreamGuard
-from server.stream.hello import StreamHello, check_end, read_hello
-from server.stream.intake import StreamIntake
+from server.stream.encoder import StreamEncoder
+from server.stream.intake import FrameQueue, FrameReader, StreamJudge
+from server.stream.messages import check_end, done_message, read_hello, ready_message, rounded_seconds
 from server.stream.response import next_chunk
 from server.stream.speech_stream import SpeechStream
-from server.stream.voice import StreamVoice
 from server.telemetry.logs import note
 from server.telemetry.metrics import REJECTIONS
 from server.transport.body import hold_bytes
 
-__all__ = ["CLOSE_CODE", "StreamConversation"]
+__all__ = ["CLOSE_CODE", "WebSocketSession"]
 
 logger = logging.getLogger(__name__)
 
@@ -44,8 +40,8 @@ CLOSE_CODE = 4000
 VALUE_BYTES = 4  # of a mel in the model's own contract
 
 
-class StreamConversation:
-    """Listens and speaks at once, until all has been spoken, something is wrong, or the client leaves.
+class WebSocketSession:
+    """Takes frames and sends audio at once, until all is sent, something is wrong, or the client leaves.
 
     Args:
         websocket: not accepted yet.
@@ -59,25 +55,25 @@ class StreamConversation:
         self._engine: Engine | None = None
 
     async def run(self) -> None:
-        """Hold the conversation; what goes wrong in it ends it with a problem and a close code."""
+        """Serve the stream; what goes wrong in it ends it with a problem and a close code."""
         await self._websocket.accept()
         with self._service.metrics.stream(self._websocket.scope["route"].path):
             try:
-                await self._converse()
-                with suppress(WebSocketDisconnect):  # who has heard all may leave
+                await self._serve()
+                with suppress(WebSocketDisconnect):  # who has all audio may leave
                     await self._websocket.close()
             except WebSocketDisconnect:
                 self._leave()
             except Problem as problem:
                 await self._refuse(problem)
-            except ENGINE_ERRORS as error:
-                await self._refuse(engine_problem(error))
+            except RequestError as error:
+                await self._refuse(problem_of(error))
             except Exception:
                 logger.exception("a stream failed")
                 detail = "The server failed; the request id finds it in the log."
                 await self._refuse(Problem(500, "internal-error", detail))
 
-    async def _converse(self) -> None:
+    async def _serve(self) -> None:
         hello = read_hello(await self._first_message())
         self._engine = engine = self._service.engines.get(hello.model)
         engine.admit()
@@ -87,60 +83,57 @@ class StreamConversation:
         source = source_config(hello.preset, contract.mel_config)
         rate, seed = output_rate(target, contract.mel_config.sample_rate, hello.sample_rate), draw_seed(hello.seed)
         given = contract if source == contract.mel_config else await self._service.run(MelContract.of, source)
-        intake = StreamIntake(hello.numpy_dtype, given, contract.mel_config, self._service.settings.max_frames)
+        reader = FrameReader(hello.numpy_dtype, given, contract.mel_config, self._service.settings.max_frames)
         mel_guard = MelGuard(self._service.guard, hello.guard or self._service.settings.guard)
-        guard = StreamGuard(mel_guard, given, self._service.run)
-        voice = StreamVoice(self._service, engine, target, rate, self._websocket.scope["route"].path)
+        judge = StreamJudge(mel_guard, given, self._service.run)
+        encoder = StreamEncoder(self._service, engine, target, rate, self._websocket.scope["route"].path)
         stream = SpeechStream(engine, hello.sigma, seed, hello.denoise)
         note(self._websocket, model=engine.name)
-        await self._say(_ready(hello, engine, rate, seed))
-        await self._both(self._listen(intake, voice, guard), self._speak(stream, voice, guard))
+        await self._send_json(ready_message(hello, engine.name, contract.mel_config, rate, seed))
+        await self._both(self._take_frames(reader, encoder, judge), self._send_audio(stream, encoder, judge))
 
-    async def _both(self, listen: Coroutine[Any, Any, None], speak: Coroutine[Any, Any, None]) -> None:
-        """Listen and speak, until all is spoken or either fails."""
-        listening, speaking = asyncio.create_task(listen), asyncio.create_task(speak)
+    async def _both(self, take: Coroutine[Any, Any, None], send: Coroutine[Any, Any, None]) -> None:
+        """Take frames and send audio, until all is sent or either fails."""
+        taking, sending = asyncio.create_task(take), asyncio.create_task(send)
         try:
-            await asyncio.wait({listening, speaking}, return_when=asyncio.FIRST_COMPLETED)
-            if speaking.done():
-                await speaking
-            else:
-                await listening
+            await asyncio.wait({taking, sending}, return_when=asyncio.FIRST_COMPLETED)
+            await (sending if sending.done() else taking)
         finally:
-            listening.cancel()
-            speaking.cancel()
-            await asyncio.gather(listening, speaking, return_exceptions=True)
+            taking.cancel()
+            sending.cancel()
+            await asyncio.gather(taking, sending, return_exceptions=True)
 
     async def _first_message(self) -> str:
         message = await self._receive()
         if "text" not in message:
             raise Problem(
-                400, "malformed-body", "The first message must be text: a JSON object that says how to speak."
+                400, "malformed-body", "The first message must be text: a JSON object that says how to synthesize."
             )
         return str(message["text"])
 
-    async def _listen(self, intake: StreamIntake, voice: StreamVoice, guard: StreamGuard) -> NoReturn:
+    async def _take_frames(self, reader: FrameReader, encoder: StreamEncoder, judge: StreamJudge) -> NoReturn:
         """Take in frames until they end; then wait for the client to leave, which is all that it may still do."""
         while not self._queue.finished:
             message = await self._receive()
             if "text" in message:
                 check_end(message["text"])
-                if not intake.frames:
+                if not reader.frames:
                     raise Problem(422, "invalid-mel", "The mel has no frames.")
-                await guard.finish()
+                await judge.finish()
                 self._queue.finish()
             else:
-                if not intake.frames:
-                    voice.begin()
-                mel = intake.take(message["bytes"])
+                if not reader.frames:
+                    encoder.begin()
+                mel = reader.take(message["bytes"])
                 charge_frames(self._websocket, mel.shape[1])
-                self._queue.put(intake.converted(mel))
+                self._queue.put(reader.converted(mel))
                 self._hold()
-                await guard.take(mel)
+                await judge.take(mel)
         await self._receive_message()
         raise Problem(400, "malformed-body", "Nothing may follow the end of the mel.")
 
-    async def _speak(self, stream: SpeechStream, voice: StreamVoice, guard: StreamGuard) -> None:
-        """Speak as far as the frames go, whenever more have come, and tell in the end what was spoken."""
+    async def _send_audio(self, stream: SpeechStream, encoder: StreamEncoder, judge: StreamJudge) -> None:
+        """Send audio as far as the frames go, whenever more have come, and tell in the end what was sent."""
         while not stream.done:
             ended = self._queue.finished
             for mel in self._queue.take():
@@ -148,23 +141,22 @@ class StreamConversation:
             if ended:
                 stream.finish()
             if stream.ready:
-                await self._speak_chunk(stream, voice)
+                await self._send_chunk(stream, encoder)
             elif not stream.done:
                 await self._queue.wait_for_more()
-        await self._send(await voice.finish())
-        note(self._websocket, clipped=voice.clipped, **_seconds(voice))
-        verdict = {} if guard.verdict is None else {"guard": guard.verdict.as_dict()}
-        await self._say({"type": "done", "frames": stream.frames, **_spoken(voice), **_seconds(voice), **verdict})
+        await self._send(await encoder.finish())
+        note(self._websocket, clipped=encoder.clipped, **rounded_seconds(encoder))
+        await self._send_json(done_message(stream.frames, encoder, judge.verdict))
 
-    async def _speak_chunk(self, stream: SpeechStream, voice: StreamVoice) -> None:
+    async def _send_chunk(self, stream: SpeechStream, encoder: StreamEncoder) -> None:
         chunk = await next_chunk(stream, self._service.settings.max_wait)
-        await self._send(await voice.encode(chunk))
-        self._queue.spoken(len(chunk.x) // voice.hop_length)
+        await self._send(await encoder.encode(chunk))
+        self._queue.done(len(chunk.x) // encoder.hop_length)
         self._hold()
 
     def _hold(self) -> None:
         assert self._engine is not None
-        hold_bytes(self._websocket, self._queue.unspoken * self._engine.contract.mel_config.n_mels * VALUE_BYTES)
+        hold_bytes(self._websocket, self._queue.pending * self._engine.contract.mel_config.n_mels * VALUE_BYTES)
 
     async def _receive(self) -> dict[str, Any]:
         """Return the next message, which has to come in good time."""
@@ -185,11 +177,11 @@ class StreamConversation:
         if body:
             await self._websocket.send_bytes(body)
 
-    async def _say(self, document: dict[str, Any]) -> None:
+    async def _send_json(self, document: dict[str, Any]) -> None:
         await self._websocket.send_text(json.dumps(document))
 
     def _leave(self) -> None:
-        """Count a client that left before all was spoken."""
+        """Count a client that left before all was sent."""
         self._websocket.state.problem = "client-disconnected"
         if self._engine is not None:
             self._service.metrics.count_cancelled(self._engine.name, "streaming")
@@ -202,29 +194,5 @@ class StreamConversation:
         if problem.status in REJECTIONS:
             self._service.metrics.count_rejection(problem.slug)
         with suppress(WebSocketDisconnect):
-            await self._say(document)
+            await self._send_json(document)
             await self._websocket.close(CLOSE_CODE + problem.status, problem.slug)
-
-
-def _ready(hello: StreamHello, engine: Engine, sample_rate: int, seed: int) -> dict[str, Any]:
-    config = engine.contract.mel_config
-    return {
-        "type": "ready",
-        "model": engine.name,
-        "seed": seed,
-        "format": hello.format,
-        "sample_rate": sample_rate,
-        "n_mels": config.n_mels,
-        "hop_length": config.hop_length,
-    }
-
-
-def _spoken(voice: StreamVoice) -> dict[str, Any]:
-    return {"samples": voice.samples, "clipped": voice.clipped, "sample_rate": voice.sample_rate}
-
-
-def _seconds(voice: StreamVoice) -> dict[str, Any]:
-    seconds = {"queue_seconds": voice.queue_seconds, "infer_seconds": voice.infer_seconds}
-    if voice.first_audio_seconds is not None:
-        seconds["first_audio_seconds"] = voice.first_audio_seconds
-    return {name: round(value, 6) for name, value in seconds.items()}

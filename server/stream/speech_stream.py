@@ -1,52 +1,21 @@
-"""One utterance spoken chunk by chunk on the owner thread of its model."""
+"""One utterance synthesized chunk by chunk, each when the device comes to it."""
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from server.engine.engine import Engine, Priority
-from server.engine.job import check_output
+from server.engine.engine import Engine
+from server.engine.loaded_model import check_output
+from server.engine.queue import Job, Priority
+from server.engine.synthesizer import StreamSession
 
-__all__ = ["Chunk", "SpeechStream"]
+__all__ = ["SpeechStream"]
 
 FIRST_FRAMES = 64
 """frames that a first step is taken to compute, before its session can tell"""
-
-
-class Session(Protocol):
-    """What is needed of a stream of the model; `vocoder.streaming.session.StreamSession` is the real one."""
-
-    @property
-    def ready(self) -> int:
-        """Frames of audio that `next` would return now."""
-
-    @property
-    def done(self) -> bool:
-        """Whether the mel has ended and all of its audio has been returned."""
-
-    def push(self, mel: NDArray[np.float32]) -> None:
-        """Take the next frames (n_mels, frames); computes nothing."""
-
-    def finish(self) -> None:
-        """Say that no more frames will come; computes nothing."""
-
-    def next(self) -> NDArray[np.float32]:
-        """Compute the next chunk."""
-
-
-@dataclass(frozen=True)
-class Chunk:
-    """Audio x (T,), maybe empty, and the seconds that it waited for the device and then took."""
-
-    x: NDArray[np.float32]
-    queue_seconds: float
-    infer_seconds: float
 
 
 class SpeechStream:
@@ -62,10 +31,10 @@ class SpeechStream:
         denoise: strength of the removal of the model's own hum.
     """
 
-    def __init__(self, engine: Engine, sigma: float | None, seed: int, denoise: float) -> None:
+    def __init__(self, engine: Engine, sigma: float | None, seed: int | None, denoise: float) -> None:
         self._engine = engine
         self._options = {"sigma": sigma, "seed": seed, "denoise": denoise}
-        self._session: Session | None = None
+        self._session: StreamSession | None = None
         self._pieces: list[NDArray[np.float32]] = []
         self._finished = False
         self._begun = False
@@ -95,7 +64,7 @@ class SpeechStream:
         if self._session is not None:
             self._session.finish()
 
-    def next(self, deadline: float | None = None) -> Future[Chunk]:
+    def next(self, deadline: float | None = None) -> Job:
         """Have the next chunk computed; it is empty where the model needs more of the mel first.
 
         Until the first audio the stream goes before everything else that waits, since somebody waits to hear it.
@@ -103,17 +72,12 @@ class SpeechStream:
         Raises:
             NotReadyError, QueueFullError: the engine takes no work.
         """
-        session, submitted = self._session, time.monotonic()
+        session = self._session
         frames = min(self.frames, FIRST_FRAMES) if session is None else session.ready
         priority = Priority.NORMAL if self._begun else Priority.FIRST_CHUNK
+        return self._engine.run(self._step, frames=frames, priority=priority, deadline=deadline)
 
-        def work(synthesizer: Any) -> Chunk:
-            return self._step(synthesizer, submitted)
-
-        return self._engine.run(work, frames=frames, priority=priority, deadline=deadline)
-
-    def _step(self, synthesizer: Any, submitted: float) -> Chunk:
-        started = time.monotonic()
+    def _step(self, synthesizer: Any) -> NDArray[np.float32]:
         if self._session is None:
             session = synthesizer.open_stream(**self._options)
             self._hand_over(session)
@@ -124,9 +88,9 @@ class SpeechStream:
         x = self._session.next()
         check_output(x, frames, synthesizer.hop_length)
         self._begun = self._begun or frames > 0
-        return Chunk(x, started - submitted, time.monotonic() - started)
+        return x
 
-    def _hand_over(self, session: Session) -> None:
+    def _hand_over(self, session: StreamSession) -> None:
         for mel in self._pieces:
             session.push(mel)
         self._pieces.clear()

@@ -6,15 +6,23 @@ Labels take few values, and none that a client could invent.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import logging
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 
+import torch
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from server.engine.job import Speech
+from server.engine.engine import Engine
+from server.engine.engines import Engines
+from server.engine.errors import EngineState
+from server.engine.queue import Synthesis
 
-__all__ = ["REJECTIONS", "Metrics"]
+__all__ = ["REJECTIONS", "DeviceMemory", "EngineGauges", "Metrics"]
+
+logger = logging.getLogger(__name__)
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)
 REAL_TIME_FACTORS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
@@ -105,15 +113,15 @@ class Metrics:
         """Note how long the first audio of a stream took."""
         self._first_audio_seconds.labels(route).observe(seconds)
 
-    def count_speech(self, model: str, speech: Speech, frames: int) -> None:
+    def count_synthesis(self, model: str, synthesis: Synthesis, frames: int) -> None:
         """Count one synthesis."""
-        duration = len(speech.x) / speech.sample_rate
+        duration = len(synthesis.x) / synthesis.sample_rate
         self._audio.labels(model).inc(duration)
         self._frames.labels(model).inc(frames)
-        self._queue_seconds.labels(model).observe(speech.queue_seconds)
-        self._infer_seconds.labels(model).observe(speech.infer_seconds)
+        self._queue_seconds.labels(model).observe(synthesis.queue_seconds)
+        self._infer_seconds.labels(model).observe(synthesis.infer_seconds)
         if duration > 0.0:
-            self._real_time_factor.labels(model).observe(speech.infer_seconds / duration)
+            self._real_time_factor.labels(model).observe(synthesis.infer_seconds / duration)
 
     def count_batch(self, model: str, items: int, frames: int, padded_frames: int) -> None:
         """Count one run of a model on `items` mels of `frames` in all, for which it computed `padded_frames`."""
@@ -149,3 +157,58 @@ class Metrics:
 
     def _histogram(self, name: str, help_text: str, buckets: Sequence[float], *labels: str) -> Histogram:
         return Histogram(name, help_text, labels, registry=self._registry, buckets=buckets)
+
+
+class EngineGauges(Collector):
+    """Whether each model is ready, what it is, and what waits for it."""
+
+    def __init__(self, engines: Engines) -> None:
+        self._engines = engines
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Yield the gauges of every engine."""
+        ready = GaugeMetricFamily("vocoder_ready", "1 where the model is loaded and warm.", labels=["model"])
+        queued = GaugeMetricFamily("vocoder_queued_requests", "Tickets that wait.", labels=["model"])
+        frames = GaugeMetricFamily("vocoder_queued_frames", "Mel frames that wait.", labels=["model"])
+        labels = ("model", "family", "device", "dtype", "weights_sha256")
+        about = GaugeMetricFamily("vocoder_model_info", "1; the labels tell which model it is.", labels=labels)
+        for engine in self._engines:
+            is_ready = engine.state is EngineState.READY
+            ready.add_metric([engine.name], float(is_ready))
+            queued.add_metric([engine.name], engine.queued)
+            frames.add_metric([engine.name], engine.queued_frames)
+            if is_ready:
+                about.add_metric([engine.name, *_described(engine, labels[1:])], 1.0)
+        return [ready, queued, frames, about]
+
+
+def _described(engine: Engine, labels: Sequence[str]) -> list[str]:
+    """Return what a model says of itself; empty where it cannot, since a scrape must tell the rest all the same."""
+    try:
+        info = engine.synthesizer.info()
+    except Exception:
+        logger.exception("%s cannot describe itself", engine.name)
+        info = {}
+    return [str(info.get(label) or "") for label in labels]
+
+
+class DeviceMemory(Collector):
+    """The memory of a CUDA device in bytes, as this process and as the driver see it; nothing for other devices."""
+
+    def __init__(self, device: str) -> None:
+        self._device = torch.device(device)
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Yield one gauge, of no samples where the device is not CUDA's or not in use yet."""
+        gauge = GaugeMetricFamily("vocoder_device_memory_bytes", "Memory of the device.", labels=["device", "kind"])
+        if self._device.type == "cuda" and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
+            free, total = torch.cuda.mem_get_info(self._device)
+            kinds = {
+                "allocated": torch.cuda.memory_allocated(self._device),
+                "reserved": torch.cuda.memory_reserved(self._device),
+                "free": free,
+                "total": total,
+            }
+            for kind, value in kinds.items():
+                gauge.add_metric([str(self._device), kind], value)
+        return [gauge]

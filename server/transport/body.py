@@ -11,7 +11,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.problems import Problem
 
-__all__ = ["BodyMemory", "BodyMemoryMiddleware", "hold_bytes", "media_type", "read_body"]
+__all__ = ["BodyMemory", "BodyMemoryMiddleware", "departure", "hold_bytes", "media_type", "read_body"]
 
 
 class BodyMemory:
@@ -87,6 +87,12 @@ async def read_body(request: Request, limit: int, timeout: float) -> bytes:
     if not body:
         raise Problem(400, "malformed-body", "The request has no body.")
     return body
+
+
+async def departure(request: Request) -> None:
+    """Return when the client has left; the request's body must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
 
 
 async def _collect(request: Request, limit: int) -> bytes:

@@ -19,21 +19,21 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from server.problems import Problem
 from server.settings import Settings
 from server.transport.limits import ConnectionLimits, Deadline, ReaderWatch, configure_socket, refusal
-from server.transport.websocket import GuardedWebSocket, handshake_problem
+from server.transport.websocket import LimitedWebSocket, handshake_problem
 
-__all__ = ["MAX_STREAM_MESSAGE", "GuardedConfig", "GuardedProtocol"]
+__all__ = ["MAX_STREAM_MESSAGE", "LimitedConfig", "LimitedHttp"]
 
 MAX_STREAM_MESSAGE = 2**20  # bytes of one WebSocket message
 
 
-class GuardedConfig(uvicorn.Config):
+class LimitedConfig(uvicorn.Config):
     """uvicorn's configuration as this server's settings want it."""
 
     def __init__(self, app: Any, settings: Settings, **options: Any) -> None:
         super().__init__(
             app,
-            http=GuardedProtocol,
-            ws=GuardedWebSocket,
+            http=LimitedHttp,
+            ws=LimitedWebSocket,
             limit_concurrency=settings.max_connections,
             timeout_keep_alive=math.ceil(settings.keep_alive_timeout),
             timeout_graceful_shutdown=max(1, math.ceil(settings.drain_timeout)),
@@ -76,7 +76,7 @@ class LimitedRequests(h11.Connection):
         return event
 
 
-class GuardedProtocol(H11Protocol):
+class LimitedHttp(H11Protocol):
     """One connection, closed when its client is too slow to send its headers or body or to read its answer."""
 
     config: Any

@@ -22,7 +22,7 @@ from websockets.server import ServerProtocol
 from server.problems import MEDIA_TYPE, Problem
 from server.transport.limits import ReaderWatch, refusal
 
-__all__ = ["GuardedWebSocket"]
+__all__ = ["LimitedWebSocket"]
 
 WEBSOCKET_LOGGER = "server.websocket"
 """of its own: uvicorn tells of addresses with their query, which may hold anything"""
@@ -43,7 +43,7 @@ class ProblemHandshake(ServerProtocol):
         return response
 
 
-class GuardedWebSocket(WebSocketsSansIOProtocol):
+class LimitedWebSocket(WebSocketsSansIOProtocol):
     """One WebSocket, cut off when its client does not read; while it reads slowly, `send` waits."""
 
     config: Any

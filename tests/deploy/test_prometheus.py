@@ -14,7 +14,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from server.app import create_app
-from server.engine.job import Speech
+from server.engine.queue import Synthesis
 from server.settings import Settings
 from server.telemetry.metrics import REJECTIONS, Metrics
 
@@ -28,7 +28,7 @@ NAME = re.compile(r"\bvocoder_[a-z0-9_]+")
 def count_everything(metrics: Metrics) -> None:
     metrics.count_request("/v1/synthesize", "POST", min(REJECTIONS), 0.1, "unauthorized")
     metrics.count_first_audio("/v1/synthesize", 0.1)
-    metrics.count_speech("m", Speech(np.zeros(10, np.float32), 22050, queue_seconds=0.1, infer_seconds=0.1), 1)
+    metrics.count_synthesis("m", Synthesis(np.zeros(10, np.float32), 22050, queue_seconds=0.1, infer_seconds=0.1), 1)
     metrics.count_batch("m", 1, 10, 12)
     metrics.count_cancelled("m", "queued")
     metrics.count_out_of_memory("m")

@@ -18,13 +18,14 @@ from server.settings import Settings
 from vocoder.mel.config import preset
 
 POISON = -7.25
+WARM_UP = 3  # calls before a model is ready
 
 
 class FaultySynthesizer:
-    """Speaks each frame's mean; from the call `first` to the call before `last` it does what `fault` says.
+    """Speaks each frame's mean; from call `first` after its warm-up to that before `last` it does what `fault` says.
 
     Faults: `slow:SECONDS`, `hang` (until `release` is set), `nan`, `short`, `out-of-memory`, `fatal` (the device is
-    lost, as after an illegal access), `bug`, `none`. Call 0 is the warm-up.
+    lost, as after an illegal access), `bug`, `none`.
     """
 
     name = "faulty"
@@ -32,12 +33,12 @@ class FaultySynthesizer:
     sample_rate = 22050
     hop_length = 256
 
-    def __init__(self, fault: str = "none", first: int = 1, last: int = 10**9) -> None:
+    def __init__(self, fault: str = "none", first: int = 0, last: int = 10**9) -> None:
         self.fault, _, seconds = fault.partition(":")
         self.seconds = float(seconds or 0.0)
         self.first = first
         self.last = last
-        self.calls = 0
+        self.calls = -WARM_UP
         self.release = threading.Event()
 
     def info(self) -> dict[str, Any]:
@@ -70,7 +71,7 @@ class FaultySynthesizer:
 class FaultyRowSynthesizer(FaultySynthesizer):
     """Speaks several mels in one run, in a memory of `capacity` frames; where a mel of POISON is among them, it fails.
 
-    `gate` holds up every run but the first.
+    `gate` holds up every run but those of the warm-up.
     """
 
     def __init__(self, capacity: int = 10**9, **options: Any) -> None:
@@ -81,7 +82,7 @@ class FaultyRowSynthesizer(FaultySynthesizer):
         self.gate.set()
 
     def synthesize(self, mel: Any, **options: Any) -> Any:
-        if self.calls:
+        if self.calls >= 0:
             self._enter([mel])
         return super().synthesize(mel, **options)
 

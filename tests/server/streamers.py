@@ -54,7 +54,9 @@ class Streamer:
         time.sleep(0.3)
         return self.steps == before > 0
 
-    def open_stream(self, *, sigma: float | None = None, seed: int | None = None, denoise: float = 0.0) -> Any:
+    def open_stream(
+        self, *, sigma: float | None = None, seed: int | None = None, denoise: float = 0.0, **sizes: int
+    ) -> Any:
         def speak(mel: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
             self.entered += 1
             assert self.gate.wait(60.0)
@@ -69,7 +71,7 @@ class Streamer:
             return white_noise(seed or 0, start, frames, 1, self.hop_length)[None]
 
         pipeline = Pipeline([Stage("x", (MEL, NOISE), windowed(speak), REACH, REACH)], draw)
-        return StreamSession(pipeline, lambda mel: torch.from_numpy(mel)[None], self.hop_length)
+        return StreamSession(pipeline, lambda mel: torch.from_numpy(mel)[None], self.hop_length, **sizes)
 
     def _speak(self, sigma: float, mel: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         level = torch.tanh(mel.mean(dim=1, keepdim=True) / 10.0)

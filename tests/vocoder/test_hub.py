@@ -66,7 +66,7 @@ def test_what_is_pushed_is_loaded_by_its_id(cache, model):
     assert push_to_hub(model, "me/voice") == "https://huggingface.co/me/voice"
     v, ours = load("me/voice", dtype=torch.float32), load(model, dtype=torch.float32)
     assert (v.name, v.mel_config, v.provenance, v.quality) == ("me/voice", TINY_MEL, {"data": "none"}, {"stoi": 0.9})
-    mel = torch.randn(5, 12)
+    mel = torch.randn(5, 12) - 6
     assert torch.equal(v.synthesize(mel, seed=4), ours.synthesize(mel, seed=4))
     assert (cache / "models--me--voice" / "message").read_text() == "A waveglow vocoder for mels of contract tiny"
     names = {path.name for path in (cache / "models--me--voice" / "snapshots" / COMMITS[0]).iterdir()}
@@ -85,7 +85,7 @@ def test_a_synthesizer_is_written_and_read_back(tmp_path):
     v = tiny_synthesizer("lapped")
     directory = save_pretrained(v, tmp_path / "written")
     again = load(directory, dtype=torch.float32)
-    mel = torch.randn(5, 12) - 4
+    mel = torch.randn(5, 12) - 6
     torch.testing.assert_close(again.synthesize(mel, seed=4), v.synthesize(mel, seed=4), rtol=0, atol=1e-5)
     assert load_model(directory).mel_config == v.mel_config
 

@@ -20,8 +20,7 @@ from vocoder.config import ConfigError
 from vocoder.mel.config import preset
 from vocoder.models.density import DensityModel
 from vocoder.models.density_config import CLOSED_FORM, DensityConfig
-from vocoder.models.vae import VariationalAutoencoder
-from vocoder.models.vae_config import VAEConfig
+from vocoder.models.vae import VAEConfig, VariationalAutoencoder
 
 __all__ = ["DensityRun", "add_arguments", "run"]
 

@@ -21,8 +21,7 @@ from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError, to_dict
 from vocoder.guard.layouts import SHUFFLED, TRUE, VARIATIONS, layout_of, layouts
 from vocoder.mel.config import preset
-from vocoder.models.guard import GuardModel
-from vocoder.models.guard_config import GuardConfig
+from vocoder.models.guard import GuardConfig, GuardModel
 
 __all__ = ["GuardRun", "add_arguments", "run"]
 

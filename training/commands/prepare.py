@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections import Counter, defaultdict
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from training.corpora import debian, folder, kokoro, ljspeech, vctk
 from training.corpora.condition import PrepareConfig
 from training.corpora.corpus import Corpus
 from training.corpora.prepare import Prepared, prepare
+from training.lineage import UNKNOWN
 
 __all__ = ["add_arguments", "run", "summary"]
 
@@ -30,6 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--layout", choices=sorted(LAYOUTS), help="SOURCE is a folder laid out like this")
     parser.add_argument("--name", help="name of the corpus, with --layout and one SOURCE")
     parser.add_argument("--licence", help="licence of the recordings, with --layout")
+    parser.add_argument("--test-share", type=float, help="of each speaker's recordings, with --layout (every 40th)")
     parser.add_argument("--source", type=Path, help="folder of already unpacked Debian packages")
     parser.add_argument("--cache", type=Path, default=None, help=f"keep downloads here ({debian.default_cache()})")
     parser.add_argument("--minutes", type=float, default=45.0, help="of speech that kokoro makes (%(default)g)")
@@ -53,6 +56,13 @@ def run(args: argparse.Namespace) -> int:
     with tqdm(total=total, unit="file", file=sys.stderr, disable=None) as bar:
         prepared = prepare(corpora, args.output, config, args.jobs, lambda done: _advance(bar, done))
     sys.stdout.write(summary(prepared))
+    for corpus in corpora:
+        if corpus.licence == UNKNOWN:
+            print(
+                f"WARNING: the licence of {corpus.name} is unknown, and so will be that of models trained on it: "
+                "run this again with --licence NAME",
+                file=sys.stderr,
+            )
     return 0
 
 
@@ -81,9 +91,9 @@ def _scan(source: str, args: argparse.Namespace) -> Corpus:
     if args.layout is not None:
         if args.name is not None and len(args.sources) > 1:
             raise ValueError("--name names one corpus: give one SOURCE with it")
-        return LAYOUTS[args.layout](Path(source), args.name, args.licence)
-    if args.name is not None or args.licence is not None:
-        raise ValueError("--name and --licence go with --layout; the corpora known by name have theirs")
+        return replace(LAYOUTS[args.layout](Path(source), args.name, args.licence), test_share=args.test_share)
+    if args.name is not None or args.licence is not None or args.test_share is not None:
+        raise ValueError("--name, --licence and --test-share go with --layout; the corpora known by name have theirs")
     cache = args.cache or debian.default_cache()
     if source in kokoro.NAMES:
         return _synthesise(source, args.minutes, cache, args.jobs)

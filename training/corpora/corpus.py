@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-from training.corpora.manifest import Split, Use
+from training.corpora.manifest import Entry, Split, Use
 
-__all__ = ["TEST_EVERY", "TEST_INDEX", "Corpus", "CorpusError", "Recording", "split_recordings"]
+__all__ = ["TEST_EVERY", "TEST_INDEX", "Corpus", "CorpusError", "Recording", "hold_out_enough", "split_recordings"]
 
 TEST_EVERY = 40
 TEST_INDEX = 7
+LEAST_TEST = 3
+"""recordings of a corpus that are held out at least: one of them tells nothing"""
 
 
 class CorpusError(ValueError):
@@ -57,6 +59,7 @@ class Corpus:
         use: `evaluate` where weights trained on the recordings would have to carry their licence.
         synthetic: True where a text-to-speech model spoke.
         min_seconds: shorter recordings are skipped; None for the limit that holds for all corpora.
+        test_share: the share of each speaker's recordings that is held out; None for every 40th.
     """
 
     name: str
@@ -69,10 +72,13 @@ class Corpus:
     use: Use = "train"
     synthetic: bool = False
     min_seconds: float | None = None
+    test_share: float | None = None
 
     def __post_init__(self) -> None:
         if not self.name or self.name.startswith(".") or "/" in self.name or "\\" in self.name:
             raise CorpusError(f"a corpus's name becomes a folder's name, which {self.name!r} cannot be")
+        if self.test_share is not None and not 0 < self.test_share < 1:
+            raise CorpusError(f"the share that is held out must lie between 0 and 1, not {self.test_share}")
         if not self.recordings:
             raise CorpusError(f"{self.name} holds no recording")
         seen: dict[tuple[str, str], Path] = {}
@@ -86,15 +92,39 @@ class Corpus:
 def split_recordings(corpus: Corpus) -> Iterator[tuple[Recording, Split]]:
     """Yield every recording with its split, speaker by speaker, sorted by file name.
 
-    Within each speaker every 40th recording from index 7 is held out, and all of a corpus that is unseen or for
-    evaluation alone. The index counts all recordings, those that
-    will be skipped too, so that a stricter or laxer check never moves an utterance between the splits.
+    Within each speaker every 40th recording from index 7 is held out, or an evenly spread share where the corpus has
+    one; and all of a corpus that is unseen or for evaluation alone. The index counts all recordings, those that will be
+    skipped too, so that a stricter or laxer check never moves an utterance between the splits.
     """
     by_speaker: defaultdict[str, list[Recording]] = defaultdict(list)
     for recording in corpus.recordings:
         by_speaker[recording.speaker].append(recording)
-    evaluated = corpus.unseen or corpus.use == "evaluate"
     for speaker in sorted(by_speaker):
+        held_out = set(_held_out(len(by_speaker[speaker]), corpus))
         for index, recording in enumerate(sorted(by_speaker[speaker], key=lambda r: r.name)):
-            held_out = evaluated or index % TEST_EVERY == TEST_INDEX
-            yield recording, "test" if held_out else "train"
+            yield recording, "test" if index in held_out else "train"
+
+
+def hold_out_enough(corpus: Corpus, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+    """Return the usable utterances of a corpus, three of them held out at least, or half of less than six.
+
+    Where the rule of `split_recordings` leaves fewer, evenly spread ones are held out instead.
+    """
+    least = min(LEAST_TEST, len(entries) // 2)
+    if sum(entry.split == "test" for entry in entries) >= least:
+        return tuple(entries)
+    chosen = set(_spread(len(entries), least))
+    return tuple(replace(entry, split="test" if i in chosen else "train") for i, entry in enumerate(entries))
+
+
+def _held_out(count: int, corpus: Corpus) -> Iterable[int]:
+    if corpus.unseen or corpus.use == "evaluate":
+        return range(count)
+    if corpus.test_share is None:
+        return range(TEST_INDEX, count, TEST_EVERY)
+    return _spread(count, max(1, round(corpus.test_share * count)))
+
+
+def _spread(count: int, chosen: int) -> Iterable[int]:
+    """Return `chosen` of `count` indices, each from the middle of an equal part of them."""
+    return ((2 * k + 1) * count // (2 * chosen) for k in range(chosen))

@@ -20,7 +20,15 @@ import soundfile
 
 from training.corpora.bandwidth import prepared_bandwidth
 from training.corpora.condition import PrepareConfig, UnusableError, condition
-from training.corpora.corpus import TEST_EVERY, TEST_INDEX, Corpus, Recording, split_recordings
+from training.corpora.corpus import (
+    LEAST_TEST,
+    TEST_EVERY,
+    TEST_INDEX,
+    Corpus,
+    Recording,
+    hold_out_enough,
+    split_recordings,
+)
 from training.corpora.decode import DecodeError, decode
 from training.corpora.manifest import Entry, Manifest, Split, Use, read_manifest, write_manifest
 from vocoder.config import to_dict
@@ -101,7 +109,8 @@ def prepare(
             if progress is not None:
                 progress(len(results))
     skipped = tuple(result for result in results if isinstance(result, Skipped))
-    entries = tuple(result for result in results if isinstance(result, Entry))
+    found = [result for result in results if isinstance(result, Entry)]
+    entries = [e for corpus in corpora for e in hold_out_enough(corpus, [e for e in found if e.corpus == corpus.name])]
     names = {corpus.name for corpus in corpora}
     _write_skipped(output / "skipped.jsonl", skipped, names)
     if not entries:
@@ -190,6 +199,12 @@ def _record(corpora: tuple[Corpus, ...], output: Path, config: PrepareConfig) ->
         taken = sources.setdefault(corpus.name, corpus.source)
         if taken != corpus.source:
             raise PrepareError(f"{corpus.name} names {taken} already, not {corpus.source}; choose another --name")
+        before = record["corpora"].get(corpus.name)
+        if before is not None and before.get("test_share") != corpus.test_share:
+            raise PrepareError(
+                f"{corpus.name} was prepared with test share {before.get('test_share')}, not {corpus.test_share}: what "
+                "models have learnt would become test; choose another folder"
+            )
         record["corpora"][corpus.name] = _describe(corpus, output)
     _write_json(output / "dataset.json", record)
 
@@ -199,8 +214,8 @@ def _open_record(output: Path, config: PrepareConfig) -> dict[str, Any]:
     settings = to_dict(config)
     if not path.is_file():
         rule = (
-            f"within each speaker, sorted by file name, index % {TEST_EVERY} == {TEST_INDEX} is test; all of what is "
-            "unseen or for evaluation alone"
+            f"within each speaker, sorted by file name, index % {TEST_EVERY} == {TEST_INDEX} is test, or a corpus's "
+            f"test_share; {LEAST_TEST} of a corpus at least, and all of what is unseen or for evaluation alone"
         )
         return {"settings": settings, "split": rule, "corpora": {}}
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
@@ -220,6 +235,7 @@ def _describe(corpus: Corpus, output: Path) -> dict[str, Any]:
         "unseen": corpus.unseen,
         "use": corpus.use,
         "synthetic": corpus.synthetic,
+        "test_share": corpus.test_share,
     }
     if corpus.licence_text:
         path = output / "licences" / f"{corpus.name}.txt"

@@ -8,14 +8,11 @@ import torch
 from torch import Tensor
 
 from training.data.mel_variation import VariationConfig, coloured, predicted
-from vocoder.flows.lower_affine import LowerAffine
-from vocoder.flows.moments import Moments
+from vocoder.flows.lower_affine import LowerAffine, Moments
 from vocoder.guard.conversions import identity
-from vocoder.guard.hypotheses import Scorer
+from vocoder.guard.hypotheses import Scorer, window_starts, windows_at
 from vocoder.guard.layouts import SHUFFLED, VARIATIONS, Layout, is_true
-from vocoder.guard.windows import window_starts, windows_at
-from vocoder.models.guard import GuardModel
-from vocoder.models.guard_config import GuardConfig
+from vocoder.models.guard import GuardConfig, GuardModel
 
 __all__ = ["calibrate", "fit_density", "statistics_of"]
 

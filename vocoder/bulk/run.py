@@ -14,13 +14,37 @@ from tqdm import tqdm
 
 from vocoder.bulk.jobs import Job, Sampling
 from vocoder.bulk.record import RECORD_FOLDER, pending
-from vocoder.bulk.rows import ROW_FRAMES, rows
 from vocoder.bulk.speaking import Outcome, RowSpeaker, Voice
 from vocoder.bulk.workers import Workers
+from vocoder.mel.file import mel_frames
 
-__all__ = ["SpeakJobs", "Summary", "speak_all", "speak_here", "speak_in_processes"]
+__all__ = ["ROW_FRAMES", "SpeakJobs", "Summary", "rows", "speak_all", "speak_here", "speak_in_processes"]
 
+ROW_FRAMES = 1024
+"""mel frames that share a run of the model, on a CPU: longer rows leave its caches and gain nothing more"""
 SpeakJobs = Callable[[list[Job]], Iterable[Outcome]]
+
+
+def rows(jobs: Iterable[Job], limit: int = ROW_FRAMES) -> Iterator[list[Job] | Outcome]:
+    """Yield the jobs in rows of at most `limit` frames, or of one mel; an outcome for each file that holds no mel.
+
+    A header is read only when its row is asked for, so that a long list begins at once.
+    """
+    row: list[Job] = []
+    frames = 0
+    for job in jobs:
+        try:
+            own = mel_frames(job.mel)
+        except (ValueError, OSError) as error:
+            yield Outcome(job, error=" ".join(str(error).split()))
+            continue
+        if row and frames + own > limit:
+            yield row
+            row, frames = [], 0
+        row.append(job)
+        frames += own
+    if row:
+        yield row
 
 
 @dataclass

@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from vocoder.audio.file import AUDIO_FORMATS, WriteReport
 from vocoder.audio.stream import AudioStream
 from vocoder.bulk.jobs import MANIFEST_SUFFIX, Sampling, list_jobs
-from vocoder.bulk.rows import ROW_FRAMES
-from vocoder.bulk.run import SpeakJobs, speak_all, speak_here, speak_in_processes
+from vocoder.bulk.run import ROW_FRAMES, SpeakJobs, speak_all, speak_here, speak_in_processes
 from vocoder.bulk.speaking import Voice
 from vocoder.commands.files import STANDARD, check_folder, each, mel_source, pairs, suffix_of, write_speech
 from vocoder.commands.sampling import add_model_arguments, add_sampling_arguments, model

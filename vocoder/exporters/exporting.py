@@ -2,17 +2,50 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 
-from vocoder.exporters.onnx_file import write_onnx
+import torch
+
 from vocoder.exporters.program import ExportError, Traced, traced
-from vocoder.exporters.torch_program import write_torch_program
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.synthesizer import Synthesizer
 
-__all__ = ["FORMATS", "export_model"]
+__all__ = ["FORMATS", "export_model", "write_onnx", "write_torch_program"]
+
+OPSET = 20
+
+
+def write_onnx(traced: Traced, file: Path) -> None:
+    """Write inputs `z` and `mel`, output `x`, and what their users must know as metadata of the model.
+
+    Raises:
+        ExportError: the onnx packages are missing.
+    """
+    try:
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ExportError("ONNX needs more packages: pip install 'flow-vocoder[export]'") from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of the packages, about themselves
+        logging.getLogger("onnxscript").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            traced.program, (), opset_version=OPSET, output_names=["x"], dynamo=True, verbose=False
+        )
+    assert program is not None
+    program.model.metadata_props.update(traced.about)
+    program.save(str(file))
+
+
+def write_torch_program(traced: Traced, file: Path) -> None:
+    """Write what `torch.export.load` reads; what users must know lies in extra files of the same names."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of weights that are views of others
+        torch.export.save(traced.program, file, extra_files=traced.about)
+
 
 FORMATS: MappingProxyType[str, Callable[[Traced, Path], None]] = MappingProxyType(
     {"onnx": write_onnx, "torch-export": write_torch_program}

@@ -16,8 +16,7 @@ from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.guard.conversions import conversions, identity
 from vocoder.guard.hypotheses import Hypothesis, Scorer
 from vocoder.guard.layouts import SHUFFLED, TRUE, is_true, layout_of, layouts
-from vocoder.guard.shapes import ShapeVerdict, two_dimensional
-from vocoder.guard.verdict import Verdict, explained, shuffled, unexplained
+from vocoder.guard.verdict import ShapeVerdict, Verdict, explained, shuffled, two_dimensional, unexplained
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import convert, differences
 from vocoder.models.guard import GuardModel

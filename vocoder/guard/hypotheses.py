@@ -6,15 +6,16 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 
 from vocoder.guard.conversions import Conversion
 from vocoder.guard.layouts import layout_of, layouts
-from vocoder.guard.windows import window_starts, windows_at
-from vocoder.models.guard import GuardModel
+from vocoder.models.guard import GuardConfig, GuardModel
 
-__all__ = ["Hypothesis", "Scorer"]
+__all__ = ["HEARD", "Hypothesis", "Scorer", "window_starts", "windows_at"]
 
 LOST = 3.0
 """nats that a value below the floor costs: it could be anywhere there, but the density sees it at the floor, where it
@@ -25,6 +26,8 @@ LIVELY = 0.8
 """nats of standard deviation that a conversion must leave: speech has twice as much, and flat values look likely"""
 FEWEST = 4
 """windows of a mel that say something"""
+HEARD = 2.5
+"""nats above the floor that the loudest band of a window must have: windows of silence say nothing"""
 
 
 @dataclass(frozen=True)
@@ -117,3 +120,25 @@ class Scorer:
 def _alike(conversion: Conversion, chosen: Sequence[int]) -> list[list[int]]:
     """Return the chosen densities in groups for which the conversion does the same."""
     return [[k] for k in chosen] if conversion.cause == "statistics" else [list(chosen)]
+
+
+def window_starts(mel: Tensor, config: GuardConfig, floor: float) -> Tensor:
+    """Return the first frames (N,) of windows with sound, at most `config.windows`, spread evenly over the mel.
+
+    Args:
+        mel: natural logarithms (n_mels, frames).
+        config: shape and number of windows.
+        floor: the smallest value.
+    """
+    if mel.shape[1] < config.span:
+        return torch.zeros(0, dtype=torch.long)
+    loudest = F.max_pool1d(mel.amax(dim=0)[None], config.span, stride=1)[0]
+    heard = torch.nonzero(loudest > floor + HEARD)[:, 0]
+    count = min(config.windows, len(heard))
+    return heard[torch.from_numpy(np.linspace(0, max(len(heard) - 1, 0), count).astype(np.int64))]
+
+
+def windows_at(mel: Tensor, starts: Tensor, config: GuardConfig) -> Tensor:
+    """Return windows (N, D) of a mel (n_mels, frames), frame after frame."""
+    frames = starts[:, None] + torch.tensor(config.offsets)
+    return mel.T[frames].flatten(1)

@@ -10,8 +10,7 @@ from torch import Tensor
 
 from vocoder.flows.base import Flow
 from vocoder.flows.logit import Logit
-from vocoder.flows.lower_affine import LowerAffine
-from vocoder.flows.moments import Moments
+from vocoder.flows.lower_affine import LowerAffine, Moments
 from vocoder.flows.reshape import Reshape
 from vocoder.flows.sequential import Sequential
 from vocoder.models.density_config import DensityConfig

@@ -14,11 +14,10 @@ from vocoder.flows.graph import layered
 from vocoder.flows.lower_affine import LowerAffine
 from vocoder.flows.masked_coupling import MaskedCoupling, channel_mask, checkerboard
 from vocoder.flows.mixture_cdf import MixtureCDF
-from vocoder.flows.permutation import Permutation, reversal, shuffle
+from vocoder.flows.permutation import Permutation, reversal, shuffle, swap_order
 from vocoder.flows.plu import PLUConv1x1
 from vocoder.flows.sequential import Inverse, Sequential
 from vocoder.flows.squeeze import Squeeze
-from vocoder.flows.swap import swap_order
 from vocoder.layers.mlp import MLP
 from vocoder.layers.pixel_net import PixelNet
 from vocoder.models.density_config import DensityConfig, Kind

@@ -11,14 +11,12 @@ from torch import nn
 
 from vocoder.models.density import DensityModel
 from vocoder.models.density_config import DensityConfig
-from vocoder.models.guard import GuardModel
-from vocoder.models.guard_config import GuardConfig
+from vocoder.models.guard import GuardConfig, GuardModel
 from vocoder.models.published_config import PublishedStudentConfig, PublishedWaveNetConfig
 from vocoder.models.published_student import PublishedStudent
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
-from vocoder.models.vae import VariationalAutoencoder
-from vocoder.models.vae_config import VAEConfig
+from vocoder.models.vae import VAEConfig, VariationalAutoencoder
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
 from vocoder.models.wavenet import WaveNet

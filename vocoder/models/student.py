@@ -13,8 +13,8 @@ from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.flows.lapped import LappedTransform
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
-from vocoder.flows.swap import swap
-from vocoder.layers.mel_encoder import MelEncoder, normalised
+from vocoder.flows.permutation import swap
+from vocoder.layers.conditioning import MelEncoder, normalised
 from vocoder.layers.source.base_noise import BaseNoise
 from vocoder.layers.source.excitation import COEFFICIENTS, Excitation, excitation_stages
 from vocoder.layers.source.harmonics import HarmonicSource

@@ -4,22 +4,68 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from vocoder.config import ConfigError
 from vocoder.distributions.normal import log_density
 from vocoder.flows.autoregressive import Autoregressive
 from vocoder.flows.base import Flow
 from vocoder.flows.coupling import soft_clip
 from vocoder.flows.elementwise import ElementwiseAffine
-from vocoder.flows.moments import Moments
+from vocoder.flows.lower_affine import Moments
 from vocoder.flows.permutation import reversal
 from vocoder.flows.sequential import Inverse
 from vocoder.layers.mlp import MLP
-from vocoder.models.vae_config import VAEConfig
 
-__all__ = ["VariationalAutoencoder"]
+__all__ = ["VAEConfig", "VariationalAutoencoder"]
+
+
+@dataclass(frozen=True)
+class VAEConfig:
+    """Architecture of a variational autoencoder of items (channels, frames).
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    kind: Literal["iaf_vae", "vae"] = "iaf_vae"
+    """posterior: an inverse autoregressive flow, or the diagonal Gaussian alone that it starts from (mean field)"""
+    channels: int = 80
+    """rows of an item: mel bins"""
+    frames: int = 16
+    """columns of an item: neighbouring mel frames"""
+    latent: int = 32
+    """numbers in the code of an item"""
+    hidden: tuple[int, ...] = (512, 512)
+    """units of encoder and decoder"""
+    flows: int = 4
+    """steps of the inverse autoregressive flow"""
+    flow_hidden: tuple[int, ...] = (256, 256)
+    """units of each step's masked network"""
+    context: int = 64
+    """numbers that the encoder tells every step of the flow"""
+    log_s_bound: float = 3.0
+    """soft bound of the decoder's log-scales, in units of the rows' standard deviations"""
+
+    def __post_init__(self) -> None:
+        for name in ("channels", "frames", "flows", "context"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.latent < 2:
+            raise ConfigError(f"a code needs two numbers or more, not {self.latent}")
+        if not self.hidden or not self.flow_hidden or min(*self.hidden, *self.flow_hidden) < 1:
+            raise ConfigError("hidden and flow_hidden must list the units of one layer or more")
+        if self.log_s_bound <= 0:
+            raise ConfigError(f"log_s_bound must be positive, not {self.log_s_bound}")
+
+    @property
+    def dimensions(self) -> int:
+        """Numbers in an item."""
+        return self.channels * self.frames
 
 
 class VariationalAutoencoder(nn.Module):

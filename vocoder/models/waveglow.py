@@ -15,10 +15,8 @@ from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.flows.coupling import AdditiveCoupling, AffineCoupling
 from vocoder.flows.grouping import Grouping
 from vocoder.flows.lapped import LappedTransform
-from vocoder.flows.permutation import Permutation, reversal, shuffle
-from vocoder.flows.swap import swap
-from vocoder.layers.mel_encoder import MelEncoder, normalised
-from vocoder.layers.mel_upsampler import MelUpsampler
+from vocoder.flows.permutation import Permutation, reversal, shuffle, swap
+from vocoder.layers.conditioning import MelEncoder, MelUpsampler, normalised
 from vocoder.layers.source.excitation import Excitation, excitation_stages
 from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchNet

@@ -14,8 +14,8 @@ from vocoder.flows.linear_prediction import ConstantPrediction, LinearPrediction
 from vocoder.generation.feedback import Feedback
 from vocoder.generation.generator import Generator, generator
 from vocoder.generation.plan import Plan
+from vocoder.layers.conditioning import MelEncoder
 from vocoder.layers.lpc import predict
-from vocoder.layers.mel_encoder import MelEncoder
 from vocoder.layers.published.stack import PublishedStack
 from vocoder.layers.published.upsampling import PublishedUpsampler, renamed
 from vocoder.layers.stack import WaveNetStack

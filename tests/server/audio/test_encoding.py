@@ -9,8 +9,8 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from server.audio.encoding import FORMATS, SAMPLE_RATES, output_rate, resample_encode
-from server.problems import Problem
+from server.audio.encoding import FORMATS, SAMPLE_RATES, negotiate, output_rate, resample_encode
+from server.errors import RequestError
 from vocoder.audio.resampling import resample
 
 BY_NAME = {offer.name: offer for offer in FORMATS}
@@ -83,9 +83,9 @@ def test_the_rate_is_the_one_asked_for_or_one_that_the_format_knows() -> None:
     assert [output_rate(wav, 22050, rate) for rate in SAMPLE_RATES] == list(SAMPLE_RATES)
     assert output_rate(wav, 17000, 17000) == 17000
     for target, rate in ((wav, 22049), (wav, 17000), (opus, 22050)):
-        with pytest.raises(Problem) as caught:
+        with pytest.raises(RequestError) as caught:
             output_rate(target, 22050, rate)
-        assert (caught.value.status, caught.value.slug) == (422, "unsupported-sample-rate")
+        assert caught.value.kind == "unsupported-sample-rate"
         assert rate not in caught.value.fields["sample_rates"]
 
 
@@ -95,3 +95,51 @@ def test_resampled_audio_says_its_rate_and_length(sample_rate: int) -> None:
     expected = resample(X, SAMPLE_RATE, sample_rate)
     np.testing.assert_array_equal(decode("npy", encoded.body), expected)
     assert (encoded.sample_rate, encoded.samples) == (sample_rate, -(-len(X) * sample_rate // SAMPLE_RATE))
+
+
+@pytest.mark.parametrize(
+    ("accept", "name", "media_type"),
+    [
+        (None, "wav", "audio/wav"),
+        ("", "wav", "audio/wav"),
+        ("*/*", "wav", "audio/wav"),
+        ("audio/*", "wav", "audio/wav"),
+        ("AUDIO/FLAC", "flac", "audio/flac"),
+        ("audio/x-wav", "wav", "audio/x-wav"),
+        ("application/x-npy", "npy", "application/x-npy"),
+        ("application/octet-stream", "pcm", "application/octet-stream"),
+        ("audio/pcm", "pcm", "audio/pcm"),
+        ("audio/ogg;codecs=opus", "opus", "audio/ogg"),
+        ("text/html, audio/flac;q=0.5, */*;q=0.1", "flac", "audio/flac"),
+        ("audio/wav;q=0.2, audio/flac; q=0.8", "flac", "audio/flac"),
+        ("audio/*;q=0.5, application/x-npy", "npy", "application/x-npy"),
+        ("audio/wav;q=0, audio/*", "wav", "audio/x-wav"),
+        ("*/*;q=0.3, audio/flac;q=0.2", "wav", "audio/wav"),
+        ("audio/flac;q=nonsense, application/x-npy", "npy", "application/x-npy"),
+        ("audio/flac;q=nan, application/x-npy;q=0.1", "npy", "application/x-npy"),
+    ],
+)
+def test_accept(accept: str | None, name: str, media_type: str) -> None:
+    target, answer_type = negotiate(None, accept)
+    assert (target.name, answer_type) == (name, media_type)
+
+
+@pytest.mark.parametrize("accept", ["text/html", "image/*", "audio/mpeg", "*/*;q=0", "nonsense", "audio/wav;q=0"])
+def test_nothing_acceptable(accept: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        negotiate(None, accept)
+    assert caught.value.kind == "not-acceptable"
+    assert "audio/wav" in caught.value.detail
+
+
+@pytest.mark.parametrize("name", ["wav", "wav_f32", "flac", "opus", "pcm", "pcm_f32", "npy"])
+def test_format_goes_before_accept(name: str) -> None:
+    assert negotiate(name, "text/html")[0].name == name
+
+
+@pytest.mark.parametrize("name", ["mp3", "", "WAV"])
+def test_unknown_format(name: str) -> None:
+    with pytest.raises(RequestError) as caught:
+        negotiate(name, "*/*")
+    assert caught.value.kind == "not-acceptable"
+    assert caught.value.fields["formats"] == ["wav", "flac", "opus", "npy", "pcm", "pcm_f32", "wav_f32"]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import io
+import itertools
 import struct
 
 import av
 import numpy as np
 import pytest
 import soundfile
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from server.audio.encoding import FORMATS
-from server.audio.stream_encoding import STREAM_FORMATS, open_encoder
+from server.audio.stream_encoding import STREAM_FORMATS, PieceResampler, open_encoder
+from vocoder.audio.resampling import half_width, resample
 
 BY_NAME = {offer.name: offer for offer in FORMATS}
 RATE = 24000
@@ -100,3 +104,33 @@ def test_cut_samples_are_counted(name: str) -> None:
 def test_a_stream_without_samples_is_a_file_without_samples(name: str) -> None:
     encoder = open_encoder(BY_NAME[name], RATE)
     assert len(encoder.finish()) == 44
+
+
+NOISE = np.random.default_rng(1).uniform(-1, 1, 6000).astype(np.float32)
+PAIRS = [(22050, 48000), (22050, 16000), (24000, 48000), (22050, 24000), (48000, 8000), (22050, 22050)]
+
+
+@pytest.mark.parametrize(("source", "target"), PAIRS)
+@settings(max_examples=15, deadline=None)
+@given(cuts=st.lists(st.integers(0, len(NOISE)), max_size=8), trailing=st.booleans())
+def test_no_seam(source: int, target: int, cuts: list[int], trailing: bool) -> None:
+    resampler = PieceResampler(source, target)
+    edges = [0, *sorted(cuts), len(NOISE)]
+    pieces = [NOISE[start:end] for start, end in itertools.pairwise(edges)]
+    made = [resampler.push(piece, last=not trailing and piece is pieces[-1]) for piece in pieces]
+    made += [resampler.push(NOISE[:0], last=True)] if trailing else []
+    np.testing.assert_allclose(np.concatenate(made), resample(NOISE, source, target), rtol=0.0, atol=1e-6)
+
+
+def test_output_comes_as_soon_as_it_is_certain() -> None:
+    resampler, width = PieceResampler(24000, 48000), half_width(24000, 48000)
+    assert 60 < width < 80
+    assert len(resampler.push(NOISE[: width - 1])) == 0
+    assert 2 * 1000 >= len(resampler.push(NOISE[width - 1 : width + 1000])) >= 2 * 990
+
+
+def test_memory_does_not_grow() -> None:
+    resampler = PieceResampler(22050, 48000)
+    for _ in range(50):
+        resampler.push(NOISE)
+    assert len(resampler._kept) < 3000

@@ -9,7 +9,7 @@ import httpx
 import pytest
 import torch
 
-from server.engine.cores import compute_on
+from server.engine.device import compute_on
 
 
 @pytest.fixture

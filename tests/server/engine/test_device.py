@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-import torch
 
-from server.engine.device import Device
 from server.engine.engines import Engines
-from server.engine.job import Ticket
+from vocoder.batching import Utterance
 
 TEAMS = """
 import os, threading, torch
@@ -30,47 +25,11 @@ def threads():
 torch.get_num_threads(), torch.set_num_threads(3)
 before = threads()
 app = create_app(Settings())
-device = Device(3)
+device = Device(3, prepare=lambda: torch.ones(2**22).exp())
 device.start()
-device.run(lambda: torch.ones(2**22).exp())
+device.prepared.wait()
 print(threads() - before, torch.get_num_threads())
 """
-
-
-@pytest.fixture
-def device() -> Iterator[Device]:
-    device = Device(2)
-    device.start()
-    yield device
-    device.stop()
-
-
-def test_one_thread_runs_everything_in_order(device: Device) -> None:
-    seen: list[tuple[int, int]] = []
-    with ThreadPoolExecutor(4) as pool:
-        calls = [pool.submit(device.run, lambda n=n: seen.append((n, threading.get_ident()))) for n in range(40)]
-        for call in calls:
-            call.result(60.0)
-    assert sorted(n for n, _ in seen) == list(range(40))
-    assert len({thread for _, thread in seen}) == 1
-    assert device.run(torch.get_num_threads) == 2
-
-
-def test_what_is_raised_there_is_raised_here(device: Device) -> None:
-    with pytest.raises(ZeroDivisionError):
-        device.run(lambda: 1 // 0)
-    assert device.run(lambda a, b: a + b, 1, b=2) == 3
-
-
-def test_it_holds_nothing_that_was_computed(device: Device) -> None:
-    class Result:
-        def __del__(self) -> None:
-            gone.set()
-
-    gone = threading.Event()
-    device.run(Result)
-    device.run(int)
-    assert gone.wait(60.0)
 
 
 def test_models_never_compute_at_the_same_time(new_fake: Any, new_mel: Any) -> None:
@@ -96,9 +55,10 @@ def test_models_never_compute_at_the_same_time(new_fake: Any, new_mel: Any) -> N
     engines.start()
     for engine in engines:
         engine.loaded.result(60.0)
-    tickets = [engine.submit(Ticket(new_mel(), 0.5, seed, 0.0)) for seed in range(10) for engine in engines]
-    for ticket in tickets:
-        ticket.result(60.0)
+    most = 0  # while models load, the loader tries one out on a core of its own
+    jobs = [engine.submit(Utterance(new_mel(), 0.5, seed)) for seed in range(10) for engine in engines]
+    for job in jobs:
+        job.result(60.0)
     engines.stop(60.0)
     assert most == 1
 

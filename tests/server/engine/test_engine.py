@@ -10,50 +10,57 @@ from typing import Any
 import numpy as np
 import pytest
 
-from server.engine.device import Device
-from server.engine.engine import Engine, EngineState, NotReadyError, QueueFullError, QueueLimits
-from server.engine.job import SynthesisError, Ticket
+from server.engine.engine import Engine
+from server.engine.engines import Engines
+from server.engine.errors import EngineState, NotReadyError, QueueFullError, SynthesisError
+from server.engine.queue import QueueLimits
+from vocoder.batching import Utterance
 
 
-@pytest.fixture
-def launch() -> Iterator[Callable[..., Engine]]:
-    engines: list[Engine] = []
-    devices: list[Device] = []
+class Launched:
+    """Servers' engines of one model each, started by being called."""
 
-    def start(load: Callable[[str], Any], queue_size: int = 4, wait: bool = True) -> Engine:
-        device = Device()
-        device.start()
-        devices.append(device)
-        engine = Engine("some/where", load, device, QueueLimits(items=queue_size))
-        engines.append(engine)
-        engine.start()
+    def __init__(self) -> None:
+        self.engines: list[Engines] = []
+
+    def __call__(self, load: Callable[[str], Any], queue_size: int = 4, wait: bool = True) -> Engine:
+        engines = Engines(("some/where",), load, QueueLimits(items=queue_size))
+        self.engines.append(engines)
+        engines.start()
+        (engine,) = engines
         if wait:
             engine.loaded.result(60.0)
         return engine
 
-    yield start
-    for engine in engines:
-        engine.stop(60.0)
-    for device in devices:
-        device.stop()
+    def stop(self, timeout: float = 60.0) -> None:
+        for engines in self.engines:
+            engines.stop(timeout)
 
 
-def ticket(mel: Any, seed: int = 1) -> Ticket:
-    return Ticket(mel, sigma=0.7, seed=seed, denoise=0.0)
+@pytest.fixture
+def launch() -> Iterator[Launched]:
+    launched = Launched()
+    yield launched
+    launched.stop()
 
 
-def test_the_answer_is_the_synthesizers(launch: Any, fake: Any, new_mel: Any) -> None:
+def utterance(mel: Any, seed: int = 1) -> Utterance:
+    return Utterance(mel, sigma=0.7, seed=seed)
+
+
+def test_the_answer_is_the_synthesizers(launch: Launched, fake: Any, new_mel: Any) -> None:
     engine = launch(lambda _: fake)
-    speech = engine.submit(ticket(new_mel(), seed=5)).result(60.0)
+    speech = engine.submit(utterance(new_mel(), seed=5)).result(60.0)
     np.testing.assert_array_equal(speech.x, fake.synthesize(new_mel(), sigma=0.7, seed=5))
     assert speech.sample_rate == 22050
     assert speech.queue_seconds >= 0.0
     assert speech.infer_seconds > 0.0
 
 
-def test_only_one_thread_touches_the_model(launch: Any, fake: Any, new_mel: Any) -> None:
+def test_only_one_thread_touches_the_model(launch: Launched, fake: Any, new_mel: Any) -> None:
     engine = launch(lambda _: fake, queue_size=100)
-    futures = [engine.submit(ticket(new_mel())) for _ in range(20)]
+    fake.threads.clear()  # the loader's
+    futures = [engine.submit(utterance(new_mel())) for _ in range(20)]
     for future in futures:
         future.result(60.0)
     assert len(fake.threads) == 1
@@ -61,11 +68,11 @@ def test_only_one_thread_touches_the_model(launch: Any, fake: Any, new_mel: Any)
     assert fake.calls == 21  # with the warm-up
 
 
-def test_warming_is_a_real_run_before_ready(launch: Any, fake: Any, wait_until: Any) -> None:
+def test_warming_is_a_real_run_before_ready(launch: Launched, fake: Any, wait_until: Any) -> None:
     fake.gate.clear()
     engine = launch(lambda _: fake, wait=False)
     assert engine.state is EngineState.LOADING
-    assert engine.alive(0.0)
+    assert engine.alive(60.0)
     with pytest.raises(NotReadyError):
         engine.admit()
     assert not engine.loaded.done()
@@ -74,7 +81,7 @@ def test_warming_is_a_real_run_before_ready(launch: Any, fake: Any, wait_until: 
     assert (engine.state, engine.name, fake.calls) == (EngineState.READY, "fake", 1)
 
 
-def test_a_model_that_cannot_be_loaded(launch: Any) -> None:
+def test_a_model_that_cannot_be_loaded(launch: Launched) -> None:
     def load(reference: str) -> Any:
         raise FileNotFoundError(reference)
 
@@ -89,21 +96,21 @@ def test_a_model_that_cannot_be_loaded(launch: Any) -> None:
 
 
 @pytest.mark.parametrize("gain", [np.nan, np.inf])
-def test_a_model_that_speaks_nonsense_never_becomes_ready(launch: Any, fake: Any, gain: float) -> None:
+def test_a_model_that_speaks_nonsense_never_becomes_ready(launch: Launched, fake: Any, gain: float) -> None:
     fake.gain = gain
     with pytest.raises(SynthesisError):
         launch(lambda _: fake)
 
 
-def test_a_full_queue_refuses_and_empties_in_order(launch: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
+def test_a_full_queue_refuses_and_empties_in_order(launch: Launched, fake: Any, new_mel: Any, wait_until: Any) -> None:
     engine = launch(lambda _: fake, queue_size=3)
     fake.gate.clear()
-    running = engine.submit(ticket(new_mel()))
-    wait_until(running.running)
-    waiting = [engine.submit(ticket(new_mel(frames=10 + n), seed=n)) for n in range(3)]
+    running = engine.submit(utterance(new_mel()))
+    wait_until(lambda: running.begun)
+    waiting = [engine.submit(utterance(new_mel(frames=10 + n), seed=n)) for n in range(3)]
     assert (engine.queued, engine.queued_frames) == (3, 33)
     with pytest.raises(QueueFullError) as caught:
-        engine.submit(ticket(new_mel()))
+        engine.submit(utterance(new_mel()))
     assert 1 <= caught.value.retry_after <= 60
     fake.gate.set()
     for n, future in enumerate(waiting):
@@ -112,12 +119,12 @@ def test_a_full_queue_refuses_and_empties_in_order(launch: Any, fake: Any, new_m
     engine.admit()
 
 
-def test_a_cancelled_ticket_is_not_computed(launch: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
+def test_a_cancelled_job_is_not_computed(launch: Launched, fake: Any, new_mel: Any, wait_until: Any) -> None:
     engine = launch(lambda _: fake)
     fake.gate.clear()
-    running = engine.submit(ticket(new_mel()))
-    wait_until(running.running)
-    gone, last = engine.submit(ticket(new_mel())), engine.submit(ticket(new_mel()))
+    running = engine.submit(utterance(new_mel()))
+    wait_until(lambda: running.begun)
+    gone, last = engine.submit(utterance(new_mel())), engine.submit(utterance(new_mel()))
     assert gone.cancel()
     fake.gate.set()
     last.result(60.0)
@@ -127,25 +134,25 @@ def test_a_cancelled_ticket_is_not_computed(launch: Any, fake: Any, new_mel: Any
 @pytest.mark.parametrize(
     ("fault", "out_of_memory"), [(RuntimeError("secret"), False), (MemoryError(), True), (ValueError("x"), False)]
 )
-def test_a_failed_ticket_leaves_the_engine_well(
-    launch: Any, fake: Any, new_mel: Any, fault: Exception, out_of_memory: bool
+def test_a_failed_job_leaves_the_engine_well(
+    launch: Launched, fake: Any, new_mel: Any, fault: Exception, out_of_memory: bool
 ) -> None:
     engine = launch(lambda _: fake)
     fake.fault = fault
     with pytest.raises(SynthesisError) as caught:
-        engine.submit(ticket(new_mel())).result(60.0)
+        engine.submit(utterance(new_mel())).result(60.0)
     assert caught.value.out_of_memory is out_of_memory
     assert "secret" not in str(caught.value)
     fake.fault = None
-    assert engine.submit(ticket(new_mel())).result(60.0).x.shape == (12 * 256,)
+    assert engine.submit(utterance(new_mel())).result(60.0).x.shape == (12 * 256,)
     assert engine.state is EngineState.READY
 
 
-def test_a_stuck_model_is_not_alive(launch: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
+def test_a_stuck_model_is_not_alive(launch: Launched, fake: Any, new_mel: Any, wait_until: Any) -> None:
     engine = launch(lambda _: fake)
     fake.gate.clear()
-    future = engine.submit(ticket(new_mel()))
-    wait_until(future.running)
+    future = engine.submit(utterance(new_mel()))
+    wait_until(lambda: future.begun)
     time.sleep(0.05)
     assert not engine.alive(0.04)
     assert engine.alive(100.0)
@@ -154,27 +161,27 @@ def test_a_stuck_model_is_not_alive(launch: Any, fake: Any, new_mel: Any, wait_u
     wait_until(lambda: engine.alive(0.6))
 
 
-def test_stopping_finishes_what_waits(launch: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
+def test_stopping_finishes_what_waits(launch: Launched, fake: Any, new_mel: Any, wait_until: Any) -> None:
     engine = launch(lambda _: fake)
     fake.gate.clear()
-    futures = [engine.submit(ticket(new_mel())) for _ in range(3)]
-    stopper = threading.Thread(target=engine.stop, args=(60.0,))
+    futures = [engine.submit(utterance(new_mel())) for _ in range(3)]
+    stopper = threading.Thread(target=launch.stop)
     stopper.start()
     wait_until(lambda: engine.state is EngineState.STOPPED)
     with pytest.raises(NotReadyError):
-        engine.submit(ticket(new_mel()))
+        engine.submit(utterance(new_mel()))
     fake.gate.set()
     stopper.join(60.0)
     assert all(future.result(0.0).x.size for future in futures)
 
 
-def test_stopping_gives_up_after_its_time(launch: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
+def test_stopping_gives_up_after_its_time(launch: Launched, fake: Any, new_mel: Any, wait_until: Any) -> None:
     engine = launch(lambda _: fake)
     fake.gate.clear()
-    running = engine.submit(ticket(new_mel()))
-    wait_until(running.running)
-    waiting = engine.submit(ticket(new_mel()))
-    engine.stop(0.01)
+    running = engine.submit(utterance(new_mel()))
+    wait_until(lambda: running.begun)
+    waiting = engine.submit(utterance(new_mel()))
+    launch.stop(0.01)
     with pytest.raises(NotReadyError):
         waiting.result(0.0)
     fake.gate.set()

@@ -10,8 +10,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from server.errors import RequestError
 from server.mel.contract import MelContract
-from server.problems import Problem
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
@@ -32,8 +32,8 @@ def mel_of(mel_config: MelConfig, gain: float) -> Mel:
 SPEECH = mel_of(PRESETS["nvidia"], 0.5)
 
 
-def refused(mel: Mel, contract: MelContract = NVIDIA, max_frames: int = 1000) -> Problem:
-    with pytest.raises(Problem) as caught:
+def refused(mel: Mel, contract: MelContract = NVIDIA, max_frames: int = 1000) -> RequestError:
+    with pytest.raises(RequestError) as caught:
         contract.check(mel, max_frames)
     return caught.value
 
@@ -71,9 +71,9 @@ def test_a_batch_of_one_is_one_mel() -> None:
     ],
 )
 def test_the_likely_mistake_is_named(mel: Mel, words: str) -> None:
-    problem = refused(mel.astype(np.float32))
-    assert (problem.status, problem.slug) == (422, "invalid-mel")
-    assert words in problem.detail
+    error = refused(mel.astype(np.float32))
+    assert error.kind == "invalid-mel"
+    assert words in error.detail
 
 
 def test_plain_logarithms_where_the_contract_is_normalised() -> None:
@@ -88,8 +88,8 @@ def test_values_that_are_not_finite(value: float) -> None:
 
 
 def test_too_many_frames() -> None:
-    problem = refused(SPEECH, max_frames=SPEECH.shape[1] - 1)
-    assert (problem.status, problem.slug) == (413, "too-many-frames")
+    error = refused(SPEECH, max_frames=SPEECH.shape[1] - 1)
+    assert error.kind == "too-many-frames"
     assert NVIDIA.check(SPEECH, SPEECH.shape[1]) is SPEECH
 
 

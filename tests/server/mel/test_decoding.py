@@ -16,8 +16,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import save
 
+from server.errors import RequestError
 from server.mel.decoding import JSON, NPY, RAW, SAFETENSORS, decode_mel
-from server.problems import Problem
 
 MEL = np.linspace(-8.0, 1.0, 80 * 6, dtype=np.float32).reshape(80, 6)
 
@@ -33,8 +33,8 @@ def npy_header(text: str, data: bytes = b"", version: bytes = b"\x01\x00") -> by
     return b"\x93NUMPY" + version + struct.pack("<H", len(header)) + header + data
 
 
-def refused(body: bytes, media_type: str | None = NPY, headers: dict[str, str] | None = None) -> Problem:
-    with pytest.raises(Problem) as caught:
+def refused(body: bytes, media_type: str | None = NPY, headers: dict[str, str] | None = None) -> RequestError:
+    with pytest.raises(RequestError) as caught:
         decode_mel(body, media_type, headers or {})
     return caught.value
 
@@ -93,11 +93,11 @@ def test_a_header_that_claims_32_gigabytes_allocates_nothing() -> None:
     assert len(body) == 128
     tracemalloc.start()
     try:
-        problem = refused(body)
+        error = refused(body)
         assert tracemalloc.get_traced_memory()[1] < 2**20
     finally:
         tracemalloc.stop()
-    assert (problem.status, problem.slug) == (400, "malformed-body")
+    assert error.kind == "malformed-body"
 
 
 @pytest.mark.parametrize(
@@ -106,36 +106,36 @@ def test_a_header_that_claims_32_gigabytes_allocates_nothing() -> None:
 def test_npy_shapes_that_do_not_fit_the_bytes(shape: str) -> None:
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}, }}"
     body = b"\x93NUMPY\x01\x00" + struct.pack("<H", len(header)) + header.encode() + MEL.tobytes()
-    assert refused(body).status == 400
+    assert refused(body).kind == "malformed-body"
 
 
 @pytest.mark.parametrize("dtype", [">f4", "<i4", "<c8", "|S4", "|b1", "<M8[s]", "<U1"])
 def test_npy_dtypes_that_are_not_taken(dtype: str) -> None:
-    assert refused(npy(np.zeros((80, 2), dtype))).slug == "unsupported-dtype"
+    assert refused(npy(np.zeros((80, 2), dtype))).kind == "unsupported-dtype"
 
 
 def test_npy_of_a_structured_dtype() -> None:
-    assert refused(npy(np.zeros((80, 2), [("a", "<f4")]))).slug == "unsupported-dtype"
+    assert refused(npy(np.zeros((80, 2), [("a", "<f4")]))).kind == "unsupported-dtype"
 
 
 @pytest.mark.parametrize("descr", ["('<f4', (2,))", "7", "[('a', '<f4')]", "'<f4,<f4'", "'O'"])
 def test_npy_dtypes_that_are_described_otherwise(descr: str) -> None:
     body = npy_header(f"{{'descr': {descr}, 'fortran_order': False, 'shape': (80, 1)}}", bytes(640))
-    assert refused(body).slug == "unsupported-dtype"
+    assert refused(body).kind == "unsupported-dtype"
 
 
 def test_npy_of_objects_is_never_unpickled() -> None:
-    problem = refused(npy(np.array([[print]], dtype=object)))
-    assert problem.slug == "unsupported-dtype"
+    error = refused(npy(np.array([[print]], dtype=object)))
+    assert error.kind == "unsupported-dtype"
 
 
 @pytest.mark.parametrize("cut", [0, 3, 8, 60, 127, 128, -1])
 def test_truncated_npy(cut: int) -> None:
-    assert refused(npy(MEL)[:cut]).status == 400
+    assert refused(npy(MEL)[:cut]).kind == "malformed-body"
 
 
 def test_npy_with_bytes_left_over() -> None:
-    assert refused(npy(MEL) + b"\0").status == 400
+    assert refused(npy(MEL) + b"\0").kind == "malformed-body"
 
 
 @pytest.mark.parametrize(
@@ -154,23 +154,23 @@ def test_npy_with_bytes_left_over() -> None:
     ],
 )
 def test_npy_headers_that_are_none(body: bytes) -> None:
-    assert refused(body).status == 400
+    assert refused(body).kind == "malformed-body"
 
 
 @pytest.mark.parametrize("text", [r"{'descr': '\d'}", "{'shape': (80, 1if 2else 3)}"])
 def test_npy_headers_of_which_python_would_warn(text: str) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        assert refused(npy_header(text)).status == 400
+        assert refused(npy_header(text)).kind == "malformed-body"
     assert caught == []
 
 
 @settings(max_examples=200, deadline=None)
 @given(st.binary(max_size=200), st.booleans())
-def test_no_bytes_do_worse_than_a_problem(body: bytes, with_magic: bool) -> None:
+def test_no_bytes_do_worse_than_an_error(body: bytes, with_magic: bool) -> None:
     prefix = b"\x93NUMPY\x01\x00" if with_magic else b""
     for media_type in (NPY, SAFETENSORS, JSON):
-        assert refused(prefix + body, media_type).status in (400, 415)
+        assert refused(prefix + body, media_type).kind in ("malformed-body", "unsupported-dtype")
 
 
 @pytest.mark.parametrize(
@@ -184,22 +184,22 @@ def test_no_bytes_do_worse_than_a_problem(body: bytes, with_magic: bool) -> None
     ],
 )
 def test_safetensors_that_are_refused(body: bytes, slug: str) -> None:
-    assert refused(body, SAFETENSORS).slug == slug
+    assert refused(body, SAFETENSORS).kind == slug
 
 
 @pytest.mark.parametrize("shape", ["80", "80,5", "80,-6", "80,six", "80,6,1,1", "0,6", "", "9" * 5000, "٨٠,6"])
 def test_raw_shapes_that_are_refused(shape: str) -> None:
-    assert refused(MEL.tobytes(), RAW, raw_headers(shape, "float32")).status == 400
+    assert refused(MEL.tobytes(), RAW, raw_headers(shape, "float32")).kind == "malformed-body"
 
 
 def test_raw_floats_need_their_headers() -> None:
-    problem = refused(MEL.tobytes(), RAW)
-    assert problem.status == 415
-    assert "X-Mel-Shape" in problem.detail
+    error = refused(MEL.tobytes(), RAW)
+    assert error.kind == "unsupported-media-type"
+    assert "X-Mel-Shape" in error.detail
 
 
 def test_raw_dtype_that_is_not_taken() -> None:
-    assert refused(MEL.tobytes(), RAW, raw_headers("80,6", "int32")).slug == "unsupported-dtype"
+    assert refused(MEL.tobytes(), RAW, raw_headers("80,6", "int32")).kind == "unsupported-dtype"
 
 
 @pytest.mark.parametrize(
@@ -230,16 +230,16 @@ def test_raw_dtype_that_is_not_taken() -> None:
     ],
 )
 def test_json_that_is_refused(body: bytes) -> None:
-    assert refused(body, JSON).slug == "malformed-body"
+    assert refused(body, JSON).kind == "malformed-body"
 
 
 def test_json_dtype_that_is_not_taken() -> None:
     body = b'{"mel_b64": "AAAAAA==", "shape": [1, 1], "dtype": ["float32"]}'
-    assert refused(body, JSON).slug == "unsupported-dtype"
+    assert refused(body, JSON).kind == "unsupported-dtype"
 
 
 @pytest.mark.parametrize("media_type", ["application/x-www-form-urlencoded", "text/plain", "application/zip", ""])
 def test_other_media_types(media_type: str) -> None:
-    problem = refused(npy(MEL), media_type)
-    assert problem.status == 415
-    assert NPY in problem.detail
+    error = refused(npy(MEL), media_type)
+    assert error.kind == "unsupported-media-type"
+    assert NPY in error.detail

@@ -92,7 +92,7 @@ def visit(
     expect.set_options(PATIENCE)
 
     @contextmanager
-    def run(*fakes: Any, window: dict[str, Any] | None = None, **settings: Any) -> Iterator[Visitor]:
+    def run(*fakes: Any, window: dict[str, Any] | None = None, path: str = "", **settings: Any) -> Iterator[Visitor]:
         with serve(*fakes, **settings) as url:
             context = browser.new_context(**(window or {}))
             context.set_default_timeout(PATIENCE)
@@ -102,7 +102,7 @@ def visit(
             page.on("pageerror", lambda error: errors.append(str(error)))
             page.on("console", lambda message: errors.append(message.text) if _is_fault(message) else None)
             page.on("request", lambda request: addresses.append(request.url))
-            page.goto(url)
+            page.goto(f"{url}{path}")
             try:
                 yield Visitor(page, expect)
             finally:

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from server.problems import STATUS
 from server.routes import openapi
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -33,9 +34,11 @@ def test_headers(response: dict[str, Any]) -> None:
 
 
 def test_problems() -> None:
-    raised = set(re.findall(r'Problem\(\s*\d{3},\s*"([a-z-]+)"', SOURCES))
-    assert {"invalid-mel", "queue-full", "malformed-body"} <= raised
-    assert {slug for slug in raised if f"`{slug}`" not in TEXT} == set()
+    at_the_edge = set(re.findall(r'Problem\(\s*\d{3},\s*"([a-z-]+)"', SOURCES))
+    inside = set(re.findall(r'RequestError\(\s*"([a-z-]+)"', SOURCES))
+    assert {"malformed-body", "body-timeout"} <= at_the_edge
+    assert {"invalid-mel", "unknown-model"} <= inside <= set(STATUS)
+    assert {slug for slug in at_the_edge | set(STATUS) if f"`{slug}`" not in TEXT} == set()
 
 
 async def test_metrics(client: httpx.AsyncClient) -> None:

@@ -42,6 +42,7 @@ def test_ten_clients_at_once_get_ten_right_answers(serve: Any, fake: Any, new_me
     mels = [new_mel(frames=5 + n, level=-2.0 - n / 2.0) for n in range(10)]
     with serve(fake) as url, ThreadPoolExecutor(10) as pool:
         wait_ready(url, wait_until)
+        fake.threads.clear()  # the loader's
         fake.gate.clear()  # so that all ten are under way before the first is answered
         answers = [pool.submit(speak, url, mel, seed) for seed, mel in enumerate(mels)]
         wait_until(lambda: _waiting(url) == 9)

@@ -18,8 +18,8 @@ from handshakes import BINARY, CONTINUATION, PING, TEXT, TIMEOUT, connected, fra
 from streamers import Streamer, mel_of
 
 from server.settings import Settings
-from server.transport.connections import GuardedConfig
-from server.transport.websocket import GuardedWebSocket
+from server.transport.connections import LimitedConfig
+from server.transport.websocket import LimitedWebSocket
 
 PROBLEM = "urn:vocoder:problem:"
 
@@ -92,7 +92,7 @@ def test_pings_are_answered_while_frames_wait(ready: Any, streamer: Streamer, ca
 
 
 def test_a_client_whose_pongs_come_late_is_not_cut_off() -> None:
-    config = GuardedConfig(lambda: None, Settings())
+    config = LimitedConfig(lambda: None, Settings())
     assert config.ws_ping_timeout is None
     assert config.ws_ping_interval  # proxies see that a connection is in use
 
@@ -119,7 +119,7 @@ def sent_all(connection: socket.socket, data: bytes) -> bool:
 def test_many_small_frames_take_no_more_than_is_in_them(ready: Any, wait_until: Any) -> None:
     with ready() as url, connected(url, handshake()) as connection:
         opened(connection)
-        (protocol,) = [each for each in gc.get_objects() if type(each) is GuardedWebSocket]
+        (protocol,) = [each for each in gc.get_objects() if type(each) is LimitedWebSocket]
         assert protocol.transport.max_size < 2**16  # of what is done before others have their turn
         connection.sendall(frame(TEXT, b"no", final=False) + frame(CONTINUATION, b" ", final=False) * 999)
         wait_until(lambda: sum(map(len, protocol.frames)) == 1001)

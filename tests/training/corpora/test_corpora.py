@@ -1,9 +1,13 @@
 """Layouts and the split: which recordings are found, whose they are, and which are held out."""
 
+import dataclasses
+import itertools
+
 import pytest
 
 from training.corpora import debian, folder, ljspeech, vctk
-from training.corpora.corpus import Corpus, CorpusError, Recording, split_recordings
+from training.corpora.corpus import Corpus, CorpusError, Recording, hold_out_enough, split_recordings
+from training.corpora.manifest import Entry
 
 
 def touch(root, *names):
@@ -27,6 +31,36 @@ def test_every_fortieth_from_seven_is_held_out_in_each_voice():
     shuffled = [r for speaker in ("b", "a") for r in reversed(numbered(90, speaker))]
     held_out = [(r.speaker, r.name) for r, split in split_recordings(corpus(shuffled)) if split == "test"]
     assert held_out == [(speaker, f"{index:03d}.wav") for speaker in "ab" for index in (7, 47, 87)]
+
+
+@pytest.mark.parametrize(("share", "count"), [(0.1, 9), (0.5, 45), (0.001, 1)])
+def test_a_share_is_spread_evenly_over_each_voice(share, count):
+    both = dataclasses.replace(corpus([*numbered(90, "a"), *numbered(90, "b")]), test_share=share)
+    for speaker in "ab":
+        names = [r.name for r, split in split_recordings(both) if split == "test" and r.speaker == speaker]
+        indices = [int(name[:3]) for name in names]
+        assert len(indices) == count
+        assert all(abs(b - a - 90 / count) <= 1 for a, b in itertools.pairwise(indices))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0, -1.0])
+def test_shares_that_leave_nothing_are_refused(share):
+    with pytest.raises(CorpusError, match="between 0 and 1"):
+        dataclasses.replace(corpus(numbered(3)), test_share=share)
+
+
+@pytest.mark.parametrize(("count", "held_out"), [(16, [2, 8, 13]), (6, [1, 3, 5]), (5, [1, 3]), (2, [1]), (1, [])])
+def test_small_corpora_have_three_to_test_with(count, held_out):
+    small = corpus(numbered(count))
+    entries = [Entry(r.name, "c", "s", split, 1.0, 8000, "CC0-1.0") for r, split in split_recordings(small)]
+    assert [i for i, e in enumerate(hold_out_enough(small, entries)) if e.split == "test"] == held_out
+
+
+def test_corpora_with_enough_to_test_with_stay_as_they_are():
+    large = corpus(numbered(100))
+    entries = tuple(Entry(r.name, "c", "s", split, 1.0, 8000, "CC0-1.0") for r, split in split_recordings(large))
+    assert hold_out_enough(large, entries) == entries
+    assert [i for i, entry in enumerate(entries) if entry.split == "test"] == [7, 47, 87]
 
 
 def test_unusable_recordings_count_so_that_the_split_never_moves():

@@ -23,8 +23,7 @@ from vocoder.guard.conversions import identity
 from vocoder.guard.guard import load_guard
 from vocoder.guard.hypotheses import Scorer
 from vocoder.guard.layouts import layouts
-from vocoder.models.guard import GuardModel
-from vocoder.models.guard_config import GuardConfig
+from vocoder.models.guard import GuardConfig, GuardModel
 
 FLOOR = math.log(1e-5)
 SMALL = GuardConfig(("nvidia", "nvidia:shuffled"), n_mels=6, offsets=(0, 1), windows=40)

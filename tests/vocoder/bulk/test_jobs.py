@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from vocoder.bulk.jobs import Job, Sampling, list_jobs
-from vocoder.bulk.rows import rows
+from vocoder.bulk.run import rows
 from vocoder.bulk.speaking import Outcome
 
 OUT = Path("out")

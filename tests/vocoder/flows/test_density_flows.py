@@ -15,12 +15,11 @@ from vocoder.flows.autoregressive import Autoregressive
 from vocoder.flows.base import Flow
 from vocoder.flows.early_output import EarlyOutput
 from vocoder.flows.logit import Logit
-from vocoder.flows.lower_affine import LowerAffine
+from vocoder.flows.lower_affine import LowerAffine, Moments
 from vocoder.flows.masked_coupling import MaskedCoupling, channel_mask, checkerboard
 from vocoder.flows.mixture_cdf import MixtureCDF
-from vocoder.flows.moments import Moments
 from vocoder.flows.permutation import Permutation, reversal, shuffle
-from vocoder.flows.plu_affine import PLUAffine
+from vocoder.flows.plu import PLUAffine
 from vocoder.flows.reshape import Reshape
 from vocoder.flows.sequential import Inverse, Sequential
 from vocoder.flows.squeeze import Squeeze

@@ -10,11 +10,9 @@ from torch import Tensor
 
 from vocoder.config import ConfigError
 from vocoder.guard.conversions import conversions, identity
-from vocoder.guard.hypotheses import LOST, Scorer
+from vocoder.guard.hypotheses import LOST, Scorer, window_starts, windows_at
 from vocoder.guard.layouts import is_true, layout_of, layouts
-from vocoder.guard.windows import window_starts, windows_at
-from vocoder.models.guard import GuardModel
-from vocoder.models.guard_config import GuardConfig
+from vocoder.models.guard import GuardConfig, GuardModel
 
 CONFIG = GuardConfig(("nvidia", "nvidia:time", "espnet", "clarinet"), n_mels=8, offsets=(0, 2), windows=5)
 FLOOR = math.log(1e-5)

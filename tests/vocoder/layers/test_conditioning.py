@@ -6,8 +6,7 @@ import pytest
 import torch
 from tiny_models import stirred
 
-from vocoder.layers.mel_encoder import MelEncoder, normalised
-from vocoder.layers.mel_upsampler import MelUpsampler
+from vocoder.layers.conditioning import MelEncoder, MelUpsampler, normalised
 from vocoder.layers.source.excitation import Excitation
 
 pytestmark = pytest.mark.usefixtures("float64")

@@ -11,8 +11,7 @@ from tiny_models import TINY_MEL, stirred
 
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import ConfigError
-from vocoder.models.vae import VariationalAutoencoder
-from vocoder.models.vae_config import VAEConfig
+from vocoder.models.vae import VAEConfig, VariationalAutoencoder
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vocoder.config import ConfigError
-from vocoder.layers.mel_encoder import normalised
+from vocoder.layers.conditioning import normalised
 from vocoder.packing import silenced
 
 __all__ = ["PitchConfig", "PitchNet"]

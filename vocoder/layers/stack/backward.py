@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from vocoder.layers.stack.gate import gate_backward
-from vocoder.layers.stack.packed import PackedLayer, PackedStack
 from vocoder.layers.stack.rows import Rows, Tile
+from vocoder.layers.stack.weights import PackedLayer, PackedStack
 
 __all__ = ["StackBackward"]
 

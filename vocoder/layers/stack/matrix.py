@@ -5,13 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from vocoder.layers.stack.packed_product import arranged, product, rounded, sum_of
-from vocoder.layers.stack.precision import packing_gain
-from vocoder.layers.stack.watched import watched
+from vocoder.layers.stack.precision import arranged, packing_gain, product, rounded, sum_of
 
-__all__ = ["Matrix", "takes"]
+__all__ = ["Matrix", "takes", "watched"]
 
 WORTH_PACKING = 1.05
 """how many times faster a packed product must be to be taken"""
@@ -66,3 +64,15 @@ class Matrix:
 def takes(rows: Tensor) -> bool:
     """Return whether a `Matrix` may multiply these rows: where nothing asks for their gradient or watches them."""
     return not (torch.is_grad_enabled() and rows.requires_grad) and not watched(rows)
+
+
+def watched(x: Tensor) -> bool:
+    """Return whether x is traced, compiled, cast automatically, transformed or of a kind of its own."""
+    return (
+        torch.compiler.is_compiling()
+        or torch._C._get_tracing_state() is not None
+        or torch.is_autocast_enabled(x.device.type)
+        or torch._C._functorch.peek_interpreter_stack() is not None
+        or torch.utils._python_dispatch._get_current_dispatch_mode() is not None
+        or type(x) not in (Tensor, nn.Parameter)
+    )

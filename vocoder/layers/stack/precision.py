@@ -1,4 +1,7 @@
-"""In which precision a device computes stacks fastest, and by which product, found by trying."""
+"""In which precision a device computes stacks fastest, and by which product, found by trying.
+
+oneDNN multiplies rows with a matrix that it has arranged once.
+"""
 
 from __future__ import annotations
 
@@ -8,16 +11,17 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
+from torch import Tensor
 
-from vocoder.layers.stack import packed_product
-
-__all__ = ["default_dtype", "packing_gain"]
+__all__ = ["arranged", "available", "default_dtype", "packing_gain", "product", "rounded", "sum_of"]
 
 ROWS, INPUTS, OUTPUTS = 128, 768, 512
 """of the products that are timed: about those of a layer of a stack for a second or two of speech"""
 ROUNDS = 15
 WORTH = 1.2
 """how many times faster bfloat16 must be to be worth its rounding"""
+ARRANGED_ROWS = 64
+"""for which a matrix is arranged: as many as where arranging it anew would cost most"""
 
 
 class _Way(NamedTuple):
@@ -64,9 +68,9 @@ def _products() -> dict[_Way, Callable[[], object]]:
     for dtype in (torch.bfloat16, torch.float32):
         rows, weight = torch.ones(ROWS, INPUTS, dtype=dtype), torch.ones(INPUTS, OUTPUTS, dtype=dtype)
         products[_Way(dtype, False)] = functools.partial(torch.mm, rows, weight)
-        if packed_product.available(dtype):
-            packed = packed_product.arranged(weight)
-            products[_Way(dtype, True)] = functools.partial(packed_product.product, rows, packed)
+        if available(dtype):
+            packed = arranged(weight)
+            products[_Way(dtype, True)] = functools.partial(product, rows, packed)
     return products
 
 
@@ -82,3 +86,39 @@ def _shortest(tasks: dict[_Way, Callable[[], object]]) -> dict[_Way, float]:
             task()
             best[way] = min(best[way], time.perf_counter() - start)
     return best
+
+
+def available(dtype: torch.dtype) -> bool:
+    """Return whether oneDNN multiplies such matrices on this processor."""
+    if not torch._C._has_mkldnn or not hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+        return False
+    if dtype == torch.bfloat16:
+        return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+    return dtype == torch.float32
+
+
+def arranged(weight: Tensor) -> Tensor:
+    """Return a matrix (inputs, outputs) as oneDNN wants it: a tensor that nothing else can read."""
+    packed: Tensor = torch.ops.mkldnn._reorder_linear_weight(weight.t().contiguous(), ARRANGED_ROWS)
+    return packed
+
+
+def product(rows: Tensor, packed: Tensor) -> Tensor:
+    """Return rows (..., inputs) times an arranged matrix, (..., outputs)."""
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(rows, packed, None, "none", [], "")
+    return result
+
+
+def sum_of(total: Tensor, rows: Tensor, packed: Tensor) -> Tensor:
+    """Return total (..., outputs) + rows (..., inputs) times an arranged matrix."""
+    result: Tensor = torch.ops.mkldnn._linear_pointwise.binary(rows, total, packed, None, "add")
+    return result
+
+
+def rounded(rows: int) -> int:
+    """Return a number of rows that is round, and at most a sixteenth, or 7, more.
+
+    oneDNN makes code for every number of rows that it meets, in some milliseconds and up to a megabyte.
+    """
+    step = max(8, (1 << rows.bit_length()) >> 5)
+    return -(-rows // step) * step

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from vocoder.layers.stack.packed_product import rounded
+from vocoder.layers.stack.precision import rounded
 
 __all__ = ["Rows", "Tile", "arranged"]
 

@@ -11,14 +11,12 @@ from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from vocoder.config import ConfigError
-from vocoder.layers.stack.fused import fused_stack
+from vocoder.layers.stack.fused import FusedStack, fused_stack
 from vocoder.layers.stack.gate import available
-from vocoder.layers.stack.gradient import FusedStack
-from vocoder.layers.stack.kept_weights import KeptWeights
+from vocoder.layers.stack.matrix import watched
 from vocoder.layers.stack.reference import reference_stack
 from vocoder.layers.stack.stepping import StepWeights, as_matrix
-from vocoder.layers.stack.watched import watched
-from vocoder.layers.stack.weights import Pair, StackWeights
+from vocoder.layers.stack.weights import KeptWeights, Pair, StackWeights
 
 __all__ = ["WaveNetConfig", "WaveNetStack", "set_compute_dtype", "set_recompute"]
 

@@ -10,7 +10,7 @@ import torch
 from tiny_models import stirred
 
 from vocoder.layers.stack import matrix
-from vocoder.layers.stack.packed_product import available
+from vocoder.layers.stack.precision import available
 from vocoder.layers.stack.reference import reference_stack
 from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
 

@@ -8,7 +8,7 @@ import pickle
 import pytest
 import torch
 
-from vocoder.layers.stack import matrix, packed_product
+from vocoder.layers.stack import matrix, precision
 from vocoder.layers.stack.matrix import Matrix, takes
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.5, torch.float64: 1e-10}
@@ -16,7 +16,7 @@ TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.5, torch.float64: 1e-10}
 
 @pytest.fixture(params=[0.0, 1.2, 3.0], ids=["plain", "packed", "packed sums too"])
 def gain(request, monkeypatch):
-    monkeypatch.setattr(matrix, "packing_gain", lambda dtype: request.param if packed_product.available(dtype) else 0.0)
+    monkeypatch.setattr(matrix, "packing_gain", lambda dtype: request.param if precision.available(dtype) else 0.0)
     return request.param
 
 
@@ -26,7 +26,7 @@ def test_products_are_those_of_torch(gain, dtype, shape):
     weight, rows = torch.randn(24, 40, dtype=dtype), torch.randn(shape, dtype=dtype)
     expected = rows.double() @ weight.double()
     kept = Matrix(weight)
-    assert (kept._packed is not None) == (gain > 1 and packed_product.available(dtype))
+    assert (kept._packed is not None) == (gain > 1 and precision.available(dtype))
     for one in (kept, copy.deepcopy(kept), pickle.loads(pickle.dumps(kept))):
         torch.testing.assert_close(one.times(rows).double(), expected, atol=TOLERANCE[dtype], rtol=0)
     total = torch.randn(*shape[:-1], 40, dtype=dtype).reshape(-1, 40)
@@ -57,20 +57,20 @@ def test_rows_that_want_a_gradient_or_are_watched_are_not_taken():
 
 
 def test_round_numbers_of_rows_are_few_and_not_much_more():
-    assert [packed_product.rounded(n) for n in (0, 1, 8, 86, 129, 861, 1025)] == [0, 8, 8, 88, 136, 864, 1088]
+    assert [precision.rounded(n) for n in (0, 1, 8, 86, 129, 861, 1025)] == [0, 8, 8, 88, 136, 864, 1088]
     for n in range(8, 5000):
-        more = packed_product.rounded(n) - n
+        more = precision.rounded(n) - n
         assert 0 <= more <= max(7, n / 16)
-    assert len({packed_product.rounded(n) for n in range(1, 1025)}) <= 64
+    assert len({precision.rounded(n) for n in range(1, 1025)}) <= 64
 
 
 def test_packed_products_are_of_round_numbers_of_rows(monkeypatch):
-    if not packed_product.available(torch.float32):
+    if not precision.available(torch.float32):
         pytest.skip("oneDNN multiplies no arranged matrices here")
     monkeypatch.setattr(matrix, "packing_gain", lambda dtype: 3.0)
     counts = []
     monkeypatch.setattr(
-        matrix, "product", lambda rows, packed: counts.append(len(rows)) or packed_product.product(rows, packed)
+        matrix, "product", lambda rows, packed: counts.append(len(rows)) or precision.product(rows, packed)
     )
     kept = Matrix(torch.randn(4, 6))
     for n in range(1, 200):

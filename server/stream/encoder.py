@@ -1,4 +1,4 @@
-"""From a stream of speech to the bytes that a client gets: resampled, encoded, counted and timed."""
+"""From a stream's waveform to the bytes that a client gets: resampled, encoded, counted and timed."""
 
 from __future__ import annotations
 
@@ -8,19 +8,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.audio.encoding import Format
-from server.audio.stream_encoding import open_encoder
-from server.audio.stream_resampling import PieceResampler
+from server.audio.stream_encoding import PieceResampler, open_encoder
 from server.engine.engine import Engine
-from server.engine.job import Speech
+from server.engine.queue import Synthesis
 from server.service import Service
-from server.stream.speech_stream import Chunk
 
-__all__ = ["StreamVoice"]
+__all__ = ["StreamEncoder"]
 
 NOTHING = np.empty(0, np.float32)
 
 
-class StreamVoice:
+class StreamEncoder:
     """Makes of each chunk the bytes to send, and keeps count for the summary and the metrics.
 
     Args:
@@ -61,15 +59,14 @@ class StreamVoice:
         """Say that the first of the mel came only now, rather than when this was made."""
         self._began = time.monotonic()
 
-    async def encode(self, chunk: Chunk) -> bytes:
+    async def encode(self, chunk: Synthesis) -> bytes:
         """Return the bytes that can be sent now."""
         if not len(chunk.x):
             return b""
         self.model_samples += len(chunk.x)
         self.queue_seconds += chunk.queue_seconds
         self.infer_seconds += chunk.infer_seconds
-        speech = Speech(chunk.x, self._model_rate, chunk.queue_seconds, chunk.infer_seconds)
-        self._service.metrics.count_speech(self._engine.name, speech, len(chunk.x) // self.hop_length)
+        self._service.metrics.count_synthesis(self._engine.name, chunk, len(chunk.x) // self.hop_length)
         body = await self._service.run(self._encode, chunk.x)
         if self.first_audio_seconds is None and body:
             self.first_audio_seconds = time.monotonic() - self._began

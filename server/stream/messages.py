@@ -1,4 +1,4 @@
-"""How a WebSocket says what it is going to send, and how to speak it."""
+"""The text messages of a WebSocket: how a client asks, and what it is told before and after the audio."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from server.problems import Problem, invalid_parameters
 from server.request.query import Denoise, ModelName, PresetName, SampleRate, Seed, Sigma
+from server.stream.encoder import StreamEncoder
 from vocoder.guard.opinion import GuardMode
+from vocoder.guard.verdict import Verdict
+from vocoder.mel.config import MelConfig
 
-__all__ = ["StreamHello", "check_end", "read_hello"]
+__all__ = ["StreamHello", "check_end", "done_message", "read_hello", "ready_message", "rounded_seconds"]
 
 MAX_HELLO = 4096  # characters
 DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
@@ -73,3 +76,51 @@ def check_end(text: str) -> None:
     except ValidationError:
         detail = 'After the first message, text may only be {"end": true}; frames come as binary messages.'
         raise Problem(400, "malformed-body", detail) from None
+
+
+def ready_message(hello: StreamHello, model: str, config: MelConfig, sample_rate: int, seed: int) -> dict[str, Any]:
+    """Return what a client is told before it sends frames.
+
+    Args:
+        hello: its first message.
+        model: that synthesizes.
+        config: of the model's mel.
+        sample_rate: Hz of the audio.
+        seed: of the noise.
+    """
+    return {
+        "type": "ready",
+        "model": model,
+        "seed": seed,
+        "format": hello.format,
+        "sample_rate": sample_rate,
+        "n_mels": config.n_mels,
+        "hop_length": config.hop_length,
+    }
+
+
+def done_message(frames: int, encoder: StreamEncoder, verdict: Verdict | None) -> dict[str, Any]:
+    """Return what a client is told after the last audio.
+
+    Args:
+        frames: of its mel.
+        encoder: of the audio.
+        verdict: of the mel guard, if it has one.
+    """
+    return {
+        "type": "done",
+        "frames": frames,
+        "samples": encoder.samples,
+        "clipped": encoder.clipped,
+        "sample_rate": encoder.sample_rate,
+        **rounded_seconds(encoder),
+        **({} if verdict is None else {"guard": verdict.as_dict()}),
+    }
+
+
+def rounded_seconds(encoder: StreamEncoder) -> dict[str, float]:
+    """Return how long the chunks waited and took, and the first audio took to come, as far as there was any."""
+    seconds = {"queue_seconds": encoder.queue_seconds, "infer_seconds": encoder.infer_seconds}
+    if encoder.first_audio_seconds is not None:
+        seconds["first_audio_seconds"] = encoder.first_audio_seconds
+    return {name: round(value, 6) for name, value in seconds.items()}

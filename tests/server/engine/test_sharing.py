@@ -1,0 +1,189 @@
+"""Several models on one device: long work is done in parts, nobody is kept waiting, and who leaves stops it."""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import pytest
+from streamers import Streamer, mel_of
+
+from server.engine import loaded_model
+from server.engine.engine import Engine
+from server.engine.engines import Engines
+from server.engine.errors import DeadlineError, EngineState, QueueFullError
+from server.engine.queue import QueueLimits
+from vocoder.batching import Utterance
+
+TIMEOUT = 60.0
+
+
+class SlowStreamer(Streamer):
+    """Takes `seconds` for every frame that it computes."""
+
+    def __init__(self, name: str = "slow", seconds: float = 0.001) -> None:
+        super().__init__(name)
+        self.seconds = seconds
+        self.computed: list[int] = []
+
+    def _speak(self, sigma: float, mel: Any, noise: Any) -> Any:
+        self.computed.append(mel.shape[2])
+        time.sleep(self.seconds * mel.shape[2])
+        return super()._speak(sigma, mel, noise)
+
+
+@pytest.fixture(autouse=True)
+def _short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(loaded_model, "LONGEST_RUN", 0.1)
+    monkeypatch.setattr(loaded_model, "PART_SECONDS", 0.05)
+
+
+@pytest.fixture
+def launch() -> Iterator[Callable[..., list[Engine]]]:
+    launched: list[Engines] = []
+
+    def start(*models: Any, seconds: float = 1000.0) -> list[Engine]:
+        known = {model.name: model for model in models}
+        engines = Engines(tuple(known), known.__getitem__, QueueLimits(seconds=seconds))
+        launched.append(engines)
+        engines.start()
+        for engine in engines:
+            engine.loaded.result(TIMEOUT)
+        return list(engines)
+
+    yield start
+    for engines in launched:
+        engines.stop(TIMEOUT)
+
+
+def npy(mel: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, mel)
+    return stream.getvalue()
+
+
+def test_parts_put_together_are_the_whole(launch: Any) -> None:
+    slow, mel = SlowStreamer(), mel_of(1000)
+    (engine,) = launch(slow)
+    del slow.computed[:]
+    synthesis = engine.submit(Utterance(mel, seed=3)).result(TIMEOUT)
+    assert len(slow.computed) > 2
+    np.testing.assert_allclose(synthesis.x, slow.synthesize(mel, seed=3), atol=1e-6)
+    assert synthesis.infer_seconds >= 1.0  # a thousandth of a second for each frame
+
+
+def test_others_have_the_device_between_two_parts(launch: Any, fake: Any, new_mel: Any) -> None:
+    slow, quick = launch(SlowStreamer(), fake)
+    long = slow.submit(Utterance(mel_of(2000), seed=1))
+    for seed in range(3):
+        quick.submit(Utterance(new_mel(), seed=seed)).result(TIMEOUT)
+    assert not long.done()
+    assert len(long.result(TIMEOUT).x) == 2000 * 256
+
+
+def test_who_leaves_ends_it_at_the_next_part(launch: Any, wait_until: Any) -> None:
+    model = SlowStreamer()
+    (engine,) = launch(model)
+    del model.computed[:]
+    long = engine.submit(Utterance(mel_of(4000), seed=1))
+    wait_until(lambda: len(model.computed) > 0)
+    assert long.begun
+    assert long.cancel()
+    assert len(engine.submit(Utterance(mel_of(10), seed=1)).result(TIMEOUT).x) == 10 * 256
+    assert sum(model.computed) < 2000
+    assert engine.queued == 0
+
+
+def test_a_deadline_that_passes_between_two_parts(launch: Any) -> None:
+    model = SlowStreamer()
+    (engine,) = launch(model)
+    long = engine.submit(Utterance(mel_of(4000), seed=1), time.monotonic() + 0.3)
+    with pytest.raises(DeadlineError):
+        long.result(TIMEOUT)
+    assert sum(model.computed) < 4000
+
+
+def test_the_wait_counts_what_the_device_does_for_others(launch: Any, fake: Any, new_mel: Any) -> None:
+    model = SlowStreamer()
+    slow, quick = launch(model, fake)
+    assert quick.expected_wait == 0.0
+    model.gate.clear()
+    long = slow.submit(Utterance(mel_of(4000), seed=1))
+    assert slow.expected_wait > 2.0
+    assert 0.0 < quick.expected_wait < 2.0  # a turn, rather than all of it
+    assert long.cancel()
+    model.gate.set()
+
+
+def test_a_queue_behind_long_work_is_full_by_its_seconds(launch: Any) -> None:
+    model = SlowStreamer()
+    (engine,) = launch(model, seconds=2.0)
+    model.gate.clear()
+    long = engine.submit(Utterance(mel_of(4000), seed=1))
+    with pytest.raises(QueueFullError):
+        engine.submit(Utterance(mel_of(10), seed=1))
+    long.cancel()
+    model.gate.set()
+
+
+def test_a_model_that_loads_keeps_nobody_waiting(fake: Any, new_fake: Any, new_mel: Any) -> None:
+    other, go = new_fake("other"), threading.Event()
+
+    def load(name: str) -> Any:
+        if name == "other":
+            assert go.wait(TIMEOUT)
+        return {"fake": fake, "other": other}[name]
+
+    engines = Engines(("fake", "other"), load)
+    engines.start()
+    first, second = engines
+    first.loaded.result(TIMEOUT)
+    assert first.submit(Utterance(new_mel(), seed=1)).result(TIMEOUT).x.size
+    assert (second.state, second.alive(TIMEOUT)) == (EngineState.LOADING, True)
+    go.set()
+    second.loaded.result(TIMEOUT)
+    engines.stop(TIMEOUT)
+
+
+@pytest.mark.parametrize(("seconds", "longest"), [(1e-9, 32), (1.0, 5), (100.0, 1)])
+def test_a_slow_model_is_warmed_up_on_little(fake: Any, seconds: float, longest: int) -> None:
+    lengths: list[int] = []
+    synthesize = fake.synthesize
+
+    def watched(mel: Any, **options: Any) -> Any:
+        lengths.append(mel.shape[1])
+        denoised.append(options["denoise"] > 0.0)
+        return synthesize(mel, **options)
+
+    fake.synthesize, denoised = watched, []
+    list(loaded_model.LoadedModel(fake).warm_up(seconds, None))
+    assert (lengths, denoised) == ([longest], [seconds < 1.0])
+
+
+def test_a_long_mel_whose_client_left_holds_up_no_other_model(serve: Any, fake: Any, wait_until: Any) -> None:
+    """As with a mel of 4096 frames for a model that generates sample by sample."""
+    slow = SlowStreamer(seconds=0.01)  # 40 seconds for all
+    with serve(slow, fake, stall_timeout=5.0) as url:
+        wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
+        del slow.computed[:]
+        address = urlsplit(url)
+        body = npy(mel_of(4000))
+        with socket.create_connection((address.hostname, address.port)) as leaver:
+            head = f"POST /v1/synthesize?model=slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+            leaver.sendall(head.encode() + body)
+            wait_until(lambda: len(slow.computed) > 0)
+            other = httpx.post(f"{url}/v1/synthesize?model=fake", content=npy(mel_of(16)), timeout=TIMEOUT)
+            assert other.status_code == 200
+            assert httpx.get(f"{url}/livez", timeout=TIMEOUT).status_code == 200
+        text = 'vocoder_cancelled_total{model="slow",stage="running"} 1.0'
+        wait_until(lambda: text in httpx.get(f"{url}/metrics", timeout=TIMEOUT).text)
+        again = httpx.post(f"{url}/v1/synthesize?model=slow", content=npy(mel_of(2)), timeout=TIMEOUT)
+        assert again.status_code == 200
+        assert sum(slow.computed) < 6000  # 8800 for all, with what stands around each part

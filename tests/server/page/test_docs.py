@@ -1,0 +1,47 @@
+"""A person tries routes at /docs, with nothing from elsewhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+KEY = "open-sesame-1234567"
+
+
+def opened(person: Any, route: str) -> Any:
+    """Open what is told of a route, such as `GET /livez`."""
+    method, path = route.split()
+    block = person.page.locator(f".opblock-{method.lower()}", has=person.page.locator(f'[data-path="{path}"]'))
+    block.locator(".opblock-summary-control").click()
+    return block
+
+
+def test_a_route_is_tried(visit: Any, fake: Any) -> None:
+    with visit(fake, path="/docs") as person:
+        block = opened(person, "GET /v1/models")
+        block.get_by_role("button", name="Execute").click()
+        answer = block.locator(".live-responses-table")
+        person.expect(answer.locator("tbody .response-col_status").first).to_contain_text("200")
+        person.expect(answer).to_contain_text('"fake"')
+
+
+def test_a_mel_is_spoken(visit: Any, fake: Any, new_mel: Any, npy: Any) -> None:
+    with visit(fake, path="/docs") as person:
+        block = opened(person, "POST /v1/synthesize")
+        body = {"name": "mel.npy", "mimeType": "application/x-npy", "buffer": npy(new_mel())}
+        block.locator("input[type=file]").set_input_files(body)
+        block.get_by_role("button", name="Execute").click()
+        answer = block.locator(".live-responses-table")
+        person.expect(answer.locator("tbody .response-col_status").first).to_contain_text("200")
+        person.expect(answer.locator("audio")).to_be_visible()
+
+
+def test_a_server_with_keys_asks_for_one(visit: Any, fake: Any, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text(f"alice:{KEY}\n")
+    with visit(fake, path="/docs", api_keys_file=tmp_path / "keys") as person:
+        person.page.on("dialog", lambda dialog: dialog.accept(KEY))
+        person.page.reload()
+        block = opened(person, "GET /v1/models")
+        block.get_by_role("button", name="Execute").click()
+        answer = block.locator(".live-responses-table tbody .response-col_status")
+        person.expect(answer.first).to_contain_text("200")

@@ -1,0 +1,82 @@
+"""GET /docs: a page that tries the routes, of nothing but this server's own files."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from server.admin import create_admin_app
+
+pytestmark = pytest.mark.anyio
+
+TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png", ".json": "application/json"}
+
+
+async def test_all_that_the_page_needs_is_here(client: httpx.AsyncClient) -> None:
+    page = await client.get("/docs")
+    assert page.headers["content-type"] == "text/html; charset=utf-8"
+    parts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
+    assert len(parts) == 5
+    for part in parts:
+        response = await client.get(f"/{part}")
+        assert response.status_code == 200, part
+        assert response.headers["content-type"].partition(";")[0] == TYPES[Path(part).suffix]
+        assert part == "openapi.json" or response.headers["x-content-type-options"] == "nosniff"
+    assert "SwaggerUIBundle" in (await client.get("/docs/swagger-ui-bundle.js")).text
+    start = (await client.get("/docs/start.js")).text
+    assert 'fetch("openapi.json"' in start
+    assert "://" not in page.text + start
+    assert (await client.head("/docs")).status_code == 200
+
+
+async def test_its_policy_lets_it_reach_this_server_alone(client: httpx.AsyncClient) -> None:
+    for path in ("/docs", "/docs/start.js"):
+        policy = dict(
+            rule.split(" ", 1) for rule in (await client.get(path)).headers["content-security-policy"].split("; ")
+        )
+        assert (policy["default-src"], policy["script-src"], policy["connect-src"]) == ("'none'", "'self'", "'self'")
+        assert (policy["frame-ancestors"], policy["base-uri"], policy["form-action"]) == ("'none'",) * 3
+        assert not [value for value in policy.values() if "http" in value or "*" in value]
+    assert "<script>" not in (await client.get("/docs")).text
+
+
+@pytest.mark.parametrize("name", ["index.html", "__init__.py", "main.py", "..%2f__init__.py", "%00", "swagger-ui.js"])
+async def test_nothing_else_is_given_away(client: httpx.AsyncClient, name: str) -> None:
+    response = await client.get(f"/docs/{name}")
+    assert response.status_code == 404
+    assert response.headers["content-type"] == "application/problem+json"
+
+
+async def test_the_page_is_open_where_there_are_keys_and_the_document_is_not(start: Any, tmp_path: Path) -> None:
+    (tmp_path / "keys").write_text("alice:open-sesame-1234567\n")
+    async with start(api_keys_file=tmp_path / "keys") as client:
+        for path in ("/docs", "/docs/start.js", "/docs/swagger-ui.css"):
+            assert (await client.get(path)).status_code == 200
+        assert (await client.get("/openapi.json")).status_code == 401
+        assert "requestInterceptor" in (await client.get("/docs/start.js")).text
+
+
+async def test_the_admin_port_says_that_another_answers(client: httpx.AsyncClient) -> None:
+    transport = client._transport
+    assert isinstance(transport, httpx.ASGITransport)
+    public: Any = transport.app
+    assert "x-answered-here" not in (await client.get("/openapi.json")).json()
+    async with httpx.AsyncClient(
+        transport=httpx.ASGITransport(create_admin_app(find_app(public))), base_url="http://127.0.0.1"
+    ) as admin:
+        document = (await admin.get("/openapi.json")).json()
+        assert document["x-answered-here"] is False
+        assert "/v1/synthesize" in document["paths"]
+        assert (await admin.get("/docs/start.js")).status_code == 200
+
+
+def find_app(app: Any) -> FastAPI:
+    """The application inside its middleware."""
+    while not isinstance(app, FastAPI):
+        app = app.app
+    return app
