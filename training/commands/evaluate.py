@@ -17,7 +17,7 @@ from training.evaluate.candidates import Candidate, Vocoder, griffin_lim, ground
 from training.evaluate.evaluation import Evaluated, evaluate
 from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
-from training.evaluate.recordings import GROUPS, Recording, Selection, recordings
+from training.evaluate.recordings import GROUPS, Recording, Selection, left_out, recordings
 from training.evaluate.report import Report, write_report
 from training.evaluate.score_store import ScoreStore
 from training.evaluate.scoring import scoring_pool
@@ -72,7 +72,8 @@ def evaluate_all(args: argparse.Namespace, loader: Loader) -> int:
     if args.smooth and args.nats:
         raise ValueError("--nats are of true mels: evaluate once with --nats and once with --smooth")
     selection = Selection(args.min_seconds, args.max_seconds, args.limit, args.per_speaker, args.by)
-    chosen = recordings(read_manifest(args.manifest), selection, args.voice)
+    manifest = read_manifest(args.manifest)
+    chosen = recordings(manifest, selection, args.voice)
     models = _models(args, loader)
     mel_config = models[0].mel_config if models else preset(args.mel)
     baselines = [ground_truth(mel_config)] + ([griffin_lim(mel_config)] if args.with_griffin_lim else [])
@@ -88,6 +89,7 @@ def evaluate_all(args: argparse.Namespace, loader: Loader) -> int:
         models=[model.name for model in models],
         without_density=[model.name for model in models if args.nats and model.density is None],
         pictures=_draw(args.output, [baselines[0], *models, *baselines[1:]], found),
+        left_out=left_out(manifest, selection, args.voice),
     )
     print(text_table(report.summaries(), report.metrics))
     for note in report.notes():

@@ -11,7 +11,7 @@ from training.data.datasets import UtteranceDataset
 from training.evaluate.metric import Audio
 from vocoder.audio.resampling import resample
 
-__all__ = ["GROUPS", "Group", "Recording", "Selection", "recordings"]
+__all__ = ["GROUPS", "Group", "Recording", "Selection", "left_out", "recordings"]
 
 Group = Literal["speaker", "corpus"]
 GROUPS: tuple[Group, ...] = get_args(Group)
@@ -101,6 +101,13 @@ def recordings(manifest: Manifest, selection: Selection, voices: Collection[str]
         for i, entry in chosen.items()
     ]
     return sorted(found, key=lambda recording: recording.voice)
+
+
+def left_out(manifest: Manifest, selection: Selection, voices: Collection[str] | None = None) -> list[str]:
+    """Return the rows that a selection leaves nothing of, since no held-out utterance is of such a length."""
+    entries = manifest.select("test", voices)
+    kept = {_row(e, selection.by) for e in entries if selection.min_seconds <= e.duration <= selection.max_seconds}
+    return sorted({_row(entry, selection.by) for entry in entries} - kept)
 
 
 def _row(entry: Entry, by: Group) -> str:

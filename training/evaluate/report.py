@@ -33,6 +33,7 @@ class Report:
         models: names of the candidates that are models; the others are baselines.
         without_density: the models that were asked for nats and have no density.
         pictures: file names, by voice, beside the report.
+        left_out: rows without a recording of the right length.
     """
 
     settings: dict[str, Any]
@@ -42,6 +43,7 @@ class Report:
     models: Sequence[str]
     without_density: Sequence[str] = ()
     pictures: dict[str, str] = dataclasses.field(default_factory=dict)
+    left_out: Sequence[str] = ()
 
     def summaries(self) -> list[Summary]:
         """Return the rows summed up by voice and candidate."""
@@ -61,6 +63,7 @@ class Report:
             f"{titles[name]} was not computed: install {package} (extra `evaluation`)"
             for name, package in self.missing.items()
         ]
+        notes += [f"{voice} is left out: no held-out utterance is of the chosen length" for voice in self.left_out]
         notes += [f"{name} has no density, so no nats per sample" for name in self.without_density]
         undefined: dict[tuple[str, str, str], list[str]] = {}
         for row in self.rows:

@@ -8,7 +8,7 @@ import soundfile
 from evaluation_corpus import RATE, voice, write_corpus
 
 from training.corpora.manifest import Entry, ManifestError, read_manifest, write_manifest
-from training.evaluate.recordings import Selection, recordings
+from training.evaluate.recordings import Selection, left_out, recordings
 
 
 def test_only_test_utterances_in_range_are_read_by_voice(tmp_path: Path) -> None:
@@ -70,3 +70,10 @@ def test_bounded_numbers_are_spread_evenly(tmp_path: Path) -> None:
     assert chosen(limit=3) == [2, 6, 10, 12, 13]
     assert chosen(limit=1, per_speaker=1) == [6, 13]
     assert chosen(per_speaker=100) == list(range(14))
+
+
+def test_rows_that_are_left_out_are_known(tmp_path: Path) -> None:
+    manifest = read_manifest(write_corpus(tmp_path))
+    assert left_out(manifest, Selection(1.15, 9.0)) == ["high"]
+    assert left_out(manifest, Selection(1.15, 9.0, by="corpus")) == []
+    assert left_out(manifest, Selection(1.15, 9.0), ["low"]) == []

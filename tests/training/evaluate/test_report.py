@@ -84,6 +84,12 @@ def test_notes_name_packages_densities_and_undefined_values() -> None:
     ]
 
 
+def test_rows_without_recordings_are_noted() -> None:
+    assert Report({}, [], METRICS, {}, ["model"], left_out=["low"]).notes() == [
+        "low is left out: no held-out utterance is of the chosen length"
+    ]
+
+
 def test_one_reason_is_told_once() -> None:
     rows = [dataclasses.replace(r, problems={"rare": "too rare"}, path=f"{i}.flac") for i, r in enumerate(ROWS)]
     assert Report({}, rows, METRICS, {}, ["model"]).notes() == [
