@@ -13,7 +13,7 @@ __all__ = ["UNKNOWN", "all_data", "heard_speakers", "inherited", "run_name", "wi
 
 UNKNOWN = "unknown"
 """the licence of recordings that nobody named one for"""
-ROLES = ("start_from", "teacher", "flows_from", "pitch_from")
+ROLES = ("start_from", "teacher", "flows_from", "pitch_from", "fill_from")
 """the settings that name a model whose weights, or what they know, go into another"""
 
 

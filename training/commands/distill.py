@@ -58,7 +58,8 @@ class DistillRun:
     pitch_from: str | None = None
     """directory or shipped name of a model with a harmonic source, whose pitch network the student starts from"""
     flows_from: str | None = None
-    """directory or shipped name of a WaveGlow over frames, from whose flows those of the student start"""
+    """directory or shipped name of a WaveGlow over frames, from whose flows those of the student start, and whose
+    critics, if they lie beside them and are shaped alike"""
     start_from: str | None = None
     """model directory of a student whose weights the run starts from"""
 
@@ -104,7 +105,11 @@ def distill(config: DistillRun, *, resume: bool = False) -> Path:
 def objective_of(config: DistillRun) -> DistillationObjective:
     """Return what a run of this configuration trains."""
     teacher = _teacher(config)
-    return _objective(config, _student(config, teacher.model), teacher)
+    objective = _objective(config, _student(config, teacher.model), teacher)
+    start = config.start_from or config.flows_from
+    if start is not None and objective.adversary is not None:
+        objective.adversary.load(model_directory(start))
+    return objective
 
 
 def held_out(config: DistillRun, directory: Path) -> dict[str, float]:

@@ -11,8 +11,11 @@ from training.loop import random_state
 from training.loop.trainer_config import TrainerConfig
 from training.objectives.wavenet import WaveNetLosses, WaveNetObjective
 from training.run_config import add_run_arguments
+from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
+from vocoder.loading import model_directory
 from vocoder.mel.config import preset
+from vocoder.models.waveglow import WaveGlow
 from vocoder.models.wavenet import WaveNet
 from vocoder.models.wavenet_config import WaveNetModelConfig
 
@@ -37,6 +40,8 @@ class WaveNetRun:
     """segments of the held-out split that validation sees; voices kept as unseen are not among them"""
     start_from: str | None = None
     """directory or shipped name of the model whose weights the run starts from, to fine-tune it on other voices"""
+    fill_from: str | None = None
+    """directory or shipped name of a WaveGlow of the same mel, whose samples fill recordings above their band"""
 
     def __post_init__(self) -> None:
         check_contract(self)
@@ -56,16 +61,31 @@ def run(args: argparse.Namespace) -> int:
     config = load_run(WaveNetRun, args.config, args.overrides)
     manifest = read_corpus(config)
     random_state.seed_all(config.trainer.seed)
-    fit(config, manifest, objective_of(config), resume=args.resume, origin=origin_of(start_from=config.start_from))
+    origin = origin_of(start_from=config.start_from, fill_from=config.fill_from)
+    fit(config, manifest, objective_of(config), resume=args.resume, origin=origin)
     return 0
 
 
 def objective_of(config: WaveNetRun) -> WaveNetObjective:
     """Return what a run of this configuration trains."""
-    return WaveNetObjective(_model(config), preset(config.mel), config.losses)
+    return WaveNetObjective(_model(config), preset(config.mel), config.losses, _filler(config))
 
 
 def _model(config: WaveNetRun) -> WaveNet:
     if config.start_from is None:
         return WaveNet(config.model)
     return started_from(config.start_from, WaveNet, config.model)
+
+
+def _filler(config: WaveNetRun) -> WaveGlow | None:
+    """Return the model whose samples fill recordings above their band.
+
+    Raises:
+        ConfigError: it is no WaveGlow, or hears other mels.
+    """
+    if config.fill_from is None:
+        return None
+    checkpoint = load_model(model_directory(config.fill_from))
+    if not isinstance(checkpoint.model, WaveGlow) or checkpoint.mel_config != preset(config.mel):
+        raise ConfigError(f"fill_from must be a WaveGlow that hears mels of {config.mel!r}; {config.fill_from} is not")
+    return checkpoint.model

@@ -7,34 +7,41 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["band_limited", "filled"]
+__all__ = ["band_limited", "filled", "is_whole"]
 
 SLOPE = 300.0
 """width in Hz over which the view fades, below the edge"""
 
 
-def band_limited(x: Tensor, band: Tensor, sample_rate: int) -> Tensor:
+def band_limited(x: Tensor, band: Tensor | None, sample_rate: int) -> Tensor:
     """Return audio (B, T) without what lies above each item's band edge; audio of the whole band stays as it is.
 
     The filter has no phase and a slope of 300 Hz, and it is applied to a segment as if that were periodic.
 
     Args:
         x: (B, T).
-        band: (B,) edges in Hz; from half of `sample_rate` on there is nothing to leave out.
+        band: (B,) edges in Hz; from half of `sample_rate` on, and without any, there is nothing to leave out.
         sample_rate: in Hz.
     """
-    if bool((band >= sample_rate / 2).all()):
+    if band is None or is_whole(band, sample_rate):
         return x
-    return torch.fft.irfft(torch.fft.rfft(x) * _view(x, band, sample_rate), n=x.shape[1])
+    seen: Tensor = torch.fft.irfft(torch.fft.rfft(x) * _view(x, band, sample_rate), n=x.shape[1])
+    return seen
 
 
-def filled(x: Tensor, expected: Tensor, band: Tensor, sample_rate: int) -> Tensor:
+def filled(x: Tensor, expected: Tensor, band: Tensor | None, sample_rate: int) -> Tensor:
     """Return audio x (B, T) below each item's band edge (B,) in Hz, and `expected` (B, T) above it."""
-    if bool((band >= sample_rate / 2).all()):
+    if band is None or is_whole(band, sample_rate):
         return x
     view = _view(x, band, sample_rate)
     spectrum = torch.fft.rfft(x) * view + torch.fft.rfft(expected) * (1 - view)
-    return torch.fft.irfft(spectrum, n=x.shape[1])
+    full: Tensor = torch.fft.irfft(spectrum, n=x.shape[1])
+    return full
+
+
+def is_whole(band: Tensor, sample_rate: int) -> bool:
+    """Return whether every band edge (B,) in Hz is as high as the sample rate allows."""
+    return bool((band >= sample_rate / 2).all())
 
 
 def _view(x: Tensor, band: Tensor, sample_rate: int) -> Tensor:

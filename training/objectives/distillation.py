@@ -13,6 +13,7 @@ from training.critics.adversary import Adversary
 from training.distil.envelope import fit_envelope
 from training.distil.recogniser import Recogniser
 from training.loop.objective import Batch, Objective, Phase
+from training.losses.band_limit import band_limited
 from training.losses.contrastive import contrastive, exchanged
 from training.losses.kl import Divergence, Teacher, divergence
 from training.losses.perceptual import feature_distance, style_distance
@@ -120,7 +121,8 @@ class DistillationObjective(Objective):
         items = self.losses.teacher_items or len(mel)
         weight = self.losses.teacher_weight(step)
         total, parts = self._teacher_losses(draw.first(items), mel[:items], weight)
-        for name, (weight, value) in self._audio_losses(self.consistency(draw.x, mel), x, step).items():
+        seen, corrected = self._seen(x, batch), self._seen(self.consistency(draw.x, mel), batch)
+        for name, (weight, value) in self._audio_losses(corrected, seen, step).items():
             total, parts[name] = total + weight * value, value
         if self.student.pitch is not None:
             labels = labels_of_frames(batch["x"], mel.shape[2], self.student.pitch.config, self.mel_config)
@@ -133,7 +135,7 @@ class DistillationObjective(Objective):
         x, mel = self._split(batch)
         draw = self._draw(mel)
         _, parts = self._teacher_losses(draw, mel, 1.0)
-        x_hat = self.consistency(draw.x, mel)
+        x, x_hat = self._seen(x, batch), self._seen(self.consistency(draw.x, mel), batch)
         distance = self.stft(x_hat, x)
         return parts | {"spectral": distance, "mel": self._mel_distance(x_hat, x), "score": distance}
 
@@ -151,8 +153,10 @@ class DistillationObjective(Objective):
         return self.student
 
     def export(self, directory: Path, provenance: dict[str, Any]) -> None:
-        """Write the student's model directory; it works without the teacher."""
+        """Write the student's model directory, which works without the teacher, and the critics beside the weights."""
         save_model(directory, self.student, self.mel_config, provenance=provenance)
+        if self.adversary is not None:
+            self.adversary.save(directory)
 
     def _draw(self, mel: Tensor) -> Draw:
         noise = torch.randn(self.student.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device)
@@ -213,6 +217,10 @@ class DistillationObjective(Objective):
             found["adversarial"] = losses.adversarial, adversarial
             found["features"] = losses.features, features
         return found
+
+    def _seen(self, x: Tensor, batch: Batch) -> Tensor:
+        """Return audio (B, T) as far up as the recordings of the batch reach."""
+        return band_limited(x, batch.get("band"), self.mel_config.sample_rate)
 
     def _mel_distance(self, x_hat: Tensor, x: Tensor) -> Tensor:
         distance: Tensor = (self.mel(x_hat) - self.mel(x)).abs()

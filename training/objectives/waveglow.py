@@ -17,7 +17,7 @@ from training.critics.spectrogram import CriticConfig
 from training.data.mel_variation import VariationConfig
 from training.distil.envelope import ridge
 from training.loop.objective import Batch, Objective, Phase
-from training.losses.band_limit import band_limited, filled
+from training.losses.band_limit import band_limited, filled, is_whole
 from training.losses.mel_variation import varied
 from training.losses.pitch import labels_of_frames, pitch_loss
 from training.losses.spectral import MultiResolutionSTFT
@@ -86,9 +86,10 @@ class WaveGlowObjective(Objective):
     """Negative log-likelihood in nats per sample, plus losses on samples drawn through the differentiable inverse.
 
     A batch holds `x` (B, margin + T + margin) with margin = n_fft / 2 samples of context for the mel, and `band` (B,),
-    the edge in Hz above which a recording has nothing. Losses and critics see samples and recordings below that edge.
-    The likelihood sees a recording whose band above the edge is filled with what the model itself expects there, a
-    sample of its own: that silence is the recording's limit, and no model should learn it.
+    the edge in Hz above which a recording has nothing; without it recordings have the whole band. Losses and critics
+    see samples and recordings below that edge. The likelihood sees a recording whose band above the edge is filled
+    with what the model itself expects there, a sample of its own: that silence is the recording's limit, and no model
+    should learn it.
 
     Args:
         model: what is learnt.
@@ -156,7 +157,7 @@ class WaveGlowObjective(Objective):
         rows, targets = [], []
         for batch in batches:
             x, mel = self._split(batch)
-            if above is not None:
+            if above is not None and self._is_limited(batch):
                 whole = batch["band"] >= self.mel_config.sample_rate / 2
                 x, mel = x[whole], mel[whole]
             coefficients, _ = self.model.transform(self._noisy(x).unsqueeze(1))
@@ -244,14 +245,14 @@ class WaveGlowObjective(Objective):
 
     def _seen(self, x: Tensor, batch: Batch) -> Tensor:
         """Return audio (B, T) as far up as the recordings of the batch reach."""
-        return band_limited(x, batch["band"], self.mel_config.sample_rate)
+        return band_limited(x, batch.get("band"), self.mel_config.sample_rate)
 
     def _filled(self, x: Tensor, expected: Tensor, batch: Batch) -> Tensor:
         """Return recordings (B, T) with `expected` above their band."""
-        return filled(x, expected, batch["band"], self.mel_config.sample_rate)
+        return filled(x, expected, batch.get("band"), self.mel_config.sample_rate)
 
     def _is_limited(self, batch: Batch) -> bool:
-        return bool((batch["band"] < self.mel_config.sample_rate / 2).any())
+        return "band" in batch and not is_whole(batch["band"], self.mel_config.sample_rate)
 
     def _split(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the audio (B, T) without its margins, and its mel (B, n_mels, T / hop_length)."""

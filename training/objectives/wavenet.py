@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from training.loop.objective import Batch, Objective, Phase
+from training.losses.band_limit import filled, is_whole
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError
 from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.models.waveglow import WaveGlow
 from vocoder.models.wavenet import WaveNet
 
 __all__ = ["WaveNetLosses", "WaveNetObjective"]
@@ -45,15 +47,28 @@ class WaveNetObjective(Objective):
     A batch holds `x` (B, margin + T + margin) with margin = n_fft / 2 samples of context for the mel. The first
     `past` samples of a segment are not scored: cut out of speech, they come as a surprise that real audio holds none
     of, tens of gains large, and its gradient would hide all others.
+
+    A recording whose band ends early must not teach that there is silence above. Where there is a `filler`, what it
+    expects there is put in its place: a sample from the same mel. `band` (B,) of the batch is the edge in Hz.
+
+    Args:
+        model: what is learnt.
+        mel_config: its mel contract.
+        losses: what is added to the audio, and how it is scored.
+        filler: a trained model of the same mel; part of the module and its checkpoints.
     """
 
-    def __init__(self, model: WaveNet, mel_config: MelConfig, losses: WaveNetLosses) -> None:
+    def __init__(
+        self, model: WaveNet, mel_config: MelConfig, losses: WaveNetLosses, filler: WaveGlow | None = None
+    ) -> None:
         super().__init__()
         self.model = model
+        self.filler = None if filler is None else filler.requires_grad_(False).eval()
         self.mel_config = mel_config
         self.losses = losses
         self.mel = MelSpectrogram(mel_config, precise=False)
-        set_compute_dtype(model, torch.bfloat16 if losses.bfloat16 else torch.float32)
+        for stacks in (model, *([] if self.filler is None else [self.filler])):
+            set_compute_dtype(stacks, torch.bfloat16 if losses.bfloat16 else torch.float32)
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the one update there is."""
@@ -66,6 +81,7 @@ class WaveNetObjective(Objective):
     def loss(self, phase: str, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
         """Return nats per sample."""
         x, mel = self._split(batch)
+        x = self._filled(x, mel, batch)
         noisy = x + self.losses.noise * torch.randn_like(x) + (torch.rand_like(x) - 0.5) / 32768
         nats = self._nats(noisy, mel)
         return nats, {"nats": nats.detach()}
@@ -74,6 +90,7 @@ class WaveNetObjective(Objective):
         """Return nats per sample, under the same noise every time."""
         x, mel = self._split(batch)
         generator = torch.Generator(device=x.device).manual_seed(0)
+        x = self._filled(x, mel, batch, generator)
         noise = self.losses.noise * torch.randn(x.shape, generator=generator, device=x.device)
         levels = (torch.rand(x.shape, generator=generator, device=x.device) - 0.5) / 32768
         nats = self._nats(x + noise + levels, mel)
@@ -91,6 +108,16 @@ class WaveNetObjective(Objective):
     def export(self, directory: Path, provenance: dict[str, Any]) -> None:
         """Write the model directory."""
         save_model(directory, self.model, self.mel_config, provenance=provenance)
+
+    @torch.no_grad()
+    def _filled(self, x: Tensor, mel: Tensor, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
+        """Return recordings (B, T) with what the filler expects above their band."""
+        rate = self.mel_config.sample_rate
+        if self.filler is None or "band" not in batch or is_whole(batch["band"], rate):
+            return x
+        shape = self.filler.noise_shape(mel.shape[0], mel.shape[2])
+        noise = torch.randn(shape, generator=generator, device=x.device)
+        return filled(x, self.filler.sample(noise, mel), batch["band"], rate)
 
     def _nats(self, x: Tensor, mel: Tensor) -> Tensor:
         params, past = self.model.conditionals(x, mel), self.losses.past

@@ -41,6 +41,29 @@ def test_margins_and_the_past_do_not_count_as_samples() -> None:
     assert objective().samples(batch(frames=8)) == 2 * 6 * 256
 
 
+class Loud(torch.nn.Module):
+    """What fills bands: a model that expects noise everywhere."""
+
+    def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
+        return batch, 256, frames
+
+    def sample(self, noise: torch.Tensor, mel: torch.Tensor) -> torch.Tensor:
+        return 0.1 * noise.flatten(1)
+
+
+def test_what_is_expected_above_a_band_takes_the_place_of_silence() -> None:
+    ours, data = objective(), batch(frames=16)
+    ours.filler = Loud()
+    x, mel = ours._split(data)
+    band = torch.tensor([4000.0, 11025.0])
+    full = ours._filled(x, mel, data | {"band": band})
+    torch.testing.assert_close(full[1], x[1])
+    edge = int(4000 / 22050 * x.shape[1]) + 1
+    above = torch.fft.rfft(full[0])[edge:].abs().mean() / torch.fft.rfft(x[0])[edge:].abs().mean()
+    assert float(above) == pytest.approx(0.1 / 0.05, rel=0.1)
+    assert ours._filled(x, mel, data) is x
+
+
 @torch.no_grad()
 def test_the_surprise_of_a_cut_is_not_scored() -> None:
     ours, x = objective(lpc=False), 0.05 * torch.randn(1, 2048)
@@ -106,7 +129,7 @@ def test_the_configuration_that_ships_is_valid_and_has_a_causal_context_of_2046_
     config = load_config(WaveNetRun, CONFIGS / "wavenet.yaml")
     assert config.model.stack.context == (2046, 0)
     assert config.model.lpc is not None
-    assert config.model == WaveNetModelConfig(corrections=6)
+    assert config.model == WaveNetModelConfig(corrections=12)
     for override in (["model.lpc=null"], ["model.distribution=logistic"], ["model.distribution=mulaw"]):
         load_config(WaveNetRun, CONFIGS / "wavenet.yaml", override)
 

@@ -1,0 +1,109 @@
+"""Augmentation of sound: what each kind changes, what it leaves, and that its choices do not depend on each other."""
+
+import numpy as np
+import pytest
+
+from training.data.augment import AugmentConfig, augmented
+from vocoder.config import ConfigError
+
+RATE = 16000
+LENGTH = 16000
+
+
+def sound():
+    return (0.1 * np.random.default_rng(0).standard_normal(LENGTH)).astype(np.float32)
+
+
+def vary(config, seed=1, x=None, band=RATE / 2):
+    return augmented(sound() if x is None else x, band, RATE, config, np.random.default_rng(seed))
+
+
+def power(x, low, high):
+    frequency = np.fft.rfftfreq(len(x), 1 / RATE)
+    return float(np.square(np.abs(np.fft.rfft(x)))[(frequency >= low) & (frequency < high)].sum())
+
+
+def test_nothing_is_varied_by_default():
+    assert not AugmentConfig().active
+    y, band = vary(AugmentConfig())
+    np.testing.assert_allclose(y, sound(), atol=1e-6)
+    assert band == RATE / 2
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"equaliser_db": 12.0},
+        {"low_pass": 1.0, "low_pass_hz": (3400.0, 4000.0)},
+        {"noise": 1.0},
+        {"reverberation": 1.0},
+    ],
+    ids=str,
+)
+def test_each_kind_changes_the_sound_and_keeps_its_level(settings):
+    y, _ = vary(AugmentConfig(**settings))
+    assert y.dtype == np.float32
+    assert float(np.abs(y - sound()).max()) > 1e-4
+    assert float(np.std(y)) == pytest.approx(float(np.std(sound())), rel=0.02)
+
+
+def test_a_low_pass_leaves_nothing_above_its_edge_and_moves_the_band_there():
+    y, band = vary(AugmentConfig(low_pass=1.0, low_pass_hz=(3000.0, 4000.0)))
+    assert 3000 <= band <= 4000
+    assert power(y, band, RATE / 2) < 1e-6 * power(y, 0, band)
+
+
+def test_a_low_pass_above_the_band_is_none():
+    y, band = vary(AugmentConfig(low_pass=1.0, low_pass_hz=(7000.0, 7500.0)), band=6000.0)
+    np.testing.assert_allclose(y, sound(), atol=1e-6)
+    assert band == 6000.0
+
+
+def test_the_equaliser_stays_within_its_gain():
+    x = np.zeros(LENGTH, dtype=np.float32)
+    x[0] = 1.0
+    for seed in range(20):
+        y, _ = vary(AugmentConfig(equaliser_db=6.0), seed, x)
+        levels = 20 * np.log10(np.abs(np.fft.rfft(y)))
+        assert np.ptp(levels) > 1
+        assert np.ptp(levels) < 2 * 6.0 * 3.5  # a tilt of half the gain to each side, and three peaks at most
+
+
+def test_a_room_answers_after_the_sound_and_fades():
+    x = np.zeros(LENGTH, dtype=np.float32)
+    x[1000] = 1.0
+    y, _ = vary(AugmentConfig(reverberation=1.0, reverberation_seconds=(0.1, 0.1)), x=x)
+    assert float(np.abs(y[:1000]).max()) < 1e-6
+    early, late = float(np.square(y[1001:1400]).sum()), float(np.square(y[2200:2600]).sum())
+    assert early > 100 * late > 0
+
+
+def test_noise_has_the_level_that_is_asked_for():
+    x = np.zeros(LENGTH, dtype=np.float32)
+    x[:100] = 1.0
+    y, _ = vary(AugmentConfig(noise=1.0, noise_db=(-40.0, -40.0)), x=x)
+    level = 20 * np.log10(np.std(y[200:]) / np.sqrt(np.mean(np.square(x))))
+    assert level == pytest.approx(-40.0, abs=0.5)
+
+
+def test_switching_one_kind_on_leaves_the_others_as_they_were():
+    alone, _ = vary(AugmentConfig(equaliser_db=6.0))
+    both, band = vary(AugmentConfig(equaliser_db=6.0, low_pass=1.0, low_pass_hz=(5000.0, 5000.0)))
+    below = [np.abs(np.fft.rfft(x))[100:4000] for x in (alone, both)]
+    ratio = below[1] / below[0]  # one gain, which restores the level
+    assert float(np.ptp(ratio)) < 1e-3 * float(ratio.mean())
+    assert band == 5000.0
+
+
+@pytest.mark.parametrize(
+    ("settings", "word"),
+    [
+        ({"noise": 1.5}, "share of segments"),
+        ({"noise_db": (-30.0, -40.0)}, "range"),
+        ({"equaliser_db": -1.0}, "equaliser_db"),
+        ({"low_pass_hz": (100.0, 200.0)}, "low_pass_hz"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(settings, word):
+    with pytest.raises(ConfigError, match=word):
+        AugmentConfig(**settings)

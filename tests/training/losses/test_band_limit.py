@@ -1,0 +1,54 @@
+"""The view below a recording's band edge, and what fills the band above."""
+
+import torch
+
+from training.losses.band_limit import band_limited, filled
+
+RATE = 16000
+BAND = torch.tensor([4000.0, RATE / 2])
+
+
+def noise(seed, items=2):
+    return torch.randn(items, 4096, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def levels(x):
+    return torch.fft.rfft(x).abs()
+
+
+def test_nothing_is_seen_above_the_edge_and_all_below_its_slope():
+    x = noise(0)
+    seen = band_limited(x, BAND, RATE)
+    edge, slope = 4000 * 4096 // RATE, 3600 * 4096 // RATE
+    assert float(levels(seen)[0, edge:].max()) < 1e-9
+    torch.testing.assert_close(torch.fft.rfft(seen)[0, :slope], torch.fft.rfft(x)[0, :slope])
+    torch.testing.assert_close(seen[1], x[1])
+
+
+def test_audio_of_the_whole_band_is_the_same_object():
+    x = noise(0)
+    assert band_limited(x, torch.full((2,), RATE / 2), RATE) is x
+    assert band_limited(x, None, RATE) is x
+    assert filled(x, noise(1), None, RATE) is x
+
+
+def test_what_differs_above_the_edge_alone_looks_the_same():
+    x, other = noise(0), noise(1)
+    mixed = filled(x, other, BAND - 300, RATE)
+    torch.testing.assert_close(band_limited(mixed, BAND - 600, RATE)[0], band_limited(x, BAND - 600, RATE)[0])
+
+
+def test_above_the_edge_stands_what_is_expected():
+    x, other = noise(0), noise(1)
+    full = filled(x, other, BAND, RATE)
+    edge = 4000 * 4096 // RATE + 1
+    torch.testing.assert_close(torch.fft.rfft(full)[0, edge:], torch.fft.rfft(other)[0, edge:])
+    torch.testing.assert_close(full[1], x[1])
+    torch.testing.assert_close(filled(x, x, BAND, RATE), x)
+
+
+def test_no_gradient_comes_from_above_the_edge():
+    x = noise(0, 1).requires_grad_()
+    band_limited(x, BAND[:1], RATE).square().sum().backward()
+    assert x.grad is not None
+    assert float(levels(x.grad)[0, 4000 * 4096 // RATE :].max()) < 1e-9
