@@ -25,7 +25,8 @@ def band_limited(x: Tensor, band: Tensor, sample_rate: int) -> Tensor:
     """
     if bool((band >= sample_rate / 2).all()):
         return x
-    return torch.fft.irfft(torch.fft.rfft(x) * _view(x, band, sample_rate), n=x.shape[1])
+    below: Tensor = torch.fft.irfft(torch.fft.rfft(x) * _view(x, band, sample_rate), n=x.shape[1])
+    return below
 
 
 def filled(x: Tensor, expected: Tensor, band: Tensor, sample_rate: int) -> Tensor:
@@ -34,7 +35,8 @@ def filled(x: Tensor, expected: Tensor, band: Tensor, sample_rate: int) -> Tenso
         return x
     view = _view(x, band, sample_rate)
     spectrum = torch.fft.rfft(x) * view + torch.fft.rfft(expected) * (1 - view)
-    return torch.fft.irfft(spectrum, n=x.shape[1])
+    whole: Tensor = torch.fft.irfft(spectrum, n=x.shape[1])
+    return whole
 
 
 def _view(x: Tensor, band: Tensor, sample_rate: int) -> Tensor:
