@@ -23,8 +23,8 @@ from torch.utils.data import DataLoader
 from training.corpora.manifest import Manifest, read_manifest
 from training.data.datasets import SegmentConfig, SegmentDataset
 from training.evaluate.density import nats_per_sample
+from training.evaluate.opinions import short_time_intelligibility
 from training.evaluate.recordings import Recording, Selection, recordings
-from training.evaluate.stoi import short_time_intelligibility
 from training.loop.objective import Batch
 from training.objectives.waveglow import WaveGlowLosses, WaveGlowObjective
 from vocoder.layers.stack import WaveNetConfig

@@ -20,7 +20,7 @@ from benchmarks.arithmetic import Peak, operations
 from benchmarks.hifigan import HiFiGAN
 from benchmarks.onnx_speaker import onnx_speaker
 from benchmarks.published_waveglow import with_weights_of
-from training.evaluate.griffin_lim import GriffinLim
+from training.evaluate.candidates import GriffinLim
 from vocoder.commands.benchmark import noise_mel
 from vocoder.layers.stack import set_compute_dtype
 from vocoder.loading import load, shipped_models

@@ -25,8 +25,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from training.evaluate.opinions import short_time_intelligibility
 from training.evaluate.stft_distance import multi_resolution_stft_distance
-from training.evaluate.stoi import short_time_intelligibility
 from vocoder.audio.file import read_audio
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram

@@ -28,9 +28,9 @@ class Settings(BaseSettings):
     device: str = Field(default="cpu", description="torch device the models run on: cpu, cuda, cuda:1")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
-        description="precision of the models' stacks: float32, bfloat16; auto: the faster of the two. In float32 the "
-        "audio of a mel and a seed is the same to 1e-5 in any company, in chunks and on every replica; in bfloat16 to "
-        "its rounding",
+        description="precision of the models' stacks: float32, bfloat16; auto: the faster of the two, "
+        "and float32 for imported models. In float32 the audio of a mel and a seed is the same to 1e-5 in any company, "
+        "in chunks and on every replica; in bfloat16 to its rounding",
     )
     log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
         default="info", description="what is logged"

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
-import importlib
-import sys
 from collections.abc import Sequence
-from typing import Protocol, cast
 
-from training.command_error import CommandError
-from vocoder.cli import reason
+from vocoder.program import run_program
 
 __all__ = ["COMMANDS", "main"]
 
@@ -28,52 +23,6 @@ COMMANDS = {
 """Name -> module with `add_arguments(parser)` and `run(args) -> int`, and one line of help."""
 
 
-class Command(Protocol):
-    """What a module of `training.commands` offers."""
-
-    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Declare the arguments."""
-
-    def run(self, args: argparse.Namespace) -> int:
-        """Do the work and return the exit status."""
-
-
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command.
-
-    Returns:
-        0 on success, 1 where the work failed, 2 where arguments, configuration or data are wrong (one line says why).
-    """
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_usage())
-        return 0 if arguments else 2
-    name = arguments[0]
-    if name not in COMMANDS:
-        return _complain(f"there is no command {name!r}; known: {', '.join(COMMANDS)}", 2)
-    module, summary = COMMANDS[name]
-    try:
-        command = cast(Command, importlib.import_module(module))  # only the chosen command's libraries are loaded
-    except ModuleNotFoundError as error:
-        return _complain(f"{name} needs the package {error.name}: install the training extra, '.[training]'", 1)
-    parser = argparse.ArgumentParser(prog=f"vocoder-train {name}", description=summary)
-    command.add_arguments(parser)
-    try:
-        return command.run(parser.parse_intermixed_args(arguments[1:]))
-    except (ValueError, OSError) as error:
-        return _complain(reason(error), 2)
-    except CommandError as error:
-        return _complain(str(error), 1)
-    except KeyboardInterrupt:
-        return _complain("interrupted", 130)
-
-
-def _usage() -> str:
-    width = max(map(len, COMMANDS))
-    lines = [f"  {name:{width}}  {summary}" for name, (_, summary) in COMMANDS.items()]
-    return "\n".join(["usage: vocoder-train COMMAND [-h] ...", "", *lines])
-
-
-def _complain(text: str, status: int) -> int:
-    print(f"vocoder-train: {' '.join(text.split())}", file=sys.stderr)
-    return status
+    """Run one command and return its exit status."""
+    return run_program("vocoder-train", COMMANDS, argv, extra="training")

@@ -11,12 +11,11 @@ from torch import nn
 from training.corpora.manifest import Manifest, read_manifest
 from training.data.datasets import SegmentConfig, SegmentDataset
 from training.data.held_out import held_out_segments
-from training.lineage import inherited, run_name
 from training.loop.objective import Objective
 from training.loop.processes import announce, build_accelerator
 from training.loop.trainer import Trainer
 from training.loop.trainer_config import TrainerConfig
-from training.provenance import provenance
+from training.provenance import inherited, provenance, run_name
 from training.run_config import load_config, write_config
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError, to_dict

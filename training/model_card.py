@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from training.lineage import UNKNOWN, all_data, with_inheritance
+from training.provenance import UNKNOWN, all_data, with_inheritance
 
 __all__ = ["model_card", "unknown_licences"]
 

@@ -135,7 +135,8 @@ class Exchange:
         mel, verdict, options = await self.service.run(prepare)
         self.watch.lap("decode")
         charge_frames(self.http, mel.shape[1])
-        return SynthesisRequest(mel, options.sigma, draw_seed(options.seed), options.denoise, self.deadline, verdict)
+        seed, denoise = draw_seed(options.seed), options.denoise
+        return SynthesisRequest(mel, options.sigma, seed, denoise, deadline=self.deadline, verdict=verdict)
 
     async def synthesize(self, request: SynthesisRequest) -> Synthesis:
         """Return the audio of a request, or give up as soon as the client leaves."""

@@ -6,7 +6,7 @@ import importlib
 import pytest
 
 from training import cli
-from training.command_error import TrainingError
+from training.loop.stopping import TrainingError
 
 
 def command(error: BaseException | None) -> type:

@@ -1,12 +1,84 @@
-"""Where a run says that its model comes from: hours, licences, and which speech was made by a model."""
+"""Where a model says that it comes from: licences and attributions follow the weights from model to model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
+import torch
+from evaluation_corpus import write_corpus
 
 from training.corpora.manifest import Entry, ManifestError, read_manifest, write_manifest
 from training.data.datasets import SegmentConfig, SegmentDataset
-from training.provenance import provenance
+from training.launch import origin_of
+from training.provenance import UNKNOWN, heard_speakers, inherited, provenance, run_name, with_inheritance
+from vocoder.checkpoint import CheckpointError, save_model
+from vocoder.layers.stack import WaveNetConfig
+from vocoder.mel.config import preset
+from vocoder.models.waveglow import WaveGlow
+from vocoder.models.waveglow_config import WaveGlowConfig
+
+OWN = {"corpus": "mine", "hours": 1.0, "licence": "CC0-1.0", "speakers": ["me"]}
+
+
+def saved(directory: Path, provenance: dict[str, Any]) -> str:
+    torch.manual_seed(0)
+    stack = WaveNetConfig(channels=4, dilations=(1,))
+    model = WaveGlow(WaveGlowConfig(flows=2, cond_channels=4, group_size=16, stack=stack))
+    return str(save_model(directory, model, preset("nvidia"), provenance))
+
+
+def test_the_voices_of_a_run_are_written_down(tmp_path: Path) -> None:
+    data = provenance(read_manifest(write_corpus(tmp_path)))["data"]
+    assert data == [{"corpus": "synthetic", "hours": 0.0, "licence": "none", "speakers": ["low"]}]
+
+
+def test_a_shipped_base_brings_its_licences_and_attributions() -> None:
+    entries = inherited({"start_from": "waveglow"})
+    assert {"CC-BY-SA-3.0", "CC-BY-3.0"} <= {entry["licence"] for entry in entries}
+    assert all(entry["attribution"] and entry["through"] == "start_from waveglow" for entry in entries)
+
+
+def test_licences_are_handed_on_through_every_generation(tmp_path: Path) -> None:
+    child = {"data": [OWN], **origin_of(start_from="waveglow")}
+    parent = saved(tmp_path / "child" / "last" / "model", child)
+    assert child["start_from"] == "waveglow"
+    grandchild = origin_of(start_from=None, teacher=parent)
+    assert grandchild["teacher"] == "child"
+    found = {(entry["corpus"], entry["through"]) for entry in grandchild["inherited"]}
+    assert ("mine", "teacher child") in found
+    assert ("asterisk-en", "teacher child, start_from waveglow") in found
+    assert origin_of(start_from=None) == {}
+
+
+def test_a_model_without_a_history_is_of_unknown_licence(tmp_path: Path) -> None:
+    directory = saved(tmp_path / "foreign", {"imported": {"layout": "nvidia-waveglow"}})
+    (entry,) = inherited({"start_from": directory})
+    assert (entry["corpus"], entry["licence"]) == ("recordings of foreign", UNKNOWN)
+    with pytest.raises(CheckpointError, match="no model 'nowhere'"):
+        inherited({"start_from": "nowhere"})
+
+
+def test_names_alone_are_looked_up_among_the_shipped_models() -> None:
+    found = with_inheritance({"data": [OWN], "start_from": "waveglow", "teacher": "another"})["inherited"]
+    assert {entry["through"] for entry in found} == {"start_from waveglow (by its name)", "teacher another"}
+    assert [entry["licence"] for entry in found if entry["through"] == "teacher another"] == [UNKNOWN]
+    assert with_inheritance({"data": [OWN]}) == {"data": [OWN]}
+
+
+def test_voices_are_heard_directly_and_through_a_base() -> None:
+    heard = heard_speakers({"data": [OWN], **origin_of(start_from="waveglow")})
+    assert heard is not None
+    assert {("mine", "me"), ("festvox-ru", None)} <= heard
+    assert heard_speakers({"imported": {}}) is None
+
+
+@pytest.mark.parametrize("reference", ["wavenet", "runs/wavenet/last/model", "models/wavenet"])
+def test_models_are_named_after_their_run(reference: str) -> None:
+    assert run_name(reference) == "wavenet"
 
 
 def corpus(folder, **changes):

@@ -17,9 +17,9 @@ from training.distil.recogniser import load_recogniser
 from training.launch import check_contract, fit, load_run, origin_of, read_corpus, started_from
 from training.loop import random_state
 from training.loop.batches import ordered_batches
+from training.loop.objective import validate
 from training.loop.processes import build_accelerator
 from training.loop.trainer_config import TrainerConfig
-from training.loop.validation import validate
 from training.objectives.distillation import DistillationObjective
 from training.objectives.distillation_losses import DistillationLosses
 from training.run_config import add_run_arguments

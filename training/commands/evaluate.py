@@ -19,10 +19,9 @@ from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
 from training.evaluate.recordings import GROUPS, Recording, Selection, left_out, recordings
 from training.evaluate.report import Report, write_report
-from training.evaluate.score_store import ScoreStore
-from training.evaluate.scoring import scoring_pool
+from training.evaluate.scoring import ScoreStore, scoring_pool
 from training.evaluate.spectrogram import draw_spectrograms
-from training.evaluate.table import text_table
+from training.evaluate.summary import text_table
 from vocoder.audio.resampling import resample
 from vocoder.loading import load
 from vocoder.mel.config import PRESETS, preset

@@ -16,7 +16,7 @@ from training.corpora import debian, folder, kokoro, ljspeech, vctk
 from training.corpora.condition import PrepareConfig
 from training.corpora.corpus import Corpus
 from training.corpora.prepare import Prepared, prepare
-from training.lineage import UNKNOWN
+from training.provenance import UNKNOWN
 
 __all__ = ["add_arguments", "run", "summary"]
 

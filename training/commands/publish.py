@@ -10,8 +10,8 @@ from typing import Any
 
 import torch
 
-from training.lineage import with_inheritance
 from training.model_card import model_card, unknown_licences
+from training.provenance import with_inheritance
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import to_dict
 

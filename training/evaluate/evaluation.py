@@ -13,8 +13,7 @@ from training.evaluate.candidates import Candidate, mel_of
 from training.evaluate.density import nats_per_sample
 from training.evaluate.metric import Audio, Metric
 from training.evaluate.recordings import Recording
-from training.evaluate.score_store import ScoreStore
-from training.evaluate.scoring import Pair, Scores, score_all
+from training.evaluate.scoring import Pair, Scores, ScoreStore, score_all
 
 __all__ = ["Evaluated", "Row", "evaluate", "spoken"]
 

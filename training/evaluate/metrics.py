@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from training.evaluate.band import band_is_kept, band_level
 from training.evaluate.cepstrum import mel_cepstral_distortion
-from training.evaluate.distillmos import naturalness
 from training.evaluate.metric import Metric
-from training.evaluate.pesq import pesq_wide_band
+from training.evaluate.opinions import naturalness, pesq_wide_band, short_time_intelligibility
 from training.evaluate.pitch import gross_pitch_error, log_f0_rmse, voicing_error
 from training.evaluate.stft_distance import multi_resolution_stft_distance
-from training.evaluate.stoi import short_time_intelligibility
 
 __all__ = ["METRICS"]
 

@@ -12,8 +12,7 @@ from typing import Any
 from training.evaluate.density import NATS_DEFINITION
 from training.evaluate.evaluation import Row
 from training.evaluate.metric import Metric
-from training.evaluate.summary import Summary, summarise
-from training.evaluate.table import markdown_table
+from training.evaluate.summary import Summary, markdown_table, summarise
 
 __all__ = ["Report", "write_report"]
 

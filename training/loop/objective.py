@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
-__all__ = ["Batch", "Objective", "Phase"]
+from training.loop import random_state
+from training.loop.processes import Averages
+
+__all__ = ["Batch", "Objective", "Phase", "demonstrate", "validate"]
 
 Batch: TypeAlias = dict[str, Tensor]
 
@@ -77,3 +83,31 @@ class Objective(nn.Module, ABC):
     def forward(self, phase: str, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]] | None:
         """Call `loss`."""
         return self.loss(phase, batch, step)
+
+
+def validate(objective: Objective, batches: Iterable[Batch], seed: int, accelerator: Accelerator) -> dict[str, float]:
+    """Return the means of `objective.validate` over the batches of all processes, each weighted by its items."""
+    averages = Averages()
+    with _quiet(objective, seed, accelerator):
+        for batch in batches:
+            averages.add(objective.validate(batch), weight=len(next(iter(batch.values()))))
+    return averages.close(accelerator)
+
+
+def demonstrate(objective: Objective, batch: Batch, seed: int, accelerator: Accelerator) -> dict[str, Tensor]:
+    """Return the sounds that the objective makes of a batch."""
+    with _quiet(objective, seed, accelerator):
+        return objective.demonstrate(batch)
+
+
+@contextmanager
+def _quiet(objective: Objective, seed: int, accelerator: Accelerator) -> Iterator[None]:
+    # The same noise at every validation makes scores comparable, and training does not notice that one took place.
+    modes = [(module, module.training) for module in objective.modules()]
+    objective.eval()
+    try:
+        with random_state.isolated(seed, accelerator.process_index), torch.no_grad(), accelerator.autocast():
+            yield
+    finally:
+        for module, mode in modes:
+            module.training = mode

@@ -14,8 +14,13 @@ import torch
 from accelerate import Accelerator
 
 from training.loop.trainer_config import TrainerConfig
+from vocoder.program import CommandError
 
-__all__ = ["Clock", "Decision", "Interruption", "Stopwatch"]
+__all__ = ["Clock", "Decision", "Interruption", "Stopwatch", "TrainingError"]
+
+
+class TrainingError(CommandError):
+    """Training cannot go on."""
 
 
 @dataclass(frozen=True)

@@ -12,19 +12,17 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from training.command_error import TrainingError
 from training.loop import random_state
 from training.loop.batches import BatchPlan, EpochDataset, ordered_batches, training_batches
 from training.loop.checkpointing import CheckpointError, Checkpoints
 from training.loop.monitoring import Monitor
-from training.loop.objective import Batch, Objective
+from training.loop.objective import Batch, Objective, demonstrate, validate
 from training.loop.optimisation import ExponentialMovingAverage, build_optimiser, rate_scale, set_rate
 from training.loop.processes import Averages, announce, share_buffers, share_state
 from training.loop.run_state import FitResult, Progress, RunState
-from training.loop.stopping import Clock, Interruption, Stopwatch
+from training.loop.stopping import Clock, Interruption, Stopwatch, TrainingError
 from training.loop.trainer_config import TrainerConfig
 from training.loop.update import update
-from training.loop.validation import demonstrate, validate
 from vocoder.config import to_dict
 from vocoder.layers.stack import set_recompute
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 import weakref
 from collections.abc import Coroutine
@@ -20,6 +21,7 @@ class LoopThread:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="vocoder-client")
         self._thread.start()
+        self._process = os.getpid()
         self._end = weakref.finalize(self, _ended, self._loop, self._thread)
         self._end.atexit = False  # a daemon; whoever ends the process waits for nothing
 
@@ -27,11 +29,12 @@ class LoopThread:
         """Return what a coroutine returns, or raise what it raises.
 
         Raises:
-            RuntimeError: the loop has been stopped.
+            RuntimeError: the loop has been stopped, or this is a fork of the process that it runs in.
         """
-        if not self._end.alive:
+        if not self._end.alive or self._process != os.getpid():
             work.close()
-            raise RuntimeError("the client has been closed")
+            closed = "the client has been closed"
+            raise RuntimeError("a client is of one process: make another in a fork" if self._end.alive else closed)
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()

@@ -143,7 +143,7 @@ def test_a_key_that_http_cannot_carry_is_not_sent(kind: Any, key: str) -> None:
     assert len(key) < 2 or key not in str(refused.value)
 
 
-def test_a_client_that_is_closed_says_so_and_leaves_no_thread() -> None:
+def test_a_client_that_is_closed_or_forked_says_so_and_leaves_no_thread(monkeypatch: pytest.MonkeyPatch) -> None:
     before = threading.active_count()
     client = Client("http://127.0.0.1:1", trust_env=False)
     assert threading.active_count() == before + 1
@@ -151,6 +151,10 @@ def test_a_client_that_is_closed_says_so_and_leaves_no_thread() -> None:
     assert threading.active_count() == before
     with pytest.raises(RuntimeError, match="has been closed"):
         client.models()
+    with Client("http://127.0.0.1:1", trust_env=False) as client, monkeypatch.context() as patch:
+        patch.setattr("os.getpid", lambda: -1)
+        with pytest.raises(RuntimeError, match="make another in a fork"):
+            client.models()
     forgotten = Client("http://127.0.0.1:1", trust_env=False)
     del forgotten
     assert threading.active_count() == before

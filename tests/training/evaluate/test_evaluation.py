@@ -10,8 +10,7 @@ from training.evaluate.candidates import Candidate, griffin_lim, ground_truth, o
 from training.evaluate.evaluation import evaluate, spoken
 from training.evaluate.metric import Audio, Metric, MetricUndefinedError, missing_package, split_by_package
 from training.evaluate.recordings import Recording
-from training.evaluate.score_store import ScoreStore
-from training.evaluate.scoring import Pair, Scores, score, score_all, scoring_pool
+from training.evaluate.scoring import Pair, Scores, ScoreStore, score, score_all, scoring_pool
 from vocoder.mel.config import preset
 
 NVIDIA = preset("nvidia")

@@ -12,10 +12,9 @@ from training.evaluate.band import band_is_kept, band_level
 from training.evaluate.cepstrum import mel_cepstra, mel_cepstral_distortion, speech_frames
 from training.evaluate.metric import Metric, MetricUndefinedError, missing_package
 from training.evaluate.metrics import METRICS
-from training.evaluate.pesq import pesq_wide_band
+from training.evaluate.opinions import pesq_wide_band, short_time_intelligibility
 from training.evaluate.pitch import gross_pitch_error, log_f0_rmse, pitch_track, voicing_error
 from training.evaluate.stft_distance import multi_resolution_stft_distance
-from training.evaluate.stoi import short_time_intelligibility
 
 RATE = 22050
 BY_NAME = {metric.name: metric for metric in METRICS}

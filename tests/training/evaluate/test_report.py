@@ -9,8 +9,7 @@ import pytest
 from training.evaluate.evaluation import Row
 from training.evaluate.metric import Metric
 from training.evaluate.report import Report, write_report
-from training.evaluate.summary import summarise
-from training.evaluate.table import markdown_table, text_table
+from training.evaluate.summary import markdown_table, summarise, text_table
 
 
 def zero(reference, generated, sample_rate) -> float:

@@ -6,10 +6,9 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from toy_training import SAMPLE_RATE, seeded_toy, toy_config, toy_trainer
 
-from training.loop.monitoring import Monitor
+from training.loop.monitoring import Monitor, spectrogram_picture
 from training.loop.processes import announce
 from training.loop.run_state import Progress
-from training.loop.spectrogram_picture import spectrogram_picture
 
 
 def test_run_without_a_terminal_prints_a_line_per_interval_and_fills_tensorboard(tmp_path, capsys):

@@ -8,9 +8,9 @@ import pytest
 import torch
 from toy_training import Tones, ToyObjective, differences, saved_run, seeded_toy, stop_at, toy_config, toy_trainer
 
-from training.command_error import TrainingError
 from training.loop.checkpointing import CheckpointError
 from training.loop.optimisation import rate_scale
+from training.loop.stopping import TrainingError
 from vocoder.config import ConfigError
 
 

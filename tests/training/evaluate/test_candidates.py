@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from evaluation_corpus import voice
 
-from training.evaluate.candidates import mel_of
-from training.evaluate.griffin_lim import GriffinLim
+from training.evaluate.candidates import GriffinLim, mel_of
 from training.evaluate.metric import Audio
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig, preset

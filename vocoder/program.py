@@ -1,0 +1,105 @@
+"""A program of several commands: each is a module that is loaded when it is called, and errors are one line."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Protocol, cast
+
+from vocoder import __version__
+
+__all__ = ["CommandError", "reason", "run_program"]
+
+CLOSED_PIPE = 141
+"""exit status, as shells have it of a program that SIGPIPE ended"""
+
+
+class CommandError(RuntimeError):
+    """The work of a command failed for a reason that its text explains."""
+
+
+class Command(Protocol):
+    """What the module of a command offers."""
+
+    def add_arguments(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the arguments."""
+
+    def run(self, args: argparse.Namespace) -> int:
+        """Do the work and return the exit status."""
+
+
+def run_program(
+    program: str, commands: Mapping[str, tuple[str, str]], argv: Sequence[str] | None = None, extra: str = ""
+) -> int:
+    """Run one command of a program.
+
+    Args:
+        program: its name.
+        commands: name -> module with `add_arguments(parser)` and `run(args) -> int`, and one line of help.
+        argv: the arguments; those of the process if left out.
+        extra: of this package, that the commands need.
+
+    Returns:
+        0 on success, 1 where the work failed, 2 where arguments, files, models or configurations are wrong (one line
+        on the standard error says why), 130 where it was interrupted, 141 where the output was closed.
+    """
+    try:
+        status = _dispatch(program, commands, list(sys.argv[1:] if argv is None else argv), extra)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # whoever read the output has had enough, as `head` has
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more at its end
+        return CLOSED_PIPE
+
+
+def _dispatch(program: str, commands: Mapping[str, tuple[str, str]], arguments: list[str], extra: str) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage(program, commands))
+        return 0 if arguments else 2
+    name = arguments[0]
+    if name == "--version":
+        print(f"{program} {__version__}")
+        return 0
+    if name not in commands:
+        return _complain(program, f"there is no command {name!r}; known: {', '.join(commands)}", 2)
+    module, summary = commands[name]
+    try:
+        command = cast(Command, importlib.import_module(module))  # only the chosen command's libraries are loaded
+    except ModuleNotFoundError as error:
+        if not extra:
+            raise
+        return _complain(program, f"{name} needs the package {error.name}: install '.[{extra}]'", 1)
+    parser = argparse.ArgumentParser(prog=f"{program} {name}", description=summary)
+    command.add_arguments(parser)
+    args = parser.parse_intermixed_args(arguments[1:])
+    try:
+        return command.run(args)
+    except BrokenPipeError:
+        raise
+    except (ValueError, OSError) as error:
+        return _complain(parser.prog, reason(error), 2)
+    except CommandError as error:
+        return _complain(parser.prog, str(error), 1)
+    except KeyboardInterrupt:
+        return _complain(parser.prog, "interrupted", 130)
+
+
+def reason(error: Exception) -> str:
+    """Return the text of an error; of the system's about a file, its name and what is wrong with it."""
+    if isinstance(error, OSError) and error.filename and error.strerror:
+        return f"{error.filename}: {error.strerror}"
+    return str(error)
+
+
+def _usage(program: str, commands: Mapping[str, tuple[str, str]]) -> str:
+    width = max(map(len, commands))
+    lines = [f"  {name:{width}}  {summary}" for name, (_, summary) in commands.items()]
+    return "\n".join([f"usage: {program} COMMAND [-h] ...", f"       {program} --version", "", *lines])
+
+
+def _complain(program: str, text: str, status: int) -> int:
+    print(f"{program}: {' '.join(text.split())}", file=sys.stderr)
+    return status
