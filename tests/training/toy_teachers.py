@@ -45,6 +45,6 @@ class Loud(nn.Module):
         log_s = 0.5 * mel.mean(dim=1).repeat_interleave(x.shape[1] // mel.shape[2], dim=1) - 1.0
         return torch.stack([self.gain * F.pad(x[:, :-1], (1, 0)), log_s], dim=1)
 
-    def speak(self, mel: Tensor) -> Tensor:
+    def synthesize(self, mel: Tensor) -> Tensor:
         """Return silence of the right length."""
         return torch.zeros(mel.shape[0], mel.shape[2] * 16)

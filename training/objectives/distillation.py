@@ -28,7 +28,6 @@ from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.student import Draw, Student
-from vocoder.models.wavenet import WaveNet
 
 __all__ = ["DistillationObjective"]
 
@@ -143,10 +142,8 @@ class DistillationObjective(Objective):
         """Return the first recording of the batch, the student's sample, and the beginning as the teacher speaks it."""
         x, mel = self._split({name: value[:1] for name, value in batch.items()})
         sounds = {"recording": x[0], "student": self.consistency(self._draw(mel).x, mel)[0].detach()}
-        teacher: object = self.teacher
-        if not isinstance(teacher, WaveNet):
-            return sounds
-        return sounds | {"teacher": teacher.synthesize(mel[:, :, :DEMONSTRATION_FRAMES])[0]}
+        synthesize = getattr(self.teacher, "synthesize", None)
+        return sounds if synthesize is None else sounds | {"teacher": synthesize(mel[:, :, :DEMONSTRATION_FRAMES])[0]}
 
     def averaged(self) -> Student:
         """Return the student."""
