@@ -122,7 +122,10 @@ def read_corpus(config: RunConfig) -> Manifest:
     announce(f"loading {config.manifest}")
     manifest = read_manifest(config.manifest)
     if manifest.sample_rate != config.model.sample_rate:
-        raise ConfigError(f"{config.manifest} holds {manifest.sample_rate} Hz, the model {config.model.sample_rate} Hz")
+        raise ConfigError(
+            f"{config.manifest} holds {manifest.sample_rate} Hz, the model {config.model.sample_rate} Hz: prepare the "
+            f"corpus into another folder with --sample-rate {config.model.sample_rate}"
+        )
     return manifest
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from training.closed_form import fit_in_closed_form
 from training.corpora.manifest import Manifest, read_manifest
@@ -17,12 +18,12 @@ from training.objectives.density import AnyDensity, DensityObjective
 from training.provenance import provenance, surroundings
 from training.run_config import load_config, write_config
 from vocoder.config import ConfigError
-from vocoder.mel.config import preset
+from vocoder.mel.config import PRESETS, preset
 from vocoder.models.density import DensityModel
 from vocoder.models.density_config import CLOSED_FORM, DensityConfig
 from vocoder.models.vae import VAEConfig, VariationalAutoencoder
 
-__all__ = ["DensityRun", "add_arguments", "run"]
+__all__ = ["DensityRun", "add_arguments", "complete", "run"]
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     file = args.config or default_config(args.model, args.data)
-    config = load_config(DensityRun, file, [*shorthands(args.model, args.data), *args.overrides])
+    config = load_config(DensityRun, file, [*shorthands(args.model, args.data), *args.overrides], complete)
     random_state.seed_all(config.trainer.seed)
     manifest = read_manifest(config.manifest) if config.data.source == "mels" and config.manifest else None
     _check_rate(config, manifest)
@@ -83,6 +84,13 @@ def run(args: argparse.Namespace) -> int:
     else:
         _fit(config, objective, training_set, held_out, origin, resume=args.resume)
     return 0
+
+
+def complete(settings: dict[str, Any]) -> None:
+    """Give a density of mels as many channels as its mel has bands, where the settings leave them out."""
+    mel, model, data = PRESETS.get(settings.get("mel", "nvidia")), settings.get("model"), settings.get("data") or {}
+    if mel is not None and isinstance(model, dict) and data.get("source", "mels") == "mels":
+        model.setdefault("channels", mel.n_mels)
 
 
 def default_config(model: str | None, data: str | None) -> Path:

@@ -11,7 +11,7 @@ import yaml
 from evaluation_corpus import write_corpus
 
 from training.cli import main
-from training.commands.density import DensityRun, default_config, shorthands
+from training.commands.density import DensityRun, complete, default_config, shorthands
 from training.items.digits import Digits
 from training.objectives.density import bits_per_dimension
 from training.run_config import load_config
@@ -162,3 +162,9 @@ def test_the_configurations_that_ship_are_valid(model, data, name):
     config = load_config(DensityRun, CONFIGS / f"{name}.yaml", shorthands(model, data))
     assert config.trainer.steps > 0
     assert model is None or config.model.kind == model
+
+
+def test_a_density_has_as_many_channels_as_its_mel_has_bands():
+    config = load_config(DensityRun, CONFIGS / "density.yaml", ["mel=vocos"], complete)
+    assert config.model.channels == 100
+    assert load_config(DensityRun, CONFIGS / "density-digits.yaml", (), complete).model.channels == 8

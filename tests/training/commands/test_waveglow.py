@@ -84,7 +84,10 @@ def test_a_run_says_what_it_does_from_the_beginning(settings, capsys):
 @pytest.mark.parametrize(
     ("override", "text"),
     [
-        ("mel=vocos", "holds 22050 Hz, the model 24000 Hz"),
+        (
+            "mel=vocos",
+            "the model 24000 Hz: prepare the corpus into another folder with --sample-rate 24000",
+        ),
         ("segments.margin=100", "segments.margin=100: mel preset 'nvidia' decides what may be left out"),
         ("model.group_size=100", "multiple of group_size"),
         ("losses.spectrl=1", "losses.spectrl=1: losses has no field spectrl"),
