@@ -44,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--limit", type=int, help="at most so many utterances for each row, evenly spread")
     parser.add_argument("--per-speaker", type=int, help="at most so many utterances of each speaker, evenly spread")
     parser.add_argument("--sigma", type=float, help="sampling temperature (each model's own)")
+    parser.add_argument("--corrections", type=int, metavar="N", help="of each sample (each model's own number)")
     parser.add_argument("--seed", type=int, default=0, help="of the models' noise (%(default)s)")
     parser.add_argument("--with-griffin-lim", action="store_true", help="add Griffin-Lim with 60 iterations")
     parser.add_argument("--smooth", action="store_true", help="smooth mels along time and bands, as predicted ones are")
@@ -106,7 +107,9 @@ def _models(args: argparse.Namespace, loader: Loader) -> list[Candidate]:
     names = [vocoder.name for vocoder in vocoders]
     return [
         # Directories of different runs often share their last name; what was asked for tells them apart.
-        of_vocoder(vocoder, vocoder.name if names.count(vocoder.name) == 1 else asked, args.sigma, args.seed)
+        of_vocoder(
+            vocoder, vocoder.name if names.count(vocoder.name) == 1 else asked, args.sigma, args.seed, args.corrections
+        )
         for asked, vocoder in zip(args.models, vocoders, strict=True)
     ]
 
@@ -147,6 +150,7 @@ def _settings(args: argparse.Namespace) -> dict[str, str | int | float | None]:
         "limit": args.limit,
         "per_speaker": args.per_speaker,
         "sigma": args.sigma,
+        "corrections": args.corrections,
         "seed": args.seed,
         "mels": "smoothed along time and bands" if args.smooth else None,
         "threads": torch.get_num_threads(),

@@ -39,7 +39,9 @@ class Vocoder(Protocol):
     def provenance(self) -> Mapping[str, Any]:
         """What it was trained on."""
 
-    def synthesize(self, mel: Any, *, sigma: float | None = None, seed: int | None = None) -> Any:
+    def synthesize(
+        self, mel: Any, *, sigma: float | None = None, seed: int | None = None, corrections: int | None = None
+    ) -> Any:
         """Return audio (frames * hop_length,) from mel (n_mels, frames), arrays in and out."""
 
 
@@ -89,11 +91,13 @@ def griffin_lim(mel_config: MelConfig) -> Candidate:
     return Candidate("Griffin-Lim", mel_config, speak=method, identity=method.identity())
 
 
-def of_vocoder(vocoder: Vocoder, name: str, sigma: float | None = None, seed: int = 0) -> Candidate:
+def of_vocoder(
+    vocoder: Vocoder, name: str, sigma: float | None = None, seed: int = 0, corrections: int | None = None
+) -> Candidate:
     """Return a model; the same seed is used for every utterance."""
 
     def speak(mel: Audio) -> Audio:
-        return np.asarray(vocoder.synthesize(mel, sigma=sigma, seed=seed), dtype=np.float32)
+        return np.asarray(vocoder.synthesize(mel, sigma=sigma, seed=seed, corrections=corrections), dtype=np.float32)
 
     heard = heard_speakers(vocoder.provenance)
     return Candidate(name, vocoder.mel_config, speak=speak, density=density_of(vocoder), trained=True, heard=heard)
