@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from training.critics.adversary import copy_critics
 from training.model_card import model_card, unknown_licences
 from training.provenance import with_inheritance
 from vocoder.checkpoint import load_model, save_model
@@ -48,8 +49,9 @@ def run(args: argparse.Namespace) -> int:
     card = model_card(name, checkpoint.family, parameters, mel, provenance, quality, notes)
     dtype = DTYPES[args.dtype]
     save_model(args.output, checkpoint.model, checkpoint.mel_config, provenance, quality, dtype, card)
+    critics = ", with the critics that it was trained with" if copy_critics(args.model, args.output, dtype) else ""
     size = (args.output / "model.safetensors").stat().st_size
-    print(f"{args.output}: {parameters:,} parameters, {size / 1e6:.1f} MB in {args.dtype}")
+    print(f"{args.output}: {parameters:,} parameters, {size / 1e6:.1f} MB in {args.dtype}{critics}")
     for warning in unknown_licences(provenance):
         print(f"WARNING: {warning}", file=sys.stderr)
     return 0

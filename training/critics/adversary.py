@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from training.critics.spectrogram import CriticConfig, SpectrogramCritics, critic_loss, feature_loss, generator_loss
 from vocoder.config import ConfigError, to_dict
 
-__all__ = ["CRITICS_FILE", "Adversary"]
+__all__ = ["CRITICS_FILE", "Adversary", "copy_critics"]
 
 CRITICS_FILE = "critics.safetensors"
 """beside the weights of the model that these critics have judged"""
@@ -77,3 +77,15 @@ class Adversary(nn.Module):
         except (SafetensorError, RuntimeError, ValueError) as error:
             raise ConfigError(f"{path} holds no critics: {error}") from error
         return True
+
+
+def copy_critics(source: Path, target: Path, dtype: torch.dtype) -> bool:
+    """Copy the critics beside a model to another directory, in another precision; return whether there were any."""
+    if not (source / CRITICS_FILE).is_file():
+        return False
+    with safe_open(source / CRITICS_FILE, framework="pt") as file:
+        metadata = file.metadata()
+    tensors = {name: value.to(dtype) for name, value in load_file(source / CRITICS_FILE).items()}
+    save_file(tensors, target / CRITICS_FILE, metadata)
+    (target / CRITICS_FILE).chmod(0o644)  # it is made readable by its owner alone, but containers run as others
+    return True

@@ -193,7 +193,7 @@ class MelConsistency(nn.Module):
 
     def filtered(self, spectrum: Tensor, correction: Tensor) -> Tensor:
         """Return windowed audio frames (B, count, n_fft) of the spectra, their mel moved by `correction` in nepers."""
-        gain = torch.exp(self._times(correction, 1).clamp(-MAX_BOOST, MAX_BOOST))
+        gain = torch.exp(self._times(correction.clamp(-MAX_BOOST, MAX_BOOST), 1))  # a bin has the mean of its bands
         frames: Tensor = torch.fft.irfft(spectrum * gain, n=self.config.n_fft) * self.window
         return frames
 
