@@ -95,7 +95,7 @@ class LimitedHttp(H11Protocol):
 
     @property
     def app(self) -> Any:
-        """What answers the request that came: the application, or a refusal where there are too many, but for probes."""
+        """The application; where there are too many requests, what refuses them, but for probes."""
         full = self._most is not None and max(len(self.connections), len(self.tasks)) >= self._most
         return answer_busy if full and self.scope["path"] not in PROBE_PATHS else self._application
 
