@@ -28,7 +28,7 @@ from training.items.digits import LEVELS
 from vocoder.machine.timing import alternate, machine, markdown_table
 from vocoder.mel.config import preset
 from vocoder.models.density import DensityModel
-from vocoder.models.density_config import CLOSED_FORM, DensityConfig
+from vocoder.models.density_flows import CLOSED_FORM, DensityConfig
 
 __all__ = ["Contestant", "configurations", "ours", "theirs"]
 

@@ -21,7 +21,7 @@ from benchmarks.density_fitting import Data, Fit, fit, pool, score
 from training.items.toys import Points, Toy, toys
 from vocoder.machine.timing import markdown_table
 from vocoder.models.density import DensityModel
-from vocoder.models.density_config import DensityConfig
+from vocoder.models.density_flows import DensityConfig
 
 __all__ = ["draw_samples"]
 

@@ -19,7 +19,7 @@ from torch import nn
 
 from vocoder.machine.timing import alternate, machine, markdown_table
 from vocoder.models.density import DensityModel
-from vocoder.models.density_config import DensityConfig
+from vocoder.models.density_flows import DensityConfig
 
 __all__ = ["measure", "plot"]
 

@@ -22,8 +22,7 @@ from torch.nn import functional as F
 from vocoder.checkpoint import load_model
 from vocoder.generation.compiled import CompiledGenerator
 from vocoder.generation.plan import BLOCK, Plan
-from vocoder.layers.published.stack import PublishedStackConfig
-from vocoder.layers.published.upsampling import UpsamplingConfig
+from vocoder.layers.published import PublishedStackConfig, UpsamplingConfig
 from vocoder.loading import model_directory
 from vocoder.machine.timing import markdown_table
 from vocoder.models.published_config import PublishedWaveNetConfig

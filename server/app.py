@@ -22,8 +22,7 @@ from server.engine.engines import Engines
 from server.engine.synthesizer import Load, Synthesizer
 from server.mel.extraction import MelExtractor
 from server.problems import answer_not_found, install_problem_handlers
-from server.routes import documentation, health, inference, mel, models, stream, synthesize
-from server.routes import metrics as metrics_route
+from server.routes import documentation, inference, mel, models, operations, synthesize
 from server.routes import page as page_route
 from server.service import Service
 from server.settings import Settings
@@ -60,10 +59,10 @@ def create_app(settings: Settings | None = None, load: Load | None = None) -> Fa
     app.state.service = service
     _install_middleware(app, service)
     install_problem_handlers(app)
-    for group in (synthesize, stream, mel, models, inference, health):
+    for group in (synthesize, mel, models, inference, operations):
         app.include_router(group.router)
     if settings.admin_port is None:
-        app.include_router(metrics_route.router)
+        app.include_router(operations.metrics_router)
     if settings.docs and settings.admin_port is None:
         app.include_router(documentation.router)
     if settings.page:

@@ -20,7 +20,9 @@ from server.errors import RequestError
 __all__ = [
     "MEDIA_TYPE",
     "Problem",
+    "answer_busy",
     "answer_not_found",
+    "busy",
     "describe_problem",
     "install_problem_handlers",
     "invalid_parameters",
@@ -125,6 +127,17 @@ async def answer_not_found(scope: Scope, receive: Receive, send: Send) -> None:
     """Answer a request or WebSocket to an address where there is nothing."""
     problem = Problem(404, "not-found", NOTHING_HERE)
     await render(HTTPConnection(scope), problem)(scope, receive, send)
+
+
+async def answer_busy(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request that is one too many."""
+    await render(HTTPConnection(scope), busy())(scope, receive, send)
+
+
+def busy() -> Problem:
+    """Return the problem of a request or connection that is one too many."""
+    headers = {"Retry-After": "1", "Connection": "close"}
+    return Problem(503, "busy", "There are as many connections as there may be; try again soon.", headers)
 
 
 def render(request: HTTPConnection, problem: Problem) -> Response:

@@ -10,6 +10,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Sequence
 from contextlib import ExitStack
 from types import FrameType
 
@@ -70,9 +71,15 @@ class DrainingServer(uvicorn.Server):
             return True
         return await super().on_tick(counter)
 
+    def _log_started_message(self, listeners: Sequence[socket.SocketType]) -> None:
+        """Say nothing yet: whoever reads that a server runs sends it requests, and its models are still loading."""
+
 
 class QuietServer(uvicorn.Server):
     """A second server beside the first, which alone listens to signals."""
+
+    def _log_started_message(self, listeners: Sequence[socket.SocketType]) -> None:
+        """Leave it to the first to say that all is ready."""
 
     def capture_signals(self) -> ExitStack:  # type: ignore[override]
         """Leave signals to others."""
@@ -163,6 +170,7 @@ async def _watch(servers: list[uvicorn.Server], engines: Engines) -> None:
             await asyncio.sleep(0.05)
         names = ", ".join(engine.name for engine in engines)
         beside = f", metrics on {_address(servers[1])}" if len(servers) > 1 else ""
+        logger.info("ready on %s", _address(servers[0]))
         print(f"vocoder-serve: ready on {_address(servers[0])} ({names}){beside}", flush=True)
         await _wait_failed(engines)
     except LoadError as error:

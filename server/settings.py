@@ -100,7 +100,9 @@ class Settings(BaseSettings):
     max_connections_per_client: int = Field(
         default=0, ge=0, description="connections at once from one address; 0 is no limit, as behind a proxy"
     )
-    max_connections: int = Field(default=256, ge=1, description="connections and requests at once before a plain 503")
+    max_connections: int = Field(
+        default=256, ge=1, description="connections and requests at once before 503; probes are answered all the same"
+    )
     worker_threads: int = Field(default=2, ge=1, description="threads that decode, check and encode")
 
     @property

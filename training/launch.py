@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, TypeVar
 
 from torch import nn
 
@@ -24,7 +25,7 @@ from vocoder.machine.allocation import keep_freed_memory
 from vocoder.mel.config import PRESETS, preset
 
 __all__ = [
-    "RunConfig",
+    "CorpusRun",
     "check_contract",
     "complete_contract",
     "fit",
@@ -41,36 +42,29 @@ Model = TypeVar("Model", bound=nn.Module)
 Run = TypeVar("Run")
 
 
-class RunConfig(Protocol):
-    """The settings that the configurations of all runs have."""
+@dataclass(frozen=True)
+class CorpusRun:
+    """What every run over a corpus of recordings depends on; each kind of run adds its model and its losses.
 
-    @property
-    def manifest(self) -> str:
-        """manifest.jsonl of a prepared corpus."""
+    Raises:
+        ConfigError: model, segments and mel preset do not agree.
+    """
 
-    @property
-    def output(self) -> str:
-        """Folder of the run."""
+    manifest: str
+    """manifest.jsonl of a prepared corpus"""
+    output: str
+    """folder of the run: checkpoints, TensorBoard logs, and the model in last/model"""
+    trainer: TrainerConfig
+    mel: str = "nvidia"
+    """named mel preset"""
+    model: Any = None
+    """architecture, with its sample_rate, hop_length and n_mels: each kind of run has its own"""
+    segments: SegmentConfig = field(default_factory=SegmentConfig)
+    validation_items: int = 64
+    """segments of the held-out split that validation sees; voices kept as unseen are not among them"""
 
-    @property
-    def trainer(self) -> TrainerConfig:
-        """How long and how fast to train."""
-
-    @property
-    def mel(self) -> str:
-        """Named mel preset."""
-
-    @property
-    def model(self) -> Any:
-        """Architecture, with its sample_rate, hop_length and n_mels."""
-
-    @property
-    def segments(self) -> SegmentConfig:
-        """How segments are cut."""
-
-    @property
-    def validation_items(self) -> int:
-        """Segments that validation sees."""
+    def __post_init__(self) -> None:
+        check_contract(self)
 
 
 def load_run(cls: type[Run], file: Path, overrides: Sequence[str] = ()) -> Run:
@@ -82,7 +76,7 @@ def load_run(cls: type[Run], file: Path, overrides: Sequence[str] = ()) -> Run:
     return load_config(cls, file, overrides, complete_contract)
 
 
-def check_contract(config: RunConfig) -> None:
+def check_contract(config: CorpusRun) -> None:
     """Check that model, segments and mel preset agree.
 
     Raises:
@@ -113,7 +107,7 @@ def complete_contract(settings: dict[str, Any]) -> None:
         model["lpc"].setdefault("mel", mel.name)
 
 
-def read_corpus(config: RunConfig) -> Manifest:
+def read_corpus(config: CorpusRun) -> Manifest:
     """Return the corpus of a run.
 
     Raises:
@@ -168,7 +162,7 @@ def origin_of(**references: str | None) -> dict[str, Any]:
 
 
 def fit(
-    config: RunConfig,
+    config: CorpusRun,
     manifest: Manifest,
     objective: Objective,
     *,

@@ -16,7 +16,7 @@ from server.telemetry.logs import note, noted
 __all__ = ["AuthenticationMiddleware", "charge_frames", "watch_keys"]
 
 # What has to answer without a key: probes, and the page on which a person can enter one.
-OPEN_PATHS = frozenset({"/", "/docs", "/livez", "/readyz", "/startupz", "/v2/health/live", "/v2/health/ready"})
+OPEN_PATHS = frozenset({"/", "/docs", "/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
 OPEN_PREFIXES = ("/page/", "/docs/")
 METRICS_PATH = "/metrics"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
 
@@ -16,6 +17,8 @@ from server.engine.synthesizer import Load
 from server.errors import RequestError
 
 __all__ = ["COMPUTING", "Engines", "LoadError"]
+
+logger = logging.getLogger(__name__)
 
 COMPUTING = ("device", "loader")
 """the names of the threads that compute with models"""
@@ -111,4 +114,5 @@ class Engines:
         compute_on(1)
         self._device.prepared.wait()
         for engine in self._engines:
+            logger.info("loading %s", engine.name)
             engine.load()

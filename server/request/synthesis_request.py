@@ -1,39 +1,72 @@
-"""One synthesis asked for over HTTP: from the body to the device, and from there to the bytes of the answer."""
+"""How a client says what to synthesize, and what an engine is given of that."""
 
 from __future__ import annotations
 
-import asyncio
 import secrets
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Annotated, Protocol
 
-import numpy as np
-from fastapi import Request
-from numpy.typing import NDArray
-from starlette.requests import ClientDisconnect, HTTPConnection
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import HTTPConnection
 
-from server.access.authentication import charge_frames
-from server.engine.queue import Job, Synthesis
+from server.audio.encoding import FORMATS
 from server.errors import RequestError
-from server.mel.judging import MelGuard
-from server.service import Service
-from server.telemetry.logs import note
-from server.transport.body import departure, read_body
 from vocoder.batching import Utterance
 from vocoder.guard.opinion import GuardMode
 from vocoder.guard.verdict import Verdict
-from vocoder.mel.config import MelConfig
 
-__all__ = ["Exchange", "SynthesisRequest", "draw_seed"]
-
-T = TypeVar("T")
-
-Mel = NDArray[np.float32]
+__all__ = [
+    "Denoise",
+    "FormatName",
+    "ModelName",
+    "Options",
+    "PresetName",
+    "SampleRate",
+    "Seed",
+    "Sigma",
+    "SynthesisQuery",
+    "SynthesisRequest",
+    "deadline_of",
+    "draw_seed",
+]
 
 DEADLINE_HEADER = "x-deadline-ms"
 MAX_DEADLINE_DIGITS = 8
+
+_FORMATS = "; ".join(offer.name for offer in FORMATS)
+
+ModelName = Annotated[str | None, Field(max_length=256, description="a name from /v1/models; its first by default")]
+Sigma = Annotated[
+    float | None,
+    Field(ge=0.0, le=2.0, allow_inf_nan=False, description="sampling temperature; the model's own by default"),
+]
+Seed = Annotated[int | None, Field(ge=0, lt=2**63, description="of the noise; drawn and reported if left out")]
+Denoise = Annotated[
+    float,
+    Field(ge=0.0, le=1.0, allow_inf_nan=False, description="strength of the removal of the model's own hum"),
+]
+PresetName = Annotated[str | None, Field(max_length=64, description="the mel preset that the mel was made with")]
+FormatName = Annotated[str | None, Field(max_length=64, description=f"{_FORMATS}; goes before Accept")]
+SampleRate = Annotated[int | None, Field(gt=0, le=192_000, description="Hz to resample to; the model's own by default")]
+
+
+class SynthesisQuery(BaseModel):
+    """How to speak; everything has a default."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    model: ModelName = None
+    sigma: Sigma = None
+    seed: Seed = None
+    denoise: Denoise = 0.0
+    preset: PresetName = None
+    format: FormatName = None
+    sample_rate: SampleRate = None
+    guard: GuardMode | None = Field(
+        default=None, description="what to do where a mel looks wrong: tell in a header, refuse (strict), or nothing"
+    )
+    stream: bool = Field(default=False, description="send the audio in pieces, the first as soon as it is there")
 
 
 class Options(Protocol):
@@ -61,120 +94,6 @@ class SynthesisRequest(Utterance):
         """Return the request as one whose answer is not wanted any more after so many seconds from now."""
         moments = [time.monotonic() + seconds, *([] if self.deadline is None else [self.deadline])]
         return replace(self, deadline=min(moments))
-
-
-class Stopwatch:
-    """Collects the seconds of named stages, one after the other."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._started = time.perf_counter()
-
-    def lap(self, stage: str) -> float:
-        """End a stage that began with the last lap; return its seconds."""
-        now = time.perf_counter()
-        self.seconds[stage] = now - self._started
-        self._started = now
-        return self.seconds[stage]
-
-    def add(self, **seconds: float) -> None:
-        """Put in stages that were timed elsewhere, and begin the next one now."""
-        self.seconds.update(seconds)
-        self._started = time.perf_counter()
-
-    def fields(self) -> dict[str, float]:
-        """Return the seconds of every stage as fields of a line in the log."""
-        return {f"{stage}_seconds": round(seconds, 6) for stage, seconds in self.seconds.items()}
-
-    def server_timing(self) -> str:
-        """Return the value of a Server-Timing header, in milliseconds."""
-        return ", ".join(f"{stage};dur={1000.0 * seconds:.1f}" for stage, seconds in self.seconds.items())
-
-
-class Exchange:
-    """One request and its answer: the steps that all interfaces over HTTP have in common, and what they take.
-
-    Args:
-        http: the request; its body is still unread.
-        service: the parts of the application.
-        model: that is to synthesize; the default if None.
-
-    Raises:
-        Problem, RequestError: whatever can be refused without the body.
-    """
-
-    def __init__(self, http: Request, service: Service, model: str | None) -> None:
-        self.http = http
-        self.service = service
-        self.engine = service.engines.get(model)
-        self.engine.admit()
-        charge_frames(http, 0)
-        self.watch = Stopwatch()
-        self.deadline = deadline_of(http)
-
-    async def read(self, limit: int) -> bytes:
-        """Return the body, of at most `limit` bytes."""
-        body = await read_body(self.http, limit, self.service.settings.body_timeout)
-        self.watch.lap("read")
-        return body
-
-    async def decode(self, decode: Callable[[], tuple[Mel, Options]], source: MelConfig) -> SynthesisRequest:
-        """Make a request for the engine of a body, on a worker's thread.
-
-        Args:
-            decode: returns a mel, still to be checked, and how to synthesize it.
-            source: what the mel was made with.
-        """
-        settings = self.service.settings
-
-        def prepare() -> tuple[Mel, Verdict | None, Options]:
-            mel, options = decode()
-            guard = MelGuard(self.service.guard, options.guard or settings.guard)
-            return *guard.take(mel, source, self.engine.contract, settings.max_frames), options
-
-        mel, verdict, options = await self.service.run(prepare)
-        self.watch.lap("decode")
-        charge_frames(self.http, mel.shape[1])
-        seed, denoise = draw_seed(options.seed), options.denoise
-        return SynthesisRequest(mel, options.sigma, seed, denoise, deadline=self.deadline, verdict=verdict)
-
-    async def synthesize(self, request: SynthesisRequest) -> Synthesis:
-        """Return the audio of a request, or give up as soon as the client leaves."""
-        synthesis = await self.result(self.engine.submit(request, request.deadline))
-        self.service.metrics.count_synthesis(self.engine.name, synthesis, request.frames)
-        return synthesis
-
-    async def result(self, job: Job) -> Synthesis:
-        """Return the result of a job, or cancel it as soon as the client leaves.
-
-        Raises:
-            ClientDisconnect: the client left; also what the job raises.
-        """
-        answer = asyncio.wrap_future(job)
-        gone = asyncio.create_task(departure(self.http))
-        try:
-            waited: set[asyncio.Future[Any]] = {answer, gone}
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done():
-                self.service.metrics.count_cancelled(self.engine.name, "running" if job.begun else "queued")
-                raise ClientDisconnect
-            synthesis = answer.result()
-            self.watch.add(queue=synthesis.queue_seconds, infer=synthesis.infer_seconds)
-            return synthesis
-        finally:
-            gone.cancel()
-            answer.cancel()  # also where this server itself stops waiting
-
-    async def encode(self, name: str, encode: Callable[[], T], clipped: Callable[[T], int] = lambda _: 0) -> T:
-        """Return the answer that `encode` makes on a worker's thread, counted as of the format `name`."""
-        encoded = await self.service.run(encode)
-        self.service.metrics.count_encoding(self.engine.name, name, self.watch.lap("encode"), clipped(encoded))
-        self.note()
-        return encoded
-
-    def note(self) -> None:
-        """Have the log tell how long each stage took."""
-        note(self.http, model=self.engine.name, **self.watch.fields())
 
 
 def draw_seed(asked: int | None) -> int:

@@ -10,8 +10,8 @@ from fastapi import APIRouter, Request, Response
 import vocoder
 from server.engine.errors import EngineState, NotReadyError
 from server.mel.decoding import JSON, RAW
-from server.request.synthesis_request import Exchange
-from server.routes import health
+from server.request.exchange import Exchange
+from server.routes import operations
 from server.routes.inference_protocol import (
     HEADER_LENGTH,
     VERSION,
@@ -44,14 +44,14 @@ async def describe_server() -> dict[str, Any]:
 @router.get("/health/live", responses=refusal_responses(503))
 async def live(service: ServiceDependency) -> dict[str, bool]:
     """Answer 200 where /livez does."""
-    await health.live(service)
+    await operations.live(service)
     return {"live": True}
 
 
 @router.get("/health/ready", responses=refusal_responses(503))
 async def ready(service: ServiceDependency) -> dict[str, bool]:
     """Answer 200 where /readyz does."""
-    await health.ready(service)
+    await operations.ready(service)
     return {"ready": True}
 
 

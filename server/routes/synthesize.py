@@ -1,11 +1,11 @@
-"""POST /v1/synthesize: a mel in, a waveform out, at once or as it is made."""
+"""POST /v1/synthesize and WebSocket /v1/stream: a mel in, a waveform out, at once or as it is made."""
 
 from __future__ import annotations
 
 from functools import partial
 from typing import Annotated
 
-from fastapi import APIRouter, Query, Request, Response
+from fastapi import APIRouter, Query, Request, Response, WebSocket
 
 from server.audio.encoding import FORMATS, Format, negotiate, output_rate, resample_encode
 from server.audio.stream_encoding import STREAM_FORMATS
@@ -13,12 +13,13 @@ from server.mel.contract import source_config
 from server.mel.decoding import JSON, decode_mel
 from server.mel.judging import guard_headers
 from server.problems import Problem
-from server.request.query import SynthesisQuery
-from server.request.synthesis_request import Exchange, SynthesisRequest
+from server.request.exchange import Exchange
+from server.request.synthesis_request import SynthesisQuery, SynthesisRequest
 from server.routes.openapi import MEL_BODY, SPEECH_RESPONSE, problem_responses
 from server.service import ServiceDependency
 from server.stream.encoder import StreamEncoder
 from server.stream.response import StreamedAudio
+from server.stream.session import WebSocketSession
 from server.stream.speech_stream import SpeechStream
 from server.transport.body import media_type
 
@@ -53,6 +54,19 @@ async def synthesize(http: Request, query: Annotated[SynthesisQuery, Query()], s
     }
     answer = _stream if query.stream else _answer
     return await answer(exchange, request, target, rate, headers)
+
+
+@router.websocket("/v1/stream")
+async def stream(websocket: WebSocket, service: ServiceDependency) -> None:
+    """Synthesize one mel while it is being made."""
+    await WebSocketSession(websocket, service).run()
+
+
+@router.get("/v1/stream", include_in_schema=False)
+async def refuse_plain_request() -> None:
+    """Tell who asks without an upgrade what would be right."""
+    headers = {"Upgrade": "websocket", "Connection": "Upgrade"}
+    raise Problem(426, "upgrade-required", "This address is a WebSocket: dial it as ws:// or wss://.", headers=headers)
 
 
 async def _read(exchange: Exchange, query: SynthesisQuery) -> SynthesisRequest:

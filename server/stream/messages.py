@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from server.problems import Problem, invalid_parameters
-from server.request.query import Denoise, ModelName, PresetName, SampleRate, Seed, Sigma
+from server.request.synthesis_request import Denoise, ModelName, PresetName, SampleRate, Seed, Sigma
 from server.stream.encoder import StreamEncoder
 from vocoder.guard.opinion import GuardMode
 from vocoder.guard.verdict import Verdict

@@ -16,7 +16,7 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from server.problems import Problem
+from server.problems import Problem, answer_busy, busy
 from server.settings import Settings
 from server.transport.limits import ConnectionLimits, Deadline, ReaderWatch, configure_socket, refusal
 from server.transport.websocket import LimitedWebSocket, handshake_problem
@@ -24,6 +24,8 @@ from server.transport.websocket import LimitedWebSocket, handshake_problem
 __all__ = ["MAX_STREAM_MESSAGE", "LimitedConfig", "LimitedHttp"]
 
 MAX_STREAM_MESSAGE = 2**20  # bytes of one WebSocket message
+PROBE_PATHS = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})
+"""what is answered while connections are too many, since a restart or fewer servers would not help"""
 
 
 class LimitedConfig(uvicorn.Config):
@@ -86,9 +88,20 @@ class LimitedHttp(H11Protocol):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._limits: ConnectionLimits = self.config.limits
+        self._most, self.limit_concurrency = self.limit_concurrency, None  # uvicorn itself refuses without a reason
         self._header_deadline = Deadline(self._limits.header_timeout, self._on_slow_headers)
         self._body_deadline = Deadline(self._limits.body_timeout, lambda: self.transport.close())
         self.conn = LimitedRequests(self.config.h11_max_incomplete_event_size)
+
+    @property
+    def app(self) -> Any:
+        """The application; where there are too many requests, what refuses them, but for probes."""
+        full = self._most is not None and max(len(self.connections), len(self.tasks)) >= self._most
+        return answer_busy if full and self.scope["path"] not in PROBE_PATHS else self._application
+
+    @app.setter
+    def app(self, application: Any) -> None:
+        self._application = application
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a new connection, or close it at once where its address has as many as it may."""
@@ -96,7 +109,7 @@ class LimitedHttp(H11Protocol):
         configure_socket(transport)
         self._watch = ReaderWatch(transport, self._limits.send_timeout)
         if self._too_many():
-            self._refuse_connection()
+            self._refuse(busy())
         else:
             self._header_deadline.begin()
 
@@ -125,9 +138,8 @@ class LimitedHttp(H11Protocol):
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hand the connection on to the WebSocket protocol, within the limit that holds for every other."""
         self._stop_timers()
-        limit = self.limit_concurrency
-        if limit is not None and len(self.connections) >= limit:
-            self._refuse_connection()
+        if self._most is not None and len(self.connections) >= self._most:
+            self._refuse(busy())
         elif any(
             name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
             for name, value in self.headers
@@ -168,16 +180,12 @@ class LimitedHttp(H11Protocol):
             detail = f"The headers did not arrive within {self._limits.header_timeout:g} seconds."
             self._refuse(Problem(408, "header-timeout", detail))
 
-    def _refuse_connection(self) -> None:
-        detail = "There are as many connections as there may be; try again soon."
-        self._refuse(Problem(503, "busy", detail, headers={"Retry-After": "1"}))
-
     def _refuse(self, problem: Problem) -> None:
         self.transport.write(refusal(problem))
         self.transport.close()
 
     def _too_many(self) -> bool:
-        limit, total = self._limits.per_client, self.limit_concurrency
+        limit, total = self._limits.per_client, self._most
         if total is not None and len(self.connections) > 2 * total:  # up to twice as many get an answer that says so
             return True
         if not limit or self.client is None:

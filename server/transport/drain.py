@@ -16,7 +16,7 @@ __all__ = ["Drain", "DrainMiddleware"]
 
 READINESS_PATHS = frozenset({"/readyz", "/v2/health/ready"})
 # Answered to the very end, and waited for by nobody.
-PROBE_PATHS = READINESS_PATHS | {"/livez", "/startupz", "/v2/health/live", "/metrics"}
+PROBE_PATHS = READINESS_PATHS | {"/livez", "/v2/health/live", "/metrics"}
 
 
 class Drain:

@@ -108,8 +108,7 @@ def refusal(problem: Problem) -> bytes:
         f"HTTP/1.1 {problem.status} {HTTPStatus(problem.status).phrase}",
         f"Content-Type: {MEDIA_TYPE}",
         f"Content-Length: {len(body)}",
-        *(f"{name}: {value}" for name, value in problem.headers.items()),
-        "Connection: close",
+        *(f"{name}: {value}" for name, value in ({**problem.headers, "Connection": "close"}).items()),
     ]
     return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 

@@ -118,6 +118,13 @@ def test_a_hangup_ends_nothing(program: Start, new_mel: Any, wait_until: Any) ->
         assert speak(url, new_mel()).status_code == 200
 
 
+def test_ready_is_the_last_thing_that_is_said(program: Start) -> None:
+    with program("none") as (process, url):
+        log = process.errors()
+    assert "running on" not in log
+    assert f"ready on {url}" in log.splitlines()[-1]
+
+
 def test_a_request_under_way_is_finished_and_new_ones_are_sent_elsewhere(
     program: Start, new_mel: Any, wait_until: Any
 ) -> None:

@@ -20,7 +20,7 @@ from training.run_config import load_config, write_config
 from vocoder.config import ConfigError
 from vocoder.mel.config import PRESETS, preset
 from vocoder.models.density import DensityModel
-from vocoder.models.density_config import CLOSED_FORM, DensityConfig
+from vocoder.models.density_flows import CLOSED_FORM, DensityConfig
 from vocoder.models.vae import VAEConfig, VariationalAutoencoder
 
 __all__ = ["DensityRun", "add_arguments", "complete", "run"]

@@ -10,16 +10,14 @@ from pathlib import Path
 from torch import nn
 
 from training.corpora.manifest import read_manifest
-from training.data.datasets import SegmentConfig
 from training.data.held_out import held_out_segments
 from training.distil.inheritance import inherit_flows, inherit_layers, inherit_pitch
 from training.distil.recogniser import load_recogniser
-from training.launch import check_contract, fit, load_run, origin_of, read_corpus, started_from
+from training.launch import CorpusRun, fit, load_run, origin_of, read_corpus, started_from
 from training.loop import random_state
 from training.loop.batches import ordered_batches
 from training.loop.objective import validate
 from training.loop.processes import build_accelerator
-from training.loop.trainer_config import TrainerConfig
 from training.objectives.distillation import DistillationObjective
 from training.objectives.distillation_losses import DistillationLosses
 from training.run_config import add_run_arguments
@@ -34,23 +32,13 @@ __all__ = ["DistillRun", "add_arguments", "distill", "held_out", "objective_of",
 
 
 @dataclass(frozen=True)
-class DistillRun:
+class DistillRun(CorpusRun):
     """Everything that a run of `vocoder-train distill` depends on."""
 
-    manifest: str
-    """manifest.jsonl of a prepared corpus"""
-    output: str
-    """folder of the run: checkpoints, TensorBoard logs, and the model in last/model"""
-    trainer: TrainerConfig
     teacher: str = "wavenet"
     """directory or shipped name of the model whose density is learnt"""
-    mel: str = "nvidia"
-    """named mel preset"""
     model: StudentConfig = field(default_factory=StudentConfig)
     losses: DistillationLosses = field(default_factory=DistillationLosses)
-    segments: SegmentConfig = field(default_factory=SegmentConfig)
-    validation_items: int = 64
-    """segments of the held-out split that validation sees; voices kept as unseen are not among them"""
     recogniser: str | None = None
     """directory of a trained recogniser, for the perceptual and the style loss"""
     inherit: bool = False
@@ -64,7 +52,7 @@ class DistillRun:
     """model directory of a student whose weights the run starts from"""
 
     def __post_init__(self) -> None:
-        check_contract(self)
+        super().__post_init__()
         wrong = []
         if self.losses.recognises and self.recogniser is None:
             wrong.append("losses.perceptual and losses.style need a recogniser (vocoder-train recogniser)")

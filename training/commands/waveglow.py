@@ -5,10 +5,8 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, field
 
-from training.data.datasets import SegmentConfig
-from training.launch import check_contract, fit, load_run, origin_of, read_corpus, started_from
+from training.launch import CorpusRun, fit, load_run, origin_of, read_corpus, started_from
 from training.loop import random_state
-from training.loop.trainer_config import TrainerConfig
 from training.objectives.waveglow import WaveGlowLosses, WaveGlowObjective
 from training.run_config import add_run_arguments
 from vocoder.loading import model_directory
@@ -20,27 +18,14 @@ __all__ = ["WaveGlowRun", "add_arguments", "objective_of", "run"]
 
 
 @dataclass(frozen=True)
-class WaveGlowRun:
+class WaveGlowRun(CorpusRun):
     """Everything that a run of `vocoder-train waveglow` depends on."""
 
-    manifest: str
-    """manifest.jsonl of a prepared corpus"""
-    output: str
-    """folder of the run: checkpoints, TensorBoard logs, and the model in last/model"""
-    trainer: TrainerConfig
-    mel: str = "nvidia"
-    """named mel preset"""
     model: WaveGlowConfig = field(default_factory=WaveGlowConfig)
     losses: WaveGlowLosses = field(default_factory=WaveGlowLosses)
-    segments: SegmentConfig = field(default_factory=SegmentConfig)
-    validation_items: int = 64
-    """segments of the held-out split that validation sees; voices kept as unseen are not among them"""
     start_from: str | None = None
     """directory or shipped name of the model whose weights the run starts from, to fine-tune it on other voices; and
     whose critics, if they lie beside them and are shaped alike"""
-
-    def __post_init__(self) -> None:
-        check_contract(self)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

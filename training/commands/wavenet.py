@@ -6,9 +6,8 @@ import argparse
 from dataclasses import dataclass, field
 
 from training.data.datasets import SegmentConfig
-from training.launch import check_contract, fit, load_run, origin_of, read_corpus, started_from
+from training.launch import CorpusRun, fit, load_run, origin_of, read_corpus, started_from
 from training.loop import random_state
-from training.loop.trainer_config import TrainerConfig
 from training.objectives.wavenet import WaveNetLosses, WaveNetObjective
 from training.run_config import add_run_arguments
 from vocoder.checkpoint import load_model
@@ -23,28 +22,19 @@ __all__ = ["WaveNetRun", "add_arguments", "objective_of", "run"]
 
 
 @dataclass(frozen=True)
-class WaveNetRun:
+class WaveNetRun(CorpusRun):
     """Everything that a run of `vocoder-train wavenet` depends on."""
 
-    manifest: str
-    """manifest.jsonl of a prepared corpus"""
-    output: str
-    """folder of the run: checkpoints, TensorBoard logs, and the model in last/model"""
-    trainer: TrainerConfig
-    mel: str = "nvidia"
-    """named mel preset"""
     model: WaveNetModelConfig = field(default_factory=WaveNetModelConfig)
     losses: WaveNetLosses = field(default_factory=WaveNetLosses)
     segments: SegmentConfig = field(default_factory=lambda: SegmentConfig(segment_length=8192))
-    validation_items: int = 64
-    """segments of the held-out split that validation sees; voices kept as unseen are not among them"""
     start_from: str | None = None
     """directory or shipped name of the model whose weights the run starts from, to fine-tune it on other voices"""
     fill_from: str | None = None
     """directory or shipped name of a WaveGlow of the same mel, whose samples fill recordings above their band"""
 
     def __post_init__(self) -> None:
-        check_contract(self)
+        super().__post_init__()
         if self.model.lpc is not None and self.model.lpc.mel != self.mel:
             raise ConfigError(f"model.lpc.mel is {self.model.lpc.mel!r}, but mel is {self.mel!r}")
         if self.segments.segment_length <= self.losses.past:

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.losses.spectral import spectrum
-from vocoder.flows.conditional import ConditionalAffine
+from vocoder.flows.elementwise import ConditionalAffine
 from vocoder.models.student import Student
 
 __all__ = ["fit_envelope", "ridge"]

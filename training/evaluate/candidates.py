@@ -18,8 +18,7 @@ from training.evaluate.recordings import Recording
 from training.provenance import heard_speakers
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import convert
-from vocoder.mel.filterbank import mel_filterbank
-from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.mel.spectrogram import MelSpectrogram, mel_filterbank
 
 __all__ = ["Candidate", "GriffinLim", "Vocoder", "griffin_lim", "ground_truth", "mel_of", "of_vocoder", "smoothed"]
 

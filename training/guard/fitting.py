@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from training.data.mel_variation import VariationConfig, coloured, predicted
-from vocoder.flows.lower_affine import LowerAffine, Moments
+from vocoder.flows.dense_affine import LowerAffine, Moments
 from vocoder.guard.conversions import identity
 from vocoder.guard.hypotheses import Scorer, window_starts, windows_at
 from vocoder.guard.layouts import SHUFFLED, VARIATIONS, Layout, is_true

@@ -23,7 +23,7 @@ from training.losses.pitch import labels_of_frames, pitch_loss
 from training.losses.spectral import MultiResolutionSTFT
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError
-from vocoder.flows.conditional import ConditionalAffine
+from vocoder.flows.elementwise import ConditionalAffine
 from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import MelConfig

@@ -7,8 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from vocoder.distributions.base import Distribution, soft_floor
-from vocoder.distributions.normal import log_density
+from vocoder.distributions.base import Distribution, log_density, soft_floor
 
 __all__ = ["Gaussian"]
 

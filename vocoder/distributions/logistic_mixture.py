@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vocoder.distributions.base import Distribution, soft_floor
-from vocoder.distributions.normal import log_odds, quantile
+from vocoder.distributions.base import Distribution, log_odds, quantile, soft_floor
 
 __all__ = ["LogisticMixture"]
 

@@ -7,8 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from vocoder.distributions.base import Distribution
-from vocoder.distributions.normal import log_density, quantile
+from vocoder.distributions.base import Distribution, log_density, quantile
 
 __all__ = ["MuLaw"]
 

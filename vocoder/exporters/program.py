@@ -9,9 +9,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vocoder.config import to_dict
-from vocoder.exporters.shifted_convolution import ShiftedConvolution
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.layers.source.pitch import PitchNet
@@ -19,7 +19,28 @@ from vocoder.layers.stack import set_compute_dtype
 from vocoder.models.base import Vocoder
 from vocoder.synthesizer import Synthesizer
 
-__all__ = ["ExportError", "Program", "Traced", "program_of", "traced"]
+__all__ = ["ExportError", "Program", "ShiftedConvolution", "Traced", "program_of", "traced"]
+
+
+class ShiftedConvolution(nn.Module):
+    """What a convolution over time computes that keeps the length, for runtimes whose own knows no float64.
+
+    Args:
+        layer: of stride 1, dilation 1 and an odd kernel, padded with zeros by half of it.
+    """
+
+    def __init__(self, layer: nn.Conv1d) -> None:
+        super().__init__()
+        self.taps = layer.kernel_size[0]
+        self.weight, self.bias = layer.weight, layer.bias
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Map (B, in_channels, frames) to (B, out_channels, frames)."""
+        frames, padded = x.shape[2], F.pad(x, (self.taps // 2, self.taps // 2))
+        shifted = torch.cat([padded[:, :, tap : tap + frames] for tap in range(self.taps)], dim=1)
+        product = self.weight.transpose(1, 2).flatten(1) @ shifted
+        return product if self.bias is None else product + self.bias[:, None]
+
 
 EXAMPLE_FRAMES = 24
 """frames of the mel that a program is traced with; it takes any number from `Program.least_frames` on"""

@@ -1,13 +1,16 @@
-"""Element-wise affine flow with free parameters."""
+"""Element-wise flows: affine with free or with predicted parameters, logit, and by distribution functions."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
+from vocoder.config import ConfigError
+from vocoder.distributions.logistic_mixture import LogisticMixture
 from vocoder.flows.base import Flow
 
-__all__ = ["ElementwiseAffine"]
+__all__ = ["ActNorm", "ConditionalAffine", "ElementwiseAffine", "Logit", "MixtureCDF"]
 
 
 class ElementwiseAffine(Flow):
@@ -31,3 +34,169 @@ class ElementwiseAffine(Flow):
 
     def _log_scale(self, x: Tensor) -> Tensor:
         return (self.log_s.sum() * x.shape[2]).expand(x.shape[0])
+
+
+class ActNorm(ElementwiseAffine):
+    """Element-wise affine flow that takes its scale and shift from the first training batch.
+
+    After that batch each channel of `z` has mean 0 and standard deviation 1, and the parameters are trained like any
+    others. Whether this has happened is a buffer, so that a loaded model is never initialised a second time; it only
+    happens in training mode and in the `forward` direction.
+    """
+
+    initialised: Tensor
+
+    def __init__(self, channels: int, epsilon: float = 1e-6) -> None:
+        super().__init__(channels)
+        self.epsilon = epsilon
+        self.register_buffer("initialised", torch.tensor(False))
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T), initialising from `x` if this is the first training batch."""
+        if self.training and not self.initialised:
+            self._initialise(x)
+        return super().forward(x)
+
+    @torch.no_grad()
+    def _initialise(self, x: Tensor) -> None:
+        std, mean = torch.std_mean(x, dim=(0, 2), correction=0)
+        self.t.copy_(mean[:, None])
+        self.log_s.copy_(torch.log(std + self.epsilon)[:, None])
+        self.initialised.fill_(True)
+
+
+WEIGHT_SCALE = 0.1
+
+
+class ConditionalAffine(Flow):
+    """Scale and shift each element by a convolution of the condition: z = x * exp(-log_s) - t.
+
+    The shift is in units of the scale: where a band is nearly silent, a shift in units of `x` would be many standard
+    deviations as soon as an optimiser moves it.
+
+    `log_det` = -sum(log_s). The convolution is linear so that least squares can initialise it from data: with the
+    mel as condition it starts as the regression of the log-energy of each band on the mel. Its weights are stored
+    ten times as large as they act: hundreds of inputs move each log-scale, and an optimiser that moves all of them
+    by its learning rate at once would overshoot.
+
+    Args:
+        channels: C of the signal.
+        cond_channels: channels of the condition, (B, cond_channels, T).
+        kernel_size: odd number of condition frames that each element sees.
+        log_s_floor: soft lower bound of `log_s`, the logarithm of the weakest noise that data can hold; a linear
+            map of an unusually quiet condition would otherwise promise a precision that no data has.
+    """
+
+    def __init__(
+        self, channels: int, cond_channels: int, kernel_size: int = 3, log_s_floor: float | None = None
+    ) -> None:
+        super().__init__()
+        if kernel_size % 2 != 1:
+            raise ValueError(f"the kernel size must be odd, not {kernel_size}")
+        self.channels = channels
+        self.kernel_size = kernel_size
+        self.log_s_floor = log_s_floor
+        self.projection = nn.Conv1d(cond_channels, 2 * channels, kernel_size, padding=kernel_size // 2)
+        nn.init.zeros_(self.projection.weight)
+        nn.init.zeros_(self.projection.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        t, log_s = self._shift_and_log_scale(cond)
+        return x * torch.exp(-log_s) - t, -log_s.sum(dim=(1, 2))
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        t, log_s = self._shift_and_log_scale(cond)
+        return (z + t) * torch.exp(log_s), log_s.sum(dim=(1, 2))
+
+    @torch.no_grad()
+    def set_log_scale(self, weight: Tensor, bias: Tensor, first: int = 0) -> None:
+        """Set the regression of `log_s` on the condition, of channels from number `first` on, and their shift to 0.
+
+        Args:
+            weight: (C, cond_channels, kernel_size).
+            bias: (C,).
+            first: number of the first channel that is set.
+        """
+        scale, shift = slice(self.channels + first, None), slice(first, self.channels)
+        self.projection.weight[scale].copy_(weight[first:] / WEIGHT_SCALE)
+        self.projection.bias[scale].copy_(bias[first:] / WEIGHT_SCALE)  # type: ignore[index]
+        self.projection.weight[shift].zero_()
+        self.projection.bias[shift].zero_()  # type: ignore[index]
+
+    def _shift_and_log_scale(self, cond: Tensor | None) -> tuple[Tensor, Tensor]:
+        if cond is None:
+            raise ValueError("a conditional affine flow needs its condition")
+        t, log_s = (WEIGHT_SCALE * self.projection(cond)).chunk(2, dim=1)
+        if self.log_s_floor is not None:
+            log_s = self.log_s_floor + F.softplus(log_s - self.log_s_floor)
+        return t, log_s
+
+
+class Logit(Flow):
+    """Map x in (0, 1) by z = logit(alpha + (1 - 2 alpha) x); `log_det` is the sum of log dz / dx.
+
+    `alpha` keeps the ends of the interval finite. The inverse maps reals beyond what (0, 1) reaches to values outside
+    of it, which have no density under the data's own measure; they are a fraction of a percent of samples.
+
+    Args:
+        alpha: from 0 to below 1/2.
+    """
+
+    def __init__(self, alpha: float = 0.01) -> None:
+        super().__init__()
+        if not 0 <= alpha < 0.5:
+            raise ConfigError(f"alpha of the logit must lie in [0, 1/2), not {alpha}")
+        self.alpha = alpha
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        squeezed = self.alpha + (1 - 2 * self.alpha) * x
+        z = torch.log(squeezed) - torch.log1p(-squeezed)
+        return z, -self._log_slope(z)
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        x = (torch.sigmoid(z) - self.alpha) / (1 - 2 * self.alpha)
+        return x, self._log_slope(z)
+
+    def _log_slope(self, z: Tensor) -> Tensor:
+        """Return the sum of log dx / dz."""
+        slope = F.logsigmoid(z) + F.logsigmoid(-z) - torch.log(z.new_tensor(1 - 2 * self.alpha))
+        return slope.sum(dim=(1, 2))
+
+
+class MixtureCDF(Flow):
+    """Map each channel by z = Phi^-1(F_c(x)), F_c the distribution function of a mixture of logistics.
+
+    The classical transform of probability: F(x) is uniform, and the normal quantile of that is normal. `log_det` is the
+    sum of log F'(x) - log N(z). The inverse has no closed form; it is solved by Newton's method in float64.
+
+    Args:
+        channels: C of the signal; each has its own mixture, the same at all time steps.
+        components: of each mixture.
+        scale: standard deviation of the data, for which it is nearly the identity at first.
+    """
+
+    def __init__(self, channels: int, components: int = 8, scale: float = 1.0) -> None:
+        super().__init__()
+        self.distribution = LogisticMixture(components)
+        start = self.distribution.start(scale).to(torch.get_default_dtype())
+        self.params = nn.Parameter(start[None, :, None].repeat(1, 1, channels))
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        z, log_slope = self.distribution.forward(self.params, x.transpose(1, 2))
+        return z.transpose(1, 2), log_slope.sum(dim=(1, 2))
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T), with gradients."""
+        wanted = z.transpose(1, 2)
+        with torch.no_grad():
+            start = self.distribution.inverse(self.params, wanted)[0]
+        reached, log_slope = self.distribution.forward(self.params, start)
+        # One more Newton step from the constant `start`: its value moves by rounding alone, its gradient is exact.
+        x = start - (reached - wanted) * torch.exp(-log_slope.detach())
+        log_stretch = -self.distribution.forward(self.params, x)[1]
+        return x.transpose(1, 2), log_stretch.sum(dim=(1, 2))

@@ -33,10 +33,11 @@ class LappedTransform(Flow):
         if hop < 2 or hop % 2:
             raise ValueError(f"the hop of the lapped transform must be even and positive, not {hop}")
         self.hop = hop
-        angle = math.pi / (2 * hop) * (hop / 2 + torch.arange(hop // 2, dtype=torch.float64) + 0.5)
+        # of the rotation: the sine window is cos(angle) after a boundary and sin(angle) as far before it
+        angle = math.pi / (2 * hop) * (hop / 2 - torch.arange(hop // 2, dtype=torch.float64) - 0.5)
         position = torch.arange(hop, dtype=torch.float64) + 0.5
         basis = math.sqrt(2 / hop) * torch.cos(math.pi / hop * position[:, None] * position[None, :])
-        for name, value in (("cosine", angle.sin()), ("sine", angle.cos()), ("basis", basis)):
+        for name, value in (("cosine", angle.cos()), ("sine", angle.sin()), ("basis", basis)):
             self.register_buffer(name, value.to(torch.get_default_dtype()), persistent=False)
 
     def forward(self, x: Tensor, cond: Tensor | None = None, edges: Tensor | None = None) -> tuple[Tensor, Tensor]:

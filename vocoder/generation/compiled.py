@@ -11,14 +11,12 @@ import torch
 from llvmlite import binding  # type: ignore[import-untyped]
 from torch import Tensor
 
-from vocoder.distributions.base import Distribution
+from vocoder.distributions.base import Distribution, log_odds
 from vocoder.distributions.gaussian import Gaussian
 from vocoder.distributions.logistic_mixture import LogisticMixture
 from vocoder.distributions.mulaw import MuLaw
-from vocoder.distributions.normal import log_odds
-from vocoder.generation.feedback import Feedback
 from vocoder.generation.kernel import EXCITATION, GAUSSIAN, LEVEL, LOGISTIC, MULAW, SCALES, generate
-from vocoder.generation.plan import Plan, Progress
+from vocoder.generation.plan import Feedback, Plan, Progress
 from vocoder.layers.stack import Affine, CausalStack, StepWeights
 
 __all__ = ["CompiledGenerator"]

@@ -9,10 +9,8 @@ import torch
 from torch import Tensor
 
 from vocoder.distributions.base import Distribution
-from vocoder.generation.feedback import Feedback
-from vocoder.generation.graph import GraphGenerator
-from vocoder.generation.plan import Plan
-from vocoder.generation.stepwise import StepwiseGenerator
+from vocoder.generation.plan import Feedback, Plan
+from vocoder.generation.stepwise import GraphGenerator, StepwiseGenerator
 from vocoder.layers.stack import CausalStack
 
 __all__ = ["Generator", "generator"]

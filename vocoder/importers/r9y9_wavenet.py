@@ -15,8 +15,7 @@ from vocoder.config import ConfigError
 from vocoder.importers.imported import Imported, Request, check_agreement, setting
 from vocoder.importers.keys import check_keys, count
 from vocoder.importers.published_weights import Convolution, GatedLayer, stack_weights
-from vocoder.layers.published.stack import PublishedStackConfig
-from vocoder.layers.published.upsampling import UpsamplingConfig
+from vocoder.layers.published import PublishedStackConfig, UpsamplingConfig
 from vocoder.mel.config import MelConfig, preset
 from vocoder.models.published_config import PublishedWaveNetConfig
 from vocoder.models.wavenet import WaveNet

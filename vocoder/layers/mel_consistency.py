@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from vocoder.config import ConfigError
 from vocoder.layers.stack import Matrix, takes
 from vocoder.mel.config import MelConfig
-from vocoder.mel.filterbank import mel_filterbank
+from vocoder.mel.spectrogram import mel_filterbank
 
 __all__ = ["BEST_STEPS", "MelConsistency", "Pace", "overlap_add", "paces"]
 

@@ -8,13 +8,11 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
-from vocoder.flows.base import Flow
-from vocoder.flows.logit import Logit
-from vocoder.flows.lower_affine import LowerAffine, Moments
-from vocoder.flows.reshape import Reshape
-from vocoder.flows.sequential import Sequential
-from vocoder.models.density_config import DensityConfig
-from vocoder.models.density_flows import image_flows, vector_flows, whitening
+from vocoder.flows.base import Flow, Sequential
+from vocoder.flows.dense_affine import LowerAffine, Moments
+from vocoder.flows.elementwise import Logit
+from vocoder.flows.rearrangement import Reshape
+from vocoder.models.density_flows import DensityConfig, image_flows, vector_flows, whitening
 
 __all__ = ["DensityModel"]
 

@@ -10,7 +10,7 @@ from typing import Any
 from torch import nn
 
 from vocoder.models.density import DensityModel
-from vocoder.models.density_config import DensityConfig
+from vocoder.models.density_flows import DensityConfig
 from vocoder.models.guard import GuardConfig, GuardModel
 from vocoder.models.published_config import PublishedStudentConfig, PublishedWaveNetConfig
 from vocoder.models.published_student import PublishedStudent

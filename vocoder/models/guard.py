@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vocoder.config import ConfigError
-from vocoder.flows.lower_affine import LowerAffine
+from vocoder.flows.dense_affine import LowerAffine
 
 __all__ = ["GuardConfig", "GuardModel"]
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from vocoder.config import ConfigError
-from vocoder.layers.published.stack import PublishedStackConfig
-from vocoder.layers.published.upsampling import UpsamplingConfig
+from vocoder.layers.published import PublishedStackConfig, UpsamplingConfig
 
 __all__ = ["PublishedStudentConfig", "PublishedWaveNetConfig"]
 

@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from vocoder.generation.plan import BLOCK
-from vocoder.layers.published.stack import PublishedStack
-from vocoder.layers.published.upsampling import PublishedUpsampler, renamed
+from vocoder.layers.published import PublishedStack, PublishedUpsampler, renamed
 from vocoder.layers.stack import StackStepper
 from vocoder.models.base import Vocoder
 from vocoder.models.published_config import PublishedStudentConfig

@@ -8,12 +8,12 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from vocoder.flows.conditional import ConditionalAffine
 from vocoder.flows.conv1x1 import InvertibleConv1x1
+from vocoder.flows.elementwise import ConditionalAffine
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.flows.lapped import LappedTransform
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
-from vocoder.flows.permutation import swap
+from vocoder.flows.rearrangement import swap
 from vocoder.layers.conditioning import MelEncoder, normalised
 from vocoder.layers.source.base_noise import BaseNoise
 from vocoder.layers.source.excitation import COEFFICIENTS, Excitation, excitation_stages

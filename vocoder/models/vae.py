@@ -11,15 +11,14 @@ import torch
 from torch import Tensor, nn
 
 from vocoder.config import ConfigError
-from vocoder.distributions.normal import log_density
+from vocoder.distributions.base import log_density
 from vocoder.flows.autoregressive import Autoregressive
-from vocoder.flows.base import Flow
+from vocoder.flows.base import Flow, Inverse
 from vocoder.flows.coupling import soft_clip
+from vocoder.flows.dense_affine import Moments
 from vocoder.flows.elementwise import ElementwiseAffine
-from vocoder.flows.lower_affine import Moments
-from vocoder.flows.permutation import reversal
-from vocoder.flows.sequential import Inverse
-from vocoder.layers.mlp import MLP
+from vocoder.flows.rearrangement import reversal
+from vocoder.layers.density_networks import MLP
 
 __all__ = ["VAEConfig", "VariationalAutoencoder"]
 

@@ -8,14 +8,12 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from vocoder.flows.actnorm import ActNorm
 from vocoder.flows.base import Flow
-from vocoder.flows.conditional import ConditionalAffine
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.flows.coupling import AdditiveCoupling, AffineCoupling
-from vocoder.flows.grouping import Grouping
+from vocoder.flows.elementwise import ActNorm, ConditionalAffine
 from vocoder.flows.lapped import LappedTransform
-from vocoder.flows.permutation import Permutation, reversal, shuffle, swap
+from vocoder.flows.rearrangement import Grouping, Permutation, reversal, shuffle, swap
 from vocoder.layers.conditioning import MelEncoder, MelUpsampler, normalised
 from vocoder.layers.source.excitation import Excitation, excitation_stages
 from vocoder.layers.source.harmonics import HarmonicSource

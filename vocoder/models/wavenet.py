@@ -10,14 +10,11 @@ from vocoder.distributions.base import Distribution
 from vocoder.distributions.gaussian import Gaussian
 from vocoder.distributions.logistic_mixture import LogisticMixture
 from vocoder.distributions.mulaw import MuLaw
-from vocoder.flows.linear_prediction import ConstantPrediction, LinearPrediction
-from vocoder.generation.feedback import Feedback
+from vocoder.flows.linear_prediction import ConstantPrediction, LinearPrediction, predict
 from vocoder.generation.generator import Generator, generator
-from vocoder.generation.plan import Plan
+from vocoder.generation.plan import Feedback, Plan
 from vocoder.layers.conditioning import MelEncoder
-from vocoder.layers.lpc import predict
-from vocoder.layers.published.stack import PublishedStack
-from vocoder.layers.published.upsampling import PublishedUpsampler, renamed
+from vocoder.layers.published import PublishedStack, PublishedUpsampler, renamed
 from vocoder.layers.stack import WaveNetStack
 from vocoder.mel.config import preset
 from vocoder.models.base import Vocoder

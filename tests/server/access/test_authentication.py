@@ -22,7 +22,7 @@ from server.problems import Problem
 pytestmark = pytest.mark.anyio
 
 KEY, OTHER, SCRAPER = "correct-horse-battery", "another-key-of-bob", "key-of-the-prometheus"
-OPEN = {"/livez", "/readyz", "/startupz", "/v2/health/live", "/v2/health/ready"}
+OPEN = {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"}
 
 
 def bearer(key: str) -> dict[str, str]:

@@ -15,6 +15,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from server.access.hosts import HostRule
+from server.admin import create_admin_app
+from server.app import create_app
+from server.settings import Settings
 
 TIMEOUT = 30.0
 LOOPBACK = "[::1]"
@@ -126,3 +129,13 @@ def test_a_stream_without_an_upgrade(ready: Any) -> None:
         response = httpx.get(f"{url}/v1/stream", timeout=TIMEOUT)
         assert (response.status_code, response.headers["upgrade"]) == (426, "websocket")
         assert response.json()["type"] == f"{PROBLEM}upgrade-required"
+
+
+@pytest.mark.anyio
+async def test_the_admin_port_has_a_rule_of_its_own() -> None:
+    public = create_app(Settings(allowed_hosts=("*",), models=("streamer",)), load=lambda _: Streamer())
+    transport = httpx.ASGITransport(create_admin_app(public), client=("127.0.0.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:9000") as client:
+        assert (await client.get("/metrics")).status_code == 200
+        refused = await client.get("/metrics", headers={"Host": EVIL})
+    assert (refused.status_code, refused.json()["type"]) == (403, f"{PROBLEM}forbidden-host")

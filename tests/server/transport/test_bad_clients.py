@@ -145,6 +145,17 @@ def test_headers_that_are_too_large_all_at_once(ready: Any) -> None:
     assert b"headers-too-large" in answer
 
 
+def test_probes_are_answered_however_many_connections_there_are(ready: Any) -> None:
+    with ready(max_connections=3) as url, ExitStack() as stack:
+        for _ in range(4):
+            stack.enter_context(connected(url, HEAD[:10]))
+        assert httpx.get(f"{url}/livez", timeout=TIMEOUT).status_code == 200
+        assert httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200
+        refused = httpx.get(f"{url}/v1/models", timeout=TIMEOUT)
+        assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        assert refused.json()["type"] == "urn:vocoder:problem:busy"
+
+
 def test_more_slow_clients_than_threads_hold_up_nobody(ready: Any, new_mel: Any) -> None:
     body = npy(new_mel())
     with ready(worker_threads=1) as url, ExitStack() as stack:

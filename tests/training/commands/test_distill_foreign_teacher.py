@@ -12,8 +12,7 @@ from evaluation_corpus import write_corpus
 
 from training.cli import main
 from vocoder.checkpoint import load_model, save_model
-from vocoder.layers.published.stack import PublishedStackConfig
-from vocoder.layers.published.upsampling import UpsamplingConfig
+from vocoder.layers.published import PublishedStackConfig, UpsamplingConfig
 from vocoder.loading import load
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.spectrogram import MelSpectrogram

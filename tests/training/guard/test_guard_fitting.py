@@ -18,7 +18,7 @@ from training.data.mel_variation import VariationConfig, coloured, predicted
 from training.guard.examples import two_parts
 from training.guard.fitting import calibrate, fit_density, statistics_of
 from vocoder.checkpoint import load_model
-from vocoder.flows.lower_affine import LowerAffine
+from vocoder.flows.dense_affine import LowerAffine
 from vocoder.guard.conversions import identity
 from vocoder.guard.guard import load_guard
 from vocoder.guard.hypotheses import Scorer

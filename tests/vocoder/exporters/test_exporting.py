@@ -19,8 +19,7 @@ from vocoder.checkpoint import Checkpoint, save_model
 from vocoder.cli import main
 from vocoder.exporters.exporting import export_model, write_onnx, write_torch_program
 from vocoder.exporters.program import ExportError, traced
-from vocoder.layers.published.stack import PublishedStackConfig
-from vocoder.layers.published.upsampling import UpsamplingConfig
+from vocoder.layers.published import PublishedStackConfig, UpsamplingConfig
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.published_config import PublishedStudentConfig, PublishedWaveNetConfig

@@ -9,9 +9,8 @@ import torch
 from exactness import jacobian
 from tiny_models import stirred
 
-from vocoder.flows.autoregressive import Autoregressive
-from vocoder.flows.graph import chain, generations, layered
-from vocoder.flows.sequential import Inverse
+from vocoder.flows.autoregressive import Autoregressive, chain, generations, layered
+from vocoder.flows.base import Inverse
 
 pytestmark = pytest.mark.usefixtures("float64")
 

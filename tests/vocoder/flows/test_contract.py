@@ -10,17 +10,13 @@ import torch
 from tiny_models import stirred, tiny_waveglow
 from torch import Tensor
 
-from vocoder.flows.actnorm import ActNorm
-from vocoder.flows.base import Flow
-from vocoder.flows.conditional import ConditionalAffine
+from vocoder.flows.base import EarlyOutput, Flow, Inverse, Sequential
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.flows.coupling import AdditiveCoupling, AffineCoupling
-from vocoder.flows.early_output import EarlyOutput
-from vocoder.flows.elementwise import ElementwiseAffine
-from vocoder.flows.grouping import Grouping
+from vocoder.flows.dense_affine import PLUConv1x1
+from vocoder.flows.elementwise import ActNorm, ConditionalAffine, ElementwiseAffine
 from vocoder.flows.lapped import LappedTransform
-from vocoder.flows.plu import PLUConv1x1
-from vocoder.flows.sequential import Inverse, Sequential
+from vocoder.flows.rearrangement import Grouping
 from vocoder.layers.stack import WaveNetConfig, WaveNetStack
 
 pytestmark = pytest.mark.usefixtures("float64")

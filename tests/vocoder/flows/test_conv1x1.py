@@ -8,7 +8,7 @@ import torch
 from tiny_models import stirred
 
 from vocoder.flows.conv1x1 import InvertibleConv1x1
-from vocoder.flows.plu import PLUConv1x1
+from vocoder.flows.dense_affine import PLUConv1x1
 
 pytestmark = pytest.mark.usefixtures("float64")
 

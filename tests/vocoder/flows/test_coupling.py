@@ -5,10 +5,9 @@ import torch
 from tiny_models import stirred
 from torch import Tensor, nn
 
-from vocoder.flows.conditional import ConditionalAffine
+from vocoder.flows.base import EarlyOutput
 from vocoder.flows.coupling import AdditiveCoupling, AffineCoupling, soft_clip
-from vocoder.flows.early_output import EarlyOutput
-from vocoder.flows.elementwise import ElementwiseAffine
+from vocoder.flows.elementwise import ConditionalAffine, ElementwiseAffine
 from vocoder.layers.stack import WaveNetConfig, WaveNetStack, set_compute_dtype
 
 pytestmark = pytest.mark.usefixtures("float64")

@@ -12,18 +12,12 @@ from tiny_models import stirred
 
 from vocoder.config import ConfigError
 from vocoder.flows.autoregressive import Autoregressive
-from vocoder.flows.base import Flow
-from vocoder.flows.early_output import EarlyOutput
-from vocoder.flows.logit import Logit
-from vocoder.flows.lower_affine import LowerAffine, Moments
-from vocoder.flows.masked_coupling import MaskedCoupling, channel_mask, checkerboard
-from vocoder.flows.mixture_cdf import MixtureCDF
-from vocoder.flows.permutation import Permutation, reversal, shuffle
-from vocoder.flows.plu import PLUAffine
-from vocoder.flows.reshape import Reshape
-from vocoder.flows.sequential import Inverse, Sequential
-from vocoder.flows.squeeze import Squeeze
-from vocoder.layers.pixel_net import PixelNet
+from vocoder.flows.base import EarlyOutput, Flow, Inverse, Sequential
+from vocoder.flows.coupling import MaskedCoupling, channel_mask, checkerboard
+from vocoder.flows.dense_affine import LowerAffine, Moments, PLUAffine
+from vocoder.flows.elementwise import Logit, MixtureCDF
+from vocoder.flows.rearrangement import Permutation, Reshape, Squeeze, reversal, shuffle
+from vocoder.layers.density_networks import PixelNet
 
 pytestmark = pytest.mark.usefixtures("float64")
 

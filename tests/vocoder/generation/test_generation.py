@@ -14,8 +14,7 @@ from torch import Tensor
 from vocoder.flows.linear_prediction import LinearPredictionConfig
 from vocoder.generation.compiled import CompiledGenerator, packed
 from vocoder.generation.generator import Generator
-from vocoder.generation.graph import GraphGenerator
-from vocoder.generation.stepwise import StepwiseGenerator
+from vocoder.generation.stepwise import GraphGenerator, StepwiseGenerator
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.wavenet import WaveNet
 from vocoder.models.wavenet_config import WaveNetModelConfig

@@ -12,9 +12,9 @@ from tiny_models import TINY_MEL, stirred
 
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import ConfigError, from_dict, to_dict
-from vocoder.flows.actnorm import ActNorm
+from vocoder.flows.elementwise import ActNorm
 from vocoder.models.density import DensityModel
-from vocoder.models.density_config import DensityConfig, Kind
+from vocoder.models.density_flows import DensityConfig, Kind
 
 KINDS = get_args(Kind)
 VARIANTS: dict[str, dict[str, Any]] = {

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vocoder.flows.autoregressive import Autoregressive
 from vocoder.models.density import DensityModel
-from vocoder.models.density_config import DensityConfig
+from vocoder.models.density_flows import DensityConfig
 
 pytestmark = pytest.mark.usefixtures("float64")
 

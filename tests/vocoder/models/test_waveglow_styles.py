@@ -12,7 +12,7 @@ from tiny_models import STYLES, TINY_CONFIGS, tiny_synthesizer, tiny_waveglow
 from vocoder.batching import Utterance
 from vocoder.config import ConfigError
 from vocoder.flows.conv1x1 import InvertibleConv1x1
-from vocoder.flows.permutation import Permutation
+from vocoder.flows.rearrangement import Permutation
 from vocoder.models.waveglow import WaveGlow
 
 FRAMES = 30

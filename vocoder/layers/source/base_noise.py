@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vocoder.distributions.normal import log_density, log_odds
+from vocoder.distributions.base import log_density, log_odds
 
 __all__ = ["BaseNoise", "NoiseKind"]
 

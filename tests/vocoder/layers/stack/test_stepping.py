@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from vocoder.layers.published.stack import PublishedStack, PublishedStackConfig
+from vocoder.layers.published import PublishedStack, PublishedStackConfig
 from vocoder.layers.stack.stepping import CausalStack, StackStepper
 from vocoder.layers.stack.wavenet import WaveNetConfig, WaveNetStack
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vocoder.flows.grouping import Grouping
+from vocoder.flows.rearrangement import Grouping
 
 
 def test_sample_and_channel_go_to_the_documented_place():

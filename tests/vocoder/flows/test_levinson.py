@@ -9,7 +9,7 @@ import pytest
 import torch
 from scipy import linalg, signal
 
-from vocoder.layers.lpc import autocorrelation, lag_window, levinson, predict
+from vocoder.flows.linear_prediction import autocorrelation, lag_window, levinson, predict
 
 AR = np.array([1.3, -0.9, 0.2, -0.1])  # stable: x_t = 1.3 x_{t-1} - 0.9 x_{t-2} + ...
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vocoder.flows.actnorm import ActNorm
+from vocoder.flows.elementwise import ActNorm
 
 pytestmark = pytest.mark.usefixtures("float64")
 

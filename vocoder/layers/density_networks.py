@@ -1,16 +1,51 @@
-"""MADE: a multi-layer perceptron whose outputs see only the inputs that a graph allows (Germain et al., 2015)."""
+"""Networks of density models: plain, masked by a graph, and over the pixels of a mel."""
 
 from __future__ import annotations
 
 from collections.abc import Generator
 from itertools import pairwise
-from typing import cast
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["MaskedMLP"]
+__all__ = ["MLP", "MaskedMLP", "PixelNet"]
+
+
+class MLP(nn.Module):
+    """Map vectors (B, inputs, 1) and a condition (B, cond_channels, 1) to (B, outputs, 1); the last layer is zero.
+
+    Args:
+        inputs: channels.
+        outputs: channels.
+        hidden: units of the hidden layers.
+        cond_channels: of the condition.
+        activation: between the layers.
+    """
+
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        hidden: tuple[int, ...],
+        cond_channels: int = 0,
+        activation: Literal["elu", "relu"] = "elu",
+    ) -> None:
+        super().__init__()
+        self.activation = F.elu if activation == "elu" else F.relu
+        sizes = (inputs + cond_channels, *hidden, outputs)
+        self.layers = nn.ModuleList(nn.Linear(a, b) for a, b in pairwise(sizes))
+        nn.init.zeros_(self.layers[-1].weight)  # type: ignore[arg-type]
+        nn.init.zeros_(self.layers[-1].bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
+        """Return (B, outputs, 1)."""
+        h = x.flatten(1) if cond is None else torch.cat([x.flatten(1), cond.flatten(1)], dim=1)
+        for layer in self.layers[:-1]:
+            h = self.activation(layer(h))
+        out: Tensor = self.layers[-1](h)
+        return out[:, :, None]
 
 
 class _MaskedLinear(nn.Linear):
@@ -119,3 +154,36 @@ def _sets(parents: Tensor, sizes: list[int], with_empty: bool) -> tuple[Tensor, 
     known = torch.where(distinct, generation + 1, 0).amax(dim=1)
     order = known.argsort(stable=True)
     return distinct[order], known[order]
+
+
+class PixelNet(nn.Module):
+    """Map images (B, inputs, H * W) to (B, outputs, H * W); the last layer is zero.
+
+    A learned bias for each row lets the network know where it is: on patches of mels rows are frequencies.
+
+    Args:
+        inputs: channels.
+        outputs: channels.
+        size: (H, W).
+        channels: of the hidden layers.
+        blocks: residual blocks, each of a 3 x 3 and a 1 x 1 convolution.
+    """
+
+    def __init__(self, inputs: int, outputs: int, size: tuple[int, int], channels: int, blocks: int = 2) -> None:
+        super().__init__()
+        self.size = size
+        self.start = nn.Conv2d(inputs, channels, 3, padding=1)
+        self.place = nn.Parameter(0.1 * nn.init.normal_(self.start.weight.new_empty(channels, size[0], 1)))
+        self.wide = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(blocks))
+        self.narrow = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(blocks))
+        self.end = nn.Conv2d(channels, outputs, 3, padding=1)
+        nn.init.zeros_(self.end.weight)
+        nn.init.zeros_(self.end.bias)  # type: ignore[arg-type]
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
+        """Return (B, outputs, H * W)."""
+        h = self.start(x.reshape(*x.shape[:2], *self.size)) + self.place
+        for wide, narrow in zip(self.wide, self.narrow, strict=True):
+            h = h + narrow(F.elu(wide(F.elu(h))))
+        out: Tensor = self.end(F.elu(h))
+        return out.flatten(2)

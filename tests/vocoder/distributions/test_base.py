@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from scipy import special
 
-from vocoder.distributions.normal import log_odds, quantile
+from vocoder.distributions.base import log_odds, quantile
 
 
 def test_quantiles_of_log_probabilities_far_into_both_tails() -> None:

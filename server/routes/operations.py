@@ -1,17 +1,19 @@
-"""GET /livez and /readyz: for whoever restarts the server, and for whoever sends it requests."""
+"""GET /livez, /readyz and /metrics: for whoever restarts the server, sends it requests, and watches it."""
 
 from __future__ import annotations
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from server.engine.errors import EngineState
 from server.problems import Problem
 from server.routes.openapi import problem_responses
 from server.service import ServiceDependency
 
-__all__ = ["router"]
+__all__ = ["metrics_router", "router"]
 
 router = APIRouter(tags=["health"])
+metrics_router = APIRouter(tags=["health"])
 
 
 @router.get("/livez", responses=problem_responses(503))
@@ -33,3 +35,9 @@ async def ready(service: ServiceDependency) -> dict[str, str]:
         headers = {"Retry-After": "5"} if waits else {}
         raise Problem(503, "not-ready", "Not every model is ready.", headers=headers, models=states)
     return {"status": "ready"}
+
+
+@metrics_router.get("/metrics", response_class=Response)
+async def metrics(service: ServiceDependency) -> Response:
+    """Return all counters, histograms and gauges in the Prometheus text format."""
+    return Response(service.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})

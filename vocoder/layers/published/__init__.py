@@ -1,1 +1,0 @@
-"""The stack and the upsampling of published WaveNets."""
