@@ -10,8 +10,7 @@ from typing import Any, TypeVar
 from torch import nn
 
 from training.corpora.manifest import Manifest, read_manifest
-from training.data.datasets import SegmentConfig, SegmentDataset
-from training.data.held_out import held_out_segments
+from training.data.datasets import SegmentConfig, SegmentDataset, held_out_segments
 from training.loop.objective import Objective
 from training.loop.processes import announce, build_accelerator
 from training.loop.trainer import Trainer

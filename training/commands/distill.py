@@ -10,7 +10,7 @@ from pathlib import Path
 from torch import nn
 
 from training.corpora.manifest import read_manifest
-from training.data.held_out import held_out_segments
+from training.data.datasets import held_out_segments
 from training.distil.inheritance import inherit_flows, inherit_layers, inherit_pitch
 from training.distil.recogniser import load_recogniser
 from training.launch import CorpusRun, fit, load_run, origin_of, read_corpus, started_from

@@ -12,16 +12,17 @@ from typing import Any
 
 from tqdm import tqdm
 
-from training.corpora import debian, folder, kokoro, ljspeech, vctk
+from training.corpora import debian, kokoro
 from training.corpora.condition import PrepareConfig
 from training.corpora.corpus import Corpus
+from training.corpora.layouts import scan_folder, scan_ljspeech, scan_vctk
 from training.corpora.prepare import Prepared, prepare
 from training.provenance import UNKNOWN
 
 __all__ = ["add_arguments", "run", "summary"]
 
 KNOWN = ", ".join((*debian.PACKAGES, *kokoro.NAMES))
-LAYOUTS = {"folder": folder.scan, "ljspeech": ljspeech.scan, "vctk": vctk.scan}
+LAYOUTS = {"folder": scan_folder, "ljspeech": scan_ljspeech, "vctk": scan_vctk}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

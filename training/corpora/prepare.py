@@ -19,7 +19,7 @@ from typing import Any
 import soundfile
 
 from training.corpora.bandwidth import prepared_bandwidth
-from training.corpora.condition import PrepareConfig, UnusableError, condition
+from training.corpora.condition import DecodeError, PrepareConfig, UnusableError, condition, decode
 from training.corpora.corpus import (
     LEAST_TEST,
     TEST_EVERY,
@@ -29,7 +29,6 @@ from training.corpora.corpus import (
     hold_out_enough,
     split_recordings,
 )
-from training.corpora.decode import DecodeError, decode
 from training.corpora.manifest import Entry, Manifest, Split, Use, read_manifest, write_manifest
 from vocoder.config import to_dict
 

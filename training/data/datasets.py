@@ -18,7 +18,7 @@ from training.data.augment import AugmentConfig, augmented
 from training.data.rational_resampling import RateResampler, rate_grid
 from vocoder.config import ConfigError
 
-__all__ = ["Segment", "SegmentConfig", "SegmentDataset", "Utterance", "UtteranceDataset"]
+__all__ = ["Segment", "SegmentConfig", "SegmentDataset", "Utterance", "UtteranceDataset", "held_out_segments"]
 
 _PEAK_LIMIT = 0.99
 _AUGMENTATION = 1  # the number of the random stream that augmentation draws from, beside that of the choices
@@ -210,3 +210,22 @@ def _weights(speakers: np.ndarray, lengths: np.ndarray, balance: float) -> np.nd
 def _gain(x: np.ndarray, decibels: float) -> np.float32:
     peak = float(np.abs(x).max())
     return np.float32(min(10 ** (decibels / 20), _PEAK_LIMIT / peak if peak > 0 else math.inf))
+
+
+def held_out_segments(manifest: Manifest, segments: SegmentConfig, items: int) -> SegmentDataset:
+    """Return `items` segments of the test split, cut like the training segments but not varied.
+
+    Voices of which nothing is trained on are left out: they are kept for the final evaluation.
+
+    Args:
+        manifest: the corpus.
+        segments: how training segments are cut.
+        items: how many.
+    """
+    plain = SegmentConfig(
+        segment_length=segments.segment_length,
+        hop_length=segments.hop_length,
+        margin=segments.margin,
+        epoch_length=items,
+    )
+    return SegmentDataset(manifest, "test", plain, manifest.trained_speakers)

@@ -1,8 +1,9 @@
-"""A small network that recognises what is said at which pitch; its features are what the perceptual loss compares."""
+"""A small network that recognises what is said at which pitch, and the perceptual loss, which compares its features."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +15,15 @@ from training.losses.spectral import spectrum
 from vocoder.config import ConfigError, from_dict, to_dict
 from vocoder.layers.source.pitch import PitchConfig
 
-__all__ = ["Recogniser", "RecogniserConfig", "load_recogniser", "save_recogniser"]
+__all__ = [
+    "Recogniser",
+    "RecogniserConfig",
+    "feature_distance",
+    "gram",
+    "load_recogniser",
+    "save_recogniser",
+    "style_distance",
+]
 
 
 @dataclass(frozen=True)
@@ -125,3 +134,28 @@ def load_recogniser(directory: Path | str) -> Recogniser:
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{directory} holds no recogniser: {error}") from error
     return model.eval().requires_grad_(False)
+
+
+def feature_distance(generated: Sequence[Tensor], recorded: Sequence[Tensor]) -> Tensor:
+    """Return the distance of feature maps (B, C, frames), relative to the recording's, the mean over layers."""
+    return _mean([_relative(a, b) for a, b in zip(generated, recorded, strict=True)])
+
+
+def style_distance(generated: Sequence[Tensor], recorded: Sequence[Tensor]) -> Tensor:
+    """Return the relative distance of Gram matrices, the mean over layers (Gatys et al., 2015, section 2)."""
+    return _mean([_relative(gram(a), gram(b)) for a, b in zip(generated, recorded, strict=True)])
+
+
+def gram(features: Tensor) -> Tensor:
+    """Return which of the features (B, C, frames) occur together, averaged over time: (B, C, C)."""
+    return features @ features.transpose(1, 2) / features.shape[2]
+
+
+def _relative(generated: Tensor, recorded: Tensor) -> Tensor:
+    distance: Tensor = (generated - recorded).square().sum(dim=(1, 2))
+    size: Tensor = recorded.square().sum(dim=(1, 2))
+    return (distance / (size + 1e-8)).mean()
+
+
+def _mean(values: list[Tensor]) -> Tensor:
+    return torch.stack(values).mean()

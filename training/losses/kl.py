@@ -14,7 +14,7 @@ from vocoder.distributions.gaussian import Gaussian
 from vocoder.layers.source.base_noise import BaseNoise
 from vocoder.models.student import Draw
 
-__all__ = ["Direction", "Divergence", "Estimator", "Teacher", "divergence", "gaussian_kl"]
+__all__ = ["Direction", "Divergence", "Estimator", "Teacher", "contrastive", "divergence", "exchanged", "gaussian_kl"]
 
 Estimator: TypeAlias = Literal["closed", "draws", "sample"]
 Direction: TypeAlias = Literal["student-teacher", "teacher-student"]
@@ -127,3 +127,29 @@ def _cross_entropy(
         part = checkpoint(log_prob, draw.mu, draw.log_s, params, values, use_reentrant=False, preserve_rng_state=False)
         total = total - part
     return total / draws
+
+
+def contrastive(kl_of_others: Tensor, bound: float | None) -> Tensor:
+    """Return the loss, minus the divergence from the teacher under other mels; it falls as that divergence grows.
+
+    Args:
+        kl_of_others: (B,) nats per sample, between the student under its own mel and the teacher under another's.
+        bound: the divergence is counted as bound * tanh(kl / bound), since a teacher that is sharp under the wrong mel
+            makes it grow without limit and nothing is gained beyond a few nats; `None` as published.
+
+    Returns:
+        a scalar, the mean over the batch.
+    """
+    counted = kl_of_others if bound is None else bound * torch.tanh(kl_of_others / bound)
+    return -counted.mean()
+
+
+def exchanged(mel: Tensor) -> Tensor:
+    """Give each item the mel (B, n_mels, frames) of another.
+
+    Raises:
+        ValueError: there is just one.
+    """
+    if mel.shape[0] < 2:
+        raise ValueError("the contrastive loss needs batches of at least two utterances")
+    return mel.roll(1, dims=0)

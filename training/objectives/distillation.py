@@ -11,15 +11,12 @@ from torch import Tensor, nn
 
 from training.critics.adversary import Adversary
 from training.distil.envelope import fit_envelope
-from training.distil.recogniser import Recogniser
+from training.distil.recogniser import Recogniser, feature_distance, style_distance
 from training.loop.objective import Batch, Objective, Phase
 from training.losses.band_limit import band_limited
-from training.losses.contrastive import contrastive, exchanged
-from training.losses.kl import Divergence, Teacher, divergence
-from training.losses.perceptual import feature_distance, style_distance
+from training.losses.kl import Divergence, Teacher, contrastive, divergence, exchanged
 from training.losses.pitch import labels_of_frames, pitch_loss
-from training.losses.power import PowerLoss
-from training.losses.spectral import MultiResolutionSTFT
+from training.losses.spectral import MultiResolutionSTFT, PowerLoss
 from training.objectives.distillation_losses import DistillationLosses
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError

@@ -14,11 +14,10 @@ from torch.nn import functional as F
 
 from training.critics.adversary import Adversary
 from training.critics.spectrogram import CriticConfig
-from training.data.mel_variation import VariationConfig
+from training.data.mel_variation import VariationConfig, varied
 from training.distil.envelope import ridge
 from training.loop.objective import Batch, Objective, Phase
 from training.losses.band_limit import band_limited, filled, is_whole
-from training.losses.mel_variation import varied
 from training.losses.pitch import labels_of_frames, pitch_loss
 from training.losses.spectral import MultiResolutionSTFT
 from vocoder.checkpoint import save_model

@@ -10,8 +10,8 @@ import pytest
 import soundfile
 
 from training.cli import main
-from training.corpora import folder
 from training.corpora.condition import PrepareConfig, UnusableError, condition
+from training.corpora.layouts import scan_folder
 from training.corpora.manifest import read_manifest
 from training.corpora.prepare import PrepareError, prepare
 from vocoder.config import ConfigError
@@ -100,7 +100,7 @@ def test_settings_out_of_range_are_refused():
 
 def test_the_folder_holds_audio_manifest_settings_and_reasons(recordings, tmp_path):
     out = tmp_path / "out"
-    prepared = prepare([folder.scan(recordings, "mine", "CC0-1.0")], out, PrepareConfig())
+    prepared = prepare([scan_folder(recordings, "mine", "CC0-1.0")], out, PrepareConfig())
     manifest = read_manifest(out)
     # The rule alone would hold out one, which is too few.
     held_out = [e.path for e in manifest.entries if e.split == "test"]
@@ -127,7 +127,7 @@ def test_the_folder_holds_audio_manifest_settings_and_reasons(recordings, tmp_pa
 
 def test_running_again_makes_only_what_is_missing_or_changed(recordings, tmp_path):
     out = tmp_path / "out"
-    corpus = folder.scan(recordings, "mine")
+    corpus = scan_folder(recordings, "mine")
     before = prepare([corpus], out, PrepareConfig()).manifest
     audio = {entry.path: out / entry.path for entry in before.entries}
     stamps = {path: file.stat().st_mtime_ns for path, file in audio.items()}
@@ -149,7 +149,7 @@ def test_the_bandwidth_of_the_recording_is_kept_with_it(tmp_path):
     write(tmp_path / "in/wide.wav", speech(2.0) * pulsed)
     narrow = librosa.resample(speech(2.0, rate=8000), orig_sr=8000, target_sr=RATE)
     write(tmp_path / "in/narrow.wav", narrow * pulsed)
-    corpus = folder.scan(tmp_path / "in")
+    corpus = scan_folder(tmp_path / "in")
     found = prepare([corpus], tmp_path / "out", PrepareConfig()).manifest.entries
     assert {e.path.rsplit("/", 1)[1]: e.bandwidth for e in found} == {
         "narrow.flac": pytest.approx(4000, abs=400),
@@ -159,7 +159,7 @@ def test_the_bandwidth_of_the_recording_is_kept_with_it(tmp_path):
 
 
 def test_a_file_prepared_before_bandwidths_were_measured_is_made_again(recordings, tmp_path):
-    corpus = folder.scan(recordings, "mine")
+    corpus = scan_folder(recordings, "mine")
     before = prepare([corpus], tmp_path / "out", PrepareConfig()).manifest
     path = before.audio_path(before.entries[0])
     x, rate = soundfile.read(path, dtype="int16")
@@ -171,7 +171,7 @@ def test_a_file_prepared_before_bandwidths_were_measured_is_made_again(recording
 
 def test_use_origin_and_a_limit_of_its_own_follow_the_corpus(tmp_path):
     write(tmp_path / "in/a.wav", speech(0.2))
-    found = replace(folder.scan(tmp_path / "in", "c"), use="evaluate", synthetic=True, min_seconds=0.15)
+    found = replace(scan_folder(tmp_path / "in", "c"), use="evaluate", synthetic=True, min_seconds=0.15)
     (entry,) = prepare([found], tmp_path / "out", PrepareConfig()).manifest.entries
     assert (entry.split, entry.use, entry.synthetic) == ("test", "evaluate", True)
     record = json.loads((tmp_path / "out/dataset.json").read_text())
@@ -179,7 +179,7 @@ def test_use_origin_and_a_limit_of_its_own_follow_the_corpus(tmp_path):
 
 
 def test_processes_change_nothing(recordings, tmp_path):
-    corpus = folder.scan(recordings, "mine")
+    corpus = scan_folder(recordings, "mine")
     one = prepare([corpus], tmp_path / "one", PrepareConfig(), jobs=1)
     two = prepare([corpus], tmp_path / "two", PrepareConfig(), jobs=2)
     assert one.manifest.entries == two.manifest.entries
@@ -190,23 +190,23 @@ def test_processes_change_nothing(recordings, tmp_path):
 
 def test_another_corpus_is_added_to_the_first(recordings, tmp_path):
     out = tmp_path / "out"
-    prepare([folder.scan(recordings, "mine")], out, PrepareConfig())
+    prepare([scan_folder(recordings, "mine")], out, PrepareConfig())
     write(tmp_path / "more/1.wav", speech())
-    manifest = prepare([folder.scan(tmp_path / "more")], out, PrepareConfig()).manifest
+    manifest = prepare([scan_folder(tmp_path / "more")], out, PrepareConfig()).manifest
     assert manifest.speakers == ("anna", "bert", "more")
     assert len((out / "skipped.jsonl").read_text().splitlines()) == 4
 
 
 def test_other_settings_a_taken_name_and_nothing_usable_are_errors(recordings, tmp_path):
     out = tmp_path / "out"
-    prepare([folder.scan(recordings, "mine")], out, PrepareConfig())
+    prepare([scan_folder(recordings, "mine")], out, PrepareConfig())
     with pytest.raises(PrepareError, match=r"rms 0.06 -> 0.1"):
-        prepare([folder.scan(recordings, "mine")], out, PrepareConfig(rms=0.1))
+        prepare([scan_folder(recordings, "mine")], out, PrepareConfig(rms=0.1))
     write(tmp_path / "quiet/1.wav", np.zeros(RATE))
     with pytest.raises(PrepareError, match="choose another --name"):
-        prepare([folder.scan(tmp_path / "quiet", "mine")], out, PrepareConfig())
+        prepare([scan_folder(tmp_path / "quiet", "mine")], out, PrepareConfig())
     with pytest.raises(PrepareError, match=r"no recording is usable \(1 silent\)"):
-        prepare([folder.scan(tmp_path / "quiet")], tmp_path / "other", PrepareConfig())
+        prepare([scan_folder(tmp_path / "quiet")], tmp_path / "other", PrepareConfig())
 
 
 def test_the_command_prepares_and_sums_up(recordings, tmp_path, capsys):

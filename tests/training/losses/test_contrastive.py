@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from training.losses.contrastive import contrastive, exchanged
+from training.losses.kl import contrastive, exchanged
 
 
 def test_loss_falls_as_the_divergence_under_other_mels_grows():

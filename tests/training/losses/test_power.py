@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from training.losses.power import PowerLoss
+from training.losses.spectral import PowerLoss
 
 
 def test_equal_audio_has_no_distance_and_twice_as_loud_has_nine():

@@ -5,8 +5,9 @@ import itertools
 
 import pytest
 
-from training.corpora import debian, folder, ljspeech, vctk
+from training.corpora import debian
 from training.corpora.corpus import Corpus, CorpusError, Recording, hold_out_enough, split_recordings
+from training.corpora.layouts import scan_folder, scan_ljspeech, scan_vctk
 from training.corpora.manifest import Entry
 
 
@@ -82,7 +83,7 @@ def test_an_unseen_voice_is_all_test():
 def test_folder_takes_subfolders_as_speakers(tmp_path):
     touch(tmp_path, "x/anna/1.wav", "x/anna/deep/2.MP3", "x/bert/1.flac", "x/3.ogg", "x/notes.txt")
     (tmp_path / "x/LICENSE").write_text("be kind")
-    found = folder.scan(tmp_path / "x", licence="CC0-1.0")
+    found = scan_folder(tmp_path / "x", licence="CC0-1.0")
     assert {(r.speaker, r.name) for r in found.recordings} == {
         ("anna", "1.wav"),
         ("anna", "deep/2.MP3"),
@@ -95,19 +96,19 @@ def test_folder_takes_subfolders_as_speakers(tmp_path):
 def test_folder_refuses_what_holds_no_audio_and_names_that_collide(tmp_path):
     touch(tmp_path, "empty/notes.txt", "twice/a.wav", "twice/a.mp3")
     with pytest.raises(CorpusError, match="not a folder"):
-        folder.scan(tmp_path / "missing")
+        scan_folder(tmp_path / "missing")
     with pytest.raises(CorpusError, match="holds no audio"):
-        folder.scan(tmp_path / "empty")
+        scan_folder(tmp_path / "empty")
     with pytest.raises(CorpusError, match="share one name"):
-        folder.scan(tmp_path / "twice")
+        scan_folder(tmp_path / "twice")
     with pytest.raises(CorpusError, match="folder's name"):
-        folder.scan(tmp_path / "twice", name="a/b")
+        scan_folder(tmp_path / "twice", name="a/b")
 
 
 def test_ljspeech_follows_its_table(tmp_path):
     touch(tmp_path, "wavs/LJ001-0001.wav", "wavs/LJ001-0002.wav", "wavs/stray.wav")
     (tmp_path / "metadata.csv").write_text("LJ001-0001|A|a\nLJ001-0002|B|b\nLJ001-0003|C|c\n", encoding="utf-8")
-    found = ljspeech.scan(tmp_path)
+    found = scan_ljspeech(tmp_path)
     assert [r.name for r in found.recordings] == ["LJ001-0001.wav", "LJ001-0002.wav", "LJ001-0003.wav"]
     assert {r.speaker for r in found.recordings} == {"ljspeech"}
     assert found.recordings[0].path == tmp_path / "wavs/LJ001-0001.wav"
@@ -115,17 +116,17 @@ def test_ljspeech_follows_its_table(tmp_path):
 
 def test_ljspeech_refuses_other_layouts_and_odd_tables(tmp_path):
     with pytest.raises(CorpusError, match="LJSpeech layout"):
-        ljspeech.scan(tmp_path)
+        scan_ljspeech(tmp_path)
     touch(tmp_path, "wavs/a.wav")
     (tmp_path / "metadata.csv").write_text("../a|x\n", encoding="utf-8")
     with pytest.raises(CorpusError, match="entry 1"):
-        ljspeech.scan(tmp_path)
+        scan_ljspeech(tmp_path)
 
 
 def test_vctk_takes_one_microphone(tmp_path):
     names = ("p225/p225_001_mic1.flac", "p225/p225_001_mic2.flac", "p226/p226_003_mic1.flac")
     touch(tmp_path, *(f"wav48_silence_trimmed/{name}" for name in names))
-    found = vctk.scan(tmp_path)
+    found = scan_vctk(tmp_path)
     assert [(r.speaker, r.name) for r in found.recordings] == [
         ("p225", "p225_001_mic1.flac"),
         ("p226", "p226_003_mic1.flac"),
@@ -134,9 +135,9 @@ def test_vctk_takes_one_microphone(tmp_path):
 
 def test_vctk_reads_the_old_release_and_refuses_other_layouts(tmp_path):
     touch(tmp_path, "wav48/p225/p225_001.wav", "wav48/p225/p225_002.wav")
-    assert [r.name for r in vctk.scan(tmp_path).recordings] == ["p225_001.wav", "p225_002.wav"]
+    assert [r.name for r in scan_vctk(tmp_path).recordings] == ["p225_001.wav", "p225_002.wav"]
     with pytest.raises(CorpusError, match="VCTK layout"):
-        vctk.scan(tmp_path / "wav48")
+        scan_vctk(tmp_path / "wav48")
 
 
 @pytest.fixture

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from training.losses.perceptual import feature_distance, gram, style_distance
+from training.distil.recogniser import feature_distance, gram, style_distance
 
 
 def test_gram_counts_what_occurs_together():

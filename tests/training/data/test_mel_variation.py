@@ -2,8 +2,7 @@
 
 import torch
 
-from training.data.mel_variation import VariationConfig
-from training.losses.mel_variation import varied
+from training.data.mel_variation import VariationConfig, varied
 
 
 def mels(items=64):

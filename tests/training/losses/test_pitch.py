@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from training.data.pitch_labels import PitchLabels, pitch_labels
+from training.losses.pitch import PitchLabels, pitch_labels
 
 RATE, HOP, WINDOW = 22050, 256, 1024
 

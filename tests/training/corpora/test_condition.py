@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from training.corpora.decode import DecodeError, decode
+from training.corpora.condition import DecodeError, decode
 
 RATE = 16000
 
