@@ -10,12 +10,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
 from training.critics.adversary import Adversary
 from training.critics.spectrogram import CriticConfig
 from training.data.mel_variation import VariationConfig, varied
-from training.distil.envelope import ridge
+from training.distil.envelope import log_scale_of
 from training.loop.objective import Batch, Objective, Phase
 from training.losses.band_limit import band_limited, filled, is_whole
 from training.losses.pitch import labels_of_frames, pitch_loss
@@ -149,29 +148,22 @@ class WaveGlowObjective(Objective):
             self.model.train()(self._noisy(x), mel)
 
     def _fit_envelope(self, envelope: ConditionalAffine, batches: Iterable[Batch], above: float | None) -> None:
-        """Fit its log-scale by ridge regression of the log-energy of each band on the mel.
+        """Fit its log-scale to the energy of recordings.
 
         With `above` only bands above that frequency in Hz are fitted, to recordings of the whole band alone.
         """
-        rows, targets = [], []
+        pairs = []
         for batch in batches:
             x, mel = self._split(batch)
             if above is not None and self._is_limited(batch):
                 whole = batch["band"] >= self.mel_config.sample_rate / 2
                 x, mel = x[whole], mel[whole]
             coefficients, _ = self.model.transform(self._noisy(x).unsqueeze(1))
-            frames = self.model.envelope_condition(mel)
-            width = envelope.kernel_size // 2
-            stacked = F.pad(frames, (width, width), mode="replicate").unfold(2, envelope.kernel_size, 1)
-            rows.append(stacked.permute(0, 2, 1, 3).flatten(2).flatten(0, 1))
-            targets.append(coefficients.square().clamp_min(1e-12).log().transpose(1, 2).flatten(0, 1))
-        if not sum(map(len, rows)):
+            pairs.append((self.model.envelope_condition(mel), coefficients.square()))
+        if not sum(len(cond) for cond, _ in pairs):
             raise ConfigError("refit_above needs recordings of the whole band, and the first batches hold none")
-        weight, bias = ridge(torch.cat(rows).double(), torch.cat(targets).double())
-        # the mean of log(c^2) of a normal variable lies 1.27 below the logarithm of its variance
-        shape = (envelope.channels, self.model.config.n_mels, envelope.kernel_size)
         first = 0 if above is None else int(2 * above * envelope.channels / self.mel_config.sample_rate)
-        envelope.set_log_scale(0.5 * weight.T.reshape(shape), 0.5 * (bias + 1.2704), first)
+        envelope.set_log_scale(*log_scale_of(envelope, pairs), first)
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Return nats per sample of audio with its noise, and the distances of a sample before and after correction."""

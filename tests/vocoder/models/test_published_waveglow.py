@@ -1,4 +1,4 @@
-"""The published configuration: its layout of parameters, and its arithmetic step by step."""
+"""The published configuration: its layout of parameters, and its arithmetic beside a straightforward version."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ import dataclasses
 import pytest
 import torch
 from tiny_models import stirred
-from torch import Tensor
-from torch.nn import functional as F
 
+from benchmarks.published_waveglow import with_weights_of
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import published
@@ -33,59 +32,14 @@ def test_parameters_have_the_published_shapes():
     assert shapes == expected
 
 
-def layer(state: dict[str, Tensor], name: str, x: Tensor, dilation: int = 1) -> Tensor:
-    weight = state[f"{name}.weight"].squeeze(2)
-    padding = dilation * (weight.shape[2] // 2)
-    return F.conv1d(x, weight, state[f"{name}.bias"], dilation=dilation, padding=padding)
-
-
-def network(state: dict[str, Tensor], name: str, x: Tensor, cond: Tensor, width: int) -> Tensor:
-    hidden, total = layer(state, f"{name}.start", x), torch.zeros(())
-    conds = layer(state, f"{name}.cond_layer", cond)
-    for i in range(8):
-        gates = layer(state, f"{name}.in_layers.{i}", hidden, 2**i) + conds[:, 2 * width * i : 2 * width * (i + 1)]
-        gated = torch.tanh(gates[:, :width]) * torch.sigmoid(gates[:, width:])
-        both = layer(state, f"{name}.res_skip_layers.{i}", gated)
-        if i < 7:
-            hidden = hidden + both[:, :width]
-            total = total + both[:, width:]
-        else:
-            total = total + both
-    return layer(state, f"{name}.end", total)
-
-
-def slow_forward(state: dict[str, Tensor], x: Tensor, mel: Tensor, width: int) -> tuple[Tensor, Tensor]:
-    """Return what the published code computes from audio (B, T) and a mel, written out with one-dimensional layers."""
-    upsampled = F.conv_transpose1d(
-        mel, state["condition.upsample.weight"], state["condition.upsample.bias"], stride=256
-    )
-    cond = upsampled[:, :, : x.shape[1]].unfold(2, 8, 8)  # (B, n_mels, steps, 8)
-    cond = cond.permute(0, 1, 3, 2).flatten(1, 2)  # channel mel * 8 + j
-    audio = x.unfold(1, 8, 8).transpose(1, 2)
-    early, log_det = [], torch.zeros(len(x))
-    for k in range(12):
-        if k in (4, 8):
-            early.append(audio[:, :2])
-            audio = audio[:, 2:]
-        matrix = state[f"convinv.{k}.weight"]
-        audio = F.conv1d(audio, matrix[:, :, None])
-        half = audio.shape[1] // 2
-        out = network(state, f"couplings.{k}.network", audio[:, :half], cond, width)
-        shift, log_s = out[:, :half], out[:, half:]
-        audio = torch.cat([audio[:, :half], torch.exp(log_s) * audio[:, half:] + shift], dim=1)
-        log_det = log_det + log_s.sum(dim=(1, 2)) + audio.shape[2] * torch.linalg.det(matrix).abs().log()
-    return torch.cat([*early, audio], dim=1), log_det
-
-
 @pytest.mark.usefixtures("float64")
 def test_it_computes_what_was_published():
-    width = 6
-    config = dataclasses.replace(published(), stack=WaveNetConfig(width, published().stack.dilations))
+    config = dataclasses.replace(published(), stack=WaveNetConfig(6, published().stack.dilations))
     model = stirred(WaveGlow(config), 0.05)
     x, mel = torch.randn(2, 3 * 256), torch.randn(2, 80, 3)
     with torch.no_grad():
         z, log_det = model(x, mel)
-        expected_z, expected_log_det = slow_forward(model.state_dict(), x, mel, width)
+        expected_z, expected_log_det = with_weights_of(model)(x, mel)
     torch.testing.assert_close(z, expected_z, atol=1e-9, rtol=1e-9)
     torch.testing.assert_close(log_det, expected_log_det, atol=1e-8, rtol=1e-9)
 
