@@ -102,12 +102,6 @@ class Engine:
         with self._device.changed:
             return self._queue.frames
 
-    @property
-    def expected_wait(self) -> float:
-        """Seconds until the device has done all that waits and runs here, at its measured speed, with others' turns."""
-        with self._device.changed:
-            return self._device.expected_wait(self)
-
     def load(self) -> None:
         """Load the model and have it warmed up; then `loaded` is done."""
         try:
@@ -122,6 +116,8 @@ class Engine:
         with self._device.changed:
             if self._state is EngineState.LOADING:
                 self._enqueue(job)
+                return
+        self.loaded.set_exception(NotReadyError(self._state))
 
     def admit(self, frames: int = 0, size: int = 0) -> None:
         """Raise what `submit` would raise now, so that a hopeless request is refused before its body is read."""

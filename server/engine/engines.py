@@ -6,6 +6,7 @@ import asyncio
 import logging
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import wait
 
 from server.engine.calibration import Calibration
 from server.engine.device import Device, compute_on
@@ -114,5 +115,7 @@ class Engines:
         compute_on(1)
         self._device.prepared.wait()
         for engine in self._engines:
-            logger.info("loading %s", engine.name)
-            engine.load()
+            if engine.state is EngineState.LOADING:
+                logger.info("loading %s", engine.name)
+                engine.load()
+                wait([engine.loaded])  # or its runs would be timed while the next one takes cores to load

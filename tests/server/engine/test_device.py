@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from server.engine.device import Device
 from server.engine.engines import Engines
 from vocoder.batching import Utterance
 
@@ -30,6 +31,30 @@ device.start()
 device.prepared.wait()
 print(threads() - before, torch.get_num_threads())
 """
+
+
+class Waiting:
+    """Has so many seconds of work."""
+
+    def __init__(self, backlog: float) -> None:
+        self.backlog = backlog
+        self.waits = backlog > 0.0
+        self.used = 0.0
+
+    def take_turn(self) -> None:
+        self.waits = False
+
+    def check_on_itself(self) -> None:
+        pass
+
+
+def test_a_wait_counts_the_turns_of_others() -> None:
+    device, long, short, idle = Device(1), Waiting(60.0), Waiting(3.0), Waiting(0.0)
+    for tenant in (long, short, idle):
+        device.add(tenant)
+    assert device.expected_wait(long) == 60.0 + 3.0
+    assert device.expected_wait(short) == 3.0 + (3.0 + 1.0)  # of the long one as much, and a turn
+    assert device.expected_wait(idle) == 1.0 + 1.0
 
 
 def test_models_never_compute_at_the_same_time(new_fake: Any, new_mel: Any) -> None:

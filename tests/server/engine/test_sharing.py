@@ -110,18 +110,6 @@ def test_a_deadline_that_passes_between_two_parts(launch: Any) -> None:
     assert sum(model.computed) < 4000
 
 
-def test_the_wait_counts_what_the_device_does_for_others(launch: Any, fake: Any, new_mel: Any) -> None:
-    model = SlowStreamer()
-    slow, quick = launch(model, fake)
-    assert quick.expected_wait == 0.0
-    model.gate.clear()
-    long = slow.submit(Utterance(mel_of(4000), seed=1))
-    assert slow.expected_wait > 2.0
-    assert 0.0 < quick.expected_wait < 2.0  # a turn, rather than all of it
-    assert long.cancel()
-    model.gate.set()
-
-
 def test_a_queue_behind_long_work_is_full_by_its_seconds(launch: Any) -> None:
     model = SlowStreamer()
     (engine,) = launch(model, seconds=2.0)
@@ -149,6 +137,26 @@ def test_a_model_that_loads_keeps_nobody_waiting(fake: Any, new_fake: Any, new_m
     assert (second.state, second.alive(TIMEOUT)) == (EngineState.LOADING, True)
     go.set()
     second.loaded.result(TIMEOUT)
+    engines.stop(TIMEOUT)
+
+
+def test_no_model_is_loaded_while_another_is_timed(fake: Any, new_fake: Any, wait_until: Any) -> None:
+    fakes, asked = {"fake": fake, "other": new_fake("other")}, []
+
+    def load(name: str) -> Any:
+        asked.append(name)
+        return fakes[name]
+
+    fake.gate.clear()
+    engines = Engines(tuple(fakes), load)
+    engines.start()
+    before = fake.entered
+    wait_until(lambda: fake.entered > before)
+    assert asked == ["fake"]
+    fake.gate.set()
+    for engine in engines:
+        engine.loaded.result(TIMEOUT)
+    assert asked == ["fake", "other"]
     engines.stop(TIMEOUT)
 
 
