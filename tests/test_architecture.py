@@ -31,6 +31,7 @@ def relative(path: Path) -> str:
 
 
 PACKAGE_FILES = source_files(*PACKAGES)
+TESTS_OF = {package: sorted((ROOT / "tests" / package).rglob("test_*.py")) for package in PACKAGES}
 ALL_FILES = source_files(*PACKAGES, "tests", "examples", "benchmarks", "deploy")
 
 
@@ -112,6 +113,13 @@ def test_every_folder_of_code_is_a_package(package: str) -> None:
     folders = {path.parent for path in source_files(package)}
     assert [relative(folder) for folder in sorted(folders) if not (folder / "__init__.py").is_file()] == []
     assert (ROOT / package / "py.typed").is_file()
+
+
+def test_the_tests_mirror_the_tree() -> None:
+    folders = {path.parent.relative_to(ROOT / "tests") for package in PACKAGES for path in TESTS_OF[package]}
+    elsewhere = {Path("server/page"): "server/pages", Path("server/client"): "vocoder/client"}
+    assert [folder for folder in sorted(folders) if not (ROOT / elsewhere.get(folder, folder)).is_dir()] == []
+    assert all(TESTS_OF.values())
 
 
 def test_public_names_of_vocoder_are_declared_and_sorted() -> None:

@@ -45,6 +45,8 @@ KNOWN_HOSTS = {
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:home|root|Users|media|mnt|work|workspace)/\w")
 URLS = re.compile(r"\bhttps?://[^\s\"'`<>)\]}\\]+")
 MARKDOWN_LINKS = re.compile(r"\]\(([^)\s]+)\)")
+PATHS = re.compile(r"`((?:vocoder|training|server|tests|benchmarks|configs|deploy|docs|examples)/[\w./-]*)`")
+IMPORTS = re.compile(r"^from ((?:vocoder|training|server)[\w.]*) import ([\w, ]+)$", flags=re.MULTILINE)
 MAKE_COMMANDS = re.compile(r"\bmake ((?:[A-Z]+=\S+ )*)([a-z][a-z-]*)")
 COMMANDS = re.compile(r"\.venv/bin/(vocoder|vocoder-train) ([a-z]+)")
 
@@ -78,6 +80,19 @@ def test_relative_links_lead_somewhere(path: Path) -> None:
     links = [link.split("#")[0] for link in MARKDOWN_LINKS.findall(path.read_text(encoding="utf-8"))]
     local = [link for link in links if link and not urlsplit(link).scheme]
     assert [link for link in local if not (path.parent / link).exists()] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
+def test_paths_exist(path: Path) -> None:
+    named = PATHS.findall(path.read_text(encoding="utf-8"))
+    assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
+def test_what_code_imports_is_there(path: Path) -> None:
+    imports = IMPORTS.findall(path.read_text(encoding="utf-8"))
+    named = [(module, name.strip()) for module, names in imports for name in names.split(",")]
+    assert [name for name in named if not hasattr(importlib.import_module(name[0]), name[1])] == []
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
