@@ -84,14 +84,14 @@ def divergence(
     if estimator == "sample":
         cross_entropy = -distribution.log_prob(params, draw.x).mean(dim=1)
         return Divergence(cross_entropy - entropy, entropy, cross_entropy, torch.zeros_like(entropy))
-    if draw.mu is None or draw.log_s is None:
+    if draw.mu is None or draw.log_scale is None:
         raise ValueError(f"the estimator {estimator!r} needs the conditionals of a student over samples")
     if estimator == "draws":
         cross_entropy = _cross_entropy(draw, params, distribution, noise, draws, draws_at_once)
         return Divergence(cross_entropy - entropy, entropy, cross_entropy, torch.zeros_like(entropy))
     if not isinstance(distribution, Gaussian) or noise.kind != "gaussian":
         raise ValueError("the closed form needs a Gaussian teacher and a student with Gaussian noise")
-    return _closed(draw.mu, draw.log_s, params, entropy, direction, log_s_floor)
+    return _closed(draw.mu, draw.log_scale, params, entropy, direction, log_s_floor)
 
 
 def gaussian_kl(mu_q: Tensor, log_s_q: Tensor, mu_p: Tensor, log_s_p: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ def _cross_entropy(
 ) -> Tensor:
     """Return the mean of -log p over draws of each sample, (B,); memory holds `at_once` of them."""
     assert draw.mu is not None
-    assert draw.log_s is not None
+    assert draw.log_scale is not None
 
     def log_prob(mu: Tensor, log_s: Tensor, params: Tensor, values: Tensor) -> Tensor:
         return distribution.log_prob(params, mu + torch.exp(log_s) * values).mean(dim=2).sum(dim=0)
@@ -124,7 +124,9 @@ def _cross_entropy(
     total = draw.mu.new_zeros(draw.mu.shape[0])
     for start in range(0, draws, at_once):
         values = noise.draw_like(draw.mu, min(at_once, draws - start))
-        part = checkpoint(log_prob, draw.mu, draw.log_s, params, values, use_reentrant=False, preserve_rng_state=False)
+        part = checkpoint(
+            log_prob, draw.mu, draw.log_scale, params, values, use_reentrant=False, preserve_rng_state=False
+        )
         total = total - part
     return total / draws
 

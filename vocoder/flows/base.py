@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["EarlyOutput", "Flow", "Inverse", "Sequential"]
+__all__ = ["EarlyOutput", "Flow", "Inverse", "Sequential", "read_log_s"]
 
 
 class Flow(nn.Module, ABC):
@@ -17,6 +18,8 @@ class Flow(nn.Module, ABC):
     `forward` is data to noise and `inverse` noise to data, each other's exact inverse. Signals are (B, C, T); a
     vector is a signal with T = 1. `log_det` has shape (B,): the logarithm of |det d output / d input| of the
     direction that was called, one value for each item and never summed over the batch.
+
+    `log_s` of a step is log |dz / dx|; where a step is written by the scale of the data, log |dx / dz| is `log_scale`.
     """
 
     @abstractmethod
@@ -99,3 +102,9 @@ class EarlyOutput(Flow):
         early, late = torch.split(z, [self.size, z.shape[1] - self.size], dim=1)
         x, log_det = self.rest.inverse(late, cond)
         return torch.cat([early, x], dim=1), log_det
+
+
+def read_log_s(_: nn.Module, tensors: dict[str, Any], prefix: str, *__: Any) -> None:
+    """Let a flow read what earlier versions wrote, which called its `log_scale` too `log_s`."""
+    if f"{prefix}log_s" in tensors:
+        tensors[f"{prefix}log_scale"] = tensors.pop(f"{prefix}log_s")

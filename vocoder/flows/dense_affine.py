@@ -6,17 +6,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.flows.base import Flow
+from vocoder.flows.base import Flow, read_log_s
 
 __all__ = ["LowerAffine", "Moments", "PLUAffine", "PLUConv1x1", "cholesky"]
 
 
 class LowerAffine(Flow):
-    """Map each time step by z = L (x - t), `log_det` = -T * sum(log_s).
+    """Map each time step by z = L (x - t), `log_det` = -T * sum(log_scale).
 
-    L is lower-triangular with the diagonal exp(-log_s). With normal noise this is every Gaussian there is: L^-1 is the
-    Cholesky factor of its covariance, `t` its mean. Read row by row it is also a linear autoregressive flow: channel i
-    minus its best linear prediction from the channels before it, over the standard deviation of what is left.
+    L is lower-triangular with the diagonal exp(-log_scale). With normal noise this is every Gaussian there is: L^-1 is
+    the Cholesky factor of its covariance, `t` its mean. Read row by row it is also a linear autoregressive flow: channel
+    i minus its best linear prediction from the channels before it, over the standard deviation of what is left.
 
     Args:
         channels: C of the signal.
@@ -25,22 +25,23 @@ class LowerAffine(Flow):
     def __init__(self, channels: int) -> None:
         super().__init__()
         self.lower = nn.Parameter(torch.zeros(channels, channels))
-        self.log_s = nn.Parameter(torch.zeros(channels))
+        self.register_load_state_dict_pre_hook(read_log_s)  # type: ignore[no-untyped-call]
+        self.log_scale = nn.Parameter(torch.zeros(channels))
         self.t = nn.Parameter(torch.zeros(channels, 1))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
         z = F.linear((x - self.t).transpose(1, 2), self.matrix()).transpose(1, 2)
-        return z, -self._log_scale(x)
+        return z, -self._sum(x)
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T) by one triangular solve."""
         x = torch.linalg.solve_triangular(self.matrix(), z, upper=False) + self.t
-        return x, self._log_scale(z)
+        return x, self._sum(z)
 
     def matrix(self) -> Tensor:
         """Return L (C, C)."""
-        return self.lower.tril(-1) + torch.diag(torch.exp(-self.log_s))
+        return self.lower.tril(-1) + torch.diag(torch.exp(-self.log_scale))
 
     @torch.no_grad()
     def fit(self, moments: Moments) -> None:
@@ -53,11 +54,11 @@ class LowerAffine(Flow):
         identity = torch.eye(len(factor), dtype=factor.dtype)
         matrix = torch.linalg.solve_triangular(factor, identity, upper=False)
         self.lower.copy_(matrix.tril(-1))
-        self.log_s.copy_(factor.diagonal().log())
+        self.log_scale.copy_(factor.diagonal().log())
         self.t.copy_(moments.mean[:, None])
 
-    def _log_scale(self, x: Tensor) -> Tensor:
-        return (self.log_s.sum() * x.shape[2]).expand(x.shape[0])
+    def _sum(self, x: Tensor) -> Tensor:
+        return (self.log_scale.sum() * x.shape[2]).expand(x.shape[0])
 
 
 def cholesky(covariance: Tensor) -> Tensor:

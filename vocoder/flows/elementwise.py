@@ -8,32 +8,33 @@ from torch.nn import functional as F
 
 from vocoder.config import ConfigError
 from vocoder.distributions.logistic_mixture import LogisticMixture
-from vocoder.flows.base import Flow
+from vocoder.flows.base import Flow, read_log_s
 
 __all__ = ["ActNorm", "ConditionalAffine", "ElementwiseAffine", "Logit", "MixtureCDF"]
 
 
 class ElementwiseAffine(Flow):
-    """Scale and shift each channel: z = (x - t) * exp(-log_s), so `log_det` = -T * sum(log_s).
+    """Scale and shift each channel: z = (x - t) * exp(-log_scale), so `log_det` = -T * sum(log_scale).
 
-    `t` and `log_s` are the mean and the logarithm of the standard deviation of the data in each channel.
+    `t` and `log_scale` are the mean and the logarithm of the standard deviation of the data in each channel.
     """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.log_s = nn.Parameter(torch.zeros(channels, 1))
+        self.register_load_state_dict_pre_hook(read_log_s)  # type: ignore[no-untyped-call]
+        self.log_scale = nn.Parameter(torch.zeros(channels, 1))
         self.t = nn.Parameter(torch.zeros(channels, 1))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        return (x - self.t) * torch.exp(-self.log_s), -self._log_scale(x)
+        return (x - self.t) * torch.exp(-self.log_scale), -self._sum(x)
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        return z * torch.exp(self.log_s) + self.t, self._log_scale(z)
+        return z * torch.exp(self.log_scale) + self.t, self._sum(z)
 
-    def _log_scale(self, x: Tensor) -> Tensor:
-        return (self.log_s.sum() * x.shape[2]).expand(x.shape[0])
+    def _sum(self, x: Tensor) -> Tensor:
+        return (self.log_scale.sum() * x.shape[2]).expand(x.shape[0])
 
 
 class ActNorm(ElementwiseAffine):
@@ -61,7 +62,7 @@ class ActNorm(ElementwiseAffine):
     def _initialise(self, x: Tensor) -> None:
         std, mean = torch.std_mean(x, dim=(0, 2), correction=0)
         self.t.copy_(mean[:, None])
-        self.log_s.copy_(torch.log(std + self.epsilon)[:, None])
+        self.log_scale.copy_(torch.log(std + self.epsilon)[:, None])
         self.initialised.fill_(True)
 
 
@@ -69,12 +70,12 @@ WEIGHT_SCALE = 0.1
 
 
 class ConditionalAffine(Flow):
-    """Scale and shift each element by a convolution of the condition: z = x * exp(-log_s) - t.
+    """Scale and shift each element by a convolution of the condition: z = x * exp(-log_scale) - t.
 
     The shift is in units of the scale: where a band is nearly silent, a shift in units of `x` would be many standard
     deviations as soon as an optimiser moves it.
 
-    `log_det` = -sum(log_s). The convolution is linear so that least squares can initialise it from data: with the
+    `log_det` = -sum(log_scale). The convolution is linear so that least squares can initialise it from data: with the
     mel as condition it starts as the regression of the log-energy of each band on the mel. Its weights are stored
     ten times as large as they act: hundreds of inputs move each log-scale, and an optimiser that moves all of them
     by its learning rate at once would overshoot.
@@ -83,7 +84,7 @@ class ConditionalAffine(Flow):
         channels: C of the signal.
         cond_channels: channels of the condition, (B, cond_channels, T).
         kernel_size: odd number of condition frames that each element sees.
-        log_s_floor: soft lower bound of `log_s`, the logarithm of the weakest noise that data can hold; a linear
+        log_s_floor: soft lower bound of `log_scale`, the logarithm of the weakest noise that data can hold; a linear
             map of an unusually quiet condition would otherwise promise a precision that no data has.
     """
 
@@ -102,17 +103,17 @@ class ConditionalAffine(Flow):
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        t, log_s = self._shift_and_log_scale(cond)
-        return x * torch.exp(-log_s) - t, -log_s.sum(dim=(1, 2))
+        t, log_scale = self._shift_and_log_scale(cond)
+        return x * torch.exp(-log_scale) - t, -log_scale.sum(dim=(1, 2))
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        t, log_s = self._shift_and_log_scale(cond)
-        return (z + t) * torch.exp(log_s), log_s.sum(dim=(1, 2))
+        t, log_scale = self._shift_and_log_scale(cond)
+        return (z + t) * torch.exp(log_scale), log_scale.sum(dim=(1, 2))
 
     @torch.no_grad()
     def set_log_scale(self, weight: Tensor, bias: Tensor, first: int = 0) -> None:
-        """Set the regression of `log_s` on the condition, of channels from number `first` on, and their shift to 0.
+        """Set the regression of `log_scale` on the condition, of channels from number `first` on, and their shift to 0.
 
         Args:
             weight: (C, cond_channels, kernel_size).
@@ -128,10 +129,10 @@ class ConditionalAffine(Flow):
     def _shift_and_log_scale(self, cond: Tensor | None) -> tuple[Tensor, Tensor]:
         if cond is None:
             raise ValueError("a conditional affine flow needs its condition")
-        t, log_s = (WEIGHT_SCALE * self.projection(cond)).chunk(2, dim=1)
+        t, log_scale = (WEIGHT_SCALE * self.projection(cond)).chunk(2, dim=1)
         if self.log_s_floor is not None:
-            log_s = self.log_s_floor + F.softplus(log_s - self.log_s_floor)
-        return t, log_s
+            log_scale = self.log_s_floor + F.softplus(log_scale - self.log_s_floor)
+        return t, log_scale
 
 
 class Logit(Flow):

@@ -14,18 +14,18 @@ __all__ = ["InverseAutoregressive"]
 
 
 class InverseAutoregressive(Flow):
-    """Scale and shift each step by functions of the *noise* before it: x = z * exp(log_s) + t.
+    """Scale and shift each step by functions of the *noise* before it: x = z * exp(log_scale) + t.
 
-    (t, log_s) at a step see z at earlier steps alone, and `kept` channels of z at the same step, which pass unchanged.
-    The Jacobian is triangular either way: log|det dx / dz| = sum(log_s). Noise to data (`inverse`) is one parallel
-    pass; data to noise (`forward`) is sequential, as each step needs the noise that the steps before it gave.
+    (t, log_scale) at a step see z at earlier steps alone, and `kept` channels of z at the same step, which pass
+    unchanged. The Jacobian is triangular either way: log|det dx / dz| = sum(log_scale). Noise to data (`inverse`) is
+    one parallel pass; data to noise (`forward`) is sequential: each step needs the noise that the steps before it gave.
 
     Args:
-        network: a causal stack from z one step earlier (and the kept channels) to (t, log_s) of the others.
+        network: a causal stack from z one step earlier (and the kept channels) to (t, log_scale) of the others.
         channels: C of the signal.
         kept: channels, the first ones, that pass unchanged; 0 transforms all of them.
-        log_s_bound: the bound of the soft clip of `log_s`.
-        scaled_shift: let the network give `t` in units of the scale: x = (z + t) * exp(log_s), as a coupling of the
+        log_s_bound: the bound of the soft clip of `log_scale`.
+        scaled_shift: let the network give `t` in units of the scale: x = (z + t) * exp(log_scale), as a coupling of the
             other direction has it.
 
     Raises:
@@ -52,7 +52,7 @@ class InverseAutoregressive(Flow):
         self.scaled_shift = scaled_shift
 
     def shift_and_log_scale(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return `t` and `log_s` of the channels that change, both (B, C - kept, T), for noise z (B, C, T)."""
+        """Return `t` and `log_scale` of the channels that change, both (B, C - kept, T), for noise z (B, C, T)."""
         seen = F.pad(z[:, :, :-1], (1, 0))
         if self.kept:
             seen = torch.cat([seen, z[:, : self.kept]], dim=1)
@@ -72,19 +72,19 @@ class InverseAutoregressive(Flow):
             for step in range(steps):
                 kept, changed = x[:, : self.kept, step], x[:, self.kept :, step]
                 seen = torch.cat([before, kept], dim=1)
-                t, log_s = self._split(stepper(seen, shares[step * len(shares) // steps]), x.dtype)
-                before = torch.cat([kept, (changed - t) * torch.exp(-log_s)], dim=1)
+                t, log_scale = self._split(stepper(seen, shares[step * len(shares) // steps]), x.dtype)
+                before = torch.cat([kept, (changed - t) * torch.exp(-log_scale)], dim=1)
                 z[:, :, step] = before
-                log_det = log_det - log_s.sum(dim=1)
+                log_det = log_det - log_scale.sum(dim=1)
         return z, log_det
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map noise (B, C, T) to data in one parallel pass."""
-        t, log_s = self.shift_and_log_scale(z, cond)
+        t, log_scale = self.shift_and_log_scale(z, cond)
         kept, changed = torch.split(z, [self.kept, self.channels - self.kept], dim=1)
-        return torch.cat([kept, changed * torch.exp(log_s) + t], dim=1), log_s.sum(dim=(1, 2))
+        return torch.cat([kept, changed * torch.exp(log_scale) + t], dim=1), log_scale.sum(dim=(1, 2))
 
     def _split(self, out: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        t, log_s = out.to(dtype).chunk(2, dim=1)
-        log_s = soft_clip(log_s, self.log_s_bound)
-        return t * torch.exp(log_s) if self.scaled_shift else t, log_s
+        t, log_scale = out.to(dtype).chunk(2, dim=1)
+        log_scale = soft_clip(log_scale, self.log_s_bound)
+        return t * torch.exp(log_scale) if self.scaled_shift else t, log_scale

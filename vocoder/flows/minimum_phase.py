@@ -72,11 +72,11 @@ class MinimumPhaseFilter(Flow):
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map noise (B, 1, T) to data in one parallel pass."""
-        t, log_s = self.shift_and_log_scale(z, cond)
-        return z * torch.exp(log_s) + t, log_s.sum(dim=(1, 2))
+        t, log_scale = self.shift_and_log_scale(z, cond)
+        return z * torch.exp(log_scale) + t, log_scale.sum(dim=(1, 2))
 
     def shift_and_log_scale(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return t (B, 1, T), what earlier noise adds to each sample, and log_s = log h_0 (B, 1, T)."""
+        """Return t (B, 1, T), what earlier noise adds to each sample, and log_scale = log h_0 (B, 1, T)."""
         responses = self.responses(cond)
         batch, frames = responses.shape[0], responses.shape[1] - 1
         h0 = self._mixed(responses[..., :1]).reshape(batch, 1, -1)
@@ -96,11 +96,11 @@ class MinimumPhaseFilter(Flow):
         """Return the responses (B, frames + 1, taps) at the frames' first samples, the last frame's twice."""
         if cond is None:
             raise ValueError("a minimum-phase filter needs its condition")
-        log_s = WEIGHT_SCALE * self.projection(cond)
+        log_scale = WEIGHT_SCALE * self.projection(cond)
         if self.log_s_floor is not None:
-            log_s = self.log_s_floor + F.softplus(log_s - self.log_s_floor)
-        log_s = torch.cat([log_s, log_s[:, :, -1:]], dim=2).transpose(1, 2)
-        cepstrum = torch.fft.irfft(log_s, n=self.taps)
+            log_scale = self.log_s_floor + F.softplus(log_scale - self.log_s_floor)
+        log_scale = torch.cat([log_scale, log_scale[:, :, -1:]], dim=2).transpose(1, 2)
+        cepstrum = torch.fft.irfft(log_scale, n=self.taps)
         half = self.taps // 2
         zeroth, positive, middle, _ = torch.split(cepstrum, [1, half - 1, 1, half - 1], dim=2)
         folded = torch.cat([zeroth, 2 * positive, middle], dim=2)

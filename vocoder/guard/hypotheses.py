@@ -64,8 +64,8 @@ class Scorer:
         self._matrix = torch.stack([flow.matrix() for flow in flows]).detach()  # type: ignore[operator]
         self._stacks: dict[tuple[int, ...], tuple[Tensor, Tensor]] = {}
         self._shift = torch.stack([m @ flow.t.detach() for m, flow in zip(self._matrix, flows, strict=True)])  # type: ignore[operator]
-        log_s = torch.stack([flow.log_s.detach().mean() for flow in flows])  # type: ignore[operator]
-        self._constant = -log_s - 0.5 * math.log(2.0 * math.pi)
+        log_scale = torch.stack([flow.log_scale.detach().mean() for flow in flows])  # type: ignore[operator]
+        self._constant = -log_scale - 0.5 * math.log(2.0 * math.pi)
 
     @torch.inference_mode()
     def score(self, mel: Tensor, conversion: Conversion, chosen: Sequence[int]) -> list[Hypothesis]:

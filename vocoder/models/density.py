@@ -89,7 +89,7 @@ class DensityModel(Flow):
         if bool((variance <= 0).any()):
             raise ValueError("a channel of the data is constant: add noise to the data")
         self.whitening.t.copy_(moments.mean[:, None])
-        self.whitening.log_s.copy_(0.5 * variance.log()[:, None])
+        self.whitening.log_scale.copy_(0.5 * variance.log()[:, None])
 
     def _chain(self) -> Flow:
         flows = (self.logit, self.to_whitening, self.whitening, self.to_learned, self.learned, self.to_item)

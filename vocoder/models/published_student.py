@@ -19,7 +19,7 @@ from vocoder.stages import MEL, NOISE, Span, Stage, Z, frames_of, windowed
 __all__ = ["PublishedStudent"]
 
 CONDITION = "condition"
-FIRST_LOG_S = math.log(1e-6)
+FIRST_LOG_SCALE = math.log(1e-6)
 """of the first sample: the original leaves it at zero, which no bijection can"""
 
 
@@ -56,16 +56,16 @@ class PublishedStudent(Vocoder):
 
     def _flow(self, i: int, signal: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Apply flow number `i` to a signal (B, 1, T); its first sample becomes zero."""
-        t, log_s = self.steps[i](signal, condition)[:, :, :-1].to(signal.dtype).chunk(2, dim=1)
-        rest = signal[:, :, 1:] * torch.exp(log_s) + t
-        return torch.cat([torch.zeros_like(signal[:, :, :1]), rest], dim=2), log_s
+        t, log_scale = self.steps[i](signal, condition)[:, :, :-1].to(signal.dtype).chunk(2, dim=1)
+        rest = signal[:, :, 1:] * torch.exp(log_scale) + t
+        return torch.cat([torch.zeros_like(signal[:, :, :1]), rest], dim=2), log_scale
 
     @torch.no_grad()
     def forward(self, x: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map audio x (B, T) and the mel (B, n_mels, frames) to `(z, log_det)`: sequential, no gradients."""
         condition = self.condition(self.given(mel)[MEL])
-        first = math.exp(-FIRST_LOG_S) * x[:, :1]
-        log_det = x.new_full((x.shape[0],), -FIRST_LOG_S)
+        first = math.exp(-FIRST_LOG_SCALE) * x[:, :1]
+        log_det = x.new_full((x.shape[0],), -FIRST_LOG_SCALE)
         signal = x
         for i in reversed(range(len(self.steps))):
             step = self.steps[i]
@@ -83,8 +83,8 @@ def _begun(span: Span, signal: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
     """Give an utterance the first sample that its noise z (B, 1, T) has."""
     x, log_det = signal, z.new_zeros(z.shape[0])
     if span.first == 0:
-        x = torch.cat([math.exp(FIRST_LOG_S) * z[:, :, :1], signal[:, :, 1:]], dim=2)
-        log_det = log_det + FIRST_LOG_S
+        x = torch.cat([math.exp(FIRST_LOG_SCALE) * z[:, :, :1], signal[:, :, 1:]], dim=2)
+        log_det = log_det + FIRST_LOG_SCALE
     return frames_of(x, span), log_det
 
 
@@ -95,7 +95,7 @@ def _undone(step: PublishedStack, first: Tensor, x: Tensor, condition: Tensor) -
     for time in range(x.shape[1] - 1):
         if time % BLOCK == 0:
             shares = step.gate_shares(condition[:, :, time : time + BLOCK], x.shape[0]).permute(1, 2, 0, 3)
-        t, log_s = stepper(made[-1], shares[time % BLOCK]).to(x.dtype).chunk(2, dim=1)
-        made.append((x[:, time + 1 : time + 2] - t) * torch.exp(-log_s))
-        log_det = log_det - log_s[:, 0]
+        t, log_scale = stepper(made[-1], shares[time % BLOCK]).to(x.dtype).chunk(2, dim=1)
+        made.append((x[:, time + 1 : time + 2] - t) * torch.exp(-log_scale))
+        log_det = log_det - log_scale[:, 0]
     return torch.cat(made, dim=1), log_det

@@ -41,22 +41,22 @@ class Draw:
         log_prob: its log-density in nats, (B,).
         entropy: (B,) in nats; the mean over draws is the entropy of the student. Each noise value enters by its
             expectation, so that this varies far less than -log_prob.
-        mu: (B, T) and `log_s` (B, T): given the earlier noise, x_t is mu_t + exp(log_s_t) times noise; None for a
-            student of frames, whose samples depend on each other within a frame.
-        log_s: see `mu`.
+        mu: (B, T) and `log_scale` (B, T): given the earlier noise, x_t is mu_t + exp(log_scale_t) times noise; None for
+            a student of frames, whose samples depend on each other within a frame.
+        log_scale: see `mu`.
     """
 
     x: Tensor
     log_prob: Tensor
     entropy: Tensor
     mu: Tensor | None
-    log_s: Tensor | None
+    log_scale: Tensor | None
 
     def first(self, items: int) -> Draw:
         """Return the draw of the first items of the batch."""
         mu = None if self.mu is None else self.mu[:items]
-        log_s = None if self.log_s is None else self.log_s[:items]
-        return Draw(self.x[:items], self.log_prob[:items], self.entropy[:items], mu, log_s)
+        log_scale = None if self.log_scale is None else self.log_scale[:items]
+        return Draw(self.x[:items], self.log_prob[:items], self.entropy[:items], mu, log_scale)
 
 
 class Student(Vocoder):
@@ -165,8 +165,8 @@ class Student(Vocoder):
         entropy = volume + self.base.entropy * noise[0].numel()
         if self.transform is not None:
             return Draw(x, log_prob, entropy, None, None)
-        log_s = sum(made.changes, log_scale)  # every flow scales each sample: ClariNet, equation 12
-        return Draw(x, log_prob, entropy, x - (torch.exp(log_s) * standard).squeeze(1), log_s.squeeze(1))
+        log_scale = sum(made.changes, log_scale)  # every flow scales each sample: ClariNet, equation 12
+        return Draw(x, log_prob, entropy, x - (torch.exp(log_scale) * standard).squeeze(1), log_scale.squeeze(1))
 
     def sample_with_log_prob(self, noise: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return a sample x (B, T) made of white noise (B, C, steps), and its log-density in nats (B,), in one pass."""

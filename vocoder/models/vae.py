@@ -104,10 +104,10 @@ class VariationalAutoencoder(nn.Module):
         """Return codes (B, latent) of whitened items and their log-density (B,) under the posterior."""
         size = self.config.latent
         out = self.encoder(whitened.flatten(1)[:, :, None])
-        mu, log_s, context = torch.split(out, [size, size, self._context], dim=1)
+        mu, log_scale, context = torch.split(out, [size, size, self._context], dim=1)
         noise = torch.randn_like(mu[:, :, 0]) if noise is None else noise
-        code = mu + torch.exp(log_s) * noise[:, :, None]
-        log_q = log_density(noise).sum(dim=1) - log_s.sum(dim=(1, 2))
+        code = mu + torch.exp(log_scale) * noise[:, :, None]
+        log_q = log_density(noise).sum(dim=1) - log_scale.sum(dim=(1, 2))
         for flow in self.posterior:
             assert isinstance(flow, Flow)
             code, log_det = flow.inverse(code, context)
@@ -142,20 +142,20 @@ class VariationalAutoencoder(nn.Module):
         variance = moments.covariance.diagonal()
         if bool((variance <= 0).any()):
             raise ValueError("a row of the data is constant: add noise to the data")
-        self.whitening.log_s.copy_(0.5 * variance.log()[:, None])
+        self.whitening.log_scale.copy_(0.5 * variance.log()[:, None])
 
     @property
     def _context(self) -> int:
         return self.config.context if self.config.kind == "iaf_vae" else 0
 
     def _log_likelihood(self, whitened: Tensor, code: Tensor) -> Tensor:
-        mean, log_s = self._decode(code)
-        return (log_density((whitened - mean) * torch.exp(-log_s)) - log_s).sum(dim=(1, 2))
+        mean, log_scale = self._decode(code)
+        return (log_density((whitened - mean) * torch.exp(-log_scale)) - log_scale).sum(dim=(1, 2))
 
     def _decode(self, code: Tensor) -> tuple[Tensor, Tensor]:
         out: Tensor = self.decoder(code[:, :, None])
-        mean, log_s = out.reshape(-1, 2, self.config.channels, self.config.frames).unbind(1)
-        return mean, soft_clip(log_s, self.config.log_s_bound)
+        mean, log_scale = out.reshape(-1, 2, self.config.channels, self.config.frames).unbind(1)
+        return mean, soft_clip(log_scale, self.config.log_s_bound)
 
 
 def _posterior(config: VAEConfig) -> Iterable[Flow]:

@@ -35,8 +35,8 @@ def test_the_second_batch_changes_nothing():
 def test_the_parameters_learn_from_the_first_batch_on():
     flow = ActNorm(3)
     flow(data())[0].square().mean().backward()
-    assert flow.log_s.grad is not None
-    assert flow.log_s.grad.abs().min() > 0
+    assert flow.log_scale.grad is not None
+    assert flow.log_scale.grad.abs().min() > 0
 
 
 def test_a_loaded_flow_is_not_initialised_again():

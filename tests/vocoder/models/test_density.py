@@ -110,7 +110,7 @@ def test_whitening_by_rows_shares_a_row_of_the_item():
     x = torch.randn(300, 8, 4) * torch.arange(1.0, 9)[:, None] + torch.arange(8.0)[:, None]
     flow.fit_whitening(lambda: [x])
     torch.testing.assert_close(flow.whitening.t[:, 0], x.mean(dim=(0, 2)))
-    torch.testing.assert_close(flow.whitening.log_s[:, 0], x.std(dim=(0, 2), correction=0).log())
+    torch.testing.assert_close(flow.whitening.log_scale[:, 0], x.std(dim=(0, 2), correction=0).log())
     with pytest.raises(ValueError, match="constant"):
         flow.fit_whitening(lambda: [torch.ones(3, 8, 4)])
 
@@ -160,7 +160,7 @@ def test_nice_keeps_volume_up_to_its_last_scaling():
     flow = model(kind="nice", whitening="none")
     x = items(flow)
     scaling = flow.learned.flows[-1]
-    torch.testing.assert_close(flow(x)[1], -scaling.log_s.sum().expand(2))
+    torch.testing.assert_close(flow(x)[1], -scaling.log_scale.sum().expand(2))
 
 
 def test_a_standard_normal_is_what_an_untrained_model_holds():

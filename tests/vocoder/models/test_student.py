@@ -102,9 +102,9 @@ def test_total_shift_and_scale_equal_the_composition_flow_by_flow(name):
     noise, mel = noise_and_mel(made)
     draw = made.draw(noise, mel)
     assert draw.mu is not None
-    assert draw.log_s is not None
+    assert draw.log_scale is not None
     z = made.base.from_white(noise)[:, 0]
-    torch.testing.assert_close(draw.mu + torch.exp(draw.log_s) * z, draw.x, rtol=0, atol=1e-12)
+    torch.testing.assert_close(draw.mu + torch.exp(draw.log_scale) * z, draw.x, rtol=0, atol=1e-12)
     # At one sample: every flow in turn, as a map of that sample's noise with all that came before it held fixed.
     at, cond = 100, made.condition(mel)
     scale, shift, signal = torch.ones(2), torch.zeros(2), z[:, None]
@@ -117,7 +117,7 @@ def test_total_shift_and_scale_equal_the_composition_flow_by_flow(name):
         t, log_s = made.envelope.shift_and_log_scale(signal, made.envelope_condition(mel))
         scale, shift = scale * log_s[:, 0, at].exp(), shift * log_s[:, 0, at].exp() + t[:, 0, at]
     torch.testing.assert_close(draw.mu[:, at], shift, rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(draw.log_s[:, at], scale.log(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(draw.log_scale[:, at], scale.log(), rtol=1e-12, atol=1e-12)
 
 
 @pytest.mark.usefixtures("float64")
@@ -131,8 +131,8 @@ def test_conditionals_depend_on_earlier_noise_alone(name):
     assert before.mu is not None
     assert after.mu is not None
     torch.testing.assert_close(after.mu[:, :91], before.mu[:, :91], rtol=0, atol=1e-12)
-    assert before.log_s is not None
-    torch.testing.assert_close(after.log_s[:, :91], before.log_s[:, :91], rtol=0, atol=1e-12)
+    assert before.log_scale is not None
+    torch.testing.assert_close(after.log_scale[:, :91], before.log_scale[:, :91], rtol=0, atol=1e-12)
     assert not torch.allclose(after.mu[:, 91:], before.mu[:, 91:])
 
 
