@@ -50,7 +50,7 @@ class Speaker:
         ]
 
 
-FIELDS = ("mel", "audio", "sigma", "seed", "denoise")
+FIELDS = ("mel", "audio", "sigma", "seed", "denoise", "corrections")
 
 
 def _fields(job: Job) -> tuple[Any, ...]:
@@ -59,8 +59,8 @@ def _fields(job: Job) -> tuple[Any, ...]:
 
 
 def _job(fields: tuple[Any, ...]) -> Job:
-    mel, audio, sigma, seed, denoise = fields
-    return Job(Path(mel), Path(audio), Sampling(sigma, seed, denoise))
+    mel, audio, *sampling = fields
+    return Job(Path(mel), Path(audio), Sampling(*sampling))
 
 
 def speak_on_cluster(jobs: list[Job], voice: Voice, workers: int, gpus: float, row_frames: int) -> Iterator[Outcome]:
@@ -84,7 +84,7 @@ def speak_on_cluster(jobs: list[Job], voice: Voice, workers: int, gpus: float, r
 def main() -> int:
     """Speak what the command line names; 2 where a file could not be spoken."""
     args = _parser().parse_args()
-    sampling = Sampling(args.sigma, args.seed, args.denoise)
+    sampling = Sampling(args.sigma, args.seed, args.denoise, args.corrections)
     jobs = list_jobs(args.mels, args.output, "." + args.format.partition("_")[0], sampling)
     voice = Voice(args.model, "cuda" if args.gpus else "cpu", args.format)
     if args.address is None:
@@ -109,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--sigma", type=float)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--denoise", type=float, default=0.0)
+    parser.add_argument("--corrections", type=int)
     parser.add_argument("--workers", type=int, default=2, help="each with a model of its own")
     parser.add_argument("--gpus", type=float, default=0.0, help="of each worker")
     parser.add_argument("--row-frames", type=int, default=ROW_FRAMES, help="frames of mels that are spoken together")

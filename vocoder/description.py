@@ -23,6 +23,7 @@ def described(name: str, checkpoint: Checkpoint, device: torch.device, dtype: to
         "device": str(device),
         "dtype": str(dtype).removeprefix("torch."),
         "sigma": config.sigma,
+        "corrections": config.corrections,
         "mel": to_dict(checkpoint.mel_config),
         "architecture": to_dict(config),
         "provenance": dict(checkpoint.provenance),

@@ -131,6 +131,7 @@ class LoadedModel:
             sigma=utterance.sigma,
             seed=utterance.seed,
             denoise=utterance.denoise,
+            corrections=utterance.corrections,
             chunk_frames=size,
             first_chunk_frames=size,
         )
@@ -152,7 +153,10 @@ class LoadedModel:
             audio, padded = synthesizer.synthesize_many(utterances), synthesizer.run_frames(frames)
         else:
             (one,) = utterances
-            audio = [synthesizer.synthesize(one.mel, sigma=one.sigma, seed=one.seed, denoise=one.denoise)]
+            x = synthesizer.synthesize(
+                one.mel, sigma=one.sigma, seed=one.seed, denoise=one.denoise, corrections=one.corrections
+            )
+            audio = [x]
             padded = one.frames
         if self._observer is not None:
             self._observer.count_batch(self.name, len(utterances), sum(frames), padded)

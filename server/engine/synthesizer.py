@@ -39,7 +39,13 @@ class Synthesizer(Protocol):
         """Describe it in JSON."""
 
     def synthesize(
-        self, mel: NDArray[np.float32], *, sigma: float | None = None, seed: int | None = None, denoise: float = 0.0
+        self,
+        mel: NDArray[np.float32],
+        *,
+        sigma: float | None = None,
+        seed: int | None = None,
+        denoise: float = 0.0,
+        corrections: int | None = None,
     ) -> Waveform:
         """Turn a mel (n_mels, frames) into x (frames * hop_length,)."""
 
@@ -86,6 +92,7 @@ class StreamSynthesizer(Protocol):
         sigma: float | None = None,
         seed: int | None = None,
         denoise: float = 0.0,
+        corrections: int | None = None,
         chunk_frames: int | None = None,
         first_chunk_frames: int | None = None,
     ) -> StreamSession:

@@ -15,7 +15,7 @@ from starlette.requests import ClientDisconnect
 from server.access.authentication import charge_frames
 from server.engine.queue import Job, Synthesis
 from server.mel.judging import MelGuard
-from server.request.synthesis_request import Options, SynthesisRequest, deadline_of, draw_seed
+from server.request.synthesis_request import Options, SynthesisRequest, check_corrections, deadline_of, draw_seed
 from server.service import Service
 from server.telemetry.logs import note
 from server.transport.body import departure, read_body
@@ -95,14 +95,15 @@ class Exchange:
 
         def prepare() -> tuple[Mel, Verdict | None, Options]:
             mel, options = decode()
+            check_corrections(options.corrections, self.engine.contract.mel_config)
             guard = MelGuard(self.service.guard, options.guard or settings.guard)
             return *guard.take(mel, source, self.engine.contract, settings.max_frames), options
 
         mel, verdict, options = await self.service.run(prepare)
         self.watch.lap("decode")
         charge_frames(self.http, mel.shape[1])
-        seed, denoise = draw_seed(options.seed), options.denoise
-        return SynthesisRequest(mel, options.sigma, seed, denoise, deadline=self.deadline, verdict=verdict)
+        how = (options.sigma, draw_seed(options.seed), options.denoise, options.corrections)
+        return SynthesisRequest(mel, *how, self.deadline, verdict)
 
     async def synthesize(self, request: SynthesisRequest) -> Synthesis:
         """Return the audio of a request, or give up as soon as the client leaves."""

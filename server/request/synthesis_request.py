@@ -15,8 +15,12 @@ from server.errors import RequestError
 from vocoder.batching import Utterance
 from vocoder.guard.opinion import GuardMode
 from vocoder.guard.verdict import Verdict
+from vocoder.layers.mel_consistency import correctable
+from vocoder.mel.config import MelConfig
+from vocoder.mel.input import MAX_CORRECTIONS
 
 __all__ = [
+    "Corrections",
     "Denoise",
     "FormatName",
     "ModelName",
@@ -27,6 +31,7 @@ __all__ = [
     "Sigma",
     "SynthesisQuery",
     "SynthesisRequest",
+    "check_corrections",
     "deadline_of",
     "draw_seed",
 ]
@@ -46,6 +51,15 @@ Denoise = Annotated[
     float,
     Field(ge=0.0, le=1.0, allow_inf_nan=False, description="strength of the removal of the model's own hum"),
 ]
+Corrections = Annotated[
+    int | None,
+    Field(
+        ge=0,
+        le=MAX_CORRECTIONS,
+        description="how often the audio is corrected towards its mel; the model's own number by default, 40 for the "
+        "best quality, fewer are faster",
+    ),
+]
 PresetName = Annotated[str | None, Field(max_length=64, description="the mel preset that the mel was made with")]
 FormatName = Annotated[str | None, Field(max_length=64, description=f"{_FORMATS}; goes before Accept")]
 SampleRate = Annotated[int | None, Field(gt=0, le=192_000, description="Hz to resample to; the model's own by default")]
@@ -60,6 +74,7 @@ class SynthesisQuery(BaseModel):
     sigma: Sigma = None
     seed: Seed = None
     denoise: Denoise = 0.0
+    corrections: Corrections = None
     preset: PresetName = None
     format: FormatName = None
     sample_rate: SampleRate = None
@@ -75,6 +90,7 @@ class Options(Protocol):
     sigma: float | None
     seed: int | None
     denoise: float
+    corrections: int | None
     guard: GuardMode | None
 
 
@@ -99,6 +115,18 @@ class SynthesisRequest(Utterance):
 def draw_seed(asked: int | None) -> int:
     """Return the seed that was asked for, or one that nobody knows beforehand."""
     return secrets.randbelow(2**32) if asked is None else asked
+
+
+def check_corrections(corrections: int | None, config: MelConfig) -> None:
+    """Check that audio can be corrected towards a model's mels, where a request says that it is to be.
+
+    Raises:
+        RequestError: it cannot.
+    """
+    if corrections and not correctable(config):
+        message = "audio cannot be corrected towards this model's mels: leave it out, or give 0"
+        errors = [{"parameter": "corrections", "message": message}]
+        raise RequestError("invalid-parameter", f"corrections: {message}.", errors=errors)
 
 
 def deadline_of(connection: HTTPConnection) -> float | None:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from server.mel.decoding import check_json_size, number_array
 from server.problems import Problem
+from server.request.synthesis_request import Corrections
 from vocoder.guard.opinion import GuardMode
 
 __all__ = ["HEADER_LENGTH", "VERSION", "InferenceRequest", "describe_model", "parse_request", "render_response"]
@@ -38,6 +39,7 @@ class InferenceParameters(BaseModel):
     sigma: float | None = Field(default=None, ge=0.0, le=2.0, allow_inf_nan=False)
     seed: int | None = Field(default=None, ge=0, lt=2**63)
     denoise: float = Field(default=0.0, ge=0.0, le=1.0, allow_inf_nan=False)
+    corrections: Corrections = None
     timeout: int | None = Field(default=None, gt=0, lt=2**63, description="microseconds until nobody wants the answer")
     priority: int | None = Field(default=None, ge=0, lt=2**63, description="taken, and without effect")
     binary_data_output: bool = False

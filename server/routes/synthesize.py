@@ -99,7 +99,7 @@ async def _stream(
 ) -> Response:
     """Have the first chunk synthesized, so that what is wrong is told as a problem, and answer from there."""
     service, engine, config = exchange.service, exchange.engine, exchange.engine.contract.mel_config
-    stream = SpeechStream(engine, request.sigma, request.seed, request.denoise)
+    stream = SpeechStream(engine, request.sigma, request.seed, request.denoise, request.corrections)
     stream.push(request.mel)
     stream.finish()
     samples = -(-request.frames * config.hop_length * rate // config.sample_rate)

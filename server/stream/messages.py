@@ -8,7 +8,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from server.problems import Problem, invalid_parameters
-from server.request.synthesis_request import Denoise, ModelName, PresetName, SampleRate, Seed, Sigma
+from server.request.synthesis_request import Corrections, Denoise, ModelName, PresetName, SampleRate, Seed, Sigma
 from server.stream.encoder import StreamEncoder
 from vocoder.guard.opinion import GuardMode
 from vocoder.guard.verdict import Verdict
@@ -29,6 +29,7 @@ class StreamHello(BaseModel):
     sigma: Sigma = None
     seed: Seed = None
     denoise: Denoise = 0.0
+    corrections: Corrections = None
     preset: PresetName = None
     format: Literal["pcm", "pcm_f32", "wav", "wav_f32", "flac", "opus"] = "pcm"
     sample_rate: SampleRate = None

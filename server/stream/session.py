@@ -20,7 +20,7 @@ from server.errors import RequestError
 from server.mel.contract import MelContract, source_config
 from server.mel.judging import MelGuard
 from server.problems import Problem, describe_problem, problem_of
-from server.request.synthesis_request import draw_seed
+from server.request.synthesis_request import check_corrections, draw_seed
 from server.service import Service
 from server.stream.encoder import StreamEncoder
 from server.stream.intake import FrameQueue, FrameReader, StreamJudge
@@ -80,6 +80,7 @@ class WebSocketSession:
         charge_frames(self._websocket, 0)
         target, _ = negotiate(hello.format, None, STREAM_FORMATS)
         contract = engine.contract
+        check_corrections(hello.corrections, contract.mel_config)
         source = source_config(hello.preset, contract.mel_config)
         rate, seed = output_rate(target, contract.mel_config.sample_rate, hello.sample_rate), draw_seed(hello.seed)
         given = contract if source == contract.mel_config else await self._service.run(MelContract.of, source)
@@ -87,7 +88,7 @@ class WebSocketSession:
         mel_guard = MelGuard(self._service.guard, hello.guard or self._service.settings.guard)
         judge = StreamJudge(mel_guard, given, self._service.run)
         encoder = StreamEncoder(self._service, engine, target, rate, self._websocket.scope["route"].path)
-        stream = SpeechStream(engine, hello.sigma, seed, hello.denoise)
+        stream = SpeechStream(engine, hello.sigma, seed, hello.denoise, hello.corrections)
         note(self._websocket, model=engine.name)
         await self._send_json(ready_message(hello, engine.name, contract.mel_config, rate, seed))
         await self._both(self._take_frames(reader, encoder, judge), self._send_audio(stream, encoder, judge))

@@ -29,11 +29,14 @@ class SpeechStream:
         sigma: sampling temperature; the model's own if None.
         seed: of the noise.
         denoise: strength of the removal of the model's own hum.
+        corrections: how often the audio is corrected towards its mel; the model's own number if None.
     """
 
-    def __init__(self, engine: Engine, sigma: float | None, seed: int | None, denoise: float) -> None:
+    def __init__(
+        self, engine: Engine, sigma: float | None, seed: int | None, denoise: float, corrections: int | None
+    ) -> None:
         self._engine = engine
-        self._options = {"sigma": sigma, "seed": seed, "denoise": denoise}
+        self._options = {"sigma": sigma, "seed": seed, "denoise": denoise, "corrections": corrections}
         self._session: StreamSession | None = None
         self._pieces: list[NDArray[np.float32]] = []
         self._finished = False

@@ -34,7 +34,7 @@ WARM_UP = 3  # calls before a model is ready, of which fakes count the last as t
 
 
 class FakeSynthesizer:
-    """Speaks each frame's mean, and noise; can be held up (`gate`) or made to fail (`fault`)."""
+    """Speaks each frame's mean, and noise (less with corrections); can be held up (`gate`) or made to fail (`fault`)."""
 
     family = "fake"
 
@@ -53,7 +53,15 @@ class FakeSynthesizer:
     def info(self) -> dict[str, Any]:
         return {"family": self.family, "parameters": 3, "provenance": {"licence": "none"}, "quality": {}}
 
-    def synthesize(self, mel: Mel, *, sigma: float | None = None, seed: int | None = None, denoise: float = 0.0) -> Mel:
+    def synthesize(
+        self,
+        mel: Mel,
+        *,
+        sigma: float | None = None,
+        seed: int | None = None,
+        denoise: float = 0.0,
+        corrections: int | None = None,
+    ) -> Mel:
         self.entered += 1
         assert self.gate.wait(60.0)
         self.threads.add(threading.get_ident())
@@ -61,7 +69,7 @@ class FakeSynthesizer:
         if self.fault is not None:
             raise self.fault
         noise = np.random.default_rng(seed).standard_normal(mel.shape[1] * self.hop_length)
-        scale = 0.01 * (0.5 if sigma is None else sigma) * (1.0 - denoise)
+        scale = 0.01 * (0.5 if sigma is None else sigma) * (1.0 - denoise) / (1.0 + (corrections or 0))
         x = self.gain * (np.repeat(np.tanh(mel.mean(axis=0) / 10.0), self.hop_length) + scale * noise)
         return x.astype(np.float32)
 

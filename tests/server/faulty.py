@@ -44,7 +44,7 @@ class FaultySynthesizer:
     def info(self) -> dict[str, Any]:
         return {"family": "faulty", "provenance": {}, "quality": {}}
 
-    def synthesize(self, mel: Any, *, sigma: Any = None, seed: Any = None, denoise: float = 0.0) -> Any:
+    def synthesize(self, mel: Any, **options: Any) -> Any:
         number, self.calls = self.calls, self.calls + 1
         x = np.repeat(np.tanh(mel.mean(axis=0) / 10.0), self.hop_length).astype(np.float32)
         return self._spoil(x) if self.first <= number < self.last else x

@@ -41,7 +41,9 @@ class Streamer:
     def info(self) -> dict[str, Any]:
         return {"family": "fake", "provenance": {}, "quality": {}}
 
-    def synthesize(self, mel: Any, *, sigma: float | None = None, seed: int | None = None, denoise: float = 0.0) -> Any:
+    def synthesize(
+        self, mel: Any, *, sigma: float | None = None, seed: int | None = None, **options: float | None
+    ) -> Any:
         self.entered += 1
         assert self.gate.wait(60.0)
         x = torch.from_numpy(mel)[None]
@@ -55,7 +57,13 @@ class Streamer:
         return self.steps == before > 0
 
     def open_stream(
-        self, *, sigma: float | None = None, seed: int | None = None, denoise: float = 0.0, **sizes: int
+        self,
+        *,
+        sigma: float | None = None,
+        seed: int | None = None,
+        denoise: float = 0.0,
+        corrections: int | None = None,
+        **sizes: int,
     ) -> Any:
         def speak(mel: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
             self.entered += 1

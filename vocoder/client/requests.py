@@ -51,6 +51,8 @@ class SpeechOptions(TypedDict, total=False):
     """of the noise"""
     denoise: float | None
     """strength of the removal of the model's own hum, 0 to 1"""
+    corrections: int | None
+    """how often the audio is corrected towards its mel, 0 to 100: 40 for the best quality, fewer are faster"""
     preset: str | None
     """the mel preset that the mel was made with"""
     sample_rate: int | None

@@ -52,6 +52,7 @@ def _description(info: Mapping[str, Any], scores: bool) -> str:
         f"hop {mel['hop_length']}, {mel['n_mels']} bands of {mel['f_min']:g} to {mel['f_max']:g} Hz, "
         f"{mel['log']}, floor {mel['floor']:g}",
         "sigma": f"{info['sigma']:g}",
+        "corrections": str(info["corrections"]),
         "quality": "not measured" if not info["quality"] else "" if scores else f"vocoder models {info['name']}",
     }
     text = [info["name"], *(f"  {name:<11} {value}".rstrip() for name, value in lines.items())]

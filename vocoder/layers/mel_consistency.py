@@ -14,7 +14,7 @@ from vocoder.layers.stack import Matrix, takes
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import mel_filterbank
 
-__all__ = ["BEST_STEPS", "MelConsistency", "Pace", "overlap_add", "paces"]
+__all__ = ["BEST_STEPS", "MelConsistency", "Pace", "correctable", "overlap_add", "paces"]
 
 BEST_STEPS = 40
 """steps beyond which little is gained"""
@@ -54,6 +54,12 @@ def paces(steps: int) -> tuple[Pace, ...]:
         relaxation = 1.776 - 0.100 * u - 0.188 * u**2 - 0.524 * u**3
         found.append(Pace(relaxation, 0.286 - 0.026 * u + 0.206 * u**2 + 0.185 * u**3))
     return tuple(found)
+
+
+def correctable(config: MelConfig) -> bool:
+    """Whether audio can be corrected towards mels of a contract."""
+    plain = config.log == "ln" and config.power == 1.0 and config.mean is None
+    return plain and config.n_fft % config.hop_length == 0
 
 
 class MelConsistency(nn.Module):
@@ -111,12 +117,10 @@ class MelConsistency(nn.Module):
         return other
 
     def _set_steps(self, steps: int) -> None:
-        config = self.config
-        plain = config.log == "ln" and config.power == 1.0 and config.mean is None
-        if steps and not (plain and config.n_fft % config.hop_length == 0):
+        if steps and not correctable(self.config):
             raise ConfigError(
                 f"a waveform can be corrected towards natural-log magnitude mels whose n_fft is a multiple of "
-                f"hop_length, not towards those of {config.name!r}"
+                f"hop_length, not towards those of {self.config.name!r}"
             )
         self.steps, self.paces = steps, paces(steps)
 

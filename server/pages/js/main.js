@@ -146,7 +146,8 @@ class Page {
 
   settings() {
     const preset = this.given.kind === "mel" ? byId("preset").value : "";
-    return { sigma: byId("sigma").value, seed: byId("seed").value, denoise: byId("denoise").value, preset };
+    const fields = ["sigma", "seed", "denoise", "corrections"].map((name) => [name, byId(name).value]);
+    return { ...Object.fromEntries(fields), preset };
   }
 
   busy(running) {

@@ -54,6 +54,7 @@ function describe(model) {
   if (model.parameters) parts.push(`${count(model.parameters)} parameters`);
   parts.push(`${model.mel.sample_rate.toLocaleString("en")} Hz`);
   if (model.sigma !== undefined) parts.push(`sigma ${model.sigma}`);
+  if (model.corrections !== undefined) parts.push(`corrections ${model.corrections}`);
   return parts.join(", ");
 }
 

@@ -32,8 +32,8 @@ export function problemBox(problem, subject) {
 }
 
 /** The settings that are not the server's own, as a line. */
-export function settingsLine({ sigma, denoise, preset }) {
-  const given = { sigma, denoise, "mel made with": preset };
+export function settingsLine({ sigma, denoise, corrections, preset }) {
+  const given = { sigma, denoise, corrections, "mel made with": preset };
   return Object.entries(given).filter(([, value]) => value).map(([word, value]) => `${word} ${value}`).join(", ");
 }
 
