@@ -34,7 +34,7 @@ WARM_UP = 3  # calls before a model is ready, of which fakes count the last as t
 
 
 class FakeSynthesizer:
-    """Speaks each frame's mean, and noise (less with corrections); can be held up (`gate`) or made to fail (`fault`)."""
+    """Speaks each frame's mean, and noise less with corrections; can be held up (`gate`) or made to fail (`fault`)."""
 
     family = "fake"
 

@@ -198,6 +198,7 @@ def test_what_it_says_of_itself_is_plain_data():
     assert info["parameters"] == sum(parameter.numel() for parameter in model.parameters())
     assert info["mel"]["n_mels"] == info["architecture"]["n_mels"] == 5
     assert (info["sigma"], info["provenance"], info["quality"]) == (1.0, provenance, quality)
+    assert info["corrections"] == info["architecture"]["corrections"] == model.config.corrections
     assert (v.sample_rate, v.hop_length) == (8000, 8)
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import socket
+import sys
 import threading
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,10 @@ from vocoder.client import (
 )
 from vocoder.mel.config import preset
 
+sys.path.insert(0, str(Path(__file__).parents[2] / "vocoder"))
+
+from tiny_models import TINY_MEL, tiny_synthesizer
+
 TONE = (0.3 * np.sin(np.arange(22050) / 20.0)).astype(np.float32)
 
 
@@ -40,6 +46,20 @@ def test_a_mel_at_once(reach: Any, streamer: Streamer) -> None:
         assert drawn.sample_rate == 16000
         expected = resample(streamer.synthesize(mel, seed=drawn.seed), 22050, 16000)
         np.testing.assert_allclose(drawn.x, expected, atol=1e-6)
+
+
+def test_as_many_corrections_as_asked_for(reach: Any) -> None:
+    model, mel = tiny_synthesizer("lapped"), mel_of(50, TINY_MEL.n_mels)
+    with reach(model) as client_of, client_of() as client:
+        assert client.models()[0].details["corrections"] == 1
+        for corrections in (0, 6):
+            expected = model.synthesize(mel, seed=3, corrections=corrections)
+            close = partial(np.testing.assert_allclose, desired=expected, atol=1e-5 * max(1.0, np.abs(expected).max()))
+            close(client.synthesize(mel, seed=3, corrections=corrections).x)
+            with client.stream(mel, seed=3, corrections=corrections) as speech:
+                close(np.concatenate(list(speech)))
+        with pytest.raises(InvalidRequestError, match="less than or equal to 100"):
+            client.synthesize(mel, corrections=101)
 
 
 def test_what_the_guard_says(reach: Any, streamer: Streamer) -> None:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import io
 import socket
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,6 +23,10 @@ from server.engine.engines import Engines
 from server.engine.errors import DeadlineError, EngineState, QueueFullError
 from server.engine.queue import QueueLimits
 from vocoder.batching import Utterance
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "vocoder"))
+
+from tiny_models import TINY_MEL, tiny_synthesizer
 
 TIMEOUT = 60.0
 
@@ -158,6 +164,29 @@ def test_no_model_is_loaded_while_another_is_timed(fake: Any, new_fake: Any, wai
         engine.loaded.result(TIMEOUT)
     assert asked == ["fake", "other"]
     engines.stop(TIMEOUT)
+
+
+def test_each_mel_is_corrected_as_often_as_it_asks_for() -> None:
+    model = tiny_synthesizer("lapped")
+    asked = [Utterance(mel_of(40 + n, TINY_MEL.n_mels), seed=n, corrections=c) for n, c in enumerate((0, 6, None, 6))]
+    expected = [model.synthesize(one.mel, seed=one.seed, corrections=one.corrections) for one in asked]
+    loaded = loaded_model.LoadedModel(model)
+    loaded.pace.add(1, 1.0)  # a frame takes a second: each is long
+    assert all(parts is not None for parts in map(loaded.in_parts, asked))
+    for outcomes in (loaded.run(asked), [loaded.run([one])[0] for one in asked], [whole(loaded, one) for one in asked]):
+        for x, y in zip(outcomes, expected, strict=True):
+            np.testing.assert_allclose(x, y, rtol=0.0, atol=1e-5 * max(1.0, np.abs(y).max()))
+
+
+def whole(loaded: loaded_model.LoadedModel, utterance: Utterance) -> Any:
+    """The audio of an utterance that is computed in parts."""
+    parts = loaded.in_parts(utterance)
+    assert parts is not None
+    while True:
+        try:
+            next(parts)
+        except StopIteration as stop:
+            return stop.value
 
 
 @pytest.mark.parametrize(("seconds", "longest"), [(1e-9, 32), (1.0, 5), (100.0, 1)])

@@ -33,6 +33,6 @@ def test_the_keyboard_alone_is_enough(visit: Any, fake: Any) -> None:
             reached.append(person.page.evaluate("document.activeElement.id || document.activeElement.tagName"))
             if reached[-1] == "speak":
                 break
-        assert reached == ["file", "example", "model-0", "SUMMARY", "sigma", "seed", "denoise", "speak"]
+        assert reached == ["file", "example", "model-0", "SUMMARY", "sigma", "seed", "denoise", "corrections", "speak"]
         person.page.keyboard.press("Enter")
         person.expect(person.page.get_by_role("status")).to_have_text("Done: 1 of 1 model spoke.")

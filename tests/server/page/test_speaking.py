@@ -34,13 +34,14 @@ def test_the_clip_that_can_be_downloaded_is_what_the_model_spoke(visit: Any, fak
         person.expect(person.clip("Mel")).to_contain_text("80 bands, 40 frames")
         person.field("seed").fill("3")
         person.page.get_by_label("sigma").fill("0.25")
+        person.field("corrections").select_option("best (40)")
         person.speak("Done: 1 of 1 model spoke.")
         with person.page.expect_download() as download:
             person.clip("fake").get_by_role("link", name="Download WAV").click()
         assert download.value.suggested_filename == "fake-seed3.wav"
         x, sample_rate = soundfile.read(download.value.path())
     assert sample_rate == fake.sample_rate
-    np.testing.assert_allclose(x, fake.synthesize(mel, seed=3, sigma=0.25), atol=1.0 / 32768.0)
+    np.testing.assert_allclose(x, fake.synthesize(mel, seed=3, sigma=0.25, corrections=40), atol=1.0 / 32768.0)
 
 
 def test_playing_and_switching(visit: Any, two: Any, wav: Any, tone: Any) -> None:

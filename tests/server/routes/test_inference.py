@@ -13,6 +13,8 @@ import pytest
 import tritonclient.http as triton
 from tritonclient.utils import InferenceServerException
 
+from vocoder.mel.config import preset
+
 TIMEOUT = 60.0
 INFER = "/v2/models/fake/infer"
 
@@ -60,9 +62,9 @@ def test_a_mel_becomes_audio(client: Any, fake: Any, new_mel: Any, binary_in: bo
         [tensor(mel, binary_in)],
         outputs=[triton.InferRequestedOutput("audio", binary_data=binary_out)],
         request_id="mine",
-        parameters={"seed": 5, "sigma": 0.5, "denoise": 0.25, "guard": "off"},
+        parameters={"seed": 5, "sigma": 0.5, "denoise": 0.25, "corrections": 40, "guard": "off"},
     )
-    expected = fake.synthesize(mel, seed=5, sigma=0.5, denoise=0.25)
+    expected = fake.synthesize(mel, seed=5, sigma=0.5, denoise=0.25, corrections=40)
     np.testing.assert_array_equal(result.as_numpy("audio"), expected)
     response = result.get_response()
     assert (response["id"], response["model_name"], response["model_version"]) == ("mine", "fake", "1")
@@ -101,6 +103,17 @@ def test_refusals_come_in_the_protocols_own_form(client: Any, new_mel: Any) -> N
         client.infer("fake", [tensor(np.stack([new_mel()] * 2))])
     with pytest.raises(InferenceServerException, match="time"):
         client.infer("fake", [tensor(new_mel())], timeout=1)
+
+
+def test_mels_that_audio_cannot_be_corrected_towards(serve: Any, wait_until: Any, new_fake: Any, new_mel: Any) -> None:
+    with serve(new_fake(mel_config=preset("espnet"))) as url:
+        wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
+        with triton.InferenceServerClient(url.removeprefix("http://")) as client:
+            given = [tensor(new_mel(level=-3.0))]
+            with pytest.raises(InferenceServerException, match="give 0") as caught:
+                client.infer("fake", given, parameters={"corrections": 6})
+            assert caught.value.status() == "422"
+            assert client.infer("fake", given, parameters={"corrections": 0}).as_numpy("audio").any()
 
 
 def test_a_raw_body_is_the_mel(url: str, fake: Any, new_mel: Any) -> None:
@@ -143,6 +156,8 @@ def wanted(binary: Any) -> dict[str, Any]:
         (json.dumps(document() | {"outputs": [{"name": "secret"}]}), None, "only output"),
         (json.dumps(document() | {"secret": 1}), None, "does not know"),
         (json.dumps(document() | {"parameters": {"sigma": 3}}), None, "parameters.sigma"),
+        (json.dumps(document() | {"parameters": {"corrections": 101}}), None, "parameters.corrections"),
+        (json.dumps(document() | {"parameters": {"corrections": 1.5}}), None, "parameters.corrections"),
         (json.dumps(document() | {"parameters": {"timeout": 10**400}}), None, "parameters.timeout"),
         (json.dumps(document() | {"inputs": document()["inputs"] * 2}), None, "at most 1"),
         (json.dumps(document() | {"outputs": [wanted("false")]}), None, "binary_data must be true or false"),

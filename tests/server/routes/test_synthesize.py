@@ -63,9 +63,10 @@ async def test_every_body_gives_the_same_audio(
             {"Content-Type": "application/json"},
         ),
     }[kind]
-    query = "?seed=3&sigma=0.9&denoise=0.25&format=npy"
+    query = "?seed=3&sigma=0.9&denoise=0.25&corrections=40&format=npy"
     response = await client.post(path + query, content=body, headers=headers)
-    np.testing.assert_array_equal(samples(response), fake.synthesize(mel, sigma=0.9, seed=3, denoise=0.25))
+    expected = fake.synthesize(mel, sigma=0.9, seed=3, denoise=0.25, corrections=40)
+    np.testing.assert_array_equal(samples(response), expected)
 
 
 @pytest.mark.parametrize("name", ["wav", "wav_f32", "flac", "pcm", "npy"])
@@ -262,6 +263,9 @@ async def test_what_cannot_be_taken_or_given(client: httpx.AsyncClient, new_mel:
         (f"seed={2**63}", "seed"),
         ("denoise=nan", "denoise"),
         ("denoise=2", "denoise"),
+        ("corrections=-1", "corrections"),
+        ("corrections=101", "corrections"),
+        ("corrections=1.5", "corrections"),
         ("model=" + "x" * 300, "model"),
         ("sgima=0.5", "(unknown)"),
     ],
@@ -274,8 +278,28 @@ async def test_parameters_that_are_not_valid(
     assert "loud" not in json.dumps(document)
     assert "xxx" not in json.dumps(document)
     assert "sgima" not in json.dumps(document)
-    known = "there are model, sigma, seed, denoise, preset, format, sample_rate, guard, stream"
+    known = "there are model, sigma, seed, denoise, corrections, preset, format, sample_rate, guard, stream"
     assert document["detail"].endswith(known) == (parameter == "(unknown)")
+
+
+async def test_the_range_of_corrections_is_told(client: httpx.AsyncClient, new_mel: Any) -> None:
+    document = problem(
+        await client.post("/synthesize?corrections=101", content=npy(new_mel())), 422, "invalid-parameter"
+    )
+    assert "less than or equal to 100" in document["detail"]
+
+
+async def test_mels_that_audio_cannot_be_corrected_towards(start: Any, new_fake: Any, new_mel: Any) -> None:
+    fake = new_fake(mel_config=preset("espnet"))
+    body = npy(new_mel(level=-3.0))
+    async with start(fake) as client:
+        for query in ("corrections=1", "corrections=40&stream=1"):
+            response = await client.post(f"/synthesize?{query}", content=body)
+            document = problem(response, 422, "invalid-parameter")
+            assert document["errors"][0]["parameter"] == "corrections"
+            assert "give 0" in document["detail"]
+        for query in ("corrections=0&format=npy&seed=1", "format=npy&seed=1"):
+            assert samples(await client.post(f"/synthesize?{query}", content=body)).any()
 
 
 @pytest.mark.parametrize(

@@ -50,11 +50,12 @@ def raw_request(url: str, mel: Any, version: str = "1.1", query: str = "stream=1
     return connection
 
 
+@pytest.mark.parametrize("options", [{}, {"corrections": 6}], ids=str)
 @pytest.mark.parametrize("kind", TINY_CONFIGS)
-def test_a_model_s_audio_has_no_seams(talk: Any, kind: str) -> None:
+def test_a_model_s_audio_has_no_seams(talk: Any, kind: str, options: dict[str, int]) -> None:
     model, mel = tiny_synthesizer(kind), mel_of(150, TINY_MEL.n_mels)
-    whole = model.synthesize(mel, seed=5)
-    with talk(model, batching=False) as dial, begin(dial.url, mel, format="pcm_f32", seed=5) as answer:
+    whole = model.synthesize(mel, seed=5, **options)
+    with talk(model, batching=False) as dial, begin(dial.url, mel, format="pcm_f32", seed=5, **options) as answer:
         x = np.frombuffer(answer.read(), "<f4")
     np.testing.assert_allclose(x, whole, rtol=0.0, atol=1e-5 * max(1.0, np.abs(whole).max()))
 

@@ -12,6 +12,8 @@ from speaker import PROBLEM, metrics, speak
 from streamers import Streamer, mel_of
 from websockets.exceptions import InvalidStatus
 
+from vocoder.mel.config import preset
+
 
 @pytest.mark.parametrize(
     ("hello", "status", "slug", "words"),
@@ -20,6 +22,8 @@ from websockets.exceptions import InvalidStatus
         ("[]", 422, "invalid-parameter", "object"),
         ('{"voice": 1}', 422, "invalid-parameter", "not known here; there are model, sigma, seed"),
         ('{"sigma": 3}', 422, "invalid-parameter", "sigma"),
+        ('{"corrections": 101}', 422, "invalid-parameter", "less than or equal to 100"),
+        ('{"corrections": 1.5}', 422, "invalid-parameter", "corrections"),
         ('{"format": "npy"}', 422, "invalid-parameter", "format"),
         ('{"model": "nobody"}', 404, "unknown-model", "streamer"),
         ('{"preset": "nobody"}', 422, "unknown-preset", "nvidia"),
@@ -36,6 +40,17 @@ def test_a_hello_that_is_refused(talk: Any, streamer: Streamer, hello: Any, stat
         assert (problem["type"], problem["status"], code, reason) == (PROBLEM + slug, status, 4000 + status, slug)
         assert words in problem["detail"]
         assert problem["request_id"]
+
+
+def test_mels_that_audio_cannot_be_corrected_towards(talk: Any) -> None:
+    with talk(Streamer(mel_config=preset("espnet"))) as dial:
+        with dial() as speaker:
+            speaker.hello(corrections=6)
+            problem, code, _ = speaker.refusal()
+            assert (problem["errors"][0]["parameter"], code) == ("corrections", 4422)
+            assert "give 0" in problem["detail"]
+        with dial() as speaker:
+            assert speak(speaker, mel_of(20) / 2.0, corrections=0)[1]["frames"] == 20
 
 
 NAN = np.full((80, 4), np.nan, np.float32)

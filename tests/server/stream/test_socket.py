@@ -30,6 +30,20 @@ def test_a_model_s_audio_has_no_seams(talk: Any, kind: str) -> None:
     assert (done["frames"], done["samples"], done["sample_rate"]) == (150, len(whole), 8000)
 
 
+def test_as_many_corrections_as_asked_for(talk: Any) -> None:
+    model, mel = tiny_synthesizer("lapped"), mel_of(150, TINY_MEL.n_mels)
+    heard = {}
+    with talk(model, batching=False) as dial:
+        for corrections in (None, 0, 6):
+            with dial() as speaker:
+                audio, _ = speak(speaker, mel, 30, format="pcm_f32", seed=5, corrections=corrections)
+            heard[corrections] = np.frombuffer(audio, "<f4")
+            whole = model.synthesize(mel, seed=5, corrections=corrections)
+            np.testing.assert_allclose(heard[corrections], whole, rtol=0.0, atol=1e-5 * max(1.0, np.abs(whole).max()))
+    assert np.abs(heard[6] - heard[0]).max() > 1e-3
+    assert np.abs(heard[6] - heard[None]).max() > 1e-3
+
+
 def test_what_is_said_before_and_after_the_audio(talk: Any, streamer: Streamer) -> None:
     with talk(streamer) as dial, dial() as speaker:
         speaker.hello(seed=3)
