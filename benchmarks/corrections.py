@@ -14,14 +14,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 
 from benchmarks.speech import speech_mel
 from training.corpora.manifest import Manifest, ManifestError, read_manifest
 from training.evaluate.candidates import Candidate, of_vocoder
 from training.evaluate.evaluation import evaluate
-from training.evaluate.metric import Audio, Metric, split_by_package
+from training.evaluate.metric import Metric, split_by_package
 from training.evaluate.metrics import METRICS
 from training.evaluate.recordings import Recording, Selection, recordings
 from training.evaluate.scoring import ScoreStore, scoring_pool
@@ -100,18 +99,10 @@ def quality(voice: Synthesizer, found: Sequence[Recording], metrics: Sequence[Me
     rows = []
     with scoring_pool(processes) as pool:
         for count in CORRECTIONS:
-            rows += evaluate(corrected(voice, count), found, metrics, ScoreStore(Path()), pool).rows
+            own = ", as the model has it" if count == voice.info()["corrections"] else ""
+            candidate = of_vocoder(voice, f"{count}{own}", corrections=count)
+            rows += evaluate(candidate, found, metrics, ScoreStore(Path()), pool).rows  # of models nothing is stored
     return quality_table(summarise(rows), metrics)
-
-
-def corrected(voice: Synthesizer, count: int) -> Candidate:
-    """Return the model with so many corrections; nothing of it is stored."""
-
-    def speak(mel: Audio) -> Audio:
-        return np.asarray(voice.synthesize(mel, seed=0, corrections=count), dtype=np.float32)
-
-    own = ", as the model has it" if count == voice.info()["corrections"] else ""
-    return replace(of_vocoder(voice, f"{count}{own}"), speak=speak, density=None)
 
 
 def speed(voice: Synthesizer, repetitions: int) -> str:
