@@ -65,7 +65,7 @@ class NoiseVocoder:
         self.mel_config: MelConfig = preset("nvidia")
         self.provenance: dict[str, Any] = {}
 
-    def synthesize(self, mel: Any, *, sigma: float | None = None, seed: int | None = None) -> Any:
+    def synthesize(self, mel: Any, *, sigma: float | None = None, seed: int | None = None, **options: Any) -> Any:
         """Return (frames * hop_length,) of noise with standard deviation `sigma`, 0.05 if left out."""
         length = mel.shape[1] * self.mel_config.hop_length
         level = 0.05 if sigma is None else sigma
