@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parent.parent
 EXTRAS = {
     "vocoder": ("client", "export", "hub"),
     "server": ("server",),
-    "training": ("training", "evaluation", "kokoro", "export"),
+    "training": ("training", "evaluation", "kokoro"),
 }
 """What may be imported by each package beside the dependencies of all."""
 DISTRIBUTIONS = {"pythonjsonlogger": "python-json-logger", "sklearn": "scikit-learn", "yaml": "pyyaml"}
