@@ -6,7 +6,7 @@ from fastapi import FastAPI
 
 from server.access.hosts import HostMiddleware, HostRule
 from server.problems import answer_not_found, install_problem_handlers
-from server.routes import documentation, operations
+from server.routes import operations, pages
 
 __all__ = ["create_admin_app"]
 
@@ -20,6 +20,6 @@ def create_admin_app(public: FastAPI) -> FastAPI:
     app.state.described = public
     app.add_middleware(HostMiddleware, rule=HostRule(public.state.service.settings.admin_host))
     install_problem_handlers(app)
-    for router in (operations.router, operations.metrics_router, documentation.router):
+    for router in (operations.router, operations.metrics_router, pages.docs_router):
         app.include_router(router)
     return app

@@ -22,8 +22,7 @@ from server.engine.engines import Engines
 from server.engine.synthesizer import Load, Synthesizer
 from server.mel.extraction import MelExtractor
 from server.problems import answer_not_found, install_problem_handlers
-from server.routes import documentation, inference, mel, models, operations, synthesize
-from server.routes import page as page_route
+from server.routes import inference, mel, models, operations, pages, synthesize
 from server.service import Service
 from server.settings import Settings
 from server.telemetry.metrics import DeviceMemory, EngineGauges, Metrics
@@ -64,9 +63,9 @@ def create_app(settings: Settings | None = None, load: Load | None = None) -> Fa
     if settings.admin_port is None:
         app.include_router(operations.metrics_router)
     if settings.docs and settings.admin_port is None:
-        app.include_router(documentation.router)
+        app.include_router(pages.docs_router)
     if settings.page:
-        app.include_router(page_route.router)
+        app.include_router(pages.router)
     return app
 
 

@@ -45,7 +45,9 @@ KNOWN_HOSTS = {
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:home|root|Users|media|mnt|work|workspace)/\w")
 URLS = re.compile(r"\bhttps?://[^\s\"'`<>)\]}\\]+")
 MARKDOWN_LINKS = re.compile(r"\]\(([^)\s]+)\)")
-PATHS = re.compile(r"`((?:vocoder|training|server|tests|benchmarks|configs|deploy|docs|examples)/[\w./-]*)`")
+FOLDERS = "vocoder|training|server|tests|benchmarks|configs|deploy|docs|examples"
+PATHS = re.compile(rf"(?<![\w./-])((?:{FOLDERS})/(?:[\w./-]*[\w/])?)(?![\w*{{<-])")
+SOURCES = re.compile(r"`((?:\w+/)*\w+\.py)`")
 IMPORTS = re.compile(r"^from ((?:vocoder|training|server)[\w.]*) import ([\w, ]+)$", flags=re.MULTILINE)
 MAKE_COMMANDS = re.compile(r"\bmake ((?:[A-Z]+=\S+ )*)([a-z][a-z-]*)")
 COMMANDS = re.compile(r"\.venv/bin/(vocoder|vocoder-train) ([a-z]+)")
@@ -82,10 +84,19 @@ def test_relative_links_lead_somewhere(path: Path) -> None:
     assert [link for link in local if not (path.parent / link).exists()] == []
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
+@pytest.mark.parametrize(
+    "path", [path for path in FILES if path.suffix not in {".py", ".json", ".jsonl"}], ids=relative
+)
 def test_paths_exist(path: Path) -> None:
     named = PATHS.findall(path.read_text(encoding="utf-8"))
     assert [name for name in named if not (ROOT / name).exists()] == []
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
+def test_source_files_exist(path: Path) -> None:
+    sources = [f"/{relative(file)}" for file in FILES if file.suffix == ".py"]
+    named = SOURCES.findall(path.read_text(encoding="utf-8"))
+    assert [name for name in named if not any(source.endswith(f"/{name}") for source in sources)] == []
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=relative)

@@ -66,7 +66,7 @@ SampleRate = Annotated[int | None, Field(gt=0, le=192_000, description="Hz to re
 
 
 class SynthesisQuery(BaseModel):
-    """How to speak; everything has a default."""
+    """How to synthesize; everything has a default."""
 
     model_config = ConfigDict(extra="forbid")
 

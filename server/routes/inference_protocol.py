@@ -32,7 +32,7 @@ MAX_DIMENSIONS = 3
 
 
 class InferenceParameters(BaseModel):
-    """How to speak, and in which form to answer."""
+    """How to synthesize, and in which form to answer."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -79,7 +79,7 @@ class InferenceRequest:
     Attributes:
         mel: 32-bit floats of the shape that they came in; still to be checked.
         id: the client's own name of the request, to be repeated.
-        parameters: how to speak.
+        parameters: how to synthesize.
         binary: whether the audio goes as raw bytes after the JSON.
     """
 
@@ -141,7 +141,7 @@ def render_response(
     """Return the body of an answer, and how much of it is JSON; None where all of it is.
 
     Args:
-        model: that spoke.
+        model: that synthesized it.
         request: that is answered.
         audio: (T,), answered as (1, T) where the mel came as (1, n_mels, frames).
         parameters: of the answer, beside its tensor.

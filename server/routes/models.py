@@ -1,4 +1,4 @@
-"""GET /v1/models: what can speak here, and what each model expects of a mel."""
+"""GET /v1/models: what can synthesize here, and what each model expects of a mel."""
 
 from __future__ import annotations
 

@@ -10,11 +10,11 @@ from server.mel import decoding
 
 __all__ = [
     "AUDIO_BODY",
+    "AUDIO_RESPONSE",
     "INFERENCE_BODY",
     "INFERENCE_RESPONSE",
     "MEL_BODY",
     "MEL_RESPONSE",
-    "SPEECH_RESPONSE",
     "problem_responses",
     "refusal_responses",
 ]
@@ -123,12 +123,12 @@ def _headers(**descriptions: str) -> dict[str, Any]:
     }
 
 
-SPEECH_RESPONSE: dict[str, Any] = {
+AUDIO_RESPONSE: dict[str, Any] = {
     "description": "The waveform.",
     "content": {media_type: BINARY for offer in FORMATS for media_type in offer.media_types[:1]},
     "headers": _headers(
         X_Request_Id="The request's id, the client's own if it sent one.",
-        X_Model="The model that spoke.",
+        X_Model="The model that synthesized it.",
         X_Sample_Rate="Samples per second.",
         X_Audio_Samples="Samples of audio.",
         X_Audio_Duration="Seconds of audio.",

@@ -15,12 +15,12 @@ from server.mel.judging import guard_headers
 from server.problems import Problem
 from server.request.exchange import Exchange
 from server.request.synthesis_request import SynthesisQuery, SynthesisRequest
-from server.routes.openapi import MEL_BODY, SPEECH_RESPONSE, problem_responses
+from server.routes.openapi import AUDIO_RESPONSE, MEL_BODY, problem_responses
 from server.service import ServiceDependency
 from server.stream.encoder import StreamEncoder
 from server.stream.response import StreamedAudio
 from server.stream.session import WebSocketSession
-from server.stream.speech_stream import SpeechStream
+from server.stream.synthesis_stream import SynthesisStream
 from server.transport.body import media_type
 
 __all__ = ["router"]
@@ -28,7 +28,7 @@ __all__ = ["router"]
 router = APIRouter(tags=["synthesis"])
 
 RESPONSES = {
-    200: SPEECH_RESPONSE,
+    200: AUDIO_RESPONSE,
     **problem_responses(400, 401, 403, 404, 406, 408, 413, 415, 422, 426, 429, 500, 503, 504, 507),
 }
 
@@ -99,7 +99,7 @@ async def _stream(
 ) -> Response:
     """Have the first chunk synthesized, so that what is wrong is told as a problem, and answer from there."""
     service, engine, config = exchange.service, exchange.engine, exchange.engine.contract.mel_config
-    stream = SpeechStream(engine, request.sigma, request.seed, request.denoise, request.corrections)
+    stream = SynthesisStream(engine, request.sigma, request.seed, request.denoise, request.corrections)
     stream.push(request.mel)
     stream.finish()
     samples = -(-request.frames * config.hop_length * rate // config.sample_rate)

@@ -23,7 +23,7 @@ class StreamEncoder:
 
     Args:
         service: whose metrics count, and whose threads encode.
-        engine: that speaks.
+        engine: that synthesizes.
         target: one of `STREAM_FORMATS`.
         sample_rate: Hz of what is sent.
         route: the template of the address, for the metrics.

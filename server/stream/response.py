@@ -15,7 +15,7 @@ from server.engine.queue import Synthesis
 from server.service import Service
 from server.stream.encoder import StreamEncoder
 from server.stream.messages import rounded_seconds
-from server.stream.speech_stream import SpeechStream
+from server.stream.synthesis_stream import SynthesisStream
 from server.telemetry.logs import note
 from server.transport.body import departure
 
@@ -28,7 +28,7 @@ class StreamBrokenError(Exception):
     """A stream cannot go on after its first byte: the server below closes the connection without ending the body."""
 
 
-async def next_chunk(stream: SpeechStream, max_wait: float) -> Synthesis:
+async def next_chunk(stream: SynthesisStream, max_wait: float) -> Synthesis:
     """Return the next chunk of a stream that has begun: where the queue is full it waits, since it was let in.
 
     Args:
@@ -69,7 +69,7 @@ class StreamedAudio(Response):
         self,
         request: Request,
         service: Service,
-        stream: SpeechStream,
+        stream: SynthesisStream,
         encoder: StreamEncoder,
         first: bytes,
         headers: Mapping[str, str],

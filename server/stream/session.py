@@ -26,7 +26,7 @@ from server.stream.encoder import StreamEncoder
 from server.stream.intake import FrameQueue, FrameReader, StreamJudge
 from server.stream.messages import check_end, done_message, read_hello, ready_message, rounded_seconds
 from server.stream.response import next_chunk
-from server.stream.speech_stream import SpeechStream
+from server.stream.synthesis_stream import SynthesisStream
 from server.telemetry.logs import note
 from server.telemetry.metrics import REJECTIONS
 from server.transport.body import hold_bytes
@@ -88,7 +88,7 @@ class WebSocketSession:
         mel_guard = MelGuard(self._service.guard, hello.guard or self._service.settings.guard)
         judge = StreamJudge(mel_guard, given, self._service.run)
         encoder = StreamEncoder(self._service, engine, target, rate, self._websocket.scope["route"].path)
-        stream = SpeechStream(engine, hello.sigma, seed, hello.denoise, hello.corrections)
+        stream = SynthesisStream(engine, hello.sigma, seed, hello.denoise, hello.corrections)
         note(self._websocket, model=engine.name)
         await self._send_json(ready_message(hello, engine.name, contract.mel_config, rate, seed))
         await self._both(self._take_frames(reader, encoder, judge), self._send_audio(stream, encoder, judge))
@@ -133,7 +133,7 @@ class WebSocketSession:
         await self._receive_message()
         raise Problem(400, "malformed-body", "Nothing may follow the end of the mel.")
 
-    async def _send_audio(self, stream: SpeechStream, encoder: StreamEncoder, judge: StreamJudge) -> None:
+    async def _send_audio(self, stream: SynthesisStream, encoder: StreamEncoder, judge: StreamJudge) -> None:
         """Send audio as far as the frames go, whenever more have come, and tell in the end what was sent."""
         while not stream.done:
             ended = self._queue.finished
@@ -149,7 +149,7 @@ class WebSocketSession:
         note(self._websocket, clipped=encoder.clipped, **rounded_seconds(encoder))
         await self._send_json(done_message(stream.frames, encoder, judge.verdict))
 
-    async def _send_chunk(self, stream: SpeechStream, encoder: StreamEncoder) -> None:
+    async def _send_chunk(self, stream: SynthesisStream, encoder: StreamEncoder) -> None:
         chunk = await next_chunk(stream, self._service.settings.max_wait)
         await self._send(await encoder.encode(chunk))
         self._queue.done(len(chunk.x) // encoder.hop_length)

@@ -39,7 +39,7 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
         self._count_requests()
-        self._count_speech()
+        self._count_audio()
         self._count_batches()
 
     def _count_requests(self) -> None:
@@ -57,11 +57,11 @@ class Metrics:
             "vocoder_first_audio_seconds", "From a stream's first mel to its first audio.", SECONDS, "route"
         )
 
-    def _count_speech(self) -> None:
+    def _count_audio(self) -> None:
         self._audio = self._counter("vocoder_audio_seconds", "Seconds of audio synthesized.", "model")
         self._frames = self._counter("vocoder_frames", "Mel frames synthesized.", "model")
         self._clipped = self._counter("vocoder_clipped_samples", "Samples cut at full scale.", "model")
-        self._queue_seconds = self._histogram("vocoder_queue_seconds", "Time a ticket waited.", SECONDS, "model")
+        self._queue_seconds = self._histogram("vocoder_queue_seconds", "Time a job waited.", SECONDS, "model")
         self._infer_seconds = self._histogram("vocoder_infer_seconds", "Time the model took.", SECONDS, "model")
         self._real_time_factor = self._histogram(
             "vocoder_real_time_factor", "Seconds of inference per second of audio.", REAL_TIME_FACTORS, "model"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import re
+import runpy
 import shutil
 import signal
 import socket
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -105,3 +107,10 @@ def test_an_environment_that_is_not_valid(monkeypatch: pytest.MonkeyPatch, capsy
     monkeypatch.setenv("VOCODER_QUEUE_SIZE", "many")
     assert main([]) == 2
     assert "queue_size" in capsys.readouterr().err
+
+
+def test_the_package_is_the_program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(sys, "argv", ["server", "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        runpy.run_module("server", run_name="__main__")
+    assert capsys.readouterr().out.startswith("usage: vocoder-serve")

@@ -28,7 +28,7 @@ async def test_routes_and_parameters(client: httpx.AsyncClient) -> None:
     assert {name for name in parameters if f"| `{name}` |" not in TEXT} == set()
 
 
-@pytest.mark.parametrize("response", [openapi.SPEECH_RESPONSE, openapi.MEL_RESPONSE])
+@pytest.mark.parametrize("response", [openapi.AUDIO_RESPONSE, openapi.MEL_RESPONSE])
 def test_headers(response: dict[str, Any]) -> None:
     assert [name for name in response["headers"] if f"`{name}`" not in TEXT] == []
 

@@ -12,20 +12,20 @@ from server.engine.loaded_model import check_output
 from server.engine.queue import Job, Priority
 from server.engine.synthesizer import StreamSession
 
-__all__ = ["SpeechStream"]
+__all__ = ["SynthesisStream"]
 
 FIRST_FRAMES = 64
 """frames that a first step is taken to compute, before its session can tell"""
 
 
-class SpeechStream:
+class SynthesisStream:
     """A mel goes in piece by piece, and one chunk at a time comes out when it is asked for.
 
     Between two chunks nothing of the stream waits for the device: whoever takes them slowly holds up nobody. Only one
     chunk may be under way at a time, and meanwhile nothing may be pushed.
 
     Args:
-        engine: that speaks.
+        engine: that synthesizes.
         sigma: sampling temperature; the model's own if None.
         seed: of the noise.
         denoise: strength of the removal of the model's own hum.

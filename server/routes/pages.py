@@ -1,0 +1,94 @@
+"""GET /, /docs and /openapi.json: pages for people and the interface for machines; all of it is served from here."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request, Response
+from starlette.exceptions import HTTPException
+from starlette.staticfiles import StaticFiles
+
+__all__ = ["docs_router", "router"]
+
+router = APIRouter(include_in_schema=False)
+"""the page on which people hear and see what the models make of a recording or a mel"""
+docs_router = APIRouter(include_in_schema=False)
+"""the interface, to read and to try"""
+
+SERVER = Path(__file__).resolve().parent.parent
+PAGE_FILES = StaticFiles(directory=SERVER / "pages")
+# Swagger UI itself comes with a package; here is the page around it.
+DOCS_FILES = StaticFiles(directory=SERVER / "interface", packages=[("fastapi_swagger", "resources")])
+DOCS_PARTS = frozenset({"swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png", "start.js"})
+
+
+def _headers(style: str, images: str) -> dict[str, str]:
+    """Return the headers of a page that has nothing but this server's own files and the sound that it answered."""
+    policy = (
+        "default-src 'none'",
+        "script-src 'self'",
+        f"style-src {style}",
+        f"img-src {images}",
+        "connect-src 'self'",
+        "media-src 'self' blob:",
+        "base-uri 'none'",
+        "form-action 'none'",
+        "frame-ancestors 'none'",
+    )
+    return {
+        "Cache-Control": "no-cache",  # browsers ask each time and get 304, so that page and server are of one version
+        "Content-Security-Policy": "; ".join(policy),
+        "Cross-Origin-Opener-Policy": "same-origin",
+        "Referrer-Policy": "no-referrer",
+        "X-Content-Type-Options": "nosniff",
+    }
+
+
+PAGE_HEADERS = _headers(style="'self'", images="'self'")
+DOCS_HEADERS = _headers(style="'self' 'unsafe-inline'", images="'self' data:")  # Swagger UI styles its own elements
+
+
+@router.api_route("/", methods=["GET", "HEAD"])
+async def show_page(request: Request) -> Response:
+    """Return the page."""
+    return await _file(PAGE_FILES, "index.html", request, PAGE_HEADERS)
+
+
+@router.api_route("/page/{name:path}", methods=["GET", "HEAD"])
+async def show_page_part(name: str, request: Request) -> Response:
+    """Return a part of the page: style, script, picture, example."""
+    return await _file(PAGE_FILES, name, request, PAGE_HEADERS)
+
+
+@docs_router.get("/openapi.json")
+async def openapi(request: Request) -> dict[str, Any]:
+    """Return the OpenAPI document; on the admin port it says that another port answers."""
+    described = getattr(request.app.state, "described", None)
+    if isinstance(described, FastAPI):
+        return {**described.openapi(), "x-answered-here": False}
+    document: dict[str, Any] = request.app.openapi()
+    return document
+
+
+@docs_router.api_route("/docs", methods=["GET", "HEAD"])
+async def show_docs(request: Request) -> Response:
+    """Return a page that shows the OpenAPI document and tries its routes."""
+    return await _file(DOCS_FILES, "index.html", request, DOCS_HEADERS)
+
+
+@docs_router.api_route("/docs/{name}", methods=["GET", "HEAD"])
+async def show_docs_part(name: str, request: Request) -> Response:
+    """Return a part of that page."""
+    if name not in DOCS_PARTS:
+        raise HTTPException(404)
+    return await _file(DOCS_FILES, name, request, DOCS_HEADERS)
+
+
+async def _file(files: StaticFiles, name: str, request: Request, headers: dict[str, str]) -> Response:
+    try:
+        response = await files.get_response(name, request.scope)
+    except (HTTPException, ValueError):  # ValueError: a name with a NUL
+        raise HTTPException(404) from None
+    response.headers.update(headers)
+    return response
