@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, help="the directory to write; its name is the model's"
     )
-    parser.add_argument("--quality", type=Path, help="quality.json of `vocoder-train evaluate`")
+    parser.add_argument(
+        "--quality",
+        type=Path,
+        action="append",
+        help="quality.json of `vocoder-train evaluate` (repeatable: rows of different recordings, in one table)",
+    )
     parser.add_argument("--scores-of", metavar="NAME", help="which model of --quality it is, where several match none")
     parser.add_argument("--notes", type=Path, help="Markdown to put at the end of the card")
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="float16", help="of the weights (%(default)s)")
@@ -40,7 +46,8 @@ def run(args: argparse.Namespace) -> int:
         ValueError: the model or the scores cannot be used; the text says why.
     """
     checkpoint = load_model(args.model)
-    quality = _quality(args.quality, args.scores_of or str(args.model)) if args.quality else dict(checkpoint.quality)
+    scores_of = args.scores_of or str(args.model)
+    quality = _together([_quality(path, scores_of) for path in args.quality or []]) or dict(checkpoint.quality)
     provenance = with_inheritance(checkpoint.provenance)
     notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
     parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
@@ -55,6 +62,25 @@ def run(args: argparse.Namespace) -> int:
     for warning in unknown_licences(provenance):
         print(f"WARNING: {warning}", file=sys.stderr)
     return 0
+
+
+def _together(blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return the scores of several evaluations of one model as one: their rows, and the settings of the first.
+
+    Raises:
+        ValueError: two of them have a row of the same name.
+    """
+    whole: dict[str, Any] = {}
+    for block in blocks:
+        twice = sorted(set(whole.get("voices", {})) & set(block["voices"]))
+        if twice:
+            raise ValueError(f"two files of --quality have scores of {', '.join(twice)}")
+        baselines = {**whole.get("baselines", {})}
+        for name, rows in block.get("baselines", {}).items():
+            baselines[name] = {**baselines.get(name, {}), **rows}
+        voices = {**whole.get("voices", {}), **block["voices"]}
+        whole = {**block, **whole, "voices": voices, "baselines": baselines}
+    return whole
 
 
 def _quality(path: Path, model: str) -> dict[str, Any]:

@@ -118,3 +118,14 @@ def test_unusable_scores_are_refused(trained, tmp_path, capsys, text, message):
     assert main(["publish", str(trained), "-o", str(tmp_path / "x"), "--quality", str(tmp_path / "q.json")]) == 2
     assert message in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
+
+
+def test_scores_of_two_evaluations_stand_in_one_table(trained, tmp_path):
+    elsewhere = {**QUALITY, "voices": {"elsewhere": next(iter(QUALITY["voices"].values()))}, "baselines": {}}
+    for name, block in (("here", QUALITY), ("there", elsewhere)):
+        (tmp_path / f"{name}.json").write_text(json.dumps({"run": block}))
+    here, there = str(tmp_path / "here.json"), str(tmp_path / "there.json")
+    assert main(["publish", str(trained), "-o", str(tmp_path / "both"), "--quality", here, "--quality", there]) == 0
+    assert set(load_model(tmp_path / "both").quality["voices"]) == {*QUALITY["voices"], "elsewhere"}
+    assert "elsewhere" in (tmp_path / "both" / "README.md").read_text(encoding="utf-8")
+    assert main(["publish", str(trained), "-o", str(tmp_path / "twice"), "--quality", here, "--quality", here]) == 2
