@@ -3,94 +3,28 @@ from __future__ import annotations
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
+from tiny_waveglow import (
+    GROUPING,
+    LAPPED,
+    LENGTH,
+    LOSSES,
+    MARGIN,
+    MEL,
+    RATE,
+    batch,
+    model_loss,
+    objective,
+    silent_gradients,
+    stirred,
+)
 from torch import Tensor
 
-from training.critics.spectrogram import CriticConfig
-from training.losses.band_limit import band_limited
-from training.objectives.waveglow import WaveGlowLosses, WaveGlowObjective
+from training.objectives.waveglow import WaveGlowObjective
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
-from vocoder.layers.source.pitch import PitchConfig
-from vocoder.layers.stack import WaveNetConfig
-from vocoder.mel.config import MelConfig
-from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
-
-RATE, LENGTH, MARGIN = 8000, 2048, 64
-MEL = MelConfig("tiny", RATE, n_fft=128, win_length=128, hop_length=16, n_mels=8, f_min=0.0, f_max=4000.0)
-PITCH = PitchConfig(channels=6, layers=1, kernel_size=3, f0_min=200.0, f0_max=550.0, bins=10)
-LAPPED = WaveGlowConfig(
-    n_mels=8,
-    hop_length=16,
-    sample_rate=RATE,
-    group_size=16,
-    flows=2,
-    cond_channels=6,
-    stack=WaveNetConfig(channels=8, dilations=(1, 2)),
-    source=SourceConfig(PITCH, f_max=3000.0),
-)
-GROUPING = WaveGlowConfig(
-    n_mels=8,
-    hop_length=16,
-    sample_rate=RATE,
-    transform="grouping",
-    group_size=8,
-    flows=3,
-    early_every=2,
-    conditioning="upsampled",
-    cond_channels=64,
-    upsample_kernel=32,
-    mixing="orthogonal",
-    log_s_bound=None,
-    stack=WaveNetConfig(channels=8, dilations=(1, 2)),
-    source=None,
-)
-LOSSES = WaveGlowLosses(
-    likelihood=0.5,
-    likelihood_every=2,
-    samples_from=10,
-    critics_from=20,
-    bfloat16=False,
-    critics=CriticConfig(sizes=(128,), channels=2, length=1024, f_max=3000.0),
-)
-
-
-def batch(items: int = 2) -> dict[str, Tensor]:
-    """Return voices that swell and fade: harmonics of 300 Hz and noise."""
-    generator = torch.Generator().manual_seed(0)
-    t = torch.arange(LENGTH + 2 * MARGIN) / RATE
-    swell = 0.55 + 0.45 * torch.sin(2 * math.pi * 6 * t + torch.arange(items)[:, None])
-    voice = sum(torch.cos(2 * math.pi * 300 * k * t) / k for k in range(1, 9))
-    noise = torch.randn(items, len(t), generator=generator)
-    return {"x": swell * (0.1 * voice + 0.01 * noise)}
-
-
-def objective(config: WaveGlowConfig = LAPPED, **losses: Any) -> WaveGlowObjective:
-    torch.manual_seed(0)
-    return WaveGlowObjective(WaveGlow(config), MEL, dataclasses.replace(LOSSES, **losses))
-
-
-def stirred(config: WaveGlowConfig = LAPPED, **losses: Any) -> WaveGlowObjective:
-    made = objective(config, **losses)
-    with torch.no_grad():
-        for parameter in made.model.parameters():
-            parameter.add_(0.05 * torch.randn_like(parameter))
-    return made
-
-
-def model_loss(made: WaveGlowObjective, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-    outcome = made.loss("model", batch(), step)
-    assert outcome is not None
-    return outcome
-
-
-def silent_gradients(made: torch.nn.Module) -> list[str]:
-    return [n for n, p in made.named_parameters() if p.grad is None or not bool((p.grad != 0).any())]
-
 
 SAMPLES, CRITICS = {"pitch", "spectral", "mel"}, {"pitch", "spectral", "mel", "adversarial", "features"}
 
@@ -280,61 +214,6 @@ def test_losses_that_cannot_be_are_refused(changes, message):
 
 def test_critics_that_are_off_may_start_whenever():
     assert dataclasses.replace(LOSSES, critics_from=5, adversarial=0.0).critics_from == 5
-
-
-def limited(edge: float = 1500.0) -> dict[str, Tensor]:
-    """Return the batch with a band that ends at `edge`, in recordings too."""
-    band = torch.full((2,), edge)
-    return {"x": band_limited(batch()["x"], band, RATE), "band": band}
-
-
-def test_what_lies_above_a_recording_s_band_moves_no_loss_on_samples():
-    made = stirred()
-    torch.manual_seed(1)
-    data = limited()
-    x, mel = made._split(data)
-    x_hat = made._sample(mel).detach()
-    extra = torch.randn_like(x_hat)
-    extra = 0.1 * (extra - band_limited(extra, data["band"] + 300, RATE))
-    losses = []
-    for sample in (x_hat, x_hat + extra):
-        seen = made._seen(sample, data)
-        losses.append((made.stft(seen, made._seen(x, data)), made._mel_distance(seen, made._seen(x, data))))
-    torch.testing.assert_close(losses[0], losses[1], rtol=1e-4, atol=1e-5)
-    assert float(made.stft(x_hat + extra, x)) > float(losses[0][0]) + 0.1
-
-
-def test_the_likelihood_does_not_learn_that_the_band_above_is_silent():
-    made, data = stirred(), limited()
-    x, mel = made._split(data)
-    full = made._filled(x, made._sample(mel).detach(), data)
-    above = [float((audio - band_limited(audio, data["band"], RATE)).square().mean()) for audio in (x, full)]
-    assert above[1] > 100 * above[0]
-    torch.testing.assert_close(*(band_limited(audio, data["band"] - 300, RATE) for audio in (x, full)))
-
-
-def test_a_model_that_has_learnt_keeps_its_elementwise_flow_but_for_the_band_that_it_never_heard():
-    made = stirred(refit_above=2000.0)
-    envelope = made.model.envelope
-    assert envelope is not None
-    before = envelope.projection.weight.detach().clone()
-    made.initialise([batch(8), batch(8)])
-    first = int(2 * 2000.0 * envelope.channels / RATE)
-    changed = (envelope.projection.weight != before).flatten(1).any(dim=1)
-    shift, scale = changed.chunk(2)
-    assert not bool(shift[:first].any() | scale[:first].any())
-    assert bool(scale[first:].all())
-    made = stirred()
-    envelope = made.model.envelope
-    assert envelope is not None
-    before = envelope.projection.weight.detach().clone()
-    made.initialise([batch(8)])
-    torch.testing.assert_close(envelope.projection.weight.detach(), before)
-
-
-def test_a_band_that_no_recording_has_cannot_be_started_anew():
-    with pytest.raises(ConfigError, match="refit_above needs recordings of the whole band"):
-        stirred(refit_above=2000.0).initialise([limited()])
 
 
 def test_critics_are_written_beside_the_weights(tmp_path):

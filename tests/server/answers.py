@@ -1,0 +1,29 @@
+"""What tests send to the routes and read in their answers."""
+
+from __future__ import annotations
+
+import io
+from typing import Any
+
+import httpx
+import numpy as np
+
+
+def npy(array: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def samples(response: httpx.Response) -> Any:
+    assert response.status_code == 200, response.text
+    return np.load(io.BytesIO(response.content))
+
+
+def problem(response: httpx.Response, status: int, slug: str) -> dict[str, Any]:
+    document: dict[str, Any] = response.json()
+    assert (response.status_code, document["type"]) == (status, f"urn:vocoder:problem:{slug}"), document
+    assert response.headers["content-type"] == "application/problem+json"
+    assert document["status"] == status
+    assert document["request_id"] == response.headers["x-request-id"]
+    return document

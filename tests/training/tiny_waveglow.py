@@ -1,0 +1,89 @@
+"""A tiny WaveGlow of either kind with its objective, and voices to learn."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from training.critics.spectrogram import CriticConfig
+from training.objectives.waveglow import WaveGlowLosses, WaveGlowObjective
+from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.stack import WaveNetConfig
+from vocoder.mel.config import MelConfig
+from vocoder.models.waveglow import WaveGlow
+from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
+
+RATE, LENGTH, MARGIN = 8000, 2048, 64
+MEL = MelConfig("tiny", RATE, n_fft=128, win_length=128, hop_length=16, n_mels=8, f_min=0.0, f_max=4000.0)
+PITCH = PitchConfig(channels=6, layers=1, kernel_size=3, f0_min=200.0, f0_max=550.0, bins=10)
+LAPPED = WaveGlowConfig(
+    n_mels=8,
+    hop_length=16,
+    sample_rate=RATE,
+    group_size=16,
+    flows=2,
+    cond_channels=6,
+    stack=WaveNetConfig(channels=8, dilations=(1, 2)),
+    source=SourceConfig(PITCH, f_max=3000.0),
+)
+GROUPING = WaveGlowConfig(
+    n_mels=8,
+    hop_length=16,
+    sample_rate=RATE,
+    transform="grouping",
+    group_size=8,
+    flows=3,
+    early_every=2,
+    conditioning="upsampled",
+    cond_channels=64,
+    upsample_kernel=32,
+    mixing="orthogonal",
+    log_s_bound=None,
+    stack=WaveNetConfig(channels=8, dilations=(1, 2)),
+    source=None,
+)
+LOSSES = WaveGlowLosses(
+    likelihood=0.5,
+    likelihood_every=2,
+    samples_from=10,
+    critics_from=20,
+    bfloat16=False,
+    critics=CriticConfig(sizes=(128,), channels=2, length=1024, f_max=3000.0),
+)
+
+
+def batch(items: int = 2) -> dict[str, Tensor]:
+    """Return voices that swell and fade: harmonics of 300 Hz and noise."""
+    generator = torch.Generator().manual_seed(0)
+    t = torch.arange(LENGTH + 2 * MARGIN) / RATE
+    swell = 0.55 + 0.45 * torch.sin(2 * math.pi * 6 * t + torch.arange(items)[:, None])
+    voice = sum(torch.cos(2 * math.pi * 300 * k * t) / k for k in range(1, 9))
+    noise = torch.randn(items, len(t), generator=generator)
+    return {"x": swell * (0.1 * voice + 0.01 * noise)}
+
+
+def objective(config: WaveGlowConfig = LAPPED, **losses: Any) -> WaveGlowObjective:
+    torch.manual_seed(0)
+    return WaveGlowObjective(WaveGlow(config), MEL, dataclasses.replace(LOSSES, **losses))
+
+
+def stirred(config: WaveGlowConfig = LAPPED, **losses: Any) -> WaveGlowObjective:
+    made = objective(config, **losses)
+    with torch.no_grad():
+        for parameter in made.model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    return made
+
+
+def model_loss(made: WaveGlowObjective, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    outcome = made.loss("model", batch(), step)
+    assert outcome is not None
+    return outcome
+
+
+def silent_gradients(made: torch.nn.Module) -> list[str]:
+    return [n for n, p in made.named_parameters() if p.grad is None or not bool((p.grad != 0).any())]
