@@ -80,9 +80,10 @@ class Program(nn.Module):
 
     @property
     def least_frames(self) -> int:
-        """Fewest frames that it takes: shorter audio has no mel to be corrected to, and tracing needs some steps."""
-        config = self.consistency.config
-        return max(config.padding // config.hop_length + 1 if self.consistency.steps else 1, LEAST_FRAMES)
+        """Fewest frames that it takes: shorter audio has no mel to be corrected to, and tracing needs two of all."""
+        config, grids = self.consistency.config, self.consistency.grids
+        corrected = max(config.padding // config.hop_length + 1, 2 * grids) if self.consistency.steps else 1
+        return max(corrected, LEAST_FRAMES)
 
     def forward(self, z: Tensor, mel: Tensor) -> Tensor:
         """Return x (B, frames * hop_length)."""
@@ -140,7 +141,11 @@ def traced(synthesizer: Synthesizer) -> Traced:
     mel = torch.randn(2, synthesizer.mel_config.n_mels, EXAMPLE_FRAMES)
     steps = frames if program.steps_per_frame == 1 else program.steps_per_frame * frames
     shapes = {"z": {0: batch, 2: steps}, "mel": {0: batch, 2: frames}}
-    return Traced(torch.export.export(program, (z, mel), dynamic_shapes=shapes), _about(synthesizer, program))
+    # Conditions that hold for all lengths, but that the tracer cannot prove, become assertions of the program.
+    exported = torch.export.export(
+        program, (z, mel), dynamic_shapes=shapes, prefer_deferred_runtime_asserts_over_guards=True
+    )
+    return Traced(exported, _about(synthesizer, program))
 
 
 def _in_products(net: PitchNet) -> None:

@@ -167,9 +167,11 @@ class MelConsistency(nn.Module):
         first = grid * config.hop_length
         padded = F.pad(x[:, None], (config.padding, config.padding), mode="reflect")[:, 0]
         frames = padded[:, first:].unfold(1, config.n_fft, self.stride)
-        spectrum, difference = self.compare(frames, mel[:, :, grid :: self.grids].transpose(1, 2))
-        missing = spectrum.shape[1] - difference.shape[1]  # a last frame beyond the mel is corrected as its neighbour
-        difference = torch.cat([difference, difference[:, -1:].expand(-1, missing, -1)], dim=1)
+        target = mel[:, :, grid :: self.grids].transpose(1, 2)
+        # A last frame beyond the mel is corrected as its neighbour; by index, since export knows no size that may be 0.
+        index = torch.arange(frames.shape[1], device=x.device).clamp_max(target.shape[1] - 1)
+        spectrum, difference = self.compare(frames, target[:, index])
+        difference = difference[:, index]
         total = overlap_add(self.filtered(spectrum, difference * self.paces[i].relaxation), self.stride)
         total = total / self.weight(frames.shape[1])
         corrected = total[:, config.padding - first : config.padding - first + length]

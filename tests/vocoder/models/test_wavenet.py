@@ -204,7 +204,7 @@ def test_a_stream_keeps_to_short_chunks(synthesizer: Synthesizer) -> None:
 @pytest.mark.parametrize("chunk_frames", [1, 3, 40])
 def test_a_stream_that_is_corrected_waits_for_what_the_correction_sees(chunk_frames: int) -> None:
     model = tiny(corrections=1)
-    v = Synthesizer(Checkpoint(model, "wavenet", preset("nvidia")), "tiny", "cpu", torch.float32)
+    v = Synthesizer(Checkpoint(model, "wavenet", preset("nvidia")), "tiny", "cpu", torch.float32, "off")
     mel = -6 + torch.randn(80, 17)
     chunks = list(v.stream(mel, seed=1, chunk_frames=chunk_frames, first_chunk_frames=chunk_frames))
     whole = v.synthesize(mel, seed=1)
