@@ -22,6 +22,9 @@ __all__ = ["main"]
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM.
 
+    Args:
+        arguments: those of the command line if left out; this is then the program, which ends whatever still computes.
+
     Returns:
         0 after an orderly shutdown; 1 if a model cannot be loaded or fails for good, a port is taken, or work had to be
         cut off at the end; 2 for settings or API keys that are not valid.
@@ -29,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     try:
         settings = Settings(**{name: value for name, value in vars(options).items() if value is not None})
-        return _end(asyncio.run(run(settings)))
+        code = asyncio.run(run(settings))
+        return _end(code) if arguments is None else code
     except ValidationError as error:
         for entry in error.errors():
             print(f"vocoder-serve: {'.'.join(map(str, entry['loc']))}: {entry['msg']}", file=sys.stderr)

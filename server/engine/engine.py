@@ -72,7 +72,7 @@ class Engine:
         self._queue = WorkQueue(limits or QueueLimits())
         self._state = EngineState.LOADING
         self._model: LoadedModel | None = None
-        self._running_frames = 0
+        self._running: tuple[Job, ...] = ()
         self._well = time.monotonic()
         device.add(self)
 
@@ -191,7 +191,8 @@ class Engine:
     def backlog(self) -> float:
         """Seconds that all would take that waits and runs, at the speed measured lately."""
         speed = 1.0 if self._model is None else self._model.pace.frames_per_second
-        running = max(0.0, self._running_frames / speed - self._device.turn_seconds) if self._running_frames else 0.0
+        frames = sum(job.frames for job in self._running if not job.cancelled())  # of others, but the part that runs
+        running = max(0.0, frames / speed - self._device.turn_seconds) if frames else 0.0
         return self._queue.frames / speed + running
 
     def take_turn(self) -> None:
@@ -199,7 +200,7 @@ class Engine:
         with self._device.changed:
             late = self._queue.expired(time.monotonic())
             jobs = self._queue.take(lambda frames: self._loaded().fits(frames))
-            self._running_frames = sum(job.frames for job in jobs)
+            self._running = tuple(jobs)
             for job in jobs:
                 job.begun = True
         for job in late:
@@ -249,7 +250,7 @@ class Engine:
             done = sum(outcome if isinstance(outcome, int) else job.frames for job, outcome in pairs)
             self._model.pace.add(done, seconds)
         with self._device.changed:
-            self._running_frames = 0
+            self._running = ()
             for job, outcome in pairs:
                 job.infer_seconds += seconds
                 if isinstance(outcome, int) and not job.cancelled():

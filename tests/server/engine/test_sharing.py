@@ -217,7 +217,7 @@ def test_a_long_mel_whose_client_left_holds_up_no_other_model(serve: Any, fake: 
             leaver.sendall(head.encode() + body)
             wait_until(lambda: len(slow.computed) > 0)
             other = httpx.post(f"{url}/v1/synthesize?model=fake", content=npy(mel_of(16)), timeout=TIMEOUT)
-            assert other.status_code == 200
+            assert other.status_code == 200, other.text
             assert httpx.get(f"{url}/livez", timeout=TIMEOUT).status_code == 200
         text = 'vocoder_cancelled_total{model="slow",stage="running"} 1.0'
         wait_until(lambda: text in httpx.get(f"{url}/metrics", timeout=TIMEOUT).text)
