@@ -136,6 +136,15 @@ def test_addresses_are_known(path: Path) -> None:
     assert {host for host in hosts if "{" not in host and "$" not in host} - {""} <= KNOWN_HOSTS
 
 
+def test_curl_says_what_it_sends() -> None:
+    """Without a Content-Type curl names a form, which the server refuses."""
+    documents = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    text = "\n".join(path.read_text(encoding="utf-8") for path in documents).replace("\\\n", " ")
+    sent = [line for line in text.splitlines() if line.strip().startswith("curl ") and "--data-binary" in line]
+    assert len(sent) > 5
+    assert [line for line in sent if "Content-Type:" not in line] == []
+
+
 def test_the_version_is_in_the_changelog_or_unreleased() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")

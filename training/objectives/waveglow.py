@@ -161,7 +161,10 @@ class WaveGlowObjective(Objective):
             coefficients, _ = self.model.transform(self._noisy(x).unsqueeze(1))
             pairs.append((self.model.envelope_condition(mel), coefficients.square()))
         if not sum(len(cond) for cond, _ in pairs):
-            raise ConfigError("refit_above needs recordings of the whole band, and the first batches hold none")
+            raise ConfigError(
+                "refit_above needs recordings of the whole band, and the first batches hold none; "
+                "losses.refit_above=null goes without"
+            )
         first = 0 if above is None else int(2 * above * envelope.channels / self.mel_config.sample_rate)
         envelope.set_log_scale(*log_scale_of(envelope, pairs), first)
 
