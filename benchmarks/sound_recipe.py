@@ -101,6 +101,7 @@ def trained(variant: Variant, args: argparse.Namespace) -> Path:
         f"trainer.validation_steps={args.steps}",
         "validation_items=8",
         "losses.adversarial=0",
+        "losses.refit_above=7500",
     ]
     config = load_run(WaveGlowRun, CONFIG, [*settings, *variant.overrides])
     random_state.seed_all(config.trainer.seed)
