@@ -84,10 +84,15 @@ def inherited(references: Mapping[str, str]) -> list[dict[str, Any]]:
         source = with_inheritance(read_provenance(model_directory(reference)))
         through = f"{role} {run_name(reference)}"
         found += [
-            {**entry, "through": ", ".join([through, *filter(None, [entry.get("through")])])}
+            {**entry, "through": _chain(through, entry.get("through"))}
             for entry in all_data(source) or [_undocumented(run_name(reference))]
         ]
     return found
+
+
+def _chain(step: str, steps: str | None) -> str:
+    """Return the steps that recordings came through, the newest first; a model that followed one of its name is one."""
+    return ", ".join(dict.fromkeys([step, *(steps.split(", ") if steps else [])]))
 
 
 def all_data(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:

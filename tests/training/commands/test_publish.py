@@ -66,7 +66,7 @@ def test_a_fine_tuned_model_keeps_the_licences_of_its_base():
     provenance = {**PROVENANCE, "data": [{"corpus": "mine", "hours": 0.2, "licence": "CC0-1.0"}]}
     card = model_card("mine", "waveglow", 1, {"sample_rate": 22050}, provenance | origin_of(start_from="waveglow"), {})
     assert "license: cc-by-sa-3.0" in card
-    assert "recordings above: BSD-like (festvox-ru), CC-BY-3.0, CC-BY-SA-3.0, CC0-1.0." in card
+    assert "recordings above: Apache-2.0, BSD-like (festvox-ru), CC-BY-3.0, CC-BY-SA-3.0, CC0-1.0." in card
     assert "| mine | 0.20 | CC0-1.0 |  | this training |" in card
     assert "recorded by Allison Smith (theivrvoice.com) for Digium, Inc. | start_from waveglow |" in card
 
