@@ -155,8 +155,8 @@ def test_no_model_is_loaded_while_another_is_timed(fake: Any, new_fake: Any, wai
 
     fake.gate.clear()
     engines = Engines(tuple(fakes), load)
+    before = fake.entered  # once started, it may be at the gate already
     engines.start()
-    before = fake.entered
     wait_until(lambda: fake.entered > before)
     assert asked == ["fake"]
     fake.gate.set()
