@@ -1,4 +1,4 @@
-"""WebSockets byte by byte: handshakes and frames that no library would send."""
+"""Connections byte by byte, and handshakes and frames of WebSockets that no library would send."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-TIMEOUT = 30.0
+TIMEOUT = 60.0
 RIGHT = {
     "Host": "localhost",
     "Upgrade": "websocket",
@@ -33,7 +33,7 @@ def frame(opcode: int, payload: bytes, final: bool = True) -> bytes:
 
 
 @contextmanager
-def connected(url: str, sent: bytes, window: int | None = None) -> Iterator[socket.socket]:
+def connected(url: str, sent: bytes = b"", window: int | None = None) -> Iterator[socket.socket]:
     address = urlsplit(url)
     with socket.socket() as connection:
         connection.settimeout(TIMEOUT)
@@ -45,6 +45,7 @@ def connected(url: str, sent: bytes, window: int | None = None) -> Iterator[sock
 
 
 def until_closed(connection: socket.socket) -> bytes:
+    """All that comes until the server closes."""
     parts = []
     try:
         while part := connection.recv(65536):

@@ -17,6 +17,7 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
+from answers import npy
 from faulty import serve
 
 from server.transport.drain import Drain
@@ -73,12 +74,6 @@ def program(tmp_path: Path, wait_until: Any) -> Start:
             process.join(TIMEOUT)
 
     return start
-
-
-def npy(array: Any) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, array)
-    return stream.getvalue()
 
 
 def speak(url: str, mel: Any) -> httpx.Response:

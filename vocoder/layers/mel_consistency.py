@@ -147,11 +147,12 @@ class MelConsistency(nn.Module):
     def forward(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the corrected audio (B, T) for x (B, T) and its target mel (B, n_mels, T / hop_length)."""
         before = x
+        weights: dict[int, Tensor] = {}
         for i in range(self.steps):
-            x, before = self.step(i, x, before, mel), x
+            x, before = self.step(i, x, before, mel, weights), x
         return x
 
-    def step(self, i: int, x: Tensor, before: Tensor, mel: Tensor) -> Tensor:
+    def step(self, i: int, x: Tensor, before: Tensor, mel: Tensor, weights: dict[int, Tensor] | None = None) -> Tensor:
         """Return the audio (B, T) after step number `i`.
 
         Args:
@@ -159,8 +160,10 @@ class MelConsistency(nn.Module):
             x: (B, T) after the step before.
             before: (B, T) before that.
             mel: the target (B, n_mels, T / hop_length).
+            weights: what each grid's sum was divided by so far, by the number of the grid; this step adds its own.
         """
         config, length = self.config, x.shape[1]
+        weights = {} if weights is None else weights
         if length <= config.padding:
             return x
         grid = i % self.grids
@@ -173,7 +176,9 @@ class MelConsistency(nn.Module):
         spectrum, difference = self.compare(frames, target[:, index])
         difference = difference[:, index]
         total = overlap_add(self.filtered(spectrum, difference * self.paces[i].relaxation), self.stride)
-        total = total / self.weight(frames.shape[1])
+        if grid not in weights:
+            weights[grid] = self.weight(frames.shape[1])
+        total = total / weights[grid]
         corrected = total[:, config.padding - first : config.padding - first + length]
         return corrected + self.paces[i].momentum * (x - before)
 

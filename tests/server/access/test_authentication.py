@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import httpx
-import numpy as np
 import pytest
+from answers import npy
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
@@ -34,12 +33,6 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "keys"
     path.write_text(f"alice:{KEY}\nbob:{OTHER}\nprometheus:{SCRAPER} roles=metrics")
     return path
-
-
-def npy(array: Any) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, array)
-    return stream.getvalue()
 
 
 def slug(response: httpx.Response) -> tuple[int, str]:

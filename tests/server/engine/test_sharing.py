@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import socket
 import sys
 import threading
@@ -15,6 +14,7 @@ from urllib.parse import urlsplit
 import httpx
 import numpy as np
 import pytest
+from answers import npy
 from streamers import Streamer, mel_of
 
 from server.engine import loaded_model
@@ -67,12 +67,6 @@ def launch() -> Iterator[Callable[..., list[Engine]]]:
     yield start
     for engines in launched:
         engines.stop(TIMEOUT)
-
-
-def npy(mel: Any) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, mel)
-    return stream.getvalue()
 
 
 def test_parts_put_together_are_the_whole(launch: Any) -> None:

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 from typing import Any
 
 import httpx
 import numpy as np
 import pytest
+from answers import npy
 from prometheus_client.parser import text_string_to_metric_families
 
 from vocoder.mel.config import PRESETS
 
 pytestmark = pytest.mark.anyio
-
-
-def npy(array: Any) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, array)
-    return stream.getvalue()
 
 
 def slug(response: httpx.Response) -> tuple[int, str]:

@@ -8,8 +8,8 @@ import logging
 import logging.config
 from typing import Any
 
-import numpy as np
 import pytest
+from answers import npy
 
 from server.telemetry.logs import REQUEST_ID, logging_config
 
@@ -24,12 +24,6 @@ def configured(log_format: str, level: str = "info") -> io.StringIO:
     config["handlers"]["stderr"]["stream"] = stream
     logging.config.dictConfig(config)
     return stream
-
-
-def npy(array: Any) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, array)
-    return stream.getvalue()
 
 
 @pytest.mark.usefixtures("own_logging")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import socket
@@ -10,44 +9,18 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
-from urllib.parse import urlsplit
 
 import httpx
-import numpy as np
 import pytest
+from answers import npy
+from handshakes import TIMEOUT, connected, until_closed
 
-TIMEOUT = 60.0
 NOWHERE = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\n"
 HEAD = b"POST /v1/synthesize?format=npy HTTP/1.1\r\nHost: localhost\r\n"
 
 
-def npy(array: Any) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, array)
-    return stream.getvalue()
-
-
 def request(body: bytes, length: int | None = None) -> bytes:
     return HEAD + b"Content-Length: %d\r\n\r\n" % (len(body) if length is None else length) + body
-
-
-@contextmanager
-def connected(url: str, sent: bytes = b"") -> Iterator[socket.socket]:
-    address = urlsplit(url)
-    with socket.create_connection((address.hostname, address.port), TIMEOUT) as connection:
-        connection.sendall(sent)
-        yield connection
-
-
-def received(connection: socket.socket) -> bytes:
-    """All that comes until the server closes."""
-    parts = []
-    try:
-        while part := connection.recv(65536):
-            parts.append(part)
-    except ConnectionResetError:
-        pass
-    return b"".join(parts)
 
 
 def answer_of(connection: socket.socket) -> bytes:
@@ -98,8 +71,8 @@ def assert_speaks(url: str, mel: Any) -> None:
 def test_headers_that_do_not_come(ready: Any, new_mel: Any) -> None:
     with ready(header_timeout=0.3) as url, connected(url, HEAD) as slow, connected(url) as silent:
         assert_speaks(url, new_mel())
-        assert received(slow).startswith(b"HTTP/1.1 408 ")
-        assert received(silent).startswith(b"HTTP/1.1 408 ")
+        assert until_closed(slow).startswith(b"HTTP/1.1 408 ")
+        assert until_closed(silent).startswith(b"HTTP/1.1 408 ")
         assert_speaks(url, new_mel())
 
 
@@ -107,7 +80,7 @@ def test_a_body_that_trickles(ready: Any, new_mel: Any) -> None:
     body = npy(new_mel())
     with ready(body_timeout=0.3) as url, connected(url, request(body[:-1], len(body))) as slow:
         assert_speaks(url, new_mel())
-        answer = received(slow)
+        answer = until_closed(slow)
         assert answer.startswith(b"HTTP/1.1 408 ")
         assert b"body-timeout" in answer
 
@@ -116,7 +89,7 @@ def test_a_body_that_nobody_reads(ready: Any) -> None:
     with ready(body_timeout=0.5) as url, connected(url, NOWHERE + b"Content-Length: 100\r\n\r\n") as slow:
         assert answer_of(slow).startswith(b"HTTP/1.1 404 ")
         slow.sendall(b"x")  # which is no reason to wait for the rest
-        assert received(slow) == b""
+        assert until_closed(slow) == b""
 
 
 def test_a_body_that_ends_after_its_answer_leaves_the_connection_open(ready: Any) -> None:
@@ -133,14 +106,14 @@ def test_garbage_after_an_answer_is_no_traceback(ready: Any, caplog: Any) -> Non
     with ready() as url, connected(url, NOWHERE + b"Transfer-Encoding: chunked\r\n\r\n") as liar:
         assert answer_of(liar).startswith(b"HTTP/1.1 404 ")
         liar.sendall(b"xyz\r\n")
-        assert received(liar) == b""
+        assert until_closed(liar) == b""
     assert [record for record in caplog.records if record.exc_info] == []
 
 
 def test_headers_that_are_too_large_all_at_once(ready: Any) -> None:
     lines = b"".join(b"X-%d: %s\r\n" % (number, b"y" * 1000) for number in range(120))
     with ready() as url, connected(url, NOWHERE + lines + b"\r\n") as connection:
-        answer = received(connection)
+        answer = until_closed(connection)
     assert answer.startswith(b"HTTP/1.1 431 ")
     assert b"headers-too-large" in answer
 
@@ -172,7 +145,7 @@ def test_a_length_that_is_a_lie(ready: Any, new_mel: Any, claimed: int) -> None:
     with ready() as url:
         with connected(url, request(body, len(body) + claimed)) as liar:
             liar.shutdown(socket.SHUT_WR)
-            answer = received(liar)
+            answer = until_closed(liar)
         assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
         assert_speaks(url, new_mel())
 
@@ -192,7 +165,7 @@ def test_a_length_that_is_a_lie(ready: Any, new_mel: Any, claimed: int) -> None:
 def test_what_is_not_http(ready: Any, new_mel: Any, sent: bytes) -> None:
     with ready(header_timeout=2.0) as url:
         with connected(url, sent) as connection:
-            head, _, body = received(connection).partition(b"\r\n\r\n")
+            head, _, body = until_closed(connection).partition(b"\r\n\r\n")
             assert head.startswith(b"HTTP/1.1 4")
             assert b"content-type: application/problem+json" in head.lower()
             assert head.startswith(b"HTTP/1.1 %d " % json.loads(body)["status"])
