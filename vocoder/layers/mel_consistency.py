@@ -43,8 +43,8 @@ def paces(steps: int) -> tuple[Pace, ...]:
     """Return the pace of each of `steps` steps: bold at first, then ever more careful.
 
     Polynomials of the progress from 0 to 1, fitted by gradients through 12 and 20 steps: the coefficients that bring
-    the mels of samples of the shipped WaveGlow nearest to those of the recordings (68 utterances that trained it).
-    Few steps go just as far as they see.
+    the mels of a WaveGlow's samples nearest to those of recordings that trained it. `benchmarks/correction_paces.py`
+    fits them again, to other segments, and finds nearly the same. Few steps go just as far as they see.
     """
     if steps < FEW_STEPS:
         return (Pace(1.0, 0.0),) * steps
@@ -74,8 +74,8 @@ class MelConsistency(nn.Module):
     A step uses every second frame of a mel whose windows overlap by three quarters, the next step the others: where
     windows overlap by half, a frame is heard through hardly any other, and corrections do not undo each other. To the
     result it adds a part of the move before (the heavy ball; Polyak, 1964). Twelve such steps cost what six over all
-    frames would, and come as near as twenty of those. It has no parameters, is differentiable, and reaches `context`
-    frames to each side. Audio too short to have a mel is left as it is.
+    frames would, and most recordings gain as much PESQ as from twenty of those (docs/sound.md). It has no parameters, is
+    differentiable, and reaches `context` frames to each side. Audio too short to have a mel is left as it is.
 
     Args:
         config: the mel contract; natural logarithm of a magnitude, without statistics, n_fft a multiple of the hop.
