@@ -74,8 +74,8 @@ class MelConsistency(nn.Module):
     A step uses every second frame of a mel whose windows overlap by three quarters, the next step the others: where
     windows overlap by half, a frame is heard through hardly any other, and corrections do not undo each other. To the
     result it adds a part of the move before (the heavy ball; Polyak, 1964). Twelve such steps cost what six over all
-    frames would, and most recordings gain as much PESQ as from twenty of those (docs/sound.md). It has no parameters, is
-    differentiable, and reaches `context` frames to each side. Audio too short to have a mel is left as it is.
+    frames would, and most recordings gain as much PESQ as from twenty of those (docs/sound.md). It has no parameters,
+    is differentiable, and reaches `context` frames to each side. Audio too short to have a mel is left as it is.
 
     Args:
         config: the mel contract; natural logarithm of a magnitude, without statistics, n_fft a multiple of the hop.
