@@ -47,7 +47,7 @@ def layouts() -> Mapping[str, Layout]:
     """Return all layouts by name, that of true mels first."""
     found = {
         TRUE: Layout(_like(), "typical", "the bands of the nvidia preset (0 to 8000 Hz)", "nvidia"),
-        "nemo": Layout(_like(f_max=11025.0), "bands", "bands from 0 to 11025 Hz, half the sample rate"),
+        "nemo": Layout(_like(f_max=11025.0), "bands", "bands from 0 to 11025 Hz, half the sample rate", "nemo"),
         "espnet": _preset("espnet"),
         "r9y9": _preset("r9y9"),
         "power": Layout(_like(power=2.0, floor=POWER_FLOOR), "power", "sums of powers instead of magnitudes"),

@@ -49,7 +49,10 @@ class MelConfig:
     ref_db: float = 0.0
     """Subtracted from decibels; only with `db20`."""
     range_db: float | None = None
-    """Maps decibels from [-range_db, 0] to [0, 1] and clips; only with `db20`."""
+    """Maps decibels from [-range_db, 0] to [range_low, range_high] and clips; only with `db20`."""
+    range_low: float = 0.0
+    range_high: float = 1.0
+    """What decibels are mapped to; only with `range_db`."""
     mean: tuple[float, ...] | None = None
     """Subtracted from each bin; always together with `variance`."""
     variance: tuple[float, ...] | None = None
@@ -111,6 +114,11 @@ class MelConfig:
         self._require(
             self.range_db is None or 0 < self.range_db < math.inf, f"range_db must be positive, not {self.range_db}"
         )
+        bounds = (self.range_low, self.range_high)
+        self._require(
+            bounds == (0.0, 1.0) or self.range_db is not None, f"range_low and range_high need range_db, not {bounds}"
+        )
+        self._require(-math.inf < bounds[0] < bounds[1] < math.inf, f"range_low < range_high must hold, not {bounds}")
 
     def _check_statistics(self) -> None:
         self._require((self.mean is None) == (self.variance is None), "mean and variance come together or not at all")
@@ -172,6 +180,25 @@ PRESETS: MappingProxyType[str, MelConfig] = MappingProxyType(
                 mel_scale="htk",
                 mel_norm="none",
                 floor=1e-7,
+            ),
+            # NVIDIA's NeMo: the bands go up to half the sample rate.
+            dataclasses.replace(_NVIDIA, name="nemo", f_max=11025.0),
+            # Tacotron 2 in TensorFlow by Rayhane-mamah (hparams.py at 02839cf): decibels of magnitude from -4 to 4;
+            # audio is peak-normalised to 0.999 before.
+            dataclasses.replace(
+                _NVIDIA,
+                name="tacotron2-tf",
+                f_min=25.0,
+                f_max=7600.0,
+                log="db20",
+                ref_db=20.0,
+                range_db=100.0,
+                range_low=-4.0,
+                range_high=4.0,
+            ),
+            # SpeechT5 (arXiv 2110.07205): windows of 64 ms, 16 ms apart.
+            dataclasses.replace(
+                _NVIDIA, name="speecht5", sample_rate=16000, f_min=80.0, f_max=7600.0, log="log10", floor=1e-10
             ),
         )
     }

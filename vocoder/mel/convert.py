@@ -96,7 +96,7 @@ def _decode(mel: Tensor, config: MelConfig) -> Tensor:
     if config.log == "log10":
         return mel
     if config.range_db is not None:
-        mel = (mel - 1.0) * config.range_db
+        mel = ((mel - config.range_low) / (config.range_high - config.range_low) - 1.0) * config.range_db
     return (mel + config.ref_db) / 20.0
 
 
@@ -109,7 +109,8 @@ def _encode(log10_energy: Tensor, config: MelConfig) -> Tensor:
     else:
         mel = 20.0 * log10_energy - config.ref_db
         if config.range_db is not None:
-            mel = (mel / config.range_db + 1.0).clamp(0.0, 1.0)
+            width = config.range_high - config.range_low
+            mel = (mel / config.range_db + 1.0).clamp(0.0, 1.0) * width + config.range_low
     if config.mean is not None and config.variance is not None:
         mel = (mel - _column(mel, config.mean)) / _column(mel, config.variance).sqrt()
     return mel

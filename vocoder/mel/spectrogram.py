@@ -145,7 +145,10 @@ class MelSpectrogram(nn.Module):
         if config.log == "log10":
             return energy.log10()
         decibels = 20.0 * energy.log10() - config.ref_db
-        return decibels if config.range_db is None else (decibels / config.range_db + 1.0).clamp(0.0, 1.0)
+        if config.range_db is None:
+            return decibels
+        width = config.range_high - config.range_low
+        return (decibels / config.range_db + 1.0).clamp(0.0, 1.0) * width + config.range_low
 
     def _statistics(self, mel: Tensor) -> Tensor:
         config = self.config

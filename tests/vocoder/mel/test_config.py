@@ -27,7 +27,17 @@ def test_the_default_contract_is_the_published_one() -> None:
 
 def test_presets_carry_their_own_names() -> None:
     assert {name: config.name for name, config in PRESETS.items()} == {name: name for name in PRESETS}
-    assert list(PRESETS) == ["nvidia", "hifigan", "espnet", "r9y9", "clarinet", "vocos"]
+    assert list(PRESETS) == [
+        "nvidia",
+        "hifigan",
+        "espnet",
+        "r9y9",
+        "clarinet",
+        "vocos",
+        "nemo",
+        "tacotron2-tf",
+        "speecht5",
+    ]
 
 
 def test_an_unknown_preset_is_answered_with_the_known_ones() -> None:
@@ -50,6 +60,8 @@ def test_an_unknown_preset_is_answered_with_the_known_ones() -> None:
         ({"log": "log2"}, "log must be"),
         ({"ref_db": 20.0}, "belong to log 'db20'"),
         ({"log": "db20", "range_db": -1.0}, "range_db must be positive"),
+        ({"range_low": -4.0, "range_high": 4.0}, "range_low and range_high need range_db"),
+        ({"log": "db20", "range_db": 100.0, "range_low": 1.0}, "range_low < range_high must hold"),
         ({"mel_scale": "bark"}, "mel_scale must be"),
         ({"mel_norm": "area"}, "mel_norm must be"),
         ({"magnitude_epsilon": -1.0}, "magnitude_epsilon must lie"),

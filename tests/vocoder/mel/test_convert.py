@@ -67,6 +67,16 @@ def test_a_range_cuts_as_the_published_one_does() -> None:
     )
 
 
+def test_decibels_around_zero_convert_to_logarithms_and_back() -> None:
+    source = preset("tacotron2-tf")
+    log10 = dataclasses.replace(source, name="x", log="log10", ref_db=0.0, range_db=None, range_low=0.0, range_high=1.0)
+    x = loud_noise() * torch.logspace(-3, 1, 6000)
+    mel = MelSpectrogram(source)(x)
+    assert -4.0 <= mel.min() < 0.0 < mel.max() <= 4.0
+    torch.testing.assert_close(convert(mel, source, log10), MelSpectrogram(log10)(x), atol=1e-5, rtol=0)
+    torch.testing.assert_close(convert(convert(mel, source, log10), log10, source), mel, atol=1e-5, rtol=0)
+
+
 def test_arrays_and_single_mels_come_back_as_they_were() -> None:
     mel = MelSpectrogram(NVIDIA)(loud_noise())
     expected = convert(mel, NVIDIA, FAMILY["log10"])[0].numpy()
@@ -113,7 +123,7 @@ def test_a_refusal_names_every_difference(source: str, target: str, named: list[
 
 
 def test_every_field_either_converts_or_is_refused() -> None:
-    converts = {"log", "floor", "ref_db", "range_db", "mean", "variance"}
+    converts = {"log", "floor", "ref_db", "range_db", "range_low", "range_high", "mean", "variance"}
     other = dataclasses.replace(
         NVIDIA,
         name="other",

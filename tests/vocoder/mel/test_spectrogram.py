@@ -56,6 +56,20 @@ def vocos(x: Array) -> Array:
     return np.log(np.maximum(1e-7, bands(spectrum, sr=24000, n_mels=100, fmin=0, fmax=12000, htk=True, norm=None)))
 
 
+def nemo(x: Array) -> Array:
+    return np.log(np.maximum(1e-5, bands(magnitude(x, 512), sr=22050, n_mels=80, fmin=0, fmax=11025)))
+
+
+def tacotron2_tf(x: Array) -> Array:
+    mel = bands(magnitude(x, 512), sr=22050, n_mels=80, fmin=25, fmax=7600)
+    decibels = 20 * np.log10(np.maximum(1e-5, mel)) - 20
+    return np.clip(8 * (decibels + 100) / 100 - 4, -4, 4)
+
+
+def speecht5(x: Array) -> Array:
+    return np.log10(np.maximum(1e-10, bands(magnitude(x, 512), sr=16000, n_mels=80, fmin=80, fmax=7600)))
+
+
 REFERENCES: dict[str, Callable[[Array], Array]] = {
     "nvidia": nvidia,
     "hifigan": hifigan,
@@ -63,6 +77,9 @@ REFERENCES: dict[str, Callable[[Array], Array]] = {
     "r9y9": r9y9,
     "clarinet": clarinet,
     "vocos": vocos,
+    "nemo": nemo,
+    "tacotron2-tf": tacotron2_tf,
+    "speecht5": speecht5,
 }
 
 
