@@ -18,6 +18,7 @@ from server.mel.extraction import MelExtractor
 from server.settings import Settings
 from server.telemetry.metrics import Metrics
 from server.transport.drain import Drain
+from vocoder.audio.origin import Origin
 from vocoder.guard.guard import Guard
 
 __all__ = ["Service", "ServiceDependency"]
@@ -38,6 +39,10 @@ class Service:
     drain: Drain
     keys: KeyRing | None
     guard: Guard | None = None
+
+    def origin(self, model: str, seed: int | None) -> Origin | None:
+        """Return what audio is to say of where it comes from; None where the settings have it say nothing."""
+        return Origin(model, seed=seed) if self.settings.origin else None
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a blocking function on one of the worker threads, which take one core each: the model has the others."""

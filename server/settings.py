@@ -49,6 +49,11 @@ class Settings(BaseSettings):
         description="what is done about a mel that looks wrong, where a request does not say: told in a header, "
         "refused, nothing",
     )
+    origin: bool = Field(
+        default=True,
+        description="whether audio says that it is synthetic, and which model, version and seed made it: in the files "
+        "and in the header X-Audio-Origin",
+    )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="names by which requests may ask for this server, in Host and Origin, separated by commas; `*.` "

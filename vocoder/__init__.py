@@ -14,6 +14,7 @@ from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
 from vocoder.synthesizer import Synthesizer
+from vocoder.version import __version__
 
 __all__ = [
     "AudioError",
@@ -35,5 +36,3 @@ __all__ = [
     "preset",
     "shipped_models",
 ]
-
-__version__ = "0.1.0"

@@ -13,6 +13,7 @@ COMMANDS = {
     "check": ("vocoder.commands.check", "say whether a mel-spectrogram is as its contract says, and if not, why"),
     "synthesize": ("vocoder.commands.synthesize", "turn mel-spectrograms into audio"),
     "resynthesize": ("vocoder.commands.resynthesize", "take a recording to its mel-spectrogram and back"),
+    "info": ("vocoder.commands.info", "say what an audio file is, and which model and seed made it"),
     "models": ("vocoder.commands.models", "say which models there are, and what they are"),
     "import": ("vocoder.commands.import_model", "turn a checkpoint of another project into a model directory"),
     "export": ("vocoder.commands.export", "write a model as an ONNX or PyTorch program"),

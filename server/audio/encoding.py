@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from server.errors import RequestError
 from vocoder.audio.file import AUDIO_FORMATS, quantise, write_audio
+from vocoder.audio.origin import Origin
 from vocoder.audio.resampling import resample
 
 __all__ = [
@@ -43,6 +45,13 @@ class Encoded:
     samples: int
 
 
+class Encode(Protocol):
+    """From samples (T,) and sample_rate to bytes, which say where the audio comes from as far as the format can."""
+
+    def __call__(self, x: Waveform, sample_rate: int, origin: Origin | None = None) -> Encoded:
+        """Return the bytes."""
+
+
 @dataclass(frozen=True)
 class Format:
     """One way to write a waveform.
@@ -50,15 +59,14 @@ class Format:
     Attributes:
         name: what `format=` calls it.
         media_types: what Accept may call it; the first is the one answered with `format=`.
-        encode: from samples (T,) and sample_rate to bytes. Integer and lossy formats cut samples outside [-1, 1] and
-            count them, float formats keep them.
+        encode: integer and lossy formats cut samples outside [-1, 1] and count them, float formats keep them.
         sample_rates: Hz, the only ones that the format knows; empty means any.
         codecs: the parameter of its first media type, where that alone does not tell the encoding (RFC 6381).
     """
 
     name: str
     media_types: tuple[str, ...]
-    encode: Callable[[Waveform, int], Encoded]
+    encode: Encode
     sample_rates: tuple[int, ...] = ()
     codecs: str | None = None
 
@@ -99,23 +107,25 @@ def output_rate(target: Format, model_rate: int, asked: int | None) -> int:
     return asked
 
 
-def resample_encode(target: Format, x: Waveform, model_rate: int, sample_rate: int) -> Encoded:
+def resample_encode(
+    target: Format, x: Waveform, model_rate: int, sample_rate: int, origin: Origin | None = None
+) -> Encoded:
     """Encode a waveform (T,) of model_rate at sample_rate."""
-    return target.encode(resample(x, model_rate, sample_rate), sample_rate)
+    return target.encode(resample(x, model_rate, sample_rate), sample_rate, origin)
 
 
-def _audio_file(kind: str, x: Waveform, sample_rate: int) -> Encoded:
+def _audio_file(kind: str, x: Waveform, sample_rate: int, origin: Origin | None = None) -> Encoded:
     stream = io.BytesIO()
-    report = write_audio(stream, x, sample_rate, format=kind)
+    report = write_audio(stream, x, sample_rate, format=kind, origin=origin)
     return Encoded(stream.getvalue(), report.clipped, sample_rate, len(x))
 
 
-def _pcm(kind: str, x: Waveform, sample_rate: int) -> Encoded:
+def _pcm(kind: str, x: Waveform, sample_rate: int, origin: Origin | None = None) -> Encoded:
     body, clipped = pcm_bytes(x, kind)
     return Encoded(body, clipped, sample_rate, len(x))
 
 
-def _npy(x: Waveform, sample_rate: int) -> Encoded:
+def _npy(x: Waveform, sample_rate: int, origin: Origin | None = None) -> Encoded:
     return Encoded(npy_bytes(x), 0, sample_rate, len(x))
 
 

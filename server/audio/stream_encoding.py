@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from server.audio.encoding import FORMATS, Format, pcm_bytes
 from vocoder.audio.file import AUDIO_FORMATS, quantise
+from vocoder.audio.origin import Origin, mark
 from vocoder.audio.resampling import half_width, resample
 
 __all__ = ["STREAM_FORMATS", "PieceEncoder", "PieceResampler", "open_encoder"]
@@ -44,20 +45,23 @@ class PieceEncoder(Protocol):
         """Return what remains to be sent."""
 
 
-def open_encoder(target: Format, sample_rate: int, samples: int | None = None) -> PieceEncoder:
+def open_encoder(
+    target: Format, sample_rate: int, samples: int | None = None, origin: Origin | None = None
+) -> PieceEncoder:
     """Begin a stream.
 
     Args:
         target: one of `STREAM_FORMATS`.
         sample_rate: Hz.
         samples: how many there will be, where that is known; for formats that can say it in their head.
+        origin: what the head says of where the audio comes from, as far as the format can.
     """
     kind = "f32" if target.name.endswith("f32") else "s16"
     if target.name in ("wav", "wav_f32"):
-        return _RawEncoder(kind, _wave_head(kind, sample_rate))
+        return _RawEncoder(kind, _wave_head(kind, sample_rate, origin))
     if target.name in ("pcm", "pcm_f32"):
         return _RawEncoder(kind, b"")
-    return _FileEncoder(target.name, sample_rate, samples)
+    return _FileEncoder(target.name, sample_rate, samples, origin)
 
 
 class _RawEncoder:
@@ -84,13 +88,14 @@ class _RawEncoder:
 class _FileEncoder:
     """What libsndfile writes, passed on as it grows."""
 
-    def __init__(self, name: str, sample_rate: int, samples: int | None) -> None:
+    def __init__(self, name: str, sample_rate: int, samples: int | None, origin: Origin | None) -> None:
         encoding = AUDIO_FORMATS[name]
         self.clipped = 0
         self._bits = encoding.bits
         self._samples = samples if encoding.container == "FLAC" else None
         self._sink = _Sink()
         self._file = soundfile.SoundFile(self._sink, "w", sample_rate, 1, encoding.subtype, format=encoding.container)
+        mark(self._file, origin)
 
     def encode(self, x: Waveform) -> bytes:
         """Return the blocks that are complete."""
@@ -154,12 +159,24 @@ class _Sink(io.RawIOBase):
         return len(body)
 
 
-def _wave_head(kind: str, sample_rate: int) -> bytes:
+def _wave_head(kind: str, sample_rate: int, origin: Origin | None) -> bytes:
     code, bits = WAVE_CODES[kind]
     size = bits // 8
     layout = struct.pack("<HHIIHH", code, 1, sample_rate, sample_rate * size, size, bits)
-    head = b"WAVE" + b"fmt " + struct.pack("<I", len(layout)) + layout + b"data" + struct.pack("<I", OPEN_SIZE)
+    head = b"WAVE" + _chunk(b"fmt ", layout) + _information(origin) + b"data" + struct.pack("<I", OPEN_SIZE)
     return b"RIFF" + struct.pack("<I", OPEN_SIZE) + head
+
+
+def _information(origin: Origin | None) -> bytes:
+    if origin is None:
+        return b""
+    texts = {b"ISFT": origin.program, b"ICMT": origin.to_json()}
+    return _chunk(b"LIST", b"INFO" + b"".join(_chunk(name, text.encode() + b"\0") for name, text in texts.items()))
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    """Return a RIFF chunk: an even number of bytes after its size, which does not count the last if that is added."""
+    return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
 
 
 class PieceResampler:

@@ -134,6 +134,7 @@ AUDIO_RESPONSE: dict[str, Any] = {
         X_Audio_Duration="Seconds of audio.",
         X_RTF="Seconds of inference per second of audio.",
         X_Seed="The seed of the noise: the same seed gives the same audio.",
+        X_Audio_Origin="That the audio is synthetic, with its model, version and seed, as a JSON object.",
         X_Clipped_Samples="Samples outside [-1, 1] that the format could not hold and that were cut at full scale.",
         X_Mel_Guard="`typical`, or what the mel looks like.",
         X_Mel_Guard_Typicality="Percentage of true mels that are less likely.",

@@ -22,6 +22,7 @@ from server.stream.response import StreamedAudio
 from server.stream.session import WebSocketSession
 from server.stream.synthesis_stream import SynthesisStream
 from server.transport.body import media_type
+from vocoder.audio.origin import Origin
 
 __all__ = ["router"]
 
@@ -52,8 +53,11 @@ async def synthesize(http: Request, query: Annotated[SynthesisQuery, Query()], s
         "X-Seed": str(request.seed),
         **guard_headers(request.verdict),
     }
+    origin = service.origin(exchange.engine.name, request.seed)
+    if origin is not None:
+        headers["X-Audio-Origin"] = origin.to_json()
     answer = _stream if query.stream else _answer
-    return await answer(exchange, request, target, rate, headers)
+    return await answer(exchange, request, target, rate, headers, origin)
 
 
 @router.websocket("/v1/stream")
@@ -78,10 +82,15 @@ async def _read(exchange: Exchange, query: SynthesisQuery) -> SynthesisRequest:
 
 
 async def _answer(
-    exchange: Exchange, request: SynthesisRequest, target: Format, rate: int, headers: dict[str, str]
+    exchange: Exchange,
+    request: SynthesisRequest,
+    target: Format,
+    rate: int,
+    headers: dict[str, str],
+    origin: Origin | None,
 ) -> Response:
     synthesis = await exchange.synthesize(request)
-    encode = partial(resample_encode, target, synthesis.x, synthesis.sample_rate, rate)
+    encode = partial(resample_encode, target, synthesis.x, synthesis.sample_rate, rate, origin)
     encoded = await exchange.encode(target.name, encode, lambda encoded: encoded.clipped)
     duration = len(synthesis.x) / synthesis.sample_rate
     headers |= {
@@ -95,7 +104,12 @@ async def _answer(
 
 
 async def _stream(
-    exchange: Exchange, request: SynthesisRequest, target: Format, rate: int, headers: dict[str, str]
+    exchange: Exchange,
+    request: SynthesisRequest,
+    target: Format,
+    rate: int,
+    headers: dict[str, str],
+    origin: Origin | None,
 ) -> Response:
     """Have the first chunk synthesized, so that what is wrong is told as a problem, and answer from there."""
     service, engine, config = exchange.service, exchange.engine, exchange.engine.contract.mel_config
@@ -103,7 +117,7 @@ async def _stream(
     stream.push(request.mel)
     stream.finish()
     samples = -(-request.frames * config.hop_length * rate // config.sample_rate)
-    encoder = StreamEncoder(service, engine, target, rate, exchange.http.scope["route"].path, samples)
+    encoder = StreamEncoder(service, engine, target, rate, exchange.http.scope["route"].path, samples, origin)
     first = await encoder.encode(await exchange.result(stream.next(request.deadline)))
     exchange.watch.lap("encode")
     exchange.note()

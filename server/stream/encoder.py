@@ -12,6 +12,7 @@ from server.audio.stream_encoding import PieceResampler, open_encoder
 from server.engine.engine import Engine
 from server.engine.queue import Synthesis
 from server.service import Service
+from vocoder.audio.origin import Origin
 
 __all__ = ["StreamEncoder"]
 
@@ -28,10 +29,18 @@ class StreamEncoder:
         sample_rate: Hz of what is sent.
         route: the template of the address, for the metrics.
         samples: how many samples will be sent, where that is known.
+        origin: what the audio says of where it comes from.
     """
 
     def __init__(
-        self, service: Service, engine: Engine, target: Format, sample_rate: int, route: str, samples: int | None = None
+        self,
+        service: Service,
+        engine: Engine,
+        target: Format,
+        sample_rate: int,
+        route: str,
+        samples: int | None = None,
+        origin: Origin | None = None,
     ) -> None:
         self._service = service
         self._engine = engine
@@ -41,7 +50,7 @@ class StreamEncoder:
         self._model_rate = engine.contract.mel_config.sample_rate
         self.hop_length = engine.contract.mel_config.hop_length
         self._resampler = PieceResampler(self._model_rate, sample_rate)
-        self._encoder = open_encoder(target, sample_rate, samples)
+        self._encoder = open_encoder(target, sample_rate, samples, origin)
         self._encode_seconds = 0.0
         self.sample_rate = sample_rate
         self.samples = 0

@@ -87,7 +87,9 @@ class WebSocketSession:
         reader = FrameReader(hello.numpy_dtype, given, contract.mel_config, self._service.settings.max_frames)
         mel_guard = MelGuard(self._service.guard, hello.guard or self._service.settings.guard)
         judge = StreamJudge(mel_guard, given, self._service.run)
-        encoder = StreamEncoder(self._service, engine, target, rate, self._websocket.scope["route"].path)
+        origin = self._service.origin(engine.name, seed)
+        route = self._websocket.scope["route"].path
+        encoder = StreamEncoder(self._service, engine, target, rate, route, origin=origin)
         stream = SynthesisStream(engine, hello.sigma, seed, hello.denoise, hello.corrections)
         note(self._websocket, model=engine.name)
         await self._send_json(ready_message(hello, engine.name, contract.mel_config, rate, seed))

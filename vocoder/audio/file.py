@@ -14,6 +14,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from vocoder.audio.container import is_chained_ogg, mpeg_start
+from vocoder.audio.origin import Origin, mark
 from vocoder.audio.resampling import resample
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "AudioFormat",
     "AudioTooLongError",
     "WriteReport",
+    "failure",
     "open_audio",
     "peak",
     "quantise",
@@ -127,7 +129,7 @@ def read_audio(
             limit = -1 if max_seconds is None else int(max_seconds * file_rate) + 1
             samples = file.read(limit, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        reason = _reason(error)
+        reason = failure(error)
         hint = " (wav, flac, ogg, mp3 and others are audio; a mel in an npy file is not)" if "recogni" in reason else ""
         raise AudioError(f"cannot read {name}: {reason}{hint}") from None
     if max_seconds is not None and len(samples) > max_seconds * file_rate:
@@ -176,6 +178,7 @@ def write_audio(
     *,
     format: str | None = None,
     clip: Literal["report", "error", "scale"] = "report",
+    origin: Origin | None = None,
 ) -> WriteReport:
     """Write audio to a file, and say what became of samples beyond full scale.
 
@@ -186,6 +189,7 @@ def write_audio(
         format: a key of `AUDIO_FORMATS`; None takes the path's suffix.
         clip: for samples beyond [-1, 1], set them to full scale and count them ("report"; formats of floats keep
             them), refuse ("error"), or make the whole clip quieter ("scale").
+        origin: what the file says of where the audio comes from; nothing if left out.
 
     Raises:
         AudioError: unknown format, x not (T,) of finite floats, samples beyond full scale with "error", no such
@@ -205,10 +209,11 @@ def write_audio(
         with soundfile.SoundFile(
             target, "w", samplerate=file_rate, channels=1, format=encoding.container, subtype=encoding.subtype
         ) as file:
+            mark(file, origin)
             for start in range(0, len(samples), _BLOCK):
                 file.write(samples[start : start + _BLOCK])
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise AudioError(f"cannot write {_name(target)}: {_reason(error)}") from None
+        raise AudioError(f"cannot write {_name(target)}: {failure(error)}") from None
     return report
 
 
@@ -272,5 +277,6 @@ def _name(place: str | Path | BinaryIO) -> str:
     return str(place) if isinstance(place, (str, Path)) else "the audio"
 
 
-def _reason(error: RuntimeError) -> str:
+def failure(error: RuntimeError) -> str:
+    """Return what libsndfile says was wrong."""
     return str(getattr(error, "error_string", error)).rstrip(".")

@@ -9,7 +9,8 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from vocoder.audio.file import AUDIO_FORMATS, AudioError, WriteReport, peak, quantise
+from vocoder.audio.file import AUDIO_FORMATS, AudioError, WriteReport, failure, peak, quantise
+from vocoder.audio.origin import Origin, mark
 
 __all__ = ["AudioStream"]
 
@@ -22,12 +23,13 @@ class AudioStream:
     Args:
         target: path of the file; its suffix is a key of `AUDIO_FORMATS`.
         sample_rate: Hz.
+        origin: what the file says of where the audio comes from; nothing if left out.
 
     Raises:
         AudioError: unknown suffix, a sample rate that the format does not know, or a file that cannot be written.
     """
 
-    def __init__(self, target: Path, sample_rate: int) -> None:
+    def __init__(self, target: Path, sample_rate: int, origin: Origin | None = None) -> None:
         name = target.suffix.removeprefix(".").lower()
         if name not in AUDIO_FORMATS:
             raise AudioError(f"cannot write {target}: unknown format {name!r}; known: {', '.join(AUDIO_FORMATS)}")
@@ -42,8 +44,8 @@ class AudioStream:
                 target, "w", sample_rate, 1, self._encoding.subtype, format=self._encoding.container
             )
         except (soundfile.LibsndfileError, RuntimeError) as error:
-            reason = str(getattr(error, "error_string", error)).rstrip(".")
-            raise AudioError(f"cannot write {target}: {reason}") from None
+            raise AudioError(f"cannot write {target}: {failure(error)}") from None
+        mark(self._file, origin)
 
     def __enter__(self) -> AudioStream:
         return self

@@ -12,11 +12,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocoder.audio.file import write_audio
+from vocoder.audio.origin import Origin
 from vocoder.batching import Utterance
 from vocoder.bulk.jobs import Job
 from vocoder.guard.opinion import GuardMode, read_doubted
 from vocoder.loading import load
 from vocoder.mel.config import preset
+from vocoder.mel.input import seeds_of
 
 __all__ = ["Outcome", "RowSpeaker", "Voice", "part_of"]
 
@@ -31,6 +33,7 @@ class Voice:
         format: of the audio files, a key of `AUDIO_FORMATS`.
         preset: contract of the mels, where it is not the model's.
         guard: what becomes of mels that are not typical of their contract.
+        origin: whether the files say where the audio comes from.
     """
 
     model: str
@@ -38,6 +41,7 @@ class Voice:
     format: str = "wav"
     preset: str | None = None
     guard: GuardMode = "warn"
+    origin: bool = True
 
 
 @dataclass(frozen=True)
@@ -66,6 +70,7 @@ class RowSpeaker:
         self._preset = None if voice.preset is None else preset(voice.preset)
         self._format = voice.format
         self._guard = voice.guard
+        self._origin = voice.origin
 
     def __call__(self, row: Sequence[Job]) -> list[Outcome]:
         """Speak the jobs in one run of the model; what fails is said in its outcome and harms no other."""
@@ -83,19 +88,22 @@ class RowSpeaker:
             if len(row) == 1:
                 return [Outcome(row[0], error=_reason(error))]
             return outcomes + [outcome for job in jobs for outcome in self([job])]  # each alone, to know which it is
-        return outcomes + [self._written(job, x, doubt) for (job, _, doubt), x in zip(readable, spoken, strict=True)]
+        made = zip(readable, spoken, strict=True)
+        return outcomes + [self._written(job, x, doubt, utterance.seed) for (job, utterance, doubt), x in made]
 
     def _utterance(self, job: Job) -> tuple[Utterance, str | None]:
         """Read a mel, and have the guard look at it."""
         mel, doubt = read_doubted(job.mel, self._preset, self._synthesizer.mel_config, self._guard)
         sampling = job.sampling
-        return Utterance(mel, sampling.sigma, sampling.seed, sampling.denoise, sampling.corrections), doubt
+        seed = seeds_of(sampling.seed, 1)[0]  # drawn here, so that the file can tell it
+        return Utterance(mel, sampling.sigma, seed, sampling.denoise, sampling.corrections), doubt
 
-    def _written(self, job: Job, x: NDArray[np.float32], doubt: str | None) -> Outcome:
+    def _written(self, job: Job, x: NDArray[np.float32], doubt: str | None, seed: int | None) -> Outcome:
         part = part_of(job.audio)
         try:
             job.audio.parent.mkdir(parents=True, exist_ok=True)
-            report = write_audio(part, x, self._synthesizer.sample_rate, format=self._format)
+            origin = Origin.of_model(self._synthesizer.name, seed) if self._origin else None
+            report = write_audio(part, x, self._synthesizer.sample_rate, format=self._format, origin=origin)
             with part.open("rb+") as file:
                 os.fsync(file.fileno())  # the name must not come to the disk before what it names
             part.replace(job.audio)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from vocoder.audio.origin import Origin
 from vocoder.config import from_dict
 from vocoder.mel.config import MelConfig
 
@@ -45,7 +46,8 @@ class MelVerdict:
 class Speech:
     """Audio x (T,), float32 in [-1, 1], its sample_rate in Hz, and the model and seed that made it.
 
-    `guard` is what the server's mel guard says of the mel, None where it says nothing.
+    `guard` is what the server's mel guard says of the mel, and `origin` what it says of where the audio comes from,
+    each None where it says nothing; `write_audio(..., origin=speech.origin)` keeps it in a file.
     """
 
     x: NDArray[np.float32]
@@ -53,6 +55,7 @@ class Speech:
     model: str
     seed: int
     guard: MelVerdict | None = None
+    origin: Origin | None = None
 
 
 @dataclass(frozen=True)

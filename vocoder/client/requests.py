@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocoder.audio.file import write_audio
+from vocoder.audio.origin import Origin
 from vocoder.client.answers import MelVerdict, ModelInfo, Speech
 from vocoder.client.errors import VocoderError, error_of, read_problem
 
@@ -175,7 +176,8 @@ def read_speech(response: httpx.Response) -> Speech:
     """Return the audio of an answer."""
     x, headers = _read_npy(response.content), response.headers
     rate, seed = int(headers["X-Sample-Rate"]), int(headers["X-Seed"])
-    return Speech(x, rate, headers["X-Model"], seed, MelVerdict.of_headers(headers))
+    origin = Origin.of_json(headers.get("X-Audio-Origin", ""))
+    return Speech(x, rate, headers["X-Model"], seed, MelVerdict.of_headers(headers), origin)
 
 
 def read_mel(response: httpx.Response) -> NDArray[np.float32]:

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocoder.audio.file import AUDIO_FORMATS, WriteReport, write_audio
+from vocoder.audio.origin import Origin
 
 __all__ = [
     "STANDARD",
@@ -127,12 +128,14 @@ def mel_source(path: Path) -> Iterator[Path]:
         yield Path(file.name)
 
 
-def write_speech(target: Path, x: NDArray[np.float32], sample_rate: int, format: str | None) -> WriteReport:
+def write_speech(
+    target: Path, x: NDArray[np.float32], sample_rate: int, format: str | None, origin: Origin | None = None
+) -> WriteReport:
     """Write audio (T,) to a file, by its suffix if no format is named, or to the standard output, then as wav."""
     if target != STANDARD:
-        return write_audio(target, x, sample_rate, format=format)
+        return write_audio(target, x, sample_rate, format=format, origin=origin)
     content = io.BytesIO()
-    report = write_audio(content, x, sample_rate, format=format or "wav")
+    report = write_audio(content, x, sample_rate, format=format or "wav", origin=origin)
     write_out(content.getvalue())
     return report
 

@@ -11,7 +11,8 @@ import torch
 
 from vocoder.audio.file import AUDIO_FORMATS, read_audio, resample
 from vocoder.commands.files import audio_source, each, pairs, suffix_of, write_speech
-from vocoder.commands.sampling import add_model_arguments, add_sampling_arguments, model
+from vocoder.commands.sampling import add_model_arguments, add_origin_argument, add_sampling_arguments, model, origin
+from vocoder.mel.input import seeds_of
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.synthesizer import Synthesizer
 
@@ -36,6 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_model_arguments(parser)
     add_sampling_arguments(parser)
+    add_origin_argument(parser)
     parser.add_argument(
         "--format", choices=tuple(AUDIO_FORMATS), help="of the audio (default: by the suffix of a file, else wav)"
     )
@@ -67,10 +69,10 @@ def _make(
     x = resample(recording, file_rate, sample_rate)
     with torch.inference_mode():
         mel = extract(torch.from_numpy(x)[None])[0].numpy()
-    start = time.perf_counter()
-    options = {name: getattr(args, name) for name in ("sigma", "seed", "denoise", "corrections")}
-    x_hat = synthesizer.synthesize(mel, **options)[: len(x)]
+    start, seed = time.perf_counter(), seeds_of(args.seed, 1)[0]
+    options = {name: getattr(args, name) for name in ("sigma", "denoise", "corrections")}
+    x_hat = synthesizer.synthesize(mel, seed=seed, **options)[: len(x)]
     seconds = time.perf_counter() - start
-    report = write_speech(target, x_hat, sample_rate, args.format)
+    report = write_speech(target, x_hat, sample_rate, args.format, origin(args, synthesizer, seed))
     moved = f", resampled from {file_rate} Hz to the model's {sample_rate} Hz" if file_rate != sample_rate else ""
     return f"{len(x) / sample_rate:.2f} s in {seconds:.2f} s{moved}, {report}"

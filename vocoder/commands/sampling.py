@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 
+from vocoder.audio.origin import Origin
 from vocoder.loading import load, shipped_models
 from vocoder.synthesizer import Synthesizer
 
-__all__ = ["add_model_arguments", "add_sampling_arguments", "model"]
+__all__ = ["add_model_arguments", "add_origin_argument", "add_sampling_arguments", "model", "origin"]
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,6 +41,21 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="how often the audio is corrected towards its mel (default: the model's own; 40 for the best quality)",
     )
+
+
+def add_origin_argument(parser: argparse.ArgumentParser) -> None:
+    """Declare `--no-origin`."""
+    parser.add_argument(
+        "--no-origin",
+        dest="origin",
+        action="store_false",
+        help="do not write into the files that they are synthetic, and which model, version and seed made them",
+    )
+
+
+def origin(args: argparse.Namespace, synthesizer: Synthesizer, seed: int) -> Origin | None:
+    """Return what the audio is to say of where it comes from."""
+    return Origin.of_model(synthesizer.name, seed) if args.origin else None
 
 
 def model(args: argparse.Namespace) -> Synthesizer:

@@ -55,7 +55,7 @@ def test_a_model_s_audio_has_no_seams(talk: Any, kind: str, options: dict[str, i
 
 
 def test_headers_and_metrics(talk: Any, streamer: Streamer) -> None:
-    with talk(streamer) as dial:
+    with talk(streamer, origin=False) as dial:
         with begin(dial.url, mel_of(100), seed=4) as answer:
             assert answer.headers["transfer-encoding"] == "chunked"
             assert "content-length" not in answer.headers

@@ -1,0 +1,83 @@
+"""Files say where their audio comes from, and what they say is read back."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vocoder.audio.file import AUDIO_FORMATS, AudioError, read_audio, write_audio
+from vocoder.audio.info import audio_info
+from vocoder.audio.origin import Origin
+from vocoder.audio.stream import AudioStream
+
+RATE = 24000
+X = (0.3 * np.sin(np.arange(RATE) * 0.05)).astype(np.float32)
+ORIGIN = Origin('räume, "zwei"\n', "1.2.3", 2**63 - 1)
+
+
+@pytest.mark.parametrize("name", AUDIO_FORMATS)
+def test_every_format_keeps_it(name: str) -> None:
+    marked, plain = io.BytesIO(), io.BytesIO()
+    write_audio(marked, X, RATE, format=name, origin=ORIGIN)
+    write_audio(plain, X, RATE, format=name)
+    assert audio_info(marked.seek(0) or marked).origin == ORIGIN
+    assert audio_info(plain.seek(0) or plain).origin is None
+    np.testing.assert_array_equal(read_audio(marked)[0], read_audio(plain)[0])
+
+
+@pytest.mark.parametrize("name", ["wav", "flac", "ogg"])
+def test_streams_keep_it(name: str, tmp_path: Path) -> None:
+    with AudioStream(tmp_path / f"x.{name}", RATE, ORIGIN) as file:
+        file.write(X)
+    info = audio_info(tmp_path / f"x.{name}")
+    assert (info.origin, info.seconds, info.sample_rate, info.channels) == (ORIGIN, 1.0, RATE, 1)
+    assert info.program is not None
+    assert info.program.startswith("flow-vocoder 1.2.3")
+
+
+@given(st.text(), st.text(), st.none() | st.integers(0, 2**63 - 1), st.booleans())
+def test_there_and_back(model: str, version: str, seed: int | None, synthetic: bool) -> None:
+    origin = Origin(model, version, seed, synthetic)
+    assert origin.to_json().isascii()
+    assert "\n" not in origin.to_json()
+    assert Origin.of_json(origin.to_json()) == origin
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "recorded at home",
+        "[1]",
+        "null",
+        "{}",
+        '{"model": 3, "version": "1", "synthetic": true}',
+        '{"model": "a", "version": "1", "synthetic": "yes"}',
+        '{"model": "a", "version": "1", "synthetic": true, "seed": "1"}',
+    ],
+)
+def test_other_comments_say_nothing(text: str) -> None:
+    assert Origin.of_json(text) is None
+
+
+def test_who_else_wrote_a_file_is_told(tmp_path: Path) -> None:
+    with soundfile.SoundFile(tmp_path / "x.wav", "w", RATE, 1) as file:
+        file.comment = "recorded at home"
+        file.write(X)
+    info = audio_info(tmp_path / "x.wav")
+    assert (info.container, info.encoding, info.origin, info.program) == ("WAV", "PCM_16", None, None)
+
+
+def test_what_is_no_audio_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "x.wav").write_text(json.dumps({"model": "a"}))
+    with pytest.raises(AudioError, match=r"cannot read .*x\.wav"):
+        audio_info(tmp_path / "x.wav")
+    with pytest.raises(FileNotFoundError, match="no audio file"):
+        audio_info(tmp_path / "y.wav")

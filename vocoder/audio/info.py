@@ -1,0 +1,56 @@
+"""What an audio file is, and what it says of where it comes from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import BinaryIO
+
+import soundfile
+
+from vocoder.audio.file import AudioError, failure, open_audio
+from vocoder.audio.origin import Origin
+
+__all__ = ["AudioInfo", "audio_info"]
+
+
+@dataclass(frozen=True)
+class AudioInfo:
+    """What an audio file is.
+
+    Attributes:
+        container: libsndfile's name of the file format.
+        encoding: libsndfile's name of the encoding.
+        sample_rate: Hz.
+        channels: their number.
+        seconds: of audio.
+        program: what wrote it, as far as it says so.
+        origin: where it comes from, as far as it says so in the way of this package.
+    """
+
+    container: str
+    encoding: str
+    sample_rate: int
+    channels: int
+    seconds: float
+    program: str | None
+    origin: Origin | None
+
+
+def audio_info(source: str | Path | BinaryIO) -> AudioInfo:
+    """Read what an audio file is and says of itself; its samples are not looked at.
+
+    Raises:
+        AudioError: not an audio file.
+        FileNotFoundError: there is no such file.
+    """
+    name = str(source) if isinstance(source, (str, Path)) else "the audio"
+    if isinstance(source, (str, Path)) and not Path(source).is_file():
+        raise FileNotFoundError(f"there is no audio file {name}")
+    try:
+        with open_audio(source) as file:
+            seconds = file.frames / file.samplerate
+            told = file.software or None, Origin.of_json(file.comment or "")
+            return AudioInfo(file.format, file.subtype, file.samplerate, file.channels, seconds, *told)
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioError(f"cannot read {name}: {failure(error)}") from None

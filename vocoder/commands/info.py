@@ -1,0 +1,54 @@
+"""`vocoder info`: what an audio file is, and what it says of where it comes from."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+
+from vocoder.audio.info import AudioInfo, audio_info
+from vocoder.commands.files import audio_source
+
+__all__ = ["add_arguments", "run"]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare what the command takes."""
+    parser.description = (
+        "Say what audio files are, and, as far as they tell, that they are synthetic and which model, version and "
+        "seed made them. `-` stands for the standard input. The exit status is 2 if one cannot be read."
+    )
+    parser.add_argument("audio", nargs="+", type=Path, metavar="FILE", help="audio file")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Print one line for each file.
+
+    Returns:
+        0, or 2 if a file could not be read.
+    """
+    return max([_show(path, args.json) for path in args.audio])
+
+
+def _show(path: Path, as_json: bool) -> int:
+    try:
+        info = audio_info(audio_source(path))
+    except (ValueError, OSError) as error:
+        print(f"vocoder info: {path}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    print(json.dumps({"file": str(path), **asdict(info)}) if as_json else f"{path}: {_text(info)}", flush=True)
+    return 0
+
+
+def _text(info: AudioInfo) -> str:
+    shape = f"{info.container} {info.encoding}, {info.sample_rate} Hz, {info.seconds:.2f} s"
+    origin = info.origin
+    if origin is None:
+        wrote = f" (written by {info.program})" if info.program else ""
+        return f"{shape}; it does not say where it comes from{wrote}"
+    seed = "" if origin.seed is None else f", seed {origin.seed}"
+    kind = "synthetic" if origin.synthetic else "not synthetic"
+    return f"{shape}; {kind}: model {origin.model!r}, {origin.program}{seed}"
