@@ -182,10 +182,11 @@ def fit(
     hours = sum(entry.duration for entry in manifest.select("train")) / 3600
     voices = len(manifest.trained_speakers)
     announce(f"{hours:.2f} hours of {voices} voices to train on; {_million(objective)} million parameters to fit")
+    contract = getattr(objective, "mel_config", preset(config.mel))  # a teacher's has statistics of its own
     trainer = Trainer(
         objective,
-        SegmentDataset(manifest, "train", config.segments),
-        held_out_segments(manifest, config.segments, config.validation_items),
+        SegmentDataset(manifest, "train", config.segments, mel_config=contract),
+        held_out_segments(manifest, config.segments, config.validation_items, contract),
         config.trainer,
         output,
         accelerator=build_accelerator(config.trainer),

@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the models' noise (%(default)s)")
     parser.add_argument("--with-griffin-lim", action="store_true", help="add Griffin-Lim with 60 iterations")
     parser.add_argument("--smooth", action="store_true", help="smooth mels along time and bands, as predicted ones are")
+    parser.add_argument("--own-mels", action="store_true", help="leave alone mels that the manifest has beside audio")
     parser.add_argument("--nats", action="store_true", help="add nats per sample of the recordings")
     parser.add_argument("--mel", choices=sorted(PRESETS), default="nvidia", help="for Griffin-Lim without a model")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes that score (%(default)s)")
@@ -73,7 +74,7 @@ def evaluate_all(args: argparse.Namespace, loader: Loader) -> int:
         raise ValueError("--nats are of true mels: evaluate once with --nats and once with --smooth")
     selection = Selection(args.min_seconds, args.max_seconds, args.limit, args.per_speaker, args.by)
     manifest = read_manifest(args.manifest)
-    chosen = recordings(manifest, selection, args.voice)
+    chosen = recordings(manifest, selection, args.voice, args.own_mels)
     models = _models(args, loader)
     mel_config = models[0].mel_config if models else preset(args.mel)
     baselines = [ground_truth(mel_config)] + ([griffin_lim(mel_config)] if args.with_griffin_lim else [])
@@ -82,7 +83,7 @@ def evaluate_all(args: argparse.Namespace, loader: Loader) -> int:
     args.output.mkdir(parents=True, exist_ok=True)
     found = _evaluate(args, [*baselines, *models], chosen)
     report = Report(
-        settings=_settings(args),
+        settings=_settings(args, chosen),
         rows=[row for evaluated in found.values() for row in evaluated.rows],
         metrics=METRICS,
         missing=split_by_package(METRICS)[1],
@@ -140,8 +141,9 @@ def _draw(folder: Path, candidates: Sequence[Candidate], found: dict[str, Evalua
     return pictures
 
 
-def _settings(args: argparse.Namespace) -> dict[str, str | int | float | None]:
+def _settings(args: argparse.Namespace, chosen: Sequence[Recording]) -> dict[str, str | int | float | None]:
     """Return what determines the scores, and the threads that determine the speed."""
+    given = sum(recording.mel is not None for recording in chosen)
     return {
         "split": "test",
         "min_seconds": args.min_seconds,
@@ -153,5 +155,6 @@ def _settings(args: argparse.Namespace) -> dict[str, str | int | float | None]:
         "corrections": args.corrections,
         "seed": args.seed,
         "mels": "smoothed along time and bands" if args.smooth else None,
+        "given_mels": f"{given} of {len(chosen)}" if given else None,
         "threads": torch.get_num_threads(),
     }

@@ -15,9 +15,11 @@ from tqdm import tqdm
 from training.corpora import debian, kokoro
 from training.corpora.condition import PrepareConfig
 from training.corpora.corpus import Corpus
+from training.corpora.given_mels import with_mels
 from training.corpora.layouts import scan_folder, scan_ljspeech, scan_vctk
 from training.corpora.prepare import Prepared, prepare
 from training.provenance import UNKNOWN
+from vocoder.mel.config import PRESETS, preset
 
 __all__ = ["add_arguments", "run", "summary"]
 
@@ -34,11 +36,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--name", help="name of the corpus, with --layout and one SOURCE")
     parser.add_argument("--licence", help="licence of the recordings, with --layout")
     parser.add_argument("--test-share", type=float, help="of each speaker's recordings, with --layout (every 40th)")
+    parser.add_argument("--mels", type=Path, help="folder with NAME.npy for each NAME.wav, with --layout")
+    parser.add_argument("--mel", choices=sorted(PRESETS), default="nvidia", help="preset of --mels (%(default)s)")
     parser.add_argument("--source", type=Path, help="folder of already unpacked Debian packages")
     parser.add_argument("--cache", type=Path, default=None, help=f"keep downloads here ({debian.default_cache()})")
     parser.add_argument("--minutes", type=float, default=45.0, help="of speech that kokoro makes (%(default)g)")
     parser.add_argument("--sample-rate", type=int, default=config.sample_rate, help="Hz (%(default)s)")
-    parser.add_argument("--rms", type=float, default=config.rms, help="level of every utterance (%(default)s)")
+    parser.add_argument("--rms", type=float, help=f"level of every utterance ({config.rms}; with --mels their own)")
     parser.add_argument("--min-seconds", type=float, default=config.min_seconds, help="skip below (%(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
 
@@ -51,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.jobs < 1:
         raise ValueError(f"--jobs must be at least 1, not {args.jobs}")
-    config = PrepareConfig(sample_rate=args.sample_rate, rms=args.rms, min_seconds=args.min_seconds)
+    config = _config(args)
     corpora = [_scan(source, args) for source in dict.fromkeys(args.sources)]
     total = sum(len(corpus.recordings) for corpus in corpora)
     with tqdm(total=total, unit="file", file=sys.stderr, disable=None) as bar:
@@ -65,6 +69,20 @@ def run(args: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
     return 0
+
+
+def _config(args: argparse.Namespace) -> PrepareConfig:
+    """Return how recordings are prepared; those with mels keep the level that their mels say."""
+    if args.mels is None:
+        rms = PrepareConfig.rms if args.rms is None else args.rms
+        return PrepareConfig(sample_rate=args.sample_rate, rms=rms, min_seconds=args.min_seconds)
+    if args.layout is None:
+        raise ValueError("--mels go with --layout and a folder of recordings")
+    if args.rms is not None:
+        raise ValueError("--rms and --mels exclude each other: a mel says how loud its recording is")
+    if args.sample_rate != preset(args.mel).sample_rate:
+        raise ValueError(f"mels of {args.mel!r} are of {preset(args.mel).sample_rate} Hz: add --sample-rate")
+    return PrepareConfig(sample_rate=args.sample_rate, rms=None, min_seconds=args.min_seconds)
 
 
 def summary(prepared: Prepared) -> str:
@@ -92,7 +110,8 @@ def _scan(source: str, args: argparse.Namespace) -> Corpus:
     if args.layout is not None:
         if args.name is not None and len(args.sources) > 1:
             raise ValueError("--name names one corpus: give one SOURCE with it")
-        return replace(LAYOUTS[args.layout](Path(source), args.name, args.licence), test_share=args.test_share)
+        corpus = replace(LAYOUTS[args.layout](Path(source), args.name, args.licence), test_share=args.test_share)
+        return corpus if args.mels is None else with_mels(corpus, args.mels, args.mel)
     if args.name is not None or args.licence is not None or args.test_share is not None:
         raise ValueError("--name, --licence and --test-share go with --layout; the corpora known by name have theirs")
     cache = args.cache or debian.default_cache()

@@ -39,8 +39,9 @@ class PrepareConfig:
 
     sample_rate: int = 22050
     """Of the prepared audio, hertz."""
-    rms: float = 0.06
-    """Root mean square that every utterance is scaled to; less where its peak would pass 0.99."""
+    rms: float | None = 0.06
+    """Root mean square that every utterance is scaled to; less where its peak would pass 0.99. None leaves all at their
+    own level, which a given mel fixes."""
     min_seconds: float = 0.3
     """Shorter recordings are skipped."""
     silence_rms: float = 1e-3
@@ -51,7 +52,7 @@ class PrepareConfig:
     def __post_init__(self) -> None:
         if not 4000 <= self.sample_rate <= 192000:
             raise ConfigError(f"sample_rate must be from 4000 to 192000 Hz, not {self.sample_rate}")
-        if not 0 < self.rms <= 0.5:
+        if self.rms is not None and not 0 < self.rms <= 0.5:
             raise ConfigError(f"rms must be above 0 and at most 0.5, not {self.rms}")
         if self.min_seconds <= 0:
             raise ConfigError(f"min_seconds must be positive, not {self.min_seconds}")
@@ -68,7 +69,8 @@ def condition(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> np.ndar
         config: what is required and wanted.
 
     Returns:
-        (T * config.sample_rate / sample_rate,) float32 with the wanted root mean square and no sample beyond 0.99.
+        (T * config.sample_rate / sample_rate,) float32 with the wanted root mean square and no sample beyond 0.99, or
+        at its own level.
 
     Raises:
         UnusableError: the recording is too short, silent or clipped.
@@ -76,6 +78,9 @@ def condition(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> np.ndar
     _check(x, sample_rate, config)
     if sample_rate != config.sample_rate:
         x = librosa.resample(x, orig_sr=sample_rate, target_sr=config.sample_rate, res_type="soxr_vhq")
+    if config.rms is None:
+        level: np.ndarray = np.clip(x, -1.0, 1.0)  # resampling can overshoot
+        return level.astype(np.float32)
     gain = min(config.rms / _rms(x), _PEAK_LIMIT / float(np.abs(x).max()))
     return (x * gain).astype(np.float32)
 

@@ -31,12 +31,14 @@ class Recording:
             by it.
         speaker: who speaks.
         unusable: why it must be skipped whatever it sounds like, or an empty string.
+        mel: the npy file of the mel that stands for its own, where there is one.
     """
 
     path: Path
     name: str
     speaker: str
     unusable: str = ""
+    mel: Path | None = None
 
     @property
     def stem(self) -> str:
@@ -60,6 +62,7 @@ class Corpus:
         synthetic: True where a text-to-speech model spoke.
         min_seconds: shorter recordings are skipped; None for the limit that holds for all corpora.
         test_share: the share of each speaker's recordings that is held out; None for every 40th.
+        mel_preset: what the mels of its recordings were made with, where they have any.
     """
 
     name: str
@@ -73,6 +76,7 @@ class Corpus:
     synthetic: bool = False
     min_seconds: float | None = None
     test_share: float | None = None
+    mel_preset: str | None = None
 
     def __post_init__(self) -> None:
         if not self.name or self.name.startswith(".") or "/" in self.name or "\\" in self.name:

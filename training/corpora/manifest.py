@@ -44,6 +44,11 @@ class Entry:
     """`evaluate` where the licence would pass on to the weights: never to be trained on."""
     synthetic: bool = False
     """True where a text-to-speech model spoke."""
+    mel: str | None = None
+    """An npy file (n_mels, frames), relative to the manifest's folder, that stands for the recording's own mel, frame
+    for frame: what an acoustic model predicted."""
+    mel_preset: str | None = None
+    """The mel preset that `mel` was made with; None for that of the model that hears it."""
 
     @property
     def band_edge(self) -> float:
@@ -51,9 +56,10 @@ class Entry:
         return self.sample_rate / 2 if self.bandwidth is None else self.bandwidth
 
     def __post_init__(self) -> None:
-        path = PurePosixPath(self.path)
-        if not self.path or path.is_absolute() or ".." in path.parts:
-            raise ConfigError(f"path must be relative and stay inside the manifest's folder, not {self.path!r}")
+        for name, value in (("path", self.path), ("mel", "mel.npy" if self.mel is None else self.mel)):
+            path = PurePosixPath(value)
+            if not value or path.is_absolute() or ".." in path.parts:
+                raise ConfigError(f"{name} must be relative and stay inside the manifest's folder, not {value!r}")
         if self.split not in get_args(Split):
             raise ConfigError(f"split must be 'train' or 'test', not {self.split!r}")
         if not 0 < self.duration < float("inf"):
@@ -170,5 +176,6 @@ def _validate(manifest: Manifest, path: Path, check_files: bool) -> None:
         if entry.path in seen:
             raise ManifestError(f"{path} lists {entry.path} twice")
         seen.add(entry.path)
-        if check_files and not manifest.audio_path(entry).is_file():
-            raise ManifestError(f"{path} lists {entry.path}, which does not exist; run the same prepare again")
+        for file in (entry.path, entry.mel or entry.path) if check_files else ():
+            if not (manifest.root / file).is_file():
+                raise ManifestError(f"{path} lists {file}, which does not exist; run the same prepare again")

@@ -1,7 +1,8 @@
 """Turn corpora into a folder that training reads: FLAC files, a manifest, and what was done to them.
 
 The folder holds `audio/CORPUS/SPEAKER/NAME.flac`, `manifest.jsonl`, `dataset.json` (settings, licences, totals),
-`skipped.jsonl` (every file left out, with its reason) and `licences/CORPUS.txt`. Running again does only what is left.
+`skipped.jsonl` (every file left out, with its reason), `licences/CORPUS.txt`, and `mels/CORPUS/SPEAKER/NAME.npy` where
+recordings came with mels. Running again does only what is left.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import soundfile
 
 from training.corpora.bandwidth import prepared_bandwidth
@@ -29,8 +31,11 @@ from training.corpora.corpus import (
     hold_out_enough,
     split_recordings,
 )
+from training.corpora.given_mels import check_given_mel
 from training.corpora.manifest import Entry, Manifest, Split, Use, read_manifest, write_manifest
 from vocoder.config import to_dict
+from vocoder.mel.config import preset
+from vocoder.mel.file import read_mel
 
 __all__ = ["PrepareError", "Prepared", "Skipped", "prepare"]
 
@@ -69,6 +74,7 @@ class _Job:
     split: Split
     use: Use
     synthetic: bool
+    mel_preset: str | None
     root: Path
     config: PrepareConfig
 
@@ -96,11 +102,7 @@ def prepare(
     corpora = tuple(corpora)
     output.mkdir(parents=True, exist_ok=True)
     _record(corpora, output, config)
-    work = [
-        _Job(recording, corpus.name, corpus.licence, split, corpus.use, corpus.synthetic, output, _own(config, corpus))
-        for corpus in corpora
-        for recording, split in split_recordings(corpus)
-    ]
+    work = [job for corpus in corpora for job in _jobs(corpus, output, config)]
     results = []
     with _mapper(min(jobs, len(work))) as mapper:
         for result in mapper(work):
@@ -119,8 +121,12 @@ def prepare(
     return Prepared(read_manifest(output), skipped)
 
 
-def _own(config: PrepareConfig, corpus: Corpus) -> PrepareConfig:
-    return config if corpus.min_seconds is None else replace(config, min_seconds=corpus.min_seconds)
+def _jobs(corpus: Corpus, output: Path, config: PrepareConfig) -> Iterator[_Job]:
+    own = config if corpus.min_seconds is None else replace(config, min_seconds=corpus.min_seconds)
+    for recording, split in split_recordings(corpus):
+        yield _Job(
+            recording, corpus.name, corpus.licence, split, corpus.use, corpus.synthetic, corpus.mel_preset, output, own
+        )
 
 
 @contextmanager
@@ -141,6 +147,8 @@ def _process(job: _Job) -> Entry | Skipped:
             raise UnusableError(recording.unusable, "by its name")
         if not _is_fresh(target, recording.path):
             _make(recording.path, target, job.config)
+        if recording.mel is not None:
+            _take_mel(job, recording.mel, target)
     except DecodeError as error:
         return Skipped(str(recording.path), job.corpus, recording.speaker, "unreadable", str(error))
     except UnusableError as error:
@@ -162,7 +170,26 @@ def _entry(job: _Job, relative: str) -> Entry:
         bandwidth=bandwidth,
         use=job.use,
         synthetic=job.synthetic,
+        mel=None if job.recording.mel is None else _mel_path(job),
+        mel_preset=job.mel_preset,
     )
+
+
+def _mel_path(job: _Job) -> str:
+    return f"mels/{job.corpus}/{job.recording.speaker}/{job.recording.stem}.npy"
+
+
+def _take_mel(job: _Job, source: Path, audio: Path) -> None:
+    """Copy the mel of a recording, checked against its prepared audio."""
+    assert job.mel_preset is not None
+    try:
+        mel = read_mel(source)
+        check_given_mel(mel, preset(job.mel_preset), soundfile.info(audio).frames)
+    except ValueError as error:
+        raise UnusableError("unfitting mel", f"{source}: {error}") from error
+    target = job.root / _mel_path(job)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    np.save(target, mel)
 
 
 def _is_fresh(target: Path, source: Path) -> bool:
@@ -235,6 +262,7 @@ def _describe(corpus: Corpus, output: Path) -> dict[str, Any]:
         "use": corpus.use,
         "synthetic": corpus.synthetic,
         "test_share": corpus.test_share,
+        **({} if corpus.mel_preset is None else {"mel_preset": corpus.mel_preset}),
     }
     if corpus.licence_text:
         path = output / "licences" / f"{corpus.name}.txt"

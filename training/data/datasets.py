@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
-from typing import TypedDict
+from fractions import Fraction
+from typing import NotRequired, TypedDict
 
 import numpy as np
 import torch
@@ -15,8 +16,10 @@ from torch.utils.data import Dataset
 from training.corpora.manifest import Entry, Manifest, ManifestError, Split
 from training.data.audio_store import AudioStore
 from training.data.augment import AugmentConfig, augmented
+from training.data.mel_store import MelStore
 from training.data.rational_resampling import RateResampler, rate_grid
 from vocoder.config import ConfigError
+from vocoder.mel.config import MelConfig
 
 __all__ = ["Segment", "SegmentConfig", "SegmentDataset", "Utterance", "UtteranceDataset", "held_out_segments"]
 
@@ -25,11 +28,17 @@ _AUGMENTATION = 1  # the number of the random stream that augmentation draws fro
 
 
 class Segment(TypedDict):
-    """A training item: x (margin + segment_length + margin,) float32, the speaker's number, the band's edge in Hz."""
+    """A training item: x (margin + segment_length + margin,) float32, the speaker's number, the band's edge in Hz.
+
+    Where any recording of the split came with a mel, also `mel` (n_mels, segment_length / hop_length), the frames of
+    this segment, and whether it `has_mel`.
+    """
 
     x: Tensor
     speaker: int
     band: np.float32
+    mel: NotRequired[Tensor]
+    has_mel: NotRequired[bool]
 
 
 class Utterance(TypedDict):
@@ -91,18 +100,27 @@ class SegmentDataset(Dataset[Segment]):
     of the utterance, so that its mel frames are those of the whole utterance. An utterance shorter than a segment is
     first padded with zeros at its end.
 
+    A recording that came with a mel is cut with it, and neither is varied: a gain, another speed or a room would leave
+    the mel behind.
+
     Args:
         manifest: the corpus.
         split: which part of it.
         config: how to cut and vary.
         speakers: only these, where given.
+        mel_config: of the mels that come with recordings; without it they are left alone.
 
     Raises:
-        ManifestError: nothing is left, or audio cannot be read.
+        ManifestError: nothing is left, audio cannot be read, or a mel does not fit its audio or the contract.
     """
 
     def __init__(
-        self, manifest: Manifest, split: Split, config: SegmentConfig, speakers: Collection[str] | None = None
+        self,
+        manifest: Manifest,
+        split: Split,
+        config: SegmentConfig,
+        speakers: Collection[str] | None = None,
+        mel_config: MelConfig | None = None,
     ) -> None:
         entries = manifest.select(split, speakers)
         self.config = config
@@ -112,6 +130,10 @@ class SegmentDataset(Dataset[Segment]):
         self._bands = np.array([e.bandwidth or manifest.sample_rate / 2 for e in entries])
         self._cumulative = np.cumsum(_weights(self._speakers, self._store.lengths, config.balance))
         self._resamplers = tuple(RateResampler(rate) for rate in rate_grid(*config.rates))
+        self._as_recorded = RateResampler(Fraction(1))
+        self._mels = None
+        if mel_config is not None and any(entry.mel is not None for entry in entries):
+            self._mels = MelStore(manifest, entries, list(self._store.lengths), mel_config)
         # In shared memory, so that loader processes that outlive an epoch see the next one.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
@@ -130,17 +152,33 @@ class SegmentDataset(Dataset[Segment]):
         # Four draws, always in this order: switching an augmentation on leaves the other choices as they were.
         choice, rate, place, gain = rng.random(4)
         utterance = int(np.searchsorted(self._cumulative, choice * self._cumulative[-1], side="right"))
+        if self._mels is not None and self._mels.has(utterance):
+            return self._with_mel(utterance, place)
         resampler = self._resamplers[int(rate * len(self._resamplers))]
-        x = self._cut(utterance, resampler, place)
+        x, _ = self._cut(utterance, resampler, place)
         band = min(self._bands[utterance] * float(resampler.rate), self.sample_rate / 2)
         if self.config.augment.active:
             own = np.random.default_rng((self.config.seed, int(self._epoch), index, _AUGMENTATION))
             x, band = augmented(x, band, self.sample_rate, self.config.augment, own)
         low, high = self.config.gain_db
         x *= _gain(x, low + (high - low) * gain) if low or high else 1.0
-        return {"x": torch.from_numpy(x), "speaker": int(self._speakers[utterance]), "band": np.float32(band)}
+        return self._segment(utterance, x, band, None)
 
-    def _cut(self, utterance: int, resampler: RateResampler, place: float) -> np.ndarray:
+    def _with_mel(self, utterance: int, place: float) -> Segment:
+        x, start = self._cut(utterance, self._as_recorded, place)
+        return self._segment(utterance, x, self._bands[utterance], start // self.config.hop_length)
+
+    def _segment(self, utterance: int, x: np.ndarray, band: float, frame: int | None) -> Segment:
+        """Return an item; `frame` is where its mel begins in the one that its recording came with."""
+        item = Segment(x=torch.from_numpy(x), speaker=int(self._speakers[utterance]), band=np.float32(band))
+        if self._mels is not None:  # the same keys in every item of a batch
+            frames = self.config.segment_length // self.config.hop_length
+            item["mel"] = torch.from_numpy(self._mels.read(utterance, frame or 0, frames))
+            item["has_mel"] = frame is not None
+        return item
+
+    def _cut(self, utterance: int, resampler: RateResampler, place: float) -> tuple[np.ndarray, int]:
+        """Return samples with their margins, and where between them the segment starts."""
         config = self.config
         length = resampler.length(int(self._store.lengths[utterance]))
         padded = max(length, config.segment_length)
@@ -153,7 +191,7 @@ class SegmentDataset(Dataset[Segment]):
 
         x = resampler.crop(read, inside[0], min(inside[1], length))
         x = np.pad(x, (0, inside[1] - inside[0] - len(x)))
-        return np.pad(x, (inside[0] - first, last - inside[1]), mode="reflect")
+        return np.pad(x, (inside[0] - first, last - inside[1]), mode="reflect"), start
 
 
 class UtteranceDataset(Dataset[Utterance]):
@@ -212,7 +250,9 @@ def _gain(x: np.ndarray, decibels: float) -> np.float32:
     return np.float32(min(10 ** (decibels / 20), _PEAK_LIMIT / peak if peak > 0 else math.inf))
 
 
-def held_out_segments(manifest: Manifest, segments: SegmentConfig, items: int) -> SegmentDataset:
+def held_out_segments(
+    manifest: Manifest, segments: SegmentConfig, items: int, mel_config: MelConfig | None = None
+) -> SegmentDataset:
     """Return `items` segments of the test split, cut like the training segments but not varied.
 
     Voices of which nothing is trained on are left out: they are kept for the final evaluation.
@@ -221,6 +261,7 @@ def held_out_segments(manifest: Manifest, segments: SegmentConfig, items: int) -
         manifest: the corpus.
         segments: how training segments are cut.
         items: how many.
+        mel_config: of the mels that come with recordings; without it they are left alone.
     """
     plain = SegmentConfig(
         segment_length=segments.segment_length,
@@ -228,4 +269,4 @@ def held_out_segments(manifest: Manifest, segments: SegmentConfig, items: int) -
         margin=segments.margin,
         epoch_length=items,
     )
-    return SegmentDataset(manifest, "test", plain, manifest.trained_speakers)
+    return SegmentDataset(manifest, "test", plain, manifest.trained_speakers, mel_config)

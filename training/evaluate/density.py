@@ -37,17 +37,23 @@ def density_of(vocoder: Any) -> Density | None:
     return model if isinstance(model, Density) else None
 
 
-def nats_per_sample(model: Density, x: Audio, mel_config: MelConfig, seed: int = 0) -> float:
+def nats_per_sample(model: Density, x: Audio, mel_config: MelConfig, seed: int = 0, mel: Audio | None = None) -> float:
     """Return the negative log-likelihood of x (T,) per sample, cut to whole hops at its end.
 
-    The mel is that of the recording; the noise (see `NATS_DEFINITION`) is added to what is scored.
+    The noise (see `NATS_DEFINITION`) is added to what is scored, not to what the mel is of.
+
+    Args:
+        model: the density.
+        x: the recording.
+        mel_config: the contract of the mel.
+        seed: of the noise.
+        mel: (n_mels, frames) given for the recording; else its own.
     """
-    clean = torch.from_numpy(x)[None]
     frames = x.shape[0] // mel_config.hop_length
     with torch.inference_mode():
-        mel = MelSpectrogram(mel_config)(clean)[:, :, :frames]
+        heard = MelSpectrogram(mel_config)(torch.from_numpy(x)[None]) if mel is None else torch.from_numpy(mel)[None]
         noisy = torch.from_numpy(_noisy(x, seed))[None, : frames * mel_config.hop_length]
-        return -float(model.log_prob(noisy, mel)) / noisy.shape[1]
+        return -float(model.log_prob(noisy, heard[:, :, :frames])) / noisy.shape[1]
 
 
 def _noisy(x: Audio, seed: int) -> Audio:

@@ -78,13 +78,13 @@ def evaluate(
     Raises:
         ValueError: the candidate returned audio of a wrong length.
     """
-    references = [recording.at(candidate.mel_config.sample_rate) for recording in recordings]
+    references = [_Reference.of(recording, candidate) for recording in recordings]
     first = {recording.voice: i for i, recording in reversed(list(enumerate(recordings)))}
-    keys = [store.key(candidate, reference, metrics) for reference in references]
+    keys = [store.key(candidate, reference.x, metrics, reference.mel) for reference in references]
     known = {i: scores for i, key in enumerate(keys) if (scores := store.read(key)) is not None}
     new = [i for i in range(len(recordings)) if i not in known]
     audio = _speak_all(candidate, references, sorted({*new, *first.values()}))
-    pairs = [Pair(references[i], audio[i][0], candidate.mel_config.sample_rate) for i in new]
+    pairs = [Pair(references[i].x, audio[i][0], candidate.mel_config.sample_rate) for i in new]
     for i, scores in zip(new, score_all(metrics, pairs, pool), strict=True):
         known[i] = scores
         store.write(keys[i], scores)
@@ -96,15 +96,33 @@ def evaluate(
     return Evaluated(rows, {voice: audio[i][0] for voice, i in first.items()})
 
 
-def spoken(candidate: Candidate, reference: Audio) -> tuple[Audio, float | None]:
+@dataclass(frozen=True)
+class _Reference:
+    """A recording as a candidate gets it: x (T,), and the mel that it came with in the candidate's contract."""
+
+    x: Audio
+    mel: Audio | None
+
+    @classmethod
+    def of(cls, recording: Recording, candidate: Candidate) -> _Reference:
+        mel = None if candidate.speak is None else recording.given(candidate.mel_config)
+        return cls(recording.at(candidate.mel_config.sample_rate), mel)
+
+
+def spoken(candidate: Candidate, reference: Audio, mel: Audio | None = None) -> tuple[Audio, float | None]:
     """Return what a candidate makes of the mel of reference (T,), cut to T samples, and the seconds it took.
+
+    Args:
+        candidate: who speaks.
+        reference: the recording.
+        mel: (n_mels, frames) to speak instead of the recording's own.
 
     Raises:
         ValueError: the candidate returned less audio, or not (T,).
     """
     if candidate.speak is None:
         return reference, None
-    mel = mel_of(reference, candidate.mel_config)
+    mel = mel_of(reference, candidate.mel_config) if mel is None else mel
     start = time.perf_counter()
     generated = candidate.speak(mel)
     seconds = time.perf_counter() - start
@@ -117,22 +135,26 @@ def spoken(candidate: Candidate, reference: Audio) -> tuple[Audio, float | None]
 
 
 def _speak_all(
-    candidate: Candidate, references: Sequence[Audio], chosen: Sequence[int]
+    candidate: Candidate, references: Sequence[_Reference], chosen: Sequence[int]
 ) -> dict[int, tuple[Audio, float | None]]:
     if chosen:
-        spoken(candidate, references[chosen[0]])  # a model's first call is slower than the others
-    return {i: spoken(candidate, references[i]) for i in chosen}
+        spoken(
+            candidate, references[chosen[0]].x, references[chosen[0]].mel
+        )  # a model's first call is slower than the others
+    return {i: spoken(candidate, references[i].x, references[i].mel) for i in chosen}
 
 
-def _nats_of_all(candidate: Candidate, references: Sequence[Audio], wanted: bool) -> list[tuple[float, float] | None]:
+def _nats_of_all(
+    candidate: Candidate, references: Sequence[_Reference], wanted: bool
+) -> list[tuple[float, float] | None]:
     """Return nats per sample of each recording, and the seconds that they took; None where there is no density."""
     if not wanted or candidate.density is None or not references:
         return [None] * len(references)
-    nats_per_sample(candidate.density, references[0], candidate.mel_config)  # as with speaking, the first is slower
+    nats_per_sample(candidate.density, references[0].x, candidate.mel_config)  # as with speaking, the first is slower
     found: list[tuple[float, float] | None] = []
     for reference in references:
         start = time.perf_counter()
-        nats = nats_per_sample(candidate.density, reference, candidate.mel_config)
+        nats = nats_per_sample(candidate.density, reference.x, candidate.mel_config, mel=reference.mel)
         found.append((nats, time.perf_counter() - start))
     return found
 

@@ -6,10 +6,12 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from training.corpora.given_mels import GivenMel, given_mel
 from training.corpora.manifest import Entry, Manifest
 from training.data.datasets import UtteranceDataset
 from training.evaluate.metric import Audio
 from vocoder.audio.resampling import resample
+from vocoder.mel.config import MelConfig
 
 __all__ = ["GROUPS", "Group", "Recording", "Selection", "left_out", "recordings"]
 
@@ -56,6 +58,7 @@ class Recording:
         sample_rate: in Hz.
         corpus: that it is from.
         speaker: who speaks.
+        mel: that it came with, to be spoken instead of its own.
     """
 
     path: str
@@ -65,6 +68,7 @@ class Recording:
     sample_rate: int
     corpus: str = ""
     speaker: str = ""
+    mel: GivenMel | None = None
 
     @property
     def seconds(self) -> float:
@@ -75,12 +79,28 @@ class Recording:
         """Return its audio at another sample rate."""
         return resample(self.x, self.sample_rate, sample_rate)
 
+    def given(self, mel_config: MelConfig) -> Audio | None:
+        """Return the mel (n_mels, frames) that it came with in a contract; None where it came with none.
 
-def recordings(manifest: Manifest, selection: Selection, voices: Collection[str] | None = None) -> list[Recording]:
+        Raises:
+            ManifestError: the mel does not fit the audio or the contract.
+        """
+        return None if self.mel is None else self.mel.fitted(mel_config, len(self.at(mel_config.sample_rate)))
+
+
+def recordings(
+    manifest: Manifest, selection: Selection, voices: Collection[str] | None = None, own_mels: bool = False
+) -> list[Recording]:
     """Read the test recordings of a manifest, all speakers or the named ones, sorted by row.
 
+    Args:
+        manifest: the corpus.
+        selection: which of its recordings.
+        voices: only these speakers, where given.
+        own_mels: leave alone the mels that recordings came with.
+
     Raises:
-        ManifestError: a speaker is unknown, or nothing is left.
+        ManifestError: a speaker is unknown, nothing is left, or a mel cannot be read.
     """
     bounds = {"min_seconds": selection.min_seconds, "max_seconds": selection.max_seconds}
     dataset = UtteranceDataset(manifest, "test", **bounds, speakers=voices)
@@ -97,6 +117,7 @@ def recordings(manifest: Manifest, selection: Selection, voices: Collection[str]
             sample_rate=entry.sample_rate,
             corpus=entry.corpus,
             speaker=entry.speaker,
+            mel=None if own_mels else given_mel(manifest, entry),
         )
         for i, entry in chosen.items()
     ]

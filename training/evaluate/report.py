@@ -62,6 +62,11 @@ class Report:
             f"{titles[name]} was not computed: install {package} (extra `evaluation`)"
             for name, package in self.missing.items()
         ]
+        if self.settings.get("given_mels"):
+            notes.append(
+                f"the mels that the manifest names were spoken, not the recordings' own: {self.settings['given_mels']} "
+                "utterances (--own-mels leaves them alone)"
+            )
         notes += [f"{voice} is left out: no held-out utterance is of the chosen length" for voice in self.left_out]
         notes += [f"{name} has no density, so no nats per sample" for name in self.without_density]
         undefined: dict[tuple[str, str, str], list[str]] = {}

@@ -94,8 +94,10 @@ class ScoreStore:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def key(self, candidate: Candidate, reference: Audio, metrics: Sequence[Metric]) -> str | None:
-        """Return the key, or None where the candidate's scores are not to be stored."""
+    def key(
+        self, candidate: Candidate, reference: Audio, metrics: Sequence[Metric], mel: Audio | None = None
+    ) -> str | None:
+        """Return the key, or None where the candidate's scores are not to be stored; `mel` is one given for x."""
         if candidate.identity is None:
             return None
         return _digest(
@@ -105,6 +107,7 @@ class ScoreStore:
                 "candidate": candidate.identity,
                 "metrics": {metric.name: metric.version for metric in metrics},
                 "libraries": {name: _version(name) for name in _LIBRARIES},
+                **({} if mel is None else {"mel": hashlib.sha256(mel.tobytes()).hexdigest()}),
             }
         )
 

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from training.critics.adversary import Adversary
+from training.data.mel_store import conditioned
 from training.distil.envelope import fit_envelope
 from training.distil.recogniser import Recogniser, feature_distance, style_distance
 from training.loop.objective import Batch, Objective, Phase
@@ -36,7 +37,8 @@ class DistillationObjective(Objective):
     """KL(student || teacher) in nats per sample, plus losses on the same samples of the student.
 
     The teacher and the recogniser are frozen and in eval mode. A batch holds `x` (B, margin + T + margin) with margin =
-    n_fft / 2 samples of context for the mel.
+    n_fft / 2 samples of context for the mel. Mels that came with recordings stand for their own as what both models
+    hear (`conditioned`); losses on samples compare them with the recording.
 
     Args:
         student: what is learnt.
@@ -221,7 +223,8 @@ class DistillationObjective(Objective):
         return distance.mean()
 
     def _split(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the audio (B, T) without its margins, and its mel (B, n_mels, T / hop_length)."""
+        """Return the audio (B, T) without its margins, and the mel (B, n_mels, T / hop_length) to make it from."""
         margin = self.mel_config.n_fft // 2
         x = batch["x"][:, margin:-margin]
-        return x, self.mel.frame(batch["x"])[:, :, : x.shape[1] // self.mel_config.hop_length]
+        mel = self.mel.frame(batch["x"])[:, :, : x.shape[1] // self.mel_config.hop_length]
+        return x, conditioned(mel, batch)

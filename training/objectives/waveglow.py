@@ -13,6 +13,7 @@ from torch import Tensor
 
 from training.critics.adversary import Adversary
 from training.critics.spectrogram import CriticConfig
+from training.data.mel_store import conditioned
 from training.data.mel_variation import VariationConfig, varied
 from training.distil.envelope import log_scale_of
 from training.loop.objective import Batch, Objective, Phase
@@ -87,7 +88,8 @@ class WaveGlowObjective(Objective):
     the edge in Hz above which a recording has nothing; without it recordings have the whole band. Losses and critics
     see samples and recordings below that edge. The likelihood sees a recording whose band above the edge is filled
     with what the model itself expects there, a sample of its own: that silence is the recording's limit, and no model
-    should learn it.
+    should learn it. Mels that came with recordings stand for their own as what the model hears (`conditioned`); what
+    losses compare is the recording.
 
     Args:
         model: what is learnt.
@@ -202,7 +204,7 @@ class WaveGlowObjective(Objective):
         """Return weight and value of each loss of the model at this step."""
         weights, parts = self.losses, {}
         x, mel = self._split(batch)
-        mel = varied(mel, weights.varied_mels, weights.variation)
+        mel = conditioned(varied(mel, weights.varied_mels, weights.variation), batch)  # predicted ones stay as they are
         sampling = step >= weights.samples_from
         with torch.set_grad_enabled(sampling):
             x_hat = self._sample(mel) if sampling or self._is_limited(batch) else x
@@ -249,10 +251,11 @@ class WaveGlowObjective(Objective):
         return "band" in batch and not is_whole(batch["band"], self.mel_config.sample_rate)
 
     def _split(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the audio (B, T) without its margins, and its mel (B, n_mels, T / hop_length)."""
+        """Return the audio (B, T) without its margins, and the mel (B, n_mels, T / hop_length) to make it from."""
         margin = self.mel_config.n_fft // 2
         x = batch["x"][:, margin:-margin]
-        return x, self.mel.frame(batch["x"])[:, :, : x.shape[1] // self.mel_config.hop_length]
+        mel = self.mel.frame(batch["x"])[:, :, : x.shape[1] // self.mel_config.hop_length]
+        return x, conditioned(mel, batch)
 
     def _noisy(self, x: Tensor) -> Tensor:
         return x + self.losses.noise * torch.randn_like(x) + (torch.rand_like(x) - 0.5) / 32768

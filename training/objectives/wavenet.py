@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from training.data.mel_store import conditioned
 from training.loop.objective import Batch, Objective, Phase
 from training.losses.band_limit import filled, is_whole
 from vocoder.checkpoint import save_model
@@ -46,7 +47,8 @@ class WaveNetObjective(Objective):
 
     A batch holds `x` (B, margin + T + margin) with margin = n_fft / 2 samples of context for the mel. The first
     `past` samples of a segment are not scored: cut out of speech, they come as a surprise that real audio holds none
-    of, tens of gains large, and its gradient would hide all others.
+    of, tens of gains large, and its gradient would hide all others. Mels that came with recordings stand for their own
+    (`conditioned`).
 
     A recording whose band ends early must not teach that there is silence above. Where there is a `filler`, what it
     expects there is put in its place: a sample from the same mel. `band` (B,) of the batch is the edge in Hz.
@@ -124,7 +126,8 @@ class WaveNetObjective(Objective):
         return -self.model.distribution.log_prob(params[:, :, past:], x[:, past:]).mean()
 
     def _split(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the audio (B, T) without its margins, and its mel (B, n_mels, T / hop_length)."""
+        """Return the audio (B, T) without its margins, and the mel (B, n_mels, T / hop_length) to make it from."""
         margin = self.mel_config.n_fft // 2
         x = batch["x"][:, margin:-margin]
-        return x, self.mel.frame(batch["x"])[:, :, : x.shape[1] // self.mel_config.hop_length]
+        mel = self.mel.frame(batch["x"])[:, :, : x.shape[1] // self.mel_config.hop_length]
+        return x, conditioned(mel, batch)

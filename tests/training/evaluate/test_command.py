@@ -4,6 +4,7 @@ import argparse
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 from evaluation_corpus import NoiseVocoder, WhiteModel, write_corpus
 
@@ -84,3 +85,35 @@ def test_smoothed_mels_and_rows_by_corpus(tmp_path: Path, monkeypatch, capsys) -
     assert "8-11 kHz dB" in capsys.readouterr().out
     with pytest.raises(ValueError, match="--nats are of true mels"):
         command.evaluate_all(arguments(*words, "--nats"), fake_loader)
+
+
+class ListeningVocoder(NoiseVocoder):
+    """Speaks noise whose level is that of the mel, so that scores tell which mel it heard."""
+
+    def synthesize(self, mel, **options):
+        return super().synthesize(mel, sigma=0.01 if float(mel.max()) < -6 else 0.1, seed=0)
+
+
+def test_the_manifest_s_mels_are_spoken_and_the_report_says_so(tmp_path: Path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(command, "METRICS", tuple(m for m in METRICS if m.name == "stft_distance"))
+    path = write_corpus(tmp_path)
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    np.save(tmp_path / "quiet.npy", np.full((80, int(1.2 * 22050) // 256), -8.0, np.float32))
+    entries[2]["mel"] = "quiet.npy"
+    path.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    words = ["last", "--manifest", str(path), "--jobs", "1", "--min-seconds", "0.5", "--with-griffin-lim"]
+    words += ["--voice", "low", "--store", str(tmp_path / "kept")]
+
+    def distances(*more: str) -> dict[tuple[str, str], float]:
+        args = arguments(*words, "-o", str(tmp_path / "out"), *more)
+        assert command.evaluate_all(args, lambda name: ListeningVocoder(name)) == 0
+        everything = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+        assert everything["settings"]["given_mels"] == (None if more else "1 of 2")
+        return {(row["candidate"], row["path"]): row["values"]["stft_distance"] for row in everything["utterances"]}
+
+    with_given = distances()
+    assert "the mels that the manifest names were spoken, not the recordings' own: 1 of 2" in capsys.readouterr().out
+    own = distances("--own-mels")
+    assert "were spoken" not in capsys.readouterr().out
+    differing = {key for key in own if own[key] != with_given[key]}
+    assert differing == {("last", "2.flac"), ("Griffin-Lim", "2.flac")}

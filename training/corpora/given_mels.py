@@ -1,0 +1,128 @@
+"""Mels that come with recordings: what an acoustic model predicted for them, frame for frame."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.corpora.corpus import Corpus, CorpusError, Recording
+from training.corpora.manifest import Entry, Manifest, ManifestError
+from vocoder.config import ConfigError
+from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.convert import MelMismatchError, convert
+from vocoder.mel.file import read_mel
+from vocoder.mel.range import MelRange
+
+__all__ = ["GivenMel", "check_given_mel", "given_mel", "with_mels"]
+
+WITHOUT = "without a mel"
+
+
+@dataclass(frozen=True)
+class GivenMel:
+    """A mel that stands for a recording's own.
+
+    Attributes:
+        values: (n_mels, frames).
+        contract: what it was made with; None for that of whoever reads it.
+        source: its file, for errors.
+    """
+
+    values: NDArray[np.float32]
+    contract: MelConfig | None
+    source: str
+
+    def fitted(self, mel_config: MelConfig, samples: int) -> NDArray[np.float32]:
+        """Return the mel (n_mels, frames) in another contract, checked against audio of `samples` samples.
+
+        Raises:
+            ManifestError: it does not convert exactly, or `check_given_mel` finds it wrong.
+        """
+        try:
+            source = self.contract or mel_config
+            check_given_mel(self.values, source, samples)
+            return convert(self.values, source, mel_config)
+        except (MelMismatchError, ValueError) as error:
+            raise ManifestError(f"{self.source}: {error}") from error
+
+
+def check_given_mel(mel: NDArray[np.float32], mel_config: MelConfig, samples: int) -> None:
+    """Require a mel (n_mels, frames) of a contract that fits audio of `samples` samples, frame for frame.
+
+    The last frame, which is centred on the audio's end, may be missing, as it is in HiFi-GAN's layout.
+
+    Raises:
+        ValueError: its shape, its values or its number of frames is wrong; the text says what would be right.
+    """
+    bands, frames = mel.shape
+    if bands != mel_config.n_mels:
+        hint = "; it looks transposed" if frames == mel_config.n_mels else ""
+        raise ValueError(f"the mel must be ({mel_config.n_mels}, frames), not {mel.shape}{hint}")
+    least = samples // mel_config.hop_length
+    if not max(least, 1) <= frames <= least + 1:
+        raise ValueError(
+            f"the mel has {frames} frames, but audio of {samples} samples has {least} or {least + 1} at a hop of "
+            f"{mel_config.hop_length}: predict it with the recording's own durations, and cut neither afterwards"
+        )
+    if not np.isfinite(mel).all():
+        raise ValueError("the mel holds values that are not finite (NaN or infinity)")
+    fault = _range_of(mel_config).fault(float(mel.min()), float(mel.max()))
+    if fault is not None:
+        raise ValueError(fault)
+
+
+@cache
+def _range_of(mel_config: MelConfig) -> MelRange:
+    return MelRange.of(mel_config)
+
+
+def given_mel(manifest: Manifest, entry: Entry) -> GivenMel | None:
+    """Return the mel that an entry names, or None where it names none.
+
+    Raises:
+        ManifestError: the file cannot be read, or the preset is unknown.
+    """
+    if entry.mel is None:
+        return None
+    path = manifest.root / entry.mel
+    try:
+        contract = None if entry.mel_preset is None else preset(entry.mel_preset)
+        return GivenMel(read_mel(path), contract, str(path))
+    except (OSError, ConfigError, ValueError) as error:
+        raise ManifestError(f"the mel of {entry.path} in {path} cannot be read: {error}") from error
+
+
+def with_mels(corpus: Corpus, folder: Path, mel_preset: str) -> Corpus:
+    """Return a corpus whose recordings have the mels of a folder; those that lack one are not to be used.
+
+    The mel of `SPEAKER/NAME.wav` is `SPEAKER/NAME.npy` or `NAME.npy`, as HiFi-GAN's fine-tuning has it.
+
+    Raises:
+        CorpusError: the folder is missing, or holds a mel of no recording.
+        ConfigError: there is no such preset.
+    """
+    preset(mel_preset)
+    if not folder.is_dir():
+        raise CorpusError(f"{folder} is not a folder of mels")
+    found = tuple(_with_mel(recording, folder) for recording in corpus.recordings)
+    if not any(recording.mel for recording in found):
+        wanted = f"{corpus.recordings[0].stem}.npy"
+        raise CorpusError(f"{folder} holds no mel of {corpus.name}: each is named like its recording, such as {wanted}")
+    return replace(corpus, recordings=found, mel_preset=mel_preset)
+
+
+def _with_mel(recording: Recording, folder: Path) -> Recording:
+    path = next((path for path in _candidates(recording, folder) if path.is_file()), None)
+    if path is None:
+        return replace(recording, unusable=recording.unusable or WITHOUT)
+    return replace(recording, mel=path)
+
+
+def _candidates(recording: Recording, folder: Path) -> Iterator[Path]:
+    yield folder / recording.speaker / f"{recording.stem}.npy"
+    yield folder / f"{recording.stem}.npy"
