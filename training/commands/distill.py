@@ -9,6 +9,7 @@ from pathlib import Path
 
 from torch import nn
 
+from training.commands.distill_reverse import ReverseRun, distill_reverse
 from training.corpora.manifest import read_manifest
 from training.data.datasets import held_out_segments
 from training.distil.inheritance import inherit_flows, inherit_layers, inherit_pitch
@@ -29,6 +30,10 @@ from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 
 __all__ = ["DistillRun", "add_arguments", "distill", "held_out", "objective_of", "run"]
+
+
+CONFIGURATIONS = {"samples": "student.yaml", "frames": "student-frames.yaml", "reverse": "reverse.yaml"}
+"""the configuration of each kind of student, in configs/"""
 
 
 @dataclass(frozen=True)
@@ -66,14 +71,29 @@ class DistillRun(CorpusRun):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    add_run_arguments(parser)
+    add_run_arguments(parser, required=False)
+    parser.add_argument(
+        "--student",
+        choices=tuple(CONFIGURATIONS),
+        help="samples, as in Parallel WaveNet; frames of a lapped transform; or the learned way back of a WaveGlow; "
+        "each has its configuration, which --config replaces",
+    )
     parser.add_argument("--teacher", metavar="DIR", help="model directory or shipped name (the configuration's)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
+    if args.config is None and args.student is None:
+        raise ConfigError(f"name a student with --student {'|'.join(CONFIGURATIONS)}, or a configuration with --config")
     overrides = [*args.overrides, *([f"teacher={args.teacher}"] if args.teacher else [])]
-    distill(load_run(DistillRun, args.config, overrides), resume=args.resume)
+    file = args.config or Path("configs") / CONFIGURATIONS[args.student]
+    if args.student == "reverse":
+        distill_reverse(load_run(ReverseRun, file, overrides), resume=args.resume)
+        return 0
+    config = load_run(DistillRun, file, overrides)
+    if args.student not in (None, config.model.kind):
+        raise ConfigError(f"{file} is of a student over {config.model.kind}, not over {args.student}")
+    distill(config, resume=args.resume)
     return 0
 
 

@@ -13,10 +13,11 @@ from vocoder.flows.coupling import AffineCoupling
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.layers.stack import WaveNetStack
+from vocoder.models.reverse import Reverse
 from vocoder.models.student import Student
 from vocoder.models.waveglow import WaveGlow
 
-__all__ = ["inherit_flows", "inherit_layers", "inherit_pitch"]
+__all__ = ["inherit_ends", "inherit_flows", "inherit_layers", "inherit_pitch"]
 
 
 @torch.no_grad()
@@ -92,6 +93,20 @@ def inherit_flows(student: Student, model: nn.Module) -> None:
         own = getattr(student, name)
         if own is not None:
             own.load_state_dict(getattr(model, name).state_dict())
+
+
+def inherit_ends(student: Reverse, model: WaveGlow) -> None:
+    """Start a reverse student with what stands before and after the flows of a WaveGlow: condition, prior, envelope.
+
+    Raises:
+        ConfigError: the WaveGlow has no such parts, or they differ in shape.
+    """
+    parts = {"condition": model.condition, "excitation": model.excitation, "envelope": model.envelope}
+    for name, given in parts.items():
+        own = getattr(student, name)
+        if given is None or _shapes(own) != _shapes(given):
+            raise ConfigError(f"the {name} of this WaveGlow does not fit the student: choose the same sizes")
+        own.load_state_dict(given.state_dict())
 
 
 def _check_alike(student: Student, model: WaveGlow) -> None:

@@ -9,7 +9,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vocoder.config import to_dict
 from vocoder.flows.conv1x1 import InvertibleConv1x1
@@ -23,10 +22,10 @@ __all__ = ["ExportError", "Program", "ShiftedConvolution", "Traced", "program_of
 
 
 class ShiftedConvolution(nn.Module):
-    """What a convolution over time computes that keeps the length, for runtimes whose own knows no float64.
+    """What a convolution over time computes, for runtimes whose own knows no float64.
 
     Args:
-        layer: of stride 1, dilation 1 and an odd kernel, padded with zeros by half of it.
+        layer: of stride 1 and dilation 1, without padding.
     """
 
     def __init__(self, layer: nn.Conv1d) -> None:
@@ -35,9 +34,9 @@ class ShiftedConvolution(nn.Module):
         self.weight, self.bias = layer.weight, layer.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, in_channels, frames) to (B, out_channels, frames)."""
-        frames, padded = x.shape[2], F.pad(x, (self.taps // 2, self.taps // 2))
-        shifted = torch.cat([padded[:, :, tap : tap + frames] for tap in range(self.taps)], dim=1)
+        """Map (B, in_channels, frames) to (B, out_channels, frames - taps + 1)."""
+        frames = x.shape[2] - self.taps + 1
+        shifted = torch.cat([x[:, :, tap : tap + frames] for tap in range(self.taps)], dim=1)
         product = self.weight.transpose(1, 2).flatten(1) @ shifted
         return product if self.bias is None else product + self.bias[:, None]
 

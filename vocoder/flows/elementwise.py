@@ -103,12 +103,12 @@ class ConditionalAffine(Flow):
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        t, log_scale = self._shift_and_log_scale(cond)
+        t, log_scale = self.shift_and_log_scale(cond)
         return x * torch.exp(-log_scale) - t, -log_scale.sum(dim=(1, 2))
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        t, log_scale = self._shift_and_log_scale(cond)
+        t, log_scale = self.shift_and_log_scale(cond)
         return (z + t) * torch.exp(log_scale), log_scale.sum(dim=(1, 2))
 
     @torch.no_grad()
@@ -126,7 +126,12 @@ class ConditionalAffine(Flow):
         self.projection.weight[shift].zero_()
         self.projection.bias[shift].zero_()  # type: ignore[index]
 
-    def _shift_and_log_scale(self, cond: Tensor | None) -> tuple[Tensor, Tensor]:
+    def shift_and_log_scale(self, cond: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return t, in units of the scale, and log_scale, both (B, C, T), for a condition (B, cond_channels, T).
+
+        Raises:
+            ValueError: the condition is missing.
+        """
         if cond is None:
             raise ValueError("a conditional affine flow needs its condition")
         t, log_scale = (WEIGHT_SCALE * self.projection(cond)).chunk(2, dim=1)

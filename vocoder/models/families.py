@@ -14,6 +14,8 @@ from vocoder.models.density_flows import DensityConfig
 from vocoder.models.guard import GuardConfig, GuardModel
 from vocoder.models.published_config import PublishedStudentConfig, PublishedWaveNetConfig
 from vocoder.models.published_student import PublishedStudent
+from vocoder.models.reverse import Reverse
+from vocoder.models.reverse_config import ReverseConfig
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 from vocoder.models.vae import VAEConfig, VariationalAutoencoder
@@ -38,6 +40,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "waveglow": Family(WaveGlowConfig, WaveGlow),
         "wavenet": Family(WaveNetModelConfig, WaveNet),
         "student": Family(StudentConfig, Student),
+        "reverse": Family(ReverseConfig, Reverse),
         "published-wavenet": Family(PublishedWaveNetConfig, WaveNet),
         "published-student": Family(PublishedStudentConfig, PublishedStudent),
         "density": Family(DensityConfig, DensityModel),

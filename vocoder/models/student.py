@@ -16,7 +16,7 @@ from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.flows.rearrangement import swap
 from vocoder.layers.conditioning import MelEncoder, normalised
 from vocoder.layers.source.base_noise import BaseNoise
-from vocoder.layers.source.excitation import COEFFICIENTS, Excitation, excitation_stages
+from vocoder.layers.source.excitation import COEFFICIENTS, GAINS, Excitation, excitation_stages
 from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.layers.stack import WaveNetStack
@@ -197,8 +197,8 @@ class Student(Vocoder):
             like = next(self.parameters())
             return like.new_zeros(()), like.new_tensor(sigma)
         stages = self.stages()
-        condition = run(stages, given, CONDITION).signal
-        return self.excitation.shift_and_scale(run(stages, given, COEFFICIENTS).signal, condition, sigma)
+        gains = run(stages, given, GAINS).signal
+        return self.excitation.shift_and_scale(run(stages, given, COEFFICIENTS).signal, gains, sigma)
 
     def _step(self, i: int, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Apply flow number `i`; what it adds to the log-determinant is given for each sample where there are such."""

@@ -169,7 +169,7 @@ class WaveGlow(Vocoder):
             frames = max(frames, self.condition.kernel_size // 2)
         else:
             frames = max(frames, -(-config.upsample_kernel // config.hop_length) - 1)
-        pitch = config.source.pitch.kernel_size // 2 if config.source else 0
+        pitch = config.source.pitch.widest if config.source else 0
         return max(frames, pitch, 1)
 
     def _transformed(self, x: Tensor, inverse: bool, packing: Packing | None) -> Tensor:

@@ -12,10 +12,10 @@ from vocoder.layers.source.pitch import PitchNet
 from vocoder.packing import Packing
 from vocoder.stages import MEL, NOISE, Stage, Z, windowed
 
-__all__ = ["COEFFICIENTS", "SOURCE", "Excitation", "excitation_stages"]
+__all__ = ["COEFFICIENTS", "GAINS", "SOURCE", "Excitation", "excitation_stages"]
 
-COEFFICIENTS, SOURCE = "coefficients", "source"
-"""signals of the stages: the harmonic source before and after the transform of the flow"""
+COEFFICIENTS, SOURCE, GAINS = "coefficients", "source", "gains"
+"""signals of the stages: the harmonic source after and before the transform of the flow, and the gains in the mixture"""
 
 MIXING_STEP_SCALE = 0.1  # stored larger than it acts, like the flow's matrices, so that Adam moves it less
 
@@ -43,15 +43,19 @@ class Excitation(nn.Module):
         nn.init.zeros_(self.gains.bias)  # type: ignore[arg-type]
         self.mixing = nn.Parameter(mixing.to(torch.get_default_dtype()) / MIXING_STEP_SCALE)
 
-    def forward(self, source: Tensor, noise: Tensor, cond: Tensor, sigma: float | Tensor) -> Tensor:
+    def forward(self, source: Tensor, noise: Tensor, gains: Tensor, sigma: float | Tensor) -> Tensor:
         """Map source and noise, both (B, C, steps), to z (B, C, steps); `sigma` scales the noise alone."""
-        shift, scale = self.shift_and_scale(source, cond, sigma)
+        shift, scale = self.shift_and_scale(source, gains, sigma)
         return shift + scale * noise
 
-    def shift_and_scale(self, source: Tensor, cond: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
-        """Return mean and deviation of z, both (B, C, steps), for a source (B, C, steps)."""
-        steps = source.shape[2] // cond.shape[2]
+    def gains_of(self, cond: Tensor) -> Tensor:
+        """Return the gains of source and noise, from 0 to 1, (B, 2 * C, frames)."""
         gains: Tensor = self.gains(cond).sigmoid()
+        return gains
+
+    def shift_and_scale(self, source: Tensor, gains: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation of z, both (B, C, steps), for a source (B, C, steps) and its gains."""
+        steps = source.shape[2] // gains.shape[2]
         harmonic, random = gains.repeat_interleave(steps, dim=2).chunk(2, dim=1)
         mixed: Tensor = torch.einsum("ij,bjt->bit", MIXING_STEP_SCALE * self.mixing, 2 * harmonic * source)
         return mixed, sigma * (self.floor + 1.4 * random)
@@ -82,13 +86,14 @@ def excitation_stages(
     def read(mel: Tensor) -> Tensor:
         return torch.stack(pitch.pitch(mel, gaps), dim=1)
 
-    def excite(coefficients: Tensor, noise: Tensor, cond: Tensor) -> Tensor:
-        mixed: Tensor = excitation(coefficients, noise, cond, sigma)
+    def excite(coefficients: Tensor, noise: Tensor, gains: Tensor) -> Tensor:
+        mixed: Tensor = excitation(coefficients, noise, gains, sigma)
         return mixed
 
     return [
-        Stage("pitch", (MEL,), windowed(read), pitch.context, pitch.context),
+        Stage("pitch", (MEL,), windowed(read), *pitch.context),
         Stage(SOURCE, ("pitch", MEL), source, after=1),  # between two frames the pitch is interpolated
         Stage(COEFFICIENTS, (SOURCE,), windowed(transform), 1, 1),
-        Stage(Z, (COEFFICIENTS, NOISE, condition), windowed(excite), reach, reach),
+        Stage(GAINS, (condition,), windowed(excitation.gains_of), reach, reach),
+        Stage(Z, (COEFFICIENTS, NOISE, GAINS), windowed(excite)),
     ]

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vocoder.config import ConfigError
 from vocoder.layers.conditioning import normalised
@@ -28,12 +29,28 @@ class PitchConfig:
     """highest fundamental frequency in Hz"""
     bins: int = 120
     """number of pitch classes, equally spaced in log frequency"""
+    ahead: int | None = None
+    """frames after its own that the pitch of a frame depends on; as many as before it if left out"""
 
     def __post_init__(self) -> None:
         if not 0 < self.f0_min < self.f0_max:
             raise ConfigError(f"the pitch range must be 0 < f0_min < f0_max, not {self.f0_min} to {self.f0_max}")
         if self.bins < 2 or self.layers < 1 or self.channels < 1 or self.kernel_size % 2 != 1:
             raise ConfigError("the pitch network needs 2 bins, 1 layer, 1 channel and an odd kernel at least")
+        if self.ahead is not None and not 0 <= self.ahead <= self.layers * (self.kernel_size // 2):
+            raise ConfigError(f"the pitch network can look 0 to {self.layers * (self.kernel_size // 2)} frames ahead")
+
+    @property
+    def after(self) -> tuple[int, ...]:
+        """Frames after its own that each layer sees; the first layers see as far as they can."""
+        half = self.kernel_size // 2
+        left = half * self.layers if self.ahead is None else self.ahead
+        return tuple(min(half, max(left - half * i, 0)) for i in range(self.layers))
+
+    @property
+    def widest(self) -> int:
+        """Frames to one side that a single layer sees at most."""
+        return self.kernel_size - 1 - min(self.after)
 
 
 class PitchNet(nn.Module):
@@ -52,22 +69,24 @@ class PitchNet(nn.Module):
         width, kernel = config.channels, config.kernel_size
         layers: list[nn.Module] = []
         for i in range(config.layers):
-            layers += [nn.Conv1d(n_mels if i == 0 else width, width, kernel, padding=kernel // 2), nn.SiLU()]
+            layers += [nn.Conv1d(n_mels if i == 0 else width, width, kernel), nn.SiLU()]
         self.layers = nn.Sequential(*layers)
         self.output = nn.Conv1d(width, config.bins + 1, 1)
         self.spacing: float | Tensor = math.log(config.f0_max / config.f0_min) / (config.bins - 1)
         """of the classes in log frequency; a tensor where a program is traced, as exporters round numbers to float32"""
 
     @property
-    def context(self) -> int:
-        """Number of frames on each side that the pitch of a frame depends on."""
-        return self.config.layers * (self.config.kernel_size // 2)
+    def context(self) -> tuple[int, int]:
+        """Number of frames before and after a frame that its pitch depends on."""
+        after = sum(self.config.after)
+        return self.config.layers * (self.config.kernel_size - 1) - after, after
 
     def forward(self, mel: Tensor, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map natural-log mels (B, n_mels, frames) to the logits of pitch (B, bins, frames) and voicing (B, frames)."""
         hidden = silenced(normalised(mel.to(self.output.weight.dtype)), gaps)
-        for layer in self.layers:
-            hidden = silenced(layer(hidden), gaps) if isinstance(layer, nn.SiLU) else layer(hidden)
+        past = self.config.kernel_size - 1
+        for after, layer in zip(self.config.after, self.layers[::2], strict=True):
+            hidden = silenced(F.silu(layer(F.pad(hidden, (past - after, after)))), gaps)
         out = self.output(hidden)
         return out[:, :-1], out[:, -1]
 

@@ -1,0 +1,64 @@
+"""The run of `vocoder-train distill --student reverse`: fit a network to the way back of a WaveGlow."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from training.distil.inheritance import inherit_ends
+from training.launch import CorpusRun, fit, origin_of, read_corpus, started_from
+from training.loop import random_state
+from training.objectives.reverse import ReverseObjective
+from training.objectives.reverse_losses import ReverseLosses
+from vocoder.checkpoint import load_model
+from vocoder.config import ConfigError
+from vocoder.loading import model_directory
+from vocoder.mel.config import preset
+from vocoder.models.reverse import Reverse
+from vocoder.models.reverse_config import ReverseConfig
+from vocoder.models.waveglow import WaveGlow
+
+__all__ = ["ReverseRun", "distill_reverse", "reverse_objective_of"]
+
+
+@dataclass(frozen=True)
+class ReverseRun(CorpusRun):
+    """Everything that a run of `vocoder-train distill --student reverse` depends on."""
+
+    teacher: str = "waveglow"
+    """directory or shipped name of the WaveGlow whose way back is learnt"""
+    model: ReverseConfig = field(default_factory=ReverseConfig)
+    losses: ReverseLosses = field(default_factory=ReverseLosses)
+    start_from: str | None = None
+    """model directory of a reverse student whose weights the run starts from"""
+
+
+def distill_reverse(config: ReverseRun, *, resume: bool = False) -> Path:
+    """Train a reverse student as configured and return its model directory."""
+    manifest = read_corpus(config)
+    random_state.seed_all(config.trainer.seed)
+    origin = origin_of(teacher=config.teacher, start_from=config.start_from)
+    return fit(config, manifest, reverse_objective_of(config), resume=resume, origin=origin)
+
+
+def reverse_objective_of(config: ReverseRun) -> ReverseObjective:
+    """Return what a run of this configuration trains.
+
+    The critics are those beside the model that it starts from, or else beside its teacher, if they are shaped alike.
+
+    Raises:
+        ConfigError: the teacher is no WaveGlow over frames of this mel.
+    """
+    checkpoint = load_model(model_directory(config.teacher))
+    teacher = checkpoint.model
+    if not isinstance(teacher, WaveGlow) or checkpoint.mel_config != preset(config.mel):
+        raise ConfigError(f"the teacher {config.teacher} must be a waveglow that hears mels of preset {config.mel!r}")
+    if config.start_from is None:
+        student = Reverse(config.model)
+        inherit_ends(student, teacher)
+    else:
+        student = started_from(config.start_from, Reverse, config.model)
+    objective = ReverseObjective(student, teacher, preset(config.mel), config.losses)
+    if objective.adversary is not None:
+        objective.adversary.load(model_directory(config.start_from or config.teacher))
+    return objective
