@@ -16,11 +16,11 @@ class ReverseLosses:
     """Weights and schedule of the losses; a weight of 0 switches a loss off."""
 
     recorded: float = 1.0
-    """weight of the squared distance from the coefficients of recordings, whose noise is the teacher's own"""
+    """weight of the distance from the coefficients of recordings, whose noise is the teacher's own"""
     drawn: float = 0.5
-    """weight of the squared distance from the teacher's samples, corrected `corrections` times"""
+    """weight of the distance from the teacher's samples, corrected `corrections` times"""
     aligned: float = 0.3
-    """weight of the squared distance of hidden states from those of the teacher's inverse"""
+    """weight of the distance of hidden states from those of the teacher's inverse"""
     corrections: int = 60
     """how often the teacher's samples are corrected towards their mel before they are learnt from"""
     pairs_every: int = 1
