@@ -24,6 +24,8 @@ VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
     "lapped, without a source or correction": ("lapped", {"source": None, "corrections": 0}),
     "lapped, corrected thrice": ("lapped", {"corrections": 3}),
     "published kind": ("grouping", {}),
+    "reverse": ("reverse", {}),
+    "reverse, corrected thrice": ("reverse", {"corrections": 3}),
 }
 
 

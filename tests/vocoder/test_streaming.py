@@ -36,7 +36,12 @@ def published_shape() -> Synthesizer:
     return Synthesizer(Checkpoint(model, "waveglow", PUBLISHED_MEL, {}, {}), "published", "cpu", torch.float32)
 
 
-VOICES = {"shipped": shipped, "published": published_shape, "tiny": lambda: tiny_synthesizer("lapped")}
+VOICES = {
+    "shipped": shipped,
+    "published": published_shape,
+    "tiny": lambda: tiny_synthesizer("lapped"),
+    "reverse": lambda: tiny_synthesizer("reverse"),
+}
 
 
 @pytest.fixture(scope="module", params=VOICES)

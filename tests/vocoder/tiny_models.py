@@ -1,4 +1,4 @@
-"""WaveGlows small enough for Jacobians, with parameters away from their starting values."""
+"""WaveGlows small enough for Jacobians, and a reverse student, with parameters away from their starting values."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from vocoder.checkpoint import Checkpoint
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig
+from vocoder.models.families import family_of
+from vocoder.models.reverse import Reverse
+from vocoder.models.reverse_config import ReverseConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
 from vocoder.synthesizer import Synthesizer
@@ -60,6 +63,24 @@ def grouping_config(**changes: Any) -> WaveGlowConfig:
     return WaveGlowConfig(**(values | changes))
 
 
+def reverse_config(**changes: Any) -> ReverseConfig:
+    """Return the configuration of a reverse student with a network of two blocks that looks one frame ahead."""
+    values: dict[str, Any] = {
+        "n_mels": 5,
+        "hop_length": 8,
+        "sample_rate": 8000,
+        "cond_channels": 6,
+        "channels": 8,
+        "hidden": 12,
+        "blocks": 2,
+        "kernel_size": 3,
+        "ahead": 1,
+        "source": SourceConfig(PitchConfig(channels=4, layers=2, kernel_size=3, bins=12, ahead=1), f_max=3000.0),
+        "corrections": 1,
+    }
+    return ReverseConfig(**(values | changes))
+
+
 STYLES: dict[str, dict[str, Any]] = {
     "nice": {"coupling": "additive", "mixing": "reversal"},
     "realnvp": {"mixing": "shuffle"},
@@ -84,7 +105,13 @@ def tiny_waveglow(kind: str, **changes: Any) -> WaveGlow:
     return stirred(WaveGlow(TINY_CONFIGS[kind](**changes)))
 
 
+def tiny_reverse(**changes: Any) -> Reverse:
+    """Return a reverse student of `reverse_config`."""
+    return stirred(Reverse(reverse_config(**changes)))
+
+
 def tiny_synthesizer(kind: str, dtype: torch.dtype = torch.float32, **changes: Any) -> Synthesizer:
-    """Return a synthesizer of a tiny WaveGlow."""
-    checkpoint = Checkpoint(tiny_waveglow(kind, **changes), "waveglow", TINY_MEL)
+    """Return a synthesizer of a tiny WaveGlow, or of a tiny reverse student."""
+    model = tiny_reverse(**changes) if kind == "reverse" else tiny_waveglow(kind, **changes)
+    checkpoint = Checkpoint(model, family_of(model), TINY_MEL)
     return Synthesizer(checkpoint, kind, "cpu", dtype)

@@ -131,7 +131,9 @@ class ReverseObjective(Objective):
         sampling = step >= losses.samples_from
         if not sampling or step % losses.pairs_every == 0:
             share = losses.pairs_every if sampling else 1
-            parts |= {name: (share * weight, value) for name, (weight, value) in self._pair_parts(x, mel, batch).items()}
+            parts |= {
+                name: (share * weight, value) for name, (weight, value) in self._pair_parts(x, mel, batch).items()
+            }
         if sampling:
             parts |= self._sample_parts(self._sample(mel), x, mel, batch, step)
         return parts

@@ -12,7 +12,9 @@ from evaluation_corpus import write_corpus
 
 from training.cli import main
 from training.commands.ablate import complete, variants
-from training.commands.distill import DistillRun
+from training.commands.distill import CONFIGURATIONS, DistillRun
+from training.commands.distill_reverse import ReverseRun
+from training.launch import load_run
 from training.loop.trainer_config import TrainerConfig
 from training.objectives.distillation_losses import DistillationLosses
 from training.run_config import load_config
@@ -20,7 +22,10 @@ from vocoder.checkpoint import load_model, save_model
 from vocoder.config import ConfigError
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
+from vocoder.models.reverse import Reverse
 from vocoder.models.student import Student
+from vocoder.models.waveglow import WaveGlow
+from vocoder.models.waveglow_config import WaveGlowConfig
 from vocoder.models.wavenet import WaveNet
 from vocoder.models.wavenet_config import WaveNetModelConfig
 
@@ -118,3 +123,36 @@ def test_a_distillation_names_all_that_it_lacks_at_once():
             trainer=TrainerConfig(steps=1, batch_size=1),
             losses=DistillationLosses(style=1.0, contrastive=0.1, estimator="closed"),
         )
+
+
+def test_each_kind_of_student_has_its_configuration():
+    assert load_run(ReverseRun, CONFIGS / CONFIGURATIONS["reverse"]).teacher == "waveglow"
+    for kind in ("samples", "frames"):
+        assert load_run(DistillRun, CONFIGS / CONFIGURATIONS[kind]).model.kind == kind
+
+
+def test_a_student_of_another_kind_than_its_configuration_is_refused(tmp_path, teacher, capsys):
+    arguments = ["distill", "--student", "frames", "--config", str(settings(tmp_path)), "--teacher", str(teacher)]
+    assert main(arguments) != 0
+    assert "is of a student over samples, not over frames" in capsys.readouterr().err
+
+
+def test_a_run_needs_a_kind_or_a_configuration(capsys):
+    assert main(["distill"]) != 0
+    assert "--student samples|frames|reverse" in capsys.readouterr().err
+
+
+def test_a_way_back_is_learnt_from_a_waveglow(tmp_path, capsys):
+    flow = WaveGlowConfig(flows=2, cond_channels=4, stack=WaveNetConfig(channels=4, dilations=(1,)), corrections=1)
+    teacher = save_model(tmp_path / "flow", WaveGlow(flow), preset("nvidia"))
+    config = yaml.safe_load(settings(tmp_path).read_text()) | {
+        "model": {"cond_channels": 4, "channels": 8, "hidden": 8, "blocks": 2, "kernel_size": 3, "corrections": 1},
+        "losses": {"corrections": 1, "samples_from": 1, "adversarial": 0, "bfloat16": False},
+    }
+    (tmp_path / "reverse.yaml").write_text(yaml.safe_dump(config))
+    file = str(tmp_path / "reverse.yaml")
+    assert main(["distill", "--student", "reverse", "--config", file, "--teacher", str(teacher)]) == 0
+    assert "validation after step 2: spectral" in capsys.readouterr().out
+    checkpoint = load_model(tmp_path / "run" / "last" / "model")
+    assert isinstance(checkpoint.model, Reverse)
+    assert checkpoint.provenance["teacher"] == "flow"

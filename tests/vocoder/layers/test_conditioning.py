@@ -46,7 +46,7 @@ def test_the_excitation_mixes_source_and_noise_by_gains_of_the_condition():
         excitation.gains.bias[:4] = torch.logit(torch.tensor([0.1, 0.2, 0.3, 0.4]))
         excitation.gains.bias[4:] = torch.logit(torch.tensor([0.5, 0.6, 0.7, 0.8]))
     source, noise = torch.randn(2, 4, 6), torch.randn(2, 4, 6)
-    z = excitation(source, noise, torch.randn(2, 3, 2), 0.5)
+    z = excitation(source, noise, excitation.gains_of(torch.randn(2, 3, 2)), 0.5)
     harmonic = torch.tensor([0.2, 0.4, 0.6, 0.8])[:, None] * source
     random = torch.tensor([0.7, 0.84, 0.98, 1.12])[:, None] * noise
     torch.testing.assert_close(z, 0.1 * excitation.mixing @ harmonic + 0.5 * random)
@@ -57,7 +57,8 @@ def test_each_frame_has_its_own_gains():
     source, noise, cond = torch.randn(1, 4, 18), torch.randn(1, 4, 18), torch.randn(1, 3, 6)
     moved = cond.clone()
     moved[:, :, 0] += 5.0
-    difference = (excitation(source, noise, moved, 1.0) - excitation(source, noise, cond, 1.0)).abs().amax(dim=(0, 1))
+    z, other = (excitation(source, noise, excitation.gains_of(given), 1.0) for given in (cond, moved))
+    difference = (other - z).abs().amax(dim=(0, 1))
     assert (difference[:6] > 1e-3).all()  # frame 0 and its neighbour, of three steps each
     assert torch.equal(difference[6:], torch.zeros(12))
 
@@ -65,6 +66,6 @@ def test_each_frame_has_its_own_gains():
 def test_sigma_scales_the_noise_alone():
     excitation = stirred(Excitation(3, 4, torch.eye(4)))
     source, noise, cond = torch.randn(1, 4, 6), torch.randn(1, 4, 6), torch.randn(1, 3, 2)
-    quiet, half, whole = (excitation(source, noise, cond, sigma) for sigma in (0.0, 0.5, 1.0))
+    quiet, half, whole = (excitation(source, noise, excitation.gains_of(cond), sigma) for sigma in (0.0, 0.5, 1.0))
     torch.testing.assert_close(half, (quiet + whole) / 2)
-    torch.testing.assert_close(quiet, excitation(source, 0 * noise, cond, 1.0))
+    torch.testing.assert_close(quiet, excitation(source, 0 * noise, excitation.gains_of(cond), 1.0))

@@ -15,7 +15,7 @@ from vocoder.stages import MEL, NOISE, Stage, Z, windowed
 __all__ = ["COEFFICIENTS", "GAINS", "SOURCE", "Excitation", "excitation_stages"]
 
 COEFFICIENTS, SOURCE, GAINS = "coefficients", "source", "gains"
-"""signals of the stages: the harmonic source after and before the transform of the flow, and the gains in the mixture"""
+"""signals of the stages: the harmonic source after and before the transform of the flow, and the mixture's gains"""
 
 MIXING_STEP_SCALE = 0.1  # stored larger than it acts, like the flow's matrices, so that Adam moves it less
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from vocoder.packing import Packing
 from vocoder.stages import Span, frames_of
 
-__all__ = ["HarmonicSource", "at_sample_rate", "elapsed_cycles", "harmonic_source"]
+__all__ = ["HarmonicSource", "at_sample_rate", "cycles_of_samples", "harmonic_source", "passed_cycles"]
 
 
 class HarmonicSource:
@@ -40,17 +40,19 @@ class HarmonicSource:
         """
         if self._packing is not None:
             pitch = pitch[:, :, self._packing.held()]
-        f0, voicing = pitch.unbind(dim=1)
-        cycles = elapsed_cycles(f0, *self._shape, self._cycles)
+        f0, voicing = pitch.to(mel.dtype).unbind(dim=1)
+        passed = passed_cycles(f0, *self._shape)
+        if self._cycles is not None:
+            passed = passed + self._cycles
+        self._cycles = torch.remainder(passed[:, span.stop - span.start - 1 : span.stop - span.start], 1.0)
         if self._packing is not None:
-            cycles = self._packing.restarted(cycles)
-        self._cycles = torch.remainder(cycles[:, (span.stop - span.start) * self._shape[0] - 1], 1.0)
-        source = harmonic_source(f0, voicing, *self._shape, self._f_max, cycles)
-        return frames_of(source.to(mel.dtype).unsqueeze(1), span)
+            passed = self._packing.restarted(passed)
+        source = harmonic_source(f0, voicing, *self._shape, self._f_max, passed)
+        return frames_of(source.unsqueeze(1), span)
 
 
 def harmonic_source(
-    f0: Tensor, voicing: Tensor, hop_length: int, sample_rate: int, f_max: float, cycles: Tensor | None = None
+    f0: Tensor, voicing: Tensor, hop_length: int, sample_rate: int, f_max: float, passed: Tensor | None = None
 ) -> Tensor:
     """Return a band-limited pulse train with the given pitch, as flat and as strong as white noise of variance 1.
 
@@ -65,14 +67,14 @@ def harmonic_source(
         hop_length: samples per frame.
         sample_rate: in Hz.
         f_max: highest frequency in Hz.
-        cycles: (B, frames * hop_length) periods of f0 so far; `elapsed_cycles` of this f0 if left out.
+        passed: (B, frames) periods of f0 before the end of each frame; `passed_cycles` of this f0 if left out.
 
     Returns:
         (B, frames * hop_length)
     """
-    f0_t = _pitch_of_samples(f0, hop_length)
-    cycles = elapsed_cycles(f0, hop_length, sample_rate) if cycles is None else cycles
-    phase = (2 * math.pi * torch.remainder(cycles, 1.0)).to(f0.dtype)
+    passed = passed_cycles(f0, hop_length, sample_rate) if passed is None else passed
+    phase = 2 * math.pi * cycles_of_samples(f0, hop_length, sample_rate, passed)
+    f0_t = torch.exp(at_sample_rate(torch.log(f0), hop_length))
     highest = f_max / f0_t
     count = torch.floor(highest)
     half = torch.sin(phase / 2)
@@ -82,13 +84,29 @@ def harmonic_source(
     return kernel * (2 * torch.sqrt(f0_t / sample_rate)) * at_sample_rate(voicing, hop_length)
 
 
-def elapsed_cycles(f0: Tensor, hop_length: int, sample_rate: int, before: Tensor | None = None) -> Tensor:
-    """Return how many periods of f0 (B, frames) have passed at each sample: (B, frames * hop_length) in float64.
+def passed_cycles(f0: Tensor, hop_length: int, sample_rate: int) -> Tensor:
+    """Return how many periods of f0 (B, frames) have passed before the end of each frame: (B, frames) in float64."""
+    return torch.cumsum(_sums(f0, torch.tensor([hop_length]), hop_length).squeeze(2) / sample_rate, dim=1)
 
-    `before` (B,) is how many had passed before the first sample, none if left out.
+
+def cycles_of_samples(f0: Tensor, hop_length: int, sample_rate: int, passed: Tensor) -> Tensor:
+    """Return the part of the period of f0 (B, frames) that has passed at each sample, in [0, 1).
+
+    What a running sum rounds depends on how many frames it adds at a time: each frame begins at a multiple of 2**-28 of
+    a period, so that what follows does not.
+
+    Args:
+        f0: (B, frames) in Hz.
+        hop_length: samples per frame.
+        sample_rate: in Hz.
+        passed: (B, frames) periods before the end of each frame, in float64.
+
+    Returns:
+        (B, frames * hop_length), in the dtype of f0.
     """
-    cycles = torch.cumsum(_pitch_of_samples(f0, hop_length).double() / sample_rate, dim=1)
-    return cycles if before is None else cycles + before[:, None]
+    within = _sums(f0, torch.arange(1, hop_length + 1), hop_length) / sample_rate
+    before = torch.round((passed[:, :, None] - within[:, :, -1:]) * 2.0**28) * 2.0**-28
+    return torch.remainder(before + within, 1.0).flatten(1).to(f0.dtype)
 
 
 def at_sample_rate(frames: Tensor, hop_length: int) -> Tensor:
@@ -98,5 +116,14 @@ def at_sample_rate(frames: Tensor, hop_length: int) -> Tensor:
     return torch.lerp(frames[:, :, None], following[:, :, None], fraction).flatten(1)
 
 
-def _pitch_of_samples(f0: Tensor, hop_length: int) -> Tensor:
-    return torch.exp(at_sample_rate(torch.log(f0), hop_length))
+def _sums(f0: Tensor, counts: Tensor, hop_length: int) -> Tensor:
+    """Return the sums of the first samples of each frame, for some numbers of samples: (B, frames, counts) in float64.
+
+    The logarithm of f0 (B, frames) is a line between two frames, so these are sums of geometric series.
+    """
+    log_f0 = f0.double().log()
+    step = (torch.cat([log_f0[:, 1:], log_f0[:, -1:]], dim=1) - log_f0)[:, :, None] / hop_length
+    still, counts = step.abs() < 1e-12, counts.to(f0.device, torch.float64)
+    step = torch.where(still, torch.ones_like(step), step)
+    ratio = torch.expm1(counts * step) / torch.expm1(step)
+    return f0.double()[:, :, None] * torch.where(still, counts, ratio)

@@ -85,7 +85,7 @@ class PitchNet(nn.Module):
         """Map natural-log mels (B, n_mels, frames) to the logits of pitch (B, bins, frames) and voicing (B, frames)."""
         hidden = silenced(normalised(mel.to(self.output.weight.dtype)), gaps)
         past = self.config.kernel_size - 1
-        for after, layer in zip(self.config.after, self.layers[::2], strict=True):
+        for after, layer in zip(self.config.after, list(self.layers)[::2], strict=True):
             hidden = silenced(F.silu(layer(F.pad(hidden, (past - after, after)))), gaps)
         out = self.output(hidden)
         return out[:, :-1], out[:, -1]

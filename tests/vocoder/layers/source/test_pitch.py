@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -57,14 +58,16 @@ def test_voicing_is_a_probability():
     torch.testing.assert_close(voicing, torch.full((2, 4), 0.75))
 
 
-def test_a_frame_depends_on_exactly_its_context():
-    net = stirred(PitchNet(3, CONFIG), 0.5)
+@pytest.mark.parametrize(("ahead", "context"), [(None, (2, 2)), (2, (2, 2)), (1, (3, 1)), (0, (4, 0))])
+def test_a_frame_depends_on_exactly_its_context(ahead, context):
+    net = stirred(PitchNet(3, replace(CONFIG, ahead=ahead)), 0.5)
     mel = torch.randn(1, 3, 15)
     moved = mel.clone()
     moved[:, :, 7] += 1.0
     difference = (net(moved)[0] - net(mel)[0]).abs().amax(dim=(0, 1))
-    assert net.context == 2
-    assert torch.nonzero(difference > 1e-15).flatten().tolist() == [5, 6, 7, 8, 9]
+    assert net.context == context
+    before, after = context
+    assert torch.nonzero(difference > 1e-15).flatten().tolist() == list(range(7 - after, 8 + before))
 
 
 @pytest.mark.parametrize(
@@ -72,6 +75,7 @@ def test_a_frame_depends_on_exactly_its_context():
     [
         ({"f0_min": 0.0}, "0 < f0_min < f0_max, not 0.0 to 550.0"),
         ({"f0_min": 600.0}, "not 600.0 to 550.0"),
+        ({"ahead": 9}, "0 to 8 frames ahead"),
         ({"bins": 1}, "2 bins"),
         ({"kernel_size": 4}, "odd kernel"),
     ],

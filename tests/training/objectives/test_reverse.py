@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from tiny_waveglow import GROUPING, LAPPED, MARGIN, MEL, RATE, batch, silent_gradients
+from tiny_waveglow import stirred as stirred_waveglow
+from torch import Tensor
+
+from training.critics.spectrogram import CriticConfig
+from training.distil.inheritance import inherit_ends
+from training.distil.pairs import pairs_of
+from training.objectives.reverse import ReverseObjective
+from training.objectives.reverse_losses import ReverseLosses
+from vocoder.checkpoint import load_model
+from vocoder.config import ConfigError
+from vocoder.models.reverse import Reverse
+from vocoder.models.reverse_config import ReverseConfig
+from vocoder.models.waveglow import WaveGlow
+
+CONFIG = ReverseConfig(
+    n_mels=8,
+    hop_length=16,
+    sample_rate=RATE,
+    cond_channels=6,
+    channels=8,
+    hidden=12,
+    blocks=2,
+    kernel_size=3,
+    ahead=1,
+    source=LAPPED.source,
+    corrections=1,
+)
+LOSSES = ReverseLosses(
+    corrections=2,
+    pairs_every=2,
+    samples_from=10,
+    critics_from=20,
+    bfloat16=False,
+    critics=CriticConfig(sizes=(128,), channels=2, length=1024, f_max=3000.0),
+)
+PAIRS = {"recorded", "drawn", "aligned"}
+SAMPLES = {"spectral", "mel", "uncorrected_spectral", "uncorrected_mel"}
+
+
+def objective(**losses: Any) -> ReverseObjective:
+    teacher = stirred_waveglow().model
+    student = Reverse(CONFIG)
+    inherit_ends(student, teacher)
+    return ReverseObjective(student, teacher, MEL, dataclasses.replace(LOSSES, **losses))
+
+
+def student_loss(made: ReverseObjective, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    outcome = made.loss("student", batch(), step)
+    assert outcome is not None
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("step", "parts"),
+    [
+        (0, {"pitch"} | PAIRS),
+        (9, {"pitch"} | PAIRS),
+        (10, {"pitch"} | PAIRS | SAMPLES),
+        (11, {"pitch"} | SAMPLES),
+        (21, {"pitch", "adversarial", "features"} | SAMPLES),
+    ],
+)
+def test_losses_join_at_their_steps(step, parts):
+    made = objective()
+    loss, found = student_loss(made, step)
+    assert found.keys() == parts
+    weights = {"recorded": 1.0, "drawn": 0.5, "aligned": 0.3, "pitch": 0.1, "spectral": 1.5, "mel": 2.0}
+    weights |= {"uncorrected_spectral": 0.75, "uncorrected_mel": 1.0, "adversarial": 0.3, "features": 1.0}
+    share = {name: 2.0 if step >= 10 and name in PAIRS else 1.0 for name in found}
+    torch.testing.assert_close(loss.detach(), sum(share[name] * weights[name] * found[name] for name in found))
+    assert (made.loss("critic", batch(), step) is None) == (step < 20)
+
+
+def test_the_student_learns_and_the_teacher_does_not():
+    made = objective()
+    with torch.no_grad():
+        for parameter in made.student.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    student_loss(made, 10)[0].backward()
+    assert silent_gradients(made.student) == []
+    assert silent_gradients(made.views) == []
+    assert all(parameter.grad is None for parameter in made.teacher.parameters())
+
+
+def test_pairs_are_exact_on_the_whole_way():
+    teacher = stirred_waveglow().model.double()
+    x = batch()["x"][:, MARGIN:-MARGIN].double()
+    mel = torch.randn(2, 8, x.shape[1] // 16, dtype=torch.float64)
+    pairs = pairs_of(teacher, x, mel)
+    z, _ = teacher(x, mel)
+    torch.testing.assert_close(pairs.z, z)
+    state, condition = pairs.z, teacher.condition(mel)
+    for i, expected in enumerate(pairs.states):
+        flow = len(pairs.states) - 1 - i
+        state = teacher.convinv[flow].inverse(teacher.couplings[flow].inverse(state, condition)[0])[0]
+        torch.testing.assert_close(state, expected)
+    spectrum, _ = teacher.envelope.inverse(pairs.states[-1], teacher.envelope_condition(mel))
+    torch.testing.assert_close(teacher.transform.inverse(spectrum)[0][:, 0], x)
+
+
+def test_a_student_that_is_the_way_back_has_no_distance_from_recordings(monkeypatch):
+    made = objective(drawn=0.0, aligned=0.0)
+
+    def exact(z: Tensor, mel: Tensor) -> list[Tensor]:
+        state, condition = z, made.teacher.condition(mel)
+        for conv, coupling in zip(reversed(made.teacher.convinv), reversed(made.teacher.couplings), strict=True):
+            state = conv.inverse(coupling.inverse(state, condition)[0])[0]
+        return [state]
+
+    monkeypatch.setattr(made.student, "hidden_states", exact)
+    assert float(student_loss(made, 0)[1]["recorded"]) < 1e-8
+
+
+def test_recordings_count_up_to_their_band_and_the_teacher_above_it():
+    made, limited = objective(drawn=0.0, aligned=0.0), batch() | {"band": torch.tensor([1500.0, 4000.0])}
+    torch.manual_seed(0)
+    outcome = made.loss("student", limited, 0)
+    assert outcome is not None
+    torch.manual_seed(0)
+    assert not torch.equal(outcome[1]["recorded"], student_loss(made, 0)[1]["recorded"])
+
+
+def test_validation_scores_the_corrected_sample():
+    made = objective().eval()
+    with torch.no_grad():
+        found = made.validate(batch())
+    assert found.keys() == {"spectral", "mel", "recorded", "uncorrected", "score"}
+    assert found["score"] == found["spectral"]
+
+
+def test_what_is_exported_is_the_student_with_its_critics(tmp_path):
+    made = objective()
+    made.export(tmp_path, {"minutes": 1})
+    checkpoint = load_model(tmp_path)
+    assert checkpoint.family == "reverse"
+    assert (tmp_path / "critics.safetensors").is_file()
+    for name, value in made.student.state_dict().items():
+        assert torch.equal(checkpoint.model.state_dict()[name], value)
+
+
+def test_a_teacher_of_other_frames_is_refused():
+    with pytest.raises(ConfigError, match="WaveGlow over frames of hop_length samples"):
+        ReverseObjective(Reverse(CONFIG), WaveGlow(GROUPING), MEL, LOSSES)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recorded": -1.0}, "recorded must not be negative"),
+        ({"varied_mels": 2.0}, "share of mels"),
+        ({"pairs_every": 0}, "pairs_every must be at least 1"),
+        ({"critics_from": 5}, "must not be before samples_from"),
+    ],
+)
+def test_losses_that_cannot_be_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(LOSSES, **changes)

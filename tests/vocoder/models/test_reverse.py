@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from tiny_models import reverse_config, tiny_reverse, tiny_waveglow
+
+from training.distil.inheritance import inherit_ends
+from vocoder.config import ConfigError
+from vocoder.models.reverse import Reverse
+from vocoder.stages import MEL, NOISE, Z, run
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+FRAMES = 30
+
+
+def noise_and_mel(model: Reverse, batch: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
+    return torch.randn(model.noise_shape(batch, FRAMES)), torch.randn(batch, 5, FRAMES)
+
+
+def test_each_block_sees_its_frames_and_the_first_ones_look_ahead():
+    assert reverse_config(blocks=3, ahead=2).block_ahead == (1, 1, 0)
+    assert reverse_config(blocks=2, ahead=4).block_ahead == (2, 2)
+    assert reverse_config(ahead=0).block_ahead == (0, 0)
+
+
+def test_a_frame_depends_on_no_mel_beyond_the_lookahead_of_its_stages():
+    model = tiny_reverse()
+    noise, mel = noise_and_mel(model)
+    ahead = {"x": 0}
+    for stage in reversed(model.stages()):
+        for name in stage.inputs:
+            ahead[name] = max(ahead.get(name, 0), ahead[stage.output] + stage.after)
+    hop, frame = model.config.hop_length, 10
+    moved = mel.clone()
+    moved[:, :, frame + ahead[MEL] + 1 :] += 1.0
+    with torch.no_grad():
+        x, other = (model.sample(noise, m)[:, : (frame + 1) * hop] for m in (mel, moved))
+        assert torch.equal(x, other)
+        moved[:, :, frame + ahead[MEL]] += 1.0
+        assert not torch.equal(x[:, frame * hop :], model.sample(noise, moved)[:, frame * hop : (frame + 1) * hop])
+
+
+def test_its_stages_make_what_its_parts_make():
+    model = tiny_reverse()
+    noise, mel = noise_and_mel(model, 2)
+    with torch.no_grad():
+        z = run(model.stages(), {MEL: mel, NOISE: noise}, Z).signal
+        states = model.hidden_states(z, mel)
+        torch.testing.assert_close(model.audio(states[-1], mel), model.sample(noise, mel))
+    assert [state.shape[1] for state in states] == [8, 8, 8]
+
+
+def test_it_has_no_density():
+    model = tiny_reverse()
+    noise, mel = noise_and_mel(model, 2)
+    x, log_det = model.inverse(noise, mel)
+    assert x.shape == (2, FRAMES * 8)
+    assert log_det.isnan().all()
+    assert log_det.shape == (2,)
+    with pytest.raises(NotImplementedError, match="ask its teacher"):
+        model(x, mel)
+
+
+def test_its_noise_has_the_prior_of_the_waveglow_whose_ends_it_inherits():
+    teacher = tiny_waveglow("lapped", group_size=8)
+    student = tiny_reverse(source=teacher.config.source)
+    inherit_ends(student, teacher)
+    assert student.pitch is not None
+    assert teacher.pitch is not None
+    student.pitch.load_state_dict(teacher.pitch.state_dict())
+    noise, mel = noise_and_mel(student)
+    torch.testing.assert_close(student.prior(noise, mel), teacher.prior(noise, mel))
+    with torch.no_grad():
+        coefficients = torch.randn(1, 8, FRAMES)
+        assert teacher.envelope is not None
+        spectrum, _ = teacher.envelope.inverse(coefficients, teacher.envelope_condition(mel))
+        x = teacher.transform.inverse(spectrum)[0][:, 0]
+        torch.testing.assert_close(student.audio(coefficients, mel), x)
+
+
+def test_ends_of_another_size_are_refused():
+    with pytest.raises(ConfigError, match="the condition of this WaveGlow does not fit"):
+        inherit_ends(tiny_reverse(cond_channels=7), tiny_waveglow("lapped", group_size=8))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"blocks": 0}, "blocks must be at least 1"),
+        ({"ahead": 5}, "can look 0 to 4 frames ahead, not 5"),
+        ({"hop_length": 9}, "even hop_length, not 9"),
+        ({"sample_rate": 7000}, "do not fit a sample_rate of 7000"),
+        ({"log_gain_bound": 0.0}, "log_gain_bound above 0"),
+    ],
+)
+def test_a_shape_that_cannot_be_is_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        reverse_config(**changes)
