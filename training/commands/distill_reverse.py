@@ -60,5 +60,6 @@ def reverse_objective_of(config: ReverseRun) -> ReverseObjective:
         student = started_from(config.start_from, Reverse, config.model)
     objective = ReverseObjective(student, teacher, preset(config.mel), config.losses)
     if objective.adversary is not None:
-        objective.adversary.load(model_directory(config.start_from or config.teacher))
+        given = [config.teacher] if config.start_from is None else [config.start_from, config.teacher]
+        any(objective.adversary.load(model_directory(reference)) for reference in given)
     return objective
