@@ -1,16 +1,17 @@
 """How many times faster than real time audio is made, and what share of the machine's arithmetic that takes.
 
 `published` is the published configuration, ours against the straightforward one. `shipped` is every model that ships,
-against a HiFi-GAN V2 generator and Griffin-Lim. `batch` is WaveGlow on several mels at once, `exported` what ONNX
+against a HiFi-GAN V2 generator and Griffin-Lim. `peers` is the default model against Vocos and HiFi-GAN V2, and needs the
+extra `peers`. `batch` is WaveGlow on several mels at once, `exported` what ONNX
 Runtime makes of it.
 
-    python -m benchmarks.inference_speed [published] [shipped] [batch] [exported]
+    python -m benchmarks.inference_speed [published] [shipped] [peers] [batch] [exported]
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 import numpy as np
@@ -20,6 +21,7 @@ from benchmarks.arithmetic import Peak, operations
 from benchmarks.hifigan import HiFiGAN
 from benchmarks.onnx_speaker import onnx_speaker
 from benchmarks.published_waveglow import with_weights_of
+from benchmarks.vocos_peer import VocosPeer
 from training.evaluate.candidates import GriffinLim
 from vocoder.commands.benchmark import noise_mel
 from vocoder.layers.stack import set_compute_dtype
@@ -30,8 +32,10 @@ from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import published
 
 MODEL = "waveglow"
-MODELS = (MODEL, "student", "wavenet")
+MODELS = ("reverse", MODEL, "student", "wavenet")
 """of which those that ship are measured"""
+PEERS = ("reverse", MODEL, "student")
+"""beside those that people would use instead"""
 BATCHES = (1, 2, 4, 8, 16)
 BATCH_SECONDS = 2.0
 DTYPES = {"bfloat16": torch.bfloat16, "float32": torch.float32}
@@ -43,9 +47,10 @@ Makers = dict[str, Callable[..., object]]
 def main() -> int:
     """Print the machine and a table for each part asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inference_speed", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="published, shipped, batch, exported (default: all)")
+    parser.add_argument("parts", nargs="*", metavar="PART", help="published, shipped, peers, batch, exported (default: all)")
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--seconds", type=float, nargs="+", help="lengths of audio (default: 2 and 10, or 1 and 10)")
+    parser.add_argument("--models", nargs="+", default=PEERS, metavar="NAME|DIR", help="of ours, for peers (%(default)s)")
     parser.add_argument("--busy", action="store_true", help="one thread and its processor time, not the wall's clock")
     args = parser.parse_args()
     clock = BUSY if args.busy else QUIET
@@ -54,6 +59,7 @@ def main() -> int:
     parts: dict[str, Callable[[], list[Table]]] = {
         "published": lambda: published_speed(args.seconds or [2.0, 10.0], args.repetitions, clock),
         "shipped": lambda: [shipped_speed(args.seconds or [1.0, 10.0], args.repetitions, clock)],
+        "peers": lambda: [peers_speed(args.models, args.seconds or [1.0, 3.0, 10.0], args.repetitions, clock)],
         "batch": lambda: [batch_speed(args.repetitions, clock)],
         "exported": lambda: [exported_speed(args.seconds or [1.0, 10.0], args.repetitions, clock)],
     }
@@ -101,7 +107,7 @@ def _inverse(model: WaveGlow, z: torch.Tensor, mel: torch.Tensor, dtype: torch.d
 def shipped_speed(lengths: list[float], repetitions: int, clock: Clock = QUIET) -> Table:
     """Return the table of the models that ship and of what people would use in their place, on the same mels."""
     peak, config = Peak(clock), load(MODEL).mel_config
-    makers = {**_ours(), **_others(config)}
+    makers = {**_ours([name for name in MODELS if name in shipped_models()]), **_others(config)}
     cells: dict[str, list[str]] = {name: [] for name in makers}
     for seconds in lengths:
         mel = noise_mel(config, seconds)
@@ -115,10 +121,33 @@ def shipped_speed(lengths: list[float], repetitions: int, clock: Clock = QUIET) 
     return ["x real time", *columns], [[name, *values] for name, values in cells.items()]
 
 
-def _ours() -> Makers:
-    """Return the models that ship: one that takes turns sample by sample once, the others in each precision."""
+def peers_speed(models: Sequence[str], lengths: list[float], repetitions: int, clock: Clock = QUIET) -> Table:
+    """Return the table of models of ours beside Vocos and HiFi-GAN V2, with their share of Vocos' better speed."""
+    config = load(models[0]).mel_config
+    vocos = VocosPeer(config).eval()
+    makers: Makers = {f"Vocos, {kind}": partial(_vocos, vocos, dtype) for kind, dtype in DTYPES.items()}
+    makers |= {**_ours(models), **_others(config)}
+    del makers[GRIFFIN_LIM]
+    cells: dict[str, list[str]] = {name: [] for name in makers}
+    for seconds in lengths:
+        mel = noise_mel(config, seconds)
+        length = mel.shape[1] * config.hop_length / config.sample_rate
+        medians = alternate({name: partial(maker, mel) for name, maker in makers.items()}, repetitions, clock=clock)
+        best = min(median for name, median in medians.items() if name.startswith("Vocos"))
+        for name, median in medians.items():
+            cells[name] += [f"{length / median:.1f}", f"{best / median:.2f}"]
+    columns = [column for seconds in lengths for column in (f"{seconds:g} s", "of Vocos")]
+    return ["x real time", *columns], [[name, *values] for name, values in cells.items()]
+
+
+def _vocos(vocos: VocosPeer, dtype: torch.dtype, mel: np.ndarray) -> object:
+    return vocos.speak(torch.from_numpy(mel)[None], dtype)
+
+
+def _ours(models: Sequence[str]) -> Makers:
+    """Return models of ours: one that takes turns sample by sample once, the others in each precision."""
     makers: Makers = {}
-    for name in (name for name in MODELS if name in shipped_models()):
+    for name in models:
         for kind, dtype in DTYPES.items():
             if name != "wavenet" or dtype == torch.float32:
                 makers[f"{name}, {kind}"] = partial(load(name, dtype=dtype, guard="off").synthesize, seed=0)
