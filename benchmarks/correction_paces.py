@@ -2,9 +2,10 @@
 
 python -m benchmarks.correction_paces --manifest runs/speech/manifest.jsonl [--iterations N] [--limit N]
 
-Fits relaxation and momentum as polynomials of the progress, by gradients through the correction of samples of training
-segments, and prints the coefficients beside those of `vocoder/layers/mel_consistency.py`. Then scores held-out
-recordings: steps over all frames as version 0.1 took them, and steps over the grids in turn.
+Fits the pace of each step, by gradients through the correction of samples of training segments, and prints how far the
+mels are from the target then: with plain steps, with the paces of `vocoder/layers/mel_consistency.py`, with those that
+were fitted. Then scores held-out recordings: steps over all frames as version 0.1 took them, and over the grids in
+turn, plain and as they ship.
 """
 
 from __future__ import annotations
@@ -27,16 +28,18 @@ from training.evaluate.metric import Audio, split_by_package
 from training.evaluate.metrics import METRICS
 from training.evaluate.scoring import ScoreStore
 from training.evaluate.summary import markdown_table, summarise
-from vocoder.layers.mel_consistency import MelConsistency, Pace
+from vocoder.layers.mel_consistency import MelConsistency, Pace, paces
 from vocoder.loading import load
 from vocoder.machine.timing import machine
+from vocoder.machine.timing import markdown_table as table
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.synthesizer import Synthesizer
 
-FITTED_STEPS = (12, 20)
-START = ((1.6, -0.4, 0.0, 0.0), (0.4, -0.2, 0.0, 0.0))
-RATE, BATCH, SEGMENTS, EDGE = 0.04, 4, 64, 2
-ALL_FRAMES, GRIDS = (6, 20, 60), (12, 20, 40)
+FITTED_STEPS = (2, 4, 5, 8, 12, 20)
+START = Pace(1.4, 0.1)
+PLAIN = Pace(1.0, 0.0)
+RATE, BATCH, SEGMENTS, EDGE = 0.05, 4, 64, 2
+ALL_FRAMES, GRIDS = (6, 20, 60), (4, 12, 40)
 VERSION_0_1 = Pace(1.4, 0.0)
 
 
@@ -47,11 +50,11 @@ def main() -> int:
     voice = load(args.model, guard="off", dtype=torch.float32)
     print(machine(), flush=True)
     if args.iterations:
-        for name, row in zip(("relaxation", "momentum"), fitted(voice, args.manifest, args.iterations), strict=True):
-            print(f"{name}: {' '.join(f'{value:+.3f} u^{power}' for power, value in enumerate(row.tolist()))}")
+        print(f"\n{_fits(voice, args.manifest, args.iterations)}", flush=True)
     metrics, _ = split_by_package([metric for metric in METRICS if metric.name in ("pesq", "stoi")])
     chosen = grouped(read_manifest(args.manifest), of_vocoder(voice, args.model), args.limit)
     ways = {f"{steps} over all frames": over_all_frames(voice, steps) for steps in ALL_FRAMES}
+    ways |= {f"{steps} over grids, plain": paced(voice, (PLAIN,) * steps) for steps in GRIDS}
     ways |= {f"{steps} over grids": MelConsistency(voice.mel_config, steps) for steps in GRIDS}
     rows = []
     for name, consistency in ways.items():
@@ -76,34 +79,49 @@ def corrected(voice: Synthesizer, consistency: MelConsistency, mel: Audio) -> Au
     return audio
 
 
-def fitted(voice: Synthesizer, manifest: Path, iterations: int) -> Tensor:
-    """Return the coefficients (2, 4) of relaxation and momentum, from power 0 of the progress on."""
+def _fits(voice: Synthesizer, manifest: Path, iterations: int) -> str:
+    """Return the table of the mels' distances for each number of steps, and of the paces that were fitted."""
     samples, mels = _samples(voice, manifest)
-    coefficients = torch.tensor(START, requires_grad=True)
-    optimiser = torch.optim.Adam([coefficients], lr=RATE)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, iterations, RATE / 50)
-    extract = MelSpectrogram(voice.mel_config, precise=False)
-    for iteration in range(iterations):
-        consistency = _paced(voice, FITTED_STEPS[iteration % len(FITTED_STEPS)], coefficients)
+    rows = []
+    for steps in FITTED_STEPS:
+        found = fitted(voice, samples, mels, steps, iterations)
+        ways = ((PLAIN,) * steps, paces(steps), found)
+        with torch.no_grad():
+            distances = [float(distance(paced(voice, way), samples, mels)) for way in ways]
+        described = ", ".join(f"{pace.relaxation:.2f} {pace.momentum:+.2f}" for pace in found)
+        rows.append([str(steps), *(f"{value:.4f}" for value in distances), described])
+    return table(["steps", "plain", "shipped", "fitted", "relaxation and momentum as fitted"], rows)
+
+
+def fitted(voice: Synthesizer, samples: Tensor, mels: Tensor, steps: int, iterations: int) -> tuple[Pace, ...]:
+    """Return the paces that bring the mels of samples (B, T) nearest to `mels` (B, n_mels, frames)."""
+    values = torch.tensor([[START.relaxation, START.momentum]] * steps, requires_grad=True)
+    optimiser = torch.optim.Adam([values], lr=RATE)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimiser, iterations)
+    pace: Callable[..., Any] = Pace
+    for _ in range(iterations):
         chosen = torch.randperm(len(samples))[:BATCH]
-        own = extract(consistency(samples[chosen].requires_grad_(), mels[chosen]))
-        inside = slice(EDGE, mels.shape[2] - EDGE)
-        loss = (own[:, :, inside] - mels[chosen][:, :, inside]).abs().mean()
+        consistency = paced(voice, tuple(pace(*row) for row in values))
+        loss = distance(consistency, samples[chosen].requires_grad_(), mels[chosen])
         optimiser.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_([coefficients], 1.0)
+        loss.backward()  # type: ignore[no-untyped-call]
         optimiser.step()
         schedule.step()
-    return coefficients.detach()
+    return tuple(Pace(*row) for row in values.tolist())
 
 
-def _paced(voice: Synthesizer, steps: int, coefficients: Tensor) -> MelConsistency:
-    """Return the correction whose paces are the polynomials of these coefficients, differentiable in them."""
-    progress = torch.linspace(0, 1, steps)[:, None] ** torch.arange(coefficients.shape[1])
-    consistency = MelConsistency(voice.mel_config, steps)
-    pace: Callable[..., Any] = Pace
-    consistency.paces = tuple(pace(*row) for row in progress @ coefficients.T)
+def paced(voice: Synthesizer, chosen: tuple[Pace, ...]) -> MelConsistency:
+    """Return the correction with these paces."""
+    consistency = MelConsistency(voice.mel_config, len(chosen))
+    consistency.paces = chosen
     return consistency
+
+
+def distance(consistency: MelConsistency, samples: Tensor, mels: Tensor) -> Tensor:
+    """Return the mean distance in nepers of the mels of corrected samples (B, T) from their targets."""
+    own = MelSpectrogram(consistency.config, precise=False)(consistency(samples, mels))
+    inside = slice(EDGE, mels.shape[2] - EDGE)
+    return (own[:, :, inside] - mels[:, :, inside]).abs().mean()
 
 
 @torch.no_grad()

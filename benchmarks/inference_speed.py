@@ -1,7 +1,7 @@
 """How many times faster than real time audio is made, and what share of the machine's arithmetic that takes.
 
 `published` is the published configuration, ours against the straightforward one. `shipped` is every model that ships,
-against a HiFi-GAN V2 generator and Griffin-Lim. `peers` is the default model against Vocos and HiFi-GAN V2, and needs the
+against a HiFi-GAN V2 generator and Griffin-Lim. `peers` is ours against Vocos and HiFi-GAN V2, and needs the
 extra `peers`. `batch` is WaveGlow on several mels at once, `exported` what ONNX
 Runtime makes of it.
 
@@ -47,10 +47,14 @@ Makers = dict[str, Callable[..., object]]
 def main() -> int:
     """Print the machine and a table for each part asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inference_speed", description=__doc__)
-    parser.add_argument("parts", nargs="*", metavar="PART", help="published, shipped, peers, batch, exported (default: all)")
+    parser.add_argument(
+        "parts", nargs="*", metavar="PART", help="published, shipped, peers, batch, exported (default: all)"
+    )
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--seconds", type=float, nargs="+", help="lengths of audio (default: 2 and 10, or 1 and 10)")
-    parser.add_argument("--models", nargs="+", default=PEERS, metavar="NAME|DIR", help="of ours, for peers (%(default)s)")
+    parser.add_argument(
+        "--models", nargs="+", default=PEERS, metavar="NAME|DIR", help="of ours, for peers (%(default)s)"
+    )
     parser.add_argument("--busy", action="store_true", help="one thread and its processor time, not the wall's clock")
     args = parser.parse_args()
     clock = BUSY if args.busy else QUIET
