@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,7 +22,7 @@ class Product(nn.Linear):
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs)
         self.compute_dtype: torch.dtype | None = None
-        self._kept: tuple[tuple[Any, ...], Callable[[Tensor], Tensor], Tensor] | None = None
+        self._kept: tuple[tuple[Any, ...], Matrix, Tensor] | None = None
 
     def forward(self, rows: Tensor) -> Tensor:
         """Map rows (..., inputs) to (..., outputs), in the compute dtype."""
@@ -31,13 +30,13 @@ class Product(nn.Linear):
         rows = rows.to(dtype)
         if self.weight.requires_grad or not takes(rows):
             return F.linear(rows, self.weight.to(dtype), self.bias.to(dtype))
-        times, bias = self._arranged(dtype)
-        return times(rows).add_(bias)
+        matrix, bias = self._arranged(dtype)
+        return matrix.times(rows, bias)
 
-    def _arranged(self, dtype: torch.dtype) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+    def _arranged(self, dtype: torch.dtype) -> tuple[Matrix, Tensor]:
         now = (self.weight.data_ptr(), self.weight._version, self.bias._version, dtype)
         if self._kept is None or self._kept[0] != now:
-            self._kept = (now, Matrix(self.weight.t().to(dtype)).times, self.bias.detach().to(dtype))
+            self._kept = (now, Matrix(self.weight.t().to(dtype)), self.bias.detach().to(dtype))
         return self._kept[1:]
 
     def __getstate__(self) -> dict[str, Any]:

@@ -16,8 +16,10 @@ __all__ = ["CHUNK_FRAMES", "FIRST_CHUNK_FRAMES", "LONG_CHUNK_FRAMES", "StreamSes
 
 CHUNK_FRAMES = 64
 """frames of a chunk: each stage of the models here then computes at most 1.25 frames for each that is delivered"""
-LONG_CHUNK_FRAMES = 256
+LONG_CHUNK_FRAMES = 512
 """frames of a chunk of a mel that has ended, for parallel models: longer runs take less time by the frame"""
+GROWTH, LATE_GROWTH = 2, 8
+"""how many times as long as the one before a chunk is at most, while the mel arrives and once it has ended"""
 FIRST_CHUNK_FRAMES = 8
 """frames of the first chunk, a tenth of a second"""
 
@@ -26,8 +28,8 @@ class StreamSession:
     """Frames of one mel go in as they come, audio comes out as soon as all that it depends on is there.
 
     The chunks are as long as they were asked to be, whatever the pieces that the mel came in: the first is short, each
-    other at most twice as long as the one before it, so that what has been heard by then covers the wait, and only the
-    last is shorter. Put together they are what `Synthesizer.synthesize` makes of all frames. Pushing computes nothing.
+    other at most twice as long as the one before it, or eight times once the mel has ended, so that what has been heard
+    by then covers the wait, and only the last is shorter. Put together they are what `Synthesizer.synthesize` makes of all frames. Pushing computes nothing.
     The calls may come from several threads, one at a time.
 
     Once the mel has ended nobody waits for more of it, and chunks may be longer.
@@ -113,8 +115,9 @@ class StreamSession:
             return self._as_pushed(torch.zeros(0))
         self._feed(frames)
         x = self._pipeline.advance(frames)
-        longest = self._late_chunk_frames if self._finished else self._chunk_frames
-        self._next_frames = min(2 * self._next_frames, longest)
+        late = self._finished and self._late_chunk_frames > self._chunk_frames
+        longest, growth = (self._late_chunk_frames, LATE_GROWTH) if late else (self._chunk_frames, GROWTH)
+        self._next_frames = min(growth * self._next_frames, longest)
         return self._as_pushed(x[0, 0].clone())
 
     def _feed(self, frames: int) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vocoder.layers.stack.precision import arranged, packing_gain, product, rounded, sum_of
 
@@ -35,19 +36,19 @@ class Matrix:
         self._packed = arranged(self.weight) if gain > WORTH_PACKING else None
         self._adds_packed = self._packed is not None and gain > WORTH_COPYING
 
-    def times(self, rows: Tensor) -> Tensor:
-        """Return rows (..., inputs) @ weight, (..., outputs)."""
+    def times(self, rows: Tensor, bias: Tensor | None = None) -> Tensor:
+        """Return rows (..., inputs) @ weight, (..., outputs), plus `bias` (outputs,) where one is given."""
         if self._packed is None:
-            return rows @ self.weight
+            return rows @ self.weight if bias is None else F.linear(rows, self.weight.t(), bias)
         inputs, outputs = self.weight.shape
         count = rows.numel() // inputs
         room = rounded(count)
         if room == count:
-            return product(rows, self._packed)
+            return product(rows, self._packed, bias)
         padded = rows.new_empty(room, inputs)
         padded[:count].view(rows.shape).copy_(rows)
         padded[count:].zero_()  # whatever lay there might be slow numbers
-        return product(padded, self._packed)[:count].view(*rows.shape[:-1], outputs)
+        return product(padded, self._packed, bias)[:count].view(*rows.shape[:-1], outputs)
 
     def add_to(self, total: Tensor, rows: Tensor) -> None:
         """Add rows (rows, inputs) @ weight to `total` (rows, outputs), which is contiguous."""

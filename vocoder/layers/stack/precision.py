@@ -103,9 +103,9 @@ def arranged(weight: Tensor) -> Tensor:
     return packed
 
 
-def product(rows: Tensor, packed: Tensor) -> Tensor:
-    """Return rows (..., inputs) times an arranged matrix, (..., outputs)."""
-    result: Tensor = torch.ops.mkldnn._linear_pointwise(rows, packed, None, "none", [], "")
+def product(rows: Tensor, packed: Tensor, bias: Tensor | None = None) -> Tensor:
+    """Return rows (..., inputs) times an arranged matrix, plus bias (outputs,): (..., outputs)."""
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(rows, packed, bias, "none", [], "")
     return result
 
 

@@ -70,7 +70,7 @@ def test_packed_products_are_of_round_numbers_of_rows(monkeypatch):
     monkeypatch.setattr(matrix, "packing_gain", lambda dtype: 3.0)
     counts = []
     monkeypatch.setattr(
-        matrix, "product", lambda rows, packed: counts.append(len(rows)) or precision.product(rows, packed)
+        matrix, "product", lambda rows, packed, bias: counts.append(len(rows)) or precision.product(rows, packed, bias)
     )
     kept = Matrix(torch.randn(4, 6))
     for n in range(1, 200):
