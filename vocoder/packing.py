@@ -80,8 +80,8 @@ class Packing:
     def owners(self, per_frame: int = 1) -> Tensor:
         """Return, for each step, the number of the utterance that it belongs to or that the gap follows."""
         following = (*self.starts[1:], self.frames)
-        counts = [per_frame * (after - start) for start, after in zip(self.starts, following, strict=True)]
-        return torch.repeat_interleave(torch.tensor(counts)).to(self.device)
+        counts = (per_frame * (after - start) for start, after in zip(self.starts, following, strict=True))
+        return torch.cat([torch.full((count,), i) for i, count in enumerate(counts)]).to(self.device)
 
     def restarted(self, running: Tensor) -> Tensor:
         """Return a running sum (1, frames * per_frame) over the row as if it began at 0 with each utterance."""

@@ -1,55 +1,23 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
 
 import pytest
 import torch
-from tiny_waveglow import GROUPING, LAPPED, MARGIN, MEL, RATE, batch, silent_gradients
+from tiny_reverse import CONFIG, LOSSES, objective
+from tiny_waveglow import GROUPING, MARGIN, MEL, batch, silent_gradients
 from tiny_waveglow import stirred as stirred_waveglow
 from torch import Tensor
 
-from training.critics.spectrogram import CriticConfig
-from training.distil.inheritance import inherit_ends
 from training.distil.pairs import pairs_of
 from training.objectives.reverse import ReverseObjective
-from training.objectives.reverse_losses import ReverseLosses
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.models.reverse import Reverse
-from vocoder.models.reverse_config import ReverseConfig
 from vocoder.models.waveglow import WaveGlow
 
-CONFIG = ReverseConfig(
-    n_mels=8,
-    hop_length=16,
-    sample_rate=RATE,
-    cond_channels=6,
-    channels=8,
-    hidden=12,
-    blocks=2,
-    kernel_size=3,
-    ahead=1,
-    source=LAPPED.source,
-    corrections=1,
-)
-LOSSES = ReverseLosses(
-    corrections=2,
-    pairs_every=2,
-    samples_from=10,
-    critics_from=20,
-    bfloat16=False,
-    critics=CriticConfig(sizes=(128,), channels=2, length=1024, f_max=3000.0),
-)
 PAIRS = {"recorded", "drawn", "aligned"}
 SAMPLES = {"spectral", "mel", "uncorrected_spectral", "uncorrected_mel"}
-
-
-def objective(**losses: Any) -> ReverseObjective:
-    teacher = stirred_waveglow().model
-    student = Reverse(CONFIG)
-    inherit_ends(student, teacher)
-    return ReverseObjective(student, teacher, MEL, dataclasses.replace(LOSSES, **losses))
 
 
 def student_loss(made: ReverseObjective, step: int) -> tuple[Tensor, dict[str, Tensor]]:

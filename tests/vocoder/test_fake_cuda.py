@@ -1,0 +1,125 @@
+"""Every path on a pretended GPU: shapes and devices are real, numbers are not, and no GPU is needed.
+
+A tensor that is left on the CPU meets one on the device and raises, as it would there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import torch
+from tiny_models import TINY_MEL, grouping_config, lapped_config, reverse_config
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from vocoder.batching import Utterance
+from vocoder.checkpoint import Checkpoint
+from vocoder.flows import conv1x1
+from vocoder.layers.stack import WaveNetConfig
+from vocoder.mel.input import MelReader
+from vocoder.models.families import family_of
+from vocoder.models.reverse import Reverse
+from vocoder.models.student import Student
+from vocoder.models.student_config import StudentConfig
+from vocoder.models.waveglow import WaveGlow
+from vocoder.models.wavenet import WaveNet
+from vocoder.models.wavenet_config import WaveNetModelConfig
+from vocoder.synthesizer import Synthesizer
+
+FRAMES = 40
+CUDA = torch.device("cuda", 0)
+
+
+def student_config(kind: str) -> StudentConfig:
+    stacks = (WaveNetConfig(channels=4, dilations=(1, 2), kernel_size=2, causal=True),) * 2
+    shape = {"n_mels": 5, "hop_length": 8, "sample_rate": 8000, "group_size": 8, "filter_taps": 8}
+    source = lapped_config().source if kind == "frames" else None
+    return StudentConfig(kind=kind, stacks=stacks, cond_channels=6, corrections=1, source=source, **shape)
+
+
+MODELS: dict[str, Any] = {
+    "lapped": lambda: WaveGlow(lapped_config()),
+    "grouping": lambda: WaveGlow(grouping_config()),
+    "reverse": lambda: Reverse(reverse_config()),
+    "student over frames": lambda: Student(student_config("frames")),
+    "student over samples": lambda: Student(student_config("samples")),
+}
+
+
+@pytest.fixture(autouse=True)
+def pretended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Pretend that there is a GPU, and take the place of what looks at values, of which there are none."""
+    monkeypatch.setattr(conv1x1, "_same", lambda *_: True)
+    monkeypatch.setattr(torch, "istft", inverse_stft)
+    monkeypatch.setattr(MelReader, "batch", lambda _, mel: mel[None])
+    monkeypatch.setattr(nn.Module, "_apply", replaced)
+    monkeypatch.setattr(MelReader, "piece", lambda _, mel: mel[None])
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        yield
+
+
+def inverse_stft(spectrum: Tensor, *_: int, window: Tensor, length: int) -> Tensor:
+    """Return as much audio as `torch.istft`, where its arguments are."""
+    return (spectrum.real.sum(dim=(1, 2)) * window.sum())[:, None].expand(-1, length)
+
+
+def replaced(module: nn.Module, change: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+    """Do what `nn.Module._apply` does, which exchanges tensors in place: pretended ones cannot be."""
+    for part in module.modules():
+        for name, tensor in part._parameters.items():
+            if tensor is not None:
+                part._parameters[name] = nn.Parameter(change(tensor.detach()), tensor.requires_grad)
+        for name, tensor in part._buffers.items():
+            if tensor is not None:
+                part._buffers[name] = change(tensor)
+    return module
+
+
+def voice(name: str) -> Synthesizer:
+    model = MODELS[name]()
+    return Synthesizer(Checkpoint(model, family_of(model), TINY_MEL), name, CUDA, torch.bfloat16, "off")
+
+
+def mel(frames: int = FRAMES) -> Tensor:
+    return torch.zeros(5, frames, device=CUDA)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_mel_is_spoken_where_it_is(name):
+    x = voice(name).synthesize(mel(), sigma=0.5, seed=1, denoise=0.1, corrections=2)
+    assert x.device == CUDA
+    assert x.shape == (FRAMES * 8,)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_stream_comes_from_the_device(name):
+    chunks = list(voice(name).stream(mel(300), seed=1, denoise=0.1))
+    assert {chunk.device for chunk in chunks} == {CUDA}
+    assert sum(len(chunk) for chunk in chunks) == 300 * 8
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if "student" not in name])
+def test_rows_are_spoken_on_the_device(name):
+    company = [Utterance(mel(frames), sigma=0.3, seed=frames, denoise=0.1) for frames in (40, 25, 31)]
+    spoken = voice(name).synthesize_many(company)
+    assert [(x.device, len(x)) for x in spoken] == [(CUDA, 8 * frames) for frames in (40, 25, 31)]
+
+
+@pytest.mark.parametrize("name", ["lapped", "grouping", "student over frames", "student over samples"])
+def test_a_density_is_computed_on_the_device(name):
+    model = voice(name).model
+    x = torch.zeros(2, FRAMES * 8, device=CUDA)
+    log_prob = model.log_prob if name in ("lapped", "grouping") else model.log_prob_step_by_step
+    density = log_prob(x, mel().expand(2, -1, -1))
+    assert (density.device, density.shape) == (CUDA, (2,))
+
+
+def test_a_teacher_scores_on_the_device():
+    stack = WaveNetConfig(channels=4, dilations=(1, 2), kernel_size=2, causal=True)
+    teacher = WaveNet(
+        WaveNetModelConfig(n_mels=5, hop_length=8, sample_rate=8000, cond_channels=4, stack=stack, lpc=None)
+    )
+    parameters = teacher.to(CUDA).conditionals(torch.zeros(2, FRAMES * 8, device=CUDA), mel().expand(2, -1, -1))
+    assert all(value.device == CUDA for value in parameters if isinstance(value, Tensor))
