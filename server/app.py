@@ -31,6 +31,7 @@ from server.transport.drain import Drain, DrainMiddleware
 from server.transport.middleware import RequestMiddleware
 from vocoder.guard.guard import load_guard
 from vocoder.layers.stack import default_dtype
+from vocoder.mel.contract import known_contracts
 
 __all__ = ["create_app"]
 
@@ -88,6 +89,7 @@ def _service(settings: Settings, load: Load) -> Service:
         drain=Drain(settings.drain_delay, settings.drain_timeout),
         keys=keys,
         guard=on_one_core(load_guard),
+        contracts=known_contracts(settings.contracts),
     )
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Annotated, ParamSpec, TypeVar
 
 import anyio.to_thread
@@ -20,6 +20,7 @@ from server.telemetry.metrics import Metrics
 from server.transport.drain import Drain
 from vocoder.audio.origin import Origin
 from vocoder.guard.guard import Guard
+from vocoder.mel.config import PRESETS, MelConfig
 
 __all__ = ["Service", "ServiceDependency"]
 
@@ -39,6 +40,8 @@ class Service:
     drain: Drain
     keys: KeyRing | None
     guard: Guard | None = None
+    contracts: Mapping[str, MelConfig] = field(default_factory=lambda: PRESETS)
+    """mel contracts that requests may name"""
 
     def origin(self, model: str, seed: int | None) -> Origin | None:
         """Return what audio is to say of where it comes from; None where the settings have it say nothing."""

@@ -54,6 +54,10 @@ class Settings(BaseSettings):
         description="whether audio says that it is synthetic, and which model, version and seed made it: in the files "
         "and in the header X-Audio-Origin",
     )
+    contracts: Path | None = Field(
+        default=None,
+        description="directory of mel contracts of your own, YAML or JSON: a file's name is the preset's",
+    )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         default=(),
         description="names by which requests may ask for this server, in Host and Origin, separated by commas; `*.` "

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from pathlib import Path
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
 from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.layers.packed_consistency import consistency_gap, correct_packed
+from vocoder.mel.config import MelConfig
+from vocoder.mel.input import seeds_of
 from vocoder.models.base import Vocoder
 from vocoder.noise import white_noise
 from vocoder.packing import Packing
@@ -27,6 +30,8 @@ class Utterance:
     seed: int | None = None
     denoise: float = 0.0
     corrections: int | None = None
+    preset: str | Path | MelConfig | None = None
+    adapt: Literal["on", "off"] = "on"
 
     @property
     def frames(self) -> int:
@@ -57,6 +62,26 @@ class Batcher:
         """Return how many frames are computed for mels of these lengths."""
         together = [length for length in frames if self.takes(length)]
         return sum(frames) - sum(together) + Packing.needed(together, self._gap(), self._consistency.grids)
+
+    def speak_rows(self, mels: Sequence[Tensor], utterances: Sequence[Utterance]) -> dict[int, Tensor]:
+        """Return the audio of those mels (n_mels, frames) that stand in a row with others, by their number.
+
+        Args:
+            mels: of the utterances, in the model's own contract.
+            utterances: that say how to speak them.
+        """
+        rows: dict[int | None, list[int]] = {}
+        for i, mel in enumerate(mels):
+            if self.takes(mel.shape[1]):
+                rows.setdefault(utterances[i].corrections, []).append(i)
+        spoken: dict[int, Tensor] = {}
+        for corrections, together in rows.items():
+            if len(together) > 1:
+                seeds = [seeds_of(utterances[i].seed, 1)[0] for i in together]
+                sigmas = [utterances[i].sigma for i in together]
+                row = self.speak([mels[i] for i in together], sigmas, seeds, corrections)
+                spoken |= dict(zip(together, row, strict=True))
+        return spoken
 
     @torch.no_grad()
     def speak(

@@ -3,41 +3,39 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from functools import partial
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from vocoder.adapt.accepted import accepted
+from vocoder.adapt.passage import Passage
+from vocoder.adapt.path import AdaptMode, MelPath, path_between
+from vocoder.adapt.placing import placed
 from vocoder.batching import Batcher, Utterance
 from vocoder.checkpoint import Checkpoint
-from vocoder.denoiser import Denoiser, silent_mel
 from vocoder.description import described, in_a_line
 from vocoder.guard.guard import load_guard
 from vocoder.guard.opinion import GuardMode, MelWatch
 from vocoder.guard.verdict import Verdict
-from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import MelConfig
-from vocoder.mel.input import MelError, MelReader, check_sampling, seeds_of
+from vocoder.mel.contract import contract
+from vocoder.mel.input import MelError, check_sampling, mel_reader, seeds_of
 from vocoder.models.base import Vocoder
-from vocoder.noise import white_noise
 from vocoder.precise_mels import read_mels_precisely
-from vocoder.streaming.correction import correction_stages, denoising_stage
-from vocoder.streaming.pipeline import Pipeline
+from vocoder.speaker import Speaker
 from vocoder.streaming.session import CHUNK_FRAMES, LONG_CHUNK_FRAMES, StreamSession, drained
 
 __all__ = ["MelError", "Synthesizer"]
 
 Mel = TypeVar("Mel", Tensor, np.ndarray)
 
-WHOLE_FRAMES = 1024
-"""frames of all mels of a batch that are computed at once; more are computed in parts"""
-PART_FRAMES = 512
-"""frames of all mels of a batch in a part"""
-LEAST_PART_FRAMES = 128
-"""frames of each mel in a part, whatever the size of the batch: the context of the stages must not weigh much"""
+Preset = str | Path | MelConfig | None
+"""a contract: a preset's name, a contract file, or itself; None is the model's own"""
 
 
 class Synthesizer:
@@ -71,11 +69,11 @@ class Synthesizer:
         self.model = checkpoint.model.to(self.device).eval().requires_grad_(False)
         set_compute_dtype(self.model, dtype)
         read_mels_precisely(self.model, self.device)
-        self._consistency = MelConsistency(self.mel_config, self.model.config.corrections).to(self.device)
-        self._reader = MelReader(self.mel_config, self.device)
+        self._speaker = Speaker(self.model, self.mel_config, self.device)
         self._watch = MelWatch(self.mel_config, guard)
-        self._denoiser: Denoiser | None = None
-        self._batcher = Batcher(self.model, self._consistency, self.device)
+        self._batcher = Batcher(self.model, self._speaker.consistency, self.device)
+        self.adapted: str | None = None
+        """name of the adapter that the last mel went through, None if it went through none"""
 
     def __repr__(self) -> str:
         return in_a_line(self.info())
@@ -94,13 +92,37 @@ class Synthesizer:
         """Return what the model is, as plain data: family, size, mel contract, provenance and measured quality."""
         return described(self.name, self._checkpoint, self.device, self.dtype)
 
-    def check(self, mel: Tensor | np.ndarray) -> Verdict:
+    def path(self, preset: Preset = None, adapt: AdaptMode = "on") -> MelPath:
+        """Return the way of mels of another contract to the model's: exact where there is one, else by an adapter.
+
+        Args:
+            preset: the contract: a preset's name, a contract file or a `MelConfig`; the model's own if left out.
+            adapt: "off" takes no adapter.
+
+        Raises:
+            MelMismatchError: there is no way.
+            ConfigError: there is no such contract.
+        """
+        source = self.mel_config if preset is None else contract(preset)
+        return path_between(source, self.mel_config, adapt)
+
+    def accepts(self) -> list[dict[str, Any]]:
+        """Return the presets whose mels it speaks, each with how, and what an adapter costs; see `accepted`."""
+        return accepted(self.mel_config)
+
+    def check(self, mel: Tensor | np.ndarray, preset: Preset = None, adapt: AdaptMode = "on") -> Verdict:
         """Say how typical a mel (n_mels, frames) is of the model's contract, and what it looks like where it is not.
+
+        Of a mel of another contract (`preset`, as in `synthesize`) what the model would get is judged.
 
         Raises:
             ValueError: the mel is not two-dimensional or not finite, or the guard knows no mels of this contract.
         """
-        return load_guard().check(mel, self.mel_config)
+        path = self.path(preset, adapt)
+        if path.own:
+            return load_guard().check(mel, self.mel_config)
+        verdict = load_guard().check(path.convert(mel_reader(path.source, self.device).batch(mel))[0], self.mel_config)
+        return replace(verdict, adapted=path.adapted)
 
     @torch.no_grad()
     def synthesize(
@@ -112,11 +134,13 @@ class Synthesizer:
         denoise: float = 0.0,
         corrections: int | None = None,
         guard: GuardMode | None = None,
+        preset: Preset = None,
+        adapt: AdaptMode = "on",
     ) -> Mel:
         """Turn a mel into a waveform.
 
         Args:
-            mel: (n_mels, frames) or (B, n_mels, frames), tensor or array, as `mel_config` says.
+            mel: (n_mels, frames) or (B, n_mels, frames), tensor or array, as `mel_config` says, or `preset`.
             sigma: sampling temperature, 0 or more; the model's default if left out.
             seed: of the noise; item i of a batch uses seed + i. Random if left out.
             denoise: strength of the bias removal, 0 for none, at most 1.
@@ -125,26 +149,28 @@ class Synthesizer:
             guard: what becomes of a mel that is not typical of `mel_config`: "warn" speaks it and raises a `MelWarning`
                 (until one was typical: the next are not looked at), "strict" refuses it, "off" does not look; as the
                 model was loaded with if left out.
+            preset: the contract of the mel, where it is another: a preset's name, a contract file or a `MelConfig`. It
+                is converted exactly where that can be done, else through an adapter, which `adapted` then names.
+            adapt: "off" refuses mels that need an adapter.
 
         Returns:
             x (frames * hop_length,) or (B, frames * hop_length), of the kind that `mel` was: float32, and for a
-            tensor on the mel's device.
+            tensor on the mel's device. Of a contract with another time between frames, as long as those.
 
         Raises:
             MelError: the mel is not finite, or has a shape or values that no mel of the contract has.
+            MelMismatchError: there is no way from the contract `preset` to the model's.
             UnlikelyMelError: it is not typical of the contract, and guard is "strict".
             ValueError: sigma, seed, denoise, corrections or guard is out of range.
         """
-        batch = self._reader.batch(mel)
+        path = self.path(preset, adapt)
+        batch = mel_reader(path.source, self.device).batch(mel)
         check_sampling(sigma, denoise, corrections)
         seeds = seeds_of(seed, batch.shape[0])
-        self._watch.look(batch, guard)
-        if batch.shape[0] * batch.shape[2] > WHOLE_FRAMES:
-            x = self._in_parts(batch, self._pipeline(sigma, seeds, denoise, corrections))
-        else:
-            noise = self._noise(seeds, 0, batch.shape[2])
-            x = self._consistency.with_steps(corrections)(self.model.sample(noise, batch, sigma), batch)
-            x = self._bias().remove(x, denoise) if denoise > 0 else x
+        own = path.convert(batch)
+        self._watch.look(own, guard)
+        self.adapted = path.adapted
+        x = placed(self._speaker.speak(own, sigma, seeds, denoise, corrections), path, batch.shape[2])
         x = x[0] if mel.ndim == 2 else x
         return x.to(mel.device) if isinstance(mel, Tensor) else x.cpu().numpy()
 
@@ -159,33 +185,25 @@ class Synthesizer:
         Raises:
             MelError, ValueError: as in `synthesize`.
         """
-        mels = [self._reader.piece(utterance.mel)[0] for utterance in utterances]
+        paths = [self.path(utterance.preset, utterance.adapt) for utterance in utterances]
+        given = zip(paths, utterances, strict=True)
+        mels = [path.convert(mel_reader(path.source, self.device).piece(utterance.mel)[0]) for path, utterance in given]
         for utterance in utterances:
             check_sampling(utterance.sigma, utterance.denoise, utterance.corrections)
-        rows: dict[int | None, list[int]] = {}
-        for i, mel in enumerate(mels):
-            if self._batcher.takes(mel.shape[1]):
-                rows.setdefault(utterances[i].corrections, []).append(i)
-        spoken: dict[int, Tensor] = {}
-        for corrections, together in rows.items():
-            if len(together) > 1:
-                seeds = [seeds_of(utterances[i].seed, 1)[0] for i in together]
-                sigmas = [utterances[i].sigma for i in together]
-                row = self._batcher.speak([mels[i] for i in together], sigmas, seeds, corrections)
-                spoken |= dict(zip(together, row, strict=True))
-        return [self._finished(spoken.get(i), utterance) for i, utterance in enumerate(utterances)]
+        spoken = self._batcher.speak_rows(mels, utterances)
+        return [self._finished(spoken.get(i), paths[i], utterance) for i, utterance in enumerate(utterances)]
 
     def run_frames(self, frames: Sequence[int]) -> int:
         """Return how many frames `synthesize_many` computes for mels of these lengths."""
         return self._batcher.row_frames(frames)
 
-    def _finished(self, x: Tensor | None, utterance: Utterance) -> Any:
-        """Take the bias from audio of a row; speak what stood in none."""
-        mel, denoise = utterance.mel, utterance.denoise
+    def _finished(self, x: Tensor | None, path: MelPath, utterance: Utterance) -> Any:
+        """Take the bias from audio of a row and place it; speak what stood in none."""
+        mel = utterance.mel
         if x is None:
-            options = {name: getattr(utterance, name) for name in ("sigma", "seed", "denoise", "corrections")}
-            return self.synthesize(mel, **options, guard="off")
-        x = self._bias().remove(x[None], denoise)[0] if denoise > 0 else x
+            names = ("sigma", "seed", "denoise", "corrections", "preset", "adapt")
+            return self.synthesize(mel, **{name: getattr(utterance, name) for name in names}, guard="off")
+        x = placed(self._speaker.without_bias(x[None], utterance.denoise)[0], path, mel.shape[1])
         return x.to(mel.device) if isinstance(mel, Tensor) else x.cpu().numpy()
 
     def open_stream(
@@ -195,6 +213,8 @@ class Synthesizer:
         seed: int | None = None,
         denoise: float = 0.0,
         corrections: int | None = None,
+        preset: Preset = None,
+        adapt: AdaptMode = "on",
         chunk_frames: int | None = None,
         first_chunk_frames: int | None = None,
     ) -> StreamSession:
@@ -205,6 +225,8 @@ class Synthesizer:
             seed: as in `synthesize`.
             denoise: as in `synthesize`.
             corrections: as in `synthesize`.
+            preset: as in `synthesize`.
+            adapt: as in `synthesize`.
             chunk_frames: frames of a chunk; the last may be shorter. If left out, 64, and 512 once the mel has ended,
                 save for models that speak sample by sample.
             first_chunk_frames: frames of the first chunk; a few if left out. From it on chunks grow up to
@@ -214,10 +236,13 @@ class Synthesizer:
             ValueError: an argument is out of range.
         """
         check_sampling(sigma, denoise, corrections)
-        pipeline = self._pipeline(sigma, seeds_of(seed, 1), denoise, corrections)
+        path = self.path(preset, adapt)
+        pipeline = self._speaker.pipeline(sigma, seeds_of(seed, 1), denoise, corrections)
         late = LONG_CHUNK_FRAMES if chunk_frames is None and not self.model.sequential else None
         chunk = CHUNK_FRAMES if chunk_frames is None else chunk_frames
-        return StreamSession(pipeline, self._reader.piece, self.hop_length, chunk, first_chunk_frames, late)
+        self.adapted = path.adapted
+        check = mel_reader(path.source, self.device).piece
+        return StreamSession(pipeline, check, Passage(path), chunk, first_chunk_frames, late)
 
     def stream(
         self,
@@ -228,6 +253,8 @@ class Synthesizer:
         denoise: float = 0.0,
         corrections: int | None = None,
         guard: GuardMode | None = None,
+        preset: Preset = None,
+        adapt: AdaptMode = "on",
         chunk_frames: int | None = None,
         first_chunk_frames: int | None = None,
     ) -> Iterator[Any]:
@@ -241,6 +268,8 @@ class Synthesizer:
             denoise: as in `synthesize`.
             corrections: as in `synthesize`.
             guard: as in `synthesize`; of a mel that comes in pieces, the first 128 frames are judged.
+            preset: as in `synthesize`.
+            adapt: as in `synthesize`.
             chunk_frames: as in `open_stream`.
             first_chunk_frames: as in `open_stream`.
 
@@ -248,50 +277,21 @@ class Synthesizer:
             MelError, UnlikelyMelError, ValueError: as in `synthesize`; of what an iterable yields when it is reached.
         """
         options: dict[str, Any] = {"sigma": sigma, "seed": seed, "denoise": denoise, "corrections": corrections}
+        options |= {"preset": preset, "adapt": adapt}
         session = self.open_stream(**options, chunk_frames=chunk_frames, first_chunk_frames=first_chunk_frames)
+        path = self.path(preset, adapt)
         if isinstance(mel, (Tensor, np.ndarray)):
             session.push(mel)
-            self._watch.look(self._reader.batch(mel), guard)
+            self._watch.look(path.convert(mel_reader(path.source, self.device).batch(mel)), guard)
             return drained(session, ())
         if not isinstance(mel, Iterable) or isinstance(mel, (str, bytes, Sequence)):
             raise MelError(f"the mel must be a tensor, an array or an iterator of these, not {type(mel).__name__}")
-        return drained(session, self._watch.passing(mel, guard))
+        return drained(session, self._watch.passing(mel, guard, path))
 
     def prior(self, mel: Tensor, sigma: float | None, seeds: list[int]) -> Tensor:
         """Return the z (B, C, steps) to decode, drawn from the seeds, one for each mel of the batch."""
-        return self.model.prior(self._noise(seeds, 0, mel.shape[2]), mel, sigma)
+        return self._speaker.prior(mel, sigma, seeds)
 
     def decode(self, z: Tensor, mel: Tensor) -> Tensor:
         """Return x (B, T) for z (B, C, steps) and mel (B, n_mels, frames)."""
-        return self._consistency(self.model.inverse(z, mel)[0], mel)  # type: ignore[no-any-return]
-
-    def _in_parts(self, batch: Tensor, pipeline: Pipeline) -> Tensor:
-        """Return what would be made of the mels (B, n_mels, frames) at once, in memory that does not grow with them."""
-        frames, hop_length = batch.shape[2], self.hop_length
-        part = max(PART_FRAMES // batch.shape[0], LEAST_PART_FRAMES)
-        pipeline.feed(batch)
-        pipeline.finish()
-        x = torch.empty(batch.shape[0], frames * hop_length, device=self.device)
-        for start in range(0, frames, part):
-            stop = min(start + part, frames)
-            x[:, start * hop_length : stop * hop_length] = pipeline.advance(stop - start)[:, 0]
-        return x
-
-    def _pipeline(self, sigma: float | None, seeds: list[int], denoise: float, corrections: int | None) -> Pipeline:
-        stages = self.model.stages(sigma)
-        stages += correction_stages(self._consistency.with_steps(corrections), stages[-1].output)
-        if denoise > 0:
-            stages.append(denoising_stage(self._bias(), denoise, self.hop_length, stages[-1].output))
-        return Pipeline(stages, partial(self._noise, seeds))
-
-    def _noise(self, seeds: list[int], start: int, frames: int) -> Tensor:
-        """Return white noise (B, C, steps) for the frames from `start` on, one seed for each item."""
-        _, channels, steps = self.model.noise_shape(1, frames)
-        noise = [white_noise(seed, start, frames, channels, steps // frames) for seed in seeds]
-        return torch.stack(noise).to(self.device)
-
-    def _bias(self) -> Denoiser:
-        if self._denoiser is None:
-            mel = silent_mel(self.mel_config).to(self.device)
-            self._denoiser = Denoiser(self.decode(self.prior(mel, 0.0, [0]), mel))
-        return self._denoiser
+        return self._speaker.decode(z, mel)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,10 @@ from numpy.typing import NDArray
 
 from server.errors import RequestError
 from vocoder.config import to_dict
-from vocoder.mel.config import PRESETS, MelConfig
-from vocoder.mel.convert import MelMismatchError, differences
+from vocoder.mel.config import MelConfig
 from vocoder.mel.range import MelRange
 
-__all__ = ["MelContract", "check_finite", "known_preset", "source_config"]
+__all__ = ["MelContract", "check_finite"]
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,8 @@ class MelContract:
 
     @classmethod
     def of(cls, mel_config: MelConfig) -> MelContract:
-        """Measure the range of a mel configuration."""
-        return cls(mel_config, MelRange.of(mel_config))
+        """Return the contract of a mel configuration, whose range is measured once."""
+        return _measured(mel_config)
 
     @property
     def silence(self) -> float:
@@ -87,35 +87,17 @@ class MelContract:
         raise _invalid(f"The model takes {n_mels} mel bands as rows; this mel has {mel.shape[0]} rows.")
 
 
+@lru_cache(maxsize=64)
+def _measured(mel_config: MelConfig) -> MelContract:
+    return MelContract(mel_config, MelRange.of(mel_config))
+
+
 def check_finite(mel: NDArray[np.float32]) -> None:
     """Raise RequestError if a value of a mel is not finite."""
     finite = np.isfinite(mel)
     if not finite.all():
         count = int(mel.size - np.count_nonzero(finite))
         raise _invalid(f"{count} of the {mel.size} values are not finite (NaN, infinite, or beyond 32-bit floats).")
-
-
-def known_preset(name: str) -> MelConfig:
-    """Return the mel configuration of a preset; raises RequestError where there is none of that name."""
-    if name not in PRESETS:
-        known = list(PRESETS)
-        raise RequestError("unknown-preset", f"The mel presets are {', '.join(known)}.", presets=known)
-    return PRESETS[name]
-
-
-def source_config(name: str | None, target: MelConfig) -> MelConfig:
-    """Return what a mel was made with: the configuration of a preset, or the model's own where none is named.
-
-    Raises:
-        RequestError: no such preset, or its mels cannot be converted to `target` exactly; the detail says why.
-    """
-    if name is None:
-        return target
-    source = known_preset(name)
-    found = differences(source, target)
-    if found:
-        raise RequestError("mel-mismatch", f"{MelMismatchError(source, target, found)}.", differences=list(found))
-    return source
 
 
 def _invalid(detail: str, **fields: Any) -> RequestError:

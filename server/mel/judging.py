@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from server.errors import RequestError
 from server.mel.contract import MelContract
+from vocoder.adapt.path import MelPath
 from vocoder.guard.guard import Guard
 from vocoder.guard.opinion import GuardMode
 from vocoder.guard.verdict import Verdict
-from vocoder.mel.config import MelConfig
-from vocoder.mel.convert import convert
 
-__all__ = ["MelGuard", "guard_headers"]
+__all__ = ["MelGuard", "guard_headers", "longest"]
 
 Mel = NDArray[np.float32]
 
@@ -32,14 +31,14 @@ class MelGuard:
     guard: Guard | None
     mode: GuardMode
 
-    def take(self, mel: Mel, source: MelConfig, target: MelContract, max_frames: int) -> tuple[Mel, Verdict | None]:
-        """Check and judge a mel by the contract that it was made with, and convert it to the model's own.
+    def take(self, mel: Mel, path: MelPath, target: MelContract, max_frames: int) -> tuple[Mel, Verdict | None]:
+        """Check a mel by the contract that it was made with, take it to the model's own, and judge what becomes of it.
 
         Args:
             mel: (n_mels, frames) or (1, n_mels, frames).
-            source: what it was made with; it differs from `target` only in what converts exactly.
+            path: from what it was made with to the model's contract.
             target: the model's contract.
-            max_frames: the longest mel to take.
+            max_frames: the longest mel that a model is given.
 
         Returns:
             mel (n_mels, frames), and what the guard says of it.
@@ -47,13 +46,18 @@ class MelGuard:
         Raises:
             RequestError: the mel does not fit, is too long, or is not typical and the mode is strict.
         """
-        made_with = target if source == target.mel_config else MelContract.of(source)
-        mel = self._check(mel, made_with, max_frames)
-        verdict = self.judge(mel, made_with)
-        return (mel if made_with is target else convert(mel, source, target.mel_config)), verdict
+        made_with = target if path.own else MelContract.of(path.source)
+        mel = self._check(mel, made_with, longest(path, max_frames))
+        own = mel if path.own else path.convert(mel)
+        return own, self.judge(own, target, path.adapted)
 
-    def judge(self, mel: Mel, contract: MelContract) -> Verdict | None:
+    def judge(self, mel: Mel, contract: MelContract, adapted: str | None = None) -> Verdict | None:
         """Return the verdict on a mel (n_mels, frames) that its contract let pass; None where there is none.
+
+        Args:
+            mel: as the model gets it.
+            contract: of the model.
+            adapted: name of the adapter that it went through.
 
         Raises:
             RequestError: the mel is not typical, and the mode is strict.
@@ -61,7 +65,7 @@ class MelGuard:
         verdict = self._verdict(mel, contract)
         if self.mode == "strict" and verdict is not None and not verdict.typical:
             raise RequestError("unlikely-mel", verdict.message, guard=verdict.as_dict())
-        return verdict
+        return verdict if verdict is None else replace(verdict, adapted=adapted)
 
     def _check(self, mel: Mel, contract: MelContract, max_frames: int) -> Mel:
         """Have the contract check a mel; where that refuses the values, say also what they look like."""
@@ -78,6 +82,14 @@ class MelGuard:
         if self.guard is None or self.mode == "off" or not self.guard.knows(contract.mel_config):
             return None
         return self.guard.check(mel, contract.mel_config)
+
+
+def longest(path: MelPath, max_frames: int) -> int:
+    """Return how many frames a mel may have so that the model gets no more than `max_frames`."""
+    most = max_frames
+    while path.frames(most) > max_frames:
+        most -= path.frames(most) - max_frames
+    return most
 
 
 def guard_headers(verdict: Verdict | None) -> dict[str, str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
@@ -15,12 +16,13 @@ from starlette.requests import ClientDisconnect
 from server.access.authentication import charge_frames
 from server.engine.queue import Job, Synthesis
 from server.mel.judging import MelGuard
+from server.mel.path import requested_path
 from server.request.synthesis_request import Options, SynthesisRequest, check_corrections, deadline_of, draw_seed
 from server.service import Service
 from server.telemetry.logs import note
 from server.transport.body import departure, read_body
-from vocoder.guard.verdict import Verdict
-from vocoder.mel.config import MelConfig
+from vocoder.adapt.path import MelPath
+from vocoder.adapt.placing import placed
 
 __all__ = ["Exchange", "Stopwatch"]
 
@@ -84,32 +86,43 @@ class Exchange:
         self.watch.lap("read")
         return body
 
-    async def decode(self, decode: Callable[[], tuple[Mel, Options]], source: MelConfig) -> SynthesisRequest:
+    def path(self, options: Options) -> MelPath:
+        """Return the way from what the mel was made with to the model's contract.
+
+        Raises:
+            RequestError: there is no such preset, or no way.
+        """
+        return requested_path(options, self.engine.contract.mel_config, self.service.contracts)
+
+    async def decode(self, decode: Callable[[], tuple[Mel, Options]]) -> SynthesisRequest:
         """Make a request for the engine of a body, on a worker's thread.
 
         Args:
-            decode: returns a mel, still to be checked, and how to synthesize it.
-            source: what the mel was made with.
+            decode: returns a mel, still to be checked, and how it was made and is to be synthesized.
         """
         settings = self.service.settings
 
-        def prepare() -> tuple[Mel, Verdict | None, Options]:
+        def prepare() -> tuple[SynthesisRequest, int]:
             mel, options = decode()
             check_corrections(options.corrections, self.engine.contract.mel_config)
-            guard = MelGuard(self.service.guard, options.guard or settings.guard)
-            return *guard.take(mel, source, self.engine.contract, settings.max_frames), options
+            guard, path = MelGuard(self.service.guard, options.guard or settings.guard), self.path(options)
+            own, verdict = guard.take(mel, path, self.engine.contract, settings.max_frames)
+            how = (options.sigma, draw_seed(options.seed), options.denoise, options.corrections)
+            told = {"deadline": self.deadline, "verdict": verdict, "path": path, "given_frames": mel.shape[-1]}
+            return SynthesisRequest(own, *how, **told), mel.shape[-1]
 
-        mel, verdict, options = await self.service.run(prepare)
+        request, frames = await self.service.run(prepare)
         self.watch.lap("decode")
-        charge_frames(self.http, mel.shape[1])
-        how = (options.sigma, draw_seed(options.seed), options.denoise, options.corrections)
-        return SynthesisRequest(mel, *how, self.deadline, verdict)
+        charge_frames(self.http, frames)
+        return request
 
     async def synthesize(self, request: SynthesisRequest) -> Synthesis:
         """Return the audio of a request, or give up as soon as the client leaves."""
         synthesis = await self.result(self.engine.submit(request, request.deadline))
         self.service.metrics.count_synthesis(self.engine.name, synthesis, request.frames)
-        return synthesis
+        if request.path is None or request.path.own:
+            return synthesis
+        return replace(synthesis, x=placed(synthesis.x, request.path, request.given_frames))
 
     async def result(self, job: Job) -> Synthesis:
         """Return the result of a job, or cancel it as soon as the client leaves.

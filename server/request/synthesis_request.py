@@ -12,6 +12,8 @@ from starlette.requests import HTTPConnection
 
 from server.audio.encoding import FORMATS
 from server.errors import RequestError
+from server.mel.path import StatisticsValues
+from vocoder.adapt.path import AdaptMode, MelPath
 from vocoder.batching import Utterance
 from vocoder.guard.opinion import GuardMode
 from vocoder.guard.verdict import Verdict
@@ -20,6 +22,7 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.input import MAX_CORRECTIONS
 
 __all__ = [
+    "Adapt",
     "Corrections",
     "Denoise",
     "FormatName",
@@ -29,6 +32,7 @@ __all__ = [
     "SampleRate",
     "Seed",
     "Sigma",
+    "StatisticsNumbers",
     "SynthesisQuery",
     "SynthesisRequest",
     "check_corrections",
@@ -60,9 +64,23 @@ Corrections = Annotated[
         "best quality, fewer are faster",
     ),
 ]
-PresetName = Annotated[str | None, Field(max_length=64, description="the mel preset that the mel was made with")]
+PresetName = Annotated[
+    str | None,
+    Field(max_length=64, description="the mel preset that the mel was made with; /v1/models lists what it may be"),
+]
+Adapt = Annotated[
+    AdaptMode,
+    Field(description="off: refuse a mel that only an adapter, which guesses, can take to the model's contract"),
+]
 FormatName = Annotated[str | None, Field(max_length=64, description=f"{_FORMATS}; goes before Accept")]
 SampleRate = Annotated[int | None, Field(gt=0, le=192_000, description="Hz to resample to; the model's own by default")]
+
+
+StatisticsText = Annotated[
+    str | None,
+    Field(max_length=8192, description="with `preset`: of each band, by which the mel was normalised; with commas"),
+]
+StatisticsNumbers = Annotated[str | list[float] | None, Field(description="as in /v1/synthesize, or a list")]
 
 
 class SynthesisQuery(BaseModel):
@@ -76,12 +94,20 @@ class SynthesisQuery(BaseModel):
     denoise: Denoise = 0.0
     corrections: Corrections = None
     preset: PresetName = None
+    adapt: Adapt = "on"
+    mean: StatisticsText = None
+    variance: StatisticsText = None
     format: FormatName = None
     sample_rate: SampleRate = None
     guard: GuardMode | None = Field(
         default=None, description="what to do where a mel looks wrong: tell in a header, refuse (strict), or nothing"
     )
     stream: bool = Field(default=False, description="send the audio in pieces, the first as soon as it is there")
+
+    @property
+    def statistics(self) -> tuple[StatisticsValues, StatisticsValues]:
+        """What the mel was normalised by."""
+        return self.mean, self.variance
 
 
 class Options(Protocol):
@@ -92,6 +118,12 @@ class Options(Protocol):
     denoise: float
     corrections: int | None
     guard: GuardMode | None
+    preset: str | None
+    adapt: AdaptMode
+
+    @property
+    def statistics(self) -> tuple[StatisticsValues, StatisticsValues]:
+        """What the mel was normalised by."""
 
 
 @dataclass(frozen=True)
@@ -101,10 +133,19 @@ class SynthesisRequest(Utterance):
     Attributes:
         deadline: of `time.monotonic`, after which the answer is not wanted any more.
         verdict: of the mel guard, if it has one.
+        path: by which the mel came into the model's contract.
+        given_frames: of the mel before that.
     """
 
     deadline: float | None = None
     verdict: Verdict | None = None
+    path: MelPath | None = None
+    given_frames: int = 0
+
+    @property
+    def samples(self) -> int | None:
+        """How many samples of the model are heard; None for all of them."""
+        return None if self.path is None else self.path.samples(self.given_frames)
 
     def within(self, seconds: float) -> SynthesisRequest:
         """Return the request as one whose answer is not wanted any more after so many seconds from now."""

@@ -11,6 +11,7 @@ import vocoder
 from server.engine.errors import EngineState, NotReadyError
 from server.mel.decoding import JSON, RAW
 from server.request.exchange import Exchange
+from server.request.synthesis_request import SynthesisRequest
 from server.routes import operations
 from server.routes.inference_protocol import (
     HEADER_LENGTH,
@@ -21,7 +22,6 @@ from server.routes.inference_protocol import (
 )
 from server.routes.openapi import INFERENCE_BODY, INFERENCE_RESPONSE, refusal_responses
 from server.service import ServiceDependency
-from vocoder.guard.verdict import Verdict
 
 __all__ = ["router"]
 
@@ -83,11 +83,11 @@ async def infer(name: str, http: Request, service: ServiceDependency) -> Respons
     mel_config = engine.contract.mel_config
     body = await exchange.read(settings.max_json_bytes if length is None else settings.max_body_bytes)
     asked = await service.run(parse_request, body, length, mel_config.n_mels, settings.max_json_bytes)
-    request = await exchange.decode(lambda: (asked.mel, asked.parameters), mel_config)
+    request = await exchange.decode(lambda: (asked.mel, asked.parameters))
     if asked.parameters.timeout is not None:
         request = request.within(asked.parameters.timeout / 1e6)
     synthesis = await exchange.synthesize(request)
-    told = {"sample_rate": synthesis.sample_rate, "seed": request.seed, **_told(request.verdict)}
+    told = {"sample_rate": synthesis.sample_rate, "seed": request.seed, **_told(request)}
     content, json_length = await exchange.encode(
         "tensor", partial(render_response, engine.name, asked, synthesis.x, told)
     )
@@ -97,11 +97,15 @@ async def infer(name: str, http: Request, service: ServiceDependency) -> Respons
     return Response(content, media_type=RAW, headers={**headers, HEADER_LENGTH: str(json_length)})
 
 
-def _told(verdict: Verdict | None) -> dict[str, Any]:
-    """Return the parameters of an answer that tell what the guard made of the mel."""
+def _told(request: SynthesisRequest) -> dict[str, Any]:
+    """Return the parameters of an answer that tell what was done to the mel, and what the guard made of it."""
+    path, verdict = request.path, request.verdict
+    told: dict[str, Any] = {} if path is None or path.own else {"mel_preset": path.source.name}
+    if path is not None and path.adapted is not None:
+        told["mel_adapted"] = path.adapted
     if verdict is None:
-        return {}
-    told: dict[str, Any] = {"mel_guard": verdict.cause}
+        return told
+    told["mel_guard"] = verdict.cause
     if verdict.typicality is not None:
         told["mel_guard_typicality"] = round(verdict.typicality)
     return told if verdict.typical else told | {"mel_guard_message": verdict.message}

@@ -17,8 +17,9 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
 
 from server.mel.decoding import check_json_size, number_array
+from server.mel.path import StatisticsValues
 from server.problems import Problem
-from server.request.synthesis_request import Corrections
+from server.request.synthesis_request import Adapt, Corrections, PresetName, StatisticsNumbers
 from vocoder.guard.opinion import GuardMode
 
 __all__ = ["HEADER_LENGTH", "VERSION", "InferenceRequest", "describe_model", "parse_request", "render_response"]
@@ -44,6 +45,15 @@ class InferenceParameters(BaseModel):
     priority: int | None = Field(default=None, ge=0, lt=2**63, description="taken, and without effect")
     binary_data_output: bool = False
     guard: GuardMode | None = Field(default=None, description="what is done about a mel that looks wrong")
+    preset: PresetName = None
+    adapt: Adapt = "on"
+    mean: StatisticsNumbers = None
+    variance: StatisticsNumbers = None
+
+    @property
+    def statistics(self) -> tuple[StatisticsValues, StatisticsValues]:
+        """What the mel was normalised by."""
+        return self.mean, self.variance
 
 
 class _Tensor(BaseModel):

@@ -8,8 +8,8 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from server.audio.encoding import npy_bytes
-from server.mel.contract import known_preset
 from server.mel.decoding import NPY
+from server.mel.path import known_contract
 from server.problems import Problem
 from server.routes.openapi import AUDIO_BODY, MEL_RESPONSE, problem_responses
 from server.service import ServiceDependency
@@ -39,7 +39,7 @@ async def extract_mel(request: Request, query: Annotated[MelQuery, Query()], ser
     """Extract the mel-spectrogram of an audio file."""
     _check_media_type(media_type(request))
     engine = service.engines.get(query.model)  # a model that there is not is an error beside a preset, too
-    mel_config = engine.contract.mel_config if query.preset is None else known_preset(query.preset)
+    mel_config = engine.contract.mel_config if query.preset is None else known_contract(query.preset, service.contracts)
     body = await read_body(request, service.settings.max_body_bytes, service.settings.body_timeout)
     mel = await service.run(service.extractor.extract, body, mel_config)
     headers = {

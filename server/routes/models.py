@@ -12,7 +12,7 @@ from server.engine.errors import EngineState
 from server.mel.decoding import MEDIA_TYPES
 from server.routes.openapi import problem_responses
 from server.service import Service, ServiceDependency
-from vocoder.mel.config import PRESETS
+from vocoder.adapt.accepted import accepted
 
 __all__ = ["router"]
 
@@ -27,7 +27,7 @@ def list_models(service: ServiceDependency) -> dict[str, Any]:
         "models": [_describe(engine, service) for engine in service.engines],
         "request_formats": list(MEDIA_TYPES),
         "response_formats": {offer.name: list(offer.media_types) for offer in FORMATS},
-        "mel_presets": list(PRESETS),
+        "mel_presets": list(service.contracts),
     }
 
 
@@ -47,6 +47,7 @@ def _describe(engine: Engine, service: Service) -> dict[str, Any]:
         "name": engine.name,
         "state": engine.state,
         "mel": engine.contract.describe(),
+        "accepts": accepted(engine.contract.mel_config, service.contracts),
         "limits": {
             "max_frames": settings.max_frames,
             "max_body_bytes": settings.max_body_bytes,

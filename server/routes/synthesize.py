@@ -9,9 +9,9 @@ from fastapi import APIRouter, Query, Request, Response, WebSocket
 
 from server.audio.encoding import FORMATS, Format, negotiate, output_rate, resample_encode
 from server.audio.stream_encoding import STREAM_FORMATS
-from server.mel.contract import source_config
 from server.mel.decoding import JSON, decode_mel
 from server.mel.judging import guard_headers
+from server.mel.path import path_headers
 from server.problems import Problem
 from server.request.exchange import Exchange
 from server.request.synthesis_request import SynthesisQuery, SynthesisRequest
@@ -22,6 +22,8 @@ from server.stream.response import StreamedAudio
 from server.stream.session import WebSocketSession
 from server.stream.synthesis_stream import SynthesisStream
 from server.transport.body import media_type
+from vocoder.adapt.path import MelPath
+from vocoder.adapt.placing import Placing
 from vocoder.audio.origin import Origin
 
 __all__ = ["router"]
@@ -51,7 +53,7 @@ async def synthesize(http: Request, query: Annotated[SynthesisQuery, Query()], s
         "X-Model": exchange.engine.name,
         "X-Sample-Rate": str(rate),
         "X-Seed": str(request.seed),
-        **guard_headers(request.verdict),
+        **_told_headers(request),
     }
     origin = service.origin(exchange.engine.name, request.seed)
     if origin is not None:
@@ -76,9 +78,14 @@ async def refuse_plain_request() -> None:
 async def _read(exchange: Exchange, query: SynthesisQuery) -> SynthesisRequest:
     """Read, decode and check the mel, which may come in each of `MEDIA_TYPES`."""
     settings, kind, headers = exchange.service.settings, media_type(exchange.http), exchange.http.headers
-    source = source_config(query.preset, exchange.engine.contract.mel_config)
+    exchange.path(query)  # what is wrong with it is told before the body is read
     body = await exchange.read(settings.max_json_bytes if kind == JSON else settings.max_body_bytes)
-    return await exchange.decode(lambda: (decode_mel(body, kind, headers), query), source)
+    return await exchange.decode(lambda: (decode_mel(body, kind, headers), query))
+
+
+def _told_headers(request: SynthesisRequest) -> dict[str, str]:
+    """Return the headers that tell what was done to a mel, and what the guard made of it."""
+    return {**({} if request.path is None else path_headers(request.path)), **guard_headers(request.verdict)}
 
 
 async def _answer(
@@ -116,8 +123,11 @@ async def _stream(
     stream = SynthesisStream(engine, request.sigma, request.seed, request.denoise, request.corrections)
     stream.push(request.mel)
     stream.finish()
-    samples = -(-request.frames * config.hop_length * rate // config.sample_rate)
-    encoder = StreamEncoder(service, engine, target, rate, exchange.http.scope["route"].path, samples, origin)
+    own = request.frames * config.hop_length if request.samples is None else request.samples
+    samples = -(-own * rate // config.sample_rate)
+    path = request.path or MelPath(config, config)
+    placing = Placing(path, request.given_frames)
+    encoder = StreamEncoder(service, engine, target, rate, exchange.http.scope["route"].path, placing, samples, origin)
     first = await encoder.encode(await exchange.result(stream.next(request.deadline)))
     exchange.watch.lap("encode")
     exchange.note()

@@ -12,6 +12,7 @@ from server.audio.stream_encoding import PieceResampler, open_encoder
 from server.engine.engine import Engine
 from server.engine.queue import Synthesis
 from server.service import Service
+from vocoder.adapt.placing import Placing
 from vocoder.audio.origin import Origin
 
 __all__ = ["StreamEncoder"]
@@ -28,6 +29,7 @@ class StreamEncoder:
         target: one of `STREAM_FORMATS`.
         sample_rate: Hz of what is sent.
         route: the template of the address, for the metrics.
+        placing: takes the model's audio to where it belongs in time.
         samples: how many samples will be sent, where that is known.
         origin: what the audio says of where it comes from.
     """
@@ -39,6 +41,7 @@ class StreamEncoder:
         target: Format,
         sample_rate: int,
         route: str,
+        placing: Placing,
         samples: int | None = None,
         origin: Origin | None = None,
     ) -> None:
@@ -46,6 +49,7 @@ class StreamEncoder:
         self._engine = engine
         self._target = target
         self.route = route
+        self._placing = placing
         self._began = time.monotonic()
         self._model_rate = engine.contract.mel_config.sample_rate
         self.hop_length = engine.contract.mel_config.hop_length
@@ -76,7 +80,7 @@ class StreamEncoder:
         self.queue_seconds += chunk.queue_seconds
         self.infer_seconds += chunk.infer_seconds
         self._service.metrics.count_synthesis(self._engine.name, chunk, len(chunk.x) // self.hop_length)
-        body = await self._service.run(self._encode, chunk.x)
+        body = await self._service.run(self._encode, self._placing.place(chunk.x))
         if self.first_audio_seconds is None and body:
             self.first_audio_seconds = time.monotonic() - self._began
             self._service.metrics.count_first_audio(self.route, self.first_audio_seconds)

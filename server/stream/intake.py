@@ -9,14 +9,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from server.errors import RequestError
 from server.mel.contract import MelContract, check_finite
 from server.mel.judging import MelGuard
+from vocoder.adapt.passage import Passage
 from vocoder.guard.verdict import Verdict
-from vocoder.mel.config import MelConfig
-from vocoder.mel.convert import convert
 
 __all__ = ["FrameQueue", "FrameReader", "StreamJudge"]
 
@@ -35,14 +35,14 @@ class FrameReader:
     Args:
         dtype: of the values that are sent, little-endian.
         source: the contract of what is sent.
-        target: what the model takes; it differs from `source` only in what converts exactly.
+        passage: from there to what the model takes.
         max_frames: the longest mel to take.
     """
 
-    def __init__(self, dtype: np.dtype[Any], source: MelContract, target: MelConfig, max_frames: int) -> None:
+    def __init__(self, dtype: np.dtype[Any], source: MelContract, passage: Passage, max_frames: int) -> None:
         self._dtype = dtype
         self._source = source
-        self._target = target
+        self._passage = passage
         self._max_frames = max_frames
         self._smallest = math.inf
         self.frames = 0
@@ -54,9 +54,9 @@ class FrameReader:
         return self._source.mel_config.n_mels * self._dtype.itemsize
 
     def take(self, message: bytes) -> NDArray[np.float32]:
-        """Return the mel (n_mels, frames) of a message that holds whole frames, each with its n_mels values together.
+        """Return what the model takes of a message that holds whole frames, each with its n_mels values together.
 
-        It is in the contract of what is sent; `converted` makes of it what the model takes.
+        It is (n_mels, frames), and without frames where an adapter waits for more of them.
 
         Raises:
             RequestError: not whole frames, too many in all, or values that do not fit the contract.
@@ -75,11 +75,12 @@ class FrameReader:
         mel = np.array(frames.T, np.float32, order="C")  # a copy: the message cannot be written to
         check_finite(mel)
         self._judge(mel)
-        return mel
+        return self._passage.push(torch.from_numpy(mel)).numpy()
 
-    def converted(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return a mel (n_mels, frames) of what is sent in the contract of the model."""
-        return mel if self._source.mel_config == self._target else convert(mel, self._source.mel_config, self._target)
+    def finish(self) -> NDArray[np.float32] | None:
+        """Say that no more will come; return what the model takes of frames that waited, None where none did."""
+        rest = self._passage.finish()
+        return None if rest is None else rest.numpy()
 
     def _judge(self, mel: NDArray[np.float32]) -> None:
         self._smallest = min(self._smallest, float(mel.min()))
@@ -92,21 +93,23 @@ class StreamJudge:
 
     Args:
         guard: what the client wants of it.
-        contract: of the frames.
+        contract: of the model.
+        adapted: name of the adapter that they went through.
         run: where judging, which takes milliseconds, holds up nobody.
     """
 
-    def __init__(self, guard: MelGuard, contract: MelContract, run: Run) -> None:
+    def __init__(self, guard: MelGuard, contract: MelContract, adapted: str | None, run: Run) -> None:
         self.verdict: Verdict | None = None
         """None until there is one, and where the guard has nothing to say"""
         self._guard = guard
         self._contract = contract
+        self._adapted = adapted
         self._run = run
         self._pieces: list[NDArray[np.float32]] = []
         self._judged = False
 
     async def take(self, mel: NDArray[np.float32]) -> None:
-        """Take the next piece (n_mels, frames).
+        """Take the next piece (n_mels, frames), as the model gets it.
 
         Raises:
             RequestError: the mel is not typical, and the client wants such a mel refused.
@@ -124,7 +127,7 @@ class StreamJudge:
         self._judged = True
         mel = np.concatenate(self._pieces, axis=1)
         self._pieces.clear()
-        self.verdict = await self._run(self._guard.judge, mel, self._contract)
+        self.verdict = await self._run(self._guard.judge, mel, self._contract, self._adapted)
 
 
 class FrameQueue:

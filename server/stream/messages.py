@@ -7,16 +7,27 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from server.mel.path import StatisticsValues
 from server.problems import Problem, invalid_parameters
-from server.request.synthesis_request import Corrections, Denoise, ModelName, PresetName, SampleRate, Seed, Sigma
+from server.request.synthesis_request import (
+    Adapt,
+    Corrections,
+    Denoise,
+    ModelName,
+    PresetName,
+    SampleRate,
+    Seed,
+    Sigma,
+    StatisticsNumbers,
+)
 from server.stream.encoder import StreamEncoder
+from vocoder.adapt.path import MelPath
 from vocoder.guard.opinion import GuardMode
 from vocoder.guard.verdict import Verdict
-from vocoder.mel.config import MelConfig
 
 __all__ = ["StreamHello", "check_end", "done_message", "read_hello", "ready_message", "rounded_seconds"]
 
-MAX_HELLO = 4096  # characters
+MAX_HELLO = 16384  # characters
 DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 
 
@@ -31,10 +42,18 @@ class StreamHello(BaseModel):
     denoise: Denoise = 0.0
     corrections: Corrections = None
     preset: PresetName = None
+    adapt: Adapt = "on"
+    mean: StatisticsNumbers = None
+    variance: StatisticsNumbers = None
     format: Literal["pcm", "pcm_f32", "wav", "wav_f32", "flac", "opus"] = "pcm"
     sample_rate: SampleRate = None
     dtype: Literal["float32", "float16"] = "float32"
     guard: GuardMode | None = None
+
+    @property
+    def statistics(self) -> tuple[StatisticsValues, StatisticsValues]:
+        """What the mel was normalised by."""
+        return self.mean, self.variance
 
     @property
     def numpy_dtype(self) -> np.dtype[Any]:
@@ -79,13 +98,13 @@ def check_end(text: str) -> None:
         raise Problem(400, "malformed-body", detail) from None
 
 
-def ready_message(hello: StreamHello, model: str, config: MelConfig, sample_rate: int, seed: int) -> dict[str, Any]:
+def ready_message(hello: StreamHello, model: str, path: MelPath, sample_rate: int, seed: int) -> dict[str, Any]:
     """Return what a client is told before it sends frames.
 
     Args:
         hello: its first message.
         model: that synthesizes.
-        config: of the model's mel.
+        path: from the frames that it sends to the model's.
         sample_rate: Hz of the audio.
         seed: of the noise.
     """
@@ -95,18 +114,27 @@ def ready_message(hello: StreamHello, model: str, config: MelConfig, sample_rate
         "seed": seed,
         "format": hello.format,
         "sample_rate": sample_rate,
-        "n_mels": config.n_mels,
-        "hop_length": config.hop_length,
+        "n_mels": path.source.n_mels,
+        "hop_length": path.target.hop_length,
+        **told_of(path),
     }
 
 
-def done_message(frames: int, encoder: StreamEncoder, verdict: Verdict | None) -> dict[str, Any]:
+def told_of(path: MelPath) -> dict[str, Any]:
+    """Return what a client is told of what is done to its frames, where anything is."""
+    if path.own:
+        return {}
+    return {"preset": path.source.name, "adapted": path.adapted, "adapter_lookahead": path.lookahead}
+
+
+def done_message(frames: int, encoder: StreamEncoder, verdict: Verdict | None, path: MelPath) -> dict[str, Any]:
     """Return what a client is told after the last audio.
 
     Args:
         frames: of its mel.
         encoder: of the audio.
         verdict: of the mel guard, if it has one.
+        path: from its frames to the model's.
     """
     return {
         "type": "done",
@@ -115,6 +143,7 @@ def done_message(frames: int, encoder: StreamEncoder, verdict: Verdict | None) -
         "clipped": encoder.clipped,
         "sample_rate": encoder.sample_rate,
         **rounded_seconds(encoder),
+        **told_of(path),
         **({} if verdict is None else {"guard": verdict.as_dict()}),
     }
 

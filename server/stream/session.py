@@ -9,7 +9,9 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, NoReturn
 
+import numpy as np
 from fastapi import WebSocket
+from numpy.typing import NDArray
 from starlette.websockets import WebSocketDisconnect
 
 from server.access.authentication import charge_frames
@@ -17,8 +19,9 @@ from server.audio.encoding import negotiate, output_rate
 from server.audio.stream_encoding import STREAM_FORMATS
 from server.engine.engine import Engine
 from server.errors import RequestError
-from server.mel.contract import MelContract, source_config
-from server.mel.judging import MelGuard
+from server.mel.contract import MelContract
+from server.mel.judging import MelGuard, longest
+from server.mel.path import requested_path
 from server.problems import Problem, describe_problem, problem_of
 from server.request.synthesis_request import check_corrections, draw_seed
 from server.service import Service
@@ -30,6 +33,7 @@ from server.stream.synthesis_stream import SynthesisStream
 from server.telemetry.logs import note
 from server.telemetry.metrics import REJECTIONS
 from server.transport.body import hold_bytes
+from vocoder.adapt.passage import Passage
 
 __all__ = ["CLOSE_CODE", "WebSocketSession"]
 
@@ -81,19 +85,21 @@ class WebSocketSession:
         target, _ = negotiate(hello.format, None, STREAM_FORMATS)
         contract = engine.contract
         check_corrections(hello.corrections, contract.mel_config)
-        source = source_config(hello.preset, contract.mel_config)
+        path = await self._service.run(requested_path, hello, contract.mel_config, self._service.contracts)
         rate, seed = output_rate(target, contract.mel_config.sample_rate, hello.sample_rate), draw_seed(hello.seed)
-        given = contract if source == contract.mel_config else await self._service.run(MelContract.of, source)
-        reader = FrameReader(hello.numpy_dtype, given, contract.mel_config, self._service.settings.max_frames)
+        given = contract if path.own else await self._service.run(MelContract.of, path.source)
+        passage = Passage(path)
+        most = longest(path, self._service.settings.max_frames)
+        reader = FrameReader(hello.numpy_dtype, given, passage, most)
         mel_guard = MelGuard(self._service.guard, hello.guard or self._service.settings.guard)
-        judge = StreamJudge(mel_guard, given, self._service.run)
+        judge = StreamJudge(mel_guard, contract, path.adapted, self._service.run)
         origin = self._service.origin(engine.name, seed)
         route = self._websocket.scope["route"].path
-        encoder = StreamEncoder(self._service, engine, target, rate, route, origin=origin)
+        encoder = StreamEncoder(self._service, engine, target, rate, route, passage.placing, origin=origin)
         stream = SynthesisStream(engine, hello.sigma, seed, hello.denoise, hello.corrections)
         note(self._websocket, model=engine.name)
-        await self._send_json(ready_message(hello, engine.name, contract.mel_config, rate, seed))
-        await self._both(self._take_frames(reader, encoder, judge), self._send_audio(stream, encoder, judge))
+        await self._send_json(ready_message(hello, engine.name, path, rate, seed))
+        await self._both(self._take_frames(reader, encoder, judge), self._send_audio(stream, encoder, judge, passage))
 
     async def _both(self, take: Coroutine[Any, Any, None], send: Coroutine[Any, Any, None]) -> None:
         """Take frames and send audio, until all is sent or either fails."""
@@ -122,20 +128,28 @@ class WebSocketSession:
                 check_end(message["text"])
                 if not reader.frames:
                     raise Problem(422, "invalid-mel", "The mel has no frames.")
+                await self._put(reader.finish(), judge)
                 await judge.finish()
                 self._queue.finish()
             else:
                 if not reader.frames:
                     encoder.begin()
-                mel = reader.take(message["bytes"])
-                charge_frames(self._websocket, mel.shape[1])
-                self._queue.put(reader.converted(mel))
-                self._hold()
-                await judge.take(mel)
+                before, mel = reader.frames, reader.take(message["bytes"])
+                charge_frames(self._websocket, reader.frames - before)
+                await self._put(mel, judge)
         await self._receive_message()
         raise Problem(400, "malformed-body", "Nothing may follow the end of the mel.")
 
-    async def _send_audio(self, stream: SynthesisStream, encoder: StreamEncoder, judge: StreamJudge) -> None:
+    async def _put(self, mel: NDArray[np.float32] | None, judge: StreamJudge) -> None:
+        """Have frames of the model spoken and judged, where there are any."""
+        if mel is not None and mel.shape[1]:
+            self._queue.put(mel)
+            self._hold()
+            await judge.take(mel)
+
+    async def _send_audio(
+        self, stream: SynthesisStream, encoder: StreamEncoder, judge: StreamJudge, passage: Passage
+    ) -> None:
         """Send audio as far as the frames go, whenever more have come, and tell in the end what was sent."""
         while not stream.done:
             ended = self._queue.finished
@@ -149,7 +163,7 @@ class WebSocketSession:
                 await self._queue.wait_for_more()
         await self._send(await encoder.finish())
         note(self._websocket, clipped=encoder.clipped, **rounded_seconds(encoder))
-        await self._send_json(done_message(stream.frames, encoder, judge.verdict))
+        await self._send_json(done_message(passage.frames, encoder, judge.verdict, passage.path))
 
     async def _send_chunk(self, stream: SynthesisStream, encoder: StreamEncoder) -> None:
         chunk = await next_chunk(stream, self._service.settings.max_wait)

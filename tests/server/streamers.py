@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch.nn import functional
 
+from vocoder.adapt.passage import Passage
+from vocoder.adapt.path import MelPath
 from vocoder.mel.config import MelConfig, preset
 from vocoder.noise import white_noise
 from vocoder.stages import Stage, windowed
@@ -78,8 +80,9 @@ class Streamer:
         def draw(start: int, frames: int) -> torch.Tensor:
             return white_noise(seed or 0, start, frames, 1, self.hop_length)[None]
 
+        path = MelPath(self.mel_config, self.mel_config)
         pipeline = Pipeline([Stage("x", (MEL, NOISE), windowed(speak), REACH, REACH)], draw)
-        return StreamSession(pipeline, lambda mel: torch.from_numpy(mel)[None], self.hop_length, **sizes)
+        return StreamSession(pipeline, lambda mel: torch.from_numpy(mel)[None], Passage(path), **sizes)
 
     def _speak(self, sigma: float, mel: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         level = torch.tanh(mel.mean(dim=1, keepdim=True) / 10.0)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from tiny_models import TINY_MEL, grouping_config, stirred, tiny_synthesizer
 
-from vocoder import synthesizer as synthesizer_module
+from vocoder import speaker as speaker_module
 from vocoder.audio.file import read_audio
 from vocoder.checkpoint import Checkpoint
 from vocoder.layers.stack import WaveNetConfig
@@ -150,9 +150,9 @@ def test_chunks_grow_longer_once_the_mel_has_ended(voice):
 def test_long_mels_are_made_in_parts_that_show_no_seam(voice, monkeypatch):
     m = torch.stack([mel(voice, 100).roll(i, dims=1) for i in range(2)])
     whole = voice.synthesize(m, seed=3, denoise=0.1)
-    monkeypatch.setattr(synthesizer_module, "WHOLE_FRAMES", 1)
-    monkeypatch.setattr(synthesizer_module, "LEAST_PART_FRAMES", 40)
-    monkeypatch.setattr(synthesizer_module, "PART_FRAMES", 40)
+    monkeypatch.setattr(speaker_module, "WHOLE_FRAMES", 1)
+    monkeypatch.setattr(speaker_module, "LEAST_PART_FRAMES", 40)
+    monkeypatch.setattr(speaker_module, "PART_FRAMES", 40)
     assert_same(voice.synthesize(m, seed=3, denoise=0.1), whole)
 
 

@@ -146,7 +146,15 @@ class GriffinLim:
         self.momentum = momentum
         self.seed = seed
         self._natural = dataclasses.replace(
-            mel_config, name="natural logarithm", log="ln", ref_db=0.0, range_db=None, mean=None, variance=None
+            mel_config,
+            name="natural logarithm",
+            log="ln",
+            ref_db=0.0,
+            range_db=None,
+            range_low=0.0,
+            range_high=1.0,
+            mean=None,
+            variance=None,
         )
         self._filterbank = mel_filterbank(mel_config).float().numpy()
 

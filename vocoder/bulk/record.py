@@ -11,6 +11,7 @@ from typing import Any
 
 from vocoder.bulk.jobs import Job, Sampling
 from vocoder.bulk.speaking import Voice, part_of
+from vocoder.config import to_dict
 from vocoder.loading import model_directory
 
 __all__ = ["RECORD_FOLDER", "pending", "unfinished"]
@@ -76,6 +77,8 @@ def _is_done(job: Job) -> bool:
 def _describe(jobs: Sequence[Job], output: Path, voice: Voice, sampling: Sampling) -> dict[str, Any]:
     own = {_name(job, output): dataclasses.asdict(job.sampling) for job in jobs if job.sampling != sampling}
     made = {"model": _identity(voice.model), "format": voice.format, "preset": voice.preset}
+    if voice.contract is not None:  # a file may be another by the next run
+        made |= {"contract": _sum(to_dict(voice.contract)), "adapt": voice.adapt}
     return {"made": {**made, **dataclasses.asdict(sampling)}, "own": own}
 
 
@@ -87,7 +90,11 @@ def _identity(model: str) -> str:
         parts = [config.get(name) for name in ("family", "architecture", "mel", "weights_sha256")]
     except (OSError, ValueError, AttributeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    return _sum(parts)
+
+
+def _sum(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def _read(path: Path) -> Mapping[str, Any]:

@@ -11,13 +11,15 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vocoder.adapt.path import AdaptMode
 from vocoder.audio.file import write_audio
 from vocoder.audio.origin import Origin
 from vocoder.batching import Utterance
 from vocoder.bulk.jobs import Job
 from vocoder.guard.opinion import GuardMode, read_doubted
 from vocoder.loading import load
-from vocoder.mel.config import preset
+from vocoder.mel.config import MelConfig
+from vocoder.mel.contract import given_contract
 from vocoder.mel.input import seeds_of
 
 __all__ = ["Outcome", "RowSpeaker", "Voice", "part_of"]
@@ -31,7 +33,9 @@ class Voice:
         model: shipped name or model directory.
         device: torch device.
         format: of the audio files, a key of `AUDIO_FORMATS`.
-        preset: contract of the mels, where it is not the model's.
+        preset: contract of the mels, a name or a file, where it is not the model's.
+        adapt: whether they may go through an adapter.
+        statistics: file of the mean and variance that they are normalised by.
         guard: what becomes of mels that are not typical of their contract.
         origin: whether the files say where the audio comes from.
     """
@@ -42,6 +46,17 @@ class Voice:
     preset: str | None = None
     guard: GuardMode = "warn"
     origin: bool = True
+    adapt: AdaptMode = "on"
+    statistics: str | None = None
+
+    @property
+    def contract(self) -> MelConfig | None:
+        """Contract of the mels, None where it is the model's.
+
+        Raises:
+            ConfigError: there is no such contract, or no such statistics.
+        """
+        return given_contract(self.preset, self.statistics)
 
 
 @dataclass(frozen=True)
@@ -67,7 +82,8 @@ class RowSpeaker:
 
     def __init__(self, voice: Voice) -> None:
         self._synthesizer = load(voice.model, voice.device, guard="off")
-        self._preset = None if voice.preset is None else preset(voice.preset)
+        self._contract, self._adapt = voice.contract, voice.adapt
+        self._path = self._synthesizer.path(self._contract, voice.adapt)
         self._format = voice.format
         self._guard = voice.guard
         self._origin = voice.origin
@@ -93,10 +109,10 @@ class RowSpeaker:
 
     def _utterance(self, job: Job) -> tuple[Utterance, str | None]:
         """Read a mel, and have the guard look at it."""
-        mel, doubt = read_doubted(job.mel, self._preset, self._synthesizer.mel_config, self._guard)
-        sampling = job.sampling
-        seed = seeds_of(sampling.seed, 1)[0]  # drawn here, so that the file can tell it
-        return Utterance(mel, sampling.sigma, seed, sampling.denoise, sampling.corrections), doubt
+        mel, doubt = read_doubted(job.mel, self._path, self._guard)
+        seed = seeds_of(job.sampling.seed, 1)[0]  # drawn here, so that the file can tell it
+        how = (job.sampling.sigma, seed, job.sampling.denoise, job.sampling.corrections)
+        return Utterance(mel, *how, self._contract, self._adapt), doubt
 
     def _written(self, job: Job, x: NDArray[np.float32], doubt: str | None, seed: int | None) -> Outcome:
         part = part_of(job.audio)

@@ -7,9 +7,11 @@ import json
 import sys
 from pathlib import Path
 
+from vocoder.commands.sampling import PRESET_HELP
 from vocoder.guard.guard import Guard, load_guard
 from vocoder.guard.verdict import Verdict
-from vocoder.mel.config import PRESETS, MelConfig, preset
+from vocoder.mel.config import MelConfig
+from vocoder.mel.contract import contract
 from vocoder.mel.file import read_mel
 
 __all__ = ["add_arguments", "run"]
@@ -24,7 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("mels", nargs="+", type=Path, metavar="MEL", help="npy file")
     parser.add_argument(
-        "--preset", choices=tuple(PRESETS), default="nvidia", help="contract that they should be of (%(default)s)"
+        "--preset",
+        default="nvidia",
+        metavar="NAME|FILE",
+        help=f"contract that they should be of: {PRESET_HELP} (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
 
@@ -35,14 +40,14 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: the guard knows no mels of the contract.
     """
-    guard, contract = load_guard(), preset(args.preset)
-    guard.require(contract)
-    return max([_check(guard, path, contract, args.json) for path in args.mels])
+    guard, config = load_guard(), contract(args.preset)
+    guard.require(config)
+    return max([_check(guard, path, config, args.json) for path in args.mels])
 
 
-def _check(guard: Guard, path: Path, contract: MelConfig, as_json: bool) -> int:
+def _check(guard: Guard, path: Path, config: MelConfig, as_json: bool) -> int:
     try:
-        verdict = guard.check(read_mel(path), contract)
+        verdict = guard.check(read_mel(path), config)
     except (ValueError, OSError) as error:
         print(f"vocoder check: {path}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

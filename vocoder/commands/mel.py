@@ -12,7 +12,8 @@ import torch
 
 from vocoder.audio.file import read_audio
 from vocoder.commands.files import STANDARD, audio_source, each, pairs, write_out
-from vocoder.mel.config import PRESETS, preset
+from vocoder.commands.sampling import PRESET_HELP
+from vocoder.mel.contract import contract
 from vocoder.mel.spectrogram import MelSpectrogram
 
 __all__ = ["add_arguments", "run"]
@@ -35,7 +36,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="npy file to write, float32 (n_mels, frames); of several, a folder",
     )
     parser.add_argument(
-        "--preset", choices=tuple(PRESETS), default="nvidia", help="mel contract to follow (default: %(default)s)"
+        "--preset",
+        default="nvidia",
+        metavar="NAME|FILE",
+        help=f"mel contract to follow: {PRESET_HELP} (default: %(default)s)",
     )
     parser.add_argument("--again", action="store_true", help="replace what is there in the folder")
 
@@ -50,7 +54,7 @@ def run(args: argparse.Namespace) -> int:
         ValueError: inputs and output do not fit each other.
     """
     files = pairs(args.audio, args.output, ".npy", again=args.again)
-    return each("vocoder mel", files, partial(_make, MelSpectrogram(preset(args.preset))))
+    return each("vocoder mel", files, partial(_make, MelSpectrogram(contract(args.preset))))
 
 
 def _make(extract: MelSpectrogram, source: Path, target: Path) -> str:

@@ -3,12 +3,25 @@
 from __future__ import annotations
 
 import argparse
+from typing import get_args
 
+from vocoder.adapt.path import AdaptMode
 from vocoder.audio.origin import Origin
 from vocoder.loading import load, shipped_models
+from vocoder.mel.config import PRESETS
 from vocoder.synthesizer import Synthesizer
 
-__all__ = ["add_model_arguments", "add_origin_argument", "add_sampling_arguments", "model", "origin"]
+__all__ = [
+    "PRESET_HELP",
+    "add_contract_arguments",
+    "add_model_arguments",
+    "add_origin_argument",
+    "add_sampling_arguments",
+    "model",
+    "origin",
+]
+
+PRESET_HELP = f"a preset ({', '.join(PRESETS)}), or a YAML or JSON contract file"
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -56,6 +69,24 @@ def add_origin_argument(parser: argparse.ArgumentParser) -> None:
 def origin(args: argparse.Namespace, synthesizer: Synthesizer, seed: int) -> Origin | None:
     """Return what the audio is to say of where it comes from."""
     return Origin.of_model(synthesizer.name, seed) if args.origin else None
+
+
+def add_contract_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `--preset`, `--statistics` and `--adapt`."""
+    parser.add_argument(
+        "--preset",
+        metavar="NAME|FILE",
+        help=f"contract of the mels: {PRESET_HELP}; converted to the model's exactly, or through an adapter",
+    )
+    parser.add_argument(
+        "--statistics", metavar="FILE", help="npz or JSON with the mean and variance that the mels are normalised by"
+    )
+    parser.add_argument(
+        "--adapt",
+        choices=get_args(AdaptMode),
+        default="on",
+        help="off: refuse mels that only an adapter, which guesses, can convert (default: %(default)s)",
+    )
 
 
 def model(args: argparse.Namespace) -> Synthesizer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -19,9 +20,16 @@ from vocoder.bulk.jobs import MANIFEST_SUFFIX, Sampling, list_jobs
 from vocoder.bulk.run import ROW_FRAMES, SpeakJobs, speak_all, speak_here, speak_in_processes
 from vocoder.bulk.speaking import Voice
 from vocoder.commands.files import STANDARD, check_folder, each, mel_source, pairs, suffix_of, write_speech
-from vocoder.commands.sampling import add_model_arguments, add_origin_argument, add_sampling_arguments, model, origin
+from vocoder.commands.sampling import (
+    add_contract_arguments,
+    add_model_arguments,
+    add_origin_argument,
+    add_sampling_arguments,
+    model,
+    origin,
+)
 from vocoder.guard.opinion import GuardMode, read_doubted
-from vocoder.mel.config import PRESETS, preset
+from vocoder.mel.contract import given_contract
 from vocoder.mel.input import seeds_of
 from vocoder.synthesizer import Synthesizer
 
@@ -48,9 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     add_sampling_arguments(parser)
     add_origin_argument(parser)
-    parser.add_argument(
-        "--preset", choices=tuple(PRESETS), help="contract of the mels; they are converted to the model's where exact"
-    )
+    add_contract_arguments(parser)
     parser.add_argument(
         "--guard",
         choices=get_args(GuardMode),
@@ -104,7 +110,8 @@ def _speak_many(args: argparse.Namespace) -> int:
         raise ValueError("- stands for one mel on the standard input, beside no others and not for a folder")
     sampling = Sampling(args.sigma, args.seed, args.denoise, args.corrections)
     jobs = list_jobs(args.mels, args.output, suffix_of(args.format), sampling)
-    voice = Voice(args.model, args.device, args.format or "wav", args.preset, args.guard, args.origin)
+    how = (args.preset, args.guard, args.origin, args.adapt, args.statistics)
+    voice = Voice(args.model, args.device, args.format or "wav", *how)
     if args.workers == 1:
         speak: SpeakJobs = partial(speak_here, voice=voice, row_frames=args.row_frames)
     else:
@@ -119,20 +126,23 @@ def _speak_many(args: argparse.Namespace) -> int:
 
 
 def _speak(synthesizer: Synthesizer, args: argparse.Namespace, source: Path, target: Path) -> str:
-    given = None if args.preset is None else preset(args.preset)
+    given = given_contract(args.preset, args.statistics)
+    path = synthesizer.path(given, args.adapt)
     with mel_source(source) as file:
-        mel, doubt = read_doubted(file, given, synthesizer.mel_config, args.guard)
+        mel, doubt = read_doubted(file, path, args.guard)
     start, seed = time.perf_counter(), seeds_of(args.seed, 1)[0]
     told = origin(args, synthesizer, seed)
+    options = {name: getattr(args, name) for name in ("sigma", "corrections", "adapt")}
+    options |= {"seed": seed, "preset": given}
     if args.stream:
-        first, report = _stream(synthesizer, mel, target, args, seed, told)
+        first, report = _stream(synthesizer.stream(mel, **options), target, synthesizer.sample_rate, told)
         how = f", the first chunk after {first:.2f} s"
     else:
-        options = {name: getattr(args, name) for name in ("sigma", "denoise", "corrections")}
-        x = synthesizer.synthesize(mel, seed=seed, **options)
+        x = synthesizer.synthesize(mel, **options, denoise=args.denoise)
         report, how = write_speech(target, x, synthesizer.sample_rate, args.format, told), ""
     _warn(source, doubt)
-    seconds = mel.shape[1] * synthesizer.hop_length / synthesizer.sample_rate
+    how += f", through the {path.adapted} adapter" if path.adapted else ""
+    seconds = path.samples(mel.shape[1]) / synthesizer.sample_rate
     return f"{seconds:.2f} s in {time.perf_counter() - start:.2f} s{how}, {report}"
 
 
@@ -142,19 +152,13 @@ def _warn(source: Path, doubt: str | None) -> None:
 
 
 def _stream(
-    synthesizer: Synthesizer,
-    mel: NDArray[np.float32],
-    target: Path,
-    args: argparse.Namespace,
-    seed: int,
-    told: Origin | None,
+    chunks: Iterator[NDArray[np.float32]], target: Path, sample_rate: int, told: Origin | None
 ) -> tuple[float, WriteReport]:
     """Write the chunks as they come; return the seconds until the first, and the report of the writing."""
     start = time.perf_counter()
-    chunks = synthesizer.stream(mel, sigma=args.sigma, seed=seed, corrections=args.corrections)
     x = next(chunks)  # what is wrong with the mel is found before there is a file
     first = time.perf_counter() - start
-    with AudioStream(target, synthesizer.sample_rate, told) as audio:
+    with AudioStream(target, sample_rate, told) as audio:
         audio.write(x)
         for x in chunks:
             audio.write(x)

@@ -17,10 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from vocoder.adapt.path import MelPath
 from vocoder.guard.guard import load_guard
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import MelConfig
-from vocoder.mel.convert import convert
 from vocoder.mel.file import read_mel
 
 __all__ = ["GuardMode", "MelWarning", "MelWatch", "UnlikelyMelError", "doubt_about", "read_doubted"]
@@ -76,8 +76,8 @@ class MelWatch:
                 warnings.warn(MelWarning(verdict.message), stacklevel=4)
             self._trusted |= verdict is None or verdict.cause == "typical"
 
-    def passing(self, pieces: Iterable[Any], mode: GuardMode | None) -> Iterator[Any]:
-        """Yield pieces (n_mels,) or (n_mels, frames) of a mel as they come, and judge how it begins.
+    def passing(self, pieces: Iterable[Any], mode: GuardMode | None, path: MelPath) -> Iterator[Any]:
+        """Yield pieces (n_mels,) or (n_mels, frames) of a mel as they come, and judge how it begins for the model.
 
         Raises:
             UnlikelyMelError, ValueError: as `look`, once there are frames enough or no more.
@@ -86,12 +86,12 @@ class MelWatch:
         for piece in pieces:
             yield piece
             if kept is not None:
-                kept.append(torch.as_tensor(piece, dtype=torch.float32).reshape(self._contract.n_mels, -1).cpu())
+                kept.append(torch.as_tensor(piece, dtype=torch.float32).reshape(path.source.n_mels, -1).cpu())
                 if sum(part.shape[1] for part in kept) >= ENOUGH_FRAMES:
-                    self.look(torch.cat(kept, dim=1)[None], mode)
+                    self.look(path.convert(torch.cat(kept, dim=1)[None]), mode)
                     kept = None
         if kept:
-            self.look(torch.cat(kept, dim=1)[None], mode)
+            self.look(path.convert(torch.cat(kept, dim=1)[None]), mode)
 
 
 def doubt_about(mel: NDArray[np.float32], contract: MelConfig, mode: GuardMode) -> str | None:
@@ -123,18 +123,17 @@ def _checked(mode: GuardMode) -> GuardMode:
     return mode
 
 
-def read_doubted(
-    path: Path, given: MelConfig | None, contract: MelConfig, mode: GuardMode
-) -> tuple[NDArray[np.float32], str | None]:
-    """Read a mel file of the contract `given`, or of the model's own if left out.
+def read_doubted(path: Path, way: MelPath, mode: GuardMode) -> tuple[NDArray[np.float32], str | None]:
+    """Read a mel file of the contract that a way begins with.
 
     Returns:
-        The mel (n_mels, frames) in the model's contract, and what `doubt_about` says of the file.
+        The mel (n_mels, frames) as it is, and what `doubt_about` says of what the model gets of it.
 
     Raises:
-        ValueError: it holds no mel, the mel does not convert, or it is not typical and the mode is strict.
+        ValueError: it holds no mel, or it is not typical and the mode is strict.
         OSError: it cannot be read.
     """
     mel = read_mel(path)
-    doubt = doubt_about(mel, given or contract, mode)
-    return mel if given is None else convert(mel, given, contract), doubt
+    if mode == "off" or mel.shape[0] != way.source.n_mels or not np.isfinite(mel).all():
+        return mel, None  # what is wrong with it is said where it is spoken
+    return mel, doubt_about(way.convert(mel), way.target, mode)

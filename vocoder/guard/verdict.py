@@ -29,6 +29,7 @@ class Verdict:
             `shuffled`, `negated`, `silence`, `not-speech`.
         message: one or two sentences for a person: what it looks like and what would be right.
         preset: the named preset that the mel's bands are of, where that is another than the contract's.
+        adapted: name of the adapter that the mel went through before it was judged, None if it went through none.
     """
 
     typical: bool
@@ -36,6 +37,7 @@ class Verdict:
     cause: str
     message: str
     preset: str | None = None
+    adapted: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data."""

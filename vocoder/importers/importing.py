@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-
-import numpy as np
 
 from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.config import ConfigError
@@ -18,6 +15,7 @@ from vocoder.importers.imported import Imported, Request
 from vocoder.importers.nvidia_waveglow import import_waveglow
 from vocoder.importers.r9y9_wavenet import import_r9y9_wavenet
 from vocoder.importers.weights import Weights, read_weights
+from vocoder.mel import contract
 
 __all__ = ["LAYOUTS", "PRECISION", "import_model", "read_config", "read_statistics"]
 
@@ -99,19 +97,9 @@ def read_statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
         CheckpointError: they are missing or no two lists of numbers.
     """
     try:
-        if path.suffix == ".npz":
-            with np.load(path, allow_pickle=False) as arrays:
-                data: Mapping[str, Any] = {name: arrays[name].ravel().tolist() for name in arrays.files}
-        else:
-            data = read_config(path)
-        mean, variance = (tuple(map(float, data[name])) for name in ("mean", "variance"))
-    except CheckpointError:
-        raise
-    except (KeyError, TypeError, ValueError) as error:
-        raise CheckpointError(f"{path} must hold mean and variance, a number for each mel bin ({error})") from error
-    if len(mean) != len(variance) or not all(map(math.isfinite, (*mean, *variance))):
-        raise CheckpointError(f"{path} must hold as many means as variances, all of them finite")
-    return mean, variance
+        return contract.read_statistics(path)
+    except ConfigError as error:
+        raise CheckpointError(str(error)) from error
 
 
 def _origin(layout: str, request: Request) -> dict[str, Any]:

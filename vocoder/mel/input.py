@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cached_property
+from functools import cached_property, lru_cache
 from numbers import Real
 from typing import Any
 
@@ -14,7 +14,7 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.range import MelRange
 from vocoder.noise import check_seed
 
-__all__ = ["MAX_CORRECTIONS", "MelError", "MelReader", "check_sampling", "seeds_of"]
+__all__ = ["MAX_CORRECTIONS", "MelError", "MelReader", "check_sampling", "mel_reader", "seeds_of"]
 
 
 class MelError(ValueError):
@@ -77,6 +77,12 @@ class MelReader:
         fault = self.values.fault(smallest, largest)
         if fault is not None:
             raise MelError(f"{fault} These go from {smallest:.4g} to {largest:.4g}.")
+
+
+@lru_cache(maxsize=64)
+def mel_reader(mel_config: MelConfig, device: torch.device) -> MelReader:
+    """Return the reader of a contract, whose range is measured once."""
+    return MelReader(mel_config, device)
 
 
 MAX_CORRECTIONS = 100

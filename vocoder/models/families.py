@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from vocoder.models.adapter import AdapterConfig, AdapterModel
 from vocoder.models.density import DensityModel
 from vocoder.models.density_flows import DensityConfig
 from vocoder.models.guard import GuardConfig, GuardModel
@@ -46,6 +47,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
         "density": Family(DensityConfig, DensityModel),
         "vae": Family(VAEConfig, VariationalAutoencoder),
         "guard": Family(GuardConfig, GuardModel),
+        "adapter": Family(AdapterConfig, AdapterModel),
     }
 )
 """all families by name"""

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vocoder.adapt.passage import Passage
 from vocoder.streaming.pipeline import Pipeline
 
 __all__ = ["CHUNK_FRAMES", "FIRST_CHUNK_FRAMES", "LONG_CHUNK_FRAMES", "StreamSession", "drained"]
@@ -36,8 +37,8 @@ class StreamSession:
 
     Args:
         pipeline: the stages of the model, for one mel.
-        check: turns what is pushed into mel frames (1, n_mels, frames), or raises.
-        hop_length: samples per frame.
+        check: turns what is pushed into mel frames (1, n_mels, frames) of the contract that they come in, or raises.
+        passage: takes these to the model's contract, and its audio to where it belongs in time.
         chunk_frames: frames of a chunk.
         first_chunk_frames: frames of the first chunk; `FIRST_CHUNK_FRAMES`, or a chunk if that is less, if left out.
         late_chunk_frames: frames of a chunk once the mel has ended; `chunk_frames` if left out.
@@ -50,7 +51,7 @@ class StreamSession:
         self,
         pipeline: Pipeline,
         check: Callable[[Any], Tensor],
-        hop_length: int,
+        passage: Passage,
         chunk_frames: int = CHUNK_FRAMES,
         first_chunk_frames: int | None = None,
         late_chunk_frames: int | None = None,
@@ -61,7 +62,7 @@ class StreamSession:
                 raise ValueError(f"{name} must be at least 1, not {value}")
         self._pipeline = pipeline
         self._check = check
-        self._hop_length = hop_length
+        self._passage = passage
         self._chunk_frames = chunk_frames
         self._late_chunk_frames = chunk_frames if late_chunk_frames is None else late_chunk_frames
         self._next_frames = first
@@ -70,10 +71,11 @@ class StreamSession:
         self._finished = False
         self._device: torch.device | None = None
         """of the tensors that are pushed; none for arrays"""
+        self._like: Tensor | None = None
 
     @property
     def lookahead(self) -> int:
-        """Frames after a chunk that must have been pushed before it can be computed, unless the mel has ended."""
+        """Frames of the model after a chunk that it must have before it can compute it, unless the mel has ended."""
         return self._pipeline.lookahead
 
     @property
@@ -100,12 +102,20 @@ class StreamSession:
             raise ValueError("the mel of this stream has ended; it takes no more frames")
         batch = self._check(mel)
         self._device = mel.device if isinstance(mel, Tensor) else None
-        self._waiting.append(batch)
-        self._pushed += batch.shape[2]
+        self._like = batch[0, :0]
+        self._take(self._passage.push(batch[0]))
 
     def finish(self) -> None:
         """Say that no more frames will come."""
+        if not self._finished and (rest := self._passage.finish(self._like)) is not None:
+            self._take(rest)
         self._finished = True
+
+    def _take(self, mel: Tensor) -> None:
+        """Take frames (n_mels, frames) of the model."""
+        if mel.shape[1]:
+            self._waiting.append(mel[None])
+            self._pushed += mel.shape[1]
 
     @torch.no_grad()
     def next(self) -> Any:
@@ -118,7 +128,7 @@ class StreamSession:
         late = self._finished and self._late_chunk_frames > self._chunk_frames
         longest, growth = (self._late_chunk_frames, LATE_GROWTH) if late else (self._chunk_frames, GROWTH)
         self._next_frames = min(growth * self._next_frames, longest)
-        return self._as_pushed(x[0, 0].clone())
+        return self._as_pushed(self._passage.place(x[0, 0].clone()))
 
     def _feed(self, frames: int) -> None:
         """Hand over as much of the mel as so many frames need."""

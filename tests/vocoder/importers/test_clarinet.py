@@ -129,9 +129,9 @@ def test_a_long_mel_in_parts_is_the_whole(tmp_path, config, monkeypatch):
     v = load(tmp_path / "student", dtype=torch.float32)
     mel = torch.rand(2, 80, 12)
     x = v.synthesize(mel, seed=1)
-    monkeypatch.setattr("vocoder.synthesizer.WHOLE_FRAMES", 4)
-    monkeypatch.setattr("vocoder.synthesizer.PART_FRAMES", 10)
-    monkeypatch.setattr("vocoder.synthesizer.LEAST_PART_FRAMES", 5)
+    monkeypatch.setattr("vocoder.speaker.WHOLE_FRAMES", 4)
+    monkeypatch.setattr("vocoder.speaker.PART_FRAMES", 10)
+    monkeypatch.setattr("vocoder.speaker.LEAST_PART_FRAMES", 5)
     torch.testing.assert_close(v.synthesize(mel, seed=1), x, rtol=0, atol=1e-5)
 
 

@@ -1,0 +1,166 @@
+"""Ways from one contract to another: which there is, what it does to values, time and length."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from vocoder.adapt import path as path_module
+from vocoder.adapt.adapter import Adapter
+from vocoder.adapt.passage import Passage
+from vocoder.adapt.path import MelPath, path_between
+from vocoder.adapt.placing import Placing, placed
+from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.convert import MelMismatchError
+from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.models.adapter import AdapterConfig, AdapterModel
+
+NVIDIA = preset("nvidia")
+
+
+def toy_adapter(source: MelConfig, **config: object) -> Adapter:
+    """An adapter of random weights."""
+    torch.manual_seed(3)
+    model = AdapterModel(AdapterConfig(bands=source.n_mels, **config))  # type: ignore[arg-type]
+    return Adapter(source.name, model.double().requires_grad_(False), source, {"pesq_lost": {"unseen": 0.1}})
+
+
+@pytest.fixture(params=["espnet", "vocos", "speecht5"])
+def adapted(request: pytest.FixtureRequest) -> MelPath:
+    source = preset(request.param)
+    return MelPath(source, NVIDIA, 0, toy_adapter(source, before=2, after=1, hidden=(12,)))
+
+
+def mel_of(config: MelConfig, frames: int) -> torch.Tensor:
+    generator = torch.Generator().manual_seed(frames)
+    return -4.0 + torch.randn(config.n_mels, frames, generator=generator)
+
+
+def test_the_own_contract_needs_nothing() -> None:
+    path = path_between(NVIDIA, NVIDIA)
+    mel = mel_of(NVIDIA, 9)
+    assert (path.how, path.adapted, path.lookahead, path.delay) == ("own", None, 0, 0)
+    assert path.convert(mel) is mel
+    assert (path.frames(9), path.samples(9)) == (9, 9 * 256)
+
+
+def test_other_logarithms_are_exact() -> None:
+    decimal = dataclasses.replace(NVIDIA, name="log10", log="log10")
+    path = path_between(decimal, NVIDIA, "off")
+    mel = mel_of(NVIDIA, 9)
+    assert path.how == "exact"
+    torch.testing.assert_close(path.convert(mel / math.log(10.0)), mel, atol=1e-5, rtol=0)
+
+
+def test_hifigan_frames_stand_half_a_hop_later() -> None:
+    """The same values; the audio of a click lies where the click was."""
+    path = path_between(preset("hifigan"), NVIDIA, "off")
+    assert (path.how, path.delay, path.samples(40)) == ("exact", 128, 40 * 256)
+    x = torch.randn(1, 30 * 256, generator=torch.Generator().manual_seed(1))
+    theirs = MelSpectrogram(preset("hifigan"))(x)
+    ours = MelSpectrogram(NVIDIA)(torch.nn.functional.pad(x, (0, 0))[:, 128:])
+    torch.testing.assert_close(path.convert(theirs)[:, :, 3:-4], ours[:, :, 3:26], atol=2e-3, rtol=0)
+    audio = np.arange(1.0, 7 * 256 + 1.0, dtype=np.float32)
+    later = placed(audio, path, 7)
+    assert len(later) == len(audio)
+    assert not later[:128].any()
+    np.testing.assert_array_equal(later[128:], audio[:-128])
+
+
+@pytest.mark.parametrize("kind", [np.asarray, torch.as_tensor])
+def test_chunks_are_placed_as_the_whole_is(kind: object) -> None:
+    path = path_between(preset("hifigan"), NVIDIA)
+    audio = kind(np.arange(1.0, 5 * 256 + 1.0, dtype=np.float32))  # type: ignore[operator]
+    placing = Placing(path, 5)
+    chunks = [placing.place(audio[i : i + 256]) for i in range(0, 5 * 256, 256)]
+    assert all(len(chunk) == 256 for chunk in chunks)
+    np.testing.assert_array_equal(np.concatenate(chunks), np.asarray(placed(audio, path, 5)))
+
+
+def test_what_no_way_leads_to_is_refused_with_every_difference() -> None:
+    foreign = dataclasses.replace(NVIDIA, name="foreign", hop_length=300, f_max=5000.0)
+    with pytest.raises(MelMismatchError, match=r"hop_length is 300, not 256 .*") as caught:
+        path_between(foreign, NVIDIA)
+    assert len(caught.value.differences) == 2
+    with pytest.raises(ValueError, match="adapt must be 'on' or 'off'"):
+        path_between(foreign, NVIDIA, "perhaps")  # type: ignore[arg-type]
+
+
+def test_adapters_are_taken_only_where_they_are_wanted(monkeypatch: pytest.MonkeyPatch) -> None:
+    adapter = toy_adapter(preset("espnet"))
+    monkeypatch.setattr(path_module, "adapter_between", lambda source, target: adapter)
+    path = path_between(preset("espnet"), NVIDIA)
+    assert (path.how, path.adapted) == ("adapter", "espnet")
+    with pytest.raises(MelMismatchError, match="f_min is 80"):
+        path_between(preset("espnet"), NVIDIA, "off")
+
+
+def test_an_adapter_takes_normalised_mels_too() -> None:
+    source = preset("espnet")
+    adapter = toy_adapter(source)
+    mean = tuple(float(v) for v in torch.linspace(-3, -1, 80))
+    normalised = dataclasses.replace(source, mean=mean, variance=(0.25,) * 80)
+    assert adapter.takes(normalised, NVIDIA)
+    assert not adapter.takes(preset("r9y9"), NVIDIA)
+    mel = mel_of(source, 6) / math.log(10.0)
+    given = (mel - torch.tensor(mean)[:, None]) / 0.5
+    expected = MelPath(source, NVIDIA, 0, adapter).convert(mel)
+    torch.testing.assert_close(MelPath(normalised, NVIDIA, 0, adapter).convert(given), expected, atol=1e-4, rtol=0)
+
+
+def test_the_audio_is_as_long_as_the_frames_that_were_given(adapted: MelPath) -> None:
+    source = adapted.source
+    for frames in (1, 7, 500):
+        seconds = frames * source.hop_length / source.sample_rate
+        assert adapted.samples(frames) == round(seconds * NVIDIA.sample_rate)
+        assert 0 <= adapted.frames(frames) * 256 - adapted.samples(frames) < 256
+        assert adapted.convert(mel_of(source, frames)).shape == (80, adapted.frames(frames))
+
+
+@pytest.mark.parametrize("pieces", [(1,) * 40, (3, 1, 20, 16), (40,)])
+def test_pieces_become_what_the_whole_becomes(adapted: MelPath, pieces: tuple[int, ...]) -> None:
+    mel = mel_of(adapted.source, 40)
+    passage, made = Passage(adapted), []
+    for piece in mel.split(pieces, dim=1):
+        made.append(passage.push(piece))
+        seen = sum(part.shape[1] for part in made)
+        ready = (passage.frames - 1 - adapted.lookahead) * adapted.adapter.grid.step**-1  # type: ignore[union-attr]
+        assert seen >= int(ready)
+    rest = passage.finish()
+    assert rest is not None
+    assert torch.equal(torch.cat([*made, rest], dim=1), adapted.convert(mel))
+    assert passage.finish() is None
+
+
+def test_a_batch_is_converted_item_by_item(adapted: MelPath) -> None:
+    mels = torch.stack([mel_of(adapted.source, 12), mel_of(adapted.source, 12) + 1.0])
+    whole = adapted.convert(mels)
+    assert torch.equal(whole[1], adapted.convert(mels[1]))
+    array = adapted.convert(mels[1].numpy())
+    assert array.dtype == np.float32
+    np.testing.assert_array_equal(array, whole[1].numpy())
+
+
+def test_nothing_falls_below_the_floor_of_the_target(adapted: MelPath) -> None:
+    low = adapted.convert(torch.full((adapted.source.n_mels, 5), -30.0))
+    assert low.min() >= math.log(NVIDIA.floor) - 1e-5
+
+
+def test_an_adapter_survives_its_directory(tmp_path: Path) -> None:
+    from vocoder.adapt.adapter import adapter_between, load_adapter, shipped_adapters
+    from vocoder.checkpoint import save_model
+
+    adapter = toy_adapter(preset("vocos"), hidden=(8, 4))
+    save_model(tmp_path / "vocos", adapter.model, adapter.source, quality={"pesq_lost": {"unseen": 0.2}})
+    loaded = load_adapter(tmp_path / "vocos")
+    assert shipped_adapters(tmp_path) == ("vocos",)
+    assert (loaded.name, loaded.source, loaded.quality) == ("vocos", preset("vocos"), {"pesq_lost": {"unseen": 0.2}})
+    windows = torch.randn(3, 3, 100).double()
+    torch.testing.assert_close(loaded.frames(windows), adapter.frames(windows), atol=1e-5, rtol=0)
+    assert adapter_between(preset("vocos"), NVIDIA, tmp_path) is loaded
+    assert adapter_between(preset("espnet"), NVIDIA, tmp_path) is None

@@ -1,0 +1,41 @@
+"""What mels a model accepts: of which contracts, in which way, and at which cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from vocoder.adapt.path import MelPath, path_between
+from vocoder.mel.config import PRESETS, MelConfig
+from vocoder.mel.convert import MelMismatchError
+
+__all__ = ["accepted"]
+
+
+def accepted(target: MelConfig, known: Mapping[str, MelConfig] = PRESETS) -> list[dict[str, Any]]:
+    """Return each contract whose mels a model of contract `target` can speak, as plain data.
+
+    `how` is `own`, `exact` or `adapter`; of an adapter `pesq_lost` holds what was measured, by group of speech, and
+    `lookahead` the frames that it has to see ahead.
+    """
+    return [_described(name, path) for name, path in _paths(target, known)]
+
+
+def _paths(target: MelConfig, known: Mapping[str, MelConfig]) -> list[tuple[str, MelPath]]:
+    found = []
+    for name, config in known.items():
+        try:
+            found.append((name, path_between(config, target)))
+        except MelMismatchError:
+            continue
+    return found
+
+
+def _described(name: str, path: MelPath) -> dict[str, Any]:
+    described: dict[str, Any] = {"preset": name, "how": path.how}
+    if path.delay:
+        described["delay_samples"] = path.delay
+    if path.adapter is not None:
+        lost = path.adapter.quality.get("pesq_lost")
+        described |= {"adapter": path.adapted, "lookahead": path.lookahead, "pesq_lost": lost}
+    return described

@@ -1,0 +1,145 @@
+"""Mel contracts by name, or from a file of one's own; statistics from a file."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from vocoder.config import ConfigError, from_dict
+from vocoder.mel.config import PRESETS, MelConfig, preset
+
+__all__ = [
+    "CONTRACT_SUFFIXES",
+    "contract",
+    "contracts_in",
+    "given_contract",
+    "read_contract",
+    "read_statistics",
+    "with_statistics",
+]
+
+CONTRACT_SUFFIXES = (".yaml", ".yml", ".json")
+MAX_BYTES = 2**20
+
+Statistics = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+def contract(name: str | Path | MelConfig, statistics: Path | str | Statistics | None = None) -> MelConfig:
+    """Return a mel contract: a preset by its name, or what a file of one's own says.
+
+    Args:
+        name: of a preset, or a YAML or JSON file with the fields of `MelConfig`; a contract itself is passed on.
+        statistics: mean and variance of each band that its mels are normalised by, or a file of both.
+
+    Raises:
+        ConfigError: there is no such preset or file, or something in it is wrong.
+    """
+    if isinstance(name, MelConfig):
+        found = name
+    else:
+        found = read_contract(Path(name)) if Path(name).suffix in CONTRACT_SUFFIXES else preset(str(name))
+    if statistics is None:
+        return found
+    return with_statistics(found, read_statistics(statistics) if isinstance(statistics, (str, Path)) else statistics)
+
+
+def given_contract(name: str | Path | None, statistics: str | Path | None) -> MelConfig | None:
+    """Return the contract that mels are said to be of; None where nothing is said.
+
+    Raises:
+        ConfigError: as `contract`, or there are statistics and no contract.
+    """
+    if name is None and statistics is not None:
+        raise ConfigError("statistics belong to mels of a preset or contract file: name that too")
+    return None if name is None else contract(name, statistics)
+
+
+def with_statistics(config: MelConfig, statistics: Statistics) -> MelConfig:
+    """Return a contract whose mels are normalised by mean and variance.
+
+    Raises:
+        ConfigError: they do not hold a finite number for each band, or a variance is not positive.
+    """
+    mean, variance = statistics
+    return dataclasses.replace(config, mean=tuple(map(float, mean)), variance=tuple(map(float, variance)))
+
+
+def read_contract(path: Path) -> MelConfig:
+    """Read a contract file; its name is the file's where it says none.
+
+    Raises:
+        ConfigError: there is no such file, it is no YAML or JSON, or a field is unknown, missing or wrong.
+    """
+    try:
+        text = path.read_bytes()[: MAX_BYTES + 1].decode("utf-8")
+        data = json.loads(text) if path.suffix == ".json" else _yaml(text)
+    except OSError as error:
+        raise ConfigError(f"cannot read the mel contract {path}: {error.strerror}") from error
+    except ValueError as error:
+        raise ConfigError(f"the mel contract {path} is no {path.suffix[1:].upper()}: {error}") from error
+    if not isinstance(data, Mapping):
+        raise ConfigError(f"the mel contract {path} must hold the fields of a contract, as `sample_rate: 44100`")
+    return from_dict(MelConfig, {"name": path.stem, **data}, str(path))
+
+
+def known_contracts(directory: Path | None) -> Mapping[str, MelConfig]:
+    """Return the presets, and after them the contracts of a directory, by name.
+
+    Raises:
+        ConfigError: as `contracts_in`.
+    """
+    return PRESETS if directory is None else {**PRESETS, **contracts_in(directory)}
+
+
+def contracts_in(directory: Path) -> dict[str, MelConfig]:
+    """Return the contracts of a directory by the names of their files, which become their own.
+
+    Raises:
+        ConfigError: there is no such directory, a file is wrong, or a name is that of a preset.
+    """
+    if not directory.is_dir():
+        raise ConfigError(f"there is no directory {directory} of mel contracts")
+    found: dict[str, MelConfig] = {}
+    for path in sorted(path for path in directory.iterdir() if path.suffix in CONTRACT_SUFFIXES):
+        if path.stem in PRESETS or path.stem in found:
+            raise ConfigError(f"{path}: there is a contract of the name {path.stem!r} already; rename the file")
+        found[path.stem] = dataclasses.replace(read_contract(path), name=path.stem)
+    return found
+
+
+def read_statistics(path: Path | str) -> Statistics:
+    """Return `mean` and `variance` of an npz or JSON file.
+
+    Raises:
+        ConfigError: they are missing or no two lists of finite numbers.
+    """
+    path = Path(path)
+    try:
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                data: Mapping[str, Any] = {name: arrays[name].ravel().tolist() for name in arrays.files}
+        else:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        mean, variance = (tuple(map(float, data[name])) for name in ("mean", "variance"))
+    except OSError as error:
+        raise ConfigError(f"cannot read the statistics {path}: {error.strerror}") from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError(f"{path} must hold mean and variance, a number for each mel bin ({error})") from error
+    if len(mean) != len(variance) or not all(map(math.isfinite, (*mean, *variance))):
+        raise ConfigError(f"{path} must hold as many means as variances, all of them finite")
+    return mean, variance
+
+
+def _yaml(text: str) -> Any:
+    import yaml  # only contracts in YAML need it
+
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error

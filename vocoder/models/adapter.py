@@ -1,0 +1,87 @@
+"""Adapters: what turns mels of one contract into those of another where no formula does."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+
+from vocoder.config import ConfigError
+from vocoder.mel.config import MelConfig, preset
+
+__all__ = ["AdapterConfig", "AdapterModel"]
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """A linear map of a few frames, and beside it a small network where there are hidden layers.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    target: MelConfig = field(default_factory=lambda: preset("nvidia"))
+    """of the mels that it makes: natural logarithms"""
+    bands: int = 80
+    """of the mels that it takes"""
+    before: int = 1
+    after: int = 1
+    """frames that it sees before and after the one that it makes, as far apart as those of the target"""
+    hidden: tuple[int, ...] = ()
+    """width of each hidden layer"""
+
+    def __post_init__(self) -> None:
+        if self.target.log != "ln" or self.target.mean is not None:
+            raise ConfigError(f"an adapter makes natural logarithms without statistics, not {self.target.name!r}")
+        if self.bands < 1 or min(self.before, self.after) < 0 or any(width < 1 for width in self.hidden):
+            raise ConfigError(f"bands and hidden must be 1 or more, before and after 0 or more: {self}")
+
+    @property
+    def taps(self) -> int:
+        """Frames that it sees."""
+        return self.before + 1 + self.after
+
+    @property
+    def inputs(self) -> int:
+        """Numbers that it sees."""
+        return self.bands * self.taps
+
+
+class AdapterModel(nn.Module):
+    """Maps windows of frames of one contract to frames of another.
+
+    Inputs are brought to mean 0 and deviation 1 by `mean` and `deviation` (bands,) first. Outputs do not fall below the
+    target's floor.
+    """
+
+    mean: Tensor
+    deviation: Tensor
+
+    def __init__(self, config: AdapterConfig) -> None:
+        super().__init__()
+        self.config = config
+        n_mels = config.target.n_mels
+        self.register_buffer("mean", torch.zeros(config.bands))
+        self.register_buffer("deviation", torch.ones(config.bands))
+        self.linear = nn.Linear(config.inputs, n_mels)
+        widths = (config.inputs, *config.hidden, n_mels)
+        pairs = list(itertools.pairwise(widths)) if config.hidden else []
+        self.layers = nn.ModuleList(nn.Linear(one, other) for one, other in pairs)
+
+    def forward(self, windows: Tensor) -> Tensor:
+        """Return frames (N, n_mels) for windows (N, taps, bands) of frames, the first of them first."""
+        return self.mapped(self.normalised(windows)).clamp_min(math.log(self.config.target.floor))
+
+    def normalised(self, windows: Tensor) -> Tensor:
+        """Return what the maps see of windows (N, taps, bands): (N, inputs)."""
+        return ((windows - self.mean) / self.deviation).flatten(1)
+
+    def mapped(self, x: Tensor) -> Tensor:
+        """Return frames (N, n_mels) for normalised windows (N, inputs), before the floor."""
+        y: Tensor = self.linear(x)
+        for i, layer in enumerate(self.layers):
+            x = layer(nn.functional.gelu(x) if i else x)
+        return y + x if self.layers else y

@@ -1,0 +1,96 @@
+"""Mels of a model's own contract to audio: at once, in parts, or in the stages of a stream."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from vocoder.denoiser import Denoiser, silent_mel
+from vocoder.layers.mel_consistency import MelConsistency
+from vocoder.mel.config import MelConfig
+from vocoder.models.base import Vocoder
+from vocoder.noise import white_noise
+from vocoder.streaming.correction import correction_stages, denoising_stage
+from vocoder.streaming.pipeline import Pipeline
+
+__all__ = ["Speaker"]
+
+WHOLE_FRAMES = 1024
+"""frames of all mels of a batch that are computed at once; more are computed in parts"""
+PART_FRAMES = 512
+"""frames of all mels of a batch in a part"""
+LEAST_PART_FRAMES = 128
+"""frames of each mel in a part, whatever the size of the batch: the context of the stages must not weigh much"""
+
+
+class Speaker:
+    """Runs a model, the correction towards its mel and the removal of its bias.
+
+    Args:
+        model: on its device.
+        mel_config: its contract.
+        device: where it is.
+    """
+
+    def __init__(self, model: Vocoder, mel_config: MelConfig, device: torch.device) -> None:
+        self.model = model
+        self.mel_config = mel_config
+        self.device = device
+        self.consistency = MelConsistency(mel_config, model.config.corrections).to(device)
+        self._denoiser: Denoiser | None = None
+
+    def speak(
+        self, batch: Tensor, sigma: float | None, seeds: list[int], denoise: float, corrections: int | None
+    ) -> Tensor:
+        """Return audio (B, frames * hop_length) of mels (B, n_mels, frames), one seed for each."""
+        if batch.shape[0] * batch.shape[2] > WHOLE_FRAMES:
+            return self._in_parts(batch, self.pipeline(sigma, seeds, denoise, corrections))
+        noise = self._noise(seeds, 0, batch.shape[2])
+        x = self.consistency.with_steps(corrections)(self.model.sample(noise, batch, sigma), batch)
+        return self.without_bias(x, denoise)
+
+    def pipeline(self, sigma: float | None, seeds: list[int], denoise: float, corrections: int | None) -> Pipeline:
+        """Return the stages of mels that come piece by piece, one seed for each."""
+        stages = self.model.stages(sigma)
+        stages += correction_stages(self.consistency.with_steps(corrections), stages[-1].output)
+        if denoise > 0:
+            stages.append(denoising_stage(self._bias(), denoise, self.mel_config.hop_length, stages[-1].output))
+        return Pipeline(stages, partial(self._noise, seeds))
+
+    def without_bias(self, x: Tensor, denoise: float) -> Tensor:
+        """Return audio (B, T) with so much of the model's bias taken out."""
+        return self._bias().remove(x, denoise) if denoise > 0 else x
+
+    def prior(self, mel: Tensor, sigma: float | None, seeds: list[int]) -> Tensor:
+        """Return the z (B, C, steps) to decode, drawn from the seeds, one for each mel of the batch."""
+        return self.model.prior(self._noise(seeds, 0, mel.shape[2]), mel, sigma)
+
+    def decode(self, z: Tensor, mel: Tensor) -> Tensor:
+        """Return x (B, T) for z (B, C, steps) and mel (B, n_mels, frames)."""
+        return self.consistency(self.model.inverse(z, mel)[0], mel)  # type: ignore[no-any-return]
+
+    def _in_parts(self, batch: Tensor, pipeline: Pipeline) -> Tensor:
+        """Return what would be made of the mels (B, n_mels, frames) at once, in memory that does not grow with them."""
+        frames, hop_length = batch.shape[2], self.mel_config.hop_length
+        part = max(PART_FRAMES // batch.shape[0], LEAST_PART_FRAMES)
+        pipeline.feed(batch)
+        pipeline.finish()
+        x = torch.empty(batch.shape[0], frames * hop_length, device=self.device)
+        for start in range(0, frames, part):
+            stop = min(start + part, frames)
+            x[:, start * hop_length : stop * hop_length] = pipeline.advance(stop - start)[:, 0]
+        return x
+
+    def _noise(self, seeds: list[int], start: int, frames: int) -> Tensor:
+        """Return white noise (B, C, steps) for the frames from `start` on, one seed for each item."""
+        _, channels, steps = self.model.noise_shape(1, frames)
+        noise = [white_noise(seed, start, frames, channels, steps // frames) for seed in seeds]
+        return torch.stack(noise).to(self.device)
+
+    def _bias(self) -> Denoiser:
+        if self._denoiser is None:
+            mel = silent_mel(self.mel_config).to(self.device)
+            self._denoiser = Denoiser(self.decode(self.prior(mel, 0.0, [0]), mel))
+        return self._denoiser
