@@ -16,6 +16,7 @@ COMMANDS = {
     "distill": ("training.commands.distill", "fit a student to a teacher's density"),
     "density": ("training.commands.density", "fit a density model: Gaussian, NICE, RealNVP, MAF, IAF, Glow, IAF-VAE"),
     "guard": ("training.commands.guard", "fit the mel guard: densities of mels in many conventions"),
+    "adapter": ("training.commands.adapter", "fit what takes mels of another convention to those of a model"),
     "ablate": ("training.commands.ablate", "measure what each loss of the distillation is worth"),
     "evaluate": ("training.commands.evaluate", "score models beside Griffin-Lim and the recordings"),
     "publish": ("training.commands.publish", "write a trained model with its scores and its card"),

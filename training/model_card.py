@@ -28,6 +28,11 @@ GUARD = (
     "Gaussian densities of windows of natural-log mel-spectrograms, one for each convention that mels are written down "
     "in: they say how typical a mel is of the contract below, and what it looks like where it is not. It cannot speak."
 )
+ADAPTER = (
+    "Turns mel-spectrograms of the contract below into those of the models that ship, where no formula does: a linear "
+    "map of a few frames, and where that is not enough a small network beside it. It cannot speak; `preset=` uses it."
+)
+ADAPTER_USAGE = '```python\nimport vocoder\n\nx = vocoder.load("waveglow").synthesize(mel, preset="{name}")\n```'
 GUARD_USAGE = "```python\nimport vocoder\n\nprint(vocoder.check(mel).message)  # (n_mels, frames)\n```"
 
 
@@ -53,12 +58,15 @@ def model_card(
     """
     provenance = with_inheritance(provenance)
     licences = sorted({entry["licence"] for entry in all_data(provenance)})
-    speaks = family != "guard"
+    what, usage = {
+        "guard": (GUARD, GUARD_USAGE),
+        "adapter": (ADAPTER, ADAPTER_USAGE.format(name=name)),
+    }.get(family, (_what(family, parameters, mel), _usage(name)))
     parts = [
-        _front_matter(licences, speaks),
+        _front_matter(licences, family not in ("guard", "adapter")),
         f"# {name}",
-        _what(family, parameters, mel) if speaks else GUARD,
-        _usage(name) if speaks else GUARD_USAGE,
+        what,
+        usage,
         "## Mel contract",
         _mel_table(mel),
         "## Training",

@@ -59,8 +59,8 @@ class Adapter:
         return self.model(windows)  # type: ignore[no-any-return]
 
     def decoded(self, mel: Tensor, given: MelConfig) -> Tensor:
-        """Return a mel (bands, frames) of contract `given` as it takes it, in float64 on the CPU."""
-        return convert(mel.detach().cpu().double(), given, self.source)
+        """Return the bands that it looks at of a mel (n_mels, frames) of contract `given`, in float64 on the CPU."""
+        return convert(mel.detach().cpu().double(), given, self.source)[..., : self.model.config.looked_at, :]
 
 
 @cache

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -82,17 +83,19 @@ class Grid:
             offset: number of the first frame in `mel`.
             end: frames of the whole mel; None where its end is not known.
         """
-        taps = range(-self.before, self.after + 1)
-        places = [self.position(frame + tap) for frame in range(start, stop) for tap in taps]
-        whole = torch.tensor([place.__floor__() for place in places])
-        part = torch.tensor([float(place - place.__floor__()) for place in places], dtype=mel.dtype)
+        taps = self.before + 1 + self.after
+        wanted = (torch.arange(start, stop)[:, None] + torch.arange(-self.before, self.after + 1)).flatten()
+        unit = math.lcm(self.step.denominator, self.first.denominator)  # whole numbers of such parts are exact
+        parts = wanted * int(self.step * unit) + int(self.first * unit)
+        whole = torch.div(parts, unit, rounding_mode="floor")
+        part = (parts - whole * unit).to(mel.dtype) / unit
         last = offset + mel.shape[1] - 1 if end is None else end - 1
 
         def at(shift: int) -> Tensor:
             return mel.T[(whole + shift).clamp(0, last) - offset]
 
         frames = at(0) if self.plain else _cubic([at(shift) for shift in NEIGHBOURS], part[:, None])
-        return frames.reshape(stop - start, len(taps), mel.shape[0])
+        return frames.reshape(stop - start, taps, mel.shape[0])
 
 
 def _cubic(points: list[Tensor], u: Tensor) -> Tensor:

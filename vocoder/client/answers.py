@@ -48,6 +48,8 @@ class Speech:
 
     `guard` is what the server's mel guard says of the mel, and `origin` what it says of where the audio comes from,
     each None where it says nothing; `write_audio(..., origin=speech.origin)` keeps it in a file.
+    `guard` is what the server's mel guard says of the mel, None where it says nothing, and `adapted` names the adapter
+    that the mel went through, None if it went through none.
     """
 
     x: NDArray[np.float32]
@@ -56,22 +58,29 @@ class Speech:
     seed: int
     guard: MelVerdict | None = None
     origin: Origin | None = None
+    adapted: str | None = None
 
 
 @dataclass(frozen=True)
 class StreamStart:
-    """What is known before the first audio of a stream: who speaks, at which rate, and what a frame is."""
+    """What is known before the first audio of a stream: who speaks, at which rate, and what a frame is.
+
+    `n_mels` is of the frames that are sent, `hop_length` of the model's own. `adapted` names the adapter that the
+    frames go through, None where they go through none.
+    """
 
     model: str
     seed: int
     sample_rate: int
     n_mels: int
     hop_length: int
+    adapted: str | None = None
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> StreamStart:
         """Read the server's message `ready`."""
-        return cls(**{item.name: document[item.name] for item in fields(cls)})
+        plain = {item.name: document[item.name] for item in fields(cls) if item.name != "adapted"}
+        return cls(**plain, adapted=document.get("adapted"))
 
 
 @dataclass(frozen=True)

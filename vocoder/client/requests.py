@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
@@ -55,7 +55,12 @@ class SpeechOptions(TypedDict, total=False):
     corrections: int | None
     """how often the audio is corrected towards its mel, 0 to 100: 40 for the best quality, fewer are faster"""
     preset: str | None
-    """the mel preset that the mel was made with"""
+    """the mel preset that the mel was made with; `models()` tells which each model accepts"""
+    adapt: str | None
+    """`off` refuses mels that only an adapter, which guesses, can convert"""
+    mean: Sequence[float] | None
+    variance: Sequence[float] | None
+    """of each band, by which a mel of `preset` was normalised"""
     sample_rate: int | None
     """Hz to resample to"""
     guard: str | None
@@ -109,7 +114,13 @@ def used(options: Mapping[str, Any]) -> dict[str, Any]:
     unknown = sorted(options.keys() - SpeechOptions.__annotations__.keys())
     if unknown:
         raise TypeError(f"there is no option {unknown[0]!r}; there are {', '.join(SpeechOptions.__annotations__)}")
-    return {name: value for name, value in options.items() if value is not None}
+    given = {name: value for name, value in options.items() if value is not None}
+    return {name: _listed(value) if name in ("mean", "variance") else value for name, value in given.items()}
+
+
+def _listed(values: Sequence[float]) -> str:
+    """Return numbers as the text that addresses and messages carry."""
+    return ",".join(f"{float(value):.9g}" for value in values)
 
 
 def to_array(mel: Any) -> NDArray[np.float32]:
@@ -177,7 +188,8 @@ def read_speech(response: httpx.Response) -> Speech:
     x, headers = _read_npy(response.content), response.headers
     rate, seed = int(headers["X-Sample-Rate"]), int(headers["X-Seed"])
     origin = Origin.of_json(headers.get("X-Audio-Origin", ""))
-    return Speech(x, rate, headers["X-Model"], seed, MelVerdict.of_headers(headers), origin)
+    verdict, adapted = MelVerdict.of_headers(headers), headers.get("X-Mel-Adapted")
+    return Speech(x, rate, headers["X-Model"], seed, verdict, origin, adapted)
 
 
 def read_mel(response: httpx.Response) -> NDArray[np.float32]:

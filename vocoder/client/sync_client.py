@@ -73,7 +73,7 @@ class Client:
 
         Args:
             mel: in the model's contract, or in that of `preset`.
-            **options: model, sigma, seed, denoise, corrections, preset, sample_rate, guard.
+            **options: model, sigma, seed, denoise, corrections, preset, adapt, mean, variance, sample_rate, guard.
 
         Raises:
             VocoderError: the server did not answer, refused, or failed; each kind is a class of its own.

@@ -27,6 +27,8 @@ class AdapterConfig:
     """of the mels that it makes: natural logarithms"""
     bands: int = 80
     """of the mels that it takes"""
+    seen: int | None = None
+    """lowest bands that it looks at; all of them if left out. What lies above the target's bands says nothing"""
     before: int = 1
     after: int = 1
     """frames that it sees before and after the one that it makes, as far apart as those of the target"""
@@ -38,6 +40,13 @@ class AdapterConfig:
             raise ConfigError(f"an adapter makes natural logarithms without statistics, not {self.target.name!r}")
         if self.bands < 1 or min(self.before, self.after) < 0 or any(width < 1 for width in self.hidden):
             raise ConfigError(f"bands and hidden must be 1 or more, before and after 0 or more: {self}")
+        if self.seen is not None and not 1 <= self.seen <= self.bands:
+            raise ConfigError(f"seen must lie in 1 to {self.bands} (bands), not {self.seen}")
+
+    @property
+    def looked_at(self) -> int:
+        """Bands that it looks at."""
+        return self.bands if self.seen is None else self.seen
 
     @property
     def taps(self) -> int:
@@ -47,14 +56,14 @@ class AdapterConfig:
     @property
     def inputs(self) -> int:
         """Numbers that it sees."""
-        return self.bands * self.taps
+        return self.looked_at * self.taps
 
 
 class AdapterModel(nn.Module):
     """Maps windows of frames of one contract to frames of another.
 
-    Inputs are brought to mean 0 and deviation 1 by `mean` and `deviation` (bands,) first. Outputs do not fall below the
-    target's floor.
+    Inputs, the bands that it looks at, are brought to mean 0 and deviation 1 by `mean` and `deviation` first. Outputs
+    do not fall below the target's floor.
     """
 
     mean: Tensor
@@ -64,15 +73,15 @@ class AdapterModel(nn.Module):
         super().__init__()
         self.config = config
         n_mels = config.target.n_mels
-        self.register_buffer("mean", torch.zeros(config.bands))
-        self.register_buffer("deviation", torch.ones(config.bands))
+        self.register_buffer("mean", torch.zeros(config.looked_at))
+        self.register_buffer("deviation", torch.ones(config.looked_at))
         self.linear = nn.Linear(config.inputs, n_mels)
         widths = (config.inputs, *config.hidden, n_mels)
         pairs = list(itertools.pairwise(widths)) if config.hidden else []
         self.layers = nn.ModuleList(nn.Linear(one, other) for one, other in pairs)
 
     def forward(self, windows: Tensor) -> Tensor:
-        """Return frames (N, n_mels) for windows (N, taps, bands) of frames, the first of them first."""
+        """Return frames (N, n_mels) for windows (N, taps, bands) of the bands that it looks at."""
         return self.mapped(self.normalised(windows)).clamp_min(math.log(self.config.target.floor))
 
     def normalised(self, windows: Tensor) -> Tensor:

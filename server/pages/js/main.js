@@ -44,7 +44,7 @@ class Page {
       const answer = await this.server.models();
       this.clearProblems(true);
       this.models.show(answer.models);
-      this.offerPresets(answer.mel_presets ?? []);
+      this.offerPresets(answer);
       again = answer.models.some((model) => model.state === "loading");
     } catch (problem) {
       this.clearProblems(true);
@@ -55,11 +55,15 @@ class Page {
     if (again) this.timer = setTimeout(() => this.askModels(), RELOAD_MILLISECONDS);
   }
 
-  offerPresets(names) {
+  /** Offer the contracts that a model here accepts, and say which only an adapter can take to the model's own. */
+  offerPresets({ models, mel_presets: names = [] }) {
+    const accepted = new Map(models.flatMap((model) => model.accepts ?? []).map(({ preset, how }) => [preset, how]));
+    const offered = accepted.size ? names.filter((name) => accepted.has(name)) : names;
+    const label = (name) => (accepted.get(name) === "adapter" ? `${name} (through an adapter)` : name);
     const [own] = byId("preset").options;
     const { value } = byId("preset");
-    byId("preset").replaceChildren(own, ...names.map((name) => element("option", { value: name }, name)));
-    byId("preset").value = names.includes(value) ? value : "";
+    byId("preset").replaceChildren(own, ...offered.map((name) => element("option", { value: name }, label(name))));
+    byId("preset").value = offered.includes(value) ? value : "";
   }
 
   /** Show what a person brought, in place of everything before. */
