@@ -21,7 +21,7 @@ from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError, to_dict
 from vocoder.loading import model_directory
 from vocoder.machine.allocation import keep_freed_memory
-from vocoder.mel.config import PRESETS, preset
+from vocoder.mel.contract import contract, known_or_none
 
 __all__ = [
     "CorpusRun",
@@ -55,7 +55,7 @@ class CorpusRun:
     """folder of the run: checkpoints, TensorBoard logs, and the model in last/model"""
     trainer: TrainerConfig
     mel: str = "nvidia"
-    """named mel preset"""
+    """mel preset, or contract file"""
     model: Any = None
     """architecture, with its sample_rate, hop_length and n_mels: each kind of run has its own"""
     segments: SegmentConfig = field(default_factory=SegmentConfig)
@@ -81,7 +81,7 @@ def check_contract(config: CorpusRun) -> None:
     Raises:
         ConfigError: they do not; the text names all differences.
     """
-    mel = preset(config.mel)
+    mel = contract(config.mel)
     wanted = {f"model.{name}": getattr(mel, name) for name in FROM_MEL}
     wanted |= {"segments.hop_length": mel.hop_length, "segments.margin": mel.n_fft // 2}
     given = {name: getattr(getattr(config, name.split(".")[0]), name.split(".")[1]) for name in wanted}
@@ -94,7 +94,7 @@ def check_contract(config: CorpusRun) -> None:
 
 def complete_contract(settings: dict[str, Any]) -> None:
     """Add to the settings of a run what the mel says of the model and the segments, where they leave it out."""
-    mel = PRESETS.get(settings.get("mel", "nvidia"))
+    mel = known_or_none(settings.get("mel", "nvidia"))
     model, segments = settings.setdefault("model", {}), settings.setdefault("segments", {})
     if mel is None or not isinstance(model, dict) or not isinstance(segments, dict):
         return  # what is wrong with them is said where they are checked
@@ -182,11 +182,11 @@ def fit(
     hours = sum(entry.duration for entry in manifest.select("train")) / 3600
     voices = len(manifest.trained_speakers)
     announce(f"{hours:.2f} hours of {voices} voices to train on; {_million(objective)} million parameters to fit")
-    contract = getattr(objective, "mel_config", preset(config.mel))  # a teacher's has statistics of its own
+    heard = getattr(objective, "mel_config", contract(config.mel))  # a teacher's has statistics of its own
     trainer = Trainer(
         objective,
-        SegmentDataset(manifest, "train", config.segments, mel_config=contract),
-        held_out_segments(manifest, config.segments, config.validation_items, contract),
+        SegmentDataset(manifest, "train", config.segments, mel_config=heard),
+        held_out_segments(manifest, config.segments, config.validation_items, heard),
         config.trainer,
         output,
         accelerator=build_accelerator(config.trainer),

@@ -8,6 +8,7 @@ from vocoder.guard.opinion import MelWarning, UnlikelyMelError
 from vocoder.loading import load, shipped_models
 from vocoder.machine.devices import DeviceError
 from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.contract import contract
 from vocoder.mel.convert import MelMismatchError
 from vocoder.mel.input import MelError
 from vocoder.mel.spectrogram import MelSpectrogram
@@ -32,6 +33,7 @@ __all__ = [
     "WaveGlowConfig",
     "__version__",
     "check",
+    "contract",
     "load",
     "preset",
     "shipped_models",

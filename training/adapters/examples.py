@@ -49,7 +49,7 @@ class Levels:
         loudest = float(np.abs(x).max())
         if loudest == 0.0:
             return x
-        gain = 10.0 ** (rng.uniform(*self.gain_db) / 20.0)
+        gain = 10.0 ** (rng.uniform(self.gain_db[0], self.gain_db[1]) / 20.0)
         return x * np.float32(min(gain, 0.999 / loudest) if self.peak is None else self.peak / loudest)
 
 

@@ -51,7 +51,7 @@ def closed_form(model: AdapterModel, data: Frames, ridge: float) -> None:
     inputs, count = model.config.inputs + 1, len(data.frames)
     gram = torch.zeros(inputs, inputs, dtype=torch.float64)
     moment = torch.zeros(inputs, data.frames.shape[1], dtype=torch.float64)
-    for windows, frames in zip(data.windows.split(4096), data.frames.split(4096), strict=True):
+    for windows, frames in zip(torch.split(data.windows, 4096), torch.split(data.frames, 4096), strict=True):
         x = torch.nn.functional.pad(model.normalised(windows), (0, 1), value=1.0).double()
         gram += x.T @ x
         moment += x.T @ frames.double()
@@ -75,10 +75,11 @@ def descend(model: AdapterModel, data: Frames, config: DescentConfig, seed: int)
     optimiser = torch.optim.Adam(model.parameters(), config.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, config.learning_rate, total_steps=max(steps, 1))
     for _ in range(config.epochs):
-        for chosen in torch.randperm(len(data.frames), generator=generator).split(config.batch_size):
+        order = torch.randperm(len(data.frames), generator=generator)
+        for chosen in torch.split(order, config.batch_size):
             loss = _loss(model, data.windows[chosen], data.frames[chosen], config)
             optimiser.zero_grad()
-            loss.backward()
+            loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
 
@@ -94,8 +95,7 @@ def _loss(model: AdapterModel, windows: Tensor, frames: Tensor, config: DescentC
 @torch.no_grad()
 def error_of(model: AdapterModel, data: Frames) -> float:
     """Return the mean absolute error in nats, of bands within 7 nats of the loudest of their frame."""
-    error = torch.cat(
-        [(model(w) - f).abs() for w, f in zip(data.windows.split(4096), data.frames.split(4096), strict=True)]
-    )
+    pairs = zip(torch.split(data.windows, 4096), torch.split(data.frames, 4096), strict=True)
+    error = torch.cat([(model(windows) - frames).abs() for windows, frames in pairs])
     heard = data.frames >= data.frames.amax(dim=1, keepdim=True) - 7.0
     return float(error[heard].mean())

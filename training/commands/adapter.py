@@ -81,15 +81,17 @@ def run(args: argparse.Namespace) -> int:
     if (output / "last").exists():
         raise CheckpointError(f"{output} already holds a run; output=DIR begins another")
     seen = bands_below(source, target.f_max)
-    widths = {"before": config.before, "after": config.after, "hidden": config.hidden}
-    model = AdapterModel(AdapterConfig(target=target, bands=source.n_mels, seen=seen, **widths))
+    model = AdapterModel(AdapterConfig(target, source.n_mels, seen, config.before, config.after, config.hidden))
     fitted, held = _examples(config, model.config, source)
     torch.manual_seed(config.seed)
     closed_form(model, fitted, config.ridge)
-    print(f"{source.name}: {len(fitted.frames)} frames, in closed form off by {error_of(model, held):.4f} nats")
+    print(
+        f"{source.name}: {len(fitted.frames)} frames, in closed form off by {error_of(model, held):.4f} nats",
+        flush=True,
+    )
     if config.hidden:
         descend(model, fitted, config.descent, config.seed)
-        print(f"{source.name}: with the network off by {error_of(model, held):.4f} nats")
+        print(f"{source.name}: with the network off by {error_of(model, held):.4f} nats", flush=True)
     origin = provenance(read_manifest(config.manifest))
     parameters = sum(p.numel() for p in model.parameters())
     card = model_card(source.name, "adapter", parameters, to_dict(source), origin, {})
@@ -108,7 +110,7 @@ def bands_below(source: MelConfig, f_max: float) -> int:
     edge = mel_to_hz(torch.tensor(lowest + step * source.n_mels), source.mel_scale)
     if float(edge) <= f_max:
         return source.n_mels
-    return min(source.n_mels, math.ceil((limit - lowest) / step) + 1)
+    return min(source.n_mels, math.ceil(float((limit - lowest) / step)) + 1)
 
 
 def _examples(config: AdapterRun, model: AdapterConfig, source: MelConfig) -> tuple[Frames, Frames]:

@@ -18,7 +18,7 @@ from training.objectives.density import AnyDensity, DensityObjective
 from training.provenance import provenance, surroundings
 from training.run_config import load_config, write_config
 from vocoder.config import ConfigError
-from vocoder.mel.config import PRESETS, preset
+from vocoder.mel.contract import contract, known_or_none
 from vocoder.models.density import DensityModel
 from vocoder.models.density_flows import CLOSED_FORM, DensityConfig
 from vocoder.models.vae import VAEConfig, VariationalAutoencoder
@@ -38,11 +38,11 @@ class DensityRun:
     manifest: str | None = None
     """manifest.jsonl of a prepared corpus, for mels"""
     mel: str = "nvidia"
-    """named mel preset, for mels"""
+    """mel preset or contract file, for mels"""
 
     def __post_init__(self) -> None:
         shape = (self.model.channels, self.model.frames)
-        expected = self.data.shape or (preset(self.mel).n_mels, self.model.frames)
+        expected = self.data.shape or (contract(self.mel).n_mels, self.model.frames)
         if shape != expected:
             names = "model.channels and model.frames"
             raise ConfigError(f"{names} are {shape}, but items of {self.data.source} are {expected}")
@@ -75,9 +75,9 @@ def run(args: argparse.Namespace) -> int:
     manifest = read_manifest(config.manifest) if config.data.source == "mels" and config.manifest else None
     _check_rate(config, manifest)
     training_set, held_out = (
-        items_of(config.data, config.model.frames, preset(config.mel), manifest, s) for s in (False, True)
+        items_of(config.data, config.model.frames, contract(config.mel), manifest, s) for s in (False, True)
     )
-    objective = DensityObjective(_model(config), preset(config.mel), config.data.source, training_set.levels)
+    objective = DensityObjective(_model(config), contract(config.mel), config.data.source, training_set.levels)
     origin = surroundings() if manifest is None else provenance(manifest)
     if config.model.kind in CLOSED_FORM:
         fit_in_closed_form(config, objective, training_set, held_out, origin, resume=args.resume)
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace) -> int:
 
 def complete(settings: dict[str, Any]) -> None:
     """Give a density of mels as many channels as its mel has bands, where the settings leave them out."""
-    mel, model, data = PRESETS.get(settings.get("mel", "nvidia")), settings.get("model"), settings.get("data") or {}
+    mel, model, data = known_or_none(settings.get("mel", "nvidia")), settings.get("model"), settings.get("data") or {}
     if mel is not None and isinstance(model, dict) and data.get("source", "mels") == "mels":
         model.setdefault("channels", mel.n_mels)
 
@@ -114,7 +114,7 @@ def shorthands(model: str | None, data: str | None) -> list[str]:
 
 
 def _check_rate(config: DensityRun, manifest: Manifest | None) -> None:
-    rate = preset(config.mel).sample_rate
+    rate = contract(config.mel).sample_rate
     if manifest is not None and manifest.sample_rate != rate:
         raise ConfigError(f"{config.manifest} holds {manifest.sample_rate} Hz, the mel preset {config.mel!r} {rate} Hz")
 

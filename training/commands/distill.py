@@ -25,7 +25,7 @@ from training.run_config import add_run_arguments
 from vocoder.checkpoint import Checkpoint, load_model
 from vocoder.config import ConfigError
 from vocoder.loading import model_directory
-from vocoder.mel.config import preset
+from vocoder.mel.contract import contract
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 
@@ -139,7 +139,7 @@ def _objective(config: DistillRun, student: Student, teacher: Checkpoint) -> Dis
 def _teacher(config: DistillRun) -> Checkpoint:
     """Return the teacher, whose mel is the configuration's preset, save for statistics of its own corpus."""
     checkpoint = load_model(model_directory(config.teacher))
-    theirs, ours = checkpoint.mel_config, preset(config.mel)
+    theirs, ours = checkpoint.mel_config, contract(config.mel)
     if dataclasses.replace(theirs, mean=None, variance=None) != ours:
         raise ConfigError(
             f"the teacher {config.teacher} hears mels of preset {theirs.name!r}, the student of {config.mel!r}"

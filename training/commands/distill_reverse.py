@@ -13,7 +13,7 @@ from training.objectives.reverse_losses import ReverseLosses
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.loading import model_directory
-from vocoder.mel.config import preset
+from vocoder.mel.contract import contract
 from vocoder.models.reverse import Reverse
 from vocoder.models.reverse_config import ReverseConfig
 from vocoder.models.waveglow import WaveGlow
@@ -51,14 +51,14 @@ def reverse_objective_of(config: ReverseRun) -> ReverseObjective:
     """
     checkpoint = load_model(model_directory(config.teacher))
     teacher = checkpoint.model
-    if not isinstance(teacher, WaveGlow) or checkpoint.mel_config != preset(config.mel):
+    if not isinstance(teacher, WaveGlow) or checkpoint.mel_config != contract(config.mel):
         raise ConfigError(f"the teacher {config.teacher} must be a waveglow that hears mels of preset {config.mel!r}")
     if config.start_from is None:
         student = Reverse(config.model)
         inherit_ends(student, teacher)
     else:
         student = started_from(config.start_from, Reverse, config.model)
-    objective = ReverseObjective(student, teacher, preset(config.mel), config.losses)
+    objective = ReverseObjective(student, teacher, contract(config.mel), config.losses)
     if objective.adversary is not None:
         given = [config.teacher] if config.start_from is None else [config.start_from, config.teacher]
         any(objective.adversary.load(model_directory(reference)) for reference in given)

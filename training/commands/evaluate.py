@@ -24,7 +24,7 @@ from training.evaluate.spectrogram import draw_spectrograms
 from training.evaluate.summary import text_table
 from vocoder.audio.resampling import resample
 from vocoder.loading import load
-from vocoder.mel.config import PRESETS, preset
+from vocoder.mel.contract import contract
 
 __all__ = ["add_arguments", "evaluate_all", "run"]
 
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--smooth", action="store_true", help="smooth mels along time and bands, as predicted ones are")
     parser.add_argument("--own-mels", action="store_true", help="leave alone mels that the manifest has beside audio")
     parser.add_argument("--nats", action="store_true", help="add nats per sample of the recordings")
-    parser.add_argument("--mel", choices=sorted(PRESETS), default="nvidia", help="for Griffin-Lim without a model")
+    parser.add_argument("--mel", default="nvidia", help="preset or contract file for Griffin-Lim without a model")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes that score (%(default)s)")
     parser.add_argument("--store", type=Path, help="keeps scores of recordings and Griffin-Lim (OUTPUT/scores)")
 
@@ -76,7 +76,7 @@ def evaluate_all(args: argparse.Namespace, loader: Loader) -> int:
     manifest = read_manifest(args.manifest)
     chosen = recordings(manifest, selection, args.voice, args.own_mels)
     models = _models(args, loader)
-    mel_config = models[0].mel_config if models else preset(args.mel)
+    mel_config = models[0].mel_config if models else contract(args.mel)
     baselines = [ground_truth(mel_config)] + ([griffin_lim(mel_config)] if args.with_griffin_lim else [])
     if args.smooth:
         baselines, models = ([smoothed(c, args.seed) for c in candidates] for candidates in (baselines, models))

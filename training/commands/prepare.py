@@ -19,7 +19,7 @@ from training.corpora.given_mels import with_mels
 from training.corpora.layouts import scan_folder, scan_ljspeech, scan_vctk
 from training.corpora.prepare import Prepared, prepare
 from training.provenance import UNKNOWN
-from vocoder.mel.config import PRESETS, preset
+from vocoder.mel.contract import contract
 
 __all__ = ["add_arguments", "run", "summary"]
 
@@ -37,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--licence", help="licence of the recordings, with --layout")
     parser.add_argument("--test-share", type=float, help="of each speaker's recordings, with --layout (every 40th)")
     parser.add_argument("--mels", type=Path, help="folder with NAME.npy for each NAME.wav, with --layout")
-    parser.add_argument("--mel", choices=sorted(PRESETS), default="nvidia", help="preset of --mels (%(default)s)")
+    parser.add_argument("--mel", default="nvidia", help="preset or contract file of --mels (%(default)s)")
     parser.add_argument("--source", type=Path, help="folder of already unpacked Debian packages")
     parser.add_argument("--cache", type=Path, default=None, help=f"keep downloads here ({debian.default_cache()})")
     parser.add_argument("--minutes", type=float, default=45.0, help="of speech that kokoro makes (%(default)g)")
@@ -80,8 +80,8 @@ def _config(args: argparse.Namespace) -> PrepareConfig:
         raise ValueError("--mels go with --layout and a folder of recordings")
     if args.rms is not None:
         raise ValueError("--rms and --mels exclude each other: a mel says how loud its recording is")
-    if args.sample_rate != preset(args.mel).sample_rate:
-        raise ValueError(f"mels of {args.mel!r} are of {preset(args.mel).sample_rate} Hz: add --sample-rate")
+    if args.sample_rate != contract(args.mel).sample_rate:
+        raise ValueError(f"mels of {args.mel!r} are of {contract(args.mel).sample_rate} Hz: add --sample-rate")
     return PrepareConfig(sample_rate=args.sample_rate, rms=None, min_seconds=args.min_seconds)
 
 

@@ -10,7 +10,7 @@ from training.launch import CorpusRun, fit, load_run, read_corpus
 from training.loop import random_state
 from training.objectives.recogniser import RecogniserObjective
 from training.run_config import add_run_arguments
-from vocoder.mel.config import preset
+from vocoder.mel.contract import contract
 
 __all__ = ["RecogniserRun", "add_arguments", "run"]
 
@@ -32,6 +32,6 @@ def run(args: argparse.Namespace) -> int:
     config = load_run(RecogniserRun, args.config, args.overrides)
     manifest = read_corpus(config)
     random_state.seed_all(config.trainer.seed)
-    objective = RecogniserObjective(Recogniser(config.model), preset(config.mel))
+    objective = RecogniserObjective(Recogniser(config.model), contract(config.mel))
     fit(config, manifest, objective, resume=args.resume)
     return 0

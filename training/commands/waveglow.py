@@ -10,7 +10,7 @@ from training.loop import random_state
 from training.objectives.waveglow import WaveGlowLosses, WaveGlowObjective
 from training.run_config import add_run_arguments
 from vocoder.loading import model_directory
-from vocoder.mel.config import preset
+from vocoder.mel.contract import contract
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
 
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
 def objective_of(config: WaveGlowRun) -> WaveGlowObjective:
     """Return what a run of this configuration trains."""
-    objective = WaveGlowObjective(_model(config), preset(config.mel), config.losses)
+    objective = WaveGlowObjective(_model(config), contract(config.mel), config.losses)
     if config.start_from is not None and objective.adversary is not None:
         objective.adversary.load(model_directory(config.start_from))
     return objective

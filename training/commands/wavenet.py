@@ -13,7 +13,7 @@ from training.run_config import add_run_arguments
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.loading import model_directory
-from vocoder.mel.config import preset
+from vocoder.mel.contract import contract
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.wavenet import WaveNet
 from vocoder.models.wavenet_config import WaveNetModelConfig
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 def objective_of(config: WaveNetRun) -> WaveNetObjective:
     """Return what a run of this configuration trains."""
-    return WaveNetObjective(_model(config), preset(config.mel), config.losses, _filler(config))
+    return WaveNetObjective(_model(config), contract(config.mel), config.losses, _filler(config))
 
 
 def _model(config: WaveNetRun) -> WaveNet:
@@ -76,6 +76,6 @@ def _filler(config: WaveNetRun) -> WaveGlow | None:
     if config.fill_from is None:
         return None
     checkpoint = load_model(model_directory(config.fill_from))
-    if not isinstance(checkpoint.model, WaveGlow) or checkpoint.mel_config != preset(config.mel):
+    if not isinstance(checkpoint.model, WaveGlow) or checkpoint.mel_config != contract(config.mel):
         raise ConfigError(f"fill_from must be a WaveGlow that hears mels of {config.mel!r}; {config.fill_from} is not")
     return checkpoint.model

@@ -48,8 +48,7 @@ class Speech:
 
     `guard` is what the server's mel guard says of the mel, and `origin` what it says of where the audio comes from,
     each None where it says nothing; `write_audio(..., origin=speech.origin)` keeps it in a file.
-    `guard` is what the server's mel guard says of the mel, None where it says nothing, and `adapted` names the adapter
-    that the mel went through, None if it went through none.
+    `adapted` names the adapter that the mel went through, None if it went through none.
     """
 
     x: NDArray[np.float32]

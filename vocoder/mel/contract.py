@@ -15,10 +15,11 @@ from vocoder.config import ConfigError, from_dict
 from vocoder.mel.config import PRESETS, MelConfig, preset
 
 __all__ = [
-    "CONTRACT_SUFFIXES",
     "contract",
     "contracts_in",
     "given_contract",
+    "known_contracts",
+    "known_or_none",
     "read_contract",
     "read_statistics",
     "with_statistics",
@@ -47,6 +48,14 @@ def contract(name: str | Path | MelConfig, statistics: Path | str | Statistics |
     if statistics is None:
         return found
     return with_statistics(found, read_statistics(statistics) if isinstance(statistics, (str, Path)) else statistics)
+
+
+def known_or_none(name: object) -> MelConfig | None:
+    """Return the contract of this name or file, None where there is none or something in it is wrong."""
+    try:
+        return contract(name) if isinstance(name, str) else None
+    except ConfigError:
+        return None
 
 
 def given_contract(name: str | Path | None, statistics: str | Path | None) -> MelConfig | None:

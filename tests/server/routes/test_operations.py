@@ -147,7 +147,8 @@ async def test_the_api_document_declares_binary_bodies(client: httpx.AsyncClient
     assert {"X-Seed", "X-RTF", "Server-Timing"} <= set(speak["responses"]["200"]["headers"])
     assert set(speak["responses"]["422"]["content"]) == {"application/problem+json"}
     assert {parameter["name"] for parameter in speak["parameters"]} == {
-        "model", "sigma", "seed", "denoise", "corrections", "preset", "format", "sample_rate", "guard", "stream",
+        "model", "sigma", "seed", "denoise", "corrections", "preset", "adapt", "mean", "variance", "format",
+        "sample_rate", "guard", "stream",
     }  # fmt: skip
     assert document["paths"]["/v1/mel"]["post"]["requestBody"]["content"]["audio/wav"] == binary
     assert "HTTPValidationError" not in json.dumps(document)

@@ -21,7 +21,7 @@ async def test_a_preset_that_does_not_convert_is_refused_with_the_difference(
     client: httpx.AsyncClient, new_mel: Any
 ) -> None:
     document = problem(
-        await client.post("/synthesize?preset=vocos", content=npy(new_mel(n_mels=100))), 422, "mel-mismatch"
+        await client.post("/synthesize?preset=vocos&adapt=off", content=npy(new_mel(n_mels=100))), 422, "mel-mismatch"
     )
     assert "sample_rate is 24000, not 22050" in document["detail"]
     assert any(text.startswith("n_mels") for text in document["differences"])
@@ -126,7 +126,10 @@ async def test_parameters_that_are_not_valid(
     assert "loud" not in json.dumps(document)
     assert "xxx" not in json.dumps(document)
     assert "sgima" not in json.dumps(document)
-    known = "there are model, sigma, seed, denoise, corrections, preset, format, sample_rate, guard, stream"
+    known = (
+        "there are model, sigma, seed, denoise, corrections, preset, adapt, mean, variance, format, sample_rate, "
+        "guard, stream"
+    )
     assert document["detail"].endswith(known) == (parameter == "(unknown)")
 
 

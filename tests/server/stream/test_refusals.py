@@ -27,10 +27,10 @@ from vocoder.mel.config import preset
         ('{"format": "npy"}', 422, "invalid-parameter", "format"),
         ('{"model": "nobody"}', 404, "unknown-model", "streamer"),
         ('{"preset": "nobody"}', 422, "unknown-preset", "nvidia"),
-        ('{"preset": "vocos"}', 422, "mel-mismatch", "sample_rate"),
+        ('{"preset": "vocos", "adapt": "off"}', 422, "mel-mismatch", "sample_rate"),
         ('{"sample_rate": 1234}', 422, "unsupported-sample-rate", "22050"),
         (b"\0\0\0\0", 400, "malformed-body", "must be text"),
-        ('{"model": "' + 5000 * "x" + '"}', 413, "body-too-large", "4096"),
+        ('{"model": "' + 20000 * "x" + '"}', 413, "body-too-large", "16384"),
     ],
 )
 def test_a_hello_that_is_refused(talk: Any, streamer: Streamer, hello: Any, status: int, slug: str, words: str) -> None:

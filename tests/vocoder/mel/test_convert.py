@@ -70,7 +70,7 @@ def test_a_range_cuts_as_the_published_one_does() -> None:
 def test_decibels_around_zero_convert_to_logarithms_and_back() -> None:
     source = preset("tacotron2-tf")
     log10 = dataclasses.replace(source, name="x", log="log10", ref_db=0.0, range_db=None, range_low=0.0, range_high=1.0)
-    x = loud_noise() * torch.logspace(-3, -0.5, 6000)
+    x = loud_noise() * torch.logspace(-1.5, -0.5, 6000)
     mel = MelSpectrogram(source)(x)
     assert -4.0 <= mel.min() < 0.0 < mel.max() <= 4.0
     torch.testing.assert_close(convert(mel, source, log10), MelSpectrogram(log10)(x), atol=1e-5, rtol=0)

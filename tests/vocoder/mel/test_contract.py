@@ -1,0 +1,121 @@
+"""Contracts of one's own, from files, and statistics."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from vocoder.config import ConfigError, to_dict
+from vocoder.mel.config import PRESETS, preset
+from vocoder.mel.contract import contract, contracts_in, given_contract, known_contracts, read_statistics
+
+WIDE = {
+    "sample_rate": 44100, "n_fft": 2048, "win_length": 2048, "hop_length": 512, "n_mels": 128, "f_min": 0.0,
+    "f_max": 16000.0,
+}  # fmt: skip
+
+
+@pytest.fixture(params=["wide.yaml", "wide.yml", "wide.json"])
+def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    path: Path = tmp_path / request.param
+    path.write_text(json.dumps(WIDE) if path.suffix == ".json" else yaml.safe_dump(WIDE))
+    return path
+
+
+def test_a_file_says_what_a_preset_would(file: Path) -> None:
+    found = contract(str(file))
+    assert (found.name, found.sample_rate, found.n_mels, found.hop_length) == ("wide", 44100, 128, 512)
+    assert contract(file) == found
+    assert contract(found) is found
+
+
+def test_names_are_those_of_presets() -> None:
+    assert contract("espnet") == preset("espnet")
+    with pytest.raises(ConfigError, match="no mel preset 'wide'"):
+        contract("wide")
+
+
+def test_a_preset_survives_its_file(tmp_path: Path) -> None:
+    for name, config in PRESETS.items():
+        path = tmp_path / f"{name}.json"
+        path.write_text(json.dumps(to_dict(config)))
+        assert contract(path) == config
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("a.yaml", "sample_rate: [", "is no YAML"),
+        ("a.json", "{", "is no JSON"),
+        ("a.yaml", "- 1", "must hold the fields of a contract"),
+        ("a.yaml", "hop: 3", "has no field hop"),
+        ("a.json", json.dumps({**WIDE, "f_max": 30000.0}), "f_max <= sample_rate / 2"),
+        ("a.json", json.dumps({**WIDE, "n_mels": "many"}), "n_mels must be int"),
+        ("a.json", json.dumps({"n_mels": 80}), "lacks sample_rate"),
+    ],
+)
+def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, name: str, text: str, message: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ConfigError, match=message):
+        contract(tmp_path / name)
+
+
+def test_a_missing_file_is_named() -> None:
+    with pytest.raises(ConfigError, match=r"cannot read the mel contract nowhere\.yaml"):
+        contract("nowhere.yaml")
+
+
+def test_a_directory_names_its_contracts_by_their_files(tmp_path: Path) -> None:
+    (tmp_path / "wide.json").write_text(json.dumps({"name": "other", **WIDE}))
+    (tmp_path / "notes.txt").write_text("no contract")
+    assert list(contracts_in(tmp_path)) == ["wide"]
+    assert contracts_in(tmp_path)["wide"].name == "wide"
+    assert list(known_contracts(tmp_path)) == [*PRESETS, "wide"]
+    assert known_contracts(None) == PRESETS
+    with pytest.raises(ConfigError, match="no directory"):
+        contracts_in(tmp_path / "nothing")
+
+
+@pytest.mark.parametrize("name", ["espnet.json", "wide.yaml"])
+def test_a_name_is_taken_once(tmp_path: Path, name: str) -> None:
+    for file in ("wide.json", name):
+        (tmp_path / file).write_text(json.dumps(WIDE))
+    with pytest.raises(ConfigError, match="rename the file"):
+        contracts_in(tmp_path)
+
+
+@pytest.mark.parametrize("kind", ["npz", "json"])
+def test_statistics_come_from_a_file(tmp_path: Path, kind: str) -> None:
+    mean, variance = np.linspace(-3, -1, 80), np.linspace(0.5, 2, 80)
+    path = tmp_path / f"stats.{kind}"
+    if kind == "npz":
+        np.savez(path, mean=mean, variance=variance)
+    else:
+        path.write_text(json.dumps({"mean": mean.tolist(), "variance": variance.tolist()}))
+    found = contract("espnet", path)
+    assert found.mean == pytest.approx(mean.tolist())
+    assert found.variance == pytest.approx(variance.tolist())
+    assert contract("espnet", (mean.tolist(), variance.tolist())) == found
+    assert given_contract("espnet", path) == found
+    assert given_contract(None, None) is None
+    with pytest.raises(ConfigError, match="name that too"):
+        given_contract(None, path)
+
+
+def test_statistics_that_are_none_are_refused(tmp_path: Path) -> None:
+    path = tmp_path / "stats.json"
+    path.write_text('{"mean": [1, 2]}')
+    with pytest.raises(ConfigError, match="must hold mean and variance"):
+        read_statistics(path)
+    path.write_text('{"mean": [1, 2], "variance": [1]}')
+    with pytest.raises(ConfigError, match="as many means as variances"):
+        read_statistics(path)
+    path.write_text('{"mean": [1, 2], "variance": [1, 1]}')
+    with pytest.raises(ConfigError, match="mean must hold 80 values"):
+        contract("espnet", path)
+    with pytest.raises(ConfigError, match="cannot read the statistics"):
+        read_statistics(tmp_path / "none.json")
