@@ -161,7 +161,7 @@ class MelConsistency(nn.Module):
             return x
         grid = i % self.grids
         first = grid * config.hop_length
-        padded = F.pad(x[:, None], (config.padding, config.padding), mode="reflect")[:, 0]
+        padded = reflected(x, config.padding)
         frames = padded[:, first:].unfold(1, config.n_fft, self.stride)
         target = mel[:, :, grid :: self.grids].transpose(1, 2)
         # A last frame beyond the mel is corrected as its neighbour; by index, since export knows no size that may be 0.
@@ -171,9 +171,11 @@ class MelConsistency(nn.Module):
         total = overlap_add(self.filtered(spectrum, difference * self.paces[i].relaxation), self.stride)
         if grid not in weights:
             weights[grid] = self.weight(frames.shape[1])
-        total = total / weights[grid]
-        corrected = total[:, config.padding - first : config.padding - first + length]
-        return corrected + self.paces[i].momentum * (x - before)
+        here, momentum = slice(config.padding - first, config.padding - first + length), self.paces[i].momentum
+        if not takes(total):
+            return (total / weights[grid])[:, here] + momentum * (x - before)
+        corrected = total.div_(weights[grid])[:, here]
+        return corrected.add_(x, alpha=momentum).sub_(before, alpha=momentum) if momentum else corrected
 
     def weight(self, count: int, owned: Tensor | None = None) -> Tensor:
         """Return what to divide the sum of `count` filtered frames by, (1, samples).
@@ -198,8 +200,8 @@ class MelConsistency(nn.Module):
     def filtered(self, spectrum: Tensor, correction: Tensor) -> Tensor:
         """Return windowed audio frames (B, count, n_fft) of the spectra, their mel moved by `correction` in nepers."""
         gain = torch.exp(self._times(correction.clamp(-MAX_BOOST, MAX_BOOST), 1))  # a bin has the mean of its bands
-        frames: Tensor = torch.fft.irfft(spectrum * gain, n=self.config.n_fft) * self.window
-        return frames
+        frames: Tensor = torch.fft.irfft(spectrum * gain, n=self.config.n_fft)
+        return frames.mul_(self.window) if takes(frames) else frames * self.window
 
     def _times(self, rows: Tensor, which: int) -> Tensor:
         """Return the bands of magnitudes, or the bins that bands are spread over."""
@@ -210,6 +212,13 @@ class MelConsistency(nn.Module):
         if kept is None or kept[0] is not self.spread:  # which is replaced where the module goes elsewhere
             kept = self._kept = (self.spread, Matrix(matrices[0].contiguous()), Matrix(matrices[1]))
         return (kept[1] if which == 0 else kept[2]).times(rows)
+
+
+def reflected(x: Tensor, padding: int) -> Tensor:
+    """Return audio (B, T) with `padding` samples on each side that mirror it around its first and its last sample."""
+    if not takes(x):
+        return F.pad(x[:, None], (padding, padding), mode="reflect")[:, 0]
+    return torch.cat([x[:, 1 : padding + 1].flip(1), x, x[:, -padding - 1 : -1].flip(1)], dim=1)
 
 
 def overlap_add(frames: Tensor, stride: int) -> Tensor:
