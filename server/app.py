@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
@@ -26,6 +27,7 @@ from server.routes import inference, mel, models, operations, pages, synthesize
 from server.service import Service
 from server.settings import Settings
 from server.telemetry.metrics import DeviceMemory, EngineGauges, Metrics
+from server.telemetry.otel import OtelMetrics, Telemetry, open_telemetry
 from server.transport.body import BodyMemoryMiddleware
 from server.transport.drain import Drain, DrainMiddleware
 from server.transport.middleware import RequestMiddleware
@@ -36,20 +38,24 @@ from vocoder.mel.contract import known_contracts
 __all__ = ["create_app"]
 
 
-def create_app(settings: Settings | None = None, load: Load | None = None) -> FastAPI:
+def create_app(
+    settings: Settings | None = None, load: Load | None = None, telemetry: Telemetry | None = None
+) -> FastAPI:
     """Build the application; models load in the background once it starts, and /readyz tells when they have.
 
     Args:
         settings: from the environment if left out.
         load: from a model's name or directory to a synthesizer; the real thing if left out.
+        telemetry: where spans and metrics go beside Prometheus; as the environment (`OTEL_*`) says if left out.
     """
     settings = Settings() if settings is None else settings
-    service = _service(settings, load or _loader(settings))
+    telemetry = open_telemetry(os.environ) if telemetry is None else telemetry
+    service = _service(settings, load or _loader(settings), telemetry)
     app = FastAPI(
         title="Flow vocoder",
         summary="Mel-spectrograms in, waveforms out.",
         version=vocoder.__version__,
-        lifespan=_lifespan(service),
+        lifespan=_lifespan(service, telemetry),
         docs_url=None,
         redoc_url=None,
         openapi_url=None,
@@ -57,7 +63,7 @@ def create_app(settings: Settings | None = None, load: Load | None = None) -> Fa
     )
     app.router.default = answer_not_found
     app.state.service = service
-    _install_middleware(app, service)
+    _install_middleware(app, service, telemetry)
     install_problem_handlers(app)
     for group in (synthesize, mel, models, inference, operations):
         app.include_router(group.router)
@@ -70,8 +76,9 @@ def create_app(settings: Settings | None = None, load: Load | None = None) -> Fa
     return app
 
 
-def _service(settings: Settings, load: Load) -> Service:
-    metrics = Metrics()
+def _service(settings: Settings, load: Load, telemetry: Telemetry | None) -> Service:
+    meter = None if telemetry is None else telemetry.meter
+    metrics = Metrics() if meter is None else OtelMetrics(meter)
     calibration = partial(calibrate, seconds=settings.calibration_seconds) if settings.batching else None
     # Measured with the device's cores; loading, on one, finds it measured.
     prepare = partial(default_dtype, settings.device)
@@ -93,13 +100,14 @@ def _service(settings: Settings, load: Load) -> Service:
     )
 
 
-def _install_middleware(app: FastAPI, service: Service) -> None:
+def _install_middleware(app: FastAPI, service: Service, telemetry: Telemetry | None) -> None:
     """Put the layers around the routes, the innermost first."""
     app.add_middleware(BodyMemoryMiddleware, limit=service.settings.max_buffered_bytes)
     app.add_middleware(AuthenticationMiddleware, keys=service.keys)
     app.add_middleware(DrainMiddleware, drain=service.drain)
     app.add_middleware(HostMiddleware, rule=HostRule(service.settings.host, service.settings.allowed_hosts))
-    app.add_middleware(RequestMiddleware, metrics=service.metrics)
+    tracer = None if telemetry is None else telemetry.tracer
+    app.add_middleware(RequestMiddleware, metrics=service.metrics, tracer=tracer)
 
 
 def _loader(settings: Settings) -> Load:
@@ -111,7 +119,7 @@ def _loader(settings: Settings) -> Load:
     return load
 
 
-def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(service: Service, telemetry: Telemetry | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         service.engines.start()
@@ -122,5 +130,7 @@ def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManag
             if watch is not None:
                 watch.cancel()
             await anyio.to_thread.run_sync(service.engines.stop, service.drain.remaining)
+            if telemetry is not None:
+                await anyio.to_thread.run_sync(telemetry.close)
 
     return lifespan

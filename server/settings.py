@@ -44,6 +44,11 @@ class Settings(BaseSettings):
     admin_host: str = Field(default="127.0.0.1", description="address that the admin port listens on")
     docs: bool = Field(default=True, description="whether there are /docs and /openapi.json")
     page: bool = Field(default=True, description="whether / is a page for people to hear and see the models on")
+    page_models: Path | None = Field(
+        default=None,
+        description="folder `page/local` of what `make page` wrote: its models also speak in the browser of whoever "
+        "opens the page, and anyone who can open it can download them",
+    )
     guard: Literal["warn", "strict", "off"] = Field(
         default="warn",
         description="what is done about a mel that looks wrong, where a request does not say: told in a header, "

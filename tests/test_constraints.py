@@ -15,11 +15,16 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 EXTRAS = {
     "vocoder": ("client", "export", "hub"),
-    "server": ("server",),
+    "server": ("server", "otel"),
     "training": ("training", "evaluation", "kokoro"),
 }
 """What may be imported by each package beside the dependencies of all."""
-DISTRIBUTIONS = {"pythonjsonlogger": "python-json-logger", "sklearn": "scikit-learn", "yaml": "pyyaml"}
+DISTRIBUTIONS = {
+    "opentelemetry": "opentelemetry-sdk",
+    "pythonjsonlogger": "python-json-logger",
+    "sklearn": "scikit-learn",
+    "yaml": "pyyaml",
+}
 BROUGHT_BY = {
     "anyio": "fastapi",
     "h11": "uvicorn",

@@ -7,6 +7,7 @@ from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse
 from starlette.staticfiles import StaticFiles
 
 __all__ = ["docs_router", "router"]
@@ -23,11 +24,11 @@ DOCS_FILES = StaticFiles(directory=SERVER / "interface", packages=[("fastapi_swa
 DOCS_PARTS = frozenset({"swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png", "start.js"})
 
 
-def _headers(style: str, images: str) -> dict[str, str]:
+def _headers(style: str, images: str, scripts: str = "'self'") -> dict[str, str]:
     """Return the headers of a page that has nothing but this server's own files and the sound that it answered."""
     policy = (
         "default-src 'none'",
-        "script-src 'self'",
+        f"script-src {scripts}",
         f"style-src {style}",
         f"img-src {images}",
         "connect-src 'self'",
@@ -46,19 +47,32 @@ def _headers(style: str, images: str) -> dict[str, str]:
 
 
 PAGE_HEADERS = _headers(style="'self'", images="'self'")
+LOCAL_HEADERS = _headers("'self'", "'self'", "'self' 'wasm-unsafe-eval'")  # models run in WebAssembly
+NO_MODELS = {"models": [], "alone": False}
 DOCS_HEADERS = _headers(style="'self' 'unsafe-inline'", images="'self' data:")  # Swagger UI styles its own elements
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
 async def show_page(request: Request) -> Response:
     """Return the page."""
-    return await _file(PAGE_FILES, "index.html", request, PAGE_HEADERS)
+    return await _file(PAGE_FILES, "index.html", request, _page_headers(request))
+
+
+@router.api_route("/page/local/{name:path}", methods=["GET", "HEAD"])
+async def show_local_part(name: str, request: Request) -> Response:
+    """Return a part of what models need to speak in the browser."""
+    folder = _page_models(request)
+    if folder is None and name == "index.json":
+        return JSONResponse(NO_MODELS, headers=PAGE_HEADERS)
+    if folder is None:
+        raise HTTPException(404)
+    return await _file(StaticFiles(directory=folder, check_dir=False), name, request, LOCAL_HEADERS)
 
 
 @router.api_route("/page/{name:path}", methods=["GET", "HEAD"])
 async def show_page_part(name: str, request: Request) -> Response:
     """Return a part of the page: style, script, picture, example."""
-    return await _file(PAGE_FILES, name, request, PAGE_HEADERS)
+    return await _file(PAGE_FILES, name, request, _page_headers(request))
 
 
 @docs_router.get("/openapi.json")
@@ -83,6 +97,15 @@ async def show_docs_part(name: str, request: Request) -> Response:
     if name not in DOCS_PARTS:
         raise HTTPException(404)
     return await _file(DOCS_FILES, name, request, DOCS_HEADERS)
+
+
+def _page_models(request: Request) -> Path | None:
+    folder: Path | None = request.app.state.service.settings.page_models
+    return folder
+
+
+def _page_headers(request: Request) -> dict[str, str]:
+    return PAGE_HEADERS if _page_models(request) is None else LOCAL_HEADERS
 
 
 async def _file(files: StaticFiles, name: str, request: Request, headers: dict[str, str]) -> Response:

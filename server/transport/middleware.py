@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -13,6 +13,10 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.telemetry.logs import REQUEST_ID
 from server.telemetry.metrics import Metrics
+from server.telemetry.spans import RequestSpan
+
+if TYPE_CHECKING:
+    from opentelemetry.trace import Tracer
 
 __all__ = ["RequestMiddleware"]
 
@@ -28,9 +32,10 @@ SWITCHING_PROTOCOLS = 101
 class RequestMiddleware:
     """Give every request and WebSocket an id, the client's own where it is well formed; count and log its answer."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer | None = None) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracer = tracer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request or WebSocket; everything else passes through."""
@@ -42,6 +47,9 @@ class RequestMiddleware:
         state: dict[str, Any] = scope.setdefault("state", {})
         state["request_id"] = _request_id(headers.get("x-request-id"))
         state["log"] = _trace(headers.get("traceparent"))
+        if self._tracer is not None:
+            state["span"] = span = RequestSpan(self._tracer, headers)
+            state["log"] = {"trace_id": span.trace_id}
         REQUEST_ID.set(state["request_id"])
         code = 500  # what the client sees where the application fails before it answers
 
@@ -70,6 +78,8 @@ class RequestMiddleware:
         method = method if method in METHODS or method == "WEBSOCKET" else "other"
         problem = state.get("problem") or ("internal-error" if code == 500 else None)
         self._metrics.count_request(route, method, code, seconds, problem)
+        if "span" in state:
+            state["span"].finish(method, route, code, problem, state["log"])
         level = logging.DEBUG if route in QUIET_ROUTES and code < 500 else logging.INFO
         fields = {"method": method, "route": route, "status": code, "seconds": round(seconds, 6)}
         fields |= {"problem": problem} if problem else {}

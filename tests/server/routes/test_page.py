@@ -93,7 +93,9 @@ def test_the_page_holds_no_code_or_style_of_its_own() -> None:
 def test_whatever_is_linked_or_imported_exists() -> None:
     linked = {PAGES / place.removeprefix("page/") for place in re.findall(r'(?:src|href)="([^"]+)"', INDEX)}
     texts = {path: path.read_text(encoding="utf-8") for path in SCRIPTS}
-    imported = {path.parent / place for path in SCRIPTS for place in re.findall(r'from "\./([^"]+)"', texts[path])}
+    imported = {
+        path.parent / place for path in SCRIPTS for place in re.findall(r'(?:from |new URL\()"\./([^"]+)"', texts[path])
+    }
     assert [str(path) for path in linked | imported if not path.is_file()] == []
     assert {path.name for path in SCRIPTS} == {path.name for path in imported} | {"main.js"}
 
@@ -114,3 +116,21 @@ async def test_the_example_is_short_speech_that_the_server_takes(client: httpx.A
     mel = await client.post("/v1/mel", content=recording, headers={"Content-Type": "audio/flac"})
     assert mel.headers["x-mel-shape"] == f"{fake.mel_config.n_mels},{1 + info.frames // fake.hop_length}"
     assert "Nickolay V. Shmyrev" in (await client.get("/page/LICENSE-example.txt")).text
+
+
+async def test_without_a_folder_no_model_speaks_in_the_browser(client: httpx.AsyncClient) -> None:
+    index = await client.get("/page/local/index.json")
+    assert (index.status_code, index.json()) == (200, {"models": [], "alone": False})
+    assert (await client.get("/page/local/ort.wasm.min.mjs")).status_code == 404
+    assert "wasm-unsafe-eval" not in (await client.get("/")).headers["content-security-policy"]
+
+
+async def test_a_folder_of_models_is_served_and_may_run(start: Any, tmp_path: Path) -> None:
+    (tmp_path / "index.json").write_text('{"models": [{"name": "a"}]}')
+    (tmp_path / "a.onnx").write_bytes(b"program")
+    async with start(page_models=tmp_path) as client:
+        assert (await client.get("/page/local/index.json")).json() == {"models": [{"name": "a"}]}
+        assert (await client.get("/page/local/a.onnx")).content == b"program"
+        assert (await client.get("/page/local/..%2fsecret")).status_code == 404
+        for path in ("/", "/page/js/worker.js", "/page/local/a.onnx"):
+            assert policy(await client.get(path))["script-src"] == ["'self'", "'wasm-unsafe-eval'"]
