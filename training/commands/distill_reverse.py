@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from training.corpora.manifest import read_manifest
+from training.data.datasets import held_out_segments
 from training.distil.inheritance import inherit_ends
 from training.launch import CorpusRun, fit, origin_of, read_corpus, started_from
 from training.loop import random_state
+from training.loop.batches import ordered_batches
+from training.loop.objective import validate
+from training.loop.processes import build_accelerator
 from training.objectives.reverse import ReverseObjective
 from training.objectives.reverse_losses import ReverseLosses
 from vocoder.checkpoint import load_model
@@ -18,7 +23,7 @@ from vocoder.models.reverse import Reverse
 from vocoder.models.reverse_config import ReverseConfig
 from vocoder.models.waveglow import WaveGlow
 
-__all__ = ["ReverseRun", "distill_reverse", "reverse_objective_of"]
+__all__ = ["ReverseRun", "distill_reverse", "reverse_held_out", "reverse_objective_of"]
 
 
 @dataclass(frozen=True)
@@ -39,6 +44,16 @@ def distill_reverse(config: ReverseRun, *, resume: bool = False) -> Path:
     random_state.seed_all(config.trainer.seed)
     origin = origin_of(teacher=config.teacher, start_from=config.start_from)
     return fit(config, manifest, reverse_objective_of(config), resume=resume, origin=origin)
+
+
+def reverse_held_out(config: ReverseRun, directory: Path) -> dict[str, float]:
+    """Return the validation means of the student in `directory`, such as its distance from recordings."""
+    objective = reverse_objective_of(replace(config, start_from=str(directory)))
+    accelerator = build_accelerator(config.trainer)
+    objective = objective.to(accelerator.device)
+    items = held_out_segments(read_manifest(config.manifest), config.segments, config.validation_items)
+    batches = ordered_batches(items, config.trainer.batch_size, 1, 0, accelerator.device)
+    return validate(objective, batches, config.trainer.seed, accelerator)
 
 
 def reverse_objective_of(config: ReverseRun) -> ReverseObjective:

@@ -11,12 +11,13 @@ import yaml
 from evaluation_corpus import write_corpus
 
 from training.cli import main
-from training.commands.ablate import complete, variants
+from training.commands.ablate import REVERSE, complete, variants
 from training.commands.distill import CONFIGURATIONS, DistillRun
 from training.commands.distill_reverse import ReverseRun
 from training.launch import load_run
 from training.loop.trainer_config import TrainerConfig
 from training.objectives.distillation_losses import DistillationLosses
+from training.objectives.reverse_losses import ReverseLosses
 from training.run_config import load_config
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import ConfigError
@@ -156,3 +157,20 @@ def test_a_way_back_is_learnt_from_a_waveglow(tmp_path, capsys):
     checkpoint = load_model(tmp_path / "run" / "last" / "model")
     assert isinstance(checkpoint.model, Reverse)
     assert checkpoint.provenance["teacher"] == "flow"
+
+
+def test_the_way_back_has_its_own_variants():
+    found = variants(ReverseLosses(), REVERSE)
+    assert list(found) == [
+        "recorded",
+        "recorded+aligned",
+        "recorded+aligned+drawn",
+        "recorded+aligned+drawn+samples",
+        "recorded+aligned+drawn+samples+critics",
+    ]
+    first, *_, last = found.values()
+    assert (first.recorded, first.aligned, first.drawn, first.spectral, first.adversarial) == (1.0, 0.0, 0.0, 0.0, 0.0)
+    assert last == ReverseLosses()
+    load_config(ReverseRun, CONFIGS / "ablation-reverse.yaml", (), lambda settings: complete(settings, REVERSE))
+    with pytest.raises(ConfigError, match="weights above 0 for losses.drawn"):
+        complete({"losses": {"drawn": 0}}, REVERSE)

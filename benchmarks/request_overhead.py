@@ -1,0 +1,71 @@
+"""What a request costs beside the model: from the first byte sent to the first byte back, at idle, over a real socket.
+
+    python -m benchmarks.request_overhead [--model NAME|DIR] [--seconds S] [--requests N]
+
+The server says in `Server-Timing` how long each part took; what is left of the time that the client saw is the
+socket, HTTP itself, and the way between threads.
+"""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import io
+import statistics
+import sys
+import time
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from benchmarks.speech import speech_mel
+from benchmarks.stream_latency import serving
+from vocoder.loading import load
+from vocoder.machine.timing import machine, markdown_table
+
+MODEL = "infer"
+"""the part of a request that is not counted as its cost"""
+
+
+def main() -> int:
+    """Print the machine and a table of medians in milliseconds."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.request_overhead", description=__doc__)
+    parser.add_argument("--model", default="waveglow", metavar="NAME|DIR")
+    parser.add_argument("--seconds", type=float, default=1.0, help="of speech in a request (default: %(default)s)")
+    parser.add_argument("--requests", type=int, default=200)
+    args = parser.parse_args()
+    print(machine(), flush=True)
+    body = io.BytesIO()
+    np.save(body, speech_mel(load(args.model, guard="off").mel_config, args.seconds, seed=0))
+    with serving(args.model) as url:
+        connection = http.client.HTTPConnection(urlsplit(url).netloc)
+        found = [asked(connection, body.getvalue()) for _ in range(args.requests + 20)][20:]
+    print(f"\n{report(found, args.seconds)}")
+    return 0
+
+
+def asked(connection: http.client.HTTPConnection, body: bytes) -> dict[str, float]:
+    """Return milliseconds of the whole request, and of the parts that the server names."""
+    started = time.perf_counter()
+    connection.request("POST", "/synthesize?seed=1", body, {"Content-Type": "application/x-npy"})
+    response = connection.getresponse()
+    seen = 1e3 * (time.perf_counter() - started)
+    assert response.status == 200, response.read()
+    response.read()
+    parts = (part.split(";dur=") for part in (response.headers["Server-Timing"] or "").split(","))
+    return {"seen by the client": seen} | {name.strip(): float(milliseconds) for name, milliseconds in parts}
+
+
+def report(found: list[dict[str, float]], seconds: float) -> str:
+    """Return the table: each part, and what the whole costs beside the model."""
+    rows = {name: [request[name] for request in found] for name in found[0]}
+    rows["beside the model"] = [request["seen by the client"] - request[MODEL] for request in found]
+    cells = [
+        [name, f"{statistics.median(v):.2f}", f"{np.quantile(v, 0.1):.2f}", f"{np.quantile(v, 0.9):.2f}"]
+        for name, v in rows.items()
+    ]
+    return markdown_table([f"{len(found)} requests of {seconds:g} s, ms", "median", "10 %", "90 %"], cells)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
