@@ -172,5 +172,5 @@ def test_the_way_back_has_its_own_variants():
     assert (first.recorded, first.aligned, first.drawn, first.spectral, first.adversarial) == (1.0, 0.0, 0.0, 0.0, 0.0)
     assert last == ReverseLosses()
     load_config(ReverseRun, CONFIGS / "ablation-reverse.yaml", (), lambda settings: complete(settings, REVERSE))
-    with pytest.raises(ConfigError, match="weights above 0 for losses.drawn"):
+    with pytest.raises(ConfigError, match=r"weights above 0 for losses\.drawn"):
         complete({"losses": {"drawn": 0}}, REVERSE)
