@@ -67,14 +67,12 @@ def draw(x: np.ndarray, sample_rate: int, file: Path) -> None:
     panels = iter(figure.subplots(rows, COLUMNS).flat)
     loudest = float(spectrogram(x[:length]).max())
     for name, sound in sounds.items():
-        _show(
-            next(panels), name, spectrogram(sound), (loudest - RANGE_DB, loudest), (SECONDS, sample_rate / 2000, "kHz")
-        )
+        show_spectrogram(next(panels), name, sound, loudest, sample_rate)
     mel = MelSpectrogram(preset("nvidia"))(torch.from_numpy(x[None, : int(MEL_SECONDS * sample_rate)]))[0]
     limits = float(mel.max()) - RANGE_NATS, float(mel.max())
     for name, kind in MELS.items():
         _show(next(panels), name, mel_as_predicted(mel, kind), limits, (MEL_SECONDS, len(mel), "band"))
-    _save(figure, file)
+    save_small(figure, file)
 
 
 def played(x: np.ndarray, rate: Fraction, length: int) -> np.ndarray:
@@ -124,7 +122,13 @@ def _show(
     axes.tick_params(labelsize=6)
 
 
-def _save(figure: Figure, file: Path) -> None:
+def show_spectrogram(axes: Axes, name: str, x: np.ndarray, loudest: float, rate: float) -> None:
+    """Draw the spectrogram of audio x (T,), down to RANGE_DB below `loudest` in dB."""
+    _show(axes, name, spectrogram(x), (loudest - RANGE_DB, loudest), (len(x) / rate, rate / 2000, "kHz"))
+
+
+def save_small(figure: Figure, file: Path) -> None:
+    """Write a figure with few colours."""
     drawn = io.BytesIO()
     figure.savefig(drawn)
     file.parent.mkdir(parents=True, exist_ok=True)

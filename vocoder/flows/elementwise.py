@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from vocoder.config import ConfigError
 from vocoder.distributions.logistic_mixture import LogisticMixture
 from vocoder.flows.base import Flow, read_log_s
+from vocoder.layers.frame_convolution import FrameConvolution
 
 __all__ = ["ActNorm", "ConditionalAffine", "ElementwiseAffine", "Logit", "MixtureCDF"]
 
@@ -97,7 +98,7 @@ class ConditionalAffine(Flow):
         self.channels = channels
         self.kernel_size = kernel_size
         self.log_s_floor = log_s_floor
-        self.projection = nn.Conv1d(cond_channels, 2 * channels, kernel_size, padding=kernel_size // 2)
+        self.projection = FrameConvolution(cond_channels, 2 * channels, kernel_size)
         nn.init.zeros_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)  # type: ignore[arg-type]
 

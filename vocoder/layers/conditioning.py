@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vocoder.layers.frame_convolution import FrameConvolution
 from vocoder.packing import silenced
 
 __all__ = ["MelEncoder", "MelUpsampler", "normalised"]
@@ -24,14 +25,13 @@ class MelEncoder(nn.Module):
 
     def __init__(self, n_mels: int, channels: int, kernel_size: int = 3) -> None:
         super().__init__()
-        padding = kernel_size // 2
         self.kernel_size = kernel_size
         self.layers = nn.Sequential(
-            nn.Conv1d(n_mels, channels, kernel_size, padding=padding),
+            FrameConvolution(n_mels, channels, kernel_size),
             nn.SiLU(),
-            nn.Conv1d(channels, channels, kernel_size, padding=padding),
+            FrameConvolution(channels, channels, kernel_size),
             nn.SiLU(),
-            nn.Conv1d(channels, channels, kernel_size, padding=padding),
+            FrameConvolution(channels, channels, kernel_size),
             nn.SiLU(),
         )
 

@@ -55,6 +55,21 @@ def correctable(config: MelConfig) -> bool:
     return plain and config.n_fft % config.hop_length == 0
 
 
+@dataclass(frozen=True)
+class _Grid:
+    """What all steps on a grid have in common.
+
+    Attributes:
+        target: mel (B, count, n_mels) of its frames of audio.
+        index: (count,) whose difference from the target a frame is corrected by.
+        weight: (1, samples) what the sum of the filtered frames is divided by.
+    """
+
+    target: Tensor
+    index: Tensor
+    weight: Tensor
+
+
 class MelConsistency(nn.Module):
     """Filter audio by the difference between its own mel and the target's, a few times.
 
@@ -140,12 +155,12 @@ class MelConsistency(nn.Module):
     def forward(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the corrected audio (B, T) for x (B, T) and its target mel (B, n_mels, T / hop_length)."""
         before = x
-        weights: dict[int, Tensor] = {}
+        shared: dict[int, _Grid] = {}
         for i in range(self.steps):
-            x, before = self.step(i, x, before, mel, weights), x
+            x, before = self.step(i, x, before, mel, shared), x
         return x
 
-    def step(self, i: int, x: Tensor, before: Tensor, mel: Tensor, weights: dict[int, Tensor] | None = None) -> Tensor:
+    def step(self, i: int, x: Tensor, before: Tensor, mel: Tensor, shared: dict[int, _Grid] | None = None) -> Tensor:
         """Return the audio (B, T) after step number `i`.
 
         Args:
@@ -153,29 +168,33 @@ class MelConsistency(nn.Module):
             x: (B, T) after the step before.
             before: (B, T) before that.
             mel: the target (B, n_mels, T / hop_length).
-            weights: what each grid's sum was divided by so far, by the number of the grid; this step adds its own.
+            shared: what all steps on a grid have in common, by the number of the grid; this step adds its own.
         """
         config, length = self.config, x.shape[1]
-        weights = {} if weights is None else weights
         if length <= config.padding:
             return x
-        grid = i % self.grids
-        first = grid * config.hop_length
+        number = i % self.grids
+        first = number * config.hop_length
         padded = reflected(x, config.padding)
         frames = padded[:, first:].unfold(1, config.n_fft, self.stride)
-        target = mel[:, :, grid :: self.grids].transpose(1, 2)
-        # A last frame beyond the mel is corrected as its neighbour; by index, since export knows no size that may be 0.
-        index = torch.arange(frames.shape[1], device=x.device).clamp_max(target.shape[1] - 1)
-        spectrum, difference = self.compare(frames, target[:, index])
-        difference = difference[:, index]
-        total = overlap_add(self.filtered(spectrum, difference * self.paces[i].relaxation), self.stride)
-        if grid not in weights:
-            weights[grid] = self.weight(frames.shape[1])
+        grid = None if shared is None else shared.get(number)
+        if grid is None:
+            grid = self._grid(mel[:, :, number :: self.grids].transpose(1, 2), frames.shape[1])
+        if shared is not None:
+            shared[number] = grid
+        spectrum, difference = self.compare(frames, grid.target)
+        total = overlap_add(self.filtered(spectrum, difference[:, grid.index] * self.paces[i].relaxation), self.stride)
         here, momentum = slice(config.padding - first, config.padding - first + length), self.paces[i].momentum
         if not takes(total):
-            return (total / weights[grid])[:, here] + momentum * (x - before)
-        corrected = total.div_(weights[grid])[:, here]
+            return (total / grid.weight)[:, here] + momentum * (x - before)
+        corrected = total.div_(grid.weight)[:, here]
         return corrected.add_(x, alpha=momentum).sub_(before, alpha=momentum) if momentum else corrected
+
+    def _grid(self, target: Tensor, count: int) -> _Grid:
+        """Return what all steps have in common whose `count` frames have the mel `target` (B, frames, n_mels)."""
+        # A last frame beyond the mel is corrected as its neighbour; by index, since export knows no size that may be 0.
+        index = torch.arange(count, device=target.device).clamp_max(target.shape[1] - 1)
+        return _Grid(target[:, index], index, self.weight(count))
 
     def weight(self, count: int, owned: Tensor | None = None) -> Tensor:
         """Return what to divide the sum of `count` filtered frames by, (1, samples).
