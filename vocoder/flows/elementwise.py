@@ -9,7 +9,6 @@ from torch.nn import functional as F
 from vocoder.config import ConfigError
 from vocoder.distributions.logistic_mixture import LogisticMixture
 from vocoder.flows.base import Flow, read_log_s
-from vocoder.layers.frame_convolution import FrameConvolution
 
 __all__ = ["ActNorm", "ConditionalAffine", "ElementwiseAffine", "Logit", "MixtureCDF"]
 
@@ -98,7 +97,7 @@ class ConditionalAffine(Flow):
         self.channels = channels
         self.kernel_size = kernel_size
         self.log_s_floor = log_s_floor
-        self.projection = FrameConvolution(cond_channels, 2 * channels, kernel_size)
+        self.projection = nn.Conv1d(cond_channels, 2 * channels, kernel_size, padding=kernel_size // 2)
         nn.init.zeros_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)  # type: ignore[arg-type]
 

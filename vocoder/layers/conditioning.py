@@ -5,7 +5,6 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.layers.frame_convolution import FrameConvolution
 from vocoder.packing import silenced
 
 __all__ = ["MelEncoder", "MelUpsampler", "normalised"]
@@ -25,13 +24,14 @@ class MelEncoder(nn.Module):
 
     def __init__(self, n_mels: int, channels: int, kernel_size: int = 3) -> None:
         super().__init__()
+        padding = kernel_size // 2
         self.kernel_size = kernel_size
         self.layers = nn.Sequential(
-            FrameConvolution(n_mels, channels, kernel_size),
+            nn.Conv1d(n_mels, channels, kernel_size, padding=padding),
             nn.SiLU(),
-            FrameConvolution(channels, channels, kernel_size),
+            nn.Conv1d(channels, channels, kernel_size, padding=padding),
             nn.SiLU(),
-            FrameConvolution(channels, channels, kernel_size),
+            nn.Conv1d(channels, channels, kernel_size, padding=padding),
             nn.SiLU(),
         )
 

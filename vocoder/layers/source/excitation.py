@@ -7,7 +7,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
-from vocoder.layers.frame_convolution import FrameConvolution
 from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.packing import Packing
@@ -39,7 +38,7 @@ class Excitation(nn.Module):
     def __init__(self, cond_channels: int, channels: int, mixing: Tensor, floor: float = 0.0) -> None:
         super().__init__()
         self.floor = floor
-        self.gains = FrameConvolution(cond_channels, 2 * channels, 3)
+        self.gains = nn.Conv1d(cond_channels, 2 * channels, 3, padding=1)
         nn.init.normal_(self.gains.weight, std=0.01)
         nn.init.zeros_(self.gains.bias)  # type: ignore[arg-type]
         self.mixing = nn.Parameter(mixing.to(torch.get_default_dtype()) / MIXING_STEP_SCALE)
