@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vocoder.config import ConfigError
-from vocoder.layers.mel_consistency import MelConsistency
+from vocoder.layers.mel_consistency import MelConsistency, Pace, paces
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
@@ -28,6 +28,27 @@ def test_audio_that_has_its_mel_already_stays(config):
     mel = MelSpectrogram(config)(x)[:, :, :FRAMES]
     corrected = MelConsistency(config, 3)(x, mel)
     torch.testing.assert_close(corrected, x, atol=2e-5, rtol=0)
+
+
+def test_steps_are_bold_until_the_last_one_on_each_grid():
+    assert [len(paces(steps)) for steps in (0, 1, 2, 3, 12)] == [0, 1, 2, 3, 12]
+    *bold, last_but_one, last = paces(12)
+    assert {pace.relaxation for pace in bold} == {1.75}
+    assert bold[0].momentum == 0.0  # there is no move before it
+    assert last_but_one.relaxation < 1.2 > last.relaxation
+    assert paces(1) == (last,)
+
+
+@pytest.mark.parametrize("steps", [3, 4, 8, 20])
+def test_bold_steps_come_closer_than_plain_ones(config, steps):
+    target = MelSpectrogram(config)(_speechlike(config, 1))[:, :, :FRAMES]
+    distances = []
+    for chosen in (paces(steps), (Pace(1.0, 0.0),) * steps):
+        consistency = MelConsistency(config, steps)
+        consistency.paces = chosen
+        own = MelSpectrogram(config)(consistency(_speechlike(config, 2), target))[:, :, :FRAMES]
+        distances.append(float((own - target).abs().mean()))
+    assert distances[0] < distances[1]
 
 
 def test_every_step_brings_the_mel_closer(config):
