@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from tiny_models import TINY_MEL, grouping_config, lapped_config, stirred
+from tiny_models import TINY_MEL, grouping_config, lapped_config, reverse_config, stirred
 from torch import Tensor
 
 from vocoder.checkpoint import Checkpoint, save_model
@@ -24,6 +25,7 @@ from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.published_config import PublishedStudentConfig, PublishedWaveNetConfig
 from vocoder.models.published_student import PublishedStudent
+from vocoder.models.reverse import Reverse
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 from vocoder.models.waveglow import WaveGlow
@@ -57,7 +59,17 @@ def published_student() -> Any:
     return PublishedStudent(PublishedStudentConfig(**SHAPE, stacks=(stack,), upsampling=upsampling))  # type: ignore[arg-type]
 
 
-MODELS = {"shipped": shipped, "published": published, "student": student, "published-student": published_student}
+def reverse() -> Any:
+    return Reverse(reverse_config(source=replace(SOURCE, pitch=replace(SOURCE.pitch, ahead=0))))
+
+
+MODELS = {
+    "shipped": shipped,
+    "published": published,
+    "student": student,
+    "published-student": published_student,
+    "reverse": reverse,
+}
 
 
 def synthesizer(build: Callable[[], Any], family: str = "waveglow") -> Synthesizer:
@@ -83,7 +95,7 @@ def test_programs_speak_as_the_synthesizer(tmp_path, name):
     session = onnxruntime.InferenceSession(tmp_path / "x.onnx", providers=["CPUExecutionProvider"])
     reloaded = torch.export.load(tmp_path / "x.pt2").module()
     assert [node.name for node in session.get_inputs()] == ["z", "mel"]
-    for batch, frames in ((1, 3 if name != "shipped" else 9), (3, 50), (1, 600)):
+    for batch, frames in ((1, 9 if name in ("shipped", "reverse") else 3), (3, 50), (1, 600)):
         z, mel, x = expected(v, batch, frames)
         assert float(x.std()) > 0.05
         torch.testing.assert_close(reloaded(z, mel), x, rtol=0, atol=1e-4)
