@@ -6,10 +6,12 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from training.critics.adversary import copy_critics
 from training.model_card import model_card, unknown_licences
@@ -36,6 +38,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--scores-of", metavar="NAME", help="which model of --quality it is, where several match none")
     parser.add_argument("--notes", type=Path, help="Markdown to put at the end of the card")
+    parser.add_argument(
+        "--corrections", type=int, metavar="N", help="how often its samples are corrected by default (as in training)"
+    )
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="float16", help="of the weights (%(default)s)")
 
 
@@ -46,6 +51,8 @@ def run(args: argparse.Namespace) -> int:
         ValueError: the model or the scores cannot be used; the text says why.
     """
     checkpoint = load_model(args.model)
+    if args.corrections is not None:
+        checkpoint.model.config = _corrected(checkpoint.model, args.corrections)
     scores_of = args.scores_of or str(args.model)
     quality = _together([_quality(path, scores_of) for path in args.quality or []]) or dict(checkpoint.quality)
     provenance = with_inheritance(checkpoint.provenance)
@@ -62,6 +69,18 @@ def run(args: argparse.Namespace) -> int:
     for warning in unknown_licences(provenance):
         print(f"WARNING: {warning}", file=sys.stderr)
     return 0
+
+
+def _corrected(model: nn.Module, corrections: int) -> Any:
+    """Return the configuration of a model with another number of corrections; it changes no weight.
+
+    Raises:
+        ValueError: the model has none, or the number is out of range.
+    """
+    config: Any = model.config
+    if not hasattr(config, "corrections"):
+        raise ValueError("--corrections is for vocoders; this model makes no audio")
+    return replace(config, corrections=corrections)
 
 
 def _together(blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Publishing keeps the model and tells its story."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -50,6 +51,12 @@ def test_published_weights_are_the_trained_ones_rounded(trained, tmp_path, capsy
         torch.testing.assert_close(published.model.state_dict()[name], value.half().float(), rtol=0, atol=0)
     size = (tmp_path / "anna" / "model.safetensors").stat().st_size
     assert f"{size / 1e6:.1f} MB in float16" in capsys.readouterr().out
+
+
+def test_a_model_is_published_with_another_number_of_corrections(trained, tmp_path):
+    assert main(["publish", str(trained), "-o", str(tmp_path / "anna"), "--corrections", "5"]) == 0
+    published, original = load_model(tmp_path / "anna").model.config, load_model(trained).model.config
+    assert published == replace(original, corrections=5) != original
 
 
 def test_card_names_scores_baselines_data_and_licence():
