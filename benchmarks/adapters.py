@@ -2,9 +2,10 @@
 
     python -m benchmarks.adapters --manifest runs/speech/manifest.jsonl [--model NAME|DIR] [--limit N]
 
-The recordings are of voices that no adapter was fitted to: asterisk-it, kokoro-unseen, and klettres. Each is made into
-the mel of every preset as that convention says, spoken, and compared with the recording. `--record` writes what was
-measured into the adapters' directories, where the server and `Synthesizer.accepts` read it.
+The recordings are of voices that no adapter was fitted to (asterisk-it, kokoro-unseen, klettres), at the level that
+they were prepared at. Each is made into the mel of every preset, spoken, and compared with the recording. Of conventions
+that bring audio to a peak before there is another row of just that: decibels are cut at the top there. `--record`
+writes what was measured into the adapters' directories, where the server and `Synthesizer.accepts` read it.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from vocoder.synthesizer import Synthesizer
 GROUPS = {"asterisk-it": 2.5, "kokoro-unseen": 2.5, "klettres": 1.2}
 """corpora, and the seconds that their recordings must have: PESQ says little of shorter ones"""
 PEAK_NORMALISED = {"clarinet": 0.999, "tacotron2-tf": 0.999}
-"""presets whose audio is brought to a peak before"""
+"""presets whose own programs bring audio to a peak before"""
 
 Audio = NDArray[np.float32]
 
@@ -54,10 +55,12 @@ def main() -> int:
     for name in names:
         path = _path(voice, name)
         if path is not None and not path.own:
-            theirs = scores(voice, found, path.source, name)
-            rows.append(_row(name, path.how, theirs, own))
-            print(rows[-1], flush=True)
-            lost[name] = {group: round(mean(own[group]) - mean(theirs[group]), 3) for group in own}
+            for peak in dict.fromkeys((None, PEAK_NORMALISED.get(name))):
+                theirs = scores(voice, found, path.source, name, peak)
+                rows.append(_row(f"{name} at peak {peak}" if peak else name, path.how, theirs, own))
+                print(rows[-1], flush=True)
+                if peak is None:
+                    lost[name] = {group: round(mean(own[group]) - mean(theirs[group]), 3) for group in own}
     header = ["mels of", "way", *(f"{group} ({len(values)})" for group, values in own.items()), "PESQ lost, mean"]
     print(f"\n{markdown_table(header, rows)}")
     if args.record:
@@ -84,10 +87,10 @@ def chosen(manifest: Manifest, limit: int) -> list[Recording]:
 
 
 def scores(
-    voice: Synthesizer, found: Sequence[Recording], source: MelConfig, name: str | None
+    voice: Synthesizer, found: Sequence[Recording], source: MelConfig, name: str | None, peak: float | None = None
 ) -> dict[str, list[float]]:
-    """Return the PESQ of every recording spoken from the mels of a contract, by group."""
-    extract, peak = MelSpectrogram(source), PEAK_NORMALISED.get(source.name)
+    """Return the PESQ of every recording, brought to a peak or not, spoken from the mels of a contract, by group."""
+    extract = MelSpectrogram(source)
     scored: dict[str, list[float]] = {}
     for recording in found:
         reference = recording.at(voice.sample_rate)

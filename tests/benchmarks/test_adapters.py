@@ -1,0 +1,64 @@
+"""The recordings that adapters are measured on, and what is written down of them."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from benchmarks import adapters
+from training.corpora.manifest import Entry, ManifestError, read_manifest, write_manifest
+from training.evaluate.recordings import Recording
+from vocoder.adapt.adapter import DIRECTORY, load_adapter
+from vocoder.mel.config import preset
+
+
+class Echo:
+    """Says back as many samples as the mel has frames, at the level of the mel."""
+
+    sample_rate = 22050
+    mel_config = preset("nvidia")
+
+    def synthesize(self, mel: np.ndarray, *, seed: int, preset: str | None) -> np.ndarray:
+        self.heard = (mel.shape, preset, float(mel.max()))
+        return np.random.default_rng(seed).standard_normal(256 * mel.shape[1]).astype(np.float32)
+
+
+def test_only_voices_that_no_adapter_heard_count(tmp_path: Path) -> None:
+    plan = [("asterisk-it", 3.0), ("asterisk-en", 3.0), ("klettres", 1.3), ("klettres", 1.0)]
+    entries = []
+    for i, (corpus, seconds) in enumerate(plan):
+        soundfile.write(tmp_path / f"{i}.flac", 0.1 * np.ones(int(seconds * 8000)), 8000)
+        entries.append(Entry(f"{i}.flac", corpus, corpus, "test", seconds, 8000, "none"))
+    write_manifest(tmp_path / "manifest.jsonl", entries)
+    found = adapters.chosen(read_manifest(tmp_path), 4)
+    assert [(one.voice, one.path) for one in found] == [("asterisk-it", "0.flac"), ("klettres", "2.flac")]
+    with pytest.raises(ManifestError, match="no recording of asterisk-it"):
+        adapters.chosen(type(read_manifest(tmp_path))(tmp_path, tuple(entries[1:2])), 4)
+
+
+def test_each_convention_hears_its_own_mel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(adapters, "pesq_wide_band", lambda reference, x, rate: float(len(x) == len(reference)))
+    x = 0.1 * np.random.default_rng(1).standard_normal(22050).astype(np.float32)
+    recording, echo = Recording("a", "klettres", False, x, 22050), Echo()
+    assert adapters.scores(echo, [recording], preset("vocos"), "vocos") == {"klettres": [1.0]}  # type: ignore[arg-type]
+    assert echo.heard[:2] == ((100, 94), "vocos")
+    adapters.scores(echo, [recording], preset("clarinet"), "clarinet", 0.5)  # type: ignore[arg-type]
+    loud = echo.heard[2]
+    quiet = Recording("a", "klettres", False, 0.1 * x, 22050)
+    adapters.scores(echo, [quiet], preset("clarinet"), "clarinet", 0.5)  # type: ignore[arg-type]
+    assert echo.heard[2] == pytest.approx(loud, abs=1e-5)
+
+
+def test_what_was_measured_stands_in_the_adapter(tmp_path: Path) -> None:
+    shutil.copytree(DIRECTORY / "espnet", tmp_path / "espnet")
+    before = load_adapter(DIRECTORY / "espnet")
+    adapters.record(tmp_path / "espnet", {"klettres": 0.25}, "waveglow")
+    after = load_adapter(tmp_path / "espnet")
+    assert after.quality == {"pesq_lost": {"klettres": 0.25}, "model": "waveglow"}
+    assert "0.25 on klettres" in (tmp_path / "espnet" / "README.md").read_text()
+    weights = [adapter.model.linear.weight for adapter in (before, after)]
+    assert bool((weights[0] == weights[1]).all())

@@ -1,0 +1,138 @@
+"""Mels of other conventions over HTTP: spoken, told about, refused where that is asked for."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from answers import npy, problem, samples
+from streamers import Streamer
+
+from vocoder.adapt.path import path_between
+from vocoder.adapt.placing import placed
+from vocoder.audio.file import read_audio
+from vocoder.config import to_dict
+from vocoder.mel.config import preset
+from vocoder.mel.spectrogram import MelSpectrogram
+
+pytestmark = pytest.mark.anyio
+
+RECORDING = Path(__file__).resolve().parents[3] / "examples" / "heldout.flac"
+NVIDIA = preset("nvidia")
+
+
+def mel_of(name: str, seconds: float = 1.0) -> Any:
+    config = preset(name)
+    x = torch.from_numpy(read_audio(RECORDING, config.sample_rate)[0][: int(seconds * config.sample_rate)])[None]
+    return MelSpectrogram(config)(x)[0].numpy()
+
+
+@pytest.mark.parametrize("name", ["espnet", "vocos", "hifigan"])
+async def test_a_mel_of_another_convention_is_spoken(client: httpx.AsyncClient, fake: Any, name: str) -> None:
+    mel, path = mel_of(name), path_between(preset(name), NVIDIA)
+    response = await client.post(f"/synthesize?seed=1&format=npy&preset={name}", content=npy(mel))
+    expected = placed(fake.synthesize(path.convert(mel), seed=1), path, mel.shape[1])
+    np.testing.assert_array_equal(samples(response), expected)
+    assert response.headers["X-Mel-Preset"] == name
+    assert response.headers.get("X-Mel-Adapted") == (None if name == "hifigan" else name)
+    assert int(response.headers["X-Audio-Samples"]) == path.samples(mel.shape[1])
+    assert response.headers["X-Mel-Guard"] == "typical"
+
+
+async def test_the_own_contract_is_told_nothing_of(client: httpx.AsyncClient) -> None:
+    response = await client.post("/synthesize?preset=nvidia", content=npy(mel_of("nvidia")))
+    assert not {"X-Mel-Preset", "X-Mel-Adapted"} & set(response.headers)
+
+
+async def test_adapt_off_refuses_what_needs_an_adapter(client: httpx.AsyncClient) -> None:
+    document = problem(
+        await client.post("/synthesize?preset=espnet&adapt=off", content=npy(mel_of("espnet"))), 422, "mel-mismatch"
+    )
+    assert "f_min is 80.0, not 0.0" in document["detail"]
+    assert (await client.post("/synthesize?preset=hifigan&adapt=off", content=npy(mel_of("hifigan")))).is_success
+    wrong = await client.post("/synthesize?preset=espnet&adapt=maybe", content=npy(mel_of("espnet")))
+    assert problem(wrong, 422, "invalid-parameter")["errors"][0]["parameter"] == "adapt"
+
+
+@pytest.mark.parametrize("name", ["espnet", "vocos", "hifigan"])
+async def test_streams_bring_the_same(start: Any, name: str) -> None:
+    mel, path = mel_of(name), path_between(preset(name), NVIDIA)
+    async with start(Streamer()) as client:
+        query = f"/synthesize?seed=1&format=pcm_f32&corrections=0&preset={name}"
+        streamed = await client.post(f"{query}&stream=1", content=npy(mel))
+        whole = await client.post(query, content=npy(mel))
+        assert streamed.headers["X-Audio-Samples"] == str(path.samples(mel.shape[1]))
+        assert streamed.headers.get("X-Mel-Adapted") == path.adapted
+        given = [np.frombuffer(response.content, "<f4") for response in (streamed, whole)]
+        assert len(given[0]) == path.samples(mel.shape[1])
+        np.testing.assert_allclose(given[0], given[1], atol=1e-5)
+
+
+async def test_mels_normalised_by_statistics(client: httpx.AsyncClient) -> None:
+    mel = mel_of("espnet")
+    mean, deviation = mel.mean(axis=1), mel.std(axis=1) + 0.1
+    given = {"mean": ",".join(map(str, mean)), "variance": ",".join(map(str, deviation**2))}
+    query = {"seed": "1", "format": "npy", "preset": "espnet"}
+    plain = await client.post("/synthesize", params=query, content=npy(mel))
+    normalised = (mel - mean[:, None]) / deviation[:, None]
+    response = await client.post("/synthesize", params=query | given, content=npy(normalised))
+    np.testing.assert_allclose(samples(response), samples(plain), atol=1e-4)
+    for wrong, parameter in (
+        ({"mean": given["mean"]}, "variance"),
+        ({**given, "mean": "1,2"}, "mean"),
+        ({**given, "variance": given["variance"].replace(",", ";")}, "variance"),
+        ({**given, "variance": ",".join(["-1"] * 80)}, "variance"),
+    ):
+        refused = await client.post("/synthesize", params=query | wrong, content=npy(normalised))
+        assert problem(refused, 422, "invalid-parameter")["errors"][0]["parameter"] == parameter
+
+
+async def test_the_list_of_models_tells_what_each_accepts(client: httpx.AsyncClient) -> None:
+    document = (await client.get("/models")).json()
+    accepts = {entry["preset"]: entry for entry in document["models"][0]["accepts"]}
+    assert accepts["nvidia"]["how"] == "own"
+    assert accepts["hifigan"] == {"preset": "hifigan", "how": "exact", "delay_samples": 128}
+    assert {name for name, entry in accepts.items() if entry["how"] == "adapter"} == {
+        "espnet", "r9y9", "clarinet", "vocos", "nemo", "tacotron2-tf", "speecht5",
+    }  # fmt: skip
+    assert set(accepts["espnet"]["pesq_lost"]) == {"asterisk-it", "kokoro-unseen", "klettres"}
+
+
+async def test_contracts_of_ones_own(start: Any, tmp_path: Path, new_mel: Any) -> None:
+    own = {**to_dict(NVIDIA), "log": "log10"}
+    del own["name"]
+    (tmp_path / "ours.json").write_text(json.dumps(own))
+    (tmp_path / "wide.yaml").write_text(
+        "{sample_rate: 44100, n_fft: 2048, win_length: 2048, hop_length: 512, n_mels: 128, f_min: 0, f_max: 16000}"
+    )
+    async with start(contracts=tmp_path) as client:
+        assert {"ours", "wide"} <= set((await client.get("/models")).json()["mel_presets"])
+        mel = new_mel(level=-4.0)
+        plain = await client.post("/synthesize?seed=1&format=npy", content=npy(mel))
+        response = await client.post(
+            "/synthesize?seed=1&format=npy&preset=ours", content=npy((mel / np.log(10.0)).astype(np.float32))
+        )
+        np.testing.assert_allclose(samples(response), samples(plain), atol=1e-5)
+        refused = await client.post("/synthesize?preset=wide", content=npy(new_mel(n_mels=128)))
+        assert "n_mels is 128, not 80" in problem(refused, 422, "mel-mismatch")["detail"]
+        audio = (await client.post("/mel?preset=wide", content=RECORDING.read_bytes())).content
+        assert audio[:6] == b"\x93NUMPY"
+
+
+async def test_inference_tells_it_in_parameters(client: httpx.AsyncClient, fake: Any) -> None:
+    mel = mel_of("espnet", 0.3)
+    document = {
+        "inputs": [{"name": "mel", "datatype": "FP32", "shape": list(mel.shape), "data": mel.ravel().tolist()}],
+        "parameters": {"preset": "espnet", "seed": 1},
+    }
+    answer = (await client.post("/v2/models/fake/infer", json=document)).json()
+    assert (answer["parameters"]["mel_preset"], answer["parameters"]["mel_adapted"]) == ("espnet", "espnet")
+    expected = fake.synthesize(path_between(preset("espnet"), NVIDIA).convert(mel), seed=1)
+    np.testing.assert_allclose(answer["outputs"][0]["data"], expected, atol=1e-5)
+    document["parameters"] |= {"adapt": "off"}
+    assert "f_min is 80.0" in (await client.post("/v2/models/fake/infer", json=document)).json()["error"]

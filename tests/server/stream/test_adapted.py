@@ -1,0 +1,55 @@
+"""Mels of other conventions on a WebSocket, frame by frame."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from speaker import speak
+from streamers import Streamer
+
+from vocoder.adapt.path import path_between
+from vocoder.adapt.placing import placed
+from vocoder.mel.config import preset
+
+NVIDIA = preset("nvidia")
+
+
+def mel_of(name: str, frames: int) -> Any:
+    config, generator = preset(name), np.random.default_rng(5)
+    low = np.log10(config.floor) / 2 if config.log == "log10" else -5.0
+    return (low + generator.uniform(-1.0, 1.0, (config.n_mels, frames))).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["espnet", "vocos", "speecht5", "hifigan"])
+@pytest.mark.parametrize("size", [1, 50])
+def test_frames_are_adapted_as_they_come(talk: Any, streamer: Streamer, name: str, size: int) -> None:
+    mel, path = mel_of(name, 100), path_between(preset(name), NVIDIA)
+    with talk(streamer, guard="off") as dial, dial() as speaker:
+        audio, done = speak(speaker, mel, size, preset=name, seed=3, format="pcm_f32")
+    x = np.frombuffer(audio, "<f4")
+    expected = placed(streamer.synthesize(path.convert(mel), seed=3), path, 100)
+    np.testing.assert_allclose(x, expected, atol=1e-5)
+    assert (done["frames"], done["samples"]) == (100, path.samples(100))
+    assert (done["preset"], done["adapted"]) == (name, path.adapted)
+
+
+def test_the_first_message_tells_what_will_be_done(talk: Any, streamer: Streamer) -> None:
+    with talk(streamer) as dial, dial() as speaker:
+        speaker.hello(preset="vocos")
+        ready = speaker.text()
+    path = path_between(preset("vocos"), NVIDIA)
+    assert (ready["n_mels"], ready["adapted"], ready["adapter_lookahead"]) == (100, "vocos", path.lookahead)
+
+
+def test_statistics_come_as_numbers(talk: Any, streamer: Streamer) -> None:
+    mel = mel_of("espnet", 70)
+    mean, variance = np.full(80, -4.0), np.full(80, 4.0)
+    given = {"preset": "espnet", "mean": mean.tolist(), "variance": variance.tolist(), "seed": 3, "format": "pcm_f32"}
+    with talk(streamer, guard="off") as dial:
+        with dial() as speaker:
+            plain, _ = speak(speaker, mel, 70, preset="espnet", seed=3, format="pcm_f32")
+        with dial() as speaker:
+            audio, _ = speak(speaker, (mel + 4.0) / 2.0, 70, **given)
+    np.testing.assert_allclose(np.frombuffer(audio, "<f4"), np.frombuffer(plain, "<f4"), atol=1e-5)
