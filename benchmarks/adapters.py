@@ -2,8 +2,8 @@
 
     python -m benchmarks.adapters --manifest runs/speech/manifest.jsonl [--model NAME|DIR] [--limit N]
 
-The recordings are of voices that no adapter was fitted to (asterisk-it, kokoro-unseen, klettres), at the level that
-they were prepared at. Each is made into the mel of every preset, spoken, and compared with the recording. Of conventions
+The recordings are of voices that no adapter heard (asterisk-it, kokoro-unseen, klettres), at the level that
+they were prepared at. Each is made into the mel of every preset, spoken, and compared with the recording. Of those
 that bring audio to a peak before there is another row of just that: decibels are cut at the top there. `--record`
 writes what was measured into the adapters' directories, where the server and `Synthesizer.accepts` read it.
 """
