@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import functools
 from dataclasses import dataclass
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
+from vocoder.layers.correction_kernel import CorrectionKernel, correction_kernel
 from vocoder.layers.stack import Matrix, takes
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import mel_filterbank
@@ -55,7 +57,7 @@ def correctable(config: MelConfig) -> bool:
     return plain and config.n_fft % config.hop_length == 0
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Grid:
     """What all steps on a grid have in common.
 
@@ -68,6 +70,14 @@ class _Grid:
     target: Tensor
     index: Tensor
     weight: Tensor
+
+    def share(self, start: int, length: int) -> Tensor:
+        """Return what the sum is multiplied by, (length,) from sample `start` on."""
+        return self._reciprocal[start : start + length]
+
+    @functools.cached_property
+    def _reciprocal(self) -> Tensor:
+        return self.weight[0].reciprocal()
 
 
 class MelConsistency(nn.Module):
@@ -173,22 +183,34 @@ class MelConsistency(nn.Module):
         config, length = self.config, x.shape[1]
         if length <= config.padding:
             return x
-        number = i % self.grids
-        first = number * config.hop_length
-        padded = reflected(x, config.padding)
-        frames = padded[:, first:].unfold(1, config.n_fft, self.stride)
+        number, pace = i % self.grids, self.paces[i]
+        first = number * config.hop_length - config.padding
         grid = None if shared is None else shared.get(number)
         if grid is None:
-            grid = self._grid(mel[:, :, number :: self.grids].transpose(1, 2), frames.shape[1])
+            count = 1 + (length + config.padding - first - config.n_fft) // self.stride
+            grid = self._grid(mel[:, :, number :: self.grids].transpose(1, 2), count)
         if shared is not None:
             shared[number] = grid
+        kernel = correction_kernel() if _compilable(x) else None
+        if kernel is not None:
+            return self._step_compiled(kernel, grid, pace, first, x.contiguous(), before.contiguous())
+        padded = F.pad(x[:, None], (config.padding, config.padding), mode="reflect")[:, 0]
+        frames = padded[:, first + config.padding :].unfold(1, config.n_fft, self.stride)
         spectrum, difference = self.compare(frames, grid.target)
-        total = overlap_add(self.filtered(spectrum, difference[:, grid.index] * self.paces[i].relaxation), self.stride)
-        here, momentum = slice(config.padding - first, config.padding - first + length), self.paces[i].momentum
-        if not takes(total):
-            return (total / grid.weight)[:, here] + momentum * (x - before)
-        corrected = total.div_(grid.weight)[:, here]
-        return corrected.add_(x, alpha=momentum).sub_(before, alpha=momentum) if momentum else corrected
+        total = overlap_add(self.filtered(spectrum, difference[:, grid.index] * pace.relaxation), self.stride)
+        return (total / grid.weight)[:, -first : length - first] + pace.momentum * (x - before)
+
+    def _step_compiled(
+        self, kernel: CorrectionKernel, grid: _Grid, pace: Pace, first: int, x: Tensor, before: Tensor
+    ) -> Tensor:
+        """Take a step by compiled code, to rounding."""
+        spectrum = torch.fft.rfft(kernel.windowed(x, self.window, first, self.stride, grid.target.shape[1]))
+        own = self._times(kernel.magnitudes(spectrum), 0).clamp_min_(self.config.floor).log_()
+        difference = torch.sub(grid.target, own).clamp_(-MAX_GAIN, MAX_GAIN)[:, grid.index]
+        moved = difference.mul_(pace.relaxation).clamp_(-MAX_BOOST, MAX_BOOST)
+        filtered = torch.fft.irfft(kernel.scale(spectrum, self._times(moved, 1).exp_()), n=self.config.n_fft)
+        place = range(first, first + grid.target.shape[1] * self.stride, self.stride)
+        return kernel.combined(filtered, self.window, grid.share(-first, x.shape[1]), x, before, pace.momentum, place)
 
     def _grid(self, target: Tensor, count: int) -> _Grid:
         """Return what all steps have in common whose `count` frames have the mel `target` (B, frames, n_mels)."""
@@ -219,8 +241,8 @@ class MelConsistency(nn.Module):
     def filtered(self, spectrum: Tensor, correction: Tensor) -> Tensor:
         """Return windowed audio frames (B, count, n_fft) of the spectra, their mel moved by `correction` in nepers."""
         gain = torch.exp(self._times(correction.clamp(-MAX_BOOST, MAX_BOOST), 1))  # a bin has the mean of its bands
-        frames: Tensor = torch.fft.irfft(spectrum * gain, n=self.config.n_fft)
-        return frames.mul_(self.window) if takes(frames) else frames * self.window
+        frames: Tensor = torch.fft.irfft(spectrum * gain, n=self.config.n_fft) * self.window
+        return frames
 
     def _times(self, rows: Tensor, which: int) -> Tensor:
         """Return the bands of magnitudes, or the bins that bands are spread over."""
@@ -233,11 +255,9 @@ class MelConsistency(nn.Module):
         return (kept[1] if which == 0 else kept[2]).times(rows)
 
 
-def reflected(x: Tensor, padding: int) -> Tensor:
-    """Return audio (B, T) with `padding` samples on each side that mirror it around its first and its last sample."""
-    if not takes(x):
-        return F.pad(x[:, None], (padding, padding), mode="reflect")[:, 0]
-    return torch.cat([x[:, 1 : padding + 1].flip(1), x, x[:, -padding - 1 : -1].flip(1)], dim=1)
+def _compilable(x: Tensor) -> bool:
+    """Return whether compiled code may take the place of plain operations on x."""
+    return x.device.type == "cpu" and x.dtype == torch.float32 and takes(x)
 
 
 def overlap_add(frames: Tensor, stride: int) -> Tensor:

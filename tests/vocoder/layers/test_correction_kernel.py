@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from vocoder.layers import mel_consistency
+from vocoder.layers.correction_kernel import correction_kernel
+from vocoder.layers.mel_consistency import MelConsistency
+from vocoder.mel.config import preset
+
+FRAMES = 9
+
+
+@pytest.fixture
+def kernel():
+    found = correction_kernel()
+    assert found is not None
+    return found
+
+
+def configs():
+    nvidia = preset("nvidia")
+    yield nvidia
+    yield preset("hifigan")
+    yield dataclasses.replace(nvidia, name="short window", win_length=800)
+    yield dataclasses.replace(nvidia, name="short hop", hop_length=128)
+
+
+@pytest.mark.parametrize("config", list(configs()), ids=lambda config: config.name)
+@pytest.mark.parametrize("frames", [FRAMES, FRAMES + 1, 40])
+def test_compiled_steps_are_the_plain_ones(config, frames, monkeypatch):
+    x = 0.1 * torch.randn(2, frames * config.hop_length)
+    mel = torch.randn(2, config.n_mels, frames) - 4
+    consistency = MelConsistency(config, 5)
+    made = consistency(x, mel)
+    monkeypatch.setattr(mel_consistency, "correction_kernel", lambda: None)
+    torch.testing.assert_close(made, consistency(x, mel), atol=2e-6, rtol=0)
+    assert not torch.equal(made, x)
+
+
+def test_frames_are_mirrored_around_both_ends(kernel):
+    x, window = torch.randn(2, 20), torch.rand(8)
+    mirrored = torch.nn.functional.pad(x[:, None], (5, 5), mode="reflect")[:, 0].unfold(1, 8, 3) * window
+    torch.testing.assert_close(kernel.windowed(x, window, -5, 3, mirrored.shape[1]), mirrored)
+
+
+def test_spectra_are_measured_and_scaled(kernel):
+    spectrum = torch.randn(2, 3, 5, dtype=torch.complex64)
+    gain = torch.rand(2, 3, 5)
+    torch.testing.assert_close(kernel.magnitudes(spectrum), spectrum.abs())
+    torch.testing.assert_close(kernel.scale(spectrum.clone(), gain), spectrum * gain)
+
+
+def test_frames_that_lie_outside_add_what_lies_inside(kernel):
+    frames, window, share = torch.randn(1, 3, 8), torch.rand(8), torch.rand(10)
+    x, before = torch.randn(1, 10), torch.randn(1, 10)
+    total = torch.zeros(1, 30)
+    for m, start in enumerate((-5, 1, 7)):
+        total[:, 10 + start : 18 + start] += frames[:, m] * window
+    expected = total[:, 10:20] * share + 0.3 * (x - before)
+    found = kernel.combined(frames, window, share, x, before, 0.3, range(-5, 13, 6))
+    torch.testing.assert_close(found, expected)
+
+
+def test_what_is_no_number_stays_none():
+    x = torch.full((1, 4096), torch.nan)
+    assert MelConsistency(preset("nvidia"), 2)(x, torch.zeros(1, 80, 16)).isnan().all()
+
+
+def test_gradients_take_the_plain_way():
+    x = (0.1 * torch.randn(1, 4096)).requires_grad_()
+    MelConsistency(preset("nvidia"), 2)(x, torch.zeros(1, 80, 16)).sum().backward()
+    assert x.grad is not None
+    assert (x.grad != 0).any()
