@@ -12,9 +12,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from training.critics.spectrogram import CriticConfig, SpectrogramCritics, critic_loss, feature_loss, generator_loss
-from vocoder.config import ConfigError, to_dict
+from vocoder.config import ConfigError, from_dict, to_dict
 
-__all__ = ["CRITICS_FILE", "Adversary", "copy_critics"]
+__all__ = ["CRITICS_FILE", "Adversary", "copy_critics", "critics_beside"]
 
 CRITICS_FILE = "critics.safetensors"
 """beside the weights of the model that these critics have judged"""
@@ -77,6 +77,22 @@ class Adversary(nn.Module):
         except (SafetensorError, RuntimeError, ValueError) as error:
             raise ConfigError(f"{path} holds no critics: {error}") from error
         return True
+
+
+def critics_beside(directory: Path) -> CriticConfig | None:
+    """Return the shape of the critics beside a model, or None where there are none.
+
+    Raises:
+        ConfigError: the file is damaged.
+    """
+    path = directory / CRITICS_FILE
+    if not path.is_file():
+        return None
+    try:
+        with safe_open(path, framework="pt") as file:
+            return from_dict(CriticConfig, json.loads((file.metadata() or {})["config"]))
+    except (SafetensorError, KeyError, ValueError) as error:
+        raise ConfigError(f"{path} holds no critics: {error}") from error
 
 
 def copy_critics(source: Path, target: Path, dtype: torch.dtype) -> bool:

@@ -16,7 +16,7 @@ from training.loop.optimisation import ExponentialMovingAverage
 from training.loop.trainer_config import TrainerConfig
 from vocoder.config import to_dict
 
-__all__ = ["FitResult", "Progress", "RunState"]
+__all__ = ["FitResult", "Progress", "RunState", "run_progress"]
 
 
 @dataclass
@@ -53,6 +53,18 @@ class Progress:
             return False
         self.best_score = score
         return True
+
+
+def run_progress(checkpoint: Path) -> Progress:
+    """Return where the run of a checkpoint stood.
+
+    Raises:
+        CheckpointError: there is none, or it is damaged.
+    """
+    try:
+        return Progress(**json.loads((checkpoint / "trainer.json").read_text())["progress"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{checkpoint} holds no checkpoint: {error}") from error
 
 
 @dataclass(frozen=True)

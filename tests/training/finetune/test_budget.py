@@ -1,0 +1,40 @@
+"""The budget follows from the speech, the machine and the wish, and has bounds."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from training.finetune.budget import FEWEST_STEPS, MOST_PASSES, default_minutes, held_out, plan
+
+
+@pytest.mark.parametrize(("count", "expected"), [(6, 3), (30, 3), (60, 6), (120, 12), (5000, 12)])
+def test_a_tenth_is_held_out_within_bounds(count: int, expected: int) -> None:
+    assert held_out(count) == expected
+
+
+def test_more_speech_is_trained_on_for_longer() -> None:
+    assert default_minutes(0.5) == 10
+    assert default_minutes(5) == pytest.approx(10 * math.sqrt(5))
+    assert default_minutes(600) == 60
+
+
+def test_steps_fill_the_minutes_and_are_validated_on_the_way() -> None:
+    budget = plan(10, seconds_of_speech=300, seconds_per_step=1.5, seconds_in_a_batch=6)
+    assert budget.steps * 1.5 < 600 < budget.steps * 1.5 * 1.1
+    assert 4 * budget.validation_steps < budget.steps <= 5 * budget.validation_steps
+
+
+def test_a_fast_machine_stops_before_it_knows_the_recordings_by_heart_unless_told_to() -> None:
+    fast = plan(None, seconds_of_speech=60, seconds_per_step=0.01, seconds_in_a_batch=6)
+    assert fast.steps == MOST_PASSES * 10
+    assert fast.minutes == pytest.approx(fast.steps * 0.01 / 60)
+    assert plan(10, 60, 0.01, 6).steps > 50000
+
+
+def test_a_slow_machine_trains_a_little_all_the_same() -> None:
+    assert plan(0.01, 60, 100.0, 6).steps == FEWEST_STEPS
+    for minutes in (0, -1, math.inf, math.nan):
+        with pytest.raises(ValueError, match="--minutes must be a positive number"):
+            plan(minutes, 60, 1, 6)

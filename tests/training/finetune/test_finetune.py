@@ -1,0 +1,139 @@
+"""From a folder of recordings to a model directory that speaks, whose card and licence say where it comes from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from evaluation_corpus import RATE, voice
+
+import vocoder
+from training.cli import main
+from training.commands import evaluate
+from training.corpora.manifest import read_manifest
+from training.critics.adversary import Adversary
+from training.critics.spectrogram import CriticConfig
+from training.evaluate.metrics import METRICS
+from training.finetune import recipe as recipe_module
+from training.loop.stopping import Interruption
+from vocoder.checkpoint import load_model, save_model
+from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.stack import WaveNetConfig
+from vocoder.mel.config import preset
+from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.models.waveglow import WaveGlow
+from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
+
+CRITICS = CriticConfig(sizes=(512,), channels=2, length=4096)
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    """A tiny model with its critics, and what it was trained on."""
+    torch.manual_seed(0)
+    source = SourceConfig(pitch=PitchConfig(channels=4, layers=1, bins=8))
+    config = WaveGlowConfig(
+        flows=2, cond_channels=4, stack=WaveNetConfig(channels=4, dilations=(1,)), source=source, group_size=64,
+        corrections=1,
+    )  # fmt: skip
+    data = [{"corpus": "old", "hours": 1.0, "licence": "CC-BY-3.0", "attribution": "by Old", "speakers": ["old"]}]
+    folder = save_model(tmp_path / "start", WaveGlow(config), preset("nvidia"), {"data": data})
+    Adversary(CRITICS, RATE, torch.float32).save(folder)
+    return folder
+
+
+@pytest.fixture
+def recordings(tmp_path: Path) -> Path:
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    for i in range(9):
+        soundfile.write(folder / f"{i}.wav", voice(110.0 + 10 * i, 4.0, seed=i), RATE, subtype="PCM_16")
+    soundfile.write(folder / "silent.wav", np.zeros(RATE), RATE)
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "METRICS", tuple(m for m in METRICS if m.name in ("stft_distance", "stoi")))
+    monkeypatch.setattr(recipe_module, "_VALIDATION_ITEMS", 4)
+
+
+def words(start: Path, recordings: Path, tmp_path: Path, *more: str) -> list[str]:
+    output = ["-o", str(tmp_path / "mine"), "--run", str(tmp_path / "run"), "--licence", "CC0-1.0"]
+    return ["finetune", str(recordings), *output, "--start-from", str(start), "--jobs", "1", *more]
+
+
+def test_recordings_become_a_model_that_speaks_and_is_no_worse(start, recordings, tmp_path, capsys) -> None:
+    assert main(words(start, recordings, tmp_path, "--minutes", "0.01")) == 0
+    printed = capsys.readouterr().out
+    for text in ("1 of 4", "silent", "2 of 4", "20 steps of", "validation after step 0", "left", "3 of 4", "4 of 4"):
+        assert text in printed
+    assert f"serve it: vocoder-serve --model {tmp_path / 'mine'}" in printed
+    assert ("The weights of step" in printed) != ("The starting weights of" in printed)
+    manifest = read_manifest(tmp_path / "run" / "corpus")
+    assert sorted(entry.split for entry in manifest.entries) == ["test"] * 3 + ["train"] * 6
+    card = (tmp_path / "mine" / "README.md").read_text()
+    assert "| old | 1.00 | CC-BY-3.0 | by Old |" in card
+    assert "## Fine-tuning" in card
+    assert (tmp_path / "mine" / "critics.safetensors").is_file()
+    model = vocoder.load(tmp_path / "mine", guard="off")
+    mel = MelSpectrogram(model.mel_config)(torch.from_numpy(voice(120.0, 1.0))[None])[0]
+    assert np.isfinite(model.synthesize(mel.numpy(), seed=1)).all()
+
+
+def test_starting_weights_are_kept_where_nothing_improves(start, recordings, tmp_path, capsys, monkeypatch) -> None:
+    plain = recipe_module._trainer
+
+    def ruinous(*arguments):
+        config = plain(*arguments)
+        object.__setattr__(config, "learning_rate", 3.0)
+        return config
+
+    monkeypatch.setattr(recipe_module, "_trainer", ruinous)
+    assert main(words(start, recordings, tmp_path, "--minutes", "0.01")) == 0
+    assert "are published as they were: validation improved at no time" in capsys.readouterr().out
+    before, after = (load_model(path).model.state_dict() for path in (start, tmp_path / "mine"))
+    assert all(torch.equal(after[name], value.half().float()) for name, value in before.items())
+    assert "published as they were" in (tmp_path / "mine" / "README.md").read_text()
+
+
+def test_a_stopped_run_goes_on_and_predicted_mels_are_heard(start, recordings, tmp_path, capsys, monkeypatch) -> None:
+    extract = MelSpectrogram(preset("nvidia"))
+    (tmp_path / "mels").mkdir()
+    for path in recordings.glob("[0-9].wav"):
+        x = torch.from_numpy(soundfile.read(path, dtype="float32")[0])
+        np.save(tmp_path / "mels" / f"{path.stem}.npy", extract(x[None])[0].numpy())
+    given = words(start, recordings, tmp_path, "--minutes", "0.01", "--mels", str(tmp_path / "mels"))
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(Interruption, "requested", True, raising=False)
+        interrupted.setattr(Interruption, "__init__", lambda self: None)
+        assert main(given) == 130
+    assert "stopped; to go on: vocoder-train finetune" in capsys.readouterr().out
+    assert main(given) == 2
+    assert "--resume goes on with it" in capsys.readouterr().err
+    assert main([*given, "--resume"]) == 0
+    assert "the mels that the manifest names were spoken, not the recordings' own: 3 of 3" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("more", "text"),
+    [
+        (["--start-from", "wavenet"], "fine-tuning starts from a waveglow, and wavenet is a wavenet"),
+        (["--minutes", "-1"], "--minutes must be above 0"),
+        (["--mels", "nowhere"], "nowhere is not a folder of mels"),
+    ],
+)
+def test_wrong_arguments_are_refused_in_one_line(start, recordings, tmp_path, capsys, more, text) -> None:
+    assert main(words(start, recordings, tmp_path, *more)) == 2
+    assert text in capsys.readouterr().err
+
+
+def test_too_little_speech_says_how_much_is_needed(start, tmp_path, capsys) -> None:
+    (tmp_path / "few").mkdir()
+    for i in range(4):
+        soundfile.write(tmp_path / "few" / f"{i}.wav", voice(120.0, 2.0, seed=i), RATE)
+    assert main(words(start, tmp_path / "few", tmp_path)) == 2
+    assert "4 s of speech are left to train on, and 20 s are needed" in capsys.readouterr().err

@@ -1,0 +1,44 @@
+"""A change counts where it is more than the utterances' own spread, and more than what is noise in any case."""
+
+from __future__ import annotations
+
+import pytest
+
+from training.finetune.verdict import NOISE, changes, worse
+
+
+def utterances(before: list[float | None], after: list[float | None], metric: str = "pesq"):
+    rows = [("before", before), ("after", after)]
+    return [
+        {"candidate": name, "path": str(i), "values": {metric: value}}
+        for name, values in rows
+        for i, value in enumerate(values)
+    ]
+
+
+def test_a_change_is_the_mean_over_pairs_and_its_noise_two_standard_errors() -> None:
+    (change,) = changes(utterances([3.0, 3.2, 3.4, None], [2.6, 3.1, 3.0, 1.0]), "before", "after")
+    assert (change.before, change.after) == pytest.approx((3.2, 2.9))
+    assert change.difference == pytest.approx(-0.3)
+    assert change.noise == pytest.approx(2 * 0.1732 / 3**0.5, rel=1e-3)
+    assert worse([change]) == [change]
+    assert str(change) == "PESQ 3.2 -> 2.9 (-0.3, noise 0.2)"
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        [2.98, 3.17, 3.37],  # less than what is noise in any case, though all lost it
+        [2.2, 3.9, 3.2],  # a larger loss, but utterances disagree
+        [3.3, 3.5, 3.7],  # better
+    ],
+)
+def test_what_may_be_chance_and_what_is_better_is_not_worse(after: list[float | None]) -> None:
+    assert worse(changes(utterances([3.0, 3.2, 3.4], after), "before", "after")) == []
+
+
+def test_one_utterance_is_judged_by_what_is_noise_in_any_case() -> None:
+    (change,) = changes(utterances([3.0], [2.8]), "before", "after")
+    assert change.noise == 2 * NOISE["pesq"]
+    assert worse([change]) == [change]
+    assert changes(utterances([None], [None]), "before", "after") == []

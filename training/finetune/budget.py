@@ -1,0 +1,66 @@
+"""How much is held out, how long is trained, in how many steps: what follows from the recordings and the machine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+__all__ = ["Budget", "default_minutes", "held_out", "plan"]
+
+HELD_OUT = (3, 12)
+"""fewest and most utterances that are held out: a tenth of them in between"""
+MINUTES = (10.0, 60.0)
+"""shortest and longest training where nobody says how long"""
+MOST_PASSES = 60
+"""times that the recordings are heard at most where nobody says how long: a fast machine would learn them by heart"""
+FEWEST_STEPS = 20
+VALIDATIONS = 5
+"""on the way, the one at the end included"""
+_OTHER_WORK = 0.08  # share of the minutes that goes into validation and checkpoints
+
+
+@dataclass(frozen=True)
+class Budget:
+    """How long a fine-tuning takes.
+
+    Attributes:
+        minutes: wall-clock time of training.
+        steps: in all.
+        validation_steps: from one validation to the next.
+    """
+
+    minutes: float
+    steps: int
+    validation_steps: int
+
+
+def held_out(recordings: int) -> int:
+    """Return how many of so many recordings are kept for validation and the scores: a tenth, 3 to 12."""
+    return min(max(round(recordings / 10), HELD_OUT[0]), HELD_OUT[1])
+
+
+def default_minutes(minutes_of_speech: float) -> float:
+    """Return how many minutes to train on so much speech: ten times the root of its minutes, from 10 to 60."""
+    return min(max(10.0 * math.sqrt(minutes_of_speech), MINUTES[0]), MINUTES[1])
+
+
+def plan(minutes: float | None, seconds_of_speech: float, seconds_per_step: float, seconds_in_a_batch: float) -> Budget:
+    """Return the budget of a fine-tuning.
+
+    Args:
+        minutes: that the user gives it, if any.
+        seconds_of_speech: to train on.
+        seconds_per_step: on this machine.
+        seconds_in_a_batch: of speech.
+
+    Raises:
+        ValueError: minutes are not positive.
+    """
+    if minutes is not None and not 0 < minutes < math.inf:
+        raise ValueError(f"--minutes must be a positive number, not {minutes:g}")
+    wanted = default_minutes(seconds_of_speech / 60) if minutes is None else minutes
+    steps = max(int(60 * wanted * (1 - _OTHER_WORK) / seconds_per_step), FEWEST_STEPS)
+    if minutes is None:
+        most = max(int(MOST_PASSES * seconds_of_speech / seconds_in_a_batch), FEWEST_STEPS)
+        wanted, steps = (wanted, steps) if steps <= most else (most * seconds_per_step / 60, most)
+    return Budget(wanted, steps, -(-steps // VALIDATIONS))

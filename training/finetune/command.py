@@ -1,0 +1,155 @@
+"""`vocoder-train finetune`: a folder of recordings in, a model that speaks with their voice out."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shlex
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from training.commands.prepare import summary
+from training.commands.waveglow import WaveGlowRun, objective_of
+from training.corpora.manifest import Manifest
+from training.corpora.prepare import Prepared
+from training.finetune.budget import plan
+from training.finetune.outcome import Outcome, compared, publish_best
+from training.finetune.recipe import recipe, seconds_in_a_batch, seconds_per_step
+from training.finetune.recordings import prepared_voice, seconds_of
+from training.launch import fit, origin_of
+from training.loop import random_state
+from training.loop.checkpointing import Checkpoints
+from training.loop.processes import announce
+from training.loop.run_state import run_progress
+from training.provenance import UNKNOWN
+from training.run_config import load_config
+from vocoder.checkpoint import load_model
+from vocoder.loading import model_directory
+
+__all__ = ["add_arguments", "run"]
+
+INTERRUPTED = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("recordings", type=Path, metavar="RECORDINGS", help="folder of audio; subfolders are speakers")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help="model directory to write; its name is the model's"
+    )
+    parser.add_argument("--licence", help="licence of the recordings, which the model will carry")
+    parser.add_argument("--minutes", type=float, help="of training (10 to 60, by the amount of speech)")
+    parser.add_argument(
+        "--mels", type=Path, help="folder with NAME.npy for each NAME.wav: what an acoustic model predicts"
+    )
+    parser.add_argument("--start-from", default="waveglow", metavar="MODEL", help="to begin with (%(default)s)")
+    parser.add_argument("--run", type=Path, help="folder of the corpus, checkpoints and scores (runs/NAME)")
+    parser.add_argument("--resume", action="store_true", help="go on where a stopped fine-tuning was")
+    parser.add_argument("--seed", type=int, default=0, help="of everything (%(default)s)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit status.
+
+    Raises:
+        ValueError: an argument, the recordings or the model is wrong; the text says how.
+    """
+    folder = args.run or Path("runs") / args.output.name
+    _check(args, folder)
+    prepared = _prepare(args, folder / "corpus")
+    if not _train(args, prepared.manifest, folder):
+        announce(f"stopped; to go on: vocoder-train finetune {_again(args)}")
+        return INTERRUPTED
+    announce("3 of 4: before and after, on recordings that were held out")
+    best = Checkpoints(folder / "training").best / "model"
+    outcome = compared(args.start_from, best, prepared.manifest, folder / "report", args.seed, args.jobs)
+    announce("4 of 4: publishing")
+    publish_best(outcome, args.output, folder)
+    _farewell(args, outcome)
+    return 0
+
+
+def _check(args: argparse.Namespace, folder: Path) -> None:
+    if args.output.exists() and not args.resume:
+        raise ValueError(f"{args.output} is there already: choose another -o, or --resume its fine-tuning")
+    if Checkpoints(folder / "training").last.exists() and not args.resume:
+        raise ValueError(f"{folder} holds a fine-tuning already: --resume goes on with it, --run DIR begins another")
+    if args.minutes is not None and not args.minutes > 0:
+        raise ValueError(f"--minutes must be above 0, not {args.minutes:g}")
+    if args.jobs < 1:
+        raise ValueError(f"--jobs must be at least 1, not {args.jobs}")
+    recipe(args.start_from, folder, folder)  # what cannot be fine-tuned is said before anything is prepared
+
+
+def _prepare(args: argparse.Namespace, output: Path) -> Prepared:
+    announce(f"1 of 4: recordings of {args.recordings}")
+    contract = load_model(model_directory(args.start_from)).mel_config
+    with tqdm(unit="file", file=sys.stderr, disable=None) as bar:
+        prepared = prepared_voice(
+            args.recordings,
+            output,
+            contract,
+            name=args.output.name,
+            licence=args.licence,
+            mels=args.mels,
+            jobs=args.jobs,
+            progress=partial(_advance, bar),
+        )
+    announce(summary(prepared).rstrip())
+    if (args.licence or UNKNOWN) == UNKNOWN:
+        announce("WARNING: the licence of the recordings is unknown, and so is the model's: --licence NAME says it")
+    return prepared
+
+
+def _advance(bar: tqdm[Any], done: int) -> None:
+    bar.update(done - bar.n)
+
+
+def _train(args: argparse.Namespace, manifest: Manifest, folder: Path) -> bool:
+    """Train and return whether the run came to its end, rather than being interrupted."""
+    output = folder / "training"
+    going_on = Checkpoints(output).last.exists()
+    config = load_config(WaveGlowRun, output / "config.yaml") if going_on else _planned(args, manifest, output)
+    limit = config.trainer.max_minutes or 0.0
+    if going_on and _ended(output, config.trainer.steps, limit):
+        return True
+    random_state.seed_all(config.trainer.seed)
+    origin = origin_of(start_from=config.start_from)
+    fit(config, manifest, objective_of(config), resume=going_on, origin=origin)
+    return _ended(output, config.trainer.steps, limit)
+
+
+def _planned(args: argparse.Namespace, manifest: Manifest, output: Path) -> WaveGlowRun:
+    path, seconds = manifest.root / "manifest.jsonl", seconds_of(manifest)
+    first = recipe(args.start_from, path, output, seed=args.seed)
+    pace = seconds_per_step(first, manifest)
+    budget = plan(args.minutes, seconds, pace, seconds_in_a_batch(first))
+    announce(
+        f"2 of 4: {budget.minutes:.1f} minutes of training on {seconds / 60:.1f} minutes of speech: {budget.steps} "
+        f"steps of {pace:.2f} s on this machine"
+    )
+    return recipe(args.start_from, path, output, budget, args.seed)
+
+
+def _ended(output: Path, steps: int, most_minutes: float) -> bool:
+    progress = run_progress(Checkpoints(output).last)
+    return progress.step >= steps or progress.minutes >= most_minutes
+
+
+def _farewell(args: argparse.Namespace, outcome: Outcome) -> None:
+    announce("\n".join(["", *(f"{change}" for change in outcome.changes), outcome.sentence]))
+    announce(f"serve it: vocoder-serve --model {shlex.quote(str(args.output))}")
+    announce(f"try it:   vocoder resynthesize some.wav -o copy.wav --model {shlex.quote(str(args.output))}")
+
+
+def _again(args: argparse.Namespace) -> str:
+    words = [str(args.recordings), "-o", str(args.output), "--resume"]
+    for name in ("run", "licence", "mels"):
+        words += [f"--{name}", str(getattr(args, name))] if getattr(args, name) is not None else []
+    words += ["--start-from", args.start_from] if args.start_from != "waveglow" else []
+    return shlex.join(words)

@@ -1,0 +1,136 @@
+"""The run that fine-tunes a WaveGlow: its start, its losses, how its recordings are varied, and its pace."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from training.commands.waveglow import WaveGlowRun, objective_of
+from training.corpora.manifest import Manifest
+from training.critics.adversary import critics_beside
+from training.critics.spectrogram import CriticConfig
+from training.data.augment import AugmentConfig
+from training.data.datasets import SegmentConfig, SegmentDataset
+from training.finetune.budget import Budget
+from training.loop.batches import BatchPlan, training_batches
+from training.loop.optimisation import build_optimiser
+from training.loop.processes import build_accelerator
+from training.loop.trainer_config import TrainerConfig
+from training.loop.update import update
+from training.objectives.waveglow import WaveGlowLosses
+from vocoder.checkpoint import load_model
+from vocoder.config import ConfigError
+from vocoder.loading import model_directory
+from vocoder.mel.config import PRESETS
+from vocoder.models.waveglow import WaveGlow
+
+__all__ = ["recipe", "seconds_in_a_batch", "seconds_per_step"]
+
+TIMED_STEPS = 4
+"""as many as likelihood_every, so that every kind of step is among them"""
+_PROBE = Budget(1.0, 1, 1)
+_VALIDATION_ITEMS = 24
+_LATE = 1_000_000  # a step by which every loss has joined
+_AVERAGE = 0.1  # share of the steps that the averaged weights remember
+_OVERTIME = 1.5  # times its minutes, and one more, that a run may take on a machine that got slower
+
+
+def recipe(start_from: str, manifest: Path, output: Path, budget: Budget | None = None, seed: int = 0) -> WaveGlowRun:
+    """Return the configuration of a fine-tuning.
+
+    Losses are those that the shipped model was trained with. Critics that lie beside the weights judge from the first
+    step on; where there are none, new ones learn for a quarter of the steps before they are heard.
+
+    Args:
+        start_from: directory or name of the model to begin with.
+        manifest: of the prepared recordings.
+        output: folder of the run.
+        budget: how long; without one, the configuration of a first look at the pace.
+        seed: of everything.
+
+    Raises:
+        ConfigError: the model is no WaveGlow, or its mel contract is none of the presets.
+    """
+    directory, budget = model_directory(start_from), budget or _PROBE
+    checkpoint = load_model(directory)
+    if not isinstance(checkpoint.model, WaveGlow):
+        raise ConfigError(f"fine-tuning starts from a waveglow, and {start_from} is a {checkpoint.family}")
+    mel = checkpoint.mel_config
+    if PRESETS.get(mel.name) != mel:
+        raise ConfigError(f"the mel contract of {start_from} is none of the presets {', '.join(PRESETS)}")
+    critics = critics_beside(directory)
+    return WaveGlowRun(
+        manifest=str(manifest),
+        output=str(output),
+        mel=mel.name,
+        model=checkpoint.model.config,
+        losses=_losses(critics, budget.steps),
+        segments=SegmentConfig(
+            hop_length=mel.hop_length,
+            margin=mel.n_fft // 2,
+            seed=seed,
+            gain_db=(-15.0, 6.0),
+            rates=(0.925, 1.075),
+            augment=AugmentConfig(equaliser_db=3.0),
+        ),
+        trainer=_trainer(budget, seed),
+        validation_items=_VALIDATION_ITEMS,
+        start_from=start_from,
+    )
+
+
+def _losses(critics: CriticConfig | None, steps: int) -> WaveGlowLosses:
+    return WaveGlowLosses(
+        likelihood=1.0,
+        likelihood_every=TIMED_STEPS,
+        spectral=1.5,
+        mel=2.0,
+        uncorrected=0.5,
+        adversarial=0.3,
+        features=1.0,
+        samples_from=0,
+        critics_from=0 if critics is not None else steps // 4,
+        varied_mels=0.25,
+        critics=critics or CriticConfig(),
+    )
+
+
+def _trainer(budget: Budget, seed: int) -> TrainerConfig:
+    return TrainerConfig(
+        steps=budget.steps,
+        batch_size=8,
+        learning_rate=2e-4,
+        betas=(0.8, 0.99),
+        warmup_steps=max(budget.steps // 20, 1),
+        final_rate_scale=0.05,
+        ema_decay=min(0.997, max(0.5, 1 - 1 / (_AVERAGE * budget.steps))) if budget.steps > 1 else 0.0,
+        seed=seed,
+        initialisation_batches=1,
+        log_steps=max(budget.steps // 40, 1),
+        validation_steps=budget.validation_steps,
+        checkpoint_minutes=5.0,
+        max_minutes=_OVERTIME * budget.minutes + 1.0,
+    )
+
+
+def seconds_in_a_batch(config: WaveGlowRun) -> float:
+    """Return the seconds of audio that one step of a run sees."""
+    return config.trainer.batch_size * config.segments.segment_length / config.model.sample_rate
+
+
+def seconds_per_step(config: WaveGlowRun, manifest: Manifest) -> float:
+    """Return how long a step of a run takes on this machine, by the mean of a few that are then forgotten."""
+    accelerator = build_accelerator(config.trainer)
+    objective = objective_of(config).to(accelerator.device).train()
+    dataset = SegmentDataset(manifest, "train", config.segments, mel_config=objective.mel_config)
+    plan = BatchPlan(max(len(dataset), config.trainer.batch_size), config.trainer.batch_size, 1, 0, 0)
+    phases = objective.phases()
+    optimisers = {phase.name: build_optimiser(phase, config.trainer) for phase in phases}
+    batch = next(training_batches(dataset, plan, 0, 0, 0, accelerator.device))
+    start = time.perf_counter()
+    for step in range(1 + TIMED_STEPS):
+        if step == 1:  # the first one is slower than the others
+            start = time.perf_counter()
+        for phase in phases:
+            update(objective, phase, optimisers[phase.name], batch, _LATE + step, config.trainer, accelerator)
+    return (time.perf_counter() - start) / TIMED_STEPS

@@ -1,0 +1,78 @@
+"""The first step of a fine-tuning: a folder of recordings becomes a corpus with a split of its own size."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+from training.corpora.condition import PrepareConfig
+from training.corpora.corpus import Corpus
+from training.corpora.given_mels import with_mels
+from training.corpora.layouts import scan_folder
+from training.corpora.manifest import Manifest
+from training.corpora.prepare import Prepared, prepare
+from training.finetune.budget import held_out
+from training.finetune.pieces import cut_long_recordings
+from vocoder.mel.config import MelConfig
+
+__all__ = ["LEAST_SECONDS", "prepared_voice", "seconds_of"]
+
+LEAST_SECONDS = 20.0
+"""of speech to train on; a minute is the least that was tried"""
+
+
+def prepared_voice(
+    recordings: Path,
+    output: Path,
+    mel_config: MelConfig,
+    *,
+    name: str,
+    licence: str | None,
+    mels: Path | None = None,
+    jobs: int = 1,
+    progress: Callable[[int], None] | None = None,
+) -> Prepared:
+    """Prepare the recordings of a voice; what is there already stays.
+
+    Long recordings are cut at pauses, unless they have mels, which must stay aligned with them.
+
+    Args:
+        recordings: a folder of audio; its subfolders are speakers.
+        output: where the corpus goes.
+        mel_config: of the model that is fine-tuned.
+        name: of the corpus.
+        licence: of the recordings.
+        mels: a folder with the predicted mel of each recording.
+        jobs: worker processes.
+        progress: called with the number of recordings done so far.
+
+    Raises:
+        ValueError: the folder holds no usable audio, or too little of it.
+    """
+    corpus = scan_folder(recordings, name, licence)
+    if mels is not None:
+        corpus = with_mels(corpus, mels, mel_config.name)
+    else:
+        corpus = cut_long_recordings(corpus, output / "pieces")
+    corpus = replace(corpus, test_share=_share(corpus))
+    rms = PrepareConfig.rms if mels is None else None  # a mel says how loud its recording is
+    config = PrepareConfig(sample_rate=mel_config.sample_rate, rms=rms)
+    prepared = prepare([corpus], output, config, jobs, progress)
+    seconds = seconds_of(prepared.manifest)
+    if seconds < LEAST_SECONDS:
+        raise ValueError(
+            f"{seconds:.0f} s of speech are left to train on, and {LEAST_SECONDS:.0f} s are needed: record more, five "
+            f"minutes are good; {output / 'skipped.jsonl'} lists what was left out"
+        )
+    return prepared
+
+
+def seconds_of(manifest: Manifest) -> float:
+    """Return how much there is to train on."""
+    return sum(entry.duration for entry in manifest.entries if entry.split == "train")
+
+
+def _share(corpus: Corpus) -> float:
+    usable = sum(not recording.unusable for recording in corpus.recordings)
+    return min(held_out(usable) / max(usable, 1), 0.5)
