@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 
@@ -73,11 +73,19 @@ def compared(start_from: str, best: Path, manifest: Manifest, report: Path, seed
 def publish_best(outcome: Outcome, output: Path, folder: Path) -> None:
     """Write the model directory of an outcome, with scores, licences and a card that says how it came about.
 
+    `outcome.json` in the folder of the run says the same to programs.
+
     Args:
         outcome: what to publish.
         output: the directory.
         folder: of the run, where the notes are kept.
     """
+    told = {
+        "kept": outcome.label == BEFORE,
+        "sentence": outcome.sentence,
+        "changes": list(map(asdict, outcome.changes)),
+    }
+    (folder / "outcome.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
     notes = folder / "notes.md"
     notes.write_text(_notes(outcome), encoding="utf-8")
     words = [str(outcome.model), "-o", str(output), "--quality", str(outcome.report / "quality.json")]
