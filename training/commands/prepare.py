@@ -19,7 +19,6 @@ from training.corpora.given_mels import with_mels
 from training.corpora.layouts import scan_folder, scan_ljspeech, scan_vctk
 from training.corpora.prepare import Prepared, prepare
 from training.provenance import UNKNOWN
-from vocoder.mel.contract import contract
 
 __all__ = ["add_arguments", "run", "summary"]
 
@@ -80,8 +79,6 @@ def _config(args: argparse.Namespace) -> PrepareConfig:
         raise ValueError("--mels go with --layout and a folder of recordings")
     if args.rms is not None:
         raise ValueError("--rms and --mels exclude each other: a mel says how loud its recording is")
-    if args.sample_rate != contract(args.mel).sample_rate:
-        raise ValueError(f"mels of {args.mel!r} are of {contract(args.mel).sample_rate} Hz: add --sample-rate")
     return PrepareConfig(sample_rate=args.sample_rate, rms=None, min_seconds=args.min_seconds)
 
 

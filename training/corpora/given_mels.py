@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 
 from training.corpora.corpus import Corpus, CorpusError, Recording
 from training.corpora.manifest import Entry, Manifest, ManifestError
+from vocoder.adapt.path import path_between
 from vocoder.config import ConfigError
-from vocoder.mel.config import MelConfig, preset
-from vocoder.mel.convert import MelMismatchError, convert
+from vocoder.mel.config import MelConfig
+from vocoder.mel.contract import contract
+from vocoder.mel.convert import MelMismatchError
 from vocoder.mel.file import read_mel
 from vocoder.mel.range import MelRange
 
@@ -37,22 +39,36 @@ class GivenMel:
     contract: MelConfig | None
     source: str
 
-    def fitted(self, mel_config: MelConfig, samples: int) -> NDArray[np.float32]:
-        """Return the mel (n_mels, frames) in another contract, checked against audio of `samples` samples.
+    def fitted(self, mel_config: MelConfig, samples: int) -> tuple[NDArray[np.float32], int]:
+        """Return the mel (n_mels, frames) in another contract, and by how many samples its frames stand later there.
+
+        It is as a model of that contract would get it: exact, or through an adapter. There is a frame for each whole
+        hop of the audio; one that is lost between frame rates repeats the last.
+
+        Args:
+            mel_config: the contract, whose sample rate is the audio's.
+            samples: of the audio.
 
         Raises:
-            ManifestError: it does not convert exactly, or `check_given_mel` finds it wrong.
+            ManifestError: there is no way to the contract, or `check_given_mel` finds it wrong.
         """
+        source = self.contract or mel_config
         try:
-            source = self.contract or mel_config
-            check_given_mel(self.values, source, samples)
-            return convert(self.values, source, mel_config)
+            check_given_mel(self.values, source, _at(source.sample_rate, samples, mel_config.sample_rate))
+            path = path_between(source, mel_config)
+            mel = path.convert(self.values)
         except (MelMismatchError, ValueError) as error:
             raise ManifestError(f"{self.source}: {error}") from error
+        missing = max((samples - path.delay) // mel_config.hop_length - mel.shape[1], 0)
+        return np.pad(mel, ((0, 0), (0, missing)), mode="edge"), path.delay
+
+
+def _at(sample_rate: int, samples: int, own_rate: int) -> int:
+    return round(samples * sample_rate / own_rate)
 
 
 def check_given_mel(mel: NDArray[np.float32], mel_config: MelConfig, samples: int) -> None:
-    """Require a mel (n_mels, frames) of a contract that fits audio of `samples` samples, frame for frame.
+    """Require a mel (n_mels, frames) of a contract that fits audio of `samples` samples at its rate, frame for frame.
 
     The last frame, which is centred on the audio's end, may be missing, as it is in HiFi-GAN's layout.
 
@@ -85,14 +101,13 @@ def given_mel(manifest: Manifest, entry: Entry) -> GivenMel | None:
     """Return the mel that an entry names, or None where it names none.
 
     Raises:
-        ManifestError: the file cannot be read, or the preset is unknown.
+        ManifestError: the file cannot be read, or the contract is unknown.
     """
     if entry.mel is None:
         return None
     path = manifest.root / entry.mel
     try:
-        contract = None if entry.mel_preset is None else preset(entry.mel_preset)
-        return GivenMel(read_mel(path), contract, str(path))
+        return GivenMel(read_mel(path), None if entry.mel_preset is None else contract(entry.mel_preset), str(path))
     except (OSError, ConfigError, ValueError) as error:
         raise ManifestError(f"the mel of {entry.path} in {path} cannot be read: {error}") from error
 
@@ -104,9 +119,9 @@ def with_mels(corpus: Corpus, folder: Path, mel_preset: str) -> Corpus:
 
     Raises:
         CorpusError: the folder is missing, or holds a mel of no recording.
-        ConfigError: there is no such preset.
+        ConfigError: there is no such contract.
     """
-    preset(mel_preset)
+    contract(mel_preset)
     if not folder.is_dir():
         raise CorpusError(f"{folder} is not a folder of mels")
     found = tuple(_with_mel(recording, folder) for recording in corpus.recordings)

@@ -34,7 +34,7 @@ from training.corpora.corpus import (
 from training.corpora.given_mels import check_given_mel
 from training.corpora.manifest import Entry, Manifest, Split, Use, read_manifest, write_manifest
 from vocoder.config import to_dict
-from vocoder.mel.config import preset
+from vocoder.mel.contract import contract
 from vocoder.mel.file import read_mel
 
 __all__ = ["PrepareError", "Prepared", "Skipped", "prepare"]
@@ -184,7 +184,8 @@ def _take_mel(job: _Job, source: Path, audio: Path) -> None:
     assert job.mel_preset is not None
     try:
         mel = read_mel(source)
-        check_given_mel(mel, preset(job.mel_preset), soundfile.info(audio).frames)
+        made_with = contract(job.mel_preset)
+        check_given_mel(mel, made_with, round(soundfile.info(audio).duration * made_with.sample_rate))
     except ValueError as error:
         raise UnusableError("unfitting mel", f"{source}: {error}") from error
     target = job.root / _mel_path(job)

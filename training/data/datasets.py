@@ -165,7 +165,8 @@ class SegmentDataset(Dataset[Segment]):
         return self._segment(utterance, x, band, None)
 
     def _with_mel(self, utterance: int, place: float) -> Segment:
-        x, start = self._cut(utterance, self._as_recorded, place)
+        assert self._mels is not None
+        x, start = self._cut(utterance, self._as_recorded, place, self._mels.delays[utterance])
         return self._segment(utterance, x, self._bands[utterance], start // self.config.hop_length)
 
     def _segment(self, utterance: int, x: np.ndarray, band: float, frame: int | None) -> Segment:
@@ -177,17 +178,17 @@ class SegmentDataset(Dataset[Segment]):
             item["has_mel"] = frame is not None
         return item
 
-    def _cut(self, utterance: int, resampler: RateResampler, place: float) -> tuple[np.ndarray, int]:
-        """Return samples with their margins, and where between them the segment starts."""
+    def _cut(self, utterance: int, resampler: RateResampler, place: float, skipped: int = 0) -> tuple[np.ndarray, int]:
+        """Return samples with their margins, and where in the utterance, less what is skipped, the segment starts."""
         config = self.config
-        length = resampler.length(int(self._store.lengths[utterance]))
+        length = resampler.length(int(self._store.lengths[utterance]) - skipped)
         padded = max(length, config.segment_length)
         start = int(place * ((padded - config.segment_length) // config.hop_length + 1)) * config.hop_length
         first, last = start - config.margin, start + config.segment_length + config.margin
         inside = max(first, 0), min(last, padded)
 
         def read(a: int, b: int) -> np.ndarray:
-            return self._store.read(utterance, a, b)
+            return self._store.read(utterance, a + skipped, b + skipped)
 
         x = resampler.crop(read, inside[0], min(inside[1], length))
         x = np.pad(x, (0, inside[1] - inside[0] - len(x)))

@@ -36,10 +36,14 @@ class MelStore:
         self, manifest: Manifest, entries: Sequence[Entry], samples: Sequence[int], mel_config: MelConfig
     ) -> None:
         given = [given_mel(manifest, entry) for entry in entries]
-        mels = [
-            np.zeros((mel_config.n_mels, 0), np.float32) if mel is None else mel.fitted(mel_config, int(length))
+        none = np.zeros((mel_config.n_mels, 0), np.float32), 0
+        fitted = [
+            none if mel is None else mel.fitted(mel_config, int(length))
             for mel, length in zip(given, samples, strict=True)
         ]
+        mels = [mel for mel, _ in fitted]
+        self.delays = [delay for _, delay in fitted]
+        """samples of each recording before the one that its mel's first frame is centred on"""
         self._lengths = np.array([mel.shape[1] for mel in mels], dtype=np.int64)
         self._offsets = np.concatenate([[0], np.cumsum(self._lengths)])
         self._mels = np.concatenate(mels, axis=1)

@@ -98,24 +98,37 @@ def evaluate(
 
 @dataclass(frozen=True)
 class _Reference:
-    """A recording as a candidate gets it: x (T,), and the mel that it came with in the candidate's contract."""
+    """A recording as a candidate gets it.
+
+    Attributes:
+        x: (T,).
+        mel: that it came with, in the candidate's contract.
+        delay: samples of x before the one that the first frame of `mel` is centred on.
+    """
 
     x: Audio
     mel: Audio | None
+    delay: int
 
     @classmethod
     def of(cls, recording: Recording, candidate: Candidate) -> _Reference:
-        mel = None if candidate.speak is None else recording.given(candidate.mel_config)
-        return cls(recording.at(candidate.mel_config.sample_rate), mel)
+        mel, delay = (candidate.speak and recording.given(candidate.mel_config)) or (None, 0)
+        return cls(recording.at(candidate.mel_config.sample_rate), mel, delay)
+
+    def spoken_by(self, candidate: Candidate) -> tuple[Audio, float | None]:
+        return spoken(candidate, self.x, self.mel, self.delay)
 
 
-def spoken(candidate: Candidate, reference: Audio, mel: Audio | None = None) -> tuple[Audio, float | None]:
+def spoken(
+    candidate: Candidate, reference: Audio, mel: Audio | None = None, delay: int = 0
+) -> tuple[Audio, float | None]:
     """Return what a candidate makes of the mel of reference (T,), cut to T samples, and the seconds it took.
 
     Args:
         candidate: who speaks.
         reference: the recording.
         mel: (n_mels, frames) to speak instead of the recording's own.
+        delay: samples by which that audio belongs later.
 
     Raises:
         ValueError: the candidate returned less audio, or not (T,).
@@ -131,17 +144,15 @@ def spoken(candidate: Candidate, reference: Audio, mel: Audio | None = None) -> 
         raise ValueError(f"{candidate.name} must speak ({expected},) from {mel.shape}, not {generated.shape}")
     # Framings without centring leave up to a hop at the end unspoken.
     missing = max(0, len(reference) - expected)
-    return np.pad(generated, (0, missing))[: len(reference)], seconds
+    return np.pad(generated, (delay, missing))[: len(reference)], seconds
 
 
 def _speak_all(
     candidate: Candidate, references: Sequence[_Reference], chosen: Sequence[int]
 ) -> dict[int, tuple[Audio, float | None]]:
     if chosen:
-        spoken(
-            candidate, references[chosen[0]].x, references[chosen[0]].mel
-        )  # a model's first call is slower than the others
-    return {i: spoken(candidate, references[i].x, references[i].mel) for i in chosen}
+        references[chosen[0]].spoken_by(candidate)  # a model's first call is slower than the others
+    return {i: references[i].spoken_by(candidate) for i in chosen}
 
 
 def _nats_of_all(
@@ -154,7 +165,8 @@ def _nats_of_all(
     found: list[tuple[float, float] | None] = []
     for reference in references:
         start = time.perf_counter()
-        nats = nats_per_sample(candidate.density, reference.x, candidate.mel_config, mel=reference.mel)
+        x = reference.x[reference.delay :]
+        nats = nats_per_sample(candidate.density, x, candidate.mel_config, mel=reference.mel)
         found.append((nats, time.perf_counter() - start))
     return found
 

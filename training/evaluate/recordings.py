@@ -79,8 +79,10 @@ class Recording:
         """Return its audio at another sample rate."""
         return resample(self.x, self.sample_rate, sample_rate)
 
-    def given(self, mel_config: MelConfig) -> Audio | None:
-        """Return the mel (n_mels, frames) that it came with in a contract; None where it came with none.
+    def given(self, mel_config: MelConfig) -> tuple[Audio, int] | None:
+        """Return the mel (n_mels, frames) that it came with in a contract, and by how many samples it stands later.
+
+        None where it came with none.
 
         Raises:
             ManifestError: the mel does not fit the audio or the contract.

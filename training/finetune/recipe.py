@@ -30,6 +30,8 @@ TIMED_STEPS = 4
 """as many as likelihood_every, so that every kind of step is among them"""
 _PROBE = Budget(1.0, 1, 1)
 _VALIDATION_ITEMS = 24
+_SEGMENT_LENGTH = 16384
+_BATCH_SIZE = 8
 _LATE = 1_000_000  # a step by which every loss has joined
 _AVERAGE = 0.1  # share of the steps that the averaged weights remember
 _OVERTIME = 1.5  # times its minutes, and one more, that a run may take on a machine that got slower
@@ -66,6 +68,7 @@ def recipe(start_from: str, manifest: Path, output: Path, budget: Budget | None 
         model=checkpoint.model.config,
         losses=_losses(critics, budget.steps),
         segments=SegmentConfig(
+            segment_length=_SEGMENT_LENGTH,
             hop_length=mel.hop_length,
             margin=mel.n_fft // 2,
             seed=seed,
@@ -98,7 +101,7 @@ def _losses(critics: CriticConfig | None, steps: int) -> WaveGlowLosses:
 def _trainer(budget: Budget, seed: int) -> TrainerConfig:
     return TrainerConfig(
         steps=budget.steps,
-        batch_size=8,
+        batch_size=_BATCH_SIZE,
         learning_rate=2e-4,
         betas=(0.8, 0.99),
         warmup_steps=max(budget.steps // 20, 1),

@@ -67,7 +67,7 @@ def test_recordings_keep_their_level_and_their_mels(tmp_path, capsys):
     ("more", "words"),
     [
         (["--rms", "0.1"], "--rms and --mels exclude each other"),
-        (["--mel", "vocos"], "mels of 'vocos' are of 24000 Hz"),
+        (["--mel", "vcos"], "there is no mel preset 'vcos'"),
     ],
 )
 def test_wrong_arguments_are_refused(tmp_path, capsys, more, words):

@@ -17,7 +17,9 @@ from training.corpora.manifest import read_manifest
 from training.critics.adversary import Adversary
 from training.critics.spectrogram import CriticConfig
 from training.evaluate.metrics import METRICS
+from training.finetune import budget
 from training.finetune import recipe as recipe_module
+from training.finetune import recordings as recordings_module
 from training.loop.stopping import Interruption
 from vocoder.checkpoint import load_model, save_model
 from vocoder.layers.source.pitch import PitchConfig
@@ -50,7 +52,7 @@ def recordings(tmp_path: Path) -> Path:
     folder = tmp_path / "recordings"
     folder.mkdir()
     for i in range(9):
-        soundfile.write(folder / f"{i}.wav", voice(110.0 + 10 * i, 4.0, seed=i), RATE, subtype="PCM_16")
+        soundfile.write(folder / f"{i}.wav", voice(110.0 + 10 * i, 1.0, seed=i), RATE, subtype="PCM_16")
     soundfile.write(folder / "silent.wav", np.zeros(RATE), RATE)
     return folder
 
@@ -58,7 +60,11 @@ def recordings(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate, "METRICS", tuple(m for m in METRICS if m.name in ("stft_distance", "stoi")))
-    monkeypatch.setattr(recipe_module, "_VALIDATION_ITEMS", 4)
+    small = {"_VALIDATION_ITEMS": 2, "_SEGMENT_LENGTH": 4096, "_BATCH_SIZE": 2, "TIMED_STEPS": 1}
+    for name, value in small.items():
+        monkeypatch.setattr(recipe_module, name, value)
+    monkeypatch.setattr(budget, "FEWEST_STEPS", 4)
+    monkeypatch.setattr(recordings_module, "LEAST_SECONDS", 5.0)
 
 
 def words(start: Path, recordings: Path, tmp_path: Path, *more: str) -> list[str]:
@@ -69,7 +75,7 @@ def words(start: Path, recordings: Path, tmp_path: Path, *more: str) -> list[str
 def test_recordings_become_a_model_that_speaks_and_is_no_worse(start, recordings, tmp_path, capsys) -> None:
     assert main(words(start, recordings, tmp_path, "--minutes", "0.01")) == 0
     printed = capsys.readouterr().out
-    for text in ("1 of 4", "silent", "2 of 4", "20 steps of", "validation after step 0", "left", "3 of 4", "4 of 4"):
+    for text in ("1 of 4", "silent", "2 of 4", "4 steps of", "validation after step 0", "left", "3 of 4", "4 of 4"):
         assert text in printed
     assert f"serve it: vocoder-serve --model {tmp_path / 'mine'}" in printed
     assert ("The weights of step" in printed) != ("The starting weights of" in printed)
@@ -136,4 +142,4 @@ def test_too_little_speech_says_how_much_is_needed(start, tmp_path, capsys) -> N
     for i in range(4):
         soundfile.write(tmp_path / "few" / f"{i}.wav", voice(120.0, 2.0, seed=i), RATE)
     assert main(words(start, tmp_path / "few", tmp_path)) == 2
-    assert "4 s of speech are left to train on, and 20 s are needed" in capsys.readouterr().err
+    assert "4 s of speech are left to train on, and 5 s are needed" in capsys.readouterr().err
