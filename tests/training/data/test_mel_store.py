@@ -15,6 +15,7 @@ from training.corpora.manifest import ManifestError, read_manifest, write_manife
 from training.data.augment import AugmentConfig
 from training.data.datasets import SegmentConfig, SegmentDataset, held_out_segments
 from training.data.mel_store import conditioned
+from vocoder.audio.resampling import resample
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
@@ -111,6 +112,17 @@ def test_frames_that_stand_later_are_cut_with_audio_that_starts_later(tmp_path):
         own = MelSpectrogram(ours).frame(item["x"][None])[0, :, :16]
         inside = slice(2, -2)  # reflections at the ends are other ones
         torch.testing.assert_close(item["mel"][:, inside], own[:, inside], rtol=0, atol=1e-3)
+
+
+def test_a_mel_of_another_frame_rate_has_a_frame_for_every_hop(tmp_path):
+    ours, theirs = preset("nvidia"), preset("speecht5")
+    manifest = write_given(tmp_path, ours, [("train", 22050, True)])
+    x = resample(soundfile.read(tmp_path / "0.flac", dtype="float32")[0], 22050, 16000)
+    np.save(tmp_path / "0.npy", MelSpectrogram(theirs)(torch.from_numpy(x)[None])[0, :, : len(x) // 256].numpy())
+    item = SegmentDataset(with_preset(manifest, "speecht5"), "train", SegmentConfig(), mel_config=ours)[0]
+    own = MelSpectrogram(ours).frame(item["x"][None])[0, :, :64]
+    assert item["mel"].shape == own.shape
+    assert float((item["mel"] - own)[2:60].abs().mean()) < 0.5  # an adapter guesses
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_starting_weights_are_kept_where_nothing_improves(start, recordings, tmp
 
     def ruinous(*arguments):
         config = plain(*arguments)
-        object.__setattr__(config, "learning_rate", 3.0)
+        object.__setattr__(config, "learning_rate", 0.03)
         return config
 
     monkeypatch.setattr(recipe_module, "_trainer", ruinous)
