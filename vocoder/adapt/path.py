@@ -91,6 +91,10 @@ class MelPath:
             return self.convert(torch.from_numpy(mel)).numpy().astype(mel.dtype, copy=False)
         if self.adapter is None:
             return self.values(mel)
+        n_mels = self.source.n_mels
+        if mel.ndim not in (2, 3) or mel.shape[-2] != n_mels:
+            shape = f"({n_mels}, frames) or (B, {n_mels}, frames)"
+            raise ValueError(f"a mel of contract {self.source.name!r} is {shape}, not {tuple(mel.shape)}")
         adapter, whole = self.adapter, mel if mel.ndim == 3 else mel[None]
         made = []
         for one in adapter.decoded(whole, self.source):

@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 
+from vocoder.adapt.path import MelPath, path_between
 from vocoder.commands.sampling import PRESET_HELP
 from vocoder.guard.guard import Guard, load_guard
 from vocoder.guard.verdict import Verdict
-from vocoder.mel.config import MelConfig
 from vocoder.mel.contract import contract
 from vocoder.mel.file import read_mel
 
@@ -38,16 +39,20 @@ def run(args: argparse.Namespace) -> int:
     """Judge every mel and print one line for each.
 
     Raises:
-        ValueError: the guard knows no mels of the contract.
+        ValueError: there is no way from mels of the contract to those that the guard knows.
     """
     guard, config = load_guard(), contract(args.preset)
-    guard.require(config)
-    return max([_check(guard, path, config, args.json) for path in args.mels])
+    way = path_between(config, guard.mel_config)
+    return max([_check(guard, path, way, args.json) for path in args.mels])
 
 
-def _check(guard: Guard, path: Path, config: MelConfig, as_json: bool) -> int:
+def _check(guard: Guard, path: Path, way: MelPath, as_json: bool) -> int:
     try:
-        verdict = guard.check(read_mel(path), config)
+        mel = read_mel(path)
+        if way.adapter is None:
+            verdict = guard.check(mel, way.source)
+        else:
+            verdict = replace(guard.check(way.convert(mel)), adapted=way.adapted)
     except (ValueError, OSError) as error:
         print(f"vocoder check: {path}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -57,4 +57,13 @@ def test_what_cannot_be_read_or_judged_is_said(mel: Path, tmp_path: Path, capsys
     assert "this is no npy file" in captured.err
     assert ": typical. " in captured.out
     assert main(["check", str(mel), "--preset", "vocos"]) == 2
-    assert "the guard knows no mels of contract 'vocos'" in capsys.readouterr().err
+    assert "a mel of contract 'vocos' is (100, frames) or" in capsys.readouterr().err
+
+
+def test_a_mel_of_another_convention_is_judged_as_the_model_gets_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["mel", str(RECORDING), "-o", str(tmp_path / "vocos.npy"), "--preset", "vocos"]) == 0
+    capsys.readouterr()
+    assert main(["check", "--json", "--preset", "vocos", str(tmp_path / "vocos.npy")]) == 0
+    assert json.loads(capsys.readouterr().out)["adapted"] == "vocos"
