@@ -49,6 +49,11 @@ class FrameReader:
         """frames of the mel so far"""
 
     @property
+    def adapts(self) -> bool:
+        """Whether frames go through an adapter, whose computation holds up nobody on a worker's thread."""
+        return self._passage.path.adapter is not None
+
+    @property
     def frame_bytes(self) -> int:
         """Size of a frame as it is sent."""
         return self._source.mel_config.n_mels * self._dtype.itemsize

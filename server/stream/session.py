@@ -7,6 +7,7 @@ import json
 import logging
 from collections.abc import Coroutine
 from contextlib import suppress
+from functools import partial
 from typing import Any, NoReturn
 
 import numpy as np
@@ -134,7 +135,9 @@ class WebSocketSession:
             else:
                 if not reader.frames:
                     encoder.begin()
-                before, mel = reader.frames, reader.take(message["bytes"])
+                before = reader.frames
+                take = partial(reader.take, message["bytes"])
+                mel = await self._service.run(take) if reader.adapts else take()
                 charge_frames(self._websocket, reader.frames - before)
                 await self._put(mel, judge)
         await self._receive_message()
