@@ -20,6 +20,7 @@ COMMANDS = {
     "adapter": ("training.commands.adapter", "fit what takes mels of another convention to those of a model"),
     "ablate": ("training.commands.ablate", "measure what each loss of the distillation is worth"),
     "evaluate": ("training.commands.evaluate", "score models beside Griffin-Lim and the recordings"),
+    "ratings": ("training.commands.ratings", "sum up what listeners said in a blind test"),
     "publish": ("training.commands.publish", "write a trained model with its scores and its card"),
 }
 """Name -> module with `add_arguments(parser)` and `run(args) -> int`, and one line of help."""

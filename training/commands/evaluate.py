@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from tqdm import tqdm
 
@@ -22,6 +23,8 @@ from training.evaluate.report import Report, write_report
 from training.evaluate.scoring import ScoreStore, scoring_pool
 from training.evaluate.spectrogram import draw_spectrograms
 from training.evaluate.summary import text_table
+from training.listening.pages import write_pages
+from training.listening.utterance import Clip, Utterance
 from vocoder.audio.resampling import resample
 from vocoder.loading import load
 from vocoder.mel.contract import contract
@@ -43,6 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--by", choices=GROUPS, default=defaults.by, help="what a row is about (%(default)s)")
     parser.add_argument("--limit", type=int, help="at most so many utterances for each row, evenly spread")
     parser.add_argument("--per-speaker", type=int, help="at most so many utterances of each speaker, evenly spread")
+    parser.add_argument(
+        "--listen", type=int, default=2, metavar="N", help="hear N utterances of each row (%(default)s)"
+    )
     parser.add_argument("--sigma", type=float, help="sampling temperature (each model's own)")
     parser.add_argument("--corrections", type=int, metavar="N", help="of each sample (each model's own number)")
     parser.add_argument("--seed", type=int, default=0, help="of the models' noise (%(default)s)")
@@ -72,6 +78,8 @@ def evaluate_all(args: argparse.Namespace, loader: Loader) -> int:
     """
     if args.smooth and args.nats:
         raise ValueError("--nats are of true mels: evaluate once with --nats and once with --smooth")
+    if args.listen < 0:
+        raise ValueError(f"--listen takes a number of utterances, 0 for none, not {args.listen}")
     selection = Selection(args.min_seconds, args.max_seconds, args.limit, args.per_speaker, args.by)
     manifest = read_manifest(args.manifest)
     chosen = recordings(manifest, selection, args.voice, args.own_mels)
@@ -82,6 +90,7 @@ def evaluate_all(args: argparse.Namespace, loader: Loader) -> int:
         baselines, models = ([smoothed(c, args.seed) for c in candidates] for candidates in (baselines, models))
     args.output.mkdir(parents=True, exist_ok=True)
     found = _evaluate(args, [*baselines, *models], chosen)
+    utterances = _utterances([baselines[0], *models, *baselines[1:]], chosen, found)
     report = Report(
         settings=_settings(args, chosen),
         rows=[row for evaluated in found.values() for row in evaluated.rows],
@@ -89,13 +98,14 @@ def evaluate_all(args: argparse.Namespace, loader: Loader) -> int:
         missing=split_by_package(METRICS)[1],
         models=[model.name for model in models],
         without_density=[model.name for model in models if args.nats and model.density is None],
-        pictures=_draw(args.output, [baselines[0], *models, *baselines[1:]], found),
+        pictures=_draw(args.output, utterances),
         left_out=left_out(manifest, selection, args.voice),
     )
     print(text_table(report.summaries(), report.metrics))
     for note in report.notes():
         print(note)
-    for path in write_report(report, args.output):
+    heard = utterances if args.listen else []
+    for path in [*write_report(report, args.output), *write_pages(report, heard, args.output, args.seed)]:
         print(path)
     return 0
 
@@ -124,20 +134,41 @@ def _evaluate(
     with scoring_pool(args.jobs) as pool:
         for candidate in candidates:
             with tqdm(total=len(chosen), desc=candidate.name, unit="utt", file=sys.stderr, disable=None) as bar:
-                found[candidate.name] = evaluate(candidate, chosen, metrics, store, pool, args.nats, bar.update)
+                found[candidate.name] = evaluate(
+                    candidate, chosen, metrics, store, pool, args.nats, bar.update, args.listen
+                )
     return found
 
 
-def _draw(folder: Path, candidates: Sequence[Candidate], found: dict[str, Evaluated]) -> dict[str, str]:
-    """Draw one utterance of each voice, the first candidate above the others; return the file names by voice."""
+def _utterances(
+    candidates: Sequence[Candidate], chosen: Sequence[Recording], found: dict[str, Evaluated]
+) -> list[Utterance]:
+    """Return what there is to hear, the first candidate being the recording, all at its sample rate."""
+    original = candidates[0]
+    rate = original.mel_config.sample_rate
+    utterances = []
+    for recording in chosen:
+        if recording.path not in found[original.name].examples:
+            continue
+        reference = Clip(original.name, found[original.name].examples[recording.path])
+        clips = []
+        for c in candidates[1:]:
+            x = resample(found[c.name].examples[recording.path], c.mel_config.sample_rate, rate)
+            length = len(reference.x)
+            clips.append(Clip(c.name, np.pad(x, (0, max(0, length - len(x))))[:length]))
+        utterances.append(Utterance(recording.voice, recording.path, rate, reference, clips))
+    return utterances
+
+
+def _draw(folder: Path, utterances: Sequence[Utterance]) -> dict[str, str]:
+    """Draw one utterance of each voice, the recording above the others; return the file names by voice."""
     pictures: dict[str, str] = {}
-    sample_rate = candidates[0].mel_config.sample_rate
-    for voice in found[candidates[0].name].examples:
-        pictures[voice] = f"spectrogram-{voice.replace('/', '-')}.png"
-        signals = [
-            (c.name, resample(found[c.name].examples[voice], c.mel_config.sample_rate, sample_rate)) for c in candidates
-        ]
-        draw_spectrograms(folder / pictures[voice], signals, sample_rate)
+    for utterance in utterances:
+        if utterance.voice in pictures:
+            continue
+        pictures[utterance.voice] = f"spectrogram-{utterance.voice.replace('/', '-')}.png"
+        signals = [(clip.candidate, clip.x) for clip in (utterance.reference, *utterance.clips)]
+        draw_spectrograms(folder / pictures[utterance.voice], signals, utterance.sample_rate)
     return pictures
 
 

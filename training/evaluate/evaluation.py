@@ -45,7 +45,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A row for each recording, in their order, and by voice the audio (T,) of its first recording."""
+    """A row for each recording, in their order, and by path the audio (T,) of the first recordings of each voice."""
 
     rows: list[Row]
     examples: dict[str, Audio]
@@ -59,11 +59,12 @@ def evaluate(
     pool: ProcessPoolExecutor | None = None,
     nats: bool = False,
     progress: Callable[[], object] = lambda: None,
+    examples: int = 1,
 ) -> Evaluated:
     """Evaluate one candidate.
 
     All speaking is done, and timed, before scoring starts, so that the processes that score do not slow it down. Where
-    scores are stored, the first recording of each voice is spoken all the same: stored speeds would be another
+    scores are stored, the examples of each voice are spoken all the same: stored speeds would be another
     machine's, or another hour's.
 
     Args:
@@ -74,16 +75,17 @@ def evaluate(
         pool: the processes that score; None scores in this one.
         nats: also compute nats per sample, where the candidate has a density.
         progress: called after each recording.
+        examples: how many recordings of each voice to keep the audio of, one at least.
 
     Raises:
         ValueError: the candidate returned audio of a wrong length.
     """
     references = [_Reference.of(recording, candidate) for recording in recordings]
-    first = {recording.voice: i for i, recording in reversed(list(enumerate(recordings)))}
+    kept = _first_of_each_voice(recordings, max(1, examples))
     keys = [store.key(candidate, reference.x, metrics, reference.mel) for reference in references]
     known = {i: scores for i, key in enumerate(keys) if (scores := store.read(key)) is not None}
     new = [i for i in range(len(recordings)) if i not in known]
-    audio = _speak_all(candidate, references, sorted({*new, *first.values()}))
+    audio = _speak_all(candidate, references, sorted({*new, *kept}))
     pairs = [Pair(references[i].x, audio[i][0], candidate.mel_config.sample_rate) for i in new]
     for i, scores in zip(new, score_all(metrics, pairs, pool), strict=True):
         known[i] = scores
@@ -93,7 +95,14 @@ def evaluate(
         _row(candidate, recording, known[i], score, audio[i][1] if i in audio else None)
         for i, (recording, score) in enumerate(zip(recordings, _nats_of_all(candidate, references, nats), strict=True))
     ]
-    return Evaluated(rows, {voice: audio[i][0] for voice, i in first.items()})
+    return Evaluated(rows, {recordings[i].path: audio[i][0] for i in kept})
+
+
+def _first_of_each_voice(recordings: Sequence[Recording], count: int) -> list[int]:
+    by_voice: dict[str, list[int]] = {}
+    for i, recording in enumerate(recordings):
+        by_voice.setdefault(recording.voice, []).append(i)
+    return [i for chosen in by_voice.values() for i in chosen[:count]]
 
 
 @dataclass(frozen=True)

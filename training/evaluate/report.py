@@ -55,6 +55,14 @@ class Report:
             found |= {"nats": NATS_DEFINITION, "density_times_real_time": DENSITY_SPEED_DEFINITION}
         return {**found, "times_real_time": SPEED_DEFINITION}
 
+    def titled_definitions(self) -> dict[str, str]:
+        """Return what each value means, by the heading of its column."""
+        titles = {metric.name: metric.title for metric in self.metrics} | {
+            "times_real_time": "x real time",
+            "density_times_real_time": "density x real time",
+        }
+        return {titles.get(name, name): text for name, text in self.definitions().items()}
+
     def notes(self) -> list[str]:
         """Return what the table does not say: metrics without their package, undefined values, absent densities."""
         titles = {metric.name: metric.title for metric in self.metrics} | {"nats": "nats"}
@@ -135,11 +143,7 @@ def _markdown(report: Report) -> str:
     ]
     parts.append(markdown_table(report.summaries(), report.metrics).rstrip())
     parts.append("\n".join(f"- {note}" for note in report.notes()))
-    names = {metric.name: metric.title for metric in report.metrics} | {
-        "times_real_time": "x real time",
-        "density_times_real_time": "density x real time",
-    }
-    definitions = [f"- **{names.get(name, name)}**: {text}" for name, text in report.definitions().items()]
+    definitions = [f"- **{title}**: {text}" for title, text in report.titled_definitions().items()]
     parts.append("## What the columns mean\n\n" + "\n".join(definitions))
     if report.pictures:
         pictures = [f"![Spectrograms, {voice}]({file})" for voice, file in report.pictures.items()]

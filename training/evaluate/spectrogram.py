@@ -14,9 +14,10 @@ from numpy.typing import NDArray
 
 from training.evaluate.metric import Audio
 
-__all__ = ["decibels", "draw_spectrograms"]
+__all__ = ["RANGE_DB", "decibels", "draw_spectrograms"]
 
-_RANGE_DB = 70.0
+RANGE_DB = 70.0
+"""From black to the brightest colour."""
 
 
 def draw_spectrograms(
@@ -64,7 +65,7 @@ def _draw_spectrogram(axes: Any, picture: NDArray[np.float32], sample_rate: int,
     extent = (0.0, seconds, 0.0, sample_rate / 2000.0)
     axes.set_ylabel("kHz")
     return axes.imshow(
-        picture, origin="lower", aspect="auto", extent=extent, vmin=top - _RANGE_DB, vmax=top, cmap="magma"
+        picture, origin="lower", aspect="auto", extent=extent, vmin=top - RANGE_DB, vmax=top, cmap="magma"
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from training.evaluate.evaluation import Row
 from training.evaluate.metric import Metric
 
-__all__ = ["Summary", "cells", "markdown_table", "summarise", "text_table"]
+__all__ = ["Summary", "cells", "markdown_table", "summarise", "text_table", "utterance_cells"]
 
 _ABSENT = "-"
 _LEFT = 2
@@ -86,6 +86,13 @@ def cells(summaries: Sequence[Summary], metrics: Sequence[Metric]) -> list[list[
     speeds = ["x real time", *(["density x real time"] if with_nats else [])]
     header = ["voice", "candidate", "utt.", *(title for _, title, _ in columns), *speeds]
     return [header, *(_line(summary, columns, with_nats) for summary in summaries)]
+
+
+def utterance_cells(rows: Sequence[Row], metrics: Sequence[Metric]) -> list[list[str]]:
+    """Return the header and one line for each row, as strings, with the path of the recording."""
+    header, *lines = cells([_summary([row]) for row in rows], metrics)
+    paths = ["utterance", *(row.path for row in rows)]
+    return [[*line[:2], path, *line[3:]] for line, path in zip([header, *lines], paths, strict=True)]
 
 
 def text_table(summaries: Sequence[Summary], metrics: Sequence[Metric]) -> str:

@@ -42,6 +42,10 @@ def test_models_and_baselines_share_one_report(tmp_path: Path, monkeypatch, caps
         assert found[voice, "dense"]["nats"] is not None
         assert "nats" not in found[voice, "Griffin-Lim"]
         assert (tmp_path / "out" / f"spectrogram-{voice}.png").stat().st_size > 10_000
+    page = (tmp_path / "out" / "listening.html").read_text()
+    assert page.count("<audio") == 2 * len(names)
+    blind = json.loads((tmp_path / "out" / "blind-key.json").read_text())
+    assert {what["candidate"] for what in blind.values()} == {"hidden reference", "anchor, 3.5 kHz", *names[1:]}
     quality = json.loads((tmp_path / "out" / "quality.json").read_text())
     assert set(quality) == set(names[2:])
     assert set(quality["dense"]["baselines"]) == set(names[:2])
@@ -68,6 +72,8 @@ def test_wrong_arguments_are_errors_that_say_so(tmp_path: Path) -> None:
         command.evaluate_all(arguments("a/last", "a/last", *manifest, *out), fake_loader)
     with pytest.raises(ValueError, match="limit"):
         command.run(arguments(*manifest, *out, "--limit", "0"))
+    with pytest.raises(ValueError, match="--listen takes a number"):
+        command.run(arguments(*manifest, *out, "--listen", "-1"))
     with pytest.raises(ValueError, match="at least 1 process"):
         command.run(arguments(*manifest, "-o", str(tmp_path / "out"), "--jobs", "0"))
 

@@ -1,0 +1,75 @@
+"""A listening test without names: a hidden reference, a low anchor, and all candidates, in an order of its own."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from training.evaluate.metric import Audio
+from training.listening.rendering import render
+from training.listening.utterance import Clip, Utterance, flac_uri
+from vocoder.audio.resampling import resample
+
+__all__ = ["ANCHOR", "HIDDEN_REFERENCE", "BlindTest", "blind_test", "low_anchor"]
+
+HIDDEN_REFERENCE = "hidden reference"
+ANCHOR = "anchor, 3.5 kHz"
+_ANCHOR_RATE = 7000  # Hz, twice the band that is left
+
+
+@dataclass(frozen=True)
+class BlindTest:
+    """A page, and what it does not tell.
+
+    Attributes:
+        page: one HTML document that needs nothing else and names no candidate.
+        key: by item, what it is: {"candidate", "voice", "path"}.
+    """
+
+    page: str
+    key: dict[str, dict[str, str]]
+
+
+def blind_test(utterances: Sequence[Utterance], seed: int = 0) -> BlindTest:
+    """Return a test in the manner of MUSHRA (ITU-R BS.1534-3): sliders from 0 to 100, an open and a hidden reference.
+
+    Items have random names of eight hexadecimal digits and stand in random order; the page shuffles trials and items
+    once more for each listener. Sounds carry no tags, and the page has no name but that of the trial.
+
+    Args:
+        utterances: a trial each.
+        seed: of names and order.
+    """
+    rng = random.Random(seed)
+    key: dict[str, dict[str, str]] = {}
+    trials = []
+    for number, utterance in enumerate(utterances, 1):
+        items = []
+        for clip in _shuffled(_items(utterance), rng):
+            name = f"{rng.getrandbits(32):08x}"
+            key[name] = {"candidate": clip.candidate, "voice": utterance.voice, "path": utterance.path}
+            items.append({"item": name, "audio": flac_uri(clip.x, utterance.sample_rate)})
+        reference = flac_uri(utterance.reference.x, utterance.sample_rate)
+        trials.append({"trial": number, "reference": reference, "items": items})
+    return BlindTest(_page(trials), key)
+
+
+def low_anchor(x: Audio, sample_rate: int) -> Audio:
+    """Return audio (T,) with nothing above 3.5 kHz, the anchor that ITU-R BS.1534-3 asks for."""
+    return resample(resample(x, sample_rate, _ANCHOR_RATE), _ANCHOR_RATE, sample_rate)[: len(x)]
+
+
+def _items(utterance: Utterance) -> list[Clip]:
+    original = utterance.reference.x
+    anchor = Clip(ANCHOR, low_anchor(original, utterance.sample_rate))
+    return [Clip(HIDDEN_REFERENCE, original), anchor, *utterance.clips]
+
+
+def _shuffled(clips: Sequence[Clip], rng: random.Random) -> list[Clip]:
+    return rng.sample(list(clips), len(clips))
+
+
+def _page(trials: list[dict[str, Any]]) -> str:
+    return render("blind.html", trials=trials)

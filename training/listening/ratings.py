@@ -1,0 +1,120 @@
+"""What listeners said in a blind test, by candidate."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from scipy.stats import t as student_t
+
+from training.listening.blind import HIDDEN_REFERENCE
+
+__all__ = ["Rating", "RatingError", "Verdict", "read_key", "read_ratings", "unreliable", "verdicts"]
+
+_COLUMNS = ("listener", "trial", "item", "rating")
+_CONFIDENCE = 0.95
+_REFERENCE_AT_LEAST = 90.0
+_MISSED_AT_MOST = 0.15
+
+
+class RatingError(ValueError):
+    """Ratings or a key cannot be read; the text says which and why."""
+
+
+@dataclass(frozen=True)
+class Rating:
+    """How good a listener found one sound, from 0 to 100."""
+
+    listener: str
+    item: str
+    value: float
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What a candidate got: mean, and half of the 95 % confidence interval, infinite for a single rating."""
+
+    candidate: str
+    ratings: int
+    mean: float
+    half_interval: float
+
+
+def read_key(path: Path) -> dict[str, str]:
+    """Return the candidate of each item from blind-key.json.
+
+    Raises:
+        RatingError: the file is no key.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        return {item: str(what["candidate"]) for item, what in data.items()}
+    except (OSError, ValueError, AttributeError, KeyError, TypeError) as error:
+        raise RatingError(f"{path} is no key of a listening test (blind-key.json): {error}") from error
+
+
+def read_ratings(path: Path, key: Mapping[str, str]) -> list[Rating]:
+    """Return the ratings of a CSV file that the page saved.
+
+    Raises:
+        RatingError: columns are missing, a rating is no number from 0 to 100, or an item is of another test.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            lines = list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError) as error:
+        raise RatingError(f"{path} cannot be read: {error}") from error
+    found = []
+    for number, line in enumerate(lines, 2):
+        if missing := [name for name in _COLUMNS if line.get(name) is None]:
+            raise RatingError(f"{path} must have the columns {', '.join(_COLUMNS)}; line {number} lacks {missing[0]}")
+        if line["item"] not in key:
+            raise RatingError(f"{path}, line {number}: item {line['item']} is not in the key, so it is of another test")
+        found.append(Rating(line["listener"], line["item"], _value(line["rating"], path, number)))
+    return found
+
+
+def unreliable(ratings: Iterable[Rating], key: Mapping[str, str]) -> list[str]:
+    """Return the listeners who gave the hidden reference less than 90 in more than 15 % of trials (BS.1534-3)."""
+    given: dict[str, list[float]] = {}
+    for rating in ratings:
+        if key[rating.item] == HIDDEN_REFERENCE:
+            given.setdefault(rating.listener, []).append(rating.value)
+    missed = {
+        name: sum(value < _REFERENCE_AT_LEAST for value in values) / len(values) for name, values in given.items()
+    }
+    return sorted(name for name, share in missed.items() if share > _MISSED_AT_MOST)
+
+
+def verdicts(ratings: Iterable[Rating], key: Mapping[str, str]) -> list[Verdict]:
+    """Return means and confidence intervals by candidate, the best first.
+
+    The interval is Student's over all ratings of a candidate, as if they were independent.
+    """
+    given: dict[str, list[float]] = {}
+    for rating in ratings:
+        given.setdefault(key[rating.item], []).append(rating.value)
+    found = [Verdict(name, len(values), statistics.fmean(values), _half(values)) for name, values in given.items()]
+    return sorted(found, key=lambda verdict: -verdict.mean)
+
+
+def _half(values: Sequence[float]) -> float:
+    if len(values) < 2:
+        return math.inf
+    quantile = float(student_t.ppf((1.0 + _CONFIDENCE) / 2.0, len(values) - 1))
+    return quantile * statistics.stdev(values) / math.sqrt(len(values))
+
+
+def _value(text: str, path: Path, number: int) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0.0 <= value <= 100.0:
+        raise RatingError(f"{path}, line {number}: a rating is a number from 0 to 100, not {text!r}")
+    return value
