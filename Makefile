@@ -6,6 +6,7 @@ MODEL  ?= waveglow
 PORT   ?= 8000
 CONFIG ?= configs/waveglow.yaml
 ARGS   ?=
+SITE   ?= site
 BODIES ?= 20000
 CASES  ?= 100
 MINUTES ?= 30
@@ -14,7 +15,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test browser-test check serve train bench fuzz soak image-test ray-test clean
+.PHONY: help install demo test browser-test page dist check serve train bench fuzz soak image-test ray-test clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -39,7 +40,14 @@ browser-test: $(STAMP) ## test the page at / in headless Chromium, which it inst
 	command -v chromium || command -v chromium-browser || command -v google-chrome || \
 	  $(BIN)/playwright install --with-deps chromium || \
 	  { apt-get update && apt-get install --yes --no-install-recommends chromium; }
-	REQUIRE_BROWSER=1 $(BIN)/python -m pytest tests/server/routes/test_page.py tests/server/page $(ARGS)
+	command -v npm > /dev/null && $(BIN)/python deploy/page.py $(MODEL) -o $(SITE) || echo "without npm nothing speaks in the browser"
+	REQUIRE_BROWSER=1 PAGE_COPY=$(SITE) $(BIN)/python -m pytest tests/server/routes/test_page.py tests/server/page $(ARGS)
+
+page: $(STAMP) ## write the page with MODEL speaking in the browser, for any web server, to SITE (needs npm)
+	$(BIN)/python deploy/page.py $(MODEL) -o $(SITE) $(ARGS)
+
+dist: $(STAMP) ## build the wheel into dist/, install it with [server] into a fresh environment, and speak from there
+	$(BIN)/python deploy/dist.py dist $(ARGS)
 
 check: $(STAMP) ## format, lint, types, import contracts
 	$(BIN)/ruff format --check .

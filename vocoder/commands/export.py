@@ -7,7 +7,8 @@ from pathlib import Path
 
 import torch
 
-from vocoder.exporters.exporting import FORMATS, export_model
+from vocoder.exporters.exporting import FORMATS, SHERPA, export_model
+from vocoder.exporters.smaller import WEIGHTS
 from vocoder.loading import load
 
 __all__ = ["add_arguments", "run"]
@@ -16,11 +17,30 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.description = (
-        "Write a model as a program with inputs z, standard normal noise times the temperature, and mel, and output x. "
-        "It is in float32, and takes any batch and any number of frames."
+        "Write a model as a program with inputs z, standard normal noise times the temperature, and mel, and output x; "
+        "for sherpa-onnx with input mel and output audio, as the vocoder of a Matcha-TTS model. It computes in "
+        "float32, and takes any batch and any number of frames."
     )
     parser.add_argument("model", metavar="MODEL", help="shipped name, model directory or Hugging Face repository")
     parser.add_argument("--format", dest="form", required=True, choices=tuple(FORMATS), help="what reads the file")
+    parser.add_argument(
+        "--corrections",
+        type=int,
+        metavar="N",
+        help="how often the program corrects its audio towards the mel (default: the model's own; fewer are faster)",
+    )
+    parser.add_argument(
+        "--sigma",
+        type=float,
+        help="temperature of the noise inside a program for sherpa-onnx (default: the model's own)",
+    )
+    parser.add_argument(
+        "--weights",
+        choices=WEIGHTS,
+        default="float32",
+        help="their type in an ONNX file: float16 halves it, int8 computes products of matrices in integers "
+        "(default: %(default)s)",
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="FILE", help="file to write")
 
 
@@ -30,6 +50,8 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError, OSError: there is no such model, or it cannot be exported; the text says why.
     """
-    export_model(load(args.model, dtype=torch.float32), args.form, args.output)
-    print(f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB, inputs z and mel, output x")
+    options = {name: getattr(args, name) for name in ("corrections", "sigma", "weights")}
+    export_model(load(args.model, dtype=torch.float32), args.form, args.output, **options)
+    shape = "input mel, output audio" if args.form == SHERPA else "inputs z and mel, output x"
+    print(f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB, {shape}")
     return 0

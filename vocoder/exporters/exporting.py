@@ -9,18 +9,22 @@ from pathlib import Path
 from types import MappingProxyType
 
 import torch
+from torch import Tensor
 
 from vocoder.exporters.program import ExportError, Traced, traced
+from vocoder.exporters.sherpa import traced_for_sherpa
+from vocoder.exporters.smaller import Weights, store_weights
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.synthesizer import Synthesizer
 
-__all__ = ["FORMATS", "export_model", "write_onnx", "write_torch_program"]
+__all__ = ["FORMATS", "SHERPA", "export_model", "write_onnx", "write_torch_program"]
 
 OPSET = 20
+SHERPA = "sherpa-onnx"
 
 
 def write_onnx(traced: Traced, file: Path) -> None:
-    """Write inputs `z` and `mel`, output `x`, and what their users must know as metadata of the model.
+    """Write a program and what its users must know, as metadata of the model.
 
     Raises:
         ExportError: the onnx packages are missing.
@@ -32,12 +36,18 @@ def write_onnx(traced: Traced, file: Path) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of the packages, about themselves
         logging.getLogger("onnxscript").setLevel(logging.ERROR)
+        plain = traced.program.run_decompositions({torch.ops.aten.silu.default: _silu})
         program = torch.onnx.export(
-            traced.program, (), opset_version=OPSET, output_names=["x"], dynamo=True, verbose=False
+            plain, (), opset_version=OPSET, output_names=[traced.output], dynamo=True, verbose=False
         )
     assert program is not None
     program.model.metadata_props.update(traced.about)
     program.save(str(file))
+
+
+def _silu(x: Tensor) -> Tensor:
+    """Return x * sigmoid(x), in operations that no runtime makes one of: some of those know no float64."""
+    return x / (1.0 + torch.exp(-x))
 
 
 def write_torch_program(traced: Traced, file: Path) -> None:
@@ -48,27 +58,50 @@ def write_torch_program(traced: Traced, file: Path) -> None:
 
 
 FORMATS: MappingProxyType[str, Callable[[Traced, Path], None]] = MappingProxyType(
-    {"onnx": write_onnx, "torch-export": write_torch_program}
+    {"onnx": write_onnx, SHERPA: write_onnx, "torch-export": write_torch_program}
 )
 
 
-def export_model(synthesizer: Synthesizer, form: str, file: Path) -> None:
+def export_model(
+    synthesizer: Synthesizer,
+    form: str,
+    file: Path,
+    *,
+    corrections: int | None = None,
+    sigma: float | None = None,
+    weights: Weights = "float32",
+) -> None:
     """Write a model as a program that takes noise z (B, C, steps) and a mel (B, n_mels, frames) of any length.
+
+    A program for sherpa-onnx takes the mel alone.
 
     Args:
         synthesizer: of a model that speaks in one parallel pass.
         form: a key of `FORMATS`.
         file: where it goes; its folder must be there.
+        corrections: how often the program corrects its audio towards the mel; the model's own number if left out.
+        sigma: temperature of the noise inside a program for sherpa-onnx; the model's own if left out.
+        weights: their type in an ONNX file; see `store_weights`.
 
     Raises:
         ExportError: the model cannot be written so.
         FileNotFoundError: there is no such folder.
+        ValueError: corrections or sigma is out of range.
     """
+    if sigma is not None and form != SHERPA:
+        raise ExportError(f"a program in the format {form} takes its noise as an input: multiply that by sigma")
+    if weights != "float32" and form == "torch-export":
+        raise ExportError(f"weights in {weights} are for ONNX files; leave it out")
     if not file.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {file.parent}")
-    if form == "onnx" and any(isinstance(module, MinimumPhaseFilter) for module in synthesizer.model.modules()):
+    if form != "torch-export" and any(isinstance(module, MinimumPhaseFilter) for module in synthesizer.model.modules()):
         raise ExportError(
             "ONNX has no exponential of complex numbers, which the minimum-phase filter of a student over samples "
             "needs: export it as torch-export"
         )
-    FORMATS[form](traced(synthesizer), file)
+    if form == SHERPA:
+        program = traced_for_sherpa(synthesizer, corrections, sigma)
+    else:
+        program = traced(synthesizer, corrections, products=form == "onnx")
+    FORMATS[form](program, file)
+    store_weights(file, weights, program.program.graph_signature.buffers)

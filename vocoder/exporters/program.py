@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,14 +12,16 @@ import torch
 from torch import Tensor, nn
 
 from vocoder.config import to_dict
+from vocoder.exporters.transforms import ProductTransforms
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.layers.stack import set_compute_dtype
+from vocoder.mel.input import check_sampling
 from vocoder.models.base import Vocoder
 from vocoder.synthesizer import Synthesizer
 
-__all__ = ["ExportError", "Program", "ShiftedConvolution", "Traced", "program_of", "traced"]
+__all__ = ["EXAMPLE_FRAMES", "ExportError", "Program", "ShiftedConvolution", "Traced", "about", "program_of", "traced"]
 
 
 class ShiftedConvolution(nn.Module):
@@ -45,6 +48,8 @@ EXAMPLE_FRAMES = 24
 """frames of the mel that a program is traced with; it takes any number from `Program.least_frames` on"""
 
 LEAST_FRAMES = 3
+MOST_POINTS = 4096
+"""of a Fourier transform in products"""
 
 
 class ExportError(ValueError):
@@ -60,12 +65,15 @@ class Program(nn.Module):
     Args:
         model: speaks in one parallel pass.
         consistency: the correction that follows it.
+        products: whether Fourier transforms are products of matrices.
     """
 
-    def __init__(self, model: Vocoder, consistency: MelConsistency) -> None:
+    def __init__(self, model: Vocoder, consistency: MelConsistency, products: bool = False) -> None:
         super().__init__()
         self.model = model
         self.consistency = consistency
+        sizes = {consistency.config.n_fft, *(2**i for i in range(2, MOST_POINTS.bit_length()))}
+        self._transforms = ProductTransforms(sizes) if products else None
 
     @property
     def channels(self) -> int:
@@ -86,7 +94,8 @@ class Program(nn.Module):
 
     def forward(self, z: Tensor, mel: Tensor) -> Tensor:
         """Return x (B, frames * hop_length)."""
-        corrected: Tensor = self.consistency(self.model.sample(z, mel, 1.0), mel)
+        with self._transforms or nullcontext():
+            corrected: Tensor = self.consistency(self.model.sample(z, mel, 1.0), mel)
         return corrected
 
 
@@ -95,28 +104,38 @@ class Traced:
     """A program in the form of `torch.export`, with what its users must know.
 
     Attributes:
-        program: takes `z` and `mel` of any batch and number of frames.
+        program: takes `z` and `mel` of any batch and number of frames, or the mel alone.
         about: the mel contract, the shape of z, the default temperature; plain text by name.
+        output: what its output is called.
     """
 
     program: torch.export.ExportedProgram
     about: dict[str, str]
+    output: str = "x"
 
 
-def program_of(synthesizer: Synthesizer) -> Program:
+def program_of(synthesizer: Synthesizer, corrections: int | None = None, products: bool = False) -> Program:
     """Return the program of a model, in float32 on the CPU; the synthesizer is left as it is.
+
+    Args:
+        synthesizer: of a model that speaks in one parallel pass.
+        corrections: how often the program corrects its audio towards the mel; the model's own number if left out.
+        products: whether Fourier transforms are products of matrices, for runtimes whose own are slow or missing.
 
     Raises:
         ExportError: the model speaks sample by sample.
+        ValueError: corrections is out of range.
     """
+    check_sampling(None, 0.0, corrections)
     model = synthesizer.model
     if model.sequential:
         raise ExportError(
             f"a model of family {synthesizer.family} speaks sample by sample, each out of the ones before it, which is "
             f"no fixed sequence of operations: export a waveglow, or a student distilled from it"
         )
-    consistency = MelConsistency(synthesizer.mel_config, model.config.corrections)
-    program = Program(copy.deepcopy(model).cpu(), consistency).eval().requires_grad_(False)
+    steps = model.config.corrections if corrections is None else corrections
+    consistency = MelConsistency(synthesizer.mel_config, steps)
+    program = Program(copy.deepcopy(model).cpu(), consistency, products).eval().requires_grad_(False)
     set_compute_dtype(program, torch.float32)
     for module in program.modules():
         if isinstance(module, InvertibleConv1x1):
@@ -128,13 +147,9 @@ def program_of(synthesizer: Synthesizer) -> Program:
 
 
 @torch.no_grad()
-def traced(synthesizer: Synthesizer) -> Traced:
-    """Return the program of a model as a graph of operations.
-
-    Raises:
-        ExportError: as for `program_of`.
-    """
-    program = program_of(synthesizer)
+def traced(synthesizer: Synthesizer, corrections: int | None = None, products: bool = False) -> Traced:
+    """Return the program of a model as a graph of operations; arguments and errors as of `program_of`."""
+    program = program_of(synthesizer, corrections, products)
     batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames", min=program.least_frames)
     z = torch.randn(2, program.channels, program.steps_per_frame * EXAMPLE_FRAMES)
     mel = torch.randn(2, synthesizer.mel_config.n_mels, EXAMPLE_FRAMES)
@@ -144,7 +159,7 @@ def traced(synthesizer: Synthesizer) -> Traced:
     exported = torch.export.export(
         program, (z, mel), dynamic_shapes=shapes, prefer_deferred_runtime_asserts_over_guards=True
     )
-    return Traced(exported, _about(synthesizer, program))
+    return Traced(exported, about(synthesizer, program))
 
 
 def _in_products(net: PitchNet) -> None:
@@ -155,14 +170,16 @@ def _in_products(net: PitchNet) -> None:
             setattr(net.get_submodule(parent), child, ShiftedConvolution(layer))
 
 
-def _about(synthesizer: Synthesizer, program: Program) -> dict[str, str]:
-    about: dict[str, Any] = {
+def about(synthesizer: Synthesizer, program: Program) -> dict[str, str]:
+    """Return what the users of a program must know of it."""
+    facts: dict[str, Any] = {
         "family": synthesizer.family,
         "mel": to_dict(synthesizer.mel_config),
         "sigma": synthesizer.model.config.sigma,
         "z_channels": program.channels,
         "z_steps_per_frame": program.steps_per_frame,
         "least_frames": program.least_frames,
+        "corrections": program.consistency.steps,
         "provenance": dict(synthesizer.provenance),
     }
-    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in about.items()}
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in facts.items()}

@@ -4,9 +4,11 @@ import { Clip } from "./clip.js";
 import { byId, element } from "./dom.js";
 import { Gallery } from "./gallery.js";
 import { Input } from "./input.js";
+import { Local } from "./local.js";
 import { Models } from "./models.js";
 import { Player } from "./player.js";
 import { Problem, Server } from "./server.js";
+import { Voices } from "./voices.js";
 import { problemBox, settingsLine, size, speechFacts } from "./words.js";
 
 const RELOAD_MILLISECONDS = 2000;
@@ -15,7 +17,7 @@ const KEY_WANTED = new Set([401, 403]);
 
 class Page {
   constructor() {
-    this.server = new Server(() => byId("key").value.trim());
+    this.voices = new Voices(new Server(() => byId("key").value.trim()), new Local());
     this.models = new Models(byId("models"));
     const player = new Player(byId("bar"), byId("play"), byId("switch"), byId("loop"));
     this.gallery = new Gallery(byId("clips"), player, byId("reference-row"), byId("reference"));
@@ -41,7 +43,7 @@ class Page {
   async askModels() {
     let again = false;
     try {
-      const answer = await this.server.models();
+      const answer = await this.voices.models();
       this.clearProblems(true);
       this.models.show(answer.models);
       this.offerPresets(answer);
@@ -114,7 +116,7 @@ class Page {
     const mel = given.kind === "mel" ? given.file : await this.melOf(given, model, signal);
     let speech;
     try {
-      speech = await this.server.speak(mel, { ...settings, model: model.name }, signal);
+      speech = await this.voices.speak(mel, settings, model, signal);
     } catch (problem) {
       if (!(problem instanceof Problem) || KEY_WANTED.has(problem.status)) throw problem;
       this.report(problem, model.name);
@@ -144,7 +146,7 @@ class Page {
   /** The mel of a recording as a model expects it; models of one contract share it. */
   async melOf(given, model, signal) {
     const contract = JSON.stringify(model.mel);
-    if (!given.mels.has(contract)) given.mels.set(contract, await this.server.mel(given.file, model.name, signal));
+    if (!given.mels.has(contract)) given.mels.set(contract, await this.voices.mel(given.file, model, signal));
     return given.mels.get(contract);
   }
 

@@ -1,4 +1,4 @@
-/** Mels in npy files, read to be drawn; what the server makes of them is the server's to say. */
+/** Mels in npy files, to be drawn and to be spoken. */
 
 const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
 
@@ -28,6 +28,14 @@ export async function readNpy(file) {
     values[place] = float(data, start + length + size * index, size);
   }
   return { values, nMels, frames };
+}
+
+/** The bytes of an npy file of 32-bit floats from { values (n_mels, frames), nMels, frames }. */
+export function writeNpy({ values, nMels, frames }) {
+  const dictionary = `{'descr': '<f4', 'fortran_order': False, 'shape': (${nMels}, ${frames}), }`;
+  const header = `${dictionary.padEnd(117)}\n`; // with the 10 bytes before it, 128
+  const start = Uint8Array.from([...MAGIC, 1, 0, header.length, 0]);
+  return new Blob([start, header, values], { type: "application/x-npy" });
 }
 
 function float(data, place, size) {

@@ -7,7 +7,10 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 from typing import Any
 
 import numpy as np
@@ -111,6 +114,28 @@ def visit(
             assert [address for address in addresses if not address.startswith((f"{url}/", "blob:"))] == []
 
     return run
+
+
+@pytest.fixture
+def static() -> Callable[[Path], AbstractContextManager[str]]:
+    """Serve the files of a folder, and nothing else."""
+
+    @contextmanager
+    def run(folder: Path) -> Iterator[str]:
+        handler = partial(QuietHandler, directory=str(folder))
+        with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+            thread = Thread(target=server.serve_forever, daemon=True)
+            thread.start()
+            yield f"http://127.0.0.1:{server.server_port}"
+            server.shutdown()
+            thread.join()
+
+    return run
+
+
+class QuietHandler(SimpleHTTPRequestHandler):
+    def log_message(self, *arguments: Any) -> None:
+        pass
 
 
 def _is_fault(message: Any) -> bool:

@@ -1,0 +1,135 @@
+"""Write the page as a folder for any web server: its models speak in the browser, and there is no other server.
+
+    .venv/bin/python deploy/page.py waveglow -o site
+
+ONNX Runtime for the browser comes from npm, in the version below; --runtime takes one that is there already.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import vocoder
+from vocoder.exporters.exporting import export_model
+from vocoder.exporters.program import program_of
+from vocoder.exporters.smaller import WEIGHTS
+from vocoder.mel.spectrogram import mel_filterbank
+from vocoder.synthesizer import Synthesizer
+
+PAGES = Path(__file__).resolve().parent.parent / "server" / "pages"
+RUNTIME = "onnxruntime-web@1.30.0"
+WASM = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
+WEBGPU = ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write the folder and say what it holds."""
+    parser = argparse.ArgumentParser(description="Write the page with models that speak in the browser.")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="shipped name or model directory")
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, metavar="FOLDER", help="new, or one of this command"
+    )
+    parser.add_argument("--weights", choices=WEIGHTS, default="float16", help="type of the weights (%(default)s)")
+    parser.add_argument("--corrections", type=int, metavar="N", help="towards the mel (default: the model's own)")
+    parser.add_argument("--webgpu", action="store_true", help="for browsers with WebGPU as well: 27 MB more")
+    parser.add_argument(
+        "--runtime", type=Path, metavar="FOLDER", help="dist folder of onnxruntime-web (default: by npm)"
+    )
+    args = parser.parse_args(arguments)
+    try:
+        write_page(args.models, args.output, args.weights, args.corrections, args.webgpu, args.runtime)
+    except (ValueError, OSError, subprocess.SubprocessError) as error:
+        print(f"page: {error}", file=sys.stderr)
+        return 2
+    size = sum(path.stat().st_size for path in args.output.rglob("*") if path.is_file())
+    print(f"{args.output}: {size / 1e6:.1f} MB; try it with: python -m http.server --directory {args.output}")
+    return 0
+
+
+def write_page(
+    models: Sequence[str],
+    output: Path,
+    weights: Any = "float16",
+    corrections: int | None = None,
+    webgpu: bool = False,
+    runtime: Path | None = None,
+) -> None:
+    """Write the folder.
+
+    Args:
+        models: shipped names or model directories.
+        output: it is replaced if this command wrote it, and must be new or empty otherwise.
+        weights: as of `export_model`.
+        corrections: as of `export_model`.
+        webgpu: whether the runtime for WebGPU is there as well.
+        runtime: the folder `dist` of onnxruntime-web; fetched by npm if left out.
+
+    Raises:
+        ValueError: a model cannot speak in a browser, or the output holds something else.
+        OSError: the folder cannot be written, or npm is missing.
+        SubprocessError: npm failed.
+    """
+    local = output / "page" / "local"
+    if output.exists() and any(output.iterdir()) and not (local / "index.json").is_file():
+        raise ValueError(f"{output} holds something else than a page; give a new folder")
+    shutil.rmtree(output, ignore_errors=True)
+    shutil.copytree(PAGES, output / "page", ignore=shutil.ignore_patterns("index.html", "local"))
+    shutil.copy(PAGES / "index.html", output / "index.html")
+    local.mkdir()
+    with _runtime(runtime) as folder:
+        for name in (*WASM, *(WEBGPU if webgpu else ())):
+            shutil.copy(folder / name, local / name)
+    voices = [vocoder.load(model, dtype=torch.float32) for model in models]
+    described = [_write_model(voice, local, weights, corrections) for voice in voices]
+    index = {"version": vocoder.__version__, "alone": True, "webgpu": webgpu, "models": described}
+    (local / "index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
+
+
+def _write_model(voice: Synthesizer, local: Path, weights: Any, corrections: int | None) -> dict[str, Any]:
+    """Write a program and the filterbank of its mels; return what the page must know of them."""
+    name = Path(voice.name).name
+    export_model(voice, "onnx", local / f"{name}.onnx", corrections=corrections, weights=weights)
+    np.save(local / f"{name}-filterbank.npy", mel_filterbank(voice.mel_config).float().numpy())
+    program = program_of(voice, corrections)
+    return {
+        **{key: voice.info()[key] for key in ("family", "parameters", "sigma", "mel")},
+        "name": name,
+        "state": "ready",
+        "corrections": program.consistency.steps,
+        "file": f"{name}.onnx",
+        "filterbank": f"{name}-filterbank.npy",
+        "z_channels": program.channels,
+        "z_steps_per_frame": program.steps_per_frame,
+        "least_frames": program.least_frames,
+    }
+
+
+@contextmanager
+def _runtime(given: Path | None) -> Iterator[Path]:
+    if given is not None:
+        yield given
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        command = ["npm", "pack", RUNTIME, "--silent", "--pack-destination", folder]
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=folder)
+        (archive,) = Path(folder).glob("*.tgz")
+        with tarfile.open(archive) as package:
+            package.extractall(folder, filter="data")
+        yield Path(folder) / "package" / "dist"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""The folder that `make page` writes: the page as it is, the runtime, and what the page must know of each model."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from vocoder.checkpoint import save_model
+from vocoder.layers.stack import WaveNetConfig
+from vocoder.mel.config import preset
+from vocoder.mel.spectrogram import mel_filterbank
+from vocoder.models.waveglow import WaveGlow
+from vocoder.models.waveglow_config import WaveGlowConfig
+
+ROOT = Path(__file__).parents[2]
+PAGES = ROOT / "server" / "pages"
+
+
+@pytest.fixture(scope="module")
+def page() -> Any:
+    spec = importlib.util.spec_from_file_location("page", ROOT / "deploy" / "page.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    config = WaveGlowConfig(flows=1, cond_channels=8, stack=WaveNetConfig(channels=8, dilations=(1,)), source=None)
+    return save_model(tmp_path / "models" / "mine", WaveGlow(config), preset("nvidia"))
+
+
+@pytest.fixture
+def runtime(tmp_path: Path, page: Any) -> Path:
+    folder = tmp_path / "dist"
+    folder.mkdir()
+    for name in (*page.WASM, *page.WEBGPU, "ort.all.js"):
+        (folder / name).write_bytes(name.encode())
+    return folder
+
+
+@pytest.fixture
+def exports(page: Any, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    """What was exported, each to a file of one word; whether programs speak is tested elsewhere."""
+    made: list[dict[str, Any]] = []
+
+    def export(voice: Any, form: str, file: Path, **options: Any) -> None:
+        made.append({"name": voice.name, "form": form, **options})
+        file.write_bytes(b"program")
+
+    monkeypatch.setattr(page, "export_model", export)
+    return made
+
+
+def test_the_folder_is_the_page_with_its_models(
+    page: Any, model: Path, runtime: Path, tmp_path: Path, exports: list[dict[str, Any]]
+) -> None:
+    site = tmp_path / "site"
+    assert page.main([str(model), "-o", str(site), "--runtime", str(runtime), "--corrections", "3"]) == 0
+    assert (site / "index.html").read_bytes() == (PAGES / "index.html").read_bytes()
+    for path in PAGES.rglob("*.js"):
+        assert (site / "page" / path.relative_to(PAGES)).read_bytes() == path.read_bytes()
+    local = site / "page" / "local"
+    assert {path.name for path in local.iterdir()} == {
+        *page.WASM, "index.json", "mine.onnx", "mine-filterbank.npy"
+    }  # fmt: skip
+    assert exports == [{"name": str(model), "form": "onnx", "corrections": 3, "weights": "float16"}]
+    index = json.loads((local / "index.json").read_text())
+    assert (index["alone"], index["webgpu"]) == (True, False)
+    (described,) = index["models"]
+    assert (described["name"], described["file"], described["corrections"]) == ("mine", "mine.onnx", 3)
+    assert described["z_channels"] * described["z_steps_per_frame"] == described["mel"]["hop_length"] == 256
+    bank = np.load(local / described["filterbank"])
+    np.testing.assert_array_equal(bank, mel_filterbank(preset("nvidia")).float().numpy())
+
+
+@pytest.mark.usefixtures("exports")
+def test_it_is_written_again_but_nothing_else_is_replaced(
+    page: Any, model: Path, runtime: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    site = tmp_path / "site"
+    arguments = [str(model), "-o", str(site), "--runtime", str(runtime)]
+    assert page.main(arguments) == 0
+    (site / "page" / "old.js").write_text("")
+    assert page.main([*arguments, "--webgpu"]) == 0
+    assert not (site / "page" / "old.js").exists()
+    assert {path.name for path in (site / "page" / "local").iterdir()} >= {*page.WASM, *page.WEBGPU}
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / "mine.txt").write_text("mine")
+    assert page.main([str(model), "-o", str(other), "--runtime", str(runtime)]) == 2
+    assert "holds something else" in capsys.readouterr().err
+    assert [path.name for path in other.iterdir()] == ["mine.txt"]

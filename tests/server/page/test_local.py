@@ -1,0 +1,138 @@
+"""Models that speak in the browser: the same noise, mels and samples as the server's."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+import vocoder
+from vocoder.audio.info import audio_info
+from vocoder.audio.origin import Origin
+from vocoder.config import to_dict
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram, mel_filterbank
+from vocoder.noise import white_noise
+
+PAGE_COPY = os.environ.get("PAGE_COPY")
+needs_copy = pytest.mark.skipif(not PAGE_COPY or not Path(PAGE_COPY).is_dir(), reason="make browser-test writes a copy")
+HALF_STEP = 0.5 / 32768.0
+SLOWNESS = 300_000.0  # milliseconds that a model may take
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2**63 - 1])
+def test_a_seed_means_the_same_noise(visit: Any, fake: Any, seed: int) -> None:
+    script = """async (seed) => {
+      const { whiteNoise } = await import("/page/js/noise.js");
+      return [...whiteNoise(BigInt(seed), 70, 64, 4, 1)];
+    }"""
+    with visit(fake) as person:
+        found = np.reshape(person.page.evaluate(script, str(seed)), (64, 280))
+    np.testing.assert_allclose(found, white_noise(seed, 0, 70, 64, 4).numpy(), rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("centre", ["reflect", "same"])
+def test_mels_are_the_server_s(visit: Any, fake: Any, centre: Any) -> None:
+    config = MelConfig(
+        "tiny", 8000, n_fft=64, win_length=48, hop_length=16, n_mels=5, f_min=0.0, f_max=4000.0, centre=centre
+    )
+    x = 0.1 * np.random.default_rng(2).standard_normal(300).astype(np.float32)
+    expected = MelSpectrogram(config)(torch.from_numpy(x)[None])[0].numpy()
+    script = """async ([x, contract, bank]) => {
+      const { melOf } = await import("/page/js/mel.js");
+      const mel = melOf(Float32Array.from(x), contract, { values: Float32Array.from(bank), nMels: 5, frames: 33 });
+      return [mel.frames, ...mel.values];
+    }"""
+    contract = to_dict(config)
+    with visit(fake) as person:
+        found = person.page.evaluate(script, [x.tolist(), contract, mel_filterbank(config).float().flatten().tolist()])
+    assert found[0] == expected.shape[1]
+    np.testing.assert_allclose(np.reshape(found[1:], expected.shape), expected, rtol=0, atol=1e-4)
+
+
+def test_files_that_the_page_writes_are_read(visit: Any, fake: Any) -> None:
+    script = """async () => {
+      const { wavOf } = await import("/page/js/wav.js");
+      const { writeNpy } = await import("/page/js/npy.js");
+      const origin = JSON.stringify({ model: "räume", version: "1.2", seed: 7, synthetic: true });
+      const { sound, clipped } = wavOf(Float32Array.from([0, 0.5, -1, 1.5, 0.25]), 8000, origin, "1.2");
+      const mel = writeNpy({ values: Float32Array.from([1, 2, 3, 4, 5, 6]), nMels: 2, frames: 3 });
+      const bytes = async (blob) => [...new Uint8Array(await blob.arrayBuffer())];
+      return { wav: await bytes(sound), clipped, npy: await bytes(mel) };
+    }"""
+    with visit(fake) as person:
+        found = person.page.evaluate(script)
+    wav = io.BytesIO(bytes(found["wav"]))
+    x, sample_rate = soundfile.read(wav)
+    assert (sample_rate, found["clipped"]) == (8000, 1)
+    np.testing.assert_allclose(x, [0, 0.5, -1, 1, 0.25], rtol=0, atol=2 * HALF_STEP)
+    assert audio_info(wav).origin == Origin("räume", "1.2", 7)
+    np.testing.assert_array_equal(np.load(io.BytesIO(bytes(found["npy"]))), [[1, 2, 3], [4, 5, 6]])
+
+
+@needs_copy
+def test_a_model_speaks_in_the_browser_as_the_synthesizer_does(visit: Any, fake: Any, npy: Any) -> None:
+    assert PAGE_COPY is not None
+    local = Path(PAGE_COPY) / "page" / "local"
+    model = json.loads((local / "index.json").read_text(encoding="utf-8"))["models"][0]
+    mel = vocoder.MelSpectrogram(MelConfig(**model["mel"]))(torch.from_numpy(_speech())[None])[0].numpy()
+    with visit(fake, page_models=_served(local)) as person:
+        person.page.set_default_timeout(SLOWNESS)
+        person.upload("mel.npy", npy(mel))
+        person.field(fake.name).uncheck()
+        name = f"{model['name']} (in this browser)"
+        person.field(name).check()
+        person.field("seed").fill("5")
+        person.button("Speak").click()
+        person.expect(person.page.get_by_role("status")).to_have_text("Done: 1 of 1 model spoke.", timeout=SLOWNESS)
+        clip = person.clip(name)
+        with person.page.expect_download() as download:
+            clip.get_by_role("link", name="Download WAV").click()
+        speed = re.search(r"([\d.]+) × real time", clip.inner_text())
+        sound = Path(download.value.path())
+    assert speed is not None
+    print(f"{model['name']} in the browser: {speed[1]} x real time")
+    x, _ = soundfile.read(sound, dtype="float32")
+    expected = vocoder.load(model["name"], dtype=torch.float32).synthesize(mel, seed=5, guard="off")
+    np.testing.assert_allclose(x, expected.clip(-1, 1), rtol=0, atol=1e-3)
+    assert audio_info(sound).origin == Origin(model["name"], vocoder.__version__, 5)
+
+
+@needs_copy
+def test_a_copy_is_a_page_without_a_server(browser: Any, static: Any) -> None:
+    assert PAGE_COPY is not None
+    with static(Path(PAGE_COPY)) as url:
+        page = browser.new_page()
+        asked: list[str] = []
+        page.on("request", lambda request: asked.append(request.url))
+        page.goto(url)
+        page.get_by_role("checkbox", name=re.compile("in this browser")).first.wait_for()
+        page.locator("#given[aria-busy=false]").wait_for()
+        page.close()
+        assert all(address.startswith((url, "blob:")) for address in asked)
+        assert [address for address in asked if "/v1/" in address] == []
+        assert httpx.get(f"{url}/page/local/index.json").json()["alone"] is True
+
+
+def _speech() -> Any:
+    recording, _ = soundfile.read(Path(vocoder.__file__).parents[1] / "examples" / "heldout.flac", dtype="float32")
+    return recording[:22050]
+
+
+def _served(local: Path) -> Path:
+    """A folder of models beside a server, which is then asked for its own."""
+    index = json.loads((local / "index.json").read_text(encoding="utf-8"))
+    folder = local.parent / "served"
+    shutil.copytree(local, folder, dirs_exist_ok=True)
+    (folder / "index.json").write_text(json.dumps(index | {"alone": False}), encoding="utf-8")
+    return folder

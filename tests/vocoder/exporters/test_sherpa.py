@@ -1,0 +1,135 @@
+"""sherpa-onnx speaks with the exported vocoder, behind an acoustic model in the shape of Matcha-TTS."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import sherpa_onnx
+import torch
+from matcha import LETTERS, write_matcha
+from numpy.typing import NDArray
+from tiny_models import TINY_MEL, lapped_config, stirred
+
+from vocoder.checkpoint import Checkpoint, save_model
+from vocoder.cli import main
+from vocoder.exporters.exporting import export_model
+from vocoder.exporters.program import ExportError
+from vocoder.exporters.smaller import Weights, store_weights
+from vocoder.models.waveglow import WaveGlow
+from vocoder.synthesizer import Synthesizer
+
+EXACT = ("program.model.transform.basis",)
+FRAMES = 12
+"""of each letter"""
+TABLE = (
+    (1.5 * np.random.default_rng(4).standard_normal((len(LETTERS), FRAMES, 5)) - 4.0).clip(max=-3).astype(np.float32)
+)
+PAD = TABLE[0]
+TEXT = "abcdab"
+
+
+@pytest.fixture(scope="module")
+def voice() -> Synthesizer:
+    torch.manual_seed(0)
+    model = stirred(WaveGlow(lapped_config(flows=1)), 0.1)
+    return Synthesizer(Checkpoint(model, "waveglow", TINY_MEL), "tiny", "cpu", torch.float32)
+
+
+@pytest.fixture(scope="module")
+def still(voice: Synthesizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file without noise, every run of which is the same."""
+    file = tmp_path_factory.mktemp("still") / "vocoder.onnx"
+    export_model(voice, "sherpa-onnx", file, sigma=0.0)
+    return file
+
+
+@pytest.fixture(scope="module")
+def noisy(voice: Synthesizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file as people get it."""
+    folder = tmp_path_factory.mktemp("noisy")
+    save_model(folder / "model", voice.model, TINY_MEL)
+    file = folder / "vocoder.onnx"
+    assert main(["export", str(folder / "model"), "--format", "sherpa-onnx", "-o", str(file)]) == 0
+    return file
+
+
+def mel_of(text: str) -> NDArray[np.float32]:
+    """The mel of a text: between its letters, before and after them sherpa-onnx puts the token that pads."""
+    return np.concatenate([PAD, *(part for letter in text for part in (TABLE[LETTERS.index(letter)], PAD))]).T
+
+
+def spoken(file: Path, folder: Path, times: int = 1) -> list[NDArray[np.float32]]:
+    matcha = sherpa_onnx.OfflineTtsMatchaModelConfig(vocoder=str(file), **write_matcha(folder, TABLE, 8000))
+    config = sherpa_onnx.OfflineTtsConfig(model=sherpa_onnx.OfflineTtsModelConfig(matcha=matcha, num_threads=1))
+    assert config.validate()
+    tts = sherpa_onnx.OfflineTts(config)
+    assert tts.sample_rate == 8000
+    return [np.array(tts.generate(" ".join(TEXT)).samples, np.float32) for _ in range(times)]
+
+
+def test_sherpa_speaks_as_the_synthesizer(voice: Synthesizer, still: Path, tmp_path: Path) -> None:
+    (x,) = spoken(still, tmp_path)
+    expected = voice.synthesize(mel_of(TEXT), sigma=0.0, seed=1)
+    assert x.shape == expected.shape == ((2 * len(TEXT) + 1) * FRAMES * TINY_MEL.hop_length,)
+    assert expected.std() > 0.02
+    np.testing.assert_allclose(x, expected, rtol=0, atol=1e-4)
+
+
+def test_the_noise_inside_is_as_strong_as_ours_and_new_each_time(
+    voice: Synthesizer, still: Path, noisy: Path, tmp_path: Path
+) -> None:
+    one, other = spoken(noisy, tmp_path, times=2)
+    assert np.abs(one - other).max() > 0.01
+    mel = mel_of(TEXT)
+    quiet = voice.synthesize(mel, sigma=0.0, seed=1)
+    ours = np.std([voice.synthesize(mel, seed=seed) - quiet for seed in range(2)])
+    assert np.std([one - quiet, other - quiet]) == pytest.approx(ours, rel=0.15)
+
+
+def test_the_file_says_what_sherpa_reads(noisy: Path) -> None:
+    model = onnx.load(noisy)
+    assert [entry.name for entry in model.graph.input] == ["mel"]
+    assert [entry.name for entry in model.graph.output] == ["audio"]
+    about = {entry.key: entry.value for entry in model.metadata_props}
+    assert (about["model_type"], about["sample_rate"], about["n_mels"], about["hop_length"]) == (
+        "hifigan",
+        "8000",
+        "5",
+        "8",
+    )
+    assert json.loads(about["mel"])["name"] == "tiny"
+
+
+@pytest.mark.parametrize(("weights", "share"), [("float16", 1e-3), ("int8", 0.1)])
+def test_smaller_weights_speak_nearly_the_same(still: Path, tmp_path: Path, weights: Weights, share: float) -> None:
+    small = tmp_path / "small.onnx"
+    shutil.copy(still, small)
+    store_weights(small, weights, EXACT)
+    runs = [onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"]) for file in (still, small)]
+    whole, other = (run.run(["audio"], {"mel": mel_of(TEXT)[None]})[0] for run in runs)
+    assert (other - whole).std() < share * whole.std()
+    assert weights == "float16" or np.abs(other - whole).max() > 0  # of which the small model has no large one
+    assert dict(runs[1].get_modelmeta().custom_metadata_map)["model_type"] == "hifigan"
+
+
+def test_other_mels_and_arguments_that_mean_nothing_are_refused(voice: Synthesizer, tmp_path: Path) -> None:
+    decimal = dataclasses.replace(TINY_MEL, name="decimal", log="log10")
+    other = Synthesizer(
+        Checkpoint(WaveGlow(lapped_config(corrections=0)), "waveglow", decimal), "x", "cpu", torch.float32
+    )
+    with pytest.raises(ExportError, match="natural logarithms"):
+        export_model(other, "sherpa-onnx", tmp_path / "x.onnx")
+    with pytest.raises(ExportError, match="multiply that by sigma"):
+        export_model(voice, "onnx", tmp_path / "x.onnx", sigma=0.5)
+    with pytest.raises(ExportError, match="for ONNX files"):
+        export_model(voice, "torch-export", tmp_path / "x.pt2", weights="int8")
+    with pytest.raises(ValueError, match="corrections"):
+        export_model(voice, "sherpa-onnx", tmp_path / "x.onnx", corrections=-1)
+    assert list(tmp_path.iterdir()) == []

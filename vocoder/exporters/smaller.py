@@ -1,0 +1,101 @@
+"""ONNX files with smaller weights: in float16, or the matrices in 8-bit integers."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import numpy as np
+
+from vocoder.exporters.program import ExportError
+
+__all__ = ["WEIGHTS", "Weights", "store_weights"]
+
+Weights = Literal["float32", "float16", "int8"]
+WEIGHTS: tuple[Weights, ...] = get_args(Weights)
+LEAST_VALUES = 1024
+"""values below which a tensor is left as it is: nothing would be gained"""
+CORRECTION = "consistency"
+"""part of the names of what corrects audio towards its mel, whose matrices must stay exact"""
+CONSTANT = "lifted_tensor"
+"""part of the names of constants of a program, such as the matrices of a Fourier transform"""
+
+
+def store_weights(file: Path, weights: Weights, exact: Collection[str] = ()) -> None:
+    """Rewrite an ONNX file with its weights in another type; inputs, outputs and the rest of the arithmetic stay.
+
+    float16 is how weights are stored only: they are widened once when a runtime loads the file, so that the program is
+    as fast and as exact as before if they were published in float16. int8 has products of matrices computed in 8-bit
+    integers, with a scale for each column of the weights and one for each run of the activations; the rest is float16.
+    The correction, and all that is no weight, stay as they are.
+
+    Args:
+        file: as `write_onnx` wrote it.
+        weights: what they become.
+        exact: names of tensors that are no weights.
+
+    Raises:
+        ExportError: the onnx packages are missing.
+    """
+    if weights == "float32":
+        return
+    try:
+        import onnx
+    except ImportError as error:
+        raise ExportError("ONNX needs more packages: pip install 'flow-vocoder[export]'") from error
+    if weights == "int8":
+        _quantise(file, exact)
+    model = onnx.load(str(file))
+    _halve(model.graph, exact)
+    onnx.save(model, str(file))
+
+
+def _halve(graph: Any, exact: Collection[str]) -> None:
+    """Store the large tensors of a graph in float16, each with a node that widens it."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    widened = []
+    for tensor in graph.initializer:
+        values = numpy_helper.to_array(tensor) if tensor.data_type == TensorProto.FLOAT else np.empty(0)
+        large = values.size >= LEAST_VALUES and np.abs(values).max() <= np.finfo(np.float16).max
+        if not large or _is_exact(tensor.name, exact):
+            continue
+        name = tensor.name
+        tensor.CopyFrom(numpy_helper.from_array(values.astype(np.float16), f"{name}.float16"))
+        widened.append(helper.make_node("Cast", [tensor.name], [name], f"{name}.widened", to=TensorProto.FLOAT))
+    nodes = list(graph.node)
+    del graph.node[:]
+    graph.node.extend([*widened, *nodes])
+
+
+def _quantise(file: Path, exact: Collection[str]) -> None:
+    try:
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+    except ImportError as error:
+        raise ExportError("int8 needs more packages: pip install 'flow-vocoder[export]'") from error
+    import onnx
+
+    kept = [node.name for node in onnx.load(str(file)).graph.node if _must_be_exact(node, exact)]
+    with tempfile.TemporaryDirectory() as folder:
+        made = Path(folder) / "int8.onnx"
+        quantize_dynamic(
+            str(file),
+            str(made),
+            op_types_to_quantize=["MatMul"],
+            per_channel=True,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=kept,
+        )
+        file.write_bytes(made.read_bytes())
+
+
+def _must_be_exact(node: Any, exact: Collection[str]) -> bool:
+    """Whether a node belongs to the correction, which would otherwise correct towards the wrong mel, or is no layer."""
+    scopes = [entry.value for entry in node.metadata_props if entry.key == "pkg.torch.onnx.name_scopes"]
+    return any(CORRECTION in scope for scope in scopes) or any(_is_exact(name, exact) for name in node.input)
+
+
+def _is_exact(name: str, exact: Collection[str]) -> bool:
+    return CORRECTION in name or CONSTANT in name or name in exact
