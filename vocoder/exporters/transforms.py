@@ -83,11 +83,11 @@ def _turn(product: Tensor, n: int) -> Tensor:
 def rfft(x: Tensor, table: Tables | None = None) -> Tensor:
     """Return what `torch.fft.rfft` returns for real x (..., n), in products."""
     table = tables(x.shape[-1], x.dtype) if table is None else table
-    (_, rows, q), p = table.turn.shape, table.columns.shape[1]
-    real, imaginary = (table.columns @ x.unflatten(-1, (p, q))).split(rows, dim=-2)
+    p, q = table.columns.shape[1], table.turn.shape[2]
+    real, imaginary = (table.columns @ x.reshape(*x.shape[:-1], p, q)).chunk(2, dim=-2)
     cos, sin = table.turn[0], table.turn[1]
     turned = torch.cat([real * cos - imaginary * sin, real * sin + imaginary * cos], dim=-1)
-    real, imaginary = (turned @ table.rows).split(q, dim=-1)
+    real, imaginary = (turned @ table.rows).chunk(2, dim=-1)
     return torch.complex(
         real.flatten(-2).index_select(-1, table.half), imaginary.flatten(-2).index_select(-1, table.half) * table.sign
     )
@@ -97,10 +97,11 @@ def irfft(spectrum: Tensor, n: int, table: Tables | None = None) -> Tensor:
     """Return what `torch.fft.irfft` returns for a spectrum (..., n // 2 + 1) and n, in products; n is even."""
     table = tables(n, spectrum.real.dtype) if table is None else table
     (_, rows, q) = table.turn.shape
-    real = spectrum.real.index_select(-1, table.whole).unflatten(-1, (rows, q))
-    imaginary = (spectrum.imag.index_select(-1, table.whole) * table.mirror).unflatten(-1, (rows, q))
+    shape = (*spectrum.shape[:-1], rows, q)
+    real = spectrum.real.index_select(-1, table.whole).reshape(shape)
+    imaginary = (spectrum.imag.index_select(-1, table.whole) * table.mirror).reshape(shape)
     # The transform of the conjugate is the conjugate of the way back.
-    real, imaginary = (torch.cat([real, -imaginary], dim=-1) @ table.rows).split(q, dim=-1)
+    real, imaginary = (torch.cat([real, -imaginary], dim=-1) @ table.rows).chunk(2, dim=-1)
     cos, sin = table.turn[0] * table.weight, table.turn[1] * table.weight
     turned = torch.cat([real * cos - imaginary * sin, -(real * sin + imaginary * cos)], dim=-2)
     return (table.back @ turned).flatten(-2)
