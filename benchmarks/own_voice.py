@@ -52,10 +52,10 @@ def main() -> int:
         names["before"] = of_vocoder(base, "before")
         lines += [_line(voice, name, "", scored(c, chosen, metrics), metrics) for name, c in names.items()]
         for speech in args.speech:
-            for minutes in args.minutes:
-                model = fine_tuned(voice, _first(rest, speech), speech, minutes, args)
+            for length in [f"--steps={n}" for n in args.steps] or [f"--minutes={n:g}" for n in args.minutes]:
+                model = fine_tuned(voice, _first(rest, speech), speech, length, args)
                 candidate = of_vocoder(load(str(model), guard="off"), "after")
-                cell = f"{speech:g} min of speech, {minutes:g} min"
+                cell = f"after, {speech:g} min of speech"
                 lines.append(_line(voice, cell, _steps(model), scored(candidate, chosen, metrics), metrics))
                 print(lines[-1], flush=True)
     print("\n".join(lines))
@@ -64,9 +64,9 @@ def main() -> int:
     return 0
 
 
-def fine_tuned(voice: str, files: Sequence[Path], speech: float, minutes: float, args: argparse.Namespace) -> Path:
+def fine_tuned(voice: str, files: Sequence[Path], speech: float, length: str, args: argparse.Namespace) -> Path:
     """Return the model directory of one cell, fine-tuned by the command that users have."""
-    folder: Path = args.output / f"{voice}-{speech:g}-{minutes:g}"
+    folder: Path = args.output / f"{voice}-{speech:g}{length.replace('--', '-').replace('=', '-')}"
     model = folder / "model"
     if model.is_dir():
         return model
@@ -76,7 +76,7 @@ def fine_tuned(voice: str, files: Sequence[Path], speech: float, minutes: float,
         shutil.copyfile(file, recordings / file.name)
     words = ["finetune", str(recordings), "-o", str(model), "--run", str(folder / "run"), f"--jobs={args.jobs}"]
     resume = ["--resume"] if (folder / "run" / "training" / "last").exists() else []
-    status = vocoder_train([*words, "--licence", LICENCES[voice], f"--minutes={minutes:g}", *resume])
+    status = vocoder_train([*words, "--licence", LICENCES[voice], length, *resume])
     if status:
         raise SystemExit(status)
     return model
@@ -107,11 +107,12 @@ def _first(files: Sequence[tuple[Path, float]], minutes: float) -> list[Path]:
 def _steps(model: Path) -> str:
     """Return how many steps went into a model, `kept` where its weights are those of the start."""
     outcome = json.loads((model.parent / "run" / "outcome.json").read_text())
-    return "kept" if outcome["kept"] else str(read_provenance(model)["training"]["step"])
+    training = read_provenance(model)["training"]
+    return "start kept" if outcome["kept"] else f"{training['step']}, {training['minutes']:.0f} min"
 
 
 def _header(metrics: Sequence[Metric]) -> str:
-    titles = ["voice", "candidate", "steps", *(metric.title for metric in metrics)]
+    titles = ["voice", "candidate", "best step", *(metric.title for metric in metrics)]
     return "| " + " | ".join(titles) + " |\n|---|---|---:|" + "---:|" * len(metrics)
 
 
@@ -126,6 +127,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--voice", nargs="+", choices=VOICES, default=list(VOICES), help="whose (%(default)s)")
     parser.add_argument("--speech", nargs="+", type=float, default=[1, 5, 20], help="minutes of it (%(default)s)")
     parser.add_argument("--minutes", nargs="+", type=float, default=[10, 40], help="of training (%(default)s)")
+    parser.add_argument("--steps", nargs="+", type=int, default=[], help="of training, instead of minutes")
     parser.add_argument("--cache", type=Path, required=True, help="keep downloads and synthetic speech here")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--jobs", type=int, default=1, help="processes that prepare and score (%(default)s)")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["Budget", "default_minutes", "held_out", "plan"]
+__all__ = ["Budget", "default_minutes", "held_out", "of_steps", "plan"]
 
 HELD_OUT = (3, 12)
 """fewest and most utterances that are held out: a tenth of them in between"""
@@ -16,6 +16,7 @@ MOST_PASSES = 60
 FEWEST_STEPS = 20
 VALIDATIONS = 5
 """on the way, the one at the end included"""
+_OVERTIME = 1.5  # times its minutes, and one more, that a run may take on a machine that got slower
 _OTHER_WORK = 0.08  # share of the minutes that goes into validation and checkpoints
 
 
@@ -24,14 +25,19 @@ class Budget:
     """How long a fine-tuning takes.
 
     Attributes:
-        minutes: wall-clock time of training.
+        minutes: wall-clock time of training, as expected.
         steps: in all.
-        validation_steps: from one validation to the next.
+        limit: minutes after which it ends in any case; None where steps were asked for.
     """
 
     minutes: float
     steps: int
-    validation_steps: int
+    limit: float | None = None
+
+    @property
+    def validation_steps(self) -> int:
+        """Steps from one validation to the next."""
+        return -(-self.steps // VALIDATIONS)
 
 
 def held_out(recordings: int) -> int:
@@ -63,4 +69,15 @@ def plan(minutes: float | None, seconds_of_speech: float, seconds_per_step: floa
     if minutes is None:
         most = max(int(MOST_PASSES * seconds_of_speech / seconds_in_a_batch), FEWEST_STEPS)
         wanted, steps = (wanted, steps) if steps <= most else (most * seconds_per_step / 60, most)
-    return Budget(wanted, steps, -(-steps // VALIDATIONS))
+    return Budget(wanted, steps, _OVERTIME * wanted + 1)
+
+
+def of_steps(steps: int, seconds_per_step: float) -> Budget:
+    """Return the budget of so many steps.
+
+    Raises:
+        ValueError: there are less than `VALIDATIONS`.
+    """
+    if steps < VALIDATIONS:
+        raise ValueError(f"--steps must be at least {VALIDATIONS}, not {steps}")
+    return Budget(steps * seconds_per_step / 60, steps)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import shlex
 import sys
@@ -16,7 +17,7 @@ from training.commands.prepare import summary
 from training.commands.waveglow import WaveGlowRun, objective_of
 from training.corpora.manifest import Manifest
 from training.corpora.prepare import Prepared
-from training.finetune.budget import plan
+from training.finetune.budget import of_steps, plan
 from training.finetune.outcome import Outcome, compared, publish_best
 from training.finetune.recipe import recipe, seconds_in_a_batch, seconds_per_step
 from training.finetune.recordings import prepared_voice, seconds_of
@@ -25,6 +26,7 @@ from training.loop import random_state
 from training.loop.checkpointing import Checkpoints
 from training.loop.processes import announce
 from training.loop.run_state import run_progress
+from training.loop.trainer_config import TrainerConfig
 from training.provenance import UNKNOWN
 from training.run_config import load_config
 from vocoder.checkpoint import load_model
@@ -42,7 +44,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "-o", "--output", type=Path, required=True, help="model directory to write; its name is the model's"
     )
     parser.add_argument("--licence", help="licence of the recordings, which the model will carry")
-    parser.add_argument("--minutes", type=float, help="of training (10 to 60, by the amount of speech)")
+    length = parser.add_mutually_exclusive_group()
+    length.add_argument("--minutes", type=float, help="of training (10 to 60, by the amount of speech)")
+    length.add_argument("--steps", type=int, help="of training, however long they take")
     parser.add_argument(
         "--mels", type=Path, help="folder with NAME.npy for each NAME.wav: what an acoustic model predicts"
     )
@@ -115,20 +119,22 @@ def _train(args: argparse.Namespace, manifest: Manifest, folder: Path) -> bool:
     output = folder / "training"
     going_on = Checkpoints(output).last.exists()
     config = load_config(WaveGlowRun, output / "config.yaml") if going_on else _planned(args, manifest, output)
-    limit = config.trainer.max_minutes or 0.0
-    if going_on and _ended(output, config.trainer.steps, limit):
+    if going_on and _ended(output, config.trainer):
         return True
     random_state.seed_all(config.trainer.seed)
     origin = origin_of(start_from=config.start_from)
     fit(config, manifest, objective_of(config), resume=going_on, origin=origin)
-    return _ended(output, config.trainer.steps, limit)
+    return _ended(output, config.trainer)
 
 
 def _planned(args: argparse.Namespace, manifest: Manifest, output: Path) -> WaveGlowRun:
     path, seconds = manifest.root / "manifest.jsonl", seconds_of(manifest)
     first = recipe(args.start_from, path, output, seed=args.seed)
     pace = seconds_per_step(first, manifest)
-    budget = plan(args.minutes, seconds, pace, seconds_in_a_batch(first))
+    if args.steps is None:
+        budget = plan(args.minutes, seconds, pace, seconds_in_a_batch(first))
+    else:
+        budget = of_steps(args.steps, pace)
     announce(
         f"2 of 4: {budget.minutes:.1f} minutes of training on {seconds / 60:.1f} minutes of speech: {budget.steps} "
         f"steps of {pace:.2f} s on this machine"
@@ -136,9 +142,9 @@ def _planned(args: argparse.Namespace, manifest: Manifest, output: Path) -> Wave
     return recipe(args.start_from, path, output, budget, args.seed)
 
 
-def _ended(output: Path, steps: int, most_minutes: float) -> bool:
+def _ended(output: Path, config: TrainerConfig) -> bool:
     progress = run_progress(Checkpoints(output).last)
-    return progress.step >= steps or progress.minutes >= most_minutes
+    return progress.step >= config.steps or progress.minutes >= (config.max_minutes or math.inf)
 
 
 def _farewell(args: argparse.Namespace, outcome: Outcome) -> None:

@@ -28,13 +28,12 @@ __all__ = ["recipe", "seconds_in_a_batch", "seconds_per_step"]
 
 TIMED_STEPS = 4
 """as many as likelihood_every, so that every kind of step is among them"""
-_PROBE = Budget(1.0, 1, 1)
+_PROBE = Budget(1.0, 1)
 _VALIDATION_ITEMS = 24
 _SEGMENT_LENGTH = 16384
 _BATCH_SIZE = 8
 _LATE = 1_000_000  # a step by which every loss has joined
 _AVERAGE = 0.1  # share of the steps that the averaged weights remember
-_OVERTIME = 1.5  # times its minutes, and one more, that a run may take on a machine that got slower
 
 
 def recipe(start_from: str, manifest: Path, output: Path, budget: Budget | None = None, seed: int = 0) -> WaveGlowRun:
@@ -112,7 +111,7 @@ def _trainer(budget: Budget, seed: int) -> TrainerConfig:
         log_steps=max(budget.steps // 40, 1),
         validation_steps=budget.validation_steps,
         checkpoint_minutes=5.0,
-        max_minutes=_OVERTIME * budget.minutes + 1.0,
+        max_minutes=budget.limit,
     )
 
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from training.finetune.budget import FEWEST_STEPS, MOST_PASSES, default_minutes, held_out, plan
+from training.finetune.budget import FEWEST_STEPS, MOST_PASSES, default_minutes, held_out, of_steps, plan
 
 
 @pytest.mark.parametrize(("count", "expected"), [(6, 3), (30, 3), (60, 6), (120, 12), (5000, 12)])
@@ -24,6 +24,7 @@ def test_steps_fill_the_minutes_and_are_validated_on_the_way() -> None:
     budget = plan(10, seconds_of_speech=300, seconds_per_step=1.5, seconds_in_a_batch=6)
     assert budget.steps * 1.5 < 600 < budget.steps * 1.5 * 1.1
     assert 4 * budget.validation_steps < budget.steps <= 5 * budget.validation_steps
+    assert budget.limit == 16
 
 
 def test_a_fast_machine_stops_before_it_knows_the_recordings_by_heart_unless_told_to() -> None:
@@ -31,6 +32,13 @@ def test_a_fast_machine_stops_before_it_knows_the_recordings_by_heart_unless_tol
     assert fast.steps == MOST_PASSES * 10
     assert fast.minutes == pytest.approx(fast.steps * 0.01 / 60)
     assert plan(10, 60, 0.01, 6).steps > 50000
+
+
+def test_steps_that_are_asked_for_are_taken_however_long_they_last() -> None:
+    budget = of_steps(50, seconds_per_step=120)
+    assert (budget.steps, budget.minutes, budget.limit, budget.validation_steps) == (50, 100, None, 10)
+    with pytest.raises(ValueError, match="--steps must be at least 5"):
+        of_steps(4, 1)
 
 
 def test_a_slow_machine_trains_a_little_all_the_same() -> None:
