@@ -15,7 +15,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test browser-test page dist check serve train bench fuzz soak image-test ray-test clean
+.PHONY: help install demo test browser-test page dist check serve train bench fuzz soak image-test ray-test docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -69,6 +69,10 @@ fuzz: $(STAMP) ## send BODIES broken bodies, a tenth as many broken handshakes, 
 
 soak: $(STAMP) ## load the server for MINUTES, a little beyond what it can do, and check every answer
 	$(BIN)/python -m benchmarks.serving soak --minutes $(MINUTES) $(ARGS)
+
+docs: $(STAMP) ## make a site of the documents and the docstrings: build/docs/site/index.html
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS),docs]'
+	$(BIN)/python deploy/docs_site.py $(ARGS)
 
 image-test: ## build the Dockerfile's cpu target, run it, speak to it, stop it (needs buildah and mmdebstrap)
 	deploy/image_test.sh

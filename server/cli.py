@@ -63,17 +63,19 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
     parser.add_argument("--port", type=int, help="port to listen on; 0 takes a free one (default: 8000)")
     parser.add_argument(
-        "--admin-port", type=int, help="another port, for metrics and documentation, which then leave the first"
+        "--admin-port", type=int, help="another port for metrics and documentation, which are then not on the first"
     )
     parser.add_argument(
         "--model",
         dest="models",
         action="append",
         metavar="NAME|DIR",
-        help="a shipped model or a model directory; may be given several times, the first is the default",
+        help="a shipped model or a model directory; repeat it for several models, the first is the default",
     )
     parser.add_argument("--device", help="torch device, such as cpu or cuda (default: cpu)")
-    parser.add_argument("--api-keys-file", metavar="FILE", help="serve only who has one of these keys")
+    parser.add_argument(
+        "--api-keys-file", metavar="FILE", help="file of API keys; only clients with one of them are served"
+    )
     parser.add_argument("--log-level", choices=("critical", "error", "warning", "info", "debug"))
     parser.add_argument("--log-format", choices=("auto", "json", "text"))
     return parser

@@ -84,6 +84,40 @@ def test_relative_links_lead_somewhere(path: Path) -> None:
     assert [link for link in local if not (path.parent / link).exists()] == []
 
 
+def headings(path: Path) -> set[str]:
+    """The anchors that a Markdown file has: its headings in small letters, without marks, spaces as hyphens."""
+    text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    titles = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=relative)
+def test_anchors_are_headings(path: Path) -> None:
+    links = [link.split("#") for link in MARKDOWN_LINKS.findall(path.read_text(encoding="utf-8")) if "#" in link]
+    local = [(path.parent / file if file else path, anchor) for file, anchor in links if not urlsplit(file).scheme]
+    pages = [(file, anchor) for file, anchor in local if file.suffix == ".md"]
+    assert [f"{file.name}#{anchor}" for file, anchor in pages if anchor not in headings(file)] == []
+
+
+def linked_files(path: Path) -> set[Path]:
+    links = [link.split("#")[0] for link in MARKDOWN_LINKS.findall(path.read_text(encoding="utf-8"))]
+    return {(path.parent / link).resolve() for link in links if link and not urlsplit(link).scheme}
+
+
+def test_every_document_is_in_the_index() -> None:
+    index = ROOT / "docs" / "index.md"
+    documents = {path for path in DOCUMENTS if path.is_relative_to(ROOT / "docs")} - {index}
+    assert documents - linked_files(index) == set()
+    assert index in linked_files(ROOT / "README.md")
+
+
+def test_every_picture_and_sound_is_in_a_document() -> None:
+    shown = {file for path in DOCUMENTS for file in linked_files(path)}
+    kept = [path for path in (ROOT / "docs").rglob("*") if path.suffix in {".png", ".svg", ".opus", ".flac"}]
+    assert len(kept) > 5
+    assert [relative(path) for path in kept if path not in shown] == []
+
+
 @pytest.mark.parametrize(
     "path", [path for path in FILES if path.suffix not in {".py", ".json", ".jsonl"}], ids=relative
 )
@@ -116,8 +150,16 @@ def test_make_commands_exist(path: Path) -> None:
     assert named <= targets
 
 
-@pytest.mark.parametrize(("program", "command"), sorted(set(COMMANDS.findall((ROOT / "README.md").read_text("utf-8")))))
-def test_every_command_in_the_readme_exists(program: str, command: str) -> None:
+def named_commands() -> list[tuple[str, str]]:
+    return sorted({found for path in DOCUMENTS for found in COMMANDS.findall(path.read_text(encoding="utf-8"))})
+
+
+def test_the_readme_and_the_documents_name_commands() -> None:
+    assert {("vocoder", "mel"), ("vocoder", "check"), ("vocoder-train", "evaluate")} <= set(named_commands())
+
+
+@pytest.mark.parametrize(("program", "command"), named_commands())
+def test_every_command_in_the_documents_exists(program: str, command: str) -> None:
     module = importlib.import_module({"vocoder": "vocoder.cli", "vocoder-train": "training.cli"}[program])
     assert command in module.COMMANDS
 
@@ -145,7 +187,9 @@ def test_curl_says_what_it_sends() -> None:
     assert [line for line in sent if "Content-Type:" not in line] == []
 
 
-def test_the_version_is_in_the_changelog_or_unreleased() -> None:
+def test_the_version_is_the_newest_of_the_changelog() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["version"]
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
-    assert f"## [{version}]" in changelog or "## [Unreleased]" in changelog
+    released = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", changelog, flags=re.MULTILINE)
+    assert released[0] == version
+    assert importlib.import_module("vocoder").__version__ == version

@@ -1,4 +1,4 @@
-"""The README's Python runs as it is written."""
+"""The README is short, its sounds are small, and its Python runs as it is written, as does that of the documents."""
 
 from __future__ import annotations
 
@@ -11,23 +11,47 @@ import soundfile
 
 from vocoder.mel.config import preset
 
-README = Path(__file__).resolve().parent.parent / "README.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+DOCUMENTS = [README, ROOT / "docs" / "python.md"]
+BLOCKS = [
+    pytest.param(block, id=f"{path.name}-{index}")
+    for path in DOCUMENTS
+    for index, block in enumerate(re.findall(r"```python\n(.*?)```", path.read_text(encoding="utf-8"), flags=re.DOTALL))
+]
 FRAMES = 20
+MAX_WORDS = 1200
+MAX_CLIP_BYTES = 60_000
 
 
 @pytest.mark.filterwarnings("ignore::vocoder.MelWarning")  # the mel is made up
-@pytest.mark.parametrize("block", BLOCKS, ids=[f"block{index}" for index in range(len(BLOCKS))])
+@pytest.mark.parametrize("block", BLOCKS)
 def test_python_blocks_run(block: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     config = preset("nvidia")
     np.save("mel.npy", np.full((config.n_mels, FRAMES), -6.0, dtype=np.float32))
-    exec(compile(block, "<python block of README.md>", "exec"), {})
+    exec(compile(block, "<python block of a document>", "exec"), {})
     x, sample_rate = soundfile.read("speech.wav")
     assert sample_rate == config.sample_rate
     assert x.shape == (FRAMES * config.hop_length,)
     assert 0.0 < np.abs(x).max() <= 1.0
 
 
-def test_there_is_a_block() -> None:
-    assert len(BLOCKS) >= 1
+def test_each_of_them_has_a_block() -> None:
+    assert {str(block.id).rpartition("-")[0] for block in BLOCKS} == {path.name for path in DOCUMENTS}
+
+
+def test_the_readme_is_short() -> None:
+    assert len(README.read_text(encoding="utf-8").split()) <= MAX_WORDS
+
+
+def test_its_sounds_are_small_and_of_one_length() -> None:
+    names = re.findall(r"\]\((docs/sounds/[\w-]+\.\w+)\)", README.read_text(encoding="utf-8"))
+    assert len(names) >= 6
+    assert [name for name in names if (ROOT / name).stat().st_size > MAX_CLIP_BYTES] == []
+    seconds: dict[str, set[float]] = {}
+    for name in names:
+        with soundfile.SoundFile(ROOT / name) as file:
+            seconds.setdefault(Path(name).name.split("-")[0], set()).add(round(file.frames / file.samplerate, 2))
+    assert {len(of_one) for of_one in seconds.values()} == {1}
+    assert all(0.0 < value < 10.0 for of_one in seconds.values() for value in of_one)

@@ -17,11 +17,11 @@ COMMANDS = {
     "finetune": ("training.finetune.command", "make the shipped model speak with your voice, from its recordings"),
     "density": ("training.commands.density", "fit a density model: Gaussian, NICE, RealNVP, MAF, IAF, Glow, IAF-VAE"),
     "guard": ("training.commands.guard", "fit the mel guard: densities of mels in many conventions"),
-    "adapter": ("training.commands.adapter", "fit what takes mels of another convention to those of a model"),
+    "adapter": ("training.commands.adapter", "fit an adapter, which takes mels of another convention to a model's"),
     "ablate": ("training.commands.ablate", "measure what each loss of the distillation is worth"),
     "evaluate": ("training.commands.evaluate", "score models beside Griffin-Lim and the recordings"),
     "ratings": ("training.commands.ratings", "sum up what listeners said in a blind test"),
-    "publish": ("training.commands.publish", "write a trained model with its scores and its card"),
+    "publish": ("training.commands.publish", "write the directory of a trained model, with scores and a model card"),
 }
 """Name -> module with `add_arguments(parser)` and `run(args) -> int`, and one line of help."""
 

@@ -10,11 +10,14 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
     "mel": ("vocoder.commands.mel", "compute the mel-spectrogram of a recording"),
-    "check": ("vocoder.commands.check", "say whether a mel-spectrogram is as its contract says, and if not, why"),
+    "check": (
+        "vocoder.commands.check",
+        "check that a mel-spectrogram fits its contract, and say what is wrong with it",
+    ),
     "synthesize": ("vocoder.commands.synthesize", "turn mel-spectrograms into audio"),
-    "resynthesize": ("vocoder.commands.resynthesize", "take a recording to its mel-spectrogram and back"),
-    "info": ("vocoder.commands.info", "say what an audio file is, and which model and seed made it"),
-    "models": ("vocoder.commands.models", "say which models there are, and what they are"),
+    "resynthesize": ("vocoder.commands.resynthesize", "compute the mel-spectrogram of a recording and speak it again"),
+    "info": ("vocoder.commands.info", "show what an audio file is, and which model and seed made it"),
+    "models": ("vocoder.commands.models", "list the models and describe them"),
     "import": ("vocoder.commands.import_model", "turn a checkpoint of another project into a model directory"),
     "export": ("vocoder.commands.export", "write a model as an ONNX or PyTorch program"),
     "push": ("vocoder.commands.push", "share a model on the Hugging Face hub"),

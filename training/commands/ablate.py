@@ -88,9 +88,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--config", type=Path, required=True, metavar="FILE", help="YAML of a distillation, all losses on"
     )
-    parser.add_argument("--student", choices=tuple(ABLATIONS), default="frames", help="kind (default: %(default)s)")
+    parser.add_argument(
+        "--student", choices=tuple(ABLATIONS), default="frames", help="kind of student (default: %(default)s)"
+    )
     parser.add_argument("--teacher", metavar="DIR", help="model directory or shipped name (the configuration's)")
-    parser.add_argument("--limit", type=int, default=4, help="utterances of each voice that are scored (%(default)s)")
+    parser.add_argument(
+        "--limit", type=int, default=4, help="number of utterances of each voice that are scored (%(default)s)"
+    )
     parser.add_argument("overrides", nargs="*", metavar="key=value", help="replace a setting, as in distill")
 
 

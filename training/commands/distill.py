@@ -75,8 +75,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--student",
         choices=tuple(CONFIGURATIONS),
-        help="samples, as in Parallel WaveNet; frames of a lapped transform; or the learned way back of a WaveGlow; "
-        "each has its configuration, which --config replaces",
+        help="what to fit: a flow over samples (Parallel WaveNet), one over frames of a lapped transform, or the "
+        "learned way back of a WaveGlow; each has its configuration, which --config replaces",
     )
     parser.add_argument("--teacher", metavar="DIR", help="model directory or shipped name (the configuration's)")
 

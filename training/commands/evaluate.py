@@ -41,24 +41,38 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--manifest", type=Path, required=True, help="manifest.jsonl of a prepared corpus")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the report")
     parser.add_argument("--voice", action="append", metavar="SPEAKER", help="only this voice (repeatable)")
-    parser.add_argument("--min-seconds", type=float, default=defaults.min_seconds, help="skip below (%(default)s)")
-    parser.add_argument("--max-seconds", type=float, default=defaults.max_seconds, help="skip above (%(default)s)")
-    parser.add_argument("--by", choices=GROUPS, default=defaults.by, help="what a row is about (%(default)s)")
-    parser.add_argument("--limit", type=int, help="at most so many utterances for each row, evenly spread")
-    parser.add_argument("--per-speaker", type=int, help="at most so many utterances of each speaker, evenly spread")
     parser.add_argument(
-        "--listen", type=int, default=2, metavar="N", help="hear N utterances of each row (%(default)s)"
+        "--min-seconds", type=float, default=defaults.min_seconds, help="skip shorter utterances (%(default)s)"
+    )
+    parser.add_argument(
+        "--max-seconds", type=float, default=defaults.max_seconds, help="skip longer utterances (%(default)s)"
+    )
+    parser.add_argument("--by", choices=GROUPS, default=defaults.by, help="what a row is about (%(default)s)")
+    parser.add_argument("--limit", type=int, help="use at most so many utterances for each row, evenly spread")
+    parser.add_argument("--per-speaker", type=int, help="use at most so many utterances of each speaker, evenly spread")
+    parser.add_argument(
+        "--listen",
+        type=int,
+        default=2,
+        metavar="N",
+        help="put N utterances of each row into listening.html (%(default)s)",
     )
     parser.add_argument("--sigma", type=float, help="sampling temperature (each model's own)")
-    parser.add_argument("--corrections", type=int, metavar="N", help="of each sample (each model's own number)")
-    parser.add_argument("--seed", type=int, default=0, help="of the models' noise (%(default)s)")
+    parser.add_argument(
+        "--corrections", type=int, metavar="N", help="corrections of each sample (each model's own number)"
+    )
+    parser.add_argument("--seed", type=int, default=0, help="seed of the models' noise (%(default)s)")
     parser.add_argument("--with-griffin-lim", action="store_true", help="add Griffin-Lim with 60 iterations")
     parser.add_argument("--smooth", action="store_true", help="smooth mels along time and bands, as predicted ones are")
-    parser.add_argument("--own-mels", action="store_true", help="leave alone mels that the manifest has beside audio")
+    parser.add_argument("--own-mels", action="store_true", help="ignore mels that the manifest has beside audio")
     parser.add_argument("--nats", action="store_true", help="add nats per sample of the recordings")
     parser.add_argument("--mel", default="nvidia", help="preset or contract file for Griffin-Lim without a model")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes that score (%(default)s)")
-    parser.add_argument("--store", type=Path, help="keeps scores of recordings and Griffin-Lim (OUTPUT/scores)")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="number of processes that score (%(default)s)"
+    )
+    parser.add_argument(
+        "--store", type=Path, help="folder that keeps scores of recordings and Griffin-Lim (OUTPUT/scores)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

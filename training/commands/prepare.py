@@ -31,19 +31,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     config = PrepareConfig()
     parser.add_argument("sources", nargs="+", metavar="SOURCE", help=f"a folder with --layout, else one of: {KNOWN}")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the prepared corpus")
-    parser.add_argument("--layout", choices=sorted(LAYOUTS), help="SOURCE is a folder laid out like this")
+    parser.add_argument("--layout", choices=sorted(LAYOUTS), help="how the folder SOURCE is laid out")
     parser.add_argument("--name", help="name of the corpus, with --layout and one SOURCE")
     parser.add_argument("--licence", help="licence of the recordings, with --layout")
-    parser.add_argument("--test-share", type=float, help="of each speaker's recordings, with --layout (every 40th)")
+    parser.add_argument(
+        "--test-share", type=float, help="share of each speaker to hold out, with --layout (every 40th)"
+    )
     parser.add_argument("--mels", type=Path, help="folder with NAME.npy for each NAME.wav, with --layout")
     parser.add_argument("--mel", default="nvidia", help="preset or contract file of --mels (%(default)s)")
     parser.add_argument("--source", type=Path, help="folder of already unpacked Debian packages")
     parser.add_argument("--cache", type=Path, default=None, help=f"keep downloads here ({debian.default_cache()})")
-    parser.add_argument("--minutes", type=float, default=45.0, help="of speech that kokoro makes (%(default)g)")
-    parser.add_argument("--sample-rate", type=int, default=config.sample_rate, help="Hz (%(default)s)")
+    parser.add_argument("--minutes", type=float, default=45.0, help="minutes of speech that kokoro makes (%(default)g)")
+    parser.add_argument("--sample-rate", type=int, default=config.sample_rate, help="sample rate in Hz (%(default)s)")
     parser.add_argument("--rms", type=float, help=f"level of every utterance ({config.rms}; with --mels their own)")
-    parser.add_argument("--min-seconds", type=float, default=config.min_seconds, help="skip below (%(default)s)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
+    parser.add_argument(
+        "--min-seconds", type=float, default=config.min_seconds, help="skip shorter recordings (%(default)s)"
+    )
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="number of processes (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -36,12 +36,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="quality.json of `vocoder-train evaluate` (repeatable: rows of different recordings, in one table)",
     )
-    parser.add_argument("--scores-of", metavar="NAME", help="which model of --quality it is, where several match none")
+    parser.add_argument(
+        "--scores-of", metavar="NAME", help="which model of --quality this is, where the name does not tell"
+    )
     parser.add_argument("--notes", type=Path, help="Markdown to put at the end of the card")
     parser.add_argument(
-        "--corrections", type=int, metavar="N", help="how often its samples are corrected by default (as in training)"
+        "--corrections", type=int, metavar="N", help="how often samples are corrected by default (as in training)"
     )
-    parser.add_argument("--dtype", choices=sorted(DTYPES), default="float16", help="of the weights (%(default)s)")
+    parser.add_argument("--dtype", choices=sorted(DTYPES), default="float16", help="type of the weights (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

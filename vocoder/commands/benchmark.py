@@ -25,8 +25,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--seconds", type=float, nargs="+", default=[1.0, 10.0], help="lengths of audio (default: 1 and 10)"
     )
-    parser.add_argument("--repetitions", type=int, default=5, help="of each length (default: %(default)s)")
-    parser.add_argument("--json", action="store_true", help="figures for programs")
+    parser.add_argument("--repetitions", type=int, default=5, help="runs of each length (default: %(default)s)")
+    parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
 def run(args: argparse.Namespace) -> int:

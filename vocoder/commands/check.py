@@ -21,7 +21,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.description = (
-        "Say how typical mel-spectrograms (npy files, n_mels x frames) are of speech in their contract, and what they "
+        "Say how typical of speech mel-spectrograms (npy files, n_mels x frames) are in their contract, and what they "
         "look like where they are not. The exit status is 0 if all are typical, 1 if one is not, 2 if one cannot "
         "be read."
     )
@@ -30,9 +30,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--preset",
         default="nvidia",
         metavar="NAME|FILE",
-        help=f"contract that they should be of: {PRESET_HELP} (default: %(default)s)",
+        help=f"the contract that they should follow: {PRESET_HELP} (default: %(default)s)",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line, for programs")
 
 
 def run(args: argparse.Namespace) -> int:

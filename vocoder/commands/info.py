@@ -17,11 +17,11 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.description = (
-        "Say what audio files are, and, as far as they tell, that they are synthetic and which model, version and "
-        "seed made them. `-` stands for the standard input. The exit status is 2 if one cannot be read."
+        "Show what audio files are. Where they say so: that they are synthetic, and which model, version and seed "
+        "made them. `-` stands for the standard input. The exit status is 2 if one cannot be read."
     )
     parser.add_argument("audio", nargs="+", type=Path, metavar="FILE", help="audio file")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, for programs")
+    parser.add_argument("--json", action="store_true", help="print one JSON object a line, for programs")
 
 
 def run(args: argparse.Namespace) -> int:

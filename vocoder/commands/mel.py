@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.description = (
         "Compute the mel-spectrogram of audio files (wav, flac, ogg, opus, mp3). `-` stands for the standard input and "
-        "output. A file that -o names is replaced, files in a folder with --again only."
+        "output. A file that -o names is replaced; files in a folder are replaced with --again only."
     )
     parser.add_argument(
         "audio", nargs="+", type=Path, metavar="AUDIO", help="audio file of any sample rate; channels are averaged"
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         required=True,
-        help="npy file to write, float32 (n_mels, frames); of several, a folder",
+        help="npy file to write, float32 (n_mels, frames); a folder for several recordings",
     )
     parser.add_argument(
         "--preset",
@@ -41,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help=f"mel contract to follow: {PRESET_HELP} (default: %(default)s)",
     )
-    parser.add_argument("--again", action="store_true", help="replace what is there in the folder")
+    parser.add_argument("--again", action="store_true", help="replace the files that are already in the folder")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -23,7 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "name", nargs="?", metavar="NAME|DIR", help="a shipped name, model directory or Hugging Face repository"
     )
-    parser.add_argument("--json", action="store_true", help="everything about each model, for programs")
+    parser.add_argument("--json", action="store_true", help="print everything about each model as JSON, for programs")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -14,12 +14,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.description = (
         "Share a model directory as a repository of the Hugging Face hub, with the token of `hf auth login`. "
-        "`vocoder.load` and every --model take the repository's id then."
+        "Then `vocoder.load` and every --model take the id of the repository."
     )
     parser.add_argument("model", type=Path, metavar="DIR", help="model directory")
-    parser.add_argument("repository", metavar="OWNER/NAME", help="id of the repository, made if it is not there")
+    parser.add_argument(
+        "repository", metavar="OWNER/NAME", help="id of the repository, which is created if it does not exist"
+    )
     parser.add_argument("--private", action="store_true", help="make a new repository private")
-    parser.add_argument("--message", help="of the commit")
+    parser.add_argument("--message", help="message of the commit")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -23,7 +23,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.description = (
         "Compute the mel-spectrogram of recordings and speak it: what a model makes of known speech. `-` stands for "
-        "the standard input and output. A file that -o names is replaced, files in a folder with --again only."
+        "the standard input and output. A file that -o names is replaced; files in a folder are replaced with --again "
+        "only."
     )
     parser.add_argument(
         "audio", nargs="+", type=Path, metavar="AUDIO", help="audio file of any sample rate; channels are averaged"
@@ -33,15 +34,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         required=True,
-        help="audio file to write, of the format that its suffix says; of several, a folder",
+        help="audio file to write, in the format of its suffix; a folder for several recordings",
     )
     add_model_arguments(parser)
     add_sampling_arguments(parser)
     add_origin_argument(parser)
     parser.add_argument(
-        "--format", choices=tuple(AUDIO_FORMATS), help="of the audio (default: by the suffix of a file, else wav)"
+        "--format",
+        choices=tuple(AUDIO_FORMATS),
+        help="format of the audio (default: by the suffix of a file, else wav)",
     )
-    parser.add_argument("--again", action="store_true", help="replace what is there in the folder")
+    parser.add_argument("--again", action="store_true", help="replace the files that are already in the folder")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -41,7 +41,9 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `--sigma`, `--seed`, `--denoise` and `--corrections`."""
     parser.add_argument("--sigma", type=float, help="sampling temperature, 0 or more (default: the model's own)")
-    parser.add_argument("--seed", type=int, help="of the noise; the same seed gives the same audio (default: random)")
+    parser.add_argument(
+        "--seed", type=int, help="seed of the noise; the same seed gives the same audio (default: random)"
+    )
     parser.add_argument(
         "--denoise",
         type=float,
@@ -76,7 +78,7 @@ def add_contract_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
         metavar="NAME|FILE",
-        help=f"contract of the mels: {PRESET_HELP}; converted to the model's exactly, or through an adapter",
+        help=f"contract of the mels: {PRESET_HELP}; they are converted to the model's exactly, or through an adapter",
     )
     parser.add_argument(
         "--statistics", metavar="FILE", help="npz or JSON with the mean and variance that the mels are normalised by"

@@ -40,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare what the command takes."""
     parser.description = (
         "Turn mel-spectrograms (npy files, float, n_mels x frames) into audio files; `-` stands for the standard input "
-        "and output. A file that -o names is replaced. Of many, those that are there already are kept: a run that was "
-        "stopped goes on where it was."
+        "and output. A file that -o names is replaced. Of many files, those that already exist are kept: a run "
+        "that was stopped goes on where it was."
     )
     parser.add_argument(
         "mels", nargs="+", type=Path, metavar="MEL", help="npy file, folder of npy files, or manifest (.jsonl)"
@@ -51,7 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--output",
         type=Path,
         required=True,
-        help="audio file for one mel, its format by its suffix; for several, a folder or a manifest, a folder",
+        help="audio file for one mel, in the format of its suffix; otherwise a folder",
     )
     add_model_arguments(parser)
     add_sampling_arguments(parser)
@@ -61,12 +61,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--guard",
         choices=get_args(GuardMode),
         default="warn",
-        help="of mels that are not typical of their contract: say what they look like, refuse them, or do not look "
+        help="what to do about mels that are not typical of their contract: warn, refuse them, or do not look "
         "(default: %(default)s)",
     )
-    parser.add_argument("--stream", action="store_true", help="of one mel: compute and write the audio in chunks")
+    parser.add_argument("--stream", action="store_true", help="compute and write the audio of one mel in chunks")
     parser.add_argument(
-        "--format", choices=tuple(AUDIO_FORMATS), help="of the audio (default: by the suffix of a file, else wav)"
+        "--format",
+        choices=tuple(AUDIO_FORMATS),
+        help="format of the audio (default: by the suffix of a file, else wav)",
     )
     many = parser.add_argument_group("for many mels")
     many.add_argument("--workers", type=int, default=1, metavar="N", help="processes that speak (default: 1)")
@@ -75,9 +77,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=int,
         default=ROW_FRAMES,
         metavar="N",
-        help="frames of short mels that are spoken together (default: %(default)s)",
+        help="number of frames of short mels that are spoken together (default: %(default)s)",
     )
-    many.add_argument("--again", action="store_true", help="speak anew what is there already")
+    many.add_argument("--again", action="store_true", help="speak again what is already there")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -131,10 +131,10 @@ def test_rows_follow_the_recordings(tmp_path: Path) -> None:
     assert all(row.values["level"] == pytest.approx(0.3, rel=0.05) for row in result.rows)
     assert all(row.values["nats"] is not None and row.synthesis_seconds is not None for row in result.rows)
     assert len(done) == 3
-    assert {voice: x.shape for voice, x in result.examples.items()} == {
-        "a": recordings[0].x.shape,
-        "b": recordings[2].x.shape,
-    }
+    first = {recordings[i].path: recordings[i].x.shape for i in (0, 2)}
+    assert {path: x.shape for path, x in result.examples.items()} == first
+    more = evaluate(model, recordings, [LEVEL], ScoreStore(tmp_path), examples=2).examples
+    assert list(more) == [recording.path for recording in recordings]
     assert list(tmp_path.iterdir()) == []  # models change, so their scores are not stored
 
 

@@ -1,0 +1,67 @@
+"""The folder that MkDocs makes the site of is complete: every link in it leads to a file in it."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+
+from deploy import docs_site as site
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("docs") / "source"
+    site.stage(folder)
+    return folder
+
+
+def test_every_link_leads_to_a_file_of_the_site(staged: Path) -> None:
+    pages = sorted(staged.rglob("*.md"))
+    assert len(pages) > 20
+    links = [(page, target) for page in pages for _, _, target, _ in site.LINK.findall(page.read_text("utf-8"))]
+    local = [(page, target) for page, target in links if target and not urlsplit(target).scheme]
+    assert len(local) > 100
+    assert [(page.name, target) for page, target in local if not (page.parent / target).is_file()] == []
+
+
+def test_every_document_is_a_page(staged: Path) -> None:
+    names = {path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md")}
+    assert {name for name in names if not (staged / name).is_file()} == set()
+
+
+def test_the_reference_has_every_public_module(staged: Path) -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in (staged / "reference").glob("*.md"))
+    named = set(re.findall(r"^::: (\S+)$", text, flags=re.MULTILINE))
+    files = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "vocoder").rglob("[!_]*.py")]
+    assert {".".join(file.parts) for file in files} <= named
+
+
+def test_folders_are_plain_text_and_files_stay_links(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "a.md").write_text("x", encoding="utf-8")
+    text = "[here](folder), [there](a.md#top), [far](https://example.com), ![picture](a.md)"
+    expected = "here, [there](a.md#top), [far](https://example.com), ![picture](a.md)"
+    assert site.without_folders(text, tmp_path) == expected
+
+
+def test_a_link_to_nothing_is_an_error(tmp_path: Path) -> None:
+    for name in site.START:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("[gone](gone.md)" if name == "README.md" else "", encoding="utf-8")
+    with pytest.raises(FileNotFoundError, match=r"a document links to gone\.md, which is not there"):
+        site.gathered(tmp_path)
+
+
+def test_the_site_needs_nothing_from_elsewhere_and_its_pages_exist(staged: Path, tmp_path: Path) -> None:
+    settings = site.configuration(staged, tmp_path)
+    assert yaml.safe_load(yaml.safe_dump(settings)) == settings
+    assert settings["theme"]["font"] is False
+    pages = re.findall(r"[\w./-]+\.md", yaml.safe_dump(settings["nav"]))
+    assert len(pages) > 10
+    assert [page for page in pages if not (staged / page).is_file()] == []
