@@ -22,9 +22,15 @@ LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]*)(#[^)\s]*)?\)")
 TITLES = {
     "Home": "README.md",
     "All documents": "docs/index.md",
-    "Use it": ("docs/python.md", "docs/server.md", "docs/deploy.md", "docs/mels.md"),
+    "Use it": ("docs/python.md", "docs/server.md", "docs/deploy.md", "docs/mels.md", "docs/acoustic-models.md"),
     "The models": ("docs/models.md", "docs/sound.md", "docs/exchange.md"),
-    "Make your own": ("docs/training.md", "docs/corpora.md", "docs/evaluation.md", "docs/distillation.md"),
+    "Make your own": (
+        "docs/own-voice.md",
+        "docs/training.md",
+        "docs/corpora.md",
+        "docs/evaluation.md",
+        "docs/distillation.md",
+    ),
     "Understand it": ("docs/flows.md", "docs/glossary.md", "benchmarks/README.md", "CONTRIBUTING.md", "CHANGELOG.md"),
     "Reference": "reference/index.md",
 }

@@ -45,16 +45,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--licence", help="licence of the recordings, which the model will carry")
     length = parser.add_mutually_exclusive_group()
-    length.add_argument("--minutes", type=float, help="of training (10 to 60, by the amount of speech)")
-    length.add_argument("--steps", type=int, help="of training, however long they take")
+    length.add_argument("--minutes", type=float, help="minutes of training (10 to 60, by the amount of speech)")
+    length.add_argument("--steps", type=int, help="steps of training, however long they take")
     parser.add_argument(
-        "--mels", type=Path, help="folder with NAME.npy for each NAME.wav: what an acoustic model predicts"
+        "--mels", type=Path, help="folder with NAME.npy, predicted by an acoustic model, for each NAME.wav"
     )
-    parser.add_argument("--start-from", default="waveglow", metavar="MODEL", help="to begin with (%(default)s)")
+    parser.add_argument("--start-from", default="waveglow", metavar="MODEL", help="model to begin with (%(default)s)")
     parser.add_argument("--run", type=Path, help="folder of the corpus, checkpoints and scores (runs/NAME)")
     parser.add_argument("--resume", action="store_true", help="go on where a stopped fine-tuning was")
-    parser.add_argument("--seed", type=int, default=0, help="of everything (%(default)s)")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes (%(default)s)")
+    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (%(default)s)")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="number of processes (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:

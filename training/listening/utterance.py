@@ -19,7 +19,7 @@ __all__ = ["Clip", "Utterance", "difference_picture", "flac_uri", "spectrogram_p
 
 DIFFERENCE_DB = 30.0
 """A difference of so many dB, up or down, has the strongest colour."""
-_LEVELS = 48  # of colour: fewer make smaller files, more are not told apart
+_LEVELS = 49  # of colour, odd so that no difference is white; more are not told apart
 _FLOOR_BELOW_TOP_DB = 80.0
 
 
