@@ -46,7 +46,7 @@ def test_the_readme_is_short() -> None:
 
 
 def test_its_sounds_are_small_and_of_one_length() -> None:
-    names = re.findall(r"\]\((docs/sounds/[\w-]+\.\w+)\)", README.read_text(encoding="utf-8"))
+    names = re.findall(r"\]\((docs/sounds/[\w-]+\.opus)\)", README.read_text(encoding="utf-8"))
     assert len(names) >= 6
     assert [name for name in names if (ROOT / name).stat().st_size > MAX_CLIP_BYTES] == []
     seconds: dict[str, set[float]] = {}
