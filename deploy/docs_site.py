@@ -23,7 +23,7 @@ TITLES = {
     "Home": "README.md",
     "All documents": "docs/index.md",
     "Use it": ("docs/python.md", "docs/server.md", "docs/deploy.md", "docs/mels.md", "docs/acoustic-models.md"),
-    "The models": ("docs/models.md", "docs/sound.md", "docs/exchange.md"),
+    "The models": ("docs/models.md", "docs/sound.md", "docs/exchange.md", "docs/export.md"),
     "Make your own": (
         "docs/own-voice.md",
         "docs/training.md",
