@@ -28,7 +28,7 @@ FROM build AS build-cpu
 RUN cd "$(python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')" \
     && rm -rf triton triton-*.dist-info nvidia/cudnn/lib/libcudnn_* nvidia/cu*/lib/libnvrtc* \
       nvidia/cu*/lib/libcusolverMg* nvidia/cu*/lib/libnvperf* nvidia/cu*/include nvidia/cudnn/include \
-    && python -c "import torch, torchaudio, vocoder; vocoder.load('waveglow')"
+    && python -c "import torch, torchaudio, vocoder; vocoder.load('reverse')"
 
 FROM base AS runtime
 RUN useradd --uid 10001 --user-group --no-create-home --home-dir /tmp --shell /usr/sbin/nologin vocoder \
@@ -39,7 +39,7 @@ ENV HOME=/tmp \
     VOCODER_HOST=0.0.0.0 \
     VOCODER_PORT=8000 \
     VOCODER_ADMIN_HOST=0.0.0.0 \
-    VOCODER_MODELS=waveglow
+    VOCODER_MODELS=reverse
 WORKDIR /models
 USER 10001:10001
 EXPOSE 8000

@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 EXTRAS ?= server,training,demo,test,dev
-MODEL  ?= waveglow
+MODEL  ?= reverse
 PORT   ?= 8000
 CONFIG ?= configs/waveglow.yaml
 ARGS   ?=

@@ -27,7 +27,7 @@ from training.evaluate.scoring import ScoreStore, scoring_pool
 from training.evaluate.summary import markdown_table as quality_table
 from training.evaluate.summary import summarise
 from vocoder.layers.mel_consistency import MelConsistency
-from vocoder.loading import load
+from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.machine.timing import alternate, machine, markdown_table
 from vocoder.synthesizer import Synthesizer
 
@@ -129,7 +129,7 @@ def speed(voice: Synthesizer, repetitions: int) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.corrections", description=__doc__)
     parser.add_argument("--manifest", type=Path, required=True, help="of a prepared corpus")
-    parser.add_argument("--model", default="waveglow", metavar="NAME|DIR")
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR")
     parser.add_argument("--limit", type=int, help="recordings of each corpus, evenly spread; all if left out")
     parser.add_argument("--processes", type=int, default=1, help="that score (default: %(default)s)")
     parser.add_argument("--repetitions", type=int, default=7, help="of each timing (default: %(default)s)")

@@ -25,7 +25,7 @@ def seconds_of(task: Callable[[], object]) -> float:
 def main() -> int:
     """Print the machine and a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.readiness", description=__doc__)
-    parser.add_argument("--model", default="waveglow", metavar="NAME|DIR")
+    parser.add_argument("--model", default="reverse", metavar="NAME|DIR")
     args = parser.parse_args()
     from vocoder.commands.benchmark import noise_mel
     from vocoder.loading import load

@@ -20,7 +20,7 @@ import numpy as np
 
 from benchmarks.speech import speech_mel
 from benchmarks.stream_latency import serving
-from vocoder.loading import load
+from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.machine.timing import machine, markdown_table
 
 MODEL = "infer"
@@ -30,7 +30,7 @@ MODEL = "infer"
 def main() -> int:
     """Print the machine and a table of medians in milliseconds."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.request_overhead", description=__doc__)
-    parser.add_argument("--model", default="waveglow", metavar="NAME|DIR")
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR")
     parser.add_argument("--seconds", type=float, default=1.0, help="of speech in a request (default: %(default)s)")
     parser.add_argument("--requests", type=int, default=200)
     args = parser.parse_args()

@@ -28,7 +28,7 @@ from benchmarks.speech import speech_mel
 from server.engine.calibration import Costs, calibrate
 from server.mel.contract import MelContract
 from vocoder.batching import Utterance
-from vocoder.loading import load
+from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.machine.timing import machine, markdown_table
 from vocoder.synthesizer import Synthesizer
 
@@ -101,7 +101,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.serving", description=__doc__)
     parts = ("device", "saturation", "steady", "overload", "soak")
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(parts)} (default: all but soak)")
-    parser.add_argument("--model", default="waveglow", metavar="NAME|DIR")
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR")
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32", help="of the stacks")
     parser.add_argument("--shortest", type=float, default=0.5, help="seconds of the shortest mel")
     parser.add_argument("--longest", type=float, default=10.0, help="seconds of the longest mel")

@@ -22,6 +22,7 @@ import torch
 
 from vocoder.audio.file import read_audio
 from vocoder.client import Client, Speech
+from vocoder.loading import DEFAULT_MODEL
 from vocoder.machine.timing import machine, markdown_table
 from vocoder.mel.spectrogram import MelSpectrogram
 
@@ -46,7 +47,7 @@ class Heard:
 def main() -> int:
     """Print the machine and a table."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.stream_latency", description=__doc__)
-    parser.add_argument("--model", default="waveglow", metavar="NAME|DIR")
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR")
     parser.add_argument("--streams", type=int, default=20)
     parser.add_argument("--audio", type=Path, default=AUDIO)
     args = parser.parse_args()

@@ -1,7 +1,7 @@
 """`vocoder synthesize` for many mels on a Ray cluster whose nodes share a file system.
 
     pip install -c constraints.txt '.[ray]'
-    python deploy/ray_bulk.py mels -o audio --model waveglow --workers 8 --gpus 1
+    python deploy/ray_bulk.py mels -o audio --model reverse --workers 8 --gpus 1
 
 The same sources, the same files and the same rules: what is there already is kept, a file is there whole or not at all,
 and what fails is listed at the end. Ray itself repeats what a lost node was about to do.
@@ -24,6 +24,7 @@ from vocoder.bulk.jobs import Job, Sampling, list_jobs
 from vocoder.bulk.record import unfinished
 from vocoder.bulk.run import ROW_FRAMES, rows, speak_all
 from vocoder.bulk.speaking import Outcome, RowSpeaker, Voice
+from vocoder.loading import DEFAULT_MODEL
 
 __all__ = ["main"]
 
@@ -104,7 +105,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description="Speak many mels on a Ray cluster.")
     parser.add_argument("mels", nargs="+", type=Path, help="npy files, folders of them, manifests (.jsonl)")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the audio")
-    parser.add_argument("--model", default="waveglow", help="shipped name, or model directory that all nodes see")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="shipped name, or model directory that all nodes see")
     parser.add_argument("--format", choices=tuple(AUDIO_FORMATS), default="wav")
     parser.add_argument("--sigma", type=float)
     parser.add_argument("--seed", type=int)

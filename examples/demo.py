@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from training.evaluate.opinions import short_time_intelligibility
 from training.evaluate.stft_distance import multi_resolution_stft_distance
 from vocoder.audio.file import read_audio
+from vocoder.loading import DEFAULT_MODEL
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
@@ -195,7 +196,7 @@ def run(model: str, audio: Path, folder: Path) -> None:
 def main() -> int:
     """Parse the command line and run; 1 with one line of explanation if anything fails."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="waveglow", help="a shipped name or a model directory")
+    parser.add_argument("--model", default=DEFAULT_MODEL, help="a shipped name or a model directory")
     parser.add_argument("--audio", type=Path, default=HELD_OUT, help="the recording to take the mel from")
     parser.add_argument("--out", type=Path, default=Path(), help="the folder for demo.wav and demo.png")
     options = parser.parse_args()

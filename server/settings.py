@@ -21,7 +21,7 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: int = Field(default=8000, ge=0, le=65535, description="port to listen on; 0 takes a free one")
     models: Annotated[tuple[str, ...], NoDecode] = Field(
-        default=("waveglow",),
+        default=("reverse",),
         min_length=1,
         description="shipped names or model directories, separated by commas; first = default",
     )

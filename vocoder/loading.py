@@ -14,8 +14,10 @@ from vocoder.machine.allocation import keep_freed_memory
 from vocoder.machine.devices import usable_device
 from vocoder.synthesizer import Synthesizer
 
-__all__ = ["load", "model_directory", "shipped_models"]
+__all__ = ["DEFAULT_MODEL", "load", "model_directory", "shipped_models"]
 
+DEFAULT_MODEL = "reverse"
+"""the shipped model that speaks where none is named: the fastest of those that sound best"""
 ASSETS = Path(__file__).parent / "assets"
 GUARD = "guard"  # ships beside them, and cannot speak
 

@@ -7,7 +7,7 @@ from typing import get_args
 
 from vocoder.adapt.path import AdaptMode
 from vocoder.audio.origin import Origin
-from vocoder.loading import load, shipped_models
+from vocoder.loading import DEFAULT_MODEL, load, shipped_models
 from vocoder.mel.config import PRESETS
 from vocoder.synthesizer import Synthesizer
 
@@ -29,7 +29,7 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     shipped = ", ".join(shipped_models()) or "none in this installation"
     parser.add_argument(
         "--model",
-        default="waveglow",
+        default=DEFAULT_MODEL,
         metavar="NAME|DIR",
         help=f"shipped name ({shipped}), model directory or Hugging Face repository (default: %(default)s)",
     )
