@@ -13,7 +13,7 @@ COMMANDS = {
     "waveglow": ("training.commands.waveglow", "fit a WaveGlow"),
     "wavenet": ("training.commands.wavenet", "fit an autoregressive WaveNet, the teacher"),
     "recogniser": ("training.commands.recogniser", "fit the recogniser behind the perceptual loss"),
-    "distill": ("training.commands.distill", "fit a student to a teacher's density"),
+    "distill": ("training.commands.distill", "fit a student to a teacher: a fast model from a slow one"),
     "finetune": ("training.finetune.command", "make the shipped model speak with your voice, from its recordings"),
     "density": ("training.commands.density", "fit a density model: Gaussian, NICE, RealNVP, MAF, IAF, Glow, IAF-VAE"),
     "guard": ("training.commands.guard", "fit the mel guard: densities of mels in many conventions"),

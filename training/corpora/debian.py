@@ -185,7 +185,7 @@ def scan(name: str, root: Path) -> Corpus:
     package = _package(name)
     folders = sorted(path for path in root.glob(package.folder) if path.is_dir())
     if len(folders) != 1:
-        raise CorpusError(f"{root} should hold one folder {package.folder}, and holds {len(folders)}")
+        raise CorpusError(f"{root} should hold one folder {package.folder}, but holds {len(folders)}")
     paths = (path for path in folders[0].rglob(package.files) if path.is_file())
     recordings = tuple(_recording(path, folders[0], name, package.speakers) for path in sorted(paths))
     text = root / "usr/share/doc" / package.package / "copyright"

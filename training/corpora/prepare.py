@@ -225,7 +225,7 @@ def _record(corpora: tuple[Corpus, ...], output: Path, config: PrepareConfig) ->
     for corpus in corpora:
         taken = sources.setdefault(corpus.name, corpus.source)
         if taken != corpus.source:
-            raise PrepareError(f"{corpus.name} names {taken} already, not {corpus.source}; choose another --name")
+            raise PrepareError(f"{corpus.name} already stands for {taken}, not {corpus.source}; choose another --name")
         before = record["corpora"].get(corpus.name)
         if before is not None and before.get("test_share") != corpus.test_share:
             raise PrepareError(

@@ -101,7 +101,9 @@ class Workers:
         code = worker.process.exitcode or 0
         how = f"signal {-code}" if code < 0 else f"exit code {code}"
         if not worker.ready:
-            raise WorkerError(f"a worker died while it loaded the model ({how}); memory for fewer workers?")
+            raise WorkerError(
+                f"a worker died while it loaded the model ({how}); if memory was short, use fewer workers"
+            )
         self._start()
         row = worker.row or []
         if len(row) == 1:

@@ -65,7 +65,7 @@ def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) ->
         raise ValueError(f"{_some(own)} would be replaced by what is made of it; give another output")
     there = [str(target) for _, target in made if target.is_file() and target != output]
     if there and not again:
-        raise ValueError(f"{_some(there)} is there already; give another output, or --again to replace it")
+        raise ValueError(f"{_some(there)} already exists; give another output, or --again to replace it")
     return made
 
 
@@ -74,9 +74,9 @@ def check_folder(output: Path) -> None:
     if output == STANDARD:
         raise ValueError("several files cannot go to the standard output; give a folder")
     if output.exists() and not output.is_dir():
-        raise ValueError(f"what becomes of several files goes to a folder, and {output} is a file")
+        raise ValueError(f"the output of several files is a folder, but {output} is a file")
     if output.suffix.lower() in FILE_SUFFIXES and not output.is_dir():
-        raise ValueError(f"what becomes of several files goes to a folder, and {output} is a file's name")
+        raise ValueError(f"the output of several files is a folder, but {output} is the name of a file")
 
 
 def each(program: str, files: Sequence[tuple[Path, Path]], make: Callable[[Path, Path], str]) -> int:

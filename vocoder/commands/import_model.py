@@ -53,5 +53,5 @@ def run(args: argparse.Namespace) -> int:
     for note in (*imported.notes, PRECISION):
         print(f"  {note}")
     if isinstance(imported.model, WaveNet):
-        print("  it speaks sample by sample, slower than real time; a student of it can be distilled")
+        print("  it speaks sample by sample, slower than real time; `vocoder-train distill` makes a fast student of it")
     return 0

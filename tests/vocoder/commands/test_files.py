@@ -85,7 +85,7 @@ def test_a_name_is_replaced_with_a_word_and_names_in_a_folder_are_not(recordings
     assert (first.endswith("(replaced)"), second.endswith("(replaced)")) == (False, True)
     assert run("mel", *recordings, "-o", tmp_path / "mels") == 0
     assert run("mel", *recordings, "-o", tmp_path / "mels") == 2
-    assert "two.npy is there already" in capsys.readouterr().err
+    assert "two.npy already exists" in capsys.readouterr().err
     assert run("mel", *recordings, "-o", tmp_path / "mels", "--again") == 0
 
 
@@ -95,7 +95,7 @@ def test_several_files_do_not_become_a_folder_with_a_files_name(tmp_path, capsys
     for name in ("a.npy", "b.npy"):
         np.save(tmp_path / name, np.zeros((80, 3), np.float32))
     assert run(command, tmp_path / "a.npy", tmp_path / "b.npy", "-o", tmp_path / output) == 2
-    assert f"{output} is a file's name" in capsys.readouterr().err
+    assert f"{output} is the name of a file" in capsys.readouterr().err
     assert not (tmp_path / output).exists()
 
 
