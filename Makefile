@@ -15,7 +15,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test browser-test page dist check serve train bench fuzz soak image-test ray-test docs clean
+.PHONY: help install demo test browser-test cpp-test page dist check serve train bench fuzz soak image-test ray-test docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -42,6 +42,9 @@ browser-test: $(STAMP) ## test the page at / in headless Chromium, which it inst
 	  { apt-get update && apt-get install --yes --no-install-recommends chromium; }
 	command -v npm > /dev/null && $(BIN)/python deploy/page.py $(MODEL) -o $(SITE) || echo "without npm nothing speaks in the browser"
 	REQUIRE_BROWSER=1 PAGE_COPY=$(SITE) $(BIN)/python -m pytest tests/server/routes/test_page.py tests/server/page $(ARGS)
+
+cpp-test: $(STAMP) ## compile a small model with AOTInductor and examples/cpp, and have it speak (needs g++ and cmake)
+	CPP_TEST=1 $(BIN)/python -m pytest tests/vocoder/exporters/test_compiled.py $(ARGS)
 
 page: $(STAMP) ## write the page with MODEL speaking in the browser, for any web server, to SITE (needs npm)
 	$(BIN)/python deploy/page.py $(MODEL) -o $(SITE) $(ARGS)

@@ -82,16 +82,26 @@ def write_page(
         OSError: the folder cannot be written, or npm is missing.
         SubprocessError: npm failed.
     """
-    local = output / "page" / "local"
-    if output.exists() and any(output.iterdir()) and not (local / "index.json").is_file():
+    if output.exists() and any(output.iterdir()) and not (output / "page" / "local" / "index.json").is_file():
         raise ValueError(f"{output} holds something else than a page; give a new folder")
-    shutil.rmtree(output, ignore_errors=True)
-    shutil.copytree(PAGES, output / "page", ignore=shutil.ignore_patterns("index.html", "local"))
-    shutil.copy(PAGES / "index.html", output / "index.html")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=output.parent) as folder:  # so that a folder of this name is a whole page
+        _write_parts(Path(folder) / "page", models, weights, corrections, webgpu, runtime)
+        shutil.copy(PAGES / "index.html", Path(folder) / "index.html")
+        shutil.rmtree(output, ignore_errors=True)
+        shutil.copytree(folder, output)
+
+
+def _write_parts(
+    folder: Path, models: Sequence[str], weights: Any, corrections: int | None, webgpu: bool, runtime: Path | None
+) -> None:
+    """Write the parts of the page, the runtime, the models and their index."""
+    shutil.copytree(PAGES, folder, ignore=shutil.ignore_patterns("index.html", "local"))
+    local = folder / "local"
     local.mkdir()
-    with _runtime(runtime) as folder:
+    with _runtime(runtime) as dist:
         for name in (*WASM, *(WEBGPU if webgpu else ())):
-            shutil.copy(folder / name, local / name)
+            shutil.copy(dist / name, local / name)
     voices = [vocoder.load(model, dtype=torch.float32) for model in models]
     described = [_write_model(voice, local, weights, corrections) for voice in voices]
     index = {"version": vocoder.__version__, "alone": True, "webgpu": webgpu, "models": described}

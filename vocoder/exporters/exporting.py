@@ -17,10 +17,12 @@ from vocoder.exporters.smaller import Weights, store_weights
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.synthesizer import Synthesizer
 
-__all__ = ["FORMATS", "SHERPA", "export_model", "write_onnx", "write_torch_program"]
+__all__ = ["FORMATS", "SHERPA", "export_model", "write_compiled", "write_onnx", "write_torch_program"]
 
 OPSET = 20
 SHERPA = "sherpa-onnx"
+ONNX_FORMATS = ("onnx", SHERPA)
+COMPILED = "aot-inductor"
 
 
 def write_onnx(traced: Traced, file: Path) -> None:
@@ -57,8 +59,29 @@ def write_torch_program(traced: Traced, file: Path) -> None:
         torch.export.save(traced.program, file, extra_files=traced.about)
 
 
+def write_compiled(traced: Traced, file: Path) -> None:
+    """Write a program compiled by AOTInductor for this machine's processor, which C++ runs without Python.
+
+    Raises:
+        ExportError: there is no C++ compiler.
+    """
+    from torch._inductor import aoti_compile_and_package
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of the compiler, about itself
+            aoti_compile_and_package(
+                traced.program,
+                package_path=str(file),
+                inductor_configs={"aot_inductor.metadata": traced.about},
+            )
+    except InvalidCxxCompiler as error:
+        raise ExportError("compiling needs a C++ compiler, such as g++") from error
+
+
 FORMATS: MappingProxyType[str, Callable[[Traced, Path], None]] = MappingProxyType(
-    {"onnx": write_onnx, SHERPA: write_onnx, "torch-export": write_torch_program}
+    {"onnx": write_onnx, SHERPA: write_onnx, "torch-export": write_torch_program, COMPILED: write_compiled}
 )
 
 
@@ -90,11 +113,13 @@ def export_model(
     """
     if sigma is not None and form != SHERPA:
         raise ExportError(f"a program in the format {form} takes its noise as an input: multiply that by sigma")
-    if weights != "float32" and form == "torch-export":
+    if weights != "float32" and form not in ONNX_FORMATS:
         raise ExportError(f"weights in {weights} are for ONNX files; leave it out")
     if not file.parent.is_dir():
         raise FileNotFoundError(f"there is no folder {file.parent}")
-    if form != "torch-export" and any(isinstance(module, MinimumPhaseFilter) for module in synthesizer.model.modules()):
+    if form == COMPILED and file.suffix != ".pt2":
+        raise ExportError(f"a compiled program is a file whose name ends in .pt2, not {file.name}")
+    if form in ONNX_FORMATS and any(isinstance(module, MinimumPhaseFilter) for module in synthesizer.model.modules()):
         raise ExportError(
             "ONNX has no exponential of complex numbers, which the minimum-phase filter of a student over samples "
             "needs: export it as torch-export"

@@ -1,0 +1,59 @@
+"""A program that AOTInductor compiled speaks in C++ as the synthesizer does: `make cpp-test`; it takes minutes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import TINY_MEL, grouping_config, lapped_config, stirred
+
+from vocoder.checkpoint import Checkpoint
+from vocoder.exporters.exporting import export_model
+from vocoder.exporters.program import ExportError
+from vocoder.models.waveglow import WaveGlow
+from vocoder.synthesizer import Synthesizer
+
+EXAMPLE = Path(__file__).parents[3] / "examples" / "cpp"
+CONFIGS = {"grouping": grouping_config, "lapped": lapped_config}
+slow = pytest.mark.skipif(not os.environ.get("CPP_TEST"), reason="make cpp-test compiles it, for minutes")
+
+
+def voice(config: Any) -> Synthesizer:
+    torch.manual_seed(0)
+    return Synthesizer(Checkpoint(stirred(WaveGlow(config), 0.1), "waveglow", TINY_MEL), "tiny", "cpu", torch.float32)
+
+
+def test_the_name_of_the_file_is_checked_first(tmp_path: Path) -> None:
+    with pytest.raises(ExportError, match=r"name ends in \.pt2, not x\.onnx"):
+        export_model(voice(grouping_config(flows=1)), "aot-inductor", tmp_path / "x.onnx")
+
+
+@pytest.fixture(scope="module")
+def speak(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example, built."""
+    folder = tmp_path_factory.mktemp("cpp")
+    prefix = f"-DCMAKE_PREFIX_PATH={torch.utils.cmake_prefix_path}"
+    for command in (["cmake", "-S", EXAMPLE, "-B", folder, prefix], ["cmake", "--build", folder]):
+        subprocess.run(command, check=True)
+    return folder / "speak"
+
+
+@slow
+@pytest.mark.parametrize("kind", CONFIGS)
+def test_c_plus_plus_speaks_as_the_synthesizer(kind: str, speak: Path, tmp_path: Path) -> None:
+    v = voice(CONFIGS[kind](flows=1))
+    export_model(v, "aot-inductor", tmp_path / "x.pt2")
+    mel = (2 * torch.randn(5, 40) - 4).clamp_max(-3)
+    mel.numpy().tofile(tmp_path / "mel")
+    _, channels, steps = v.model.noise_shape(1, 1)
+    numbers = ["5", str(channels), str(steps), "0.0"]
+    paths = {"LD_LIBRARY_PATH": str(Path(torch.__file__).parent / "lib")}
+    command = [speak, tmp_path / "x.pt2", tmp_path / "mel", *numbers, tmp_path / "x"]
+    subprocess.run(command, check=True, env=os.environ | paths)
+    expected = v.synthesize(mel, sigma=0.0, seed=1, guard="off").numpy()
+    np.testing.assert_allclose(np.fromfile(tmp_path / "x", "<f4"), expected, rtol=0, atol=1e-4)
