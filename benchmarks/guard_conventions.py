@@ -30,6 +30,7 @@ class Convention:
         mel: from audio (T,) at 22,050 Hz.
         cause: that the guard should name; None where any will do.
         preset: that it should name.
+        near: so near to the contract that it is not expected to be told.
         normalised: by the mean and deviation of each band, over all the recordings at hand.
     """
 
@@ -38,6 +39,11 @@ class Convention:
     cause: str | None
     preset: str | None = None
     normalised: bool = False
+    near: bool = False
+
+    def names(self, cause: str, preset: str | None) -> bool:
+        """Whether a verdict names it; all do where any will do."""
+        return self.cause is None or (cause, preset) == (self.cause, self.preset)
 
     def mels(self, audio: Sequence[Tensor]) -> list[Tensor]:
         """Return the mels (n_mels, frames) of recordings (T,)."""
@@ -117,14 +123,21 @@ BANDS = {"f_min": 125.0, "f_max": 7600.0}
 _TO_8 = _decibels_to_unit(**BANDS)
 
 CONVENTIONS: tuple[Convention, ...] = (
-    Convention("NeMo: bands to 11,025 Hz", _nvidia(f_max=11025.0), "bands"),
+    Convention("NeMo: bands to 11,025 Hz", _preset("nemo"), "bands", "nemo"),
     Convention("espnet: log10, bands 80 to 7600 Hz", _preset("espnet"), "log10", "espnet"),
     Convention("espnet, normalised by statistics", _preset("espnet"), "statistics", "espnet", True),
     Convention("r9y9: log10, bands 125 to 7600 Hz", _preset("r9y9"), "log10", "r9y9"),
     Convention("r9y9, normalised by statistics", _preset("r9y9"), "statistics", "r9y9", True),
     Convention("ClariNet: decibels of power, 0..1", _peak_normalised(_preset("clarinet")), "normalised", "clarinet"),
     Convention("older r9y9: decibels, 0..1", _peak_normalised(_TO_8), "normalised", "r9y9"),
-    Convention("Tacotron 2 in TensorFlow: decibels, -4..4", lambda x: 8.0 * _TO_8(x) - 4.0, "symmetric", "r9y9"),
+    Convention(
+        "Tacotron 2 in TensorFlow: decibels, -4..4",
+        _peak_normalised(_preset("tacotron2-tf")),
+        "symmetric",
+        "tacotron2-tf",
+    ),
+    Convention("SpeechT5: 16 kHz, log10, bands 80 to 7600 Hz", _preset("speecht5"), "log10", "speecht5"),
+    Convention("decibels, -4..4, bands 125 to 7600 Hz", lambda x: 8.0 * _TO_8(x) - 4.0, "symmetric", "r9y9"),
     Convention("vocos: 24 kHz, 100 bands", _preset("vocos"), "bands", "vocos"),
     Convention("log10 for ln", _nvidia(log="log10"), "log10"),
     Convention("decibels for ln", _nvidia(log="db20"), "decibels"),
@@ -140,8 +153,8 @@ CONVENTIONS: tuple[Convention, ...] = (
     Convention("frames shuffled", _shuffled(1), "shuffled"),
     Convention("bands shuffled", _shuffled(0), None),
     Convention("hop of 128", _nvidia(hop_length=128), "hop"),
-    Convention("hop of 200", _nvidia(hop_length=200), "hop"),
-    Convention("hop of 300", _nvidia(hop_length=300), "hop"),
+    Convention("hop of 200", _nvidia(hop_length=200), "hop", near=True),
+    Convention("hop of 300", _nvidia(hop_length=300), "hop", near=True),
     Convention("hop of 512", _nvidia(hop_length=512), "hop"),
     Convention("audio at 16 kHz", _nvidia(sample_rate=16000), "sample-rate"),
     Convention("audio at 24 kHz", _nvidia(sample_rate=24000), "sample-rate"),

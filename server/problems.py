@@ -82,6 +82,7 @@ STATUS = {
     "mel-mismatch": 422,
     "invalid-mel": 422,
     "unlikely-mel": 422,
+    "unsure-preset": 422,
     "invalid-audio": 422,
     "synthesis-failed": 500,
     "warming": 503,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,12 +17,11 @@ from vocoder.adapt.placing import placed
 from vocoder.batching import Batcher, Utterance
 from vocoder.checkpoint import Checkpoint
 from vocoder.description import described, in_a_line
-from vocoder.guard.guard import load_guard
-from vocoder.guard.opinion import GuardMode, MelWatch
+from vocoder.guard.automatic import AUTO, begun, source_contract
+from vocoder.guard.opinion import ENOUGH_FRAMES, GuardMode, MelWatch, checked
 from vocoder.guard.verdict import Verdict
 from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import MelConfig
-from vocoder.mel.contract import contract
 from vocoder.mel.input import MelError, check_sampling, mel_reader, seeds_of
 from vocoder.models.base import Vocoder
 from vocoder.precise_mels import read_mels_precisely
@@ -35,7 +33,7 @@ __all__ = ["MelError", "Synthesizer"]
 Mel = TypeVar("Mel", Tensor, np.ndarray)
 
 Preset = str | Path | MelConfig | None
-"""a contract: a preset's name, a contract file, or itself; None is the model's own"""
+"""a contract: a preset's name, a contract file, or itself; "auto" recognises it, None is the model's own"""
 
 
 class Synthesizer:
@@ -92,19 +90,20 @@ class Synthesizer:
         """Return what the model is, as plain data: family, size, mel contract, provenance and measured quality."""
         return described(self.name, self._checkpoint, self.device, self.dtype)
 
-    def path(self, preset: Preset = None, adapt: AdaptMode = "on") -> MelPath:
+    def path(self, preset: Preset = None, adapt: AdaptMode = "on", mel: Any = None) -> MelPath:
         """Return the way of mels of another contract to the model's: exact where there is one, else by an adapter.
 
         Args:
             preset: the contract: a preset's name, a contract file or a `MelConfig`; the model's own if left out.
             adapt: "off" takes no adapter.
+            mel: (n_mels, frames) or (B, n_mels, frames), whose contract is recognised where the preset is "auto".
 
         Raises:
             MelMismatchError: there is no way.
+            UnsureError: the preset is "auto" and the mel does not tell which it is.
             ConfigError: there is no such contract.
         """
-        source = self.mel_config if preset is None else contract(preset)
-        return path_between(source, self.mel_config, adapt)
+        return path_between(source_contract(preset, self.mel_config, mel), self.mel_config, adapt)
 
     def accepts(self) -> list[dict[str, Any]]:
         """Return the presets whose mels it speaks, each with how, and what an adapter costs; see `accepted`."""
@@ -113,16 +112,13 @@ class Synthesizer:
     def check(self, mel: Tensor | np.ndarray, preset: Preset = None, adapt: AdaptMode = "on") -> Verdict:
         """Say how typical a mel (n_mels, frames) is of the model's contract, and what it looks like where it is not.
 
-        Of a mel of another contract (`preset`, as in `synthesize`) what the model would get is judged.
+        A mel of another contract (`preset`, as in `synthesize`) is judged as what it claims to be.
 
         Raises:
+            UnsureError: the preset is "auto" and the mel does not tell which it is.
             ValueError: the mel is not two-dimensional or not finite, or the guard knows no mels of this contract.
         """
-        path = self.path(preset, adapt)
-        if path.own:
-            return load_guard().check(mel, self.mel_config)
-        verdict = load_guard().check(path.convert(mel_reader(path.source, self.device).batch(mel))[0], self.mel_config)
-        return replace(verdict, adapted=path.adapted)
+        return checked(mel, self.path(preset, adapt, mel))
 
     @torch.no_grad()
     def synthesize(
@@ -163,12 +159,12 @@ class Synthesizer:
             UnlikelyMelError: it is not typical of the contract, and guard is "strict".
             ValueError: sigma, seed, denoise, corrections or guard is out of range.
         """
-        path = self.path(preset, adapt)
+        path = self.path(preset, adapt, mel)
         batch = mel_reader(path.source, self.device).batch(mel)
         check_sampling(sigma, denoise, corrections)
         seeds = seeds_of(seed, batch.shape[0])
         own = path.convert(batch)
-        self._watch.look(own, guard)
+        self._watch.look(batch, guard, path)
         self.adapted = path.adapted
         x = placed(self._speaker.speak(own, sigma, seeds, denoise, corrections), path, batch.shape[2])
         x = x[0] if mel.ndim == 2 else x
@@ -185,7 +181,7 @@ class Synthesizer:
         Raises:
             MelError, ValueError: as in `synthesize`.
         """
-        paths = [self.path(utterance.preset, utterance.adapt) for utterance in utterances]
+        paths = [self.path(utterance.preset, utterance.adapt, utterance.mel) for utterance in utterances]
         given = zip(paths, utterances, strict=True)
         mels = [path.convert(mel_reader(path.source, self.device).piece(utterance.mel)[0]) for path, utterance in given]
         for utterance in utterances:
@@ -277,15 +273,17 @@ class Synthesizer:
             MelError, UnlikelyMelError, ValueError: as in `synthesize`; of what an iterable yields when it is reached.
         """
         options: dict[str, Any] = {"sigma": sigma, "seed": seed, "denoise": denoise, "corrections": corrections}
-        options |= {"preset": preset, "adapt": adapt}
-        session = self.open_stream(**options, chunk_frames=chunk_frames, first_chunk_frames=first_chunk_frames)
-        path = self.path(preset, adapt)
-        if isinstance(mel, (Tensor, np.ndarray)):
-            session.push(mel)
-            self._watch.look(path.convert(mel_reader(path.source, self.device).batch(mel)), guard)
-            return drained(session, ())
-        if not isinstance(mel, Iterable) or isinstance(mel, (str, bytes, Sequence)):
+        whole = isinstance(mel, (Tensor, np.ndarray))
+        if not whole and (not isinstance(mel, Iterable) or isinstance(mel, (str, bytes, Sequence))):
             raise MelError(f"the mel must be a tensor, an array or an iterator of these, not {type(mel).__name__}")
+        beginning, mel = begun(mel, ENOUGH_FRAMES) if preset == AUTO and not whole else (mel, mel)
+        path = self.path(preset, adapt, beginning)
+        options |= {"preset": path.source, "adapt": adapt}
+        session = self.open_stream(**options, chunk_frames=chunk_frames, first_chunk_frames=first_chunk_frames)
+        if whole:
+            session.push(mel)
+            self._watch.look(mel_reader(path.source, self.device).batch(mel), guard, path)
+            return drained(session, ())
         return drained(session, self._watch.passing(mel, guard, path))
 
     def prior(self, mel: Tensor, sigma: float | None, seeds: list[int]) -> Tensor:

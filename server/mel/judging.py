@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from server.errors import RequestError
 from server.mel.contract import MelContract
 from vocoder.adapt.path import MelPath
 from vocoder.guard.guard import Guard
-from vocoder.guard.opinion import GuardMode
+from vocoder.guard.opinion import GuardMode, judged
 from vocoder.guard.verdict import Verdict
 
 __all__ = ["MelGuard", "guard_headers", "longest"]
@@ -49,23 +50,23 @@ class MelGuard:
         made_with = target if path.own else MelContract.of(path.source)
         mel = self._check(mel, made_with, longest(path, max_frames))
         own = mel if path.own else path.convert(mel)
-        return own, self.judge(own, target, path.adapted)
+        return own, self.judge(mel, path)
 
-    def judge(self, mel: Mel, contract: MelContract, adapted: str | None = None) -> Verdict | None:
+    def judge(self, mel: Mel, path: MelPath) -> Verdict | None:
         """Return the verdict on a mel (n_mels, frames) that its contract let pass; None where there is none.
 
         Args:
-            mel: as the model gets it.
-            contract: of the model.
-            adapted: name of the adapter that it went through.
+            mel: as it was sent.
+            path: from what it was made with to the model's contract.
 
         Raises:
             RequestError: the mel is not typical, and the mode is strict.
         """
-        verdict = self._verdict(mel, contract)
+        off = self.guard is None or self.mode == "off"
+        verdict = None if off else judged(torch.from_numpy(mel), path)
         if self.mode == "strict" and verdict is not None and not verdict.typical:
             raise RequestError("unlikely-mel", verdict.message, guard=verdict.as_dict())
-        return verdict if verdict is None else replace(verdict, adapted=adapted)
+        return verdict
 
     def _check(self, mel: Mel, contract: MelContract, max_frames: int) -> Mel:
         """Have the contract check a mel; where that refuses the values, say also what they look like."""
@@ -101,4 +102,6 @@ def guard_headers(verdict: Verdict | None) -> dict[str, str]:
         headers["X-Mel-Guard-Typicality"] = f"{verdict.typicality:.0f}"
     if not verdict.typical:
         headers["X-Mel-Guard-Message"] = verdict.message
+        if verdict.preset is not None:
+            headers["X-Mel-Guard-Preset"] = verdict.preset
     return headers

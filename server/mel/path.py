@@ -6,9 +6,13 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from server.errors import RequestError
 from vocoder.adapt.path import AdaptMode, MelPath, path_between
 from vocoder.config import ConfigError
+from vocoder.guard.automatic import AUTO, UnsureError, recognised_contract
 from vocoder.mel.config import MelConfig
 from vocoder.mel.contract import with_statistics
 from vocoder.mel.convert import MelMismatchError
@@ -37,23 +41,43 @@ def known_contract(name: str, known: Mapping[str, MelConfig]) -> MelConfig:
     return known[name]
 
 
-def requested_path(asked: MadeWith, target: MelConfig, known: Mapping[str, MelConfig]) -> MelPath:
+def requested_path(
+    asked: MadeWith, target: MelConfig, known: Mapping[str, MelConfig], mel: NDArray[np.float32] | None = None
+) -> MelPath:
     """Return the way of a mel from what it was made with to a model's contract.
 
     Args:
         asked: what the request says; the model's own contract where it names no preset.
         target: the model's contract.
         known: contracts by name.
+        mel: as it came, by which the preset "auto" is told; until then that is the model's own contract.
 
     Raises:
         RequestError: no such preset, statistics that are none, or no way that the request allows; the detail says why.
     """
-    source = target if asked.preset is None else known_contract(asked.preset, known)
+    if asked.preset == AUTO:
+        source = _recognised(asked, target, mel)
+    else:
+        source = target if asked.preset is None else known_contract(asked.preset, known)
     source = _normalised(source, *asked.statistics)
     try:
         return path_between(source, target, asked.adapt)
     except MelMismatchError as error:
         raise RequestError("mel-mismatch", f"{error}.", differences=list(error.differences)) from None
+
+
+def _recognised(asked: MadeWith, target: MelConfig, mel: NDArray[np.float32] | None) -> MelConfig:
+    """Return the contract that a mel is of; the model's own for what is no mel, which is refused as such."""
+    if any(values is not None for values in asked.statistics):
+        raise _invalid("preset", "auto takes no mean and variance: name the preset that they belong to")
+    if mel is None or mel.ndim not in (2, 3) or not np.isfinite(mel).all():
+        return target
+    try:
+        return recognised_contract(mel.reshape(mel.shape[-2:]) if mel.shape[0] == 1 else mel, target)
+    except UnsureError as error:
+        raise RequestError("unsure-preset", str(error), likeliest=error.as_dicts()) from None
+    except ValueError:
+        return target
 
 
 def path_headers(path: MelPath) -> dict[str, str]:

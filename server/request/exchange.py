@@ -23,6 +23,7 @@ from server.telemetry.logs import note
 from server.transport.body import departure, read_body
 from vocoder.adapt.path import MelPath
 from vocoder.adapt.placing import placed
+from vocoder.guard.automatic import AUTO
 
 __all__ = ["Exchange", "Stopwatch"]
 
@@ -86,13 +87,13 @@ class Exchange:
         self.watch.lap("read")
         return body
 
-    def path(self, options: Options) -> MelPath:
+    def path(self, options: Options, mel: Mel | None = None) -> MelPath:
         """Return the way from what the mel was made with to the model's contract.
 
         Raises:
-            RequestError: there is no such preset, or no way.
+            RequestError: there is no such preset, or no way, or the preset is "auto" and the mel does not tell it.
         """
-        return requested_path(options, self.engine.contract.mel_config, self.service.contracts)
+        return requested_path(options, self.engine.contract.mel_config, self.service.contracts, mel)
 
     async def decode(self, decode: Callable[[], tuple[Mel, Options]]) -> SynthesisRequest:
         """Make a request for the engine of a body, on a worker's thread.
@@ -105,10 +106,16 @@ class Exchange:
         def prepare() -> tuple[SynthesisRequest, int]:
             mel, options = decode()
             check_corrections(options.corrections, self.engine.contract.mel_config)
-            guard, path = MelGuard(self.service.guard, options.guard or settings.guard), self.path(options)
+            guard, path = MelGuard(self.service.guard, options.guard or settings.guard), self.path(options, mel)
             own, verdict = guard.take(mel, path, self.engine.contract, settings.max_frames)
             how = (options.sigma, draw_seed(options.seed), options.denoise, options.corrections)
-            told = {"deadline": self.deadline, "verdict": verdict, "path": path, "given_frames": mel.shape[-1]}
+            told: dict[str, Any] = {
+                "deadline": self.deadline,
+                "verdict": verdict,
+                "path": path,
+                "given_frames": mel.shape[-1],
+            }
+            told["recognised"] = path.source.name if options.preset == AUTO else None
             return SynthesisRequest(own, *how, **told), mel.shape[-1]
 
         request, frames = await self.service.run(prepare)

@@ -66,7 +66,10 @@ Corrections = Annotated[
 ]
 PresetName = Annotated[
     str | None,
-    Field(max_length=64, description="the mel preset that the mel was made with; /v1/models lists what it may be"),
+    Field(
+        max_length=64,
+        description="the mel preset that the mel was made with; /v1/models lists what it may be; auto recognises it",
+    ),
 ]
 Adapt = Annotated[
     AdaptMode,
@@ -135,12 +138,14 @@ class SynthesisRequest(Utterance):
         verdict: of the mel guard, if it has one.
         path: by which the mel came into the model's contract.
         given_frames: of the mel before that.
+        recognised: name of the contract that the mel was recognised to be of, where that was asked for.
     """
 
     deadline: float | None = None
     verdict: Verdict | None = None
     path: MelPath | None = None
     given_frames: int = 0
+    recognised: str | None = None
 
     @property
     def samples(self) -> int | None:

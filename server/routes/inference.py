@@ -101,6 +101,8 @@ def _told(request: SynthesisRequest) -> dict[str, Any]:
     """Return the parameters of an answer that tell what was done to the mel, and what the guard made of it."""
     path, verdict = request.path, request.verdict
     told: dict[str, Any] = {} if path is None or path.own else {"mel_preset": path.source.name}
+    if request.recognised is not None:
+        told["mel_recognised"] = request.recognised
     if path is not None and path.adapted is not None:
         told["mel_adapted"] = path.adapted
     if verdict is None:

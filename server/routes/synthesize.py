@@ -85,7 +85,9 @@ async def _read(exchange: Exchange, query: SynthesisQuery) -> SynthesisRequest:
 
 def _told_headers(request: SynthesisRequest) -> dict[str, str]:
     """Return the headers that tell what was done to a mel, and what the guard made of it."""
-    return {**({} if request.path is None else path_headers(request.path)), **guard_headers(request.verdict)}
+    recognised = {} if request.recognised is None else {"X-Mel-Recognised": request.recognised}
+    path = {} if request.path is None else path_headers(request.path)
+    return {**recognised, **path, **guard_headers(request.verdict)}
 
 
 async def _answer(

@@ -16,15 +16,14 @@ from server.errors import RequestError
 from server.mel.contract import MelContract, check_finite
 from server.mel.judging import MelGuard
 from vocoder.adapt.passage import Passage
+from vocoder.adapt.path import MelPath
+from vocoder.guard.opinion import ENOUGH_FRAMES
 from vocoder.guard.verdict import Verdict
 
 __all__ = ["FrameQueue", "FrameReader", "StreamJudge"]
 
 JUDGED_FRAMES = 64
 """frames among which a mel has a band near silence, whatever it is of; fewer may be all loud"""
-ENOUGH_FRAMES = 128
-"""frames by which a convention is told as surely as by a whole mel"""
-
 Run = Callable[..., Awaitable[Verdict | None]]
 """runs a function with these arguments beside the event loop"""
 
@@ -47,6 +46,8 @@ class FrameReader:
         self._smallest = math.inf
         self.frames = 0
         """frames of the mel so far"""
+        self.given = np.zeros((source.mel_config.n_mels, 0), np.float32)
+        """(n_mels, frames) of the last message, as it was sent"""
 
     @property
     def adapts(self) -> bool:
@@ -80,6 +81,7 @@ class FrameReader:
         mel = np.array(frames.T, np.float32, order="C")  # a copy: the message cannot be written to
         check_finite(mel)
         self._judge(mel)
+        self.given = mel
         return self._passage.push(torch.from_numpy(mel)).numpy()
 
     def finish(self) -> NDArray[np.float32] | None:
@@ -98,23 +100,21 @@ class StreamJudge:
 
     Args:
         guard: what the client wants of it.
-        contract: of the model.
-        adapted: name of the adapter that they went through.
+        path: from the frames that are sent to the model's.
         run: where judging, which takes milliseconds, holds up nobody.
     """
 
-    def __init__(self, guard: MelGuard, contract: MelContract, adapted: str | None, run: Run) -> None:
+    def __init__(self, guard: MelGuard, path: MelPath, run: Run) -> None:
         self.verdict: Verdict | None = None
         """None until there is one, and where the guard has nothing to say"""
         self._guard = guard
-        self._contract = contract
-        self._adapted = adapted
+        self._path = path
         self._run = run
         self._pieces: list[NDArray[np.float32]] = []
         self._judged = False
 
     async def take(self, mel: NDArray[np.float32]) -> None:
-        """Take the next piece (n_mels, frames), as the model gets it.
+        """Take the next piece (n_mels, frames), as it was sent.
 
         Raises:
             RequestError: the mel is not typical, and the client wants such a mel refused.
@@ -132,7 +132,7 @@ class StreamJudge:
         self._judged = True
         mel = np.concatenate(self._pieces, axis=1)
         self._pieces.clear()
-        self.verdict = await self._run(self._guard.judge, mel, self._contract, self._adapted)
+        self.verdict = await self._run(self._guard.judge, mel, self._path)
 
 
 class FrameQueue:

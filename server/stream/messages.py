@@ -22,6 +22,7 @@ from server.request.synthesis_request import (
 )
 from server.stream.encoder import StreamEncoder
 from vocoder.adapt.path import MelPath
+from vocoder.guard.automatic import AUTO
 from vocoder.guard.opinion import GuardMode
 from vocoder.guard.verdict import Verdict
 
@@ -116,7 +117,7 @@ def ready_message(hello: StreamHello, model: str, path: MelPath, sample_rate: in
         "sample_rate": sample_rate,
         "n_mels": path.source.n_mels,
         "hop_length": path.target.hop_length,
-        **told_of(path),
+        **({"preset": AUTO} if hello.preset == AUTO else told_of(path)),
     }
 
 
@@ -127,7 +128,9 @@ def told_of(path: MelPath) -> dict[str, Any]:
     return {"preset": path.source.name, "adapted": path.adapted, "adapter_lookahead": path.lookahead}
 
 
-def done_message(frames: int, encoder: StreamEncoder, verdict: Verdict | None, path: MelPath) -> dict[str, Any]:
+def done_message(
+    frames: int, encoder: StreamEncoder, verdict: Verdict | None, path: MelPath, recognised: bool
+) -> dict[str, Any]:
     """Return what a client is told after the last audio.
 
     Args:
@@ -135,6 +138,7 @@ def done_message(frames: int, encoder: StreamEncoder, verdict: Verdict | None, p
         encoder: of the audio.
         verdict: of the mel guard, if it has one.
         path: from its frames to the model's.
+        recognised: whether the mel itself told its contract.
     """
     return {
         "type": "done",
@@ -144,6 +148,7 @@ def done_message(frames: int, encoder: StreamEncoder, verdict: Verdict | None, p
         "sample_rate": encoder.sample_rate,
         **rounded_seconds(encoder),
         **told_of(path),
+        **({"recognised": path.source.name} if recognised else {}),
         **({} if verdict is None else {"guard": verdict.as_dict()}),
     }
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections import deque
 from collections.abc import Coroutine
 from contextlib import suppress
 from functools import partial
@@ -28,13 +29,15 @@ from server.request.synthesis_request import check_corrections, draw_seed
 from server.service import Service
 from server.stream.encoder import StreamEncoder
 from server.stream.intake import FrameQueue, FrameReader, StreamJudge
-from server.stream.messages import check_end, done_message, read_hello, ready_message, rounded_seconds
+from server.stream.messages import StreamHello, check_end, done_message, read_hello, ready_message, rounded_seconds
 from server.stream.response import next_chunk
 from server.stream.synthesis_stream import SynthesisStream
 from server.telemetry.logs import note
 from server.telemetry.metrics import REJECTIONS
 from server.transport.body import hold_bytes
 from vocoder.adapt.passage import Passage
+from vocoder.guard.automatic import AUTO
+from vocoder.guard.opinion import ENOUGH_FRAMES
 
 __all__ = ["CLOSE_CODE", "WebSocketSession"]
 
@@ -58,6 +61,9 @@ class WebSocketSession:
         self._service = service
         self._queue = FrameQueue()
         self._engine: Engine | None = None
+        self._recognised = False
+        self._early = deque[dict[str, Any]]()
+        """messages that were looked at to tell a contract, still to be taken"""
 
     async def run(self) -> None:
         """Serve the stream; what goes wrong in it ends it with a problem and a close code."""
@@ -86,21 +92,44 @@ class WebSocketSession:
         target, _ = negotiate(hello.format, None, STREAM_FORMATS)
         contract = engine.contract
         check_corrections(hello.corrections, contract.mel_config)
-        path = await self._service.run(requested_path, hello, contract.mel_config, self._service.contracts)
+        find = partial(requested_path, hello, contract.mel_config, self._service.contracts)
+        path = await self._service.run(find)
         rate, seed = output_rate(target, contract.mel_config.sample_rate, hello.sample_rate), draw_seed(hello.seed)
+        note(self._websocket, model=engine.name)
+        await self._send_json(ready_message(hello, engine.name, path, rate, seed))
+        self._recognised = hello.preset == AUTO
+        if self._recognised:
+            path = await self._service.run(find, await self._beginning(hello, contract))
         given = contract if path.own else await self._service.run(MelContract.of, path.source)
         passage = Passage(path)
         most = longest(path, self._service.settings.max_frames)
         reader = FrameReader(hello.numpy_dtype, given, passage, most)
         mel_guard = MelGuard(self._service.guard, hello.guard or self._service.settings.guard)
-        judge = StreamJudge(mel_guard, contract, path.adapted, self._service.run)
+        judge = StreamJudge(mel_guard, path, self._service.run)
         origin = self._service.origin(engine.name, seed)
         route = self._websocket.scope["route"].path
         encoder = StreamEncoder(self._service, engine, target, rate, route, passage.placing, origin=origin)
         stream = SynthesisStream(engine, hello.sigma, seed, hello.denoise, hello.corrections)
-        note(self._websocket, model=engine.name)
-        await self._send_json(ready_message(hello, engine.name, path, rate, seed))
         await self._both(self._take_frames(reader, encoder, judge), self._send_audio(stream, encoder, judge, passage))
+
+    async def _beginning(self, hello: StreamHello, contract: MelContract) -> NDArray[np.float32] | None:
+        """Return the first frames (n_mels, frames) of a mel whose contract it is to tell; they are taken again later.
+
+        None where they are no frames, which is said when they are taken.
+        """
+        size, limit = contract.mel_config.n_mels * hello.numpy_dtype.itemsize, self._service.settings.max_frames
+        parts, frames = list[bytes](), 0
+        while frames < min(ENOUGH_FRAMES, limit):
+            message = await self._receive()
+            self._early.append(message)
+            if "bytes" not in message or not message["bytes"] or len(message["bytes"]) % size:
+                break
+            parts.append(message["bytes"])
+            frames += len(message["bytes"]) // size
+        if not parts:
+            return None
+        values = np.frombuffer(b"".join(parts), hello.numpy_dtype).reshape(-1, contract.mel_config.n_mels)
+        return np.array(values.T, np.float32, order="C")
 
     async def _both(self, take: Coroutine[Any, Any, None], send: Coroutine[Any, Any, None]) -> None:
         """Take frames and send audio, until all is sent or either fails."""
@@ -124,12 +153,12 @@ class WebSocketSession:
     async def _take_frames(self, reader: FrameReader, encoder: StreamEncoder, judge: StreamJudge) -> NoReturn:
         """Take in frames until they end; then wait for the client to leave, which is all that it may still do."""
         while not self._queue.finished:
-            message = await self._receive()
+            message = self._early.popleft() if self._early else await self._receive()
             if "text" in message:
                 check_end(message["text"])
                 if not reader.frames:
                     raise Problem(422, "invalid-mel", "The mel has no frames.")
-                await self._put(reader.finish(), judge)
+                self._put(reader.finish())
                 await judge.finish()
                 self._queue.finish()
             else:
@@ -139,16 +168,16 @@ class WebSocketSession:
                 take = partial(reader.take, message["bytes"])
                 mel = await self._service.run(take) if reader.adapts else take()
                 charge_frames(self._websocket, reader.frames - before)
-                await self._put(mel, judge)
+                self._put(mel)
+                await judge.take(reader.given)
         await self._receive_message()
         raise Problem(400, "malformed-body", "Nothing may follow the end of the mel.")
 
-    async def _put(self, mel: NDArray[np.float32] | None, judge: StreamJudge) -> None:
-        """Have frames of the model spoken and judged, where there are any."""
+    def _put(self, mel: NDArray[np.float32] | None) -> None:
+        """Have frames of the model spoken, where there are any."""
         if mel is not None and mel.shape[1]:
             self._queue.put(mel)
             self._hold()
-            await judge.take(mel)
 
     async def _send_audio(
         self, stream: SynthesisStream, encoder: StreamEncoder, judge: StreamJudge, passage: Passage
@@ -166,7 +195,7 @@ class WebSocketSession:
                 await self._queue.wait_for_more()
         await self._send(await encoder.finish())
         note(self._websocket, clipped=encoder.clipped, **rounded_seconds(encoder))
-        await self._send_json(done_message(passage.frames, encoder, judge.verdict, passage.path))
+        await self._send_json(done_message(passage.frames, encoder, judge.verdict, passage.path, self._recognised))
 
     async def _send_chunk(self, stream: SynthesisStream, encoder: StreamEncoder) -> None:
         chunk = await next_chunk(stream, self._service.settings.max_wait)

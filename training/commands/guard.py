@@ -1,25 +1,30 @@
-"""`vocoder-train guard`: fit the densities of the mel guard in closed form, and calibrate them."""
+"""`vocoder-train guard`: fit the mel guard's densities and its recogniser of conventions, and calibrate both."""
 
 from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from training.corpora.manifest import Entry, Manifest, read_manifest
 from training.data.mel_variation import VariationConfig
-from training.guard.examples import chosen, mels_of, two_parts
-from training.guard.fitting import calibrate, fit_density, statistics_of
+from training.guard.calibration import CalibrationConfig, calibrate_recogniser, calibration_material, true_mels
+from training.guard.channel import ChannelConfig
+from training.guard.fitting import calibrate, fit_density
+from training.guard.learning import LearningConfig, fit_convention, fit_temperature, lesson_of
+from training.guard.material import Material, augmented_recordings, material_of, spoken_recordings
+from training.guard.writing import Writer
 from training.loop.checkpointing import CheckpointError
 from training.model_card import model_card
 from training.provenance import provenance
 from training.run_config import add_run_arguments, load_config, write_config
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError, to_dict
-from vocoder.guard.layouts import SHUFFLED, TRUE, VARIATIONS, layout_of, layouts
+from vocoder.guard.encodings import PLAIN, encodings
+from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, TRUE, VARIATIONS, layouts
 from vocoder.mel.config import preset
 from vocoder.models.guard import GuardConfig, GuardModel
 
@@ -39,26 +44,42 @@ class GuardRun:
     output: str
     """folder of the run, with the model in last/model"""
     model: GuardConfig
+    corpora: tuple[str, ...] = ()
+    """that densities and recogniser are fitted to; all but those for the calibration if left out"""
+    recordings: int = 4000
+    """parts of their utterances, each varied and computed in every layout"""
+    spoken: int = 300
+    """utterances that espeak-ng makes on the spot, in other languages and voices than for the calibration"""
+    rounds: int = 2
+    """how often each is written down in encodings drawn at random"""
+    channel: ChannelConfig = field(default_factory=ChannelConfig)
     variation: VariationConfig = field(default_factory=VariationConfig)
-    utterances: int = 600
-    """of the training split, at most"""
-    calibration_share: float = 0.3
-    """of them, which no density is fitted to"""
-    slack: float = 0.05
-    """nats per value that mels of other voices may be less likely than all of those"""
-    least_margin: float = 0.01
-    """nats per value by which another convention must explain a mel better"""
+    learning: LearningConfig = field(default_factory=LearningConfig)
+    calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     seed: int = 0
 
     def __post_init__(self) -> None:
-        known, variations = layouts(), ("", SHUFFLED, *VARIATIONS)
+        variations = ("", SHUFFLED, *VARIATIONS)
         for name in self.model.densities:
-            if layout_of(name) not in known or name.partition(":")[2] not in variations:
-                raise ConfigError(f"there is no density {name!r}: LAYOUT or LAYOUT:VARIATION, of {', '.join(known)}")
+            layout, _, variation = name.partition(":")
+            if layout != TRUE or variation not in variations:
+                raise ConfigError(
+                    f"there is no density {name!r}: {TRUE} or {TRUE}:VARIATION, of {', '.join(VARIATIONS)}"
+                )
         if self.model.densities[0] != TRUE:
             raise ConfigError(f"the first density must be {TRUE!r}, not {self.model.densities[0]!r}")
-        if self.utterances < 2 or not 0 < self.calibration_share < 1:
-            raise ConfigError(f"utterances must be 2 or more, calibration_share between 0 and 1: {self}")
+        _require_known(self.model.convention.layouts, (*layouts(), SHUFFLED, NOT_SPEECH), TRUE)
+        _require_known(self.model.convention.encodings, tuple(encodings()), PLAIN)
+        if both := set(self.corpora) & set(self.calibration.corpora):
+            raise ConfigError(f"{', '.join(sorted(both))}: what is fitted to cannot calibrate")
+        if self.recordings < 2 or self.rounds < 1 or self.spoken < 0:
+            raise ConfigError(f"recordings must be 2 or more, rounds at least 1, spoken not negative: {self}")
+
+
+def _require_known(names: tuple[str, ...], known: tuple[str, ...], first: str) -> None:
+    unknown = [name for name in names if name not in known]
+    if unknown or names[0] != first:
+        raise ConfigError(f"the recogniser tells {', '.join(known)} apart, {first} first, not {', '.join(names)}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,15 +92,20 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(GuardRun, args.config, args.overrides)
     output = Path(config.output)
     if (output / "last").exists():
-        raise CheckpointError(f"{output} already holds a run, and one in closed form has nothing to go on with")
+        raise CheckpointError(f"{output} already holds a run, and this one has nothing to go on with")
     manifest = read_manifest(config.manifest)
-    entries = two_parts(chosen(manifest, config.utterances, config.seed), config.calibration_share)
+    fitted, held = _two_parts(manifest, config)
+    torch.manual_seed(config.seed)
     model = GuardModel(config.model)
-    own = _fit(model, config, manifest, *entries)
+    names = tuple(name for name in config.model.convention.layouts if name in layouts())
+    real = augmented_recordings(manifest, fitted, config.recordings, config.channel, config.seed)
+    made = spoken_recordings(manifest.sample_rate, config.spoken, config.channel, config.seed)
+    material = material_of(chain(real, made), names, manifest.sample_rate, config.seed, "fitted to")
+    _fit(model, config, material)
+    others = calibration_material(manifest, held, names, config.channel, config.calibration, config.seed + 1)
     _round(model)
-    true = own[0]
-    calibrate(model, true, own, config.variation, config.slack, config.least_margin, config.seed)
-    origin = provenance(manifest)
+    _calibrate(model, config, others)
+    origin = provenance(Manifest(manifest.root, tuple(fitted)))
     parameters = sum(p.numel() for p in model.parameters())
     mel_config = preset(TRUE)
     card = model_card("guard", "guard", parameters, to_dict(mel_config), origin, {})
@@ -87,37 +113,50 @@ def run(args: argparse.Namespace) -> int:
     write_config(config, output / "config.yaml")
     directory = save_model(output / "last" / "model", model, mel_config, origin, None, torch.float16, card)
     size = (directory / "model.safetensors").stat().st_size
-    print(f"{directory}: {len(config.model.densities)} densities, {size / 1e6:.2f} MB in float16")
+    print(f"{directory}: {len(config.model.densities)} densities and a recogniser, {size / 1e6:.2f} MB in float16")
     return 0
 
 
-def _fit(
-    model: GuardModel, config: GuardRun, manifest: Manifest, fitted: list[Entry], held: list[Entry]
-) -> list[list[Tensor]]:
-    """Fit every density; return the mels of each that are left to calibrate it."""
-    names, own = config.model.densities, list[list[Tensor]]()
-    mels: dict[str, list[Tensor]] = {}
-    for k, name in enumerate(names):
-        layout_name, _, variation = name.partition(":")
-        layout = layouts()[layout_name]
-        if layout_name not in mels:
-            mels = {layout_name: mels_of(manifest, [*fitted, *held], layout.mel_config)}
-        first, rest = mels[layout_name][: len(fitted)], mels[layout_name][len(fitted) :]
+def _two_parts(manifest: Manifest, config: GuardRun) -> tuple[list[Entry], list[Entry]]:
+    """Return utterances to fit to, and those of other corpora to calibrate with.
+
+    Raises:
+        ConfigError: there are none of the one or the other.
+    """
+    train, held = manifest.select("train"), [e for e in manifest.entries if e.corpus in config.calibration.corpora]
+    wanted = config.corpora or tuple({e.corpus for e in train} - set(config.calibration.corpora))
+    fitted = [entry for entry in train if entry.corpus in wanted]
+    if not fitted or not (held or config.calibration.spoken):
+        raise ConfigError(f"{config.manifest} has no utterances to fit to, or none of other corpora to calibrate with")
+    return fitted, held
+
+
+def _fit(model: GuardModel, config: GuardRun, material: Material) -> None:
+    floor, mels = layouts()[TRUE].floor, [m for k in range(len(material)) for m in material.true_mel(k)]
+    for k, name in enumerate(config.model.densities):
+        variation = name.partition(":")[2]
         density = model.densities[k]
-        fit_density(density, first, layout, variation, config.model, config.variation, config.seed + k)  # type: ignore[arg-type]
-        model.mean[k], model.deviation[k] = statistics_of(first)
-        own.append(_shuffled(rest, config.seed) if variation == SHUFFLED else rest)
-        print(f"{name}: fitted to {len(first)} mels", flush=True)
-    return own
+        fit_density(density, mels, floor, variation, config.model, config.variation, config.seed + k)  # type: ignore[arg-type]
+        print(f"{name}: fitted to {len(mels)} mels", flush=True)
+    writer = Writer(material, config.model.convention, config.variation, config.seed)
+    each = range(len(material))
+    lesson = lesson_of(example for _ in range(config.rounds) for k in each for example in writer.examples(k))
+    print(f"recogniser: {len(lesson.layout)} mels", flush=True)
+    fit_convention(model.convention, lesson, config.learning, config.seed)
 
 
-def _shuffled(mels: list[Tensor], seed: int) -> list[Tensor]:
-    generator = torch.Generator().manual_seed(seed)
-    return [mel[:, torch.randperm(mel.shape[1], generator=generator)] for mel in mels]
+def _calibrate(model: GuardModel, config: GuardRun, material: Material) -> None:
+    writer = Writer(material, config.model.convention, config.variation, config.seed + 2)
+    lesson = lesson_of(example for k in range(len(material)) for example in writer.examples(k))
+    fit_temperature(model.convention, lesson)
+    mels = true_mels(material)
+    calibrate_recogniser(model, lesson, mels, config.variation, config.calibration, config.seed)
+    settings = config.calibration
+    calibrate(model, mels, config.variation, settings.slack, settings.least_margin, config.seed)
 
 
 @torch.no_grad()
 def _round(model: GuardModel) -> None:
     """Round the model as float16 will, so that it is calibrated as it is shipped."""
-    for tensor in (*model.parameters(), model.mean, model.deviation):
+    for tensor in (*model.parameters(), model.convention.centre, model.convention.spread):
         tensor.copy_(tensor.half().float())

@@ -1,20 +1,14 @@
-"""The mels of utterances in any layout that the guard tells apart."""
+"""Utterances of a corpus, drawn at random, in two parts."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from training.corpora.manifest import Entry, Manifest
-from training.data.audio_store import AudioStore
-from vocoder.audio.resampling import resample
-from vocoder.mel.config import MelConfig
-from vocoder.mel.spectrogram import MelSpectrogram
 
-__all__ = ["chosen", "mels_of", "two_parts"]
+__all__ = ["chosen", "two_parts"]
 
 SHORTEST = 0.4  # seconds
 
@@ -27,18 +21,6 @@ def chosen(manifest: Manifest, count: int, seed: int) -> list[Entry]:
 
 
 def two_parts(entries: Sequence[Entry], share: float) -> tuple[list[Entry], list[Entry]]:
-    """Return utterances to fit densities to, and others to calibrate them with."""
+    """Return utterances to fit to, and others to hold out."""
     cut = round(len(entries) * (1.0 - share))
     return list(entries[:cut]), list(entries[cut:])
-
-
-@torch.inference_mode()
-def mels_of(manifest: Manifest, entries: Sequence[Entry], config: MelConfig) -> list[Tensor]:
-    """Return the mel (n_mels, frames) of each utterance as a contract says, resampled where it has another rate."""
-    store, transform = AudioStore(manifest, entries), MelSpectrogram(config)
-    found = []
-    for i in range(len(store)):
-        x = torch.from_numpy(store.read(i, 0, int(store.lengths[i])))
-        x = resample(x, manifest.sample_rate, config.sample_rate)
-        found.append(transform(x[None])[0].float())
-    return found

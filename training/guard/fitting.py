@@ -9,20 +9,21 @@ from torch import Tensor
 
 from training.data.mel_variation import VariationConfig, coloured, predicted
 from vocoder.flows.dense_affine import LowerAffine, Moments
-from vocoder.guard.conversions import identity
-from vocoder.guard.hypotheses import Scorer, window_starts, windows_at
-from vocoder.guard.layouts import SHUFFLED, VARIATIONS, Layout, is_true
+from vocoder.guard.layouts import SHUFFLED, VARIATIONS, is_true
+from vocoder.guard.scores import Scorer, window_starts, windows_at
 from vocoder.models.guard import GuardConfig, GuardModel
 
-__all__ = ["calibrate", "fit_density", "statistics_of"]
+__all__ = ["calibrate", "fit_density"]
 
-ROUNDS = 4  # variations of each mel
+
+RARE = 0.01
+"""share of true mels that may be less likely than the lowest log-density"""
 
 
 def fit_density(
     density: LowerAffine,
     mels: Sequence[Tensor],
-    layout: Layout,
+    floor: float,
     variation: str,
     config: GuardConfig,
     varied: VariationConfig,
@@ -33,7 +34,7 @@ def fit_density(
     Args:
         density: to fit.
         mels: natural logarithms (n_mels, frames).
-        layout: that they are of.
+        floor: the smallest value.
         variation: of them, "" for none.
         config: of the windows.
         varied: how all mels are varied.
@@ -42,62 +43,50 @@ def fit_density(
     generator = torch.Generator().manual_seed(seed)
     moments = Moments(config.dimensions)
     for mel in mels:
-        for _ in range(ROUNDS):
-            x = mel if variation in ("", SHUFFLED) else predicted(mel, variation, varied, generator)
-            x = coloured(x, varied, layout.mel_config.power, layout.floor, generator)
-            if variation == SHUFFLED:
-                x = x[:, torch.randperm(x.shape[1], generator=generator)]
-            starts = window_starts(x, config, layout.floor)
-            if len(starts):
-                windows = windows_at(x, starts, config)
-                moments.add((windows + varied.noise * torch.randn(windows.shape, generator=generator))[:, :, None])
+        x = mel if variation in ("", SHUFFLED) else predicted(mel, variation, varied, generator)
+        x = coloured(x, varied, 1.0, floor, generator)
+        if variation == SHUFFLED:
+            x = x[:, torch.randperm(x.shape[1], generator=generator)]
+        starts = window_starts(x, config, floor)
+        if len(starts):
+            windows = windows_at(x, starts, config)
+            moments.add((windows + varied.noise * torch.randn(windows.shape, generator=generator))[:, :, None])
     density.fit(moments)
-
-
-def statistics_of(mels: Sequence[Tensor]) -> tuple[Tensor, Tensor]:
-    """Return mean and deviation (n_mels,) of the bands over all frames of mels."""
-    frames = torch.cat(list(mels), dim=1).double()
-    return frames.mean(dim=1).float(), frames.std(dim=1).float()
 
 
 def calibrate(
     model: GuardModel,
-    true_mels: Sequence[Tensor],
-    own_mels: Sequence[Sequence[Tensor]],
+    mels: Sequence[Tensor],
     varied: VariationConfig,
     slack: float,
     least_margin: float,
     seed: int,
 ) -> None:
-    """Set the percentiles, the lowest log-densities and the margins of a model.
+    """Set the percentiles, the lowest log-density and the margin of a model by true mels that it was not fitted to.
 
     Args:
         model: with fitted densities.
-        true_mels: natural logarithms (n_mels, frames) as they should be.
-        own_mels: mels of each density's own layout.
+        mels: natural logarithms (n_mels, frames) as they should be.
         varied: how acoustic models vary mels.
-        slack: nats per value that other voices may lie below the lowest that was seen, as acoustic models make them.
+        slack: nats per value that other recordings may lie below nearly all that were seen.
         least_margin: nats per value.
         seed: of the variations.
     """
     generator = torch.Generator().manual_seed(seed)
     scorer, names = Scorer(model), model.config.densities
     true = [k for k in range(len(names)) if is_true(names[k])]
-    natural = _scores(scorer, true_mels)
-    rough = [predicted(mel, v, varied, generator) for v in VARIATIONS for mel in true_mels[:: len(VARIATIONS)]]
+    natural = _scores(scorer, mels)
+    rough = [predicted(mel, v, varied, generator) for v in VARIATIONS for mel in mels[:: len(VARIATIONS)]]
     both = torch.cat([natural, _scores(scorer, rough)])
     best = both[:, true].amax(dim=1)
     model.percentiles.copy_(torch.quantile(natural[:, true].amax(dim=1), torch.linspace(0, 1, 101)))
-    model.lowest[0] = best.amin() - slack
-    allowance = natural[:, true].amax(dim=1).amin() - model.lowest[0]
-    model.margin.copy_((both - best[:, None]).amax(dim=0).clamp_min(0.0) + least_margin)
-    for k, mels in enumerate(own_mels):
-        if k:
-            model.lowest[k] = _scores(scorer, mels)[:, k].amin() - allowance
+    model.lowest.copy_(torch.quantile(best, RARE) - slack)
+    others = [k for k in range(len(names)) if k not in true]
+    excess = (both[:, others] - best[:, None]).amax().clamp_min(0.0) if others else torch.zeros(())
+    model.margin.copy_(excess + least_margin)
 
 
 def _scores(scorer: Scorer, mels: Sequence[Tensor]) -> Tensor:
     """Return the log-densities (mels, K), in nats per value, of all mels that are long enough to be judged."""
-    everything = range(len(scorer.names))
-    found = [scorer.score(mel, identity(), everything) for mel in mels]
-    return torch.tensor([[h.log_prob for h in hypotheses] for hypotheses in found if hypotheses])
+    found = [scorer.score(mel) for mel in mels]
+    return torch.stack([scores for scores in found if scores is not None])

@@ -16,10 +16,11 @@ from vocoder.audio.file import write_audio
 from vocoder.audio.origin import Origin
 from vocoder.batching import Utterance
 from vocoder.bulk.jobs import Job
-from vocoder.guard.opinion import GuardMode, read_doubted
+from vocoder.guard.automatic import AUTO, given_preset
+from vocoder.guard.opinion import GuardMode, doubt_about
 from vocoder.loading import load
 from vocoder.mel.config import MelConfig
-from vocoder.mel.contract import given_contract
+from vocoder.mel.file import read_mel
 from vocoder.mel.input import seeds_of
 
 __all__ = ["Outcome", "RowSpeaker", "Voice", "part_of"]
@@ -50,13 +51,13 @@ class Voice:
     statistics: str | None = None
 
     @property
-    def contract(self) -> MelConfig | None:
-        """Contract of the mels, None where it is the model's.
+    def contract(self) -> MelConfig | str | None:
+        """Contract of the mels, None where it is the model's, "auto" where each tells its own.
 
         Raises:
             ConfigError: there is no such contract, or no such statistics.
         """
-        return given_contract(self.preset, self.statistics)
+        return given_preset(self.preset, self.statistics)
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,8 @@ class RowSpeaker:
     def __init__(self, voice: Voice) -> None:
         self._synthesizer = load(voice.model, voice.device, guard="off")
         self._contract, self._adapt = voice.contract, voice.adapt
-        self._path = self._synthesizer.path(self._contract, voice.adapt)
+        if self._contract != AUTO:
+            self._synthesizer.path(self._contract, voice.adapt)  # there has to be a way
         self._format = voice.format
         self._guard = voice.guard
         self._origin = voice.origin
@@ -109,10 +111,12 @@ class RowSpeaker:
 
     def _utterance(self, job: Job) -> tuple[Utterance, str | None]:
         """Read a mel, and have the guard look at it."""
-        mel, doubt = read_doubted(job.mel, self._path, self._guard)
+        mel = read_mel(job.mel)
+        path = self._synthesizer.path(self._contract, self._adapt, mel)
+        doubt = doubt_about(mel, path, self._guard)
         seed = seeds_of(job.sampling.seed, 1)[0]  # drawn here, so that the file can tell it
         how = (job.sampling.sigma, seed, job.sampling.denoise, job.sampling.corrections)
-        return Utterance(mel, *how, self._contract, self._adapt), doubt
+        return Utterance(mel, *how, path.source, self._adapt), doubt
 
     def _written(self, job: Job, x: NDArray[np.float32], doubt: str | None, seed: int | None) -> Outcome:
         part = part_of(job.audio)

@@ -25,12 +25,14 @@ class MelVerdict:
         cause: `typical`, `too-short`, or what the mel looks like, such as `log10`.
         typicality: percentage of true mels that are less likely; None where there was too little to judge by.
         message: where it is not typical, what it looks like and what would be right.
+        preset: that it looks like the mels of, where it is not typical.
     """
 
     typical: bool
     cause: str
     typicality: float | None = None
     message: str | None = None
+    preset: str | None = None
 
     @classmethod
     def of_headers(cls, headers: Mapping[str, str]) -> MelVerdict | None:
@@ -39,7 +41,8 @@ class MelVerdict:
         if cause is None:
             return None
         message = headers.get("X-Mel-Guard-Message")
-        return cls(message is None, cause, None if typicality is None else float(typicality), message)
+        share = None if typicality is None else float(typicality)
+        return cls(message is None, cause, share, message, headers.get("X-Mel-Guard-Preset"))
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,8 @@ class Speech:
 
     `guard` is what the server's mel guard says of the mel, and `origin` what it says of where the audio comes from,
     each None where it says nothing; `write_audio(..., origin=speech.origin)` keeps it in a file.
-    `adapted` names the adapter that the mel went through, None if it went through none.
+    `adapted` names the adapter that the mel went through, None if it went through none, and `recognised` the contract
+    that it was recognised to be of, None unless `preset="auto"` asked for that.
     """
 
     x: NDArray[np.float32]
@@ -58,6 +62,7 @@ class Speech:
     guard: MelVerdict | None = None
     origin: Origin | None = None
     adapted: str | None = None
+    recognised: str | None = None
 
 
 @dataclass(frozen=True)
@@ -86,7 +91,8 @@ class StreamStart:
 class StreamEnd:
     """What was spoken: frames of the mel, samples of audio, and the seconds that it waited and was computed for.
 
-    `guard` is what the server's mel guard says of how the mel begins, None where it says nothing.
+    `guard` is what the server's mel guard says of how the mel begins, None where it says nothing, and `recognised` the
+    contract that it was recognised to be of, None unless `preset="auto"` asked for that.
     """
 
     frames: int
@@ -94,14 +100,15 @@ class StreamEnd:
     queue_seconds: float
     infer_seconds: float
     guard: MelVerdict | None = None
+    recognised: str | None = None
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> StreamEnd:
         """Read the server's message `done`."""
         said = document.get("guard")
         verdict = None if said is None else MelVerdict(**{item.name: said[item.name] for item in fields(MelVerdict)})
-        plain = [item.name for item in fields(cls) if item.name != "guard"]
-        return cls(**{name: document[name] for name in plain}, guard=verdict)
+        plain = [item.name for item in fields(cls) if item.name not in ("guard", "recognised")]
+        return cls(**{name: document[name] for name in plain}, guard=verdict, recognised=document.get("recognised"))
 
 
 @dataclass(frozen=True)

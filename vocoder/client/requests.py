@@ -55,7 +55,7 @@ class SpeechOptions(TypedDict, total=False):
     corrections: int | None
     """how often the audio is corrected towards its mel, 0 to 100: 40 for the best quality, fewer are faster"""
     preset: str | None
-    """the mel preset that the mel was made with; `models()` tells which each model accepts"""
+    """the mel preset that the mel was made with; `models()` tells which each model accepts; `auto` recognises it"""
     adapt: str | None
     """`off` refuses mels that only an adapter, which guesses, can convert"""
     mean: Sequence[float] | None
@@ -189,7 +189,7 @@ def read_speech(response: httpx.Response) -> Speech:
     rate, seed = int(headers["X-Sample-Rate"]), int(headers["X-Seed"])
     origin = Origin.of_json(headers.get("X-Audio-Origin", ""))
     verdict, adapted = MelVerdict.of_headers(headers), headers.get("X-Mel-Adapted")
-    return Speech(x, rate, headers["X-Model"], seed, verdict, origin, adapted)
+    return Speech(x, rate, headers["X-Model"], seed, verdict, origin, adapted, headers.get("X-Mel-Recognised"))
 
 
 def read_mel(response: httpx.Response) -> NDArray[np.float32]:

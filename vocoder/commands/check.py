@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 from vocoder.adapt.path import MelPath, path_between
 from vocoder.commands.sampling import PRESET_HELP
-from vocoder.guard.guard import Guard, load_guard
+from vocoder.guard.automatic import AUTO, recognised_contract
+from vocoder.guard.guard import load_guard
+from vocoder.guard.opinion import checked
 from vocoder.guard.verdict import Verdict
+from vocoder.mel.config import MelConfig
 from vocoder.mel.contract import contract
 from vocoder.mel.file import read_mel
 
@@ -30,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--preset",
         default="nvidia",
         metavar="NAME|FILE",
-        help=f"the contract that they should follow: {PRESET_HELP} (default: %(default)s)",
+        help=f"the contract that they should follow: {PRESET_HELP}; auto names their own (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a line, for programs")
 
@@ -41,29 +43,31 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: there is no way from mels of the contract to those that the guard knows.
     """
-    guard, config = load_guard(), contract(args.preset)
-    way = path_between(config, guard.mel_config)
-    return max([_check(guard, path, way, args.json) for path in args.mels])
+    own = load_guard().mel_config
+    way = None if args.preset == AUTO else path_between(contract(args.preset), own)
+    return max([_check(path, way, own, args.json) for path in args.mels])
 
 
-def _check(guard: Guard, path: Path, way: MelPath, as_json: bool) -> int:
+def _check(path: Path, way: MelPath | None, own: MelConfig, as_json: bool) -> int:
     try:
         mel = read_mel(path)
-        if way.adapter is None:
-            verdict = guard.check(mel, way.source)
-        else:
-            verdict = replace(guard.check(way.convert(mel)), adapted=way.adapted)
+        made_with = way or path_between(recognised_contract(mel, own), own)
+        verdict = checked(mel, made_with)
     except (ValueError, OSError) as error:
         print(f"vocoder check: {path}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     if as_json:
-        print(json.dumps({"mel": str(path), **verdict.as_dict()}, ensure_ascii=False), flush=True)
+        print(
+            json.dumps({"mel": str(path), "contract": made_with.source.name, **verdict.as_dict()}, ensure_ascii=False),
+            flush=True,
+        )
     else:
-        print(f"{path}: {_text(verdict)}", flush=True)
+        print(f"{path}: {'' if way else f'recognised as {made_with.source.name}: '}{_text(verdict)}", flush=True)
     return 0 if verdict.typical else 1
 
 
 def _text(verdict: Verdict) -> str:
-    if not verdict.typical or verdict.typicality is None:
+    if not verdict.typical or verdict.cause != "typical":
         return f"{verdict.cause}. {verdict.message}"
-    return f"typical. {verdict.message} {verdict.typicality:.0f} % of true mels are less likely."
+    share = "" if verdict.typicality is None else f" {verdict.typicality:.0f} % of true mels are less likely."
+    return f"typical. {verdict.message}{share}"

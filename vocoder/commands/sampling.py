@@ -78,7 +78,8 @@ def add_contract_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
         metavar="NAME|FILE",
-        help=f"contract of the mels: {PRESET_HELP}; they are converted to the model's exactly, or through an adapter",
+        help=f"contract of the mels: {PRESET_HELP}, or auto, which recognises it; they are converted to the model's "
+        "exactly, or through an adapter",
     )
     parser.add_argument(
         "--statistics", metavar="FILE", help="npz or JSON with the mean and variance that the mels are normalised by"

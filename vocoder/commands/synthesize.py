@@ -28,8 +28,9 @@ from vocoder.commands.sampling import (
     model,
     origin,
 )
-from vocoder.guard.opinion import GuardMode, read_doubted
-from vocoder.mel.contract import given_contract
+from vocoder.guard.automatic import AUTO, given_preset
+from vocoder.guard.opinion import GuardMode, doubt_about
+from vocoder.mel.file import read_mel
 from vocoder.mel.input import seeds_of
 from vocoder.synthesizer import Synthesizer
 
@@ -128,14 +129,14 @@ def _speak_many(args: argparse.Namespace) -> int:
 
 
 def _speak(synthesizer: Synthesizer, args: argparse.Namespace, source: Path, target: Path) -> str:
-    given = given_contract(args.preset, args.statistics)
-    path = synthesizer.path(given, args.adapt)
     with mel_source(source) as file:
-        mel, doubt = read_doubted(file, path, args.guard)
+        mel = read_mel(file)
+    path = synthesizer.path(given_preset(args.preset, args.statistics), args.adapt, mel)
+    doubt = doubt_about(mel, path, args.guard)
     start, seed = time.perf_counter(), seeds_of(args.seed, 1)[0]
     told = origin(args, synthesizer, seed)
     options = {name: getattr(args, name) for name in ("sigma", "corrections", "adapt")}
-    options |= {"seed": seed, "preset": given}
+    options |= {"seed": seed, "preset": path.source}
     if args.stream:
         first, report = _stream(synthesizer.stream(mel, **options), target, synthesizer.sample_rate, told)
         how = f", the first chunk after {first:.2f} s"
@@ -143,6 +144,7 @@ def _speak(synthesizer: Synthesizer, args: argparse.Namespace, source: Path, tar
         x = synthesizer.synthesize(mel, **options, denoise=args.denoise)
         report, how = write_speech(target, x, synthesizer.sample_rate, args.format, told), ""
     _warn(source, doubt)
+    how += f", recognised as {path.source.name}" if args.preset == AUTO else ""
     how += f", through the {path.adapted} adapter" if path.adapted else ""
     seconds = path.samples(mel.shape[1]) / synthesizer.sample_rate
     return f"{seconds:.2f} s in {time.perf_counter() - start:.2f} s{how}, {report}"

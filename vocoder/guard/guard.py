@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,28 +12,28 @@ import numpy as np
 from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError, load_model
-from vocoder.guard.conversions import conversions, identity
-from vocoder.guard.hypotheses import Hypothesis, Scorer
-from vocoder.guard.layouts import SHUFFLED, TRUE, is_true, layout_of, layouts
-from vocoder.guard.verdict import ShapeVerdict, Verdict, explained, shuffled, two_dimensional, unexplained
-from vocoder.mel.config import MelConfig
-from vocoder.mel.convert import convert, differences
+from vocoder.guard.encodings import PLAIN, encodings
+from vocoder.guard.layouts import NOT_SPEECH, TRUE, is_true
+from vocoder.guard.recognition import Convention, Recogniser, Recognition, convention_of
+from vocoder.guard.scores import Scorer
+from vocoder.guard.verdict import UNSURE, ShapeVerdict, Verdict, recognised, shuffled, two_dimensional, unexplained
+from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.models.guard import GuardModel
 
 __all__ = ["Guard", "load_guard"]
 
 DIRECTORY = Path(__file__).parents[1] / "assets" / "guard"
-SUSPECTED = (TRUE, "espnet", "r9y9")
-"""layouts whose mels are looked for in other logarithms even where nothing else is wrong"""
-CONVERSION_MARGIN = 0.05
-"""nats per value by which a conversion must explain a mel better than what it claims to be"""
+FEWEST_FRAMES = 16
+"""that a convention is told by"""
+FLAT = 1e-3
+"""range of the values of a mel that holds one value everywhere"""
 
 
 class Guard:
     """Judges mels.
 
     Args:
-        model: densities of the conventions that it can tell apart.
+        model: a recogniser of conventions, and densities of true mels.
         mel_config: the contract of true mels.
     """
 
@@ -42,87 +41,111 @@ class Guard:
         self.model = model
         self.mel_config = mel_config
         self._scorer = Scorer(model)
-        self._all = tuple(range(len(model.config.densities)))
-        self._true = tuple(k for k in self._all if is_true(model.config.densities[k]))
-        self._suspected = tuple(k for k in self._all if model.config.densities[k] in SUSPECTED)
-        self._identity, self._others = identity(), conversions()
-        self._layouts = layouts()
+        self._recogniser = Recogniser(model.convention, float(model.certain))
+        self._true = [k for k, name in enumerate(model.config.densities) if is_true(name)]
+        self._refuted, self._lowest = float(model.refuted), float(model.lowest)
+        self._known = {Convention(lay, e) for lay in model.config.convention.layouts for e in encodings()}
 
     def knows(self, contract: MelConfig) -> bool:
-        """Whether mels of a contract can be judged: they hold what those of the guard's own do, or convert to it."""
-        return not self._reasons(contract)
+        """Whether mels of a contract can be judged: the recogniser knows their convention."""
+        return convention_of(contract) in self._known
 
     def require(self, contract: MelConfig) -> None:
-        """Raise a ValueError if mels of a contract cannot be judged; it says why."""
-        if reasons := self._reasons(contract):
-            raise ValueError(f"the guard knows no mels of contract {contract.name!r}: {'; '.join(reasons)}")
+        """Raise a ValueError if mels of a contract cannot be judged."""
+        if not self.knows(contract):
+            known = ", ".join(name for name, config in PRESETS.items() if self.knows(config))
+            raise ValueError(
+                f"the guard knows no mels of contract {contract.name!r}, only those computed as those of {known} are"
+            )
 
-    def check(self, mel: Tensor | np.ndarray, contract: MelConfig | None = None) -> Verdict:
+    def recognise(self, mel: Tensor | np.ndarray) -> Recognition:
+        """Return by which convention a mel (n_mels, frames) was computed, as far as it tells.
+
+        Raises:
+            ValueError: it is not two-dimensional, holds no finite numbers, or has another number of bands.
+        """
+        try:
+            return self._recogniser.recognise(two_dimensional(mel, self.mel_config.n_mels))
+        except ShapeVerdict as found:
+            raise ValueError(found.verdict.message) from None
+
+    def check(
+        self, mel: Tensor | np.ndarray, contract: MelConfig | None = None, adapted: Tensor | None = None
+    ) -> Verdict:
         """Judge one mel.
 
         Args:
             mel: (n_mels, frames), tensor or array.
             contract: that it claims to be of; the guard's own if left out.
+            adapted: the same mel in the guard's own contract, where an adapter has made that of it: its typicality is
+                told then, and of a contract that the guard does not know that alone.
 
         Raises:
             ValueError: the mel is not two-dimensional, holds no finite numbers, or its contract is one that the guard
                 does not know.
         """
         contract = contract or self.mel_config
-        self.require(contract)
+        claimed = convention_of(contract)
+        if adapted is None or claimed in self._known:
+            self.require(contract)
         try:
-            values = two_dimensional(mel, self.mel_config.n_mels)
-        except ShapeVerdict as found:
-            return found.verdict
-        if (contract.log, contract.mean) != (self.mel_config.log, self.mel_config.mean):
-            values = convert(values, contract, _framed_as(self.mel_config, contract))
-        return self._judge(values)
-
-    def _judge(self, mel: Tensor) -> Verdict:
-        if mel.shape[1] >= self.model.config.span and float(mel.amax() - mel.amin()) < 1e-3:
-            return _silence()
-        if float(mel.amax()) <= self._scorer.true_floor + 1.0:
-            return _silence()
-        plain = self._scorer.score(mel, self._identity, self._all)
-        suspects = [h for c in self._others for h in self._scorer.score(mel, c, self._suspected)]
-        if not plain and not suspects:
+            values = two_dimensional(mel, contract.n_mels)
+        except ShapeVerdict as shape:
+            return shape.verdict
+        plain = self._plain(values, claimed, contract) if adapted is None else adapted
+        if _flat(values) or (plain is not None and float(plain.amax()) <= self._scorer.floor + 1.0):
+            return Verdict(False, 0.0, "silence", "The mel holds silence, or one value everywhere.")
+        if values.shape[1] < FEWEST_FRAMES:
             return Verdict(True, None, "too-short", "The mel has too few frames with sound to judge it by.")
-        true = max((h.log_prob for h in plain if h.index in self._true), default=-math.inf)
-        believed = [h for h in plain if h.index not in self._true and self._believed(h, true)]
-        believed += [h for h in suspects if self._believed(h, true)]
-        low = bool(true < self.model.lowest[0])
-        if not believed and not low:
-            return Verdict(True, self.typicality(true), "typical", "The mel looks as its contract says.")
-        return self._cause(mel, plain, true)
+        if claimed not in self._known:
+            return self._typical(plain, None, 1.0)
+        recognition = self._recogniser.recognise(values)
+        own = recognition.probability(claimed)
+        if own < self._refuted:
+            found = recognised(recognition, contract.name)
+            if found.cause not in (UNSURE, NOT_SPEECH) or not self._unlikely(plain):
+                return found
+        return self._typical(plain, recognition, own)
+
+    def _unlikely(self, plain: Tensor | None) -> bool:
+        """Whether no density of true mels explains a mel of natural logarithms."""
+        scores = None if plain is None else self._scorer.score(plain)
+        return scores is not None and float(scores[self._true].amax()) < self._lowest
 
     def typicality(self, log_prob: float) -> float:
         """Return the percentage of true mels whose log-density, in nats per value, is lower."""
         return float((self.model.percentiles < log_prob).float().mean() * 100.0)
 
-    def _believed(self, hypothesis: Hypothesis, true: float) -> bool:
-        """Whether a hypothesis explains a mel better than that it is true, and is typical itself."""
-        margin = float(self.model.margin[hypothesis.index])
-        if not hypothesis.conversion.plain:
-            margin = max(margin, CONVERSION_MARGIN)
-        better = hypothesis.log_prob > true + margin
-        return better and hypothesis.density > float(self.model.lowest[hypothesis.index])
+    def _typical(self, plain: Tensor | None, recognition: Recognition | None, own: float) -> Verdict:
+        """Return how typical a mel of natural logarithms is of speech; what the recogniser takes for none is none."""
+        scores = None if plain is None else self._scorer.score(plain)
+        density = None if scores is None else float(scores[self._true].amax())
+        typicality = None if density is None else self.typicality(density)
+        low = density is not None and density < self._lowest
+        likeliest = () if recognition is None else recognition.likeliest
+        if low or own < self._refuted:
+            return unexplained(typicality or 0.0, likeliest)
+        if scores is not None and density is not None and self._in_disorder(scores, density):
+            return shuffled(likeliest)
+        if plain is not None and scores is None:
+            return Verdict(True, None, "too-short", "The mel has too few frames with sound to judge it by.")
+        return Verdict(True, typicality, "typical", "The mel looks as its contract says.", likeliest=likeliest)
 
-    def _cause(self, mel: Tensor, plain: Sequence[Hypothesis], true: float) -> Verdict:
-        """Return the verdict of the likeliest of all hypotheses."""
-        found = [h for h in plain if h.index not in self._true]
-        for conversion in self._others:
-            found += self._scorer.score(mel, conversion, self._all)
-        found = [h for h in found if self._believed(h, true)]
-        if not found:
-            return unexplained(self.typicality(true))
-        best = max(found, key=lambda h: h.log_prob)
-        name = self.model.config.densities[best.index]
-        if name.endswith(SHUFFLED):
-            return shuffled()
-        return explained(best, self._layouts[layout_of(name)], layout_of(name))
+    def _in_disorder(self, scores: Tensor, density: float) -> bool:
+        """Whether shuffled frames explain a mel better than any true mels do."""
+        others = [k for k in range(len(scores)) if k not in self._true]
+        return bool(others) and float(scores[others].amax()) > density + float(self.model.margin)
 
-    def _reasons(self, contract: MelConfig) -> tuple[str, ...]:
-        return differences(_framed_as(contract, self.mel_config), self.mel_config)
+    def _plain(self, mel: Tensor, claimed: Convention | None, contract: MelConfig) -> Tensor | None:
+        """Return a mel of the guard's own bands as natural logarithms; None of others, or where those are lost."""
+        if claimed is None or claimed.layout != TRUE:
+            return None
+        if contract.mean is not None and contract.variance is not None:
+            scale = mel.new_tensor(contract.variance).sqrt()[:, None]
+            mel = mel * scale + mel.new_tensor(contract.mean)[:, None]
+            claimed = convention_of(replace(contract, mean=None, variance=None)) or claimed
+        back = encodings()[claimed.encoding].back
+        return mel if claimed.encoding == PLAIN else None if back is None else back(mel)
 
 
 @cache
@@ -138,13 +161,9 @@ def load_guard(directory: Path = DIRECTORY) -> Guard:
     return Guard(checkpoint.model, checkpoint.mel_config)
 
 
-def _framed_as(config: MelConfig, other: MelConfig) -> MelConfig:
-    """Return a contract with another's grid of frames, which the values do not depend on."""
-    return replace(config, centre=other.centre, magnitude_epsilon=other.magnitude_epsilon)
-
-
-def _silence() -> Verdict:
-    return Verdict(False, 0.0, "silence", "The mel holds silence, or one value everywhere.")
+def _flat(mel: Tensor) -> bool:
+    low, high = float(mel.amin()), float(mel.amax())
+    return not math.isfinite(high - low) or high - low < FLAT
 
 
 def check(mel: Any, contract: MelConfig | None = None) -> Verdict:

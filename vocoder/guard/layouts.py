@@ -6,10 +6,12 @@ import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
+from types import MappingProxyType
 
 from vocoder.mel.config import MelConfig, preset
 
-__all__ = ["SHUFFLED", "TRUE", "VARIATIONS", "Layout", "is_true", "layout_of", "layouts"]
+__all__ = ["NOT_SPEECH", "SHUFFLED", "TRUE", "VARIATIONS", "Layout", "is_true", "layout_named", "layout_of", "layouts"]
 
 TRUE = "nvidia"
 """the layout of true mels"""
@@ -17,25 +19,42 @@ VARIATIONS = ("time", "bands", "both", "noisy")
 """how acoustic models vary true mels: smoothed along time, bands or both, or rough"""
 SHUFFLED = "shuffled"
 """frames in random order"""
+NOT_SPEECH = "not-speech"
+"""bands in random order, or noise"""
+_FIELDS = (
+    "sample_rate",
+    "n_fft",
+    "win_length",
+    "hop_length",
+    "n_mels",
+    "f_min",
+    "f_max",
+    "power",
+    "mel_scale",
+    "mel_norm",
+)
+"""of a contract that its layout depends on; where its frames begin changes no values"""
 POWER_FLOOR = 1e-10
-"""of what the densities of powers are fitted to: the square of that of magnitudes"""
+"""of sums of powers: the square of that of magnitudes"""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A way to compute mels up to the logarithm, which no conversion turns into another.
+    """A way to compute mels up to the logarithm, which no conversion turns into another exactly.
 
     Attributes:
         mel_config: as natural logarithms, whatever those who use it take.
         cause: the kind of fault, for programs.
         words: what it is, for people.
         preset: the named preset with these bands, if there is one.
+        near: hops in samples, or sample rates in hertz, that count as the same fault.
     """
 
     mel_config: MelConfig
     cause: str
     words: str
     preset: str | None = None
+    near: tuple[int, ...] = ()
 
     @property
     def floor(self) -> float:
@@ -43,13 +62,15 @@ class Layout:
         return math.log(self.mel_config.floor)
 
 
+@cache
 def layouts() -> Mapping[str, Layout]:
     """Return all layouts by name, that of true mels first."""
     found = {
         TRUE: Layout(_like(), "typical", "the bands of the nvidia preset (0 to 8000 Hz)", "nvidia"),
-        "nemo": Layout(_like(f_max=11025.0), "bands", "bands from 0 to 11025 Hz, half the sample rate", "nemo"),
+        "nemo": _preset("nemo"),
         "espnet": _preset("espnet"),
         "r9y9": _preset("r9y9"),
+        "tacotron2-tf": _preset("tacotron2-tf"),
         "power": Layout(_like(power=2.0, floor=POWER_FLOOR), "power", "sums of powers instead of magnitudes"),
         "clarinet": Layout(
             _like(power=2.0, f_min=125.0, f_max=7600.0, floor=POWER_FLOOR),
@@ -57,12 +78,28 @@ def layouts() -> Mapping[str, Layout]:
             "sums of powers instead of magnitudes, in the bands of the clarinet preset (125 to 7600 Hz)",
             "clarinet",
         ),
+        "speecht5": Layout(
+            _like(sample_rate=16000, f_min=80.0, f_max=7600.0),
+            "sample-rate",
+            "audio of 16000 Hz in the bands of the speecht5 preset (80 to 7600 Hz)",
+            "speecht5",
+        ),
     }
-    found |= {f"hop{hop}": Layout(_like(hop_length=hop), "hop", f"a hop near {hop} samples") for hop in (128, 512)}
-    for rate in (16000, 24000, 44100):
+    for hop, near in ((128, (115, 140)), (512, (440, 600))):
+        words = f"a hop near {hop} samples"
+        found[f"hop{hop}"] = Layout(_like(hop_length=hop), "hop", words, near=near)
+    for rate, other in ((16000, ()), (24000, ()), (44100, (48000,))):
         words = f"audio of a sample rate near {rate} Hz"
-        found[f"rate{rate // 1000}"] = Layout(_like(sample_rate=rate), "sample-rate", words)
-    return found
+        found[f"rate{rate // 1000}"] = Layout(_like(sample_rate=rate), "sample-rate", words, near=other)
+    return MappingProxyType(found)
+
+
+def layout_named(config: MelConfig) -> str | None:
+    """Return the name of the layout by which a contract computes its bands, None where it is none of those."""
+    for name, layout in layouts().items():
+        if all(getattr(config, field) == getattr(layout.mel_config, field) for field in _FIELDS):
+            return name
+    return None
 
 
 def layout_of(density: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable, Iterator
-from pathlib import Path
+from dataclasses import replace
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -19,11 +19,11 @@ from torch import Tensor
 
 from vocoder.adapt.path import MelPath
 from vocoder.guard.guard import load_guard
+from vocoder.guard.recognition import convention_of
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import MelConfig
-from vocoder.mel.file import read_mel
 
-__all__ = ["GuardMode", "MelWarning", "MelWatch", "UnlikelyMelError", "doubt_about", "read_doubted"]
+__all__ = ["GuardMode", "MelWarning", "MelWatch", "UnlikelyMelError", "checked", "doubt_about", "judged"]
 
 GuardMode = Literal["warn", "strict", "off"]
 
@@ -56,7 +56,7 @@ class MelWatch:
         self._mode = _checked(mode)
         self._trusted = False
 
-    def look(self, batch: Tensor, mode: GuardMode | None = None) -> None:
+    def look(self, batch: Tensor, mode: GuardMode | None = None, path: MelPath | None = None) -> None:
         """Judge mels (B, n_mels, frames): each if the mode is `strict`, and if it is `warn` until one was typical.
 
         Whoever made one mel of the right convention makes the next one so as well, and each look takes milliseconds.
@@ -69,7 +69,7 @@ class MelWatch:
         for mel in batch if mode != "off" else ():
             if mode == "warn" and self._trusted:
                 return
-            verdict = _verdict(mel.cpu().numpy(), self._contract)
+            verdict = judged(mel.cpu(), path or MelPath(self._contract, self._contract))
             if verdict is not None and not verdict.typical:
                 if mode == "strict":
                     raise UnlikelyMelError(verdict.message)
@@ -88,23 +88,55 @@ class MelWatch:
             if kept is not None:
                 kept.append(torch.as_tensor(piece, dtype=torch.float32).reshape(path.source.n_mels, -1).cpu())
                 if sum(part.shape[1] for part in kept) >= ENOUGH_FRAMES:
-                    self.look(path.convert(torch.cat(kept, dim=1)[None]), mode)
+                    self.look(torch.cat(kept, dim=1)[None], mode, path)
                     kept = None
         if kept:
-            self.look(path.convert(torch.cat(kept, dim=1)[None]), mode)
+            self.look(torch.cat(kept, dim=1)[None], mode, path)
 
 
-def doubt_about(mel: NDArray[np.float32], contract: MelConfig, mode: GuardMode) -> str | None:
-    """Return what a mel (n_mels, frames) looks like where it is not typical of its contract, None otherwise.
+def judged(mel: Tensor, path: MelPath) -> Verdict | None:
+    """Return the verdict on a mel (n_mels, frames) of the contract that a way begins with; None where there is none.
+
+    The mel is judged as what it claims to be, and its typicality by what the model gets of it.
+
+    Raises:
+        ValueError: the mel is not two-dimensional, or holds no finite numbers.
+    """
+    guard = load_guard()
+    known, adapted = guard.knows(path.source), None
+    fits = not known or mel.shape[0] == path.source.n_mels  # what has another shape is no mel of a contract it knows
+    if path.adapter is not None and fits and convention_of(path.target) == convention_of(guard.mel_config):
+        adapted = path.convert(mel)
+    if adapted is None and not known:
+        return None
+    return replace(guard.check(mel, path.source, adapted), adapted=path.adapted)
+
+
+def checked(mel: Tensor | NDArray[np.float32], path: MelPath) -> Verdict:
+    """Return the verdict on a mel (n_mels, frames) of the contract that a way begins with.
+
+    Raises:
+        ValueError: the mel is not two-dimensional or not finite, or the guard knows no mels of this contract.
+    """
+    values = mel if isinstance(mel, Tensor) else torch.from_numpy(np.array(mel, np.float32))
+    found = judged(values.detach().float().cpu(), path)
+    if found is None:
+        load_guard().require(path.source)
+    assert found is not None
+    return found
+
+
+def doubt_about(mel: NDArray[np.float32], path: MelPath, mode: GuardMode) -> str | None:
+    """Return what a mel (n_mels, frames) looks like where it is not typical of what it claims to be, None otherwise.
 
     Of contracts that the guard does not know, and of what is no mel of the contract at all, it says nothing.
 
     Raises:
         UnlikelyMelError: it is not typical, and the mode is strict.
     """
-    if mode == "off" or mel.shape[0] != contract.n_mels or not np.isfinite(mel).all():
-        return None
-    verdict = _verdict(mel, contract)
+    if mode == "off" or mel.shape[0] != path.source.n_mels or not np.isfinite(mel).all():
+        return None  # what is wrong with it is said where it is spoken
+    verdict = judged(torch.from_numpy(np.array(mel, np.float32)), path)
     if verdict is None or verdict.typical:
         return None
     if mode == "strict":
@@ -112,28 +144,7 @@ def doubt_about(mel: NDArray[np.float32], contract: MelConfig, mode: GuardMode) 
     return verdict.message
 
 
-def _verdict(mel: NDArray[np.float32], contract: MelConfig) -> Verdict | None:
-    guard = load_guard()
-    return guard.check(mel, contract) if guard.knows(contract) else None
-
-
 def _checked(mode: GuardMode) -> GuardMode:
     if mode not in get_args(GuardMode):
         raise ValueError(f"guard must be one of {', '.join(get_args(GuardMode))}, not {mode!r}")
     return mode
-
-
-def read_doubted(path: Path, way: MelPath, mode: GuardMode) -> tuple[NDArray[np.float32], str | None]:
-    """Read a mel file of the contract that a way begins with.
-
-    Returns:
-        The mel (n_mels, frames) as it is, and what `doubt_about` says of what the model gets of it.
-
-    Raises:
-        ValueError: it holds no mel, or it is not typical and the mode is strict.
-        OSError: it cannot be read.
-    """
-    mel = read_mel(path)
-    if mode == "off" or mel.shape[0] != way.source.n_mels or not np.isfinite(mel).all():
-        return mel, None  # what is wrong with it is said where it is spoken
-    return mel, doubt_about(way.convert(mel), way.target, mode)

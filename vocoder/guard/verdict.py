@@ -2,18 +2,37 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from vocoder.guard.hypotheses import Hypothesis
-from vocoder.guard.layouts import TRUE, Layout
+from vocoder.guard.encodings import PLAIN, encodings
+from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, TRUE, layouts
+from vocoder.guard.recognition import Convention, Guess, Recognition
 from vocoder.mel.config import PRESETS
 
-__all__ = ["ShapeVerdict", "Verdict", "explained", "shuffled", "two_dimensional", "unexplained"]
+__all__ = [
+    "NAMED",
+    "UNSURE",
+    "ShapeVerdict",
+    "Verdict",
+    "recognised",
+    "shuffled",
+    "two_dimensional",
+    "unexplained",
+    "unsure",
+]
+
+
+UNSURE = "unsure"
+NAMED = 0.5
+"""probability from which the likeliest fault of a mel that is not what it claims is named"""
 
 
 @dataclass(frozen=True)
@@ -26,10 +45,11 @@ class Verdict:
             mel better, None where there is too little to judge by.
         cause: `typical`, `too-short`, or the kind of fault: `log10`, `decibels`, `normalised`, `symmetric`,
             `statistics`, `no-logarithm`, `power`, `bands`, `hop`, `sample-rate`, `transposed`, `upside-down`,
-            `shuffled`, `negated`, `silence`, `not-speech`.
+            `shuffled`, `negated`, `silence`, `not-speech`, `unsure` where it is another convention, but not which.
         message: one or two sentences for a person: what it looks like and what would be right.
         preset: the named preset that the mel's bands are of, where that is another than the contract's.
         adapted: name of the adapter that the mel went through before it was judged, None if it went through none.
+        likeliest: the conventions that the mel may be of, the likeliest first, with their probabilities.
     """
 
     typical: bool
@@ -38,49 +58,81 @@ class Verdict:
     message: str
     preset: str | None = None
     adapted: str | None = None
+    likeliest: tuple[Guess, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
         """Return it as plain data."""
-        return asdict(self)
+        found = {field.name: getattr(self, field.name) for field in fields(self)}
+        return {**found, "likeliest": [guess.as_dict() for guess in self.likeliest]}
 
 
-def explained(best: Hypothesis, layout: Layout, name: str) -> Verdict:
-    """Return the verdict that a mel is of another convention.
+def recognised(recognition: Recognition, claimed: str) -> Verdict:
+    """Return the verdict that a mel is of another convention than it claims.
 
     Args:
-        best: the conversion and density that explain it.
-        layout: of that density.
-        name: of the layout.
+        recognition: what it may be.
+        claimed: name of the contract that it claims to be of.
     """
-    conversion = best.conversion
-    same_bands = name == TRUE
-    if conversion.plain:
-        return Verdict(False, 0.0, layout.cause, f"The mel looks like {layout.words}. {_compute_anew()}", layout.preset)
-    start = f"The mel looks like {conversion.words}"
-    if same_bands:
-        return Verdict(False, 0.0, conversion.cause, f"{start}: {conversion.advice}.")
-    wrong = layout.words if layout.cause == "bands" else f"{layout.words} as well"
-    preset = f"; send preset={layout.preset} to a model of that contract" if layout.preset else ""
-    message = f"{start}, with {wrong}. {_compute_anew(preset)}"
-    return Verdict(False, 0.0, conversion.cause, message, layout.preset)
+    found = recognition.likeliest
+    faults: dict[tuple[str, str | None], float] = defaultdict(float)
+    for convention in recognition.places:
+        faults[_fault(convention)] += recognition.probability(convention)
+    (cause, preset), probability = max(faults.items(), key=lambda item: item[1])
+    if probability < NAMED:
+        return Verdict(False, 0.0, UNSURE, f"The mel is none of {claimed}. {unsure(found)}", likeliest=found)
+    if cause in (SHUFFLED, NOT_SPEECH):
+        return shuffled(found) if cause == SHUFFLED else unexplained(0.0, found)
+    alike = [convention for convention in recognition.places if _fault(convention) == (cause, preset)]
+    like = max(alike, key=recognition.probability)
+    return Verdict(False, 0.0, cause, _explained(like), preset, likeliest=found)
 
 
-def shuffled() -> Verdict:
+@cache
+def _fault(convention: Convention) -> tuple[str, str | None]:
+    """Return the kind of fault that a convention is, and the preset whose bands it has."""
+    if convention.layout in (SHUFFLED, NOT_SPEECH):
+        return convention.layout, None
+    layout, encoding = layouts()[convention.layout], encodings()[convention.encoding]
+    cause = layout.cause if encoding.name == PLAIN else encoding.cause
+    cause = "bands" if cause == "typical" else cause  # of a mel that claims to be of others
+    return cause, None if convention.layout == TRUE and encoding.name != PLAIN else layout.preset
+
+
+def shuffled(likeliest: tuple[Guess, ...]) -> Verdict:
     """Return the verdict that single frames are typical and their order is not."""
-    return Verdict(False, 0.0, "shuffled", "The frames of the mel look like those of speech in an order that is not.")
+    words = "The frames of the mel look like those of speech in an order that is not."
+    return Verdict(False, 0.0, "shuffled", words, likeliest=likeliest)
 
 
-def unexplained(typicality: float) -> Verdict:
+def unsure(likeliest: Sequence[Guess]) -> str:
+    """Return what a mel may be, the two likeliest conventions, and what to do."""
+    first, second = (f"{guess.convention.words} ({100 * guess.probability:.0f} %)" for guess in likeliest[:2])
+    return f"It may be: {first}, or {second}. Say which with preset=NAME, or compute the mel as the contract says."
+
+
+def _explained(convention: Convention) -> str:
+    """Return what a mel looks like, and what would be right."""
+    layout, encoding = layouts()[convention.layout], encodings()[convention.encoding]
+    if convention.layout == TRUE:
+        if encoding.name == PLAIN:
+            return f"The mel looks like that of the {TRUE} preset: send preset={TRUE}."
+        return f"The mel looks like {encoding.words}: {encoding.advice}."
+    words = layout.words if encoding.name == PLAIN else f"{encoding.words}, with {layout.words}"
+    if convention.preset is not None:
+        return f"The mel looks like {words}: send preset={convention.preset}."
+    if convention.contract is not None:
+        return f"The mel looks like {words}: send preset=auto, or compute the mel as its contract says."
+    hint = f"; or send preset={layout.preset} with the values of that contract" if layout.preset else ""
+    return f"The mel looks like {words}. Compute the mel as its contract says{hint}."
+
+
+def unexplained(typicality: float, likeliest: tuple[Guess, ...]) -> Verdict:
     """Return the verdict that no convention that is known explains a mel."""
     message = (
         "The mel looks like no speech in any of the conventions that are known: are its bands in another order, or is "
         "it another kind of sound?"
     )
-    return Verdict(False, typicality, "not-speech", message)
-
-
-def _compute_anew(preset: str = "") -> str:
-    return f"No conversion gives the model's own bands from these: compute the mel as its contract says{preset}."
+    return Verdict(False, typicality, "not-speech", message, likeliest=likeliest)
 
 
 class ShapeVerdict(Exception):  # noqa: N818 - it carries an answer

@@ -1,34 +1,36 @@
-"""The densities behind the mel guard: one dense affine flow for each convention, and what they were calibrated to."""
+"""What is behind the mel guard: densities of true mels, a recogniser of conventions, and their calibration."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor, nn
 
 from vocoder.config import ConfigError
 from vocoder.flows.dense_affine import LowerAffine
+from vocoder.models.convention import ConventionConfig, ConventionNet
 
 __all__ = ["GuardConfig", "GuardModel"]
 
 
 @dataclass(frozen=True)
 class GuardConfig:
-    """Gaussian densities of windows of mels, one for each convention that a mel may be of.
+    """Gaussian densities of windows of true mels, and a recogniser of conventions.
 
     Raises:
         ConfigError: a value is out of range.
     """
 
     densities: tuple[str, ...] = ("nvidia",)
-    """what each is of: a layout of `vocoder.guard.layouts`, or LAYOUT:VARIATION; the first is of true mels"""
+    """what each is of: LAYOUT or LAYOUT:VARIATION, of `vocoder.guard.layouts`; the first is of true mels"""
     n_mels: int = 80
     offsets: tuple[int, ...] = (0, 1, 2)
     """frames of a window, counted from its first"""
     windows: int = 48
     """of a mel that are scored, spread evenly over it"""
+    convention: ConventionConfig = field(default_factory=ConventionConfig)
 
     def __post_init__(self) -> None:
         if self.n_mels < 2 or self.windows < 1 or not self.densities:
@@ -50,34 +52,32 @@ class GuardConfig:
 
 
 class GuardModel(nn.Module):
-    """Gaussians of windows of natural-log mels, each the flow of greatest likelihood in closed form.
+    """Gaussians of windows of natural-log mels, each the flow of greatest likelihood in closed form, and a recogniser.
 
-    What goes with them is kept beside them, for each density or for the first alone:
+    What goes with them is kept beside them:
 
-    * `mean`, `deviation` (K, n_mels) of the bins, which turn mels normalised by statistics back;
-    * `lowest` (K,), the log-density below which a mel is not one of the density's own;
-    * `margin` (K,), the log-density by which another must exceed those of true mels to be believed;
-    * `percentiles` (101,) of the log-density of true mels that no density was fitted to.
+    * `lowest` (1,), the log-density below which a mel is no speech;
+    * `margin` (1,), by which the density of shuffled frames must exceed those of true mels to be believed;
+    * `percentiles` (101,) of the log-density of true mels that no density was fitted to;
+    * `refuted` (1,), the probability below which a mel is not of the convention that it claims;
+    * `certain` (1,), the probability from which the likeliest convention is named.
 
     All log-densities are in nats per number of a window.
     """
 
-    mean: Tensor
-    deviation: Tensor
     lowest: Tensor
     margin: Tensor
     percentiles: Tensor
+    refuted: Tensor
+    certain: Tensor
 
     def __init__(self, config: GuardConfig) -> None:
         super().__init__()
         self.config = config
-        count = len(config.densities)
-        self.densities = nn.ModuleList(LowerAffine(config.dimensions) for _ in range(count))
-        self.register_buffer("mean", torch.zeros(count, config.n_mels))
-        self.register_buffer("deviation", torch.ones(count, config.n_mels))
-        self.register_buffer("lowest", torch.zeros(count))
-        self.register_buffer("margin", torch.zeros(count))
-        self.register_buffer("percentiles", torch.zeros(101))
+        self.densities = nn.ModuleList(LowerAffine(config.dimensions) for _ in config.densities)
+        self.convention = ConventionNet(config.convention)
+        for name, size in (("lowest", 1), ("margin", 1), ("percentiles", 101), ("refuted", 1), ("certain", 1)):
+            self.register_buffer(name, torch.zeros(size))
 
     def log_prob(self, x: Tensor, first: bool = False) -> Tensor:
         """Return the log-density of windows x (N, D) under each density, or the first alone: (K or 1, N)."""

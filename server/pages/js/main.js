@@ -62,10 +62,10 @@ class Page {
     const accepted = new Map(models.flatMap((model) => model.accepts ?? []).map(({ preset, how }) => [preset, how]));
     const offered = accepted.size ? names.filter((name) => accepted.has(name)) : names;
     const label = (name) => (accepted.get(name) === "adapter" ? `${name} (through an adapter)` : name);
-    const [own] = byId("preset").options;
+    const [own, auto] = byId("preset").options;
     const { value } = byId("preset");
-    byId("preset").replaceChildren(own, ...offered.map((name) => element("option", { value: name }, label(name))));
-    byId("preset").value = offered.includes(value) ? value : "";
+    byId("preset").replaceChildren(own, auto, ...offered.map((name) => element("option", { value: name }, label(name))));
+    byId("preset").value = value === "auto" || offered.includes(value) ? value : "";
   }
 
   /** Show what a person brought, in place of everything before. */

@@ -84,6 +84,7 @@ function readHeaders(headers) {
     realTimeFactor: Number(headers.get("X-RTF")),
     clipped: Number(headers.get("X-Clipped-Samples") ?? 0),
     stages: Object.fromEntries(stages),
+    recognised: headers.get("X-Mel-Recognised"),
     adapted: headers.get("X-Mel-Adapted"),
     guard: [...headers].filter(([name]) => name.toLowerCase().startsWith("x-mel-guard")),
   };

@@ -16,6 +16,7 @@ export function speechFacts(speech) {
   facts.push(["whole request", milliseconds(speech.milliseconds)]);
   facts.push(["seed", speech.seed]);
   if (speech.clipped > 0) facts.push(["clipped", `${speech.clipped.toLocaleString("en")} samples beyond full scale`]);
+  if (speech.recognised) facts.push(["recognised as", speech.recognised]);
   if (speech.adapted) facts.push(["adapted from", speech.adapted]);
   for (const [name, value] of speech.guard) facts.push([guardWord(name), value]);
   return facts;

@@ -125,3 +125,37 @@ async def test_a_contract_that_the_guard_does_not_know_is_let_be(start: Any, new
         response = await post(client, new_mel(n_mels=100), guard="strict")
         assert response.status_code == 200
         assert told(response) == [None, None, None]
+
+
+@pytest.fixture(scope="module")
+def espnet() -> NDArray[np.float32]:
+    x = torch.from_numpy(read_audio(RECORDING, 22050)[0])[None]
+    return MelSpectrogram(preset("espnet"))(x)[0].numpy()
+
+
+async def test_auto_recognises_adapts_and_says_so(client: httpx.AsyncClient, mel: Any, espnet: Any) -> None:
+    own = await post(client, mel[:, :150], preset="auto")
+    assert (own.status_code, own.headers["X-Mel-Recognised"], told(own)[0]) == (200, "nvidia", "typical")
+    assert "X-Mel-Preset" not in own.headers
+    other = await post(client, espnet[:, :150], preset="auto", guard="strict")
+    assert (other.status_code, other.headers["X-Mel-Recognised"]) == (200, "espnet")
+    assert (other.headers["X-Mel-Preset"], other.headers["X-Mel-Adapted"]) == ("espnet", "espnet")
+    inferred = (await infer(client, espnet[:, :150], preset="auto")).json()["parameters"]
+    assert (inferred["mel_recognised"], inferred["mel_adapted"]) == ("espnet", "espnet")
+
+
+async def test_auto_refuses_what_it_is_unsure_of(client: httpx.AsyncClient, mel: Any) -> None:
+    noise = np.random.default_rng(0).uniform(-6.0, -5.0, (80, 40))
+    document = (await post(client, noise, preset="auto")).json()
+    assert document["type"] == "urn:vocoder:problem:unsure-preset"
+    assert len(document["likeliest"]) == 3
+    flipped = (await post(client, mel[::-1], preset="auto")).json()
+    assert "turn the bands round" in flipped["detail"]
+    assert (await post(client, mel[:, :50], preset="auto", mean="1", variance="1")).status_code == 422
+    assert (await post(client, np.full((80, 20), np.nan), preset="auto")).json()["type"].endswith("invalid-mel")
+
+
+async def test_without_auto_the_preset_is_hinted_at(client: httpx.AsyncClient, espnet: Any) -> None:
+    response = await post(client, espnet[:, :150])
+    assert response.headers["X-Mel-Guard-Preset"] == "espnet"
+    assert "preset=espnet" in response.headers["X-Mel-Guard-Message"]

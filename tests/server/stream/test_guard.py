@@ -70,3 +70,28 @@ def test_what_is_sent_is_judged_not_what_is_made_of_it(talk: Any, mel: Any) -> N
             with dial() as speaker:
                 _, done = speak(speaker, given[:, :200], 200, preset="nvidia")
             assert done["guard"]["cause"] == cause
+
+
+@pytest.mark.parametrize("frames", [100, 300], ids=["told at its end", "told on the way"])
+def test_auto_waits_for_frames_enough_and_tells_what_they_were(
+    talk: Any, streamer: Streamer, mel: Any, frames: int
+) -> None:
+    x = torch.from_numpy(read_audio(RECORDING, 22050)[0])[None]
+    espnet = MelSpectrogram(preset("espnet"))(x)[0].numpy()
+    with talk(streamer) as dial:
+        for given, name in ((mel, "nvidia"), (espnet, "espnet")):
+            with dial() as speaker:
+                _, done = speak(speaker, given[:, :frames], 40, preset="auto")
+            assert (done["recognised"], done["guard"]["typical"], done["frames"]) == (name, True, frames)
+            assert done.get("adapted") == (None if name == "nvidia" else "espnet")
+
+
+def test_auto_refuses_a_stream_that_it_is_unsure_of(talk: Any, streamer: Streamer) -> None:
+    noise = np.random.default_rng(0).uniform(-6.0, -5.0, (80, 140)).astype(np.float32)
+    with talk(streamer) as dial, dial() as speaker:
+        speaker.hello(preset="auto")
+        speaker.text()
+        speaker.send(noise, 50)
+        problem, code, name = speaker.refusal()
+        assert (code, name) == (4422, "unsure-preset")
+        assert len(problem["likeliest"]) == 3

@@ -1,4 +1,4 @@
-"""Fitting the guard: closed forms, calibration by what was left out, variations that keep what they must."""
+"""Fitting the guard: densities in closed form, a recogniser of conventions, both calibrated by what was left out."""
 
 from __future__ import annotations
 
@@ -15,14 +15,15 @@ from torch import Tensor
 from training.cli import main
 from training.corpora.manifest import Entry, write_manifest
 from training.data.mel_variation import VariationConfig, coloured, predicted
-from training.guard.examples import two_parts
-from training.guard.fitting import calibrate, fit_density, statistics_of
+from training.guard.calibration import certainty
+from training.guard.fitting import calibrate, fit_density
+from training.guard.learning import LearningConfig, Lesson, fit_convention, fit_temperature
 from vocoder.checkpoint import load_model
 from vocoder.flows.dense_affine import LowerAffine
-from vocoder.guard.conversions import identity
 from vocoder.guard.guard import load_guard
-from vocoder.guard.hypotheses import Scorer
-from vocoder.guard.layouts import layouts
+from vocoder.guard.scores import Scorer
+from vocoder.layers.mel_statistics import statistics_size
+from vocoder.models.convention import ConventionConfig, ConventionNet
 from vocoder.models.guard import GuardConfig, GuardModel
 
 FLOOR = math.log(1e-5)
@@ -70,62 +71,114 @@ def test_smoothing_is_along_one_axis(variation: str, axis: int, other: int) -> N
 
 
 def test_a_density_is_the_gaussian_of_the_windows() -> None:
-    density, mels = LowerAffine(12), walks(40)
-    fit_density(density, mels, layouts()["nvidia"], "", SMALL, STILL, seed=0)
+    density, mels = LowerAffine(12), walks(160)
+    fit_density(density, mels, FLOOR, "", SMALL, STILL, seed=0)
     starts = torch.arange(59)
     windows = torch.cat([torch.cat([mel.T[starts], mel.T[starts + 1]], dim=1) for mel in mels])
     torch.testing.assert_close(density.t[:, 0], windows.mean(dim=0), atol=0.03, rtol=0.0)
     inverse = torch.linalg.inv(density.matrix())
     expected = torch.cov(windows.T) + 1e-4 * torch.eye(12)
     torch.testing.assert_close(inverse @ inverse.T, expected, atol=0.05, rtol=0.05)
-    mean, deviation = statistics_of(mels)
-    torch.testing.assert_close(mean, torch.cat(mels, dim=1).mean(dim=1))
-    torch.testing.assert_close(deviation, torch.cat(mels, dim=1).std(dim=1))
 
 
 def test_calibration_makes_a_percentile_of_what_was_left_out() -> None:
-    model, fitted, held = GuardModel(SMALL), walks(40), walks(50, seed=9)
+    model, fitted, held = GuardModel(SMALL), walks(160), walks(50, seed=9)
     for density, variation in zip(model.densities, ("", "shuffled"), strict=True):
-        fit_density(density, fitted, layouts()["nvidia"], variation, SMALL, STILL, seed=0)  # type: ignore[arg-type]
-    calibrate(model, held, [held, held], STILL, slack=0.05, least_margin=0.01, seed=0)
-    scorer = Scorer(model)
-    scores = torch.tensor([scorer.score(mel, identity(), (0,))[0].log_prob for mel in held])
+        fit_density(density, fitted, FLOOR, variation, SMALL, STILL, seed=0)  # type: ignore[arg-type]
+    calibrate(model, held, STILL, slack=0.05, least_margin=0.01, seed=0)
+    scores = torch.stack([Scorer(model).score(mel) for mel in held])[:, 0]  # type: ignore[arg-type]
     torch.testing.assert_close(model.percentiles[[0, 50, 100]], torch.quantile(scores, torch.tensor([0.0, 0.5, 1.0])))
-    assert float(model.lowest[0]) < float(scores.min()) - 0.04
-    assert float(model.margin[1]) >= 0.01
+    assert float(model.lowest) < float(scores.quantile(0.05)) - 0.04
+    assert float(model.margin) >= 0.01
 
 
-def test_no_utterance_is_on_both_sides() -> None:
-    entries = [Entry(f"{i}.flac", "c", "s", "train", 1.0, RATE, "none") for i in range(10)]
-    fitted, held = two_parts(entries, 0.3)
-    assert (len(fitted), len(held)) == (7, 3)
-    assert {entry.path for entry in fitted} & {entry.path for entry in held} == set()
+def lesson(count: int, seed: int, noise: float) -> Lesson:
+    """Statistics of two layouts and two encodings, one number for each of them and noise."""
+    generator = torch.Generator().manual_seed(seed)
+    layout, encoding = (torch.randint(2, (count,), generator=generator) for _ in range(2))
+    x = noise * torch.randn(count, statistics_size(8), generator=generator)
+    x[:, 0] += 2.0 * layout - 1.0
+    x[:, 1] += 2.0 * encoding - 1.0
+    return Lesson(x.half(), layout, encoding, torch.arange(count))
 
 
-def test_a_run_from_recordings_to_a_guard(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_recogniser_learns_and_its_temperature_is_that_of_others() -> None:
+    net = ConventionNet(ConventionConfig(("nvidia", "espnet"), ("ln", "log10"), n_mels=8, hidden=16))
+    told: list[str] = []
+    fit_convention(net, lesson(2000, 0, 0.2), LearningConfig(epochs=10, batch=50, learning_rate=1e-2), 0, told.append)
+    easy, hard = lesson(500, 1, 0.2), lesson(500, 2, 1.5)
+    layout, encoding = net(easy.statistics.float())
+    assert float((layout.argmax(dim=1) == easy.layout).float().mean()) > 0.97
+    assert float((encoding.argmax(dim=1) == easy.encoding).float().mean()) > 0.97
+    assert len(told) == 5
+    fit_temperature(net, easy)
+    sure = net.temperature.clone()
+    fit_temperature(net, hard)
+    assert bool((net.temperature > sure).all())
+
+
+def test_certainty_is_where_few_are_wrong() -> None:
+    sure = torch.linspace(0.5, 1.0, 101)
+    right = torch.arange(101) >= 60
+    assert certainty(sure, right, 0.1) == pytest.approx(float(sure[57]), abs=0.006)
+    assert certainty(sure, torch.ones(101, dtype=torch.bool), 0.1) == 0.5
+    assert certainty(sure, torch.zeros(101, dtype=torch.bool), 0.1) < 1.0
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
     entries = []
-    for i in range(6):
+    for i in range(8):
         soundfile.write(tmp_path / f"{i}.flac", voice(90.0 + 20 * i, 1.0, seed=i), RATE, subtype="PCM_16")
-        entries.append(Entry(f"{i}.flac", "synthetic", "one", "train", 1.0, RATE, "CC0"))
+        entries.append(Entry(f"{i}.flac", "held" if i > 4 else "fitted", "one", "train", 1.0, RATE, "CC0"))
     write_manifest(tmp_path / "manifest.jsonl", entries)
     config = {
         "manifest": str(tmp_path / "manifest.jsonl"),
         "output": str(tmp_path / "run"),
-        "model": {"densities": ["nvidia", "nvidia:time", "nvidia:shuffled", "rate16"], "offsets": [0]},
-        "calibration_share": 0.34,
+        "model": {
+            "densities": ["nvidia", "nvidia:time", "nvidia:shuffled"],
+            "offsets": [0],
+            "convention": {"layouts": ["nvidia", "espnet", "shuffled"], "encodings": ["ln", "log10"], "hidden": 16},
+        },
+        "corpora": ["fitted"],
+        "recordings": 12,
+        "spoken": 0,
+        "rounds": 1,
+        "learning": {"epochs": 2},
+        "calibration": {"corpora": ["held"], "spoken": 0},
     }
     (tmp_path / "guard.yaml").write_text(yaml.safe_dump(config))
-    arguments = ["guard", "--config", str(tmp_path / "guard.yaml")]
+    return tmp_path
+
+
+def test_a_run_from_recordings_to_a_guard(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["guard", "--config", str(corpus / "guard.yaml")]
     assert main(arguments) == 0
-    assert "4 densities" in capsys.readouterr().out
-    directory = tmp_path / "run" / "last" / "model"
+    assert "3 densities and a recogniser" in capsys.readouterr().out
+    directory = corpus / "run" / "last" / "model"
     guard, checkpoint = load_guard(directory), load_model(directory)
     assert bool((guard.model.percentiles.diff() >= 0).all())
-    assert checkpoint.provenance["data"][0]["licence"] == "CC0"
+    assert 0.5 <= float(guard.model.certain) <= 1.0
+    assert 0.0 < float(guard.model.refuted) <= 0.05
+    assert [data["corpus"] for data in checkpoint.provenance["data"]] == ["fitted"]
     assert "It cannot speak." in (directory / "README.md").read_text()
     assert main(arguments) == 2
     assert "already holds a run" in capsys.readouterr().err
-    assert main([*arguments, "model.densities=[espnet]"]) == 2
-    assert "the first density must be 'nvidia'" in capsys.readouterr().err
-    assert main([*arguments, "model.densities=[nvidia, other]"]) == 2
-    assert "there is no density 'other'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("model.densities=[espnet]", "there is no density 'espnet'"),
+        ("model.densities=['nvidia:time']", "the first density must be 'nvidia'"),
+        ("model.convention.layouts=[espnet]", "nvidia first"),
+        ("model.convention.encodings=[ln, morse]", "not ln, morse"),
+        ("corpora=[held]", "what is fitted to cannot calibrate"),
+        ("corpora=[nowhere]", "no utterances to fit to"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    corpus: Path, override: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["guard", "--config", str(corpus / "guard.yaml"), override]) == 2
+    assert words in capsys.readouterr().err

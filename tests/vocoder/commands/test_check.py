@@ -46,7 +46,9 @@ def test_a_wrong_one_is_named_and_the_status_tells(
 def test_json_is_the_whole_verdict(decimal: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", "--json", str(decimal)]) == 1
     verdict = json.loads(capsys.readouterr().out)
-    assert verdict.keys() == {"mel", "typical", "typicality", "cause", "message", "preset", "adapted"}
+    assert verdict.keys() == {
+        *("mel", "contract", "typical", "typicality", "cause", "message", "preset", "adapted", "likeliest")
+    }
     assert (verdict["mel"], verdict["typical"], verdict["cause"]) == (str(decimal), False, "log10")
 
 

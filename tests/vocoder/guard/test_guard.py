@@ -91,9 +91,9 @@ def test_what_cannot_be_judged_is_refused(guard: Guard) -> None:
         guard.check(np.zeros((1, 80, 5)))
     with pytest.raises(ValueError, match="not finite"):
         guard.check(np.full((80, 5), np.nan))
-    with pytest.raises(ValueError, match="knows no mels of contract 'vocos': sample_rate is 24000"):
+    with pytest.raises(ValueError, match="knows no mels of contract 'vocos'"):
         guard.check(np.zeros((100, 5)), preset("vocos"))
-    assert not guard.knows(preset("espnet"))
+    assert guard.knows(preset("espnet"))
 
 
 def test_it_ships_small_and_does_not_speak() -> None:

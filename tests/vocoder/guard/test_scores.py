@@ -1,4 +1,4 @@
-"""Scores of hypotheses are log-densities: those of the model's flows, with the conversion's log-determinant."""
+"""Scores are log-densities: those of the model's flows."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ import torch
 from torch import Tensor
 
 from vocoder.config import ConfigError
-from vocoder.guard.conversions import conversions, identity
-from vocoder.guard.hypotheses import LOST, Scorer, window_starts, windows_at
-from vocoder.guard.layouts import is_true, layout_of, layouts
+from vocoder.guard.layouts import is_true, layout_named, layout_of, layouts
+from vocoder.guard.scores import LOST, Scorer, window_starts, windows_at
+from vocoder.mel.config import PRESETS
 from vocoder.models.guard import GuardConfig, GuardModel
 
-CONFIG = GuardConfig(("nvidia", "nvidia:time", "espnet", "clarinet"), n_mels=8, offsets=(0, 2), windows=5)
+CONFIG = GuardConfig(("nvidia", "nvidia:time", "nvidia:shuffled"), n_mels=8, offsets=(0, 2), windows=5)
 FLOOR = math.log(1e-5)
 
 
@@ -55,28 +55,24 @@ def test_densities_are_normal_distributions(model: GuardModel, mel: Tensor) -> N
 
 
 def test_the_scorer_agrees_with_the_flows(model: GuardModel, mel: Tensor) -> None:
-    scorer = Scorer(model)
-    log10 = next(c for c in conversions() if c.cause == "log10")
-    for conversion, given, extra in ((identity(), mel, 0.0), (log10, mel / math.log(10.0), math.log(math.log(10.0)))):
-        found = scorer.score(given, conversion, (3, 0, 1, 2))
-        assert [h.index for h in found] == [3, 0, 1, 2]
-        expected = model.log_prob(windows_at(mel, window_starts(mel, CONFIG, FLOOR), CONFIG)).mean(dim=1)
-        for hypothesis in found:
-            assert hypothesis.density == pytest.approx(float(expected[hypothesis.index]), abs=1e-3)
-            assert hypothesis.log_prob == pytest.approx(hypothesis.density + extra, abs=1e-6)
+    expected = model.log_prob(windows_at(mel, window_starts(mel, CONFIG, FLOOR), CONFIG)).mean(dim=1)
+    found = Scorer(model).score(mel)
+    assert found is not None
+    torch.testing.assert_close(found, expected, atol=1e-3, rtol=0.0)
 
 
 def test_values_below_the_floor_cost(model: GuardModel, mel: Tensor) -> None:
     scorer = Scorer(model)
     deep = mel.clone()
     deep[:4] = FLOOR - 2.0
-    raised = deep.clamp_min(FLOOR)
-    lost, kept = (scorer.score(m, identity(), (0,))[0].log_prob for m in (deep, raised))
-    assert lost == pytest.approx(kept - 0.5 * LOST, abs=1e-5)
+    lost, kept = (scorer.score(m) for m in (deep, deep.clamp_min(FLOOR)))
+    assert lost is not None
+    assert kept is not None
+    torch.testing.assert_close(lost, kept - 0.5 * LOST, atol=1e-4, rtol=0.0)
 
 
 def test_too_little_is_not_judged(model: GuardModel) -> None:
-    assert Scorer(model).score(torch.full((8, 5), -3.0), identity(), (0,)) == []
+    assert Scorer(model).score(torch.full((8, 5), -3.0)) is None
 
 
 def test_layouts_share_all_but_what_they_are_named_for() -> None:
@@ -86,6 +82,10 @@ def test_layouts_share_all_but_what_they_are_named_for() -> None:
     assert len({layout.mel_config for layout in layouts().values()}) == len(layouts())
     assert [is_true(name) for name in ("nvidia", "nvidia:noisy", "nvidia:shuffled", "espnet")] == [1, 1, 0, 0]
     assert layout_of("nvidia:noisy") == "nvidia"
+    named = {name: layout_named(config) for name, config in PRESETS.items()}
+    assert named.pop("vocos") is None
+    assert named.pop("hifigan") == "nvidia"
+    assert all(name == layout for name, layout in named.items())
 
 
 @pytest.mark.parametrize(

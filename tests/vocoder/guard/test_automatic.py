@@ -1,0 +1,88 @@
+"""`preset=auto`: the contract that is recognised is the one that would have been named."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+import vocoder
+from vocoder.audio.file import read_audio
+from vocoder.guard.automatic import UnsureError, recognised_contract
+from vocoder.mel.config import PRESETS, preset
+from vocoder.mel.convert import convert
+from vocoder.mel.spectrogram import MelSpectrogram
+
+RECORDING = Path(__file__).resolve().parents[3] / "examples" / "heldout.flac"
+NVIDIA = preset("nvidia")
+
+
+@functools.cache
+def mel_of(name: str) -> Tensor:
+    config = preset(name)
+    x, _ = read_audio(RECORDING, config.sample_rate)
+    return MelSpectrogram(config)(torch.from_numpy(x)[None])[0]
+
+
+@pytest.fixture(scope="module")
+def voice() -> vocoder.Synthesizer:
+    return vocoder.load("waveglow", dtype=torch.float32)
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name != "hifigan"])
+def test_every_preset_is_recognised(name: str) -> None:
+    assert recognised_contract(mel_of(name), NVIDIA) == preset(name)
+
+
+def test_the_values_of_hifigan_are_the_models_own() -> None:
+    assert recognised_contract(mel_of("hifigan"), NVIDIA) == NVIDIA
+    assert recognised_contract(mel_of("hifigan"), preset("hifigan")) == preset("hifigan")
+
+
+def test_another_logarithm_has_a_contract_of_its_own() -> None:
+    found = recognised_contract(mel_of("nvidia") / np.log(10.0), NVIDIA)
+    assert (found.log, found.f_max) == ("log10", 8000.0)
+    torch.testing.assert_close(convert(mel_of("nvidia") / np.log(10.0), found, NVIDIA), mel_of("nvidia"))
+
+
+def test_what_no_contract_can_read_is_refused_with_advice() -> None:
+    with pytest.raises(UnsureError, match="turn the bands round"):
+        recognised_contract(mel_of("nvidia").flip(0), NVIDIA)
+
+
+def test_what_is_nothing_is_refused_with_the_two_likeliest() -> None:
+    generator = torch.Generator().manual_seed(0)
+    with pytest.raises(UnsureError, match=r"preset=auto") as refusal:
+        recognised_contract(-5.0 + torch.rand(80, 40, generator=generator), NVIDIA)
+    assert len(refusal.value.as_dicts()) == 3
+
+
+@pytest.mark.parametrize("name", ["nvidia", "espnet"])
+def test_it_speaks_as_if_the_preset_had_been_named(voice: vocoder.Synthesizer, name: str) -> None:
+    mel = mel_of(name)[:, :150].numpy()
+    expected = voice.synthesize(mel, seed=1, preset=name)
+    np.testing.assert_array_equal(voice.synthesize(mel, seed=1, preset="auto"), expected)
+    assert voice.adapted == (None if name == "nvidia" else name)
+    pieces = voice.stream((mel[:, start : start + 40] for start in range(0, 150, 40)), seed=1, preset="auto")
+    named = voice.stream(torch.from_numpy(mel), seed=1, preset=name)
+    np.testing.assert_allclose(np.concatenate(list(pieces)), torch.cat(list(named)).numpy(), atol=1e-4)
+    assert voice.check(mel, preset="auto").typical
+
+
+def test_without_it_the_mel_of_another_preset_is_hinted_at(voice: vocoder.Synthesizer) -> None:
+    verdict = voice.check(mel_of("espnet"))
+    assert (verdict.typical, verdict.preset) == (False, "espnet")
+    assert "preset=espnet" in verdict.message
+    assert voice.check(mel_of("espnet"), preset="espnet").typical
+    assert not voice.check(mel_of("nvidia"), preset="espnet").typical
+
+
+def test_auto_needs_a_mel(voice: vocoder.Synthesizer) -> None:
+    with pytest.raises(UnsureError, match="needs the mel"):
+        voice.path("auto")
+    with pytest.raises(UnsureError, match="no frames"):
+        list(voice.stream(iter(()), preset="auto"))

@@ -1,0 +1,119 @@
+"""Conventions, the contracts that have them, and the arithmetic of guesses about them."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from vocoder.guard.automatic import UnsureError, begun, given_preset, recognised_contract
+from vocoder.guard.layouts import SHUFFLED
+from vocoder.guard.recognition import Convention, Recogniser, convention_of
+from vocoder.guard.verdict import recognised
+from vocoder.layers.mel_statistics import mel_statistics
+from vocoder.mel.config import PRESETS, preset
+from vocoder.models.convention import ConventionConfig, ConventionNet
+
+CONFIG = ConventionConfig(("nvidia", "espnet", "hop128", SHUFFLED), ("ln", "log10", "linear"), hidden=8, frames=40)
+
+
+def recogniser(certain: float, layout: int = 0, encoding: int = 0, sure: float = 9.0) -> Recogniser:
+    """One that always gives the same answer."""
+    net = ConventionNet(CONFIG).eval()
+    with torch.no_grad():
+        for parameter in net.parameters():
+            parameter.zero_()
+        net.layout.bias[layout] = sure
+        net.encoding.bias[encoding] = sure
+    return Recogniser(net, certain)
+
+
+@pytest.mark.parametrize("name", [name for name in PRESETS if name not in ("vocos", "hifigan")])
+def test_the_convention_of_a_preset_leads_back_to_it(name: str) -> None:
+    convention = convention_of(preset(name))
+    assert convention is not None
+    assert (convention.preset, convention.contract) == (name, preset(name))
+
+
+def test_hifigan_has_the_values_of_nvidia_and_vocos_other_bands() -> None:
+    assert convention_of(preset("hifigan")) == convention_of(preset("nvidia"))
+    assert convention_of(preset("vocos")) is None
+
+
+def test_other_values_of_known_bands_have_a_contract_where_one_can_say_them() -> None:
+    contract = Convention("espnet", "ln").contract
+    assert contract is not None
+    assert (contract.log, contract.f_min, contract.f_max) == ("ln", 80.0, 7600.0)
+    assert convention_of(contract) == Convention("espnet", "ln")
+    for layout, encoding in (("espnet", "linear"), ("hop128", "ln"), (SHUFFLED, "ln"), ("nvidia", "statistics")):
+        assert Convention(layout, encoding).contract is None
+
+
+def test_probabilities_are_of_both_and_sum_to_one() -> None:
+    found = recogniser(0.9, layout=1, encoding=1).recognise(torch.randn(80, 50))
+    assert float(found.joint.sum()) == pytest.approx(1.0, abs=1e-5)
+    assert found.best.convention == Convention("espnet", "log10")
+    assert found.certain
+    assert [guess.probability for guess in found.likeliest] == sorted(found.joint.tolist(), reverse=True)[:3]
+    assert found.probability(found.best.convention) == found.best.probability
+
+
+@pytest.mark.parametrize(
+    ("layout", "encoding", "cause", "words"),
+    [
+        (1, 1, "log10", "preset=espnet"),
+        (1, 0, "bands", "preset=auto"),
+        (0, 1, "log10", "multiply by ln\\(10\\)"),
+        (2, 0, "hop", "Compute the mel as its contract says"),
+        (3, 0, "shuffled", "an order that is not"),
+    ],
+)
+def test_what_is_certain_is_named_with_what_to_do(layout: int, encoding: int, cause: str, words: str) -> None:
+    verdict = recognised(recogniser(0.9, layout, encoding).recognise(torch.randn(80, 50)), "nvidia")
+    assert (verdict.typical, verdict.cause) == (False, cause)
+    with pytest.raises(AssertionError, match=words):
+        raise AssertionError(verdict.message)
+    assert verdict.preset == ("espnet" if layout == 1 else None)
+
+
+def test_what_is_not_certain_is_told_with_the_two_likeliest() -> None:
+    verdict = recognised(recogniser(0.9, 1, 1, sure=1.0).recognise(torch.randn(80, 50)), "nvidia")
+    assert (verdict.cause, verdict.preset) == ("unsure", None)
+    assert "the espnet preset" in verdict.message
+    assert len(verdict.as_dict()["likeliest"]) == 3
+
+
+def test_still_frames_at_the_beginning_are_passed_over() -> None:
+    seen = list[torch.Tensor]()
+    found = recogniser(0.9)
+    found.net.register_forward_pre_hook(lambda net, given: seen.append(given[0][0]))
+    mel = torch.cat([torch.full((80, 30), -11.5), torch.randn(80, 100)], dim=1)
+    for part, expected in ((mel, mel[:, 29:69]), (mel[:, 120:], mel[:, 120:])):
+        found.recognise(part)
+        torch.testing.assert_close(seen[-1], torch.from_numpy(mel_statistics(expected.numpy())))
+
+
+def test_bands_that_one_preset_has_are_told_by_their_number() -> None:
+    own = preset("nvidia")
+    assert recognised_contract(torch.zeros(100, 9), own) == preset("vocos")
+    with pytest.raises(UnsureError, match="knows no mels of 64 bands"):
+        recognised_contract(torch.zeros(64, 9), own)
+    mine = dataclasses.replace(own, name="mine", n_mels=64)
+    assert recognised_contract(torch.zeros(64, 9), mine) == mine
+
+
+def test_a_mel_in_pieces_is_taken_as_far_as_is_needed() -> None:
+    taken, pieces = [], [torch.full((80,), 1.0), torch.full((80, 3), 2.0), torch.full((80, 9), 3.0)]
+    beginning, rest = begun((taken.append(i) or piece for i, piece in enumerate(pieces)), 4)
+    assert (beginning.shape, taken) == ((80, 4), [0, 1])
+    torch.testing.assert_close([piece.sum() for piece in rest], [piece.sum() for piece in pieces])
+    with pytest.raises(UnsureError, match="no frames"):
+        begun(iter(()), 4)
+
+
+def test_auto_takes_no_statistics() -> None:
+    assert given_preset("auto", None) == "auto"
+    assert given_preset(None, None) is None
+    with pytest.raises(ValueError, match="preset=auto takes no statistics"):
+        given_preset("auto", "statistics.npz")

@@ -1,0 +1,130 @@
+"""`preset=auto`: the contract of a mel, recognised from the mel itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from itertools import chain
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vocoder.config import ConfigError
+from vocoder.guard.guard import load_guard
+from vocoder.guard.recognition import Guess, convention_of
+from vocoder.guard.verdict import NAMED, unsure
+from vocoder.mel.config import PRESETS, MelConfig
+from vocoder.mel.contract import contract, given_contract
+
+__all__ = ["AUTO", "UnsureError", "begun", "given_preset", "recognised_contract", "source_contract"]
+
+AUTO = "auto"
+
+
+class UnsureError(ValueError):
+    """The convention of a mel cannot be told with certainty, or is one that no contract describes.
+
+    Attributes:
+        likeliest: conventions, the likeliest first.
+    """
+
+    def __init__(self, message: str, likeliest: tuple[Guess, ...] = ()) -> None:
+        super().__init__(message)
+        self.likeliest = likeliest
+
+    def as_dicts(self) -> list[dict[str, Any]]:
+        """Return the likeliest conventions as plain data."""
+        return [guess.as_dict() for guess in self.likeliest]
+
+
+def recognised_contract(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
+    """Return the contract that a mel was made by.
+
+    Args:
+        mel: (n_mels, frames).
+        own: the contract of the model that is to speak it: the answer for all mels with the same values.
+
+    Raises:
+        UnsureError: it cannot be told; the text names the two likeliest conventions, or what is wrong with the mel.
+        ValueError: it is not two-dimensional, or holds no finite numbers.
+    """
+    guard = load_guard()
+    if mel.ndim == 2 and mel.shape[0] != guard.mel_config.n_mels:
+        return _by_bands(int(mel.shape[0]), own)
+    found = guard.recognise(mel)
+    best = found.best.convention
+    if found.certain and best == convention_of(own):
+        return own
+    if best.contract is None and found.best.probability >= NAMED:
+        raise UnsureError(f"preset=auto cannot read this mel. {guard.check(mel).message}", found.likeliest)
+    if best.contract is None or not found.certain:
+        raise UnsureError(f"preset=auto does not know what this mel is. {unsure(found.likeliest)}", found.likeliest)
+    return best.contract
+
+
+def given_preset(name: str | None, statistics: str | Path | None) -> MelConfig | str | None:
+    """Return the contract that mels are said to be of; "auto" where they are to tell it, None where nothing is said.
+
+    Raises:
+        ConfigError: there is no such contract, or statistics come without one.
+    """
+    if name != AUTO:
+        return given_contract(name, statistics)
+    if statistics is not None:
+        raise ConfigError("preset=auto takes no statistics: name the preset of the mels that they belong to")
+    return AUTO
+
+
+def begun(pieces: Iterable[Any], frames: int) -> tuple[Tensor, Iterator[Any]]:
+    """Return how a mel of pieces (n_mels,) or (n_mels, frames) begins, (n_mels, frames), and all of its pieces.
+
+    Args:
+        pieces: as they come; no more are taken than are needed.
+        frames: that are enough.
+
+    Raises:
+        UnsureError: there is no piece.
+    """
+    pieces, kept = iter(pieces), list[Any]()
+    shaped = list[Tensor]()
+    for piece in pieces:
+        kept.append(piece)
+        values = torch.as_tensor(piece, dtype=torch.float32).cpu()
+        shaped.append(values[:, None] if values.ndim == 1 else values)
+        if sum(part.shape[1] for part in shaped) >= frames:
+            break
+    if not shaped:
+        raise UnsureError("preset=auto needs a mel, and this one has no frames")
+    return torch.cat(shaped, dim=1), chain(kept, pieces)
+
+
+def source_contract(preset: str | Path | MelConfig | None, own: MelConfig, mel: Any) -> MelConfig:
+    """Return the contract of a mel.
+
+    Args:
+        preset: its name, a contract file or itself; "auto" to recognise it; None for that of the model.
+        own: that of the model.
+        mel: (n_mels, frames) or (B, n_mels, frames), of which the first tells for all.
+
+    Raises:
+        UnsureError: the preset is "auto" and the mel does not tell which it is, or is none.
+        ConfigError: there is no such contract.
+    """
+    if preset is None:
+        return own
+    if preset != AUTO:
+        return contract(preset)
+    if not isinstance(mel, (Tensor, np.ndarray)) or mel.ndim not in (2, 3) or 0 in mel.shape:
+        raise UnsureError("preset=auto needs the mel, (n_mels, frames) or (B, n_mels, frames), to recognise it")
+    return recognised_contract(mel[0] if mel.ndim == 3 else mel, own)
+
+
+def _by_bands(n_mels: int, own: MelConfig) -> MelConfig:
+    """Return the one contract that has so many bands."""
+    known = [own, *(config for config in PRESETS.values() if config != own)]
+    found = [config for config in known if config.n_mels == n_mels]
+    if len(found) == 1 or own.n_mels == n_mels:
+        return found[0]
+    raise UnsureError(f"preset=auto knows no mels of {n_mels} bands: say which preset they are of, (n_mels, frames)")

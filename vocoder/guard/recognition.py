@@ -1,0 +1,166 @@
+"""By which convention a mel was computed, as far as the mel tells."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from vocoder.guard.encodings import Encoding, encoding_of, encodings
+from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, Layout, layout_named, layouts
+from vocoder.layers.mel_statistics import mel_statistics
+from vocoder.mel.config import PRESETS, MelConfig
+from vocoder.models.convention import ConventionNet
+
+__all__ = ["Convention", "Guess", "Recogniser", "Recognition", "convention_of"]
+
+LIKELIEST = 3
+
+
+@dataclass(frozen=True)
+class Convention:
+    """A layout with an encoding, by their names."""
+
+    layout: str
+    encoding: str
+
+    @property
+    def preset(self) -> str | None:
+        """The preset whose mels are like that, None where there is none."""
+        return _preset_of(self)
+
+    @property
+    def contract(self) -> MelConfig | None:
+        """The contract of such mels; None where no contract says how to read them."""
+        if self.preset is not None:
+            return PRESETS[self.preset]
+        layout = layouts().get(self.layout)
+        changes = _CONTRACTS.get(self.encoding)
+        if layout is None or layout.preset is None or changes is None:
+            return None
+        own = dataclasses.replace(PRESETS[layout.preset], log="ln", ref_db=0.0, range_db=None, **_UNMAPPED)
+        return dataclasses.replace(own, name=f"{layout.preset} in {self._encoding.words}", **changes)
+
+    @property
+    def words(self) -> str:
+        """Return what it is, for people."""
+        if self.preset is not None:
+            return f"the {self.preset} preset"
+        if self.layout in (SHUFFLED, NOT_SPEECH):
+            return {SHUFFLED: "frames in another order", NOT_SPEECH: "no speech"}[self.layout]
+        layout = self.known_layout
+        return layout.words if self._encoding.name == "ln" else f"{self._encoding.words}, with {layout.words}"
+
+    @property
+    def known_layout(self) -> Layout:
+        """The layout itself."""
+        return layouts()[self.layout]
+
+    @property
+    def _encoding(self) -> Encoding:
+        return encodings()[self.encoding]
+
+
+_UNMAPPED: dict[str, Any] = {"range_low": 0.0, "range_high": 1.0}
+_MAPPED: dict[str, Any] = {"log": "db20", "ref_db": 20.0, "range_db": 100.0}
+_CONTRACTS: dict[str, dict[str, Any]] = {
+    "ln": {},
+    "log10": {"log": "log10"},
+    "db20": {"log": "db20"},
+    "db20-20": {"log": "db20", "ref_db": 20.0},
+    "unit": _MAPPED,
+    "symmetric": {**_MAPPED, "range_low": -4.0, "range_high": 4.0},
+}
+
+
+def convention_of(config: MelConfig) -> Convention | None:
+    """Return the convention of a contract's mels; None where the recogniser knows none like that."""
+    layout, encoding = layout_named(config), encoding_of(config)
+    return None if layout is None or encoding is None else Convention(layout, encoding)
+
+
+@cache
+def _preset_of(convention: Convention) -> str | None:
+    found = [name for name, config in PRESETS.items() if convention_of(config) == convention]
+    return found[0] if found else None
+
+
+@dataclass(frozen=True)
+class Guess:
+    """A convention and its probability."""
+
+    convention: Convention
+    probability: float
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as plain data."""
+        preset = self.convention.preset
+        return {"convention": self.convention.words, "preset": preset, "probability": round(self.probability, 4)}
+
+
+@dataclass(frozen=True)
+class Recognition:
+    """What a mel may be.
+
+    Attributes:
+        likeliest: conventions, the likeliest first.
+        certain: whether the first can be relied on.
+        places: of all conventions in `joint`.
+        joint: probabilities of all conventions.
+    """
+
+    likeliest: tuple[Guess, ...]
+    certain: bool
+    places: Mapping[Convention, int]
+    joint: NDArray[np.float32]
+
+    def probability(self, convention: Convention) -> float:
+        """Return that of a convention."""
+        return float(self.joint[self.places[convention]])
+
+    @property
+    def best(self) -> Guess:
+        """The likeliest."""
+        return self.likeliest[0]
+
+
+class Recogniser:
+    """Recognises conventions.
+
+    Args:
+        net: that tells them apart.
+        certain: probability from which an answer is relied on.
+    """
+
+    def __init__(self, net: ConventionNet, certain: float) -> None:
+        self.net, self.certain = net, certain
+        names = net.config
+        self._conventions = [Convention(layout, e) for layout in names.layouts for e in names.encodings]
+        self._places = {convention: place for place, convention in enumerate(self._conventions)}
+
+    @torch.inference_mode()
+    def recognise(self, mel: Tensor) -> Recognition:
+        """Return what a mel (n_mels, frames) may be, judged by its first frames that are not still."""
+        statistics = torch.from_numpy(mel_statistics(self._part(mel.numpy())))
+        layout, encoding = self.net(statistics[None])
+        joint = (layout[0, :, None] + encoding[0]).flatten().exp().numpy()
+        places = np.argpartition(joint, -LIKELIEST)[-LIKELIEST:] if len(joint) > LIKELIEST else np.arange(len(joint))
+        order = sorted(places, key=lambda place: -joint[place])
+        likeliest = tuple(Guess(self._conventions[place], float(joint[place])) for place in order)
+        return Recognition(likeliest, likeliest[0].probability >= self.certain, self._places, joint)
+
+    def _part(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return the frames that are looked at: from where the mel begins to move."""
+        most, frames = self.net.config.frames, mel.shape[1]
+        if frames < 2:
+            return np.repeat(mel, 2, axis=1)
+        moved = np.flatnonzero((mel[:, 1:] != mel[:, :-1]).any(axis=0)) if frames > most else np.zeros(1, int)
+        start = min(int(moved[0]) if len(moved) else 0, max(0, frames - most))
+        return mel[:, start : start + most]

@@ -1,0 +1,81 @@
+"""How likely a mel is under densities of speech."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from vocoder.guard.layouts import layout_of, layouts
+from vocoder.models.guard import GuardConfig, GuardModel
+
+__all__ = ["HEARD", "Scorer", "window_starts", "windows_at"]
+
+LOST = 3.0
+"""nats that a value below the floor costs: it could be anywhere there, but the density sees it at the floor, where it
+is high"""
+SLACK = 0.5
+"""nats below the floor that acoustic models overshoot by"""
+FEWEST = 4
+"""windows of a mel that say something"""
+HEARD = 2.5
+"""nats above the floor that the loudest band of a window must have: windows of silence say nothing"""
+
+
+class Scorer:
+    """Scores mels under the densities of a model, by one product for all of them.
+
+    Args:
+        model: the densities.
+    """
+
+    def __init__(self, model: GuardModel) -> None:
+        self.model = model
+        self.names = model.config.densities
+        self.floor = layouts()[layout_of(self.names[0])].floor
+        flows = model.densities
+        matrix = torch.stack([flow.matrix() for flow in flows]).detach()  # type: ignore[operator]
+        shift = torch.stack([m @ flow.t.detach() for m, flow in zip(matrix, flows, strict=True)])  # type: ignore[operator]
+        self._matrix, self._shift = matrix.flatten(0, 1).T.contiguous(), shift.flatten()
+        log_scale = torch.stack([flow.log_scale.detach().mean() for flow in flows])  # type: ignore[operator]
+        self._constant = -log_scale - 0.5 * math.log(2.0 * math.pi)
+
+    @torch.inference_mode()
+    def score(self, mel: Tensor) -> Tensor | None:
+        """Return the mean log-density (K,) of a mel's windows in nats per value; None where too few have sound.
+
+        Args:
+            mel: natural logarithms (n_mels, frames).
+        """
+        starts = window_starts(mel, self.model.config, self.floor)
+        if len(starts) < FEWEST:
+            return None
+        windows = windows_at(mel, starts, self.model.config)
+        lost = float((windows < self.floor - SLACK).float().mean())
+        z = (windows.clamp_min(self.floor) @ self._matrix - self._shift).view(len(windows), len(self.names), -1)
+        return self._constant - 0.5 * z.square().mean(dim=(0, 2)) - LOST * lost
+
+
+def window_starts(mel: Tensor, config: GuardConfig, floor: float) -> Tensor:
+    """Return the first frames (N,) of windows with sound, at most `config.windows`, spread evenly over the mel.
+
+    Args:
+        mel: natural logarithms (n_mels, frames).
+        config: shape and number of windows.
+        floor: the smallest value.
+    """
+    if mel.shape[1] < config.span:
+        return torch.zeros(0, dtype=torch.long)
+    loudest = F.max_pool1d(mel.amax(dim=0)[None], config.span, stride=1)[0]
+    heard = torch.nonzero(loudest > floor + HEARD)[:, 0]
+    count = min(config.windows, len(heard))
+    return heard[torch.from_numpy(np.linspace(0, max(len(heard) - 1, 0), count).astype(np.int64))]
+
+
+def windows_at(mel: Tensor, starts: Tensor, config: GuardConfig) -> Tensor:
+    """Return windows (N, D) of a mel (n_mels, frames), frame after frame."""
+    frames = starts[:, None] + torch.tensor(config.offsets)
+    return mel.T[frames].flatten(1)

@@ -1,0 +1,137 @@
+"""What a convention does to any recording, in numbers: exact statistics of a mel's values and bands.
+
+In NumPy, whose calls take a microsecond or two: a second of a mel is so small that those of tensors would take longer
+than the arithmetic.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["STEPS", "THRESHOLDS", "mel_statistics", "statistics_size", "tempo_statistics"]
+
+_BELOW = (-105.0, -60.0, -20.0, -11.6, -11.45, -10.05, -8.0, -5.05, -4.9, -4.02, -3.98, -2.0, -0.5, -0.02)
+THRESHOLDS: tuple[float, ...] = (*_BELOW, 0.02, 0.5, 1.02, 2.0, 4.05, 10.0, 40.0)
+"""the share of values above each is a statistic; where conventions have their floors, they stand close"""
+SCALARS = 10
+NEIGHBOURS = 6  # bands whose correlation with a band counts
+FAST_NEIGHBOURS = 3  # the same for changes from frame to frame
+STEPS = (1, 2, 3, 4, 5, 6, 8)
+"""frames between which changes count: in noise they grow until two windows have nothing in common"""
+GROUP = 5  # bands whose changes are averaged
+LIMIT = 6.0  # deviations from the mean that a value counts as at most
+STILL = 1e-3  # deviations by which no band of a frame that repeats the one before it differs
+FEWEST = 4  # frames that move; with fewer, all count
+TINY = np.float32(1e-4)
+
+Array = NDArray[np.float32]
+
+
+def statistics_size(n_mels: int) -> int:
+    """Return how many statistics a mel of so many bands has."""
+    per_band = 5 + NEIGHBOURS + FAST_NEIGHBOURS
+    return SCALARS + len(THRESHOLDS) + per_band * n_mels + 2 * len(STEPS) * (n_mels // GROUP)
+
+
+def tempo_statistics(n_mels: int) -> Array:
+    """Return which statistics (S,) are logarithms of changes from frame to frame: 1 for these, 0 for the others."""
+    found = np.zeros(statistics_size(n_mels), np.float32)
+    first = SCALARS + len(THRESHOLDS) + (3 + NEIGHBOURS) * n_mels
+    found[first : first + n_mels] = 1.0
+    found[-2 * len(STEPS) * (n_mels // GROUP) :] = 1.0
+    return found
+
+
+def mel_statistics(mel: Array) -> Array:
+    """Return the statistics (S,) float32 of a mel.
+
+    What follows the values themselves is of the mel less its mean over its deviation, so that neither the level nor the
+    logarithm counts there. Frames that repeat the one before them, as digital silence does, do not count.
+
+    Args:
+        mel: (n_mels, frames) float32 of any convention, two frames at least.
+    """
+    x, values = _normalised(np.ascontiguousarray(mel, np.float32))
+    steps = x[:, 1:] - x[:, :-1]
+    weight = _moving(steps, x.shape[1])
+    share = weight / weight.sum()
+    mean = x @ share
+    y = (x - mean[:, None]) * np.sqrt(share)
+    covariance = y @ y.T
+    level = x.mean(axis=0)
+    quiet = weight * (level < share @ level)
+    found = [values, mean, np.log(_deviations(covariance) + np.float32(1e-2))]
+    found += [x @ (quiet / max(quiet.sum(), 1.0)), *_correlations(covariance, NEIGHBOURS)]
+    change = steps * np.sqrt(_pairs(weight, 1))
+    covariance = change @ change.T
+    found += [np.log(covariance.diagonal() + TINY), *_correlations(covariance, FAST_NEIGHBOURS)]
+    curved = x[2:] - 2.0 * x[1:-1] + x[:-2]
+    found.append(np.pad(np.log(np.square(curved, out=curved) @ share + TINY), 1))
+    return np.concatenate([*found, *_changes(x, weight, quiet)]).astype(np.float32, copy=False)
+
+
+def _normalised(mel: Array) -> tuple[Array, Array]:
+    """Return a mel of mean 0 and deviation 1, and the statistics (SCALARS + len(THRESHOLDS),) of its values."""
+    count, mean = mel.size, mel.mean(dtype=np.float64)
+    x = mel - np.float32(mean)
+    deviation = math.sqrt(float(np.vdot(x, x)) / count) + 1e-5
+    low, high = float(mel.min()), float(mel.max())
+    x *= np.float32(1.0 / deviation)
+    np.clip(x, -LIMIT, LIMIT, out=x)
+    slack = np.float32(1e-3 * (high - low))
+    at_floor = np.count_nonzero(mel <= np.float32(low) + slack) / count
+    at_ceiling = np.count_nonzero(mel >= np.float32(high) - slack) / count
+    squares = x * x
+    skew, tails = float(np.vdot(squares, x)) / count, float(np.vdot(squares, squares)) / count
+    numbers = [math.copysign(math.log1p(abs(v)), v) for v in (mean, deviation, low, high)]
+    numbers += [skew, math.log(tails + 1e-4), at_floor, at_ceiling, math.log(at_floor + 1e-4), math.log(mel.shape[1])]
+    shares = [np.count_nonzero(mel > np.float32(level)) / count for level in THRESHOLDS]
+    return x, np.array([*numbers, *shares], np.float32)
+
+
+def _moving(steps: Array, frames: int) -> Array:
+    """Return weights (frames,): 0 for frames that repeat the one before them."""
+    moved = np.maximum(steps.max(axis=0), -steps.min(axis=0)) > STILL
+    weight = np.concatenate([moved[:1], moved]).astype(np.float32)
+    return weight if weight.sum() >= FEWEST else np.ones(frames, np.float32)
+
+
+def _pairs(weight: Array, step: int) -> Array:
+    """Return weights (frames - step,) of pairs of frames, whose sum is 1 where there is a pair."""
+    both = weight[step:] * weight[:-step]
+    pairs: Array = both / max(both.sum(), np.float32(1.0))
+    return pairs
+
+
+def _changes(x: Array, weight: Array, quiet: Array) -> list[Array]:
+    """Return how far groups of bands (groups,) change in so many frames: everywhere, and where it is quiet."""
+    groups, found = len(x) // GROUP, list[Array]()
+    x = x[: groups * GROUP]
+    for step in STEPS:
+        if x.shape[1] <= step:
+            found += [np.full(groups, np.log(TINY), np.float32)] * 2
+            continue
+        squares = x[:, step:] - x[:, :-step]
+        np.square(squares, out=squares)
+        averaged = squares @ np.stack([_pairs(weight, step), _pairs(quiet, step)], axis=1)
+        found += list(np.log(averaged.reshape(groups, GROUP, 2).mean(axis=1) + TINY).T)
+    return found
+
+
+def _deviations(covariance: Array) -> Array:
+    deviations: Array = np.sqrt(np.maximum(covariance.diagonal(), 0.0))
+    return deviations
+
+
+def _correlations(covariance: Array, neighbours: int) -> list[Array]:
+    """Return the correlations (n_mels,) of each band with those above it, 0 beyond the last."""
+    scale = 1.0 / np.sqrt(np.maximum(covariance.diagonal(), 0.0) + TINY)
+    found, size = [], len(scale)
+    for k in range(1, neighbours + 1):
+        correlation = np.zeros(size, np.float32)
+        correlation[: size - k] = covariance.diagonal(k) * scale[: size - k] * scale[k:]
+        found.append(correlation)
+    return found
