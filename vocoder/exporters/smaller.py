@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import tempfile
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -78,7 +80,7 @@ def _quantise(file: Path, exact: Collection[str]) -> None:
     import onnx
 
     kept = [node.name for node in onnx.load(str(file)).graph.node if _must_be_exact(node, exact)]
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder, _quiet():
         made = Path(folder) / "int8.onnx"
         quantize_dynamic(
             str(file),
@@ -89,6 +91,17 @@ def _quantise(file: Path, exact: Collection[str]) -> None:
             nodes_to_exclude=kept,
         )
         file.write_bytes(made.read_bytes())
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Leave out what the quantiser warns of: that float64 stays as it is."""
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        yield
+    finally:
+        logging.disable(before)
 
 
 def _must_be_exact(node: Any, exact: Collection[str]) -> bool:

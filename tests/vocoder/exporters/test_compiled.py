@@ -37,7 +37,7 @@ def test_the_name_of_the_file_is_checked_first(tmp_path: Path) -> None:
 def speak(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The example, built."""
     folder = tmp_path_factory.mktemp("cpp")
-    prefix = f"-DCMAKE_PREFIX_PATH={torch.utils.cmake_prefix_path}"
+    prefix = f"-DTORCH={Path(torch.__file__).parent}"
     for command in (["cmake", "-S", EXAMPLE, "-B", folder, prefix], ["cmake", "--build", folder]):
         subprocess.run(command, check=True)
     return folder / "speak"
