@@ -28,7 +28,8 @@ def test_compose_names_settings_and_targets_that_there_are() -> None:
 
 
 def test_compose_mounts_what_the_readme_publishes() -> None:
-    published = re.findall(r"vocoder-train publish .* -o (\w+)/mine$", README, flags=re.MULTILINE)
+    published = re.findall(r"vocoder-train finetune RECORDINGS -o (\w+)/mine\b", README)
+    assert published
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
     for service in services.values():
         assert service["volumes"] == [f"${{MODELS_DIR:-./{folder}}}:/models:ro" for folder in published]
