@@ -60,6 +60,23 @@ def test_float16_is_only_how_weights_are_stored(file: Path) -> None:
     }  # fmt: skip
 
 
+def test_what_16_bits_do_not_hold_is_left_where_most_is_held(file: Path) -> None:
+    model = load(str(file))
+    model.graph.initializer[2].CopyFrom(numpy_helper.from_array(np.full((SIZE, SIZE), 1.0 / 3.0, np.float32), "basis"))
+    save(model, str(file))
+    expected = run(file)
+    store_weights(file, "float16", ["consistency.spread"])
+    kinds = types(file)
+    assert kinds["layer.float16"] == TensorProto.FLOAT16  # half of all: nothing is left
+    assert kinds["basis.float16"] == TensorProto.FLOAT16
+    model.graph.initializer[1].name = "more"
+    model.graph.node[1].input[1] = "more"
+    save(model, str(file))
+    store_weights(file, "float16")
+    assert types(file)["basis"] == TensorProto.FLOAT
+    np.testing.assert_array_equal(run(file), expected)
+
+
 @pytest.mark.parametrize(("weights", "kept"), [("int8", ("consistency.spread", "basis"))])
 def test_int8_is_of_layers_alone(file: Path, weights: Weights, kept: tuple[str, ...]) -> None:
     expected = run(file)
