@@ -43,7 +43,7 @@ class CalibrationConfig:
     """share of all of them that are varied as recordings for the fitting are"""
     false_alarms: float = 0.002
     """share of true mels that may be taken for others"""
-    reserve: float = 0.1
+    reserve: float = 0.05
     """what the probability that so few of them fall below is multiplied by: few corpora are not all recordings"""
     wrong_names: float = 0.05
     """share of named conventions that may be wrong"""

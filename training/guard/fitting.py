@@ -16,7 +16,7 @@ from vocoder.models.guard import GuardConfig, GuardModel
 __all__ = ["calibrate", "fit_density"]
 
 
-RARE = 0.01
+RARE = 0.002
 """share of true mels that may be less likely than the lowest log-density"""
 
 

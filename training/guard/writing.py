@@ -109,9 +109,12 @@ class Writer:
         return written(mel, encoding, layouts()[layout].mel_config.power, statistics, self._rng)
 
     def _in_disorder(self, mel: Tensor, name: str) -> Tensor:
-        """Return a mel with its frames in another order, or for no speech its bands, or all of its values."""
-        if name == NOT_SPEECH and self._rng.random() < 0.35:
+        """Return a mel with its frames in another order; for no speech its bands, anew in each frame, or all values."""
+        kind = self._rng.random() if name == NOT_SPEECH else 1.0
+        if kind < 0.2:
             return mel.flatten()[torch.from_numpy(self._rng.permutation(mel.numel()))].view_as(mel)
+        if kind < 0.4:
+            return torch.from_numpy(self._rng.permuted(mel.numpy(), axis=0))
         axis = 1 if name == SHUFFLED else 0
         return mel.index_select(axis, torch.from_numpy(self._rng.permutation(mel.shape[axis])))
 

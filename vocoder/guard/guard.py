@@ -25,6 +25,8 @@ __all__ = ["Guard", "load_guard"]
 DIRECTORY = Path(__file__).parents[1] / "assets" / "guard"
 FEWEST_FRAMES = 16
 """that a convention is told by"""
+SURE = 0.9
+"""probability from which an unlikely mel is taken for what it is likelier to be"""
 FLAT = 1e-3
 """range of the values of a mel that holds one value everywhere"""
 
@@ -101,9 +103,12 @@ class Guard:
             return self._typical(plain, None, 1.0)
         recognition = self._recogniser.recognise(values)
         own = recognition.probability(claimed)
-        if own < self._refuted:
+        best, refuted = recognition.best, own < self._refuted
+        another = best.convention != claimed and best.probability > SURE
+        unlikely = (refuted or another) and self._unlikely(plain)
+        if refuted or unlikely:
             found = recognised(recognition, contract.name)
-            if found.cause not in (UNSURE, NOT_SPEECH) or not self._unlikely(plain):
+            if found.cause not in (UNSURE, NOT_SPEECH) or not unlikely:
                 return found
         return self._typical(plain, recognition, own)
 

@@ -151,8 +151,7 @@ class Recogniser:
         statistics = torch.from_numpy(mel_statistics(self._part(mel.numpy())))
         layout, encoding = self.net(statistics[None])
         joint = (layout[0, :, None] + encoding[0]).flatten().exp().numpy()
-        places = np.argpartition(joint, -LIKELIEST)[-LIKELIEST:] if len(joint) > LIKELIEST else np.arange(len(joint))
-        order = sorted(places, key=lambda place: -joint[place])
+        order = joint.argsort()[::-1][:LIKELIEST].tolist()
         likeliest = tuple(Guess(self._conventions[place], float(joint[place])) for place in order)
         return Recognition(likeliest, likeliest[0].probability >= self.certain, self._places, joint)
 

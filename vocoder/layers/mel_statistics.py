@@ -61,7 +61,7 @@ def mel_statistics(mel: Array) -> Array:
     mean = x @ share
     y = (x - mean[:, None]) * np.sqrt(share)
     covariance = y @ y.T
-    level = x.mean(axis=0)
+    level = np.add.reduce(x, axis=0)
     quiet = weight * (level < share @ level)
     found = [values, mean, np.log(_deviations(covariance) + np.float32(1e-2))]
     found += [x @ (quiet / max(quiet.sum(), 1.0)), *_correlations(covariance, NEIGHBOURS)]
@@ -70,7 +70,7 @@ def mel_statistics(mel: Array) -> Array:
     found += [np.log(covariance.diagonal() + TINY), *_correlations(covariance, FAST_NEIGHBOURS)]
     curved = x[2:] - 2.0 * x[1:-1] + x[:-2]
     found.append(np.pad(np.log(np.square(curved, out=curved) @ share + TINY), 1))
-    return np.concatenate([*found, *_changes(x, weight, quiet)]).astype(np.float32, copy=False)
+    return np.concatenate([*found, _changes(x, weight, quiet)]).astype(np.float32, copy=False)
 
 
 def _normalised(mel: Array) -> tuple[Array, Array]:
@@ -106,19 +106,19 @@ def _pairs(weight: Array, step: int) -> Array:
     return pairs
 
 
-def _changes(x: Array, weight: Array, quiet: Array) -> list[Array]:
-    """Return how far groups of bands (groups,) change in so many frames: everywhere, and where it is quiet."""
-    groups, found = len(x) // GROUP, list[Array]()
+def _changes(x: Array, weight: Array, quiet: Array) -> Array:
+    """Return how far groups of bands change in so many frames, everywhere and where it is quiet: (2 steps groups,)."""
+    groups = len(x) // GROUP
     x = x[: groups * GROUP]
-    for step in STEPS:
-        if x.shape[1] <= step:
-            found += [np.full(groups, np.log(TINY), np.float32)] * 2
-            continue
-        squares = x[:, step:] - x[:, :-step]
-        np.square(squares, out=squares)
-        averaged = squares @ np.stack([_pairs(weight, step), _pairs(quiet, step)], axis=1)
-        found += list(np.log(averaged.reshape(groups, GROUP, 2).mean(axis=1) + TINY).T)
-    return found
+    found = np.zeros((len(x), 2 * len(STEPS)), np.float32)
+    for i, step in enumerate(STEPS):
+        if x.shape[1] > step:
+            squares = x[:, step:] - x[:, :-step]
+            np.square(squares, out=squares)
+            found[:, 2 * i] = squares @ _pairs(weight, step)
+            found[:, 2 * i + 1] = squares @ _pairs(quiet, step)
+    averages = np.add.reduce(found.reshape(groups, GROUP, -1), axis=1) * np.float32(1.0 / GROUP)
+    return np.log(averages + TINY).T.ravel()
 
 
 def _deviations(covariance: Array) -> Array:
