@@ -118,7 +118,8 @@ def _changes(x: Array, weight: Array, quiet: Array) -> Array:
             found[:, 2 * i] = squares @ _pairs(weight, step)
             found[:, 2 * i + 1] = squares @ _pairs(quiet, step)
     averages = np.add.reduce(found.reshape(groups, GROUP, -1), axis=1) * np.float32(1.0 / GROUP)
-    return np.log(averages + TINY).T.ravel()
+    changes: Array = np.log(averages + TINY).T.ravel()
+    return changes
 
 
 def _deviations(covariance: Array) -> Array:
