@@ -17,15 +17,19 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.guard_conventions import CONVENTIONS, TRUE_VARIANTS, Convention, true_mel
+from benchmarks.guard_conventions import CONVENTIONS, TRUE_VARIANTS, Convention, mel_of, true_mel
 from benchmarks.guard_corpora import UNSEEN, as_recorded, levelled, unseen_entries
 from training.corpora.debian import default_cache
 from training.corpora.manifest import read_manifest
 from vocoder.audio.file import read_audio
+from vocoder.guard.automatic import UnsureError, recognised_contract
 from vocoder.guard.guard import DIRECTORY, Guard, load_guard
+from vocoder.guard.layouts import TRUE
+from vocoder.guard.recognition import convention_of
 from vocoder.guard.verdict import Verdict
 from vocoder.loading import load
 from vocoder.machine.timing import alternate, machine, markdown_table
+from vocoder.mel.config import PRESETS, preset
 
 __all__ = ["main"]
 
@@ -70,7 +74,26 @@ def detection(guard: Guard, args: argparse.Namespace) -> None:
     rows = [wrong_row(guard, convention, parts) for convention in CONVENTIONS]
     counted = [counts for (_, counts), convention in zip(rows, CONVENTIONS, strict=True) if not convention.near]
     heads = ["wrong convention", "utterances", "flagged", "named", "mistaken for"]
-    print("\n" + markdown_table(heads, [*(cells for cells, *_ in rows), _total(counted)]))
+    print("\n" + markdown_table(heads, [*(cells for cells, *_ in rows), _total(counted)]), flush=True)
+    print(
+        "\n" + markdown_table(["`preset=auto` of mels of", "utterances", "right", "refused", "wrong"], auto_rows(parts))
+    )
+
+
+def auto_rows(audio: Mapping[str, Sequence[Tensor]]) -> list[list[str]]:
+    """Return what `preset=auto` takes the mels of each preset for: a row for each."""
+    own, rows = preset(TRUE), []
+    for name, config in PRESETS.items():
+        right = refused = 0
+        mels = [mel_of(x, config) for found in audio.values() for x in found]
+        for mel in mels:
+            try:
+                right += convention_of(recognised_contract(mel, own)) == convention_of(config)
+            except UnsureError:
+                refused += 1
+        wrong = len(mels) - right - refused
+        rows.append([f"`{name}`", str(len(mels)), *(_percent(n, len(mels)) for n in (right, refused, wrong))])
+    return rows
 
 
 def true_rows(

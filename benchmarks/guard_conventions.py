@@ -16,7 +16,7 @@ from vocoder.audio.resampling import resample
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
-__all__ = ["CONVENTIONS", "TRUE_VARIANTS", "Convention", "true_mel"]
+__all__ = ["CONVENTIONS", "TRUE_VARIANTS", "Convention", "mel_of", "true_mel"]
 
 PEAK = 0.999
 

@@ -47,7 +47,7 @@ class CalibrationConfig:
     """what the probability that so few of them fall below is multiplied by: few corpora are not all recordings"""
     wrong_names: float = 0.05
     """share of named conventions that may be wrong"""
-    slack: float = 0.05
+    slack: float = 0.1
     """nats per value that true mels of other voices may be less likely than all of those"""
     least_margin: float = 0.05
     """nats per value by which shuffled frames must explain a mel better"""
