@@ -26,7 +26,8 @@ from training.evaluate.density import nats_per_sample
 from training.evaluate.opinions import short_time_intelligibility
 from training.evaluate.recordings import Recording, Selection, recordings
 from training.loop.objective import Batch
-from training.objectives.waveglow import WaveGlowLosses, WaveGlowObjective
+from training.objectives.waveglow import WaveGlowObjective
+from training.objectives.waveglow_losses import WaveGlowLosses
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.machine.timing import machine, markdown_table
 from vocoder.mel.config import preset

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from training.critics.spectrogram import CriticConfig
-from training.objectives.waveglow import WaveGlowLosses, WaveGlowObjective
+from training.objectives.waveglow import WaveGlowObjective
+from training.objectives.waveglow_losses import WaveGlowLosses
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from training.launch import CorpusRun, fit, load_run, origin_of, read_corpus, started_from
 from training.loop import random_state
-from training.objectives.waveglow import WaveGlowLosses, WaveGlowObjective
+from training.objectives.waveglow import WaveGlowObjective
+from training.objectives.waveglow_losses import WaveGlowLosses
 from training.run_config import add_run_arguments
 from vocoder.loading import model_directory
 from vocoder.mel.contract import contract

@@ -17,7 +17,7 @@ from training.loop.optimisation import build_optimiser
 from training.loop.processes import build_accelerator
 from training.loop.trainer_config import TrainerConfig
 from training.loop.update import update
-from training.objectives.waveglow import WaveGlowLosses
+from training.objectives.waveglow_losses import WaveGlowLosses
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.loading import model_directory

@@ -9,22 +9,18 @@ from typing import Any, Self
 import torch
 from torch import Tensor, nn
 
-from training.critics.adversary import Adversary
-from training.data.mel_store import conditioned
 from training.distil.envelope import fit_envelope
 from training.distil.recogniser import Recogniser, feature_distance, style_distance
 from training.loop.objective import Batch, Objective, Phase
-from training.losses.band_limit import band_limited
 from training.losses.kl import Divergence, Teacher, contrastive, divergence, exchanged
 from training.losses.pitch import labels_of_frames, pitch_loss
-from training.losses.spectral import MultiResolutionSTFT, PowerLoss
+from training.losses.spectral import PowerLoss
 from training.objectives.distillation_losses import DistillationLosses
+from training.objectives.sample_losses import Heard, Parts, SampleLosses, critic_loss, critics_of, critics_phase
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError
-from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import MelConfig
-from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.student import Draw, Student
 
 __all__ = ["DistillationObjective"]
@@ -36,9 +32,8 @@ DEMONSTRATION_FRAMES = 64
 class DistillationObjective(Objective):
     """KL(student || teacher) in nats per sample, plus losses on the same samples of the student.
 
-    The teacher and the recogniser are frozen and in eval mode. A batch holds `x` (B, margin + T + margin) with margin =
-    n_fft / 2 samples of context for the mel. Mels that came with recordings stand for their own as what both models
-    hear (`conditioned`); losses on samples compare them with the recording.
+    The teacher and the recogniser are frozen and in eval mode. Batches are those of `SampleLosses`. Mels that came with
+    recordings stand for their own as what both models hear; losses on samples compare them with the recording.
 
     Args:
         student: what is learnt.
@@ -69,14 +64,12 @@ class DistillationObjective(Objective):
         self.recogniser = recogniser.requires_grad_(False).eval() if recogniser and losses.recognises else None
         self.mel_config = mel_config
         self.losses = losses
-        self.mel = MelSpectrogram(mel_config, precise=False)
-        self.stft = MultiResolutionSTFT()
+        self.compared = SampleLosses(mel_config, student.config.corrections)
         self.power = PowerLoss()
-        self.consistency = MelConsistency(mel_config, student.config.corrections)
         dtype = torch.bfloat16 if losses.bfloat16 else torch.float32
         set_compute_dtype(student, dtype)
         set_compute_dtype(teacher, dtype)
-        self.adversary = Adversary(losses.critics, mel_config.sample_rate, dtype) if losses.adversarial else None
+        self.adversary = critics_of(losses, mel_config.sample_rate, dtype)
 
     def train(self, mode: bool = True) -> Self:
         """Set the mode of the student; teacher and recogniser stay in eval mode."""
@@ -88,21 +81,18 @@ class DistillationObjective(Objective):
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the student's update, and that of the critics if there are any."""
-        student = Phase("student", tuple(self.student.parameters()))
-        if self.adversary is None:
-            return (student,)
-        return student, Phase("critic", tuple(self.adversary.parameters()), self.losses.critic_rate)
+        return Phase("student", tuple(self.student.parameters())), *critics_phase(self.adversary, self.losses)
 
     def samples(self, batch: Batch) -> int:
         """Return the samples of a batch without its margins."""
-        return batch["x"].shape[0] * (batch["x"].shape[1] - 2 * (self.mel_config.n_fft // 2))
+        return self.compared.count(batch)
 
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Give the student's last flow the envelope that the mel implies."""
 
         def pairs() -> Iterable[tuple[Tensor, Tensor]]:
             for batch in batches:
-                x, mel = self._split(batch)
+                x, mel = self.compared.segments(batch)
                 yield x + self.losses.noise * torch.randn_like(x), mel
 
         fit_envelope(self.student, pairs())
@@ -110,17 +100,15 @@ class DistillationObjective(Objective):
     def loss(self, phase: str, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]] | None:
         """Return the loss of one update and its parts."""
         if phase == "critic":
-            if self.adversary is None or step < self.losses.critics_from:
-                return None
-            loss = self.adversary.loss()
-            return loss, {"critic": loss.detach()}
-        x, mel = self._split(batch)
+            return critic_loss(self.adversary, self.losses, step)
+        x, mel = self.compared.segments(batch)
         draw = self._draw(mel)
         items = self.losses.teacher_items or len(mel)
         weight = self.losses.teacher_weight(step)
         total, parts = self._teacher_losses(draw.first(items), mel[:items], weight)
-        seen, corrected = self._seen(x, batch), self._seen(self.consistency(draw.x, mel), batch)
-        for name, (weight, value) in self._audio_losses(corrected, seen, step).items():
+        heard = self.compared.heard(draw.x, x, mel, batch)
+        audio = self.compared.parts(heard, self.losses, step, self.adversary) | self._recognised(heard)
+        for name, (weight, value) in audio.items():
             total, parts[name] = total + weight * value, value
         if self.student.pitch is not None:
             labels = labels_of_frames(batch["x"], mel.shape[2], self.student.pitch.config, self.mel_config)
@@ -130,17 +118,15 @@ class DistillationObjective(Objective):
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Return the divergence and its parts, and the distances of a sample; the score is the spectral one."""
-        x, mel = self._split(batch)
+        x, mel = self.compared.segments(batch)
         draw = self._draw(mel)
         _, parts = self._teacher_losses(draw, mel, 1.0)
-        x, x_hat = self._seen(x, batch), self._seen(self.consistency(draw.x, mel), batch)
-        distance = self.stft(x_hat, x)
-        return parts | {"spectral": distance, "mel": self._mel_distance(x_hat, x), "score": distance}
+        return parts | self.compared.distances(self.compared.heard(draw.x, x, mel, batch))
 
     def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
         """Return the first recording of the batch, the student's sample, and the beginning as the teacher speaks it."""
-        x, mel = self._split({name: value[:1] for name, value in batch.items()})
-        sounds = {"recording": x[0], "student": self.consistency(self._draw(mel).x, mel)[0].detach()}
+        x, mel = self.compared.segments({name: value[:1] for name, value in batch.items()})
+        sounds = {"recording": x[0], "student": self.compared.consistency(self._draw(mel).x, mel)[0].detach()}
         synthesize = getattr(self.teacher, "synthesize", None)
         return sounds if synthesize is None else sounds | {"teacher": synthesize(mel[:, :, :DEMONSTRATION_FRAMES])[0]}
 
@@ -193,38 +179,16 @@ class DistillationObjective(Objective):
             log_s_floor=losses.log_s_floor,
         )
 
-    def _audio_losses(self, x_hat: Tensor, x: Tensor, step: int) -> dict[str, tuple[float, Tensor]]:
-        """Return weight and value of each loss that is on."""
-        losses, found = self.losses, {}
+    def _recognised(self, heard: Heard) -> Parts:
+        """Return weight and value of the losses on power and on a recogniser's features, of those that are on."""
+        losses: DistillationLosses = self.losses
+        parts: Parts = {}
         if losses.power:
-            found["power"] = losses.power, self.power(x_hat, x)
-        if losses.spectral:
-            found["spectral"] = losses.spectral, self.stft(x_hat, x)
-        if losses.mel:
-            found["mel"] = losses.mel, self._mel_distance(x_hat, x)
+            parts["power"] = losses.power, self.power(heard.corrected, heard.x)
         if self.recogniser is not None:
-            generated = self.recogniser.features(x_hat)
+            generated = self.recogniser.features(heard.corrected)
             with torch.no_grad():
-                recorded = self.recogniser.features(x)
-            found["perceptual"] = losses.perceptual, feature_distance(generated, recorded)
-            found["style"] = losses.style, style_distance(generated, recorded)
-        if self.adversary is not None and step >= losses.critics_from:
-            adversarial, features = self.adversary.judge(x_hat, x)
-            found["adversarial"] = losses.adversarial, adversarial
-            found["features"] = losses.features, features
-        return found
-
-    def _seen(self, x: Tensor, batch: Batch) -> Tensor:
-        """Return audio (B, T) as far up as the recordings of the batch reach."""
-        return band_limited(x, batch.get("band"), self.mel_config.sample_rate)
-
-    def _mel_distance(self, x_hat: Tensor, x: Tensor) -> Tensor:
-        distance: Tensor = (self.mel(x_hat) - self.mel(x)).abs()
-        return distance.mean()
-
-    def _split(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the audio (B, T) without its margins, and the mel (B, n_mels, T / hop_length) to make it from."""
-        margin = self.mel_config.n_fft // 2
-        x = batch["x"][:, margin:-margin]
-        mel = self.mel.frame(batch["x"])[:, :, : x.shape[1] // self.mel_config.hop_length]
-        return x, conditioned(mel, batch)
+                recorded = self.recogniser.features(heard.x)
+            parts["perceptual"] = losses.perceptual, feature_distance(generated, recorded)
+            parts["style"] = losses.style, style_distance(generated, recorded)
+        return parts

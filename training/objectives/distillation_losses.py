@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from training.critics.spectrogram import CriticConfig
 from training.losses.kl import Direction, Estimator
+from training.objectives.sample_weights import SampleWeights
 from vocoder.config import ConfigError
 
 __all__ = ["DistillationLosses"]
 
 
 @dataclass(frozen=True)
-class DistillationLosses:
+class DistillationLosses(SampleWeights):
     """Weights and schedule of the losses; a weight of 0 switches a loss off."""
 
     kl: float = 1.0
@@ -39,35 +39,16 @@ class DistillationLosses:
     """nats per sample at which that divergence saturates; none as published"""
     power: float = 0.0
     """weight of the power averaged over time"""
-    spectral: float = 1.0
-    """weight of the multi-resolution magnitudes"""
-    mel: float = 1.0
     perceptual: float = 0.0
     """weight of the recogniser's features"""
     style: float = 0.0
     """weight of the Gram matrices of the recogniser's features"""
-    adversarial: float = 0.0
-    features: float = 0.5
-    """weight of the critics' features, where there are critics"""
-    critic_rate: float = 1.0
-    """learning rate of the critics, relative to the student's"""
-    critics_from: int = 1500
-    """step from which the critics are trained, and their judgement is added"""
-    pitch: float = 0.1
-    """weight of the pitch network, where the student has a harmonic source"""
-    noise: float = 1e-4
-    """standard deviation of the noise that the starting values count with, as the teacher's likelihood did"""
-    bfloat16: bool = True
-    """compute the convolutions in bfloat16"""
-    critics: CriticConfig = field(default_factory=CriticConfig)
 
     def __post_init__(self) -> None:
-        weights = ("kl", "regulariser", "contrastive", "power", "spectral", "mel", "perceptual", "style")
-        for name in (*weights, "adversarial", "features", "pitch", "noise", "kl_warmup_steps", "critics_from"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must not be negative, not {getattr(self, name)}")
-        if self.draws < 1 or self.draws_at_once < 1 or self.critic_rate <= 0:
-            raise ConfigError("draws and draws_at_once must be at least 1, and critic_rate above 0")
+        super().__post_init__()
+        self.check_weights(("kl", "kl_warmup_steps", "regulariser", "contrastive", "power", "perceptual", "style"))
+        if self.draws < 1 or self.draws_at_once < 1:
+            raise ConfigError("draws and draws_at_once must be at least 1")
         if self.teacher_items is not None and self.teacher_items < (2 if self.contrastive else 1):
             raise ConfigError("teacher_items must be at least 1, and 2 where losses.contrastive exchanges their mels")
         if self.contrastive >= 1:

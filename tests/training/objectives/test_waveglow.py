@@ -94,7 +94,7 @@ def test_phases_share_no_parameter_and_name_all():
 def test_nats_are_those_of_the_density(config):
     made = stirred(config, noise=0.0)
     padded = batch()["x"]
-    mel = made.mel.frame(padded)[:, :, : LENGTH // 16]
+    mel = made.compared.mel.frame(padded)[:, :, : LENGTH // 16]
     torch.manual_seed(3)
     torch.randn(2, LENGTH)  # the noise, of no size here, is drawn before the dither
     expected = made.model.log_prob(padded[:, MARGIN:-MARGIN] + (torch.rand(2, LENGTH) - 0.5) / 32768, mel)
@@ -122,7 +122,7 @@ def band_variance(made: WaveGlowObjective, initialise: bool) -> Tensor:
     with torch.no_grad():
         if initialise:
             made.initialise([{"x": data["x"][:4]}, {"x": data["x"][4:]}])
-        x, mel = data["x"][:, MARGIN:-MARGIN], made.mel.frame(data["x"])[:, :, : LENGTH // 16]
+        x, mel = data["x"][:, MARGIN:-MARGIN], made.compared.mel.frame(data["x"])[:, :, : LENGTH // 16]
         assert made.model.envelope is not None
         z, _ = made.model.envelope(made.model.transform(x[:, None])[0], made.model.envelope_condition(mel))
     return z.square().mean(dim=(0, 2))
@@ -133,7 +133,7 @@ def test_actnorms_start_from_the_first_batch(config):
     made = objective(dataclasses.replace(config, actnorm=True))
     with torch.no_grad():
         made.initialise([batch(), batch()])
-        x, mel = made._split(batch())
+        x, mel = made.compared.segments(batch())
         first = made.model.actnorms[0]
         seen, _ = made.model.transform(x.unsqueeze(1))
         if made.model.envelope is not None:
