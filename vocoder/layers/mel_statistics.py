@@ -1,7 +1,8 @@
 """What a convention does to any recording, in numbers: exact statistics of a mel's values and bands.
 
 In NumPy, whose calls take a microsecond or two: a second of a mel is so small that those of tensors would take longer
-than the arithmetic.
+than the arithmetic. Products are `einsum`, not `@` or `dot`: behind those is a BLAS, whose threads spin for a while
+after each product, and keep the cores from the model that runs meanwhile or next.
 """
 
 from __future__ import annotations
@@ -58,18 +59,18 @@ def mel_statistics(mel: Array) -> Array:
     steps = x[:, 1:] - x[:, :-1]
     weight = _moving(steps, x.shape[1])
     share = weight / weight.sum()
-    mean = x @ share
+    mean = _weighted(x, share)
     y = (x - mean[:, None]) * np.sqrt(share)
-    covariance = y @ y.T
+    variance = _rows(y, y)
     level = np.add.reduce(x, axis=0)
-    quiet = weight * (level < share @ level)
-    found = [values, mean, np.log(_deviations(covariance) + np.float32(1e-2))]
-    found += [x @ (quiet / max(quiet.sum(), 1.0)), *_correlations(covariance, NEIGHBOURS)]
+    quiet = weight * (level < np.einsum("t,t->", share, level))
+    found = [values, mean, np.log(np.sqrt(variance) + np.float32(1e-2))]
+    found += [_weighted(x, quiet / max(quiet.sum(), np.float32(1.0))), *_correlations(y, variance, NEIGHBOURS)]
     change = steps * np.sqrt(_pairs(weight, 1))
-    covariance = change @ change.T
-    found += [np.log(covariance.diagonal() + TINY), *_correlations(covariance, FAST_NEIGHBOURS)]
+    variance = _rows(change, change)
+    found += [np.log(variance + TINY), *_correlations(change, variance, FAST_NEIGHBOURS)]
     curved = x[2:] - 2.0 * x[1:-1] + x[:-2]
-    found.append(np.pad(np.log(np.square(curved, out=curved) @ share + TINY), 1))
+    found.append(np.pad(np.log(_weighted(np.square(curved, out=curved), share) + TINY), 1))
     return np.concatenate([*found, _changes(x, weight, quiet)]).astype(np.float32, copy=False)
 
 
@@ -77,7 +78,7 @@ def _normalised(mel: Array) -> tuple[Array, Array]:
     """Return a mel of mean 0 and deviation 1, and the statistics (SCALARS + len(THRESHOLDS),) of its values."""
     count, mean = mel.size, mel.mean(dtype=np.float64)
     x = mel - np.float32(mean)
-    deviation = math.sqrt(float(np.vdot(x, x)) / count) + 1e-5
+    deviation = math.sqrt(float(np.square(x).mean())) + 1e-5
     low, high = float(mel.min()), float(mel.max())
     x *= np.float32(1.0 / deviation)
     np.clip(x, -LIMIT, LIMIT, out=x)
@@ -85,7 +86,7 @@ def _normalised(mel: Array) -> tuple[Array, Array]:
     at_floor = np.count_nonzero(mel <= np.float32(low) + slack) / count
     at_ceiling = np.count_nonzero(mel >= np.float32(high) - slack) / count
     squares = x * x
-    skew, tails = float(np.vdot(squares, x)) / count, float(np.vdot(squares, squares)) / count
+    skew, tails = float((squares * x).mean()), float(np.square(squares).mean())
     numbers = [math.copysign(math.log1p(abs(v)), v) for v in (mean, deviation, low, high)]
     numbers += [skew, math.log(tails + 1e-4), at_floor, at_ceiling, math.log(at_floor + 1e-4), math.log(mel.shape[1])]
     shares = [np.count_nonzero(mel > np.float32(level)) / count for level in THRESHOLDS]
@@ -115,24 +116,37 @@ def _changes(x: Array, weight: Array, quiet: Array) -> Array:
         if x.shape[1] > step:
             squares = x[:, step:] - x[:, :-step]
             np.square(squares, out=squares)
-            found[:, 2 * i] = squares @ _pairs(weight, step)
-            found[:, 2 * i + 1] = squares @ _pairs(quiet, step)
+            found[:, 2 * i] = _weighted(squares, _pairs(weight, step))
+            found[:, 2 * i + 1] = _weighted(squares, _pairs(quiet, step))
     averages = np.add.reduce(found.reshape(groups, GROUP, -1), axis=1) * np.float32(1.0 / GROUP)
     changes: Array = np.log(averages + TINY).T.ravel()
     return changes
 
 
-def _deviations(covariance: Array) -> Array:
-    deviations: Array = np.sqrt(np.maximum(covariance.diagonal(), 0.0))
-    return deviations
+def _rows(a: Array, b: Array) -> Array:
+    """Return the product (n_mels,) of each row of a (n_mels, frames) with the same row of b."""
+    products: Array = np.einsum("mt,mt->m", a, b)
+    return products
 
 
-def _correlations(covariance: Array, neighbours: int) -> list[Array]:
-    """Return the correlations (n_mels,) of each band with those above it, 0 beyond the last."""
-    scale = 1.0 / np.sqrt(np.maximum(covariance.diagonal(), 0.0) + TINY)
+def _weighted(x: Array, weight: Array) -> Array:
+    """Return the sum (n_mels,) of each row of x (n_mels, frames) by weights (frames,)."""
+    sums: Array = np.einsum("mt,t->m", x, weight)
+    return sums
+
+
+def _correlations(y: Array, variance: Array, neighbours: int) -> list[Array]:
+    """Return the correlations (n_mels,) of each band with those above it, 0 beyond the last.
+
+    Args:
+        y: values (n_mels, frames) whose products with each other sum to covariances.
+        variance: of each band.
+        neighbours: how many above a band count.
+    """
+    scale = 1.0 / np.sqrt(variance + TINY)
     found, size = [], len(scale)
     for k in range(1, neighbours + 1):
         correlation = np.zeros(size, np.float32)
-        correlation[: size - k] = covariance.diagonal(k) * scale[: size - k] * scale[k:]
+        correlation[: size - k] = _rows(y[:-k], y[k:]) * scale[: size - k] * scale[k:]
         found.append(correlation)
     return found

@@ -2,12 +2,51 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 import torch
 from torch import Tensor
 
 from vocoder.layers.mel_statistics import SCALARS, STEPS, THRESHOLDS, mel_statistics, statistics_size, tempo_statistics
 
 VALUES = SCALARS + len(THRESHOLDS)
+
+WATCHED = """
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from vocoder.layers.mel_statistics import mel_statistics
+
+
+def switches():
+    own = str(threading.get_native_id())
+    others = [task for task in Path("/proc/self/task").iterdir() if task.name != own]
+    lines = [line for task in others for line in (task / "status").read_text().splitlines()]
+    return sum(int(line.split()[1]) for line in lines if line.startswith("voluntary_ctxt_switches"))
+
+
+def woken(function):
+    settled = -1
+    while settled != switches():  # threads that watch for work, as they do at first, fall asleep
+        settled = switches()
+        time.sleep(0.2)
+    for _ in range(5):
+        function()
+    time.sleep(0.2)
+    return switches() - settled
+
+
+mel = np.random.default_rng(0).normal(size=(400, 400)).astype(np.float32)
+print(woken(lambda: mel_statistics(mel)), woken(lambda: mel @ mel))
+"""
+"""prints how often other threads fell asleep again because of statistics, and because of a product of matrices"""
 
 
 def mels(frames: int = 50) -> Tensor:
@@ -73,3 +112,13 @@ def test_shares_are_of_values_above_each_threshold() -> None:
 
 def test_one_value_everywhere_is_no_division_by_zero() -> None:
     assert bool(torch.isfinite(of(torch.full((1, 20, 4), -5.0))).all())
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="asks Linux which threads have run")
+def test_no_thread_of_a_blas_is_woken() -> None:
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "2", "MKL_NUM_THREADS": "2", "OMP_NUM_THREADS": "1"}
+    found = subprocess.run([sys.executable, "-c", WATCHED], env=environment, capture_output=True, text=True, check=True)
+    by_statistics, by_product = map(int, found.stdout.split())
+    if not by_product:
+        pytest.skip("this NumPy's products need no threads")
+    assert by_statistics == 0
