@@ -14,10 +14,10 @@ from typing import Any
 from tqdm import tqdm
 
 from training.commands.prepare import summary
-from training.commands.waveglow import WaveGlowRun, objective_of
 from training.corpora.manifest import Manifest
 from training.corpora.prepare import Prepared
 from training.finetune.budget import of_steps, plan
+from training.finetune.kinds import Run, objective_of, written_run
 from training.finetune.outcome import Outcome, compared, publish_best
 from training.finetune.recipe import recipe, seconds_in_a_batch, seconds_per_step
 from training.finetune.recordings import prepared_voice, seconds_of
@@ -28,13 +28,13 @@ from training.loop.processes import announce
 from training.loop.run_state import run_progress
 from training.loop.trainer_config import TrainerConfig
 from training.provenance import UNKNOWN
-from training.run_config import load_config
 from vocoder.checkpoint import load_model
 from vocoder.loading import model_directory
 
 __all__ = ["add_arguments", "run"]
 
 INTERRUPTED = 130
+START = "reverse"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mels", type=Path, help="folder with NAME.npy, predicted by an acoustic model, for each NAME.wav"
     )
-    parser.add_argument("--start-from", default="waveglow", metavar="MODEL", help="model to begin with (%(default)s)")
+    parser.add_argument("--start-from", default=START, metavar="MODEL", help="model to begin with (%(default)s)")
     parser.add_argument("--run", type=Path, help="folder of the corpus, checkpoints and scores (runs/NAME)")
     parser.add_argument("--resume", action="store_true", help="go on where a stopped fine-tuning was")
     parser.add_argument("--seed", type=int, default=0, help="seed of everything random (%(default)s)")
@@ -64,9 +64,12 @@ def run(args: argparse.Namespace) -> int:
         ValueError: an argument, the recordings or the model is wrong; the text says how.
     """
     folder = args.run or Path("runs") / args.output.name
-    _check(args, folder)
+    stopped = _stopped(folder / "training")
+    if stopped is not None:
+        args.start_from = stopped.start_from  # whatever the arguments say now
+    _check(args, folder, stopped)
     prepared = _prepare(args, folder / "corpus")
-    if not _train(args, prepared.manifest, folder):
+    if not _train(args, prepared.manifest, folder, stopped):
         announce(f"stopped; to go on: vocoder-train finetune {_again(args)}")
         return INTERRUPTED
     announce("3 of 4: before and after, on recordings that were held out")
@@ -78,10 +81,15 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _check(args: argparse.Namespace, folder: Path) -> None:
+def _stopped(output: Path) -> Run | None:
+    """Return the run that a folder holds, if it got as far as a checkpoint."""
+    return written_run(output / "config.yaml") if Checkpoints(output).last.exists() else None
+
+
+def _check(args: argparse.Namespace, folder: Path, stopped: Run | None) -> None:
     if args.output.exists() and not args.resume:
         raise ValueError(f"{args.output} is there already: choose another -o, or --resume its fine-tuning")
-    if Checkpoints(folder / "training").last.exists() and not args.resume:
+    if stopped is not None and not args.resume:
         raise ValueError(f"{folder} holds a fine-tuning already: --resume goes on with it, --run DIR begins another")
     if args.minutes is not None and not args.minutes > 0:
         raise ValueError(f"--minutes must be above 0, not {args.minutes:g}")
@@ -114,20 +122,19 @@ def _advance(bar: tqdm[Any], done: int) -> None:
     bar.update(done - bar.n)
 
 
-def _train(args: argparse.Namespace, manifest: Manifest, folder: Path) -> bool:
+def _train(args: argparse.Namespace, manifest: Manifest, folder: Path, stopped: Run | None) -> bool:
     """Train and return whether the run came to its end, rather than being interrupted."""
     output = folder / "training"
-    going_on = Checkpoints(output).last.exists()
-    config = load_config(WaveGlowRun, output / "config.yaml") if going_on else _planned(args, manifest, output)
-    if going_on and _ended(output, config.trainer):
+    config = stopped or _planned(args, manifest, output)
+    if stopped is not None and _ended(output, config.trainer):
         return True
     random_state.seed_all(config.trainer.seed)
     origin = origin_of(start_from=config.start_from)
-    fit(config, manifest, objective_of(config), resume=going_on, origin=origin)
+    fit(config, manifest, objective_of(config), resume=stopped is not None, origin=origin)
     return _ended(output, config.trainer)
 
 
-def _planned(args: argparse.Namespace, manifest: Manifest, output: Path) -> WaveGlowRun:
+def _planned(args: argparse.Namespace, manifest: Manifest, output: Path) -> Run:
     path, seconds = manifest.root / "manifest.jsonl", seconds_of(manifest)
     first = recipe(args.start_from, path, output, seed=args.seed)
     pace = seconds_per_step(first, manifest)
@@ -157,5 +164,5 @@ def _again(args: argparse.Namespace) -> str:
     words = [str(args.recordings), "-o", str(args.output), "--resume"]
     for name in ("run", "licence", "mels"):
         words += [f"--{name}", str(getattr(args, name))] if getattr(args, name) is not None else []
-    words += ["--start-from", args.start_from] if args.start_from != "waveglow" else []
+    words += ["--start-from", args.start_from] if args.start_from != START else []
     return shlex.join(words)

@@ -1,42 +1,38 @@
-"""The run that fine-tunes a WaveGlow: its start, its losses, how its recordings are varied, and its pace."""
+"""The run that fine-tunes a model: its start, its kind, how its recordings are varied, and its pace."""
 
 from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import Any
 
-from training.commands.waveglow import WaveGlowRun, objective_of
 from training.corpora.manifest import Manifest
 from training.critics.adversary import critics_beside
-from training.critics.spectrogram import CriticConfig
 from training.data.augment import AugmentConfig
 from training.data.datasets import SegmentConfig, SegmentDataset
 from training.finetune.budget import Budget
+from training.finetune.kinds import TIMED_STEPS, Kind, Run, kind_of, objective_of
 from training.loop.batches import BatchPlan, training_batches
 from training.loop.optimisation import build_optimiser
 from training.loop.processes import build_accelerator
 from training.loop.trainer_config import TrainerConfig
 from training.loop.update import update
-from training.objectives.waveglow_losses import WaveGlowLosses
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.loading import model_directory
 from vocoder.mel.config import PRESETS
-from vocoder.models.waveglow import WaveGlow
+from vocoder.mel.contract import contract
 
 __all__ = ["recipe", "seconds_in_a_batch", "seconds_per_step"]
 
-TIMED_STEPS = 4
-"""as many as likelihood_every, so that every kind of step is among them"""
 _PROBE = Budget(1.0, 1)
 _VALIDATION_ITEMS = 24
 _SEGMENT_LENGTH = 16384
-_BATCH_SIZE = 8
 _LATE = 1_000_000  # a step by which every loss has joined
 _AVERAGE = 0.1  # share of the steps that the averaged weights remember
 
 
-def recipe(start_from: str, manifest: Path, output: Path, budget: Budget | None = None, seed: int = 0) -> WaveGlowRun:
+def recipe(start_from: str, manifest: Path, output: Path, budget: Budget | None = None, seed: int = 0) -> Run:
     """Return the configuration of a fine-tuning.
 
     Losses are those that the shipped model was trained with. Critics that lie beside the weights judge from the first
@@ -50,22 +46,20 @@ def recipe(start_from: str, manifest: Path, output: Path, budget: Budget | None 
         seed: of everything.
 
     Raises:
-        ConfigError: the model is no WaveGlow, or its mel contract is none of the presets.
+        ConfigError: the model is of a kind that cannot be fine-tuned, or its mel contract is none of the presets.
     """
     directory, budget = model_directory(start_from), budget or _PROBE
     checkpoint = load_model(directory)
-    if not isinstance(checkpoint.model, WaveGlow):
-        raise ConfigError(f"fine-tuning starts from a waveglow, and {start_from} is a {checkpoint.family}")
-    mel = checkpoint.mel_config
+    model: Any = checkpoint.model
+    kind, mel = kind_of(model, start_from), checkpoint.mel_config
     if PRESETS.get(mel.name) != mel:
         raise ConfigError(f"the mel contract of {start_from} is none of the presets {', '.join(PRESETS)}")
-    critics = critics_beside(directory)
-    return WaveGlowRun(
+    return kind.run(
         manifest=str(manifest),
         output=str(output),
         mel=mel.name,
-        model=checkpoint.model.config,
-        losses=_losses(critics, budget.steps),
+        model=model.config,
+        losses=kind.losses(critics_beside(directory), budget.steps),
         segments=SegmentConfig(
             segment_length=_SEGMENT_LENGTH,
             hop_length=mel.hop_length,
@@ -75,33 +69,17 @@ def recipe(start_from: str, manifest: Path, output: Path, budget: Budget | None 
             rates=(0.925, 1.075),
             augment=AugmentConfig(equaliser_db=3.0),
         ),
-        trainer=_trainer(budget, seed),
+        trainer=_trainer(kind, budget, seed),
         validation_items=_VALIDATION_ITEMS,
         start_from=start_from,
     )
 
 
-def _losses(critics: CriticConfig | None, steps: int) -> WaveGlowLosses:
-    return WaveGlowLosses(
-        likelihood=1.0,
-        likelihood_every=TIMED_STEPS,
-        spectral=1.5,
-        mel=2.0,
-        uncorrected=0.5,
-        adversarial=0.3,
-        features=1.0,
-        samples_from=0,
-        critics_from=0 if critics is not None else steps // 4,
-        varied_mels=0.25,
-        critics=critics or CriticConfig(),
-    )
-
-
-def _trainer(budget: Budget, seed: int) -> TrainerConfig:
+def _trainer(kind: Kind, budget: Budget, seed: int) -> TrainerConfig:
     return TrainerConfig(
         steps=budget.steps,
-        batch_size=_BATCH_SIZE,
-        learning_rate=2e-4,
+        batch_size=kind.batch_size,
+        learning_rate=kind.learning_rate,
         betas=(0.8, 0.99),
         warmup_steps=max(budget.steps // 20, 1),
         final_rate_scale=0.05,
@@ -115,16 +93,16 @@ def _trainer(budget: Budget, seed: int) -> TrainerConfig:
     )
 
 
-def seconds_in_a_batch(config: WaveGlowRun) -> float:
+def seconds_in_a_batch(config: Run) -> float:
     """Return the seconds of audio that one step of a run sees."""
     return config.trainer.batch_size * config.segments.segment_length / config.model.sample_rate
 
 
-def seconds_per_step(config: WaveGlowRun, manifest: Manifest) -> float:
+def seconds_per_step(config: Run, manifest: Manifest) -> float:
     """Return how long a step of a run takes on this machine, by the mean of a few that are then forgotten."""
     accelerator = build_accelerator(config.trainer)
     objective = objective_of(config).to(accelerator.device).train()
-    dataset = SegmentDataset(manifest, "train", config.segments, mel_config=objective.mel_config)
+    dataset = SegmentDataset(manifest, "train", config.segments, mel_config=contract(config.mel))
     plan = BatchPlan(max(len(dataset), config.trainer.batch_size), config.trainer.batch_size, 1, 0, 0)
     phases = objective.phases()
     optimisers = {phase.name: build_optimiser(phase, config.trainer) for phase in phases}

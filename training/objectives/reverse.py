@@ -118,7 +118,7 @@ class ReverseObjective(Objective):
         labels = labels_of_frames(batch["x"], mel.shape[2], self.student.pitch.config, self.mel_config)
         parts["pitch"] = losses.pitch, pitch_loss(self.student.pitch, mel, labels)
         sampling = step >= losses.samples_from
-        if not sampling or step % losses.pairs_every == 0:
+        if losses.paired and (not sampling or step % losses.pairs_every == 0):
             share = losses.pairs_every if sampling else 1
             parts |= {
                 name: (share * weight, value) for name, (weight, value) in self._pair_parts(x, mel, batch).items()

@@ -50,3 +50,8 @@ class ReverseLosses(SampleWeights):
                 f"critics_from {self.critics_from} must not be before samples_from {self.samples_from}: "
                 "critics judge samples"
             )
+
+    @property
+    def paired(self) -> bool:
+        """Whether anything is learnt from pairs; if not, the teacher is only asked in validation."""
+        return bool(self.recorded or self.drawn or self.aligned)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,37 +15,54 @@ import vocoder
 from training.cli import main
 from training.commands import evaluate
 from training.corpora.manifest import read_manifest
-from training.critics.adversary import Adversary
+from training.critics.adversary import CRITICS_FILE, Adversary, critics_beside
 from training.critics.spectrogram import CriticConfig
 from training.evaluate.metrics import METRICS
 from training.finetune import budget
 from training.finetune import recipe as recipe_module
 from training.finetune import recordings as recordings_module
+from training.finetune.kinds import KINDS, written_run
 from training.loop.stopping import Interruption
 from vocoder.checkpoint import load_model, save_model
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
+from vocoder.loading import model_directory
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.models.reverse import Reverse
+from vocoder.models.reverse_config import ReverseConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
 
 CRITICS = CriticConfig(sizes=(512,), channels=2, length=4096)
 
 
-@pytest.fixture
-def start(tmp_path: Path) -> Path:
-    """A tiny model with its critics, and what it was trained on."""
-    torch.manual_seed(0)
-    source = SourceConfig(pitch=PitchConfig(channels=4, layers=1, bins=8))
-    config = WaveGlowConfig(
-        flows=2, cond_channels=4, stack=WaveNetConfig(channels=4, dilations=(1,)), source=source, group_size=64,
-        corrections=1,
-    )  # fmt: skip
-    data = [{"corpus": "old", "hours": 1.0, "licence": "CC-BY-3.0", "attribution": "by Old", "speakers": ["old"]}]
-    folder = save_model(tmp_path / "start", WaveGlow(config), preset("nvidia"), {"data": data})
+SOURCE = SourceConfig(pitch=PitchConfig(channels=4, layers=1, bins=8))
+DATA = [{"corpus": "old", "hours": 1.0, "licence": "CC-BY-3.0", "attribution": "by Old", "speakers": ["old"]}]
+
+
+def tiny(folder: Path, model: WaveGlow | Reverse) -> Path:
+    """Write a model with its critics, and what it was trained on."""
+    save_model(folder, model, preset("nvidia"), {"data": DATA})
     Adversary(CRITICS, RATE, torch.float32).save(folder)
     return folder
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    stack = WaveNetConfig(channels=4, dilations=(1,))
+    config = WaveGlowConfig(flows=2, cond_channels=4, stack=stack, source=SOURCE, group_size=64, corrections=1)
+    return tiny(tmp_path / "start", WaveGlow(config))
+
+
+@pytest.fixture
+def reverse_start(tmp_path: Path) -> Path:
+    torch.manual_seed(0)
+    config = ReverseConfig(
+        cond_channels=4, channels=8, hidden=8, blocks=2, kernel_size=3, ahead=1, source=SOURCE, corrections=1
+    )
+    return tiny(tmp_path / "start", Reverse(config))
 
 
 @pytest.fixture
@@ -60,9 +78,11 @@ def recordings(tmp_path: Path) -> Path:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(evaluate, "METRICS", tuple(m for m in METRICS if m.name in ("stft_distance", "stoi")))
-    small = {"_VALIDATION_ITEMS": 2, "_SEGMENT_LENGTH": 4096, "_BATCH_SIZE": 2, "TIMED_STEPS": 1}
+    small = {"_VALIDATION_ITEMS": 2, "_SEGMENT_LENGTH": 4096, "TIMED_STEPS": 1}
     for name, value in small.items():
         monkeypatch.setattr(recipe_module, name, value)
+    for family, kind in KINDS.items():
+        monkeypatch.setitem(KINDS, family, replace(kind, batch_size=2))
     monkeypatch.setattr(budget, "FEWEST_STEPS", 4)
     monkeypatch.setattr(recordings_module, "LEAST_SECONDS", 5.0)
 
@@ -88,6 +108,37 @@ def test_recordings_become_a_model_that_speaks_and_is_no_worse(start, recordings
     model = vocoder.load(tmp_path / "mine", guard="off")
     mel = MelSpectrogram(model.mel_config)(torch.from_numpy(voice(120.0, 1.0))[None])[0]
     assert np.isfinite(model.synthesize(mel.numpy(), seed=1)).all()
+
+
+def test_a_reverse_model_learns_from_samples_alone_and_its_critics_judge_at_once(
+    reverse_start, recordings, tmp_path, capsys
+) -> None:
+    assert main(words(reverse_start, recordings, tmp_path, "--steps", "5")) == 0
+    printed = capsys.readouterr().out
+    assert "student/adversarial" in printed
+    assert "student/recorded" not in printed
+    config = written_run(tmp_path / "run" / "training" / "config.yaml")
+    assert (config.start_from, config.losses.critics) == (str(reverse_start), CRITICS)
+    last = load_model(tmp_path / "run" / "training" / "last" / "model")
+    given = load_model(reverse_start).model.state_dict()
+    assert any(not torch.equal(value, given[name]) for name, value in last.model.state_dict().items())
+    assert load_model(tmp_path / "mine").family == "reverse"
+    assert "| old | 1.00 | CC-BY-3.0 | by Old |" in (tmp_path / "mine" / "README.md").read_text()
+    assert (tmp_path / "mine" / "critics.safetensors").is_file()
+
+
+@pytest.mark.parametrize("reference", ["reverse", "waveglow"])
+def test_shipped_models_are_fine_tuned_with_the_critics_beside_them(reference, tmp_path) -> None:
+    config = recipe_module.recipe(reference, tmp_path, tmp_path, budget.of_steps(100, 1.0))
+    assert config.start_from == reference
+    assert config.losses.critics_from == config.losses.samples_from == 0
+    assert config.losses.critics == critics_beside(model_directory(reference))
+
+
+def test_new_critics_learn_before_they_are_heard(tmp_path, start) -> None:
+    (start / CRITICS_FILE).unlink()
+    config = recipe_module.recipe(str(start), tmp_path, tmp_path, budget.of_steps(100, 1.0))
+    assert config.losses.critics_from == 25
 
 
 @pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # TensorBoard gets what is not finite
@@ -121,14 +172,16 @@ def test_a_stopped_run_goes_on_and_predicted_mels_are_heard(start, recordings, t
     assert "stopped; to go on: vocoder-train finetune" in capsys.readouterr().out
     assert main(given) == 2
     assert "--resume goes on with it" in capsys.readouterr().err
-    assert main([*given, "--resume"]) == 0
+    at = given.index("--start-from")
+    assert main([*given[:at], *given[at + 2 :], "--resume"]) == 0  # it knows what it began with
+    assert written_run(tmp_path / "run" / "training" / "config.yaml").start_from == str(start)
     assert "the mels that the manifest names were spoken, not the recordings' own: 3 of 3" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
     ("more", "text"),
     [
-        (["--start-from", "wavenet"], "fine-tuning starts from a waveglow, and wavenet is a wavenet"),
+        (["--start-from", "wavenet"], "fine-tuning starts from a reverse or a waveglow, and wavenet is a wavenet"),
         (["--minutes", "-1"], "--minutes must be above 0"),
         (["--mels", "nowhere"], "nowhere is not a folder of mels"),
     ],

@@ -47,6 +47,12 @@ def test_losses_join_at_their_steps(step, parts):
     assert (made.loss("critic", batch(), step) is None) == (step < 20)
 
 
+def test_without_weights_for_pairs_the_teacher_is_not_asked(monkeypatch):
+    made = objective(recorded=0.0, drawn=0.0, aligned=0.0, samples_from=0)
+    monkeypatch.setattr(made, "_pair_parts", None)
+    assert student_loss(made, 0)[1].keys() == {"pitch"} | SAMPLES
+
+
 def test_the_student_learns_and_the_teacher_does_not():
     made = objective()
     with torch.no_grad():

@@ -1,0 +1,105 @@
+"""The kinds of models that can be fine-tuned: the run of each, its losses, and the steps that suit one core."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from torch import nn
+
+from training.commands.distill_reverse import ReverseRun, reverse_objective_of
+from training.commands.waveglow import WaveGlowRun
+from training.commands.waveglow import objective_of as waveglow_objective_of
+from training.critics.spectrogram import CriticConfig
+from training.loop.objective import Objective
+from training.objectives.reverse_losses import ReverseLosses
+from training.objectives.waveglow_losses import WaveGlowLosses
+from training.run_config import load_config, parse_yaml
+from vocoder.checkpoint import load_model
+from vocoder.config import ConfigError
+from vocoder.loading import model_directory
+from vocoder.models.reverse import Reverse
+from vocoder.models.waveglow import WaveGlow
+
+__all__ = ["KINDS", "TIMED_STEPS", "Kind", "Run", "kind_of", "objective_of", "written_run"]
+
+TIMED_STEPS = 4
+"""as many as `likelihood_every`, so that every kind of step is among them"""
+Run: TypeAlias = ReverseRun | WaveGlowRun
+_SAMPLES: dict[str, Any] = {
+    "spectral": 1.5,
+    "mel": 2.0,
+    "uncorrected": 0.5,
+    "adversarial": 0.3,
+    "features": 1.0,
+    "samples_from": 0,
+    "varied_mels": 0.25,
+}
+"""the losses on samples, the same for each kind"""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How models of one kind are fine-tuned.
+
+    Attributes:
+        run: configuration of a run.
+        losses: makes those of a run, from the critics beside the weights and the number of steps.
+        batch_size: segments of a step.
+        learning_rate: at its highest.
+    """
+
+    run: type[ReverseRun] | type[WaveGlowRun]
+    losses: Callable[[CriticConfig | None, int], Any]
+    batch_size: int
+    learning_rate: float
+
+
+def kind_of(model: nn.Module, name: str) -> Kind:
+    """Return how a model is fine-tuned.
+
+    Raises:
+        ConfigError: models of its kind cannot be; the text calls it `name`.
+    """
+    for family, kind in KINDS.items():
+        if isinstance(model, family):
+            return kind
+    known = " or a ".join(family.__name__.lower() for family in KINDS)
+    raise ConfigError(f"fine-tuning starts from a {known}, and {name} is a {type(model).__name__.lower()}")
+
+
+def objective_of(config: Run) -> Objective:
+    """Return what a run of this configuration trains."""
+    return reverse_objective_of(config) if isinstance(config, ReverseRun) else waveglow_objective_of(config)
+
+
+def written_run(file: Path) -> Run:
+    """Return the configuration of a run, as its folder keeps it.
+
+    Raises:
+        ConfigError: it cannot be read, or the model that it started from is gone.
+    """
+    start_from = parse_yaml(file.read_text(encoding="utf-8"), str(file))["start_from"]
+    return load_config(kind_of(load_model(model_directory(start_from)).model, start_from).run, file)
+
+
+def _reverse_losses(critics: CriticConfig | None, steps: int) -> ReverseLosses:
+    """Return losses on samples alone: pairs take time, and their teacher does not know the voice."""
+    return ReverseLosses(**_SAMPLES, **_judged(critics, steps), recorded=0.0, drawn=0.0, aligned=0.0)
+
+
+def _waveglow_losses(critics: CriticConfig | None, steps: int) -> WaveGlowLosses:
+    return WaveGlowLosses(**_SAMPLES, **_judged(critics, steps), likelihood=1.0, likelihood_every=TIMED_STEPS)
+
+
+def _judged(critics: CriticConfig | None, steps: int) -> dict[str, Any]:
+    """Return the settings of critics: those beside the weights judge at once, new ones when they have learnt."""
+    return {"critics_from": 0 if critics is not None else steps // 4, "critics": critics or CriticConfig()}
+
+
+KINDS: dict[type[nn.Module], Kind] = {
+    Reverse: Kind(ReverseRun, _reverse_losses, batch_size=4, learning_rate=2e-4),
+    WaveGlow: Kind(WaveGlowRun, _waveglow_losses, batch_size=8, learning_rate=2e-4),
+}
