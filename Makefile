@@ -40,7 +40,8 @@ browser-test: $(STAMP) ## test the page at / in headless Chromium, which it inst
 	command -v chromium || command -v chromium-browser || command -v google-chrome || \
 	  $(BIN)/playwright install --with-deps chromium || \
 	  { apt-get update && apt-get install --yes --no-install-recommends chromium; }
-	command -v npm > /dev/null && $(BIN)/python deploy/page.py $(MODEL) -o $(SITE) || echo "without npm nothing speaks in the browser"
+	if command -v npm > /dev/null; then $(BIN)/python deploy/page.py $(MODEL) -o $(SITE); \
+	  else echo "without npm nothing speaks in the browser"; fi
 	REQUIRE_BROWSER=1 PAGE_COPY=$(SITE) $(BIN)/python -m pytest tests/server/routes/test_page.py tests/server/page $(ARGS)
 
 cpp-test: $(STAMP) ## compile a small model with AOTInductor and examples/cpp, and have it speak (needs g++ and cmake)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -48,7 +49,7 @@ def _headers(style: str, images: str, scripts: str = "'self'") -> dict[str, str]
 
 PAGE_HEADERS = _headers(style="'self'", images="'self'")
 LOCAL_HEADERS = _headers("'self'", "'self'", "'self' 'wasm-unsafe-eval'")  # models run in WebAssembly
-NO_MODELS = {"models": [], "alone": False}
+NO_MODELS: dict[str, Any] = {"models": [], "alone": False}
 DOCS_HEADERS = _headers(style="'self' 'unsafe-inline'", images="'self' data:")  # Swagger UI styles its own elements
 
 
@@ -62,8 +63,8 @@ async def show_page(request: Request) -> Response:
 async def show_local_part(name: str, request: Request) -> Response:
     """Return a part of what models need to speak in the browser."""
     folder = _page_models(request)
-    if folder is None and name == "index.json":
-        return JSONResponse(NO_MODELS, headers=PAGE_HEADERS)
+    if name == "index.json":
+        return JSONResponse(_local_index(folder), headers=_page_headers(request))
     if folder is None:
         raise HTTPException(404)
     return await _file(StaticFiles(directory=folder, check_dir=False), name, request, LOCAL_HEADERS)
@@ -97,6 +98,16 @@ async def show_docs_part(name: str, request: Request) -> Response:
     if name not in DOCS_PARTS:
         raise HTTPException(404)
     return await _file(DOCS_FILES, name, request, DOCS_HEADERS)
+
+
+def _local_index(folder: Path | None) -> dict[str, Any]:
+    """Return what speaks in the browser; the folder comes from a copy of the page, which has no server."""
+    if folder is None:
+        return NO_MODELS
+    try:
+        return {**json.loads((folder / "index.json").read_text(encoding="utf-8")), "alone": False}
+    except (OSError, ValueError, TypeError):
+        raise HTTPException(404) from None
 
 
 def _page_models(request: Request) -> Path | None:

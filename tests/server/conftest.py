@@ -51,7 +51,8 @@ class FakeSynthesizer:
         self.entered = self.calls = 1 - WARM_UP
 
     def info(self) -> dict[str, Any]:
-        return {"family": self.family, "parameters": 3, "provenance": {"licence": "none"}, "quality": {}}
+        described = {"family": self.family, "parameters": 3, "device": "cpu", "dtype": "float32"}
+        return described | {"provenance": {"licence": "none"}, "quality": {}}
 
     def synthesize(
         self,

@@ -22,9 +22,9 @@ export class Local {
   async models() {
     this.index ??= await this.#read("index.json", (answer) => answer.json());
     const gpu = this.index.webgpu && (await navigator.gpu?.requestAdapter().catch(() => null));
-    const devices = gpu ? ["wasm", "webgpu"] : ["wasm"];
-    const shown = (model, device) => ({ ...model, name: `${model.name} (${PLACES[device]})`, spoken: model.name, device });
-    return { ...this.index, models: this.index.models.flatMap((model) => devices.map((device) => shown(model, device))) };
+    const providers = gpu ? ["wasm", "webgpu"] : ["wasm"];
+    const shown = (model, provider) => ({ ...model, name: `${model.name} (${PLACES[provider]})`, spoken: model.name, provider });
+    return { ...this.index, models: this.index.models.flatMap((model) => providers.map((provider) => shown(model, provider))) };
   }
 
   /** The mel, as the bytes of an npy file, that a model expects of a recording. */
@@ -56,7 +56,7 @@ export class Local {
       z: { values: z, shape: [1, channels, mel.frames * steps] },
       mel: { values: mel.values, shape: [1, mel.nMels, mel.frames] },
     };
-    const { x, milliseconds } = await this.#run({ file: model.file, device: model.device, inputs }, signal);
+    const { x, milliseconds } = await this.#run({ file: model.file, provider: model.provider, inputs }, signal);
     const origin = { model: model.spoken, version: this.index.version, seed: 0, synthetic: true };
     const told = JSON.stringify(origin).replace('"seed":0', `"seed":${seed}`); // which may be beyond a number's digits
     const { sound, clipped } = wavOf(x, model.mel.sample_rate, told, this.index.version);

@@ -16,12 +16,12 @@ export class Voices {
 
   /** The mel that a model expects of a recording. */
   mel(recording, model, signal) {
-    return model.device ? this.local.mel(recording, model) : this.server.mel(recording, model.name, signal);
+    return model.provider ? this.local.mel(recording, model) : this.server.mel(recording, model.name, signal);
   }
 
   /** Have a model speak; settings left empty are its own. */
   speak(mel, settings, model, signal) {
-    if (model.device) return this.local.speak(mel, settings, model, signal);
+    if (model.provider) return this.local.speak(mel, settings, model, signal);
     return this.server.speak(mel, { ...settings, model: model.name }, signal);
   }
 }

@@ -126,11 +126,19 @@ async def test_without_a_folder_no_model_speaks_in_the_browser(client: httpx.Asy
 
 
 async def test_a_folder_of_models_is_served_and_may_run(start: Any, tmp_path: Path) -> None:
-    (tmp_path / "index.json").write_text('{"models": [{"name": "a"}]}')
+    (tmp_path / "index.json").write_text('{"models": [{"name": "a"}], "alone": true}')  # as `make page` writes it
     (tmp_path / "a.onnx").write_bytes(b"program")
     async with start(page_models=tmp_path) as client:
-        assert (await client.get("/page/local/index.json")).json() == {"models": [{"name": "a"}]}
+        assert (await client.get("/page/local/index.json")).json() == {"models": [{"name": "a"}], "alone": False}
         assert (await client.get("/page/local/a.onnx")).content == b"program"
         assert (await client.get("/page/local/..%2fsecret")).status_code == 404
         for path in ("/", "/page/js/worker.js", "/page/local/a.onnx"):
             assert policy(await client.get(path))["script-src"] == ["'self'", "'wasm-unsafe-eval'"]
+
+
+@pytest.mark.parametrize("index", [None, "{", "[]"])
+async def test_a_folder_that_no_page_can_use_has_no_index(start: Any, tmp_path: Path, index: str | None) -> None:
+    if index is not None:
+        (tmp_path / "index.json").write_text(index)
+    async with start(page_models=tmp_path) as client:
+        assert (await client.get("/page/local/index.json")).status_code == 404
