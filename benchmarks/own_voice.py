@@ -47,7 +47,7 @@ def main() -> int:
         files = recordings_of(voice, TEST_MINUTES + max(args.speech), args.cache, args.jobs)
         chosen = [_recording(voice, file) for file, _ in files[:TEST_RECORDINGS]]
         rest = files[TEST_RECORDINGS:]
-        base = load("waveglow", guard="off")
+        base = load(args.start_from, guard="off")
         contract = base.mel_config
         names = {"recording": ground_truth(contract), "Griffin-Lim": griffin_lim(contract)}
         names["before"] = of_vocoder(base, "before")
@@ -76,6 +76,7 @@ def fine_tuned(voice: str, files: Sequence[Path], speech: float, length: str, ar
     for file in files:
         shutil.copyfile(file, recordings / file.name)
     words = ["finetune", str(recordings), "-o", str(model), "--run", str(folder / "run"), f"--jobs={args.jobs}"]
+    words += ["--start-from", args.start_from]
     resume = ["--resume"] if (folder / "run" / "training" / "last").exists() else []
     status = vocoder_train([*words, "--licence", LICENCES[voice], length, *resume])
     if status:
@@ -130,6 +131,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--speech", nargs="+", type=float, default=[1, 5, 20], help="minutes of it (%(default)s)")
     parser.add_argument("--minutes", nargs="+", type=float, default=[10, 40], help="of training (%(default)s)")
     parser.add_argument("--steps", nargs="+", type=int, default=[], help="of training, instead of minutes")
+    parser.add_argument("--start-from", default="reverse", metavar="MODEL", help="model to begin with (%(default)s)")
     parser.add_argument("--cache", type=Path, required=True, help="keep downloads and synthetic speech here")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the runs")
     parser.add_argument("--jobs", type=int, default=1, help="processes that prepare and score (%(default)s)")
