@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import asyncio
 import os
 import sys
 import threading
 from collections.abc import Sequence
 
-from pydantic import ValidationError
-
-from server.access.keys import KeyFileError
-from server.engine.engines import COMPUTING
-from server.process import ListenError, run
-from server.settings import Settings
+from server.spinning import spin_briefly
 
 __all__ = ["main"]
 
@@ -23,30 +17,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM.
 
     Args:
-        arguments: those of the command line if left out; this is then the program, which ends whatever still computes.
+        arguments: those of the command line if left out; this is then the program, which decides how its threads wait,
+            and ends whatever still computes.
 
     Returns:
         0 after an orderly shutdown; 1 if a model cannot be loaded or fails for good, a port is taken, or work had to be
         cut off at the end; 2 for settings or API keys that are not valid.
     """
     options = _parser().parse_args(arguments)
-    try:
-        settings = Settings(**{name: value for name, value in vars(options).items() if value is not None})
-        code = asyncio.run(run(settings))
-        return _end(code) if arguments is None else code
-    except ValidationError as error:
-        for entry in error.errors():
-            print(f"vocoder-serve: {'.'.join(map(str, entry['loc']))}: {entry['msg']}", file=sys.stderr)
-    except ListenError as error:
-        print(f"vocoder-serve: {error}", file=sys.stderr)
-        return 1
-    except KeyFileError as error:
-        print(f"vocoder-serve: {error}", file=sys.stderr)
-    return 2
+    if arguments is None:
+        spin_briefly(os.environ)
+    from server.program import serve  # loads PyTorch, which is told how to wait by now
+
+    code = serve({name: value for name, value in vars(options).items() if value is not None})
+    return _end(code) if arguments is None else code
 
 
 def _end(code: int) -> int:
     """Return the exit code; end with it at once where a model still computes, which Python could not end in order."""
+    from server.engine.engines import COMPUTING
+
     if any(thread.name in COMPUTING for thread in threading.enumerate()):
         sys.stdout.flush()
         sys.stderr.flush()

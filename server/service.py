@@ -57,8 +57,8 @@ class Service:
         return await anyio.to_thread.run_sync(work, limiter=self.limiter)
 
 
-def get_service(connection: HTTPConnection) -> Service:
-    """Return the service of the application that a request or WebSocket came to."""
+async def get_service(connection: HTTPConnection) -> Service:
+    """Return the service of the application that a request or WebSocket came to; FastAPI gives others a thread."""
     service = connection.app.state.service
     assert isinstance(service, Service)
     return service
