@@ -17,6 +17,7 @@ from vocoder.flows.rearrangement import swap
 from vocoder.layers.conditioning import MelEncoder, normalised
 from vocoder.layers.source.base_noise import BaseNoise
 from vocoder.layers.source.excitation import COEFFICIENTS, GAINS, Excitation, excitation_stages
+from vocoder.layers.source.harmonic_shift import SHIFT, HarmonicShift, shift_stages
 from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.layers.stack import WaveNetStack
@@ -63,7 +64,8 @@ class Student(Vocoder):
     """Inverse autoregressive flows between noise z (B, C, steps) and audio x (B, T), given a natural-log mel.
 
     Over samples C is 1 and the last flow is a filter with the mel's envelope; over frames C is the hop of a lapped
-    transform, 1x1 matrices mix the channels between flows, and the last flow scales each coefficient by the mel.
+    transform, 1x1 matrices mix the channels between flows, and the last flow scales each coefficient by the mel. A
+    harmonic source is a part of the noise over frames, and the mean of the noise over samples.
     Noise to audio (`inverse`) is one parallel pass and gives the density of its own sample; audio to noise
     (`forward`) goes step by step. (van den Oord et al., "Parallel WaveNet", 2018; Ping et al., "ClariNet", 2018.)
     """
@@ -90,7 +92,9 @@ class Student(Vocoder):
                 self.mixing.append(InvertibleConv1x1(size, matrix.T, MATRIX_STEP_SCALE))
                 mixed = mixed @ matrix
         self.pitch = PitchNet(config.n_mels, config.source.pitch) if config.source else None
-        self.excitation = Excitation(config.cond_channels, size, mixed, NOISE_FLOOR) if config.source else None
+        framed, sourced = config.kind == "frames", config.source is not None
+        self.excitation = Excitation(config.cond_channels, size, mixed, NOISE_FLOOR) if framed and sourced else None
+        self.shift = HarmonicShift(config.cond_channels, config.hop_length) if sourced and not framed else None
 
     def forward(self, x: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map audio x (B, T) and the mel (B, n_mels, frames) to `(z, log_det)`: sequential, slow, exact."""
@@ -186,17 +190,23 @@ class Student(Vocoder):
     def _prior(self, sigma: float | Tensor) -> list[Stage]:
         """Return the stages of `Z`."""
         config, transform = self.config, self.transform
-        if self.excitation is None or self.pitch is None or config.source is None or transform is None:
+        if self.pitch is None or config.source is None:
             return [Stage(Z, (NOISE,), windowed(lambda noise: sigma * self.base.from_white(noise)))]
         source = HarmonicSource(config.hop_length, config.sample_rate, config.source.f_max)
+        if self.shift is not None:
+            moved = windowed(lambda shift, noise: shift + sigma * self.base.from_white(noise))
+            return [*shift_stages(self.pitch, source, self.shift, CONDITION), Stage(Z, (SHIFT, NOISE), moved)]
+        assert transform is not None
+        assert self.excitation is not None
         return excitation_stages(self.pitch, source, lambda x: transform(x)[0], self.excitation, CONDITION, sigma)
 
     def _shift_and_scale(self, given: dict[str, Tensor], sigma: float = 1.0) -> tuple[Tensor, Tensor]:
         """Return mean and deviation of z, in units of the base noise's, given the mel."""
+        like, stages = next(self.parameters()), self.stages()
+        if self.shift is not None:
+            return run(stages, given, SHIFT).signal, like.new_tensor(sigma)
         if self.excitation is None:
-            like = next(self.parameters())
             return like.new_zeros(()), like.new_tensor(sigma)
-        stages = self.stages()
         gains = run(stages, given, GAINS).signal
         return self.excitation.shift_and_scale(run(stages, given, COEFFICIENTS).signal, gains, sigma)
 

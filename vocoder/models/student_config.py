@@ -46,7 +46,7 @@ class StudentConfig:
     envelope_floor: float = -9.4
     """soft lower bound of the last flow's log-scale"""
     source: SourceConfig | None = None
-    """frames: a harmonic source in the noise"""
+    """a harmonic source: in the noise of frames, or as the mean of the noise of samples"""
     corrections: int = 0
     """how often a sample is corrected towards its mel, after the flow and outside its density"""
     sigma: float = 1.0
@@ -61,8 +61,8 @@ class StudentConfig:
             raise ConfigError(f"hop_length {self.hop_length} must be a multiple of group_size {self.channels}")
         if self.kind == "frames" and self.channels < 2:
             raise ConfigError("frames need a group_size of at least 2")
-        if self.source is not None and (self.kind == "samples" or not self.n_mels or self.noise != "gaussian"):
-            raise ConfigError("the harmonic source needs frames, a mel and Gaussian noise")
+        if self.source is not None and (not self.n_mels or self.noise != "gaussian"):
+            raise ConfigError("the harmonic source needs a mel and Gaussian noise")
         if self.filter_taps < 0 or self.filter_taps % 2 or self.sigma < 0 or self.corrections < 0:
             raise ConfigError("filter_taps must be even and, like sigma and corrections, 0 or more")
 

@@ -1,0 +1,75 @@
+"""The mean that a harmonic source gives to the noise of a flow over samples."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from vocoder.flows.lapped import LappedTransform
+from vocoder.layers.source.excitation import COEFFICIENTS, GAINS, SOURCE
+from vocoder.layers.source.harmonics import HarmonicSource
+from vocoder.layers.source.pitch import PitchNet
+from vocoder.stages import MEL, Stage, windowed
+
+__all__ = ["SHIFT", "HarmonicShift", "shift_stages"]
+
+SHIFT = "shift"
+"""signal of the stages: what is added to white noise"""
+
+GAIN_BOUND = 4.0  # nepers: from inaudible beside the noise to 35 dB above it
+
+
+class HarmonicShift(nn.Module):
+    """Shape a harmonic source by gains of each band and frame that the condition gives.
+
+    The gains act on the coefficients of a lapped transform, which turns them back into samples. White noise around
+    this mean stays white and independent of it, so that each sample of the flow keeps a conditional in closed form:
+    its mean alone changes.
+
+    Args:
+        cond_channels: channels of the condition (B, cond_channels, frames).
+        hop_length: samples per frame, which is also the number of bands.
+    """
+
+    def __init__(self, cond_channels: int, hop_length: int) -> None:
+        super().__init__()
+        self.transform = LappedTransform(hop_length)
+        self.log_gain = nn.Conv1d(cond_channels, hop_length, 3, padding=1)
+        nn.init.normal_(self.log_gain.weight, std=0.01)
+        nn.init.zeros_(self.log_gain.bias)  # type: ignore[arg-type]
+
+    def gains_of(self, cond: Tensor) -> Tensor:
+        """Return the gain of each band, (B, hop_length, frames)."""
+        return torch.exp(GAIN_BOUND * torch.tanh(self.log_gain(cond) / GAIN_BOUND))
+
+    def forward(self, coefficients: Tensor, gains: Tensor) -> Tensor:
+        """Return the mean of the noise (B, 1, T) for coefficients of the source and their gains."""
+        shift: Tensor = self.transform.inverse(coefficients * gains)[0]
+        return shift
+
+
+def shift_stages(pitch: PitchNet, source: HarmonicSource, shift: HarmonicShift, condition: str) -> list[Stage]:
+    """Return the stages from mel and condition to `SHIFT`.
+
+    Args:
+        pitch: reads f0 and voicing from the mel.
+        source: makes audio of them.
+        shift: shapes it.
+        condition: name of the condition.
+    """
+    reach = shift.log_gain.kernel_size[0] // 2
+
+    def read(mel: Tensor) -> Tensor:
+        return torch.stack(pitch.pitch(mel), dim=1)
+
+    def transformed(x: Tensor) -> Tensor:
+        coefficients: Tensor = shift.transform(x)[0]
+        return coefficients
+
+    return [
+        Stage("pitch", (MEL,), windowed(read), *pitch.context),
+        Stage(SOURCE, ("pitch", MEL), source, after=1),  # between two frames the pitch is interpolated
+        Stage(COEFFICIENTS, (SOURCE,), windowed(transformed), 1, 1),
+        Stage(GAINS, (condition,), windowed(shift.gains_of), reach, reach),
+        Stage(SHIFT, (COEFFICIENTS, GAINS), windowed(shift), 1, 1),
+    ]
