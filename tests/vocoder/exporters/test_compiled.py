@@ -4,33 +4,40 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from tiny_models import TINY_MEL, grouping_config, lapped_config, stirred
+from tiny_models import TINY_MEL, grouping_config, lapped_config, stirred, tiny_reverse
 
 from vocoder.checkpoint import Checkpoint
 from vocoder.exporters.exporting import export_model
 from vocoder.exporters.program import ExportError
+from vocoder.models.base import Vocoder
+from vocoder.models.families import family_of
 from vocoder.models.waveglow import WaveGlow
 from vocoder.synthesizer import Synthesizer
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "cpp"
-CONFIGS = {"grouping": grouping_config, "lapped": lapped_config}
+MODELS: dict[str, Callable[[], Vocoder]] = {
+    "grouping": lambda: stirred(WaveGlow(grouping_config(flows=1)), 0.1),
+    "lapped": lambda: stirred(WaveGlow(lapped_config(flows=1)), 0.1),
+    "reverse": tiny_reverse,
+}
 slow = pytest.mark.skipif(not os.environ.get("CPP_TEST"), reason="make cpp-test compiles it, for minutes")
 
 
-def voice(config: Any) -> Synthesizer:
+def voice(kind: str) -> Synthesizer:
     torch.manual_seed(0)
-    return Synthesizer(Checkpoint(stirred(WaveGlow(config), 0.1), "waveglow", TINY_MEL), "tiny", "cpu", torch.float32)
+    model = MODELS[kind]()
+    return Synthesizer(Checkpoint(model, family_of(model), TINY_MEL), "tiny", "cpu", torch.float32)
 
 
 def test_the_name_of_the_file_is_checked_first(tmp_path: Path) -> None:
     with pytest.raises(ExportError, match=r"name ends in \.pt2, not x\.onnx"):
-        export_model(voice(grouping_config(flows=1)), "aot-inductor", tmp_path / "x.onnx")
+        export_model(voice("grouping"), "aot-inductor", tmp_path / "x.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -44,9 +51,9 @@ def speak(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @slow
-@pytest.mark.parametrize("kind", CONFIGS)
+@pytest.mark.parametrize("kind", MODELS)
 def test_c_plus_plus_speaks_as_the_synthesizer(kind: str, speak: Path, tmp_path: Path) -> None:
-    v = voice(CONFIGS[kind](flows=1))
+    v = voice(kind)
     export_model(v, "aot-inductor", tmp_path / "x.pt2")
     mel = (2 * torch.randn(5, 40) - 4).clamp_max(-3)
     mel.numpy().tofile(tmp_path / "mel")

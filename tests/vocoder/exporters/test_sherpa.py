@@ -15,7 +15,7 @@ import sherpa_onnx
 import torch
 from matcha import LETTERS, write_matcha
 from numpy.typing import NDArray
-from tiny_models import TINY_MEL, lapped_config, stirred
+from tiny_models import TINY_MEL, lapped_config, stirred, tiny_reverse
 
 from vocoder.checkpoint import Checkpoint, save_model
 from vocoder.cli import main
@@ -35,11 +35,11 @@ PAD = TABLE[0]
 TEXT = "abcdab"
 
 
-@pytest.fixture(scope="module")
-def voice() -> Synthesizer:
+@pytest.fixture(scope="module", params=["waveglow", "reverse"])
+def voice(request: pytest.FixtureRequest) -> Synthesizer:
     torch.manual_seed(0)
-    model = stirred(WaveGlow(lapped_config(flows=1)), 0.1)
-    return Synthesizer(Checkpoint(model, "waveglow", TINY_MEL), "tiny", "cpu", torch.float32)
+    model = tiny_reverse() if request.param == "reverse" else stirred(WaveGlow(lapped_config(flows=1)), 0.1)
+    return Synthesizer(Checkpoint(model, request.param, TINY_MEL), "tiny", "cpu", torch.float32)
 
 
 @pytest.fixture(scope="module")
