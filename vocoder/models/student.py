@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.flows.elementwise import ConditionalAffine
+from vocoder.flows.harmonic_shift import SHIFT, HarmonicShift, shift_stages
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.flows.lapped import LappedTransform
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
@@ -17,7 +18,6 @@ from vocoder.flows.rearrangement import swap
 from vocoder.layers.conditioning import MelEncoder, normalised
 from vocoder.layers.source.base_noise import BaseNoise
 from vocoder.layers.source.excitation import COEFFICIENTS, GAINS, Excitation, excitation_stages
-from vocoder.layers.source.harmonic_shift import SHIFT, HarmonicShift, shift_stages
 from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.layers.stack import WaveNetStack
