@@ -89,6 +89,15 @@ PACKAGES = {
         use="evaluate",
         speakers=True,
     ),
+    "ktuberling": Package(
+        "ktuberling-data",
+        "usr/share/ktuberling/sounds",
+        "*.[ow][ga][gv]",  # ogg or wav
+        "GPL-2.0-or-later",
+        "Words of KTuberling, copyright Eric Bischoff and others",
+        use="evaluate",
+        speakers=True,
+    ),
     "prompts-it": _prompts(
         "it-menardi-wav",
         "it_IT_f_Menardi",

@@ -176,7 +176,7 @@ def test_what_is_for_evaluation_alone_is_all_test():
 
 def test_recordings_under_the_gpl_are_for_evaluation_alone():
     copyleft = {name for name, package in debian.PACKAGES.items() if package.licence.startswith("GPL")}
-    assert copyleft == {"klettres", "prompts-de", "prompts-es"}
+    assert copyleft == {"klettres", "ktuberling", "prompts-de", "prompts-es"}
     assert copyleft <= {name for name, package in debian.PACKAGES.items() if package.use == "evaluate"}
 
 
