@@ -25,7 +25,9 @@ def main() -> int:
     """Draw the picture."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.distillation_pictures", description=__doc__)
     parser.add_argument("--recording", type=Path, default=RECORDING)
-    parser.add_argument("--models", nargs="+", default=["waveglow", "student", "reverse"], metavar="NAME|DIR")
+    parser.add_argument(
+        "--models", nargs="+", default=["waveglow", "parallel-wavenet", "student", "reverse"], metavar="NAME|DIR"
+    )
     parser.add_argument("--plot", type=Path, required=True, metavar="FILE")
     args = parser.parse_args()
     sounds: dict[str, np.ndarray] = {}

@@ -32,7 +32,7 @@ from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import published
 
 MODEL = "waveglow"
-MODELS = ("reverse", MODEL, "student", "wavenet")
+MODELS = ("reverse", MODEL, "student", "parallel-wavenet", "wavenet")
 """of which those that ship are measured"""
 PEERS = ("reverse", MODEL, "student")
 """beside those that people would use instead"""
