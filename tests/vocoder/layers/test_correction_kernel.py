@@ -36,7 +36,8 @@ def test_compiled_steps_are_the_plain_ones(config, frames, monkeypatch):
     consistency = MelConsistency(config, 5)
     made = consistency(x, mel)
     monkeypatch.setattr(mel_consistency, "correction_kernel", lambda: None)
-    torch.testing.assert_close(made, consistency(x, mel), atol=2e-6, rtol=0)
+    # Each bold step makes rounding 1.75 times as large; how much there is depends on the processor.
+    torch.testing.assert_close(made, consistency(x, mel), atol=5e-6, rtol=0)
     assert not torch.equal(made, x)
 
 
