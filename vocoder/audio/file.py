@@ -129,9 +129,7 @@ def read_audio(
             limit = -1 if max_seconds is None else int(max_seconds * file_rate) + 1
             samples = file.read(limit, dtype="float32", always_2d=True)
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        reason = failure(error)
-        hint = " (wav, flac, ogg, mp3 and others are audio; a mel in an npy file is not)" if "recogni" in reason else ""
-        raise AudioError(f"cannot read {name}: {reason}{hint}") from None
+        raise AudioError(f"cannot read {name}: {failure(error)}") from None
     if max_seconds is not None and len(samples) > max_seconds * file_rate:
         raise AudioTooLongError(f"{name} is longer than {max_seconds:g} s")
     if len(samples) == 0:
@@ -278,5 +276,7 @@ def _name(place: str | Path | BinaryIO) -> str:
 
 
 def failure(error: RuntimeError) -> str:
-    """Return what libsndfile says was wrong."""
-    return str(getattr(error, "error_string", error)).rstrip(".")
+    """Return what libsndfile says was wrong, and what files are audio where one is none."""
+    reason = str(getattr(error, "error_string", error)).rstrip(".")
+    hint = " (wav, flac, ogg, mp3 and others are audio; a mel in an npy file is not)" if "recogni" in reason else ""
+    return reason + hint

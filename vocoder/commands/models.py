@@ -53,10 +53,17 @@ def _description(info: Mapping[str, Any], scores: bool) -> str:
         f"{mel['log']}, floor {mel['floor']:g}",
         "sigma": f"{info['sigma']:g}",
         "corrections": str(info["corrections"]),
-        "quality": "not measured" if not info["quality"] else "" if scores else f"vocoder models {info['name']}",
+        "quality": _where(info, scores),
     }
     text = [info["name"], *(f"  {name:<11} {value}".rstrip() for name, value in lines.items())]
     return "\n".join([*text, *_indented(info["quality"], 4)] if scores else text)
+
+
+def _where(info: Mapping[str, Any], scores: bool) -> str:
+    """Return where the scores of a model are, which stand below where `scores` are shown."""
+    if not info["quality"]:
+        return "not measured"
+    return "" if scores else f"shown by: vocoder models {info['name']}"
 
 
 def _indented(values: Mapping[str, Any], depth: int) -> list[str]:

@@ -75,3 +75,4 @@ def test_a_recording_says_nothing_and_a_text_is_none(tmp_path: Path, capsys: pyt
     printed = capsys.readouterr()
     assert "does not say where it comes from" in printed.out
     assert "y.wav" in printed.err
+    assert "a mel in an npy file is not)" in printed.err

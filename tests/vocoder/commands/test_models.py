@@ -38,7 +38,10 @@ def test_a_list_of_models_is_short_and_says_where_their_scores_are(capsys: pytes
     assert main(["models"]) == 0
     blocks = capsys.readouterr().out.strip().split("\n\n")
     assert [block.splitlines()[0] for block in blocks] == shipped_models()
-    assert all(block.splitlines()[-1].split()[1:] == ["vocoder", "models", block.split()[0]] for block in blocks)
+    assert all(
+        block.splitlines()[-1].split()[1:] == ["shown", "by:", "vocoder", "models", block.split()[0]]
+        for block in blocks
+    )
     assert max(block.count("\n") for block in blocks) < 8
 
 
