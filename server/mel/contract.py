@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from server.errors import RequestError
 from vocoder.config import to_dict
 from vocoder.mel.config import MelConfig
+from vocoder.mel.faults import bands_hint, not_finite
 from vocoder.mel.range import MelRange
 
 __all__ = ["MelContract", "check_finite"]
@@ -82,9 +83,9 @@ class MelContract:
             raise _invalid(f"The mel must have the shape ({n_mels}, frames); this one has {mel.ndim} dimension.")
         if mel.shape[0] == n_mels:
             return mel
-        if mel.shape[1] == n_mels:
-            raise _invalid(f"The mel looks transposed: it has {n_mels} columns. Send ({n_mels}, frames).")
-        raise _invalid(f"The model takes {n_mels} mel bands as rows; this mel has {mel.shape[0]} rows.")
+        hint = bands_hint(mel.shape, n_mels)
+        fault = f"The model takes {n_mels} mel bands as rows; this mel has {mel.shape[0]} rows"
+        raise _invalid(f"{fault}; {hint}." if hint else f"{fault}.")
 
 
 @lru_cache(maxsize=64)
@@ -94,10 +95,9 @@ def _measured(mel_config: MelConfig) -> MelContract:
 
 def check_finite(mel: NDArray[np.float32]) -> None:
     """Raise RequestError if a value of a mel is not finite."""
-    finite = np.isfinite(mel)
-    if not finite.all():
-        count = int(mel.size - np.count_nonzero(finite))
-        raise _invalid(f"{count} of the {mel.size} values are not finite (NaN, infinite, or beyond 32-bit floats).")
+    fault = not_finite(mel)
+    if fault is not None:
+        raise _invalid(f"{fault}.")
 
 
 def _invalid(detail: str, **fields: Any) -> RequestError:

@@ -17,6 +17,8 @@ from vocoder.guard.recognition import Guess, convention_of
 from vocoder.guard.verdict import NAMED, unsure
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.contract import contract, given_contract
+from vocoder.mel.faults import bands_hint
+from vocoder.mel.input import finite_values
 
 __all__ = ["AUTO", "UnsureError", "begun", "given_preset", "recognised_contract", "source_contract"]
 
@@ -48,11 +50,12 @@ def recognised_contract(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
 
     Raises:
         UnsureError: it cannot be told; the text names the two likeliest conventions, or what is wrong with the mel.
-        ValueError: it is not two-dimensional, or holds no finite numbers.
+        ValueError: it is not two-dimensional.
+        MelError: one of its values is not finite.
     """
     guard = load_guard()
     if mel.ndim == 2 and mel.shape[0] != guard.mel_config.n_mels:
-        return _by_bands(int(mel.shape[0]), own)
+        return _by_bands(tuple(mel.shape), own)
     found = guard.recognise(mel)
     best = found.best.convention
     if found.certain and best == convention_of(own):
@@ -110,6 +113,7 @@ def source_contract(preset: str | Path | MelConfig | None, own: MelConfig, mel: 
 
     Raises:
         UnsureError: the preset is "auto" and the mel does not tell which it is, or is none.
+        MelError: the preset is "auto" and the mel is not finite.
         ConfigError: there is no such contract.
     """
     if preset is None:
@@ -118,13 +122,16 @@ def source_contract(preset: str | Path | MelConfig | None, own: MelConfig, mel: 
         return contract(preset)
     if not isinstance(mel, (Tensor, np.ndarray)) or mel.ndim not in (2, 3) or 0 in mel.shape:
         raise UnsureError("preset=auto needs the mel, (n_mels, frames) or (B, n_mels, frames), to recognise it")
-    return recognised_contract(mel[0] if mel.ndim == 3 else mel, own)
+    values = finite_values(mel)
+    return recognised_contract(values[0] if values.ndim == 3 else values, own)
 
 
-def _by_bands(n_mels: int, own: MelConfig) -> MelConfig:
-    """Return the one contract that has so many bands."""
+def _by_bands(shape: tuple[int, ...], own: MelConfig) -> MelConfig:
+    """Return the one contract that has so many bands as a mel (n_mels, frames)."""
+    n_mels = shape[0]
     known = [own, *(config for config in PRESETS.values() if config != own)]
     found = [config for config in known if config.n_mels == n_mels]
     if len(found) == 1 or own.n_mels == n_mels:
         return found[0]
-    raise UnsureError(f"preset=auto knows no mels of {n_mels} bands: say which preset they are of, (n_mels, frames)")
+    hint = bands_hint(shape, own.n_mels) or "say which preset they are of, (n_mels, frames)"
+    raise UnsureError(f"preset=auto knows no mels of {n_mels} bands: {hint}")

@@ -16,6 +16,8 @@ from vocoder.guard.encodings import PLAIN, encodings
 from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, TRUE, layouts
 from vocoder.guard.recognition import Convention, Guess, Recognition
 from vocoder.mel.config import PRESETS
+from vocoder.mel.faults import bands_hint
+from vocoder.mel.input import finite_values
 
 __all__ = [
     "NAMED",
@@ -147,15 +149,15 @@ def two_dimensional(mel: Tensor | np.ndarray, n_mels: int) -> Tensor:
     """Return a mel as a float32 tensor (n_mels, frames) on the CPU.
 
     Raises:
-        ValueError: it is no array of two dimensions of finite numbers.
+        ValueError: it is no array of two dimensions.
+        MelError: one of its values is not finite.
         ShapeVerdict: it has another number of bands, or its bands are columns.
     """
     values = mel.detach().cpu() if isinstance(mel, Tensor) else torch.from_numpy(np.array(mel, dtype=np.float32))
     values = values.float()
     if values.ndim != 2 or 0 in values.shape:
         raise ValueError(f"a mel is (n_mels, frames), not {tuple(values.shape)}")
-    if not bool(torch.isfinite(values).all()):
-        raise ValueError("the mel holds values that are not finite (NaN or infinity)")
+    finite_values(values)
     if values.shape[0] == n_mels:
         return values
     if values.shape[1] == n_mels:
@@ -163,6 +165,8 @@ def two_dimensional(mel: Tensor | np.ndarray, n_mels: int) -> Tensor:
         raise ShapeVerdict(Verdict(False, 0.0, "transposed", message))
     like = [name for name, config in PRESETS.items() if config.n_mels == values.shape[0]]
     preset = like[0] if len(like) == 1 else None
-    known = f", as mels of the {preset} preset do" if preset else ""
-    message = f"The mel has {values.shape[0]} rows{known}; the contract has {n_mels} bands. Compute it as that says."
+    fault = f"The mel has {values.shape[0]} rows; the contract has {n_mels} bands"
+    hint = bands_hint(values.shape, n_mels)
+    advice = f"Name it (--preset {preset}), or compute the mel" if preset else "Compute it"
+    message = f"{f'{fault}: {hint}' if hint else fault}. {advice} as the contract says."
     raise ShapeVerdict(Verdict(False, 0.0, "bands", message, preset))

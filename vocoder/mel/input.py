@@ -11,10 +11,11 @@ import torch
 from torch import Tensor
 
 from vocoder.mel.config import MelConfig
+from vocoder.mel.faults import bands_hint, not_finite
 from vocoder.mel.range import MelRange
 from vocoder.noise import check_seed
 
-__all__ = ["MAX_CORRECTIONS", "MelError", "MelReader", "check_sampling", "mel_reader", "seeds_of"]
+__all__ = ["MAX_CORRECTIONS", "MelError", "MelReader", "check_sampling", "finite_values", "mel_reader", "seeds_of"]
 
 
 class MelError(ValueError):
@@ -65,13 +66,11 @@ class MelReader:
             raise MelError(f"the mel must be a torch tensor or a numpy array, not {type(mel).__name__}")
         n_mels = self.mel_config.n_mels
         if mel.ndim not in (2, 3) or mel.shape[-2] != n_mels or 0 in mel.shape:
-            hint = "; it looks transposed" if mel.ndim in (2, 3) and mel.shape[-1] == n_mels else ""
-            raise MelError(f"the mel must be ({n_mels}, frames) or (B, {n_mels}, frames), not {tuple(mel.shape)}{hint}")
-        batch = _real(mel).detach().to(device=self.device, dtype=torch.float32)
-        batch = batch.unsqueeze(0) if batch.ndim == 2 else batch
-        if not bool(torch.isfinite(batch).all()):
-            raise MelError("the mel holds values that are not finite (NaN or infinity)")
-        return batch
+            hint = bands_hint(mel.shape, n_mels) if mel.ndim in (2, 3) and mel.shape[-2] != n_mels else ""
+            fault = f"the mel must be ({n_mels}, frames) or (B, {n_mels}, frames), not {tuple(mel.shape)}"
+            raise MelError(f"{fault}; {hint}" if hint else fault)
+        batch = finite_values(mel).to(self.device)
+        return batch.unsqueeze(0) if batch.ndim == 2 else batch
 
     def _check(self, smallest: float, largest: float) -> None:
         fault = self.values.fault(smallest, largest)
@@ -115,6 +114,18 @@ def seeds_of(seed: int | None, count: int) -> list[int]:
     for value in (seed, seed + count - 1):
         check_seed(value)
     return [seed + i for i in range(count)]
+
+
+def finite_values(mel: Tensor | np.ndarray) -> Tensor:
+    """Return a mel of any shape as float32 on its own device.
+
+    Raises:
+        MelError: it does not hold real numbers, or one is not finite.
+    """
+    values = _real(mel).detach().to(torch.float32)
+    if not bool(torch.isfinite(values).all()):
+        raise MelError(str(not_finite(values.cpu().numpy())))
+    return values
 
 
 def _real(mel: Tensor | np.ndarray) -> Tensor:

@@ -60,6 +60,8 @@ def test_a_batch_of_one_is_one_mel() -> None:
     ("mel", "words"),
     [
         (SPEECH.T, "transposed"),
+        (np.zeros((150, 100)), "this mel has 150 rows; it looks transposed, "),
+        (np.zeros((100, 150)), "this mel has 100 rows; preset=vocos takes mels of 100 bands."),
         (SPEECH[:79], "takes 80 mel bands as rows; this mel has 79"),
         (SPEECH[0], "shape (80, frames)"),
         (np.stack([SPEECH, SPEECH]), "one mel per request"),
@@ -84,7 +86,9 @@ def test_plain_logarithms_where_the_contract_is_normalised() -> None:
 def test_values_that_are_not_finite(value: float) -> None:
     mel = SPEECH.copy()
     mel[3, 2:5] = value
-    assert f"3 of the {mel.size} values are not finite" in refused(mel).detail
+    detail = refused(mel).detail
+    assert detail.startswith(f"3 of the {mel.size} values are not finite (NaN, infinite, or beyond 32-bit floats)")
+    assert detail.endswith(", the first of them mel[3, 2].")
 
 
 def test_too_many_frames() -> None:

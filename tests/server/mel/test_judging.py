@@ -149,6 +149,8 @@ async def test_auto_refuses_what_it_is_unsure_of(client: httpx.AsyncClient, mel:
     document = (await post(client, noise, preset="auto")).json()
     assert document["type"] == "urn:vocoder:problem:unsure-preset"
     assert len(document["likeliest"]) == 3
+    turned = (await post(client, mel[:, :150].T, preset="auto")).json()
+    assert "it looks transposed" in turned["detail"]
     flipped = (await post(client, mel[::-1], preset="auto")).json()
     assert "turn the bands round" in flipped["detail"]
     assert (await post(client, mel[:, :50], preset="auto", mean="1", variance="1")).status_code == 422

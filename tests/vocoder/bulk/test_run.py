@@ -93,8 +93,8 @@ def test_what_is_there_is_kept_and_what_changed_is_spoken_anew(
     assert speak(mels, "-o", out, "--seed", "3", model=model) == 2
     captured = capsys.readouterr()
     assert "3 spoken" in captured.out
-    assert captured.err == f"vocoder synthesize: {mels / 'bad.npy'}: the mel holds values that are not finite " + (
-        "(NaN or infinity)\n"
+    assert captured.err == f"vocoder synthesize: {mels / 'bad.npy'}: 400 of the 400 values are not finite " + (
+        "(NaN, infinite, or beyond 32-bit floats), the first of them mel[0, 0]\n"
     )
     first = made(out)
     (mels / "bad.npy").unlink()

@@ -110,7 +110,7 @@ def test_a_bad_mel_does_not_keep_the_others_from_speaking(
     assert [path.name for path in (tmp_path / "out").glob("[!.]*")] == ["good.wav"]
     error = capsys.readouterr().err
     assert error.count("\n") == 1
-    assert re.match(r"vocoder synthesize: \S+/transposed\.npy: .*it looks transposed$", error.strip())
+    assert re.match(r"vocoder synthesize: \S+/transposed\.npy: .*it looks transposed, ", error.strip())
 
 
 def test_what_is_no_mel_is_refused_in_one_line(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,9 +12,10 @@ from torch import Tensor
 
 import vocoder
 from vocoder.audio.file import read_audio
-from vocoder.guard.automatic import UnsureError, recognised_contract
+from vocoder.guard.automatic import AUTO, UnsureError, recognised_contract, source_contract
 from vocoder.mel.config import PRESETS, preset
 from vocoder.mel.convert import convert
+from vocoder.mel.input import MelError, mel_reader
 from vocoder.mel.spectrogram import MelSpectrogram
 
 RECORDING = Path(__file__).resolve().parents[3] / "examples" / "heldout.flac"
@@ -86,3 +87,15 @@ def test_auto_needs_a_mel(voice: vocoder.Synthesizer) -> None:
         voice.path("auto")
     with pytest.raises(UnsureError, match="no frames"):
         list(voice.stream(iter(()), preset="auto"))
+
+
+@pytest.mark.parametrize("shape", [(80, 9), (2, 80, 9)])
+def test_values_that_are_not_finite_are_refused_as_without_a_preset(shape: tuple[int, ...]) -> None:
+    mel = torch.full(shape, -5.0)
+    mel[..., 3, 2] = float("nan")
+    said = []
+    for refuse in (functools.partial(source_contract, AUTO, NVIDIA), mel_reader(NVIDIA, mel.device).batch):
+        with pytest.raises(MelError, match=r"values are not finite .*, the first of them mel\[(0, )?3, 2\]") as refused:
+            refuse(mel)
+        said.append(str(refused.value))
+    assert said[0] == said[1]

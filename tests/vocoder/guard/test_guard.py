@@ -74,6 +74,7 @@ def test_other_bands_are_named_with_their_preset(guard: Guard, x: Tensor) -> Non
 def test_shapes_tell_enough(guard: Guard, shape: tuple[int, int], cause: str, named: str | None) -> None:
     verdict = guard.check(np.full(shape, -5.0))
     assert (verdict.typical, verdict.cause, verdict.preset) == (False, cause, named)
+    assert ("--preset vocos" in verdict.message) == (named == "vocos")
 
 
 def test_silence_noise_and_too_little(guard: Guard) -> None:

@@ -99,6 +99,8 @@ def test_bands_that_one_preset_has_are_told_by_their_number() -> None:
     assert recognised_contract(torch.zeros(100, 9), own) == preset("vocos")
     with pytest.raises(UnsureError, match="knows no mels of 64 bands"):
         recognised_contract(torch.zeros(64, 9), own)
+    with pytest.raises(UnsureError, match=r"of 150 bands: it looks transposed, \(frames, bands\)"):
+        recognised_contract(torch.zeros(150, 80), own)
     mine = dataclasses.replace(own, name="mine", n_mels=64)
     assert recognised_contract(torch.zeros(64, 9), mine) == mine
 

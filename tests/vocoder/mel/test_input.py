@@ -24,8 +24,9 @@ def mel(frames: int = 6) -> torch.Tensor:
         (mel().exp(), "0..1, so the mel looks normalised, or like magnitudes without the logarithm"),
         (mel() * 20 / np.log(10.0), "decibels instead of ln.* These go from -95.54 to 0"),
         (mel() + 8.0, "beyond full scale"),
-        (mel().T, "looks transposed"),
-        (mel() * float("nan"), "not finite"),
+        (mel().T, r"not \(6, 80\); it looks transposed, \(frames, bands\) in place of \(n_mels, frames\)$"),
+        (torch.zeros(100, 6), r"not \(100, 6\); preset=vocos takes mels of 100 bands$"),
+        (mel() * float("nan"), r"480 of the 480 values are not finite .*, the first of them mel\[0, 0\]"),
     ],
 )
 def test_values_that_no_mel_of_the_contract_has_are_refused(wrong: torch.Tensor, words: str) -> None:

@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from vocoder.mel.faults import bands_hint, not_finite
+
+TURNED = "it looks transposed, (frames, bands) in place of (n_mels, frames)"
+VOCOS = "preset=vocos takes mels of 100 bands"
+
+
+@pytest.mark.parametrize(
+    ("shape", "n_mels", "hint"),
+    [
+        ((150, 80), 80, TURNED),
+        ((100, 80), 80, TURNED),
+        ((2, 150, 80), 80, TURNED),
+        ((150, 100), 80, f"{TURNED}; {VOCOS}"),
+        ((100, 437), 80, VOCOS),
+        ((79, 437), 80, ""),
+        ((80, 437), 100, ""),
+    ],
+)
+def test_the_likely_reason_is_told_by_the_shape(shape: tuple[int, ...], n_mels: int, hint: str) -> None:
+    assert bands_hint(shape, n_mels) == hint
+
+
+def test_values_that_are_not_finite_are_counted() -> None:
+    mel = np.zeros((4, 6), np.float32)
+    assert not_finite(mel) is None
+    mel[2, 5], mel[3, 0] = np.inf, np.nan
+    assert str(not_finite(mel)).startswith("2 of the 24 values are not finite")
+    assert str(not_finite(mel)).endswith("the first of them mel[2, 5]")
