@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -101,7 +102,7 @@ def export_model(
     Args:
         synthesizer: of a model that speaks in one parallel pass.
         form: a key of `FORMATS`.
-        file: where it goes; its folder must be there.
+        file: where it goes, once it is complete; its folder must be there.
         corrections: how often the program corrects its audio towards the mel; the model's own number if left out.
         sigma: temperature of the noise inside a program for sherpa-onnx; the model's own if left out.
         weights: their type in an ONNX file; see `store_weights`.
@@ -128,5 +129,8 @@ def export_model(
         program = traced_for_sherpa(synthesizer, corrections, sigma)
     else:
         program = traced(synthesizer, corrections, products=form == "onnx")
-    FORMATS[form](program, file)
-    store_weights(file, weights, program.program.graph_signature.buffers)
+    with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
+        made = Path(folder, file.name)  # only what is complete gets the final name
+        FORMATS[form](program, made)
+        store_weights(made, weights, program.program.graph_signature.buffers)
+        made.replace(file)

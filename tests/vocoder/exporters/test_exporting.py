@@ -18,6 +18,7 @@ from torch import Tensor
 
 from vocoder.checkpoint import Checkpoint, save_model
 from vocoder.cli import main
+from vocoder.exporters import exporting
 from vocoder.exporters.exporting import export_model, write_onnx, write_torch_program
 from vocoder.exporters.program import ExportError, traced
 from vocoder.layers.published import PublishedStackConfig, UpsamplingConfig
@@ -151,3 +152,20 @@ def test_operations_that_onnx_lacks_are_named(tmp_path):
 def test_a_missing_folder_is_named_before_any_work(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         export_model(synthesizer(published), "onnx", tmp_path / "nowhere" / "x.onnx")
+
+
+@pytest.mark.parametrize("form", ["onnx", "torch-export"])
+@pytest.mark.parametrize("error", [KeyboardInterrupt, ExportError])
+def test_nothing_has_the_final_name_before_it_is_complete(tmp_path, monkeypatch, form, error):
+    def stopped(file, *rest):
+        assert file.stat().st_size > 0
+        raise error
+
+    monkeypatch.setattr(exporting, "store_weights", stopped)
+    kept = tmp_path / "kept.pt2"
+    kept.write_text("of an export before")
+    for file in (kept, tmp_path / "new.pt2"):
+        with pytest.raises(error):
+            export_model(synthesizer(published), form, file)
+    assert list(tmp_path.iterdir()) == [kept]
+    assert kept.read_text() == "of an export before"
