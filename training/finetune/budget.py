@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["Budget", "default_minutes", "held_out", "of_steps", "plan"]
+__all__ = ["FEWEST_STEPS", "Budget", "default_minutes", "held_out", "of_steps", "plan"]
 
 HELD_OUT = (3, 12)
 """fewest and most utterances that are held out: a tenth of them in between"""
@@ -14,6 +14,7 @@ MINUTES = (10.0, 60.0)
 MOST_PASSES = 60
 """times that the recordings are heard at most where nobody says how long: a fast machine would learn them by heart"""
 FEWEST_STEPS = 20
+"""taken however long they last"""
 VALIDATIONS = 5
 """on the way, the one at the end included"""
 _OVERTIME = 1.5  # times its minutes, and one more, that a run may take on a machine that got slower
@@ -69,7 +70,8 @@ def plan(minutes: float | None, seconds_of_speech: float, seconds_per_step: floa
     if minutes is None:
         most = max(int(MOST_PASSES * seconds_of_speech / seconds_in_a_batch), FEWEST_STEPS)
         wanted, steps = (wanted, steps) if steps <= most else (most * seconds_per_step / 60, most)
-    return Budget(wanted, steps, _OVERTIME * wanted + 1)
+    expected = max(wanted, steps * seconds_per_step / 60)  # more than wanted where the fewest steps take longer
+    return Budget(expected, steps, _OVERTIME * expected + 1)
 
 
 def of_steps(steps: int, seconds_per_step: float) -> Budget:

@@ -16,7 +16,7 @@ from tqdm import tqdm
 from training.commands.prepare import summary
 from training.corpora.manifest import Manifest
 from training.corpora.prepare import Prepared
-from training.finetune.budget import of_steps, plan
+from training.finetune.budget import FEWEST_STEPS, Budget, default_minutes, of_steps, plan
 from training.finetune.kinds import Run, objective_of, written_run
 from training.finetune.outcome import Outcome, compared, publish_best
 from training.finetune.recipe import recipe, seconds_in_a_batch, seconds_per_step
@@ -68,17 +68,27 @@ def run(args: argparse.Namespace) -> int:
     if stopped is not None:
         args.start_from = stopped.start_from  # whatever the arguments say now
     _check(args, folder, stopped)
+    try:
+        if _finished(args, folder, stopped):
+            return 0
+    except KeyboardInterrupt:  # outside of training, which ends in a checkpoint instead
+        pass
+    announce(f"stopped; to go on: vocoder-train finetune {_again(args)}")
+    return INTERRUPTED
+
+
+def _finished(args: argparse.Namespace, folder: Path, stopped: Run | None) -> bool:
+    """Take the four steps and return whether the training, and with it all, came to its end."""
     prepared = _prepare(args, folder / "corpus")
     if not _train(args, prepared.manifest, folder, stopped):
-        announce(f"stopped; to go on: vocoder-train finetune {_again(args)}")
-        return INTERRUPTED
+        return False
     announce("3 of 4: before and after, on recordings that were held out")
     best = Checkpoints(folder / "training").best / "model"
     outcome = compared(args.start_from, best, prepared.manifest, folder / "report", args.seed, args.jobs)
     announce("4 of 4: publishing")
     publish_best(outcome, args.output, folder)
     _farewell(args, outcome)
-    return 0
+    return True
 
 
 def _stopped(output: Path) -> Run | None:
@@ -137,16 +147,22 @@ def _train(args: argparse.Namespace, manifest: Manifest, folder: Path, stopped: 
 def _planned(args: argparse.Namespace, manifest: Manifest, output: Path) -> Run:
     path, seconds = manifest.root / "manifest.jsonl", seconds_of(manifest)
     first = recipe(args.start_from, path, output, seed=args.seed)
+    announce(f"2 of 4: training on {seconds / 60:.1f} minutes of speech; measuring this machine's pace")
     pace = seconds_per_step(first, manifest)
-    if args.steps is None:
-        budget = plan(args.minutes, seconds, pace, seconds_in_a_batch(first))
-    else:
-        budget = of_steps(args.steps, pace)
-    announce(
-        f"2 of 4: {budget.minutes:.1f} minutes of training on {seconds / 60:.1f} minutes of speech: {budget.steps} "
-        f"steps of {pace:.2f} s on this machine"
-    )
+    budget = _budget(args, seconds, pace, seconds_in_a_batch(first))
+    announce(f"{budget.minutes:.1f} minutes of training: {budget.steps} steps of {pace:.2f} s on this machine")
     return recipe(args.start_from, path, output, budget, args.seed)
+
+
+def _budget(args: argparse.Namespace, seconds: float, pace: float, seconds_in_batch: float) -> Budget:
+    """Return how long to train, and say so where that is longer than was wished."""
+    if args.steps is not None:
+        return of_steps(args.steps, pace)
+    budget = plan(args.minutes, seconds, pace, seconds_in_batch)
+    wanted = default_minutes(seconds / 60) if args.minutes is None else args.minutes
+    if budget.minutes > wanted:
+        announce(f"at least {FEWEST_STEPS} steps: about {budget.minutes:.1f} minutes instead of {wanted:g}")
+    return budget
 
 
 def _ended(output: Path, config: TrainerConfig) -> bool:
@@ -162,7 +178,7 @@ def _farewell(args: argparse.Namespace, outcome: Outcome) -> None:
 
 def _again(args: argparse.Namespace) -> str:
     words = [str(args.recordings), "-o", str(args.output), "--resume"]
-    for name in ("run", "licence", "mels"):
+    for name in ("run", "licence", "mels", "minutes", "steps"):
         words += [f"--{name}", str(getattr(args, name))] if getattr(args, name) is not None else []
     words += ["--start-from", args.start_from] if args.start_from != START else []
     return shlex.join(words)

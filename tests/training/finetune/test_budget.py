@@ -42,7 +42,10 @@ def test_steps_that_are_asked_for_are_taken_however_long_they_last() -> None:
 
 
 def test_a_slow_machine_trains_a_little_all_the_same() -> None:
-    assert plan(0.01, 60, 100.0, 6).steps == FEWEST_STEPS
+    slow = plan(0.01, 60, 100.0, 6)
+    assert slow.steps == FEWEST_STEPS
+    assert slow.minutes == pytest.approx(FEWEST_STEPS * 100 / 60)  # what it takes, not what was wished
+    assert slow.limit > slow.minutes  # which would otherwise end it before its steps
     for minutes in (0, -1, math.inf, math.nan):
         with pytest.raises(ValueError, match="--minutes must be a positive number"):
             plan(minutes, 60, 1, 6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,7 +19,7 @@ from training.corpora.manifest import read_manifest
 from training.critics.adversary import CRITICS_FILE, Adversary, critics_beside
 from training.critics.spectrogram import CriticConfig
 from training.evaluate.metrics import METRICS
-from training.finetune import budget
+from training.finetune import budget, command
 from training.finetune import recipe as recipe_module
 from training.finetune import recordings as recordings_module
 from training.finetune.kinds import KINDS, written_run
@@ -176,6 +177,40 @@ def test_a_stopped_run_goes_on_and_predicted_mels_are_heard(start, recordings, t
     assert main([*given[:at], *given[at + 2 :], "--resume"]) == 0  # it knows what it began with
     assert written_run(tmp_path / "run" / "training" / "config.yaml").start_from == str(start)
     assert "the mels that the manifest names were spoken, not the recordings' own: 3 of 3" in capsys.readouterr().out
+
+
+def test_a_stop_before_training_says_how_to_go_on_too(start, recordings, tmp_path, capsys, monkeypatch) -> None:
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(command, "seconds_per_step", interrupted)
+    assert main(words(start, recordings, tmp_path, "--minutes", "0.01")) == 130
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[-2].startswith("2 of 4: training on 0.1 minutes of speech; measuring this machine's pace")
+    assert lines[-1].startswith("stopped; to go on: vocoder-train finetune")
+    assert "--resume" in lines[-1]
+    assert "--minutes 0.01" in lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("minutes", "said"),
+    [
+        ("0.01", "at least 20 steps: about 33.3 minutes instead of 0.01"),
+        (None, "33.3 minutes instead of 10"),
+        ("40", ""),
+    ],
+)
+def test_a_slow_machine_is_told_of_the_fewest_steps(minutes, said, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(budget, "FEWEST_STEPS", 20)
+    args = argparse.Namespace(minutes=minutes and float(minutes), steps=None)
+    planned = command._budget(args, 60.0, 100.0, 6.0)
+    assert (planned.steps, planned.minutes) == (
+        pytest.approx(22, abs=2),
+        pytest.approx(max(33.3, float(minutes or 0)), abs=0.1),
+    )
+    printed = capsys.readouterr().out
+    assert said in printed
+    assert bool(said) == bool(printed)
 
 
 @pytest.mark.parametrize(
