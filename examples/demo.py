@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,6 +35,8 @@ from vocoder.mel.spectrogram import MelSpectrogram
 HELD_OUT = Path(__file__).with_name("heldout.flac")
 READY = re.compile(r"ready on (http://\S+:\d+)")
 START_SECONDS = 180.0
+ANSWER_SECONDS = 120.0
+ADVICE = "this machine is busy or slow; run it again when other programs have ended"
 SEED = 1
 
 
@@ -84,17 +86,32 @@ def wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> str:
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         announced = READY.search(log.read_text())
-        if announced and httpx.get(f"{announced[1]}/readyz", trust_env=False).status_code == 200:
-            return announced[1]
+        with suppress(httpx.TimeoutException):  # it is asked again
+            if announced and httpx.get(f"{announced[1]}/readyz", trust_env=False).status_code == 200:
+                return announced[1]
         time.sleep(0.1)
-    state = "is not ready yet" if process.poll() is None else f"ended with status {process.returncode}"
+    late = f"is not ready after {START_SECONDS:.0f} s: {ADVICE}"
+    state = late if process.poll() is None else f"ended with status {process.returncode}"
     raise DemoError(f"the server {state}; its log:\n{log.read_text()}")
+
+
+@contextmanager
+def waiting_for(request: str) -> Iterator[None]:
+    """Say which request timed out, and what can be done."""
+    try:
+        yield
+    except httpx.TimeoutException as error:
+        raise DemoError(
+            f"{request} was not answered within {ANSWER_SECONDS:.0f} s: {ADVICE}, or on a shorter recording: "
+            "make demo ARGS='--audio short.wav'"
+        ) from error
 
 
 def default_mel_config(address: str) -> MelConfig:
     """Return the mel contract of the server's default model."""
-    models = httpx.get(f"{address}/models", trust_env=False).raise_for_status().json()["models"]
-    name = models[0]["mel"]["name"]
+    with waiting_for("GET /models"):
+        answer = httpx.get(f"{address}/models", timeout=ANSWER_SECONDS, trust_env=False).raise_for_status()
+    name = answer.json()["models"][0]["mel"]["name"]
     if name not in PRESETS:
         raise DemoError(f"the model's mel is {name!r}, and this demo makes only {', '.join(PRESETS)}")
     return PRESETS[name]
@@ -105,14 +122,15 @@ def speak(address: str, mel: NDArray[np.float32]) -> Speech:
     body = io.BytesIO()
     np.save(body, mel)
     started = time.perf_counter()
-    answer = httpx.post(
-        f"{address}/synthesize",
-        params={"seed": SEED},
-        content=body.getvalue(),
-        headers={"Content-Type": "application/x-npy", "Accept": "audio/wav"},
-        timeout=120.0,
-        trust_env=False,
-    )
+    with waiting_for("POST /synthesize"):
+        answer = httpx.post(
+            f"{address}/synthesize",
+            params={"seed": SEED},
+            content=body.getvalue(),
+            headers={"Content-Type": "application/x-npy", "Accept": "audio/wav"},
+            timeout=ANSWER_SECONDS,
+            trust_env=False,
+        )
     wall_seconds = time.perf_counter() - started
     if answer.status_code != 200:
         raise DemoError(f"POST /synthesize answered {answer.status_code}: {answer.text}")

@@ -1,0 +1,65 @@
+"""The demo says what it waited for in vain, how long, and what to do."""
+
+from __future__ import annotations
+
+import importlib.util
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+
+DEMO = Path(__file__).resolve().parent.parent / "examples" / "demo.py"
+
+
+@pytest.fixture
+def demo(monkeypatch: pytest.MonkeyPatch) -> Any:
+    spec = importlib.util.spec_from_file_location("demo", DEMO)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    monkeypatch.setitem(sys.modules, "demo", module)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def starved() -> Iterator[str]:
+    """The address of a server that takes connections and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"http://127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_requests_that_time_out_are_named_with_what_to_do(demo, starved, monkeypatch) -> None:
+    monkeypatch.setattr(demo, "ANSWER_SECONDS", 0.1)
+    with pytest.raises(demo.DemoError, match=r"GET /models was not answered within .* s: this machine is busy"):
+        demo.default_mel_config(starved)
+    with pytest.raises(demo.DemoError, match=r"POST /synthesize was not answered within .* s: .* make demo ARGS="):
+        demo.speak(starved, np.zeros((80, 10), np.float32))
+
+
+class Running:
+    """A process that has not ended."""
+
+    def poll(self) -> None:
+        return None
+
+
+def test_a_server_that_is_slow_to_be_ready_is_asked_again_until_the_time_is_up(demo, tmp_path, monkeypatch) -> None:
+    asked = []
+
+    def late(url: str, **options: Any) -> None:
+        asked.append(url)
+        raise httpx.ReadTimeout("timed out")
+
+    monkeypatch.setattr(demo.httpx, "get", late)
+    monkeypatch.setattr(demo, "START_SECONDS", 0.5)
+    log = tmp_path / "server.log"
+    log.write_text("ready on http://127.0.0.1:8000")
+    with pytest.raises(demo.DemoError, match="the server is not ready after 0 s: this machine"):
+        demo.wait_until_ready(Running(), log)
+    assert len(asked) > 1
