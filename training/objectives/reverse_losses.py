@@ -41,15 +41,9 @@ class ReverseLosses(SampleWeights):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_weights(("recorded", "drawn", "aligned", "corrections", "samples_from"))
-        if not 0 <= self.varied_mels <= 1:
-            raise ConfigError(f"varied_mels is a share of mels, from 0 to 1, not {self.varied_mels}")
+        self.check_samples(self.samples_from, self.varied_mels)
         if self.pairs_every < 1:
             raise ConfigError(f"pairs_every must be at least 1, not {self.pairs_every}")
-        if self.adversarial and self.critics_from < self.samples_from:
-            raise ConfigError(
-                f"critics_from {self.critics_from} must not be before samples_from {self.samples_from}: "
-                "critics judge samples"
-            )
 
     @property
     def paired(self) -> bool:

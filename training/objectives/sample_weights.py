@@ -42,6 +42,20 @@ class SampleWeights:
         if self.critic_rate <= 0:
             raise ConfigError(f"critic_rate must be above 0, not {self.critic_rate}")
 
+    def check_samples(self, samples_from: int, varied_mels: float) -> None:
+        """Refuse a schedule of losses on samples, or a share of varied mels, that makes no sense.
+
+        Raises:
+            ConfigError: critics would judge before there are samples, or the share is none.
+        """
+        if not 0 <= varied_mels <= 1:
+            raise ConfigError(f"varied_mels is a share of mels, from 0 to 1, not {varied_mels}")
+        if self.adversarial and self.critics_from < samples_from:
+            raise ConfigError(
+                f"critics_from {self.critics_from} must not be before samples_from {samples_from}: "
+                "critics judge samples"
+            )
+
     def check_weights(self, names: Iterable[str]) -> None:
         """Refuse negative values.
 

@@ -33,12 +33,6 @@ class WaveGlowLosses(SampleWeights):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_weights(("likelihood", "samples_from"))
-        if not 0 <= self.varied_mels <= 1:
-            raise ConfigError(f"varied_mels is a share of mels, from 0 to 1, not {self.varied_mels}")
+        self.check_samples(self.samples_from, self.varied_mels)
         if self.likelihood_every < 1:
             raise ConfigError(f"likelihood_every must be at least 1, not {self.likelihood_every}")
-        if self.adversarial and self.critics_from < self.samples_from:
-            raise ConfigError(
-                f"critics_from {self.critics_from} must not be before samples_from {self.samples_from}: "
-                "critics judge samples"
-            )

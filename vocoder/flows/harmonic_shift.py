@@ -6,10 +6,10 @@ import torch
 from torch import Tensor, nn
 
 from vocoder.flows.lapped import LappedTransform
-from vocoder.layers.source.excitation import COEFFICIENTS, GAINS, SOURCE
+from vocoder.layers.source.excitation import COEFFICIENTS, GAINS, source_stages
 from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchNet
-from vocoder.stages import MEL, Stage, windowed
+from vocoder.stages import Stage, windowed
 
 __all__ = ["SHIFT", "HarmonicShift", "shift_stages"]
 
@@ -59,17 +59,12 @@ def shift_stages(pitch: PitchNet, source: HarmonicSource, shift: HarmonicShift, 
     """
     reach = shift.log_gain.kernel_size[0] // 2
 
-    def read(mel: Tensor) -> Tensor:
-        return torch.stack(pitch.pitch(mel), dim=1)
-
     def transformed(x: Tensor) -> Tensor:
         coefficients: Tensor = shift.transform(x)[0]
         return coefficients
 
     return [
-        Stage("pitch", (MEL,), windowed(read), *pitch.context),
-        Stage(SOURCE, ("pitch", MEL), source, after=1),  # between two frames the pitch is interpolated
-        Stage(COEFFICIENTS, (SOURCE,), windowed(transformed), 1, 1),
+        *source_stages(pitch, source, transformed),
         Stage(GAINS, (condition,), windowed(shift.gains_of), reach, reach),
         Stage(SHIFT, (COEFFICIENTS, GAINS), windowed(shift), 1, 1),
     ]

@@ -12,7 +12,7 @@ from vocoder.layers.source.pitch import PitchNet
 from vocoder.packing import Packing
 from vocoder.stages import MEL, NOISE, Stage, Z, windowed
 
-__all__ = ["COEFFICIENTS", "GAINS", "SOURCE", "Excitation", "excitation_stages"]
+__all__ = ["COEFFICIENTS", "GAINS", "SOURCE", "Excitation", "excitation_stages", "source_stages"]
 
 COEFFICIENTS, SOURCE, GAINS = "coefficients", "source", "gains"
 """signals of the stages: the harmonic source after and before the transform of the flow, and the mixture's gains"""
@@ -81,19 +81,30 @@ def excitation_stages(
         sigma: sampling temperature.
         packing: where each utterance stands in a row of several.
     """
-    reach, gaps = excitation.gains.kernel_size[0] // 2, None if packing is None else packing.gaps()
-
-    def read(mel: Tensor) -> Tensor:
-        return torch.stack(pitch.pitch(mel, gaps), dim=1)
+    reach = excitation.gains.kernel_size[0] // 2
 
     def excite(coefficients: Tensor, noise: Tensor, gains: Tensor) -> Tensor:
         mixed: Tensor = excitation(coefficients, noise, gains, sigma)
         return mixed
 
     return [
+        *source_stages(pitch, source, transform, packing),
+        Stage(GAINS, (condition,), windowed(excitation.gains_of), reach, reach),
+        Stage(Z, (COEFFICIENTS, NOISE, GAINS), windowed(excite)),
+    ]
+
+
+def source_stages(
+    pitch: PitchNet, source: HarmonicSource, transform: Callable[[Tensor], Tensor], packing: Packing | None = None
+) -> list[Stage]:
+    """Return the stages from the mel to `COEFFICIENTS`; what they take is said in `excitation_stages`."""
+    gaps = None if packing is None else packing.gaps()
+
+    def read(mel: Tensor) -> Tensor:
+        return torch.stack(pitch.pitch(mel, gaps), dim=1)
+
+    return [
         Stage("pitch", (MEL,), windowed(read), *pitch.context),
         Stage(SOURCE, ("pitch", MEL), source, after=1),  # between two frames the pitch is interpolated
         Stage(COEFFICIENTS, (SOURCE,), windowed(transform), 1, 1),
-        Stage(GAINS, (condition,), windowed(excitation.gains_of), reach, reach),
-        Stage(Z, (COEFFICIENTS, NOISE, GAINS), windowed(excite)),
     ]
