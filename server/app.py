@@ -122,6 +122,7 @@ def _loader(settings: Settings) -> Load:
 def _lifespan(service: Service, telemetry: Telemetry | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        """Load the models and watch the key file while the server runs; finish what has been begun when it stops."""
         service.engines.start()
         watch = None if service.keys is None else asyncio.create_task(watch_keys(service.keys))
         try:

@@ -104,6 +104,7 @@ class Exchange:
         settings = self.service.settings
 
         def prepare() -> tuple[SynthesisRequest, int]:
+            """Return the request with its mel judged and in the model's contract, and how many frames were sent."""
             mel, options = decode()
             check_corrections(options.corrections, self.engine.contract.mel_config)
             guard, path = MelGuard(self.service.guard, options.guard or settings.guard), self.path(options, mel)

@@ -54,6 +54,7 @@ class RequestMiddleware:
         code = 500  # what the client sees where the application fails before it answers
 
         async def send_with_id(message: Message) -> None:
+            """Send a message on, with the request's id among the headers of an answer, and note the status."""
             nonlocal code
             if message["type"] in ("http.response.start", "websocket.http.response.start"):
                 code = message["status"]

@@ -79,6 +79,7 @@ def _read_zip(path: Path) -> Any:
         swapped = f"{root}byteorder" in names and archive.read(f"{root}byteorder").decode() != sys.byteorder
 
         def storage(pid: Any) -> StoragePiece:
+            """Return the values that a persistent id names: its dtype, file and number of values."""
             dtype, key, count = pid[1], str(pid[2]), int(pid[4])
             if key not in kept:
                 kept[key] = _piece(_stored(archive, names, f"{root}data/{key}"), dtype, count, swapped)
@@ -103,6 +104,11 @@ def _read_legacy(file: BinaryIO) -> Any:
     announced: dict[str, tuple[torch.dtype, int]] = {}
 
     def storage(pid: Any) -> StoragePiece:
+        """Return the values that a persistent id names, which follow later: zeros until then.
+
+        Raises:
+            CheckpointError: they are of no known kind, too many, or a part of others.
+        """
         dtype, key, count = pid[1], str(pid[2]), int(pid[4])
         if not isinstance(dtype, torch.dtype) or not 0 <= count < MAX_VALUES or (len(pid) > 5 and pid[5] is not None):
             raise CheckpointError("one of its storages is of an unknown kind")
