@@ -24,6 +24,16 @@ COLUMNS = {
     "density_times_real_time": ("density x real time", 1),
 }
 
+START = "start_from "
+PARTS = {
+    "teacher": "the teacher {}",
+    "flows_from": "{}, whose flows it has",
+    "pitch_from": "{}, whose estimate of pitch it has",
+    "fill_from": "{}, which made up what lies above the band of recordings",
+}
+"""who hands recordings on, by role"""
+HEARD_BY = "Heard by: what had the recordings in its training: this model, or one that it took something from."
+
 GUARD = (
     "Gaussian densities of windows of natural-log mel-spectrograms, one for each convention that mels are written down "
     "in: they say how typical a mel is of the contract below, and what it looks like where it is not. It cannot speak."
@@ -140,17 +150,29 @@ def _data_table(provenance: Mapping[str, Any]) -> str:
     for entry in all_data(provenance):
         key = tuple(str(entry.get(name, "")) for name in ("corpus", "licence", "attribution"))
         entries.setdefault(key, entry)
-        ways.setdefault(key, []).append(entry.get("through", "this training"))
+        ways.setdefault(key, []).append(_heard_by(entry.get("through")))
     if not entries:
         return ""
     lines = ["| corpus | hours | licence | attribution |", "|---|---:|---|---|"]
-    lines = lines if not provenance.get("inherited") else [f"{lines[0]} heard through |", f"{lines[1]}---|"]
+    lines = lines if not provenance.get("inherited") else [f"{lines[0]} heard by |", f"{lines[1]}---|"]
     for key, entry in entries.items():
         name = entry["corpus"] + (" (synthetic)" if entry.get("synthetic") else "")
         cells = [name, _value(entry.get("hours"), 2), *key[1:]]
         cells += ["; ".join(dict.fromkeys(ways[key]))] if provenance.get("inherited") else []
         lines.append("| " + " | ".join(cells) + " |")
+    if provenance.get("inherited"):
+        lines += ["", HEARD_BY]
     return "\n".join(lines)
+
+
+def _heard_by(through: str | None) -> str:
+    """Return who heard recordings that came through models, by their roles; who goes on from weights counts as them."""
+    steps = through.split(", ") if through else []
+    roles = [step for step in steps if not step.startswith(START)]
+    if not roles:
+        return f"the weights that it began with ({steps[0].removeprefix(START)})" if steps else "this training"
+    role, _, name = roles[-1].partition(" ")
+    return PARTS.get(role, "{}").format(name)
 
 
 def _synthetic_share(provenance: Mapping[str, Any]) -> str:

@@ -75,14 +75,21 @@ def test_a_fine_tuned_model_keeps_the_licences_of_its_base():
     assert "license: cc-by-sa-3.0" in card
     assert "recordings above: Apache-2.0, BSD-like (festvox-ru), CC-BY-3.0, CC-BY-SA-3.0, CC0-1.0." in card
     assert "| mine | 0.20 | CC0-1.0 |  | this training |" in card
-    assert "recorded by Allison Smith (theivrvoice.com) for Digium, Inc. | start_from waveglow |" in card
+    assert (
+        "recorded by Allison Smith (theivrvoice.com) for Digium, Inc. | the weights that it began with (waveglow) |"
+        in card
+    )
 
 
 def test_a_corpus_heard_on_several_ways_is_one_line():
     data = {"corpus": "c", "hours": 1.5, "licence": "CC-BY-SA-3.0", "attribution": "by Anna"}
-    inherited = [data | {"through": "teacher t"}, data | {"through": "flows_from w"}]
+    ways = ("teacher t", "teacher t, start_from older", "start_from a, start_from b, teacher t", "flows_from w")
+    started = ("start_from a", "start_from a, start_from b")
+    inherited = [data | {"through": way} for way in (*ways, *started)]
     card = model_card("s", "student", 1, {"sample_rate": 22050}, PROVENANCE | {"inherited": inherited}, {})
-    assert "| c | 1.50 | CC-BY-SA-3.0 | by Anna | this training; teacher t; flows_from w |" in card
+    heard = "this training; the teacher t; w, whose flows it has; the weights that it began with (a)"
+    assert f"| c | 1.50 | CC-BY-SA-3.0 | by Anna | {heard} |" in card
+    assert "Heard by: what had the recordings in its training:" in card
 
 
 def test_an_unknown_licence_is_said_loudly(tmp_path, trained, capsys):
