@@ -8,9 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +25,7 @@ from training.corpora.kokoro_voice import (
     read_styles,
     start_session,
 )
+from vocoder.machine.processes import process_pool
 
 __all__ = ["KEPT_OUT", "NAMES", "Utterance", "describe", "plan", "read_texts", "speakers", "synthesise"]
 
@@ -152,7 +151,7 @@ def synthesise(planned: tuple[Utterance, ...], folder: Path, jobs: int) -> Itera
         yield from _speak(missing, folder, files)
         return
     tasks = [missing[start : start + _TASK] for start in range(0, len(missing), _TASK)]
-    with ProcessPoolExecutor(min(jobs, len(tasks)), mp_context=get_context("spawn")) as pool:
+    with process_pool(min(jobs, len(tasks))) as pool:
         for made in pool.map(_speak_list, tasks, [folder] * len(tasks), [files] * len(tasks)):
             yield from made
 

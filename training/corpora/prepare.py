@@ -10,10 +10,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +32,7 @@ from training.corpora.corpus import (
 from training.corpora.given_mels import check_given_mel
 from training.corpora.manifest import Entry, Manifest, Split, Use, read_manifest, write_manifest
 from vocoder.config import to_dict
+from vocoder.machine.processes import process_pool
 from vocoder.mel.contract import contract
 from vocoder.mel.file import read_mel
 
@@ -134,7 +133,7 @@ def _mapper(jobs: int) -> Iterator[Callable[[list[_Job]], Iterator[Entry | Skipp
     if jobs <= 1:
         yield lambda work: map(_process, work)
         return
-    with ProcessPoolExecutor(jobs, mp_context=get_context("spawn")) as pool:
+    with process_pool(jobs) as pool:
         yield lambda work: pool.map(_process, work, chunksize=_CHUNK)
 
 

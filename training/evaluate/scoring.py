@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import multiprocessing
 import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
@@ -20,6 +19,7 @@ import torch
 
 from training.evaluate.candidates import Candidate
 from training.evaluate.metric import Audio, Metric, MetricUndefinedError
+from vocoder.machine.processes import process_pool
 
 __all__ = ["Pair", "ScoreStore", "Scores", "score", "score_all", "scoring_pool"]
 
@@ -78,9 +78,7 @@ def scoring_pool(processes: int) -> Iterator[ProcessPoolExecutor | None]:
     if processes == 1:
         yield None
         return
-    # Not forked: torch has threads by now, and a fork would copy their locks.
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(processes, context, initializer=torch.set_num_threads, initargs=(1,)) as pool:
+    with process_pool(processes, partial(torch.set_num_threads, 1)) as pool:
         yield pool
 
 

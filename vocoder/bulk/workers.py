@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import os
 import signal
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
@@ -16,6 +14,7 @@ import torch
 
 from vocoder.bulk.jobs import Job
 from vocoder.bulk.speaking import Outcome
+from vocoder.machine.processes import end_with_owner
 
 __all__ = ["Speak", "WorkerError", "Workers"]
 
@@ -144,7 +143,7 @@ class _Worker:
 def _work(connection: Connection, make: Callable[[int], Speak], number: int, threads: int) -> None:
     """Speak the rows that come until there are no more, or there is nobody left to speak for."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the owner's to handle
-    threading.Thread(target=_die_with_owner, daemon=True).start()
+    end_with_owner()
     torch.set_num_threads(threads)
     try:
         speak = make(number)
@@ -158,10 +157,3 @@ def _work(connection: Connection, make: Callable[[int], Speak], number: int, thr
         except EOFError:
             return
         connection.send(speak(row))
-
-
-def _die_with_owner() -> None:
-    owner = multiprocessing.parent_process()
-    assert owner is not None
-    owner.join()
-    os._exit(1)  # audio that is half written lies under a name of its own

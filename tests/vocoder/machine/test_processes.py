@@ -1,0 +1,41 @@
+"""No process stays behind when the one that started it is killed."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+OWNER = """
+import sys, time
+from functools import partial
+from vocoder.machine.processes import process_pool
+
+def hold(path):
+    with open(path, "w") as pipe:
+        pipe.write("here")
+        pipe.flush()
+        time.sleep(60)
+        pipe.write("late")
+
+if __name__ == "__main__":
+    with process_pool(1, partial(print, "prepared", flush=True)) as pool:
+        pool.submit(hold, sys.argv[1]).result()
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_a_worker_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
+    script, pipe = tmp_path / "owner.py", tmp_path / "pipe"
+    script.write_text(OWNER)
+    os.mkfifo(pipe)
+    with subprocess.Popen([sys.executable, str(script), str(pipe)], stdout=subprocess.PIPE, text=True) as owner:
+        with pipe.open() as held:
+            assert held.read(4) == "here"
+            owner.kill()
+            assert held.read() == ""  # the worker's end is closed, and not because it was done
+        assert owner.stdout is not None
+        assert owner.stdout.read() == "prepared\n"
