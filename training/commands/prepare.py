@@ -17,7 +17,7 @@ from training.corpora.condition import PrepareConfig
 from training.corpora.corpus import Corpus
 from training.corpora.given_mels import with_mels
 from training.corpora.layouts import scan_folder, scan_ljspeech, scan_vctk
-from training.corpora.prepare import Prepared, prepare
+from training.corpora.prepare import UNHEARD, Prepared, prepare
 from training.provenance import UNKNOWN
 
 __all__ = ["add_arguments", "run", "summary"]
@@ -98,7 +98,7 @@ def summary(prepared: Prepared) -> str:
     lines += [f"{s:{width}}  {counts[s]:10d}  {h['train']:7.3f}  {h['test']:6.3f}" for s, h in sorted(hours.items())]
     reasons = Counter(f"{item.corpus}: {item.reason}" for item in prepared.skipped)
     lines += [f"skipped {n:4d}  {reason}" for reason, n in sorted(reasons.items())]
-    lines += [f"  {item.path}: {item.detail}" for item in prepared.skipped if item.detail != "by its name"]
+    lines += [f"  {item.path}: {item.detail}" for item in prepared.skipped if item.detail != UNHEARD]
     lines.append(f"manifest: {prepared.manifest.root / 'manifest.jsonl'}")
     return "\n".join(lines) + "\n"
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from training.corpora.corpus import Corpus, CorpusError, Recording
@@ -187,6 +189,7 @@ def scan(name: str, root: Path) -> Corpus:
     """List the recordings of an unpacked package.
 
     Its one speaker carries the corpus's name, and the speakers of a package with several that name and their folder's.
+    Of files of such a package with the same bytes all but the first are unusable.
 
     Raises:
         CorpusError: the voice's folder is missing or ambiguous.
@@ -196,7 +199,8 @@ def scan(name: str, root: Path) -> Corpus:
     if len(folders) != 1:
         raise CorpusError(f"{root} should hold one folder {package.folder}, but holds {len(folders)}")
     paths = (path for path in folders[0].rglob(package.files) if path.is_file())
-    recordings = tuple(_recording(path, folders[0], name, package.speakers) for path in sorted(paths))
+    found = (_recording(path, folders[0], name, package.speakers) for path in sorted(paths))
+    recordings = tuple(_repeats_marked(found) if package.speakers else found)
     text = root / "usr/share/doc" / package.package / "copyright"
     licence_text = text.read_text(encoding="utf-8") if text.is_file() else ""
     return Corpus(
@@ -219,6 +223,15 @@ def _recording(path: Path, folder: Path, name: str, speakers: bool) -> Recording
         relative = relative.relative_to(relative.parts[0])
     silent = relative.parts[0] in _NOT_SPEECH_FOLDERS or relative.stem in _NOT_SPEECH_NAMES
     return Recording(path, relative.as_posix(), speaker, "not speech" if silent else "")
+
+
+def _repeats_marked(recordings: Iterable[Recording]) -> Iterator[Recording]:
+    """Yield recordings, unusable where one before has the same bytes: some folders hold those of another once more."""
+    known = set[bytes]()
+    for recording in recordings:
+        digest = hashlib.sha256(recording.path.read_bytes()).digest()
+        yield replace(recording, unusable=recording.unusable or "a repeat") if digest in known else recording
+        known.add(digest)
 
 
 def _package(name: str) -> Package:

@@ -36,9 +36,11 @@ from vocoder.machine.processes import process_pool
 from vocoder.mel.contract import contract
 from vocoder.mel.file import read_mel
 
-__all__ = ["PrepareError", "Prepared", "Skipped", "prepare"]
+__all__ = ["UNHEARD", "PrepareError", "Prepared", "Skipped", "prepare"]
 
 _CHUNK = 8
+UNHEARD = "as it was found"
+"""the detail of what was left out without having been listened to"""
 _BANDWIDTH = "bandwidth="
 
 
@@ -143,7 +145,7 @@ def _process(job: _Job) -> Entry | Skipped:
     target = job.root / relative
     try:
         if recording.unusable:
-            raise UnusableError(recording.unusable, "by its name")
+            raise UnusableError(recording.unusable, UNHEARD)
         if not _is_fresh(target, recording.path):
             _make(recording.path, target, job.config)
         if recording.mel is not None:

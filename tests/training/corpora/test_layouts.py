@@ -198,6 +198,25 @@ def test_klettres_has_a_speaker_for_each_language(tmp_path):
     assert found.use == "evaluate"
 
 
+def test_files_with_the_bytes_of_another_are_repeats(tmp_path):
+    for name, content in (
+        ("sr/nos.ogg", b"nose"),
+        ("sr@latin/nos.ogg", b"nose"),
+        ("fr/nez.wav", b"nez"),
+        ("sr/usta.ogg", b""),
+    ):
+        path = tmp_path / "usr/share/ktuberling/sounds" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+    found = debian.scan("ktuberling", tmp_path)
+    assert [(r.speaker, r.name, r.unusable) for r in found.recordings] == [
+        ("ktuberling-fr", "nez.wav", ""),
+        ("ktuberling-sr", "nos.ogg", ""),
+        ("ktuberling-sr", "usta.ogg", ""),
+        ("ktuberling-sr@latin", "nos.ogg", "a repeat"),
+    ]
+
+
 def test_debian_names_what_is_missing(packages, monkeypatch):
     with pytest.raises(CorpusError, match="unknown corpus 'asterisk-xx'; known: festvox-ru"):
         debian.locate("asterisk-xx", packages)
