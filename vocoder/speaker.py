@@ -86,8 +86,8 @@ class Speaker:
     def _noise(self, seeds: list[int], start: int, frames: int) -> Tensor:
         """Return white noise (B, C, steps) for the frames from `start` on, one seed for each item."""
         _, channels, steps = self.model.noise_shape(1, frames)
-        noise = [white_noise(seed, start, frames, channels, steps // frames) for seed in seeds]
-        return torch.stack(noise).to(self.device)
+        rows = [white_noise(seed, start, frames, channels, steps // frames).T for seed in seeds]
+        return torch.stack(rows).to(self.device).transpose(1, 2)  # in memory as it was drawn
 
     def _bias(self) -> Denoiser:
         if self._denoiser is None:

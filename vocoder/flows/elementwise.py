@@ -9,6 +9,7 @@ from torch.nn import functional as F
 from vocoder.config import ConfigError
 from vocoder.distributions.logistic_mixture import LogisticMixture
 from vocoder.flows.base import Flow, read_log_s
+from vocoder.layers.product import FrameConv
 
 __all__ = ["ActNorm", "ConditionalAffine", "ElementwiseAffine", "Logit", "MixtureCDF"]
 
@@ -97,7 +98,7 @@ class ConditionalAffine(Flow):
         self.channels = channels
         self.kernel_size = kernel_size
         self.log_s_floor = log_s_floor
-        self.projection = nn.Conv1d(cond_channels, 2 * channels, kernel_size, padding=kernel_size // 2)
+        self.projection = FrameConv(cond_channels, 2 * channels, kernel_size, kernel_size // 2, precise=True)
         nn.init.zeros_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)  # type: ignore[arg-type]
 
@@ -134,7 +135,11 @@ class ConditionalAffine(Flow):
         """
         if cond is None:
             raise ValueError("a conditional affine flow needs its condition")
-        t, log_scale = (WEIGHT_SCALE * self.projection(cond)).chunk(2, dim=1)
+        return self.parts(self.projection(cond))
+
+    def parts(self, projected: Tensor) -> tuple[Tensor, Tensor]:
+        """Return t and log_scale, both (B, C, T), of what the convolution makes of the condition, (B, 2 * C, T)."""
+        t, log_scale = (WEIGHT_SCALE * projected).chunk(2, dim=1)
         if self.log_s_floor is not None:
             log_scale = self.log_s_floor + F.softplus(log_scale - self.log_s_floor)
         return t, log_scale

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vocoder.layers.product import FrameConv
 from vocoder.packing import silenced
 
 __all__ = ["MelEncoder", "MelUpsampler", "normalised"]
@@ -27,11 +28,11 @@ class MelEncoder(nn.Module):
         padding = kernel_size // 2
         self.kernel_size = kernel_size
         self.layers = nn.Sequential(
-            nn.Conv1d(n_mels, channels, kernel_size, padding=padding),
+            FrameConv(n_mels, channels, kernel_size, padding=padding),
             nn.SiLU(),
-            nn.Conv1d(channels, channels, kernel_size, padding=padding),
+            FrameConv(channels, channels, kernel_size, padding=padding),
             nn.SiLU(),
-            nn.Conv1d(channels, channels, kernel_size, padding=padding),
+            FrameConv(channels, channels, kernel_size, padding=padding),
             nn.SiLU(),
         )
 

@@ -1,54 +1,101 @@
-"""The element-wise work of a correction towards a mel as four passes over memory, compiled by numba.
-
-PyTorch takes a dozen passes for it, and for a second of speech the calls alone take as long as the work. Everything is
-float32 and runs without the interpreter's lock.
-"""
+"""A step of the correction towards a mel, by compiled passes between PyTorch's Fourier transforms."""
 
 from __future__ import annotations
 
 import functools
-import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
-__all__ = ["CorrectionKernel", "correction_kernel"]
+from vocoder.layers.native.loop import Loop, bits, loop
 
-FAST = {"contract", "nsz", "arcp"}  # but NaN stays NaN
-Compiled = Callable[..., None]
+__all__ = ["BandTable", "CorrectionKernel", "correction_kernel"]
+
+FRAMES, SAMPLES = 8, 4096
+"""of a stripe: what a thread takes at a time"""
+
+
+@dataclass(frozen=True)
+class BandTable:
+    """The triangles of a mel filterbank, each bin of which lies in two neighbouring bands at most.
+
+    Attributes:
+        bands: how many.
+        heard: bins up to the last that lies in a band.
+        ends: (3, bands) int32: first bin of each band, that after its last, and where its weights begin.
+        weights: of the bins in the bands, one band after another.
+        place: (heard,) int32: the lower band of each bin.
+        shares: (2, heard) how much a bin follows that band and the next.
+    """
+
+    bands: int
+    heard: int
+    ends: Tensor
+    weights: Tensor
+    place: Tensor
+    shares: Tensor
+
+    @classmethod
+    def of(cls, filterbank: Tensor, spread: Tensor) -> BandTable | None:
+        """Return the table of a filterbank and its spread, both (bands, bins); None where a bin lies in other bands."""
+        bands, bins = filterbank.shape
+        inside = filterbank != 0
+        numbers = torch.arange(bands)[:, None].expand(bands, bins)
+        lower = torch.where(inside, numbers, bands - 1).amin(dim=0)
+        upper = torch.where(inside, numbers, 0).amax(dim=0)
+        if not inside.any() or ((upper - lower > 1) & inside.any(dim=0)).any():
+            return None
+        heard = int(inside.any(dim=0).nonzero().max()) + 1
+        first = torch.where(inside, torch.arange(bins), bins).amin(dim=1)
+        stop = torch.where(inside, torch.arange(bins) + 1, 0).amax(dim=1)
+        first = torch.minimum(first, stop)  # of a band without a bin
+        places = torch.cat([torch.zeros(1, dtype=torch.long), (stop - first).cumsum(0)])
+        weights = torch.cat([row[a:b] for row, a, b in zip(filterbank, first.tolist(), stop.tolist(), strict=True)])
+        padded = torch.cat([spread, spread.new_zeros(1, bins)])[:, :heard]
+        lower = lower[:heard]
+        shares = torch.stack([padded.gather(0, (lower + n)[None])[0] for n in range(2)])
+        ends = torch.stack([first, stop, places[:-1]])
+        return cls(bands, heard, ends.int(), weights.contiguous(), lower.int(), shares.contiguous())
 
 
 @dataclass(frozen=True)
 class CorrectionKernel:
-    """The four passes; all tensors are contiguous float32 on the CPU."""
+    """The three passes; all tensors are contiguous float32 on the CPU."""
 
-    _windowed: Compiled
-    _magnitudes: Compiled
-    _scale: Compiled
-    _combine: Compiled
+    _windowed: Loop
+    _filtered: Loop
+    _combined: Loop
 
     def windowed(self, x: Tensor, window: Tensor, first: int, stride: int, count: int) -> Tensor:
         """Return windowed frames (B, count, n) of audio x (B, T), which is mirrored around its ends.
 
         Frame m begins at sample first + m * stride, which may lie up to T - 1 samples outside.
         """
-        frames = x.new_empty(x.shape[0], count, len(window))
-        self._windowed(x.numpy(), window.numpy(), first, stride, frames.numpy())
+        (batch, length), size = x.shape, len(window)
+        frames = x.new_empty(batch, count, size)
+        sizes = (FRAMES, batch, length, size, count, first, stride)
+        self._windowed(-(-batch * count // FRAMES), *sizes, x.data_ptr(), window.data_ptr(), frames.data_ptr())
         return frames
 
-    def magnitudes(self, spectrum: Tensor) -> Tensor:
-        """Return |spectrum|, (B, count, bins)."""
-        found = torch.empty(spectrum.shape)
-        self._magnitudes(_parts(spectrum), found.flatten(0, 1).numpy())
-        return found
+    def filter(
+        self, spectrum: Tensor, target: Tensor, last: int, table: BandTable, floor: float, relaxation: float
+    ) -> None:
+        """Multiply spectrum (B, count, bins) in place by what brings its mel nearer to the target (B, count, bands).
 
-    def scale(self, spectrum: Tensor, gain: Tensor) -> Tensor:
-        """Multiply spectrum by gain, both (B, count, bins), in place."""
-        self._scale(_parts(spectrum), gain.flatten(0, 1).numpy())
-        return spectrum
+        Args:
+            spectrum: of windowed frames.
+            target: in nepers.
+            last: number of the last frame with a target of its own; those after it are moved as it is.
+            table: of the bands.
+            floor: least magnitude of a band.
+            relaxation: how much of the difference is made up.
+        """
+        batch, count, bins = spectrum.shape
+        sizes = (FRAMES, batch, count, bins, table.bands, last, table.heard, bits(floor), bits(relaxation))
+        tensors = (spectrum, target, table.ends, table.weights, table.place, table.shares)
+        addresses = [tensor.data_ptr() for tensor in tensors]
+        self._filtered(-(-batch * count // FRAMES), *sizes, *addresses, len(table.weights))
 
     def combined(
         self, frames: Tensor, window: Tensor, share: Tensor, x: Tensor, before: Tensor, momentum: float, place: range
@@ -57,95 +104,15 @@ class CorrectionKernel:
 
         Frame m begins at sample place[m]; the last move is that from `before` to `x`, both (B, T).
         """
-        out = torch.empty_like(x)
-        arrays = (frames.numpy(), window.numpy(), share.numpy(), x.numpy(), before.numpy())
-        self._combine(*arrays, momentum, place.start, place.step, out.numpy())
+        (batch, length), out = x.shape, torch.empty_like(x)
+        sizes = (SAMPLES, batch, length, len(window), frames.shape[1], place.start, place.step, bits(momentum))
+        addresses = [tensor.data_ptr() for tensor in (frames, window, share, x, before, out)]
+        self._combined(batch * -(-length // SAMPLES), *sizes, *addresses)
         return out
 
 
 @functools.cache
 def correction_kernel() -> CorrectionKernel | None:
     """Compile the passes in some seconds, or take them from disk if they were compiled before; None where it fails."""
-    try:
-        import numba  # a second to import
-
-        if numba.config.DISABLE_JIT:
-            return None
-        passes = [_compiled(numba, entry) for entry in (_windowed, _magnitudes, _scale, _combine)]
-    except Exception as error:  # whatever compilers and their libraries may raise
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        warnings.warn(
-            f"numba cannot compile corrections here ({reason}): slower code takes its place", RuntimeWarning, 2
-        )
-        return None
-    return CorrectionKernel(*passes)
-
-
-def _compiled(numba: Any, entry: Compiled) -> Any:
-    signature = _SIGNATURES[entry.__name__]
-    settings = {"nogil": True, "fastmath": FAST, "error_model": "numpy"}
-    try:
-        return numba.njit(signature, cache=True, **settings)(entry)
-    except RuntimeError:  # no folder to keep it in
-        return numba.njit(signature, **settings)(entry)
-
-
-_SIGNATURES = {
-    "_windowed": "void(f4[:,::1], f4[::1], i8, i8, f4[:,:,::1])",
-    "_magnitudes": "void(f4[:,::1], f4[:,::1])",
-    "_scale": "void(f4[:,::1], f4[:,::1])",
-    "_combine": "void(f4[:,:,::1], f4[::1], f4[::1], f4[:,::1], f4[:,::1], f4, i8, i8, f4[:,::1])",
-}
-
-
-def _parts(spectrum: Tensor) -> Any:
-    """Return a complex spectrum (B, count, bins) as an array (B * count, 2 * bins) of real and imaginary parts."""
-    return torch.view_as_real(spectrum).flatten(2).flatten(0, 1).numpy()
-
-
-def _windowed(x: Any, window: Any, first: int, stride: int, frames: Any) -> None:
-    length, size = x.shape[1], window.shape[0]
-    for b in range(x.shape[0]):
-        for m in range(frames.shape[1]):
-            start, frame = first + m * stride, frames[b, m]
-            if start >= 0 and start + size <= length:
-                seen = x[b, start : start + size]
-                for j in range(size):
-                    frame[j] = seen[j] * window[j]
-            else:
-                for j in range(size):
-                    t = abs(start + j)
-                    frame[j] = x[b, t if t < length else 2 * (length - 1) - t] * window[j]
-
-
-def _magnitudes(parts: Any, out: Any) -> None:
-    for row in range(out.shape[0]):
-        for k in range(out.shape[1]):
-            real, imaginary = parts[row, 2 * k], parts[row, 2 * k + 1]
-            out[row, k] = (real * real + imaginary * imaginary) ** 0.5
-
-
-def _scale(parts: Any, gain: Any) -> None:
-    for row in range(gain.shape[0]):
-        for k in range(gain.shape[1]):
-            parts[row, 2 * k] *= gain[row, k]
-            parts[row, 2 * k + 1] *= gain[row, k]
-
-
-def _combine(
-    frames: Any, window: Any, share: Any, x: Any, before: Any, momentum: Any, first: int, stride: int, out: Any
-) -> None:
-    size, length = window.shape[0], x.shape[1]
-    for b in range(x.shape[0]):
-        total, now, then = out[b], x[b], before[b]
-        for t in range(length):
-            total[t] = 0.0
-        for m in range(frames.shape[1]):
-            start = first + m * stride
-            low, high = max(0, -start), min(size, length - start)
-            if low < high:
-                here, frame, part = total[start + low : start + high], frames[b, m, low:high], window[low:high]
-                for j in range(high - low):
-                    here[j] += frame[j] * part[j]
-        for t in range(length):
-            total[t] = total[t] * share[t] + momentum * (now[t] - then[t])
+    passes = [loop("correction_kernel", name) for name in ("windowed", "filtered", "combined")]
+    return CorrectionKernel(*passes) if None not in passes else None  # type: ignore[arg-type]

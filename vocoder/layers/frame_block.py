@@ -2,52 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.layers.stack import Matrix, takes
+from vocoder.layers.kept import Kept
+from vocoder.layers.native.loop import Loop, bits, loop
+from vocoder.layers.product import Product
+from vocoder.layers.stack import takes
 
-__all__ = ["FrameBlock", "Product"]
+__all__ = ["FrameBlock"]
 
-
-class Product(nn.Linear):
-    """A linear map of rows, by a matrix that is arranged once where it is frozen.
-
-    `compute_dtype` is what it multiplies in; the dtype of its weight if it is None.
-    """
-
-    def __init__(self, inputs: int, outputs: int) -> None:
-        super().__init__(inputs, outputs)
-        self.compute_dtype: torch.dtype | None = None
-        self._kept: tuple[tuple[Any, ...], Matrix, Tensor] | None = None
-
-    def forward(self, rows: Tensor) -> Tensor:
-        """Map rows (..., inputs) to (..., outputs), in the compute dtype."""
-        dtype = self.compute_dtype or self.weight.dtype
-        rows = rows.to(dtype)
-        if self.weight.requires_grad or not takes(rows):
-            return F.linear(rows, self.weight.to(dtype), self.bias.to(dtype))
-        matrix, bias = self._arranged(dtype)
-        return matrix.times(rows, bias)
-
-    def _arranged(self, dtype: torch.dtype) -> tuple[Matrix, Tensor]:
-        now = (self.weight.data_ptr(), self.weight._version, self.bias._version, dtype)
-        if self._kept is None or self._kept[0] != now:
-            self._kept = (now, Matrix(self.weight.t().to(dtype)), self.bias.detach().to(dtype))
-        return self._kept[1:]
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_kept": None}  # what is arranged is made anew by copies
+STRIPE = 16
+"""rows that a thread takes at a time"""
+DTYPES = {torch.bfloat16: "bfloat16", torch.float32: "float32"}
+EPSILON = 1e-6
 
 
 class FrameBlock(nn.Module):
     """x + scale * contract(gelu(expand(norm(depthwise(x))))): a block of ConvNeXt over one dimension.
 
     (Liu et al., "A ConvNet for the 2020s", arXiv 2201.03545; a vocoder of such blocks at frame rate is Vocos,
-    arXiv 2306.00814.) The residual stays in float32, the products run in their compute dtype.
+    arXiv 2306.00814.) The residual stays in float32, the products run in their compute dtype. Where weights are frozen
+    and float32 on a CPU, compiled passes do what is not a product.
 
     Args:
         channels: of the signal.
@@ -61,17 +40,41 @@ class FrameBlock(nn.Module):
         super().__init__()
         self.before, self.after = kernel_size - 1 - ahead, ahead
         self.depthwise = nn.Conv1d(channels, channels, kernel_size, groups=channels)
-        self.norm = nn.LayerNorm(channels, eps=1e-6)
+        self.norm = nn.LayerNorm(channels, eps=EPSILON)
         self.expand = Product(channels, hidden)
         self.contract = Product(hidden, channels)
         self.scale = nn.Parameter(torch.full((channels,), scale))
+        self._taps: Kept[Tensor] = Kept()
 
     def forward(self, x: Tensor, gaps: Tensor | None = None) -> Tensor:
         """Map (B, steps, channels) to the same shape; the convolution sees zeros at the steps `gaps`."""
         seen = x if gaps is None else x.index_fill(1, gaps, 0.0)
-        hidden = self.norm(self._mixed(seen))
-        moved: Tensor = self.contract(F.gelu(self.expand(hidden)))
+        mixed, added = self._loop("mixed", x), self._loop("added", x)
+        if mixed is not None and added is not None:
+            return self._compiled(mixed, added, x.contiguous(), seen.contiguous())
+        moved: Tensor = self.contract(F.gelu(self.expand(self.norm(self._mixed(seen)))))
         return torch.addcmul(x, moved.to(x.dtype), self.scale)
+
+    def _loop(self, name: Literal["mixed", "added"], x: Tensor) -> Loop | None:
+        if x.device.type != "cpu" or x.dtype != torch.float32 or self.scale.dtype != torch.float32:
+            return None
+        if self.scale.requires_grad or self.expand.dtype not in DTYPES or not takes(x):
+            return None
+        return loop("frame_kernel", f"{name}_{DTYPES[self.expand.dtype]}")
+
+    def _compiled(self, mixed: Loop, added: Loop, x: Tensor, seen: Tensor) -> Tensor:
+        (batch, steps, channels), rows = x.shape, x.shape[0] * x.shape[1]
+        hidden = torch.empty(self.expand.room(rows), channels, dtype=self.expand.dtype)
+        hidden[rows:].zero_()  # whatever lay there might be slow numbers
+        taps = self._taps.of((self.depthwise.weight,), lambda: self.depthwise.weight[:, 0].t().contiguous())
+        parts = (seen, taps, self.depthwise.bias, self.norm.weight, self.norm.bias, hidden)
+        sizes = (STRIPE, batch, steps, channels, len(taps), self.before, bits(EPSILON))
+        stripes = -(-rows // STRIPE)
+        mixed(stripes, *sizes, *(part.data_ptr() for part in parts if part is not None))
+        moved = self.contract(F.gelu(self.expand(hidden)))
+        out = torch.empty_like(x)
+        added(stripes, STRIPE, rows, channels, *(part.data_ptr() for part in (x, moved, self.scale, out)))
+        return out
 
     def _mixed(self, x: Tensor) -> Tensor:
         """Return the convolution over the steps, which for oneDNN are a row of pixels with neighbouring channels."""

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
-from vocoder.layers.correction_kernel import CorrectionKernel, correction_kernel
+from vocoder.layers.correction_kernel import BandTable, CorrectionKernel, correction_kernel
 from vocoder.layers.stack import Matrix, takes
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import mel_filterbank
@@ -64,11 +64,13 @@ class _Grid:
     Attributes:
         target: mel (B, count, n_mels) of its frames of audio.
         index: (count,) whose difference from the target a frame is corrected by.
+        last: largest of them.
         weight: (1, samples) what the sum of the filtered frames is divided by.
     """
 
     target: Tensor
     index: Tensor
+    last: int
     weight: Tensor
 
     def share(self, start: int, length: int) -> Tensor:
@@ -192,8 +194,8 @@ class MelConsistency(nn.Module):
         if shared is not None:
             shared[number] = grid
         kernel = correction_kernel() if _compilable(x) else None
-        if kernel is not None:
-            return self._step_compiled(kernel, grid, pace, first, x.contiguous(), before.contiguous())
+        if kernel is not None and self._table is not None:
+            return self._step_compiled(kernel, self._table, grid, pace, first, x.contiguous(), before.contiguous())
         padded = F.pad(x[:, None], (config.padding, config.padding), mode="reflect")[:, 0]
         frames = padded[:, first + config.padding :].unfold(1, config.n_fft, self.stride)
         spectrum, difference = self.compare(frames, grid.target)
@@ -201,22 +203,26 @@ class MelConsistency(nn.Module):
         return (total / grid.weight)[:, -first : length - first] + pace.momentum * (x - before)
 
     def _step_compiled(
-        self, kernel: CorrectionKernel, grid: _Grid, pace: Pace, first: int, x: Tensor, before: Tensor
+        self, kernel: CorrectionKernel, table: BandTable, grid: _Grid, pace: Pace, first: int, x: Tensor, before: Tensor
     ) -> Tensor:
         """Take a step by compiled code, to rounding."""
-        spectrum = torch.fft.rfft(kernel.windowed(x, self.window, first, self.stride, grid.target.shape[1]))
-        own = self._times(kernel.magnitudes(spectrum), 0).clamp_min_(self.config.floor).log_()
-        difference = torch.sub(grid.target, own).clamp_(-MAX_GAIN, MAX_GAIN)[:, grid.index]
-        moved = difference.mul_(pace.relaxation).clamp_(-MAX_BOOST, MAX_BOOST)
-        filtered = torch.fft.irfft(kernel.scale(spectrum, self._times(moved, 1).exp_()), n=self.config.n_fft)
-        place = range(first, first + grid.target.shape[1] * self.stride, self.stride)
-        return kernel.combined(filtered, self.window, grid.share(-first, x.shape[1]), x, before, pace.momentum, place)
+        count = grid.target.shape[1]
+        frames = kernel.windowed(x, self.window, first, self.stride, count)
+        spectrum = torch.fft.rfft(frames)
+        kernel.filter(spectrum, grid.target, grid.last, table, self.config.floor, pace.relaxation)
+        torch.fft.irfft(spectrum, n=self.config.n_fft, out=frames)
+        place = range(first, first + count * self.stride, self.stride)
+        return kernel.combined(frames, self.window, grid.share(-first, x.shape[1]), x, before, pace.momentum, place)
+
+    @functools.cached_property
+    def _table(self) -> BandTable | None:
+        return BandTable.of(self.filterbank, self.spread)
 
     def _grid(self, target: Tensor, count: int) -> _Grid:
         """Return what all steps have in common whose `count` frames have the mel `target` (B, frames, n_mels)."""
         # A last frame beyond the mel is corrected as its neighbour; by index, since export knows no size that may be 0.
         index = torch.arange(count, device=target.device).clamp_max(target.shape[1] - 1)
-        return _Grid(target[:, index], index, self.weight(count))
+        return _Grid(target[:, index], index, min(count, target.shape[1]) - 1, self.weight(count))
 
     def weight(self, count: int, owned: Tensor | None = None) -> Tensor:
         """Return what to divide the sum of `count` filtered frames by, (1, samples).

@@ -7,13 +7,15 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from vocoder.flows.elementwise import ConditionalAffine
+from vocoder.flows.elementwise import WEIGHT_SCALE, ConditionalAffine
 from vocoder.flows.lapped import LappedTransform
 from vocoder.layers.conditioning import MelEncoder, normalised
-from vocoder.layers.frame_block import FrameBlock, Product
+from vocoder.layers.frame_block import FrameBlock
+from vocoder.layers.product import Product
 from vocoder.layers.source.excitation import Excitation, excitation_stages
 from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchNet
+from vocoder.layers.spectrum import compiled_spectrum
 from vocoder.models.base import Vocoder
 from vocoder.models.reverse_config import ReverseConfig
 from vocoder.packing import Packing, silenced
@@ -122,16 +124,28 @@ class Reverse(Vocoder):
         return started
 
     def _envelope(self, gaps: Tensor | None, mel: Tensor) -> Tensor:
-        return torch.cat(self.envelope.shift_and_log_scale(silenced(normalised(mel), gaps)), dim=1)
+        projected: Tensor = self.envelope.projection(silenced(normalised(mel), gaps))
+        return projected
 
     def _spectrum(self, hidden: Tensor, envelope: Tensor) -> Tensor:
-        t, log_scale = envelope.chunk(2, dim=1)
-        return (self._shape(hidden) + t) * torch.exp(log_scale)
+        made, config = self._made(hidden), self.config
+        compiled = compiled_spectrum(made, envelope, WEIGHT_SCALE, config.log_gain_bound, config.envelope_floor)
+        if compiled is not None:
+            return compiled
+        t, log_scale = self.envelope.parts(envelope)
+        return (self._bounded(made.to(hidden.dtype)) + t) * torch.exp(log_scale)
 
     def _shape(self, hidden: Tensor) -> Tensor:
         """Return the coefficients (B, hop_length, frames), before their scale, of the last hidden state."""
-        out = self.end(self.norm(hidden.transpose(1, 2))).to(hidden.dtype)
-        value, log_gain = out.transpose(1, 2).chunk(2, dim=1)
+        return self._bounded(self._made(hidden).to(hidden.dtype))
+
+    def _made(self, hidden: Tensor) -> Tensor:
+        """Return value and logarithm of the gain of each coefficient, (B, frames, 2 * hop_length)."""
+        made: Tensor = self.end(self.norm(hidden.transpose(1, 2)))
+        return made
+
+    def _bounded(self, made: Tensor) -> Tensor:
+        value, log_gain = made.transpose(1, 2).chunk(2, dim=1)
         bound = self.config.log_gain_bound
         coefficients: Tensor = value * torch.exp(bound * torch.tanh(log_gain / bound))
         return coefficients

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from vocoder.layers import mel_consistency
-from vocoder.layers.correction_kernel import correction_kernel
+from vocoder.layers.correction_kernel import BandTable, correction_kernel
 from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.mel.config import preset
 
@@ -47,11 +47,37 @@ def test_frames_are_mirrored_around_both_ends(kernel):
     torch.testing.assert_close(kernel.windowed(x, window, -5, 3, mirrored.shape[1]), mirrored)
 
 
-def test_spectra_are_measured_and_scaled(kernel):
-    spectrum = torch.randn(2, 3, 5, dtype=torch.complex64)
-    gain = torch.rand(2, 3, 5)
-    torch.testing.assert_close(kernel.magnitudes(spectrum), spectrum.abs())
-    torch.testing.assert_close(kernel.scale(spectrum.clone(), gain), spectrum * gain)
+@pytest.mark.parametrize("name", ["nvidia", "hifigan", "nemo"])
+def test_a_table_holds_the_whole_filterbank(name):
+    consistency = MelConsistency(preset(name), 1)
+    bank, spread = consistency.filterbank, consistency.spread
+    table = BandTable.of(bank, spread)
+    assert table is not None
+    rebuilt, shared = torch.zeros_like(bank), torch.zeros(table.bands + 1, bank.shape[1])
+    for m, (first, stop, at) in enumerate(table.ends.t().tolist()):
+        rebuilt[m, first:stop] = table.weights[at : at + stop - first]
+    for k, place in enumerate(table.place.tolist()):
+        shared[place : place + 2, k] = table.shares[:, k]
+    assert torch.equal(rebuilt, bank)
+    assert torch.equal(shared[:-1], spread)
+
+
+def test_bins_in_three_bands_have_no_table():
+    bank = torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]])
+    assert BandTable.of(bank, bank) is None
+
+
+def test_spectra_are_moved_towards_the_target_and_the_last_frame_as_its_neighbour(kernel):
+    consistency = MelConsistency(preset("nvidia"), 1)
+    table = BandTable.of(consistency.filterbank, consistency.spread)
+    assert table is not None
+    spectrum, target = torch.randn(2, 19, 513, dtype=torch.complex64), torch.randn(2, 19, 80)
+    own = (spectrum.abs() @ consistency.filterbank.T).clamp_min(1e-5).log()
+    difference = (target - own).clamp(-3, 3)
+    difference[:, 18] = difference[:, 17]
+    expected = spectrum * torch.exp((1.75 * difference).clamp(-4, 4) @ consistency.spread)
+    kernel.filter(spectrum, target, 17, table, 1e-5, 1.75)
+    torch.testing.assert_close(spectrum, expected, rtol=2e-5, atol=1e-5)
 
 
 def test_frames_that_lie_outside_add_what_lies_inside(kernel):

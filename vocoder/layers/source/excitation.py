@@ -7,8 +7,11 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from vocoder.layers.kept import Kept
+from vocoder.layers.product import FrameConv
 from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchNet
+from vocoder.layers.stack import Matrix, takes
 from vocoder.packing import Packing
 from vocoder.stages import MEL, NOISE, Stage, Z, windowed
 
@@ -38,10 +41,11 @@ class Excitation(nn.Module):
     def __init__(self, cond_channels: int, channels: int, mixing: Tensor, floor: float = 0.0) -> None:
         super().__init__()
         self.floor = floor
-        self.gains = nn.Conv1d(cond_channels, 2 * channels, 3, padding=1)
+        self.gains = FrameConv(cond_channels, 2 * channels, 3, padding=1)
         nn.init.normal_(self.gains.weight, std=0.01)
         nn.init.zeros_(self.gains.bias)  # type: ignore[arg-type]
         self.mixing = nn.Parameter(mixing.to(torch.get_default_dtype()) / MIXING_STEP_SCALE)
+        self._kept: Kept[Matrix] = Kept()
 
     def forward(self, source: Tensor, noise: Tensor, gains: Tensor, sigma: float | Tensor) -> Tensor:
         """Map source and noise, both (B, C, steps), to z (B, C, steps); `sigma` scales the noise alone."""
@@ -56,9 +60,18 @@ class Excitation(nn.Module):
     def shift_and_scale(self, source: Tensor, gains: Tensor, sigma: float | Tensor) -> tuple[Tensor, Tensor]:
         """Return mean and deviation of z, both (B, C, steps), for a source (B, C, steps) and its gains."""
         steps = source.shape[2] // gains.shape[2]
-        harmonic, random = gains.repeat_interleave(steps, dim=2).chunk(2, dim=1)
-        mixed: Tensor = torch.einsum("ij,bjt->bit", MIXING_STEP_SCALE * self.mixing, 2 * harmonic * source)
-        return mixed, sigma * (self.floor + 1.4 * random)
+        gains = gains if steps == 1 else gains.repeat_interleave(steps, dim=2)
+        harmonic, random = gains.chunk(2, dim=1)
+        return self._mixed(2 * harmonic * source), sigma * (self.floor + 1.4 * random)
+
+    def _mixed(self, source: Tensor) -> Tensor:
+        rows = source.transpose(1, 2)
+        if self.mixing.requires_grad or not takes(rows):
+            return (rows @ self._matrix()).transpose(1, 2)
+        return self._kept.of((self.mixing,), lambda: Matrix(self._matrix())).times(rows.contiguous()).transpose(1, 2)
+
+    def _matrix(self) -> Tensor:
+        return MIXING_STEP_SCALE * self.mixing.t()
 
 
 def excitation_stages(

@@ -7,10 +7,15 @@ import math
 import torch
 from torch import Tensor
 
+from vocoder.layers.native.loop import bits, loop
+from vocoder.layers.stack import takes
 from vocoder.packing import Packing
 from vocoder.stages import Span, frames_of
 
 __all__ = ["HarmonicSource", "at_sample_rate", "cycles_of_samples", "harmonic_source", "passed_cycles"]
+
+STRIPE = 8
+"""frames that a thread takes at a time"""
 
 
 class HarmonicSource:
@@ -73,15 +78,33 @@ def harmonic_source(
         (B, frames * hop_length)
     """
     passed = passed_cycles(f0, hop_length, sample_rate) if passed is None else passed
-    phase = 2 * math.pi * cycles_of_samples(f0, hop_length, sample_rate, passed)
+    compiled = loop("harmonics_kernel", "harmonic_source") if _compilable(f0) else None
+    if compiled is not None:
+        x = f0.new_empty(f0.shape[0], f0.shape[1] * hop_length)
+        tensors = [tensor.contiguous() for tensor in (f0, voicing, passed, x)]
+        sizes = (STRIPE, *f0.shape, hop_length, bits(sample_rate), bits(f_max))
+        compiled(-(-f0.numel() // STRIPE), *sizes, *(tensor.data_ptr() for tensor in tensors))
+        return x
+    cycles = cycles_of_samples(f0, hop_length, sample_rate, passed)
+    cycles = cycles - torch.round(cycles)
     f0_t = torch.exp(at_sample_rate(torch.log(f0), hop_length))
     highest = f_max / f0_t
     count = torch.floor(highest)
-    half = torch.sin(phase / 2)
+    half = torch.sin(math.pi * cycles.to(f0.dtype))
     safe = torch.where(half.abs() < 1e-4, torch.ones_like(half), half)
-    kernel = torch.where(half.abs() < 1e-4, count, torch.sin((count + 0.5) * phase) / (2 * safe) - 0.5)
-    kernel = kernel + (highest - count) * torch.cos((count + 1) * phase)
+    kernel = torch.where(half.abs() < 1e-4, count, torch.sin(_angle(count + 0.5, cycles)) / (2 * safe) - 0.5)
+    kernel = kernel + (highest - count) * torch.cos(_angle(count + 1, cycles))
     return kernel * (2 * torch.sqrt(f0_t / sample_rate)) * at_sample_rate(voicing, hop_length)
+
+
+def _angle(count: Tensor, cycles: Tensor) -> Tensor:
+    """Return the angle between -pi and pi of so many times the phase; in float32 a hundredfold phase would be rough."""
+    turns = count.double() * cycles
+    return 2 * math.pi * (turns - torch.round(turns)).to(count.dtype)
+
+
+def _compilable(f0: Tensor) -> bool:
+    return f0.device.type == "cpu" and f0.dtype == torch.float32 and takes(f0)
 
 
 def passed_cycles(f0: Tensor, hop_length: int, sample_rate: int) -> Tensor:
@@ -102,11 +125,11 @@ def cycles_of_samples(f0: Tensor, hop_length: int, sample_rate: int, passed: Ten
         passed: (B, frames) periods before the end of each frame, in float64.
 
     Returns:
-        (B, frames * hop_length), in the dtype of f0.
+        (B, frames * hop_length), in float64.
     """
     within = _sums(f0, torch.arange(1, hop_length + 1), hop_length) / sample_rate
     before = torch.round((passed[:, :, None] - within[:, :, -1:]) * 2.0**28) * 2.0**-28
-    return torch.remainder(before + within, 1.0).flatten(1).to(f0.dtype)
+    return torch.remainder(before + within, 1.0).flatten(1)
 
 
 def at_sample_rate(frames: Tensor, hop_length: int) -> Tensor:

@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from vocoder.config import ConfigError
 from vocoder.layers.conditioning import normalised
+from vocoder.layers.product import FrameConv
 from vocoder.packing import silenced
 
 __all__ = ["PitchConfig", "PitchNet"]
@@ -69,9 +70,9 @@ class PitchNet(nn.Module):
         width, kernel = config.channels, config.kernel_size
         layers: list[nn.Module] = []
         for i in range(config.layers):
-            layers += [nn.Conv1d(n_mels if i == 0 else width, width, kernel), nn.SiLU()]
+            layers += [FrameConv(n_mels if i == 0 else width, width, kernel, precise=True), nn.SiLU()]
         self.layers = nn.Sequential(*layers)
-        self.output = nn.Conv1d(width, config.bins + 1, 1)
+        self.output = FrameConv(width, config.bins + 1, 1, precise=True)
         self.spacing: float | Tensor = math.log(config.f0_max / config.f0_min) / (config.bins - 1)
         """of the classes in log frequency; a tensor where a program is traced, as exporters round numbers to float32"""
 

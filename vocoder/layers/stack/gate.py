@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import ctypes
-import functools
-import warnings
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Literal
 
 import torch
 from torch import Tensor
 
-if TYPE_CHECKING:
-    from vocoder.layers.stack.gate_kernel import Pass
+from vocoder.layers.native.loop import Loop, loop
 
 __all__ = ["available", "gate", "gate_backward"]
 
+Pass = Literal["forward", "backward"]
+"""of a gate, and back through it"""
 ALL = 1 << 62
 DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
 
 
 def available(dtype: torch.dtype, device: torch.device) -> bool:
     """Return whether there is compiled code for such tensors; the first call compiles some of it."""
-    return device.type == "cpu" and dtype in DTYPES and _entry("forward", DTYPES[dtype]) is not None
+    return device.type == "cpu" and dtype in DTYPES and _loop("forward", dtype) is not None
 
 
 def gate(
@@ -52,7 +49,9 @@ def gate(
     hidden, bias, total = (0, 0, 0) if residual is None else (part.data_ptr() for part in residual)
     sizes = (rows, stripe, width, int(keep), first, steps_per_frame or ALL)
     addresses = (gates.data_ptr(), offsets.data_ptr(), out.data_ptr(), hidden, bias, total)
-    _run("forward", gates.dtype, -(-rows // stripe), (0, *sizes, *addresses))
+    forward = _loop("forward", gates.dtype)
+    assert forward is not None
+    forward(-(-rows // stripe), *sizes, *addresses)
 
 
 def gate_backward(gates: Tensor, grad: Tensor, out: Tensor, grad_gates: Tensor, sums: Tensor, stripe: int) -> None:
@@ -68,49 +67,10 @@ def gate_backward(gates: Tensor, grad: Tensor, out: Tensor, grad_gates: Tensor, 
     """
     rows, width = out.shape
     addresses = (gates.data_ptr(), grad.data_ptr(), out.data_ptr(), grad_gates.data_ptr(), sums.data_ptr())
-    _run("backward", gates.dtype, sums.shape[0], (0, rows, stripe, width, *addresses))
+    backward = _loop("backward", gates.dtype)
+    assert backward is not None
+    backward(sums.shape[0], rows, stripe, width, *addresses)
 
 
-def _run(pass_: Pass, dtype: torch.dtype, stripes: int, values: tuple[int, ...]) -> None:
-    """Run an entry point on the threads of torch's own pool, which wait for work anyway."""
-    arguments = (ctypes.c_int64 * len(values))(*values)
-    entry, pool = _entry(pass_, DTYPES[dtype]), _pool()
-    threads = min(torch.get_num_threads(), stripes)
-    if pool is None or threads == 1:
-        entry(arguments)
-    else:
-        pool(entry, arguments, threads, 0)
-
-
-@functools.cache
-def _entry(pass_: Pass, dtype: str) -> Any:
-    """Return an entry point as a C function that runs without the interpreter's lock, or None where there is none."""
-    try:
-        from numba import config  # a second to import
-
-        if config.DISABLE_JIT:
-            return None
-        from vocoder.layers.stack.gate_kernel import compiled
-
-        code = compiled(pass_, dtype)
-    except Exception as error:  # whatever compilers and their libraries may raise
-        reason = str(error).strip().partition("\n")[0] or type(error).__name__
-        warnings.warn(f"numba cannot compile gates here ({reason}): slower code takes its place", RuntimeWarning, 2)
-        return None
-    function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)
-    function.code = code  # type: ignore[attr-defined]  # which must live as long
-    return function
-
-
-@functools.cache
-def _pool() -> Any:
-    """Return `GOMP_parallel(function, data, threads, flags)` of the OpenMP library that torch brings, or None."""
-    for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")):
-        try:
-            parallel = ctypes.CDLL(str(path)).GOMP_parallel
-        except (OSError, AttributeError):
-            continue
-        parallel.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
-        parallel.restype = None
-        return parallel
-    return None
+def _loop(pass_: Pass, dtype: torch.dtype) -> Loop | None:
+    return loop("gate_kernel", f"{pass_}_{DTYPES[dtype]}")

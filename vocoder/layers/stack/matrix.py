@@ -42,13 +42,17 @@ class Matrix:
             return rows @ self.weight if bias is None else F.linear(rows, self.weight.t(), bias)
         inputs, outputs = self.weight.shape
         count = rows.numel() // inputs
-        room = rounded(count)
+        room = self.room(count)
         if room == count:
             return product(rows, self._packed, bias)
         padded = rows.new_empty(room, inputs)
         padded[:count].view(rows.shape).copy_(rows)
         padded[count:].zero_()  # whatever lay there might be slow numbers
         return product(padded, self._packed, bias)[:count].view(*rows.shape[:-1], outputs)
+
+    def room(self, rows: int) -> int:
+        """Return how many rows it multiplies without copying them, for at least so many."""
+        return rows if self._packed is None else rounded(rows)
 
     def add_to(self, total: Tensor, rows: Tensor) -> None:
         """Add rows (rows, inputs) @ weight to `total` (rows, outputs), which is contiguous."""

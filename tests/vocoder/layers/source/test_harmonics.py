@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from vocoder.layers.source import harmonics
 from vocoder.layers.source.harmonics import at_sample_rate, harmonic_source
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -92,3 +93,16 @@ def test_more_frames_do_not_change_what_was_before_the_last():
 def test_frames_are_joined_by_lines_and_the_last_is_held():
     x = at_sample_rate(torch.tensor([[0.0, 4.0, 2.0]]), 4)
     assert x.tolist() == [[0, 1, 2, 3, 4, 3.5, 3, 2.5, 2, 2, 2, 2]]
+
+
+def test_compiled_code_gives_the_source_in_float64_rounded(monkeypatch):
+    f0 = (55 * torch.exp(2.3 * torch.rand(2, 23, dtype=torch.float64))).float()
+    f0[0, 5:12] = f0[0, 5]  # a pitch that stays
+    voicing = torch.rand(2, 23, dtype=torch.float32)
+    made = harmonic_source(f0, voicing, 256, 22050, 8000.0)
+    assert made.dtype == torch.float32
+    monkeypatch.setattr(harmonics, "loop", lambda *names: None)
+    exact = harmonic_source(f0.double(), voicing.double(), 256, 22050, 8000.0)
+    torch.testing.assert_close(made.double(), exact, atol=1e-5, rtol=1e-5)
+    plain = harmonic_source(f0, voicing, 256, 22050, 8000.0)
+    torch.testing.assert_close(plain.double(), exact, atol=5e-5, rtol=5e-5)

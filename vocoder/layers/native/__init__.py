@@ -1,0 +1,1 @@
+"""Passes over memory that numba compiles, run on torch's own threads."""

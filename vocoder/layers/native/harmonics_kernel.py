@@ -1,0 +1,104 @@
+"""The harmonic source as one pass: pitch, phase, Dirichlet kernel and gain of each sample, in float64."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numba import carray, njit
+
+from vocoder.layers.native.intrinsics import FAST, drawn, pointer, real
+
+__all__ = ["harmonic_source"]
+
+SMALL = 1e-4  # as in `vocoder.layers.source.harmonics`: where the quotient of two sines is its limit
+GRID = 2.0**28
+
+
+@njit(fastmath=FAST, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+def _mean_exp(y: Any) -> Any:
+    """Return (exp(y) - 1) / y to 1e-13 for |y| < 2.5: a series for a quarter of y, doubled twice."""
+    q = y * 0.25
+    p = 1.0 / 6227020800
+    p = p * q + 1.0 / 479001600
+    p = p * q + 1.0 / 39916800
+    p = p * q + 1.0 / 3628800
+    p = p * q + 1.0 / 362880
+    p = p * q + 1.0 / 40320
+    p = p * q + 1.0 / 5040
+    p = p * q + 1.0 / 720
+    p = p * q + 1.0 / 120
+    p = p * q + 1.0 / 24
+    p = p * q + 1.0 / 6
+    p = p * q + 1.0 / 2
+    p = p * q + 1.0
+    p = p * (q * p + 2.0) * 0.5
+    q = q + q
+    return p * (q * p + 2.0) * 0.5
+
+
+@njit(fastmath=FAST, error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
+def _sine(cycles: Any) -> Any:
+    """Return the sine of so many whole turns, to 1e-9."""
+    v = cycles - np.rint(cycles)
+    v = 0.5 - v if v > 0.25 else v
+    v = -0.5 - v if v < -0.25 else v
+    x = 2 * math.pi * v
+    u = x * x
+    p = 1.0 / 6227020800
+    p = p * u - 1.0 / 39916800
+    p = p * u + 1.0 / 362880
+    p = p * u - 1.0 / 5040
+    p = p * u + 1.0 / 120
+    p = p * u - 1.0 / 6
+    return x * (p * u + 1.0)
+
+
+@njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
+def _frame(f0: float, step: float, before: float, gains: Any, sample_rate: float, f_max: float, out: Any) -> None:
+    """Write the samples of a frame whose pitch is f0 times exp(step) to the number of the sample.
+
+    `before` are the periods before the frame, `gains` the voicing at its first sample and what is added for each.
+    """
+    ratio, mean = math.exp(-step), f0 / (sample_rate * _mean_exp(step))
+    for j in range(out.shape[0]):
+        n = j + 1.0
+        y = n * step
+        phi = _mean_exp(y)
+        pitch = f0 * (1.0 + y * phi) * ratio
+        cycles = before + mean * n * phi
+        cycles -= np.floor(cycles)
+        highest = f_max / pitch
+        count = np.floor(highest)
+        half = _sine(0.5 * cycles)
+        limit = abs(half) < SMALL
+        quotient = _sine((count + 0.5) * cycles) / (2.0 * (1.0 if limit else half)) - 0.5
+        kernel = (count if limit else quotient) + (highest - count) * _sine((count + 1.0) * cycles + 0.25)
+        out[j] = np.float32(kernel * 2.0 * math.sqrt(pitch / sample_rate) * (gains[0] + gains[1] * j))
+
+
+def harmonic_source(data: Any) -> None:
+    """Write the source (B, frames * hop) of f0 and voicing, and of the periods that passed before each frame's end."""
+    a = carray(data, (11,), np.int64)
+    stripe, batch, frames, hop = a[1], a[2], a[3], a[4]
+    sample_rate, f_max = real(a[5]), real(a[6])
+    f0 = carray(pointer(a[7]), (batch, frames), np.float32)
+    voicing = carray(pointer(a[8]), (batch, frames), np.float32)
+    passed = carray(pointer(a[9]), (batch, frames), np.float64)
+    out = carray(pointer(a[10]), (batch, frames, hop), np.float32)
+    gains = np.empty(2)
+    while True:
+        start = drawn(a.ctypes.data) * stripe
+        if start >= batch * frames:
+            break
+        for row in range(start, min(start + stripe, batch * frames)):
+            b, i = row // frames, row % frames
+            following = min(i + 1, frames - 1)
+            pitch = np.float64(f0[b, i])
+            step = (math.log(np.float64(f0[b, following])) - math.log(pitch)) / hop
+            whole = pitch / sample_rate * hop * _mean_exp(hop * step) / _mean_exp(step)
+            before = np.rint((passed[b, i] - whole) * GRID) / GRID
+            gains[0] = voicing[b, i]
+            gains[1] = (np.float64(voicing[b, following]) - gains[0]) / hop
+            _frame(pitch, step, before, gains, sample_rate, f_max, out[b, i])

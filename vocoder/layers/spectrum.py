@@ -1,0 +1,50 @@
+"""From what a network at frame rate makes to the coefficients of a frame, by compiled code."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vocoder.layers.native.loop import bits, loop
+from vocoder.layers.stack import takes
+
+__all__ = ["compiled_spectrum"]
+
+STRIPE = 16
+"""rows that a thread takes at a time"""
+DTYPES = {torch.bfloat16: "bfloat16", torch.float32: "float32"}
+
+
+def compiled_spectrum(made: Tensor, envelope: Tensor, unit: float, bound: float, floor: float) -> Tensor | None:
+    """Return (value * exp(bound * tanh(log_gain / bound)) + t) * exp(floor + softplus(log_scale - floor)).
+
+    Args:
+        made: value and log_gain, (B, frames, 2 * C), in float32 or bfloat16.
+        envelope: t and log_scale, (B, 2 * C, frames), as multiples of `unit`.
+        unit: of the envelope.
+        bound: soft bound of log_gain.
+        floor: soft lower bound of log_scale.
+
+    Returns:
+        (B, C, frames), or None where compiled code does not apply.
+    """
+    if made.device.type != "cpu" or envelope.dtype != torch.float32 or made.dtype not in DTYPES:
+        return None
+    run = loop("spectrum_kernel", f"spectrum_{DTYPES[made.dtype]}") if takes(made) and takes(envelope) else None
+    if run is None:
+        return None
+    batch, frames, width = made.shape
+    out = envelope.new_empty(batch, frames, width // 2)
+    tensors = (made.contiguous(), envelope.transpose(1, 2).contiguous(), out)
+    addresses = [tensor.data_ptr() for tensor in tensors]
+    run(
+        -(-batch * frames // STRIPE),
+        STRIPE,
+        batch * frames,
+        width // 2,
+        bits(unit),
+        bits(bound),
+        bits(floor),
+        *addresses,
+    )
+    return out.transpose(1, 2)
