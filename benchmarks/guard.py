@@ -17,7 +17,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from benchmarks.guard_conventions import CONVENTIONS, TRUE_VARIANTS, Convention, mel_of, true_mel
+from benchmarks.guard_conventions import CONVENTIONS, OF_100_BANDS, TRUE_VARIANTS, Convention, mel_of, true_mel
 from benchmarks.guard_corpora import UNSEEN, as_recorded, levelled, unseen_entries
 from training.corpora.debian import default_cache
 from training.corpora.manifest import read_manifest
@@ -25,6 +25,7 @@ from vocoder.audio.file import read_audio
 from vocoder.guard.automatic import UnsureError, recognised_contract
 from vocoder.guard.guard import DIRECTORY, Guard, load_guard
 from vocoder.guard.layouts import TRUE
+from vocoder.guard.recognition import Convention as Recognised
 from vocoder.guard.recognition import convention_of
 from vocoder.guard.verdict import Verdict
 from vocoder.loading import load
@@ -76,8 +77,30 @@ def detection(guard: Guard, args: argparse.Namespace) -> None:
     heads = ["wrong convention", "utterances", "flagged", "named", "mistaken for"]
     print("\n" + markdown_table(heads, [*(cells for cells, *_ in rows), _total(counted)]), flush=True)
     print(
-        "\n" + markdown_table(["`preset=auto` of mels of", "utterances", "right", "refused", "wrong"], auto_rows(parts))
+        "\n"
+        + markdown_table(["`preset=auto` of mels of", "utterances", "right", "refused", "wrong"], auto_rows(parts)),
+        flush=True,
     )
+    heads = ["`preset=auto` of mels of 100 bands", "utterances", "right", "refused", "wrong"]
+    print("\n" + markdown_table(heads, rows_of_100_bands(parts)))
+
+
+def rows_of_100_bands(audio: Mapping[str, Sequence[Tensor]]) -> list[list[str]]:
+    """Return what `preset=auto` takes other mels of 100 bands for; right is what says their values."""
+    rows = []
+    for name, (compute, encoding) in OF_100_BANDS.items():
+        right = refused = 0
+        mels = [compute(x) for found in audio.values() for x in found]
+        for mel in mels:
+            try:
+                found = convention_of(recognised_contract(mel, preset(TRUE)))
+                right += encoding is not None and found == Recognised("vocos", encoding)
+            except UnsureError:
+                refused += 1
+        wrong = len(mels) - right - refused
+        said = "-" if encoding is None else _percent(right, len(mels))
+        rows.append([name, str(len(mels)), said, _percent(refused, len(mels)), _percent(wrong, len(mels))])
+    return rows
 
 
 def auto_rows(audio: Mapping[str, Sequence[Tensor]]) -> list[list[str]]:

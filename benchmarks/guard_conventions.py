@@ -13,10 +13,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vocoder.audio.resampling import resample
+from vocoder.guard.encodings import TORTOISE
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
-__all__ = ["CONVENTIONS", "TRUE_VARIANTS", "Convention", "mel_of", "true_mel"]
+__all__ = ["CONVENTIONS", "OF_100_BANDS", "TRUE_VARIANTS", "Convention", "mel_of", "true_mel"]
 
 PEAK = 0.999
 
@@ -164,6 +165,49 @@ CONVENTIONS: tuple[Convention, ...] = (
         "white noise", lambda x: true_mel(0.1 * torch.randn(len(x), generator=torch.Generator().manual_seed(0))), None
     ),
 )
+
+
+def _vocos(**changes: object) -> Callable[[Tensor], Tensor]:
+    return _preset("vocos", **changes)
+
+
+_BIGVGAN = {"mel_scale": "slaney", "mel_norm": "slaney", "floor": 1e-5}
+
+OF_100_BANDS: Mapping[str, tuple[Callable[[Tensor], Tensor], str | None]] = {
+    "BigVGAN": (_vocos(**_BIGVGAN), None),
+    "BigVGAN, log10": (_vocos(**_BIGVGAN, log="log10"), None),
+    "BigVGAN, decibels": (_vocos(**_BIGVGAN, log="db20"), None),
+    "BigVGAN's bands as Tortoise maps them to -1..1": (
+        lambda x: (_vocos(**_BIGVGAN)(x) - TORTOISE[0]) * 2.0 / (TORTOISE[1] - TORTOISE[0]) - 1.0,
+        None,
+    ),
+    "`vocos`, log10": (_vocos(log="log10"), "log10"),
+    "`vocos`, decibels": (_vocos(log="db20"), "db20"),
+    "`vocos`, decibels mapped to 0..1": (_vocos(log="db20", ref_db=20.0, range_db=100.0), "unit"),
+    "`vocos`, powers for magnitudes": (_vocos(power=2.0), None),
+    "`vocos`, normalised by itself": (lambda x: _standardised(_vocos()(x)), None),
+    "`vocos`, no logarithm": (lambda x: _vocos()(x).exp(), None),
+    "`vocos`, highest band first": (lambda x: _vocos()(x).flip(0), None),
+    "`vocos`, hop of 128": (_vocos(hop_length=128), None),
+    "`vocos`, hop of 512": (_vocos(hop_length=512), None),
+    "`vocos`, bands of 44.1 kHz": (_vocos(sample_rate=44100, f_max=22050.0), None),
+    "`vocos`, 100 frames": (lambda x: _middle(_vocos()(x)), "ln"),
+    "`vocos`, 100 frames, transposed": (lambda x: _middle(_vocos()(x)).T, None),
+    "white noise": (lambda x: _vocos()(0.1 * torch.randn(len(x), generator=torch.Generator().manual_seed(0))), None),
+}
+"""mels of 100 bands, each with the encoding of those that a contract can say"""
+
+
+def _standardised(mel: Tensor) -> Tensor:
+    return (mel - mel.mean(dim=1, keepdim=True)) / (mel.std(dim=1, keepdim=True) + 1e-3)
+
+
+def _middle(mel: Tensor) -> Tensor:
+    """Return as many frames as there are bands, with silence after them where there are fewer."""
+    bands, frames = mel.shape
+    start = max(0, (frames - bands) // 2)
+    return F.pad(mel[:, start : start + bands], (0, max(0, bands - frames)), value=float(mel.min()))
+
 
 TRUE_VARIANTS: Mapping[str, Callable[[Tensor], Tensor]] = {
     "20 dB quieter": lambda mel: (mel - math.log(10.0)).clamp_min(math.log(1e-5)),

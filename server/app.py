@@ -31,7 +31,7 @@ from server.telemetry.otel import OtelMetrics, Telemetry, open_telemetry
 from server.transport.body import BodyMemoryMiddleware
 from server.transport.drain import Drain, DrainMiddleware
 from server.transport.middleware import RequestMiddleware
-from vocoder.guard.guard import load_guard
+from vocoder.guard.guard import guards
 from vocoder.layers.stack import default_dtype
 from vocoder.mel.contract import known_contracts
 
@@ -95,7 +95,7 @@ def _service(settings: Settings, load: Load, telemetry: Telemetry | None) -> Ser
         limiter=CapacityLimiter(settings.worker_threads),
         drain=Drain(settings.drain_delay, settings.drain_timeout),
         keys=keys,
-        guard=on_one_core(load_guard),
+        guard=on_one_core(lambda: list(guards()))[0],
         contracts=known_contracts(settings.contracts),
     )
 

@@ -69,7 +69,7 @@ def model_card(
     provenance = with_inheritance(provenance)
     licences = sorted({entry["licence"] for entry in all_data(provenance)})
     what, usage = {
-        "guard": (GUARD, GUARD_USAGE),
+        "guard": (GUARD, GUARD_USAGE if mel.get("n_mels") == 80 else ADAPTER_USAGE.format(name="auto")),
         "adapter": (ADAPTER, ADAPTER_USAGE.format(name=name)),
     }.get(family, (_what(family, parameters, mel), _usage(name)))
     parts = [

@@ -19,7 +19,7 @@ __all__ = ["DEFAULT_MODEL", "load", "model_directory", "shipped_models"]
 DEFAULT_MODEL = "reverse"
 """the shipped model that speaks where none is named: the fastest of those that sound best"""
 ASSETS = Path(__file__).parent / "assets"
-GUARD = "guard"  # ships beside them, and cannot speak
+GUARDS = ("guard", "guard-100")  # ship beside them, and cannot speak
 
 
 def load(
@@ -60,7 +60,7 @@ def load(
 
 def shipped_models() -> list[str]:
     """Return the names of the models that come with the package."""
-    return sorted(path.parent.name for path in ASSETS.glob("*/config.json") if path.parent.name != GUARD)
+    return sorted(path.parent.name for path in ASSETS.glob("*/config.json") if path.parent.name not in GUARDS)
 
 
 def model_directory(model: str | Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import math
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -24,8 +25,9 @@ from training.run_config import add_run_arguments, load_config, write_config
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError, to_dict
 from vocoder.guard.encodings import PLAIN, encodings
-from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, TRUE, VARIATIONS, layouts
+from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, VARIATIONS, layouts
 from vocoder.mel.config import preset
+from vocoder.models.convention import ConventionNet
 from vocoder.models.guard import GuardConfig, GuardModel
 
 __all__ = ["GuardRun", "add_arguments", "run"]
@@ -48,8 +50,12 @@ class GuardRun:
     """that densities and recogniser are fitted to; all but those for the calibration if left out"""
     recordings: int = 4000
     """parts of their utterances, each varied and computed in every layout"""
+    sample_rate: int | None = None
+    """in Hz, that recordings count as having; their own if left out. As more they sound faster, and reach as high"""
     spoken: int = 300
     """utterances that espeak-ng makes on the spot, in other languages and voices than for the calibration"""
+    prior: float = 1.0
+    """how many times likelier the layout of true mels is beforehand than each of the others"""
     rounds: int = 2
     """how often each is written down in encodings drawn at random"""
     channel: ChannelConfig = field(default_factory=ChannelConfig)
@@ -59,21 +65,32 @@ class GuardRun:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        variations = ("", SHUFFLED, *VARIATIONS)
+        true, variations = self.true, ("", SHUFFLED, *VARIATIONS)
         for name in self.model.densities:
             layout, _, variation = name.partition(":")
-            if layout != TRUE or variation not in variations:
+            if layout != true or variation not in variations:
                 raise ConfigError(
-                    f"there is no density {name!r}: {TRUE} or {TRUE}:VARIATION, of {', '.join(VARIATIONS)}"
+                    f"there is no density {name!r}: {true} or {true}:VARIATION, of {', '.join(VARIATIONS)}"
                 )
-        if self.model.densities[0] != TRUE:
-            raise ConfigError(f"the first density must be {TRUE!r}, not {self.model.densities[0]!r}")
-        _require_known(self.model.convention.layouts, (*layouts(), SHUFFLED, NOT_SPEECH), TRUE)
+        if self.model.densities[0] != true:
+            raise ConfigError(f"the first density must be {true!r}, not {self.model.densities[0]!r}")
+        of_so_many = [name for name, layout in layouts().items() if layout.mel_config.n_mels == self.model.n_mels]
+        _require_known(self.model.convention.layouts, (*of_so_many, SHUFFLED, NOT_SPEECH), true)
         _require_known(self.model.convention.encodings, tuple(encodings()), PLAIN)
         if both := set(self.corpora) & set(self.calibration.corpora):
             raise ConfigError(f"{', '.join(sorted(both))}: what is fitted to cannot calibrate")
-        if self.recordings < 2 or self.rounds < 1 or self.spoken < 0:
-            raise ConfigError(f"recordings must be 2 or more, rounds at least 1, spoken not negative: {self}")
+        if self.recordings < 2 or self.rounds < 1 or self.spoken < 0 or self.prior <= 0:
+            raise ConfigError(
+                f"recordings must be 2 or more, rounds at least 1, spoken not negative, prior positive: {self}"
+            )
+
+    @property
+    def true(self) -> str:
+        """The layout of true mels: the first that has as many bands as the model."""
+        found = [name for name, layout in layouts().items() if layout.mel_config.n_mels == self.model.n_mels]
+        if not found or self.model.convention.n_mels != self.model.n_mels:
+            raise ConfigError(f"no mels of {self.model.n_mels} bands are known, or convention.n_mels is another number")
+        return found[0]
 
 
 def _require_known(names: tuple[str, ...], known: tuple[str, ...], first: str) -> None:
@@ -100,15 +117,16 @@ def run(args: argparse.Namespace) -> int:
     names = tuple(name for name in config.model.convention.layouts if name in layouts())
     real = augmented_recordings(manifest, fitted, config.recordings, config.channel, config.seed)
     made = spoken_recordings(manifest.sample_rate, config.spoken, config.channel, config.seed)
-    material = material_of(chain(real, made), names, manifest.sample_rate, config.seed, "fitted to")
+    rate = config.sample_rate or manifest.sample_rate
+    material = material_of(chain(real, made), names, rate, config.seed, "fitted to")
     _fit(model, config, material)
-    others = calibration_material(manifest, held, names, config.channel, config.calibration, config.seed + 1)
+    others = calibration_material(manifest, held, names, config.channel, config.calibration, config.seed + 1, rate)
     _round(model)
     _calibrate(model, config, others)
     origin = provenance(Manifest(manifest.root, tuple(fitted)))
     parameters = sum(p.numel() for p in model.parameters())
-    mel_config = preset(TRUE)
-    card = model_card("guard", "guard", parameters, to_dict(mel_config), origin, {})
+    mel_config = preset(config.true)
+    card = model_card(output.name, "guard", parameters, to_dict(mel_config), origin, {})
     output.mkdir(parents=True, exist_ok=True)
     write_config(config, output / "config.yaml")
     directory = save_model(output / "last" / "model", model, mel_config, origin, None, torch.float16, card)
@@ -132,7 +150,7 @@ def _two_parts(manifest: Manifest, config: GuardRun) -> tuple[list[Entry], list[
 
 
 def _fit(model: GuardModel, config: GuardRun, material: Material) -> None:
-    floor, mels = layouts()[TRUE].floor, [m for k in range(len(material)) for m in material.true_mel(k)]
+    floor, mels = layouts()[config.true].floor, [m for k in range(len(material)) for m in material.true_mel(k)]
     for k, name in enumerate(config.model.densities):
         variation = name.partition(":")[2]
         density = model.densities[k]
@@ -149,10 +167,17 @@ def _calibrate(model: GuardModel, config: GuardRun, material: Material) -> None:
     writer = Writer(material, config.model.convention, config.variation, config.seed + 2)
     lesson = lesson_of(example for k in range(len(material)) for example in writer.examples(k))
     fit_temperature(model.convention, lesson)
+    _lean(model.convention, config.prior)
     mels = true_mels(material)
     calibrate_recogniser(model, lesson, mels, config.variation, config.calibration, config.seed)
     settings = config.calibration
     calibrate(model, mels, config.variation, settings.slack, settings.least_margin, config.seed)
+
+
+@torch.no_grad()
+def _lean(net: ConventionNet, prior: float) -> None:
+    """Make the first layout so many times likelier than it was to each of the others."""
+    net.layout.bias[0] += net.temperature[0] * math.log(prior)
 
 
 @torch.no_grad()

@@ -18,7 +18,7 @@ from training.guard.learning import Lesson
 from training.guard.material import Material, material_of, plain_recordings
 from vocoder.config import ConfigError
 from vocoder.guard.encodings import PLAIN
-from vocoder.guard.layouts import TRUE, VARIATIONS
+from vocoder.guard.layouts import VARIATIONS
 from vocoder.guard.recognition import Convention, Recogniser
 from vocoder.models.guard import GuardModel
 
@@ -68,6 +68,7 @@ def calibration_material(
     channel: ChannelConfig,
     config: CalibrationConfig,
     seed: int,
+    sample_rate: int,
 ) -> Material:
     """Return recordings that no training saw, in all layouts: of other corpora, and by a speech synthesiser.
 
@@ -78,6 +79,7 @@ def calibration_material(
         channel: how far some are varied.
         config: how many.
         seed: of all choices.
+        sample_rate: that recordings count as having, in Hz.
     """
     rng = np.random.default_rng(seed)
     chosen = [entries[i] for i in rng.permutation(len(entries))[: config.recordings]]
@@ -91,7 +93,7 @@ def calibration_material(
                     x = from_elsewhere(x, manifest.sample_rate / 2, manifest.sample_rate, channel, rng)
                 yield x, corpus
 
-    return material_of(recordings(), names, manifest.sample_rate, seed, "calibrated with")
+    return material_of(recordings(), names, sample_rate, seed, "calibrated with")
 
 
 def true_mels(material: Material) -> list[Tensor]:
@@ -119,7 +121,7 @@ def calibrate_recogniser(
         seed: of the variations.
     """
     generator = torch.Generator().manual_seed(seed)
-    recogniser, claim = Recogniser(model.convention, 0.0), Convention(TRUE, PLAIN)
+    recogniser, claim = Recogniser(model.convention, 0.0), Convention(model.config.convention.layouts[0], PLAIN)
     rough = [predicted(mel, VARIATIONS[i % len(VARIATIONS)], variation, generator) for i, mel in enumerate(mels)]
     own = torch.tensor([recogniser.recognise(mel).probability(claim) for mel in (*mels, *rough)])
     refuted = config.reserve * float(torch.quantile(own, config.false_alarms))

@@ -14,7 +14,7 @@ from training.data.rational_resampling import RateResampler, rate_grid
 from training.guard.bank import LayoutBank
 from training.guard.channel import ChannelConfig, from_elsewhere
 from training.guard.espeak import spoken_numbers
-from vocoder.guard.layouts import TRUE, layouts
+from vocoder.guard.layouts import layouts
 
 __all__ = ["Material", "augmented_recordings", "material_of", "plain_recordings", "spoken_recordings"]
 
@@ -57,8 +57,8 @@ class Material:
 
     def true_mel(self, index: int) -> list[Tensor]:
         """Return the true mel of a recording, natural logarithms with their floor; none if it is too short."""
-        layout = layouts()[TRUE]
-        return [self.mel(index, TRUE).clamp_min(layout.floor)] if TRUE in self._mels[index] else []
+        true = self.bank.names[0]
+        return [self.mel(index, true).clamp_min(layouts()[true].floor)] if true in self._mels[index] else []
 
 
 def material_of(

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from vocoder.config import ConfigError
-from vocoder.guard.guard import load_guard
-from vocoder.guard.recognition import Guess, convention_of
-from vocoder.guard.verdict import NAMED, unsure
+from vocoder.guard.guard import Guard, guard_of, turned
+from vocoder.guard.recognition import Guess, Recognition, convention_of
+from vocoder.guard.verdict import NAMED, recognised, transposed, unsure
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.contract import contract, given_contract
 from vocoder.mel.faults import bands_hint
@@ -53,18 +53,31 @@ def recognised_contract(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
         ValueError: it is not two-dimensional.
         MelError: one of its values is not finite.
     """
-    guard = load_guard()
-    if mel.ndim == 2 and mel.shape[0] != guard.mel_config.n_mels:
+    if mel.ndim != 2:
+        raise ValueError(f"a mel is (n_mels, frames), not {tuple(mel.shape)}")
+    guard, across = (guard_of(size) for size in mel.shape)
+    if guard is None:
         return _by_bands(tuple(mel.shape), own)
     found = guard.recognise(mel)
+    if across is not None and turned(mel, guard, across):
+        message = f"preset=auto cannot read this mel. {transposed(mel.shape[1]).message}"
+        raise UnsureError(message, found.likeliest)
     best = found.best.convention
     if found.certain and best == convention_of(own):
         return own
     if best.contract is None and found.best.probability >= NAMED:
-        raise UnsureError(f"preset=auto cannot read this mel. {guard.check(mel).message}", found.likeliest)
+        raise UnsureError(f"preset=auto cannot read this mel. {_said(guard, mel, found)}", found.likeliest)
     if best.contract is None or not found.certain:
         raise UnsureError(f"preset=auto does not know what this mel is. {unsure(found.likeliest)}", found.likeliest)
     return best.contract
+
+
+def _said(guard: Guard, mel: Tensor | np.ndarray, found: Recognition) -> str:
+    """Return what a mel of a convention without a contract looks like, and what to pass."""
+    name = guard.mel_config.name
+    verdict = guard.check(mel)
+    seen = recognised(found, name) if verdict.cause == "typical" else verdict
+    return f"{seen.message} If it is of the {name} preset all the same, say preset={name}."
 
 
 def given_preset(name: str | None, statistics: str | Path | None) -> MelConfig | str | None:

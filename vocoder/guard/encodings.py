@@ -12,11 +12,13 @@ from torch import Tensor
 
 from vocoder.mel.config import MelConfig
 
-__all__ = ["PLAIN", "Encoding", "encoding_of", "encodings"]
+__all__ = ["LN10", "PLAIN", "TORTOISE", "TRANSPOSED", "Encoding", "encoding_of", "encodings"]
 
 PLAIN = "ln"
 """natural logarithms"""
+TRANSPOSED = "transposed"
 LN10 = math.log(10.0)
+TORTOISE = (-11.512925148010254, 2.3143386840820312)  # natural logarithms that -1 and 1 stand for
 UNIT = 100.0 * LN10 / 20.0  # 100 dB as nats
 REFERENCE = 20.0 * LN10 / 20.0  # 20 dB as nats
 FLOOR = 1e-5
@@ -62,6 +64,7 @@ def _scaled() -> tuple[Encoding, ...]:
         _affine("db10", "decibels", "decibels of power", by_ten, LN10 / 10.0),
         _affine("unit", "normalised", unit, back.format("100 y - 80"), UNIT, REFERENCE - UNIT),
         _affine("symmetric", "symmetric", symmetric, back.format("12.5 y - 30"), UNIT / 8.0, REFERENCE - UNIT / 2.0),
+        _between("tortoise", TORTOISE),
         _affine("negated", "negated", "natural logarithms with the opposite sign", "multiply by -1", -1.0),
     )
 
@@ -83,7 +86,7 @@ def _others() -> tuple[Encoding, ...]:
         Encoding("linear", "no-logarithm", "without a logarithm", "take ln(max(y, 1e-5))", _logarithm),
         Encoding("flipped", "upside-down", "with the highest band first", "turn the bands round", lambda m: m.flip(0)),
         Encoding(
-            "transposed", "transposed", "transposed: its bands are columns", "send (n_mels, frames)", lambda mel: mel.T
+            TRANSPOSED, TRANSPOSED, "transposed: its bands are columns", "send (n_mels, frames)", lambda mel: mel.T
         ),
     )
 
@@ -106,3 +109,11 @@ def encoding_of(config: MelConfig) -> str | None:
 
 def _affine(name: str, cause: str, words: str, advice: str, scale: float, shift: float = 0.0) -> Encoding:
     return Encoding(name, cause, words, advice, lambda mel: mel * scale + shift)
+
+
+def _between(name: str, bounds: tuple[float, float]) -> Encoding:
+    """Return the encoding that maps natural logarithms between two bounds to -1..1."""
+    low, high = bounds
+    scale, shift = (high - low) / 2.0, (high + low) / 2.0
+    words = f"natural logarithms mapped from {low:.2f}..{high:.2f} to -1..1"
+    return _affine(name, "normalised", words, f"take {scale:.4f} y - {-shift:.4f}", scale, shift)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -13,18 +14,31 @@ from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.guard.encodings import PLAIN, encodings
-from vocoder.guard.layouts import NOT_SPEECH, TRUE, is_true
+from vocoder.guard.layouts import NOT_SPEECH, is_true, layout_of
 from vocoder.guard.recognition import Convention, Recogniser, Recognition, convention_of
 from vocoder.guard.scores import Scorer
-from vocoder.guard.verdict import UNSURE, ShapeVerdict, Verdict, recognised, shuffled, two_dimensional, unexplained
+from vocoder.guard.verdict import (
+    UNSURE,
+    ShapeVerdict,
+    Verdict,
+    recognised,
+    shuffled,
+    transposed,
+    two_dimensional,
+    unexplained,
+)
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.models.guard import GuardModel
 
-__all__ = ["Guard", "load_guard"]
+__all__ = ["Guard", "guard_of", "guards", "load_guard", "turned"]
 
 DIRECTORY = Path(__file__).parents[1] / "assets" / "guard"
+DIRECTORY_OF_100 = DIRECTORY.with_name("guard-100")
+"""of the guard of mels of 100 bands"""
 FEWEST_FRAMES = 16
 """that a convention is told by"""
+CLEARLY = 1.0
+"""nats by which the bands of a mel must be likelier in its columns than in its rows"""
 SURE = 0.9
 """probability from which an unlikely mel is taken for what it is likelier to be"""
 FLAT = 1e-3
@@ -42,11 +56,13 @@ class Guard:
     def __init__(self, model: GuardModel, mel_config: MelConfig) -> None:
         self.model = model
         self.mel_config = mel_config
+        self._layout = layout_of(model.config.densities[0])
         self._scorer = Scorer(model)
         self._recogniser = Recogniser(model.convention, float(model.certain))
         self._true = [k for k, name in enumerate(model.config.densities) if is_true(name)]
         self._refuted, self._lowest = float(model.refuted), float(model.lowest)
-        self._known = {Convention(lay, e) for lay in model.config.convention.layouts for e in encodings()}
+        names = model.config.convention
+        self._known = {Convention(layout, e) for layout in names.layouts for e in names.encodings}
 
     def knows(self, contract: MelConfig) -> bool:
         """Whether mels of a contract can be judged: the recogniser knows their convention."""
@@ -68,6 +84,17 @@ class Guard:
         """
         try:
             return self._recogniser.recognise(two_dimensional(mel, self.mel_config.n_mels))
+        except ShapeVerdict as found:
+            raise ValueError(found.verdict.message) from None
+
+    def upright(self, mel: Tensor | np.ndarray) -> float:
+        """Return the log-odds that the rows of a mel (n_mels, frames) are its bands, to those that its columns are.
+
+        Raises:
+            ValueError: as `recognise`.
+        """
+        try:
+            return self._recogniser.upright(two_dimensional(mel, self.mel_config.n_mels))
         except ShapeVerdict as found:
             raise ValueError(found.verdict.message) from None
 
@@ -99,6 +126,8 @@ class Guard:
             return Verdict(False, 0.0, "silence", "The mel holds silence, or one value everywhere.")
         if values.shape[1] < FEWEST_FRAMES:
             return Verdict(True, None, "too-short", "The mel has too few frames with sound to judge it by.")
+        if values.shape[0] == values.shape[1] and turned(values, self, self):
+            return transposed(len(values))
         if claimed not in self._known:
             return self._typical(plain, None, 1.0)
         recognition = self._recogniser.recognise(values)
@@ -143,7 +172,7 @@ class Guard:
 
     def _plain(self, mel: Tensor, claimed: Convention | None, contract: MelConfig) -> Tensor | None:
         """Return a mel of the guard's own bands as natural logarithms; None of others, or where those are lost."""
-        if claimed is None or claimed.layout != TRUE:
+        if claimed is None or claimed.layout != self._layout:
             return None
         if contract.mean is not None and contract.variance is not None:
             scale = mel.new_tensor(contract.variance).sqrt()[:, None]
@@ -151,6 +180,27 @@ class Guard:
             claimed = convention_of(replace(contract, mean=None, variance=None)) or claimed
         back = encodings()[claimed.encoding].back
         return mel if claimed.encoding == PLAIN else None if back is None else back(mel)
+
+
+def turned(mel: Tensor | np.ndarray, by_rows: Guard, by_columns: Guard) -> bool:
+    """Whether the columns of a mel are clearly likelier to be its bands than its rows.
+
+    Args:
+        mel: (n_mels, frames), as both guards may read it.
+        by_rows: the guard of mels of so many bands as it has rows.
+        by_columns: that of so many as it has columns.
+    """
+    return by_rows.upright(mel) < by_columns.upright(mel.T) - CLEARLY
+
+
+def guards() -> Iterator[Guard]:
+    """Yield the guards that ship, each loaded when its turn comes; that of the voices' own mels is the first."""
+    return map(load_guard, (DIRECTORY, DIRECTORY_OF_100))
+
+
+def guard_of(n_mels: int) -> Guard | None:
+    """Return the guard that ships for mels of so many bands; None where there is none."""
+    return next((guard for guard in guards() if guard.mel_config.n_mels == n_mels), None)
 
 
 @cache

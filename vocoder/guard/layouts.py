@@ -14,7 +14,7 @@ from vocoder.mel.config import MelConfig, preset
 __all__ = ["NOT_SPEECH", "SHUFFLED", "TRUE", "VARIATIONS", "Layout", "is_true", "layout_named", "layout_of", "layouts"]
 
 TRUE = "nvidia"
-"""the layout of true mels"""
+"""the layout of the mels that the shipped voices speak"""
 VARIATIONS = ("time", "bands", "both", "noisy")
 """how acoustic models vary true mels: smoothed along time, bands or both, or rough"""
 SHUFFLED = "shuffled"
@@ -44,7 +44,7 @@ class Layout:
 
     Attributes:
         mel_config: as natural logarithms, whatever those who use it take.
-        cause: the kind of fault, for programs.
+        cause: the kind of fault, for programs; "typical" of the one that a guard knows true mels of.
         words: what it is, for people.
         preset: the named preset with these bands, if there is one.
         near: hops in samples, or sample rates in hertz, that count as the same fault.
@@ -91,7 +91,26 @@ def layouts() -> Mapping[str, Layout]:
     for rate, other in ((16000, ()), (24000, ()), (44100, (48000,))):
         words = f"audio of a sample rate near {rate} Hz"
         found[f"rate{rate // 1000}"] = Layout(_like(sample_rate=rate), "sample-rate", words, near=other)
-    return MappingProxyType(found)
+    return MappingProxyType({**found, **_of_100_bands()})
+
+
+def _of_100_bands() -> dict[str, Layout]:
+    """Return the layouts of 100 bands: those of Vocos, of BigVGAN (arXiv 2206.04658), and mistakes with either."""
+    vocos = dataclasses.replace(preset("vocos"), name="guard")
+    bigvgan = dataclasses.replace(vocos, mel_scale="slaney", mel_norm="slaney", floor=1e-5)
+    as_vocos, as_bigvgan = "the bands of the vocos preset", "the bands of BigVGAN (100, Slaney's scale and areas)"
+    found = {"vocos": Layout(vocos, "typical", as_vocos, "vocos"), "bigvgan": Layout(bigvgan, "bands", as_bigvgan)}
+    for name, config, words in (("vocos", vocos, as_vocos), ("bigvgan", bigvgan, as_bigvgan)):
+        power = dataclasses.replace(config, power=2.0, floor=POWER_FLOOR)
+        found[f"{name}-power"] = Layout(power, "power", f"sums of powers instead of magnitudes, in {words}")
+    for hop, near in ((128, (115, 140)), (512, (440, 600))):
+        changed = dataclasses.replace(vocos, hop_length=hop)
+        found[f"vocos-hop{hop}"] = Layout(changed, "hop", f"a hop near {hop} samples, in {as_vocos}", near=near)
+    for rate, other in ((16000, ()), (44100, (48000,))):
+        changed = dataclasses.replace(vocos, sample_rate=rate, f_max=rate / 2)
+        words = f"100 bands of audio of a sample rate near {rate} Hz"
+        found[f"vocos-rate{rate // 1000}"] = Layout(changed, "sample-rate", words, near=other)
+    return found
 
 
 def layout_named(config: MelConfig) -> str | None:
@@ -109,8 +128,7 @@ def layout_of(density: str) -> str:
 
 def is_true(density: str) -> bool:
     """Whether mels of a density are as they should be."""
-    name, _, variation = density.partition(":")
-    return name == TRUE and variation in ("", *VARIATIONS)
+    return density.partition(":")[2] in ("", *VARIATIONS)
 
 
 def _like(**changes: float) -> MelConfig:

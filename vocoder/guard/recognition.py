@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vocoder.guard.encodings import Encoding, encoding_of, encodings
+from vocoder.guard.encodings import TRANSPOSED, Encoding, encoding_of, encodings
 from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, Layout, layout_named, layouts
 from vocoder.layers.mel_statistics import mel_statistics
 from vocoder.mel.config import PRESETS, MelConfig
@@ -22,6 +23,8 @@ from vocoder.models.convention import ConventionNet
 __all__ = ["Convention", "Guess", "Recogniser", "Recognition", "convention_of"]
 
 LIKELIEST = 3
+NEVER = 1e-6
+"""probability that is as good as none"""
 
 
 @dataclass(frozen=True)
@@ -144,6 +147,9 @@ class Recogniser:
         names = net.config
         self._conventions = [Convention(layout, e) for layout in names.layouts for e in names.encodings]
         self._places = {convention: place for place, convention in enumerate(self._conventions)}
+        self._columns = [place for convention, place in self._places.items() if convention.encoding == TRANSPOSED]
+        told = [place for convention, place in self._places.items() if convention.layout not in (SHUFFLED, NOT_SPEECH)]
+        self._rows = [place for place in told if place not in self._columns]
 
     @torch.inference_mode()
     def recognise(self, mel: Tensor) -> Recognition:
@@ -154,6 +160,11 @@ class Recogniser:
         order = joint.argsort()[::-1][:LIKELIEST].tolist()
         likeliest = tuple(Guess(self._conventions[place], float(joint[place])) for place in order)
         return Recognition(likeliest, likeliest[0].probability >= self.certain, self._places, joint)
+
+    def upright(self, mel: Tensor) -> float:
+        """Return the log-odds that the rows of a mel (n_mels, frames) are its bands, to those that its columns are."""
+        joint = self.recognise(mel).joint
+        return math.log(joint[self._rows].sum() + NEVER) - math.log(joint[self._columns].sum() + NEVER)
 
     def _part(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the frames that are looked at: from where the mel begins to move."""

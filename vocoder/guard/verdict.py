@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from vocoder.guard.encodings import PLAIN, encodings
-from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, TRUE, layouts
+from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, layouts
 from vocoder.guard.recognition import Convention, Guess, Recognition
 from vocoder.mel.config import PRESETS
 from vocoder.mel.faults import bands_hint
@@ -26,6 +26,7 @@ __all__ = [
     "Verdict",
     "recognised",
     "shuffled",
+    "transposed",
     "two_dimensional",
     "unexplained",
     "unsure",
@@ -97,13 +98,19 @@ def _fault(convention: Convention) -> tuple[str, str | None]:
     layout, encoding = layouts()[convention.layout], encodings()[convention.encoding]
     cause = layout.cause if encoding.name == PLAIN else encoding.cause
     cause = "bands" if cause == "typical" else cause  # of a mel that claims to be of others
-    return cause, None if convention.layout == TRUE and encoding.name != PLAIN else layout.preset
+    return cause, None if layout.cause == "typical" and encoding.name != PLAIN else layout.preset
 
 
 def shuffled(likeliest: tuple[Guess, ...]) -> Verdict:
     """Return the verdict that single frames are typical and their order is not."""
     words = "The frames of the mel look like those of speech in an order that is not."
     return Verdict(False, 0.0, "shuffled", words, likeliest=likeliest)
+
+
+def transposed(n_mels: int) -> Verdict:
+    """Return the verdict that a mel whose shape does not tell has its bands in columns."""
+    message = f"The mel looks transposed: its {n_mels} bands are columns. Send ({n_mels}, frames)."
+    return Verdict(False, 0.0, "transposed", message)
 
 
 def unsure(likeliest: Sequence[Guess]) -> str:
@@ -115,9 +122,9 @@ def unsure(likeliest: Sequence[Guess]) -> str:
 def _explained(convention: Convention) -> str:
     """Return what a mel looks like, and what would be right."""
     layout, encoding = layouts()[convention.layout], encodings()[convention.encoding]
-    if convention.layout == TRUE:
+    if layout.cause == "typical":
         if encoding.name == PLAIN:
-            return f"The mel looks like that of the {TRUE} preset: send preset={TRUE}."
+            return f"The mel looks like that of the {layout.preset} preset: send preset={layout.preset}."
         return f"The mel looks like {encoding.words}: {encoding.advice}."
     words = layout.words if encoding.name == PLAIN else f"{encoding.words}, with {layout.words}"
     if convention.preset is not None:

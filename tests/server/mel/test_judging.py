@@ -151,6 +151,9 @@ async def test_auto_refuses_what_it_is_unsure_of(client: httpx.AsyncClient, mel:
     assert len(document["likeliest"]) == 3
     turned = (await post(client, mel[:, :150].T, preset="auto")).json()
     assert "it looks transposed" in turned["detail"]
+    square = (await post(client, mel[:, 40:120].T, preset="auto")).json()
+    assert "transposed: its 80 bands are columns" in square["detail"]
+    assert len(square["likeliest"]) == 3
     flipped = (await post(client, mel[::-1], preset="auto")).json()
     assert "turn the bands round" in flipped["detail"]
     assert (await post(client, mel[:, :50], preset="auto", mean="1", variance="1")).status_code == 422

@@ -173,6 +173,8 @@ def test_a_run_from_recordings_to_a_guard(corpus: Path, capsys: pytest.CaptureFi
         ("model.densities=['nvidia:time']", "the first density must be 'nvidia'"),
         ("model.convention.layouts=[espnet]", "nvidia first"),
         ("model.convention.encodings=[ln, morse]", "not ln, morse"),
+        ("model.n_mels=64", "no mels of 64 bands are known"),
+        ("prior=0", "prior positive"),
         ("corpora=[held]", "what is fitted to cannot calibrate"),
         ("corpora=[nowhere]", "no utterances to fit to"),
     ],

@@ -18,6 +18,7 @@ from training.guard.writing import Writer, written
 from vocoder.config import ConfigError
 from vocoder.guard.encodings import encodings
 from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, layouts
+from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.convention import ConventionConfig
 
@@ -80,7 +81,7 @@ def test_what_is_written_is_read_back(name: str) -> None:
     mel = -6.0 + 2.0 * torch.rand(80, 80, generator=torch.Generator().manual_seed(0))
     back = encodings()[name].back
     assert back is not None
-    torch.testing.assert_close(back(written(mel, name, 1.0, None, rng())), mel, atol=1e-4, rtol=0.0)
+    torch.testing.assert_close(back(written(mel, name, preset("nvidia"), None, rng())), mel, atol=1e-4, rtol=0.0)
 
 
 def test_every_layout_of_a_recording_is_an_example(x: np.ndarray) -> None:

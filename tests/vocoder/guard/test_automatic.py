@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from pathlib import Path
 
@@ -13,12 +14,14 @@ from torch import Tensor
 import vocoder
 from vocoder.audio.file import read_audio
 from vocoder.guard.automatic import AUTO, UnsureError, recognised_contract, source_contract
-from vocoder.mel.config import PRESETS, preset
+from vocoder.mel.config import PRESETS, MelConfig, preset
 from vocoder.mel.convert import convert
 from vocoder.mel.input import MelError, mel_reader
 from vocoder.mel.spectrogram import MelSpectrogram
 
-RECORDING = Path(__file__).resolve().parents[3] / "examples" / "heldout.flac"
+ROOT = Path(__file__).resolve().parents[3]
+RECORDING = ROOT / "examples" / "heldout.flac"
+RECORDINGS = (RECORDING, ROOT / "server" / "pages" / "example.flac")
 NVIDIA = preset("nvidia")
 
 
@@ -99,3 +102,50 @@ def test_values_that_are_not_finite_are_refused_as_without_a_preset(shape: tuple
             refuse(mel)
         said.append(str(refused.value))
     assert said[0] == said[1]
+
+
+BIGVGAN = dataclasses.replace(
+    preset("vocos"), name="bigvgan", mel_scale="slaney", mel_norm="slaney", floor=1e-5, centre="same"
+)
+"""BigVGAN's 24 kHz and 100 bands: as many as the vocos preset has, and other values"""
+OTHERS_OF_100_BANDS = {
+    "BigVGAN": (BIGVGAN, "looks like the bands of BigVGAN"),
+    "BigVGAN, log10": (dataclasses.replace(BIGVGAN, log="log10"), "decimal logarithms, with the bands of BigVGAN"),
+    "powers": (dataclasses.replace(preset("vocos"), power=2.0), "sums of powers"),
+}
+
+
+def spoken(config: MelConfig, recording: Path) -> Tensor:
+    x, _ = read_audio(recording, config.sample_rate)
+    return MelSpectrogram(config)(torch.from_numpy(x)[None])[0]
+
+
+@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize("name", OTHERS_OF_100_BANDS)
+def test_mels_of_100_bands_are_not_taken_for_vocos_by_their_number(name: str, recording: Path) -> None:
+    config, words = OTHERS_OF_100_BANDS[name]
+    with pytest.raises(UnsureError, match=words) as refusal:
+        recognised_contract(spoken(config, recording), NVIDIA)
+    assert "If it is of the vocos preset all the same, say preset=vocos." in str(refusal.value)
+    assert recognised_contract(spoken(preset("vocos"), recording), NVIDIA) == preset("vocos")
+
+
+def test_decimal_logarithms_of_the_bands_of_vocos_are_read(voice: vocoder.Synthesizer) -> None:
+    mel = spoken(dataclasses.replace(preset("vocos"), name="other", log="log10"), RECORDING)
+    found = recognised_contract(mel, NVIDIA)
+    assert (found.log, found.n_mels) == ("log10", 100)
+    expected = voice.synthesize(mel_of("vocos").numpy(), seed=1, preset="vocos")
+    np.testing.assert_allclose(voice.synthesize(mel.numpy(), seed=1, preset="auto"), expected, atol=1e-3)
+
+
+@pytest.mark.parametrize("recording", RECORDINGS, ids=lambda path: path.stem)
+@pytest.mark.parametrize(("name", "frames"), [("nvidia", 80), ("nvidia", 100), ("vocos", 100), ("vocos", 80)])
+def test_a_shape_that_bands_in_columns_have_too_is_looked_into(name: str, frames: int, recording: Path) -> None:
+    mel = spoken(preset(name), recording)
+    start = (mel.shape[1] - frames) // 2
+    mel = mel[:, start : start + frames]
+    assert recognised_contract(mel, NVIDIA) == preset(name)
+    with pytest.raises(
+        UnsureError, match=rf"transposed: its {len(mel)} bands are columns. Send \({len(mel)}, frames\)"
+    ):
+        recognised_contract(mel.T, NVIDIA)

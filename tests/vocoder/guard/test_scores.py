@@ -78,12 +78,12 @@ def test_too_little_is_not_judged(model: GuardModel) -> None:
 def test_layouts_share_all_but_what_they_are_named_for() -> None:
     base, *others = layouts().values()
     assert base.preset == "nvidia"
-    assert all(layout.mel_config.log == "ln" and layout.mel_config.n_mels == 80 for layout in others)
+    assert all(layout.mel_config.log == "ln" and layout.mel_config.n_mels in (80, 100) for layout in others)
+    assert [name for name, layout in layouts().items() if layout.cause == "typical"] == ["nvidia", "vocos"]
     assert len({layout.mel_config for layout in layouts().values()}) == len(layouts())
-    assert [is_true(name) for name in ("nvidia", "nvidia:noisy", "nvidia:shuffled", "espnet")] == [1, 1, 0, 0]
+    assert [is_true(name) for name in ("nvidia", "nvidia:noisy", "nvidia:shuffled", "vocos:time")] == [1, 1, 0, 1]
     assert layout_of("nvidia:noisy") == "nvidia"
     named = {name: layout_named(config) for name, config in PRESETS.items()}
-    assert named.pop("vocos") is None
     assert named.pop("hifigan") == "nvidia"
     assert all(name == layout for name, layout in named.items())
 
