@@ -87,7 +87,8 @@ def written_run(file: Path) -> Run:
 
 def _reverse_losses(critics: CriticConfig | None, steps: int) -> ReverseLosses:
     """Return losses on samples alone: pairs take time, and their teacher does not know the voice."""
-    return ReverseLosses(**_SAMPLES, **_judged(critics, steps), recorded=0.0, drawn=0.0, aligned=0.0)
+    weights = _SAMPLES | _judged(critics, steps) | {"uncorrected": 0.7}
+    return ReverseLosses(**weights, recorded=0.0, drawn=0.0, aligned=0.0)
 
 
 def _waveglow_losses(critics: CriticConfig | None, steps: int) -> WaveGlowLosses:
@@ -100,6 +101,6 @@ def _judged(critics: CriticConfig | None, steps: int) -> dict[str, Any]:
 
 
 KINDS: dict[type[nn.Module], Kind] = {
-    Reverse: Kind(ReverseRun, _reverse_losses, batch_size=4, learning_rate=2e-4),
+    Reverse: Kind(ReverseRun, _reverse_losses, batch_size=4, learning_rate=5e-4),
     WaveGlow: Kind(WaveGlowRun, _waveglow_losses, batch_size=8, learning_rate=2e-4),
 }

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from training.commands import evaluate, publish
 from training.corpora.manifest import Manifest
-from training.finetune.verdict import Change, changes, worse
+from training.finetune.verdict import Change, better, changes, worse
 from training.loop.run_state import run_progress
 from vocoder.loading import load, model_directory
 from vocoder.synthesizer import Synthesizer
@@ -66,8 +66,11 @@ def compared(start_from: str, best: Path, manifest: Manifest, report: Path, seed
     lost = worse(found)
     if lost:
         return _kept(start_from, found, report, f"held-out recordings lost more than noise in {lost[0]}")
-    sentence = f"The weights of step {step}, the best in validation, are published"
-    return Outcome(best, AFTER, found, f"{sentence}: nothing got worse by more than noise.", report)
+    gained = ", ".join(change.title for change in better(found)) or "nothing"
+    sentence = (
+        f"The weights of step {step}, the best in validation, are published: {gained} got better by more than noise"
+    )
+    return Outcome(best, AFTER, found, f"{sentence}, nothing worse.", report)
 
 
 def publish_best(outcome: Outcome, output: Path, folder: Path) -> None:

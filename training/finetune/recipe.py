@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from training.corpora.manifest import Manifest
 from training.critics.adversary import critics_beside
@@ -19,6 +22,7 @@ from training.loop.trainer_config import TrainerConfig
 from training.loop.update import update
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
+from vocoder.layers.stack import default_dtype
 from vocoder.loading import model_directory
 from vocoder.mel.config import PRESETS
 from vocoder.mel.contract import contract
@@ -29,13 +33,16 @@ _PROBE = Budget(1.0, 1)
 _VALIDATION_ITEMS = 24
 _SEGMENT_LENGTH = 16384
 _LATE = 1_000_000  # a step by which every loss has joined
+_CORRECTIONS = 5
+"""of a sample in training, at most: with so many `reverse` was taught, though it speaks with twelve"""
 _AVERAGE = 0.1  # share of the steps that the averaged weights remember
 
 
 def recipe(start_from: str, manifest: Path, output: Path, budget: Budget | None = None, seed: int = 0) -> Run:
     """Return the configuration of a fine-tuning.
 
-    Losses are those that the shipped model was trained with. Critics that lie beside the weights judge from the first
+    Losses are those that the shipped model was trained with, on samples that are corrected less often than the model
+    does it; validation corrects them as the model does. Critics that lie beside the weights judge from the first
     step on; where there are none, new ones learn for a quarter of the steps before they are heard.
 
     Args:
@@ -54,12 +61,17 @@ def recipe(start_from: str, manifest: Path, output: Path, budget: Budget | None 
     kind, mel = kind_of(model, start_from), checkpoint.mel_config
     if PRESETS.get(mel.name) != mel:
         raise ConfigError(f"the mel contract of {start_from} is none of the presets {', '.join(PRESETS)}")
+    losses = replace(
+        kind.losses(critics_beside(directory), budget.steps),
+        sample_corrections=min(_CORRECTIONS, model.config.corrections),
+        bfloat16=default_dtype("cuda" if torch.cuda.is_available() else "cpu") == torch.bfloat16,
+    )
     return kind.run(
         manifest=str(manifest),
         output=str(output),
         mel=mel.name,
         model=model.config,
-        losses=kind.losses(critics_beside(directory), budget.steps),
+        losses=losses,
         segments=SegmentConfig(
             segment_length=_SEGMENT_LENGTH,
             hop_length=mel.hop_length,
@@ -81,7 +93,7 @@ def _trainer(kind: Kind, budget: Budget, seed: int) -> TrainerConfig:
         batch_size=kind.batch_size,
         learning_rate=kind.learning_rate,
         betas=(0.8, 0.99),
-        warmup_steps=max(budget.steps // 20, 1),
+        warmup_steps=max(budget.steps // 10, 1),
         final_rate_scale=0.05,
         ema_decay=min(0.997, max(0.5, 1 - 1 / (_AVERAGE * budget.steps))) if budget.steps > 1 else 0.0,
         seed=seed,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["NOISE", "Change", "changes", "worse"]
+__all__ = ["NOISE", "Change", "better", "changes", "worse"]
 
 NOISE = {"pesq": 0.05, "stoi": 0.005, "distillmos": 0.1}
 """by metric, where higher is better, the mean change that is noise whatever the utterances say"""
@@ -36,9 +36,13 @@ class Change:
         """After less before."""
         return self.after - self.before
 
+    @property
+    def title(self) -> str:
+        """The metric as tables call it."""
+        return _TITLES.get(self.metric, self.metric)
+
     def __str__(self) -> str:
-        title = _TITLES.get(self.metric, self.metric)
-        return f"{title} {self.before:.3g} -> {self.after:.3g} ({self.difference:+.2g}, noise {self.noise:.2g})"
+        return f"{self.title} {self.before:.3g} -> {self.after:.3g} ({self.difference:+.2g}, noise {self.noise:.2g})"
 
 
 def changes(utterances: Sequence[Mapping[str, Any]], before: str, after: str) -> list[Change]:
@@ -67,6 +71,11 @@ def _change(metric: str, pairs: Sequence[tuple[float, float]], least: float) -> 
     error = math.sqrt(squares / (count - 1) / count) if count > 1 else least
     before = sum(old for old, _ in pairs) / count
     return Change(metric, before, before + mean, max(least, _ERRORS * error))
+
+
+def better(found: Sequence[Change]) -> list[Change]:
+    """Return the changes for the better that are more than noise."""
+    return [change for change in found if change.difference > change.noise]
 
 
 def worse(found: Sequence[Change]) -> list[Change]:

@@ -106,7 +106,7 @@ class DistillationObjective(Objective):
         items = self.losses.teacher_items or len(mel)
         weight = self.losses.teacher_weight(step)
         total, parts = self._teacher_losses(draw.first(items), mel[:items], weight)
-        heard = self.compared.heard(draw.x, x, mel, batch)
+        heard = self.compared.heard(draw.x, x, mel, batch, self.losses.sample_corrections)
         audio = self.compared.parts(heard, self.losses, step, self.adversary) | self._recognised(heard)
         for name, (weight, value) in audio.items():
             total, parts[name] = total + weight * value, value

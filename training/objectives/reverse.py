@@ -124,7 +124,7 @@ class ReverseObjective(Objective):
                 name: (share * weight, value) for name, (weight, value) in self._pair_parts(x, mel, batch).items()
             }
         if sampling:
-            heard = self.compared.heard(self._sample(mel), x, mel, batch)
+            heard = self.compared.heard(self._sample(mel), x, mel, batch, losses.sample_corrections)
             parts |= self.compared.parts(heard, losses, step, self.adversary)
         return parts
 

@@ -75,9 +75,12 @@ class SampleLosses(nn.Module):
         distance: Tensor = (self.mel(x_hat) - self.mel(x)).abs()
         return distance.mean()
 
-    def heard(self, x_hat: Tensor, x: Tensor, mel: Tensor, batch: Batch) -> Heard:
-        """Return what is compared of a sample x_hat (B, T), not corrected, that was made from the mel of x (B, T)."""
-        corrected = self.consistency(x_hat, mel)
+    def heard(self, x_hat: Tensor, x: Tensor, mel: Tensor, batch: Batch, corrections: int | None = None) -> Heard:
+        """Return what is compared of a sample x_hat (B, T), not corrected, that was made from the mel of x (B, T).
+
+        It is corrected `corrections` times; as often as the model does it where that is None.
+        """
+        corrected = self.consistency.with_steps(corrections)(x_hat, mel)
         return Heard(self.seen(x, batch), self.seen(x_hat, batch), self.seen(corrected, batch))
 
     def parts(self, heard: Heard, weights: SampleWeights, step: int, adversary: Adversary | None) -> Parts:

@@ -20,6 +20,8 @@ class SampleWeights:
     mel: float = 1.0
     uncorrected: float = 0.0
     """weight of the spectral and the mel loss on the sample before its correction, relative to those after it"""
+    sample_corrections: int | None = None
+    """how often samples are corrected in training; as often as the model does it if left out, which takes longest"""
     adversarial: float = 0.0
     features: float = 0.5
     """weight of the critics' features, where there are critics"""
@@ -39,6 +41,8 @@ class SampleWeights:
         self.check_weights(
             ("spectral", "mel", "uncorrected", "adversarial", "features", "critics_from", "pitch", "noise")
         )
+        if self.sample_corrections is not None and self.sample_corrections < 0:
+            raise ConfigError(f"sample_corrections must not be negative, not {self.sample_corrections}")
         if self.critic_rate <= 0:
             raise ConfigError(f"critic_rate must be above 0, not {self.critic_rate}")
 

@@ -151,7 +151,7 @@ class WaveGlowObjective(Objective):
             labels = labels_of_frames(batch["x"], mel.shape[2], self.model.pitch.config, self.mel_config)
             parts["pitch"] = weights.pitch, pitch_loss(self.model.pitch, mel, labels)
         if sampling:
-            heard = self.compared.heard(x_hat, x, mel, batch)
+            heard = self.compared.heard(x_hat, x, mel, batch, weights.sample_corrections)
             parts |= self.compared.parts(heard, weights, step, self.adversary)
         return parts
 

@@ -136,6 +136,14 @@ def test_shipped_models_are_fine_tuned_with_the_critics_beside_them(reference, t
     assert config.losses.critics == critics_beside(model_directory(reference))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_samples_are_corrected_less_often_and_products_are_of_the_faster_numbers(dtype, tmp_path, monkeypatch) -> None:
+    monkeypatch.setattr(recipe_module, "default_dtype", lambda device: dtype)
+    config = recipe_module.recipe("reverse", tmp_path, tmp_path)
+    assert config.losses.bfloat16 == (dtype == torch.bfloat16)
+    assert 0 < config.losses.sample_corrections < config.model.corrections
+
+
 def test_new_critics_learn_before_they_are_heard(tmp_path, start) -> None:
     (start / CRITICS_FILE).unlink()
     config = recipe_module.recipe(str(start), tmp_path, tmp_path, budget.of_steps(100, 1.0))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.finetune.verdict import NOISE, changes, worse
+from training.finetune.verdict import NOISE, better, changes, worse
 
 
 def utterances(before: list[float | None], after: list[float | None], metric: str = "pesq"):
@@ -34,7 +34,9 @@ def test_a_change_is_the_mean_over_pairs_and_its_noise_two_standard_errors() -> 
     ],
 )
 def test_what_may_be_chance_and_what_is_better_is_not_worse(after: list[float | None]) -> None:
-    assert worse(changes(utterances([3.0, 3.2, 3.4], after), "before", "after")) == []
+    found = changes(utterances([3.0, 3.2, 3.4], after), "before", "after")
+    assert worse(found) == []
+    assert better(found) == (found if after[0] == 3.3 else [])
 
 
 def test_one_utterance_is_judged_by_what_is_noise_in_any_case() -> None:

@@ -110,6 +110,20 @@ def test_validation_scores_the_corrected_sample():
     assert found["score"] == found["spectral"]
 
 
+def test_training_may_correct_less_often_than_validation():
+    made, fewer = objective(samples_from=0), objective(samples_from=0, sample_corrections=0)
+    fewer.load_state_dict(made.state_dict())
+    found = []
+    for each in (made, fewer):
+        torch.manual_seed(0)
+        with torch.no_grad():
+            found.append((student_loss(each, 1)[1], each.eval().validate(batch())))
+    (own, validated), (less, validated_less) = found
+    assert own["spectral"] != own["uncorrected_spectral"]
+    assert less["spectral"] == less["uncorrected_spectral"] == own["uncorrected_spectral"]
+    assert validated == validated_less
+
+
 def test_what_is_exported_is_the_student_with_its_critics(tmp_path):
     made = objective()
     made.export(tmp_path, {"minutes": 1})
@@ -130,6 +144,7 @@ def test_a_teacher_of_other_frames_is_refused():
     [
         ({"recorded": -1.0}, "recorded must not be negative"),
         ({"varied_mels": 2.0}, "share of mels"),
+        ({"sample_corrections": -1}, "sample_corrections must not be negative"),
         ({"pairs_every": 0}, "pairs_every must be at least 1"),
         ({"critics_from": 5}, "must not be before samples_from"),
     ],
