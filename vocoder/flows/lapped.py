@@ -8,8 +8,14 @@ import torch
 from torch import Tensor
 
 from vocoder.flows.base import Flow
+from vocoder.layers.kept import Kept
+from vocoder.layers.native.loop import Loop, bits, loop
+from vocoder.layers.stack import Matrix, takes
 
 __all__ = ["LappedTransform"]
+
+STRIPE = 16
+"""blocks that a thread takes at a time"""
 
 
 class LappedTransform(Flow):
@@ -33,6 +39,7 @@ class LappedTransform(Flow):
         if hop < 2 or hop % 2:
             raise ValueError(f"the hop of the lapped transform must be even and positive, not {hop}")
         self.hop = hop
+        self._kept: Kept[Matrix] = Kept()
         # of the rotation: the sine window is cos(angle) after a boundary and sin(angle) as far before it
         angle = math.pi / (2 * hop) * (hop / 2 - torch.arange(hop // 2, dtype=torch.float64) - 0.5)
         position = torch.arange(hop, dtype=torch.float64) + 0.5
@@ -48,15 +55,25 @@ class LappedTransform(Flow):
         batch, _, length = x.shape
         if length % self.hop:
             raise ValueError(f"the length must be a multiple of the hop {self.hop}, not {length}")
-        blocks = self._rotate(x.reshape(batch, length // self.hop, self.hop), self.sine, edges)
-        return (blocks @ self.basis).transpose(1, 2), x.new_zeros(batch)
+        blocks = self._rotate(x.reshape(batch, length // self.hop, self.hop), 1.0, edges)
+        return self._cosines(blocks).transpose(1, 2), x.new_zeros(batch)
 
     def inverse(self, z: Tensor, cond: Tensor | None = None, edges: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map coefficients (B, hop, T / hop) to audio (B, 1, T); `edges` as in `forward`."""
-        blocks = self._rotate(z.transpose(1, 2) @ self.basis, -self.sine, edges)  # the DCT-IV is its own inverse
+        blocks = self._rotate(self._cosines(z.transpose(1, 2)), -1.0, edges)  # the DCT-IV is its own inverse
         return blocks.reshape(z.shape[0], 1, -1), z.new_zeros(z.shape[0])
 
-    def _rotate(self, blocks: Tensor, sine: Tensor, edges: Tensor | None) -> Tensor:
+    def _cosines(self, blocks: Tensor) -> Tensor:
+        if not takes(blocks):
+            return blocks @ self.basis
+        return self._kept.of((self.basis,), lambda: Matrix(self.basis)).times(blocks)
+
+    def _rotate(self, blocks: Tensor, sign: float, edges: Tensor | None) -> Tensor:
+        compilable = edges is None and blocks.device.type == "cpu" and blocks.dtype == torch.float32 and takes(blocks)
+        run = loop("lapped_kernel", "rotated") if compilable else None
+        if run is not None:
+            return self._rotated(run, blocks.contiguous(), sign)
+        sine = sign * self.sine
         first, last = torch.split(blocks, self.hop // 2, dim=2)
         before, after = last[:, :-1].flip(2), first[:, 1:]  # mirrored around the boundary, nearest sample first
         rotated_after = self.cosine * after + sine * before
@@ -67,3 +84,10 @@ class LappedTransform(Flow):
         first = torch.cat([first[:, :1], rotated_after], dim=1)
         last = torch.cat([rotated_before.flip(2), last[:, -1:]], dim=1)
         return torch.cat([first, last], dim=2)
+
+    def _rotated(self, run: Loop, blocks: Tensor, sign: float) -> Tensor:
+        """Rotate (B, count, hop) by compiled code."""
+        (batch, count, hop), out = blocks.shape, torch.empty_like(blocks)
+        addresses = [tensor.data_ptr() for tensor in (blocks, self.cosine, self.sine, out)]
+        run(-(-batch * count // STRIPE), STRIPE, batch, count, hop, bits(sign), *addresses)
+        return out

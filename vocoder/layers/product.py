@@ -7,9 +7,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.layers.kept import Kept
+from vocoder.layers.native.loop import loop
 from vocoder.layers.stack import Matrix, takes
 
 __all__ = ["FrameConv", "Product"]
+
+STRIPE = 16
+"""rows that a thread takes at a time"""
 
 
 class Product(nn.Linear):
@@ -70,12 +74,28 @@ class FrameConv(nn.Conv1d):
             return super().forward(x)
         assert self.bias is not None
         matrix, bias = self._kept.of((self.weight, self.bias), self._arrange, self._dtype)
-        taps, side = self.kernel_size[0], int(self.padding[0])
-        rows = F.pad(x.transpose(1, 2).to(self._dtype), (0, 0, side, side)).contiguous()
-        batch, frames, inputs = rows.shape
-        # A frame and its neighbours lie next to each other already.
-        seen = rows.as_strided((batch, frames - taps + 1, taps * inputs), (frames * inputs, inputs, 1))
-        return matrix.times(seen.contiguous(), bias).to(x.dtype).transpose(1, 2)
+        batch, count = x.shape[0], x.shape[2] + 2 * int(self.padding[0]) - self.kernel_size[0] + 1
+        rows = self._neighbours(x, matrix.room(batch * count))
+        made = matrix.times(rows, bias)[: batch * count].to(x.dtype)
+        return made.view(batch, count, self.out_channels).transpose(1, 2)
+
+    def _neighbours(self, x: Tensor, room: int) -> Tensor:
+        """Return each frame with its neighbours, (room, kernel_size * inputs), in the compute dtype."""
+        (batch, inputs, frames), taps, side = x.shape, self.kernel_size[0], int(self.padding[0])
+        names = (str(dtype).removeprefix("torch.") for dtype in (x.dtype, self._dtype))
+        run = (
+            loop("neighbours_kernel", "_".join(("neighbours", *names)))
+            if x.dtype in (torch.float32, torch.float64)
+            else None
+        )
+        if run is not None:
+            rows = x.new_empty(room, taps * inputs, dtype=self._dtype)
+            sizes = (STRIPE, room, batch, inputs, frames, taps, side, *x.stride(), x.data_ptr())
+            run(-(-room // STRIPE), *sizes, x.untyped_storage().nbytes() // x.element_size(), rows.data_ptr())
+            return rows
+        padded = F.pad(x.to(self._dtype), (side, side)).unfold(2, taps, 1)
+        rows = padded.permute(0, 2, 3, 1).flatten(2).flatten(0, 1)
+        return F.pad(rows, (0, 0, 0, room - len(rows)))
 
     @property
     def _dtype(self) -> torch.dtype:

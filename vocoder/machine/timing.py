@@ -23,7 +23,11 @@ BUSY: Clock = time.process_time
 
 
 def alternate(
-    tasks: Mapping[str, Callable[[], object]], repetitions: int, warm_ups: int = 1, clock: Clock = QUIET
+    tasks: Mapping[str, Callable[[], object]],
+    repetitions: int,
+    warm_ups: int = 1,
+    clock: Clock = QUIET,
+    untimed: int = 0,
 ) -> dict[str, float]:
     """Return the median seconds of each task.
 
@@ -35,6 +39,8 @@ def alternate(
         repetitions: timed rounds.
         warm_ups: rounds before them.
         clock: `QUIET` or `BUSY`.
+        untimed: runs of a task before each timed one, where it is to find its weights in the caches: after a task with
+            others it would not, while a program that runs but one model does.
 
     Raises:
         ValueError: fewer than one repetition.
@@ -44,6 +50,8 @@ def alternate(
     seconds: dict[str, list[float]] = {name: [] for name in tasks}
     for i in range(warm_ups + repetitions):
         for name, task in tasks.items():
+            for _ in range(untimed):
+                task()
             start = clock()
             task()
             if i >= warm_ups:

@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 
+from vocoder.flows import lapped
 from vocoder.flows.lapped import LappedTransform
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -63,3 +64,15 @@ def test_lengths_that_do_not_fit_are_refused():
 def test_a_hop_that_is_not_even_and_positive_is_refused(hop):
     with pytest.raises(ValueError, match=f"even and positive, not {hop}"):
         LappedTransform(hop)
+
+
+@pytest.mark.parametrize(("batch", "blocks"), [(1, 1), (2, 3), (1, 40)])
+def test_compiled_code_rotates_as_the_plain_operations_do(batch, blocks, monkeypatch):
+    transform = LappedTransform(16).float()
+    x = torch.randn(batch, 1, 16 * blocks, dtype=torch.float32)
+    made = transform.forward(x)[0]
+    back = transform.inverse(made)[0]
+    torch.testing.assert_close(back, x)
+    monkeypatch.setattr(lapped, "loop", lambda *names: None)
+    torch.testing.assert_close(made, transform.forward(x)[0])
+    torch.testing.assert_close(back, transform.inverse(made)[0])

@@ -70,16 +70,16 @@ def wide(typing_context: Any, value: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def like(typing_context: Any, value: Any, stored: Any) -> Any:
-    """Return a float32 as the type of `stored`, rounded to the nearest bfloat16 if that is an integer."""
+    """Return a value as the type of `stored`; a float32 is rounded to the nearest bfloat16 if that is an integer."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        if stored == types.float32:
+        if stored == value:
             return args[0]
         integer = ir.IntType(32)
         bits = builder.add(builder.bitcast(args[0], integer), ir.Constant(integer, 0x8000))
         return builder.trunc(builder.lshr(bits, ir.Constant(integer, 16)), ir.IntType(16))
 
-    return stored(types.float32, stored), build
+    return stored(value, stored), build
 
 
 @intrinsic  # type: ignore[untyped-decorator]

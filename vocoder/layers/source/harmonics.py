@@ -109,7 +109,7 @@ def _compilable(f0: Tensor) -> bool:
 
 def passed_cycles(f0: Tensor, hop_length: int, sample_rate: int) -> Tensor:
     """Return how many periods of f0 (B, frames) have passed before the end of each frame: (B, frames) in float64."""
-    return torch.cumsum(_sums(f0, torch.tensor([hop_length]), hop_length).squeeze(2) / sample_rate, dim=1)
+    return torch.cumsum(_sums(f0, range(hop_length, hop_length + 1), hop_length).squeeze(2) / sample_rate, dim=1)
 
 
 def cycles_of_samples(f0: Tensor, hop_length: int, sample_rate: int, passed: Tensor) -> Tensor:
@@ -127,7 +127,7 @@ def cycles_of_samples(f0: Tensor, hop_length: int, sample_rate: int, passed: Ten
     Returns:
         (B, frames * hop_length), in float64.
     """
-    within = _sums(f0, torch.arange(1, hop_length + 1), hop_length) / sample_rate
+    within = _sums(f0, range(1, hop_length + 1), hop_length) / sample_rate
     before = torch.round((passed[:, :, None] - within[:, :, -1:]) * 2.0**28) * 2.0**-28
     return torch.remainder(before + within, 1.0).flatten(1)
 
@@ -139,14 +139,15 @@ def at_sample_rate(frames: Tensor, hop_length: int) -> Tensor:
     return torch.lerp(frames[:, :, None], following[:, :, None], fraction).flatten(1)
 
 
-def _sums(f0: Tensor, counts: Tensor, hop_length: int) -> Tensor:
+def _sums(f0: Tensor, numbers: range, hop_length: int) -> Tensor:
     """Return the sums of the first samples of each frame, for some numbers of samples: (B, frames, counts) in float64.
 
     The logarithm of f0 (B, frames) is a line between two frames, so these are sums of geometric series.
     """
     log_f0 = f0.double().log()
     step = (torch.cat([log_f0[:, 1:], log_f0[:, -1:]], dim=1) - log_f0)[:, :, None] / hop_length
-    still, counts = step.abs() < 1e-12, counts.to(f0.device, torch.float64)
+    counts = torch.arange(numbers.start, numbers.stop, device=f0.device, dtype=torch.float64)
+    still = step.abs() < 1e-12
     step = torch.where(still, torch.ones_like(step), step)
     ratio = torch.expm1(counts * step) / torch.expm1(step)
     return f0.double()[:, :, None] * torch.where(still, counts, ratio)

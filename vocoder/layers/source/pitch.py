@@ -95,10 +95,11 @@ class PitchNet(nn.Module):
     def pitch(self, mel: Tensor, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return f0 in Hz and the probability of voicing, both (B, frames), in the dtype of the weights."""
         logits, voicing = self(mel, gaps)
-        best = logits.argmax(dim=1, keepdim=True)
-        index = torch.arange(self.config.bins, device=mel.device)[None, :, None]
-        weights = torch.softmax(logits, dim=1) * ((index - best).abs() <= 3)
-        position = (weights * index).sum(dim=1) / weights.sum(dim=1)
+        rows = logits.transpose(1, 2).contiguous()
+        best = rows.argmax(dim=2, keepdim=True)
+        index = torch.arange(self.config.bins, device=mel.device)
+        weights = torch.softmax(rows, dim=2) * ((index - best).abs() <= 3)
+        position = (weights * index).sum(dim=2) / weights.sum(dim=2)
         return self._frequency(position), torch.sigmoid(voicing)
 
     def position(self, f0: Tensor) -> Tensor:

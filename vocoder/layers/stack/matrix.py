@@ -44,7 +44,7 @@ class Matrix:
         count = rows.numel() // inputs
         room = self.room(count)
         if room == count:
-            return product(rows, self._packed, bias)
+            return product(rows.contiguous(), self._packed, bias)
         padded = rows.new_empty(room, inputs)
         padded[:count].view(rows.shape).copy_(rows)
         padded[count:].zero_()  # whatever lay there might be slow numbers
