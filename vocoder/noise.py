@@ -48,10 +48,8 @@ def white_noise(seed: int, start: int, frames: int, channels: int, steps_per_fra
         raise ValueError(f"start and frames must be 0 or more, not {start} and {frames}")
     first, last = start // BLOCK_FRAMES, (start + frames + BLOCK_FRAMES - 1) // BLOCK_FRAMES
     size = (BLOCK_FRAMES * steps_per_frame, channels)
-    blocks = [
-        np.random.Generator(np.random.Philox(key=[seed, block])).standard_normal(size, dtype=np.float32)
-        for block in range(first, max(last, first + 1))
-    ]
+    drawn = np.empty((max(last - first, 1), *size), np.float32)
+    for block, out in enumerate(drawn, start=first):
+        np.random.Generator(np.random.Philox(key=[seed, block])).standard_normal(dtype=np.float32, out=out)
     offset = (start - first * BLOCK_FRAMES) * steps_per_frame
-    noise = np.concatenate(blocks)[offset : offset + frames * steps_per_frame]
-    return torch.from_numpy(np.ascontiguousarray(noise)).T
+    return torch.from_numpy(drawn.reshape(-1, channels)[offset : offset + frames * steps_per_frame]).T

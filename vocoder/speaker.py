@@ -94,7 +94,8 @@ class Speaker:
         """Return white noise (B, C, steps) for the frames from `start` on, one seed for each item."""
         _, channels, steps = self.model.noise_shape(1, frames)
         rows = [white_noise(seed, start, frames, channels, steps // frames).T for seed in seeds]
-        return torch.stack(rows).to(self.device).transpose(1, 2)  # in memory as it was drawn
+        together = rows[0][None] if len(rows) == 1 else torch.stack(rows)
+        return together.to(self.device).transpose(1, 2)  # in memory as it was drawn
 
     def _bias(self) -> Denoiser:
         if self._denoiser is None:

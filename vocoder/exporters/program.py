@@ -10,11 +10,13 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vocoder.config import to_dict
 from vocoder.exporters.transforms import ProductTransforms
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.layers.mel_consistency import MelConsistency
+from vocoder.layers.product import FrameConv
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.input import check_sampling
@@ -28,17 +30,18 @@ class ShiftedConvolution(nn.Module):
     """What a convolution over time computes, for runtimes whose own knows no float64.
 
     Args:
-        layer: of stride 1 and dilation 1, without padding.
+        layer: the convolution.
     """
 
-    def __init__(self, layer: nn.Conv1d) -> None:
+    def __init__(self, layer: FrameConv) -> None:
         super().__init__()
-        self.taps = layer.kernel_size[0]
+        self.taps, self.sides = layer.kernel_size[0], layer.sides
         self.weight, self.bias = layer.weight, layer.bias
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, in_channels, frames) to (B, out_channels, frames - taps + 1)."""
-        frames = x.shape[2] - self.taps + 1
+        """Map (B, in_channels, frames) to (B, out_channels, frames + both paddings - taps + 1)."""
+        frames = x.shape[2] + sum(self.sides) - self.taps + 1
+        x = F.pad(x, self.sides)
         shifted = torch.cat([x[:, :, tap : tap + frames] for tap in range(self.taps)], dim=1)
         product = self.weight.transpose(1, 2).flatten(1) @ shifted
         return product if self.bias is None else product + self.bias[:, None]
@@ -165,7 +168,7 @@ def traced(synthesizer: Synthesizer, corrections: int | None = None, products: b
 def _in_products(net: PitchNet) -> None:
     """Write the convolutions of a pitch network as matrix products, which runtimes have in float64 too."""
     for name, layer in list(net.named_modules()):
-        if isinstance(layer, nn.Conv1d):
+        if isinstance(layer, FrameConv):
             parent, _, child = name.rpartition(".")
             setattr(net.get_submodule(parent), child, ShiftedConvolution(layer))
 

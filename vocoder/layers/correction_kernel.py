@@ -78,21 +78,19 @@ class CorrectionKernel:
         self._windowed(-(-batch * count // FRAMES), *sizes, x.data_ptr(), window.data_ptr(), frames.data_ptr())
         return frames
 
-    def filter(
-        self, spectrum: Tensor, target: Tensor, last: int, table: BandTable, floor: float, relaxation: float
-    ) -> None:
-        """Multiply spectrum (B, count, bins) in place by what brings its mel nearer to the target (B, count, bands).
+    def filter(self, spectrum: Tensor, target: Tensor, table: BandTable, floor: float, relaxation: float) -> None:
+        """Multiply spectrum (B, count, bins) in place by what brings its mel nearer to the target (B, frames, bands).
 
         Args:
             spectrum: of windowed frames.
-            target: in nepers.
-            last: number of the last frame with a target of its own; those after it are moved as it is.
+            target: in nepers; frames beyond it are moved as its last one.
             table: of the bands.
             floor: least magnitude of a band.
             relaxation: how much of the difference is made up.
         """
         batch, count, bins = spectrum.shape
-        sizes = (FRAMES, batch, count, bins, table.bands, last, table.heard, bits(floor), bits(relaxation))
+        given = target.shape[1]
+        sizes = (FRAMES, batch, count, bins, table.bands, given, table.heard, bits(floor), bits(relaxation))
         tensors = (spectrum, target, table.ends, table.weights, table.place, table.shares)
         addresses = [tensor.data_ptr() for tensor in tensors]
         self._filtered(-(-batch * count // FRAMES), *sizes, *addresses, len(table.weights))

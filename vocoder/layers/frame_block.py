@@ -52,7 +52,7 @@ class FrameBlock(nn.Module):
         mixed, added = self._loop("mixed", x), self._loop("added", x)
         if mixed is not None and added is not None:
             return self._compiled(mixed, added, x.contiguous(), seen.contiguous())
-        moved: Tensor = self.contract(F.gelu(self.expand(self.norm(self._mixed(seen)))))
+        moved: Tensor = self.contract(self.expand(self.norm(self._mixed(seen)), gelu=True))
         return torch.addcmul(x, moved.to(x.dtype), self.scale)
 
     def _loop(self, name: Literal["mixed", "added"], x: Tensor) -> Loop | None:
@@ -71,7 +71,7 @@ class FrameBlock(nn.Module):
         sizes = (STRIPE, batch, steps, channels, len(taps), self.before, bits(EPSILON))
         stripes = -(-rows // STRIPE)
         mixed(stripes, *sizes, *(part.data_ptr() for part in parts if part is not None))
-        moved = self.contract(F.gelu(self.expand(hidden)))
+        moved = self.contract(self.expand(hidden, gelu=True))
         out = torch.empty_like(x)
         added(stripes, STRIPE, rows, channels, *(part.data_ptr() for part in (x, moved, self.scale, out)))
         return out

@@ -62,16 +62,25 @@ class _Grid:
     """What all steps on a grid have in common.
 
     Attributes:
-        target: mel (B, count, n_mels) of its frames of audio.
-        index: (count,) whose difference from the target a frame is corrected by.
-        last: largest of them.
+        mel: (B, frames, n_mels) of its frames of audio, contiguous.
+        count: of those frames; the last may lie beyond the mel, and is corrected as its neighbour.
         weight: (1, samples) what the sum of the filtered frames is divided by.
     """
 
-    target: Tensor
-    index: Tensor
-    last: int
+    mel: Tensor
+    count: int
     weight: Tensor
+
+    @functools.cached_property
+    def target(self) -> Tensor:
+        """The mel (B, count, n_mels) of each frame."""
+        return self.mel[:, self.index]
+
+    @functools.cached_property
+    def index(self) -> Tensor:
+        """(count,) whose difference from the target a frame is corrected by."""
+        # By index, since export knows no size that may be 0.
+        return torch.arange(self.count, device=self.mel.device).clamp_max(self.mel.shape[1] - 1)
 
     def share(self, start: int, length: int) -> Tensor:
         """Return what the sum is multiplied by, (length,) from sample `start` on."""
@@ -190,7 +199,8 @@ class MelConsistency(nn.Module):
         grid = None if shared is None else shared.get(number)
         if grid is None:
             count = 1 + (length + config.padding - first - config.n_fft) // self.stride
-            grid = self._grid(mel[:, :, number :: self.grids].transpose(1, 2), count)
+            own_mel = mel[:, :, number :: self.grids].transpose(1, 2).contiguous()
+            grid = _Grid(own_mel, count, self.weight(count))
         if shared is not None:
             shared[number] = grid
         kernel = correction_kernel() if _compilable(x) else None
@@ -206,10 +216,10 @@ class MelConsistency(nn.Module):
         self, kernel: CorrectionKernel, table: BandTable, grid: _Grid, pace: Pace, first: int, x: Tensor, before: Tensor
     ) -> Tensor:
         """Take a step by compiled code, to rounding."""
-        count = grid.target.shape[1]
+        count = grid.count
         frames = kernel.windowed(x, self.window, first, self.stride, count)
         spectrum = torch.fft.rfft(frames)
-        kernel.filter(spectrum, grid.target, grid.last, table, self.config.floor, pace.relaxation)
+        kernel.filter(spectrum, grid.mel, table, self.config.floor, pace.relaxation)
         torch.fft.irfft(spectrum, n=self.config.n_fft, out=frames)
         place = range(first, first + count * self.stride, self.stride)
         return kernel.combined(frames, self.window, grid.share(-first, x.shape[1]), x, before, pace.momentum, place)
@@ -217,12 +227,6 @@ class MelConsistency(nn.Module):
     @functools.cached_property
     def _table(self) -> BandTable | None:
         return BandTable.of(self.filterbank, self.spread)
-
-    def _grid(self, target: Tensor, count: int) -> _Grid:
-        """Return what all steps have in common whose `count` frames have the mel `target` (B, frames, n_mels)."""
-        # A last frame beyond the mel is corrected as its neighbour; by index, since export knows no size that may be 0.
-        index = torch.arange(count, device=target.device).clamp_max(target.shape[1] - 1)
-        return _Grid(target[:, index], index, min(count, target.shape[1]) - 1, self.weight(count))
 
     def weight(self, count: int, owned: Tensor | None = None) -> Tensor:
         """Return what to divide the sum of `count` filtered frames by, (1, samples).

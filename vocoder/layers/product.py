@@ -24,13 +24,14 @@ class Product(nn.Linear):
         self.compute_dtype: torch.dtype | None = None
         self._kept: Kept[tuple[Matrix, Tensor]] = Kept()
 
-    def forward(self, rows: Tensor) -> Tensor:
-        """Map rows (..., inputs) to (..., outputs), in the compute dtype."""
+    def forward(self, rows: Tensor, gelu: bool = False) -> Tensor:
+        """Map rows (..., inputs) to (..., outputs), in the compute dtype; with `gelu` to the GELU of that."""
         rows = rows.to(self.dtype)
         if self.weight.requires_grad or not takes(rows):
-            return F.linear(rows, self.weight.to(self.dtype), self.bias.to(self.dtype))
+            made = F.linear(rows, self.weight.to(self.dtype), self.bias.to(self.dtype))
+            return F.gelu(made) if gelu else made
         matrix, bias = self._arranged()
-        return matrix.times(rows, bias)
+        return matrix.times(rows, bias, gelu)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -58,30 +59,33 @@ class FrameConv(nn.Conv1d):
         inputs: channels.
         outputs: channels.
         kernel_size: frames that it sees.
-        padding: zeros at each end.
+        padding: zeros at each end, or before the first and after the last frame.
         precise: whether it stays in the dtype of its weights.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel_size: int, padding: int = 0, precise: bool = False) -> None:
-        super().__init__(inputs, outputs, kernel_size, padding=padding)
+    def __init__(
+        self, inputs: int, outputs: int, kernel_size: int, padding: int | tuple[int, int] = 0, precise: bool = False
+    ) -> None:
+        super().__init__(inputs, outputs, kernel_size, padding=padding if isinstance(padding, int) else 0)
+        self.sides = (padding, padding) if isinstance(padding, int) else padding
         self.precise = precise
         self.compute_dtype: torch.dtype | None = None
         self._kept: Kept[tuple[Matrix, Tensor]] = Kept()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, inputs, frames) to (B, outputs, frames + 2 * padding - kernel_size + 1)."""
+        """Map (B, inputs, frames) to (B, outputs, frames + both paddings - kernel_size + 1)."""
         if self.weight.requires_grad or x.device.type != "cpu" or not takes(x):
-            return super().forward(x)
+            return super().forward(x if any(self.padding) else F.pad(x, self.sides))
         assert self.bias is not None
         matrix, bias = self._kept.of((self.weight, self.bias), self._arrange, self._dtype)
-        batch, count = x.shape[0], x.shape[2] + 2 * int(self.padding[0]) - self.kernel_size[0] + 1
+        batch, count = x.shape[0], x.shape[2] + sum(self.sides) - self.kernel_size[0] + 1
         rows = self._neighbours(x, matrix.room(batch * count))
         made = matrix.times(rows, bias)[: batch * count].to(x.dtype)
         return made.view(batch, count, self.out_channels).transpose(1, 2)
 
     def _neighbours(self, x: Tensor, room: int) -> Tensor:
         """Return each frame with its neighbours, (room, kernel_size * inputs), in the compute dtype."""
-        (batch, inputs, frames), taps, side = x.shape, self.kernel_size[0], int(self.padding[0])
+        (batch, inputs, frames), taps = x.shape, self.kernel_size[0]
         names = (str(dtype).removeprefix("torch.") for dtype in (x.dtype, self._dtype))
         run = (
             loop("neighbours_kernel", "_".join(("neighbours", *names)))
@@ -90,10 +94,10 @@ class FrameConv(nn.Conv1d):
         )
         if run is not None:
             rows = x.new_empty(room, taps * inputs, dtype=self._dtype)
-            sizes = (STRIPE, room, batch, inputs, frames, taps, side, *x.stride(), x.data_ptr())
+            sizes = (STRIPE, room, batch, inputs, frames, taps, *self.sides, *x.stride(), x.data_ptr())
             run(-(-room // STRIPE), *sizes, x.untyped_storage().nbytes() // x.element_size(), rows.data_ptr())
             return rows
-        padded = F.pad(x.to(self._dtype), (side, side)).unfold(2, taps, 1)
+        padded = F.pad(x.to(self._dtype), self.sides).unfold(2, taps, 1)
         rows = padded.permute(0, 2, 3, 1).flatten(2).flatten(0, 1)
         return F.pad(rows, (0, 0, 0, room - len(rows)))
 

@@ -71,12 +71,12 @@ def test_spectra_are_moved_towards_the_target_and_the_last_frame_as_its_neighbou
     consistency = MelConsistency(preset("nvidia"), 1)
     table = BandTable.of(consistency.filterbank, consistency.spread)
     assert table is not None
-    spectrum, target = torch.randn(2, 19, 513, dtype=torch.complex64), torch.randn(2, 19, 80)
+    spectrum, target = torch.randn(2, 19, 513, dtype=torch.complex64), torch.randn(2, 18, 80)
     own = (spectrum.abs() @ consistency.filterbank.T).clamp_min(1e-5).log()
-    difference = (target - own).clamp(-3, 3)
-    difference[:, 18] = difference[:, 17]
+    difference = (target - own[:, :18]).clamp(-3, 3)
+    difference = torch.cat([difference, difference[:, -1:]], dim=1)
     expected = spectrum * torch.exp((1.75 * difference).clamp(-4, 4) @ consistency.spread)
-    kernel.filter(spectrum, target, 17, table, 1e-5, 1.75)
+    kernel.filter(spectrum, target, table, 1e-5, 1.75)
     torch.testing.assert_close(spectrum, expected, rtol=2e-5, atol=1e-5)
 
 

@@ -91,15 +91,15 @@ def _scale(parts: Any, moves: Any, place: Any, shares: Any, gains: Any) -> None:
 
 
 def filtered(data: Any) -> None:
-    """Multiply spectra (B, count, 2 * bins) by what brings their mel nearer to the target (B, count, bands).
+    """Multiply spectra (B, count, 2 * bins) by what brings their mel nearer to the target (B, given, bands).
 
-    A frame after number `last` is moved as that one, in the same stripe: it must be measured before it is moved.
+    A frame beyond the target is moved as the last within, in the same stripe: that must be measured before it is moved.
     """
     a = carray(data, (17,), np.int64)
-    stripe, batch, count, bins, bands, last, heard = a[1], a[2], a[3], a[4], a[5], a[6], a[7]
+    stripe, batch, count, bins, bands, given, heard = a[1], a[2], a[3], a[4], a[5], a[6], a[7]
     floor, relaxation = real(a[8]), real(a[9])
     parts = carray(pointer(a[10]), (batch, count, 2 * bins), FLOAT)
-    target = carray(pointer(a[11]), (batch, count, bands), FLOAT)
+    target, last = carray(pointer(a[11]), (batch, given, bands), FLOAT), min(given, count) - 1
     ends = carray(pointer(a[12]), (3, bands), INTEGER)
     weights = carray(pointer(a[13]), (a[16],), FLOAT)
     place = carray(pointer(a[14]), (heard,), INTEGER)

@@ -10,7 +10,7 @@ from numba import carray, njit
 
 from vocoder.layers.native.intrinsics import FAST, drawn, pointer, real
 
-__all__ = ["harmonic_source"]
+__all__ = ["harmonic_source", "passed_cycles"]
 
 SMALL = 1e-4  # as in `vocoder.layers.source.harmonics`: where the quotient of two sines is its limit
 GRID = 2.0**28
@@ -78,6 +78,35 @@ def _frame(f0: float, step: float, before: float, gains: Any, sample_rate: float
         out[j] = np.float32(kernel * 2.0 * math.sqrt(pitch / sample_rate) * (gains[0] + gains[1] * j))
 
 
+@njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
+def _step(f0: Any, i: int, hop: int) -> Any:
+    """Return what the logarithm of f0 (frames,) gains from a sample of frame i to the next."""
+    following = min(i + 1, f0.shape[0] - 1)
+    return (math.log(np.float64(f0[following])) - math.log(np.float64(f0[i]))) / hop
+
+
+@njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
+def _whole(f0: Any, step: Any, hop: int, sample_rate: Any) -> Any:
+    """Return the periods in a frame."""
+    return np.float64(f0) / sample_rate * hop * _mean_exp(hop * step) / _mean_exp(step)
+
+
+def passed_cycles(data: Any) -> None:
+    """Write the periods of f0 (B, frames) that have passed before the end of each frame; an item is a stripe."""
+    a = carray(data, (7,), np.int64)
+    batch, frames, hop, sample_rate = a[1], a[2], a[3], real(a[4])
+    f0 = carray(pointer(a[5]), (batch, frames), np.float32)
+    out = carray(pointer(a[6]), (batch, frames), np.float64)
+    while True:
+        b = drawn(a.ctypes.data)
+        if b >= batch:
+            break
+        total = 0.0
+        for i in range(frames):
+            total += _whole(f0[b, i], _step(f0[b], i, hop), hop, sample_rate)
+            out[b, i] = total
+
+
 def harmonic_source(data: Any) -> None:
     """Write the source (B, frames * hop) of f0 and voicing, and of the periods that passed before each frame's end."""
     a = carray(data, (11,), np.int64)
@@ -94,11 +123,8 @@ def harmonic_source(data: Any) -> None:
             break
         for row in range(start, min(start + stripe, batch * frames)):
             b, i = row // frames, row % frames
-            following = min(i + 1, frames - 1)
-            pitch = np.float64(f0[b, i])
-            step = (math.log(np.float64(f0[b, following])) - math.log(pitch)) / hop
-            whole = pitch / sample_rate * hop * _mean_exp(hop * step) / _mean_exp(step)
-            before = np.rint((passed[b, i] - whole) * GRID) / GRID
+            step = _step(f0[b], i, hop)
+            before = np.rint((passed[b, i] - _whole(f0[b, i], step, hop, sample_rate)) * GRID) / GRID
             gains[0] = voicing[b, i]
-            gains[1] = (np.float64(voicing[b, following]) - gains[0]) / hop
-            _frame(pitch, step, before, gains, sample_rate, f_max, out[b, i])
+            gains[1] = (np.float64(voicing[b, min(i + 1, frames - 1)]) - gains[0]) / hop
+            _frame(np.float64(f0[b, i]), step, before, gains, sample_rate, f_max, out[b, i])

@@ -24,22 +24,22 @@ def _copy(x: Any, stride: int, out: Any) -> None:
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _neighbours(data: Any, given: Any, kind: Any) -> None:
-    """Write (room, taps * C): row b * steps + t holds the frames t - side to t - side + taps - 1 of x (B, C, frames).
+    """Write (room, taps * C): row b * steps + t holds the frames from t - before on of x (B, C, frames).
 
     Frames before the first and after the last are zeros, and so are rows beyond the last. The strides of x are free.
     """
-    a = carray(data, (14,), np.int64)
-    stripe, room, batch, channels, frames, taps, side = a[1], a[2], a[3], a[4], a[5], a[6], a[7]
-    of_item, of_channel, of_frame = a[8], a[9], a[10]
-    x = carray(pointer(a[11]), (a[12],), given)
-    out = carray(pointer(a[13]), (room, taps, channels), kind)
-    steps = frames + 2 * side - taps + 1
+    a = carray(data, (15,), np.int64)
+    stripe, room, batch, channels, frames, taps, before, after = a[1], a[2], a[3], a[4], a[5], a[6], a[7], a[8]
+    of_item, of_channel, of_frame = a[9], a[10], a[11]
+    x = carray(pointer(a[12]), (a[13],), given)
+    out = carray(pointer(a[14]), (room, taps, channels), kind)
+    steps = frames + before + after - taps + 1
     while True:
         start = drawn(a.ctypes.data) * stripe
         if start >= room:
             break
         for row in range(start, min(start + stripe, room)):
-            b, t = row // steps, row % steps - side
+            b, t = row // steps, row % steps - before
             for k in range(taps):
                 if b < batch and 0 <= t + k < frames:
                     _copy(x[b * of_item + (t + k) * of_frame :], of_channel, out[row, k])

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vocoder.config import ConfigError
 from vocoder.layers.conditioning import normalised
@@ -67,10 +66,11 @@ class PitchNet(nn.Module):
     def __init__(self, n_mels: int, config: PitchConfig) -> None:
         super().__init__()
         self.config = config
-        width, kernel = config.channels, config.kernel_size
+        width, past = config.channels, config.kernel_size - 1
         layers: list[nn.Module] = []
-        for i in range(config.layers):
-            layers += [FrameConv(n_mels if i == 0 else width, width, kernel, precise=True), nn.SiLU()]
+        for i, after in enumerate(config.after):
+            sides = (past - after, after)
+            layers += [FrameConv(n_mels if i == 0 else width, width, past + 1, sides, precise=True), nn.SiLU()]
         self.layers = nn.Sequential(*layers)
         self.output = FrameConv(width, config.bins + 1, 1, precise=True)
         self.spacing: float | Tensor = math.log(config.f0_max / config.f0_min) / (config.bins - 1)
@@ -85,9 +85,8 @@ class PitchNet(nn.Module):
     def forward(self, mel: Tensor, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map natural-log mels (B, n_mels, frames) to the logits of pitch (B, bins, frames) and voicing (B, frames)."""
         hidden = silenced(normalised(mel.to(self.output.weight.dtype)), gaps)
-        past = self.config.kernel_size - 1
-        for after, layer in zip(self.config.after, list(self.layers)[::2], strict=True):
-            hidden = silenced(F.silu(layer(F.pad(hidden, (past - after, after)))), gaps)
+        for layer in self.layers:
+            hidden = silenced(layer(hidden), gaps) if isinstance(layer, nn.SiLU) else layer(hidden)
         out = self.output(hidden)
         return out[:, :-1], out[:, -1]
 

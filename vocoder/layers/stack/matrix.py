@@ -36,19 +36,20 @@ class Matrix:
         self._packed = arranged(self.weight) if gain > WORTH_PACKING else None
         self._adds_packed = self._packed is not None and gain > WORTH_COPYING
 
-    def times(self, rows: Tensor, bias: Tensor | None = None) -> Tensor:
-        """Return rows (..., inputs) @ weight, (..., outputs), plus `bias` (outputs,) where one is given."""
+    def times(self, rows: Tensor, bias: Tensor | None = None, gelu: bool = False) -> Tensor:
+        """Return rows (..., inputs) @ weight, (..., outputs), plus any bias (outputs,); with `gelu` the GELU of it."""
         if self._packed is None:
-            return rows @ self.weight if bias is None else F.linear(rows, self.weight.t(), bias)
+            made = rows @ self.weight if bias is None else F.linear(rows, self.weight.t(), bias)
+            return F.gelu(made) if gelu else made
         inputs, outputs = self.weight.shape
         count = rows.numel() // inputs
         room = self.room(count)
         if room == count:
-            return product(rows.contiguous(), self._packed, bias)
+            return product(rows.contiguous(), self._packed, bias, gelu)
         padded = rows.new_empty(room, inputs)
         padded[:count].view(rows.shape).copy_(rows)
         padded[count:].zero_()  # whatever lay there might be slow numbers
-        return product(padded, self._packed, bias)[:count].view(*rows.shape[:-1], outputs)
+        return product(padded, self._packed, bias, gelu)[:count].view(*rows.shape[:-1], outputs)
 
     def room(self, rows: int) -> int:
         """Return how many rows it multiplies without copying them, for at least so many."""

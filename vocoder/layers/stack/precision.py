@@ -103,9 +103,10 @@ def arranged(weight: Tensor) -> Tensor:
     return packed
 
 
-def product(rows: Tensor, packed: Tensor, bias: Tensor | None = None) -> Tensor:
-    """Return rows (..., inputs) times an arranged matrix, plus bias (outputs,): (..., outputs)."""
-    result: Tensor = torch.ops.mkldnn._linear_pointwise(rows, packed, bias, "none", [], "")
+def product(rows: Tensor, packed: Tensor, bias: Tensor | None = None, gelu: bool = False) -> Tensor:
+    """Return rows (..., inputs) times an arranged matrix, plus bias (outputs,): (..., outputs); or its exact GELU."""
+    name, algorithm = ("gelu", "none") if gelu else ("none", "")
+    result: Tensor = torch.ops.mkldnn._linear_pointwise(rows, packed, bias, name, [], algorithm)
     return result
 
 

@@ -7,6 +7,7 @@ import pickle
 
 import pytest
 import torch
+from torch.nn import functional as F
 
 from vocoder.layers.stack import matrix, precision
 from vocoder.layers.stack.matrix import Matrix, takes
@@ -69,11 +70,16 @@ def test_packed_products_are_of_round_numbers_of_rows(monkeypatch):
         pytest.skip("oneDNN multiplies no arranged matrices here")
     monkeypatch.setattr(matrix, "packing_gain", lambda dtype: 3.0)
     counts = []
-    monkeypatch.setattr(
-        matrix, "product", lambda rows, packed, bias: counts.append(len(rows)) or precision.product(rows, packed, bias)
-    )
+
+    def product(rows, *rest):
+        counts.append(len(rows))
+        return precision.product(rows, *rest)
+
+    monkeypatch.setattr(matrix, "product", product)
     kept = Matrix(torch.randn(4, 6))
     for n in range(1, 200):
         rows = torch.randn(n, 4)
         torch.testing.assert_close(kept.times(rows), rows @ kept.weight)
+        bias = torch.randn(6)
+        torch.testing.assert_close(kept.times(rows, bias, gelu=True), F.gelu(rows @ kept.weight + bias))
     assert len(set(counts)) < 30
