@@ -1,7 +1,7 @@
 """What Vocos makes of the same recordings in the same time: PyPI's package, its losses and its discriminators.
 
 python -m benchmarks.peer_training --manifest runs/speech/manifest.jsonl -o runs/vocos [--minutes N] [--resume]
-       [--models NAME|DIR ...] [--limit N]
+       [--bfloat16] [--models NAME|DIR ...] [--limit N]
 
 Trains from nothing for so many minutes on segments cut and varied as ours, with the settings that the package publishes
 for mels, and its own option to begin with the mel loss alone. Then prints the scores of its speech beside those of
@@ -103,10 +103,13 @@ class Judges:
 
 
 class Training:
-    """A run of so many seconds; whatever it has learnt is in `directory`."""
+    """A run of so many seconds; whatever it has learnt is in `directory`.
 
-    def __init__(self, manifest: Path, directory: Path, config: MelConfig) -> None:
-        self.directory, self.config = directory, config
+    `bfloat16` casts products and convolutions by autocast, the discriminators' too, as training of ours does.
+    """
+
+    def __init__(self, manifest: Path, directory: Path, config: MelConfig, bfloat16: bool) -> None:
+        self.directory, self.config, self.bfloat16 = directory, config, bfloat16
         self.peer, self.judges = VocosPeer(config), Judges.of(config)
         self.mel = MelSpectrogram(config, precise=False)
         self.segments = SegmentDataset(read_manifest(manifest), "train", SEGMENTS)
@@ -142,17 +145,25 @@ class Training:
     def _step(self, batch: dict[str, Tensor], adam: list[torch.optim.AdamW], judged: bool) -> float:
         margin = self.config.n_fft // 2
         x = batch["x"][:, margin:-margin]
-        x_hat = self.peer(self.mel.frame(batch["x"])[:, :, : x.shape[1] // self.config.hop_length])
+        mel = self.mel.frame(batch["x"])[:, :, : x.shape[1] // self.config.hop_length]
+        with self._cast():
+            x_hat = self.peer(mel)
         if judged:
             adam[1].zero_grad()
-            self.judges.own_loss(x, x_hat.detach()).backward()  # type: ignore[no-untyped-call]
+            with self._cast():
+                own_loss = self.judges.own_loss(x, x_hat.detach())
+            own_loss.backward()  # type: ignore[no-untyped-call]
             adam[1].step()
         distance = self.judges.mel(x_hat, x)
-        loss = MEL_WEIGHT * distance + (self.judges.generator_loss(x, x_hat) if judged else 0.0)
+        with self._cast():
+            loss = MEL_WEIGHT * distance + (self.judges.generator_loss(x, x_hat) if judged else 0.0)
         adam[0].zero_grad()
         loss.backward()
         adam[0].step()
         return float(distance)
+
+    def _cast(self) -> torch.autocast:
+        return torch.autocast("cpu", torch.bfloat16, enabled=self.bfloat16)
 
     def save(self) -> None:
         """Write the generator and how far it has come."""
@@ -168,7 +179,7 @@ def main() -> int:
     torch.manual_seed(0)
     config = preset("nvidia")
     print(machine(), flush=True)
-    training = Training(args.manifest, args.output, config)
+    training = Training(args.manifest, args.output, config, args.bfloat16)
     if args.resume:
         training.resume()
     training.run(60 * args.minutes)
@@ -198,6 +209,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the run")
     parser.add_argument("--minutes", type=float, default=90.0, help="of training (default: %(default)s)")
     parser.add_argument("--resume", action="store_true", help="go on where an earlier run stopped")
+    parser.add_argument("--bfloat16", action="store_true", help="train in bfloat16 where autocast does")
     parser.add_argument("--models", nargs="+", default=["reverse", "waveglow"], metavar="NAME|DIR", help="of ours")
     parser.add_argument("--limit", type=int, default=2, help="recordings of each corpus (default: %(default)s)")
     return parser
