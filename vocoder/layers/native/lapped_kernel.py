@@ -26,6 +26,12 @@ def _last_half(block: Any, after: Any, cosine: Any, sine: Any, sign: Any, out: A
         out[size - 1 - j] = cosine[j] * block[size - 1 - j] - sign * sine[j] * after[j]
 
 
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _copy(given: Any, out: Any) -> None:
+    for j in range(given.shape[0]):  # numba compiles an assignment of slices five times as long
+        out[j] = given[j]
+
+
 def rotated(data: Any) -> None:
     """Write the blocks (B, count, hop) rotated, by the angle of cosine and sine (hop / 2,) or, with sign -1, back."""
     a = carray(data, (10,), np.int64)
@@ -45,8 +51,8 @@ def rotated(data: Any) -> None:
             if i > 0:
                 _first_half(blocks[b, i - 1], block, cosine, sine, sign, made)
             else:
-                made[: hop // 2] = block[: hop // 2]
+                _copy(block[: hop // 2], made)
             if i + 1 < count:
                 _last_half(block, blocks[b, i + 1], cosine, sine, sign, made)
             else:
-                made[hop // 2 :] = block[hop // 2 :]
+                _copy(block[hop // 2 :], made[hop // 2 :])
