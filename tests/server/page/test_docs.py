@@ -38,9 +38,9 @@ def test_a_mel_is_spoken(visit: Any, fake: Any, new_mel: Any, npy: Any) -> None:
 
 def test_a_server_with_keys_asks_for_one(visit: Any, fake: Any, tmp_path: Path) -> None:
     (tmp_path / "keys").write_text(f"alice:{KEY}\n")
-    with visit(fake, path="/docs", api_keys_file=tmp_path / "keys") as person:
-        person.page.on("dialog", lambda dialog: dialog.accept(KEY))
-        person.page.reload()
+    with visit(fake, path="/livez", api_keys_file=tmp_path / "keys") as person:
+        person.page.on("dialog", lambda dialog: dialog.accept(KEY))  # before the page that asks is opened
+        person.page.goto(person.page.url.replace("/livez", "/docs"))
         block = opened(person, "GET /v1/models")
         block.get_by_role("button", name="Execute").click()
         answer = block.locator(".live-responses-table tbody .response-col_status")
