@@ -30,7 +30,7 @@ from vocoder.guard.verdict import (
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.models.guard import GuardModel
 
-__all__ = ["Guard", "guard_of", "guards", "load_guard", "turned"]
+__all__ = ["Guard", "guard_knowing", "guard_of", "guards", "load_guard", "turned"]
 
 DIRECTORY = Path(__file__).parents[1] / "assets" / "guard"
 DIRECTORY_OF_100 = DIRECTORY.with_name("guard-100")
@@ -201,6 +201,11 @@ def guards() -> Iterator[Guard]:
 def guard_of(n_mels: int) -> Guard | None:
     """Return the guard that ships for mels of so many bands; None where there is none."""
     return next((guard for guard in guards() if guard.mel_config.n_mels == n_mels), None)
+
+
+def guard_knowing(contract: MelConfig) -> Guard:
+    """Return the guard that knows the mels of a contract; that of the voices' own mels where none does."""
+    return next((guard for guard in guards() if guard.knows(contract)), load_guard())
 
 
 @cache

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vocoder.adapt.path import MelPath
-from vocoder.guard.guard import load_guard
+from vocoder.guard.guard import guard_knowing, load_guard
 from vocoder.guard.recognition import convention_of
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import MelConfig
@@ -97,12 +97,13 @@ class MelWatch:
 def judged(mel: Tensor, path: MelPath) -> Verdict | None:
     """Return the verdict on a mel (n_mels, frames) of the contract that a way begins with; None where there is none.
 
-    The mel is judged as what it claims to be, and its typicality by what the model gets of it.
+    The mel is judged as what it claims to be. Its typicality is that of what the model gets of it, where the guard that
+    knows what it claims to be is one of such mels; else that of itself.
 
     Raises:
         ValueError: the mel is not two-dimensional, or holds no finite numbers.
     """
-    guard = load_guard()
+    guard = guard_knowing(path.source)
     known, adapted = guard.knows(path.source), None
     fits = not known or mel.shape[0] == path.source.n_mels  # what has another shape is no mel of a contract it knows
     if path.adapter is not None and fits and convention_of(path.target) == convention_of(guard.mel_config):

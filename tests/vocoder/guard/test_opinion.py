@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import warnings
@@ -14,8 +15,9 @@ import torch
 from torch import Tensor
 
 import vocoder
+from vocoder.adapt.path import path_between
 from vocoder.audio.file import read_audio
-from vocoder.guard.opinion import GuardMode, MelWarning, MelWatch, UnlikelyMelError
+from vocoder.guard.opinion import GuardMode, MelWarning, MelWatch, UnlikelyMelError, judged
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
@@ -82,7 +84,21 @@ def test_one_typical_mel_is_trusted_to_have_siblings() -> None:
 
 
 def test_contracts_that_the_guard_does_not_know_are_left_alone() -> None:
-    assert watched(MelWatch(preset("vocos")), torch.randn(100, 200)) == 0
+    slow = dataclasses.replace(preset("vocos"), name="slow", hop_length=300)
+    assert watched(MelWatch(slow), torch.randn(100, 200)) == 0
+
+
+def test_mels_of_100_bands_are_judged_by_their_own_guard() -> None:
+    vocos = preset("vocos")
+    bigvgan = dataclasses.replace(vocos, name="bigvgan", mel_scale="slaney", mel_norm="slaney", floor=1e-5)
+    x = torch.from_numpy(read_audio(RECORDING, vocos.sample_rate)[0])[None]
+    claimed = path_between(vocos, preset("nvidia"))
+    true, other = (judged(MelSpectrogram(config)(x)[0], claimed) for config in (vocos, bigvgan))
+    assert true is not None
+    assert (true.typical, true.adapted) == (True, "vocos")
+    assert other is not None
+    assert (other.typical, other.cause) == (False, "bands")
+    assert "looks like the bands of BigVGAN" in other.message
 
 
 def test_a_mode_that_is_none_is_named() -> None:
