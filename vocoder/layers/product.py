@@ -14,6 +14,12 @@ __all__ = ["FrameConv", "Product"]
 
 STRIPE = 16
 """rows that a thread takes at a time"""
+COPIES = {
+    (torch.float32, torch.bfloat16): "neighbours_float32_bfloat16",
+    (torch.float32, torch.float32): "neighbours_float32_float32",
+    (torch.float64, torch.float64): "neighbours_float64_float64",
+}
+"""the loop that copies frames of one dtype to another"""
 
 
 class Product(nn.Linear):
@@ -86,12 +92,8 @@ class FrameConv(nn.Conv1d):
     def _neighbours(self, x: Tensor, room: int) -> Tensor:
         """Return each frame with its neighbours, (room, kernel_size * inputs), in the compute dtype."""
         (batch, inputs, frames), taps = x.shape, self.kernel_size[0]
-        names = (str(dtype).removeprefix("torch.") for dtype in (x.dtype, self._dtype))
-        run = (
-            loop("neighbours_kernel", "_".join(("neighbours", *names)))
-            if x.dtype in (torch.float32, torch.float64)
-            else None
-        )
+        name = COPIES.get((x.dtype, self._dtype))
+        run = None if name is None else loop("neighbours_kernel", name)
         if run is not None:
             rows = x.new_empty(room, taps * inputs, dtype=self._dtype)
             sizes = (STRIPE, room, batch, inputs, frames, taps, *self.sides, *x.stride(), x.data_ptr())
