@@ -3,7 +3,7 @@
 python -m benchmarks.correction_paces --manifest runs/speech/manifest.jsonl [--iterations N] [--limit N]
 
 Fits the pace of each step, by gradients through the correction of samples of training segments, and prints how far the
-mels are from the target then: with plain steps, with the paces of `vocoder/layers/mel_consistency.py`, with those that
+mels are from the target then: with plain steps, with the paces of `vocoder/layers/correction_pace.py`, with those that
 were fitted. Then scores held-out recordings: steps over all frames as version 0.1 took them, and over the grids in
 turn, plain and as they ship.
 """
@@ -28,7 +28,8 @@ from training.evaluate.metric import Audio, split_by_package
 from training.evaluate.metrics import METRICS
 from training.evaluate.scoring import ScoreStore
 from training.evaluate.summary import markdown_table, summarise
-from vocoder.layers.mel_consistency import MelConsistency, Pace, paces
+from vocoder.layers.correction_pace import Pace, paces
+from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.loading import load
 from vocoder.machine.timing import machine
 from vocoder.machine.timing import markdown_table as table

@@ -223,7 +223,7 @@ class Synthesizer:
             corrections: as in `synthesize`.
             preset: as in `synthesize`.
             adapt: as in `synthesize`.
-            chunk_frames: frames of a chunk; the last may be shorter. If left out, 64, and 512 once the mel has ended,
+            chunk_frames: frames of a chunk; the last may be shorter. If left out, 64, and 1024 once the mel has ended,
                 save for models that speak sample by sample.
             first_chunk_frames: frames of the first chunk; a few if left out. From it on chunks grow up to
                 `chunk_frames`.

@@ -127,7 +127,7 @@ def frames_by_chunk(session: StreamSession, hop_length: int) -> list[int]:
 
 def test_chunks_grow_longer_once_the_mel_has_ended(voice):
     """Nobody waits for more of the mel then, and long runs take less time by the frame."""
-    x = -6 + torch.randn(voice.mel_config.n_mels, 800)
+    x = -6 + torch.randn(voice.mel_config.n_mels, 1300)
     session = voice.open_stream(seed=2)
     session.push(x)
     coming = frames_by_chunk(session, voice.hop_length)
@@ -136,11 +136,11 @@ def test_chunks_grow_longer_once_the_mel_has_ended(voice):
     session.push(x)
     session.finish()
     ended = frames_by_chunk(session, voice.hop_length)
-    assert ended[0] == 512  # eight times as long as the 64 before
+    assert ended[0] == 1024  # sixteen times as long as the 64 before
     late = voice.open_stream(seed=2)
     late.push(x)
     late.finish()
-    assert frames_by_chunk(late, voice.hop_length)[:2] == [64, 512]
+    assert frames_by_chunk(late, voice.hop_length)[:2] == [128, 1024]
     fixed = voice.open_stream(seed=2, chunk_frames=32)
     fixed.push(x)
     fixed.finish()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -12,43 +13,21 @@ from torch.nn import functional as F
 
 from vocoder.config import ConfigError
 from vocoder.layers.correction_kernel import BandTable, CorrectionKernel, correction_kernel
+from vocoder.layers.correction_pace import Pace, paces
 from vocoder.layers.stack import Matrix, takes
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import mel_filterbank
 
-__all__ = ["BEST_STEPS", "MelConsistency", "Pace", "correctable", "overlap_add", "paces"]
+__all__ = ["BEST_STEPS", "MelConsistency", "correctable", "overlap_add"]
 
 BEST_STEPS = 40
 """steps beyond which little is gained"""
+KEPT_SHARES = 32
+"""weights of so many lengths of audio that are kept for the next of that length"""
 MAX_GAIN = 3.0
 """largest difference that one step takes note of, in nepers"""
 MAX_BOOST = 4.0
 """largest logarithm of a gain of one step, in nepers"""
-
-
-@dataclass(frozen=True)
-class Pace:
-    """How far one step goes.
-
-    Attributes:
-        relaxation: of the difference that it finds.
-        momentum: of the move that the step before made.
-    """
-
-    relaxation: float
-    momentum: float
-
-
-def paces(steps: int) -> tuple[Pace, ...]:
-    """Return the pace of each of `steps` steps: bold until the last step on each of two grids, which is careful.
-
-    Each bold step goes three quarters further than what it sees, and carries on a part of the move before. Fitted by
-    gradients through 1 to 20 steps, each pace for itself, to bring the mels of samples nearest to those of recordings
-    that trained the model: `benchmarks/correction_paces.py` fits them again. These numbers do as well as the fits.
-    """
-    momentum = 0.2 + 0.15 * min(steps, 20) / 20
-    bold = tuple(Pace(1.75, momentum if i else 0.0) for i in range(steps - 2))
-    return (*bold, Pace(1.1, 0.0), Pace(1.0, 0.15))[2 - min(steps, 2) :]
 
 
 def correctable(config: MelConfig) -> bool:
@@ -64,12 +43,12 @@ class _Grid:
     Attributes:
         mel: (B, frames, n_mels) of its frames of audio, contiguous.
         count: of those frames; the last may lie beyond the mel, and is corrected as its neighbour.
-        weight: (1, samples) what the sum of the filtered frames is divided by.
+        weigh: returns the weights (1, samples) of so many frames.
     """
 
     mel: Tensor
     count: int
-    weight: Tensor
+    weigh: Callable[[int], Tensor]
 
     @functools.cached_property
     def target(self) -> Tensor:
@@ -82,13 +61,10 @@ class _Grid:
         # By index, since export knows no size that may be 0.
         return torch.arange(self.count, device=self.mel.device).clamp_max(self.mel.shape[1] - 1)
 
-    def share(self, start: int, length: int) -> Tensor:
-        """Return what the sum is multiplied by, (length,) from sample `start` on."""
-        return self._reciprocal[start : start + length]
-
     @functools.cached_property
-    def _reciprocal(self) -> Tensor:
-        return self.weight[0].reciprocal()
+    def weight(self) -> Tensor:
+        """(1, samples) what the sum of the filtered frames is divided by."""
+        return self.weigh(self.count)
 
 
 class MelConsistency(nn.Module):
@@ -126,6 +102,7 @@ class MelConsistency(nn.Module):
         self.grids = config.n_fft // (2 * config.hop_length) if half else 1
         """so many grids of frames take turns; a grid holds one frame of so many"""
         self._kept: tuple[Tensor, Matrix, Matrix] | None = None
+        self._shares: dict[tuple[int, ...], Tensor] = {}
         padding = (config.n_fft - config.win_length) // 2
         window = F.pad(torch.hann_window(config.win_length), (padding, padding))
         filterbank = mel_filterbank(config).float()
@@ -200,7 +177,7 @@ class MelConsistency(nn.Module):
         if grid is None:
             count = 1 + (length + config.padding - first - config.n_fft) // self.stride
             own_mel = mel[:, :, number :: self.grids].transpose(1, 2).contiguous()
-            grid = _Grid(own_mel, count, self.weight(count))
+            grid = _Grid(own_mel, count, self.weight)
         if shared is not None:
             shared[number] = grid
         kernel = correction_kernel() if _compilable(x) else None
@@ -216,13 +193,23 @@ class MelConsistency(nn.Module):
         self, kernel: CorrectionKernel, table: BandTable, grid: _Grid, pace: Pace, first: int, x: Tensor, before: Tensor
     ) -> Tensor:
         """Take a step by compiled code, to rounding."""
-        count = grid.count
-        frames = kernel.windowed(x, self.window, first, self.stride, count)
+        frames = kernel.windowed(x, self.window, first, self.stride, grid.count)
         spectrum = torch.fft.rfft(frames)
         kernel.filter(spectrum, grid.mel, table, self.config.floor, pace.relaxation)
         torch.fft.irfft(spectrum, n=self.config.n_fft, out=frames)
-        place = range(first, first + count * self.stride, self.stride)
-        return kernel.combined(frames, self.window, grid.share(-first, x.shape[1]), x, before, pace.momentum, place)
+        place = range(first, first + grid.count * self.stride, self.stride)
+        return kernel.combined(
+            frames, self.window, self._share(grid.count, -first, x.shape[1]), x, before, pace.momentum, place
+        )
+
+    def _share(self, count: int, start: int, length: int) -> Tensor:
+        """Return what the sum of `count` frames is multiplied by, (length,) from sample `start` on, kept."""
+        key = (count, start, length, self.window.data_ptr())
+        if key not in self._shares:
+            if len(self._shares) >= KEPT_SHARES:
+                self._shares.clear()
+            self._shares[key] = self.weight(count)[0, start : start + length].reciprocal()
+        return self._shares[key]
 
     @functools.cached_property
     def _table(self) -> BandTable | None:

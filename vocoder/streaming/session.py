@@ -17,9 +17,9 @@ __all__ = ["CHUNK_FRAMES", "FIRST_CHUNK_FRAMES", "LONG_CHUNK_FRAMES", "StreamSes
 
 CHUNK_FRAMES = 64
 """frames of a chunk: each stage of the models here then computes at most 1.25 frames for each that is delivered"""
-LONG_CHUNK_FRAMES = 512
+LONG_CHUNK_FRAMES = 1024
 """frames of a chunk of a mel that has ended, for parallel models: longer runs take less time by the frame"""
-GROWTH, LATE_GROWTH = 2, 8
+GROWTH, LATE_GROWTH = 2, 16
 """how many times as long as the one before a chunk is at most, while the mel arrives and once it has ended"""
 FIRST_CHUNK_FRAMES = 8
 """frames of the first chunk, a tenth of a second"""
@@ -29,8 +29,8 @@ class StreamSession:
     """Frames of one mel go in as they come, audio comes out as soon as all that it depends on is there.
 
     The chunks are as long as they were asked to be, whatever the pieces that the mel came in: the first is short, each
-    other at most twice as long as the one before it, or eight times once the mel has ended, so that what has been heard
-    by then covers the wait, and only the last is shorter. Put together they are what `Synthesizer.synthesize` makes of
+    other at most twice as long as the one before it, or sixteen times once the mel has ended, so that what has been
+    heard by then covers the wait, and only the last is shorter. Put together they are what `Synthesizer.synthesize` makes of
     all frames. Pushing computes nothing. The calls may come from several threads, one at a time.
 
     Once the mel has ended nobody waits for more of it, and chunks may be longer.

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from vocoder.config import ConfigError
-from vocoder.layers.mel_consistency import MelConsistency, Pace, paces
+from vocoder.layers.correction_pace import Pace, paces
+from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
