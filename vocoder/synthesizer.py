@@ -26,7 +26,7 @@ from vocoder.mel.input import MelError, check_sampling, mel_reader, seeds_of
 from vocoder.models.base import Vocoder
 from vocoder.precise_mels import read_mels_precisely
 from vocoder.speaker import Speaker
-from vocoder.streaming.session import CHUNK_FRAMES, LONG_CHUNK_FRAMES, StreamSession, drained
+from vocoder.streaming.session import CHUNK_FRAMES, LATE_GROWTH, LONG_CHUNK_FRAMES, QUICK_GROWTH, StreamSession, drained
 
 __all__ = ["MelError", "Synthesizer"]
 
@@ -238,7 +238,8 @@ class Synthesizer:
         chunk = CHUNK_FRAMES if chunk_frames is None else chunk_frames
         self.adapted = path.adapted
         check = mel_reader(path.source, self.device).piece
-        return StreamSession(pipeline, check, Passage(path), chunk, first_chunk_frames, late)
+        growth = QUICK_GROWTH if self.model.noise_shape(1, 1)[2] == 1 else LATE_GROWTH
+        return StreamSession(pipeline, check, Passage(path), chunk, first_chunk_frames, late, growth)
 
     def stream(
         self,

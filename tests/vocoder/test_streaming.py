@@ -136,11 +136,12 @@ def test_chunks_grow_longer_once_the_mel_has_ended(voice):
     session.push(x)
     session.finish()
     ended = frames_by_chunk(session, voice.hop_length)
-    assert ended[0] == 1024  # sixteen times as long as the 64 before
+    quick = voice.model.noise_shape(1, 1)[2] == 1
+    assert ended[0] == (1024 if quick else 512)  # sixteen, or eight, times as long as the 64 before
     late = voice.open_stream(seed=2)
     late.push(x)
     late.finish()
-    assert frames_by_chunk(late, voice.hop_length)[:2] == [128, 1024]
+    assert frames_by_chunk(late, voice.hop_length)[:2] == ([128, 1024] if quick else [64, 512])
     fixed = voice.open_stream(seed=2, chunk_frames=32)
     fixed.push(x)
     fixed.finish()

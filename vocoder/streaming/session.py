@@ -13,14 +13,23 @@ from torch import Tensor
 from vocoder.adapt.passage import Passage
 from vocoder.streaming.pipeline import Pipeline
 
-__all__ = ["CHUNK_FRAMES", "FIRST_CHUNK_FRAMES", "LONG_CHUNK_FRAMES", "StreamSession", "drained"]
+__all__ = [
+    "CHUNK_FRAMES",
+    "FIRST_CHUNK_FRAMES",
+    "LATE_GROWTH",
+    "LONG_CHUNK_FRAMES",
+    "QUICK_GROWTH",
+    "StreamSession",
+    "drained",
+]
 
 CHUNK_FRAMES = 64
 """frames of a chunk: each stage of the models here then computes at most 1.25 frames for each that is delivered"""
 LONG_CHUNK_FRAMES = 1024
 """frames of a chunk of a mel that has ended, for parallel models: longer runs take less time by the frame"""
-GROWTH, LATE_GROWTH = 2, 16
-"""how many times as long as the one before a chunk is at most, while the mel arrives and once it has ended"""
+GROWTH, LATE_GROWTH, QUICK_GROWTH = 2, 8, 16
+"""how many times as long as the one before a chunk is at most: while the mel arrives, once it has ended, and then of
+models that take one step a frame and so speak dozens of times faster than real time"""
 FIRST_CHUNK_FRAMES = 8
 """frames of the first chunk, a tenth of a second"""
 
@@ -29,9 +38,9 @@ class StreamSession:
     """Frames of one mel go in as they come, audio comes out as soon as all that it depends on is there.
 
     The chunks are as long as they were asked to be, whatever the pieces that the mel came in: the first is short, each
-    other at most twice as long as the one before it, or sixteen times once the mel has ended, so that what has been
-    heard by then covers the wait, and only the last is shorter. Put together they are what `Synthesizer.synthesize` makes of
-    all frames. Pushing computes nothing. The calls may come from several threads, one at a time.
+    other at most twice as long as the one before it, or eight or sixteen times once the mel has ended, so that what has
+    been heard by then covers the wait, and only the last is shorter. Put together they are what `Synthesizer.synthesize`
+    makes of all frames. Pushing computes nothing. The calls may come from several threads, one at a time.
 
     Once the mel has ended nobody waits for more of it, and chunks may be longer.
 
@@ -42,6 +51,7 @@ class StreamSession:
         chunk_frames: frames of a chunk.
         first_chunk_frames: frames of the first chunk; `FIRST_CHUNK_FRAMES`, or a chunk if that is less, if left out.
         late_chunk_frames: frames of a chunk once the mel has ended; `chunk_frames` if left out.
+        late_growth: how many times as long as the one before it a chunk is at most by then.
 
     Raises:
         ValueError: a chunk would hold no frame.
@@ -55,6 +65,7 @@ class StreamSession:
         chunk_frames: int = CHUNK_FRAMES,
         first_chunk_frames: int | None = None,
         late_chunk_frames: int | None = None,
+        late_growth: int = LATE_GROWTH,
     ) -> None:
         first = min(FIRST_CHUNK_FRAMES, chunk_frames) if first_chunk_frames is None else first_chunk_frames
         for name, value in (("chunk_frames", chunk_frames), ("first_chunk_frames", first)):
@@ -64,6 +75,7 @@ class StreamSession:
         self._check = check
         self._passage = passage
         self._chunk_frames = chunk_frames
+        self._late_growth = late_growth
         self._late_chunk_frames = chunk_frames if late_chunk_frames is None else late_chunk_frames
         self._next_frames = first
         self._waiting: deque[Tensor] = deque()
@@ -126,7 +138,7 @@ class StreamSession:
             self._feed(frames)
             x = self._passage.place(self._pipeline.advance(frames)[0, 0])
         late = self._finished and self._late_chunk_frames > self._chunk_frames
-        longest, growth = (self._late_chunk_frames, LATE_GROWTH) if late else (self._chunk_frames, GROWTH)
+        longest, growth = (self._late_chunk_frames, self._late_growth) if late else (self._chunk_frames, GROWTH)
         self._next_frames = min(growth * self._next_frames, longest)
         return self._as_pushed(x.clone())  # outside of that mode, so that gradients may begin with it
 
