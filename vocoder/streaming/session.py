@@ -40,7 +40,8 @@ class StreamSession:
     The chunks are as long as they were asked to be, whatever the pieces that the mel came in: the first is short, each
     other at most twice as long as the one before it, or eight or sixteen times once the mel has ended, so that what has
     been heard by then covers the wait, and only the last is shorter. Put together they are what
-    `Synthesizer.synthesize` makes of all frames. Pushing computes nothing. The calls may come from several threads, one at a time.
+    `Synthesizer.synthesize` makes of all frames. Pushing computes nothing. The calls may come from several
+    threads, one at a time.
 
     Once the mel has ended nobody waits for more of it, and chunks may be longer.
 
