@@ -10,10 +10,17 @@ from torch import Tensor, nn
 
 from vocoder.config import ConfigError
 from vocoder.layers.conditioning import normalised
+from vocoder.layers.native.loop import Loop, bits, loop
 from vocoder.layers.product import FrameConv
+from vocoder.layers.stack import takes
 from vocoder.packing import silenced
 
 __all__ = ["PitchConfig", "PitchNet"]
+
+REACH = 3
+"""classes to each side of the likeliest that the frequency is the mean of"""
+STRIPE = 32
+"""frames that a thread takes at a time"""
 
 
 @dataclass(frozen=True)
@@ -84,22 +91,38 @@ class PitchNet(nn.Module):
 
     def forward(self, mel: Tensor, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map natural-log mels (B, n_mels, frames) to the logits of pitch (B, bins, frames) and voicing (B, frames)."""
+        out = self._output(mel, gaps)
+        return out[:, :-1], out[:, -1]
+
+    def _output(self, mel: Tensor, gaps: Tensor | None) -> Tensor:
         hidden = silenced(normalised(mel.to(self.output.weight.dtype)), gaps)
         for layer in self.layers:
             hidden = silenced(layer(hidden), gaps) if isinstance(layer, nn.SiLU) else layer(hidden)
-        out = self.output(hidden)
-        return out[:, :-1], out[:, -1]
+        out: Tensor = self.output(hidden)
+        return out
 
     @torch.no_grad()
     def pitch(self, mel: Tensor, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return f0 in Hz and the probability of voicing, both (B, frames), in the dtype of the weights."""
-        logits, voicing = self(mel, gaps)
-        rows = logits.transpose(1, 2).contiguous()
-        best = rows.argmax(dim=2, keepdim=True)
+        rows = self._output(mel, gaps).transpose(1, 2).contiguous()
+        compilable = rows.device.type == "cpu" and rows.dtype == torch.float64 and takes(rows)
+        run = loop("pitch_kernel", "frequencies") if compilable else None
+        if run is not None:
+            return self._compiled(run, rows)
+        logits, voicing = rows[..., :-1], rows[..., -1]
+        best = logits.argmax(dim=2, keepdim=True)
         index = torch.arange(self.config.bins, device=mel.device)
-        weights = torch.softmax(rows, dim=2) * ((index - best).abs() <= 3)
+        weights = torch.softmax(logits, dim=2) * ((index - best).abs() <= REACH)
         position = (weights * index).sum(dim=2) / weights.sum(dim=2)
         return self._frequency(position), torch.sigmoid(voicing)
+
+    def _compiled(self, run: Loop, rows: Tensor) -> tuple[Tensor, Tensor]:
+        """Return f0 and voicing of what the network says of each frame, (B, frames, bins + 1)."""
+        batch, frames, size = rows.shape
+        out = rows.new_empty(2, batch, frames)
+        numbers = (STRIPE, batch * frames, size - 1, REACH, bits(self.config.f0_min), bits(float(self.spacing)))
+        run(-(-batch * frames // STRIPE), *numbers, rows.data_ptr(), out.data_ptr())
+        return out[0], out[1]
 
     def position(self, f0: Tensor) -> Tensor:
         """Return the fractional class of frequencies in Hz."""
