@@ -83,8 +83,7 @@ def _finished(args: argparse.Namespace, folder: Path, stopped: Run | None) -> bo
     if not _train(args, prepared.manifest, folder, stopped):
         return False
     announce("3 of 4: before and after, on recordings that were held out")
-    best = Checkpoints(folder / "training").best / "model"
-    outcome = compared(args.start_from, best, prepared.manifest, folder / "report", args.seed, args.jobs)
+    outcome = compared(args.start_from, folder / "training", prepared.manifest, folder / "report", args.seed, args.jobs)
     announce("4 of 4: publishing")
     publish_best(outcome, args.output, folder)
     _farewell(args, outcome)

@@ -35,7 +35,6 @@ _SAMPLES: dict[str, Any] = {
     "adversarial": 0.3,
     "features": 1.0,
     "samples_from": 0,
-    "varied_mels": 0.25,
 }
 """the losses on samples, the same for each kind"""
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from training.commands import evaluate, publish
 from training.corpora.manifest import Manifest
-from training.finetune.verdict import Change, better, changes, worse
+from training.finetune.verdict import Change, better, changes, unscored, worse
+from training.loop.checkpointing import Checkpoints
 from training.loop.run_state import run_progress
 from vocoder.loading import load, model_directory
 from vocoder.synthesizer import Synthesizer
 
-__all__ = ["AFTER", "BEFORE", "Outcome", "compared", "publish_best"]
+__all__ = ["AFTER", "BEFORE", "BEST", "Outcome", "compared", "publish_best"]
 
-BEFORE, AFTER = "before", "after"
-"""what the report calls the two models"""
+BEFORE, AFTER, BEST = "before", "after", "best in validation"
+"""what the report calls the models"""
 
 
 @dataclass(frozen=True)
@@ -28,7 +30,7 @@ class Outcome:
 
     Attributes:
         model: its directory.
-        label: `BEFORE` where the starting weights are kept, else `AFTER`.
+        label: `BEFORE` where the starting weights are kept, else `AFTER` or `BEST`.
         changes: from before to after.
         sentence: what to say about it.
         report: folder of the evaluation.
@@ -41,36 +43,37 @@ class Outcome:
     report: Path
 
 
-def compared(start_from: str, best: Path, manifest: Manifest, report: Path, seed: int, jobs: int) -> Outcome:
-    """Evaluate the starting model and the best of a run beside Griffin-Lim, and choose.
+def compared(start_from: str, training: Path, manifest: Manifest, report: Path, seed: int, jobs: int) -> Outcome:
+    """Evaluate the starting model and those of a run beside Griffin-Lim, and choose.
+
+    The last weights come first, where the learning rate has come to rest: critics sharpen what the spectral distance of
+    validation would have blurred. The best in validation are for where the last lost something.
 
     Args:
         start_from: directory or name of the starting model.
-        best: model directory of the checkpoint with the best validation.
+        training: folder of the run's checkpoints.
         manifest: of the voice, whose held-out recordings are spoken.
         report: folder for the report.
         seed: of the models' noise.
         jobs: processes that score.
     """
-    words = [start_from, str(best), "--manifest", str(manifest.root / "manifest.jsonl"), "-o", str(report)]
+    models = _candidates(Checkpoints(training))
+    names = {start_from: BEFORE} | {str(model): label for label, model in models.items()}
+    words = [*names, "--manifest", str(manifest.root / "manifest.jsonl"), "-o", str(report)]
     words += ["--min-seconds", "0.5", "--max-seconds", "20", "--by", "corpus", "--with-griffin-lim"]
-    names = {start_from: BEFORE, str(best): AFTER}
     evaluate.evaluate_all(
         _parsed(evaluate.add_arguments, [*words, f"--seed={seed}", f"--jobs={jobs}"]), partial(_named, names)
     )
     utterances = json.loads((report / "evaluation.json").read_text(encoding="utf-8"))["utterances"]
-    found = tuple(changes(utterances, BEFORE, AFTER))
-    step = run_progress(best.parent).step
-    if step == 0:
-        return _kept(start_from, found, report, "validation improved at no time")
-    lost = worse(found)
-    if lost:
-        return _kept(start_from, found, report, f"held-out recordings lost more than noise in {lost[0]}")
-    gained = ", ".join(change.title for change in better(found)) or "nothing"
-    sentence = (
-        f"The weights of step {step}, the best in validation, are published: {gained} got better by more than noise"
-    )
-    return Outcome(best, AFTER, found, f"{sentence}, nothing worse.", report)
+    best, reasons = run_progress(Checkpoints(training).best).step, []
+    for label, model in models.items():
+        step = run_progress(model.parent).step
+        why = _refusal(utterances, label, validated=step == best)
+        if why is None:
+            return _published(model, label, tuple(changes(utterances, BEFORE, label)), step, report)
+        reasons.append(why)
+    sentence = f"The starting weights of {start_from} are published as they were: {reasons[0]}."
+    return Outcome(model_directory(start_from), BEFORE, tuple(changes(utterances, BEFORE, AFTER)), sentence, report)
 
 
 def publish_best(outcome: Outcome, output: Path, folder: Path) -> None:
@@ -95,9 +98,29 @@ def publish_best(outcome: Outcome, output: Path, folder: Path) -> None:
     publish.run(_parsed(publish.add_arguments, [*words, "--scores-of", outcome.label, "--notes", str(notes)]))
 
 
-def _kept(start_from: str, found: tuple[Change, ...], report: Path, why: str) -> Outcome:
-    sentence = f"The starting weights of {start_from} are published as they were: {why}."
-    return Outcome(model_directory(start_from), BEFORE, found, sentence, report)
+def _candidates(checkpoints: Checkpoints) -> dict[str, Path]:
+    """Return what may be published, the first choice first: the last weights, and the best in validation."""
+    last, best = run_progress(checkpoints.last).step, run_progress(checkpoints.best).step
+    earlier = {BEST: checkpoints.best / "model"} if 0 < best < last else {}
+    return {AFTER: checkpoints.last / "model"} | earlier
+
+
+def _refusal(utterances: Sequence[Mapping[str, Any]], label: str, validated: bool) -> str | None:
+    """Return why a model is not published, or None where it is."""
+    found = changes(utterances, BEFORE, label)
+    if unscored(utterances, label):
+        return "what was trained speaks held-out recordings in a way that cannot be scored"
+    lost = worse(found)
+    if lost:
+        return f"held-out recordings lost more than noise in {lost[0]}"
+    return None if validated or better(found) else "neither validation nor the scores of held-out recordings improved"
+
+
+def _published(model: Path, label: str, found: tuple[Change, ...], step: int, report: Path) -> Outcome:
+    which = "the last" if label == AFTER else "the best in validation"
+    gained = ", ".join(change.title for change in better(found)) or "nothing"
+    said = f"The weights of step {step}, {which}, are published: {gained} got better by more than noise, nothing worse."
+    return Outcome(model, label, found, said, report)
 
 
 def _notes(outcome: Outcome) -> str:

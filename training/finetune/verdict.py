@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["NOISE", "Change", "better", "changes", "worse"]
+__all__ = ["NOISE", "Change", "better", "changes", "unscored", "worse"]
 
 NOISE = {"pesq": 0.05, "stoi": 0.005, "distillmos": 0.1}
 """by metric, where higher is better, the mean change that is noise whatever the utterances say"""
@@ -71,6 +71,12 @@ def _change(metric: str, pairs: Sequence[tuple[float, float]], least: float) -> 
     error = math.sqrt(squares / (count - 1) / count) if count > 1 else least
     before = sum(old for old, _ in pairs) / count
     return Change(metric, before, before + mean, max(least, _ERRORS * error))
+
+
+def unscored(utterances: Sequence[Mapping[str, Any]], candidate: str) -> bool:
+    """Return whether a candidate speaks any recording so that no metric is defined, as of audio that is not finite."""
+    values = [u["values"].values() for u in utterances if u["candidate"] == candidate]
+    return any(all(value is None for value in scores) for scores in values)
 
 
 def better(found: Sequence[Change]) -> list[Change]:

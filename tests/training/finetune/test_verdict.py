@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.finetune.verdict import NOISE, better, changes, worse
+from training.finetune.verdict import NOISE, better, changes, unscored, worse
 
 
 def utterances(before: list[float | None], after: list[float | None], metric: str = "pesq"):
@@ -37,6 +37,12 @@ def test_what_may_be_chance_and_what_is_better_is_not_worse(after: list[float | 
     found = changes(utterances([3.0, 3.2, 3.4], after), "before", "after")
     assert worse(found) == []
     assert better(found) == (found if after[0] == 3.3 else [])
+
+
+def test_audio_without_any_score_is_noticed() -> None:
+    found = utterances([3.0, 3.2], [3.0, None])
+    assert unscored(found, "after")
+    assert not unscored(found, "before")
 
 
 def test_one_utterance_is_judged_by_what_is_noise_in_any_case() -> None:
