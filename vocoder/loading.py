@@ -47,7 +47,10 @@ def load(
         CheckpointError: there is no such model, or its files are damaged.
         DeviceError: the device cannot be used.
         ValueError: there is no such mode of the guard.
+        TypeError: dtype is none of torch's.
     """
+    if dtype is not None and not isinstance(dtype, torch.dtype):
+        raise TypeError(f"dtype must be one of torch's, such as torch.float32 or torch.bfloat16, not {dtype!r}")
     device, directory = usable_device(device), model_directory(model)
     if keep_memory and device.type == "cpu":
         keep_freed_memory()
