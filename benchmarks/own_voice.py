@@ -115,7 +115,7 @@ def _steps(model: Path) -> str:
 
 
 def _header(metrics: Sequence[Metric]) -> str:
-    titles = ["voice", "candidate", "best step", *(metric.title for metric in metrics)]
+    titles = ["voice", "candidate", "step", *(metric.title for metric in metrics)]
     return "| " + " | ".join(titles) + " |\n|---|---|---:|" + "---:|" * len(metrics)
 
 

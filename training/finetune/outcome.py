@@ -68,7 +68,7 @@ def compared(start_from: str, training: Path, manifest: Manifest, report: Path, 
     best, reasons = run_progress(Checkpoints(training).best).step, []
     for label, model in models.items():
         step = run_progress(model.parent).step
-        why = _refusal(utterances, label, validated=step == best)
+        why = _refusal(utterances, label, improved=best > 0, is_best=step == best > 0)
         if why is None:
             return _published(model, label, tuple(changes(utterances, BEFORE, label)), step, report)
         reasons.append(why)
@@ -105,7 +105,7 @@ def _candidates(checkpoints: Checkpoints) -> dict[str, Path]:
     return {AFTER: checkpoints.last / "model"} | earlier
 
 
-def _refusal(utterances: Sequence[Mapping[str, Any]], label: str, validated: bool) -> str | None:
+def _refusal(utterances: Sequence[Mapping[str, Any]], label: str, improved: bool, is_best: bool) -> str | None:
     """Return why a model is not published, or None where it is."""
     found = changes(utterances, BEFORE, label)
     if unscored(utterances, label):
@@ -113,7 +113,12 @@ def _refusal(utterances: Sequence[Mapping[str, Any]], label: str, validated: boo
     lost = worse(found)
     if lost:
         return f"held-out recordings lost more than noise in {lost[0]}"
-    return None if validated or better(found) else "neither validation nor the scores of held-out recordings improved"
+    # Where nothing is scored, validation alone can tell, and of the best alone.
+    return (
+        None
+        if is_best or (found and improved) or better(found)
+        else "neither validation nor the scores of held-out recordings improved"
+    )
 
 
 def _published(model: Path, label: str, found: tuple[Change, ...], step: int, report: Path) -> Outcome:

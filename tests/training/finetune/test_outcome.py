@@ -30,7 +30,7 @@ def run_of(folder: Path, last: int, best: int) -> Path:
         ((50, 0), BETTER, None, AFTER, "The weights of step 50, the last, are published: PESQ got better"),
         ((50, 20), BETTER, WORSE, AFTER, "step 50, the last"),
         ((50, 20), WORSE, SAME, BEST, "step 20, the best in validation, are published: nothing got better"),
-        ((50, 20), SAME, SAME, BEST, "step 20, the best in validation"),
+        ((50, 20), SAME, SAME, AFTER, "step 50, the last, are published: nothing got better"),
         ((50, 50), SAME, None, AFTER, "step 50, the last, are published: nothing got better"),
         ((50, 20), WORSE, WORSE, BEFORE, "lost more than noise in PESQ 3 -> 2.7"),
         ((50, 0), SAME, None, BEFORE, "neither validation nor the scores of held-out recordings improved"),
@@ -57,3 +57,16 @@ def test_who_is_published_and_why(steps, after, best, chosen, said, tmp_path, mo
     assert asked == ["reverse", *(str(run / name / "model") for name in names)]
     if chosen != BEFORE:
         assert outcome.model == run / ("last" if chosen == AFTER else "best") / "model"
+
+
+def test_without_scores_validation_alone_decides(tmp_path, monkeypatch) -> None:
+    def evaluated(args, loader):
+        rows = [{"candidate": c, "path": "a", "values": {"stft_distance": 1.0}} for c in (BEFORE, AFTER, BEST)]
+        args.output.mkdir()
+        (args.output / "evaluation.json").write_text(json.dumps({"utterances": rows}))
+
+    monkeypatch.setattr(evaluate, "evaluate_all", evaluated)
+    for best_step, chosen in ((0, BEFORE), (20, BEST), (50, AFTER)):
+        run = run_of(tmp_path / f"{best_step}", 50, best_step)
+        outcome = compared("reverse", run, Manifest(tmp_path, ()), tmp_path / f"report-{best_step}", 0, 1)
+        assert outcome.label == chosen
