@@ -2,10 +2,10 @@
 
 `published` is the published configuration, ours against the straightforward one. `shipped` is every model that ships,
 against a HiFi-GAN V2 generator and Griffin-Lim. `peers` is ours against Vocos and HiFi-GAN V2, and needs the
-extra `peers`. `batch` is WaveGlow on several mels at once, `exported` what ONNX
-Runtime makes of it.
+extra `peers`. `streams` is the default model's streams against whole utterances. `batch` is WaveGlow on several mels at
+once, `exported` what ONNX Runtime makes of it.
 
-    python -m benchmarks.inference_speed [published] [shipped] [peers] [batch] [exported]
+    python -m benchmarks.inference_speed [published] [shipped] [peers] [streams] [batch] [exported]
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def main() -> int:
     """Print the machine and a table for each part asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inference_speed", description=__doc__)
     parser.add_argument(
-        "parts", nargs="*", metavar="PART", help="published, shipped, peers, batch, exported (default: all)"
+        "parts", nargs="*", metavar="PART", help="published, shipped, peers, streams, batch, exported (default: all)"
     )
     parser.add_argument("--repetitions", type=int, default=5)
     parser.add_argument("--seconds", type=float, nargs="+", help="lengths of audio (default: 2 and 10, or 1 and 10)")
@@ -65,6 +65,7 @@ def main() -> int:
         "published": lambda: published_speed(args.seconds or [2.0, 10.0], args.repetitions, clock),
         "shipped": lambda: [shipped_speed(args.seconds or [1.0, 10.0], args.repetitions, clock)],
         "peers": lambda: [peers_speed(args.models, args.seconds or [1.0, 3.0, 10.0], args.repetitions, clock)],
+        "streams": lambda: [streams_speed(args.seconds or [10.0], args.repetitions, clock)],
         "batch": lambda: [batch_speed(args.repetitions, clock)],
         "exported": lambda: [exported_speed(args.seconds or [1.0, 10.0], args.repetitions, clock)],
     }
@@ -144,6 +145,21 @@ def peers_speed(models: Sequence[str], lengths: list[float], repetitions: int, c
             cells[name] += [f"{length / median:.1f}", f"{best / median:.2f}"]
     columns = [column for seconds in lengths for column in (f"{seconds:g} s", "of Vocos")]
     return ["x real time", *columns], [[name, *values] for name, values in cells.items()]
+
+
+def streams_speed(lengths: list[float], repetitions: int, clock: Clock = QUIET) -> Table:
+    """Return the table of streams whose mel is there, all chunks together, against the whole at once."""
+    voice, rows = load(PEERS[0]), []
+    for seconds in lengths:
+        mel = speech_mel(voice.mel_config, seconds, seed=0)
+        tasks: Makers = {
+            "whole": partial(voice.synthesize, mel, seed=0),
+            "stream": lambda mel=mel: list(voice.stream(mel, seed=0)),
+        }
+        medians = alternate(tasks, repetitions, clock=clock, untimed=1)
+        times = [f"{1e3 * medians[name]:.1f} ms" for name in tasks]
+        rows.append([f"{seconds:g} s", *times, f"{medians['stream'] / medians['whole']:.2f}"])
+    return [f"{PEERS[0]}: length", "whole", "stream", "ratio"], rows
 
 
 def _vocos(vocos: VocosPeer, dtype: torch.dtype, mel: np.ndarray) -> object:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny_models import TINY_MEL, tiny_waveglow
@@ -83,3 +84,10 @@ def test_an_imported_model_computes_in_float32_unless_asked_otherwise(assets, tm
 def test_a_dtype_by_its_name_is_refused_at_once():
     with pytest.raises(TypeError, match=r"such as torch\.float32 or torch\.bfloat16, not 'float32'"):
         load("waveglow", dtype="float32")
+
+
+def test_a_model_that_was_loaded_in_inference_mode_speaks_as_any_other():
+    mel = np.full((80, 12), -5.0, np.float32)
+    with torch.inference_mode():
+        x = load("reverse", dtype=torch.float32, guard="off").synthesize(mel, seed=1)
+    np.testing.assert_allclose(x, load("reverse", dtype=torch.float32, guard="off").synthesize(mel, seed=1), atol=1e-6)

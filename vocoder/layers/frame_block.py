@@ -67,10 +67,11 @@ class FrameBlock(nn.Module):
         hidden = torch.empty(self.expand.room(rows), channels, dtype=self.expand.dtype)
         hidden[rows:].zero_()  # whatever lay there might be slow numbers
         taps = self._taps.of((self.depthwise.weight,), lambda: self.depthwise.weight[:, 0].t().contiguous())
+        assert self.depthwise.bias is not None
         parts = (seen, taps, self.depthwise.bias, self.norm.weight, self.norm.bias, hidden)
         sizes = (STRIPE, batch, steps, channels, len(taps), self.before, bits(EPSILON))
         stripes = -(-rows // STRIPE)
-        mixed(stripes, *sizes, *(part.data_ptr() for part in parts if part is not None))
+        mixed(stripes, *sizes, *(part.data_ptr() for part in parts))
         moved = self.contract(self.expand(hidden, gelu=True))
         out = torch.empty_like(x)
         added(stripes, STRIPE, rows, channels, *(part.data_ptr() for part in (x, moved, self.scale, out)))

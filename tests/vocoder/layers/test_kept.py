@@ -21,3 +21,10 @@ def test_copies_make_them_anew():
     kept, parameter = Kept(), torch.zeros(2)
     made = kept.of((parameter,), lambda: parameter + 1)
     assert copy.deepcopy(kept).of((parameter,), lambda: parameter + 1) is not made
+
+
+def test_parameters_of_inference_mode_are_kept_too():
+    with torch.inference_mode():
+        kept, parameter = Kept(), torch.zeros(2)
+        made = [kept.of((parameter,), lambda: parameter + 1) for _ in range(2)]
+    assert made[0] is made[1]
