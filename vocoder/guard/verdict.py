@@ -16,7 +16,7 @@ from vocoder.guard.encodings import PLAIN, encodings
 from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, layouts
 from vocoder.guard.recognition import Convention, Guess, Recognition
 from vocoder.mel.config import PRESETS
-from vocoder.mel.faults import bands_hint
+from vocoder.mel.faults import bands_hint, rows_hint
 from vocoder.mel.input import finite_values
 
 __all__ = [
@@ -168,7 +168,10 @@ def two_dimensional(mel: Tensor | np.ndarray, n_mels: int) -> Tensor:
     if values.shape[0] == n_mels:
         return values
     if values.shape[1] == n_mels:
-        message = f"The mel is transposed: it has {n_mels} columns. Send ({n_mels}, frames)."
+        either = rows_hint(values.shape, n_mels)
+        looks = "looks" if either else "is"
+        end = f"; {either}." if either else "."
+        message = f"The mel {looks} transposed: it has {n_mels} columns. Send ({n_mels}, frames){end}"
         raise ShapeVerdict(Verdict(False, 0.0, "transposed", message))
     like = [name for name, config in PRESETS.items() if config.n_mels == values.shape[0]]
     preset = like[0] if len(like) == 1 else None

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from vocoder.mel.config import PRESETS
 
-__all__ = ["bands_hint", "not_finite"]
+__all__ = ["bands_hint", "not_finite", "rows_hint"]
 
 
 def not_finite(values: NDArray[np.float32]) -> str | None:
@@ -39,7 +39,20 @@ def bands_hint(shape: Sequence[int], n_mels: int) -> str:
     names = _presets_of(bands) if bands != n_mels else []
     if len(names) == 1:  # of many none is likelier than the others
         hints.append(f"preset={names[0]} takes mels of {bands} bands")
-    return "; ".join(hints)
+    either = rows_hint(shape, n_mels)
+    return "; ".join([*hints, either] if either else hints)
+
+
+def rows_hint(shape: Sequence[int], n_mels: int) -> str:
+    """Return which preset a mel may be of whose columns are as many as the contract's bands; empty where of none.
+
+    100 rows and 80 columns are the 80 bands of 100 frames, transposed, or 100 bands of 80 frames.
+    """
+    rows, columns = shape[-2:]
+    names = _presets_of(rows)
+    if columns != n_mels or len(names) != 1:
+        return ""
+    return f"or, if its {rows} rows are bands, preset={names[0]} takes it as it is"
 
 
 def _presets_of(bands: int) -> list[str]:

@@ -69,7 +69,12 @@ def test_other_bands_are_named_with_their_preset(guard: Guard, x: Tensor) -> Non
 
 @pytest.mark.parametrize(
     ("shape", "cause", "named"),
-    [((120, 80), "transposed", None), ((100, 50), "bands", "vocos"), ((64, 50), "bands", None)],
+    [
+        ((120, 80), "transposed", None),
+        ((100, 80), "transposed", None),
+        ((100, 50), "bands", "vocos"),
+        ((64, 50), "bands", None),
+    ],
 )
 def test_shapes_tell_enough(guard: Guard, shape: tuple[int, int], cause: str, named: str | None) -> None:
     verdict = guard.check(np.full(shape, -5.0))

@@ -13,7 +13,7 @@ VOCOS = "preset=vocos takes mels of 100 bands"
     ("shape", "n_mels", "hint"),
     [
         ((150, 80), 80, TURNED),
-        ((100, 80), 80, TURNED),
+        ((100, 80), 80, f"{TURNED}; or, if its 100 rows are bands, preset=vocos takes it as it is"),
         ((2, 150, 80), 80, TURNED),
         ((150, 100), 80, f"{TURNED}; {VOCOS}"),
         ((100, 437), 80, VOCOS),
