@@ -42,22 +42,22 @@ def main() -> int:
     args = _parser().parse_args()
     print(machine(), flush=True)
     metrics, missing = split_by_package([metric for metric in METRICS if metric.name in COLUMNS])
-    lines = [_header(metrics)]
+    lines = [table_head(metrics)]
     for voice in args.voice:
         files = recordings_of(voice, TEST_MINUTES + max(args.speech), args.cache, args.jobs)
-        chosen = [_recording(voice, file) for file, _ in files[:TEST_RECORDINGS]]
+        chosen = [as_recording(voice, file) for file, _ in files[:TEST_RECORDINGS]]
         rest = files[TEST_RECORDINGS:]
         base = load(args.start_from, guard="off")
         contract = base.mel_config
         names = {"recording": ground_truth(contract), "Griffin-Lim": griffin_lim(contract)}
         names["before"] = of_vocoder(base, "before")
-        lines += [_line(voice, name, "", scored(c, chosen, metrics), metrics) for name, c in names.items()]
+        lines += [line(voice, name, "", scored(c, chosen, metrics), metrics) for name, c in names.items()]
         for speech in args.speech:
             for length in [f"--steps={n}" for n in args.steps] or [f"--minutes={n:g}" for n in args.minutes]:
-                model = fine_tuned(voice, _first(rest, speech), speech, length, args)
+                model = fine_tuned(voice, first_minutes(rest, speech), speech, length, args)
                 candidate = of_vocoder(load(str(model), guard="off"), "after")
                 cell = f"after, {speech:g} min of speech"
-                lines.append(_line(voice, cell, _steps(model), scored(candidate, chosen, metrics), metrics))
+                lines.append(line(voice, cell, _steps(model), scored(candidate, chosen, metrics), metrics))
                 print(lines[-1], flush=True)
     print("\n".join(lines))
     for name, package in missing.items():
@@ -92,13 +92,13 @@ def scored(candidate: Candidate, chosen: Sequence[Recording], metrics: Sequence[
     return summarise(rows)[0]
 
 
-def _recording(voice: str, file: Path) -> Recording:
+def as_recording(voice: str, file: Path) -> Recording:
     x, sample_rate = decode(file)
     prepared = condition(x, sample_rate, PrepareConfig(sample_rate=SAMPLE_RATE))
     return Recording(file.name, voice, False, prepared, SAMPLE_RATE)
 
 
-def _first(files: Sequence[tuple[Path, float]], minutes: float) -> list[Path]:
+def first_minutes(files: Sequence[tuple[Path, float]], minutes: float) -> list[Path]:
     chosen, total = [], 0.0
     for file, seconds in files:
         if total < 60 * minutes:
@@ -114,12 +114,12 @@ def _steps(model: Path) -> str:
     return "start kept" if outcome["kept"] else f"{training['step']}, {training['minutes']:.0f} min"
 
 
-def _header(metrics: Sequence[Metric]) -> str:
+def table_head(metrics: Sequence[Metric]) -> str:
     titles = ["voice", "candidate", "step", *(metric.title for metric in metrics)]
     return "| " + " | ".join(titles) + " |\n|---|---|---:|" + "---:|" * len(metrics)
 
 
-def _line(voice: str, name: str, steps: str, summary: Summary, metrics: Sequence[Metric]) -> str:
+def line(voice: str, name: str, steps: str, summary: Summary, metrics: Sequence[Metric]) -> str:
     values = [(summary.means[metric.name], COLUMNS[metric.name]) for metric in metrics]
     cells = ["-" if value is None else f"{value:.{decimals}f}" for value, decimals in values]
     return "| " + " | ".join([voice, name, steps, *cells]) + " |"

@@ -145,12 +145,13 @@ def _train(args: argparse.Namespace, manifest: Manifest, folder: Path, stopped: 
 
 def _planned(args: argparse.Namespace, manifest: Manifest, output: Path) -> Run:
     path, seconds = manifest.root / "manifest.jsonl", seconds_of(manifest)
-    first = recipe(args.start_from, path, output, seed=args.seed)
+    planned = partial(recipe, args.start_from, path, output, seed=args.seed, predicted=args.mels is not None)
+    first = planned()
     announce(f"2 of 4: training on {seconds / 60:.1f} minutes of speech; measuring this machine's pace")
     pace = seconds_per_step(first, manifest)
     budget = _budget(args, seconds, pace, seconds_in_a_batch(first))
     announce(f"{budget.minutes:.1f} minutes of training: {budget.steps} steps of {pace:.2f} s on this machine")
-    return recipe(args.start_from, path, output, budget, args.seed)
+    return planned(budget)
 
 
 def _budget(args: argparse.Namespace, seconds: float, pace: float, seconds_in_batch: float) -> Budget:

@@ -34,10 +34,14 @@ _SEGMENT_LENGTH = 16384
 _LATE = 1_000_000  # a step by which every loss has joined
 _CORRECTIONS = 5
 """of a sample in training, at most: with so many `reverse` was taught, though it speaks with twelve"""
+_FEW_CORRECTIONS = 2
+"""of a sample of a predicted mel, in training and in use: more of them make audio as smooth as the mel"""
 _AVERAGE = 0.1  # share of the steps that the averaged weights remember
 
 
-def recipe(start_from: str, manifest: Path, output: Path, budget: Budget | None = None, seed: int = 0) -> Run:
+def recipe(
+    start_from: str, manifest: Path, output: Path, budget: Budget | None = None, seed: int = 0, predicted: bool = False
+) -> Run:
     """Return the configuration of a fine-tuning.
 
     Losses are those that the shipped model was trained with, on samples that are corrected less often than the model
@@ -50,6 +54,7 @@ def recipe(start_from: str, manifest: Path, output: Path, budget: Budget | None 
         output: folder of the run.
         budget: how long; without one, the configuration of a first look at the pace.
         seed: of everything.
+        predicted: whether recordings come with predicted mels: the model then corrects less than it did, for good.
 
     Raises:
         ConfigError: the model is of a kind that cannot be fine-tuned, or its mel contract is none of the presets.
@@ -60,16 +65,17 @@ def recipe(start_from: str, manifest: Path, output: Path, budget: Budget | None 
     kind, mel = kind_of(model, start_from), checkpoint.mel_config
     if PRESETS.get(mel.name) != mel:
         raise ConfigError(f"the mel contract of {start_from} is none of the presets {', '.join(PRESETS)}")
+    own = min(_FEW_CORRECTIONS, model.config.corrections) if predicted else model.config.corrections
     losses = replace(
         kind.losses(critics_beside(directory), budget.steps),
-        sample_corrections=min(_CORRECTIONS, model.config.corrections),
+        sample_corrections=min(_CORRECTIONS, own),
         bfloat16=default_dtype("cuda" if torch.cuda.is_available() else "cpu") == torch.bfloat16,
     )
     return kind.run(
         manifest=str(manifest),
         output=str(output),
         mel=mel.name,
-        model=model.config,
+        model=replace(model.config, corrections=own),
         losses=losses,
         segments=SegmentConfig(
             segment_length=_SEGMENT_LENGTH,

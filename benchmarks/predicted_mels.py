@@ -1,0 +1,120 @@
+"""What fine-tuning on predicted mels buys: `vocoder-train finetune --mels` on some minutes of a voice.
+
+python -m benchmarks.predicted_mels --voice kokoro italian --speech 5 --steps 1500 --cache DIR -o runs/predicted-mels
+
+A stand-in for an acoustic model (`benchmarks/acoustic_model.py`) is fitted to the minutes that are trained on. The
+shipped model, the same fine-tuned on recordings alone, and fine-tuned on predicted mels then speak the mels that it
+predicts of forty recordings that none of them has heard.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from benchmarks.acoustic_model import AcousticModel, fitted
+from benchmarks.own_voice import (
+    COLUMNS,
+    TEST_MINUTES,
+    TEST_RECORDINGS,
+    as_recording,
+    first_minutes,
+    line,
+    scored,
+    table_head,
+)
+from benchmarks.own_voice_recordings import LICENCES, VOICES, recordings_of
+from training.cli import main as vocoder_train
+from training.evaluate.candidates import Candidate, griffin_lim, ground_truth, mel_of, of_vocoder
+from training.evaluate.metric import Metric, split_by_package
+from training.evaluate.metrics import METRICS
+from training.evaluate.recordings import Recording
+from vocoder.loading import load
+from vocoder.machine.timing import machine
+from vocoder.mel.config import MelConfig
+
+
+def main() -> int:
+    """Fine-tune each voice on predicted mels and print the table."""
+    args = _parser().parse_args()
+    print(machine(), flush=True)
+    metrics, missing = split_by_package([metric for metric in METRICS if metric.name in COLUMNS])
+    print(table_head(metrics), flush=True)
+    for voice in args.voice:
+        _voice(voice, args, metrics)
+    for name, package in missing.items():
+        print(f"{name} was not computed: install {package}")
+    return 0
+
+
+def _voice(voice: str, args: argparse.Namespace, metrics: Sequence[Metric]) -> None:
+    files = recordings_of(voice, TEST_MINUTES + args.speech, args.cache, args.jobs)
+    test = [as_recording(voice, file) for file, _ in files[:TEST_RECORDINGS]]
+    learnt = [as_recording(voice, file) for file in first_minutes(files[TEST_RECORDINGS:], args.speech)]
+    base = load(args.start_from, guard="off")
+    contract = base.mel_config
+    acoustic = fitted([mel_of(recording.x, contract) for recording in learnt])
+    model = _fine_tuned(voice, learnt, acoustic, contract, args)
+    candidates = {"recording": ground_truth(contract), "Griffin-Lim": of_predicted(griffin_lim(contract), acoustic)}
+    candidates["before, true mels"] = of_vocoder(base, "before")
+    for name, loaded in [("before", base), ("after", load(str(model), guard="off"))]:
+        candidates[name] = of_predicted(of_vocoder(loaded, name), acoustic)
+        for count in args.corrections:
+            few = of_vocoder(loaded, name, corrections=count)
+            candidates[f"{name}, {count} corrections"] = of_predicted(few, acoustic)
+    for name, candidate in candidates.items():
+        print(line(voice, name, "", scored(candidate, test, metrics), metrics), flush=True)
+
+
+def of_predicted(candidate: Candidate, acoustic: AcousticModel) -> Candidate:
+    """Return a candidate that speaks what an acoustic model predicts of a recording's mel."""
+    speak = candidate.speak
+    assert speak is not None
+    return replace(candidate, speak=lambda mel: speak(acoustic.predict(mel)), density=None)
+
+
+def _fine_tuned(
+    voice: str, learnt: Sequence[Recording], acoustic: AcousticModel, contract: MelConfig, args: argparse.Namespace
+) -> Path:
+    """Return the model directory that the users' command makes of recordings and their predicted mels."""
+    folder: Path = args.output / f"{voice}-{args.speech:g}-{args.steps}"
+    model, recordings, mels = folder / "model", folder / "recordings", folder / "mels"
+    if model.is_dir():
+        return model
+    shutil.rmtree(recordings, ignore_errors=True)
+    recordings.mkdir(parents=True)
+    mels.mkdir(exist_ok=True)
+    for recording in learnt:
+        name = Path(recording.path).stem
+        soundfile.write(recordings / f"{name}.wav", recording.x, recording.sample_rate, subtype="FLOAT")
+        np.save(mels / f"{name}.npy", acoustic.predict(mel_of(recording.x, contract)))
+    words = ["finetune", str(recordings), "-o", str(model), "--run", str(folder / "run"), f"--jobs={args.jobs}"]
+    words += ["--mels", str(mels), "--start-from", args.start_from, f"--steps={args.steps}"]
+    resume = ["--resume"] if (folder / "run" / "training" / "last").exists() else []
+    status = vocoder_train([*words, "--licence", LICENCES[voice], *resume])
+    if status:
+        raise SystemExit(status)
+    return model
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.predicted_mels", description=__doc__)
+    parser.add_argument("--voice", nargs="+", choices=VOICES, default=list(VOICES), help="whose (%(default)s)")
+    parser.add_argument("--speech", type=float, default=5, help="minutes of it (%(default)s)")
+    parser.add_argument("--steps", type=int, default=1500, help="of training (%(default)s)")
+    parser.add_argument("--corrections", nargs="*", type=int, default=[], help="beside each model's own number")
+    parser.add_argument("--start-from", default="reverse", metavar="MODEL", help="model to begin with (%(default)s)")
+    parser.add_argument("--cache", type=Path, required=True, help="keep downloads and synthetic speech here")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the runs")
+    parser.add_argument("--jobs", type=int, default=1, help="processes that prepare and score (%(default)s)")
+    return parser
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
