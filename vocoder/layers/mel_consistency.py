@@ -180,7 +180,7 @@ class MelConsistency(nn.Module):
             grid = _Grid(own_mel, count, self.weight)
         if shared is not None:
             shared[number] = grid
-        kernel = correction_kernel() if _compilable(x) else None
+        kernel = self.kernel(x)
         if kernel is not None and self._table is not None:
             return self._step_compiled(kernel, self._table, grid, pace, first, x.contiguous(), before.contiguous())
         padded = F.pad(x[:, None], (config.padding, config.padding), mode="reflect")[:, 0]
@@ -188,6 +188,11 @@ class MelConsistency(nn.Module):
         spectrum, difference = self.compare(frames, grid.target)
         total = overlap_add(self.filtered(spectrum, difference[:, grid.index] * pace.relaxation), self.stride)
         return (total / grid.weight)[:, -first : length - first] + pace.momentum * (x - before)
+
+    def kernel(self, x: Tensor) -> CorrectionKernel | None:
+        """Return the compiled code that takes the steps on audio x (B, T); None where plain operations do."""
+        compilable = x.device.type == "cpu" and x.dtype == torch.float32 and takes(x)
+        return correction_kernel() if compilable and self._table is not None else None
 
     def _step_compiled(
         self, kernel: CorrectionKernel, table: BandTable, grid: _Grid, pace: Pace, first: int, x: Tensor, before: Tensor
@@ -250,11 +255,6 @@ class MelConsistency(nn.Module):
         if kept is None or kept[0] is not self.spread:  # which is replaced where the module goes elsewhere
             kept = self._kept = (self.spread, Matrix(matrices[0].contiguous()), Matrix(matrices[1]))
         return (kept[1] if which == 0 else kept[2]).times(rows)
-
-
-def _compilable(x: Tensor) -> bool:
-    """Return whether compiled code may take the place of plain operations on x."""
-    return x.device.type == "cpu" and x.dtype == torch.float32 and takes(x)
 
 
 def overlap_add(frames: Tensor, stride: int) -> Tensor:
