@@ -187,7 +187,9 @@ def report(original: NDArray[np.float32], speech: Speech, sample_rate: int) -> N
     intelligibility = short_time_intelligibility(original, speech.x, sample_rate)
     distance = multi_resolution_stft_distance(original, speech.x, sample_rate)
     print(f"audio                        {seconds:7.2f} s at {sample_rate} Hz")
-    print(f"model, server's own clock    {seconds / speech.infer_seconds:7.1f} x real time")
+    print(
+        f"model, server's own clock    {seconds / speech.infer_seconds:7.1f} x real time (seconds of audio in a second)"
+    )
     print(f"whole request, wall clock    {seconds / speech.wall_seconds:7.1f} x real time")
     print(f"STOI (1 = original)          {intelligibility:7.3f}")
     print(f"multi-resolution STFT        {distance:7.3f}  (0 = original)")

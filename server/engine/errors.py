@@ -41,7 +41,8 @@ class QueueFullError(RequestError):
     """There is no room in the queue; `retry_after` is the estimated seconds until there is."""
 
     def __init__(self, retry_after: int) -> None:
-        super().__init__("queue-full", "As many requests wait as may; try again later.", retry_after)
+        waiting = f"About {retry_after} s of work wait already, and no more may; try again later."
+        super().__init__("queue-full", waiting, retry_after)
 
 
 class DeadlineError(RequestError):

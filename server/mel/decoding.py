@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from server.errors import RequestError
+from vocoder.mel.file import kind_of
 
 __all__ = ["JSON", "MEDIA_TYPES", "NPY", "RAW", "SAFETENSORS", "check_json_size", "decode_mel", "number_array"]
 
@@ -73,7 +74,8 @@ def decode_mel(body: bytes, media_type: str | None, headers: Mapping[str, str]) 
 
 def _from_npy(body: bytes) -> NDArray[Any]:
     if body[: len(NPY_MAGIC)] != NPY_MAGIC or body[6:8] not in NPY_LENGTH_FORMATS:
-        raise _malformed("The body is not an npy file of version 1.0 or 2.0.")
+        kind = kind_of(body[:6], "POST audio to /mel for its mel")
+        raise _malformed(f"The body is not an npy file of version 1.0 or 2.0{f': {kind}' if kind else ''}.")
     length_format = NPY_LENGTH_FORMATS[body[6:8]]
     start = 8 + struct.calcsize(length_format)
     if len(body) < start:

@@ -116,7 +116,7 @@ def decode(path: Path) -> tuple[np.ndarray, int]:
     except DecodeError:
         raise
     except (soundfile.SoundFileError, av.FFmpegError, OSError, StopIteration, ValueError) as error:
-        raise DecodeError(f"{path}: {error}") from error
+        raise DecodeError(f"{path}: {str(error).replace(f'Error opening {str(path)!r}: ', '')}") from error
     if not np.isfinite(x).all():
         raise DecodeError(f"{path} holds samples that are not finite")
     return x, sample_rate

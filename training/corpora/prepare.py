@@ -151,7 +151,13 @@ def _process(job: _Job) -> Entry | Skipped:
         if recording.mel is not None:
             _take_mel(job, recording.mel, target)
     except DecodeError as error:
-        return Skipped(str(recording.path), job.corpus, recording.speaker, "unreadable", str(error))
+        return Skipped(
+            str(recording.path),
+            job.corpus,
+            recording.speaker,
+            "unreadable",
+            str(error).removeprefix(f"{recording.path}: "),
+        )
     except UnusableError as error:
         return Skipped(str(recording.path), job.corpus, recording.speaker, error.reason, error.detail)
     return _entry(job, relative)

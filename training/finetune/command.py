@@ -17,7 +17,7 @@ from training.commands.prepare import summary
 from training.corpora.manifest import Manifest
 from training.corpora.prepare import Prepared
 from training.finetune.budget import FEWEST_STEPS, Budget, default_minutes, of_steps, plan
-from training.finetune.kinds import Run, objective_of, written_run
+from training.finetune.kinds import TIMED_STEPS, Run, objective_of, written_run
 from training.finetune.outcome import Outcome, compared, publish_best
 from training.finetune.recipe import recipe, seconds_in_a_batch, seconds_per_step
 from training.finetune.recordings import prepared_voice, seconds_of
@@ -147,8 +147,11 @@ def _planned(args: argparse.Namespace, manifest: Manifest, output: Path) -> Run:
     path, seconds = manifest.root / "manifest.jsonl", seconds_of(manifest)
     planned = partial(recipe, args.start_from, path, output, seed=args.seed, predicted=args.mels is not None)
     first = planned()
-    announce(f"2 of 4: training on {seconds / 60:.1f} minutes of speech; measuring this machine's pace")
-    pace = seconds_per_step(first, manifest)
+    announce(
+        f"2 of 4: training on {seconds / 60:.1f} minutes of speech; {1 + TIMED_STEPS} steps measure this machine's pace"
+    )
+    with tqdm(total=1 + TIMED_STEPS, unit="step", file=sys.stderr, disable=None) as bar:
+        pace = seconds_per_step(first, manifest, partial(_advance, bar))
     budget = _budget(args, seconds, pace, seconds_in_a_batch(first))
     announce(f"{budget.minutes:.1f} minutes of training: {budget.steps} steps of {pace:.2f} s on this machine")
     return planned(budget)

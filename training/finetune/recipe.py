@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -114,8 +115,14 @@ def seconds_in_a_batch(config: Run) -> float:
     return config.trainer.batch_size * config.segments.segment_length / config.model.sample_rate
 
 
-def seconds_per_step(config: Run, manifest: Manifest) -> float:
-    """Return how long a step of a run takes on this machine, by the mean of a few that are then forgotten."""
+def seconds_per_step(config: Run, manifest: Manifest, progress: Callable[[int], None] = lambda steps: None) -> float:
+    """Return how long a step of a run takes on this machine, by the mean of a few that are then forgotten.
+
+    Args:
+        config: of the run.
+        manifest: of its recordings.
+        progress: called with the number of steps done so far.
+    """
     accelerator = build_accelerator(config.trainer)
     objective = objective_of(config).to(accelerator.device).train()
     dataset = SegmentDataset(manifest, "train", config.segments, mel_config=contract(config.mel))
@@ -129,4 +136,5 @@ def seconds_per_step(config: Run, manifest: Manifest) -> float:
             start = time.perf_counter()
         for phase in phases:
             update(objective, phase, optimisers[phase.name], batch, _LATE + step, config.trainer, accelerator)
+        progress(1 + step)
     return (time.perf_counter() - start) / TIMED_STEPS

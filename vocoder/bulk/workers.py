@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import multiprocessing
-import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from multiprocessing.connection import Connection, wait
@@ -14,7 +13,7 @@ import torch
 
 from vocoder.bulk.jobs import Job
 from vocoder.bulk.speaking import Outcome
-from vocoder.machine.processes import end_with_owner
+from vocoder.machine.processes import end_with_owner, shielded
 
 __all__ = ["Speak", "WorkerError", "Workers"]
 
@@ -111,7 +110,7 @@ class Workers:
         return []
 
     def _start(self) -> None:
-        context = multiprocessing.get_context("spawn")  # PyTorch's threads do not survive a fork
+        context = shielded()
         ours, theirs = context.Pipe()
         arguments = (theirs, self._make, self._started, self._threads)
         process = context.Process(target=_work, args=arguments, daemon=True, name=f"speaker-{self._started}")
@@ -142,7 +141,6 @@ class _Worker:
 
 def _work(connection: Connection, make: Callable[[int], Speak], number: int, threads: int) -> None:
     """Speak the rows that come until there are no more, or there is nobody left to speak for."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is the owner's to handle
     end_with_owner()
     torch.set_num_threads(threads)
     try:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -160,10 +161,14 @@ def two_dimensional(mel: Tensor | np.ndarray, n_mels: int) -> Tensor:
         MelError: one of its values is not finite.
         ShapeVerdict: it has another number of bands, or its bands are columns.
     """
+    if isinstance(mel, (str, bytes, PathLike)):
+        raise ValueError(
+            f"a mel is a tensor or an array (n_mels, frames), not {type(mel).__name__}: read the file first"
+        )
     values = mel.detach().cpu() if isinstance(mel, Tensor) else torch.from_numpy(np.array(mel, dtype=np.float32))
     values = values.float()
     if values.ndim != 2 or 0 in values.shape:
-        raise ValueError(f"a mel is (n_mels, frames), not {tuple(values.shape)}")
+        raise ValueError(f"a mel is (n_mels, frames), at least one frame, not {tuple(values.shape)}")
     finite_values(values)
     if values.shape[0] == n_mels:
         return values

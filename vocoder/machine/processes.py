@@ -4,28 +4,48 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import signal
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
+from multiprocessing.context import SpawnContext, SpawnProcess
 
-__all__ = ["end_with_owner", "process_pool"]
+__all__ = ["end_with_owner", "process_pool", "shielded"]
 
 
 def process_pool(count: int, prepared: Callable[[], object] | None = None) -> ProcessPoolExecutor:
-    """Return processes that are started when they are first needed, and end with this one.
+    """Return processes that are started when they are first needed, end with this one, and do not hear Ctrl-C.
 
     Args:
         count: how many, at most.
         prepared: called first in each of them; has to be picklable.
     """
-    # Not forked: torch has threads by now, and a fork would copy their locks.
-    context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(count, context, initializer=_begin, initargs=(prepared,))
+    return ProcessPoolExecutor(count, shielded(), initializer=_begin, initargs=(prepared,))
+
+
+def shielded() -> SpawnContext:
+    """Return what starts processes that Ctrl-C does not reach, from their first instruction on: it is their owner's.
+
+    They are not forked: torch has threads by now, and a fork would copy their locks.
+    """
+    context = SpawnContext()
+    context.Process = _Shielded  # type: ignore[misc]
+    return context
 
 
 def end_with_owner() -> None:
     """Have this process of `multiprocessing` end at once when the one that started it does, killed or not."""
     threading.Thread(target=_die_with_owner, daemon=True).start()
+
+
+class _Shielded(SpawnProcess):
+    def start(self) -> None:
+        """Start the process, which inherits that SIGINT is blocked; one that comes meanwhile waits for its owner."""
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+        try:
+            super().start()
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _begin(prepared: Callable[[], object] | None) -> None:

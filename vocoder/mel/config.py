@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import difflib
 import math
 from types import MappingProxyType
 from typing import Literal
@@ -205,6 +206,21 @@ PRESETS: MappingProxyType[str, MelConfig] = MappingProxyType(
 )
 
 
+MAKERS = MappingProxyType(
+    {
+        "matcha": "hifigan",
+        "vits": "hifigan",
+        "fastspeech2": "espnet",
+        "fastpitch": "nvidia",
+        "glowtts": "nvidia",
+        "gradtts": "nvidia",
+        "tacotron2": "nvidia",
+        "deepvoice": "r9y9",
+    }
+)
+"""presets of acoustic models, by how their names begin without signs"""
+
+
 def preset(name: str) -> MelConfig:
     """Return the mel contract that goes by this name.
 
@@ -212,5 +228,15 @@ def preset(name: str) -> MelConfig:
         ConfigError: there is no such preset.
     """
     if name not in PRESETS:
-        raise ConfigError(f"there is no mel preset {name!r}; known: {', '.join(PRESETS)}")
+        raise ConfigError(f"there is no mel preset {name!r}{_like(name)}; known: {', '.join(PRESETS)}")
     return PRESETS[name]
+
+
+def _like(name: str) -> str:
+    """Return which preset somebody means who names an acoustic model, or all but hits a name; empty where none."""
+    letters = "".join(filter(str.isalnum, name.lower()))
+    maker = next((maker for maker in MAKERS if letters.startswith(maker)), None)
+    if maker is not None:
+        return f": its mels are {MAKERS[maker]!r} as a rule, see docs/acoustic-models.md"
+    near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.85)
+    return f", is {near[0]!r} meant" if near else ""

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["mel_frames", "read_mel"]
+__all__ = ["kind_of", "mel_frames", "read_mel"]
 
 
 def read_mel(path: Path) -> NDArray[np.float32]:
@@ -35,21 +35,37 @@ def _mapped(path: Path) -> NDArray[np.floating]:
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no file {path}") from None
     except (ValueError, OverflowError) as error:
-        raise ValueError(f"this is no npy file of numbers ({_what_it_is(path) or error})") from error
+        raise ValueError(f"this is no npy file of numbers: {_what_it_is(path)}") from error
     if mel.dtype.kind != "f":
         raise ValueError(f"a mel holds floats, not {mel.dtype}")
     if mel.ndim == 3 and mel.shape[0] == 1:
         mel = mel[0]
-    if mel.ndim != 2:
-        raise ValueError(f"a mel is (n_mels, frames), not {mel.shape}; one file holds one mel")
+    if mel.ndim != 2 or 0 in mel.shape:
+        raise ValueError(f"a mel is (n_mels, frames), at least one frame, not {mel.shape}; one file holds one mel")
     return mel
 
 
 def _what_it_is(path: Path) -> str:
-    """Return what a file is that is no npy file, where that is plain to see."""
+    """Return what a file is that cannot be read as one."""
     with path.open("rb") as file:
-        start = file.read(4)
+        start = file.read(6)
+    if start == b"\x93NUMPY":
+        return "it is cut off, or holds Python objects"
+    return kind_of(start, "`vocoder mel` makes a mel of audio") or "it begins with something else"
+
+
+def kind_of(start: bytes, advice: str) -> str:
+    """Return what a file is instead of an npy file, where its first bytes tell; empty where they do not.
+
+    Args:
+        start: those bytes, four at least.
+        advice: how to get from audio to a mel.
+    """
     if not start:
         return "it is empty"
-    kind = {b"RIFF": "a wav", b"fLaC": "a flac", b"OggS": "an ogg"}.get(start)
-    return f"it is {kind} file; `vocoder mel` makes a mel of audio" if kind else ""
+    audio = {b"RIFF": "a wav", b"fLaC": "a flac", b"OggS": "an ogg"}.get(start[:4])
+    if audio is not None:
+        return f"it is {audio} file; {advice}"
+    packed = {b"PK\x03\x04": "a zip archive, as .npz and .pt are", b"\x80": "a pickle"}
+    found = [name for magic, name in packed.items() if start.startswith(magic)]
+    return f"it is {found[0]}: save the mel itself with numpy.save" if found else ""

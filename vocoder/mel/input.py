@@ -67,7 +67,9 @@ class MelReader:
         n_mels = self.mel_config.n_mels
         if mel.ndim not in (2, 3) or mel.shape[-2] != n_mels or 0 in mel.shape:
             hint = bands_hint(mel.shape, n_mels) if mel.ndim in (2, 3) and mel.shape[-2] != n_mels else ""
-            fault = f"the mel must be ({n_mels}, frames) or (B, {n_mels}, frames), not {tuple(mel.shape)}"
+            one, several = f"({n_mels}, frames)", f"(B, {n_mels}, frames)"
+            right = {2: one, 3: several}.get(mel.ndim, f"{one} or {several}")
+            fault = f"the mel must be {right}, at least one frame, not {tuple(mel.shape)}"
             raise MelError(f"{fault}; {hint}" if hint else fault)
         batch = finite_values(mel).to(self.device)
         return batch.unsqueeze(0) if batch.ndim == 2 else batch

@@ -194,7 +194,7 @@ def test_a_stop_before_training_says_how_to_go_on_too(start, recordings, tmp_pat
     monkeypatch.setattr(command, "seconds_per_step", interrupted)
     assert main(words(start, recordings, tmp_path, "--minutes", "0.01")) == 130
     lines = capsys.readouterr().out.splitlines()
-    assert lines[-2].startswith("2 of 4: training on 0.1 minutes of speech; measuring this machine's pace")
+    assert lines[-2].startswith("2 of 4: training on 0.1 minutes of speech; 5 steps measure this machine's pace")
     assert lines[-1].startswith("stopped; to go on: vocoder-train finetune")
     assert "--resume" in lines[-1]
     assert "--minutes 0.01" in lines[-1]

@@ -1,4 +1,4 @@
-"""No process stays behind when the one that started it is killed."""
+"""No process stays behind when the one that started it is killed, and none hears Ctrl-C in its place."""
 
 from __future__ import annotations
 
@@ -26,6 +26,23 @@ if __name__ == "__main__":
         pool.submit(hold, sys.argv[1]).result()
 """
 
+INTERRUPTED = """
+import os, signal, time
+from vocoder.machine.processes import process_pool
+
+def here():
+    return "here"
+
+if __name__ == "__main__":
+    with process_pool(1) as pool:
+        future = pool.submit(here)  # by a process that is still starting
+        try:
+            os.killpg(0, signal.SIGINT)
+            time.sleep(60)
+        except KeyboardInterrupt:
+            print(future.result())
+"""
+
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
 def test_a_worker_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
@@ -39,3 +56,10 @@ def test_a_worker_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
             assert held.read() == ""  # the worker's end is closed, and not because it was done
         assert owner.stdout is not None
         assert owner.stdout.read() == "prepared\n"
+
+
+def test_an_interrupt_of_the_group_reaches_the_owner_alone(tmp_path: Path) -> None:
+    script = tmp_path / "owner.py"
+    script.write_text(INTERRUPTED)
+    owner = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, start_new_session=True)
+    assert (owner.stdout, owner.stderr, owner.returncode) == ("here\n", "", 0)

@@ -40,6 +40,20 @@ def test_presets_carry_their_own_names() -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("Matcha-TTS", ": its mels are 'hifigan' as a rule, see docs/acoustic-models.md; known: nvidia"),
+        ("FastSpeech2", ": its mels are 'espnet' as a rule"),
+        ("hifi-gan", ", is 'hifigan' meant; known"),
+        ("something", "; known"),
+    ],
+)
+def test_an_unknown_preset_is_answered_with_what_may_be_meant(name: str, hint: str) -> None:
+    with pytest.raises(ConfigError, match=f"no mel preset '{name}'{hint}"):
+        preset(name)
+
+
 def test_an_unknown_preset_is_answered_with_the_known_ones() -> None:
     with pytest.raises(ConfigError, match="no mel preset 'tacotron'; known: nvidia, hifigan"):
         preset("tacotron")
