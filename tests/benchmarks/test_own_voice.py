@@ -32,7 +32,7 @@ def test_the_first_minutes_are_the_same_for_every_number_of_minutes(tmp_path: Pa
     assert planned[0] == planned[1][: len(planned[0])]
     assert longer[: len(short)] == short
     assert 30 <= sum(seconds for _, seconds in short) < 30 + 12
-    cell = own_voice._first(longer, 0.5)
+    cell = own_voice.first_minutes(longer, 0.5)
     assert cell == [path for path, _ in short]
 
 

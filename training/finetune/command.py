@@ -50,6 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--mels", type=Path, help="folder with NAME.npy, predicted by an acoustic model, for each NAME.wav"
     )
+    parser.add_argument("--mel", metavar="NAME|FILE", help="preset or contract file of --mels (the model's own)")
     parser.add_argument("--start-from", default=START, metavar="MODEL", help="model to begin with (%(default)s)")
     parser.add_argument("--run", type=Path, help="folder of the corpus, checkpoints and scores (runs/NAME)")
     parser.add_argument("--resume", action="store_true", help="go on where a stopped fine-tuning was")
@@ -102,6 +103,8 @@ def _check(args: argparse.Namespace, folder: Path, stopped: Run | None) -> None:
         raise ValueError(f"{folder} holds a fine-tuning already: --resume goes on with it, --run DIR begins another")
     if args.minutes is not None and not args.minutes > 0:
         raise ValueError(f"--minutes must be above 0, not {args.minutes:g}")
+    if args.mel is not None and args.mels is None:
+        raise ValueError("--mel names the contract of the mels in --mels, which is not given")
     if args.jobs < 1:
         raise ValueError(f"--jobs must be at least 1, not {args.jobs}")
     recipe(args.start_from, folder, folder)  # what cannot be fine-tuned is said before anything is prepared
@@ -118,6 +121,7 @@ def _prepare(args: argparse.Namespace, output: Path) -> Prepared:
             name=args.output.name,
             licence=args.licence,
             mels=args.mels,
+            mel_preset=args.mel,
             jobs=args.jobs,
             progress=partial(_advance, bar),
         )
@@ -175,13 +179,15 @@ def _ended(output: Path, config: TrainerConfig) -> bool:
 
 def _farewell(args: argparse.Namespace, outcome: Outcome) -> None:
     announce("\n".join(["", *(f"{change}" for change in outcome.changes), outcome.sentence]))
+    if args.mel is not None:
+        announce(f"mels of {args.mel} are spoken with preset={args.mel}")
     announce(f"serve it: vocoder-serve --model {shlex.quote(str(args.output))}")
     announce(f"try it:   vocoder resynthesize some.wav -o copy.wav --model {shlex.quote(str(args.output))}")
 
 
 def _again(args: argparse.Namespace) -> str:
     words = [str(args.recordings), "-o", str(args.output), "--resume"]
-    for name in ("run", "licence", "mels", "minutes", "steps"):
+    for name in ("run", "licence", "mels", "mel", "minutes", "steps"):
         words += [f"--{name}", str(getattr(args, name))] if getattr(args, name) is not None else []
     words += ["--start-from", args.start_from] if args.start_from != START else []
     return shlex.join(words)

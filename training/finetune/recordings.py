@@ -30,6 +30,7 @@ def prepared_voice(
     name: str,
     licence: str | None,
     mels: Path | None = None,
+    mel_preset: str | None = None,
     jobs: int = 1,
     progress: Callable[[int], None] | None = None,
 ) -> Prepared:
@@ -44,6 +45,7 @@ def prepared_voice(
         name: of the corpus.
         licence: of the recordings.
         mels: a folder with the predicted mel of each recording.
+        mel_preset: preset or contract file of those mels; the model's own if left out.
         jobs: worker processes.
         progress: called with the number of recordings done so far.
 
@@ -52,7 +54,7 @@ def prepared_voice(
     """
     corpus = scan_folder(recordings, name, licence)
     if mels is not None:
-        corpus = with_mels(corpus, mels, mel_config.name)
+        corpus = with_mels(corpus, mels, mel_preset or mel_config.name)
     else:
         corpus = cut_long_recordings(corpus, output / "pieces")
     corpus = replace(corpus, test_share=_share(corpus))

@@ -187,6 +187,32 @@ def test_a_stopped_run_goes_on_and_predicted_mels_are_heard(start, recordings, t
     assert "the mels that the manifest names were spoken, not the recordings' own: 3 of 3" in capsys.readouterr().out
 
 
+def test_predicted_mels_of_another_contract_are_heard_through_an_adapter(
+    start, recordings, tmp_path, capsys, monkeypatch
+) -> None:
+    extract = MelSpectrogram(preset("espnet"))
+    (tmp_path / "mels").mkdir()
+    for path in recordings.glob("[0-9].wav"):
+        x = torch.from_numpy(soundfile.read(path, dtype="float32")[0])
+        np.save(tmp_path / "mels" / f"{path.stem}.npy", extract(x[None])[0].numpy())
+    given = words(start, recordings, tmp_path, "--minutes", "0.01", "--mels", str(tmp_path / "mels"))
+    with monkeypatch.context() as interrupted:
+        interrupted.setattr(command, "seconds_per_step", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+        assert main([*given, "--mel", "espnet"]) == 130
+    assert "--mel espnet" in capsys.readouterr().out
+    manifest = read_manifest(tmp_path / "run" / "corpus" / "manifest.jsonl")
+    assert {entry.mel_preset for entry in manifest.entries} == {"espnet"}
+    assert main([*given, "--mel", "espnet"]) == 0
+    assert "spoken with preset=espnet" in capsys.readouterr().out
+
+
+def test_predicted_mels_are_corrected_less(tmp_path: Path) -> None:
+    usual, predicted = (recipe_module.recipe("reverse", tmp_path, tmp_path, predicted=p) for p in (False, True))
+    assert (usual.losses.sample_corrections, usual.model.corrections) == (5, 12)
+    few = recipe_module._FEW_CORRECTIONS
+    assert (predicted.losses.sample_corrections, predicted.model.corrections) == (few, few)
+
+
 def test_a_stop_before_training_says_how_to_go_on_too(start, recordings, tmp_path, capsys, monkeypatch) -> None:
     def interrupted(*arguments):
         raise KeyboardInterrupt
@@ -227,6 +253,7 @@ def test_a_slow_machine_is_told_of_the_fewest_steps(minutes, said, monkeypatch, 
         (["--start-from", "wavenet"], "fine-tuning starts from a reverse or a waveglow, and wavenet is a wavenet"),
         (["--minutes", "-1"], "--minutes must be above 0"),
         (["--mels", "nowhere"], "nowhere is not a folder of mels"),
+        (["--mel", "hifigan"], "--mel names the contract of the mels in --mels, which is not given"),
     ],
 )
 def test_wrong_arguments_are_refused_in_one_line(start, recordings, tmp_path, capsys, more, text) -> None:
