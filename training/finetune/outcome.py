@@ -12,7 +12,7 @@ from typing import Any
 
 from training.commands import evaluate, publish
 from training.corpora.manifest import Manifest
-from training.finetune.verdict import Change, better, changes, unscored, worse
+from training.finetune.verdict import Change, better, changes, faults, unscored, worse
 from training.loop.checkpointing import Checkpoints
 from training.loop.run_state import run_progress
 from vocoder.loading import load, model_directory
@@ -58,6 +58,7 @@ def compared(start_from: str, training: Path, manifest: Manifest, report: Path, 
         jobs: processes that score.
     """
     models = _candidates(Checkpoints(training))
+    predicted = any(entry.mel is not None for entry in manifest.entries)
     names = {start_from: BEFORE} | {str(model): label for label, model in models.items()}
     words = [*names, "--manifest", str(manifest.root / "manifest.jsonl"), "-o", str(report)]
     words += ["--min-seconds", "0.5", "--max-seconds", "20", "--by", "corpus", "--with-griffin-lim"]
@@ -68,7 +69,7 @@ def compared(start_from: str, training: Path, manifest: Manifest, report: Path, 
     best, reasons = run_progress(Checkpoints(training).best).step, []
     for label, model in models.items():
         step = run_progress(model.parent).step
-        why = _refusal(utterances, label, improved=best > 0, is_best=step == best > 0)
+        why = _refusal(utterances, label, predicted, improved=best > 0, is_best=step == best > 0)
         if why is None:
             return _published(model, label, tuple(changes(utterances, BEFORE, label)), step, report)
         reasons.append(why)
@@ -105,12 +106,14 @@ def _candidates(checkpoints: Checkpoints) -> dict[str, Path]:
     return {AFTER: checkpoints.last / "model"} | earlier
 
 
-def _refusal(utterances: Sequence[Mapping[str, Any]], label: str, improved: bool, is_best: bool) -> str | None:
+def _refusal(
+    utterances: Sequence[Mapping[str, Any]], label: str, predicted: bool, improved: bool, is_best: bool
+) -> str | None:
     """Return why a model is not published, or None where it is."""
     found = changes(utterances, BEFORE, label)
     if unscored(utterances, label):
         return "what was trained speaks held-out recordings in a way that cannot be scored"
-    lost = worse(found)
+    lost = faults(found, predicted)
     if lost:
         return f"held-out recordings lost more than noise in {lost[0]}"
     # Where nothing is scored, validation alone can tell, and of the best alone.
@@ -124,7 +127,8 @@ def _refusal(utterances: Sequence[Mapping[str, Any]], label: str, improved: bool
 def _published(model: Path, label: str, found: tuple[Change, ...], step: int, report: Path) -> Outcome:
     which = "the last" if label == AFTER else "the best in validation"
     gained = ", ".join(change.title for change in better(found)) or "nothing"
-    said = f"The weights of step {step}, {which}, are published: {gained} got better by more than noise, nothing worse."
+    lost = ", ".join(change.title for change in worse(found)) or "nothing"
+    said = f"The weights of step {step}, {which}, are published: {gained} got better by more than noise, {lost} worse."
     return Outcome(model, label, found, said, report)
 
 

@@ -35,8 +35,8 @@ _SEGMENT_LENGTH = 16384
 _LATE = 1_000_000  # a step by which every loss has joined
 _CORRECTIONS = 5
 """of a sample in training, at most: with so many `reverse` was taught, though it speaks with twelve"""
-_FEW_CORRECTIONS = 2
-"""of a sample of a predicted mel, in training and in use: more of them make audio as smooth as the mel"""
+_GENERATIVE: dict[str, float] = {"spectral": 1.0, "mel": 1.0, "uncorrected": 0.0, "adversarial": 1.0}
+"""weights where mels are predicted: critics, who know what speech is like, over distances, which want its mean"""
 _AVERAGE = 0.1  # share of the steps that the averaged weights remember
 
 
@@ -55,7 +55,7 @@ def recipe(
         output: folder of the run.
         budget: how long; without one, the configuration of a first look at the pace.
         seed: of everything.
-        predicted: whether recordings come with predicted mels: the model then corrects less than it did, for good.
+        predicted: whether recordings come with predicted mels: the model then corrects no more, in training and in use.
 
     Raises:
         ConfigError: the model is of a kind that cannot be fine-tuned, or its mel contract is none of the presets.
@@ -66,9 +66,10 @@ def recipe(
     kind, mel = kind_of(model, start_from), checkpoint.mel_config
     if PRESETS.get(mel.name) != mel:
         raise ConfigError(f"the mel contract of {start_from} is none of the presets {', '.join(PRESETS)}")
-    own = min(_FEW_CORRECTIONS, model.config.corrections) if predicted else model.config.corrections
+    own = 0 if predicted else model.config.corrections  # which make audio as smooth as a predicted mel
     losses = replace(
         kind.losses(critics_beside(directory), budget.steps),
+        **(_GENERATIVE if predicted else {}),
         sample_corrections=min(_CORRECTIONS, own),
         bfloat16=default_dtype("cuda" if torch.cuda.is_available() else "cpu") == torch.bfloat16,
     )

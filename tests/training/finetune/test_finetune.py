@@ -206,11 +206,11 @@ def test_predicted_mels_of_another_contract_are_heard_through_an_adapter(
     assert "spoken with preset=espnet" in capsys.readouterr().out
 
 
-def test_predicted_mels_are_corrected_less(tmp_path: Path) -> None:
+def test_samples_of_predicted_mels_are_left_to_the_critics(tmp_path: Path) -> None:
     usual, predicted = (recipe_module.recipe("reverse", tmp_path, tmp_path, predicted=p) for p in (False, True))
     assert (usual.losses.sample_corrections, usual.model.corrections) == (5, 12)
-    few = recipe_module._FEW_CORRECTIONS
-    assert (predicted.losses.sample_corrections, predicted.model.corrections) == (few, few)
+    assert (predicted.losses.sample_corrections, predicted.model.corrections) == (0, 0)
+    assert predicted.losses.adversarial > usual.losses.adversarial
 
 
 def test_a_stop_before_training_says_how_to_go_on_too(start, recordings, tmp_path, capsys, monkeypatch) -> None:

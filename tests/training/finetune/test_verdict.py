@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from training.finetune.verdict import NOISE, better, changes, unscored, worse
+from training.finetune.verdict import NOISE, Change, better, changes, faults, unscored, worse
 
 
 def utterances(before: list[float | None], after: list[float | None], metric: str = "pesq"):
@@ -50,3 +50,20 @@ def test_one_utterance_is_judged_by_what_is_noise_in_any_case() -> None:
     assert change.noise == 2 * NOISE["pesq"]
     assert worse([change]) == [change]
     assert changes(utterances([None], [None]), "before", "after") == []
+
+
+@pytest.mark.parametrize(
+    ("pesq", "distillmos", "predicted", "at_fault"),
+    [
+        (1.9, 2.6, True, []),  # detail that was made up sounds natural, and is not the recording's
+        (1.9, 2.6, False, ["pesq"]),  # the mel had told it
+        (1.9, 2.0, True, ["pesq"]),  # it sounds no better
+        (1.9, 1.5, True, ["pesq", "distillmos"]),
+        (1.5, 2.6, True, ["pesq"]),
+    ],
+)
+def test_pesq_may_fall_where_mels_are_predicted_and_speech_got_more_natural(
+    pesq: float, distillmos: float, predicted: bool, at_fault: list[str]
+) -> None:
+    found = [Change("pesq", 2.2, pesq, 0.1), Change("distillmos", 2.0, distillmos, 0.1)]
+    assert [change.metric for change in faults(found, predicted)] == at_fault
