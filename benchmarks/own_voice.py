@@ -3,7 +3,8 @@
 python -m benchmarks.own_voice --voice kokoro italian --speech 1 5 20 --minutes 10 40 --cache DIR -o runs/own-voice
 
 Each cell fine-tunes the shipped model on so many minutes of speech for so many minutes, and then speaks the same forty
-recordings that no cell has seen. Prints a Markdown table; a cell that is there already is not trained again.
+recordings that no cell has seen. Prints a Markdown table, among what the trainings print; changes have their standard
+errors. A cell that is there already is not trained again.
 """
 
 from __future__ import annotations
@@ -12,37 +13,26 @@ import argparse
 import json
 import shutil
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from benchmarks.own_voice_recordings import LICENCES, VOICES, recordings_of
+from benchmarks.voice_table import as_recording, columns, head, line, scored
 from training.cli import main as vocoder_train
-from training.corpora.condition import PrepareConfig, condition, decode
-from training.evaluate.candidates import Candidate, griffin_lim, ground_truth, of_vocoder
-from training.evaluate.evaluation import Row, evaluate
-from training.evaluate.metric import Metric, split_by_package
-from training.evaluate.metrics import METRICS
-from training.evaluate.recordings import Recording
-from training.evaluate.scoring import ScoreStore
-from training.evaluate.summary import Summary, summarise
+from training.evaluate.candidates import griffin_lim, ground_truth, of_vocoder
 from vocoder.checkpoint import read_provenance
 from vocoder.loading import load
 from vocoder.machine.timing import machine
 
-COLUMNS = {"pesq": 2, "stoi": 3, "distillmos": 2, "band_db": 0}
 TEST_MINUTES = 2.8
 TEST_RECORDINGS = 40
-SAMPLE_RATE = 22050
 
 
 def main() -> int:
     """Fine-tune every cell and print the table."""
     args = _parser().parse_args()
     print(machine(), flush=True)
-    metrics, missing = split_by_package([metric for metric in METRICS if metric.name in COLUMNS])
-    lines = [table_head(metrics)]
+    metrics, missing = columns()
+    print(head(metrics), flush=True)
     for voice in args.voice:
         files = recordings_of(voice, TEST_MINUTES + max(args.speech), args.cache, args.jobs)
         chosen = [as_recording(voice, file) for file, _ in files[:TEST_RECORDINGS]]
@@ -50,16 +40,17 @@ def main() -> int:
         base = load(args.start_from, guard="off")
         contract = base.mel_config
         names = {"recording": ground_truth(contract), "Griffin-Lim": griffin_lim(contract)}
-        names["before"] = of_vocoder(base, "before")
-        lines += [line(voice, name, "", scored(c, chosen, metrics), metrics) for name, c in names.items()]
+        for name, candidate in names.items():
+            print(line(voice, name, "", scored(candidate, chosen, metrics), metrics), flush=True)
+        before = scored(of_vocoder(base, "before"), chosen, metrics)
+        print(line(voice, "before", "", before, metrics), flush=True)
         for speech in args.speech:
             for length in [f"--steps={n}" for n in args.steps] or [f"--minutes={n:g}" for n in args.minutes]:
                 model = fine_tuned(voice, first_minutes(rest, speech), speech, length, args)
                 candidate = of_vocoder(load(str(model), guard="off"), "after")
                 cell = f"after, {speech:g} min of speech"
-                lines.append(line(voice, cell, _steps(model), scored(candidate, chosen, metrics), metrics))
-                print(lines[-1], flush=True)
-    print("\n".join(lines))
+                rows = scored(candidate, chosen, metrics)
+                print(line(voice, cell, _steps(model), rows, metrics, before), flush=True)
     for name, package in missing.items():
         print(f"{name} was not computed: install {package}")
     return 0
@@ -84,20 +75,6 @@ def fine_tuned(voice: str, files: Sequence[Path], speech: float, length: str, ar
     return model
 
 
-@torch.inference_mode()
-def scored(candidate: Candidate, chosen: Sequence[Recording], metrics: Sequence[Metric]) -> Summary:
-    """Return the means of a candidate over the test recordings."""
-    forgotten = replace(candidate, identity=None)  # whose scores are not stored
-    rows: list[Row] = evaluate(forgotten, chosen, metrics, ScoreStore(Path())).rows
-    return summarise(rows)[0]
-
-
-def as_recording(voice: str, file: Path) -> Recording:
-    x, sample_rate = decode(file)
-    prepared = condition(x, sample_rate, PrepareConfig(sample_rate=SAMPLE_RATE))
-    return Recording(file.name, voice, False, prepared, SAMPLE_RATE)
-
-
 def first_minutes(files: Sequence[tuple[Path, float]], minutes: float) -> list[Path]:
     chosen, total = [], 0.0
     for file, seconds in files:
@@ -112,17 +89,6 @@ def _steps(model: Path) -> str:
     outcome = json.loads((model.parent / "run" / "outcome.json").read_text())
     training = read_provenance(model)["training"]
     return "start kept" if outcome["kept"] else f"{training['step']}, {training['minutes']:.0f} min"
-
-
-def table_head(metrics: Sequence[Metric]) -> str:
-    titles = ["voice", "candidate", "step", *(metric.title for metric in metrics)]
-    return "| " + " | ".join(titles) + " |\n|---|---|---:|" + "---:|" * len(metrics)
-
-
-def line(voice: str, name: str, steps: str, summary: Summary, metrics: Sequence[Metric]) -> str:
-    values = [(summary.means[metric.name], COLUMNS[metric.name]) for metric in metrics]
-    cells = ["-" if value is None else f"{value:.{decimals}f}" for value, decimals in values]
-    return "| " + " | ".join([voice, name, steps, *cells]) + " |"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -19,21 +19,12 @@ import numpy as np
 import soundfile
 
 from benchmarks.acoustic_model import AcousticModel, fitted
-from benchmarks.own_voice import (
-    COLUMNS,
-    TEST_MINUTES,
-    TEST_RECORDINGS,
-    as_recording,
-    first_minutes,
-    line,
-    scored,
-    table_head,
-)
+from benchmarks.own_voice import TEST_MINUTES, TEST_RECORDINGS, first_minutes
 from benchmarks.own_voice_recordings import LICENCES, VOICES, recordings_of
+from benchmarks.voice_table import as_recording, columns, head, line, scored
 from training.cli import main as vocoder_train
 from training.evaluate.candidates import Candidate, griffin_lim, ground_truth, mel_of, of_vocoder
-from training.evaluate.metric import Metric, split_by_package
-from training.evaluate.metrics import METRICS
+from training.evaluate.metric import Metric
 from training.evaluate.recordings import Recording
 from vocoder.loading import load
 from vocoder.machine.timing import machine
@@ -44,8 +35,8 @@ def main() -> int:
     """Fine-tune each voice on predicted mels and print the table."""
     args = _parser().parse_args()
     print(machine(), flush=True)
-    metrics, missing = split_by_package([metric for metric in METRICS if metric.name in COLUMNS])
-    print(table_head(metrics), flush=True)
+    metrics, missing = columns()
+    print(head(metrics), flush=True)
     for voice in args.voice:
         _voice(voice, args, metrics)
     for name, package in missing.items():
@@ -61,15 +52,18 @@ def _voice(voice: str, args: argparse.Namespace, metrics: Sequence[Metric]) -> N
     contract = base.mel_config
     acoustic = fitted([mel_of(recording.x, contract) for recording in learnt])
     model = _fine_tuned(voice, learnt, acoustic, contract, args)
-    candidates = {"recording": ground_truth(contract), "Griffin-Lim": of_predicted(griffin_lim(contract), acoustic)}
-    candidates["before, true mels"] = of_vocoder(base, "before")
-    for name, loaded in [("before", base), ("after", load(str(model), guard="off"))]:
-        candidates[name] = of_predicted(of_vocoder(loaded, name), acoustic)
-        for count in args.corrections:
-            few = of_vocoder(loaded, name, corrections=count)
-            candidates[f"{name}, {count} corrections"] = of_predicted(few, acoustic)
-    for name, candidate in candidates.items():
+    fixed = {"recording": ground_truth(contract), "Griffin-Lim": of_predicted(griffin_lim(contract), acoustic)}
+    fixed["before, true mels"] = of_vocoder(base, "before")
+    for name, candidate in fixed.items():
         print(line(voice, name, "", scored(candidate, test, metrics), metrics), flush=True)
+    before = scored(of_predicted(of_vocoder(base, "before"), acoustic), test, metrics)
+    print(line(voice, "before", "", before, metrics), flush=True)
+    after = load(str(model), guard="off")
+    for name, loaded, counts in [("before", base, args.corrections), ("after", after, [None, *args.corrections])]:
+        for count in counts:
+            said = name if count is None else f"{name}, {count} corrections"
+            candidate = of_predicted(of_vocoder(loaded, name, corrections=count), acoustic)
+            print(line(voice, said, "", scored(candidate, test, metrics), metrics, before), flush=True)
 
 
 def of_predicted(candidate: Candidate, acoustic: AcousticModel) -> Candidate:
