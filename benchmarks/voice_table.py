@@ -52,7 +52,7 @@ def head(metrics: Sequence[Metric]) -> str:
 def line(
     voice: str, name: str, step: str, rows: Sequence[Row], metrics: Sequence[Metric], before: Sequence[Row] = ()
 ) -> str:
-    """Return a line: means over the recordings, and in brackets mean changes from `before` with their standard errors."""
+    """Return a line: means over the recordings, and in brackets the mean changes from `before`, each with its error."""
     cells = [_cell(rows, metric.name, DECIMALS[metric.name], before) for metric in metrics]
     return "| " + " | ".join([voice, name, step, *cells]) + " |"
 
