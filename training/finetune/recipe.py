@@ -24,7 +24,7 @@ from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.layers.stack import default_dtype
 from vocoder.loading import model_directory
-from vocoder.mel.config import PRESETS
+from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.contract import contract
 
 __all__ = ["recipe", "seconds_in_a_batch", "seconds_per_step"]
@@ -67,29 +67,34 @@ def recipe(
     if PRESETS.get(mel.name) != mel:
         raise ConfigError(f"the mel contract of {start_from} is none of the presets {', '.join(PRESETS)}")
     own = 0 if predicted else model.config.corrections  # which make audio as smooth as a predicted mel
-    losses = replace(
-        kind.losses(critics_beside(directory), budget.steps),
-        **(_GENERATIVE if predicted else {}),
-        sample_corrections=min(_CORRECTIONS, own),
-        bfloat16=default_dtype("cuda" if torch.cuda.is_available() else "cpu") == torch.bfloat16,
-    )
+    losses = kind.losses(critics_beside(directory), budget.steps)
     return kind.run(
         manifest=str(manifest),
         output=str(output),
         mel=mel.name,
         model=replace(model.config, corrections=own),
-        losses=losses,
-        segments=SegmentConfig(
-            segment_length=_SEGMENT_LENGTH,
-            hop_length=mel.hop_length,
-            margin=mel.n_fft // 2,
-            seed=seed,
-            gain_db=(-15.0, 6.0),
-            rates=(0.975, 1.025),  # hardly more: what is varied further is another voice
-        ),
+        losses=replace(losses, **(_GENERATIVE if predicted else {}), **_arithmetic(min(_CORRECTIONS, own))),
+        segments=_segments(mel, seed),
         trainer=_trainer(kind, budget, seed),
         validation_items=_VALIDATION_ITEMS,
         start_from=start_from,
+    )
+
+
+def _arithmetic(corrections: int) -> dict[str, Any]:
+    """Return how samples are corrected, and products are computed: in bfloat16 where that is faster."""
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    return {"sample_corrections": corrections, "bfloat16": default_dtype(device) == torch.bfloat16}
+
+
+def _segments(mel: MelConfig, seed: int) -> SegmentConfig:
+    return SegmentConfig(
+        segment_length=_SEGMENT_LENGTH,
+        hop_length=mel.hop_length,
+        margin=mel.n_fft // 2,
+        seed=seed,
+        gain_db=(-15.0, 6.0),
+        rates=(0.975, 1.025),  # hardly more: what is varied further is another voice
     )
 
 
