@@ -16,6 +16,8 @@ from tqdm import tqdm
 from training.commands.prepare import summary
 from training.corpora.manifest import Manifest
 from training.corpora.prepare import Prepared
+from training.evaluate.metric import split_by_package
+from training.evaluate.metrics import METRICS
 from training.finetune.budget import FEWEST_STEPS, Budget, default_minutes, of_steps, plan
 from training.finetune.kinds import TIMED_STEPS, Run, objective_of, written_run
 from training.finetune.outcome import Outcome, compared, publish_best
@@ -128,6 +130,10 @@ def _prepare(args: argparse.Namespace, output: Path) -> Prepared:
     announce(summary(prepared).rstrip())
     if (args.licence or UNKNOWN) == UNKNOWN:
         announce("WARNING: the licence of the recordings is unknown, and so is the model's: --licence NAME says it")
+    if args.mels is not None and "distillmos" in split_by_package(METRICS)[1]:
+        announce(
+            "WARNING: where mels are predicted DistillMOS must say what got better, and is not installed: .[evaluation]"
+        )
     return prepared
 
 
