@@ -15,9 +15,9 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.own_voice_recordings import LICENCES, VOICES, recordings_of
+from benchmarks.fine_tuned import add_arguments, fine_tuned
+from benchmarks.own_voice_recordings import recordings_of
 from benchmarks.voice_table import as_recording, columns, head, line, scored
-from training.cli import main as vocoder_train
 from training.evaluate.candidates import griffin_lim, ground_truth, of_vocoder
 from vocoder.checkpoint import read_provenance
 from vocoder.loading import load
@@ -46,7 +46,7 @@ def main() -> int:
         print(line(voice, "before", "", before, metrics), flush=True)
         for speech in args.speech:
             for length in [f"--steps={n}" for n in args.steps] or [f"--minutes={n:g}" for n in args.minutes]:
-                model = fine_tuned(voice, first_minutes(rest, speech), speech, length, args)
+                model = _cell(voice, first_minutes(rest, speech), speech, length, args)
                 candidate = of_vocoder(load(str(model), guard="off"), "after")
                 cell = f"after, {speech:g} min of speech"
                 rows = scored(candidate, chosen, metrics)
@@ -56,23 +56,15 @@ def main() -> int:
     return 0
 
 
-def fine_tuned(voice: str, files: Sequence[Path], speech: float, length: str, args: argparse.Namespace) -> Path:
-    """Return the model directory of one cell, fine-tuned by the command that users have."""
+def _cell(voice: str, files: Sequence[Path], speech: float, length: str, args: argparse.Namespace) -> Path:
+    """Return the model directory of one cell."""
+
+    def copy(folder: Path) -> None:
+        for file in files:
+            shutil.copyfile(file, folder / file.name)
+
     folder: Path = args.output / f"{voice}-{speech:g}{length.replace('--', '-').replace('=', '-')}"
-    model = folder / "model"
-    if model.is_dir():
-        return model
-    recordings = folder / "recordings"
-    recordings.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        shutil.copyfile(file, recordings / file.name)
-    words = ["finetune", str(recordings), "-o", str(model), "--run", str(folder / "run"), f"--jobs={args.jobs}"]
-    words += ["--start-from", args.start_from]
-    resume = ["--resume"] if (folder / "run" / "training" / "last").exists() else []
-    status = vocoder_train([*words, "--licence", LICENCES[voice], length, *resume])
-    if status:
-        raise SystemExit(status)
-    return model
+    return fine_tuned(folder, voice, copy, [length], args)
 
 
 def first_minutes(files: Sequence[tuple[Path, float]], minutes: float) -> list[Path]:
@@ -93,14 +85,10 @@ def _steps(model: Path) -> str:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.own_voice", description=__doc__)
-    parser.add_argument("--voice", nargs="+", choices=VOICES, default=list(VOICES), help="whose (%(default)s)")
+    add_arguments(parser)
     parser.add_argument("--speech", nargs="+", type=float, default=[1, 5, 20], help="minutes of it (%(default)s)")
     parser.add_argument("--minutes", nargs="+", type=float, default=[10, 40], help="of training (%(default)s)")
     parser.add_argument("--steps", nargs="+", type=int, default=[], help="of training, instead of minutes")
-    parser.add_argument("--start-from", default="reverse", metavar="MODEL", help="model to begin with (%(default)s)")
-    parser.add_argument("--cache", type=Path, required=True, help="keep downloads and synthetic speech here")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the runs")
-    parser.add_argument("--jobs", type=int, default=1, help="processes that prepare and score (%(default)s)")
     return parser
 
 

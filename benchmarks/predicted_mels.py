@@ -10,7 +10,6 @@ predicts of forty recordings that none of them has heard.
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,10 +18,10 @@ import numpy as np
 import soundfile
 
 from benchmarks.acoustic_model import AcousticModel, fitted
+from benchmarks.fine_tuned import add_arguments, fine_tuned
 from benchmarks.own_voice import TEST_MINUTES, TEST_RECORDINGS, first_minutes
-from benchmarks.own_voice_recordings import LICENCES, VOICES, recordings_of
+from benchmarks.own_voice_recordings import recordings_of
 from benchmarks.voice_table import as_recording, columns, head, line, scored
-from training.cli import main as vocoder_train
 from training.evaluate.candidates import Candidate, griffin_lim, ground_truth, mel_of, of_vocoder
 from training.evaluate.metric import Metric
 from training.evaluate.recordings import Recording
@@ -78,35 +77,24 @@ def _fine_tuned(
 ) -> Path:
     """Return the model directory that the users' command makes of recordings and their predicted mels."""
     folder: Path = args.output / f"{voice}-{args.speech:g}-{args.steps}"
-    model, recordings, mels = folder / "model", folder / "recordings", folder / "mels"
-    if model.is_dir():
-        return model
-    shutil.rmtree(recordings, ignore_errors=True)
-    recordings.mkdir(parents=True)
-    mels.mkdir(exist_ok=True)
-    for recording in learnt:
-        name = Path(recording.path).stem
-        soundfile.write(recordings / f"{name}.wav", recording.x, recording.sample_rate, subtype="FLOAT")
-        np.save(mels / f"{name}.npy", acoustic.predict(mel_of(recording.x, contract)))
-    words = ["finetune", str(recordings), "-o", str(model), "--run", str(folder / "run"), f"--jobs={args.jobs}"]
-    words += ["--mels", str(mels), "--start-from", args.start_from, f"--steps={args.steps}"]
-    resume = ["--resume"] if (folder / "run" / "training" / "last").exists() else []
-    status = vocoder_train([*words, "--licence", LICENCES[voice], *resume])
-    if status:
-        raise SystemExit(status)
-    return model
+    mels = folder / "mels"
+
+    def write(recordings: Path) -> None:
+        mels.mkdir(exist_ok=True)
+        for recording in learnt:
+            name = Path(recording.path).stem
+            soundfile.write(recordings / f"{name}.wav", recording.x, recording.sample_rate, subtype="FLOAT")
+            np.save(mels / f"{name}.npy", acoustic.predict(mel_of(recording.x, contract)))
+
+    return fine_tuned(folder, voice, write, ["--mels", str(mels), f"--steps={args.steps}"], args)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.predicted_mels", description=__doc__)
-    parser.add_argument("--voice", nargs="+", choices=VOICES, default=list(VOICES), help="whose (%(default)s)")
+    add_arguments(parser)
     parser.add_argument("--speech", type=float, default=5, help="minutes of it (%(default)s)")
     parser.add_argument("--steps", type=int, default=1500, help="of training (%(default)s)")
     parser.add_argument("--corrections", nargs="*", type=int, default=[], help="beside each model's own number")
-    parser.add_argument("--start-from", default="reverse", metavar="MODEL", help="model to begin with (%(default)s)")
-    parser.add_argument("--cache", type=Path, required=True, help="keep downloads and synthetic speech here")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the runs")
-    parser.add_argument("--jobs", type=int, default=1, help="processes that prepare and score (%(default)s)")
     return parser
 
 

@@ -101,7 +101,7 @@ class Batcher:
         sigma = torch.tensor(given, device=self._device)[packing.owners(noise.shape[2] // packing.frames)]
         x = model.sample(noise, row, sigma, packing)
         consistency = self._consistency.with_steps(corrections)
-        if consistency.kernel(x) is None:
+        if consistency.compiled(x) is None:
             return packing.unpack(correct_packed(consistency, x, row, packing))
         alone = zip(packing.unpack(x), mels, strict=True)  # compiled code takes one utterance after the other
         return [consistency(audio[None], mel[None])[0] for audio, mel in alone]

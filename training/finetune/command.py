@@ -22,7 +22,7 @@ from training.finetune.budget import FEWEST_STEPS, Budget, default_minutes, of_s
 from training.finetune.kinds import TIMED_STEPS, Run, objective_of, written_run
 from training.finetune.outcome import Outcome, compared, publish_best
 from training.finetune.recipe import recipe, seconds_in_a_batch, seconds_per_step
-from training.finetune.recordings import prepared_voice, seconds_of
+from training.finetune.recordings import predicted, prepared_voice, seconds_of
 from training.launch import fit, origin_of
 from training.loop import random_state
 from training.loop.checkpointing import Checkpoints
@@ -155,7 +155,7 @@ def _train(args: argparse.Namespace, manifest: Manifest, folder: Path, stopped: 
 
 def _planned(args: argparse.Namespace, manifest: Manifest, output: Path) -> Run:
     path, seconds = manifest.root / "manifest.jsonl", seconds_of(manifest)
-    planned = partial(recipe, args.start_from, path, output, seed=args.seed, predicted=args.mels is not None)
+    planned = partial(recipe, args.start_from, path, output, seed=args.seed, predicted=predicted(manifest))
     first = planned()
     announce(
         f"2 of 4: training on {seconds / 60:.1f} minutes of speech; {1 + TIMED_STEPS} steps measure this machine's pace"

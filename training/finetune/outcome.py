@@ -12,6 +12,7 @@ from typing import Any
 
 from training.commands import evaluate, publish
 from training.corpora.manifest import Manifest
+from training.finetune.recordings import predicted
 from training.finetune.verdict import Change, better, changes, faults, unscored, worse
 from training.loop.checkpointing import Checkpoints
 from training.loop.run_state import run_progress
@@ -58,7 +59,6 @@ def compared(start_from: str, training: Path, manifest: Manifest, report: Path, 
         jobs: processes that score.
     """
     models = _candidates(Checkpoints(training))
-    predicted = any(entry.mel is not None for entry in manifest.entries)
     names = {start_from: BEFORE} | {str(model): label for label, model in models.items()}
     words = [*names, "--manifest", str(manifest.root / "manifest.jsonl"), "-o", str(report)]
     words += ["--min-seconds", "0.5", "--max-seconds", "20", "--by", "corpus", "--with-griffin-lim"]
@@ -69,7 +69,7 @@ def compared(start_from: str, training: Path, manifest: Manifest, report: Path, 
     best, reasons = run_progress(Checkpoints(training).best).step, []
     for label, model in models.items():
         step = run_progress(model.parent).step
-        why = _refusal(utterances, label, predicted, improved=best > 0, is_best=step == best > 0)
+        why = _refusal(utterances, label, predicted(manifest), improved=best > 0, is_best=step == best > 0)
         if why is None:
             return _published(model, label, tuple(changes(utterances, BEFORE, label)), step, report)
         reasons.append(why)
@@ -107,13 +107,13 @@ def _candidates(checkpoints: Checkpoints) -> dict[str, Path]:
 
 
 def _refusal(
-    utterances: Sequence[Mapping[str, Any]], label: str, predicted: bool, improved: bool, is_best: bool
+    utterances: Sequence[Mapping[str, Any]], label: str, from_predicted: bool, improved: bool, is_best: bool
 ) -> str | None:
     """Return why a model is not published, or None where it is."""
     found = changes(utterances, BEFORE, label)
     if unscored(utterances, label):
         return "what was trained speaks held-out recordings in a way that cannot be scored"
-    lost = faults(found, predicted)
+    lost = faults(found, from_predicted)
     if lost:
         return f"held-out recordings lost more than noise in {lost[0]}"
     # Where nothing is scored, validation alone can tell, and of the best alone.

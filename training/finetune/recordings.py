@@ -16,7 +16,7 @@ from training.finetune.budget import held_out
 from training.finetune.pieces import cut_long_recordings
 from vocoder.mel.config import MelConfig
 
-__all__ = ["LEAST_SECONDS", "prepared_voice", "seconds_of"]
+__all__ = ["LEAST_SECONDS", "predicted", "prepared_voice", "seconds_of"]
 
 LEAST_SECONDS = 20.0
 """of speech to train on; a minute is the least that was tried"""
@@ -73,6 +73,11 @@ def prepared_voice(
 def seconds_of(manifest: Manifest) -> float:
     """Return how much there is to train on."""
     return sum(entry.duration for entry in manifest.entries if entry.split == "train")
+
+
+def predicted(manifest: Manifest) -> bool:
+    """Return whether recordings came with mels that an acoustic model predicted."""
+    return any(entry.mel is not None for entry in manifest.entries)
 
 
 def _share(corpus: Corpus) -> float:

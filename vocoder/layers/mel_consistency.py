@@ -180,19 +180,20 @@ class MelConsistency(nn.Module):
             grid = _Grid(own_mel, count, self.weight)
         if shared is not None:
             shared[number] = grid
-        kernel = self.kernel(x)
-        if kernel is not None and self._table is not None:
-            return self._step_compiled(kernel, self._table, grid, pace, first, x.contiguous(), before.contiguous())
+        compiled = self.compiled(x)
+        if compiled is not None:
+            return self._step_compiled(*compiled, grid, pace, first, x.contiguous(), before.contiguous())
         padded = F.pad(x[:, None], (config.padding, config.padding), mode="reflect")[:, 0]
         frames = padded[:, first + config.padding :].unfold(1, config.n_fft, self.stride)
         spectrum, difference = self.compare(frames, grid.target)
         total = overlap_add(self.filtered(spectrum, difference[:, grid.index] * pace.relaxation), self.stride)
         return (total / grid.weight)[:, -first : length - first] + pace.momentum * (x - before)
 
-    def kernel(self, x: Tensor) -> CorrectionKernel | None:
+    def compiled(self, x: Tensor) -> tuple[CorrectionKernel, BandTable] | None:
         """Return the compiled code that takes the steps on audio x (B, T); None where plain operations do."""
         compilable = x.device.type == "cpu" and x.dtype == torch.float32 and takes(x)
-        return correction_kernel() if compilable and self._table is not None else None
+        kernel = correction_kernel() if compilable else None
+        return None if kernel is None or self._table is None else (kernel, self._table)
 
     def _step_compiled(
         self, kernel: CorrectionKernel, table: BandTable, grid: _Grid, pace: Pace, first: int, x: Tensor, before: Tensor

@@ -88,6 +88,16 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recordings_module, "LEAST_SECONDS", 5.0)
 
 
+def mels_of(recordings: Path, name: str, folder: Path) -> Path:
+    """Return a folder with the mel of each recording, by a preset."""
+    extract = MelSpectrogram(preset(name))
+    folder.mkdir()
+    for path in recordings.glob("[0-9].wav"):
+        x = torch.from_numpy(soundfile.read(path, dtype="float32")[0])
+        np.save(folder / f"{path.stem}.npy", extract(x[None])[0].numpy())
+    return folder
+
+
 def words(start: Path, recordings: Path, tmp_path: Path, *more: str) -> list[str]:
     output = ["-o", str(tmp_path / "mine"), "--run", str(tmp_path / "run"), "--licence", "CC0-1.0"]
     return ["finetune", str(recordings), *output, "--start-from", str(start), "--jobs", "1", *more]
@@ -168,12 +178,8 @@ def test_starting_weights_are_kept_where_nothing_improves(start, recordings, tmp
 
 
 def test_a_stopped_run_goes_on_and_predicted_mels_are_heard(start, recordings, tmp_path, capsys, monkeypatch) -> None:
-    extract = MelSpectrogram(preset("nvidia"))
-    (tmp_path / "mels").mkdir()
-    for path in recordings.glob("[0-9].wav"):
-        x = torch.from_numpy(soundfile.read(path, dtype="float32")[0])
-        np.save(tmp_path / "mels" / f"{path.stem}.npy", extract(x[None])[0].numpy())
-    given = words(start, recordings, tmp_path, "--minutes", "0.01", "--mels", str(tmp_path / "mels"))
+    mels = mels_of(recordings, "nvidia", tmp_path / "mels")
+    given = words(start, recordings, tmp_path, "--minutes", "0.01", "--mels", str(mels))
     with monkeypatch.context() as interrupted:
         interrupted.setattr(Interruption, "requested", True, raising=False)
         interrupted.setattr(Interruption, "__init__", lambda self: None)
@@ -190,12 +196,8 @@ def test_a_stopped_run_goes_on_and_predicted_mels_are_heard(start, recordings, t
 def test_predicted_mels_of_another_contract_are_heard_through_an_adapter(
     start, recordings, tmp_path, capsys, monkeypatch
 ) -> None:
-    extract = MelSpectrogram(preset("espnet"))
-    (tmp_path / "mels").mkdir()
-    for path in recordings.glob("[0-9].wav"):
-        x = torch.from_numpy(soundfile.read(path, dtype="float32")[0])
-        np.save(tmp_path / "mels" / f"{path.stem}.npy", extract(x[None])[0].numpy())
-    given = words(start, recordings, tmp_path, "--minutes", "0.01", "--mels", str(tmp_path / "mels"))
+    mels = mels_of(recordings, "espnet", tmp_path / "mels")
+    given = words(start, recordings, tmp_path, "--minutes", "0.01", "--mels", str(mels))
     with monkeypatch.context() as interrupted:
         interrupted.setattr(command, "seconds_per_step", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
         interrupted.setattr(command, "split_by_package", lambda metrics: ([], {"distillmos": "distillmos"}))
