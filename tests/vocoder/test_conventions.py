@@ -23,7 +23,7 @@ from vocoder.models.waveglow import WaveGlow
 from vocoder.synthesizer import Synthesizer
 
 RECORDING = Path(__file__).parents[2] / "examples" / "heldout.flac"
-NAMES = ("hifigan", "espnet", "r9y9", "clarinet", "vocos", "nemo", "tacotron2-tf", "speecht5")
+NAMES = ("hifigan", "espnet", "r9y9", "vocos", "nemo", "tacotron2-tf", "speecht5")
 
 
 @pytest.fixture(scope="module")
