@@ -70,14 +70,6 @@ class Speaker:
         """Return audio (B, T) with so much of the model's bias taken out."""
         return self._bias().remove(x, denoise) if denoise > 0 else x
 
-    def prior(self, mel: Tensor, sigma: float | None, seeds: list[int]) -> Tensor:
-        """Return the z (B, C, steps) to decode, drawn from the seeds, one for each mel of the batch."""
-        return self.model.prior(self._noise(seeds, 0, mel.shape[2]), mel, sigma)
-
-    def decode(self, z: Tensor, mel: Tensor) -> Tensor:
-        """Return x (B, T) for z (B, C, steps) and mel (B, n_mels, frames)."""
-        return self.consistency(self.model.inverse(z, mel)[0], mel)  # type: ignore[no-any-return]
-
     def _in_parts(self, batch: Tensor, pipeline: Pipeline) -> Tensor:
         """Return what would be made of the mels (B, n_mels, frames) at once, in memory that does not grow with them."""
         frames, hop_length = batch.shape[2], self.mel_config.hop_length
@@ -100,5 +92,6 @@ class Speaker:
     def _bias(self) -> Denoiser:
         if self._denoiser is None:
             mel = silent_mel(self.mel_config).to(self.device)
-            self._denoiser = Denoiser(self.decode(self.prior(mel, 0.0, [0]), mel))
+            noise = self._noise([0], 0, mel.shape[2])
+            self._denoiser = Denoiser(self.consistency(self.model.sample(noise, mel, 0.0), mel))
         return self._denoiser

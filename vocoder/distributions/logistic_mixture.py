@@ -73,10 +73,6 @@ class LogisticMixture(Distribution):
         stretch = self.log_stretch(params.double(), x, z.double())
         return x.to(z.dtype), stretch.to(z.dtype)
 
-    def entropy(self, params: Tensor) -> Tensor | None:
-        """Return log_s + 2 for one component, None for more."""
-        return params[:, 2] + 2 if self.components == 1 else None
-
     @torch.no_grad()
     def _solve(self, params: Tensor, odds: Tensor, quantiles: Tensor) -> Tensor:
         """Find the quantile of the mixture between the least and the greatest of its components' quantiles.

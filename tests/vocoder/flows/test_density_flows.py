@@ -14,7 +14,7 @@ from vocoder.config import ConfigError
 from vocoder.flows.autoregressive import Autoregressive
 from vocoder.flows.base import EarlyOutput, Flow, Inverse, Sequential
 from vocoder.flows.coupling import MaskedCoupling, channel_mask, checkerboard
-from vocoder.flows.dense_affine import LowerAffine, Moments, PLUAffine
+from vocoder.flows.dense_affine import LowerAffine, Moments
 from vocoder.flows.elementwise import Logit, MixtureCDF
 from vocoder.flows.rearrangement import Permutation, Reshape, Squeeze, reversal, shuffle
 from vocoder.layers.density_networks import PixelNet
@@ -50,7 +50,6 @@ CASES = {
     "permutation": same(lambda: shuffle(5, 1), 5, 2),
     "reversal": same(lambda: reversal(5), 5, 2),
     "lower affine": same(lambda: LowerAffine(4), 4, 3),
-    "PLU affine": same(lambda: PLUAffine(4), 4, 3),
     "mixture CDF": same(lambda: MixtureCDF(3, 4), 3, 2),
     "logit": Case(lambda: Logit(0.05), (3, 2), (3, 2)),
     "squeeze": Case(lambda: Squeeze(4, 2), (3, 8), (12, 2)),
@@ -95,13 +94,12 @@ def test_every_parameter_has_a_gradient_in_both_directions(name):
         assert [key for key, value in flow.named_parameters() if value.grad is None or not value.grad.any()] == []
 
 
-@pytest.mark.parametrize("kind", [LowerAffine, PLUAffine])
-def test_the_closed_form_is_the_gaussian_of_greatest_likelihood(kind):
+def test_the_closed_form_is_the_gaussian_of_greatest_likelihood():
     x = torch.randn(200, 3, 2) @ torch.randn(2, 2) + torch.randn(3, 1) + torch.randn(200, 1, 2) * 2
     moments = Moments(3)
     for batch in x.split(64):
         moments.add(batch)
-    flow = kind(3)
+    flow = LowerAffine(3)
     flow.fit(moments)
     rows = x.transpose(1, 2).flatten(0, 1)
     gaussian = torch.distributions.MultivariateNormal(rows.mean(0), torch.cov(rows.T, correction=0))
@@ -112,21 +110,20 @@ def test_the_closed_form_is_the_gaussian_of_greatest_likelihood(kind):
     assert max(float(p.grad.abs().max()) for p in flow.parameters()) < 1e-10
 
 
-@pytest.mark.parametrize("kind", [LowerAffine, PLUAffine])
-def test_constant_channels_are_refused(kind):
+def test_constant_channels_are_refused():
     moments = Moments(2)
     moments.add(torch.cat([torch.randn(50, 1, 1), torch.ones(50, 1, 1)], dim=1))
     with pytest.raises(ValueError, match="singular"):
-        kind(2).fit(moments)
+        LowerAffine(2).fit(moments)
     with pytest.raises(ValueError, match="no moments"):
-        kind(2).fit(Moments(2))
+        LowerAffine(2).fit(Moments(2))
 
 
 def test_a_mixture_becomes_normal():
     flow = MixtureCDF(1, 2)
     with torch.no_grad():
         flow.params.copy_(torch.tensor([0.0, 0.0, -3.0, 3.0, -1.0, -1.0])[None, :, None])
-    x = flow.distribution.sample(flow.params.expand(4000, -1, 1).detach())
+    x = flow.distribution.inverse(flow.params.expand(4000, -1, 1).detach(), torch.randn(4000, 1))[0]
     z, _ = flow(x[:, :, None])
     normal = torch.distributions.Normal(0.0, 1.0)
     steps = (torch.arange(4000) + 0.5) / 4000
