@@ -17,9 +17,9 @@ import zuko
 from matplotlib.figure import Figure
 from torch import nn
 
+from training.density.flows import DensityConfig
+from training.density.model import DensityModel
 from vocoder.machine.timing import alternate, machine, markdown_table
-from vocoder.models.density import DensityModel
-from vocoder.models.density_flows import DensityConfig
 
 __all__ = ["measure", "plot"]
 

@@ -16,8 +16,8 @@ from typing import Literal
 import torch
 
 from benchmarks.density_fitting import Data, Fit, fit, load, pool, score
+from training.density.vae import VAEConfig, VariationalAutoencoder
 from vocoder.machine.timing import markdown_table
-from vocoder.models.vae import VAEConfig, VariationalAutoencoder
 
 __all__ = ["measure"]
 

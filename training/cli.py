@@ -15,7 +15,7 @@ COMMANDS = {
     "recogniser": ("training.commands.recogniser", "fit the recogniser behind the perceptual loss"),
     "distill": ("training.commands.distill", "fit a student to a teacher: a fast model from a slow one"),
     "finetune": ("training.finetune.command", "make the shipped model speak with your voice, from its recordings"),
-    "density": ("training.commands.density", "fit a density model: Gaussian, NICE, RealNVP, MAF, IAF, Glow, IAF-VAE"),
+    "density": ("training.density.command", "fit a density model: Gaussian, NICE, RealNVP, MAF, IAF, Glow, IAF-VAE"),
     "guard": ("training.commands.guard", "fit the mel guard: densities of mels in many conventions"),
     "adapter": ("training.commands.adapter", "fit an adapter, which takes mels of another convention to a model's"),
     "ablate": ("training.commands.ablate", "measure what each loss of the distillation is worth"),

@@ -1,6 +1,6 @@
 """Read PyTorch's checkpoint files, zip and older, without running anything that they name.
 
-`torch.load(weights_only=True)` does not do: it refuses modules pickled in the older format, as NVIDIA published WaveGlow.
+`torch.load(weights_only=True)` will not do: it refuses modules pickled in the older format, which NVIDIA published.
 """
 
 from __future__ import annotations

@@ -6,14 +6,17 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from training.density.autoregressive import Autoregressive, layered
+from training.density.curves import MixtureCDF
+from training.density.images import MaskedCoupling, Squeeze, channel_mask, checkerboard
+from training.density.mixing import PLUConv1x1
+from training.density.networks import MLP, PixelNet
 from vocoder.config import ConfigError
-from vocoder.flows.autoregressive import Autoregressive, layered
 from vocoder.flows.base import EarlyOutput, Flow, Inverse, Sequential
-from vocoder.flows.coupling import AdditiveCoupling, AffineCoupling, MaskedCoupling, channel_mask, checkerboard
-from vocoder.flows.dense_affine import LowerAffine, PLUConv1x1
-from vocoder.flows.elementwise import ActNorm, ElementwiseAffine, MixtureCDF
-from vocoder.flows.rearrangement import Permutation, Squeeze, reversal, shuffle, swap_order
-from vocoder.layers.density_networks import MLP, PixelNet
+from vocoder.flows.coupling import AdditiveCoupling, AffineCoupling
+from vocoder.flows.dense_affine import LowerAffine
+from vocoder.flows.elementwise import ActNorm, ElementwiseAffine
+from vocoder.flows.rearrangement import Permutation, reversal, shuffle, swap_order
 
 __all__ = ["CLOSED_FORM", "DensityConfig", "Kind", "image_flows", "vector_flows", "whitening"]
 

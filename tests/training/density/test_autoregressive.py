@@ -9,7 +9,7 @@ import torch
 from exactness import jacobian
 from tiny_models import stirred
 
-from vocoder.flows.autoregressive import Autoregressive, chain, generations, layered
+from training.density.autoregressive import Autoregressive, chain, generations, layered
 from vocoder.flows.base import Inverse
 
 pytestmark = pytest.mark.usefixtures("float64")

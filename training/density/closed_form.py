@@ -10,10 +10,10 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader
 
-from training.items.choice import Items
+from training.density.items.choice import Items
+from training.density.objective import DensityObjective
 from training.loop.checkpointing import CheckpointError, Checkpoints
 from training.loop.trainer_config import TrainerConfig
-from training.objectives.density import DensityObjective
 from training.run_config import write_config
 
 __all__ = ["fit_in_closed_form", "held_out_scores"]

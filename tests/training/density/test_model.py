@@ -10,11 +10,11 @@ import torch
 from exactness import assert_exact, jacobian
 from tiny_models import TINY_MEL, stirred
 
+from training.density.flows import DensityConfig, Kind
+from training.density.model import DensityModel
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import ConfigError, from_dict, to_dict
 from vocoder.flows.elementwise import ActNorm
-from vocoder.models.density import DensityModel
-from vocoder.models.density_flows import DensityConfig, Kind
 
 KINDS = get_args(Kind)
 VARIANTS: dict[str, dict[str, Any]] = {

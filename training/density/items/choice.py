@@ -8,9 +8,9 @@ from typing import Literal, Protocol
 from torch import Tensor
 
 from training.corpora.manifest import Manifest
-from training.items.digits import Digits
-from training.items.mels import MelWindowConfig, MelWindows
-from training.items.toys import Points, toys
+from training.density.items.digits import Digits
+from training.density.items.mels import MelWindowConfig, MelWindows
+from training.density.items.toys import Points, toys
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
 

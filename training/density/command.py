@@ -7,23 +7,25 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from training.closed_form import fit_in_closed_form
 from training.corpora.manifest import Manifest, read_manifest
-from training.items.choice import TOYS, DataConfig, Items, items_of
+from training.density.closed_form import fit_in_closed_form
+from training.density.flows import CLOSED_FORM, DensityConfig
+from training.density.items.choice import TOYS, DataConfig, Items, items_of
+from training.density.model import DensityModel
+from training.density.objective import AnyDensity, DensityObjective
+from training.density.vae import VAEConfig, VariationalAutoencoder
 from training.loop import random_state
 from training.loop.processes import build_accelerator
 from training.loop.trainer import Trainer
 from training.loop.trainer_config import TrainerConfig
-from training.objectives.density import AnyDensity, DensityObjective
 from training.provenance import provenance, surroundings
 from training.run_config import load_config, write_config
 from vocoder.config import ConfigError
 from vocoder.mel.contract import contract, known_or_none
-from vocoder.models.density import DensityModel
-from vocoder.models.density_flows import CLOSED_FORM, DensityConfig
-from vocoder.models.vae import VAEConfig, VariationalAutoencoder
 
 __all__ = ["DensityRun", "add_arguments", "complete", "run"]
+
+CONFIGS = Path(__file__).parent
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--data", metavar="DATA", help=f"digits, {', '.join(TOYS)}, a manifest, or a corpus of the configured manifest"
     )
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML configuration; one in configs/ if left out")
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="YAML configuration; chosen by model and data if left out"
+    )
     parser.add_argument("--resume", action="store_true", help="continue the run from its last checkpoint")
     parser.add_argument(
         "overrides", nargs="*", metavar="key=value", help="replace a setting, for example trainer.steps=20000"
@@ -96,9 +100,8 @@ def complete(settings: dict[str, Any]) -> None:
 def default_config(model: str | None, data: str | None) -> Path:
     """Return the configuration of this project for a kind of model and of data."""
     if model in ("vae", "iaf_vae"):
-        return Path("configs/density-vae.yaml")
-    name = "digits" if data == "digits" else "toys" if data in TOYS else None
-    return Path(f"configs/density-{name}.yaml" if name else "configs/density.yaml")
+        return CONFIGS / "vae.yaml"
+    return CONFIGS / ("digits.yaml" if data == "digits" else "toys.yaml" if data in TOYS else "mels.yaml")
 
 
 def shorthands(model: str | None, data: str | None) -> list[str]:

@@ -8,11 +8,11 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from training.density.curves import Logit
+from training.density.flows import DensityConfig, image_flows, vector_flows, whitening
+from training.density.images import Reshape
 from vocoder.flows.base import Flow, Sequential
 from vocoder.flows.dense_affine import LowerAffine, Moments
-from vocoder.flows.elementwise import Logit
-from vocoder.flows.rearrangement import Reshape
-from vocoder.models.density_flows import DensityConfig, image_flows, vector_flows, whitening
 
 __all__ = ["DensityModel"]
 

@@ -7,9 +7,9 @@ from graphlib import CycleError, TopologicalSorter
 import torch
 from torch import Tensor
 
+from training.density.networks import MaskedMLP
 from vocoder.flows.base import Flow
 from vocoder.flows.coupling import soft_clip
-from vocoder.layers.density_networks import MaskedMLP
 
 __all__ = ["Autoregressive", "chain", "generations", "layered"]
 

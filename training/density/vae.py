@@ -10,15 +10,15 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from training.density.autoregressive import Autoregressive
+from training.density.networks import MLP
 from vocoder.config import ConfigError
 from vocoder.distributions.base import log_density
-from vocoder.flows.autoregressive import Autoregressive
 from vocoder.flows.base import Flow, Inverse
 from vocoder.flows.coupling import soft_clip
 from vocoder.flows.dense_affine import Moments
 from vocoder.flows.elementwise import ElementwiseAffine
 from vocoder.flows.rearrangement import reversal
-from vocoder.layers.density_networks import MLP
 
 __all__ = ["VAEConfig", "VariationalAutoencoder"]
 

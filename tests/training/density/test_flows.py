@@ -10,14 +10,15 @@ import torch
 from exactness import assert_exact, jacobian
 from tiny_models import stirred
 
+from training.density.autoregressive import Autoregressive
+from training.density.curves import Logit, MixtureCDF
+from training.density.images import MaskedCoupling, Reshape, Squeeze, channel_mask, checkerboard
+from training.density.mixing import PLUConv1x1
+from training.density.networks import PixelNet
 from vocoder.config import ConfigError
-from vocoder.flows.autoregressive import Autoregressive
 from vocoder.flows.base import EarlyOutput, Flow, Inverse, Sequential
-from vocoder.flows.coupling import MaskedCoupling, channel_mask, checkerboard
 from vocoder.flows.dense_affine import LowerAffine, Moments
-from vocoder.flows.elementwise import Logit, MixtureCDF
-from vocoder.flows.rearrangement import Permutation, Reshape, Squeeze, reversal, shuffle
-from vocoder.layers.density_networks import PixelNet
+from vocoder.flows.rearrangement import Permutation, reversal, shuffle
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -49,6 +50,8 @@ CASES = {
     "reshape": Case(lambda: Reshape((3, 4), (12, 1)), (3, 4), (12, 1)),
     "permutation": same(lambda: shuffle(5, 1), 5, 2),
     "reversal": same(lambda: reversal(5), 5, 2),
+    "PLU convolution": same(lambda: PLUConv1x1(5), 5, 4),
+    "PLU matrix": same(lambda: PLUConv1x1(7), 7, 1),
     "lower affine": same(lambda: LowerAffine(4), 4, 3),
     "mixture CDF": same(lambda: MixtureCDF(3, 4), 3, 2),
     "logit": Case(lambda: Logit(0.05), (3, 2), (3, 2)),
@@ -117,6 +120,13 @@ def test_constant_channels_are_refused():
         LowerAffine(2).fit(moments)
     with pytest.raises(ValueError, match="no moments"):
         LowerAffine(2).fit(Moments(2))
+
+
+@pytest.mark.parametrize("channels", [2, 5])
+def test_a_plu_matrix_starts_orthogonal(channels):
+    z, log_det = PLUConv1x1(channels)(torch.eye(channels)[None])
+    torch.testing.assert_close(z[0] @ z[0].T, torch.eye(channels))
+    torch.testing.assert_close(log_det, torch.zeros(1), atol=1e-9, rtol=0)
 
 
 def test_a_mixture_becomes_normal():

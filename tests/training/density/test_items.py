@@ -12,9 +12,9 @@ from evaluation_corpus import write_corpus
 from sklearn.datasets import load_digits
 
 from training.corpora.manifest import ManifestError, read_manifest
-from training.items.choice import DataConfig, items_of
-from training.items.digits import Digits
-from training.items.mels import MelWindowConfig, MelWindows
+from training.density.items.choice import DataConfig, items_of
+from training.density.items.digits import Digits
+from training.density.items.mels import MelWindowConfig, MelWindows
 from vocoder.audio.file import read_audio
 from vocoder.config import ConfigError
 from vocoder.mel.config import preset

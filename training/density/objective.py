@@ -10,11 +10,11 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from training.density.model import DensityModel
+from training.density.vae import VariationalAutoencoder
 from training.loop.objective import Batch, Objective, Phase
 from vocoder.checkpoint import save_model
 from vocoder.mel.config import MelConfig
-from vocoder.models.density import DensityModel
-from vocoder.models.vae import VariationalAutoencoder
 
 __all__ = ["AnyDensity", "DensityObjective", "bits_per_dimension", "density_card"]
 
@@ -92,6 +92,6 @@ def density_card(model: AnyDensity, source: str) -> str:
     return (
         f"# {config.kind}\n\nA density of {source}, items of {config.channels} x {config.frames}, with {parameters} "
         f"parameters. It scores data; it cannot speak.{contract}\n\n```python\n"
-        "from vocoder.checkpoint import load_model\n\nmodel = load_model(DIRECTORY).model\n"
+        "import training.density\nfrom vocoder.checkpoint import load_model\n\nmodel = load_model(DIRECTORY).model\n"
         "log_prob = model.log_prob(x)  # (B, channels, frames) -> (B,) in nats\n```\n"
     )

@@ -9,9 +9,9 @@ import torch
 from exactness import jacobian
 from tiny_models import TINY_MEL, stirred
 
+from training.density.vae import VAEConfig, VariationalAutoencoder
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import ConfigError
-from vocoder.models.vae import VAEConfig, VariationalAutoencoder
 
 pytestmark = pytest.mark.usefixtures("float64")
 

@@ -11,15 +11,14 @@ import yaml
 from evaluation_corpus import write_corpus
 
 from training.cli import main
-from training.commands.density import DensityRun, complete, default_config, shorthands
-from training.items.digits import Digits
-from training.objectives.density import bits_per_dimension
+from training.density.command import CONFIGS, DensityRun, complete, default_config, shorthands
+from training.density.items.digits import Digits
+from training.density.model import DensityModel
+from training.density.objective import bits_per_dimension
+from training.density.vae import VariationalAutoencoder
 from training.run_config import load_config
 from vocoder.checkpoint import load_model
-from vocoder.models.density import DensityModel
-from vocoder.models.vae import VariationalAutoencoder
 
-CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 TRAINER = {"steps": 4, "batch_size": 50, "warmup_steps": 1, "validation_steps": 2, "device": "cpu"}
 
 
@@ -151,20 +150,20 @@ def test_shorthands(tmp_path):
 @pytest.mark.parametrize(
     ("model", "data", "name"),
     [
-        (None, None, "density"),
-        ("maf", "digits", "density-digits"),
-        ("maf", "rings", "density-toys"),
-        ("vae", None, "density-vae"),
+        (None, None, "mels"),
+        ("maf", "digits", "digits"),
+        ("maf", "rings", "toys"),
+        ("vae", None, "vae"),
     ],
 )
 def test_the_configurations_that_ship_are_valid(model, data, name):
-    assert default_config(model, data) == Path("configs") / f"{name}.yaml"
+    assert default_config(model, data) == CONFIGS / f"{name}.yaml"
     config = load_config(DensityRun, CONFIGS / f"{name}.yaml", shorthands(model, data))
     assert config.trainer.steps > 0
     assert model is None or config.model.kind == model
 
 
 def test_a_density_has_as_many_channels_as_its_mel_has_bands():
-    config = load_config(DensityRun, CONFIGS / "density.yaml", ["mel=vocos"], complete)
+    config = load_config(DensityRun, CONFIGS / "mels.yaml", ["mel=vocos"], complete)
     assert config.model.channels == 100
-    assert load_config(DensityRun, CONFIGS / "density-digits.yaml", (), complete).model.channels == 8
+    assert load_config(DensityRun, CONFIGS / "digits.yaml", (), complete).model.channels == 8

@@ -10,9 +10,9 @@ import zuko
 from tiny_models import stirred
 from torch import Tensor, nn
 
-from vocoder.flows.autoregressive import Autoregressive
-from vocoder.models.density import DensityModel
-from vocoder.models.density_flows import DensityConfig
+from training.density.autoregressive import Autoregressive
+from training.density.flows import DensityConfig
+from training.density.model import DensityModel
 
 pytestmark = pytest.mark.usefixtures("float64")
 

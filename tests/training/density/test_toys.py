@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from training.items.toys import Points, toys
+from training.density.items.toys import Points, toys
 
 NAMES = sorted(toys())
 
