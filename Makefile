@@ -91,4 +91,4 @@ ray-test: $(STAMP) ## serve on Ray with two replicas, kill one under load, speak
 
 clean: ## remove what can be made again: .venv, caches, demo files (trained models in runs/ stay)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info demo.wav demo.png
-	find vocoder training server tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find vocoder training server recipes tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
