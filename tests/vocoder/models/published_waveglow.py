@@ -1,17 +1,13 @@
-"""The published WaveGlow written straightforwardly, the yardstick of the speed comparisons; and a check that it is one.
+"""The published WaveGlow written straightforwardly.
 
 Channels-first 1-d convolutions in float32, as the formulas of Prenger, Valle and Catanzaro, "WaveGlow: A flow-based
 generative network for speech synthesis" (2018) read: a transposed convolution takes the mel to the rate of samples,
 the samples of a group become channels, and twelve times an invertible 1x1 convolution mixes them before a coupling
 scales and shifts one half by a gated dilated network of the other half and the mel. Weight normalisation is active in
 training and folded for sampling.
-
-    python -m benchmarks.published_waveglow
 """
 
 from __future__ import annotations
-
-import sys
 
 import torch
 from torch import Tensor, nn
@@ -19,13 +15,10 @@ from torch.nn.utils.parametrizations import weight_norm
 from torch.nn.utils.parametrize import is_parametrized, remove_parametrizations
 
 from vocoder.flows.conv1x1 import InvertibleConv1x1
-from vocoder.machine.timing import markdown_table
 from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import WaveGlowConfig, published
+from vocoder.models.waveglow_config import WaveGlowConfig
 
 __all__ = ["PublishedWaveGlow", "differences", "with_weights_of"]
-
-TOLERANCE = 1e-4
 
 
 class GatedNetwork(nn.Module):
@@ -164,15 +157,3 @@ def differences(config: WaveGlowConfig, frames: int = 16) -> dict[str, float]:
         "log_det per sample": float((log_det - expected_log_det).abs().max() / x.shape[1]),
         "x": float((sampled - expected_sampled).abs().max()),
     }
-
-
-def main() -> int:
-    """Compare both in the published configuration; return 1 if they differ."""
-    torch.manual_seed(0)
-    errors = differences(published())
-    print(markdown_table(["quantity", "largest difference"], [[name, f"{e:.1e}"] for name, e in errors.items()]))
-    return 0 if max(errors.values()) < TOLERANCE else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())
