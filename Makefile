@@ -83,11 +83,11 @@ helm-test: $(STAMP) ## render the Helm chart and check its objects (installs Hel
 	REQUIRE_HELM=1 $(BIN)/python -m pytest tests/deploy/test_helm.py tests/deploy/test_kubernetes.py $(ARGS)
 
 image-test: ## build the Dockerfile's cpu target, run it, speak to it, stop it (needs buildah and mmdebstrap)
-	deploy/image_test.sh
+	tests/deploy/image_test.sh
 
 ray-test: $(STAMP) ## serve on Ray with two replicas, kill one under load, speak files on Ray Data (installs Ray)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS),ray]'
-	$(BIN)/python deploy/ray_test.py
+	$(BIN)/python tests/deploy/ray_cluster.py
 
 clean: ## remove what can be made again: .venv, caches, demo files (trained models in runs/ stay)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info demo.wav demo.png

@@ -1,6 +1,6 @@
 """Run the service on Ray Serve with two CPU replicas, kill one under load, and speak files on Ray Data; all for real.
 
-Usage: ``python deploy/ray_test.py``. Needs the extras server and ray, 3 GB of memory and half a minute; skips where Ray
+Needs the extras server and ray, 3 GB of memory and half a minute (`make ray-test`); skips where Ray
 is not installed. Exits non-zero, saying why, when something is not as it should be.
 """
 
@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 from image_probe import DIRECT, npy, voice_like_mel
 
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parents[2]
 N_MELS, FRAMES, HOP_LENGTH = 80, 120, 256
 WAV_BYTES = 44 + 2 * FRAMES * HOP_LENGTH
 BODY = npy(N_MELS, FRAMES, voice_like_mel(N_MELS))

@@ -4,7 +4,7 @@
 # and, for buildah, netavark. Takes a few minutes and up to 30 GB below TMPDIR, all of it removed at the end.
 #   MODELS=DIR   serve the model directory DIR, mounted at /models/test, instead of the model in the image
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+cd "$(dirname "${BASH_SOURCE[0]}")/../.."
 
 for tool in buildah mmdebstrap; do
     if ! command -v "$tool" >/dev/null; then
@@ -75,7 +75,7 @@ b rm "$container" >/dev/null
 rm "$work/base.tar"
 
 # 2. The Dockerfile as it is, with this host's way to its package index.
-mapfile -t mounts < <(python3 deploy/host_pip.py "$work/pip.conf" | sed 's/^/--volume=/')
+mapfile -t mounts < <(python3 tests/deploy/host_pip.py "$work/pip.conf" | sed 's/^/--volume=/')
 say "building target cpu"
 b bud --isolation chroot --network host --pull=never --format docker --target cpu \
     "${limits[@]}" "${mounts[@]}" --tag "$image" . >"$work/build.log" 2>&1 || { tail -n 40 "$work/build.log"; fail "build"; }
@@ -115,7 +115,7 @@ done
 [ -n "$healthy" ] || { tail -n 5 "$work/health.log"; fail "the health check did not pass"; }
 say "health check passed"
 
-python3 deploy/image_probe.py "http://127.0.0.1:$port" --admin "http://127.0.0.1:$admin_port" --key "$key" || fail "the answer to a mel"
+python3 tests/deploy/image_probe.py "http://127.0.0.1:$port" --admin "http://127.0.0.1:$admin_port" --key "$key" || fail "the answer to a mel"
 
 # 4. What a container runtime does first to stop it.
 mapfile -t pids < <(app_pids)
