@@ -18,6 +18,8 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from vocoder.layers.correction_pace import Pace, paces
+from vocoder.layers.mel_consistency import MelConsistency
 
 from benchmarks.corrections import grouped
 from training.corpora.manifest import read_manifest
@@ -28,8 +30,6 @@ from training.evaluate.metric import Audio, split_by_package
 from training.evaluate.metrics import METRICS
 from training.evaluate.scoring import ScoreStore
 from training.evaluate.summary import markdown_table, summarise
-from vocoder.layers.correction_pace import Pace, paces
-from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.loading import load
 from vocoder.machine.timing import machine
 from vocoder.machine.timing import markdown_table as table

@@ -69,7 +69,7 @@ class Synthesizer:
         read_mels_precisely(self.model, self.device)
         self._speaker = Speaker(self.model, self.mel_config, self.device)
         self._watch = MelWatch(self.mel_config, guard)
-        self._batcher = Batcher(self.model, self._speaker.consistency, self.device)
+        self._batcher = Batcher(self.model, self._speaker.correction, self.device)
         self.adapted: str | None = None
         """name of the adapter that the last mel went through, None if it went through none"""
 
@@ -286,11 +286,3 @@ class Synthesizer:
             self._watch.look(mel_reader(path.source, self.device).batch(mel), guard, path)
             return drained(session, ())
         return drained(session, self._watch.passing(mel, guard, path))
-
-    def prior(self, mel: Tensor, sigma: float | None, seeds: list[int]) -> Tensor:
-        """Return the z (B, C, steps) to decode, drawn from the seeds, one for each mel of the batch."""
-        return self._speaker.prior(mel, sigma, seeds)
-
-    def decode(self, z: Tensor, mel: Tensor) -> Tensor:
-        """Return x (B, T) for z (B, C, steps) and mel (B, n_mels, frames)."""
-        return self._speaker.decode(z, mel)
