@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from vocoder.layers.mel_consistency import MelConsistency
 
 from benchmarks.speech import speech_mel
 from training.corpora.manifest import Manifest, ManifestError, read_manifest
@@ -26,7 +27,6 @@ from training.evaluate.recordings import Recording, Selection, recordings
 from training.evaluate.scoring import ScoreStore, scoring_pool
 from training.evaluate.summary import markdown_table as quality_table
 from training.evaluate.summary import summarise
-from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.machine.timing import alternate, machine, markdown_table
 from vocoder.synthesizer import Synthesizer

@@ -104,6 +104,8 @@ def complete_contract(settings: dict[str, Any]) -> None:
     segments.setdefault("margin", mel.n_fft // 2)
     if isinstance(model.get("lpc"), dict):
         model["lpc"].setdefault("mel", mel.name)
+    if isinstance(model.get("head"), dict):
+        model["head"].setdefault("mel", to_dict(mel))
 
 
 def read_corpus(config: CorpusRun) -> Manifest:

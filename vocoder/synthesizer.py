@@ -68,7 +68,7 @@ class Synthesizer:
         read_mels_precisely(self.model, self.device)
         self._speaker = Speaker(self.model, self.mel_config, self.device)
         self._watch = MelWatch(self.mel_config, guard)
-        self._batcher = Batcher(self.model, self._speaker.consistency, self.device)
+        self._batcher = Batcher(self.model, self._speaker.correction, self.device)
         self.adapted: str | None = None
         """name of the adapter that the last mel went through, None if it went through none"""
 

@@ -69,7 +69,6 @@ REVERSE = Ablation(
     "recorded",
     {
         "recorded": ("recorded",),
-        "aligned": ("aligned",),
         "drawn": ("drawn",),
         "samples": ("spectral", "mel", "uncorrected"),
         "critics": ("adversarial", "features"),

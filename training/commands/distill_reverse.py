@@ -7,8 +7,8 @@ from pathlib import Path
 
 from training.corpora.manifest import read_manifest
 from training.data.datasets import held_out_segments
-from training.distil.inheritance import inherit_ends
-from training.launch import CorpusRun, fit, origin_of, read_corpus, started_from
+from training.distil.inheritance import inherit_ends, inherit_trunk
+from training.launch import CorpusRun, fit, origin_of, read_corpus
 from training.loop import random_state
 from training.loop.batches import ordered_batches
 from training.loop.objective import validate
@@ -35,7 +35,7 @@ class ReverseRun(CorpusRun):
     model: ReverseConfig = field(default_factory=ReverseConfig)
     losses: ReverseLosses = field(default_factory=ReverseLosses)
     start_from: str | None = None
-    """model directory of a reverse student whose weights the run starts from"""
+    """model directory of a reverse student whose weights the run starts from; its head may be another"""
 
 
 def distill_reverse(config: ReverseRun, *, resume: bool = False) -> Path:
@@ -64,17 +64,27 @@ def reverse_objective_of(config: ReverseRun) -> ReverseObjective:
     Raises:
         ConfigError: the teacher is no WaveGlow over frames of this mel.
     """
-    checkpoint = load_model(model_directory(config.teacher))
-    teacher = checkpoint.model
-    if not isinstance(teacher, WaveGlow) or checkpoint.mel_config != contract(config.mel):
-        raise ConfigError(f"the teacher {config.teacher} must be a waveglow that hears mels of preset {config.mel!r}")
-    if config.start_from is None:
-        student = Reverse(config.model)
-        inherit_ends(student, teacher)
+    teacher = _teacher(config) if config.losses.paired else None
+    student = Reverse(config.model)
+    if config.start_from is not None:
+        inherit_trunk(student, config.start_from)
     else:
-        student = started_from(config.start_from, Reverse, config.model)
+        inherit_ends(student, _teacher(config) if teacher is None else teacher)
     objective = ReverseObjective(student, teacher, contract(config.mel), config.losses)
     if objective.adversary is not None:
         given = [config.teacher] if config.start_from is None else [config.start_from, config.teacher]
         any(objective.adversary.load(model_directory(reference)) for reference in given)
     return objective
+
+
+def _teacher(config: ReverseRun) -> WaveGlow:
+    """Return the WaveGlow of a run.
+
+    Raises:
+        ConfigError: it is another kind of model, or hears mels of another convention.
+    """
+    checkpoint = load_model(model_directory(config.teacher))
+    teacher = checkpoint.model
+    if not isinstance(teacher, WaveGlow) or checkpoint.mel_config != contract(config.mel):
+        raise ConfigError(f"the teacher {config.teacher} must be a waveglow that hears mels of preset {config.mel!r}")
+    return teacher

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vocoder.config import ConfigError
 
-__all__ = ["VariationConfig", "coloured", "predicted", "varied"]
+__all__ = ["VariationConfig", "coloured", "predicted", "smoothed", "varied"]
 
 NATS_PER_DB = math.log(10.0) / 20.0
 WAVES = 3
@@ -116,3 +116,33 @@ def varied(mel: Tensor, share: float, config: VariationConfig) -> Tensor:
         kind = _KINDS[int(torch.randint(len(_KINDS), (), generator=generator))]
         items.append(predicted(item, kind, config, generator) if change else item)
     return torch.stack(items)
+
+
+def smoothed(mel: Tensor, share: float, largest: tuple[int, ...]) -> Tensor:
+    """Return mels of which a share is smoothed by random two-dimensional triangles (arXiv 2409.02517).
+
+    The size along bands and the size along frames are each drawn from the odd numbers up to the largest, 1 included.
+
+    Args:
+        mel: natural logarithms (B, n_mels, frames).
+        share: of the items that are smoothed, from 0 to 1.
+        largest: sizes along bands and frames.
+    """
+    items = []
+    for item in mel:
+        sizes = [2 * int(torch.randint((size + 1) // 2, ())) + 1 for size in largest]
+        if float(torch.rand(())) >= share or max(sizes) == 1:
+            items.append(item)
+            continue
+        bands, frames = (_triangle(size).to(mel) for size in sizes)
+        reach = (sizes[1] // 2, sizes[1] // 2, sizes[0] // 2, sizes[0] // 2)
+        padded = F.pad(item[None, None], reach, mode="replicate")
+        items.append(F.conv2d(padded, (bands[:, None] * frames)[None, None])[0, 0])
+    return torch.stack(items)
+
+
+def _triangle(size: int) -> Tensor:
+    """Return the weights (size,) of a triangle of an odd size, whose sum is 1."""
+    half = size // 2
+    weights = 1.0 + half - (torch.arange(size) - half).abs()
+    return weights / weights.sum()

@@ -126,7 +126,7 @@ class DistillationObjective(Objective):
     def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
         """Return the first recording of the batch, the student's sample, and the beginning as the teacher speaks it."""
         x, mel = self.compared.segments({name: value[:1] for name, value in batch.items()})
-        sounds = {"recording": x[0], "student": self.compared.consistency(self._draw(mel).x, mel)[0].detach()}
+        sounds = {"recording": x[0], "student": self.compared.correction(self._draw(mel).x, mel)[0].detach()}
         synthesize = getattr(self.teacher, "synthesize", None)
         return sounds if synthesize is None else sounds | {"teacher": synthesize(mel[:, :, :DEMONSTRATION_FRAMES])[0]}
 

@@ -121,7 +121,7 @@ class WaveGlowObjective(Objective):
     def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
         """Return the first recording of the batch and a sample from its mel."""
         x, mel = self.compared.segments({name: value[:1] for name, value in batch.items()})
-        x_hat = self.compared.consistency(self._sample(mel), mel)
+        x_hat = self.compared.correction(self._sample(mel), mel)
         return {"recording": x[0], "sample": x_hat[0].detach()}
 
     def averaged(self) -> WaveGlow:

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-
-from vocoder.config import ConfigError
 from vocoder.layers.correction_pace import Pace, paces
 from vocoder.layers.mel_consistency import MelConsistency
+
+from vocoder.config import ConfigError
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
