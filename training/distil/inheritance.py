@@ -7,7 +7,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
-from vocoder.config import ConfigError
+from vocoder.config import ConfigError, to_dict
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.flows.coupling import AffineCoupling
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
@@ -52,18 +52,20 @@ def inherit_layers(student: Student, teacher: nn.Module) -> int:
     return copied
 
 
-def inherit_pitch(student: Student, model: nn.Module) -> None:
-    """Copy the pitch network of a model, such as a WaveGlow of the same mels, to the student's.
+def inherit_pitch(model: Student | Reverse | WaveGlow, given: PitchNet) -> None:
+    """Copy a pitch network, of another model of the same mels or fitted by itself, to a model's own.
 
     Raises:
-        ConfigError: one of them has none, or they differ in shape.
+        ConfigError: the model has none, or they differ in shape.
     """
-    own, given = student.pitch, getattr(model, "pitch", None)
-    if own is None or not isinstance(given, PitchNet):
-        who = "the student" if own is None else type(model).__name__
-        raise ConfigError(f"{who} has no harmonic source, so there is no pitch network to inherit")
+    own = model.pitch
+    if own is None:
+        raise ConfigError(f"the {type(model).__name__} has no harmonic source, so there is no pitch network to replace")
     if own.config != given.config or _shapes(own) != _shapes(given):
-        raise ConfigError("the two pitch networks differ in their configuration or in the bands of their mels")
+        raise ConfigError(
+            f"the two pitch networks differ in their configuration or in the bands of their mels: model.source.pitch "
+            f"must be {to_dict(given.config)}, not {to_dict(own.config)}"
+        )
     own.load_state_dict(given.state_dict())
 
 
