@@ -13,6 +13,8 @@ COMMANDS = {
     "guard": ("recipes.guard.command", "fit the mel guard: densities of mels in many conventions"),
     "adapter": ("recipes.adapters.command", "fit an adapter, which takes mels of another convention to a model's"),
     "recogniser": ("recipes.recogniser.command", "fit the recogniser behind the perceptual loss"),
+    "pitch": ("recipes.pitch.train", "fit the network that reads the pitch from the mel"),
+    "pitch-table": ("recipes.pitch.table", "measure pitch networks beside a tracker, by voice and playing speed"),
     "ablate": ("recipes.ablation.command", "measure what each loss of the distillation is worth"),
 }
 """Name -> module with `add_arguments(parser)` and `run(args) -> int`, and one line of help."""

@@ -124,8 +124,14 @@ def read_corpus(config: CorpusRun) -> Manifest:
     return manifest
 
 
-def started_from(reference: str, kind: type[Model], architecture: Any) -> Model:
+def started_from(reference: str, kind: type[Model], architecture: Any, replaced: str | None = None) -> Model:
     """Return the model in a directory or of a shipped name, whose weights a run starts from.
+
+    Args:
+        reference: directory or name.
+        kind: of the model.
+        architecture: that the run has.
+        replaced: a part of the model that may differ, as something else takes its place.
 
     Raises:
         ConfigError: it is of another kind or architecture.
@@ -134,12 +140,14 @@ def started_from(reference: str, kind: type[Model], architecture: Any) -> Model:
     if not isinstance(given, kind):
         raise ConfigError(f"start_from {reference} holds a {type(given).__name__}, not a {kind.__name__}")
     theirs, ours = _flat(to_dict(given.config)), _flat(to_dict(architecture))
-    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name) and name not in _FREE]
+    free = {name for name in {**theirs, **ours} if name in _FREE or (replaced and f".{replaced}." in f".{name}")}
+    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name) and name not in free]
     if names:
         differences = ", ".join(f"model.{name} is {theirs.get(name)} there, {ours.get(name)} here" for name in names)
         raise ConfigError(f"start_from {reference} holds another architecture: {differences}")
     model = kind(architecture)
-    model.load_state_dict(given.state_dict())
+    kept = {k: v for k, v in given.state_dict().items() if not (replaced and k.startswith(f"{replaced}."))}
+    model.load_state_dict(kept, strict=replaced is None)
     return model
 
 
@@ -184,11 +192,12 @@ def fit(
     hours = sum(entry.duration for entry in manifest.select("train")) / 3600
     voices = len(manifest.trained_speakers)
     announce(f"{hours:.2f} hours of {voices} voices to train on; {_million(objective)} million parameters to fit")
+    jobs = config.trainer.num_workers
     heard = getattr(objective, "mel_config", contract(config.mel))  # a teacher's has statistics of its own
     trainer = Trainer(
         objective,
-        SegmentDataset(manifest, "train", config.segments, mel_config=heard),
-        held_out_segments(manifest, config.segments, config.validation_items, heard),
+        SegmentDataset(manifest, "train", config.segments, None, heard, objective.wants_pitch, jobs),
+        held_out_segments(manifest, config.segments, config.validation_items, heard, objective.wants_pitch),
         config.trainer,
         output,
         accelerator=build_accelerator(config.trainer),

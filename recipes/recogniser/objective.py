@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from training.distil.recogniser import Recogniser, save_recogniser
 from training.loop.objective import Batch, Objective, Phase
-from training.losses.pitch import labels_of_frames, mean_where
+from training.losses.pitch import mean_where
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
@@ -31,6 +31,11 @@ class RecogniserObjective(Objective):
         self.model = model
         self.mel_config = mel_config
         self.mel = MelSpectrogram(mel_config, precise=False)
+
+    @property
+    def wants_pitch(self) -> bool:
+        """Return whether batches need pitch labels: always."""
+        return True
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the one update."""
@@ -68,15 +73,13 @@ class RecogniserObjective(Objective):
         classes, pitch, voicing = self.model(x)
         frames, config = classes.shape[2], self.model.config.pitch
         target = self.model.classes_of(self._mel(batch)[:, :, :frames])
-        labels = labels_of_frames(batch["x"], frames, config, self.mel_config)
-        position = torch.log(labels.f0 / config.f0_min) / torch.log(x.new_tensor(config.f0_max / config.f0_min))
+        f0, voiced = batch["f0"][:, :frames], batch["f0"][:, :frames] > 0
+        position = torch.log(f0.clamp_min(1.0) / config.f0_min) / torch.log(x.new_tensor(config.f0_max / config.f0_min))
         bins = (position * (config.bins - 1)).round().long().clamp(0, config.bins - 1)
-        labelled = labels.voiced | labels.unvoiced
-        decision = F.binary_cross_entropy_with_logits(voicing, labels.voiced.to(x.dtype), reduction="none")
         parts = {
             "classes": F.cross_entropy(classes, target),
-            "pitch": mean_where(labels.voiced, F.cross_entropy(pitch, bins, reduction="none")),
-            "voicing": mean_where(labelled, decision),
+            "pitch": mean_where(voiced, F.cross_entropy(pitch, bins, reduction="none")),
+            "voicing": F.binary_cross_entropy_with_logits(voicing, voiced.to(x.dtype)),
         }
         return parts, (classes.argmax(dim=1) == target).to(x.dtype).mean()
 

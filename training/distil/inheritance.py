@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.checkpoint import load_model
-from vocoder.config import ConfigError
+from vocoder.config import ConfigError, to_dict
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.flows.coupling import AffineCoupling
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
@@ -55,18 +55,20 @@ def inherit_layers(student: Student, teacher: nn.Module) -> int:
     return copied
 
 
-def inherit_pitch(student: Student, model: nn.Module) -> None:
-    """Copy the pitch network of a model, such as a WaveGlow of the same mels, to the student's.
+def inherit_pitch(model: Student | Reverse | WaveGlow, given: PitchNet) -> None:
+    """Copy a pitch network, of another model of the same mels or fitted by itself, to a model's own.
 
     Raises:
-        ConfigError: one of them has none, or they differ in shape.
+        ConfigError: the model has none, or they differ in shape.
     """
-    own, given = student.pitch, getattr(model, "pitch", None)
-    if own is None or not isinstance(given, PitchNet):
-        who = "the student" if own is None else type(model).__name__
-        raise ConfigError(f"{who} has no harmonic source, so there is no pitch network to inherit")
+    own = model.pitch
+    if own is None:
+        raise ConfigError(f"the {type(model).__name__} has no harmonic source, so there is no pitch network to replace")
     if own.config != given.config or _shapes(own) != _shapes(given):
-        raise ConfigError("the two pitch networks differ in their configuration or in the bands of their mels")
+        raise ConfigError(
+            f"the two pitch networks differ in their configuration or in the bands of their mels: model.source.pitch "
+            f"must be {to_dict(given.config)}, not {to_dict(own.config)}"
+        )
     own.load_state_dict(given.state_dict())
 
 
@@ -115,10 +117,15 @@ def inherit_ends(student: Reverse, model: WaveGlow) -> None:
 
 
 @torch.no_grad()
-def inherit_trunk(student: Reverse, reference: str) -> None:
+def inherit_trunk(student: Reverse, reference: str, pitch: bool = True) -> None:
     """Start a reverse student with the weights of another, which may look further ahead or end in another head.
 
     Where a block looks fewer frames ahead than the other's, its taps move and those to later frames are left out.
+
+    Args:
+        student: to start.
+        reference: model directory or shipped name.
+        pitch: whether its pitch network is taken over as well.
 
     Raises:
         ConfigError: the reference holds another kind of model, or one of other sizes.
@@ -131,8 +138,10 @@ def inherit_trunk(student: Reverse, reference: str) -> None:
         taps = state[f"blocks.{i}.depthwise.weight"]
         state[f"blocks.{i}.depthwise.weight"] = F.pad(taps, (theirs - ours, ours - theirs))
     own = student.state_dict()
-    wanted = {name for name in own if student.head is None or given.head is not None or not name.startswith("head.")}
-    if wrong := sorted(name for name in wanted if name not in state or state[name].shape != own[name].shape):
+    new = ("head.",) if student.head is not None and given.head is None else ()
+    new = new if pitch else (*new, "pitch.")
+    wanted = [name for name in own if not name.startswith(new)]
+    if wrong := [name for name in wanted if name not in state or state[name].shape != own[name].shape]:
         raise ConfigError(f"start_from {reference} holds another architecture: {', '.join(wrong[:3])} differ")
     student.load_state_dict({name: state[name] for name in wanted}, strict=False)
 

@@ -13,7 +13,7 @@ from training.distil.envelope import fit_envelope
 from training.distil.recogniser import Recogniser, feature_distance, style_distance
 from training.loop.objective import Batch, Objective, Phase
 from training.losses.kl import Divergence, Teacher, contrastive, divergence, exchanged
-from training.losses.pitch import labels_of_frames, pitch_loss
+from training.losses.pitch import pitch_loss
 from training.losses.spectral import PowerLoss
 from training.objectives.distillation_losses import DistillationLosses
 from training.objectives.sample_losses import Heard, Parts, SampleLosses, critic_loss, critics_of, critics_phase
@@ -79,6 +79,11 @@ class DistillationObjective(Objective):
             self.recogniser.eval()
         return self
 
+    @property
+    def wants_pitch(self) -> bool:
+        """Return whether batches need pitch labels: the student has a harmonic source."""
+        return self.student.pitch is not None
+
     def phases(self) -> tuple[Phase, ...]:
         """Return the student's update, and that of the critics if there are any."""
         return Phase("student", tuple(self.student.parameters())), *critics_phase(self.adversary, self.losses)
@@ -111,8 +116,7 @@ class DistillationObjective(Objective):
         for name, (weight, value) in audio.items():
             total, parts[name] = total + weight * value, value
         if self.student.pitch is not None:
-            labels = labels_of_frames(batch["x"], mel.shape[2], self.student.pitch.config, self.mel_config)
-            parts["pitch"] = pitch_loss(self.student.pitch, mel, labels)
+            parts["pitch"] = pitch_loss(self.student.pitch, mel, batch["f0"])
             total = total + self.losses.pitch * parts["pitch"]
         return total, {name: value.detach() for name, value in parts.items()}
 

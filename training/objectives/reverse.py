@@ -10,10 +10,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from training.data.mel_store import conditioned
-from training.data.mel_variation import smoothed
+from training.data.mel_variation import blurred
 from training.distil.pairs import Pairs, pairs_of
 from training.loop.objective import Batch, Objective, Phase
-from training.losses.pitch import labels_of_frames, pitch_loss
+from training.losses.pitch import pitch_loss
 from training.objectives.reverse_losses import ReverseLosses
 from training.objectives.sample_losses import Parts, SampleLosses, critic_loss, critics_of, critics_phase
 from vocoder.checkpoint import save_model
@@ -70,6 +70,11 @@ class ReverseObjective(Objective):
             self.teacher.eval()
         return self
 
+    @property
+    def wants_pitch(self) -> bool:
+        """Return whether batches need pitch labels: the student reads the pitch."""
+        return True
+
     def phases(self) -> tuple[Phase, ...]:
         """Return the student's update, and that of the critics if there are any."""
         return Phase("student", tuple(self.student.parameters())), *critics_phase(self.adversary, self.losses)
@@ -118,11 +123,8 @@ class ReverseObjective(Objective):
         losses: ReverseLosses = self.losses
         parts: Parts = {}
         x, mel = self.compared.segments(batch)
-        mel = conditioned(
-            smoothed(mel, losses.smoothed_mels, losses.smoothing), batch
-        )  # predicted ones stay as they are
-        labels = labels_of_frames(batch["x"], mel.shape[2], self.student.pitch.config, self.mel_config)
-        parts["pitch"] = losses.pitch, pitch_loss(self.student.pitch, mel, labels)
+        mel = conditioned(blurred(mel, losses.blur), batch)  # predicted ones stay as they are
+        parts["pitch"] = losses.pitch, pitch_loss(self.student.pitch, mel, batch["f0"])
         sampling = step >= losses.samples_from
         if losses.paired and (not sampling or step % losses.pairs_every == 0):
             share = losses.pairs_every if sampling else 1

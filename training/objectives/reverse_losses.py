@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+from training.data.mel_variation import BlurConfig
 from training.objectives.sample_weights import SampleWeights
 from vocoder.config import ConfigError
 
@@ -30,17 +31,13 @@ class ReverseLosses(SampleWeights):
     samples_from: int = 1500
     """step from which losses on samples are added to those on pairs"""
     critics_from: int = 2500
-    smoothed_mels: float = 0.0
-    """share of the mels that are smoothed, as acoustic models do it, while the recording stays"""
-    smoothing: tuple[int, ...] = (7, 7)
-    """largest triangles that such mels are smoothed by, along bands and along frames: odd numbers"""
+    blur: BlurConfig = field(default_factory=lambda: BlurConfig(share=0.0))
+    """how mels are smoothed, as acoustic models do it, while the recording stays"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_weights(("recorded", "drawn", "corrections", "samples_from"))
-        self.check_samples(self.samples_from, self.smoothed_mels)
-        if len(self.smoothing) != 2 or any(size < 1 or size % 2 == 0 for size in self.smoothing):
-            raise ConfigError(f"smoothing is two odd numbers, along bands and frames, not {list(self.smoothing)}")
+        self.check_samples(self.samples_from)
         if self.pairs_every < 1:
             raise ConfigError(f"pairs_every must be at least 1, not {self.pairs_every}")
 

@@ -59,7 +59,7 @@ class SampleWeights:
         """Return whether critics are asked at a step."""
         return step >= self.critics_from and step % self.critics_every == 0
 
-    def check_samples(self, samples_from: int, varied_mels: float) -> None:
+    def check_samples(self, samples_from: int, varied_mels: float = 0.0) -> None:
         """Refuse a schedule of losses on samples, or a share of varied mels, that makes no sense.
 
         Raises:
