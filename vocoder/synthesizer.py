@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vocoder.adapt.accepted import accepted
 from vocoder.adapt.passage import Passage
 from vocoder.adapt.path import AdaptMode, MelPath, path_between
 from vocoder.adapt.placing import placed
@@ -104,10 +103,6 @@ class Synthesizer:
             ConfigError: there is no such contract.
         """
         return path_between(source_contract(preset, self.mel_config, mel), self.mel_config, adapt)
-
-    def accepts(self) -> list[dict[str, Any]]:
-        """Return the presets whose mels it speaks, each with how, and what an adapter costs; see `accepted`."""
-        return accepted(self.mel_config)
 
     def check(self, mel: Tensor | np.ndarray, preset: Preset = None, adapt: AdaptMode = "on") -> Verdict:
         """Say how typical a mel (n_mels, frames) is of the model's contract, and what it looks like where it is not.

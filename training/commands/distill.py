@@ -61,7 +61,7 @@ class DistillRun(CorpusRun):
         super().__post_init__()
         wrong = []
         if self.losses.recognises and self.recogniser is None:
-            wrong.append("losses.perceptual and losses.style need a recogniser (vocoder-train recogniser)")
+            wrong.append("losses.perceptual and losses.style need a recogniser (python -m recipes recogniser)")
         if self.losses.contrastive and self.trainer.batch_size < 2:
             wrong.append("losses.contrastive needs a trainer.batch_size of at least 2")
         if self.model.kind == "frames" and self.losses.estimator != "sample":

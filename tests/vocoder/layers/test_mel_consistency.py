@@ -102,7 +102,7 @@ def test_gradients_are_finite_in_silence(config):
     assert bool(torch.isfinite(x.grad).all())
 
 
-@pytest.mark.parametrize("name", ["espnet", "r9y9", "clarinet"])
+@pytest.mark.parametrize("name", ["espnet", "r9y9", "tacotron2-tf"])
 def test_other_conventions_are_refused_unless_nothing_is_to_be_done(name):
     with pytest.raises(ConfigError, match=name):
         MelConsistency(preset(name), 1)
