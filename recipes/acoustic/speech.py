@@ -49,12 +49,16 @@ class Line:
     """Kokoro's numbers of the phonemes, 0 at both ends."""
     durations: tuple[int, ...]
     """Of the tokens, in units of 600 samples at 24 kHz, which is 551.25 here."""
+    pitch: tuple[float, ...]
+    """Hz, two values for each unit; below about 10 where it is unvoiced."""
     style: tuple[float, ...]
     """(256,) what Kokoro was told of the voice."""
 
     def __post_init__(self) -> None:
         if len(self.tokens) != len(self.durations) or min(self.durations, default=0) < 1:
             raise ConfigError(f"{self.path}: each of {len(self.tokens)} tokens needs a duration of at least 1")
+        if len(self.pitch) != 2 * sum(self.durations):
+            raise ConfigError(f"{self.path}: pitch needs {2 * sum(self.durations)} values, not {len(self.pitch)}")
 
     @property
     def seconds(self) -> float:
@@ -118,6 +122,7 @@ def _spoken(
         bandwidth=prepared_bandwidth(spoken.x, SAMPLE_RATE, RATE),
         tokens=tuple(map(int, spoken.tokens)),
         durations=tuple(map(int, spoken.durations)),
+        pitch=tuple(round(float(value), 1) for value in spoken.pitch),
         style=tuple(round(float(value), 5) for value in style),
     )
 
