@@ -1,1 +1,1 @@
-"""What made the shipped files and the figures of the documents; no part of the package that is installed."""
+"""What made the files that ship: networks, adapters and measurements that users need not run. Not in the wheel."""

@@ -1,23 +1,31 @@
-"""`python -m recipes`: one command for each recipe."""
+"""`python -m recipes NAME ...`: what made the files that ship."""
 
 from __future__ import annotations
 
-import argparse
+import sys
+from collections.abc import Sequence
 
-from recipes.acoustic import commands as acoustic
+from recipes.acoustic.commands import COMMANDS as ACOUSTIC
+from vocoder.program import run_program
 
-_RECIPES = {"acoustic": acoustic}
+__all__ = ["COMMANDS", "GROUPS", "main"]
+
+COMMANDS = {
+    "acoustic": ("recipes.acoustic.commands", "an acoustic model, and the mels that it predicts of recordings"),
+}
+"""Name -> module with `add_arguments(parser)` and `run(args) -> int`, and one line of help."""
+
+GROUPS = {"acoustic": ACOUSTIC}
+"""Of the commands above, those that have commands of their own."""
 
 
-def main() -> int:
-    """Run the recipe that the command line names and return its exit status."""
-    parser = argparse.ArgumentParser(prog="python -m recipes", description=__doc__)
-    recipes = parser.add_subparsers(dest="recipe", required=True)
-    for name, module in _RECIPES.items():
-        module.add_arguments(recipes.add_parser(name, help=module.__doc__, description=module.__doc__))
-    args = parser.parse_args()
-    return _RECIPES[args.recipe].run(args)
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if arguments and arguments[0] in GROUPS:
+        return run_program(f"recipes {arguments[0]}", GROUPS[arguments[0]], arguments[1:], extra="training")
+    return run_program("recipes", COMMANDS, arguments, extra="training")
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    sys.exit(main())

@@ -75,6 +75,21 @@ class _Block(nn.Module):
         return (x + self.dropout(y)) * mask
 
 
+class _Predictor(nn.Module):
+    """Prosody of phonemes from what is known of them."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.first, self.second = (nn.Conv1d(size, size, 3, padding=1) for _ in range(2))
+        self.out = nn.Conv1d(size, PROSODY, 1)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return (B, 3, N) from x (B, C, N); places where `mask` (B, 1, N) is 0 have no part."""
+        y = F.gelu(self.first(x)) * mask
+        predicted: Tensor = self.out(F.gelu(self.second(y)) * mask)
+        return predicted
+
+
 class AcousticModel(nn.Module):
     """Predicts a mel from phonemes, durations and a style."""
 
@@ -90,7 +105,7 @@ class AcousticModel(nn.Module):
         self.place = nn.Sequential(nn.Linear(PLACES, 64), nn.GELU(), nn.Linear(64, size))
         self.encoder = nn.ModuleList(_Block(config) for _ in range(config.encoder))
         self.decoder = nn.ModuleList(_Block(config) for _ in range(config.decoder))
-        self.predictor = _predictor(size) if config.prosody else None
+        self.predictor = _Predictor(size) if config.prosody else None
         self.given = nn.Linear(PROSODY, size) if config.prosody else None
         self.norm, self.out = nn.LayerNorm(size), nn.Linear(size, config.n_mels)
         self.register_buffer("centre", torch.zeros(config.n_mels))
@@ -115,7 +130,7 @@ class AcousticModel(nn.Module):
             x = block(x, spoken)
         predicted = None
         if self.predictor is not None and self.given is not None:
-            predicted = self.predictor(x.transpose(1, 2))
+            predicted = self.predictor(x.transpose(1, 2), spoken.transpose(1, 2))
             x = x + self.given((predicted if prosody is None else prosody).transpose(1, 2))
         frames = x.gather(1, index[..., None].expand(-1, -1, x.shape[2]))
         y = (frames + self.place(places.transpose(1, 2)) + self.colour(style)[:, None]) * mask[..., None]
@@ -123,13 +138,6 @@ class AcousticModel(nn.Module):
             y = block(y, mask[..., None])
         mel = self.out(self.norm(y)).float() * self.spread + self.centre
         return mel.transpose(1, 2), predicted
-
-
-def _predictor(size: int) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv1d(size, size, 3, padding=1), nn.GELU(), nn.Conv1d(size, size, 3, padding=1), nn.GELU(),
-        nn.Conv1d(size, PROSODY, 1),
-    )  # fmt: skip
 
 
 def save_acoustic(directory: Path, model: AcousticModel, settings: dict[str, object]) -> None:

@@ -38,9 +38,7 @@ class Predicted:
     mel: NDArray[np.float32] | None
 
 
-def predict(
-    speech: Path, models: Sequence[Path], *, true_prosody: bool = False, utterances: int | None = None
-) -> Iterator[Predicted]:
+def predict(speech: Path, models: Sequence[Path], *, true_prosody: bool = False) -> Iterator[Predicted]:
     """Yield every utterance that some model held out, with its mel by the true durations; all, without a mel, if there
     are no models.
 
@@ -48,12 +46,11 @@ def predict(
         speech: folder of speech with durations.
         models: directories of models, each trained on other parts of the folder.
         true_prosody: give a model that predicts prosody the recording's instead.
-        utterances: the first so many of the folder, as in training; all if left out.
 
     Raises:
         ConfigError: two models held out the same utterance, or a directory holds no model.
     """
-    lines = read_speech(speech)[:utterances]
+    lines = read_speech(speech)
     if not models:
         yield from (Predicted(line, None) for line in lines)
     done: set[str] = set()

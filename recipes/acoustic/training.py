@@ -48,7 +48,7 @@ class AcousticRun:
     frames: int = 192
     """Frames of an item."""
     utterances: int | None = None
-    """The first so many of the folder; all if left out."""
+    """The first so many of the folder; all if left out. Of later ones, too, those not held out are left alone."""
     validation_items: int = 32
 
     def __post_init__(self) -> None:
