@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from training.corpora.corpus import CorpusError
-from training.corpora.kokoro_voice import SAMPLE_RATE, KokoroFiles, start_session
+from training.corpora.kokoro_voice import SAMPLE_RATE, KokoroFiles, Session, start_session
 
 __all__ = ["UNIT", "Spoken", "TimedVoice", "start_timed_session", "trimmed", "with_durations"]
 
@@ -19,13 +19,6 @@ _DURATIONS = "/encoder/Clip_output_0"
 _PITCH = "/encoder/Squeeze_output_0"
 _AUDIBLE = 0.01
 _MARGIN = SAMPLE_RATE // 10
-
-
-class Session(Protocol):
-    """What is used of an onnxruntime session."""
-
-    def run(self, output_names: None, feeds: dict[str, np.ndarray]) -> Any:
-        """Return the outputs."""
 
 
 @dataclass(frozen=True)
@@ -82,14 +75,15 @@ class TimedVoice:
         Raises:
             CorpusError: the graph gave durations that do not add up to its audio.
         """
-        tokens = np.array([0, *(self.vocabulary[letter] for letter in said if letter in self.vocabulary), 0])
-        feeds = {
-            "tokens": tokens.astype(np.int64)[None],
+        known = [self.vocabulary[letter] for letter in said if letter in self.vocabulary]
+        tokens = np.array([0, *known, 0], dtype=np.int64)
+        feeds: dict[str, NDArray[Any]] = {
+            "tokens": tokens[None],
             "style": style.reshape(1, -1).astype(np.float32),
             "speed": np.array([speed], dtype=np.float32),
         }
         x, durations, pitch = (np.asarray(o, np.float32).ravel() for o in self.session.run(None, feeds))
-        return trimmed(Spoken(x, tokens.astype(np.int64), durations.round().astype(np.int64), pitch))
+        return trimmed(Spoken(x, tokens, durations.round().astype(np.int64), pitch))
 
 
 def trimmed(spoken: Spoken) -> Spoken:

@@ -72,7 +72,8 @@ class _Block(nn.Module):
         """Return x (B, T, C) transformed; places where `mask` (B, T, 1) is 0 stay 0."""
         y = self.norm(self.mix(x.transpose(1, 2)).transpose(1, 2))
         y = self.narrow(F.gelu(self.widen(y)))
-        return (x + self.dropout(y)) * mask
+        masked: Tensor = (x + self.dropout(y)) * mask
+        return masked
 
 
 class _Predictor(nn.Module):

@@ -100,7 +100,8 @@ def _order(texts: tuple[str, ...], from_the_end: bool) -> Iterator[str]:
     return (texts[place] for place in (order[::-1] if from_the_end else order))
 
 
-def _spread(many: list[tuple[str, tuple[tuple[str, float], ...]]], few: list[tuple[str, tuple[tuple[str, float], ...]]]
+def _spread(
+    many: list[tuple[str, tuple[tuple[str, float], ...]]], few: list[tuple[str, tuple[tuple[str, float], ...]]]
 ) -> list[tuple[str, tuple[tuple[str, float], ...]]]:
     """Return both lists in one, the second evenly among the first."""
     places = [(k + 0.5) / len(many) for k in range(len(many))] + [(k + 0.5) / len(few) for k in range(len(few))]

@@ -25,6 +25,7 @@ __all__ = [
     "SAMPLE_RATE",
     "KokoroFiles",
     "KokoroVoice",
+    "Session",
     "licence_text",
     "locate_files",
     "phonemes",

@@ -20,7 +20,18 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import convert
 from vocoder.mel.spectrogram import MelSpectrogram, mel_filterbank
 
-__all__ = ["ON_PREDICTED", "Candidate", "GriffinLim", "Vocoder", "griffin_lim", "ground_truth", "mel_of", "of_vocoder", "on_both", "smoothed"]
+__all__ = [
+    "ON_PREDICTED",
+    "Candidate",
+    "GriffinLim",
+    "Vocoder",
+    "griffin_lim",
+    "ground_truth",
+    "mel_of",
+    "of_vocoder",
+    "on_both",
+    "smoothed",
+]
 
 ON_PREDICTED = ", predicted mels"
 """ends the name of a candidate's second row"""

@@ -78,8 +78,8 @@ METRICS: tuple[Metric, ...] = (
         title="periodicity",
         better="lower",
         decimals=3,
-        definition="root mean square difference of the periodicity from 0 to 1 that CREPE (tiny, 50 to 550 Hz, Viterbi) "
-        "finds every 10 ms at 16 kHz, 0 where the A-weighted level is below -60 dB",
+        definition="root mean square difference of the periodicity from 0 to 1 that CREPE (tiny, 50 to 550 Hz, "
+        "Viterbi) finds every 10 ms at 16 kHz, 0 where the A-weighted level is below -60 dB",
         version=1,
         measure=periodicity_rmse,
         package="torchcrepe",

@@ -10,6 +10,7 @@ from typing import Any
 import librosa
 import numpy as np
 import torch
+from librosa.sequence import viterbi
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
@@ -108,7 +109,7 @@ def _memoised_track(samples: bytes, sample_rate: int) -> PitchTrack:
     x = resample(np.frombuffer(samples, dtype=np.float32).copy(), sample_rate, _SAMPLE_RATE)
     probabilities = _probabilities(x)
     places = np.arange(len(probabilities))
-    bins = librosa.sequence.viterbi(_distribution(probabilities), _transition(probabilities.shape[1]))
+    bins = viterbi(_distribution(probabilities), _transition(probabilities.shape[1]))
     f0 = 10.0 * 2.0 ** ((_FIRST_CENTS + _BIN_CENTS * bins) / 1200.0)
     loud = _loudness(x)[: len(places)] >= _SILENCE_DB
     return PitchTrack(f0, np.where(loud, probabilities[places, bins], 0.0).astype(np.float64))
@@ -121,7 +122,7 @@ def _probabilities(x: Audio) -> NDArray[np.float32]:
     frames = frames - frames.mean(dim=1, keepdim=True)
     frames = frames / frames.std(dim=1, keepdim=True).clamp_min(1e-10)
     with torch.inference_mode():
-        found = torch.cat([_network()(part) for part in frames.split(_BATCH)])
+        found = torch.cat([_network()(part) for part in torch.split(frames, _BATCH)])
     values: NDArray[np.float32] = found.numpy()
     return values
 

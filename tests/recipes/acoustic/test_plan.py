@@ -11,7 +11,9 @@ from recipes.acoustic.plan import PLANS, Plan, planned
 from training.corpora.corpus import CorpusError
 from training.corpora.kokoro import KEPT_OUT
 
-TEXTS = {language: tuple(f"{language} sentence {number} of those to read." for number in range(400)) for language in "ab"}
+TEXTS = {
+    language: tuple(f"{language} sentence {number} of those to read." for number in range(400)) for language in "ab"
+}
 
 
 def test_the_two_plans_share_neither_voices_nor_sentences() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,14 @@ from vocoder.mel.config import preset
 
 NVIDIA = preset("nvidia")
 SIZES = ["style=4", "channels=16", "hidden=24", "kernel=3", "encoder=1", "decoder=1"]
-TRAINER = ["steps=40", "batch_size=4", "warmup_steps=1", "learning_rate=1e-2", "precision=float32", "validation_steps=40"]
+TRAINER = [
+    "steps=40",
+    "batch_size=4",
+    "warmup_steps=1",
+    "learning_rate=1e-2",
+    "precision=float32",
+    "validation_steps=40",
+]
 RECIPE = str(Path(__file__).parents[3] / "recipes/acoustic/acoustic.yaml")
 
 
@@ -57,7 +65,7 @@ def test_the_mel_is_nearer_than_silence_and_than_another_utterance(halves) -> No
     speech, models = halves
     found = list(predict(speech, models[:1]))
     assert len(found) == 7
-    for item, other in zip(found, found[1:], strict=False):
+    for item, other in pairwise(found):
         assert item.mel is not None
         assert other.mel is not None
         true = example_of(item.line, speech, NVIDIA).mel
