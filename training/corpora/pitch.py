@@ -52,8 +52,8 @@ class LabelConfig:
     silence_db: float = -40.0
     """level below the recording's loudest frame where nothing is voiced, as trackers know no level"""
     high_pass: float = 60.0
-    """Hz of the recording, below which the tracker hears nothing: mains hum is periodic too, or hides that a voice is. A
-    voice below that is found by its harmonics. 0 for none"""
+    """Hz of the recording, below which the tracker hears nothing: mains hum is periodic too, or hides that a voice is.
+    A voice below that is found by its harmonics. 0 for none"""
 
     def __post_init__(self) -> None:
         if not 0.25 <= self.speed <= 4 or self.silence_db >= 0 or self.high_pass < 0:
