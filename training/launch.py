@@ -11,6 +11,7 @@ from torch import nn
 
 from training.corpora.manifest import Manifest, read_manifest
 from training.data.datasets import SegmentConfig, SegmentDataset, held_out_segments
+from training.loop.batches import EpochDataset
 from training.loop.objective import Objective
 from training.loop.processes import announce, build_accelerator
 from training.loop.trainer import Trainer
@@ -177,6 +178,7 @@ def fit(
     *,
     resume: bool,
     origin: Mapping[str, Any] | None = None,
+    sets: tuple[EpochDataset, EpochDataset] | None = None,
 ) -> Path:
     """Train an objective as configured and return the directory of the last model.
 
@@ -186,18 +188,18 @@ def fit(
         objective: what to train.
         resume: continue from the last checkpoint.
         origin: what the model's provenance says beside corpus, software and machine.
+        sets: what to train on and to validate with, where it is not segments of the corpus as configured.
     """
     keep_freed_memory()
     output = Path(config.output)
     hours = sum(entry.duration for entry in manifest.select("train")) / 3600
     voices = len(manifest.trained_speakers)
     announce(f"{hours:.2f} hours of {voices} voices to train on; {_million(objective)} million parameters to fit")
-    jobs = config.trainer.num_workers
-    heard = getattr(objective, "mel_config", contract(config.mel))  # a teacher's has statistics of its own
+    training_set, validation_set = sets or _segments(config, manifest, objective)
     trainer = Trainer(
         objective,
-        SegmentDataset(manifest, "train", config.segments, None, heard, objective.wants_pitch, jobs),
-        held_out_segments(manifest, config.segments, config.validation_items, heard, objective.wants_pitch),
+        training_set,
+        validation_set,
         config.trainer,
         output,
         accelerator=build_accelerator(config.trainer),
@@ -209,6 +211,16 @@ def fit(
     write_config(config, output / "config.yaml")
     trainer.fit()
     return output / "last" / "model"
+
+
+def _segments(config: CorpusRun, manifest: Manifest, objective: Objective) -> tuple[SegmentDataset, SegmentDataset]:
+    """Return the segments that a run trains on, and those that it validates with."""
+    heard = getattr(objective, "mel_config", contract(config.mel))  # a teacher's has statistics of its own
+    pitch, jobs = objective.wants_pitch, config.trainer.num_workers
+    return (
+        SegmentDataset(manifest, "train", config.segments, mel_config=heard, pitch=pitch, jobs=jobs),
+        held_out_segments(manifest, config.segments, config.validation_items, heard, pitch),
+    )
 
 
 def _million(objective: Objective) -> str:

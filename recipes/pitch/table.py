@@ -1,11 +1,11 @@
-"""`python -m recipes pitch-table`: pitch networks beside pYIN, by corpus, playing speed and pitch range."""
+"""`python -m recipes pitch-table`: pitch networks beside pYIN, by corpus, playing speed and pitch."""
 
 from __future__ import annotations
 
 import argparse
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
 from functools import partial
 
@@ -22,41 +22,38 @@ from vocoder.layers.source.pitch import PitchNet
 from vocoder.mel.contract import contract
 from vocoder.mel.spectrogram import MelSpectrogram
 
-__all__ = ["Score", "add_arguments", "run", "scores"]
+__all__ = ["Heard", "add_arguments", "heard", "row", "run"]
 
-RANGES = ((0, 80), (80, 110), (110, 150), (150, 200), (200, 300), (300, 1000))
-"""Hz, of the pitch that the tracker finds"""
+RANGES = ((50, 80), (80, 110), (110, 150), (150, 200), (200, 300), (300, 600))
+"""Hz, of a voice's median"""
 CENTS = 100.0
 """beyond which a pitch is off"""
 SPEEDS = (1.0, 0.85, 0.7, 0.6)
 SHORTEST = 0.5  # seconds
+HEADER = "speed | frames | median Hz | voicing right | off, % | beside pyin of all: voicing right | off, % |"
+
+Floats = NDArray[np.float32]
 
 
-@dataclass
-class Score:
-    """Counts of frames: all, right in voicing, voiced in both, off in pitch of these; and the pitches."""
+@dataclass(frozen=True)
+class Heard:
+    """Frames (n,) of a voice at a speed: what the network says, and two trackers, 0 where a frame is unvoiced.
 
-    frames: int = 0
-    right: int = 0
-    both: int = 0
-    off: int = 0
-    pitches: list[NDArray[np.float32]] = field(default_factory=list)
+    Attributes:
+        net: f0 in Hz.
+        tracker: that of labels, which hears nothing below 60 Hz of the recording.
+        plain: the same tracker of the recording as it is.
+    """
 
-    def add(self, f0: NDArray[np.float32], found: NDArray[np.float64], voiced: NDArray[np.bool_]) -> None:
-        """Count frames, (n,) each, of a tracker's f0, 0 where unvoiced, and of a network's f0 and voicing."""
-        both = (f0 > 0) & voiced
-        self.frames += len(f0)
-        self.right += int(((f0 > 0) == voiced).sum())
-        self.both += int(both.sum())
-        self.off += int((np.abs(1200 * np.log2(found[both] / f0[both])) > CENTS).sum())
-        self.pitches.append(f0[f0 > 0])
+    net: Floats
+    tracker: Floats
+    plain: Floats
 
-    def row(self) -> str:
-        """Return median pitch, voicing right and pitch off, in columns of a table."""
-        pitches = np.concatenate(self.pitches)
-        median = f"{np.median(pitches):.0f}" if len(pitches) else ""
-        off = f"{100 * self.off / self.both:.1f}" if self.both else ""
-        return f"{self.frames} | {median} | {self.right / max(self.frames, 1):.3f} | {off}"
+    @property
+    def median(self) -> float:
+        """Return the median pitch in Hz, by the tracker of labels; 0 where nothing is voiced."""
+        voiced = self.tracker[self.tracker > 0]
+        return float(np.median(voiced)) if len(voiced) else 0.0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -71,59 +68,71 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--voices", action="store_true", help="a row for each voice instead of each corpus")
 
 
-@torch.no_grad()
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     net = load_pitch(args.net).double().requires_grad_(False)
-    heard = [
-        (manifest, entries)
-        for manifest in map(read_manifest, args.corpus)
-        for entries in _chosen(manifest, args.only, args.seconds)
-    ]
-    by_name: dict[tuple[str, float], Score] = defaultdict(Score)
-    by_range: dict[tuple[str, float], Score] = defaultdict(Score)
-    for manifest, entries in heard:
-        name = entries[0].speaker if args.voices else entries[0].corpus
-        for speed in args.speeds:
-            for f0, found, voiced in scores(net, manifest, entries, speed):
-                by_name[name, speed].add(f0, found, voiced)
+    named: dict[tuple[str, float], list[Heard]] = defaultdict(list)
+    ranged: dict[tuple[str, float], list[Heard]] = defaultdict(list)
+    for manifest in map(read_manifest, args.corpus):
+        for entries in _voices(manifest, args.only, args.seconds):
+            name = entries[0].speaker if args.voices else entries[0].corpus
+            for speed in args.speeds:
+                voice = heard(net, manifest, entries, speed)
+                named[name, speed].append(voice)
                 for low, high in RANGES:
-                    inside = (f0 >= low) & (f0 < high) & (f0 > 0)
-                    by_range[f"{low} to {high} Hz", speed].add(f0[inside], found[inside], voiced[inside])
-    for title, table in (("voice" if args.voices else "corpus", by_name), ("pitch (voiced frames)", by_range)):
-        print(
-            f"| {title} | speed | frames | median Hz | voicing right | off by > 100 cents, % |\n"
-            "|---|--:|--:|--:|--:|--:|"
-        )
-        for (name, speed), score in table.items():
-            print(f"| {name} | {speed:g} | {score.row()} |")
-        print()
+                    if low <= voice.median < high:
+                        ranged[f"{low} to {high} Hz", speed].append(voice)
+    _print("voice" if args.voices else "corpus", named)
+    _print("voices with a median of", dict(sorted(ranged.items(), key=lambda item: int(item[0][0].split()[0]))))
     return 0
 
 
-def scores(
-    net: PitchNet, manifest: Manifest, entries: Iterable[Entry], speed: float
-) -> Iterator[tuple[NDArray[np.float32], NDArray[np.float64], NDArray[np.bool_]]]:
-    """Yield the tracker's f0, the network's and its voicing, (frames,) each, of each entry played at a speed."""
-    mel = MelSpectrogram(contract("nvidia"))
+def heard(net: PitchNet, manifest: Manifest, entries: Sequence[Entry], speed: float) -> Heard:
+    """Return what a network and the trackers say of some recordings, played at a speed."""
+    mel, found = MelSpectrogram(contract("nvidia")), []
     resampler = RateResampler(Fraction(round(speed * RATE_STEPS), RATE_STEPS))
-    entries = list(entries)
     store = AudioStore(manifest, entries)
     for index in range(len(entries)):
         length = resampler.length(int(store.lengths[index]))
         x = resampler.crop(partial(store.read, index), 0, length)
-        f0 = follow(x, manifest.sample_rate, LabelConfig())
-        found, voicing = net.pitch(mel(torch.from_numpy(x)[None]).double())
-        frames = min(len(f0), found.shape[1])
-        yield f0[:frames], found[0, :frames].numpy(), voicing[0, :frames].numpy() > 0.5
+        f0, voicing = net.pitch(mel(torch.from_numpy(x)[None]).double())
+        said = torch.where(voicing > 0.5, f0, 0.0)[0].float().numpy()
+        tracks = [
+            follow(x, manifest.sample_rate, LabelConfig(high_pass=edge))
+            for edge in (speed * LabelConfig().high_pass, 0.0)
+        ]
+        frames = min(len(said), len(tracks[0]))
+        found.append([track[:frames] for track in (said, *tracks)])
+    return Heard(*(np.concatenate(part) for part in zip(*found, strict=True)))
 
 
-def _chosen(manifest: Manifest, only: list[str], seconds: float) -> Iterator[list[Entry]]:
-    """Yield the test entries of each voice, evenly spread, until they last so long."""
+def row(voices: Sequence[Heard]) -> str:
+    """Return frames, median pitch, and voicing right and pitch off beside both trackers, as columns of a table."""
+    net, tracker, plain = (np.concatenate([getattr(v, name) for v in voices]) for name in ("net", "tracker", "plain"))
+    median = Heard(net, tracker, plain).median
+    return f"{len(net)} | {median:.0f} | {_scores(net, tracker)} | {_scores(net, plain)}"
+
+
+def _scores(net: Floats, tracker: Floats) -> str:
+    """Return the share of right voicing, and the percentage of frames voiced in both whose pitch is off."""
+    both = (net > 0) & (tracker > 0)
+    off = np.abs(1200 * np.log2(net[both] / tracker[both])) > CENTS
+    return f"{((net > 0) == (tracker > 0)).mean():.3f} | {100 * off.mean() if len(off) else 0:.1f}"
+
+
+def _print(title: str, table: dict[tuple[str, float], list[Heard]]) -> None:
+    print(f"| {title} | {HEADER}\n|---|--:|--:|--:|--:|--:|--:|--:|")
+    for (name, speed), voices in table.items():
+        print(f"| {name} | {speed:g} | {row(voices)} |")
+    print()
+
+
+def _voices(manifest: Manifest, only: Sequence[str], seconds: float) -> Iterator[list[Entry]]:
+    """Yield the test entries of each voice, evenly spread, that last so long together."""
     groups: dict[tuple[str, str], list[Entry]] = defaultdict(list)
     for entry in manifest.select("test"):
         if (not only or entry.corpus in only) and entry.duration >= SHORTEST:
             groups[entry.corpus, entry.speaker].append(entry)
     for entries in groups.values():
         total = sum(entry.duration for entry in entries)
-        yield entries[:: max(1, int(total / seconds))]
+        yield entries[:: max(1, round(total / seconds))]

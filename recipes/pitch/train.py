@@ -5,8 +5,10 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, field
 
-from recipes.pitch.objective import PitchObjective
-from training.data.mel_variation import BlurConfig
+from recipes.pitch.disturbance import DisturbanceConfig
+from recipes.pitch.objective import PitchObjective, PitchVariation
+from recipes.pitch.segments import PitchSegments
+from training.data.datasets import SegmentDataset, held_out_segments
 from training.distil.pitch_weights import PitchModel, load_pitch
 from training.launch import CorpusRun, fit, load_run, read_corpus
 from training.loop import random_state
@@ -21,7 +23,10 @@ class PitchRun(CorpusRun):
     """Everything that a run of `python -m recipes pitch` depends on."""
 
     model: PitchModel = field(default_factory=PitchModel)
-    blur: BlurConfig = field(default_factory=BlurConfig)
+    variation: PitchVariation = field(default_factory=PitchVariation)
+    disturbance: DisturbanceConfig = field(default_factory=DisturbanceConfig)
+    reuse: int = 4
+    """epochs that have the same segments"""
     start_from: str | None = None
     """directory of the network whose weights the run starts from"""
 
@@ -36,8 +41,15 @@ def run(args: argparse.Namespace) -> int:
     config = load_run(PitchRun, args.config, args.overrides)
     manifest = read_corpus(config)
     random_state.seed_all(config.trainer.seed)
-    objective = PitchObjective(config.model, contract(config.mel), config.blur)
+    mel_config = contract(config.mel)
+    objective = PitchObjective(config.model, mel_config, config.variation)
     if config.start_from is not None:
         objective.net.load_state_dict(load_pitch(config.start_from).state_dict())
-    fit(config, manifest, objective, resume=args.resume)
+    trained = SegmentDataset(manifest, "train", config.segments)
+    held_out = held_out_segments(manifest, config.segments, config.validation_items)
+    sets = (
+        PitchSegments(trained, mel_config, config.disturbance, config.reuse),
+        PitchSegments(held_out, mel_config, config.disturbance),
+    )
+    fit(config, manifest, objective, resume=args.resume, sets=sets)
     return 0

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 from filelock import FileLock
 from numpy.typing import NDArray
+from scipy.signal import butter, sosfiltfilt
 
 from training.corpora.manifest import Entry, Manifest, ManifestError
 from training.corpora.pyin import PyinConfig, pyin
@@ -29,6 +30,7 @@ _CHUNK = 8
 _SAVE_EVERY = 512  # recordings
 _REFERENCE_RATE = 22050  # Hz, of the tracker's window and hop
 _LEVEL_WINDOW = 0.046  # seconds
+_ORDER, _PADDING = 6, 4096  # of the high-pass
 
 Floats = NDArray[np.float32]
 
@@ -49,10 +51,13 @@ class LabelConfig:
     speed: float = 1.0
     silence_db: float = -40.0
     """level below the recording's loudest frame where nothing is voiced, as trackers know no level"""
+    high_pass: float = 60.0
+    """Hz of the recording, below which the tracker hears nothing: mains hum is periodic too, or hides that a voice is.
+    A voice below that is found by its harmonics. 0 for none"""
 
     def __post_init__(self) -> None:
-        if not 0.25 <= self.speed <= 4 or self.silence_db >= 0:
-            raise ConfigError(f"speed must be from 0.25 to 4 and silence_db below 0: {self}")
+        if not 0.25 <= self.speed <= 4 or self.silence_db >= 0 or self.high_pass < 0:
+            raise ConfigError(f"speed must be from 0.25 to 4, silence_db below 0 and high_pass not negative: {self}")
 
     def hop(self, sample_rate: int) -> int:
         """Return the samples of the recording from one label to the next."""
@@ -74,15 +79,26 @@ class Tracks:
     f0: tuple[Floats, ...]
 
 
-def follow(x: Floats, sample_rate: int, config: LabelConfig) -> Floats:
-    """Return the labels (1 + T // hop,) of a recording x (T,): f0 in Hz as it is played, 0 where it is unvoiced."""
-    hop = config.hop(sample_rate)
+def follow(x: Floats, sample_rate: int, config: LabelConfig, loudest: float = 0.0) -> Floats:
+    """Return the labels (1 + T // hop,) of a recording: f0 in Hz as it is played, 0 where it is unvoiced.
+
+    Args:
+        x: (T,).
+        sample_rate: in Hz.
+        config: how to label.
+        loudest: root mean square of the loudest frame of all that x is a part of, where x is only a part.
+    """
+    hop, played = config.hop(sample_rate), sample_rate * config.speed
     window = 2 * round(config.tracker.window * config.speed * sample_rate / _REFERENCE_RATE / 2)
-    f0, voiced, _ = pyin(x, sample_rate * config.speed, replace(config.tracker, window=window, hop_length=hop))
-    size = 2 * round(_LEVEL_WINDOW * sample_rate * config.speed / 2)
-    frames = np.lib.stride_tricks.sliding_window_view(np.pad(x, size // 2), size)[::hop]
+    heard = x
+    if config.high_pass:
+        sections = butter(_ORDER, config.high_pass, "high", fs=sample_rate, output="sos")
+        heard = sosfiltfilt(sections, x, padlen=min(_PADDING, len(x) - 1)).astype(np.float32)
+    f0, voiced, _ = pyin(heard, played, replace(config.tracker, window=window, hop_length=hop))
+    size = 2 * round(_LEVEL_WINDOW * played / 2)
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(heard, size // 2), size)[::hop]
     power = np.square(frames, dtype=np.float32).mean(axis=1)
-    loud = power > power.max() * 10 ** (config.silence_db / 10)
+    loud = power > max(power.max(), loudest**2) * 10 ** (config.silence_db / 10)
     return np.where(voiced & loud, f0, 0.0).astype(np.float32)
 
 
@@ -107,23 +123,39 @@ def read_tracks(
     Raises:
         ManifestError: a recording cannot be read.
     """
-    folder = manifest.root / _FOLDER
-    folder.mkdir(exist_ok=True)
     keys = {entry.path: _key(manifest.audio_path(entry), config) for entry in entries}
     made: dict[str, Floats] = {}
-    with FileLock(folder / ".lock"):
-        for corpus in sorted({entry.corpus for entry in entries}):
-            file = folder / f"{corpus}-{config.speed:.2f}.npz"
-            known = _load(file)
-            missing = [e for e in entries if e.corpus == corpus and keys[e.path] not in known]
-            for done, (entry, f0) in enumerate(_labelled(manifest, missing, config, jobs), start=1):
-                known[keys[entry.path]] = f0
-                if done % _SAVE_EVERY == 0 or done == len(missing):
-                    _save(file, known)
-                if progress is not None:
-                    progress(done, len(missing))
-            made |= known
+    for corpus in sorted({entry.corpus for entry in entries}):
+        mine = [entry for entry in entries if entry.corpus == corpus]
+        file = manifest.root / _FOLDER / f"{corpus}-{config.speed:.2f}.npz"
+        known = _load(file)
+        if any(keys[entry.path] not in known for entry in mine):
+            file.parent.mkdir(exist_ok=True)
+            with FileLock(file.with_suffix(".lock")):  # processes of one run share the work
+                known = _completed(file, manifest, mine, keys, config, jobs, progress)
+        made |= known
     return Tracks(config, config.hop(manifest.sample_rate), tuple(made[keys[entry.path]] for entry in entries))
+
+
+def _completed(
+    file: Path,
+    manifest: Manifest,
+    entries: Sequence[Entry],
+    keys: Mapping[str, str],
+    config: LabelConfig,
+    jobs: int,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, Floats]:
+    """Return the labels of a file by their keys, with those of the entries that it lacked, which it has then."""
+    known = _load(file)
+    missing = [entry for entry in entries if keys[entry.path] not in known]
+    for done, (entry, f0) in enumerate(_labelled(manifest, missing, config, jobs), start=1):
+        known[keys[entry.path]] = f0
+        if done % _SAVE_EVERY == 0 or done == len(missing):
+            _save(file, known)
+        if progress is not None:
+            progress(done, len(missing))
+    return known
 
 
 def _key(audio: Path, config: LabelConfig) -> str:
@@ -165,7 +197,7 @@ def _followed(audio: Path, config: LabelConfig) -> Floats:
 def _load(file: Path) -> dict[str, Floats]:
     """Return the labels of a file by their keys, none where there is no such file, or a broken one."""
     try:
-        with np.load(file) as held:
+        with file.open("rb") as data, np.load(data) as held:
             parts = np.split(held["f0"], np.cumsum(held["lengths"])[:-1])
             return dict(zip(held["keys"].tolist(), parts, strict=True))
     except (OSError, ValueError, KeyError, zipfile.BadZipFile):

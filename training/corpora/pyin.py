@@ -16,7 +16,7 @@ import numpy as np
 from librosa.sequence import transition_local
 from numba import njit
 from numpy.typing import NDArray
-from scipy.fft import irfft, rfft
+from scipy.fft import irfft, next_fast_len, rfft
 from scipy.stats import beta
 
 from vocoder.config import ConfigError
@@ -94,10 +94,9 @@ def pyin(x: NDArray[np.float32], sample_rate: float, config: PyinConfig) -> tupl
 
 def _difference(frames: Floats, shortest: int, longest: int) -> Floats:
     """Return the cumulative mean normalised difference (frames, lags) of the lags from the shortest to the longest."""
-    size = frames.shape[1]
-    length = 1 << (2 * size - 1).bit_length()
-    spectrum = rfft(frames, length)
-    correlation = irfft(np.abs(spectrum) ** 2, length)[:, : longest + 1]
+    length = next_fast_len(frames.shape[1] + longest, real=True)
+    spectrum = rfft(frames.astype(np.float32), length)  # as librosa transforms float32 audio
+    correlation = irfft(np.square(np.abs(spectrum)), length)[:, : longest + 1].astype(np.float64)
     energy = np.cumsum(np.square(frames[:, :longest]), axis=1)
     difference = 2 * (correlation[:, :1] - correlation[:, 1:]) - energy
     mean = np.cumsum(difference, axis=1) / np.arange(1, longest + 1)

@@ -11,7 +11,7 @@ from vocoder.layers.source.pitch import PitchNet
 __all__ = ["mean_where", "pitch_loss"]
 
 
-def pitch_loss(pitch: PitchNet, mel: Tensor, f0: Tensor) -> Tensor:
+def pitch_loss(pitch: PitchNet, mel: Tensor, f0: Tensor, voicing_weight: float = 1.0) -> Tensor:
     """Return the cross-entropy of the pitch of voiced frames, plus that of the voicing of all frames.
 
     The target is a bell of one class width around the true pitch, as in CREPE (Kim et al., 2018). Pitch that has no
@@ -21,6 +21,7 @@ def pitch_loss(pitch: PitchNet, mel: Tensor, f0: Tensor) -> Tensor:
         pitch: the network.
         mel: (B, n_mels, frames).
         f0: (B, frames) in Hz, 0 where a frame is unvoiced.
+        voicing_weight: of the cross-entropy of the voicing.
     """
     logits, voicing = pitch(mel)
     config, voiced = pitch.config, f0 > 0
@@ -29,7 +30,7 @@ def pitch_loss(pitch: PitchNet, mel: Tensor, f0: Tensor) -> Tensor:
     target = torch.softmax(-0.5 * (index - position[:, None]).square(), dim=1)
     entropy = -(target * torch.log_softmax(logits, dim=1)).sum(dim=1)
     decision = F.binary_cross_entropy_with_logits(voicing, voiced.to(voicing.dtype))
-    return mean_where((f0 >= config.f0_min) & (f0 <= config.f0_max), entropy) + decision
+    return mean_where((f0 >= config.f0_min) & (f0 <= config.f0_max), entropy) + voicing_weight * decision
 
 
 def mean_where(mask: Tensor, value: Tensor) -> Tensor:
