@@ -12,9 +12,9 @@ from evaluation_corpus import write_corpus
 
 import vocoder
 from training.cli import main
-from training.commands.waveglow import WaveGlowRun
 from training.launch import load_run
 from training.run_config import load_config
+from training.runs.waveglow import WaveGlowRun
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.mel.spectrogram import MelSpectrogram
