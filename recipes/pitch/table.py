@@ -59,7 +59,9 @@ class Heard:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("net", help="directory of a pitch network, model directory or shipped name")
-    parser.add_argument("--corpus", action="append", required=True, metavar="DIR", help="prepared corpus; more than one")
+    parser.add_argument(
+        "--corpus", action="append", required=True, metavar="DIR", help="prepared corpus; more than one"
+    )
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="corpora of these names alone")
     parser.add_argument("--speeds", nargs="*", type=float, default=SPEEDS, help="playing speeds, multiples of 1/40")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each voice, at most (60)")
@@ -95,7 +97,8 @@ def heard(net: PitchNet, manifest: Manifest, entries: Sequence[Entry], speed: fl
         x = resampler.crop(partial(store.read, index), 0, length)
         f0, voicing = net.pitch(mel(torch.from_numpy(x)[None]).double())
         said = torch.where(voicing > 0.5, f0, 0.0)[0].float().numpy()
-        tracks = [follow(x, manifest.sample_rate, LabelConfig(high_pass=edge)) for edge in (speed * LabelConfig().high_pass, 0.0)]
+        edges = speed * LabelConfig().high_pass, 0.0
+        tracks = [follow(x, manifest.sample_rate, LabelConfig(high_pass=edge)) for edge in edges]
         frames = min(len(said), len(tracks[0]))
         found.append([track[:frames] for track in (said, *tracks)])
     return Heard(*(np.concatenate(part) for part in zip(*found, strict=True)))
