@@ -22,9 +22,9 @@ def batch(items: int = 6) -> dict[str, Tensor]:
     """Tones of different pitch and loudness, and noise."""
     generator = torch.Generator().manual_seed(0)
     t = torch.arange(LENGTH + 2 * MARGIN) / RATE
-    pitch, level = 250.0 + 60 * torch.arange(items)[:, None], torch.arange(items)[:, None] / 10
-    f0 = torch.where(level > 0, pitch, 0.0).expand(-1, LENGTH // MEL.hop_length)
-    tones = level * torch.cos(2 * torch.pi * pitch * t)
+    number = torch.arange(items)[:, None]
+    tones = torch.cos(2 * torch.pi * (250 + 60 * number) * t) * number / 10
+    f0 = torch.where(number > 0, 250.0 + 60 * number, 0.0).expand(-1, LENGTH // MEL.hop_length)
     return {"x": tones + 0.01 * torch.randn(items, len(t), generator=generator), "f0": f0}
 
 
