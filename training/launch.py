@@ -89,6 +89,8 @@ class CorpusRun(ABC):
     def training_set(self, manifest: Manifest, objective: Objective) -> EpochDataset:
         """Return what the run trains on: segments of the corpus."""
         heard, jobs = self._heard(objective), self.trainer.num_workers
+        if objective.wants_pitch:
+            announce("following the pitch of recordings, where that has not been done yet")
         return SegmentDataset(
             manifest, "train", self.segments, mel_config=heard, pitch=objective.wants_pitch, jobs=jobs
         )
