@@ -12,10 +12,10 @@ from evaluation_corpus import write_corpus
 
 import vocoder
 from training.cli import main
-from training.commands.waveglow import WaveGlowRun
 from training.distil.pitch_weights import PitchModel, save_pitch
 from training.launch import load_run
 from training.run_config import load_config
+from training.runs.waveglow import WaveGlowRun
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.layers.source.pitch import PitchConfig, PitchNet
