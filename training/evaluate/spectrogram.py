@@ -41,7 +41,6 @@ def draw_spectrograms(
     figure = Figure(figsize=(10.0, 2.4 * len(signals) * (1.5 if waveforms else 1.0)), dpi=110, layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-    signals = [(title, np.nan_to_num(x, posinf=0.0, neginf=0.0)) for title, x in signals]  # the scores say what was not
     pictures = [decibels(x) for _, x in signals]
     top = float(np.percentile(pictures[0], 99.8))  # the very loudest bins would leave the rest dark
     peak = max(float(np.abs(x).max()) for _, x in signals)
