@@ -24,7 +24,7 @@ class Passage:
     def __init__(self, path: MelPath) -> None:
         self.path = path
         self.frames = 0
-        """of the source so far"""
+        """source frames so far"""
         self._kept: Tensor | None = None
         self._offset = 0
         self._made = 0
