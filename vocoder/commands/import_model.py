@@ -13,8 +13,9 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.description = "Convert a checkpoint of another project to a model directory. The file is read as data; nothing in it is "
-        "executed."
+    parser.description = (
+        "Convert a checkpoint of another project to a model directory. The file is read as data; nothing in it is run."
+    )
     parser.add_argument("file", type=Path, metavar="FILE", help="checkpoint of torch.save, or safetensors")
     parser.add_argument("--from", dest="layout", required=True, choices=tuple(LAYOUTS), help="its layout")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="model directory to write")

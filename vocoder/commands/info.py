@@ -17,8 +17,8 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Show the format of audio files, and whether they say that they are synthetic, with model, version and seed. `-` "
-        "stands for standard input. The exit status is 2 if one cannot be read."
+        "Show the format of audio files, and whether they say that they are synthetic, with model, version and seed. "
+        "`-` stands for standard input. The exit status is 2 if one cannot be read."
     )
     parser.add_argument("audio", nargs="+", type=Path, metavar="FILE", help="audio file")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line, for programs")

@@ -22,8 +22,8 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Compute the mel-spectrograms of recordings and synthesize them again. `-` stands for standard input and output. "
-        "A file named by -o is replaced; files in a folder only with --again."
+        "Compute the mel-spectrograms of recordings and synthesize them again. `-` stands for standard input and "
+        "output. A file named by -o is replaced; files in a folder only with --again."
     )
     parser.add_argument(
         "audio", nargs="+", type=Path, metavar="AUDIO", help="audio file of any sample rate; channels are averaged"
