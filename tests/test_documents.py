@@ -44,12 +44,12 @@ KNOWN_HOSTS = {
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:home|root|Users|media|mnt|work|workspace)/\w")
 URLS = re.compile(r"\bhttps?://[^\s\"'`<>)\]}\\]+")
 MARKDOWN_LINKS = re.compile(r"\]\(([^)\s]+)\)")
-FOLDERS = "vocoder|training|server|tests|benchmarks|configs|deploy|docs|examples"
+FOLDERS = "vocoder|training|server|recipes|tests|benchmarks|configs|deploy|docs|examples"
 PATHS = re.compile(rf"(?<![\w./-])((?:{FOLDERS})/(?:[\w./-]*[\w/])?)(?![\w*{{<-])")
 SOURCES = re.compile(r"`((?:\w+/)*\w+\.py)`")
-IMPORTS = re.compile(r"^from ((?:vocoder|training|server)[\w.]*) import ([\w, ]+)$", flags=re.MULTILINE)
+IMPORTS = re.compile(r"^from ((?:vocoder|training|server|recipes)[\w.]*) import ([\w, ]+)$", flags=re.MULTILINE)
 MAKE_COMMANDS = re.compile(r"\bmake ((?:[A-Z]+=\S+ )*)([a-z][a-z-]*)")
-COMMANDS = re.compile(r"\.venv/bin/(vocoder|vocoder-train) ([a-z]+)")
+COMMANDS = re.compile(r"(\.venv/bin/vocoder|\.venv/bin/vocoder-train|python -m recipes) ([a-z-]+)")
 
 
 def project_files() -> list[Path]:
@@ -160,9 +160,10 @@ def test_make_commands_exist() -> None:
 
 
 def test_every_command_in_the_documents_exists() -> None:
-    named = {found for path in DOCUMENTS for found in COMMANDS.findall(text_of(path))}
+    found = {found for path in DOCUMENTS for found in COMMANDS.findall(text_of(path))}
+    named = {(program.removeprefix(".venv/bin/"), command) for program, command in found}
     assert {("vocoder", "mel"), ("vocoder", "check"), ("vocoder-train", "evaluate")} <= named
-    programs = {"vocoder": "vocoder.cli", "vocoder-train": "training.cli"}
+    programs = {"vocoder": "vocoder.cli", "vocoder-train": "training.cli", "python -m recipes": "recipes.__main__"}
     assert [pair for pair in sorted(named) if pair[1] not in importlib.import_module(programs[pair[0]]).COMMANDS] == []
 
 

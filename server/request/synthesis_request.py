@@ -15,9 +15,9 @@ from server.errors import RequestError
 from server.mel.path import StatisticsValues
 from vocoder.adapt.path import AdaptMode, MelPath
 from vocoder.batching import Utterance
+from vocoder.correction.correction import correctable
 from vocoder.guard.opinion import GuardMode
 from vocoder.guard.verdict import Verdict
-from vocoder.layers.mel_consistency import correctable
 from vocoder.mel.config import MelConfig
 from vocoder.mel.input import MAX_CORRECTIONS
 
