@@ -217,6 +217,8 @@ def _segments(config: CorpusRun, manifest: Manifest, objective: Objective) -> tu
     """Return the segments that a run trains on, and those that it validates with."""
     heard = getattr(objective, "mel_config", contract(config.mel))  # a teacher's has statistics of its own
     pitch, jobs = objective.wants_pitch, config.trainer.num_workers
+    if pitch:
+        announce("following the pitch of recordings, where that has not been done yet")
     return (
         SegmentDataset(manifest, "train", config.segments, mel_config=heard, pitch=pitch, jobs=jobs),
         held_out_segments(manifest, config.segments, config.validation_items, heard, pitch),

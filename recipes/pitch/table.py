@@ -97,10 +97,8 @@ def heard(net: PitchNet, manifest: Manifest, entries: Sequence[Entry], speed: fl
         x = resampler.crop(partial(store.read, index), 0, length)
         f0, voicing = net.pitch(mel(torch.from_numpy(x)[None]).double())
         said = torch.where(voicing > 0.5, f0, 0.0)[0].float().numpy()
-        tracks = [
-            follow(x, manifest.sample_rate, LabelConfig(high_pass=edge))
-            for edge in (speed * LabelConfig().high_pass, 0.0)
-        ]
+        edges = speed * LabelConfig().high_pass, 0.0
+        tracks = [follow(x, manifest.sample_rate, LabelConfig(high_pass=edge)) for edge in edges]
         frames = min(len(said), len(tracks[0]))
         found.append([track[:frames] for track in (said, *tracks)])
     return Heard(*(np.concatenate(part) for part in zip(*found, strict=True)))

@@ -1,4 +1,4 @@
-"""The table of recipes: each is a module with arguments and a run, and loads without the others."""
+"""The tables of recipes: each is a module with arguments and a run, which explains itself."""
 
 from __future__ import annotations
 
@@ -6,14 +6,23 @@ import importlib
 
 import pytest
 
-from recipes.__main__ import COMMANDS, main
+from recipes.__main__ import COMMANDS, GROUPS, main
+
+NAMES = [(name,) for name in COMMANDS if name not in GROUPS]
+NAMES += [(group, name) for group, commands in GROUPS.items() for name in commands]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
-def test_every_recipe_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
-    module = importlib.import_module(COMMANDS[name][0])
-    assert callable(module.run)
+@pytest.mark.parametrize("words", NAMES, ids=" ".join)
+def test_every_recipe_explains_itself(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    table = GROUPS[words[0]] if len(words) > 1 else COMMANDS
+    assert callable(importlib.import_module(table[words[-1]][0]).run)
     with pytest.raises(SystemExit) as caught:
-        main([name, "--help"])
+        main([*words, "--help"])
     assert caught.value.code == 0
-    assert "--config" in capsys.readouterr().out
+    assert capsys.readouterr().out.startswith(f"usage: recipes {' '.join(words)} ")
+
+
+def test_a_group_lists_its_recipes(capsys: pytest.CaptureFixture[str]) -> None:
+    for group, commands in GROUPS.items():
+        assert main([group, "--help"]) == 0
+        assert set(commands) <= set(capsys.readouterr().out.split())
