@@ -1,4 +1,7 @@
-"""What the server needs of a loaded model; `vocoder.synthesizer.Synthesizer` is the real one."""
+"""What the server needs of a model. `vocoder.synthesizer.Synthesizer` is the real one; tests bring others.
+
+Keyword arguments are those of `vocoder.sampling.voice_of`.
+"""
 
 from __future__ import annotations
 
@@ -21,11 +24,11 @@ class Synthesizer(Protocol):
 
     @property
     def name(self) -> str:
-        """What requests call the model."""
+        """The model's name in requests."""
 
     @property
     def mel_config(self) -> MelConfig:
-        """What it expects of a mel."""
+        """The mel config of the model."""
 
     @property
     def sample_rate(self) -> int:
@@ -36,33 +39,25 @@ class Synthesizer(Protocol):
         """Samples of audio per mel frame."""
 
     def info(self) -> dict[str, Any]:
-        """Describe it in JSON."""
+        """Describe the model in JSON."""
 
-    def synthesize(
-        self,
-        mel: NDArray[np.float32],
-        *,
-        sigma: float | None = None,
-        seed: int | None = None,
-        denoise: float = 0.0,
-        corrections: int | None = None,
-    ) -> Waveform:
+    def synthesize(self, mel: NDArray[np.float32], *args: Any, **voice: Any) -> Waveform:
         """Turn a mel (n_mels, frames) into x (frames * hop_length,)."""
 
 
 @runtime_checkable
 class BatchSynthesizer(Protocol):
-    """A model that also takes mels of different lengths together, each as if it stood alone."""
+    """A model that can also synthesize several mels in one run, each as if it were alone."""
 
     def synthesize_many(self, utterances: Sequence[Utterance]) -> list[Waveform]:
         """Return the audio of each utterance."""
 
     def run_frames(self, frames: Sequence[int]) -> int:
-        """Return how many frames one run on mels of these lengths computes."""
+        """Return the frames that one run on mels of these lengths computes."""
 
 
 class StreamSession(Protocol):
-    """One utterance in parts; `vocoder.streaming.session.StreamSession` is the real one."""
+    """One utterance in chunks; `vocoder.streaming.session.StreamSession` is the real one."""
 
     @property
     def ready(self) -> int:
@@ -73,10 +68,10 @@ class StreamSession(Protocol):
         """Whether the mel has ended and all of its audio has been returned."""
 
     def push(self, mel: NDArray[np.float32]) -> None:
-        """Take the next frames (n_mels, frames); computes nothing."""
+        """Take the next frames (n_mels, frames). Computes nothing."""
 
     def finish(self) -> None:
-        """Say that no more frames will come; computes nothing."""
+        """Mark the end of the mel. Computes nothing."""
 
     def next(self) -> Waveform:
         """Compute the next chunk."""
@@ -84,19 +79,10 @@ class StreamSession(Protocol):
 
 @runtime_checkable
 class StreamSynthesizer(Protocol):
-    """A model that also computes an utterance in parts, whose audio together is that of `synthesize`."""
+    """A model that can also synthesize in chunks, with the same audio as `synthesize`."""
 
-    def open_stream(
-        self,
-        *,
-        sigma: float | None = None,
-        seed: int | None = None,
-        denoise: float = 0.0,
-        corrections: int | None = None,
-        chunk_frames: int | None = None,
-        first_chunk_frames: int | None = None,
-    ) -> StreamSession:
-        """Open an utterance whose mel comes piece by piece."""
+    def open_stream(self, *args: Any, **voice: Any) -> StreamSession:
+        """Open an utterance. `chunk_frames` and `first_chunk_frames` set the frames of a chunk."""
 
 
 Load = Callable[[str], Synthesizer]

@@ -7,19 +7,19 @@ import sys
 
 import pytest
 
-from server.spinning import spin_briefly
+from server.cli import prepare_computing
 
 
 def test_threads_are_to_watch_briefly() -> None:
     environment = {"HOME": "/"}
-    spin_briefly(environment)
+    prepare_computing(environment)
     assert environment == {"HOME": "/", "GOMP_SPINCOUNT": "10000"}
 
 
 @pytest.mark.parametrize("chosen", [{"GOMP_SPINCOUNT": "5"}, {"OMP_WAIT_POLICY": "active"}])
 def test_the_environment_chooses(chosen: dict[str, str]) -> None:
     environment = dict(chosen)
-    spin_briefly(environment)
+    prepare_computing(environment)
     assert environment == chosen
 
 

@@ -1,0 +1,211 @@
+"""The messages of the Open Inference Protocol, version 2, with its binary tensor extension.
+
+A request is JSON that names tensors. Their values are in the JSON, or follow it as little-endian bytes. Every model
+here has one input, `mel`, and one output, `audio`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+
+from server.problems import Problem
+from server.request.asked import InferenceParameters
+from server.request.decode import as_float32, check_json_size, number_array
+
+__all__ = ["HEADER_LENGTH", "VERSION", "InferenceRequest", "describe_model", "parse_request", "render_response"]
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+DTYPES: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "FP16": np.dtype("<f2"), "FP64": np.dtype("<f8")}
+INPUT, OUTPUT = "mel", "audio"
+VERSION = "1"
+"""the only version of every model here"""
+MAX_DIMENSIONS = 3
+
+
+class _Tensor(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(max_length=256)
+    datatype: str = Field(max_length=16)
+    shape: Annotated[list[int], FailFast()] = Field(min_length=1, max_length=MAX_DIMENSIONS)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    data: list[Any] | None = None
+
+
+class _Wanted(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(max_length=256)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+
+
+class _Document(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    id: str | None = Field(default=None, max_length=256)
+    parameters: InferenceParameters = Field(default_factory=InferenceParameters)
+    inputs: Annotated[list[_Tensor], FailFast()] = Field(max_length=1)
+    outputs: Annotated[list[_Wanted], FailFast()] = Field(default_factory=list, max_length=1)
+
+
+@dataclass(frozen=True)
+class InferenceRequest:
+    """A decoded request.
+
+    Attributes:
+        mel: 32-bit floats in their original shape, unchecked.
+        id: the client's own id of the request, repeated in the answer.
+        parameters: how to synthesize.
+        binary: whether the audio is sent as bytes after the JSON.
+    """
+
+    mel: NDArray[np.float32]
+    id: str | None = None
+    parameters: InferenceParameters = field(default_factory=InferenceParameters)
+    binary: bool = False
+
+
+def describe_model(name: str, family: str, n_mels: int) -> dict[str, Any]:
+    """Return the metadata of a model."""
+    return {
+        "name": name,
+        "versions": [VERSION],
+        "platform": f"vocoder_{family}",
+        "inputs": [{"name": INPUT, "datatype": "FP32", "shape": [n_mels, -1]}],
+        "outputs": [{"name": OUTPUT, "datatype": "FP32", "shape": [-1]}],
+    }
+
+
+def parse_request(body: bytes, header_length: str | None, n_mels: int, max_json_bytes: int) -> InferenceRequest:
+    """Read an inference request.
+
+    Args:
+        body: the bytes.
+        header_length: the value of Inference-Header-Content-Length. None: the whole body is JSON. "0": the whole body
+            is the mel, (n_mels, frames) in 32-bit floats.
+        n_mels: mel bands of the model.
+        max_json_bytes: most bytes of JSON to take.
+
+    Raises:
+        Problem: 400 malformed; 413 too much JSON.
+    """
+    if header_length is None:
+        length = len(body)
+    elif header_length.isascii() and header_length.isdecimal() and len(header_length) <= 10:
+        length = int(header_length)
+    else:
+        raise _malformed(f"{HEADER_LENGTH} must be a number of bytes.")
+    if length > len(body):
+        raise _malformed(f"{HEADER_LENGTH} is more than the body has.")
+    if length > max_json_bytes:
+        detail = f"The JSON is larger than the limit of {max_json_bytes} bytes: send the mel as bytes."
+        raise Problem("body-too-large", detail, limit_bytes=max_json_bytes)
+    if length == 0:
+        return InferenceRequest(_raw_mel(body, n_mels), binary=True)
+    check_json_size(body[:length])
+    try:
+        document = _Document.model_validate_json(body[:length])
+    except ValidationError as error:
+        raise _malformed(_describe(error)) from None
+    mel = _read_input(document.inputs, memoryview(body)[length:])
+    return InferenceRequest(mel, document.id, document.parameters, _wants_binary(document))
+
+
+def render_response(
+    model: str, request: InferenceRequest, audio: NDArray[np.float32], parameters: Mapping[str, Any]
+) -> tuple[bytes, int | None]:
+    """Return the body of an answer, and the length of its JSON; None where all of it is JSON.
+
+    Args:
+        model: its name.
+        request: the request.
+        audio: (T,), sent as (1, T) where the mel came as (1, n_mels, frames).
+        parameters: of the answer.
+    """
+    audio = np.ascontiguousarray(audio, "<f4")
+    audio = audio[None] if request.mel.ndim == MAX_DIMENSIONS else audio
+    tensor: dict[str, Any] = {"name": OUTPUT, "datatype": "FP32", "shape": list(audio.shape)}
+    if request.binary:
+        tensor["parameters"] = {"binary_data_size": audio.nbytes}
+    else:
+        tensor["data"] = audio.ravel().tolist()
+    document: dict[str, Any] = {"model_name": model, "model_version": VERSION}
+    document |= {} if request.id is None else {"id": request.id}
+    document |= {"parameters": dict(parameters), "outputs": [tensor]}
+    header = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
+    return (header + audio.tobytes(), len(header)) if request.binary else (header, None)
+
+
+def _raw_mel(body: bytes, n_mels: int) -> NDArray[np.float32]:
+    frames, rest = divmod(len(body), 4 * n_mels)
+    if rest or not frames:
+        raise _malformed(f"A raw body must hold the mel ({n_mels}, frames) in 32-bit floats.")
+    return np.frombuffer(body, "<f4").astype(np.float32).reshape(n_mels, frames)
+
+
+def _read_input(inputs: list[_Tensor], binary: memoryview) -> NDArray[np.float32]:
+    if not inputs or inputs[0].name != INPUT:
+        raise _malformed(f"There must be one input, named {INPUT}.")
+    tensor = inputs[0]
+    if tensor.datatype not in DTYPES:
+        raise _malformed(f"The input's datatype must be one of {', '.join(DTYPES)}.")
+    if any(size < 1 for size in tensor.shape):
+        raise _malformed("The input's shape must hold no size below 1.")
+    if (tensor.data is None) == ("binary_data_size" not in tensor.parameters):
+        raise _malformed("The input must have either data or the parameter binary_data_size.")
+    array = _binary_array(tensor, binary) if tensor.data is None else _listed_array(tensor, binary)
+    return as_float32(array).reshape(tensor.shape)
+
+
+def _binary_array(tensor: _Tensor, binary: memoryview) -> NDArray[Any]:
+    size, dtype = tensor.parameters["binary_data_size"], DTYPES[tensor.datatype]
+    if type(size) is not int or size != len(binary) or math.prod(tensor.shape) * dtype.itemsize != size:
+        raise _malformed("binary_data_size, the shape and the bytes that came after the JSON do not agree.")
+    return np.frombuffer(binary, dtype)
+
+
+def _listed_array(tensor: _Tensor, binary: memoryview) -> NDArray[Any]:
+    if len(binary):
+        raise _malformed("There are bytes after the JSON, but the input has its data in it.")
+    try:
+        array = number_array(tensor.data)
+    except ValueError:
+        array = np.empty(0)
+    if array.size != math.prod(tensor.shape):
+        raise _malformed("data must be numbers, flat or nested, as many as the shape says.")
+    return array
+
+
+def _wants_binary(document: _Document) -> bool:
+    for wanted in document.outputs:
+        if wanted.name != OUTPUT:
+            raise _malformed(f"The only output is {OUTPUT}.")
+        if set(wanted.parameters) - {"binary_data"}:
+            raise _malformed("The only parameter of an output is binary_data.")
+        binary = wanted.parameters.get("binary_data", document.parameters.binary_data_output)
+        if type(binary) is not bool:
+            raise _malformed("binary_data must be true or false.")
+        return binary
+    return document.parameters.binary_data_output
+
+
+def _describe(error: ValidationError) -> str:
+    """Return what pydantic found, without the client's data."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(InferenceParameters.model_fields)
+        return f"The request has an unknown member or parameter; the parameters are {known}."
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}." if where else "The request is not valid JSON."
+
+
+def _malformed(detail: str) -> Problem:
+    return Problem("malformed-body", detail)
