@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
 from typing import Any
@@ -17,9 +18,9 @@ from fastapi import FastAPI
 import vocoder
 from server.audio.extraction import MelExtractor
 from server.engine.calibration import calibrate
-from server.engine.device import on_one_core
+from server.engine.device import compute_on
 from server.engine.engines import Engines
-from server.engine.synthesizer import Load, Synthesizer
+from server.engine.model import Load
 from server.limits.drain import Drain
 from server.limits.gate import Gate, HostRule, Memory
 from server.limits.keys import KeyRing
@@ -33,6 +34,7 @@ from server.telemetry.requests import RequestMiddleware
 from vocoder.guard.guard import guards
 from vocoder.layers.stack import default_dtype
 from vocoder.mel.contract import known_contracts
+from vocoder.synthesizer import Synthesizer
 
 __all__ = ["create_admin_app", "create_app"]
 
@@ -97,7 +99,8 @@ def _service(settings: Settings, load: Load, telemetry: Telemetry | None) -> Ser
     engines = Engines(settings.models, load, settings.queue_limits, calibration, metrics, prepare)
     metrics.register(EngineGauges(engines))
     metrics.register(DeviceMemory(settings.device))
-    on_one_core(lambda: list(guards()))  # loads them before the first request
+    with ThreadPoolExecutor(1, initializer=compute_on, initargs=(1,)) as pool:
+        pool.submit(lambda: list(guards())).result()  # loads them before the first request
     path = settings.api_keys_file
     return Service(
         settings=settings,

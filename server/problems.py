@@ -31,50 +31,27 @@ __all__ = [
 ]
 
 MEDIA_TYPE = "application/problem+json"
-STATUS = {
-    "client-disconnected": 400,
-    "malformed-body": 400,
-    "malformed-handshake": 400,
-    "malformed-request": 400,
-    "unauthorized": 401,
-    "forbidden": 403,
-    "forbidden-host": 403,
-    "forbidden-origin": 403,
-    "not-found": 404,
-    "unknown-model": 404,
-    "method-not-allowed": 405,
-    "not-acceptable": 406,
-    "body-timeout": 408,
-    "header-timeout": 408,
-    "audio-too-long": 413,
-    "body-too-large": 413,
-    "too-many-frames": 413,
-    "unsupported-content-encoding": 415,
-    "unsupported-dtype": 415,
-    "unsupported-media-type": 415,
-    "invalid-audio": 422,
-    "invalid-mel": 422,
-    "invalid-parameter": 422,
-    "mel-mismatch": 422,
-    "unknown-preset": 422,
-    "unlikely-mel": 422,
-    "unsupported-sample-rate": 422,
-    "unsure-preset": 422,
-    "upgrade-required": 426,
-    "rate-limited": 429,
-    "headers-too-large": 431,
-    "internal-error": 500,
-    "synthesis-failed": 500,
-    "busy": 503,
-    "model-failed": 503,
-    "not-alive": 503,
-    "not-ready": 503,
-    "queue-full": 503,
-    "stopping": 503,
-    "warming": 503,
-    "deadline-exceeded": 504,
-    "out-of-memory": 507,
+KINDS = {
+    400: "client-disconnected malformed-body malformed-handshake malformed-request",
+    401: "unauthorized",
+    403: "forbidden forbidden-host forbidden-origin",
+    404: "not-found unknown-model",
+    405: "method-not-allowed",
+    406: "not-acceptable",
+    408: "body-timeout header-timeout",
+    413: "audio-too-long body-too-large too-many-frames",
+    415: "unsupported-content-encoding unsupported-dtype unsupported-media-type",
+    422: "invalid-audio invalid-mel invalid-parameter mel-mismatch unknown-preset unlikely-mel unsupported-sample-rate "
+    "unsure-preset",
+    426: "upgrade-required",
+    429: "rate-limited",
+    431: "headers-too-large",
+    500: "internal-error synthesis-failed",
+    503: "busy model-failed not-alive not-ready queue-full stopping warming",
+    504: "deadline-exceeded",
+    507: "out-of-memory",
 }
+STATUS = {kind: status for status, kinds in KINDS.items() for kind in kinds.split()}
 """the kinds of problem, each with its HTTP status"""
 CLOSING = frozenset({"body-timeout", "busy", "stopping"})
 """kinds after which the connection is closed"""
@@ -133,12 +110,7 @@ def invalid_parameter(name: str, message: str) -> Problem:
 
 
 def invalid_parameters(entries: Sequence[Mapping[str, Any]], known: Iterable[str]) -> Problem:
-    """Return the problem of what pydantic found.
-
-    Args:
-        entries: pydantic's errors; each location begins with the place of the parameters.
-        known: names of the parameters.
-    """
+    """Return the problem of what pydantic found; each location begins with the place of the `known` parameters."""
     errors = [_describe(entry, known) for entry in entries]
     detail = "; ".join(f"{entry['parameter']}: {entry['message']}" for entry in errors)
     return Problem("invalid-parameter", detail, errors=errors)

@@ -19,7 +19,7 @@ import uvicorn
 from server.app import create_admin_app, create_app
 from server.engine.engines import Engines, LoadError
 from server.engine.errors import EngineState
-from server.engine.synthesizer import Load
+from server.engine.model import Load
 from server.limits.connections import server_config
 from server.limits.drain import Drain
 from server.service import Service
@@ -83,11 +83,7 @@ class DrainingServer(QuietServer):
 
 
 async def run(settings: Settings, load: Load | None = None) -> int:
-    """Serve until a signal, and return the exit code.
-
-    Args:
-        settings: of the server.
-        load: returns the synthesizer of a name or directory; by default the real one.
+    """Serve until a signal, and return the exit code. `load` stands in for the real models.
 
     Raises:
         ListenError: an address cannot be listened on.

@@ -32,11 +32,7 @@ ONE_AT_A_TIME = threading.Lock()
 
 
 class MelExtractor:
-    """Extracts mels for any mel config, with one cached extractor for each.
-
-    Args:
-        max_seconds: the longest audio to take.
-    """
+    """Extracts mels for any mel config, with one cached extractor for each, from audio of at most `max_seconds`."""
 
     def __init__(self, max_seconds: float) -> None:
         self._max_seconds = max_seconds

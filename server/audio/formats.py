@@ -76,14 +76,7 @@ class Format:
         return asked
 
     def encode(self, x: Waveform, rate: int, sample_rate: int | None = None, origin: Origin | None = None) -> Encoded:
-        """Encode a whole waveform (T,).
-
-        Args:
-            x: the samples.
-            rate: Hz of x.
-            sample_rate: Hz to resample to; rate if None.
-            origin: written into formats that have room for it.
-        """
+        """Encode a whole waveform (T,) of `rate` Hz, resampled to sample_rate, with its origin if there is room."""
         sample_rate = rate if sample_rate is None else sample_rate
         x = resample(x, rate, sample_rate)
         if self.name in AUDIO_FORMATS:
@@ -121,12 +114,7 @@ def pcm_bytes(x: Waveform, kind: str) -> tuple[bytes, int]:
 
 
 def negotiate(name: str | None, accept: str | None, offers: Sequence[Format] = FORMATS) -> tuple[Format, str]:
-    """Return the format of the answer and its media type.
-
-    Args:
-        name: the value of `format=`, which overrides Accept.
-        accept: the Accept header; None or empty takes anything.
-        offers: the formats to choose from, in order of preference.
+    """Return the format of the answer and its media type; `format=` overrides the Accept header.
 
     Raises:
         Problem: no format on offer fits.

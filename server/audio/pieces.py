@@ -42,14 +42,7 @@ class PieceEncoder(Protocol):
 def open_encoder(
     target: Format, sample_rate: int, samples: int | None = None, origin: Origin | None = None
 ) -> PieceEncoder:
-    """Begin a stream.
-
-    Args:
-        target: one of `STREAM_FORMATS`.
-        sample_rate: Hz.
-        samples: the length, if known, for formats that can have it in their header.
-        origin: written into the header of formats that have room for it.
-    """
+    """Begin a stream. Its header has the number of samples and the origin, if known and if there is room."""
     if target.name in ("wav", "wav_f32"):
         return _RawEncoder(target.pcm, _wave_head(target.pcm, sample_rate, origin))
     if target.name in ("pcm", "pcm_f32"):
@@ -175,10 +168,6 @@ class PieceResampler:
     """Resamples piece by piece, with the same result as `resample` on the whole waveform.
 
     Each output sample depends on input samples around it, so input is kept until its surroundings have arrived.
-
-    Args:
-        source_rate: Hz.
-        target_rate: Hz.
     """
 
     def __init__(self, source_rate: int, target_rate: int) -> None:
@@ -191,12 +180,7 @@ class PieceResampler:
         self._kept: Waveform = np.empty(0, np.float32)
 
     def push(self, x: Waveform, last: bool = False) -> Waveform:
-        """Take the next samples (T,), and return the output samples that are certain by now.
-
-        Args:
-            x: may be empty.
-            last: whether nothing will follow.
-        """
+        """Take the next samples (T,), maybe none, and return the output samples that are certain by now."""
         if self._down == self._up:
             return x
         self._kept = np.concatenate([self._kept, x])

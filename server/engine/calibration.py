@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from server.engine.synthesizer import BatchSynthesizer, Synthesizer
 from vocoder.batching import Utterance
+from vocoder.synthesizer import Synthesizer
 
 __all__ = ["Calibration", "Costs", "Point", "calibrate"]
 
@@ -59,13 +59,7 @@ class Costs:
         return self._between(frames, [point.together for point in self.points])
 
     def worth_joining(self, before: float, run_frames: int, frames: int) -> bool:
-        """Whether a mel should join a run.
-
-        Args:
-            before: seconds of the run without it.
-            run_frames: frames of the run with it.
-            frames: of the mel.
-        """
+        """Whether a mel of `frames` should join a run of `before` seconds, which has run_frames with it."""
         if run_frames > self.max_frames:
             return False
         return self.together(run_frames) <= (1.0 - LEAST_SAVING) * (before + self.alone(frames))
@@ -90,17 +84,13 @@ def calibrate(
 ) -> Generator[None, None, Costs]:
     """Time runs of growing length until sharing a run saves nothing more, and return their costs.
 
-    It yields after each run, so that other models can use the device.
-
-    Args:
-        synthesizer: the model. A model that takes one mel at a time is not timed.
-        silence: a value that its mels can have.
-        frames_per_second: of a short run. A model too slow for the first two runs is not timed.
-        seconds: limit for all runs together.
+    It yields after each run, so that other models can use the device. All runs together take at most `seconds`. A model
+    that
+    takes one mel at a time, or is too slow for the first two runs, is not timed.
     """
-    if not isinstance(synthesizer, BatchSynthesizer) or 2 * LENGTHS[0] > seconds * frames_per_second:
+    if not hasattr(synthesizer, "synthesize_many") or 2 * LENGTHS[0] > seconds * frames_per_second:
         return Costs()
-    measurement = _Measurement(synthesizer, synthesizer, silence, seconds)
+    measurement = _Measurement(synthesizer, silence, seconds)
     points: list[Point] = []
     for frames in LENGTHS:
         if points and measurement.left < 2.0 * (points[-1].alone + points[-1].together):  # one run of each
@@ -121,20 +111,19 @@ def _saves(half: Point, whole: Point) -> bool:
 class _Measurement:
     """Times runs of one model within a budget of seconds."""
 
-    def __init__(self, single: Synthesizer, many: BatchSynthesizer, silence: float, seconds: float) -> None:
+    def __init__(self, synthesizer: Synthesizer, silence: float, seconds: float) -> None:
         self.left = seconds
-        self._single = single
-        self._many = many
-        self._mel = np.full((single.mel_config.n_mels, LONGEST), silence, np.float32)
+        self._synthesizer = synthesizer
+        self._mel = np.full((synthesizer.mel_config.n_mels, LONGEST), silence, np.float32)
 
     def point(self, frames: int) -> Generator[None, None, Point]:
         """Time a number of frames, as one mel and as several."""
-        run_frames = self._many.run_frames
+        model, run_frames = self._synthesizer, self._synthesizer.run_frames
         items = min(MAX_ITEMS, max(2, frames // ITEM_FRAMES))
         each = max(1, (2 * frames - run_frames([frames // items] * items)) // items)  # leaves room for the gaps
         utterances = [Utterance(self._mel[:, :each], seed=item) for item in range(items)]
-        alone = yield from self._quickest(lambda: self._single.synthesize(self._mel[:, :frames], seed=0))
-        together = yield from self._quickest(lambda: self._many.synthesize_many(utterances))
+        alone = yield from self._quickest(lambda: model.synthesize(self._mel[:, :frames], seed=0))
+        together = yield from self._quickest(lambda: model.synthesize_many(utterances))
         return Point(frames, alone, together * frames / run_frames([each] * items))
 
     def _quickest(self, run: Callable[[], object]) -> Generator[None, None, float]:

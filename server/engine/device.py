@@ -5,15 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import torch
 
-__all__ = ["Device", "Tenant", "compute_on", "on_one_core"]
-
-R = TypeVar("R")
+__all__ = ["Device", "Tenant", "compute_on"]
 
 IDLE_BEAT = 0.5  # seconds between heartbeats of an idle device
 TURN_SECONDS = 1.0  # about the longest turn of one model before the next
@@ -47,11 +44,8 @@ class Device:
     """Runs one tenant at a time: of those with work, the one that has used the device least.
 
     A thread that computes on several cores brings helper threads of its own. With more of these than cores, they sleep
-    instead of spinning for each other, which halves the speed. So all models share one thread.
-
-    Args:
-        cores: to compute on; by default as many as the calling thread does.
-        prepare: called first on the thread, for example to measure what these cores can do.
+    instead of spinning for each other, which halves the speed. So all models share one thread, with the cores of the
+    thread that made this, or with `cores`. It calls `prepare` first.
     """
 
     def __init__(self, cores: int | None = None, prepare: Callable[[], object] = lambda: None) -> None:
@@ -147,20 +141,3 @@ def compute_on(cores: int) -> None:
     """
     torch.get_num_threads()  # a thread's first call adopts the last value set anywhere, which would undo this
     torch.set_num_threads(cores)
-
-
-def on_one_core(function: Callable[[], R]) -> R:
-    """Return the result of a function that runs on a one-core thread of its own, or raise its exception."""
-    future: Future[R] = Future()
-
-    def work() -> None:
-        compute_on(1)
-        try:
-            future.set_result(function())
-        except BaseException as error:
-            future.set_exception(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    return future.result()

@@ -21,13 +21,13 @@ from numpy.typing import NDArray
 from server.engine.calibration import Calibration
 from server.engine.device import Device
 from server.engine.errors import DeadlineError, EngineState, NotReadyError, QueueFullError, SynthesisError
-from server.engine.model import LoadedModel, Observer, Outcome, short_name
+from server.engine.model import Load, LoadedModel, Observer, Outcome, short_name
 from server.engine.queue import Job, Parts, Priority, QueueLimits, Synthesis, WorkQueue, at_once
-from server.engine.synthesizer import Load, Synthesizer
 from vocoder.batching import Utterance
 from vocoder.checkpoint import CheckpointError
 from vocoder.machine.devices import DeviceError
 from vocoder.mel.config import MelConfig
+from vocoder.synthesizer import Synthesizer
 
 __all__ = ["Engine"]
 
@@ -123,18 +123,14 @@ class Engine:
                 raise QueueFullError(min(MAX_RETRY_AFTER, max(1, math.ceil(wait))))
 
     def submit(self, utterance: Utterance, deadline: float | None = None) -> Job:
-        """Queue an utterance. It may share a run with others; a long one is computed in parts.
+        """Queue an utterance with a mel in the model's own config. It may share a run; a long one is computed in parts.
 
         The job returns a Synthesis, or raises SynthesisError, DeadlineError, or NotReadyError if the engine fails or
-        stops. Cancelling the job removes it from the queue, or ends it after the present part.
-
-        Args:
-            utterance: its mel has the model's own config.
-            deadline: of `time.monotonic`.
+        stops.
+        Cancelling it removes it from the queue, or ends it after the present part. The deadline is of `time.monotonic`.
 
         Raises:
-            NotReadyError: the engine takes no work.
-            QueueFullError: no room.
+            NotReadyError, QueueFullError: the engine takes no work.
         """
         model = self._loaded()
         rate, parts = model.synthesizer.sample_rate, model.in_parts(utterance)
@@ -150,11 +146,7 @@ class Engine:
     ) -> Job:
         """Queue a function that computes some audio, such as one chunk of a stream. See `submit`.
 
-        Args:
-            work: is given the synthesizer, on the device's thread.
-            frames: mel frames that it computes, for the limits and the estimate of its time.
-            priority: the order among waiting jobs.
-            deadline: as in `submit`.
+        The function is given the synthesizer, on the device's thread. `frames` estimates its time.
         """
         synthesizer = self._loaded().synthesizer
         parts = at_once(work, synthesizer)

@@ -12,9 +12,8 @@ from server.engine.calibration import Calibration
 from server.engine.device import Device, compute_on
 from server.engine.engine import Engine
 from server.engine.errors import LOADING_SECONDS, EngineState
-from server.engine.model import Observer
+from server.engine.model import Load, Observer
 from server.engine.queue import QueueLimits
-from server.engine.synthesizer import Load
 from server.problems import Problem
 
 __all__ = ["COMPUTING", "Engines", "LoadError"]
@@ -30,16 +29,7 @@ class LoadError(Exception):
 
 
 class Engines:
-    """All engines of a server. They share one device; the first is the default.
-
-    Args:
-        references: shipped names or directories, one engine each.
-        load: from a reference to a synthesizer.
-        limits: on the work that waits for each engine.
-        calibration: as in `Engine`.
-        observer: is told of every run.
-        prepare: called on the device's thread before any model is loaded.
-    """
+    """All engines of a server. They share one device, which calls `prepare` first; the first engine is the default."""
 
     def __init__(
         self,

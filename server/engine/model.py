@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -16,15 +16,17 @@ from numpy.typing import NDArray
 from server.engine.calibration import Calibration, Costs
 from server.engine.errors import SynthesisError
 from server.engine.queue import Parts
-from server.engine.synthesizer import BatchSynthesizer, StreamSynthesizer, Synthesizer
 from vocoder.batching import Utterance
 from vocoder.mel.range import MelRange
 from vocoder.sampling import voice_of
+from vocoder.synthesizer import Synthesizer
 
-__all__ = ["LoadedModel", "Observer", "Outcome", "Pace", "check_output", "short_name"]
+__all__ = ["Load", "LoadedModel", "Observer", "Outcome", "Pace", "check_output", "short_name"]
 
 logger = logging.getLogger(__name__)
 
+Load = Callable[[str], Synthesizer]
+"""from the name or directory of a model; what it returns may lack `synthesize_many` and `open_stream`"""
 Outcome = NDArray[np.float32] | SynthesisError
 
 WARM_UP_FRAMES = 32
@@ -67,13 +69,7 @@ class Pace:
 
 
 class LoadedModel:
-    """A model and the costs of its runs. Only one thread at a time computes with it.
-
-    Args:
-        synthesizer: the model.
-        costs: of runs on this device; without any, each mel runs alone.
-        observer: is told of every run.
-    """
+    """A model and the costs of its runs; without costs, each mel runs alone. Only one thread at a time uses it."""
 
     def __init__(self, synthesizer: Synthesizer, costs: Costs | None = None, observer: Observer | None = None) -> None:
         self.name = short_name(synthesizer.name)
@@ -93,11 +89,9 @@ class LoadedModel:
         return time.perf_counter() - started
 
     def warm_up(self, seconds: float, calibration: Calibration | None) -> Generator[None, None, None]:
-        """Run the model as requests will, one run at a time, and measure its costs.
+        """Run the model as requests will, one run at a time, and measure its costs unless each mel runs alone.
 
-        Args:
-            seconds: time of one frame so far; a slow model runs on fewer frames.
-            calibration: measures whether mels should share runs; None where each runs alone.
+        A model that took many `seconds` for one frame runs on fewer frames.
         """
         frames = max(1, min(WARM_UP_FRAMES, int(WARM_UP_SECONDS / max(seconds, 1e-6))))
         with_denoiser = (WARM_UP_FRAMES + DENOISER_FRAMES) * seconds <= WARM_UP_SECONDS
@@ -116,7 +110,7 @@ class LoadedModel:
         if len(frames) == 1:
             return True
         costs, synthesizer, *others, last = self._costs, self.synthesizer, *frames
-        if not isinstance(synthesizer, BatchSynthesizer) or sum(frames) > self.max_frames:
+        if not hasattr(synthesizer, "synthesize_many") or sum(frames) > self.max_frames:
             return False
         before = costs.alone(others[0]) if len(others) == 1 else costs.together(synthesizer.run_frames(others))
         return costs.worth_joining(before, synthesizer.run_frames(frames), last)
@@ -143,12 +137,12 @@ class LoadedModel:
     def in_parts(self, utterance: Utterance) -> Parts | None:
         """Return the work on an utterance in parts if it would block others for too long, otherwise None."""
         synthesizer, speed = self.synthesizer, self.pace.frames_per_second
-        if utterance.frames <= LONGEST_RUN * speed or not isinstance(synthesizer, StreamSynthesizer):
+        if utterance.frames <= LONGEST_RUN * speed or not hasattr(synthesizer, "open_stream"):
             return None
-        return self._parts(synthesizer, utterance, max(1, min(MAX_PART_FRAMES, int(PART_SECONDS * speed))))
+        return self._parts(utterance, max(1, min(MAX_PART_FRAMES, int(PART_SECONDS * speed))))
 
-    def _parts(self, synthesizer: StreamSynthesizer, utterance: Utterance, size: int) -> Parts:
-        session = synthesizer.open_stream(**voice_of(utterance), chunk_frames=size, first_chunk_frames=size)
+    def _parts(self, utterance: Utterance, size: int) -> Parts:
+        session = self.synthesizer.open_stream(**voice_of(utterance), chunk_frames=size, first_chunk_frames=size)
         session.push(utterance.mel)
         session.finish()
         parts = [session.next()]
@@ -162,7 +156,7 @@ class LoadedModel:
 
     def _synthesize(self, utterances: Sequence[Utterance]) -> list[NDArray[np.float32]]:
         synthesizer, frames = self.synthesizer, [utterance.frames for utterance in utterances]
-        if len(utterances) > 1 and isinstance(synthesizer, BatchSynthesizer):
+        if len(utterances) > 1:
             audio, padded = synthesizer.synthesize_many(utterances), synthesizer.run_frames(frames)
         else:
             (one,) = utterances

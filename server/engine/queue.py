@@ -69,13 +69,9 @@ class Synthesis:
 class Job(Future[Synthesis]):
     """Work for the device, and the future of its result. It can be cancelled until it is done.
 
-    Args:
-        frames: mel frames to compute.
-        sample_rate: Hz of the audio.
-        utterance: may share a run with others.
-        parts: run one by one, with other work between them; None where the utterance is run whole.
-        priority: the order among waiting jobs.
-        deadline: of `time.monotonic`, after which the result is worthless.
+    An utterance may share a run with others. Parts run one by one, with other work between them; there are none where
+    the
+    utterance is run whole. The result is worthless after the deadline, of `time.monotonic`.
     """
 
     def __init__(
@@ -135,11 +131,7 @@ def at_once(work: Callable[[T], Waveform], argument: T) -> Parts:
 
 
 class WorkQueue:
-    """The waiting jobs. It has no lock of its own: its owner holds one.
-
-    Args:
-        limits: on what may wait.
-    """
+    """The waiting jobs. It has no lock of its own: its owner holds one."""
 
     def __init__(self, limits: QueueLimits) -> None:
         self.limits = limits
@@ -177,11 +169,7 @@ class WorkQueue:
             self._jobs.remove(job)
 
     def take(self, fits: Callable[[list[int]], bool]) -> list[Job]:
-        """Remove and return the first job and all later ones that fit into one run with it.
-
-        Args:
-            fits: whether utterances of these frames make one run.
-        """
+        """Remove and return the first job and all later ones that fit into one run with it, by their frames."""
         batch, lengths = self._jobs[:1], [job.frames for job in self._jobs[:1]]
         if batch and batch[0].parts is None:
             for job in self._jobs[1:]:

@@ -144,10 +144,8 @@ class LimitedHttp(H11Protocol):
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
         """Hand the connection over to the WebSocket protocol, within the limit of connections."""
         self._stop_timers()
-        body = any(
-            name == b"transfer-encoding" or (name == b"content-length" and value != b"0")
-            for name, value in self.headers
-        )
+        headers = dict(self.headers)
+        body = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
         if self._most is not None and len(self.connections) >= self._most:
             self._refuse(busy())
         elif body:

@@ -13,10 +13,9 @@ __all__ = ["Drain"]
 class Drain:
     """Counts the requests in flight, and decides when the server may end.
 
-    Args:
-        delay: seconds after `begin` during which new requests are still taken, since load balancers learn late.
-        timeout: further seconds for requests in flight.
-        clock: monotonic seconds.
+    New requests are taken for `delay` seconds after `begin`, since load balancers learn late. Requests in flight have
+    another
+    `timeout` seconds.
     """
 
     def __init__(self, delay: float, timeout: float, clock: Callable[[], float] = time.monotonic) -> None:

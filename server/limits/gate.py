@@ -14,8 +14,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.addresses import METRICS, PAGE_PARTS, PAGES, PROBES, READINESS
 from server.limits.drain import Drain
-from server.limits.keys import KeyRing
-from server.limits.quotas import Quotas
+from server.limits.keys import KeyRing, Quotas
 from server.problems import Problem, render
 from server.telemetry.logs import note, noted
 
@@ -73,11 +72,7 @@ class HostRule:
 
 
 class Memory:
-    """The bytes that all bodies and streams may hold together.
-
-    Args:
-        limit: in bytes.
-    """
+    """The bytes that all bodies and streams may hold together."""
 
     def __init__(self, limit: int) -> None:
         self.held = 0
@@ -92,15 +87,7 @@ class Memory:
 
 
 class Gate:
-    """Admits requests and WebSockets, or answers them with a problem before their body is read.
-
-    Args:
-        app: the application.
-        hosts: which names are answered.
-        drain: counts requests, and refuses them during shutdown.
-        keys: API keys; None where everybody may use the server.
-        memory: for bodies and streams.
-    """
+    """Admits requests and WebSockets, or answers them with a problem before their body is read."""
 
     def __init__(
         self,
@@ -170,11 +157,7 @@ def check_key(keys: KeyRing, connection: HTTPConnection) -> None:
 
 
 def charge_frames(connection: HTTPConnection, frames: int) -> None:
-    """Take the frames of a mel from the client's quota, and note them for the log.
-
-    Args:
-        connection: the request or WebSocket.
-        frames: of the mel; 0 checks before the body is read whether the quota is used up.
+    """Take the frames of a mel from the client's quota; 0 checks before the body is read whether it is used up.
 
     Raises:
         Problem: 429 with Retry-After.

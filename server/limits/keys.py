@@ -1,4 +1,4 @@
-"""API keys from a file.
+"""API keys from a file, and the quotas of their owners.
 
 Each line holds one key as `name:key`, or as `name:sha256:` and the SHA-256 of the key in hexadecimal. Options follow
 after blanks:
@@ -17,12 +17,12 @@ import hashlib
 import hmac
 import logging
 import re
+import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from server.limits.quotas import Quotas
-
-__all__ = ["ROLES", "Client", "KeyFileError", "KeyRing", "read_clients"]
+__all__ = ["ROLES", "Client", "KeyFileError", "KeyRing", "Quotas", "TokenBucket", "read_clients"]
 
 logger = logging.getLogger(__name__)
 
@@ -34,6 +34,7 @@ COUNT = re.compile(r"[0-9]{1,12}")
 LIMITS = ("requests_per_minute", "frames_per_minute")
 MAX_FILE_BYTES = 2**20
 WATCH_SECONDS = 1.0
+SECONDS_PER_MINUTE = 60.0
 
 
 class KeyFileError(ValueError):
@@ -51,13 +52,46 @@ class Client:
     frames_per_minute: int = 0
 
 
-class KeyRing:
-    """The clients of one key file and their quotas.
+class TokenBucket:
+    """Holds at most one minute's worth, fills evenly, and starts full; 0 per minute means no limit.
 
-    Args:
-        path: the key file.
-        requests_per_minute: for clients whose lines do not set it; 0 means no limit.
-        frames_per_minute: the same for mel frames.
+    A cost above its capacity is granted when it is full and leaves a debt. So every cost is granted at some time, and
+    no more than `per_minute` is granted over time.
+    """
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._capacity = float(per_minute)
+        self._rate = per_minute / SECONDS_PER_MINUTE
+        self._clock = clock
+        self._level = self._capacity
+        self._filled = clock()
+
+    def take(self, cost: float) -> float:
+        """Take `cost` if there is enough; return 0, or else the seconds until there will be."""
+        if self._rate == 0.0:
+            return 0.0
+        now = self._clock()
+        self._level = min(self._capacity, self._level + (now - self._filled) * self._rate)
+        self._filled = now
+        missing = min(cost, self._capacity) - self._level
+        if missing > 1e-9 * self._capacity:
+            return missing / self._rate
+        self._level -= cost
+        return 0.0
+
+
+class Quotas:
+    """What one client may use; 0 means no limit."""
+
+    def __init__(
+        self, requests_per_minute: int, frames_per_minute: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.requests = TokenBucket(requests_per_minute, clock)
+        self.frames = TokenBucket(frames_per_minute, clock)
+
+
+class KeyRing:
+    """The clients of one key file and their quotas. The limits are for lines that do not set them; 0 means no limit.
 
     Raises:
         KeyFileError: the file is invalid.
@@ -86,11 +120,7 @@ class KeyRing:
             await asyncio.to_thread(self.refresh)
 
     def refresh(self) -> bool:
-        """Read the file again if it changed. An invalid file is logged, and the old keys stay.
-
-        Returns:
-            whether there are new keys.
-        """
+        """Read the file again if it changed, and return whether the keys are new. An invalid file is only logged."""
         stamp = self._look()
         if stamp == self._stamp:
             return False
@@ -117,12 +147,7 @@ class KeyRing:
 
 
 def read_clients(path: Path, requests_per_minute: int = 0, frames_per_minute: int = 0) -> tuple[Client, ...]:
-    """Read a key file.
-
-    Args:
-        path: the file.
-        requests_per_minute: for clients whose lines do not set it; 0 means no limit.
-        frames_per_minute: the same for mel frames.
+    """Read a key file. Limits are for clients whose lines do not set them; 0 means no limit.
 
     Raises:
         KeyFileError: it cannot be read, holds no key, or has an invalid line.

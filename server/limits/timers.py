@@ -58,12 +58,7 @@ class Deadline:
 
 
 class ReaderWatch:
-    """Aborts a connection whose client does not read what is written.
-
-    Args:
-        transport: of the connection.
-        timeout: seconds in which the client has to make progress.
-    """
+    """Aborts a connection whose client makes no progress in reading for `timeout` seconds."""
 
     def __init__(self, transport: asyncio.Transport, timeout: float) -> None:
         self._transport = transport

@@ -145,15 +145,10 @@ def judge(mel: Mel, path: MelPath, mode: GuardMode) -> Verdict | None:
 
 
 def check_mel(mel: Mel, config: MelConfig, max_frames: int) -> Mel:
-    """Return a mel as (n_mels, frames), or say what is wrong with it and what the likely mistake is.
-
-    Args:
-        mel: (n_mels, frames) or (1, n_mels, frames).
-        config: that it was made with.
-        max_frames: the longest mel to take.
+    """Return a mel (n_mels, frames) or (1, n_mels, frames) as (n_mels, frames), or name the likely mistake.
 
     Raises:
-        Problem: wrong shape, values that are not finite or implausible, or too many frames.
+        Problem: wrong shape, values that are not finite or implausible, or more than max_frames.
     """
     mel = _shaped(mel, config.n_mels)
     if mel.shape[1] > max_frames:

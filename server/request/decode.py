@@ -57,12 +57,9 @@ MAX_JSON_MEMBERS = 2**10
 
 
 def decode_mel(body: bytes, media_type: str | None, headers: Mapping[str, str]) -> NDArray[np.float32]:
-    """Decode a request body to 32-bit floats of one to three dimensions, none of them empty.
+    """Decode a body of one of `MEDIA_TYPES` to 32-bit floats of one to three dimensions, none of them empty.
 
-    Args:
-        body: the bytes.
-        media_type: one of `MEDIA_TYPES`; None means npy.
-        headers: of the request; raw floats need X-Mel-Shape and X-Mel-Dtype.
+    Without a media type it is npy. Raw floats need the headers X-Mel-Shape and X-Mel-Dtype.
 
     Raises:
         Problem: the body contradicts its type or size, or has another media type or dtype.

@@ -35,11 +35,6 @@ MAX_DEADLINE_DIGITS = 8
 class Exchange:
     """The steps of one request that all HTTP interfaces share, and their times.
 
-    Args:
-        http: the request, with its body unread.
-        service: the parts of the application.
-        model: its name; the default model if None.
-
     Raises:
         Problem: the request can be refused without its body.
     """
@@ -148,12 +143,7 @@ def media_type(request: Request) -> str | None:
 
 
 async def read_body(request: Request, limit: int, timeout: float) -> bytes:
-    """Read the whole body, and refuse it as soon as it is known to be too large.
-
-    Args:
-        request: with its body unread.
-        limit: most bytes to take.
-        timeout: seconds for the whole body.
+    """Read a whole body of at most `limit` bytes within `timeout` seconds; refuse it as soon as it is too large.
 
     Raises:
         Problem: 413 too large, by Content-Length or while reading; 415 compressed; 408 too slow; 400 empty; 503 no

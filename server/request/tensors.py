@@ -10,11 +10,11 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, FailFast, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, FailFast, Field, PositiveInt, StrictBool, ValidationError
 
 from server.problems import Problem
 from server.request.asked import InferenceParameters
@@ -30,29 +30,31 @@ VERSION = "1"
 MAX_DIMENSIONS = 3
 
 
-class _Tensor(BaseModel):
+class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    name: str = Field(max_length=256)
-    datatype: str = Field(max_length=16)
-    shape: Annotated[list[int], FailFast()] = Field(min_length=1, max_length=MAX_DIMENSIONS)
+
+class _Tensor(_Strict):
+    name: Literal["mel"]
+    datatype: Literal["FP32", "FP16", "FP64"]
+    shape: Annotated[list[PositiveInt], FailFast()] = Field(min_length=1, max_length=MAX_DIMENSIONS)
     parameters: dict[str, Any] = Field(default_factory=dict)
     data: list[Any] | None = None
 
 
-class _Wanted(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    name: str = Field(max_length=256)
-    parameters: dict[str, Any] = Field(default_factory=dict)
+class _OutputParameters(_Strict):
+    binary_data: StrictBool | None = None
 
 
-class _Document(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+class _Wanted(_Strict):
+    name: Literal["audio"]
+    parameters: _OutputParameters = Field(default_factory=_OutputParameters)
 
+
+class _Document(_Strict):
     id: str | None = Field(default=None, max_length=256)
     parameters: InferenceParameters = Field(default_factory=InferenceParameters)
-    inputs: Annotated[list[_Tensor], FailFast()] = Field(max_length=1)
+    inputs: Annotated[list[_Tensor], FailFast()] = Field(min_length=1, max_length=1)
     outputs: Annotated[list[_Wanted], FailFast()] = Field(default_factory=list, max_length=1)
 
 
@@ -85,14 +87,7 @@ def describe_model(name: str, family: str, n_mels: int) -> dict[str, Any]:
 
 
 def parse_request(body: bytes, header_length: str | None, n_mels: int, max_json_bytes: int) -> InferenceRequest:
-    """Read an inference request.
-
-    Args:
-        body: the bytes.
-        header_length: the value of Inference-Header-Content-Length. None: the whole body is JSON. "0": the whole body
-            is the mel, (n_mels, frames) in 32-bit floats.
-        n_mels: mel bands of the model.
-        max_json_bytes: most bytes of JSON to take.
+    """Read an inference request. Without a header_length it is JSON; with "0" it is the mel in 32-bit floats.
 
     Raises:
         Problem: 400 malformed; 413 too much JSON.
@@ -115,8 +110,10 @@ def parse_request(body: bytes, header_length: str | None, n_mels: int, max_json_
         document = _Document.model_validate_json(body[:length])
     except ValidationError as error:
         raise _malformed(_describe(error)) from None
-    mel = _read_input(document.inputs, memoryview(body)[length:])
-    return InferenceRequest(mel, document.id, document.parameters, _wants_binary(document))
+    mel, binary = _read_input(document.inputs[0], memoryview(body)[length:]), document.parameters.binary_data_output
+    for wanted in document.outputs:
+        binary = binary if wanted.parameters.binary_data is None else wanted.parameters.binary_data
+    return InferenceRequest(mel, document.id, document.parameters, binary)
 
 
 def render_response(
@@ -124,11 +121,7 @@ def render_response(
 ) -> tuple[bytes, int | None]:
     """Return the body of an answer, and the length of its JSON; None where all of it is JSON.
 
-    Args:
-        model: its name.
-        request: the request.
-        audio: (T,), sent as (1, T) where the mel came as (1, n_mels, frames).
-        parameters: of the answer.
+    Audio (T,) is sent as (1, T) where the mel came as (1, n_mels, frames).
     """
     audio = np.ascontiguousarray(audio, "<f4")
     audio = audio[None] if request.mel.ndim == MAX_DIMENSIONS else audio
@@ -151,50 +144,23 @@ def _raw_mel(body: bytes, n_mels: int) -> NDArray[np.float32]:
     return np.frombuffer(body, "<f4").astype(np.float32).reshape(n_mels, frames)
 
 
-def _read_input(inputs: list[_Tensor], binary: memoryview) -> NDArray[np.float32]:
-    if not inputs or inputs[0].name != INPUT:
-        raise _malformed(f"There must be one input, named {INPUT}.")
-    tensor = inputs[0]
-    if tensor.datatype not in DTYPES:
-        raise _malformed(f"The input's datatype must be one of {', '.join(DTYPES)}.")
-    if any(size < 1 for size in tensor.shape):
-        raise _malformed("The input's shape must hold no size below 1.")
+def _read_input(tensor: _Tensor, binary: memoryview) -> NDArray[np.float32]:
+    dtype, size, given = DTYPES[tensor.datatype], math.prod(tensor.shape), tensor.parameters.get("binary_data_size")
     if (tensor.data is None) == ("binary_data_size" not in tensor.parameters):
         raise _malformed("The input must have either data or the parameter binary_data_size.")
-    array = _binary_array(tensor, binary) if tensor.data is None else _listed_array(tensor, binary)
-    return as_float32(array).reshape(tensor.shape)
-
-
-def _binary_array(tensor: _Tensor, binary: memoryview) -> NDArray[Any]:
-    size, dtype = tensor.parameters["binary_data_size"], DTYPES[tensor.datatype]
-    if type(size) is not int or size != len(binary) or math.prod(tensor.shape) * dtype.itemsize != size:
-        raise _malformed("binary_data_size, the shape and the bytes that came after the JSON do not agree.")
-    return np.frombuffer(binary, dtype)
-
-
-def _listed_array(tensor: _Tensor, binary: memoryview) -> NDArray[Any]:
+    if tensor.data is None:
+        if type(given) is not int or given != len(binary) or size * dtype.itemsize != given:
+            raise _malformed("binary_data_size, the shape and the bytes after the JSON do not agree.")
+        return as_float32(np.frombuffer(binary, dtype)).reshape(tensor.shape)
     if len(binary):
         raise _malformed("There are bytes after the JSON, but the input has its data in it.")
     try:
         array = number_array(tensor.data)
     except ValueError:
         array = np.empty(0)
-    if array.size != math.prod(tensor.shape):
+    if array.size != size:
         raise _malformed("data must be numbers, flat or nested, as many as the shape says.")
-    return array
-
-
-def _wants_binary(document: _Document) -> bool:
-    for wanted in document.outputs:
-        if wanted.name != OUTPUT:
-            raise _malformed(f"The only output is {OUTPUT}.")
-        if set(wanted.parameters) - {"binary_data"}:
-            raise _malformed("The only parameter of an output is binary_data.")
-        binary = wanted.parameters.get("binary_data", document.parameters.binary_data_output)
-        if type(binary) is not bool:
-            raise _malformed("binary_data must be true or false.")
-        return binary
-    return document.parameters.binary_data_output
+    return as_float32(array).reshape(tensor.shape)
 
 
 def _describe(error: ValidationError) -> str:

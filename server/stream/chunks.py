@@ -14,8 +14,8 @@ from server.engine.engine import Engine
 from server.engine.errors import QueueFullError
 from server.engine.model import check_output
 from server.engine.queue import Job, Priority, Synthesis
-from server.engine.synthesizer import StreamSession
 from vocoder.sampling import Sampling, voice_of
+from vocoder.streaming.session import StreamSession
 
 __all__ = ["ChunkStream"]
 
@@ -28,10 +28,6 @@ class ChunkStream:
 
     Between two chunks the device is free, so a slow client holds up nobody. Frames may be pushed at any time. The other
     methods belong to the one task that takes the chunks.
-
-    Args:
-        engine: synthesizes.
-        sampling: how.
     """
 
     def __init__(self, engine: Engine, sampling: Sampling) -> None:
@@ -111,7 +107,7 @@ class ChunkStream:
             self._hand_over(session)
             self._session = session
         frames = self._session.ready
-        x = self._session.next()
+        x: NDArray[np.float32] = self._session.next()
         check_output(x, frames, synthesizer.hop_length)
         self._begun = self._begun or frames > 0
         return x

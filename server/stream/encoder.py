@@ -23,15 +23,7 @@ NOTHING = np.empty(0, np.float32)
 class StreamEncoder:
     """Encodes each chunk, and keeps count for the summary and the metrics.
 
-    Args:
-        service: its metrics count, and its threads encode.
-        engine: synthesizes.
-        target: one of `STREAM_FORMATS`.
-        sample_rate: Hz of what is sent.
-        route: the template of the address, for the metrics.
-        placing: moves the model's audio to its place in time.
-        samples: how many samples will be sent, if known.
-        origin: written into formats that have room for it.
+    `placing` moves the model's audio to its place in time. `samples` is the length of what will be sent, if known.
     """
 
     def __init__(

@@ -23,14 +23,7 @@ QUIET_FRAMES = 64
 
 
 class Intake:
-    """Turns messages into frames for the model.
-
-    Args:
-        service: its threads convert and judge.
-        dtype: of the values in the messages, little-endian.
-        passage: from the mel config of the messages to the model's own.
-        mode: of the mel guard.
-    """
+    """Turns messages into frames for the model, and has the mel guard judge them."""
 
     def __init__(self, service: Service, dtype: np.dtype[Any], passage: Passage, mode: GuardMode) -> None:
         self.frames = 0

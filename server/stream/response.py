@@ -21,16 +21,9 @@ class StreamBrokenError(Exception):
 
 
 class StreamedAudio(Response):
-    """Sends chunk after chunk. The next one is computed when the connection has taken the last one.
+    """Sends chunk after chunk. The next is computed when the connection has taken the last.
 
     A failure after the first byte ends the connection within the body, so that no client takes it for complete.
-
-    Args:
-        exchange: the request.
-        stream: past its first chunk.
-        encoder: past the first chunk.
-        first: the bytes of the first chunk.
-        headers: of the answer.
     """
 
     def __init__(

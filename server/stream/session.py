@@ -43,12 +43,7 @@ VALUE_BYTES = 4  # of a mel in the model's own config
 
 
 class WebSocketSession:
-    """Takes frames and sends audio at the same time, until all is sent, something fails, or the client leaves.
-
-    Args:
-        websocket: not accepted yet.
-        service: the parts of the application.
-    """
+    """Takes frames and sends audio at the same time, until all is sent, something fails, or the client leaves."""
 
     def __init__(self, websocket: WebSocket, service: Service) -> None:
         self._websocket = websocket

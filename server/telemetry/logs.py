@@ -34,12 +34,7 @@ def noted(connection: HTTPConnection) -> dict[str, Any]:
 
 
 def logging_config(log_format: str, level: str) -> dict[str, Any]:
-    """Return the configuration for `logging.config.dictConfig`.
-
-    Args:
-        log_format: json, text, or auto for text on a terminal and json elsewhere.
-        level: the lowest level that is logged.
-    """
+    """Return the configuration for `logging.config.dictConfig`; the format auto is text on a terminal, else json."""
     if log_format == "auto":
         log_format = "text" if sys.stderr.isatty() else "json"
     json_format = {

@@ -97,13 +97,7 @@ class Metrics:
         self._streams = Gauge("vocoder_open_streams", "Streams under way.", ["route"], registry=registry)
 
     def record(self, name: str, value: float = 1.0, **about: str) -> None:
-        """Add to a counter or histogram.
-
-        Args:
-            name: in `MEASURES`.
-            value: to count or observe.
-            **about: its labels; others are for OpenTelemetry.
-        """
+        """Add to a counter or histogram of `MEASURES`. Further labels are for OpenTelemetry."""
         instrument: Any = self._instruments[name].labels(*(about[label] for label in MEASURES[name].labels))
         (instrument.observe if MEASURES[name].buckets else instrument.inc)(value)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client.registry import Collector
@@ -84,29 +85,27 @@ def open_telemetry(environment: Mapping[str, str]) -> Telemetry | None:
 
 def _opened(traces: str, metrics: str) -> Telemetry:
     from opentelemetry.sdk.metrics import MeterProvider
-    from opentelemetry.sdk.metrics.export import ConsoleMetricExporter, MetricExporter, PeriodicExportingMetricReader
+    from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
     from opentelemetry.sdk.resources import Resource
     from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import BatchSpanProcessor, ConsoleSpanExporter, SpanExporter
+    from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
     resource = Resource({"service.name": NAME, "service.version": vocoder.__version__}).merge(Resource.create())
     tracers, meters = None, None
     if traces != "none":
-        spans: SpanExporter = ConsoleSpanExporter()
-        if traces == "otlp":
-            from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-
-            spans = OTLPSpanExporter()
         tracers = TracerProvider(resource=resource)
-        tracers.add_span_processor(BatchSpanProcessor(spans))
+        tracers.add_span_processor(BatchSpanProcessor(_exporter("traces", traces)))
     if metrics != "none":
-        values: MetricExporter = ConsoleMetricExporter()
-        if metrics == "otlp":
-            from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-
-            values = OTLPMetricExporter()
-        meters = MeterProvider([PeriodicExportingMetricReader(values)], resource=resource)
+        meters = MeterProvider([PeriodicExportingMetricReader(_exporter("metrics", metrics))], resource=resource)
     return Telemetry(tracers, meters)
+
+
+def _exporter(signal: str, kind: str) -> Any:
+    """Return an exporter by its entry point, as the SDK itself finds it."""
+    found = entry_points(group=f"opentelemetry_{signal}_exporter", name="otlp_proto_http" if kind == "otlp" else kind)
+    if not found:
+        raise ModuleNotFoundError(name=f"opentelemetry-exporter-{kind}-proto-http")
+    return next(iter(found)).load()()
 
 
 class OtelMetrics(Metrics):

@@ -14,8 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
 from server.limits.gate import Gate, HostRule, charge_frames
-from server.limits.keys import KeyRing
-from server.limits.quotas import Quotas
+from server.limits.keys import KeyRing, Quotas
 from server.problems import Problem
 
 pytestmark = pytest.mark.anyio

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.limits.quotas import TokenBucket
+from server.limits.keys import TokenBucket
 
 
 class Clock:
