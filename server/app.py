@@ -21,8 +21,7 @@ from server.engine.calibration import calibrate
 from server.engine.device import compute_on
 from server.engine.engines import Engines
 from server.engine.model import Load
-from server.limits.drain import Drain
-from server.limits.gate import Gate, HostRule, Memory
+from server.limits.gate import Drain, Gate, HostRule, Memory
 from server.limits.keys import KeyRing
 from server.problems import answer_not_found, install_problem_handlers
 from server.routes import inference, mel, models, operations, pages, synthesize

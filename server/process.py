@@ -21,7 +21,7 @@ from server.engine.engines import Engines, LoadError
 from server.engine.errors import EngineState
 from server.engine.model import Load
 from server.limits.connections import server_config
-from server.limits.drain import Drain
+from server.limits.gate import Drain
 from server.service import Service
 from server.settings import Settings
 from server.telemetry.logs import logging_config

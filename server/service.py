@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from server.audio.extraction import MelExtractor
 from server.engine.device import compute_on
 from server.engine.engines import Engines
-from server.limits.drain import Drain
+from server.limits.gate import Drain
 from server.limits.keys import KeyRing
 from server.settings import Settings
 from server.telemetry.metrics import Metrics

@@ -24,7 +24,7 @@ Seconds = Annotated[float, Field(gt=0)]
 class Settings(BaseSettings):
     """The server's settings. Each field reads the environment variable `VOCODER_` + its name in capitals."""
 
-    model_config = SettingsConfigDict(env_prefix="VOCODER_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix="VOCODER_", frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: Port = Field(default=8000, description="port to listen on; 0 picks a free one")
@@ -40,15 +40,12 @@ class Settings(BaseSettings):
         "for imported models. In float32 the audio of a mel and a seed is the same to 1e-5 in batches, in chunks and "
         "on every replica; in bfloat16 it is the same to its rounding",
     )
-    log_level: Literal["critical", "error", "warning", "info", "debug"] = Field(
-        default="info", description="lowest level that is logged"
-    )
-    log_format: Literal["auto", "json", "text"] = Field(
-        default="auto", description="json, text, or auto: text on a terminal, json elsewhere"
-    )
-    admin_port: Port | None = Field(
-        default=None, description="separate port for /metrics, /docs and /openapi.json, which then leave `port`"
-    )
+    log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
+    """lowest level that is logged"""
+    log_format: Literal["auto", "json", "text"] = "auto"
+    """json, text, or auto: text on a terminal, json elsewhere"""
+    admin_port: Port | None = None
+    """separate port for /metrics, /docs and /openapi.json, which then leave `port`"""
     admin_host: str = Field(default="127.0.0.1", description="address of the admin port")
     docs: bool = Field(default=True, description="whether /docs and /openapi.json exist")
     page: bool = Field(default=True, description="whether / is a page for listening to the models")
@@ -67,9 +64,8 @@ class Settings(BaseSettings):
         description="whether audio says that it is synthetic, and which model, version and seed made it, in the file "
         "and in the header X-Audio-Origin",
     )
-    contracts: Path | None = Field(
-        default=None, description="directory of your own mel configs, YAML or JSON; a file's name is the preset's"
-    )
+    contracts: Path | None = None
+    """directory of your own mel configs, YAML or JSON; a file's name is the preset's"""
     allowed_hosts: Names = Field(
         default=(),
         description="names that this server answers to in Host and Origin, comma-separated; `*.` before a name allows "
@@ -79,20 +75,17 @@ class Settings(BaseSettings):
     requests_per_minute: Limit = Field(default=0, description="requests per key; 0 is no limit")
     frames_per_minute: Limit = Field(default=0, description="mel frames per key; 0 is no limit")
     queue_size: Count = Field(default=QueueLimits.items, description="requests that may wait for one model before 503")
-    queue_frames: Count = Field(
-        default=QueueLimits.frames, description="mel frames that may wait for one model before 503"
-    )
-    queue_bytes: Count = Field(
-        default=QueueLimits.size, description="bytes of mels that may wait for one model before 503"
-    )
+    queue_frames: Count = QueueLimits.frames
+    """mel frames that may wait for one model before 503"""
+    queue_bytes: Count = QueueLimits.size
+    """bytes of mels that may wait for one model before 503"""
     max_wait: Seconds = Field(
         default=QueueLimits.seconds,
         description="seconds of waiting work, at the measured speed, above which requests get 503",
     )
     batching: bool = Field(default=True, description="whether mels share a run where that is faster")
-    calibration_seconds: Seconds = Field(
-        default=5.0, description="seconds that each model may take at the start to measure what sharing a run saves"
-    )
+    calibration_seconds: Seconds = 5.0
+    """seconds that each model may take at the start to measure what sharing a run saves"""
     max_body_bytes: Bytes = Field(default=16 * MIB, description="largest request body, in bytes")
     max_json_bytes: Bytes = Field(default=8 * MIB, description="largest JSON request body, in bytes")
     max_frames: Count = Field(default=4096, description="longest mel, in frames")
@@ -101,30 +94,26 @@ class Settings(BaseSettings):
     )
     body_timeout: Seconds = Field(default=30.0, description="seconds that a client may take to send its body")
     header_timeout: Seconds = Field(default=10.0, description="seconds that a client may take to send its headers")
-    send_timeout: Seconds = Field(
-        default=60.0, description="seconds that a client may leave an answer unread before the connection is cut off"
-    )
+    send_timeout: Seconds = 60.0
+    """seconds that a client may leave an answer unread before the connection is cut off"""
     keep_alive_timeout: Seconds = Field(
         default=75.0,
         description="seconds that an idle connection stays open; longer than in the proxy before the server",
     )
     max_header_bytes: Bytes = Field(default=16384, description="largest request line and headers, in bytes")
     max_buffered_bytes: Bytes = Field(default=256 * MIB, description="bytes of all bodies held at once before 503")
-    stall_timeout: Seconds = Field(
-        default=120.0, description="seconds that one inference may take before /livez calls the model stuck"
-    )
+    stall_timeout: Seconds = 120.0
+    """seconds that one inference may take before /livez calls the model stuck"""
     drain_timeout: float = Field(default=30.0, ge=0, description="seconds for requests in flight at shutdown")
     drain_delay: float = Field(
         default=0.0,
         ge=0,
         description="seconds after SIGTERM in which new requests are still taken, while /readyz says 503",
     )
-    max_connections_per_client: Limit = Field(
-        default=0, description="connections at once from one address; 0 is no limit, as needed behind a proxy"
-    )
-    max_connections: Count = Field(
-        default=256, description="connections and requests at once before 503; probes are always answered"
-    )
+    max_connections_per_client: Limit = 0
+    """connections at once from one address; 0 is no limit, as needed behind a proxy"""
+    max_connections: Count = 256
+    """connections and requests at once before 503; probes are always answered"""
     worker_threads: Count = Field(default=2, description="threads that decode, check and encode")
 
     @property

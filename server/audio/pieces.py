@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import math
 import struct
-from typing import Protocol
 
 import numpy as np
 import soundfile
@@ -16,7 +15,7 @@ from vocoder.audio.file import AUDIO_FORMATS, quantise
 from vocoder.audio.origin import Origin, mark
 from vocoder.audio.resampling import half_width, resample
 
-__all__ = ["PieceEncoder", "PieceResampler", "open_encoder"]
+__all__ = ["PieceResampler", "open_encoder"]
 
 Waveform = NDArray[np.float32]
 
@@ -26,22 +25,9 @@ WHOLE_HEAD = 26  # bytes of a FLAC file up to the end of its sample count
 SAMPLE_COUNT = slice(18, 26)  # rate, channels, bits, and in the last 36 bits the samples (RFC 9639, section 8.2)
 
 
-class PieceEncoder(Protocol):
-    """Encodes one waveform piece by piece."""
-
-    clipped: int
-    """samples clipped so far"""
-
-    def encode(self, x: Waveform) -> bytes:
-        """Take the next samples (T,), and return the bytes that can be sent; there may be none yet."""
-
-    def finish(self) -> bytes:
-        """Return the remaining bytes."""
-
-
 def open_encoder(
     target: Format, sample_rate: int, samples: int | None = None, origin: Origin | None = None
-) -> PieceEncoder:
+) -> _RawEncoder | _FileEncoder:
     """Begin a stream. Its header has the number of samples and the origin, if known and if there is room."""
     if target.name in ("wav", "wav_f32"):
         return _RawEncoder(target.pcm, _wave_head(target.pcm, sample_rate, origin))

@@ -41,13 +41,8 @@ EXPECTED_ERRORS = (CheckpointError, DeviceError, OSError)  # of loading; their t
 class Engine:
     """Runs one model on a shared device.
 
-    Args:
-        reference: the name or directory that `load` is called with.
-        load: returns the synthesizer.
-        device: runs everything.
-        limits: on waiting work.
-        calibration: measures whether mels should share runs; None where each runs alone.
-        observer: is told of every run.
+    `load` gives the synthesizer of the reference. `calibration` measures whether mels should share runs; without it
+    each runs alone. The observer is told of every run.
     """
 
     def __init__(

@@ -6,7 +6,7 @@ the two protocols here extend its own, with `Config(http=..., ws=...)`:
 * headers, or the rest of a body after its answer, that are sent a byte at a time or never (slow loris);
 * an answer or audio that is requested and not read, which fills memory;
 * headers above the limit that arrive in one piece, and WebSockets above the limit of connections;
-* `limit_concurrency` answering probes with 503 under load, so that an orchestrator restarts a busy server;
+* many requests, under which `limit_concurrency` answers probes with 503, so that a busy server is restarted;
 * WebSocket handshakes that cannot be parsed, and stay unanswered; millions of pings without reading the pongs, which
   are all queued; tiny fragments, whose list is far larger than the message.
 """
@@ -90,7 +90,7 @@ class LimitedHttp(H11Protocol):
 
     config: Any
     conn: LimitedRequests
-    _watch: ReaderWatch | None = None
+    _watch: ReaderWatch
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
@@ -168,18 +168,14 @@ class LimitedHttp(H11Protocol):
     def pause_writing(self) -> None:
         """Stop taking output that the client does not read, and watch its progress."""
         super().pause_writing()
-        self._watch_reader()
+        self._watch.begin()
 
     def on_response_complete(self) -> None:
         """End a request, with deadlines for the rest of its body and for its reader."""
         super().on_response_complete()
-        self._watch_reader()
+        self._watch.begin()
         if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
             self._body_deadline.begin()
-
-    def _watch_reader(self) -> None:
-        if self._watch is not None:
-            self._watch.begin()
 
     def _on_slow_headers(self) -> None:
         if not self.transport.is_closing():
@@ -202,8 +198,7 @@ class LimitedHttp(H11Protocol):
     def _stop_timers(self) -> None:
         self._header_deadline.stop()
         self._body_deadline.stop()
-        if self._watch is not None:
-            self._watch.stop()
+        self._watch.stop()
 
 
 class ProblemHandshake(ServerProtocol):
@@ -222,7 +217,7 @@ class LimitedWebSocket(WebSocketsSansIOProtocol):
 
     config: Any
     frames: Any
-    _watch: ReaderWatch | None = None
+    _watch: ReaderWatch
     _pong = b""
 
     def __init__(self, **options: Any) -> None:
@@ -238,8 +233,7 @@ class LimitedWebSocket(WebSocketsSansIOProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
-        if self._watch is not None:
-            self._watch.stop()
+        self._watch.stop()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -279,8 +273,7 @@ class LimitedWebSocket(WebSocketsSansIOProtocol):
     def pause_writing(self) -> None:
         """Make `send` wait, and watch the reader's progress."""
         super().pause_writing()
-        if self._watch is not None:
-            self._watch.begin()
+        self._watch.begin()
 
     def resume_writing(self) -> None:
         """Let `send` continue, after the pending pong."""
@@ -293,7 +286,7 @@ class LimitedWebSocket(WebSocketsSansIOProtocol):
         if self.close_sent and self.initial_response is None:  # the server closed it, as after a too large message
             raise ClientDisconnected
         await super().send(message)
-        if self._watch is not None and self.close_sent:
+        if self.close_sent:
             self._watch.begin()
 
     def _send_pong(self) -> None:

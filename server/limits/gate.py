@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
-from collections.abc import Sequence
-from contextlib import nullcontext
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from ipaddress import ip_address
 from typing import Any
 from urllib.parse import urlsplit
@@ -13,12 +15,11 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.addresses import METRICS, PAGE_PARTS, PAGES, PROBES, READINESS
-from server.limits.drain import Drain
 from server.limits.keys import KeyRing, Quotas
 from server.problems import Problem, render
-from server.telemetry.logs import note, noted
+from server.telemetry.requests import note, noted
 
-__all__ = ["Gate", "HostRule", "Memory", "charge_frames", "hold_bytes"]
+__all__ = ["Drain", "Gate", "HostRule", "Memory", "charge_frames", "hold_bytes"]
 
 OPERATIONS = PROBES | {METRICS}
 """Answered to the end of a shutdown, which does not wait for them."""
@@ -69,6 +70,64 @@ class HostRule:
         if self._by_default:
             return is_loopback(name)
         return name in self._names or name.endswith(self._suffixes or ("\0",))
+
+
+class Drain:
+    """Counts the requests in flight, and decides when the server may end.
+
+    New requests are taken for `delay` seconds after `begin`, since load balancers learn late. Requests in flight have
+    another
+    `timeout` seconds.
+    """
+
+    def __init__(self, delay: float, timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.in_flight = 0
+        self.begun = asyncio.Event()
+        self._delay = delay
+        self._timeout = timeout
+        self._clock = clock
+        self._began: float | None = None
+
+    def begin(self) -> None:
+        """Turn readiness off. Only the first call counts. Call it on the event loop's thread."""
+        if self._began is None:
+            self._began = self._clock()
+            self.begun.set()
+
+    @property
+    def refusing(self) -> bool:
+        """Whether new requests are refused."""
+        return self._began is not None and self._clock() - self._began >= self._delay
+
+    def turns_away(self, readiness: bool, operation: bool) -> bool:
+        """Whether a request is refused: a readiness probe at once, other operations never, everything else later."""
+        return self.begun.is_set() and (readiness or (self.refusing and not operation))
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the time of the requests in flight is over."""
+        return self.refusing and self.remaining <= 0.0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the server may end."""
+        return self.refusing and (self.in_flight == 0 or self.overdue)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left for requests in flight."""
+        if self._began is None:
+            return self._timeout
+        return max(0.0, self._began + self._delay + self._timeout - self._clock())
+
+    @contextmanager
+    def track(self) -> Iterator[None]:
+        """Count a request as in flight."""
+        self.in_flight += 1
+        try:
+            yield
+        finally:
+            self.in_flight -= 1
 
 
 class Memory:

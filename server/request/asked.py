@@ -6,10 +6,10 @@ from dataclasses import fields
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from server.audio.formats import FORMATS
-from server.problems import invalid_parameter
+from server.problems import Problem, invalid_parameter, invalid_parameters
 from vocoder.adapt.path import AdaptMode
 from vocoder.guard.opinion import GuardMode
 from vocoder.layers.mel_consistency import correctable
@@ -17,8 +17,18 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.input import MAX_CORRECTIONS
 from vocoder.sampling import Sampling
 
-__all__ = ["Asked", "InferenceParameters", "ModelName", "PresetName", "StreamHello", "SynthesisQuery"]
+__all__ = [
+    "Asked",
+    "InferenceParameters",
+    "ModelName",
+    "PresetName",
+    "StreamHello",
+    "SynthesisQuery",
+    "check_end",
+    "read_hello",
+]
 
+MAX_HELLO = 16384  # characters
 DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 
 ModelName = Annotated[str | None, Field(max_length=256, description="a name from /v1/models; its first by default")]
@@ -112,3 +122,40 @@ class InferenceParameters(Asked):
     timeout: int | None = Field(default=None, gt=0, lt=2**63, description="microseconds until the answer is worthless")
     priority: int | None = Field(default=None, ge=0, lt=2**63, description="accepted, without effect")
     binary_data_output: bool = False
+
+
+class _End(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    end: Literal[True]
+
+
+def read_hello(text: str) -> StreamHello:
+    """Read the first message.
+
+    Raises:
+        Problem: 400 not JSON, 413 too long, 422 an invalid member.
+    """
+    if len(text) > MAX_HELLO:
+        raise Problem("body-too-large", f"The first message has at most {MAX_HELLO} characters.")
+    try:
+        return StreamHello.model_validate_json(text)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        if any(entry["type"] == "json_invalid" for entry in errors):
+            raise Problem("malformed-body", "The first message must be a JSON object.") from None
+        entries = [{**entry, "loc": ("hello", *entry["loc"])} for entry in errors]
+        raise invalid_parameters(entries, StreamHello.model_fields) from None
+
+
+def check_end(text: str) -> None:
+    """Check that a later text message marks the end of the mel.
+
+    Raises:
+        Problem: 400 it says anything else.
+    """
+    try:
+        _End.model_validate_json(text)
+    except ValidationError:
+        detail = 'After the first message, the only text message is {"end": true}; frames are binary messages.'
+        raise Problem("malformed-body", detail) from None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -19,12 +19,12 @@ from server.problems import Problem, invalid_parameter
 from server.request.admit import Admitted, admit
 from server.request.asked import Asked
 from server.service import Service
-from server.telemetry.logs import note
+from server.telemetry.requests import note
 from vocoder.adapt.placing import placed
 from vocoder.batching import Utterance
 from vocoder.sampling import voice_of
 
-__all__ = ["Exchange", "departure", "media_type", "read_body"]
+__all__ = ["Exchange", "departure", "done_before", "media_type", "read_body"]
 
 T = TypeVar("T")
 
@@ -82,21 +82,14 @@ class Exchange:
             Problem: the job failed.
         """
         answer = asyncio.wrap_future(job)
-        gone = asyncio.create_task(departure(self.http))
-        try:
-            waited: set[asyncio.Future[Any]] = {answer, gone}
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done():
-                stage = "running" if job.begun else "queued"
-                self.service.metrics.record("cancelled", model=self.engine.name, stage=stage)
-                raise ClientDisconnect
-            synthesis = answer.result()
-            self.seconds |= {"queue": synthesis.queue_seconds, "infer": synthesis.infer_seconds}
-            self._started = time.perf_counter()
-            return synthesis
-        finally:
-            gone.cancel()
-            answer.cancel()  # also where this server itself stops waiting
+        if not await done_before(answer, departure(self.http)):
+            stage = "running" if job.begun else "queued"
+            self.service.metrics.record("cancelled", model=self.engine.name, stage=stage)
+            raise ClientDisconnect
+        synthesis = answer.result()
+        self.seconds |= {"queue": synthesis.queue_seconds, "infer": synthesis.infer_seconds}
+        self._started = time.perf_counter()
+        return synthesis
 
     async def encode(self, name: str, encode: Callable[[], T], clipped: Callable[[T], int] = lambda _: 0) -> T:
         """Encode the answer in the format `name` on a worker thread, and count it."""
@@ -168,6 +161,23 @@ async def read_body(request: Request, limit: int, timeout: float) -> bytes:
     if not body:
         raise Problem("malformed-body", "The request has no body.")
     return bytes(body)
+
+
+async def done_before(work: asyncio.Future[Any], other: Coroutine[Any, Any, None]) -> bool:
+    """Wait until work is done, and return True; cancel it and return False if `other` returns first.
+
+    An exception of `other` is raised; that of the work is left to its result.
+    """
+    beside = asyncio.ensure_future(other)
+    try:
+        await asyncio.wait({work, beside}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            beside.result()
+        return work.done()
+    finally:  # also where this server itself stops waiting
+        work.cancel()
+        beside.cancel()
+        await asyncio.gather(work, beside, return_exceptions=True)
 
 
 async def departure(request: Request) -> None:

@@ -5,10 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 from server.request.admit import Admitted
+from server.request.asked import StreamHello
 from vocoder.adapt.path import MelPath
 from vocoder.audio.origin import Origin
+from vocoder.guard.automatic import AUTO
+from vocoder.guard.verdict import Verdict
 
-__all__ = ["HEADERS", "as_headers", "as_parameters", "facts", "path_members"]
+__all__ = ["HEADERS", "as_headers", "as_parameters", "done_message", "facts", "ready_message"]
 
 HEADERS = {
     "X-Request-Id": "The id of the request: the client's own, if it sent a well-formed one.",
@@ -58,8 +61,31 @@ def as_parameters(told: dict[str, str | int]) -> dict[str, str | int]:
     return {name.removeprefix("X-").lower().replace("-", "_"): value for name, value in told.items()}
 
 
-def path_members(path: MelPath) -> dict[str, Any]:
-    """Return the members of a stream's messages about the conversion of its mel, if there is one."""
+def ready_message(hello: StreamHello, model: str, path: MelPath, sample_rate: int, seed: int | None) -> dict[str, Any]:
+    """Return what the client of a stream is told before it sends frames."""
+    return {
+        "type": "ready",
+        "model": model,
+        "seed": seed,
+        "format": hello.format,
+        "sample_rate": sample_rate,
+        "n_mels": path.source.n_mels,
+        "hop_length": path.target.hop_length,
+        **({"preset": AUTO} if hello.preset == AUTO else _path_members(path)),
+    }
+
+
+def done_message(
+    hello: StreamHello, frames: int, audio: dict[str, Any], verdict: Verdict | None, path: MelPath
+) -> dict[str, Any]:
+    """Return what the client of a stream is told after the last audio."""
+    recognised = {"recognised": path.source.name} if hello.preset == AUTO else {}
+    guard = {} if verdict is None else {"guard": verdict.as_dict()}
+    return {"type": "done", "frames": frames, **audio, **_path_members(path), **recognised, **guard}
+
+
+def _path_members(path: MelPath) -> dict[str, Any]:
+    """Return what is said about the conversion of a mel, if there is one."""
     if path.own:
         return {}
     return {"preset": path.source.name, "adapted": path.adapted, "adapter_lookahead": path.lookahead}

@@ -11,6 +11,8 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.staticfiles import StaticFiles
 
+from server.service import Service, ServiceDependency
+
 __all__ = ["docs_router", "router"]
 
 router = APIRouter(include_in_schema=False)
@@ -47,33 +49,33 @@ def _headers(style: str, images: str, scripts: str = "'self'") -> dict[str, str]
     }
 
 
-PAGE_HEADERS = _headers(style="'self'", images="'self'")
+PAGE_HEADERS = _headers("'self'", "'self'")
 LOCAL_HEADERS = _headers("'self'", "'self'", "'self' 'wasm-unsafe-eval'")  # for models in WebAssembly
 NO_MODELS: dict[str, Any] = {"models": [], "alone": False}
 DOCS_HEADERS = _headers(style="'self' 'unsafe-inline'", images="'self' data:")  # Swagger UI has inline styles
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
-async def show_page(request: Request) -> Response:
+async def show_page(request: Request, service: ServiceDependency) -> Response:
     """Return the page."""
-    return await _file(PAGE_FILES, "index.html", request, _page_headers(request))
+    return await _file(PAGE_FILES, "index.html", request, _page_headers(service))
 
 
 @router.api_route("/page/local/{name:path}", methods=["GET", "HEAD"])
-async def show_local_part(name: str, request: Request) -> Response:
+async def show_local_part(name: str, request: Request, service: ServiceDependency) -> Response:
     """Return a file that models need to run in the browser."""
-    folder = _page_models(request)
+    folder = service.settings.page_models
     if name == "index.json":
-        return JSONResponse(_local_index(folder), headers=_page_headers(request))
+        return JSONResponse(_local_index(folder), headers=_page_headers(service))
     if folder is None:
         raise HTTPException(404)
     return await _file(StaticFiles(directory=folder, check_dir=False), name, request, LOCAL_HEADERS)
 
 
 @router.api_route("/page/{name:path}", methods=["GET", "HEAD"])
-async def show_page_part(name: str, request: Request) -> Response:
+async def show_page_part(name: str, request: Request, service: ServiceDependency) -> Response:
     """Return a file of the page: style, script, picture, example."""
-    return await _file(PAGE_FILES, name, request, _page_headers(request))
+    return await _file(PAGE_FILES, name, request, _page_headers(service))
 
 
 @docs_router.get("/openapi.json")
@@ -110,13 +112,8 @@ def _local_index(folder: Path | None) -> dict[str, Any]:
         raise HTTPException(404) from None
 
 
-def _page_models(request: Request) -> Path | None:
-    folder: Path | None = request.app.state.service.settings.page_models
-    return folder
-
-
-def _page_headers(request: Request) -> dict[str, str]:
-    return PAGE_HEADERS if _page_models(request) is None else LOCAL_HEADERS
+def _page_headers(service: Service) -> dict[str, str]:
+    return PAGE_HEADERS if service.settings.page_models is None else LOCAL_HEADERS
 
 
 async def _file(files: StaticFiles, name: str, request: Request, headers: dict[str, str]) -> Response:

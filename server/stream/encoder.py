@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -83,6 +84,11 @@ class StreamEncoder:
         body = await self._service.run(self._finish)
         self._service.metrics.count_encoding(self._engine.name, self._target.name, self._encode_seconds, self.clipped)
         return body
+
+    def summary(self) -> dict[str, Any]:
+        """Return what a client is told about the audio."""
+        audio = {"samples": self.samples, "clipped": self.clipped, "sample_rate": self.sample_rate}
+        return audio | self.rounded_seconds()
 
     def rounded_seconds(self) -> dict[str, float]:
         """Return how long the chunks waited and took, and the time to the first audio if there was any."""

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from server.request.exchange import Exchange, departure
+from server.request.exchange import Exchange, departure, done_before
 from server.stream.chunks import ChunkStream
 from server.stream.encoder import StreamEncoder
-from server.telemetry.logs import note
+from server.telemetry.requests import note
 
 __all__ = ["StreamBrokenError", "StreamedAudio"]
 
@@ -44,22 +44,15 @@ class StreamedAudio(Response):
         """
         exchange = self._exchange
         with exchange.service.metrics.stream(self._encoder.route):
-            sending = asyncio.create_task(self._send_audio(send))
-            gone = asyncio.create_task(departure(exchange.http))
+            sending = asyncio.ensure_future(self._send_audio(send))
             try:
-                await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
-                if not sending.done():
-                    exchange.service.metrics.record("cancelled", model=exchange.engine.name, stage="streaming")
-                    exchange.http.state.problem = "client-disconnected"
-                    return
-                sending.result()
+                if await done_before(sending, departure(exchange.http)):
+                    return sending.result()
+                exchange.service.metrics.record("cancelled", model=exchange.engine.name, stage="streaming")
+                exchange.http.state.problem = "client-disconnected"
             except Exception as error:
                 exchange.http.state.problem = "stream-broken"
                 raise StreamBrokenError(f"{type(error).__name__} after {self._encoder.samples} samples") from error
-            finally:
-                gone.cancel()
-                sending.cancel()
-                await asyncio.gather(sending, gone, return_exceptions=True)
 
     async def _send_audio(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})

@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 from collections import deque
-from collections.abc import Coroutine
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -20,14 +19,15 @@ from server.engine.engine import Engine
 from server.limits.gate import charge_frames, hold_bytes
 from server.problems import Problem, describe_problem, unexpected
 from server.request.admit import mel_path, mel_range
-from server.request.asked import StreamHello
+from server.request.asked import StreamHello, check_end, read_hello
+from server.request.exchange import done_before
+from server.request.telling import done_message, ready_message
 from server.service import Service
 from server.stream.chunks import ChunkStream
 from server.stream.encoder import StreamEncoder
 from server.stream.intake import Intake
-from server.stream.messages import check_end, done_message, read_hello, ready_message
-from server.telemetry.logs import note
 from server.telemetry.metrics import REJECTIONS
+from server.telemetry.requests import note
 from vocoder.adapt.passage import Passage
 from vocoder.guard.automatic import AUTO
 from vocoder.guard.opinion import ENOUGH_FRAMES
@@ -90,8 +90,10 @@ class WebSocketSession:
         route, origin = self._websocket.scope["route"].path, service.origin(engine.name, sampling.seed)
         encoder = StreamEncoder(service, engine, target, rate, route, passage.placing, origin=origin)
         stream = ChunkStream(engine, sampling)
-        await self._both(self._take_frames(intake, stream, encoder), self._send_audio(stream, encoder))
-        await self._send_json(done_message(hello, intake.frames, encoder, intake.verdict, path))
+        sending = asyncio.ensure_future(self._send_audio(stream, encoder))
+        await done_before(sending, self._take_frames(intake, stream, encoder))
+        sending.result()
+        await self._send_json(done_message(hello, intake.frames, encoder.summary(), intake.verdict, path))
 
     async def _beginning(self, hello: StreamHello, config: MelConfig) -> NDArray[np.float32] | None:
         """Return the first frames (n_mels, frames), from which preset=auto recognises the mel config.
@@ -111,17 +113,6 @@ class WebSocketSession:
             return None
         values = np.frombuffer(b"".join(parts), hello.numpy_dtype).reshape(-1, config.n_mels)
         return np.array(values.T, np.float32, order="C")
-
-    async def _both(self, take: Coroutine[Any, Any, None], send: Coroutine[Any, Any, None]) -> None:
-        """Take frames and send audio, until all is sent or either fails."""
-        taking, sending = asyncio.create_task(take), asyncio.create_task(send)
-        try:
-            await asyncio.wait({taking, sending}, return_when=asyncio.FIRST_COMPLETED)
-            await (sending if sending.done() else taking)
-        finally:
-            taking.cancel()
-            sending.cancel()
-            await asyncio.gather(taking, sending, return_exceptions=True)
 
     async def _first_message(self) -> str:
         message = await self._receive()

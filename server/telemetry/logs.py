@@ -9,28 +9,14 @@ from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
-from starlette.requests import HTTPConnection
 
-__all__ = ["REQUEST_ID", "RequestIdFilter", "TextFormatter", "logging_config", "note", "noted"]
+__all__ = ["REQUEST_ID", "RequestIdFilter", "TextFormatter", "logging_config"]
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """the request that a log record belongs to"""
 
 # What logging itself, and uvicorn for coloured terminals, put into every record.
 KNOWN = frozenset({*RESERVED_ATTRS, "taskName", "color_message"})
-
-
-def note(connection: HTTPConnection, **fields: Any) -> None:
-    """Add fields to the log line of a request or WebSocket."""
-    noted(connection).update(fields)
-
-
-def noted(connection: HTTPConnection) -> dict[str, Any]:
-    """Return the fields noted so far."""
-    if not hasattr(connection.state, "log"):
-        connection.state.log = {}
-    fields: dict[str, Any] = connection.state.log
-    return fields
 
 
 def logging_config(log_format: str, level: str) -> dict[str, Any]:

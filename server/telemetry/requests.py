@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.addresses import METRICS, PROBES
@@ -19,7 +20,7 @@ from server.telemetry.metrics import Metrics
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
-__all__ = ["RequestMiddleware", "RequestSpan"]
+__all__ = ["RequestMiddleware", "RequestSpan", "note", "noted"]
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,19 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS",
 SWITCHING_PROTOCOLS = 101
 STAGES = ("read", "decode", "queue", "infer", "encode")
 NANOSECONDS = 1e9
+
+
+def note(connection: HTTPConnection, **fields: Any) -> None:
+    """Add fields to the log line of a request or WebSocket."""
+    noted(connection).update(fields)
+
+
+def noted(connection: HTTPConnection) -> dict[str, Any]:
+    """Return the fields noted so far."""
+    if not hasattr(connection.state, "log"):
+        connection.state.log = {}
+    fields: dict[str, Any] = connection.state.log
+    return fields
 
 
 class RequestMiddleware:
