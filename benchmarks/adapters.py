@@ -37,7 +37,7 @@ from vocoder.synthesizer import Synthesizer
 
 GROUPS = {"asterisk-it": 2.5, "kokoro-unseen": 2.5, "klettres": 1.2}
 """corpora, and the seconds that their recordings must have: PESQ says little of shorter ones"""
-PEAK_NORMALISED = {"clarinet": 0.999, "tacotron2-tf": 0.999}
+PEAK_NORMALISED = {"tacotron2-tf": 0.999}
 """presets whose own programs bring audio to a peak before"""
 
 Audio = NDArray[np.float32]

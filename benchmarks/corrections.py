@@ -26,7 +26,7 @@ from training.evaluate.recordings import Recording, Selection, recordings
 from training.evaluate.scoring import ScoreStore, scoring_pool
 from training.evaluate.summary import markdown_table as quality_table
 from training.evaluate.summary import summarise
-from vocoder.layers.mel_consistency import MelConsistency
+from vocoder.correction.correction import Correction
 from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.machine.timing import alternate, machine, markdown_table
 from vocoder.synthesizer import Synthesizer
@@ -116,7 +116,7 @@ def speed(voice: Synthesizer, repetitions: int) -> str:
     medians = alternate(tasks, repetitions)
     rows = []
     for count in CORRECTIONS:
-        ahead = MelConsistency(voice.mel_config, count).context
+        ahead = Correction(voice.mel_config, count).frames_ahead
         speeds = [
             mel.shape[1] * voice.hop_length / voice.sample_rate / medians[f"{count} {seconds}"]
             for seconds, mel in mels.items()

@@ -24,11 +24,11 @@ from torch import Tensor, nn
 
 from benchmarks.density_fitting import Data, Fit, LogProb, fit, load, pool, score
 from benchmarks.density_pictures import draw_samples
-from training.items.digits import LEVELS
+from training.density.flows import CLOSED_FORM, DensityConfig
+from training.density.items.digits import LEVELS
+from training.density.model import DensityModel
 from vocoder.machine.timing import alternate, machine, markdown_table
 from vocoder.mel.config import preset
-from vocoder.models.density import DensityModel
-from vocoder.models.density_flows import CLOSED_FORM, DensityConfig
 
 __all__ = ["Contestant", "configurations", "ours", "theirs"]
 

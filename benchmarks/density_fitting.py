@@ -11,9 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from training.corpora.manifest import read_manifest
-from training.items.choice import DataConfig, Items, items_of
-from training.items.digits import Digits
-from training.items.mels import MelWindowConfig
+from training.density.items.choice import DataConfig, Items, items_of
+from training.density.items.digits import Digits
+from training.density.items.mels import MelWindowConfig
 from vocoder.mel.config import preset
 
 __all__ = ["Data", "Fit", "LogProb", "fit", "load", "score"]

@@ -18,10 +18,10 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from benchmarks.density_fitting import Data, Fit, fit, pool, score
-from training.items.toys import Points, Toy, toys
+from training.density.flows import DensityConfig
+from training.density.items.toys import Points, Toy, toys
+from training.density.model import DensityModel
 from vocoder.machine.timing import markdown_table
-from vocoder.models.density import DensityModel
-from vocoder.models.density_flows import DensityConfig
 
 __all__ = ["draw_samples"]
 

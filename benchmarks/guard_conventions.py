@@ -129,7 +129,6 @@ CONVENTIONS: tuple[Convention, ...] = (
     Convention("espnet, normalised by statistics", _preset("espnet"), "statistics", "espnet", True),
     Convention("r9y9: log10, bands 125 to 7600 Hz", _preset("r9y9"), "log10", "r9y9"),
     Convention("r9y9, normalised by statistics", _preset("r9y9"), "statistics", "r9y9", True),
-    Convention("ClariNet: decibels of power, 0..1", _peak_normalised(_preset("clarinet")), "normalised", "clarinet"),
     Convention("older r9y9: decibels, 0..1", _peak_normalised(_TO_8), "normalised", "r9y9"),
     Convention(
         "Tacotron 2 in TensorFlow: decibels, -4..4",

@@ -1,11 +1,10 @@
 """How many times faster than real time audio is made, and what share of the machine's arithmetic that takes.
 
-`published` is the published configuration, ours against the straightforward one. `shipped` is every model that ships,
-against a HiFi-GAN V2 generator and Griffin-Lim. `peers` is ours against Vocos and HiFi-GAN V2, and needs the
-extra `peers`. `streams` is the default model's streams against whole utterances. `batch` is WaveGlow on several mels at
-once, `exported` what ONNX Runtime makes of it.
+`shipped` is every model that ships, against a HiFi-GAN V2 generator and Griffin-Lim. `peers` is ours against Vocos and
+HiFi-GAN V2, and needs the extra `peers`. `streams` is the default model's streams against whole utterances. `batch` is
+WaveGlow on several mels at once.
 
-    python -m benchmarks.inference_speed [published] [shipped] [peers] [streams] [batch] [exported]
+    python -m benchmarks.inference_speed [shipped] [peers] [streams] [batch]
 """
 
 from __future__ import annotations
@@ -19,18 +18,13 @@ import torch
 
 from benchmarks.arithmetic import Peak, operations
 from benchmarks.hifigan import HiFiGAN
-from benchmarks.onnx_speaker import onnx_speaker
-from benchmarks.published_waveglow import with_weights_of
 from benchmarks.speech import speech_mel
 from benchmarks.vocos_peer import VocosPeer
 from training.evaluate.candidates import GriffinLim
 from vocoder.commands.benchmark import noise_mel
-from vocoder.layers.stack import set_compute_dtype
 from vocoder.loading import load, shipped_models
 from vocoder.machine.timing import BUSY, QUIET, Clock, alternate, machine, markdown_table
 from vocoder.mel.config import MelConfig
-from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import published
 
 MODEL = "waveglow"
 MODELS = ("reverse", MODEL, "student", "parallel-wavenet", "wavenet")
@@ -48,11 +42,9 @@ Makers = dict[str, Callable[..., object]]
 def main() -> int:
     """Print the machine and a table for each part asked for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.inference_speed", description=__doc__)
-    parser.add_argument(
-        "parts", nargs="*", metavar="PART", help="published, shipped, peers, streams, batch, exported (default: all)"
-    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help="shipped, peers, streams, batch (default: all)")
     parser.add_argument("--repetitions", type=int, default=5)
-    parser.add_argument("--seconds", type=float, nargs="+", help="lengths of audio (default: 2 and 10, or 1 and 10)")
+    parser.add_argument("--seconds", type=float, nargs="+", help="lengths of audio (default: 1 and 10)")
     parser.add_argument(
         "--models", nargs="+", default=PEERS, metavar="NAME|DIR", help="of ours, for peers (%(default)s)"
     )
@@ -61,13 +53,11 @@ def main() -> int:
     clock = BUSY if args.busy else QUIET
     if args.busy:
         torch.set_num_threads(1)
-    parts: dict[str, Callable[[], list[Table]]] = {
-        "published": lambda: published_speed(args.seconds or [2.0, 10.0], args.repetitions, clock),
-        "shipped": lambda: [shipped_speed(args.seconds or [1.0, 10.0], args.repetitions, clock)],
-        "peers": lambda: [peers_speed(args.models, args.seconds or [1.0, 3.0, 10.0], args.repetitions, clock)],
-        "streams": lambda: [streams_speed(args.seconds or [10.0], args.repetitions, clock)],
-        "batch": lambda: [batch_speed(args.repetitions, clock)],
-        "exported": lambda: [exported_speed(args.seconds or [1.0, 10.0], args.repetitions, clock)],
+    parts: dict[str, Callable[[], Table]] = {
+        "shipped": lambda: shipped_speed(args.seconds or [1.0, 10.0], args.repetitions, clock),
+        "peers": lambda: peers_speed(args.models, args.seconds or [1.0, 3.0, 10.0], args.repetitions, clock),
+        "streams": lambda: streams_speed(args.seconds or [10.0], args.repetitions, clock),
+        "batch": lambda: batch_speed(args.repetitions, clock),
     }
     unknown = set(args.parts) - set(parts)
     if unknown:
@@ -75,39 +65,8 @@ def main() -> int:
     print(machine(clock=clock))
     for part in args.parts or parts:
         torch.manual_seed(0)
-        for table in parts[part]():
-            print(f"\n{part}\n\n{markdown_table(*table)}", flush=True)
+        print(f"\n{part}\n\n{markdown_table(*parts[part]())}", flush=True)
     return 0
-
-
-@torch.no_grad()
-def published_speed(lengths: list[float], repetitions: int, clock: Clock = QUIET) -> list[Table]:
-    """Return a table of the published configuration for each length: ours and the straightforward one."""
-    config, peak, tables = published(), Peak(clock), []
-    ours = WaveGlow(config).eval().requires_grad_(False)
-    yardstick = with_weights_of(ours).folded().requires_grad_(False)
-    for seconds in lengths:
-        frames = round(seconds * config.sample_rate / config.hop_length)
-        mel = torch.randn(1, config.n_mels, frames) - 5.0
-        z = config.sigma * torch.randn(ours.noise_shape(1, frames))
-        tasks = {f"ours, {name}": partial(_inverse, ours, z, mel, dtype) for name, dtype in DTYPES.items()}
-        medians = alternate(
-            {**tasks, "straightforward, float32": partial(yardstick.inverse, z, mel)}, repetitions, clock=clock
-        )
-        count = operations(partial(yardstick.inverse, z, mel))
-        length, reference = frames * config.hop_length / config.sample_rate, medians["straightforward, float32"]
-        rows = [
-            [name, f"{m:.2f} s", f"{length / m:.2f}", f"{reference / m:.2f}", peak.share(count, m)]
-            for name, m in medians.items()
-        ]
-        title = f"published configuration, {length:.1f} s of audio"
-        tables.append(([title, "time", "x real time", "ratio", "of the peak"], rows))
-    return tables
-
-
-def _inverse(model: WaveGlow, z: torch.Tensor, mel: torch.Tensor, dtype: torch.dtype) -> None:
-    set_compute_dtype(model, dtype)
-    model.inverse(z, mel)
 
 
 def shipped_speed(lengths: list[float], repetitions: int, clock: Clock = QUIET) -> Table:
@@ -188,21 +147,6 @@ def _others(config: MelConfig) -> Makers:
 
     makers: Makers = {"HiFi-GAN V2, float32": speak, "HiFi-GAN V2, bfloat16": speak_lower}
     return {**makers, GRIFFIN_LIM: GriffinLim(config, iterations=60)}
-
-
-def exported_speed(lengths: list[float], repetitions: int, clock: Clock = QUIET) -> Table:
-    """Return the table of a model as it is here and as ONNX Runtime runs its exported program, both in float32."""
-    voice = load(MODEL, dtype=torch.float32, guard="off")
-    makers = {MODEL: partial(voice.synthesize, seed=0), f"{MODEL} in ONNX Runtime": onnx_speaker(voice)}
-    cells: dict[str, list[str]] = {name: [] for name in makers}
-    for seconds in lengths:
-        mel = noise_mel(voice.mel_config, seconds)
-        length = mel.shape[1] * voice.hop_length / voice.sample_rate
-        for name, median in alternate(
-            {name: partial(maker, mel) for name, maker in makers.items()}, repetitions
-        ).items():
-            cells[name].append(f"{length / median:.1f}")
-    return ["x real time, float32", *(f"{s:g} s" for s in lengths)], [[name, *values] for name, values in cells.items()]
 
 
 def batch_speed(repetitions: int, clock: Clock = QUIET) -> Table:

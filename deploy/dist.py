@@ -80,7 +80,7 @@ def serve(programs: Path, folder: Path) -> None:
         server = subprocess.Popen(command, stderr=lines, cwd=folder, env=bare())
     try:
         url = address(log, server)
-        run(programs / "python", ROOT / "deploy" / "image_probe.py", url, cwd=folder)
+        run(programs / "python", ROOT / "tests" / "deploy" / "image_probe.py", url, cwd=folder)
     finally:
         server.send_signal(signal.SIGTERM)
         status = server.wait(timeout=60)

@@ -118,7 +118,7 @@ def _write_model(voice: Synthesizer, local: Path, weights: Any, corrections: int
         **{key: voice.info()[key] for key in ("family", "parameters", "sigma", "mel")},
         "name": name,
         "state": "ready",
-        "corrections": program.consistency.steps,
+        "corrections": program.correction.count,
         "file": f"{name}.onnx",
         "filterbank": f"{name}-filterbank.npy",
         "z_channels": program.channels,

@@ -45,12 +45,12 @@ KNOWN_HOSTS = {
 MACHINE_PATHS = re.compile(r"(?<![\w.])/(?:home|root|Users|media|mnt|work|workspace)/\w")
 URLS = re.compile(r"\bhttps?://[^\s\"'`<>)\]}\\]+")
 MARKDOWN_LINKS = re.compile(r"\]\(([^)\s]+)\)")
-FOLDERS = "vocoder|training|server|tests|benchmarks|configs|deploy|docs|examples"
+FOLDERS = "vocoder|training|server|recipes|tests|benchmarks|configs|deploy|docs|examples"
 PATHS = re.compile(rf"(?<![\w./-])((?:{FOLDERS})/(?:[\w./-]*[\w/])?)(?![\w*{{<-])")
 SOURCES = re.compile(r"`((?:\w+/)*\w+\.py)`")
-IMPORTS = re.compile(r"^from ((?:vocoder|training|server)[\w.]*) import ([\w, ]+)$", flags=re.MULTILINE)
+IMPORTS = re.compile(r"^from ((?:vocoder|training|server|recipes)[\w.]*) import ([\w, ]+)$", flags=re.MULTILINE)
 MAKE_COMMANDS = re.compile(r"\bmake ((?:[A-Z]+=\S+ )*)([a-z][a-z-]*)")
-COMMANDS = re.compile(r"\.venv/bin/(vocoder|vocoder-train) ([a-z]+)")
+COMMANDS = re.compile(r"(\.venv/bin/vocoder|\.venv/bin/vocoder-train|python -m recipes) ([a-z-]+)")
 
 
 def project_files() -> list[Path]:
@@ -151,7 +151,8 @@ def test_make_commands_exist(path: Path) -> None:
 
 
 def named_commands() -> list[tuple[str, str]]:
-    return sorted({found for path in DOCUMENTS for found in COMMANDS.findall(path.read_text(encoding="utf-8"))})
+    named = {found for path in DOCUMENTS for found in COMMANDS.findall(path.read_text(encoding="utf-8"))}
+    return sorted((program.removeprefix(".venv/bin/"), command) for program, command in named)
 
 
 def test_the_readme_and_the_documents_name_commands() -> None:
@@ -160,7 +161,8 @@ def test_the_readme_and_the_documents_name_commands() -> None:
 
 @pytest.mark.parametrize(("program", "command"), named_commands())
 def test_every_command_in_the_documents_exists(program: str, command: str) -> None:
-    module = importlib.import_module({"vocoder": "vocoder.cli", "vocoder-train": "training.cli"}[program])
+    modules = {"vocoder": "vocoder.cli", "vocoder-train": "training.cli", "python -m recipes": "recipes.__main__"}
+    module = importlib.import_module(modules[program])
     assert command in module.COMMANDS
 
 

@@ -11,6 +11,7 @@ from torch import nn
 
 from training.corpora.manifest import Manifest, read_manifest
 from training.data.datasets import SegmentConfig, SegmentDataset, held_out_segments
+from training.loop.batches import EpochDataset
 from training.loop.objective import Objective
 from training.loop.processes import announce, build_accelerator
 from training.loop.trainer import Trainer
@@ -104,6 +105,8 @@ def complete_contract(settings: dict[str, Any]) -> None:
     segments.setdefault("margin", mel.n_fft // 2)
     if isinstance(model.get("lpc"), dict):
         model["lpc"].setdefault("mel", mel.name)
+    if isinstance(model.get("head"), dict):
+        model["head"].setdefault("mel", to_dict(mel))
 
 
 def read_corpus(config: CorpusRun) -> Manifest:
@@ -122,8 +125,14 @@ def read_corpus(config: CorpusRun) -> Manifest:
     return manifest
 
 
-def started_from(reference: str, kind: type[Model], architecture: Any) -> Model:
+def started_from(reference: str, kind: type[Model], architecture: Any, replaced: str | None = None) -> Model:
     """Return the model in a directory or of a shipped name, whose weights a run starts from.
+
+    Args:
+        reference: directory or name.
+        kind: of the model.
+        architecture: that the run has.
+        replaced: a part of the model that may differ, as something else takes its place.
 
     Raises:
         ConfigError: it is of another kind or architecture.
@@ -132,12 +141,14 @@ def started_from(reference: str, kind: type[Model], architecture: Any) -> Model:
     if not isinstance(given, kind):
         raise ConfigError(f"start_from {reference} holds a {type(given).__name__}, not a {kind.__name__}")
     theirs, ours = _flat(to_dict(given.config)), _flat(to_dict(architecture))
-    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name) and name not in _FREE]
+    free = {name for name in {**theirs, **ours} if name in _FREE or (replaced and f".{replaced}." in f".{name}")}
+    names = [name for name in {**theirs, **ours} if theirs.get(name) != ours.get(name) and name not in free]
     if names:
         differences = ", ".join(f"model.{name} is {theirs.get(name)} there, {ours.get(name)} here" for name in names)
         raise ConfigError(f"start_from {reference} holds another architecture: {differences}")
     model = kind(architecture)
-    model.load_state_dict(given.state_dict())
+    kept = {k: v for k, v in given.state_dict().items() if not (replaced and k.startswith(f"{replaced}."))}
+    model.load_state_dict(kept, strict=replaced is None)
     return model
 
 
@@ -167,6 +178,7 @@ def fit(
     *,
     resume: bool,
     origin: Mapping[str, Any] | None = None,
+    sets: tuple[EpochDataset, EpochDataset] | None = None,
 ) -> Path:
     """Train an objective as configured and return the directory of the last model.
 
@@ -176,17 +188,18 @@ def fit(
         objective: what to train.
         resume: continue from the last checkpoint.
         origin: what the model's provenance says beside corpus, software and machine.
+        sets: what to train on and to validate with, where it is not segments of the corpus as configured.
     """
     keep_freed_memory()
     output = Path(config.output)
     hours = sum(entry.duration for entry in manifest.select("train")) / 3600
     voices = len(manifest.trained_speakers)
     announce(f"{hours:.2f} hours of {voices} voices to train on; {_million(objective)} million parameters to fit")
-    heard = getattr(objective, "mel_config", contract(config.mel))  # a teacher's has statistics of its own
+    training_set, validation_set = sets or _segments(config, manifest, objective)
     trainer = Trainer(
         objective,
-        SegmentDataset(manifest, "train", config.segments, mel_config=heard),
-        held_out_segments(manifest, config.segments, config.validation_items, heard),
+        training_set,
+        validation_set,
         config.trainer,
         output,
         accelerator=build_accelerator(config.trainer),
@@ -198,6 +211,16 @@ def fit(
     write_config(config, output / "config.yaml")
     trainer.fit()
     return output / "last" / "model"
+
+
+def _segments(config: CorpusRun, manifest: Manifest, objective: Objective) -> tuple[SegmentDataset, SegmentDataset]:
+    """Return the segments that a run trains on, and those that it validates with."""
+    heard = getattr(objective, "mel_config", contract(config.mel))  # a teacher's has statistics of its own
+    pitch, jobs = objective.wants_pitch, config.trainer.num_workers
+    return (
+        SegmentDataset(manifest, "train", config.segments, mel_config=heard, pitch=pitch, jobs=jobs),
+        held_out_segments(manifest, config.segments, config.validation_items, heard, pitch),
+    )
 
 
 def _million(objective: Objective) -> str:

@@ -1,21 +1,29 @@
-"""Neural vocoders of normalizing flows: mel-spectrograms to waveforms."""
+"""Neural vocoders of normalizing flows: mel-spectrograms to waveforms.
 
-from vocoder.audio.file import AudioError
-from vocoder.checkpoint import CheckpointError
-from vocoder.config import ConfigError
-from vocoder.guard.guard import check
-from vocoder.guard.opinion import MelWarning, UnlikelyMelError
-from vocoder.loading import load, shipped_models
-from vocoder.machine.devices import DeviceError
-from vocoder.mel.config import MelConfig, preset
-from vocoder.mel.contract import contract
-from vocoder.mel.convert import MelMismatchError
-from vocoder.mel.input import MelError
-from vocoder.mel.spectrogram import MelSpectrogram
-from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import WaveGlowConfig
-from vocoder.synthesizer import Synthesizer
+Names load what they need when they are first used, so that importing the package or its client loads no torch.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from vocoder.version import __version__
+
+if TYPE_CHECKING:
+    from vocoder.audio.file import AudioError
+    from vocoder.checkpoint import CheckpointError
+    from vocoder.config import ConfigError
+    from vocoder.guard.guard import check
+    from vocoder.guard.opinion import MelWarning, UnlikelyMelError
+    from vocoder.loading import load, shipped_models
+    from vocoder.machine.devices import DeviceError
+    from vocoder.mel.config import MelConfig, preset
+    from vocoder.mel.contract import contract
+    from vocoder.mel.convert import MelMismatchError
+    from vocoder.mel.input import MelError
+    from vocoder.mel.spectrogram import MelSpectrogram
+    from vocoder.models.waveglow import WaveGlow
+    from vocoder.models.waveglow_config import WaveGlowConfig
+    from vocoder.synthesizer import Synthesizer
 
 __all__ = [
     "AudioError",
@@ -38,3 +46,37 @@ __all__ = [
     "preset",
     "shipped_models",
 ]
+
+_MODULES = {
+    "AudioError": "vocoder.audio.file",
+    "CheckpointError": "vocoder.checkpoint",
+    "ConfigError": "vocoder.config",
+    "check": "vocoder.guard.guard",
+    "MelWarning": "vocoder.guard.opinion",
+    "UnlikelyMelError": "vocoder.guard.opinion",
+    "load": "vocoder.loading",
+    "shipped_models": "vocoder.loading",
+    "DeviceError": "vocoder.machine.devices",
+    "MelConfig": "vocoder.mel.config",
+    "preset": "vocoder.mel.config",
+    "contract": "vocoder.mel.contract",
+    "MelMismatchError": "vocoder.mel.convert",
+    "MelError": "vocoder.mel.input",
+    "MelSpectrogram": "vocoder.mel.spectrogram",
+    "WaveGlow": "vocoder.models.waveglow",
+    "WaveGlowConfig": "vocoder.models.waveglow_config",
+    "Synthesizer": "vocoder.synthesizer",
+}
+"""public name -> module that defines it"""
+
+
+def __getattr__(name: str) -> Any:
+    """Return a public name, from now on an attribute like any other."""
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    globals()[name] = value = getattr(import_module(_MODULES[name]), name)
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

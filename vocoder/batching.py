@@ -10,13 +10,13 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from vocoder.layers.mel_consistency import MelConsistency
-from vocoder.layers.packed_consistency import consistency_gap, correct_packed
+from vocoder.correction.correction import Correction
 from vocoder.mel.config import MelConfig
 from vocoder.mel.input import seeds_of
 from vocoder.models.base import Vocoder
 from vocoder.noise import white_noise
 from vocoder.packing import Packing
+from vocoder.stages import MEL, NOISE, run
 
 __all__ = ["Batcher", "Utterance"]
 
@@ -44,24 +44,24 @@ class Batcher:
 
     Args:
         model: only one with a `gap` takes more than one utterance at a time.
-        consistency: the correction that follows the model.
+        correction: that follows the model.
         device: where the model is.
     """
 
-    def __init__(self, model: Vocoder, consistency: MelConsistency, device: torch.device) -> None:
+    def __init__(self, model: Vocoder, correction: Correction, device: torch.device) -> None:
         self._model = model
-        self._consistency = consistency
+        self._correction = correction
         self._device = device
 
     def takes(self, frames: int) -> bool:
         """Whether a mel of that length can stand in a row; one too short for the correction is spoken alone."""
-        config = self._consistency.config
+        config = self._correction.config
         return self._model.gap is not None and frames * config.hop_length > config.padding
 
     def row_frames(self, frames: Sequence[int]) -> int:
         """Return how many frames are computed for mels of these lengths."""
         together = [length for length in frames if self.takes(length)]
-        return sum(frames) - sum(together) + Packing.needed(together, self._gap(), self._consistency.grids)
+        return sum(frames) - sum(together) + Packing.needed(together, self._gap())
 
     def speak_rows(self, mels: Sequence[Tensor], utterances: Sequence[Utterance]) -> dict[int, Tensor]:
         """Return the audio of those mels (n_mels, frames) that stand in a row with others, by their number.
@@ -93,23 +93,18 @@ class Batcher:
     ) -> list[Tensor]:
         """Return the audio (frames * hop_length,) of each mel (n_mels, frames) that this takes."""
         model = self._model
-        lengths, align = [mel.shape[1] for mel in mels], self._consistency.grids
-        packing = Packing(lengths, self._gap(), self._device, align=align)
+        packing = Packing([mel.shape[1] for mel in mels], self._gap(), self._device)
         drawn = [self._noise(seed, mel.shape[1]) for mel, seed in zip(mels, seeds, strict=True)]
         noise, row = packing.pack(drawn), packing.pack(mels)
         given = [model.config.sigma if sigma is None else sigma for sigma in sigmas]
         sigma = torch.tensor(given, device=self._device)[packing.owners(noise.shape[2] // packing.frames)]
-        x = model.sample(noise, row, sigma, packing)
-        consistency = self._consistency.with_steps(corrections)
-        if consistency.compiled(x) is None:
-            return packing.unpack(correct_packed(consistency, x, row, packing))
-        alone = zip(packing.unpack(x), mels, strict=True)  # compiled code takes one utterance after the other
-        return [consistency(audio[None], mel[None])[0] for audio, mel in alone]
+        made = run(model.stages(sigma, packing), {MEL: row, NOISE: noise})
+        audio = packing.unpack(made.signal[:, 0])
+        return self._correction.with_count(corrections).many(audio, packing.unpack(made.signals[model.target]))
 
     def _noise(self, seed: int, frames: int) -> Tensor:
         _, channels, steps = self._model.noise_shape(1, frames)
         return white_noise(seed, 0, frames, channels, steps // frames).to(self._device)
 
     def _gap(self) -> int:
-        gap = self._model.gap
-        return 0 if gap is None else max(gap, consistency_gap(self._consistency))
+        return self._model.gap or 0

@@ -6,12 +6,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-import torch
+from vocoder.checkpoint import Checkpoint, CheckpointError, load_model
 
-from vocoder.checkpoint import Checkpoint, CheckpointError, load_model, save_model
-from vocoder.synthesizer import Synthesizer
-
-__all__ = ["MODEL_FILES", "download", "push_to_hub", "save_pretrained"]
+__all__ = ["MODEL_FILES", "download", "push_to_hub"]
 
 MODEL_FILES = ("config.json", "model.safetensors", "README.md")
 """what a repository holds: exactly a model directory"""
@@ -36,18 +33,6 @@ def download(repository: str) -> Path:
         return Path(snapshot_download(name, revision=revision or None, allow_patterns=list(MODEL_FILES)))
     except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, json.JSONDecodeError) as error:
         raise CheckpointError(f"cannot load {repository!r} from the Hugging Face hub: {error}") from error
-
-
-def save_pretrained(synthesizer: Synthesizer, directory: Path | str) -> Path:
-    """Write the model directory of a synthesizer and return its path; `vocoder.load` reads it back.
-
-    Args:
-        synthesizer: what to write, in float32.
-        directory: made if it is missing; its files are replaced.
-    """
-    return save_model(
-        directory, synthesizer.model, synthesizer.mel_config, synthesizer.provenance, synthesizer.quality, torch.float32
-    )
 
 
 def push_to_hub(

@@ -73,6 +73,10 @@ class Packing:
             self._gaps[per_frame] = torch.cat(steps).to(self.device)
         return self._gaps[per_frame]
 
+    def owned(self) -> Tensor:
+        """Return 1 for each frame that belongs to an utterance and 0 for others, (frames,)."""
+        return torch.ones(self.frames, device=self.device).index_fill(0, self.gaps(), 0.0)
+
     def edges(self, per_frame: int = 1) -> Tensor:
         """Return the indices of the steps that are the first after an end or the first of an utterance, but for 0."""
         return torch.tensor([per_frame * frame for frame in (*self.ends, *self.starts[1:])], device=self.device)

@@ -7,12 +7,13 @@ from functools import partial
 import torch
 from torch import Tensor
 
+from vocoder.correction.correction import Correction
 from vocoder.denoiser import Denoiser, silent_mel
-from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.mel.config import MelConfig
 from vocoder.models.base import Vocoder
 from vocoder.noise import white_noise
-from vocoder.streaming.correction import correction_stages, denoising_stage
+from vocoder.stages import MEL, NOISE, Stage, run
+from vocoder.streaming.denoising import denoising_stage
 from vocoder.streaming.pipeline import Pipeline
 
 __all__ = ["Speaker"]
@@ -38,7 +39,7 @@ class Speaker:
         self.model = model
         self.mel_config = mel_config
         self.device = device
-        self.consistency = MelConsistency(mel_config, model.config.corrections).to(device)
+        self.correction = Correction(mel_config, model.config.corrections).to(device)
         self._denoiser: Denoiser | None = None
 
     def speak(
@@ -54,29 +55,24 @@ class Speaker:
     ) -> Tensor:
         if batch.shape[0] * batch.shape[2] > WHOLE_FRAMES:
             return self._in_parts(batch, self.pipeline(sigma, seeds, denoise, corrections))
-        noise = self._noise(seeds, 0, batch.shape[2])
-        x = self.consistency.with_steps(corrections)(self.model.sample(noise, batch, sigma), batch)
-        return self.without_bias(x, denoise)
+        stages = self._stages(sigma, denoise, corrections)
+        return run(stages, {MEL: batch, NOISE: self._noise(seeds, 0, batch.shape[2])}).signal[:, 0]
 
     def pipeline(self, sigma: float | None, seeds: list[int], denoise: float, corrections: int | None) -> Pipeline:
         """Return the stages of mels that come piece by piece, one seed for each."""
+        return Pipeline(self._stages(sigma, denoise, corrections), partial(self._noise, seeds))
+
+    def _stages(self, sigma: float | None, denoise: float, corrections: int | None) -> list[Stage]:
+        """Return the stages from mel and noise to the audio (B, 1, T) that is heard."""
         stages = self.model.stages(sigma)
-        stages += correction_stages(self.consistency.with_steps(corrections), stages[-1].output)
+        stages += self.correction.with_count(corrections).stages(stages[-1].output, self.model.target)
         if denoise > 0:
             stages.append(denoising_stage(self._bias(), denoise, self.mel_config.hop_length, stages[-1].output))
-        return Pipeline(stages, partial(self._noise, seeds))
+        return stages
 
     def without_bias(self, x: Tensor, denoise: float) -> Tensor:
         """Return audio (B, T) with so much of the model's bias taken out."""
         return self._bias().remove(x, denoise) if denoise > 0 else x
-
-    def prior(self, mel: Tensor, sigma: float | None, seeds: list[int]) -> Tensor:
-        """Return the z (B, C, steps) to decode, drawn from the seeds, one for each mel of the batch."""
-        return self.model.prior(self._noise(seeds, 0, mel.shape[2]), mel, sigma)
-
-    def decode(self, z: Tensor, mel: Tensor) -> Tensor:
-        """Return x (B, T) for z (B, C, steps) and mel (B, n_mels, frames)."""
-        return self.consistency(self.model.inverse(z, mel)[0], mel)  # type: ignore[no-any-return]
 
     def _in_parts(self, batch: Tensor, pipeline: Pipeline) -> Tensor:
         """Return what would be made of the mels (B, n_mels, frames) at once, in memory that does not grow with them."""
@@ -100,5 +96,6 @@ class Speaker:
     def _bias(self) -> Denoiser:
         if self._denoiser is None:
             mel = silent_mel(self.mel_config).to(self.device)
-            self._denoiser = Denoiser(self.decode(self.prior(mel, 0.0, [0]), mel))
+            noise = self._noise([0], 0, mel.shape[2])
+            self._denoiser = Denoiser(run(self._stages(0.0, 0.0, None), {MEL: mel, NOISE: noise}).signal[:, 0])
         return self._denoiser

@@ -11,10 +11,12 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-__all__ = ["MEL", "NOISE", "Compute", "Made", "Span", "Stage", "Z", "frames_of", "run", "windowed"]
+__all__ = ["MEL", "NOISE", "TARGET", "Compute", "Made", "Span", "Stage", "Z", "frames_of", "run", "windowed"]
 
 MEL, NOISE, Z = "mel", "noise", "z"
 """signals that every model has: its condition, white noise, and what is made of both for the flow to decode"""
+TARGET = "target"
+"""the mel that the audio of some models has, where it is not the given one"""
 
 
 @dataclass(frozen=True)
@@ -85,10 +87,14 @@ def frames_of(x: Tensor, span: Span) -> Tensor:
 
 @dataclass(frozen=True)
 class Made:
-    """A signal (B, C, steps) of whole utterances, and what each step of a flow that led to it adds to `log_det`."""
+    """A signal (B, C, steps) of whole utterances, and what each step of a flow that led to it adds to `log_det`.
+
+    `signals` holds by name what was computed on the way to it, and what was given.
+    """
 
     signal: Tensor
     changes: tuple[Tensor, ...]
+    signals: Mapping[str, Tensor]
 
     @property
     def log_det(self) -> Tensor:
@@ -123,4 +129,4 @@ def run(stages: Sequence[Stage], given: Mapping[str, Tensor], wanted: str | None
             raise ValueError(f"{stage.output!r} needs {' and '.join(missing)}")
         signals[stage.output], change = stage.made(Span(0, 0, frames, frames), *(signals[i] for i in stage.inputs))
         changes += [] if change is None else [change]
-    return Made(signals[wanted], tuple(changes))
+    return Made(signals[wanted], tuple(changes), signals)

@@ -10,7 +10,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vocoder.adapt.accepted import accepted
 from vocoder.adapt.passage import Passage
 from vocoder.adapt.path import AdaptMode, MelPath, path_between
 from vocoder.adapt.placing import placed
@@ -69,7 +68,7 @@ class Synthesizer:
         read_mels_precisely(self.model, self.device)
         self._speaker = Speaker(self.model, self.mel_config, self.device)
         self._watch = MelWatch(self.mel_config, guard)
-        self._batcher = Batcher(self.model, self._speaker.consistency, self.device)
+        self._batcher = Batcher(self.model, self._speaker.correction, self.device)
         self.adapted: str | None = None
         """name of the adapter that the last mel went through, None if it went through none"""
 
@@ -104,10 +103,6 @@ class Synthesizer:
             ConfigError: there is no such contract.
         """
         return path_between(source_contract(preset, self.mel_config, mel), self.mel_config, adapt)
-
-    def accepts(self) -> list[dict[str, Any]]:
-        """Return the presets whose mels it speaks, each with how, and what an adapter costs; see `accepted`."""
-        return accepted(self.mel_config)
 
     def check(self, mel: Tensor | np.ndarray, preset: Preset = None, adapt: AdaptMode = "on") -> Verdict:
         """Say how typical a mel (n_mels, frames) is of the model's contract, and what it looks like where it is not.
@@ -286,11 +281,3 @@ class Synthesizer:
             self._watch.look(mel_reader(path.source, self.device).batch(mel), guard, path)
             return drained(session, ())
         return drained(session, self._watch.passing(mel, guard, path))
-
-    def prior(self, mel: Tensor, sigma: float | None, seeds: list[int]) -> Tensor:
-        """Return the z (B, C, steps) to decode, drawn from the seeds, one for each mel of the batch."""
-        return self._speaker.prior(mel, sigma, seeds)
-
-    def decode(self, z: Tensor, mel: Tensor) -> Tensor:
-        """Return x (B, T) for z (B, C, steps) and mel (B, n_mels, frames)."""
-        return self._speaker.decode(z, mel)

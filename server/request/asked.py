@@ -11,8 +11,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from server.audio.formats import FORMATS
 from server.problems import Problem, invalid_parameter, invalid_parameters
 from vocoder.adapt.path import AdaptMode
+from vocoder.correction.correction import correctable
 from vocoder.guard.opinion import GuardMode
-from vocoder.layers.mel_consistency import correctable
 from vocoder.mel.config import MelConfig
 from vocoder.mel.input import MAX_CORRECTIONS
 from vocoder.sampling import Sampling

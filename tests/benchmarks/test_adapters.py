@@ -46,10 +46,10 @@ def test_each_convention_hears_its_own_mel(monkeypatch: pytest.MonkeyPatch) -> N
     recording, echo = Recording("a", "klettres", False, x, 22050), Echo()
     assert adapters.scores(echo, [recording], preset("vocos"), "vocos") == {"klettres": [1.0]}  # type: ignore[arg-type]
     assert echo.heard[:2] == ((100, 94), "vocos")
-    adapters.scores(echo, [recording], preset("clarinet"), "clarinet", 0.5)  # type: ignore[arg-type]
+    adapters.scores(echo, [recording], preset("tacotron2-tf"), "tacotron2-tf", 0.5)  # type: ignore[arg-type]
     loud = echo.heard[2]
     quiet = Recording("a", "klettres", False, 0.1 * x, 22050)
-    adapters.scores(echo, [quiet], preset("clarinet"), "clarinet", 0.5)  # type: ignore[arg-type]
+    adapters.scores(echo, [quiet], preset("tacotron2-tf"), "tacotron2-tf", 0.5)  # type: ignore[arg-type]
     assert echo.heard[2] == pytest.approx(loud, abs=1e-5)
 
 

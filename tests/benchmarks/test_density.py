@@ -5,10 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from benchmarks.audio_flows import STYLES
 from benchmarks.density import configurations, ours, theirs
 from benchmarks.density_fitting import Data, Fit, fit, load, pool, score
-from vocoder.models.waveglow_config import WaveGlowConfig
 
 
 @pytest.fixture(scope="module")
@@ -32,10 +30,3 @@ def test_all_start_from_the_gaussian(digits):
     before = score(maf.module, maf.log_prob, digits.validation)
     fit(maf.module, maf.log_prob, digits, Fit(20), maf.frozen)
     assert score(maf.module, maf.log_prob, digits.validation) < before
-
-
-def test_every_style_is_a_configuration():
-    configs = {name: WaveGlowConfig(source=None, **style) for name, style in STYLES.items()}
-    assert configs["NICE"].coupling == "additive"
-    assert configs["Glow"].actnorm
-    assert configs["WaveGlow"] == WaveGlowConfig(source=None)

@@ -1,51 +1,37 @@
-"""The manifests are valid, fit each other, and say nothing that the server does not know."""
+"""The objects that the chart renders are valid, fit each other, and say nothing that the server does not know."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
 import pytest
 import yaml
-from kustomize import Manifest, build
+from chart import CHART, Manifest, of_kind, rendered, the
 
 from server.app import create_admin_app, create_app
 from server.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]
-FOLDER = ROOT / "deploy" / "kubernetes"
-COMPONENTS = tuple(FOLDER / "components" / name for name in ("api-keys", "balancer"))
-MODELS = tuple(FOLDER / "components" / name for name in ("models-image", "models-volume"))
-BY_CPU = FOLDER / "components" / "scale-by-cpu"
 VERSIONS = ("1.31", "1.37")
-OTHER_VARIABLES = {"OMP_NUM_THREADS", "POD_NAMESPACE", "BALANCER_PORT"}
+OTHER_VARIABLES = {"OMP_NUM_THREADS", "PODS", "BALANCER_PORT"}
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+DEVICES: dict[str, dict[str, Any]] = {"cpu": {}, "gpu": {"gpu": True}}
+OWN_MODELS = {"claim": {"claim": "vocoder-models"}, "image": {"image": "vocoder-models:1"}}
+EVERYTHING = {"apiKeys": {"secret": "vocoder-api-keys"}, "balancer": {"enabled": True}}
 
 
-@pytest.fixture(params=["cpu", "gpu"])
-def overlay(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
+@pytest.fixture(params=DEVICES)
+def device(request: pytest.FixtureRequest) -> dict[str, Any]:
+    return DEVICES[request.param]
 
 
-@pytest.fixture(params=[None, *MODELS], ids=["shipped", *(path.name for path in MODELS)])
-def own_models(request: pytest.FixtureRequest) -> tuple[Path, ...]:
-    return () if request.param is None else (request.param,)
-
-
-@pytest.fixture
-def manifests(overlay: str, own_models: tuple[Path, ...]) -> list[Manifest]:
-    return build(FOLDER / "overlays" / overlay, *COMPONENTS, *own_models)
-
-
-def test_every_component_is_tested() -> None:
-    assert {*COMPONENTS, *MODELS, BY_CPU} == set((FOLDER / "components").iterdir())
-
-
-def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
-    return [manifest for manifest in manifests if manifest["kind"] == kind]
+@pytest.fixture(params=["shipped", *OWN_MODELS])
+def manifests(request: pytest.FixtureRequest, device: dict[str, Any]) -> list[Manifest]:
+    own = {"models": {"names": ["/models/mine"], **OWN_MODELS[request.param]}} if request.param in OWN_MODELS else {}
+    return rendered(EVERYTHING | device | own)
 
 
 def pods(manifests: list[Manifest]) -> list[Manifest]:
@@ -89,8 +75,8 @@ def test_the_schemas_of_kubernetes_accept_them(manifests: list[Manifest], versio
         kubernetes_validate.validate(manifest, version, strict=True)
 
 
-def test_the_overlays_stand_without_components(overlay: str) -> None:
-    names = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in build(FOLDER / "overlays" / overlay)]
+def test_without_values_there_are_five_objects_of_one_name(device: dict[str, Any]) -> None:
+    names = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in rendered(device)]
     assert len(names) == len(set(names)) == 5
     assert {name for _, name in names} == {"vocoder"}
 
@@ -142,7 +128,7 @@ def test_selectors_and_ports_fit(manifests: list[Manifest]) -> None:
         assert {port["targetPort"] for port in service["spec"]["ports"]} <= set(ports(pod))
         headless = service["spec"].get("clusterIP") == "None"
         assert not headless or service["spec"]["ports"][0]["port"] == ports(pod)["http"]
-    (budget,), (policy,) = of_kind(manifests, "PodDisruptionBudget"), of_kind(manifests, "NetworkPolicy")
+    budget, policy = the(manifests, "PodDisruptionBudget"), the(manifests, "NetworkPolicy")
     spread = server_pod(manifests)["spec"]["topologySpreadConstraints"][0]["labelSelector"]
     for selector in (budget["spec"]["selector"], policy["spec"]["podSelector"], spread):
         assert [name for name, labels in labelled.items() if matches(labels, selector)] == ["vocoder"]
@@ -151,7 +137,7 @@ def test_selectors_and_ports_fit(manifests: list[Manifest]) -> None:
 
 
 def test_the_autoscaler_scales_the_servers_by_a_metric_that_the_adapter_gives(manifests: list[Manifest]) -> None:
-    (scaler,) = of_kind(manifests, "HorizontalPodAutoscaler")
+    scaler = the(manifests, "HorizontalPodAutoscaler")
     target = scaler["spec"]["scaleTargetRef"]
     (deployment,) = [m for m in of_kind(manifests, "Deployment") if m["metadata"]["name"] == target["name"]]
     assert deployment["apiVersion"] == target["apiVersion"]
@@ -162,23 +148,24 @@ def test_the_autoscaler_scales_the_servers_by_a_metric_that_the_adapter_gives(ma
     assert int(scaler["spec"]["metrics"][0]["pods"]["target"]["averageValue"]) < Settings().queue_frames
 
 
-def test_own_models_are_read_from_where_they_are_put(overlay: str) -> None:
+@pytest.mark.parametrize("source", OWN_MODELS)
+def test_own_models_are_read_from_where_they_are_put(device: dict[str, Any], source: str) -> None:
     """Directories below /models, which the server cannot write to, and which the init container has filled."""
-    for component in MODELS:
-        pod = server_pod(build(FOLDER / "overlays" / overlay, component))
-        container = pod["spec"]["containers"][0]
-        (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "models"]
-        assert (mount["mountPath"], mount["readOnly"]) == ("/models", True)
-        assert variables(container)["VOCODER_MODELS"].startswith("/models/")
-    image = server_pod(build(FOLDER / "overlays" / overlay, FOLDER / "components" / "models-image"))
-    (copies,) = image["spec"]["initContainers"]
-    assert copies["command"][-1].rstrip("/") == copies["volumeMounts"][0]["mountPath"]
+    models = {"names": ["/models/mine", "reverse"], **OWN_MODELS[source]}
+    pod = server_pod(rendered(device | {"models": models}))
+    container = pod["spec"]["containers"][0]
+    (mount,) = [mount for mount in container["volumeMounts"] if mount["name"] == "models"]
+    assert (mount["mountPath"], mount["readOnly"]) == ("/models", True)
+    assert variables(container)["VOCODER_MODELS"] == "/models/mine,reverse"
+    copies = pod["spec"].get("initContainers", [])
+    assert [item["image"] for item in copies] == ([models["image"]] if source == "image" else [])
+    assert all(item["command"][-1].rstrip("/") == item["volumeMounts"][0]["mountPath"] for item in copies)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_without_prometheus_the_autoscaler_goes_by_processor_time(version: str) -> None:
-    manifests = build(FOLDER / "overlays" / "cpu", BY_CPU)
-    (scaler,) = of_kind(manifests, "HorizontalPodAutoscaler")
+    manifests = rendered({"autoscaling": {"cpuPercent": 60}})
+    scaler = the(manifests, "HorizontalPodAutoscaler")
     kubernetes_validate.validate(scaler, version, strict=True)
     assert [metric["resource"]["name"] for metric in scaler["spec"]["metrics"]] == ["cpu"]
     # A share of what the containers ask for: one that asks for nothing has none, and nothing is scaled.
@@ -214,32 +201,26 @@ def test_volumes_are_there(manifests: list[Manifest]) -> None:
     assert keys == "/etc/vocoder/keys"  # the key of the secret, below where it is mounted
 
 
-@pytest.mark.parametrize(("name", "tag", "device"), [("cpu", "cpu", "cpu"), ("gpu", "cuda", "cuda")])
-def test_each_overlay_runs_its_image_on_its_device(name: str, tag: str, device: str) -> None:
-    container = server_pod(build(FOLDER / "overlays" / name))["spec"]["containers"][0]
-    assert container["image"] == f"flow-vocoder:{tag}"
-    assert f"FROM runtime AS {tag}\n" in DOCKERFILE
-    assert variables(container)["VOCODER_DEVICE"] == device
+@pytest.mark.parametrize(("name", "expected"), [("cpu", "cpu"), ("gpu", "cuda")])
+def test_each_device_has_its_image(name: str, expected: str) -> None:
+    container = server_pod(rendered(DEVICES[name]))["spec"]["containers"][0]
+    assert container["image"] == f"flow-vocoder:{expected}"
+    assert f"FROM runtime AS {expected}\n" in DOCKERFILE
+    assert variables(container)["VOCODER_DEVICE"] == expected
     resources = container["resources"]
     gpus = {kind: resources[kind].get("nvidia.com/gpu") for kind in ("requests", "limits")}
-    assert gpus == dict.fromkeys(("requests", "limits"), 1 if device == "cuda" else None)
+    assert gpus == dict.fromkeys(("requests", "limits"), 1 if expected == "cuda" else None)
     assert ("OMP_NUM_THREADS" in variables(container)) == ("cpu" in resources["limits"])
 
 
-def test_the_balancer_counts_requests_in_flight_and_finds_the_pods(manifests: list[Manifest]) -> None:
-    text = (FOLDER / "components" / "balancer" / "haproxy.cfg").read_text(encoding="utf-8")
-    found: Callable[[str], str] = lambda pattern: re.findall(pattern, text, flags=re.MULTILINE)[0]  # noqa: E731
-    assert "\n    balance leastconn\n" in text
-    service, port = re.findall(r'server-template \w+ 1-\d+ "([\w-]+)\.\$\{POD_NAMESPACE\}\S+?:(\d+)"', text)[0]
+def test_the_balancer_finds_the_pods(manifests: list[Manifest]) -> None:
+    text = (CHART / "haproxy.cfg").read_text(encoding="utf-8")
+    assert {"ConfigMap": text} == {"ConfigMap": the(manifests, "ConfigMap")["data"]["haproxy.cfg"]}
+    (container,) = next(pod for pod in pods(manifests) if "haproxy" in str(pod))["spec"]["containers"]
+    assert set(re.findall(r"\$\{(\w+)\}", text)) == set(variables(container))
+    service, namespace = variables(container)["PODS"].split(".")[:2]
     (headless,) = [m for m in of_kind(manifests, "Service") if m["metadata"]["name"] == service]
-    assert headless["spec"]["clusterIP"] == "None"
-    assert headless["spec"]["ports"][0]["port"] == int(port)
-    assert found(r"http-check send meth GET uri (\S+)") in create_app(Settings()).openapi()["paths"]
-    assert int(found(r"timeout http-keep-alive (\d+)s")) < Settings().keep_alive_timeout
-    assert int(found(r"default-server .* maxconn (\d+)")) < Settings().max_connections
-    named = set(re.findall(r"\$\{(\w+)\}", text))
-    balancer = next(pod for pod in pods(manifests) if pod["spec"]["containers"][0]["name"] == "haproxy")
-    assert named == set(variables(balancer["spec"]["containers"][0]))
-    assert int(variables(balancer["spec"]["containers"][0])["BALANCER_PORT"]) == ports(balancer)["http"]
-    probe = balancer["spec"]["containers"][0]["readinessProbe"]["httpGet"]["path"]
-    assert probe == found(r"monitor-uri (\S+)")
+    assert (headless["spec"]["clusterIP"], namespace) == ("None", "speech")
+    assert headless["spec"]["ports"][0]["port"] == int(re.findall(r"\$\{PODS\}:(\d+)", text)[0])
+    assert int(variables(container)["BALANCER_PORT"]) == container["ports"][0]["containerPort"]
+    assert container["readinessProbe"]["httpGet"]["path"] == re.findall(r"monitor-uri (\S+)", text)[0]

@@ -13,6 +13,7 @@ from training.commands.distill_reverse import ReverseRun, distill_reverse
 from training.corpora.manifest import read_manifest
 from training.data.datasets import held_out_segments
 from training.distil.inheritance import inherit_flows, inherit_layers, inherit_pitch
+from training.distil.pitch_weights import load_pitch
 from training.distil.recogniser import load_recogniser
 from training.launch import CorpusRun, fit, load_run, origin_of, read_corpus, started_from
 from training.loop import random_state
@@ -49,7 +50,7 @@ class DistillRun(CorpusRun):
     inherit: bool = False
     """start the student's stacks from the teacher's layers, where shapes allow"""
     pitch_from: str | None = None
-    """directory or shipped name of a model with a harmonic source, whose pitch network the student starts from"""
+    """directory of a pitch network, model directory or shipped name, whose pitch network the student starts from"""
     flows_from: str | None = None
     """directory or shipped name of a WaveGlow over frames, from whose flows those of the student start, and whose
     critics, if they lie beside them and are shaped alike"""
@@ -60,7 +61,7 @@ class DistillRun(CorpusRun):
         super().__post_init__()
         wrong = []
         if self.losses.recognises and self.recogniser is None:
-            wrong.append("losses.perceptual and losses.style need a recogniser (vocoder-train recogniser)")
+            wrong.append("losses.perceptual and losses.style need a recogniser (python -m recipes recogniser)")
         if self.losses.contrastive and self.trainer.batch_size < 2:
             wrong.append("losses.contrastive needs a trainer.batch_size of at least 2")
         if self.model.kind == "frames" and self.losses.estimator != "sample":
@@ -148,13 +149,14 @@ def _teacher(config: DistillRun) -> Checkpoint:
 
 
 def _student(config: DistillRun, teacher: nn.Module) -> Student:
-    if config.start_from is None:
+    if config.start_from is not None:
+        student = started_from(config.start_from, Student, config.model, config.pitch_from and "pitch")
+    else:
         student = Student(config.model)
-        if config.pitch_from is not None:
-            inherit_pitch(student, load_model(model_directory(config.pitch_from)).model)
         if config.inherit:
             inherit_layers(student, teacher)
         if config.flows_from is not None:
             inherit_flows(student, load_model(model_directory(config.flows_from)).model)
-        return student
-    return started_from(config.start_from, Student, config.model)
+    if config.pitch_from is not None:
+        inherit_pitch(student, load_pitch(config.pitch_from))
+    return student

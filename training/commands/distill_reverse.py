@@ -7,8 +7,9 @@ from pathlib import Path
 
 from training.corpora.manifest import read_manifest
 from training.data.datasets import held_out_segments
-from training.distil.inheritance import inherit_ends
-from training.launch import CorpusRun, fit, origin_of, read_corpus, started_from
+from training.distil.inheritance import inherit_ends, inherit_pitch, inherit_trunk
+from training.distil.pitch_weights import load_pitch
+from training.launch import CorpusRun, fit, origin_of, read_corpus
 from training.loop import random_state
 from training.loop.batches import ordered_batches
 from training.loop.objective import validate
@@ -35,14 +36,16 @@ class ReverseRun(CorpusRun):
     model: ReverseConfig = field(default_factory=ReverseConfig)
     losses: ReverseLosses = field(default_factory=ReverseLosses)
     start_from: str | None = None
-    """model directory of a reverse student whose weights the run starts from"""
+    """model directory of a reverse student whose weights the run starts from; its head may be another"""
+    pitch_from: str | None = None
+    """directory of a pitch network, model directory or shipped name, whose pitch network the student starts from"""
 
 
 def distill_reverse(config: ReverseRun, *, resume: bool = False) -> Path:
     """Train a reverse student as configured and return its model directory."""
     manifest = read_corpus(config)
     random_state.seed_all(config.trainer.seed)
-    origin = origin_of(teacher=config.teacher, start_from=config.start_from)
+    origin = origin_of(teacher=config.teacher, start_from=config.start_from, pitch_from=config.pitch_from)
     return fit(config, manifest, reverse_objective_of(config), resume=resume, origin=origin)
 
 
@@ -64,17 +67,29 @@ def reverse_objective_of(config: ReverseRun) -> ReverseObjective:
     Raises:
         ConfigError: the teacher is no WaveGlow over frames of this mel.
     """
-    checkpoint = load_model(model_directory(config.teacher))
-    teacher = checkpoint.model
-    if not isinstance(teacher, WaveGlow) or checkpoint.mel_config != contract(config.mel):
-        raise ConfigError(f"the teacher {config.teacher} must be a waveglow that hears mels of preset {config.mel!r}")
-    if config.start_from is None:
-        student = Reverse(config.model)
-        inherit_ends(student, teacher)
+    teacher = _teacher(config) if config.losses.paired else None
+    student = Reverse(config.model)
+    if config.start_from is not None:
+        inherit_trunk(student, config.start_from, pitch=config.pitch_from is None)
     else:
-        student = started_from(config.start_from, Reverse, config.model)
+        inherit_ends(student, _teacher(config) if teacher is None else teacher)
+    if config.pitch_from is not None:
+        inherit_pitch(student, load_pitch(config.pitch_from))
     objective = ReverseObjective(student, teacher, contract(config.mel), config.losses)
     if objective.adversary is not None:
         given = [config.teacher] if config.start_from is None else [config.start_from, config.teacher]
         any(objective.adversary.load(model_directory(reference)) for reference in given)
     return objective
+
+
+def _teacher(config: ReverseRun) -> WaveGlow:
+    """Return the WaveGlow of a run.
+
+    Raises:
+        ConfigError: it is another kind of model, or hears mels of another convention.
+    """
+    checkpoint = load_model(model_directory(config.teacher))
+    teacher = checkpoint.model
+    if not isinstance(teacher, WaveGlow) or checkpoint.mel_config != contract(config.mel):
+        raise ConfigError(f"the teacher {config.teacher} must be a waveglow that hears mels of preset {config.mel!r}")
+    return teacher

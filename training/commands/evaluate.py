@@ -14,7 +14,7 @@ import torch
 from tqdm import tqdm
 
 from training.corpora.manifest import read_manifest
-from training.evaluate.candidates import Candidate, Vocoder, griffin_lim, ground_truth, of_vocoder, smoothed
+from training.evaluate.candidates import Candidate, Vocoder, griffin_lim, ground_truth, of_vocoder, on_both, smoothed
 from training.evaluate.evaluation import Evaluated, evaluate
 from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
@@ -32,13 +32,21 @@ from vocoder.mel.contract import contract
 __all__ = ["add_arguments", "evaluate_all", "run"]
 
 Loader = Callable[[str], Vocoder]
+_MELS = "the recordings' own, and predicted by an acoustic model"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     defaults = Selection()
     parser.add_argument("models", nargs="*", metavar="MODEL", help="a model directory or the name of a shipped model")
-    parser.add_argument("--manifest", type=Path, required=True, help="manifest.jsonl of a prepared corpus")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("--manifest", type=Path, help="manifest.jsonl of a prepared corpus")
+    source.add_argument(
+        "--predicted",
+        type=Path,
+        metavar="MANIFEST",
+        help="one whose recordings have predicted mels: each model has a row on their own mels and one on those",
+    )
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the report")
     parser.add_argument("--voice", action="append", metavar="SPEAKER", help="only this voice (repeatable)")
     parser.add_argument(
@@ -94,14 +102,17 @@ def evaluate_all(args: argparse.Namespace, loader: Loader) -> int:
         raise ValueError("--nats are of true mels: evaluate once with --nats and once with --smooth")
     if args.listen < 0:
         raise ValueError(f"--listen takes a number of utterances, 0 for none, not {args.listen}")
+    if args.predicted and (args.smooth or args.own_mels):
+        raise ValueError("--predicted compares true and predicted mels; leave out --smooth and --own-mels")
     selection = Selection(args.min_seconds, args.max_seconds, args.limit, args.per_speaker, args.by)
-    manifest = read_manifest(args.manifest)
+    manifest = read_manifest(args.manifest or args.predicted)
     chosen = recordings(manifest, selection, args.voice, args.own_mels)
+    if args.predicted:
+        _require_mels(args.predicted, chosen)
     models = _models(args, loader)
     mel_config = models[0].mel_config if models else contract(args.mel)
     baselines = [ground_truth(mel_config)] + ([griffin_lim(mel_config)] if args.with_griffin_lim else [])
-    if args.smooth:
-        baselines, models = ([smoothed(c, args.seed) for c in candidates] for candidates in (baselines, models))
+    baselines, models = _variants(args, baselines), _variants(args, models)
     args.output.mkdir(parents=True, exist_ok=True)
     found = _evaluate(args, [*baselines, *models], chosen)
     utterances = _utterances([baselines[0], *models, *baselines[1:]], chosen, found)
@@ -122,6 +133,24 @@ def evaluate_all(args: argparse.Namespace, loader: Loader) -> int:
     for path in [*write_report(report, args.output), *write_pages(report, heard, args.output, args.seed)]:
         print(path)
     return 0
+
+
+def _require_mels(manifest: Path, chosen: Sequence[Recording]) -> None:
+    without = [recording.path for recording in chosen if recording.mel is None]
+    if without:
+        raise ValueError(
+            f"{len(without)} of {len(chosen)} recordings of {manifest} have no predicted mel, {without[0]} among them: "
+            "`vocoder-train prepare --mels` adds mels to a corpus"
+        )
+
+
+def _variants(args: argparse.Namespace, candidates: Sequence[Candidate]) -> list[Candidate]:
+    """Return the rows that each candidate has."""
+    if args.smooth:
+        return [smoothed(candidate, args.seed) for candidate in candidates]
+    if args.predicted:
+        return [row for candidate in candidates for row in on_both(candidate)]
+    return list(candidates)
 
 
 def _models(args: argparse.Namespace, loader: Loader) -> list[Candidate]:
@@ -199,7 +228,7 @@ def _settings(args: argparse.Namespace, chosen: Sequence[Recording]) -> dict[str
         "sigma": args.sigma,
         "corrections": args.corrections,
         "seed": args.seed,
-        "mels": "smoothed along time and bands" if args.smooth else None,
-        "given_mels": f"{given} of {len(chosen)}" if given else None,
+        "given_mels": f"{given} of {len(chosen)}" if given and not args.predicted else None,
+        "mels": _MELS if args.predicted else "smoothed along time and bands" if args.smooth else None,
         "threads": torch.get_num_threads(),
     }

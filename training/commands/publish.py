@@ -19,7 +19,7 @@ from training.provenance import with_inheritance
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import to_dict
 
-__all__ = ["add_arguments", "run"]
+__all__ = ["add_arguments", "publish", "run"]
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -52,25 +52,38 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError: the model or the scores cannot be used; the text says why.
     """
-    checkpoint = load_model(args.model)
-    if args.corrections is not None:
-        checkpoint.model.config = _corrected(checkpoint.model, args.corrections)
-    scores_of = args.scores_of or str(args.model)
-    quality = _together([_quality(path, scores_of) for path in args.quality or []]) or dict(checkpoint.quality)
-    provenance = with_inheritance(checkpoint.provenance)
     notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
+    publish(args.model, args.output, args.quality or (), args.scores_of, notes, args.corrections, args.dtype)
+    return 0
+
+
+def publish(
+    model: Path,
+    output: Path,
+    quality: Sequence[Path] = (),
+    scores_of: str | None = None,
+    notes: str = "",
+    corrections: int | None = None,
+    dtype: str = "float16",
+) -> None:
+    """Write the directory of a trained model and say so; arguments are those of the command, `notes` their text.
+
+    Raises:
+        ValueError: the model or the scores cannot be used; the text says why.
+    """
+    checkpoint = load_model(model)
+    if corrections is not None:
+        checkpoint.model.config = _corrected(checkpoint.model, corrections)
+    scores = _together([_quality(path, scores_of or str(model)) for path in quality]) or dict(checkpoint.quality)
+    provenance, mel = with_inheritance(checkpoint.provenance), to_dict(checkpoint.mel_config)
     parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
-    mel = to_dict(checkpoint.mel_config)
-    name = args.output.name
-    card = model_card(name, checkpoint.family, parameters, mel, provenance, quality, notes)
-    dtype = DTYPES[args.dtype]
-    save_model(args.output, checkpoint.model, checkpoint.mel_config, provenance, quality, dtype, card)
-    critics = ", with the critics that it was trained with" if copy_critics(args.model, args.output, dtype) else ""
-    size = (args.output / "model.safetensors").stat().st_size
-    print(f"{args.output}: {parameters:,} parameters, {size / 1e6:.1f} MB in {args.dtype}{critics}")
+    card = model_card(output.name, checkpoint.family, parameters, mel, provenance, scores, notes)
+    save_model(output, checkpoint.model, checkpoint.mel_config, provenance, scores, DTYPES[dtype], card)
+    critics = ", with the critics that it was trained with" if copy_critics(model, output, DTYPES[dtype]) else ""
+    size = (output / "model.safetensors").stat().st_size
+    print(f"{output}: {parameters:,} parameters, {size / 1e6:.1f} MB in {dtype}{critics}")
     for warning in unknown_licences(provenance):
         print(f"WARNING: {warning}", file=sys.stderr)
-    return 0
 
 
 def _corrected(model: nn.Module, corrections: int) -> Any:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from dataclasses import dataclass, field
 
+from training.distil.inheritance import inherit_pitch
+from training.distil.pitch_weights import load_pitch
 from training.launch import CorpusRun, fit, load_run, origin_of, read_corpus, started_from
 from training.loop import random_state
 from training.objectives.waveglow import WaveGlowObjective
@@ -27,6 +29,8 @@ class WaveGlowRun(CorpusRun):
     start_from: str | None = None
     """directory or shipped name of the model whose weights the run starts from, to fine-tune it on other voices; and
     whose critics, if they lie beside them and are shaped alike"""
+    pitch_from: str | None = None
+    """directory of a pitch network, model directory or shipped name, whose pitch network the model starts from"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +43,8 @@ def run(args: argparse.Namespace) -> int:
     config = load_run(WaveGlowRun, args.config, args.overrides)
     manifest = read_corpus(config)
     random_state.seed_all(config.trainer.seed)
-    fit(config, manifest, objective_of(config), resume=args.resume, origin=origin_of(start_from=config.start_from))
+    origin = origin_of(start_from=config.start_from, pitch_from=config.pitch_from)
+    fit(config, manifest, objective_of(config), resume=args.resume, origin=origin)
     return 0
 
 
@@ -53,5 +58,9 @@ def objective_of(config: WaveGlowRun) -> WaveGlowObjective:
 
 def _model(config: WaveGlowRun) -> WaveGlow:
     if config.start_from is None:
-        return WaveGlow(config.model)
-    return started_from(config.start_from, WaveGlow, config.model)
+        model = WaveGlow(config.model)
+    else:
+        model = started_from(config.start_from, WaveGlow, config.model, config.pitch_from and "pitch")
+    if config.pitch_from is not None:
+        inherit_pitch(model, load_pitch(config.pitch_from))
+    return model

@@ -17,6 +17,7 @@ from training.corpora.manifest import Entry, Manifest, ManifestError, Split
 from training.data.audio_store import AudioStore
 from training.data.augment import AugmentConfig, augmented
 from training.data.mel_store import MelStore
+from training.data.pitch_store import PitchStore, speeds_for
 from training.data.rational_resampling import RateResampler, rate_grid
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
@@ -31,7 +32,8 @@ class Segment(TypedDict):
     """A training item: x (margin + segment_length + margin,) float32, the speaker's number, the band's edge in Hz.
 
     Where any recording of the split came with a mel, also `mel` (n_mels, segment_length / hop_length), the frames of
-    this segment, and whether it `has_mel`.
+    this segment, and whether it `has_mel`. Where pitch labels are wanted, also `f0` (segment_length / hop_length,)
+    float32 in Hz, 0 where a frame is unvoiced.
     """
 
     x: Tensor
@@ -39,6 +41,7 @@ class Segment(TypedDict):
     band: np.float32
     mel: NotRequired[Tensor]
     has_mel: NotRequired[bool]
+    f0: NotRequired[Tensor]
 
 
 class Utterance(TypedDict):
@@ -109,6 +112,8 @@ class SegmentDataset(Dataset[Segment]):
         config: how to cut and vary.
         speakers: only these, where given.
         mel_config: of the mels that come with recordings; without it they are left alone.
+        pitch: whether items have pitch labels, which are made first where they are not there yet.
+        jobs: worker processes that make them.
 
     Raises:
         ManifestError: nothing is left, audio cannot be read, or a mel does not fit its audio or the contract.
@@ -121,6 +126,8 @@ class SegmentDataset(Dataset[Segment]):
         config: SegmentConfig,
         speakers: Collection[str] | None = None,
         mel_config: MelConfig | None = None,
+        pitch: bool = False,
+        jobs: int = 1,
     ) -> None:
         entries = manifest.select(split, speakers)
         self.config = config
@@ -134,6 +141,7 @@ class SegmentDataset(Dataset[Segment]):
         self._mels = None
         if mel_config is not None and any(entry.mel is not None for entry in entries):
             self._mels = MelStore(manifest, entries, list(self._store.lengths), mel_config)
+        self._pitch = PitchStore(manifest, entries, speeds_for(*config.rates), jobs) if pitch else None
         # In shared memory, so that loader processes that outlive an epoch see the next one.
         self._epoch = torch.zeros((), dtype=torch.int64).share_memory_()  # type: ignore[no-untyped-call]
 
@@ -155,23 +163,36 @@ class SegmentDataset(Dataset[Segment]):
         if self._mels is not None and self._mels.has(utterance):
             return self._with_mel(utterance, place)
         resampler = self._resamplers[int(rate * len(self._resamplers))]
-        x, _ = self._cut(utterance, resampler, place)
+        x, start = self._cut(utterance, resampler, place)
         band = min(self._bands[utterance] * float(resampler.rate), self.sample_rate / 2)
         if self.config.augment.active:
             own = np.random.default_rng((self.config.seed, int(self._epoch), index, _AUGMENTATION))
             x, band = augmented(x, band, self.sample_rate, self.config.augment, own)
         low, high = self.config.gain_db
         x *= _gain(x, low + (high - low) * gain) if low or high else 1.0
-        return self._segment(utterance, x, band, None)
+        return self._segment(utterance, x, band, self._f0(utterance, start, float(resampler.rate)))
 
     def _with_mel(self, utterance: int, place: float) -> Segment:
         assert self._mels is not None
-        x, start = self._cut(utterance, self._as_recorded, place, self._mels.delays[utterance])
-        return self._segment(utterance, x, self._bands[utterance], start // self.config.hop_length)
+        delay = self._mels.delays[utterance]
+        x, start = self._cut(utterance, self._as_recorded, place, delay)
+        f0 = self._f0(utterance, start, 1.0, delay)
+        return self._segment(utterance, x, self._bands[utterance], f0, start // self.config.hop_length)
 
-    def _segment(self, utterance: int, x: np.ndarray, band: float, frame: int | None) -> Segment:
+    def _f0(self, utterance: int, start: int, rate: float, skipped: int = 0) -> np.ndarray | None:
+        """Return the labels (frames,) of a segment that starts there in what is played, less what is skipped."""
+        if self._pitch is None:
+            return None
+        hop, frames = self.config.hop_length, self.config.segment_length // self.config.hop_length
+        return self._pitch.read(utterance, skipped + start * rate, hop * rate, frames, rate)
+
+    def _segment(
+        self, utterance: int, x: np.ndarray, band: float, f0: np.ndarray | None, frame: int | None = None
+    ) -> Segment:
         """Return an item; `frame` is where its mel begins in the one that its recording came with."""
         item = Segment(x=torch.from_numpy(x), speaker=int(self._speakers[utterance]), band=np.float32(band))
+        if f0 is not None:
+            item["f0"] = torch.from_numpy(f0)
         if self._mels is not None:  # the same keys in every item of a batch
             frames = self.config.segment_length // self.config.hop_length
             item["mel"] = torch.from_numpy(self._mels.read(utterance, frame or 0, frames))
@@ -252,7 +273,7 @@ def _gain(x: np.ndarray, decibels: float) -> np.float32:
 
 
 def held_out_segments(
-    manifest: Manifest, segments: SegmentConfig, items: int, mel_config: MelConfig | None = None
+    manifest: Manifest, segments: SegmentConfig, items: int, mel_config: MelConfig | None = None, pitch: bool = False
 ) -> SegmentDataset:
     """Return `items` segments of the test split, cut like the training segments but not varied.
 
@@ -263,6 +284,7 @@ def held_out_segments(
         segments: how training segments are cut.
         items: how many.
         mel_config: of the mels that come with recordings; without it they are left alone.
+        pitch: whether items have pitch labels.
     """
     plain = SegmentConfig(
         segment_length=segments.segment_length,
@@ -270,4 +292,4 @@ def held_out_segments(
         margin=segments.margin,
         epoch_length=items,
     )
-    return SegmentDataset(manifest, "test", plain, manifest.trained_speakers, mel_config)
+    return SegmentDataset(manifest, "test", plain, manifest.trained_speakers, mel_config, pitch)

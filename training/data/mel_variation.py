@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vocoder.config import ConfigError
 
-__all__ = ["VariationConfig", "coloured", "predicted", "varied"]
+__all__ = ["BlurConfig", "VariationConfig", "blurred", "coloured", "predicted", "varied"]
 
 NATS_PER_DB = math.log(10.0) / 20.0
 WAVES = 3
@@ -116,3 +116,53 @@ def varied(mel: Tensor, share: float, config: VariationConfig) -> Tensor:
         kind = _KINDS[int(torch.randint(len(_KINDS), (), generator=generator))]
         items.append(predicted(item, kind, config, generator) if change else item)
     return torch.stack(items)
+
+
+@dataclass(frozen=True)
+class BlurConfig:
+    """How mels are smoothed along both axes at once, by triangles of random size (arXiv 2409.02517).
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    share: float = 0.5
+    """of the items that are smoothed"""
+    bands: int = 9
+    frames: int = 9
+    """largest width of the triangle along each axis, odd: 1 leaves it as it is"""
+    roughness: float = 0.3
+    """largest standard deviation of noise that is added to natural logarithms"""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.share <= 1 or self.roughness < 0:
+            raise ConfigError(f"share must be from 0 to 1 and roughness not negative: {self}")
+        if min(self.bands, self.frames) < 1 or self.bands % 2 == 0 or self.frames % 2 == 0:
+            raise ConfigError(f"bands and frames must be odd, not {self.bands} and {self.frames}")
+
+
+def blurred(mel: Tensor, config: BlurConfig) -> Tensor:
+    """Return mels of which a share is smoothed by triangles of random size and then disturbed.
+
+    Args:
+        mel: natural logarithms (B, n_mels, frames).
+        config: how often and how far.
+    """
+    if config.share == 0:
+        return mel
+    count, device = len(mel), mel.device
+    changed = (torch.rand(count, device=device) < config.share)[:, None, None]
+    smooth = _triangles(_triangles(mel, config.frames).transpose(1, 2), config.bands).transpose(1, 2)
+    level = config.roughness * torch.rand(count, 1, 1, device=device) ** 2
+    return torch.where(changed, smooth + level * torch.randn_like(mel), mel)
+
+
+def _triangles(mel: Tensor, widest: int) -> Tensor:
+    """Return (B, C, n) smoothed along its last axis, each item by a triangle of its own width from 1 to `widest`."""
+    half = (widest + 1) / 2
+    reach = widest // 2
+    slope = 1 + (half - 1) * torch.rand(len(mel), 1, device=mel.device)
+    taps = (1 - torch.arange(-reach, reach + 1, device=mel.device).abs() / slope).clamp_min(0)
+    taps = taps / taps.sum(dim=1, keepdim=True)
+    windows = F.pad(mel, (reach, reach), mode="replicate").unfold(2, widest, 1)
+    return torch.einsum("bcnk,bk->bcn", windows, taps)

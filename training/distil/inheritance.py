@@ -6,18 +6,21 @@ from dataclasses import replace
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from vocoder.config import ConfigError
+from vocoder.checkpoint import load_model
+from vocoder.config import ConfigError, to_dict
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.flows.coupling import AffineCoupling
 from vocoder.flows.inverse_autoregressive import InverseAutoregressive
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.layers.stack import WaveNetStack
+from vocoder.loading import model_directory
 from vocoder.models.reverse import Reverse
 from vocoder.models.student import Student
 from vocoder.models.waveglow import WaveGlow
 
-__all__ = ["inherit_ends", "inherit_flows", "inherit_layers", "inherit_pitch"]
+__all__ = ["inherit_ends", "inherit_flows", "inherit_layers", "inherit_pitch", "inherit_trunk"]
 
 
 @torch.no_grad()
@@ -52,18 +55,20 @@ def inherit_layers(student: Student, teacher: nn.Module) -> int:
     return copied
 
 
-def inherit_pitch(student: Student, model: nn.Module) -> None:
-    """Copy the pitch network of a model, such as a WaveGlow of the same mels, to the student's.
+def inherit_pitch(model: Student | Reverse | WaveGlow, given: PitchNet) -> None:
+    """Copy a pitch network, of another model of the same mels or fitted by itself, to a model's own.
 
     Raises:
-        ConfigError: one of them has none, or they differ in shape.
+        ConfigError: the model has none, or they differ in shape.
     """
-    own, given = student.pitch, getattr(model, "pitch", None)
-    if own is None or not isinstance(given, PitchNet):
-        who = "the student" if own is None else type(model).__name__
-        raise ConfigError(f"{who} has no harmonic source, so there is no pitch network to inherit")
+    own = model.pitch
+    if own is None:
+        raise ConfigError(f"the {type(model).__name__} has no harmonic source, so there is no pitch network to replace")
     if own.config != given.config or _shapes(own) != _shapes(given):
-        raise ConfigError("the two pitch networks differ in their configuration or in the bands of their mels")
+        raise ConfigError(
+            f"the two pitch networks differ in their configuration or in the bands of their mels: model.source.pitch "
+            f"must be {to_dict(given.config)}, not {to_dict(own.config)}"
+        )
     own.load_state_dict(given.state_dict())
 
 
@@ -101,12 +106,44 @@ def inherit_ends(student: Reverse, model: WaveGlow) -> None:
     Raises:
         ConfigError: the WaveGlow has no such parts, or they differ in shape.
     """
-    parts = {"condition": model.condition, "excitation": model.excitation, "envelope": model.envelope}
+    parts: dict[str, nn.Module | None] = {"condition": model.condition, "excitation": model.excitation}
+    if student.head is None:
+        parts["envelope"] = model.envelope
     for name, given in parts.items():
         own = getattr(student, name)
         if given is None or _shapes(own) != _shapes(given):
             raise ConfigError(f"the {name} of this WaveGlow does not fit the student: choose the same sizes")
         own.load_state_dict(given.state_dict())
+
+
+@torch.no_grad()
+def inherit_trunk(student: Reverse, reference: str, pitch: bool = True) -> None:
+    """Start a reverse student with the weights of another, which may look further ahead or end in another head.
+
+    Where a block looks fewer frames ahead than the other's, its taps move and those to later frames are left out.
+
+    Args:
+        student: to start.
+        reference: model directory or shipped name.
+        pitch: whether its pitch network is taken over as well.
+
+    Raises:
+        ConfigError: the reference holds another kind of model, or one of other sizes.
+    """
+    given = load_model(model_directory(reference)).model
+    if not isinstance(given, Reverse):
+        raise ConfigError(f"start_from {reference} holds a {type(given).__name__}, not a {Reverse.__name__}")
+    state = given.state_dict()
+    for i, (ours, theirs) in enumerate(zip(student.config.block_ahead, given.config.block_ahead, strict=False)):
+        taps = state[f"blocks.{i}.depthwise.weight"]
+        state[f"blocks.{i}.depthwise.weight"] = F.pad(taps, (theirs - ours, ours - theirs))
+    own = student.state_dict()
+    new = ("head.",) if student.head is not None and given.head is None else ()
+    new = new if pitch else (*new, "pitch.")
+    wanted = [name for name in own if not name.startswith(new)]
+    if wrong := [name for name in wanted if name not in state or state[name].shape != own[name].shape]:
+        raise ConfigError(f"start_from {reference} holds another architecture: {', '.join(wrong[:3])} differ")
+    student.load_state_dict({name: state[name] for name in wanted}, strict=False)
 
 
 def _check_alike(student: Student, model: WaveGlow) -> None:

@@ -20,7 +20,21 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import convert
 from vocoder.mel.spectrogram import MelSpectrogram, mel_filterbank
 
-__all__ = ["Candidate", "GriffinLim", "Vocoder", "griffin_lim", "ground_truth", "mel_of", "of_vocoder", "smoothed"]
+__all__ = [
+    "ON_PREDICTED",
+    "Candidate",
+    "GriffinLim",
+    "Vocoder",
+    "griffin_lim",
+    "ground_truth",
+    "mel_of",
+    "of_vocoder",
+    "on_both",
+    "smoothed",
+]
+
+ON_PREDICTED = ", predicted mels"
+"""ends the name of a candidate's second row"""
 
 
 class Vocoder(Protocol):
@@ -57,6 +71,7 @@ class Candidate:
         trained: whether it is a model.
         heard: (corpus, speaker) of the voices it was trained on, (corpus, None) for a corpus as a whole; None where
             it does not say.
+        takes_given: whether it speaks the mels that recordings came with, where they did, instead of their own.
     """
 
     name: str
@@ -66,6 +81,7 @@ class Candidate:
     density: Density | None = None
     trained: bool = False
     heard: frozenset[tuple[str, str | None]] | None = None
+    takes_given: bool = True
 
     def has_heard(self, recording: Recording) -> bool:
         """Return whether the voice of a recording went into training, by the manifest where the model does not say.
@@ -100,6 +116,19 @@ def of_vocoder(
 
     heard = heard_speakers(vocoder.provenance)
     return Candidate(name, vocoder.mel_config, speak=speak, density=density_of(vocoder), trained=True, heard=heard)
+
+
+def on_both(candidate: Candidate) -> list[Candidate]:
+    """Return a candidate on the recordings' own mels, then on those that an acoustic model predicted of them.
+
+    Recordings themselves speak from no mel, so they stay one row. Densities are of true mels alone.
+    """
+    if candidate.speak is None:
+        return [candidate]
+    return [
+        replace(candidate, takes_given=False),
+        replace(candidate, name=f"{candidate.name}{ON_PREDICTED}", density=None),
+    ]
 
 
 def smoothed(candidate: Candidate, seed: int = 0) -> Candidate:

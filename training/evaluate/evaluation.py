@@ -121,7 +121,8 @@ class _Reference:
 
     @classmethod
     def of(cls, recording: Recording, candidate: Candidate) -> _Reference:
-        mel, delay = (candidate.speak and recording.given(candidate.mel_config)) or (None, 0)
+        given = recording.given(candidate.mel_config) if candidate.speak and candidate.takes_given else None
+        mel, delay = given or (None, 0)
         return cls(recording.at(candidate.mel_config.sample_rate), mel, delay)
 
     def spoken_by(self, candidate: Candidate) -> tuple[Audio, float | None]:

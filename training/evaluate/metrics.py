@@ -5,8 +5,8 @@ from __future__ import annotations
 from training.evaluate.band import band_is_kept, band_level
 from training.evaluate.cepstrum import mel_cepstral_distortion
 from training.evaluate.metric import Metric
-from training.evaluate.opinions import naturalness, pesq_wide_band, short_time_intelligibility
-from training.evaluate.pitch import gross_pitch_error, log_f0_rmse, voicing_error
+from training.evaluate.opinions import naturalness, overall_quality, pesq_wide_band, short_time_intelligibility
+from training.evaluate.pitch import periodicity_rmse, pitch_rmse, voiced_share, voicing_f1
 from training.evaluate.stft_distance import multi_resolution_stft_distance
 
 __all__ = ["METRICS"]
@@ -27,8 +27,8 @@ METRICS: tuple[Metric, ...] = (
         title="STOI",
         better="higher",
         decimals=3,
-        definition="short-time objective intelligibility (not the extended one), 0 to 1",
-        version=1,
+        definition="short-time objective intelligibility (not the extended one) at 10 kHz, 0 to 1",
+        version=2,
         measure=short_time_intelligibility,
         package="pystoi",
     ),
@@ -41,6 +41,17 @@ METRICS: tuple[Metric, ...] = (
         version=1,
         measure=naturalness,
         package="distillmos",
+    ),
+    Metric(
+        name="dnsmos",
+        title="DNSMOS",
+        better="higher",
+        decimals=2,
+        definition="mean opinion score from 1 to 5 that DNSMOS P.808, another network, predicts at 16 kHz without the "
+        "reference, mean over windows of 9.01 s (shorter audio is repeated)",
+        version=1,
+        measure=overall_quality,
+        package="speechmos",
     ),
     Metric(
         name="mcd_db",
@@ -63,32 +74,45 @@ METRICS: tuple[Metric, ...] = (
         measure=multi_resolution_stft_distance,
     ),
     Metric(
-        name="f0_rmse_cents",
-        title="F0 RMSE ct",
+        name="periodicity_rmse",
+        title="periodicity",
+        better="lower",
+        decimals=3,
+        definition="root mean square difference of the periodicity from 0 to 1 that CREPE (tiny, 50 to 550 Hz, "
+        "Viterbi) finds every 10 ms at 16 kHz, 0 where the A-weighted level is below -60 dB",
+        version=1,
+        measure=periodicity_rmse,
+        package="torchcrepe",
+    ),
+    Metric(
+        name="voicing_f1",
+        title="V/UV F1",
+        better="higher",
+        decimals=3,
+        definition="F1 score of voicing, a periodicity of at least 0.21, against the recording's",
+        version=1,
+        measure=voicing_f1,
+        package="torchcrepe",
+    ),
+    Metric(
+        name="voiced_share",
+        title="voiced %",
+        better="closer",
+        decimals=0,
+        definition="voiced frames in % of the recording's: below 100 is breathier",
+        version=1,
+        measure=voiced_share,
+        package="torchcrepe",
+    ),
+    Metric(
+        name="pitch_rmse_cents",
+        title="pitch RMSE ct",
         better="lower",
         decimals=0,
-        definition="root mean square deviation of log f0 in cents (100 to a semitone), over frames voiced in both",
+        definition="root mean square deviation of the pitch in cents (100 to a semitone), over frames voiced in both",
         version=1,
-        measure=log_f0_rmse,
-    ),
-    Metric(
-        name="gross_pitch_error",
-        title="GPE %",
-        better="lower",
-        decimals=1,
-        definition="frames voiced in both whose f0 is off by more than 20 %",
-        version=1,
-        measure=gross_pitch_error,
-    ),
-    Metric(
-        name="voicing_error",
-        title="V/UV %",
-        better="lower",
-        decimals=1,
-        definition="frames whose voicing decision (pYIN, 60 to 500 Hz, every 10 ms, and within 40 dB of the loudest "
-        "frame) differs from the recording's",
-        version=1,
-        measure=voicing_error,
+        measure=pitch_rmse,
+        package="torchcrepe",
     ),
     Metric(
         name="band_db",

@@ -1,4 +1,4 @@
-"""What listeners would say, as standards and a network predict it: PESQ, STOI, DistillMOS."""
+"""What listeners would say, as standards and networks predict it: PESQ, STOI, DistillMOS, DNSMOS."""
 
 from __future__ import annotations
 
@@ -6,17 +6,24 @@ import contextlib
 import io
 import warnings
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
+import librosa
+import numpy as np
 import torch
 
 from training.evaluate.metric import Audio, MetricUndefinedError, same_length
 from vocoder.audio.resampling import resample
 
-__all__ = ["naturalness", "pesq_wide_band", "short_time_intelligibility"]
+__all__ = ["naturalness", "overall_quality", "pesq_wide_band", "short_time_intelligibility"]
 
 _SAMPLE_RATE = 16000
-_SAMPLE_RATE = 16000
+_STOI_RATE = 10000
+_DNSMOS_WINDOW = 144160
+"""samples that DNSMOS hears at once, 9.01 s; shorter audio is repeated"""
+_DNSMOS_MODEL = "dnsmos_models/model_v8.onnx"
 
 
 def pesq_wide_band(reference: Audio, generated: Audio, sample_rate: int) -> float:
@@ -40,7 +47,7 @@ def pesq_wide_band(reference: Audio, generated: Audio, sample_rate: int) -> floa
 
 
 def short_time_intelligibility(reference: Audio, generated: Audio, sample_rate: int) -> float:
-    """Return STOI, about 0 to 1 (identical). (Taal, Hendriks, Heusdens, Jensen, 2011; pystoi, which works at 10 kHz.)
+    """Return STOI, about 0 to 1 (identical). (Taal, Hendriks, Heusdens, Jensen, 2011; pystoi, at 10 kHz.)
 
     Raises:
         MetricUndefinedError: fewer than 30 frames are left without silence, about 0.4 s.
@@ -48,10 +55,11 @@ def short_time_intelligibility(reference: Audio, generated: Audio, sample_rate: 
     from pystoi import stoi  # optional
 
     same_length(reference, generated)
+    x, x_hat = (resample(audio, sample_rate, _STOI_RATE) for audio in (reference, generated))
     with warnings.catch_warnings():
         warnings.filterwarnings("error", category=RuntimeWarning)
         try:
-            return float(stoi(reference, generated, sample_rate))
+            return float(stoi(x, x_hat, _STOI_RATE))
         except RuntimeWarning:
             raise MetricUndefinedError("STOI needs at least 0.4 s of speech") from None
 
@@ -65,6 +73,44 @@ def naturalness(reference: Audio, generated: Audio, sample_rate: int) -> float:
     x_hat = torch.from_numpy(resample(generated, sample_rate, _SAMPLE_RATE))
     with torch.inference_mode():
         return float(_network()(x_hat[None]).mean())
+
+
+def overall_quality(reference: Audio, generated: Audio, sample_rate: int) -> float:
+    """Return the mean opinion score, 1 to 5, that DNSMOS P.808 predicts for the generated audio at 16 kHz.
+
+    (Reddy, Gopal, Cutler, "DNSMOS: A non-intrusive perceptual objective speech quality metric", 2021; the network of
+    the package speechmos, its mean over windows of 9.01 s every second.) The reference is not used.
+
+    Raises:
+        MetricUndefinedError: the audio is silent.
+    """
+    x_hat = resample(generated, sample_rate, _SAMPLE_RATE)
+    if not x_hat.any():
+        raise MetricUndefinedError("DNSMOS finds nothing in silence")
+    x_hat = np.tile(x_hat, -(-_DNSMOS_WINDOW // len(x_hat)))
+    starts = range(0, len(x_hat) - _DNSMOS_WINDOW + 1, _SAMPLE_RATE)
+    features = [_dnsmos_features(x_hat[start : start + _DNSMOS_WINDOW]) for start in starts]
+    return float(np.mean([_dnsmos_network().run(None, {"input_1": each[None]})[0] for each in features]))
+
+
+def _dnsmos_features(x: Audio) -> Audio:
+    """Return (900, 120): mel powers in dB below the loudest, over 40, plus 1, as the network was trained with."""
+    power = librosa.feature.melspectrogram(y=x[:-160], sr=_SAMPLE_RATE, n_fft=321, hop_length=160, n_mels=120)
+    features: Audio = ((librosa.power_to_db(power, ref=np.max) + 40) / 40).T.astype(np.float32)
+    return features
+
+
+@cache
+def _dnsmos_network() -> Any:
+    import onnxruntime  # optional
+
+    spec = find_spec("speechmos")  # not imported: it asks for a network client and for all cores
+    assert spec is not None
+    assert spec.origin is not None
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    model = Path(spec.origin).parent / _DNSMOS_MODEL
+    return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
 
 
 @cache

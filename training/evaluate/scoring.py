@@ -23,7 +23,7 @@ from vocoder.machine.processes import process_pool
 
 __all__ = ["Pair", "ScoreStore", "Scores", "score", "score_all", "scoring_pool"]
 
-_LIBRARIES = ("librosa", "numpy", "pesq", "pystoi", "distillmos")
+_LIBRARIES = ("librosa", "numpy", "pesq", "pystoi", "distillmos", "speechmos", "onnxruntime", "torchcrepe")
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def written_run(file: Path) -> Run:
 def _reverse_losses(critics: CriticConfig | None, steps: int) -> ReverseLosses:
     """Return losses on samples alone: pairs take time, and their teacher does not know the voice."""
     weights = _SAMPLES | _judged(critics, steps) | {"uncorrected": 0.7}
-    return ReverseLosses(**weights, recorded=0.0, drawn=0.0, aligned=0.0)
+    return ReverseLosses(**weights, recorded=0.0, drawn=0.0)
 
 
 def _waveglow_losses(critics: CriticConfig | None, steps: int) -> WaveGlowLosses:

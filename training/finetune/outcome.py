@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from training.commands import evaluate, publish
+from training.commands import evaluate
+from training.commands.publish import publish
 from training.corpora.manifest import Manifest
 from training.finetune.recordings import predicted
 from training.finetune.verdict import Change, better, changes, faults, unscored, worse
@@ -62,9 +63,9 @@ def compared(start_from: str, training: Path, manifest: Manifest, report: Path, 
     names = {start_from: BEFORE} | {str(model): label for label, model in models.items()}
     words = [*names, "--manifest", str(manifest.root / "manifest.jsonl"), "-o", str(report)]
     words += ["--min-seconds", "0.5", "--max-seconds", "20", "--by", "corpus", "--with-griffin-lim"]
-    evaluate.evaluate_all(
-        _parsed(evaluate.add_arguments, [*words, f"--seed={seed}", f"--jobs={jobs}"]), partial(_named, names)
-    )
+    parser = argparse.ArgumentParser()
+    evaluate.add_arguments(parser)
+    evaluate.evaluate_all(parser.parse_args([*words, f"--seed={seed}", f"--jobs={jobs}"]), partial(_named, names))
     utterances = json.loads((report / "evaluation.json").read_text(encoding="utf-8"))["utterances"]
     best, reasons = run_progress(Checkpoints(training).best).step, []
     for label, model in models.items():
@@ -85,7 +86,7 @@ def publish_best(outcome: Outcome, output: Path, folder: Path) -> None:
     Args:
         outcome: what to publish.
         output: the directory.
-        folder: of the run, where the notes are kept.
+        folder: of the run.
     """
     told = {
         "kept": outcome.label == BEFORE,
@@ -93,10 +94,7 @@ def publish_best(outcome: Outcome, output: Path, folder: Path) -> None:
         "changes": list(map(asdict, outcome.changes)),
     }
     (folder / "outcome.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    notes = folder / "notes.md"
-    notes.write_text(_notes(outcome), encoding="utf-8")
-    words = [str(outcome.model), "-o", str(output), "--quality", str(outcome.report / "quality.json")]
-    publish.run(_parsed(publish.add_arguments, [*words, "--scores-of", outcome.label, "--notes", str(notes)]))
+    publish(outcome.model, output, [outcome.report / "quality.json"], outcome.label, _notes(outcome))
 
 
 def _candidates(checkpoints: Checkpoints) -> dict[str, Path]:
@@ -141,9 +139,3 @@ def _named(names: dict[str, str], model: str) -> Synthesizer:
     vocoder = load(model, guard="off")
     vocoder.name = names[model]
     return vocoder
-
-
-def _parsed(declare: Callable[[argparse.ArgumentParser], None], words: Sequence[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    declare(parser)
-    return parser.parse_args(words)

@@ -131,7 +131,7 @@ def seconds_per_step(config: Run, manifest: Manifest, progress: Callable[[int], 
     """
     accelerator = build_accelerator(config.trainer)
     objective = objective_of(config).to(accelerator.device).train()
-    dataset = SegmentDataset(manifest, "train", config.segments, mel_config=contract(config.mel))
+    dataset = SegmentDataset(manifest, "train", config.segments, None, contract(config.mel), objective.wants_pitch)
     plan = BatchPlan(max(len(dataset), config.trainer.batch_size), config.trainer.batch_size, 1, 0, 0)
     phases = objective.phases()
     optimisers = {phase.name: build_optimiser(phase, config.trainer) for phase in phases}

@@ -43,6 +43,11 @@ class Objective(nn.Module, ABC):
     The module's state is the whole of what a checkpoint keeps. No method may talk to the other processes.
     """
 
+    @property
+    def wants_pitch(self) -> bool:
+        """Return whether batches need `f0`, pitch labels of the recordings."""
+        return False
+
     @abstractmethod
     def phases(self) -> tuple[Phase, ...]:
         """Return the updates of one training step in their order; no parameter belongs to two of them."""

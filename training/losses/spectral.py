@@ -5,7 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["MultiResolutionSTFT", "PowerLoss", "spectrum"]
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import mel_filterbank
+
+__all__ = ["MultiResolutionSTFT", "MultiScaleMel", "PowerLoss", "spectrum"]
+
+
+MEL_SCALES = ((32, 5), (64, 10), (128, 20), (256, 40), (512, 80), (1024, 160), (2048, 320))
+"""FFT size in samples and number of bands of each mel that `MultiScaleMel` compares"""
 
 
 def spectrum(x: Tensor, n_fft: int, window: Tensor, hop_length: int | None = None) -> Tensor:
@@ -48,6 +55,38 @@ class MultiResolutionSTFT(nn.Module):
     def _magnitude(self, stft: Tensor) -> Tensor:
         """Return magnitudes that the floor keeps from 0, where the gradient of a square root is unbounded."""
         return torch.sqrt(torch.view_as_real(stft).square().sum(dim=3) + self.floor**2)
+
+
+class MultiScaleMel(nn.Module):
+    """Mean absolute distance of log mels at seven scales (Kumar et al., arXiv 2306.06546, section 3.4).
+
+    Args:
+        sample_rate: in Hz.
+        scales: FFT size in samples and number of bands of each.
+        floor: added to the mean magnitude of a band before the logarithm; 1 is white noise of variance 1.
+    """
+
+    def __init__(self, sample_rate: int, scales: tuple[tuple[int, int], ...] = MEL_SCALES, floor: float = 1e-4) -> None:
+        super().__init__()
+        self.floor = floor
+        self.sizes = tuple(size for size, _ in scales)
+        for size, bands in scales:
+            mel = MelConfig("scale", sample_rate, size, size, max(size // 4, 1), bands, 0.0, sample_rate / 2)
+            bank = mel_filterbank(mel).float()
+            self.register_buffer(f"bank_{size}", bank / bank.sum(dim=1, keepdim=True).clamp_min(1e-9), persistent=False)
+            self.register_buffer(f"window_{size}", torch.hann_window(size), persistent=False)
+
+    def forward(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Return the mean distance of generated audio x_hat (B, T) from x (B, T), a scalar."""
+        total = x.new_zeros(())
+        for size in self.sizes:
+            total = total + (self._mel(x_hat, size) - self._mel(x, size)).abs().mean()
+        return total / len(self.sizes)
+
+    def _mel(self, x: Tensor, size: int) -> Tensor:
+        stft = torch.view_as_real(spectrum(x, size, self.get_buffer(f"window_{size}")))
+        magnitude = (stft.square().sum(dim=3) + 1e-10).sqrt()
+        return (self.get_buffer(f"bank_{size}") @ magnitude + self.floor).log()
 
 
 class PowerLoss(nn.Module):

@@ -13,7 +13,7 @@ from training.distil.envelope import fit_envelope
 from training.distil.recogniser import Recogniser, feature_distance, style_distance
 from training.loop.objective import Batch, Objective, Phase
 from training.losses.kl import Divergence, Teacher, contrastive, divergence, exchanged
-from training.losses.pitch import labels_of_frames, pitch_loss
+from training.losses.pitch import pitch_loss
 from training.losses.spectral import PowerLoss
 from training.objectives.distillation_losses import DistillationLosses
 from training.objectives.sample_losses import Heard, Parts, SampleLosses, critic_loss, critics_of, critics_phase
@@ -79,6 +79,11 @@ class DistillationObjective(Objective):
             self.recogniser.eval()
         return self
 
+    @property
+    def wants_pitch(self) -> bool:
+        """Return whether batches need pitch labels: the student has a harmonic source."""
+        return self.student.pitch is not None
+
     def phases(self) -> tuple[Phase, ...]:
         """Return the student's update, and that of the critics if there are any."""
         return Phase("student", tuple(self.student.parameters())), *critics_phase(self.adversary, self.losses)
@@ -111,8 +116,7 @@ class DistillationObjective(Objective):
         for name, (weight, value) in audio.items():
             total, parts[name] = total + weight * value, value
         if self.student.pitch is not None:
-            labels = labels_of_frames(batch["x"], mel.shape[2], self.student.pitch.config, self.mel_config)
-            parts["pitch"] = pitch_loss(self.student.pitch, mel, labels)
+            parts["pitch"] = pitch_loss(self.student.pitch, mel, batch["f0"])
             total = total + self.losses.pitch * parts["pitch"]
         return total, {name: value.detach() for name, value in parts.items()}
 
@@ -126,7 +130,7 @@ class DistillationObjective(Objective):
     def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
         """Return the first recording of the batch, the student's sample, and the beginning as the teacher speaks it."""
         x, mel = self.compared.segments({name: value[:1] for name, value in batch.items()})
-        sounds = {"recording": x[0], "student": self.compared.consistency(self._draw(mel).x, mel)[0].detach()}
+        sounds = {"recording": x[0], "student": self.compared.correction(self._draw(mel).x, mel)[0].detach()}
         synthesize = getattr(self.teacher, "synthesize", None)
         return sounds if synthesize is None else sounds | {"teacher": synthesize(mel[:, :, :DEMONSTRATION_FRAMES])[0]}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from training.data.mel_variation import VariationConfig
+from training.data.mel_variation import BlurConfig
 from training.objectives.sample_weights import SampleWeights
 from vocoder.config import ConfigError
 
@@ -19,9 +19,7 @@ class ReverseLosses(SampleWeights):
     """weight of the distance from the coefficients of recordings, whose noise is the teacher's own"""
     drawn: float = 0.5
     """weight of the distance from the teacher's samples, corrected `corrections` times"""
-    aligned: float = 0.3
-    """weight of the distance of hidden states from those of the teacher's inverse"""
-    corrections: int = 60
+    corrections: int = 30
     """how often the teacher's samples are corrected towards their mel before they are learnt from"""
     pairs_every: int = 1
     """once samples have losses, learn from pairs every this-many-th step, with as many times the weight"""
@@ -33,19 +31,17 @@ class ReverseLosses(SampleWeights):
     samples_from: int = 1500
     """step from which losses on samples are added to those on pairs"""
     critics_from: int = 2500
-    varied_mels: float = 0.0
-    """share of the mels that are smoothed or disturbed as acoustic models do it, while the recording stays"""
-    variation: VariationConfig = field(default_factory=VariationConfig)
-    """how far such mels are varied"""
+    blur: BlurConfig = field(default_factory=lambda: BlurConfig(share=0.0))
+    """how mels are smoothed, as acoustic models do it, while the recording stays"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self.check_weights(("recorded", "drawn", "aligned", "corrections", "samples_from"))
-        self.check_samples(self.samples_from, self.varied_mels)
+        self.check_weights(("recorded", "drawn", "corrections", "samples_from"))
+        self.check_samples(self.samples_from)
         if self.pairs_every < 1:
             raise ConfigError(f"pairs_every must be at least 1, not {self.pairs_every}")
 
     @property
     def paired(self) -> bool:
-        """Whether anything is learnt from pairs; if not, the teacher is only asked in validation."""
-        return bool(self.recorded or self.drawn or self.aligned)
+        """Whether anything is learnt from pairs, for which alone the teacher is needed."""
+        return bool(self.recorded or self.drawn)

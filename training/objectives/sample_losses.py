@@ -11,9 +11,9 @@ from training.critics.adversary import Adversary
 from training.data.mel_store import conditioned
 from training.loop.objective import Batch, Phase
 from training.losses.band_limit import band_limited, filled
-from training.losses.spectral import MultiResolutionSTFT
+from training.losses.spectral import MultiResolutionSTFT, MultiScaleMel
 from training.objectives.sample_weights import SampleWeights
-from vocoder.layers.mel_consistency import MelConsistency
+from vocoder.correction.correction import Correction
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
@@ -48,8 +48,9 @@ class SampleLosses(nn.Module):
         super().__init__()
         self.mel_config = mel_config
         self.mel = MelSpectrogram(mel_config, precise=False)
-        self.consistency = MelConsistency(mel_config, corrections)
+        self.correction = Correction(mel_config, corrections)
         self.stft = MultiResolutionSTFT()
+        self.mels = MultiScaleMel(mel_config.sample_rate)
 
     def segments(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the audio (B, T) without its margins, and the mel (B, n_mels, T / hop_length) to make it from."""
@@ -78,9 +79,9 @@ class SampleLosses(nn.Module):
     def heard(self, x_hat: Tensor, x: Tensor, mel: Tensor, batch: Batch, corrections: int | None = None) -> Heard:
         """Return what is compared of a sample x_hat (B, T), not corrected, that was made from the mel of x (B, T).
 
-        It is corrected `corrections` times; as often as the model does it where that is None.
+        Each frame is corrected `corrections` times towards `mel`; as often as the model does it where that is None.
         """
-        corrected = self.consistency.with_steps(corrections)(x_hat, mel)
+        corrected = self.correction.with_count(corrections)(x_hat, mel)
         return Heard(self.seen(x, batch), self.seen(x_hat, batch), self.seen(corrected, batch))
 
     def parts(self, heard: Heard, weights: SampleWeights, step: int, adversary: Adversary | None) -> Parts:
@@ -89,13 +90,14 @@ class SampleLosses(nn.Module):
         if weights.spectral:
             parts["spectral"] = weights.spectral, self.stft(heard.corrected, heard.x)
         if weights.mel:
-            parts["mel"] = weights.mel, self.mel_distance(heard.corrected, heard.x)
+            parts["mel"] = weights.mel, self.mels(heard.corrected, heard.x)
         if weights.uncorrected:
             spectral, mel = weights.uncorrected * weights.spectral, weights.uncorrected * weights.mel
             parts["uncorrected_spectral"] = spectral, self.stft(heard.uncorrected, heard.x)
-            parts["uncorrected_mel"] = mel, self.mel_distance(heard.uncorrected, heard.x)
-        if adversary is not None and step >= weights.critics_from:
-            adversarial, features = adversary.judge(heard.corrected, heard.x)
+            parts["uncorrected_mel"] = mel, self.mels(heard.uncorrected, heard.x)
+        if adversary is not None and weights.judges(step):
+            first = weights.uncorrected and float(torch.rand(())) < weights.uncorrected_judged
+            adversarial, features = adversary.judge(heard.uncorrected if first else heard.corrected, heard.x)
             parts["adversarial"] = weights.adversarial, adversarial
             parts["features"] = weights.features, features
         return parts
@@ -122,8 +124,8 @@ def critics_phase(adversary: Adversary | None, weights: SampleWeights) -> tuple[
 def critic_loss(
     adversary: Adversary | None, weights: SampleWeights, step: int
 ) -> tuple[Tensor, dict[str, Tensor]] | None:
-    """Return the critics' own loss and its parts, or None before their first step."""
-    if adversary is None or step < weights.critics_from:
+    """Return the critics' own loss and its parts, or None at a step without them."""
+    if adversary is None or not weights.judges(step):
         return None
     loss = adversary.loss()
     return loss, {"critic": loss.detach()}

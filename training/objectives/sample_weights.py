@@ -18,10 +18,13 @@ class SampleWeights:
     spectral: float = 1.0
     """weight of the multi-resolution magnitudes"""
     mel: float = 1.0
+    """weight of the log mels at several scales"""
     uncorrected: float = 0.0
     """weight of the spectral and the mel loss on the sample before its correction, relative to those after it"""
     sample_corrections: int | None = None
     """how often samples are corrected in training; as often as the model does it if left out, which takes longest"""
+    uncorrected_judged: float = 0.0
+    """share of the steps whose critics judge the sample before its correction"""
     adversarial: float = 0.0
     features: float = 0.5
     """weight of the critics' features, where there are critics"""
@@ -29,6 +32,8 @@ class SampleWeights:
     """learning rate of the critics, relative to the model's"""
     critics_from: int = 1500
     """step from which the critics are trained, and their judgement is added"""
+    critics_every: int = 1
+    """ask the critics at every this-many-th step: they take as long as the rest of a step"""
     pitch: float = 0.1
     """weight of the pitch network, where the model has a harmonic source"""
     noise: float = 1e-4
@@ -43,10 +48,18 @@ class SampleWeights:
         )
         if self.sample_corrections is not None and self.sample_corrections < 0:
             raise ConfigError(f"sample_corrections must not be negative, not {self.sample_corrections}")
+        if not 0 <= self.uncorrected_judged <= 1:
+            raise ConfigError(f"uncorrected_judged is a share of steps, from 0 to 1, not {self.uncorrected_judged}")
+        if self.critics_every < 1:
+            raise ConfigError(f"critics_every must be at least 1, not {self.critics_every}")
         if self.critic_rate <= 0:
             raise ConfigError(f"critic_rate must be above 0, not {self.critic_rate}")
 
-    def check_samples(self, samples_from: int, varied_mels: float) -> None:
+    def judges(self, step: int) -> bool:
+        """Return whether critics are asked at a step."""
+        return step >= self.critics_from and step % self.critics_every == 0
+
+    def check_samples(self, samples_from: int, varied_mels: float = 0.0) -> None:
         """Refuse a schedule of losses on samples, or a share of varied mels, that makes no sense.
 
         Raises:

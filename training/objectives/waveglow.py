@@ -15,7 +15,7 @@ from training.data.mel_variation import varied
 from training.distil.envelope import log_scale_of
 from training.loop.objective import Batch, Objective, Phase
 from training.losses.band_limit import is_whole
-from training.losses.pitch import labels_of_frames, pitch_loss
+from training.losses.pitch import pitch_loss
 from training.objectives.sample_losses import Parts, SampleLosses, critic_loss, critics_of, critics_phase
 from training.objectives.waveglow_losses import WaveGlowLosses
 from vocoder.checkpoint import save_model
@@ -51,6 +51,11 @@ class WaveGlowObjective(Objective):
         dtype = torch.bfloat16 if losses.bfloat16 else torch.float32
         set_compute_dtype(model, dtype)
         self.adversary = critics_of(losses, mel_config.sample_rate, dtype)
+
+    @property
+    def wants_pitch(self) -> bool:
+        """Return whether batches need pitch labels: the model has a harmonic source."""
+        return self.model.pitch is not None
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the model's update, and that of the critics if there are any."""
@@ -121,7 +126,7 @@ class WaveGlowObjective(Objective):
     def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
         """Return the first recording of the batch and a sample from its mel."""
         x, mel = self.compared.segments({name: value[:1] for name, value in batch.items()})
-        x_hat = self.compared.consistency(self._sample(mel), mel)
+        x_hat = self.compared.correction(self._sample(mel), mel)
         return {"recording": x[0], "sample": x_hat[0].detach()}
 
     def averaged(self) -> WaveGlow:
@@ -148,8 +153,7 @@ class WaveGlowObjective(Objective):
             weight = weights.likelihood * weights.likelihood_every if sampling else 1.0
             parts["nats"] = weight, -self.model.log_prob(full, mel).mean() / x.shape[1]
         if self.model.pitch is not None:
-            labels = labels_of_frames(batch["x"], mel.shape[2], self.model.pitch.config, self.mel_config)
-            parts["pitch"] = weights.pitch, pitch_loss(self.model.pitch, mel, labels)
+            parts["pitch"] = weights.pitch, pitch_loss(self.model.pitch, mel, batch["f0"])
         if sampling:
             heard = self.compared.heard(x_hat, x, mel, batch, weights.sample_corrections)
             parts |= self.compared.parts(heard, weights, step, self.adversary)

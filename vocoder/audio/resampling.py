@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import math
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
-import torch
-import torchaudio
 from numpy.typing import NDArray
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = ["MAX_KERNEL_SIZE", "half_width", "resample"]
 
-Audio = TypeVar("Audio", Tensor, NDArray[np.float32])
+Audio = TypeVar("Audio", "Tensor", NDArray[np.float32])
 
 # Kaiser window and width of resampy's "kaiser_best", as torchaudio's documentation gives them.
 _WIDTH = 64
@@ -43,6 +43,9 @@ def resample(x: Audio, source_rate: int, target_rate: int) -> Audio:
     if source_rate == target_rate:
         return x
     _check_ratio(source_rate, target_rate)
+    import torch  # audio files are read and written without it
+    import torchaudio
+
     if isinstance(x, np.ndarray):
         return resample(torch.from_numpy(x), source_rate, target_rate).numpy()
     resampled: Tensor = torchaudio.functional.resample(

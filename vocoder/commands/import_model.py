@@ -20,7 +20,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="layout", required=True, choices=tuple(LAYOUTS), help="whose layout it has")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="model directory to write")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the project's settings of the model (JSON)")
-    parser.add_argument("--teacher", type=Path, metavar="FILE", help="checkpoint of the teacher, for clarinet-student")
     parser.add_argument("--speaker", type=int, metavar="N", help="voice to keep of a model of several speakers")
     parser.add_argument(
         "--statistics",
@@ -37,14 +36,11 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         ValueError, OSError: the checkpoint cannot be imported; the text says why.
     """
-    if args.layout == "clarinet-student" and args.teacher is None:
-        raise ValueError("a student hears its mel through its teacher's upsampling: give its file with --teacher")
     imported = import_model(
         args.layout,
         args.file,
         args.output,
         config=args.config,
-        teacher=args.teacher,
         speaker=args.speaker,
         statistics=args.statistics,
     )

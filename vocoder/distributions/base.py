@@ -96,20 +96,6 @@ class Distribution(nn.Module, ABC):
     def inverse(self, params: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
         """Map z (..., B, T) to x, and return log |dx / dz| of each sample with it."""
 
-    @abstractmethod
-    def entropy(self, params: Tensor) -> Tensor | None:
-        """Return the differential entropy (B, T) in nats, or None where there is no closed form."""
-
-    def cdf(self, params: Tensor, x: Tensor) -> Tensor:
-        """Return P(X <= x)."""
-        return self.log_tails(params, x)[0].exp()
-
-    def sample(self, params: Tensor, generator: torch.Generator | None = None) -> Tensor:
-        """Draw x (B, T)."""
-        batch, _, length = params.shape
-        z = torch.randn(batch, length, generator=generator, dtype=params.dtype, device=params.device)
-        return self.inverse(params, z)[0]
-
     def log_stretch(self, params: Tensor, x: Tensor, z: Tensor) -> Tensor:
         """Return log |dx / dz| of the flow between x and z, from their densities."""
         return log_density(z) - self.log_prob(params, x)

@@ -57,7 +57,3 @@ class Gaussian(Distribution):
         mu, log_s = params.unbind(1)
         x = mu + torch.exp(log_s) * z
         return x, log_s.expand_as(x)
-
-    def entropy(self, params: Tensor) -> Tensor:
-        """Return log_s + log(2 pi e) / 2."""
-        return params[:, 1] + 0.5 * math.log(2 * math.pi * math.e)

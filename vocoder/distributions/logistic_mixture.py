@@ -13,7 +13,6 @@ from vocoder.distributions.base import Distribution, log_odds, quantile, soft_fl
 __all__ = ["LogisticMixture"]
 
 MAX_STEPS = 100
-STEPS_IN_GRAPH = 30  # a captured graph cannot ask whether it is done
 
 
 class LogisticMixture(Distribution):
@@ -74,10 +73,6 @@ class LogisticMixture(Distribution):
         stretch = self.log_stretch(params.double(), x, z.double())
         return x.to(z.dtype), stretch.to(z.dtype)
 
-    def entropy(self, params: Tensor) -> Tensor | None:
-        """Return log_s + 2 for one component, None for more."""
-        return params[:, 2] + 2 if self.components == 1 else None
-
     @torch.no_grad()
     def _solve(self, params: Tensor, odds: Tensor, quantiles: Tensor) -> Tensor:
         """Find the quantile of the mixture between the least and the greatest of its components' quantiles.
@@ -87,8 +82,7 @@ class LogisticMixture(Distribution):
         low, high = quantiles.amin(-2), quantiles.amax(-2)
         weights = params.chunk(3, dim=1)[0].softmax(dim=1)
         x = (weights * quantiles).sum(-2)
-        capturing = x.is_cuda and torch.cuda.is_current_stream_capturing()
-        for step in range(STEPS_IN_GRAPH if capturing else MAX_STEPS):
+        for step in range(MAX_STEPS):
             log_below, log_above = self.log_tails(params, x)
             error = log_below - log_above - odds
             low, high = torch.where(error < 0, x, low), torch.where(error > 0, x, high)
@@ -98,7 +92,7 @@ class LogisticMixture(Distribution):
             moved = torch.where(inside, newton, middle) if step % 3 < 2 else middle
             converged = (error.abs() < 1e-12) | (newton == x) | (middle == low) | (middle == high)
             x = torch.where(converged, x, moved)
-            if not capturing and bool(converged.all()):
+            if bool(converged.all()):
                 break
         return x
 

@@ -98,13 +98,6 @@ class MuLaw(Distribution):
         x = wide[:, self.levels] + wide[:, self.levels + 1].exp() * u
         return x.to(z.dtype), self.log_stretch(wide, x, z.double()).to(z.dtype)
 
-    def entropy(self, params: Tensor) -> Tensor:
-        """Return the entropy of the level plus the mean logarithm of its width; an exponential tail adds 1."""
-        log_p = params[:, : self.levels].log_softmax(dim=1)
-        inside = (log_p.exp() * (self.widths.to(log_p).log()[:, None] - log_p)).sum(dim=1)
-        tails = log_p[:, 0].exp() + log_p[:, -1].exp()
-        return inside + tails + params[:, self.levels + 1]
-
     def _standardised(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         shift, log_scale = params[:, self.levels], params[:, self.levels + 1]
         u = (x - shift) * torch.exp(-log_scale)

@@ -13,14 +13,15 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import to_dict
+from vocoder.correction.correction import Correction
 from vocoder.exporters.transforms import ProductTransforms
 from vocoder.flows.conv1x1 import InvertibleConv1x1
-from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.layers.product import FrameConv
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.input import check_sampling
 from vocoder.models.base import Vocoder
+from vocoder.stages import MEL, NOISE, run
 from vocoder.synthesizer import Synthesizer
 
 __all__ = ["EXAMPLE_FRAMES", "ExportError", "Program", "ShiftedConvolution", "Traced", "about", "program_of", "traced"]
@@ -67,15 +68,15 @@ class Program(nn.Module):
 
     Args:
         model: speaks in one parallel pass.
-        consistency: the correction that follows it.
+        correction: that follows it.
         products: whether Fourier transforms are products of matrices.
     """
 
-    def __init__(self, model: Vocoder, consistency: MelConsistency, products: bool = False) -> None:
+    def __init__(self, model: Vocoder, correction: Correction, products: bool = False) -> None:
         super().__init__()
         self.model = model
-        self.consistency = consistency
-        sizes = {consistency.config.n_fft, *(2**i for i in range(2, MOST_POINTS.bit_length()))}
+        self.correction = correction
+        sizes = {correction.config.n_fft, *(2**i for i in range(2, MOST_POINTS.bit_length()))}
         self._transforms = ProductTransforms(sizes) if products else None
 
     @property
@@ -91,14 +92,15 @@ class Program(nn.Module):
     @property
     def least_frames(self) -> int:
         """Fewest frames that it takes: shorter audio has no mel to be corrected to, and tracing needs two of all."""
-        config, grids = self.consistency.config, self.consistency.grids
-        corrected = max(config.padding // config.hop_length + 1, 2 * grids) if self.consistency.steps else 1
+        config = self.correction.config
+        corrected = config.padding // config.hop_length + 1 if self.correction.count else 1
         return max(corrected, LEAST_FRAMES)
 
     def forward(self, z: Tensor, mel: Tensor) -> Tensor:
         """Return x (B, frames * hop_length)."""
         with self._transforms or nullcontext():
-            corrected: Tensor = self.consistency(self.model.sample(z, mel, 1.0), mel)
+            made = run(self.model.stages(1.0), {MEL: mel, NOISE: z})
+            corrected: Tensor = self.correction(made.signal[:, 0], made.signals[self.model.target])
         return corrected
 
 
@@ -137,8 +139,8 @@ def program_of(synthesizer: Synthesizer, corrections: int | None = None, product
             f"no fixed sequence of operations: export a waveglow, or a student distilled from it"
         )
     steps = model.config.corrections if corrections is None else corrections
-    consistency = MelConsistency(synthesizer.mel_config, steps)
-    program = Program(copy.deepcopy(model).cpu(), consistency, products).eval().requires_grad_(False)
+    correction = Correction(synthesizer.mel_config, steps)
+    program = Program(copy.deepcopy(model).cpu(), correction, products).eval().requires_grad_(False)
     set_compute_dtype(program, torch.float32)
     for module in program.modules():
         if isinstance(module, InvertibleConv1x1):
@@ -182,7 +184,7 @@ def about(synthesizer: Synthesizer, program: Program) -> dict[str, str]:
         "z_channels": program.channels,
         "z_steps_per_frame": program.steps_per_frame,
         "least_frames": program.least_frames,
-        "corrections": program.consistency.steps,
+        "corrections": program.correction.count,
         "provenance": dict(synthesizer.provenance),
     }
     return {name: value if isinstance(value, str) else json.dumps(value) for name, value in facts.items()}

@@ -19,7 +19,7 @@ Weights = Literal["float32", "float16", "int8"]
 WEIGHTS: tuple[Weights, ...] = get_args(Weights)
 LEAST_VALUES = 1024
 """values below which a tensor is left as it is: nothing would be gained"""
-CORRECTION = "consistency"
+CORRECTION = "correction"
 """part of the names of what corrects audio towards its mel, whose matrices must stay exact"""
 CONSTANT = "lifted_tensor"
 """part of the names of constants of a program, such as the matrices of a Fourier transform"""

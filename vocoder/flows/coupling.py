@@ -1,4 +1,4 @@
-"""Couplings: affine and additive over halves of the channels, and by a mask."""
+"""Couplings, affine and additive, over halves of the channels."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from vocoder.flows.base import Flow
 
-__all__ = ["AdditiveCoupling", "AffineCoupling", "MaskedCoupling", "channel_mask", "checkerboard", "soft_clip"]
+__all__ = ["AdditiveCoupling", "AffineCoupling", "soft_clip"]
 
 
 def soft_clip(log_s: Tensor, bound: float | None) -> Tensor:
@@ -88,63 +88,3 @@ def _halves(x: Tensor) -> tuple[Tensor, Tensor]:
     kept = x.shape[1] - x.shape[1] // 2
     first, second = torch.split(x, [kept, x.shape[1] - kept], dim=1)
     return first, second
-
-
-class MaskedCoupling(Flow):
-    """Keep what the mask marks, scale and shift the rest by functions of it.
-
-    With b the mask, z = b x + (1 - b) (exp(log_s) x + t), (t, log_s) = network(b x, cond), and `log_det` is the sum of
-    log_s where b is 0. `AffineCoupling` is the special case of a mask over whole channels, with half the work.
-
-    Args:
-        network: maps (B, C, T) and the condition to (B, 2 C, T), first `t` and then `log_s`; (B, C, T) if additive.
-        mask: (C, T) of 0 and 1; a side of 1 is repeated.
-        log_s_bound: the bound of the soft clip of `log_s`.
-        additive: shift alone; `log_det` is then 0.
-
-    Raises:
-        ValueError: the mask holds other numbers, or marks all or nothing.
-    """
-
-    mask: Tensor
-
-    def __init__(
-        self, network: nn.Module, mask: Tensor, log_s_bound: float | None = 2.0, additive: bool = False
-    ) -> None:
-        super().__init__()
-        if mask.dim() != 2 or not bool(((mask == 0) | (mask == 1)).all()) or mask.float().mean() in (0, 1):
-            raise ValueError("a mask must be (C, T) of zeros and ones, with both of them in it")
-        self.network = network
-        self.log_s_bound = log_s_bound
-        self.additive = additive
-        self.register_buffer("mask", mask.to(torch.get_default_dtype()))
-
-    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map (B, C, T) to (B, C, T)."""
-        t, log_s = self._shift_and_log_scale(x, cond)
-        # Where the mask is 1 both are 0, so that x passes as it is.
-        return x * torch.exp(log_s) + t, log_s.sum(dim=(1, 2))
-
-    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map (B, C, T) to (B, C, T)."""
-        t, log_s = self._shift_and_log_scale(z, cond)
-        return (z - t) * torch.exp(-log_s), -log_s.sum(dim=(1, 2))
-
-    def _shift_and_log_scale(self, x: Tensor, cond: Tensor | None) -> tuple[Tensor, Tensor]:
-        out = self.network(self.mask * x, cond).to(x.dtype)
-        if self.additive:
-            return (1 - self.mask) * out, torch.zeros_like(x)
-        t, log_s = out.chunk(2, dim=1)
-        return (1 - self.mask) * t, (1 - self.mask) * soft_clip(log_s, self.log_s_bound)
-
-
-def checkerboard(height: int, width: int, parity: int = 0) -> Tensor:
-    """Return the mask (1, H * W) that marks the black squares, or for `parity` 1 the white ones."""
-    rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
-    return ((rows + columns + parity) % 2 == 0).float().reshape(1, -1)
-
-
-def channel_mask(channels: int, parity: int = 0) -> Tensor:
-    """Return the mask (C, 1) that marks the first half of the channels, or for `parity` 1 the second."""
-    first = torch.arange(channels) < channels - channels // 2
-    return (first if parity == 0 else ~first).float()[:, None]

@@ -1,4 +1,4 @@
-"""Dense affine flows, triangular and P L U, and the moments of data that they are fitted to."""
+"""The triangular affine flow, and the moments of data that it is fitted to."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from vocoder.flows.base import Flow, read_log_s
 
-__all__ = ["LowerAffine", "Moments", "PLUAffine", "PLUConv1x1", "cholesky"]
+__all__ = ["LowerAffine", "Moments", "cholesky"]
 
 
 class LowerAffine(Flow):
@@ -113,90 +113,3 @@ class Moments:
         if self.count == 0:
             raise ValueError("there are no moments yet: add data first")
         return self.count
-
-
-class PLUConv1x1(Flow):
-    """Mix the channels by W = P L (U + diag(sign * exp(log_s))), `log_det` = T * sum(log_s).
-
-    P is a fixed permutation and `sign` is fixed, L has a unit diagonal and U a zero one, so that W stays invertible
-    whatever the parameters become. It starts as a random orthogonal matrix.
-    """
-
-    permutation: Tensor
-    sign: Tensor
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        orthogonal = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))[0]
-        permutation, lower, upper = torch.linalg.lu(orthogonal)
-        dtype = torch.get_default_dtype()
-        diagonal = upper.diagonal()
-        self.register_buffer("permutation", permutation.to(dtype))
-        self.register_buffer("sign", diagonal.sign().to(dtype))
-        self.log_s = nn.Parameter(diagonal.abs().log().to(dtype))
-        self.lower = nn.Parameter(lower.tril(-1).to(dtype))
-        self.upper = nn.Parameter(upper.triu(1).to(dtype))
-
-    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map (B, C, T) to (B, C, T)."""
-        lower, upper = self._factors()
-        z = F.linear(x.transpose(1, 2), self.permutation @ lower @ upper).transpose(1, 2)
-        return z, self._log_det(x)
-
-    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map (B, C, T) to (B, C, T) by two triangular solves."""
-        lower, upper = self._factors()
-        x = torch.linalg.solve_triangular(lower, self.permutation.T @ z, upper=False, unitriangular=True)
-        return torch.linalg.solve_triangular(upper, x, upper=True), -self._log_det(z)
-
-    def _factors(self) -> tuple[Tensor, Tensor]:
-        lower = self.lower.tril(-1) + torch.eye(len(self.sign), dtype=self.lower.dtype, device=self.lower.device)
-        upper = self.upper.triu(1) + torch.diag(self.sign * torch.exp(self.log_s))
-        return lower, upper
-
-    def _log_det(self, x: Tensor) -> Tensor:
-        return (self.log_s.sum() * x.shape[2]).expand(x.shape[0])
-
-
-class PLUAffine(Flow):
-    """Map each time step by z = W (x - t) with W = P L U; `log_det` = T * log|det W|.
-
-    Every invertible matrix has such a factorisation, and with it a determinant that costs C additions and an inverse of
-    two triangular solves. Its maximum likelihood is that of `LowerAffine`: W W' may be turned by any rotation.
-
-    Args:
-        channels: C of the signal.
-    """
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        self.mixing = PLUConv1x1(channels)
-        self.t = nn.Parameter(torch.zeros(channels, 1))
-
-    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map (B, C, T) to (B, C, T)."""
-        return self.mixing(x - self.t)  # type: ignore[no-any-return]
-
-    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map (B, C, T) to (B, C, T)."""
-        x, log_det = self.mixing.inverse(z)
-        return x + self.t, log_det
-
-    @torch.no_grad()
-    def fit(self, moments: Moments) -> None:
-        """Set mean and matrix to those of greatest likelihood whose matrix is symmetric (whitening that turns nothing).
-
-        Raises:
-            ValueError: the covariance is singular.
-        """
-        cholesky(moments.covariance)  # refuses a singular one
-        variances, axes = torch.linalg.eigh(moments.covariance)
-        whitening = axes @ torch.diag(variances.rsqrt()) @ axes.T
-        permutation, lower, upper = torch.linalg.lu(whitening)
-        diagonal = upper.diagonal()
-        self.mixing.permutation.copy_(permutation)
-        self.mixing.sign.copy_(diagonal.sign())
-        self.mixing.log_s.copy_(diagonal.abs().log())
-        self.mixing.lower.copy_(lower.tril(-1))
-        self.mixing.upper.copy_(upper.triu(1))
-        self.t.copy_(moments.mean[:, None])

@@ -11,17 +11,12 @@ import torch
 from llvmlite import binding  # type: ignore[import-untyped]
 from torch import Tensor
 
-from vocoder.distributions.base import Distribution, log_odds
 from vocoder.distributions.gaussian import Gaussian
-from vocoder.distributions.logistic_mixture import LogisticMixture
-from vocoder.distributions.mulaw import MuLaw
-from vocoder.generation.kernel import EXCITATION, GAUSSIAN, LEVEL, LOGISTIC, MULAW, SCALES, generate
+from vocoder.generation.kernel import generate
 from vocoder.generation.plan import Feedback, Plan, Progress
 from vocoder.layers.stack import Affine, CausalStack, StepWeights
 
 __all__ = ["CompiledGenerator"]
-
-EXTREME_ODDS = 600.0  # the log-odds of 34 standard deviations, short of where float64 ends
 
 
 class CompiledGenerator:
@@ -41,11 +36,13 @@ class CompiledGenerator:
         ImportError: numba does not compile in this process.
     """
 
-    def __init__(self, stack: CausalStack, distribution: Distribution, feedback: Feedback, plan: Plan) -> None:
+    def __init__(self, stack: CausalStack, distribution: Gaussian, feedback: Feedback, plan: Plan) -> None:
         if numba.config.DISABLE_JIT:
             raise ImportError("NUMBA_DISABLE_JIT is set")
         weights, batch = stack.step_weights(), plan.cond.shape[0]
-        self._stack, self._family, self._feedback = stack, _family(distribution), _heard(weights, feedback)
+        floor = distribution.log_s_floor
+        self._stack, self._floor = stack, -np.inf if floor is None else float(floor)
+        self._feedback = feedback.scales, weights.rectified, float(feedback.limit)
         self._weights = packed(weights, rounded=stack.compute_dtype == torch.bfloat16)
         self._states = [_state(weights, feedback.channels, plan.order) for _ in range(batch)]
         self._progress = Progress(plan)
@@ -76,12 +73,12 @@ class CompiledGenerator:
     def _run(self, z: Tensor, first: int) -> Tensor:
         """Return x and log |dx / dz| (2, B, T) of samples from number `first` of the present part of the plan on."""
         batch, length = z.shape
-        noise, odds = _array(z, np.float64), _array(log_odds(z.double()).clamp(-EXTREME_ODDS, EXTREME_ODDS), np.float64)
+        noise = _array(z, np.float64)
         made = np.zeros((2, batch, length), np.float32)
 
         def one(i: int) -> None:
-            common = (first, *self._lengths), self._plans[i], self._family, self._feedback, self._weights
-            generate(*common, self._states[i], (noise[i], odds[i]), (made[0, i], made[1, i]))
+            common = (first, *self._lengths), self._plans[i], self._floor, self._feedback, self._weights
+            generate(*common, self._states[i], noise[i], (made[0, i], made[1, i]))
 
         threads = min(batch, torch.get_num_threads())
         if threads > 1:
@@ -135,24 +132,6 @@ def _state(weights: StepWeights, in_channels: int, order: int) -> tuple[np.ndarr
     rings = np.zeros((weights.past * sum(weights.dilations), weights.hidden), np.float32)
     slots, front = np.zeros(len(weights.dilations), np.int64), np.zeros(weights.start[0].shape[1], np.float32)
     return rings, slots, np.zeros(max(order, 1)), front, np.zeros(1)
-
-
-def _heard(weights: StepWeights, feedback: Feedback) -> tuple[int, bool, float]:
-    """Return what the network hears, whether its first layer is rectified, and the limit, for the loop."""
-    kind = LEVEL if feedback.levels is not None else SCALES if feedback.scales else EXCITATION
-    return kind, weights.rectified, float(feedback.limit)
-
-
-def _family(distribution: Distribution) -> tuple[int, float, float, np.ndarray, np.ndarray]:
-    """Return the kind of distribution for the loop, its soft floor, the reach of mu-law, and its edges and values."""
-    if isinstance(distribution, MuLaw):
-        values = distribution.values if distribution.spoken_levels else distribution.values[:0]
-        edges = distribution.edges
-        return MULAW, -np.inf, float(distribution.reach), _array(edges, np.float64), _array(values, np.float64)
-    assert isinstance(distribution, (Gaussian, LogisticMixture))
-    kind = GAUSSIAN if isinstance(distribution, Gaussian) else LOGISTIC
-    floor = distribution.log_s_floor
-    return kind, -np.inf if floor is None else float(floor), 1.0, np.zeros(0), np.zeros(0)
 
 
 def _array(value: Tensor, dtype: Any) -> np.ndarray:

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from vocoder.distributions.base import Distribution
+from vocoder.distributions.gaussian import Gaussian
 from vocoder.generation.plan import Feedback, Plan
-from vocoder.generation.stepwise import GraphGenerator, StepwiseGenerator
+from vocoder.generation.stepwise import StepwiseGenerator
 from vocoder.layers.stack import CausalStack
 
 __all__ = ["Generator", "generator"]
@@ -29,14 +30,13 @@ class Generator(Protocol):
 def generator(
     stack: CausalStack, distribution: Distribution, feedback: Feedback, plan: Plan, dtype: torch.dtype
 ) -> Generator:
-    """Return the fastest generator: compiled for float32 on the CPU, a graph on CUDA, a plain loop for the rest.
+    """Return the fastest generator: compiled for Gaussians in float32 on the CPU, a plain loop for the rest.
 
     Where numba cannot compile, the plain loop takes its place with a warning.
     """
     like = stack.step_weights().start[0]
-    if like.device.type == "cuda":
-        return GraphGenerator(stack, distribution, feedback, plan)
-    if like.device.type != "cpu" or dtype != torch.float32 or like.dtype != torch.float32:
+    plain = like.device.type != "cpu" or dtype != torch.float32 or like.dtype != torch.float32
+    if plain or not isinstance(distribution, Gaussian):
         return StepwiseGenerator(stack, distribution, feedback, plan)
     try:
         from vocoder.generation.compiled import CompiledGenerator  # numba takes a second to import

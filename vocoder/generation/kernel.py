@@ -15,13 +15,9 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic
 
-__all__ = ["EXCITATION", "GAUSSIAN", "LEVEL", "LOGISTIC", "MULAW", "SCALES", "generate"]
+__all__ = ["generate"]
 
-GAUSSIAN, LOGISTIC, MULAW = 0, 1, 2  # distributions
-EXCITATION, SCALES, LEVEL = 0, 1, 2  # what a network hears
-HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 SATURATED = 30.0  # beyond it tanh and the logistic function are constant in float32
-MAX_STEPS = 100
 
 
 @intrinsic  # type: ignore[untyped-decorator]
@@ -143,18 +139,14 @@ def _network(weights: Any, state: Any, gates: Any, rectified: bool, scratch: Any
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _hear(kind: int, edges: Any, past: Any, front: Any) -> None:
+def _hear(scales: bool, past: Any, front: Any) -> None:
     """Put the newest input behind those before it; `past` is excitation, last sample and prediction over the gain."""
-    channels = 3 if kind == SCALES else (edges.shape[0] - 1 if kind == LEVEL else 1)
+    channels = 3 if scales else 1
     first = front.shape[0] - channels
     for i in range(first):
         front[i] = front[i + channels]
-    if kind == LEVEL:
-        front[first:] = 0.0
-        front[first + np.searchsorted(edges[1:-1], past[0])] = 1.0
-        return
     for i in range(channels):
-        front[first + i] = math.asinh(past[i]) if kind == SCALES else past[i]
+        front[first + i] = math.asinh(past[i]) if scales else past[i]
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
@@ -166,120 +158,37 @@ def _floored(log_s: float, floor: float) -> float:
     return floor + max(above, 0.0) + math.log1p(math.exp(-abs(above)))
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _place(family: Any, raw: Any, shift: float, log_scale: float, params: Any) -> None:
-    """Turn the network's output into the parameters of the distribution, as `Distribution.place` does."""
-    kind, floor, reach = family
-    scale = math.exp(log_scale)
-    if kind == MULAW:
-        params[: raw.shape[0]] = raw
-        params[raw.shape[0]] = shift
-        params[raw.shape[0] + 1] = log_scale + math.log(reach)
-        return
-    count = raw.shape[0] // 3 if kind == LOGISTIC else 1
-    first = count if kind == LOGISTIC else 0  # of the means; logits stand before them
-    params[:first] = raw[:first]
-    for j in range(first, first + count):
-        params[j] = shift + scale * raw[j]
-        params[count + j] = _floored(log_scale + raw[count + j], floor)
-
-
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _draw_logistic(params: Any, z: float, odds: float, weights: Any) -> tuple[float, float]:
-    """Solve F(x) = Phi(z) for a mixture, by safeguarded Newton steps on the log-odds."""
-    count = weights.shape[0]
-    weights[:] = np.exp(params[:count] - params[:count].max())
-    total = weights.sum()
-    low, high, x = np.inf, -np.inf, 0.0
-    for k in range(count):
-        quantile = params[count + k] + math.exp(params[2 * count + k]) * odds
-        low, high, x = min(low, quantile), max(high, quantile), x + weights[k] * quantile / total
-    density = 0.0
-    for step in range(MAX_STEPS):
-        below, above, density = 0.0, 0.0, 0.0
-        for k in range(count):
-            inverse_scale = math.exp(-params[2 * count + k])
-            e = math.exp(-abs((x - params[count + k]) * inverse_scale))
-            tail = weights[k] * e / (total * (1 + e))
-            rest = weights[k] / (total * (1 + e))
-            positive = x > params[count + k]
-            below, above = below + (rest if positive else tail), above + (tail if positive else rest)
-            density += tail * inverse_scale / (1 + e)
-        error = math.log(below) - math.log(above) - odds
-        low, high = (x, high) if error < 0 else (low, x)
-        newton, middle = x - error * below * above / density, 0.5 * (low + high)
-        if abs(error) < 1e-10 or newton == x or not low < middle < high:
-            break
-        x = newton if low < newton < high and step % 3 < 2 else middle
-    return x, -0.5 * z * z - HALF_LOG_2PI - math.log(density)
-
-
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _draw_mulaw(params: Any, z: float, odds: float, tables: Any, weights: Any) -> tuple[float, float]:
-    """Find the level that holds the quantile of z, and the place within it, or the level's own value."""
-    edges, values = tables
-    levels = weights.shape[0]
-    weights[:] = np.exp(params[:levels] - params[:levels].max())
-    total = weights.sum()
-    below, above = 1.0 / (1.0 + math.exp(-odds)), 1.0 / (1.0 + math.exp(odds))
-    level, before = 0, 0.0
-    while level < levels - 1 and before + weights[level] / total < below:
-        before += weights[level] / total
-        level += 1
-    here = weights[level] / total
-    first, last, width = level == 0, level == levels - 1, edges[level + 1] - edges[level]
-    place = min(max((below - before) / here, 0.0), 1.0)
-    if first:
-        place = 1.0 + math.log(min(max(below / here, 1e-300), 1.0))
-    elif last:
-        place = -math.log(min(max(above / here, 1e-300), 1.0))
-    if values.shape[0] > 0:
-        place = (values[level] - edges[level]) / width
-    beyond = 1.0 - place if first else (place if last else 0.0)
-    log_scale = params[levels + 1]
-    log_density = math.log(here / width) - log_scale - beyond
-    x = params[levels] + math.exp(log_scale) * (edges[level] + width * place)
-    return x, -0.5 * z * z - HALF_LOG_2PI - log_density
-
-
-def _generate(span: Any, plan: Any, family: Any, feedback: Any, weights: Any, state: Any, noise: Any, out: Any) -> None:
-    """Generate the samples of one utterance.
+def _generate(span: Any, plan: Any, floor: Any, feedback: Any, weights: Any, state: Any, noise: Any, out: Any) -> None:
+    """Generate the samples of one utterance, each with a Gaussian of its own.
 
     Args:
         span: number of the first sample in the plan, samples for each position, samples for each predictor.
         plan: gates (positions, layers, 2 * gate), coefficients (blocks, order), log-gains (blocks,).
-        family: kind of distribution, soft floor of log-scales, reach of mu-law; edges and values of its levels.
-        feedback: what the network hears, whether its first layer is rectified, how far the excitation may go.
+        floor: soft floor of log-scales.
+        feedback: whether the network hears scales, whether its first layer is rectified, how far the excitation may go.
         weights: of the stack, see `vocoder.generation.compiled`.
         state: rings, slots, past samples (the latest first), past inputs, past excitation; changed.
-        noise: z (T,) and its log-odds (T,), float64.
+        noise: z (T,), float64.
         out: x (T,) and log |dx / dz| (T,); written.
     """
     first, hop, block = span
     gates, coefficients, log_gains = plan
     in_w, res_w, end_b = weights[2], weights[3], weights[10]
-    kind, tables = family[0], family[3:]
-    hearing, rectified, limit = feedback
+    scales, rectified, limit = feedback
     history, front, excitation = state[2:]
     taps, gated = np.empty(in_w.shape[1], np.float32), np.empty(res_w.shape[1], np.float32)
     gate, sums = np.empty(in_w.shape[2], np.float32), np.empty(res_w.shape[2], np.float32)
     raw = np.empty(end_b.shape[0], np.float32)
     scratch = taps, gate, gated, sums, np.empty(weights[8].shape[0], np.float32), raw
-    params, draws = np.empty(raw.shape[0] + 2), np.empty(raw.shape[0] // 3 if kind == LOGISTIC else raw.shape[0])
-    for t in range(noise[0].shape[0]):
+    for t in range(noise.shape[0]):
         number = (first + t) // block
         prediction, gain = 0.0, math.exp(log_gains[number])
         for k in range(coefficients.shape[1]):
             prediction += coefficients[number, k] * history[k]
-        _hear(hearing, tables[0], (excitation[0], history[0] / gain, prediction / gain), front)
+        _hear(scales, (excitation[0], history[0] / gain, prediction / gain), front)
         _network(weights, state, gates[(first + t) // hop], rectified, scratch)
-        _place(family[:3], raw, prediction, log_gains[number], params)
-        if kind == LOGISTIC:
-            x, out[1][t] = _draw_logistic(params, noise[0][t], noise[1][t], draws)
-        elif kind == MULAW:
-            x, out[1][t] = _draw_mulaw(params, noise[0][t], noise[1][t], tables, draws)
-        else:
-            x, out[1][t] = params[0] + math.exp(params[1]) * noise[0][t], params[1]
+        out[1][t] = log_s = _floored(log_gains[number] + raw[1], floor)
+        x = prediction + gain * raw[0] + math.exp(log_s) * noise[t]
         bound = limit * gain
         out[0][t] = min(max(x, prediction - bound), prediction + bound)
         x = float(out[0][t])  # as it is rounded there

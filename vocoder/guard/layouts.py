@@ -75,8 +75,7 @@ def layouts() -> Mapping[str, Layout]:
         "clarinet": Layout(
             _like(power=2.0, f_min=125.0, f_max=7600.0, floor=POWER_FLOOR),
             "power",
-            "sums of powers instead of magnitudes, in the bands of the clarinet preset (125 to 7600 Hz)",
-            "clarinet",
+            "sums of powers instead of magnitudes, in bands from 125 to 7600 Hz",
         ),
         "speecht5": Layout(
             _like(sample_rate=16000, f_min=80.0, f_max=7600.0),

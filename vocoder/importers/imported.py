@@ -22,14 +22,12 @@ class Request:
     Attributes:
         weights: of the checkpoint.
         config: the settings file of the foreign project; None where there is none.
-        teacher: weights of the teacher, for students that lean on its upsampling network.
         speaker: which voice of a multi-speaker model becomes the imported one.
         statistics: mean and variance of each mel bin, for models that hear normalised mels.
     """
 
     weights: Weights
     config: Mapping[str, Any] | None = None
-    teacher: Weights | None = None
     speaker: int | None = None
     statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 

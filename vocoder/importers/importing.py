@@ -10,7 +10,6 @@ from typing import Any
 
 from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.config import ConfigError
-from vocoder.importers.clarinet import import_clarinet_student, import_clarinet_teacher
 from vocoder.importers.imported import Imported, Request
 from vocoder.importers.nvidia_waveglow import import_waveglow
 from vocoder.importers.r9y9_wavenet import import_r9y9_wavenet
@@ -23,8 +22,6 @@ LAYOUTS: MappingProxyType[str, Callable[[Request], Imported]] = MappingProxyType
     {
         "nvidia-waveglow": import_waveglow,
         "r9y9-wavenet": import_r9y9_wavenet,
-        "clarinet-teacher": import_clarinet_teacher,
-        "clarinet-student": import_clarinet_student,
     }
 )
 
@@ -37,7 +34,6 @@ def import_model(
     directory: Path,
     *,
     config: Path | None = None,
-    teacher: Path | None = None,
     speaker: int | None = None,
     statistics: Path | None = None,
 ) -> Imported:
@@ -48,7 +44,6 @@ def import_model(
         file: the checkpoint.
         directory: where the model goes.
         config: settings of the foreign project, JSON.
-        teacher: checkpoint of a student's teacher.
         speaker: of a multi-speaker model.
         statistics: mean and variance of each mel bin, npz or JSON.
 
@@ -60,7 +55,6 @@ def import_model(
     request = Request(
         weights,
         read_config(config) if config is not None else None,
-        read_weights(teacher) if teacher is not None else None,
         speaker,
         read_statistics(statistics) if statistics is not None else None,
     )
@@ -107,8 +101,6 @@ def _origin(layout: str, request: Request) -> dict[str, Any]:
     origin = {"layout": layout} | _file(request.weights)
     if request.weights.module is not None:
         origin["module"] = request.weights.module
-    if request.teacher is not None:
-        origin["teacher"] = _file(request.teacher)
     if request.speaker is not None:
         origin["speaker"] = request.speaker
     return origin

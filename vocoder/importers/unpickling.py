@@ -1,4 +1,7 @@
-"""Read PyTorch's checkpoint files, zip and older, without running anything that they name."""
+"""Read PyTorch's checkpoint files, zip and older, without running anything that they name.
+
+`torch.load(weights_only=True)` will not do: it refuses modules pickled in the older format, which NVIDIA published.
+"""
 
 from __future__ import annotations
 

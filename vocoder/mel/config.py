@@ -160,18 +160,6 @@ PRESETS: MappingProxyType[str, MelConfig] = MappingProxyType(
             dataclasses.replace(_NVIDIA, name="espnet", f_min=80.0, f_max=7600.0, log="log10", floor=1e-10),
             # r9y9's wavenet_vocoder; statistics as above.
             dataclasses.replace(_NVIDIA, name="r9y9", f_min=125.0, f_max=7600.0, log="log10", floor=1e-10),
-            # Decibels of power with the factor of amplitude, as published; audio is peak-normalised to 0.999 before.
-            dataclasses.replace(
-                _NVIDIA,
-                name="clarinet",
-                f_min=125.0,
-                f_max=7600.0,
-                power=2.0,
-                log="db20",
-                floor=1e-4,
-                ref_db=20.0,
-                range_db=100.0,
-            ),
             dataclasses.replace(
                 _NVIDIA,
                 name="vocos",

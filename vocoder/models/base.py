@@ -47,6 +47,11 @@ class Vocoder(nn.Module, ABC):
         """
 
     @property
+    def target(self) -> str:
+        """Name of the signal that is the mel of its audio: the given one, unless its stages make another."""
+        return MEL
+
+    @property
     def gap(self) -> int | None:
         """Frames that must stand between utterances in a row; None for a model that takes no rows."""
         return None

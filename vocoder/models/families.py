@@ -10,8 +10,6 @@ from typing import Any
 from torch import nn
 
 from vocoder.models.adapter import AdapterConfig, AdapterModel
-from vocoder.models.density import DensityModel
-from vocoder.models.density_flows import DensityConfig
 from vocoder.models.guard import GuardConfig, GuardModel
 from vocoder.models.published_config import PublishedStudentConfig, PublishedWaveNetConfig
 from vocoder.models.published_student import PublishedStudent
@@ -19,13 +17,12 @@ from vocoder.models.reverse import Reverse
 from vocoder.models.reverse_config import ReverseConfig
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
-from vocoder.models.vae import VAEConfig, VariationalAutoencoder
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
 from vocoder.models.wavenet import WaveNet
 from vocoder.models.wavenet_config import WaveNetModelConfig
 
-__all__ = ["FAMILIES", "Family", "families", "family_of"]
+__all__ = ["Family", "families", "family_of", "register"]
 
 
 @dataclass(frozen=True)
@@ -36,26 +33,26 @@ class Family:
     build: Callable[[Any], nn.Module]
 
 
-FAMILIES: Mapping[str, Family] = MappingProxyType(
-    {
-        "waveglow": Family(WaveGlowConfig, WaveGlow),
-        "wavenet": Family(WaveNetModelConfig, WaveNet),
-        "student": Family(StudentConfig, Student),
-        "reverse": Family(ReverseConfig, Reverse),
-        "published-wavenet": Family(PublishedWaveNetConfig, WaveNet),
-        "published-student": Family(PublishedStudentConfig, PublishedStudent),
-        "density": Family(DensityConfig, DensityModel),
-        "vae": Family(VAEConfig, VariationalAutoencoder),
-        "guard": Family(GuardConfig, GuardModel),
-        "adapter": Family(AdapterConfig, AdapterModel),
-    }
-)
-"""all families by name"""
+_FAMILIES: dict[str, Family] = {
+    "waveglow": Family(WaveGlowConfig, WaveGlow),
+    "wavenet": Family(WaveNetModelConfig, WaveNet),
+    "student": Family(StudentConfig, Student),
+    "reverse": Family(ReverseConfig, Reverse),
+    "published-wavenet": Family(PublishedWaveNetConfig, WaveNet),
+    "published-student": Family(PublishedStudentConfig, PublishedStudent),
+    "guard": Family(GuardConfig, GuardModel),
+    "adapter": Family(AdapterConfig, AdapterModel),
+}
 
 
 def families() -> Mapping[str, Family]:
     """Return all families by name."""
-    return FAMILIES
+    return MappingProxyType(_FAMILIES)
+
+
+def register(name: str, family: Family) -> None:
+    """Let checkpoints hold models of a family from outside of this package."""
+    _FAMILIES[name] = family
 
 
 def family_of(model: nn.Module) -> str:

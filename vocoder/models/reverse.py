@@ -16,14 +16,16 @@ from vocoder.layers.source.excitation import Excitation, excitation_stages
 from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.layers.spectrum import compiled_spectrum
+from vocoder.layers.spectrum_head import SpectrumHead
 from vocoder.models.base import Vocoder
 from vocoder.models.reverse_config import ReverseConfig
 from vocoder.packing import Packing, silenced
-from vocoder.stages import MEL, Stage, Z, windowed
+from vocoder.stages import MEL, TARGET, Stage, Z, windowed
 
 __all__ = ["Reverse"]
 
 CONDITION, ENVELOPE, SPECTRUM = "condition", "envelope", "spectrum"
+EXCITATION, EXCITED = "excitation", "excited"
 
 
 class Reverse(Vocoder):
@@ -31,9 +33,10 @@ class Reverse(Vocoder):
 
     It takes the place of the inverse of a WaveGlow over the frames of a lapped transform. The forward pass of that
     flow gives pairs of audio and noise without end, and a network that need not be invertible learns the way back
-    from them (BiFlow, arXiv 2512.10953). Its noise has the flow's own prior, harmonic source included, and its last
-    step the flow's mel-conditioned scale of each coefficient. It is no flow: audio has no density under it, and
-    `log_det` is not a number.
+    from them (BiFlow, arXiv 2512.10953). Its noise has the flow's own prior, harmonic source included. It ends in a
+    `SpectrumHead`, which filters that noise in the frequency domain; the models of version 0.2 end in coefficients of
+    the lapped transform with the flow's mel-conditioned scale of each. It is no flow: audio has no density under it,
+    and `log_det` is not a number.
     """
 
     config: ReverseConfig
@@ -43,7 +46,6 @@ class Reverse(Vocoder):
         self.config = config
         size, channels = config.hop_length, config.channels
         self.transform = LappedTransform(size)
-        self.envelope = ConditionalAffine(size, config.n_mels, log_s_floor=config.envelope_floor)
         self.condition = MelEncoder(config.n_mels, config.cond_channels)
         self.pitch = PitchNet(config.n_mels, config.source.pitch)
         self.excitation = Excitation(config.cond_channels, size, torch.eye(size))
@@ -52,11 +54,14 @@ class Reverse(Vocoder):
             FrameBlock(channels, config.hidden, config.kernel_size, ahead, 1 / config.blocks)
             for ahead in config.block_ahead
         )
-        self.norm = nn.LayerNorm(channels, eps=1e-6)
-        self.end = Product(channels, 2 * size)
-        with torch.no_grad():
-            self.end.weight.mul_(0.5)
-            self.end.bias.zero_()
+        self.head = None if config.head is None else SpectrumHead(config.head, channels)
+        if self.head is None:
+            self.envelope = ConditionalAffine(size, config.n_mels, log_s_floor=config.envelope_floor)
+            self.norm = nn.LayerNorm(channels, eps=1e-6)
+            self.end = Product(channels, 2 * size)
+            with torch.no_grad():
+                self.end.weight.mul_(0.5)
+                self.end.bias.zero_()
 
     def forward(self, x: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Refuse to map audio to noise.
@@ -74,7 +79,7 @@ class Reverse(Vocoder):
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
         """Return the stages from mel and noise to audio (B, 1, T): one for each block."""
         config, gaps = self.config, None if packing is None else packing.gaps()
-        reach, wide = self.condition.context, self.envelope.kernel_size // 2
+        reach = self.condition.context
         sigma = config.sigma if sigma is None else sigma
         source = HarmonicSource(config.hop_length, config.sample_rate, config.source.f_max, packing)
         transform = partial(self._transformed, inverse=False, packing=packing)
@@ -87,26 +92,13 @@ class Reverse(Vocoder):
             assert isinstance(block, FrameBlock)
             apply = windowed(partial(_applied, block, gaps))
             stages.append(Stage(f"block {i}", (stages[-1].output,), apply, block.before, block.after))
-        hidden = stages[-1].output
-        return [
-            *stages,
-            Stage(ENVELOPE, (MEL,), windowed(partial(self._envelope, gaps)), wide, wide),
-            Stage(SPECTRUM, (hidden, ENVELOPE), windowed(self._spectrum)),
-            Stage("x", (SPECTRUM,), windowed(partial(self._transformed, inverse=True, packing=packing)), 1, 1),
-        ]
+        ends = self._coefficient_stages if self.head is None else self._spectrum_stages
+        return [*stages, *ends(stages[-1].output, packing)]
 
-    def hidden_states(self, z: Tensor, mel: Tensor) -> list[Tensor]:
-        """Return what follows each block, (B, channels, frames), and last the coefficients before their scale."""
-        states, hidden = [], self._started(z, self.condition(mel), mel)
-        for block in self.blocks:
-            hidden = block(hidden.transpose(1, 2)).transpose(1, 2)
-            states.append(hidden)
-        return [*states, self._shape(hidden)]
-
-    def audio(self, coefficients: Tensor, mel: Tensor) -> Tensor:
-        """Return audio (B, T) of coefficients (B, hop_length, frames) before their scale."""
-        spectrum, _ = self.envelope.inverse(coefficients, normalised(mel))
-        return self.transform.inverse(spectrum)[0].squeeze(1)
+    @property
+    def target(self) -> str:
+        """Name of the signal that is the mel of its audio."""
+        return MEL if self.head is None else TARGET
 
     def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
         """Return (B, C, steps) of the noise for a mel of that many frames."""
@@ -116,7 +108,33 @@ class Reverse(Vocoder):
     def gap(self) -> int:
         """Number of mel frames between utterances in a row: as many as the widest of all layers sees to one side."""
         sides = [max(self.config.kernel_size - 1 - ahead, ahead) for ahead in self.config.block_ahead]
-        return max(*sides, self.condition.kernel_size // 2, self.config.source.pitch.widest, 1)
+        ends = 1 if self.head is None else self.head.lead
+        return max(*sides, self.condition.kernel_size // 2, self.config.source.pitch.widest, ends)
+
+    def _coefficient_stages(self, hidden: str, packing: Packing | None) -> list[Stage]:
+        """Return the stages from hidden frames to audio by coefficients of the lapped transform."""
+        wide, gaps = self.envelope.kernel_size // 2, None if packing is None else packing.gaps()
+        inverse = partial(self._transformed, inverse=True, packing=packing)
+        return [
+            Stage(ENVELOPE, (MEL,), windowed(partial(self._envelope, gaps)), wide, wide),
+            Stage(SPECTRUM, (hidden, ENVELOPE), windowed(self._spectrum)),
+            Stage("x", (SPECTRUM,), windowed(inverse), 1, 1),
+        ]
+
+    def _spectrum_stages(self, hidden: str, packing: Packing | None) -> list[Stage]:
+        """Return the stages from hidden frames to audio by the spectrum of each frame."""
+        head, hop_length = self.head, self.config.hop_length
+        assert head is not None
+        owned = None if packing is None else packing.owned()
+        silent = None if packing is None else packing.gaps(hop_length)
+        inverse = partial(self._transformed, inverse=True, packing=packing)
+        return [
+            Stage(TARGET, (hidden, MEL), windowed(head.target)),
+            Stage(EXCITATION, (Z,), windowed(lambda z: silenced(inverse(z), silent)), 1, 1),
+            Stage(EXCITED, (EXCITATION,), windowed(head.analysed), head.lead, head.lead - 1),
+            Stage(SPECTRUM, (hidden, EXCITED, MEL, TARGET), windowed(head.spectrum)),
+            Stage("x", (SPECTRUM,), windowed(lambda made: head.audio(made, owned)), head.lead - 1, head.lead),
+        ]
 
     def _started(self, z: Tensor, condition: Tensor, mel: Tensor) -> Tensor:
         rows = torch.cat([z.transpose(1, 2), condition.transpose(1, 2), normalised(mel).transpose(1, 2)], dim=2)
@@ -128,27 +146,16 @@ class Reverse(Vocoder):
         return projected
 
     def _spectrum(self, hidden: Tensor, envelope: Tensor) -> Tensor:
-        made, config = self._made(hidden), self.config
+        """Return the coefficients (B, hop_length, frames) of the last hidden frames, from value and gain of each."""
+        made: Tensor = self.end(self.norm(hidden.transpose(1, 2)))
+        config = self.config
         compiled = compiled_spectrum(made, envelope, WEIGHT_SCALE, config.log_gain_bound, config.envelope_floor)
         if compiled is not None:
             return compiled
         t, log_scale = self.envelope.parts(envelope)
-        return (self._bounded(made.to(hidden.dtype)) + t) * torch.exp(log_scale)
-
-    def _shape(self, hidden: Tensor) -> Tensor:
-        """Return the coefficients (B, hop_length, frames), before their scale, of the last hidden state."""
-        return self._bounded(self._made(hidden).to(hidden.dtype))
-
-    def _made(self, hidden: Tensor) -> Tensor:
-        """Return value and logarithm of the gain of each coefficient, (B, frames, 2 * hop_length)."""
-        made: Tensor = self.end(self.norm(hidden.transpose(1, 2)))
-        return made
-
-    def _bounded(self, made: Tensor) -> Tensor:
-        value, log_gain = made.transpose(1, 2).chunk(2, dim=1)
-        bound = self.config.log_gain_bound
-        coefficients: Tensor = value * torch.exp(bound * torch.tanh(log_gain / bound))
-        return coefficients
+        value, log_gain = made.to(hidden.dtype).transpose(1, 2).chunk(2, dim=1)
+        bound = config.log_gain_bound
+        return (value * torch.exp(bound * torch.tanh(log_gain / bound)) + t) * torch.exp(log_scale)
 
     def _transformed(self, x: Tensor, inverse: bool, packing: Packing | None) -> Tensor:
         """Transform audio (B, 1, T) to (B, C, frames) or back, each utterance of a row for itself."""

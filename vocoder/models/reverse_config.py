@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from vocoder.config import ConfigError
 from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.spectrum_head import SpectrumHeadConfig
 from vocoder.models.waveglow_config import SourceConfig
 
 __all__ = ["ReverseConfig"]
@@ -40,6 +41,8 @@ class ReverseConfig:
     """soft lower bound of the element-wise flow's log-scale, as in the flow that it learns from"""
     source: SourceConfig = field(default_factory=_source)
     """learned source of the samples' noise"""
+    head: SpectrumHeadConfig | None = None
+    """last step from hidden frames to audio: spectra; coefficients of the lapped transform if left out"""
     corrections: int = 4
     """how often a sample is corrected towards its mel; samples in training are corrected alike"""
     sigma: float = 1.0

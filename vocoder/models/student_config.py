@@ -10,7 +10,7 @@ from vocoder.layers.source.base_noise import NoiseKind
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.waveglow_config import SourceConfig
 
-__all__ = ["StudentConfig", "clarinet", "parallel_wavenet"]
+__all__ = ["StudentConfig"]
 
 
 def _frame_stacks() -> tuple[WaveNetConfig, ...]:
@@ -75,17 +75,3 @@ class StudentConfig:
     def kept(self) -> int:
         """Channels that each flow keeps."""
         return self.channels - self.channels // 2 if self.kind == "frames" and self.within_frame else 0
-
-
-def parallel_wavenet() -> StudentConfig:
-    """Return the published student: logistic noise, four flows of 10, 10, 10 and 30 layers (section 5 of the paper)."""
-    cycle = tuple(2**i for i in range(10))
-    blocks = (1, 1, 1, 3)
-    stacks = tuple(WaveNetConfig(64, cycle * count, kernel_size=3, causal=True) for count in blocks)
-    return StudentConfig(kind="samples", noise="logistic", stacks=stacks, filter_taps=0, log_s_bound=None)
-
-
-def clarinet() -> StudentConfig:
-    """Return ClariNet's student: Gaussian noise, six flows of 10 layers."""
-    stack = WaveNetConfig(64, tuple(2**i for i in range(10)), kernel_size=3, causal=True)
-    return StudentConfig(kind="samples", noise="gaussian", stacks=(stack,) * 6, filter_taps=0, log_s_bound=None)

@@ -10,7 +10,7 @@ from vocoder.flows.linear_prediction import LinearPredictionConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
 
-__all__ = ["WaveNetModelConfig", "clarinet", "mixture_of_logistics", "softmax"]
+__all__ = ["WaveNetModelConfig"]
 
 TWO_CYCLES = tuple(2**i for i in range(10)) * 2
 
@@ -56,24 +56,3 @@ class WaveNetModelConfig:
             ours, contract = getattr(self, name), getattr(mel, name)
             if ours != contract:
                 raise ConfigError(f"{name} is {ours}, but the mel preset {self.lpc.mel!r} of lpc has {contract}")
-
-
-def clarinet() -> WaveNetModelConfig:
-    """Return a WaveNet with the size and the distribution of ClariNet's teacher (Ping et al., 2018)."""
-    stack = WaveNetConfig(channels=128, dilations=TWO_CYCLES, kernel_size=2, causal=True)
-    return WaveNetModelConfig(distribution="gaussian", log_s_floor=-9.0, lpc=None, stack=stack)
-
-
-def mixture_of_logistics() -> WaveNetModelConfig:
-    """Return a WaveNet with the size and the distribution of Parallel WaveNet's usual reimplementation.
-
-    24 layers in four cycles, kernel 3, 128 channels, ten logistics.
-    """
-    stack = WaveNetConfig(channels=128, dilations=tuple(2**i for i in range(6)) * 4, kernel_size=3, causal=True)
-    return WaveNetModelConfig(distribution="logistic", components=10, log_s_floor=-16.0, lpc=None, stack=stack)
-
-
-def softmax() -> WaveNetModelConfig:
-    """Return a WaveNet with a softmax over 256 mu-law levels, 30 layers in three cycles (van den Oord et al., 2016)."""
-    stack = WaveNetConfig(channels=128, dilations=tuple(2**i for i in range(10)) * 3, kernel_size=2, causal=True)
-    return WaveNetModelConfig(distribution="mulaw", levels=256, log_s_floor=None, lpc=None, stack=stack)

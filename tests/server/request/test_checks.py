@@ -80,7 +80,8 @@ def test_the_likely_mistake_is_named(mel: Mel, words: str) -> None:
 
 
 def test_plain_logarithms_where_the_contract_is_normalised() -> None:
-    assert "normalised" in refused(SPEECH, PRESETS["clarinet"]).detail
+    unit = dataclasses.replace(PRESETS["nvidia"], name="unit", log="db20", ref_db=20.0, range_db=100.0)
+    assert "normalised" in refused(SPEECH, unit).detail
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])

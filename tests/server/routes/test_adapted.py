@@ -98,7 +98,7 @@ async def test_the_list_of_models_tells_what_each_accepts(client: httpx.AsyncCli
     assert accepts["nvidia"]["how"] == "own"
     assert accepts["hifigan"] == {"preset": "hifigan", "how": "exact", "delay_samples": 128}
     assert {name for name, entry in accepts.items() if entry["how"] == "adapter"} == {
-        "espnet", "r9y9", "clarinet", "vocos", "nemo", "tacotron2-tf", "speecht5",
+        "espnet", "r9y9", "vocos", "nemo", "tacotron2-tf", "speecht5",
     }  # fmt: skip
     assert set(accepts["espnet"]["pesq_lost"]) == {"asterisk-it", "kokoro-unseen", "klettres"}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 
 import pytest
@@ -11,13 +10,11 @@ import yaml
 from evaluation_corpus import write_corpus
 
 from training.cli import main
-from training.commands.ablate import REVERSE, complete, variants
 from training.commands.distill import CONFIGURATIONS, DistillRun
 from training.commands.distill_reverse import ReverseRun
 from training.launch import load_run
 from training.loop.trainer_config import TrainerConfig
 from training.objectives.distillation_losses import DistillationLosses
-from training.objectives.reverse_losses import ReverseLosses
 from training.run_config import load_config
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import ConfigError
@@ -87,33 +84,11 @@ def test_runs_that_cannot_be_say_why(tmp_path, teacher, capsys, override, text):
     assert text in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("name", ["student.yaml", "student-frames.yaml", "ablation.yaml"])
+@pytest.mark.parametrize("name", ["student.yaml", "student-frames.yaml"])
 def test_configurations_of_the_project_are_valid(name):
     config = load_config(DistillRun, CONFIGS / name)
     student = Student(config.model)
     assert sum(parameter.numel() for parameter in student.parameters()) < 12_000_000  # 24 MB in halves
-
-
-def test_variants_of_an_ablation_add_one_group_of_losses_each():
-    losses = load_config(DistillRun, CONFIGS / "ablation.yaml").losses
-    found = variants(dataclasses.replace(losses, adversarial=0.5))
-    assert list(found) == ["kl", "kl+power", "kl+power+perceptual", "kl+power+perceptual+contrastive"]
-    alone = found["kl"]
-    assert alone.kl == losses.kl > 0
-    assert alone.power == alone.spectral == alone.mel == alone.style == alone.contrastive == alone.adversarial == 0
-    assert found["kl+power"].power == losses.power
-    assert found["kl+power"].style == 0
-    assert found["kl+power+perceptual"].style == losses.style
-    assert found["kl+power+perceptual+contrastive"] == losses
-
-
-def test_an_ablation_names_all_that_it_lacks_at_once():
-    with pytest.raises(ConfigError) as caught:
-        complete({"losses": {"power": 0.1, "perceptual": 0.1}, "trainer": {"batch_size": 1}})
-    assert str(caught.value) == (
-        "an ablation needs weights above 0 for losses.style, losses.contrastive and recogniser=DIR (vocoder-train "
-        "recogniser) and a trainer.batch_size of at least 2"
-    )
 
 
 def test_a_distillation_names_all_that_it_lacks_at_once():
@@ -157,20 +132,3 @@ def test_a_way_back_is_learnt_from_a_waveglow(tmp_path, capsys):
     checkpoint = load_model(tmp_path / "run" / "last" / "model")
     assert isinstance(checkpoint.model, Reverse)
     assert checkpoint.provenance["teacher"] == "flow"
-
-
-def test_the_way_back_has_its_own_variants():
-    found = variants(ReverseLosses(), REVERSE)
-    assert list(found) == [
-        "recorded",
-        "recorded+aligned",
-        "recorded+aligned+drawn",
-        "recorded+aligned+drawn+samples",
-        "recorded+aligned+drawn+samples+critics",
-    ]
-    first, *_, last = found.values()
-    assert (first.recorded, first.aligned, first.drawn, first.spectral, first.adversarial) == (1.0, 0.0, 0.0, 0.0, 0.0)
-    assert last == ReverseLosses()
-    load_config(ReverseRun, CONFIGS / "ablation-reverse.yaml", (), lambda settings: complete(settings, REVERSE))
-    with pytest.raises(ConfigError, match=r"weights above 0 for losses\.drawn"):
-        complete({"losses": {"drawn": 0}}, REVERSE)

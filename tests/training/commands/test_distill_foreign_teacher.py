@@ -22,7 +22,12 @@ from vocoder.models.wavenet import WaveNet
 STACK = PublishedStackConfig(4, 4, 4, dilations=(1, 2))
 WITH_STATISTICS = dataclasses.replace(preset("r9y9"), mean=(-2.0,) * 80, variance=(0.25,) * 80)
 TEACHERS: dict[str, tuple[MelConfig, PublishedWaveNetConfig]] = {
-    "clarinet": (preset("clarinet"), PublishedWaveNetConfig(stack=STACK)),
+    "gaussian": (
+        preset("r9y9"),
+        PublishedWaveNetConfig(
+            stack=STACK, upsampling=UpsamplingConfig("stretched", (4, 4, 4, 4), context=2, bands=1), gain=0.55
+        ),
+    ),
     "r9y9": (
         WITH_STATISTICS,
         PublishedWaveNetConfig(
@@ -48,7 +53,7 @@ def arguments(tmp_path: Path, kind: str, mel: str) -> list[str]:
         "output": str(tmp_path / "run"),
         "mel": mel,
         "model": {"kind": "samples", "cond_channels": 4, "filter_taps": 64, "stacks": [stack, stack]},
-        "losses": {"estimator": "closed" if kind == "clarinet" else "sample"},
+        "losses": {"estimator": "closed" if kind == "gaussian" else "sample"},
         "segments": {"segment_length": 2048, "epoch_length": 4},
         "validation_items": 2,
         "trainer": {"steps": 2, "batch_size": 2, "validation_steps": 2, "initialisation_batches": 2, "device": "cpu"},
@@ -59,7 +64,7 @@ def arguments(tmp_path: Path, kind: str, mel: str) -> list[str]:
 
 @pytest.mark.parametrize("kind", TEACHERS)
 def test_the_student_hears_the_mels_of_its_teacher(tmp_path, capsys, kind):
-    assert main(arguments(tmp_path, kind, mel=kind)) == 0
+    assert main(arguments(tmp_path, kind, mel="r9y9")) == 0
     assert "validation after step 2: kl" in capsys.readouterr().out
     directory = tmp_path / "run" / "last" / "model"
     assert load_model(directory).mel_config == TEACHERS[kind][0]

@@ -7,11 +7,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from evaluation_corpus import NoiseVocoder, WhiteModel, write_corpus
+from given_mels import write_given
 
 from training.commands import evaluate as command
 from training.corpora.manifest import ManifestError
 from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
+from vocoder.mel.config import preset
 
 
 def arguments(*words: str) -> argparse.Namespace:
@@ -123,3 +125,37 @@ def test_the_manifest_s_mels_are_spoken_and_the_report_says_so(tmp_path: Path, m
     assert "were spoken" not in capsys.readouterr().out
     differing = {key for key in own if own[key] != with_given[key]}
     assert differing == {("last", "2.flac"), ("Griffin-Lim", "2.flac")}
+
+
+def test_predicted_mels_stand_beside_true_ones(tmp_path: Path, monkeypatch) -> None:
+    """A model has a row on each; it hears the mels that the manifest names in the second one alone."""
+    monkeypatch.setattr(command, "METRICS", tuple(m for m in METRICS if m.name == "band_db"))
+    manifest = write_given(tmp_path, preset("nvidia"), [("test", 22050, True), ("test", 25000, True)])
+    heard = []
+
+    class Listening(NoiseVocoder):
+        def synthesize(self, mel, **options):
+            heard.append(bool(np.ptp(mel[:, 0]) == 0))  # each numbered frame is one value
+            return super().synthesize(mel, **options)
+
+    words = ["last", "--predicted", str(manifest.root), "-o", str(tmp_path / "out"), "--jobs", "1", "--nats"]
+    words += ["--min-seconds", "0.5", "--with-griffin-lim"]
+    assert command.evaluate_all(arguments(*words), lambda name: Listening(name, WhiteModel(0.1))) == 0
+    everything = json.loads((tmp_path / "out" / "evaluation.json").read_text())
+    names = ["ground truth", "Griffin-Lim", "Griffin-Lim, predicted mels", "last", "last, predicted mels"]
+    assert [(s["candidate"], s["utterances"]) for s in everything["summaries"]] == [(name, 2) for name in names]
+    assert heard == [False] * 3 + [True] * 3  # the first is spoken twice, to warm up
+    assert everything["settings"]["mels"] == "the recordings' own, and predicted by an acoustic model"
+    with_nats = {s["candidate"] for s in everything["summaries"] if "nats" in s["means"]}
+    assert with_nats == {"last"}
+
+
+def test_predicted_mels_must_be_there_and_alone(tmp_path: Path) -> None:
+    manifest = write_given(tmp_path, preset("nvidia"), [("test", 22050, True), ("test", 25000, False)])
+    words = ["--predicted", str(manifest.root), "-o", str(tmp_path / "out"), "--min-seconds", "0.5"]
+    with pytest.raises(ValueError, match=r"1 of 2 recordings of .* have no predicted mel, 1.flac among them"):
+        command.evaluate_all(arguments(*words), fake_loader)
+    with pytest.raises(ValueError, match="leave out --smooth and --own-mels"):
+        command.evaluate_all(arguments(*words, "--smooth"), fake_loader)
+    with pytest.raises(SystemExit):
+        arguments(*words, "--manifest", str(manifest.root))

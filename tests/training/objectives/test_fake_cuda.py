@@ -19,6 +19,7 @@ from tiny_waveglow import MEL, PITCH
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from recipes.recogniser.objective import RecogniserObjective
 from training.critics.spectrogram import CriticConfig
 from training.distil.recogniser import Recogniser, RecogniserConfig
 from training.loop.objective import Batch, Objective
@@ -27,7 +28,6 @@ from training.loop.trainer_config import TrainerConfig
 from training.loop.update import update
 from training.objectives.distillation import DistillationObjective
 from training.objectives.distillation_losses import DistillationLosses
-from training.objectives.recogniser import RecogniserObjective
 from training.objectives.wavenet import WaveNetLosses, WaveNetObjective
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig, preset

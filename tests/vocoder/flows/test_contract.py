@@ -13,7 +13,6 @@ from torch import Tensor
 from vocoder.flows.base import EarlyOutput, Flow, Inverse, Sequential
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.flows.coupling import AdditiveCoupling, AffineCoupling
-from vocoder.flows.dense_affine import PLUConv1x1
 from vocoder.flows.elementwise import ActNorm, ConditionalAffine, ElementwiseAffine
 from vocoder.flows.lapped import LappedTransform
 from vocoder.flows.rearrangement import Grouping
@@ -51,8 +50,7 @@ CASES = {
     "actnorm": Case(lambda: ActNorm(3), (3, 5)),
     "1x1 convolution": Case(lambda: InvertibleConv1x1(5), (5, 4)),
     "1x1 convolution with step scale": Case(lambda: InvertibleConv1x1(4, step_scale=0.1), (4, 3)),
-    "PLU convolution": Case(lambda: PLUConv1x1(5), (5, 4)),
-    "vector": Case(lambda: PLUConv1x1(7), (7, 1)),
+    "vector": Case(lambda: InvertibleConv1x1(7), (7, 1)),
     "affine coupling": Case(lambda: AffineCoupling(stack(2, 4)), (4, 6), (2, 3)),
     "affine coupling, odd": Case(lambda: AffineCoupling(stack(3, 4, 0)), (5, 4)),
     "affine coupling, unbounded": Case(lambda: AffineCoupling(stack(2, 2), log_s_bound=None), (3, 4), (2, 4)),

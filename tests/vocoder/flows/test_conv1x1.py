@@ -8,7 +8,6 @@ import torch
 from tiny_models import stirred
 
 from vocoder.flows.conv1x1 import InvertibleConv1x1
-from vocoder.flows.dense_affine import PLUConv1x1
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -144,13 +143,6 @@ def test_gradients_pass_through_the_inverse():
 class InverseOf(InverseMatrix):
     def forward(self, z: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:  # type: ignore[override]
         return self.conv.inverse(z)
-
-
-@pytest.mark.parametrize("channels", [2, 5])
-def test_a_plu_matrix_starts_orthogonal(channels):
-    z, log_det = PLUConv1x1(channels)(torch.eye(channels)[None])
-    torch.testing.assert_close(z[0] @ z[0].T, torch.eye(channels))
-    torch.testing.assert_close(log_det, torch.zeros(1), atol=1e-9, rtol=0)
 
 
 def test_a_matrix_of_the_wrong_size_is_refused():

@@ -107,38 +107,6 @@ def r9y9_network(state: State, layers: int, cycle: int, speaker: int | None = No
     return run
 
 
-def clarinet_condition(state: State, mel: Tensor) -> Tensor:
-    image = mel[:, None]
-    for i in (0, 2):
-        weight = state[f"upsample_conv.{i}.weight"]
-        scale = weight.shape[3] // 2
-        image = F.conv_transpose2d(
-            image, weight, state[f"upsample_conv.{i}.bias"], stride=(1, scale), padding=(1, scale // 2)
-        )
-        image = torch.where(image > 0, image, 0.4 * image)
-    return image[:, 0]
-
-
-def clarinet_network(state: State, prefix: str, layers: int, cycle: int, base: int) -> Network:
-    def run(x: Tensor, c: Tensor) -> Tensor:
-        front = state[f"{prefix}front_conv.0.conv.weight"].shape[2]
-        h, skips = conv(state, f"{prefix}front_conv.0.conv", x, 1, front - 1).relu(), torch.zeros(())
-        for i in range(layers):
-            p, d = f"{prefix}res_blocks.{i}.", base ** (i % cycle)
-            left = (state[f"{p}filter_conv.conv.weight"].shape[2] - 1) * d
-            a = conv(state, f"{p}filter_conv.conv", h, d, left) + conv(state, f"{p}filter_conv_c", c)
-            b = conv(state, f"{p}gate_conv.conv", h, d, left) + conv(state, f"{p}gate_conv_c", c)
-            out = a.tanh() * b.sigmoid()
-            h, skips = (
-                (h + conv(state, f"{p}res_conv", out)) * math.sqrt(0.5),
-                skips + conv(state, f"{p}skip_conv", out),
-            )
-        middle = conv(state, f"{prefix}final_conv.1.conv", skips.relu())
-        return conv(state, f"{prefix}final_conv.3.conv", middle.relu())
-
-    return run
-
-
 def generated(
     network: Network, cond: Tensor, sample: Callable[[Tensor, int], tuple[Tensor, Tensor]], first: Tensor
 ) -> Tensor:
@@ -154,11 +122,3 @@ def generated(
         heard.append(again)
         made.append(x)
     return torch.stack(made, dim=1)
-
-
-def clarinet_student_audio(state: State, z: Tensor, cond: Tensor, flows: int, layers: int, cycle: int) -> Tensor:
-    for f in range(flows):
-        out = clarinet_network(state, f"iafs.{f}.", layers, cycle, 2)(z, cond)
-        mu, log_s = out[:, :1, :-1], out[:, 1:, :-1]
-        z = torch.cat([torch.zeros_like(z[:, :, :1]), z[:, :, 1:] * log_s.exp() + mu], dim=2)
-    return z[:, 0]

@@ -74,36 +74,6 @@ def r9y9_state(outputs: int, inputs: int = 1, layers: int = 4, speakers: int = 0
     return state
 
 
-def clarinet_network_state(state: State, prefix: str, layers: int, kernel: int, gate: int = 12) -> None:
-    normed(state, f"{prefix}front_conv.0.conv", 8, 1, 32)
-    for i in range(layers):
-        p = f"{prefix}res_blocks.{i}."
-        for branch in ("filter_conv", "gate_conv"):
-            normed(state, f"{p}{branch}.conv", gate, 8, kernel)
-            normed(state, f"{p}{branch}_c", gate, 80, 1, scale=0.05)
-        normed(state, f"{p}res_conv", 8, gate, 1)
-        normed(state, f"{p}skip_conv", 10, gate, 1)
-    normed(state, f"{prefix}final_conv.1.conv", 10, 10, 1)
-    normed(state, f"{prefix}final_conv.3.conv", 2, 10, 1)
-    state[f"{prefix}final_conv.3.conv.bias"][1] -= 1.0
-
-
-def clarinet_teacher_state(layers: int = 4) -> State:
-    """The layout of ClariNet's teacher, kernel 2, with its upsampling of 16 times 16."""
-    state: State = {}
-    clarinet_network_state(state, "", layers, 2)
-    for i in (0, 2):
-        normed(state, f"upsample_conv.{i}", 1, 1, 3, 32, scale=2.0)
-    return state
-
-
-def clarinet_student_state(flows: int = 3, layers: int = 2) -> State:
-    state: State = {}
-    for f in range(flows):
-        clarinet_network_state(state, f"iafs.{f}.", layers, 3)
-    return state
-
-
 def respelt(state: State, form: str) -> State:
     """The same weights: with weight norm folded, as parametrizations, or of a parallel module."""
     if form == "folded":

@@ -8,14 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from foreign_files import (
-    clarinet_student_state,
-    clarinet_teacher_state,
-    pickled_waveglow,
-    r9y9_state,
-    save,
-    waveglow_state,
-)
+from foreign_files import pickled_waveglow, r9y9_state, save, waveglow_state
 
 from vocoder.cli import main
 
@@ -23,34 +16,26 @@ from vocoder.cli import main
 def arguments(tmp_path: Path, layout: str) -> list[str]:
     """The arguments after `vocoder import` for a small file of a layout."""
     config, statistics = tmp_path / "config.json", tmp_path / "statistics.json"
-    config.write_text(json.dumps({"num_layers": 2, "stacks": 2}))
+    config.write_text(json.dumps({"stacks": 2}))
     statistics.write_text(json.dumps({"mean": [0.0] * 80, "variance": [1.0] * 80}))
     end = ["-o", str(tmp_path / "model")]
     if layout == "nvidia-waveglow":
         return ["--from", layout, str(pickled_waveglow(tmp_path / "a.pt", waveglow_state())), *end]
-    more = ["--config", str(config)]
-    if layout == "r9y9-wavenet":
-        more += ["--statistics", str(statistics)]
-        return ["--from", layout, str(save(tmp_path / "a.pth", r9y9_state(2))), *more, *end]
-    lead = save(tmp_path / "teacher.pth", clarinet_teacher_state())
-    if layout == "clarinet-teacher":
-        return ["--from", layout, str(lead), *more, *end]
-    file = save(tmp_path / "student.pth", clarinet_student_state())
-    return ["--from", layout, str(file), *more, "--teacher", str(lead), *end]
+    more = ["--config", str(config), "--statistics", str(statistics)]
+    return ["--from", layout, str(save(tmp_path / "a.pth", r9y9_state(2))), *more, *end]
 
 
-@pytest.mark.parametrize("layout", ["nvidia-waveglow", "r9y9-wavenet", "clarinet-teacher", "clarinet-student"])
+@pytest.mark.parametrize("layout", ["nvidia-waveglow", "r9y9-wavenet"])
 def test_a_file_becomes_a_model_that_speaks(tmp_path, capsys, layout):
     assert main(["import", *arguments(tmp_path, layout)]) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"{tmp_path / 'model'}: 0.")
     assert "computes in float32" in said
-    assert ("slower than real time" in said) == (layout in ("r9y9-wavenet", "clarinet-teacher"))
+    assert ("slower than real time" in said) == (layout == "r9y9-wavenet")
     assert main(["models", str(tmp_path / "model"), "--json"]) == 0
     info = json.loads(capsys.readouterr().out)
     assert info["provenance"]["imported"]["layout"] == layout
-    level = -5.0 if info["mel"]["log"] in ("ln", "log10") else 0.5
-    np.save(tmp_path / "mel.npy", np.full((info["mel"]["n_mels"], 2), level, dtype=np.float32))
+    np.save(tmp_path / "mel.npy", np.full((info["mel"]["n_mels"], 2), -5.0, dtype=np.float32))
     speak = ["synthesize", str(tmp_path / "mel.npy"), "-o", str(tmp_path / "x.wav"), "--model", str(tmp_path / "model")]
     assert main([*speak, "--seed", "1"]) == 0
     x, sample_rate = soundfile.read(tmp_path / "x.wav")
@@ -61,28 +46,22 @@ def test_a_file_becomes_a_model_that_speaks(tmp_path, capsys, layout):
 
 def test_what_cannot_be_imported_leaves_nothing_behind(tmp_path, capsys):
     (tmp_path / "a.pt").write_bytes(b"no checkpoint")
-    for layout in ("nvidia-waveglow", "clarinet-teacher"):
+    for layout in ("nvidia-waveglow", "r9y9-wavenet"):
         assert main(["import", "--from", layout, str(tmp_path / "a.pt"), "-o", str(tmp_path / "model")]) == 2
         assert "is no PyTorch checkpoint" in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
 
 
-def test_a_student_without_its_teacher_says_what_is_missing(tmp_path, capsys):
-    file = save(tmp_path / "a.pth", clarinet_student_state())
-    assert main(["import", "--from", "clarinet-student", str(file), "-o", str(tmp_path / "model")]) == 2
-    assert "give its file with --teacher" in capsys.readouterr().err
-
-
 def test_an_unknown_layout_is_answered_with_the_known(tmp_path, capsys):
     with pytest.raises(SystemExit):
         main(["import", "--from", "nobody", str(tmp_path / "a.pt"), "-o", str(tmp_path / "model")])
-    assert "clarinet-student" in capsys.readouterr().err
+    assert "r9y9-wavenet" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("text", ["[1]", "{", '"name"'])
 def test_a_configuration_that_is_no_object_is_refused(tmp_path, capsys, text):
     (tmp_path / "config.json").write_text(text)
-    file = save(tmp_path / "a.pth", clarinet_teacher_state())
+    file = save(tmp_path / "a.pth", r9y9_state(2))
     more = ["--config", str(tmp_path / "config.json"), "-o", str(tmp_path / "model")]
-    assert main(["import", "--from", "clarinet-teacher", str(file), *more]) == 2
+    assert main(["import", "--from", "r9y9-wavenet", str(file), *more]) == 2
     assert "config.json" in capsys.readouterr().err

@@ -4,10 +4,10 @@ import dataclasses
 
 import pytest
 import torch
+from vocoder.layers.mel_consistency import MelConsistency
 
 from vocoder.layers import mel_consistency
 from vocoder.layers.correction_kernel import BandTable, correction_kernel
-from vocoder.layers.mel_consistency import MelConsistency
 from vocoder.mel.config import preset
 
 FRAMES = 9

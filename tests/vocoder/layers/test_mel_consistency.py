@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-
-from vocoder.config import ConfigError
 from vocoder.layers.correction_pace import Pace, paces
 from vocoder.layers.mel_consistency import MelConsistency
+
+from vocoder.config import ConfigError
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
@@ -102,7 +102,7 @@ def test_gradients_are_finite_in_silence(config):
     assert bool(torch.isfinite(x.grad).all())
 
 
-@pytest.mark.parametrize("name", ["espnet", "r9y9", "clarinet"])
+@pytest.mark.parametrize("name", ["espnet", "r9y9", "tacotron2-tf"])
 def test_other_conventions_are_refused_unless_nothing_is_to_be_done(name):
     with pytest.raises(ConfigError, match=name):
         MelConsistency(preset(name), 1)

@@ -32,7 +32,6 @@ def test_presets_carry_their_own_names() -> None:
         "hifigan",
         "espnet",
         "r9y9",
-        "clarinet",
         "vocos",
         "nemo",
         "tacotron2-tf",

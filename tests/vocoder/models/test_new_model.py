@@ -6,7 +6,6 @@ import io
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 import numpy as np
 import pytest
@@ -74,8 +73,8 @@ class Toy(Vocoder):
 
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    one_line = {"toy": families.Family(ToyConfig, Toy)}
-    monkeypatch.setattr(families, "FAMILIES", MappingProxyType(families.FAMILIES | one_line))
+    monkeypatch.setattr(families, "_FAMILIES", dict(families.families()))
+    families.register("toy", families.Family(ToyConfig, Toy))
     return save_model(tmp_path / "toy", Toy(ToyConfig()), TINY_MEL)
 
 

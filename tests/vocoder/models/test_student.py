@@ -16,7 +16,7 @@ from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.models.student import Student
-from vocoder.models.student_config import StudentConfig, clarinet, parallel_wavenet
+from vocoder.models.student_config import StudentConfig
 from vocoder.models.waveglow_config import SourceConfig
 from vocoder.synthesizer import Synthesizer
 
@@ -236,14 +236,6 @@ def test_a_mel_is_asked_for():
 @pytest.mark.parametrize("name", KINDS)
 def test_configuration_survives_json(name):
     assert from_dict(StudentConfig, to_dict(config(name))) == config(name)
-
-
-def test_published_students():
-    assert [len(stack.dilations) for stack in parallel_wavenet().stacks] == [10, 10, 10, 30]
-    assert parallel_wavenet().noise == "logistic"
-    assert len(clarinet().stacks) == 6
-    assert clarinet().noise == "gaussian"
-    assert parallel_wavenet().channels == clarinet().channels == 1
 
 
 @pytest.mark.parametrize(

@@ -10,13 +10,13 @@ import torch
 from torch import Tensor
 
 from vocoder.checkpoint import Checkpoint, load_model, save_model
-from vocoder.config import ConfigError, from_dict, to_dict
-from vocoder.flows.linear_prediction import ConstantPrediction, LinearPrediction, LinearPredictionConfig
+from vocoder.config import ConfigError
+from vocoder.flows.linear_prediction import LinearPrediction, LinearPredictionConfig
 from vocoder.layers.stack import WaveNetConfig, set_compute_dtype
 from vocoder.mel.config import preset
 from vocoder.models.families import family_of
 from vocoder.models.wavenet import WaveNet
-from vocoder.models.wavenet_config import WaveNetModelConfig, clarinet, mixture_of_logistics, softmax
+from vocoder.models.wavenet_config import WaveNetModelConfig
 from vocoder.synthesizer import Synthesizer
 
 KINDS: dict[str, dict[str, Any]] = {
@@ -153,20 +153,6 @@ def test_configurations_that_cannot_work_are_refused() -> None:
         WaveNetModelConfig(levels=7)
     with pytest.raises(ConfigError, match="cond_channels 1 or more"):
         WaveNetModelConfig(cond_channels=0)
-
-
-@pytest.mark.parametrize(
-    ("published", "layers", "channels", "outputs"),
-    [(clarinet, 20, 128, 2), (mixture_of_logistics, 24, 128, 30), (softmax, 30, 128, 256)],
-)
-def test_published_configurations(published: Any, layers: int, channels: int, outputs: int) -> None:
-    config = published()
-    assert from_dict(WaveNetModelConfig, to_dict(config)) == config
-    model = WaveNet(config)
-    assert len(model.stack.in_layers) == layers
-    assert model.stack.in_layers[0].weight.shape[:2] == (2 * channels, channels)
-    assert model.stack.end.weight.shape[0] == outputs
-    assert isinstance(model.predictor, ConstantPrediction)
 
 
 @pytest.fixture

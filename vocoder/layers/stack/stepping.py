@@ -71,9 +71,7 @@ class CausalStack(Protocol):
 class StackStepper:
     """Feed a causal stack step by step; the outputs are those of its parallel pass.
 
-    Each layer keeps a ring of its last inputs. It computes in the dtype of the weights. Even the number of the step
-    is a tensor, and all state changes in place: a step is the same operations on the same memory every time, which is
-    what a CUDA graph records.
+    Each layer keeps a ring of its last inputs. It computes in the dtype of the weights.
 
     Args:
         weights: of the stack.
@@ -84,14 +82,9 @@ class StackStepper:
     def __init__(self, weights: StepWeights, in_channels: int, batch: int) -> None:
         self.weights = weights
         like, past = weights.start[0], weights.past
-        self._time = torch.zeros(1, dtype=torch.int64, device=like.device)
+        self._time = 0
         self._front = like.new_zeros(batch, like.shape[1] - in_channels)
         self._rings = [like.new_zeros(past * dilation, batch, weights.hidden) for dilation in weights.dilations]
-
-    @property
-    def state(self) -> list[Tensor]:
-        """Everything that a step changes."""
-        return [self._time, self._front, *self._rings]
 
     def __call__(self, x: Tensor, gate_shares: Tensor) -> Tensor:
         """Map the next input (B, in_channels) to its output (B, out_channels).
@@ -102,15 +95,15 @@ class StackStepper:
         """
         weights = self.weights
         seen = torch.cat([self._front, x.to(self._front.dtype)], dim=1)
-        self._front.copy_(seen[:, x.shape[1] :])
+        self._front = seen[:, x.shape[1] :]
         hidden = F.linear(seen, *weights.start)
         hidden = F.relu(hidden) if weights.rectified else hidden
         width, skip = weights.hidden, None
         for i, (ring, dilation) in enumerate(zip(self._rings, weights.dilations, strict=True)):
             slots = [(self._time + tap * dilation) % len(ring) for tap in range(weights.past)]
-            taps = torch.cat([*(ring.index_select(0, slot)[0] for slot in slots), hidden], dim=1)
+            taps = torch.cat([*(ring[slot] for slot in slots), hidden], dim=1)
             if slots:
-                ring.index_copy_(0, slots[0], hidden[None])
+                ring[slots[0]] = hidden
             tanh, sigmoid = (gate_shares[i] + F.linear(taps, weights.gates[i])).chunk(2, dim=1)
             out = F.linear(torch.tanh(tanh) * torch.sigmoid(sigmoid), *weights.res_skip[i])
             if i < len(self._rings) - 1:

@@ -1,0 +1,124 @@
+"""Record the samples of every shipped model, and compare them after a change: whole, streamed and in rows.
+
+    python -m benchmarks.golden record runs/golden
+    python -m benchmarks.golden compare runs/golden
+
+Samples are float32, made on one thread. The mels are recorded beside them, so that a change of the mel extraction does
+not look like a change of a model. A recording holds for one processor and one PyTorch.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from benchmarks.speech import speech
+from vocoder.batching import Utterance
+from vocoder.loading import load, shipped_models
+from vocoder.machine.timing import markdown_table
+from vocoder.mel.config import preset
+from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.synthesizer import Synthesizer
+
+__all__ = ["golden_mels", "main", "report", "samples"]
+
+Audio = NDArray[np.float32]
+
+LIMIT_DB = -90.0
+"""power of the difference over the power of the recorded samples, in dB, that is still the same sound"""
+SEED = 7
+
+
+def golden_mels() -> dict[str, Audio]:
+    """Return mels (n_mels, frames) of the shipped models: speech of three lengths, a glide, and bursts of noise."""
+    config = preset("nvidia")
+    time = np.arange(3 * config.sample_rate) / config.sample_rate
+    harmonics = [np.cos(k * (2 * np.pi * 110 * time + 40 * time**2)) / k for k in range(1, 20)]
+    noise = np.random.default_rng(0).standard_normal(config.sample_rate)
+    audio = {
+        "sentence": speech(config.sample_rate, 5 * config.sample_rate, 0),
+        "word": speech(config.sample_rate, config.sample_rate // 2, 1),
+        "long": speech(config.sample_rate, 14 * config.sample_rate, 2),  # more frames than are computed at once
+        "glide": 0.1 * np.sum(harmonics, axis=0),
+        "bursts": 0.05 * noise * (np.arange(len(noise)) % 4000 < 2000),
+    }
+    spectrogram = MelSpectrogram(config)
+    return {name: spectrogram(torch.from_numpy(np.float32(x))[None])[0].numpy() for name, x in audio.items()}
+
+
+def samples(v: Synthesizer, mels: Mapping[str, Audio]) -> dict[str, Audio]:
+    """Return the audio that a model makes of each mel, by the way it is made."""
+    found = {f"whole {name}": v.synthesize(mel, seed=SEED, guard="off") for name, mel in mels.items()}
+    for name, mel in mels.items():
+        found[f"streamed {name}"] = np.concatenate(list(v.stream(mel, seed=SEED, guard="off")))
+    rows = v.synthesize_many([Utterance(mel, seed=SEED) for mel in mels.values()])
+    return found | {f"row {name}": x for name, x in zip(mels, rows, strict=True)}
+
+
+def difference(x: Audio, recorded: Audio) -> float:
+    """Return the power of a difference over that of the recorded samples, in dB: infinite where lengths differ."""
+    if x.shape != recorded.shape:
+        return float("inf")
+    power = float(np.mean(np.square(recorded, dtype=np.float64)))
+    error = float(np.mean(np.square(x.astype(np.float64) - recorded)))
+    return float(10 * np.log10(error / max(power, 1e-30))) if error else -float("inf")
+
+
+def report(found: Mapping[str, Audio], recorded: Mapping[str, Audio]) -> dict[str, float]:
+    """Return the largest difference in dB of each way to make samples."""
+    if set(found) != set(recorded):
+        raise ValueError(f"the recording holds {sorted(recorded)}, not {sorted(found)}")
+    worst: dict[str, float] = {}
+    for name, x in found.items():
+        way = name.split()[0]
+        worst[way] = max(worst.get(way, -float("inf")), difference(x, recorded[name]))
+    return worst
+
+
+def record(directory: Path, models: Sequence[str]) -> bool:
+    """Write the mels and the samples of the models into a directory."""
+    directory.mkdir(parents=True, exist_ok=True)
+    mels = golden_mels()
+    np.savez(directory / "mels.npz", **mels)  # type: ignore[arg-type]
+    for name in models:
+        np.savez(directory / f"{name}.npz", **samples(loaded(name), mels))  # type: ignore[arg-type]
+        print(f"recorded {name}", flush=True)
+    return True
+
+
+def compare(directory: Path, models: Sequence[str]) -> bool:
+    """Print how far the samples of the models are from those recorded; return whether all are the same."""
+    mels, rows, same = dict(np.load(directory / "mels.npz")), [], True
+    for name in models:
+        worst = report(samples(loaded(name), mels), dict(np.load(directory / f"{name}.npz")))
+        rows.append([name, *(f"{db:.0f}" for db in worst.values())])
+        same = same and all(db <= LIMIT_DB for db in worst.values())
+    print(markdown_table(["largest difference, dB", "whole", "streamed", "in rows"], rows))
+    print("the same" if same else f"NOT the same: at most {LIMIT_DB:.0f} dB is")
+    return same
+
+
+def loaded(name: str) -> Synthesizer:
+    """Return a shipped model in float32."""
+    return load(name, dtype=torch.float32, guard="off")
+
+
+def main() -> int:
+    """Record or compare."""
+    ways: dict[str, Callable[[Path, Sequence[str]], bool]] = {"record": record, "compare": compare}
+    parser = argparse.ArgumentParser(description="Whether the shipped models still make the same samples.")
+    parser.add_argument("way", choices=ways)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--models", nargs="+", default=shipped_models(), help="(default: all that ship)")
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    return 0 if ways[args.way](args.directory, args.models) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

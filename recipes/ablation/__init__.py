@@ -1,0 +1,1 @@
+"""What each loss of a distillation is worth."""

@@ -1,0 +1,165 @@
+"""The acoustic model: phonemes with their durations to a mel, in parallel.
+
+(Ren et al., "FastSpeech 2: Fast and high-quality end-to-end text to speech", 2021, and Lancucki, "FastPitch: Parallel
+text-to-speech with pitch prediction", 2021, for what is given and what is predicted; blocks of Liu et al., "A ConvNet
+for the 2020s", 2022, in place of attention.)
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from recipes.acoustic.alignment import PLACES
+from vocoder.config import ConfigError, from_dict, to_dict
+
+__all__ = ["PROSODY", "AcousticConfig", "AcousticModel", "load_acoustic", "save_acoustic"]
+
+PROSODY = 3
+"""numbers of a token: pitch, voicing, level"""
+
+
+@dataclass(frozen=True)
+class AcousticConfig:
+    """The architecture.
+
+    Raises:
+        ConfigError: a size is not positive, or the kernel is even.
+    """
+
+    n_mels: int = 80
+    tokens: int = 178
+    """Numbers of phonemes; the next one pads."""
+    style: int = 256
+    """Numbers that tell voices apart."""
+    channels: int = 256
+    hidden: int = 768
+    kernel: int = 7
+    encoder: int = 4
+    """Blocks over phonemes."""
+    decoder: int = 5
+    """Blocks over frames."""
+    prosody: bool = False
+    """Whether pitch, voicing and level of each phoneme are predicted and given to the decoder (FastPitch)."""
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("n_mels", "tokens", "style", "channels", "hidden", "kernel", "encoder", "decoder"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.kernel % 2 == 0 or not 0 <= self.dropout < 1:
+            raise ConfigError(f"kernel must be odd and dropout in [0, 1), not {self.kernel} and {self.dropout}")
+
+
+class _Block(nn.Module):
+    """A residual ConvNeXt block over (B, T, C)."""
+
+    def __init__(self, config: AcousticConfig) -> None:
+        super().__init__()
+        size = config.channels
+        self.mix = nn.Conv1d(size, size, config.kernel, padding=config.kernel // 2, groups=size)
+        self.norm = nn.LayerNorm(size)
+        self.widen, self.narrow = nn.Linear(size, config.hidden), nn.Linear(config.hidden, size)
+        self.dropout = nn.Dropout(config.dropout)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return x (B, T, C) transformed; places where `mask` (B, T, 1) is 0 stay 0."""
+        y = self.norm(self.mix(x.transpose(1, 2)).transpose(1, 2))
+        y = self.narrow(F.gelu(self.widen(y)))
+        masked: Tensor = (x + self.dropout(y)) * mask
+        return masked
+
+
+class _Predictor(nn.Module):
+    """Prosody of phonemes from what is known of them."""
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self.first, self.second = (nn.Conv1d(size, size, 3, padding=1) for _ in range(2))
+        self.out = nn.Conv1d(size, PROSODY, 1)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return (B, 3, N) from x (B, C, N); places where `mask` (B, 1, N) is 0 have no part."""
+        y = F.gelu(self.first(x)) * mask
+        predicted: Tensor = self.out(F.gelu(self.second(y)) * mask)
+        return predicted
+
+
+class AcousticModel(nn.Module):
+    """Predicts a mel from phonemes, durations and a style."""
+
+    centre: Tensor
+    spread: Tensor
+
+    def __init__(self, config: AcousticConfig) -> None:
+        super().__init__()
+        self.config = config
+        size = config.channels
+        self.embedding = nn.Embedding(config.tokens + 1, size, padding_idx=config.tokens)
+        self.voice, self.colour = nn.Linear(config.style, size), nn.Linear(config.style, size)
+        self.place = nn.Sequential(nn.Linear(PLACES, 64), nn.GELU(), nn.Linear(64, size))
+        self.encoder = nn.ModuleList(_Block(config) for _ in range(config.encoder))
+        self.decoder = nn.ModuleList(_Block(config) for _ in range(config.decoder))
+        self.predictor = _Predictor(size) if config.prosody else None
+        self.given = nn.Linear(PROSODY, size) if config.prosody else None
+        self.norm, self.out = nn.LayerNorm(size), nn.Linear(size, config.n_mels)
+        self.register_buffer("centre", torch.zeros(config.n_mels))
+        self.register_buffer("spread", torch.ones(config.n_mels))
+
+    def forward(
+        self, tokens: Tensor, style: Tensor, index: Tensor, places: Tensor, mask: Tensor, prosody: Tensor | None = None
+    ) -> tuple[Tensor, Tensor | None]:
+        """Return the mel (B, n_mels, frames) and the prosody (B, 3, N) that it predicts, None where it predicts none.
+
+        Args:
+            tokens: (B, N), padded by `config.tokens`.
+            style: (B, style).
+            index: (B, frames) of each frame's token.
+            places: (B, 4, frames) in the token.
+            mask: (B, frames), 1 for frames and 0 for padding.
+            prosody: (B, 3, N) to use instead of what is predicted.
+        """
+        spoken = (tokens != self.config.tokens)[..., None].to(style.dtype)
+        x = (self.embedding(tokens) + self.voice(style)[:, None]) * spoken
+        for block in self.encoder:
+            x = block(x, spoken)
+        predicted = None
+        if self.predictor is not None and self.given is not None:
+            predicted = self.predictor(x.transpose(1, 2), spoken.transpose(1, 2))
+            x = x + self.given((predicted if prosody is None else prosody).transpose(1, 2))
+        frames = x.gather(1, index[..., None].expand(-1, -1, x.shape[2]))
+        y = (frames + self.place(places.transpose(1, 2)) + self.colour(style)[:, None]) * mask[..., None]
+        for block in self.decoder:
+            y = block(y, mask[..., None])
+        mel = self.out(self.norm(y)).float() * self.spread + self.centre
+        return mel.transpose(1, 2), predicted
+
+
+def save_acoustic(directory: Path, model: AcousticModel, settings: dict[str, object]) -> None:
+    """Write config.json, with the settings of the run beside the architecture, and model.safetensors."""
+    directory.mkdir(parents=True, exist_ok=True)
+    save_file({name: value.detach().cpu().contiguous().clone() for name, value in model.state_dict().items()},
+              directory / "model.safetensors")  # fmt: skip
+    text = json.dumps({"architecture": to_dict(model.config), **settings}, indent=2, ensure_ascii=False)
+    (directory / "config.json").write_text(text + "\n", encoding="utf-8")
+
+
+def load_acoustic(directory: Path) -> tuple[AcousticModel, dict[str, object]]:
+    """Return the model of a directory, ready to predict, and the settings beside its architecture.
+
+    Raises:
+        ConfigError: there is none, or its files do not fit each other.
+    """
+    try:
+        settings = json.loads((directory / "config.json").read_text(encoding="utf-8"))
+        model = AcousticModel(from_dict(AcousticConfig, settings.pop("architecture")))
+        model.load_state_dict(load_file(directory / "model.safetensors"))
+    except (OSError, KeyError, ValueError, RuntimeError) as error:
+        raise ConfigError(f"{directory} holds no acoustic model: {error}") from error
+    return model.eval(), settings

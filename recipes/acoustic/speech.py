@@ -1,0 +1,137 @@
+"""Speech with durations, as a folder: audio at the mel's sample rate, and `speech.jsonl` with a line for each file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from recipes.acoustic.durations import Spoken, TimedVoice, start_timed_session
+from training.corpora.bandwidth import prepared_bandwidth
+from training.corpora.condition import PrepareConfig, condition
+from training.corpora.corpus import CorpusError
+from training.corpora.kokoro import Utterance
+from training.corpora.kokoro_voice import SAMPLE_RATE, locate_files, phonemes, read_styles
+from vocoder.audio.resampling import resample
+from vocoder.config import ConfigError, from_dict, to_dict
+
+__all__ = ["INDEX", "RATE", "Line", "read_speech", "synthesise"]
+
+RATE = 22050
+"""Hz of the audio that is written"""
+INDEX = "speech.jsonl"
+
+
+@dataclass(frozen=True)
+class Line:
+    """One utterance of the folder.
+
+    Raises:
+        ConfigError: tokens and durations do not belong together.
+    """
+
+    path: str
+    """The audio, relative to the folder."""
+    speaker: str
+    text: str
+    language: str
+    speed: float
+    samples: int
+    """Of the audio, at 22,050 Hz."""
+    bandwidth: float
+    """Hertz above which there is practically nothing."""
+    tokens: tuple[int, ...]
+    """Kokoro's numbers of the phonemes, 0 at both ends."""
+    durations: tuple[int, ...]
+    """Of the tokens, in units of 600 samples at 24 kHz, which is 551.25 here."""
+    pitch: tuple[float, ...]
+    """Hz, two values for each unit; below about 10 where it is unvoiced."""
+    style: tuple[float, ...]
+    """(256,) what Kokoro was told of the voice."""
+
+    def __post_init__(self) -> None:
+        if len(self.tokens) != len(self.durations) or min(self.durations, default=0) < 1:
+            raise ConfigError(f"{self.path}: each of {len(self.tokens)} tokens needs a duration of at least 1")
+        if len(self.pitch) != 2 * sum(self.durations):
+            raise ConfigError(f"{self.path}: pitch needs {2 * sum(self.durations)} values, not {len(self.pitch)}")
+
+    @property
+    def seconds(self) -> float:
+        """The length of the audio."""
+        return self.samples / RATE
+
+
+def synthesise(planned: tuple[Utterance, ...], folder: Path) -> Iterator[Line]:
+    """Speak what the folder lacks, adding a line for each file, and yield all lines in their order.
+
+    Raises:
+        CorpusError: the extra `kokoro`, its model or espeak-ng is missing.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    known = {line.path: line for line in read_speech(folder)} if (folder / INDEX).is_file() else {}
+    files = locate_files()
+    voice, styles = start_timed_session(files), read_styles(files)
+    for utterance in planned:
+        path = f"audio/{utterance.speaker}/{utterance.name}"
+        line = known.get(path)
+        if line is None:
+            line = _spoken(utterance, path, folder, voice, styles)
+            with (folder / INDEX).open("a", encoding="utf-8") as file:
+                file.write(json.dumps(to_dict(line), ensure_ascii=False) + "\n")
+        yield line
+
+
+def read_speech(folder: Path) -> tuple[Line, ...]:
+    """Return the lines of a folder.
+
+    Raises:
+        CorpusError: there is no index, or a line of it is wrong.
+    """
+    path = folder / INDEX
+    if not path.is_file():
+        raise CorpusError(f"{folder} holds no {INDEX}; `python -m recipes acoustic speech` writes one")
+    lines = path.read_text(encoding="utf-8").splitlines()
+    try:
+        return tuple(from_dict(Line, json.loads(line)) for line in lines)
+    except ValueError as error:
+        raise CorpusError(f"{path}: {error}") from error
+
+
+def _spoken(
+    utterance: Utterance, path: str, folder: Path, voice: TimedVoice, styles: dict[str, NDArray[np.float32]]
+) -> Line:
+    said = phonemes(utterance.text, utterance.language)
+    mixed = sum(weight * styles[name] for name, weight in utterance.weights)
+    rows = np.asarray(mixed, dtype=np.float32)
+    letters = sum(letter in voice.vocabulary for letter in said)
+    style = rows[min(letters, len(rows)) - 1]
+    spoken = voice.speak(said, style, utterance.speed)
+    x = _written(spoken, folder / path)
+    return Line(
+        path=path,
+        speaker=utterance.speaker,
+        text=utterance.text,
+        language=utterance.language,
+        speed=utterance.speed,
+        samples=len(x),
+        bandwidth=prepared_bandwidth(spoken.x, SAMPLE_RATE, RATE),
+        tokens=tuple(map(int, spoken.tokens)),
+        durations=tuple(map(int, spoken.durations)),
+        pitch=tuple(round(float(value), 1) for value in spoken.pitch),
+        style=tuple(round(float(value), 5) for value in style),
+    )
+
+
+def _written(spoken: Spoken, path: Path) -> NDArray[np.float32]:
+    """Write an utterance at 22,050 Hz and the level of all corpora, and return its samples."""
+    x = condition(resample(spoken.x, SAMPLE_RATE, RATE), RATE, PrepareConfig(sample_rate=RATE))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    soundfile.write(partial, x, RATE, format="FLAC", subtype="PCM_16")
+    partial.replace(path)
+    return x

@@ -1,0 +1,125 @@
+"""`python -m recipes adapter`: fit what takes mels of another contract to those of a model."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import torch
+
+from recipes.adapters.examples import Frames, Levels, frames_of
+from recipes.adapters.network import DescentConfig, closed_form, descend, error_of
+from recipes.guard.examples import chosen, two_parts
+from training.corpora.manifest import read_manifest
+from training.data.augment import AugmentConfig
+from training.loop.checkpointing import CheckpointError
+from training.model_card import model_card
+from training.provenance import provenance
+from training.run_config import add_run_arguments, load_config, write_config
+from vocoder.checkpoint import save_model
+from vocoder.config import ConfigError, to_dict
+from vocoder.mel.config import MelConfig
+from vocoder.mel.contract import contract
+from vocoder.mel.spectrogram import hz_to_mel, mel_to_hz
+from vocoder.models.adapter import AdapterConfig, AdapterModel
+
+__all__ = ["AdapterRun", "add_arguments", "run"]
+
+
+@dataclass(frozen=True)
+class AdapterRun:
+    """Everything that a run of `python -m recipes adapter` depends on.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    manifest: str
+    """manifest.jsonl of a prepared corpus"""
+    output: str
+    """folder of the run, with the adapter in last/NAME"""
+    mel: str
+    """preset or contract file of the mels that it takes"""
+    target: str = "nvidia"
+    """preset or contract file of the mels that it makes"""
+    before: int = 2
+    after: int = 1
+    """frames that it sees before and after one"""
+    hidden: tuple[int, ...] = ()
+    """widths of the network beside the linear map; none where that is enough"""
+    utterances: int = 300
+    """of the training split, at most"""
+    held_out: float = 0.1
+    """share of them that says how good the fit is"""
+    rounds: int = 1
+    """variations of each utterance"""
+    augment: AugmentConfig = field(default_factory=AugmentConfig)
+    levels: Levels = field(default_factory=Levels)
+    ridge: float = 1e-4
+    descent: DescentConfig = field(default_factory=DescentConfig)
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.utterances < 2 or self.rounds < 1 or not 0 < self.held_out < 1 or self.ridge < 0:
+            raise ConfigError("utterances must be 2 or more, rounds 1 or more, held_out in 0 to 1, ridge 0 or more")
+        source = contract(self.mel)
+        if source.mean is not None:
+            raise ConfigError(f"an adapter takes mels without statistics, which are taken off before: not {self.mel}")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_run_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit status."""
+    config = load_config(AdapterRun, args.config, args.overrides)
+    output, source, target = Path(config.output), contract(config.mel), contract(config.target)
+    if (output / "last").exists():
+        raise CheckpointError(f"{output} already holds a run; output=DIR begins another")
+    seen = bands_below(source, target.f_max)
+    model = AdapterModel(AdapterConfig(target, source.n_mels, seen, config.before, config.after, config.hidden))
+    fitted, held = _examples(config, model.config, source)
+    torch.manual_seed(config.seed)
+    closed_form(model, fitted, config.ridge)
+    print(
+        f"{source.name}: {len(fitted.frames)} frames, in closed form off by {error_of(model, held):.4f} nats",
+        flush=True,
+    )
+    if config.hidden:
+        descend(model, fitted, config.descent, config.seed)
+        print(f"{source.name}: with the network off by {error_of(model, held):.4f} nats", flush=True)
+    origin = provenance(read_manifest(config.manifest))
+    parameters = sum(p.numel() for p in model.parameters())
+    card = model_card(source.name, "adapter", parameters, to_dict(source), origin, {})
+    output.mkdir(parents=True, exist_ok=True)
+    write_config(config, output / "config.yaml")
+    directory = save_model(output / "last" / source.name, model, source, origin, None, torch.float16, card)
+    print(f"{directory}: {(directory / 'model.safetensors').stat().st_size / 1e6:.2f} MB in float16")
+    return 0
+
+
+def bands_below(source: MelConfig, f_max: float) -> int:
+    """Return how many bands of a contract begin below a frequency: what lies above says nothing about what is there."""
+    ends = torch.tensor([source.f_min, source.f_max, f_max], dtype=torch.float64)
+    lowest, highest, limit = hz_to_mel(ends, source.mel_scale).tolist()
+    step = (highest - lowest) / (source.n_mels + 1)
+    edge = mel_to_hz(torch.tensor(lowest + step * source.n_mels), source.mel_scale)
+    if float(edge) <= f_max:
+        return source.n_mels
+    return min(source.n_mels, math.ceil(float((limit - lowest) / step)) + 1)
+
+
+def _examples(config: AdapterRun, model: AdapterConfig, source: MelConfig) -> tuple[Frames, Frames]:
+    """Return what the adapter is fitted to, and what it is judged by."""
+    manifest = read_manifest(config.manifest)
+    fitted, held = two_parts(chosen(manifest, config.utterances, config.seed), config.held_out)
+    how = (source, model, config.augment, config.levels)
+    rounds = [frames_of(manifest, fitted, *how, config.seed + i) for i in range(config.rounds)]
+    plain = replace(config.augment, equaliser_db=0.0, low_pass=0.0, noise=0.0, reverberation=0.0)
+    judged = frames_of(manifest, held, source, model, plain, config.levels, config.seed)
+    whole = Frames(torch.cat([r.windows for r in rounds]), torch.cat([r.frames for r in rounds]))
+    return whole, judged

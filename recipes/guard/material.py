@@ -1,0 +1,143 @@
+"""Recordings for the recogniser: what every layout makes of each of them, kept small."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from recipes.guard.bank import LayoutBank
+from recipes.guard.channel import ChannelConfig, from_elsewhere
+from recipes.guard.espeak import spoken_numbers
+from training.corpora.manifest import Entry, Manifest
+from training.data.audio_store import AudioStore
+from training.data.rational_resampling import RateResampler, rate_grid
+from vocoder.guard.layouts import layouts
+
+__all__ = ["Material", "augmented_recordings", "material_of", "plain_recordings", "spoken_recordings"]
+
+_STEPS = 1500.0  # of the fixed-point numbers, to a nat
+_OFFSET = 28.0 - 31768 / _STEPS
+_LEAST_SECONDS, _MOST_SECONDS = 0.6, 3.2
+_RATES = rate_grid(0.65, 1.5)
+
+
+class Material:
+    """Natural logarithms of band energies of many recordings, in all layouts, as 16-bit integers.
+
+    Args:
+        bank: of the layouts.
+        frames: that are kept of each.
+    """
+
+    def __init__(self, bank: LayoutBank, frames: int = 192) -> None:
+        self.bank = bank
+        self.frames = frames
+        self.groups: list[str] = []
+        self._mels: list[Mapping[str, Tensor]] = []
+
+    def __len__(self) -> int:
+        return len(self._mels)
+
+    def add(self, x: np.ndarray, group: str, rng: np.random.Generator) -> None:
+        """Take in a recording (T,) of a group, such as a corpus."""
+        found = self.bank.energies(x, rng)
+        self._mels.append({name: _packed(mel[:, : self.frames]) for name, mel in found.items()})
+        self.groups.append(group)
+
+    def layouts(self, index: int) -> Sequence[str]:
+        """Return the layouts that a recording is long enough for."""
+        return tuple(self._mels[index])
+
+    def mel(self, index: int, layout: str) -> Tensor:
+        """Return the natural logarithms (n_mels, frames) of a recording's energies."""
+        return self._mels[index][layout].float() / _STEPS - _OFFSET
+
+    def true_mel(self, index: int) -> list[Tensor]:
+        """Return the true mel of a recording, natural logarithms with their floor; none if it is too short."""
+        true = self.bank.names[0]
+        return [self.mel(index, true).clamp_min(layouts()[true].floor)] if true in self._mels[index] else []
+
+
+def material_of(
+    recordings: Iterable[tuple[np.ndarray, str]], names: Sequence[str], sample_rate: int, seed: int, use: str
+) -> Material:
+    """Return recordings (T,) in all layouts.
+
+    Args:
+        recordings: each with its corpus.
+        names: of the layouts.
+        sample_rate: of the recordings, in Hz.
+        seed: of the choices that a layout leaves.
+        use: a word for the lines that tell how far it is.
+    """
+    material, rng = Material(LayoutBank(names, sample_rate)), np.random.default_rng(seed)
+    for x, corpus in recordings:
+        material.add(x, corpus, rng)
+        if len(material) % 500 == 0:
+            print(f"{use} {len(material)} recordings", flush=True)
+    return material
+
+
+def _packed(mel: Tensor) -> Tensor:
+    return ((mel + _OFFSET) * _STEPS).round().clamp(-32768, 32767).to(torch.int16)
+
+
+def augmented_recordings(
+    manifest: Manifest, entries: Sequence[Entry], count: int, channel: ChannelConfig, seed: int
+) -> Iterator[tuple[np.ndarray, str]]:
+    """Yield parts (T,) of utterances as if they came from elsewhere, and the corpus of each; each corpus as often.
+
+    Args:
+        manifest: of the utterances.
+        entries: to choose from; short ones are joined.
+        count: of the parts.
+        channel: how far they are varied; their speed is too.
+        seed: of all choices.
+    """
+    store, rng = AudioStore(manifest, entries), np.random.default_rng(seed)
+    corpora = sorted({entry.corpus for entry in entries})
+    members = {corpus: [i for i, entry in enumerate(entries) if entry.corpus == corpus] for corpus in corpora}
+    for k in range(count):
+        corpus = corpora[k % len(corpora)]
+        rate = _RATES[int(rng.integers(len(_RATES)))] if rng.random() < 0.75 else rate_grid(1, 1)[0]
+        resampler, wanted = RateResampler(rate), int(manifest.sample_rate * rng.uniform(_LEAST_SECONDS, _MOST_SECONDS))
+        band, pieces = manifest.sample_rate / 2, list[np.ndarray]()
+        while sum(map(len, pieces)) < _LEAST_SECONDS * manifest.sample_rate:
+            i = members[corpus][int(rng.integers(len(members[corpus])))]
+            length = resampler.length(int(store.lengths[i]))
+            start = int(rng.integers(0, max(1, length - wanted + 1)))
+            read = _reader(store, i)
+            pieces.append(resampler.crop(read, start, min(start + wanted, length)))
+            band = min(band, entries[i].band_edge * float(rate))
+        x = np.concatenate(pieces)
+        yield from_elsewhere(x, band, manifest.sample_rate, channel, rng), corpus
+
+
+def _reader(store: AudioStore, index: int) -> Callable[[int, int], np.ndarray]:
+    return lambda start, stop: store.read(index, start, stop)
+
+
+def spoken_recordings(
+    sample_rate: int, count: int, channel: ChannelConfig, seed: int
+) -> Iterator[tuple[np.ndarray, str]]:
+    """Yield utterances (T,) that espeak-ng makes, as if they came from elsewhere, and its name.
+
+    Args:
+        sample_rate: in Hz.
+        count: of the utterances; none need no espeak-ng.
+        channel: how far they are varied.
+        seed: of all choices.
+    """
+    rng = np.random.default_rng(seed)
+    for x in spoken_numbers(count, sample_rate, "fit", seed) if count else ():
+        yield from_elsewhere(x, sample_rate / 2, sample_rate, channel, rng), "espeak-ng"
+
+
+def plain_recordings(manifest: Manifest, entries: Sequence[Entry]) -> Iterator[tuple[np.ndarray, str]]:
+    """Yield utterances (T,) as they are, and the corpus of each."""
+    store = AudioStore(manifest, entries)
+    for i, entry in enumerate(entries):
+        yield store.read(i, 0, int(store.lengths[i])), entry.corpus

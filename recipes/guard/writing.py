@@ -1,0 +1,192 @@
+"""Mels as people write them down: any encoding of any layout, some as acoustic models predict them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from recipes.guard.bank import LEAST
+from recipes.guard.material import Material
+from training.data.mel_variation import VariationConfig, varied
+from vocoder.guard.encodings import LN10, PLAIN, TORTOISE
+from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, layouts
+from vocoder.mel.config import MelConfig
+from vocoder.models.convention import ConventionConfig
+
+__all__ = ["OWN", "Example", "Writer", "written"]
+
+OWN = {
+    "espnet": "log10",
+    "r9y9": "log10",
+    "speecht5": "log10",
+    "tacotron2-tf": "symmetric",
+    "clarinet": "unit",
+}
+"""encodings of layouts that have one of their own; natural logarithms for the others"""
+_USUAL = ("statistics", "statistics", "ln", "log10", "db20", "db10", "unit", "symmetric")
+_LOWEST_FLOOR = 1e-10
+_OTHER_FLOORS = (1e-4, 1e-5, 1e-6, 1e-7, 1e-8, 1e-10)
+_GROUPS = 24  # of recordings, whose statistics mels are normalised by
+_OF_A_GROUP = 40
+_LENGTHS = (32, 48, 64, 96, 128, 160, 192)
+_SHORTEST = 16
+_PADDED = 0.15  # share of mels with silence after their end, as batches have it
+_NOTHING = math.log(LEAST)
+
+
+@dataclass(frozen=True)
+class Example:
+    """A mel (n_mels, frames) with what it is: indices of its layout and encoding, and its recording's."""
+
+    mel: Tensor
+    layout: int
+    encoding: int
+    recording: int
+
+
+class Writer:
+    """Writes recordings down by all layouts in encodings drawn at random.
+
+    Args:
+        material: the recordings.
+        config: names of layouts and encodings.
+        variation: how acoustic models vary mels.
+        seed: of all choices.
+    """
+
+    def __init__(self, material: Material, config: ConventionConfig, variation: VariationConfig, seed: int) -> None:
+        self._material, self._config, self._variation = material, config, variation
+        self._rng = np.random.default_rng(seed)
+        self._statistics: dict[tuple[str, int], tuple[Tensor, Tensor]] = {}
+
+    def examples(self, index: int, own: float = 0.55, rough: float = 0.35, again: int = 2) -> Iterator[Example]:
+        """Yield a recording in every layout.
+
+        Args:
+            index: of the recording.
+            own: share of mels in the layout's own encoding.
+            rough: share of mels as an acoustic model might predict them.
+            again: how many more true mels there are, rough twice as often.
+        """
+        length = int(self._rng.choice(_LENGTHS))
+        true = self._config.layouts[0]
+        for position, name in enumerate((*self._config.layouts, *[true] * again)):
+            layout = true if name in (SHUFFLED, NOT_SPEECH) else name
+            if layout not in self._material.layouts(index):
+                continue
+            encoding = OWN.get(name, PLAIN) if self._rng.random() < own else self._other(layout)
+            more = name == true and position >= len(self._config.layouts)
+            mel = self._mel(index, name, layout, encoding, length, rough if not more else 2.0 * rough)
+            if mel is not None:
+                yield Example(mel, self._config.layouts.index(name), self._config.encodings.index(encoding), index)
+
+    def _other(self, layout: str) -> str:
+        """Return an encoding at random: any of true bands, mostly the usual ones of others."""
+        power = layouts()[layout].mel_config.power != 1.0  # whose statistics are nearly those of magnitudes
+        usual = [name for name in _USUAL if name in self._config.encodings and not (power and name == "statistics")]
+        known = (
+            usual
+            if usual and layout != self._config.layouts[0] and self._rng.random() < 0.85
+            else self._config.encodings
+        )
+        return str(self._rng.choice(known))
+
+    def _mel(self, index: int, name: str, layout: str, encoding: str, length: int, rough: float) -> Tensor | None:
+        mel = self._material.mel(index, layout)
+        length = max(length, len(mel)) if encoding == "transposed" else length
+        start = int(self._rng.integers(0, max(1, mel.shape[1] - length + 1)))
+        mel = mel[:, start : start + length]
+        if self._rng.random() < _PADDED:
+            mel = F.pad(mel, (0, int(self._rng.integers(1, max(2, length // 2)))), value=_NOTHING)
+        if mel.shape[1] < _SHORTEST or (encoding == "transposed" and mel.shape[1] < len(mel)):
+            return None
+        if name in (SHUFFLED, NOT_SPEECH):
+            mel = self._in_disorder(mel, name)
+        if self._rng.random() < rough:
+            floor = self._rng.choice(_floors(layouts()[layout].mel_config))
+            mel = varied(mel.clamp_min(math.log(floor))[None], 1.0, self._variation)[0]
+        statistics = self._normalising(index, layout) if encoding == "statistics" else None
+        return written(mel, encoding, layouts()[layout].mel_config, statistics, self._rng)
+
+    def _in_disorder(self, mel: Tensor, name: str) -> Tensor:
+        """Return a mel with its frames in another order; for no speech its bands, anew in each frame, or all values."""
+        kind = self._rng.random() if name == NOT_SPEECH else 1.0
+        if kind < 0.2:
+            return mel.flatten()[torch.from_numpy(self._rng.permutation(mel.numel()))].view_as(mel)
+        if kind < 0.4:
+            return torch.from_numpy(self._rng.permuted(mel.numpy(), axis=0))
+        axis = 1 if name == SHUFFLED else 0
+        return mel.index_select(axis, torch.from_numpy(self._rng.permutation(mel.shape[axis])))
+
+    def _normalising(self, index: int, layout: str) -> tuple[Tensor, Tensor]:
+        """Return mean and deviation (n_mels, 1) of a group of recordings, or of the recording itself."""
+        if self._rng.random() < 0.25:
+            return _moments([self._material.mel(index, layout)], layout)
+        group = int(self._rng.integers(_GROUPS))
+        if (layout, group) not in self._statistics:
+            rng = np.random.default_rng(group)
+            corpora = np.array(self._material.groups)
+            alike = corpora == corpora[rng.integers(len(corpora))] if group % 3 else np.full(len(corpora), True)
+            members = rng.permutation(np.flatnonzero(alike))[:_OF_A_GROUP]
+            mels = [self._material.mel(i, layout) for i in members if layout in self._material.layouts(i)]
+            self._statistics[layout, group] = _moments(mels, layout)
+        return self._statistics[layout, group]
+
+
+def _floors(config: MelConfig) -> tuple[float, float, float]:
+    """Return floors of sums of magnitudes to choose from, that of the contract twice as often; 1e-5 of powers."""
+    floor = config.floor if config.power == 1.0 else 1e-5
+    return floor, floor, _LOWEST_FLOOR
+
+
+def _moments(mels: Sequence[Tensor], layout: str) -> tuple[Tensor, Tensor]:
+    frames = torch.cat(list(mels), dim=1).clamp_min(math.log(_floors(layouts()[layout].mel_config)[0]))
+    return frames.mean(dim=1, keepdim=True), frames.std(dim=1, keepdim=True) + 1e-3
+
+
+def written(
+    mel: Tensor, encoding: str, config: MelConfig, statistics: tuple[Tensor, Tensor] | None, rng: np.random.Generator
+) -> Tensor:
+    """Return a mel (n_mels, frames) of natural logarithms in an encoding, with a floor that people give it.
+
+    Args:
+        mel: without a floor.
+        encoding: a name of `vocoder.guard.encodings`.
+        config: by which its energies were computed.
+        statistics: mean and deviation (n_mels, 1) for the encoding of that name.
+        rng: of the floor.
+    """
+    floors = _floors(config)
+    usual = math.log(floors[0] if config.power == 1.0 else rng.choice(floors[1:]))
+    floor = usual if rng.random() < 0.85 else math.log(rng.choice(_OTHER_FLOORS))
+    decibels = 20.0 / LN10 * mel.clamp_min(math.log(float(rng.choice(floors))))
+    if encoding == "log10":
+        return decibels / 20.0
+    if encoding in ("db20", "db20-20", "db10"):
+        return decibels * 0.5 if encoding == "db10" else decibels - (20.0 if encoding == "db20-20" else 0.0)
+    if encoding == "db-loudest":
+        scaled = float(rng.choice((10.0, 20.0))) / LN10 * mel
+        return (scaled - scaled.max()).clamp_min(-float(rng.choice((80.0, 80.0, 100.0))))
+    if encoding in ("unit", "symmetric"):
+        mel = mel.clamp_min(math.log(1e-4 if config.power == 2.0 else 1e-5))
+        unit = ((20.0 / LN10 * mel + 80.0) / 100.0).clamp(0.0, 1.0)
+        return unit if encoding == "unit" else 8.0 * unit - 4.0
+    if encoding == "tortoise":
+        low, high = TORTOISE
+        return 2.0 * (mel.clamp_min(low) - low) / (high - low) - 1.0
+    if encoding == "statistics" and statistics is not None:
+        return (mel.clamp_min(math.log(float(rng.choice(floors)))) - statistics[0]) / statistics[1]
+    if encoding == "linear":
+        return mel.exp()
+    mel = mel.clamp_min(floor)
+    if encoding == "negated":
+        return -mel
+    if encoding == "flipped":
+        return mel.flip(0)
+    return mel[:, : len(mel)].T if encoding == "transposed" else mel

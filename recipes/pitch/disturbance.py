@@ -1,0 +1,88 @@
+"""What recordings of amateurs and telephones have and studios do not: hum, rumble, noise, no lows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+from numpy.typing import NDArray
+
+from vocoder.config import ConfigError
+
+__all__ = ["DisturbanceConfig", "disturbed"]
+
+_HARMONICS = 8
+_MAINS = (50.0, 60.0)  # Hz
+_LOWEST = 30.0  # Hz, from which noise falls
+_STEEPNESS = (2.0, 8.0)  # of the high-pass, in powers of the frequency
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class DisturbanceConfig:
+    """How often and how far segments are disturbed; levels are relative to the segment's root mean square.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    high_pass: float = 0.3
+    """share of segments without lows, as on a telephone"""
+    high_pass_hz: tuple[float, ...] = (80.0, 400.0)
+    noise: float = 0.5
+    """share of segments with noise of any colour between white and brown"""
+    noise_db: tuple[float, ...] = (-50.0, -8.0)
+    hum: float = 0.3
+    """share of segments with hum of the mains, as it sounds at the playing speed"""
+    hum_db: tuple[float, ...] = (-40.0, 0.0)
+    speeds: tuple[float, ...] = (0.55, 1.0)
+    rumble: float = 0.25
+    """share of segments with noise below 100 Hz"""
+    rumble_db: tuple[float, ...] = (-30.0, 3.0)
+
+    def __post_init__(self) -> None:
+        for item in fields(self):
+            value = getattr(self, item.name)
+            if isinstance(value, float) and not 0 <= value <= 1:
+                raise ConfigError(f"{item.name} is a share of segments, from 0 to 1, not {value}")
+            if isinstance(value, tuple) and (len(value) != 2 or value[0] > value[1]):
+                raise ConfigError(f"{item.name} must be a range [low, high], not {list(value)}")
+
+
+def disturbed(x: Floats, sample_rate: int, config: DisturbanceConfig, rng: np.random.Generator) -> Floats:
+    """Return a segment (T,) as a worse recording would have it."""
+    chances, level = rng.random(4), np.sqrt(np.mean(np.square(x, dtype=np.float64)))
+    frequency = np.maximum(np.fft.rfftfreq(len(x), 1 / sample_rate), _LOWEST)
+    y = x.astype(np.float64)
+    if chances[0] < config.noise:
+        colour = (frequency / 1000) ** -rng.uniform(0, 1)
+        y += level * _gain(config.noise_db, rng) * _coloured(colour, len(x), rng)
+    if chances[1] < config.high_pass:
+        low, high = config.high_pass_hz
+        edge, power = low * (high / low) ** rng.random(), rng.uniform(*_STEEPNESS)
+        y = np.fft.irfft(np.fft.rfft(y) / np.sqrt(1 + (edge / frequency) ** power), len(x))
+    if chances[2] < config.hum:
+        y += level * _gain(config.hum_db, rng) * _hum(len(x), sample_rate, rng.uniform(*config.speeds), rng)
+    if chances[3] < config.rumble:
+        below = 1 / (1 + (frequency / rng.uniform(30, 100)) ** 4)
+        y += level * _gain(config.rumble_db, rng) * _coloured(below, len(x), rng)
+    return y.astype(np.float32)
+
+
+def _coloured(colour: NDArray[np.float64], length: int, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return noise (length,) of root mean square 1 whose spectrum has that colour (length // 2 + 1,)."""
+    noise = np.fft.irfft(np.fft.rfft(rng.standard_normal(length)) * colour, length)
+    return noise / np.sqrt(np.mean(np.square(noise)))
+
+
+def _hum(length: int, sample_rate: int, speed: float, rng: np.random.Generator) -> NDArray[np.float64]:
+    """Return hum (length,) of root mean square 1: mains at a playing speed, with harmonics of any strength."""
+    phase = 2 * np.pi * speed * rng.choice(_MAINS) * np.arange(length) / sample_rate
+    strengths = rng.random(_HARMONICS) ** np.arange(1, _HARMONICS + 1)
+    hum = sum(s * np.sin(n * phase + rng.uniform(0, 2 * np.pi)) for n, s in enumerate(strengths, start=1))
+    return np.asarray(hum / np.sqrt(np.mean(np.square(hum))))
+
+
+def _gain(decibels: tuple[float, ...], rng: np.random.Generator) -> float:
+    return float(10 ** (rng.uniform(*decibels) / 20))

@@ -1,0 +1,1 @@
+"""The recogniser behind the perceptual loss of the distillation."""

@@ -1,0 +1,57 @@
+"""`python -m recipes adapter`, from a corpus to an adapter that speaks."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from recipes.__main__ import main
+from recipes.adapters.command import bands_below
+from training.corpora.manifest import Entry, write_manifest
+from vocoder.adapt.adapter import adapter_between
+from vocoder.adapt.path import MelPath
+from vocoder.mel.config import preset
+
+RATE = 22050
+
+
+@pytest.fixture
+def manifest(tmp_path: Path) -> Path:
+    entries = []
+    for i in range(4):
+        rng = np.random.default_rng(i)
+        x = 0.1 * rng.standard_normal(RATE // 2) * np.linspace(0.01, 1, RATE // 2)
+        soundfile.write(tmp_path / f"{i}.flac", x, RATE, subtype="PCM_16")
+        entries.append(Entry(f"{i}.flac", "c", "s", "train", 0.5, RATE, "CC0"))
+    write_manifest(tmp_path / "manifest.jsonl", entries)
+    return tmp_path / "manifest.jsonl"
+
+
+def test_a_run_makes_an_adapter(manifest: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    output = tmp_path / "run"
+    config = tmp_path / "config.yaml"
+    config.write_text(
+        f"{{manifest: {manifest}, output: {output}, mel: vocos, hidden: [8], held_out: 0.5, descent: {{epochs: 1}}}}"
+    )
+    assert main(["adapter", "--config", str(config)]) == 0
+    assert "with the network off by" in capsys.readouterr().out
+    adapter = adapter_between(preset("vocos"), preset("nvidia"), output / "last")
+    assert adapter is not None
+    assert adapter.name == "vocos"
+    assert "It cannot speak" in (output / "last" / "vocos" / "README.md").read_text()
+    path = MelPath(preset("vocos"), preset("nvidia"), 0, adapter)
+    assert path.convert(torch.full((100, 20), -3.0)).shape == (80, path.frames(20))
+    assert main(["adapter", "--config", str(config)]) == 2
+
+
+def test_bands_above_those_of_the_target_are_not_looked_at() -> None:
+    assert bands_below(preset("espnet"), 8000.0) == 80
+    assert bands_below(preset("r9y9"), 8000.0) == 80
+    for name in ("vocos", "nemo"):
+        config = preset(name)
+        seen = bands_below(config, 8000.0)
+        assert config.n_mels * 0.75 < seen < config.n_mels

@@ -1,0 +1,186 @@
+"""Fitting the guard: densities in closed form, a recogniser of conventions, both calibrated by what was left out."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+import yaml
+from evaluation_corpus import RATE, voice
+from torch import Tensor
+
+from recipes.__main__ import main
+from recipes.guard.calibration import certainty
+from recipes.guard.fitting import calibrate, fit_density
+from recipes.guard.learning import LearningConfig, Lesson, fit_convention, fit_temperature
+from training.corpora.manifest import Entry, write_manifest
+from training.data.mel_variation import VariationConfig, coloured, predicted
+from vocoder.checkpoint import load_model
+from vocoder.flows.dense_affine import LowerAffine
+from vocoder.guard.guard import load_guard
+from vocoder.guard.scores import Scorer
+from vocoder.layers.mel_statistics import statistics_size
+from vocoder.models.convention import ConventionConfig, ConventionNet
+from vocoder.models.guard import GuardConfig, GuardModel
+
+FLOOR = math.log(1e-5)
+SMALL = GuardConfig(("nvidia", "nvidia:shuffled"), n_mels=6, offsets=(0, 1), windows=40)
+STILL = VariationConfig(gain_db=(0.0, 0.0), colour_db=0.0, noise=0.01)
+
+
+def walks(count: int, seed: int = 0) -> list[Tensor]:
+    """Mels (6, 60) whose frames follow from each other."""
+    generator = torch.Generator().manual_seed(seed)
+    steps = 0.2 * torch.randn(count, 6, 60, generator=generator)
+    return list(-5.0 + steps.cumsum(dim=2).clamp(-4.0, 4.0))
+
+
+def generator() -> torch.Generator:
+    return torch.Generator().manual_seed(1)
+
+
+def test_a_gain_counts_as_often_as_the_power() -> None:
+    config = VariationConfig(gain_db=(-20.0, -20.0), colour_db=0.0)
+    mel = torch.full((6, 4), -3.0)
+    for power in (1.0, 2.0):
+        expected = torch.full((6, 4), -3.0 - power * math.log(10.0))
+        torch.testing.assert_close(coloured(mel, config, power, FLOOR, generator()), expected)
+    assert float(coloured(mel - 8.0, config, 1.0, FLOOR, generator()).max()) == pytest.approx(FLOOR)
+
+
+def test_colour_is_of_bands_alone() -> None:
+    config = VariationConfig(gain_db=(0.0, 0.0), colour_db=3.0)
+    mel = walks(1)[0]
+    change = coloured(mel, config, 1.0, -100.0, generator()) - mel
+    torch.testing.assert_close(change, change[:, :1].expand_as(change), atol=1e-5, rtol=0.0)
+    assert float(change[:, 0].std()) > 0.05
+
+
+@pytest.mark.parametrize(("variation", "axis", "other"), [("time", 1, 0), ("bands", 0, 1)])
+def test_smoothing_is_along_one_axis(variation: str, axis: int, other: int) -> None:
+    mel = walks(1)[0]
+    smooth = predicted(mel, variation, VariationConfig(), generator())
+    torch.testing.assert_close(smooth.mean(), mel.mean(), atol=0.1, rtol=0.0)
+    assert float(smooth.diff(dim=axis).std()) < 0.95 * float(mel.diff(dim=axis).std())
+    flat = mel.mean(dim=axis, keepdim=True).expand_as(mel)
+    torch.testing.assert_close(predicted(flat, variation, VariationConfig(), generator()), flat)
+    assert float(flat.diff(dim=other).std()) > 0.0
+
+
+def test_a_density_is_the_gaussian_of_the_windows() -> None:
+    density, mels = LowerAffine(12), walks(160)
+    fit_density(density, mels, FLOOR, "", SMALL, STILL, seed=0)
+    starts = torch.arange(59)
+    windows = torch.cat([torch.cat([mel.T[starts], mel.T[starts + 1]], dim=1) for mel in mels])
+    torch.testing.assert_close(density.t[:, 0], windows.mean(dim=0), atol=0.03, rtol=0.0)
+    inverse = torch.linalg.inv(density.matrix())
+    expected = torch.cov(windows.T) + 1e-4 * torch.eye(12)
+    torch.testing.assert_close(inverse @ inverse.T, expected, atol=0.05, rtol=0.05)
+
+
+def test_calibration_makes_a_percentile_of_what_was_left_out() -> None:
+    model, fitted, held = GuardModel(SMALL), walks(160), walks(50, seed=9)
+    for density, variation in zip(model.densities, ("", "shuffled"), strict=True):
+        fit_density(density, fitted, FLOOR, variation, SMALL, STILL, seed=0)  # type: ignore[arg-type]
+    calibrate(model, held, STILL, slack=0.05, least_margin=0.01, seed=0)
+    scores = torch.stack([Scorer(model).score(mel) for mel in held])[:, 0]  # type: ignore[arg-type]
+    torch.testing.assert_close(model.percentiles[[0, 50, 100]], torch.quantile(scores, torch.tensor([0.0, 0.5, 1.0])))
+    assert float(model.lowest) < float(scores.quantile(0.05)) - 0.04
+    assert float(model.margin) >= 0.01
+
+
+def lesson(count: int, seed: int, noise: float) -> Lesson:
+    """Statistics of two layouts and two encodings, one number for each of them and noise."""
+    generator = torch.Generator().manual_seed(seed)
+    layout, encoding = (torch.randint(2, (count,), generator=generator) for _ in range(2))
+    x = noise * torch.randn(count, statistics_size(8), generator=generator)
+    x[:, 0] += 2.0 * layout - 1.0
+    x[:, 1] += 2.0 * encoding - 1.0
+    return Lesson(x.half(), layout, encoding, torch.arange(count))
+
+
+def test_the_recogniser_learns_and_its_temperature_is_that_of_others() -> None:
+    net = ConventionNet(ConventionConfig(("nvidia", "espnet"), ("ln", "log10"), n_mels=8, hidden=16))
+    told: list[str] = []
+    fit_convention(net, lesson(2000, 0, 0.2), LearningConfig(epochs=10, batch=50, learning_rate=1e-2), 0, told.append)
+    easy, hard = lesson(500, 1, 0.2), lesson(500, 2, 1.5)
+    layout, encoding = net(easy.statistics.float())
+    assert float((layout.argmax(dim=1) == easy.layout).float().mean()) > 0.97
+    assert float((encoding.argmax(dim=1) == easy.encoding).float().mean()) > 0.97
+    assert len(told) == 5
+    fit_temperature(net, easy)
+    sure = net.temperature.clone()
+    fit_temperature(net, hard)
+    assert bool((net.temperature > sure).all())
+
+
+def test_certainty_is_where_few_are_wrong() -> None:
+    sure = torch.linspace(0.5, 1.0, 101)
+    right = torch.arange(101) >= 60
+    assert certainty(sure, right, 0.1) == pytest.approx(float(sure[57]), abs=0.006)
+    assert certainty(sure, torch.ones(101, dtype=torch.bool), 0.1) == 0.5
+    assert certainty(sure, torch.zeros(101, dtype=torch.bool), 0.1) < 1.0
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Path:
+    entries = []
+    for i in range(8):
+        soundfile.write(tmp_path / f"{i}.flac", voice(90.0 + 20 * i, 1.0, seed=i), RATE, subtype="PCM_16")
+        entries.append(Entry(f"{i}.flac", "held" if i > 4 else "fitted", "one", "train", 1.0, RATE, "CC0"))
+    write_manifest(tmp_path / "manifest.jsonl", entries)
+    config = {
+        "manifest": str(tmp_path / "manifest.jsonl"),
+        "output": str(tmp_path / "run"),
+        "model": {
+            "densities": ["nvidia", "nvidia:time", "nvidia:shuffled"],
+            "offsets": [0],
+            "convention": {"layouts": ["nvidia", "espnet", "shuffled"], "encodings": ["ln", "log10"], "hidden": 16},
+        },
+        "corpora": ["fitted"],
+        "recordings": 12,
+        "spoken": 0,
+        "rounds": 1,
+        "learning": {"epochs": 2},
+        "calibration": {"corpora": ["held"], "spoken": 0},
+    }
+    (tmp_path / "guard.yaml").write_text(yaml.safe_dump(config))
+    return tmp_path
+
+
+def test_a_run_from_recordings_to_a_guard(corpus: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    arguments = ["guard", "--config", str(corpus / "guard.yaml")]
+    assert main(arguments) == 0
+    assert "3 densities and a recogniser" in capsys.readouterr().out
+    directory = corpus / "run" / "last" / "model"
+    guard, checkpoint = load_guard(directory), load_model(directory)
+    assert bool((guard.model.percentiles.diff() >= 0).all())
+    assert 0.5 <= float(guard.model.certain) <= 1.0
+    assert 0.0 < float(guard.model.refuted) <= 0.05
+    assert [data["corpus"] for data in checkpoint.provenance["data"]] == ["fitted"]
+    assert "It cannot speak." in (directory / "README.md").read_text()
+    assert main(arguments) == 2
+    assert "already holds a run" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("override", "words"),
+    [
+        ("model.densities=[espnet]", "there is no density 'espnet'"),
+        ("model.densities=['nvidia:time']", "the first density must be 'nvidia'"),
+        ("model.convention.layouts=[espnet]", "nvidia first"),
+        ("model.convention.encodings=[ln, morse]", "not ln, morse"),
+        ("model.n_mels=64", "no mels of 64 bands are known"),
+        ("prior=0", "prior positive"),
+        ("corpora=[held]", "what is fitted to cannot calibrate"),
+        ("corpora=[nowhere]", "no utterances to fit to"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(
+    corpus: Path, override: str, words: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["guard", "--config", str(corpus / "guard.yaml"), override]) == 2
+    assert words in capsys.readouterr().err

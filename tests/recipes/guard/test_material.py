@@ -1,0 +1,100 @@
+"""What the recogniser learns from: recordings from elsewhere, in every layout, written down in every encoding."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+from evaluation_corpus import voice
+
+from recipes.guard.bank import LayoutBank
+from recipes.guard.channel import CODECS, ChannelConfig, coded, expanded, from_elsewhere
+from recipes.guard.material import Material
+from recipes.guard.writing import Writer, written
+from training.data.augment import AugmentConfig
+from training.data.mel_variation import VariationConfig
+from vocoder.config import ConfigError
+from vocoder.guard.encodings import encodings
+from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, layouts
+from vocoder.mel.config import preset
+from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.models.convention import ConventionConfig
+
+RATE = 22050
+PLAIN = ChannelConfig(AugmentConfig(), dynamics=0.0, codec=0.0, rms_db=(-20.0, -20.0), sixteen_bits=0.0)
+
+
+@pytest.fixture(scope="module")
+def x() -> np.ndarray:
+    return np.asarray(voice(120.0, 1.5, seed=0), np.float32)
+
+
+def rng() -> np.random.Generator:
+    return np.random.default_rng(0)
+
+
+@pytest.mark.parametrize("name", ["nvidia", "espnet", "clarinet"])
+def test_a_layout_is_what_its_contract_says(x: np.ndarray, name: str) -> None:
+    config = layouts()[name].mel_config
+    expected = MelSpectrogram(config)(torch.from_numpy(x)[None])[0]
+    found = LayoutBank((name,), RATE).energies(x, rng())[name].clamp_min(float(np.log(config.floor)))
+    torch.testing.assert_close(found, expected, atol=0.02, rtol=0.0)
+
+
+def test_hops_near_one_another_are_one_layout(x: np.ndarray) -> None:
+    bank, choice = LayoutBank(("nvidia", "hop512"), RATE), rng()
+    frames = {bank.energies(x, choice)["hop512"].shape[1] for _ in range(12)}
+    assert frames == {1 + len(x) // hop for hop in (440, 512, 600)}
+
+
+def test_expanding_doubles_differences_of_level() -> None:
+    x = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    x[: RATE // 2] *= 0.1
+    y = expanded(x, 1.0, RATE)
+    before, after = (20 * np.log10(np.std(z[-8000:]) / np.std(z[:8000])) for z in (x, y))
+    assert before == pytest.approx(20.0, abs=0.5)
+    assert after == pytest.approx(40.0, abs=1.0)
+    np.testing.assert_allclose(expanded(x, 0.0, RATE), x, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", CODECS)
+def test_a_codec_keeps_the_length_and_loses_little(x: np.ndarray, name: str) -> None:
+    y = coded(x, RATE, name, rng())
+    assert y.shape == x.shape
+    assert 0.5 < float(np.std(y) / np.std(x)) < 2.0
+    assert float(np.abs(y - x).max()) > 0.0
+
+
+def test_a_recording_from_elsewhere_has_the_level_that_was_drawn(x: np.ndarray) -> None:
+    y = from_elsewhere(x, 11025.0, RATE, PLAIN, rng())
+    np.testing.assert_allclose(np.sqrt(np.mean(y**2)), 0.1, rtol=0.02)
+    rounded = from_elsewhere(x, 11025.0, RATE, dataclasses.replace(PLAIN, sixteen_bits=1.0), rng())
+    np.testing.assert_array_equal(rounded * 32768, np.round(rounded * 32768))
+    with pytest.raises(ConfigError, match="rms_db"):
+        ChannelConfig(rms_db=(-10.0, -20.0))
+
+
+@pytest.mark.parametrize("name", [n for n, e in encodings().items() if e.back and n not in ("unit", "symmetric")])
+def test_what_is_written_is_read_back(name: str) -> None:
+    mel = -6.0 + 2.0 * torch.rand(80, 80, generator=torch.Generator().manual_seed(0))
+    back = encodings()[name].back
+    assert back is not None
+    torch.testing.assert_close(back(written(mel, name, preset("nvidia"), None, rng())), mel, atol=1e-4, rtol=0.0)
+
+
+def test_every_layout_of_a_recording_is_an_example(x: np.ndarray) -> None:
+    config = ConventionConfig(("nvidia", "espnet", SHUFFLED, NOT_SPEECH), ("ln", "log10", "statistics"))
+    material = Material(LayoutBank(("nvidia", "espnet"), RATE))
+    for _ in range(3):
+        material.add(x, "one", rng())
+    torch.testing.assert_close(
+        material.mel(0, "nvidia"), LayoutBank(("nvidia",), RATE).energies(x, rng())["nvidia"], atol=1e-3, rtol=0.0
+    )
+    examples = [e for k in range(3) for e in Writer(material, config, VariationConfig(), 0).examples(k)]
+    assert {example.layout for example in examples} == {0, 1, 2, 3}
+    assert {example.encoding for example in examples} == {0, 1, 2}
+    assert all(bool(torch.isfinite(example.mel).all()) and len(example.mel) == 80 for example in examples)
+    own = Writer(material, config, VariationConfig(), 0).examples(0, own=1.0, rough=0.0, again=0)
+    assert [(e.layout, e.encoding) for e in own] == [(0, 0), (1, 1), (2, 0), (3, 0)]

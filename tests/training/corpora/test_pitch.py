@@ -1,0 +1,116 @@
+"""Labels are those of the recording as it is played, and are made again only where something has changed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+
+import training.corpora.pitch as pitch
+from training.corpora.manifest import Entry, ManifestError, read_manifest, write_manifest
+from training.corpora.pitch import LabelConfig, follow, read_tracks
+from training.corpora.pyin import PyinConfig
+
+RATE = 22050
+
+
+def voice(f0, seconds=0.5, level=1.0):
+    time = np.arange(int(seconds * RATE)) / RATE
+    return (level * 0.2 * sum(np.cos(2 * np.pi * n * f0 * time) / n for n in range(1, 20))).astype(np.float32)
+
+
+def corpus(root, pitches):
+    entries = []
+    for number, f0 in enumerate(pitches):
+        soundfile.write(root / f"{number}.flac", voice(f0), RATE, subtype="PCM_16")
+        entries.append(Entry(f"{number}.flac", f"c{number % 2}", "s", "train", 0.5, RATE, "CC0-1.0"))
+    write_manifest(root / "manifest.jsonl", entries)
+    return read_manifest(root)
+
+
+def counted(monkeypatch):
+    """Return a list that grows with each recording that is followed."""
+    calls = []
+
+    def counting(x, sample_rate, config):
+        calls.append(len(x))
+        return follow(x, sample_rate, config)
+
+    monkeypatch.setattr(pitch, "follow", counting)
+    return calls
+
+
+@pytest.mark.parametrize("speed", [0.65, 1.0, 1.25])
+def test_labels_are_of_what_is_played(speed):
+    config = LabelConfig(speed=speed)
+    f0 = follow(voice(150.0), RATE, config)
+    assert config.hop(RATE) == round(256 * speed)
+    assert len(f0) == 1 + RATE // 2 // config.hop(RATE)
+    np.testing.assert_allclose(f0[6:-6], 150 * speed, rtol=0.01)
+
+
+def test_what_is_far_below_the_loudest_is_unvoiced():
+    x = np.concatenate([voice(150.0), voice(150.0, level=0.003)])
+    f0 = follow(x, RATE, LabelConfig())
+    assert (f0[6:36] > 0).all()
+    assert (f0[52:] == 0).all()
+    louder = follow(x, RATE, LabelConfig(silence_db=-80.0))
+    assert (louder[52:-6] > 0).all()
+
+
+def test_silence_is_unvoiced():
+    assert (follow(np.zeros(RATE, np.float32), RATE, LabelConfig()) == 0).all()
+
+
+def test_labels_are_made_once(tmp_path, monkeypatch):
+    manifest, calls = corpus(tmp_path, [120.0, 240.0, 200.0]), counted(monkeypatch)
+    first = read_tracks(manifest, manifest.entries, LabelConfig())
+    assert len(calls) == 3
+    assert [round(float(np.median(f0)), -1) for f0 in first.f0] == [120, 240, 200]
+    again = read_tracks(manifest, manifest.entries[::-1], LabelConfig())
+    assert len(calls) == 3
+    for a, b in zip(first.f0, again.f0[::-1], strict=True):
+        assert np.array_equal(a, b)
+    assert sorted(file.name for file in (tmp_path / "pitch").glob("*.npz")) == ["c0-1.00.npz", "c1-1.00.npz"]
+
+
+def test_a_changed_file_or_setting_is_noticed(tmp_path, monkeypatch):
+    manifest, calls = corpus(tmp_path, [120.0, 240.0]), counted(monkeypatch)
+    read_tracks(manifest, manifest.entries, LabelConfig())
+    soundfile.write(tmp_path / "1.flac", voice(300.0), RATE, subtype="PCM_16")
+    tracks = read_tracks(manifest, manifest.entries, LabelConfig())
+    assert len(calls) == 3
+    assert round(float(np.median(tracks.f0[1])), -1) == 300
+    for config in (LabelConfig(PyinConfig(f0_min=60.0)), LabelConfig(silence_db=-30.0), LabelConfig(speed=0.8)):
+        calls.clear()
+        read_tracks(manifest, manifest.entries, config)
+        assert len(calls) == 2
+
+
+def test_a_damaged_cache_is_made_again(tmp_path, monkeypatch):
+    manifest, calls = corpus(tmp_path, [120.0]), counted(monkeypatch)
+    read_tracks(manifest, manifest.entries, LabelConfig())
+    (tmp_path / "pitch" / "c0-1.00.npz").write_bytes(b"PK\x03\x04 torn")
+    read_tracks(manifest, manifest.entries, LabelConfig())
+    assert len(calls) == 2
+
+
+def test_progress_counts_what_is_made(tmp_path):
+    manifest, seen = corpus(tmp_path, [120.0, 150.0, 240.0]), []
+    read_tracks(manifest, manifest.entries, LabelConfig(), progress=lambda done, of: seen.append((done, of)))
+    assert seen == [(1, 2), (2, 2), (1, 1)]
+
+
+def test_several_processes_make_the_same(tmp_path):
+    manifest = corpus(tmp_path, [120.0, 150.0, 240.0, 180.0])
+    alone = [follow(voice(f0), RATE, LabelConfig()) for f0 in (120.0, 240.0)]
+    made = read_tracks(manifest, manifest.entries[::2], LabelConfig(), jobs=2)
+    for a, b in zip(alone, made.f0, strict=True):
+        np.testing.assert_allclose(a, b, rtol=0.01)
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path):
+    manifest = corpus(tmp_path, [120.0])
+    (tmp_path / "0.flac").write_bytes(b"no audio")
+    with pytest.raises(ManifestError, match=r"0\.flac"):
+        read_tracks(manifest, manifest.entries, LabelConfig())

@@ -1,0 +1,76 @@
+"""The tracker says what librosa's says, of voices, noise and silence, and finds pitches that are known."""
+
+from __future__ import annotations
+
+import librosa
+import numpy as np
+import pytest
+
+from training.corpora.pyin import PyinConfig, pyin
+from vocoder.config import ConfigError
+
+RATE = 22050
+
+
+def voice(f0, noise=0.0, seed=0):
+    """Return harmonics of f0 (T,) below 4 kHz that weaken by 6 dB an octave, and noise."""
+    phase = 2 * np.pi * np.cumsum(f0) / RATE
+    harmonics = [np.where(n * f0 < 4000, np.cos(n * phase) / n, 0.0) for n in range(1, 73)]
+    x = 0.2 * np.sum(harmonics, axis=0) + noise * np.random.default_rng(seed).standard_normal(len(f0))
+    return x.astype(np.float32)
+
+
+def glide(low, high, seconds=1.0):
+    return low * (high / low) ** (np.arange(int(seconds * RATE)) / (seconds * RATE))
+
+
+def mixture():
+    """Return silence, a voice, noise alone, and a voice in noise."""
+    rng = np.random.default_rng(1)
+    parts = [np.zeros(RATE // 4), voice(glide(90, 150)), 0.05 * rng.standard_normal(RATE // 2)]
+    return np.concatenate([*parts, voice(glide(260, 200), 0.1)]).astype(np.float32)
+
+
+@pytest.mark.parametrize(
+    ("settings", "resolution"),
+    [({}, 0.1), ({"classes_per_semitone": 5}, 0.2), ({"window": 1024, "f0_min": 70.0, "hop_length": 200}, 0.1)],
+)
+def test_it_is_that_of_librosa(settings, resolution):
+    config, x = PyinConfig(**settings), mixture()
+    f0, voiced, probability = pyin(x, RATE, config)
+    limits = {"fmin": config.f0_min, "fmax": config.f0_max, "resolution": resolution, "fill_na": None}
+    size = {"frame_length": config.window, "hop_length": config.hop_length}
+    expected = librosa.pyin(x, sr=RATE, **limits, **size)
+    assert 0.2 < expected[1].mean() < 0.9
+    assert np.array_equal(voiced, expected[1])
+    np.testing.assert_allclose(f0[voiced], expected[0][voiced], rtol=1e-6)
+    np.testing.assert_allclose(probability, expected[2], atol=1e-5)
+
+
+@pytest.mark.parametrize("f0", [60.0, 87.3, 110.0, 200.0, 333.0, 500.0])
+def test_a_steady_pitch_is_found_within_a_class(f0):
+    found, voiced, _ = pyin(voice(np.full(RATE // 2, f0)), RATE, PyinConfig())
+    assert voiced[4:-4].all()
+    assert np.abs(1200 * np.log2(found[4:-4] / f0)).max() < 15
+
+
+@pytest.mark.parametrize(("low", "high"), [(80.0, 160.0), (400.0, 200.0)])
+def test_frame_n_is_centred_on_sample_n_times_the_hop(low, high):
+    f0 = glide(low, high)
+    found, voiced, _ = pyin(voice(f0), RATE, PyinConfig())
+    cents = 1200 * np.log2(found[: -(-RATE // 256)] / f0[::256])
+    assert voiced[8:-8].all()
+    assert abs(np.median(cents[8:-8])) < 3  # a frame more or less would be 14
+
+
+def test_one_frame_for_each_begun_hop():
+    for length in (1000, 1023, 1024, 1025):
+        assert len(pyin(np.zeros(length, np.float32), RATE, PyinConfig())[0]) == 1 + length // 256
+
+
+@pytest.mark.parametrize("changes", [{"f0_min": 0.0}, {"f0_max": 40.0}, {"window": 1023}, {"classes_per_semitone": 0}])
+def test_refusals(changes):
+    with pytest.raises(ConfigError):
+        PyinConfig(**changes)
+    with pytest.raises(ConfigError, match="holds no period"):
+        pyin(np.zeros(4000, np.float32), RATE, PyinConfig(window=256))

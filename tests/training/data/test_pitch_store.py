@@ -1,0 +1,92 @@
+"""The labels of a segment stand where its mel frames do, at every playing speed."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import soundfile
+from torch.utils.data import default_collate
+
+from training.corpora.manifest import Entry, read_manifest, write_manifest
+from training.data.datasets import SegmentConfig, SegmentDataset, held_out_segments
+from training.data.pitch_store import SPEEDS, PitchStore, speeds_for
+
+RATE, HOP = 22050, 256
+SECONDS = 2.0
+
+
+def pitch_at(time):
+    """Return the pitch in Hz of the recording at times in seconds: it rises by an octave in two."""
+    return 110.0 * 2.0 ** (np.asarray(time) / SECONDS)
+
+
+@pytest.fixture
+def manifest(tmp_path):
+    phase = 2 * np.pi * np.cumsum(pitch_at(np.arange(int(SECONDS * RATE)) / RATE)) / RATE
+    x = 0.1 * sum(np.cos(n * phase) / n for n in range(1, 15))
+    x[: RATE // 2] = 0.0
+    soundfile.write(tmp_path / "a.flac", x.astype(np.float32), RATE, subtype="PCM_16")
+    soundfile.write(tmp_path / "b.flac", np.zeros(RATE, np.float32), RATE, subtype="PCM_16")
+    entries = [
+        Entry("b.flac", "c", "s", "train", 1.0, RATE, "CC0-1.0"),
+        Entry("a.flac", "c", "s", "train", SECONDS, RATE, "CC0-1.0"),
+    ]
+    write_manifest(tmp_path / "manifest.jsonl", entries)
+    return read_manifest(tmp_path)
+
+
+@pytest.mark.parametrize("speed", [0.55, 0.7, 0.8, 1.0, 1.1, 1.4])
+@pytest.mark.parametrize("first", [0.0, 12345.6])
+def test_frames_have_the_pitch_of_what_is_played(manifest, speed, first):
+    store, frames = PitchStore(manifest, manifest.entries, SPEEDS), 40
+    found = store.read(1, first, HOP * speed, frames, speed)
+    time = (first + HOP * speed * np.arange(frames)) / RATE
+    sounding = (time > 0.6) & (time < SECONDS - 0.1)
+    expected = speed * pitch_at(time)
+    assert found.dtype == np.float32
+    assert sounding.any()
+    assert np.abs(1200 * np.log2(found[sounding] / expected[sounding])).max() < 20
+    assert (found[time < 0.4] == 0).all()
+    assert (store.read(0, first, HOP * speed, frames, speed) == 0).all()
+
+
+def test_after_the_end_nothing_is_voiced(manifest):
+    found = PitchStore(manifest, manifest.entries).read(1, (SECONDS - 0.3) * RATE, HOP, 60, 1.0)
+    assert (found[:18] > 0).all()
+    assert (found[27:] == 0).all()
+
+
+def test_between_a_voiced_and_an_unvoiced_label_the_nearer_holds(manifest):
+    store = PitchStore(manifest, manifest.entries)
+    fine = store.read(1, 0.0, HOP / 8, 8 * 100, 1.0)
+    edge = int(np.flatnonzero(fine > 0)[0])
+    assert edge % 8 == 4
+    assert abs(fine[edge] / fine[edge + 4] - 1) < 1e-5
+
+
+def test_only_the_speeds_that_are_used_are_made():
+    assert speeds_for(1.0, 1.0) == (1.0,)
+    assert speeds_for(0.85, 1.375) == (0.8, 1.0, 1.25)
+    assert speeds_for(0.95, 1.05) == (1.0,)
+    assert speeds_for(0.55, 1.4) == SPEEDS
+
+
+def test_items_have_labels_where_they_are_wanted(manifest):
+    settings = SegmentConfig(epoch_length=40, rates=(0.7, 1.2))
+    plain = SegmentDataset(manifest, "train", settings)
+    dataset = SegmentDataset(manifest, "train", settings, pitch=True)
+    assert "f0" not in plain[0]
+    batch = default_collate([dataset[i] for i in range(40)])
+    assert batch["f0"].shape == (40, settings.segment_length // HOP)
+    assert (batch["x"] == default_collate([plain[i] for i in range(40)])["x"]).all()
+    voiced = batch["f0"] > 0
+    assert 0.1 < voiced.float().mean() < 0.9
+    level = batch["x"][:, 512:-512].reshape(40, -1, HOP).square().mean(dim=2)
+    assert (level[voiced] > 0).float().mean() > 0.95
+
+
+def test_held_out_segments_have_labels_too(manifest, tmp_path):
+    entries = [*manifest.entries, Entry("a.flac", "c", "s", "test", SECONDS, RATE, "CC0-1.0")]
+    write_manifest(tmp_path / "manifest.jsonl", entries[1:][::-1][:1] + entries[:1])
+    held = held_out_segments(read_manifest(tmp_path), SegmentConfig(), 3, pitch=True)
+    assert held[0]["f0"].max() > 100

@@ -1,0 +1,169 @@
+"""Density models from the command line: runs that resume as themselves, closed forms, and errors in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from evaluation_corpus import write_corpus
+
+from training.cli import main
+from training.density.command import CONFIGS, DensityRun, complete, default_config, shorthands
+from training.density.items.digits import Digits
+from training.density.model import DensityModel
+from training.density.objective import bits_per_dimension
+from training.density.vae import VariationalAutoencoder
+from training.run_config import load_config
+from vocoder.checkpoint import load_model
+
+TRAINER = {"steps": 4, "batch_size": 50, "warmup_steps": 1, "validation_steps": 2, "device": "cpu"}
+
+
+@pytest.fixture
+def digits(tmp_path: Path) -> Path:
+    config = {
+        "output": str(tmp_path / "run"),
+        "model": {"kind": "maf", "channels": 8, "frames": 8, "flows": 2, "hidden": [16], "logit_alpha": 0.01},
+        "data": {"source": "digits"},
+        "trainer": TRAINER,
+    }
+    (tmp_path / "density.yaml").write_text(yaml.safe_dump(config))
+    return tmp_path / "density.yaml"
+
+
+@pytest.fixture
+def mels(tmp_path: Path) -> Path:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    config = {
+        "manifest": str(write_corpus(corpus)),
+        "output": str(tmp_path / "run"),
+        "model": {"kind": "realnvp", "channels": 80, "frames": 2, "flows": 2, "hidden": [8]},
+        "data": {"items": 300, "held_out": 20},
+        "trainer": TRAINER,
+    }
+    (tmp_path / "density.yaml").write_text(yaml.safe_dump(config))
+    return tmp_path / "density.yaml"
+
+
+def saved(run: Path) -> DensityModel:
+    model = load_model(run / "last" / "model").model
+    assert isinstance(model, DensityModel)
+    return model
+
+
+def test_a_stopped_run_resumes_as_itself(digits, tmp_path):
+    arguments = ["density", "--config", str(digits)]
+    assert main([*arguments, f"output={tmp_path / 'once'}"]) == 0
+    assert main([*arguments, f"output={tmp_path / 'stopped'}", "trainer.max_minutes=1e-6"]) == 0
+    assert main([*arguments, f"output={tmp_path / 'stopped'}", "--resume"]) == 0
+    once, stopped = (saved(tmp_path / name).state_dict() for name in ("once", "stopped"))
+    assert all(torch.equal(stopped[name], value) for name, value in once.items())
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "elementwise"])
+def test_a_closed_form_is_that_of_the_whole_training_set(digits, tmp_path, kind, capsys):
+    assert main(["density", "--config", str(digits), "--model", kind]) == 0
+    printed = capsys.readouterr().out
+    model = saved(tmp_path / "run")
+    x = torch.stack([item["x"] for item in Digits("train")])
+    rows = model.logit(x)[0].flatten(1).double()
+    covariance = torch.cov(rows.T, correction=0)
+    covariance = covariance if kind == "gaussian" else torch.diag(covariance.diagonal())
+    gaussian = torch.distributions.MultivariateNormal(rows.mean(0), covariance)
+    held_out = torch.stack([item["x"] for item in Digits("validation")])
+    y, log_det = model.logit(held_out)
+    expected = gaussian.log_prob(y.flatten(1).double()) + log_det
+    torch.testing.assert_close(model.log_prob(held_out).double(), expected, rtol=1e-4, atol=1e-2)
+    nats = -expected.mean() / 64
+    assert float(printed.split()[-1]) == pytest.approx(float(bits_per_dimension(nats, 17)), abs=2e-4)
+    assert main(["density", "--config", str(digits), "--model", kind]) == 2
+    assert "already holds a run" in capsys.readouterr().err
+    assert main(["density", "--config", str(digits), "--model", kind, "--resume"]) == 0
+
+
+def test_training_beats_the_gaussian_it_starts_from(digits, tmp_path, capsys):
+    assert main(["density", "--config", str(digits), "--model", "gaussian", f"output={tmp_path / 'gaussian'}"]) == 0
+    gaussian = float(capsys.readouterr().out.split()[1])
+    settings = ["trainer.steps=60", "trainer.validation_steps=60", "trainer.ema_decay=0.9", "model.hidden=[64]"]
+    assert main(["density", "--config", str(digits), "trainer.learning_rate=3e-3", *settings]) == 0
+    last = [line for line in capsys.readouterr().out.splitlines() if line.startswith("validation")][-1]
+    assert float(last.split("nats ")[1].split()[0]) < gaussian - 0.005
+
+
+def test_mels_of_one_corpus(mels, tmp_path):
+    assert main(["density", "--config", str(mels), "--data", "synthetic"]) == 0
+    config = json.loads((tmp_path / "run" / "last" / "model" / "config.json").read_text())
+    assert config["family"] == "density"
+    assert config["mel"]["name"] == "nvidia"
+    assert config["provenance"]["source"] == "mels"
+    assert config["provenance"]["data"][0]["corpus"] == "synthetic"
+    assert saved(tmp_path / "run").sample(3).shape == (3, 80, 2)
+    assert "cannot speak" in (tmp_path / "run" / "last" / "model" / "README.md").read_text()
+
+
+@pytest.mark.parametrize("kind", ["iaf_vae", "vae"])
+def test_autoencoders(mels, tmp_path, kind):
+    small = {"latent": 3, "hidden": [8], "flow_hidden": [8], "context": 2, "frames": 2}
+    overrides = [f"model.{name}={value}" for name, value in small.items()]
+    data = yaml.safe_load(mels.read_text())
+    mels.write_text(yaml.safe_dump(data | {"model": {}}))
+    assert main(["density", "--config", str(mels), "--model", kind, *overrides]) == 0
+    model = load_model(tmp_path / "run" / "last" / "model").model
+    assert isinstance(model, VariationalAutoencoder)
+    assert model.config.kind == kind
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (["--model", "mafia"], "must be one of 'gaussian'"),
+        (["--data", "moons"], "items of moons are (2, 1)"),
+        (["model.logit_alpha=null"], "logit_alpha belongs to digits"),
+        (["--data", "festvox-ru", "model.logit_alpha=null", "model.channels=80"], "mels need `manifest`"),
+        (["model.hiden=[3]"], "no field hiden"),
+        (["--config", "nowhere.yaml"], "cannot read nowhere.yaml"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_names_it(digits, capsys, arguments, text):
+    assert main(["density", "--config", str(digits), *arguments]) == 2
+    error = capsys.readouterr().err
+    assert text in error
+    assert error.count("\n") == 1
+
+
+def test_an_unknown_corpus_is_named(mels, capsys):
+    assert main(["density", "--config", str(mels), "--data", "festvox-ru"]) == 2
+    assert "no corpus festvox-ru; the manifest has synthetic" in capsys.readouterr().err
+
+
+def test_shorthands(tmp_path):
+    assert shorthands("maf", "digits") == ["model.kind=maf", "data.source=digits"]
+    assert shorthands(None, "festvox-ru") == ["data.source=mels", "data.mels.corpora=[festvox-ru]"]
+    assert shorthands(None, str(tmp_path)) == ["data.source=mels", f"manifest={tmp_path}"]
+    assert shorthands(None, None) == []
+
+
+@pytest.mark.parametrize(
+    ("model", "data", "name"),
+    [
+        (None, None, "mels"),
+        ("maf", "digits", "digits"),
+        ("maf", "rings", "toys"),
+        ("vae", None, "vae"),
+    ],
+)
+def test_the_configurations_that_ship_are_valid(model, data, name):
+    assert default_config(model, data) == CONFIGS / f"{name}.yaml"
+    config = load_config(DensityRun, CONFIGS / f"{name}.yaml", shorthands(model, data))
+    assert config.trainer.steps > 0
+    assert model is None or config.model.kind == model
+
+
+def test_a_density_has_as_many_channels_as_its_mel_has_bands():
+    config = load_config(DensityRun, CONFIGS / "mels.yaml", ["mel=vocos"], complete)
+    assert config.model.channels == 100
+    assert load_config(DensityRun, CONFIGS / "digits.yaml", (), complete).model.channels == 8

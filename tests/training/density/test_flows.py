@@ -1,0 +1,190 @@
+"""The bijections of the density models owe what every bijection owes; and each of them what it is named after."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import pytest
+import torch
+from exactness import assert_exact, jacobian
+from tiny_models import stirred
+
+from training.density.autoregressive import Autoregressive
+from training.density.curves import Logit, MixtureCDF
+from training.density.images import MaskedCoupling, Reshape, Squeeze, channel_mask, checkerboard
+from training.density.mixing import PLUConv1x1
+from training.density.networks import PixelNet
+from vocoder.config import ConfigError
+from vocoder.flows.base import EarlyOutput, Flow, Inverse, Sequential
+from vocoder.flows.dense_affine import LowerAffine, Moments
+from vocoder.flows.rearrangement import Permutation, reversal, shuffle
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+BATCH = 3
+
+
+class Case(NamedTuple):
+    build: Callable[[], Flow]
+    x: tuple[int, int]
+    z: tuple[int, int]
+    cond: int = 0
+
+
+def same(build: Callable[[], Flow], channels: int, steps: int, cond: int = 0) -> Case:
+    return Case(build, (channels, steps), (channels, steps), cond)
+
+
+def net(inputs: int, outputs: int, height: int, width: int) -> PixelNet:
+    return PixelNet(inputs, outputs, (height, width), channels=3, blocks=1)
+
+
+def two_scales() -> Flow:
+    inner = [Squeeze(2, 2), MaskedCoupling(net(8, 16, 1, 1), channel_mask(8)), Inverse(Squeeze(2, 2))]
+    return Sequential([Squeeze(4, 4), EarlyOutput(2, Sequential(inner)), Inverse(Squeeze(4, 4))])
+
+
+DAG = torch.tensor([[0, 1, 0, 0, 1], [0, 0, 0, 0, 0], [1, 0, 0, 0, 0], [1, 1, 1, 0, 0], [0, 0, 0, 0, 0]]).bool()
+CASES = {
+    "reshape": Case(lambda: Reshape((3, 4), (12, 1)), (3, 4), (12, 1)),
+    "permutation": same(lambda: shuffle(5, 1), 5, 2),
+    "reversal": same(lambda: reversal(5), 5, 2),
+    "PLU convolution": same(lambda: PLUConv1x1(5), 5, 4),
+    "PLU matrix": same(lambda: PLUConv1x1(7), 7, 1),
+    "lower affine": same(lambda: LowerAffine(4), 4, 3),
+    "mixture CDF": same(lambda: MixtureCDF(3, 4), 3, 2),
+    "logit": Case(lambda: Logit(0.05), (3, 2), (3, 2)),
+    "squeeze": Case(lambda: Squeeze(4, 2), (3, 8), (12, 2)),
+    "checkerboard coupling": same(lambda: MaskedCoupling(net(2, 4, 3, 4), checkerboard(3, 4)), 2, 12),
+    "white squares": same(lambda: MaskedCoupling(net(1, 2, 3, 4), checkerboard(3, 4, 1), None), 1, 12),
+    "channel coupling": same(lambda: MaskedCoupling(net(3, 6, 2, 2), channel_mask(3, 1)), 3, 4),
+    "additive coupling": same(lambda: MaskedCoupling(net(3, 3, 2, 2), channel_mask(3), additive=True), 3, 4),
+    "two scales": same(two_scales, 1, 16),
+    "MAF": same(lambda: Autoregressive(5, (9, 7)), 5, 1),
+    "MAF, one layer": same(lambda: Autoregressive(4, (3,)), 4, 1),
+    "MAF, conditional": same(lambda: Autoregressive(4, (8, 8), cond_channels=2), 4, 1, 2),
+    "IAF": same(lambda: Inverse(Autoregressive(5, (9, 7))), 5, 1),
+    "IAF, conditional": same(lambda: Inverse(Autoregressive(4, (8, 8), cond_channels=2)), 4, 1, 2),
+    "DAG": same(lambda: Autoregressive(DAG, (11, 6)), 5, 1),
+    "DAG, conditional": same(lambda: Autoregressive(DAG, (11, 6), cond_channels=2), 5, 1, 2),
+    "no edges": same(lambda: Autoregressive(torch.zeros(4, 4), (5,)), 4, 1),
+    "no edges, conditional": same(lambda: Autoregressive(torch.zeros(4, 4), (5,), cond_channels=2), 4, 1, 2),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_both_directions_are_exact(name):
+    case = CASES[name]
+    flow = stirred(case.build(), 0.3).eval()
+    x = torch.rand(BATCH, *case.x) if name == "logit" else torch.randn(BATCH, *case.x)
+    z = torch.randn(BATCH, *case.z)
+    assert_exact(flow, x, z, torch.randn(BATCH, case.cond, 1) if case.cond else None)
+
+
+LEARNING = [name for name, case in CASES.items() if list(case.build().parameters()) and name[:8] != "no edges"]
+
+
+@pytest.mark.parametrize("name", LEARNING)
+def test_every_parameter_has_a_gradient_in_both_directions(name):
+    case = CASES[name]
+    flow = stirred(case.build(), 0.3)
+    cond = torch.randn(BATCH, case.cond, 1) if case.cond else None
+    for direction, shape in ((flow, case.x), (flow.inverse, case.z)):
+        flow.zero_grad()
+        out, log_det = direction(torch.randn(BATCH, *shape), cond)
+        (out.square().sum() + 0.3 * log_det.sum()).backward()
+        assert [key for key, value in flow.named_parameters() if value.grad is None or not value.grad.any()] == []
+
+
+def test_the_closed_form_is_the_gaussian_of_greatest_likelihood():
+    x = torch.randn(200, 3, 2) @ torch.randn(2, 2) + torch.randn(3, 1) + torch.randn(200, 1, 2) * 2
+    moments = Moments(3)
+    for batch in x.split(64):
+        moments.add(batch)
+    flow = LowerAffine(3)
+    flow.fit(moments)
+    rows = x.transpose(1, 2).flatten(0, 1)
+    gaussian = torch.distributions.MultivariateNormal(rows.mean(0), torch.cov(rows.T, correction=0))
+    z, log_det = flow(x)
+    log_prob = log_det + torch.distributions.Normal(0.0, 1.0).log_prob(z).sum(dim=(1, 2))
+    torch.testing.assert_close(log_prob, gaussian.log_prob(x.transpose(1, 2)).sum(dim=1))
+    (-log_prob.mean()).backward()  # a maximum: the gradient is zero
+    assert max(float(p.grad.abs().max()) for p in flow.parameters()) < 1e-10
+
+
+def test_constant_channels_are_refused():
+    moments = Moments(2)
+    moments.add(torch.cat([torch.randn(50, 1, 1), torch.ones(50, 1, 1)], dim=1))
+    with pytest.raises(ValueError, match="singular"):
+        LowerAffine(2).fit(moments)
+    with pytest.raises(ValueError, match="no moments"):
+        LowerAffine(2).fit(Moments(2))
+
+
+@pytest.mark.parametrize("channels", [2, 5])
+def test_a_plu_matrix_starts_orthogonal(channels):
+    z, log_det = PLUConv1x1(channels)(torch.eye(channels)[None])
+    torch.testing.assert_close(z[0] @ z[0].T, torch.eye(channels))
+    torch.testing.assert_close(log_det, torch.zeros(1), atol=1e-9, rtol=0)
+
+
+def test_a_mixture_becomes_normal():
+    flow = MixtureCDF(1, 2)
+    with torch.no_grad():
+        flow.params.copy_(torch.tensor([0.0, 0.0, -3.0, 3.0, -1.0, -1.0])[None, :, None])
+    x = flow.distribution.inverse(flow.params.expand(4000, -1, 1).detach(), torch.randn(4000, 1))[0]
+    z, _ = flow(x[:, :, None])
+    normal = torch.distributions.Normal(0.0, 1.0)
+    steps = (torch.arange(4000) + 0.5) / 4000
+    assert (normal.cdf(z.flatten().sort().values) - steps).abs().max() < 1.6 / 4000**0.5  # Kolmogorov and Smirnov, 1 %
+
+
+def test_the_logit_maps_the_interval_to_its_ends():
+    z, _ = Logit(0.1)(torch.tensor([[[0.0, 0.5, 1.0]]]))
+    torch.testing.assert_close(z[0, 0], torch.tensor([0.1, 0.5, 0.9]).logit())
+    with pytest.raises(ConfigError, match="1/2"):
+        Logit(0.5)
+
+
+def test_a_squeeze_keeps_neighbours_together():
+    image = torch.arange(16.0).reshape(1, 1, 16)
+    z, _ = Squeeze(4, 4)(image)
+    assert z[0, :, 0].tolist() == [0, 1, 4, 5]
+    assert z[0, :, 3].tolist() == [10, 11, 14, 15]
+
+
+def test_a_checkerboard_keeps_its_squares():
+    flow = stirred(MaskedCoupling(net(1, 2, 4, 4), checkerboard(4, 4)), 0.5)
+    x = torch.randn(2, 1, 16)
+    z, _ = flow(x)
+    kept = checkerboard(4, 4).bool()[0]
+    assert torch.equal(z[:, :, kept], x[:, :, kept])
+    assert (z[:, :, ~kept] != x[:, :, ~kept]).all()
+    assert kept.reshape(4, 4)[0].tolist() == [True, False, True, False]
+
+
+def test_a_mask_affine_coupling_with_one_half_is_the_coupling_of_halves():
+    matrix = jacobian(stirred(MaskedCoupling(net(4, 8, 1, 1), channel_mask(4)), 0.5), torch.randn(4, 1))
+    torch.testing.assert_close(matrix[:2], torch.eye(4)[:2])
+    assert matrix[2, 3] == matrix[3, 2] == 0
+    assert (matrix[2:, :2] != 0).all()
+
+
+@pytest.mark.parametrize(
+    ("build", "text"),
+    [
+        (lambda: Permutation(torch.tensor([0, 0])), "permutation of 0"),
+        (lambda: Reshape((2, 3), (5, 1)), "different numbers"),
+        (lambda: Reshape((2, 3), (6, 1))(torch.zeros(1, 3, 2)), r"shape \(2, 3\), not \(3, 2\)"),
+        (lambda: Squeeze(3, 2), "even sides"),
+        (lambda: Squeeze(2, 2)(torch.zeros(1, 1, 6)), "6 pixels, not 4"),
+        (lambda: MaskedCoupling(net(1, 2, 2, 2), torch.ones(1, 4)), "zeros and ones"),
+        (lambda: Autoregressive(3)(torch.zeros(1, 3, 2)), r"give \(B, C, 1\)"),
+        (lambda: Autoregressive(3)(torch.zeros(1, 3, 1), torch.zeros(1, 2, 1)), "takes no condition"),
+        (lambda: Autoregressive(3, cond_channels=2)(torch.zeros(1, 3, 1)), "needs a condition"),
+    ],
+)
+def test_what_does_not_fit_is_refused(build, text):
+    with pytest.raises(ValueError, match=text):
+        build()

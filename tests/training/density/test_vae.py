@@ -1,0 +1,99 @@
+"""The autoencoder's bound is one, and its posterior knows its own density."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+from exactness import jacobian
+from tiny_models import TINY_MEL, stirred
+
+from training.density.vae import VAEConfig, VariationalAutoencoder
+from vocoder.checkpoint import load_model, save_model
+from vocoder.config import ConfigError
+
+pytestmark = pytest.mark.usefixtures("float64")
+
+
+def model(stir: float = 0.3, **changes: Any) -> VariationalAutoencoder:
+    values: dict[str, Any] = {"channels": 3, "frames": 2, "latent": 2, "hidden": (8,), "flows": 2, "flow_hidden": (6,)}
+    return stirred(VariationalAutoencoder(VAEConfig(**(values | {"context": 2} | changes))), stir).eval()
+
+
+@pytest.mark.parametrize("kind", ["iaf_vae", "vae"])
+def test_the_posterior_knows_the_density_of_its_codes(kind):
+    vae, x, noise = model(kind=kind, latent=4), torch.randn(3, 3, 2), torch.randn(3, 4)
+    code, log_q = vae.encode(x, noise)
+    assert code.shape == (3, 4)
+    for i in range(3):
+        matrix = jacobian(lambda n, i=i: vae.encode(x[i : i + 1], n), noise[i])
+        normal = torch.distributions.Normal(0.0, 1.0).log_prob(noise[i]).sum()
+        torch.testing.assert_close(log_q[i], normal - torch.linalg.slogdet(matrix)[1])
+
+
+@pytest.mark.parametrize("kind", ["iaf_vae", "vae"])
+@torch.no_grad()
+def test_the_bound_lies_below_the_likelihood_and_importance_samples_close_it(kind):
+    """The likelihood itself by integration over a grid of codes of two numbers."""
+    vae, x = model(kind=kind), torch.randn(1, 3, 2)
+    axis = torch.linspace(-7, 7, 301)
+    codes = torch.cartesian_prod(axis, axis)
+    whitened, log_det = vae.whitening(x)
+    joint = vae._log_likelihood(whitened.expand(len(codes), -1, -1), codes) + log_det
+    joint = joint + torch.distributions.Normal(0.0, 1.0).log_prob(codes).sum(dim=1)
+    log_p = joint.logsumexp(dim=0) + 2 * torch.log(axis[1] - axis[0])
+    bounds = torch.stack([vae.elbo(x)[0] for _ in range(400)])
+    assert bounds.mean() < log_p
+    assert abs(float(vae.log_prob(x, samples=2000)[0] - log_p)) < 0.1
+    assert abs(float(bounds.exp().mean().log() - log_p)) < 0.25  # 1 / q weights have mean p(x)
+
+
+def test_without_flow_the_posterior_is_a_diagonal_gaussian():
+    vae, x, noise = model(kind="vae", latent=3), torch.randn(1, 3, 2), torch.randn(1, 3)
+    matrix = jacobian(lambda n: vae.encode(x, n), noise[0])
+    torch.testing.assert_close(matrix, torch.diag(matrix.diagonal()))
+    with_flow = jacobian(lambda n: model(latent=3).encode(x, n), noise[0])
+    assert (with_flow - torch.diag(with_flow.diagonal())).abs().max() > 1e-3
+
+
+def test_every_parameter_has_a_gradient():
+    vae = model(latent=3)
+    (-vae.elbo(torch.randn(5, 3, 2)).mean()).backward()
+    assert [name for name, value in vae.named_parameters() if value.grad is None or not value.grad.any()] == []
+
+
+def test_whitening_is_that_of_the_rows():
+    vae = model()
+    x = torch.randn(200, 3, 2) * torch.tensor([[1.0], [2.0], [5.0]]) + 3
+    vae.fit_whitening(lambda: x.split(64))
+    whitened, _ = vae.whitening(x)
+    torch.testing.assert_close(whitened.mean(dim=(0, 2)), torch.zeros(3), atol=1e-9, rtol=0)
+    torch.testing.assert_close(whitened.std(dim=(0, 2), correction=0), torch.ones(3))
+    with pytest.raises(ValueError, match="constant"):
+        vae.fit_whitening(lambda: [torch.zeros(4, 3, 2)])
+
+
+def test_it_comes_back_from_disk_and_samples(tmp_path):
+    vae = model()
+    save_model(tmp_path, vae, TINY_MEL, dtype=torch.float64)
+    loaded = load_model(tmp_path)
+    assert loaded.family == "vae"
+    assert loaded.model.config == vae.config
+    draws = [m.float().sample(4, generator=torch.Generator().manual_seed(0)) for m in (vae, loaded.model)]
+    assert draws[0].shape == (4, 3, 2)
+    torch.testing.assert_close(draws[0], draws[1])
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"latent": 1}, "two numbers"),
+        ({"flows": 0}, "flows"),
+        ({"hidden": ()}, "hidden"),
+        ({"log_s_bound": 0.0}, "log"),
+    ],
+)
+def test_a_wrong_setting_is_named(changes, text):
+    with pytest.raises(ConfigError, match=text):
+        VAEConfig(**changes)

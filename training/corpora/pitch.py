@@ -1,0 +1,212 @@
+"""The pitch of a corpus's recordings, followed once and kept beside them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import soundfile
+from filelock import FileLock
+from numpy.typing import NDArray
+from scipy.signal import butter, sosfiltfilt
+
+from training.corpora.manifest import Entry, Manifest, ManifestError
+from training.corpora.pyin import PyinConfig, pyin
+from vocoder.config import ConfigError, to_dict
+from vocoder.machine.processes import process_pool
+
+__all__ = ["LabelConfig", "Tracks", "follow", "read_tracks"]
+
+_FOLDER = "pitch"
+_CHUNK = 8
+_SAVE_EVERY = 512  # recordings
+_REFERENCE_RATE = 22050  # Hz, of the tracker's window and hop
+_LEVEL_WINDOW = 0.046  # seconds
+_ORDER, _PADDING = 6, 4096  # of the high-pass
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class LabelConfig:
+    """How recordings are labelled: by what tracker, at which playing speed, and what counts as silence.
+
+    A recording that is played slower has fewer periods in the tracker's window and more frames: it is not what the
+    tracker would say of the recording, moved. Hence labels are made at a few speeds, each near those it is used for.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    tracker: PyinConfig = field(default_factory=PyinConfig)
+    """its window and hop in samples at 22,050 Hz, of the recording as it is played"""
+    speed: float = 1.0
+    silence_db: float = -40.0
+    """level below the recording's loudest frame where nothing is voiced, as trackers know no level"""
+    high_pass: float = 60.0
+    """Hz of the recording, below which the tracker hears nothing: mains hum is periodic too, or hides that a voice is.
+    A voice below that is found by its harmonics. 0 for none"""
+
+    def __post_init__(self) -> None:
+        if not 0.25 <= self.speed <= 4 or self.silence_db >= 0 or self.high_pass < 0:
+            raise ConfigError(f"speed must be from 0.25 to 4, silence_db below 0 and high_pass not negative: {self}")
+
+    def hop(self, sample_rate: int) -> int:
+        """Return the samples of the recording from one label to the next."""
+        return round(self.tracker.hop_length * self.speed * sample_rate / _REFERENCE_RATE)
+
+
+@dataclass(frozen=True)
+class Tracks:
+    """Labels of several recordings at one speed.
+
+    Attributes:
+        config: how they were made.
+        hop: samples of a recording between labels; label n is centred on sample n * hop.
+        f0: in Hz of each recording as it is played, 0 where it is unvoiced, (1 + length // hop,) each.
+    """
+
+    config: LabelConfig
+    hop: int
+    f0: tuple[Floats, ...]
+
+
+def follow(x: Floats, sample_rate: int, config: LabelConfig, loudest: float = 0.0) -> Floats:
+    """Return the labels (1 + T // hop,) of a recording: f0 in Hz as it is played, 0 where it is unvoiced.
+
+    Args:
+        x: (T,).
+        sample_rate: in Hz.
+        config: how to label.
+        loudest: root mean square of the loudest frame of all that x is a part of, where x is only a part.
+    """
+    hop, played = config.hop(sample_rate), sample_rate * config.speed
+    window = 2 * round(config.tracker.window * config.speed * sample_rate / _REFERENCE_RATE / 2)
+    heard = x
+    if config.high_pass:
+        sections = butter(_ORDER, config.high_pass, "high", fs=sample_rate, output="sos")
+        heard = sosfiltfilt(sections, x, padlen=min(_PADDING, len(x) - 1)).astype(np.float32)
+    f0, voiced, _ = pyin(heard, played, replace(config.tracker, window=window, hop_length=hop))
+    size = 2 * round(_LEVEL_WINDOW * played / 2)
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(heard, size // 2), size)[::hop]
+    power = np.square(frames, dtype=np.float32).mean(axis=1)
+    loud = power > max(power.max(), loudest**2) * 10 ** (config.silence_db / 10)
+    return np.where(voiced & loud, f0, 0.0).astype(np.float32)
+
+
+def read_tracks(
+    manifest: Manifest,
+    entries: Sequence[Entry],
+    config: LabelConfig,
+    jobs: int = 1,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tracks:
+    """Return the labels of manifest entries; those that are not yet in `pitch/CORPUS-SPEED.npz` are made and kept.
+
+    A recording whose file has changed is labelled again, as are all where the configuration has.
+
+    Args:
+        manifest: where the entries come from.
+        entries: which recordings.
+        config: how to label.
+        jobs: worker processes.
+        progress: called with how many recordings of how many have been labelled.
+
+    Raises:
+        ManifestError: a recording cannot be read.
+    """
+    keys = {entry.path: _key(manifest.audio_path(entry), config) for entry in entries}
+    made: dict[str, Floats] = {}
+    for corpus in sorted({entry.corpus for entry in entries}):
+        mine = [entry for entry in entries if entry.corpus == corpus]
+        file = manifest.root / _FOLDER / f"{corpus}-{config.speed:.2f}.npz"
+        known = _load(file)
+        if any(keys[entry.path] not in known for entry in mine):
+            file.parent.mkdir(exist_ok=True)
+            with FileLock(file.with_suffix(".lock")):  # processes of one run share the work
+                known = _completed(file, manifest, mine, keys, config, jobs, progress)
+        made |= known
+    return Tracks(config, config.hop(manifest.sample_rate), tuple(made[keys[entry.path]] for entry in entries))
+
+
+def _completed(
+    file: Path,
+    manifest: Manifest,
+    entries: Sequence[Entry],
+    keys: Mapping[str, str],
+    config: LabelConfig,
+    jobs: int,
+    progress: Callable[[int, int], None] | None,
+) -> dict[str, Floats]:
+    """Return the labels of a file by their keys, with those of the entries that it lacked, which it has then."""
+    known = _load(file)
+    missing = [entry for entry in entries if keys[entry.path] not in known]
+    for done, (entry, f0) in enumerate(_labelled(manifest, missing, config, jobs), start=1):
+        known[keys[entry.path]] = f0
+        if done % _SAVE_EVERY == 0 or done == len(missing):
+            _save(file, known)
+        if progress is not None:
+            progress(done, len(missing))
+    return known
+
+
+def _key(audio: Path, config: LabelConfig) -> str:
+    """Return what names the labels of a file's content under a configuration."""
+    try:
+        digest = hashlib.blake2b(audio.read_bytes(), digest_size=16)
+    except OSError as error:
+        raise ManifestError(f"{audio} cannot be read: {error.strerror}") from error
+    digest.update(json.dumps(to_dict(config), sort_keys=True).encode())
+    return digest.hexdigest()
+
+
+def _labelled(
+    manifest: Manifest, entries: Sequence[Entry], config: LabelConfig, jobs: int
+) -> Iterator[tuple[Entry, Floats]]:
+    work = partial(_followed, config=config)
+    paths = [manifest.audio_path(entry) for entry in entries]
+    with _mapper(min(jobs, len(entries))) as mapper:
+        yield from zip(entries, mapper(work, paths), strict=True)
+
+
+@contextmanager
+def _mapper(jobs: int) -> Iterator[Callable[[Callable[[Path], Floats], list[Path]], Iterator[Floats]]]:
+    if jobs <= 1:
+        yield map
+        return
+    with process_pool(jobs) as pool:
+        yield lambda work, paths: pool.map(work, paths, chunksize=_CHUNK)
+
+
+def _followed(audio: Path, config: LabelConfig) -> Floats:
+    try:
+        x, sample_rate = soundfile.read(audio, dtype="float32")
+    except (soundfile.SoundFileError, OSError) as error:
+        raise ManifestError(f"{audio} cannot be read: {error}") from error
+    return follow(x, sample_rate, config)
+
+
+def _load(file: Path) -> dict[str, Floats]:
+    """Return the labels of a file by their keys, none where there is no such file, or a broken one."""
+    try:
+        with file.open("rb") as data, np.load(data) as held:
+            parts = np.split(held["f0"], np.cumsum(held["lengths"])[:-1])
+            return dict(zip(held["keys"].tolist(), parts, strict=True))
+    except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        return {}
+
+
+def _save(file: Path, known: dict[str, Floats]) -> None:
+    lengths = np.array([len(f0) for f0 in known.values()])
+    partial_file = file.with_suffix(f".{os.getpid()}.partial")
+    with partial_file.open("wb") as out:
+        np.savez(out, keys=np.array(list(known)), lengths=lengths, f0=np.concatenate(list(known.values())))
+    partial_file.replace(file)

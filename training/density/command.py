@@ -1,0 +1,153 @@
+"""`vocoder-train density`: fit a density model of mels, digits or toy data."""
+
+from __future__ import annotations
+
+import argparse
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from training.corpora.manifest import Manifest, read_manifest
+from training.density.closed_form import fit_in_closed_form
+from training.density.flows import CLOSED_FORM, DensityConfig
+from training.density.items.choice import TOYS, DataConfig, Items, items_of
+from training.density.model import DensityModel
+from training.density.objective import AnyDensity, DensityObjective
+from training.density.vae import VAEConfig, VariationalAutoencoder
+from training.loop import random_state
+from training.loop.processes import build_accelerator
+from training.loop.trainer import Trainer
+from training.loop.trainer_config import TrainerConfig
+from training.provenance import provenance, surroundings
+from training.run_config import load_config, write_config
+from vocoder.config import ConfigError
+from vocoder.mel.contract import contract, known_or_none
+
+__all__ = ["DensityRun", "add_arguments", "complete", "run"]
+
+CONFIGS = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class DensityRun:
+    """Everything that a run of `vocoder-train density` depends on."""
+
+    output: str
+    """folder of the run: checkpoints, TensorBoard logs, and the model in last/model"""
+    trainer: TrainerConfig
+    model: DensityConfig | VAEConfig = field(default_factory=DensityConfig)
+    data: DataConfig = field(default_factory=DataConfig)
+    manifest: str | None = None
+    """manifest.jsonl of a prepared corpus, for mels"""
+    mel: str = "nvidia"
+    """mel preset or contract file, for mels"""
+
+    def __post_init__(self) -> None:
+        shape = (self.model.channels, self.model.frames)
+        expected = self.data.shape or (contract(self.mel).n_mels, self.model.frames)
+        if shape != expected:
+            names = "model.channels and model.frames"
+            raise ConfigError(f"{names} are {shape}, but items of {self.data.source} are {expected}")
+        if self.data.source == "mels" and self.manifest is None:
+            raise ConfigError("mels need `manifest`, a prepared corpus; data.source=digits needs none")
+        if isinstance(self.model, DensityConfig) and (self.model.logit_alpha is None) == (self.data.source == "digits"):
+            raise ConfigError("model.logit_alpha belongs to digits, which lie in (0, 1), and to nothing else")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--model", metavar="KIND", help="gaussian, elementwise, cdf, nice, realnvp, maf, iaf, glow, ..."
+    )
+    parser.add_argument(
+        "--data", metavar="DATA", help=f"digits, {', '.join(TOYS)}, a manifest, or a corpus of the configured manifest"
+    )
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="YAML configuration; chosen by model and data if left out"
+    )
+    parser.add_argument("--resume", action="store_true", help="continue the run from its last checkpoint")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="key=value", help="replace a setting, for example trainer.steps=20000"
+    )
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit status."""
+    file = args.config or default_config(args.model, args.data)
+    config = load_config(DensityRun, file, [*shorthands(args.model, args.data), *args.overrides], complete)
+    random_state.seed_all(config.trainer.seed)
+    manifest = read_manifest(config.manifest) if config.data.source == "mels" and config.manifest else None
+    _check_rate(config, manifest)
+    training_set, held_out = (
+        items_of(config.data, config.model.frames, contract(config.mel), manifest, s) for s in (False, True)
+    )
+    objective = DensityObjective(_model(config), contract(config.mel), config.data.source, training_set.levels)
+    origin = surroundings() if manifest is None else provenance(manifest)
+    if config.model.kind in CLOSED_FORM:
+        fit_in_closed_form(config, objective, training_set, held_out, origin, resume=args.resume)
+    else:
+        _fit(config, objective, training_set, held_out, origin, resume=args.resume)
+    return 0
+
+
+def complete(settings: dict[str, Any]) -> None:
+    """Give a density of mels as many channels as its mel has bands, where the settings leave them out."""
+    mel, model, data = known_or_none(settings.get("mel", "nvidia")), settings.get("model"), settings.get("data") or {}
+    if mel is not None and isinstance(model, dict) and data.get("source", "mels") == "mels":
+        model.setdefault("channels", mel.n_mels)
+
+
+def default_config(model: str | None, data: str | None) -> Path:
+    """Return the configuration of this project for a kind of model and of data."""
+    if model in ("vae", "iaf_vae"):
+        return CONFIGS / "vae.yaml"
+    return CONFIGS / ("digits.yaml" if data == "digits" else "toys.yaml" if data in TOYS else "mels.yaml")
+
+
+def shorthands(model: str | None, data: str | None) -> list[str]:
+    """Return what `--model` and `--data` mean as overrides."""
+    found = [] if model is None else [f"model.kind={model}"]
+    if data is None:
+        return found
+    if data in ("mels", "digits", *TOYS):
+        return [*found, f"data.source={data}"]
+    if Path(data).exists():
+        return [*found, "data.source=mels", f"manifest={data}"]
+    return [*found, "data.source=mels", f"data.mels.corpora=[{data}]"]
+
+
+def _check_rate(config: DensityRun, manifest: Manifest | None) -> None:
+    rate = contract(config.mel).sample_rate
+    if manifest is not None and manifest.sample_rate != rate:
+        raise ConfigError(f"{config.manifest} holds {manifest.sample_rate} Hz, the mel preset {config.mel!r} {rate} Hz")
+
+
+def _model(config: DensityRun) -> AnyDensity:
+    return (
+        DensityModel(config.model) if isinstance(config.model, DensityConfig) else VariationalAutoencoder(config.model)
+    )
+
+
+def _fit(
+    config: DensityRun,
+    objective: DensityObjective,
+    training_set: Items,
+    held_out: Items,
+    origin: dict[str, object],
+    *,
+    resume: bool,
+) -> None:
+    output = Path(config.output)
+    trainer = Trainer(
+        objective,
+        training_set,
+        held_out,
+        config.trainer,
+        output,
+        accelerator=build_accelerator(config.trainer),
+        provenance=origin,
+        resume=resume,
+    )
+    output.mkdir(parents=True, exist_ok=True)
+    write_config(config, output / "config.yaml")
+    trainer.fit()

@@ -1,0 +1,145 @@
+"""Images as signals: squeezed, reshaped, and coupled by a mask."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from vocoder.flows.base import Flow
+from vocoder.flows.coupling import soft_clip
+
+__all__ = ["MaskedCoupling", "Reshape", "Squeeze", "channel_mask", "checkerboard"]
+
+
+class Squeeze(Flow):
+    """Turn every 2 x 2 pixels into four channels: (B, C, H * W) to (B, 4 C, H / 2 * W / 2).
+
+    Images are signals whose time runs over the pixels row by row. A permutation, so `log_det` is 0.
+
+    Args:
+        height: H of the images.
+        width: W.
+
+    Raises:
+        ValueError: the sides are not even, or an image has another number of pixels.
+    """
+
+    def __init__(self, height: int, width: int) -> None:
+        super().__init__()
+        if height % 2 or width % 2:
+            raise ValueError(f"only images with even sides can be squeezed, not {height} x {width}")
+        self.height = height
+        self.width = width
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, H * W) to (B, 4 C, H * W / 4)."""
+        self._check(x, self.height * self.width)
+        batch, channels, _ = x.shape
+        blocks = x.reshape(batch, channels, self.height // 2, 2, self.width // 2, 2)
+        return blocks.permute(0, 1, 3, 5, 2, 4).reshape(batch, 4 * channels, -1), x.new_zeros(batch)
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, 4 C, H * W / 4) to (B, C, H * W)."""
+        self._check(z, self.height * self.width // 4)
+        batch, channels = z.shape[0], z.shape[1] // 4
+        blocks = z.reshape(batch, channels, 2, 2, self.height // 2, self.width // 2)
+        return blocks.permute(0, 1, 4, 2, 5, 3).reshape(batch, channels, -1), z.new_zeros(batch)
+
+    def _check(self, x: Tensor, pixels: int) -> None:
+        if x.shape[2] != pixels:
+            raise ValueError(f"a squeeze of {self.height} x {self.width} images got {x.shape[2]} pixels, not {pixels}")
+
+
+class Reshape(Flow):
+    """Turn items of one shape into another by reading their elements in order; `log_det` is 0.
+
+    Args:
+        before: (C, T) of an item of the data.
+        after: (C, T) of an item of the noise, with as many elements.
+
+    Raises:
+        ValueError: the two shapes hold different numbers of elements, or an item has another shape.
+    """
+
+    def __init__(self, before: tuple[int, int], after: tuple[int, int]) -> None:
+        super().__init__()
+        if math.prod(before) != math.prod(after):
+            raise ValueError(f"items of shape {before} and {after} hold different numbers of elements")
+        self.before = before
+        self.after = after
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, *before) to (B, *after)."""
+        return _shaped(x, self.before, self.after)
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, *after) to (B, *before)."""
+        return _shaped(z, self.after, self.before)
+
+
+def _shaped(x: Tensor, before: tuple[int, int], after: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    if x.shape[1:] != before:
+        raise ValueError(f"items must have the shape {before}, not {tuple(x.shape[1:])}")
+    return x.reshape(-1, *after), x.new_zeros(x.shape[0])
+
+
+class MaskedCoupling(Flow):
+    """Keep what the mask marks, scale and shift the rest by functions of it.
+
+    With b the mask, z = b x + (1 - b) (exp(log_s) x + t), (t, log_s) = network(b x, cond), and `log_det` is the sum of
+    log_s where b is 0. `AffineCoupling` is the special case of a mask over whole channels, with half the work.
+
+    Args:
+        network: maps (B, C, T) and the condition to (B, 2 C, T), first `t` and then `log_s`; (B, C, T) if additive.
+        mask: (C, T) of 0 and 1; a side of 1 is repeated.
+        log_s_bound: the bound of the soft clip of `log_s`.
+        additive: shift alone; `log_det` is then 0.
+
+    Raises:
+        ValueError: the mask holds other numbers, or marks all or nothing.
+    """
+
+    mask: Tensor
+
+    def __init__(
+        self, network: nn.Module, mask: Tensor, log_s_bound: float | None = 2.0, additive: bool = False
+    ) -> None:
+        super().__init__()
+        if mask.dim() != 2 or not bool(((mask == 0) | (mask == 1)).all()) or mask.float().mean() in (0, 1):
+            raise ValueError("a mask must be (C, T) of zeros and ones, with both of them in it")
+        self.network = network
+        self.log_s_bound = log_s_bound
+        self.additive = additive
+        self.register_buffer("mask", mask.to(torch.get_default_dtype()))
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        t, log_s = self._shift_and_log_scale(x, cond)
+        # Where the mask is 1 both are 0, so that x passes as it is.
+        return x * torch.exp(log_s) + t, log_s.sum(dim=(1, 2))
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        t, log_s = self._shift_and_log_scale(z, cond)
+        return (z - t) * torch.exp(-log_s), -log_s.sum(dim=(1, 2))
+
+    def _shift_and_log_scale(self, x: Tensor, cond: Tensor | None) -> tuple[Tensor, Tensor]:
+        out = self.network(self.mask * x, cond).to(x.dtype)
+        if self.additive:
+            return (1 - self.mask) * out, torch.zeros_like(x)
+        t, log_s = out.chunk(2, dim=1)
+        return (1 - self.mask) * t, (1 - self.mask) * soft_clip(log_s, self.log_s_bound)
+
+
+def checkerboard(height: int, width: int, parity: int = 0) -> Tensor:
+    """Return the mask (1, H * W) that marks the black squares, or for `parity` 1 the white ones."""
+    rows, columns = torch.arange(height)[:, None], torch.arange(width)[None]
+    return ((rows + columns + parity) % 2 == 0).float().reshape(1, -1)
+
+
+def channel_mask(channels: int, parity: int = 0) -> Tensor:
+    """Return the mask (C, 1) that marks the first half of the channels, or for `parity` 1 the second."""
+    first = torch.arange(channels) < channels - channels // 2
+    return (first if parity == 0 else ~first).float()[:, None]

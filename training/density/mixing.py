@@ -1,0 +1,54 @@
+"""A learned matrix between the channels, factored as P L U."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vocoder.flows.base import Flow
+
+__all__ = ["PLUConv1x1"]
+
+
+class PLUConv1x1(Flow):
+    """Mix the channels by W = P L (U + diag(sign * exp(log_s))), `log_det` = T * sum(log_s).
+
+    P is a fixed permutation and `sign` is fixed, L has a unit diagonal and U a zero one, so that W stays invertible
+    whatever the parameters become. It starts as a random orthogonal matrix.
+    """
+
+    permutation: Tensor
+    sign: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        orthogonal = torch.linalg.qr(torch.randn(channels, channels, dtype=torch.float64))[0]
+        permutation, lower, upper = torch.linalg.lu(orthogonal)
+        dtype = torch.get_default_dtype()
+        diagonal = upper.diagonal()
+        self.register_buffer("permutation", permutation.to(dtype))
+        self.register_buffer("sign", diagonal.sign().to(dtype))
+        self.log_s = nn.Parameter(diagonal.abs().log().to(dtype))
+        self.lower = nn.Parameter(lower.tril(-1).to(dtype))
+        self.upper = nn.Parameter(upper.triu(1).to(dtype))
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        lower, upper = self._factors()
+        z = F.linear(x.transpose(1, 2), self.permutation @ lower @ upper).transpose(1, 2)
+        return z, self._log_det(x)
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T) by two triangular solves."""
+        lower, upper = self._factors()
+        x = torch.linalg.solve_triangular(lower, self.permutation.T @ z, upper=False, unitriangular=True)
+        return torch.linalg.solve_triangular(upper, x, upper=True), -self._log_det(z)
+
+    def _factors(self) -> tuple[Tensor, Tensor]:
+        lower = self.lower.tril(-1) + torch.eye(len(self.sign), dtype=self.lower.dtype, device=self.lower.device)
+        upper = self.upper.triu(1) + torch.diag(self.sign * torch.exp(self.log_s))
+        return lower, upper
+
+    def _log_det(self, x: Tensor) -> Tensor:
+        return (self.log_s.sum() * x.shape[2]).expand(x.shape[0])

@@ -1,0 +1,97 @@
+"""The objective of density models: the likelihood of items, or the bound of it that an autoencoder has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import torch
+from torch import Tensor
+
+from training.density.model import DensityModel
+from training.density.vae import VariationalAutoencoder
+from training.loop.objective import Batch, Objective, Phase
+from vocoder.checkpoint import save_model
+from vocoder.mel.config import MelConfig
+
+__all__ = ["AnyDensity", "DensityObjective", "bits_per_dimension", "density_card"]
+
+AnyDensity: TypeAlias = DensityModel | VariationalAutoencoder
+
+
+class DensityObjective(Objective):
+    """Negative log-likelihood in nats per dimension of items `x` (B, channels, frames), or its bound for autoencoders.
+
+    Before the first step the whitening is fitted in closed form to the first batches; actnorms start from them, too.
+    The whitening is not trained further: a matrix of greatest likelihood gains nothing from small steps.
+
+    Args:
+        model: what to fit.
+        mel_config: contract of the mels that it models.
+        source: what the data are, for the model's card.
+        levels: that the data had before noise was added, 0 if they were real numbers.
+    """
+
+    def __init__(self, model: AnyDensity, mel_config: MelConfig, source: str, levels: int = 0) -> None:
+        super().__init__()
+        self.model = model
+        self.mel_config = mel_config
+        self.source = source
+        self.levels = levels
+
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the one update: all parameters but those of the whitening."""
+        fitted = set() if self.model.whitening is None else set(self.model.whitening.parameters())
+        return (Phase("model", tuple(p for p in self.model.parameters() if p not in fitted)),)
+
+    def initialise(self, batches: Iterable[Batch]) -> None:
+        """Fit the whitening to all items of the batches, then the actnorms to at most 1024 of them."""
+        items = [batch["x"] for batch in batches]
+        self.model.fit_whitening(lambda: items)
+        self.model.train()
+        self.model(torch.cat(items)[:1024])
+
+    def loss(self, phase: str, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+        """Return nats per dimension."""
+        nats = self._nats(batch["x"]).mean()
+        return nats, {"nats": nats.detach()}
+
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        """Return nats per dimension, and bits where the data were levels."""
+        nats = self._nats(batch["x"]).mean()
+        bits = {"bits": bits_per_dimension(nats, self.levels)} if self.levels else {}
+        return {"nats": nats, **bits, "score": nats}
+
+    def averaged(self) -> AnyDensity:
+        """Return the model."""
+        return self.model
+
+    def export(self, directory: Path, provenance: dict[str, Any]) -> None:
+        """Write the model directory."""
+        card = density_card(self.model, self.source)
+        save_model(directory, self.model, self.mel_config, {"source": self.source, **provenance}, card=card)
+
+    def _nats(self, x: Tensor) -> Tensor:
+        """Return minus the log-density of items, in nats per dimension, (B,)."""
+        score = self.model.elbo(x) if isinstance(self.model, VariationalAutoencoder) else self.model.log_prob(x)
+        return -score / x[0].numel()
+
+
+def bits_per_dimension(nats: Tensor, levels: int) -> Tensor:
+    """Return the bits of a level from nats per dimension of the level plus uniform noise, over the number of levels."""
+    return (nats + math.log(levels)) / math.log(2)
+
+
+def density_card(model: AnyDensity, source: str) -> str:
+    """Return the text of a density model's README.md."""
+    config = model.config
+    parameters = sum(parameter.numel() for parameter in model.parameters())
+    contract = "" if source == "mels" else " It knows nothing of mels: the mel contract in config.json is a formality."
+    return (
+        f"# {config.kind}\n\nA density of {source}, items of {config.channels} x {config.frames}, with {parameters} "
+        f"parameters. It scores data; it cannot speak.{contract}\n\n```python\n"
+        "import training.density\nfrom vocoder.checkpoint import load_model\n\nmodel = load_model(DIRECTORY).model\n"
+        "log_prob = model.log_prob(x)  # (B, channels, frames) -> (B,) in nats\n```\n"
+    )

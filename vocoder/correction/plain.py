@@ -1,0 +1,84 @@
+"""The correction in plain PyTorch: for gradients, exports and devices that have no compiled code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vocoder.correction.order import Order
+from vocoder.layers.mel_filter import MelFilter
+from vocoder.layers.overlap import overlap_add
+from vocoder.mel.config import MelConfig
+
+__all__ = ["PlainCorrection"]
+
+
+class PlainCorrection(nn.Module):
+    """Correct chains of audio towards their mels, one place of the window after another.
+
+    A step takes spectra of the mel convention's own windows, multiplies them by exp(relaxation * (target - own)),
+    spread from the mel bands to the bins, and overlap-adds what that changes with the window that makes it the nearest
+    signal (Griffin and Lim, 1984, equation 6). Phases are kept. It has no parameters.
+
+    Args:
+        config: the mel convention; natural logarithm of a magnitude, without statistics.
+    """
+
+    window: Tensor
+
+    def __init__(self, config: MelConfig) -> None:
+        super().__init__()
+        padding = (config.n_fft - config.win_length) // 2
+        self.filter = MelFilter(config)
+        self.register_buffer(
+            "window", F.pad(torch.hann_window(config.win_length), (padding, padding)), persistent=False
+        )
+
+    def forward(self, order: Order, first: int, audio: Tensor, target: Tensor, heard: Tensor) -> Tensor:
+        """Return the corrected chains (C, T); after each hop the first slot of its window is final.
+
+        Args:
+            order: of the frames.
+            first: number of the first frame, or any that is on its grid.
+            audio: (C, T) with T = (slots - 1 + hops) * hop_length.
+            target: mel (C, hops + corrections - 1, n_mels).
+            heard: 1 for each of its frames that belongs to the utterance, 0 for others: (C, hops + corrections - 1).
+        """
+        size = (order.slots - 1) * order.hop_length
+        active, final = audio[:, :size], []
+        for hop, slot in enumerate(torch.split(audio[:, size:], order.hop_length, dim=1)):
+            active = torch.cat([active, slot], dim=1)
+            for places in _grids(order, first + hop):
+                frames = slice(hop + places.start, hop + places.stop, places.step)
+                active = self._step(order, active, places, target[:, frames], heard[:, frames])
+            final.append(active[:, : order.hop_length])
+            active = active[:, order.hop_length :]
+        return torch.cat([*final, active], dim=1)
+
+    def share(self, order: Order) -> Tensor:
+        """Return what the overlap-added changes are multiplied by, periodic in the stride of a grid: (stride,)."""
+        pieces = self.window.square().view(-1, order.stride)
+        return pieces.sum(dim=0).clamp_min(1e-3).reciprocal()
+
+    def _step(self, order: Order, active: Tensor, places: range, target: Tensor, heard: Tensor) -> Tensor:
+        """Return the active samples (C, T) after the frames at some places of the window were corrected."""
+        first = order.offset + places.start * order.hop_length
+        n_fft, count = order.n_fft, len(places)
+        seen = active[:, first : first + (count - 1) * order.stride + n_fft]
+        spectrum = torch.fft.rfft(seen.unfold(1, n_fft, order.stride) * self.window)
+        pace = active.new_tensor([order.relaxation(place) for place in places])[:, None] * heard[:, :, None]
+        move = pace * self.filter.difference(spectrum.real, spectrum.imag, target)
+        change = torch.fft.irfft(spectrum * torch.expm1(self.filter.log_gain(move)), n=n_fft) * self.window
+        added = overlap_add(change, order.stride) * self.share(order).repeat(count + n_fft // order.stride - 1)
+        return active + F.pad(added, (first, active.shape[1] - first - added.shape[1]))
+
+
+def _grids(order: Order, frame: int) -> Iterator[range]:
+    """Yield for each grid that has frames in the window from number `frame` on their places in it."""
+    for grid in range(order.grids):
+        places = range((grid - frame) % order.grids, order.corrections, order.grids)
+        if places:
+            yield places

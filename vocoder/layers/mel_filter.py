@@ -1,0 +1,47 @@
+"""Filters that move the mel of a spectrum towards another one."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import mel_filterbank
+
+__all__ = ["MAX_BOOST", "MAX_DIFFERENCE", "MelFilter"]
+
+MAX_DIFFERENCE = 3.0
+"""largest difference of two mels that counts, in nepers"""
+MAX_BOOST = 4.0
+"""largest logarithm of a gain, in nepers"""
+LEAST_POWER = 1e-14
+"""added to the power of a bin, so that the gradient of its root is bounded"""
+
+
+class MelFilter(nn.Module):
+    """Compare the mel of a spectrum with a target, and spread the difference from the bands to the bins.
+
+    A bin takes the mean of the bands that it lies in, weighted by their triangles. There are no parameters.
+
+    Args:
+        config: the mel convention; natural logarithm of a magnitude, without statistics.
+    """
+
+    filterbank: Tensor
+    spread: Tensor
+
+    def __init__(self, config: MelConfig) -> None:
+        super().__init__()
+        self.floor = config.floor
+        filterbank = mel_filterbank(config).float()
+        self.register_buffer("filterbank", filterbank, persistent=False)
+        self.register_buffer("spread", filterbank / filterbank.sum(dim=0).clamp_min(1e-12), persistent=False)
+
+    def difference(self, real: Tensor, imaginary: Tensor, target: Tensor) -> Tensor:
+        """Return by how much the mel of spectra (..., bins) is below the target (..., n_mels), in nepers."""
+        magnitude = (real.square() + imaginary.square() + LEAST_POWER).sqrt()
+        own = (magnitude @ self.filterbank.T).clamp_min(self.floor).log()
+        return (target - own).clamp(-MAX_DIFFERENCE, MAX_DIFFERENCE)
+
+    def log_gain(self, move: Tensor) -> Tensor:
+        """Return the logarithm of the gain of each bin (..., bins) that moves the mel by (..., n_mels) nepers."""
+        return move.clamp(-MAX_BOOST, MAX_BOOST) @ self.spread

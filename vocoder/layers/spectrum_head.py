@@ -1,0 +1,144 @@
+"""From hidden frames to audio: the spectrum of each frame, filtered out of an excitation and scaled to its mel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from vocoder.config import ConfigError
+from vocoder.layers.mel_filter import MelFilter
+from vocoder.layers.overlap import overlap_add
+from vocoder.layers.product import Product
+from vocoder.mel.config import MelConfig
+
+__all__ = ["SpectrumHead", "SpectrumHeadConfig"]
+
+
+@dataclass(frozen=True)
+class SpectrumHeadConfig:
+    """The mel convention of a spectrum head, and how far it may go.
+
+    Raises:
+        ConfigError: a value is out of range, or spectra cannot be scaled to mels of this convention.
+    """
+
+    mel: MelConfig
+    log_gain_bound: float = 4.0
+    """soft bound of the logarithm of the gain of the excitation in each bin, in nepers"""
+    shift_bound: float = 2.0
+    """soft bound of the difference between the mel that the head makes and the one it is given, in nepers"""
+
+    def __post_init__(self) -> None:
+        mel = self.mel
+        if mel.log != "ln" or mel.power != 1.0 or mel.mean is not None or mel.n_fft % mel.hop_length:
+            raise ConfigError(
+                "a spectrum head needs natural-log magnitude mels without statistics whose n_fft is a multiple of "
+                f"hop_length, not those of {mel.name!r}"
+            )
+        if self.log_gain_bound <= 0 or self.shift_bound <= 0:
+            raise ConfigError("log_gain_bound and shift_bound of the head must be above 0")
+
+
+class SpectrumHead(nn.Module):
+    """Filter an excitation in the frequency domain, as a source-filter vocoder does, with learned filters.
+
+    The spectrum of a frame is exp(envelope) * (exp(log_gain) * excitation + addition). The envelope is what the mel
+    implies. The network gives a gain for each bin, which shapes the excitation, and an addition, which is free. Then
+    each spectrum is scaled so that its own mel is the target: the given mel, moved by a shift that the network gives,
+    since the mels of acoustic models lack detail that speech has. Overlap-add makes audio of the spectra (Griffin and
+    Lim, 1984, equation 6; a vocoder with such a last step is Vocos, arXiv 2306.00814).
+
+    Spectra are (B, 2 * bins, frames): real parts, then imaginary parts. Frame n is centred at sample n * hop_length.
+
+    Args:
+        config: of the head.
+        channels: of the hidden frames.
+    """
+
+    window: Tensor
+    extended: Tensor
+    width: Tensor
+
+    def __init__(self, config: SpectrumHeadConfig, channels: int) -> None:
+        super().__init__()
+        mel = config.mel
+        self.config = config
+        self.n_fft, self.hop_length, self.bins = mel.n_fft, mel.hop_length, mel.n_fft // 2 + 1
+        self.norm = nn.LayerNorm(channels, eps=1e-6)
+        self.end = Product(channels, 3 * self.bins)
+        self.shift = Product(channels, mel.n_mels)
+        self.filter = MelFilter(mel)
+        padding = (mel.n_fft - mel.win_length) // 2
+        window = F.pad(torch.hann_window(mel.win_length), (padding, padding))
+        self.register_buffer("window", window, persistent=False)
+        self.register_buffer("extended", _extended(self.filter.spread), persistent=False)
+        self.register_buffer("width", self.filter.filterbank.sum(dim=1).clamp_min(1e-12).log(), persistent=False)
+        with torch.no_grad():
+            for layer in (self.end, self.shift):
+                layer.weight.mul_(0.05)
+                layer.bias.zero_()
+
+    @property
+    def lead(self) -> int:
+        """Frames before and after a frame's centre that its window reaches into; audio depends on so many ahead."""
+        return -(-self.n_fft // (2 * self.hop_length))
+
+    def analysed(self, x: Tensor) -> Tensor:
+        """Return the spectra (B, 2 * bins, frames) of audio x (B, 1, T), white noise of variance 1 with power 1."""
+        half, frames = self.n_fft // 2, x.shape[2] // self.hop_length
+        seen = F.pad(x[:, 0], (half, half)).unfold(1, self.n_fft, self.hop_length)[:, :frames]
+        spectrum = torch.fft.rfft(seen * (self.window / self.window.square().sum().sqrt()))
+        return torch.cat([spectrum.real, spectrum.imag], dim=2).transpose(1, 2)
+
+    def target(self, hidden: Tensor, mel: Tensor) -> Tensor:
+        """Return the mel (B, n_mels, frames) that the head makes of hidden frames (B, C, frames) and the given mel."""
+        shift, bound = self.shift(self.norm(hidden.transpose(1, 2))).to(mel.dtype), self.config.shift_bound
+        moved: Tensor = mel + (bound * torch.tanh(shift / bound)).transpose(1, 2)
+        return moved
+
+    def spectrum(self, hidden: Tensor, excitation: Tensor, mel: Tensor, target: Tensor) -> Tensor:
+        """Return spectra (B, 2 * bins, frames) whose mel is the target (B, n_mels, frames).
+
+        Args:
+            hidden: (B, C, frames).
+            excitation: spectra (B, 2 * bins, frames).
+            mel: the given one (B, n_mels, frames).
+            target: what `target` returns.
+        """
+        made = self.end(self.norm(hidden.transpose(1, 2))).to(mel.dtype)
+        log_gain, real, imaginary = torch.split(made, self.bins, dim=2)
+        bound = self.config.log_gain_bound
+        gain = torch.exp(bound * torch.tanh(log_gain / bound))
+        envelope = torch.exp((mel.transpose(1, 2) - self.width) @ self.extended)
+        excited = torch.split(excitation.transpose(1, 2), self.bins, dim=2)
+        real, imaginary = envelope * (gain * excited[0] + real), envelope * (gain * excited[1] + imaginary)
+        difference = self.filter.difference(real, imaginary, target.transpose(1, 2))
+        scale = torch.exp(self.filter.log_gain(difference))
+        return torch.cat([scale * real, scale * imaginary], dim=2).transpose(1, 2)
+
+    def audio(self, spectrum: Tensor, owned: Tensor | None = None) -> Tensor:
+        """Return audio (B, 1, frames * hop_length) of spectra (B, 2 * bins, frames).
+
+        `owned` (frames,) is 1 for frames that count and 0 for others; all do if it is left out.
+        """
+        real, imaginary = torch.split(spectrum.transpose(1, 2), self.bins, dim=2)
+        frames = torch.fft.irfft(torch.complex(real, imaginary), n=self.n_fft) * self.window
+        weights = self.window.square().expand(1, frames.shape[1], -1)
+        if owned is not None:
+            frames, weights = frames * owned[:, None], weights * owned[:, None]
+        total, weight = overlap_add(frames, self.hop_length), overlap_add(weights, self.hop_length)
+        half, length = self.n_fft // 2, spectrum.shape[2] * self.hop_length
+        return (total / weight.clamp_min(1e-3))[:, None, half : half + length]
+
+
+def _extended(spread: Tensor) -> Tensor:
+    """Return the spread (n_mels, bins) of a filterbank, whose outer bands go on to the bins that lie in none."""
+    heard = spread.sum(dim=0) > 0
+    first, last = int(heard.nonzero().min()), int(heard.nonzero().max())
+    extended = spread.clone()
+    extended[0, :first] = 1.0
+    extended[-1, last + 1 :] = 1.0
+    return extended
