@@ -33,7 +33,6 @@ from server.telemetry.requests import RequestMiddleware
 from vocoder.guard.guard import guards
 from vocoder.layers.stack import default_dtype
 from vocoder.mel.contract import known_contracts
-from vocoder.synthesizer import Synthesizer
 
 __all__ = ["create_admin_app", "create_app"]
 
@@ -50,7 +49,9 @@ def create_app(
     """
     settings = Settings() if settings is None else settings
     telemetry = open_telemetry(os.environ) if telemetry is None else telemetry
-    service = _service(settings, load or _loader(settings), telemetry)
+    dtype = None if settings.dtype == "auto" else getattr(torch, settings.dtype)
+    load = load or partial(vocoder.load, device=settings.device, dtype=dtype, guard="off")
+    service = _service(settings, load, telemetry)
     lifespan = _lifespan(service, telemetry)
     about = {"summary": "Mel-spectrograms in, waveforms out.", "version": vocoder.__version__}
     app = _bare("Flow vocoder", service, lifespan=lifespan, **about)
@@ -111,15 +112,6 @@ def _service(settings: Settings, load: Load, telemetry: Telemetry | None) -> Ser
         keys=None if path is None else KeyRing(path, settings.requests_per_minute, settings.frames_per_minute),
         mel_configs=known_contracts(settings.contracts),
     )
-
-
-def _loader(settings: Settings) -> Load:
-    dtype = None if settings.dtype == "auto" else getattr(torch, settings.dtype)
-
-    def load(reference: str) -> Synthesizer:
-        return vocoder.load(reference, device=settings.device, dtype=dtype, guard="off")
-
-    return load
 
 
 def _lifespan(service: Service, telemetry: Telemetry | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

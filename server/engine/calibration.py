@@ -96,16 +96,14 @@ def calibrate(
         if points and measurement.left < 2.0 * (points[-1].alone + points[-1].together):  # one run of each
             break
         points.append((yield from measurement.point(frames)))
-        if len(points) > 2 and not _saves(points[-2], points[-1]):
-            break
+        if len(points) > 2:
+            half, whole = points[-2:]
+            if whole.together > (1.0 - LEAST_SAVING) * 2.0 * min(half.together, half.alone):
+                break  # two halves cost no more
     costs = Costs(tuple(points))
     told = (synthesizer.name, costs.max_frames, costs.frames_per_second)
     logger.info("%s: runs of up to %d frames, at best %.0f frames per second", *told)
     return costs
-
-
-def _saves(half: Point, whole: Point) -> bool:
-    return whole.together <= (1.0 - LEAST_SAVING) * 2.0 * min(half.together, half.alone)
 
 
 class _Measurement:

@@ -151,21 +151,20 @@ def check_json_size(body: bytes) -> None:
 def number_array(values: Any) -> NDArray[np.float64]:
     """Return nested lists of numbers as an array. Types are checked first: NumPy pads to the longest string.
 
-    Raises:
-        ValueError: a value that is no number, lists of one depth with different lengths, or too many levels.
+    What is anything else gives an array without values.
     """
     shape: list[int] = []
     while type(values) is list and set(map(type, values)) == {list} and len(shape) < MAX_DIMENSIONS:
         if len(set(map(len, values))) > 1:
-            raise ValueError("lists of one depth differ in length")
+            return np.empty(0)  # ragged
         shape.append(len(values))
         values = list(chain.from_iterable(values))
     if type(values) is not list or not set(map(type, values)) <= {int, float}:
-        raise ValueError("something is not a number")
+        return np.empty(0)
     try:
         return np.array(values, np.float64).reshape(*shape, -1) if values else np.empty((*shape, 0))
-    except OverflowError:
-        raise ValueError("a number is beyond 64-bit floats") from None
+    except OverflowError:  # beyond 64-bit floats
+        return np.empty(0)
 
 
 def _from_json(body: bytes) -> NDArray[Any]:
@@ -179,22 +178,15 @@ def _from_json(body: bytes) -> NDArray[Any]:
     ):
         raise _malformed('JSON must be {"mel": [[...]]} or {"mel_b64": "...", "shape": [80, 512], "dtype": "float32"}.')
     if "mel" in document:
-        return _from_lists(document["mel"])
+        array = number_array(document["mel"])
+        if not 1 <= array.ndim <= MAX_DIMENSIONS or array.size == 0:
+            raise _malformed("mel must be a list of lists of numbers, all of the same length.")
+        return array
     try:
         data = b64decode(document["mel_b64"], validate=True)
     except (binascii.Error, TypeError, ValueError):
         raise _malformed("mel_b64 is not base64.") from None
     return _from_parts(data, document["shape"], document["dtype"])
-
-
-def _from_lists(rows: Any) -> NDArray[np.float64]:
-    try:
-        array = number_array(rows)
-    except ValueError:
-        array = np.empty(0)
-    if not 1 <= array.ndim <= MAX_DIMENSIONS or array.size == 0:
-        raise _malformed("mel must be a list of lists of numbers, all of the same length.")
-    return array
 
 
 def _from_parts(data: bytes, shape: Any, dtype: Any) -> NDArray[Any]:

@@ -154,10 +154,7 @@ def _read_input(tensor: _Tensor, binary: memoryview) -> NDArray[np.float32]:
         return as_float32(np.frombuffer(binary, dtype)).reshape(tensor.shape)
     if len(binary):
         raise _malformed("There are bytes after the JSON, but the input has its data in it.")
-    try:
-        array = number_array(tensor.data)
-    except ValueError:
-        array = np.empty(0)
+    array = number_array(tensor.data)
     if array.size != size:
         raise _malformed("data must be numbers, flat or nested, as many as the shape says.")
     return as_float32(array).reshape(tensor.shape)

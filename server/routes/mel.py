@@ -38,7 +38,10 @@ class MelQuery(BaseModel):
 @router.post("/mel", include_in_schema=False, response_class=Response)
 async def extract_mel(request: Request, query: Annotated[MelQuery, Query()], service: ServiceDependency) -> Response:
     """Extract the mel-spectrogram of an audio file."""
-    _check_media_type(media_type(request))
+    kind = media_type(request)
+    if kind is not None and not kind.startswith("audio/") and kind not in OTHER_AUDIO_TYPES:
+        detail = "Send an audio file with Content-Type audio/wav, audio/flac, audio/ogg or audio/mpeg."
+        raise Problem("unsupported-media-type", detail)
     engine = service.engines.get(query.model)  # an unknown model is an error with a preset, too
     config = engine.mel_config if query.preset is None else known_config(query.preset, service.mel_configs)
     body = await read_body(request, service.settings.max_body_bytes, service.settings.body_timeout)
@@ -49,9 +52,3 @@ async def extract_mel(request: Request, query: Annotated[MelQuery, Query()], ser
         "X-Sample-Rate": str(config.sample_rate),
     }
     return Response(npy_bytes(mel), media_type=NPY, headers=headers)
-
-
-def _check_media_type(kind: str | None) -> None:
-    if kind is not None and not kind.startswith("audio/") and kind not in OTHER_AUDIO_TYPES:
-        detail = "Send an audio file with Content-Type audio/wav, audio/flac, audio/ogg or audio/mpeg."
-        raise Problem("unsupported-media-type", detail)

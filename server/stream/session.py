@@ -71,7 +71,10 @@ class WebSocketSession:
                 await self._refuse(unexpected())
 
     async def _serve(self) -> None:
-        service, hello = self._service, read_hello(await self._first_message())
+        service, first = self._service, await self._receive()
+        if "text" not in first:
+            raise Problem("malformed-body", "The first message must be text: a JSON object with the options.")
+        hello = read_hello(str(first["text"]))
         self._engine = engine = service.engines.get(hello.model)
         engine.admit()
         charge_frames(self._websocket, 0)
@@ -113,12 +116,6 @@ class WebSocketSession:
             return None
         values = np.frombuffer(b"".join(parts), hello.numpy_dtype).reshape(-1, config.n_mels)
         return np.array(values.T, np.float32, order="C")
-
-    async def _first_message(self) -> str:
-        message = await self._receive()
-        if "text" not in message:
-            raise Problem("malformed-body", "The first message must be text: a JSON object with the options.")
-        return str(message["text"])
 
     async def _take_frames(self, intake: Intake, stream: ChunkStream, encoder: StreamEncoder) -> NoReturn:
         """Take frames until the end of the mel, then wait until the client leaves."""
