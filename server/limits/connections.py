@@ -40,7 +40,7 @@ __all__ = ["MAX_STREAM_MESSAGE", "LimitedHttp", "LimitedWebSocket", "server_conf
 MAX_STREAM_MESSAGE = 2**20  # bytes of one WebSocket message
 READ_BYTES = 2**14  # taken from a WebSocket at once; between two reads, others have their turn
 WEBSOCKET_LOGGER = "server.websocket"  # of its own: uvicorn logs addresses with their query, which may hold anything
-INVALID_TEXT = 1007  # close code of text that is not UTF-8 (RFC 6455, section 7.4.1)
+INVALID_TEXT = 1007  # close code (RFC 6455, section 7.4.1)
 
 
 def server_config(app: Any, settings: Settings, **options: Any) -> uvicorn.Config:
@@ -145,10 +145,9 @@ class LimitedHttp(H11Protocol):
         """Hand the connection over to the WebSocket protocol, within the limit of connections."""
         self._stop_timers()
         headers = dict(self.headers)
-        body = b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0"
         if self._most is not None and len(self.connections) >= self._most:
             self._refuse(busy())
-        elif body:
+        elif b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0":
             self._refuse(handshake_problem(HTTPStatus.BAD_REQUEST))
         else:
             super().handle_websocket_upgrade(event)
