@@ -9,14 +9,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from training.runs.student import DistillRun
-
 from training.commands import evaluate
 from training.launch import complete_contract, held_out, train
 from training.objectives.distillation_losses import DistillationLosses
 from training.objectives.reverse_losses import ReverseLosses
 from training.run_config import load_config
 from training.runs.reverse import ReverseRun
+from training.runs.student import DistillRun
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.layers.stack import default_dtype

@@ -6,13 +6,13 @@ import dataclasses
 from pathlib import Path
 
 import pytest
-from training.runs.student import DistillRun
 
 import recipes.ablation
 from recipes.ablation.command import REVERSE, complete, variants
 from training.objectives.reverse_losses import ReverseLosses
 from training.run_config import load_config
 from training.runs.reverse import ReverseRun
+from training.runs.student import DistillRun
 from vocoder.config import ConfigError
 from vocoder.models.student import Student
 

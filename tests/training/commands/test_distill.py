@@ -8,7 +8,6 @@ import pytest
 import torch
 import yaml
 from evaluation_corpus import write_corpus
-from training.runs.student import DistillRun
 
 from training.cli import main
 from training.commands.distill import CONFIGURATIONS
@@ -17,6 +16,7 @@ from training.loop.trainer_config import TrainerConfig
 from training.objectives.distillation_losses import DistillationLosses
 from training.run_config import load_config
 from training.runs.reverse import ReverseRun
+from training.runs.student import DistillRun
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import ConfigError
 from vocoder.layers.stack import WaveNetConfig
