@@ -26,10 +26,10 @@ from benchmarks.serving_load import Case, Load, offer, poisson
 from benchmarks.serving_program import Program, serving
 from benchmarks.speech import speech_mel
 from server.engine.calibration import Costs, calibrate
-from server.mel.contract import MelContract
 from vocoder.batching import Utterance
 from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.machine.timing import machine, markdown_table
+from vocoder.mel.range import MelRange
 from vocoder.synthesizer import Synthesizer
 
 CASES = 40
@@ -149,7 +149,7 @@ def _device(synthesizer: Synthesizer, bench: Bench) -> list[list[str]]:
 
 
 def _costs(synthesizer: Synthesizer) -> Costs:
-    calibration = calibrate(synthesizer, MelContract.of(synthesizer.mel_config).silence, math.inf, 20.0)
+    calibration = calibrate(synthesizer, MelRange.of(synthesizer.mel_config).silence, math.inf, 20.0)
     while True:
         try:
             next(calibration)

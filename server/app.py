@@ -1,12 +1,14 @@
-"""The application: its parts, put together."""
+"""The application and that of the admin port, put together from their parts."""
 
 from __future__ import annotations
 
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from functools import partial
+from typing import Any
 
 import anyio.to_thread
 import torch
@@ -14,65 +16,77 @@ from anyio import CapacityLimiter
 from fastapi import FastAPI
 
 import vocoder
-from server.access.authentication import AuthenticationMiddleware, watch_keys
-from server.access.hosts import HostMiddleware, HostRule
-from server.access.keys import KeyRing
+from server.audio.extraction import MelExtractor
 from server.engine.calibration import calibrate
-from server.engine.device import on_one_core
+from server.engine.device import compute_on
 from server.engine.engines import Engines
-from server.engine.synthesizer import Load, Synthesizer
-from server.mel.extraction import MelExtractor
+from server.engine.model import Load
+from server.limits.gate import Drain, Gate, HostRule, Memory
+from server.limits.keys import KeyRing
 from server.problems import answer_not_found, install_problem_handlers
 from server.routes import inference, mel, models, operations, pages, synthesize
 from server.service import Service
 from server.settings import Settings
 from server.telemetry.metrics import DeviceMemory, EngineGauges, Metrics
 from server.telemetry.otel import OtelMetrics, Telemetry, open_telemetry
-from server.transport.body import BodyMemoryMiddleware
-from server.transport.drain import Drain, DrainMiddleware
-from server.transport.middleware import RequestMiddleware
+from server.telemetry.requests import RequestMiddleware
 from vocoder.guard.guard import guards
 from vocoder.layers.stack import default_dtype
 from vocoder.mel.contract import known_contracts
 
-__all__ = ["create_app"]
+__all__ = ["create_admin_app", "create_app"]
 
 
 def create_app(
     settings: Settings | None = None, load: Load | None = None, telemetry: Telemetry | None = None
 ) -> FastAPI:
-    """Build the application; models load in the background once it starts, and /readyz tells when they have.
+    """Build the application. Models load in the background after it starts; /readyz tells when they are ready.
 
     Args:
-        settings: from the environment if left out.
-        load: from a model's name or directory to a synthesizer; the real thing if left out.
-        telemetry: where spans and metrics go beside Prometheus; as the environment (`OTEL_*`) says if left out.
+        settings: by default from the environment.
+        load: returns the synthesizer of a name or directory; by default the real one.
+        telemetry: traces and metrics for OpenTelemetry; by default as the environment (`OTEL_*`) asks.
     """
     settings = Settings() if settings is None else settings
     telemetry = open_telemetry(os.environ) if telemetry is None else telemetry
-    service = _service(settings, load or _loader(settings), telemetry)
-    app = FastAPI(
-        title="Flow vocoder",
-        summary="Mel-spectrograms in, waveforms out.",
-        version=vocoder.__version__,
-        lifespan=_lifespan(service, telemetry),
-        docs_url=None,
-        redoc_url=None,
-        openapi_url=None,
-        redirect_slashes=False,  # a redirect would repeat the Host header, which may name another server
-    )
-    app.router.default = answer_not_found
-    app.state.service = service
-    _install_middleware(app, service, telemetry)
-    install_problem_handlers(app)
+    dtype = None if settings.dtype == "auto" else getattr(torch, settings.dtype)
+    load = load or partial(vocoder.load, device=settings.device, dtype=dtype, guard="off")
+    service = _service(settings, load, telemetry)
+    lifespan = _lifespan(service, telemetry)
+    about = {"summary": "Mel-spectrograms in, waveforms out.", "version": vocoder.__version__}
+    app = _bare("Flow vocoder", service, lifespan=lifespan, **about)
+    hosts, memory = HostRule(settings.host, settings.allowed_hosts), Memory(settings.max_buffered_bytes)
+    app.add_middleware(Gate, hosts=hosts, drain=service.drain, keys=service.keys, memory=memory)
+    tracer = None if telemetry is None else telemetry.tracer
+    app.add_middleware(RequestMiddleware, metrics=service.metrics, tracer=tracer)
     for group in (synthesize, mel, models, inference, operations):
         app.include_router(group.router)
     if settings.admin_port is None:
         app.include_router(operations.metrics_router)
-    if settings.docs and settings.admin_port is None:
-        app.include_router(pages.docs_router)
+        if settings.docs:
+            app.include_router(pages.docs_router)
     if settings.page:
         app.include_router(pages.router)
+    return app
+
+
+def create_admin_app(public: FastAPI) -> FastAPI:
+    """Build the application of the admin port: probes, metrics and documentation of `public`, without API keys."""
+    service: Service = public.state.service
+    app = _bare(f"{public.title}: administration", service)
+    app.state.described = public
+    app.add_middleware(Gate, hosts=HostRule(service.settings.admin_host))
+    for router in (operations.router, operations.metrics_router, pages.docs_router):
+        app.include_router(router)
+    return app
+
+
+def _bare(title: str, service: Service, **options: Any) -> FastAPI:
+    # Without redirects: they would repeat the Host header, which may name another server.
+    app = FastAPI(title=title, docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False, **options)
+    app.router.default = answer_not_found
+    app.state.service = service
+    install_problem_handlers(app)
     return app
 
 
@@ -80,13 +94,14 @@ def _service(settings: Settings, load: Load, telemetry: Telemetry | None) -> Ser
     meter = None if telemetry is None else telemetry.meter
     metrics = Metrics() if meter is None else OtelMetrics(meter)
     calibration = partial(calibrate, seconds=settings.calibration_seconds) if settings.batching else None
-    # Measured with the device's cores; loading, on one, finds it measured.
+    # Measured with the device's cores; loading, which has one core, finds the result.
     prepare = partial(default_dtype, settings.device)
     engines = Engines(settings.models, load, settings.queue_limits, calibration, metrics, prepare)
     metrics.register(EngineGauges(engines))
     metrics.register(DeviceMemory(settings.device))
+    with ThreadPoolExecutor(1, initializer=compute_on, initargs=(1,)) as pool:
+        pool.submit(lambda: list(guards())).result()  # loads them before the first request
     path = settings.api_keys_file
-    keys = None if path is None else KeyRing(path, settings.requests_per_minute, settings.frames_per_minute)
     return Service(
         settings=settings,
         engines=engines,
@@ -94,37 +109,17 @@ def _service(settings: Settings, load: Load, telemetry: Telemetry | None) -> Ser
         extractor=MelExtractor(settings.max_audio_seconds),
         limiter=CapacityLimiter(settings.worker_threads),
         drain=Drain(settings.drain_delay, settings.drain_timeout),
-        keys=keys,
-        guard=on_one_core(lambda: list(guards()))[0],
-        contracts=known_contracts(settings.contracts),
+        keys=None if path is None else KeyRing(path, settings.requests_per_minute, settings.frames_per_minute),
+        mel_configs=known_contracts(settings.contracts),
     )
-
-
-def _install_middleware(app: FastAPI, service: Service, telemetry: Telemetry | None) -> None:
-    """Put the layers around the routes, the innermost first."""
-    app.add_middleware(BodyMemoryMiddleware, limit=service.settings.max_buffered_bytes)
-    app.add_middleware(AuthenticationMiddleware, keys=service.keys)
-    app.add_middleware(DrainMiddleware, drain=service.drain)
-    app.add_middleware(HostMiddleware, rule=HostRule(service.settings.host, service.settings.allowed_hosts))
-    tracer = None if telemetry is None else telemetry.tracer
-    app.add_middleware(RequestMiddleware, metrics=service.metrics, tracer=tracer)
-
-
-def _loader(settings: Settings) -> Load:
-    dtype = None if settings.dtype == "auto" else getattr(torch, settings.dtype)
-
-    def load(reference: str) -> Synthesizer:
-        return vocoder.load(reference, device=settings.device, dtype=dtype, guard="off")
-
-    return load
 
 
 def _lifespan(service: Service, telemetry: Telemetry | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        """Load the models and watch the key file while the server runs; finish what has been begun when it stops."""
+        """Load the models and watch the key file while the server runs; finish accepted work when it stops."""
         service.engines.start()
-        watch = None if service.keys is None else asyncio.create_task(watch_keys(service.keys))
+        watch = None if service.keys is None else asyncio.create_task(service.keys.watch())
         try:
             yield
         finally:

@@ -3,38 +3,69 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import os
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Mapping, MutableMapping, Sequence
+from typing import Any
 
-from server.spinning import spin_briefly
+__all__ = ["main", "prepare_computing"]
 
-__all__ = ["main"]
+PROGRAM = "vocoder-serve"
+SPIN_ROUNDS = "10000"  # a tenth of a millisecond or two; longer than from one operation of a model to the next
+SPIN_CHOICES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Serve until SIGINT or SIGTERM.
 
     Args:
-        arguments: those of the command line if left out; this is then the program, which decides how its threads wait,
-            and ends whatever still computes.
+        arguments: by default those of the command line. Then this is the whole process: it decides how its threads
+            wait, and ends whatever still computes.
 
     Returns:
-        0 after an orderly shutdown; 1 if a model cannot be loaded or fails for good, a port is taken, or work had to be
-        cut off at the end; 2 for settings or API keys that are not valid.
+        0 after an orderly shutdown; 1 if a model cannot be loaded or fails for good, a port is taken, or work was cut
+        off at the end; 2 for invalid settings or API keys.
     """
     options = _parser().parse_args(arguments)
     if arguments is None:
-        spin_briefly(os.environ)
-    from server.program import serve  # loads PyTorch, which is told how to wait by now
-
-    code = serve({name: value for name, value in vars(options).items() if value is not None})
+        prepare_computing(os.environ)
+    code = _serve({name: value for name, value in vars(options).items() if value is not None})
     return _end(code) if arguments is None else code
 
 
+def prepare_computing(environment: MutableMapping[str, str]) -> None:
+    """Limit how long idle OpenMP threads spin, unless the environment already says. Call it before torch is loaded.
+
+    GNU's OpenMP spins for 300,000 rounds, several milliseconds, after each run of a model. Meanwhile its threads keep a
+    core from encoding that run's audio and answering. (`vocoder.load` sets up the memory of the C library.)
+    """
+    if not any(name in environment for name in SPIN_CHOICES):
+        environment["GOMP_SPINCOUNT"] = SPIN_ROUNDS
+
+
+def _serve(given: Mapping[str, Any]) -> int:
+    """Serve with these settings, and those of the environment for others; report errors in one line."""
+    from pydantic import ValidationError  # these load torch
+
+    from server.limits.keys import KeyFileError
+    from server.process import ListenError, run
+    from server.settings import Settings
+
+    try:
+        return asyncio.run(run(Settings(**given)))
+    except ValidationError as error:
+        for entry in error.errors():
+            print(f"{PROGRAM}: {'.'.join(map(str, entry['loc']))}: {entry['msg']}", file=sys.stderr)
+    except (ListenError, KeyFileError) as error:
+        print(f"{PROGRAM}: {error}", file=sys.stderr)
+        return 1 if isinstance(error, ListenError) else 2
+    return 2
+
+
 def _end(code: int) -> int:
-    """Return the exit code; end with it at once where a model still computes, which Python could not end in order."""
+    """Return the exit code, or exit at once if a model still computes, which Python could not interrupt."""
     from server.engine.engines import COMPUTING
 
     if any(thread.name in COMPUTING for thread in threading.enumerate()):
@@ -46,26 +77,18 @@ def _end(code: int) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="vocoder-serve",
+        prog=PROGRAM,
         description="Serve vocoder models over HTTP.",
         epilog="Every setting can also come from the environment, as VOCODER_ and its name in capitals.",
     )
-    parser.add_argument("--host", help="address to listen on (default: 127.0.0.1)")
-    parser.add_argument("--port", type=int, help="port to listen on; 0 takes a free one (default: 8000)")
-    parser.add_argument(
-        "--admin-port", type=int, help="another port for metrics and documentation, which are then not on the first"
-    )
-    parser.add_argument(
-        "--model",
-        dest="models",
-        action="append",
-        metavar="NAME|DIR",
-        help="a shipped model or a model directory; repeat it for several models, the first is the default",
-    )
-    parser.add_argument("--device", help="torch device, such as cpu or cuda (default: cpu)")
-    parser.add_argument(
-        "--api-keys-file", metavar="FILE", help="file of API keys; only clients with one of them are served"
-    )
-    parser.add_argument("--log-level", choices=("critical", "error", "warning", "info", "debug"))
-    parser.add_argument("--log-format", choices=("auto", "json", "text"))
+    add = parser.add_argument
+    add("--host", help="address to listen on (default: 127.0.0.1)")
+    add("--port", type=int, help="port to listen on; 0 picks a free one (default: 8000)")
+    add("--admin-port", type=int, help="separate port for metrics and documentation")
+    models = "a shipped model or a model directory; may be repeated, the first model is the default"
+    add("--model", dest="models", action="append", metavar="NAME|DIR", help=models)
+    add("--device", help="torch device, such as cpu or cuda (default: cpu)")
+    add("--api-keys-file", metavar="FILE", help="file of API keys; only clients with a key are served")
+    add("--log-level", choices=("critical", "error", "warning", "info", "debug"))
+    add("--log-format", choices=("auto", "json", "text"))
     return parser

@@ -1,4 +1,4 @@
-"""Errors as RFC 9457 problem details; nothing a client sent is ever repeated in them."""
+"""Errors as RFC 9457 problem details. They never repeat what a client sent."""
 
 from __future__ import annotations
 
@@ -15,52 +15,87 @@ from starlette.requests import ClientDisconnect, HTTPConnection
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from server.errors import RequestError
+from server.addresses import INFERENCE
 
 __all__ = [
     "MEDIA_TYPE",
+    "STATUS",
     "Problem",
-    "answer_busy",
     "answer_not_found",
-    "busy",
     "describe_problem",
     "install_problem_handlers",
+    "invalid_parameter",
     "invalid_parameters",
-    "problem_of",
     "render",
+    "unexpected",
 ]
 
 MEDIA_TYPE = "application/problem+json"
-NOTHING_HERE = "There is nothing at this address."
-INFERENCE_PREFIX = "/v2"  # where the Open Inference Protocol, version 2, prescribes errors of its own shape
+KINDS = {
+    400: "client-disconnected malformed-body malformed-handshake malformed-request",
+    401: "unauthorized",
+    403: "forbidden forbidden-host forbidden-origin",
+    404: "not-found unknown-model",
+    405: "method-not-allowed",
+    406: "not-acceptable",
+    408: "body-timeout header-timeout",
+    413: "audio-too-long body-too-large too-many-frames",
+    415: "unsupported-content-encoding unsupported-dtype unsupported-media-type",
+    422: "invalid-audio invalid-mel invalid-parameter mel-mismatch unknown-preset unlikely-mel unsupported-sample-rate "
+    "unsure-preset",
+    426: "upgrade-required",
+    429: "rate-limited",
+    431: "headers-too-large",
+    500: "internal-error synthesis-failed",
+    503: "busy model-failed not-alive not-ready queue-full stopping warming",
+    504: "deadline-exceeded",
+    507: "out-of-memory",
+}
+STATUS = {kind: status for status, kinds in KINDS.items() for kind in kinds.split()}
+"""the kinds of problem, each with its HTTP status"""
+CLOSING = frozenset({"body-timeout", "busy", "stopping"})
+"""kinds after which the connection is closed"""
 
 
 class Problem(Exception):  # noqa: N818 - the word of RFC 9457
-    """A request that cannot be answered, and why.
+    """A request that cannot be served, and why.
 
     Args:
-        status: the HTTP status code.
-        slug: the machine-readable kind, the last part of the problem's `type`.
-        detail: one or two sentences for a person: what is wrong and what would be right.
-        headers: further response headers, such as Retry-After.
-        **fields: further members of the problem document (RFC 9457, section 3.2).
+        kind: one of `STATUS`; the last part of the document's `type`.
+        detail: what is wrong and what would be right, in one or two sentences.
+        status: the HTTP status, where it is not the kind's own.
+        retry_after: seconds after which a retry may succeed.
+        headers: further response headers.
+        **fields: further members of the document (RFC 9457, section 3.2).
     """
 
     def __init__(
-        self, status: int, slug: str, detail: str, headers: Mapping[str, str] | None = None, **fields: Any
+        self,
+        kind: str,
+        detail: str,
+        *,
+        status: int | None = None,
+        retry_after: int | None = None,
+        headers: Mapping[str, str] | None = None,
+        **fields: Any,
     ) -> None:
         super().__init__(detail)
-        self.status = status
-        self.slug = slug
+        self.kind = kind
         self.detail = detail
-        self.headers = dict(headers or {})
+        self.status = STATUS[kind] if status is None else status
+        self.retry_after = retry_after
         self.fields = fields
+        self.headers = dict(headers or {})
+        if retry_after is not None:
+            self.headers["Retry-After"] = str(retry_after)
+        if kind in CLOSING:
+            self.headers["Connection"] = "close"
 
     def document(self, request_id: str | None = None) -> dict[str, Any]:
-        """Return the problem as a client gets it."""
+        """Return the problem document."""
         return {
-            "type": f"urn:vocoder:problem:{self.slug}",
-            "title": self.slug.replace("-", " ").capitalize(),
+            "type": f"urn:vocoder:problem:{self.kind}",
+            "title": self.kind.replace("-", " ").capitalize(),
             "status": self.status,
             "detail": self.detail,
             "request_id": request_id,
@@ -68,150 +103,89 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
         }
 
 
-STATUS = {
-    "malformed-body": 400,
-    "unknown-model": 404,
-    "not-acceptable": 406,
-    "too-many-frames": 413,
-    "audio-too-long": 413,
-    "unsupported-media-type": 415,
-    "unsupported-dtype": 415,
-    "invalid-parameter": 422,
-    "unsupported-sample-rate": 422,
-    "unknown-preset": 422,
-    "mel-mismatch": 422,
-    "invalid-mel": 422,
-    "unlikely-mel": 422,
-    "unsure-preset": 422,
-    "invalid-audio": 422,
-    "synthesis-failed": 500,
-    "warming": 503,
-    "queue-full": 503,
-    "model-failed": 503,
-    "stopping": 503,
-    "deadline-exceeded": 504,
-    "out-of-memory": 507,
-}
-"""the HTTP status of each kind of RequestError"""
-
-
-def problem_of(error: RequestError) -> Problem:
-    """Return what is wrong with a request as HTTP says it."""
-    headers = {} if error.retry_after is None else {"Retry-After": str(error.retry_after)}
-    headers |= {"Connection": "close"} if error.kind == "stopping" else {}
-    return Problem(STATUS[error.kind], error.kind, error.detail, headers, **error.fields)
-
-
-class ProblemResponse(JSONResponse):
-    """A JSON response with the problem media type."""
-
-    media_type = MEDIA_TYPE
-
-
-def install_problem_handlers(app: FastAPI) -> None:
-    """Make every error of the application a problem document, those of the framework included."""
-    app.add_exception_handler(Problem, _on_problem)
-    app.add_exception_handler(RequestError, _on_request_error)
-    app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(ClientDisconnect, _on_disconnect)
-    app.add_exception_handler(Exception, _on_unexpected)
-
-
-def describe_problem(connection: HTTPConnection, problem: Problem) -> dict[str, Any]:
-    """Return the document that tells a client about `problem`, and note the problem for log and metrics."""
-    connection.state.problem = problem.slug
-    return problem.document(getattr(connection.state, "request_id", None))
-
-
-async def answer_not_found(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request or WebSocket to an address where there is nothing."""
-    problem = Problem(404, "not-found", NOTHING_HERE)
-    await render(HTTPConnection(scope), problem)(scope, receive, send)
-
-
-async def answer_busy(scope: Scope, receive: Receive, send: Send) -> None:
-    """Answer a request that is one too many."""
-    await render(HTTPConnection(scope), busy())(scope, receive, send)
-
-
-def busy() -> Problem:
-    """Return the problem of a request or connection that is one too many."""
-    headers = {"Retry-After": "1", "Connection": "close"}
-    return Problem(503, "busy", "There are as many connections as there may be; try again soon.", headers)
-
-
-def render(request: HTTPConnection, problem: Problem) -> Response:
-    """Return the response that tells a client about `problem`."""
-    document = describe_problem(request, problem)
-    request_id = document["request_id"]
-    headers = dict(problem.headers)
-    if request_id is not None:
-        headers["X-Request-Id"] = request_id
-    path = request.url.path
-    if path == INFERENCE_PREFIX or path.startswith(f"{INFERENCE_PREFIX}/"):
-        return JSONResponse({"error": problem.detail}, status_code=problem.status, headers=headers)
-    return ProblemResponse(document, status_code=problem.status, headers=headers)
-
-
-async def _on_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)
-    return render(request, error)
-
-
-async def _on_request_error(request: Request, error: Exception) -> Response:
-    assert isinstance(error, RequestError)
-    return render(request, problem_of(error))
-
-
-async def _on_validation_error(request: Request, error: Exception) -> Response:
-    # Only the declared location and pydantic's own message are passed on: its `input` and `ctx` hold what the
-    # client sent, which may not even be JSON (NaN).
-    assert isinstance(error, RequestValidationError)
-    return render(request, invalid_parameters(error.errors(), _parameters(request)))
+def invalid_parameter(name: str, message: str) -> Problem:
+    """Return the problem of one parameter."""
+    errors = [{"parameter": name, "message": message}]
+    return Problem("invalid-parameter", f"{name}: {message}.", errors=errors)
 
 
 def invalid_parameters(entries: Sequence[Mapping[str, Any]], known: Iterable[str]) -> Problem:
-    """Return the problem of what pydantic found.
-
-    Args:
-        entries: whose location begins with where the parameters stood.
-        known: the parameters that there are.
-    """
+    """Return the problem of what pydantic found; each location begins with the place of the `known` parameters."""
     errors = [_describe(entry, known) for entry in entries]
     detail = "; ".join(f"{entry['parameter']}: {entry['message']}" for entry in errors)
-    return Problem(422, "invalid-parameter", detail, errors=errors)
+    return Problem("invalid-parameter", detail, errors=errors)
 
 
-def _parameters(request: Request) -> list[str]:
-    """Return the names of the query parameters of the route that a request came to."""
+def describe_problem(connection: HTTPConnection, problem: Problem) -> dict[str, Any]:
+    """Return the problem document for a client, and note the problem for log and metrics."""
+    connection.state.problem = problem.kind
+    return problem.document(getattr(connection.state, "request_id", None))
+
+
+def render(request: HTTPConnection, problem: Problem) -> Response:
+    """Return the response for a problem."""
+    document, headers = describe_problem(request, problem), dict(problem.headers)
+    if document["request_id"] is not None:
+        headers["X-Request-Id"] = document["request_id"]
+    if f"{request.url.path}/".startswith(f"{INFERENCE}/"):
+        return JSONResponse({"error": problem.detail}, status_code=problem.status, headers=headers)
+    return JSONResponse(document, status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+async def answer_not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer a request or WebSocket to an unknown address."""
+    await render(HTTPConnection(scope), _not_found())(scope, receive, send)
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Turn every error of the application into a problem document, the framework's own included."""
+
+    def answer(make: Any) -> Any:
+        async def handle(request: Request, error: Exception) -> Response:
+            return render(request, make(request, error))
+
+        return handle
+
+    app.add_exception_handler(Problem, answer(lambda request, error: error))
+    app.add_exception_handler(RequestValidationError, answer(_of_validation))
+    app.add_exception_handler(HTTPException, answer(_of_http))
+    # Nobody reads this answer. It keeps a client that left from being logged as a fault of the server.
+    left = Problem("client-disconnected", "The connection ended before the body did.")
+    app.add_exception_handler(ClientDisconnect, answer(lambda request, error: left))
+    app.add_exception_handler(Exception, answer(lambda request, error: unexpected()))
+
+
+def unexpected() -> Problem:
+    """Return the problem of a fault of the server."""
+    return Problem("internal-error", "The server failed. The log has the details under the request id.")
+
+
+def _not_found() -> Problem:
+    return Problem("not-found", "There is nothing at this address.")
+
+
+def _of_validation(request: Request, error: RequestValidationError) -> Problem:
+    """Pass on the declared location and pydantic's message only: `input` and `ctx` hold what the client sent."""
     route = request.scope.get("route")
     fields = route.dependant.query_params if isinstance(route, APIRoute) else []
     models: list[Any] = [field.field_info.annotation for field in fields]
-    return [name for model in models for name in getattr(model, "model_fields", ())]
+    known = [name for model in models for name in getattr(model, "model_fields", ())]
+    return invalid_parameters(error.errors(), known)
+
+
+def _of_http(request: Request, error: HTTPException) -> Problem:
+    if error.status_code == HTTPStatus.NOT_FOUND:
+        return _not_found()
+    phrase = HTTPStatus(error.status_code).phrase
+    method = error.status_code == HTTPStatus.METHOD_NOT_ALLOWED
+    detail = "This address does not take this method." if method else f"{phrase}."
+    kind = phrase.lower().replace(" ", "-")
+    return Problem(kind, detail, status=error.status_code, headers=error.headers)
 
 
 def _describe(entry: Mapping[str, Any], known: Iterable[str]) -> dict[str, str]:
     if entry["type"] == "extra_forbidden":
-        names = f"; there are {', '.join(known)}" if known else ""
-        return {"parameter": "(unknown)", "message": f"there is a parameter that is not known here{names}"}
+        names = f"; the parameters are {', '.join(known)}" if known else ""
+        return {"parameter": "(unknown)", "message": f"a parameter is unknown{names}"}
     location = ".".join(str(part) for part in entry["loc"][1:]) or str(entry["loc"][0])
     return {"parameter": location, "message": entry["msg"]}
-
-
-async def _on_http_exception(request: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
-    phrase = HTTPStatus(error.status_code).phrase
-    details = {404: NOTHING_HERE, 405: "This address does not take this method."}
-    slug = phrase.lower().replace(" ", "-")
-    detail = details.get(error.status_code, f"{phrase}.")
-    return render(request, Problem(error.status_code, slug, detail, headers=error.headers))
-
-
-async def _on_disconnect(request: Request, error: Exception) -> Response:
-    # Nobody reads this answer; it keeps a client that left from being logged as a fault of the server.
-    return render(request, Problem(400, "client-disconnected", "The connection ended before the body did."))
-
-
-async def _on_unexpected(request: Request, error: Exception) -> Response:
-    return render(request, Problem(500, "internal-error", "The server failed; the request id finds it in the log."))

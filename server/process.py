@@ -1,4 +1,4 @@
-"""One process that serves until it is told to stop: listening, the line that says ready, signals, the exit code."""
+"""One server process: it listens, prints one line when it is ready, handles signals, and returns an exit code."""
 
 from __future__ import annotations
 
@@ -11,39 +11,49 @@ import socket
 import sys
 import threading
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 
 import uvicorn
 
-from server.access.keys import KeyRing
-from server.admin import create_admin_app
-from server.app import create_app
+from server.app import create_admin_app, create_app
 from server.engine.engines import Engines, LoadError
 from server.engine.errors import EngineState
-from server.engine.synthesizer import Load
+from server.engine.model import Load
+from server.limits.connections import server_config
+from server.limits.gate import Drain
 from server.service import Service
 from server.settings import Settings
 from server.telemetry.logs import logging_config
-from server.transport.connections import LimitedConfig
-from server.transport.drain import Drain
 
 __all__ = ["ListenError", "run"]
 
 logger = logging.getLogger(__name__)
 
-
-SIGNAL_EXIT = 128  # what shells add to a signal's number
+SIGNAL_EXIT = 128  # shells add it to the number of a signal
 
 
 class ListenError(Exception):
-    """An address cannot be listened on; the text says which and why."""
+    """An address cannot be listened on."""
 
 
-class DrainingServer(uvicorn.Server):
-    """uvicorn's server, that on a first signal lets accepted work finish and on a second ends at once."""
+class QuietServer(uvicorn.Server):
+    """uvicorn's server, without signal handlers and without a line that says it runs before its models have loaded."""
 
-    def __init__(self, config: LimitedConfig, drain: Drain) -> None:
+    def _log_started_message(self, listeners: Sequence[socket.SocketType]) -> None:
+        """Say nothing."""
+
+    def capture_signals(self) -> AbstractContextManager[None]:  # type: ignore[override]
+        """Leave signals to others."""
+        return nullcontext()
+
+
+class DrainingServer(QuietServer):
+    """The main server. On the first signal it finishes accepted work, on the second it ends at once."""
+
+    capture_signals = uvicorn.Server.capture_signals
+
+    def __init__(self, config: uvicorn.Config, drain: Drain) -> None:
         super().__init__(config)
         self._drain = drain
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -51,7 +61,7 @@ class DrainingServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain, or end."""
         if self._drain.begun.is_set():
-            os._exit(SIGNAL_EXIT + sig)  # whatever is stuck in this process cannot hold this up
+            os._exit(SIGNAL_EXIT + sig)  # whatever hangs in this process cannot delay this
         if self._loop is None:
             self.should_exit = True  # not listening yet
         else:
@@ -63,7 +73,7 @@ class DrainingServer(uvicorn.Server):
         await super().startup(sockets)
 
     async def on_tick(self, counter: int) -> bool:
-        """Tell every tenth of a second whether to stop listening and close."""
+        """Return, every tenth of a second, whether to stop."""
         if self._drain.finished:
             if self._drain.overdue:
                 logger.warning("%d requests did not finish in time and are cut off", self._drain.in_flight)
@@ -71,27 +81,9 @@ class DrainingServer(uvicorn.Server):
             return True
         return await super().on_tick(counter)
 
-    def _log_started_message(self, listeners: Sequence[socket.SocketType]) -> None:
-        """Say nothing yet: whoever reads that a server runs sends it requests, and its models are still loading."""
-
-
-class QuietServer(uvicorn.Server):
-    """A second server beside the first, which alone listens to signals."""
-
-    def _log_started_message(self, listeners: Sequence[socket.SocketType]) -> None:
-        """Leave it to the first to say that all is ready."""
-
-    def capture_signals(self) -> ExitStack:  # type: ignore[override]
-        """Leave signals to others."""
-        return ExitStack()
-
 
 async def run(settings: Settings, load: Load | None = None) -> int:
-    """Serve until a signal, and return the exit code.
-
-    Args:
-        settings: where to listen, and everything else.
-        load: from a model's name or directory to a synthesizer; the real thing if left out.
+    """Serve until a signal, and return the exit code. `load` stands in for the real models.
 
     Raises:
         ListenError: an address cannot be listened on.
@@ -102,24 +94,19 @@ async def run(settings: Settings, load: Load | None = None) -> int:
     app = create_app(settings, load)
     service: Service = app.state.service
     log_config = logging_config(settings.log_format, settings.log_level)
-    config = LimitedConfig(app, settings, host=settings.host, port=settings.port, log_config=log_config)
-    server = DrainingServer(config, service.drain)
-    servers: list[uvicorn.Server] = [server]
+    config = server_config(app, settings, host=settings.host, port=settings.port, log_config=log_config)
+    servers: list[uvicorn.Server] = [DrainingServer(config, service.drain)]
     if settings.admin_port is not None:
-        admin = LimitedConfig(
-            create_admin_app(app),
-            settings,
-            host=settings.admin_host,
-            port=settings.admin_port,
-            lifespan="off",
-            log_config=None,
-        )
+        listen = {"host": settings.admin_host, "port": settings.admin_port}
+        admin = server_config(create_admin_app(app), settings, **listen, lifespan="off", log_config=None)
         servers.append(QuietServer(admin))
-    _survive_hangup(service.keys)
+    if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
+        # It would end the process. It is sent to make servers read their files again, which this one does by itself.
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, lambda: None)
     watch = asyncio.create_task(_watch(servers, service.engines))
     try:
         await _serve(servers)
-    except SystemExit:  # uvicorn's way to say that it could not start, after logging why
+    except SystemExit:  # uvicorn could not start, and logged why
         return 1
     finally:
         watch.cancel()
@@ -127,19 +114,8 @@ async def run(settings: Settings, load: Load | None = None) -> int:
     return 1 if isinstance(failure, LoadError) or service.drain.overdue else 0
 
 
-def _survive_hangup(keys: KeyRing | None) -> None:
-    """Have SIGHUP, which would end the process, read the file of keys again; without one it does nothing."""
-
-    def reread() -> None:
-        if keys is not None:
-            asyncio.get_running_loop().run_in_executor(None, keys.refresh)
-
-    if hasattr(signal, "SIGHUP") and threading.current_thread() is threading.main_thread():
-        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, reread)
-
-
 def _require_free(host: str, port: int, option: str) -> None:
-    """Find out before any model is loaded whether an address can be listened on."""
+    """Find out before models are loaded whether an address can be listened on."""
     try:
         family, *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
         socket.create_server((host, port), family=family).close()
@@ -151,7 +127,7 @@ def _require_free(host: str, port: int, option: str) -> None:
 
 
 async def _serve(servers: list[uvicorn.Server]) -> None:
-    """Run the first server, and the others for as long as it runs."""
+    """Run the first server, and the others as long as it runs."""
     main, *others = servers
     tasks = [asyncio.create_task(other.serve()) for other in others]
     try:
@@ -163,7 +139,7 @@ async def _serve(servers: list[uvicorn.Server]) -> None:
 
 
 async def _watch(servers: list[uvicorn.Server], engines: Engines) -> None:
-    """Print one line when everything is ready; stop serving when it never will be, or is no more."""
+    """Print one line when everything is ready. Stop the server if a model cannot be loaded or fails for good."""
     try:
         await engines.wait_ready()
         while not all(server.started for server in servers):
@@ -172,20 +148,13 @@ async def _watch(servers: list[uvicorn.Server], engines: Engines) -> None:
         beside = f", metrics on {_address(servers[1])}" if len(servers) > 1 else ""
         logger.info("ready on %s", _address(servers[0]))
         print(f"vocoder-serve: ready on {_address(servers[0])} ({names}){beside}", flush=True)
-        await _wait_failed(engines)
+        while not (failed := [engine.name for engine in engines if engine.state is EngineState.FAILED]):
+            await asyncio.sleep(0.2)
+        raise LoadError(f"{', '.join(failed)} failed for good; the log says why")
     except LoadError as error:
         print(f"vocoder-serve: {error}", file=sys.stderr, flush=True)
         servers[0].should_exit = True
         raise
-
-
-async def _wait_failed(engines: Engines) -> None:
-    """Wait until a model fails for good: then only a new process helps."""
-    while True:
-        failed = [engine.name for engine in engines if engine.state is EngineState.FAILED]
-        if failed:
-            raise LoadError(f"{', '.join(failed)} failed for good; the log says why")
-        await asyncio.sleep(0.2)
 
 
 def _address(server: uvicorn.Server) -> str:

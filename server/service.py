@@ -1,4 +1,4 @@
-"""What the routes work with: settings, engines, metrics, and a few threads for everything that is not a model."""
+"""The parts of a running application that routes work with."""
 
 from __future__ import annotations
 
@@ -11,15 +11,14 @@ from anyio import CapacityLimiter
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from server.access.keys import KeyRing
+from server.audio.extraction import MelExtractor
 from server.engine.device import compute_on
 from server.engine.engines import Engines
-from server.mel.extraction import MelExtractor
+from server.limits.gate import Drain
+from server.limits.keys import KeyRing
 from server.settings import Settings
 from server.telemetry.metrics import Metrics
-from server.transport.drain import Drain
 from vocoder.audio.origin import Origin
-from vocoder.guard.guard import Guard
 from vocoder.mel.config import PRESETS, MelConfig
 
 __all__ = ["Service", "ServiceDependency"]
@@ -30,7 +29,7 @@ R = TypeVar("R")
 
 @dataclass(frozen=True)
 class Service:
-    """The parts of one running application."""
+    """The parts of one running application. `mel_configs` are those that requests may name."""
 
     settings: Settings
     engines: Engines
@@ -39,16 +38,14 @@ class Service:
     limiter: CapacityLimiter
     drain: Drain
     keys: KeyRing | None
-    guard: Guard | None = None
-    contracts: Mapping[str, MelConfig] = field(default_factory=lambda: PRESETS)
-    """mel contracts that requests may name"""
+    mel_configs: Mapping[str, MelConfig] = field(default_factory=lambda: PRESETS)
 
     def origin(self, model: str, seed: int | None) -> Origin | None:
-        """Return what audio is to say of where it comes from; None where the settings have it say nothing."""
+        """Return the origin to write into audio; None if the settings turn it off."""
         return Origin(model, seed=seed) if self.settings.origin else None
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a blocking function on one of the worker threads, which take one core each: the model has the others."""
+        """Run a blocking function on a worker thread. Each computes on one core; the model has the others."""
 
         def work() -> R:
             compute_on(1)
@@ -58,7 +55,7 @@ class Service:
 
 
 async def get_service(connection: HTTPConnection) -> Service:
-    """Return the service of the application that a request or WebSocket came to; FastAPI gives others a thread."""
+    """Return the service of a connection's application. It is async, since FastAPI runs others on a thread."""
     service = connection.app.state.service
     assert isinstance(service, Service)
     return service

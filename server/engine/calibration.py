@@ -1,4 +1,4 @@
-"""How fast a device computes, and what it gains from running several mels together."""
+"""Measures what runs cost on a device, and what is gained by running several mels together."""
 
 from __future__ import annotations
 
@@ -10,44 +10,24 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from server.engine.synthesizer import BatchSynthesizer, Synthesizer
 from vocoder.batching import Utterance
+from vocoder.synthesizer import Synthesizer
 
-__all__ = ["Calibration", "Costs", "Pace", "Point", "calibrate"]
+__all__ = ["Calibration", "Costs", "Point", "calibrate"]
 
 logger = logging.getLogger(__name__)
 
-LENGTHS = tuple(2**power for power in range(5, 16))  # frames of the runs that are measured
+LENGTHS = tuple(2**power for power in range(5, 16))  # frames of the measured runs
 LONGEST = LENGTHS[-1]
-ITEM_FRAMES = 64  # of the mels of a measured run; longer in runs of more than MAX_ITEMS
+ITEM_FRAMES = 64  # per mel of a measured run; more in runs of over MAX_ITEMS mels
 MAX_ITEMS = 32
 REPEATS = 3
-LEAST_SAVING = 0.05  # of the time of two runs, for which it is worth to make one of them
-MEMORY = 0.9  # what the past keeps of its weight in the pace with each new run
-
-
-class Pace:
-    """Frames per second over the last runs, each counted by its time."""
-
-    def __init__(self) -> None:
-        self._frames = 0.0
-        self._seconds = 0.0
-
-    @property
-    def frames_per_second(self) -> float:
-        """The pace; 1 before anything was measured."""
-        return self._frames / self._seconds if self._seconds > 0.0 else 1.0
-
-    def add(self, frames: int, seconds: float) -> None:
-        """Take in one run; runs without frames say nothing of the pace."""
-        if frames > 0:
-            self._frames = MEMORY * self._frames + frames
-            self._seconds = MEMORY * self._seconds + max(seconds, 1e-6)
+LEAST_SAVING = 0.05  # share of the time that a shared run must save over two separate ones
 
 
 @dataclass(frozen=True)
 class Point:
-    """The seconds that so many frames took: as one mel, and as several in one run."""
+    """Seconds for a number of frames, as one mel and as several in one run."""
 
     frames: int
     alone: float
@@ -56,18 +36,18 @@ class Point:
 
 @dataclass(frozen=True)
 class Costs:
-    """What runs cost on a device, measured at geometric lengths and interpolated between them."""
+    """The costs of runs, measured at geometric lengths and interpolated between them."""
 
     points: tuple[Point, ...] = ()
 
     @property
     def max_frames(self) -> int:
-        """The longest run that was measured; none is made longer."""
+        """Frames of the longest measured run; shared runs are never longer."""
         return self.points[-1].frames if self.points else 0
 
     @property
     def frames_per_second(self) -> float:
-        """The best pace of all runs; 0 where nothing was measured."""
+        """The best speed of all runs; 0 if nothing was measured."""
         return max((point.frames / min(point.alone, point.together) for point in self.points), default=0.0)
 
     def alone(self, frames: int) -> float:
@@ -75,17 +55,11 @@ class Costs:
         return self._between(frames, [point.alone for point in self.points])
 
     def together(self, frames: int) -> float:
-        """Return the seconds of several mels in one run of so many frames."""
+        """Return the seconds of several mels in one run."""
         return self._between(frames, [point.together for point in self.points])
 
     def worth_joining(self, before: float, run_frames: int, frames: int) -> bool:
-        """Whether a mel should join a run.
-
-        Args:
-            before: seconds of the run without it.
-            run_frames: frames of the run with it.
-            frames: of the mel.
-        """
+        """Whether a mel of `frames` should join a run of `before` seconds, which has run_frames with it."""
         if run_frames > self.max_frames:
             return False
         return self.together(run_frames) <= (1.0 - LEAST_SAVING) * (before + self.alone(frames))
@@ -102,67 +76,56 @@ class Costs:
 
 
 Calibration = Callable[[Synthesizer, float, float], Generator[None, None, Costs]]
-"""from a synthesizer, the value of silence and the frames per second of a short run to what runs cost, run by run"""
+"""from a synthesizer, the value of silence and the frames per second of a short run to the costs, run by run"""
 
 
 def calibrate(
     synthesizer: Synthesizer, silence: float, frames_per_second: float, seconds: float
 ) -> Generator[None, None, Costs]:
-    """Time runs of growing length, until to join two saves nothing any more, and return what they cost.
+    """Time runs of growing length until sharing a run saves nothing more, and return their costs.
 
-    It yields after each run, so that others may have the device.
-
-    Args:
-        synthesizer: the model; one that takes one mel at a time is not timed, as there is nothing to choose.
-        silence: a value that its mels can have.
-        frames_per_second: of a short run; a model that would take too long for the first two runs is not timed.
-        seconds: how long all runs together may take.
+    It yields after each run, so that other models can use the device. All runs together take at most `seconds`. A model
+    that
+    takes one mel at a time, or is too slow for the first two runs, is not timed.
     """
-    if not isinstance(synthesizer, BatchSynthesizer) or 2 * LENGTHS[0] > seconds * frames_per_second:
+    if not hasattr(synthesizer, "synthesize_many") or 2 * LENGTHS[0] > seconds * frames_per_second:
         return Costs()
-    measurement = _Measurement(synthesizer, synthesizer, silence, seconds)
+    measurement = _Measurement(synthesizer, silence, seconds)
     points: list[Point] = []
     for frames in LENGTHS:
         if points and measurement.left < 2.0 * (points[-1].alone + points[-1].together):  # one run of each
             break
         points.append((yield from measurement.point(frames)))
-        if len(points) > 2 and not _saves(points[-2], points[-1]):
-            break
+        if len(points) > 2:
+            half, whole = points[-2:]
+            if whole.together > (1.0 - LEAST_SAVING) * 2.0 * min(half.together, half.alone):
+                break  # two halves cost no more
     costs = Costs(tuple(points))
-    logger.info(
-        "%s: runs of up to %d frames, at best %.0f frames per second",
-        synthesizer.name,
-        costs.max_frames,
-        costs.frames_per_second,
-    )
+    told = (synthesizer.name, costs.max_frames, costs.frames_per_second)
+    logger.info("%s: runs of up to %d frames, at best %.0f frames per second", *told)
     return costs
 
 
-def _saves(half: Point, whole: Point) -> bool:
-    return whole.together <= (1.0 - LEAST_SAVING) * 2.0 * min(half.together, half.alone)
-
-
 class _Measurement:
-    """Times runs of one model for as long as there are seconds left."""
+    """Times runs of one model within a budget of seconds."""
 
-    def __init__(self, single: Synthesizer, many: BatchSynthesizer, silence: float, seconds: float) -> None:
+    def __init__(self, synthesizer: Synthesizer, silence: float, seconds: float) -> None:
         self.left = seconds
-        self._single = single
-        self._many = many
-        self._mel = np.full((single.mel_config.n_mels, LONGEST), silence, np.float32)
+        self._synthesizer = synthesizer
+        self._mel = np.full((synthesizer.mel_config.n_mels, LONGEST), silence, np.float32)
 
     def point(self, frames: int) -> Generator[None, None, Point]:
-        """Time so many frames, as one mel and as several."""
-        run_frames = self._many.run_frames
+        """Time a number of frames, as one mel and as several."""
+        model, run_frames = self._synthesizer, self._synthesizer.run_frames
         items = min(MAX_ITEMS, max(2, frames // ITEM_FRAMES))
-        each = max(1, (2 * frames - run_frames([frames // items] * items)) // items)  # so that gaps are inside
+        each = max(1, (2 * frames - run_frames([frames // items] * items)) // items)  # leaves room for the gaps
         utterances = [Utterance(self._mel[:, :each], seed=item) for item in range(items)]
-        alone = yield from self._quickest(lambda: self._single.synthesize(self._mel[:, :frames], seed=0))
-        together = yield from self._quickest(lambda: self._many.synthesize_many(utterances))
+        alone = yield from self._quickest(lambda: model.synthesize(self._mel[:, :frames], seed=0))
+        together = yield from self._quickest(lambda: model.synthesize_many(utterances))
         return Point(frames, alone, together * frames / run_frames([each] * items))
 
     def _quickest(self, run: Callable[[], object]) -> Generator[None, None, float]:
-        """Return the least seconds of a few runs, fewer at the end: what disturbs a run only makes it longer."""
+        """Return the shortest time of a few runs, since disturbances only lengthen a run."""
         seconds: list[float] = []
         while len(seconds) < REPEATS and not (seconds and self.left <= 0.0):
             started = time.perf_counter()

@@ -1,70 +1,64 @@
-"""The one thread on which every model runs, and in which order; how many cores a thread computes on."""
+"""The one thread on which all models run, and the number of cores that a thread computes on."""
 
 from __future__ import annotations
 
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import suppress
-from typing import Protocol, TypeVar
+from typing import Protocol
 
 import torch
 
-__all__ = ["Device", "Tenant", "compute_on", "on_one_core"]
-
-R = TypeVar("R")
+__all__ = ["Device", "Tenant", "compute_on"]
 
 IDLE_BEAT = 0.5  # seconds between heartbeats of an idle device
-TURN_SECONDS = 1.0  # about the longest that one model has the device before another gets it
+TURN_SECONDS = 1.0  # about the longest turn of one model before the next
 
 
 class Tenant(Protocol):
-    """One of those that share a device.
+    """One of the models that share a device.
 
     Attributes:
-        used: seconds of the device that it has had, by which it is decided whose turn it is.
+        used: seconds of the device so far, which decide whose turn it is.
     """
 
     used: float
 
     @property
     def waits(self) -> bool:
-        """Whether it has something to compute; asked with the device's lock held."""
+        """Whether it has work. The device's lock is held."""
 
     @property
     def backlog(self) -> float:
-        """Seconds that all would take that it has to compute; asked with the device's lock held."""
+        """Seconds of all its work. The device's lock is held."""
 
     def take_turn(self) -> None:
         """Compute something, on the device's thread."""
 
     def check_on_itself(self) -> None:
-        """Find out, on the device's thread while it is idle, whether everything is well."""
+        """Check its health, on the device's thread while it is idle."""
 
 
 class Device:
-    """Lets one tenant at a time compute: of those that wait, the one that has had the least of the device.
+    """Runs one tenant at a time: of those with work, the one that has used the device least.
 
-    Each thread that computes on several cores brings threads of its own, and once there are more of all these than
-    cores they no longer watch for each other but sleep, which makes each of them half as fast: so there is one.
-
-    Args:
-        cores: to compute on; those of the thread that makes this if left out.
-        prepare: called on the thread before anything else, as to measure what these cores can do.
+    A thread that computes on several cores brings helper threads of its own. With more of these than cores, they sleep
+    instead of spinning for each other, which halves the speed. So all models share one thread, with the cores of the
+    thread that made this, or with `cores`. It calls `prepare` first.
     """
 
     def __init__(self, cores: int | None = None, prepare: Callable[[], object] = lambda: None) -> None:
-        self.changed = threading.Condition()  # its lock may be taken again by the thread that holds it
-        """to be held while queues change, and notified when they have"""
+        self.changed = threading.Condition()  # with a reentrant lock
+        """Hold it while queues change, and notify it afterwards."""
         self.prepared = threading.Event()
         self._cores = torch.get_num_threads() if cores is None else cores
         self._prepare = prepare
         self._tenants: list[Tenant] = []
-        self._reached = 0.0  # what the tenant that was chosen last had used
+        self._reached = 0.0  # what the last chosen tenant had used
         self._stopping = False
         self._beat = time.monotonic()
-        # A daemon, since a device may hang for good and must not keep the process from ending.
+        # A daemon: a device that hangs for good must not keep the process from ending.
         self._thread = threading.Thread(target=self._serve, name="device", daemon=True)
 
     @property
@@ -74,11 +68,11 @@ class Device:
 
     @property
     def turn_seconds(self) -> float:
-        """How long the present turn has taken."""
+        """Duration of the present turn so far."""
         return time.monotonic() - self._beat
 
     def add(self, tenant: Tenant) -> None:
-        """Let one more share the device."""
+        """Add a tenant."""
         self._tenants.append(tenant)
 
     def start(self) -> None:
@@ -86,7 +80,7 @@ class Device:
         self._thread.start()
 
     def stop(self, timeout: float) -> None:
-        """End once nothing waits any more; wait for that for at most `timeout` seconds."""
+        """End when no work is left; wait at most `timeout` seconds."""
         with self.changed:
             self._stopping = True
             self.changed.notify_all()
@@ -98,15 +92,15 @@ class Device:
         return self._thread.is_alive() and self.turn_seconds < stall_timeout
 
     def notify(self, tenant: Tenant) -> None:
-        """Say that a tenant has something to compute; to be called with the lock held, before it is queued."""
-        if not tenant.waits:  # time in which it wanted nothing is not saved up
+        """Announce work of a tenant. Call it with the lock held, before the work is queued."""
+        if not tenant.waits:  # an idle tenant saves up no time
             tenant.used = max(tenant.used, self._reached)
         self.changed.notify_all()
 
     def expected_wait(self, tenant: Tenant) -> float:
-        """Return the seconds until a tenant will have computed all that it has to, while others take their turns.
+        """Return the seconds until all work of a tenant is done, while others take their turns.
 
-        To be called with the lock held.
+        Call it with the lock held.
         """
         own = tenant.backlog
         others = [other.backlog for other in self._tenants if other is not tenant]
@@ -114,7 +108,7 @@ class Device:
 
     def _serve(self) -> None:
         compute_on(self._cores)
-        with suppress(Exception):  # what fails here fails again, and is told, where a model is loaded
+        with suppress(Exception):  # loading a model fails for the same reason, and reports it
             self._prepare()
         self.prepared.set()
         while (tenant := self._next()) is not None:
@@ -123,7 +117,7 @@ class Device:
             tenant.used += time.monotonic() - started
 
     def _next(self) -> Tenant | None:
-        """Wait for a tenant that has something to compute; None once it is time to end and nobody has."""
+        """Wait for a tenant with work; None once the device is stopping and no work is left."""
         while True:
             with self.changed:
                 self._beat = time.monotonic()
@@ -141,26 +135,9 @@ class Device:
 
 
 def compute_on(cores: int) -> None:
-    """Have the calling thread, and no other, compute on so many cores from now on.
+    """Set the number of cores for the calling thread only.
 
-    Two threads that both compute on all cores wait for each other at every barrier of both.
+    Two threads that both compute on all cores wait for each other at every barrier.
     """
-    torch.get_num_threads()  # when first asked a thread takes over what another set last, which would undo this
+    torch.get_num_threads()  # a thread's first call adopts the last value set anywhere, which would undo this
     torch.set_num_threads(cores)
-
-
-def on_one_core(function: Callable[[], R]) -> R:
-    """Return what a function returns that runs on a thread of its own, which takes one core; raise what it raises."""
-    future: Future[R] = Future()
-
-    def work() -> None:
-        compute_on(1)
-        try:
-            future.set_result(function())
-        except BaseException as error:
-            future.set_exception(error)
-
-    thread = threading.Thread(target=work)
-    thread.start()
-    thread.join()
-    return future.result()

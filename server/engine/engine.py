@@ -1,10 +1,9 @@
-"""One model, and a bounded queue in front of it.
+"""One model, with a bounded queue in front of it.
 
-A loader's thread loads the model; after that only the device's thread touches it: it is warmed up there, and everything
-is run on it. The rest of the server hands the engine work and waits for futures, so the event loop never computes and
-requests cannot mix. When the engine has its turn, the job that is due runs, together with the others that wait and fit
-into one run with it: nobody waits for company. What would take the device for long is computed in parts, between which
-other models have their turns, and ends at the next part where its client has left.
+A loader thread loads the model; after that only the device's thread uses it. The rest of the server submits work and
+waits for futures, so the event loop never computes. In its turn the engine runs the first job, together with the other
+waiting jobs that fit into its run: no job waits for company. Long work is computed in parts. Between two parts other
+models have their turns, and a cancelled job ends.
 """
 
 from __future__ import annotations
@@ -22,34 +21,28 @@ from numpy.typing import NDArray
 from server.engine.calibration import Calibration
 from server.engine.device import Device
 from server.engine.errors import DeadlineError, EngineState, NotReadyError, QueueFullError, SynthesisError
-from server.engine.loaded_model import LoadedModel, Observer, Outcome, short_name
+from server.engine.model import Load, LoadedModel, Observer, Outcome, short_name
 from server.engine.queue import Job, Parts, Priority, QueueLimits, Synthesis, WorkQueue, at_once
-from server.engine.synthesizer import Load, Synthesizer
-from server.mel.contract import MelContract
 from vocoder.batching import Utterance
 from vocoder.checkpoint import CheckpointError
 from vocoder.machine.devices import DeviceError
+from vocoder.mel.config import MelConfig
+from vocoder.synthesizer import Synthesizer
 
 __all__ = ["Engine"]
 
 logger = logging.getLogger(__name__)
 
-CANARY_INTERVAL = 30.0  # seconds without a success after which an idle engine tries itself
+CANARY_INTERVAL = 30.0  # seconds without a success after which an idle engine tests itself
 MAX_RETRY_AFTER = 60
-EXPECTED_ERRORS = (CheckpointError, DeviceError, OSError)  # of loading, whose texts say all: a trace would hide them
+EXPECTED_ERRORS = (CheckpointError, DeviceError, OSError)  # of loading; their texts need no traceback
 
 
 class Engine:
-    """Runs one model on a device that others may use as well.
+    """Runs one model on a shared device.
 
-    Args:
-        reference: the shipped name or directory that `load` is called with.
-        load: from a reference to a synthesizer.
-        device: which runs everything.
-        limits: how much may wait.
-        calibration: measures what runs cost, so that mels share one where the device gains by it; None where each is
-            to run alone.
-        observer: is told of every run.
+    `load` gives the synthesizer of the reference. `calibration` measures whether mels should share runs; without it
+    each runs alone. The observer is told of every run.
     """
 
     def __init__(
@@ -62,6 +55,8 @@ class Engine:
         observer: Observer | None = None,
     ) -> None:
         self.name = short_name(reference)
+        self.state = EngineState.LOADING
+        """whether the engine takes work, and if not, why"""
         self.loaded: Future[None] = Future()
         self.used = 0.0
         self._reference = reference
@@ -70,43 +65,37 @@ class Engine:
         self._calibration = calibration
         self._observer = observer
         self._queue = WorkQueue(limits or QueueLimits())
-        self._state = EngineState.LOADING
         self._model: LoadedModel | None = None
         self._running: tuple[Job, ...] = ()
         self._well = time.monotonic()
         device.add(self)
 
     @property
-    def state(self) -> EngineState:
-        """Whether the engine takes work, and if not, why."""
-        return self._state
-
-    @property
     def synthesizer(self) -> Synthesizer:
-        """The loaded model, for reading its description; only the device's thread computes with it."""
+        """The loaded model, to be described. Only the device's thread computes with it."""
         return self._loaded().synthesizer
 
     @property
-    def contract(self) -> MelContract:
-        """The mel contract of the loaded model."""
-        return self._loaded().contract
+    def mel_config(self) -> MelConfig:
+        """The mel config of the loaded model."""
+        return self._loaded().synthesizer.mel_config
 
     @property
     def queued(self) -> int:
-        """Jobs that wait."""
+        """Waiting jobs."""
         return len(self._queue)
 
     @property
     def queued_frames(self) -> int:
-        """Mel frames that wait."""
+        """Waiting mel frames."""
         with self._device.changed:
             return self._queue.frames
 
     def load(self) -> None:
-        """Load the model and have it warmed up; then `loaded` is done."""
+        """Load the model and queue its warm-up, after which `loaded` is done."""
         try:
             model = LoadedModel(self._load(self._reference), observer=self._observer)
-            model.try_out()  # the first run may have to compile and arrange, which is no measure of the next
+            model.try_out()  # the first run may compile and allocate, so its time says nothing about the next
             seconds = model.try_out()
         except Exception as error:
             self._give_up(error)
@@ -114,33 +103,29 @@ class Engine:
         job = Job(0, model.synthesizer.sample_rate, parts=self._warm_up(model, seconds))
         job.add_done_callback(self._on_warmed_up)
         with self._device.changed:
-            if self._state is EngineState.LOADING:
+            if self.state is EngineState.LOADING:
                 self._enqueue(job)
                 return
-        self.loaded.set_exception(NotReadyError(self._state))
+        self.loaded.set_exception(NotReadyError(self.state))
 
     def admit(self, frames: int = 0, size: int = 0) -> None:
-        """Raise what `submit` would raise now, so that a hopeless request is refused before its body is read."""
+        """Raise the error that `submit` would raise now, so that hopeless requests are refused before their body."""
         with self._device.changed:
-            if self._state is not EngineState.READY:
-                raise NotReadyError(self._state)
+            if self.state is not EngineState.READY:
+                raise NotReadyError(self.state)
             wait = self._device.expected_wait(self)
             if not self._queue.has_room(frames, size, wait):
                 raise QueueFullError(min(MAX_RETRY_AFTER, max(1, math.ceil(wait))))
 
     def submit(self, utterance: Utterance, deadline: float | None = None) -> Job:
-        """Queue an utterance; it may share a run with others, or is computed in parts where it would take long.
+        """Queue an utterance with a mel in the model's own config. It may share a run; a long one is computed in parts.
 
-        The job's result is a Synthesis, or it raises SynthesisError, DeadlineError, or NotReadyError if the engine
-        fails or stops meanwhile. Cancelling it takes it out of the queue, or ends it after the part that runs.
-
-        Args:
-            utterance: its mel is in the model's own contract.
-            deadline: of `time.monotonic`, after which nobody wants the answer.
+        The job returns a Synthesis, or raises SynthesisError, DeadlineError, or NotReadyError if the engine fails or
+        stops.
+        Cancelling it removes it from the queue, or ends it after the present part. The deadline is of `time.monotonic`.
 
         Raises:
-            NotReadyError: the engine takes no work.
-            QueueFullError: no room.
+            NotReadyError, QueueFullError: the engine takes no work.
         """
         model = self._loaded()
         rate, parts = model.synthesizer.sample_rate, model.in_parts(utterance)
@@ -154,13 +139,9 @@ class Engine:
         priority: Priority = Priority.NORMAL,
         deadline: float | None = None,
     ) -> Job:
-        """Queue the computation of some audio, such as one step of a stream, as `submit` does an utterance.
+        """Queue a function that computes some audio, such as one chunk of a stream. See `submit`.
 
-        Args:
-            work: gets the synthesizer, on the device's thread.
-            frames: how many mel frames it computes, for the bound of the queue and the estimate of its time.
-            priority: who goes first.
-            deadline: as in `submit`.
+        The function is given the synthesizer, on the device's thread. `frames` estimates its time.
         """
         synthesizer = self._loaded().synthesizer
         parts = at_once(work, synthesizer)
@@ -168,35 +149,35 @@ class Engine:
 
     def alive(self, stall_timeout: float) -> bool:
         """Whether there was a sign of life in the last `stall_timeout` seconds."""
-        return self._state in (EngineState.LOADING, EngineState.READY) and self._device.alive(stall_timeout)
+        return self.state in (EngineState.LOADING, EngineState.READY) and self._device.alive(stall_timeout)
 
     def close(self) -> None:
-        """Take no more work; what waits is finished."""
+        """Take no more work; waiting work is finished."""
         with self._device.changed:
-            if self._state is EngineState.LOADING:
+            if self.state is EngineState.LOADING:
                 self._refuse_all(EngineState.STOPPED)
-            elif self._state is EngineState.READY:
-                self._state = EngineState.STOPPED
+            elif self.state is EngineState.READY:
+                self.state = EngineState.STOPPED
 
     def refuse_rest(self) -> None:
-        """Refuse whatever has not been finished."""
-        self._refuse_all(self._state)
+        """Refuse all unfinished work."""
+        self._refuse_all(self.state)
 
     @property
     def waits(self) -> bool:
-        """Whether there is something to compute."""
+        """Whether there is work."""
         return len(self._queue) > 0
 
     @property
     def backlog(self) -> float:
-        """Seconds that all would take that waits and runs, at the speed measured lately."""
+        """Seconds of all waiting and running work, at the recent speed."""
         speed = 1.0 if self._model is None else self._model.pace.frames_per_second
-        frames = sum(job.frames for job in self._running if not job.cancelled())  # of others, but the part that runs
+        frames = sum(job.frames for job in self._running if not job.cancelled())
         running = max(0.0, frames / speed - self._device.turn_seconds) if frames else 0.0
         return self._queue.frames / speed + running
 
     def take_turn(self) -> None:
-        """Run, on the device's thread, the job that is due and those that share its run, however lately they came."""
+        """Run the first job and those that share its run, on the device's thread."""
         with self._device.changed:
             late = self._queue.expired(time.monotonic())
             jobs = self._queue.take(lambda frames: self._loaded().fits(frames))
@@ -213,14 +194,14 @@ class Engine:
             self._settle(jobs, outcomes, time.monotonic() - started)
 
     def check_on_itself(self) -> None:
-        """Find out that the device is gone even while nobody asks for anything."""
-        if time.monotonic() - self._well < CANARY_INTERVAL or self._state is not EngineState.READY:
+        """Notice a lost device even while there are no requests."""
+        if time.monotonic() - self._well < CANARY_INTERVAL or self.state is not EngineState.READY:
             return
         try:
             self._loaded().try_out()
             self._well = time.monotonic()
         except Exception:
-            logger.exception("%s cannot synthesize any more", self.name)
+            logger.exception("%s can no longer synthesize", self.name)
             self._refuse_all(EngineState.FAILED)
 
     def _admitted(self, job: Job) -> Job:
@@ -235,12 +216,12 @@ class Engine:
         self._queue.add(job)
 
     def _forget(self, job: Job) -> None:
-        """Make room at once when a job that waits is cancelled."""
+        """Make room at once when a waiting job is cancelled."""
         with self._device.changed:
             self._queue.remove(job)
 
     def _settle(self, jobs: list[Job], outcomes: Sequence[Outcome | int], seconds: float) -> None:
-        """Take the measure of a turn and answer who has waited for it; a job of which more is to do waits again."""
+        """Measure a turn and finish its jobs; a job with parts left waits again."""
         failures = [outcome for outcome in outcomes if isinstance(outcome, SynthesisError)]
         pairs = list(zip(jobs, outcomes, strict=True))
         if any(failure.fatal for failure in failures):
@@ -258,15 +239,15 @@ class Engine:
                     self._queue.add(job)
         for job, outcome in pairs:
             if not isinstance(outcome, int):
-                job.finish(outcome if isinstance(outcome, Exception) else job.synthesis(outcome))
+                job.finish(outcome)
 
     def _warm_up(self, model: LoadedModel, seconds: float) -> Parts:
         for _ in model.warm_up(seconds, self._calibration):
             yield 0
         with self._device.changed:
-            if self._state is EngineState.LOADING:
+            if self.state is EngineState.LOADING:
                 self._model, self.name = model, model.name
-                self._state, self._well = EngineState.READY, time.monotonic()
+                self.state, self._well = EngineState.READY, time.monotonic()
         return np.empty(0, np.float32)
 
     def _on_warmed_up(self, job: Future[Synthesis]) -> None:
@@ -277,21 +258,21 @@ class Engine:
             self._give_up(error)
 
     def _give_up(self, error: BaseException) -> None:
-        if self._state is EngineState.LOADING:
+        if self.state is EngineState.LOADING:
             trace = None if isinstance(error, EXPECTED_ERRORS) else error
             logger.error("cannot load model %s: %s", self.name, error, exc_info=trace)
             self._refuse_all(EngineState.FAILED)
         self.loaded.set_exception(error)
 
     def _refuse_all(self, state: EngineState) -> None:
-        """Take no more work, visibly: a device that is lost comes back only with a new process."""
+        """Take no more work. A lost device comes back only with a new process."""
         with self._device.changed:
-            self._state = state
+            self.state = state
             jobs = list(self._queue)
         for job in jobs:
             job.finish(NotReadyError(state))
 
     def _loaded(self) -> LoadedModel:
         if self._model is None:
-            raise NotReadyError(self._state)
+            raise NotReadyError(self.state)
         return self._model

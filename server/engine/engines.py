@@ -1,4 +1,4 @@
-"""The engines of one server: which there are, which is meant, and whether all are well."""
+"""All engines of a server: found by name, loaded, and stopped."""
 
 from __future__ import annotations
 
@@ -11,35 +11,25 @@ from concurrent.futures import wait
 from server.engine.calibration import Calibration
 from server.engine.device import Device, compute_on
 from server.engine.engine import Engine
-from server.engine.errors import EngineState
-from server.engine.loaded_model import Observer
+from server.engine.errors import LOADING_SECONDS, EngineState
+from server.engine.model import Load, Observer
 from server.engine.queue import QueueLimits
-from server.engine.synthesizer import Load
-from server.errors import RequestError
+from server.problems import Problem
 
 __all__ = ["COMPUTING", "Engines", "LoadError"]
 
 logger = logging.getLogger(__name__)
 
 COMPUTING = ("device", "loader")
-"""the names of the threads that compute with models"""
+"""names of the threads that compute with models"""
 
 
 class LoadError(Exception):
-    """A model could not be loaded or warmed."""
+    """A model could not be loaded or warmed up."""
 
 
 class Engines:
-    """All engines of a server, which share one device; the first is the default.
-
-    Args:
-        references: shipped names or directories, one engine each.
-        load: from a reference to a synthesizer.
-        limits: how much may wait for each.
-        calibration: as an engine takes it.
-        observer: is told of every run.
-        prepare: called on the device's thread before any model is loaded.
-    """
+    """All engines of a server. They share one device, which calls `prepare` first; the first engine is the default."""
 
     def __init__(
         self,
@@ -50,10 +40,8 @@ class Engines:
         observer: Observer | None = None,
         prepare: Callable[[], object] = lambda: None,
     ) -> None:
-        self._device = Device(prepare=prepare)
-        self._engines = tuple(
-            Engine(reference, load, self._device, limits, calibration, observer) for reference in references
-        )
+        self._device = device = Device(prepare=prepare)
+        self._engines = tuple(Engine(name, load, device, limits, calibration, observer) for name in references)
 
     def __iter__(self) -> Iterator[Engine]:
         return iter(self._engines)
@@ -62,7 +50,7 @@ class Engines:
         """Return the engine of a model by name; None means the default.
 
         Raises:
-            RequestError: no such model, or one that is still loading might be it.
+            Problem: there is no such model, or it may still be loading.
         """
         if name is None:
             return self._engines[0]
@@ -70,9 +58,9 @@ class Engines:
             if engine.name == name:
                 return engine
         if any(engine.state is EngineState.LOADING for engine in self._engines):
-            raise RequestError("warming", "The models are still loading.", 5)
+            raise Problem("warming", "The models are still loading.", retry_after=LOADING_SECONDS)
         names = [engine.name for engine in self._engines]
-        raise RequestError("unknown-model", f"This server has the models {', '.join(names)}.", models=names)
+        raise Problem("unknown-model", f"This server has the models {', '.join(names)}.", models=names)
 
     @property
     def ready(self) -> bool:
@@ -84,7 +72,7 @@ class Engines:
         return len({engine.name for engine in self._engines}) == len(self._engines)
 
     def start(self) -> None:
-        """Begin loading every model, on a thread of its own, so that those that are ready can work meanwhile."""
+        """Begin to load the models on a thread of their own. Each serves as soon as it is ready."""
         self._device.start()
         threading.Thread(target=self._load, name="loader", daemon=True).start()
 
@@ -92,7 +80,7 @@ class Engines:
         """Wait until every model is loaded and warm.
 
         Raises:
-            LoadError: one could not be, or two have the same name.
+            LoadError: a model failed, or two have the same name.
         """
         for engine in self._engines:
             try:
@@ -104,7 +92,7 @@ class Engines:
             raise LoadError(f"every model needs a name of its own, not {names}")
 
     def stop(self, timeout: float) -> None:
-        """Take no more work and finish what waits, for at most `timeout` seconds."""
+        """Take no more work, and finish what waits within `timeout` seconds."""
         for engine in self._engines:
             engine.close()
         self._device.stop(timeout)
@@ -118,4 +106,4 @@ class Engines:
             if engine.state is EngineState.LOADING:
                 logger.info("loading %s", engine.name)
                 engine.load()
-                wait([engine.loaded])  # or its runs would be timed while the next one takes cores to load
+                wait([engine.loaded])  # loading the next model would disturb the timing of this one

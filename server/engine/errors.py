@@ -1,20 +1,20 @@
-"""Where an engine stands, and why it gives no audio."""
+"""The states of an engine, and the problems it raises."""
 
 from __future__ import annotations
 
 from enum import StrEnum
 
-from server.errors import RequestError
+from server.problems import Problem
 
-__all__ = ["DeadlineError", "EngineState", "NotReadyError", "QueueFullError", "SynthesisError"]
+__all__ = ["LOADING_SECONDS", "DeadlineError", "EngineState", "NotReadyError", "QueueFullError", "SynthesisError"]
 
-# By their names: any synthesizer may run here, and not every one is torch's.
+# By name, since a synthesizer need not be based on torch.
 OUT_OF_MEMORY = frozenset({"OutOfMemoryError"})
 FATAL = frozenset({"AcceleratorError"})
 
 
 class EngineState(StrEnum):
-    """Where an engine stands: it only ever moves down this list."""
+    """The states of an engine. It only moves down this list."""
 
     LOADING = "loading"
     READY = "ready"
@@ -22,42 +22,44 @@ class EngineState(StrEnum):
     STOPPED = "stopped"
 
 
+LOADING_SECONDS = 5
 NOT_READY = {
-    EngineState.LOADING: ("warming", "The model is still loading.", 5),
-    EngineState.FAILED: ("model-failed", "The model could not be loaded, or its device is lost; see the log.", None),
-    EngineState.STOPPED: ("stopping", "The server is shutting down.", None),
+    EngineState.LOADING: ("warming", "The model is still loading."),
+    EngineState.FAILED: ("model-failed", "The model could not be loaded, or its device is lost. See the log."),
+    EngineState.STOPPED: ("stopping", "The server is shutting down."),
 }
 
 
-class NotReadyError(RequestError):
-    """The engine takes no work because of its `state`: loading, failed or stopped."""
+class NotReadyError(Problem):
+    """The engine takes no work because of its state: loading, failed or stopped."""
 
     def __init__(self, state: EngineState) -> None:
-        super().__init__(*NOT_READY[state])
+        super().__init__(*NOT_READY[state], retry_after=LOADING_SECONDS if state is EngineState.LOADING else None)
         self.state = state
 
 
-class QueueFullError(RequestError):
-    """There is no room in the queue; `retry_after` is the estimated seconds until there is."""
+class QueueFullError(Problem):
+    """The queue has no room for about `retry_after` seconds."""
 
     def __init__(self, retry_after: int) -> None:
-        waiting = f"About {retry_after} s of work wait already, and no more may; try again later."
-        super().__init__("queue-full", waiting, retry_after)
+        super().__init__(
+            "queue-full", f"The queue is full with about {retry_after} s of work.", retry_after=retry_after
+        )
 
 
-class DeadlineError(RequestError):
-    """The time by which an answer was wanted has passed."""
+class DeadlineError(Problem):
+    """The deadline of a request has passed."""
 
     def __init__(self) -> None:
-        super().__init__("deadline-exceeded", "The time that the request gave passed without audio.")
+        super().__init__("deadline-exceeded", "The deadline of the request passed before there was audio.")
 
 
-class SynthesisError(RequestError):
+class SynthesisError(Problem):
     """The model failed on one request.
 
     Attributes:
-        out_of_memory: whether memory was the reason.
-        fatal: whether the device is lost, so that nothing will ever run on it again in this process.
+        out_of_memory: whether the device ran out of memory.
+        fatal: whether the device is lost for the rest of this process.
     """
 
     def __init__(self, message: str, out_of_memory: bool = False, fatal: bool = False) -> None:
@@ -70,7 +72,7 @@ class SynthesisError(RequestError):
 
     @classmethod
     def of(cls, error: Exception) -> SynthesisError:
-        """Wrap whatever a model raised, without its text, which may hold anything."""
+        """Wrap an exception of a model, without its text, which may hold anything."""
         if isinstance(error, cls):
             return error
         name = type(error).__name__

@@ -1,4 +1,4 @@
-"""What waits for a model: bounded, in order of priority and arrival, and gathered into batches."""
+"""The bounded queue in front of a model, in order of priority and arrival."""
 
 from __future__ import annotations
 
@@ -25,41 +25,40 @@ NUMBERS = count()
 logger = logging.getLogger(__name__)
 
 T = TypeVar("T")
-
 Waveform = NDArray[np.float32]
 
 Parts = Generator[int, None, Waveform]
-"""Work in parts: each yields the frames that it has done, and the last returns the audio (T,)."""
+"""Work in parts: each yields the number of frames it computed, and the last returns the audio (T,)."""
 
 
 class Priority(IntEnum):
-    """Who goes first among those that wait: the smaller number; among equals, who came first."""
+    """Smaller numbers go first; among equals, the first to arrive."""
 
     FIRST_CHUNK = 0
-    """the start of a stream, which somebody waits to hear"""
+    """the start of a stream, for which somebody is listening"""
     NORMAL = 1
 
 
 @dataclass(frozen=True)
 class QueueLimits:
-    """How much may wait for one model. Where nothing waits and nothing runs, anything is taken.
+    """Limits on the work that waits for one model. An idle model takes anything.
 
     Attributes:
         items: jobs.
         frames: mel frames.
         size: bytes of mels.
-        seconds: until the device comes to it, as measured.
+        seconds: measured time until the device gets to it.
     """
 
     items: int = 64
     frames: int = 2**16
-    size: int = 2**28
+    size: int = 2**26
     seconds: float = 30.0
 
 
 @dataclass(frozen=True)
 class Synthesis:
-    """What came of a job: audio x (T,) at sample_rate, and the seconds that it waited and that it was computed."""
+    """The result of a job: audio x (T,) at sample_rate, and the seconds that it waited and was computed."""
 
     x: Waveform
     sample_rate: int
@@ -68,15 +67,11 @@ class Synthesis:
 
 
 class Job(Future[Synthesis]):
-    """Something to compute, and the future of its result, which may be cancelled until it is there.
+    """Work for the device, and the future of its result. It can be cancelled until it is done.
 
-    Args:
-        frames: mel frames to compute.
-        sample_rate: Hz of the audio.
-        utterance: may share a run with others; None where the job is `parts`.
-        parts: run one by one, and others may run in between; None where the job is a whole `utterance`.
-        priority: who goes first.
-        deadline: of `time.monotonic`, after which nobody wants the result.
+    An utterance may share a run with others. Parts run one by one, with other work between them; there are none where
+    the
+    utterance is run whole. The result is worthless after the deadline, of `time.monotonic`.
     """
 
     def __init__(
@@ -98,15 +93,15 @@ class Job(Future[Synthesis]):
         self.submitted = time.monotonic()
         self.infer_seconds = 0.0
         self.begun = False
-        """whether any of it has been computed, or is being computed"""
+        """whether any of it is or has been computed"""
 
     @property
     def size(self) -> int:
-        """Bytes of the mel that it holds."""
+        """Bytes of its mel."""
         return 0 if self.utterance is None else int(self.utterance.mel.nbytes)
 
     def next_part(self) -> Waveform | int | SynthesisError:
-        """Compute the next part; return the frames that were done, or what came of the whole."""
+        """Compute the next part; return its number of frames, or the outcome of the whole job."""
         assert self.parts is not None
         try:
             return next(self.parts)
@@ -118,32 +113,25 @@ class Job(Future[Synthesis]):
                 logger.exception("the work of a part failed")
             return SynthesisError.of(error)
 
-    def synthesis(self, x: Waveform) -> Synthesis:
-        """Return the result that this audio (T,) is."""
-        waited = time.monotonic() - self.submitted - self.infer_seconds
-        return Synthesis(x, self.sample_rate, waited, self.infer_seconds)
-
-    def finish(self, outcome: Synthesis | Exception) -> None:
-        """Answer, unless who asked has gone."""
-        if self.set_running_or_notify_cancel():
-            if isinstance(outcome, Exception):
-                self.set_exception(outcome)
-            else:
-                self.set_result(outcome)
+    def finish(self, outcome: Waveform | Exception) -> None:
+        """Set the result, unless the job was cancelled."""
+        if not self.set_running_or_notify_cancel():
+            return
+        if isinstance(outcome, Exception):
+            self.set_exception(outcome)
+        else:
+            waited = time.monotonic() - self.submitted - self.infer_seconds
+            self.set_result(Synthesis(outcome, self.sample_rate, waited, self.infer_seconds))
 
 
 def at_once(work: Callable[[T], Waveform], argument: T) -> Parts:
-    """Return work on something as work of one part."""
+    """Return a function call as work of one part."""
     yield from ()
     return work(argument)
 
 
 class WorkQueue:
-    """Jobs that wait. It has no lock of its own: whoever owns it holds theirs.
-
-    Args:
-        limits: how much may wait.
-    """
+    """The waiting jobs. It has no lock of its own: its owner holds one."""
 
     def __init__(self, limits: QueueLimits) -> None:
         self.limits = limits
@@ -153,7 +141,7 @@ class WorkQueue:
         return len(self._jobs)
 
     def __iter__(self) -> Iterator[Job]:
-        """Yield the jobs in the order in which they are due."""
+        """Yield the jobs in order."""
         return iter(list(self._jobs))
 
     @property
@@ -162,7 +150,7 @@ class WorkQueue:
         return sum(job.frames for job in self._jobs)
 
     def has_room(self, frames: int, size: int, seconds: float) -> bool:
-        """Whether a job of so many frames and bytes may wait, for about so many seconds."""
+        """Whether a job of these frames and bytes may wait for about that many seconds."""
         limits, jobs = self.limits, self._jobs
         fits = (
             len(jobs) < limits.items
@@ -172,20 +160,16 @@ class WorkQueue:
         return seconds <= limits.seconds and (fits or not jobs)
 
     def add(self, job: Job) -> None:
-        """Let a job wait, whether or not there is room; one that was here before stands where it stood."""
+        """Add a job, whether or not there is room. A job that was here before takes its old place."""
         insort(self._jobs, job, key=lambda waiting: waiting.order)
 
     def remove(self, job: Job) -> None:
-        """Take a job out, if it waits here."""
+        """Remove a job if it is here."""
         if job in self._jobs:
             self._jobs.remove(job)
 
     def take(self, fits: Callable[[list[int]], bool]) -> list[Job]:
-        """Take out the job that is due and all others, in order, that fit into one batch with it.
-
-        Args:
-            fits: whether utterances of these frames make one batch.
-        """
+        """Remove and return the first job and all later ones that fit into one run with it, by their frames."""
         batch, lengths = self._jobs[:1], [job.frames for job in self._jobs[:1]]
         if batch and batch[0].parts is None:
             for job in self._jobs[1:]:
@@ -197,7 +181,7 @@ class WorkQueue:
         return batch
 
     def expired(self, now: float) -> list[Job]:
-        """Take out the jobs whose deadline has passed."""
+        """Remove and return the jobs whose deadline has passed."""
         late = [job for job in self._jobs if job.deadline is not None and job.deadline <= now]
         for job in late:
             self.remove(job)

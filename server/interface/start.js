@@ -1,36 +1,31 @@
-// Shows the OpenAPI document of this server with Swagger UI, which tries its routes, with the key that it asks for.
+// Shows this server's OpenAPI document with Swagger UI, which tries its routes with the API key that it asks for.
 
 "use strict";
 
 const METHODS = ["get", "put", "post", "delete", "options", "head", "patch"];
+const NO_KEY = { openapi: "3.1.0", info: { title: "An API key is needed: load the page again", version: "" }, paths: {} };
 
 let key = null;
 
-function withKey(headers) {
-  return key === null ? headers : { ...headers, Authorization: `Bearer ${key}` };
-}
+const withKey = (headers) => (key === null ? headers : { ...headers, Authorization: `Bearer ${key}` });
 
-async function description() {
+async function load() {
   for (;;) {
     const response = await fetch("openapi.json", { headers: withKey({}) });
-    if (response.status !== 401) {
-      return response.json();
-    }
-    key = window.prompt("This server asks for an API key:");
-    if (key === null) {
-      return { openapi: "3.1.0", info: { title: "An API key is needed: load the page again", version: "" }, paths: {} };
-    }
+    if (response.status !== 401) return response.json();
+    key = window.prompt("This server needs an API key:");
+    if (key === null) return NO_KEY;
   }
 }
 
-description().then((document) =>
+load().then((spec) =>
   SwaggerUIBundle({
     dom_id: "#interface",
-    spec: document,
+    spec,
     deepLinking: true,
     tryItOutEnabled: true,
-    // the admin port tells of routes that another port answers
-    supportedSubmitMethods: document["x-answered-here"] === false ? [] : METHODS,
+    // the admin port shows routes that another port answers
+    supportedSubmitMethods: spec["x-answered-here"] === false ? [] : METHODS,
     requestInterceptor: (request) => ({ ...request, headers: withKey(request.headers) }),
     validatorUrl: null,
   }),

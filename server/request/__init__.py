@@ -1,1 +1,1 @@
-"""One synthesis that is asked for: read, checked and charged."""
+"""One request: read, admitted, synthesized, and told."""

@@ -1,10 +1,10 @@
-"""One request over HTTP and its answer: from the body to the device, and from there to the bytes of the answer."""
+"""One HTTP request with a mel, and its answer with audio: read, admit, queue, synthesize, encode."""
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -13,63 +13,30 @@ from fastapi import Request
 from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
-from server.access.authentication import charge_frames
 from server.engine.queue import Job, Synthesis
-from server.mel.judging import MelGuard
-from server.mel.path import requested_path
-from server.request.synthesis_request import Options, SynthesisRequest, check_corrections, deadline_of, draw_seed
+from server.limits.gate import charge_frames, hold_bytes
+from server.problems import Problem, invalid_parameter
+from server.request.admit import Admitted, admit
+from server.request.asked import Asked
 from server.service import Service
-from server.telemetry.logs import note
-from server.transport.body import departure, read_body
-from vocoder.adapt.path import MelPath
+from server.telemetry.requests import note
 from vocoder.adapt.placing import placed
-from vocoder.guard.automatic import AUTO
+from vocoder.batching import Utterance
+from vocoder.sampling import voice_of
 
-__all__ = ["Exchange", "Stopwatch"]
+__all__ = ["Exchange", "departure", "done_before", "media_type", "read_body"]
 
 T = TypeVar("T")
 
-Mel = NDArray[np.float32]
-
-
-class Stopwatch:
-    """Collects the seconds of named stages, one after the other."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._started = time.perf_counter()
-
-    def lap(self, stage: str) -> float:
-        """End a stage that began with the last lap; return its seconds."""
-        now = time.perf_counter()
-        self.seconds[stage] = now - self._started
-        self._started = now
-        return self.seconds[stage]
-
-    def add(self, **seconds: float) -> None:
-        """Put in stages that were timed elsewhere, and begin the next one now."""
-        self.seconds.update(seconds)
-        self._started = time.perf_counter()
-
-    def fields(self) -> dict[str, float]:
-        """Return the seconds of every stage as fields of a line in the log."""
-        return {f"{stage}_seconds": round(seconds, 6) for stage, seconds in self.seconds.items()}
-
-    def server_timing(self) -> str:
-        """Return the value of a Server-Timing header, in milliseconds."""
-        return ", ".join(f"{stage};dur={1000.0 * seconds:.1f}" for stage, seconds in self.seconds.items())
+DEADLINE_HEADER = "X-Deadline-Ms"
+MAX_DEADLINE_DIGITS = 8
 
 
 class Exchange:
-    """One request and its answer: the steps that all interfaces over HTTP have in common, and what they take.
-
-    Args:
-        http: the request; its body is still unread.
-        service: the parts of the application.
-        model: that is to synthesize; the default if None.
+    """The steps of one request that all HTTP interfaces share, and their times.
 
     Raises:
-        Problem, RequestError: whatever can be refused without the body.
+        Problem: the request can be refused without its body.
     """
 
     def __init__(self, http: Request, service: Service, model: str | None) -> None:
@@ -78,88 +45,147 @@ class Exchange:
         self.engine = service.engines.get(model)
         self.engine.admit()
         charge_frames(http, 0)
-        self.watch = Stopwatch()
         self.deadline = deadline_of(http)
+        self.seconds: dict[str, float] = {}
+        """of the stages so far"""
+        self._started = time.perf_counter()
 
     async def read(self, limit: int) -> bytes:
         """Return the body, of at most `limit` bytes."""
         body = await read_body(self.http, limit, self.service.settings.body_timeout)
-        self.watch.lap("read")
+        self.lap("read")
         return body
 
-    def path(self, options: Options, mel: Mel | None = None) -> MelPath:
-        """Return the way from what the mel was made with to the model's contract.
+    async def admit(self, decode: Callable[[], NDArray[np.float32]], asked: Asked) -> Admitted:
+        """Decode and admit the mel on a worker thread, and charge its frames."""
+        service, target = self.service, self.engine.mel_config
+        mode, most = asked.guard or service.settings.guard, service.settings.max_frames
+        admitted = await service.run(lambda: admit(decode(), asked, target, service.mel_configs, mode, most))
+        self.lap("decode")
+        charge_frames(self.http, admitted.frames)
+        return admitted
 
-        Raises:
-            RequestError: there is no such preset, or no way, or the preset is "auto" and the mel does not tell it.
-        """
-        return requested_path(options, self.engine.contract.mel_config, self.service.contracts, mel)
-
-    async def decode(self, decode: Callable[[], tuple[Mel, Options]]) -> SynthesisRequest:
-        """Make a request for the engine of a body, on a worker's thread.
-
-        Args:
-            decode: returns a mel, still to be checked, and how it was made and is to be synthesized.
-        """
-        settings = self.service.settings
-
-        def prepare() -> tuple[SynthesisRequest, int]:
-            """Return the request with its mel judged and in the model's contract, and how many frames were sent."""
-            mel, options = decode()
-            check_corrections(options.corrections, self.engine.contract.mel_config)
-            guard, path = MelGuard(self.service.guard, options.guard or settings.guard), self.path(options, mel)
-            own, verdict = guard.take(mel, path, self.engine.contract, settings.max_frames)
-            how = (options.sigma, draw_seed(options.seed), options.denoise, options.corrections)
-            told: dict[str, Any] = {
-                "deadline": self.deadline,
-                "verdict": verdict,
-                "path": path,
-                "given_frames": mel.shape[-1],
-            }
-            told["recognised"] = path.source.name if options.preset == AUTO else None
-            return SynthesisRequest(own, *how, **told), mel.shape[-1]
-
-        request, frames = await self.service.run(prepare)
-        self.watch.lap("decode")
-        charge_frames(self.http, frames)
-        return request
-
-    async def synthesize(self, request: SynthesisRequest) -> Synthesis:
-        """Return the audio of a request, or give up as soon as the client leaves."""
-        synthesis = await self.result(self.engine.submit(request, request.deadline))
-        self.service.metrics.count_synthesis(self.engine.name, synthesis, request.frames)
-        if request.path is None or request.path.own:
+    async def synthesize(self, admitted: Admitted) -> Synthesis:
+        """Return the audio; give up as soon as the client leaves."""
+        utterance = Utterance(admitted.mel, **voice_of(admitted.sampling))
+        synthesis = await self.result(self.engine.submit(utterance, self.deadline))
+        self.service.metrics.count_synthesis(self.engine.name, synthesis, utterance.frames)
+        if admitted.path.own:
             return synthesis
-        return replace(synthesis, x=placed(synthesis.x, request.path, request.given_frames))
+        return replace(synthesis, x=placed(synthesis.x, admitted.path, admitted.frames))
 
     async def result(self, job: Job) -> Synthesis:
         """Return the result of a job, or cancel it as soon as the client leaves.
 
         Raises:
-            ClientDisconnect: the client left; also what the job raises.
+            ClientDisconnect: the client left.
+            Problem: the job failed.
         """
         answer = asyncio.wrap_future(job)
-        gone = asyncio.create_task(departure(self.http))
-        try:
-            waited: set[asyncio.Future[Any]] = {answer, gone}
-            await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            if not answer.done():
-                self.service.metrics.count_cancelled(self.engine.name, "running" if job.begun else "queued")
-                raise ClientDisconnect
-            synthesis = answer.result()
-            self.watch.add(queue=synthesis.queue_seconds, infer=synthesis.infer_seconds)
-            return synthesis
-        finally:
-            gone.cancel()
-            answer.cancel()  # also where this server itself stops waiting
+        if not await done_before(answer, departure(self.http)):
+            stage = "running" if job.begun else "queued"
+            self.service.metrics.record("cancelled", model=self.engine.name, stage=stage)
+            raise ClientDisconnect
+        synthesis = answer.result()
+        self.seconds |= {"queue": synthesis.queue_seconds, "infer": synthesis.infer_seconds}
+        self._started = time.perf_counter()
+        return synthesis
 
     async def encode(self, name: str, encode: Callable[[], T], clipped: Callable[[T], int] = lambda _: 0) -> T:
-        """Return the answer that `encode` makes on a worker's thread, counted as of the format `name`."""
+        """Encode the answer in the format `name` on a worker thread, and count it."""
         encoded = await self.service.run(encode)
-        self.service.metrics.count_encoding(self.engine.name, name, self.watch.lap("encode"), clipped(encoded))
+        self.service.metrics.count_encoding(self.engine.name, name, self.lap("encode"), clipped(encoded))
         self.note()
         return encoded
 
+    def lap(self, stage: str) -> float:
+        """End a stage that began with the last one's end; return its seconds."""
+        now = time.perf_counter()
+        self.seconds[stage] = now - self._started
+        self._started = now
+        return self.seconds[stage]
+
     def note(self) -> None:
-        """Have the log tell how long each stage took."""
-        note(self.http, model=self.engine.name, **self.watch.fields())
+        """Log the model and the seconds of each stage."""
+        told = {f"{stage}_seconds": round(seconds, 6) for stage, seconds in self.seconds.items()}
+        note(self.http, model=self.engine.name, **told)
+
+    def server_timing(self) -> str:
+        """Return the value of a Server-Timing header, in milliseconds."""
+        return ", ".join(f"{stage};dur={1000.0 * seconds:.1f}" for stage, seconds in self.seconds.items())
+
+
+def deadline_of(request: Request) -> float | None:
+    """Return the time, of `time.monotonic`, after which the answer is worthless.
+
+    Raises:
+        Problem: X-Deadline-Ms is not a number of milliseconds.
+    """
+    value = request.headers.get(DEADLINE_HEADER)
+    if value is None:
+        return None
+    if not (value.isascii() and value.isdecimal() and len(value) <= MAX_DEADLINE_DIGITS and int(value) > 0):
+        raise invalid_parameter(DEADLINE_HEADER, "must be a whole number of milliseconds, 1 or more")
+    return time.monotonic() + int(value) / 1000.0
+
+
+def media_type(request: Request) -> str | None:
+    """Return the media type in lower case, without parameters; None where there is none."""
+    value = request.headers.get("content-type")
+    return value.partition(";")[0].strip().lower() if value else None
+
+
+async def read_body(request: Request, limit: int, timeout: float) -> bytes:
+    """Read a whole body of at most `limit` bytes within `timeout` seconds; refuse it as soon as it is too large.
+
+    Raises:
+        Problem: 413 too large, by Content-Length or while reading; 415 compressed; 408 too slow; 400 empty; 503 no
+            memory for bodies.
+    """
+    if request.headers.get("content-encoding", "identity").strip().lower() != "identity":
+        detail = "Bodies must not be compressed: send Content-Encoding: identity."
+        raise Problem("unsupported-content-encoding", detail)
+    length = request.headers.get("content-length", "")
+    if length.isascii() and length.isdecimal() and (len(length) > 20 or int(length) > limit):
+        raise _too_large(limit)
+    body = bytearray()
+    try:
+        async with asyncio.timeout(timeout):
+            async for chunk in request.stream():
+                if len(body) + len(chunk) > limit:
+                    raise _too_large(limit)
+                body += chunk
+                hold_bytes(request, len(body))
+    except TimeoutError:
+        raise Problem("body-timeout", f"The body did not arrive within {timeout:g} seconds.") from None
+    if not body:
+        raise Problem("malformed-body", "The request has no body.")
+    return bytes(body)
+
+
+async def done_before(work: asyncio.Future[Any], other: Coroutine[Any, Any, None]) -> bool:
+    """Wait until work is done, and return True; cancel it and return False if `other` returns first.
+
+    An exception of `other` is raised; that of the work is left to its result.
+    """
+    beside = asyncio.ensure_future(other)
+    try:
+        await asyncio.wait({work, beside}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            beside.result()
+        return work.done()
+    finally:  # also where this server itself stops waiting
+        work.cancel()
+        beside.cancel()
+        await asyncio.gather(work, beside, return_exceptions=True)
+
+
+async def departure(request: Request) -> None:
+    """Return when the client has left. The body must have been read."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+def _too_large(limit: int) -> Problem:
+    detail = f"The body is larger than the limit of {limit} bytes."
+    return Problem("body-too-large", detail, headers={"Connection": "close"}, limit_bytes=limit)

@@ -1,4 +1,4 @@
-"""GET /v1/models: what can synthesize here, and what each model expects of a mel."""
+"""GET /v1/models: the models, and the mel config of each."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from typing import Any
 
 from fastapi import APIRouter
 
-from server.audio.encoding import FORMATS
+from server.audio.formats import FORMATS
 from server.engine.engine import Engine
 from server.engine.errors import EngineState
-from server.mel.decoding import MEDIA_TYPES
+from server.request.admit import described_mel
+from server.request.decode import MEDIA_TYPES
 from server.routes.openapi import problem_responses
 from server.service import Service, ServiceDependency
 from vocoder.adapt.accepted import accepted
@@ -27,7 +28,7 @@ def list_models(service: ServiceDependency) -> dict[str, Any]:
         "models": [_describe(engine, service) for engine in service.engines],
         "request_formats": list(MEDIA_TYPES),
         "response_formats": {offer.name: list(offer.media_types) for offer in FORMATS},
-        "mel_presets": list(service.contracts),
+        "mel_presets": list(service.mel_configs),
     }
 
 
@@ -41,18 +42,12 @@ def show_model(name: str, service: ServiceDependency) -> dict[str, Any]:
 def _describe(engine: Engine, service: Service) -> dict[str, Any]:
     if engine.state is not EngineState.READY:
         return {"name": engine.name, "state": engine.state}
-    settings = service.settings
+    limits = ("max_frames", "max_body_bytes", "max_json_bytes", "max_audio_seconds", "queue_size")
     return {
         **engine.synthesizer.info(),
         "name": engine.name,
         "state": engine.state,
-        "mel": engine.contract.describe(),
-        "accepts": accepted(engine.contract.mel_config, service.contracts),
-        "limits": {
-            "max_frames": settings.max_frames,
-            "max_body_bytes": settings.max_body_bytes,
-            "max_json_bytes": settings.max_json_bytes,
-            "max_audio_seconds": settings.max_audio_seconds,
-            "queue_size": settings.queue_size,
-        },
+        "mel": described_mel(engine.mel_config),
+        "accepts": accepted(engine.mel_config, service.mel_configs),
+        "limits": {name: getattr(service.settings, name) for name in limits},
     }

@@ -1,11 +1,12 @@
-"""GET /livez, /readyz and /metrics: for whoever restarts the server, sends it requests, and watches it."""
+"""GET /livez, /readyz and /metrics."""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from server.engine.errors import EngineState
+from server.addresses import METRICS
+from server.engine.errors import LOADING_SECONDS, EngineState
 from server.problems import Problem
 from server.routes.openapi import problem_responses
 from server.service import ServiceDependency
@@ -18,26 +19,25 @@ metrics_router = APIRouter(tags=["health"])
 
 @router.get("/livez", responses=problem_responses(503))
 async def live(service: ServiceDependency) -> dict[str, str]:
-    """Answer 200 while the event loop turns and every model's thread is at work; 503 calls for a restart."""
+    """Answer 200 while the event loop and every model are working; 503 calls for a restart."""
     timeout = service.settings.stall_timeout
     dead = [engine.name for engine in service.engines if not engine.alive(timeout)]
     if dead:
-        raise Problem(503, "not-alive", f"Failed, stopped or stuck: {', '.join(dead)}.")
+        raise Problem("not-alive", f"Failed, stopped or stuck: {', '.join(dead)}.")
     return {"status": "alive"}
 
 
 @router.get("/readyz", responses=problem_responses(503))
 async def ready(service: ServiceDependency) -> dict[str, str]:
-    """Answer 200 once every model has been loaded and has run for real."""
+    """Answer 200 once every model is loaded and warmed up."""
     if not service.engines.ready:
         states = {engine.name: str(engine.state) for engine in service.engines}
-        waits = EngineState.LOADING in states.values()
-        headers = {"Retry-After": "5"} if waits else {}
-        raise Problem(503, "not-ready", "Not every model is ready.", headers=headers, models=states)
+        wait = LOADING_SECONDS if EngineState.LOADING in states.values() else None
+        raise Problem("not-ready", "Not every model is ready.", retry_after=wait, models=states)
     return {"status": "ready"}
 
 
-@metrics_router.get("/metrics", response_class=Response)
+@metrics_router.get(METRICS, response_class=Response)
 async def metrics(service: ServiceDependency) -> Response:
     """Return all counters, histograms and gauges in the Prometheus text format."""
     return Response(service.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})

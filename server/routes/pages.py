@@ -1,4 +1,4 @@
-"""GET /, /docs and /openapi.json: pages for people and the interface for machines; all of it is served from here."""
+"""GET /, /docs and /openapi.json: the page for people and the API documentation, served without other sites."""
 
 from __future__ import annotations
 
@@ -11,22 +11,24 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.staticfiles import StaticFiles
 
+from server.service import Service, ServiceDependency
+
 __all__ = ["docs_router", "router"]
 
 router = APIRouter(include_in_schema=False)
-"""the page on which people hear and see what the models make of a recording or a mel"""
+"""the page for listening to the models"""
 docs_router = APIRouter(include_in_schema=False)
-"""the interface, to read and to try"""
+"""the documentation of the API"""
 
 SERVER = Path(__file__).resolve().parent.parent
 PAGE_FILES = StaticFiles(directory=SERVER / "pages")
-# Swagger UI itself comes with a package; here is the page around it.
+# Swagger UI comes in a package; the page around it is here.
 DOCS_FILES = StaticFiles(directory=SERVER / "interface", packages=[("fastapi_swagger", "resources")])
 DOCS_PARTS = frozenset({"swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png", "start.js"})
 
 
 def _headers(style: str, images: str, scripts: str = "'self'") -> dict[str, str]:
-    """Return the headers of a page that has nothing but this server's own files and the sound that it answered."""
+    """Return the headers of a page that may load only this server's own files and answers."""
     policy = (
         "default-src 'none'",
         f"script-src {scripts}",
@@ -39,7 +41,7 @@ def _headers(style: str, images: str, scripts: str = "'self'") -> dict[str, str]
         "frame-ancestors 'none'",
     )
     return {
-        "Cache-Control": "no-cache",  # browsers ask each time and get 304, so that page and server are of one version
+        "Cache-Control": "no-cache",  # revalidated each time, so that page and server have one version
         "Content-Security-Policy": "; ".join(policy),
         "Cross-Origin-Opener-Policy": "same-origin",
         "Referrer-Policy": "no-referrer",
@@ -47,38 +49,38 @@ def _headers(style: str, images: str, scripts: str = "'self'") -> dict[str, str]
     }
 
 
-PAGE_HEADERS = _headers(style="'self'", images="'self'")
-LOCAL_HEADERS = _headers("'self'", "'self'", "'self' 'wasm-unsafe-eval'")  # models run in WebAssembly
+PAGE_HEADERS = _headers("'self'", "'self'")
+LOCAL_HEADERS = _headers("'self'", "'self'", "'self' 'wasm-unsafe-eval'")  # for models in WebAssembly
 NO_MODELS: dict[str, Any] = {"models": [], "alone": False}
-DOCS_HEADERS = _headers(style="'self' 'unsafe-inline'", images="'self' data:")  # Swagger UI styles its own elements
+DOCS_HEADERS = _headers(style="'self' 'unsafe-inline'", images="'self' data:")  # Swagger UI has inline styles
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
-async def show_page(request: Request) -> Response:
+async def show_page(request: Request, service: ServiceDependency) -> Response:
     """Return the page."""
-    return await _file(PAGE_FILES, "index.html", request, _page_headers(request))
+    return await _file(PAGE_FILES, "index.html", request, _page_headers(service))
 
 
 @router.api_route("/page/local/{name:path}", methods=["GET", "HEAD"])
-async def show_local_part(name: str, request: Request) -> Response:
-    """Return a part of what models need to speak in the browser."""
-    folder = _page_models(request)
+async def show_local_part(name: str, request: Request, service: ServiceDependency) -> Response:
+    """Return a file that models need to run in the browser."""
+    folder = service.settings.page_models
     if name == "index.json":
-        return JSONResponse(_local_index(folder), headers=_page_headers(request))
+        return JSONResponse(_local_index(folder), headers=_page_headers(service))
     if folder is None:
         raise HTTPException(404)
     return await _file(StaticFiles(directory=folder, check_dir=False), name, request, LOCAL_HEADERS)
 
 
 @router.api_route("/page/{name:path}", methods=["GET", "HEAD"])
-async def show_page_part(name: str, request: Request) -> Response:
-    """Return a part of the page: style, script, picture, example."""
-    return await _file(PAGE_FILES, name, request, _page_headers(request))
+async def show_page_part(name: str, request: Request, service: ServiceDependency) -> Response:
+    """Return a file of the page: style, script, picture, example."""
+    return await _file(PAGE_FILES, name, request, _page_headers(service))
 
 
 @docs_router.get("/openapi.json")
 async def openapi(request: Request) -> dict[str, Any]:
-    """Return the OpenAPI document; on the admin port it says that another port answers."""
+    """Return the OpenAPI document. On the admin port it says that another port answers."""
     described = getattr(request.app.state, "described", None)
     if isinstance(described, FastAPI):
         return {**described.openapi(), "x-answered-here": False}
@@ -88,20 +90,20 @@ async def openapi(request: Request) -> dict[str, Any]:
 
 @docs_router.api_route("/docs", methods=["GET", "HEAD"])
 async def show_docs(request: Request) -> Response:
-    """Return a page that shows the OpenAPI document and tries its routes."""
+    """Return the page that shows the OpenAPI document and can try its routes."""
     return await _file(DOCS_FILES, "index.html", request, DOCS_HEADERS)
 
 
 @docs_router.api_route("/docs/{name}", methods=["GET", "HEAD"])
 async def show_docs_part(name: str, request: Request) -> Response:
-    """Return a part of that page."""
+    """Return a file of that page."""
     if name not in DOCS_PARTS:
         raise HTTPException(404)
     return await _file(DOCS_FILES, name, request, DOCS_HEADERS)
 
 
 def _local_index(folder: Path | None) -> dict[str, Any]:
-    """Return what speaks in the browser; the folder comes from a copy of the page, which has no server."""
+    """Return the models that run in the browser. The folder's own index is for a copy of the page without a server."""
     if folder is None:
         return NO_MODELS
     try:
@@ -110,13 +112,8 @@ def _local_index(folder: Path | None) -> dict[str, Any]:
         raise HTTPException(404) from None
 
 
-def _page_models(request: Request) -> Path | None:
-    folder: Path | None = request.app.state.service.settings.page_models
-    return folder
-
-
-def _page_headers(request: Request) -> dict[str, str]:
-    return PAGE_HEADERS if _page_models(request) is None else LOCAL_HEADERS
+def _page_headers(service: Service) -> dict[str, str]:
+    return PAGE_HEADERS if service.settings.page_models is None else LOCAL_HEADERS
 
 
 async def _file(files: StaticFiles, name: str, request: Request, headers: dict[str, str]) -> Response:

@@ -1,1 +1,1 @@
-"""Synthesis in pieces: the WebSocket and chunked answers."""
+"""Synthesis in pieces: the WebSocket and streamed answers."""

@@ -1,14 +1,15 @@
-"""From a stream's waveform to the bytes that a client gets: resampled, encoded, counted and timed."""
+"""A stream's waveform to the bytes that a client gets: resampled, encoded, counted and timed."""
 
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from server.audio.encoding import Format
-from server.audio.stream_encoding import PieceResampler, open_encoder
+from server.audio.formats import Format
+from server.audio.pieces import PieceResampler, open_encoder
 from server.engine.engine import Engine
 from server.engine.queue import Synthesis
 from server.service import Service
@@ -21,17 +22,9 @@ NOTHING = np.empty(0, np.float32)
 
 
 class StreamEncoder:
-    """Makes of each chunk the bytes to send, and keeps count for the summary and the metrics.
+    """Encodes each chunk, and keeps count for the summary and the metrics.
 
-    Args:
-        service: whose metrics count, and whose threads encode.
-        engine: that synthesizes.
-        target: one of `STREAM_FORMATS`.
-        sample_rate: Hz of what is sent.
-        route: the template of the address, for the metrics.
-        placing: takes the model's audio to where it belongs in time.
-        samples: how many samples will be sent, where that is known.
-        origin: what the audio says of where it comes from.
+    `placing` moves the model's audio to its place in time. `samples` is the length of what will be sent, if known.
     """
 
     def __init__(
@@ -51,9 +44,8 @@ class StreamEncoder:
         self.route = route
         self._placing = placing
         self._began = time.monotonic()
-        self._model_rate = engine.contract.mel_config.sample_rate
-        self.hop_length = engine.contract.mel_config.hop_length
-        self._resampler = PieceResampler(self._model_rate, sample_rate)
+        self.hop_length = engine.mel_config.hop_length
+        self._resampler = PieceResampler(engine.mel_config.sample_rate, sample_rate)
         self._encoder = open_encoder(target, sample_rate, samples, origin)
         self._encode_seconds = 0.0
         self.sample_rate = sample_rate
@@ -65,11 +57,11 @@ class StreamEncoder:
 
     @property
     def clipped(self) -> int:
-        """Samples that were cut at full scale so far."""
+        """Samples clipped so far."""
         return self._encoder.clipped
 
     def begin(self) -> None:
-        """Say that the first of the mel came only now, rather than when this was made."""
+        """Measure the time to the first audio from now on."""
         self._began = time.monotonic()
 
     async def encode(self, chunk: Synthesis) -> bytes:
@@ -79,11 +71,12 @@ class StreamEncoder:
         self.model_samples += len(chunk.x)
         self.queue_seconds += chunk.queue_seconds
         self.infer_seconds += chunk.infer_seconds
-        self._service.metrics.count_synthesis(self._engine.name, chunk, len(chunk.x) // self.hop_length)
+        metrics = self._service.metrics
+        metrics.count_synthesis(self._engine.name, chunk, len(chunk.x) // self.hop_length)
         body = await self._service.run(self._encode, self._placing.place(chunk.x))
         if self.first_audio_seconds is None and body:
             self.first_audio_seconds = time.monotonic() - self._began
-            self._service.metrics.count_first_audio(self.route, self.first_audio_seconds)
+            metrics.record("first_audio_seconds", self.first_audio_seconds, route=self.route)
         return body
 
     async def finish(self) -> bytes:
@@ -92,9 +85,17 @@ class StreamEncoder:
         self._service.metrics.count_encoding(self._engine.name, self._target.name, self._encode_seconds, self.clipped)
         return body
 
-    def abandon(self) -> None:
-        """Count the stream as given up by its client."""
-        self._service.metrics.count_cancelled(self._engine.name, "streaming")
+    def summary(self) -> dict[str, Any]:
+        """Return what a client is told about the audio."""
+        audio = {"samples": self.samples, "clipped": self.clipped, "sample_rate": self.sample_rate}
+        return audio | self.rounded_seconds()
+
+    def rounded_seconds(self) -> dict[str, float]:
+        """Return how long the chunks waited and took, and the time to the first audio if there was any."""
+        seconds = {"queue_seconds": self.queue_seconds, "infer_seconds": self.infer_seconds}
+        if self.first_audio_seconds is not None:
+            seconds["first_audio_seconds"] = self.first_audio_seconds
+        return {name: round(value, 6) for name, value in seconds.items()}
 
     def _encode(self, x: NDArray[np.float32], last: bool = False) -> bytes:
         started = time.perf_counter()

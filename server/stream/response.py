@@ -1,86 +1,37 @@
-"""An answer that is synthesized while it is sent."""
+"""An HTTP answer that is sent while it is synthesized."""
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
 
-from fastapi import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from server.engine.errors import QueueFullError
-from server.engine.queue import Synthesis
-from server.service import Service
+from server.request.exchange import Exchange, departure, done_before
+from server.stream.chunks import ChunkStream
 from server.stream.encoder import StreamEncoder
-from server.stream.messages import rounded_seconds
-from server.stream.synthesis_stream import SynthesisStream
-from server.telemetry.logs import note
-from server.transport.body import departure
+from server.telemetry.requests import note
 
-__all__ = ["StreamBrokenError", "StreamedAudio", "next_chunk"]
-
-QUEUE_PATIENCE = 0.05  # seconds between tries where the queue is full
+__all__ = ["StreamBrokenError", "StreamedAudio"]
 
 
 class StreamBrokenError(Exception):
-    """A stream cannot go on after its first byte: the server below closes the connection without ending the body."""
-
-
-async def next_chunk(stream: SynthesisStream, max_wait: float) -> Synthesis:
-    """Return the next chunk of a stream that has begun: where the queue is full it waits, since it was let in.
-
-    Args:
-        stream: has one that is ready.
-        max_wait: seconds to wait for room.
-
-    Raises:
-        QueueFullError, NotReadyError, SynthesisError: it will not come.
-    """
-    last = time.monotonic() + max_wait
-    while True:
-        try:
-            future = stream.next()
-        except QueueFullError:
-            if time.monotonic() > last:
-                raise
-            await asyncio.sleep(QUEUE_PATIENCE)
-        else:
-            return await asyncio.wrap_future(future)  # cancelling this takes the chunk out of the queue
+    """A stream failed after its first byte. The connection is closed within the body."""
 
 
 class StreamedAudio(Response):
-    """Sends chunk after chunk; the next is computed only when the connection has taken the one before.
+    """Sends chunk after chunk. The next is computed when the connection has taken the last.
 
-    A client that leaves ends it. What goes wrong after the first byte ends the connection within the body, so that no
-    client can take what it has for all there is.
-
-    Args:
-        request: that is answered.
-        service: whose settings and metrics hold.
-        stream: with its mel in it, past its first chunk.
-        encoder: that encoded the first chunk.
-        first: its bytes.
-        headers: of the answer.
+    A failure after the first byte ends the connection within the body, so that no client takes it for complete.
     """
 
     def __init__(
-        self,
-        request: Request,
-        service: Service,
-        stream: SynthesisStream,
-        encoder: StreamEncoder,
-        first: bytes,
-        headers: Mapping[str, str],
+        self, exchange: Exchange, stream: ChunkStream, encoder: StreamEncoder, first: bytes, headers: Mapping[str, str]
     ) -> None:
-        self.status_code = 200
-        self.background = None
-        self.body = b""
-        self.init_headers(headers)
+        super().__init__(headers=headers)
         del self.headers["content-length"]
-        self._request = request
-        self._service = service
+        self._exchange = exchange
         self._stream = stream
         self._encoder = encoder
         self._first = first
@@ -89,28 +40,19 @@ class StreamedAudio(Response):
         """Send the answer.
 
         Raises:
-            StreamBrokenError: it could not be sent to its end.
+            StreamBrokenError: it could not be completed.
         """
-        with self._service.metrics.stream(self._encoder.route):
-            await self._answer(send)
-
-    async def _answer(self, send: Send) -> None:
-        sending = asyncio.create_task(self._send_audio(send))
-        gone = asyncio.create_task(departure(self._request))
-        try:
-            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
-            if not sending.done():
-                self._encoder.abandon()
-                self._request.state.problem = "client-disconnected"
-                return
-            sending.result()
-        except Exception as error:
-            self._request.state.problem = "stream-broken"
-            raise StreamBrokenError(f"{type(error).__name__} after {self._encoder.samples} samples") from error
-        finally:
-            gone.cancel()
-            sending.cancel()
-            await asyncio.gather(sending, gone, return_exceptions=True)
+        exchange = self._exchange
+        with exchange.service.metrics.stream(self._encoder.route):
+            sending = asyncio.ensure_future(self._send_audio(send))
+            try:
+                if await done_before(sending, departure(exchange.http)):
+                    return sending.result()
+                exchange.service.metrics.record("cancelled", model=exchange.engine.name, stage="streaming")
+                exchange.http.state.problem = "client-disconnected"
+            except Exception as error:
+                exchange.http.state.problem = "stream-broken"
+                raise StreamBrokenError(f"{type(error).__name__} after {self._encoder.samples} samples") from error
 
     async def _send_audio(self, send: Send) -> None:
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
@@ -120,7 +62,7 @@ class StreamedAudio(Response):
                 await send({"type": "http.response.body", "body": body, "more_body": True})
             if self._stream.done:
                 break
-            chunk = await next_chunk(self._stream, self._service.settings.max_wait)
+            chunk = await self._stream.chunk(self._exchange.service.settings.max_wait)
             body = await self._encoder.encode(chunk)
         await send({"type": "http.response.body", "body": await self._encoder.finish(), "more_body": False})
-        note(self._request, clipped=self._encoder.clipped, **rounded_seconds(self._encoder))
+        note(self._exchange.http, clipped=self._encoder.clipped, **self._encoder.rounded_seconds())

@@ -1,1 +1,1 @@
-"""Logs, metrics and gauges."""
+"""Logs, metrics and traces."""

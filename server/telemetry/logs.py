@@ -1,4 +1,4 @@
-"""Logs: one line for each request, in JSON or as text, never with anything a client sent in its body or query."""
+"""Logs: one line per request, as JSON or text, without anything from a client's body or query."""
 
 from __future__ import annotations
 
@@ -9,71 +9,44 @@ from typing import Any
 
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
-from starlette.requests import HTTPConnection
 
-__all__ = ["REQUEST_ID", "RequestIdFilter", "TextFormatter", "logging_config", "note", "noted"]
+__all__ = ["REQUEST_ID", "RequestIdFilter", "TextFormatter", "logging_config"]
 
-# The request that a line of the log belongs to, for code that knows no request.
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
+"""the request that a log record belongs to"""
 
 # What logging itself, and uvicorn for coloured terminals, put into every record.
 KNOWN = frozenset({*RESERVED_ATTRS, "taskName", "color_message"})
 
 
-def note(connection: HTTPConnection, **fields: Any) -> None:
-    """Add fields to the line that the log will have on this request or WebSocket."""
-    noted(connection).update(fields)
-
-
-def noted(connection: HTTPConnection) -> dict[str, Any]:
-    """Return the fields noted so far."""
-    if not hasattr(connection.state, "log"):
-        connection.state.log = {}
-    fields: dict[str, Any] = connection.state.log
-    return fields
-
-
 def logging_config(log_format: str, level: str) -> dict[str, Any]:
-    """Return the configuration for `logging.config.dictConfig`.
-
-    Args:
-        log_format: json, text, or auto: text where standard error is a terminal.
-        level: name of the lowest level that is logged.
-    """
+    """Return the configuration for `logging.config.dictConfig`; the format auto is text on a terminal, else json."""
     if log_format == "auto":
         log_format = "text" if sys.stderr.isatty() else "json"
-    formatters = {
-        "json": {
-            "()": JsonFormatter,
-            "fmt": ["levelname", "name", "message"],
-            "rename_fields": {"levelname": "level", "name": "logger"},
-            "timestamp": "time",
-            "reserved_attrs": sorted(KNOWN),
-        },
-        "text": {"()": TextFormatter, "fmt": "%(asctime)s %(levelname)s %(name)s: %(message)s"},
+    json_format = {
+        "()": JsonFormatter,
+        "fmt": ["levelname", "name", "message"],
+        "rename_fields": {"levelname": "level", "name": "logger"},
+        "timestamp": "time",
+        "reserved_attrs": sorted(KNOWN),
     }
-    handler = {
-        "class": "logging.StreamHandler",
-        "stream": "ext://sys.stderr",
-        "formatter": log_format,
-        "filters": ["request_id"],
-    }
+    text_format = {"()": TextFormatter, "fmt": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
+    handler = {"class": "logging.StreamHandler", "stream": "ext://sys.stderr", "formatter": log_format}
+    loggers = {name: {"level": level.upper()} for name in ("server", "vocoder", "uvicorn", "uvicorn.error")}
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "formatters": formatters,
+        "formatters": {"json": json_format, "text": text_format},
         "filters": {"request_id": {"()": RequestIdFilter}},
-        "handlers": {"stderr": handler},
+        "handlers": {"stderr": {**handler, "filters": ["request_id"]}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
-        "loggers": {
-            **{name: {"level": level.upper()} for name in ("server", "vocoder", "uvicorn", "uvicorn.error")},
-            "server.websocket": {"level": "WARNING"},  # what uvicorn tells of each repeats the address, query and all
-        },
+        # uvicorn's records about a WebSocket repeat its address with the query.
+        "loggers": {**loggers, "server.websocket": {"level": "WARNING"}},
     }
 
 
 class RequestIdFilter(logging.Filter):
-    """Give every record the id of the request it was made for, where there is one."""
+    """Adds the request id to records."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let every record through."""
@@ -84,7 +57,7 @@ class RequestIdFilter(logging.Filter):
 
 
 class TextFormatter(logging.Formatter):
-    """A line for people: the message, then the record's own fields as name=value."""
+    """Writes the message, then the record's own fields as name=value."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - logging's own name
         """Return the line, without a traceback."""

@@ -7,6 +7,7 @@ is not installed. Exits non-zero, saying why, when something is not as it should
 from __future__ import annotations
 
 import importlib.util
+import io
 import os
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import tempfile
 import time
 import urllib.error
 import urllib.request
+import wave
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -26,7 +28,6 @@ from image_probe import DIRECT, npy, voice_like_mel
 
 ROOT = Path(__file__).resolve().parents[2]
 N_MELS, FRAMES, HOP_LENGTH = 80, 120, 256
-WAV_BYTES = 44 + 2 * FRAMES * HOP_LENGTH
 BODY = npy(N_MELS, FRAMES, voice_like_mel(N_MELS))
 CLIENTS = 8
 # A busy machine of two cores takes longer to start a process than Ray waits for one.
@@ -39,11 +40,11 @@ PATIENCE = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What one request came to: HTTP status (0: the connection broke), replica, audio."""
+    """The answer to one request: HTTP status (0: the connection broke), replica, 16-bit samples."""
 
     status: int
     replica: str = ""
-    audio: bytes = b""
+    samples: bytes = b""
 
 
 def check(condition: bool, text: str) -> None:
@@ -59,11 +60,17 @@ def speak(address: str, seed: int) -> Answer:
     request = urllib.request.Request(f"{address}/v1/synthesize?seed={seed}", data=BODY, headers=headers)
     try:
         with DIRECT.open(request, timeout=60) as answer:
-            return Answer(answer.status, answer.headers["X-Replica"], answer.read())
+            return Answer(answer.status, answer.headers["X-Replica"], samples_of(answer.read()))
     except urllib.error.HTTPError as error:
         return Answer(error.code)
-    except (OSError, urllib.error.URLError):
+    except (OSError, urllib.error.URLError, wave.Error, EOFError):
         return Answer(0)
+
+
+def samples_of(body: bytes) -> bytes:
+    """Return the samples of a WAV file, which also holds where they come from."""
+    with wave.open(io.BytesIO(body)) as file:
+        return file.readframes(file.getnframes())
 
 
 def speak_many(address: str, count: int) -> list[Answer]:
@@ -74,7 +81,7 @@ def speak_many(address: str, count: int) -> list[Answer]:
 
 def right(answer: Answer) -> bool:
     """Whether an answer is the audio, whole."""
-    return answer.status == 200 and len(answer.audio) == WAV_BYTES
+    return answer.status == 200 and len(answer.samples) == 2 * FRAMES * HOP_LENGTH
 
 
 def replicas() -> list[str]:
@@ -91,9 +98,9 @@ def check_both_serve(address: str) -> None:
     check(all(map(right, answers)), f"{len(answers)} requests answered: {Counter(a.status for a in answers)}")
     served = Counter(answer.replica for answer in answers)
     check(len(served) == 2, f"both replicas served: {sorted(served.values())}")
-    voices = {seed: {answers[i].audio for i in range(seed, len(answers), 2)} for seed in (0, 1)}
+    voices = {seed: {answers[i].samples for i in range(seed, len(answers), 2)} for seed in (0, 1)}
     # A row of other company may round the last bit of a sample otherwise.
-    first = [np.frombuffer(audio[44:], "<i2").astype(int) for audio in voices[0]]
+    first = [np.frombuffer(samples, "<i2").astype(int) for samples in voices[0]]
     check(all(np.abs(x - first[0]).max() <= 1 for x in first), "one seed is one voice on both")
     check(not voices[0] & voices[1], "another seed is another")
 

@@ -11,8 +11,7 @@ import pytest
 import yaml
 from chart import CHART, Manifest, of_kind, rendered, the
 
-from server.admin import create_admin_app
-from server.app import create_app
+from server.app import create_admin_app, create_app
 from server.settings import Settings
 
 ROOT = Path(__file__).resolve().parents[2]

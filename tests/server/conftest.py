@@ -21,8 +21,8 @@ import uvicorn
 from numpy.typing import NDArray
 
 from server.app import create_app
+from server.limits.connections import server_config
 from server.settings import Settings
-from server.transport.connections import LimitedConfig
 from vocoder.mel.config import MelConfig, preset
 
 sys.path.insert(0, str(Path(__file__).parent))
@@ -143,7 +143,7 @@ def serve(fake: FakeSynthesizer) -> Callable[..., AbstractContextManager[str]]:
     @contextmanager
     def run(*fakes: FakeSynthesizer, **settings: Any) -> Iterator[str]:
         app = build_app(*(fakes or (fake,)), **settings)
-        server = uvicorn.Server(LimitedConfig(app, app.state.service.settings, log_level="warning"))
+        server = uvicorn.Server(server_config(app, app.state.service.settings, log_level="warning"))
         with socket.socket() as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen()

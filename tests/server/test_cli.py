@@ -9,6 +9,7 @@ import runpy
 import shutil
 import signal
 import socket
+import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -19,7 +20,7 @@ import numpy as np
 import pytest
 
 import vocoder
-from server.cli import main
+from server.cli import main, prepare_computing
 from vocoder.checkpoint import save_model
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
@@ -114,3 +115,22 @@ def test_the_package_is_the_program(monkeypatch: pytest.MonkeyPatch, capsys: pyt
     with pytest.raises(SystemExit, match="0"):
         runpy.run_module("server", run_name="__main__")
     assert capsys.readouterr().out.startswith("usage: vocoder-serve")
+
+
+def test_threads_are_to_watch_briefly() -> None:
+    environment = {"HOME": "/"}
+    prepare_computing(environment)
+    assert environment == {"HOME": "/", "GOMP_SPINCOUNT": "10000"}
+
+
+@pytest.mark.parametrize("chosen", [{"GOMP_SPINCOUNT": "5"}, {"OMP_WAIT_POLICY": "active"}])
+def test_the_environment_chooses(chosen: dict[str, str]) -> None:
+    environment = dict(chosen)
+    prepare_computing(environment)
+    assert environment == chosen
+
+
+def test_the_program_says_so_before_pytorch_is_loaded() -> None:
+    code = "import sys, server.cli; print('torch' in sys.modules)"
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert found.stdout.split() == ["False"]

@@ -20,7 +20,7 @@ import soundfile
 from answers import npy
 from faulty import serve
 
-from server.transport.drain import Drain
+from server.limits.gate import Drain
 
 TIMEOUT = 60.0
 

@@ -1,12 +1,16 @@
-"""Settings come from the environment, are checked, and are all documented."""
+"""Settings come from the environment, are checked, are all documented, and take effect."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import httpx
 import pytest
 from pydantic import ValidationError
 
+from server.engine.calibration import Costs
+from server.engine.queue import QueueLimits
 from server.settings import Settings
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "server.md"
@@ -43,3 +47,51 @@ def test_every_setting_is_documented_with_its_default(name: str) -> None:
     start = f"| `VOCODER_{name.upper()}` |"
     rows = [line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line.startswith(start)]
     assert rows == [f"{start} `{default}` | {field.description} |"]
+
+
+def test_the_limits_of_the_queue() -> None:
+    settings = Settings(queue_size=1, queue_frames=2, queue_bytes=3, max_wait=4.0)
+    assert settings.queue_limits == QueueLimits(items=1, frames=2, size=3, seconds=4.0)
+    assert Settings().queue_limits == QueueLimits()
+
+
+@pytest.mark.anyio
+async def test_a_deployment_without_documentation(start: Any) -> None:
+    async with start(docs=False) as client:
+        assert [(await client.get(path)).status_code for path in ("/docs", "/openapi.json", "/livez")] == [
+            404,
+            404,
+            200,
+        ]
+
+
+@pytest.mark.anyio
+async def test_the_seconds_of_calibration(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[float] = []
+
+    def calibrate(synthesizer: Any, silence: float, frames_per_second: float, seconds: float) -> Any:
+        given.append(seconds)
+        yield
+        return Costs()
+
+    monkeypatch.setattr("server.app.calibrate", calibrate)
+    async with start(calibration_seconds=0.25):
+        assert given == [0.25]
+    async with start(batching=False):
+        assert given == [0.25]
+
+
+def test_the_largest_headers(serve: Any) -> None:
+    with serve(max_header_bytes=1024) as url:
+        answer = httpx.get(f"{url}/livez", headers={"X-Long": "x" * 1000})
+        assert (answer.status_code, answer.json()["limit_bytes"]) == (431, 1024)
+        assert httpx.get(f"{url}/livez", headers={"X-Long": "x" * 500}).status_code == 200
+
+
+def test_connections_of_one_client(serve: Any) -> None:
+    with serve(max_connections_per_client=1) as url, httpx.Client(base_url=url) as first:
+        assert first.get("/livez").status_code == 200  # and the connection stays open
+        answer = httpx.get(f"{url}/livez")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
+        assert answer.json()["type"] == "urn:vocoder:problem:busy"
+        assert first.get("/livez").status_code == 200

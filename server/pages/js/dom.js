@@ -1,6 +1,6 @@
-/** Building elements. */
+/** Building elements, and reading sound files. */
 
-/** element("p", { className: "hint" }, "text", child, ...): an element with properties, attributes (aria-*, role) and children. */
+/** An element with properties, attributes (aria-*, data-*, role, scope) and children. */
 export function element(tag, properties = {}, ...children) {
   const made = document.createElement(tag);
   for (const [name, value] of Object.entries(properties)) {
@@ -11,7 +11,12 @@ export function element(tag, properties = {}, ...children) {
   return made;
 }
 
-/** The element of the page with this id. */
-export function byId(id) {
-  return document.getElementById(id);
+export const byId = (id) => document.getElementById(id);
+
+/** Decode a sound file to mono samples (T,) at `sampleRate`. */
+export async function decode(file, sampleRate) {
+  const context = new OfflineAudioContext(1, 1, sampleRate);
+  const sound = await context.decodeAudioData(await file.arrayBuffer());
+  const channels = Array.from({ length: sound.numberOfChannels }, (_, index) => sound.getChannelData(index));
+  return channels[0].map((_, index) => channels.reduce((sum, x) => sum + x[index], 0) / channels.length);
 }

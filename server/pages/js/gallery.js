@@ -1,13 +1,14 @@
-/** The clips that are shown, their common scales, and which one the others are compared with. */
+/** The clips: on common scales, compared with one of them, and played one at a time. */
 
 import { RANGE } from "./clip.js";
 import { element } from "./dom.js";
 
 export class Gallery {
-  constructor(place, player, row, choice) {
-    Object.assign(this, { place, player, row, choice, clips: [] });
-    choice.addEventListener("change", () => this.#compare());
+  constructor(place, row, choice) {
+    Object.assign(this, { place, row, choice, clips: [], playing: null });
+    this.still = window.matchMedia("(prefers-reduced-motion: reduce)");
     const draw = () => this.#draw();
+    choice.addEventListener("change", () => this.#compare());
     new ResizeObserver(draw).observe(place);
     window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   }
@@ -16,19 +17,49 @@ export class Gallery {
   async add(clip) {
     this.clips.push(clip);
     this.place.append(clip.element);
+    if (clip.audio) this.#listen(clip);
     await clip.open();
     await this.#change();
   }
 
-  /** Take away the clips for which `test` holds. */
+  /** Remove the clips for which `test` holds. */
   async remove(test) {
-    for (const clip of this.clips.filter(test)) clip.close();
+    this.clips.filter(test).forEach((clip) => clip.close());
     this.clips = this.clips.filter((clip) => !test(clip));
+    if (!this.clips.includes(this.playing)) this.playing = null;
     await this.#change();
   }
 
+  /** A clip that starts continues at the position of the one before: that is how to hear the difference. */
+  #listen(clip) {
+    const { audio } = clip;
+    audio.addEventListener("play", () => {
+      const before = this.playing;
+      if (before && before !== clip) {
+        const { currentTime, ended } = before.audio;
+        before.audio.pause();
+        if (!ended) audio.currentTime = Math.min(currentTime, clip.duration || Infinity);
+      }
+      this.playing = clip;
+      for (const other of this.clips) other.element.classList.toggle("current", other === clip);
+      this.#follow(clip);
+    });
+    for (const event of ["timeupdate", "seeked"]) audio.addEventListener(event, () => this.#point(clip));
+    clip.plots.addEventListener("click", (event) => (audio.currentTime = clip.timeAt(event.clientX)));
+  }
+
+  /** Move the line with every frame of the screen; with reduced motion, only with the player's own events. */
+  #follow(clip) {
+    if (clip.audio.paused || this.still.matches) return;
+    this.#point(clip);
+    requestAnimationFrame(() => this.#follow(clip));
+  }
+
+  #point({ audio }) {
+    for (const clip of this.clips) clip.pointAt(audio.currentTime);
+  }
+
   async #change() {
-    this.player.offer(this.clips);
     const sounds = this.clips.filter((clip) => clip.x);
     const chosen = this.choice.value;
     this.choice.replaceChildren(...sounds.map((clip) => element("option", { value: clip.id }, clip.name)));
@@ -39,17 +70,14 @@ export class Gallery {
 
   async #compare() {
     const reference = this.clips.find((clip) => clip.x && clip.id === this.choice.value) ?? null;
-    const floor = (reference?.loudest ?? 0) - RANGE;
-    for (const clip of this.clips) await clip.compare(reference, floor);
+    for (const clip of this.clips) await clip.compare(reference, (reference?.loudest ?? 0) - RANGE);
     this.#draw();
   }
 
   #draw() {
-    const sounds = this.clips.filter((clip) => clip.x);
-    const most = (values) => values.reduce((a, b) => Math.max(a, b), 0);
-    const seconds = most(sounds.map((clip) => clip.duration)) || 1;
-    const peak = 1.05 * most(sounds.map((clip) => clip.peak)) || 1;
-    const loudest = sounds.length ? sounds.map((clip) => clip.loudest).reduce((a, b) => Math.max(a, b)) : 0;
-    for (const clip of this.clips) clip.draw({ seconds, peak, loudest });
+    const most = (name, least) => this.clips.reduce((value, clip) => Math.max(value, clip[name]), least);
+    const loudest = most("loudest", -Infinity);
+    const scales = { seconds: most("duration", 0) || 1, peak: 1.05 * most("peak", 0) || 1, loudest };
+    for (const clip of this.clips) clip.draw(scales);
   }
 }

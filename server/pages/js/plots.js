@@ -1,9 +1,15 @@
 /** Waveforms, spectrograms and mels onto canvases, with their axes. */
 
-import { diverging, heat, styleColour } from "./colours.js";
-
 export const LEFT = 42; // room for the labels of the vertical axis, in CSS pixels
 const BOTTOM = 18;
+
+// Even steps of a map from black over purple and orange to pale yellow, whose lightness rises evenly.
+const HEAT = [
+  [0, 0, 4], [20, 14, 54], [59, 15, 112], [100, 26, 128], [140, 41, 129], [183, 55, 121],
+  [222, 73, 104], [247, 112, 92], [254, 159, 109], [254, 207, 146], [252, 253, 191],
+];
+const LESS = [33, 102, 172];
+const MORE = [214, 80, 30];
 
 /** Draw the waveform of x; `seconds` is the width of the picture and `peak` half its height. */
 export function drawWaveform(canvas, x, sampleRate, seconds, peak) {
@@ -13,7 +19,7 @@ export function drawWaveform(canvas, x, sampleRate, seconds, peak) {
   context.fillRect(LEFT, height / 2, width, 1);
   context.fillStyle = css("--wave");
   for (let pixel = 0; pixel < width && pixel * samplesPerPixel < x.length; pixel++) {
-    const [low, high] = extent(x, Math.floor(pixel * samplesPerPixel), Math.ceil((pixel + 1) * samplesPerPixel));
+    const [low, high] = extent(x.subarray(Math.floor(pixel * samplesPerPixel), Math.ceil((pixel + 1) * samplesPerPixel)));
     const top = (height / 2) * (1 - high / peak);
     context.fillRect(LEFT + pixel, top, 1, Math.max((height / 2) * ((high - low) / peak), 1));
   }
@@ -22,32 +28,27 @@ export function drawWaveform(canvas, x, sampleRate, seconds, peak) {
 
 /** Draw a spectrogram from `range` decibels below `loudest`. */
 export function drawSpectrogram(canvas, spectrum, sampleRate, duration, seconds, loudest, range) {
-  const colour = (level) => heat(1 + (level - loudest) / range);
-  drawLevels(canvas, spectrum, colour, duration, seconds, sampleRate / 2000);
+  drawLevels(canvas, spectrum, (level) => heat(1 + (level - loudest) / range), duration, seconds, sampleRate / 2000);
 }
 
 /** Draw the difference of two spectrograms, up to `range` decibels either way. */
 export function drawDifference(canvas, spectrum, sampleRate, duration, seconds, range) {
-  const middle = styleColour("--difference");
-  drawLevels(canvas, spectrum, (level) => diverging(level / range, middle), duration, seconds, sampleRate / 2000);
+  const text = css("--difference").trim(); // #rrggbb
+  const middle = [1, 3, 5].map((start) => parseInt(text.slice(start, start + 2), 16));
+  const colour = (level) => mix(middle, level < 0 ? LESS : MORE, Math.min(Math.abs(level / range), 1));
+  drawLevels(canvas, spectrum, colour, duration, seconds, sampleRate / 2000);
 }
 
 /** Draw a mel { values (n_mels, frames), nMels, frames }, its smallest value dark and its largest bright. */
-export function drawMel(canvas, mel) {
-  let [low, high] = extent(mel.values, 0, mel.values.length);
-  if (!(high > low)) high = low + 1;
-  const levels = new Float32Array(mel.values.length);
-  for (let band = 0; band < mel.nMels; band++) {
-    for (let frame = 0; frame < mel.frames; frame++) {
-      levels[frame * mel.nMels + band] = mel.values[band * mel.frames + frame];
-    }
-  }
+export function drawMel(canvas, { values, nMels, frames }) {
+  const [low, high] = extent(values);
+  const levels = values.map((_, index) => values[(index % nMels) * frames + Math.floor(index / nMels)]);
   const { context, width, height } = open(canvas, BOTTOM);
-  const image = picture({ levels, frames: mel.frames, bins: mel.nMels }, (value) => heat((value - low) / (high - low)));
+  const image = picture({ levels, frames, bins: nMels }, (value) => heat((value - low) / (high - low || 1)));
   context.drawImage(image, LEFT, 0, width, height);
-  label(context, String(mel.nMels), LEFT - 4, 10, "right");
+  label(context, String(nMels), LEFT - 4, 10, "right");
   label(context, "0", LEFT - 4, height, "right");
-  label(context, `${mel.frames} frames`, LEFT + width, height + 14, "right");
+  label(context, `${frames} frames`, LEFT + width, height + 14, "right");
 }
 
 function drawLevels(canvas, spectrum, colour, duration, seconds, kilohertz) {
@@ -61,8 +62,8 @@ function drawLevels(canvas, spectrum, colour, duration, seconds, kilohertz) {
     label(context, text, LEFT - 4, Math.min(Math.max(height * (1 - tick / kilohertz) + 4, 10), height), "right");
   }
   for (const tick of ticks(seconds, width / 60)) {
-    const last = tick > 0.94 * seconds;
-    label(context, tick === 0 ? "0 s" : String(tick), LEFT + (width * tick) / seconds, height + 14, last ? "right" : "center");
+    const align = tick > 0.94 * seconds ? "right" : "center";
+    label(context, tick === 0 ? "0 s" : String(tick), LEFT + (width * tick) / seconds, height + 14, align);
   }
 }
 
@@ -79,41 +80,37 @@ function open(canvas, bottom) {
 
 /** A canvas with one pixel for each frame and bin, low frequencies at the bottom. */
 function picture({ levels, frames, bins }, colour) {
-  const canvas = document.createElement("canvas");
-  canvas.width = frames;
-  canvas.height = bins;
+  const canvas = Object.assign(document.createElement("canvas"), { width: frames, height: bins });
   const context = canvas.getContext("2d");
   const image = context.createImageData(frames, bins);
-  for (let frame = 0; frame < frames; frame++) {
-    for (let bin = 0; bin < bins; bin++) {
-      const [red, green, blue] = colour(levels[frame * bins + bin]);
-      const place = 4 * ((bins - 1 - bin) * frames + frame);
-      image.data[place] = red;
-      image.data[place + 1] = green;
-      image.data[place + 2] = blue;
-      image.data[place + 3] = 255;
-    }
-  }
+  levels.forEach((level, index) => {
+    const place = (bins - 1 - (index % bins)) * frames + Math.floor(index / bins);
+    image.data.set([...colour(level), 255], 4 * place);
+  });
   context.putImageData(image, 0, 0);
   return canvas;
 }
 
 /** Round numbers from 0 to `end`, about `count` of them. */
-export function ticks(end, count) {
+function ticks(end, count) {
   const rough = end / Math.max(count, 1);
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((size) => size >= rough);
   return Array.from({ length: Math.floor(end / step + 1e-9) + 1 }, (_, index) => Number((index * step).toPrecision(6)));
 }
 
-function extent(x, start, end) {
-  let low = Infinity;
-  let high = -Infinity;
-  for (let index = start; index < Math.min(end, x.length); index++) {
-    if (x[index] < low) low = x[index];
-    if (x[index] > high) high = x[index];
-  }
-  return low <= high ? [low, high] : [0, 0];
+function heat(t) {
+  const place = Math.min(Math.max(t, 0), 1) * (HEAT.length - 1);
+  const index = Math.min(Math.floor(place), HEAT.length - 2);
+  return mix(HEAT[index], HEAT[index + 1], place - index);
+}
+
+function mix(a, b, t) {
+  return a.map((value, index) => value + (b[index] - value) * t);
+}
+
+function extent(x) {
+  return x.reduce(([low, high], value) => [Math.min(low, value), Math.max(high, value)], [Infinity, -Infinity]);
 }
 
 function label(context, text, x, y, align) {

@@ -1,55 +1,47 @@
-/** The server's routes, and what it says when it cannot do something. */
+/** The server's routes and its problems. */
 
-const MODELS = "v1/models";
-const MEL = "v1/mel";
-const SYNTHESIZE = "v1/synthesize";
-
-/** Why a request was not answered, in words. */
+/** Why a request failed, in words. */
 export class Problem extends Error {
   constructor(title, detail, { status = 0, requestId = null, retryAfter = null } = {}) {
     super(detail);
-    this.title = title;
-    this.status = status;
-    this.requestId = requestId;
-    this.retryAfter = retryAfter;
+    Object.assign(this, { title, status, requestId, retryAfter });
   }
 }
 
-/** Asks the server that the page came from; `key()` is the API key to show it, "" for none. */
+/** Asks the server that the page came from; `key()` is the API key, "" for none. */
 export class Server {
   constructor(key) {
     this.key = key;
   }
 
-  /** What there is: { models, mel_presets, ... }. */
+  /** The models: { models, mel_presets, ... }. */
   async models() {
-    return (await this.#ask(MODELS)).json();
+    return (await this.#ask("v1/models")).json();
   }
 
-  /** The mel, as the bytes of an npy file, that a model expects of a recording. */
+  /** The mel of a recording for a model, as the bytes of an npy file. */
   async mel(recording, model, signal) {
-    const query = new URLSearchParams({ model });
     const headers = { "Content-Type": "application/octet-stream", Accept: "application/x-npy" };
-    return (await this.#ask(`${MEL}?${query}`, { method: "POST", body: recording, headers, signal })).blob();
+    return (await this.#ask("v1/mel", { model: model.name }, { body: recording, headers, signal })).blob();
   }
 
-  /** Have a model speak; settings left empty are the server's own. Returns the sound and what came with it. */
-  async speak(mel, settings, signal) {
-    const given = Object.entries({ ...settings, format: "wav" }).filter(([, value]) => value !== "");
+  /** Synthesize a mel; empty settings are left to the server. Returns the sound and what came with it. */
+  async synthesize(mel, settings, model, signal) {
+    const given = Object.entries({ ...settings, model: model.name, format: "wav" }).filter(([, value]) => value !== "");
     const headers = { "Content-Type": mel.type || "application/x-npy", Accept: "audio/wav" };
     const started = performance.now();
-    const query = new URLSearchParams(given);
-    const answer = await this.#ask(`${SYNTHESIZE}?${query}`, { method: "POST", body: mel, headers, signal });
+    const answer = await this.#ask("v1/synthesize", given, { body: mel, headers, signal });
     const sound = await answer.blob();
     return { sound, milliseconds: performance.now() - started, ...readHeaders(answer.headers) };
   }
 
-  async #ask(path, options = {}) {
+  async #ask(path, query = {}, options = {}) {
     const key = this.key();
     const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
+    const method = options.body ? "POST" : "GET";
     let answer;
     try {
-      answer = await fetch(path, { ...options, headers, cache: "no-store" });
+      answer = await fetch(`${path}?${new URLSearchParams(query)}`, { ...options, method, headers, cache: "no-store" });
     } catch (error) {
       if (error.name === "AbortError") throw error;
       throw new Problem("No answer", "The server did not answer: it may have been stopped, or the network is down.");
@@ -60,15 +52,9 @@ export class Server {
 }
 
 async function readProblem(answer) {
-  let document = {};
-  try {
-    document = await answer.json();
-  } catch {
-    // Not from the application: the status alone has to do.
-  }
-  const title = document.title ?? `Error ${answer.status}`;
-  const detail = document.detail ?? `The server answered with status ${answer.status} ${answer.statusText}.`.replace(" .", ".");
-  return new Problem(title, detail, {
+  const document = await answer.json().catch(() => ({})); // a proxy's answer has no problem document
+  const status = `The server answered with status ${answer.status}.`;
+  return new Problem(document.title ?? `Error ${answer.status}`, document.detail ?? status, {
     status: answer.status,
     requestId: document.request_id ?? answer.headers.get("X-Request-Id"),
     retryAfter: answer.headers.get("Retry-After"),

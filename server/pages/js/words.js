@@ -1,50 +1,46 @@
-/** What came back, in words. */
+/** Results in words. */
 
 import { element } from "./dom.js";
 
 /** The facts about one synthesis: [word, text, strong]. */
-export function speechFacts(speech) {
-  const facts = [];
-  if (speech.realTimeFactor > 0) {
-    const times = 1 / speech.realTimeFactor;
-    facts.push(["speed", `${times.toFixed(times < 10 ? 1 : 0)} × real time`, true]);
-    facts.push(["real-time factor", speech.realTimeFactor.toPrecision(2)]);
-  }
-  const { infer, queue } = speech.stages;
-  if (infer !== undefined) facts.push(["inference", milliseconds(infer)]);
-  if (queue !== undefined) facts.push(["queue", milliseconds(queue)]);
-  facts.push(["whole request", milliseconds(speech.milliseconds)]);
-  facts.push(["seed", speech.seed]);
-  if (speech.clipped > 0) facts.push(["clipped", `${speech.clipped.toLocaleString("en")} samples beyond full scale`]);
-  if (speech.recognised) facts.push(["recognised as", speech.recognised]);
-  if (speech.adapted) facts.push(["adapted from", speech.adapted]);
-  for (const [name, value] of speech.guard) facts.push([guardWord(name), value]);
-  return facts;
+export function speechFacts({ realTimeFactor, stages, milliseconds, seed, clipped, recognised, adapted, guard }) {
+  const times = 1 / realTimeFactor;
+  const facts = [
+    ["speed", realTimeFactor > 0 && `${times.toFixed(times < 10 ? 1 : 0)} × real time`, true],
+    ["real-time factor", realTimeFactor > 0 && realTimeFactor.toPrecision(2)],
+    ["inference", duration(stages.infer)],
+    ["queue", duration(stages.queue)],
+    ["whole request", duration(milliseconds)],
+    ["seed", seed],
+    ["clipped", clipped > 0 && `${clipped.toLocaleString("en")} samples beyond full scale`],
+    ["recognised as", recognised],
+    ["adapted from", adapted],
+    ...guard.map(([name, value]) => [guardWord(name), value]),
+  ];
+  return facts.filter(([, text]) => text);
 }
 
 /** A problem for the page: what is wrong, and with what. */
-export function problemBox(problem, subject) {
-  const about = [subject];
-  if (problem.status) about.push(`status ${problem.status}`);
-  if (problem.requestId) about.push(`request ${problem.requestId}`);
-  if (problem.retryAfter) about.push(`try again in ${problem.retryAfter} s`);
-  const title = element("strong", {}, `${problem.title}. `);
-  const more = element("small", {}, about.filter(Boolean).join(" · "));
-  return element("p", { className: "problem", "data-subject": subject }, title, problem.message, more);
+export function problemBox({ title, message, status, requestId, retryAfter }, subject) {
+  const about = [subject, status && `status ${status}`, requestId && `request ${requestId}`];
+  const more = [...about, retryAfter && `try again in ${retryAfter} s`].filter(Boolean).join(" · ");
+  const parts = [element("strong", {}, `${title}. `), message, element("small", {}, more)];
+  return element("p", { className: "problem", "data-subject": subject }, ...parts);
 }
 
-/** The settings that are not the server's own, as a line. */
+/** The settings that were given, as a line. */
 export function settingsLine({ sigma, denoise, corrections, preset }) {
   const given = { sigma, denoise, corrections, "mel made with": preset };
   return Object.entries(given).filter(([, value]) => value).map(([word, value]) => `${word} ${value}`).join(", ");
 }
 
-/** Bytes for people. */
+/** A number of bytes for people. */
 export function size(bytes) {
   return bytes < 1e6 ? `${Math.max(bytes / 1e3, 0.1).toFixed(bytes < 1e4 ? 1 : 0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
 }
 
-function milliseconds(value) {
+function duration(value) {
+  if (value === undefined) return null;
   return value < 1000 ? `${value < 10 ? value.toFixed(1) : Math.round(value)} ms` : `${(value / 1000).toFixed(2)} s`;
 }
 

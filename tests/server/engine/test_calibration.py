@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from server.engine.calibration import Costs, Point, calibrate
-from server.engine.loaded_model import LoadedModel
+from server.engine.model import LoadedModel
 from vocoder.mel.config import preset
 
 SILENCE = -11.5

@@ -17,7 +17,7 @@ import pytest
 from answers import npy
 from streamers import Streamer, mel_of
 
-from server.engine import loaded_model
+from server.engine import model as loaded_model
 from server.engine.engine import Engine
 from server.engine.engines import Engines
 from server.engine.errors import DeadlineError, EngineState, QueueFullError

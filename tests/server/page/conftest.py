@@ -35,7 +35,7 @@ class Visitor:
 
     def speak(self, says: str) -> None:
         """Have the chosen models speak, and wait until the page says so."""
-        self.button("Speak").click()
+        self.button("Synthesize").click()
         self.expect(self.page.get_by_role("status")).to_have_text(says)
 
     def button(self, name: str) -> Any:

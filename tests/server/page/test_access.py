@@ -16,8 +16,8 @@ def test_accessible_and_of_the_window_s_width(visit: Any, two: Any, window: dict
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     with visit(*two, window=window) as person:
         person.field("two").check()
-        person.speak("Done: 2 of 2 models spoke.")
-        person.page.get_by_text("Mel contract: nvidia").first.click()
+        person.speak("Done: 2 of 2 models.")
+        person.page.get_by_text("Mel config: nvidia").first.click()
         violations = axe.run(person.page).response["violations"]
         assert [(fault["id"], [node["html"] for node in fault["nodes"]]) for fault in violations] == []
         assert person.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
@@ -35,4 +35,4 @@ def test_the_keyboard_alone_is_enough(visit: Any, fake: Any) -> None:
                 break
         assert reached == ["file", "example", "model-0", "SUMMARY", "sigma", "seed", "denoise", "corrections", "speak"]
         person.page.keyboard.press("Enter")
-        person.expect(person.page.get_by_role("status")).to_have_text("Done: 1 of 1 model spoke.")
+        person.expect(person.page.get_by_role("status")).to_have_text("Done: 1 of 1 model.")

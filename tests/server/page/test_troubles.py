@@ -19,19 +19,19 @@ def test_bad_files_are_explained(visit: Any, fake: Any, npy: Any, wav: Any, tone
         for name, body, words in bad:
             person.upload(name, body)
             person.expect(person.page.locator("#problems")).to_be_empty()  # the last one's is gone
-            person.button("Speak").click()
+            person.button("Synthesize").click()
             person.expect(person.page.get_by_role("alert")).to_contain_text(words)
             person.expect(person.page.get_by_role("alert")).to_contain_text("request ")
-            person.expect(person.button("Speak")).to_be_enabled()
+            person.expect(person.button("Synthesize")).to_be_enabled()
         person.upload("good.wav", wav(tone()))  # and the next one is none the worse for it
-        person.speak("Done: 1 of 1 model spoke.")
+        person.speak("Done: 1 of 1 model.")
 
 
 def test_a_model_that_fails_leaves_the_other(visit: Any, two: Any) -> None:
     with visit(*two) as person:
         person.field("two").check()
         two[0].fault = RuntimeError("a fault")
-        person.speak("Done: 1 of 2 models spoke.")
+        person.speak("Done: 1 of 2 models.")
         person.expect(person.page.get_by_role("alert")).to_contain_text("one · status 500")
         person.expect(person.clip("two")).to_be_visible()
 
@@ -43,7 +43,7 @@ def test_models_that_load_are_waited_for(visit: Any, fake: Any) -> None:
         person.expect(person.field("fake")).to_be_disabled()
         fake.gate.set()
         person.expect(person.field("fake")).to_be_checked()
-        person.speak("Done: 1 of 1 model spoke.")
+        person.speak("Done: 1 of 1 model.")
 
 
 def test_what_takes_long_can_be_cancelled(visit: Any, fake: Any) -> None:
@@ -51,11 +51,11 @@ def test_what_takes_long_can_be_cancelled(visit: Any, fake: Any) -> None:
         person.expect(person.field("fake")).to_be_checked()
         person.expect(person.clip("Original")).to_be_visible()
         fake.gate.clear()
-        person.button("Speak").click()
+        person.button("Synthesize").click()
         person.button("Cancel").click()
         person.expect(person.page.get_by_role("status")).to_have_text("Cancelled.")
         fake.gate.set()
-        person.speak("Done: 1 of 1 model spoke.")
+        person.speak("Done: 1 of 1 model.")
 
 
 def test_an_api_key_is_asked_for_and_kept_nowhere(visit: Any, fake: Any) -> None:
@@ -75,5 +75,5 @@ def test_an_api_key_is_asked_for_and_kept_nowhere(visit: Any, fake: Any) -> None
         person.page.keyboard.type("open sesame")
         person.button("Use this key").click()
         person.expect(person.page.locator("#problems")).to_be_empty()
-        person.speak("Done: 1 of 1 model spoke.")
+        person.speak("Done: 1 of 1 model.")
         assert person.page.evaluate("[document.cookie, localStorage.length, sessionStorage.length]") == ["", 0, 0]

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from server.admin import create_admin_app
+from server.app import create_admin_app
 
 pytestmark = pytest.mark.anyio
 

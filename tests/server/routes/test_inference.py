@@ -97,11 +97,11 @@ def test_refusals_come_in_the_protocols_own_form(client: Any, new_mel: Any) -> N
     assert caught.value.status() == "422"
     with pytest.raises(InferenceServerException, match="This server has the models fake"):
         client.infer("other", [tensor(new_mel())])
-    with pytest.raises(InferenceServerException, match="does not know"):
+    with pytest.raises(InferenceServerException, match="unknown member"):
         client.infer("fake", [tensor(new_mel())], parameters={"pitch": 3})
     with pytest.raises(InferenceServerException, match="not a batch"):
         client.infer("fake", [tensor(np.stack([new_mel()] * 2))])
-    with pytest.raises(InferenceServerException, match="time"):
+    with pytest.raises(InferenceServerException, match="deadline"):
         client.infer("fake", [tensor(new_mel())], timeout=1)
 
 
@@ -142,26 +142,26 @@ def wanted(binary: Any) -> dict[str, Any]:
     [
         (b"{", None, "not valid JSON"),
         (b"[]", None, "not valid|valid dict|object"),
-        (json.dumps({"inputs": []}), None, "one input"),
-        (json.dumps(document(name="text")), None, "one input"),
-        (json.dumps(document(datatype="INT8")), None, "FP32, FP16, FP64"),
+        (json.dumps({"inputs": []}), None, r"^inputs: .*at least 1"),
+        (json.dumps(document(name="text")), None, r"^inputs\.0\.name: .*'mel'"),
+        (json.dumps(document(datatype="INT8")), None, "'FP32', 'FP16' or 'FP64'"),
         (json.dumps(document(shape=[80, 3])), None, "as many as the shape says"),
-        (json.dumps(document(shape=[80, -2])), None, "below 1"),
+        (json.dumps(document(shape=[80, -2])), None, r"^inputs\.0\.shape\.1: .*greater than 0"),
         (json.dumps(document(data=["secret"] * 160)), None, "must be numbers"),
         (json.dumps(document(data=[[1.0], 2.0])), None, "must be numbers"),
         (json.dumps(document(data=None)), None, "either data or"),
         (json.dumps(document(parameters={"binary_data_size": 640})), None, "either data or"),
         (json.dumps(document(data=None, parameters={"binary_data_size": 640})), None, "do not agree"),
         (json.dumps(document(data=None, parameters={"binary_data_size": True})), None, "do not agree"),
-        (json.dumps(document() | {"outputs": [{"name": "secret"}]}), None, "only output"),
-        (json.dumps(document() | {"secret": 1}), None, "does not know"),
+        (json.dumps(document() | {"outputs": [{"name": "secret"}]}), None, r"^outputs\.0\.name: .*'audio'"),
+        (json.dumps(document() | {"secret": 1}), None, "unknown member"),
         (json.dumps(document() | {"parameters": {"sigma": 3}}), None, "parameters.sigma"),
         (json.dumps(document() | {"parameters": {"corrections": 101}}), None, "parameters.corrections"),
         (json.dumps(document() | {"parameters": {"corrections": 1.5}}), None, "parameters.corrections"),
         (json.dumps(document() | {"parameters": {"timeout": 10**400}}), None, "parameters.timeout"),
         (json.dumps(document() | {"inputs": document()["inputs"] * 2}), None, "at most 1"),
-        (json.dumps(document() | {"outputs": [wanted("false")]}), None, "binary_data must be true or false"),
-        (json.dumps(document() | {"outputs": [wanted(1)]}), None, "binary_data must be true or false"),
+        (json.dumps(document() | {"outputs": [wanted("false")]}), None, r"binary_data: .*boolean"),
+        (json.dumps(document() | {"outputs": [wanted(1)]}), None, r"binary_data: .*boolean"),
         (json.dumps(document()) + "secret", str(len(json.dumps(document()))), "bytes after the JSON"),
         (b"{}", "3", "more than the body has"),
         (b"{}", "-1", "number of bytes"),

@@ -12,7 +12,7 @@ from hearing import heard
 from speaker import TIMEOUT, metrics, speak
 from streamers import Streamer, mel_of
 
-from server.audio.stream_encoding import STREAM_FORMATS
+from server.audio.formats import STREAM_FORMATS
 from vocoder.audio.resampling import resample
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "vocoder"))

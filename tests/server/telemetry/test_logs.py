@@ -40,7 +40,7 @@ async def test_a_request_is_one_line_of_json_without_what_was_sent(start: Any, n
     timings = {name: entry.pop(f"{name}_seconds") for name in ("read", "decode", "queue", "infer", "encode")}
     assert min(timings.values()) >= 0.0
     assert entry == {
-        "level": "INFO", "logger": "server.transport.middleware", "message": "answered", "request_id": "find-me",
+        "level": "INFO", "logger": "server.telemetry.requests", "message": "answered", "request_id": "find-me",
         "trace_id": TRACE, "method": "POST", "route": "/synthesize", "status": 200, "model": "fake", "frames": 9,
     }  # fmt: skip
 
@@ -64,7 +64,7 @@ async def test_a_line_of_text(start: Any) -> None:
         stream = configured("text")
         await client.get("/models")
     (line,) = stream.getvalue().splitlines()
-    assert " INFO server.transport.middleware: answered " in line
+    assert " INFO server.telemetry.requests: answered " in line
     assert {"method=GET", "route=/models", "status=200"} <= set(line.split())
 
 

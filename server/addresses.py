@@ -1,0 +1,14 @@
+"""Addresses that several parts of the server treat specially."""
+
+from __future__ import annotations
+
+__all__ = ["INFERENCE", "METRICS", "PAGES", "PAGE_PARTS", "PROBES", "READINESS"]
+
+READINESS = frozenset({"/readyz", "/v2/health/ready"})
+PROBES = READINESS | {"/livez", "/v2/health/live"}
+"""Probes ask by a changing address, without a key, and at any load."""
+METRICS = "/metrics"
+PAGES = frozenset({"/", "/docs"})
+PAGE_PARTS = ("/page/", "/docs/")
+INFERENCE = "/v2"
+"""The Open Inference Protocol prescribes the shape of errors below this address."""

@@ -1,0 +1,100 @@
+"""Mels from audio files."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+
+from server.problems import Problem
+from vocoder.audio.file import AudioError, AudioTooLongError, open_audio, read_audio
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram
+
+__all__ = ["MelExtractor"]
+
+MAX_CHANNELS = 2
+MAX_SAMPLE_RATE = 192_000
+UNKNOWN_LENGTH = 2**62  # libsndfile's frame count where the header has none
+
+SILENT_FORMATS = (b"RIFF", b"fLaC", b"OggS")  # their decoders print nothing, unlike that of mp3
+DECODER_LINES = (b"[src/libmpg123/", b"Note: ", b"Warning: ", b"\n")
+STANDARD_ERROR = 2
+ONE_AT_A_TIME = threading.Lock()
+
+
+class MelExtractor:
+    """Extracts mels for any mel config, with one cached extractor for each, from audio of at most `max_seconds`."""
+
+    def __init__(self, max_seconds: float) -> None:
+        self._max_seconds = max_seconds
+        self._extractors: dict[MelConfig, MelSpectrogram] = {}
+
+    def extract(self, body: bytes, mel_config: MelConfig) -> NDArray[np.float32]:
+        """Return the mel (n_mels, frames) of a wav, flac, ogg or mp3 file.
+
+        Raises:
+            Problem: not audio, too long, or without a mel, such as an empty clip.
+        """
+        file = io.BytesIO(body)
+        if mel_config not in self._extractors:
+            self._extractors[mel_config] = MelSpectrogram(mel_config)
+        try:
+            with nullcontext() if body.startswith(SILENT_FORMATS) else _without_decoder_lines():
+                self._check_header(file)
+                file.seek(0)
+                x, _ = read_audio(file, mel_config.sample_rate, self._max_seconds)
+            with torch.inference_mode():
+                mel: NDArray[np.float32] = self._extractors[mel_config](torch.from_numpy(x).unsqueeze(0))[0].numpy()
+        except AudioTooLongError:
+            raise self._too_long() from None
+        except AudioError as error:
+            raise _invalid(f"{error}.") from None
+        except ValueError:  # raised by the extractor only if the clip is too short
+            least = mel_config.padding + 1
+            raise _invalid(f"The audio has fewer than {least} samples at {mel_config.sample_rate} Hz.") from None
+        return mel
+
+    def _check_header(self, file: io.BytesIO) -> None:
+        """Refuse by the header what would be expensive to read. Reading has limits too, since a header may lie."""
+        try:
+            with open_audio(file) as header:
+                channels, sample_rate, samples = header.channels, header.samplerate, header.frames
+        except soundfile.SoundFileError:
+            detail = "The body is not audio that this server can read: send wav, flac, ogg or mp3."
+            raise Problem("malformed-body", detail) from None
+        if channels > MAX_CHANNELS or not 0 < sample_rate <= MAX_SAMPLE_RATE:
+            raise _invalid(f"Audio may have up to {MAX_CHANNELS} channels and {MAX_SAMPLE_RATE} samples per second.")
+        if self._max_seconds * sample_rate < samples < UNKNOWN_LENGTH:
+            raise self._too_long()
+
+    def _too_long(self) -> Problem:
+        detail = f"The audio is longer than the limit of {self._max_seconds:g} seconds."
+        return Problem("audio-too-long", detail, limit_seconds=self._max_seconds)
+
+
+@contextmanager
+def _without_decoder_lines() -> Iterator[None]:
+    """Keep libmpg123's messages about a file out of standard error, which holds the log. Nothing else is lost."""
+    with ONE_AT_A_TIME, tempfile.TemporaryFile() as caught:
+        before = os.dup(STANDARD_ERROR)
+        os.dup2(caught.fileno(), STANDARD_ERROR)
+        try:
+            yield
+        finally:
+            os.dup2(before, STANDARD_ERROR)
+            os.close(before)
+            caught.seek(0)
+            os.write(STANDARD_ERROR, b"".join(line for line in caught if not line.startswith(DECODER_LINES)))
+
+
+def _invalid(detail: str) -> Problem:
+    return Problem("invalid-audio", detail)

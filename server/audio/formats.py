@@ -1,0 +1,161 @@
+"""The audio formats, the choice among them, and whole waveforms to bytes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.problems import Problem
+from vocoder.audio.file import AUDIO_FORMATS, quantise, write_audio
+from vocoder.audio.origin import Origin
+from vocoder.audio.resampling import resample
+
+__all__ = ["FORMATS", "SAMPLE_RATES", "STREAM_FORMATS", "Encoded", "Format", "negotiate", "npy_bytes", "pcm_bytes"]
+
+Waveform = NDArray[np.float32]
+
+SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 96000)
+"""Rates on offer beside the model's own. Every pair shares a large divisor, so the filter banks stay small."""
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """A waveform as bytes, its number of samples, and how many of them were clipped."""
+
+    body: bytes
+    clipped: int
+    samples: int
+
+
+@dataclass(frozen=True)
+class Format:
+    """One way to write a waveform. Integer and lossy formats clip samples outside [-1, 1]; float formats keep them.
+
+    Attributes:
+        name: the value of `format=`.
+        media_types: values of Accept; the first one is the answer's where `format=` is given.
+        sample_rates: the only rates of the format in Hz; empty for any.
+        codecs: parameter of the first media type, where the type alone does not name the encoding (RFC 6381).
+        streams: whether the format can be sent before its length is known; an npy file begins with its shape.
+    """
+
+    name: str
+    media_types: tuple[str, ...]
+    sample_rates: tuple[int, ...] = ()
+    codecs: str | None = None
+    streams: bool = True
+
+    @property
+    def pcm(self) -> str:
+        """The type of its samples: "s16" or "f32"."""
+        return "f32" if self.name.endswith("f32") else "s16"
+
+    def content_type(self, media_type: str) -> str:
+        """Return the Content-Type for a negotiated media type."""
+        return (
+            f"{media_type}; codecs={self.codecs}" if self.codecs and media_type == self.media_types[0] else media_type
+        )
+
+    def rate(self, model_rate: int, asked: int | None) -> int:
+        """Return the sample rate of the answer: the rate asked for, or the model's own, or the next one of the format.
+
+        Raises:
+            Problem: the rate asked for is not on offer.
+        """
+        known = self.sample_rates
+        if asked is None:
+            return model_rate if not known or model_rate in known else min(rate for rate in known if rate > model_rate)
+        offered = known or tuple(sorted({*SAMPLE_RATES, model_rate}))
+        if asked not in offered:
+            detail = f"With format={self.name}, sample_rate must be one of {', '.join(map(str, offered))}."
+            raise Problem("unsupported-sample-rate", detail, sample_rates=list(offered))
+        return asked
+
+    def encode(self, x: Waveform, rate: int, sample_rate: int | None = None, origin: Origin | None = None) -> Encoded:
+        """Encode a whole waveform (T,) of `rate` Hz, resampled to sample_rate, with its origin if there is room."""
+        sample_rate = rate if sample_rate is None else sample_rate
+        x = resample(x, rate, sample_rate)
+        if self.name in AUDIO_FORMATS:
+            stream = io.BytesIO()
+            report = write_audio(stream, x, sample_rate, format=self.name, origin=origin)
+            return Encoded(stream.getvalue(), report.clipped, len(x))
+        return Encoded(*(pcm_bytes(x, self.pcm) if self.streams else (npy_bytes(x), 0)), len(x))
+
+
+# In order of preference where a client takes several.
+FORMATS = (
+    Format("wav", ("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave")),
+    Format("flac", ("audio/flac", "audio/x-flac")),
+    Format("opus", ("audio/ogg",), AUDIO_FORMATS["opus"].sample_rates, "opus"),
+    Format("npy", ("application/x-npy",), streams=False),
+    Format("pcm", ("application/octet-stream", "audio/pcm")),
+    Format("pcm_f32", ("application/octet-stream",)),
+    Format("wav_f32", ("audio/wav",)),
+)
+STREAM_FORMATS = tuple(offer for offer in FORMATS if offer.streams)
+
+
+def npy_bytes(array: NDArray[np.float32]) -> bytes:
+    """Return an array as an npy file of little-endian 32-bit floats."""
+    stream = io.BytesIO()
+    np.save(stream, np.ascontiguousarray(array, "<f4"), allow_pickle=False)
+    return stream.getvalue()
+
+
+def pcm_bytes(x: Waveform, kind: str) -> tuple[bytes, int]:
+    """Return samples as raw little-endian "s16" or "f32", and how many of them were clipped."""
+    if kind == "f32":
+        return np.ascontiguousarray(x, "<f4").tobytes(), 0
+    return quantise(x, 16).astype("<i2").tobytes(), int(np.count_nonzero(np.abs(x) > 1.0))
+
+
+def negotiate(name: str | None, accept: str | None, offers: Sequence[Format] = FORMATS) -> tuple[Format, str]:
+    """Return the format of the answer and its media type; `format=` overrides the Accept header.
+
+    Raises:
+        Problem: no format on offer fits.
+    """
+    if name is not None:
+        for offer in offers:
+            if offer.name == name:
+                return offer, offer.media_types[0]
+        raise _not_acceptable(offers)
+    ranges = _parse(accept or "*/*")
+    found = [(_quality(media_type, ranges), offer, media_type) for offer in offers for media_type in offer.media_types]
+    quality, offer, media_type = max(found, key=lambda choice: choice[0])  # the first of equals
+    if quality == 0.0:
+        raise _not_acceptable(offers)
+    return offer, media_type
+
+
+def _parse(accept: str) -> dict[str, float]:
+    """Return the quality of each media range; malformed ranges are ignored."""
+    ranges: dict[str, float] = {}
+    for part in accept.split(","):
+        media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
+        weights = [parameter[2:] for parameter in parameters if parameter.startswith("q=")]
+        try:
+            quality = float(weights[0]) if weights else 1.0
+        except ValueError:
+            continue
+        if media_range.count("/") == 1 and 0.0 <= quality <= 1.0:
+            ranges[media_range] = quality
+    return ranges
+
+
+def _quality(media_type: str, ranges: dict[str, float]) -> float:
+    """Return the quality of the most specific range that covers a media type; 0 if none does."""
+    covering = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
+    return next((ranges[media_range] for media_range in covering if media_range in ranges), 0.0)
+
+
+def _not_acceptable(offers: Sequence[Format]) -> Problem:
+    names = [offer.name for offer in offers]
+    media_types = list(dict.fromkeys(offer.media_types[0] for offer in offers))
+    subject = "This server answers" if offers is FORMATS else "Streams are sent"
+    detail = f"{subject} in format={'|'.join(names)}, or Accept: {', '.join(media_types)}."
+    return Problem("not-acceptable", detail, formats=names, media_types=media_types)

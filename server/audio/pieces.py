@@ -1,0 +1,185 @@
+"""Waveforms to bytes piece by piece. The pieces decode to the same samples as the whole waveform encoded at once."""
+
+from __future__ import annotations
+
+import io
+import math
+import struct
+
+import numpy as np
+import soundfile
+from numpy.typing import NDArray
+
+from server.audio.formats import Format, pcm_bytes
+from vocoder.audio.file import AUDIO_FORMATS, quantise
+from vocoder.audio.origin import Origin, mark
+from vocoder.audio.resampling import half_width, resample
+
+__all__ = ["PieceResampler", "open_encoder"]
+
+Waveform = NDArray[np.float32]
+
+OPEN_SIZE = 0xFFFFFFFF  # of a RIFF chunk whose length is unknown when its header is written
+WAVE_CODES = {"s16": (1, 16), "f32": (3, 32)}  # format tag and bits
+WHOLE_HEAD = 26  # bytes of a FLAC file up to the end of its sample count
+SAMPLE_COUNT = slice(18, 26)  # rate, channels, bits, and in the last 36 bits the samples (RFC 9639, section 8.2)
+
+
+def open_encoder(
+    target: Format, sample_rate: int, samples: int | None = None, origin: Origin | None = None
+) -> _RawEncoder | _FileEncoder:
+    """Begin a stream. Its header has the number of samples and the origin, if known and if there is room."""
+    if target.name in ("wav", "wav_f32"):
+        return _RawEncoder(target.pcm, _wave_head(target.pcm, sample_rate, origin))
+    if target.name in ("pcm", "pcm_f32"):
+        return _RawEncoder(target.pcm, b"")
+    return _FileEncoder(target.name, sample_rate, samples, origin)
+
+
+class _RawEncoder:
+    """Writes plain samples after a header."""
+
+    def __init__(self, kind: str, head: bytes) -> None:
+        self.clipped = 0
+        self._kind = kind
+        self._head = head
+
+    def encode(self, x: Waveform) -> bytes:
+        """Return the samples as bytes."""
+        body, clipped = pcm_bytes(x, self._kind)
+        self.clipped += clipped
+        return self.finish() + body
+
+    def finish(self) -> bytes:
+        """Return the header, unless it was sent."""
+        head, self._head = self._head, b""
+        return head
+
+
+class _FileEncoder:
+    """Passes on what libsndfile writes while the file grows."""
+
+    def __init__(self, name: str, sample_rate: int, samples: int | None, origin: Origin | None) -> None:
+        encoding = AUDIO_FORMATS[name]
+        self.clipped = 0
+        self._bits = encoding.bits
+        self._samples = samples if encoding.container == "FLAC" else None
+        self._sink = _Sink()
+        self._file = soundfile.SoundFile(self._sink, "w", sample_rate, 1, encoding.subtype, format=encoding.container)
+        mark(self._file, origin)
+
+    def encode(self, x: Waveform) -> bytes:
+        """Return the complete blocks."""
+        self.clipped += int(np.count_nonzero(np.abs(x) > 1.0))
+        self._file.write(np.clip(x, -1.0, 1.0) if self._bits is None else quantise(x, self._bits))
+        return self._take()
+
+    def finish(self) -> bytes:
+        """Return the last blocks."""
+        self._file.close()
+        return self._take()
+
+    def _take(self) -> bytes:
+        body = self._sink.take()
+        if self._samples is not None and len(body) >= WHOLE_HEAD:
+            fields = int.from_bytes(body[SAMPLE_COUNT], "big") | self._samples
+            body = body[: SAMPLE_COUNT.start] + fields.to_bytes(8, "big") + body[SAMPLE_COUNT.stop :]
+            self._samples = None
+        return body
+
+
+class _Sink(io.RawIOBase):
+    """A file whose end can be taken away and whose past cannot be changed.
+
+    When it closes a FLAC file, libsndfile goes back to write sizes and a checksum into the header. They are optional,
+    and the header has been sent by then.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._position = 0
+        self._end = 0
+        self._fresh = bytearray()
+
+    def take(self) -> bytes:
+        """Return what was written since the last call."""
+        fresh = bytes(self._fresh)
+        self._fresh.clear()
+        return fresh
+
+    def seekable(self) -> bool:
+        """Answer yes, since libsndfile insists."""
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move the position."""
+        self._position = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: self._end}[whence]
+        return self._position
+
+    def tell(self) -> int:
+        """Return the position."""
+        return self._position
+
+    def write(self, data: object) -> int:
+        """Keep what is written at the end, and ignore the rest."""
+        body = bytes(data)  # type: ignore[call-overload]
+        if self._position == self._end:
+            self._fresh += body
+            self._end += len(body)
+        self._position += len(body)
+        return len(body)
+
+
+def _wave_head(kind: str, sample_rate: int, origin: Origin | None) -> bytes:
+    code, bits = WAVE_CODES[kind]
+    size = bits // 8
+    layout = struct.pack("<HHIIHH", code, 1, sample_rate, sample_rate * size, size, bits)
+    head = b"WAVE" + _chunk(b"fmt ", layout) + _information(origin) + b"data" + struct.pack("<I", OPEN_SIZE)
+    return b"RIFF" + struct.pack("<I", OPEN_SIZE) + head
+
+
+def _information(origin: Origin | None) -> bytes:
+    if origin is None:
+        return b""
+    texts = {b"ISFT": origin.program, b"ICMT": origin.to_json()}
+    return _chunk(b"LIST", b"INFO" + b"".join(_chunk(name, text.encode() + b"\0") for name, text in texts.items()))
+
+
+def _chunk(name: bytes, content: bytes) -> bytes:
+    """Return a RIFF chunk. It is padded to an even length; its size does not count the padding."""
+    return name + struct.pack("<I", len(content)) + content + b"\0" * (len(content) % 2)
+
+
+class PieceResampler:
+    """Resamples piece by piece, with the same result as `resample` on the whole waveform.
+
+    Each output sample depends on input samples around it, so input is kept until its surroundings have arrived.
+    """
+
+    def __init__(self, source_rate: int, target_rate: int) -> None:
+        divisor = math.gcd(source_rate, target_rate)
+        self._rates = source_rate, target_rate
+        # Resampling works on whole blocks: `down` samples of input become `up` of output.
+        self._down, self._up = source_rate // divisor, target_rate // divisor
+        self._context = math.ceil(half_width(source_rate, target_rate) / self._down) + 1
+        self._before = 0  # blocks of context at the start of what is kept
+        self._kept: Waveform = np.empty(0, np.float32)
+
+    def push(self, x: Waveform, last: bool = False) -> Waveform:
+        """Take the next samples (T,), maybe none, and return the output samples that are certain by now."""
+        if self._down == self._up:
+            return x
+        self._kept = np.concatenate([self._kept, x])
+        blocks = len(self._kept) // self._down - self._context
+        if not last and blocks <= self._before:
+            return np.empty(0, np.float32)
+        y = resample(self._kept, *self._rates)
+        start = self._before * self._up
+        if last:
+            self._kept = np.empty(0, np.float32)
+            return y[start:]
+        y = y[start : blocks * self._up]
+        cut = max(0, blocks - self._context)
+        self._before = blocks - cut
+        self._kept = self._kept[cut * self._down :]
+        return y

@@ -1,0 +1,198 @@
+"""A loaded model: warmed up, and run on utterances alone, together or in parts."""
+
+from __future__ import annotations
+
+import gc
+import logging
+import time
+from collections.abc import Callable, Generator, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from server.engine.calibration import Calibration, Costs
+from server.engine.errors import SynthesisError
+from server.engine.queue import Parts
+from vocoder.batching import Utterance
+from vocoder.mel.range import MelRange
+from vocoder.sampling import voice_of
+from vocoder.synthesizer import Synthesizer
+
+__all__ = ["Load", "LoadedModel", "Observer", "Outcome", "Pace", "check_output", "short_name"]
+
+logger = logging.getLogger(__name__)
+
+Load = Callable[[str], Synthesizer]
+"""from the name or directory of a model; what it returns may lack `synthesize_many` and `open_stream`"""
+Outcome = NDArray[np.float32] | SynthesisError
+
+WARM_UP_FRAMES = 32
+WARM_UP_DENOISE = 0.1
+DENOISER_FRAMES = 88  # of silence, which a denoiser analyses once
+WARM_UP_SECONDS = 5.0  # limit for the last warm-up run, as estimated from the first ones
+LONGEST_RUN = 2.0  # seconds; longer mels are computed in parts, if the model can
+PART_SECONDS = 1.0
+MAX_PART_FRAMES = 512  # the chunks in which models compute long mels anyway
+MEMORY = 0.9  # weight that the past keeps in the pace with each new run
+
+
+class Observer(Protocol):
+    """Is told of every run."""
+
+    def count_batch(self, model: str, items: int, frames: int, padded_frames: int) -> None:
+        """Count one run on `items` mels of `frames` in all, which computed `padded_frames`."""
+
+    def count_out_of_memory(self, model: str) -> None:
+        """Count a run for which the device had no memory."""
+
+
+class Pace:
+    """Frames per second over the last runs, weighted by their duration."""
+
+    def __init__(self) -> None:
+        self._frames = 0.0
+        self._seconds = 0.0
+
+    @property
+    def frames_per_second(self) -> float:
+        """The pace; 1 before anything was measured."""
+        return self._frames / self._seconds if self._seconds > 0.0 else 1.0
+
+    def add(self, frames: int, seconds: float) -> None:
+        """Add one run; runs without frames do not count."""
+        if frames > 0:
+            self._frames = MEMORY * self._frames + frames
+            self._seconds = MEMORY * self._seconds + max(seconds, 1e-6)
+
+
+class LoadedModel:
+    """A model and the costs of its runs; without costs, each mel runs alone. Only one thread at a time uses it."""
+
+    def __init__(self, synthesizer: Synthesizer, costs: Costs | None = None, observer: Observer | None = None) -> None:
+        self.name = short_name(synthesizer.name)
+        self.synthesizer = synthesizer
+        self.silence = MelRange.of(synthesizer.mel_config).silence
+        self.pace = Pace()
+        self._costs = costs or Costs()
+        self._observer = observer
+        self.max_frames = self._costs.max_frames
+        """the most frames of a shared run"""
+
+    def try_out(self, frames: int = 1, denoise: float = 0.0) -> float:
+        """Synthesize some silence and return the seconds it took; raise if the model cannot."""
+        started = time.perf_counter()
+        mel = np.full((self.synthesizer.mel_config.n_mels, frames), self.silence, np.float32)
+        check_output(self.synthesizer.synthesize(mel, seed=0, denoise=denoise), frames, self.synthesizer.hop_length)
+        return time.perf_counter() - started
+
+    def warm_up(self, seconds: float, calibration: Calibration | None) -> Generator[None, None, None]:
+        """Run the model as requests will, one run at a time, and measure its costs unless each mel runs alone.
+
+        A model that took many `seconds` for one frame runs on fewer frames.
+        """
+        frames = max(1, min(WARM_UP_FRAMES, int(WARM_UP_SECONDS / max(seconds, 1e-6))))
+        with_denoiser = (WARM_UP_FRAMES + DENOISER_FRAMES) * seconds <= WARM_UP_SECONDS
+        took = self.try_out(frames, WARM_UP_DENOISE if with_denoiser else 0.0)
+        self.pace.add(1, took / frames)
+        yield
+        if calibration is not None:
+            self._costs = yield from calibration(self.synthesizer, self.silence, self.pace.frames_per_second)
+            self.max_frames = self._costs.max_frames
+        if self._costs.frames_per_second:
+            self.pace = Pace()
+            self.pace.add(1, 1.0 / self._costs.frames_per_second)
+
+    def fits(self, frames: Sequence[int]) -> bool:
+        """Whether the last of these mels should share a run with the others; a single mel always fits."""
+        if len(frames) == 1:
+            return True
+        costs, synthesizer, *others, last = self._costs, self.synthesizer, *frames
+        if not hasattr(synthesizer, "synthesize_many") or sum(frames) > self.max_frames:
+            return False
+        before = costs.alone(others[0]) if len(others) == 1 else costs.together(synthesizer.run_frames(others))
+        return costs.worth_joining(before, synthesizer.run_frames(frames), last)
+
+    def run(self, utterances: Sequence[Utterance]) -> list[Outcome]:
+        """Return the audio or the error of each utterance. If memory runs out, the run is repeated in halves."""
+        try:
+            audio = self._synthesize(utterances)
+        except Exception as error:
+            failure = SynthesisError.of(error)
+            if failure.out_of_memory and self._observer is not None:
+                self._observer.count_out_of_memory(self.name)
+            if failure.fatal or len(utterances) == 1:
+                logger.exception("synthesis of %s frames failed", [utterance.frames for utterance in utterances])
+                return [failure] * len(utterances)
+        else:
+            return [self._checked(x, utterance) for x, utterance in zip(audio, utterances, strict=True)]
+        # Outside the handler, where nothing refers to the memory of the failed run any more.
+        if failure.out_of_memory:
+            self._shrink(sum(utterance.frames for utterance in utterances))
+        half = len(utterances) // 2
+        return self.run(utterances[:half]) + self.run(utterances[half:])
+
+    def in_parts(self, utterance: Utterance) -> Parts | None:
+        """Return the work on an utterance in parts if it would block others for too long, otherwise None."""
+        synthesizer, speed = self.synthesizer, self.pace.frames_per_second
+        if utterance.frames <= LONGEST_RUN * speed or not hasattr(synthesizer, "open_stream"):
+            return None
+        return self._parts(utterance, max(1, min(MAX_PART_FRAMES, int(PART_SECONDS * speed))))
+
+    def _parts(self, utterance: Utterance, size: int) -> Parts:
+        session = self.synthesizer.open_stream(**voice_of(utterance), chunk_frames=size, first_chunk_frames=size)
+        session.push(utterance.mel)
+        session.finish()
+        parts = [session.next()]
+        while not session.done:
+            yield len(parts[-1]) // self.synthesizer.hop_length
+            parts.append(session.next())
+        x = np.concatenate(parts)
+        check_output(x, utterance.frames, self.synthesizer.hop_length)
+        self._count(1, utterance.frames, utterance.frames)
+        return x
+
+    def _synthesize(self, utterances: Sequence[Utterance]) -> list[NDArray[np.float32]]:
+        synthesizer, frames = self.synthesizer, [utterance.frames for utterance in utterances]
+        if len(utterances) > 1:
+            audio, padded = synthesizer.synthesize_many(utterances), synthesizer.run_frames(frames)
+        else:
+            (one,) = utterances
+            audio, padded = [synthesizer.synthesize(one.mel, **voice_of(one))], one.frames
+        self._count(len(utterances), sum(frames), padded)
+        return audio
+
+    def _count(self, items: int, frames: int, padded: int) -> None:
+        if self._observer is not None:
+            self._observer.count_batch(self.name, items, frames, padded)
+
+    def _checked(self, x: NDArray[np.float32], utterance: Utterance) -> Outcome:
+        try:
+            check_output(x, utterance.frames, self.synthesizer.hop_length)
+        except SynthesisError as error:
+            logger.error("synthesis of %d frames failed: %s", utterance.frames, error)
+            return error
+        return x
+
+    def _shrink(self, frames: int) -> None:
+        """Limit later runs to half of what did not fit into memory."""
+        self.max_frames = min(self.max_frames, frames // 2)
+        logger.warning("out of memory: batches have at most %d frames from now on", self.max_frames)
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def short_name(reference: str) -> str:
+    """Return the last part of a name or path. Clients learn nothing else about the file system."""
+    return Path(reference).resolve().name
+
+
+def check_output(x: NDArray[np.float32], frames: int, hop_length: int) -> None:
+    """Raise SynthesisError unless x is finite and (frames * hop_length,)."""
+    if x.shape != (frames * hop_length,):
+        raise SynthesisError("the model gave a waveform of the wrong length")
+    if not np.isfinite(x).all():
+        raise SynthesisError("the model gave samples that are not finite")

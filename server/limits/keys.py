@@ -1,0 +1,208 @@
+"""API keys from a file, and the quotas of their owners.
+
+Each line holds one key as `name:key`, or as `name:sha256:` and the SHA-256 of the key in hexadecimal. Options follow
+after blanks:
+
+    alice:<key>
+    bob:sha256:<SHA-256 of the key> frames_per_minute=100000
+    prometheus:<key> roles=metrics
+
+Two lines with the same name are two keys of one client, so that a key can be replaced while both are valid.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import hmac
+import logging
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+__all__ = ["ROLES", "Client", "KeyFileError", "KeyRing", "Quotas", "TokenBucket", "read_clients"]
+
+logger = logging.getLogger(__name__)
+
+ROLES = frozenset({"speak", "metrics"})
+NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
+KEY = re.compile(r"[A-Za-z0-9._~+/=-]{16,256}")  # may follow Bearer (RFC 6750), and is too long to guess
+DIGEST = re.compile(r"[0-9a-f]{64}")
+COUNT = re.compile(r"[0-9]{1,12}")
+LIMITS = ("requests_per_minute", "frames_per_minute")
+MAX_FILE_BYTES = 2**20
+WATCH_SECONDS = 1.0
+SECONDS_PER_MINUTE = 60.0
+
+
+class KeyFileError(ValueError):
+    """The key file is invalid. The message never contains a key."""
+
+
+@dataclass(frozen=True)
+class Client:
+    """The owner of a key: its name, the digests of its keys, its roles and its limits."""
+
+    name: str
+    digests: tuple[bytes, ...]
+    roles: frozenset[str] = frozenset({"speak"})
+    requests_per_minute: int = 0
+    frames_per_minute: int = 0
+
+
+class TokenBucket:
+    """Holds at most one minute's worth, fills evenly, and starts full; 0 per minute means no limit.
+
+    A cost above its capacity is granted when it is full and leaves a debt. So every cost is granted at some time, and
+    no more than `per_minute` is granted over time.
+    """
+
+    def __init__(self, per_minute: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self._capacity = float(per_minute)
+        self._rate = per_minute / SECONDS_PER_MINUTE
+        self._clock = clock
+        self._level = self._capacity
+        self._filled = clock()
+
+    def take(self, cost: float) -> float:
+        """Take `cost` if there is enough; return 0, or else the seconds until there will be."""
+        if self._rate == 0.0:
+            return 0.0
+        now = self._clock()
+        self._level = min(self._capacity, self._level + (now - self._filled) * self._rate)
+        self._filled = now
+        missing = min(cost, self._capacity) - self._level
+        if missing > 1e-9 * self._capacity:
+            return missing / self._rate
+        self._level -= cost
+        return 0.0
+
+
+class Quotas:
+    """What one client may use; 0 means no limit."""
+
+    def __init__(
+        self, requests_per_minute: int, frames_per_minute: int, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.requests = TokenBucket(requests_per_minute, clock)
+        self.frames = TokenBucket(frames_per_minute, clock)
+
+
+class KeyRing:
+    """The clients of one key file and their quotas. The limits are for lines that do not set them; 0 means no limit.
+
+    Raises:
+        KeyFileError: the file is invalid.
+    """
+
+    def __init__(self, path: Path, requests_per_minute: int, frames_per_minute: int) -> None:
+        self._path = path
+        self._defaults = (requests_per_minute, frames_per_minute)
+        self._stamp = self._look()
+        self._quotas: dict[Client, Quotas] = {}
+        self._take(read_clients(path, *self._defaults))
+
+    def find(self, key: str) -> tuple[Client, Quotas] | None:
+        """Return the owner of a key. The time it takes does not tell how much of a guess was right."""
+        digest, found = _digest(key), None
+        for client, quotas in self._quotas.items():
+            for known in client.digests:
+                if hmac.compare_digest(known, digest):
+                    found = (client, quotas)
+        return found
+
+    async def watch(self) -> None:
+        """Refresh every second, on a thread."""
+        while True:
+            await asyncio.sleep(WATCH_SECONDS)
+            await asyncio.to_thread(self.refresh)
+
+    def refresh(self) -> bool:
+        """Read the file again if it changed, and return whether the keys are new. An invalid file is only logged."""
+        stamp = self._look()
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        try:
+            self._take(read_clients(self._path, *self._defaults))
+        except KeyFileError as error:
+            logger.error("the API keys stay as they were: %s", error)
+            return False
+        logger.info("read %d clients' API keys from %s", len(self._quotas), self._path)
+        return True
+
+    def _look(self) -> tuple[int, int, int] | None:
+        try:
+            status = self._path.stat()  # follows links, which is how Kubernetes replaces a mounted secret
+        except OSError:
+            return None
+        return status.st_mtime_ns, status.st_size, status.st_ino
+
+    def _take(self, clients: tuple[Client, ...]) -> None:
+        """Replace the clients at once; those with unchanged limits keep their quotas."""
+        old = {_limits(client): quotas for client, quotas in self._quotas.items()}
+        self._quotas = {client: old.get(_limits(client)) or Quotas(*_limits(client)[1:]) for client in clients}
+
+
+def read_clients(path: Path, requests_per_minute: int = 0, frames_per_minute: int = 0) -> tuple[Client, ...]:
+    """Read a key file. Limits are for clients whose lines do not set them; 0 means no limit.
+
+    Raises:
+        KeyFileError: it cannot be read, holds no key, or has an invalid line.
+    """
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_FILE_BYTES).decode("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise KeyFileError(f"cannot read the file of API keys {path}: {type(error).__name__}") from None
+    default = Client("", (), requests_per_minute=requests_per_minute, frames_per_minute=frames_per_minute)
+    clients: dict[str, Client] = {}
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            client = _parse(line, default, f"{path}, line {number}")
+            known = clients.get(client.name, replace(client, digests=()))
+            if replace(known, digests=()) != replace(client, digests=()):
+                raise KeyFileError(f"{path}, line {number}: two lines with the same name must have the same options")
+            clients[client.name] = replace(client, digests=known.digests + client.digests)
+    if not clients:
+        raise KeyFileError(f"the file of API keys {path} has no key")
+    return tuple(clients.values())
+
+
+def _parse(line: str, default: Client, where: str) -> Client:
+    secret, *options = line.split()
+    name, _, key = secret.partition(":")
+    kind, _, digest = key.partition(":")
+    if not NAME.fullmatch(name):
+        raise KeyFileError(f"{where}: a name has 1 to 64 letters, digits, dots, dashes or underscores, then a colon")
+    if kind == "sha256" and DIGEST.fullmatch(digest):
+        client = replace(default, name=name, digests=(bytes.fromhex(digest),))
+    elif KEY.fullmatch(key):
+        client = replace(default, name=name, digests=(_digest(key),))
+    else:
+        plain = "a key has 16 to 256 letters, digits or ._~+/=- without blanks"
+        raise KeyFileError(f"{where}: {plain}, or is sha256: and 64 small hexadecimal digits")
+    for option in options:
+        client = _with_option(client, option, where)
+    return client
+
+
+def _with_option(client: Client, option: str, where: str) -> Client:
+    name, _, value = option.partition("=")
+    if name == "roles" and (roles := frozenset(value.split(","))) <= ROLES:
+        return replace(client, roles=roles)
+    if name in LIMITS and COUNT.fullmatch(value):
+        limit: dict[str, int] = {name: int(value)}
+        return replace(client, **limit)  # type: ignore[arg-type]
+    known = f"requests_per_minute=N, frames_per_minute=N and roles= with {', '.join(sorted(ROLES))}"
+    raise KeyFileError(f"{where}: options are {known}")
+
+
+def _digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+def _limits(client: Client) -> tuple[str, int, int]:
+    return client.name, client.requests_per_minute, client.frames_per_minute

@@ -1,1 +1,0 @@
-"""Mels from request bodies."""

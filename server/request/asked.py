@@ -1,0 +1,161 @@
+"""What a client may ask for: once, with a reader for each interface."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from server.audio.formats import FORMATS
+from server.problems import Problem, invalid_parameter, invalid_parameters
+from vocoder.adapt.path import AdaptMode
+from vocoder.correction.correction import correctable
+from vocoder.guard.opinion import GuardMode
+from vocoder.mel.config import MelConfig
+from vocoder.mel.input import MAX_CORRECTIONS
+from vocoder.sampling import Sampling
+
+__all__ = [
+    "Asked",
+    "InferenceParameters",
+    "ModelName",
+    "PresetName",
+    "StreamHello",
+    "SynthesisQuery",
+    "check_end",
+    "read_hello",
+]
+
+MAX_HELLO = 16384  # characters
+DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
+
+ModelName = Annotated[str | None, Field(max_length=256, description="a name from /v1/models; its first by default")]
+PresetName = Annotated[
+    str | None,
+    Field(max_length=64, description="mel preset that the mel was made with, listed in /v1/models; auto recognises it"),
+]
+FormatName = Annotated[
+    str | None, Field(max_length=64, description=f"{'; '.join(offer.name for offer in FORMATS)}; overrides Accept")
+]
+SampleRate = Annotated[int | None, Field(gt=0, le=192_000, description="Hz to resample to; the model's own by default")]
+StatisticsText = Annotated[
+    str | None,
+    Field(
+        max_length=8192, description="with `preset`: statistic of each band that normalised the mel, comma-separated"
+    ),
+]
+
+
+class Asked(BaseModel):
+    """What every interface offers. Fields that `Sampling` has, too, are handed on to the model."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    sigma: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=2.0,
+        allow_inf_nan=False,
+        description="sampling temperature; the model's own by default",
+    )
+    seed: int | None = Field(default=None, ge=0, lt=2**63, description="of the noise; random and reported by default")
+    denoise: float = Field(default=0.0, ge=0.0, le=1.0, allow_inf_nan=False, description="strength of the bias removal")
+    corrections: int | None = Field(
+        default=None,
+        ge=0,
+        le=MAX_CORRECTIONS,
+        description="how often the audio is corrected towards its mel; the model's own number by default, 40 for the "
+        "best quality, fewer are faster",
+    )
+    preset: PresetName = None
+    adapt: AdaptMode = Field(default="on", description="off: refuse a mel that only an adapter can convert")
+    mean: str | list[float] | None = Field(default=None, description="as in /v1/synthesize, or a list")
+    variance: str | list[float] | None = Field(default=None, description="as in /v1/synthesize, or a list")
+    guard: GuardMode | None = Field(
+        default=None,
+        description="for a mel that looks wrong: warn in a header, refuse it (strict), or do nothing (off)",
+    )
+
+    def sampling(self) -> Sampling:
+        """Return the part that is handed on to the model."""
+        return Sampling(**{field.name: getattr(self, field.name) for field in fields(Sampling)})
+
+    def check_corrections(self, config: MelConfig) -> None:
+        """Raise a Problem if audio is to be corrected towards mels for which that is impossible."""
+        if self.corrections and not correctable(config):
+            message = "audio cannot be corrected towards this model's mels: leave it out, or give 0"
+            raise invalid_parameter("corrections", message)
+
+
+class SynthesisQuery(Asked):
+    """The query of /v1/synthesize."""
+
+    model: ModelName = None
+    mean: StatisticsText = None
+    variance: StatisticsText = None
+    format: FormatName = None
+    sample_rate: SampleRate = None
+    stream: bool = Field(default=False, description="send the audio in pieces while it is synthesized")
+
+
+class StreamHello(Asked):
+    """The first message on /v1/stream. `dtype` is that of the frames that will follow."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    model: ModelName = None
+    format: Literal["pcm", "pcm_f32", "wav", "wav_f32", "flac", "opus"] = "pcm"
+    sample_rate: SampleRate = None
+    dtype: Literal["float32", "float16"] = "float32"
+
+    @property
+    def numpy_dtype(self) -> np.dtype[Any]:
+        """The type of a frame's values."""
+        return DTYPES[self.dtype]
+
+
+class InferenceParameters(Asked):
+    """The parameters of an inference request at /v2."""
+
+    timeout: int | None = Field(default=None, gt=0, lt=2**63, description="microseconds until the answer is worthless")
+    priority: int | None = Field(default=None, ge=0, lt=2**63, description="accepted, without effect")
+    binary_data_output: bool = False
+
+
+class _End(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    end: Literal[True]
+
+
+def read_hello(text: str) -> StreamHello:
+    """Read the first message.
+
+    Raises:
+        Problem: 400 not JSON, 413 too long, 422 an invalid member.
+    """
+    if len(text) > MAX_HELLO:
+        raise Problem("body-too-large", f"The first message has at most {MAX_HELLO} characters.")
+    try:
+        return StreamHello.model_validate_json(text)
+    except ValidationError as error:
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        if any(entry["type"] == "json_invalid" for entry in errors):
+            raise Problem("malformed-body", "The first message must be a JSON object.") from None
+        entries = [{**entry, "loc": ("hello", *entry["loc"])} for entry in errors]
+        raise invalid_parameters(entries, StreamHello.model_fields) from None
+
+
+def check_end(text: str) -> None:
+    """Check that a later text message marks the end of the mel.
+
+    Raises:
+        Problem: 400 it says anything else.
+    """
+    try:
+        _End.model_validate_json(text)
+    except ValidationError:
+        detail = 'After the first message, the only text message is {"end": true}; frames are binary messages.'
+        raise Problem("malformed-body", detail) from None

@@ -1,0 +1,214 @@
+"""Mels from request bodies: npy, safetensors, raw little-endian floats, JSON.
+
+A body may be hostile. Each decoder reads the header first, takes three dtypes only, compares the size in the header
+with the number of bytes, and only then makes an array. Nothing is unpickled or evaluated.
+"""
+
+from __future__ import annotations
+
+import ast
+import binascii
+import math
+import re
+import struct
+from base64 import b64decode
+from collections.abc import Mapping
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import safetensors
+from numpy.typing import NDArray
+from pydantic_core import from_json
+
+from server.problems import Problem
+from vocoder.mel.file import kind_of
+
+__all__ = [
+    "JSON",
+    "MEDIA_TYPES",
+    "NPY",
+    "RAW",
+    "SAFETENSORS",
+    "as_float32",
+    "check_json_size",
+    "decode_mel",
+    "number_array",
+]
+
+NPY = "application/x-npy"
+SAFETENSORS = "application/vnd.safetensors"
+RAW = "application/octet-stream"
+JSON = "application/json"
+MEDIA_TYPES = (NPY, SAFETENSORS, RAW, JSON)
+
+DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2"), "float64": np.dtype("<f8")}
+SAFETENSORS_DTYPES = {"F32": DTYPES["float32"], "F16": DTYPES["float16"], "F64": DTYPES["float64"]}
+NPY_DTYPES = {dtype.str: dtype for dtype in DTYPES.values()}
+NPY_MAGIC = b"\x93NUMPY"
+NPY_LENGTH_FORMATS = {b"\x01\x00": "<H", b"\x02\x00": "<I"}
+MAX_NPY_HEADER = 1024
+# Makes Python's parser warn on standard error: an escape, or a number directly before a word.
+NPY_WARNS = re.compile(rb"\\|[0-9][A-Za-z_]")
+MAX_SAFETENSORS_HEADER = 2**16
+MAX_DIMENSIONS = 3
+MAX_JSON_LISTS = 2**16
+MAX_JSON_MEMBERS = 2**10
+
+
+def decode_mel(body: bytes, media_type: str | None, headers: Mapping[str, str]) -> NDArray[np.float32]:
+    """Decode a body of one of `MEDIA_TYPES` to 32-bit floats of one to three dimensions, none of them empty.
+
+    Without a media type it is npy. Raw floats need the headers X-Mel-Shape and X-Mel-Dtype.
+
+    Raises:
+        Problem: the body contradicts its type or size, or has another media type or dtype.
+    """
+    if media_type in (None, NPY):
+        array = _from_npy(body)
+    elif media_type == SAFETENSORS:
+        array = _from_safetensors(body)
+    elif media_type == RAW:
+        array = _from_raw(body, headers)
+    elif media_type == JSON:
+        array = _from_json(body)
+    else:
+        raise Problem("unsupported-media-type", f"Send the mel with a Content-Type of {', '.join(MEDIA_TYPES)}.")
+    return as_float32(array)
+
+
+def as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
+    """Return an array as 32-bit floats. Larger values become infinite, which the check for finite values reports."""
+    with np.errstate(over="ignore"):
+        return array.astype(np.float32, order="C")
+
+
+def _from_npy(body: bytes) -> NDArray[Any]:
+    if body[: len(NPY_MAGIC)] != NPY_MAGIC or body[6:8] not in NPY_LENGTH_FORMATS:
+        kind = kind_of(body[:6], "POST audio to /mel for its mel")
+        raise _malformed(f"The body is not an npy file of version 1.0 or 2.0{f': {kind}' if kind else ''}.")
+    length_format = NPY_LENGTH_FORMATS[body[6:8]]
+    start = 8 + struct.calcsize(length_format)
+    if len(body) < start:
+        raise _malformed("The npy file ends within its header.")
+    end = start + struct.unpack(length_format, body[8:start])[0]
+    if end - start > MAX_NPY_HEADER or end > len(body):
+        raise _malformed("The npy file's header is longer than the file, or than a mel needs.")
+    descr, fortran_order, shape = _parse_npy_header(body[start:end])
+    if not isinstance(descr, str) or descr not in NPY_DTYPES:
+        raise _wrong_dtype()
+    return _view(memoryview(body)[end:], NPY_DTYPES[descr], shape, "F" if fortran_order else "C")
+
+
+def _parse_npy_header(header: bytes) -> tuple[Any, bool, tuple[int, ...]]:
+    """Read an npy header, a literal dictionary. NumPy's own reader would make any dtype that it describes."""
+    try:
+        fields = None if NPY_WARNS.search(header) else ast.literal_eval(header.decode("latin1").strip())
+    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
+        fields = None
+    if not isinstance(fields, dict) or fields.keys() != {"descr", "fortran_order", "shape"}:
+        raise _malformed("The npy file's header is not a dictionary of descr, fortran_order and shape.")
+    fortran_order, shape = fields["fortran_order"], fields["shape"]
+    if not isinstance(fortran_order, bool) or not isinstance(shape, tuple) or not all(type(n) is int for n in shape):
+        raise _malformed("The npy file's fortran_order or shape has the wrong type.")
+    return fields["descr"], fortran_order, shape
+
+
+def _from_safetensors(body: bytes) -> NDArray[Any]:
+    if int.from_bytes(body[:8], "little") > MAX_SAFETENSORS_HEADER:
+        raise _malformed("The safetensors file's header is longer than the file, or than a mel needs.")
+    try:
+        tensors = dict(safetensors.deserialize(body))  # type: ignore[no-untyped-call]  # checks every offset against the length of the body
+    except safetensors.SafetensorError:
+        raise _malformed("The body is not a safetensors file.") from None
+    if "mel" not in tensors:
+        raise _malformed("The safetensors file has no tensor named mel.")
+    mel = tensors["mel"]
+    if mel["dtype"] not in SAFETENSORS_DTYPES:
+        raise _wrong_dtype()
+    return _view(memoryview(mel["data"]), SAFETENSORS_DTYPES[mel["dtype"]], tuple(mel["shape"]))
+
+
+def _from_raw(body: bytes, headers: Mapping[str, str]) -> NDArray[Any]:
+    shape, dtype = headers.get("x-mel-shape"), headers.get("x-mel-dtype")
+    if shape is None or dtype is None:
+        detail = f"{RAW} needs the headers X-Mel-Shape (such as 80,512) and X-Mel-Dtype ({', '.join(DTYPES)})."
+        raise Problem("unsupported-media-type", f"{detail} An npy file goes with Content-Type: {NPY}.")
+    sizes = [part.strip() for part in shape.split(",")]
+    if not all(part.isascii() and part.isdecimal() and len(part) <= 9 for part in sizes):
+        raise _malformed("X-Mel-Shape must be whole numbers separated by commas, such as 80,512.")
+    return _from_parts(body, [int(part) for part in sizes], dtype)
+
+
+def check_json_size(body: bytes) -> None:
+    """Raise a Problem for JSON with more lists, objects or members than a mel needs, before a parser makes them."""
+    lists = body.count(b"[") + body.count(b"{")
+    if lists > MAX_JSON_LISTS or body.count(b":") > MAX_JSON_MEMBERS:
+        most = f"{MAX_JSON_LISTS} lists and objects and {MAX_JSON_MEMBERS} members"
+        raise _malformed(f"The JSON has more than the limit of {most}.")
+
+
+def number_array(values: Any) -> NDArray[np.float64]:
+    """Return nested lists of numbers as an array. Types are checked first: NumPy pads to the longest string.
+
+    What is anything else gives an array without values.
+    """
+    shape: list[int] = []
+    while type(values) is list and set(map(type, values)) == {list} and len(shape) < MAX_DIMENSIONS:
+        if len(set(map(len, values))) > 1:
+            return np.empty(0)  # ragged
+        shape.append(len(values))
+        values = list(chain.from_iterable(values))
+    if type(values) is not list or not set(map(type, values)) <= {int, float}:
+        return np.empty(0)
+    try:
+        return np.array(values, np.float64).reshape(*shape, -1) if values else np.empty((*shape, 0))
+    except OverflowError:  # beyond 64-bit floats
+        return np.empty(0)
+
+
+def _from_json(body: bytes) -> NDArray[Any]:
+    check_json_size(body)
+    try:
+        document = from_json(body)
+    except ValueError:
+        raise _malformed("The body is not valid JSON.") from None
+    if not isinstance(document, dict) or not (
+        {"mel"} == set(document) or {"mel_b64", "shape", "dtype"} == set(document)
+    ):
+        raise _malformed('JSON must be {"mel": [[...]]} or {"mel_b64": "...", "shape": [80, 512], "dtype": "float32"}.')
+    if "mel" in document:
+        array = number_array(document["mel"])
+        if not 1 <= array.ndim <= MAX_DIMENSIONS or array.size == 0:
+            raise _malformed("mel must be a list of lists of numbers, all of the same length.")
+        return array
+    try:
+        data = b64decode(document["mel_b64"], validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        raise _malformed("mel_b64 is not base64.") from None
+    return _from_parts(data, document["shape"], document["dtype"])
+
+
+def _from_parts(data: bytes, shape: Any, dtype: Any) -> NDArray[Any]:
+    if not isinstance(dtype, str) or dtype not in DTYPES:
+        raise _wrong_dtype()
+    if not isinstance(shape, list) or not all(type(size) is int for size in shape):
+        raise _malformed("shape must be a list of whole numbers.")
+    return _view(memoryview(data), DTYPES[dtype], tuple(shape))
+
+
+def _view(data: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any = "C") -> NDArray[Any]:
+    """Return the bytes as an array of exactly this shape, without copying."""
+    if not 1 <= len(shape) <= MAX_DIMENSIONS or any(size < 1 for size in shape):
+        raise _malformed(f"The shape must have one to {MAX_DIMENSIONS} dimensions, none of them empty.")
+    if math.prod(shape) * dtype.itemsize != len(data):
+        raise _malformed(f"The shape and dtype do not match the {len(data)} bytes of values.")
+    return np.frombuffer(data, dtype).reshape(shape, order=order)
+
+
+def _malformed(detail: str) -> Problem:
+    return Problem("malformed-body", detail)
+
+
+def _wrong_dtype() -> Problem:
+    return Problem("unsupported-dtype", f"The mel's dtype must be one of {', '.join(DTYPES)}, little-endian.")

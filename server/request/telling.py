@@ -1,0 +1,91 @@
+"""What a client is told about a synthesis: once, as headers, as parameters of /v2, and in messages of a stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from server.request.admit import Admitted
+from server.request.asked import StreamHello
+from vocoder.adapt.path import MelPath
+from vocoder.audio.origin import Origin
+from vocoder.guard.automatic import AUTO
+from vocoder.guard.verdict import Verdict
+
+__all__ = ["HEADERS", "as_headers", "as_parameters", "done_message", "facts", "ready_message"]
+
+HEADERS = {
+    "X-Request-Id": "The id of the request: the client's own, if it sent a well-formed one.",
+    "X-Model": "The model that synthesized the audio.",
+    "X-Sample-Rate": "Hz of the audio.",
+    "X-Audio-Samples": "Length of the audio in samples.",
+    "X-Audio-Duration": "Length of the audio in seconds.",
+    "X-RTF": "Seconds of inference per second of audio.",
+    "X-Seed": "The seed of the noise. The same seed gives the same audio.",
+    "X-Audio-Origin": "A JSON object: that the audio is synthetic, with its model, version and seed.",
+    "X-Clipped-Samples": "Samples outside [-1, 1], which the format cannot hold and which were clipped.",
+    "X-Mel-Preset": "The preset that the mel was made with, where it is not the model's own.",
+    "X-Mel-Adapted": "The adapter that converted the mel, where no exact conversion exists.",
+    "X-Mel-Recognised": "With preset=auto: the preset that the mel was recognised as.",
+    "X-Mel-Guard": "`typical`, or what the mel looks like.",
+    "X-Mel-Guard-Typicality": "Percentage of true mels that are less likely than this one.",
+    "X-Mel-Guard-Message": "Of a mel that is not typical: what it looks like, and what would be right.",
+    "X-Mel-Guard-Preset": "Of a mel that is not typical: the preset whose bands it has.",
+    "Server-Timing": "Milliseconds of reading, decoding, queueing, inference and encoding.",
+}
+"""the headers of an answer with audio, and what they mean"""
+
+
+def facts(admitted: Admitted, sample_rate: int) -> dict[str, str | int]:
+    """Return what is known before synthesis, by header."""
+    path, verdict = admitted.path, admitted.verdict
+    told: dict[str, str | int | None] = {"X-Sample-Rate": sample_rate, "X-Seed": admitted.sampling.seed}
+    told["X-Mel-Recognised"] = admitted.recognised
+    told["X-Mel-Preset"] = None if path.own else path.source.name
+    told["X-Mel-Adapted"] = path.adapted
+    if verdict is not None:
+        told["X-Mel-Guard"] = verdict.cause
+        told["X-Mel-Guard-Typicality"] = None if verdict.typicality is None else round(verdict.typicality)
+        told["X-Mel-Guard-Message"] = None if verdict.typical else verdict.message
+        told["X-Mel-Guard-Preset"] = None if verdict.typical else verdict.preset
+    return {name: value for name, value in told.items() if value is not None}
+
+
+def as_headers(told: dict[str, str | int], model: str, origin: Origin | None) -> dict[str, str]:
+    """Return the headers of an answer."""
+    headers = {"X-Model": model} | {name: str(value) for name, value in told.items()}
+    return headers if origin is None else headers | {"X-Audio-Origin": origin.to_json()}
+
+
+def as_parameters(told: dict[str, str | int]) -> dict[str, str | int]:
+    """Return the parameters of an answer at /v2: X-Mel-Guard is mel_guard."""
+    return {name.removeprefix("X-").lower().replace("-", "_"): value for name, value in told.items()}
+
+
+def ready_message(hello: StreamHello, model: str, path: MelPath, sample_rate: int, seed: int | None) -> dict[str, Any]:
+    """Return what the client of a stream is told before it sends frames."""
+    return {
+        "type": "ready",
+        "model": model,
+        "seed": seed,
+        "format": hello.format,
+        "sample_rate": sample_rate,
+        "n_mels": path.source.n_mels,
+        "hop_length": path.target.hop_length,
+        **({"preset": AUTO} if hello.preset == AUTO else _path_members(path)),
+    }
+
+
+def done_message(
+    hello: StreamHello, frames: int, audio: dict[str, Any], verdict: Verdict | None, path: MelPath
+) -> dict[str, Any]:
+    """Return what the client of a stream is told after the last audio."""
+    recognised = {"recognised": path.source.name} if hello.preset == AUTO else {}
+    guard = {} if verdict is None else {"guard": verdict.as_dict()}
+    return {"type": "done", "frames": frames, **audio, **_path_members(path), **recognised, **guard}
+
+
+def _path_members(path: MelPath) -> dict[str, Any]:
+    """Return what is said about the conversion of a mel, if there is one."""
+    if path.own:
+        return {}
+    return {"preset": path.source.name, "adapted": path.adapted, "adapter_lookahead": path.lookahead}

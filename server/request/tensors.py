@@ -1,0 +1,174 @@
+"""The messages of the Open Inference Protocol, version 2, with its binary tensor extension.
+
+A request is JSON that names tensors. Their values are in the JSON, or follow it as little-endian bytes. Every model
+here has one input, `mel`, and one output, `audio`.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, FailFast, Field, PositiveInt, StrictBool, ValidationError
+
+from server.problems import Problem
+from server.request.asked import InferenceParameters
+from server.request.decode import as_float32, check_json_size, number_array
+
+__all__ = ["HEADER_LENGTH", "VERSION", "InferenceRequest", "describe_model", "parse_request", "render_response"]
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+DTYPES: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "FP16": np.dtype("<f2"), "FP64": np.dtype("<f8")}
+INPUT, OUTPUT = "mel", "audio"
+VERSION = "1"
+"""the only version of every model here"""
+MAX_DIMENSIONS = 3
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class _Tensor(_Strict):
+    name: Literal["mel"]
+    datatype: Literal["FP32", "FP16", "FP64"]
+    shape: Annotated[list[PositiveInt], FailFast()] = Field(min_length=1, max_length=MAX_DIMENSIONS)
+    parameters: dict[str, Any] = Field(default_factory=dict)
+    data: list[Any] | None = None
+
+
+class _OutputParameters(_Strict):
+    binary_data: StrictBool | None = None
+
+
+class _Wanted(_Strict):
+    name: Literal["audio"]
+    parameters: _OutputParameters = Field(default_factory=_OutputParameters)
+
+
+class _Document(_Strict):
+    id: str | None = Field(default=None, max_length=256)
+    parameters: InferenceParameters = Field(default_factory=InferenceParameters)
+    inputs: Annotated[list[_Tensor], FailFast()] = Field(min_length=1, max_length=1)
+    outputs: Annotated[list[_Wanted], FailFast()] = Field(default_factory=list, max_length=1)
+
+
+@dataclass(frozen=True)
+class InferenceRequest:
+    """A decoded request.
+
+    Attributes:
+        mel: 32-bit floats in their original shape, unchecked.
+        id: the client's own id of the request, repeated in the answer.
+        parameters: how to synthesize.
+        binary: whether the audio is sent as bytes after the JSON.
+    """
+
+    mel: NDArray[np.float32]
+    id: str | None = None
+    parameters: InferenceParameters = field(default_factory=InferenceParameters)
+    binary: bool = False
+
+
+def describe_model(name: str, family: str, n_mels: int) -> dict[str, Any]:
+    """Return the metadata of a model."""
+    return {
+        "name": name,
+        "versions": [VERSION],
+        "platform": f"vocoder_{family}",
+        "inputs": [{"name": INPUT, "datatype": "FP32", "shape": [n_mels, -1]}],
+        "outputs": [{"name": OUTPUT, "datatype": "FP32", "shape": [-1]}],
+    }
+
+
+def parse_request(body: bytes, header_length: str | None, n_mels: int, max_json_bytes: int) -> InferenceRequest:
+    """Read an inference request. Without a header_length it is JSON; with "0" it is the mel in 32-bit floats.
+
+    Raises:
+        Problem: 400 malformed; 413 too much JSON.
+    """
+    if header_length is None:
+        length = len(body)
+    elif header_length.isascii() and header_length.isdecimal() and len(header_length) <= 10:
+        length = int(header_length)
+    else:
+        raise _malformed(f"{HEADER_LENGTH} must be a number of bytes.")
+    if length > len(body):
+        raise _malformed(f"{HEADER_LENGTH} is more than the body has.")
+    if length > max_json_bytes:
+        detail = f"The JSON is larger than the limit of {max_json_bytes} bytes: send the mel as bytes."
+        raise Problem("body-too-large", detail, limit_bytes=max_json_bytes)
+    if length == 0:
+        return InferenceRequest(_raw_mel(body, n_mels), binary=True)
+    check_json_size(body[:length])
+    try:
+        document = _Document.model_validate_json(body[:length])
+    except ValidationError as error:
+        raise _malformed(_describe(error)) from None
+    mel, binary = _read_input(document.inputs[0], memoryview(body)[length:]), document.parameters.binary_data_output
+    for wanted in document.outputs:
+        binary = binary if wanted.parameters.binary_data is None else wanted.parameters.binary_data
+    return InferenceRequest(mel, document.id, document.parameters, binary)
+
+
+def render_response(
+    model: str, request: InferenceRequest, audio: NDArray[np.float32], parameters: Mapping[str, Any]
+) -> tuple[bytes, int | None]:
+    """Return the body of an answer, and the length of its JSON; None where all of it is JSON.
+
+    Audio (T,) is sent as (1, T) where the mel came as (1, n_mels, frames).
+    """
+    audio = np.ascontiguousarray(audio, "<f4")
+    audio = audio[None] if request.mel.ndim == MAX_DIMENSIONS else audio
+    tensor: dict[str, Any] = {"name": OUTPUT, "datatype": "FP32", "shape": list(audio.shape)}
+    if request.binary:
+        tensor["parameters"] = {"binary_data_size": audio.nbytes}
+    else:
+        tensor["data"] = audio.ravel().tolist()
+    document: dict[str, Any] = {"model_name": model, "model_version": VERSION}
+    document |= {} if request.id is None else {"id": request.id}
+    document |= {"parameters": dict(parameters), "outputs": [tensor]}
+    header = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
+    return (header + audio.tobytes(), len(header)) if request.binary else (header, None)
+
+
+def _raw_mel(body: bytes, n_mels: int) -> NDArray[np.float32]:
+    frames, rest = divmod(len(body), 4 * n_mels)
+    if rest or not frames:
+        raise _malformed(f"A raw body must hold the mel ({n_mels}, frames) in 32-bit floats.")
+    return np.frombuffer(body, "<f4").astype(np.float32).reshape(n_mels, frames)
+
+
+def _read_input(tensor: _Tensor, binary: memoryview) -> NDArray[np.float32]:
+    dtype, size, given = DTYPES[tensor.datatype], math.prod(tensor.shape), tensor.parameters.get("binary_data_size")
+    if (tensor.data is None) == ("binary_data_size" not in tensor.parameters):
+        raise _malformed("The input must have either data or the parameter binary_data_size.")
+    if tensor.data is None:
+        if type(given) is not int or given != len(binary) or size * dtype.itemsize != given:
+            raise _malformed("binary_data_size, the shape and the bytes after the JSON do not agree.")
+        return as_float32(np.frombuffer(binary, dtype)).reshape(tensor.shape)
+    if len(binary):
+        raise _malformed("There are bytes after the JSON, but the input has its data in it.")
+    array = number_array(tensor.data)
+    if array.size != size:
+        raise _malformed("data must be numbers, flat or nested, as many as the shape says.")
+    return as_float32(array).reshape(tensor.shape)
+
+
+def _describe(error: ValidationError) -> str:
+    """Return what pydantic found, without the client's data."""
+    first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+    if first["type"] == "extra_forbidden":
+        known = ", ".join(InferenceParameters.model_fields)
+        return f"The request has an unknown member or parameter; the parameters are {known}."
+    where = ".".join(str(part) for part in first["loc"])
+    return f"{where}: {first['msg']}." if where else "The request is not valid JSON."
+
+
+def _malformed(detail: str) -> Problem:
+    return Problem("malformed-body", detail)

@@ -1,0 +1,122 @@
+"""One utterance synthesized chunk by chunk, each in its turn on the device."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from server.engine.engine import Engine
+from server.engine.errors import QueueFullError
+from server.engine.model import check_output
+from server.engine.queue import Job, Priority, Synthesis
+from vocoder.sampling import Sampling, voice_of
+from vocoder.streaming.session import StreamSession
+
+__all__ = ["ChunkStream"]
+
+FIRST_FRAMES = 64  # assumed for the first chunk, before its session exists
+QUEUE_PATIENCE = 0.05  # seconds between attempts while the queue is full
+
+
+class ChunkStream:
+    """A mel goes in piece by piece, and one chunk at a time comes out.
+
+    Between two chunks the device is free, so a slow client holds up nobody. Frames may be pushed at any time. The other
+    methods belong to the one task that takes the chunks.
+    """
+
+    def __init__(self, engine: Engine, sampling: Sampling) -> None:
+        self.frames = 0
+        """of the mel so far"""
+        self.ended = False
+        """whether the mel is complete"""
+        self._engine = engine
+        self._sampling = sampling
+        self._session: StreamSession | None = None
+        self._pieces = deque[NDArray[np.float32]]()
+        self._changed = asyncio.Event()
+        self._closed = False
+        self._begun = False
+
+    def push(self, mel: NDArray[np.float32]) -> None:
+        """Take the next frames (n_mels, frames) in the model's own config."""
+        self.frames += mel.shape[1]
+        self._pieces.append(mel)
+        self._changed.set()
+
+    def finish(self) -> None:
+        """Mark the end of the mel."""
+        self.ended = True
+        self._changed.set()
+
+    @property
+    def done(self) -> bool:
+        """Whether the mel has ended and all of its audio has been returned."""
+        return self.ended and (self.frames == 0 if self._session is None else self._closed and self._session.done)
+
+    async def wait(self) -> bool:
+        """Wait until there is audio to compute, or the mel has ended; return whether there is audio."""
+        while True:
+            self._changed.clear()
+            if self._session is not None:
+                self._hand_over(self._session)
+            if bool(self._pieces) if self._session is None else self._session.ready > 0:
+                return True
+            if self.done:
+                return False
+            await self._changed.wait()
+
+    async def chunk(self, max_wait: float) -> Synthesis:
+        """Return a further chunk. If the queue is full, wait up to `max_wait` seconds, since the stream was admitted.
+
+        Raises:
+            QueueFullError, NotReadyError, SynthesisError: there is no audio.
+        """
+        last = time.monotonic() + max_wait
+        while True:
+            try:
+                job = self.next()
+            except QueueFullError:
+                if time.monotonic() > last:
+                    raise
+                await asyncio.sleep(QUEUE_PATIENCE)
+            else:
+                return await asyncio.wrap_future(job)  # cancelling this removes the chunk from the queue
+
+    def next(self, deadline: float | None = None) -> Job:
+        """Queue the next chunk. It is empty if the model needs more of the mel first.
+
+        Until its first audio, a stream goes before all other waiting work.
+
+        Raises:
+            NotReadyError, QueueFullError: the engine takes no work.
+        """
+        session = self._session
+        frames = min(self.frames, FIRST_FRAMES) if session is None else session.ready
+        priority = Priority.NORMAL if self._begun else Priority.FIRST_CHUNK
+        return self._engine.run(self._step, frames=frames, priority=priority, deadline=deadline)
+
+    def _step(self, synthesizer: Any) -> NDArray[np.float32]:
+        if self._session is None:
+            session = synthesizer.open_stream(**voice_of(self._sampling))
+            self._hand_over(session)
+            self._session = session
+        frames = self._session.ready
+        x: NDArray[np.float32] = self._session.next()
+        check_output(x, frames, synthesizer.hop_length)
+        self._begun = self._begun or frames > 0
+        return x
+
+    def _hand_over(self, session: StreamSession) -> None:
+        """Pass frames on, on the device's thread during a step and on the event loop's at other times."""
+        ended = self.ended  # read first: all frames pushed before the end are among the pieces
+        while self._pieces:
+            session.push(self._pieces.popleft())
+        if ended and not self._closed:
+            session.finish()
+            self._closed = True

@@ -1,1 +1,0 @@
-"""Sockets, bodies, clients that leave, and draining."""

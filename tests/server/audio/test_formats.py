@@ -1,0 +1,145 @@
+"""Waveforms to bodies: decoded again, they are what was encoded."""
+
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import soundfile
+from numpy.typing import NDArray
+
+from server.audio.formats import FORMATS, SAMPLE_RATES, negotiate
+from server.problems import Problem
+from vocoder.audio.resampling import resample
+
+BY_NAME = {offer.name: offer for offer in FORMATS}
+EXACT = [name for name in BY_NAME if name != "opus"]
+FLOATS = ("npy", "wav_f32", "pcm_f32")
+SAMPLE_RATE = 22050
+X = np.sin(np.linspace(0.0, 200.0, 4000, dtype=np.float32)) * np.float32(0.9)
+HALF_STEP = 0.5 / 32768.0 + 1e-9
+
+
+def decode(name: str, body: bytes) -> NDArray[np.float64]:
+    if name == "npy":
+        return np.load(io.BytesIO(body), allow_pickle=False).astype(np.float64)
+    if name == "pcm":
+        return np.frombuffer(body, "<i2") / 32768.0
+    if name == "pcm_f32":
+        return np.frombuffer(body, "<f4").astype(np.float64)
+    samples, sample_rate = soundfile.read(io.BytesIO(body))
+    assert sample_rate == SAMPLE_RATE
+    return np.asarray(samples)
+
+
+@pytest.mark.parametrize("name", EXACT)
+def test_every_format_can_be_decoded_again(name: str) -> None:
+    encoded = BY_NAME[name].encode(X, SAMPLE_RATE)
+    tolerance = 0.0 if name in FLOATS else HALF_STEP
+    np.testing.assert_allclose(decode(name, encoded.body), X, rtol=0.0, atol=tolerance)
+    assert encoded.clipped == 0
+
+
+@pytest.mark.parametrize("name", ["wav", "flac", "pcm"])
+def test_integers_are_cut_at_full_scale_and_counted_and_never_wrap(name: str) -> None:
+    x = np.array([0.0, 1.0, 1.001, 3.0, -1.0, -1.001, -40.0], np.float32)
+    encoded = BY_NAME[name].encode(x, SAMPLE_RATE)
+    np.testing.assert_allclose(decode(name, encoded.body), np.clip(x, -1.0, 1.0), atol=1.01 / 32768.0)
+    assert encoded.clipped == 4
+
+
+@pytest.mark.parametrize("name", FLOATS)
+def test_floats_keep_what_is_beyond_full_scale(name: str) -> None:
+    x = np.array([0.5, 1.5, -2.5], np.float32)
+    encoded = BY_NAME[name].encode(x, SAMPLE_RATE)
+    np.testing.assert_array_equal(decode(name, encoded.body), x)
+    assert encoded.clipped == 0
+
+
+@pytest.mark.parametrize(("name", "subtype"), [("wav", "PCM_16"), ("wav_f32", "FLOAT"), ("flac", "PCM_16")])
+def test_files_hold_one_channel_of_the_right_kind(name: str, subtype: str) -> None:
+    info = soundfile.info(io.BytesIO(BY_NAME[name].encode(X, SAMPLE_RATE).body))
+    assert (info.channels, info.subtype, info.samplerate, info.frames) == (1, subtype, SAMPLE_RATE, len(X))
+
+
+@pytest.mark.parametrize("sample_rate", [24000, 48000])
+def test_opus_sounds_like_what_was_encoded(sample_rate: int) -> None:
+    seconds = np.arange(sample_rate) / sample_rate
+    x = (0.5 * np.sin(2.0 * np.pi * 440.0 * seconds)).astype(np.float32)
+    encoded = BY_NAME["opus"].encode(x, sample_rate)
+    heard, rate = soundfile.read(io.BytesIO(encoded.body))
+    assert soundfile.info(io.BytesIO(encoded.body)).subtype == "OPUS"
+    assert (rate, len(heard)) == (sample_rate, len(x))
+    inner = slice(sample_rate // 10, -sample_rate // 10)  # the codec fades in and out
+    assert np.std(heard[inner] - x[inner]) < 0.1 * np.std(x)
+    assert len(encoded.body) < len(x) / 4
+
+
+def test_the_rate_is_the_one_asked_for_or_one_that_the_format_knows() -> None:
+    wav, opus = BY_NAME["wav"], BY_NAME["opus"]
+    assert (wav.rate(22050, None), opus.rate(22050, None)) == (22050, 24000)
+    assert opus.rate(24000, None) == 24000
+    assert [wav.rate(22050, rate) for rate in SAMPLE_RATES] == list(SAMPLE_RATES)
+    assert wav.rate(17000, 17000) == 17000
+    for target, rate in ((wav, 22049), (wav, 17000), (opus, 22050)):
+        with pytest.raises(Problem) as caught:
+            target.rate(22050, rate)
+        assert caught.value.kind == "unsupported-sample-rate"
+        assert rate not in caught.value.fields["sample_rates"]
+
+
+@pytest.mark.parametrize("sample_rate", [16000, 22050, 48000])
+def test_resampled_audio_says_its_rate_and_length(sample_rate: int) -> None:
+    encoded = BY_NAME["npy"].encode(X, SAMPLE_RATE, sample_rate)
+    expected = resample(X, SAMPLE_RATE, sample_rate)
+    np.testing.assert_array_equal(decode("npy", encoded.body), expected)
+    assert encoded.samples == -(-len(X) * sample_rate // SAMPLE_RATE)
+
+
+@pytest.mark.parametrize(
+    ("accept", "name", "media_type"),
+    [
+        (None, "wav", "audio/wav"),
+        ("", "wav", "audio/wav"),
+        ("*/*", "wav", "audio/wav"),
+        ("audio/*", "wav", "audio/wav"),
+        ("AUDIO/FLAC", "flac", "audio/flac"),
+        ("audio/x-wav", "wav", "audio/x-wav"),
+        ("application/x-npy", "npy", "application/x-npy"),
+        ("application/octet-stream", "pcm", "application/octet-stream"),
+        ("audio/pcm", "pcm", "audio/pcm"),
+        ("audio/ogg;codecs=opus", "opus", "audio/ogg"),
+        ("text/html, audio/flac;q=0.5, */*;q=0.1", "flac", "audio/flac"),
+        ("audio/wav;q=0.2, audio/flac; q=0.8", "flac", "audio/flac"),
+        ("audio/*;q=0.5, application/x-npy", "npy", "application/x-npy"),
+        ("audio/wav;q=0, audio/*", "wav", "audio/x-wav"),
+        ("*/*;q=0.3, audio/flac;q=0.2", "wav", "audio/wav"),
+        ("audio/flac;q=nonsense, application/x-npy", "npy", "application/x-npy"),
+        ("audio/flac;q=nan, application/x-npy;q=0.1", "npy", "application/x-npy"),
+    ],
+)
+def test_accept(accept: str | None, name: str, media_type: str) -> None:
+    target, answer_type = negotiate(None, accept)
+    assert (target.name, answer_type) == (name, media_type)
+
+
+@pytest.mark.parametrize("accept", ["text/html", "image/*", "audio/mpeg", "*/*;q=0", "nonsense", "audio/wav;q=0"])
+def test_nothing_acceptable(accept: str) -> None:
+    with pytest.raises(Problem) as caught:
+        negotiate(None, accept)
+    assert caught.value.kind == "not-acceptable"
+    assert "audio/wav" in caught.value.detail
+
+
+@pytest.mark.parametrize("name", ["wav", "wav_f32", "flac", "opus", "pcm", "pcm_f32", "npy"])
+def test_format_goes_before_accept(name: str) -> None:
+    assert negotiate(name, "text/html")[0].name == name
+
+
+@pytest.mark.parametrize("name", ["mp3", "", "WAV"])
+def test_unknown_format(name: str) -> None:
+    with pytest.raises(Problem) as caught:
+        negotiate(name, "*/*")
+    assert caught.value.kind == "not-acceptable"
+    assert caught.value.fields["formats"] == ["wav", "flac", "opus", "npy", "pcm", "pcm_f32", "wav_f32"]

@@ -1,0 +1,200 @@
+"""Who may ask for what: every route with and without keys, roles, quotas, and what the log learns of a key."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from answers import npy
+from starlette.requests import HTTPConnection
+from starlette.websockets import WebSocket
+
+from server.limits.gate import Gate, HostRule, charge_frames
+from server.limits.keys import KeyRing, Quotas
+from server.problems import Problem
+
+pytestmark = pytest.mark.anyio
+
+KEY, OTHER, SCRAPER = "correct-horse-battery", "another-key-of-bob", "key-of-the-prometheus"
+OPEN = {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"}
+
+
+def bearer(key: str) -> dict[str, str]:
+    return {"Authorization": f"Bearer {key}"}
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "keys"
+    path.write_text(f"alice:{KEY}\nbob:{OTHER}\nprometheus:{SCRAPER} roles=metrics")
+    return path
+
+
+def slug(response: httpx.Response) -> tuple[int, str]:
+    assert response.headers["content-type"] == "application/problem+json"
+    return response.status_code, response.json()["type"].rpartition(":")[2]
+
+
+async def test_every_route_but_the_probes_wants_a_key(start: Any, file: Path) -> None:
+    async with start(api_keys_file=file) as client:
+        document = (await client.get("/openapi.json", headers=bearer(KEY))).json()
+        routes = [(method, path) for path, methods in document["paths"].items() for method in methods]
+        routes += [("get", "/openapi.json"), ("get", "/nowhere"), ("post", "/v2/models/fake/infer")]
+        assert len(routes) > 8
+        for method, path in routes:
+            response = await client.request(method, path.replace("{", "").replace("}", ""))
+            if path in OPEN:
+                assert response.status_code == 200, path
+            else:
+                assert response.status_code == 401, path
+                assert response.headers["www-authenticate"] == "Bearer"
+                assert response.headers["x-request-id"]
+
+
+async def test_a_key_in_either_header_opens(start: Any, file: Path, new_mel: Any) -> None:
+    async with start(api_keys_file=file) as client:
+        for headers in (bearer(KEY), bearer(OTHER), {"X-Api-Key": KEY}, {"Authorization": f"bearer  {KEY}"}):
+            response = await client.post("/synthesize", content=npy(new_mel()), headers=headers)
+            assert response.status_code == 200
+        # what a proxy in front asks of people does not hide the key
+        basic = {"Authorization": "Basic YTpi", "X-Api-Key": KEY}
+        assert (await client.get("/models", headers=basic)).status_code == 200
+
+
+@pytest.mark.parametrize(
+    "headers", [bearer("x" * 21), bearer(""), {"X-Api-Key": KEY[:-1]}, {"X-Api-Key": "ключ".encode()}]
+)
+async def test_a_wrong_key_is_refused_before_the_body_is_read(start: Any, file: Path, headers: Any) -> None:
+    async def body() -> Any:
+        raise AssertionError("the body was read")
+        yield b""
+
+    async with start(api_keys_file=file) as client:
+        response = await client.post("/synthesize", content=body(), headers=headers)
+        assert slug(response) == (401, "unauthorized")
+        assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
+
+
+async def test_the_inference_protocol_has_errors_of_its_own(start: Any, file: Path) -> None:
+    async with start(api_keys_file=file) as client:
+        response = await client.get("/v2/models/fake")
+        assert (response.status_code, list(response.json())) == (401, ["error"])
+        assert "API key" in response.json()["error"]
+
+
+async def test_roles(start: Any, file: Path) -> None:
+    async with start(api_keys_file=file) as client:
+        assert (await client.get("/metrics", headers=bearer(SCRAPER))).status_code == 200
+        assert slug(await client.get("/metrics", headers=bearer(KEY))) == (403, "forbidden")
+        refused = await client.get("/models", headers=bearer(SCRAPER))
+        assert (refused.status_code, refused.json()["role"]) == (403, "speak")
+
+
+async def test_a_quota_of_requests(start: Any, file: Path) -> None:
+    async with start(api_keys_file=file, requests_per_minute=2) as client:
+        codes = [(await client.get("/models", headers=bearer(KEY))).status_code for _ in range(2)]
+        assert codes == [200, 200]
+        refused = await client.get("/models", headers=bearer(KEY))
+        assert slug(refused) == (429, "rate-limited")
+        assert refused.json()["quota"] == "requests"
+        assert 1 <= int(refused.headers["retry-after"]) <= 31
+        assert (await client.get("/models", headers=bearer(OTHER))).status_code == 200
+        assert (await client.get("/livez", headers=bearer(KEY))).status_code == 200
+        text = (await client.get("/metrics", headers=bearer(SCRAPER))).text
+        assert 'vocoder_rejected_total{reason="rate-limited"} 1.0' in text
+
+
+async def test_a_quota_of_frames(start: Any, file: Path, new_mel: Any) -> None:
+    async with start(api_keys_file=file, frames_per_minute=30) as client:
+        for _ in range(2):
+            response = await client.post("/synthesize", content=npy(new_mel(frames=15)), headers=bearer(KEY))
+            assert response.status_code == 200
+        refused = await client.post("/synthesize", content=npy(new_mel(frames=15)), headers=bearer(KEY))
+        assert (*slug(refused), refused.json()["quota"]) == (429, "rate-limited", "frames")
+        assert 1 <= int(refused.headers["retry-after"]) <= 31
+        other = await client.post("/synthesize", content=npy(new_mel(frames=15)), headers=bearer(OTHER))
+        assert other.status_code == 200
+
+
+async def test_without_a_file_nobody_needs_a_key(client: httpx.AsyncClient) -> None:
+    assert (await client.get("/models")).status_code == 200
+
+
+async def test_a_changed_file_is_taken_up_while_serving(start: Any, file: Path) -> None:
+    async with start(api_keys_file=file) as client:
+        file.write_text("carol:a-key-that-is-new-here")
+        for _ in range(200):
+            if (await client.get("/models", headers=bearer("a-key-that-is-new-here"))).status_code == 200:
+                break
+            await _pause()
+        assert slug(await client.get("/models", headers=bearer(KEY))) == (401, "unauthorized")
+
+
+async def _pause() -> None:
+    import anyio
+
+    await anyio.sleep(0.05)
+
+
+async def test_the_log_has_the_name_and_never_the_key(
+    start: Any, file: Path, new_mel: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with start(api_keys_file=file) as client:
+        await client.post("/synthesize", content=npy(new_mel()), headers=bearer(KEY))
+        await client.post("/synthesize", content=npy(new_mel()), headers=bearer("wrong" + KEY))
+    lines = [vars(record) for record in caplog.records if record.message == "answered"]
+    assert [(line.get("key"), line["status"]) for line in lines] == [("alice", 200), (None, 401)]
+    assert KEY not in "".join(f"{line}" for line in lines)
+    assert KEY not in caplog.text
+
+
+async def answer(middleware: Any, **scope: Any) -> list[dict[str, Any]]:
+    sent: list[dict[str, Any]] = []
+
+    async def send(message: Any) -> None:
+        sent.append(dict(message))
+
+    async def receive() -> Any:
+        return {"type": "websocket.connect"}
+
+    await middleware({"type": "websocket", "path": "/v1/stream", "query_string": b"", **scope}, receive, send)
+    return sent
+
+
+async def test_a_websocket_is_refused_with_an_answer(file: Path) -> None:
+    async def accept(scope: Any, receive: Any, send: Any) -> None:
+        charge_frames(HTTPConnection(scope), 1)
+        await WebSocket(scope, receive, send).accept()
+
+    middleware = Gate(accept, HostRule("0.0.0.0"), keys=KeyRing(file, 0, 0))
+    server = {"server": ("127.0.0.1", 80), "headers": [(b"host", b"x")]}
+    refused = await answer(middleware, **server, extensions={"websocket.http.response": {}})
+    assert [message["type"] for message in refused] == ["websocket.http.response.start", "websocket.http.response.body"]
+    assert refused[0]["status"] == 401
+    key = (b"authorization", f"Bearer {KEY}".encode())
+    let_in = await answer(middleware, server=("127.0.0.1", 80), headers=[key])
+    assert [message["type"] for message in let_in] == ["websocket.accept"]
+
+
+def make_connection(quotas: Quotas | None) -> HTTPConnection:
+    return HTTPConnection({"type": "http", "state": {} if quotas is None else {"quotas": quotas}})
+
+
+def test_frames_are_charged_and_noted() -> None:
+    clock: Callable[[], float] = lambda: 5.0  # noqa: E731
+    connection = make_connection(Quotas(0, 60, clock))
+    charge_frames(connection, 40)
+    charge_frames(connection, 20)
+    assert connection.state.log == {"frames": 60}
+    charge_frames(connection, 0)  # exactly used up is not yet in debt
+    with pytest.raises(Problem) as caught:
+        charge_frames(connection, 30)
+    assert (caught.value.status, caught.value.headers) == (429, {"Retry-After": "30"})
+    free = make_connection(None)
+    charge_frames(free, 10**9)
+    assert free.state.log == {"frames": 10**9}

@@ -1,0 +1,141 @@
+"""Other sites' pages cannot use a server on somebody's machine, by whatever name they ask for it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from typing import Any
+
+import httpx
+import pytest
+from starlette.requests import HTTPConnection
+from streamers import Streamer
+from websockets.exceptions import InvalidStatus
+from websockets.sync.client import connect
+
+from server.app import create_admin_app, create_app
+from server.limits.gate import HostRule
+from server.problems import Problem
+from server.settings import Settings
+
+TIMEOUT = 30.0
+LOOPBACK = "[::1]"
+EVIL = "evil.test"
+PROBLEM = "urn:vocoder:problem:"
+
+
+@pytest.fixture
+def ready(serve: Any, wait_until: Any) -> Any:
+    @contextmanager
+    def start(**settings: Any) -> Iterator[str]:
+        with serve(Streamer(), **settings) as url:
+            wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
+            yield url
+
+    return start
+
+
+def asked(url: str, path: str = "/v1/models", **headers: str) -> tuple[int, str]:
+    response = httpx.get(url + path, headers=headers, timeout=TIMEOUT)
+    return response.status_code, response.json().get("type", "").removeprefix(PROBLEM)
+
+
+def test_a_server_on_loopback_is_asked_by_loopback_names_only(ready: Any) -> None:
+    with ready() as url:
+        for name in ("localhost", "localhost:8000", "LOCALHOST.", "127.0.0.1:1", "[::1]:8000", "voice.localhost"):
+            assert asked(url, Host=name) == (200, ""), name
+        for name in (
+            EVIL,
+            "evil.test:8000",
+            "127.0.0.1.evil.test",
+            "0.0.0.0",
+            "localhost@evil.test",
+        ):
+            assert asked(url, Host=name) == (403, "forbidden-host"), name
+        assert asked(url, "/livez", Host="10.0.0.7:8000") == (200, "")  # probes ask by an address
+
+
+def test_other_sites_pages_cannot_send_requests(ready: Any) -> None:
+    with ready() as url:
+        for origin in (url, "http://localhost:3000", f"https://{LOOPBACK}"):
+            assert asked(url, Origin=origin) == (200, ""), origin
+        for origin in (
+            f"https://{EVIL}",
+            f"http://127.0.0.1.{EVIL}",
+            "null",
+            "file:",
+            "http://localhost/x",
+        ):
+            assert asked(url, Origin=origin) == (403, "forbidden-origin"), origin
+
+
+def test_nor_open_websockets(ready: Any) -> None:
+    with ready() as url:
+        address = f"{url.replace('http', 'ws', 1)}/v1/stream"
+        with pytest.raises(InvalidStatus) as refused, connect(address, proxy=None, origin=f"https://{EVIL}"):
+            pass
+        assert refused.value.response.status_code == 403
+        assert json.loads(refused.value.response.body)["type"] == f"{PROBLEM}forbidden-origin"
+        with connect(address, proxy=None, origin=url) as connection:
+            connection.send("{}")
+            assert "ready" in connection.recv(TIMEOUT)
+
+
+def test_names_that_are_allowed(ready: Any) -> None:
+    with ready(allowed_hosts="voice.test, *.tts.test") as url:
+        for name in ("voice.test", "Voice.Test:443", "a.tts.test", "b.a.tts.test"):
+            assert asked(url, Host=name, Origin=f"https://{name}") == (200, ""), name
+        for name in ("tts.test", "xtts.test", "localhost", EVIL, "[", "a b"):
+            assert asked(url, Host=name)[0] in (400, 403), name
+        assert asked(url, Host="voice.test", Origin=f"https://{EVIL}") == (403, "forbidden-origin")
+
+
+def test_any_name_where_a_setting_says_so(ready: Any) -> None:
+    with ready(allowed_hosts="*") as url:
+        assert asked(url, Host=EVIL, Origin=f"https://{EVIL}") == (200, "")
+
+
+@pytest.mark.parametrize(
+    ("listens_on", "server", "refused"),
+    [
+        ("127.0.0.1", ("127.0.0.1", 8000), True),
+        ("::1", ("::1", 8000), True),
+        ("0.0.0.0", ("127.0.0.1", 8000), False),
+        ("0.0.0.0", ("10.0.0.7", 8000), False),
+        ("127.0.0.1", ("10.0.0.7", 8000), False),  # uvicorn's own option --host says otherwise than the settings
+        ("127.0.0.1", ("/run/vocoder.sock", None), False),
+        ("127.0.0.1", None, False),
+    ],
+)
+def test_where_the_default_holds(listens_on: str, server: Any, refused: bool) -> None:
+    headers = [(b"host", EVIL.encode())]
+    scope = {"type": "http", "path": "/v1/models", "headers": headers, "server": server, "query_string": b""}
+    with pytest.raises(Problem) if refused else nullcontext():
+        HostRule(listens_on, ()).check(HTTPConnection(scope))
+
+
+def test_no_answer_repeats_a_foreign_host(ready: Any) -> None:
+    with ready(allowed_hosts="*") as url:
+        for path in ("/v1/models/", "/metrics/", "/v1/stream/", "/docs/"):
+            response = httpx.get(url + path, headers={"Host": EVIL}, timeout=TIMEOUT)
+            assert response.status_code == 404
+            assert "location" not in response.headers
+            assert "evil" not in response.text
+
+
+def test_a_stream_without_an_upgrade(ready: Any) -> None:
+    with ready() as url:
+        response = httpx.get(f"{url}/v1/stream", timeout=TIMEOUT)
+        assert (response.status_code, response.headers["upgrade"]) == (426, "websocket")
+        assert response.json()["type"] == f"{PROBLEM}upgrade-required"
+
+
+@pytest.mark.anyio
+async def test_the_admin_port_has_a_rule_of_its_own() -> None:
+    public = create_app(Settings(allowed_hosts=("*",), models=("streamer",)), load=lambda _: Streamer())
+    transport = httpx.ASGITransport(create_admin_app(public), client=("127.0.0.1", 1))
+    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:9000") as client:
+        assert (await client.get("/metrics")).status_code == 200
+        refused = await client.get("/metrics", headers={"Host": EVIL})
+    assert (refused.status_code, refused.json()["type"]) == (403, f"{PROBLEM}forbidden-host")

@@ -1,0 +1,135 @@
+"""Files of API keys: what they may hold, whose a key is, and what happens when they change."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+
+from server.limits.keys import Client, KeyFileError, KeyRing, read_clients
+
+KEY = "correct-horse-battery"
+
+
+def digest(key: str) -> bytes:
+    return hashlib.sha256(key.encode()).digest()
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "keys"
+
+
+def test_a_file_with_everything_in_it(file: Path) -> None:
+    lines = [
+        "# who may speak",
+        "",
+        f"alice:{KEY}",
+        f"bob:sha256:{digest('another-key-of-bob').hex()} frames_per_minute=100 roles=speak,metrics",
+        "alice:a-second-key-of-alice",
+        f"prometheus:{KEY}/x+y=~ roles=metrics requests_per_minute=0",
+    ]
+    file.write_text("\n".join(lines))
+    assert read_clients(file, requests_per_minute=7, frames_per_minute=9) == (
+        Client("alice", (digest(KEY), digest("a-second-key-of-alice")), frozenset({"speak"}), 7, 9),
+        Client("bob", (digest("another-key-of-bob"),), frozenset({"speak", "metrics"}), 7, 100),
+        Client("prometheus", (digest(f"{KEY}/x+y=~"),), frozenset({"metrics"}), 0, 9),
+    )
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "has no key"),
+        ("# nothing\n", "has no key"),
+        (f"{KEY}\n", "line 1: a key has"),
+        (f"\nbad name:{KEY}\n", "line 2: a key has"),
+        (f"n/ame:{KEY}", "line 1: a name has"),
+        ("alice:short", "a key has 16 to 256"),
+        (f"alice:{'x' * 257}", "a key has 16 to 256"),
+        (f"alice:sha256:{'F' * 64}", "64 small hexadecimal digits"),
+        (f"alice:sha256:{'f' * 63}", "64 small hexadecimal digits"),
+        (f"alice:{KEY} frames_per_minute=-1", "options are"),
+        (f"alice:{KEY} frames_per_minute=many", "options are"),
+        (f"alice:{KEY} colour=red", "options are"),
+        (f"alice:{KEY} roles=admin", "roles= with metrics, speak"),
+        (f"alice:{KEY}\nalice:{KEY}2 roles=metrics", "line 2: two lines with the same name"),
+    ],
+)
+def test_a_line_that_is_none_is_named_without_its_key(file: Path, text: str, message: str) -> None:
+    file.write_text(text)
+    with pytest.raises(KeyFileError, match=message) as caught:
+        read_clients(file)
+    assert KEY not in str(caught.value)
+    assert "short" not in str(caught.value)
+
+
+@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
+def test_a_file_that_cannot_be_read(file: Path, content: bytes | None) -> None:
+    if content is not None:
+        file.write_bytes(content)
+    with pytest.raises(KeyFileError, match="cannot read the file of API keys"):
+        KeyRing(file, 0, 0)
+
+
+def test_finding_who_a_key_belongs_to(file: Path) -> None:
+    file.write_text(f"alice:{KEY}\nalice:a-second-key-of-alice\nbob:a-third-key-of-bobs")
+    ring = KeyRing(file, 0, 0)
+    names = [found and found[0].name for found in map(ring.find, (KEY, "a-second-key-of-alice", "a-third-key-of-bobs"))]
+    assert names == ["alice", "alice", "bob"]
+    assert [ring.find(guess) for guess in ("", KEY[:-1], KEY + "x", KEY.upper(), "ключ", digest(KEY).hex())] == [
+        None
+    ] * 6
+
+
+def replace_file(file: Path, text: str) -> None:
+    """As editors and Kubernetes do it: another file takes the place of the old one."""
+    new = file.with_suffix(".new")
+    new.write_text(text)
+    os.replace(new, file)  # noqa: PTH105
+
+
+def test_a_changed_file_is_taken_up(file: Path) -> None:
+    file.write_text(f"alice:{KEY}")
+    ring = KeyRing(file, 0, 0)
+    assert not ring.refresh()
+    replace_file(file, "bob:another-key-of-bob")
+    assert ring.refresh()
+    assert ring.find(KEY) is None
+    assert ring.find("another-key-of-bob") is not None
+    assert not ring.refresh()
+
+
+@pytest.mark.parametrize("text", [None, "nonsense"])
+def test_a_spoilt_file_leaves_the_keys_as_they_were(
+    file: Path, text: str | None, caplog: pytest.LogCaptureFixture
+) -> None:
+    file.write_text(f"alice:{KEY}")
+    ring = KeyRing(file, 0, 0)
+    if text is None:
+        file.unlink()
+    else:
+        replace_file(file, text)
+    assert not ring.refresh()
+    assert ring.find(KEY) is not None
+    assert "the API keys stay as they were" in caplog.text
+    replace_file(file, "bob:another-key-of-bob")
+    assert ring.refresh()
+
+
+def test_a_new_key_brings_no_new_quota(file: Path) -> None:
+    file.write_text(f"alice:{KEY} requests_per_minute=2\nbob:another-key-of-bob requests_per_minute=2")
+    ring = KeyRing(file, 0, 0)
+    for key in (KEY, "another-key-of-bob"):
+        found = ring.find(key)
+        assert found is not None
+        assert found[1].requests.take(2) == 0.0
+    replace_file(file, "alice:a-new-key-of-alice requests_per_minute=2\nbob:another-key-of-bob requests_per_minute=3")
+    assert ring.refresh()
+    alice, bob = ring.find("a-new-key-of-alice"), ring.find("another-key-of-bob")
+    assert alice is not None
+    assert bob is not None
+    assert alice[1].requests.take(1) > 0.0
+    assert bob[1].requests.take(1) == 0.0  # his limit changed

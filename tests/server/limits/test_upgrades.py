@@ -1,0 +1,138 @@
+"""WebSocket handshakes that are none, and WebSockets that are used to keep a connection or to fill memory."""
+
+from __future__ import annotations
+
+import gc
+import json
+import logging
+import socket
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from handshakes import BINARY, CONTINUATION, PING, TEXT, TIMEOUT, connected, frame, handshake, head_of, until_closed
+from streamers import Streamer, mel_of
+
+from server.limits.connections import LimitedWebSocket, server_config
+from server.settings import Settings
+
+PROBLEM = "urn:vocoder:problem:"
+
+
+def opened(connection: socket.socket) -> None:
+    assert head_of(connection).startswith(b"HTTP/1.1 101 ")
+
+
+@pytest.fixture
+def streamer() -> Streamer:
+    return Streamer()
+
+
+@pytest.fixture
+def ready(serve: Any, streamer: Streamer, wait_until: Any) -> Any:
+    @contextmanager
+    def start(**settings: Any) -> Iterator[str]:
+        with serve(streamer, **settings) as url:
+            wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
+            yield url
+
+    return start
+
+
+@pytest.mark.parametrize(
+    ("sent", "status", "name"),
+    [
+        (handshake(Content_Length="5") + b"hello", 400, "malformed-handshake"),
+        (handshake(Content_Length="5"), 400, "malformed-handshake"),
+        (handshake(Transfer_Encoding="chunked") + b"0\r\n\r\n", 400, "malformed-handshake"),
+        (handshake(X_Long="x" * 9000), 431, "headers-too-large"),
+        (handshake(**{f"X-{number}": "y" for number in range(200)}), 431, "headers-too-large"),
+        (handshake(X_Long="x" * 20_000), 431, "headers-too-large"),
+        (handshake(Sec_WebSocket_Key=None), 400, "malformed-handshake"),
+        (handshake(Sec_WebSocket_Key="secret"), 400, "malformed-handshake"),
+        (handshake(Sec_WebSocket_Version="12"), 400, "malformed-handshake"),
+        (handshake(method="POST", Content_Length="0"), 405, "method-not-allowed"),
+        (handshake("/v1/nowhere"), 404, "not-found"),
+        (handshake("/v1/stream/"), 404, "not-found"),
+        (handshake("/v1/synthesize"), 404, "not-found"),
+        (handshake(Connection=None), 426, "upgrade-required"),
+    ],
+)
+def test_handshakes_that_are_refused(ready: Any, sent: bytes, status: int, name: str) -> None:
+    with ready(keep_alive_timeout=1.0) as url, connected(url, sent) as connection:
+        head, _, body = until_closed(connection).partition(b"\r\n\r\n")
+    assert head.startswith(b"HTTP/1.1 %d " % status)
+    assert b"content-type: application/problem+json" in head.lower()
+    assert (json.loads(body)["type"], json.loads(body)["status"]) == (PROBLEM + name, status)
+    assert b"secret" not in body
+
+
+def test_pings_are_answered_while_frames_wait(ready: Any, streamer: Streamer, caplog: Any) -> None:
+    pings = [frame(PING, b"%d" % number) for number in range(3)]
+    with ready() as url, connected(url, handshake()) as connection:
+        opened(connection)
+        streamer.gate.clear()
+        mel = mel_of(4000)
+        connection.sendall(frame(TEXT, b"{}") + pings[0])
+        for start in range(0, 4000, 100):
+            connection.sendall(frame(BINARY, mel[:, start : start + 100].T.tobytes()))
+        connection.sendall(pings[1] + frame(TEXT, b'{"end": true}') + pings[2])
+        received = b""
+        while b"\x8a\x012" not in received:  # the last of the pongs
+            received += connection.recv(65536)
+        streamer.gate.set()
+        while b'"done"' not in received:
+            received += connection.recv(65536)
+        assert b'"frames": 4000' in received
+
+
+def test_a_client_whose_pongs_come_late_is_not_cut_off() -> None:
+    config = server_config(lambda: None, Settings())
+    assert config.ws_ping_timeout is None
+    assert config.ws_ping_interval  # proxies see that a connection is in use
+
+
+def test_pings_of_who_does_not_read_take_no_memory(ready: Any) -> None:
+    process, pings = psutil.Process(), frame(PING, b"x" * 125) * 1000
+    with ready(send_timeout=3.0) as url, connected(url, handshake(), window=4096) as connection:
+        opened(connection)
+        before, most = process.memory_info().rss, 0
+        while sent_all(connection, pings):
+            most = max(most, process.memory_info().rss - before)
+    assert most < 3 * 2**20
+
+
+def sent_all(connection: socket.socket, data: bytes) -> bool:
+    """Send, unless the other side has ended the connection."""
+    try:
+        connection.sendall(data)
+    except OSError:
+        return False
+    return True
+
+
+def test_many_small_frames_take_no_more_than_is_in_them(ready: Any, wait_until: Any) -> None:
+    with ready() as url, connected(url, handshake()) as connection:
+        opened(connection)
+        (protocol,) = [each for each in gc.get_objects() if type(each) is LimitedWebSocket]
+        assert protocol.transport.max_size < 2**16  # of what is done before others have their turn
+        connection.sendall(frame(TEXT, b"no", final=False) + frame(CONTINUATION, b" ", final=False) * 999)
+        wait_until(lambda: sum(map(len, protocol.frames)) == 1001)
+        assert len(protocol.frames) == 1
+        connection.sendall(frame(CONTINUATION, b"hello"))
+        answer = b""
+        while b"malformed-body" not in answer:
+            answer += connection.recv(65536)
+
+
+def test_text_that_is_not_utf_8_ends_the_connection_without_a_traceback(ready: Any, caplog: Any) -> None:
+    with ready() as url, connected(url, handshake()) as connection, caplog.at_level(logging.DEBUG):
+        opened(connection)
+        connection.sendall(frame(TEXT, b"\xff\xfe"))
+        answer = until_closed(connection)
+    assert answer.endswith(b"\x88\x02" + struct.pack("!H", 1007))
+    assert [record for record in caplog.records if record.exc_info] == []

@@ -1,0 +1,168 @@
+"""The mel guard over HTTP: told in headers, refused where asked for, silent where not wanted."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import math
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from streamers import Streamer
+
+from vocoder.audio.file import read_audio
+from vocoder.mel.config import preset
+from vocoder.mel.spectrogram import MelSpectrogram
+
+pytestmark = pytest.mark.anyio
+
+RECORDING = Path(__file__).resolve().parents[3] / "examples" / "heldout.flac"
+GUARD_HEADERS = ("X-Mel-Guard", "X-Mel-Guard-Typicality", "X-Mel-Guard-Message")
+
+
+@pytest.fixture(scope="module")
+def mel() -> NDArray[np.float32]:
+    x = torch.from_numpy(read_audio(RECORDING, 22050)[0])[None]
+    return MelSpectrogram(preset("nvidia"))(x)[0].numpy()
+
+
+@pytest.fixture
+async def client(start: Any) -> AsyncIterator[httpx.AsyncClient]:
+    async with start() as client:
+        yield client
+
+
+async def post(client: httpx.AsyncClient, mel: NDArray[np.float32], **query: Any) -> httpx.Response:
+    stream = io.BytesIO()
+    np.save(stream, mel.astype(np.float32))
+    return await client.post("/v1/synthesize", params=query, content=stream.getvalue())
+
+
+def told(response: httpx.Response) -> list[str | None]:
+    return [response.headers.get(name) for name in GUARD_HEADERS]
+
+
+async def test_a_true_mel_is_called_typical(client: httpx.AsyncClient, mel: Any) -> None:
+    response = await post(client, mel[:, :100], guard="strict")
+    assert response.status_code == 200
+    cause, typicality, message = told(response)
+    assert (cause, message) == ("typical", None)
+    assert 0 <= int(str(typicality)) <= 100
+
+
+async def test_a_wrong_one_is_spoken_and_told_about(client: httpx.AsyncClient, mel: Any) -> None:
+    response = await post(client, mel / math.log(10.0))
+    assert response.status_code == 200
+    advice = "The mel looks like decimal logarithms: multiply by ln(10) = 2.302585."
+    assert told(response) == ["log10", "0", advice]
+
+
+async def test_streams_tell_it_too(start: Any, mel: Any) -> None:
+    async with start(Streamer()) as client:
+        assert told(await post(client, mel, stream=1))[0] == "typical"
+        assert told(await post(client, mel / math.log(10.0), stream=1))[0] == "log10"
+        assert (await post(client, mel / math.log(10.0), stream=1, guard="strict")).status_code == 422
+
+
+async def test_strict_refuses_it(client: httpx.AsyncClient, mel: Any) -> None:
+    response = await post(client, mel / math.log(10.0), guard="strict")
+    document = response.json()
+    assert (response.status_code, document["type"]) == (422, "urn:vocoder:problem:unlikely-mel")
+    assert document["detail"] == document["guard"]["message"]
+    assert (document["guard"]["cause"], document["guard"]["typical"]) == ("log10", False)
+
+
+async def test_off_says_nothing(client: httpx.AsyncClient, mel: Any) -> None:
+    response = await post(client, mel / math.log(10.0), guard="off")
+    assert response.status_code == 200
+    assert told(response) == [None, None, None]
+    assert (await post(client, mel, guard="loud")).status_code == 422
+
+
+async def test_a_deployment_chooses_what_is_usual(start: Any, mel: Any) -> None:
+    async with start(guard="strict") as client:
+        assert (await post(client, mel / math.log(10.0))).status_code == 422
+        assert (await post(client, mel / math.log(10.0), guard="warn")).status_code == 200
+
+
+async def test_values_that_the_contract_refuses_are_named_too(client: httpx.AsyncClient, mel: Any) -> None:
+    decibels = mel * 20.0 / math.log(10.0)
+    document = (await post(client, decibels)).json()
+    assert document["type"] == "urn:vocoder:problem:invalid-mel"
+    assert document["guard"]["cause"] == "decibels"
+    assert document["detail"].endswith("The mel looks like decibels: multiply by ln(10) / 20 = 0.115129.")
+    assert "guard" not in (await post(client, decibels, guard="off")).json()
+
+
+async def infer(client: httpx.AsyncClient, mel: NDArray[np.float32], **parameters: Any) -> httpx.Response:
+    tensor = {"name": "mel", "datatype": "FP32", "shape": list(mel.shape), "data": mel.ravel().tolist()}
+    body = {"inputs": [tensor], "parameters": {"seed": 1, **parameters}}
+    return await client.post("/v2/models/fake/infer", json=body)
+
+
+async def test_the_inference_protocol_tells_it_in_parameters(client: httpx.AsyncClient, mel: Any) -> None:
+    told = (await infer(client, mel[None, :, :100])).json()["parameters"]
+    assert told["mel_guard"] == "typical"
+    assert 0 <= told["mel_guard_typicality"] <= 100
+    assert "mel_guard_message" not in told
+    told = (await infer(client, mel[:, :100] / math.log(10.0))).json()["parameters"]
+    assert (told["mel_guard"], told["mel_guard_typicality"]) == ("log10", 0)
+    assert told["mel_guard_message"].startswith("The mel looks like decimal logarithms")
+    refused = await infer(client, mel[:, :100] / math.log(10.0), guard="strict")
+    assert (refused.status_code, "decimal logarithms" in refused.json()["error"]) == (422, True)
+    silent = await infer(client, mel[:, :100] / math.log(10.0), guard="off")
+    assert silent.json()["parameters"].keys() == {"sample_rate", "seed"}
+    assert (await infer(client, mel[:, :100], guard="loud")).status_code == 400
+
+
+async def test_a_contract_that_the_guard_does_not_know_is_let_be(start: Any, new_fake: Any, new_mel: Any) -> None:
+    slow = dataclasses.replace(preset("vocos"), name="slow", hop_length=300)
+    async with start(new_fake(mel_config=slow)) as client:
+        response = await post(client, new_mel(n_mels=100), guard="strict")
+        assert response.status_code == 200
+        assert told(response) == [None, None, None]
+
+
+@pytest.fixture(scope="module")
+def espnet() -> NDArray[np.float32]:
+    x = torch.from_numpy(read_audio(RECORDING, 22050)[0])[None]
+    return MelSpectrogram(preset("espnet"))(x)[0].numpy()
+
+
+async def test_auto_recognises_adapts_and_says_so(client: httpx.AsyncClient, mel: Any, espnet: Any) -> None:
+    own = await post(client, mel[:, :150], preset="auto")
+    assert (own.status_code, own.headers["X-Mel-Recognised"], told(own)[0]) == (200, "nvidia", "typical")
+    assert "X-Mel-Preset" not in own.headers
+    other = await post(client, espnet[:, :150], preset="auto", guard="strict")
+    assert (other.status_code, other.headers["X-Mel-Recognised"]) == (200, "espnet")
+    assert (other.headers["X-Mel-Preset"], other.headers["X-Mel-Adapted"]) == ("espnet", "espnet")
+    inferred = (await infer(client, espnet[:, :150], preset="auto")).json()["parameters"]
+    assert (inferred["mel_recognised"], inferred["mel_adapted"]) == ("espnet", "espnet")
+
+
+async def test_auto_refuses_what_it_is_unsure_of(client: httpx.AsyncClient, mel: Any) -> None:
+    noise = np.random.default_rng(0).uniform(-6.0, -5.0, (80, 40))
+    document = (await post(client, noise, preset="auto")).json()
+    assert document["type"] == "urn:vocoder:problem:unsure-preset"
+    assert len(document["likeliest"]) == 3
+    turned = (await post(client, mel[:, :150].T, preset="auto")).json()
+    assert "it looks transposed" in turned["detail"]
+    square = (await post(client, mel[:, 40:120].T, preset="auto")).json()
+    assert "transposed: its 80 bands are columns" in square["detail"]
+    assert len(square["likeliest"]) == 3
+    flipped = (await post(client, mel[::-1], preset="auto")).json()
+    assert "reverse the bands" in flipped["detail"]
+    assert (await post(client, mel[:, :50], preset="auto", mean="1", variance="1")).status_code == 422
+    assert (await post(client, np.full((80, 20), np.nan), preset="auto")).json()["type"].endswith("invalid-mel")
+
+
+async def test_without_auto_the_preset_is_hinted_at(client: httpx.AsyncClient, espnet: Any) -> None:
+    response = await post(client, espnet[:, :150])
+    assert response.headers["X-Mel-Guard-Preset"] == "espnet"
+    assert "preset=espnet" in response.headers["X-Mel-Guard-Message"]
