@@ -39,7 +39,7 @@ class ReverseRun(CorpusRun):
     def objective(self) -> ReverseObjective:
         """Return the objective.
 
-        Its critics are those beside the model that it starts from, or else beside its teacher, if they are shaped alike.
+        Its critics are those beside the model that it starts from, or else beside its teacher, if shaped alike.
 
         Raises:
             ConfigError: the teacher is no WaveGlow over frames of this mel.

@@ -59,7 +59,7 @@ class DistillRun(CorpusRun):
             raise ConfigError("; ".join(wrong))
 
     def objective(self) -> DistillationObjective:
-        """Return the objective; its critics are those beside the weights that it starts from, if they are shaped alike."""
+        """Return the objective, with the critics beside the weights that it starts from, if they are shaped alike."""
         teacher = self._teacher()
         recogniser = None if self.recogniser is None else load_recogniser(self.recogniser)
         student = self._student(teacher.model)

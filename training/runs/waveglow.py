@@ -33,7 +33,7 @@ class WaveGlowRun(CorpusRun):
     """directory of a pitch network, model directory or shipped name, whose pitch network the model starts from"""
 
     def objective(self) -> WaveGlowObjective:
-        """Return the objective; its critics are those beside the weights that it starts from, if they are shaped alike."""
+        """Return the objective, with the critics beside the weights that it starts from, if they are shaped alike."""
         objective = WaveGlowObjective(self._start(), contract(self.mel), self.losses)
         if self.start_from is not None and objective.adversary is not None:
             objective.adversary.load(model_directory(self.start_from))
