@@ -1,4 +1,4 @@
-"""What the correction towards the mel brings, and what it costs: quality against speed for several numbers of steps.
+"""What the correction towards the mel brings, and what it costs: quality against speed for several counts.
 
 python -m benchmarks.corrections --manifest runs/speech/manifest.jsonl [--model NAME|DIR] [--limit N] [--processes N]
 
@@ -15,7 +15,6 @@ from functools import partial
 from pathlib import Path
 
 import torch
-from vocoder.layers.mel_consistency import MelConsistency
 
 from benchmarks.speech import speech_mel
 from training.corpora.manifest import Manifest, ManifestError, read_manifest
@@ -27,11 +26,12 @@ from training.evaluate.recordings import Recording, Selection, recordings
 from training.evaluate.scoring import ScoreStore, scoring_pool
 from training.evaluate.summary import markdown_table as quality_table
 from training.evaluate.summary import summarise
+from vocoder.correction.correction import Correction
 from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.machine.timing import alternate, machine, markdown_table
 from vocoder.synthesizer import Synthesizer
 
-CORRECTIONS = (0, 2, 6, 12, 20, 40, 60)
+CORRECTIONS = (0, 1, 2, 3, 5, 8, 12, 20, 40)
 QUALITY = ("pesq", "stoi", "distillmos")
 SECONDS = (1.0, 10.0)
 
@@ -116,7 +116,7 @@ def speed(voice: Synthesizer, repetitions: int) -> str:
     medians = alternate(tasks, repetitions)
     rows = []
     for count in CORRECTIONS:
-        ahead = MelConsistency(voice.mel_config, count).context
+        ahead = Correction(voice.mel_config, count).frames_ahead
         speeds = [
             mel.shape[1] * voice.hop_length / voice.sample_rate / medians[f"{count} {seconds}"]
             for seconds, mel in mels.items()
