@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import carray, njit
 
-from vocoder.layers.native.intrinsics import FAST, drawn, like, pointer, real, wide
+from vocoder.kernels.intrinsics import FAST, drawn, like, pointer, real, wide
 
 __all__ = ["added_bfloat16", "added_float32", "mixed_bfloat16", "mixed_float32"]
 

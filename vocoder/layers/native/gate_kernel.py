@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import carray, njit
 
-from vocoder.layers.native.intrinsics import FAST, LOG2E, drawn, exp2, like, pointer, wide
+from vocoder.kernels.intrinsics import FAST, LOG2E, drawn, exp2, like, pointer, wide
 
 __all__ = ["backward_bfloat16", "backward_float32", "forward_bfloat16", "forward_float32"]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import carray, njit
 
-from vocoder.layers.native.intrinsics import FAST, drawn, pointer, real
+from vocoder.kernels.intrinsics import FAST, drawn, pointer, real
 
 __all__ = ["harmonic_source", "passed_cycles"]
 

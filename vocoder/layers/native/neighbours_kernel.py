@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import carray, njit
 
-from vocoder.layers.native.intrinsics import drawn, like, pointer
+from vocoder.kernels.intrinsics import drawn, like, pointer
 
 __all__ = ["neighbours_float32_bfloat16", "neighbours_float32_float32", "neighbours_float64_float64"]
 

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import carray, njit
 
-from vocoder.layers.native.intrinsics import FAST, LOG2E, drawn, exp2, log2, pointer, real, wide
+from vocoder.kernels.intrinsics import FAST, LOG2E, drawn, exp2, log2, pointer, real, wide
 
 __all__ = ["spectrum_bfloat16", "spectrum_float32"]
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import numpy as np
 from numba import njit
 
-from vocoder.layers.native.intrinsics import exp2, like, log2, wide
+from vocoder.kernels.intrinsics import exp2, like, log2, wide
 
 
 @njit

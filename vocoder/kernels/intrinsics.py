@@ -1,10 +1,8 @@
-"""What compiled loops share: pointers, a counter for threads, bfloat16, and functions that vectorise, unlike libm's.
-
-numba's cache of compiled code watches the file of an entry point alone: whoever changes this file must change theirs.
-"""
+"""What kernels share: pointers, a counter for threads, bfloat16, and functions that vectorise, unlike libm's."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +10,7 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic
 
-__all__ = ["FAST", "LOG2E", "drawn", "exp2", "like", "log2", "pointer", "real", "wide"]
+__all__ = ["FAST", "LOG2E", "drawn", "entry", "exp2", "like", "log2", "pointer", "real", "wide"]
 
 FAST = {"contract", "nsz", "arcp"}
 """what compiled arithmetic may take for granted; NaN stays NaN: training looks for it"""
@@ -20,6 +18,11 @@ LOG2E = 1.4426950408889634
 LIMIT = 60.0  # 2**60: where tanh and the logistic function have long been constant in float32
 SHIFTER = 12582912.0  # 1.5 * 2**23: the sum with a small number is rounded to an integer, which its last bits hold
 ROOT_HALF = 0x3F3504F3  # the bits of 2**-0.5
+
+
+def entry(function: Callable[..., None]) -> Any:
+    """Make a function an entry point that `vocoder.kernels.launcher.kernel` compiles."""
+    return njit(error_model="numpy")(function)
 
 
 @intrinsic  # type: ignore[untyped-decorator]
