@@ -1,4 +1,4 @@
-"""The recipe from the command line: runs resume as themselves, what they make goes into models, and tables are right."""
+"""The recipe from the command line: runs resume as themselves, models take what they make, and tables are right."""
 
 from __future__ import annotations
 
