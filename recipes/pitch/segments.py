@@ -17,6 +17,7 @@ from vocoder.mel.spectrogram import MelSpectrogram
 __all__ = ["PitchSegments"]
 
 _DISTURBANCE = 2  # the number of the random stream, beside those of the segments
+_LOWEST = 50.0  # Hz, as played: slow voices are lower than those of recordings
 _LOUDEST = 0.15  # root mean square of the loudest frame of prepared recordings, whose whole has 0.06
 
 
@@ -58,6 +59,6 @@ class PitchSegments:
         x = disturbed(self.base[index]["x"].numpy(), rate, self.config, rng)
         frames = settings.segment_length // settings.hop_length
         inner = x[settings.margin : len(x) - settings.margin]
-        f0 = follow(inner, rate, LabelConfig(), _LOUDEST)[:frames]
+        f0 = follow(inner, rate, LabelConfig(high_pass=_LOWEST), _LOUDEST)[:frames]
         mel = self.mel.frame(torch.from_numpy(x)[None])[0, :, :frames]
         return {"mel": mel.contiguous(), "f0": torch.from_numpy(f0)}

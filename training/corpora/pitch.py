@@ -52,8 +52,8 @@ class LabelConfig:
     silence_db: float = -40.0
     """level below the recording's loudest frame where nothing is voiced, as trackers know no level"""
     high_pass: float = 60.0
-    """Hz of the recording, below which the tracker hears nothing, as mains hum is periodic too, or hides that a voice
-    is; a voice below that is found by its harmonics. 0 for none"""
+    """Hz of the recording, below which the tracker hears nothing and no pitch counts: mains hum is periodic too, and
+    hides that a voice is. 0 for none"""
 
     def __post_init__(self) -> None:
         if not 0.25 <= self.speed <= 4 or self.silence_db >= 0 or self.high_pass < 0:
@@ -99,7 +99,8 @@ def follow(x: Floats, sample_rate: int, config: LabelConfig, loudest: float = 0.
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(heard, size // 2), size)[::hop]
     power = np.square(frames, dtype=np.float32).mean(axis=1)
     loud = power > max(power.max(), loudest**2) * 10 ** (config.silence_db / 10)
-    return np.where(voiced & loud, f0, 0.0).astype(np.float32)
+    high = f0 >= config.high_pass * config.speed
+    return np.where(voiced & loud & high, f0, 0.0).astype(np.float32)
 
 
 def read_tracks(manifest: Manifest, entries: Sequence[Entry], config: LabelConfig, jobs: int = 1) -> Tracks:
