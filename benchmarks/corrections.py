@@ -1,4 +1,4 @@
-"""What the correction towards the mel brings, and what it costs: quality against speed for several numbers of steps.
+"""What the correction towards the mel brings, and what it costs: quality against speed for several counts.
 
 python -m benchmarks.corrections --manifest runs/speech/manifest.jsonl [--model NAME|DIR] [--limit N] [--processes N]
 
@@ -31,7 +31,7 @@ from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.machine.timing import alternate, machine, markdown_table
 from vocoder.synthesizer import Synthesizer
 
-CORRECTIONS = (0, 2, 6, 12, 20, 40, 60)
+CORRECTIONS = (0, 1, 2, 3, 5, 8, 12, 20, 40)
 QUALITY = ("pesq", "stoi", "distillmos")
 SECONDS = (1.0, 10.0)
 

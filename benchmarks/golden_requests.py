@@ -30,17 +30,45 @@ def tensors(mel: Any, size: int | None = None, **parameters: Any) -> bytes:
     return json.dumps({"id": "a", "inputs": [tensor], "parameters": {"seed": 1, **parameters}}).encode()
 
 
+GETS = [
+    "/livez",
+    "/readyz",
+    "/metrics",
+    "/v1/models",
+    "/models/student",
+    "/v1/models/nobody",
+    "/v2",
+    "/v2/health/live",
+    "/v2/health/ready",
+    "/v2/models/reverse",
+    "/v2/models/reverse/ready",
+    "/nowhere",
+    "/v1/stream",
+    "/openapi.json",
+    "/",
+    "/docs",
+    "/page/js/main.js",
+    "/page/local/index.json",
+    "/page/local/x",
+    "/docs/x",
+    "/v1/synthesize",
+]
+Post = tuple[str, bytes, dict[str, str]]
+
+
 def requests(mel: Any, recording: bytes) -> list[tuple[str, str, bytes, dict[str, str]]]:
     """Return method, address, body and headers of every request to the open server."""
+    posts = [*_options(mel), *_refused(mel), *_mels(recording), *_inferences(mel)]
+    return [("POST", *post) for post in posts] + [("GET", address, b"", {}) for address in GETS]
+
+
+def _options(mel: Any) -> list[Post]:
+    """Return options, formats and conventions of a synthesis, right and wrong."""
     body, rows = npy(mel), json.dumps({"mel": mel.round(3).tolist()}).encode()
     raw, shaped = mel.tobytes(), {"Content-Type": RAW, "X-Mel-Shape": f"80,{mel.shape[1]}", "X-Mel-Dtype": "float32"}
     coded = json.dumps({"mel_b64": base64.b64encode(raw).decode(), "shape": list(mel.shape), "dtype": "float32"})
-    decimal, turned, loud = npy(mel / np.float32(np.log(10.0))), npy(mel.T.copy()), npy(np.abs(mel) * 9)
-    hole = mel.copy()
-    hole[3, 4] = np.nan
-    header, infer = "Inference-Header-Content-Length", "/v2/models/reverse/infer"
-    described = tensors(mel, size=len(raw), binary_data_output=True)
-    posts: list[tuple[str, bytes, dict[str, str]]] = [
+    decimal = npy(mel / np.float32(np.log(10.0)))
+    return [
         (f"{POST}", body, {}),
         (f"{POST}&model=student&sigma=0.5&denoise=0.3", body, {"Content-Type": NPY}),
         (f"{POST}&corrections=5", npy(mel.astype(np.float16)), {}),
@@ -62,6 +90,14 @@ def requests(mel: Any, recording: bytes) -> list[tuple[str, str, bytes, dict[str
         (f"{POST}&mean=1", body, {}),
         (f"{POST}&preset=nvidia&mean={','.join(['0'] * 80)}&variance={','.join(['1'] * 80)}", body, {}),
         (f"{POST}&preset=auto&mean=1&variance=1", body, {}),
+    ]
+
+
+def _refused(mel: Any) -> list[Post]:
+    """Return mels, bodies, options and headers of a synthesis that are mostly refused."""
+    body, turned, loud, hole = npy(mel), npy(mel.T.copy()), npy(np.abs(mel) * 9), mel.copy()
+    hole[3, 4] = np.nan
+    return [
         (f"{POST}&guard=strict", npy(mel[::-1].copy()), {}),
         (f"{POST}&guard=warn", npy(mel[::-1].copy()), {}),
         (f"{POST}&guard=off", body, {}),
@@ -83,13 +119,27 @@ def requests(mel: Any, recording: bytes) -> list[tuple[str, str, bytes, dict[str
         (f"{POST}&sample_rate=12345", body, {}),
         ("/synthesize?format=mp3", body, {}),
         ("/synthesize?format=npy&stream=1", body, {}),
-        (POST, body, {"Origin": "http://elsewhere.example"}),
-        (POST, body, {"Host": "elsewhere.example"}),
+        (POST, body, {"Origin": "http://example.org"}),
+        (POST, body, {"Host": "example.org"}),
+    ]
+
+
+def _mels(recording: bytes) -> list[Post]:
+    """Return requests for the mel of a recording."""
+    return [
         ("/v1/mel", recording, {"Content-Type": "audio/flac"}),
         ("/mel?preset=espnet", recording, {}),
         ("/v1/mel?model=nobody", recording, {}),
         ("/v1/mel", b"RIFFnothing", {}),
         ("/v1/mel", recording, {"Content-Type": "text/html"}),
+    ]
+
+
+def _inferences(mel: Any) -> list[Post]:
+    """Return requests of the Open Inference Protocol."""
+    header, infer, raw = "Inference-Header-Content-Length", "/v2/models/reverse/infer", mel.tobytes()
+    described = tensors(mel, size=len(raw), binary_data_output=True)
+    return [
         (infer, tensors(mel), {}),
         (f"{infer}", tensors(mel, preset="espnet", sigma=0.5, timeout=60_000_000, guard="warn"), {}),
         (infer, described + raw, {header: str(len(described))}),
@@ -99,26 +149,6 @@ def requests(mel: Any, recording: bytes) -> list[tuple[str, str, bytes, dict[str
         (infer, raw, {header: "many"}),
         ("/v2/models/nobody/infer", tensors(mel), {}),
     ]
-    gets = [
-        "/livez",
-        "/readyz",
-        "/metrics",
-        "/v1/models",
-        "/models/student",
-        "/v1/models/nobody",
-        "/v2",
-        "/v2/health/live",
-    ]
-    gets += [
-        "/v2/health/ready",
-        "/v2/models/reverse",
-        "/v2/models/reverse/ready",
-        "/nowhere",
-        "/v1/stream",
-        "/openapi.json",
-    ]
-    gets += ["/", "/docs", "/page/js/main.js", "/page/local/index.json", "/page/local/x", "/docs/x", "/v1/synthesize"]
-    return [("POST", *post) for post in posts] + [("GET", address, b"", {}) for address in gets]
 
 
 def limited(mel: Any) -> list[tuple[str, str, bytes, dict[str, str]]]:

@@ -102,19 +102,19 @@ def main() -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(description="Speak many mels on a Ray cluster.")
+    parser = argparse.ArgumentParser(description="Synthesize many mels on a Ray cluster.")
     parser.add_argument("mels", nargs="+", type=Path, help="npy files, folders of them, manifests (.jsonl)")
-    parser.add_argument("-o", "--output", type=Path, required=True, help="folder for the audio")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the audio")
     parser.add_argument("--model", default=DEFAULT_MODEL, help="shipped name, or model directory that all nodes see")
     parser.add_argument("--format", choices=tuple(AUDIO_FORMATS), default="wav")
     parser.add_argument("--sigma", type=float)
     parser.add_argument("--seed", type=int)
     parser.add_argument("--denoise", type=float, default=0.0)
     parser.add_argument("--corrections", type=int)
-    parser.add_argument("--workers", type=int, default=2, help="each with a model of its own")
+    parser.add_argument("--workers", type=int, default=2, help="number of workers, each with its own model")
     parser.add_argument("--gpus", type=float, default=0.0, help="of each worker")
-    parser.add_argument("--row-frames", type=int, default=ROW_FRAMES, help="frames of mels that are spoken together")
-    parser.add_argument("--again", action="store_true", help="speak anew what is there already")
+    parser.add_argument("--row-frames", type=int, default=ROW_FRAMES, help="frames of short mels that share a run")
+    parser.add_argument("--again", action="store_true", help="replace existing audio")
     parser.add_argument("--address", help="of the cluster; one on this machine is started where there is none")
     return parser
 

@@ -46,13 +46,14 @@ def named_requirements() -> list[str]:
     return sorted({*project["dependencies"], *(name for extra in extras for name in extra)})
 
 
-@pytest.mark.parametrize("line", constraint_lines())
-def test_each_line_is_one_exact_public_version(line: str) -> None:
-    assert re.fullmatch(r"[\w.-]+==[\w.]+(; python_version [<>]=? \"3\.\d+\")?", line)
+def test_each_line_is_one_exact_public_version() -> None:
+    exact = re.compile(r"[\w.-]+==[\w.]+(; python_version [<>]=? \"3\.\d+\")?")
+    assert [line for line in constraint_lines() if not exact.fullmatch(line)] == []
 
 
 def test_the_lines_are_sorted_and_single() -> None:
     names = [canonicalize_name(Requirement(line).name) for line in constraint_lines()]
+    assert len(names) > 100
     assert names == sorted(set(names))
 
 
@@ -60,13 +61,15 @@ def test_cuda_is_left_to_torch() -> None:
     assert [line for line in constraint_lines() if re.match(r"nvidia|cuda|triton==", line)] == []
 
 
-@pytest.mark.parametrize("requirement", named_requirements())
-def test_each_requirement_is_pinned_within_its_range(requirement: str) -> None:
-    wanted = Requirement(requirement)
+def test_each_requirement_is_pinned_within_its_range() -> None:
     pins = {canonicalize_name(Requirement(line).name): Requirement(line) for line in constraint_lines()}
-    assert canonicalize_name(wanted.name) in pins
-    pin = next(iter(pins[canonicalize_name(wanted.name)].specifier))
-    assert wanted.specifier.contains(pin.version)
+
+    def pinned(wanted: Requirement) -> bool:
+        pin = pins.get(canonicalize_name(wanted.name))
+        return pin is not None and wanted.specifier.contains(next(iter(pin.specifier)).version)
+
+    assert len(named_requirements()) > 30
+    assert [text for text in named_requirements() if not pinned(Requirement(text))] == []
 
 
 def third_party_imports(package: str) -> set[str]:

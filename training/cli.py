@@ -10,8 +10,8 @@ __all__ = ["COMMANDS", "main"]
 
 COMMANDS = {
     "prepare": ("training.commands.prepare", "turn recordings into a corpus with a manifest"),
-    "waveglow": ("training.commands.waveglow", "fit a WaveGlow"),
-    "wavenet": ("training.commands.wavenet", "fit an autoregressive WaveNet, the teacher"),
+    "waveglow": ("training.runs.waveglow", "fit a WaveGlow"),
+    "wavenet": ("training.runs.wavenet", "fit an autoregressive WaveNet, the teacher"),
     "distill": ("training.commands.distill", "fit a student to a teacher: a fast model from a slow one"),
     "finetune": ("training.finetune.command", "make the shipped model speak with your voice, from its recordings"),
     "density": ("training.density.command", "fit a density model: Gaussian, NICE, RealNVP, MAF, IAF, Glow, IAF-VAE"),

@@ -2,37 +2,44 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+import argparse
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 from torch import nn
 
 from training.corpora.manifest import Manifest, read_manifest
 from training.data.datasets import SegmentConfig, SegmentDataset, held_out_segments
-from training.loop.batches import EpochDataset
-from training.loop.objective import Objective
+from training.loop import random_state
+from training.loop.batches import EpochDataset, ordered_batches
+from training.loop.objective import Objective, validate
 from training.loop.processes import announce, build_accelerator
 from training.loop.trainer import Trainer
 from training.loop.trainer_config import TrainerConfig
 from training.provenance import inherited, provenance, run_name
-from training.run_config import load_config, write_config
+from training.run_config import add_run_arguments, load_config, write_config
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError, to_dict
 from vocoder.loading import model_directory
 from vocoder.machine.allocation import keep_freed_memory
+from vocoder.mel.config import MelConfig
 from vocoder.mel.contract import contract, known_or_none
 
 __all__ = [
     "CorpusRun",
     "check_contract",
+    "command_of",
     "complete_contract",
     "fit",
+    "held_out",
     "load_run",
     "origin_of",
     "read_corpus",
     "started_from",
+    "train",
 ]
 
 FROM_MEL = ("sample_rate", "hop_length", "n_mels")
@@ -43,12 +50,17 @@ Run = TypeVar("Run")
 
 
 @dataclass(frozen=True)
-class CorpusRun:
-    """What every run over a corpus of recordings depends on; each kind of run adds its model and its losses.
+class CorpusRun(ABC):
+    """What every run over a corpus of recordings depends on; each kind adds its model, its losses and its objective.
+
+    Attributes:
+        ORIGINS: settings that name models which the run starts from or learns from.
 
     Raises:
         ConfigError: model, segments and mel preset do not agree.
     """
+
+    ORIGINS: ClassVar[tuple[str, ...]] = ()
 
     manifest: str
     """manifest.jsonl of a prepared corpus"""
@@ -65,6 +77,33 @@ class CorpusRun:
 
     def __post_init__(self) -> None:
         check_contract(self)
+
+    @abstractmethod
+    def objective(self) -> Objective:
+        """Return what the run trains.
+
+        Raises:
+            ConfigError: a model that it starts from or learns from is of the wrong kind.
+        """
+
+    def training_set(self, manifest: Manifest, objective: Objective) -> EpochDataset:
+        """Return what the run trains on: segments of the corpus."""
+        heard, jobs = self._heard(objective), self.trainer.num_workers
+        if objective.wants_pitch:
+            announce("following the pitch of recordings, where that has not been done yet")
+        return SegmentDataset(
+            manifest, "train", self.segments, mel_config=heard, pitch=objective.wants_pitch, jobs=jobs
+        )
+
+    def validation_set(self, manifest: Manifest, objective: Objective) -> EpochDataset:
+        """Return what the run is validated with: segments of the held-out split."""
+        heard = self._heard(objective)
+        return held_out_segments(manifest, self.segments, self.validation_items, heard, objective.wants_pitch)
+
+    def _heard(self, objective: Objective) -> MelConfig:
+        """Return the mels that the objective takes; those of a teacher have statistics of its own corpus."""
+        found: MelConfig = getattr(objective, "mel_config", contract(self.mel))
+        return found
 
 
 def load_run(cls: type[Run], file: Path, overrides: Sequence[str] = ()) -> Run:
@@ -171,6 +210,36 @@ def origin_of(**references: str | None) -> dict[str, Any]:
     return {**names, "inherited": inherited(given)} if given else {}
 
 
+def command_of(kind: type[CorpusRun]) -> tuple[Callable[[argparse.ArgumentParser], None], Callable[..., int]]:
+    """Return `add_arguments` and `run` of the command that trains a kind of run."""
+
+    def run(args: argparse.Namespace) -> int:
+        """Run the command and return its exit status."""
+        train(load_run(kind, args.config, args.overrides), resume=args.resume)
+        return 0
+
+    return add_run_arguments, run
+
+
+def train(config: CorpusRun, *, resume: bool = False) -> Path:
+    """Train as configured and return the directory of the last model."""
+    manifest = read_corpus(config)
+    random_state.seed_all(config.trainer.seed)
+    origin = origin_of(**{name: getattr(config, name) for name in config.ORIGINS})
+    return fit(config, manifest, config.objective(), resume=resume, origin=origin)
+
+
+def held_out(config: CorpusRun, directory: Path) -> dict[str, float]:
+    """Return the validation means of a model in `directory` that a run of this configuration trained."""
+    changes: dict[str, Any] = {"start_from": str(directory), "pitch_from": None}
+    started = replace(config, **changes)
+    accelerator = build_accelerator(config.trainer)
+    objective = started.objective().to(accelerator.device)
+    items = started.validation_set(read_manifest(config.manifest), objective)
+    batches = ordered_batches(items, config.trainer.batch_size, 1, 0, accelerator.device)
+    return validate(objective, batches, config.trainer.seed, accelerator)
+
+
 def fit(
     config: CorpusRun,
     manifest: Manifest,
@@ -178,7 +247,6 @@ def fit(
     *,
     resume: bool,
     origin: Mapping[str, Any] | None = None,
-    sets: tuple[EpochDataset, EpochDataset] | None = None,
 ) -> Path:
     """Train an objective as configured and return the directory of the last model.
 
@@ -188,18 +256,16 @@ def fit(
         objective: what to train.
         resume: continue from the last checkpoint.
         origin: what the model's provenance says beside corpus, software and machine.
-        sets: what to train on and to validate with, where it is not segments of the corpus as configured.
     """
     keep_freed_memory()
     output = Path(config.output)
     hours = sum(entry.duration for entry in manifest.select("train")) / 3600
     voices = len(manifest.trained_speakers)
     announce(f"{hours:.2f} hours of {voices} voices to train on; {_million(objective)} million parameters to fit")
-    training_set, validation_set = sets or _segments(config, manifest, objective)
     trainer = Trainer(
         objective,
-        training_set,
-        validation_set,
+        config.training_set(manifest, objective),
+        config.validation_set(manifest, objective),
         config.trainer,
         output,
         accelerator=build_accelerator(config.trainer),
@@ -211,16 +277,6 @@ def fit(
     write_config(config, output / "config.yaml")
     trainer.fit()
     return output / "last" / "model"
-
-
-def _segments(config: CorpusRun, manifest: Manifest, objective: Objective) -> tuple[SegmentDataset, SegmentDataset]:
-    """Return the segments that a run trains on, and those that it validates with."""
-    heard = getattr(objective, "mel_config", contract(config.mel))  # a teacher's has statistics of its own
-    pitch, jobs = objective.wants_pitch, config.trainer.num_workers
-    return (
-        SegmentDataset(manifest, "train", config.segments, mel_config=heard, pitch=pitch, jobs=jobs),
-        held_out_segments(manifest, config.segments, config.validation_items, heard, pitch),
-    )
 
 
 def _million(objective: Objective) -> str:

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from training.commands import evaluate
-from training.commands.distill import DistillRun, distill, held_out
-from training.commands.distill_reverse import ReverseRun, distill_reverse, reverse_held_out
-from training.launch import complete_contract
+from training.launch import complete_contract, held_out, train
 from training.objectives.distillation_losses import DistillationLosses
 from training.objectives.reverse_losses import ReverseLosses
 from training.run_config import load_config
+from training.runs.reverse import ReverseRun
+from training.runs.student import DistillRun
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.layers.stack import default_dtype
@@ -35,8 +35,6 @@ class Ablation:
         first: name of the first group, which every variant has.
         groups: losses of each group, in the order in which they join.
         columns: means over the held-out split that the table shows.
-        distill: trains, and returns the model directory.
-        held_out: returns those means of a model directory.
     """
 
     run: type[Any]
@@ -44,8 +42,6 @@ class Ablation:
     first: str
     groups: Mapping[str, tuple[str, ...]]
     columns: tuple[str, ...]
-    distill: Callable[..., Path]
-    held_out: Callable[[Any, Path], dict[str, float]]
 
 
 DIVERGENCE = Ablation(
@@ -59,8 +55,6 @@ DIVERGENCE = Ablation(
         "contrastive": ("contrastive",),
     },
     ("kl", "entropy", "cross_entropy", "sigma_tot", "spectral", "mel"),
-    distill,
-    held_out,
 )
 """the losses that join the divergence, in the order of Parallel WaveNet's table"""
 REVERSE = Ablation(
@@ -74,8 +68,6 @@ REVERSE = Ablation(
         "critics": ("adversarial", "features"),
     },
     ("recorded", "uncorrected", "spectral", "mel"),
-    distill_reverse,
-    reverse_held_out,
 )
 """the losses that join those on recordings with the teacher's noise"""
 ABLATIONS = {"samples": DIVERGENCE, "frames": DIVERGENCE, "reverse": REVERSE}
@@ -107,8 +99,8 @@ def run(args: argparse.Namespace) -> int:
     for name, losses in variants(config.losses, kind).items():
         folder = root / name
         variant = replace(config, output=str(folder), losses=losses)
-        directories[name] = kind.distill(variant, resume=(folder / "last").exists())
-        measured[name] = kind.held_out(variant, directories[name])
+        directories[name] = train(variant, resume=(folder / "last").exists())
+        measured[name] = held_out(variant, directories[name])
     (root / "held_out.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     rows = [[name, *(f"{means[column]:.4f}" for column in kind.columns)] for name, means in measured.items()]
     print(markdown_table(["losses", *kind.columns], rows))

@@ -63,7 +63,8 @@ def disturbed(x: Floats, sample_rate: int, config: DisturbanceConfig, rng: np.ra
         edge, power = low * (high / low) ** rng.random(), rng.uniform(*_STEEPNESS)
         y = np.fft.irfft(np.fft.rfft(y) / np.sqrt(1 + (edge / frequency) ** power), len(x))
     if chances[2] < config.hum:
-        y += level * _gain(config.hum_db, rng) * _hum(len(x), sample_rate, rng.uniform(*config.speeds), rng)
+        speed = rng.uniform(config.speeds[0], config.speeds[-1])
+        y += level * _gain(config.hum_db, rng) * _hum(len(x), sample_rate, speed, rng)
     if chances[3] < config.rumble:
         below = 1 / (1 + (frequency / rng.uniform(30, 100)) ** 4)
         y += level * _gain(config.rumble_db, rng) * _coloured(below, len(x), rng)
@@ -73,7 +74,7 @@ def disturbed(x: Floats, sample_rate: int, config: DisturbanceConfig, rng: np.ra
 def _coloured(colour: NDArray[np.float64], length: int, rng: np.random.Generator) -> NDArray[np.float64]:
     """Return noise (length,) of root mean square 1 whose spectrum has that colour (length // 2 + 1,)."""
     noise = np.fft.irfft(np.fft.rfft(rng.standard_normal(length)) * colour, length)
-    return noise / np.sqrt(np.mean(np.square(noise)))
+    return np.asarray(noise / np.sqrt(np.mean(np.square(noise))))
 
 
 def _hum(length: int, sample_rate: int, speed: float, rng: np.random.Generator) -> NDArray[np.float64]:
@@ -85,4 +86,4 @@ def _hum(length: int, sample_rate: int, speed: float, rng: np.random.Generator) 
 
 
 def _gain(decibels: tuple[float, ...], rng: np.random.Generator) -> float:
-    return float(10 ** (rng.uniform(*decibels) / 20))
+    return float(10 ** (rng.uniform(decibels[0], decibels[1]) / 20))

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, field
 
 from recipes.pitch.disturbance import DisturbanceConfig
 from recipes.pitch.objective import PitchObjective, PitchVariation
 from recipes.pitch.segments import PitchSegments
+from training.corpora.manifest import Manifest
 from training.data.datasets import SegmentDataset, held_out_segments
 from training.distil.pitch_weights import PitchModel, load_pitch
-from training.launch import CorpusRun, fit, load_run, read_corpus
-from training.loop import random_state
-from training.run_config import add_run_arguments
+from training.launch import CorpusRun, command_of
+from training.loop.objective import Objective
 from vocoder.mel.contract import contract
 
 __all__ = ["PitchRun", "add_arguments", "run"]
@@ -30,26 +29,22 @@ class PitchRun(CorpusRun):
     start_from: str | None = None
     """directory of the network whose weights the run starts from"""
 
+    def objective(self) -> PitchObjective:
+        """Return the objective."""
+        objective = PitchObjective(self.model, contract(self.mel), self.variation)
+        if self.start_from is not None:
+            objective.net.load_state_dict(load_pitch(self.start_from).state_dict())
+        return objective
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    add_run_arguments(parser)
+    def training_set(self, manifest: Manifest, objective: Objective) -> PitchSegments:
+        """Return disturbed segments, labelled as they sound."""
+        segments = SegmentDataset(manifest, "train", self.segments)
+        return PitchSegments(segments, contract(self.mel), self.disturbance, self.reuse)
+
+    def validation_set(self, manifest: Manifest, objective: Objective) -> PitchSegments:
+        """Return such segments of the held-out split."""
+        segments = held_out_segments(manifest, self.segments, self.validation_items)
+        return PitchSegments(segments, contract(self.mel), self.disturbance)
 
 
-def run(args: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
-    config = load_run(PitchRun, args.config, args.overrides)
-    manifest = read_corpus(config)
-    random_state.seed_all(config.trainer.seed)
-    mel_config = contract(config.mel)
-    objective = PitchObjective(config.model, mel_config, config.variation)
-    if config.start_from is not None:
-        objective.net.load_state_dict(load_pitch(config.start_from).state_dict())
-    trained = SegmentDataset(manifest, "train", config.segments)
-    held_out = held_out_segments(manifest, config.segments, config.validation_items)
-    sets = (
-        PitchSegments(trained, mel_config, config.disturbance, config.reuse),
-        PitchSegments(held_out, mel_config, config.disturbance),
-    )
-    fit(config, manifest, objective, resume=args.resume, sets=sets)
-    return 0
+add_arguments, run = command_of(PitchRun)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import argparse
 from dataclasses import dataclass, field
 
 from recipes.recogniser.objective import RecogniserObjective
 from training.distil.recogniser import Recogniser, RecogniserConfig
-from training.launch import CorpusRun, fit, load_run, read_corpus
-from training.loop import random_state
-from training.run_config import add_run_arguments
+from training.launch import CorpusRun, command_of
 from vocoder.mel.contract import contract
 
 __all__ = ["RecogniserRun", "add_arguments", "run"]
@@ -21,17 +18,9 @@ class RecogniserRun(CorpusRun):
 
     model: RecogniserConfig = field(default_factory=RecogniserConfig)
 
+    def objective(self) -> RecogniserObjective:
+        """Return the objective."""
+        return RecogniserObjective(Recogniser(self.model), contract(self.mel))
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare the command's arguments."""
-    add_run_arguments(parser)
 
-
-def run(args: argparse.Namespace) -> int:
-    """Run the command and return its exit status."""
-    config = load_run(RecogniserRun, args.config, args.overrides)
-    manifest = read_corpus(config)
-    random_state.seed_all(config.trainer.seed)
-    objective = RecogniserObjective(Recogniser(config.model), contract(config.mel))
-    fit(config, manifest, objective, resume=args.resume)
-    return 0
+add_arguments, run = command_of(RecogniserRun)

@@ -64,5 +64,5 @@ def test_the_tables(manifest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len({line.split(" | ")[3] for line in lines[2:5]}) == 3
     assert len(lines) == 2 + 3 * 3
     rows = [line.strip("| ").split(" | ") for line in corrections.speed(voice, 1).splitlines()[2:]]
-    reach = corrections.MelConsistency(TINY_MEL, 1).reach
-    assert [(row[0], row[3]) for row in rows] == [("0", "0"), ("1", str(reach)), ("6", str(6 * reach))]
+    first = corrections.Correction(TINY_MEL, 1).frames_ahead
+    assert [(row[0], row[3]) for row in rows] == [("0", "0"), ("1", str(first)), ("6", str(first + 5))]

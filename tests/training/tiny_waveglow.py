@@ -64,7 +64,9 @@ def batch(items: int = 2) -> dict[str, Tensor]:
     swell = 0.55 + 0.45 * torch.sin(2 * math.pi * 6 * t + torch.arange(items)[:, None])
     voice = sum(torch.cos(2 * math.pi * 300 * k * t) / k for k in range(1, 9))
     noise = torch.randn(items, len(t), generator=generator)
-    return {"x": swell * (0.1 * voice + 0.01 * noise)}
+    f0 = torch.full((items, LENGTH // MEL.hop_length), 300.0)
+    f0[:, ::5] = 0.0
+    return {"x": swell * (0.1 * voice + 0.01 * noise), "f0": f0}
 
 
 def objective(config: WaveGlowConfig = LAPPED, **losses: Any) -> WaveGlowObjective:

@@ -41,6 +41,7 @@ VOICES = {
     "published": published_shape,
     "tiny": lambda: tiny_synthesizer("lapped"),
     "reverse": lambda: tiny_synthesizer("reverse"),
+    "spectral": lambda: tiny_synthesizer("spectral"),
 }
 
 

@@ -9,6 +9,7 @@ from torch import nn
 
 from vocoder.checkpoint import Checkpoint
 from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.spectrum_head import SpectrumHeadConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig
 from vocoder.models.families import family_of
@@ -110,8 +111,14 @@ def tiny_reverse(**changes: Any) -> Reverse:
     return stirred(Reverse(reverse_config(**changes)))
 
 
+def tiny_spectral(**changes: Any) -> Reverse:
+    """Return a reverse student whose head makes spectra."""
+    return tiny_reverse(head=SpectrumHeadConfig(TINY_MEL), **changes)
+
+
 def tiny_synthesizer(kind: str, dtype: torch.dtype = torch.float32, **changes: Any) -> Synthesizer:
-    """Return a synthesizer of a tiny WaveGlow, or of a tiny reverse student."""
-    model = tiny_reverse(**changes) if kind == "reverse" else tiny_waveglow(kind, **changes)
+    """Return a synthesizer of a tiny WaveGlow, or of a tiny reverse student, `reverse` or `spectral`."""
+    students = {"reverse": tiny_reverse, "spectral": tiny_spectral}
+    model = students[kind](**changes) if kind in students else tiny_waveglow(kind, **changes)
     checkpoint = Checkpoint(model, family_of(model), TINY_MEL)
     return Synthesizer(checkpoint, kind, "cpu", dtype)

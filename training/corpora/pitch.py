@@ -52,8 +52,8 @@ class LabelConfig:
     silence_db: float = -40.0
     """level below the recording's loudest frame where nothing is voiced, as trackers know no level"""
     high_pass: float = 60.0
-    """Hz of the recording, below which the tracker hears nothing: mains hum is periodic too, or hides that a voice is.
-    A voice below that is found by its harmonics. 0 for none"""
+    """Hz of the recording, below which the tracker hears nothing, as mains hum is periodic too, or hides that a voice
+    is; a voice below that is found by its harmonics. 0 for none"""
 
     def __post_init__(self) -> None:
         if not 0.25 <= self.speed <= 4 or self.silence_db >= 0 or self.high_pass < 0:
@@ -102,13 +102,7 @@ def follow(x: Floats, sample_rate: int, config: LabelConfig, loudest: float = 0.
     return np.where(voiced & loud, f0, 0.0).astype(np.float32)
 
 
-def read_tracks(
-    manifest: Manifest,
-    entries: Sequence[Entry],
-    config: LabelConfig,
-    jobs: int = 1,
-    progress: Callable[[int, int], None] | None = None,
-) -> Tracks:
+def read_tracks(manifest: Manifest, entries: Sequence[Entry], config: LabelConfig, jobs: int = 1) -> Tracks:
     """Return the labels of manifest entries; those that are not yet in `pitch/CORPUS-SPEED.npz` are made and kept.
 
     A recording whose file has changed is labelled again, as are all where the configuration has.
@@ -118,7 +112,6 @@ def read_tracks(
         entries: which recordings.
         config: how to label.
         jobs: worker processes.
-        progress: called with how many recordings of how many have been labelled.
 
     Raises:
         ManifestError: a recording cannot be read.
@@ -132,7 +125,7 @@ def read_tracks(
         if any(keys[entry.path] not in known for entry in mine):
             file.parent.mkdir(exist_ok=True)
             with FileLock(file.with_suffix(".lock")):  # processes of one run share the work
-                known = _completed(file, manifest, mine, keys, config, jobs, progress)
+                known = _completed(file, manifest, mine, keys, config, jobs)
         made |= known
     return Tracks(config, config.hop(manifest.sample_rate), tuple(made[keys[entry.path]] for entry in entries))
 
@@ -144,7 +137,6 @@ def _completed(
     keys: Mapping[str, str],
     config: LabelConfig,
     jobs: int,
-    progress: Callable[[int, int], None] | None,
 ) -> dict[str, Floats]:
     """Return the labels of a file by their keys, with those of the entries that it lacked, which it has then."""
     known = _load(file)
@@ -153,8 +145,6 @@ def _completed(
         known[keys[entry.path]] = f0
         if done % _SAVE_EVERY == 0 or done == len(missing):
             _save(file, known)
-        if progress is not None:
-            progress(done, len(missing))
     return known
 
 

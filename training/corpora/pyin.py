@@ -205,7 +205,7 @@ def _likeliest(voiced: Any, unvoiced: Any, band: Any, never: float) -> Any:
 
 @njit(error_model="numpy", inline="always")  # type: ignore[untyped-decorator]
 def _reach(values: Any, origins: Any, band: Any, j: int, least: float, value: Any, came: Any, seen: float) -> None:
-    """Write the chance of class j, where it comes from a near one, and which of `origins` (classes,) that is."""
+    """Write the chance of class j and where it comes from, if that is near, of `values` and `origins` (classes,)."""
     half = band.shape[1] // 2
     top, origin = least, -1
     for i in range(max(j - half, 0), min(j + half + 1, len(values))):

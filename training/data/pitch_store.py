@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +31,6 @@ class PitchStore:
         entries: whose labels to hold.
         speeds: what they are made at.
         jobs: worker processes that make them.
-        progress: called with how many recordings of how many have been labelled.
 
     Raises:
         ManifestError: a recording cannot be read.
@@ -43,9 +42,8 @@ class PitchStore:
         entries: Sequence[Entry],
         speeds: Sequence[float] = (1.0,),
         jobs: int = 1,
-        progress: Callable[[int, int], None] | None = None,
     ) -> None:
-        tracks = [read_tracks(manifest, entries, LabelConfig(speed=speed), jobs, progress) for speed in speeds]
+        tracks = [read_tracks(manifest, entries, LabelConfig(speed=speed), jobs) for speed in speeds]
         self._speeds = tuple(speeds)
         self._hops = [track.hop for track in tracks]
         self._lengths = [np.array([len(f0) for f0 in track.f0]) for track in tracks]

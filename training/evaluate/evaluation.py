@@ -95,7 +95,8 @@ def evaluate(
         _row(candidate, recording, known[i], score, audio[i][1] if i in audio else None)
         for i, (recording, score) in enumerate(zip(recordings, _nats_of_all(candidate, references, nats), strict=True))
     ]
-    return Evaluated(rows, {recordings[i].path: audio[i][0] for i in kept})
+    heard = {recordings[i].path: np.nan_to_num(audio[i][0], posinf=0.0, neginf=0.0) for i in kept}
+    return Evaluated(rows, heard)  # where audio is not finite, its scores say so, and it is drawn and heard as silence
 
 
 def _first_of_each_voice(recordings: Sequence[Recording], count: int) -> list[int]:

@@ -19,7 +19,7 @@ from training.corpora.prepare import Prepared
 from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
 from training.finetune.budget import FEWEST_STEPS, Budget, default_minutes, of_steps, plan
-from training.finetune.kinds import TIMED_STEPS, Run, objective_of, written_run
+from training.finetune.kinds import TIMED_STEPS, Run, written_run
 from training.finetune.outcome import Outcome, compared, publish_best
 from training.finetune.recipe import recipe, seconds_in_a_batch, seconds_per_step
 from training.finetune.recordings import predicted, prepared_voice, seconds_of
@@ -149,7 +149,7 @@ def _train(args: argparse.Namespace, manifest: Manifest, folder: Path, stopped: 
         return True
     random_state.seed_all(config.trainer.seed)
     origin = origin_of(start_from=config.start_from)
-    fit(config, manifest, objective_of(config), resume=stopped is not None, origin=origin)
+    fit(config, manifest, config.objective(), resume=stopped is not None, origin=origin)
     return _ended(output, config.trainer)
 
 

@@ -9,21 +9,19 @@ from typing import Any, TypeAlias
 
 from torch import nn
 
-from training.commands.distill_reverse import ReverseRun, reverse_objective_of
-from training.commands.waveglow import WaveGlowRun
-from training.commands.waveglow import objective_of as waveglow_objective_of
 from training.critics.spectrogram import CriticConfig
-from training.loop.objective import Objective
 from training.objectives.reverse_losses import ReverseLosses
 from training.objectives.waveglow_losses import WaveGlowLosses
 from training.run_config import load_config, parse_yaml
+from training.runs.reverse import ReverseRun
+from training.runs.waveglow import WaveGlowRun
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.loading import model_directory
 from vocoder.models.reverse import Reverse
 from vocoder.models.waveglow import WaveGlow
 
-__all__ = ["KINDS", "TIMED_STEPS", "Kind", "Run", "kind_of", "objective_of", "written_run"]
+__all__ = ["KINDS", "TIMED_STEPS", "Kind", "Run", "kind_of", "written_run"]
 
 TIMED_STEPS = 4
 """as many as `likelihood_every`, so that every kind of step is among them"""
@@ -67,11 +65,6 @@ def kind_of(model: nn.Module, name: str) -> Kind:
             return kind
     known = " or a ".join(family.__name__.lower() for family in KINDS)
     raise ConfigError(f"fine-tuning starts from a {known}, and {name} is a {type(model).__name__.lower()}")
-
-
-def objective_of(config: Run) -> Objective:
-    """Return what a run of this configuration trains."""
-    return reverse_objective_of(config) if isinstance(config, ReverseRun) else waveglow_objective_of(config)
 
 
 def written_run(file: Path) -> Run:

@@ -12,9 +12,9 @@ import torch
 
 from training.corpora.manifest import Manifest
 from training.critics.adversary import critics_beside
-from training.data.datasets import SegmentConfig, SegmentDataset
+from training.data.datasets import SegmentConfig
 from training.finetune.budget import Budget
-from training.finetune.kinds import TIMED_STEPS, Kind, Run, kind_of, objective_of
+from training.finetune.kinds import TIMED_STEPS, Kind, Run, kind_of
 from training.loop.batches import BatchPlan, training_batches
 from training.loop.optimisation import build_optimiser
 from training.loop.processes import build_accelerator
@@ -25,7 +25,6 @@ from vocoder.config import ConfigError
 from vocoder.layers.stack import default_dtype
 from vocoder.loading import model_directory
 from vocoder.mel.config import PRESETS, MelConfig
-from vocoder.mel.contract import contract
 
 __all__ = ["recipe", "seconds_in_a_batch", "seconds_per_step"]
 
@@ -130,8 +129,8 @@ def seconds_per_step(config: Run, manifest: Manifest, progress: Callable[[int], 
         progress: called with the number of steps done so far.
     """
     accelerator = build_accelerator(config.trainer)
-    objective = objective_of(config).to(accelerator.device).train()
-    dataset = SegmentDataset(manifest, "train", config.segments, None, contract(config.mel), objective.wants_pitch)
+    objective = config.objective().to(accelerator.device).train()
+    dataset = config.training_set(manifest, objective)
     plan = BatchPlan(max(len(dataset), config.trainer.batch_size), config.trainer.batch_size, 1, 0, 0)
     phases = objective.phases()
     optimisers = {phase.name: build_optimiser(phase, config.trainer) for phase in phases}

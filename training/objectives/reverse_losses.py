@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from training.data.mel_variation import BlurConfig
 from training.objectives.sample_weights import SampleWeights
 from vocoder.config import ConfigError
 
@@ -31,8 +30,6 @@ class ReverseLosses(SampleWeights):
     samples_from: int = 1500
     """step from which losses on samples are added to those on pairs"""
     critics_from: int = 2500
-    blur: BlurConfig = field(default_factory=lambda: BlurConfig(share=0.0))
-    """how mels are smoothed, as acoustic models do it, while the recording stays"""
 
     def __post_init__(self) -> None:
         super().__post_init__()

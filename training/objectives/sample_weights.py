@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from training.critics.spectrogram import CriticConfig
+from training.data.mel_variation import BlurConfig
 from vocoder.config import ConfigError
 
 __all__ = ["SampleWeights"]
@@ -41,6 +42,8 @@ class SampleWeights:
     bfloat16: bool = True
     """compute the products in bfloat16"""
     critics: CriticConfig = field(default_factory=CriticConfig)
+    blur: BlurConfig = field(default_factory=lambda: BlurConfig(share=0.0))
+    """how mels are smoothed, as acoustic models do it, while the recording stays"""
 
     def __post_init__(self) -> None:
         self.check_weights(
@@ -59,14 +62,12 @@ class SampleWeights:
         """Return whether critics are asked at a step."""
         return step >= self.critics_from and step % self.critics_every == 0
 
-    def check_samples(self, samples_from: int, varied_mels: float = 0.0) -> None:
-        """Refuse a schedule of losses on samples, or a share of varied mels, that makes no sense.
+    def check_samples(self, samples_from: int) -> None:
+        """Refuse a schedule of losses on samples that makes no sense.
 
         Raises:
-            ConfigError: critics would judge before there are samples, or the share is none.
+            ConfigError: critics would judge before there are samples.
         """
-        if not 0 <= varied_mels <= 1:
-            raise ConfigError(f"varied_mels is a share of mels, from 0 to 1, not {varied_mels}")
         if self.adversarial and self.critics_from < samples_from:
             raise ConfigError(
                 f"critics_from {self.critics_from} must not be before samples_from {samples_from}: "

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from training.data.mel_store import conditioned
-from training.data.mel_variation import varied
+from training.data.mel_variation import blurred
 from training.distil.envelope import log_scale_of
 from training.loop.objective import Batch, Objective, Phase
 from training.losses.band_limit import is_whole
@@ -144,7 +144,7 @@ class WaveGlowObjective(Objective):
         weights: WaveGlowLosses = self.losses
         parts: Parts = {}
         x, mel = self.compared.segments(batch)
-        mel = conditioned(varied(mel, weights.varied_mels, weights.variation), batch)  # predicted ones stay as they are
+        mel = conditioned(blurred(mel, weights.blur), batch)  # predicted ones stay as they are
         sampling = step >= weights.samples_from
         with torch.set_grad_enabled(sampling):
             x_hat = self._sample(mel) if sampling or self._is_limited(batch) else x

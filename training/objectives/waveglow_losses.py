@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from training.data.mel_variation import VariationConfig
 from training.objectives.sample_weights import SampleWeights
 from vocoder.config import ConfigError
 
@@ -22,10 +21,6 @@ class WaveGlowLosses(SampleWeights):
     adversarial: float = 0.1
     samples_from: int = 1000
     """step from which losses on samples are added to the likelihood"""
-    varied_mels: float = 0.0
-    """share of the mels that are smoothed or disturbed as acoustic models do it, while the recording stays"""
-    variation: VariationConfig = field(default_factory=VariationConfig)
-    """how far such mels are varied"""
     refit_above: float | None = None
     """frequency in Hz above which the element-wise flow of a model that has learnt already starts anew, from
     recordings that reach further: for a model whose corpus ended there, and which expects silence above"""
@@ -33,6 +28,6 @@ class WaveGlowLosses(SampleWeights):
     def __post_init__(self) -> None:
         super().__post_init__()
         self.check_weights(("likelihood", "samples_from"))
-        self.check_samples(self.samples_from, self.varied_mels)
+        self.check_samples(self.samples_from)
         if self.likelihood_every < 1:
             raise ConfigError(f"likelihood_every must be at least 1, not {self.likelihood_every}")

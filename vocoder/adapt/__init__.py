@@ -1,1 +1,1 @@
-"""From the mels of any contract to those of a model: exactly, by a shift in time, or through an adapter."""
+"""Convert mels of any contract to those of a model: exactly, with a shift in time, or through an adapter."""

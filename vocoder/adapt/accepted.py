@@ -1,4 +1,4 @@
-"""What mels a model accepts: of which contracts, in which way, and at which cost."""
+"""Which contracts a model accepts, how, and at which cost."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ __all__ = ["accepted"]
 
 
 def accepted(target: MelConfig, known: Mapping[str, MelConfig] = PRESETS) -> list[dict[str, Any]]:
-    """Return each contract whose mels a model of contract `target` can speak, as plain data.
+    """Return each contract that a model of contract `target` accepts, as plain data.
 
-    `how` is `own`, `exact` or `adapter`; of an adapter `pesq_lost` holds what was measured, by group of speech, and
-    `lookahead` the frames that it has to see ahead.
+    `how` is `own`, `exact` or `adapter`. For adapters `pesq_lost` holds the measured loss by group of speech, and
+    `lookahead` the frames that they look ahead.
     """
     return [_described(name, path) for name, path in _paths(target, known)]
 

@@ -1,4 +1,4 @@
-"""The adapters that ship with the package, found by the contract of the mels that they take."""
+"""The shipped adapters, by the contract of their input."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ class Adapter:
     """A map from mels of one contract to those of another.
 
     Attributes:
-        name: of the preset that it takes.
-        model: in float64, so that a frame comes out the same in any company.
-        source: contract of the mels that it takes, without statistics.
-        quality: what speaking through it costs, as it was measured.
+        name: of the input preset.
+        model: in float64, so that frames do not depend on their batch.
+        source: contract of the input, without statistics.
+        quality: the measured loss.
     """
 
     name: str
@@ -40,17 +40,17 @@ class Adapter:
 
     @property
     def target(self) -> MelConfig:
-        """Contract of the mels that it makes."""
+        """Contract of the output."""
         return self.model.config.target
 
     @property
     def grid(self) -> Grid:
-        """Where the frames that it makes stand among those that it takes."""
+        """Positions of output frames among input frames."""
         config = self.model.config
         return Grid.between(self.source, self.target, config.before, config.after)
 
     def takes(self, source: MelConfig, target: MelConfig) -> bool:
-        """Whether mels of a contract convert exactly to what it takes, and what it makes to those of another."""
+        """Whether mels of a contract convert exactly to its input, and its output to another contract."""
         return not differences(source, self.source) and not differences(self.target, target)
 
     @torch.no_grad()
@@ -59,7 +59,7 @@ class Adapter:
         return self.model(windows)  # type: ignore[no-any-return]
 
     def decoded(self, mel: Tensor, given: MelConfig) -> Tensor:
-        """Return the bands that it looks at of a mel (n_mels, frames) of contract `given`, in float64 on the CPU."""
+        """Return the input bands of a mel (n_mels, frames) of contract `given`, in float64 on the CPU."""
         return convert(mel.detach().cpu().double(), given, self.source)[..., : self.model.config.looked_at, :]
 
 
@@ -68,7 +68,7 @@ def load_adapter(directory: Path) -> Adapter:
     """Load an adapter from its directory.
 
     Raises:
-        CheckpointError: the directory is damaged, or of a model that is no adapter.
+        CheckpointError: the directory is damaged or does not hold an adapter.
     """
     checkpoint = load_model(directory)
     if not isinstance(checkpoint.model, AdapterModel):
@@ -83,7 +83,7 @@ def shipped_adapters(directory: Path = DIRECTORY) -> tuple[str, ...]:
 
 
 def adapter_between(source: MelConfig, target: MelConfig, directory: Path = DIRECTORY) -> Adapter | None:
-    """Return the adapter that takes mels of one contract to another; None where there is none."""
+    """Return the adapter from one contract to another, or None."""
     for name in shipped_adapters(directory):
         if _bands_of(directory / name) == source.n_mels:
             adapter = load_adapter(directory / name)
@@ -94,5 +94,5 @@ def adapter_between(source: MelConfig, target: MelConfig, directory: Path = DIRE
 
 @cache
 def _bands_of(directory: Path) -> int:
-    """Return how many bands an adapter takes, without loading it."""
+    """Return the number of input bands of an adapter, without loading it."""
     return int(json.loads((directory / "config.json").read_text(encoding="utf-8"))["mel"]["n_mels"])

@@ -1,4 +1,4 @@
-"""Frames of one contract at the times of another's, at exact positions."""
+"""Interpolate frames of one contract at the times of another's."""
 
 from __future__ import annotations
 
@@ -14,28 +14,28 @@ from vocoder.mel.config import MelConfig
 __all__ = ["Grid", "centre_of", "frame_seconds"]
 
 NEIGHBOURS = (-1, 0, 1, 2)
-"""frames around a position that a cubic through them is drawn from"""
+"""frames that a cubic is fitted through"""
 
 
 def frame_seconds(config: MelConfig) -> Fraction:
-    """Return the time from a frame to the next, in seconds."""
+    """Return the time between frames, in seconds."""
     return Fraction(config.hop_length, config.sample_rate)
 
 
 def centre_of(config: MelConfig) -> Fraction:
-    """Return the time in the audio that the middle of the first frame stands at, in seconds."""
+    """Return the time of the middle of the first frame, in seconds."""
     return Fraction(config.n_fft // 2 - config.padding, config.sample_rate)
 
 
 @dataclass(frozen=True)
 class Grid:
-    """Where frames of a target stand among those of a source.
+    """Positions of target frames among source frames.
 
     Attributes:
-        step: frames of the source for each of the target.
-        first: position of the target's first frame, in frames of the source.
-        before: frames of the target, before the one that is wanted, that are wanted with it.
-        after: the same after it.
+        step: source frames per target frame.
+        first: position of the first target frame, in source frames.
+        before: target frames before the wanted one that are needed with it.
+        after: target frames after it.
     """
 
     step: Fraction
@@ -52,17 +52,17 @@ class Grid:
 
     @property
     def plain(self) -> bool:
-        """Whether every frame of the target stands on one of the source."""
+        """Whether every target frame coincides with a source frame."""
         return self.step.denominator == 1 and self.first.denominator == 1
 
     def position(self, frame: int) -> Fraction:
-        """Return where a frame of the target stands."""
+        """Return the position of a target frame."""
         return self.first + frame * self.step
 
     def needed(self, frame: int) -> tuple[int, int]:
-        """Return the first and the last frame of the source that a frame of the target depends on.
+        """Return the first and last source frame that a target frame depends on.
 
-        They may lie outside of the mel, where its first and last frames go on.
+        They may lie outside the mel, which is extended by its first and last frame.
         """
         low, high = self.position(frame - self.before), self.position(frame + self.after)
         margin = (0, 0) if self.plain else (NEIGHBOURS[0], NEIGHBOURS[-1])
@@ -70,22 +70,22 @@ class Grid:
 
     @property
     def lookahead(self) -> int:
-        """Frames of the source after the one at a frame of the target that must have come."""
+        """Source frames needed beyond the position of a target frame."""
         return (self.after * self.step).__ceil__() + (0 if self.plain else NEIGHBOURS[-1])
 
     def windows(self, mel: Tensor, start: int, stop: int, offset: int, end: int | None) -> Tensor:
-        """Return windows (stop - start, taps, bands) around the frames from `start` to before `stop` of the target.
+        """Return windows (stop - start, taps, bands) around target frames `start` to `stop` - 1.
 
         Args:
-            mel: frames (bands, frames) of the source, from number `offset` on.
+            mel: source frames (bands, frames), starting at number `offset`.
             start: first frame of the target.
-            stop: the one after the last.
+            stop: the one after the last frame.
             offset: number of the first frame in `mel`.
-            end: frames of the whole mel; None where its end is not known.
+            end: frames of the whole mel; None if unknown.
         """
         taps = self.before + 1 + self.after
         wanted = (torch.arange(start, stop)[:, None] + torch.arange(-self.before, self.after + 1)).flatten()
-        unit = math.lcm(self.step.denominator, self.first.denominator)  # whole numbers of such parts are exact
+        unit = math.lcm(self.step.denominator, self.first.denominator)  # multiples of this part are exact
         parts = wanted * int(self.step * unit) + int(self.first * unit)
         whole = torch.div(parts, unit, rounding_mode="floor")
         part = (parts - whole * unit).to(mel.dtype) / unit
@@ -99,7 +99,7 @@ class Grid:
 
 
 def _cubic(points: list[Tensor], u: Tensor) -> Tensor:
-    """Return the cubic through the middle two of four points, with their neighbours' slopes (Catmull and Rom, 1974)."""
+    """Interpolate between the middle two of four points (Catmull and Rom, 1974)."""
     a, b, c, d = points
     slope = 0.5 * (c - a)
     bend = a - 2.5 * b + 2.0 * c - 0.5 * d

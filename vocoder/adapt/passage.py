@@ -1,4 +1,4 @@
-"""One utterance on its way: pieces of its mel to the model, and the model's audio to where it belongs in time."""
+"""Convert the mel of one utterance in pieces, and place the model's audio in time."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ __all__ = ["Passage"]
 
 
 class Passage:
-    """Takes the pieces of one mel as they come, and places the chunks of its audio.
+    """Converts a mel in pieces and places the chunks of its audio.
 
-    All pieces together become what `MelPath.convert` makes of the whole mel, and all chunks what `placed` makes of the
-    whole audio.
+    All pieces together equal `MelPath.convert` of the whole mel, and all chunks `placed` of the whole audio.
 
     Args:
         path: of the mel.
@@ -25,7 +24,7 @@ class Passage:
     def __init__(self, path: MelPath) -> None:
         self.path = path
         self.frames = 0
-        """of the source so far"""
+        """source frames so far"""
         self._kept: Tensor | None = None
         self._offset = 0
         self._made = 0
@@ -33,7 +32,7 @@ class Passage:
         self.placing = Placing(path)
 
     def push(self, mel: Tensor) -> Tensor:
-        """Take the next frames (n_mels, frames) of the source; return those that the model can have now, maybe none."""
+        """Take the next source frames (n_mels, frames) and return the model frames that are ready, possibly none."""
         self.frames += mel.shape[1]
         if self.path.adapter is None:
             return self.path.values(mel)
@@ -42,10 +41,10 @@ class Passage:
         return self._advance(mel)
 
     def finish(self, like: Tensor | None = None) -> Tensor | None:
-        """Say that the mel has ended; return the frames that waited for more, None where there are none.
+        """End the mel and return the remaining model frames, or None.
 
         Args:
-            like: of the type and on the device that they are to be; float32 on the CPU if left out.
+            like: a tensor of the wanted type and device; float32 on the CPU by default.
         """
         self._ended = True
         self.placing.end(self.frames)
@@ -55,11 +54,11 @@ class Passage:
         return rest if rest.shape[1] else None
 
     def place(self, x: Tensor) -> Tensor:
-        """Return the samples (T,) that can be heard next, now that the model has made the next x (T,)."""
+        """Take the next audio x (T,) of the model and return the samples (T,) that are ready."""
         return self.placing.place(x)
 
     def _advance(self, like: Tensor) -> Tensor:
-        """Return all frames of the model that are there now."""
+        """Return all model frames that are ready."""
         adapter = self.path.adapter
         assert adapter is not None
         assert self._kept is not None

@@ -1,4 +1,4 @@
-"""The way of a mel from the contract that it was made with to that of a model."""
+"""How mels of one contract reach a model of another."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ __all__ = ["AdaptMode", "MelPath", "path_between"]
 Mel = TypeVar("Mel", Tensor, NDArray[np.float32])
 
 AdaptMode = Literal["on", "off"]
-"""whether mels may go through an adapter where no exact conversion leads to the model's contract"""
+"""whether an adapter may be used if there is no exact conversion"""
 
 TINY_EPSILON = 1e-8
-"""a magnitude_epsilon, added to squares, that moves no band of sound"""
+"""magnitude_epsilon below which no audible band changes"""
 
 
 @dataclass(frozen=True)
 class MelPath:
-    """How mels of one contract become mels of a model's, and when the audio begins.
+    """How mels of one contract become mels of a model, and when the audio begins.
 
     Attributes:
-        source: contract of the mels that come.
-        target: that of the model.
-        delay: samples by which the model's audio has to be placed later.
-        adapter: that the mels go through; None where the way is exact.
+        source: contract of the given mels.
+        target: contract of the model.
+        delay: samples by which the model's audio is delayed.
+        adapter: None for exact conversions.
     """
 
     source: MelConfig
@@ -46,46 +46,46 @@ class MelPath:
 
     @property
     def own(self) -> bool:
-        """Whether nothing is done."""
+        """Whether mels pass unchanged."""
         return self.source == self.target
 
     @property
     def adapted(self) -> str | None:
-        """Name of the adapter, None where the way is exact."""
+        """Name of the adapter, or None for exact conversions."""
         return None if self.adapter is None else self.adapter.name
 
     @property
     def how(self) -> Literal["own", "exact", "adapter"]:
-        """Nothing is done, the conversion is exact, or an adapter guesses."""
+        """`own`, `exact` or `adapter`."""
         return "own" if self.own else "exact" if self.adapter is None else "adapter"
 
     @property
     def lookahead(self) -> int:
-        """Frames of the source that must have come after a frame before the model gets it."""
+        """Source frames that a frame has to wait for."""
         return 0 if self.adapter is None else self.adapter.grid.lookahead
 
     def samples(self, frames: int) -> int:
-        """Return how many samples at the model's rate so many frames of the source are: as long as their hops are."""
+        """Return the duration of source frames in samples of the model."""
         return round(frames * frame_seconds(self.source) * self.target.sample_rate)
 
     def frames(self, frames: int) -> int:
-        """Return how many frames the model gets for so many of the source."""
+        """Return the number of model frames for source frames."""
         return -(-self.samples(frames) // self.target.hop_length)
 
     def values(self, mel: Tensor) -> Tensor:
-        """Return a mel (n_mels, frames) of the source as float32 in the target's values, of an exact way."""
+        """Convert a source mel (n_mels, frames) exactly, to float32."""
         framed = dataclasses.replace(
             self.source, centre=self.target.centre, magnitude_epsilon=self.target.magnitude_epsilon
         )
         return mel if self.own else convert(mel, framed, self.target)
 
     def convert(self, mel: Mel) -> Mel:
-        """Return a whole mel (n_mels, frames) or (B, n_mels, frames) of the source in the contract of the model.
+        """Convert a whole source mel (n_mels, frames) or (B, n_mels, frames) to the contract of the model.
 
-        An adapted mel has another number of frames where the frames of both are another time apart: `frames` of them.
+        An adapted mel has `frames` frames, another number if the frame rates differ.
 
         Raises:
-            ValueError: the mel does not have the shape that the source says.
+            ValueError: the mel does not have the shape of the source.
         """
         if isinstance(mel, np.ndarray):
             return self.convert(torch.from_numpy(mel)).numpy().astype(mel.dtype, copy=False)
@@ -105,10 +105,10 @@ class MelPath:
 
 
 def path_between(source: MelConfig, target: MelConfig, adapt: AdaptMode = "on") -> MelPath:
-    """Return the way of mels from one contract to another: exact where there is one, else through an adapter.
+    """Return the path between two contracts: exact if possible, else through an adapter.
 
     Raises:
-        MelMismatchError: there is neither; the text names every difference.
+        MelMismatchError: there is neither; the text lists the differences.
         ValueError: there is no such mode.
     """
     if adapt not in ("on", "off"):
@@ -125,7 +125,7 @@ def path_between(source: MelConfig, target: MelConfig, adapt: AdaptMode = "on") 
 
 
 def _delay(source: MelConfig, target: MelConfig) -> int | None:
-    """Return by how many samples frames with the same values stand later than the target's; None where they do not."""
+    """Return the delay in samples between frames of equal values, or None if the values differ."""
     if source.magnitude_epsilon > TINY_EPSILON or target.magnitude_epsilon > TINY_EPSILON:
         return None
     framed = dataclasses.replace(source, centre=target.centre, magnitude_epsilon=target.magnitude_epsilon)

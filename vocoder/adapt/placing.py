@@ -1,4 +1,4 @@
-"""Audio of a model to where it belongs in time: later by a delay, and as long as the mel that was given."""
+"""Place the audio of a model in time: delayed, and as long as the given mel."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Audio = TypeVar("Audio", Tensor, NDArray[np.float32])
 
 
 class Placing:
-    """Places the chunks of one utterance; together they are what `placed` makes of the whole audio.
+    """Places the chunks of one utterance; together they equal `placed` of the whole audio.
 
     Args:
-        path: of its mel.
-        frames: of its mel, in the contract that it came in; None as long as its end is not known.
+        path: of the mel.
+        frames: source frames of the mel; None while unknown.
     """
 
     def __init__(self, path: MelPath, frames: int | None = None) -> None:
@@ -31,11 +31,11 @@ class Placing:
         self._done = 0
 
     def end(self, frames: int) -> None:
-        """Say of how many frames the mel was."""
+        """Set the number of source frames."""
         self._samples = self._path.samples(frames)
 
     def place(self, x: Audio) -> Audio:
-        """Return the samples (T,) that can be heard next, now that the model has made the next x (T,)."""
+        """Take the next audio x (T,) of the model and return the samples (T,) that are ready."""
         if self._path.delay:
             joined = _joined(self._path.delay, x) if self._late is None else _after(self._late, x)
             x, self._late = joined[: len(x)], joined[len(x) :]
@@ -46,13 +46,13 @@ class Placing:
 
 
 def placed(x: Audio, path: MelPath, frames: int) -> Audio:
-    """Return the model's audio (T,) or (B, T) of a mel of so many frames of the source, where it belongs in time."""
+    """Place the model's audio (T,) or (B, T) of a mel with this number of source frames."""
     later = _joined(path.delay, x) if path.delay else x
     return later[..., : path.samples(frames)]
 
 
 def _joined(delay: int, x: Audio) -> Audio:
-    """Return silence of so many samples, and then x."""
+    """Prepend silence to x."""
     if isinstance(x, np.ndarray):
         return np.concatenate([np.zeros((*x.shape[:-1], delay), x.dtype), x], axis=-1)
     return torch.cat([x.new_zeros(*x.shape[:-1], delay), x], dim=-1)

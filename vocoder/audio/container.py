@@ -1,4 +1,4 @@
-"""What libsndfile does not look for in sound files: streams after the first, and MPEG audio behind other bytes."""
+"""Find what libsndfile misses: chained Ogg streams, and MPEG audio after other bytes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OGG_HEAD = 27  # bytes of a page before its segment table (RFC 3533, section 6)
 FIRST_PAGE = 2  # the flag of a stream's first page
 
 MOST_SKIPPED = 2**16  # bytes before the first frame of MPEG audio
-FRAMES_IN_A_ROW = 3  # by which frames are told from bytes that look like one
+FRAMES_IN_A_ROW = 3  # needed to tell real frames from bytes that look like one
 LAYER_3 = 1
 KILOBITS = {  # of layer III by the index in a frame's head (ISO/IEC 11172-3 and 13818-3)
     True: (0, 32, 40, 48, 56, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320),
@@ -22,7 +22,7 @@ MPEG_1 = 3
 
 
 def is_chained_ogg(file: BinaryIO) -> bool:
-    """Return whether a file holds Ogg streams one after the other, of which libsndfile reads the first only.
+    """Return whether a file chains several Ogg streams; libsndfile reads only the first.
 
     Args:
         file: read from its start; its position is lost.
@@ -39,10 +39,10 @@ def is_chained_ogg(file: BinaryIO) -> bool:
 
 
 def mpeg_start(data: bytes) -> int | None:
-    """Return where MPEG audio (layer III) begins that does not begin at once, or None if there is none.
+    """Return the offset of the first MPEG frame (layer III), or None if there is none.
 
     Args:
-        data: of the file.
+        data: content of the file.
     """
     start = data.find(b"\xff")
     while 0 <= start < MOST_SKIPPED:
@@ -62,7 +62,7 @@ def _begins_frames(data: bytes, place: int) -> bool:
 
 
 def _frame_size(head: bytes) -> int:
-    """Return the bytes of the frame that a head of 4 bytes begins; 0 if it begins none."""
+    """Return the size of the frame that starts with these 4 bytes, or 0 if none does."""
     bits = int.from_bytes(head, "big")
     version, layer = bits >> 19 & 3, bits >> 17 & 3
     bitrate, rate = bits >> 12 & 15, bits >> 10 & 3

@@ -1,4 +1,4 @@
-"""Audio files in and out, as one channel of 32-bit floats."""
+"""Read and write audio files as one channel of 32-bit floats."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ __all__ = [
     "write_audio",
 ]
 
-_BLOCK = 1 << 15  # libsndfile's Vorbis encoder keeps what one call gives it on the stack
+_BLOCK = 1 << 15  # libsndfile's Vorbis encoder keeps each block on the stack
 
 
 class AudioError(ValueError):
-    """Audio cannot be read or written; the text says which, why, and what would do."""
+    """Audio cannot be read or written; the text says why and what to do."""
 
 
 class AudioTooLongError(AudioError):
-    """Audio is longer than it may be."""
+    """Audio is longer than allowed."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,10 +48,10 @@ class AudioFormat:
     """A container and an encoding of libsndfile.
 
     Attributes:
-        container: libsndfile's name of the file format.
-        subtype: libsndfile's name of the encoding.
-        bits: bits of an integer sample; None for floats and for lossy encodings.
-        sample_rates: Hz, the only ones that the encoding knows; empty means any.
+        container: libsndfile's name for the file format.
+        subtype: libsndfile's name for the encoding.
+        bits: per integer sample; None for floats and lossy encodings.
+        sample_rates: the rates in Hz that the encoding supports; empty for any.
     """
 
     container: str
@@ -83,10 +83,10 @@ class WriteReport:
     """What writing did to the audio.
 
     Attributes:
-        sample_rate: Hz in the file; another than was asked where the format does not know that one.
-        peak: the largest magnitude before anything was done about it.
-        clipped: samples beyond full scale that were set to it.
-        gain: the factor that the whole clip was multiplied by.
+        sample_rate: Hz in the file, which differs from the request if the format does not support it.
+        peak: the largest magnitude before clipping or scaling.
+        clipped: number of samples beyond full scale that were clipped.
+        gain: the factor applied to the whole clip.
     """
 
     sample_rate: int
@@ -105,15 +105,15 @@ class WriteReport:
 def read_audio(
     source: str | Path | BinaryIO, sample_rate: int | None = None, max_seconds: float | None = None
 ) -> tuple[NDArray[np.float32], int]:
-    """Read an audio file of any format that libsndfile knows: wav, flac, ogg (Vorbis, Opus), mp3, aiff and others.
+    """Read an audio file in any format that libsndfile supports: wav, flac, ogg (Vorbis, Opus), mp3, aiff and others.
 
     Args:
-        source: a path, or a binary file that can seek.
+        source: a path, or a seekable binary file.
         sample_rate: Hz to resample to; None keeps the file's own.
-        max_seconds: refuse longer audio, having read no more than that of it.
+        max_seconds: refuse longer audio, without reading more than that.
 
     Returns:
-        x (T,), the mean of the channels, and its sample rate. Full scale is 1; files of floats may go beyond.
+        x (T,), the mean of the channels, and its sample rate. Full scale is 1; float files may exceed it.
 
     Raises:
         AudioError: not an audio file, no samples in it, samples that are not finite, or a chain of Ogg streams.
@@ -144,13 +144,13 @@ def read_audio(
 
 
 def open_audio(source: str | Path | BinaryIO) -> soundfile.SoundFile:
-    """Open an audio file for reading; MPEG audio may have other bytes before it, such as the rest of a cut frame.
+    """Open an audio file for reading. MPEG audio may follow other bytes, such as the rest of a cut frame.
 
     Args:
-        source: a path, or a binary file that can seek.
+        source: a path, or a seekable binary file.
 
     Raises:
-        AudioError: a chain of Ogg streams, of which only the first would be read.
+        AudioError: several chained Ogg streams, of which only the first would be read.
         soundfile.LibsndfileError: not an audio file.
     """
     with _binary(source) as file:
@@ -178,16 +178,16 @@ def write_audio(
     clip: Literal["report", "error", "scale"] = "report",
     origin: Origin | None = None,
 ) -> WriteReport:
-    """Write audio to a file, and say what became of samples beyond full scale.
+    """Write audio to a file and report samples beyond full scale.
 
     Args:
         target: a path, or a binary file; the latter needs `format`.
         x: audio (T,).
-        sample_rate: Hz. Opus and mp3 know some rates only; others are resampled to the next one that they know.
+        sample_rate: Hz. Opus and mp3 support only some rates; for others the audio is resampled to the next one.
         format: a key of `AUDIO_FORMATS`; None takes the path's suffix.
-        clip: for samples beyond [-1, 1], set them to full scale and count them ("report"; formats of floats keep
-            them), refuse ("error"), or make the whole clip quieter ("scale").
-        origin: what the file says of where the audio comes from; nothing if left out.
+        clip: for samples beyond [-1, 1]: clip and count them ("report"; float formats keep them), refuse ("error"), or
+            scale the whole clip ("scale").
+        origin: what the file says about its origin; nothing by default.
 
     Raises:
         AudioError: unknown format, x not (T,) of finite floats, samples beyond full scale with "error", no such
@@ -216,7 +216,7 @@ def write_audio(
 
 
 def quantise(x: NDArray[np.float32], bits: int) -> NDArray[Any]:
-    """Round audio to integers of 16 or 24 bits, saturated, never wrapped.
+    """Round audio to 16- or 24-bit integers, saturating.
 
     Full scale is 2 ** (bits - 1), as readers assume; the largest positive integer is one less. 24 bits come
     left-aligned in 32, as libsndfile wants them.
@@ -232,7 +232,7 @@ def quantise(x: NDArray[np.float32], bits: int) -> NDArray[Any]:
 
 
 def peak(x: NDArray[np.float32]) -> float:
-    """Return the largest magnitude in audio, 0 where there is none."""
+    """Return the largest magnitude in audio, or 0 if it is empty."""
     return float(np.max(np.abs(x), initial=0.0))
 
 
@@ -276,7 +276,7 @@ def _name(place: str | Path | BinaryIO) -> str:
 
 
 def failure(error: RuntimeError) -> str:
-    """Return what libsndfile says was wrong, and what files are audio where one is none."""
+    """Return libsndfile's reason, with a hint if the file is not audio."""
     reason = str(getattr(error, "error_string", error)).rstrip(".")
     hint = " (wav, flac, ogg, mp3 and others are audio; a mel in an npy file is not)" if "recogni" in reason else ""
     return reason + hint

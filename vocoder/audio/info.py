@@ -1,4 +1,4 @@
-"""What an audio file is, and what it says of where it comes from."""
+"""Format and origin of an audio file."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["AudioInfo", "audio_info"]
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """What an audio file is.
+    """Format and origin of an audio file.
 
     Attributes:
-        container: libsndfile's name of the file format.
-        encoding: libsndfile's name of the encoding.
+        container: libsndfile's name for the file format.
+        encoding: libsndfile's name for the encoding.
         sample_rate: Hz.
-        channels: their number.
-        seconds: of audio.
-        program: what wrote it, as far as it says so.
-        origin: where it comes from, as far as it says so in the way of this package.
+        channels: number of channels.
+        seconds: duration.
+        program: what wrote the file, if it says so.
+        origin: where the audio comes from, if this package wrote it.
     """
 
     container: str
@@ -38,7 +38,7 @@ class AudioInfo:
 
 
 def audio_info(source: str | Path | BinaryIO) -> AudioInfo:
-    """Read what an audio file is and says of itself; its samples are not looked at.
+    """Read format and origin of an audio file, without its samples.
 
     Raises:
         AudioError: not an audio file.

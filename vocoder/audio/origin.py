@@ -1,4 +1,4 @@
-"""What audio says of itself: that it is synthetic, by which model of which version, out of which seed."""
+"""Where audio comes from: that it is synthetic, and its model, version and seed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vocoder.version import __version__
 __all__ = ["PROGRAM", "Origin", "mark"]
 
 PROGRAM = "flow-vocoder"
-"""what the field of a file that names its program begins with"""
+"""prefix of the program field of audio files"""
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Origin:
     """Where audio comes from.
 
     Attributes:
-        model: its name.
+        model: name of the model.
         version: of this package.
-        seed: of the noise; None where it is not known.
-        synthetic: whether a machine spoke.
+        seed: of the noise; None if unknown.
+        synthetic: whether the audio was synthesized.
     """
 
     model: str
@@ -34,22 +34,22 @@ class Origin:
 
     @property
     def program(self) -> str:
-        """What wrote the audio, for people."""
+        """What wrote the audio, for people to read."""
         return f"{PROGRAM} {self.version}"
 
     def to_json(self) -> str:
-        """Return all of it as a JSON object in ASCII, which every container and HTTP header can hold."""
+        """Return a JSON object in ASCII, for any container and HTTP header."""
         return json.dumps({name: value for name, value in asdict(self).items() if value is not None})
 
     @classmethod
     def of_model(cls, reference: str, seed: int | None) -> Origin:
-        """Return the origin of what a model makes; of a directory only its own name is told, not where it is."""
+        """Return the origin for a model; of a directory it keeps only the name."""
         path = Path(reference)
         return cls(path.resolve().name if path.is_dir() else reference, seed=seed)
 
     @classmethod
     def of_json(cls, text: str) -> Origin | None:
-        """Return what `to_json` says; None where a text is something else."""
+        """Read what `to_json` wrote; None for any other text."""
         try:
             said = json.loads(text)
             origin = cls(said["model"], said["version"], said.get("seed"), said["synthetic"])
@@ -60,10 +60,10 @@ class Origin:
 
 
 def mark(file: soundfile.SoundFile, origin: Origin | None) -> None:
-    """Write an origin into the head of a file: LIST/INFO of wav, comments of FLAC and Ogg, ID3 of mp3.
+    """Write an origin into the header of a file: LIST/INFO of wav, comments of FLAC and Ogg, ID3 of mp3.
 
     Args:
-        file: open for writing, without any samples yet.
+        file: open for writing, still without samples.
         origin: None writes nothing.
     """
     if origin is not None:

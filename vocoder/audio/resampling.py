@@ -25,10 +25,10 @@ MAX_KERNEL_SIZE = 8_000_000
 
 
 def resample(x: Audio, source_rate: int, target_rate: int) -> Audio:
-    """Return audio at another sample rate, without what the lower of the two rates cannot hold.
+    """Resample audio, low-passed for the lower of the two rates.
 
     Args:
-        x: (..., T), a tensor (gradients flow) or an array; the same kind comes back.
+        x: (..., T), a tensor (differentiable) or an array; the result is of the same kind.
         source_rate: Hz.
         target_rate: Hz.
 
@@ -61,7 +61,7 @@ def resample(x: Audio, source_rate: int, target_rate: int) -> Audio:
 
 
 def half_width(source_rate: int, target_rate: int) -> int:
-    """Return how many samples before and after its own place a resampled sample depends on."""
+    """Return how many input samples on each side a resampled sample depends on."""
     return math.ceil(_WIDTH * source_rate / (min(source_rate, target_rate) * _ROLLOFF))
 
 

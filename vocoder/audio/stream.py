@@ -1,4 +1,4 @@
-"""An audio file written piece by piece."""
+"""Write an audio file in pieces."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ __all__ = ["AudioStream"]
 
 
 class AudioStream:
-    """An audio file that grows with every chunk; samples beyond full scale are set to it and counted.
+    """An audio file that is written in chunks. Samples beyond full scale are clipped and counted.
 
-    Use it as a context manager. The result equals that of `write_audio` of the whole.
+    A context manager. The file equals what `write_audio` writes of the whole.
 
     Args:
-        target: path of the file; its suffix is a key of `AUDIO_FORMATS`.
+        target: path whose suffix is a key of `AUDIO_FORMATS`.
         sample_rate: Hz.
-        origin: what the file says of where the audio comes from; nothing if left out.
+        origin: what the file says about its origin; nothing by default.
 
     Raises:
-        AudioError: unknown suffix, a sample rate that the format does not know, or a file that cannot be written.
+        AudioError: unknown suffix, unsupported sample rate, or a file that cannot be written.
     """
 
     def __init__(self, target: Path, sample_rate: int, origin: Origin | None = None) -> None:
@@ -64,5 +64,5 @@ class AudioStream:
 
     @property
     def report(self) -> WriteReport:
-        """Return what writing has done to the audio so far."""
+        """What writing has done to the audio so far."""
         return WriteReport(self._sample_rate, self._peak, self._clipped)

@@ -1,4 +1,4 @@
-"""What is to be spoken: each mel file with the audio file that it becomes, from folders and from manifests."""
+"""Jobs: mel files and their audio files, from folders and manifests."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ MANIFEST_SUFFIX = ".jsonl"
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a mel is spoken; the arguments of `Synthesizer.synthesize`.
+    """Sampling options; the arguments of `Synthesizer.synthesize`.
 
     Raises:
         ValueError: one is out of range.
@@ -39,7 +39,7 @@ class Sampling:
 
 @dataclass(frozen=True)
 class Job:
-    """One mel file, the audio file that it becomes, and how it is spoken."""
+    """A mel file, its audio file and its sampling options."""
 
     mel: Path
     audio: Path
@@ -52,8 +52,8 @@ class Line:
 
     Attributes:
         mel: npy file, relative to the manifest's folder.
-        audio: file to write, relative to the output folder; the mel's own path with another suffix if left out.
-        sigma: as in `Sampling`; that of the whole run if left out, and so are the others.
+        audio: file to write, relative to the output folder; by default the mel's path with another suffix.
+        sigma: as in `Sampling`; by default, as for the others, that of the whole run.
         seed: as in `Sampling`.
         denoise: as in `Sampling`.
         corrections: as in `Sampling`.
@@ -70,21 +70,20 @@ class Line:
         self.sampling(Sampling())
 
     def sampling(self, default: Sampling) -> Sampling:
-        """Return how this line is spoken."""
+        """Return the sampling options of this line."""
         own = {name: getattr(self, name) for name in ("sigma", "seed", "denoise", "corrections")}
         changes: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
         return replace(default, **changes)
 
 
 def list_jobs(sources: Sequence[Path], output: Path, suffix: str, sampling: Sampling) -> list[Job]:
-    """Return a job for every mel of the sources, in order.
+    """Return the jobs of all sources, in order.
 
     Args:
-        sources: npy files, folders of them (searched to any depth, whose structure the output repeats), and manifests
-            (.jsonl).
-        output: folder for the audio.
+        sources: npy files, folders (searched recursively; the output repeats their structure), and manifests (.jsonl).
+        output: folder of the audio.
         suffix: of the audio files, such as ".wav".
-        sampling: for what no manifest says otherwise.
+        sampling: default options.
 
     Raises:
         ValueError: there are no mels, a manifest's line is wrong, or two mels would be written to one file.
@@ -125,7 +124,7 @@ def _manifest_jobs(manifest: Path, output: Path, suffix: str, sampling: Sampling
 
 
 def _beneath(mel: str, suffix: str) -> str:
-    """Return a mel's path with the suffix of audio; of one that is elsewhere, the name alone."""
+    """Return a mel's path with the suffix of audio, or its name alone if it is elsewhere."""
     path = PurePosixPath(mel).with_suffix(suffix)
     return path.name if path.is_absolute() or ".." in path.parts else str(path)
 

@@ -1,4 +1,4 @@
-"""What a folder of audio was made with, so that a run goes on only where it would have made the same."""
+"""Record what a folder of audio was made with, so that a run resumes only with the same options."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ RECORD = "record.json"
 
 
 def pending(jobs: Sequence[Job], output: Path, voice: Voice, sampling: Sampling, again: bool) -> list[Job]:
-    """Return the jobs that are still to be spoken, having written down what with.
+    """Write the record of a run and return the jobs that are left.
 
-    A job is done when its audio is there and not older than its mel: audio gets its name when it is whole.
+    A job is done if its audio exists and is not older than its mel. Audio files appear only when complete.
 
     Args:
         jobs: of the run.
         output: folder of the audio.
         voice: of the run.
-        sampling: of the jobs that have none of their own.
-        again: delete audio that is there instead of keeping it.
+        sampling: default options of the jobs.
+        again: delete existing audio instead of keeping it.
 
     Raises:
-        ValueError: the folder holds audio of these names that was not made so.
+        ValueError: the folder holds audio of these names made otherwise.
         OSError: the folder cannot be read or written.
     """
     record = _describe(jobs, output, voice, sampling)
@@ -54,7 +54,7 @@ def pending(jobs: Sequence[Job], output: Path, voice: Voice, sampling: Sampling,
 
 
 def _replaced(jobs: Sequence[Job], record: Path) -> set[Path]:
-    """Return the audio that jobs replace: of the same name, and in the format of the run before."""
+    """Return the audio that the jobs replace, in the format of this run and of the previous one."""
     try:
         suffix = "." + str(json.loads(record.read_text(encoding="utf-8"))["made"]["format"]).partition("_")[0]
     except (OSError, ValueError, KeyError, TypeError):
@@ -63,7 +63,7 @@ def _replaced(jobs: Sequence[Job], record: Path) -> set[Path]:
 
 
 def unfinished(jobs: Sequence[Job]) -> list[Job]:
-    """Return the jobs whose audio is missing, or older than its mel."""
+    """Return the jobs whose audio is missing or older than its mel."""
     return [job for job in jobs if not _is_done(job)]
 
 
@@ -77,13 +77,13 @@ def _is_done(job: Job) -> bool:
 def _describe(jobs: Sequence[Job], output: Path, voice: Voice, sampling: Sampling) -> dict[str, Any]:
     own = {_name(job, output): dataclasses.asdict(job.sampling) for job in jobs if job.sampling != sampling}
     made = {"model": _identity(voice.model), "format": voice.format, "preset": voice.preset}
-    if voice.contract is not None:  # a file may be another by the next run
+    if voice.contract is not None:  # a file may change before the next run
         made |= {"contract": _sum(to_dict(voice.contract)), "adapt": voice.adapt}
     return {"made": {**made, **dataclasses.asdict(sampling)}, "own": own}
 
 
 def _identity(model: str) -> str:
-    """Return a sum over all that decides what a model makes of a mel; its scores and its card do not."""
+    """Return a checksum of everything in a model that affects its audio, unlike scores and card."""
     path = model_directory(model) / "config.json"
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
@@ -111,7 +111,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _compare(old: Mapping[str, Any], new: Mapping[str, Any], jobs: Sequence[Job], output: Path) -> None:
-    """Refuse to mix audio of two ways of making it."""
+    """Refuse to mix audio made with different options."""
     differences = [
         f"{name} {_said(old['made'].get(name))}, not {_said(value)}"
         for name, value in new["made"].items()
@@ -123,7 +123,7 @@ def _compare(old: Mapping[str, Any], new: Mapping[str, Any], jobs: Sequence[Job]
         differences = [f"other settings for {changed[0]}" + (f" and {len(changed) - 1} more" if changed[1:] else "")]
     if differences:
         raise ValueError(
-            f"{output} holds audio made with {'; '.join(differences)}; give another folder, or --again to speak anew"
+            f"{output} holds audio made with {'; '.join(differences)}; give another folder, or --again to replace it"
         )
 
 

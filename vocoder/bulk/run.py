@@ -1,4 +1,4 @@
-"""A whole run over many files: what is left of it, one run at a time, progress, and what came of it."""
+"""A run over many files: resuming, exclusive access, progress and summary."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ from vocoder.mel.file import mel_frames
 __all__ = ["ROW_FRAMES", "SpeakJobs", "Summary", "rows", "speak_all", "speak_here", "speak_in_processes"]
 
 ROW_FRAMES = 1024
-"""mel frames that share a run of the model, on a CPU: longer rows leave its caches and gain nothing more"""
+"""mel frames in a row on a CPU; longer rows leave its caches and gain nothing"""
 SpeakJobs = Callable[[list[Job]], Iterable[Outcome]]
 
 
 def rows(jobs: Iterable[Job], limit: int = ROW_FRAMES) -> Iterator[list[Job] | Outcome]:
-    """Yield the jobs in rows of at most `limit` frames, or of one mel; an outcome for each file that holds no mel.
+    """Yield the jobs in rows of at most `limit` frames, or of one mel, and outcomes of files that hold no mel.
 
-    A header is read only when its row is asked for, so that a long list begins at once.
+    Headers are read lazily, so that a long list starts at once.
     """
     row: list[Job] = []
     frames = 0
@@ -49,16 +49,16 @@ def rows(jobs: Iterable[Job], limit: int = ROW_FRAMES) -> Iterator[list[Job] | O
 
 @dataclass
 class Summary:
-    """What came of a run.
+    """Summary of a run.
 
     Attributes:
-        there: files that were there already.
-        spoken: files that were made.
-        audio_seconds: of these.
-        elapsed_seconds: that it took.
-        clipped_files: files with samples that were set to full scale.
-        failures: why the others could not be made.
-        doubts: those of the made whose mels are not typical of their contract.
+        there: number of files that existed already.
+        spoken: number of files made.
+        audio_seconds: duration of their audio.
+        elapsed_seconds: duration of the run.
+        clipped_files: number of files with clipped samples.
+        failures: outcomes of the failed jobs.
+        doubts: outcomes of mels that are not typical of their contract.
     """
 
     there: int = 0
@@ -81,15 +81,15 @@ class Summary:
 def speak_all(
     jobs: Sequence[Job], output: Path, voice: Voice, sampling: Sampling, speak: SpeakJobs, *, again: bool = False
 ) -> Summary:
-    """Speak every job that is not done yet.
+    """Run all jobs that are not done yet.
 
     Args:
-        jobs: all of the run; their audio lies in `output`.
-        output: folder of the audio; made if it is missing.
-        voice: what they have in common.
+        jobs: all jobs of the run, with audio in `output`.
+        output: folder of the audio, created if missing.
+        voice: options common to all jobs.
         sampling: of the jobs that have none of their own.
-        speak: speaks jobs and yields what becomes of each, in any order.
-        again: speak anew what is there already.
+        speak: runs jobs and yields their outcomes, in any order.
+        again: replace existing audio.
 
     Raises:
         ValueError: there is no such model, or the folder holds audio made otherwise.
@@ -113,7 +113,7 @@ def speak_all(
 
 
 def speak_here(jobs: Iterable[Job], voice: Voice, row_frames: int = ROW_FRAMES) -> Iterator[Outcome]:
-    """Speak in this process.
+    """Synthesize in this process.
 
     Raises:
         ValueError: there is no such model, device or preset.
@@ -126,7 +126,7 @@ def speak_here(jobs: Iterable[Job], voice: Voice, row_frames: int = ROW_FRAMES) 
 def speak_in_processes(
     jobs: Iterable[Job], voice: Voice, workers: int, row_frames: int = ROW_FRAMES
 ) -> Iterator[Outcome]:
-    """Speak in so many processes, each with a model of its own.
+    """Synthesize in several processes, each with its own model.
 
     Raises:
         WorkerError: a worker cannot start.
@@ -136,14 +136,14 @@ def speak_in_processes(
 
 
 def _speaker(voice: Voice, number: int) -> RowSpeaker:
-    """Make what speaks in a worker; on CUDA without a number, the workers take turns at the devices."""
+    """Make the speaker of a worker; on CUDA without a number the workers are spread over the devices."""
     if voice.device == "cuda" and torch.cuda.device_count() > 1:
         voice = replace(voice, device=f"cuda:{number % torch.cuda.device_count()}")
     return RowSpeaker(voice)
 
 
 def _tally(outcomes: Iterable[Outcome], summary: Summary, total: int) -> Summary:
-    """Count what becomes of the jobs, behind a progress bar where there is a terminal."""
+    """Count the outcomes, with a progress bar on a terminal."""
     start = time.perf_counter()
     with tqdm(total=total, unit="file", disable=None) as bar:
         for outcome in outcomes:

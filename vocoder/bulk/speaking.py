@@ -1,4 +1,4 @@
-"""Speak a row of mel files and write their audio, each file whole or not at all."""
+"""Synthesize a row of mel files and write each audio file completely or not at all."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ __all__ = ["Outcome", "RowSpeaker", "Voice", "part_of"]
 
 @dataclass(frozen=True)
 class Voice:
-    """What all files of a run have in common.
+    """Options common to all files of a run.
 
     Attributes:
         model: shipped name or model directory.
         device: torch device.
         format: of the audio files, a key of `AUDIO_FORMATS`.
-        preset: contract of the mels, a name or a file, where it is not the model's.
-        adapt: whether they may go through an adapter.
-        statistics: file of the mean and variance that they are normalised by.
-        guard: what becomes of mels that are not typical of their contract.
-        origin: whether the files say where the audio comes from.
+        preset: contract of the mels, a name or a file; None for the model's.
+        adapt: whether adapters may be used.
+        statistics: file of mean and variance of normalised mels.
+        guard: what to do about mels that are not typical of their contract.
+        origin: whether the files say that they are synthetic.
     """
 
     model: str
@@ -52,7 +52,7 @@ class Voice:
 
     @property
     def contract(self) -> MelConfig | str | None:
-        """Contract of the mels, None where it is the model's, "auto" where each tells its own.
+        """Contract of the mels, None for the model's, "auto" to recognise each.
 
         Raises:
             ConfigError: there is no such contract, or no such statistics.
@@ -62,9 +62,9 @@ class Voice:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of a job: seconds of audio and samples set to full scale, or why there is no audio.
+    """Outcome of a job: seconds of audio and clipped samples, or why there is no audio.
 
-    `doubt` is what the guard says of the mel, None where it is typical.
+    `doubt` is the message of the guard, or None if the mel is typical.
     """
 
     job: Job
@@ -75,7 +75,7 @@ class Outcome:
 
 
 class RowSpeaker:
-    """A model that speaks rows of mel files.
+    """Synthesizes rows of mel files.
 
     Raises:
         ValueError: there is no such model, device or preset.
@@ -85,19 +85,19 @@ class RowSpeaker:
         self._synthesizer = load(voice.model, voice.device, guard="off")
         self._contract, self._adapt = voice.contract, voice.adapt
         if self._contract != AUTO:
-            self._synthesizer.path(self._contract, voice.adapt)  # there has to be a way
+            self._synthesizer.path(self._contract, voice.adapt)  # raises if there is no conversion
         self._format = voice.format
         self._guard = voice.guard
         self._origin = voice.origin
 
     def __call__(self, row: Sequence[Job]) -> list[Outcome]:
-        """Speak the jobs in one run of the model; what fails is said in its outcome and harms no other."""
+        """Synthesize the jobs in one run of the model; a failure affects only its own outcome."""
         outcomes: list[Outcome] = []
         readable: list[tuple[Job, Utterance, str | None]] = []
         for job in row:
             try:
                 readable.append((job, *self._utterance(job)))
-            except Exception as error:  # whatever is wrong with one file
+            except Exception as error:  # any fault of one file
                 outcomes.append(Outcome(job, error=_reason(error)))
         jobs, utterances = [job for job, _, _ in readable], [utterance for _, utterance, _ in readable]
         try:
@@ -105,16 +105,16 @@ class RowSpeaker:
         except Exception as error:
             if len(row) == 1:
                 return [Outcome(row[0], error=_reason(error))]
-            return outcomes + [outcome for job in jobs for outcome in self([job])]  # each alone, to know which it is
+            return outcomes + [outcome for job in jobs for outcome in self([job])]  # each alone, to find the faulty one
         made = zip(readable, spoken, strict=True)
         return outcomes + [self._written(job, x, doubt, utterance.seed) for (job, utterance, doubt), x in made]
 
     def _utterance(self, job: Job) -> tuple[Utterance, str | None]:
-        """Read a mel, and have the guard look at it."""
+        """Read a mel and check it with the guard."""
         mel = read_mel(job.mel)
         path = self._synthesizer.path(self._contract, self._adapt, mel)
         doubt = doubt_about(mel, path, self._guard)
-        seed = seeds_of(job.sampling.seed, 1)[0]  # drawn here, so that the file can tell it
+        seed = seeds_of(job.sampling.seed, 1)[0]  # drawn here, so that the file can name it
         how = (job.sampling.sigma, seed, job.sampling.denoise, job.sampling.corrections)
         return Utterance(mel, *how, path.source, self._adapt), doubt
 
@@ -125,7 +125,7 @@ class RowSpeaker:
             origin = Origin.of_model(self._synthesizer.name, seed) if self._origin else None
             report = write_audio(part, x, self._synthesizer.sample_rate, format=self._format, origin=origin)
             with part.open("rb+") as file:
-                os.fsync(file.fileno())  # the name must not come to the disk before what it names
+                os.fsync(file.fileno())  # the content must reach the disk before the name
             part.replace(job.audio)
         except Exception as error:
             with contextlib.suppress(OSError):
@@ -135,7 +135,7 @@ class RowSpeaker:
 
 
 def part_of(audio: Path) -> Path:
-    """Return where an audio file is while it is written."""
+    """Return the path of an audio file while it is written."""
     return audio.with_name(f".{audio.name}.part")
 
 

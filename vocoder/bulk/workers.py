@@ -1,4 +1,4 @@
-"""Processes that speak rows, watched: one that dies costs the file that killed it, and nothing else."""
+"""Supervised worker processes: one that dies costs only the file that killed it."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ Speak = Callable[[Sequence[Job]], list[Outcome]]
 
 
 class WorkerError(OSError):
-    """Workers cannot start; the text says why."""
+    """Workers cannot start. The text says why."""
 
 
 class Workers:
-    """Processes that each hold a model; use it as a context manager.
+    """Worker processes with a model each; a context manager.
 
     Args:
-        make: makes what speaks, in each process, from the process's number; has to be picklable.
-        count: how many processes; the threads that PyTorch has here are shared out among them.
+        make: picklable; makes the speaker of a process from its number.
+        count: number of processes, which share the threads of PyTorch.
     """
 
     def __init__(self, make: Callable[[int], Speak], count: int) -> None:
@@ -48,19 +48,19 @@ class Workers:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         for worker in self._workers.values():
-            worker.connection.close()  # the end of its work
+            worker.connection.close()  # no more work
             if kind is not None or not worker.idle:
                 worker.process.terminate()
         for worker in self._workers.values():
             worker.process.join()
 
     def run(self, rows: Iterator[list[Job] | Outcome]) -> Iterator[Outcome]:
-        """Yield what becomes of every job, as it becomes known.
+        """Yield the outcome of every job as soon as it is known.
 
         Raises:
-            WorkerError: a worker could not load its model.
+            WorkerError: a worker cannot load its model.
         """
-        waiting: deque[list[Job]] = deque()  # of rows that killed their worker: each job on its own
+        waiting: deque[list[Job]] = deque()  # jobs of rows that killed their worker, one by one
         left = iter(rows)
         exhausted = False
         while True:
@@ -82,7 +82,7 @@ class Workers:
                 yield from self._collect(self._workers[connection], waiting)  # type: ignore[index]
 
     def _collect(self, worker: _Worker, waiting: deque[list[Job]]) -> list[Outcome]:
-        """Take what a worker says: that it is ready, or what became of its row; or see that it died."""
+        """Take a message of a worker, ready or the outcomes of its row, or notice its death."""
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):
@@ -105,7 +105,7 @@ class Workers:
         self._start()
         row = worker.row or []
         if len(row) == 1:
-            return [Outcome(row[0], error=f"the worker that spoke it died ({how})")]
+            return [Outcome(row[0], error=f"its worker died ({how})")]
         waiting.extendleft([job] for job in reversed(row))
         return []
 
@@ -115,13 +115,13 @@ class Workers:
         arguments = (theirs, self._make, self._started, self._threads)
         process = context.Process(target=_work, args=arguments, daemon=True, name=f"speaker-{self._started}")
         process.start()
-        theirs.close()  # so that the end of the process is the end of the pipe
+        theirs.close()  # so that the pipe ends with the process
         self._started += 1
         self._workers[ours] = _Worker(process, ours)
 
 
 class _Worker:
-    """A process as its owner sees it; it is busy from its start until it says that it is ready."""
+    """A process as its owner sees it; busy from its start until it is ready."""
 
     def __init__(self, process: multiprocessing.process.BaseProcess, connection: Connection) -> None:
         self.process = process
@@ -135,12 +135,12 @@ class _Worker:
 
     def give(self, row: list[Job]) -> None:
         self.row = row
-        with contextlib.suppress(OSError):  # it died; the pipe's end says so when it is read
+        with contextlib.suppress(OSError):  # it died; reading the pipe reports it
             self.connection.send(row)
 
 
 def _work(connection: Connection, make: Callable[[int], Speak], number: int, threads: int) -> None:
-    """Speak the rows that come until there are no more, or there is nobody left to speak for."""
+    """Synthesize rows until there are no more or the owner is gone."""
     end_with_owner()
     torch.set_num_threads(threads)
     try:

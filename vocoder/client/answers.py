@@ -1,4 +1,4 @@
-"""What a server answers."""
+"""Answers of the server."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ __all__ = ["MelVerdict", "ModelInfo", "Speech", "StreamEnd", "StreamStart"]
 
 @dataclass(frozen=True)
 class MelVerdict:
-    """What the server's mel guard says of a mel.
+    """Verdict of the server's mel guard.
 
     Attributes:
-        typical: false where something should be looked into.
+        typical: false if something is probably wrong.
         cause: `typical`, `too-short`, or what the mel looks like, such as `log10`.
-        typicality: percentage of true mels that are less likely; None where there was too little to judge by.
-        message: where it is not typical, what it looks like and what would be right.
-        preset: that it looks like the mels of, where it is not typical.
+        typicality: percentage of true mels that are less likely; None if there is too little to judge.
+        message: if it is not typical, what it looks like and what to do.
+        preset: the preset that an untypical mel looks like.
     """
 
     typical: bool
@@ -36,7 +36,7 @@ class MelVerdict:
 
     @classmethod
     def of_headers(cls, headers: Mapping[str, str]) -> MelVerdict | None:
-        """Read what the headers of an answer tell; None if they tell nothing."""
+        """Read the verdict from the headers of an answer, or None."""
         cause, typicality = headers.get("X-Mel-Guard"), headers.get("X-Mel-Guard-Typicality")
         if cause is None:
             return None
@@ -49,10 +49,9 @@ class MelVerdict:
 class Speech:
     """Audio x (T,), float32 in [-1, 1], its sample_rate in Hz, and the model and seed that made it.
 
-    `guard` is what the server's mel guard says of the mel, and `origin` what it says of where the audio comes from,
-    each None where it says nothing; `write_audio(..., origin=speech.origin)` keeps it in a file.
-    `adapted` names the adapter that the mel went through, None if it went through none, and `recognised` the contract
-    that it was recognised to be of, None unless `preset="auto"` asked for that.
+    `guard` is the verdict of the mel guard, or None. `origin` says where the audio comes from, or is None;
+    `write_audio(..., origin=speech.origin)` keeps it in a file. `adapted` names the adapter of the mel, if any, and
+    `recognised` the recognised contract with `preset="auto"`.
     """
 
     x: NDArray[np.float32]
@@ -67,10 +66,10 @@ class Speech:
 
 @dataclass(frozen=True)
 class StreamStart:
-    """What is known before the first audio of a stream: who speaks, at which rate, and what a frame is.
+    """What a stream announces before its first audio: the model, the sample rate and the shape of frames.
 
-    `n_mels` is of the frames that are sent, `hop_length` of the model's own. `adapted` names the adapter that the
-    frames go through, None where they go through none.
+    `n_mels` counts the bands of the frames to send, `hop_length` is the model's own. `adapted` names the adapter, if
+    any.
     """
 
     model: str
@@ -82,17 +81,17 @@ class StreamStart:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> StreamStart:
-        """Read the server's message `ready`."""
+        """Read the message `ready`."""
         plain = {item.name: document[item.name] for item in fields(cls) if item.name != "adapted"}
         return cls(**plain, adapted=document.get("adapted"))
 
 
 @dataclass(frozen=True)
 class StreamEnd:
-    """What was spoken: frames of the mel, samples of audio, and the seconds that it waited and was computed for.
+    """Summary of a stream: frames of the mel, samples of audio, seconds of waiting and of computing.
 
-    `guard` is what the server's mel guard says of how the mel begins, None where it says nothing, and `recognised` the
-    contract that it was recognised to be of, None unless `preset="auto"` asked for that.
+    `guard` is the verdict of the mel guard on the start of the mel, or None. `recognised` is the recognised contract
+    with `preset="auto"`.
     """
 
     frames: int
@@ -104,7 +103,7 @@ class StreamEnd:
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> StreamEnd:
-        """Read the server's message `done`."""
+        """Read the message `done`."""
         said = document.get("guard")
         verdict = None if said is None else MelVerdict(**{item.name: said[item.name] for item in fields(MelVerdict)})
         plain = [item.name for item in fields(cls) if item.name not in ("guard", "recognised")]
@@ -116,10 +115,10 @@ class ModelInfo:
     """A model of the server.
 
     Attributes:
-        name: what requests call it.
+        name: for requests.
         state: "ready", "loading" or "failed".
-        mel_config: what it expects of a mel; None until it is ready.
-        details: all that the server tells of it: family, parameters, provenance, quality, limits.
+        mel_config: its mel contract; None until it is ready.
+        details: everything else: family, parameters, provenance, quality, limits.
     """
 
     name: str

@@ -49,14 +49,14 @@ T = TypeVar("T")
 
 
 class AsyncClient:
-    """As `Client`, with every method to be awaited; an asynchronous context manager.
+    """As `Client`, with awaitable methods; an asynchronous context manager.
 
     Args:
         url: of the server, such as http://127.0.0.1:8000.
-        api_key: where it asks for one.
+        api_key: if the server asks for one.
         timeout: seconds to wait for an answer, or for the next audio of a stream.
-        retries: when to ask again.
-        trust_env: whether proxies named in the environment are used.
+        retries: when to repeat a request.
+        trust_env: whether to use proxies from the environment.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class AsyncClient:
         await self.close()
 
     async def close(self) -> None:
-        """Close the connections that are kept."""
+        """Close the kept connections."""
         await self._http.aclose()
 
     async def models(self) -> list[ModelInfo]:
@@ -103,7 +103,7 @@ class AsyncClient:
 
     @asynccontextmanager
     async def stream(self, mel: Any, **options: Unpack[SpeechOptions]) -> AsyncIterator[AsyncSpeechStream]:
-        """Speak a mel while it is being made: `async with client.stream(frames) as speech: async for x in speech: ...`.
+        """Synthesize a mel while it is made: `async with client.stream(frames) as speech: async for x in speech: ...`.
 
         Args:
             mel: (n_mels, frames), array or tensor; or an iterable, asynchronous or not, of frames (n_mels,) and pieces
@@ -112,7 +112,7 @@ class AsyncClient:
 
         Raises:
             VocoderError: as in `synthesize`, at any time; IncompleteError if the connection is lost.
-            ValueError: a piece is not as wide as the model's mels; when its turn comes.
+            ValueError: a piece has another number of bands, raised at its turn.
         """
         async with self.open_stream(options) as stream:
             sending = asyncio.create_task(stream.send([mel] if hasattr(mel, "shape") else mel))
@@ -124,17 +124,17 @@ class AsyncClient:
 
     @asynccontextmanager
     async def open_stream(self, options: SpeechOptions) -> AsyncIterator[AsyncSpeechStream]:
-        """As `stream`, for those who send the frames themselves."""
+        """As `stream`, for callers that send the frames themselves."""
         async with AsyncExitStack() as stack:
             connection, start = await self._again(lambda: self._dial(options, stack))
             yield AsyncSpeechStream(connection, start, self._timeout)
 
     async def _dial(self, options: SpeechOptions, stack: AsyncExitStack) -> tuple[ClientConnection, StreamStart]:
-        """Open a connection for as long as the stack, and have the server say that it is ready."""
+        """Open a connection for the lifetime of the stack and wait for `ready`."""
         proxy: Literal[True] | None = True if self._trust_env else None
         address, first = stream_address(self._url), hello(options)
         limits: dict[str, Any] = {"open_timeout": self._timeout, "compression": None, "max_size": None}
-        limits["ping_timeout"] = None  # pongs wait behind audio that nobody has read yet, which is no fault
+        limits["ping_timeout"] = None  # pongs wait behind unread audio, which is no fault
         try:
             dialled = connect(address, additional_headers=self._headers, proxy=proxy, **limits)
             connection = await stack.enter_async_context(dialled)
@@ -179,7 +179,7 @@ class AsyncClient:
 
 
 class AsyncSpeechStream:
-    """Yields audio x (T,), float32, as it comes; once it is exhausted, `end` tells what was spoken."""
+    """Yields audio x (T,), float32, as it arrives; afterwards `end` holds the summary."""
 
     def __init__(self, connection: ClientConnection, start: StreamStart, timeout: float) -> None:
         self.start = start
@@ -189,12 +189,12 @@ class AsyncSpeechStream:
         self._failure: Exception | None = None
 
     async def __aiter__(self) -> AsyncIterator[NDArray[np.float32]]:
-        """Yield the audio; what the iterable of frames raises is raised here."""
+        """Yield the audio; exceptions of the iterable of frames are raised here."""
         while (x := await self.next()) is not None:
             yield x
 
     async def next(self) -> NDArray[np.float32] | None:
-        """Return the next audio, or None if all has come; what the iterable of frames raises is raised here."""
+        """Return the next audio, or None at the end; exceptions of the iterable of frames are raised here."""
         while self.end is None:
             try:
                 async with asyncio.timeout(self._timeout):
@@ -208,7 +208,7 @@ class AsyncSpeechStream:
         return None
 
     async def send(self, pieces: Iterable[Any] | AsyncIterable[Any]) -> None:
-        """Send all frames; the client does this in a task of its own."""
+        """Send all frames; runs in a task of its own."""
         try:
             if isinstance(pieces, AsyncIterable):
                 async for piece in pieces:
@@ -226,11 +226,11 @@ class AsyncSpeechStream:
             await self._connection.send(message)
 
     async def send_end(self) -> None:
-        """Say that the mel has ended."""
+        """End the mel."""
         await self._connection.send(END)
 
     async def fail(self, error: Exception) -> None:
-        """End the stream because its frames cannot be sent; whoever reads it learns why."""
-        if not isinstance(error, ConnectionClosed):  # of which reading tells more
+        """End the stream because its frames cannot be sent; the reader gets the exception."""
+        if not isinstance(error, ConnectionClosed):  # reading says more about it
             self._failure = error
             await self._connection.close()

@@ -1,4 +1,4 @@
-"""What a server refuses or fails at, as exceptions made of its problem documents (RFC 9457)."""
+"""Exceptions made from the problem documents (RFC 9457) of the server."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class Problem:
 
     Attributes:
         status: the HTTP status code.
-        name: what is wrong, for machines, such as "queue-full"; the server's document lists them.
-        detail: what is wrong and what would be right, for people.
-        request_id: finds the request in the server's log.
-        retry_after: seconds after which it may go better; None where waiting does not help.
-        fields: whatever else the server told, such as `errors` or `limit_frames`.
+        name: of the problem, such as "queue-full"; the documents of the server list them.
+        detail: what is wrong and what to do.
+        request_id: identifies the request in the server's log.
+        retry_after: seconds to wait before trying again; None if waiting does not help.
+        fields: other members, such as `errors` or `limit_frames`.
     """
 
     status: int
@@ -48,7 +48,7 @@ class Problem:
 
 
 class VocoderError(Exception):
-    """What every error of a client is; `problem` is the server's own document, None where there is none."""
+    """Base of all errors of the client; `problem` is the server's document, or None."""
 
     def __init__(self, message: str, problem: Problem | None = None) -> None:
         super().__init__(message)
@@ -56,23 +56,23 @@ class VocoderError(Exception):
 
 
 class InvalidRequestError(VocoderError):
-    """The mel, the audio or an option is not as the server wants it; the same again fails again."""
+    """The mel, the audio or an option is invalid; repeating the request does not help."""
 
 
 class AuthenticationError(VocoderError):
-    """An API key is missing, unknown, or may not do this (401, 403)."""
+    """An API key is missing, unknown or not permitted to do this (401, 403)."""
 
 
 class UnknownModelError(VocoderError):
-    """There is no such model, or no such address (404)."""
+    """There is no such model or address (404)."""
 
 
 class RateLimitedError(VocoderError):
-    """The quota of the API key is used up for now (429)."""
+    """The quota of the API key is exhausted for now (429)."""
 
 
 class UnavailableError(VocoderError):
-    """The server is full, loading or stopping, or was not fast enough (503, 504)."""
+    """The server is full, loading, stopping, or too slow (503, 504)."""
 
 
 class ServerError(VocoderError):
@@ -80,11 +80,11 @@ class ServerError(VocoderError):
 
 
 class NoAnswerError(VocoderError):
-    """The server could not be reached, or did not answer in time."""
+    """The server cannot be reached or did not answer in time."""
 
 
 class IncompleteError(VocoderError):
-    """A stream ended before all of its audio had come."""
+    """A stream ended before all of its audio arrived."""
 
 
 BY_STATUS: dict[int, type[VocoderError]] = {
@@ -98,13 +98,13 @@ BY_STATUS: dict[int, type[VocoderError]] = {
 
 
 def error_of(problem: Problem) -> VocoderError:
-    """Return the exception for a problem."""
+    """Return the exception of a problem."""
     kind = BY_STATUS.get(problem.status, ServerError if problem.status >= 500 else InvalidRequestError)
     return kind(f"{problem.status} {problem.name}: {problem.detail}", problem)
 
 
 def read_problem(status: int, body: str | bytes, retry_after: str | None = None) -> Problem:
-    """Return the problem in a body, or one made of the status alone where the answer is no problem document."""
+    """Return the problem in a body, or one made from the status if there is no problem document."""
     try:
         document = json.loads(body)
         name = str(document["type"]).removeprefix(TYPE_PREFIX)

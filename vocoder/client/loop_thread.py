@@ -1,4 +1,4 @@
-"""An event loop on a thread of its own, for those who wait for their answers."""
+"""An event loop on its own thread, for blocking callers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """Runs coroutines for any thread; it ends with `stop`, when nobody refers to it any more, or with the process."""
+    """Runs coroutines for any thread. It ends with `stop`, when it is garbage-collected, or with the process."""
 
     def __init__(self) -> None:
         self._loop = asyncio.new_event_loop()
@@ -23,22 +23,22 @@ class LoopThread:
         self._thread.start()
         self._process = os.getpid()
         self._end = weakref.finalize(self, _ended, self._loop, self._thread)
-        self._end.atexit = False  # a daemon; whoever ends the process waits for nothing
+        self._end.atexit = False  # a daemon, so that the process can end
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """Return what a coroutine returns, or raise what it raises.
+        """Run a coroutine to its result.
 
         Raises:
-            RuntimeError: the loop has been stopped, or this is a fork of the process that it runs in.
+            RuntimeError: the loop has been stopped, or this process is a fork.
         """
         if not self._end.alive or self._process != os.getpid():
             work.close()
             closed = "the client has been closed"
-            raise RuntimeError("a client is of one process: make another in a fork" if self._end.alive else closed)
+            raise RuntimeError("a client belongs to one process: make another in a fork" if self._end.alive else closed)
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
-        except BaseException:  # such as KeyboardInterrupt: nobody waits for it any more
+        except BaseException:  # such as KeyboardInterrupt: nobody waits for the result
             future.cancel()
             raise
 

@@ -1,4 +1,4 @@
-"""The HTTP requests of a client, and what their answers mean."""
+"""HTTP requests of the client, and their answers."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ __all__ = [
 ]
 
 Audio = bytes | str | PathLike[str] | NDArray[np.floating] | NDArray[np.int16]
-"""a sound file's content, its path, or samples"""
+"""content or path of a sound file, or samples"""
 
 
 class SpeechOptions(TypedDict, total=False):
-    """How to speak; what is left out or None is up to the server."""
+    """Options of a synthesis; the server decides what is missing or None."""
 
     model: str | None
     """a name from `models()`"""
@@ -51,20 +51,20 @@ class SpeechOptions(TypedDict, total=False):
     seed: int | None
     """of the noise"""
     denoise: float | None
-    """strength of the removal of the model's own hum, 0 to 1"""
+    """how much of the model's own hum to remove, 0 to 1"""
     corrections: int | None
-    """how often the audio is corrected towards its mel, 0 to 100: 40 for the best quality, fewer are faster"""
+    """number of corrections towards the mel, 0 to 100: 40 for the best quality, fewer are faster"""
     preset: str | None
-    """the mel preset that the mel was made with; `models()` tells which each model accepts; `auto` recognises it"""
+    """preset of the mel; `models()` lists what each model accepts; `auto` recognises it"""
     adapt: str | None
-    """`off` refuses mels that only an adapter, which guesses, can convert"""
+    """`off` refuses mels that only an adapter can convert"""
     mean: Sequence[float] | None
     variance: Sequence[float] | None
-    """of each band, by which a mel of `preset` was normalised"""
+    """of each band, if a mel of `preset` is normalised"""
     sample_rate: int | None
     """Hz to resample to"""
     guard: str | None
-    """what is done about a mel that looks wrong: `warn` tells, `strict` refuses, `off` does nothing"""
+    """for a mel that looks wrong: `warn` reports it, `strict` refuses it, `off` does not look"""
 
 
 @dataclass(frozen=True)
@@ -82,10 +82,10 @@ MODELS = Call("GET", "v1/models")
 
 
 def checked_url(url: str) -> str:
-    """Return the address of a server.
+    """Return the checked address of a server.
 
     Raises:
-        ValueError: it is none of HTTP.
+        ValueError: it is not an HTTP address.
     """
     if urlsplit(url).scheme not in ("http", "https"):
         raise ValueError(f"the address of a server is an http: or https: one, not {url!r}")
@@ -93,23 +93,23 @@ def checked_url(url: str) -> str:
 
 
 def authorization(api_key: str | None) -> dict[str, str]:
-    """Return the headers that show an API key.
+    """Return the headers for an API key.
 
     Raises:
-        ValueError: HTTP cannot carry it; the text does not repeat it.
+        ValueError: HTTP cannot carry it. The text does not repeat it.
     """
     if api_key is None:
         return {}
     if not (api_key.isascii() and api_key.isprintable() and api_key.strip() == api_key != ""):
-        raise ValueError("an API key holds printable ASCII characters, without spaces around them; this one does not")
+        raise ValueError("an API key must be printable ASCII without surrounding spaces")
     return {"Authorization": f"Bearer {api_key}"}
 
 
 def used(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that say something.
+    """Return the options that are set.
 
     Raises:
-        TypeError: there is one of another name.
+        TypeError: an option is unknown.
     """
     unknown = sorted(options.keys() - SpeechOptions.__annotations__.keys())
     if unknown:
@@ -119,15 +119,15 @@ def used(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _listed(values: Sequence[float]) -> str:
-    """Return numbers as the text that addresses and messages carry."""
+    """Return numbers as text for addresses and messages."""
     return ",".join(f"{float(value):.9g}" for value in values)
 
 
 def to_array(mel: Any) -> NDArray[np.float32]:
-    """Return a mel, a tensor or anything that NumPy takes, as an array of 32-bit floats.
+    """Return a mel, a tensor or array-like, as an array of 32-bit floats.
 
     Raises:
-        TypeError: it is the name of a file, or holds no real numbers.
+        TypeError: it is a file name or does not hold real numbers.
     """
     if isinstance(mel, str | PathLike):
         raise TypeError(f"a mel is an array or a tensor: give np.load({str(mel)!r})")
@@ -141,7 +141,7 @@ def to_array(mel: Any) -> NDArray[np.float32]:
 
 
 def synthesis_call(mel: Any, options: SpeechOptions) -> Call:
-    """Return the request to speak a mel (n_mels, frames) at once, losing nothing."""
+    """Return the request to synthesize a whole mel (n_mels, frames), with lossless audio."""
     body = io.BytesIO()
     np.save(body, np.ascontiguousarray(to_array(mel), "<f4"), allow_pickle=False)
     params = {**used(options), "format": "npy"}
@@ -149,11 +149,11 @@ def synthesis_call(mel: Any, options: SpeechOptions) -> Call:
 
 
 def mel_call(audio: Audio, sample_rate: int | None, model: str | None, preset: str | None) -> Call:
-    """Return the request to make the mel of audio; samples (T,) come with their sample_rate.
+    """Return the request for the mel of audio; samples (T,) need their sample_rate.
 
     Raises:
-        ValueError: samples without a rate, or a rate with a file, which has its own.
-        TypeError: samples that are neither floats nor integers of 16 bits.
+        ValueError: samples without a rate, or a file with one.
+        TypeError: samples are neither floats nor 16-bit integers.
     """
     if isinstance(audio, np.ndarray) != (sample_rate is not None):
         raise ValueError("samples need their sample_rate, and files have their own")
@@ -168,7 +168,7 @@ def mel_call(audio: Audio, sample_rate: int | None, model: str | None, preset: s
 
 
 def _full_scale(samples: NDArray[Any]) -> NDArray[np.float32]:
-    """Return samples as floats whose full scale is 1."""
+    """Return samples as floats with full scale 1."""
     if samples.dtype == np.int16:
         return samples.astype(np.float32) / 32768.0
     if samples.dtype.kind != "f":
@@ -177,7 +177,7 @@ def _full_scale(samples: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def failure(response: httpx.Response) -> VocoderError | None:
-    """Return why a response that has been read is none that was wanted; None if it is."""
+    """Return the error of a response that has been read, or None."""
     if response.is_success:
         return None
     return error_of(read_problem(response.status_code, response.content, response.headers.get("Retry-After")))

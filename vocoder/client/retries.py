@@ -1,4 +1,4 @@
-"""When to ask again."""
+"""When to repeat a request."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ JITTER = 0.25
 
 @dataclass(frozen=True)
 class Retries:
-    """Ask again where the server said when (Retry-After, with 503 and 429), and only then.
+    """Repeat a request only if the server says when (Retry-After, with 503 and 429).
 
     Attributes:
-        most: how often to ask again.
-        longest: seconds; a server that asks for a longer wait is not waited for.
+        most: number of repetitions.
+        longest: longest wait in seconds; give up if the server asks for more.
     """
 
     most: int = 4
@@ -31,11 +31,11 @@ class Retries:
     def wait(self, error: VocoderError, done: int) -> float | None:
         """Return the seconds to wait after an error, or None to give up.
 
-        A little is added by chance, so that clients that were sent away together do not come back together.
+        A random part is added, so that clients do not all come back at once.
 
         Args:
-            error: of the last attempt.
-            done: how often it was asked again already.
+            error: the last error.
+            done: number of repetitions so far.
         """
         problem = error.problem
         if problem is None or problem.retry_after is None or done >= self.most:

@@ -1,4 +1,4 @@
-"""The messages of a stream over WebSocket: what a client sends, and what comes back."""
+"""Messages of a WebSocket stream."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ Message = NDArray[np.float32] | StreamStart | StreamEnd
 
 
 def stream_address(url: str) -> str:
-    """Return the address of the streams of a server."""
+    """Return the address for streams of a server."""
     return f"{url.rstrip('/').replace('http', 'ws', 1)}/v1/stream"
 
 
 def hello(options: SpeechOptions) -> str:
-    """Return the first message; the audio is to come as floats, so that nothing is lost."""
+    """Return the first message, which asks for audio as floats."""
     return json.dumps({**used(options), "format": "pcm_f32"})
 
 
 def frame_messages(piece: Any, n_mels: int) -> Iterator[bytes]:
     """Yield the messages for frames of a mel: one (n_mels,), or several (n_mels, frames).
 
-    A message is frame after frame, and the server cannot see where one ends.
+    A message holds frame after frame; the server cannot see where one ends.
 
     Raises:
         ValueError: the piece has another shape.
@@ -53,7 +53,7 @@ def read_message(message: str | bytes) -> Message:
     """Return what a message of the server holds: audio, the start or the end.
 
     Raises:
-        VocoderError: it is a problem, and the server closes the connection.
+        VocoderError: the message is a problem.
     """
     if isinstance(message, bytes):
         return np.frombuffer(message, "<f4").astype(np.float32)
@@ -66,7 +66,7 @@ def read_message(message: str | bytes) -> Message:
 
 
 def connection_error(error: Exception) -> Exception:
-    """Return what an exception of the connection means to who speaks over it; any other as it is."""
+    """Translate an exception of the connection; return any other unchanged."""
     if isinstance(error, InvalidStatus):
         response = error.response
         return error_of(read_problem(response.status_code, bytes(response.body), response.headers.get("Retry-After")))

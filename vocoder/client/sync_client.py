@@ -1,4 +1,4 @@
-"""The client for programs that wait for their answers: the one for asyncio, on a thread of its own."""
+"""The blocking client: the asyncio client on its own thread."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ __all__ = ["Client", "SpeechStream"]
 
 
 class Client:
-    """Speaks with a vocoder service; a context manager. Threads may share one, processes may not.
+    """Client of a vocoder server; a context manager. Threads may share one, processes may not.
 
     Args:
         url: of the server, such as http://127.0.0.1:8000.
-        api_key: where it asks for one.
+        api_key: if the server asks for one.
         timeout: seconds to wait for an answer, or for the next audio of a stream.
-        retries: when to ask again.
-        trust_env: whether proxies named in the environment are used.
+        retries: when to repeat a request.
+        trust_env: whether to use proxies from the environment.
 
     Raises:
-        ValueError: the address is none of HTTP, or the key none that HTTP can carry.
+        ValueError: the address is not HTTP, or HTTP cannot carry the key.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connections that are kept, for good."""
+        """Close the client and its connections."""
         self._loop.run(self._client.close())
         self._loop.stop()
 
@@ -76,7 +76,7 @@ class Client:
             **options: model, sigma, seed, denoise, corrections, preset, adapt, mean, variance, sample_rate, guard.
 
         Raises:
-            VocoderError: the server did not answer, refused, or failed; each kind is a class of its own.
+            VocoderError: the server did not answer, refused or failed; each kind has its class.
             TypeError: the mel holds no real numbers, or there is no such option.
         """
         return self._loop.run(self._client.synthesize(mel, **options))
@@ -84,33 +84,33 @@ class Client:
     def mel(
         self, audio: Audio, sample_rate: int | None = None, *, model: str | None = None, preset: str | None = None
     ) -> NDArray[np.float32]:
-        """Return the mel (n_mels, frames) that a model or preset has of audio.
+        """Return the mel (n_mels, frames) of audio for a model or preset.
 
         Args:
-            audio: a sound file's path or content, or samples (T,): floats in [-1, 1], or integers of 16 bits.
+            audio: path or content of a sound file, or samples (T,): floats in [-1, 1] or 16-bit integers.
             sample_rate: Hz of samples.
             model: a name from `models()`.
-            preset: a mel preset, instead of a model's own mel.
+            preset: a mel preset instead of a model.
 
         Raises:
             VocoderError: as in `synthesize`.
             TypeError: the samples are of another kind.
-            ValueError: samples without a rate, or a rate with a file, which has its own.
+            ValueError: samples without a rate, or a file with one.
         """
         return self._loop.run(self._client.mel(audio, sample_rate, model=model, preset=preset))
 
     @contextmanager
     def stream(self, mel: Any, **options: Unpack[SpeechOptions]) -> Iterator[SpeechStream]:
-        """Speak a mel while it is being made: `with client.stream(frames) as speech: for x in speech: ...`.
+        """Synthesize a mel while it is made: `with client.stream(frames) as speech: for x in speech: ...`.
 
         Args:
             mel: (n_mels, frames), array or tensor; or an iterable of frames (n_mels,) and pieces (n_mels, frames),
-                which is read from another thread.
+                which is read on another thread.
             **options: as in `synthesize`.
 
         Raises:
             VocoderError: as in `synthesize`, at any time; IncompleteError if the connection is lost.
-            ValueError: a piece is not as wide as the model's mels; when its turn comes.
+            ValueError: a piece has another number of bands, raised at its turn.
         """
         opened = self._client.open_stream(options)
         stream = SpeechStream(self._loop, self._loop.run(opened.__aenter__()))
@@ -123,7 +123,7 @@ class Client:
 
 
 class SpeechStream:
-    """Yields audio x (T,), float32, as it comes; once it is exhausted, `end` tells what was spoken."""
+    """Yields audio x (T,), float32, as it arrives; afterwards `end` holds the summary."""
 
     def __init__(self, loop: LoopThread, stream: AsyncSpeechStream) -> None:
         self._loop = loop
@@ -131,21 +131,21 @@ class SpeechStream:
 
     @property
     def start(self) -> StreamStart:
-        """What was known before the first audio."""
+        """What the server announced before the first audio."""
         return self._stream.start
 
     @property
     def end(self) -> StreamEnd | None:
-        """What was spoken; None before all audio has come."""
+        """The summary; None before all audio has arrived."""
         return self._stream.end
 
     def __iter__(self) -> Iterator[NDArray[np.float32]]:
-        """Yield the audio; what the iterable of frames raises is raised here."""
+        """Yield the audio; exceptions of the iterable of frames are raised here."""
         while (x := self._loop.run(self._stream.next())) is not None:
             yield x
 
     def send(self, pieces: Iterable[Any]) -> None:
-        """Send all frames; the client does this on a thread of its own."""
+        """Send all frames; runs on a thread of its own."""
         try:
             for piece in pieces:
                 self._loop.run(self._stream.send_piece(piece))

@@ -1,4 +1,4 @@
-"""`vocoder benchmark`: how fast a model speaks on this machine."""
+"""`vocoder benchmark`: measure the speed of a model on this machine."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ __all__ = ["add_arguments", "noise_mel", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
-    parser.description = "Measure how fast a model speaks on this machine, as a Markdown table."
+    """Declare the arguments."""
+    parser.description = "Measure the speed of a model on this machine and print a Markdown table."
     add_model_arguments(parser)
     parser.add_argument(
-        "--seconds", type=float, nargs="+", default=[1.0, 10.0], help="lengths of audio (default: 1 and 10)"
+        "--seconds", type=float, nargs="+", default=[1.0, 10.0], help="durations of audio (default: 1 and 10)"
     )
-    parser.add_argument("--repetitions", type=int, default=5, help="runs of each length (default: %(default)s)")
+    parser.add_argument("--repetitions", type=int, default=5, help="runs of each duration (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the median time of synthesis for each length, and the time to the first chunk of a stream of the longest.
+    """Print the median synthesis time for each duration, and the time to the first chunk of the longest as a stream.
 
     Raises:
         ValueError: there is no such model, or a length or the repetitions are not positive.
@@ -58,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def noise_mel(config: MelConfig, seconds: float) -> NDArray[np.float32]:
-    """Return the mel of so many seconds of white noise: what is said does not change the time that it takes."""
+    """Return the mel of white noise; the content does not affect the speed."""
     frames = max(1, round(seconds * config.sample_rate / config.hop_length))
     x = 0.1 * torch.randn(1, frames * config.hop_length + config.n_fft, generator=torch.Generator().manual_seed(0))
     mel: NDArray[np.float32] = MelSpectrogram(config)(x)[0, :, :frames].numpy()

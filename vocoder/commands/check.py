@@ -1,4 +1,4 @@
-"""`vocoder check`: is a mel as its contract says, and if not, what is it likely to be?"""
+"""`vocoder check`: does a mel follow its contract, and if not, what is it likely to be?"""
 
 from __future__ import annotations
 
@@ -21,27 +21,26 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the arguments."""
     parser.description = (
-        "Say how typical of speech mel-spectrograms (npy files, n_mels x frames) are in their contract, and what they "
-        "look like where they are not. The exit status is 0 if all are typical, 1 if one is not, 2 if one cannot "
-        "be read."
+        "Say how typical mel-spectrograms (npy files, n_mels x frames) are of speech in their contract, and what the "
+        "others look like. The exit status is 0 if all are typical, 1 if one is not, 2 if one cannot be read."
     )
     parser.add_argument("mels", nargs="+", type=Path, metavar="MEL", help="npy file")
     parser.add_argument(
         "--preset",
         default="nvidia",
         metavar="NAME|FILE",
-        help=f"the contract that they should follow: {PRESET_HELP}; auto names their own (default: %(default)s)",
+        help=f"the contract to follow: {PRESET_HELP}; auto names their own (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a line, for programs")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Judge every mel and print one line for each.
+    """Print one line for each mel.
 
     Raises:
-        ValueError: there is no way from mels of the contract to those that the guard knows.
+        ValueError: mels of the contract do not convert to a contract that the guard knows.
     """
     own = load_guard().mel_config
     way = None if args.preset == AUTO else path_between(contract(args.preset), own)

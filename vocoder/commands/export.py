@@ -1,4 +1,4 @@
-"""`vocoder export`: a model as a program for other runtimes."""
+"""`vocoder export`: write a model as a program for other runtimes."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the arguments."""
     parser.description = (
         "Write a model as a program with inputs z, standard normal noise times the temperature, and mel, and output x; "
         "for sherpa-onnx with input mel and output audio, as the vocoder of a Matcha-TTS model. It computes in "
@@ -27,12 +27,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--corrections",
         type=int,
         metavar="N",
-        help="how often the program corrects its audio towards the mel (default: the model's own; fewer are faster)",
+        help="number of corrections towards the mel (default: the model's own; fewer are faster)",
     )
     parser.add_argument(
         "--sigma",
         type=float,
-        help="temperature of the noise inside a program for sherpa-onnx (default: the model's own)",
+        help="temperature of the noise in a program for sherpa-onnx (default: the model's own)",
     )
     parser.add_argument(
         "--weights",

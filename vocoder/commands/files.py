@@ -1,4 +1,4 @@
-"""The files of a command: one to one, several to a folder, and `-` for the standard input and output."""
+"""Input and output files of a command: one to one, several to a folder, `-` for standard input and output."""
 
 from __future__ import annotations
 
@@ -36,26 +36,26 @@ FILE_SUFFIXES = (".npy", *(f".{name}" for name in AUDIO_FORMATS))
 
 
 def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) -> list[tuple[Path, Path]]:
-    """Return each source with the file that it becomes: `output` itself, or of several a file in that folder.
+    """Return the target of each source: `output`, or for several sources a file in that folder.
 
-    A file that `output` names is replaced; files in a folder, whose names nobody wrote, only if that is asked for.
+    A file named by `output` is replaced; files in a folder only with `again`.
 
     Args:
         sources: files, or `-`.
         output: file, folder, or `-`.
         suffix: of the files in a folder.
-        again: replace files that are there in a folder.
+        again: replace existing files in a folder.
 
     Raises:
-        ValueError: the output does not fit the sources, two would become one file, one would be replaced by what is
-            made of it, or a file is there already.
+        ValueError: the output does not fit the sources, two sources have one target, a source is its own target, or a
+            file exists already.
     """
     if len(sources) == 1 and not output.is_dir():
         made = [(sources[0], output)]
     else:
         check_folder(output)
         if STANDARD in sources:
-            raise ValueError("- stands for one file on the standard input: give the output a file's name, or - as well")
+            raise ValueError("- stands for one file on standard input: name an output file, or pass - as well")
         made = [(source, output / f"{source.stem}{suffix}") for source in sources]
     twice = [str(target) for target, count in Counter(target for _, target in made).items() if count > 1]
     if twice:
@@ -72,7 +72,7 @@ def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) ->
 def check_folder(output: Path) -> None:
     """Raise a ValueError if several files cannot be written to `output`."""
     if output == STANDARD:
-        raise ValueError("several files cannot go to the standard output; give a folder")
+        raise ValueError("several files cannot go to standard output; give a folder")
     if output.exists() and not output.is_dir():
         raise ValueError(f"the output of several files is a folder, but {output} is a file")
     if output.suffix.lower() in FILE_SUFFIXES and not output.is_dir():
@@ -80,7 +80,7 @@ def check_folder(output: Path) -> None:
 
 
 def each(program: str, files: Sequence[tuple[Path, Path]], make: Callable[[Path, Path], str]) -> int:
-    """Make every target of its source, one line for each with what `make` returns; what fails harms no other.
+    """Make every target and print one line for each; a failure affects only its own file.
 
     Returns:
         0, or 2 if one failed.
@@ -101,24 +101,24 @@ def each(program: str, files: Sequence[tuple[Path, Path]], make: Callable[[Path,
 
 
 def say(text: str, output: Path) -> None:
-    """Print to the standard output, or to the standard error where the output itself goes there."""
+    """Print to standard output, or to standard error if the output goes there."""
     print(text, file=sys.stderr if output == STANDARD else sys.stdout, flush=True)
 
 
 def write_out(content: bytes) -> None:
-    """Write to the standard output."""
+    """Write to standard output."""
     sys.stdout.buffer.write(content)
     sys.stdout.buffer.flush()
 
 
 def audio_source(path: Path) -> Path | BinaryIO:
-    """Return what `read_audio` can read: the path, or the standard input, which is read to its end."""
+    """Return what `read_audio` takes: the path, or the content of standard input."""
     return io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD else path
 
 
 @contextmanager
 def mel_source(path: Path) -> Iterator[Path]:
-    """Yield the path, or that of a temporary copy of the standard input."""
+    """Yield the path, or that of a temporary copy of standard input."""
     if path != STANDARD:
         yield path
         return
@@ -131,7 +131,7 @@ def mel_source(path: Path) -> Iterator[Path]:
 def write_speech(
     target: Path, x: NDArray[np.float32], sample_rate: int, format: str | None, origin: Origin | None = None
 ) -> WriteReport:
-    """Write audio (T,) to a file, by its suffix if no format is named, or to the standard output, then as wav."""
+    """Write audio (T,) to a file, by default in the format of its suffix, or to standard output, by default as wav."""
     if target != STANDARD:
         return write_audio(target, x, sample_rate, format=format, origin=origin)
     content = io.BytesIO()
@@ -141,7 +141,7 @@ def write_speech(
 
 
 def suffix_of(format: str | None) -> str:
-    """Return the suffix of files of a key of `AUDIO_FORMATS`, or of wav."""
+    """Return the suffix for a key of `AUDIO_FORMATS`, by default wav."""
     return "." + (format or "wav").partition("_")[0]
 
 

@@ -1,4 +1,4 @@
-"""`vocoder import`: a foreign checkpoint becomes a model directory."""
+"""`vocoder import`: convert a checkpoint of another project."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the arguments."""
     parser.description = (
-        "Turn a checkpoint of another project into a model directory. The file is read as data: nothing in it is run."
+        "Convert a checkpoint of another project to a model directory. The file is read as data; nothing in it is run."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="checkpoint of torch.save, or safetensors")
-    parser.add_argument("--from", dest="layout", required=True, choices=tuple(LAYOUTS), help="whose layout it has")
+    parser.add_argument("--from", dest="layout", required=True, choices=tuple(LAYOUTS), help="its layout")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="model directory to write")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="the project's settings of the model (JSON)")
-    parser.add_argument("--speaker", type=int, metavar="N", help="voice to keep of a model of several speakers")
+    parser.add_argument("--config", type=Path, metavar="FILE", help="the project's configuration of the model (JSON)")
+    parser.add_argument("--speaker", type=int, metavar="N", help="speaker to keep of a multi-speaker model")
     parser.add_argument(
         "--statistics",
         type=Path,
@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the model directory, and say what became of the file.
+    """Write the model directory and report what was imported.
 
     Raises:
         ValueError, OSError: the checkpoint cannot be imported; the text says why.
@@ -49,5 +49,5 @@ def run(args: argparse.Namespace) -> int:
     for note in (*imported.notes, PRECISION):
         print(f"  {note}")
     if isinstance(imported.model, WaveNet):
-        print("  it speaks sample by sample, slower than real time; `vocoder-train distill` makes a fast student of it")
+        print("  it generates sample by sample, slower than real time; `vocoder-train distill` trains a fast student")
     return 0

@@ -1,4 +1,4 @@
-"""`vocoder info`: what an audio file is, and what it says of where it comes from."""
+"""`vocoder info`: format and origin of an audio file."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the arguments."""
     parser.description = (
-        "Show what audio files are. Where they say so: that they are synthetic, and which model, version and seed "
-        "made them. `-` stands for the standard input. The exit status is 2 if one cannot be read."
+        "Show the format of audio files, and whether they say that they are synthetic, with model, version and seed. "
+        "`-` stands for standard input. The exit status is 2 if one cannot be read."
     )
     parser.add_argument("audio", nargs="+", type=Path, metavar="FILE", help="audio file")
     parser.add_argument("--json", action="store_true", help="print one JSON object a line, for programs")
@@ -48,7 +48,7 @@ def _text(info: AudioInfo) -> str:
     origin = info.origin
     if origin is None:
         wrote = f" (written by {info.program})" if info.program else ""
-        return f"{shape}; it does not say where it comes from{wrote}"
+        return f"{shape}; origin not stated{wrote}"
     seed = "" if origin.seed is None else f", seed {origin.seed}"
     kind = "synthetic" if origin.synthetic else "not synthetic"
     return f"{shape}; {kind}: model {origin.model!r}, {origin.program}{seed}"

@@ -1,4 +1,4 @@
-"""`vocoder mel`: an audio file to a mel-spectrogram."""
+"""`vocoder mel`: compute the mel-spectrogram of audio files."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the arguments."""
     parser.description = (
-        "Compute the mel-spectrogram of audio files (wav, flac, ogg, opus, mp3). `-` stands for the standard input and "
-        "output. A file that -o names is replaced; files in a folder are replaced with --again only."
+        "Compute the mel-spectrogram of audio files (wav, flac, ogg, opus, mp3). `-` stands for standard input and "
+        "output. A file named by -o is replaced; files in a folder only with --again."
     )
     parser.add_argument(
         "audio", nargs="+", type=Path, metavar="AUDIO", help="audio file of any sample rate; channels are averaged"
@@ -41,17 +41,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|FILE",
         help=f"mel contract to follow: {PRESET_HELP} (default: %(default)s)",
     )
-    parser.add_argument("--again", action="store_true", help="replace the files that are already in the folder")
+    parser.add_argument("--again", action="store_true", help="replace existing files in the folder")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the mels and say what they are; those that cannot be made are reported, one line each, and left out.
+    """Write the mels and print one line for each; failures are reported and left out.
 
     Returns:
         0, or 2 if one was left out.
 
     Raises:
-        ValueError: inputs and output do not fit each other.
+        ValueError: inputs and output do not fit.
     """
     files = pairs(args.audio, args.output, ".npy", again=args.again)
     return each("vocoder mel", files, partial(_make, MelSpectrogram(contract(args.preset))))

@@ -1,4 +1,4 @@
-"""`vocoder models`: which models there are, and what they are."""
+"""`vocoder models`: describe models."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from vocoder.loading import load, shipped_models
 __all__ = ["add_arguments", "run"]
 
 HEADLINES = ("utterances", "pesq", "stoi", "distillmos", "nats")
-"""scores that a person is shown; `--json` has all"""
+"""scores to show; `--json` has all"""
 WIDTH = 110
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
-    parser.description = "Describe the models that ship with the package, or the one named."
+    """Declare the arguments."""
+    parser.description = "Describe the shipped models, or the named one."
     parser.add_argument(
         "name", nargs="?", metavar="NAME|DIR", help="a shipped name, model directory or Hugging Face repository"
     )
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print family, parameters and mel contract, and of a model that is named its measured quality.
+    """Print family, parameters and mel contract, and the measured quality of a named model.
 
     Raises:
         ValueError: there is no such model.
@@ -60,14 +60,14 @@ def _description(info: Mapping[str, Any], scores: bool) -> str:
 
 
 def _where(info: Mapping[str, Any], scores: bool) -> str:
-    """Return where the scores of a model are, which stand below where `scores` are shown."""
+    """Return the command that shows the scores of a model, if `scores` are not shown."""
     if not info["quality"]:
         return "not measured"
     return "" if scores else f"shown by: vocoder models {info['name']}"
 
 
 def _indented(values: Mapping[str, Any], depth: int) -> list[str]:
-    """Return nested scores as lines, one level of the nest further in for each level."""
+    """Return nested scores as indented lines."""
     lines: list[str] = []
     for name, value in values.items():
         if isinstance(value, Mapping) and any(isinstance(inner, Mapping) for inner in value.values()):

@@ -11,7 +11,7 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the arguments."""
     parser.description = (
         "Share a model directory as a repository of the Hugging Face hub, with the token of `hf auth login`. "
         "Then `vocoder.load` and every --model take the id of the repository."
@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "repository", metavar="OWNER/NAME", help="id of the repository, which is created if it does not exist"
     )
     parser.add_argument("--private", action="store_true", help="make a new repository private")
-    parser.add_argument("--message", help="message of the commit")
+    parser.add_argument("--message", help="commit message")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -1,4 +1,4 @@
-"""`vocoder resynthesize`: an audio file to its mel-spectrogram and back."""
+"""`vocoder resynthesize`: from audio to its mel-spectrogram and back."""
 
 from __future__ import annotations
 
@@ -20,11 +20,10 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the arguments."""
     parser.description = (
-        "Compute the mel-spectrogram of recordings and speak it: what a model makes of known speech. `-` stands for "
-        "the standard input and output. A file that -o names is replaced; files in a folder are replaced with --again "
-        "only."
+        "Compute the mel-spectrograms of recordings and synthesize them again. `-` stands for standard input and "
+        "output. A file named by -o is replaced; files in a folder only with --again."
     )
     parser.add_argument(
         "audio", nargs="+", type=Path, metavar="AUDIO", help="audio file of any sample rate; channels are averaged"
@@ -42,21 +41,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--format",
         choices=tuple(AUDIO_FORMATS),
-        help="format of the audio (default: by the suffix of a file, else wav)",
+        help="audio format (default: by the suffix of the file, else wav)",
     )
-    parser.add_argument("--again", action="store_true", help="replace the files that are already in the folder")
+    parser.add_argument("--again", action="store_true", help="replace existing files in the folder")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write what the model makes of each recording, at the model's sample rate and as long as the recording.
+    """Resynthesize each recording, at the model's sample rate and with its duration.
 
-    Recordings that cannot be read are reported, one line each, and left out.
+    Unreadable recordings are reported and left out.
 
     Returns:
         0, or 2 if one was left out.
 
     Raises:
-        ValueError: inputs and output do not fit each other, or there is no such model.
+        ValueError: inputs and output do not fit, or there is no such model.
     """
     files = pairs(args.audio, args.output, suffix_of(args.format), again=args.again)
     synthesizer = model(args)

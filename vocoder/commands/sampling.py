@@ -1,4 +1,4 @@
-"""The arguments that every command with a model takes: which model, where it runs, how it samples."""
+"""Arguments common to commands with a model: the model, its device and its sampling."""
 
 from __future__ import annotations
 
@@ -48,13 +48,13 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
         "--denoise",
         type=float,
         default=0.0,
-        help="strength of the bias removal, 0 for none, at most 1 (default: %(default)s)",
+        help="how much of the model's own hum to remove, 0 to 1 (default: %(default)s)",
     )
     parser.add_argument(
         "--corrections",
         type=int,
         metavar="N",
-        help="how often the audio is corrected towards its mel (default: the model's own; 40 for the best quality)",
+        help="number of corrections towards the mel (default: the model's own; 40 for the best quality)",
     )
 
 
@@ -64,12 +64,12 @@ def add_origin_argument(parser: argparse.ArgumentParser) -> None:
         "--no-origin",
         dest="origin",
         action="store_false",
-        help="do not write into the files that they are synthetic, and which model, version and seed made them",
+        help="do not mark files as synthetic with model, version and seed",
     )
 
 
 def origin(args: argparse.Namespace, synthesizer: Synthesizer, seed: int) -> Origin | None:
-    """Return what the audio is to say of where it comes from."""
+    """Return the origin to write into the audio."""
     return Origin.of_model(synthesizer.name, seed) if args.origin else None
 
 
@@ -78,22 +78,22 @@ def add_contract_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
         metavar="NAME|FILE",
-        help=f"contract of the mels: {PRESET_HELP}, or auto, which recognises it; they are converted to the model's "
-        "exactly, or through an adapter",
+        help=f"contract of the mels: {PRESET_HELP}, or auto to recognise it; they are converted to the model's exactly "
+        "or through an adapter",
     )
     parser.add_argument(
-        "--statistics", metavar="FILE", help="npz or JSON with the mean and variance that the mels are normalised by"
+        "--statistics", metavar="FILE", help="npz or JSON file with mean and variance of normalised mels"
     )
     parser.add_argument(
         "--adapt",
         choices=get_args(AdaptMode),
         default="on",
-        help="off: refuse mels that only an adapter, which guesses, can convert (default: %(default)s)",
+        help="off: refuse mels that only an adapter can convert (default: %(default)s)",
     )
 
 
 def model(args: argparse.Namespace) -> Synthesizer:
-    """Load the model that `--model` and `--device` name; commands that read mels from files have them judged.
+    """Load the model of `--model` and `--device`, with the guard for commands that read mels.
 
     Raises:
         ValueError: there is no such model or device.

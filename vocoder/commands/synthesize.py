@@ -1,4 +1,4 @@
-"""`vocoder synthesize`: mel-spectrograms to audio files."""
+"""`vocoder synthesize`: convert mel-spectrograms to audio files."""
 
 from __future__ import annotations
 
@@ -38,11 +38,11 @@ __all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare what the command takes."""
+    """Declare the arguments."""
     parser.description = (
-        "Turn mel-spectrograms (npy files, float, n_mels x frames) into audio files; `-` stands for the standard input "
-        "and output. A file that -o names is replaced. Of many files, those that already exist are kept: a run "
-        "that was stopped goes on where it was."
+        "Convert mel-spectrograms (npy files, float, n_mels x frames) to audio files; `-` stands for standard input "
+        "and output. A file named by -o is replaced. In a folder existing files are kept, so that a stopped run can be "
+        "continued."
     )
     parser.add_argument(
         "mels", nargs="+", type=Path, metavar="MEL", help="npy file, folder of npy files, or manifest (.jsonl)"
@@ -62,29 +62,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--guard",
         choices=get_args(GuardMode),
         default="warn",
-        help="what to do about mels that are not typical of their contract: warn, refuse them, or do not look "
-        "(default: %(default)s)",
+        help="for mels that are not typical of their contract: warn, refuse, or do not look (default: %(default)s)",
     )
     parser.add_argument("--stream", action="store_true", help="compute and write the audio of one mel in chunks")
     parser.add_argument(
         "--format",
         choices=tuple(AUDIO_FORMATS),
-        help="format of the audio (default: by the suffix of a file, else wav)",
+        help="audio format (default: by the suffix of the file, else wav)",
     )
     many = parser.add_argument_group("for many mels")
-    many.add_argument("--workers", type=int, default=1, metavar="N", help="processes that speak (default: 1)")
+    many.add_argument("--workers", type=int, default=1, metavar="N", help="number of worker processes (default: 1)")
     many.add_argument(
         "--row-frames",
         type=int,
         default=ROW_FRAMES,
         metavar="N",
-        help="number of frames of short mels that are spoken together (default: %(default)s)",
+        help="frames of short mels that share a run (default: %(default)s)",
     )
-    many.add_argument("--again", action="store_true", help="speak again what is already there")
+    many.add_argument("--again", action="store_true", help="replace existing audio")
 
 
 def run(args: argparse.Namespace) -> int:
-    """Speak every mel; those that cannot be spoken are reported, one line each, and left out.
+    """Synthesize every mel; failures are reported and left out.
 
     Returns:
         0, or 2 if a mel was left out.
@@ -93,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
         ValueError, OSError: the arguments contradict each other, or there is no such model.
     """
     if args.stream and args.denoise:
-        raise ValueError("--denoise needs the whole utterance at once; leave out --stream")
+        raise ValueError("--denoise needs the whole utterance at once; omit --stream")
     if args.stream and (args.output == STANDARD or args.format):
         raise ValueError("--stream writes a file, in the format of its suffix")
     (first, *others) = args.mels
@@ -110,7 +109,7 @@ def _speak_many(args: argparse.Namespace) -> int:
         raise ValueError("--workers and --row-frames must be 1 or more")
     check_folder(args.output)
     if STANDARD in args.mels:
-        raise ValueError("- stands for one mel on the standard input, beside no others and not for a folder")
+        raise ValueError("- stands for a single mel on standard input, without other mels or a folder")
     sampling = Sampling(args.sigma, args.seed, args.denoise, args.corrections)
     jobs = list_jobs(args.mels, args.output, suffix_of(args.format), sampling)
     how = (args.preset, args.guard, args.origin, args.adapt, args.statistics)
@@ -158,9 +157,9 @@ def _warn(source: Path, doubt: str | None) -> None:
 def _stream(
     chunks: Iterator[NDArray[np.float32]], target: Path, sample_rate: int, told: Origin | None
 ) -> tuple[float, WriteReport]:
-    """Write the chunks as they come; return the seconds until the first, and the report of the writing."""
+    """Write the chunks; return the seconds until the first, and the write report."""
     start = time.perf_counter()
-    x = next(chunks)  # what is wrong with the mel is found before there is a file
+    x = next(chunks)  # faults of the mel are found before the file is created
     first = time.perf_counter() - start
     with AudioStream(target, sample_rate, told) as audio:
         audio.write(x)

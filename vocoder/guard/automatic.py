@@ -26,10 +26,10 @@ AUTO = "auto"
 
 
 class UnsureError(ValueError):
-    """The convention of a mel cannot be told with certainty, or is one that no contract describes.
+    """The convention of a mel is uncertain, or no contract describes it.
 
     Attributes:
-        likeliest: conventions, the likeliest first.
+        likeliest: conventions, most likely first.
     """
 
     def __init__(self, message: str, likeliest: tuple[Guess, ...] = ()) -> None:
@@ -42,14 +42,14 @@ class UnsureError(ValueError):
 
 
 def recognised_contract(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
-    """Return the contract that a mel was made by.
+    """Recognise the contract of a mel.
 
     Args:
         mel: (n_mels, frames).
-        own: the contract of the model that is to speak it: the answer for all mels with the same values.
+        own: contract of the model, which is returned for all mels with the same values.
 
     Raises:
-        UnsureError: it cannot be told; the text names the two likeliest conventions, or what is wrong with the mel.
+        UnsureError: it is unclear; the text names the two likeliest conventions, or what is wrong with the mel.
         ValueError: it is not two-dimensional.
         MelError: one of its values is not finite.
     """
@@ -73,15 +73,15 @@ def recognised_contract(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
 
 
 def _said(guard: Guard, mel: Tensor | np.ndarray, found: Recognition) -> str:
-    """Return what a mel of a convention without a contract looks like, and what to pass."""
+    """Return what a mel without a contract looks like, and what to pass."""
     name = guard.mel_config.name
     verdict = guard.check(mel)
     seen = recognised(found, name) if verdict.cause == "typical" else verdict
-    return f"{seen.message} If it is of the {name} preset all the same, say preset={name}."
+    return f"{seen.message} If it does follow the {name} preset, pass preset={name}."
 
 
 def given_preset(name: str | None, statistics: str | Path | None) -> MelConfig | str | None:
-    """Return the contract that mels are said to be of; "auto" where they are to tell it, None where nothing is said.
+    """Return the contract named for mels, "auto" to recognise it, or None.
 
     Raises:
         ConfigError: there is no such contract, or statistics come without one.
@@ -89,16 +89,16 @@ def given_preset(name: str | None, statistics: str | Path | None) -> MelConfig |
     if name != AUTO:
         return given_contract(name, statistics)
     if statistics is not None:
-        raise ConfigError("preset=auto takes no statistics: name the preset of the mels that they belong to")
+        raise ConfigError("preset=auto takes no statistics: name the preset that they belong to")
     return AUTO
 
 
 def begun(pieces: Iterable[Any], frames: int) -> tuple[Tensor, Iterator[Any]]:
-    """Return how a mel of pieces (n_mels,) or (n_mels, frames) begins, (n_mels, frames), and all of its pieces.
+    """Return the start (n_mels, frames) of a mel in pieces (n_mels,) or (n_mels, frames), and all its pieces.
 
     Args:
-        pieces: as they come; no more are taken than are needed.
-        frames: that are enough.
+        pieces: consumed only as far as needed.
+        frames: how many the start needs.
 
     Raises:
         UnsureError: there is no piece.
@@ -120,12 +120,12 @@ def source_contract(preset: str | Path | MelConfig | None, own: MelConfig, mel: 
     """Return the contract of a mel.
 
     Args:
-        preset: its name, a contract file or itself; "auto" to recognise it; None for that of the model.
-        own: that of the model.
-        mel: (n_mels, frames) or (B, n_mels, frames), of which the first tells for all.
+        preset: a name, a contract file or a contract; "auto" to recognise it; None for the model's own.
+        own: contract of the model.
+        mel: (n_mels, frames) or (B, n_mels, frames); the first item decides for all.
 
     Raises:
-        UnsureError: the preset is "auto" and the mel does not tell which it is, or is none.
+        UnsureError: the preset is "auto" and the mel is unclear, or missing.
         MelError: the preset is "auto" and the mel is not finite.
         ConfigError: there is no such contract.
     """
@@ -140,11 +140,11 @@ def source_contract(preset: str | Path | MelConfig | None, own: MelConfig, mel: 
 
 
 def _by_bands(shape: tuple[int, ...], own: MelConfig) -> MelConfig:
-    """Return the one contract that has so many bands as a mel (n_mels, frames)."""
+    """Return the only contract with as many bands as a mel (n_mels, frames)."""
     n_mels = shape[0]
     known = [own, *(config for config in PRESETS.values() if config != own)]
     found = [config for config in known if config.n_mels == n_mels]
     if len(found) == 1 or own.n_mels == n_mels:
         return found[0]
-    hint = bands_hint(shape, own.n_mels) or "say which preset they are of, (n_mels, frames)"
+    hint = bands_hint(shape, own.n_mels) or "name the preset of this mel (n_mels, frames)"
     raise UnsureError(f"preset=auto knows no mels of {n_mels} bands: {hint}")

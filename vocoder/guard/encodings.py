@@ -1,4 +1,4 @@
-"""The ways in which people write the energies of a mel's bands down, and the way back to natural logarithms."""
+"""How the values of a mel are encoded, and how to get back to natural logarithms."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ FLOOR = 1e-5
 
 @dataclass(frozen=True)
 class Encoding:
-    """How the values of a mel are written.
+    """An encoding of mel values.
 
     Attributes:
-        name: of it.
+        name: of the encoding.
         cause: the kind of fault, for programs.
-        words: what the mel then is, for people.
-        advice: what turns it into natural logarithms.
-        back: from a mel (n_mels, frames) to natural logarithms; None where that takes what the mel does not tell.
+        words: what the values are, for messages.
+        advice: how to get natural logarithms.
+        back: maps a mel (n_mels, frames) to natural logarithms; None if the mel alone does not determine them.
     """
 
     name: str
@@ -45,7 +45,7 @@ class Encoding:
 
 @cache
 def encodings() -> Mapping[str, Encoding]:
-    """Return all encodings by name, that of natural logarithms first."""
+    """Return all encodings by name, natural logarithms first."""
     plain = Encoding(PLAIN, "typical", "natural logarithms", "", lambda mel: mel)
     return MappingProxyType({encoding.name: encoding for encoding in (plain, *_scaled(), *_others())})
 
@@ -53,19 +53,24 @@ def encodings() -> Mapping[str, Encoding]:
 def _scaled() -> tuple[Encoding, ...]:
     """Return the encodings that scale and shift natural logarithms."""
     unit, symmetric = "decibels mapped from -100..0 to 0..1", "decibels mapped from -100..0 to -4..4"
-    back = "take the decibels back: {}, and then the logarithm"
+    back = "undo the map to get decibels ({}), then convert to natural logarithms"
     by_ten, by_twenty = f"multiply by ln(10) / 10 = {LN10 / 10:.6f}", f"multiply by ln(10) / 20 = {LN10 / 20:.6f}"
     return (
         _affine("log10", "log10", "decimal logarithms", f"multiply by ln(10) = {LN10:.6f}", LN10),
         _affine("db20", "decibels", "decibels", by_twenty, LN10 / 20.0),
         _affine(
-            "db20-20", "decibels", "decibels of a reference of 20 dB", f"add 20 and {by_twenty}", LN10 / 20.0, REFERENCE
+            "db20-20",
+            "decibels",
+            "decibels with a reference of 20 dB",
+            f"add 20 and {by_twenty}",
+            LN10 / 20.0,
+            REFERENCE,
         ),
         _affine("db10", "decibels", "decibels of power", by_ten, LN10 / 10.0),
         _affine("unit", "normalised", unit, back.format("100 y - 80"), UNIT, REFERENCE - UNIT),
         _affine("symmetric", "symmetric", symmetric, back.format("12.5 y - 30"), UNIT / 8.0, REFERENCE - UNIT / 2.0),
         _between("tortoise", TORTOISE),
-        _affine("negated", "negated", "natural logarithms with the opposite sign", "multiply by -1", -1.0),
+        _affine("negated", "negated", "negated natural logarithms", "multiply by -1", -1.0),
     )
 
 
@@ -74,19 +79,29 @@ def _others() -> tuple[Encoding, ...]:
         Encoding(
             "db-loudest",
             "decibels",
-            "decibels below the loudest value",
-            "take decibels of a fixed reference: these do not tell how loud the speech was",
+            "decibels relative to the loudest value",
+            "use a fixed reference, because these do not say how loud the speech was",
         ),
         Encoding(
             "statistics",
             "statistics",
-            "normalised by the mean and deviation of each band",
-            "multiply by the deviations and add the means that they were divided by",
+            "values normalised by the mean and deviation of each band",
+            "multiply by the deviations and add the means",
         ),
-        Encoding("linear", "no-logarithm", "without a logarithm", "take ln(max(y, 1e-5))", _logarithm),
-        Encoding("flipped", "upside-down", "with the highest band first", "turn the bands round", lambda m: m.flip(0)),
+        Encoding("linear", "no-logarithm", "linear values without a logarithm", "take ln(max(y, 1e-5))", _logarithm),
         Encoding(
-            TRANSPOSED, TRANSPOSED, "transposed: its bands are columns", "send (n_mels, frames)", lambda mel: mel.T
+            "flipped",
+            "upside-down",
+            "bands in reverse order, the highest first",
+            "reverse the bands",
+            lambda m: m.flip(0),
+        ),
+        Encoding(
+            TRANSPOSED,
+            TRANSPOSED,
+            "a transposed mel, with bands as columns",
+            "send (n_mels, frames)",
+            lambda mel: mel.T,
         ),
     )
 
@@ -96,7 +111,7 @@ def _logarithm(mel: Tensor) -> Tensor:
 
 
 def encoding_of(config: MelConfig) -> str | None:
-    """Return the name of the encoding of a contract's values, None where it is none of those."""
+    """Return the name of the encoding of a contract, or None if it is unknown."""
     if config.mean is not None:
         return "statistics"
     if config.log != "db20":

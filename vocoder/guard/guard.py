@@ -1,4 +1,4 @@
-"""The guard: how typical a mel is of its contract, and the likely cause where it is not."""
+"""The guard: how typical a mel is of its contract, and the likely fault if it is not."""
 
 from __future__ import annotations
 
@@ -36,13 +36,13 @@ DIRECTORY = Path(__file__).parents[1] / "assets" / "guard"
 DIRECTORY_OF_100 = DIRECTORY.with_name("guard-100")
 """of the guard of mels of 100 bands"""
 FEWEST_FRAMES = 16
-"""that a convention is told by"""
+"""minimum to recognise a convention"""
 CLEARLY = 1.0
-"""nats by which the bands of a mel must be likelier in its columns than in its rows"""
+"""log-odds from which the bands of a mel are taken to be its columns"""
 SURE = 0.9
-"""probability from which an unlikely mel is taken for what it is likelier to be"""
+"""probability from which an unlikely mel counts as the likelier convention"""
 FLAT = 1e-3
-"""range of the values of a mel that holds one value everywhere"""
+"""largest range of a constant mel"""
 
 
 class Guard:
@@ -50,7 +50,7 @@ class Guard:
 
     Args:
         model: a recogniser of conventions, and densities of true mels.
-        mel_config: the contract of true mels.
+        mel_config: contract of true mels.
     """
 
     def __init__(self, model: GuardModel, mel_config: MelConfig) -> None:
@@ -69,7 +69,7 @@ class Guard:
         return convention_of(contract) in self._known
 
     def require(self, contract: MelConfig) -> None:
-        """Raise a ValueError if mels of a contract cannot be judged."""
+        """Raise a ValueError if the guard cannot judge mels of a contract."""
         if not self.knows(contract):
             known = ", ".join(name for name, config in PRESETS.items() if self.knows(config))
             raise ValueError(
@@ -77,10 +77,10 @@ class Guard:
             )
 
     def recognise(self, mel: Tensor | np.ndarray) -> Recognition:
-        """Return by which convention a mel (n_mels, frames) was computed, as far as it tells.
+        """Recognise the convention of a mel (n_mels, frames).
 
         Raises:
-            ValueError: it is not two-dimensional, holds no finite numbers, or has another number of bands.
+            ValueError: it is not two-dimensional or not finite, or has another number of bands.
         """
         try:
             return self._recogniser.recognise(two_dimensional(mel, self.mel_config.n_mels))
@@ -88,7 +88,7 @@ class Guard:
             raise ValueError(found.verdict.message) from None
 
     def upright(self, mel: Tensor | np.ndarray) -> float:
-        """Return the log-odds that the rows of a mel (n_mels, frames) are its bands, to those that its columns are.
+        """Return the log-odds that the bands of a mel (n_mels, frames) are its rows rather than its columns.
 
         Raises:
             ValueError: as `recognise`.
@@ -105,13 +105,12 @@ class Guard:
 
         Args:
             mel: (n_mels, frames), tensor or array.
-            contract: that it claims to be of; the guard's own if left out.
-            adapted: the same mel in the guard's own contract, where an adapter has made that of it: its typicality is
-                told then, and of a contract that the guard does not know that alone.
+            contract: the claimed contract; the guard's own by default.
+            adapted: the same mel in the guard's own contract, if an adapter converted it. Typicality is then measured
+                on this one; for contracts that the guard does not know it is the whole verdict.
 
         Raises:
-            ValueError: the mel is not two-dimensional, holds no finite numbers, or its contract is one that the guard
-                does not know.
+            ValueError: the mel is not two-dimensional or not finite, or the guard does not know its contract.
         """
         contract = contract or self.mel_config
         claimed = convention_of(contract)
@@ -142,16 +141,16 @@ class Guard:
         return self._typical(plain, recognition, own)
 
     def _unlikely(self, plain: Tensor | None) -> bool:
-        """Whether no density of true mels explains a mel of natural logarithms."""
+        """Whether a mel of natural logarithms is unlikely under all densities of true mels."""
         scores = None if plain is None else self._scorer.score(plain)
         return scores is not None and float(scores[self._true].amax()) < self._lowest
 
     def typicality(self, log_prob: float) -> float:
-        """Return the percentage of true mels whose log-density, in nats per value, is lower."""
+        """Return the percentage of true mels with a lower log-density, in nats per value."""
         return float((self.model.percentiles < log_prob).float().mean() * 100.0)
 
     def _typical(self, plain: Tensor | None, recognition: Recognition | None, own: float) -> Verdict:
-        """Return how typical a mel of natural logarithms is of speech; what the recogniser takes for none is none."""
+        """Judge how typical of speech a mel of natural logarithms is, unless the recogniser rejects it."""
         scores = None if plain is None else self._scorer.score(plain)
         density = None if scores is None else float(scores[self._true].amax())
         typicality = None if density is None else self.typicality(density)
@@ -163,15 +162,15 @@ class Guard:
             return shuffled(likeliest)
         if plain is not None and scores is None:
             return Verdict(True, None, "too-short", "The mel has too few frames with sound to judge it by.")
-        return Verdict(True, typicality, "typical", "The mel looks as its contract says.", likeliest=likeliest)
+        return Verdict(True, typicality, "typical", "The mel follows its contract.", likeliest=likeliest)
 
     def _in_disorder(self, scores: Tensor, density: float) -> bool:
-        """Whether shuffled frames explain a mel better than any true mels do."""
+        """Whether shuffled frames explain a mel better than true mels."""
         others = [k for k in range(len(scores)) if k not in self._true]
         return bool(others) and float(scores[others].amax()) > density + float(self.model.margin)
 
     def _plain(self, mel: Tensor, claimed: Convention | None, contract: MelConfig) -> Tensor | None:
-        """Return a mel of the guard's own bands as natural logarithms; None of others, or where those are lost."""
+        """Return a mel with the guard's own bands as natural logarithms; None for other bands or lost values."""
         if claimed is None or claimed.layout != self._layout:
             return None
         if contract.mean is not None and contract.variance is not None:
@@ -183,37 +182,37 @@ class Guard:
 
 
 def turned(mel: Tensor | np.ndarray, by_rows: Guard, by_columns: Guard) -> bool:
-    """Whether the columns of a mel are clearly likelier to be its bands than its rows.
+    """Whether the columns of a mel are clearly likelier to be its bands than the rows are.
 
     Args:
-        mel: (n_mels, frames), as both guards may read it.
-        by_rows: the guard of mels of so many bands as it has rows.
-        by_columns: that of so many as it has columns.
+        mel: (n_mels, frames), readable by both guards.
+        by_rows: guard for the number of its rows.
+        by_columns: guard for the number of its columns.
     """
     return by_rows.upright(mel) < by_columns.upright(mel.T) - CLEARLY
 
 
 def guards() -> Iterator[Guard]:
-    """Yield the guards that ship, each loaded when its turn comes; that of the voices' own mels is the first."""
+    """Yield the shipped guards, loaded lazily; the guard of the models' own mels comes first."""
     return map(load_guard, (DIRECTORY, DIRECTORY_OF_100))
 
 
 def guard_of(n_mels: int) -> Guard | None:
-    """Return the guard that ships for mels of so many bands; None where there is none."""
+    """Return the shipped guard for this number of bands, or None."""
     return next((guard for guard in guards() if guard.mel_config.n_mels == n_mels), None)
 
 
 def guard_knowing(contract: MelConfig) -> Guard:
-    """Return the guard that knows the mels of a contract; that of the voices' own mels where none does."""
+    """Return the guard that knows a contract, by default that of the models' own mels."""
     return next((guard for guard in guards() if guard.knows(contract)), load_guard())
 
 
 @cache
 def load_guard(directory: Path = DIRECTORY) -> Guard:
-    """Load the guard that ships with the package, or another.
+    """Load a guard, by default the shipped one.
 
     Raises:
-        CheckpointError: the directory is damaged, or of a model that is no guard.
+        CheckpointError: the directory is damaged or does not hold a guard.
     """
     checkpoint = load_model(directory)
     if not isinstance(checkpoint.model, GuardModel):
@@ -227,5 +226,5 @@ def _flat(mel: Tensor) -> bool:
 
 
 def check(mel: Any, contract: MelConfig | None = None) -> Verdict:
-    """Judge one mel (n_mels, frames) by the guard that ships; see `Guard.check`."""
+    """Judge one mel (n_mels, frames) by the shipped guard; see `Guard.check`."""
     return load_guard().check(mel, contract)

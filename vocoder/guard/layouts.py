@@ -1,4 +1,4 @@
-"""What the guard can tell apart: bands, powers, hops and rates that mels are computed with, as natural logarithms."""
+"""What the guard tells apart: bands, powers, hops and rates of mels, as natural logarithms."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from vocoder.mel.config import MelConfig, preset
 __all__ = ["NOT_SPEECH", "SHUFFLED", "TRUE", "VARIATIONS", "Layout", "is_true", "layout_named", "layout_of", "layouts"]
 
 TRUE = "nvidia"
-"""the layout of the mels that the shipped voices speak"""
+"""layout of the shipped models"""
 VARIATIONS = ("time", "bands", "both", "noisy")
-"""how acoustic models vary true mels: smoothed along time, bands or both, or rough"""
+"""what acoustic models do to mels: smoothing along time, bands or both, or roughness"""
 SHUFFLED = "shuffled"
 """frames in random order"""
 NOT_SPEECH = "not-speech"
@@ -33,20 +33,20 @@ _FIELDS = (
     "mel_scale",
     "mel_norm",
 )
-"""of a contract that its layout depends on; where its frames begin changes no values"""
+"""fields that a layout depends on; where frames begin does not change values"""
 POWER_FLOOR = 1e-10
-"""of sums of powers: the square of that of magnitudes"""
+"""of power mels: the square of the floor of magnitudes"""
 
 
 @dataclass(frozen=True)
 class Layout:
-    """A way to compute mels up to the logarithm, which no conversion turns into another exactly.
+    """A way to compute mels before the logarithm. Layouts do not convert into each other exactly.
 
     Attributes:
-        mel_config: as natural logarithms, whatever those who use it take.
-        cause: the kind of fault, for programs; "typical" of the one that a guard knows true mels of.
-        words: what it is, for people.
-        preset: the named preset with these bands, if there is one.
+        mel_config: with natural logarithms, whatever its users take.
+        cause: the kind of fault, for programs; "typical" for a guard's own layout.
+        words: what it is, for messages.
+        preset: the preset with these bands, if any.
         near: hops in samples, or sample rates in hertz, that count as the same fault.
     """
 
@@ -64,14 +64,14 @@ class Layout:
 
 @cache
 def layouts() -> Mapping[str, Layout]:
-    """Return all layouts by name, that of true mels first."""
+    """Return all layouts by name, the guard's own first."""
     found = {
         TRUE: Layout(_like(), "typical", "the bands of the nvidia preset (0 to 8000 Hz)", "nvidia"),
         "nemo": _preset("nemo"),
         "espnet": _preset("espnet"),
         "r9y9": _preset("r9y9"),
         "tacotron2-tf": _preset("tacotron2-tf"),
-        "power": Layout(_like(power=2.0, floor=POWER_FLOOR), "power", "sums of powers instead of magnitudes"),
+        "power": Layout(_like(power=2.0, floor=POWER_FLOOR), "power", "squared magnitudes"),
         "clarinet": Layout(
             _like(power=2.0, f_min=125.0, f_max=7600.0, floor=POWER_FLOOR),
             "power",
@@ -80,7 +80,7 @@ def layouts() -> Mapping[str, Layout]:
         "speecht5": Layout(
             _like(sample_rate=16000, f_min=80.0, f_max=7600.0),
             "sample-rate",
-            "audio of 16000 Hz in the bands of the speecht5 preset (80 to 7600 Hz)",
+            "audio at 16000 Hz and the bands of the speecht5 preset (80 to 7600 Hz)",
             "speecht5",
         ),
     }
@@ -88,32 +88,32 @@ def layouts() -> Mapping[str, Layout]:
         words = f"a hop near {hop} samples"
         found[f"hop{hop}"] = Layout(_like(hop_length=hop), "hop", words, near=near)
     for rate, other in ((16000, ()), (24000, ()), (44100, (48000,))):
-        words = f"audio of a sample rate near {rate} Hz"
+        words = f"audio at about {rate} Hz"
         found[f"rate{rate // 1000}"] = Layout(_like(sample_rate=rate), "sample-rate", words, near=other)
     return MappingProxyType({**found, **_of_100_bands()})
 
 
 def _of_100_bands() -> dict[str, Layout]:
-    """Return the layouts of 100 bands: those of Vocos, of BigVGAN (arXiv 2206.04658), and mistakes with either."""
+    """Return the layouts of 100 bands: Vocos, BigVGAN (arXiv 2206.04658), and mistakes with either."""
     vocos = dataclasses.replace(preset("vocos"), name="guard")
     bigvgan = dataclasses.replace(vocos, mel_scale="slaney", mel_norm="slaney", floor=1e-5)
     as_vocos, as_bigvgan = "the bands of the vocos preset", "the bands of BigVGAN (100, Slaney's scale and areas)"
     found = {"vocos": Layout(vocos, "typical", as_vocos, "vocos"), "bigvgan": Layout(bigvgan, "bands", as_bigvgan)}
     for name, config, words in (("vocos", vocos, as_vocos), ("bigvgan", bigvgan, as_bigvgan)):
         power = dataclasses.replace(config, power=2.0, floor=POWER_FLOOR)
-        found[f"{name}-power"] = Layout(power, "power", f"sums of powers instead of magnitudes, in {words}")
+        found[f"{name}-power"] = Layout(power, "power", f"squared magnitudes and {words}")
     for hop, near in ((128, (115, 140)), (512, (440, 600))):
         changed = dataclasses.replace(vocos, hop_length=hop)
-        found[f"vocos-hop{hop}"] = Layout(changed, "hop", f"a hop near {hop} samples, in {as_vocos}", near=near)
+        found[f"vocos-hop{hop}"] = Layout(changed, "hop", f"a hop near {hop} samples and {as_vocos}", near=near)
     for rate, other in ((16000, ()), (44100, (48000,))):
         changed = dataclasses.replace(vocos, sample_rate=rate, f_max=rate / 2)
-        words = f"100 bands of audio of a sample rate near {rate} Hz"
+        words = f"100 bands of audio at about {rate} Hz"
         found[f"vocos-rate{rate // 1000}"] = Layout(changed, "sample-rate", words, near=other)
     return found
 
 
 def layout_named(config: MelConfig) -> str | None:
-    """Return the name of the layout by which a contract computes its bands, None where it is none of those."""
+    """Return the name of the layout of a contract, or None if it is unknown."""
     for name, layout in layouts().items():
         if all(getattr(config, field) == getattr(layout.mel_config, field) for field in _FIELDS):
             return name
@@ -126,7 +126,7 @@ def layout_of(density: str) -> str:
 
 
 def is_true(density: str) -> bool:
-    """Whether mels of a density are as they should be."""
+    """Whether a density is one of true mels."""
     return density.partition(":")[2] in ("", *VARIATIONS)
 
 

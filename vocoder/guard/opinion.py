@@ -1,8 +1,7 @@
-"""The guard on the way to the voice: a word about an unlikely mel, or a refusal; the same rule everywhere.
+"""Apply the guard before synthesis: warn about an unlikely mel or refuse it, by the same rule everywhere.
 
-Shapes and values that no mel of a contract has are always refused. What they do not tell is for the guard, and
-`GuardMode` says what becomes of a mel that it finds untypical: `warn` speaks and tells, `strict` refuses, `off`
-looks at nothing.
+Impossible shapes and values are always refused. The guard judges the rest, and `GuardMode` decides what happens to an
+untypical mel: `warn` synthesizes it with a warning, `strict` refuses it, `off` does not look.
 """
 
 from __future__ import annotations
@@ -29,23 +28,23 @@ GuardMode = Literal["warn", "strict", "off"]
 
 
 ENOUGH_FRAMES = 128
-"""frames by which a convention is told as surely as by a whole mel"""
+"""frames that suffice to recognise a convention"""
 
 
 class UnlikelyMelError(ValueError):
-    """A mel is not typical of its contract; the text says what it looks like."""
+    """A mel is not typical of its contract. The text says what it looks like."""
 
 
 class MelWarning(UserWarning):
-    """A mel is not typical of its contract, and was spoken all the same; the text says what it looks like."""
+    """A mel is not typical of its contract, but was synthesized. The text says what it looks like."""
 
 
 class MelWatch:
-    """Has the guard look at the mels that a synthesizer is given.
+    """Applies the guard to the mels of a synthesizer.
 
     Args:
-        contract: that they claim to be of.
-        mode: for those of which no other is said.
+        contract: the claimed contract.
+        mode: the default mode.
 
     Raises:
         ValueError: there is no such mode.
@@ -57,12 +56,12 @@ class MelWatch:
         self._trusted = False
 
     def look(self, batch: Tensor, mode: GuardMode | None = None, path: MelPath | None = None) -> None:
-        """Judge mels (B, n_mels, frames): each if the mode is `strict`, and if it is `warn` until one was typical.
+        """Judge mels (B, n_mels, frames): all if the mode is `strict`, until the first typical one if it is `warn`.
 
-        Whoever made one mel of the right convention makes the next one so as well, and each look takes milliseconds.
+        A caller who passed one right mel will pass the next one right too, and each check takes milliseconds.
 
         Raises:
-            UnlikelyMelError: one is not typical, and the mode is strict.
+            UnlikelyMelError: a mel is not typical and the mode is strict.
             ValueError: there is no such mode.
         """
         mode = self._mode if mode is None else _checked(mode)
@@ -77,10 +76,10 @@ class MelWatch:
             self._trusted |= verdict is None or verdict.cause == "typical"
 
     def passing(self, pieces: Iterable[Any], mode: GuardMode | None, path: MelPath) -> Iterator[Any]:
-        """Yield pieces (n_mels,) or (n_mels, frames) of a mel as they come, and judge how it begins for the model.
+        """Yield pieces (n_mels,) or (n_mels, frames) of a mel, and judge its start.
 
         Raises:
-            UnlikelyMelError, ValueError: as `look`, once there are frames enough or no more.
+            UnlikelyMelError, ValueError: as `look`, once there are enough frames.
         """
         kept: list[Tensor] | None = []
         for piece in pieces:
@@ -95,17 +94,17 @@ class MelWatch:
 
 
 def judged(mel: Tensor, path: MelPath) -> Verdict | None:
-    """Return the verdict on a mel (n_mels, frames) of the contract that a way begins with; None where there is none.
+    """Return the verdict on a mel (n_mels, frames) of the source of a path, or None if the guard cannot judge it.
 
-    The mel is judged as what it claims to be. Its typicality is that of what the model gets of it, where the guard that
-    knows what it claims to be is one of such mels; else that of itself.
+    The mel is judged as its claimed contract. Typicality is measured on the converted mel if the guard knows its
+    preset, otherwise on the mel as given.
 
     Raises:
-        ValueError: the mel is not two-dimensional, or holds no finite numbers.
+        ValueError: the mel is not two-dimensional or not finite.
     """
     guard = guard_knowing(path.source)
     known, adapted = guard.knows(path.source), None
-    fits = not known or mel.shape[0] == path.source.n_mels  # what has another shape is no mel of a contract it knows
+    fits = not known or mel.shape[0] == path.source.n_mels  # another shape cannot be of a contract that it knows
     if path.adapter is not None and fits and convention_of(path.target) == convention_of(guard.mel_config):
         adapted = path.convert(mel)
     if adapted is None and not known:
@@ -114,10 +113,10 @@ def judged(mel: Tensor, path: MelPath) -> Verdict | None:
 
 
 def checked(mel: Tensor | NDArray[np.float32], path: MelPath) -> Verdict:
-    """Return the verdict on a mel (n_mels, frames) of the contract that a way begins with.
+    """Return the verdict on a mel (n_mels, frames) of the source of a path.
 
     Raises:
-        ValueError: the mel is not two-dimensional or not finite, or the guard knows no mels of this contract.
+        ValueError: the mel is not two-dimensional or not finite, or the guard does not know the contract.
     """
     values = mel if isinstance(mel, Tensor) else torch.from_numpy(np.array(mel, np.float32))
     found = judged(values.detach().float().cpu(), path)
@@ -128,15 +127,15 @@ def checked(mel: Tensor | NDArray[np.float32], path: MelPath) -> Verdict:
 
 
 def doubt_about(mel: NDArray[np.float32], path: MelPath, mode: GuardMode) -> str | None:
-    """Return what a mel (n_mels, frames) looks like where it is not typical of what it claims to be, None otherwise.
+    """Return what an untypical mel (n_mels, frames) looks like, or None.
 
-    Of contracts that the guard does not know, and of what is no mel of the contract at all, it says nothing.
+    It returns None for unknown contracts and for arrays that are not mels of the contract.
 
     Raises:
-        UnlikelyMelError: it is not typical, and the mode is strict.
+        UnlikelyMelError: it is not typical and the mode is strict.
     """
     if mode == "off" or mel.shape[0] != path.source.n_mels or not np.isfinite(mel).all():
-        return None  # what is wrong with it is said where it is spoken
+        return None  # synthesis itself reports what is wrong
     verdict = judged(torch.from_numpy(np.array(mel, np.float32)), path)
     if verdict is None or verdict.typical:
         return None

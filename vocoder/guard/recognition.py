@@ -1,4 +1,4 @@
-"""By which convention a mel was computed, as far as the mel tells."""
+"""Recognise the convention of a mel."""
 
 from __future__ import annotations
 
@@ -24,24 +24,24 @@ __all__ = ["Convention", "Guess", "Recogniser", "Recognition", "convention_of"]
 
 LIKELIEST = 3
 NEVER = 1e-6
-"""probability that is as good as none"""
+"""negligible probability"""
 
 
 @dataclass(frozen=True)
 class Convention:
-    """A layout with an encoding, by their names."""
+    """A layout and an encoding, by name."""
 
     layout: str
     encoding: str
 
     @property
     def preset(self) -> str | None:
-        """The preset whose mels are like that, None where there is none."""
+        """The preset with this convention, or None."""
         return _preset_of(self)
 
     @property
     def contract(self) -> MelConfig | None:
-        """The contract of such mels; None where no contract says how to read them."""
+        """The contract of this convention, or None."""
         if self.preset is not None:
             return PRESETS[self.preset]
         layout = layouts().get(self.layout)
@@ -53,13 +53,13 @@ class Convention:
 
     @property
     def words(self) -> str:
-        """Return what it is, for people."""
+        """What it is, for messages."""
         if self.preset is not None:
             return f"the {self.preset} preset"
         if self.layout in (SHUFFLED, NOT_SPEECH):
             return {SHUFFLED: "frames in another order", NOT_SPEECH: "no speech"}[self.layout]
         layout = self.known_layout
-        return layout.words if self._encoding.name == "ln" else f"{self._encoding.words}, with {layout.words}"
+        return layout.words if self._encoding.name == "ln" else f"{self._encoding.words} with {layout.words}"
 
     @property
     def known_layout(self) -> Layout:
@@ -84,7 +84,7 @@ _CONTRACTS: dict[str, dict[str, Any]] = {
 
 
 def convention_of(config: MelConfig) -> Convention | None:
-    """Return the convention of a contract's mels; None where the recogniser knows none like that."""
+    """Return the convention of a contract, or None if it is unknown."""
     layout, encoding = layout_named(config), encoding_of(config)
     return None if layout is None or encoding is None else Convention(layout, encoding)
 
@@ -110,13 +110,13 @@ class Guess:
 
 @dataclass(frozen=True)
 class Recognition:
-    """What a mel may be.
+    """Conventions that a mel may follow.
 
     Attributes:
-        likeliest: conventions, the likeliest first.
-        certain: whether the first can be relied on.
-        places: of all conventions in `joint`.
-        joint: probabilities of all conventions.
+        likeliest: conventions, most likely first.
+        certain: whether the first is reliable.
+        places: index of each convention in `joint`.
+        joint: probability of each convention.
     """
 
     likeliest: tuple[Guess, ...]
@@ -125,7 +125,7 @@ class Recognition:
     joint: NDArray[np.float32]
 
     def probability(self, convention: Convention) -> float:
-        """Return that of a convention."""
+        """Return the probability of a convention."""
         return float(self.joint[self.places[convention]])
 
     @property
@@ -138,8 +138,8 @@ class Recogniser:
     """Recognises conventions.
 
     Args:
-        net: that tells them apart.
-        certain: probability from which an answer is relied on.
+        net: the classifier.
+        certain: probability from which an answer is reliable.
     """
 
     def __init__(self, net: ConventionNet, certain: float) -> None:
@@ -153,7 +153,7 @@ class Recogniser:
 
     @torch.inference_mode()
     def recognise(self, mel: Tensor) -> Recognition:
-        """Return what a mel (n_mels, frames) may be, judged by its first frames that are not still."""
+        """Recognise a mel (n_mels, frames) by its first frames that are not constant."""
         statistics = torch.from_numpy(mel_statistics(self._part(mel.numpy())))
         layout, encoding = self.net(statistics[None])
         joint = (layout[0, :, None] + encoding[0]).flatten().exp().numpy()
@@ -162,12 +162,12 @@ class Recogniser:
         return Recognition(likeliest, likeliest[0].probability >= self.certain, self._places, joint)
 
     def upright(self, mel: Tensor) -> float:
-        """Return the log-odds that the rows of a mel (n_mels, frames) are its bands, to those that its columns are."""
+        """Return the log-odds that the bands of a mel (n_mels, frames) are its rows rather than its columns."""
         joint = self.recognise(mel).joint
         return math.log(joint[self._rows].sum() + NEVER) - math.log(joint[self._columns].sum() + NEVER)
 
     def _part(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the frames that are looked at: from where the mel begins to move."""
+        """Return the frames to judge, starting where the mel begins to change."""
         most, frames = self.net.config.frames, mel.shape[1]
         if frames < 2:
             return np.repeat(mel, 2, axis=1)

@@ -1,4 +1,4 @@
-"""How likely a mel is under densities of speech."""
+"""The likelihood of a mel under densities of speech."""
 
 from __future__ import annotations
 
@@ -15,18 +15,17 @@ from vocoder.models.guard import GuardConfig, GuardModel
 __all__ = ["HEARD", "Scorer", "window_starts", "windows_at"]
 
 LOST = 3.0
-"""nats that a value below the floor costs: it could be anywhere there, but the density sees it at the floor, where it
-is high"""
+"""nats that a value below the floor costs, because the density sees it at the floor, where it is high"""
 SLACK = 0.5
-"""nats below the floor that acoustic models overshoot by"""
+"""nats by which acoustic models undershoot the floor"""
 FEWEST = 4
-"""windows of a mel that say something"""
+"""fewest windows that suffice"""
 HEARD = 2.5
-"""nats above the floor that the loudest band of a window must have: windows of silence say nothing"""
+"""nats above the floor that the loudest band of a window needs, so that silence does not count"""
 
 
 class Scorer:
-    """Scores mels under the densities of a model, by one product for all of them.
+    """Scores mels under all densities of a model with one product.
 
     Args:
         model: the densities.
@@ -45,7 +44,7 @@ class Scorer:
 
     @torch.inference_mode()
     def score(self, mel: Tensor) -> Tensor | None:
-        """Return the mean log-density (K,) of a mel's windows in nats per value; None where too few have sound.
+        """Return the mean log-density (K,) of a mel's windows in nats per value, or None if too few have sound.
 
         Args:
             mel: natural logarithms (n_mels, frames).
@@ -60,7 +59,7 @@ class Scorer:
 
 
 def window_starts(mel: Tensor, config: GuardConfig, floor: float) -> Tensor:
-    """Return the first frames (N,) of windows with sound, at most `config.windows`, spread evenly over the mel.
+    """Return the first frames (N,) of up to `config.windows` windows with sound, spread evenly over the mel.
 
     Args:
         mel: natural logarithms (n_mels, frames).
@@ -76,6 +75,6 @@ def window_starts(mel: Tensor, config: GuardConfig, floor: float) -> Tensor:
 
 
 def windows_at(mel: Tensor, starts: Tensor, config: GuardConfig) -> Tensor:
-    """Return windows (N, D) of a mel (n_mels, frames), frame after frame."""
+    """Return windows (N, D) of a mel (n_mels, frames), frame by frame."""
     frames = starts[:, None] + torch.tensor(config.offsets)
     return mel.T[frames].flatten(1)

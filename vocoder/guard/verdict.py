@@ -1,4 +1,4 @@
-"""What the guard says about a mel, and what its shape alone tells."""
+"""The verdict of the guard on a mel, and verdicts from its shape alone."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ __all__ = [
 
 UNSURE = "unsure"
 NAMED = 0.5
-"""probability from which the likeliest fault of a mel that is not what it claims is named"""
+"""probability from which the likeliest fault is named"""
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a mel is typical of its contract, and what it is likely to be where it is not.
+    """Whether a mel is typical of its contract, and if not, what it is likely to be.
 
     Attributes:
-        typical: false where something should be looked into.
-        typicality: percentage of true mels that are less likely than this one; 0 where another convention explains the
-            mel better, None where there is too little to judge by.
+        typical: false if something is probably wrong.
+        typicality: percentage of true mels that are less likely than this one; 0 if another convention explains the
+            mel better, None if there is too little to judge.
         cause: `typical`, `too-short`, or the kind of fault: `log10`, `decibels`, `normalised`, `symmetric`,
             `statistics`, `no-logarithm`, `power`, `bands`, `hop`, `sample-rate`, `transposed`, `upside-down`,
-            `shuffled`, `negated`, `silence`, `not-speech`, `unsure` where it is another convention, but not which.
-        message: one or two sentences for a person: what it looks like and what would be right.
-        preset: the named preset that the mel's bands are of, where that is another than the contract's.
-        adapted: name of the adapter that the mel went through before it was judged, None if it went through none.
-        likeliest: the conventions that the mel may be of, the likeliest first, with their probabilities.
+            `shuffled`, `negated`, `silence`, `not-speech`, `unsure` if it is another convention, but unclear which.
+        message: one or two sentences: what it looks like and what to do.
+        preset: preset of the mel's bands, if it is not the contract's.
+        adapted: name of the adapter that converted the mel before, if any.
+        likeliest: conventions that the mel may follow with their probabilities, most likely first.
     """
 
     typical: bool
@@ -65,17 +65,17 @@ class Verdict:
     likeliest: tuple[Guess, ...] = ()
 
     def as_dict(self) -> dict[str, Any]:
-        """Return it as plain data."""
+        """Return plain data."""
         found = {field.name: getattr(self, field.name) for field in fields(self)}
         return {**found, "likeliest": [guess.as_dict() for guess in self.likeliest]}
 
 
 def recognised(recognition: Recognition, claimed: str) -> Verdict:
-    """Return the verdict that a mel is of another convention than it claims.
+    """Return the verdict for a mel of another convention than claimed.
 
     Args:
-        recognition: what it may be.
-        claimed: name of the contract that it claims to be of.
+        recognition: of the mel.
+        claimed: name of the claimed contract.
     """
     found = recognition.likeliest
     faults: dict[tuple[str, str | None], float] = defaultdict(float)
@@ -83,7 +83,7 @@ def recognised(recognition: Recognition, claimed: str) -> Verdict:
         faults[_fault(convention)] += recognition.probability(convention)
     (cause, preset), probability = max(faults.items(), key=lambda item: item[1])
     if probability < NAMED:
-        return Verdict(False, 0.0, UNSURE, f"The mel is none of {claimed}. {unsure(found)}", likeliest=found)
+        return Verdict(False, 0.0, UNSURE, f"The mel does not follow {claimed}. {unsure(found)}", likeliest=found)
     if cause in (SHUFFLED, NOT_SPEECH):
         return shuffled(found) if cause == SHUFFLED else unexplained(0.0, found)
     alike = [convention for convention in recognition.places if _fault(convention) == (cause, preset)]
@@ -93,60 +93,60 @@ def recognised(recognition: Recognition, claimed: str) -> Verdict:
 
 @cache
 def _fault(convention: Convention) -> tuple[str, str | None]:
-    """Return the kind of fault that a convention is, and the preset whose bands it has."""
+    """Return the fault that a convention is, and the preset with its bands."""
     if convention.layout in (SHUFFLED, NOT_SPEECH):
         return convention.layout, None
     layout, encoding = layouts()[convention.layout], encodings()[convention.encoding]
     cause = layout.cause if encoding.name == PLAIN else encoding.cause
-    cause = "bands" if cause == "typical" else cause  # of a mel that claims to be of others
+    cause = "bands" if cause == "typical" else cause  # if the mel claims other bands
     return cause, None if layout.cause == "typical" and encoding.name != PLAIN else layout.preset
 
 
 def shuffled(likeliest: tuple[Guess, ...]) -> Verdict:
-    """Return the verdict that single frames are typical and their order is not."""
-    words = "The frames of the mel look like those of speech in an order that is not."
+    """Return the verdict for typical frames in an untypical order."""
+    words = "The frames of the mel look like speech, but their order does not."
     return Verdict(False, 0.0, "shuffled", words, likeliest=likeliest)
 
 
 def transposed(n_mels: int) -> Verdict:
-    """Return the verdict that a mel whose shape does not tell has its bands in columns."""
+    """Return the verdict for bands in columns that the shape does not reveal."""
     message = f"The mel looks transposed: its {n_mels} bands are columns. Send ({n_mels}, frames)."
     return Verdict(False, 0.0, "transposed", message)
 
 
 def unsure(likeliest: Sequence[Guess]) -> str:
-    """Return what a mel may be, the two likeliest conventions, and what to do."""
+    """Return the two likeliest conventions, and what to do."""
     first, second = (f"{guess.convention.words} ({100 * guess.probability:.0f} %)" for guess in likeliest[:2])
-    return f"It may be: {first}, or {second}. Say which with preset=NAME, or compute the mel as the contract says."
+    return f"It may be {first}, or {second}. Pass preset=NAME, or compute the mel as the contract says."
 
 
 def _explained(convention: Convention) -> str:
-    """Return what a mel looks like, and what would be right."""
+    """Return what a mel looks like, and what to do."""
     layout, encoding = layouts()[convention.layout], encodings()[convention.encoding]
     if layout.cause == "typical":
         if encoding.name == PLAIN:
-            return f"The mel looks like that of the {layout.preset} preset: send preset={layout.preset}."
+            return f"The mel looks like the {layout.preset} preset: pass preset={layout.preset}."
         return f"The mel looks like {encoding.words}: {encoding.advice}."
-    words = layout.words if encoding.name == PLAIN else f"{encoding.words}, with {layout.words}"
+    words = layout.words if encoding.name == PLAIN else f"{encoding.words} with {layout.words}"
     if convention.preset is not None:
-        return f"The mel looks like {words}: send preset={convention.preset}."
+        return f"The mel looks like {words}: pass preset={convention.preset}."
     if convention.contract is not None:
-        return f"The mel looks like {words}: send preset=auto, or compute the mel as its contract says."
-    hint = f"; or send preset={layout.preset} with the values of that contract" if layout.preset else ""
+        return f"The mel looks like {words}: pass preset=auto, or compute the mel as its contract says."
+    hint = f", or pass preset={layout.preset} with the values of that contract" if layout.preset else ""
     return f"The mel looks like {words}. Compute the mel as its contract says{hint}."
 
 
 def unexplained(typicality: float, likeliest: tuple[Guess, ...]) -> Verdict:
-    """Return the verdict that no convention that is known explains a mel."""
+    """Return the verdict if no known convention explains a mel."""
     message = (
-        "The mel looks like no speech in any of the conventions that are known: are its bands in another order, or is "
-        "it another kind of sound?"
+        "The mel does not look like speech in any known convention. Its bands may be in another order, or it may be "
+        "another kind of sound."
     )
     return Verdict(False, typicality, "not-speech", message, likeliest=likeliest)
 
 
-class ShapeVerdict(Exception):  # noqa: N818 - it carries an answer
-    """A mel whose shape says already what is wrong with it."""
+class ShapeVerdict(Exception):  # noqa: N818 - it carries a result
+    """The shape of a mel already says what is wrong."""
 
     def __init__(self, verdict: Verdict) -> None:
         super().__init__(verdict.message)
@@ -157,7 +157,7 @@ def two_dimensional(mel: Tensor | np.ndarray, n_mels: int) -> Tensor:
     """Return a mel as a float32 tensor (n_mels, frames) on the CPU.
 
     Raises:
-        ValueError: it is no array of two dimensions.
+        ValueError: it is not a two-dimensional array.
         MelError: one of its values is not finite.
         ShapeVerdict: it has another number of bands, or its bands are columns.
     """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from vocoder.mel.config import MelConfig
@@ -32,7 +33,7 @@ class MelFilter(nn.Module):
     def __init__(self, config: MelConfig) -> None:
         super().__init__()
         self.floor = config.floor
-        filterbank = mel_filterbank(config).float()
+        filterbank = mel_filterbank(config).to(torch.get_default_dtype())
         self.register_buffer("filterbank", filterbank, persistent=False)
         self.register_buffer("spread", filterbank / filterbank.sum(dim=0).clamp_min(1e-12), persistent=False)
 

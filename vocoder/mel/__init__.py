@@ -1,1 +1,1 @@
-"""Mel-spectrograms: their contracts, how they are computed, converted, read and checked."""
+"""Mel-spectrograms: contracts, computation, conversion, files and checks."""

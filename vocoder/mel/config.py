@@ -28,7 +28,7 @@ class MelConfig:
     """Hz."""
     n_fft: int
     win_length: int
-    """Samples of the periodic Hann window, centred in the `n_fft` samples of a frame."""
+    """Length of the periodic Hann window, centred in the `n_fft` samples of a frame."""
     hop_length: int
     n_mels: int
     f_min: float
@@ -44,20 +44,20 @@ class MelConfig:
     mel_norm: Literal["slaney", "none"] = "slaney"
     """Triangles of unit area, or of unit height."""
     floor: float = 1e-5
-    """Mel energies below it are raised to it before the logarithm."""
+    """Lower bound of the mel energies before the logarithm."""
     log: Literal["ln", "log10", "db20"] = "ln"
-    """Natural, decimal, or 20 times decimal, whichever the power is."""
+    """Natural, decimal, or 20 times decimal, for either power."""
     ref_db: float = 0.0
     """Subtracted from decibels; only with `db20`."""
     range_db: float | None = None
     """Maps decibels from [-range_db, 0] to [range_low, range_high] and clips; only with `db20`."""
     range_low: float = 0.0
     range_high: float = 1.0
-    """What decibels are mapped to; only with `range_db`."""
+    """Target of that map; only with `range_db`."""
     mean: tuple[float, ...] | None = None
     """Subtracted from each bin; always together with `variance`."""
     variance: tuple[float, ...] | None = None
-    """Each bin is divided by its root."""
+    """Each bin is divided by its square root."""
 
     def __post_init__(self) -> None:
         self._check_framing()
@@ -71,7 +71,7 @@ class MelConfig:
         return self.n_fft // 2 if self.centre == "reflect" else (self.n_fft - self.hop_length) // 2
 
     def frames(self, samples: int) -> int:
-        """Return how many frames audio of `samples` samples has."""
+        """Return the number of frames of `samples` samples."""
         return max(0, 1 + (samples + 2 * self.padding - self.n_fft) // self.hop_length)
 
     def _check_framing(self) -> None:
@@ -206,11 +206,11 @@ MAKERS = MappingProxyType(
         "deepvoice": "r9y9",
     }
 )
-"""presets of acoustic models, by how their names begin without signs"""
+"""presets by the start of an acoustic model's name, without punctuation"""
 
 
 def preset(name: str) -> MelConfig:
-    """Return the mel contract that goes by this name.
+    """Return the mel contract of this name.
 
     Raises:
         ConfigError: there is no such preset.
@@ -221,7 +221,7 @@ def preset(name: str) -> MelConfig:
 
 
 def _like(name: str) -> str:
-    """Return which preset somebody means who names an acoustic model, or all but hits a name; empty where none."""
+    """Return the preset for the name of an acoustic model or a misspelt preset; empty if unknown."""
     letters = "".join(filter(str.isalnum, name.lower()))
     maker = next((maker for maker in MAKERS if letters.startswith(maker)), None)
     if maker is not None:

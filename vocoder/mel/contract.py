@@ -1,4 +1,4 @@
-"""Mel contracts by name, or from a file of one's own; statistics from a file."""
+"""Mel contracts by name or from a file; statistics from a file."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def contract(name: str | Path | MelConfig, statistics: Path | str | Statistics | None = None) -> MelConfig:
-    """Return a mel contract: a preset by its name, or what a file of one's own says.
+    """Return a mel contract: a preset by name, or a contract file.
 
     Args:
-        name: of a preset, or a YAML or JSON file with the fields of `MelConfig`; a contract itself is passed on.
-        statistics: mean and variance of each band that its mels are normalised by, or a file of both.
+        name: a preset, a YAML or JSON file with the fields of `MelConfig`, or a contract, which is returned.
+        statistics: mean and variance of each band, or a file of both, for normalised mels.
 
     Raises:
         ConfigError: there is no such preset or file, or something in it is wrong.
@@ -51,7 +51,7 @@ def contract(name: str | Path | MelConfig, statistics: Path | str | Statistics |
 
 
 def known_or_none(name: object) -> MelConfig | None:
-    """Return the contract of this name or file, None where there is none or something in it is wrong."""
+    """Return the contract of this name or file, or None if it is missing or wrong."""
     try:
         return contract(name) if isinstance(name, str) else None
     except ConfigError:
@@ -59,7 +59,7 @@ def known_or_none(name: object) -> MelConfig | None:
 
 
 def given_contract(name: str | Path | None, statistics: str | Path | None) -> MelConfig | None:
-    """Return the contract that mels are said to be of; None where nothing is said.
+    """Return the contract named for mels, or None if none is.
 
     Raises:
         ConfigError: as `contract`, or there are statistics and no contract.
@@ -70,20 +70,20 @@ def given_contract(name: str | Path | None, statistics: str | Path | None) -> Me
 
 
 def with_statistics(config: MelConfig, statistics: Statistics) -> MelConfig:
-    """Return a contract whose mels are normalised by mean and variance.
+    """Return the contract with mean and variance for normalised mels.
 
     Raises:
-        ConfigError: they do not hold a finite number for each band, or a variance is not positive.
+        ConfigError: not one finite number per band, or a variance is not positive.
     """
     mean, variance = statistics
     return dataclasses.replace(config, mean=tuple(map(float, mean)), variance=tuple(map(float, variance)))
 
 
 def read_contract(path: Path) -> MelConfig:
-    """Read a contract file; its name is the file's where it says none.
+    """Read a contract file. The name defaults to the file's.
 
     Raises:
-        ConfigError: there is no such file, it is no YAML or JSON, or a field is unknown, missing or wrong.
+        ConfigError: there is no such file, it is not YAML or JSON, or a field is unknown, missing or wrong.
     """
     try:
         text = path.read_bytes()[: MAX_BYTES + 1].decode("utf-8")
@@ -98,7 +98,7 @@ def read_contract(path: Path) -> MelConfig:
 
 
 def known_contracts(directory: Path | None) -> Mapping[str, MelConfig]:
-    """Return the presets, and after them the contracts of a directory, by name.
+    """Return the presets followed by the contracts of a directory, by name.
 
     Raises:
         ConfigError: as `contracts_in`.
@@ -107,10 +107,10 @@ def known_contracts(directory: Path | None) -> Mapping[str, MelConfig]:
 
 
 def contracts_in(directory: Path) -> dict[str, MelConfig]:
-    """Return the contracts of a directory by the names of their files, which become their own.
+    """Return the contracts of a directory, named after their files.
 
     Raises:
-        ConfigError: there is no such directory, a file is wrong, or a name is that of a preset.
+        ConfigError: there is no such directory, a file is wrong, or a name is taken by a preset.
     """
     if not directory.is_dir():
         raise ConfigError(f"there is no directory {directory} of mel contracts")
@@ -123,10 +123,10 @@ def contracts_in(directory: Path) -> dict[str, MelConfig]:
 
 
 def read_statistics(path: Path | str) -> Statistics:
-    """Return `mean` and `variance` of an npz or JSON file.
+    """Read `mean` and `variance` from an npz or JSON file.
 
     Raises:
-        ConfigError: they are missing or no two lists of finite numbers.
+        ConfigError: they are missing, or not two lists of finite numbers.
     """
     path = Path(path)
     try:

@@ -1,4 +1,4 @@
-"""Exact conversion between mel contracts, and a refusal with reasons where there is none.
+"""Exact conversion between mel contracts, or the reasons why there is none.
 
 A mel value is a function of one band energy: floor, logarithm, reference, range and statistics. Two contracts that
 differ in nothing else convert value by value. What comes before (frames, window, bins, magnitude) mixes samples and
@@ -21,7 +21,7 @@ __all__ = ["MelMismatchError", "convert", "differences"]
 
 Mel = TypeVar("Mel", Tensor, NDArray[np.float32])
 
-# Why each of these fields stands in the way; `name` and the fields that convert are absent.
+# Why a difference in these fields cannot be converted; `name` and convertible fields are absent.
 _REASONS = {
     "sample_rate": "the audio is another",
     "n_fft": "each frame sees another stretch of audio",
@@ -39,7 +39,7 @@ _REASONS = {
 
 
 class MelMismatchError(ValueError):
-    """Two mel contracts differ in something that cannot be converted; `differences` names each such thing."""
+    """Two mel contracts differ in ways that cannot be converted; `differences` lists them."""
 
     def __init__(self, source: MelConfig, target: MelConfig, found: tuple[str, ...]) -> None:
         super().__init__(
@@ -50,7 +50,7 @@ class MelMismatchError(ValueError):
 
 
 def differences(source: MelConfig, target: MelConfig) -> tuple[str, ...]:
-    """Name everything that forbids an exact conversion from `source` to `target`; empty where there is one."""
+    """Return what prevents an exact conversion from `source` to `target`; empty if nothing does."""
     return tuple(
         f"{field} is {getattr(source, field)!r}, not {getattr(target, field)!r} ({reason})"
         for field, reason in _REASONS.items()
@@ -59,19 +59,19 @@ def differences(source: MelConfig, target: MelConfig) -> tuple[str, ...]:
 
 
 def convert(mel: Mel, source: MelConfig, target: MelConfig) -> Mel:
-    """Convert a mel from one contract to another that differs only in logarithm, floor, range or statistics.
+    """Convert a mel between contracts that differ only in logarithm, floor, range or statistics.
 
-    The result is what `target` gives for the same audio, except that energies which `source` had raised to its floor,
-    or cut at the top of its range, stay there.
+    The result is what `target` gives for the same audio, except for energies clipped at the floor or the top of the
+    range of `source`.
 
     Args:
-        mel: (n_mels, frames) or (B, n_mels, frames), a tensor or an array; the same kind comes back.
-        source: the contract that mel was made with.
-        target: the contract that is wanted.
+        mel: (n_mels, frames) or (B, n_mels, frames), a tensor or an array; the result is of the same kind.
+        source: contract of the mel.
+        target: contract of the result.
 
     Raises:
-        MelMismatchError: the contracts differ in more; the text names every difference.
-        ValueError: mel does not have the shape that `source` says.
+        MelMismatchError: the contracts differ in other ways; the text lists them.
+        ValueError: the mel does not have the shape of `source`.
     """
     found = differences(source, target)
     if found:
@@ -101,7 +101,7 @@ def _decode(mel: Tensor, config: MelConfig) -> Tensor:
 
 
 def _encode(log10_energy: Tensor, config: MelConfig) -> Tensor:
-    """Return the mel of decimal logarithms of band energies that are at the floor or above."""
+    """Return the mel for decimal logarithms of band energies at or above the floor."""
     if config.log == "ln":
         mel = log10_energy * math.log(10.0)
     elif config.log == "log10":

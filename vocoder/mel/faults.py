@@ -1,4 +1,4 @@
-"""What is wrong with a mel, in words: the same for Python, the commands and the server."""
+"""Messages about faulty mels, shared by Python, the commands and the server."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["bands_hint", "not_finite", "rows_hint"]
 
 
 def not_finite(values: NDArray[np.float32]) -> str | None:
-    """Return how many values of a mel, of any shape, are not finite and where the first is; None where all are."""
+    """Return how many values of a mel are not finite, and where the first is; None if all are finite."""
     wrong = ~np.isfinite(values)
     count = int(np.count_nonzero(wrong))
     if count == 0:
@@ -26,25 +26,25 @@ def not_finite(values: NDArray[np.float32]) -> str | None:
 
 
 def bands_hint(shape: Sequence[int], n_mels: int) -> str:
-    """Return the likely reason why a mel does not have the bands of its contract; empty where none is likely.
+    """Return the likely reason why a mel has another number of bands; empty if unclear.
 
     Args:
-        shape: of the mel, (..., rows, columns).
-        n_mels: bands of the contract, which are not its rows.
+        shape: of the mel (..., rows, columns).
+        n_mels: bands of the contract, unequal to its rows.
     """
     rows, columns = shape[-2:]
     turned = columns == n_mels or (not _presets_of(rows) and bool(_presets_of(columns)))
     bands = columns if turned else rows
     hints = ["it looks transposed, (frames, bands) in place of (n_mels, frames)"] if turned else []
     names = _presets_of(bands) if bands != n_mels else []
-    if len(names) == 1:  # of many none is likelier than the others
+    if len(names) == 1:  # with many presets none is likelier than the others
         hints.append(f"preset={names[0]} takes mels of {bands} bands")
     either = rows_hint(shape, n_mels)
     return "; ".join([*hints, either] if either else hints)
 
 
 def rows_hint(shape: Sequence[int], n_mels: int) -> str:
-    """Return which preset a mel may be of whose columns are as many as the contract's bands; empty where of none.
+    """Return the preset that has as many bands as this mel has rows; empty if none does.
 
     100 rows and 80 columns are the 80 bands of 100 frames, transposed, or 100 bands of 80 frames.
     """

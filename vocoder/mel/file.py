@@ -1,4 +1,4 @@
-"""Mel files: one mel-spectrogram as an npy file of floats (n_mels, frames). Nothing in a file is ever run."""
+"""Mel files: one mel-spectrogram as an npy file of floats (n_mels, frames). Nothing in a file is executed."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ __all__ = ["kind_of", "mel_frames", "read_mel"]
 
 
 def read_mel(path: Path) -> NDArray[np.float32]:
-    """Return the mel (n_mels, frames) of a file, which may hold it as a batch of one.
+    """Read a mel (n_mels, frames); the file may hold a batch of one.
 
     Raises:
-        ValueError: it holds no mel.
-        OSError: it cannot be read.
+        ValueError: the file holds no mel.
+        OSError: the file cannot be read.
     """
     return np.array(_mapped(path), dtype=np.float32)
 
 
 def mel_frames(path: Path) -> int:
-    """Return how many frames the mel of a file has, of which no more than the header is read.
+    """Return the number of frames of a mel file, reading only its header.
 
     Raises:
         ValueError, OSError: as in `read_mel`.
@@ -31,7 +31,7 @@ def mel_frames(path: Path) -> int:
 
 def _mapped(path: Path) -> NDArray[np.floating]:
     try:
-        mel = np.lib.format.open_memmap(path, mode="r")  # a header that lies about the size allocates nothing
+        mel = np.lib.format.open_memmap(path, mode="r")  # a header with a false size allocates nothing
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no file {path}") from None
     except (ValueError, OverflowError) as error:
@@ -46,7 +46,7 @@ def _mapped(path: Path) -> NDArray[np.floating]:
 
 
 def _what_it_is(path: Path) -> str:
-    """Return what a file is that cannot be read as one."""
+    """Return what a file is if it is not an npy file."""
     with path.open("rb") as file:
         start = file.read(6)
     if start == b"\x93NUMPY":
@@ -55,10 +55,10 @@ def _what_it_is(path: Path) -> str:
 
 
 def kind_of(start: bytes, advice: str) -> str:
-    """Return what a file is instead of an npy file, where its first bytes tell; empty where they do not.
+    """Return what a file is, judged by its first bytes; empty if unknown.
 
     Args:
-        start: those bytes, four at least.
+        start: the first bytes, at least four.
         advice: how to get from audio to a mel.
     """
     if not start:

@@ -1,4 +1,4 @@
-"""What callers give as a mel and how it is to be spoken: checked, and made a batch."""
+"""Check what callers pass as a mel and its options, and make it a batch."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["MAX_CORRECTIONS", "MelError", "MelReader", "check_sampling", "finite
 
 
 class MelError(ValueError):
-    """A mel does not fit the model's contract: its shape, or values that no mel of the contract has."""
+    """A mel does not fit the model's contract: its shape, or impossible values."""
 
 
 class MelReader:
@@ -27,7 +27,7 @@ class MelReader:
 
     Args:
         mel_config: the contract of the mels.
-        device: where the batches are to be.
+        device: of the batches.
     """
 
     def __init__(self, mel_config: MelConfig, device: torch.device) -> None:
@@ -36,14 +36,14 @@ class MelReader:
 
     @cached_property
     def values(self) -> MelRange:
-        """What the values of a mel can be."""
+        """Possible values of a mel."""
         return MelRange.of(self.mel_config)
 
     def batch(self, mel: Any) -> Tensor:
         """Return a mel (n_mels, frames) or (B, n_mels, frames) as (B, n_mels, frames) float32.
 
         Raises:
-            MelError: it is not finite, has the wrong shape, or values that cannot be of the contract.
+            MelError: it is not finite, has the wrong shape or impossible values.
         """
         batch = self._shaped(mel)
         self._check(float(batch.min()), float(batch.max()))
@@ -58,7 +58,7 @@ class MelReader:
         batch = self._shaped(mel)
         if mel.ndim != 2:
             raise MelError(f"a stream takes one mel (n_mels, frames), not one of {mel.ndim} dimensions")
-        self._check(min(float(batch.min()), self.values.silence), float(batch.max()))  # a piece may be all loud
+        self._check(min(float(batch.min()), self.values.silence), float(batch.max()))  # a piece may be loud throughout
         return batch
 
     def _shaped(self, mel: Any) -> Tensor:
@@ -82,16 +82,16 @@ class MelReader:
 
 @lru_cache(maxsize=64)
 def mel_reader(mel_config: MelConfig, device: torch.device) -> MelReader:
-    """Return the reader of a contract, whose range is measured once."""
+    """Return the reader of a contract; its range is measured once."""
     return MelReader(mel_config, device)
 
 
 MAX_CORRECTIONS = 100
-"""corrections of a request; far fewer bring all there is to gain"""
+"""largest number of corrections; far fewer are enough"""
 
 
 def check_sampling(sigma: float | None, denoise: float, corrections: int | None = None) -> None:
-    """Raise a ValueError for a temperature, a strength of the bias removal or a number of corrections out of range."""
+    """Raise a ValueError if sigma, denoise or corrections is out of range."""
     for name, value in (("sigma", sigma), ("denoise", denoise)):
         if not isinstance(value, Real) and not (name == "sigma" and value is None):
             raise ValueError(f"{name} must be a number, not {value!r}")
@@ -106,10 +106,10 @@ def check_sampling(sigma: float | None, denoise: float, corrections: int | None 
 
 
 def seeds_of(seed: int | None, count: int) -> list[int]:
-    """Return a seed for each item of a batch: `seed` and those that follow it, or random ones.
+    """Return a seed for each item of a batch: consecutive ones from `seed`, or random ones.
 
     Raises:
-        ValueError: noise cannot be drawn from one of them.
+        ValueError: a seed is out of range.
     """
     if seed is None:
         return [int(value) for value in torch.randint(0, 2**31, (count,))]
@@ -122,7 +122,7 @@ def finite_values(mel: Tensor | np.ndarray) -> Tensor:
     """Return a mel of any shape as float32 on its own device.
 
     Raises:
-        MelError: it does not hold real numbers, or one is not finite.
+        MelError: it does not hold finite real numbers.
     """
     values = _real(mel).detach().to(torch.float32)
     if not bool(torch.isfinite(values).all()):
@@ -131,7 +131,7 @@ def finite_values(mel: Tensor | np.ndarray) -> Tensor:
 
 
 def _real(mel: Tensor | np.ndarray) -> Tensor:
-    """Return a mel as a tensor; an array is copied, since it may be read-only, reversed or of another byte order."""
+    """Return a mel as a tensor. Arrays are copied, as they may be read-only, reversed or of another byte order."""
     if mel.is_complex() if isinstance(mel, Tensor) else mel.dtype.kind not in "fiu":
         raise MelError(f"the mel must hold real numbers, not {mel.dtype}")
     return mel if isinstance(mel, Tensor) else torch.from_numpy(np.array(mel, dtype=np.float32, order="C"))

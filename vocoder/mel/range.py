@@ -1,4 +1,4 @@
-"""The values that mels of a contract can have, and the likely mistake behind others."""
+"""Possible values of mels of a contract, and the likely mistake behind others."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from vocoder.mel.spectrogram import MelSpectrogram
 
 __all__ = ["MelRange"]
 
-SLACK = 0.25  # acoustic models overshoot: a quarter of the range is allowed on both sides
+SLACK = 0.25  # acoustic models overshoot, so a quarter of the range is allowed on both sides
 SWEEP_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class MelRange:
-    """What the values of a contract's mels can be.
+    """Possible values of a contract's mels.
 
     Attributes:
-        silence: the value of digital silence.
-        loudest: the largest value of a full-scale sine swept over all bands.
+        silence: value of digital silence.
+        loudest: largest value of a full-scale sine swept over all bands.
         log: of the contract.
     """
 
@@ -31,7 +31,7 @@ class MelRange:
 
     @classmethod
     def of(cls, mel_config: MelConfig) -> MelRange:
-        """Measure the range of a mel configuration with silence and a sweep."""
+        """Measure the range with silence and a sweep."""
         extract = MelSpectrogram(mel_config)
         seconds = torch.arange(0.0, SWEEP_SECONDS, 1.0 / mel_config.sample_rate, dtype=torch.float64)
         slope = (mel_config.f_max - mel_config.f_min) / SWEEP_SECONDS
@@ -42,14 +42,14 @@ class MelRange:
 
     @property
     def plausible(self) -> tuple[float, float]:
-        """The smallest and largest value that a mel may hold."""
+        """Smallest and largest allowed value."""
         slack = SLACK * (self.loudest - self.silence)
         return self.silence - slack, self.loudest + slack
 
     def fault(self, smallest: float, largest: float) -> str | None:
-        """Return what is wrong with a mel whose values go from `smallest` to `largest`; None if nothing is."""
+        """Return what is wrong with values from `smallest` to `largest`, or None."""
         low, high = self.plausible
-        # Real mels have bands near silence; one without any, where silence is clearly negative, has another scale.
+        # Real mels have bands near silence. If silence is clearly negative, a mel without any has another scale.
         without_logarithm = smallest >= 0.0 and self.silence <= -1.0
         if low <= smallest and largest <= high and not without_logarithm:
             return None

@@ -1,4 +1,4 @@
-"""Audio to mel-spectrogram, on any device and with gradients."""
+"""Compute mel-spectrograms, differentiably and on any device."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from vocoder.mel.config import MelConfig
 
 __all__ = ["MelSpectrogram", "hz_to_mel", "mel_filterbank", "mel_to_hz"]
 
-# The Slaney scale is linear up to 1000 Hz, which is mel 15, and has 27 steps for each factor of 6.4 above.
+# The Slaney scale is linear up to 1000 Hz (mel 15), and logarithmic above, with 27 steps per factor of 6.4.
 _LINEAR_HZ_PER_MEL = 200.0 / 3.0
 _BREAK_HZ = 1000.0
 _BREAK_MEL = _BREAK_HZ / _LINEAR_HZ_PER_MEL
@@ -36,9 +36,9 @@ def mel_to_hz(mel: Tensor, scale: str) -> Tensor:
 
 
 def mel_filterbank(config: MelConfig) -> Tensor:
-    """Return the triangles (n_mels, n_fft // 2 + 1) of a mel contract, in float64.
+    """Return the filterbank (n_mels, n_fft // 2 + 1) of a mel contract, in float64.
 
-    Neighbouring triangles share their edges; `mel_norm` "slaney" gives each the area 1 in hertz, "none" the height 1.
+    Triangles overlap by half. `mel_norm` "slaney" gives them unit area in hertz, "none" unit height.
     """
     bins = torch.arange(config.n_fft // 2 + 1, dtype=torch.float64) * config.sample_rate / config.n_fft
     lowest, highest = hz_to_mel(torch.tensor([config.f_min, config.f_max], dtype=torch.float64), config.mel_scale)
@@ -51,16 +51,15 @@ def mel_filterbank(config: MelConfig) -> Tensor:
 
 
 class MelSpectrogram(nn.Module):
-    """Compute mel-spectrograms as a `MelConfig` says, under autocast as well.
+    """Compute the mel-spectrograms of a `MelConfig`, also under autocast.
 
-    It has no parameters and no saved state: the configuration determines it. Mels are float32, or float64 for float64
-    audio.
+    It has no parameters and no saved state. Mels are float32, or float64 for float64 audio.
 
     Args:
         config: the mel contract.
-        precise: transform in float64, where the device can. In float32 the rounding of loud bands reaches the quiet
-            bands of the same frame and moves their logarithms: by up to 1e-3 in speech, by much more where a band holds
-            nothing. That is good enough for a loss, and takes half the time.
+        precise: transform in float64 if the device can. In float32 the rounding of loud bands reaches quiet bands of
+            the same frame and changes their logarithms, by up to 1e-3 in speech and far more in empty bands. That is
+            enough for a loss and takes half the time.
     """
 
     filterbank: Tensor
@@ -97,7 +96,7 @@ class MelSpectrogram(nn.Module):
         return F.pad(x[:, None], (padding, padding), mode="reflect")[:, 0]
 
     def frame(self, x_padded: Tensor) -> Tensor:
-        """Return the mel-spectrogram of audio that already carries its context, such as a crop of `pad(x)`.
+        """Return the mel-spectrogram of audio that includes its context, such as a crop of `pad(x)`.
 
         Args:
             x_padded: audio (B, T); frame i covers samples [i * hop_length, i * hop_length + n_fft).

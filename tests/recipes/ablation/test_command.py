@@ -9,10 +9,10 @@ import pytest
 
 import recipes.ablation
 from recipes.ablation.command import REVERSE, complete, variants
-from training.commands.distill import DistillRun
-from training.commands.distill_reverse import ReverseRun
 from training.objectives.reverse_losses import ReverseLosses
 from training.run_config import load_config
+from training.runs.reverse import ReverseRun
+from training.runs.student import DistillRun
 from vocoder.config import ConfigError
 from vocoder.models.student import Student
 
@@ -50,13 +50,12 @@ def test_the_way_back_has_its_own_variants():
     found = variants(ReverseLosses(), REVERSE)
     assert list(found) == [
         "recorded",
-        "recorded+aligned",
-        "recorded+aligned+drawn",
-        "recorded+aligned+drawn+samples",
-        "recorded+aligned+drawn+samples+critics",
+        "recorded+drawn",
+        "recorded+drawn+samples",
+        "recorded+drawn+samples+critics",
     ]
     first, *_, last = found.values()
-    assert (first.recorded, first.aligned, first.drawn, first.spectral, first.adversarial) == (1.0, 0.0, 0.0, 0.0, 0.0)
+    assert (first.recorded, first.drawn, first.spectral, first.adversarial) == (1.0, 0.0, 0.0, 0.0)
     assert last == ReverseLosses()
     load_config(ReverseRun, CONFIGS / "ablation-reverse.yaml", (), lambda settings: complete(settings, REVERSE))
     with pytest.raises(ConfigError, match=r"weights above 0 for losses\.drawn"):

@@ -22,8 +22,10 @@ def batch(items: int = 6) -> dict[str, Tensor]:
     """Tones of different pitch and loudness, and noise."""
     generator = torch.Generator().manual_seed(0)
     t = torch.arange(LENGTH + 2 * MARGIN) / RATE
-    tones = torch.cos(2 * torch.pi * (250 + 60 * torch.arange(items)[:, None]) * t) * torch.arange(items)[:, None] / 10
-    return {"x": tones + 0.01 * torch.randn(items, len(t), generator=generator)}
+    number = torch.arange(items)[:, None]
+    tones = torch.cos(2 * torch.pi * (250 + 60 * number) * t) * number / 10
+    f0 = torch.where(number > 0, 250.0 + 60 * number, 0.0).expand(-1, LENGTH // MEL.hop_length)
+    return {"x": tones + 0.01 * torch.randn(items, len(t), generator=generator), "f0": f0}
 
 
 def objective() -> RecogniserObjective:

@@ -157,7 +157,7 @@ async def test_auto_refuses_what_it_is_unsure_of(client: httpx.AsyncClient, mel:
     assert "transposed: its 80 bands are columns" in square["detail"]
     assert len(square["likeliest"]) == 3
     flipped = (await post(client, mel[::-1], preset="auto")).json()
-    assert "turn the bands round" in flipped["detail"]
+    assert "reverse the bands" in flipped["detail"]
     assert (await post(client, mel[:, :50], preset="auto", mean="1", variance="1")).status_code == 422
     assert (await post(client, np.full((80, 20), np.nan), preset="auto")).json()["type"].endswith("invalid-mel")
 

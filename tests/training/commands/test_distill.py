@@ -10,12 +10,13 @@ import yaml
 from evaluation_corpus import write_corpus
 
 from training.cli import main
-from training.commands.distill import CONFIGURATIONS, DistillRun
-from training.commands.distill_reverse import ReverseRun
+from training.commands.distill import CONFIGURATIONS
 from training.launch import load_run
 from training.loop.trainer_config import TrainerConfig
 from training.objectives.distillation_losses import DistillationLosses
 from training.run_config import load_config
+from training.runs.reverse import ReverseRun
+from training.runs.student import DistillRun
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import ConfigError
 from vocoder.layers.stack import WaveNetConfig

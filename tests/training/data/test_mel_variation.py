@@ -1,8 +1,10 @@
 """Mels varied in training: a share of the items, and only smoothed or disturbed."""
 
+import pytest
 import torch
 
-from training.data.mel_variation import VariationConfig, varied
+from training.data.mel_variation import BlurConfig, VariationConfig, blurred, varied
+from vocoder.config import ConfigError
 
 
 def mels(items=64):
@@ -24,3 +26,36 @@ def test_varied_mels_stay_near_and_the_same_seed_varies_them_alike():
     torch.manual_seed(3)
     torch.testing.assert_close(varied(mel, 1.0, VariationConfig()), first)
     assert 0.02 < float((first - mel).abs().mean()) < 1.0
+
+
+def test_triangles_of_size_one_leave_a_mel_as_it_is():
+    mel = torch.randn(3, 6, 20)
+    same = blurred(mel, BlurConfig(share=1.0, bands=1, frames=1, roughness=0.0))
+    torch.testing.assert_close(same, mel)
+    assert torch.equal(blurred(mel, BlurConfig(share=0.0)), mel)
+
+
+def test_triangles_smooth_both_axes_and_keep_the_level():
+    torch.manual_seed(0)
+    mel = torch.zeros(40, 21, 31)
+    mel[:, 10, 15] = 1.0
+    smooth = blurred(mel, BlurConfig(share=1.0, bands=5, frames=9, roughness=0.0))
+    torch.testing.assert_close(smooth.sum(dim=(1, 2)), torch.ones(40))
+    bands, frames = (smooth.sum(dim=axis) > 1e-6 for axis in (2, 1))
+    assert bands.sum(dim=1).max() == 5
+    assert 5 < frames.sum(dim=1).max() <= 9
+    assert smooth[:, 10, 15].std() > 0.05  # every item has sizes of its own
+
+
+def test_a_share_of_the_items_is_smoothed_and_disturbed():
+    torch.manual_seed(0)
+    mel = torch.zeros(400, 4, 8)
+    noisy = blurred(mel, BlurConfig(share=0.3, roughness=0.5)).flatten(1).std(dim=1)
+    assert 0.2 < (noisy > 0).float().mean() < 0.4
+    assert noisy.max() < 0.8
+
+
+@pytest.mark.parametrize("changes", [{"share": 1.5}, {"bands": 4}, {"frames": 0}, {"roughness": -1.0}])
+def test_blur_refusals(changes):
+    with pytest.raises(ConfigError):
+        BlurConfig(**changes)

@@ -38,7 +38,7 @@ def manifest(tmp_path):
 @pytest.mark.parametrize("speed", [0.55, 0.7, 0.8, 1.0, 1.1, 1.4])
 @pytest.mark.parametrize("first", [0.0, 12345.6])
 def test_frames_have_the_pitch_of_what_is_played(manifest, speed, first):
-    store, frames = PitchStore(manifest, manifest.entries, SPEEDS), 40
+    store, frames = PitchStore(manifest, manifest.entries, SPEEDS), 100
     found = store.read(1, first, HOP * speed, frames, speed)
     time = (first + HOP * speed * np.arange(frames)) / RATE
     sounding = (time > 0.6) & (time < SECONDS - 0.1)

@@ -8,7 +8,7 @@ from torch import nn
 
 from training.distil.inheritance import inherit_flows, inherit_layers, inherit_pitch
 from vocoder.config import ConfigError
-from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.source.pitch import PitchConfig, PitchNet
 from vocoder.layers.stack import WaveNetConfig, WaveNetStack
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
@@ -49,24 +49,27 @@ def test_refusals():
         inherit_layers(student(), nn.Linear(1, 1))
 
 
-def test_the_pitch_network_of_another_model_is_taken_over():
-    waveglow = tiny_waveglow(SourceConfig(f_max=900, pitch=PitchConfig(channels=4, layers=1, bins=5)))
-    made = frames_student(SourceConfig(f_max=900, pitch=PitchConfig(channels=4, layers=1, bins=5)))
-    inherit_pitch(made, waveglow)
+SOURCE = SourceConfig(f_max=900, pitch=PitchConfig(channels=4, layers=1, bins=5))
+
+
+@pytest.mark.parametrize("kind", ["student", "waveglow"])
+def test_a_pitch_network_is_taken_over(kind):
+    made = frames_student(SOURCE) if kind == "student" else tiny_waveglow(SOURCE)
+    given = PitchNet(4, SOURCE.pitch)
+    inherit_pitch(made, given)
     assert made.pitch is not None
-    assert waveglow.pitch is not None
+    assert made.pitch is not given
     for name, value in made.pitch.state_dict().items():
-        assert torch.equal(value, waveglow.pitch.state_dict()[name])
+        assert torch.equal(value, given.state_dict()[name])
 
 
 def test_a_pitch_network_must_be_there_and_fit():
-    source = SourceConfig(f_max=900, pitch=PitchConfig(channels=4, layers=1, bins=5))
-    with pytest.raises(ConfigError, match="the student has no harmonic source"):
-        inherit_pitch(frames_student(None), tiny_waveglow(source))
-    with pytest.raises(ConfigError, match="WaveGlow has no harmonic source"):
-        inherit_pitch(frames_student(source), tiny_waveglow(None))
+    with pytest.raises(ConfigError, match="the Student has no harmonic source"):
+        inherit_pitch(frames_student(None), PitchNet(4, SOURCE.pitch))
+    with pytest.raises(ConfigError, match=r"model\.source\.pitch must be .*'bins': 7"):
+        inherit_pitch(frames_student(SOURCE), PitchNet(4, replace(SOURCE.pitch, bins=7)))
     with pytest.raises(ConfigError, match="differ"):
-        inherit_pitch(frames_student(source), tiny_waveglow(SourceConfig(f_max=900)))
+        inherit_pitch(frames_student(SOURCE), PitchNet(3, SOURCE.pitch))
 
 
 def tiny_waveglow(source: SourceConfig | None) -> WaveGlow:

@@ -170,7 +170,7 @@ def test_starting_weights_are_kept_where_nothing_improves(start, recordings, tmp
         return config
 
     monkeypatch.setattr(recipe_module, "_trainer", ruinous)
-    assert main(words(start, recordings, tmp_path, "--minutes", "0.01")) == 0
+    assert main(words(start, recordings, tmp_path, "--steps", "6")) == 0
     assert "are published as they were" in capsys.readouterr().out
     before, after = (load_model(path).model.state_dict() for path in (start, tmp_path / "mine"))
     assert all(torch.equal(after[name], value.half().float()) for name, value in before.items())

@@ -47,7 +47,8 @@ def batch(items: int = 3) -> dict[str, Tensor]:
     """Noise that gets louder from item to item."""
     generator = torch.Generator().manual_seed(0)
     level = 10.0 ** (-1 - torch.arange(items)[:, None].flip(0) / 2)
-    return {"x": level * torch.randn(items, LENGTH + 2 * MARGIN, generator=generator)}
+    x = level * torch.randn(items, LENGTH + 2 * MARGIN, generator=generator)
+    return {"x": x, "f0": torch.zeros(items, LENGTH // MEL.hop_length)}
 
 
 def objective(config: StudentConfig = FRAMES, teacher: nn.Module | None = None, **losses: Any) -> DistillationObjective:

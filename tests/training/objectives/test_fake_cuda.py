@@ -105,7 +105,8 @@ def on(device: torch.device, made: Objective, monkeypatch: pytest.MonkeyPatch) -
 
 def batch(mel: MelConfig, device: torch.device) -> Batch:
     x = torch.empty(2, mel.n_fft + 128 * mel.hop_length, device=device)
-    return {"x": x, "band": torch.full((2,), mel.sample_rate / 4, device=device)}
+    f0 = torch.full((2, 128), 300.0, device=device)
+    return {"x": x, "f0": f0, "band": torch.full((2,), mel.sample_rate / 4, device=device)}
 
 
 @pytest.mark.parametrize("name", OBJECTIVES)

@@ -15,8 +15,10 @@ from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.models.reverse import Reverse
 from vocoder.models.waveglow import WaveGlow
+from vocoder.stages import MEL as MEL_SIGNAL
+from vocoder.stages import Stage, Z, windowed
 
-PAIRS = {"recorded", "drawn", "aligned"}
+PAIRS = {"recorded", "drawn"}
 SAMPLES = {"spectral", "mel", "uncorrected_spectral", "uncorrected_mel"}
 
 
@@ -40,16 +42,16 @@ def test_losses_join_at_their_steps(step, parts):
     made = objective()
     loss, found = student_loss(made, step)
     assert found.keys() == parts
-    weights = {"recorded": 1.0, "drawn": 0.5, "aligned": 0.3, "pitch": 0.1, "spectral": 1.5, "mel": 2.0}
+    weights = {"recorded": 1.0, "drawn": 0.5, "pitch": 0.1, "spectral": 1.5, "mel": 2.0}
     weights |= {"uncorrected_spectral": 0.75, "uncorrected_mel": 1.0, "adversarial": 0.3, "features": 1.0}
     share = {name: 2.0 if step >= 10 and name in PAIRS else 1.0 for name in found}
     torch.testing.assert_close(loss.detach(), sum(share[name] * weights[name] * found[name] for name in found))
     assert (made.loss("critic", batch(), step) is None) == (step < 20)
 
 
-def test_without_weights_for_pairs_the_teacher_is_not_asked(monkeypatch):
-    made = objective(recorded=0.0, drawn=0.0, aligned=0.0, samples_from=0)
-    monkeypatch.setattr(made, "_pair_parts", None)
+def test_without_weights_for_pairs_there_is_no_teacher():
+    made = objective(recorded=0.0, drawn=0.0, samples_from=0)
+    assert made.teacher is None
     assert student_loss(made, 0)[1].keys() == {"pitch"} | SAMPLES
 
 
@@ -60,7 +62,6 @@ def test_the_student_learns_and_the_teacher_does_not():
             parameter.add_(0.05 * torch.randn_like(parameter))
     student_loss(made, 10)[0].backward()
     assert silent_gradients(made.student) == []
-    assert silent_gradients(made.views) == []
     assert all(parameter.grad is None for parameter in made.teacher.parameters())
 
 
@@ -81,20 +82,19 @@ def test_pairs_are_exact_on_the_whole_way():
 
 
 def test_a_student_that_is_the_way_back_has_no_distance_from_recordings(monkeypatch):
-    made = objective(drawn=0.0, aligned=0.0)
+    made = objective(drawn=0.0)
+    teacher = made.teacher
+    assert teacher is not None
 
-    def exact(z: Tensor, mel: Tensor) -> list[Tensor]:
-        state, condition = z, made.teacher.condition(mel)
-        for conv, coupling in zip(reversed(made.teacher.convinv), reversed(made.teacher.couplings), strict=True):
-            state = conv.inverse(coupling.inverse(state, condition)[0])[0]
-        return [state]
+    def exact(noise: Tensor, mel: Tensor) -> Tensor:
+        return teacher.inverse(noise, mel)[0][:, None]
 
-    monkeypatch.setattr(made.student, "hidden_states", exact)
+    monkeypatch.setattr(made.student, "stages", lambda: [Stage("x", (Z, MEL_SIGNAL), windowed(exact))])
     assert float(student_loss(made, 0)[1]["recorded"]) < 1e-8
 
 
 def test_recordings_count_up_to_their_band_and_the_teacher_above_it():
-    made, limited = objective(drawn=0.0, aligned=0.0), batch() | {"band": torch.tensor([1500.0, 4000.0])}
+    made, limited = objective(drawn=0.0), batch() | {"band": torch.tensor([1500.0, 4000.0])}
     torch.manual_seed(0)
     outcome = made.loss("student", limited, 0)
     assert outcome is not None
@@ -143,7 +143,8 @@ def test_a_teacher_of_other_frames_is_refused():
     ("changes", "message"),
     [
         ({"recorded": -1.0}, "recorded must not be negative"),
-        ({"varied_mels": 2.0}, "share of mels"),
+        ({"uncorrected_judged": 2.0}, "share of steps"),
+        ({"critics_every": 0}, "critics_every must be at least 1"),
         ({"sample_corrections": -1}, "sample_corrections must not be negative"),
         ({"pairs_every": 0}, "pairs_every must be at least 1"),
         ({"critics_from": 5}, "must not be before samples_from"),

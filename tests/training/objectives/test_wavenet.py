@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from training.commands.wavenet import WaveNetRun
 from training.data.datasets import SegmentConfig
 from training.loop.trainer_config import TrainerConfig
 from training.objectives.wavenet import WaveNetLosses, WaveNetObjective
 from training.run_config import load_config
+from training.runs.wavenet import WaveNetRun
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.flows.linear_prediction import LinearPredictionConfig

@@ -35,7 +35,7 @@ def test_a_worker_that_dies_costs_the_file_that_killed_it_alone(tmp_path: Path) 
     errors = {outcome.job.mel.stem: outcome.error for outcome in outcomes}
     assert len(outcomes) == len(errors) == 7
     assert errors.pop("text") == "no mel"
-    assert errors.pop("poison") == "the worker that spoke it died (signal 9)"
+    assert errors.pop("poison") == "its worker died (signal 9)"
     assert errors == dict.fromkeys("abcde")
     spoken = [(tmp_path / f"{name}.wav").read_text(encoding="utf-8").split() for name in "abcde"]
     assert [words[:2] for words in spoken] == [[name, "by"] for name in "abcde"]

@@ -29,7 +29,7 @@ def decimal(mel: Path) -> Path:
 def test_a_true_mel_is_typical(mel: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(mel)]) == 0
     out = capsys.readouterr().out
-    assert out.startswith(f"{mel}: typical. The mel looks as its contract says. ")
+    assert out.startswith(f"{mel}: typical. The mel follows its contract. ")
     assert out.endswith("% of true mels are less likely.\n")
 
 

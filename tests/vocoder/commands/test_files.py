@@ -108,7 +108,7 @@ def test_what_cannot_be_is_refused(tmp_path) -> None:
     standard = Path("-")
     wrong = [
         ([one, two], tmp_path / "out", "several files would be written to .*x.wav"),
-        ([one, two], standard, "cannot go to the standard output"),
+        ([one, two], standard, "cannot go to standard output"),
         ([standard, one], tmp_path / "out", "- stands for one file"),
         ([standard], tmp_path / "out", "- stands for one file"),
         ([one], one, "would be replaced by what is made of it"),

@@ -73,6 +73,6 @@ def test_a_recording_says_nothing_and_a_text_is_none(tmp_path: Path, capsys: pyt
     (tmp_path / "y.wav").write_text("no audio")
     assert main(["info", str(tmp_path / "x.wav"), str(tmp_path / "y.wav")]) == 2
     printed = capsys.readouterr()
-    assert "does not say where it comes from" in printed.out
+    assert "origin not stated" in printed.out
     assert "y.wav" in printed.err
     assert "a mel in an npy file is not)" in printed.err

@@ -184,7 +184,7 @@ def test_arguments_that_contradict_each_other(
     twice = mel, tmp_path / "other" / "mel.npy"
     (tmp_path / "empty").mkdir()
     wrong: list[tuple[tuple[str | Path, ...], str]] = [
-        ((mel, "-o", tmp_path / "a.wav", "--stream", "--denoise", "0.1"), "leave out --stream"),
+        ((mel, "-o", tmp_path / "a.wav", "--stream", "--denoise", "0.1"), "omit --stream"),
         ((mel, "-o", tmp_path / "other", "--stream"), "--stream is for one mel"),
         ((mel, "-o", tmp_path / "other", "--workers", "0"), "--workers and --row-frames must be 1 or more"),
         ((mel, "-o", tmp_path / "other", "--sigma", "-1"), "sigma must be 0 or more"),

@@ -54,7 +54,7 @@ def test_another_logarithm_has_a_contract_of_its_own() -> None:
 
 
 def test_what_no_contract_can_read_is_refused_with_advice() -> None:
-    with pytest.raises(UnsureError, match="turn the bands round"):
+    with pytest.raises(UnsureError, match="reverse the bands"):
         recognised_contract(mel_of("nvidia").flip(0), NVIDIA)
 
 
@@ -110,8 +110,8 @@ BIGVGAN = dataclasses.replace(
 """BigVGAN's 24 kHz and 100 bands: as many as the vocos preset has, and other values"""
 OTHERS_OF_100_BANDS = {
     "BigVGAN": (BIGVGAN, "looks like the bands of BigVGAN"),
-    "BigVGAN, log10": (dataclasses.replace(BIGVGAN, log="log10"), "decimal logarithms, with the bands of BigVGAN"),
-    "powers": (dataclasses.replace(preset("vocos"), power=2.0), "sums of powers"),
+    "BigVGAN, log10": (dataclasses.replace(BIGVGAN, log="log10"), "decimal logarithms with the bands of BigVGAN"),
+    "powers": (dataclasses.replace(preset("vocos"), power=2.0), "squared magnitudes"),
 }
 
 
@@ -126,7 +126,7 @@ def test_mels_of_100_bands_are_not_taken_for_vocos_by_their_number(name: str, re
     config, words = OTHERS_OF_100_BANDS[name]
     with pytest.raises(UnsureError, match=words) as refusal:
         recognised_contract(spoken(config, recording), NVIDIA)
-    assert "If it is of the vocos preset all the same, say preset=vocos." in str(refusal.value)
+    assert "If it does follow the vocos preset, pass preset=vocos." in str(refusal.value)
     assert recognised_contract(spoken(preset("vocos"), recording), NVIDIA) == preset("vocos")
 
 

@@ -65,7 +65,7 @@ def test_probabilities_are_of_both_and_sum_to_one() -> None:
         (1, 0, "bands", "preset=auto"),
         (0, 1, "log10", "multiply by ln\\(10\\)"),
         (2, 0, "hop", "Compute the mel as its contract says"),
-        (3, 0, "shuffled", "an order that is not"),
+        (3, 0, "shuffled", "their order does not"),
     ],
 )
 def test_what_is_certain_is_named_with_what_to_do(layout: int, encoding: int, cause: str, words: str) -> None:

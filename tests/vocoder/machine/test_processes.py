@@ -34,6 +34,7 @@ def here():
     return "here"
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # which a background job inherits as ignored
     with process_pool(1) as pool:
         future = pool.submit(here)  # by a process that is still starting
         try:

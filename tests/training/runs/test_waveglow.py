@@ -12,11 +12,13 @@ from evaluation_corpus import write_corpus
 
 import vocoder
 from training.cli import main
-from training.commands.waveglow import WaveGlowRun
+from training.distil.pitch_weights import PitchModel, save_pitch
 from training.launch import load_run
 from training.run_config import load_config
+from training.runs.waveglow import WaveGlowRun
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
+from vocoder.layers.source.pitch import PitchConfig, PitchNet
 from vocoder.mel.spectrogram import MelSpectrogram
 
 
@@ -76,7 +78,12 @@ def test_the_model_of_a_run_speaks(settings, tmp_path):
 def test_a_run_says_what_it_does_from_the_beginning(settings, capsys):
     assert main(["waveglow", "--config", str(settings)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    starts = ["loading ", "0.00 hours of 1 voices to train on; 0.0", "initialising from data: 2 batches"]
+    starts = [
+        "loading ",
+        "0.00 hours of 1 voices to train on; 0.0",
+        "following the pitch",
+        "initialising from data: 2 batches",
+    ]
     starts += ["validation after step 0: ", "step 1/4 ", "step 2/4 "]
     assert [line[: len(start)] for line, start in zip(lines, starts, strict=False)] == starts
 
@@ -122,6 +129,31 @@ def test_another_architecture_is_told_by_its_differences(settings, tmp_path, cap
     assert "start_from wavenet holds a WaveNet, not a WaveGlow" in capsys.readouterr().err
     assert main(again) == 0
     assert load_model(tmp_path / "more" / "last" / "model").provenance["start_from"] == "run"
+
+
+def test_a_pitch_network_takes_the_place_of_that_of_the_start_model(settings, tmp_path, capsys):
+    assert main(["waveglow", "--config", str(settings)]) == 0
+    model = PitchModel(pitch=PitchConfig(channels=6, layers=2, bins=9, ahead=1))
+    given = PitchNet(80, model.pitch)
+    save_pitch(tmp_path / "pitch", given, model, {})
+    start = tmp_path / "run" / "last" / "model"
+    again = ["waveglow", "--config", str(settings), f"output={tmp_path / 'more'}", "trainer.learning_rate=1e-12"]
+    again += [f"start_from={start}", f"pitch_from={tmp_path / 'pitch'}"]
+    assert main(again) == 2
+    assert "model.source.pitch must be {'channels': 6" in capsys.readouterr().err
+    shape = [
+        f"model.source.pitch.{name}={getattr(model.pitch, name)}" for name in ("channels", "layers", "bins", "ahead")
+    ]
+    assert main([*again, "model.flows=3", *shape]) == 2
+    assert "model.flows is 2 there, 3 here" in capsys.readouterr().err
+    assert main([*again, *shape]) == 0
+    made = load_model(tmp_path / "more" / "last" / "model")
+    assert made.provenance["pitch_from"] == "pitch"
+    for name, value in made.model.pitch.state_dict().items():
+        torch.testing.assert_close(value, given.state_dict()[name])
+    for name, value in load_model(start).model.state_dict().items():
+        if not name.startswith("pitch."):
+            torch.testing.assert_close(made.model.state_dict()[name], value)
 
 
 def test_the_shipped_configuration_is_valid():

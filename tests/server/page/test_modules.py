@@ -1,0 +1,135 @@
+"""The page's modules without a browser, in node: they link, and agree with NumPy, soundfile and the server."""
+
+from __future__ import annotations
+
+import importlib.util
+import io
+import json
+import shutil
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+
+from vocoder.audio.info import audio_info
+from vocoder.audio.origin import Origin
+from vocoder.config import to_dict
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram, mel_filterbank
+
+MODULES = Path(__file__).parents[3] / "server" / "pages" / "js"
+NAMES = sorted(str(path.relative_to(MODULES)) for path in MODULES.rglob("*.js"))
+
+Run = Callable[..., Any]
+
+
+def find_node() -> str | None:
+    """Node on the path, or the one that playwright brings."""
+    spec = importlib.util.find_spec("playwright")
+    inside = Path(str(spec.origin)).parent / "driver" / "node" if spec else None
+    return shutil.which("node") or (str(inside) if inside and inside.is_file() else None)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """Run the body of a function of `given` beside the modules, and return what it returns."""
+    node = find_node()
+    if node is None:
+        pytest.skip("there is no node here")
+    folder = tmp_path_factory.mktemp("page")
+    shutil.copytree(MODULES, folder / "js")
+    (folder / "package.json").write_text('{"type": "module"}')
+
+    def run(body: str, given: Any = None) -> Any:
+        script = f"""import {{ readFileSync }} from "node:fs";
+            const told = async (given) => {{ {body} }};
+            console.log(JSON.stringify(await told(JSON.parse(readFileSync(0, "utf8")))));"""
+        (folder / "script.js").write_text(script)
+        done = subprocess.run([node, "script.js"], cwd=folder, input=json.dumps(given), capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+    return run
+
+
+def test_every_module_links_to_what_the_others_have(run: Run) -> None:
+    """An export that is missing is a SyntaxError; those that need a window fail later, when they look for one."""
+    script = """const wrong = [];
+      for (const name of given) {
+        await import(`./js/${name}`).catch((error) => {
+          if (!(error instanceof ReferenceError || error instanceof TypeError)) wrong.push(`${name}: ${error}`);
+        });
+      }
+      return wrong;"""
+    assert len(NAMES) > 10
+    assert run(script, NAMES) == []
+
+
+def test_the_transform_is_numpy_s(run: Run) -> None:
+    x = np.random.default_rng(1).standard_normal(64)
+    script = """const { Fft } = await import("./js/fft.js");
+      const [re, im] = [Float64Array.from(given), new Float64Array(given.length)];
+      new Fft(given.length).transform(re, im);
+      return [[...re], [...im]];"""
+    re, im = run(script, x.tolist())
+    np.testing.assert_allclose(np.array(re) + 1j * np.array(im), np.fft.fft(x), atol=1e-12)
+
+
+@pytest.mark.parametrize("centre", ["reflect", "same"])
+@pytest.mark.parametrize("log", ["ln", "log10"])
+def test_mels_are_the_server_s(run: Run, centre: Any, log: Any) -> None:
+    config = MelConfig(
+        "tiny", 8000, n_fft=64, win_length=48, hop_length=16, n_mels=5, f_min=0.0, f_max=4000.0, centre=centre, log=log
+    )
+    x = 0.1 * np.random.default_rng(2).standard_normal(300).astype(np.float32)
+    expected = MelSpectrogram(config)(torch.from_numpy(x)[None])[0].numpy()
+    script = """const { melOf } = await import("./js/mel.js");
+      const bank = { values: Float32Array.from(given.bank), nMels: 5, frames: 33 };
+      const mel = melOf(Float32Array.from(given.x), given.contract, bank);
+      return [mel.frames, ...mel.values];"""
+    bank = mel_filterbank(config).float().flatten().tolist()
+    frames, *values = run(script, {"x": x.tolist(), "contract": to_dict(config), "bank": bank})
+    assert frames == expected.shape[1]
+    np.testing.assert_allclose(np.reshape(values, expected.shape), expected, rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8"])
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_npy_files_are_read_as_numpy_wrote_them(run: Run, dtype: str, order: Any) -> None:
+    mel = np.random.default_rng(3).standard_normal((5, 7)).astype(dtype)
+    stream = io.BytesIO()
+    np.save(stream, np.asarray(mel, order=order))
+    script = """const { isNpy, readNpy } = await import("./js/npy.js");
+      const file = new Blob([Uint8Array.from(given)]);
+      const { values, nMels, frames } = await readNpy(file);
+      return [await isNpy(file), await isNpy(new Blob(["RIFF...."])), nMels, frames, [...values]];"""
+    *told, values = run(script, list(stream.getvalue()))
+    assert told == [True, False, 5, 7]
+    np.testing.assert_allclose(np.reshape(values, (5, 7)), mel.astype(np.float32), rtol=1e-6)
+
+
+def test_npy_files_are_written_as_numpy_reads_them(run: Run) -> None:
+    mel = np.random.default_rng(4).standard_normal((5, 7)).astype(np.float32)
+    script = """const { writeNpy } = await import("./js/npy.js");
+      const file = writeNpy({ values: Float32Array.from(given), nMels: 5, frames: 7 });
+      return [...new Uint8Array(await file.arrayBuffer())];"""
+    np.testing.assert_array_equal(np.load(io.BytesIO(bytes(run(script, mel.flatten().tolist())))), mel)
+
+
+def test_wav_files_hold_the_samples_and_where_they_come_from(run: Run) -> None:
+    x = [0.0, 0.5, -0.25, 1.5, -2.0]
+    script = """const { wavOf } = await import("./js/wav.js");
+      const { sound, clipped } = wavOf(Float32Array.from(given.x), 22050, given.origin, "1.2.3");
+      return [clipped, [...new Uint8Array(await sound.arrayBuffer())]];"""
+    origin = Origin("müde", "1.2.3", 7)
+    clipped, content = run(script, {"x": x, "origin": json.dumps(asdict(origin), ensure_ascii=False)})
+    found, rate = soundfile.read(io.BytesIO(bytes(content)), dtype="int16")
+    assert (clipped, rate, found.tolist()) == (2, 22050, [0, 16384, -8192, 32767, -32768])
+    told = audio_info(io.BytesIO(bytes(content)))
+    assert (told.program, told.origin) == (origin.program, origin)

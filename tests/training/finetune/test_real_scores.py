@@ -1,0 +1,78 @@
+"""The verdict on real speech, with the real PESQ and DistillMOS: `make evaluation-test` installs both."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+import soundfile
+
+from training.commands import evaluate
+from training.corpora.manifest import Entry, read_manifest, write_manifest
+from training.evaluate.metric import split_by_package
+from training.evaluate.metrics import METRICS
+from training.finetune.outcome import AFTER, BEFORE, compared
+from training.loop.run_state import Progress
+from vocoder.checkpoint import load_model, save_model
+from vocoder.loading import model_directory
+
+RECORDING = Path(__file__).parents[3] / "examples" / "heldout.flac"
+PIECES = 3
+SCORES = ("pesq", "stoi", "distillmos")
+
+
+@pytest.fixture(autouse=True)
+def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(evaluate, "METRICS", tuple(metric for metric in METRICS if metric.name in SCORES))
+    missing = [name for name in split_by_package(METRICS)[1] if name in SCORES]
+    assert not (missing and os.environ.get("REQUIRE_EVALUATION")), missing
+    if missing:
+        pytest.skip(f"{' and '.join(missing)} not installed: make evaluation-test, which needs a C compiler")
+
+
+@pytest.fixture
+def voice(tmp_path: Path) -> Path:
+    """A corpus of a real recording in pieces, all held out."""
+    x, rate = soundfile.read(RECORDING, dtype="float32")
+    length, entries = len(x) // PIECES, []
+    for i in range(PIECES):
+        soundfile.write(tmp_path / f"{i}.flac", x[i * length : (i + 1) * length], rate)
+        entries.append(Entry(f"{i}.flac", "mine", "mine", "test", length / rate, rate, "none"))
+    write_manifest(tmp_path / "manifest.jsonl", entries)
+    return tmp_path / "manifest.jsonl"
+
+
+@pytest.fixture
+def uncorrected(tmp_path: Path) -> Path:
+    """The shipped model without its corrections, which sounds worse by far."""
+    shipped = load_model(model_directory("reverse"))
+    model = type(shipped.model)(replace(shipped.model.config, corrections=0))
+    model.load_state_dict(shipped.model.state_dict())
+    return save_model(tmp_path / "uncorrected", model, shipped.mel_config)
+
+
+def run_of(folder: Path, model: Path) -> Path:
+    """A run whose last weights are those of a model, and whose validation never improved."""
+    for name, step in (("last", 50), ("best", 0)):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "trainer.json").write_text(json.dumps({"progress": asdict(Progress(step=step))}))
+    (folder / "last" / "model").symlink_to(model)
+    return folder
+
+
+def test_a_better_model_is_published_and_a_worse_one_is_not(voice: Path, uncorrected: Path, tmp_path: Path) -> None:
+    shipped, manifest = model_directory("reverse"), read_manifest(voice)
+    gained = compared(str(uncorrected), run_of(tmp_path / "up", shipped), manifest, tmp_path / "gained", seed=1, jobs=1)
+    lost = compared(str(shipped), run_of(tmp_path / "down", uncorrected), manifest, tmp_path / "lost", seed=1, jobs=1)
+    assert (gained.label, lost.label) == (AFTER, BEFORE)
+    assert {change.metric for change in gained.changes} == set(SCORES)
+    assert "PESQ" in gained.sentence.partition(" got better")[0]
+    assert "lost more than noise in PESQ" in lost.sentence
+    for before, after in zip(gained.changes, lost.changes, strict=True):
+        assert after.difference == pytest.approx(-before.difference, abs=1e-6)
+    scores = {change.metric: change for change in gained.changes}
+    assert 1.0 < scores["pesq"].before < scores["pesq"].after - 0.5 < 4.64
+    assert 1.0 < scores["distillmos"].before < scores["distillmos"].after < 5.0

@@ -1,0 +1,112 @@
+"""The compiled correction beside the plain one."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import pickle
+
+import pytest
+import torch
+
+from vocoder.correction.compiled import CompiledCorrection, FourierTable
+from vocoder.correction.correction import Correction
+from vocoder.correction.order import Order
+from vocoder.correction.plain import PlainCorrection
+from vocoder.layers.band_table import BandTable
+from vocoder.layers.mel_filter import MelFilter
+from vocoder.mel.config import preset
+
+NVIDIA = preset("nvidia")
+CONFIGS = [
+    NVIDIA,
+    preset("hifigan"),
+    dataclasses.replace(NVIDIA, name="short window", win_length=800),
+    dataclasses.replace(NVIDIA, name="short hop", hop_length=128),
+    dataclasses.replace(NVIDIA, name="all bins heard", f_max=11025.0),
+    dataclasses.replace(NVIDIA, name="short", n_fft=512, win_length=512, n_mels=40),
+    dataclasses.replace(NVIDIA, name="long", n_fft=2048, win_length=2048, hop_length=512),
+    dataclasses.replace(NVIDIA, name="tiny", n_fft=64, win_length=64, hop_length=8, n_mels=5),
+]
+
+
+def chains(order, count, bands=80):
+    audio = 0.1 * torch.randn(count, (order.slots + 19) * order.hop_length)
+    frames = 19 + order.corrections
+    return audio, torch.randn(count, frames, bands) - 4, (torch.rand(count, frames) > 0.1).float()
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
+@pytest.mark.parametrize("corrections", [1, 4, 5])
+def test_it_is_the_plain_one(config, corrections):
+    plain, order = PlainCorrection(config), Order.of(config, corrections)
+    compiled = CompiledCorrection.of(plain)
+    assert compiled is not None
+    given = chains(order, 3, config.n_mels)
+    made, expected = compiled(order, -3, *given), plain(order, -3, *given)
+    torch.testing.assert_close(made, expected, atol=1e-5 * max(1.0, 3 * float(expected.abs().max())), rtol=0)
+    assert not torch.equal(made, given[0])
+
+
+@pytest.mark.parametrize("count", [1, 7, 8, 9, 16, 25, 41])
+def test_chains_do_not_see_their_neighbours(count):
+    order, compiled = Order.of(NVIDIA, 3), CompiledCorrection.of(PlainCorrection(NVIDIA))
+    assert compiled is not None
+    audio, target, heard = chains(order, count)
+    made = compiled(order, 5, audio, target, heard)
+    for i in range(0, count, 5):
+        assert torch.equal(made[i : i + 1], compiled(order, 5, audio[i : i + 1], target[i : i + 1], heard[i : i + 1]))
+
+
+def test_rows_may_overlap_in_memory():
+    order, compiled = Order.of(NVIDIA, 3), CompiledCorrection.of(PlainCorrection(NVIDIA))
+    assert compiled is not None
+    audio, target, heard = chains(order, 9)
+    shared = audio.flatten().unfold(0, audio.shape[1], 512)[:9]
+    assert torch.equal(compiled(order, 0, shared, target, heard), compiled(order, 0, shared.clone(), target, heard))
+
+
+@pytest.mark.parametrize("length", [4, 96, 1000, 1200])
+def test_other_lengths_have_no_table(length):
+    assert FourierTable.of(length) is None
+
+
+def test_audio_of_another_kind_takes_the_plain_way():
+    config = dataclasses.replace(NVIDIA, name="600", n_fft=600, win_length=600, hop_length=150)
+    for correction, dtype in ((Correction(config, 2), torch.float32), (Correction(NVIDIA, 2).double(), torch.float64)):
+        x = 0.1 * torch.randn(1, 40 * correction.config.hop_length, dtype=dtype)
+        made = correction(x, torch.zeros(1, 80, 40, dtype=dtype))
+        assert made.dtype == dtype
+        assert not torch.equal(made, x)
+
+
+def test_what_is_no_number_stays_none():
+    x = torch.full((1, 4096), torch.nan)
+    assert Correction(NVIDIA, 2)(x, torch.zeros(1, 80, 16)).isnan().all()
+
+
+def test_a_correction_that_was_used_can_be_copied_and_kept():
+    correction, x, mel = Correction(NVIDIA, 2), torch.randn(1, 8192), torch.zeros(1, 80, 32)
+    made = correction(x, mel)
+    for other in (copy.deepcopy(correction), pickle.loads(pickle.dumps(correction))):
+        assert torch.equal(other(x, mel), made)
+
+
+@pytest.mark.parametrize("name", ["nvidia", "hifigan", "nemo"])
+def test_a_table_holds_the_whole_filterbank(name):
+    bands = MelFilter(dataclasses.replace(preset(name), log="ln", power=1.0, mean=None))
+    bank, spread = bands.filterbank, bands.spread
+    table = BandTable.of(bank, spread)
+    assert table is not None
+    rebuilt, shared = torch.zeros_like(bank), torch.zeros(table.bands + 1, bank.shape[1])
+    for m, (first, stop, at) in enumerate(table.ends.t().tolist()):
+        rebuilt[m, first:stop] = table.weights[at : at + stop - first]
+    for k, place in enumerate(table.place.tolist()):
+        shared[place : place + 2, k] = table.shares[:, k]
+    assert torch.equal(rebuilt, bank)
+    assert torch.equal(shared[:-1], spread)
+
+
+def test_bins_in_three_bands_have_no_table():
+    bank = torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]])
+    assert BandTable.of(bank, bank) is None

@@ -1,0 +1,139 @@
+"""Correction towards a mel: what it changes, what it leaves, how far it reaches, in what pieces it may come."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from vocoder.config import ConfigError
+from vocoder.correction.correction import Correction
+from vocoder.correction.order import BLOCK
+from vocoder.mel.config import preset
+from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.stages import MEL
+from vocoder.streaming.pipeline import Pipeline
+
+FRAMES = 60
+NVIDIA = preset("nvidia")
+
+
+@pytest.fixture(params=["nvidia", "hifigan"])
+def config(request):
+    return preset(request.param)
+
+
+def speechlike(config, seed, frames=FRAMES):
+    generator = torch.Generator().manual_seed(seed)
+    noise = torch.randn(2, frames * config.hop_length, generator=generator)
+    loudness = torch.rand(2, frames, generator=generator).repeat_interleave(config.hop_length, dim=1)
+    return 0.1 * noise * loudness
+
+
+def mel_of(config, x):
+    return MelSpectrogram(config)(x)[:, :, : x.shape[1] // config.hop_length]
+
+
+def test_audio_that_has_its_mel_already_stays(config):
+    x = speechlike(config, 0)
+    torch.testing.assert_close(Correction(config, 3)(x, mel_of(config, x)), x, atol=2e-5, rtol=0)
+
+
+def test_every_correction_more_brings_the_mel_closer(config):
+    target, x = mel_of(config, speechlike(config, 1)), speechlike(config, 2)
+    made = [mel_of(config, Correction(config, count)(x, target)) for count in (0, 1, 2, 4, 8, 16)]
+    distances = [float((own - target).abs().mean()) for own in made]
+    assert distances == sorted(distances, reverse=True)
+    assert distances[-1] < 0.5 * distances[0]
+
+
+def test_a_gain_is_found(config):
+    x = speechlike(config, 3)
+    corrected = Correction(config, 8)(x, mel_of(config, 2 * x))
+    inside = slice(config.n_fft, -config.n_fft)
+    below_8k = torch.fft.rfftfreq(x[0, inside].numel(), 1 / config.sample_rate) < 7500
+    heard, given = (torch.fft.rfft(one[:, inside])[:, below_8k].abs().sum() for one in (corrected, x))
+    assert float(heard / given) == pytest.approx(2.0, rel=2e-2)
+
+
+@pytest.mark.parametrize("count", [1, 2, 6])
+def test_influence_ends_where_the_order_says(config, count):
+    correction = Correction(config, count)
+    x, other = speechlike(config, 4)[:1], speechlike(config, 5)[:1]
+    mel = mel_of(config, speechlike(config, 6))[:1]
+    for place in (30, 37):
+        changed, changed_mel = x.clone(), mel.clone()
+        changed[:, place * config.hop_length : (place + 1) * config.hop_length] = other[:, : config.hop_length]
+        changed_mel[:, :, place] += 1.0
+        moved = (correction(changed, changed_mel) - correction(x, mel)).abs()[0]
+        frames = moved.reshape(FRAMES, config.hop_length).amax(dim=1)
+        assert float(frames[: place - correction.frames_ahead].max()) == 0
+        last = (place + correction.order.before) // BLOCK * BLOCK + BLOCK - 1  # of the last chain that starts so early
+        assert float(frames[last + 1 :].sum()) == 0
+        assert float(frames[place]) > 0
+
+
+@pytest.mark.parametrize("count", [1, 3, 5, 17])
+@pytest.mark.parametrize("sizes", [(1,), (5, 16, 2), (40, 3)])
+def test_a_stream_is_the_whole(count, sizes):
+    x, mel = speechlike(NVIDIA, 7), mel_of(NVIDIA, speechlike(NVIDIA, 8))
+    correction = Correction(NVIDIA, count)
+    signals = {"noise": x[:, None]}
+
+    def draw(start, frames):
+        return signals["noise"][:, :, start * NVIDIA.hop_length : (start + frames) * NVIDIA.hop_length]
+
+    pipeline = Pipeline(correction.stages("noise", MEL), draw)
+    pieces, given, turn = [], 0, 0
+    while pipeline.frames < FRAMES:
+        fed = min(sizes[turn % len(sizes)], FRAMES - given)
+        if fed:
+            pipeline.feed(mel[:, :, given : given + fed])
+        given, turn = given + fed, turn + 1
+        if given == FRAMES and pipeline.total is None:
+            pipeline.finish()
+        ready = (FRAMES if pipeline.total else max(given - pipeline.lookahead, 0)) - pipeline.frames
+        if ready > 0:
+            pieces.append(pipeline.advance(ready))
+    assert pipeline.lookahead == correction.frames_ahead
+    assert torch.equal(torch.cat(pieces, dim=2)[:, 0], correction(x, mel))
+
+
+def test_utterances_of_different_lengths_are_corrected_side_by_side():
+    correction, lengths = Correction(NVIDIA, 3), (60, 1, 17, 33)
+    audio = [speechlike(NVIDIA, seed, frames)[0] for seed, frames in enumerate(lengths)]
+    mels = [torch.randn(80, frames) - 4 for frames in lengths]
+    for made, x, mel in zip(correction.many(audio, mels), audio, mels, strict=True):
+        assert torch.equal(made, correction(x[None], mel[None])[0])
+    assert correction.with_count(0).many(audio, mels) == audio
+
+
+def test_gradients_flow_and_are_finite_in_silence(config):
+    x = torch.zeros(1, FRAMES * config.hop_length, requires_grad=True)
+    target = mel_of(config, speechlike(config, 9))[:1].requires_grad_()
+    Correction(config, 2)(x + 0, target).square().sum().backward()
+    assert x.grad is not None
+    assert target.grad is not None
+    assert bool(torch.isfinite(x.grad).all())
+    sound = speechlike(config, 10)[:1].requires_grad_()
+    Correction(config, 2)(sound, target.detach()).square().sum().backward()
+    assert float(sound.grad.abs().min(dim=1).values) >= 0 < float(sound.grad.abs().max())
+
+
+@pytest.mark.parametrize("name", ["espnet", "r9y9", "clarinet"])
+def test_other_conventions_are_refused_unless_nothing_is_to_be_done(name):
+    with pytest.raises(ConfigError, match=name):
+        Correction(preset(name), 1)
+    x = torch.randn(1, 2560)
+    assert Correction(preset(name), 0)(x, torch.zeros(1, 80, 10)) is x
+
+
+def test_a_count_is_changed_in_a_copy_that_shares_the_tables():
+    correction = Correction(NVIDIA, 3)
+    assert correction.with_count(None) is correction.with_count(3) is correction
+    other = correction.with_count(5)
+    assert (correction.count, other.count) == (3, 5)
+    assert other.plain is correction.plain
+    assert correction.frames_ahead < other.frames_ahead
+    assert dataclasses.replace(correction.order, corrections=5) == other.order

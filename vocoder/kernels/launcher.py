@@ -1,0 +1,180 @@
+"""Kernels: loops over stripes that numba compiles, run on the threads of torch's own pool, which wait for work anyway.
+
+An entry point reads `def name(counter, stripe: int, bound: float, x: Matrix, ...)`. The threads of a call run the same
+code and draw the number of their next stripe from the counter. Callers pass the other parameters: tensors, numbers.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+import inspect
+import typing
+import warnings
+import zlib
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from types import CodeType
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vocoder.kernels.memory import Memory
+
+__all__ = ["Kernel", "kernel"]
+
+NAMES = {torch.float32: "float32", torch.float64: "float64", torch.int32: "int32", torch.bfloat16: "uint16"}
+"""names of dtypes in compiled code, which holds bfloat16 as integers"""
+Parameter = type[int] | type[float] | Memory
+
+
+class Kernel:
+    """A compiled entry point, which runs without the interpreter's lock.
+
+    Args:
+        code: what numba made of it; its machine code lives as long as this object.
+        layout: its parameters after the counter.
+    """
+
+    def __init__(self, code: Any, layout: tuple[Parameter, ...]) -> None:
+        self._code = code
+        self._function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)
+        self._layout = layout
+        self._arguments = ctypes.c_int64 * (1 + sum(map(_slots, layout)))
+
+    def __call__(self, stripes: int, *values: Tensor | float | None) -> None:
+        """Run it over so many stripes; values as its parameters after the counter."""
+        packed = [0]
+        for kind, value in zip(self._layout, values, strict=True):
+            if kind is int:
+                packed.append(value)  # type: ignore[arg-type]
+            elif kind is float:
+                packed.append(_bits(value))  # type: ignore[arg-type]
+            else:
+                packed += _packed(kind, value)  # type: ignore[arg-type]
+        arguments = self._arguments(*packed)
+        threads = min(torch.get_num_threads(), stripes)
+        pool = _pool() if threads > 1 else None
+        if pool is None:
+            self._function(arguments)
+        else:
+            pool(self._function, arguments, threads, 0)
+
+
+def _packed(memory: Memory, value: Tensor | None) -> list[int]:
+    if value is None:
+        return [0] * _slots(memory)
+    if value.ndim != memory.dims or value.dtype != memory.dtype or not value.is_contiguous() or not value.is_cpu:
+        raise TypeError(f"a kernel takes contiguous {memory}, not {value.dtype} {tuple(value.shape)}")
+    return [value.data_ptr(), *value.shape]
+
+
+def _slots(kind: Parameter) -> int:
+    return 1 + kind.dims if isinstance(kind, Memory) else 1
+
+
+def _bits(value: float) -> int:
+    """Return a number as the 64-bit integer that holds it."""
+    return ctypes.c_int64.from_buffer(ctypes.c_double(value)).value
+
+
+@functools.cache
+def kernel(module: str, name: str, *dtypes: torch.dtype) -> Kernel | None:
+    """Return the kernel `name` of a module of this folder for such dtypes; None, with a warning, if numba fails.
+
+    The first call compiles it in some seconds, or takes it from disk if it was compiled before.
+    """
+    try:
+        from numba import config  # a second to import
+
+        if config.DISABLE_JIT:
+            return None
+        entry = getattr(import_module(f"vocoder.kernels.{module}"), name)
+        layout = _layout(entry.py_func, dtypes)
+        return Kernel(_compiled(entry, layout), layout)
+    except Exception as error:  # whatever compilers and their libraries may raise
+        reason = str(error).strip().partition("\n")[0] or type(error).__name__
+        warnings.warn(f"numba cannot compile {name} here ({reason}): slower code takes its place", RuntimeWarning, 2)
+        return None
+
+
+def _layout(entry: Callable[..., Any], dtypes: tuple[torch.dtype, ...]) -> tuple[Parameter, ...]:
+    """Return the parameters of an entry point after its counter, as its annotations tell them."""
+    hints = typing.get_type_hints(entry, include_extras=True)
+    kinds = [
+        getattr(hints[name], "__metadata__", (hints[name],))[0]
+        for name in list(inspect.signature(entry).parameters)[1:]
+    ]
+    return tuple(
+        Memory(dtypes[k.dtype], k.dims) if isinstance(k, Memory) and isinstance(k.dtype, int) else k for k in kinds
+    )
+
+
+def _compiled(entry: Any, layout: tuple[Parameter, ...]) -> Any:
+    """Return the entry point as a function of one pointer, to a row of integers: the counter, then the parameters."""
+    import numpy
+    from numba import carray, cfunc
+
+    from vocoder.kernels.intrinsics import pointer, real
+
+    names = {
+        "__name__": entry.__module__,
+        "entry": entry,
+        "carray": carray,
+        "pointer": pointer,
+        "real": real,
+        "numpy": numpy,
+    }
+    made: dict[str, Any] = {}
+    exec(_unpacking(entry.py_func, layout), names, made)
+    (function,) = made.values()
+    try:
+        return cfunc("void(voidptr)", nopython=True, cache=True)(function)
+    except RuntimeError:  # no folder to keep it in
+        return cfunc("void(voidptr)", nopython=True)(function)
+
+
+def _unpacking(entry: Callable[..., Any], layout: tuple[Parameter, ...]) -> CodeType:
+    """Return the code of a function that reads the parameters out of a row of integers and calls `entry`.
+
+    numba keeps compiled code by the name and the file of a function. The name holds what else it depends on.
+    """
+    values, slot = ["a.ctypes.data"], 1
+    for kind in layout:
+        if isinstance(kind, Memory):
+            assert isinstance(kind.dtype, torch.dtype)
+            shape = "".join(f"a[{slot + 1 + i}], " for i in range(kind.dims))
+            values.append(f"carray(pointer(a[{slot}]), ({shape}), numpy.{NAMES[kind.dtype]})")
+        else:
+            values.append(f"a[{slot}]" if kind is int else f"real(a[{slot}])")
+        slot += _slots(kind)
+    call = f"entry({', '.join(values)})"
+    name = f"{entry.__name__}_{zlib.crc32(call.encode(), _sources()):08x}"
+    text = f"def {name}(data):\n    a = carray(data, ({slot},), numpy.int64)\n    {call}\n"
+    return compile(text, inspect.getfile(entry), "exec")
+
+
+@functools.cache
+def _sources() -> int:
+    """Return the checksum of all kernels, which call functions in other files than their own."""
+    total = 0
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        if path != Path(__file__):
+            total = zlib.crc32(path.read_bytes(), total)
+    return total
+
+
+@functools.cache
+def _pool() -> Any:
+    """Return `GOMP_parallel(function, data, threads, flags)` of the OpenMP library that torch brings, or None."""
+    for path in sorted((Path(torch.__file__).parent / "lib").glob("libgomp*.so*")):
+        try:
+            parallel = ctypes.CDLL(str(path)).GOMP_parallel
+        except (OSError, AttributeError):
+            continue
+        parallel.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_uint, ctypes.c_uint)
+        parallel.restype = None
+        return parallel
+    return None

@@ -1,0 +1,47 @@
+"""How the parameters of an entry point lie in memory; its annotations say it, and the launcher reads them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import torch
+
+__all__ = [
+    "Cube",
+    "DoubleMatrix",
+    "FirstCube",
+    "FirstMatrix",
+    "FirstRow",
+    "IntegerMatrix",
+    "Integers",
+    "Matrix",
+    "Memory",
+    "Row",
+    "SecondCube",
+]
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A contiguous tensor, or None in its place, which has size 0.
+
+    Attributes:
+        dtype: of its elements, or which of the dtypes that a kernel is compiled for.
+        dims: number of dimensions.
+    """
+
+    dtype: torch.dtype | int
+    dims: int
+
+
+Row = Annotated[Any, Memory(torch.float32, 1)]
+Matrix = Annotated[Any, Memory(torch.float32, 2)]
+Cube = Annotated[Any, Memory(torch.float32, 3)]
+DoubleMatrix = Annotated[Any, Memory(torch.float64, 2)]
+IntegerMatrix = Annotated[Any, Memory(torch.int32, 2)]
+Integers = Annotated[Any, Memory(torch.int32, 1)]
+FirstRow = Annotated[Any, Memory(0, 1)]
+FirstMatrix = Annotated[Any, Memory(0, 2)]
+FirstCube = Annotated[Any, Memory(0, 3)]
+SecondCube = Annotated[Any, Memory(1, 3)]
