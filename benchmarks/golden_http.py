@@ -174,7 +174,7 @@ def differences(before: Any, after: Any, where: str = "") -> Iterator[str]:
             place = f"{where} > {key}"
             if key not in after or key not in before:
                 yield f"{place}: {'gone' if key not in after else 'new'}"
-            elif key == "samples":
+            elif key == "samples" and isinstance(before[key], str):
                 x, y = samples(before[key]), samples(after[key])
                 error = float(np.abs(x - y).max(initial=0.0)) if len(x) == len(y) else np.inf
                 if not error <= LIMIT * max(1.0, float(np.abs(x).max(initial=0.0))):

@@ -27,10 +27,10 @@ NAME = re.compile(r"\bvocoder_[a-z0-9_]+")
 
 def count_everything(metrics: Metrics) -> None:
     metrics.count_request("/v1/synthesize", "POST", min(REJECTIONS), 0.1, "unauthorized")
-    metrics.count_first_audio("/v1/synthesize", 0.1)
+    metrics.record("first_audio_seconds", 0.1, route="/v1/synthesize")
     metrics.count_synthesis("m", Synthesis(np.zeros(10, np.float32), 22050, queue_seconds=0.1, infer_seconds=0.1), 1)
     metrics.count_batch("m", 1, 10, 12)
-    metrics.count_cancelled("m", "queued")
+    metrics.record("cancelled", model="m", stage="queued")
     metrics.count_out_of_memory("m")
     metrics.count_encoding("m", "wav", 0.1, 0)
     with metrics.in_flight(), metrics.stream("/v1/synthesize"):

@@ -2,7 +2,7 @@
 
 import { decode, element } from "./dom.js";
 import { difference, spectrogram } from "./fft.js";
-import { drawDifference, drawMel, drawSpectrogram, drawWaveform, LEFT } from "./plots.js";
+import { contrast, drawLevels, drawMel, drawWaveform, LEFT, loudness } from "./plots.js";
 
 const N_FFT = 1024;
 const DIFFERENCE_RANGE = 6; // decibels
@@ -80,8 +80,8 @@ export class Clip {
     if (this.mel) drawMel(this.heat, this.mel);
     if (!this.x) return;
     drawWaveform(this.wave, this.x, sampleRate, seconds, peak);
-    drawSpectrogram(this.heat, this.spectrum, sampleRate, duration, seconds, loudest, RANGE);
-    if (this.contrast) drawDifference(this.canvas, this.contrast, sampleRate, duration, seconds, DIFFERENCE_RANGE);
+    drawLevels(this.heat, this.spectrum, loudness(loudest, RANGE), sampleRate, duration, seconds);
+    if (this.contrast) drawLevels(this.canvas, this.contrast, contrast(DIFFERENCE_RANGE), sampleRate, duration, seconds);
   }
 
   /** Move the line that shows the position of the sound. */

@@ -26,17 +26,16 @@ export function drawWaveform(canvas, x, sampleRate, seconds, peak) {
   label(context, peak.toFixed(2), LEFT - 4, 8, "right");
 }
 
-/** Draw a spectrogram from `range` decibels below `loudest`. */
-export function drawSpectrogram(canvas, spectrum, sampleRate, duration, seconds, loudest, range) {
-  drawLevels(canvas, spectrum, (level) => heat(1 + (level - loudest) / range), duration, seconds, sampleRate / 2000);
+/** A colour for levels from `range` decibels below `loudest`. */
+export function loudness(loudest, range) {
+  return (level) => heat(1 + (level - loudest) / range);
 }
 
-/** Draw the difference of two spectrograms, up to `range` decibels either way. */
-export function drawDifference(canvas, spectrum, sampleRate, duration, seconds, range) {
+/** A colour for differences of up to `range` decibels either way. */
+export function contrast(range) {
   const text = css("--difference").trim(); // #rrggbb
   const middle = [1, 3, 5].map((start) => parseInt(text.slice(start, start + 2), 16));
-  const colour = (level) => mix(middle, level < 0 ? LESS : MORE, Math.min(Math.abs(level / range), 1));
-  drawLevels(canvas, spectrum, colour, duration, seconds, sampleRate / 2000);
+  return (level) => mix(middle, level < 0 ? LESS : MORE, Math.min(Math.abs(level / range), 1));
 }
 
 /** Draw a mel { values (n_mels, frames), nMels, frames }, its smallest value dark and its largest bright. */
@@ -51,8 +50,10 @@ export function drawMel(canvas, { values, nMels, frames }) {
   label(context, `${frames} frames`, LEFT + width, height + 14, "right");
 }
 
-function drawLevels(canvas, spectrum, colour, duration, seconds, kilohertz) {
+/** Draw levels of `duration` seconds in a picture of `seconds`. */
+export function drawLevels(canvas, spectrum, colour, sampleRate, duration, seconds) {
   const { context, width, height } = open(canvas, BOTTOM);
+  const kilohertz = sampleRate / 2000;
   context.drawImage(picture(spectrum, colour), LEFT, 0, (width * duration) / seconds, height);
   context.strokeStyle = css("--line");
   context.strokeRect(LEFT + 0.5, 0.5, width - 1, height - 1);
