@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from training.corpora.manifest import Entry, Manifest, read_manifest
 from training.corpora.pitch import LabelConfig, follow
 from training.data.audio_store import AudioStore
+from training.data.mel_variation import BlurConfig, blurred
 from training.data.rational_resampling import RATE_STEPS, RateResampler
 from training.distil.pitch_weights import load_pitch
 from vocoder.layers.source.pitch import PitchNet
@@ -65,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", nargs="*", default=[], metavar="NAME", help="corpora of these names alone")
     parser.add_argument("--speeds", nargs="*", type=float, default=SPEEDS, help="playing speeds, multiples of 1/40")
     parser.add_argument("--seconds", type=float, default=60.0, help="of each voice, at most (60)")
+    parser.add_argument("--blurred", action="store_true", help="smooth and disturb mels as the recipe does in training")
     parser.add_argument("--voices", action="store_true", help="a row for each voice instead of each corpus")
 
 
@@ -77,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
         for entries in _voices(manifest, args.only, args.seconds):
             name = entries[0].speaker if args.voices else entries[0].corpus
             for speed in args.speeds:
-                voice = heard(net, manifest, entries, speed)
+                voice = heard(net, manifest, entries, speed, BlurConfig(share=float(args.blurred)))
                 named[name, speed].append(voice)
                 for low, high in RANGES:
                     if low <= voice.median < high:
@@ -87,15 +89,16 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def heard(net: PitchNet, manifest: Manifest, entries: Sequence[Entry], speed: float) -> Heard:
-    """Return what a network and the trackers say of some recordings, played at a speed."""
+def heard(net: PitchNet, manifest: Manifest, entries: Sequence[Entry], speed: float, blur: BlurConfig) -> Heard:
+    """Return what trackers say of some recordings, played at a speed, and a network of their mels, blurred."""
+    torch.manual_seed(0)
     mel, found = MelSpectrogram(contract("nvidia")), []
     resampler = RateResampler(Fraction(round(speed * RATE_STEPS), RATE_STEPS))
     store = AudioStore(manifest, entries)
     for index in range(len(entries)):
         length = resampler.length(int(store.lengths[index]))
         x = resampler.crop(partial(store.read, index), 0, length)
-        f0, voicing = net.pitch(mel(torch.from_numpy(x)[None]).double())
+        f0, voicing = net.pitch(blurred(mel(torch.from_numpy(x)[None]), blur).double())
         said = torch.where(voicing > 0.5, f0, 0.0)[0].float().numpy()
         edges = speed * LabelConfig().high_pass, 0.0
         tracks = [follow(x, manifest.sample_rate, LabelConfig(high_pass=edge)) for edge in edges]

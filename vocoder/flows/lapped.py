@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from vocoder.flows.base import Flow
+from vocoder.kernels.launcher import Kernel, kernel
 from vocoder.layers.kept import Kept
-from vocoder.layers.native.loop import Loop, bits, loop
 from vocoder.layers.stack import Matrix, takes
 
 __all__ = ["LappedTransform"]
@@ -70,7 +70,7 @@ class LappedTransform(Flow):
 
     def _rotate(self, blocks: Tensor, sign: float, edges: Tensor | None) -> Tensor:
         compilable = edges is None and blocks.device.type == "cpu" and blocks.dtype == torch.float32 and takes(blocks)
-        run = loop("lapped_kernel", "rotated") if compilable else None
+        run = kernel("lapped", "rotated") if compilable else None
         if run is not None:
             return self._rotated(run, blocks.contiguous(), sign)
         sine = sign * self.sine
@@ -85,9 +85,8 @@ class LappedTransform(Flow):
         last = torch.cat([rotated_before.flip(2), last[:, -1:]], dim=1)
         return torch.cat([first, last], dim=2)
 
-    def _rotated(self, run: Loop, blocks: Tensor, sign: float) -> Tensor:
+    def _rotated(self, run: Kernel, blocks: Tensor, sign: float) -> Tensor:
         """Rotate (B, count, hop) by compiled code."""
-        (batch, count, hop), out = blocks.shape, torch.empty_like(blocks)
-        addresses = [tensor.data_ptr() for tensor in (blocks, self.cosine, self.sine, out)]
-        run(-(-batch * count // STRIPE), STRIPE, batch, count, hop, bits(sign), *addresses)
+        out, count = torch.empty_like(blocks), blocks.shape[0] * blocks.shape[1]
+        run(-(-count // STRIPE), STRIPE, sign, blocks, self.cosine, self.sine, out)
         return out

@@ -8,8 +8,9 @@ import numpy as np
 from numba import njit
 
 from vocoder.kernels.fourier import transform, transform_back
-from vocoder.kernels.intrinsics import LOG2E, drawn, entry
-from vocoder.kernels.lanes import exp2, fma, lanes, larger, load, log2, root, smaller, store, transpose
+from vocoder.kernels.functions import LOG2E, exp2, fma, larger, log2, root, smaller
+from vocoder.kernels.intrinsics import drawn, entry
+from vocoder.kernels.lanes import lanes, load, store, transpose
 from vocoder.kernels.memory import Cube, IntegerMatrix, Integers, Matrix, Row
 
 __all__ = ["corrected"]

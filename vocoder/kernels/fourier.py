@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from vocoder.kernels.lanes import fma, load, store
+from vocoder.kernels.functions import fma
+from vocoder.kernels.lanes import load, store
 
 __all__ = ["transform", "transform_back"]
 

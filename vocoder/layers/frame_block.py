@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vocoder.kernels.launcher import Kernel, kernel
 from vocoder.layers.kept import Kept
-from vocoder.layers.native.loop import Loop, bits, loop
 from vocoder.layers.product import Product
 from vocoder.layers.stack import takes
 
@@ -17,7 +17,7 @@ __all__ = ["FrameBlock"]
 
 STRIPE = 16
 """rows that a thread takes at a time"""
-DTYPES = {torch.bfloat16: "bfloat16", torch.float32: "float32"}
+DTYPES = (torch.bfloat16, torch.float32)
 EPSILON = 1e-6
 
 
@@ -49,32 +49,30 @@ class FrameBlock(nn.Module):
     def forward(self, x: Tensor, gaps: Tensor | None = None) -> Tensor:
         """Map (B, steps, channels) to the same shape; the convolution sees zeros at the steps `gaps`."""
         seen = x if gaps is None else x.index_fill(1, gaps, 0.0)
-        mixed, added = self._loop("mixed", x), self._loop("added", x)
+        mixed, added = self._kernel("mixed", x), self._kernel("added", x)
         if mixed is not None and added is not None:
             return self._compiled(mixed, added, x.contiguous(), seen.contiguous())
         moved: Tensor = self.contract(self.expand(self.norm(self._mixed(seen)), gelu=True))
         return torch.addcmul(x, moved.to(x.dtype), self.scale)
 
-    def _loop(self, name: Literal["mixed", "added"], x: Tensor) -> Loop | None:
+    def _kernel(self, name: Literal["mixed", "added"], x: Tensor) -> Kernel | None:
         if x.device.type != "cpu" or x.dtype != torch.float32 or self.scale.dtype != torch.float32:
             return None
         if self.scale.requires_grad or self.expand.dtype not in DTYPES or not takes(x):
             return None
-        return loop("frame_kernel", f"{name}_{DTYPES[self.expand.dtype]}")
+        return kernel("frame", name, self.expand.dtype)
 
-    def _compiled(self, mixed: Loop, added: Loop, x: Tensor, seen: Tensor) -> Tensor:
-        (batch, steps, channels), rows = x.shape, x.shape[0] * x.shape[1]
+    def _compiled(self, mixed: Kernel, added: Kernel, x: Tensor, seen: Tensor) -> Tensor:
+        rows, channels = x.shape[0] * x.shape[1], x.shape[2]
         hidden = torch.empty(self.expand.room(rows), channels, dtype=self.expand.dtype)
         hidden[rows:].zero_()  # whatever lay there might be slow numbers
         taps = self._taps.of((self.depthwise.weight,), lambda: self.depthwise.weight[:, 0].t().contiguous())
         assert self.depthwise.bias is not None
-        parts = (seen, taps, self.depthwise.bias, self.norm.weight, self.norm.bias, hidden)
-        sizes = (STRIPE, batch, steps, channels, len(taps), self.before, bits(EPSILON))
-        stripes = -(-rows // STRIPE)
-        mixed(stripes, *sizes, *(part.data_ptr() for part in parts))
+        weights, stripes = (taps, self.depthwise.bias, self.norm.weight, self.norm.bias), -(-rows // STRIPE)
+        mixed(stripes, STRIPE, self.before, EPSILON, seen, *weights, hidden)
         moved = self.contract(self.expand(hidden, gelu=True))
         out = torch.empty_like(x)
-        added(stripes, STRIPE, rows, channels, *(part.data_ptr() for part in (x, moved, self.scale, out)))
+        added(stripes, STRIPE, x.view(-1, channels), moved, self.scale, out.view(-1, channels))
         return out
 
     def _mixed(self, x: Tensor) -> Tensor:

@@ -6,20 +6,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vocoder.kernels.launcher import kernel
 from vocoder.layers.kept import Kept
-from vocoder.layers.native.loop import loop
 from vocoder.layers.stack import Matrix, takes
 
 __all__ = ["FrameConv", "Product"]
 
 STRIPE = 16
 """rows that a thread takes at a time"""
-COPIES = {
-    (torch.float32, torch.bfloat16): "neighbours_float32_bfloat16",
-    (torch.float32, torch.float32): "neighbours_float32_float32",
-    (torch.float64, torch.float64): "neighbours_float64_float64",
-}
-"""the loop that copies frames of one dtype to another"""
+COPIES = (
+    (torch.float32, torch.bfloat16),
+    (torch.float32, torch.float32),
+    (torch.float64, torch.float64),
+)
+"""dtypes that compiled code copies frames from and to"""
 
 
 class Product(nn.Linear):
@@ -92,13 +92,14 @@ class FrameConv(nn.Conv1d):
     def _neighbours(self, x: Tensor, room: int) -> Tensor:
         """Return each frame with its neighbours, (room, kernel_size * inputs), in the compute dtype."""
         (batch, inputs, frames), taps = x.shape, self.kernel_size[0]
-        name = COPIES.get((x.dtype, self._dtype))
-        run = None if name is None else loop("neighbours_kernel", name)
+        dtypes = (x.dtype, self._dtype)
+        run = kernel("neighbours", "neighbours", *dtypes) if dtypes in COPIES else None
         if run is not None:
-            rows = x.new_empty(room, taps * inputs, dtype=self._dtype)
-            sizes = (STRIPE, room, batch, inputs, frames, taps, *self.sides, *x.stride(), x.data_ptr())
-            run(-(-room // STRIPE), *sizes, x.untyped_storage().nbytes() // x.element_size(), rows.data_ptr())
-            return rows
+            rows = x.new_empty(room, taps, inputs, dtype=self._dtype)
+            held = x.untyped_storage().nbytes() // x.element_size() - x.storage_offset()
+            seen = x.detach().as_strided((held,), (1,))
+            run(-(-room // STRIPE), STRIPE, batch, frames, *self.sides, *x.stride(), seen, rows)
+            return rows.flatten(1)
         padded = F.pad(x.to(self._dtype), self.sides).unfold(2, taps, 1)
         rows = padded.permute(0, 2, 3, 1).flatten(2).flatten(0, 1)
         return F.pad(rows, (0, 0, 0, room - len(rows)))

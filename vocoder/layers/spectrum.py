@@ -5,14 +5,14 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from vocoder.layers.native.loop import bits, loop
+from vocoder.kernels.launcher import kernel
 from vocoder.layers.stack import takes
 
 __all__ = ["compiled_spectrum"]
 
 STRIPE = 16
 """rows that a thread takes at a time"""
-DTYPES = {torch.bfloat16: "bfloat16", torch.float32: "float32"}
+DTYPES = (torch.bfloat16, torch.float32)
 
 
 def compiled_spectrum(made: Tensor, envelope: Tensor, unit: float, bound: float, floor: float) -> Tensor | None:
@@ -30,21 +30,11 @@ def compiled_spectrum(made: Tensor, envelope: Tensor, unit: float, bound: float,
     """
     if made.device.type != "cpu" or envelope.dtype != torch.float32 or made.dtype not in DTYPES:
         return None
-    run = loop("spectrum_kernel", f"spectrum_{DTYPES[made.dtype]}") if takes(made) and takes(envelope) else None
+    run = kernel("spectrum", "spectrum", made.dtype) if takes(made) and takes(envelope) else None
     if run is None:
         return None
     batch, frames, width = made.shape
     out = envelope.new_empty(batch, frames, width // 2)
-    tensors = (made.contiguous(), envelope.transpose(1, 2).contiguous(), out)
-    addresses = [tensor.data_ptr() for tensor in tensors]
-    run(
-        -(-batch * frames // STRIPE),
-        STRIPE,
-        batch * frames,
-        width // 2,
-        bits(unit),
-        bits(bound),
-        bits(floor),
-        *addresses,
-    )
+    rows = (made.reshape(-1, width), envelope.transpose(1, 2).reshape(-1, width), out.view(-1, width // 2))
+    run(-(-batch * frames // STRIPE), STRIPE, unit, bound, floor, *rows)
     return out.transpose(1, 2)

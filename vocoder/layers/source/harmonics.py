@@ -7,7 +7,7 @@ import math
 import torch
 from torch import Tensor
 
-from vocoder.layers.native.loop import Loop, bits, loop
+from vocoder.kernels.launcher import Kernel, kernel
 from vocoder.layers.stack import takes
 from vocoder.packing import Packing
 from vocoder.stages import Span, frames_of
@@ -78,12 +78,11 @@ def harmonic_source(
         (B, frames * hop_length)
     """
     passed = passed_cycles(f0, hop_length, sample_rate) if passed is None else passed
-    compiled = _loop("harmonic_source", f0)
+    compiled = _kernel("harmonic_source", f0)
     if compiled is not None:
         x = f0.new_empty(f0.shape[0], f0.shape[1] * hop_length)
         tensors = [tensor.contiguous() for tensor in (f0, voicing, passed, x)]
-        sizes = (STRIPE, *f0.shape, hop_length, bits(sample_rate), bits(f_max))
-        compiled(-(-f0.numel() // STRIPE), *sizes, *(tensor.data_ptr() for tensor in tensors))
+        compiled(-(-f0.numel() // STRIPE), STRIPE, hop_length, sample_rate, f_max, *tensors)
         return x
     cycles = cycles_of_samples(f0, hop_length, sample_rate, passed)
     cycles = cycles - torch.round(cycles)
@@ -103,17 +102,17 @@ def _angle(count: Tensor, cycles: Tensor) -> Tensor:
     return 2 * math.pi * (turns - torch.round(turns)).to(count.dtype)
 
 
-def _loop(name: str, f0: Tensor) -> Loop | None:
+def _kernel(name: str, f0: Tensor) -> Kernel | None:
     compilable = f0.device.type == "cpu" and f0.dtype == torch.float32 and takes(f0)
-    return loop("harmonics_kernel", name) if compilable else None
+    return kernel("harmonics", name) if compilable else None
 
 
 def passed_cycles(f0: Tensor, hop_length: int, sample_rate: int) -> Tensor:
     """Return how many periods of f0 (B, frames) have passed before the end of each frame: (B, frames) in float64."""
-    compiled = _loop("passed_cycles", f0)
+    compiled = _kernel("passed_cycles", f0)
     if compiled is not None:
         f0, passed = f0.contiguous(), f0.new_empty(f0.shape, dtype=torch.float64)
-        compiled(len(f0), *f0.shape, hop_length, bits(sample_rate), f0.data_ptr(), passed.data_ptr())
+        compiled(len(f0), hop_length, sample_rate, f0, passed)
         return passed
     return torch.cumsum(_sums(f0, range(hop_length, hop_length + 1), hop_length).squeeze(2) / sample_rate, dim=1)
 

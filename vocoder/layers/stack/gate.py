@@ -7,19 +7,19 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from vocoder.layers.native.loop import Loop, loop
+from vocoder.kernels.launcher import Kernel, kernel
 
 __all__ = ["available", "gate", "gate_backward"]
 
 Pass = Literal["forward", "backward"]
 """of a gate, and back through it"""
 ALL = 1 << 62
-DTYPES = {torch.float32: "float32", torch.bfloat16: "bfloat16"}
+DTYPES = (torch.float32, torch.bfloat16)
 
 
 def available(dtype: torch.dtype, device: torch.device) -> bool:
     """Return whether there is compiled code for such tensors; the first call compiles some of it."""
-    return device.type == "cpu" and dtype in DTYPES and _loop("forward", dtype) is not None
+    return device.type == "cpu" and dtype in DTYPES and _kernel("forward", dtype) is not None
 
 
 def gate(
@@ -45,13 +45,10 @@ def gate(
         residual: hidden (rows, C), bias (C,) float32 and a buffer (rows, C) that is to hold their sum.
         keep: see `gates`.
     """
-    rows, width = out.shape
-    hidden, bias, total = (0, 0, 0) if residual is None else (part.data_ptr() for part in residual)
-    sizes = (rows, stripe, width, int(keep), first, steps_per_frame or ALL)
-    addresses = (gates.data_ptr(), offsets.data_ptr(), out.data_ptr(), hidden, bias, total)
-    forward = _loop("forward", gates.dtype)
+    forward = _kernel("forward", gates.dtype)
     assert forward is not None
-    forward(-(-rows // stripe), *sizes, *addresses)
+    sizes = (stripe, int(keep), first, steps_per_frame or ALL)
+    forward(-(-len(out) // stripe), *sizes, gates, offsets, out, *(residual or (None, None, None)))
 
 
 def gate_backward(gates: Tensor, grad: Tensor, out: Tensor, grad_gates: Tensor, sums: Tensor, stripe: int) -> None:
@@ -65,12 +62,10 @@ def gate_backward(gates: Tensor, grad: Tensor, out: Tensor, grad_gates: Tensor, 
         sums: (stripes, 2 * C) float32, its sums over the rows of each stripe, written.
         stripe: rows of a stripe; the last may be shorter.
     """
-    rows, width = out.shape
-    addresses = (gates.data_ptr(), grad.data_ptr(), out.data_ptr(), grad_gates.data_ptr(), sums.data_ptr())
-    backward = _loop("backward", gates.dtype)
+    backward = _kernel("backward", gates.dtype)
     assert backward is not None
-    backward(sums.shape[0], rows, stripe, width, *addresses)
+    backward(len(sums), stripe, gates, grad, out, grad_gates, sums)
 
 
-def _loop(pass_: Pass, dtype: torch.dtype) -> Loop | None:
-    return loop("gate_kernel", f"{pass_}_{DTYPES[dtype]}")
+def _kernel(pass_: Pass, dtype: torch.dtype) -> Kernel | None:
+    return kernel("gate", pass_, dtype)

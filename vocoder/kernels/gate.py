@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
-from vocoder.kernels.intrinsics import FAST, LOG2E, drawn, exp2, like, pointer, wide
+from vocoder.kernels.functions import LOG2E, exp2
+from vocoder.kernels.intrinsics import FAST, drawn, entry, like, wide
+from vocoder.kernels.memory import FirstMatrix, Matrix, Row
 
-__all__ = ["backward_bfloat16", "backward_float32", "forward_bfloat16", "forward_float32"]
+__all__ = ["backward", "forward"]
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -47,60 +49,49 @@ def _gate_row_backward(gates: Any, grad: Any, out: Any, grad_gates: Any, sums: A
         sums[width + j] += second
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _forward(data: Any, kind: Any) -> None:
-    a = carray(data, (13,), np.int64)
-    rows, stripe, width, keep, first, steps_per_frame = a[1], a[2], a[3], a[4] != 0, a[5], a[6]
-    gates = carray(pointer(a[7]), (rows, 2 * width), kind)
-    offsets = carray(pointer(a[8]), ((first + rows - 1) // steps_per_frame + 1, 2 * width), np.float32)
-    out = carray(pointer(a[9]), (rows, width), kind)
-    hidden = carray(pointer(a[10]), (rows, width), kind)
-    bias = carray(pointer(a[11]), (width,), np.float32)
-    residual = carray(pointer(a[12]), (rows, width), kind)
+@entry
+def forward(
+    counter: int,
+    stripe: int,
+    keep: int,
+    first: int,
+    steps_per_frame: int,
+    gates: FirstMatrix,
+    offsets: Matrix,
+    out: FirstMatrix,
+    hidden: FirstMatrix,
+    bias: Row,
+    residual: FirstMatrix,
+) -> None:
+    """Write what `vocoder.layers.stack.gate.gate` says; hidden, bias and residual may be None."""
+    rows = out.shape[0]
     while True:
-        start = drawn(a.ctypes.data) * stripe
+        start = drawn(counter) * stripe
         if start >= rows:
             break
         offset = offsets[(first + start) // steps_per_frame]
         for row in range(start, min(start + stripe, rows)):
-            _gate_row(gates[row], offset, out[row], keep)
-            if a[12] != 0:
+            _gate_row(gates[row], offset, out[row], keep != 0)
+            if residual.shape[0] > 0:
                 _add_row(hidden[row], bias, residual[row])
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _backward(data: Any, kind: Any) -> None:
-    a = carray(data, (9,), np.int64)
-    rows, stripe, width = a[1], a[2], a[3]
-    gates = carray(pointer(a[4]), (rows, 2 * width), kind)
-    grad = carray(pointer(a[5]), (rows, width), kind)
-    out = carray(pointer(a[6]), (rows, width), kind)
-    grad_gates = carray(pointer(a[7]), (rows, 2 * width), kind)
-    sums = carray(pointer(a[8]), ((rows + stripe - 1) // stripe, 2 * width), np.float32)
+@entry
+def backward(
+    counter: int,
+    stripe: int,
+    gates: FirstMatrix,
+    grad: FirstMatrix,
+    out: FirstMatrix,
+    grad_gates: FirstMatrix,
+    sums: Matrix,
+) -> None:
+    """Write what `vocoder.layers.stack.gate.gate_backward` says."""
+    rows = out.shape[0]
     while True:
-        s = drawn(a.ctypes.data)
+        s = drawn(counter)
         if s * stripe >= rows:
             break
         sums[s] = 0.0
         for row in range(s * stripe, min((s + 1) * stripe, rows)):
             _gate_row_backward(gates[row], grad[row], out[row], grad_gates[row], sums[s])
-
-
-def forward_bfloat16(data: Any) -> None:
-    """See `gate`."""
-    _forward(data, np.uint16)
-
-
-def forward_float32(data: Any) -> None:
-    """See `gate`."""
-    _forward(data, np.float32)
-
-
-def backward_bfloat16(data: Any) -> None:
-    """See `gate_backward`."""
-    _backward(data, np.uint16)
-
-
-def backward_float32(data: Any) -> None:
-    """See `gate_backward`."""
-    _backward(data, np.float32)

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
-from vocoder.kernels.intrinsics import FAST, drawn, like, pointer, real, wide
+from vocoder.kernels.intrinsics import FAST, drawn, entry, like, wide
+from vocoder.kernels.memory import Cube, FirstMatrix, Matrix, Row
 
-__all__ = ["added_bfloat16", "added_float32", "mixed_bfloat16", "mixed_float32"]
+__all__ = ["added", "mixed"]
 
 FLOAT = np.float32
 
@@ -45,20 +46,24 @@ def _normalise_row(row: Any, weight: Any, bias: Any, epsilon: Any, out: Any) -> 
         out[c] = like((row[c] - mean) * scale * weight[c] + bias[c], out[c])
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _mixed(data: Any, kind: Any) -> None:
-    a = carray(data, (14,), np.int64)
-    stripe, batch, steps, channels, size, before = a[1], a[2], a[3], a[4], a[5], a[6]
-    epsilon = real(a[7])
-    x = carray(pointer(a[8]), (batch, steps, channels), FLOAT)
-    taps = carray(pointer(a[9]), (size, channels), FLOAT)
-    bias = carray(pointer(a[10]), (channels,), FLOAT)
-    weight = carray(pointer(a[11]), (channels,), FLOAT)
-    shift = carray(pointer(a[12]), (channels,), FLOAT)
-    out = carray(pointer(a[13]), (batch * steps, channels), kind)
+@entry
+def mixed(
+    counter: int,
+    stripe: int,
+    before: int,
+    epsilon: float,
+    x: Cube,
+    taps: Matrix,
+    bias: Row,
+    weight: Row,
+    shift: Row,
+    out: FirstMatrix,
+) -> None:
+    """Write the normalised rows of what taps (K, C) and a bias make of x (B, steps, C); out may have more rows."""
+    batch, steps, channels = x.shape
     total = np.empty(channels, FLOAT)
     while True:
-        start = drawn(a.ctypes.data) * stripe
+        start = drawn(counter) * stripe
         if start >= batch * steps:
             break
         for row in range(start, min(start + stripe, batch * steps)):
@@ -72,37 +77,13 @@ def _add_row(x: Any, moved: Any, scale: Any, out: Any) -> None:
         out[c] = x[c] + wide(moved[c]) * scale[c]
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _added(data: Any, kind: Any) -> None:
-    a = carray(data, (8,), np.int64)
-    stripe, rows, channels = a[1], a[2], a[3]
-    x = carray(pointer(a[4]), (rows, channels), FLOAT)
-    moved = carray(pointer(a[5]), (rows, channels), kind)
-    scale = carray(pointer(a[6]), (channels,), FLOAT)
-    out = carray(pointer(a[7]), (rows, channels), FLOAT)
+@entry
+def added(counter: int, stripe: int, x: Matrix, moved: FirstMatrix, scale: Row, out: Matrix) -> None:
+    """Write x + scale * moved (rows, C); `moved` may have more rows."""
+    rows = x.shape[0]
     while True:
-        start = drawn(a.ctypes.data) * stripe
+        start = drawn(counter) * stripe
         if start >= rows:
             break
         for row in range(start, min(start + stripe, rows)):
             _add_row(x[row], moved[row], scale, out[row])
-
-
-def mixed_bfloat16(data: Any) -> None:
-    """See `_mixed`."""
-    _mixed(data, np.uint16)
-
-
-def mixed_float32(data: Any) -> None:
-    """See `_mixed`."""
-    _mixed(data, np.float32)
-
-
-def added_bfloat16(data: Any) -> None:
-    """See `_added`."""
-    _added(data, np.uint16)
-
-
-def added_float32(data: Any) -> None:
-    """See `_added`."""
-    _added(data, np.float32)

@@ -6,9 +6,10 @@ import math
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
-from vocoder.kernels.intrinsics import FAST, drawn, pointer, real
+from vocoder.kernels.intrinsics import FAST, drawn, entry
+from vocoder.kernels.memory import DoubleMatrix, Matrix
 
 __all__ = ["harmonic_source", "passed_cycles"]
 
@@ -91,14 +92,12 @@ def _whole(f0: Any, step: Any, hop: int, sample_rate: Any) -> Any:
     return np.float64(f0) / sample_rate * hop * _mean_exp(hop * step) / _mean_exp(step)
 
 
-def passed_cycles(data: Any) -> None:
+@entry
+def passed_cycles(counter: int, hop: int, sample_rate: float, f0: Matrix, out: DoubleMatrix) -> None:
     """Write the periods of f0 (B, frames) that have passed before the end of each frame; an item is a stripe."""
-    a = carray(data, (7,), np.int64)
-    batch, frames, hop, sample_rate = a[1], a[2], a[3], real(a[4])
-    f0 = carray(pointer(a[5]), (batch, frames), np.float32)
-    out = carray(pointer(a[6]), (batch, frames), np.float64)
+    batch, frames = f0.shape
     while True:
-        b = drawn(a.ctypes.data)
+        b = drawn(counter)
         if b >= batch:
             break
         total = 0.0
@@ -107,18 +106,23 @@ def passed_cycles(data: Any) -> None:
             out[b, i] = total
 
 
-def harmonic_source(data: Any) -> None:
+@entry
+def harmonic_source(
+    counter: int,
+    stripe: int,
+    hop: int,
+    sample_rate: float,
+    f_max: float,
+    f0: Matrix,
+    voicing: Matrix,
+    passed: DoubleMatrix,
+    out: Matrix,
+) -> None:
     """Write the source (B, frames * hop) of f0 and voicing, and of the periods that passed before each frame's end."""
-    a = carray(data, (11,), np.int64)
-    stripe, batch, frames, hop = a[1], a[2], a[3], a[4]
-    sample_rate, f_max = real(a[5]), real(a[6])
-    f0 = carray(pointer(a[7]), (batch, frames), np.float32)
-    voicing = carray(pointer(a[8]), (batch, frames), np.float32)
-    passed = carray(pointer(a[9]), (batch, frames), np.float64)
-    out = carray(pointer(a[10]), (batch, frames, hop), np.float32)
+    batch, frames = f0.shape
     gains = np.empty(2)
     while True:
-        start = drawn(a.ctypes.data) * stripe
+        start = drawn(counter) * stripe
         if start >= batch * frames:
             break
         for row in range(start, min(start + stripe, batch * frames)):
@@ -127,4 +131,5 @@ def harmonic_source(data: Any) -> None:
             before = np.rint((passed[b, i] - _whole(f0[b, i], step, hop, sample_rate)) * GRID) / GRID
             gains[0] = voicing[b, i]
             gains[1] = (np.float64(voicing[b, min(i + 1, frames - 1)]) - gains[0]) / hop
-            _frame(np.float64(f0[b, i]), step, before, gains, sample_rate, f_max, out[b, i])
+            samples = out[b, i * hop : (i + 1) * hop]
+            _frame(np.float64(f0[b, i]), step, before, gains, sample_rate, f_max, samples)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
-from numba import carray, njit
+from numba import njit
 
-from vocoder.kernels.intrinsics import drawn, pointer, real
+from vocoder.kernels.intrinsics import drawn, entry
+from vocoder.kernels.memory import DoubleMatrix
 
 __all__ = ["frequencies"]
 
@@ -27,15 +27,14 @@ def _position(logits: Any, reach: int) -> Any:
     return sum_of_places / total
 
 
-def frequencies(data: Any) -> None:
+@entry
+def frequencies(
+    counter: int, stripe: int, reach: int, lowest: float, spacing: float, logits: DoubleMatrix, out: DoubleMatrix
+) -> None:
     """Write f0 in Hz and the probability of voicing, (2, rows), of logits (rows, classes + 1), the last of voicing."""
-    a = carray(data, (9,), np.int64)
-    stripe, rows, classes, reach = a[1], a[2], a[3], a[4]
-    lowest, spacing = real(a[5]), real(a[6])
-    logits = carray(pointer(a[7]), (rows, classes + 1), np.float64)
-    out = carray(pointer(a[8]), (2, rows), np.float64)
+    rows, classes = logits.shape[0], logits.shape[1] - 1
     while True:
-        start = drawn(a.ctypes.data) * stripe
+        start = drawn(counter) * stripe
         if start >= rows:
             break
         for row in range(start, min(start + stripe, rows)):

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
-from vocoder.kernels.intrinsics import FAST, drawn, pointer, real
+from vocoder.kernels.intrinsics import FAST, drawn, entry
+from vocoder.kernels.memory import Cube, Row
 
 __all__ = ["rotated"]
 
@@ -32,27 +33,22 @@ def _copy(given: Any, out: Any) -> None:
         out[j] = given[j]
 
 
-def rotated(data: Any) -> None:
+@entry
+def rotated(counter: int, stripe: int, sign: float, blocks: Cube, cosine: Row, sine: Row, out: Cube) -> None:
     """Write the blocks (B, count, hop) rotated, by the angle of cosine and sine (hop / 2,) or, with sign -1, back."""
-    a = carray(data, (10,), np.int64)
-    stripe, batch, count, hop = a[1], a[2], a[3], a[4]
-    sign = np.float32(real(a[5]))
-    blocks = carray(pointer(a[6]), (batch, count, hop), np.float32)
-    cosine = carray(pointer(a[7]), (hop // 2,), np.float32)
-    sine = carray(pointer(a[8]), (hop // 2,), np.float32)
-    out = carray(pointer(a[9]), (batch, count, hop), np.float32)
+    (batch, count, hop), turn = blocks.shape, np.float32(sign)
     while True:
-        start = drawn(a.ctypes.data) * stripe
+        start = drawn(counter) * stripe
         if start >= batch * count:
             break
         for row in range(start, min(start + stripe, batch * count)):
             b, i = row // count, row % count
             block, made = blocks[b, i], out[b, i]
             if i > 0:
-                _first_half(blocks[b, i - 1], block, cosine, sine, sign, made)
+                _first_half(blocks[b, i - 1], block, cosine, sine, turn, made)
             else:
                 _copy(block[: hop // 2], made)
             if i + 1 < count:
-                _last_half(block, blocks[b, i + 1], cosine, sine, sign, made)
+                _last_half(block, blocks[b, i + 1], cosine, sine, turn, made)
             else:
                 _copy(block[hop // 2 :], made[hop // 2 :])

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import carray, njit
+from numba import njit
 
-from vocoder.kernels.intrinsics import FAST, LOG2E, drawn, exp2, log2, pointer, real, wide
+from vocoder.kernels.functions import LOG2E, exp2, log2
+from vocoder.kernels.intrinsics import FAST, drawn, entry, wide
+from vocoder.kernels.memory import FirstMatrix, Matrix
 
-__all__ = ["spectrum_bfloat16", "spectrum_float32"]
+__all__ = ["spectrum"]
 
 FLOAT = np.float32
 
@@ -32,27 +34,15 @@ def _spectrum_row(made: Any, envelope: Any, unit: Any, bound: Any, floor: Any, o
         out[c] = shifted * exp2(scale)
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _spectrum(data: Any, kind: Any) -> None:
-    a = carray(data, (10,), np.int64)
-    stripe, rows, size = a[1], a[2], a[3]
-    unit, bound, floor = real(a[4]), real(a[5]), real(a[6])
-    made = carray(pointer(a[7]), (rows, 2 * size), kind)
-    envelope = carray(pointer(a[8]), (rows, 2 * size), FLOAT)
-    out = carray(pointer(a[9]), (rows, size), FLOAT)
+@entry
+def spectrum(
+    counter: int, stripe: int, unit: float, bound: float, floor: float, made: FirstMatrix, envelope: Matrix, out: Matrix
+) -> None:
+    """Write the coefficients (rows, C) of what a network made (rows, 2 * C) and the envelope (rows, 2 * C)."""
+    rows = out.shape[0]
     while True:
-        start = drawn(a.ctypes.data) * stripe
+        start = drawn(counter) * stripe
         if start >= rows:
             break
         for row in range(start, min(start + stripe, rows)):
             _spectrum_row(made[row], envelope[row], unit, bound, floor, out[row])
-
-
-def spectrum_bfloat16(data: Any) -> None:
-    """See `_spectrum_row`."""
-    _spectrum(data, np.uint16)
-
-
-def spectrum_float32(data: Any) -> None:
-    """See `_spectrum_row`."""
-    _spectrum(data, np.float32)

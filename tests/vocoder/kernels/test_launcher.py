@@ -1,0 +1,55 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from vocoder.kernels.launcher import kernel
+
+
+def test_a_kernel_does_each_stripe_once_on_however_many_threads():
+    add = kernel("frame", "added", torch.float32)
+    assert add is not None
+    x, moved, scale = torch.randn(1000, 24), torch.randn(1000, 24), torch.randn(24)
+    threads = torch.get_num_threads()
+    try:
+        for count in (1, 2, 3):
+            torch.set_num_threads(count)
+            out = torch.full_like(x, torch.nan)
+            add(-(-1000 // 16), 16, x, moved, scale, out)
+            torch.testing.assert_close(out, x + moved * scale)
+    finally:
+        torch.set_num_threads(threads)
+
+
+def test_a_kernel_takes_only_tensors_as_its_entry_point_names_them():
+    add = kernel("frame", "added", torch.bfloat16)
+    assert add is not None
+    x, moved, scale = torch.zeros(4, 8), torch.ones(4, 8, dtype=torch.bfloat16), torch.ones(8)
+    out = torch.zeros(4, 8)
+    for wrong in (
+        (x.double(), moved, scale),
+        (x, moved.float(), scale),
+        (x, moved, scale[None]),
+        (x.t(), moved, scale),
+    ):
+        with pytest.raises(TypeError, match="a kernel takes contiguous"):
+            add(1, 16, *wrong, out)
+    with pytest.raises(ValueError, match="zip"):
+        add(1, 16, x, moved, scale)
+    add(1, 16, x, moved, scale, out)
+    assert torch.equal(out, torch.ones(4, 8))
+
+
+def test_what_cannot_be_compiled_is_said_and_left_out():
+    with pytest.warns(RuntimeWarning, match="numba cannot compile nothing here"):
+        assert kernel("frame", "nothing") is None
+
+
+def test_there_is_no_kernel_where_numba_does_not_compile():
+    code = "import torch; from vocoder.kernels.launcher import kernel; print(kernel('frame', 'added', torch.float32))"
+    environment = {"NUMBA_DISABLE_JIT": "1"}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment)
+    assert done.stdout.strip() == "None"

@@ -1,1 +1,0 @@
-"""Passes over memory that numba compiles, run on torch's own threads."""
