@@ -20,6 +20,7 @@ KNOWN_HOSTS = {
     "arxiv.org",
     "creativecommons.org",
     "doi.org",
+    "elsewhere.example",
     "en.wikipedia.org",
     "example.com",
     "example.org",
