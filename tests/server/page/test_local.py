@@ -18,67 +18,11 @@ import torch
 import vocoder
 from vocoder.audio.info import audio_info
 from vocoder.audio.origin import Origin
-from vocoder.config import to_dict
-from vocoder.mel.config import MelConfig
-from vocoder.mel.spectrogram import MelSpectrogram, mel_filterbank
 from vocoder.noise import white_noise
 
 PAGE_COPY = os.environ.get("PAGE_COPY")
 needs_copy = pytest.mark.skipif(not PAGE_COPY or not Path(PAGE_COPY).is_dir(), reason="make browser-test writes a copy")
-HALF_STEP = 0.5 / 32768.0
 SLOWNESS = 300_000.0  # milliseconds that a model may take
-
-
-def test_the_noise_is_normal(visit: Any, fake: Any) -> None:
-    script = """async () => {
-      const { noise } = await import("/page/js/noise.js");
-      return [...noise(100000, 0.5)];
-    }"""
-    with visit(fake) as person:
-        found = np.array(person.page.evaluate(script)) / 0.5
-    assert np.isfinite(found).all()
-    moments = [(found**power).mean() for power in (1, 2, 3, 4)]
-    np.testing.assert_allclose(moments, [0.0, 1.0, 0.0, 3.0], atol=0.15)  # seven times what chance moves them
-    assert abs(np.corrcoef(found[1:], found[:-1])[0, 1]) < 0.03
-
-
-@pytest.mark.parametrize("centre", ["reflect", "same"])
-def test_mels_are_the_server_s(visit: Any, fake: Any, centre: Any) -> None:
-    config = MelConfig(
-        "tiny", 8000, n_fft=64, win_length=48, hop_length=16, n_mels=5, f_min=0.0, f_max=4000.0, centre=centre
-    )
-    x = 0.1 * np.random.default_rng(2).standard_normal(300).astype(np.float32)
-    expected = MelSpectrogram(config)(torch.from_numpy(x)[None])[0].numpy()
-    script = """async ([x, contract, bank]) => {
-      const { melOf } = await import("/page/js/mel.js");
-      const mel = melOf(Float32Array.from(x), contract, { values: Float32Array.from(bank), nMels: 5, frames: 33 });
-      return [mel.frames, ...mel.values];
-    }"""
-    contract = to_dict(config)
-    with visit(fake) as person:
-        found = person.page.evaluate(script, [x.tolist(), contract, mel_filterbank(config).float().flatten().tolist()])
-    assert found[0] == expected.shape[1]
-    np.testing.assert_allclose(np.reshape(found[1:], expected.shape), expected, rtol=0, atol=1e-4)
-
-
-def test_files_that_the_page_writes_are_read(visit: Any, fake: Any) -> None:
-    script = """async () => {
-      const { wavOf } = await import("/page/js/wav.js");
-      const { writeNpy } = await import("/page/js/npy.js");
-      const origin = JSON.stringify({ model: "räume", version: "1.2", seed: 7, synthetic: true });
-      const { sound, clipped } = wavOf(Float32Array.from([0, 0.5, -1, 1.5, 0.25]), 8000, origin, "1.2");
-      const mel = writeNpy({ values: Float32Array.from([1, 2, 3, 4, 5, 6]), nMels: 2, frames: 3 });
-      const bytes = async (blob) => [...new Uint8Array(await blob.arrayBuffer())];
-      return { wav: await bytes(sound), clipped, npy: await bytes(mel) };
-    }"""
-    with visit(fake) as person:
-        found = person.page.evaluate(script)
-    wav = io.BytesIO(bytes(found["wav"]))
-    x, sample_rate = soundfile.read(wav)
-    assert (sample_rate, found["clipped"]) == (8000, 1)
-    np.testing.assert_allclose(x, [0, 0.5, -1, 1, 0.25], rtol=0, atol=2 * HALF_STEP)
-    assert audio_info(wav).origin == Origin("räume", "1.2", 7)
-    np.testing.assert_array_equal(np.load(io.BytesIO(bytes(found["npy"]))), [[1, 2, 3], [4, 5, 6]])
 
 
 @needs_copy
