@@ -49,11 +49,15 @@ class PlainCorrection(nn.Module):
         """
         size = (order.slots - 1) * order.hop_length
         active, final = audio[:, :size], []
+        paces = heard.new_ones(order.corrections)
+        for place in range(order.corrections):
+            paces[place] = order.relaxation(place)
         for hop, slot in enumerate(torch.split(audio[:, size:], order.hop_length, dim=1)):
             active = torch.cat([active, slot], dim=1)
             for places in _grids(order, first + hop):
                 frames = slice(hop + places.start, hop + places.stop, places.step)
-                active = self._step(order, active, places, target[:, frames], heard[:, frames])
+                pace = paces[places.start : places.stop : places.step] * heard[:, frames]
+                active = self._step(order, active, places, target[:, frames], pace)
             final.append(active[:, : order.hop_length])
             active = active[:, order.hop_length :]
         return torch.cat([*final, active], dim=1)
@@ -63,14 +67,13 @@ class PlainCorrection(nn.Module):
         pieces = self.window.square().view(-1, order.stride)
         return pieces.sum(dim=0).clamp_min(1e-3).reciprocal()
 
-    def _step(self, order: Order, active: Tensor, places: range, target: Tensor, heard: Tensor) -> Tensor:
+    def _step(self, order: Order, active: Tensor, places: range, target: Tensor, pace: Tensor) -> Tensor:
         """Return the active samples (C, T) after the frames at some places of the window were corrected."""
         first = order.offset + places.start * order.hop_length
         n_fft, count = order.n_fft, len(places)
         seen = active[:, first : first + (count - 1) * order.stride + n_fft]
         spectrum = torch.fft.rfft(seen.unfold(1, n_fft, order.stride) * self.window)
-        pace = active.new_tensor([order.relaxation(place) for place in places])[:, None] * heard[:, :, None]
-        move = pace * self.filter.difference(spectrum.real, spectrum.imag, target)
+        move = pace[:, :, None] * self.filter.difference(spectrum.real, spectrum.imag, target)
         change = torch.fft.irfft(spectrum * torch.expm1(self.filter.log_gain(move)), n=n_fft) * self.window
         added = overlap_add(change, order.stride) * self.share(order).repeat(count + n_fft // order.stride - 1)
         return active + F.pad(added, (first, active.shape[1] - first - added.shape[1]))

@@ -66,10 +66,10 @@ def test_what_the_guard_says(reach: Any, streamer: Streamer) -> None:
     with reach(streamer) as client_of, client_of() as client:
         verdict = client.synthesize(mel_of(100)).guard
         assert (verdict.typical, verdict.cause) == (False, "not-speech")
-        assert "no speech" in verdict.message
+        assert "does not look like speech" in verdict.message
         assert verdict.typicality >= 0.0
         assert client.synthesize(mel_of(100), guard="off").guard is None
-        with pytest.raises(InvalidRequestError, match="no speech"):
+        with pytest.raises(InvalidRequestError, match="does not look like speech"):
             client.synthesize(mel_of(100), guard="strict")
 
 

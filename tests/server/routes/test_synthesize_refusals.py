@@ -127,8 +127,8 @@ async def test_parameters_that_are_not_valid(
     assert "xxx" not in json.dumps(document)
     assert "sgima" not in json.dumps(document)
     known = (
-        "there are model, sigma, seed, denoise, corrections, preset, adapt, mean, variance, format, sample_rate, "
-        "guard, stream"
+        "the parameters are sigma, seed, denoise, corrections, preset, adapt, mean, variance, guard, model, format, "
+        "sample_rate, stream"
     )
     assert document["detail"].endswith(known) == (parameter == "(unknown)")
 

@@ -121,7 +121,7 @@ def test_gradients_flow_and_are_finite_in_silence(config):
     assert float(sound.grad.abs().min(dim=1).values) >= 0 < float(sound.grad.abs().max())
 
 
-@pytest.mark.parametrize("name", ["espnet", "r9y9", "clarinet"])
+@pytest.mark.parametrize("name", ["espnet", "r9y9", "speecht5"])
 def test_other_conventions_are_refused_unless_nothing_is_to_be_done(name):
     with pytest.raises(ConfigError, match=name):
         Correction(preset(name), 1)
