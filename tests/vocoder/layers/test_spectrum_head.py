@@ -1,0 +1,91 @@
+"""The head that filters an excitation in the frequency domain."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+
+from vocoder.config import ConfigError
+from vocoder.layers.spectrum_head import SpectrumHead, SpectrumHeadConfig
+from vocoder.layers.stack import set_compute_dtype
+from vocoder.mel.config import preset
+
+NVIDIA = preset("nvidia")
+
+
+def head(mel=NVIDIA):
+    made = SpectrumHead(SpectrumHeadConfig(mel), 24)
+    for parameter in made.parameters():
+        torch.nn.init.normal_(parameter, std=0.3)
+    return made
+
+
+def signals(frames, batch=2):
+    hidden, mel = torch.randn(batch, 24, frames), torch.randn(batch, 80, frames) - 4
+    return hidden, torch.randn(batch, 2 * 513, frames), mel
+
+
+def test_audio_of_the_spectra_of_audio_is_that_audio():
+    made, x = head(), torch.randn(2, 1, 20 * 256)
+    scale = made.window.square().sum().sqrt()
+    torch.testing.assert_close(scale * made.audio(made.analysed(x)), x, atol=2e-5, rtol=0)
+
+
+def test_white_noise_has_spectra_of_power_one():
+    power = head().analysed(torch.randn(1, 1, 400 * 256)).square().unflatten(1, (2, 513)).sum(dim=1)
+    assert float(power[:, 1:-1].mean()) == pytest.approx(1.0, abs=0.03)
+
+
+def test_a_shift_moves_the_mel_at_most_by_its_bound():
+    made, (hidden, _, mel) = head(), signals(7)
+    moved = made.target(100 * made.normed(hidden), mel) - mel
+    assert float(moved.detach().abs().max()) == pytest.approx(2.0, abs=1e-3)
+
+
+def test_a_spectrum_is_moved_towards_its_target():
+    made, (hidden, excitation, mel) = head(), signals(9)
+    made.config = dataclasses.replace(made.config, log_gain_bound=0.5)
+    spectrum = made.spectrum(made.normed(hidden), excitation, mel, mel).transpose(1, 2)
+    below = made.filter.difference(spectrum[..., :513], spectrum[..., 513:], mel.transpose(1, 2))
+    assert float(below.detach().abs().mean()) < 0.4
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize("mel", [NVIDIA, dataclasses.replace(NVIDIA, name="all", f_max=11025.0)], ids=lambda m: m.name)
+def test_compiled_spectra_are_the_plain_ones(dtype, mel):
+    made, (hidden, excitation, given) = head(mel), signals(9)
+    set_compute_dtype(made, dtype)
+    normed = made.normed(hidden)
+    target = made.target(normed, given)
+    with torch.no_grad():
+        compiled = made.spectrum(normed, excitation, given, target)
+        free = made.end(normed.transpose(1, 2)).float()
+        plain = made._plain(free, *(x.transpose(1, 2) for x in (excitation, given, target))).transpose(1, 2)
+    assert made._tables._made is not None  # compiled code was taken
+    torch.testing.assert_close(compiled, plain, rtol=1e-4, atol=1e-5 * float(plain.abs().max()))
+
+
+def test_gradients_take_the_plain_way():
+    made, (hidden, excitation, mel) = head(), signals(5)
+    normed = made.normed(hidden)
+    made.spectrum(normed, excitation, mel, made.target(normed, mel)).square().sum().backward()
+    assert all(bool(p.grad.isfinite().all()) and bool(p.grad.any()) for p in made.parameters())
+
+
+def test_frames_of_a_gap_add_nothing():
+    made, spectra = head(), torch.randn(1, 2 * 513, 20)
+    owned = torch.ones(20)
+    owned[10:14] = 0
+    other = spectra.clone()
+    other[:, :, 10:14] = 9.0
+    assert torch.equal(made.audio(spectra, owned), made.audio(other, owned))
+    alone = made.audio(spectra[:, :, :10])
+    torch.testing.assert_close(made.audio(spectra, owned)[:, :, : 10 * 256], alone, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["espnet", "r9y9", "clarinet"])
+def test_other_conventions_are_refused(name):
+    with pytest.raises(ConfigError, match=name):
+        SpectrumHeadConfig(preset(name))
