@@ -6,6 +6,7 @@ from tiny_models import reverse_config, tiny_reverse, tiny_waveglow
 
 from training.distil.inheritance import inherit_ends
 from vocoder.config import ConfigError
+from vocoder.layers.conditioning import normalised
 from vocoder.models.reverse import Reverse
 from vocoder.stages import MEL, NOISE, run
 
@@ -80,7 +81,8 @@ def test_its_noise_has_the_prior_of_the_waveglow_whose_ends_it_inherits():
         assert teacher.envelope is not None
         spectrum, _ = teacher.envelope.inverse(coefficients, teacher.envelope_condition(mel))
         x = teacher.transform.inverse(spectrum)[0][:, 0]
-        torch.testing.assert_close(audio_of(student, coefficients, mel), x)
+        spectrum, _ = student.envelope.inverse(coefficients, normalised(mel))
+        torch.testing.assert_close(student.transform.inverse(spectrum)[0][:, 0], x)
 
 
 def test_ends_of_another_size_are_refused():
