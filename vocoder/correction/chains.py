@@ -106,12 +106,14 @@ class View:
 
 def side_by_side(order: Order, frames: int, view: View) -> tuple[Tensor, Tensor, Tensor]:
     """Return all chains of utterances, one utterance after another: their audio, target and which frames exist."""
-    last = (-(-frames // BLOCK) - 1) * BLOCK
-    length = (order.slots - 1 + order.hops) * order.hop_length
-    audio = view.audio(-order.before, last - order.before + order.slots - 1 + order.hops)
+    slots = order.slots - 1 + order.hops
+    # The last chain ends within the slots that one would need that began with the last frame. A program has a chain
+    # more, since its lengths are unknown when it is traced, and 1 would be a case of its own.
+    last = frames - 1 + (BLOCK if torch.compiler.is_compiling() else 0)
+    audio = view.audio(-order.before, last - order.before + slots)
     target, heard = view.target(-order.warm_up, last - order.warm_up + order.frames)
     return (
-        audio.unfold(1, length, BLOCK * order.hop_length).flatten(0, 1),
+        audio.unfold(1, slots * order.hop_length, BLOCK * order.hop_length).flatten(0, 1),
         target.unfold(1, order.frames, BLOCK).transpose(2, 3).flatten(0, 1),
         heard.unfold(0, order.frames, BLOCK).repeat(view.batch, 1),
     )
@@ -120,7 +122,10 @@ def side_by_side(order: Order, frames: int, view: View) -> tuple[Tensor, Tensor,
 def joined(order: Order, frames: int, made: Tensor, batch: int) -> Tensor:
     """Return the audio (B, T) of utterances, from all their corrected chains."""
     own = made[:, order.before * order.hop_length : (order.before + BLOCK) * order.hop_length]
-    return own.reshape(batch, -1)[:, : frames * order.hop_length]
+    whole, length = own.reshape(batch, -1), frames * order.hop_length
+    if torch.compiler.is_compiling():  # that a slice lies within is more than a tracer can prove
+        return whole.index_select(1, torch.arange(length, device=whole.device))
+    return whole[:, :length]
 
 
 def _cut(x: Tensor, start: int, stop: int) -> Tensor:

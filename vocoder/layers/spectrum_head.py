@@ -9,12 +9,20 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
+from vocoder.kernels.launcher import Kernel, kernel
+from vocoder.layers.band_table import BandTable
+from vocoder.layers.kept import Kept
 from vocoder.layers.mel_filter import MelFilter
 from vocoder.layers.overlap import overlap_add
 from vocoder.layers.product import Product
+from vocoder.layers.stack import takes
 from vocoder.mel.config import MelConfig
 
 __all__ = ["SpectrumHead", "SpectrumHeadConfig"]
+
+STRIPE = 4
+"""frames that a thread takes at a time"""
+DTYPES = (torch.bfloat16, torch.float32)
 
 
 @dataclass(frozen=True)
@@ -73,6 +81,7 @@ class SpectrumHead(nn.Module):
         self.filter = MelFilter(mel)
         padding = (mel.n_fft - mel.win_length) // 2
         window = F.pad(torch.hann_window(mel.win_length), (padding, padding))
+        self._tables: Kept[tuple[BandTable, BandTable] | None] = Kept()
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("extended", _extended(self.filter.spread), persistent=False)
         self.register_buffer("width", self.filter.filterbank.sum(dim=1).clamp_min(1e-12).log(), persistent=False)
@@ -93,31 +102,67 @@ class SpectrumHead(nn.Module):
         spectrum = torch.fft.rfft(seen * (self.window / self.window.square().sum().sqrt()))
         return torch.cat([spectrum.real, spectrum.imag], dim=2).transpose(1, 2)
 
-    def target(self, hidden: Tensor, mel: Tensor) -> Tensor:
-        """Return the mel (B, n_mels, frames) that the head makes of hidden frames (B, C, frames) and the given mel."""
-        shift, bound = self.shift(self.norm(hidden.transpose(1, 2))).to(mel.dtype), self.config.shift_bound
+    def normed(self, hidden: Tensor) -> Tensor:
+        """Return hidden frames (B, C, frames), normalised, in the dtype of the products that follow."""
+        rows: Tensor = self.norm(hidden.transpose(1, 2))
+        return rows.to(self.end.dtype).transpose(1, 2)
+
+    def target(self, normed: Tensor, mel: Tensor) -> Tensor:
+        """Return the mel (B, n_mels, frames) that the head makes of normed frames (B, C, frames) and the given mel."""
+        shift, bound = self.shift(normed.transpose(1, 2)).to(mel.dtype), self.config.shift_bound
         moved: Tensor = mel + (bound * torch.tanh(shift / bound)).transpose(1, 2)
         return moved
 
-    def spectrum(self, hidden: Tensor, excitation: Tensor, mel: Tensor, target: Tensor) -> Tensor:
+    def spectrum(self, normed: Tensor, excitation: Tensor, mel: Tensor, target: Tensor) -> Tensor:
         """Return spectra (B, 2 * bins, frames) whose mel is the target (B, n_mels, frames).
 
         Args:
-            hidden: (B, C, frames).
+            normed: (B, C, frames).
             excitation: spectra (B, 2 * bins, frames).
             mel: the given one (B, n_mels, frames).
             target: what `target` returns.
         """
-        made = self.end(self.norm(hidden.transpose(1, 2))).to(mel.dtype)
+        made = self.end(normed.transpose(1, 2))
+        given = (excitation.transpose(1, 2), mel.transpose(1, 2), target.transpose(1, 2))
+        run = self._kernel(made, *given)
+        tables = None if run is None else self._tables.of((self.extended,), self._arranged)
+        if run is None or tables is None:
+            return self._plain(made.to(mel.dtype), *given).transpose(1, 2)
+        return self._compiled(run, tables, made, *given).transpose(1, 2)
+
+    def _plain(self, made: Tensor, excitation: Tensor, mel: Tensor, target: Tensor) -> Tensor:
+        """Return the spectra; all signals are (B, frames, C)."""
         log_gain, real, imaginary = torch.split(made, self.bins, dim=2)
         bound = self.config.log_gain_bound
         gain = torch.exp(bound * torch.tanh(log_gain / bound))
-        envelope = torch.exp((mel.transpose(1, 2) - self.width) @ self.extended)
-        excited = torch.split(excitation.transpose(1, 2), self.bins, dim=2)
+        envelope = torch.exp((mel - self.width) @ self.extended)
+        excited = torch.split(excitation, self.bins, dim=2)
         real, imaginary = envelope * (gain * excited[0] + real), envelope * (gain * excited[1] + imaginary)
-        difference = self.filter.difference(real, imaginary, target.transpose(1, 2))
-        scale = torch.exp(self.filter.log_gain(difference))
-        return torch.cat([scale * real, scale * imaginary], dim=2).transpose(1, 2)
+        scale = torch.exp(self.filter.log_gain(self.filter.difference(real, imaginary, target)))
+        return torch.cat([scale * real, scale * imaginary], dim=2)
+
+    def _kernel(self, made: Tensor, *given: Tensor) -> Kernel | None:
+        if made.device.type != "cpu" or made.dtype not in DTYPES or not takes(made):
+            return None
+        if any(x.dtype != torch.float32 or not takes(x) for x in (*given, self.extended)):
+            return None
+        return kernel("head", "spectra", made.dtype)
+
+    def _arranged(self) -> tuple[BandTable, BandTable] | None:
+        """Return the bands of all bins, and of those that are heard."""
+        wide = BandTable.of(self.extended, self.extended)
+        heard = BandTable.of(self.filter.filterbank, self.filter.spread)
+        return None if wide is None or heard is None else (wide, heard)
+
+    def _compiled(self, run: Kernel, tables: tuple[BandTable, BandTable], made: Tensor, *given: Tensor) -> Tensor:
+        """Return what `_plain` does."""
+        (wide, heard), (batch, frames, _) = tables, made.shape
+        out = made.new_empty(batch * frames, 2 * self.bins, dtype=torch.float32)
+        rows = (x.reshape(batch * frames, x.shape[2]).contiguous() for x in (made, *given))
+        bands = (self.width, wide.place, wide.shares, heard.ends, heard.weights, heard.place, heard.shares)
+        sizes = (self.config.log_gain_bound, self.filter.floor)
+        run(-(-batch * frames // STRIPE), STRIPE, *sizes, *rows, *bands, out)
+        return out.view(batch, frames, -1)
 
     def audio(self, spectrum: Tensor, owned: Tensor | None = None) -> Tensor:
         """Return audio (B, 1, frames * hop_length) of spectra (B, 2 * bins, frames).

@@ -25,7 +25,7 @@ from vocoder.stages import MEL, TARGET, Stage, Z, windowed
 __all__ = ["Reverse"]
 
 CONDITION, ENVELOPE, SPECTRUM = "condition", "envelope", "spectrum"
-EXCITATION, EXCITED = "excitation", "excited"
+EXCITATION, EXCITED, NORMED = "excitation", "excited", "normed"
 
 
 class Reverse(Vocoder):
@@ -129,10 +129,11 @@ class Reverse(Vocoder):
         silent = None if packing is None else packing.gaps(hop_length)
         inverse = partial(self._transformed, inverse=True, packing=packing)
         return [
-            Stage(TARGET, (hidden, MEL), windowed(head.target)),
+            Stage(NORMED, (hidden,), windowed(head.normed)),
+            Stage(TARGET, (NORMED, MEL), windowed(head.target)),
             Stage(EXCITATION, (Z,), windowed(lambda z: silenced(inverse(z), silent)), 1, 1),
             Stage(EXCITED, (EXCITATION,), windowed(head.analysed), head.lead, head.lead - 1),
-            Stage(SPECTRUM, (hidden, EXCITED, MEL, TARGET), windowed(head.spectrum)),
+            Stage(SPECTRUM, (NORMED, EXCITED, MEL, TARGET), windowed(head.spectrum)),
             Stage("x", (SPECTRUM,), windowed(lambda made: head.audio(made, owned)), head.lead - 1, head.lead),
         ]
 

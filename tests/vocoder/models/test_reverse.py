@@ -6,6 +6,7 @@ from tiny_models import reverse_config, tiny_reverse, tiny_spectral, tiny_wavegl
 
 from training.distil.inheritance import inherit_ends
 from vocoder.config import ConfigError
+from vocoder.layers.conditioning import normalised
 from vocoder.models.reverse import Reverse
 from vocoder.stages import MEL, NOISE, TARGET, run
 
@@ -52,6 +53,20 @@ def test_the_mel_of_its_audio_is_the_given_one_unless_its_head_makes_another():
     assert not torch.equal(made.signals[TARGET], mel)
 
 
+def audio_of(model: Reverse, hidden: torch.Tensor, mel: torch.Tensor) -> torch.Tensor:
+    """Return the audio (B, T) of the last hidden frames (B, C, frames)."""
+    return run(model.stages(), {MEL: mel, f"block {model.config.blocks}": hidden}).signal[:, 0]
+
+
+def test_its_audio_depends_on_its_noise_by_its_hidden_frames_alone():
+    model = tiny_reverse()
+    noise, mel = noise_and_mel(model, 2)
+    with torch.no_grad():
+        hidden = run(model.stages(), {MEL: mel, NOISE: noise}, f"block {model.config.blocks}").signal
+        torch.testing.assert_close(audio_of(model, hidden, mel), model.sample(noise, mel))
+    assert hidden.shape == (2, 8, FRAMES)
+
+
 def test_it_has_no_density():
     model = tiny_reverse()
     noise, mel = noise_and_mel(model, 2)
@@ -72,6 +87,13 @@ def test_its_noise_has_the_prior_of_the_waveglow_whose_ends_it_inherits():
     student.pitch.load_state_dict(teacher.pitch.state_dict())
     noise, mel = noise_and_mel(student)
     torch.testing.assert_close(student.prior(noise, mel), teacher.prior(noise, mel))
+    with torch.no_grad():
+        coefficients = torch.randn(1, 8, FRAMES)
+        assert teacher.envelope is not None
+        spectrum, _ = teacher.envelope.inverse(coefficients, teacher.envelope_condition(mel))
+        x = teacher.transform.inverse(spectrum)[0][:, 0]
+        spectrum, _ = student.envelope.inverse(coefficients, normalised(mel))
+        torch.testing.assert_close(student.transform.inverse(spectrum)[0][:, 0], x)
 
 
 def test_ends_of_another_size_are_refused():
