@@ -107,9 +107,7 @@ class View:
 def side_by_side(order: Order, frames: int, view: View) -> tuple[Tensor, Tensor, Tensor]:
     """Return all chains of utterances, one utterance after another: their audio, target and which frames exist."""
     slots = order.slots - 1 + order.hops
-    # The last chain ends within the slots that one would need that began with the last frame. A program has a chain
-    # more, since its lengths are unknown when it is traced, and 1 would be a case of its own.
-    last = frames - 1 + (BLOCK if torch.compiler.is_compiling() else 0)
+    last = (-(-frames // BLOCK) - 1) * BLOCK
     audio = view.audio(-order.before, last - order.before + slots)
     target, heard = view.target(-order.warm_up, last - order.warm_up + order.frames)
     return (
@@ -122,10 +120,7 @@ def side_by_side(order: Order, frames: int, view: View) -> tuple[Tensor, Tensor,
 def joined(order: Order, frames: int, made: Tensor, batch: int) -> Tensor:
     """Return the audio (B, T) of utterances, from all their corrected chains."""
     own = made[:, order.before * order.hop_length : (order.before + BLOCK) * order.hop_length]
-    whole, length = own.reshape(batch, -1), frames * order.hop_length
-    if torch.compiler.is_compiling():  # that a slice lies within is more than a tracer can prove
-        return whole.index_select(1, torch.arange(length, device=whole.device))
-    return whole[:, :length]
+    return own.reshape(batch, -1)[:, : frames * order.hop_length]
 
 
 def _cut(x: Tensor, start: int, stop: int) -> Tensor:

@@ -86,6 +86,10 @@ class Correction(nn.Module):
             return x
         return Chains(self.order, self.run)(Span(0, 0, frames, frames), x[:, None], mel)[:, 0]
 
+    def at_once(self, x: Tensor, mel: Tensor) -> Tensor:
+        """Return audio (B, T) corrected towards its mel (B, n_mels, T / hop_length), all frames of a grid at once."""
+        return x if self.count == 0 else self.plain.at_once(self.order, x, mel)
+
     def many(self, audio: Sequence[Tensor], mels: Sequence[Tensor]) -> list[Tensor]:
         """Return the corrected audio (T,) of utterances of different lengths, with their mels (n_mels, frames)."""
         order, corrected = self.order, list(audio)

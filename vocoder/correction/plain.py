@@ -56,8 +56,9 @@ class PlainCorrection(nn.Module):
             active = torch.cat([active, slot], dim=1)
             for places in _grids(order, first + hop):
                 frames = slice(hop + places.start, hop + places.stop, places.step)
-                pace = paces[places.start : places.stop : places.step] * heard[:, frames]
-                active = self._step(order, active, places, target[:, frames], pace)
+                pace = (paces[places.start : places.stop : places.step] * heard[:, frames])[:, :, None]
+                start = order.offset + places.start * order.hop_length
+                active = self._step(order, active, start, target[:, frames], pace)
             final.append(active[:, : order.hop_length])
             active = active[:, order.hop_length :]
         return torch.cat([*final, active], dim=1)
@@ -67,16 +68,37 @@ class PlainCorrection(nn.Module):
         pieces = self.window.square().view(-1, order.stride)
         return pieces.sum(dim=0).clamp_min(1e-3).reciprocal()
 
-    def _step(self, order: Order, active: Tensor, places: range, target: Tensor, pace: Tensor) -> Tensor:
-        """Return the active samples (C, T) after the frames at some places of the window were corrected."""
-        first = order.offset + places.start * order.hop_length
-        n_fft, count = order.n_fft, len(places)
-        seen = active[:, first : first + (count - 1) * order.stride + n_fft]
+    def at_once(self, order: Order, x: Tensor, mel: Tensor) -> Tensor:
+        """Return audio (B, T) corrected towards its mel (B, n_mels, frames), all frames of a grid at once.
+
+        Programs for other runtimes have no loop over frames. A frame is corrected as often as in the order of a stream,
+        boldly until the last time, but the samples are not quite the same.
+        """
+        padded = F.pad(x[:, None], (order.padding, order.padding), mode="reflect")[:, 0]
+        for i in range(order.corrections):
+            pace = order.relaxation(0 if i + 1 == order.corrections else order.corrections - 2)
+            for grid in range(order.grids):
+                target = mel[:, :, grid :: order.grids].transpose(1, 2)
+                padded = self._step(order, padded, grid * order.hop_length, target, padded.new_full((1,), pace))
+        return padded[:, order.padding : order.padding + x.shape[1]]
+
+    def _step(self, order: Order, active: Tensor, start: int, target: Tensor, pace: Tensor) -> Tensor:
+        """Return samples (C, T) after the frames of a grid from sample `start` on were corrected.
+
+        Args:
+            order: of the correction.
+            active: (C, T).
+            start: of the first frame's window.
+            target: mel (C, frames, n_mels).
+            pace: how far to go, broadcast to (C, frames, n_mels).
+        """
+        n_fft, count = order.n_fft, target.shape[1]
+        seen = active[:, start : start + (count - 1) * order.stride + n_fft]
         spectrum = torch.fft.rfft(seen.unfold(1, n_fft, order.stride) * self.window)
-        move = pace[:, :, None] * self.filter.difference(spectrum.real, spectrum.imag, target)
+        move = pace * self.filter.difference(spectrum.real, spectrum.imag, target)
         change = torch.fft.irfft(spectrum * torch.expm1(self.filter.log_gain(move)), n=n_fft) * self.window
         added = overlap_add(change, order.stride) * self.share(order).repeat(count + n_fft // order.stride - 1)
-        return active + F.pad(added, (first, active.shape[1] - first - added.shape[1]))
+        return active + F.pad(added, (start, active.shape[1] - start - added.shape[1]))
 
 
 def _grids(order: Order, frame: int) -> Iterator[range]:

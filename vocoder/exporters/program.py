@@ -63,8 +63,9 @@ class ExportError(ValueError):
 class Program(nn.Module):
     """From noise z (B, C, steps) and a mel (B, n_mels, frames) to audio x (B, frames * hop_length).
 
-    It does what `Synthesizer.synthesize` does with the same noise, the correction towards the mel included: z is
-    standard normal noise times the temperature, and `steps_per_frame` of its steps belong to each frame.
+    It does what `Synthesizer.synthesize` does with the same noise. z is standard normal noise times the temperature,
+    and `steps_per_frame` of its steps belong to each frame. Only the correction takes all frames of a grid at once:
+    runtimes have no loop over frames. What it makes of the samples is not quite the same.
 
     Args:
         model: speaks in one parallel pass.
@@ -92,16 +93,15 @@ class Program(nn.Module):
     @property
     def least_frames(self) -> int:
         """Fewest frames that it takes: shorter audio has no mel to be corrected to, and tracing needs two of all."""
-        config = self.correction.config
-        corrected = config.padding // config.hop_length + 1 if self.correction.count else 1
+        order = self.correction.order
+        corrected = max(order.padding // order.hop_length + 1, 2 * order.grids) if self.correction.count else 1
         return max(corrected, LEAST_FRAMES)
 
     def forward(self, z: Tensor, mel: Tensor) -> Tensor:
         """Return x (B, frames * hop_length)."""
         with self._transforms or nullcontext():
             made = run(self.model.stages(1.0), {MEL: mel, NOISE: z})
-            corrected: Tensor = self.correction(made.signal[:, 0], made.signals[self.model.target])
-        return corrected
+            return self.correction.at_once(made.signal[:, 0], made.signals[self.model.target])
 
 
 @dataclass(frozen=True)

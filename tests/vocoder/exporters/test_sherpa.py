@@ -83,9 +83,15 @@ def spoken(file: Path, folder: Path, times: int = 1) -> list[NDArray[np.float32]
     return [np.array(tts.generate(" ".join(TEXT)).samples, np.float32) for _ in range(times)]
 
 
+def made_by(v: Synthesizer, mel: NDArray[np.float32], sigma: float | None, seed: int) -> NDArray[np.float32]:
+    """Return what the synthesizer makes of a mel, corrected as programs do it: all frames of a grid at once."""
+    x = torch.from_numpy(v.synthesize(mel, sigma=sigma, seed=seed, corrections=0))[None]
+    return np.asarray(v._speaker.correction.at_once(x, torch.from_numpy(mel)[None])[0])
+
+
 def test_sherpa_speaks_as_the_synthesizer(voice: Synthesizer, still: Path, tmp_path: Path) -> None:
     (x,) = spoken(still, tmp_path)
-    expected = voice.synthesize(mel_of(TEXT), sigma=0.0, seed=1)
+    expected = made_by(voice, mel_of(TEXT), 0.0, 1)
     assert x.shape == expected.shape == ((2 * len(TEXT) + 1) * FRAMES * TINY_MEL.hop_length,)
     assert expected.std() > 0.02
     np.testing.assert_allclose(x, expected, rtol=0, atol=1e-4)
@@ -97,8 +103,8 @@ def test_the_noise_inside_is_as_strong_as_ours_and_new_each_time(
     one, other = spoken(noisy, tmp_path, times=2)
     assert np.abs(one - other).max() > 0.01
     mel = mel_of(TEXT)
-    quiet = default.synthesize(mel, sigma=0.0, seed=1)
-    ours = np.std([default.synthesize(mel, seed=seed) - quiet for seed in range(2)])
+    quiet = made_by(default, mel, 0.0, 1)
+    ours = np.std([made_by(default, mel, None, seed) - quiet for seed in range(2)])
     assert np.std([one - quiet, other - quiet]) == pytest.approx(ours, rel=0.15)
 
 
@@ -116,7 +122,7 @@ def test_the_file_says_what_sherpa_reads(noisy: Path) -> None:
     assert json.loads(about["mel"])["name"] == "tiny"
 
 
-@pytest.mark.parametrize(("weights", "share"), [("float16", 1e-3), ("int8", 0.1)])
+@pytest.mark.parametrize(("weights", "share"), [("float16", 1e-3), ("int8", 0.15)])
 def test_smaller_weights_speak_nearly_the_same(still: Path, tmp_path: Path, weights: Weights, share: float) -> None:
     small = tmp_path / "small.onnx"
     shutil.copy(still, small)
