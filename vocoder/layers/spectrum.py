@@ -35,6 +35,7 @@ def compiled_spectrum(made: Tensor, envelope: Tensor, unit: float, bound: float,
         return None
     batch, frames, width = made.shape
     out = envelope.new_empty(batch, frames, width // 2)
-    rows = (made.reshape(-1, width), envelope.transpose(1, 2).reshape(-1, width), out.view(-1, width // 2))
+    given = (made, envelope.transpose(1, 2))  # of one item, a view of any strides would do for a reshape
+    rows = (*(part.reshape(-1, width).contiguous() for part in given), out.view(-1, width // 2))
     run(-(-batch * frames // STRIPE), STRIPE, unit, bound, floor, *rows)
     return out.transpose(1, 2)
