@@ -15,7 +15,7 @@ from vocoder.exporters.smaller import Weights, store_weights
 SIZE = 64
 GENERATOR = np.random.default_rng(6)
 X = GENERATOR.standard_normal((1, 8, SIZE)).astype(np.float32)
-NAMES = ("layer", "consistency.spread", "basis")
+NAMES = ("layer", "correction.spread", "basis")
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_float16_is_only_how_weights_are_stored(file: Path) -> None:
     np.testing.assert_array_equal(run(file), expected)  # the weights were those of 16 bits before
     kinds = types(file)
     assert kinds == {
-        "layer.float16": TensorProto.FLOAT16, "consistency.spread": TensorProto.FLOAT, "basis": TensorProto.FLOAT
+        "layer.float16": TensorProto.FLOAT16, "correction.spread": TensorProto.FLOAT, "basis": TensorProto.FLOAT
     }  # fmt: skip
 
 
@@ -65,7 +65,7 @@ def test_what_16_bits_do_not_hold_is_left_where_most_is_held(file: Path) -> None
     model.graph.initializer[2].CopyFrom(numpy_helper.from_array(np.full((SIZE, SIZE), 1.0 / 3.0, np.float32), "basis"))
     save(model, str(file))
     expected = run(file)
-    store_weights(file, "float16", ["consistency.spread"])
+    store_weights(file, "float16", ["correction.spread"])
     kinds = types(file)
     assert kinds["layer.float16"] == TensorProto.FLOAT16  # half of all: nothing is left
     assert kinds["basis.float16"] == TensorProto.FLOAT16
@@ -77,7 +77,7 @@ def test_what_16_bits_do_not_hold_is_left_where_most_is_held(file: Path) -> None
     np.testing.assert_array_equal(run(file), expected)
 
 
-@pytest.mark.parametrize(("weights", "kept"), [("int8", ("consistency.spread", "basis"))])
+@pytest.mark.parametrize(("weights", "kept"), [("int8", ("correction.spread", "basis"))])
 def test_int8_is_of_layers_alone(file: Path, weights: Weights, kept: tuple[str, ...]) -> None:
     expected = run(file)
     store_weights(file, weights, ["basis"])
