@@ -17,6 +17,7 @@ from vocoder.layers.source.pitch import PitchNet
 from vocoder.layers.stack import WaveNetStack
 from vocoder.loading import model_directory
 from vocoder.models.reverse import Reverse
+from vocoder.models.reverse_config import ReverseConfig
 from vocoder.models.student import Student
 from vocoder.models.waveglow import WaveGlow
 
@@ -133,17 +134,27 @@ def inherit_trunk(student: Reverse, reference: str, pitch: bool = True) -> None:
     given = load_model(model_directory(reference)).model
     if not isinstance(given, Reverse):
         raise ConfigError(f"start_from {reference} holds a {type(given).__name__}, not a {Reverse.__name__}")
+    _check_trunk(student.config, given.config, reference, pitch)
     state = given.state_dict()
-    for i, (ours, theirs) in enumerate(zip(student.config.block_ahead, given.config.block_ahead, strict=False)):
+    for i, (ours, theirs) in enumerate(zip(student.config.block_ahead, given.config.block_ahead, strict=True)):
         taps = state[f"blocks.{i}.depthwise.weight"]
         state[f"blocks.{i}.depthwise.weight"] = F.pad(taps, (theirs - ours, ours - theirs))
     own = student.state_dict()
     new = ("head.",) if student.head is not None and given.head is None else ()
     new = new if pitch else (*new, "pitch.")
-    wanted = [name for name in own if not name.startswith(new)]
-    if wrong := [name for name in wanted if name not in state or state[name].shape != own[name].shape]:
-        raise ConfigError(f"start_from {reference} holds another architecture: {', '.join(wrong[:3])} differ")
-    student.load_state_dict({name: state[name] for name in wanted}, strict=False)
+    student.load_state_dict({name: state[name] for name in own if not name.startswith(new)}, strict=False)
+
+
+def _check_trunk(ours: ReverseConfig, theirs: ReverseConfig, reference: str, pitch: bool) -> None:
+    """Refuse a start whose weights would mean something else here."""
+    free = {name: getattr(ours, name) for name in ("ahead", "corrections", "sigma")}
+    free |= {"head": ours.head} if theirs.head is None else {}
+    free |= {} if pitch else {"source": replace(theirs.source, pitch=ours.source.pitch)}
+    there, here = to_dict(replace(theirs, **free)), to_dict(ours)
+    if wrong := [
+        f"model.{name} is {there[name]} there, {here[name]} here" for name in here if there[name] != here[name]
+    ]:
+        raise ConfigError(f"start_from {reference} holds another architecture: {', '.join(wrong)}")
 
 
 def _check_alike(student: Student, model: WaveGlow) -> None:

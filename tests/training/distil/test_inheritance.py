@@ -1,15 +1,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from tiny_reverse import CONFIG
+from tiny_waveglow import MEL
 from torch import nn
 
-from training.distil.inheritance import inherit_flows, inherit_layers, inherit_pitch
+from training.distil.inheritance import inherit_flows, inherit_layers, inherit_pitch, inherit_trunk
+from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError
 from vocoder.layers.source.pitch import PitchConfig, PitchNet
+from vocoder.layers.spectrum_head import SpectrumHeadConfig
 from vocoder.layers.stack import WaveNetConfig, WaveNetStack
+from vocoder.models.reverse import Reverse
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 from vocoder.models.waveglow import WaveGlow
@@ -140,3 +147,50 @@ def test_flows_must_come_from_a_waveglow_of_the_same_size():
         inherit_flows(student_like(model), nn.Sequential())
     with pytest.raises(ConfigError, match=r"model\.scaled_shift must be True"):
         inherit_flows(student_like(model, scaled_shift=False), model)
+
+
+def saved(folder: Path, **changes: Any) -> tuple[Reverse, str]:
+    """Return a reverse student, and the directory where it lies."""
+    torch.manual_seed(0)
+    given = Reverse(replace(CONFIG, **changes)).requires_grad_(False)
+    for parameter in given.parameters():
+        parameter.add_(0.1 * torch.randn_like(parameter))
+    return given, str(save_model(folder, given, MEL))
+
+
+def test_a_trunk_that_looks_less_far_ahead_is_the_same_without_later_taps(tmp_path):
+    given, folder = saved(tmp_path, ahead=2)
+    made = Reverse(replace(CONFIG, ahead=1))
+    inherit_trunk(made, folder)
+    for block in given.blocks:
+        block.depthwise.weight[:, :, 2] = 0.0  # the taps to the frame after
+    x = torch.randn(1, 20, CONFIG.channels)
+    first, second = (blocks[0](x) for blocks in (given.blocks, made.blocks))
+    assert (made.blocks[0].after, made.blocks[1].after) == (1, 0)
+    assert not torch.equal(first, second)  # the first block keeps its taps
+    torch.testing.assert_close(given.blocks[1](x), made.blocks[1](x))
+
+
+def test_another_head_begins_anew_and_the_same_is_taken_over(tmp_path):
+    given, folder = saved(tmp_path / "lapped")
+    made = Reverse(replace(CONFIG, head=SpectrumHeadConfig(MEL)))
+    inherit_trunk(made, folder)
+    assert torch.equal(made.start.weight, given.start.weight)
+    assert made.head is not None
+    assert not made.head.end.bias.any()
+    again, folder = saved(tmp_path / "spectral", head=SpectrumHeadConfig(MEL))
+    inherit_trunk(made, folder)
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in made.state_dict().items())
+
+
+def test_a_trunk_of_other_settings_is_refused_by_their_names(tmp_path):
+    _, folder = saved(tmp_path)
+    wider = replace(CONFIG.source, pitch=replace(CONFIG.source.pitch, f0_max=500.0))
+    with pytest.raises(ConfigError, match=r"another architecture: model.source is .*550.* there, .*500.* here"):
+        inherit_trunk(Reverse(replace(CONFIG, source=wider)), folder)
+    made = Reverse(replace(CONFIG, source=wider))
+    before = made.pitch.output.weight.clone()
+    inherit_trunk(made, folder, pitch=False)
+    assert torch.equal(made.pitch.output.weight, before)
+    with pytest.raises(ConfigError, match="holds a WaveGlow, not a Reverse"):
+        inherit_trunk(made, "waveglow")

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from training.losses.spectral import MultiResolutionSTFT, spectrum
+from training.losses.spectral import MultiResolutionSTFT, MultiScaleMel, spectrum
 
 LENGTH = 8192
 
@@ -64,3 +64,17 @@ def test_gradients_are_finite_in_silence():
 
 def test_windows_are_not_saved():
     assert MultiResolutionSTFT().state_dict() == {}
+
+
+def test_mels_at_all_scales_are_as_far_apart_as_a_gain():
+    loss, x = MultiScaleMel(22050), torch.randn(2, 8192)
+    assert float(loss(x, x)) == 0.0
+    assert float(loss(2 * x, x)) == pytest.approx(math.log(2), abs=1e-3)
+    assert float(loss(1e-7 * x, torch.zeros_like(x))) < 2e-3  # of what is below the floor little counts
+
+
+def test_gradients_of_mels_are_finite_in_silence():
+    x = torch.zeros(1, 4096, requires_grad=True)
+    MultiScaleMel(22050)(x, torch.randn(1, 4096)).backward()
+    assert x.grad is not None
+    assert bool(x.grad.isfinite().all())

@@ -49,6 +49,20 @@ def test_losses_join_at_their_steps(step, parts):
     assert (made.loss("critic", batch(), step) is None) == (step < 20)
 
 
+def test_critics_are_asked_at_every_so_manieth_step_and_may_judge_what_is_not_corrected(monkeypatch):
+    made, judged = objective(critics_every=2, uncorrected_judged=1.0), []
+    plain = made.adversary.judge
+    monkeypatch.setattr(made.adversary, "judge", lambda x_hat, x: judged.append(x_hat) or plain(x_hat, x))
+    heard = []
+    monkeypatch.setattr(
+        made.compared, "heard", lambda *given, own=made.compared.heard: heard.append(own(*given)) or heard[-1]
+    )
+    for step in (20, 21, 22):
+        assert ("adversarial" in student_loss(made, step)[1]) == (step % 2 == 0)
+        assert (made.loss("critic", batch(), step) is None) == (step % 2 == 1)
+    assert [x is each.uncorrected for x, each in zip(judged, heard[::2], strict=True)] == [True, True]
+
+
 def test_without_weights_for_pairs_there_is_no_teacher():
     made = objective(recorded=0.0, drawn=0.0, samples_from=0)
     assert made.teacher is None

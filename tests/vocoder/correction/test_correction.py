@@ -137,3 +137,16 @@ def test_a_count_is_changed_in_a_copy_that_shares_the_tables():
     assert other.plain is correction.plain
     assert correction.frames_ahead < other.frames_ahead
     assert dataclasses.replace(correction.order, corrections=5) == other.order
+
+
+@pytest.mark.parametrize("count", [1, 5, 12])
+def test_all_frames_at_once_come_about_as_near_to_the_mel(config, count):
+    x, target = speechlike(config, 2), MelSpectrogram(config)(speechlike(config, 1))[:, :, :FRAMES]
+    correction = Correction(config, count)
+    distances = [
+        float((MelSpectrogram(config)(y)[:, :, :FRAMES] - target).abs().mean())
+        for y in (x, correction(x, target), correction.at_once(x, target))
+    ]
+    assert distances[2] < 0.8 * distances[0]
+    assert distances[2] == pytest.approx(distances[1], rel=0.3)
+    assert torch.equal(Correction(config, 0).at_once(x, target), x)
