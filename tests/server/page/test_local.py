@@ -55,7 +55,7 @@ def test_a_model_speaks_in_the_browser_as_on_the_server(visit: Any, wav: Any) ->
     assert all(speeds)
     on_server, in_browser = (soundfile.read(sound, dtype="float32")[0] for sound in sounds)
     assert on_server.std() > 0.01
-    # The server corrects in the order of a stream, programs all frames at once: these are compared with Python's program.
+    # The server corrects in the order of a stream, a program all frames at once: the page is a program.
     voice = vocoder.load(name, dtype=torch.float32, guard="off")
     mel = MelSpectrogram(voice.mel_config)(torch.from_numpy(speech)[None])
     with torch.no_grad():
