@@ -27,16 +27,13 @@ class Packing:
         gap: frames of the gap after each of them.
         device: where the indices are needed.
         frames: of the whole row; the last gap takes what is left.
-        align: utterances begin at multiples of so many frames; gaps are as much wider as that needs.
 
     Raises:
         ValueError: there is no utterance, one is empty, or the row is too short.
     """
 
-    def __init__(
-        self, lengths: Sequence[int], gap: int, device: torch.device, frames: int | None = None, align: int = 1
-    ) -> None:
-        needed = self.needed(lengths, gap, align)
+    def __init__(self, lengths: Sequence[int], gap: int, device: torch.device, frames: int | None = None) -> None:
+        needed = self.needed(lengths, gap)
         if not lengths or min(lengths) < 1 or gap < 1:
             raise ValueError("a row needs utterances, and gaps, of at least one frame")
         if frames is not None and frames < needed:
@@ -48,14 +45,14 @@ class Packing:
         starts, start = [], 0
         for length in lengths:
             starts.append(start)
-            start += -(-(length + gap) // align) * align
+            start += length + gap
         self.starts = tuple(starts)
         self._gaps: dict[int, Tensor] = {}
 
     @staticmethod
-    def needed(lengths: Sequence[int], gap: int, align: int = 1) -> int:
+    def needed(lengths: Sequence[int], gap: int) -> int:
         """Return how many frames a row of utterances of these lengths takes."""
-        return sum(-(-(length + gap) // align) * align for length in lengths)
+        return sum(length + gap for length in lengths)
 
     @property
     def ends(self) -> tuple[int, ...]:
