@@ -31,7 +31,6 @@ from server.telemetry.metrics import DeviceMemory, EngineGauges, Metrics
 from server.telemetry.otel import OtelMetrics, Telemetry, open_telemetry
 from server.telemetry.requests import RequestMiddleware
 from vocoder.guard.guard import guards
-from vocoder.layers.stack import default_dtype
 from vocoder.mel.contract import known_contracts
 
 __all__ = ["create_admin_app", "create_app"]
@@ -94,9 +93,7 @@ def _service(settings: Settings, load: Load, telemetry: Telemetry | None) -> Ser
     meter = None if telemetry is None else telemetry.meter
     metrics = Metrics() if meter is None else OtelMetrics(meter)
     calibration = partial(calibrate, seconds=settings.calibration_seconds) if settings.batching else None
-    # Measured with the device's cores; loading, which has one core, finds the result.
-    prepare = partial(default_dtype, settings.device)
-    engines = Engines(settings.models, load, settings.queue_limits, calibration, metrics, prepare)
+    engines = Engines(settings.models, load, settings.queue_limits, calibration, metrics)
     metrics.register(EngineGauges(engines))
     metrics.register(DeviceMemory(settings.device))
     with ThreadPoolExecutor(1, initializer=compute_on, initargs=(1,)) as pool:

@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 
 from server.audio.extraction import MelExtractor
 from server.engine.device import compute_on
+from server.engine.engine import Engine
 from server.engine.engines import Engines
 from server.limits.gate import Drain
 from server.limits.keys import KeyRing
@@ -40,9 +41,9 @@ class Service:
     keys: KeyRing | None
     mel_configs: Mapping[str, MelConfig] = field(default_factory=lambda: PRESETS)
 
-    def origin(self, model: str, seed: int | None) -> Origin | None:
+    def origin(self, engine: Engine, seed: int | None) -> Origin | None:
         """Return the origin to write into audio; None if the settings turn it off."""
-        return Origin(model, seed=seed) if self.settings.origin else None
+        return Origin(engine.name, seed=seed, dtype=engine.dtype) if self.settings.origin else None
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Run a blocking function on a worker thread. Each computes on one core; the model has the others."""

@@ -36,9 +36,8 @@ class Settings(BaseSettings):
     device: str = Field(default="cpu", description="torch device of the models: cpu, cuda, cuda:1")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
-        description="precision of the models' stacks: float32, bfloat16, or auto: the faster of the two, and float32 "
-        "for imported models. In float32 the audio of a mel and a seed is the same to 1e-5 in batches, in chunks and "
-        "on every replica; in bfloat16 it is the same to its rounding",
+        description="precision of the models' products: float32, bfloat16, or auto: bfloat16 where the processor "
+        "multiplies it (AVX512-BF16, CUDA), and float32 elsewhere and for imported models",
     )
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
     """lowest level that is logged"""

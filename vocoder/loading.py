@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 
@@ -14,7 +16,7 @@ from vocoder.machine.allocation import keep_freed_memory
 from vocoder.machine.devices import usable_device
 from vocoder.synthesizer import Synthesizer
 
-__all__ = ["DEFAULT_MODEL", "load", "model_directory", "shipped_models"]
+__all__ = ["DEFAULT_MODEL", "load", "model_directory", "own_dtype", "shipped_models"]
 
 DEFAULT_MODEL = "reverse"
 """the shipped model that speaks where none is named: the fastest of those that sound best"""
@@ -36,8 +38,7 @@ def load(
         model: the name of a shipped model, a model directory, or a Hugging Face repository id such as `me/voice`
             or `me/voice@revision`.
         device: "cpu", "cuda", ...
-        dtype: of the convolution stacks; if left out, `default_dtype(device)`, but float32 for models that were
-            imported from another project, whose audio is then that of the original.
+        dtype: of the convolution stacks; if left out, `own_dtype` of the model.
         keep_memory: on a CPU, have the process keep up to 256 MiB of freed memory for the next run, which is up to half
             as fast again for it; see `keep_freed_memory`.
         guard: what becomes of mels that are not typical of the model's contract, where a call does not say; see
@@ -55,10 +56,17 @@ def load(
     if keep_memory and device.type == "cpu":
         keep_freed_memory()
     checkpoint = load_model(directory)
-    if dtype is None:
-        dtype = torch.float32 if "imported" in checkpoint.provenance else default_dtype(device)
+    dtype = own_dtype(checkpoint.provenance, device) if dtype is None else dtype
     name = directory.name if directory.parent == ASSETS else str(model)
     return Synthesizer(checkpoint, name, device, dtype, guard)
+
+
+def own_dtype(provenance: Mapping[str, Any], device: str | torch.device) -> torch.dtype:
+    """Return what a model multiplies in: `default_dtype(device)`, but float32 if it was imported.
+
+    The audio of a model from another project is then that of the original.
+    """
+    return torch.float32 if "imported" in provenance else default_dtype(device)
 
 
 def shipped_models() -> list[str]:

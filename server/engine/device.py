@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
 from typing import Protocol
 
 import torch
@@ -45,15 +43,13 @@ class Device:
 
     A thread that computes on several cores brings helper threads of its own. With more of these than cores, they sleep
     instead of spinning for each other, which halves the speed. So all models share one thread, with the cores of the
-    thread that made this, or with `cores`. It calls `prepare` first.
+    thread that made this, or with `cores`.
     """
 
-    def __init__(self, cores: int | None = None, prepare: Callable[[], object] = lambda: None) -> None:
+    def __init__(self, cores: int | None = None) -> None:
         self.changed = threading.Condition()  # with a reentrant lock
         """Hold it while queues change, and notify it afterwards."""
-        self.prepared = threading.Event()
         self._cores = torch.get_num_threads() if cores is None else cores
-        self._prepare = prepare
         self._tenants: list[Tenant] = []
         self._reached = 0.0  # what the last chosen tenant had used
         self._stopping = False
@@ -108,9 +104,6 @@ class Device:
 
     def _serve(self) -> None:
         compute_on(self._cores)
-        with suppress(Exception):  # loading a model fails for the same reason, and reports it
-            self._prepare()
-        self.prepared.set()
         while (tenant := self._next()) is not None:
             started = time.monotonic()
             tenant.take_turn()

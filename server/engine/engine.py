@@ -81,6 +81,11 @@ class Engine:
         return self._loaded().synthesizer.mel_config
 
     @property
+    def dtype(self) -> str | None:
+        """Precision of the loaded model's products, if it says so."""
+        return self._loaded().dtype
+
+    @property
     def queued(self) -> int:
         """Waiting jobs."""
         return len(self._queue)

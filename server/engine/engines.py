@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
 
 from server.engine.calibration import Calibration
@@ -29,7 +29,7 @@ class LoadError(Exception):
 
 
 class Engines:
-    """All engines of a server. They share one device, which calls `prepare` first; the first engine is the default."""
+    """All engines of a server. They share one device; the first engine is the default."""
 
     def __init__(
         self,
@@ -38,9 +38,8 @@ class Engines:
         limits: QueueLimits | None = None,
         calibration: Calibration | None = None,
         observer: Observer | None = None,
-        prepare: Callable[[], object] = lambda: None,
     ) -> None:
-        self._device = device = Device(prepare=prepare)
+        self._device = device = Device()
         self._engines = tuple(Engine(name, load, device, limits, calibration, observer) for name in references)
 
     def __iter__(self) -> Iterator[Engine]:
@@ -101,7 +100,6 @@ class Engines:
 
     def _load(self) -> None:
         compute_on(1)
-        self._device.prepared.wait()
         for engine in self._engines:
             if engine.state is EngineState.LOADING:
                 logger.info("loading %s", engine.name)

@@ -75,6 +75,7 @@ class LoadedModel:
         self.name = short_name(synthesizer.name)
         self.synthesizer = synthesizer
         self.silence = MelRange.of(synthesizer.mel_config).silence
+        self.dtype: str | None = synthesizer.info().get("dtype")
         self.pace = Pace()
         self._costs = costs or Costs()
         self._observer = observer

@@ -16,12 +16,13 @@ __all__ = ["HEADERS", "as_headers", "as_parameters", "done_message", "facts", "r
 HEADERS = {
     "X-Request-Id": "The id of the request: the client's own, if it sent a well-formed one.",
     "X-Model": "The model that synthesized the audio.",
+    "X-Model-Dtype": "The precision of the model's products: float32 or bfloat16.",
     "X-Sample-Rate": "Hz of the audio.",
     "X-Audio-Samples": "Length of the audio in samples.",
     "X-Audio-Duration": "Length of the audio in seconds.",
     "X-RTF": "Seconds of inference per second of audio.",
-    "X-Seed": "The seed of the noise. The same seed gives the same audio.",
-    "X-Audio-Origin": "A JSON object: that the audio is synthetic, with its model, version and seed.",
+    "X-Seed": "The seed of the noise. The same seed gives the same audio on machines of one type.",
+    "X-Audio-Origin": "A JSON object: that the audio is synthetic, with its model, version, seed and precision.",
     "X-Clipped-Samples": "Samples outside [-1, 1], which the format cannot hold and which were clipped.",
     "X-Mel-Preset": "The preset that the mel was made with, where it is not the model's own.",
     "X-Mel-Adapted": "The adapter that converted the mel, where no exact conversion exists.",
@@ -35,10 +36,11 @@ HEADERS = {
 """the headers of an answer with audio, and what they mean"""
 
 
-def facts(admitted: Admitted, sample_rate: int) -> dict[str, str | int]:
+def facts(admitted: Admitted, sample_rate: int, dtype: str | None) -> dict[str, str | int]:
     """Return what is known before synthesis, by header."""
     path, verdict = admitted.path, admitted.verdict
     told: dict[str, str | int | None] = {"X-Sample-Rate": sample_rate, "X-Seed": admitted.sampling.seed}
+    told["X-Model-Dtype"] = dtype
     told["X-Mel-Recognised"] = admitted.recognised
     told["X-Mel-Preset"] = None if path.own else path.source.name
     told["X-Mel-Adapted"] = path.adapted
@@ -61,11 +63,14 @@ def as_parameters(told: dict[str, str | int]) -> dict[str, str | int]:
     return {name.removeprefix("X-").lower().replace("-", "_"): value for name, value in told.items()}
 
 
-def ready_message(hello: StreamHello, model: str, path: MelPath, sample_rate: int, seed: int | None) -> dict[str, Any]:
+def ready_message(
+    hello: StreamHello, model: str, dtype: str | None, path: MelPath, sample_rate: int, seed: int | None
+) -> dict[str, Any]:
     """Return what the client of a stream is told before it sends frames."""
     return {
         "type": "ready",
         "model": model,
+        "model_dtype": dtype,
         "seed": seed,
         "format": hello.format,
         "sample_rate": sample_rate,

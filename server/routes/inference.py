@@ -82,7 +82,7 @@ async def infer(name: str, http: Request, service: ServiceDependency) -> Respons
         moments = (time.monotonic() + asked.parameters.timeout / 1e6, exchange.deadline)
         exchange.deadline = min(moment for moment in moments if moment is not None)
     synthesis = await exchange.synthesize(admitted)
-    told = as_parameters(facts(admitted, synthesis.sample_rate))
+    told = as_parameters(facts(admitted, synthesis.sample_rate, exchange.engine.dtype))
     content, json_length = await exchange.encode("tensor", partial(render_response, model, asked, synthesis.x, told))
     headers = {"Server-Timing": exchange.server_timing()}
     if json_length is None:

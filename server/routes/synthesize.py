@@ -48,8 +48,10 @@ async def synthesize(http: Request, query: Annotated[SynthesisQuery, Query()], s
     mel_path(query, config, service.mel_configs)  # reports errors before the body is read
     body = await exchange.read(service.settings.max_json_bytes if kind == JSON else service.settings.max_body_bytes)
     admitted = await exchange.admit(partial(decode_mel, body, kind, http.headers), query)
-    origin = service.origin(name, admitted.sampling.seed)
-    headers = {"Content-Type": target.content_type(answer_type)} | as_headers(facts(admitted, rate), name, origin)
+    origin = service.origin(exchange.engine, admitted.sampling.seed)
+    headers = {"Content-Type": target.content_type(answer_type)} | as_headers(
+        facts(admitted, rate, exchange.engine.dtype), name, origin
+    )
     answer = _stream if query.stream else _answer
     return await answer(exchange, admitted, target, rate, headers, origin)
 

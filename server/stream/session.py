@@ -84,13 +84,13 @@ class WebSocketSession:
         path = await service.run(mel_path, hello, config, service.mel_configs)
         rate = target.rate(config.sample_rate, hello.sample_rate)
         note(self._websocket, model=engine.name)
-        await self._send_json(ready_message(hello, engine.name, path, rate, sampling.seed))
+        await self._send_json(ready_message(hello, engine.name, engine.dtype, path, rate, sampling.seed))
         if hello.preset == AUTO:
             path = await service.run(mel_path, hello, config, service.mel_configs, await self._beginning(hello, config))
         await service.run(mel_range, path.source)  # measures it beside the event loop
         passage = Passage(path)
         intake = Intake(service, hello.numpy_dtype, passage, hello.guard or service.settings.guard)
-        route, origin = self._websocket.scope["route"].path, service.origin(engine.name, sampling.seed)
+        route, origin = self._websocket.scope["route"].path, service.origin(engine, sampling.seed)
         encoder = StreamEncoder(service, engine, target, rate, route, passage.placing, origin=origin)
         stream = ChunkStream(engine, sampling)
         sending = asyncio.ensure_future(self._send_audio(stream, encoder))

@@ -1,4 +1,4 @@
-"""Where audio comes from: that it is synthetic, and its model, version and seed."""
+"""Where audio comes from: that it is synthetic, and its model, version, seed and precision."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ class Origin:
         model: name of the model.
         version: of this package.
         seed: of the noise; None if unknown.
+        dtype: that the model multiplied in; None if unknown.
         synthetic: whether the audio was synthesized.
     """
 
@@ -31,6 +32,7 @@ class Origin:
     version: str = __version__
     seed: int | None = None
     synthetic: bool = True
+    dtype: str | None = None
 
     @property
     def program(self) -> str:
@@ -42,20 +44,21 @@ class Origin:
         return json.dumps({name: value for name, value in asdict(self).items() if value is not None})
 
     @classmethod
-    def of_model(cls, reference: str, seed: int | None) -> Origin:
+    def of_model(cls, reference: str, seed: int | None, dtype: object = None) -> Origin:
         """Return the origin for a model; of a directory it keeps only the name."""
-        path = Path(reference)
-        return cls(path.resolve().name if path.is_dir() else reference, seed=seed)
+        path, name = Path(reference), None if dtype is None else str(dtype).removeprefix("torch.")
+        return cls(path.resolve().name if path.is_dir() else reference, seed=seed, dtype=name)
 
     @classmethod
     def of_json(cls, text: str) -> Origin | None:
         """Read what `to_json` wrote; None for any other text."""
         try:
             said = json.loads(text)
-            origin = cls(said["model"], said["version"], said.get("seed"), said["synthetic"])
+            origin = cls(said["model"], said["version"], said.get("seed"), said["synthetic"], said.get("dtype"))
         except (ValueError, KeyError, TypeError, AttributeError):
             return None
-        right = isinstance(origin.model, str) and isinstance(origin.version, str) and type(origin.synthetic) is bool
+        texts = (origin.model, origin.version, origin.dtype or "")
+        right = all(isinstance(text, str) for text in texts) and type(origin.synthetic) is bool
         return origin if right and (origin.seed is None or type(origin.seed) is int) else None
 
 

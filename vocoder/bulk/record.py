@@ -12,7 +12,7 @@ from typing import Any
 from vocoder.bulk.jobs import Job, Sampling
 from vocoder.bulk.speaking import Voice, part_of
 from vocoder.config import to_dict
-from vocoder.loading import model_directory
+from vocoder.loading import model_directory, own_dtype
 
 __all__ = ["RECORD_FOLDER", "pending", "unfinished"]
 
@@ -76,7 +76,7 @@ def _is_done(job: Job) -> bool:
 
 def _describe(jobs: Sequence[Job], output: Path, voice: Voice, sampling: Sampling) -> dict[str, Any]:
     own = {_name(job, output): dataclasses.asdict(job.sampling) for job in jobs if job.sampling != sampling}
-    made = {"model": _identity(voice.model), "format": voice.format, "preset": voice.preset}
+    made = {"model": _identity(voice.model), "format": voice.format, "preset": voice.preset, "dtype": _dtype(voice)}
     if voice.contract is not None:  # a file may change before the next run
         made |= {"contract": _sum(to_dict(voice.contract)), "adapt": voice.adapt}
     return {"made": {**made, **dataclasses.asdict(sampling)}, "own": own}
@@ -84,13 +84,21 @@ def _describe(jobs: Sequence[Job], output: Path, voice: Voice, sampling: Samplin
 
 def _identity(model: str) -> str:
     """Return a checksum of everything in a model that affects its audio, unlike scores and card."""
+    config = _config(model)
+    return _sum([config.get(name) for name in ("family", "architecture", "mel", "weights_sha256")])
+
+
+def _dtype(voice: Voice) -> str:
+    """Return the precision of the products: the one asked for, or the model's own on this machine."""
+    return voice.dtype or str(own_dtype(_config(voice.model).get("provenance", {}), voice.device))[len("torch.") :]
+
+
+def _config(model: str) -> dict[str, Any]:
     path = model_directory(model) / "config.json"
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-        parts = [config.get(name) for name in ("family", "architecture", "mel", "weights_sha256")]
-    except (OSError, ValueError, AttributeError) as error:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
-    return _sum(parts)
 
 
 def _sum(value: Any) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from vocoder.adapt.path import AdaptMode
@@ -39,6 +40,7 @@ class Voice:
         statistics: file of mean and variance of normalised mels.
         guard: what to do about mels that are not typical of their contract.
         origin: whether the files say that they are synthetic.
+        dtype: precision of the products; None for that of the model on the device.
     """
 
     model: str
@@ -49,6 +51,7 @@ class Voice:
     origin: bool = True
     adapt: AdaptMode = "on"
     statistics: str | None = None
+    dtype: str | None = None
 
     @property
     def contract(self) -> MelConfig | str | None:
@@ -82,7 +85,8 @@ class RowSpeaker:
     """
 
     def __init__(self, voice: Voice) -> None:
-        self._synthesizer = load(voice.model, voice.device, guard="off")
+        dtype = voice.dtype and getattr(torch, voice.dtype)
+        self._synthesizer = load(voice.model, voice.device, dtype or None, guard="off")
         self._contract, self._adapt = voice.contract, voice.adapt
         if self._contract != AUTO:
             self._synthesizer.path(self._contract, voice.adapt)  # raises if there is no conversion
@@ -122,7 +126,7 @@ class RowSpeaker:
         part = part_of(job.audio)
         try:
             job.audio.parent.mkdir(parents=True, exist_ok=True)
-            origin = Origin.of_model(self._synthesizer.name, seed) if self._origin else None
+            origin = Origin.of_model(self._synthesizer.name, seed, self._synthesizer.dtype) if self._origin else None
             report = write_audio(part, x, self._synthesizer.sample_rate, format=self._format, origin=origin)
             with part.open("rb+") as file:
                 os.fsync(file.fileno())  # the content must reach the disk before the name

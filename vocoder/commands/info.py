@@ -50,5 +50,6 @@ def _text(info: AudioInfo) -> str:
         wrote = f" (written by {info.program})" if info.program else ""
         return f"{shape}; origin not stated{wrote}"
     seed = "" if origin.seed is None else f", seed {origin.seed}"
+    dtype = "" if origin.dtype is None else f", {origin.dtype}"
     kind = "synthetic" if origin.synthetic else "not synthetic"
-    return f"{shape}; {kind}: model {origin.model!r}, {origin.program}{seed}"
+    return f"{shape}; {kind}: model {origin.model!r}, {origin.program}{seed}{dtype}"

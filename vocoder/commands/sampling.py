@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import get_args
 
+import torch
+
 from vocoder.adapt.path import AdaptMode
 from vocoder.audio.origin import Origin
 from vocoder.loading import DEFAULT_MODEL, load, shipped_models
@@ -21,11 +23,12 @@ __all__ = [
     "origin",
 ]
 
+DTYPES = ("float32", "bfloat16")
 PRESET_HELP = f"a preset ({', '.join(PRESETS)}), or a YAML or JSON contract file"
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
-    """Declare `--model` and `--device`."""
+    """Declare `--model`, `--device` and `--dtype`."""
     shipped = ", ".join(shipped_models()) or "none in this installation"
     parser.add_argument(
         "--model",
@@ -35,6 +38,12 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--device", default="cpu", help="torch device, such as cpu, cuda or cuda:1 (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--dtype",
+        choices=DTYPES,
+        help="precision of the products (default: bfloat16 where the device multiplies it, else float32; float32 for "
+        "imported models)",
     )
 
 
@@ -70,7 +79,7 @@ def add_origin_argument(parser: argparse.ArgumentParser) -> None:
 
 def origin(args: argparse.Namespace, synthesizer: Synthesizer, seed: int) -> Origin | None:
     """Return the origin to write into the audio."""
-    return Origin.of_model(synthesizer.name, seed) if args.origin else None
+    return Origin.of_model(synthesizer.name, seed, synthesizer.dtype) if args.origin else None
 
 
 def add_contract_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,9 +102,9 @@ def add_contract_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def model(args: argparse.Namespace) -> Synthesizer:
-    """Load the model of `--model` and `--device`, with the guard for commands that read mels.
+    """Load the model of `--model`, `--device` and `--dtype`, with the guard for commands that read mels.
 
     Raises:
         ValueError: there is no such model or device.
     """
-    return load(args.model, args.device, guard="off")
+    return load(args.model, args.device, args.dtype and getattr(torch, args.dtype), guard="off")

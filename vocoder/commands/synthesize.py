@@ -112,7 +112,7 @@ def _speak_many(args: argparse.Namespace) -> int:
         raise ValueError("- stands for a single mel on standard input, without other mels or a folder")
     sampling = Sampling(args.sigma, args.seed, args.denoise, args.corrections)
     jobs = list_jobs(args.mels, args.output, suffix_of(args.format), sampling)
-    how = (args.preset, args.guard, args.origin, args.adapt, args.statistics)
+    how = (args.preset, args.guard, args.origin, args.adapt, args.statistics, args.dtype)
     voice = Voice(args.model, args.device, args.format or "wav", *how)
     if args.workers == 1:
         speak: SpeakJobs = partial(speak_here, voice=voice, row_frames=args.row_frames)

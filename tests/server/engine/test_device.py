@@ -26,9 +26,19 @@ def threads():
 torch.get_num_threads(), torch.set_num_threads(3)
 before = threads()
 app = create_app(Settings())
-device = Device(3, prepare=lambda: torch.ones(2**22).exp())
+device, done = Device(3), threading.Event()
+
+class Work:
+    used, backlog, waits = 0.0, 0.0, True
+
+    def take_turn(self):
+        torch.ones(2**22).exp()
+        self.waits = False
+        done.set()
+
+device.add(Work())
 device.start()
-device.prepared.wait()
+done.wait()
 print(threads() - before, torch.get_num_threads())
 """
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.anyio
 @pytest.mark.parametrize("name", ["wav", "wav_f32", "flac", "opus", "npy"])
 async def test_answers_tell_model_version_and_seed(client: httpx.AsyncClient, new_mel: Any, name: str) -> None:
     response = await client.post(f"/synthesize?seed=3&format={name}", content=npy(new_mel()))
-    expected = Origin(response.headers["X-Model"], __version__, 3, synthetic=True)
+    expected = Origin(response.headers["X-Model"], __version__, 3, dtype=response.headers["X-Model-Dtype"])
     assert Origin.of_json(response.headers["X-Audio-Origin"]) == expected
     if name != "npy":
         assert audio_info(io.BytesIO(response.content)).origin == expected

@@ -23,7 +23,7 @@ def test_over_http(talk: Any, streamer: Streamer, name: str) -> None:
     query = {"stream": 1, "seed": 4, "format": name}
     with talk(streamer) as dial:
         answer = httpx.post(f"{dial.url}/v1/synthesize", params=query, content=npy(mel_of(100)), timeout=TIMEOUT)
-        expected = Origin(answer.headers["X-Model"], __version__, 4)
+        expected = Origin(answer.headers["X-Model"], __version__, 4, dtype=answer.headers.get("X-Model-Dtype"))
         assert Origin.of_json(answer.headers["X-Audio-Origin"]) == expected
         assert audio_info(io.BytesIO(answer.content)).origin == expected
 
@@ -37,4 +37,5 @@ def test_over_a_websocket(talk: Any, streamer: Streamer, told: bool) -> None:
         messages = list(speaker.connection)
         ready = json.loads(messages[0])
     body = b"".join(message for message in messages if isinstance(message, bytes))
-    assert audio_info(io.BytesIO(body)).origin == (Origin(ready["model"], __version__, 4) if told else None)
+    origin = Origin(ready["model"], __version__, 4, dtype=ready["model_dtype"])
+    assert audio_info(io.BytesIO(body)).origin == (origin if told else None)

@@ -42,9 +42,9 @@ def test_streams_keep_it(name: str, tmp_path: Path) -> None:
     assert info.program.startswith("flow-vocoder 1.2.3")
 
 
-@given(st.text(), st.text(), st.none() | st.integers(0, 2**63 - 1), st.booleans())
-def test_there_and_back(model: str, version: str, seed: int | None, synthetic: bool) -> None:
-    origin = Origin(model, version, seed, synthetic)
+@given(st.text(), st.text(), st.none() | st.integers(0, 2**63 - 1), st.booleans(), st.none() | st.just("float32"))
+def test_there_and_back(model: str, version: str, seed: int | None, synthetic: bool, dtype: str | None) -> None:
+    origin = Origin(model, version, seed, synthetic, dtype)
     assert origin.to_json().isascii()
     assert "\n" not in origin.to_json()
     assert Origin.of_json(origin.to_json()) == origin
@@ -61,6 +61,7 @@ def test_there_and_back(model: str, version: str, seed: int | None, synthetic: b
         '{"model": 3, "version": "1", "synthetic": true}',
         '{"model": "a", "version": "1", "synthetic": "yes"}',
         '{"model": "a", "version": "1", "synthetic": true, "seed": "1"}',
+        '{"model": "a", "version": "1", "synthetic": true, "dtype": 1}',
     ],
 )
 def test_other_comments_say_nothing(text: str) -> None:

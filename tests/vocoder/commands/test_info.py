@@ -12,6 +12,8 @@ from vocoder import __version__
 from vocoder.audio.file import write_audio
 from vocoder.cli import main
 
+FLOAT32 = ("--dtype", "float32")
+
 
 @pytest.fixture
 def mels(tmp_path: Path) -> Path:
@@ -32,10 +34,24 @@ def told(path: Path, capsys: pytest.CaptureFixture[str]) -> dict[str, object]:
 def test_one_file(mels: Path, model: Path, tmp_path: Path, more: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "x.flac"
     assert (
-        main(["synthesize", "--guard", "off", str(mels / "a.npy"), "-o", str(out), "--model", str(model), *more]) == 0
+        main(
+            [
+                "synthesize",
+                "--guard",
+                "off",
+                str(mels / "a.npy"),
+                "-o",
+                str(out),
+                "--model",
+                str(model),
+                *more,
+                *FLOAT32,
+            ]
+        )
+        == 0
     )
     info = told(out, capsys)
-    assert info["origin"] == {"model": "tiny", "version": __version__, "seed": 7, "synthetic": True}
+    assert info["origin"] == {"model": "tiny", "version": __version__, "seed": 7, "synthetic": True, "dtype": "float32"}
     assert (info["container"], info["sample_rate"]) == ("FLAC", 22050)
     assert main(["info", str(out)]) == 0
     assert "synthetic: model 'tiny'" in capsys.readouterr().out
@@ -57,12 +73,13 @@ def test_folders_and_the_way_back(mels: Path, model: Path, tmp_path: Path, capsy
     assert main(["synthesize", "--guard", "off", str(mels), "-o", str(out), "--model", str(model)]) == 0
     assert isinstance(told(out / "b.wav", capsys)["origin"], dict)
     copied = ["resynthesize", str(out / "b.wav"), "-o", str(tmp_path / "c.wav"), "--model", str(model)]
-    assert main([*copied, "--seed", "5"]) == 0
+    assert main([*copied, "--seed", "5", *FLOAT32]) == 0
     assert told(tmp_path / "c.wav", capsys)["origin"] == {
         "model": "tiny",
         "version": __version__,
         "seed": 5,
         "synthetic": True,
+        "dtype": "float32",
     }
     assert main([*copied, "--no-origin"]) == 0
     assert told(tmp_path / "c.wav", capsys)["origin"] is None

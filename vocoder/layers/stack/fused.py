@@ -78,8 +78,8 @@ def fused_stack(ready: ReadyStack, x: Tensor, cond: Tensor | None, gaps: Tensor 
             residual = None if layer.res is None else (hidden[here], layer.res[1], following[here])
             pass_gates(gates, offsets, through, condition, rows, tile, residual)
             if layer.res is not None:
-                layer.res[0].add_to(following[here], through)
-            layer.out.add_to(out[here], through)
+                following[here].addmm_(through, layer.res[0])
+            out[here].addmm_(through, layer.out)
         hidden, following = following, hidden
         _silence_gaps(hidden, rows, gaps)
         if rows.batch > 1 or rows.room:  # otherwise what lies around the signal is as silent as before

@@ -1,4 +1,4 @@
-"""Products of rows with a matrix that stays the same, in the fastest way that this machine offers."""
+"""Products of rows with a matrix that stays the same."""
 
 from __future__ import annotations
 
@@ -8,22 +8,17 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.layers.stack.precision import arranged, packing_gain, product, rounded, sum_of
+from vocoder.layers.stack.precision import arranged, available, product, rounded
 
 __all__ = ["Matrix", "takes", "watched"]
-
-WORTH_PACKING = 1.05
-"""how many times faster a packed product must be to be taken"""
-WORTH_COPYING = 1.5
-"""how many times faster it must be where its result has to be copied afterwards"""
 
 
 class Matrix:
     """A matrix (inputs, outputs) that many rows are multiplied with.
 
     PyTorch arranges a matrix anew for each product, which takes as long as the product itself where rows are few, and
-    for float32 it goes to a library that leaves half of some processors idle. oneDNN takes a matrix that was arranged
-    once. Which is faster is measured, once in a process. Takes no part in gradients.
+    for float32 it goes to a library that leaves half of some processors idle. Where oneDNN is there, it takes a matrix
+    that was arranged once. Takes no part in gradients.
 
     Args:
         weight: (inputs, outputs).
@@ -32,9 +27,8 @@ class Matrix:
 
     def __init__(self, weight: Tensor, kept: bool = True) -> None:
         self.weight = weight.detach()
-        gain = packing_gain(weight.dtype) if kept and weight.device.type == "cpu" else 0.0
-        self._packed = arranged(self.weight) if gain > WORTH_PACKING else None
-        self._adds_packed = self._packed is not None and gain > WORTH_COPYING
+        packs = kept and weight.device.type == "cpu" and available(weight.dtype)
+        self._packed = arranged(self.weight) if packs else None
 
     def times(self, rows: Tensor, bias: Tensor | None = None, gelu: bool = False) -> Tensor:
         """Return rows (..., inputs) @ weight, (..., outputs), plus any bias (outputs,); with `gelu` the GELU of it."""
@@ -54,13 +48,6 @@ class Matrix:
     def room(self, rows: int) -> int:
         """Return how many rows it multiplies without copying them, for at least so many."""
         return rows if self._packed is None else rounded(rows)
-
-    def add_to(self, total: Tensor, rows: Tensor) -> None:
-        """Add rows (rows, inputs) @ weight to `total` (rows, outputs), which is contiguous."""
-        if self._packed is not None and self._adds_packed:
-            total.copy_(sum_of(total, rows, self._packed))
-        else:
-            total.addmm_(rows, self.weight)
 
     def __reduce__(self) -> Any:
         """Copies and pickles arrange it anew: what oneDNN arranged can be neither copied nor pickled."""

@@ -113,9 +113,9 @@ class ReadyLayer:
         self._taps = sorted(layer.taps, key=lambda tap: tap[0])
         self._kept = kept
         self.bias = layer.bias
-        self.res = None if layer.res is None else (Matrix(layer.res[0], kept), layer.res[1])
+        self.res = layer.res
         # between a gate and the output there are two matrices and no nonlinearity: skip and end make one
-        self.out = Matrix((layer.skip[0].float() @ end.float()).to(end.dtype), kept)
+        self.out = (layer.skip[0].float() @ end.float()).to(end.dtype)
 
     @functools.cached_property
     def _joined(self) -> Matrix:
