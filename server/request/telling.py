@@ -75,6 +75,7 @@ def ready_message(
         "format": hello.format,
         "sample_rate": sample_rate,
         "n_mels": path.source.n_mels,
+        "layout": "(frames, n_mels)",
         "hop_length": path.target.hop_length,
         **({"preset": AUTO} if hello.preset == AUTO else _path_members(path)),
     }

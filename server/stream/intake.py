@@ -13,6 +13,7 @@ from server.problems import Problem
 from server.request.admit import check_finite, check_values, judge, longest, mel_range
 from server.service import Service
 from vocoder.adapt.passage import Passage
+from vocoder.adapt.path import MelPath
 from vocoder.guard.opinion import ENOUGH_FRAMES, GuardMode
 from vocoder.guard.verdict import Verdict
 
@@ -20,6 +21,8 @@ __all__ = ["Intake"]
 
 QUIET_FRAMES = 64
 """In so many frames every mel has a band near silence; fewer may all be loud."""
+ROUGHER = 1.25
+"""How much more a mel may change from frame to frame than its messages read as (n_mels, frames) do."""
 
 
 class Intake:
@@ -63,19 +66,33 @@ class Intake:
         """Have the guard judge the first frames once there are enough of them, or at the last.
 
         Raises:
-            Problem: the mel is not typical, and the mode is strict.
+            Problem: the messages hold (n_mels, frames), or the mel is not typical, and the mode is strict.
         """
         pieces = self._unjudged
         if pieces and (last or sum(piece.shape[1] for piece in pieces) >= ENOUGH_FRAMES):
             self._unjudged = None
-            mel = np.concatenate(pieces, axis=1)
-            self.verdict = await self._service.run(judge, mel, self._passage.path, self._mode)
+            self.verdict = await self._service.run(self._judged, pieces)
+
+    def _judged(self, pieces: list[NDArray[np.float32]]) -> Verdict | None:
+        mel, path = np.concatenate(pieces, axis=1), self._passage.path
+        verdict = judge(mel, path, "off" if self._mode == "off" else "warn")
+        if verdict is not None and _hold_bands(pieces, mel, verdict, path):
+            n_mels = self._config.n_mels
+            detail = (
+                f"The messages look transposed: they hold the {n_mels} bands one after the other. Send frame after "
+                f"frame, (frames, {n_mels}): in NumPy mel.T.tobytes(), not mel.tobytes()."
+            )
+            raise Problem("invalid-mel", detail)
+        return verdict if verdict is None or verdict.typical else judge(mel, path, self._mode)
 
     def _read(self, message: bytes) -> NDArray[np.float32]:
         n_mels = self._config.n_mels
         size = n_mels * self._dtype.itemsize
         if not message or len(message) % size:
-            detail = f"A message must hold whole frames of {n_mels} {self._dtype.name} values, {size} bytes each."
+            detail = (
+                f"A message must hold whole frames of {n_mels} {self._dtype.name} values, {size} bytes each, one after "
+                f"the other; this one has {len(message)} bytes."
+            )
             raise Problem("malformed-body", detail)
         frames = np.frombuffer(message, self._dtype).reshape(-1, n_mels)
         self.frames += len(frames)
@@ -88,3 +105,19 @@ class Intake:
         smallest = self._smallest if self.frames >= QUIET_FRAMES else min(self._smallest, self._silence)
         check_values(self._config, smallest, float(mel.max()))
         return mel
+
+
+def _hold_bands(pieces: list[NDArray[np.float32]], mel: NDArray[np.float32], verdict: Verdict, path: MelPath) -> bool:
+    """Whether messages hold (n_mels, frames): read like that they are a mel, and read as frames they are not."""
+    if verdict.cause == "transposed":
+        return True
+    turned = np.concatenate([piece.T.reshape(piece.shape) for piece in pieces], axis=1)
+    if _roughness(mel) <= ROUGHER * _roughness(turned):
+        return False
+    other = judge(turned, path, "warn")
+    return other is not None and other.cause == "typical"
+
+
+def _roughness(mel: NDArray[np.float32]) -> float:
+    """Return how much a mel (n_mels, frames) changes from frame to frame."""
+    return float(np.abs(np.diff(mel, axis=1)).mean()) if mel.shape[1] > 1 else 0.0

@@ -57,6 +57,20 @@ def test_strict_refuses_a_short_mel_at_its_end(talk: Any, streamer: Streamer, me
         assert speaker.refusal()[0]["guard"]["cause"] == "log10"
 
 
+@pytest.mark.parametrize("frames", [7, 20, 80, 100, 300])
+def test_messages_of_bands_instead_of_frames_are_refused(talk: Any, streamer: Streamer, mel: Any, frames: int) -> None:
+    with talk(streamer) as dial, dial() as speaker:
+        speaker.hello()
+        assert speaker.text()["layout"] == "(frames, n_mels)"
+        for start in range(0, 300, frames):
+            speaker.connection.send(mel[:, start : min(start + frames, 300)].tobytes())
+        speaker.end()
+        problem, code, name = speaker.refusal()
+        assert (code, name) == (4422, "invalid-mel")
+        assert "look transposed" in problem["detail"]
+        assert "(frames, 80)" in problem["detail"]
+
+
 def test_off_says_nothing(talk: Any, streamer: Streamer, mel: Any) -> None:
     with talk(streamer) as dial, dial() as speaker:
         _, done = speak(speaker, mel[:, :200] / math.log(10.0), 200, guard="off")

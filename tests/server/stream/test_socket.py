@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from hearing import heard
 from speaker import TIMEOUT, metrics, speak
 from streamers import Streamer, mel_of
@@ -44,6 +46,20 @@ def test_as_many_corrections_as_asked_for(talk: Any) -> None:
     assert np.abs(heard[6] - heard[None]).max() > 1e-3
 
 
+def test_the_documented_client_of_websockets_alone(
+    talk: Any, streamer: Streamer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (Path(__file__).parents[3] / "docs" / "server.md").read_text(encoding="utf-8")
+    (block,) = (part for part in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) if "websockets.sync" in part)
+    monkeypatch.chdir(tmp_path)
+    np.save("mel.npy", mel_of(100))
+    with talk(streamer) as dial:
+        script = block.replace("ws://127.0.0.1:8000", dial.url.replace("http", "ws", 1))
+        exec(compile(script, "<python block of a document>", "exec"), {})
+    x, sample_rate = soundfile.read("speech.wav")
+    assert (len(x), sample_rate) == (100 * streamer.hop_length, streamer.sample_rate)
+
+
 def test_what_is_said_before_and_after_the_audio(talk: Any, streamer: Streamer) -> None:
     with talk(streamer) as dial, dial() as speaker:
         speaker.hello(seed=3)
@@ -54,6 +70,7 @@ def test_what_is_said_before_and_after_the_audio(talk: Any, streamer: Streamer) 
             "format": "pcm",
             "sample_rate": 22050,
             "n_mels": 80,
+            "layout": "(frames, n_mels)",
             "hop_length": 256,
         }
         speaker.send(mel_of(40))
