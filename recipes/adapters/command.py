@@ -22,6 +22,7 @@ from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError, to_dict
 from vocoder.mel.config import MelConfig
 from vocoder.mel.contract import contract
+from vocoder.mel.convert import plain
 from vocoder.mel.spectrogram import hz_to_mel, mel_to_hz
 from vocoder.models.adapter import AdapterConfig, AdapterModel
 
@@ -65,7 +66,7 @@ class AdapterRun:
         if self.utterances < 2 or self.rounds < 1 or not 0 < self.held_out < 1 or self.ridge < 0:
             raise ConfigError("utterances must be 2 or more, rounds 1 or more, held_out in 0 to 1, ridge 0 or more")
         source = contract(self.mel)
-        if source.mean is not None:
+        if source.mean is not None and not source.scaled:
             raise ConfigError(f"an adapter takes mels without statistics, which are taken off before: not {self.mel}")
 
 
@@ -77,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     config = load_config(AdapterRun, args.config, args.overrides)
-    output, source, target = Path(config.output), contract(config.mel), contract(config.target)
+    output, source, target = Path(config.output), plain(contract(config.mel)), contract(config.target)
     if (output / "last").exists():
         raise CheckpointError(f"{output} already holds a run; output=DIR begins another")
     seen = bands_below(source, target.f_max)

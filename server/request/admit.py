@@ -23,6 +23,7 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.contract import with_statistics
 from vocoder.mel.convert import MelMismatchError
 from vocoder.mel.faults import bands_hint, not_finite
+from vocoder.mel.names import ALIASES, canonical, meant
 from vocoder.mel.range import MelRange
 from vocoder.sampling import Sampling
 
@@ -119,9 +120,11 @@ def known_config(name: str, known: Mapping[str, MelConfig]) -> MelConfig:
     Raises:
         Problem: there is none.
     """
-    if name not in known:
-        raise Problem("unknown-preset", f"The mel presets are {', '.join(known)}.", presets=list(known))
-    return known[name]
+    found = canonical(name, known)
+    if found is None:
+        detail = f"There is no mel preset {name!r}{meant(name, known)}; known: {', '.join((*known, *ALIASES))}."
+        raise Problem("unknown-preset", detail, presets=list(known))
+    return known[found]
 
 
 def longest(path: MelPath, max_frames: int) -> int:

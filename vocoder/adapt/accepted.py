@@ -8,6 +8,7 @@ from typing import Any
 from vocoder.adapt.path import MelPath, path_between
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.convert import MelMismatchError
+from vocoder.mel.names import other_names
 
 __all__ = ["accepted"]
 
@@ -15,8 +16,8 @@ __all__ = ["accepted"]
 def accepted(target: MelConfig, known: Mapping[str, MelConfig] = PRESETS) -> list[dict[str, Any]]:
     """Return each contract that a model of contract `target` accepts, as plain data.
 
-    `how` is `own`, `exact` or `adapter`. For adapters `pesq_lost` holds the measured loss by group of speech, and
-    `lookahead` the frames that they look ahead.
+    `aliases` are other names of the preset, `how` is `own`, `exact` or `adapter`. For adapters `pesq_lost` holds the
+    measured loss by group of speech, and `lookahead` the frames that they look ahead.
     """
     return [_described(name, path) for name, path in _paths(target, known)]
 
@@ -32,7 +33,7 @@ def _paths(target: MelConfig, known: Mapping[str, MelConfig]) -> list[tuple[str,
 
 
 def _described(name: str, path: MelPath) -> dict[str, Any]:
-    described: dict[str, Any] = {"preset": name, "how": path.how}
+    described: dict[str, Any] = {"preset": name, "aliases": other_names(name), "how": path.how}
     if path.delay:
         described["delay_samples"] = path.delay
     if path.adapter is not None:

@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from vocoder.adapt.delay import delay_between, framed_as
 from vocoder.adapt.grid import Grid
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.mel.config import MelConfig
@@ -49,9 +50,13 @@ class Adapter:
         config = self.model.config
         return Grid.between(self.source, self.target, config.before, config.after)
 
+    def delay(self, source: MelConfig) -> int | None:
+        """Return how many samples later frames of a contract stand than its input; None if their values differ."""
+        return delay_between(source, self.source, self.target.sample_rate)
+
     def takes(self, source: MelConfig, target: MelConfig) -> bool:
         """Whether mels of a contract convert exactly to its input, and its output to another contract."""
-        return not differences(source, self.source) and not differences(self.target, target)
+        return self.delay(source) is not None and not differences(self.target, target)
 
     @torch.no_grad()
     def frames(self, windows: Tensor) -> Tensor:
@@ -60,7 +65,8 @@ class Adapter:
 
     def decoded(self, mel: Tensor, given: MelConfig) -> Tensor:
         """Return the input bands of a mel (n_mels, frames) of contract `given`, in float64 on the CPU."""
-        return convert(mel.detach().cpu().double(), given, self.source)[..., : self.model.config.looked_at, :]
+        framed = framed_as(given, self.source)
+        return convert(mel.detach().cpu().double(), framed, self.source)[..., : self.model.config.looked_at, :]
 
 
 @cache

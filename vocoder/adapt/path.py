@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from fractions import Fraction
 from typing import Literal, TypeVar
 
 import numpy as np
@@ -13,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from vocoder.adapt.adapter import Adapter, adapter_between
-from vocoder.adapt.grid import centre_of, frame_seconds
+from vocoder.adapt.delay import delay_between, framed_as
+from vocoder.adapt.grid import frame_seconds
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import MelMismatchError, convert, differences
 
@@ -23,9 +22,6 @@ Mel = TypeVar("Mel", Tensor, NDArray[np.float32])
 
 AdaptMode = Literal["on", "off"]
 """whether an adapter may be used if there is no exact conversion"""
-
-TINY_EPSILON = 1e-8
-"""magnitude_epsilon below which no audible band changes"""
 
 
 @dataclass(frozen=True)
@@ -74,10 +70,7 @@ class MelPath:
 
     def values(self, mel: Tensor) -> Tensor:
         """Convert a source mel (n_mels, frames) exactly, to float32."""
-        framed = dataclasses.replace(
-            self.source, centre=self.target.centre, magnitude_epsilon=self.target.magnitude_epsilon
-        )
-        return mel if self.own else convert(mel, framed, self.target)
+        return mel if self.own else convert(mel, framed_as(self.source, self.target), self.target)
 
     def convert(self, mel: Mel) -> Mel:
         """Convert a whole source mel (n_mels, frames) or (B, n_mels, frames) to the contract of the model.
@@ -115,21 +108,10 @@ def path_between(source: MelConfig, target: MelConfig, adapt: AdaptMode = "on") 
         raise ValueError(f"adapt must be 'on' or 'off', not {adapt!r}")
     if source == target or not differences(source, target):
         return MelPath(source, target)
-    delay = _delay(source, target)
+    delay = delay_between(source, target, target.sample_rate)
     if delay is not None:
         return MelPath(source, target, delay)
     adapter = adapter_between(source, target) if adapt == "on" else None
     if adapter is None:
         raise MelMismatchError(source, target, differences(source, target))
-    return MelPath(source, target, 0, adapter)
-
-
-def _delay(source: MelConfig, target: MelConfig) -> int | None:
-    """Return the delay in samples between frames of equal values, or None if the values differ."""
-    if source.magnitude_epsilon > TINY_EPSILON or target.magnitude_epsilon > TINY_EPSILON:
-        return None
-    framed = dataclasses.replace(source, centre=target.centre, magnitude_epsilon=target.magnitude_epsilon)
-    if differences(framed, target):
-        return None
-    later: Fraction = (centre_of(source) - centre_of(target)) * target.sample_rate
-    return int(later) if later.denominator == 1 and later >= 0 else None
+    return MelPath(source, target, adapter.delay(source) or 0, adapter)

@@ -11,6 +11,7 @@ from vocoder.adapt.path import AdaptMode
 from vocoder.audio.origin import Origin
 from vocoder.loading import DEFAULT_MODEL, load, shipped_models
 from vocoder.mel.config import PRESETS
+from vocoder.mel.names import ALIASES
 from vocoder.synthesizer import Synthesizer
 
 __all__ = [
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 DTYPES = ("float32", "bfloat16")
-PRESET_HELP = f"a preset ({', '.join(PRESETS)}), or a YAML or JSON contract file"
+PRESET_HELP = f"a preset ({', '.join((*PRESETS, *ALIASES))}), or a YAML or JSON contract file"
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:

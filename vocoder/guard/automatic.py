@@ -13,12 +13,14 @@ from torch import Tensor
 
 from vocoder.config import ConfigError
 from vocoder.guard.guard import Guard, guard_of, turned
-from vocoder.guard.recognition import Guess, Recognition, convention_of
+from vocoder.guard.recognition import Guess, Recognition, convention_of, never_recognised
 from vocoder.guard.verdict import NAMED, recognised, transposed, unsure
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.contract import contract, given_contract
+from vocoder.mel.convert import convert, plain
 from vocoder.mel.faults import bands_hint
 from vocoder.mel.input import finite_values
+from vocoder.mel.range import MelRange
 
 __all__ = ["AUTO", "UnsureError", "begun", "given_preset", "recognised_contract", "source_contract"]
 
@@ -58,6 +60,9 @@ def recognised_contract(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
     guard, across = (guard_of(size) for size in mel.shape)
     if guard is None:
         return _by_bands(tuple(mel.shape), own)
+    scaled = _scaled(mel, guard)
+    if scaled is not None:
+        return _told_apart(scaled)
     found = guard.recognise(mel)
     if across is not None and turned(mel, guard, across):
         message = f"preset=auto cannot read this mel. {transposed(mel.shape[1]).message}"
@@ -68,8 +73,36 @@ def recognised_contract(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
     if best.contract is None and found.best.probability >= NAMED:
         raise UnsureError(f"preset=auto cannot read this mel. {_said(guard, mel, found)}", found.likeliest)
     if best.contract is None or not found.certain:
-        raise UnsureError(f"preset=auto does not know what this mel is. {unsure(found.likeliest)}", found.likeliest)
-    return best.contract
+        names = never_recognised(mel.shape[0])
+        message = f"preset=auto does not know what this mel is. {unsure(found.likeliest)}"
+        raise UnsureError(f"{message} It never recognises {names}." if names else message, found.likeliest)
+    return _told_apart(best.contract, found.likeliest)
+
+
+def _scaled(mel: Tensor | np.ndarray, guard: Guard) -> MelConfig | None:
+    """Return the preset of scaled values that a mel follows, or None. Without the scale it must be typical."""
+    values = finite_values(mel).cpu()
+    for config in PRESETS.values():
+        if config.scaled and config.n_mels == len(values):
+            possible = MelRange.of(config).fault(float(values.min()), float(values.max())) is None
+            if possible and guard.follows(convert(values, config, plain(config)), plain(config)):
+                return config
+    return None
+
+
+def _told_apart(found: MelConfig, likeliest: tuple[Guess, ...] = ()) -> MelConfig:
+    """Return a recognised contract.
+
+    Raises:
+        UnsureError: the recogniser takes mels of other presets for it.
+    """
+    convention = convention_of(found)
+    alike = () if convention is None else convention.known_layout.like
+    others = [name for name in alike if PRESETS[name].scaled == found.scaled]
+    if others:
+        names = " or ".join((found.name, *others))
+        raise UnsureError(f"preset=auto cannot tell {names} apart: pass preset=NAME", likeliest)
+    return found
 
 
 def _said(guard: Guard, mel: Tensor | np.ndarray, found: Recognition) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -28,6 +27,7 @@ from vocoder.guard.verdict import (
     unexplained,
 )
 from vocoder.mel.config import PRESETS, MelConfig
+from vocoder.mel.convert import convert, plain
 from vocoder.models.guard import GuardModel
 
 __all__ = ["Guard", "guard_knowing", "guard_of", "guards", "load_guard", "turned"]
@@ -87,6 +87,14 @@ class Guard:
         except ShapeVerdict as found:
             raise ValueError(found.verdict.message) from None
 
+    def follows(self, mel: Tensor, contract: MelConfig) -> bool:
+        """Whether a mel (n_mels, frames) surely follows a contract: it is recognised, and not unlikely."""
+        found = self.recognise(mel)
+        claimed = convention_of(contract)
+        if not found.certain or found.best.convention != claimed:
+            return False
+        return not self._unlikely(self._plain(mel, claimed, contract))
+
     def upright(self, mel: Tensor | np.ndarray) -> float:
         """Return the log-odds that the bands of a mel (n_mels, frames) are its rows rather than its columns.
 
@@ -120,25 +128,27 @@ class Guard:
             values = two_dimensional(mel, contract.n_mels)
         except ShapeVerdict as shape:
             return shape.verdict
-        plain = self._plain(values, claimed, contract) if adapted is None else adapted
-        if _flat(values) or (plain is not None and float(plain.amax()) <= self._scorer.floor + 1.0):
+        if contract.scaled:
+            values, contract = convert(values, contract, plain(contract)), plain(contract)
+        logarithms = self._plain(values, claimed, contract) if adapted is None else adapted
+        if _flat(values) or (logarithms is not None and float(logarithms.amax()) <= self._scorer.floor + 1.0):
             return Verdict(False, 0.0, "silence", "The mel holds silence, or one value everywhere.")
         if values.shape[1] < FEWEST_FRAMES:
             return Verdict(True, None, "too-short", "The mel has too few frames with sound to judge it by.")
         if values.shape[0] == values.shape[1] and turned(values, self, self):
             return transposed(len(values))
         if claimed not in self._known:
-            return self._typical(plain, None, 1.0)
+            return self._typical(logarithms, None, 1.0)
         recognition = self._recogniser.recognise(values)
         own = recognition.probability(claimed)
         best, refuted = recognition.best, own < self._refuted
         another = best.convention != claimed and best.probability > SURE
-        unlikely = (refuted or another) and self._unlikely(plain)
+        unlikely = (refuted or another) and self._unlikely(logarithms)
         if refuted or unlikely:
             found = recognised(recognition, contract.name)
             if found.cause not in (UNSURE, NOT_SPEECH) or not unlikely:
                 return found
-        return self._typical(plain, recognition, own)
+        return self._typical(logarithms, recognition, own)
 
     def _unlikely(self, plain: Tensor | None) -> bool:
         """Whether a mel of natural logarithms is unlikely under all densities of true mels."""
@@ -176,7 +186,7 @@ class Guard:
         if contract.mean is not None and contract.variance is not None:
             scale = mel.new_tensor(contract.variance).sqrt()[:, None]
             mel = mel * scale + mel.new_tensor(contract.mean)[:, None]
-            claimed = convention_of(replace(contract, mean=None, variance=None)) or claimed
+            claimed = convention_of(plain(contract)) or claimed
         back = encodings()[claimed.encoding].back
         return mel if claimed.encoding == PLAIN else None if back is None else back(mel)
 

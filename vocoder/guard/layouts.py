@@ -48,6 +48,7 @@ class Layout:
         words: what it is, for messages.
         preset: the preset with these bands, if any.
         near: hops in samples, or sample rates in hertz, that count as the same fault.
+        like: presets of other layouts that the recogniser takes for this one.
     """
 
     mel_config: MelConfig
@@ -55,6 +56,7 @@ class Layout:
     words: str
     preset: str | None = None
     near: tuple[int, ...] = ()
+    like: tuple[str, ...] = ()
 
     @property
     def floor(self) -> float:
@@ -97,8 +99,11 @@ def _of_100_bands() -> dict[str, Layout]:
     """Return the layouts of 100 bands: Vocos, BigVGAN (arXiv 2206.04658), and mistakes with either."""
     vocos = dataclasses.replace(preset("vocos"), name="guard")
     bigvgan = dataclasses.replace(vocos, mel_scale="slaney", mel_norm="slaney", floor=1e-5)
-    as_vocos, as_bigvgan = "the bands of the vocos preset", "the bands of BigVGAN (100, Slaney's scale and areas)"
-    found = {"vocos": Layout(vocos, "typical", as_vocos, "vocos"), "bigvgan": Layout(bigvgan, "bands", as_bigvgan)}
+    as_vocos, as_bigvgan = "the bands of the vocos preset", "the bands of the bigvgan preset"
+    found = {
+        "vocos": Layout(vocos, "typical", as_vocos, "vocos"),
+        "bigvgan": Layout(bigvgan, "bands", as_bigvgan, "bigvgan", like=("fireredtts", "gpt-sovits-v4")),
+    }
     for name, config, words in (("vocos", vocos, as_vocos), ("bigvgan", bigvgan, as_bigvgan)):
         power = dataclasses.replace(config, power=2.0, floor=POWER_FLOOR)
         found[f"{name}-power"] = Layout(power, "power", f"squared magnitudes and {words}")

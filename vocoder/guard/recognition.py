@@ -18,9 +18,10 @@ from vocoder.guard.encodings import TRANSPOSED, Encoding, encoding_of, encodings
 from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, Layout, layout_named, layouts
 from vocoder.layers.mel_statistics import mel_statistics
 from vocoder.mel.config import PRESETS, MelConfig
+from vocoder.mel.convert import plain
 from vocoder.models.convention import ConventionNet
 
-__all__ = ["Convention", "Guess", "Recogniser", "Recognition", "convention_of"]
+__all__ = ["Convention", "Guess", "Recogniser", "Recognition", "convention_of", "never_recognised"]
 
 LIKELIEST = 3
 NEVER = 1e-6
@@ -85,8 +86,14 @@ _CONTRACTS: dict[str, dict[str, Any]] = {
 
 def convention_of(config: MelConfig) -> Convention | None:
     """Return the convention of a contract, or None if it is unknown."""
-    layout, encoding = layout_named(config), encoding_of(config)
+    layout, encoding = layout_named(config), encoding_of(plain(config) if config.scaled else config)
     return None if layout is None or encoding is None else Convention(layout, encoding)
+
+
+def never_recognised(n_mels: int) -> str:
+    """Return the presets with this number of bands that no guard recognises, as words; empty if there are none."""
+    names = [name for name, config in PRESETS.items() if config.n_mels == n_mels and convention_of(config) is None]
+    return ", ".join(names)
 
 
 @cache

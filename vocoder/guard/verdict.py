@@ -15,7 +15,7 @@ from torch import Tensor
 
 from vocoder.guard.encodings import PLAIN, encodings
 from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, layouts
-from vocoder.guard.recognition import Convention, Guess, Recognition
+from vocoder.guard.recognition import Convention, Guess, Recognition, never_recognised
 from vocoder.mel.config import PRESETS
 from vocoder.mel.faults import bands_hint, rows_hint
 from vocoder.mel.input import finite_values
@@ -129,10 +129,14 @@ def _explained(convention: Convention) -> str:
         return f"The mel looks like {encoding.words}: {encoding.advice}."
     words = layout.words if encoding.name == PLAIN else f"{encoding.words} with {layout.words}"
     if convention.preset is not None:
-        return f"The mel looks like {words}: pass preset={convention.preset}."
+        alike = [name for name in layout.like if not PRESETS[name].scaled]
+        return f"The mel looks like {words}: pass preset={' or '.join((convention.preset, *alike))}."
     if convention.contract is not None:
         return f"The mel looks like {words}: pass preset=auto, or compute the mel as its contract says."
-    hint = f", or pass preset={layout.preset} with the values of that contract" if layout.preset else ""
+    unknown = never_recognised(layout.mel_config.n_mels)
+    hint = f", or pass preset=NAME if it is one of {unknown}" if unknown else ""
+    if layout.preset:
+        hint = f", or pass preset={layout.preset} with the values of that contract"
     return f"The mel looks like {words}. Compute the mel as its contract says{hint}."
 
 
@@ -178,10 +182,8 @@ def two_dimensional(mel: Tensor | np.ndarray, n_mels: int) -> Tensor:
         end = f"; {either}." if either else "."
         message = f"The mel {looks} transposed: it has {n_mels} columns. Send ({n_mels}, frames){end}"
         raise ShapeVerdict(Verdict(False, 0.0, "transposed", message))
-    like = [name for name, config in PRESETS.items() if config.n_mels == values.shape[0]]
-    preset = like[0] if len(like) == 1 else None
     fault = f"The mel has {values.shape[0]} rows; the contract has {n_mels} bands"
     hint = bands_hint(values.shape, n_mels)
-    advice = f"Name it (--preset {preset}), or compute the mel" if preset else "Compute it"
+    advice = "Name its preset, or compute the mel" if hint else "Compute it"
     message = f"{f'{fault}: {hint}' if hint else fault}. {advice} as the contract says."
-    raise ShapeVerdict(Verdict(False, 0.0, "bands", message, preset))
+    raise ShapeVerdict(Verdict(False, 0.0, "bands", message))

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import math
+from collections.abc import Iterator
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 from vocoder.config import ConfigError
+from vocoder.mel.names import ALIASES, canonical, meant
 
 __all__ = ["PRESETS", "MelConfig", "preset"]
 
@@ -69,6 +70,11 @@ class MelConfig:
     def padding(self) -> int:
         """Samples reflected at each end of the audio before framing."""
         return self.n_fft // 2 if self.centre == "reflect" else (self.n_fft - self.hop_length) // 2
+
+    @property
+    def scaled(self) -> bool:
+        """Whether mean and variance are the same for all bands: a scale of the values, no statistics of a corpus."""
+        return self.mean is not None and self.variance is not None and len({*self.mean}) == len({*self.variance}) == 1
 
     def frames(self, samples: int) -> int:
         """Return the number of frames of `samples` samples."""
@@ -148,83 +154,64 @@ _NVIDIA = MelConfig(
     f_max=8000.0,
 )
 
-PRESETS: MappingProxyType[str, MelConfig] = MappingProxyType(
-    {
-        config.name: config
-        for config in (
-            # Tacotron 2 and the published WaveGlow.
-            _NVIDIA,
-            # Same bins, but its frames are centred half a hop later and there is one fewer.
-            dataclasses.replace(_NVIDIA, name="hifigan", centre="same", magnitude_epsilon=1e-9),
-            # ESPnet and Parallel WaveGAN recipes at 22,050 Hz; their per-corpus statistics go into mean and variance.
-            dataclasses.replace(_NVIDIA, name="espnet", f_min=80.0, f_max=7600.0, log="log10", floor=1e-10),
-            # r9y9's wavenet_vocoder; statistics as above.
-            dataclasses.replace(_NVIDIA, name="r9y9", f_min=125.0, f_max=7600.0, log="log10", floor=1e-10),
-            dataclasses.replace(
-                _NVIDIA,
-                name="vocos",
-                sample_rate=24000,
-                n_mels=100,
-                f_max=12000.0,
-                mel_scale="htk",
-                mel_norm="none",
-                floor=1e-7,
-            ),
-            # NVIDIA's NeMo: the bands go up to half the sample rate.
-            dataclasses.replace(_NVIDIA, name="nemo", f_max=11025.0),
-            # Tacotron 2 in TensorFlow by Rayhane-mamah (hparams.py at 02839cf): decibels of magnitude from -4 to 4;
-            # audio is peak-normalised to 0.999 before.
-            dataclasses.replace(
-                _NVIDIA,
-                name="tacotron2-tf",
-                f_min=25.0,
-                f_max=7600.0,
-                log="db20",
-                ref_db=20.0,
-                range_db=100.0,
-                range_low=-4.0,
-                range_high=4.0,
-            ),
-            # SpeechT5 (arXiv 2110.07205): windows of 64 ms, 16 ms apart.
-            dataclasses.replace(
-                _NVIDIA, name="speecht5", sample_rate=16000, f_min=80.0, f_max=7600.0, log="log10", floor=1e-10
-            ),
-        )
-    }
-)
+
+def _like(base: MelConfig, name: str, **changes: Any) -> MelConfig:
+    return dataclasses.replace(base, name=name, **changes)
 
 
-MAKERS = MappingProxyType(
-    {
-        "matcha": "hifigan",
-        "vits": "hifigan",
-        "fastspeech2": "espnet",
-        "fastpitch": "nvidia",
-        "glowtts": "nvidia",
-        "gradtts": "nvidia",
-        "tacotron2": "nvidia",
-        "deepvoice": "r9y9",
-    }
-)
-"""presets by the start of an acoustic model's name, without punctuation"""
+def _scaled(base: MelConfig, name: str, mean: float, scale: float, **changes: Any) -> MelConfig:
+    """Return the contract of (mel - mean) / scale, the same for all bands."""
+    return _like(base, name, mean=(mean,) * base.n_mels, variance=(scale**2,) * base.n_mels, **changes)
+
+
+def _presets() -> Iterator[MelConfig]:
+    """Yield the contracts of published models, the default first."""
+    yield _NVIDIA  # Tacotron 2 and the published WaveGlow
+    # Same bins, but its frames are centred half a hop later and there is one fewer.
+    hifigan = _like(_NVIDIA, "hifigan", centre="same", magnitude_epsilon=1e-9)
+    yield hifigan
+    in_24k = {"sample_rate": 24000, "n_mels": 100, "f_max": 12000.0}
+    vocos = _like(_NVIDIA, "vocos", **in_24k, mel_scale="htk", mel_norm="none", floor=1e-7)
+    yield vocos
+    yield _like(vocos, "f5-tts", floor=1e-5)
+    yield _scaled(vocos, "zipvoice", 0.0, 10.0)  # the model's own output, a tenth of what its vocoder takes
+    bigvgan = _like(hifigan, "bigvgan", **in_24k)
+    yield bigvgan
+    # The models' own output: -12..2 mapped to -1..1.
+    sovits = _scaled(bigvgan, "gpt-sovits-v3", -5.0, 7.0, magnitude_epsilon=1e-8)
+    yield sovits
+    longer = {"n_fft": 1280, "win_length": 1280, "hop_length": 320}
+    yield _like(sovits, "gpt-sovits-v4", sample_rate=32000, f_max=16000.0, **longer)
+    # Windows of 80 ms, 20 ms apart.
+    cosyvoice = _like(hifigan, "cosyvoice2", sample_rate=24000, n_fft=1920, win_length=1920, hop_length=480)
+    yield cosyvoice
+    yield _like(cosyvoice, "cosyvoice3", f_max=12000.0)
+    yield _like(_NVIDIA, "nemo", f_max=11025.0)  # NVIDIA's NeMo: bands up to half the sample rate
+    yield _like(hifigan, "indextts2", f_max=11025.0)  # the same bands, framed as HiFi-GAN's
+    yield _like(hifigan, "fireredtts", sample_rate=16000, hop_length=160, n_mels=100)
+    # ESPnet and Parallel WaveGAN recipes at 22,050 Hz, and r9y9's wavenet_vocoder; their per-corpus statistics go into
+    # mean and variance.
+    espnet = _like(_NVIDIA, "espnet", f_min=80.0, f_max=7600.0, log="log10", floor=1e-10)
+    yield espnet
+    yield _like(espnet, "r9y9", f_min=125.0)
+    # Tacotron 2 in TensorFlow by Rayhane-mamah (hparams.py at 02839cf): decibels of magnitude from -4 to 4; audio is
+    # peak-normalised to 0.999 before.
+    decibels = {"log": "db20", "ref_db": 20.0, "range_db": 100.0, "range_low": -4.0, "range_high": 4.0}
+    yield _like(_NVIDIA, "tacotron2-tf", f_min=25.0, f_max=7600.0, **decibels)
+    yield _like(espnet, "speecht5", sample_rate=16000)  # arXiv 2110.07205: windows of 64 ms, 16 ms apart
+
+
+PRESETS: MappingProxyType[str, MelConfig] = MappingProxyType({config.name: config for config in _presets()})
 
 
 def preset(name: str) -> MelConfig:
-    """Return the mel contract of this name.
+    """Return the mel contract of a preset, by its name or that of an acoustic model with the same mels.
 
     Raises:
         ConfigError: there is no such preset.
     """
-    if name not in PRESETS:
-        raise ConfigError(f"there is no mel preset {name!r}{_like(name)}; known: {', '.join(PRESETS)}")
-    return PRESETS[name]
-
-
-def _like(name: str) -> str:
-    """Return the preset for the name of an acoustic model or a misspelt preset; empty if unknown."""
-    letters = "".join(filter(str.isalnum, name.lower()))
-    maker = next((maker for maker in MAKERS if letters.startswith(maker)), None)
-    if maker is not None:
-        return f": its mels are {MAKERS[maker]!r} as a rule, see docs/acoustic-models.md"
-    near = difflib.get_close_matches(name, PRESETS, n=1, cutoff=0.85)
-    return f", is {near[0]!r} meant" if near else ""
+    found = canonical(name, PRESETS)
+    if found is None:
+        known = ", ".join((*PRESETS, *ALIASES))
+        raise ConfigError(f"there is no mel preset {name!r}{meant(name, PRESETS)}; known: {known}")
+    return PRESETS[found]

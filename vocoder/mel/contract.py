@@ -13,6 +13,7 @@ import numpy as np
 
 from vocoder.config import ConfigError, from_dict
 from vocoder.mel.config import PRESETS, MelConfig, preset
+from vocoder.mel.names import canonical
 
 __all__ = [
     "contract",
@@ -116,7 +117,7 @@ def contracts_in(directory: Path) -> dict[str, MelConfig]:
         raise ConfigError(f"there is no directory {directory} of mel contracts")
     found: dict[str, MelConfig] = {}
     for path in sorted(path for path in directory.iterdir() if path.suffix in CONTRACT_SUFFIXES):
-        if path.stem in PRESETS or path.stem in found:
+        if canonical(path.stem, PRESETS) is not None or path.stem in found:
             raise ConfigError(f"{path}: there is a contract of the name {path.stem!r} already; rename the file")
         found[path.stem] = dataclasses.replace(read_contract(path), name=path.stem)
     return found

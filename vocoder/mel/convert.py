@@ -8,6 +8,7 @@ cannot be undone from the mel.
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import TypeVar
 
 import numpy as np
@@ -17,7 +18,7 @@ from torch import Tensor
 
 from vocoder.mel.config import MelConfig
 
-__all__ = ["MelMismatchError", "convert", "differences"]
+__all__ = ["MelMismatchError", "convert", "differences", "plain"]
 
 Mel = TypeVar("Mel", Tensor, NDArray[np.float32])
 
@@ -56,6 +57,11 @@ def differences(source: MelConfig, target: MelConfig) -> tuple[str, ...]:
         for field, reason in _REASONS.items()
         if getattr(source, field) != getattr(target, field)
     )
+
+
+def plain(config: MelConfig) -> MelConfig:
+    """Return a contract without mean and variance."""
+    return replace(config, mean=None, variance=None)
 
 
 def convert(mel: Mel, source: MelConfig, target: MelConfig) -> Mel:

@@ -11,6 +11,9 @@ from vocoder.mel.config import PRESETS
 
 __all__ = ["bands_hint", "not_finite", "rows_hint"]
 
+MOST_NAMES = 8
+"""most presets that a hint names"""
+
 
 def not_finite(values: NDArray[np.float32]) -> str | None:
     """Return how many values of a mel are not finite, and where the first is; None if all are finite."""
@@ -36,23 +39,26 @@ def bands_hint(shape: Sequence[int], n_mels: int) -> str:
     turned = columns == n_mels or (not _presets_of(rows) and bool(_presets_of(columns)))
     bands = columns if turned else rows
     hints = ["it looks transposed, (frames, bands) in place of (n_mels, frames)"] if turned else []
-    names = _presets_of(bands) if bands != n_mels else []
-    if len(names) == 1:  # with many presets none is likelier than the others
-        hints.append(f"preset={names[0]} takes mels of {bands} bands")
+    if bands != n_mels and (names := _few_presets_of(bands)):
+        hints.append(f"presets of {bands} bands are {names}")
     either = rows_hint(shape, n_mels)
     return "; ".join([*hints, either] if either else hints)
 
 
 def rows_hint(shape: Sequence[int], n_mels: int) -> str:
-    """Return the preset that has as many bands as this mel has rows; empty if none does.
+    """Return the presets that have as many bands as this mel has rows; empty if none or many do.
 
     100 rows and 80 columns are the 80 bands of 100 frames, transposed, or 100 bands of 80 frames.
     """
     rows, columns = shape[-2:]
-    names = _presets_of(rows)
-    if columns != n_mels or len(names) != 1:
-        return ""
-    return f"or, if its {rows} rows are bands, preset={names[0]} takes it as it is"
+    names = _few_presets_of(rows)
+    return f"or its {rows} rows are bands: such presets are {names}" if names and columns == n_mels else ""
+
+
+def _few_presets_of(bands: int) -> str:
+    """Return the names of the presets with this number of bands; empty if they are too many to help."""
+    names = _presets_of(bands)
+    return ", ".join(names) if len(names) <= MOST_NAMES else ""
 
 
 def _presets_of(bands: int) -> list[str]:

@@ -46,9 +46,12 @@ async function askModels() {
 
 /** Offer the presets that a model here accepts, and say which need an adapter. */
 function offerPresets(found, names) {
-  const accepted = new Map(found.flatMap((model) => model.accepts ?? []).map(({ preset, how }) => [preset, how]));
+  const accepted = new Map(found.flatMap((model) => model.accepts ?? []).map((entry) => [entry.preset, entry]));
   const offered = accepted.size ? names.filter((name) => accepted.has(name)) : names;
-  const label = (name) => (accepted.get(name) === "adapter" ? `${name} (through an adapter)` : name);
+  const label = (name) => {
+    const { aliases = [], how } = accepted.get(name) ?? {};
+    return [name, ...aliases].join(", ") + (how === "adapter" ? " (through an adapter)" : "");
+  };
   const [own, auto] = byId("preset").options;
   const { value } = byId("preset");
   byId("preset").replaceChildren(own, auto, ...offered.map((name) => element("option", { value: name }, label(name))));

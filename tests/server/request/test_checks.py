@@ -62,7 +62,7 @@ def test_a_batch_of_one_is_one_mel() -> None:
     [
         (SPEECH.T, "transposed"),
         (np.zeros((150, 100)), "this mel has 150 rows; it looks transposed, "),
-        (np.zeros((100, 150)), "this mel has 100 rows; preset=vocos takes mels of 100 bands."),
+        (np.zeros((100, 150)), "this mel has 100 rows; presets of 100 bands are vocos, f5-tts"),
         (SPEECH[:79], "takes 80 mel bands as rows; this mel has 79"),
         (SPEECH[0], "shape (80, frames)"),
         (np.stack([SPEECH, SPEECH]), "one mel per request"),

@@ -96,9 +96,14 @@ async def test_the_list_of_models_tells_what_each_accepts(client: httpx.AsyncCli
     document = (await client.get("/models")).json()
     accepts = {entry["preset"]: entry for entry in document["models"][0]["accepts"]}
     assert accepts["nvidia"]["how"] == "own"
-    assert accepts["hifigan"] == {"preset": "hifigan", "how": "exact", "delay_samples": 128}
+    assert accepts["hifigan"] == {
+        "preset": "hifigan",
+        "aliases": ["matcha-tts", "cosyvoice"],
+        "how": "exact",
+        "delay_samples": 128,
+    }
     assert {name for name, entry in accepts.items() if entry["how"] == "adapter"} == {
-        "espnet", "r9y9", "vocos", "nemo", "tacotron2-tf", "speecht5",
+        "espnet", "r9y9", "vocos", "f5-tts", "zipvoice", "nemo", "indextts2", "tacotron2-tf", "speecht5",
     }  # fmt: skip
     assert set(accepts["espnet"]["pesq_lost"]) == {"asterisk-it", "kokoro-unseen", "klettres"}
 

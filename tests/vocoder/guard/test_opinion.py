@@ -98,7 +98,7 @@ def test_mels_of_100_bands_are_judged_by_their_own_guard() -> None:
     assert (true.typical, true.adapted) == (True, "vocos")
     assert other is not None
     assert (other.typical, other.cause) == (False, "bands")
-    assert "looks like the bands of BigVGAN" in other.message
+    assert "looks like the bands of the bigvgan preset: pass preset=bigvgan or fireredtts" in other.message
 
 
 def test_a_mode_that_is_none_is_named() -> None:

@@ -11,7 +11,7 @@ from torch import Tensor
 from vocoder.config import ConfigError
 from vocoder.guard.layouts import is_true, layout_named, layout_of, layouts
 from vocoder.guard.scores import LOST, Scorer, window_starts, windows_at
-from vocoder.mel.config import PRESETS
+from vocoder.mel.config import PRESETS, preset
 from vocoder.models.guard import GuardConfig, GuardModel
 
 CONFIG = GuardConfig(("nvidia", "nvidia:time", "nvidia:shuffled"), n_mels=8, offsets=(0, 2), windows=5)
@@ -83,9 +83,10 @@ def test_layouts_share_all_but_what_they_are_named_for() -> None:
     assert len({layout.mel_config for layout in layouts().values()}) == len(layouts())
     assert [is_true(name) for name in ("nvidia", "nvidia:noisy", "nvidia:shuffled", "vocos:time")] == [1, 1, 0, 1]
     assert layout_of("nvidia:noisy") == "nvidia"
-    named = {name: layout_named(config) for name, config in PRESETS.items()}
-    assert named.pop("hifigan") == "nvidia"
-    assert all(name == layout for name, layout in named.items())
+    for name in set(layouts()) & set(PRESETS):
+        assert layout_named(preset(name)) == name
+    assert layout_named(preset("hifigan")) == "nvidia"
+    assert layout_named(preset("cosyvoice2")) is None
 
 
 @pytest.mark.parametrize(

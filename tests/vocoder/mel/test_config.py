@@ -30,10 +30,19 @@ def test_presets_carry_their_own_names() -> None:
     assert list(PRESETS) == [
         "nvidia",
         "hifigan",
+        "vocos",
+        "f5-tts",
+        "zipvoice",
+        "bigvgan",
+        "gpt-sovits-v3",
+        "gpt-sovits-v4",
+        "cosyvoice2",
+        "cosyvoice3",
+        "nemo",
+        "indextts2",
+        "fireredtts",
         "espnet",
         "r9y9",
-        "vocos",
-        "nemo",
         "tacotron2-tf",
         "speecht5",
     ]
@@ -42,9 +51,9 @@ def test_presets_carry_their_own_names() -> None:
 @pytest.mark.parametrize(
     ("name", "hint"),
     [
-        ("Matcha-TTS", ": its mels are 'hifigan' as a rule, see docs/acoustic-models.md; known: nvidia"),
-        ("FastSpeech2", ": its mels are 'espnet' as a rule"),
-        ("hifi-gan", ", is 'hifigan' meant; known"),
+        ("FastSpeech2", ": its mels are 'espnet' as a rule, see docs/acoustic-models.md; known: nvidia"),
+        ("GPT-SoVITS", ": its mels are 'gpt-sovits-v4' as a rule"),
+        ("hifigam", ", is 'hifigan' meant; known"),
         ("something", "; known"),
     ],
 )
@@ -87,6 +96,19 @@ def test_an_unknown_preset_is_answered_with_the_known_ones() -> None:
 def test_a_contradiction_is_named(changes, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(preset("nvidia"), **changes)
+
+
+@pytest.mark.parametrize(
+    ("name", "preset_name"),
+    [("Matcha-TTS", "hifigan"), ("CosyVoice 2", "cosyvoice2"), ("chatterbox", "cosyvoice2"), ("F5_TTS", "f5-tts")],
+)
+def test_names_of_acoustic_models_are_accepted(name: str, preset_name: str) -> None:
+    assert preset(name) is PRESETS[preset_name]
+
+
+def test_only_a_scale_of_all_bands_is_no_statistics() -> None:
+    assert [name for name, config in PRESETS.items() if config.scaled] == ["zipvoice", "gpt-sovits-v3", "gpt-sovits-v4"]
+    assert not dataclasses.replace(preset("nvidia"), mean=(0.0,) * 80, variance=(1.0,) * 79 + (2.0,)).scaled
 
 
 @pytest.mark.parametrize("name", ["nvidia", "hifigan"])

@@ -6,17 +6,18 @@ import pytest
 from vocoder.mel.faults import bands_hint, not_finite
 
 TURNED = "it looks transposed, (frames, bands) in place of (n_mels, frames)"
-VOCOS = "preset=vocos takes mels of 100 bands"
+NAMES = "vocos, f5-tts, zipvoice, bigvgan, gpt-sovits-v3, gpt-sovits-v4, fireredtts"
+OF_100 = f"presets of 100 bands are {NAMES}"
 
 
 @pytest.mark.parametrize(
     ("shape", "n_mels", "hint"),
     [
         ((150, 80), 80, TURNED),
-        ((100, 80), 80, f"{TURNED}; or, if its 100 rows are bands, preset=vocos takes it as it is"),
+        ((100, 80), 80, f"{TURNED}; or its 100 rows are bands: such presets are {NAMES}"),
         ((2, 150, 80), 80, TURNED),
-        ((150, 100), 80, f"{TURNED}; {VOCOS}"),
-        ((100, 437), 80, VOCOS),
+        ((150, 100), 80, f"{TURNED}; {OF_100}"),
+        ((100, 437), 80, OF_100),
         ((79, 437), 80, ""),
         ((80, 437), 100, ""),
     ],

@@ -25,7 +25,7 @@ def mel(frames: int = 6) -> torch.Tensor:
         (mel() * 20 / np.log(10.0), "decibels instead of ln.* These go from -95.54 to 0"),
         (mel() + 8.0, "beyond full scale"),
         (mel().T, r"not \(6, 80\); it looks transposed, \(frames, bands\) in place of \(n_mels, frames\)$"),
-        (torch.zeros(100, 6), r"not \(100, 6\); preset=vocos takes mels of 100 bands$"),
+        (torch.zeros(100, 6), r"not \(100, 6\); presets of 100 bands are vocos, f5-tts, "),
         (mel() * float("nan"), r"480 of the 480 values are not finite .*, the first of them mel\[0, 0\]"),
     ],
 )

@@ -18,9 +18,9 @@ from vocoder.mel.spectrogram import MelSpectrogram
 Array = NDArray[np.float64]
 
 
-def magnitude(x: Array, pad: int) -> Array:
+def magnitude(x: Array, pad: int, n_fft: int = 1024, hop: int = 256) -> Array:
     padded = np.pad(x, pad, mode="reflect")
-    return np.abs(librosa.stft(padded, n_fft=1024, hop_length=256, win_length=1024, window="hann", center=False))
+    return np.abs(librosa.stft(padded, n_fft=n_fft, hop_length=hop, win_length=n_fft, window="hann", center=False))
 
 
 def bands(spectrum: Array, **options: Any) -> Array:
@@ -32,8 +32,20 @@ def nvidia(x: Array) -> Array:
 
 
 def hifigan(x: Array) -> Array:
-    spectrum = np.sqrt(magnitude(x, (1024 - 256) // 2) ** 2 + 1e-9)
-    return np.log(np.maximum(1e-5, bands(spectrum, sr=22050, n_mels=80, fmin=0, fmax=8000)))
+    return like_hifigan(x, 22050, 80, 8000)
+
+
+def like_hifigan(
+    x: Array, rate: int, n_mels: int, f_max: float, n_fft: int = 1024, hop: int = 256, epsilon: float = 1e-9
+) -> Array:
+    spectrum = np.sqrt(magnitude(x, (n_fft - hop) // 2, n_fft, hop) ** 2 + epsilon)
+    mel = librosa.filters.mel(sr=rate, n_fft=n_fft, n_mels=n_mels, fmin=0, fmax=f_max, dtype=np.float64) @ spectrum
+    return np.log(np.maximum(1e-5, mel))
+
+
+def gpt_sovits(x: Array, rate: int, n_fft: int, hop: int) -> Array:
+    """What GPT-SoVITS predicts: -12..2 mapped to -1..1."""
+    return (like_hifigan(x, rate, 100, rate / 2, n_fft, hop, 1e-8) + 12) / (2 + 12) * 2 - 1
 
 
 def espnet(x: Array) -> Array:
@@ -52,9 +64,9 @@ def clarinet(x: Array) -> Array:
     return np.clip((20 * np.log10(np.maximum(1e-4, power)) - 20 + 100) / 100, 0, 1)
 
 
-def vocos(x: Array) -> Array:
+def vocos(x: Array, floor: float = 1e-7) -> Array:
     spectrum = magnitude(x, 512)
-    return np.log(np.maximum(1e-7, bands(spectrum, sr=24000, n_mels=100, fmin=0, fmax=12000, htk=True, norm=None)))
+    return np.log(np.maximum(floor, bands(spectrum, sr=24000, n_mels=100, fmin=0, fmax=12000, htk=True, norm=None)))
 
 
 def nemo(x: Array) -> Array:
@@ -77,6 +89,15 @@ REFERENCES: dict[str, Callable[[Array], Array]] = {
     "espnet": espnet,
     "r9y9": r9y9,
     "vocos": vocos,
+    "f5-tts": lambda x: vocos(x, 1e-5),
+    "zipvoice": lambda x: 0.1 * vocos(x),
+    "bigvgan": lambda x: like_hifigan(x, 24000, 100, 12000),
+    "gpt-sovits-v3": lambda x: gpt_sovits(x, 24000, 1024, 256),
+    "gpt-sovits-v4": lambda x: gpt_sovits(x, 32000, 1280, 320),
+    "cosyvoice2": lambda x: like_hifigan(x, 24000, 80, 8000, 1920, 480),
+    "cosyvoice3": lambda x: like_hifigan(x, 24000, 80, 12000, 1920, 480),
+    "indextts2": lambda x: like_hifigan(x, 22050, 80, 11025),
+    "fireredtts": lambda x: like_hifigan(x, 16000, 100, 8000, 1024, 160),
     "nemo": nemo,
     "tacotron2-tf": tacotron2_tf,
     "speecht5": speecht5,
@@ -152,7 +173,7 @@ def test_frames_of_a_padded_crop_are_those_of_the_clip(name: str) -> None:
     padded = extract.pad(x)
     torch.testing.assert_close(extract.frame(padded), extract(x), rtol=0, atol=0)
     first, count = 20, 30
-    crop = padded[:, first * 256 : (first + count - 1) * 256 + 1024]
+    crop = padded[:, first * config.hop_length : (first + count - 1) * config.hop_length + config.n_fft]
     torch.testing.assert_close(extract.frame(crop), extract(x)[:, :, first : first + count], rtol=0, atol=1e-5)
 
 

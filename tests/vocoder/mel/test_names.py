@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from vocoder.mel.config import PRESETS
+from vocoder.mel.names import ALIASES, canonical, meant, other_names
+
+
+def test_every_alias_stands_for_a_preset_and_hides_none() -> None:
+    assert set(ALIASES.values()) <= set(PRESETS)
+    assert not set(ALIASES) & set(PRESETS)
+    for name, stands_for in ALIASES.items():
+        assert canonical(name, PRESETS) == stands_for
+        assert name in other_names(stands_for)
+
+
+def test_case_and_punctuation_do_not_matter() -> None:
+    assert canonical("Index TTS2", PRESETS) == "indextts2"
+    assert canonical("MATCHA_TTS", PRESETS) == "hifigan"
+    assert canonical("---", PRESETS) is None
+
+
+def test_a_known_name_goes_before_an_alias() -> None:
+    assert canonical("chatterbox", {"chatterbox"}) == "chatterbox"
+    assert canonical("chatterbox", {"hifigan"}) is None
+
+
+def test_what_may_be_meant() -> None:
+    assert meant("VITS2", PRESETS).startswith(": its mels are 'hifigan' as a rule")
+    assert meant("cosivoice2", PRESETS) == ", is 'cosyvoice2' meant"
+    assert meant("something", PRESETS) == ""
