@@ -12,15 +12,17 @@ from typing import Any
 
 import anyio.to_thread
 import torch
-from anyio import CapacityLimiter
 from fastapi import FastAPI
 
 import vocoder
 from server.audio.extraction import MelExtractor
 from server.engine.calibration import calibrate
-from server.engine.device import compute_on
+from server.engine.cores import available_cores, compute_on
 from server.engine.engines import Engines
+from server.engine.lanes import Lanes
+from server.engine.line import Line
 from server.engine.model import Load
+from server.engine.queue import QueueLimits
 from server.limits.gate import Drain, Gate, HostRule, Memory
 from server.limits.keys import KeyRing
 from server.problems import answer_not_found, install_problem_handlers
@@ -92,8 +94,11 @@ def _bare(title: str, service: Service, **options: Any) -> FastAPI:
 def _service(settings: Settings, load: Load, telemetry: Telemetry | None) -> Service:
     meter = None if telemetry is None else telemetry.meter
     metrics = Metrics() if meter is None else OtelMetrics(meter)
-    calibration = partial(calibrate, seconds=settings.calibration_seconds) if settings.batching else None
-    engines = Engines(settings.models, load, settings.queue_limits, calibration, metrics)
+    cores, on_cpu = settings.cores or available_cores(), torch.device(settings.device).type == "cpu"
+    lanes, workers = Lanes(cores if on_cpu else 1, cores), Lanes(settings.worker_threads, 1, "worker")
+    rows = settings.batching and not on_cpu
+    calibration = partial(calibrate, seconds=settings.calibration_seconds) if rows else None
+    engines = Engines(settings.models, load, settings.queue_limits, calibration, metrics, lanes)
     metrics.register(EngineGauges(engines))
     metrics.register(DeviceMemory(settings.device))
     with ThreadPoolExecutor(1, initializer=compute_on, initargs=(1,)) as pool:
@@ -104,7 +109,8 @@ def _service(settings: Settings, load: Load, telemetry: Telemetry | None) -> Ser
         engines=engines,
         metrics=metrics,
         extractor=MelExtractor(settings.max_audio_seconds),
-        limiter=CapacityLimiter(settings.worker_threads),
+        workers=Line(workers, QueueLimits(items=2**16, seconds=settings.max_wait)),
+        mels=Line(lanes, QueueLimits(items=settings.queue_size, seconds=settings.max_wait)),
         drain=Drain(settings.drain_delay, settings.drain_timeout),
         keys=None if path is None else KeyRing(path, settings.requests_per_minute, settings.frames_per_minute),
         mel_configs=known_contracts(settings.contracts),
@@ -115,6 +121,7 @@ def _lifespan(service: Service, telemetry: Telemetry | None) -> Callable[[FastAP
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         """Load the models and watch the key file while the server runs; finish accepted work when it stops."""
+        service.workers.lanes.start()
         service.engines.start()
         watch = None if service.keys is None else asyncio.create_task(service.keys.watch())
         try:
@@ -123,6 +130,7 @@ def _lifespan(service: Service, telemetry: Telemetry | None) -> Callable[[FastAP
             if watch is not None:
                 watch.cancel()
             await anyio.to_thread.run_sync(service.engines.stop, service.drain.remaining)
+            await anyio.to_thread.run_sync(service.workers.lanes.stop, service.drain.remaining)
             if telemetry is not None:
                 await anyio.to_thread.run_sync(telemetry.close)
 

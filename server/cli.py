@@ -68,7 +68,7 @@ def _end(code: int) -> int:
     """Return the exit code, or exit at once if a model still computes, which Python could not interrupt."""
     from server.engine.engines import COMPUTING
 
-    if any(thread.name in COMPUTING for thread in threading.enumerate()):
+    if any(thread.name.startswith(COMPUTING) for thread in threading.enumerate()):
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)

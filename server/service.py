@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, ParamSpec, TypeVar
 
-import anyio.to_thread
-from anyio import CapacityLimiter
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
 from server.audio.extraction import MelExtractor
-from server.engine.device import compute_on
 from server.engine.engine import Engine
 from server.engine.engines import Engines
+from server.engine.line import Line
+from server.engine.queue import Job, at_once
 from server.limits.gate import Drain
 from server.limits.keys import KeyRing
 from server.settings import Settings
@@ -36,7 +37,10 @@ class Service:
     engines: Engines
     metrics: Metrics
     extractor: MelExtractor
-    limiter: CapacityLimiter
+    workers: Line
+    """prepares mels and encodes audio"""
+    mels: Line
+    """computes mels from audio"""
     drain: Drain
     keys: KeyRing | None
     mel_configs: Mapping[str, MelConfig] = field(default_factory=lambda: PRESETS)
@@ -46,13 +50,24 @@ class Service:
         return Origin(engine.name, seed=seed, dtype=engine.dtype) if self.settings.origin else None
 
     async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a blocking function on a worker thread. Each computes on one core; the model has the others."""
+        """Run a function of milliseconds on a worker, for work that was admitted; in fair turns, on one core.
 
-        def work() -> R:
-            compute_on(1)
-            return function(*args, **kwargs)
+        It leaves the queue if the caller does.
+        """
+        return await self._worked(partial(function, *args, **kwargs), limited=False)
 
-        return await anyio.to_thread.run_sync(work, limiter=self.limiter)
+    async def prepare(self, function: Callable[[], R]) -> R:
+        """Run a function on a worker, as `run` does, for work that is new.
+
+        Raises:
+            QueueFullError: it would wait too long.
+        """
+        return await self._worked(function, limited=True)
+
+    async def _worked(self, function: Callable[[], R], limited: bool) -> R:
+        job = Job(1, parts=at_once(function))
+        result: R = await asyncio.wrap_future(self.workers.submit(job, limited))
+        return result
 
 
 async def get_service(connection: HTTPConnection) -> Service:

@@ -82,9 +82,12 @@ class Settings(BaseSettings):
         default=QueueLimits.seconds,
         description="seconds of waiting work, at the measured speed, above which requests get 503",
     )
-    batching: bool = Field(default=True, description="whether mels share a run where that is faster")
+    cores: Limit = Field(
+        default=0, description="cores to compute on; 0: those of the container's share, by its quota and affinity"
+    )
+    batching: bool = Field(default=True, description="whether mels share a run where that is faster, on a GPU")
     calibration_seconds: Seconds = 5.0
-    """seconds that each model may take at the start to measure what sharing a run saves"""
+    """seconds that each model on a GPU may take at the start to measure what sharing a run saves"""
     max_body_bytes: Bytes = Field(default=16 * MIB, description="largest request body, in bytes")
     max_json_bytes: Bytes = Field(default=8 * MIB, description="largest JSON request body, in bytes")
     max_frames: Count = Field(default=4096, description="longest mel, in frames")

@@ -85,6 +85,11 @@ class Synthesizer:
         """Samples per mel frame."""
         return self.mel_config.hop_length
 
+    @property
+    def corrections(self) -> int:
+        """How often audio is corrected towards its mel where a call does not say."""
+        return int(self.model.config.corrections)
+
     def info(self) -> dict[str, Any]:
         """Return what the model is, as plain data: family, size, mel contract, provenance and measured quality."""
         return described(self.name, self._checkpoint, self.device, self.dtype)

@@ -6,7 +6,7 @@ import io
 import os
 import tempfile
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
@@ -16,11 +16,14 @@ from numpy.typing import NDArray
 
 from server.problems import Problem
 from vocoder.audio.file import AudioError, AudioTooLongError, open_audio, read_audio
+from vocoder.audio.resampling import resample
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
-__all__ = ["MelExtractor"]
+__all__ = ["PARTS", "MelExtractor"]
 
+PARTS = 3
+"""of the work on a file: decoding, resampling, the mel"""
 MAX_CHANNELS = 2
 MAX_SAMPLE_RATE = 192_000
 UNKNOWN_LENGTH = 2**62  # libsndfile's frame count where the header has none
@@ -38,30 +41,40 @@ class MelExtractor:
         self._max_seconds = max_seconds
         self._extractors: dict[MelConfig, MelSpectrogram] = {}
 
-    def extract(self, body: bytes, mel_config: MelConfig) -> NDArray[np.float32]:
-        """Return the mel (n_mels, frames) of a wav, flac, ogg or mp3 file.
+    def extract(self, body: bytes, mel_config: MelConfig) -> Generator[int, None, NDArray[np.float32]]:
+        """Return the mel (n_mels, frames) of a wav, flac, ogg or mp3 file, in `PARTS` parts, each of which yields 1.
 
         Raises:
             Problem: not audio, too long, or without a mel, such as an empty clip.
         """
-        file = io.BytesIO(body)
+        x, sample_rate = self._read(body)
+        yield 1
+        try:
+            x = resample(x, sample_rate, mel_config.sample_rate)
+        except ValueError as error:
+            raise _invalid(f"{error}.") from None
+        yield 1
         if mel_config not in self._extractors:
             self._extractors[mel_config] = MelSpectrogram(mel_config)
         try:
-            with nullcontext() if body.startswith(SILENT_FORMATS) else _without_decoder_lines():
-                self._check_header(file)
-                file.seek(0)
-                x, _ = read_audio(file, mel_config.sample_rate, self._max_seconds)
             with torch.inference_mode():
                 mel: NDArray[np.float32] = self._extractors[mel_config](torch.from_numpy(x).unsqueeze(0))[0].numpy()
-        except AudioTooLongError:
-            raise self._too_long() from None
-        except AudioError as error:
-            raise _invalid(f"{error}.") from None
         except ValueError:  # raised by the extractor only if the clip is too short
             least = mel_config.padding + 1
             raise _invalid(f"The audio has fewer than {least} samples at {mel_config.sample_rate} Hz.") from None
         return mel
+
+    def _read(self, body: bytes) -> tuple[NDArray[np.float32], int]:
+        file = io.BytesIO(body)
+        try:
+            with nullcontext() if body.startswith(SILENT_FORMATS) else _without_decoder_lines():
+                self._check_header(file)
+                file.seek(0)
+                return read_audio(file, max_seconds=self._max_seconds)
+        except AudioTooLongError:
+            raise self._too_long() from None
+        except AudioError as error:
+            raise _invalid(f"{error}.") from None
 
     def _check_header(self, file: io.BytesIO) -> None:
         """Refuse by the header what would be expensive to read. Reading has limits too, since a header may lie."""

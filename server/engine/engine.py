@@ -1,15 +1,13 @@
 """One model, with a bounded queue in front of it.
 
-A loader thread loads the model; after that only the device's thread uses it. The rest of the server submits work and
-waits for futures, so the event loop never computes. In its turn the engine runs the first job, together with the other
-waiting jobs that fit into its run: no job waits for company. Long work is computed in parts. Between two parts other
-models have their turns, and a cancelled job ends.
+A loader thread loads the model; after that the lanes use it. The rest of the server submits work and waits for futures,
+so the event loop never computes. A run is the next job's, together with the other waiting jobs that fit into it: no job
+waits for company. Long work is computed in parts. Between two parts others have their turns, and a cancelled job ends.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -19,10 +17,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.engine.calibration import Calibration
-from server.engine.device import Device
-from server.engine.errors import DeadlineError, EngineState, NotReadyError, QueueFullError, SynthesisError
+from server.engine.errors import EngineState, NotReadyError, SynthesisError
+from server.engine.lanes import Lanes
+from server.engine.line import Line
 from server.engine.model import Load, LoadedModel, Observer, Outcome, short_name
-from server.engine.queue import Job, Parts, Priority, QueueLimits, Synthesis, WorkQueue, at_once
+from server.engine.queue import Job, Part, Parts, QueueLimits, Synthesis, at_once
 from vocoder.batching import Utterance
 from vocoder.checkpoint import CheckpointError
 from vocoder.machine.devices import DeviceError
@@ -34,12 +33,11 @@ __all__ = ["Engine"]
 logger = logging.getLogger(__name__)
 
 CANARY_INTERVAL = 30.0  # seconds without a success after which an idle engine tests itself
-MAX_RETRY_AFTER = 60
 EXPECTED_ERRORS = (CheckpointError, DeviceError, OSError)  # of loading; their texts need no traceback
 
 
 class Engine:
-    """Runs one model on a shared device.
+    """Runs one model on shared lanes.
 
     `load` gives the synthesizer of the reference. `calibration` measures whether mels should share runs; without it
     each runs alone. The observer is told of every run.
@@ -49,7 +47,7 @@ class Engine:
         self,
         reference: str,
         load: Load,
-        device: Device,
+        lanes: Lanes,
         limits: QueueLimits | None = None,
         calibration: Calibration | None = None,
         observer: Observer | None = None,
@@ -58,21 +56,17 @@ class Engine:
         self.state = EngineState.LOADING
         """whether the engine takes work, and if not, why"""
         self.loaded: Future[None] = Future()
-        self.used = 0.0
         self._reference = reference
         self._load = load
-        self._device = device
         self._calibration = calibration
         self._observer = observer
-        self._queue = WorkQueue(limits or QueueLimits())
+        self._line = Line(lanes, limits or QueueLimits(), self._compute, self._fits, self._check)
         self._model: LoadedModel | None = None
-        self._running: tuple[Job, ...] = ()
         self._well = time.monotonic()
-        device.add(self)
 
     @property
     def synthesizer(self) -> Synthesizer:
-        """The loaded model, to be described. Only the device's thread computes with it."""
+        """The loaded model, to be described. Only lanes compute with it."""
         return self._loaded().synthesizer
 
     @property
@@ -88,13 +82,12 @@ class Engine:
     @property
     def queued(self) -> int:
         """Waiting jobs."""
-        return len(self._queue)
+        return len(self._line)
 
     @property
     def queued_frames(self) -> int:
         """Waiting mel frames."""
-        with self._device.changed:
-            return self._queue.frames
+        return self._line.frames
 
     def load(self) -> None:
         """Load the model and queue its warm-up, after which `loaded` is done."""
@@ -107,20 +100,17 @@ class Engine:
             return
         job = Job(0, model.synthesizer.sample_rate, parts=self._warm_up(model, seconds))
         job.add_done_callback(self._on_warmed_up)
-        with self._device.changed:
+        with self._line.lanes.lock:
             if self.state is EngineState.LOADING:
-                self._enqueue(job)
+                self._line.submit(job, limited=False)
                 return
         self.loaded.set_exception(NotReadyError(self.state))
 
-    def admit(self, frames: int = 0, size: int = 0) -> None:
+    def admit(self) -> None:
         """Raise the error that `submit` would raise now, so that hopeless requests are refused before their body."""
-        with self._device.changed:
-            if self.state is not EngineState.READY:
-                raise NotReadyError(self.state)
-            wait = self._device.expected_wait(self)
-            if not self._queue.has_room(frames, size, wait):
-                raise QueueFullError(min(MAX_RETRY_AFTER, max(1, math.ceil(wait))))
+        if self.state is not EngineState.READY:
+            raise NotReadyError(self.state)
+        self._line.admit()
 
     def submit(self, utterance: Utterance, deadline: float | None = None) -> Job:
         """Queue an utterance with a mel in the model's own config. It may share a run; a long one is computed in parts.
@@ -133,32 +123,38 @@ class Engine:
             NotReadyError, QueueFullError: the engine takes no work.
         """
         model = self._loaded()
-        rate, parts = model.synthesizer.sample_rate, model.in_parts(utterance)
-        return self._admitted(Job(utterance.frames, rate, utterance, parts, deadline=deadline))
+        rate, cost, parts = model.synthesizer.sample_rate, model.cost(utterance.corrections), model.in_parts(utterance)
+        return self._admitted(Job(utterance.frames, rate, utterance, parts, cost=cost, deadline=deadline))
 
     def run(
         self,
         work: Callable[[Any], NDArray[np.float32]],
         *,
         frames: int,
-        priority: Priority = Priority.NORMAL,
+        corrections: int | None = None,
+        listened: bool = False,
         deadline: float | None = None,
     ) -> Job:
         """Queue a function that computes some audio, such as one chunk of a stream. See `submit`.
 
-        The function is given the synthesizer, on the device's thread. `frames` estimates its time.
+        The function is given the synthesizer, on a lane. `frames` and `corrections` estimate its time.
         """
-        synthesizer = self._loaded().synthesizer
-        parts = at_once(work, synthesizer)
-        return self._admitted(Job(frames, synthesizer.sample_rate, None, parts, priority, deadline))
+        model = self._loaded()
+        parts, cost = at_once(work, model.synthesizer), model.cost(corrections)
+        rate = model.synthesizer.sample_rate
+        return self._admitted(Job(frames, rate, None, parts, cost=cost, listened=listened, deadline=deadline))
+
+    def cost(self, corrections: int | None) -> float:
+        """Return what a frame with so many corrections costs, beside one with the model's own number."""
+        return self._loaded().cost(corrections)
 
     def alive(self, stall_timeout: float) -> bool:
         """Whether there was a sign of life in the last `stall_timeout` seconds."""
-        return self.state in (EngineState.LOADING, EngineState.READY) and self._device.alive(stall_timeout)
+        return self.state in (EngineState.LOADING, EngineState.READY) and self._line.lanes.alive(stall_timeout)
 
     def close(self) -> None:
         """Take no more work; waiting work is finished."""
-        with self._device.changed:
+        with self._line.lanes.lock:
             if self.state is EngineState.LOADING:
                 self._refuse_all(EngineState.STOPPED)
             elif self.state is EngineState.READY:
@@ -168,37 +164,21 @@ class Engine:
         """Refuse all unfinished work."""
         self._refuse_all(self.state)
 
-    @property
-    def waits(self) -> bool:
-        """Whether there is work."""
-        return len(self._queue) > 0
+    def _compute(self, jobs: list[Job]) -> Sequence[Outcome | Part]:
+        """Return the outcomes of the jobs of a run, on a lane."""
+        utterances = [job.utterance for job in jobs if job.utterance is not None and job.parts is None]
+        outcomes = self._loaded().run(utterances) if utterances else [jobs[0].next_part()]
+        failures = [outcome for outcome in outcomes if isinstance(outcome, SynthesisError)]
+        if any(failure.fatal for failure in failures):
+            self._refuse_all(EngineState.FAILED)
+        if not failures:
+            self._well = time.monotonic()
+        return outcomes
 
-    @property
-    def backlog(self) -> float:
-        """Seconds of all waiting and running work, at the recent speed."""
-        speed = 1.0 if self._model is None else self._model.pace.frames_per_second
-        frames = sum(job.frames for job in self._running if not job.cancelled())
-        running = max(0.0, frames / speed - self._device.turn_seconds) if frames else 0.0
-        return self._queue.frames / speed + running
+    def _fits(self, frames: list[int]) -> bool:
+        return self._loaded().fits(frames)
 
-    def take_turn(self) -> None:
-        """Run the first job and those that share its run, on the device's thread."""
-        with self._device.changed:
-            late = self._queue.expired(time.monotonic())
-            jobs = self._queue.take(lambda frames: self._loaded().fits(frames))
-            self._running = tuple(jobs)
-            for job in jobs:
-                job.begun = True
-        for job in late:
-            job.finish(DeadlineError())
-        jobs = [job for job in jobs if not job.cancelled()]
-        if jobs:
-            started = time.monotonic()
-            utterances = [job.utterance for job in jobs if job.utterance is not None and job.parts is None]
-            outcomes = self._loaded().run(utterances) if utterances else [jobs[0].next_part()]
-            self._settle(jobs, outcomes, time.monotonic() - started)
-
-    def check_on_itself(self) -> None:
+    def _check(self) -> None:
         """Notice a lost device even while there are no requests."""
         if time.monotonic() - self._well < CANARY_INTERVAL or self.state is not EngineState.READY:
             return
@@ -210,48 +190,18 @@ class Engine:
             self._refuse_all(EngineState.FAILED)
 
     def _admitted(self, job: Job) -> Job:
-        with self._device.changed:
-            self.admit(job.frames, job.size)
-            self._enqueue(job)
-        return job
-
-    def _enqueue(self, job: Job) -> None:
-        job.add_done_callback(lambda _: self._forget(job))
-        self._device.notify(self)
-        self._queue.add(job)
-
-    def _forget(self, job: Job) -> None:
-        """Make room at once when a waiting job is cancelled."""
-        with self._device.changed:
-            self._queue.remove(job)
-
-    def _settle(self, jobs: list[Job], outcomes: Sequence[Outcome | int], seconds: float) -> None:
-        """Measure a turn and finish its jobs; a job with parts left waits again."""
-        failures = [outcome for outcome in outcomes if isinstance(outcome, SynthesisError)]
-        pairs = list(zip(jobs, outcomes, strict=True))
-        if any(failure.fatal for failure in failures):
-            self._refuse_all(EngineState.FAILED)
-        if not failures and self._model is not None:
-            self._well = time.monotonic()
-            done = sum(outcome if isinstance(outcome, int) else job.frames for job, outcome in pairs)
-            self._model.pace.add(done, seconds)
-        with self._device.changed:
-            self._running = ()
-            for job, outcome in pairs:
-                job.infer_seconds += seconds
-                if isinstance(outcome, int) and not job.cancelled():
-                    job.frames -= outcome
-                    self._queue.add(job)
-        for job, outcome in pairs:
-            if not isinstance(outcome, int):
-                job.finish(outcome)
+        with self._line.lanes.lock:
+            if self.state is not EngineState.READY:
+                raise NotReadyError(self.state)
+            return self._line.submit(job)
 
     def _warm_up(self, model: LoadedModel, seconds: float) -> Parts:
         for _ in model.warm_up(seconds, self._calibration):
             yield 0
-        with self._device.changed:
+        with self._line.lanes.lock:
             if self.state is EngineState.LOADING:
                 self._model, self.name = model, model.name
+                self._line.keep_pace(model.pace)
                 self.state, self._well = EngineState.READY, time.monotonic()
         return np.empty(0, np.float32)
 
@@ -271,11 +221,9 @@ class Engine:
 
     def _refuse_all(self, state: EngineState) -> None:
         """Take no more work. A lost device comes back only with a new process."""
-        with self._device.changed:
+        with self._line.lanes.lock:
             self.state = state
-            jobs = list(self._queue)
-        for job in jobs:
-            job.finish(NotReadyError(state))
+        self._line.refuse_all(NotReadyError(state))
 
     def _loaded(self) -> LoadedModel:
         if self._model is None:

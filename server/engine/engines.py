@@ -9,9 +9,10 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import wait
 
 from server.engine.calibration import Calibration
-from server.engine.device import Device, compute_on
+from server.engine.cores import available_cores, compute_on
 from server.engine.engine import Engine
 from server.engine.errors import LOADING_SECONDS, EngineState
+from server.engine.lanes import Lanes
 from server.engine.model import Load, Observer
 from server.engine.queue import QueueLimits
 from server.problems import Problem
@@ -20,8 +21,8 @@ __all__ = ["COMPUTING", "Engines", "LoadError"]
 
 logger = logging.getLogger(__name__)
 
-COMPUTING = ("device", "loader")
-"""names of the threads that compute with models"""
+COMPUTING = ("lane", "loader", "worker")
+"""how the names of the threads begin that compute"""
 
 
 class LoadError(Exception):
@@ -29,7 +30,7 @@ class LoadError(Exception):
 
 
 class Engines:
-    """All engines of a server. They share one device; the first engine is the default."""
+    """All engines of a server, which share `lanes`; the first is the default."""
 
     def __init__(
         self,
@@ -38,9 +39,10 @@ class Engines:
         limits: QueueLimits | None = None,
         calibration: Calibration | None = None,
         observer: Observer | None = None,
+        lanes: Lanes | None = None,
     ) -> None:
-        self._device = device = Device()
-        self._engines = tuple(Engine(name, load, device, limits, calibration, observer) for name in references)
+        self.lanes = lanes = lanes or Lanes(1, available_cores())
+        self._engines = tuple(Engine(name, load, lanes, limits, calibration, observer) for name in references)
 
     def __iter__(self) -> Iterator[Engine]:
         return iter(self._engines)
@@ -72,7 +74,7 @@ class Engines:
 
     def start(self) -> None:
         """Begin to load the models on a thread of their own. Each serves as soon as it is ready."""
-        self._device.start()
+        self.lanes.start()
         threading.Thread(target=self._load, name="loader", daemon=True).start()
 
     async def wait_ready(self) -> None:
@@ -94,7 +96,7 @@ class Engines:
         """Take no more work, and finish what waits within `timeout` seconds."""
         for engine in self._engines:
             engine.close()
-        self._device.stop(timeout)
+        self.lanes.stop(timeout)
         for engine in self._engines:
             engine.refuse_rest()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from enum import StrEnum
 
 from server.problems import Problem
@@ -10,6 +11,7 @@ __all__ = ["LOADING_SECONDS", "DeadlineError", "EngineState", "NotReadyError", "
 
 # By name, since a synthesizer need not be based on torch.
 OUT_OF_MEMORY = frozenset({"OutOfMemoryError"})
+MAX_RETRY_AFTER = 60
 FATAL = frozenset({"AcceleratorError"})
 
 
@@ -45,6 +47,11 @@ class QueueFullError(Problem):
         super().__init__(
             "queue-full", f"The queue is full with about {retry_after} s of work.", retry_after=retry_after
         )
+
+    @classmethod
+    def after(cls, seconds: float) -> QueueFullError:
+        """Return the error of a queue with so many seconds of work."""
+        return cls(min(MAX_RETRY_AFTER, max(1, math.ceil(seconds))))
 
 
 class DeadlineError(Problem):

@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 
 from server.engine.calibration import Calibration, Costs
 from server.engine.errors import SynthesisError
-from server.engine.queue import Parts
+from server.engine.queue import Pace, Parts
 from vocoder.batching import Utterance
 from vocoder.mel.range import MelRange
 from vocoder.sampling import voice_of
 from vocoder.synthesizer import Synthesizer
 
-__all__ = ["Load", "LoadedModel", "Observer", "Outcome", "Pace", "check_output", "short_name"]
+__all__ = ["Load", "LoadedModel", "Observer", "Outcome", "check_output", "short_name"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,7 +36,7 @@ WARM_UP_SECONDS = 5.0  # limit for the last warm-up run, as estimated from the f
 LONGEST_RUN = 2.0  # seconds; longer mels are computed in parts, if the model can
 PART_SECONDS = 1.0
 MAX_PART_FRAMES = 512  # the chunks in which models compute long mels anyway
-MEMORY = 0.9  # weight that the past keeps in the pace with each new run
+NETWORK_CORRECTIONS = 17  # corrections that cost about as much as the rest of the default model
 
 
 class Observer(Protocol):
@@ -49,33 +49,16 @@ class Observer(Protocol):
         """Count a run for which the device had no memory."""
 
 
-class Pace:
-    """Frames per second over the last runs, weighted by their duration."""
-
-    def __init__(self) -> None:
-        self._frames = 0.0
-        self._seconds = 0.0
-
-    @property
-    def frames_per_second(self) -> float:
-        """The pace; 1 before anything was measured."""
-        return self._frames / self._seconds if self._seconds > 0.0 else 1.0
-
-    def add(self, frames: int, seconds: float) -> None:
-        """Add one run; runs without frames do not count."""
-        if frames > 0:
-            self._frames = MEMORY * self._frames + frames
-            self._seconds = MEMORY * self._seconds + max(seconds, 1e-6)
-
-
 class LoadedModel:
-    """A model and the costs of its runs; without costs, each mel runs alone. Only one thread at a time uses it."""
+    """A model and the costs of its runs; without costs, each mel runs alone. Threads may use it at once."""
 
     def __init__(self, synthesizer: Synthesizer, costs: Costs | None = None, observer: Observer | None = None) -> None:
         self.name = short_name(synthesizer.name)
         self.synthesizer = synthesizer
         self.silence = MelRange.of(synthesizer.mel_config).silence
-        self.dtype: str | None = synthesizer.info().get("dtype")
+        dtype = getattr(synthesizer, "dtype", None)
+        self.dtype = None if dtype is None else str(dtype).removeprefix("torch.")
+        self.corrections: int = getattr(synthesizer, "corrections", 0)
         self.pace = Pace()
         self._costs = costs or Costs()
         self._observer = observer
@@ -105,6 +88,11 @@ class LoadedModel:
         if self._costs.frames_per_second:
             self.pace = Pace()
             self.pace.add(1, 1.0 / self._costs.frames_per_second)
+
+    def cost(self, corrections: int | None) -> float:
+        """Return what a frame with so many corrections costs, beside one with the model's own number."""
+        own = self.corrections
+        return (NETWORK_CORRECTIONS + (own if corrections is None else corrections)) / (NETWORK_CORRECTIONS + own)
 
     def fits(self, frames: Sequence[int]) -> bool:
         """Whether the last of these mels should share a run with the others; a single mel always fits."""
@@ -137,7 +125,7 @@ class LoadedModel:
 
     def in_parts(self, utterance: Utterance) -> Parts | None:
         """Return the work on an utterance in parts if it would block others for too long, otherwise None."""
-        synthesizer, speed = self.synthesizer, self.pace.frames_per_second
+        synthesizer, speed = self.synthesizer, self.pace.frames_per_second / self.cost(utterance.corrections)
         if utterance.frames <= LONGEST_RUN * speed or not hasattr(synthesizer, "open_stream"):
             return None
         return self._parts(utterance, max(1, min(MAX_PART_FRAMES, int(PART_SECONDS * speed))))

@@ -15,6 +15,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from server.addresses import METRICS, PAGE_PARTS, PAGES, PROBES, READINESS
+from server.engine.turns import CLIENT, Client
 from server.limits.keys import KeyRing, Quotas
 from server.problems import Problem, render
 from server.telemetry.requests import note, noted
@@ -173,6 +174,8 @@ class Gate:
         except Problem as problem:
             await render(connection, problem)(scope, receive, send)
             return
+        address = connection.client.host if connection.client else ""
+        CLIENT.set(Client(noted(connection).get("key", ""), address))
         state: dict[str, Any] = scope.setdefault("state", {})
         state["memory"], state["held_bytes"] = self._memory, 0
         drain = None if path in OPERATIONS else self._drain
@@ -215,15 +218,17 @@ def check_key(keys: KeyRing, connection: HTTPConnection) -> None:
     connection.state.quotas = quotas
 
 
-def charge_frames(connection: HTTPConnection, frames: int) -> None:
+def charge_frames(connection: HTTPConnection, frames: int, cost: float = 1.0) -> None:
     """Take the frames of a mel from the client's quota; 0 checks before the body is read whether it is used up.
+
+    A frame that costs more than an ordinary one counts as several.
 
     Raises:
         Problem: 429 with Retry-After.
     """
     quotas: Quotas | None = getattr(connection.state, "quotas", None)
     if quotas is not None:
-        _charge(quotas.frames.take(frames), "frames")
+        _charge(quotas.frames.take(frames * max(1.0, cost)), "frames")
     if frames:
         note(connection, frames=noted(connection).get("frames", 0) + frames)
 

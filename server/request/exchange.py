@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -13,6 +13,7 @@ from fastapi import Request
 from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
+from server.engine.errors import DeadlineError
 from server.engine.queue import Job, Synthesis
 from server.limits.gate import charge_frames, hold_bytes
 from server.problems import Problem, invalid_parameter
@@ -24,7 +25,7 @@ from vocoder.adapt.placing import placed
 from vocoder.batching import Utterance
 from vocoder.sampling import voice_of
 
-__all__ = ["Exchange", "departure", "done_before", "media_type", "read_body"]
+__all__ = ["Exchange", "deadline_of", "departure", "done_before", "media_type", "read_body", "while_wanted"]
 
 T = TypeVar("T")
 
@@ -44,6 +45,7 @@ class Exchange:
         self.service = service
         self.engine = service.engines.get(model)
         self.engine.admit()
+        service.workers.admit()
         charge_frames(http, 0)
         self.deadline = deadline_of(http)
         self.seconds: dict[str, float] = {}
@@ -60,9 +62,11 @@ class Exchange:
         """Decode and admit the mel on a worker thread, and charge its frames."""
         service, target = self.service, self.engine.mel_config
         mode, most = asked.guard or service.settings.guard, service.settings.max_frames
-        admitted = await service.run(lambda: admit(decode(), asked, target, service.mel_configs, mode, most))
+        known = service.mel_configs
+        preparing = service.prepare(lambda: admit(decode(), asked, target, known, mode, most))
+        admitted = await while_wanted(self.http, preparing, self.deadline)
         self.lap("decode")
-        charge_frames(self.http, admitted.frames)
+        charge_frames(self.http, admitted.frames, self.engine.cost(admitted.sampling.corrections))
         return admitted
 
     async def synthesize(self, admitted: Admitted) -> Synthesis:
@@ -79,21 +83,21 @@ class Exchange:
 
         Raises:
             ClientDisconnect: the client left.
-            Problem: the job failed.
+            Problem: the job failed, or the deadline passed.
         """
-        answer = asyncio.wrap_future(job)
-        if not await done_before(answer, departure(self.http)):
+        try:
+            synthesis: Synthesis = await while_wanted(self.http, asyncio.wrap_future(job), self.deadline)
+        except ClientDisconnect:
             stage = "running" if job.begun else "queued"
             self.service.metrics.record("cancelled", model=self.engine.name, stage=stage)
-            raise ClientDisconnect
-        synthesis = answer.result()
+            raise
         self.seconds |= {"queue": synthesis.queue_seconds, "infer": synthesis.infer_seconds}
         self._started = time.perf_counter()
         return synthesis
 
     async def encode(self, name: str, encode: Callable[[], T], clipped: Callable[[T], int] = lambda _: 0) -> T:
         """Encode the answer in the format `name` on a worker thread, and count it."""
-        encoded = await self.service.run(encode)
+        encoded = await while_wanted(self.http, self.service.run(encode), self.deadline)
         self.service.metrics.count_encoding(self.engine.name, name, self.lap("encode"), clipped(encoded))
         self.note()
         return encoded
@@ -127,6 +131,23 @@ def deadline_of(request: Request) -> float | None:
     if not (value.isascii() and value.isdecimal() and len(value) <= MAX_DEADLINE_DIGITS and int(value) > 0):
         raise invalid_parameter(DEADLINE_HEADER, "must be a whole number of milliseconds, 1 or more")
     return time.monotonic() + int(value) / 1000.0
+
+
+async def while_wanted(request: Request, work: Awaitable[T], deadline: float | None) -> T:
+    """Return what work returns; cancel it when the client leaves or the deadline passes. The body must have been read.
+
+    Raises:
+        ClientDisconnect: the client left.
+        DeadlineError: the deadline passed.
+    """
+    task = asyncio.ensure_future(work)
+    try:
+        async with asyncio.timeout_at(deadline):
+            if not await done_before(task, departure(request)):
+                raise ClientDisconnect
+    except TimeoutError:
+        raise DeadlineError from None
+    return task.result()
 
 
 def media_type(request: Request) -> str | None:

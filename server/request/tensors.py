@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Annotated, Any, Literal
 
@@ -28,6 +28,7 @@ INPUT, OUTPUT = "mel", "audio"
 VERSION = "1"
 """the only version of every model here"""
 MAX_DIMENSIONS = 3
+NUMBERS = 4096  # of an answer that are written at a time, which takes some milliseconds
 
 
 class _Strict(BaseModel):
@@ -129,12 +130,22 @@ def render_response(
     if request.binary:
         tensor["parameters"] = {"binary_data_size": audio.nbytes}
     else:
-        tensor["data"] = audio.ravel().tolist()
+        tensor["data"] = []  # comes last
     document: dict[str, Any] = {"model_name": model, "model_version": VERSION}
     document |= {} if request.id is None else {"id": request.id}
     document |= {"parameters": dict(parameters), "outputs": [tensor]}
     header = json.dumps(document, allow_nan=False, separators=(",", ":")).encode()
-    return (header + audio.tobytes(), len(header)) if request.binary else (header, None)
+    if request.binary:
+        return header + audio.tobytes(), len(header)
+    end = len(header) - len("]}]}")
+    return b"".join([header[:end], *_numbers(audio.ravel()), header[end:]]), None
+
+
+def _numbers(x: NDArray[np.float32]) -> Iterator[bytes]:
+    """Yield x as JSON, without its brackets, in pieces: the event loop would wait as long as one is being made."""
+    for start in range(0, len(x), NUMBERS):
+        text = json.dumps(x[start : start + NUMBERS].tolist(), allow_nan=False, separators=(",", ":"))[1:-1]
+        yield f"{',' if start else ''}{text}".encode()
 
 
 def _raw_mel(body: bytes, n_mels: int) -> NDArray[np.float32]:

@@ -12,7 +12,7 @@ import vocoder
 from server.addresses import INFERENCE
 from server.engine.errors import EngineState, NotReadyError
 from server.request.decode import JSON, RAW
-from server.request.exchange import Exchange
+from server.request.exchange import Exchange, while_wanted
 from server.request.telling import as_parameters, facts
 from server.request.tensors import HEADER_LENGTH, VERSION, describe_model, parse_request, render_response
 from server.routes import operations
@@ -76,7 +76,8 @@ async def infer(name: str, http: Request, service: ServiceDependency) -> Respons
     exchange, settings, length = Exchange(http, service, name), service.settings, http.headers.get(HEADER_LENGTH)
     model, n_mels = exchange.engine.name, exchange.engine.mel_config.n_mels
     body = await exchange.read(settings.max_json_bytes if length is None else settings.max_body_bytes)
-    asked = await service.run(parse_request, body, length, n_mels, settings.max_json_bytes)
+    parsing = service.prepare(partial(parse_request, body, length, n_mels, settings.max_json_bytes))
+    asked = await while_wanted(http, parsing, exchange.deadline)
     admitted = await exchange.admit(lambda: asked.mel, asked.parameters)
     if asked.parameters.timeout is not None:
         moments = (time.monotonic() + asked.parameters.timeout / 1e6, exchange.deadline)

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from server.audio.extraction import PARTS
 from server.audio.formats import npy_bytes
+from server.engine.queue import Job
 from server.problems import Problem
 from server.request.admit import known_config
 from server.request.asked import ModelName
 from server.request.decode import NPY
-from server.request.exchange import media_type, read_body
+from server.request.exchange import deadline_of, media_type, read_body, while_wanted
 from server.routes.openapi import AUDIO_BODY, MEL_RESPONSE, problem_responses
 from server.service import ServiceDependency
 
@@ -20,7 +23,7 @@ __all__ = ["router"]
 
 router = APIRouter(tags=["mel"])
 
-RESPONSES = {200: MEL_RESPONSE, **problem_responses(400, 404, 408, 413, 415, 422, 500, 503)}
+RESPONSES = {200: MEL_RESPONSE, **problem_responses(400, 404, 408, 413, 415, 422, 500, 503, 504)}
 
 OTHER_AUDIO_TYPES = ("application/octet-stream", "application/ogg")
 
@@ -44,8 +47,11 @@ async def extract_mel(request: Request, query: Annotated[MelQuery, Query()], ser
         raise Problem("unsupported-media-type", detail)
     engine = service.engines.get(query.model)  # an unknown model is an error with a preset, too
     config = engine.mel_config if query.preset is None else known_config(query.preset, service.mel_configs)
+    deadline = deadline_of(request)
+    service.mels.admit()
     body = await read_body(request, service.settings.max_body_bytes, service.settings.body_timeout)
-    mel = await service.run(service.extractor.extract, body, config)
+    job = service.mels.submit(Job(PARTS, parts=service.extractor.extract(body, config), deadline=deadline))
+    mel = await while_wanted(request, asyncio.wrap_future(job), deadline)
     headers = {
         "X-Mel-Config": config.name,
         "X-Mel-Shape": f"{mel.shape[0]},{mel.shape[1]}",

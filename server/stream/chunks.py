@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from server.engine.engine import Engine
 from server.engine.errors import QueueFullError
 from server.engine.model import check_output
-from server.engine.queue import Job, Priority, Synthesis
+from server.engine.queue import Job, Synthesis
 from vocoder.sampling import Sampling, voice_of
 from vocoder.streaming.session import StreamSession
 
@@ -80,13 +80,12 @@ class ChunkStream:
         last = time.monotonic() + max_wait
         while True:
             try:
-                job = self.next()
+                chunk: Synthesis = await asyncio.wrap_future(self.next())  # cancelling removes it from the queue
+                return chunk
             except QueueFullError:
                 if time.monotonic() > last:
                     raise
                 await asyncio.sleep(QUEUE_PATIENCE)
-            else:
-                return await asyncio.wrap_future(job)  # cancelling this removes the chunk from the queue
 
     def next(self, deadline: float | None = None) -> Job:
         """Queue the next chunk. It is empty if the model needs more of the mel first.
@@ -98,8 +97,8 @@ class ChunkStream:
         """
         session = self._session
         frames = min(self.frames, FIRST_FRAMES) if session is None else session.ready
-        priority = Priority.NORMAL if self._begun else Priority.FIRST_CHUNK
-        return self._engine.run(self._step, frames=frames, priority=priority, deadline=deadline)
+        how = {"corrections": self._sampling.corrections, "listened": not self._begun, "deadline": deadline}
+        return self._engine.run(self._step, frames=frames, **how)
 
     def _step(self, synthesizer: Any) -> NDArray[np.float32]:
         if self._session is None:
@@ -113,7 +112,7 @@ class ChunkStream:
         return x
 
     def _hand_over(self, session: StreamSession) -> None:
-        """Pass frames on, on the device's thread during a step and on the event loop's at other times."""
+        """Pass frames on, on a lane during a step and on the event loop's thread at other times."""
         ended = self.ended  # read first: all frames pushed before the end are among the pieces
         while self._pieces:
             session.push(self._pieces.popleft())

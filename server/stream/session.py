@@ -49,6 +49,7 @@ class WebSocketSession:
         self._websocket = websocket
         self._service = service
         self._engine: Engine | None = None
+        self._cost = 1.0  # of a frame
         self._early = deque[dict[str, Any]]()
         """messages that were read to recognise the mel config, still to be taken"""
 
@@ -78,6 +79,7 @@ class WebSocketSession:
         self._engine = engine = service.engines.get(hello.model)
         engine.admit()
         charge_frames(self._websocket, 0)
+        self._cost = engine.cost(hello.corrections)
         target, _ = negotiate(hello.format, None, STREAM_FORMATS)
         config, sampling = engine.mel_config, hello.sampling().seeded()
         hello.check_corrections(config)
@@ -133,7 +135,7 @@ class WebSocketSession:
                     encoder.begin()
                 before = intake.frames
                 mel = await intake.take(message["bytes"])
-                charge_frames(self._websocket, intake.frames - before)
+                charge_frames(self._websocket, intake.frames - before, self._cost)
                 self._push(mel, stream, encoder)
                 await intake.judge()
         await self._receive_message()

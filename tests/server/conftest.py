@@ -37,6 +37,7 @@ class FakeSynthesizer:
     """Speaks each frame's mean, and noise less with corrections; can be held up (`gate`) or made to fail (`fault`)."""
 
     family = "fake"
+    dtype = "float32"
 
     def __init__(self, name: str = "fake", mel_config: MelConfig | None = None) -> None:
         self.name = name
@@ -108,6 +109,7 @@ def new_mel() -> Callable[..., Mel]:
 
 def build_app(*fakes: FakeSynthesizer, **settings: Any) -> Any:
     known = {fake.name: fake for fake in fakes}
+    settings.setdefault("cores", 1)
     return create_app(Settings(models=tuple(known), **settings), load=known.__getitem__)
 
 

@@ -75,9 +75,9 @@ async def test_the_seconds_of_calibration(start: Any, monkeypatch: pytest.Monkey
         return Costs()
 
     monkeypatch.setattr("server.app.calibrate", calibrate)
-    async with start(calibration_seconds=0.25):
+    async with start(calibration_seconds=0.25, device="cuda"):
         assert given == [0.25]
-    async with start(batching=False):
+    async with start(batching=False, device="cuda"):
         assert given == [0.25]
 
 

@@ -1,15 +1,17 @@
-"""Worker threads compute on one core each, and leave the threads of the models as they are."""
+"""How many cores there are, and who computes on how many."""
 
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 import torch
 
-from server.engine.device import compute_on
+from server.engine import cores
+from server.engine.cores import Team, available_cores, compute_on
 
 
 @pytest.fixture
@@ -39,8 +41,7 @@ def test_a_thread_chooses_for_itself(four_cores: int) -> None:
 
 
 @pytest.mark.anyio
-async def test_models_compute_on_all_cores_and_workers_on_one(start: Any, fake: Any, new_mel: Any) -> None:
-    cores = torch.get_num_threads()
+async def test_a_model_computes_on_all_cores_and_workers_on_one(start: Any, fake: Any, new_mel: Any) -> None:
     seen: list[int] = []
     speak = fake.synthesize
 
@@ -49,11 +50,91 @@ async def test_models_compute_on_all_cores_and_workers_on_one(start: Any, fake: 
         return speak(*args, **options)
 
     fake.synthesize = synthesize
-    async with start() as client:
+    async with start(cores=3, device="cuda") as client:
         service = client._transport.app.state.service
         assert await service.run(torch.get_num_threads) == 1
         body = {"mel": new_mel().tolist()}
         seen.clear()  # of loading, which takes one core from a server that may be at work
         assert (await client.post("/v1/synthesize", json=body)).status_code == httpx.codes.OK
         assert await service.run(torch.get_num_threads) == 1
-    assert set(seen) == {cores}
+    assert set(seen) == {3}
+
+
+def written(root: Path, **files: str) -> Path:
+    """A file system with control groups; in names, a double underscore stands for a slash."""
+    for name, text in files.items():
+        path = root / name.replace("__", "/").replace("cpu_max", "cpu.max").replace("cpu_cfs", "cpu.cfs")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({}, 8),
+        ({"proc__self__cgroup": "0::/\n", "sys__fs__cgroup__cpu_max": "300000 100000\n"}, 3),
+        ({"proc__self__cgroup": "0::/\n", "sys__fs__cgroup__cpu_max": "max 100000\n"}, 8),
+        ({"proc__self__cgroup": "0::/\n", "sys__fs__cgroup__cpu_max": "50000 100000\n"}, 1),
+        ({"proc__self__cgroup": "0::/pod/box\n", "sys__fs__cgroup__pod__cpu_max": "250000 100000\n"}, 2),
+        (
+            {
+                "proc__self__cgroup": "3:cpu,cpuacct:/docker/1\n2:memory:/m\n",
+                "sys__fs__cgroup__cpu__cpu_cfs_quota_us": "400000",
+                "sys__fs__cgroup__cpu__cpu_cfs_period_us": "100000",
+            },
+            4,
+        ),
+        (
+            {
+                "proc__self__cgroup": "1:cpu:/\n",
+                "sys__fs__cgroup__cpu__cpu_cfs_quota_us": "-1",
+                "sys__fs__cgroup__cpu__cpu_cfs_period_us": "100000",
+            },
+            8,
+        ),
+    ],
+)
+def test_the_cores_are_those_of_the_containers_share(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: int
+) -> None:
+    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    assert available_cores(written(tmp_path, **files)) == expected
+
+
+class Clock:
+    """Stands in for `time`: the wall clock, and the processor time of the thread."""
+
+    def __init__(self) -> None:
+        self.wall = self.processor = 0.0
+
+    def monotonic(self) -> float:
+        return self.wall
+
+    def thread_time(self) -> float:
+        return self.processor
+
+    def run(self, wall: float, processor: float) -> Any:
+        def work() -> None:
+            self.wall += wall
+            self.processor += processor
+
+        return work
+
+
+def test_a_team_without_its_cores_rests_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, team = Clock(), Team(1)
+    monkeypatch.setattr(cores, "time", clock)
+    probes = iter([clock.run(0.02, 0.01), clock.run(0.02, 0.02)])
+    monkeypatch.setattr(Team, "_probe", lambda team: next(probes)())
+    assert team.ready()
+    team.watch(clock.run(0.02, 0.019))
+    assert team.ready()
+    team.watch(clock.run(0.12, 0.04))
+    assert not team.ready()
+    clock.wall += 1.1
+    assert not team.ready()  # tried in vain
+    clock.wall += 1.1
+    assert not team.ready()  # rests for longer
+    clock.wall += 1.1
+    assert team.ready()

@@ -68,7 +68,7 @@ def test_a_mel_becomes_audio(client: Any, fake: Any, new_mel: Any, binary_in: bo
     np.testing.assert_array_equal(result.as_numpy("audio"), expected)
     response = result.get_response()
     assert (response["id"], response["model_name"], response["model_version"]) == ("mine", "fake", "1")
-    assert response["parameters"] == {"sample_rate": 22050, "seed": 5}
+    assert response["parameters"] == {"sample_rate": 22050, "seed": 5, "model_dtype": "float32"}
 
 
 def test_a_batch_of_one_is_answered_as_one(client: Any, fake: Any, new_mel: Any) -> None:

@@ -66,6 +66,7 @@ def test_what_is_said_before_and_after_the_audio(talk: Any, streamer: Streamer) 
         assert speaker.text() == {
             "type": "ready",
             "model": "streamer",
+            "model_dtype": None,
             "seed": 3,
             "format": "pcm",
             "sample_rate": 22050,

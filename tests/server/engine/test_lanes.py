@@ -1,0 +1,182 @@
+"""Lanes: a run on each core, or one run on all, in fair turns."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+import torch
+
+from server.engine import lanes as lanes_module
+from server.engine.lanes import Lanes
+from server.engine.line import Line
+from server.engine.queue import Job, QueueLimits, at_once
+from server.engine.turns import CLIENT, Client
+
+TIMEOUT = 60.0
+TEAMS = """
+import os, torch
+from server.app import create_app
+from server.engine.lanes import Lanes
+from server.engine.line import Line
+from server.engine.queue import Job, QueueLimits, at_once
+from server.settings import Settings
+
+def threads():
+    return len(os.listdir("/proc/self/task"))
+
+torch.get_num_threads(), torch.set_num_threads(3)
+before = threads()
+app = create_app(Settings())
+lanes = Lanes(3, 3)
+line = Line(lanes, QueueLimits())
+lanes.start()
+work = Job(1, parts=at_once(lambda: (torch.ones(2**22).exp(), torch.get_num_threads())[1]))
+print(line.submit(work).result(60.0), threads() - before, torch.get_num_threads())
+"""
+
+
+@contextmanager
+def started(count: int, cores: int, **limits: Any) -> Iterator[Line]:
+    line = Line(Lanes(count, cores), QueueLimits(**limits))
+    line.lanes.start()
+    yield line
+    line.lanes.stop(TIMEOUT)
+    assert not line.lanes.running
+
+
+class Held:
+    """Work that can be held up, and notes on how many cores it ran."""
+
+    def __init__(self) -> None:
+        self.gate = threading.Event()
+        self.begun: list[Any] = []
+        self.cores: list[int] = []
+
+    def job(self, name: Any = None, client: Client | None = None, **options: Any) -> Job:
+        def work() -> Any:
+            self.begun.append(name)
+            self.cores.append(torch.get_num_threads())
+            assert self.gate.wait(TIMEOUT)
+            return name
+
+        token = CLIENT.set(client or Client())
+        job = Job(options.pop("frames", 1), parts=at_once(work), **options)
+        CLIENT.reset(token)
+        return job
+
+
+def test_as_many_runs_at_once_as_cores_each_on_one(monkeypatch: pytest.MonkeyPatch, wait_until: Any) -> None:
+    monkeypatch.setattr(lanes_module.Team, "ready", lambda team: False)  # they have no cores
+    held = Held()
+    with started(3, 3) as line:
+        jobs = [line.submit(held.job(n)) for n in range(5)]
+        wait_until(lambda: len(held.begun) == 3)
+        assert len(line) == 2
+        held.gate.set()
+        assert [job.result(TIMEOUT) for job in jobs] == list(range(5))
+    assert held.cores == [1] * 5
+
+
+def test_one_run_has_all_cores_until_there_are_more(monkeypatch: pytest.MonkeyPatch, wait_until: Any) -> None:
+    monkeypatch.setattr(lanes_module.Team, "ready", lambda team: True)
+    held = Held()
+    with started(2, 2) as line:
+        first = line.submit(held.job("first"))
+        wait_until(lambda: held.begun == ["first"])
+        others = [line.submit(held.job(n)) for n in range(2)]  # wait for the cores that the first one has
+        held.gate.set()
+        for job in (first, *others):
+            job.result(TIMEOUT)
+        monkeypatch.setattr(lanes_module, "CROWD_SECONDS", 0.0)
+        line.submit(held.job("last")).result(TIMEOUT)
+    assert held.cores == [2, 1, 1, 2]
+
+
+def test_a_wait_counts_the_turns_of_others() -> None:
+    lanes = Lanes(1, 1)
+    long, short, idle = (Line(lanes, QueueLimits(seconds=1e9)) for _ in range(3))
+    for line, seconds in ((long, 60), (short, 3)):
+        line.submit(Held().job(frames=100 * seconds))  # at a hundredth of a second each, as is guessed
+    assert lanes.expected_wait(long, long.backlog) == pytest.approx(60.0 + 3.0, abs=0.1)
+    assert lanes.expected_wait(short, short.backlog) == pytest.approx(3.0 + (3.0 + 1.0), abs=0.1)
+    assert lanes.expected_wait(idle, idle.backlog) == pytest.approx(1.0 + 1.0, abs=0.1)
+
+
+@pytest.mark.parametrize(
+    ("many", "one"),
+    [(Client("a", "1"), Client("b", "1")), (Client("", "1"), Client("", "2")), (Client("a"), Client("b"))],
+)
+def test_clients_take_turns(many: Client, one: Client, wait_until: Any) -> None:
+    held = Held()
+    with started(1, 1) as line:
+        jobs = [line.submit(held.job(("many", n), many)) for n in range(6)]
+        wait_until(lambda: len(held.begun) == 1)
+        jobs += [line.submit(held.job(("one", n), one)) for n in range(2)]
+        held.gate.set()
+        for job in jobs:
+            job.result(TIMEOUT)
+    assert {("one", 0), ("one", 1)} <= set(held.begun[:5])
+
+
+def test_two_addresses_of_a_key_share_its_turns(wait_until: Any) -> None:
+    held = Held()
+    with started(1, 1) as line:
+        jobs = [line.submit(held.job("first", Client("a", "1")))]
+        wait_until(lambda: held.begun == ["first"])
+        for _ in range(4):
+            jobs += [line.submit(held.job(who, Client(*who))) for who in (("a", "1"), ("a", "2"), ("b", "1"))]
+        held.gate.set()
+        for job in jobs:
+            job.result(TIMEOUT)
+    assert held.begun[1:7].count(("b", "1")) >= 3
+
+
+def test_the_newest_of_the_greediest_gives_way(wait_until: Any) -> None:
+    held, greedy = Held(), Client("", "1")
+    with started(1, 1, items=3) as line:
+        first = line.submit(held.job("running", greedy))
+        wait_until(lambda: len(held.begun) == 1)
+        waiting = [line.submit(held.job(n, greedy)) for n in range(3)]
+        with pytest.raises(Exception, match="queue is full"):
+            line.submit(held.job("more", greedy))
+        other = line.submit(held.job("other", Client("", "2")))
+        with pytest.raises(Exception, match="queue is full"):
+            waiting[2].result(TIMEOUT)
+        held.gate.set()
+        assert [job.result(TIMEOUT) for job in (first, *waiting[:2], other)] == ["running", 0, 1, "other"]
+
+
+def test_what_costs_more_counts_more(wait_until: Any) -> None:
+    held, cheap, dear = Held(), Client("", "1"), Client("", "2")
+    with started(1, 1, seconds=1e9) as line:
+        jobs = [line.submit(held.job("first"))]
+        wait_until(lambda: len(held.begun) == 1)
+        jobs += [line.submit(held.job("dear", dear, frames=100, cost=10.0)) for _ in range(2)]
+        alone = line._queue.wait(cheap)
+        jobs += [line.submit(held.job("cheap", cheap, frames=100)) for _ in range(2)]
+        assert line._queue.wait(dear) > alone / 2 > line._queue.wait(cheap) / 4
+        held.gate.set()
+        for job in jobs:
+            job.result(TIMEOUT)
+
+
+def test_work_that_is_alone_on_a_single_lane_has_all_cores() -> None:
+    held = Held()
+    held.gate.set()
+    with started(1, 4) as line:
+        line.submit(held.job()).result(TIMEOUT)
+    assert held.cores == [4]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
+def test_only_one_thread_has_a_team() -> None:
+    """A second team, of the thread that makes the application, would halve the speed of the first."""
+    run = subprocess.run([sys.executable, "-c", TEAMS], capture_output=True, text=True, check=True)
+    computed, joined, cores = map(int, run.stdout.split())
+    assert (joined, cores) == (3 + computed - 1, 3)  # the lanes, and those that help the first if it has the cores
