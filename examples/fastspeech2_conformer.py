@@ -2,7 +2,7 @@
 
     python examples/fastspeech2_conformer.py "Good morning." -o morning.wav
     python examples/fastspeech2_conformer.py "Good morning." -o morning.wav --server http://127.0.0.1:8000
-    python examples/fastspeech2_conformer.py --random -o noise.wav    # weights at random: nothing is downloaded
+    python examples/fastspeech2_conformer.py --random -o noise.wav    # random weights: nothing is downloaded
 
 It needs the extra `acoustic`, and for text `g2p-en`. The model is ESPnet's: it predicts decimal logarithms of 80 bands
 from 80 to 7600 Hz at 22,050 Hz, with the statistics of its corpus already taken off, so the preset is `espnet`. (The
@@ -26,7 +26,7 @@ from vocoder.client import Client
 
 PUBLISHED = "espnet/fastspeech2_conformer"
 PRESET = "espnet"
-TOKENS = 40  # of a sentence that random weights speak
+TOKENS = 40  # for random weights without a sentence
 QUIET = -2.5  # log10: about where bands of speech lie
 
 
@@ -43,14 +43,14 @@ def tokens_of(text: str) -> torch.Tensor:
     return tokens
 
 
-def at_random(seed: int = 0) -> tuple[FastSpeech2ConformerModel, torch.Tensor]:
-    """Return a model of the published shape with random weights, as loud as speech, and random phonemes for it."""
-    torch.manual_seed(seed)
+def at_random(count: int = 0) -> tuple[FastSpeech2ConformerModel, torch.Tensor]:
+    """Return a model of the published shape with random weights, as loud as speech, and `count` random phonemes."""
+    torch.manual_seed(0)
     model = FastSpeech2ConformerModel(FastSpeech2ConformerConfig()).eval()
     with torch.no_grad():
         model.speech_decoder_postnet.feat_out.bias.fill_(QUIET)
         model.duration_predictor.linear.bias.fill_(1.8)  # exp(1.8) - 1: five frames for each phoneme
-    return model, torch.randint(1, model.config.vocab_size - 1, (1, TOKENS))
+    return model, torch.randint(1, model.config.vocab_size - 1, (1, count or TOKENS))
 
 
 @torch.inference_mode()
@@ -80,11 +80,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("text", nargs="?", help="a sentence in English")
     parser.add_argument("-o", "--output", type=Path, required=True, help="audio file")
     parser.add_argument("--server", metavar="URL", help="speak over HTTP instead of in this process")
-    parser.add_argument("--random", action="store_true", help="random weights and phonemes instead of text")
+    parser.add_argument(
+        "--random", action="store_true", help="random weights and phonemes, as many as the text has letters"
+    )
     args = parser.parse_args(argv)
-    if (args.text is None) is not args.random:
+    if args.text is None and not args.random:
         parser.error("give a sentence, or --random")
-    model, tokens = at_random() if args.random else (published(), tokens_of(args.text))
+    model, tokens = at_random(len(args.text or "")) if args.random else (published(), tokens_of(args.text))
     mel = predict(model, tokens)
     x, sample_rate = speak_there(mel, args.server) if args.server else speak_here(mel)
     write_audio(args.output, x, sample_rate)

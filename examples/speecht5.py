@@ -2,7 +2,7 @@
 
     python examples/speecht5.py "Good morning." -o morning.wav --speaker xvector.npy
     python examples/speecht5.py "Good morning." -o morning.wav --server http://127.0.0.1:8000
-    python examples/speecht5.py --random -o noise.wav    # weights at random: nothing is downloaded
+    python examples/speecht5.py --random -o noise.wav    # random weights: nothing is downloaded
 
 It needs the extra `acoustic`, and for text `sentencepiece`. SpeechT5 (arXiv 2110.07205) predicts decimal logarithms of
 80 bands from 80 to 7600 Hz at 16 kHz, every 16 ms, so the preset is `speecht5`. The vocoder speaks at its own rate,
@@ -27,7 +27,7 @@ from vocoder.client import Client
 
 PUBLISHED = "microsoft/speecht5_tts"
 PRESET = "speecht5"
-TOKENS = 24  # of a sentence that random weights speak
+TOKENS = 24  # for random weights without a sentence
 QUIET = -2.5  # log10: about where bands of speech lie
 
 
@@ -44,14 +44,14 @@ def tokens_of(text: str) -> torch.Tensor:
     return tokens
 
 
-def at_random(seed: int = 0) -> tuple[SpeechT5ForTextToSpeech, torch.Tensor]:
-    """Return a model of the published shape with random weights, as loud as speech, and random characters for it."""
-    torch.manual_seed(seed)
+def at_random(count: int = 0) -> tuple[SpeechT5ForTextToSpeech, torch.Tensor]:
+    """Return a model of the published shape with random weights, as loud as speech, and `count` random characters."""
+    torch.manual_seed(0)
     model = SpeechT5ForTextToSpeech(SpeechT5Config()).eval()
     with torch.no_grad():
         model.speech_decoder_postnet.feat_out.bias.fill_(QUIET)
         model.speech_decoder_postnet.prob_out.bias.fill_(-9.0)  # it ends when it must
-    return model, torch.randint(4, model.config.vocab_size, (1, TOKENS))
+    return model, torch.randint(4, model.config.vocab_size, (1, count or TOKENS))
 
 
 @torch.inference_mode()
@@ -87,11 +87,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--speaker", type=Path, help="npy file with an x-vector (512,); a neutral one if left out")
     parser.add_argument("--server", metavar="URL", help="speak over HTTP instead of in this process")
     parser.add_argument("--sample-rate", type=int, help="of the audio in Hz (the vocoder's own)")
-    parser.add_argument("--random", action="store_true", help="random weights and characters instead of text")
+    parser.add_argument(
+        "--random", action="store_true", help="random weights and characters, as many as the text has letters"
+    )
     args = parser.parse_args(argv)
-    if (args.text is None) is not args.random:
+    if args.text is None and not args.random:
         parser.error("give a sentence, or --random")
-    model, tokens = at_random() if args.random else (published(), tokens_of(args.text))
+    model, tokens = at_random(len(args.text or "")) if args.random else (published(), tokens_of(args.text))
     speaker = torch.zeros(1, 512) if args.speaker is None else torch.from_numpy(np.load(args.speaker)).reshape(1, 512)
     mel = predict(model, tokens, speaker.float())
     x, rate = speak_there(mel, args.server, args.sample_rate) if args.server else speak_here(mel, args.sample_rate)

@@ -94,10 +94,14 @@ def save_model(
     return directory
 
 
-def load_model(directory: Path | str) -> Checkpoint:
+def load_model(directory: Path | str, weights: bool = True) -> Checkpoint:
     """Read a model directory; configuration and weights are checked against their sums, and weights become float32.
 
     A directory without sums loads too, and the log says that it was not checked.
+
+    Args:
+        directory: of the model.
+        weights: False leaves the model with random weights, which is enough to describe it.
 
     Raises:
         CheckpointError: a file is missing or damaged, or the weights do not fit the configuration.
@@ -113,7 +117,8 @@ def load_model(directory: Path | str) -> Checkpoint:
     _check_contract(directory, architecture, mel_config)
     model = family.build(architecture)
     sha256 = config.get("weights_sha256")
-    _load_weights(model, directory / "model.safetensors", sha256)
+    if weights:
+        _load_weights(model, directory / "model.safetensors", sha256)
     provenance, quality = config.get("provenance") or {}, config.get("quality") or {}
     return Checkpoint(model.eval(), config["family"], mel_config, provenance, quality, sha256)
 

@@ -9,14 +9,16 @@ from typing import Any
 import torch
 
 from vocoder.checkpoint import CheckpointError, load_model
+from vocoder.description import described
 from vocoder.guard.opinion import GuardMode
 from vocoder.hub import download
 from vocoder.layers.stack import default_dtype
 from vocoder.machine.allocation import keep_freed_memory
 from vocoder.machine.devices import usable_device
+from vocoder.models.base import Vocoder
 from vocoder.synthesizer import Synthesizer
 
-__all__ = ["DEFAULT_MODEL", "load", "model_directory", "own_dtype", "shipped_models"]
+__all__ = ["DEFAULT_MODEL", "describe", "load", "model_directory", "own_dtype", "shipped_models"]
 
 DEFAULT_MODEL = "reverse"
 """the shipped model that speaks where none is named: the fastest of those that sound best"""
@@ -57,8 +59,24 @@ def load(
         keep_freed_memory()
     checkpoint = load_model(directory)
     dtype = own_dtype(checkpoint.provenance, device) if dtype is None else dtype
-    name = directory.name if directory.parent == ASSETS else str(model)
-    return Synthesizer(checkpoint, name, device, dtype, guard)
+    return Synthesizer(checkpoint, _name(model), device, dtype, guard)
+
+
+def describe(model: str | Path) -> dict[str, Any]:
+    """Return what `Synthesizer.info` says of a model on a CPU, without reading its weights.
+
+    Raises:
+        CheckpointError: there is no such model, it is no vocoder, or its configuration is damaged.
+    """
+    checkpoint, device = load_model(model_directory(model), weights=False), torch.device("cpu")
+    if not isinstance(checkpoint.model, Vocoder):
+        raise CheckpointError(f"{model} holds a {checkpoint.family}, which cannot synthesize")
+    return described(_name(model), checkpoint, device, own_dtype(checkpoint.provenance, device))
+
+
+def _name(model: str | Path) -> str:
+    """Return what to call a model: what was asked for, or the name of a shipped one whose directory was."""
+    return Path(model).name if Path(model).parent == ASSETS else str(model)
 
 
 def own_dtype(provenance: Mapping[str, Any], device: str | torch.device) -> torch.dtype:

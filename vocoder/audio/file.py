@@ -19,6 +19,7 @@ from vocoder.audio.resampling import resample
 
 __all__ = [
     "AUDIO_FORMATS",
+    "AUDIO_SUFFIXES",
     "AudioError",
     "AudioFormat",
     "AudioTooLongError",
@@ -32,6 +33,8 @@ __all__ = [
     "write_audio",
 ]
 
+AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au"})
+"""of the files that `read_audio` reads"""
 _BLOCK = 1 << 15  # libsndfile's Vorbis encoder keeps each block on the stack
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 import torch
@@ -51,7 +52,12 @@ def run(args: argparse.Namespace) -> int:
         ValueError, OSError: there is no such model, or it cannot be exported; the text says why.
     """
     options = {name: getattr(args, name) for name in ("corrections", "sigma", "weights")}
-    export_model(load(args.model, dtype=torch.float32), args.form, args.output, **options)
+    synthesizer = load(args.model, dtype=torch.float32)
+
+    def progress(step: str) -> None:
+        print(f"vocoder export: {step} (this can take minutes)", file=sys.stderr, flush=True)
+
+    export_model(synthesizer, args.form, args.output, **options, progress=progress)
     shape = "input mel, output audio" if args.form == SHERPA else "inputs z and mel, output x"
     print(f"{args.output}: {args.output.stat().st_size / 1e6:.1f} MB, {shape}")
     return 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import io
 import shutil
 import sys
@@ -15,11 +16,12 @@ from typing import BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from vocoder.audio.file import AUDIO_FORMATS, WriteReport, write_audio
+from vocoder.audio.file import AUDIO_FORMATS, AUDIO_SUFFIXES, WriteReport, write_audio
 from vocoder.audio.origin import Origin
 
 __all__ = [
     "STANDARD",
+    "add_recording_arguments",
     "audio_source",
     "check_folder",
     "each",
@@ -35,38 +37,69 @@ STANDARD = Path("-")
 FILE_SUFFIXES = (".npy", *(f".{name}" for name in AUDIO_FORMATS))
 
 
-def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) -> list[tuple[Path, Path]]:
-    """Return the target of each source: `output`, or for several sources a file in that folder.
+def add_recording_arguments(parser: argparse.ArgumentParser, output: str) -> None:
+    """Declare recordings, `--output`, described by `output`, and `--again`."""
+    parser.description = (
+        f"{parser.description} `-` stands for standard input and output. A file named by -o is replaced. In a folder "
+        "existing files are kept, so that a stopped run can be continued."
+    )
+    parser.add_argument(
+        "audio",
+        nargs="+",
+        type=Path,
+        metavar="AUDIO",
+        help="audio file of any sample rate, whose channels are averaged, or folder of them",
+    )
+    parser.add_argument(
+        "-o", "--output", type=Path, required=True, help=f"{output}; a folder for several recordings or a folder"
+    )
+    parser.add_argument("--again", action="store_true", help="replace existing files in the folder")
 
-    A file named by `output` is replaced; files in a folder only with `again`.
+
+def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) -> list[tuple[Path, Path]]:
+    """Return the files to make: each source with its target, which is `output` or a file in that folder.
+
+    A file named by `output` is replaced. Files in a folder are kept without `again`, and a line says how many.
 
     Args:
-        sources: files, or `-`.
+        sources: files, `-`, or folders, which are searched for audio; the output repeats their structure.
         output: file, folder, or `-`.
         suffix: of the files in a folder.
         again: replace existing files in a folder.
 
     Raises:
-        ValueError: the output does not fit the sources, two sources have one target, a source is its own target, or a
-            file exists already.
+        ValueError: the output does not fit the sources, a folder has no audio, two sources have one target, or a source
+            is its own target.
     """
-    if len(sources) == 1 and not output.is_dir():
+    if len(sources) == 1 and not sources[0].is_dir() and not output.is_dir():
         made = [(sources[0], output)]
     else:
         check_folder(output)
         if STANDARD in sources:
             raise ValueError("- stands for one file on standard input: name an output file, or pass - as well")
-        made = [(source, output / f"{source.stem}{suffix}") for source in sources]
+        made = [
+            (file, output / inside.with_suffix(suffix)) for source in sources for file, inside in _audio_files(source)
+        ]
     twice = [str(target) for target, count in Counter(target for _, target in made).items() if count > 1]
     if twice:
         raise ValueError(f"several files would be written to {_some(twice)}; give them names of their own")
     own = [str(target) for source, target in made if target.is_file() and source.is_file() and target.samefile(source)]
     if own:
         raise ValueError(f"{_some(own)} would be replaced by what is made of it; give another output")
-    there = [str(target) for _, target in made if target.is_file() and target != output]
-    if there and not again:
-        raise ValueError(f"{_some(there)} already exists; give another output, or --again to replace it")
-    return made
+    kept = {target for _, target in made if target.is_file() and target != output and not again}
+    if kept:
+        say(f"{output}: {len(kept)} files exist already and are kept; --again replaces them", output)
+    return [(source, target) for source, target in made if target not in kept]
+
+
+def _audio_files(source: Path) -> list[tuple[Path, Path]]:
+    """Return the audio files of a source, each with its path below the source."""
+    if not source.is_dir():
+        return [(source, Path(source.name))]
+    found = sorted(path for path in source.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
+    if not found:
+        raise ValueError(f"{source} holds no audio; known suffixes: {', '.join(sorted(AUDIO_SUFFIXES))}")
+    return [(path, path.relative_to(source)) for path in found]
 
 
 def check_folder(output: Path) -> None:
@@ -79,8 +112,14 @@ def check_folder(output: Path) -> None:
         raise ValueError(f"the output of several files is a folder, but {output} is the name of a file")
 
 
-def each(program: str, files: Sequence[tuple[Path, Path]], make: Callable[[Path, Path], str]) -> int:
+def each(program: str, files: Sequence[tuple[Path, Path]], output: Path, make: Callable[[Path, Path], str]) -> int:
     """Make every target and print one line for each; a failure affects only its own file.
+
+    Args:
+        program: to begin error messages with.
+        files: from `pairs`.
+        output: as for `pairs`; a folder is created if missing.
+        make: writes a target from a source and returns what to say about it.
 
     Returns:
         0, or 2 if one failed.
@@ -88,7 +127,7 @@ def each(program: str, files: Sequence[tuple[Path, Path]], make: Callable[[Path,
     status = 0
     for source, target in files:
         try:
-            if len(files) > 1:
+            if target != output:
                 target.parent.mkdir(parents=True, exist_ok=True)
             replaced = " (replaced)" if target.is_file() else ""
             say(f"{target}: {make(source, target)}{replaced}", target)

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from vocoder.audio.file import read_audio
-from vocoder.commands.files import STANDARD, audio_source, each, pairs, write_out
+from vocoder.commands.files import STANDARD, add_recording_arguments, audio_source, each, pairs, write_out
 from vocoder.commands.sampling import PRESET_HELP
 from vocoder.mel.contract import contract
 from vocoder.mel.spectrogram import MelSpectrogram
@@ -21,27 +21,14 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.description = (
-        "Compute the mel-spectrogram of audio files (wav, flac, ogg, opus, mp3). `-` stands for standard input and "
-        "output. A file named by -o is replaced; files in a folder only with --again."
-    )
-    parser.add_argument(
-        "audio", nargs="+", type=Path, metavar="AUDIO", help="audio file of any sample rate; channels are averaged"
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        required=True,
-        help="npy file to write, float32 (n_mels, frames); a folder for several recordings",
-    )
+    parser.description = "Compute the mel-spectrogram of audio files (wav, flac, ogg, opus, mp3)."
+    add_recording_arguments(parser, "npy file to write, float32 (n_mels, frames)")
     parser.add_argument(
         "--preset",
         default="nvidia",
         metavar="NAME|FILE",
         help=f"mel contract to follow: {PRESET_HELP} (default: %(default)s)",
     )
-    parser.add_argument("--again", action="store_true", help="replace existing files in the folder")
 
 
 def run(args: argparse.Namespace) -> int:
@@ -54,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         ValueError: inputs and output do not fit.
     """
     files = pairs(args.audio, args.output, ".npy", again=args.again)
-    return each("vocoder mel", files, partial(_make, MelSpectrogram(contract(args.preset))))
+    return each("vocoder mel", files, args.output, partial(_make, MelSpectrogram(contract(args.preset))))
 
 
 def _make(extract: MelSpectrogram, source: Path, target: Path) -> str:

@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Mapping
 from typing import Any
 
-from vocoder.loading import load, shipped_models
+from vocoder.loading import describe, shipped_models
 
 __all__ = ["add_arguments", "run"]
 
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
         ValueError: there is no such model.
     """
     names = shipped_models() if args.name is None else [args.name]
-    models = [load(name).info() for name in names]
+    models = [describe(name) for name in names]
     if args.json:
         print(json.dumps(models if args.name is None else models[0], indent=2, ensure_ascii=False))
     elif models:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import time
 from functools import partial
 from pathlib import Path
 
 import torch
 
-from vocoder.audio.file import AUDIO_FORMATS, read_audio, resample
-from vocoder.commands.files import audio_source, each, pairs, suffix_of, write_speech
-from vocoder.commands.sampling import add_model_arguments, add_origin_argument, add_sampling_arguments, model, origin
+from vocoder.audio.file import read_audio, resample
+from vocoder.commands.files import add_recording_arguments, audio_source, each, pairs, suffix_of, write_speech
+from vocoder.commands.sampling import add_audio_arguments, add_model_arguments, add_sampling_arguments, model, origin
 from vocoder.mel.input import seeds_of
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.synthesizer import Synthesizer
@@ -21,29 +20,11 @@ __all__ = ["add_arguments", "run"]
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.description = (
-        "Compute the mel-spectrograms of recordings and synthesize them again. `-` stands for standard input and "
-        "output. A file named by -o is replaced; files in a folder only with --again."
-    )
-    parser.add_argument(
-        "audio", nargs="+", type=Path, metavar="AUDIO", help="audio file of any sample rate; channels are averaged"
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        required=True,
-        help="audio file to write, in the format of its suffix; a folder for several recordings",
-    )
+    parser.description = "Compute the mel-spectrograms of recordings and synthesize them again."
+    add_recording_arguments(parser, "audio file to write, in the format of its suffix")
     add_model_arguments(parser)
     add_sampling_arguments(parser)
-    add_origin_argument(parser)
-    parser.add_argument(
-        "--format",
-        choices=tuple(AUDIO_FORMATS),
-        help="audio format (default: by the suffix of the file, else wav)",
-    )
-    parser.add_argument("--again", action="store_true", help="replace existing files in the folder")
+    add_audio_arguments(parser)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -60,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
     files = pairs(args.audio, args.output, suffix_of(args.format), again=args.again)
     synthesizer = model(args)
     make = partial(_make, synthesizer, MelSpectrogram(synthesizer.mel_config), args)
-    return each("vocoder resynthesize", files, make)
+    return each("vocoder resynthesize", files, args.output, make)
 
 
 def _make(
@@ -71,10 +52,9 @@ def _make(
     x = resample(recording, file_rate, sample_rate)
     with torch.inference_mode():
         mel = extract(torch.from_numpy(x)[None])[0].numpy()
-    start, seed = time.perf_counter(), seeds_of(args.seed, 1)[0]
+    seed = seeds_of(args.seed, 1)[0]
     options = {name: getattr(args, name) for name in ("sigma", "denoise", "corrections")}
     x_hat = synthesizer.synthesize(mel, seed=seed, **options)[: len(x)]
-    seconds = time.perf_counter() - start
     report = write_speech(target, x_hat, sample_rate, args.format, origin(args, synthesizer, seed))
     moved = f", resampled from {file_rate} Hz to the model's {sample_rate} Hz" if file_rate != sample_rate else ""
-    return f"{len(x) / sample_rate:.2f} s in {seconds:.2f} s{moved}, {report}"
+    return f"{len(x) / sample_rate:.2f} s{moved}, {report}"

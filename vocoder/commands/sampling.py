@@ -8,6 +8,7 @@ from typing import get_args
 import torch
 
 from vocoder.adapt.path import AdaptMode
+from vocoder.audio.file import AUDIO_FORMATS
 from vocoder.audio.origin import Origin
 from vocoder.loading import DEFAULT_MODEL, load, shipped_models
 from vocoder.mel.config import PRESETS
@@ -16,9 +17,9 @@ from vocoder.synthesizer import Synthesizer
 
 __all__ = [
     "PRESET_HELP",
+    "add_audio_arguments",
     "add_contract_arguments",
     "add_model_arguments",
-    "add_origin_argument",
     "add_sampling_arguments",
     "model",
     "origin",
@@ -68,8 +69,11 @@ def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_origin_argument(parser: argparse.ArgumentParser) -> None:
-    """Declare `--no-origin`."""
+def add_audio_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare `--format` and `--no-origin`."""
+    parser.add_argument(
+        "--format", choices=tuple(AUDIO_FORMATS), help="audio format (default: by the suffix of the file, else wav)"
+    )
     parser.add_argument(
         "--no-origin",
         dest="origin",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import sys
-import time
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from vocoder.audio.file import AUDIO_FORMATS, WriteReport
+from vocoder.audio.file import WriteReport
 from vocoder.audio.origin import Origin
 from vocoder.audio.stream import AudioStream
 from vocoder.bulk.jobs import MANIFEST_SUFFIX, Sampling, list_jobs
@@ -21,9 +20,9 @@ from vocoder.bulk.run import ROW_FRAMES, SpeakJobs, speak_all, speak_here, speak
 from vocoder.bulk.speaking import Voice
 from vocoder.commands.files import STANDARD, check_folder, each, mel_source, pairs, suffix_of, write_speech
 from vocoder.commands.sampling import (
+    add_audio_arguments,
     add_contract_arguments,
     add_model_arguments,
-    add_origin_argument,
     add_sampling_arguments,
     model,
     origin,
@@ -56,7 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add_model_arguments(parser)
     add_sampling_arguments(parser)
-    add_origin_argument(parser)
+    add_audio_arguments(parser)
     add_contract_arguments(parser)
     parser.add_argument(
         "--guard",
@@ -65,11 +64,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="for mels that are not typical of their contract: warn, refuse, or do not look (default: %(default)s)",
     )
     parser.add_argument("--stream", action="store_true", help="compute and write the audio of one mel in chunks")
-    parser.add_argument(
-        "--format",
-        choices=tuple(AUDIO_FORMATS),
-        help="audio format (default: by the suffix of the file, else wav)",
-    )
     many = parser.add_argument_group("for many mels")
     many.add_argument("--workers", type=int, default=1, metavar="N", help="number of worker processes (default: 1)")
     many.add_argument(
@@ -99,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     if others or first.is_dir() or first.suffix == MANIFEST_SUFFIX or args.output.is_dir():
         return _speak_many(args)
     files = pairs(args.mels, args.output, suffix_of(args.format), again=True)
-    return each("vocoder synthesize", files, partial(_speak, model(args), args))
+    return each("vocoder synthesize", files, args.output, partial(_speak, model(args), args))
 
 
 def _speak_many(args: argparse.Namespace) -> int:
@@ -132,21 +126,19 @@ def _speak(synthesizer: Synthesizer, args: argparse.Namespace, source: Path, tar
         mel = read_mel(file)
     path = synthesizer.path(given_preset(args.preset, args.statistics), args.adapt, mel)
     doubt = doubt_about(mel, path, args.guard)
-    start, seed = time.perf_counter(), seeds_of(args.seed, 1)[0]
+    seed = seeds_of(args.seed, 1)[0]
     told = origin(args, synthesizer, seed)
     options = {name: getattr(args, name) for name in ("sigma", "corrections", "adapt")}
     options |= {"seed": seed, "preset": path.source}
     if args.stream:
-        first, report = _stream(synthesizer.stream(mel, **options), target, synthesizer.sample_rate, told)
-        how = f", the first chunk after {first:.2f} s"
+        report = _stream(synthesizer.stream(mel, **options), target, synthesizer.sample_rate, told)
     else:
         x = synthesizer.synthesize(mel, **options, denoise=args.denoise)
-        report, how = write_speech(target, x, synthesizer.sample_rate, args.format, told), ""
+        report = write_speech(target, x, synthesizer.sample_rate, args.format, told)
     _warn(source, doubt)
-    how += f", recognised as {path.source.name}" if args.preset == AUTO else ""
+    how = f", recognised as {path.source.name}" if args.preset == AUTO else ""
     how += f", through the {path.adapted} adapter" if path.adapted else ""
-    seconds = path.samples(mel.shape[1]) / synthesizer.sample_rate
-    return f"{seconds:.2f} s in {time.perf_counter() - start:.2f} s{how}, {report}"
+    return f"{path.samples(mel.shape[1]) / synthesizer.sample_rate:.2f} s{how}, {report}"
 
 
 def _warn(source: Path, doubt: str | None) -> None:
@@ -154,15 +146,11 @@ def _warn(source: Path, doubt: str | None) -> None:
         print(f"vocoder synthesize: warning: {source}: {doubt}", file=sys.stderr)
 
 
-def _stream(
-    chunks: Iterator[NDArray[np.float32]], target: Path, sample_rate: int, told: Origin | None
-) -> tuple[float, WriteReport]:
-    """Write the chunks; return the seconds until the first, and the write report."""
-    start = time.perf_counter()
+def _stream(chunks: Iterator[NDArray[np.float32]], target: Path, sample_rate: int, told: Origin | None) -> WriteReport:
+    """Write the chunks and return the report."""
     x = next(chunks)  # faults of the mel are found before the file is created
-    first = time.perf_counter() - start
     with AudioStream(target, sample_rate, told) as audio:
         audio.write(x)
         for x in chunks:
             audio.write(x)
-    return first, audio.report
+    return audio.report

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import tempfile
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
 
@@ -26,6 +27,23 @@ ONNX_FORMATS = ("onnx", SHERPA)
 COMPILED = "aot-inductor"
 
 
+@contextmanager
+def _silent_libraries() -> Iterator[None]:
+    """Hide what the libraries say about themselves, which is nothing that users of this package can change."""
+    loggers = [logging.getLogger(name) for name in ("torch", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+@_silent_libraries()
 def write_onnx(traced: Traced, file: Path) -> None:
     """Write a program and what its users must know, as metadata of the model.
 
@@ -36,13 +54,10 @@ def write_onnx(traced: Traced, file: Path) -> None:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ExportError("ONNX needs more packages: pip install 'flow-vocoder[export]'") from error
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of the packages, about themselves
-        logging.getLogger("onnxscript").setLevel(logging.ERROR)
-        plain = traced.program.run_decompositions({torch.ops.aten.silu.default: _silu})
-        program = torch.onnx.export(
-            plain, (), opset_version=OPSET, output_names=[traced.output], dynamo=True, verbose=False
-        )
+    plain = traced.program.run_decompositions({torch.ops.aten.silu.default: _silu})
+    program = torch.onnx.export(
+        plain, (), opset_version=OPSET, output_names=[traced.output], dynamo=True, verbose=False
+    )
     assert program is not None
     program.model.metadata_props.update(traced.about)
     program.save(str(file))
@@ -53,13 +68,13 @@ def _silu(x: Tensor) -> Tensor:
     return x / (1.0 + torch.exp(-x))
 
 
+@_silent_libraries()
 def write_torch_program(traced: Traced, file: Path) -> None:
     """Write what `torch.export.load` reads; what users must know lies in extra files of the same names."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of weights that are views of others
-        torch.export.save(traced.program, file, extra_files=traced.about)
+    torch.export.save(traced.program, file, extra_files=traced.about)
 
 
+@_silent_libraries()
 def write_compiled(traced: Traced, file: Path) -> None:
     """Write a program compiled by AOTInductor for this machine's processor, which C++ runs without Python.
 
@@ -70,13 +85,9 @@ def write_compiled(traced: Traced, file: Path) -> None:
     from torch._inductor.exc import InvalidCxxCompiler
 
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of the compiler, about itself
-            aoti_compile_and_package(
-                traced.program,
-                package_path=str(file),
-                inductor_configs={"aot_inductor.metadata": traced.about},
-            )
+        aoti_compile_and_package(
+            traced.program, package_path=str(file), inductor_configs={"aot_inductor.metadata": traced.about}
+        )
     except InvalidCxxCompiler as error:
         raise ExportError("compiling needs a C++ compiler, such as g++") from error
 
@@ -94,6 +105,7 @@ def export_model(
     corrections: int | None = None,
     sigma: float | None = None,
     weights: Weights = "float32",
+    progress: Callable[[str], object] = lambda step: None,
 ) -> None:
     """Write a model as a program that takes noise z (B, C, steps) and a mel (B, n_mels, frames) of any length.
 
@@ -106,6 +118,7 @@ def export_model(
         corrections: how often the program corrects its audio towards the mel; the model's own number if left out.
         sigma: temperature of the noise inside a program for sherpa-onnx; the model's own if left out.
         weights: their type in an ONNX file; see `store_weights`.
+        progress: called with what is done next, since each step can take minutes.
 
     Raises:
         ExportError: the model cannot be written so.
@@ -125,12 +138,16 @@ def export_model(
             "ONNX has no exponential of complex numbers, which the minimum-phase filter of a student over samples "
             "needs: export it as torch-export"
         )
-    if form == SHERPA:
-        program = traced_for_sherpa(synthesizer, corrections, sigma)
-    else:
-        program = traced(synthesizer, corrections, products=form == "onnx")
-    with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder:
+    with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder, _silent_libraries():
         made = Path(folder, file.name)  # only what is complete gets the final name
+        progress(f"tracing {synthesizer.name}")
+        if form == SHERPA:
+            program = traced_for_sherpa(synthesizer, corrections, sigma)
+        else:
+            program = traced(synthesizer, corrections, products=form == "onnx")
+        progress(f"writing {form}")
         FORMATS[form](program, made)
+        if weights != "float32":
+            progress(f"storing weights in {weights}")
         store_weights(made, weights, program.program.graph_signature.buffers)
         made.replace(file)

@@ -48,6 +48,7 @@ def test_a_sentence_in_this_process_and_over_http(
     assert rate == same == 22050
     contract = PRESETS[example.PRESET]
     model, tokens = example.at_random()
+    assert example.at_random(len("Hello"))[1].shape == (1, 5)  # a text and --random go together
     speaker = [torch.zeros(1, 512)] if example.PRESET == "speecht5" else []
     mel = example.predict(model, tokens, *speaker)
     assert mel.shape[0] == 80

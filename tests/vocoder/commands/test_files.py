@@ -79,14 +79,37 @@ def test_the_standard_input_and_output_take_the_place_of_files(recordings, model
     assert capsys.readouterr().err.count("-: ") == 4  # what is said does not get among the audio
 
 
-def test_a_name_is_replaced_with_a_word_and_names_in_a_folder_are_not(recordings, tmp_path, capsys) -> None:
+def test_a_name_is_replaced_with_a_word_and_files_in_a_folder_are_kept(recordings, tmp_path, capsys) -> None:
     assert run("mel", recordings[0], "-o", tmp_path / "a.npy") == run("mel", recordings[0], "-o", tmp_path / "a.npy")
     first, second = capsys.readouterr().out.splitlines()
     assert (first.endswith("(replaced)"), second.endswith("(replaced)")) == (False, True)
     assert run("mel", *recordings, "-o", tmp_path / "mels") == 0
-    assert run("mel", *recordings, "-o", tmp_path / "mels") == 2
-    assert "two.npy already exists" in capsys.readouterr().err
+    (tmp_path / "mels" / "two.npy").unlink()
+    capsys.readouterr()
+    assert run("mel", *recordings, "-o", tmp_path / "mels") == 0
+    kept, made = capsys.readouterr().out.splitlines()
+    assert kept == f"{tmp_path / 'mels'}: 1 files exist already and are kept; --again replaces them"
+    assert made.startswith(f"{tmp_path / 'mels' / 'two.npy'}: ")
     assert run("mel", *recordings, "-o", tmp_path / "mels", "--again") == 0
+    assert capsys.readouterr().out.count("(replaced)") == 2
+
+
+def test_a_folder_of_recordings_becomes_a_folder_of_its_structure(recordings, model, tmp_path, capsys) -> None:
+    folder = tmp_path / "in"
+    (folder / "deep").mkdir(parents=True)
+    recordings[0].rename(folder / "one.wav")
+    recordings[1].rename(folder / "deep" / "two.WAV")
+    (folder / "notes.txt").write_text("no audio")
+    assert run("mel", folder, "-o", tmp_path / "mels") == 0
+    assert run("resynthesize", folder, "-o", tmp_path / "out", "--model", model, "--seed", "1") == 0
+    for output, suffix in (("mels", ".npy"), ("out", ".wav")):
+        files = sorted(path for path in (tmp_path / output).rglob("*") if path.is_file())
+        assert files == [tmp_path / output / "deep" / f"two{suffix}", tmp_path / output / f"one{suffix}"]
+    assert run("mel", folder / "deep" / "two.WAV", "-o", tmp_path / "alone.npy") == 0
+    assert (tmp_path / "alone.npy").read_bytes() == (tmp_path / "mels" / "deep" / "two.npy").read_bytes()
+    (tmp_path / "empty").mkdir()
+    assert run("mel", tmp_path / "empty", "-o", tmp_path / "none") == 2
+    assert "empty holds no audio; known suffixes: " in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["mel", "synthesize", "resynthesize"])

@@ -21,6 +21,16 @@ def test_a_model_is_described_with_its_contract_and_quality(model: Path, capsys:
     assert lines[-3:] == ["stoi: 0.9125", "voices", "one: utterances 3, pesq 2.5"]
 
 
+def test_models_are_described_without_their_weights(
+    model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    copied = tmp_path / "tiny"
+    copied.mkdir()
+    (copied / "config.json").write_bytes((model / "config.json").read_bytes())
+    assert main(["models", str(copied), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {**load(model).info(), "name": str(copied)}
+
+
 def test_json_is_all_there_is_to_know(model: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["models", str(model), "--json"]) == 0
     info = json.loads(capsys.readouterr().out)

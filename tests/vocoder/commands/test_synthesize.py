@@ -50,7 +50,7 @@ def test_the_file_holds_what_the_model_says(
     expected = load(model, guard="off").synthesize(np.load(mel), seed=3, sigma=0.7)
     np.testing.assert_allclose(read(tmp_path / "out.wav"), expected, rtol=0, atol=1 / 32768)
     assert np.abs(expected).max() > 0.01
-    assert f"out.wav: {LENGTH / 22050:.2f} s in" in capsys.readouterr().out
+    assert f"out.wav: {LENGTH / 22050:.2f} s, peak" in capsys.readouterr().out
 
 
 def test_the_stream_writes_the_same_audio(mel: Path, model: Path, tmp_path: Path) -> None:

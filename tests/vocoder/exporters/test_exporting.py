@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -146,6 +148,20 @@ def test_operations_that_onnx_lacks_are_named(tmp_path):
 def test_a_missing_folder_is_named_before_any_work(tmp_path):
     with pytest.raises(FileNotFoundError, match="there is no folder"):
         export_model(synthesizer(published), "onnx", tmp_path / "nowhere" / "x.onnx")
+
+
+def test_each_step_is_told_and_libraries_are_silent(tmp_path, monkeypatch, caplog):
+    def trace(*given, **options):
+        warnings.warn("of a library, about itself", FutureWarning, stacklevel=1)
+        logging.getLogger("onnxscript").warning("of a library, about itself")
+        return program
+
+    steps: list[str] = []
+    program = traced(synthesizer(published))
+    monkeypatch.setattr(exporting, "traced", trace)
+    export_model(synthesizer(published), "torch-export", tmp_path / "x.pt2", progress=steps.append)
+    assert [step.split()[0] for step in steps] == ["tracing", "writing"]
+    assert not [record for record in caplog.records if record.name == "onnxscript"]
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, ExportError])
