@@ -23,7 +23,7 @@ from training.evaluate.evaluation import evaluate
 from training.evaluate.metric import Metric, split_by_package
 from training.evaluate.metrics import METRICS
 from training.evaluate.recordings import Recording, Selection, recordings
-from training.evaluate.scoring import ScoreStore, scoring_pool
+from training.evaluate.scoring import scoring_pool
 from training.evaluate.summary import markdown_table as quality_table
 from training.evaluate.summary import summarise
 from vocoder.correction.correction import Correction
@@ -101,7 +101,7 @@ def quality(voice: Synthesizer, found: Sequence[Recording], metrics: Sequence[Me
         for count in CORRECTIONS:
             own = ", as the model has it" if count == voice.info()["corrections"] else ""
             candidate = of_vocoder(voice, f"{count}{own}", corrections=count)
-            rows += evaluate(candidate, found, metrics, ScoreStore(Path()), pool).rows  # of models nothing is stored
+            rows += evaluate(candidate, found, metrics, pool).rows
     return quality_table(summarise(rows), metrics)
 
 

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from benchmarks.guard_conventions import CONVENTIONS, OF_100_BANDS, TRUE_VARIANTS, Convention, mel_of, true_mel
 from benchmarks.guard_corpora import UNSEEN, as_recorded, levelled, unseen_entries
-from training.corpora.debian import default_cache
+from recipes.corpora.debian import default_cache
 from training.corpora.manifest import read_manifest
 from vocoder.audio.file import read_audio
 from vocoder.guard.automatic import UnsureError, recognised_contract

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from training.corpora import debian
+from recipes.corpora import debian
 from training.corpora.condition import DecodeError, decode
 from training.corpora.corpus import CorpusError
 from training.corpora.manifest import Entry, Manifest

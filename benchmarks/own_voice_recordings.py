@@ -11,8 +11,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from training.corpora import debian, fortunes, kokoro
-from training.corpora.kokoro import KEPT_OUT, Utterance
+from recipes.corpora import debian, fortunes, kokoro
+from recipes.corpora.kokoro import KEPT_OUT, Utterance
 
 __all__ = ["LICENCES", "VOICES", "recordings_of"]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -15,7 +14,6 @@ from training.evaluate.evaluation import Row, evaluate
 from training.evaluate.metric import Metric, split_by_package
 from training.evaluate.metrics import METRICS
 from training.evaluate.recordings import Recording
-from training.evaluate.scoring import ScoreStore
 
 __all__ = ["as_recording", "columns", "head", "line", "scored"]
 
@@ -39,8 +37,7 @@ def as_recording(voice: str, file: Path) -> Recording:
 @torch.inference_mode()
 def scored(candidate: Candidate, chosen: Sequence[Recording], metrics: Sequence[Metric]) -> list[Row]:
     """Return the scores of a candidate on each recording."""
-    forgotten = replace(candidate, identity=None)  # whose scores are not stored
-    return evaluate(forgotten, chosen, metrics, ScoreStore(Path())).rows
+    return evaluate(candidate, chosen, metrics).rows
 
 
 def head(metrics: Sequence[Metric]) -> str:

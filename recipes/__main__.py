@@ -11,6 +11,7 @@ from vocoder.program import run_program
 __all__ = ["COMMANDS", "GROUPS", "main"]
 
 COMMANDS = {
+    "prepare": ("recipes.corpora.command", "prepare the corpora behind the files that ship"),
     "pitch": ("recipes.pitch.train", "fit the network that reads the pitch from the mel"),
     "pitch-table": ("recipes.pitch.table", "measure pitch networks beside a tracker, by voice and playing speed"),
     "guard": ("recipes.guard.command", "fit the mel guard: densities of mels in many conventions"),

@@ -7,7 +7,7 @@ from typing import Any
 
 from training.provenance import UNKNOWN, all_data, with_inheritance
 
-__all__ = ["model_card", "unknown_licences"]
+__all__ = ["licence_of", "model_card", "unknown_licences"]
 
 COLUMNS = {
     "pesq": ("PESQ", 2),
@@ -95,6 +95,25 @@ def model_card(
     if quality:
         parts += ["## Measured quality", _quality_table(name, quality), _definitions(quality)]
     return "\n\n".join(part for part in [*parts, notes.strip()] if part) + "\n"
+
+
+def licence_of(provenance: Mapping[str, Any]) -> str:
+    """Return the licence of the weights and why it is that one: a share-alike licence behind them, or all together."""
+    entries = all_data(with_inheritance(provenance))
+    corpora: dict[str, list[str]] = {}
+    for entry in entries:
+        if entry["corpus"] not in corpora.setdefault(entry["licence"], []):
+            corpora[entry["licence"]].append(entry["corpus"])
+    named = {licence: f"{licence} ({', '.join(names)})" for licence, names in sorted(corpora.items())}
+    if UNKNOWN in corpora:
+        return f"unknown, because nobody named that of {', '.join(corpora[UNKNOWN])}"
+    alike = [licence for licence in named if licence.startswith("CC-BY-SA")]
+    if not alike:
+        return f"{', '.join(named.values())}; README.md has the attributions" if named else "not stated: no recordings"
+    others = ", ".join(text for licence, text in named.items() if licence not in alike)
+    rest = f" The other recordings do not change that: {others}." if others else ""
+    names = ", ".join(corpora[alike[0]])
+    return f"{alike[0]}, because it is share-alike, and the weights learnt from {names}, which are under it.{rest}"
 
 
 def unknown_licences(provenance: Mapping[str, Any]) -> list[str]:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from training.commands import evaluate
+from training.evaluate.comparison import Comparison, compare
+from training.evaluate.recordings import Selection
 from training.launch import complete_contract, held_out, train
 from training.objectives.distillation_losses import DistillationLosses
 from training.objectives.reverse_losses import ReverseLosses
@@ -104,7 +105,10 @@ def run(args: argparse.Namespace) -> int:
     (root / "held_out.json").write_text(json.dumps(measured, indent=2) + "\n", encoding="utf-8")
     rows = [[name, *(f"{means[column]:.4f}" for column in kind.columns)] for name, means in measured.items()]
     print(markdown_table(["losses", *kind.columns], rows))
-    return evaluate.evaluate_all(_evaluation(config, args.limit, list(directories)), _loader(directories))
+    dtype = default_dtype("cpu")
+    students = {name: Synthesizer(load_model(path), name, "cpu", dtype, "off") for name, path in directories.items()}
+    compare(students, Path(config.manifest), root / "evaluation", Comparison(Selection(limit=args.limit)))
+    return 0
 
 
 def complete(settings: dict[str, Any], kind: Ablation = DIVERGENCE) -> None:
@@ -139,17 +143,3 @@ def variants(losses: Any, kind: Ablation = DIVERGENCE) -> dict[str, Any]:
         title = f"{title}+{added}" if title else added
         found[title] = replace(losses, **dict.fromkeys(every - kept, 0.0))
     return found
-
-
-def _evaluation(config: Any, limit: int, names: list[str]) -> argparse.Namespace:
-    parser = argparse.ArgumentParser()
-    evaluate.add_arguments(parser)
-    output = Path(config.output) / "evaluation"
-    return parser.parse_args([*names, "--manifest", config.manifest, "-o", str(output), "--limit", str(limit)])
-
-
-def _loader(directories: dict[str, Path]) -> evaluate.Loader:
-    def load(name: str) -> Synthesizer:
-        return Synthesizer(load_model(directories[name]), name, "cpu", default_dtype("cpu"), "off")
-
-    return load

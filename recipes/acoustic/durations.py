@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from recipes.corpora.kokoro_voice import SAMPLE_RATE, KokoroFiles, Session, start_session
 from training.corpora.corpus import CorpusError
-from training.corpora.kokoro_voice import SAMPLE_RATE, KokoroFiles, Session, start_session
 
 __all__ = ["UNIT", "Spoken", "TimedVoice", "start_timed_session", "trimmed", "with_durations"]
 

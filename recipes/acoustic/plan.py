@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from recipes.corpora.kokoro import KEPT_OUT, Utterance
 from training.corpora.corpus import CorpusError
-from training.corpora.kokoro import KEPT_OUT, Utterance
 
 __all__ = ["PLANS", "Plan", "planned"]
 

@@ -17,9 +17,9 @@ from recipes.acoustic.items import Example, example_of, parted
 from recipes.acoustic.model import AcousticModel, load_acoustic
 from recipes.acoustic.plan import PLANS
 from recipes.acoustic.speech import Line, read_speech
+from recipes.corpora.kokoro import KEPT_OUT
+from recipes.corpora.kokoro_voice import licence_text
 from training.corpora.corpus import TEST_EVERY, TEST_INDEX, CorpusError
-from training.corpora.kokoro import KEPT_OUT
-from training.corpora.kokoro_voice import licence_text
 from training.corpora.manifest import Entry, read_manifest, write_manifest
 from vocoder.config import ConfigError
 from vocoder.mel.contract import contract

@@ -12,11 +12,11 @@ import soundfile
 from numpy.typing import NDArray
 
 from recipes.acoustic.durations import Spoken, TimedVoice, start_timed_session
+from recipes.corpora.kokoro import Utterance
+from recipes.corpora.kokoro_voice import SAMPLE_RATE, locate_files, phonemes, read_styles
 from training.corpora.bandwidth import prepared_bandwidth
 from training.corpora.condition import PrepareConfig, condition
 from training.corpora.corpus import CorpusError
-from training.corpora.kokoro import Utterance
-from training.corpora.kokoro_voice import SAMPLE_RATE, locate_files, phonemes, read_styles
 from vocoder.audio.resampling import resample
 from vocoder.config import ConfigError, from_dict, to_dict
 

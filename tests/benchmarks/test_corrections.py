@@ -58,7 +58,7 @@ def test_the_tables(manifest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     torch.manual_seed(0)  # weights of which no two numbers of corrections sound equally loud to three digits
     voice = tiny_synthesizer("lapped")
     found = corrections.grouped(manifest, of_vocoder(voice, "tiny"), 1)
-    loudness = Metric("loudness", "loud", "higher", 3, "a root mean square", 1, lambda x, y, rate: float(y.std()))
+    loudness = Metric("loudness", "loud", "higher", 3, lambda x, y, rate: float(y.std()), "a root mean square")
     lines = corrections.quality(voice, found, [loudness], 1).splitlines()
     assert [line.split(" | ")[1] for line in lines[2:5]] == ["0", "1, as the model has it", "6"]
     assert len({line.split(" | ")[3] for line in lines[2:5]}) == 3

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from benchmarks import own_voice, own_voice_recordings
-from training.corpora.kokoro import KEPT_OUT
+from recipes.corpora.kokoro import KEPT_OUT
 
 
 def test_the_first_minutes_are_the_same_for_every_number_of_minutes(tmp_path: Path, monkeypatch) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from training.critics.adversary import copy_critics
-from training.model_card import model_card, unknown_licences
+from training.model_card import licence_of, model_card, unknown_licences
 from training.provenance import with_inheritance
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import to_dict
@@ -53,28 +53,36 @@ def run(args: argparse.Namespace) -> int:
         ValueError: the model or the scores cannot be used; the text says why.
     """
     notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
-    publish(args.model, args.output, args.quality or (), args.scores_of, notes, args.corrections, args.dtype)
+    quality = _together([_quality(path, args.scores_of or str(args.model)) for path in args.quality or ()])
+    publish(args.model, args.output, quality, notes, args.corrections, args.dtype)
     return 0
 
 
 def publish(
     model: Path,
     output: Path,
-    quality: Sequence[Path] = (),
-    scores_of: str | None = None,
+    quality: Mapping[str, Any],
     notes: str = "",
     corrections: int | None = None,
     dtype: str = "float16",
 ) -> None:
-    """Write the directory of a trained model and say so; arguments are those of the command, `notes` their text.
+    """Write the directory of a trained model, and print its size and the licence of its weights.
+
+    Args:
+        model: directory of the trained model.
+        output: directory to write; its name is the model's.
+        quality: a block of quality.json; the scores that the model already has if empty.
+        notes: Markdown for the end of the card.
+        corrections: the number that is used by default; as in training if left out.
+        dtype: of the weights, a key of `DTYPES`.
 
     Raises:
-        ValueError: the model or the scores cannot be used; the text says why.
+        ValueError: the model cannot be used; the text says why.
     """
     checkpoint = load_model(model)
     if corrections is not None:
         checkpoint.model.config = _corrected(checkpoint.model, corrections)
-    scores = _together([_quality(path, scores_of or str(model)) for path in quality]) or dict(checkpoint.quality)
+    scores = dict(quality or checkpoint.quality)
     provenance, mel = with_inheritance(checkpoint.provenance), to_dict(checkpoint.mel_config)
     parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
     card = model_card(output.name, checkpoint.family, parameters, mel, provenance, scores, notes)
@@ -82,6 +90,7 @@ def publish(
     critics = ", with the critics that it was trained with" if copy_critics(model, output, DTYPES[dtype]) else ""
     size = (output / "model.safetensors").stat().st_size
     print(f"{output}: {parameters:,} parameters, {size / 1e6:.1f} MB in {dtype}{critics}")
+    print(f"licence of the weights: {licence_of(provenance)}")
     for warning in unknown_licences(provenance):
         print(f"WARNING: {warning}", file=sys.stderr)
 

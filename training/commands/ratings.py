@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from training.listening.ratings import read_key, read_ratings, unreliable, verdicts
+from training.evaluate.listening.ratings import read_key, read_ratings, unreliable, verdicts
 
 __all__ = ["add_arguments", "run"]
 

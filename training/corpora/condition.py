@@ -10,13 +10,13 @@ import librosa
 import numpy as np
 import soundfile
 
+from vocoder.audio.file import AUDIO_SUFFIXES
 from vocoder.config import ConfigError
 
 __all__ = ["DecodeError", "PrepareConfig", "UnusableError", "condition", "decode"]
 
 _FULL_SCALE = 0.999
 _PEAK_LIMIT = 0.99
-_SOUNDFILE = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au"})
 _RAW_FORMATS = {".g722": "g722", ".gsm": "gsm"}
 
 
@@ -112,7 +112,7 @@ def decode(path: Path) -> tuple[np.ndarray, int]:
         DecodeError: the file cannot be decoded.
     """
     try:
-        x, sample_rate = _with_soundfile(path) if path.suffix.lower() in _SOUNDFILE else _with_av(path)
+        x, sample_rate = _with_soundfile(path) if path.suffix.lower() in AUDIO_SUFFIXES else _with_av(path)
     except DecodeError:
         raise
     except (soundfile.SoundFileError, av.FFmpegError, OSError, StopIteration, ValueError) as error:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 from training.corpora.corpus import Corpus, CorpusError, Recording
+from vocoder.audio.file import AUDIO_SUFFIXES
 
-__all__ = ["AUDIO_SUFFIXES", "licence_text", "scan_folder", "scan_ljspeech", "scan_vctk"]
+__all__ = ["licence_text", "scan_folder", "scan_ljspeech", "scan_vctk"]
 
-AUDIO_SUFFIXES = frozenset(
-    {".wav", ".flac", ".ogg", ".opus", ".mp3", ".m4a", ".aac", ".aiff", ".aif", ".au", ".g722", ".gsm", ".webm", ".wma"}
-)
+SUFFIXES = AUDIO_SUFFIXES | {".m4a", ".aac", ".g722", ".gsm", ".webm", ".wma"}
 _LICENCE_NAMES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt", "COPYING", "license_text", "README")
 _FOLDERS = ("wav48_silence_trimmed", "wav48")
 
@@ -30,11 +29,11 @@ def scan_folder(path: Path, name: str | None = None, licence: str | None = None)
         CorpusError: the folder is missing or holds no audio.
     """
     if not path.is_dir():
-        raise CorpusError(f"{path} is not a folder")
+        raise CorpusError(f"{path} is not a folder; `python -m recipes prepare` knows corpora by name")
     name = name or path.resolve().name
-    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in AUDIO_SUFFIXES and file.is_file())
+    found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     if not found:
-        raise CorpusError(f"{path} holds no audio; known suffixes: {', '.join(sorted(AUDIO_SUFFIXES))}")
+        raise CorpusError(f"{path} holds no audio; known suffixes: {', '.join(sorted(SUFFIXES))}")
     recordings = tuple(_recording(file, path, name) for file in found)
     attribution = f"Recordings in the folder {name}"
     return Corpus(name, str(path.resolve()), licence or "unknown", attribution, licence_text(path), recordings)

@@ -6,8 +6,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -19,14 +18,13 @@ from numpy.typing import NDArray
 from scipy.signal import butter, sosfiltfilt
 
 from training.corpora.manifest import Entry, Manifest, ManifestError
+from training.corpora.mapping import mapped
 from training.corpora.pyin import PyinConfig, pyin
 from vocoder.config import ConfigError, to_dict
-from vocoder.machine.processes import process_pool
 
 __all__ = ["LabelConfig", "Tracks", "follow", "read_tracks"]
 
 _FOLDER = "pitch"
-_CHUNK = 8
 _SAVE_EVERY = 512  # recordings
 _REFERENCE_RATE = 22050  # Hz, of the tracker's window and hop
 _LEVEL_WINDOW = 0.046  # seconds
@@ -142,8 +140,9 @@ def _completed(
     """Return the labels of a file by their keys, with those of the entries that it lacked, which it has then."""
     known = _load(file)
     missing = [entry for entry in entries if keys[entry.path] not in known]
-    for done, (entry, f0) in enumerate(_labelled(manifest, missing, config, jobs), start=1):
-        known[keys[entry.path]] = f0
+    paths = [manifest.audio_path(entry) for entry in missing]
+    for done, f0 in enumerate(mapped(partial(_followed, config=config), paths, jobs), start=1):
+        known[keys[missing[done - 1].path]] = f0
         if done % _SAVE_EVERY == 0 or done == len(missing):
             _save(file, known)
     return known
@@ -157,24 +156,6 @@ def _key(audio: Path, config: LabelConfig) -> str:
         raise ManifestError(f"{audio} cannot be read: {error.strerror}") from error
     digest.update(json.dumps(to_dict(config), sort_keys=True).encode())
     return digest.hexdigest()
-
-
-def _labelled(
-    manifest: Manifest, entries: Sequence[Entry], config: LabelConfig, jobs: int
-) -> Iterator[tuple[Entry, Floats]]:
-    work = partial(_followed, config=config)
-    paths = [manifest.audio_path(entry) for entry in entries]
-    with _mapper(min(jobs, len(entries))) as mapper:
-        yield from zip(entries, mapper(work, paths), strict=True)
-
-
-@contextmanager
-def _mapper(jobs: int) -> Iterator[Callable[[Callable[[Path], Floats], list[Path]], Iterator[Floats]]]:
-    if jobs <= 1:
-        yield map
-        return
-    with process_pool(jobs) as pool:
-        yield lambda work, paths: pool.map(work, paths, chunksize=_CHUNK)
 
 
 def _followed(audio: Path, config: LabelConfig) -> Floats:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -31,14 +30,13 @@ from training.corpora.corpus import (
 )
 from training.corpora.given_mels import check_given_mel
 from training.corpora.manifest import Entry, Manifest, Split, Use, read_manifest, write_manifest
+from training.corpora.mapping import mapped
 from vocoder.config import to_dict
-from vocoder.machine.processes import process_pool
 from vocoder.mel.contract import contract
 from vocoder.mel.file import read_mel
 
 __all__ = ["UNHEARD", "PrepareError", "Prepared", "Skipped", "prepare"]
 
-_CHUNK = 8
 UNHEARD = "as it was found"
 """the detail of what was left out without having been listened to"""
 _BANDWIDTH = "bandwidth="
@@ -66,6 +64,22 @@ class Prepared:
     manifest: Manifest
     skipped: tuple[Skipped, ...]
 
+    def summary(self) -> str:
+        """Return hours for each speaker and split, and skipped files by reason, as text."""
+        seconds = Counter[tuple[str, str]]()
+        counts = Counter(entry.speaker for entry in self.manifest.entries)
+        for entry in self.manifest.entries:
+            seconds[entry.speaker, entry.split] += entry.duration  # type: ignore[assignment]
+        width = max(map(len, (*counts, "speaker")))
+        lines = [f"{'speaker':{width}}  utterances  train h  test h"]
+        for speaker, count in sorted(counts.items()):
+            train, test = (seconds[speaker, split] / 3600 for split in ("train", "test"))
+            lines.append(f"{speaker:{width}}  {count:10d}  {train:7.3f}  {test:6.3f}")
+        reasons = Counter(f"{item.corpus}: {item.reason}" for item in self.skipped)
+        lines += [f"skipped {n:4d}  {reason}" for reason, n in sorted(reasons.items())]
+        lines += [f"  {item.path}: {item.detail}" for item in self.skipped if item.detail != UNHEARD]
+        return "\n".join([*lines, f"manifest: {self.manifest.root / 'manifest.jsonl'}"])
+
 
 @dataclass(frozen=True)
 class _Job:
@@ -85,7 +99,7 @@ def prepare(
     output: Path,
     config: PrepareConfig,
     jobs: int = 1,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], object] = lambda done: None,
 ) -> Prepared:
     """Prepare corpora into a folder; other corpora already there stay.
 
@@ -105,11 +119,9 @@ def prepare(
     _record(corpora, output, config)
     work = [job for corpus in corpora for job in _jobs(corpus, output, config)]
     results = []
-    with _mapper(min(jobs, len(work))) as mapper:
-        for result in mapper(work):
-            results.append(result)
-            if progress is not None:
-                progress(len(results))
+    for result in mapped(_process, work, jobs):
+        results.append(result)
+        progress(len(results))
     skipped = tuple(result for result in results if isinstance(result, Skipped))
     found = [result for result in results if isinstance(result, Entry)]
     entries = [e for corpus in corpora for e in hold_out_enough(corpus, [e for e in found if e.corpus == corpus.name])]
@@ -130,15 +142,6 @@ def _jobs(corpus: Corpus, output: Path, config: PrepareConfig) -> Iterator[_Job]
         )
 
 
-@contextmanager
-def _mapper(jobs: int) -> Iterator[Callable[[list[_Job]], Iterator[Entry | Skipped]]]:
-    if jobs <= 1:
-        yield lambda work: map(_process, work)
-        return
-    with process_pool(jobs) as pool:
-        yield lambda work: pool.map(_process, work, chunksize=_CHUNK)
-
-
 def _process(job: _Job) -> Entry | Skipped:
     recording = job.recording
     relative = f"audio/{job.corpus}/{recording.speaker}/{recording.stem}.flac"
@@ -151,16 +154,12 @@ def _process(job: _Job) -> Entry | Skipped:
         if recording.mel is not None:
             _take_mel(job, recording.mel, target)
     except DecodeError as error:
-        return Skipped(
-            str(recording.path),
-            job.corpus,
-            recording.speaker,
-            "unreadable",
-            str(error).removeprefix(f"{recording.path}: "),
-        )
+        reason, detail = "unreadable", str(error).removeprefix(f"{recording.path}: ")
     except UnusableError as error:
-        return Skipped(str(recording.path), job.corpus, recording.speaker, error.reason, error.detail)
-    return _entry(job, relative)
+        reason, detail = error.reason, error.detail
+    else:
+        return _entry(job, relative)
+    return Skipped(str(recording.path), job.corpus, recording.speaker, reason, detail)
 
 
 def _entry(job: _Job, relative: str) -> Entry:

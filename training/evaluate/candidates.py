@@ -66,7 +66,6 @@ class Candidate:
         name: unique in an evaluation.
         mel_config: the mel that it speaks from; audio is compared at its sample rate.
         speak: mel (n_mels, frames) -> x (frames * hop_length,); None stands for the recording itself.
-        identity: what determines its audio, ready for JSON, where results may be stored and used again.
         density: its likelihood model, if it has one.
         trained: whether it is a model.
         heard: (corpus, speaker) of the voices it was trained on, (corpus, None) for a corpus as a whole; None where
@@ -77,7 +76,6 @@ class Candidate:
     name: str
     mel_config: MelConfig
     speak: Callable[[Audio], Audio] | None = None
-    identity: dict[str, Any] | None = None
     density: Density | None = None
     trained: bool = False
     heard: frozenset[tuple[str, str | None]] | None = None
@@ -97,13 +95,12 @@ class Candidate:
 
 def ground_truth(mel_config: MelConfig) -> Candidate:
     """Return the recordings themselves: what a perfect vocoder would score."""
-    return Candidate("ground truth", mel_config, identity={"method": "recording"})
+    return Candidate("ground truth", mel_config)
 
 
 def griffin_lim(mel_config: MelConfig) -> Candidate:
     """Return Griffin-Lim with 60 iterations."""
-    method = GriffinLim(mel_config)
-    return Candidate("Griffin-Lim", mel_config, speak=method, identity=method.identity())
+    return Candidate("Griffin-Lim", mel_config, speak=GriffinLim(mel_config))
 
 
 def of_vocoder(
@@ -145,8 +142,7 @@ def smoothed(candidate: Candidate, seed: int = 0) -> Candidate:
         generator = torch.Generator().manual_seed(seed + mel.shape[1])
         return speak(predicted(torch.from_numpy(mel), "both", VariationConfig(), generator).numpy())
 
-    identity = None if candidate.identity is None else {**candidate.identity, "smoothed": seed}
-    return replace(candidate, speak=speak_smoothed, identity=identity, density=None)
+    return replace(candidate, speak=speak_smoothed, density=None)
 
 
 def mel_of(x: Audio, mel_config: MelConfig) -> Audio:
@@ -186,11 +182,6 @@ class GriffinLim:
             variance=None,
         )
         self._filterbank = mel_filterbank(mel_config).float().numpy()
-
-    def identity(self) -> dict[str, Any]:
-        """Return everything that determines the result, ready for JSON; `version` counts changes of this file."""
-        settings = {"iterations": self.iterations, "momentum": self.momentum, "seed": self.seed}
-        return {"method": "griffin-lim", "version": 1, **settings, "mel": dataclasses.asdict(self.mel_config)}
 
     def __call__(self, mel: Audio) -> Audio:
         """Return audio (frames * hop_length,) from mel (n_mels, frames)."""

@@ -1,4 +1,4 @@
-"""One candidate on all recordings: speak, score, one row for each."""
+"""One candidate on all recordings: synthesize, score, one row for each."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from training.evaluate.candidates import Candidate, mel_of
 from training.evaluate.density import nats_per_sample
 from training.evaluate.metric import Audio, Metric
 from training.evaluate.recordings import Recording
-from training.evaluate.scoring import Pair, Scores, ScoreStore, score_all
+from training.evaluate.scoring import Pair, Scores, score_all
 
 __all__ = ["Evaluated", "Row", "evaluate", "spoken"]
 
@@ -27,8 +27,7 @@ class Row:
         seconds: duration of the recording.
         values: by name of the metric; None where it is undefined, for the reason in `problems`. "nats" is among them
             where it was asked for and the candidate has a density.
-        synthesis_seconds: how long the candidate took to speak; None for the recording itself, and where the scores
-            were stored.
+        synthesis_seconds: how long the candidate took to synthesize; None for the recording itself.
         density_seconds: how long the density of the recording took; None where it was not computed.
     """
 
@@ -55,46 +54,40 @@ def evaluate(
     candidate: Candidate,
     recordings: Sequence[Recording],
     metrics: Sequence[Metric],
-    store: ScoreStore,
     pool: ProcessPoolExecutor | None = None,
     nats: bool = False,
-    progress: Callable[[], object] = lambda: None,
+    progress: Callable[[int], object] = lambda done: None,
     examples: int = 1,
 ) -> Evaluated:
     """Evaluate one candidate.
 
-    All speaking is done, and timed, before scoring starts, so that the processes that score do not slow it down. Where
-    scores are stored, the examples of each voice are spoken all the same: stored speeds would be another
-    machine's, or another hour's.
+    All synthesis is done, and timed, before scoring starts, so that the processes that score do not slow it down.
 
     Args:
         candidate: what to evaluate.
         recordings: what to compare it with.
         metrics: what to compute.
-        store: keeps scores of unchanging candidates.
         pool: the processes that score; None scores in this one.
         nats: also compute nats per sample, where the candidate has a density.
-        progress: called after each recording.
+        progress: called with the number of recordings scored so far.
         examples: how many recordings of each voice to keep the audio of, one at least.
 
     Raises:
         ValueError: the candidate returned audio of a wrong length.
     """
     references = [_Reference.of(recording, candidate) for recording in recordings]
-    kept = _first_of_each_voice(recordings, max(1, examples))
-    keys = [store.key(candidate, reference.x, metrics, reference.mel) for reference in references]
-    known = {i: scores for i, key in enumerate(keys) if (scores := store.read(key)) is not None}
-    new = [i for i in range(len(recordings)) if i not in known]
-    audio = _speak_all(candidate, references, sorted({*new, *kept}))
-    pairs = [Pair(references[i].x, audio[i][0], candidate.mel_config.sample_rate) for i in new]
-    for i, scores in zip(new, score_all(metrics, pairs, pool), strict=True):
-        known[i] = scores
-        store.write(keys[i], scores)
-        progress()
-    rows = [
-        _row(candidate, recording, known[i], score, audio[i][1] if i in audio else None)
-        for i, (recording, score) in enumerate(zip(recordings, _nats_of_all(candidate, references, nats), strict=True))
+    audio = _synthesize_all(candidate, references)
+    pairs = [
+        Pair(reference.x, generated, candidate.mel_config.sample_rate)
+        for reference, (generated, _) in zip(references, audio, strict=True)
     ]
+    scores = []
+    for scored in score_all(metrics, pairs, pool):
+        scores.append(scored)
+        progress(len(scores))
+    timed = zip(recordings, scores, _nats_of_all(candidate, references, nats), audio, strict=True)
+    rows = [_row(candidate, recording, scored, density, took) for recording, scored, density, (_, took) in timed]
+    kept = _first_of_each_voice(recordings, max(1, examples))
     heard = {recordings[i].path: np.nan_to_num(audio[i][0], posinf=0.0, neginf=0.0) for i in kept}
     return Evaluated(rows, heard)  # where audio is not finite, its scores say so, and it is drawn and heard as silence
 
@@ -158,12 +151,10 @@ def spoken(
     return np.pad(generated, (delay, missing))[: len(reference)], seconds
 
 
-def _speak_all(
-    candidate: Candidate, references: Sequence[_Reference], chosen: Sequence[int]
-) -> dict[int, tuple[Audio, float | None]]:
-    if chosen:
-        references[chosen[0]].spoken_by(candidate)  # a model's first call is slower than the others
-    return {i: references[i].spoken_by(candidate) for i in chosen}
+def _synthesize_all(candidate: Candidate, references: Sequence[_Reference]) -> list[tuple[Audio, float | None]]:
+    if references:
+        references[0].spoken_by(candidate)  # a model's first call is slower than the others
+    return [reference.spoken_by(candidate) for reference in references]
 
 
 def _nats_of_all(

@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Audio", "Metric", "MetricUndefinedError", "missing_package", "same_length", "split_by_package"]
+__all__ = ["Audio", "Metric", "MetricUndefinedError", "same_length", "split_by_package"]
 
 Audio: TypeAlias = NDArray[np.float32]
 """x (T,) float32 in [-1, 1]."""
@@ -29,9 +29,8 @@ class Metric:
         title: the heading of its column.
         better: which direction is good; "closer" to the recording's own value where neither is.
         decimals: digits worth printing.
-        definition: one sentence with constants and units.
-        version: raised whenever the same audio may get another value, so that stored values are not reused.
         measure: (reference x (T,), generated x (T,), sample_rate in Hz) -> value; raises `MetricUndefinedError`.
+        definition: one sentence with constants and units.
         package: the optional Python package that it needs.
     """
 
@@ -39,20 +38,14 @@ class Metric:
     title: str
     better: Literal["higher", "lower", "closer"]
     decimals: int
-    definition: str
-    version: int
     measure: Callable[[Audio, Audio, int], float]
+    definition: str
     package: str | None = None
-
-
-def missing_package(metric: Metric) -> str | None:
-    """Return the name of the package that a metric lacks on this machine, if it lacks one."""
-    return metric.package if metric.package is not None and find_spec(metric.package) is None else None
 
 
 def split_by_package(metrics: Sequence[Metric]) -> tuple[tuple[Metric, ...], dict[str, str]]:
     """Return the metrics that can be computed here, and for the others, by name, the package to install."""
-    missing = {metric.name: package for metric in metrics if (package := missing_package(metric)) is not None}
+    missing = {m.name: m.package for m in metrics if m.package is not None and find_spec(m.package) is None}
     return tuple(metric for metric in metrics if metric.name not in missing), missing
 
 

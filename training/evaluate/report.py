@@ -66,10 +66,7 @@ class Report:
     def notes(self) -> list[str]:
         """Return what the table does not say: metrics without their package, undefined values, absent densities."""
         titles = {metric.name: metric.title for metric in self.metrics} | {"nats": "nats"}
-        notes = [
-            f"{titles[name]} was not computed: install {package} (extra `evaluation`)"
-            for name, package in self.missing.items()
-        ]
+        notes = [f"{titles[name]} was not computed: install {package}" for name, package in self.missing.items()]
         if self.settings.get("given_mels"):
             notes.append(
                 f"the mels that the manifest names were spoken, not the recordings' own: {self.settings['given_mels']} "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["FEWEST_STEPS", "Budget", "default_minutes", "held_out", "of_steps", "plan"]
+__all__ = ["FEWEST_STEPS", "Budget", "default_minutes", "held_out", "of_steps", "plan", "slow"]
 
 HELD_OUT = (3, 12)
 """fewest and most utterances that are held out: a tenth of them in between"""
@@ -15,8 +15,13 @@ MOST_PASSES = 60
 """times that the recordings are heard at most where nobody says how long: a fast machine would learn them by heart"""
 FEWEST_STEPS = 20
 """taken however long they last"""
+USUAL_PACE = 0.4
+"""seconds of a step on two idle cores of an AMD EPYC, as docs/own-voice.md has it"""
+ENOUGH_STEPS = 600
+"""the fewest that gained in docs/own-voice.md"""
 VALIDATIONS = 5
 """on the way, the one at the end included"""
+_SLOW = 5.0  # times the usual pace that are too slow to go unsaid
 _OVERTIME = 1.5  # times its minutes, and one more, that a run may take on a machine that got slower
 _OTHER_WORK = 0.08  # share of the minutes that goes into validation and checkpoints
 
@@ -83,3 +88,18 @@ def of_steps(steps: int, seconds_per_step: float) -> Budget:
     if steps < VALIDATIONS:
         raise ValueError(f"--steps must be at least {VALIDATIONS}, not {steps}")
     return Budget(steps * seconds_per_step / 60, steps)
+
+
+def slow(budget: Budget, seconds_per_step: float) -> str | None:
+    """Return what to say, and what to do, where a machine is far slower than the usual pace; None where it is not."""
+    times = seconds_per_step / USUAL_PACE
+    if times < _SLOW:
+        return None
+    text = (
+        f"a step takes {seconds_per_step:.1f} s here, {times:.0f} times as long as on two idle cores of an AMD EPYC. "
+        "Stop other programs that use the processor, or train on a machine with a GPU."
+    )
+    if budget.steps >= ENOUGH_STEPS:
+        return text
+    minutes = math.ceil(ENOUGH_STEPS * seconds_per_step / 60 / (1 - _OTHER_WORK))
+    return f"{text} {budget.steps} steps change a voice little. --minutes {minutes} is enough for {ENOUGH_STEPS}."

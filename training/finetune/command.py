@@ -6,32 +6,25 @@ import argparse
 import math
 import os
 import shlex
-import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
 
-from tqdm import tqdm
-
-from training.commands.prepare import summary
 from training.corpora.manifest import Manifest
 from training.corpora.prepare import Prepared
-from training.evaluate.metric import split_by_package
-from training.evaluate.metrics import METRICS
-from training.finetune.budget import FEWEST_STEPS, Budget, default_minutes, of_steps, plan
-from training.finetune.kinds import TIMED_STEPS, Run, written_run
+from training.finetune.budget import of_steps, plan, slow
+from training.finetune.kinds import TIMED_STEPS, Run, Start, written_run
 from training.finetune.outcome import Outcome, compared, publish_best
 from training.finetune.recipe import recipe, seconds_in_a_batch, seconds_per_step
 from training.finetune.recordings import predicted, prepared_voice, seconds_of
+from training.finetune.verdict import missing_judges
 from training.launch import fit, origin_of
 from training.loop import random_state
 from training.loop.checkpointing import Checkpoints
 from training.loop.processes import announce
 from training.loop.run_state import run_progress
 from training.loop.trainer_config import TrainerConfig
+from training.progress import progress_bar
 from training.provenance import UNKNOWN
-from vocoder.checkpoint import load_model
-from vocoder.loading import model_directory
 
 __all__ = ["add_arguments", "run"]
 
@@ -71,22 +64,23 @@ def run(args: argparse.Namespace) -> int:
     if stopped is not None:
         args.start_from = stopped.start_from  # whatever the arguments say now
     _check(args, folder, stopped)
+    start = Start.of(args.start_from)  # what cannot be fine-tuned is said before anything is prepared
     try:
-        if _finished(args, folder, stopped):
+        if _finished(args, start, folder, stopped):
             return 0
     except KeyboardInterrupt:  # outside of training, which ends in a checkpoint instead
         pass
-    announce(f"stopped; to go on: vocoder-train finetune {_again(args)}")
+    announce(f"stopped; to continue: vocoder-train finetune {_again(args)}")
     return INTERRUPTED
 
 
-def _finished(args: argparse.Namespace, folder: Path, stopped: Run | None) -> bool:
+def _finished(args: argparse.Namespace, start: Start, folder: Path, stopped: Run | None) -> bool:
     """Take the four steps and return whether the training, and with it all, came to its end."""
-    prepared = _prepare(args, folder / "corpus")
-    if not _train(args, prepared.manifest, folder, stopped):
+    prepared = _prepare(args, start, folder / "corpus")
+    if not _train(args, start, prepared.manifest, folder / "training", stopped):
         return False
     announce("3 of 4: before and after, on recordings that were held out")
-    outcome = compared(args.start_from, folder / "training", prepared.manifest, folder / "report", args.seed, args.jobs)
+    outcome = compared(start, folder / "training", prepared.manifest, folder / "report", args.seed, args.jobs)
     announce("4 of 4: publishing")
     publish_best(outcome, args.output, folder)
     _farewell(args, outcome)
@@ -109,42 +103,42 @@ def _check(args: argparse.Namespace, folder: Path, stopped: Run | None) -> None:
         raise ValueError("--mel names the contract of the mels in --mels, which is not given")
     if args.jobs < 1:
         raise ValueError(f"--jobs must be at least 1, not {args.jobs}")
-    recipe(args.start_from, folder, folder)  # what cannot be fine-tuned is said before anything is prepared
+    missing = missing_judges()
+    if set(missing) - {"pesq"}:
+        raise ValueError(
+            f"the result is judged by STOI and DistillMOS, which need {' and '.join(missing.values())}: install "
+            "'.[training]'"
+        )
+    if missing:
+        announce(
+            "WARNING: PESQ is not installed, so STOI and DistillMOS judge the result alone; "
+            "pip install -c constraints.txt -e '.[evaluation]' adds it and needs a C compiler"
+        )
 
 
-def _prepare(args: argparse.Namespace, output: Path) -> Prepared:
+def _prepare(args: argparse.Namespace, start: Start, output: Path) -> Prepared:
     announce(f"1 of 4: recordings of {args.recordings}")
-    contract = load_model(model_directory(args.start_from)).mel_config
-    with tqdm(unit="file", file=sys.stderr, disable=None) as bar:
+    with progress_bar("file") as progress:
         prepared = prepared_voice(
             args.recordings,
             output,
-            contract,
+            start.mel_config,
             name=args.output.name,
             licence=args.licence,
             mels=args.mels,
             mel_preset=args.mel,
             jobs=args.jobs,
-            progress=partial(_advance, bar),
+            progress=progress,
         )
-    announce(summary(prepared).rstrip())
+    announce(prepared.summary())
     if (args.licence or UNKNOWN) == UNKNOWN:
         announce("WARNING: the licence of the recordings is unknown, and so is the model's: --licence NAME says it")
-    if args.mels is not None and "distillmos" in split_by_package(METRICS)[1]:
-        announce(
-            "WARNING: where mels are predicted DistillMOS must say what got better, and is not installed: .[evaluation]"
-        )
     return prepared
 
 
-def _advance(bar: tqdm[Any], done: int) -> None:
-    bar.update(done - bar.n)
-
-
-def _train(args: argparse.Namespace, manifest: Manifest, folder: Path, stopped: Run | None) -> bool:
+def _train(args: argparse.Namespace, start: Start, manifest: Manifest, output: Path, stopped: Run | None) -> bool:
     """Train and return whether the run came to its end, rather than being interrupted."""
-    output = folder / "training"
-    config = stopped or _planned(args, manifest, output)
+    config = stopped or _planned(args, start, manifest, output)
     if stopped is not None and _ended(output, config.trainer):
         return True
     random_state.seed_all(config.trainer.seed)
@@ -153,29 +147,22 @@ def _train(args: argparse.Namespace, manifest: Manifest, folder: Path, stopped: 
     return _ended(output, config.trainer)
 
 
-def _planned(args: argparse.Namespace, manifest: Manifest, output: Path) -> Run:
+def _planned(args: argparse.Namespace, start: Start, manifest: Manifest, output: Path) -> Run:
     path, seconds = manifest.root / "manifest.jsonl", seconds_of(manifest)
-    planned = partial(recipe, args.start_from, path, output, seed=args.seed, predicted=predicted(manifest))
+    planned = partial(recipe, start, path, output, seed=args.seed, predicted=predicted(manifest))
     first = planned()
     announce(
         f"2 of 4: training on {seconds / 60:.1f} minutes of speech; {1 + TIMED_STEPS} steps measure this machine's pace"
     )
-    with tqdm(total=1 + TIMED_STEPS, unit="step", file=sys.stderr, disable=None) as bar:
-        pace = seconds_per_step(first, manifest, partial(_advance, bar))
-    budget = _budget(args, seconds, pace, seconds_in_a_batch(first))
+    with progress_bar("step", 1 + TIMED_STEPS) as progress:
+        pace = seconds_per_step(first, manifest, progress)
+    planned_budget = partial(plan, args.minutes, seconds, pace, seconds_in_a_batch(first))
+    budget = planned_budget() if args.steps is None else of_steps(args.steps, pace)
     announce(f"{budget.minutes:.1f} minutes of training: {budget.steps} steps of {pace:.2f} s on this machine")
+    warning = slow(budget, pace)
+    if warning is not None:
+        announce(f"WARNING: {warning}")
     return planned(budget)
-
-
-def _budget(args: argparse.Namespace, seconds: float, pace: float, seconds_in_batch: float) -> Budget:
-    """Return how long to train, and say so where that is longer than was wished."""
-    if args.steps is not None:
-        return of_steps(args.steps, pace)
-    budget = plan(args.minutes, seconds, pace, seconds_in_batch)
-    wanted = default_minutes(seconds / 60) if args.minutes is None else args.minutes
-    if budget.minutes > wanted:
-        announce(f"at least {FEWEST_STEPS} steps: about {budget.minutes:.1f} minutes instead of {wanted:g}")
-    return budget
 
 
 def _ended(output: Path, config: TrainerConfig) -> bool:

@@ -18,10 +18,11 @@ from training.runs.waveglow import WaveGlowRun
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.loading import model_directory
+from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.models.reverse import Reverse
 from vocoder.models.waveglow import WaveGlow
 
-__all__ = ["KINDS", "TIMED_STEPS", "Kind", "Run", "kind_of", "written_run"]
+__all__ = ["KINDS", "TIMED_STEPS", "Kind", "Run", "Start", "written_run"]
 
 TIMED_STEPS = 4
 """as many as `likelihood_every`, so that every kind of step is among them"""
@@ -54,12 +55,41 @@ class Kind:
     learning_rate: float
 
 
-def kind_of(model: nn.Module, name: str) -> Kind:
-    """Return how a model is fine-tuned.
+@dataclass(frozen=True)
+class Start:
+    """The model that a fine-tuning begins with.
 
-    Raises:
-        ConfigError: models of its kind cannot be; the text calls it `name`.
+    Attributes:
+        reference: directory or name.
+        directory: of the model.
+        kind: how it is fine-tuned.
+        architecture: its configuration.
+        mel_config: of its mels.
     """
+
+    reference: str
+    directory: Path
+    kind: Kind
+    architecture: Any
+    mel_config: MelConfig
+
+    @classmethod
+    def of(cls, reference: str) -> Start:
+        """Describe a model by its directory or name.
+
+        Raises:
+            ConfigError: the model is of a kind that cannot be fine-tuned, or its mel contract is no preset.
+        """
+        directory = model_directory(reference)
+        checkpoint = load_model(directory, weights=False)
+        model: Any = checkpoint.model
+        mel = checkpoint.mel_config
+        if PRESETS.get(mel.name) != mel:
+            raise ConfigError(f"the mel contract of {reference} is none of the presets {', '.join(PRESETS)}")
+        return cls(reference, directory, _kind_of(model, reference), model.config, mel)
+
+
+def _kind_of(model: nn.Module, name: str) -> Kind:
     for family, kind in KINDS.items():
         if isinstance(model, family):
             return kind
@@ -74,7 +104,7 @@ def written_run(file: Path) -> Run:
         ConfigError: it cannot be read, or the model that it started from is gone.
     """
     start_from = parse_yaml(file.read_text(encoding="utf-8"), str(file))["start_from"]
-    return load_config(kind_of(load_model(model_directory(start_from)).model, start_from).run, file)
+    return load_config(Start.of(start_from).kind.run, file)
 
 
 def _reverse_losses(critics: CriticConfig | None, steps: int) -> ReverseLosses:

@@ -14,17 +14,14 @@ from training.corpora.manifest import Manifest
 from training.critics.adversary import critics_beside
 from training.data.datasets import SegmentConfig
 from training.finetune.budget import Budget
-from training.finetune.kinds import TIMED_STEPS, Kind, Run, kind_of
+from training.finetune.kinds import TIMED_STEPS, Kind, Run, Start
 from training.loop.batches import BatchPlan, training_batches
 from training.loop.optimisation import build_optimiser
 from training.loop.processes import build_accelerator
 from training.loop.trainer_config import TrainerConfig
 from training.loop.update import update
-from vocoder.checkpoint import load_model
-from vocoder.config import ConfigError
 from vocoder.layers.stack import default_dtype
-from vocoder.loading import model_directory
-from vocoder.mel.config import PRESETS, MelConfig
+from vocoder.mel.config import MelConfig
 
 __all__ = ["recipe", "seconds_in_a_batch", "seconds_per_step"]
 
@@ -40,7 +37,7 @@ _AVERAGE = 0.1  # share of the steps that the averaged weights remember
 
 
 def recipe(
-    start_from: str, manifest: Path, output: Path, budget: Budget | None = None, seed: int = 0, predicted: bool = False
+    start: Start, manifest: Path, output: Path, budget: Budget | None = None, seed: int = 0, predicted: bool = False
 ) -> Run:
     """Return the configuration of a fine-tuning.
 
@@ -49,34 +46,26 @@ def recipe(
     step on; where there are none, new ones learn for a quarter of the steps before they are heard.
 
     Args:
-        start_from: directory or name of the model to begin with.
+        start: the model to begin with.
         manifest: of the prepared recordings.
         output: folder of the run.
         budget: how long; without one, the configuration of a first look at the pace.
         seed: of everything.
         predicted: whether recordings come with predicted mels: the model then corrects no more, in training and in use.
-
-    Raises:
-        ConfigError: the model is of a kind that cannot be fine-tuned, or its mel contract is none of the presets.
     """
-    directory, budget = model_directory(start_from), budget or _PROBE
-    checkpoint = load_model(directory)
-    model: Any = checkpoint.model
-    kind, mel = kind_of(model, start_from), checkpoint.mel_config
-    if PRESETS.get(mel.name) != mel:
-        raise ConfigError(f"the mel contract of {start_from} is none of the presets {', '.join(PRESETS)}")
-    own = 0 if predicted else model.config.corrections  # which make audio as smooth as a predicted mel
-    losses = kind.losses(critics_beside(directory), budget.steps)
+    budget, kind, mel = budget or _PROBE, start.kind, start.mel_config
+    own = 0 if predicted else start.architecture.corrections  # which make audio as smooth as a predicted mel
+    losses = kind.losses(critics_beside(start.directory), budget.steps)
     return kind.run(
         manifest=str(manifest),
         output=str(output),
         mel=mel.name,
-        model=replace(model.config, corrections=own),
+        model=replace(start.architecture, corrections=own),
         losses=replace(losses, **(_GENERATIVE if predicted else {}), **_arithmetic(min(_CORRECTIONS, own))),
         segments=_segments(mel, seed),
         trainer=_trainer(kind, budget, seed),
         validation_items=_VALIDATION_ITEMS,
-        start_from=start_from,
+        start_from=start.reference,
     )
 
 

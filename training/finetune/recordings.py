@@ -32,7 +32,7 @@ def prepared_voice(
     mels: Path | None = None,
     mel_preset: str | None = None,
     jobs: int = 1,
-    progress: Callable[[int], None] | None = None,
+    progress: Callable[[int], object] = lambda done: None,
 ) -> Prepared:
     """Prepare the recordings of a voice; what is there already stays.
 

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-__all__ = ["ALLOWED", "NOISE", "Change", "better", "changes", "faults", "unscored", "worse"]
+from training.evaluate.evaluation import Row
+from training.evaluate.metric import split_by_package
+from training.evaluate.metrics import METRICS
+
+__all__ = ["ALLOWED", "NOISE", "Change", "better", "changes", "missing_judges", "refusal", "worse"]
 
 NOISE = {"pesq": 0.05, "stoi": 0.005, "distillmos": 0.1}
-"""by metric, where higher is better, the mean change that is noise whatever the utterances say"""
+"""the metrics that judge, of all of which higher is better, and the mean change that is noise in any case"""
 ALLOWED = {"pesq": 0.5, "stoi": 0.05}
 """by metric, the loss that is no fault where mels are predicted: it compares with detail that those do not tell"""
-_TITLES = {"pesq": "PESQ", "stoi": "STOI", "distillmos": "DistillMOS"}
+_TITLES = {metric.name: metric.title for metric in METRICS}
 _ERRORS = 2.0  # standard errors of the mean change that are noise
 
 
@@ -41,21 +44,20 @@ class Change:
     @property
     def title(self) -> str:
         """The metric as tables call it."""
-        return _TITLES.get(self.metric, self.metric)
+        return _TITLES[self.metric]
 
     def __str__(self) -> str:
         return f"{self.title} {self.before:.3g} -> {self.after:.3g} ({self.difference:+.2g}, noise {self.noise:.2g})"
 
 
-def changes(utterances: Sequence[Mapping[str, Any]], before: str, after: str) -> list[Change]:
-    """Return how each metric changed from one candidate to another.
+def missing_judges() -> dict[str, str]:
+    """Return the metrics that should judge and cannot be computed here, with the package that each lacks."""
+    return {name: package for name, package in split_by_package(METRICS)[1].items() if name in NOISE}
 
-    Args:
-        utterances: of evaluation.json: `candidate`, `path` and `values` of each.
-        before: a candidate.
-        after: another one, on the same recordings.
-    """
-    values = {(u["candidate"], u["path"]): u["values"] for u in utterances}
+
+def changes(rows: Sequence[Row], before: str, after: str) -> list[Change]:
+    """Return how each metric changed from one candidate to another, on the same recordings."""
+    values = {(row.candidate, row.path): row.values for row in rows}
     paths = [path for candidate, path in values if candidate == before]
     found = []
     for metric, least in NOISE.items():
@@ -75,12 +77,6 @@ def _change(metric: str, pairs: Sequence[tuple[float, float]], least: float) -> 
     return Change(metric, before, before + mean, max(least, _ERRORS * error))
 
 
-def unscored(utterances: Sequence[Mapping[str, Any]], candidate: str) -> bool:
-    """Return whether a candidate speaks any recording so that no metric is defined, as of audio that is not finite."""
-    values = [u["values"].values() for u in utterances if u["candidate"] == candidate]
-    return any(all(value is None for value in scores) for scores in values)
-
-
 def better(found: Sequence[Change]) -> list[Change]:
     """Return the changes for the better that are more than noise."""
     return [change for change in found if change.difference > change.noise]
@@ -91,12 +87,28 @@ def worse(found: Sequence[Change]) -> list[Change]:
     return [change for change in found if change.difference < -change.noise]
 
 
-def faults(found: Sequence[Change], predicted: bool) -> list[Change]:
-    """Return the changes for the worse for which a model is not published.
+def refusal(rows: Sequence[Row], before: str, after: str, predicted: bool) -> str | None:
+    """Return why the weights `after` must not replace those `before`, or None if they may.
 
-    PESQ and STOI are highest for audio as smooth as a predicted mel: what makes up the detail is off from the
-    recording's, however natural. They may fall then, by no more than `ALLOWED`, where DistillMOS rose.
+    No metric may fall by more than noise, and the changes, each in units of its noise, must add up to a gain. PESQ and
+    STOI are highest for audio as smooth as a predicted mel: what makes up the detail is off from the recording's,
+    however natural. With predicted mels they may fall by `ALLOWED` where DistillMOS rose by more than noise, and do not
+    count in the sum.
+
+    Args:
+        rows: of the evaluation.
+        before: candidate.
+        after: candidate.
+        predicted: whether mels are predicted.
     """
+    found = changes(rows, before, after)
+    if not found or any(all(v is None for v in row.values.values()) for row in rows if row.candidate == after):
+        return "what was trained speaks held-out recordings in a way that cannot be scored"
     natural = any(change.metric == "distillmos" for change in better(found))
     allowed = ALLOWED if predicted and natural else {}
-    return [change for change in worse(found) if change.difference < -allowed.get(change.metric, 0.0)]
+    for change in worse(found):
+        if change.difference < -allowed.get(change.metric, 0.0):
+            return f"held-out recordings lost more than noise in {change}"
+    if sum(change.difference / change.noise for change in found if change.metric not in allowed) <= 0:
+        return "the scores of held-out recordings did not rise"
+    return None

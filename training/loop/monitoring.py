@@ -1,4 +1,4 @@
-"""What a run shows: a progress bar (or lines where there is no terminal) and TensorBoard."""
+"""What a run shows: a progress bar, or lines where there is no terminal, with one loss; TensorBoard has all scalars."""
 
 from __future__ import annotations
 
@@ -17,9 +17,6 @@ from tqdm import tqdm
 from training.loop.run_state import Progress
 
 __all__ = ["Monitor", "spectrogram_picture"]
-
-QUIET = ("/gradient_norm", "/learning_rate")
-"""Endings of the scalars that go to TensorBoard alone."""
 
 
 class Monitor:
@@ -59,7 +56,8 @@ class Monitor:
         amount, self._amount = self._total(progress) - self._amount, self._total(progress)
         speed = f"{amount / max(seconds, 1e-9):.1f} {self._unit}"
         self._scalars(progress.step, means | {"speed": amount / max(seconds, 1e-9)})
-        text = "  ".join(f"{name} {value:.4f}" for name, value in means.items() if not name.endswith(QUIET))
+        losses = [f"{name} {value:.4f}" for name, value in means.items() if name.endswith("/loss")]
+        text = losses[0] if losses else ""
         if progress.nonfinite_steps:
             text += f"  not finite {progress.nonfinite_steps}"
         if self._bar is not None:
@@ -69,9 +67,10 @@ class Monitor:
             self.say(f"step {progress.step}/{self.steps}  {text}  {speed}  {_clock(left)} left")
 
     def validation(self, step: int, means: dict[str, float], is_best: bool) -> None:
-        """Report the means over the validation set."""
+        """Report the means over the validation set, of which the score alone is printed if there is one."""
         self._scalars(step, {f"validation/{name}": value for name, value in means.items()})
-        values = "  ".join(f"{name} {value:.4f}" for name, value in means.items())
+        shown = {"score": means["score"]} if "score" in means else means
+        values = "  ".join(f"{name} {value:.4f}" for name, value in shown.items())
         self.say(f"validation after step {step}: {values}{'  (best so far)' if is_best else ''}")
 
     def demonstration(self, step: int, sounds: dict[str, Tensor]) -> None:

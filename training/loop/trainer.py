@@ -226,8 +226,10 @@ class Trainer:
         return {**asdict(self.state.progress), "settings": to_dict(self.config)}
 
     def _farewell(self, monitor: Monitor) -> None:
-        progress, last = self.state.progress, self.checkpoints.last
-        if progress.step >= self.config.steps:
-            monitor.say(f"finished after step {progress.step}: {last}/model (to go on: a larger steps, and --resume)")
+        step, last = self.state.progress.step, self.checkpoints.last
+        if step >= self.config.steps:
+            monitor.say(f"finished after step {step}: {last}/model")
+        elif self.interruption.requested:
+            monitor.say(f"interrupted after step {step} of {self.config.steps}: {last} (to continue: --resume)")
         else:
-            monitor.say(f"stopped after step {progress.step} of {self.config.steps}: {last} (to go on: --resume)")
+            monitor.say(f"ended by its time limit after step {step} of {self.config.steps}: {last}/model")

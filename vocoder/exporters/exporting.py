@@ -30,17 +30,14 @@ COMPILED = "aot-inductor"
 @contextmanager
 def _silent_libraries() -> Iterator[None]:
     """Hide what the libraries say about themselves, which is nothing that users of this package can change."""
-    loggers = [logging.getLogger(name) for name in ("torch", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
+    before = logging.root.manager.disable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
+        logging.disable(logging.WARNING)
         try:
             yield
         finally:
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+            logging.disable(before)
 
 
 @_silent_libraries()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from recipes.acoustic.plan import PLANS, planned
 from recipes.acoustic.speech import synthesise
-from training.corpora import fortunes
+from recipes.corpora import fortunes
 
 __all__ = ["add_arguments", "run"]
 

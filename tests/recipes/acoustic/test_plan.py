@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from recipes.acoustic.plan import PLANS, Plan, planned
+from recipes.corpora.kokoro import KEPT_OUT
 from training.corpora.corpus import CorpusError
-from training.corpora.kokoro import KEPT_OUT
 
 TEXTS = {
     language: tuple(f"{language} sentence {number} of those to read." for number in range(400)) for language in "ab"

@@ -12,8 +12,8 @@ import soundfile
 from recipes.acoustic import speech
 from recipes.acoustic.durations import UNIT, TimedVoice
 from recipes.acoustic.speech import INDEX, RATE, Line, read_speech, synthesise
+from recipes.corpora.kokoro import Utterance
 from training.corpora.corpus import CorpusError
-from training.corpora.kokoro import Utterance
 from vocoder.config import ConfigError, to_dict
 
 PLANNED = tuple(

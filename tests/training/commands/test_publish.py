@@ -8,7 +8,7 @@ import torch
 
 from training.cli import main
 from training.launch import origin_of
-from training.model_card import model_card
+from training.model_card import licence_of, model_card
 from vocoder.checkpoint import load_model, save_model
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
@@ -50,7 +50,9 @@ def test_published_weights_are_the_trained_ones_rounded(trained, tmp_path, capsy
     for name, value in original.model.state_dict().items():
         torch.testing.assert_close(published.model.state_dict()[name], value.half().float(), rtol=0, atol=0)
     size = (tmp_path / "anna" / "model.safetensors").stat().st_size
-    assert f"{size / 1e6:.1f} MB in float16" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert f"{size / 1e6:.1f} MB in float16" in printed
+    assert "licence of the weights: CC-BY-SA-3.0, because it is share-alike" in printed
 
 
 def test_a_model_is_published_with_another_number_of_corrections(trained, tmp_path):
@@ -143,3 +145,21 @@ def test_scores_of_two_evaluations_stand_in_one_table(trained, tmp_path):
     assert set(load_model(tmp_path / "both").quality["voices"]) == {*QUALITY["voices"], "elsewhere"}
     assert "elsewhere" in (tmp_path / "both" / "README.md").read_text(encoding="utf-8")
     assert main(["publish", str(trained), "-o", str(tmp_path / "twice"), "--quality", here, "--quality", here]) == 2
+
+
+@pytest.mark.parametrize(
+    ("licences", "text"),
+    [
+        (("CC0-1.0",), "CC0-1.0 (a); README.md has the attributions"),
+        (("CC0-1.0", "unknown"), "unknown, because nobody named that of b"),
+        (("CC-BY-3.0", "CC0-1.0"), "CC-BY-3.0 (a), CC0-1.0 (b); README.md has the attributions"),
+        (
+            ("CC-BY-SA-3.0", "CC0-1.0"),
+            "CC-BY-SA-3.0, because it is share-alike, and the weights learnt from a, which are under it. "
+            "The other recordings do not change that: CC0-1.0 (b).",
+        ),
+    ],
+)
+def test_the_licence_of_weights_comes_with_its_reason(licences, text):
+    data = [{"corpus": name, "hours": 1.0, "licence": licence} for name, licence in zip("ab", licences, strict=False)]
+    assert licence_of({"data": data}) == text

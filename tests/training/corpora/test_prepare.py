@@ -211,7 +211,7 @@ def test_other_settings_a_taken_name_and_nothing_usable_are_errors(recordings, t
 
 def test_the_command_prepares_and_sums_up(recordings, tmp_path, capsys):
     out = tmp_path / "out"
-    arguments = ["prepare", "--layout", "folder", str(recordings), "-o", str(out), "--jobs", "1", "--sample-rate"]
+    arguments = ["prepare", str(recordings), "-o", str(out), "--jobs", "1", "--sample-rate"]
     assert main([*arguments, "8000"]) == 0
     printed = capsys.readouterr().out
     rows = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line}
@@ -221,30 +221,15 @@ def test_the_command_prepares_and_sums_up(recordings, tmp_path, capsys):
     assert read_manifest(out).sample_rate == 8000
 
 
-def test_the_command_prepares_an_unpacked_package(tmp_path, capsys):
-    wav = tmp_path / "festvox-ru/usr/share/festival/voices/russian/msu_ru_nsh_clunits/wav"
-    for number in range(8):
-        write(wav / f"ru_{number:04d}.wav", speech(0.5, seed=number))
-    copyright_file = tmp_path / "festvox-ru/usr/share/doc/festvox-ru/copyright"
-    copyright_file.parent.mkdir(parents=True)
-    copyright_file.write_text("Copyright 2005")
-    out = tmp_path / "out"
-    assert main(["prepare", "festvox-ru", "--source", str(tmp_path), "-o", str(out), "--jobs", "1"]) == 0
-    assert "festvox-ru" in capsys.readouterr().out
-    held_out = [e.path.rpartition("/")[2] for e in read_manifest(out).select("test")]
-    assert held_out == ["ru_0001.flac", "ru_0004.flac", "ru_0006.flac"]
-    assert (out / "licences/festvox-ru.txt").read_text() == "Copyright 2005"
-
-
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (["nonsense"], "unknown corpus 'nonsense'; known: festvox-ru"),
-        (["kokoro", "--minutes", "-1"], "minutes must be positive"),
+        (["festvox-ru"], "festvox-ru is not a folder; `python -m recipes prepare` knows corpora by name"),
         (["--layout", "vctk", "."], "VCTK layout"),
-        (["festvox-ru", "--name", "x"], "--name, --licence and --test-share go with --layout"),
-        (["festvox-ru", "--jobs", "0"], "--jobs"),
-        (["festvox-ru", "--rms", "3"], "rms"),
+        ([".", "..", "--name", "x"], "--name names one corpus"),
+        ([".", "--rms", "0.1", "--mels", "."], "--rms and --mels exclude each other"),
+        ([".", "--jobs", "0"], "--jobs"),
+        ([".", "--rms", "3"], "rms"),
     ],
 )
 def test_the_command_refuses_in_one_line(tmp_path, capsys, arguments, words):

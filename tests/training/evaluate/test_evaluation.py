@@ -1,16 +1,14 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from evaluation_corpus import RATE, NoiseVocoder, WhiteModel, voice
 
-from training.evaluate.candidates import Candidate, griffin_lim, ground_truth, of_vocoder, smoothed
+from training.evaluate.candidates import Candidate, ground_truth, of_vocoder, smoothed
 from training.evaluate.evaluation import evaluate, spoken
-from training.evaluate.metric import Audio, Metric, MetricUndefinedError, missing_package, split_by_package
+from training.evaluate.metric import Audio, Metric, MetricUndefinedError, split_by_package
 from training.evaluate.recordings import Recording
-from training.evaluate.scoring import Pair, Scores, ScoreStore, score, score_all, scoring_pool
+from training.evaluate.scoring import Pair, Scores, score, score_all, scoring_pool
 from vocoder.mel.config import preset
 
 NVIDIA = preset("nvidia")
@@ -28,8 +26,8 @@ def infinite(reference: Audio, generated: Audio, sample_rate: int) -> float:
     return float("inf")
 
 
-def metric(name: str, measure, version: int = 1, package: str | None = None) -> Metric:
-    return Metric(name, name, "higher", 2, "a test", version, measure, package)
+def metric(name: str, measure, package: str | None = None) -> Metric:
+    return Metric(name, name, "higher", 2, measure, "a test", package)
 
 
 LEVEL = metric("level", level)
@@ -59,7 +57,6 @@ def test_broken_audio_has_no_scores() -> None:
 
 def test_metrics_without_their_package_are_named() -> None:
     absent = metric("absent", level, package="no_such_package_at_all")
-    assert missing_package(absent) == "no_such_package_at_all"
     assert split_by_package([LEVEL, absent]) == ((LEVEL,), {"absent": "no_such_package_at_all"})
 
 
@@ -100,7 +97,7 @@ def test_smoothed_mels_are_smooth_along_time_and_bands() -> None:
         heard.append(mel)
         return np.zeros(mel.shape[1] * NVIDIA.hop_length, np.float32)
 
-    plain = Candidate("plain", NVIDIA, speak=speak, identity={"method": "plain"}, density=WhiteModel(1.0))
+    plain = Candidate("plain", NVIDIA, speak=speak, density=WhiteModel(1.0))
     x = voice(120.0, 0.5)
     for candidate in (plain, smoothed(plain), smoothed(plain), smoothed(plain, seed=1)):
         spoken(candidate, x)
@@ -109,7 +106,6 @@ def test_smoothed_mels_are_smooth_along_time_and_bands() -> None:
         assert np.diff(smooth, axis=axis).std() < 0.95 * np.diff(true, axis=axis).std()
     np.testing.assert_array_equal(smooth, again)
     assert np.abs(smooth - other).max() > 1e-3
-    assert smoothed(plain).identity != plain.identity
     assert smoothed(plain).density is None
     assert smoothed(ground_truth(NVIDIA)) == ground_truth(NVIDIA)
 
@@ -120,66 +116,24 @@ def test_a_vocoder_that_speaks_too_little_is_refused() -> None:
         spoken(candidate, voice(120.0, 0.5))
 
 
-def test_rows_follow_the_recordings(tmp_path: Path) -> None:
+def test_rows_follow_the_recordings() -> None:
     recordings = two_voices()
     model = of_vocoder(NoiseVocoder(model=WhiteModel(0.1)), "noise", sigma=0.3)
     done: list[int] = []
-    result = evaluate(model, recordings, [LEVEL], ScoreStore(tmp_path), nats=True, progress=lambda: done.append(1))
+    result = evaluate(model, recordings, [LEVEL], nats=True, progress=done.append)
     assert [(row.path, row.voice, row.seconds) for row in result.rows] == [
         (r.path, r.voice, r.seconds) for r in recordings
     ]
     assert all(row.values["level"] == pytest.approx(0.3, rel=0.05) for row in result.rows)
     assert all(row.values["nats"] is not None and row.synthesis_seconds is not None for row in result.rows)
-    assert len(done) == 3
+    assert done == [1, 2, 3]
     first = {recordings[i].path: recordings[i].x.shape for i in (0, 2)}
     assert {path: x.shape for path, x in result.examples.items()} == first
-    more = evaluate(model, recordings, [LEVEL], ScoreStore(tmp_path), examples=2).examples
+    more = evaluate(model, recordings, [LEVEL], examples=2).examples
     assert list(more) == [recording.path for recording in recordings]
-    assert list(tmp_path.iterdir()) == []  # models change, so their scores are not stored
 
 
-def test_stored_scores_are_used_again(tmp_path: Path) -> None:
-    recordings, store = two_voices(), ScoreStore(tmp_path)
-    first = evaluate(griffin_lim(NVIDIA), recordings, [LEVEL], store)
-    assert len(list(tmp_path.iterdir())) == 3
-    calls: list[int] = []
-
-    def counted(reference: Audio, generated: Audio, sample_rate: int) -> float:
-        calls.append(1)
-        return 0.0
-
-    again = evaluate(griffin_lim(NVIDIA), recordings, [metric("level", counted)], store)
-    assert calls == []
-    assert [row.values for row in again.rows] == [row.values for row in first.rows]
-    # The first of each voice is spoken all the same, for its speed and its picture.
-    assert [row.synthesis_seconds is not None for row in again.rows] == [True, False, True]
-    evaluate(griffin_lim(NVIDIA), recordings, [metric("level", counted, version=2)], store)
-    assert len(calls) == 3
-
-
-def test_keys_depend_on_audio_candidate_and_metrics(tmp_path: Path) -> None:
-    store, x = ScoreStore(tmp_path), voice(120.0, 0.2)
-    keys = [
-        store.key(ground_truth(NVIDIA), x, [LEVEL]),
-        store.key(griffin_lim(NVIDIA), x, [LEVEL]),
-        store.key(ground_truth(NVIDIA), 0.5 * x, [LEVEL]),
-        store.key(ground_truth(preset("vocos")), x, [LEVEL]),
-        store.key(ground_truth(NVIDIA), x, []),
-    ]
-    assert len(set(keys)) == 5
-    assert store.key(of_vocoder(NoiseVocoder(), "noise"), x, [LEVEL]) is None
-
-
-def test_a_damaged_file_is_no_score(tmp_path: Path) -> None:
-    store, scores = ScoreStore(tmp_path), Scores({"level": 1.0, "picky": None}, {"picky": "why"})
-    store.write("key", scores)
-    assert store.read("key") == scores
-    (tmp_path / "key.json").write_text("{")
-    assert store.read("key") is None
-    assert store.read("other") is None
-
-
-def test_a_voice_is_unseen_by_the_models_that_did_not_hear_it(tmp_path: Path) -> None:
+def test_a_voice_is_unseen_by_the_models_that_did_not_hear_it() -> None:
     """Whatever the manifest at hand trains on: it may be another one than the model's."""
     new = Recording("0", "new", False, voice(120.0, 0.5), RATE, corpus="mine", speaker="new")
     old = Recording("1", "old", True, voice(120.0, 0.5), RATE, corpus="theirs", speaker="old")
@@ -187,7 +141,7 @@ def test_a_voice_is_unseen_by_the_models_that_did_not_hear_it(tmp_path: Path) ->
     tuned.provenance = {"data": [{"corpus": "mine", "licence": "CC0-1.0", "speakers": ["new"]}]}
 
     def seen(candidate: Candidate) -> list[bool]:
-        return [row.seen for row in evaluate(candidate, [new, old], [LEVEL], ScoreStore(tmp_path)).rows]
+        return [row.seen for row in evaluate(candidate, [new, old], [LEVEL]).rows]
 
     assert seen(of_vocoder(tuned, "tuned")) == [True, False]
     assert seen(of_vocoder(foreign, "foreign")) == [False, True]  # it does not say, so the manifest does

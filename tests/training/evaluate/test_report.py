@@ -17,9 +17,9 @@ def zero(reference, generated, sample_rate) -> float:
 
 
 METRICS = (
-    Metric("good", "Good", "higher", 2, "goodness", 1, zero),
-    Metric("rare", "Rare", "lower", 0, "rarity", 1, zero),
-    Metric("gone", "Gone", "lower", 1, "absence", 1, zero, package="gone_package"),
+    Metric("good", "Good", "higher", 2, zero, "goodness"),
+    Metric("rare", "Rare", "lower", 0, zero, "rarity"),
+    Metric("gone", "Gone", "lower", 1, zero, "absence", "gone_package"),
 )
 
 
@@ -77,7 +77,7 @@ def test_the_markdown_table_has_as_many_cells_in_every_line() -> None:
 
 def test_notes_name_packages_densities_and_undefined_values() -> None:
     assert report().notes() == [
-        "Gone was not computed: install gone_package (extra `evaluation`)",
+        "Gone was not computed: install gone_package",
         "mute has no density, so no nats per sample",
         "* Rare is undefined for model on low.flac and 1 more: too rare",
     ]

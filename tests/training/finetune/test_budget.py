@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from training.finetune.budget import FEWEST_STEPS, MOST_PASSES, default_minutes, held_out, of_steps, plan
+from training.finetune.budget import FEWEST_STEPS, MOST_PASSES, default_minutes, held_out, of_steps, plan, slow
 
 
 @pytest.mark.parametrize(("count", "expected"), [(6, 3), (30, 3), (60, 6), (120, 12), (5000, 12)])
@@ -49,3 +49,12 @@ def test_a_slow_machine_trains_a_little_all_the_same() -> None:
     for minutes in (0, -1, math.inf, math.nan):
         with pytest.raises(ValueError, match="--minutes must be a positive number"):
             plan(minutes, 60, 1, 6)
+
+
+def test_only_a_far_slower_machine_is_warned_of_and_told_what_to_do() -> None:
+    assert slow(of_steps(20, 1.0), 1.0) is None
+    few, many = slow(of_steps(20, 4.0), 4.0), slow(of_steps(600, 4.0), 4.0)
+    assert "10 times as long" in str(few)
+    assert "20 steps change a voice little. --minutes 44 is enough for 600" in str(few)
+    assert "10 times as long" in str(many)
+    assert "--minutes" not in str(many)

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 import soundfile
 
-from training.commands import evaluate
 from training.corpora.manifest import Entry, read_manifest, write_manifest
+from training.evaluate import comparison
 from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
+from training.finetune.kinds import Start
 from training.finetune.outcome import AFTER, BEFORE, compared
 from training.loop.run_state import Progress
 from vocoder.checkpoint import load_model, save_model
@@ -26,7 +27,7 @@ SCORES = ("pesq", "stoi", "distillmos")
 
 @pytest.fixture(autouse=True)
 def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(evaluate, "METRICS", tuple(metric for metric in METRICS if metric.name in SCORES))
+    monkeypatch.setattr(comparison, "METRICS", tuple(metric for metric in METRICS if metric.name in SCORES))
     missing = [name for name in split_by_package(METRICS)[1] if name in SCORES]
     assert not (missing and os.environ.get("REQUIRE_EVALUATION")), missing
     if missing:
@@ -65,8 +66,9 @@ def run_of(folder: Path, model: Path) -> Path:
 
 def test_a_better_model_is_published_and_a_worse_one_is_not(voice: Path, uncorrected: Path, tmp_path: Path) -> None:
     shipped, manifest = model_directory("reverse"), read_manifest(voice)
-    gained = compared(str(uncorrected), run_of(tmp_path / "up", shipped), manifest, tmp_path / "gained", seed=1, jobs=1)
-    lost = compared(str(shipped), run_of(tmp_path / "down", uncorrected), manifest, tmp_path / "lost", seed=1, jobs=1)
+    up, down = run_of(tmp_path / "up", shipped), run_of(tmp_path / "down", uncorrected)
+    gained = compared(Start.of(str(uncorrected)), up, manifest, tmp_path / "gained", seed=1, jobs=1)
+    lost = compared(Start.of("reverse"), down, manifest, tmp_path / "lost", seed=1, jobs=1)
     assert (gained.label, lost.label) == (AFTER, BEFORE)
     assert {change.metric for change in gained.changes} == set(SCORES)
     assert "PESQ" in gained.sentence.partition(" got better")[0]

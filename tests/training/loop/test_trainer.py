@@ -177,7 +177,7 @@ def test_time_limit_leaves_a_checkpoint_to_resume(tmp_path, capsys):
     result = toy_trainer(tmp_path, toy_config(max_minutes=1e-9)).fit()
     assert (result.step, result.finished) == (1, False)
     assert saved_run(tmp_path)["progress"]["step"] == 1
-    assert "stopped after step 1 of 20" in capsys.readouterr().out
+    assert "ended by its time limit after step 1 of 20" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -192,7 +192,7 @@ def test_signal_stops_after_the_step_and_handlers_are_put_back(tmp_path, capsys,
     objective.on_step = once
     trainer = toy_trainer(tmp_path, toy_config(), objective)
     assert trainer.fit().step == saved_run(tmp_path)["progress"]["step"] == 5
-    assert "stopped after step 5 of 20" in capsys.readouterr().out
+    assert "interrupted after step 5 of 20" in capsys.readouterr().out
     assert signal.getsignal(number) == handler
 
 

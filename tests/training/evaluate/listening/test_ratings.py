@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from training.commands import ratings as command
-from training.listening.blind import HIDDEN_REFERENCE
-from training.listening.ratings import Rating, RatingError, read_key, read_ratings, unreliable, verdicts
+from training.evaluate.listening.blind import HIDDEN_REFERENCE
+from training.evaluate.listening.ratings import Rating, RatingError, read_key, read_ratings, unreliable, verdicts
 
 KEY = {"aa": "good", "bb": "bad", "cc": HIDDEN_REFERENCE}
 HEAD = "listener,trial,item,rating\r\n"

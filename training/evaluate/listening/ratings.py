@@ -12,7 +12,7 @@ from pathlib import Path
 
 from scipy.stats import t as student_t
 
-from training.listening.blind import HIDDEN_REFERENCE
+from training.evaluate.listening.blind import HIDDEN_REFERENCE
 
 __all__ = ["Rating", "RatingError", "Verdict", "read_key", "read_ratings", "unreliable", "verdicts"]
 

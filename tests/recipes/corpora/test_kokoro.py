@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from recipes.corpora import fortunes, kokoro
+from recipes.corpora.kokoro_voice import KokoroFiles
 from training.cli import main
-from training.corpora import fortunes, kokoro
 from training.corpora.corpus import CorpusError, split_recordings
-from training.corpora.kokoro_voice import KokoroFiles
 from training.corpora.manifest import read_manifest
 
 TEXTS = {

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from recipes.corpora.debian import unpack
 from training.corpora.corpus import CorpusError
-from training.corpora.debian import unpack
 
 __all__ = ["LANGUAGES", "LONGEST", "SHORTEST", "sentences"]
 

@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from training.evaluate.report import Report
-from training.evaluate.summary import cells, utterance_cells
-from training.listening.rendering import render
-from training.listening.utterance import (
+from training.evaluate.listening.rendering import render
+from training.evaluate.listening.utterance import (
     DIFFERENCE_DB,
     Utterance,
     difference_picture,
     flac_uri,
     spectrogram_picture,
 )
+from training.evaluate.report import Report
+from training.evaluate.summary import cells, utterance_cells
 
 __all__ = ["listening_page"]
 

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from training.evaluate.listening.rendering import render
+from training.evaluate.listening.utterance import Clip, Utterance, flac_uri
 from training.evaluate.metric import Audio
-from training.listening.rendering import render
-from training.listening.utterance import Clip, Utterance, flac_uri
 from vocoder.audio.resampling import resample
 
 __all__ = ["ANCHOR", "HIDDEN_REFERENCE", "BlindTest", "blind_test", "low_anchor"]

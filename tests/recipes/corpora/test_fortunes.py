@@ -2,7 +2,7 @@
 
 import pytest
 
-from training.corpora import fortunes
+from recipes.corpora import fortunes
 from training.corpora.corpus import CorpusError
 
 PROSE = "A plain sentence, long enough to be read aloud."

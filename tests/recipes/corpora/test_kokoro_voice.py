@@ -6,9 +6,9 @@ import json
 import numpy as np
 import pytest
 
-from training.corpora import kokoro_voice
+from recipes.corpora import kokoro_voice
+from recipes.corpora.kokoro_voice import KokoroFiles, KokoroVoice, locate_files, phonemes, read_styles, start_session
 from training.corpora.corpus import CorpusError
-from training.corpora.kokoro_voice import KokoroFiles, KokoroVoice, locate_files, phonemes, read_styles, start_session
 
 STYLE = np.arange(510 * 256, dtype=np.float64).reshape(510, 256)
 

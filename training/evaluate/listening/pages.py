@@ -6,10 +6,10 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
+from training.evaluate.listening.blind import blind_test
+from training.evaluate.listening.page import listening_page
+from training.evaluate.listening.utterance import Utterance
 from training.evaluate.report import Report
-from training.listening.blind import blind_test
-from training.listening.page import listening_page
-from training.listening.utterance import Utterance
 
 __all__ = ["write_pages"]
 

@@ -14,9 +14,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from training.corpora import fortunes
-from training.corpora.corpus import Corpus, CorpusError, Recording
-from training.corpora.kokoro_voice import (
+from recipes.corpora import fortunes
+from recipes.corpora.kokoro_voice import (
     SAMPLE_RATE,
     KokoroFiles,
     licence_text,
@@ -25,6 +24,7 @@ from training.corpora.kokoro_voice import (
     read_styles,
     start_session,
 )
+from training.corpora.corpus import Corpus, CorpusError, Recording
 from vocoder.machine.processes import process_pool
 
 __all__ = ["KEPT_OUT", "NAMES", "Utterance", "describe", "plan", "read_texts", "speakers", "synthesise"]

@@ -13,7 +13,7 @@ __all__ = ["render"]
 @cache
 def _environment() -> Environment:
     return Environment(
-        loader=PackageLoader("training.listening"),
+        loader=PackageLoader("training.evaluate.listening"),
         autoescape=select_autoescape(default=True),
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -9,8 +9,8 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from training.listening.blind import ANCHOR, HIDDEN_REFERENCE, blind_test, low_anchor
-from training.listening.utterance import Clip, Utterance
+from training.evaluate.listening.blind import ANCHOR, HIDDEN_REFERENCE, blind_test, low_anchor
+from training.evaluate.listening.utterance import Clip, Utterance
 
 RATE = 22050
 NAMES = ("ours-secret", "theirs-secret", "ground truth")
@@ -73,7 +73,7 @@ def test_the_anchor_keeps_what_is_below_3500_hertz() -> None:
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 def test_the_page_shuffles_and_writes_csv() -> None:
-    source = (files("training.listening") / "templates" / "ratings.js").read_text(encoding="utf-8")
+    source = (files("training.evaluate.listening") / "templates" / "ratings.js").read_text(encoding="utf-8")
     script = """
 const trials = [{trial: 1, items: [{item: "aa"}, {item: "bb"}]}, {trial: 2, items: [{item: "cc"}]}];
 const ratings = new Map([["aa", 80], ["cc", 0]]);

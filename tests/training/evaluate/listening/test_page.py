@@ -12,13 +12,13 @@ import numpy as np
 import pytest
 
 from training.evaluate.evaluation import Row
+from training.evaluate.listening.page import listening_page
+from training.evaluate.listening.pages import write_pages
+from training.evaluate.listening.utterance import Clip, Utterance
 from training.evaluate.metric import Metric
 from training.evaluate.report import Report
-from training.listening.page import listening_page
-from training.listening.pages import write_pages
-from training.listening.utterance import Clip, Utterance
 
-METRICS = (Metric("good", "Good", "higher", 2, "goodness", 1, lambda *_: 0.0),)
+METRICS = (Metric("good", "Good", "higher", 2, lambda *_: 0.0, "goodness"),)
 ROWS = [
     Row(name, "a.flac", "voice", True, 4.0, {"good": good}, {}, None)
     for name, good in (("recording", 4.0), ("<b>ours</b>", 3.0))
@@ -90,7 +90,7 @@ def test_files_depend_on_what_there_is_to_hear(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 def test_numbers_sort_as_numbers_and_what_is_absent_stays_last() -> None:
-    source = (files("training.listening") / "templates" / "sorting.js").read_text(encoding="utf-8")
+    source = (files("training.evaluate.listening") / "templates" / "sorting.js").read_text(encoding="utf-8")
     script = """
 const sorted = (cells, direction) => [...cells].sort((a, b) => ordered(a, b, direction));
 console.log(JSON.stringify([

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 from matplotlib.image import imread
 
-from training.listening.utterance import difference_picture, flac_uri, spectrogram_picture
+from training.evaluate.listening.utterance import difference_picture, flac_uri, spectrogram_picture
 
 RATE = 22050
 

@@ -1,0 +1,30 @@
+"""The same work on many files, in processes or here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
+
+from vocoder.machine.processes import process_pool
+
+__all__ = ["mapped"]
+
+_CHUNK = 8  # files that a process takes at a time
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def mapped(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Iterator[Result]:
+    """Yield the results of all items in order.
+
+    Args:
+        work: has to be picklable.
+        items: what to work on.
+        jobs: processes at most; 1 works in this one.
+    """
+    jobs = min(jobs, len(items))
+    if jobs <= 1:
+        yield from map(work, items)
+        return
+    with process_pool(jobs) as pool:
+        yield from pool.map(work, items, chunksize=_CHUNK)
