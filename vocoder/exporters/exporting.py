@@ -122,19 +122,7 @@ def export_model(
         FileNotFoundError: there is no such folder.
         ValueError: corrections or sigma is out of range.
     """
-    if sigma is not None and form != SHERPA:
-        raise ExportError(f"a program in the format {form} takes its noise as an input: multiply that by sigma")
-    if weights != "float32" and form not in ONNX_FORMATS:
-        raise ExportError(f"weights in {weights} are for ONNX files; leave it out")
-    if not file.parent.is_dir():
-        raise FileNotFoundError(f"there is no folder {file.parent}")
-    if form == COMPILED and file.suffix != ".pt2":
-        raise ExportError(f"a compiled program is a file whose name ends in .pt2, not {file.name}")
-    if form in ONNX_FORMATS and any(isinstance(module, MinimumPhaseFilter) for module in synthesizer.model.modules()):
-        raise ExportError(
-            "ONNX has no exponential of complex numbers, which the minimum-phase filter of a student over samples "
-            "needs: export it as torch-export"
-        )
+    _check(synthesizer, form, file, sigma, weights)
     with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder, _silent_libraries():
         made = Path(folder, file.name)  # only what is complete gets the final name
         progress(f"tracing {synthesizer.name}")
@@ -148,3 +136,19 @@ def export_model(
             progress(f"storing weights in {weights}")
         store_weights(made, weights, program.program.graph_signature.buffers)
         made.replace(file)
+
+
+def _check(synthesizer: Synthesizer, form: str, file: Path, sigma: float | None, weights: Weights) -> None:
+    if sigma is not None and form != SHERPA:
+        raise ExportError(f"a program in the format {form} takes its noise as an input: multiply that by sigma")
+    if weights != "float32" and form not in ONNX_FORMATS:
+        raise ExportError(f"weights in {weights} are for ONNX files; leave it out")
+    if not file.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {file.parent}")
+    if form == COMPILED and file.suffix != ".pt2":
+        raise ExportError(f"a compiled program is a file whose name ends in .pt2, not {file.name}")
+    if form in ONNX_FORMATS and any(isinstance(module, MinimumPhaseFilter) for module in synthesizer.model.modules()):
+        raise ExportError(
+            "ONNX has no exponential of complex numbers, which the minimum-phase filter of a student over samples "
+            "needs: export it as torch-export"
+        )

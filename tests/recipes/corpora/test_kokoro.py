@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from recipes.__main__ import main
 from recipes.corpora import fortunes, kokoro
 from recipes.corpora.kokoro_voice import KokoroFiles
-from training.cli import main
 from training.corpora.corpus import CorpusError, split_recordings
 from training.corpora.manifest import read_manifest
 
