@@ -24,8 +24,8 @@ from training.evaluate.metric import Metric, split_by_package
 from training.evaluate.metrics import METRICS
 from training.evaluate.recordings import Recording, Selection, recordings
 from training.evaluate.scoring import scoring_pool
-from training.evaluate.summary import markdown_table as quality_table
 from training.evaluate.summary import summarise
+from training.evaluate.summary import table as quality_table
 from vocoder.correction.correction import Correction
 from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.machine.timing import alternate, machine, markdown_table

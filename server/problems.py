@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from difflib import get_close_matches
 from http import HTTPStatus
 from typing import Any
 
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 MEDIA_TYPE = "application/problem+json"
+MOST_LETTERS = 40  # of an unknown parameter, in the search for what was meant
 KINDS = {
     400: "client-disconnected malformed-body malformed-handshake malformed-request",
     401: "unauthorized",
@@ -186,6 +188,8 @@ def _of_http(request: Request, error: HTTPException) -> Problem:
 def _describe(entry: Mapping[str, Any], known: Iterable[str]) -> dict[str, str]:
     if entry["type"] == "extra_forbidden":
         names = f"; the parameters are {', '.join(known)}" if known else ""
-        return {"parameter": "(unknown)", "message": f"a parameter is unknown{names}"}
+        meant = get_close_matches(str(entry["loc"][-1])[:MOST_LETTERS], known, n=1)
+        hint = f" (did you mean {meant[0]}?)" if meant else ""
+        return {"parameter": "(unknown)", "message": f"a parameter is unknown{hint}{names}"}
     location = ".".join(str(part) for part in entry["loc"][1:]) or str(entry["loc"][0])
     return {"parameter": location, "message": entry["msg"]}

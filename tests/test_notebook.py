@@ -62,5 +62,8 @@ def test_a_recording_comes_back_from_its_noise(run: tuple[dict[str, Any], Shown]
     assert names["nats"] < 0.0
 
 
-def test_no_cell_keeps_what_a_run_printed() -> None:
-    assert [cell["outputs"] for cell in CELLS if cell["cell_type"] == "code"] == [[]] * len(SOURCES)
+def test_cells_keep_what_a_run_said_and_no_sounds() -> None:
+    shown = [cell["outputs"] for cell in CELLS if cell["cell_type"] == "code"]
+    assert all(shown)
+    assert {kind for outputs in shown for output in outputs for kind in output.get("data", {})} == {"text/plain"}
+    assert "The mel looks like decimal logarithms" in json.dumps(shown)

@@ -60,7 +60,7 @@ def test_the_tables(manifest: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     found = corrections.grouped(manifest, of_vocoder(voice, "tiny"), 1)
     loudness = Metric("loudness", "loud", "higher", 3, lambda x, y, rate: float(y.std()), "a root mean square")
     lines = corrections.quality(voice, found, [loudness], 1).splitlines()
-    assert [line.split(" | ")[1] for line in lines[2:5]] == ["0", "1, as the model has it", "6"]
+    assert [line.split(" | ")[1].strip() for line in lines[2:5]] == ["0", "1, as the model has it", "6"]
     assert len({line.split(" | ")[3] for line in lines[2:5]}) == 3
     assert len(lines) == 2 + 3 * 3
     rows = [line.strip("| ").split(" | ") for line in corrections.speed(voice, 1).splitlines()[2:]]

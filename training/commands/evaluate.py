@@ -7,10 +7,10 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from training.evaluate.candidates import Vocoder
 from training.evaluate.comparison import Comparison, Mels, compare
 from training.evaluate.recordings import GROUPS, Selection
 from vocoder.loading import load
+from vocoder.synthesizer import Synthesizer
 
 __all__ = ["add_arguments", "run"]
 
@@ -90,7 +90,7 @@ def _mels(args: argparse.Namespace) -> Mels:
     return "smoothed" if args.smooth else "own" if args.own_mels else "given"
 
 
-def _models(references: Sequence[str]) -> dict[str, Vocoder]:
+def _models(references: Sequence[str]) -> dict[str, Synthesizer]:
     twice = sorted({name for name in references if references.count(name) > 1})
     if twice:
         raise ValueError(f"{', '.join(twice)} is given twice")

@@ -9,7 +9,16 @@ from pathlib import Path, PurePosixPath
 
 from training.corpora.manifest import Entry, Split, Use
 
-__all__ = ["TEST_EVERY", "TEST_INDEX", "Corpus", "CorpusError", "Recording", "hold_out_enough", "split_recordings"]
+__all__ = [
+    "TEST_EVERY",
+    "TEST_INDEX",
+    "Corpus",
+    "CorpusError",
+    "Recording",
+    "hold_out_enough",
+    "split_recordings",
+    "spread",
+]
 
 TEST_EVERY = 40
 TEST_INDEX = 7
@@ -117,7 +126,7 @@ def hold_out_enough(corpus: Corpus, entries: Sequence[Entry]) -> tuple[Entry, ..
     least = min(LEAST_TEST, len(entries) // 2)
     if sum(entry.split == "test" for entry in entries) >= least:
         return tuple(entries)
-    chosen = set(_spread(len(entries), least))
+    chosen = set(spread(len(entries), least))
     return tuple(replace(entry, split="test" if i in chosen else "train") for i, entry in enumerate(entries))
 
 
@@ -126,9 +135,9 @@ def _held_out(count: int, corpus: Corpus) -> Iterable[int]:
         return range(count)
     if corpus.test_share is None:
         return range(TEST_INDEX, count, TEST_EVERY)
-    return _spread(count, max(1, round(corpus.test_share * count)))
+    return spread(count, max(1, round(corpus.test_share * count)))
 
 
-def _spread(count: int, chosen: int) -> Iterable[int]:
+def spread(count: int, chosen: int) -> Iterable[int]:
     """Return `chosen` of `count` indices, each from the middle of an equal part of them."""
     return ((2 * k + 1) * count // (2 * chosen) for k in range(chosen))

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
 
 import librosa
 import numpy as np
@@ -19,12 +18,12 @@ from training.provenance import heard_speakers
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import convert
 from vocoder.mel.spectrogram import MelSpectrogram, mel_filterbank
+from vocoder.synthesizer import Synthesizer
 
 __all__ = [
     "ON_PREDICTED",
     "Candidate",
     "GriffinLim",
-    "Vocoder",
     "griffin_lim",
     "ground_truth",
     "mel_of",
@@ -35,27 +34,6 @@ __all__ = [
 
 ON_PREDICTED = ", predicted mels"
 """ends the name of a candidate's second row"""
-
-
-class Vocoder(Protocol):
-    """What an evaluation needs of a synthesizer."""
-
-    @property
-    def name(self) -> str:
-        """What to call it."""
-
-    @property
-    def mel_config(self) -> MelConfig:
-        """The contract of the mels that it takes."""
-
-    @property
-    def provenance(self) -> Mapping[str, Any]:
-        """What it was trained on."""
-
-    def synthesize(
-        self, mel: Any, *, sigma: float | None = None, seed: int | None = None, corrections: int | None = None
-    ) -> Any:
-        """Return audio (frames * hop_length,) from mel (n_mels, frames), arrays in and out."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +82,7 @@ def griffin_lim(mel_config: MelConfig) -> Candidate:
 
 
 def of_vocoder(
-    vocoder: Vocoder, name: str, sigma: float | None = None, seed: int = 0, corrections: int | None = None
+    vocoder: Synthesizer, name: str, sigma: float | None = None, seed: int = 0, corrections: int | None = None
 ) -> Candidate:
     """Return a model; the same seed is used for every utterance."""
 

@@ -11,9 +11,9 @@ import numpy as np
 import torch
 
 from training.corpora.manifest import read_manifest
-from training.evaluate.candidates import Candidate, Vocoder, griffin_lim, ground_truth, of_vocoder, on_both, smoothed
+from training.evaluate.candidates import Candidate, griffin_lim, ground_truth, of_vocoder, on_both, smoothed
 from training.evaluate.evaluation import Evaluated, evaluate
-from training.evaluate.listening.pages import write_pages
+from training.evaluate.listening.page import write_pages
 from training.evaluate.listening.utterance import Clip, Utterance
 from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
@@ -21,10 +21,11 @@ from training.evaluate.recordings import Recording, Selection, left_out, recordi
 from training.evaluate.report import Report, write_report
 from training.evaluate.scoring import scoring_pool
 from training.evaluate.spectrogram import draw_spectrograms
-from training.evaluate.summary import text_table
+from training.evaluate.summary import table
 from training.progress import progress_bar
 from vocoder.audio.resampling import resample
 from vocoder.mel.contract import contract
+from vocoder.synthesizer import Synthesizer
 
 __all__ = ["Comparison", "Mels", "compare"]
 
@@ -70,7 +71,7 @@ class Comparison:
             raise ValueError(f"--listen takes a number of utterances, 0 for none, not {self.examples}")
 
 
-def compare(models: Mapping[str, Vocoder], manifest_file: Path, output: Path, options: Comparison) -> Report:
+def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path, options: Comparison) -> Report:
     """Evaluate models, print the table, write the reports into a folder, and return what was found.
 
     Args:
@@ -107,7 +108,7 @@ def compare(models: Mapping[str, Vocoder], manifest_file: Path, output: Path, op
     )
     written = write_report(report, output)
     written += write_pages(report, utterances if options.examples else [], output, options.seed)
-    print("\n".join([text_table(report.summaries(), report.metrics), *report.notes(), *map(str, written)]))
+    print("\n".join([table(report.summaries(), report.metrics), *report.notes(), *map(str, written)]))
     return report
 
 

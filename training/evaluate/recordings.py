@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Literal, get_args
 
+from training.corpora.corpus import spread
 from training.corpora.given_mels import GivenMel, given_mel
 from training.corpora.manifest import Entry, Manifest
 from training.data.datasets import UtteranceDataset
@@ -142,11 +143,6 @@ def _spread(entries: dict[int, Entry], count: int | None, key: Callable[[Entry],
     groups: dict[tuple[str, ...], list[int]] = {}
     for i, entry in entries.items():
         groups.setdefault(key(entry), []).append(i)
-    kept = {i for group in groups.values() for i in _evenly(group, count or len(group))}
+    counts = {key: min(count or len(group), len(group)) for key, group in groups.items()}
+    kept = {group[i] for key, group in groups.items() for i in spread(len(group), counts[key])}
     return {i: entry for i, entry in entries.items() if i in kept}
-
-
-def _evenly(items: list[int], count: int) -> Iterable[int]:
-    """Return `count` of the items, each from the middle of an equal part of them; all where there are no more."""
-    count = min(count, len(items))
-    return (items[(2 * k + 1) * len(items) // (2 * count)] for k in range(count))

@@ -12,7 +12,7 @@ from typing import Any
 from training.evaluate.density import NATS_DEFINITION
 from training.evaluate.evaluation import Row
 from training.evaluate.metric import Metric
-from training.evaluate.summary import Summary, markdown_table, summarise
+from training.evaluate.summary import Summary, summarise, table
 
 __all__ = ["Report", "write_report"]
 
@@ -138,7 +138,7 @@ def _markdown(report: Report) -> str:
         "# Evaluation",
         f"Means over the held-out utterances of each {report.settings.get('by', 'speaker')} ({settings}).",
     ]
-    parts.append(markdown_table(report.summaries(), report.metrics).rstrip())
+    parts.append(table(report.summaries(), report.metrics).rstrip())
     parts.append("\n".join(f"- {note}" for note in report.notes()))
     definitions = [f"- **{title}**: {text}" for title, text in report.titled_definitions().items()]
     parts.append("## What the columns mean\n\n" + "\n".join(definitions))

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from training.evaluate.evaluation import Row
 from training.evaluate.metric import Metric
 
-__all__ = ["Summary", "cells", "markdown_table", "summarise", "text_table", "utterance_cells"]
+__all__ = ["Summary", "cells", "summarise", "table", "utterance_cells"]
 
 _ABSENT = "-"
 _LEFT = 2
@@ -95,23 +95,16 @@ def utterance_cells(rows: Sequence[Row], metrics: Sequence[Metric]) -> list[list
     return [[*line[:2], path, *line[3:]] for line, path in zip([header, *lines], paths, strict=True)]
 
 
-def text_table(summaries: Sequence[Summary], metrics: Sequence[Metric]) -> str:
-    """Return the table with aligned columns, a blank line between voices."""
+def table(summaries: Sequence[Summary], metrics: Sequence[Metric]) -> str:
+    """Return the table in Markdown, its columns aligned so that it can be read as text."""
     lines = cells(summaries, metrics)
-    widths = [max(len(line[i]) for line in lines) for i in range(len(lines[0]))]
-    text = ["  ".join(_aligned(value, i, widths[i]) for i, value in enumerate(line)).rstrip() for line in lines]
-    parts = [text[0]]
-    for i, summary in enumerate(summaries):
-        parts += [""] if i == 0 or summaries[i - 1].voice != summary.voice else []
-        parts.append(text[i + 1])
-    return "\n".join(parts) + "\n"
-
-
-def markdown_table(summaries: Sequence[Summary], metrics: Sequence[Metric]) -> str:
-    """Return the table in Markdown."""
-    header, *lines = cells(summaries, metrics)
-    rule = ["---" if i < _LEFT else "---:" for i in range(len(header))]
-    return "\n".join("| " + " | ".join(line) + " |" for line in (header, rule, *lines)) + "\n"
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    header, *rows = (
+        [v.ljust(w) if i < _LEFT else v.rjust(w) for i, (v, w) in enumerate(zip(line, widths, strict=True))]
+        for line in lines
+    )
+    rule = ["-" * width if i < _LEFT else f"{'-' * (width - 1)}:" for i, width in enumerate(widths)]
+    return "".join(f"| {' | '.join(line)} |\n" for line in (header, rule, *rows))
 
 
 def _line(summary: Summary, columns: Sequence[tuple[str, str, int]], with_density: bool) -> list[str]:
@@ -130,7 +123,3 @@ def _value(summary: Summary, name: str, decimals: int) -> str:
     if value is None:
         return _ABSENT
     return f"{value:.{decimals}f}" + ("*" if name in summary.undefined else "")
-
-
-def _aligned(value: str, column: int, width: int) -> str:
-    return value.ljust(width) if column < _LEFT else value.rjust(width)

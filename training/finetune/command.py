@@ -104,11 +104,9 @@ def _check(args: argparse.Namespace, folder: Path, stopped: Run | None) -> None:
     if args.jobs < 1:
         raise ValueError(f"--jobs must be at least 1, not {args.jobs}")
     missing = missing_judges()
-    if set(missing) - {"pesq"}:
-        raise ValueError(
-            f"the result is judged by STOI and DistillMOS, which need {' and '.join(missing.values())}: install "
-            "'.[training]'"
-        )
+    needed = [package for name, package in missing.items() if name != "pesq"]
+    if needed:
+        raise ValueError(f"{' and '.join(needed)} must judge the result: install '.[training]'")
     if missing:
         announce(
             "WARNING: PESQ is not installed, so STOI and DistillMOS judge the result alone; "

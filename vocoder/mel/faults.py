@@ -13,6 +13,8 @@ __all__ = ["bands_hint", "not_finite", "rows_hint"]
 
 MOST_NAMES = 8
 """most presets that a hint names"""
+LIBROSA_BANDS = 128
+"""of librosa's mels, where nobody says how many"""
 
 
 def not_finite(values: NDArray[np.float32]) -> str | None:
@@ -36,11 +38,15 @@ def bands_hint(shape: Sequence[int], n_mels: int) -> str:
         n_mels: bands of the contract, unequal to its rows.
     """
     rows, columns = shape[-2:]
-    turned = columns == n_mels or (not _presets_of(rows) and bool(_presets_of(columns)))
+    turned = columns == n_mels or (not _presets_of(rows) and (bool(_presets_of(columns)) or columns == LIBROSA_BANDS))
     bands = columns if turned else rows
     hints = ["it looks transposed, (frames, bands) in place of (n_mels, frames)"] if turned else []
     if bands != n_mels and (names := _few_presets_of(bands)):
         hints.append(f"presets of {bands} bands are {names}")
+    elif bands == LIBROSA_BANDS:
+        hints.append(
+            f"{bands} bands are librosa's default: compute {n_mels}, with the other settings of the contract too"
+        )
     either = rows_hint(shape, n_mels)
     return "; ".join([*hints, either] if either else hints)
 

@@ -65,6 +65,8 @@ class MelRange:
             return "they lie in 0..1, so the mel looks normalised, or like magnitudes without the logarithm."
         if smallest >= 0.0:
             return "none is negative, so the mel looks like magnitudes without the logarithm."
+        if self.log != "db20" and 3.0 * self.silence < smallest < self.plausible[0]:
+            return "they go below silence, so the mel looks like the logarithm of powers, or of a lower floor."
         if self.log != "db20" and smallest < self.plausible[0]:
             return f"they go far below silence, so the mel looks like decibels instead of {self.log}."
         return "they go beyond full scale, so the mel looks like decibels, or made from samples not in -1..1."

@@ -131,6 +131,7 @@ async def test_parameters_that_are_not_valid(
         "sample_rate, stream"
     )
     assert document["detail"].endswith(known) == (parameter == "(unknown)")
+    assert ("did you mean sigma?" in document["detail"]) == (query == "sgima=0.5")
 
 
 async def test_the_range_of_corrections_is_told(client: httpx.AsyncClient, new_mel: Any) -> None:

@@ -9,7 +9,7 @@ import pytest
 from training.evaluate.evaluation import Row
 from training.evaluate.metric import Metric
 from training.evaluate.report import Report, write_report
-from training.evaluate.summary import markdown_table, summarise, text_table
+from training.evaluate.summary import summarise, table
 
 
 def zero(reference, generated, sample_rate) -> float:
@@ -60,19 +60,28 @@ def test_means_are_over_what_is_defined_and_speed_over_what_was_timed() -> None:
     assert found["high", "truth"].density_times_real_time is None
 
 
-def test_the_table_marks_what_is_absent_partial_or_unseen() -> None:
-    lines = [line.split() for line in text_table(summarise(ROWS), METRICS).splitlines() if line]
-    speeds = ["x", "real", "time", "density", "x", "real", "time"]
-    assert lines[0] == ["voice", "candidate", "utt.", "Good", "Rare", "Gone", "nats", *speeds]
-    assert lines[1] == ["low", "truth", "2", "4.50", "2", "-", "-", "-", "-"]
-    assert lines[2] == ["low", "model", "2", "1.50", "7*", "-", "-4.500", "20", "80"]
-    assert lines[4] == ["high", "(unseen)", "model", "1", "3.00", "-", "-", "-6.000", "-", "80"]
-
-
-def test_the_markdown_table_has_as_many_cells_in_every_line() -> None:
-    lines = markdown_table(summarise(ROWS), METRICS).splitlines()
-    assert len(lines) == 2 + 4
-    assert {line.count("|") for line in lines} == {10}
+def test_the_table_is_aligned_and_marks_what_is_absent_partial_or_unseen() -> None:
+    lines = table(summarise(ROWS), METRICS).splitlines()
+    assert len({len(line) for line in lines}) == 1
+    header, rule, *found = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
+    assert header == [
+        "voice",
+        "candidate",
+        "utt.",
+        "Good",
+        "Rare",
+        "Gone",
+        "nats",
+        "x real time",
+        "density x real time",
+    ]
+    assert [cell.endswith(":") for cell in rule] == [False, False] + [True] * 7
+    assert found == [
+        ["low", "truth", "2", "4.50", "2", "-", "-", "-", "-"],
+        ["low", "model", "2", "1.50", "7*", "-", "-4.500", "20", "80"],
+        ["high (unseen)", "truth", "1", "4.50", "3", "-", "-", "-", "-"],
+        ["high (unseen)", "model", "1", "3.00", "-", "-", "-6.000", "-", "80"],
+    ]
 
 
 def test_notes_name_packages_densities_and_undefined_values() -> None:

@@ -8,6 +8,7 @@ from vocoder.mel.faults import bands_hint, not_finite
 TURNED = "it looks transposed, (frames, bands) in place of (n_mels, frames)"
 NAMES = "vocos, f5-tts, zipvoice, bigvgan, gpt-sovits-v3, gpt-sovits-v4, fireredtts"
 OF_100 = f"presets of 100 bands are {NAMES}"
+LIBROSA = "128 bands are librosa's default: compute 80, with the other settings of the contract too"
 
 
 @pytest.mark.parametrize(
@@ -20,6 +21,8 @@ OF_100 = f"presets of 100 bands are {NAMES}"
         ((100, 437), 80, OF_100),
         ((79, 437), 80, ""),
         ((80, 437), 100, ""),
+        ((128, 437), 80, LIBROSA),
+        ((437, 128), 80, f"{TURNED}; {LIBROSA}"),
     ],
 )
 def test_the_likely_reason_is_told_by_the_shape(shape: tuple[int, ...], n_mels: int, hint: str) -> None:

@@ -22,6 +22,7 @@ def mel(frames: int = 6) -> torch.Tensor:
     ("wrong", "words"),
     [
         (mel().exp(), "0..1, so the mel looks normalised, or like magnitudes without the logarithm"),
+        (2 * mel(), "the logarithm of powers, or of a lower floor"),
         (mel() * 20 / np.log(10.0), "decibels instead of ln.* These go from -95.54 to 0"),
         (mel() + 8.0, "beyond full scale"),
         (mel().T, r"not \(6, 80\); it looks transposed, \(frames, bands\) in place of \(n_mels, frames\)$"),

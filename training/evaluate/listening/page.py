@@ -1,10 +1,13 @@
-"""The page with names: every candidate to hear and to see beside the recording, and the scores."""
+"""What an evaluation leaves for listeners: the page with names and scores, and the blind test."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
+from training.evaluate.listening.blind import blind_test
 from training.evaluate.listening.rendering import render
 from training.evaluate.listening.utterance import (
     DIFFERENCE_DB,
@@ -16,7 +19,7 @@ from training.evaluate.listening.utterance import (
 from training.evaluate.report import Report
 from training.evaluate.summary import cells, utterance_cells
 
-__all__ = ["listening_page"]
+__all__ = ["listening_page", "write_pages"]
 
 
 def listening_page(report: Report, utterances: Sequence[Utterance]) -> str:
@@ -37,6 +40,28 @@ def listening_page(report: Report, utterances: Sequence[Utterance]) -> str:
         utterances=[_shown(utterance) for utterance in utterances],
         difference_db=DIFFERENCE_DB,
     )
+
+
+def write_pages(report: Report, utterances: Sequence[Utterance], folder: Path, seed: int = 0) -> list[Path]:
+    """Write listening.html, blind.html and blind-key.json, and return their paths.
+
+    Without utterances there is only listening.html, with the scores; without candidates beside the recording, no test.
+
+    Args:
+        report: what the evaluation found.
+        utterances: those to hear.
+        folder: where to.
+        seed: of the order in the blind test.
+    """
+    texts = {"listening.html": listening_page(report, utterances)}
+    if any(utterance.clips for utterance in utterances):
+        test = blind_test(utterances, seed)
+        texts["blind.html"] = test.page
+        texts["blind-key.json"] = json.dumps(test.key, indent=1, ensure_ascii=False) + "\n"
+    folder.mkdir(parents=True, exist_ok=True)
+    for name, text in texts.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    return [folder / name for name in texts]
 
 
 def _shown(utterance: Utterance) -> dict[str, Any]:

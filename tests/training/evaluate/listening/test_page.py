@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from training.evaluate.evaluation import Row
-from training.evaluate.listening.page import listening_page
-from training.evaluate.listening.pages import write_pages
+from training.evaluate.listening.page import listening_page, write_pages
 from training.evaluate.listening.utterance import Clip, Utterance
 from training.evaluate.metric import Metric
 from training.evaluate.report import Report
