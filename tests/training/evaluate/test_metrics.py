@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from training.evaluate import pitch
 from training.evaluate.band import band_is_kept, band_level
 from training.evaluate.cepstrum import mel_cepstra, mel_cepstral_distortion, speech_frames
-from training.evaluate.metric import Metric, MetricUndefinedError, missing_package
+from training.evaluate.metric import Metric, MetricUndefinedError, split_by_package
 from training.evaluate.metrics import METRICS
 from training.evaluate.opinions import overall_quality, pesq_wide_band, short_time_intelligibility
 from training.evaluate.pitch import periodicity_rmse, pitch_rmse, pitch_track, voiced_share, voicing_f1
@@ -50,7 +50,7 @@ def speech_like(seconds: float = 2.0) -> Audio:
 
 
 def skip_without(metric: Metric) -> None:
-    if missing_package(metric) is not None:
+    if split_by_package([metric])[1]:
         pytest.skip(f"{metric.package} is not installed")
 
 
