@@ -28,6 +28,7 @@ def described(name: str, checkpoint: Checkpoint, device: torch.device, dtype: to
         "architecture": to_dict(config),
         "provenance": dict(checkpoint.provenance),
         "quality": dict(checkpoint.quality),
+        "weights_sha256": checkpoint.weights_sha256,
     }
 
 
