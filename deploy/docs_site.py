@@ -19,6 +19,9 @@ import yaml
 ROOT = Path(__file__).resolve().parent.parent
 START = ("README.md", "docs/index.md", "CONTRIBUTING.md", "CHANGELOG.md")
 LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)\s#]*)(#[^)\s]*)?\)")
+FIRST = ("vocoder.load", "vocoder.Synthesizer")
+"""what most programs need: the reference begins with it"""
+SOUND = re.compile(r"\[([^\]]*)\]\(([^)\s]+\.opus)\)")
 TITLES = {
     "Home": "README.md",
     "All documents": "docs/index.md",
@@ -73,6 +76,16 @@ def without_folders(text: str, folder: Path) -> str:
     return LINK.sub(plain, text)
 
 
+def with_players(text: str) -> str:
+    """Return Markdown with a player in the place of each link to a sound, after its name if it has one."""
+
+    def player(match: re.Match[str]) -> str:
+        name = "" if match[1] == "listen" else f"{match[1]} "
+        return f'{name}<audio controls preload="none" style="width: 8rem" src="{match[2]}"></audio>'
+
+    return SOUND.sub(player, text)
+
+
 def reference_pages(root: Path = ROOT) -> dict[str, str]:
     """Return by file name a page for each folder of `vocoder` with directives for mkdocstrings, and their index."""
     pages: dict[str, str] = {}
@@ -81,8 +94,9 @@ def reference_pages(root: Path = ROOT) -> dict[str, str]:
         package = ".".join(folder.relative_to(root).parts)
         modules = [package, *(f"{package}.{path.stem}" for path in sorted(folder.glob("[!_]*.py")))]
         pages[f"{package}.md"] = f"# {package}\n\n" + "\n".join(f"::: {module}\n" for module in modules)
+    first = "\n".join(f"::: {name}\n    options:\n      heading_level: 2\n" for name in FIRST)
     lines = "\n".join(f"* [{name[:-3]}]({name})" for name in pages)
-    return {"index.md": f"# Reference\n\nEvery folder of the package `vocoder`.\n\n{lines}\n", **pages}
+    return {"index.md": f"# Reference\n\n{first}\n## Every folder of the package\n\n{lines}\n", **pages}
 
 
 def stage(folder: Path, root: Path = ROOT) -> None:
@@ -93,7 +107,7 @@ def stage(folder: Path, root: Path = ROOT) -> None:
         copy.parent.mkdir(parents=True, exist_ok=True)
         if path.suffix == ".md":
             text = path.read_text(encoding="utf-8")
-            copy.write_text(without_folders(text, path.parent), encoding="utf-8")
+            copy.write_text(with_players(without_folders(text, path.parent)), encoding="utf-8")
         else:
             shutil.copyfile(path, copy)
     (folder / "reference").mkdir()

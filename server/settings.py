@@ -40,14 +40,14 @@ class Settings(BaseSettings):
         "multiplies it (AVX512-BF16, CUDA), and float32 elsewhere and for imported models",
     )
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
-    """lowest level that is logged"""
+    """lowest level to log"""
     log_format: Literal["auto", "json", "text"] = "auto"
     """json, text, or auto: text on a terminal, json elsewhere"""
     admin_port: Port | None = None
     """separate port for /metrics, /docs and /openapi.json, which then leave `port`"""
     admin_host: str = Field(default="127.0.0.1", description="address of the admin port")
-    docs: bool = Field(default=True, description="whether /docs and /openapi.json exist")
-    page: bool = Field(default=True, description="whether / is a page for listening to the models")
+    docs: bool = Field(default=True, description="whether to serve /docs and /openapi.json")
+    page: bool = Field(default=True, description="whether to serve the page at /")
     page_models: Path | None = Field(
         default=None,
         description="folder `page/local` that `make page` wrote: its models also run in the browser of whoever opens "
@@ -55,8 +55,8 @@ class Settings(BaseSettings):
     )
     guard: Literal["warn", "strict", "off"] = Field(
         default="warn",
-        description="what to do about a mel that looks wrong, where the request does not say: warn in a header, refuse "
-        "it (strict), or nothing (off)",
+        description="what to do about a mel that looks wrong, unless the request says: warn in a header, refuse it "
+        "(strict), or nothing (off)",
     )
     origin: bool = Field(
         default=True,
@@ -85,9 +85,9 @@ class Settings(BaseSettings):
     cores: Limit = Field(
         default=0, description="cores to compute on; 0: those of the container's share, by its quota and affinity"
     )
-    batching: bool = Field(default=True, description="whether mels share a run where that is faster, on a GPU")
+    batching: bool = Field(default=True, description="whether to batch mels where that is faster, on a GPU")
     calibration_seconds: Seconds = 5.0
-    """seconds that each model on a GPU may take at the start to measure what sharing a run saves"""
+    """seconds that each model on a GPU may spend at the start measuring what batching saves"""
     max_body_bytes: Bytes = Field(default=16 * MIB, description="largest request body, in bytes")
     max_json_bytes: Bytes = Field(default=8 * MIB, description="largest JSON request body, in bytes")
     max_frames: Count = Field(default=4096, description="longest mel, in frames")
@@ -97,13 +97,13 @@ class Settings(BaseSettings):
     body_timeout: Seconds = Field(default=30.0, description="seconds that a client may take to send its body")
     header_timeout: Seconds = Field(default=10.0, description="seconds that a client may take to send its headers")
     send_timeout: Seconds = 60.0
-    """seconds that a client may leave an answer unread before the connection is cut off"""
+    """seconds that a client may leave an answer unread before the server closes the connection"""
     keep_alive_timeout: Seconds = Field(
         default=75.0,
         description="seconds that an idle connection stays open; longer than in the proxy before the server",
     )
-    max_header_bytes: Bytes = Field(default=16384, description="largest request line and headers, in bytes")
-    max_buffered_bytes: Bytes = Field(default=256 * MIB, description="bytes of all bodies held at once before 503")
+    max_header_bytes: Bytes = Field(default=16384, description="largest request line and headers together, in bytes")
+    max_buffered_bytes: Bytes = Field(default=256 * MIB, description="bytes of request bodies held at once before 503")
     stall_timeout: Seconds = 120.0
     """seconds that one inference may take before /livez calls the model stuck"""
     drain_timeout: float = Field(default=30.0, ge=0, description="seconds for requests in flight at shutdown")

@@ -9,6 +9,16 @@ let key = null;
 
 const withKey = (headers) => (key === null ? headers : { ...headers, Authorization: `Bearer ${key}` });
 
+// Swagger UI's player asks for audio again, by GET. Here it gets the answer itself, with a link to keep it.
+const withAudio = (Body, { React }) => (props) => {
+  const { content, contentType } = props;
+  const sound = content instanceof Blob && /^audio\//.test(contentType ?? "");
+  const url = React.useMemo(() => (sound ? URL.createObjectURL(content) : props.url), [sound, content, props.url]);
+  const body = React.createElement(Body, { ...props, url });
+  const name = `speech.${(contentType ?? "").split(/[/;]/)[1]}`;
+  return sound ? React.createElement("div", {}, body, React.createElement("a", { href: url, download: name }, "Download")) : body;
+};
+
 async function load() {
   for (;;) {
     const response = await fetch("openapi.json", { headers: withKey({}) });
@@ -28,5 +38,6 @@ load().then((spec) =>
     supportedSubmitMethods: spec["x-answered-here"] === false ? [] : METHODS,
     requestInterceptor: (request) => ({ ...request, headers: withKey(request.headers) }),
     validatorUrl: null,
+    plugins: [{ wrapComponents: { responseBody: withAudio } }],
   }),
 );

@@ -52,10 +52,12 @@ class HostRule:
             return
         host, origin = connection.headers.get("host"), connection.headers.get("origin")
         if host is not None and not self._allows(_name(f"//{host}")):  # HTTP/1.0 has none, and no browser uses it
-            detail = "This server does not answer to this name. VOCODER_ALLOWED_HOSTS can allow it."
+            detail = "This server does not accept this Host. Add the name to VOCODER_ALLOWED_HOSTS to allow it."
             raise Problem("forbidden-host", detail)
         if origin is not None and not self._allows(_name(origin)):
-            detail = "Pages of other sites may not use this server. VOCODER_ALLOWED_HOSTS can allow them."
+            detail = (
+                "Pages of other sites may not use this server. Add their host to VOCODER_ALLOWED_HOSTS to allow them."
+            )
             raise Problem("forbidden-origin", detail)
 
     def _applies(self, connection: HTTPConnection) -> bool:
@@ -243,14 +245,15 @@ def hold_bytes(connection: HTTPConnection, size: int) -> None:
     if memory is None:
         return
     if not memory.hold(size - connection.state.held_bytes):
-        raise Problem("busy", "The server's memory for bodies is full; try again soon.", retry_after=1)
+        raise Problem("busy", "The server holds too many request bodies at once; try again soon.", retry_after=1)
     connection.state.held_bytes = size
 
 
 def _charge(wait: float, quota: str) -> None:
     if wait > 0.0:
-        detail = f"The quota of {quota} of this API key is used up; try again after Retry-After seconds."
-        raise Problem("rate-limited", detail, retry_after=max(1, math.ceil(wait)), quota=quota)
+        seconds = max(1, math.ceil(wait))
+        detail = f"The quota of {quota} of this API key is used up; try again in {seconds} s."
+        raise Problem("rate-limited", detail, retry_after=seconds, quota=quota)
 
 
 def is_loopback(name: str) -> bool:

@@ -43,7 +43,8 @@ SampleRate = Annotated[int | None, Field(gt=0, le=192_000, description="Hz to re
 StatisticsText = Annotated[
     str | None,
     Field(
-        max_length=8192, description="with `preset`: statistic of each band that normalised the mel, comma-separated"
+        max_length=8192,
+        description="with `preset`: this statistic of each band, by which the mel was normalised, comma-separated",
     ),
 ]
 
@@ -60,8 +61,12 @@ class Asked(BaseModel):
         allow_inf_nan=False,
         description="sampling temperature; the model's own by default",
     )
-    seed: int | None = Field(default=None, ge=0, lt=2**63, description="of the noise; random and reported by default")
-    denoise: float = Field(default=0.0, ge=0.0, le=1.0, allow_inf_nan=False, description="strength of the bias removal")
+    seed: int | None = Field(
+        default=None, ge=0, lt=2**63, description="the same seed gives the same audio; random by default, and reported"
+    )
+    denoise: float = Field(
+        default=0.0, ge=0.0, le=1.0, allow_inf_nan=False, description="how much of the model's own hum to remove"
+    )
     corrections: int | None = Field(
         default=None,
         ge=0,

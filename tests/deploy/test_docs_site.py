@@ -50,6 +50,19 @@ def test_folders_are_plain_text_and_files_stay_links(tmp_path: Path) -> None:
     assert site.without_folders(text, tmp_path) == expected
 
 
+def test_sounds_have_players_and_their_files_are_there(staged: Path) -> None:
+    assert site.with_players("[listen](a.opus), [b](b.md)").startswith('<audio controls preload="none"')
+    for page in (staged / "README.md", staged / "docs" / "sounds" / "README.md"):
+        sounds = re.findall(r'<audio [^>]*src="([^"]+)"', page.read_text("utf-8"))
+        assert len(sounds) >= 12
+        assert [name for name in sounds if not (page.parent / name).is_file()] == []
+
+
+def test_the_reference_begins_with_what_most_programs_need(staged: Path) -> None:
+    text = (staged / "reference" / "index.md").read_text(encoding="utf-8")
+    assert re.findall(r"^::: (\S+)$", text, flags=re.MULTILINE) == ["vocoder.load", "vocoder.Synthesizer"]
+
+
 def test_a_link_to_nothing_is_an_error(tmp_path: Path) -> None:
     for name in site.START:
         (tmp_path / name).parent.mkdir(exist_ok=True)

@@ -1,22 +1,19 @@
-/** The clips: on common scales, compared with one of them, and played one at a time. */
+/** The clips: on common scales, compared with one of them, and played one at a time from a common position. */
 
-import { RANGE } from "./clip.js";
 import { element } from "./dom.js";
+
+const STEP = 0.5; // seconds that an arrow key moves
 
 export class Gallery {
   constructor(place, row, choice) {
-    Object.assign(this, { place, row, choice, clips: [], playing: null });
-    this.still = window.matchMedia("(prefers-reduced-motion: reduce)");
-    const draw = () => this.#draw();
+    Object.assign(this, { place, row, choice, clips: [], playing: null, time: 0 });
     choice.addEventListener("change", () => this.#compare());
-    new ResizeObserver(draw).observe(place);
-    window.matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   }
 
-  /** Show one more clip. */
-  async add(clip) {
-    this.clips.push(clip);
-    this.place.append(clip.element);
+  /** Show one more clip, before `next` if there is one. */
+  async add(clip, next = null) {
+    this.clips.splice(next ? this.clips.indexOf(next) : this.clips.length, 0, clip);
+    this.place.insertBefore(clip.element, next?.element ?? null);
     if (clip.audio) this.#listen(clip);
     await clip.open();
     await this.#change();
@@ -27,57 +24,57 @@ export class Gallery {
     this.clips.filter(test).forEach((clip) => clip.close());
     this.clips = this.clips.filter((clip) => !test(clip));
     if (!this.clips.includes(this.playing)) this.playing = null;
+    if (!this.clips.length) this.#point(0);
     await this.#change();
   }
 
-  /** A clip that starts continues at the position of the one before: that is how to hear the difference. */
   #listen(clip) {
-    const { audio } = clip;
-    audio.addEventListener("play", () => {
-      const before = this.playing;
-      if (before && before !== clip) {
-        const { currentTime, ended } = before.audio;
-        before.audio.pause();
-        if (!ended) audio.currentTime = Math.min(currentTime, clip.duration || Infinity);
-      }
-      this.playing = clip;
-      for (const other of this.clips) other.element.classList.toggle("current", other === clip);
-      this.#follow(clip);
+    const { audio, button, plots } = clip;
+    button.addEventListener("click", () => (audio.paused ? this.#play(clip) : audio.pause()));
+    button.addEventListener("keydown", ({ key }) => {
+      const step = { ArrowLeft: -STEP, ArrowRight: STEP }[key];
+      if (step) this.#seek(Math.min(Math.max(this.time + step, 0), clip.duration));
     });
-    for (const event of ["timeupdate", "seeked"]) audio.addEventListener(event, () => this.#point(clip));
-    clip.plots.addEventListener("click", (event) => (audio.currentTime = clip.timeAt(event.clientX)));
+    plots.addEventListener("click", (event) => event.target.tagName === "CANVAS" && this.#seek(clip.timeAt(event)));
+    audio.addEventListener("timeupdate", () => clip === this.playing && this.#point(audio.currentTime));
+    audio.addEventListener("ended", () => this.#point(0));
   }
 
-  /** Move the line with every frame of the screen; with reduced motion, only with the player's own events. */
-  #follow(clip) {
-    if (clip.audio.paused || this.still.matches) return;
-    this.#point(clip);
-    requestAnimationFrame(() => this.#follow(clip));
+  /** A clip starts where the last one stopped: that is how to hear the difference. */
+  #play(clip) {
+    const last = this.playing?.audio;
+    last?.pause();
+    if (last && !last.ended) this.#point(last.currentTime);
+    this.playing = clip;
+    clip.audio.currentTime = this.time < (clip.duration || Infinity) ? this.time : 0;
+    for (const other of this.clips) other.element.classList.toggle("current", other === clip);
+    clip.audio.play().catch(() => {}); // the clip itself shows an error of the player
   }
 
-  #point({ audio }) {
-    for (const clip of this.clips) clip.pointAt(audio.currentTime);
+  #seek(time) {
+    if (this.playing) this.playing.audio.currentTime = time;
+    this.#point(time);
+  }
+
+  #point(time) {
+    this.time = time;
+    this.place.style.setProperty("--time", time);
   }
 
   async #change() {
     const sounds = this.clips.filter((clip) => clip.x);
-    const chosen = this.choice.value;
+    const { value } = this.choice;
     this.choice.replaceChildren(...sounds.map((clip) => element("option", { value: clip.id }, clip.name)));
-    if (sounds.some((clip) => clip.id === chosen)) this.choice.value = chosen;
+    this.choice.value = (sounds.find((clip) => clip.id === value) ?? sounds.at(-1))?.id ?? "";
     this.row.hidden = sounds.length < 2;
+    for (const name of ["duration", "peak"]) {
+      this.place.style.setProperty(`--most-${name}`, Math.max(...sounds.map((clip) => clip[name]), 0) || 1);
+    }
     await this.#compare();
   }
 
   async #compare() {
-    const reference = this.clips.find((clip) => clip.x && clip.id === this.choice.value) ?? null;
-    for (const clip of this.clips) await clip.compare(reference, (reference?.loudest ?? 0) - RANGE);
-    this.#draw();
-  }
-
-  #draw() {
-    const most = (name, least) => this.clips.reduce((value, clip) => Math.max(value, clip[name]), least);
-    const loudest = most("loudest", -Infinity);
-    const scales = { seconds: most("duration", 0) || 1, peak: 1.05 * most("peak", 0) || 1, loudest };
-    for (const clip of this.clips) clip.draw(scales);
+    const reference = this.clips.find((clip) => clip.id === this.choice.value) ?? null;
+    for (const clip of this.clips) await clip.compare(reference);
   }
 }

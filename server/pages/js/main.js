@@ -3,22 +3,17 @@
 import { Clip } from "./clip.js";
 import { byId, element } from "./dom.js";
 import { Gallery } from "./gallery.js";
-import { Input } from "./input.js";
-import { Local } from "./local.js";
-import { Models } from "./models.js";
-import { Problem, Server } from "./server.js";
-import { problemBox, settingsLine, size, speechFacts } from "./words.js";
+import { readInput } from "./input.js";
+import * as local from "./local.js";
+import { chosenModels, showModels } from "./models.js";
+import * as server from "./server.js";
+import { ask, Problem } from "./server.js";
+import { problemBox, summary } from "./words.js";
 
 const RELOAD_MILLISECONDS = 2000;
-const MODELS = "models"; // the subject of a problem with the list of models
-const KEY_WANTED = new Set([401, 403]);
 
-const server = new Server(() => byId("key").value.trim());
-const local = new Local();
-const models = new Models(byId("models"));
 const gallery = new Gallery(byId("clips"), byId("reference-row"), byId("reference"));
-const parts = { zone: byId("drop"), field: byId("file"), example: byId("example") };
-const input = new Input(parts, take, () => report(new Problem("No example", "The example did not arrive."), ""));
+const examples = [...document.querySelectorAll("button.example")];
 let given = null;
 let running = null;
 let made = 0;
@@ -27,20 +22,20 @@ let timer = null;
 /** Ask for the models until all have loaded or failed: the server's first, then those of this browser. */
 async function askModels() {
   let again = false;
+  clearTimeout(timer);
   try {
     const own = await local.models();
     const answer = own.alone ? { models: [] } : await server.models();
     const found = [...answer.models, ...own.models];
     clearProblems(true);
-    models.show(found);
+    showModels(found);
     offerPresets(found, answer.mel_presets ?? []);
     again = found.some((model) => model.state === "loading");
   } catch (problem) {
     clearProblems(true);
-    report(problem, MODELS);
+    report(problem, "models");
     again = problem.status === 0 || problem.retryAfter !== null;
   }
-  clearTimeout(timer);
   if (again) timer = setTimeout(askModels, RELOAD_MILLISECONDS);
 }
 
@@ -52,31 +47,37 @@ function offerPresets(found, names) {
     const { aliases = [], how } = accepted.get(name) ?? {};
     return [name, ...aliases].join(", ") + (how === "adapter" ? " (through an adapter)" : "");
   };
-  const [own, auto] = byId("preset").options;
-  const { value } = byId("preset");
+  const { value, options: [own, auto] } = byId("preset");
   byId("preset").replaceChildren(own, auto, ...offered.map((name) => element("option", { value: name }, label(name))));
   byId("preset").value = value === "auto" || offered.includes(value) ? value : "";
+}
+
+/** Take a recording that comes with the page. */
+async function takeExample(name) {
+  const answer = await ask(`page/${name}`).catch((problem) => report(problem, name));
+  if (answer) await take(new File([await answer.blob()], name, { type: "audio/flac" }));
 }
 
 /** Show a new input in place of everything before. */
 async function take(brought) {
   running?.abort();
-  given = { ...brought, mels: new Map() };
+  const mine = (given = { ...(await readInput(brought)), mels: new Map() });
+  const { kind, name, file, mel } = mine;
   clearProblems();
-  say("");
-  const { kind, name, file, mel } = given;
+  byId("status").textContent = "";
   byId("preset-row").hidden = kind === "recording";
-  byId("chosen").textContent = `${kind === "recording" ? "Recording" : "Mel"}: ${name}, ${size(file.size)}`;
+  byId("chosen").textContent = name;
   await gallery.remove(() => true);
-  if (given.file !== file) return;
-  const facts = mel ? [["shape", `${mel.nMels} bands, ${mel.frames} frames`]] : [];
+  if (given !== mine) return;
   const source = kind === "recording" ? { file, name: "Original" } : { mel, name: "Mel" };
-  await gallery.add(new Clip({ id: "given", about: name, sampleRate: models.firstConfig()?.sample_rate, facts, ...source }));
+  const about = mel ? `${name} · ${mel.nMels} bands, ${mel.frames} frames` : name;
+  mine.clip = new Clip({ id: "given", about, sampleRate: chosenModels()[0]?.mel.sample_rate, ...source });
+  await gallery.add(mine.clip);
 }
 
 /** Run the chosen models one after the other, so that none slows another down. */
 async function synthesize() {
-  const chosen = models.chosen();
+  const chosen = chosenModels();
   clearProblems();
   if (!given) return report(new Problem("No input", "Choose a recording or a mel first."), "");
   if (!chosen.length) return report(new Problem("No model", "Tick at least one model that is ready."), "");
@@ -84,54 +85,52 @@ async function synthesize() {
   busy(mine);
   let done = 0;
   try {
-    if (!byId("keep").checked) await gallery.remove((clip) => clip.id !== "given");
+    if (!byId("keep").checked) await gallery.remove((clip) => clip !== source.clip);
+    const next = gallery.clips[0];
     for (const model of chosen) {
-      say(`Synthesizing with ${model.name} …`);
-      done += await synthesizeWith(model, source, settings, mine.signal);
+      byId("status").textContent = `Synthesizing with ${model.name} …`;
+      try {
+        await gallery.add(await synthesizeWith(model, source, settings, mine.signal), next);
+        if (window.matchMedia("(max-width: 56rem)").matches) byId("results").scrollIntoView();
+        done += 1;
+      } catch (problem) {
+        if (!(problem instanceof Problem) || [401, 403].includes(problem.status)) throw problem;
+        report(problem, model.name);
+      }
     }
-    say(`Done: ${done} of ${chosen.length} ${chosen.length === 1 ? "model" : "models"}.`);
+    byId("status").textContent = `Done: ${done} of ${chosen.length} ${chosen.length === 1 ? "model" : "models"}.`;
   } catch (error) {
-    say(error.name === "AbortError" ? "Cancelled." : "Stopped.");
+    byId("status").textContent = error.name === "AbortError" ? "Cancelled." : "Stopped.";
     if (error.name !== "AbortError") report(error, source.name);
   } finally {
     if (running === mine) busy(null);
   }
 }
 
-/** Show the result of one model; return 1, or 0 if this model failed. A problem that concerns all models is thrown. */
+/** Synthesize with one model; return the clip. Models with the same mel config share the mel of a recording. */
 async function synthesizeWith(model, source, settings, signal) {
-  const backend = model.provider ? local : server;
-  const config = JSON.stringify(model.mel); // models with the same mel config share the mel
+  const [backend, config] = [model.provider ? local : server, JSON.stringify(model.mel)];
   if (source.kind === "recording" && !source.mels.has(config)) {
     source.mels.set(config, await backend.mel(source.file, model, signal));
   }
-  const mel = source.mels.get(config) ?? source.file;
-  let speech;
-  try {
-    speech = await backend.synthesize(mel, settings, model, signal);
-  } catch (problem) {
-    if (!(problem instanceof Problem) || KEY_WANTED.has(problem.status)) throw problem;
-    report(problem, model.name);
-    return 0;
-  }
+  const speech = await backend.synthesize(source.mels.get(config) ?? source.file, settings, model, signal);
   signal.throwIfAborted();
-  await gallery.add(clipOf(model, speech, settings, source.kind === "recording" ? mel : null));
-  return 1;
+  if (speech.doubt) report(new Problem("Check this mel", speech.doubt), "", true);
+  return clipOf(model, speech, settings, source.mels.get(config));
 }
 
 function clipOf(model, speech, settings, mel) {
   made += 1;
-  const stem = `${model.name.replaceAll(/[^\w.-]+/g, "_")}-${speech.seed ? `seed${speech.seed}` : made}`;
-  const links = [["Download WAV", speech.sound, `${stem}.wav`]];
-  if (mel) links.push(["its mel (npy)", mel, `${stem}-mel.npy`]);
+  const number = speech.seed ? `seed ${speech.seed}` : String(made);
+  const stem = `${model.name} ${number.replace(" ", "")}`.replaceAll(/[^\w.-]+/g, "-");
   return new Clip({
     id: `clip-${made}`,
-    name: byId("keep").checked ? `${model.name}, ${speech.seed ? `seed ${speech.seed}` : made}` : model.name,
-    about: [`${model.family} model`, settingsLine(settings)].filter(Boolean).join(", "),
+    name: byId("keep").checked ? `${model.name}, ${number}` : model.name,
+    about: summary(speech),
     file: speech.sound,
     sampleRate: speech.sampleRate,
-    facts: speechFacts(speech),
-    links,
+    facts: { ...settings, ...speech.facts },
+    links: [["Download WAV", speech.sound, `${stem}.wav`], ...(mel ? [["Download mel", mel, `${stem}-mel.npy`]] : [])],
   });
 }
 
@@ -147,28 +146,47 @@ function busy(controller) {
   byId("results").setAttribute("aria-busy", String(Boolean(running)));
 }
 
-function say(text) {
-  byId("status").textContent = text;
-}
-
-function report(problem, subject) {
+/** Show a problem; `doubtful` for a mel that was synthesized all the same. What it says once, it does not say again. */
+function report(problem, subject, doubtful = false) {
   if (!(problem instanceof Problem)) throw problem;
-  byId("problems").append(problemBox(problem, subject));
-  if (!KEY_WANTED.has(problem.status)) return;
+  if (byId("problems").textContent.includes(problem.message)) return;
+  const box = problemBox(problem, subject, remedy(problem.message), doubtful);
+  byId("problems").append(box);
+  box.scrollIntoView({ block: "nearest" });
+  if (![401, 403].includes(problem.status)) return;
   byId("key-row").hidden = false;
   byId("key").focus();
 }
 
+/** A button that follows the advice to name a preset, where there is such advice on a mel. */
+function remedy(message) {
+  const preset = /preset=([\w-]+)/.exec(message)?.[1];
+  if (given?.kind !== "mel" || ![...byId("preset").options].some(({ value }) => value && value === preset)) return null;
+  const button = element("button", { type: "button" }, preset === "auto" ? "Recognise it" : `Treat as ${preset}`);
+  button.addEventListener("click", () => {
+    byId("preset").value = preset;
+    synthesize();
+  });
+  return button;
+}
+
 /** Remove problems that are over: those with the list of models when it arrives, all others with a new attempt. */
 function clearProblems(ofModels = false) {
-  for (const box of [...byId("problems").children]) if ((box.dataset.subject === MODELS) === ofModels) box.remove();
+  for (const box of [...byId("problems").children]) if ((box.dataset.subject === "models") === ofModels) box.remove();
 }
 
 byId("form").addEventListener("submit", (event) => {
   event.preventDefault();
   synthesize();
 });
+for (const button of examples) button.addEventListener("click", () => takeExample(button.value));
+byId("file").addEventListener("change", ({ target }) => target.files.length && take(target.files[0]));
+document.addEventListener("dragover", (event) => event.preventDefault());
+document.addEventListener("drop", (event) => {
+  event.preventDefault(); // anywhere: a file that misses the field would replace the page
+  if (event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
+});
 byId("cancel").addEventListener("click", () => running?.abort());
 byId("key-use").addEventListener("click", askModels);
 await askModels();
-await input.useExample(true);
+if (!given) await takeExample(examples[0].value);

@@ -2,12 +2,6 @@
 
 const MAGIC = [0x93, 0x4e, 0x55, 0x4d, 0x50, 0x59];
 
-/** Whether a file begins as npy files do. */
-export async function isNpy(file) {
-  const start = new Uint8Array(await file.slice(0, MAGIC.length).arrayBuffer());
-  return MAGIC.every((byte, index) => start[index] === byte);
-}
-
 /** Read { values (n_mels, frames), nMels, frames } from an npy file of floats; null for anything else. */
 export async function readNpy(file) {
   const data = new DataView(await file.arrayBuffer());
@@ -21,18 +15,12 @@ export async function readNpy(file) {
   if (shape.length === 3 && shape[0] === 1) shape.shift();
   const [nMels, frames] = shape;
   if (!size || shape.length !== 2 || nMels * frames === 0 || start + size * nMels * frames !== data.byteLength) return null;
-  const read = { 2: half, 4: (place) => data.getFloat32(place, true), 8: (place) => data.getFloat64(place, true) }[size];
+  const Floats = { 2: globalThis.Float16Array, 4: Float32Array, 8: Float64Array }[size];
+  if (!Floats) return null; // 16 bits in an older browser
+  const read = new Floats(data.buffer.slice(start));
   const columns = /'fortran_order':\s*True/.test(header);
   const place = (index) => (columns ? (index % frames) * nMels + Math.floor(index / frames) : index);
-  const values = Float32Array.from({ length: nMels * frames }, (_, index) => read(start + size * place(index)));
-  return { values, nMels, frames };
-
-  function half(place) {
-    const bits = data.getUint16(place, true);
-    const [exponent, fraction, sign] = [(bits >> 10) & 31, (bits & 1023) / 1024, bits & 0x8000 ? -1 : 1];
-    if (exponent === 31) return fraction ? NaN : sign * Infinity;
-    return sign * (exponent ? 2 ** (exponent - 15) * (1 + fraction) : 2 ** -14 * fraction);
-  }
+  return { values: Float32Array.from(read, (_, index) => read[place(index)]), nMels, frames };
 }
 
 /** The bytes of an npy file of 32-bit floats. */

@@ -2,50 +2,33 @@
 
 import { element } from "./dom.js";
 
-/** The facts about one synthesis: [word, text, strong]. */
-export function speechFacts({ realTimeFactor, stages, milliseconds, seed, clipped, recognised, adapted, guard }) {
-  const times = 1 / realTimeFactor;
-  const facts = [
-    ["speed", realTimeFactor > 0 && `${times.toFixed(times < 10 ? 1 : 0)} × real time`, true],
-    ["real-time factor", realTimeFactor > 0 && realTimeFactor.toPrecision(2)],
-    ["inference", duration(stages.infer)],
-    ["queue", duration(stages.queue)],
-    ["whole request", duration(milliseconds)],
-    ["seed", seed],
-    ["clipped", clipped > 0 && `${clipped.toLocaleString("en")} samples beyond full scale`],
-    ["recognised as", recognised],
-    ["adapted from", adapted],
-    ...guard.map(([name, value]) => [guardWord(name), value]),
+/** What everybody should know of a synthesis, as a line. */
+export function summary({ realTimeFactor, clipped, recognised, adapted }) {
+  const parts = [
+    realTimeFactor > 0 && `${Number((1 / realTimeFactor).toPrecision(3))} × real time`,
+    recognised && `recognised as ${recognised}`,
+    adapted && `through the ${adapted} adapter`,
+    clipped > 0 && `${clipped.toLocaleString("en")} samples clipped`,
   ];
-  return facts.filter(([, text]) => text);
+  return parts.filter(Boolean).join(" · ");
 }
 
-/** A problem for the page: what is wrong, and with what. */
-export function problemBox({ title, message, status, requestId, retryAfter }, subject) {
+/** A box about what is wrong, or only doubtful, and with what. */
+export function problemBox({ title, message, status, requestId, retryAfter }, subject, remedy, doubtful) {
   const about = [subject, status && `status ${status}`, requestId && `request ${requestId}`];
   const more = [...about, retryAfter && `try again in ${retryAfter} s`].filter(Boolean).join(" · ");
-  const parts = [element("strong", {}, `${title}. `), message, element("small", {}, more)];
-  return element("p", { className: "problem", "data-subject": subject }, ...parts);
+  const parts = [element("strong", {}, `${title}. `), message, remedy ?? "", element("small", {}, more)];
+  return element("div", { className: doubtful ? "problem doubt" : "problem", "data-subject": subject }, ...parts);
 }
 
-/** The settings that were given, as a line. */
-export function settingsLine({ sigma, denoise, corrections, preset }) {
-  const given = { sigma, denoise, corrections, "mel made with": preset };
-  return Object.entries(given).filter(([, value]) => value).map(([word, value]) => `${word} ${value}`).join(", ");
+/** A list of facts { word: value } that opens with a click. Values that say nothing are left out. */
+export function folded(title, facts) {
+  const given = Object.entries(facts).filter(([, value]) => value !== null && value !== undefined && value !== "");
+  const list = given.flatMap(([word, value]) => [element("dt", {}, word), element("dd", {}, plain(value))]);
+  return element("details", {}, element("summary", {}, title), element("dl", { className: "facts" }, ...list));
 }
 
-/** A number of bytes for people. */
-export function size(bytes) {
-  return bytes < 1e6 ? `${Math.max(bytes / 1e3, 0.1).toFixed(bytes < 1e4 ? 1 : 0)} kB` : `${(bytes / 1e6).toFixed(1)} MB`;
-}
-
-function duration(value) {
-  if (value === undefined) return null;
-  return value < 1000 ? `${value < 10 ? value.toFixed(1) : Math.round(value)} ms` : `${(value / 1000).toFixed(2)} s`;
-}
-
-/** X-Mel-Guard, X-Mel-Guard-Nearest: "mel guard", "mel guard: nearest". */
-function guardWord(name) {
-  const rest = name.toLowerCase().replace("x-mel-guard", "").replaceAll("-", " ").trim();
-  return rest ? `mel guard: ${rest}` : "mel guard";
+function plain(value) {
+  if (!Array.isArray(value)) return typeof value === "number" ? String(Number(value.toPrecision(6))) : value;
+  return value.length > 4 ? `${value.length} values` : value.map(plain).join(" to ");
 }

@@ -25,8 +25,7 @@ self.addEventListener("message", async ({ data: { file, provider, inputs } }) =>
     const given = Object.entries(inputs).map(([name, input]) => [name, tensor(input)]);
     const started = performance.now();
     const { x } = await session.run(Object.fromEntries(given));
-    const samples = await x.getData();
-    self.postMessage({ x: samples, milliseconds: performance.now() - started });
+    self.postMessage({ x: await x.getData(), milliseconds: performance.now() - started });
   } catch (error) {
     self.postMessage({ error: String(error.message ?? error) });
   }

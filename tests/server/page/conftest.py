@@ -30,7 +30,7 @@ class Visitor:
 
     def upload(self, name: str, body: bytes) -> None:
         """Choose a file, and wait until it is shown."""
-        self.page.get_by_label("Drop a file here").set_input_files({"name": name, "mimeType": "", "buffer": body})
+        self.page.get_by_label("Choose a file").set_input_files({"name": name, "mimeType": "", "buffer": body})
         self.expect(self.page.locator("#given[aria-busy=false]")).to_contain_text(name)
 
     def speak(self, says: str) -> None:
@@ -46,6 +46,10 @@ class Visitor:
 
     def field(self, name: str) -> Any:
         return self.page.get_by_label(name, exact=True)
+
+    def settings(self) -> None:
+        """Open the settings."""
+        self.page.get_by_text("Settings", exact=True).click()
 
     def wait(self, element: Any, condition: str) -> None:
         """Wait until a condition on an element holds; the page's policy forbids playwright's own way to do so."""

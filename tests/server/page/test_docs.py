@@ -33,7 +33,8 @@ def test_a_mel_is_spoken(visit: Any, fake: Any, new_mel: Any, npy: Any) -> None:
         block.get_by_role("button", name="Execute").click()
         answer = block.locator(".live-responses-table")
         person.expect(answer.locator("tbody .response-col_status").first).to_contain_text("200")
-        person.expect(answer.locator("audio")).to_be_visible()
+        person.wait(answer.locator("audio"), "audio => audio.duration > 0.1")
+        person.expect(answer.get_by_role("link", name="Download")).to_have_attribute("download", "speech.wav")
 
 
 def test_a_server_with_keys_asks_for_one(visit: Any, fake: Any, tmp_path: Path) -> None:

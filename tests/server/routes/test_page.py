@@ -108,14 +108,18 @@ def test_each_field_has_a_label() -> None:
     assert len(fields) >= 8
 
 
-async def test_the_example_is_short_speech_that_the_server_takes(client: httpx.AsyncClient, fake: Any) -> None:
-    recording = (await client.get("/page/example.flac")).content
+@pytest.mark.parametrize(("name", "author"), [("example-en", "Allison Smith"), ("example", "Nickolay V. Shmyrev")])
+async def test_an_example_is_short_speech_that_the_server_takes(
+    client: httpx.AsyncClient, fake: Any, name: str, author: str
+) -> None:
+    assert f'value="{name}.flac"' in INDEX
+    recording = (await client.get(f"/page/{name}.flac")).content
     info = soundfile.info(io.BytesIO(recording))
     assert 1.0 < info.duration < 5.0
     assert len(recording) < 60_000
     mel = await client.post("/v1/mel", content=recording, headers={"Content-Type": "audio/flac"})
     assert mel.headers["x-mel-shape"] == f"{fake.mel_config.n_mels},{1 + info.frames // fake.hop_length}"
-    assert "Nickolay V. Shmyrev" in (await client.get("/page/LICENSE-example.txt")).text
+    assert author in (await client.get("/page/LICENSE-example.txt")).text
 
 
 async def test_without_a_folder_no_model_speaks_in_the_browser(client: httpx.AsyncClient) -> None:
