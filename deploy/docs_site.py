@@ -81,7 +81,7 @@ def with_players(text: str) -> str:
 
     def player(match: re.Match[str]) -> str:
         name = "" if match[1] == "listen" else f"{match[1]} "
-        return f'{name}<audio controls preload="none" style="width: 8rem" src="{match[2]}"></audio>'
+        return f'{name}<audio controls preload="none" style="width: 5.5rem" src="{match[2]}"></audio>'
 
     return SOUND.sub(player, text)
 

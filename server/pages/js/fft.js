@@ -29,8 +29,7 @@ export function* spectra(x, nFft, winLength, hop) {
   const window = Float64Array.from({ length: winLength }, (_, k) => 0.5 - 0.5 * Math.cos((2 * Math.PI * k) / winLength));
   const [re, im, power] = [nFft, nFft, nFft / 2 + 1].map((size) => new Float64Array(size));
   for (let start = 0; start + nFft <= x.length; start += hop) {
-    re.fill(0);
-    im.fill(0);
+    for (const values of [re, im]) values.fill(0);
     for (let k = 0; k < winLength; k++) re[left + k] = window[k] * x[start + left + k];
     const [real, imag] = transform(re, im);
     for (let bin = 0; bin < power.length; bin++) power[bin] = real[bin] ** 2 + imag[bin] ** 2;

@@ -63,9 +63,9 @@ export class Gallery {
 
   async #change() {
     const sounds = this.clips.filter((clip) => clip.x);
-    const { value } = this.choice;
-    this.choice.replaceChildren(...sounds.map((clip) => element("option", { value: clip.id }, clip.name)));
-    this.choice.value = (sounds.find((clip) => clip.id === value) ?? sounds.at(-1))?.id ?? "";
+    const chosen = sounds.find((clip) => clip.id === this.choice.value) ?? sounds.at(-1);
+    const options = sounds.map((clip) => element("option", { value: clip.id, selected: clip === chosen }, clip.name));
+    this.choice.replaceChildren(...options);
     this.row.hidden = sounds.length < 2;
     for (const name of ["duration", "peak"]) {
       this.place.style.setProperty(`--most-${name}`, Math.max(...sounds.map((clip) => clip[name]), 0) || 1);

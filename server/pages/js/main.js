@@ -10,10 +10,9 @@ import * as server from "./server.js";
 import { ask, Problem } from "./server.js";
 import { problemBox, summary } from "./words.js";
 
-const RELOAD_MILLISECONDS = 2000;
-
 const gallery = new Gallery(byId("clips"), byId("reference-row"), byId("reference"));
 const examples = [...document.querySelectorAll("button.example")];
+let taken = null; // the file that was brought last, and `given` once it is read
 let given = null;
 let running = null;
 let made = 0;
@@ -36,43 +35,44 @@ async function askModels() {
     report(problem, "models");
     again = problem.status === 0 || problem.retryAfter !== null;
   }
-  if (again) timer = setTimeout(askModels, RELOAD_MILLISECONDS);
+  if (again) timer = setTimeout(askModels, 2000);
 }
 
 /** Offer the presets that a model here accepts, and say which need an adapter. */
 function offerPresets(found, names) {
   const accepted = new Map(found.flatMap((model) => model.accepts ?? []).map((entry) => [entry.preset, entry]));
-  const offered = accepted.size ? names.filter((name) => accepted.has(name)) : names;
-  const label = (name) => {
-    const { aliases = [], how } = accepted.get(name) ?? {};
-    return [name, ...aliases].join(", ") + (how === "adapter" ? " (through an adapter)" : "");
-  };
+  const known = names.filter((name) => !accepted.size || accepted.has(name));
+  const option = ({ preset, aliases = [], how }) =>
+    element("option", { value: preset }, [preset, ...aliases].join(", ") + (how === "adapter" ? " (through an adapter)" : ""));
   const { value, options: [own, auto] } = byId("preset");
-  byId("preset").replaceChildren(own, auto, ...offered.map((name) => element("option", { value: name }, label(name))));
-  byId("preset").value = value === "auto" || offered.includes(value) ? value : "";
+  byId("preset").replaceChildren(own, auto, ...known.map((name) => option(accepted.get(name) ?? { preset: name })));
+  byId("preset").value = value === "auto" || known.includes(value) ? value : "";
 }
 
-/** Take a recording that comes with the page. */
-async function takeExample(name) {
+/** Take a recording that comes with the page; `first`: only if nobody has brought anything yet. */
+async function takeExample(name, first = false) {
   const answer = await ask(`page/${name}`).catch((problem) => report(problem, name));
-  if (answer) await take(new File([await answer.blob()], name, { type: "audio/flac" }));
+  if (answer && !(first && taken)) await take(new File([await answer.blob()], name, { type: "audio/flac" }));
 }
 
 /** Show a new input in place of everything before. */
 async function take(brought) {
   running?.abort();
-  const mine = (given = { ...(await readInput(brought)), mels: new Map() });
-  const { kind, name, file, mel } = mine;
+  taken = brought;
+  const input = await readInput(brought);
+  if (taken !== brought) return;
+  given = { ...input, mels: new Map() };
+  const { kind, name, file, mel } = given;
   clearProblems();
   byId("status").textContent = "";
   byId("preset-row").hidden = kind === "recording";
   byId("chosen").textContent = name;
   await gallery.remove(() => true);
-  if (given !== mine) return;
+  if (taken !== brought) return;
   const source = kind === "recording" ? { file, name: "Original" } : { mel, name: "Mel" };
   const about = mel ? `${name} · ${mel.nMels} bands, ${mel.frames} frames` : name;
-  mine.clip = new Clip({ id: "given", about, sampleRate: chosenModels()[0]?.mel.sample_rate, ...source });
-  await gallery.add(mine.clip);
+  given.clip = new Clip({ id: "given", about, sampleRate: chosenModels()[0]?.mel.sample_rate, ...source });
+  await gallery.add(given.clip);
 }
 
 /** Run the chosen models one after the other, so that none slows another down. */
@@ -143,7 +143,6 @@ function busy(controller) {
   running = controller;
   byId("speak").disabled = Boolean(running);
   byId("cancel").hidden = !running;
-  byId("results").setAttribute("aria-busy", String(Boolean(running)));
 }
 
 /** Show a problem; `doubtful` for a mel that was synthesized all the same. What it says once, it does not say again. */
@@ -189,4 +188,4 @@ document.addEventListener("drop", (event) => {
 byId("cancel").addEventListener("click", () => running?.abort());
 byId("key-use").addEventListener("click", askModels);
 await askModels();
-if (!given) await takeExample(examples[0].value);
+await takeExample(examples[0].value, true);

@@ -47,8 +47,8 @@ export async function synthesize(mel, settings, model, signal) {
 function send(path, query, options = {}) {
   const key = byId("key").value.trim();
   const headers = { ...options.headers, ...(key && { Authorization: `Bearer ${key}` }) };
-  const method = options.body ? "POST" : "GET";
-  return ask(`${path}?${new URLSearchParams(query)}`, { ...options, method, headers, cache: "no-store" });
+  const how = { method: options.body ? "POST" : "GET", headers, cache: "no-store" };
+  return ask(`${path}?${new URLSearchParams(query)}`, { ...options, ...how });
 }
 
 function readHeaders(headers) {

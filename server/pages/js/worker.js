@@ -21,10 +21,9 @@ async function open(file, provider) {
 self.addEventListener("message", async ({ data: { file, provider, inputs } }) => {
   try {
     const session = await open(file, provider);
-    const tensor = ({ values, shape }) => new runtime.Tensor("float32", values, shape);
-    const given = Object.entries(inputs).map(([name, input]) => [name, tensor(input)]);
+    const tensor = ([name, { values, shape }]) => [name, new runtime.Tensor("float32", values, shape)];
     const started = performance.now();
-    const { x } = await session.run(Object.fromEntries(given));
+    const { x } = await session.run(Object.fromEntries(Object.entries(inputs).map(tensor)));
     self.postMessage({ x: await x.getData(), milliseconds: performance.now() - started });
   } catch (error) {
     self.postMessage({ error: String(error.message ?? error) });
