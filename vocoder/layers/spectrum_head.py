@@ -181,9 +181,9 @@ class SpectrumHead(nn.Module):
 
 def _extended(spread: Tensor) -> Tensor:
     """Return the spread (n_mels, bins) of a filterbank, whose outer bands go on to the bins that lie in none."""
-    heard = spread.sum(dim=0) > 0
-    first, last = int(heard.nonzero().min()), int(heard.nonzero().max())
+    heard = (spread.sum(dim=0) > 0).to(torch.int64)
+    below, above = heard.cumsum(0) == 0, heard.flip(0).cumsum(0).flip(0) == 0
     extended = spread.clone()
-    extended[0, :first] = 1.0
-    extended[-1, last + 1 :] = 1.0
+    extended[0] = torch.where(below, 1.0, spread[0])
+    extended[-1] = torch.where(above, 1.0, extended[-1])
     return extended

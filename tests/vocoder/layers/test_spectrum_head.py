@@ -89,3 +89,18 @@ def test_frames_of_a_gap_add_nothing():
 def test_other_conventions_are_refused(name):
     with pytest.raises(ConfigError, match=name):
         SpectrumHeadConfig(preset(name))
+
+
+def test_a_head_has_its_shape_without_values():
+    with torch.device("meta"):
+        made = SpectrumHead(SpectrumHeadConfig(NVIDIA), 24)
+    assert made.extended.shape == (80, 513)
+    assert made.extended.is_meta
+
+
+def test_outer_bands_reach_to_the_ends_of_the_spectrum():
+    made = head()
+    first, last = made.filter.spread.sum(dim=0).nonzero().flatten()[[0, -1]]
+    assert torch.all(made.extended[0, :first] == 1)
+    assert torch.all(made.extended[-1, last + 1 :] == 1)
+    assert torch.equal(made.extended[:, first : last + 1], made.filter.spread[:, first : last + 1])
