@@ -1,4 +1,4 @@
-"""Build the wheel, install it with the extra `server` into a fresh environment, and have it speak from there.
+"""Build the wheel, install it with the extra `server` into a fresh environment, and synthesize there.
 
     .venv/bin/python deploy/dist.py dist
 
@@ -26,7 +26,7 @@ PATIENCE = 300.0  # seconds until the server is ready
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Build, install, speak; any failure ends it."""
+    """Build, install, synthesize; any failure ends it."""
     parser = argparse.ArgumentParser(description="Build the wheel and try it in a fresh environment.")
     parser.add_argument("output", type=Path, help="folder of the wheel")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="make the environment there and leave it")

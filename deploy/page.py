@@ -1,4 +1,4 @@
-"""Write the page as a folder for any web server: its models speak in the browser, and there is no other server.
+"""Write the page as a folder for any web server: its models run in the browser, and there is no other server.
 
     .venv/bin/python deploy/page.py waveglow -o site
 
@@ -37,7 +37,7 @@ WEBGPU = ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Write the folder and say what it holds."""
-    parser = argparse.ArgumentParser(description="Write the page with models that speak in the browser.")
+    parser = argparse.ArgumentParser(description="Write the page with models that run in the browser.")
     parser.add_argument("models", nargs="+", metavar="MODEL", help="shipped name or model directory")
     parser.add_argument(
         "-o", "--output", type=Path, required=True, metavar="FOLDER", help="new, or one of this command"
@@ -78,7 +78,7 @@ def write_page(
         runtime: the folder `dist` of onnxruntime-web; fetched by npm if left out.
 
     Raises:
-        ValueError: a model cannot speak in a browser, or the output holds something else.
+        ValueError: a model cannot run in a browser, or the output holds something else.
         OSError: the folder cannot be written, or npm is missing.
         SubprocessError: npm failed.
     """
