@@ -33,7 +33,7 @@ from vocoder.machine.timing import machine, markdown_table
 from vocoder.mel.config import PRESETS, MelConfig, preset
 from vocoder.mel.convert import MelMismatchError
 from vocoder.mel.spectrogram import MelSpectrogram
-from vocoder.synthesizer import Synthesizer
+from vocoder.synthesis.synthesizer import Synthesizer
 
 GROUPS = {"asterisk-it": 2.5, "kokoro-unseen": 2.5, "klettres": 1.2}
 """corpora, and the seconds that their recordings must have: PESQ says little of shorter ones"""

@@ -18,12 +18,12 @@ import torch
 from numpy.typing import NDArray
 
 from benchmarks.speech import speech
-from vocoder.batching import Utterance
 from vocoder.loading import load, shipped_models
 from vocoder.machine.timing import markdown_table
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
-from vocoder.synthesizer import Synthesizer
+from vocoder.sampling import Utterance
+from vocoder.synthesis.synthesizer import Synthesizer
 
 __all__ = ["golden_mels", "main", "report", "samples"]
 

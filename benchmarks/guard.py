@@ -22,11 +22,11 @@ from benchmarks.guard_corpora import UNSEEN, as_recorded, levelled, unseen_entri
 from recipes.corpora.debian import default_cache
 from training.corpora.manifest import read_manifest
 from vocoder.audio.file import read_audio
-from vocoder.guard.automatic import UnsureError, recognised_contract
+from vocoder.guard.automatic import UnsureError, recognised_config
 from vocoder.guard.guard import DIRECTORY, Guard, load_guard
 from vocoder.guard.layouts import TRUE
-from vocoder.guard.recognition import Convention as Recognised
-from vocoder.guard.recognition import convention_of
+from vocoder.guard.recogniser import Convention as Recognised
+from vocoder.guard.recogniser import convention_of
 from vocoder.guard.verdict import Verdict
 from vocoder.loading import load
 from vocoder.machine.timing import alternate, machine, markdown_table
@@ -93,7 +93,7 @@ def rows_of_100_bands(audio: Mapping[str, Sequence[Tensor]]) -> list[list[str]]:
         mels = [compute(x) for found in audio.values() for x in found]
         for mel in mels:
             try:
-                found = convention_of(recognised_contract(mel, preset(TRUE)))
+                found = convention_of(recognised_config(mel, preset(TRUE)))
                 right += encoding is not None and found == Recognised("vocos", encoding)
             except UnsureError:
                 refused += 1
@@ -111,7 +111,7 @@ def auto_rows(audio: Mapping[str, Sequence[Tensor]]) -> list[list[str]]:
         mels = [mel_of(x, config) for found in audio.values() for x in found]
         for mel in mels:
             try:
-                right += convention_of(recognised_contract(mel, own)) == convention_of(config)
+                right += convention_of(recognised_config(mel, own)) == convention_of(config)
             except UnsureError:
                 refused += 1
         wrong = len(mels) - right - refused

@@ -26,11 +26,11 @@ from benchmarks.serving_load import Case, Load, offer, poisson
 from benchmarks.serving_program import Program, serving
 from benchmarks.speech import speech_mel
 from server.engine.calibration import Costs, calibrate
-from vocoder.batching import Utterance
 from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.machine.timing import machine, markdown_table
-from vocoder.mel.range import MelRange
-from vocoder.synthesizer import Synthesizer
+from vocoder.mel.range import mel_range
+from vocoder.sampling import Utterance
+from vocoder.synthesis.synthesizer import Synthesizer
 
 CASES = 40
 TOLERANCE = 1e-5
@@ -149,7 +149,7 @@ def _device(synthesizer: Synthesizer, bench: Bench) -> list[list[str]]:
 
 
 def _costs(synthesizer: Synthesizer) -> Costs:
-    calibration = calibrate(synthesizer, MelRange.of(synthesizer.mel_config).silence, math.inf, 20.0)
+    calibration = calibrate(synthesizer, mel_range(synthesizer.mel_config).silence, math.inf, 20.0)
     while True:
         try:
             next(calibration)

@@ -27,7 +27,7 @@ from vocoder.exporters.exporting import export_model
 from vocoder.exporters.program import program_of
 from vocoder.exporters.smaller import WEIGHTS
 from vocoder.mel.spectrogram import mel_filterbank
-from vocoder.synthesizer import Synthesizer
+from vocoder.synthesis.synthesizer import Synthesizer
 
 PAGES = Path(__file__).resolve().parent.parent / "server" / "pages"
 RUNTIME = "onnxruntime-web@1.30.0"

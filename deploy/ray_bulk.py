@@ -23,7 +23,7 @@ from vocoder.audio.file import AUDIO_FORMATS
 from vocoder.bulk.jobs import Job, Sampling, list_jobs
 from vocoder.bulk.record import unfinished
 from vocoder.bulk.run import ROW_FRAMES, rows, speak_all
-from vocoder.bulk.speaking import Outcome, RowSpeaker, Voice
+from vocoder.bulk.synthesis import Outcome, RowSynthesizer, Voice
 from vocoder.loading import DEFAULT_MODEL
 
 __all__ = ["main"]
@@ -35,7 +35,7 @@ class Speaker:
     """A worker: a model that speaks chunks of jobs."""
 
     def __init__(self, voice: Voice, row_frames: int) -> None:
-        self._speak = RowSpeaker(voice)
+        self._speak = RowSynthesizer(voice)
         self._row_frames = row_frames
 
     def __call__(self, chunk: dict[str, Any]) -> list[dict[str, Any]]:

@@ -9,21 +9,21 @@ from typing import TYPE_CHECKING, Any
 from vocoder.version import __version__
 
 if TYPE_CHECKING:
+    from vocoder.admission import UnlikelyMelError
     from vocoder.audio.file import AudioError
     from vocoder.checkpoint import CheckpointError
     from vocoder.config import ConfigError
     from vocoder.guard.guard import check
-    from vocoder.guard.opinion import MelWarning, UnlikelyMelError
     from vocoder.loading import load, shipped_models
     from vocoder.machine.devices import DeviceError
     from vocoder.mel.config import MelConfig, preset
     from vocoder.mel.contract import contract
     from vocoder.mel.convert import MelMismatchError
-    from vocoder.mel.input import MelError
     from vocoder.mel.spectrogram import MelSpectrogram
+    from vocoder.mel.values import MelError
     from vocoder.models.waveglow import WaveGlow
     from vocoder.models.waveglow_config import WaveGlowConfig
-    from vocoder.synthesizer import Synthesizer
+    from vocoder.synthesis.synthesizer import MelWarning, Synthesizer
 
 __all__ = [
     "AudioError",
@@ -52,8 +52,8 @@ _MODULES = {
     "CheckpointError": "vocoder.checkpoint",
     "ConfigError": "vocoder.config",
     "check": "vocoder.guard.guard",
-    "MelWarning": "vocoder.guard.opinion",
-    "UnlikelyMelError": "vocoder.guard.opinion",
+    "UnlikelyMelError": "vocoder.admission",
+    "MelWarning": "vocoder.synthesis.synthesizer",
     "load": "vocoder.loading",
     "shipped_models": "vocoder.loading",
     "DeviceError": "vocoder.machine.devices",
@@ -61,11 +61,11 @@ _MODULES = {
     "preset": "vocoder.mel.config",
     "contract": "vocoder.mel.contract",
     "MelMismatchError": "vocoder.mel.convert",
-    "MelError": "vocoder.mel.input",
+    "MelError": "vocoder.mel.values",
     "MelSpectrogram": "vocoder.mel.spectrogram",
     "WaveGlow": "vocoder.models.waveglow",
     "WaveGlowConfig": "vocoder.models.waveglow_config",
-    "Synthesizer": "vocoder.synthesizer",
+    "Synthesizer": "vocoder.synthesis.synthesizer",
 }
 """public name -> module that defines it"""
 

@@ -9,14 +9,13 @@ from typing import Any
 import torch
 
 from vocoder.checkpoint import CheckpointError, load_model
-from vocoder.description import described
-from vocoder.guard.opinion import GuardMode
 from vocoder.hub import download
 from vocoder.layers.stack import default_dtype
 from vocoder.machine.allocation import keep_freed_memory
 from vocoder.machine.devices import usable_device
 from vocoder.models.base import Vocoder
-from vocoder.synthesizer import Synthesizer
+from vocoder.sampling import GuardMode
+from vocoder.synthesis.synthesizer import Synthesizer
 
 __all__ = ["DEFAULT_MODEL", "describe", "load", "model_directory", "own_dtype", "shipped_models"]
 
@@ -68,10 +67,10 @@ def describe(model: str | Path) -> dict[str, Any]:
     Raises:
         CheckpointError: there is no such model, it is no vocoder, or its configuration is damaged.
     """
-    checkpoint, device = load_model(model_directory(model), weights=False), torch.device("cpu")
+    checkpoint = load_model(model_directory(model), weights=False)
     if not isinstance(checkpoint.model, Vocoder):
         raise CheckpointError(f"{model} holds a {checkpoint.family}, which cannot synthesize")
-    return described(_name(model), checkpoint, device, own_dtype(checkpoint.provenance, device))
+    return Synthesizer(checkpoint, _name(model), "cpu", own_dtype(checkpoint.provenance, "cpu")).info()
 
 
 def _name(model: str | Path) -> str:

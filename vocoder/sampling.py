@@ -1,20 +1,33 @@
-"""What a caller may choose about one synthesis, in one place for Python and the server."""
+"""What a caller may choose about one synthesis: the same for Python, the commands, bulk runs and the server."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from numbers import Real
 from pathlib import Path
 from secrets import randbelow
-from typing import Any, Literal
+from typing import Any, Literal, get_args
+
+import torch
 
 from vocoder.mel.config import MelConfig
+from vocoder.seeded_noise import check_seed
 
-__all__ = ["Sampling", "voice_of"]
+__all__ = ["MAX_CORRECTIONS", "AdaptMode", "GuardMode", "Preset", "Sampling", "Utterance", "guard_mode", "voice_of"]
+
+Preset = str | Path | MelConfig | None
+"""a mel config: a preset's name, a file or itself; "auto" recognises it, None is the model's own"""
+AdaptMode = Literal["on", "off"]
+"""whether an adapter may be used if there is no exact conversion"""
+GuardMode = Literal["warn", "strict", "off"]
+"""for a mel that is not typical: synthesize it with a warning, refuse it, or do not look"""
 
 VOICE = ("sigma", "seed", "denoise", "corrections")
+MAX_CORRECTIONS = 100
+"""largest number of corrections; far fewer are enough"""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How to synthesize one mel.
 
@@ -25,18 +38,74 @@ class Sampling:
         corrections: how often the audio is corrected towards its mel; the model's own number if None.
         preset: the mel config that the mel was made with; the model's own if None.
         adapt: "off" refuses mels that need an adapter.
+
+    Raises:
+        ValueError: a number is out of range.
     """
 
     sigma: float | None = None
     seed: int | None = None
     denoise: float = 0.0
     corrections: int | None = None
-    preset: str | Path | MelConfig | None = None
-    adapt: Literal["on", "off"] = "on"
+    preset: Preset = None
+    adapt: AdaptMode = "on"
+
+    def __post_init__(self) -> None:
+        numbers: dict[str, Any] = {"sigma": 0.0 if self.sigma is None else self.sigma, "denoise": self.denoise}
+        for name, value in numbers.items():
+            if not isinstance(value, Real):
+                raise ValueError(f"{name} must be a number, not {value!r}")
+        if self.sigma is not None and not 0 <= self.sigma < float("inf"):
+            raise ValueError(f"sigma must be 0 or more, not {self.sigma}")
+        if not 0 <= self.denoise <= 1:
+            raise ValueError(f"denoise must lie in 0 to 1, not {self.denoise}")
+        if self.seed is not None:
+            check_seed(self.seed)
+        count = self.corrections
+        if count is not None and (type(count) is not int or not 0 <= count <= MAX_CORRECTIONS):
+            raise ValueError(f"corrections must be a whole number from 0 to {MAX_CORRECTIONS}, not {count!r}")
 
     def seeded(self) -> Sampling:
         """Return the same choice with a seed, drawn where there is none."""
         return self if self.seed is not None else replace(self, seed=randbelow(2**32))
+
+    def seeds(self, count: int) -> list[int]:
+        """Return a seed for each item of a batch: consecutive ones from `seed`, or random ones.
+
+        Raises:
+            ValueError: the last one is out of range.
+        """
+        if self.seed is None:
+            return [int(value) for value in torch.randint(0, 2**31, (count,))]
+        check_seed(self.seed + count - 1)
+        return [self.seed + i for i in range(count)]
+
+
+@dataclass(frozen=True, eq=False)
+class Utterance(Sampling):
+    """One mel (n_mels, frames) and how to synthesize it.
+
+    Attributes:
+        mel: tensor or array, or what `vocoder.admission.admit` made of one.
+    """
+
+    mel: Any
+
+    @property
+    def frames(self) -> int:
+        """Length of the mel."""
+        return int(self.mel.shape[1])
+
+
+def guard_mode(mode: GuardMode) -> GuardMode:
+    """Return a mode of the guard.
+
+    Raises:
+        ValueError: there is no such mode.
+    """
+    if mode not in get_args(GuardMode):
+        raise ValueError(f"guard must be one of {', '.join(get_args(GuardMode))}, not {mode!r}")
+    return mode
 
 
 def voice_of(choice: Any) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.layers.stack import default_dtype
 from vocoder.machine.timing import markdown_table
-from vocoder.synthesizer import Synthesizer
+from vocoder.synthesis.synthesizer import Synthesizer
 
 __all__ = ["add_arguments", "complete", "run", "variants"]
 

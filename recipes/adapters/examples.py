@@ -12,7 +12,7 @@ from torch import Tensor
 from training.corpora.manifest import Entry, Manifest
 from training.data.audio_store import AudioStore
 from training.data.augment import AugmentConfig, augmented
-from vocoder.adapt.grid import Grid
+from vocoder.adapt.frame_times import FrameTimes
 from vocoder.audio.resampling import resample
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
@@ -105,6 +105,6 @@ def _pair(x: Tensor, sample_rate: int, takes: MelSpectrogram, makes: MelSpectrog
     source, target = takes.config, config.target
     mel = takes(resample(x, sample_rate, source.sample_rate)[None])[0]
     own = makes(resample(x, sample_rate, target.sample_rate)[None])[0]
-    grid = Grid.between(source, target, config.before, config.after)
+    grid = FrameTimes.between(source, target, config.before, config.after)
     windows = grid.windows(mel[: config.looked_at], 0, own.shape[1], 0, mel.shape[1])
     return Frames(windows.float(), own.T.float())

@@ -19,7 +19,7 @@ from training.data.mel_variation import VariationConfig, predicted
 from vocoder.config import ConfigError
 from vocoder.guard.encodings import PLAIN
 from vocoder.guard.layouts import VARIATIONS
-from vocoder.guard.recognition import Convention, Recogniser
+from vocoder.guard.recogniser import Convention, Recogniser
 from vocoder.models.guard import GuardModel
 
 __all__ = ["CalibrationConfig", "calibrate_recogniser", "calibration_material", "true_mels"]

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from training.data.mel_variation import VariationConfig, coloured, predicted
 from vocoder.flows.dense_affine import LowerAffine, Moments
+from vocoder.guard.densities import Densities, window_starts, windows_at
 from vocoder.guard.layouts import SHUFFLED, VARIATIONS, is_true
-from vocoder.guard.scores import Scorer, window_starts, windows_at
 from vocoder.models.guard import GuardConfig, GuardModel
 
 __all__ = ["calibrate", "fit_density"]
@@ -73,7 +73,7 @@ def calibrate(
         seed: of the variations.
     """
     generator = torch.Generator().manual_seed(seed)
-    scorer, names = Scorer(model), model.config.densities
+    scorer, names = Densities(model), model.config.densities
     true = [k for k in range(len(names)) if is_true(names[k])]
     natural = _scores(scorer, mels)
     rough = [predicted(mel, v, varied, generator) for v in VARIATIONS for mel in mels[:: len(VARIATIONS)]]
@@ -86,7 +86,7 @@ def calibrate(
     model.margin.copy_(excess + least_margin)
 
 
-def _scores(scorer: Scorer, mels: Sequence[Tensor]) -> Tensor:
+def _scores(scorer: Densities, mels: Sequence[Tensor]) -> Tensor:
     """Return the log-densities (mels, K), in nats per value, of all mels that are long enough to be judged."""
     found = [scorer.score(mel) for mel in mels]
     return torch.stack([scores for scores in found if scores is not None])

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from vocoder.batching import Utterance
-from vocoder.synthesizer import Synthesizer
+from vocoder.sampling import Utterance
+from vocoder.synthesis.synthesizer import Synthesizer
 
 __all__ = ["Calibration", "Costs", "Point", "calibrate"]
 

@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 from server.engine.calibration import Calibration, Costs
 from server.engine.errors import SynthesisError
 from server.engine.queue import Pace, Parts
-from vocoder.batching import Utterance
-from vocoder.mel.range import MelRange
-from vocoder.sampling import voice_of
-from vocoder.synthesizer import Synthesizer
+from vocoder.mel.range import mel_range
+from vocoder.sampling import Utterance, voice_of
+from vocoder.synthesis.synthesizer import Synthesizer
 
 __all__ = ["Load", "LoadedModel", "Observer", "Outcome", "check_output", "short_name"]
 
@@ -55,7 +54,7 @@ class LoadedModel:
     def __init__(self, synthesizer: Synthesizer, costs: Costs | None = None, observer: Observer | None = None) -> None:
         self.name = short_name(synthesizer.name)
         self.synthesizer = synthesizer
-        self.silence = MelRange.of(synthesizer.mel_config).silence
+        self.silence = mel_range(synthesizer.mel_config).silence
         dtype = getattr(synthesizer, "dtype", None)
         self.dtype = None if dtype is None else str(dtype).removeprefix("torch.")
         self.corrections: int = getattr(synthesizer, "corrections", 0)

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from server.engine.errors import SynthesisError
 from server.engine.turns import CLIENT, Client, Shares, wait_among
 from server.problems import Problem
-from vocoder.batching import Utterance
+from vocoder.sampling import Utterance
 
 __all__ = ["Job", "Pace", "Part", "Parts", "QueueLimits", "Synthesis", "WorkQueue", "at_once"]
 

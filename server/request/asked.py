@@ -10,12 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from server.audio.formats import FORMATS
 from server.problems import Problem, invalid_parameter, invalid_parameters
-from vocoder.adapt.path import AdaptMode
 from vocoder.correction.correction import correctable
-from vocoder.guard.opinion import GuardMode
 from vocoder.mel.config import MelConfig
-from vocoder.mel.input import MAX_CORRECTIONS
-from vocoder.sampling import Sampling
+from vocoder.sampling import MAX_CORRECTIONS, AdaptMode, GuardMode, Sampling
 
 __all__ = [
     "Asked",

@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from fastapi import Request
 from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
@@ -21,9 +22,7 @@ from server.request.admit import Admitted, admit
 from server.request.asked import Asked
 from server.service import Service
 from server.telemetry.requests import note
-from vocoder.adapt.placing import placed
-from vocoder.batching import Utterance
-from vocoder.sampling import voice_of
+from vocoder.sampling import Utterance, voice_of
 
 __all__ = ["Exchange", "deadline_of", "departure", "done_before", "media_type", "read_body", "while_wanted"]
 
@@ -76,7 +75,8 @@ class Exchange:
         self.service.metrics.count_synthesis(self.engine.name, synthesis, utterance.frames)
         if admitted.path.own:
             return synthesis
-        return replace(synthesis, x=placed(synthesis.x, admitted.path, admitted.frames))
+        x = admitted.path.placed(torch.from_numpy(synthesis.x)[None], admitted.frames)[0].numpy()
+        return replace(synthesis, x=x)
 
     async def result(self, job: Job) -> Synthesis:
         """Return the result of a job, or cancel it as soon as the client leaves.

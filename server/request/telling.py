@@ -8,8 +8,8 @@ from server.request.admit import Admitted
 from server.request.asked import StreamHello
 from vocoder.adapt.path import MelPath
 from vocoder.audio.origin import Origin
-from vocoder.guard.automatic import AUTO
 from vocoder.guard.verdict import Verdict
+from vocoder.mel.contract import AUTO
 
 __all__ = ["HEADERS", "as_headers", "as_parameters", "done_message", "facts", "ready_message"]
 

@@ -13,7 +13,7 @@ from server.request.admit import described_mel
 from server.request.decode import MEDIA_TYPES
 from server.routes.openapi import problem_responses
 from server.service import Service, ServiceDependency
-from vocoder.adapt.accepted import accepted
+from vocoder.adapt.path import accepted_presets
 
 __all__ = ["router"]
 
@@ -48,6 +48,6 @@ def _describe(engine: Engine, service: Service) -> dict[str, Any]:
         "name": engine.name,
         "state": engine.state,
         "mel": described_mel(engine.mel_config),
-        "accepts": accepted(engine.mel_config, service.mel_configs),
+        "accepts": accepted_presets(engine.mel_config, service.mel_configs),
         "limits": {name: getattr(service.settings, name) for name in limits},
     }

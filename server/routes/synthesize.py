@@ -20,7 +20,7 @@ from server.stream.chunks import ChunkStream
 from server.stream.encoder import StreamEncoder
 from server.stream.response import StreamedAudio
 from server.stream.session import WebSocketSession
-from vocoder.adapt.placing import Placing
+from vocoder.adapt.path import Placement
 from vocoder.audio.origin import Origin
 
 __all__ = ["router"]
@@ -97,8 +97,8 @@ async def _stream(
     chunks.push(admitted.mel)
     chunks.finish()
     samples = -(-path.samples(admitted.frames) * rate // engine.mel_config.sample_rate)
-    placing, route = Placing(path, admitted.frames), exchange.http.scope["route"].path
-    encoder = StreamEncoder(service, engine, target, rate, route, placing, samples, origin)
+    placement, route = Placement(path, admitted.frames), exchange.http.scope["route"].path
+    encoder = StreamEncoder(service, engine, target, rate, route, placement, samples, origin)
     first = await encoder.encode(await exchange.result(chunks.next(exchange.deadline)))
     exchange.lap("encode")
     exchange.note()

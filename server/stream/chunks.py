@@ -15,7 +15,7 @@ from server.engine.errors import QueueFullError
 from server.engine.model import check_output
 from server.engine.queue import Job, Synthesis
 from vocoder.sampling import Sampling, voice_of
-from vocoder.streaming.session import StreamSession
+from vocoder.synthesis.stream import StreamSession
 
 __all__ = ["ChunkStream"]
 

@@ -6,6 +6,7 @@ import time
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from server.audio.formats import Format
@@ -13,7 +14,7 @@ from server.audio.pieces import PieceResampler, open_encoder
 from server.engine.engine import Engine
 from server.engine.queue import Synthesis
 from server.service import Service
-from vocoder.adapt.placing import Placing
+from vocoder.adapt.path import Placement
 from vocoder.audio.origin import Origin
 
 __all__ = ["StreamEncoder"]
@@ -24,7 +25,7 @@ NOTHING = np.empty(0, np.float32)
 class StreamEncoder:
     """Encodes each chunk, and keeps count for the summary and the metrics.
 
-    `placing` moves the model's audio to its place in time. `samples` is the length of what will be sent, if known.
+    `placement` moves the model's audio to its place in time. `samples` is the length of what will be sent, if known.
     """
 
     def __init__(
@@ -34,7 +35,7 @@ class StreamEncoder:
         target: Format,
         sample_rate: int,
         route: str,
-        placing: Placing,
+        placement: Placement,
         samples: int | None = None,
         origin: Origin | None = None,
     ) -> None:
@@ -42,7 +43,7 @@ class StreamEncoder:
         self._engine = engine
         self._target = target
         self.route = route
-        self._placing = placing
+        self._placement = placement
         self._began = time.monotonic()
         self.hop_length = engine.mel_config.hop_length
         self._resampler = PieceResampler(engine.mel_config.sample_rate, sample_rate)
@@ -73,7 +74,8 @@ class StreamEncoder:
         self.infer_seconds += chunk.infer_seconds
         metrics = self._service.metrics
         metrics.count_synthesis(self._engine.name, chunk, len(chunk.x) // self.hop_length)
-        body = await self._service.run(self._encode, self._placing.place(chunk.x))
+        x = self._placement.place(torch.from_numpy(chunk.x)).numpy()
+        body = await self._service.run(self._encode, x)
         if self.first_audio_seconds is None and body:
             self.first_audio_seconds = time.monotonic() - self._began
             metrics.record("first_audio_seconds", self.first_audio_seconds, route=self.route)

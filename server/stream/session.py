@@ -18,7 +18,7 @@ from server.audio.formats import STREAM_FORMATS, negotiate
 from server.engine.engine import Engine
 from server.limits.gate import charge_frames, hold_bytes
 from server.problems import Problem, describe_problem, unexpected
-from server.request.admit import mel_path, mel_range
+from server.request.admit import mel_path
 from server.request.asked import StreamHello, check_end, read_hello
 from server.request.exchange import done_before
 from server.request.telling import done_message, ready_message
@@ -28,10 +28,10 @@ from server.stream.encoder import StreamEncoder
 from server.stream.intake import Intake
 from server.telemetry.metrics import REJECTIONS
 from server.telemetry.requests import note
-from vocoder.adapt.passage import Passage
-from vocoder.guard.automatic import AUTO
-from vocoder.guard.opinion import ENOUGH_FRAMES
+from vocoder.admission import ENOUGH_FRAMES, StreamAdmission
 from vocoder.mel.config import MelConfig
+from vocoder.mel.contract import AUTO
+from vocoder.mel.range import mel_range
 
 __all__ = ["CLOSE_CODE", "WebSocketSession"]
 
@@ -90,10 +90,10 @@ class WebSocketSession:
         if hello.preset == AUTO:
             path = await service.run(mel_path, hello, config, service.mel_configs, await self._beginning(hello, config))
         await service.run(mel_range, path.source)  # measures it beside the event loop
-        passage = Passage(path)
-        intake = Intake(service, hello.numpy_dtype, passage, hello.guard or service.settings.guard)
+        admission = StreamAdmission(path, hello.guard or service.settings.guard, max_frames=service.settings.max_frames)
+        intake = Intake(service, hello.numpy_dtype, admission)
         route, origin = self._websocket.scope["route"].path, service.origin(engine, sampling.seed)
-        encoder = StreamEncoder(service, engine, target, rate, route, passage.placing, origin=origin)
+        encoder = StreamEncoder(service, engine, target, rate, route, admission.placement, origin=origin)
         stream = ChunkStream(engine, sampling)
         sending = asyncio.ensure_future(self._send_audio(stream, encoder))
         await done_before(sending, self._take_frames(intake, stream, encoder))
@@ -141,8 +141,8 @@ class WebSocketSession:
         await self._receive_message()
         raise Problem("malformed-body", "Nothing may follow the end of the mel.")
 
-    def _push(self, mel: NDArray[np.float32] | None, stream: ChunkStream, encoder: StreamEncoder) -> None:
-        if mel is not None and mel.shape[1]:
+    def _push(self, mel: NDArray[np.float32], stream: ChunkStream, encoder: StreamEncoder) -> None:
+        if mel.shape[1]:
             stream.push(mel)
             self._hold(stream, encoder)
 

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from vocoder.adapt.passage import Passage
 from vocoder.adapt.path import MelPath
+from vocoder.admission import StreamAdmission
 from vocoder.mel.config import MelConfig, preset
-from vocoder.noise import white_noise
+from vocoder.seeded_noise import white_noise
 from vocoder.stages import Stage, windowed
-from vocoder.streaming.pipeline import MEL, NOISE, Pipeline
-from vocoder.streaming.session import StreamSession
+from vocoder.synthesis.pipeline import MEL, NOISE, Pipeline
+from vocoder.synthesis.stream import ChunkSizes, StreamSession
 
 REACH = 3
 
@@ -82,7 +82,9 @@ class Streamer:
 
         path = MelPath(self.mel_config, self.mel_config)
         pipeline = Pipeline([Stage("x", (MEL, NOISE), windowed(speak), REACH, REACH)], draw)
-        return StreamSession(pipeline, lambda mel: torch.from_numpy(mel)[None], Passage(path), **sizes)
+        frames = sizes.get("chunk_frames", 64)
+        chunks = ChunkSizes(sizes.get("first_chunk_frames", min(8, frames)), frames, frames)
+        return StreamSession(pipeline, StreamAdmission(path), chunks)
 
     def _speak(self, sigma: float, mel: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
         level = torch.tanh(mel.mean(dim=1, keepdim=True) / 10.0)

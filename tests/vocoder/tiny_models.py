@@ -17,7 +17,7 @@ from vocoder.models.reverse import Reverse
 from vocoder.models.reverse_config import ReverseConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
-from vocoder.synthesizer import Synthesizer
+from vocoder.synthesis.synthesizer import Synthesizer
 
 Module = TypeVar("Module", bound=nn.Module)
 

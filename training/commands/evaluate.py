@@ -10,7 +10,7 @@ from pathlib import Path
 from training.evaluate.comparison import Comparison, Mels, compare
 from training.evaluate.recordings import GROUPS, Selection
 from vocoder.loading import load
-from vocoder.synthesizer import Synthesizer
+from vocoder.synthesis.synthesizer import Synthesizer
 
 __all__ = ["add_arguments", "run"]
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import cache
 from pathlib import Path
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from training.corpora.corpus import Corpus, CorpusError, Recording
@@ -18,7 +18,7 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.contract import contract
 from vocoder.mel.convert import MelMismatchError
 from vocoder.mel.file import read_mel
-from vocoder.mel.range import MelRange
+from vocoder.mel.range import mel_range
 
 __all__ = ["GivenMel", "check_given_mel", "given_mel", "with_mels"]
 
@@ -56,7 +56,7 @@ class GivenMel:
         try:
             check_given_mel(self.values, source, _at(source.sample_rate, samples, mel_config.sample_rate))
             path = path_between(source, mel_config)
-            mel = path.convert(self.values)
+            mel = path.convert(torch.from_numpy(self.values)).numpy()
         except (MelMismatchError, ValueError) as error:
             raise ManifestError(f"{self.source}: {error}") from error
         missing = max((samples - path.delay) // mel_config.hop_length - mel.shape[1], 0)
@@ -87,14 +87,9 @@ def check_given_mel(mel: NDArray[np.float32], mel_config: MelConfig, samples: in
         )
     if not np.isfinite(mel).all():
         raise ValueError("the mel holds values that are not finite (NaN or infinity)")
-    fault = _range_of(mel_config).fault(float(mel.min()), float(mel.max()))
+    fault = mel_range(mel_config).fault(float(mel.min()), float(mel.max()))
     if fault is not None:
         raise ValueError(fault)
-
-
-@cache
-def _range_of(mel_config: MelConfig) -> MelRange:
-    return MelRange.of(mel_config)
 
 
 def given_mel(manifest: Manifest, entry: Entry) -> GivenMel | None:

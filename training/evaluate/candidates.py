@@ -18,7 +18,7 @@ from training.provenance import heard_speakers
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import convert
 from vocoder.mel.spectrogram import MelSpectrogram, mel_filterbank
-from vocoder.synthesizer import Synthesizer
+from vocoder.synthesis.synthesizer import Synthesizer
 
 __all__ = [
     "ON_PREDICTED",

@@ -25,7 +25,7 @@ from training.evaluate.summary import table
 from training.progress import progress_bar
 from vocoder.audio.resampling import resample
 from vocoder.mel.contract import contract
-from vocoder.synthesizer import Synthesizer
+from vocoder.synthesis.synthesizer import Synthesizer
 
 __all__ = ["Comparison", "Mels", "compare"]
 

@@ -1,4 +1,4 @@
-"""The shipped adapters, by the contract of their input."""
+"""The shipped adapters, by the mel config of their input."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from vocoder.adapt.delay import delay_between, framed_as
-from vocoder.adapt.grid import Grid
+from vocoder.adapt.frame_times import FrameTimes
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import convert, differences
@@ -25,12 +25,12 @@ DIRECTORY = Path(__file__).parents[1] / "assets" / "adapters"
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """A map from mels of one contract to those of another.
+    """A map from mels of one mel config to those of another.
 
     Attributes:
         name: of the input preset.
         model: in float64, so that frames do not depend on their batch.
-        source: contract of the input, without statistics.
+        source: mel config of the input, without statistics.
         quality: the measured loss.
     """
 
@@ -45,17 +45,17 @@ class Adapter:
         return self.model.config.target
 
     @property
-    def grid(self) -> Grid:
+    def times(self) -> FrameTimes:
         """Positions of output frames among input frames."""
         config = self.model.config
-        return Grid.between(self.source, self.target, config.before, config.after)
+        return FrameTimes.between(self.source, self.target, config.before, config.after)
 
     def delay(self, source: MelConfig) -> int | None:
-        """Return how many samples later frames of a contract stand than its input; None if their values differ."""
+        """Return how many samples later frames of a mel config stand than its input; None if their values differ."""
         return delay_between(source, self.source, self.target.sample_rate)
 
     def takes(self, source: MelConfig, target: MelConfig) -> bool:
-        """Whether mels of a contract convert exactly to its input, and its output to another contract."""
+        """Whether mels of a mel config convert exactly to its input, and its output to another mel config."""
         return self.delay(source) is not None and not differences(self.target, target)
 
     @torch.no_grad()
@@ -64,7 +64,7 @@ class Adapter:
         return self.model(windows)  # type: ignore[no-any-return]
 
     def decoded(self, mel: Tensor, given: MelConfig) -> Tensor:
-        """Return the input bands of a mel (n_mels, frames) of contract `given`, in float64 on the CPU."""
+        """Return the input bands of a mel (n_mels, frames) of mel config `given`, in float64 on the CPU."""
         framed = framed_as(given, self.source)
         return convert(mel.detach().cpu().double(), framed, self.source)[..., : self.model.config.looked_at, :]
 
@@ -89,7 +89,7 @@ def shipped_adapters(directory: Path = DIRECTORY) -> tuple[str, ...]:
 
 
 def adapter_between(source: MelConfig, target: MelConfig, directory: Path = DIRECTORY) -> Adapter | None:
-    """Return the adapter from one contract to another, or None."""
+    """Return the adapter from one mel config to another, or None."""
     for name in shipped_adapters(directory):
         if _bands_of(directory / name) == source.n_mels:
             adapter = load_adapter(directory / name)

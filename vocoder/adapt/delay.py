@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from vocoder.adapt.grid import centre_of
+from vocoder.adapt.frame_times import centre_of
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import differences
 
@@ -15,7 +15,7 @@ TINY_EPSILON = 1e-8
 
 
 def framed_as(source: MelConfig, target: MelConfig) -> MelConfig:
-    """Return a contract with the framing of another."""
+    """Return a mel config with the framing of another."""
     return dataclasses.replace(source, centre=target.centre, magnitude_epsilon=target.magnitude_epsilon)
 
 
@@ -23,8 +23,8 @@ def delay_between(source: MelConfig, target: MelConfig, sample_rate: int) -> int
     """Return how much later the frames of `source` stand than those of `target`, or None if values differ.
 
     Args:
-        source: contract of the given mels.
-        target: contract of the wanted mels.
+        source: mel config of the given mels.
+        target: mel config of the wanted mels.
         sample_rate: unit of the delay; a delay is a whole number of samples, 0 or more.
     """
     if max(source.magnitude_epsilon, target.magnitude_epsilon) > TINY_EPSILON:

@@ -1,36 +1,32 @@
-"""How mels of one contract reach a model of another."""
+"""How mels of one mel config reach a model of another: whole or in pieces, and the audio back to its place in time."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal, TypeVar
+from typing import Any, Literal
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from vocoder.adapt.adapter import Adapter, adapter_between
 from vocoder.adapt.delay import delay_between, framed_as
-from vocoder.adapt.grid import frame_seconds
-from vocoder.mel.config import MelConfig
+from vocoder.adapt.frame_times import frame_seconds
+from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.convert import MelMismatchError, convert, differences
+from vocoder.mel.names import other_names
+from vocoder.sampling import AdaptMode
 
-__all__ = ["AdaptMode", "MelPath", "path_between"]
-
-Mel = TypeVar("Mel", Tensor, NDArray[np.float32])
-
-AdaptMode = Literal["on", "off"]
-"""whether an adapter may be used if there is no exact conversion"""
+__all__ = ["Converter", "MelPath", "Placement", "accepted_presets", "path_between"]
 
 
 @dataclass(frozen=True)
 class MelPath:
-    """How mels of one contract become mels of a model, and when the audio begins.
+    """How mels of one mel config become mels of a model, and when the audio begins.
 
     Attributes:
-        source: contract of the given mels.
-        target: contract of the model.
+        source: mel config of the given mels.
+        target: mel config of the model.
         delay: samples by which the model's audio is delayed.
         adapter: None for exact conversions.
     """
@@ -58,7 +54,7 @@ class MelPath:
     @property
     def lookahead(self) -> int:
         """Source frames that a frame has to wait for."""
-        return 0 if self.adapter is None else self.adapter.grid.lookahead
+        return 0 if self.adapter is None else self.adapter.times.lookahead
 
     def samples(self, frames: int) -> int:
         """Return the duration of source frames in samples of the model."""
@@ -68,37 +64,114 @@ class MelPath:
         """Return the number of model frames for source frames."""
         return -(-self.samples(frames) // self.target.hop_length)
 
-    def values(self, mel: Tensor) -> Tensor:
-        """Convert a source mel (n_mels, frames) exactly, to float32."""
-        return mel if self.own else convert(mel, framed_as(self.source, self.target), self.target)
+    def longest(self, frames: int) -> int:
+        """Return how many source frames are at most so many frames, both as they are and for the model."""
+        most = frames
+        while self.frames(most) > frames:
+            most -= self.frames(most) - frames
+        return most
 
-    def convert(self, mel: Mel) -> Mel:
-        """Convert a whole source mel (n_mels, frames) or (B, n_mels, frames) to the contract of the model.
+    def convert(self, mel: Tensor) -> Tensor:
+        """Convert a whole source mel (n_mels, frames) or (B, n_mels, frames) to the mel config of the model.
 
         An adapted mel has `frames` frames, another number if the frame rates differ.
 
         Raises:
             ValueError: the mel does not have the shape of the source.
         """
-        if isinstance(mel, np.ndarray):
-            return self.convert(torch.from_numpy(mel)).numpy().astype(mel.dtype, copy=False)
         if self.adapter is None:
-            return self.values(mel)
-        n_mels = self.source.n_mels
-        if mel.ndim not in (2, 3) or mel.shape[-2] != n_mels:
-            shape = f"({n_mels}, frames) or (B, {n_mels}, frames)"
-            raise ValueError(f"a mel of contract {self.source.name!r} is {shape}, not {tuple(mel.shape)}")
-        adapter, whole = self.adapter, mel if mel.ndim == 3 else mel[None]
-        made = []
-        for one in adapter.decoded(whole, self.source):
-            windows = adapter.grid.windows(one, 0, self.frames(one.shape[1]), 0, one.shape[1])
-            made.append(adapter.frames(windows).T)
-        batch = convert(torch.stack(made), adapter.target, self.target).to(mel.device, mel.dtype)
-        return batch if mel.ndim == 3 else batch[0]
+            return self.exact(mel)
+        if mel.ndim == 3:
+            return torch.stack([self.convert(item) for item in mel])
+        converter = Converter(self)
+        return torch.cat([converter.push(mel), converter.finish().to(mel.device, mel.dtype)], dim=1)
+
+    def placed(self, x: Tensor, frames: int) -> Tensor:
+        """Place the model's audio (B, T) of a mel with this number of source frames: delayed, and cut to its length."""
+        return Placement(self, frames).place(x)
+
+    def exact(self, mel: Tensor) -> Tensor:
+        """Convert value by value."""
+        return mel if self.own else convert(mel, framed_as(self.source, self.target), self.target)
+
+
+class Converter:
+    """Converts the mel of one utterance in pieces; together they equal `MelPath.convert` of the whole mel.
+
+    Args:
+        path: of the mel.
+    """
+
+    def __init__(self, path: MelPath) -> None:
+        self.path = path
+        self.frames = 0
+        """source frames so far"""
+        self._ended = False
+        self._kept: Tensor | None = None
+        self._offset = 0
+        self._made = 0
+
+    def push(self, mel: Tensor) -> Tensor:
+        """Take the next source frames (n_mels, frames) and return the model frames that are ready, possibly none."""
+        self.frames += mel.shape[1]
+        adapter = self.path.adapter
+        if adapter is None:
+            return self.path.exact(mel)
+        decoded = adapter.decoded(mel, self.path.source)
+        self._kept = decoded if self._kept is None else torch.cat([self._kept, decoded], dim=1)
+        return self._advance(adapter, self._kept).to(mel.device, mel.dtype)
+
+    def finish(self) -> Tensor:
+        """End the mel and return the remaining model frames (n_mels, frames), float32 on the CPU, possibly none."""
+        adapter, kept, self._ended = self.path.adapter, self._kept, True
+        if adapter is None or kept is None:
+            return torch.empty(self.path.target.n_mels, 0)
+        return self._advance(adapter, kept).float()
+
+    def _advance(self, adapter: Adapter, kept: Tensor) -> Tensor:
+        """Return all model frames that are ready, in float64."""
+        times, stop = adapter.times, self._made
+        if self._ended:
+            stop = self.path.frames(self.frames)
+        else:
+            while times.needed(stop)[1] < self.frames:
+                stop += 1
+        windows = times.windows(kept, self._made, stop, self._offset, self.frames if self._ended else None)
+        self._made = stop
+        oldest = min(max(times.needed(stop)[0], 0), self.frames - 1)
+        if oldest > self._offset:
+            self._kept, self._offset = kept[:, oldest - self._offset :], oldest
+        return convert(adapter.frames(windows).T, adapter.target, self.path.target)
+
+
+class Placement:
+    """Places the audio of one utterance in time, chunk by chunk: delayed, and as long as its mel.
+
+    Args:
+        path: of the mel.
+        frames: source frames of the mel; may be set later, as long as they are unknown.
+    """
+
+    def __init__(self, path: MelPath, frames: int | None = None) -> None:
+        self.path = path
+        self.frames = frames
+        self._late: Tensor | None = None
+        self._done = 0
+
+    def place(self, x: Tensor) -> Tensor:
+        """Take the next audio x (..., T) of the model and return the samples (..., T) that are ready."""
+        if self.path.delay:
+            late = x.new_zeros(*x.shape[:-1], self.path.delay) if self._late is None else self._late
+            joined = torch.cat([late, x], dim=-1)
+            x, self._late = joined[..., : x.shape[-1]], joined[..., x.shape[-1] :]
+        if self.frames is not None:
+            x = x[..., : max(self.path.samples(self.frames) - self._done, 0)]
+        self._done += x.shape[-1]
+        return x
 
 
 def path_between(source: MelConfig, target: MelConfig, adapt: AdaptMode = "on") -> MelPath:
-    """Return the path between two contracts: exact if possible, else through an adapter.
+    """Return the path between two mel configs: exact if possible, else through an adapter.
 
     Raises:
         MelMismatchError: there is neither; the text lists the differences.
@@ -106,12 +179,35 @@ def path_between(source: MelConfig, target: MelConfig, adapt: AdaptMode = "on") 
     """
     if adapt not in ("on", "off"):
         raise ValueError(f"adapt must be 'on' or 'off', not {adapt!r}")
-    if source == target or not differences(source, target):
+    found = differences(source, target)
+    if source == target or not found:
         return MelPath(source, target)
     delay = delay_between(source, target, target.sample_rate)
     if delay is not None:
         return MelPath(source, target, delay)
     adapter = adapter_between(source, target) if adapt == "on" else None
     if adapter is None:
-        raise MelMismatchError(source, target, differences(source, target))
+        raise MelMismatchError(source, target, found)
     return MelPath(source, target, adapter.delay(source) or 0, adapter)
+
+
+def accepted_presets(target: MelConfig, known: Mapping[str, MelConfig] = PRESETS) -> list[dict[str, Any]]:
+    """Return each preset that a model of mel config `target` accepts, as plain data.
+
+    `aliases` are other names of the preset, `how` is `own`, `exact` or `adapter`. For adapters `pesq_lost` holds the
+    measured loss by group of speech, and `lookahead` the frames that they look ahead.
+    """
+    accepted = []
+    for name, config in known.items():
+        try:
+            path = path_between(config, target)
+        except MelMismatchError:
+            continue
+        told: dict[str, Any] = {"preset": name, "aliases": other_names(name), "how": path.how}
+        if path.delay:
+            told["delay_samples"] = path.delay
+        if path.adapter is not None:
+            lost = path.adapter.quality.get("pesq_lost")
+            told |= {"adapter": path.adapted, "lookahead": path.lookahead, "pesq_lost": lost}
+        accepted.append(told)
+    return accepted

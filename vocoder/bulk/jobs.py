@@ -5,36 +5,15 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 from vocoder.config import ConfigError, from_dict
-from vocoder.mel.input import check_sampling
-from vocoder.noise import check_seed
+from vocoder.sampling import Sampling, voice_of
 
-__all__ = ["MANIFEST_SUFFIX", "Job", "Sampling", "list_jobs"]
+__all__ = ["MANIFEST_SUFFIX", "Job", "list_jobs"]
 
 MANIFEST_SUFFIX = ".jsonl"
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """Sampling options; the arguments of `Synthesizer.synthesize`.
-
-    Raises:
-        ValueError: one is out of range.
-    """
-
-    sigma: float | None = None
-    seed: int | None = None
-    denoise: float = 0.0
-    corrections: int | None = None
-
-    def __post_init__(self) -> None:
-        check_sampling(self.sigma, self.denoise, self.corrections)
-        if self.seed is not None:
-            check_seed(self.seed)
 
 
 @dataclass(frozen=True)
@@ -43,7 +22,7 @@ class Job:
 
     mel: Path
     audio: Path
-    sampling: Sampling = Sampling()
+    sampling: Sampling = field(default_factory=Sampling)
 
 
 @dataclass(frozen=True)
@@ -66,14 +45,13 @@ class Line:
     denoise: float | None = None
     corrections: int | None = None
 
-    def __post_init__(self) -> None:
-        self.sampling(Sampling())
-
     def sampling(self, default: Sampling) -> Sampling:
-        """Return the sampling options of this line."""
-        own = {name: getattr(self, name) for name in ("sigma", "seed", "denoise", "corrections")}
-        changes: dict[str, Any] = {name: value for name, value in own.items() if value is not None}
-        return replace(default, **changes)
+        """Return the sampling options of this line.
+
+        Raises:
+            ValueError: one is out of range.
+        """
+        return replace(default, **{name: value for name, value in voice_of(self).items() if value is not None})
 
 
 def list_jobs(sources: Sequence[Path], output: Path, suffix: str, sampling: Sampling) -> list[Job]:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from vocoder.bulk.jobs import Job, Sampling
-from vocoder.bulk.speaking import Voice, part_of
+from vocoder.bulk.jobs import Job
+from vocoder.bulk.synthesis import Voice, part_of
 from vocoder.config import to_dict
 from vocoder.loading import model_directory, own_dtype
+from vocoder.sampling import Sampling, voice_of
 
 __all__ = ["RECORD_FOLDER", "pending", "unfinished"]
 
@@ -75,11 +75,11 @@ def _is_done(job: Job) -> bool:
 
 
 def _describe(jobs: Sequence[Job], output: Path, voice: Voice, sampling: Sampling) -> dict[str, Any]:
-    own = {_name(job, output): dataclasses.asdict(job.sampling) for job in jobs if job.sampling != sampling}
+    own = {_name(job, output): voice_of(job.sampling) for job in jobs if job.sampling != sampling}
     made = {"model": _identity(voice.model), "format": voice.format, "preset": voice.preset, "dtype": _dtype(voice)}
-    if voice.contract is not None:  # a file may change before the next run
-        made |= {"contract": _sum(to_dict(voice.contract)), "adapt": voice.adapt}
-    return {"made": {**made, **dataclasses.asdict(sampling)}, "own": own}
+    if voice.source is not None:  # a file may change before the next run
+        made |= {"contract": _sum(to_dict(voice.source)), "adapt": voice.adapt}
+    return {"made": {**made, **voice_of(sampling)}, "own": own}
 
 
 def _identity(model: str) -> str:

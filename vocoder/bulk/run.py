@@ -12,11 +12,12 @@ import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from vocoder.bulk.jobs import Job, Sampling
+from vocoder.bulk.jobs import Job
 from vocoder.bulk.record import RECORD_FOLDER, pending
-from vocoder.bulk.speaking import Outcome, RowSpeaker, Voice
+from vocoder.bulk.synthesis import Outcome, RowSynthesizer, Voice
 from vocoder.bulk.workers import Workers
 from vocoder.mel.file import mel_frames
+from vocoder.sampling import Sampling
 
 __all__ = ["ROW_FRAMES", "SpeakJobs", "Summary", "rows", "speak_all", "speak_here", "speak_in_processes"]
 
@@ -118,7 +119,7 @@ def speak_here(jobs: Iterable[Job], voice: Voice, row_frames: int = ROW_FRAMES) 
     Raises:
         ValueError: there is no such model, device or preset.
     """
-    speak = RowSpeaker(voice)
+    speak = RowSynthesizer(voice)
     for row in rows(jobs, row_frames):
         yield from [row] if isinstance(row, Outcome) else speak(row)
 
@@ -135,11 +136,11 @@ def speak_in_processes(
         yield from pool.run(rows(jobs, row_frames))
 
 
-def _speaker(voice: Voice, number: int) -> RowSpeaker:
+def _speaker(voice: Voice, number: int) -> RowSynthesizer:
     """Make the speaker of a worker; on CUDA without a number the workers are spread over the devices."""
     if voice.device == "cuda" and torch.cuda.device_count() > 1:
         voice = replace(voice, device=f"cuda:{number % torch.cuda.device_count()}")
-    return RowSpeaker(voice)
+    return RowSynthesizer(voice)
 
 
 def _tally(outcomes: Iterable[Outcome], summary: Summary, total: int) -> Summary:

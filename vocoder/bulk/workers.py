@@ -12,7 +12,7 @@ from types import TracebackType
 import torch
 
 from vocoder.bulk.jobs import Job
-from vocoder.bulk.speaking import Outcome
+from vocoder.bulk.synthesis import Outcome
 from vocoder.machine.processes import end_with_owner, shielded
 
 __all__ = ["Speak", "WorkerError", "Workers"]

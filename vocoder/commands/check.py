@@ -9,12 +9,11 @@ from pathlib import Path
 
 from vocoder.adapt.path import MelPath, path_between
 from vocoder.commands.sampling import PRESET_HELP
-from vocoder.guard.automatic import AUTO, recognised_contract
-from vocoder.guard.guard import load_guard
-from vocoder.guard.opinion import checked
+from vocoder.guard.automatic import recognised_config
+from vocoder.guard.guard import checked, load_guard
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import MelConfig
-from vocoder.mel.contract import contract
+from vocoder.mel.contract import AUTO, contract
 from vocoder.mel.file import read_mel
 
 __all__ = ["add_arguments", "run"]
@@ -50,7 +49,7 @@ def run(args: argparse.Namespace) -> int:
 def _check(path: Path, way: MelPath | None, own: MelConfig, as_json: bool) -> int:
     try:
         mel = read_mel(path)
-        made_with = way or path_between(recognised_contract(mel, own), own)
+        made_with = way or path_between(recognised_config(mel, own), own)
         verdict = checked(mel, made_with)
     except (ValueError, OSError) as error:
         print(f"vocoder check: {path}: {' '.join(str(error).split())}", file=sys.stderr)

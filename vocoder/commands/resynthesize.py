@@ -10,10 +10,17 @@ import torch
 
 from vocoder.audio.file import read_audio, resample
 from vocoder.commands.files import add_recording_arguments, audio_source, each, pairs, suffix_of, write_speech
-from vocoder.commands.sampling import add_audio_arguments, add_model_arguments, add_sampling_arguments, model, origin
-from vocoder.mel.input import seeds_of
+from vocoder.commands.sampling import (
+    add_audio_arguments,
+    add_model_arguments,
+    add_sampling_arguments,
+    model,
+    origin,
+    sampling_of,
+)
 from vocoder.mel.spectrogram import MelSpectrogram
-from vocoder.synthesizer import Synthesizer
+from vocoder.sampling import voice_of
+from vocoder.synthesis.synthesizer import Synthesizer
 
 __all__ = ["add_arguments", "run"]
 
@@ -52,9 +59,8 @@ def _make(
     x = resample(recording, file_rate, sample_rate)
     with torch.inference_mode():
         mel = extract(torch.from_numpy(x)[None])[0].numpy()
-    seed = seeds_of(args.seed, 1)[0]
-    options = {name: getattr(args, name) for name in ("sigma", "denoise", "corrections")}
-    x_hat = synthesizer.synthesize(mel, seed=seed, **options)[: len(x)]
-    report = write_speech(target, x_hat, sample_rate, args.format, origin(args, synthesizer, seed))
+    sampling = sampling_of(args).seeded()
+    x_hat = synthesizer.synthesize(mel, **voice_of(sampling))[: len(x)]
+    report = write_speech(target, x_hat, sample_rate, args.format, origin(args, synthesizer, sampling.seed))
     moved = f", resampled from {file_rate} Hz to the model's {sample_rate} Hz" if file_rate != sample_rate else ""
     return f"{len(x) / sample_rate:.2f} s{moved}, {report}"

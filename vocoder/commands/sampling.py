@@ -7,13 +7,13 @@ from typing import get_args
 
 import torch
 
-from vocoder.adapt.path import AdaptMode
 from vocoder.audio.file import AUDIO_FORMATS
 from vocoder.audio.origin import Origin
 from vocoder.loading import DEFAULT_MODEL, load, shipped_models
 from vocoder.mel.config import PRESETS
 from vocoder.mel.names import ALIASES
-from vocoder.synthesizer import Synthesizer
+from vocoder.sampling import AdaptMode, Sampling
+from vocoder.synthesis.synthesizer import Synthesizer
 
 __all__ = [
     "PRESET_HELP",
@@ -23,6 +23,7 @@ __all__ = [
     "add_sampling_arguments",
     "model",
     "origin",
+    "sampling_of",
 ]
 
 DTYPES = ("float32", "bfloat16")
@@ -82,7 +83,16 @@ def add_audio_arguments(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def origin(args: argparse.Namespace, synthesizer: Synthesizer, seed: int) -> Origin | None:
+def sampling_of(args: argparse.Namespace) -> Sampling:
+    """Return what the arguments of `add_sampling_arguments` say.
+
+    Raises:
+        ValueError: one is out of range.
+    """
+    return Sampling(sigma=args.sigma, seed=args.seed, denoise=args.denoise, corrections=args.corrections)
+
+
+def origin(args: argparse.Namespace, synthesizer: Synthesizer, seed: int | None) -> Origin | None:
     """Return the origin to write into the audio."""
     return Origin.of_model(synthesizer.name, seed, synthesizer.dtype) if args.origin else None
 

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from vocoder.audio.file import WriteReport
 from vocoder.audio.origin import Origin
 from vocoder.audio.stream import AudioStream
-from vocoder.bulk.jobs import MANIFEST_SUFFIX, Sampling, list_jobs
+from vocoder.bulk.jobs import MANIFEST_SUFFIX, list_jobs
 from vocoder.bulk.run import ROW_FRAMES, SpeakJobs, speak_all, speak_here, speak_in_processes
-from vocoder.bulk.speaking import Voice
+from vocoder.bulk.synthesis import Voice
 from vocoder.commands.files import STANDARD, check_folder, each, mel_source, pairs, suffix_of, write_speech
 from vocoder.commands.sampling import (
     add_audio_arguments,
@@ -26,12 +26,12 @@ from vocoder.commands.sampling import (
     add_sampling_arguments,
     model,
     origin,
+    sampling_of,
 )
-from vocoder.guard.automatic import AUTO, given_preset
-from vocoder.guard.opinion import GuardMode, doubt_about
+from vocoder.mel.contract import AUTO, given_contract
 from vocoder.mel.file import read_mel
-from vocoder.mel.input import seeds_of
-from vocoder.synthesizer import Synthesizer
+from vocoder.sampling import GuardMode, Utterance, voice_of
+from vocoder.synthesis.synthesizer import Synthesizer
 
 __all__ = ["add_arguments", "run"]
 
@@ -104,7 +104,7 @@ def _speak_many(args: argparse.Namespace) -> int:
     check_folder(args.output)
     if STANDARD in args.mels:
         raise ValueError("- stands for a single mel on standard input, without other mels or a folder")
-    sampling = Sampling(args.sigma, args.seed, args.denoise, args.corrections)
+    sampling = sampling_of(args)
     jobs = list_jobs(args.mels, args.output, suffix_of(args.format), sampling)
     how = (args.preset, args.guard, args.origin, args.adapt, args.statistics, args.dtype)
     voice = Voice(args.model, args.device, args.format or "wav", *how)
@@ -124,18 +124,17 @@ def _speak_many(args: argparse.Namespace) -> int:
 def _speak(synthesizer: Synthesizer, args: argparse.Namespace, source: Path, target: Path) -> str:
     with mel_source(source) as file:
         mel = read_mel(file)
-    path = synthesizer.path(given_preset(args.preset, args.statistics), args.adapt, mel)
-    doubt = doubt_about(mel, path, args.guard)
-    seed = seeds_of(args.seed, 1)[0]
-    told = origin(args, synthesizer, seed)
-    options = {name: getattr(args, name) for name in ("sigma", "corrections", "adapt")}
-    options |= {"seed": seed, "preset": path.source}
+    admitted = synthesizer.admit(mel, given_contract(args.preset, args.statistics), args.adapt, args.guard)
+    sampling, path = sampling_of(args).seeded(), admitted.path
+    told = origin(args, synthesizer, sampling.seed)
     if args.stream:
-        report = _stream(synthesizer.stream(mel, **options), target, synthesizer.sample_rate, told)
+        chunks = synthesizer.stream(admitted, **voice_of(sampling))
+        report = _stream(chunks, target, synthesizer.sample_rate, told)
     else:
-        x = synthesizer.synthesize(mel, **options, denoise=args.denoise)
+        (x,) = synthesizer.synthesize_many([Utterance(admitted, **voice_of(sampling))])
         report = write_speech(target, x, synthesizer.sample_rate, args.format, told)
-    _warn(source, doubt)
+    for verdict in admitted.doubts:
+        _warn(source, verdict.message)
     how = f", recognised as {path.source.name}" if args.preset == AUTO else ""
     how += f", through the {path.adapted} adapter" if path.adapted else ""
     return f"{path.samples(mel.shape[1]) / synthesizer.sample_rate:.2f} s{how}, {report}"

@@ -17,7 +17,7 @@ from vocoder.exporters.program import ExportError, Traced, traced
 from vocoder.exporters.sherpa import traced_for_sherpa
 from vocoder.exporters.smaller import Weights, store_weights
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
-from vocoder.synthesizer import Synthesizer
+from vocoder.synthesis.synthesizer import Synthesizer
 
 __all__ = ["FORMATS", "SHERPA", "export_model", "write_compiled", "write_onnx", "write_torch_program"]
 

@@ -19,10 +19,10 @@ from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.layers.product import FrameConv
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.layers.stack import set_compute_dtype
-from vocoder.mel.input import check_sampling
 from vocoder.models.base import Vocoder
+from vocoder.sampling import Sampling
 from vocoder.stages import MEL, NOISE, run
-from vocoder.synthesizer import Synthesizer
+from vocoder.synthesis.synthesizer import Synthesizer
 
 __all__ = ["EXAMPLE_FRAMES", "ExportError", "Program", "ShiftedConvolution", "Traced", "about", "program_of", "traced"]
 
@@ -131,7 +131,7 @@ def program_of(synthesizer: Synthesizer, corrections: int | None = None, product
         ExportError: the model speaks sample by sample.
         ValueError: corrections is out of range.
     """
-    check_sampling(None, 0.0, corrections)
+    Sampling(corrections=corrections)
     model = synthesizer.model
     if model.sequential:
         raise ExportError(

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from vocoder.exporters.program import EXAMPLE_FRAMES, ExportError, Program, Traced, about, program_of
-from vocoder.mel.input import check_sampling
-from vocoder.synthesizer import Synthesizer
+from vocoder.sampling import Sampling
+from vocoder.synthesis.synthesizer import Synthesizer
 
 __all__ = ["MelProgram", "traced_for_sherpa"]
 
@@ -49,7 +49,7 @@ def traced_for_sherpa(synthesizer: Synthesizer, corrections: int | None = None, 
         ExportError: the model speaks sample by sample, or its mels are of another kind.
         ValueError: corrections or sigma is out of range.
     """
-    check_sampling(sigma, 0.0, None)
+    Sampling(sigma=sigma)
     mel_config = synthesizer.mel_config
     if mel_config.log != "ln" or mel_config.power != 1.0 or mel_config.mean is not None:
         raise ExportError(

@@ -1,34 +1,28 @@
-"""`preset=auto`: the contract of a mel, recognised from the mel itself."""
+"""`preset=auto`: the mel config of a mel, recognised from the mel itself."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import chain
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from vocoder.config import ConfigError
 from vocoder.guard.guard import Guard, guard_of, turned
-from vocoder.guard.recognition import Guess, Recognition, convention_of, never_recognised
+from vocoder.guard.layouts import layouts
+from vocoder.guard.recogniser import Guess, Recognition, convention_of, never_recognised
 from vocoder.guard.verdict import NAMED, recognised, transposed, unsure
 from vocoder.mel.config import PRESETS, MelConfig
-from vocoder.mel.contract import contract, given_contract
+from vocoder.mel.contract import AUTO, contract
 from vocoder.mel.convert import convert, plain
-from vocoder.mel.faults import bands_hint
-from vocoder.mel.input import finite_values
-from vocoder.mel.range import MelRange
+from vocoder.mel.range import mel_range
+from vocoder.mel.values import bands_hint, finite_values
+from vocoder.sampling import Preset
 
-__all__ = ["AUTO", "UnsureError", "begun", "given_preset", "recognised_contract", "source_contract"]
-
-AUTO = "auto"
+__all__ = ["UnsureError", "recognised_config", "source_config"]
 
 
 class UnsureError(ValueError):
-    """The convention of a mel is uncertain, or no contract describes it.
+    """The convention of a mel is uncertain, or no mel config describes it.
 
     Attributes:
         likeliest: conventions, most likely first.
@@ -43,12 +37,35 @@ class UnsureError(ValueError):
         return [guess.as_dict() for guess in self.likeliest]
 
 
-def recognised_contract(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
-    """Recognise the contract of a mel.
+def source_config(preset: Preset, own: MelConfig, mel: Any = None) -> MelConfig:
+    """Return the mel config of a mel.
+
+    Args:
+        preset: a name, a file or a mel config; "auto" to recognise it; None for the model's own.
+        own: mel config of the model.
+        mel: (n_mels, frames) or (B, n_mels, frames); the first item decides for all.
+
+    Raises:
+        UnsureError: the preset is "auto" and the mel is unclear, or missing.
+        MelError: the preset is "auto" and the mel is not finite.
+        ConfigError: there is no such mel config.
+    """
+    if preset is None:
+        return own
+    if preset != AUTO:
+        return contract(preset)
+    if not isinstance(mel, (Tensor, np.ndarray)) or mel.ndim not in (2, 3) or 0 in mel.shape:
+        raise UnsureError("preset=auto needs the mel, (n_mels, frames) or (B, n_mels, frames), to recognise it")
+    values = finite_values(mel)
+    return recognised_config(values[0] if values.ndim == 3 else values, own)
+
+
+def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
+    """Recognise the mel config of a mel.
 
     Args:
         mel: (n_mels, frames).
-        own: contract of the model, which is returned for all mels with the same values.
+        own: mel config of the model, which is returned for all mels with the same values.
 
     Raises:
         UnsureError: it is unclear; the text names the two likeliest conventions, or what is wrong with the mel.
@@ -70,13 +87,13 @@ def recognised_contract(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
     best = found.best.convention
     if found.certain and best == convention_of(own):
         return own
-    if best.contract is None and found.best.probability >= NAMED:
+    if best.mel_config is None and found.best.probability >= NAMED:
         raise UnsureError(f"preset=auto cannot read this mel. {_said(guard, mel, found)}", found.likeliest)
-    if best.contract is None or not found.certain:
+    if best.mel_config is None or not found.certain:
         names = never_recognised(mel.shape[0])
         message = f"preset=auto does not know what this mel is. {unsure(found.likeliest)}"
         raise UnsureError(f"{message} It never recognises {names}." if names else message, found.likeliest)
-    return _told_apart(best.contract, found.likeliest)
+    return _told_apart(best.mel_config, found.likeliest)
 
 
 def _scaled(mel: Tensor | np.ndarray, guard: Guard) -> MelConfig | None:
@@ -84,20 +101,20 @@ def _scaled(mel: Tensor | np.ndarray, guard: Guard) -> MelConfig | None:
     values = finite_values(mel).cpu()
     for config in PRESETS.values():
         if config.scaled and config.n_mels == len(values):
-            possible = MelRange.of(config).fault(float(values.min()), float(values.max())) is None
+            possible = mel_range(config).fault(float(values.min()), float(values.max())) is None
             if possible and guard.follows(convert(values, config, plain(config)), plain(config)):
                 return config
     return None
 
 
 def _told_apart(found: MelConfig, likeliest: tuple[Guess, ...] = ()) -> MelConfig:
-    """Return a recognised contract.
+    """Return a recognised mel config.
 
     Raises:
         UnsureError: the recogniser takes mels of other presets for it.
     """
     convention = convention_of(found)
-    alike = () if convention is None else convention.known_layout.like
+    alike = () if convention is None else layouts()[convention.layout].like
     others = [name for name in alike if PRESETS[name].scaled == found.scaled]
     if others:
         names = " or ".join((found.name, *others))
@@ -106,74 +123,15 @@ def _told_apart(found: MelConfig, likeliest: tuple[Guess, ...] = ()) -> MelConfi
 
 
 def _said(guard: Guard, mel: Tensor | np.ndarray, found: Recognition) -> str:
-    """Return what a mel without a contract looks like, and what to pass."""
+    """Return what a mel without a mel config looks like, and what to pass."""
     name = guard.mel_config.name
     verdict = guard.check(mel)
     seen = recognised(found, name) if verdict.cause == "typical" else verdict
     return f"{seen.message} If it does follow the {name} preset, pass preset={name}."
 
 
-def given_preset(name: str | None, statistics: str | Path | None) -> MelConfig | str | None:
-    """Return the contract named for mels, "auto" to recognise it, or None.
-
-    Raises:
-        ConfigError: there is no such contract, or statistics come without one.
-    """
-    if name != AUTO:
-        return given_contract(name, statistics)
-    if statistics is not None:
-        raise ConfigError("preset=auto takes no statistics: name the preset that they belong to")
-    return AUTO
-
-
-def begun(pieces: Iterable[Any], frames: int) -> tuple[Tensor, Iterator[Any]]:
-    """Return the start (n_mels, frames) of a mel in pieces (n_mels,) or (n_mels, frames), and all its pieces.
-
-    Args:
-        pieces: consumed only as far as needed.
-        frames: how many the start needs.
-
-    Raises:
-        UnsureError: there is no piece.
-    """
-    pieces, kept = iter(pieces), list[Any]()
-    shaped = list[Tensor]()
-    for piece in pieces:
-        kept.append(piece)
-        values = torch.as_tensor(piece, dtype=torch.float32).cpu()
-        shaped.append(values[:, None] if values.ndim == 1 else values)
-        if sum(part.shape[1] for part in shaped) >= frames:
-            break
-    if not shaped:
-        raise UnsureError("preset=auto needs a mel, and this one has no frames")
-    return torch.cat(shaped, dim=1), chain(kept, pieces)
-
-
-def source_contract(preset: str | Path | MelConfig | None, own: MelConfig, mel: Any) -> MelConfig:
-    """Return the contract of a mel.
-
-    Args:
-        preset: a name, a contract file or a contract; "auto" to recognise it; None for the model's own.
-        own: contract of the model.
-        mel: (n_mels, frames) or (B, n_mels, frames); the first item decides for all.
-
-    Raises:
-        UnsureError: the preset is "auto" and the mel is unclear, or missing.
-        MelError: the preset is "auto" and the mel is not finite.
-        ConfigError: there is no such contract.
-    """
-    if preset is None:
-        return own
-    if preset != AUTO:
-        return contract(preset)
-    if not isinstance(mel, (Tensor, np.ndarray)) or mel.ndim not in (2, 3) or 0 in mel.shape:
-        raise UnsureError("preset=auto needs the mel, (n_mels, frames) or (B, n_mels, frames), to recognise it")
-    values = finite_values(mel)
-    return recognised_contract(values[0] if values.ndim == 3 else values, own)
-
-
 def _by_bands(shape: tuple[int, ...], own: MelConfig) -> MelConfig:
-    """Return the only contract with as many bands as a mel (n_mels, frames)."""
+    """Return the only mel config with as many bands as a mel (n_mels, frames)."""
     n_mels = shape[0]
     known = [own, *(config for config in PRESETS.values() if config != own)]
     found = [config for config in known if config.n_mels == n_mels]

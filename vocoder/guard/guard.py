@@ -1,36 +1,30 @@
-"""The guard: how typical a mel is of its contract, and the likely fault if it is not."""
+"""The guard: the recogniser decides what a mel is, and the densities say how typical of speech it is."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cache
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from torch import Tensor
 
+from vocoder.adapt.path import MelPath
 from vocoder.checkpoint import CheckpointError, load_model
+from vocoder.guard.densities import Densities, Typicality
 from vocoder.guard.encodings import PLAIN, encodings
-from vocoder.guard.layouts import NOT_SPEECH, is_true, layout_of
-from vocoder.guard.recognition import Convention, Recogniser, Recognition, convention_of
-from vocoder.guard.scores import Scorer
-from vocoder.guard.verdict import (
-    UNSURE,
-    ShapeVerdict,
-    Verdict,
-    recognised,
-    shuffled,
-    transposed,
-    two_dimensional,
-    unexplained,
-)
+from vocoder.guard.layouts import NOT_SPEECH, layout_of
+from vocoder.guard.recogniser import Convention, Recogniser, Recognition, convention_of
+from vocoder.guard.verdict import UNSURE, Verdict, recognised, shape_fault, shuffled, transposed, unexplained
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.convert import convert, plain
+from vocoder.mel.values import finite_values
 from vocoder.models.guard import GuardModel
 
-__all__ = ["Guard", "guard_knowing", "guard_of", "guards", "load_guard", "turned"]
+__all__ = ["Guard", "check", "checked", "guard_of", "guards", "judge", "load_guard", "turned"]
 
 DIRECTORY = Path(__file__).parents[1] / "assets" / "guard"
 DIRECTORY_OF_100 = DIRECTORY.with_name("guard-100")
@@ -43,6 +37,8 @@ SURE = 0.9
 """probability from which an unlikely mel counts as the likelier convention"""
 FLAT = 1e-3
 """largest range of a constant mel"""
+TOO_SHORT = Verdict(True, None, "too-short", "The mel has too few frames with sound to judge it by.")
+SILENCE = Verdict(False, 0.0, "silence", "The mel holds silence, or one value everywhere.")
 
 
 class Guard:
@@ -50,30 +46,27 @@ class Guard:
 
     Args:
         model: a recogniser of conventions, and densities of true mels.
-        mel_config: contract of true mels.
+        mel_config: of true mels.
     """
 
     def __init__(self, model: GuardModel, mel_config: MelConfig) -> None:
         self.model = model
         self.mel_config = mel_config
         self._layout = layout_of(model.config.densities[0])
-        self._scorer = Scorer(model)
+        self._densities = Densities(model)
         self._recogniser = Recogniser(model.convention, float(model.certain))
-        self._true = [k for k, name in enumerate(model.config.densities) if is_true(name)]
-        self._refuted, self._lowest = float(model.refuted), float(model.lowest)
-        names = model.config.convention
-        self._known = {Convention(layout, e) for layout in names.layouts for e in names.encodings}
+        self._refuted = float(model.refuted)
 
-    def knows(self, contract: MelConfig) -> bool:
-        """Whether mels of a contract can be judged: the recogniser knows their convention."""
-        return convention_of(contract) in self._known
+    def knows(self, config: MelConfig) -> bool:
+        """Whether mels of a mel config can be judged: the recogniser knows their convention."""
+        return convention_of(config) in self._recogniser.places
 
-    def require(self, contract: MelConfig) -> None:
-        """Raise a ValueError if the guard cannot judge mels of a contract."""
-        if not self.knows(contract):
+    def require(self, config: MelConfig) -> None:
+        """Raise a ValueError if the guard cannot judge mels of a mel config."""
+        if not self.knows(config):
             known = ", ".join(name for name, config in PRESETS.items() if self.knows(config))
             raise ValueError(
-                f"the guard knows no mels of contract {contract.name!r}, only those computed as those of {known} are"
+                f"the guard knows no mels of mel config {config.name!r}, only those computed as those of {known} are"
             )
 
     def recognise(self, mel: Tensor | np.ndarray) -> Recognition:
@@ -82,111 +75,85 @@ class Guard:
         Raises:
             ValueError: it is not two-dimensional or not finite, or has another number of bands.
         """
-        try:
-            return self._recogniser.recognise(two_dimensional(mel, self.mel_config.n_mels))
-        except ShapeVerdict as found:
-            raise ValueError(found.verdict.message) from None
+        values = _two_dimensional(mel)
+        fault = shape_fault(values.shape, self.mel_config.n_mels)
+        if fault is not None:
+            raise ValueError(fault.message)
+        return self._recogniser.recognise(values)
 
-    def follows(self, mel: Tensor, contract: MelConfig) -> bool:
-        """Whether a mel (n_mels, frames) surely follows a contract: it is recognised, and not unlikely."""
-        found = self.recognise(mel)
-        claimed = convention_of(contract)
+    def follows(self, mel: Tensor, config: MelConfig) -> bool:
+        """Whether a mel (n_mels, frames) surely follows a mel config: it is recognised, and not unlikely."""
+        found, claimed = self.recognise(mel), convention_of(config)
         if not found.certain or found.best.convention != claimed:
             return False
-        return not self._unlikely(self._plain(mel, claimed, contract))
-
-    def upright(self, mel: Tensor | np.ndarray) -> float:
-        """Return the log-odds that the bands of a mel (n_mels, frames) are its rows rather than its columns.
-
-        Raises:
-            ValueError: as `recognise`.
-        """
-        try:
-            return self._recogniser.upright(two_dimensional(mel, self.mel_config.n_mels))
-        except ShapeVerdict as found:
-            raise ValueError(found.verdict.message) from None
+        logarithms = self._natural(mel, claimed, config)
+        return logarithms is None or not self._densities.typicality(logarithms).unlikely
 
     def check(
-        self, mel: Tensor | np.ndarray, contract: MelConfig | None = None, adapted: Tensor | None = None
+        self, mel: Tensor | np.ndarray, config: MelConfig | None = None, adapted: Tensor | None = None
     ) -> Verdict:
         """Judge one mel.
 
         Args:
             mel: (n_mels, frames), tensor or array.
-            contract: the claimed contract; the guard's own by default.
-            adapted: the same mel in the guard's own contract, if an adapter converted it. Typicality is then measured
-                on this one; for contracts that the guard does not know it is the whole verdict.
+            config: the claimed mel config; the guard's own by default.
+            adapted: the same mel in the guard's own mel config, if an adapter converted it. Typicality is then measured
+                on this one; where the guard does not know the claimed mel config it is the whole verdict.
 
         Raises:
-            ValueError: the mel is not two-dimensional or not finite, or the guard does not know its contract.
+            ValueError: the mel is not two-dimensional or not finite, or the guard does not know its mel config.
         """
-        contract = contract or self.mel_config
-        claimed = convention_of(contract)
-        if adapted is None or claimed in self._known:
-            self.require(contract)
-        try:
-            values = two_dimensional(mel, contract.n_mels)
-        except ShapeVerdict as shape:
-            return shape.verdict
-        if contract.scaled:
-            values, contract = convert(values, contract, plain(contract)), plain(contract)
-        logarithms = self._plain(values, claimed, contract) if adapted is None else adapted
-        if _flat(values) or (logarithms is not None and float(logarithms.amax()) <= self._scorer.floor + 1.0):
-            return Verdict(False, 0.0, "silence", "The mel holds silence, or one value everywhere.")
+        config = config or self.mel_config
+        claimed = convention_of(config)
+        if adapted is None:
+            self.require(config)
+        values = _two_dimensional(mel)
+        fault = shape_fault(values.shape, config.n_mels)
+        if fault is not None:
+            return fault
+        if config.scaled:
+            values, config = convert(values, config, plain(config)), plain(config)
+        logarithms = self._natural(values, claimed, config) if adapted is None else adapted
+        flat = float(values.amax()) - float(values.amin()) < FLAT
+        if flat or (logarithms is not None and float(logarithms.amax()) <= self._densities.floor + 1.0):
+            return SILENCE
         if values.shape[1] < FEWEST_FRAMES:
-            return Verdict(True, None, "too-short", "The mel has too few frames with sound to judge it by.")
+            return TOO_SHORT
         if values.shape[0] == values.shape[1] and turned(values, self, self):
             return transposed(len(values))
-        if claimed not in self._known:
-            return self._typical(logarithms, None, 1.0)
-        recognition = self._recogniser.recognise(values)
-        own = recognition.probability(claimed)
-        best, refuted = recognition.best, own < self._refuted
-        another = best.convention != claimed and best.probability > SURE
-        unlikely = (refuted or another) and self._unlikely(logarithms)
-        if refuted or unlikely:
-            found = recognised(recognition, contract.name)
-            if found.cause not in (UNSURE, NOT_SPEECH) or not unlikely:
-                return found
-        return self._typical(logarithms, recognition, own)
+        found = self._recogniser.recognise(values) if self.knows(config) else None
+        typicality = None if logarithms is None else self._densities.typicality(logarithms)
+        return self._verdict(found, typicality, claimed, config.name)
 
-    def _unlikely(self, plain: Tensor | None) -> bool:
-        """Whether a mel of natural logarithms is unlikely under all densities of true mels."""
-        scores = None if plain is None else self._scorer.score(plain)
-        return scores is not None and float(scores[self._true].amax()) < self._lowest
-
-    def typicality(self, log_prob: float) -> float:
-        """Return the percentage of true mels with a lower log-density, in nats per value."""
-        return float((self.model.percentiles < log_prob).float().mean() * 100.0)
-
-    def _typical(self, plain: Tensor | None, recognition: Recognition | None, own: float) -> Verdict:
-        """Judge how typical of speech a mel of natural logarithms is, unless the recogniser rejects it."""
-        scores = None if plain is None else self._scorer.score(plain)
-        density = None if scores is None else float(scores[self._true].amax())
-        typicality = None if density is None else self.typicality(density)
-        low = density is not None and density < self._lowest
-        likeliest = () if recognition is None else recognition.likeliest
-        if low or own < self._refuted:
-            return unexplained(typicality or 0.0, likeliest)
-        if scores is not None and density is not None and self._in_disorder(scores, density):
+    def _verdict(
+        self, found: Recognition | None, typicality: Typicality | None, claimed: Convention | None, name: str
+    ) -> Verdict:
+        """Combine what the recogniser and the densities found about a mel, as far as they could be asked."""
+        unlikely, likeliest = typicality is not None and typicality.unlikely, found.likeliest if found else ()
+        if found is not None and claimed is not None:
+            refuted = found.probability(claimed) < self._refuted
+            another = found.best.convention != claimed and found.best.probability > SURE
+            if refuted or (another and unlikely):
+                verdict = recognised(found, name)
+                if verdict.cause not in (UNSURE, NOT_SPEECH) or not unlikely:
+                    return verdict
+        percent = None if typicality is None else typicality.percent
+        if unlikely:
+            return unexplained(percent or 0.0, likeliest)
+        if typicality is not None and typicality.shuffled:
             return shuffled(likeliest)
-        if plain is not None and scores is None:
-            return Verdict(True, None, "too-short", "The mel has too few frames with sound to judge it by.")
-        return Verdict(True, typicality, "typical", "The mel follows its contract.", likeliest=likeliest)
+        if typicality is not None and percent is None:
+            return TOO_SHORT
+        return Verdict(True, percent, "typical", "The mel follows its mel config.", likeliest=likeliest)
 
-    def _in_disorder(self, scores: Tensor, density: float) -> bool:
-        """Whether shuffled frames explain a mel better than true mels."""
-        others = [k for k in range(len(scores)) if k not in self._true]
-        return bool(others) and float(scores[others].amax()) > density + float(self.model.margin)
-
-    def _plain(self, mel: Tensor, claimed: Convention | None, contract: MelConfig) -> Tensor | None:
+    def _natural(self, mel: Tensor, claimed: Convention | None, config: MelConfig) -> Tensor | None:
         """Return a mel with the guard's own bands as natural logarithms; None for other bands or lost values."""
         if claimed is None or claimed.layout != self._layout:
             return None
-        if contract.mean is not None and contract.variance is not None:
-            scale = mel.new_tensor(contract.variance).sqrt()[:, None]
-            mel = mel * scale + mel.new_tensor(contract.mean)[:, None]
-            claimed = convention_of(plain(contract)) or claimed
+        if config.mean is not None and config.variance is not None:
+            scale = mel.new_tensor(config.variance).sqrt()[:, None]
+            mel = mel * scale + mel.new_tensor(config.mean)[:, None]
+            claimed = convention_of(plain(config)) or claimed
         back = encodings()[claimed.encoding].back
         return mel if claimed.encoding == PLAIN else None if back is None else back(mel)
 
@@ -199,7 +166,7 @@ def turned(mel: Tensor | np.ndarray, by_rows: Guard, by_columns: Guard) -> bool:
         by_rows: guard for the number of its rows.
         by_columns: guard for the number of its columns.
     """
-    return by_rows.upright(mel) < by_columns.upright(mel.T) - CLEARLY
+    return by_rows.recognise(mel).upright < by_columns.recognise(mel.T).upright - CLEARLY
 
 
 def guards() -> Iterator[Guard]:
@@ -210,11 +177,6 @@ def guards() -> Iterator[Guard]:
 def guard_of(n_mels: int) -> Guard | None:
     """Return the shipped guard for this number of bands, or None."""
     return next((guard for guard in guards() if guard.mel_config.n_mels == n_mels), None)
-
-
-def guard_knowing(contract: MelConfig) -> Guard:
-    """Return the guard that knows a contract, by default that of the models' own mels."""
-    return next((guard for guard in guards() if guard.knows(contract)), load_guard())
 
 
 @cache
@@ -230,11 +192,53 @@ def load_guard(directory: Path = DIRECTORY) -> Guard:
     return Guard(checkpoint.model, checkpoint.mel_config)
 
 
-def _flat(mel: Tensor) -> bool:
-    low, high = float(mel.amin()), float(mel.amax())
-    return not math.isfinite(high - low) or high - low < FLAT
-
-
-def check(mel: Any, contract: MelConfig | None = None) -> Verdict:
+def check(mel: Any, config: MelConfig | None = None) -> Verdict:
     """Judge one mel (n_mels, frames) by the shipped guard; see `Guard.check`."""
-    return load_guard().check(mel, contract)
+    return load_guard().check(mel, config)
+
+
+def judge(mel: Tensor | np.ndarray, path: MelPath) -> Verdict | None:
+    """Return the verdict on a mel (n_mels, frames) of the source of a path, or None if no guard knows that.
+
+    The mel is judged as its claimed mel config. Typicality is measured on the converted mel if the guard knows its
+    preset, otherwise on the mel as given.
+
+    Raises:
+        ValueError: the mel is not two-dimensional or not finite.
+    """
+    guard = next((guard for guard in guards() if guard.knows(path.source)), load_guard())
+    known, values, adapted = guard.knows(path.source), _two_dimensional(mel), None
+    fits = not known or len(values) == path.source.n_mels  # another shape cannot be of a mel config that it knows
+    if path.adapter is not None and fits and convention_of(path.target) == convention_of(guard.mel_config):
+        adapted = path.convert(values)
+    if adapted is None and not known:
+        return None
+    return replace(guard.check(values, path.source, adapted), adapted=path.adapted)
+
+
+def checked(mel: Tensor | np.ndarray, path: MelPath) -> Verdict:
+    """Return the verdict as `judge` does.
+
+    Raises:
+        ValueError: the mel is not two-dimensional or not finite, or no guard knows its mel config.
+    """
+    found = judge(mel, path)
+    if found is None:
+        load_guard().require(path.source)
+    assert found is not None
+    return found
+
+
+def _two_dimensional(mel: Any) -> Tensor:
+    """Return a mel as a float32 tensor (n_mels, frames) on the CPU.
+
+    Raises:
+        ValueError: it is not a two-dimensional array of finite numbers.
+    """
+    if isinstance(mel, (str, bytes, PathLike)):
+        kind = type(mel).__name__
+        raise ValueError(f"a mel is a tensor or an array (n_mels, frames), not {kind}: read the file first")
+    values = finite_values(mel if isinstance(mel, Tensor) else np.asarray(mel)).cpu()
+    if values.ndim != 2 or 0 in values.shape:
+        raise ValueError(f"a mel is (n_mels, frames), at least one frame, not {tuple(values.shape)}")
+    return values

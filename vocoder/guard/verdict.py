@@ -6,29 +6,22 @@ from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from functools import cache
-from os import PathLike
 from typing import Any
-
-import numpy as np
-import torch
-from torch import Tensor
 
 from vocoder.guard.encodings import PLAIN, encodings
 from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, layouts
-from vocoder.guard.recognition import Convention, Guess, Recognition, never_recognised
+from vocoder.guard.recogniser import Convention, Guess, Recognition, never_recognised
 from vocoder.mel.config import PRESETS
-from vocoder.mel.faults import bands_hint, rows_hint
-from vocoder.mel.input import finite_values
+from vocoder.mel.values import bands_hint, rows_hint
 
 __all__ = [
     "NAMED",
     "UNSURE",
-    "ShapeVerdict",
     "Verdict",
     "recognised",
+    "shape_fault",
     "shuffled",
     "transposed",
-    "two_dimensional",
     "unexplained",
     "unsure",
 ]
@@ -127,11 +120,12 @@ def _explained(convention: Convention) -> str:
         if encoding.name == PLAIN:
             return f"The mel looks like the {layout.preset} preset: pass preset={layout.preset}."
         return f"The mel looks like {encoding.words}: {encoding.advice}."
-    words = layout.words if encoding.name == PLAIN else f"{encoding.words} with {layout.words}"
     if convention.preset is not None:
+        words = layout.words if encoding.name == PLAIN else f"{encoding.words} with {layout.words}"
         alike = [name for name in layout.like if not PRESETS[name].scaled]
         return f"The mel looks like {words}: pass preset={' or '.join((convention.preset, *alike))}."
-    if convention.contract is not None:
+    words = convention.words
+    if convention.mel_config is not None:
         return f"The mel looks like {words}: pass preset=auto, or compute the mel as its contract says."
     unknown = never_recognised(layout.mel_config.n_mels)
     hint = f", or pass preset=NAME if it is one of {unknown}" if unknown else ""
@@ -149,41 +143,16 @@ def unexplained(typicality: float, likeliest: tuple[Guess, ...]) -> Verdict:
     return Verdict(False, typicality, "not-speech", message, likeliest=likeliest)
 
 
-class ShapeVerdict(Exception):  # noqa: N818 - it carries a result
-    """The shape of a mel already says what is wrong."""
-
-    def __init__(self, verdict: Verdict) -> None:
-        super().__init__(verdict.message)
-        self.verdict = verdict
-
-
-def two_dimensional(mel: Tensor | np.ndarray, n_mels: int) -> Tensor:
-    """Return a mel as a float32 tensor (n_mels, frames) on the CPU.
-
-    Raises:
-        ValueError: it is not a two-dimensional array.
-        MelError: one of its values is not finite.
-        ShapeVerdict: it has another number of bands, or its bands are columns.
-    """
-    if isinstance(mel, (str, bytes, PathLike)):
-        raise ValueError(
-            f"a mel is a tensor or an array (n_mels, frames), not {type(mel).__name__}: read the file first"
-        )
-    values = mel.detach().cpu() if isinstance(mel, Tensor) else torch.from_numpy(np.array(mel, dtype=np.float32))
-    values = values.float()
-    if values.ndim != 2 or 0 in values.shape:
-        raise ValueError(f"a mel is (n_mels, frames), at least one frame, not {tuple(values.shape)}")
-    finite_values(values)
-    if values.shape[0] == n_mels:
-        return values
-    if values.shape[1] == n_mels:
-        either = rows_hint(values.shape, n_mels)
-        looks = "looks" if either else "is"
-        end = f"; {either}." if either else "."
+def shape_fault(shape: Sequence[int], n_mels: int) -> Verdict | None:
+    """Return the verdict if the shape of a mel says that it has another number of bands, or its bands in columns."""
+    rows, columns = shape
+    if rows == n_mels:
+        return None
+    if columns == n_mels:
+        either = rows_hint(shape, n_mels)
+        looks, end = ("looks", f"; {either}.") if either else ("is", ".")
         message = f"The mel {looks} transposed: it has {n_mels} columns. Send ({n_mels}, frames){end}"
-        raise ShapeVerdict(Verdict(False, 0.0, "transposed", message))
-    fault = f"The mel has {values.shape[0]} rows; the contract has {n_mels} bands"
-    hint = bands_hint(values.shape, n_mels)
+        return Verdict(False, 0.0, "transposed", message)
+    fault, hint = f"The mel has {rows} rows; the mel config has {n_mels} bands", bands_hint(shape, n_mels)
     advice = "Name its preset, or compute the mel" if hint else "Compute it"
-    message = f"{f'{fault}: {hint}' if hint else fault}. {advice} as the contract says."
-    raise ShapeVerdict(Verdict(False, 0.0, "bands", message))
+    return Verdict(False, 0.0, "bands", f"{f'{fault}: {hint}' if hint else fault}. {advice} as that says.")

@@ -20,8 +20,8 @@ from training.corpora.manifest import Entry, write_manifest
 from training.data.mel_variation import VariationConfig, coloured, predicted
 from vocoder.checkpoint import load_model
 from vocoder.flows.dense_affine import LowerAffine
+from vocoder.guard.densities import Densities
 from vocoder.guard.guard import load_guard
-from vocoder.guard.scores import Scorer
 from vocoder.layers.mel_statistics import statistics_size
 from vocoder.models.convention import ConventionConfig, ConventionNet
 from vocoder.models.guard import GuardConfig, GuardModel
@@ -86,7 +86,7 @@ def test_calibration_makes_a_percentile_of_what_was_left_out() -> None:
     for density, variation in zip(model.densities, ("", "shuffled"), strict=True):
         fit_density(density, fitted, FLOOR, variation, SMALL, STILL, seed=0)  # type: ignore[arg-type]
     calibrate(model, held, STILL, slack=0.05, least_margin=0.01, seed=0)
-    scores = torch.stack([Scorer(model).score(mel) for mel in held])[:, 0]  # type: ignore[arg-type]
+    scores = torch.stack([Densities(model).score(mel) for mel in held])[:, 0]  # type: ignore[arg-type]
     torch.testing.assert_close(model.percentiles[[0, 50, 100]], torch.quantile(scores, torch.tensor([0.0, 0.5, 1.0])))
     assert float(model.lowest) < float(scores.quantile(0.05)) - 0.04
     assert float(model.margin) >= 0.01

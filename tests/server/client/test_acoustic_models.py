@@ -33,7 +33,7 @@ def example(request: pytest.FixtureRequest) -> ModuleType:
     return module
 
 
-@pytest.mark.filterwarnings("ignore::vocoder.guard.opinion.MelWarning")  # weights at random make no speech
+@pytest.mark.filterwarnings("ignore::vocoder.synthesis.synthesizer.MelWarning")  # weights at random make no speech
 def test_a_sentence_in_this_process_and_over_http(
     example: ModuleType, serve: Any, wait_until: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

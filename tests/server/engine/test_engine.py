@@ -14,7 +14,7 @@ from server.engine.engine import Engine
 from server.engine.engines import Engines
 from server.engine.errors import EngineState, NotReadyError, QueueFullError, SynthesisError
 from server.engine.queue import QueueLimits
-from vocoder.batching import Utterance
+from vocoder.sampling import Utterance
 
 
 class Launched:

@@ -22,7 +22,7 @@ from server.engine.engine import Engine
 from server.engine.engines import Engines
 from server.engine.errors import DeadlineError, EngineState, QueueFullError
 from server.engine.queue import QueueLimits
-from vocoder.batching import Utterance
+from vocoder.sampling import Utterance
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "vocoder"))
 

@@ -12,7 +12,7 @@ def test_bad_files_are_explained(visit: Any, fake: Any, npy: Any, wav: Any, tone
         ("notes.txt", b"these are words, not sound", "The body is not audio that this server can read"),
         ("broken.npy", b"\x93NUMPY\x01\x00", "The npy file ends within its header"),
         ("turned.npy", npy(np.full((12, 80), -5.0, np.float32)), "it looks transposed"),
-        ("decibels.npy", npy(np.full((80, 12), -60.0, np.float32)), "looks like decibels"),
+        ("decibels.npy", npy(np.full((80, 12), -60.0, np.float32)), "digital silence is"),
         ("many.npz", b"PK\x03\x04rest", "a zip archive, as .npz"),
         ("short.wav", wav(tone(0.01)), "The audio has fewer than 513 samples"),
     )

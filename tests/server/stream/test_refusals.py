@@ -65,8 +65,8 @@ NAN = np.full((80, 4), np.nan, np.float32)
         (['{"end": true}'], 422, "invalid-mel", "no frames"),
         ([mel_of(5), '{"end": true}', mel_of(1)], 400, "malformed-body", "Nothing may follow"),
         ([mel_of(5), NAN], 422, "invalid-mel", "not finite"),
-        ([mel_of(5), mel_of(5) - 90.0], 422, "invalid-mel", "decibels"),
-        ([np.exp(mel_of(100))], 422, "invalid-mel", "logarithm"),
+        ([mel_of(5), mel_of(5) - 90.0], 422, "invalid-mel", "digital silence is"),
+        ([np.exp(mel_of(100))], 422, "invalid-mel", "digital silence is"),
         ([mel_of(150), mel_of(51)], 413, "too-many-frames", "200"),
     ],
 )

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Sequence
 
 from vocoder.bulk.jobs import Job
-from vocoder.bulk.speaking import Outcome
+from vocoder.bulk.synthesis import Outcome
 
 
 class Mortal:

@@ -9,7 +9,7 @@ import pytest
 
 from vocoder.bulk.jobs import Job, Sampling, list_jobs
 from vocoder.bulk.run import rows
-from vocoder.bulk.speaking import Outcome
+from vocoder.bulk.synthesis import Outcome
 
 OUT = Path("out")
 
@@ -43,8 +43,8 @@ def test_a_manifest_says_what_becomes_of_each_mel_and_how(tmp_path: Path) -> Non
     )
     default = Sampling(sigma=0.7, seed=1)
     assert list_jobs([path], OUT, ".wav", default) == [
-        Job(tmp_path / "a/one.npy", OUT / "a/one.wav", Sampling(0.7, 5)),
-        Job(tmp_path / "two.npy", OUT / "b/zwei.wav", Sampling(0, 1, 0.1)),
+        Job(tmp_path / "a/one.npy", OUT / "a/one.wav", Sampling(sigma=0.7, seed=5)),
+        Job(tmp_path / "two.npy", OUT / "b/zwei.wav", Sampling(sigma=0, seed=1, denoise=0.1)),
         Job(tmp_path / "../three.npy", OUT / "three.wav", default),
     ]
 

@@ -7,7 +7,7 @@ import mortal
 import pytest
 
 from vocoder.bulk.jobs import Job
-from vocoder.bulk.speaking import Outcome
+from vocoder.bulk.synthesis import Outcome
 from vocoder.bulk.workers import WorkerError, Workers
 
 

@@ -29,7 +29,7 @@ def decimal(mel: Path) -> Path:
 def test_a_true_mel_is_typical(mel: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["check", str(mel)]) == 0
     out = capsys.readouterr().out
-    assert out.startswith(f"{mel}: typical. The mel follows its contract. ")
+    assert out.startswith(f"{mel}: typical. The mel follows its mel config. ")
     assert out.endswith("% of true mels are less likely.\n")
 
 
@@ -59,7 +59,7 @@ def test_what_cannot_be_read_or_judged_is_said(mel: Path, tmp_path: Path, capsys
     assert "this is no npy file" in captured.err
     assert ": typical. " in captured.out
     assert main(["check", str(mel), "--preset", "vocos"]) == 1
-    assert "bands. The mel has 80 rows; the contract has 100 bands." in capsys.readouterr().out
+    assert "bands. The mel has 80 rows; the mel config has 100 bands." in capsys.readouterr().out
 
 
 def test_a_mel_of_another_convention_is_judged_as_the_model_gets_it(

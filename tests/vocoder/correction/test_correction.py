@@ -13,7 +13,7 @@ from vocoder.correction.order import BLOCK
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.stages import MEL
-from vocoder.streaming.pipeline import Pipeline
+from vocoder.synthesis.pipeline import Pipeline
 
 FRAMES = 60
 NVIDIA = preset("nvidia")

@@ -18,7 +18,7 @@ from vocoder.exporters.program import ExportError
 from vocoder.models.base import Vocoder
 from vocoder.models.families import family_of
 from vocoder.models.waveglow import WaveGlow
-from vocoder.synthesizer import Synthesizer
+from vocoder.synthesis.synthesizer import Synthesizer
 
 EXAMPLE = Path(__file__).parents[3] / "examples" / "cpp"
 MODELS: dict[str, Callable[[], Vocoder]] = {

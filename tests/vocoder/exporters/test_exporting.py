@@ -33,8 +33,8 @@ from vocoder.models.student_config import StudentConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig
 from vocoder.models.wavenet import WaveNet
-from vocoder.noise import white_noise
-from vocoder.synthesizer import Synthesizer
+from vocoder.seeded_noise import white_noise
+from vocoder.synthesis.synthesizer import Synthesizer
 
 SHAPE = {"n_mels": 5, "hop_length": 8, "sample_rate": 8000}
 STACK = WaveNetConfig(channels=4, dilations=(1,), kernel_size=2, causal=True)

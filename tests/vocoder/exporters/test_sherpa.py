@@ -23,7 +23,7 @@ from vocoder.exporters.exporting import export_model
 from vocoder.exporters.program import ExportError
 from vocoder.exporters.smaller import Weights, store_weights
 from vocoder.models.waveglow import WaveGlow
-from vocoder.synthesizer import Synthesizer
+from vocoder.synthesis.synthesizer import Synthesizer
 
 EXACT = ("program.model.transform.basis",)
 FRAMES = 12

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 import vocoder
+from vocoder.admission import admit
 from vocoder.audio.file import read_audio
-from vocoder.guard.automatic import AUTO, UnsureError, recognised_contract, source_contract
+from vocoder.guard.automatic import UnsureError, recognised_config, source_config
 from vocoder.mel.config import PRESETS, MelConfig, preset
 from vocoder.mel.convert import convert
-from vocoder.mel.input import MelError, mel_reader
 from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.mel.values import MelError
 
 ROOT = Path(__file__).resolve().parents[3]
 RECORDING = ROOT / "examples" / "heldout.flac"
@@ -49,41 +50,41 @@ SOMETIMES = "f5-tts"  # taken for vocos, of which it is a copy with a higher flo
 
 @pytest.mark.parametrize("name", [name for name in PRESETS if name not in (*ALIKE, *UNKNOWN, SOMETIMES)])
 def test_presets_are_recognised(name: str) -> None:
-    assert recognised_contract(mel_of(name), NVIDIA) == preset(SAME_VALUES.get(name, name))
+    assert recognised_config(mel_of(name), NVIDIA) == preset(SAME_VALUES.get(name, name))
 
 
 @pytest.mark.parametrize("name", ALIKE)
 def test_presets_that_it_cannot_tell_apart_are_named(name: str) -> None:
     with pytest.raises(UnsureError, match=f"cannot tell {ALIKE[name]} apart: pass preset=NAME"):
-        recognised_contract(mel_of(name), NVIDIA)
+        recognised_config(mel_of(name), NVIDIA)
 
 
 @pytest.mark.parametrize("name", UNKNOWN)
 def test_presets_that_it_never_recognises_are_mentioned(name: str) -> None:
     with pytest.raises(UnsureError, match="cosyvoice2, cosyvoice3"):
-        recognised_contract(mel_of(name), NVIDIA)
+        recognised_config(mel_of(name), NVIDIA)
 
 
 def test_the_values_of_hifigan_are_the_models_own() -> None:
-    assert recognised_contract(mel_of("hifigan"), NVIDIA) == NVIDIA
-    assert recognised_contract(mel_of("hifigan"), preset("hifigan")) == preset("hifigan")
+    assert recognised_config(mel_of("hifigan"), NVIDIA) == NVIDIA
+    assert recognised_config(mel_of("hifigan"), preset("hifigan")) == preset("hifigan")
 
 
 def test_another_logarithm_has_a_contract_of_its_own() -> None:
-    found = recognised_contract(mel_of("nvidia") / np.log(10.0), NVIDIA)
+    found = recognised_config(mel_of("nvidia") / np.log(10.0), NVIDIA)
     assert (found.log, found.f_max) == ("log10", 8000.0)
     torch.testing.assert_close(convert(mel_of("nvidia") / np.log(10.0), found, NVIDIA), mel_of("nvidia"))
 
 
 def test_what_no_contract_can_read_is_refused_with_advice() -> None:
     with pytest.raises(UnsureError, match="reverse the bands"):
-        recognised_contract(mel_of("nvidia").flip(0), NVIDIA)
+        recognised_config(mel_of("nvidia").flip(0), NVIDIA)
 
 
 def test_what_is_nothing_is_refused_with_the_two_likeliest() -> None:
     generator = torch.Generator().manual_seed(0)
     with pytest.raises(UnsureError, match=r"preset=auto") as refusal:
-        recognised_contract(-5.0 + torch.rand(80, 40, generator=generator), NVIDIA)
+        recognised_config(-5.0 + torch.rand(80, 40, generator=generator), NVIDIA)
     assert len(refusal.value.as_dicts()) == 3
 
 
@@ -92,7 +93,6 @@ def test_it_speaks_as_if_the_preset_had_been_named(voice: vocoder.Synthesizer, n
     mel = mel_of(name)[:, :150].numpy()
     expected = voice.synthesize(mel, seed=1, preset=name)
     np.testing.assert_array_equal(voice.synthesize(mel, seed=1, preset="auto"), expected)
-    assert voice.adapted == (None if name == "nvidia" else name)
     pieces = voice.stream((mel[:, start : start + 40] for start in range(0, 150, 40)), seed=1, preset="auto")
     named = voice.stream(torch.from_numpy(mel), seed=1, preset=name)
     np.testing.assert_allclose(np.concatenate(list(pieces)), torch.cat(list(named)).numpy(), atol=1e-4)
@@ -119,7 +119,7 @@ def test_values_that_are_not_finite_are_refused_as_without_a_preset(shape: tuple
     mel = torch.full(shape, -5.0)
     mel[..., 3, 2] = float("nan")
     said = []
-    for refuse in (functools.partial(source_contract, AUTO, NVIDIA), mel_reader(NVIDIA, mel.device).batch):
+    for refuse in (functools.partial(source_config, "auto", NVIDIA), lambda mel: admit(mel, NVIDIA)):
         with pytest.raises(MelError, match=r"values are not finite .*, the first of them mel\[(0, )?3, 2\]") as refused:
             refuse(mel)
         said.append(str(refused.value))
@@ -147,13 +147,13 @@ def spoken(config: MelConfig, recording: Path) -> Tensor:
 def test_mels_of_100_bands_are_not_taken_for_vocos_by_their_number(name: str, recording: Path) -> None:
     config, words = OTHERS_OF_100_BANDS[name]
     with pytest.raises(UnsureError, match=words):
-        recognised_contract(spoken(config, recording), NVIDIA)
-    assert recognised_contract(spoken(preset("vocos"), recording), NVIDIA) == preset("vocos")
+        recognised_config(spoken(config, recording), NVIDIA)
+    assert recognised_config(spoken(preset("vocos"), recording), NVIDIA) == preset("vocos")
 
 
 def test_decimal_logarithms_of_the_bands_of_vocos_are_read(voice: vocoder.Synthesizer) -> None:
     mel = spoken(dataclasses.replace(preset("vocos"), name="other", log="log10"), RECORDING)
-    found = recognised_contract(mel, NVIDIA)
+    found = recognised_config(mel, NVIDIA)
     assert (found.log, found.n_mels) == ("log10", 100)
     expected = voice.synthesize(mel_of("vocos").numpy(), seed=1, preset="vocos")
     np.testing.assert_allclose(voice.synthesize(mel.numpy(), seed=1, preset="auto"), expected, atol=1e-3)
@@ -165,8 +165,8 @@ def test_a_shape_that_bands_in_columns_have_too_is_looked_into(name: str, frames
     mel = spoken(preset(name), recording)
     start = (mel.shape[1] - frames) // 2
     mel = mel[:, start : start + frames]
-    assert recognised_contract(mel, NVIDIA) == preset(name)
+    assert recognised_config(mel, NVIDIA) == preset(name)
     with pytest.raises(
         UnsureError, match=rf"transposed: its {len(mel)} bands are columns. Send \({len(mel)}, frames\)"
     ):
-        recognised_contract(mel.T, NVIDIA)
+        recognised_config(mel.T, NVIDIA)

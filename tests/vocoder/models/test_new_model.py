@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from server.app import create_app
 from server.settings import Settings
 from vocoder import load
-from vocoder.batching import Utterance
 from vocoder.checkpoint import save_model
 from vocoder.models import families
 from vocoder.models.base import Vocoder
 from vocoder.packing import Packing, silenced
+from vocoder.sampling import Utterance
 from vocoder.stages import MEL, NOISE, Stage, Z, windowed
-from vocoder.synthesizer import Synthesizer
+from vocoder.synthesis.synthesizer import Synthesizer
 
 
 @dataclass(frozen=True)
@@ -106,7 +106,9 @@ def test_it_loads_and_streams_what_it_synthesizes(toy: Synthesizer) -> None:
 
 
 def test_utterances_in_a_row_do_not_meet(toy: Synthesizer) -> None:
-    utterances = [Utterance(mel(frames), sigma, seed=frames) for frames, sigma in ((7, None), (3, 0.5), (12, 2.0))]
+    utterances = [
+        Utterance(mel(frames), sigma=sigma, seed=frames) for frames, sigma in ((7, None), (3, 0.5), (12, 2.0))
+    ]
     assert toy.run_frames([7, 3, 12]) > 22  # with the gaps between them
     for x, utterance in zip(toy.synthesize_many(utterances), utterances, strict=True):
         alone = toy.synthesize(utterance.mel, sigma=utterance.sigma, seed=utterance.seed)

@@ -18,7 +18,7 @@ from vocoder.mel.config import preset
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 from vocoder.models.waveglow_config import SourceConfig
-from vocoder.synthesizer import Synthesizer
+from vocoder.synthesis.synthesizer import Synthesizer
 
 FRAMES, HOP, N_MELS = 6, 32, 10
 SOURCE = SourceConfig(PitchConfig(channels=4, layers=1, bins=8), f_max=4000.0)

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from vocoder.checkpoint import load_model
-from vocoder.synthesizer import Synthesizer
+from vocoder.synthesis.synthesizer import Synthesizer
 
 DIRECTORIES = sorted((Path(__file__).parent / "version_0_1").iterdir())
 

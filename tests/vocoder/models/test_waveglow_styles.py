@@ -9,11 +9,11 @@ import torch
 from exactness import assert_exact
 from tiny_models import STYLES, TINY_CONFIGS, tiny_synthesizer, tiny_waveglow
 
-from vocoder.batching import Utterance
 from vocoder.config import ConfigError
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.flows.rearrangement import Permutation
 from vocoder.models.waveglow import WaveGlow
+from vocoder.sampling import Utterance
 
 FRAMES = 30
 

@@ -17,7 +17,7 @@ from vocoder.mel.config import preset
 from vocoder.models.families import family_of
 from vocoder.models.wavenet import WaveNet
 from vocoder.models.wavenet_config import WaveNetModelConfig
-from vocoder.synthesizer import Synthesizer
+from vocoder.synthesis.synthesizer import Synthesizer
 
 KINDS: dict[str, dict[str, Any]] = {
     "gaussian": {"distribution": "gaussian"},

@@ -14,8 +14,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vocoder.guard.encodings import TRANSPOSED, Encoding, encoding_of, encodings
-from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, Layout, layout_named, layouts
+from vocoder.guard.encodings import PLAIN, TRANSPOSED, encoding_of, encodings
+from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, layout_named, layouts
 from vocoder.layers.mel_statistics import mel_statistics
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.convert import plain
@@ -41,8 +41,8 @@ class Convention:
         return _preset_of(self)
 
     @property
-    def contract(self) -> MelConfig | None:
-        """The contract of this convention, or None."""
+    def mel_config(self) -> MelConfig | None:
+        """The mel config of this convention, or None."""
         if self.preset is not None:
             return PRESETS[self.preset]
         layout = layouts().get(self.layout)
@@ -50,7 +50,7 @@ class Convention:
         if layout is None or layout.preset is None or changes is None:
             return None
         own = dataclasses.replace(PRESETS[layout.preset], log="ln", ref_db=0.0, range_db=None, **_UNMAPPED)
-        return dataclasses.replace(own, name=f"{layout.preset} in {self._encoding.words}", **changes)
+        return dataclasses.replace(own, name=f"{layout.preset} in {encodings()[self.encoding].words}", **changes)
 
     @property
     def words(self) -> str:
@@ -59,17 +59,8 @@ class Convention:
             return f"the {self.preset} preset"
         if self.layout in (SHUFFLED, NOT_SPEECH):
             return {SHUFFLED: "frames in another order", NOT_SPEECH: "no speech"}[self.layout]
-        layout = self.known_layout
-        return layout.words if self._encoding.name == "ln" else f"{self._encoding.words} with {layout.words}"
-
-    @property
-    def known_layout(self) -> Layout:
-        """The layout itself."""
-        return layouts()[self.layout]
-
-    @property
-    def _encoding(self) -> Encoding:
-        return encodings()[self.encoding]
+        words = layouts()[self.layout].words
+        return words if self.encoding == PLAIN else f"{encodings()[self.encoding].words} with {words}"
 
 
 _UNMAPPED: dict[str, Any] = {"range_low": 0.0, "range_high": 1.0}
@@ -85,7 +76,7 @@ _CONTRACTS: dict[str, dict[str, Any]] = {
 
 
 def convention_of(config: MelConfig) -> Convention | None:
-    """Return the convention of a contract, or None if it is unknown."""
+    """Return the convention of a mel config, or None if it is unknown."""
     layout, encoding = layout_named(config), encoding_of(plain(config) if config.scaled else config)
     return None if layout is None or encoding is None else Convention(layout, encoding)
 
@@ -140,6 +131,14 @@ class Recognition:
         """The likeliest."""
         return self.likeliest[0]
 
+    @property
+    def upright(self) -> float:
+        """Log-odds that the bands of the mel are its rows rather than its columns."""
+        told = [convention for convention in self.places if convention.layout not in (SHUFFLED, NOT_SPEECH)]
+        across = sum(self.probability(c) for c in self.places if c.encoding == TRANSPOSED)
+        along = sum(self.probability(c) for c in told if c.encoding != TRANSPOSED)
+        return math.log(along + NEVER) - math.log(across + NEVER)
+
 
 class Recogniser:
     """Recognises conventions.
@@ -153,10 +152,8 @@ class Recogniser:
         self.net, self.certain = net, certain
         names = net.config
         self._conventions = [Convention(layout, e) for layout in names.layouts for e in names.encodings]
-        self._places = {convention: place for place, convention in enumerate(self._conventions)}
-        self._columns = [place for convention, place in self._places.items() if convention.encoding == TRANSPOSED]
-        told = [place for convention, place in self._places.items() if convention.layout not in (SHUFFLED, NOT_SPEECH)]
-        self._rows = [place for place in told if place not in self._columns]
+        self.places = {convention: place for place, convention in enumerate(self._conventions)}
+        """the known conventions, in the order of the classifier's answers"""
 
     @torch.inference_mode()
     def recognise(self, mel: Tensor) -> Recognition:
@@ -166,12 +163,7 @@ class Recogniser:
         joint = (layout[0, :, None] + encoding[0]).flatten().exp().numpy()
         order = joint.argsort()[::-1][:LIKELIEST].tolist()
         likeliest = tuple(Guess(self._conventions[place], float(joint[place])) for place in order)
-        return Recognition(likeliest, likeliest[0].probability >= self.certain, self._places, joint)
-
-    def upright(self, mel: Tensor) -> float:
-        """Return the log-odds that the bands of a mel (n_mels, frames) are its rows rather than its columns."""
-        joint = self.recognise(mel).joint
-        return math.log(joint[self._rows].sum() + NEVER) - math.log(joint[self._columns].sum() + NEVER)
+        return Recognition(likeliest, likeliest[0].probability >= self.certain, self.places, joint)
 
     def _part(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the frames to judge, starting where the mel begins to change."""

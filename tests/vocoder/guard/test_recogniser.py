@@ -7,9 +7,9 @@ import dataclasses
 import pytest
 import torch
 
-from vocoder.guard.automatic import UnsureError, begun, given_preset, recognised_contract
+from vocoder.guard.automatic import UnsureError, recognised_config
 from vocoder.guard.layouts import SHUFFLED
-from vocoder.guard.recognition import Convention, Recogniser, convention_of, never_recognised
+from vocoder.guard.recogniser import Convention, Recogniser, convention_of, never_recognised
 from vocoder.guard.verdict import recognised
 from vocoder.layers.mel_statistics import mel_statistics
 from vocoder.mel.config import PRESETS, preset
@@ -38,7 +38,7 @@ SAME = {"hifigan": "nvidia", "f5-tts": "vocos", "zipvoice": "vocos", "gpt-sovits
 def test_the_convention_of_a_preset_leads_back_to_it(name: str) -> None:
     convention, same = convention_of(preset(name)), SAME.get(name, name)
     assert convention is not None
-    assert (convention.preset, convention.contract) == (same, preset(same))
+    assert (convention.preset, convention.mel_config) == (same, preset(same))
 
 
 def test_presets_without_a_convention_are_said() -> None:
@@ -48,12 +48,12 @@ def test_presets_without_a_convention_are_said() -> None:
 
 
 def test_other_values_of_known_bands_have_a_contract_where_one_can_say_them() -> None:
-    contract = Convention("espnet", "ln").contract
+    contract = Convention("espnet", "ln").mel_config
     assert contract is not None
     assert (contract.log, contract.f_min, contract.f_max) == ("ln", 80.0, 7600.0)
     assert convention_of(contract) == Convention("espnet", "ln")
     for layout, encoding in (("espnet", "linear"), ("hop128", "ln"), (SHUFFLED, "ln"), ("nvidia", "statistics")):
-        assert Convention(layout, encoding).contract is None
+        assert Convention(layout, encoding).mel_config is None
 
 
 def test_probabilities_are_of_both_and_sum_to_one() -> None:
@@ -103,24 +103,8 @@ def test_still_frames_at_the_beginning_are_passed_over() -> None:
 def test_of_bands_that_no_guard_knows_their_number_tells() -> None:
     own = preset("nvidia")
     with pytest.raises(UnsureError, match="knows no mels of 64 bands"):
-        recognised_contract(torch.zeros(64, 9), own)
+        recognised_config(torch.zeros(64, 9), own)
     with pytest.raises(UnsureError, match=r"of 150 bands: it looks transposed, \(frames, bands\)"):
-        recognised_contract(torch.zeros(150, 80), own)
+        recognised_config(torch.zeros(150, 80), own)
     mine = dataclasses.replace(own, name="mine", n_mels=64)
-    assert recognised_contract(torch.zeros(64, 9), mine) == mine
-
-
-def test_a_mel_in_pieces_is_taken_as_far_as_is_needed() -> None:
-    taken, pieces = [], [torch.full((80,), 1.0), torch.full((80, 3), 2.0), torch.full((80, 9), 3.0)]
-    beginning, rest = begun((taken.append(i) or piece for i, piece in enumerate(pieces)), 4)
-    assert (beginning.shape, taken) == ((80, 4), [0, 1])
-    torch.testing.assert_close([piece.sum() for piece in rest], [piece.sum() for piece in pieces])
-    with pytest.raises(UnsureError, match="no frames"):
-        begun(iter(()), 4)
-
-
-def test_auto_takes_no_statistics() -> None:
-    assert given_preset("auto", None) == "auto"
-    assert given_preset(None, None) is None
-    with pytest.raises(ValueError, match="preset=auto takes no statistics"):
-        given_preset("auto", "statistics.npz")
+    assert recognised_config(torch.zeros(64, 9), mine) == mine

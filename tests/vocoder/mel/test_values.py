@@ -3,12 +3,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vocoder.mel.faults import bands_hint, not_finite
+from vocoder.mel.values import MelError, bands_hint, finite_values
 
 TURNED = "it looks transposed, (frames, bands) in place of (n_mels, frames)"
 NAMES = "vocos, f5-tts, zipvoice, bigvgan, gpt-sovits-v3, gpt-sovits-v4, fireredtts"
 OF_100 = f"presets of 100 bands are {NAMES}"
-LIBROSA = "128 bands are librosa's default: compute 80, with the other settings of the contract too"
+LIBROSA = "128 bands are librosa's default: compute 80, with the other settings of the model too"
 
 
 @pytest.mark.parametrize(
@@ -31,7 +31,7 @@ def test_the_likely_reason_is_told_by_the_shape(shape: tuple[int, ...], n_mels: 
 
 def test_values_that_are_not_finite_are_counted() -> None:
     mel = np.zeros((4, 6), np.float32)
-    assert not_finite(mel) is None
+    assert finite_values(mel).shape == (4, 6)
     mel[2, 5], mel[3, 0] = np.inf, np.nan
-    assert str(not_finite(mel)).startswith("2 of the 24 values are not finite")
-    assert str(not_finite(mel)).endswith("the first of them mel[2, 5]")
+    with pytest.raises(MelError, match=r"^2 of the 24 values are not finite .* the first of them mel\[2, 5\]$"):
+        finite_values(mel)

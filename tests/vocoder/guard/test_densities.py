@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from vocoder.config import ConfigError
+from vocoder.guard.densities import LOST, Densities, window_starts, windows_at
 from vocoder.guard.layouts import is_true, layout_named, layout_of, layouts
-from vocoder.guard.scores import LOST, Scorer, window_starts, windows_at
 from vocoder.mel.config import PRESETS, preset
 from vocoder.models.guard import GuardConfig, GuardModel
 
@@ -56,13 +56,13 @@ def test_densities_are_normal_distributions(model: GuardModel, mel: Tensor) -> N
 
 def test_the_scorer_agrees_with_the_flows(model: GuardModel, mel: Tensor) -> None:
     expected = model.log_prob(windows_at(mel, window_starts(mel, CONFIG, FLOOR), CONFIG)).mean(dim=1)
-    found = Scorer(model).score(mel)
+    found = Densities(model).score(mel)
     assert found is not None
     torch.testing.assert_close(found, expected, atol=1e-3, rtol=0.0)
 
 
 def test_values_below_the_floor_cost(model: GuardModel, mel: Tensor) -> None:
-    scorer = Scorer(model)
+    scorer = Densities(model)
     deep = mel.clone()
     deep[:4] = FLOOR - 2.0
     lost, kept = (scorer.score(m) for m in (deep, deep.clamp_min(FLOOR)))
@@ -72,7 +72,7 @@ def test_values_below_the_floor_cost(model: GuardModel, mel: Tensor) -> None:
 
 
 def test_too_little_is_not_judged(model: GuardModel) -> None:
-    assert Scorer(model).score(torch.full((8, 5), -3.0)) is None
+    assert Densities(model).score(torch.full((8, 5), -3.0)) is None
 
 
 def test_layouts_share_all_but_what_they_are_named_for() -> None:

@@ -10,17 +10,18 @@ import pytest
 import torch
 from tiny_models import TINY_MEL, grouping_config, stirred, tiny_synthesizer
 
-from vocoder import speaker as speaker_module
 from vocoder.audio.file import read_audio
 from vocoder.checkpoint import Checkpoint
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.loading import load
 from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.mel.values import MelError
 from vocoder.models.waveglow import WaveGlow
-from vocoder.streaming.session import StreamSession
-from vocoder.synthesizer import MelError, Synthesizer
+from vocoder.synthesis import runner as runner_module
+from vocoder.synthesis.stream import StreamSession
+from vocoder.synthesis.synthesizer import Synthesizer
 
-RECORDING = Path(__file__).parents[2] / "examples" / "heldout.flac"
+RECORDING = Path(__file__).parents[3] / "examples" / "heldout.flac"
 PUBLISHED_MEL = replace(TINY_MEL, n_fft=1024, win_length=1024, hop_length=256)
 
 
@@ -152,9 +153,9 @@ def test_chunks_grow_longer_once_the_mel_has_ended(voice):
 def test_long_mels_are_made_in_parts_that_show_no_seam(voice, monkeypatch):
     m = torch.stack([mel(voice, 100).roll(i, dims=1) for i in range(2)])
     whole = voice.synthesize(m, seed=3, denoise=0.1)
-    monkeypatch.setattr(speaker_module, "WHOLE_FRAMES", 1)
-    monkeypatch.setattr(speaker_module, "LEAST_PART_FRAMES", 40)
-    monkeypatch.setattr(speaker_module, "PART_FRAMES", 40)
+    monkeypatch.setattr(runner_module, "WHOLE_FRAMES", 1)
+    monkeypatch.setattr(runner_module, "LEAST_PART_FRAMES", 40)
+    monkeypatch.setattr(runner_module, "PART_FRAMES", 40)
     assert_same(voice.synthesize(m, seed=3, denoise=0.1), whole)
 
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vocoder.noise import BLOCK_FRAMES, white_noise
+from vocoder.seeded_noise import BLOCK_FRAMES, white_noise
 
 
 @pytest.mark.parametrize("steps", [1, 3])

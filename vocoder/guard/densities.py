@@ -1,18 +1,19 @@
-"""The likelihood of a mel under densities of speech."""
+"""How typical of speech a mel is: its likelihood under densities of true mels."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vocoder.guard.layouts import layout_of, layouts
+from vocoder.guard.layouts import is_true, layout_of, layouts
 from vocoder.models.guard import GuardConfig, GuardModel
 
-__all__ = ["HEARD", "Scorer", "window_starts", "windows_at"]
+__all__ = ["HEARD", "Densities", "Typicality", "window_starts", "windows_at"]
 
 LOST = 3.0
 """nats that a value below the floor costs, because the density sees it at the floor, where it is high"""
@@ -24,17 +25,33 @@ HEARD = 2.5
 """nats above the floor that the loudest band of a window needs, so that silence does not count"""
 
 
-class Scorer:
+@dataclass(frozen=True)
+class Typicality:
+    """How typical of speech a mel is.
+
+    Attributes:
+        percent: of true mels that are less likely than this one; None if too little of it has sound.
+        unlikely: whether no true mel is as unlikely.
+        shuffled: whether true frames in random order explain it better.
+    """
+
+    percent: float | None
+    unlikely: bool = False
+    shuffled: bool = False
+
+
+class Densities:
     """Scores mels under all densities of a model with one product.
 
     Args:
-        model: the densities.
+        model: the densities, and their calibration.
     """
 
     def __init__(self, model: GuardModel) -> None:
         self.model = model
         self.names = model.config.densities
         self.floor = layouts()[layout_of(self.names[0])].floor
+        self._true = torch.tensor([is_true(name) for name in self.names])
         flows = model.densities
         matrix = torch.stack([flow.matrix() for flow in flows]).detach()  # type: ignore[operator]
         shift = torch.stack([m @ flow.t.detach() for m, flow in zip(matrix, flows, strict=True)])  # type: ignore[operator]
@@ -56,6 +73,16 @@ class Scorer:
         lost = float((windows < self.floor - SLACK).float().mean())
         z = (windows.clamp_min(self.floor) @ self._matrix - self._shift).view(len(windows), len(self.names), -1)
         return self._constant - 0.5 * z.square().mean(dim=(0, 2)) - LOST * lost
+
+    def typicality(self, mel: Tensor) -> Typicality:
+        """Judge a mel of natural logarithms (n_mels, frames)."""
+        scores, model = self.score(mel), self.model
+        if scores is None:
+            return Typicality(None)
+        density = scores[self._true].amax()
+        percent = float((model.percentiles < density).float().mean() * 100.0)
+        shuffled = bool((scores[~self._true] > density + model.margin).any())
+        return Typicality(percent, bool(density < model.lowest), shuffled)
 
 
 def window_starts(mel: Tensor, config: GuardConfig, floor: float) -> Tensor:

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from tiny_models import TINY_MEL, tiny_synthesizer
 
 from vocoder import load
-from vocoder.batching import Utterance
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
-from vocoder.synthesizer import MelError, Synthesizer
+from vocoder.mel.values import MelError
+from vocoder.sampling import Utterance
+from vocoder.synthesis.synthesizer import Synthesizer
 
 TOLERANCE = 1e-5
 VARIANTS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -86,7 +87,7 @@ def test_company_changes_nothing_for_the_shipped_model() -> None:
     parts = [mel[:, :44], mel[:, 10:13], mel[:, 20:151], mel[:, 7:8], mel[:, 70:150]]
     sigmas = [0.6, None, 1.0, 0.0, None]
     company = [
-        Utterance(part, sigma, seed, 0.1 * (seed % 2))
+        Utterance(part, sigma=sigma, seed=seed, denoise=0.1 * (seed % 2))
         for seed, (part, sigma) in enumerate(zip(parts, sigmas, strict=True))
     ]
     assert_as_alone(v, company)
@@ -114,20 +115,18 @@ def test_nothing_to_speak_is_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    ("utterance", "error"),
+    "mel",
     [
-        (Utterance(torch.full((TINY_MEL.n_mels, 9), torch.nan)), MelError),
-        (Utterance(torch.zeros(3, 9)), MelError),
-        (Utterance(mel_of(9, -5.0)[None]), MelError),
-        (Utterance(mel_of(9, -5.0) + 45.0), MelError),
-        (Utterance(mel_of(9, -5.0), sigma=-1.0), ValueError),
-        (Utterance(mel_of(9, -5.0), denoise=1.5), ValueError),
+        torch.full((TINY_MEL.n_mels, 9), torch.nan),
+        torch.zeros(3, 9),
+        mel_of(9, -5.0)[None],
+        mel_of(9, -5.0) + 45.0,
     ],
 )
-def test_every_mel_is_checked(utterance: Utterance, error: type[Exception]) -> None:
+def test_every_mel_is_checked(mel: torch.Tensor) -> None:
     good = Utterance(mel_of(9, -5.0))
-    with pytest.raises(error):
-        synthesizer("lapped").synthesize_many([good, utterance, good])
+    with pytest.raises(MelError):
+        synthesizer("lapped").synthesize_many([good, Utterance(mel), good])
 
 
 @pytest.mark.parametrize("variant", VARIANTS)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.stages import Stage, windowed
 
 __all__ = ["Denoiser", "silent_mel"]
 
@@ -21,7 +24,7 @@ def silent_mel(config: MelConfig) -> Tensor:
 
 
 class Denoiser:
-    """Subtract a model's response to silence from the magnitudes of its audio and keep the phase.
+    """Subtracts a model's response to silence from the magnitudes of its audio and keeps the phase.
 
     Args:
         response: x (1, T) that the model makes of `silent_mel` at sigma 0; the bias is its mean spectrum. (The
@@ -38,6 +41,17 @@ class Denoiser:
         magnitude = spectrum.abs()
         scale = (magnitude - strength * self.bias).clamp_min(0) / magnitude.clamp_min(1e-12)
         return torch.istft(spectrum * scale, N_FFT, HOP_LENGTH, window=self.window, length=x.shape[1])
+
+    def stage(self, signal: str, strength: float, hop_length: int) -> Stage:
+        """Return the stage that removes the bias from `signal` (B, 1, T).
+
+        A sample lies in spectra of N_FFT samples each, which reach as far again to its other side. They stand at
+        multiples of HOP_LENGTH, wherever the mel's frames are.
+        """
+        reach = -(-N_FFT // hop_length)
+        align = HOP_LENGTH // math.gcd(HOP_LENGTH, hop_length)
+        removal = windowed(lambda x: self.remove(x[:, 0], strength)[:, None])
+        return Stage("denoised", (signal,), removal, reach, reach, align)
 
     def _spectrum(self, x: Tensor) -> Tensor:
         return torch.stft(x, N_FFT, HOP_LENGTH, window=self.window, pad_mode="constant", return_complex=True)

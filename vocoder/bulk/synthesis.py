@@ -12,19 +12,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from vocoder.adapt.path import AdaptMode
 from vocoder.audio.file import write_audio
 from vocoder.audio.origin import Origin
-from vocoder.batching import Utterance
 from vocoder.bulk.jobs import Job
-from vocoder.guard.automatic import AUTO, given_preset
-from vocoder.guard.opinion import GuardMode, doubt_about
 from vocoder.loading import load
 from vocoder.mel.config import MelConfig
+from vocoder.mel.contract import AUTO, given_contract
 from vocoder.mel.file import read_mel
-from vocoder.mel.input import seeds_of
+from vocoder.sampling import AdaptMode, GuardMode, Utterance, voice_of
 
-__all__ = ["Outcome", "RowSpeaker", "Voice", "part_of"]
+__all__ = ["Outcome", "RowSynthesizer", "Voice", "part_of"]
 
 
 @dataclass(frozen=True)
@@ -35,11 +32,11 @@ class Voice:
         model: shipped name or model directory.
         device: torch device.
         format: of the audio files, a key of `AUDIO_FORMATS`.
-        preset: contract of the mels, a name or a file; None for the model's.
+        preset: mel config of the mels, a preset's name or a file; None for the model's.
+        guard: for mels that are not typical of their mel config.
+        origin: whether the files say that they are synthetic.
         adapt: whether adapters may be used.
         statistics: file of mean and variance of normalised mels.
-        guard: what to do about mels that are not typical of their contract.
-        origin: whether the files say that they are synthetic.
         dtype: precision of the products; None for that of the model on the device.
     """
 
@@ -54,13 +51,13 @@ class Voice:
     dtype: str | None = None
 
     @property
-    def contract(self) -> MelConfig | str | None:
-        """Contract of the mels, None for the model's, "auto" to recognise each.
+    def source(self) -> MelConfig | str | None:
+        """Mel config of the mels, None for the model's, "auto" to recognise each.
 
         Raises:
-            ConfigError: there is no such contract, or no such statistics.
+            ConfigError: there is no such mel config, or no such statistics.
         """
-        return given_preset(self.preset, self.statistics)
+        return given_contract(self.preset, self.statistics)
 
 
 @dataclass(frozen=True)
@@ -77,7 +74,7 @@ class Outcome:
     doubt: str | None = None
 
 
-class RowSpeaker:
+class RowSynthesizer:
     """Synthesizes rows of mel files.
 
     Raises:
@@ -85,49 +82,41 @@ class RowSpeaker:
     """
 
     def __init__(self, voice: Voice) -> None:
-        dtype = voice.dtype and getattr(torch, voice.dtype)
-        self._synthesizer = load(voice.model, voice.device, dtype or None, guard="off")
-        self._contract, self._adapt = voice.contract, voice.adapt
-        if self._contract != AUTO:
-            self._synthesizer.path(self._contract, voice.adapt)  # raises if there is no conversion
-        self._format = voice.format
-        self._guard = voice.guard
-        self._origin = voice.origin
+        self._voice, self._source = voice, voice.source
+        dtype = None if voice.dtype is None else getattr(torch, voice.dtype)
+        self._synthesizer = load(voice.model, voice.device, dtype, guard="off")
+        if self._source != AUTO:
+            self._synthesizer.path(self._source, voice.adapt)  # raises if there is no conversion
 
     def __call__(self, row: Sequence[Job]) -> list[Outcome]:
         """Synthesize the jobs in one run of the model; a failure affects only its own outcome."""
         outcomes: list[Outcome] = []
-        readable: list[tuple[Job, Utterance, str | None]] = []
+        admitted: list[tuple[Job, Utterance]] = []
         for job in row:
             try:
-                readable.append((job, *self._utterance(job)))
+                admitted.append((job, self._utterance(job)))
             except Exception as error:  # any fault of one file
                 outcomes.append(Outcome(job, error=_reason(error)))
-        jobs, utterances = [job for job, _, _ in readable], [utterance for _, utterance, _ in readable]
         try:
-            spoken = self._synthesizer.synthesize_many(utterances)
+            audio = self._synthesizer.synthesize_many([utterance for _, utterance in admitted])
         except Exception as error:
             if len(row) == 1:
                 return [Outcome(row[0], error=_reason(error))]
-            return outcomes + [outcome for job in jobs for outcome in self([job])]  # each alone, to find the faulty one
-        made = zip(readable, spoken, strict=True)
-        return outcomes + [self._written(job, x, doubt, utterance.seed) for (job, utterance, doubt), x in made]
+            return outcomes + [outcome for job, _ in admitted for outcome in self([job])]  # to find the faulty one
+        return outcomes + [self._written(*each, x) for each, x in zip(admitted, audio, strict=True)]
 
-    def _utterance(self, job: Job) -> tuple[Utterance, str | None]:
-        """Read a mel and check it with the guard."""
-        mel = read_mel(job.mel)
-        path = self._synthesizer.path(self._contract, self._adapt, mel)
-        doubt = doubt_about(mel, path, self._guard)
-        seed = seeds_of(job.sampling.seed, 1)[0]  # drawn here, so that the file can name it
-        how = (job.sampling.sigma, seed, job.sampling.denoise, job.sampling.corrections)
-        return Utterance(mel, *how, path.source, self._adapt), doubt
+    def _utterance(self, job: Job) -> Utterance:
+        voice = self._voice
+        admitted = self._synthesizer.admit(read_mel(job.mel), self._source, voice.adapt, voice.guard)
+        return Utterance(admitted, **voice_of(job.sampling.seeded()))  # drawn here, so that the file can name it
 
-    def _written(self, job: Job, x: NDArray[np.float32], doubt: str | None, seed: int | None) -> Outcome:
-        part = part_of(job.audio)
+    def _written(self, job: Job, utterance: Utterance, x: NDArray[np.float32]) -> Outcome:
+        part, sample_rate = part_of(job.audio), self._synthesizer.sample_rate
         try:
             job.audio.parent.mkdir(parents=True, exist_ok=True)
-            origin = Origin.of_model(self._synthesizer.name, seed, self._synthesizer.dtype) if self._origin else None
-            report = write_audio(part, x, self._synthesizer.sample_rate, format=self._format, origin=origin)
+            made_by = (self._synthesizer.name, utterance.seed, self._synthesizer.dtype)
+            origin = Origin.of_model(*made_by) if self._voice.origin else None
+            report = write_audio(part, x, sample_rate, format=self._voice.format, origin=origin)
             with part.open("rb+") as file:
                 os.fsync(file.fileno())  # the content must reach the disk before the name
             part.replace(job.audio)
@@ -135,7 +124,8 @@ class RowSpeaker:
             with contextlib.suppress(OSError):
                 part.unlink()
             return Outcome(job, error=_reason(error))
-        return Outcome(job, len(x) / self._synthesizer.sample_rate, report.clipped, doubt=doubt)
+        doubt = next((verdict.message for verdict in utterance.mel.doubts), None)
+        return Outcome(job, len(x) / sample_rate, report.clipped, doubt=doubt)
 
 
 def part_of(audio: Path) -> Path:

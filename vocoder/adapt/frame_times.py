@@ -1,4 +1,4 @@
-"""Interpolate frames of one contract at the times of another's."""
+"""Interpolate frames of one mel config at the times of another's."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vocoder.mel.config import MelConfig
 
-__all__ = ["Grid", "centre_of", "frame_seconds"]
+__all__ = ["FrameTimes", "centre_of", "frame_seconds"]
 
 NEIGHBOURS = (-1, 0, 1, 2)
 """frames that a cubic is fitted through"""
@@ -28,7 +28,7 @@ def centre_of(config: MelConfig) -> Fraction:
 
 
 @dataclass(frozen=True)
-class Grid:
+class FrameTimes:
     """Positions of target frames among source frames.
 
     Attributes:
@@ -44,8 +44,8 @@ class Grid:
     after: int = 0
 
     @classmethod
-    def between(cls, source: MelConfig, target: MelConfig, before: int = 0, after: int = 0) -> Grid:
-        """Return the grid of two contracts."""
+    def between(cls, source: MelConfig, target: MelConfig, before: int = 0, after: int = 0) -> FrameTimes:
+        """Return the positions for two mel configs."""
         spacing = frame_seconds(source)
         first = (centre_of(target) - centre_of(source)) / spacing
         return cls(frame_seconds(target) / spacing, first, before, after)

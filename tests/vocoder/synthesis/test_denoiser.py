@@ -7,11 +7,11 @@ import torch
 from tiny_models import lapped_config
 
 from vocoder.checkpoint import Checkpoint
-from vocoder.denoiser import Denoiser
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
 from vocoder.models.waveglow import WaveGlow
-from vocoder.synthesizer import Synthesizer
+from vocoder.synthesis.denoiser import Denoiser
+from vocoder.synthesis.synthesizer import Synthesizer
 
 MEL = dataclasses.replace(preset("nvidia"), n_mels=8)
 SILENCE = torch.full((8, 60), -11.513)

@@ -7,7 +7,7 @@ from fractions import Fraction
 import pytest
 import torch
 
-from vocoder.adapt.grid import Grid, centre_of
+from vocoder.adapt.frame_times import FrameTimes, centre_of
 from vocoder.mel.config import PRESETS, preset
 
 NVIDIA = preset("nvidia")
@@ -16,7 +16,7 @@ NVIDIA = preset("nvidia")
 @pytest.mark.parametrize("name", PRESETS)
 def test_a_position_is_the_time_of_the_frame(name: str) -> None:
     source = preset(name)
-    grid = Grid.between(source, NVIDIA)
+    grid = FrameTimes.between(source, NVIDIA)
     for frame in (0, 1, 1000):
         seconds = Fraction(frame * 256, 22050)
         position = grid.position(frame)
@@ -24,7 +24,7 @@ def test_a_position_is_the_time_of_the_frame(name: str) -> None:
 
 
 def test_frames_at_the_same_times_are_copied() -> None:
-    grid = Grid.between(preset("espnet"), NVIDIA, before=1, after=1)
+    grid = FrameTimes.between(preset("espnet"), NVIDIA, before=1, after=1)
     mel = torch.arange(12.0).reshape(2, 6)
     windows = grid.windows(mel, 0, 6, 0, 6)
     assert grid.plain
@@ -35,7 +35,7 @@ def test_frames_at_the_same_times_are_copied() -> None:
 
 def test_a_parabola_is_met_between_frames() -> None:
     """A cubic through four points is exact for polynomials of degree two away from the ends."""
-    grid = Grid.between(preset("vocos"), NVIDIA)
+    grid = FrameTimes.between(preset("vocos"), NVIDIA)
     mel = (torch.arange(60.0, dtype=torch.float64) ** 2)[None]
     made = grid.windows(mel, 2, 50, 0, 60)[:, 0, 0]
     expected = torch.tensor([float(grid.position(frame)) ** 2 for frame in range(2, 50)], dtype=torch.float64)
@@ -44,7 +44,7 @@ def test_a_parabola_is_met_between_frames() -> None:
 
 @pytest.mark.parametrize("name", ["vocos", "speecht5", "espnet", "hifigan"])
 def test_no_frame_depends_on_more_than_is_said(name: str) -> None:
-    grid = Grid.between(preset(name), NVIDIA, before=2, after=1)
+    grid = FrameTimes.between(preset(name), NVIDIA, before=2, after=1)
     mel = torch.randn(3, 80, generator=torch.Generator().manual_seed(1))
     for frame in (5, 17, 30):
         first, last = grid.needed(frame)

@@ -1,0 +1,200 @@
+"""One rule for what is refused, converted and doubted, wherever a mel comes from."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny_models import grouping_config, stirred
+from torch import Tensor
+
+from vocoder.adapt.path import path_between
+from vocoder.admission import Admitted, MelTooLongError, StreamAdmission, UnlikelyMelError, admit
+from vocoder.audio.file import read_audio
+from vocoder.checkpoint import Checkpoint
+from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.mel.values import MelError
+from vocoder.models.waveglow import WaveGlow
+from vocoder.sampling import GuardMode, Utterance
+from vocoder.synthesis.synthesizer import MelWarning, Synthesizer
+
+RECORDING = Path(__file__).parents[2] / "examples" / "heldout.flac"
+NVIDIA = preset("nvidia")
+WORDS = "decimal logarithms"
+QUIET = torch.linspace(-11.0, 0.0, 80)[:, None].repeat(1, 6)
+
+
+@functools.cache
+def true_mel(config: MelConfig = NVIDIA) -> Tensor:
+    x, _ = read_audio(RECORDING, config.sample_rate)
+    return MelSpectrogram(config)(torch.from_numpy(x)[None])[0, :, :200]
+
+
+def wrong() -> Tensor:
+    return true_mel() / math.log(10)
+
+
+@pytest.mark.parametrize(
+    ("mel", "words"),
+    [
+        (QUIET.exp(), "go from 1.67e-05 to 1, but with this mel config digital silence is -11.51"),
+        (QUIET * 20 / np.log(10.0), "go from -95.54 to 0"),
+        (QUIET + 8.0, "go from -3 to 8, but .* full scale about"),
+        (torch.full((80, 2), 0.5), "go from 0.5 to 0.5"),
+        (QUIET.T, r"not \(6, 80\); it looks transposed, \(frames, bands\) in place of \(n_mels, frames\)$"),
+        (torch.zeros(100, 6), r"not \(100, 6\); presets of 100 bands are vocos, f5-tts, "),
+        (torch.zeros(80, 0), r"at least one frame, not \(80, 0\)$"),
+        (QUIET * float("nan"), r"480 of the 480 values are not finite .*, the first of them mel\[0, 0\]"),
+        (torch.zeros(5), r"must be \(80, frames\) or \(B, 80, frames\)"),
+    ],
+)
+def test_what_no_mel_of_the_config_can_be_is_refused(mel: Tensor, words: str) -> None:
+    for given in (mel, mel.numpy()):
+        with pytest.raises(MelError, match=words):
+            admit(given, NVIDIA)
+
+
+def test_values_that_are_refused_are_told_with_what_the_guard_recognises() -> None:
+    decibels = true_mel() * 20.0 / math.log(10.0)
+    for mode, told in (("warn", True), ("off", False)):
+        with pytest.raises(MelError, match="but with this mel config") as refused:
+            admit(decibels, NVIDIA, guard=mode)  # type: ignore[arg-type]
+        assert ("The mel looks like decibels: multiply by" in str(refused.value)) == told
+        assert ("guard" in refused.value.details) == told
+        assert refused.value.details["found"]["max"] == pytest.approx(float(decibels.max()))
+
+
+def test_an_admitted_mel_is_converted_and_judged_and_gives_its_kind_back() -> None:
+    vocos = preset("vocos")
+    mel = true_mel(vocos).numpy()
+    admitted = admit(mel, NVIDIA, "vocos", guard="warn")
+    assert admitted.mel.shape == (1, 80, admitted.path.frames(200))
+    assert (admitted.frames, admitted.path.adapted, admitted.doubts) == (200, "vocos", ())
+    assert [verdict.adapted for verdict in admitted.verdicts] == ["vocos"]
+    x = admitted.returned(torch.zeros(1, admitted.mel.shape[2] * 256))
+    assert isinstance(x, np.ndarray)
+    assert x.shape == (admitted.path.samples(200),)
+    assert admit(torch.stack([true_mel()] * 2), NVIDIA).returned(torch.zeros(2, 512)).shape == (2, 512)
+    assert admit(mel, NVIDIA, "auto").path.source == vocos
+
+
+def test_a_mel_that_is_too_long_for_the_model_is_refused() -> None:
+    slow = preset("speecht5")
+    most = path_between(slow, NVIDIA).longest(100)
+    assert most < admit(true_mel(slow)[:, :most], NVIDIA, slow, max_frames=100).mel.shape[2] <= 100
+    with pytest.raises(MelTooLongError, match=f"limit of {most} frames") as refused:
+        admit(true_mel(slow)[:, : most + 1], NVIDIA, slow, max_frames=100)
+    assert refused.value.limit == most
+
+
+def test_mels_of_100_bands_are_judged_by_their_own_guard() -> None:
+    vocos = preset("vocos")
+    (true,), (other,) = (admit(true_mel(c), NVIDIA, vocos, guard="warn").verdicts for c in (vocos, preset("bigvgan")))
+    assert (true.typical, true.adapted) == (True, "vocos")
+    assert (other.typical, other.cause) == (False, "bands")
+    assert "looks like the bands of the bigvgan preset: pass preset=bigvgan or fireredtts" in other.message
+
+
+def test_mel_configs_that_the_guard_does_not_know_are_not_judged() -> None:
+    slow = dataclasses.replace(preset("vocos"), name="slow", hop_length=300)
+    assert admit(torch.full((100, 200), -5.0), slow, guard="strict").verdicts == ()
+
+
+def test_a_stream_may_begin_loud_but_not_stay_so() -> None:
+    loud = torch.full((80, 20), 0.5)
+    admission = StreamAdmission(path_between(NVIDIA, NVIDIA), max_frames=100)
+    for _ in range(3):
+        assert admission.take(loud).shape == (80, 20)
+    with pytest.raises(MelError, match=r"go from 0\.5 to 0\.5"):
+        admission.take(loud)
+    with pytest.raises(MelError, match=r"to 8\.5, but"):
+        StreamAdmission(path_between(NVIDIA, NVIDIA)).take(loud + 8.0)
+    with pytest.raises(MelError, match="one mel"):
+        admission.take(loud[None])
+    with pytest.raises(MelTooLongError, match="100 frames"):
+        admission.take(QUIET.repeat(1, 4))
+
+
+def test_the_start_of_a_stream_is_judged_once() -> None:
+    admission = StreamAdmission(path_between(NVIDIA, NVIDIA), "strict")
+    admission.take(wrong()[:, :100])
+    assert admission.judge() is None
+    admission.take(wrong()[:, 100:])
+    with pytest.raises(UnlikelyMelError, match=WORDS):
+        admission.judge()
+    assert admission.judge(last=True) is None
+
+
+@pytest.fixture(scope="module")
+def voice() -> Callable[[GuardMode], Synthesizer]:
+    """A WaveGlow of random weights."""
+    torch.manual_seed(0)
+    sizes = {"n_mels": 80, "hop_length": 256, "sample_rate": 22050, "group_size": 8, "cond_channels": 640}
+    model = stirred(WaveGlow(grouping_config(**sizes, upsample_kernel=1024)), 0.05)
+    checkpoint = Checkpoint(model, "waveglow", NVIDIA)
+    return lambda guard: Synthesizer(checkpoint, "tiny", "cpu", torch.float32, guard)
+
+
+def by_frames(mel: Tensor) -> Iterator[Tensor]:
+    return iter(mel.T)
+
+
+@pytest.mark.parametrize("mode", ["warn", "strict", "off"])
+@pytest.mark.parametrize("asked", ["at loading", "in the call"])
+def test_python_says_refuses_or_is_silent(voice: Any, mode: GuardMode, asked: str) -> None:
+    guard = {} if asked == "at loading" else {"guard": mode}
+    ways = (
+        lambda v: v.synthesize(wrong()[:, :64], seed=1, **guard),
+        lambda v: next(v.stream(wrong()[:, :64], seed=1, **guard)),
+        lambda v: list(v.stream(by_frames(wrong()[:, :140]), seed=1, **guard)),
+    )
+    for speak in ways:
+        v = voice(mode if asked == "at loading" else "off")
+        if mode == "warn":
+            with pytest.warns(MelWarning, match=WORDS):
+                speak(v)
+        elif mode == "strict":
+            with pytest.raises(UnlikelyMelError, match=WORDS):
+                speak(v)
+        else:
+            assert len(speak(v)) > 0
+
+
+def test_every_mel_is_checked_and_every_cause_told_once(voice: Any) -> None:
+    v, told = voice("warn"), []
+    mels = (true_mel(), wrong(), true_mel(), true_mel().flip(0), wrong(), true_mel().flip(0))
+    for mel in mels:
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            v.synthesize(mel[:, :40], seed=1)
+        told.append([str(warning.message) for warning in caught if warning.category is MelWarning])
+    assert [len(messages) for messages in told] == [0, 1, 0, 1, 0, 0]
+    assert WORDS in told[1][0]
+    assert "reverse order" in told[3][0]
+    with pytest.raises(UnlikelyMelError):
+        v.synthesize(wrong(), guard="strict")
+
+
+def test_what_is_admitted_is_synthesized_as_it_is(voice: Any) -> None:
+    v, mel = voice("off"), true_mel(preset("espnet"))[:, :60].numpy()
+    admitted = v.admit(mel, "espnet")
+    assert isinstance(admitted, Admitted)
+    expected = v.synthesize(mel, seed=1, preset="espnet")
+    np.testing.assert_array_equal(v.synthesize_many([Utterance(admitted, seed=1)])[0], expected)
+    np.testing.assert_allclose(np.concatenate(list(v.stream(admitted, seed=1))), expected, atol=1e-5)
+
+
+def test_a_mode_that_does_not_exist_is_refused(voice: Any) -> None:
+    with pytest.raises(ValueError, match="guard must be one of warn, strict, off, not 'loud'"):
+        voice("loud")
+    with pytest.raises(ValueError, match="not 'header'"):
+        voice("off").synthesize(true_mel(), guard="header")

@@ -1,0 +1,49 @@
+"""What a caller may choose, and what is refused before a model is asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from vocoder.sampling import Sampling, Utterance, voice_of
+
+
+@pytest.mark.parametrize(
+    ("choice", "words"),
+    [
+        ({"sigma": "1"}, "sigma must be a number, not '1'"),
+        ({"denoise": [1.0]}, "denoise must be a number"),
+        ({"sigma": -0.1}, "sigma must be 0 or more, not -0.1"),
+        ({"sigma": float("nan")}, "sigma must be 0 or more, not nan"),
+        ({"denoise": 1.01}, "denoise must lie in 0 to 1"),
+        ({"denoise": float("inf")}, "denoise must lie in 0 to 1"),
+        ({"seed": -1}, "the seed must be a whole number, 0 or more"),
+        ({"seed": 2**63}, "the seed must be"),
+        *(({"corrections": count}, "whole number from 0 to 100") for count in (-1, 101, 2.0, True, "6")),
+    ],
+)
+def test_what_is_out_of_range_is_named(choice: dict[str, Any], words: str) -> None:
+    with pytest.raises(ValueError, match=words):
+        Sampling(**choice)
+
+
+@pytest.mark.parametrize("number", [0, 1, 0.5, np.float32(0.5), np.int64(1)])
+def test_numbers_of_every_kind_are_taken(number: Any) -> None:
+    assert Sampling(sigma=number, denoise=number).sigma == number
+
+
+def test_seeds_follow_each_other_or_are_drawn() -> None:
+    assert Sampling(seed=7).seeds(3) == [7, 8, 9]
+    assert Sampling(seed=7).seeded() == Sampling(seed=7)
+    assert Sampling().seeded() != Sampling().seeded()
+    assert len(set(Sampling().seeds(3))) == 3
+    with pytest.raises(ValueError, match="the seed must be"):
+        Sampling(seed=2**63 - 1).seeds(2)
+
+
+def test_an_utterance_is_a_mel_and_a_choice() -> None:
+    utterance = Utterance(np.zeros((5, 9)), seed=3, corrections=2)
+    assert utterance.frames == 9
+    assert voice_of(utterance) == {"sigma": None, "seed": 3, "denoise": 0.0, "corrections": 2}

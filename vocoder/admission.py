@@ -1,0 +1,243 @@
+"""Whether a mel is admitted: its mel config, shape and values, its conversion to the model's, and the guard's verdict.
+
+Python, the commands, bulk runs and the server all ask here: `admit` for a whole mel, `StreamAdmission` for one that
+comes in pieces.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from vocoder.adapt.path import Converter, MelPath, Placement, path_between
+from vocoder.guard.automatic import source_config
+from vocoder.guard.guard import judge
+from vocoder.guard.verdict import Verdict
+from vocoder.mel.config import MelConfig
+from vocoder.mel.range import mel_range
+from vocoder.mel.values import MelError, bands_hint, finite_values
+from vocoder.sampling import AdaptMode, GuardMode, Preset
+
+__all__ = ["ENOUGH_FRAMES", "Admitted", "MelTooLongError", "StreamAdmission", "UnlikelyMelError", "admit", "heeded"]
+
+CPU = torch.device("cpu")
+ENOUGH_FRAMES = 128
+"""frames that suffice to recognise a mel config"""
+NAMELESS = ("not-speech", "silence")
+"""causes that say nothing of values that no mel has"""
+QUIET_FRAMES = 64
+"""In so many frames every mel has a band near silence; fewer may all be loud."""
+
+
+class UnlikelyMelError(ValueError):
+    """A mel is not typical of its mel config. The text says what it looks like, and so does `verdict`."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        super().__init__(verdict.message)
+        self.verdict = verdict
+
+
+class MelTooLongError(ValueError):
+    """A mel has more frames than are allowed, which are `limit`."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"the mel is longer than the limit of {limit} frames: send it in parts")
+        self.limit = limit
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """A mel that the model may have.
+
+    Attributes:
+        mel: (B, n_mels, frames) in the model's own mel config, float32.
+        path: how it was converted.
+        frames: of the mel as it was given.
+        verdicts: of the guard, on those items that it can judge; empty if it was not asked.
+        given: the mel as it was given, whose kind the audio takes.
+    """
+
+    mel: Tensor
+    path: MelPath
+    frames: int
+    verdicts: tuple[Verdict, ...]
+    given: Any
+
+    @property
+    def doubts(self) -> tuple[Verdict, ...]:
+        """The verdicts on items that are not typical."""
+        return tuple(verdict for verdict in self.verdicts if not verdict.typical)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape in the model's own mel config, without the batch if one mel was given."""
+        return tuple(self.mel.shape if self.given.ndim == 3 else self.mel.shape[1:])
+
+    def returned(self, x: Tensor) -> Any:
+        """Return the audio (B, T) of the model, placed in time, in the kind and shape that the mel was given in."""
+        x = self.path.placed(x, self.frames)
+        x = x if self.given.ndim == 3 else x[0]
+        return x.to(self.given.device) if isinstance(self.given, Tensor) else x.cpu().numpy()
+
+
+def admit(
+    mel: Any,
+    target: MelConfig,
+    preset: Preset = None,
+    adapt: AdaptMode = "on",
+    guard: GuardMode = "off",
+    *,
+    device: torch.device = CPU,
+    max_frames: int | None = None,
+) -> Admitted:
+    """Check a mel, convert it to the model's mel config, and have the guard judge it.
+
+    Args:
+        mel: (n_mels, frames) or (B, n_mels, frames), tensor or array.
+        target: the model's own mel config.
+        preset: the mel config that the mel was made with; "auto" recognises it from the first item.
+        adapt: "off" refuses mels that need an adapter.
+        guard: "strict" refuses mels that are not typical, "off" does not judge.
+        device: of the result.
+        max_frames: the most frames, as given and for the model.
+
+    Raises:
+        MelError: the mel is not finite, or has a shape or values that no mel of its mel config has.
+        UnsureError: the preset is "auto" and the mel does not tell which it is.
+        MelMismatchError: there is no conversion.
+        MelTooLongError: it has more than `max_frames`.
+        UnlikelyMelError: the mel is not typical, and guard is "strict".
+        ConfigError: there is no such mel config.
+    """
+    values = finite_values(mel)
+    path = path_between(source_config(preset, target, values), target, adapt)
+    _check_shape(values, path.source)
+    _check_length(values.shape[-1], path, max_frames)
+    batch = values if values.ndim == 3 else values[None]
+    _check_range(batch, path.source, guard)
+    judged = () if guard == "off" else tuple(heeded(judge(item, path), guard) for item in batch)
+    found = tuple(verdict for verdict in judged if verdict is not None)
+    return Admitted(path.convert(batch.to(device)), path, batch.shape[2], found, mel)
+
+
+def heeded(verdict: Verdict | None, guard: GuardMode) -> Verdict | None:
+    """Return a verdict.
+
+    Raises:
+        UnlikelyMelError: the mel is not typical, and guard is "strict".
+    """
+    if guard == "strict" and verdict is not None and not verdict.typical:
+        raise UnlikelyMelError(verdict)
+    return verdict
+
+
+class StreamAdmission:
+    """Admits the mel of one utterance piece by piece; `placement` places its audio in time.
+
+    Args:
+        path: from the mel config of the pieces to the model's.
+        guard: "strict" refuses a mel whose start is not typical, "off" does not judge it.
+        device: of the results.
+        max_frames: the most frames, as given and for the model.
+    """
+
+    def __init__(
+        self, path: MelPath, guard: GuardMode = "off", device: torch.device = CPU, max_frames: int | None = None
+    ) -> None:
+        self.path = path
+        self.frames = 0
+        """of the mel so far, as it was given"""
+        self.guard = guard
+        self._device, self._max_frames = device, max_frames
+        self.placement = Placement(path)
+        self._converter = Converter(path)
+        self._smallest = math.inf
+        self._unjudged: list[Tensor] | None = None if guard == "off" else []
+
+    def take(self, piece: Any) -> Tensor:
+        """Take the next frames (n_mels, frames) and return those (n_mels, frames) that the model can have, maybe none.
+
+        Args:
+            piece: tensor or array; or a whole mel that is admitted already.
+
+        Raises:
+            MelError: they are not finite, or have a shape or values that no mel of the mel config has.
+            MelTooLongError: there are more than `max_frames` in all.
+        """
+        if isinstance(piece, Admitted):
+            self.frames += piece.frames
+            return piece.mel[0]
+        values, config = finite_values(piece), self.path.source
+        if values.ndim != 2:
+            raise MelError(f"a stream takes one mel (n_mels, frames), not one of {values.ndim} dimensions")
+        _check_shape(values, config)
+        self.frames += values.shape[1]
+        _check_length(self.frames, self.path, self._max_frames)
+        quiet = mel_range(config).silence if self.frames < QUIET_FRAMES else math.inf  # a piece may be loud throughout
+        self._smallest = min(self._smallest, float(values.min()))
+        _check_range(values, config, self.guard, min(self._smallest, quiet))
+        if self._unjudged is not None:
+            self._unjudged.append(values.cpu())
+        return self._converter.push(values.to(self._device))
+
+    def finish(self) -> Tensor:
+        """End the mel and return the remaining frames (n_mels, frames) for the model, maybe none."""
+        self.placement.frames = self.frames
+        return self._converter.finish().to(self._device)
+
+    def judge(self, last: bool = False) -> Verdict | None:
+        """Return the guard's verdict on the start of the mel, once, when there are enough frames or at the `last`.
+
+        Raises:
+            UnlikelyMelError: it is not typical, and guard is "strict".
+        """
+        pieces = self.beginning(last)
+        return heeded(judge(torch.cat(pieces, dim=1), self.path), self.guard) if pieces else None
+
+    def beginning(self, last: bool = False) -> list[Tensor]:
+        """Return the pieces that the guard should judge now; none for most of the time."""
+        if not self._unjudged or not (last or self.frames >= ENOUGH_FRAMES):
+            return []
+        pieces, self._unjudged = self._unjudged, None
+        return pieces
+
+
+def _check_shape(values: Tensor, config: MelConfig) -> None:
+    n_mels, shape = config.n_mels, tuple(values.shape)
+    if values.ndim in (2, 3) and shape[-2] == n_mels and 0 not in shape:
+        return
+    hint = bands_hint(shape, n_mels) if values.ndim in (2, 3) and shape[-2] != n_mels else ""
+    one, several = f"({n_mels}, frames)", f"(B, {n_mels}, frames)"
+    right = {2: one, 3: several}.get(values.ndim, f"{one} or {several}")
+    fault = f"the mel must be {right}, at least one frame, not {shape}"
+    raise MelError(f"{fault}; {hint}" if hint else fault)
+
+
+def _check_length(frames: int, path: MelPath, max_frames: int | None) -> None:
+    if max_frames is not None and frames > (limit := path.longest(max_frames)):
+        raise MelTooLongError(limit)
+
+
+def _check_range(mel: Tensor, config: MelConfig, guard: GuardMode, smallest: float | None = None) -> None:
+    """Refuse values that no mel of a mel config has; the guard says what the first of these mels looks like.
+
+    Args:
+        mel: (..., n_mels, frames).
+        config: of the mel.
+        guard: "off" does not ask it.
+        smallest: value of the mel so far, if this is a piece.
+    """
+    values, largest = mel_range(config), float(mel.max())
+    smallest = float(mel.min()) if smallest is None else smallest
+    fault, (low, high) = values.fault(smallest, largest), values.plausible
+    if fault is None:
+        return
+    details: dict[str, Any] = {"found": {"min": smallest, "max": largest}, "expected": {"min": low, "max": high}}
+    verdict = None if guard == "off" else judge(mel if mel.ndim == 2 else mel[0], MelPath(config, config))
+    if verdict is not None and not verdict.typical and verdict.cause not in NAMELESS:
+        fault, details["guard"] = f"{fault} {verdict.message}", verdict.as_dict()
+    raise MelError(fault, details)

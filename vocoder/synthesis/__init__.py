@@ -1,0 +1,1 @@
+"""From mels to audio: whole, in rows, and in streams, by one pipeline."""

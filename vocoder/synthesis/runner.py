@@ -1,0 +1,136 @@
+"""Run a model on mels of its own mel config: whole, several in one row, or as a pipeline for a stream."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+import torch
+from torch import Tensor
+
+from vocoder.correction.correction import Correction
+from vocoder.layers.source.pitch import PitchNet
+from vocoder.mel.config import MelConfig
+from vocoder.models.base import Vocoder
+from vocoder.models.wavenet import WaveNet
+from vocoder.packing import Packing
+from vocoder.sampling import Sampling
+from vocoder.seeded_noise import white_noise
+from vocoder.stages import MEL, NOISE, run
+from vocoder.synthesis.denoiser import Denoiser, silent_mel
+from vocoder.synthesis.pipeline import Pipeline
+
+__all__ = ["Runner"]
+
+WHOLE_FRAMES = 1024
+"""frames of all mels of a batch that are computed at once; more are computed in parts"""
+PART_FRAMES = 512
+"""frames of all mels of a batch in a part"""
+LEAST_PART_FRAMES = 128
+"""frames of each mel in a part, whatever the size of the batch: the context of the stages must not weigh much"""
+
+
+class Runner:
+    """A model, the correction towards its mel, and the removal of its bias.
+
+    Args:
+        model: on its device.
+        mel_config: of the model.
+        device: of the model.
+    """
+
+    def __init__(self, model: Vocoder, mel_config: MelConfig, device: torch.device) -> None:
+        _read_mels_in_float64(model, device)
+        self.model = model
+        self.mel_config = mel_config
+        self.device = device
+        self.correction = Correction(mel_config, model.config.corrections).to(device)
+        self._denoiser: Denoiser | None = None
+
+    def pipeline(self, sampling: Sampling, seeds: Sequence[int]) -> Pipeline:
+        """Return the stages of mels that come piece by piece, one seed for each."""
+        stages = self.model.stages(sampling.sigma)
+        stages += self.correction.with_count(sampling.corrections).stages(stages[-1].output, self.model.target)
+        if sampling.denoise > 0:
+            stages.append(self.denoiser().stage(stages[-1].output, sampling.denoise, self.mel_config.hop_length))
+        return Pipeline(stages, partial(self._noise, seeds))
+
+    def whole(self, mel: Tensor, sampling: Sampling, seeds: Sequence[int]) -> Tensor:
+        """Return audio (B, frames * hop_length) of mels (B, n_mels, frames), one seed for each.
+
+        Long mels are computed in parts, in memory that does not grow with them.
+        """
+        items, _, frames = mel.shape
+        part = frames if items * frames <= WHOLE_FRAMES else max(PART_FRAMES // items, LEAST_PART_FRAMES)
+        pipeline = self.pipeline(sampling, seeds)
+        with torch.inference_mode():  # spares each operation a part of its overhead
+            pipeline.feed(mel)
+            pipeline.finish()
+            parts = [pipeline.advance(min(part, frames - start))[:, 0] for start in range(0, frames, part)]
+            x = torch.cat(parts, dim=1)
+        return x.clone()  # outside of that mode, so that gradients may begin with it
+
+    def together(self, mels: Sequence[Tensor], samplings: Sequence[Sampling]) -> list[Tensor]:
+        """Return the audio (frames * hop_length,) of each mel (n_mels, frames), those that can in one row."""
+        rows: dict[int | None, list[int]] = {}
+        for i, mel in enumerate(mels):
+            if self._joins(mel.shape[1]):
+                rows.setdefault(samplings[i].corrections, []).append(i)
+        audio: dict[int, Tensor] = {}
+        for row in (row for row in rows.values() if len(row) > 1):
+            audio |= zip(row, self._row([mels[i] for i in row], [samplings[i] for i in row]), strict=True)
+        for i in set(range(len(mels))) - set(audio):
+            audio[i] = self.whole(mels[i][None], samplings[i], samplings[i].seeds(1))[0]
+        return [audio[i] for i in range(len(mels))]
+
+    def row_frames(self, frames: Sequence[int]) -> int:
+        """Return how many frames `together` computes for mels of these lengths."""
+        joined = [length for length in frames if self._joins(length)]
+        return sum(frames) - sum(joined) + Packing.needed(joined, self.model.gap or 0)
+
+    def denoiser(self) -> Denoiser:
+        """Return the removal of the model's bias, which is measured once."""
+        if self._denoiser is None:
+            silence = silent_mel(self.mel_config).to(self.device)
+            self._denoiser = Denoiser(self.whole(silence, Sampling(sigma=0.0), [0]))
+        return self._denoiser
+
+    def _joins(self, frames: int) -> bool:
+        """Whether a mel can stand in a row; one too short for the correction runs alone."""
+        return self.model.gap is not None and frames * self.mel_config.hop_length > self.mel_config.padding
+
+    @torch.no_grad()
+    def _row(self, mels: Sequence[Tensor], samplings: Sequence[Sampling]) -> list[Tensor]:
+        """Return the audio of mels in one row, all with the same number of corrections."""
+        model = self.model
+        packing = Packing([mel.shape[1] for mel in mels], model.gap or 0, self.device)
+        drawn = [self._noise(s.seeds(1), 0, mel.shape[1])[0] for mel, s in zip(mels, samplings, strict=True)]
+        noise = packing.pack(drawn)
+        given = [model.config.sigma if s.sigma is None else float(s.sigma) for s in samplings]
+        sigma = torch.tensor(given, device=self.device)[packing.owners(noise.shape[2] // packing.frames)]
+        made = run(model.stages(sigma, packing), {MEL: packing.pack(mels), NOISE: noise})
+        correction = self.correction.with_count(samplings[0].corrections)
+        corrected = correction.many(packing.unpack(made.signal[:, 0]), packing.unpack(made.signals[model.target]))
+        pairs = zip(corrected, samplings, strict=True)
+        return [self.denoiser().remove(x[None], s.denoise)[0] if s.denoise > 0 else x for x, s in pairs]
+
+    def _noise(self, seeds: Sequence[int], start: int, frames: int) -> Tensor:
+        """Return white noise (B, C, steps) for the frames from `start` on, one seed for each item."""
+        _, channels, steps = self.model.noise_shape(1, frames)
+        rows = [white_noise(seed, start, frames, channels, steps // frames).T for seed in seeds]
+        together = rows[0][None] if len(rows) == 1 else torch.stack(rows)
+        return together.to(self.device).transpose(1, 2)  # in memory as it was drawn
+
+
+def _read_mels_in_float64(model: Vocoder, device: torch.device) -> None:
+    """Use float64 in parts that read mels for others that let rounding grow, as rounding depends on a chunk's length.
+
+    A phase adds up the frequencies before it, and a network that synthesizes sample by sample hears its own past.
+    """
+    if device.type == "mps":  # which has no float64
+        return
+    for module in model.modules():
+        if isinstance(module, PitchNet):
+            module.double()
+    if isinstance(model, WaveNet):
+        model.condition.double()

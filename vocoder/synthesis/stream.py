@@ -1,0 +1,207 @@
+"""One utterance whose mel is still arriving."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from itertools import chain
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vocoder.admission import ENOUGH_FRAMES, Admitted, StreamAdmission
+from vocoder.guard.automatic import UnsureError
+from vocoder.guard.verdict import Verdict
+from vocoder.models.base import Vocoder
+from vocoder.synthesis.pipeline import Pipeline
+
+__all__ = ["ChunkSizes", "StreamSession", "begun", "drained"]
+
+CHUNK_FRAMES = 64
+"""frames of a chunk: each stage of the models here then computes at most 1.25 frames for each that is delivered"""
+LONG_CHUNK_FRAMES = 1024
+"""frames of a chunk of a mel that has ended, for parallel models: longer runs take less time by the frame"""
+GROWTH, LATE_GROWTH, QUICK_GROWTH = 2, 8, 16
+"""how many times as long as the one before a chunk is at most: while the mel arrives, once it has ended, and then of
+models that take one step a frame and so speak dozens of times faster than real time"""
+FIRST_CHUNK_FRAMES = 8
+"""frames of the first chunk, a tenth of a second"""
+
+
+@dataclass(frozen=True)
+class ChunkSizes:
+    """Frames of the chunks of a stream: the first is short, and each other at most so many times as long as the last.
+
+    Attributes:
+        first: frames of the first chunk.
+        usual: frames of the others, at most.
+        late: the same, once the mel has ended and nobody waits for more of it.
+        late_growth: how many times as long as the one before it a chunk is at most by then.
+
+    Raises:
+        ValueError: a chunk would hold no frame.
+    """
+
+    first: int
+    usual: int
+    late: int
+    late_growth: int = LATE_GROWTH
+
+    def __post_init__(self) -> None:
+        for name, value in (("chunk_frames", self.usual), ("first_chunk_frames", self.first)):
+            if value < 1:
+                raise ValueError(f"{name} must be at least 1, not {value}")
+
+    @classmethod
+    def of(cls, model: Vocoder, usual: int | None = None, first: int | None = None) -> ChunkSizes:
+        """Return the sizes for a model, as far as they are not given."""
+        late = LONG_CHUNK_FRAMES if usual is None and not model.sequential else None
+        usual = CHUNK_FRAMES if usual is None else usual
+        growth = QUICK_GROWTH if model.noise_shape(1, 1)[2] == 1 else LATE_GROWTH
+        first = min(FIRST_CHUNK_FRAMES, usual) if first is None else first
+        return cls(first, usual, usual if late is None else late, growth)
+
+
+class StreamSession:
+    """Frames of one mel go in as they come, audio comes out as soon as all that it depends on is there.
+
+    The chunks are as long as they were asked to be, whatever the pieces that the mel came in, so that what has been
+    heard by then covers the wait; only the last is shorter. Put together they are what `Synthesizer.synthesize` makes
+    of all frames. Pushing computes nothing. The calls may come from several threads, one at a time.
+
+    Args:
+        pipeline: the stages of the model, for one mel.
+        admission: of the mel.
+        sizes: of the chunks.
+    """
+
+    def __init__(self, pipeline: Pipeline, admission: StreamAdmission, sizes: ChunkSizes) -> None:
+        self._pipeline = pipeline
+        self._admission = admission
+        self._sizes = sizes
+        self._next_frames = sizes.first
+        self._waiting: deque[Tensor] = deque()
+        self._pushed = 0
+        self._finished = False
+        self._device: torch.device | None = None
+        """of the tensors that are pushed; none for arrays"""
+
+    @property
+    def lookahead(self) -> int:
+        """Frames of the model after a chunk that it must have before it can compute it, unless the mel has ended."""
+        return self._pipeline.lookahead
+
+    @property
+    def ready(self) -> int:
+        """Frames of audio that `next` would return now; 0 if it has to wait for more of the mel."""
+        left = self._pushed - self._pipeline.frames
+        if self._finished:
+            return min(self._next_frames, left)
+        return self._next_frames if left >= self._next_frames + self.lookahead else 0
+
+    @property
+    def done(self) -> bool:
+        """Whether the mel has ended and all of its audio has been returned."""
+        return self._finished and self._pipeline.frames == self._pushed
+
+    def push(self, mel: Any) -> None:
+        """Take the next frames of the mel, (n_mels, frames), tensor or array; or the whole of one that is admitted.
+
+        Raises:
+            MelError: they do not fit their mel config.
+            ValueError: the mel has ended already.
+        """
+        if self._finished:
+            raise ValueError("the mel of this stream has ended; it takes no more frames")
+        self._wait(self._admission.take(mel))
+        given = mel.given if isinstance(mel, Admitted) else mel
+        self._device = given.device if isinstance(given, Tensor) else None
+
+    def judge(self, last: bool = False) -> Verdict | None:
+        """Return the guard's verdict on the start of the mel, once, when there are enough frames or at the `last`.
+
+        Raises:
+            UnlikelyMelError: it is not typical, and the guard is "strict".
+        """
+        return self._admission.judge(last)
+
+    def finish(self) -> None:
+        """Say that no more frames will come."""
+        if not self._finished:
+            self._wait(self._admission.finish())
+        self._finished = True
+
+    def _wait(self, mel: Tensor) -> None:
+        """Keep frames (n_mels, frames) of the model until they are needed."""
+        if mel.shape[1]:
+            self._waiting.append(mel[None])
+            self._pushed += mel.shape[1]
+
+    def next(self) -> Any:
+        """Compute and return the next chunk x (T,), float32, of the kind that the mel is; empty if not `ready`."""
+        frames = self.ready
+        if frames == 0:
+            return self._as_pushed(torch.zeros(0))
+        with torch.inference_mode():  # spares each operation a part of its overhead
+            self._feed(frames)
+            x = self._admission.placement.place(self._pipeline.advance(frames)[0, 0])
+        sizes = self._sizes
+        late = self._finished and sizes.late > sizes.usual
+        longest, growth = (sizes.late, sizes.late_growth) if late else (sizes.usual, GROWTH)
+        self._next_frames = min(growth * self._next_frames, longest)
+        return self._as_pushed(x.clone())  # outside of that mode, so that gradients may begin with it
+
+    def _feed(self, frames: int) -> None:
+        """Hand over as much of the mel as so many frames need."""
+        pipeline, pieces, needed = self._pipeline, [], 0
+        missing = pipeline.frames + frames + self.lookahead - pipeline.mel_frames
+        while self._waiting and needed < missing:
+            pieces.append(self._waiting.popleft())
+            needed += pieces[-1].shape[2]
+        if pieces:
+            pipeline.feed(torch.cat(pieces, dim=2))
+        if self._finished and not self._waiting and pipeline.total is None:
+            pipeline.finish()
+
+    def _as_pushed(self, x: Tensor) -> Any:
+        return x.cpu().numpy() if self._device is None else x.to(self._device)
+
+
+def drained(session: StreamSession, pieces: Iterable[Any], heed: Callable[[Verdict | None], None]) -> Iterator[Any]:
+    """Yield the audio of a session while and after it is given the pieces of its mel.
+
+    Args:
+        session: of the utterance.
+        pieces: frames (n_mels,), pieces (n_mels, frames), or the whole of a mel that is admitted.
+        heed: is told the guard's verdicts.
+    """
+    for piece in pieces:
+        session.push(piece[:, None] if isinstance(piece, (Tensor, np.ndarray)) and piece.ndim == 1 else piece)
+        heed(session.judge())
+        while session.ready:
+            yield session.next()
+    heed(session.judge(last=True))
+    session.finish()
+    while not session.done:
+        yield session.next()
+
+
+def begun(pieces: Iterable[Any]) -> tuple[Tensor, Iterator[Any]]:
+    """Return the start (n_mels, frames) of a mel in pieces (n_mels,) or (n_mels, frames), and all its pieces.
+
+    Raises:
+        UnsureError: there is no piece.
+    """
+    pieces, kept, shaped = iter(pieces), list[Any](), list[Tensor]()
+    for piece in pieces:
+        kept.append(piece)
+        values = torch.as_tensor(piece, dtype=torch.float32).cpu()
+        shaped.append(values[:, None] if values.ndim == 1 else values)
+        if sum(part.shape[1] for part in shaped) >= ENOUGH_FRAMES:
+            break
+    if not shaped:
+        raise UnsureError("preset=auto needs a mel, and this one has no frames")
+    return torch.cat(shaped, dim=1), chain(kept, pieces)

@@ -1,0 +1,299 @@
+"""The one way from a mel to a waveform: whole, in rows, or as a stream."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vocoder.adapt.path import MelPath, path_between
+from vocoder.admission import Admitted, StreamAdmission, admit
+from vocoder.checkpoint import Checkpoint
+from vocoder.config import to_dict
+from vocoder.guard.automatic import source_config
+from vocoder.guard.guard import checked
+from vocoder.guard.verdict import Verdict
+from vocoder.layers.stack import set_compute_dtype
+from vocoder.mel.config import MelConfig
+from vocoder.mel.contract import AUTO
+from vocoder.mel.values import MelError
+from vocoder.models.base import Vocoder
+from vocoder.sampling import AdaptMode, GuardMode, Preset, Sampling, Utterance, guard_mode
+from vocoder.synthesis.runner import Runner
+from vocoder.synthesis.stream import ChunkSizes, StreamSession, begun, drained
+
+__all__ = ["MelWarning", "Synthesizer"]
+
+Mel = TypeVar("Mel", Tensor, np.ndarray)
+
+
+class MelWarning(UserWarning):
+    """A mel is not typical of its mel config, but was synthesized. The text says what it looks like."""
+
+
+class Synthesizer:
+    """A model ready to synthesize.
+
+    Args:
+        checkpoint: the model and what its directory says.
+        name: of the model.
+        device: where it runs.
+        dtype: of the convolution stacks; bfloat16 or float32. Everything else stays in float32.
+        guard: for mels that are not typical of their mel config, where a call does not say.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        name: str,
+        device: str | torch.device,
+        dtype: torch.dtype,
+        guard: GuardMode = "warn",
+    ) -> None:
+        if not isinstance(checkpoint.model, Vocoder):
+            raise TypeError(f"{checkpoint.family} models cannot synthesize")
+        self.name, self.family = name, checkpoint.family
+        self.mel_config: MelConfig = checkpoint.mel_config
+        self.provenance: Mapping[str, Any] = checkpoint.provenance
+        self.quality: Mapping[str, Any] = checkpoint.quality
+        self.device, self.dtype = torch.device(device), dtype
+        self.model = checkpoint.model.to(self.device).eval().requires_grad_(False)
+        set_compute_dtype(self.model, dtype)
+        self._runner = Runner(self.model, self.mel_config, self.device)
+        self._guard = guard_mode(guard)
+        self._warned = set[str]()  # causes that a warning was given for
+
+    def __repr__(self) -> str:
+        info, mel = self.info(), self.mel_config
+        size = f"{info['parameters'] / 1e6:.1f} million parameters"
+        mels = f"mels {mel.name!r} of {mel.n_mels} bands at {mel.sample_rate} Hz"
+        return f"<Synthesizer {self.name!r}: {self.family}, {size}, {mels}, {info['dtype']} on {self.device}>"
+
+    @property
+    def sample_rate(self) -> int:
+        """Sample rate of the waveform in Hz."""
+        return self.mel_config.sample_rate
+
+    @property
+    def hop_length(self) -> int:
+        """Samples per mel frame."""
+        return self.mel_config.hop_length
+
+    @property
+    def corrections(self) -> int:
+        """How often audio is corrected towards its mel where a call does not say."""
+        return int(self.model.config.corrections)
+
+    def info(self) -> dict[str, Any]:
+        """Return what the model is, as plain data: family, size, mel config, provenance and measured quality."""
+        config: Any = self.model.config
+        return {
+            "name": self.name,
+            "family": self.family,
+            "parameters": sum(parameter.numel() for parameter in self.model.parameters()),
+            "device": str(self.device),
+            "dtype": str(self.dtype).removeprefix("torch."),
+            "sigma": config.sigma,
+            "corrections": config.corrections,
+            "mel": to_dict(self.mel_config),
+            "architecture": to_dict(config),
+            "provenance": dict(self.provenance),
+            "quality": dict(self.quality),
+        }
+
+    def path(self, preset: Preset = None, adapt: AdaptMode = "on", mel: Any = None) -> MelPath:
+        """Return how mels of another mel config reach the model: exactly if possible, else through an adapter.
+
+        Args:
+            preset: a preset's name, a file or a `MelConfig`; the model's own if left out.
+            adapt: "off" takes no adapter.
+            mel: (n_mels, frames) or (B, n_mels, frames), which is recognised if the preset is "auto".
+
+        Raises:
+            MelMismatchError: there is no conversion.
+            UnsureError: the preset is "auto" and the mel does not tell which it is.
+            ConfigError: there is no such mel config.
+        """
+        return path_between(source_config(preset, self.mel_config, mel), self.mel_config, adapt)
+
+    def check(self, mel: Tensor | np.ndarray, preset: Preset = None, adapt: AdaptMode = "on") -> Verdict:
+        """Say how typical a mel (n_mels, frames) is of its mel config, and what it looks like if it is not.
+
+        Raises:
+            UnsureError: the preset is "auto" and the mel does not tell which it is.
+            ValueError: the mel is not two-dimensional or not finite, or the guard knows no mels of its mel config.
+        """
+        return checked(mel, self.path(preset, adapt, mel))
+
+    def admit(
+        self, mel: Any, preset: Preset = None, adapt: AdaptMode = "on", guard: GuardMode | None = None
+    ) -> Admitted:
+        """Check and convert a mel as `synthesize` does, for `stream` and `synthesize_many`, which take the result."""
+        mode = self._guard if guard is None else guard_mode(guard)
+        return admit(mel, self.mel_config, preset, adapt, mode, device=self.device)
+
+    def synthesize(
+        self,
+        mel: Mel,
+        *,
+        sigma: float | None = None,
+        seed: int | None = None,
+        denoise: float = 0.0,
+        corrections: int | None = None,
+        guard: GuardMode | None = None,
+        preset: Preset = None,
+        adapt: AdaptMode = "on",
+    ) -> Mel:
+        """Turn a mel into a waveform.
+
+        Args:
+            mel: (n_mels, frames) or (B, n_mels, frames), tensor or array, as `mel_config` says, or `preset`.
+            sigma: sampling temperature, 0 or more; the model's default if left out.
+            seed: of the noise; item i of a batch uses seed + i. Random if left out.
+            denoise: strength of the bias removal, 0 for none, at most 1.
+            corrections: how often the audio is corrected towards its mel; the model's default if left out. 40 give the
+                best quality, fewer are faster.
+            guard: for a mel that is not typical of its mel config: "warn" synthesizes it with a `MelWarning`, one for
+                each kind of fault, "strict" refuses it, "off" does not look; as the model was loaded with if left out.
+            preset: the mel config of the mel, if it is not the model's own: a preset's name, a file or a `MelConfig`;
+                "auto" recognises it. The mel is converted exactly if possible, else through an adapter.
+            adapt: "off" refuses mels that need an adapter.
+
+        Returns:
+            x (frames * hop_length,) or (B, frames * hop_length), of the kind that `mel` was: float32, and for a
+            tensor on the mel's device. With another time between frames, as long as the frames of `preset`.
+
+        Raises:
+            MelError: the mel is not finite, or has a shape or values that no mel of its mel config has.
+            MelMismatchError: there is no conversion from `preset` to the model's mel config.
+            UnlikelyMelError: it is not typical of its mel config, and guard is "strict".
+            ValueError: sigma, seed, denoise, corrections or guard is out of range.
+        """
+        sampling = Sampling(sigma=sigma, seed=seed, denoise=denoise, corrections=corrections)
+        admitted = self._admitted(mel, preset, adapt, guard)
+        x = self._runner.whole(admitted.mel, sampling, sampling.seeds(len(admitted.mel)))
+        return admitted.returned(x)  # type: ignore[no-any-return]
+
+    def synthesize_many(self, utterances: Sequence[Utterance]) -> list[Any]:
+        """Turn mels of different lengths into waveforms in one run; each comes out as from `synthesize`.
+
+        The guard does not judge them.
+
+        Returns:
+            x (frames * hop_length,) of each utterance, of the kind that its mel was.
+
+        Raises:
+            MelError, ValueError: as in `synthesize`.
+        """
+        admitted = [self._admitted(each.mel, each.preset, each.adapt, "off") for each in utterances]
+        if any(len(one.shape) != 2 for one in admitted):
+            raise MelError("an utterance is one mel (n_mels, frames), not a batch")
+        audio = self._runner.together([one.mel[0] for one in admitted], utterances)
+        return [one.returned(x[None]) for one, x in zip(admitted, audio, strict=True)]
+
+    def run_frames(self, frames: Sequence[int]) -> int:
+        """Return how many frames `synthesize_many` computes for mels of these lengths."""
+        return self._runner.row_frames(frames)
+
+    def open_stream(
+        self,
+        *,
+        sigma: float | None = None,
+        seed: int | None = None,
+        denoise: float = 0.0,
+        corrections: int | None = None,
+        preset: Preset = None,
+        adapt: AdaptMode = "on",
+        guard: GuardMode = "off",
+        chunk_frames: int | None = None,
+        first_chunk_frames: int | None = None,
+    ) -> StreamSession:
+        """Open an utterance whose mel comes piece by piece.
+
+        Args:
+            sigma: as in `synthesize`.
+            seed: as in `synthesize`.
+            denoise: as in `synthesize`.
+            corrections: as in `synthesize`.
+            preset: as in `synthesize`.
+            adapt: as in `synthesize`.
+            guard: what `StreamSession.judge` does; nothing by default.
+            chunk_frames: frames of a chunk; the last may be shorter. If left out, 64, and 1024 once the mel has ended,
+                except for models that synthesize sample by sample.
+            first_chunk_frames: frames of the first chunk; a few if left out. From it on chunks grow up to
+                `chunk_frames`.
+
+        Raises:
+            ValueError: an argument is out of range.
+        """
+        sampling = Sampling(sigma=sigma, seed=seed, denoise=denoise, corrections=corrections)
+        admission = StreamAdmission(self.path(preset, adapt), guard_mode(guard), self.device)
+        pipeline = self._runner.pipeline(sampling, sampling.seeds(1))
+        sizes = ChunkSizes.of(self.model, chunk_frames, first_chunk_frames)
+        return StreamSession(pipeline, admission, sizes)
+
+    def stream(
+        self,
+        mel: Any,
+        *,
+        sigma: float | None = None,
+        seed: int | None = None,
+        denoise: float = 0.0,
+        corrections: int | None = None,
+        guard: GuardMode | None = None,
+        preset: Preset = None,
+        adapt: AdaptMode = "on",
+        chunk_frames: int | None = None,
+        first_chunk_frames: int | None = None,
+    ) -> Iterator[Any]:
+        """Yield the waveform of one utterance in chunks whose concatenation is that of `synthesize`.
+
+        Args:
+            mel: (n_mels, frames), tensor or array; or an iterable of frames (n_mels,) and pieces (n_mels, frames),
+                each of which is taken as late as possible: audio is yielded as soon as all that it depends on is there.
+            sigma: as in `synthesize`.
+            seed: as in `synthesize`.
+            denoise: as in `synthesize`.
+            corrections: as in `synthesize`.
+            guard: as in `synthesize`; of a mel that comes in pieces, the first 128 frames are judged.
+            preset: as in `synthesize`.
+            adapt: as in `synthesize`.
+            chunk_frames: as in `open_stream`.
+            first_chunk_frames: as in `open_stream`.
+
+        Raises:
+            MelError, UnlikelyMelError, ValueError: as in `synthesize`; of what an iterable yields when it is reached.
+        """
+        if not isinstance(mel, (Tensor, np.ndarray, Admitted, Iterable)) or isinstance(mel, (str, bytes, Sequence)):
+            raise MelError(f"the mel must be a tensor, an array or an iterator of these, not {type(mel).__name__}")
+        mode = self._guard if guard is None else guard_mode(guard)
+        options: dict[str, Any] = {"sigma": sigma, "seed": seed, "denoise": denoise, "corrections": corrections}
+        options |= {"chunk_frames": chunk_frames, "first_chunk_frames": first_chunk_frames, "adapt": adapt}
+        if isinstance(mel, (Tensor, np.ndarray, Admitted)):
+            admitted = self._admitted(mel, preset, adapt, mode)
+            if len(admitted.shape) != 2:
+                raise MelError(f"a stream takes one mel (n_mels, frames), not one of {len(admitted.shape)} dimensions")
+            session = self.open_stream(**options, preset=admitted.path.source)
+            return drained(session, [admitted], self._warn)
+        beginning, mel = begun(mel) if preset == AUTO else (None, mel)
+        source = self.path(preset, adapt, beginning).source
+        return drained(self.open_stream(**options, preset=source, guard=mode), mel, self._warn)
+
+    def _admitted(self, mel: Any, preset: Preset, adapt: AdaptMode, guard: GuardMode | None) -> Admitted:
+        """Admit a mel, unless it is, and warn about it."""
+        if isinstance(mel, Admitted):
+            return mel
+        admitted = self.admit(mel, preset, adapt, guard)
+        for verdict in admitted.doubts:
+            self._warn(verdict)
+        return admitted
+
+    def _warn(self, verdict: Verdict | None) -> None:
+        """Warn about a mel that is not typical, once for each kind of fault."""
+        if verdict is not None and not verdict.typical and verdict.cause not in self._warned:
+            self._warned.add(verdict.cause)
+            warnings.warn(MelWarning(verdict.message), stacklevel=4)
