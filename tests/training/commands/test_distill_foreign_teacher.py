@@ -65,7 +65,7 @@ def arguments(tmp_path: Path, kind: str, mel: str) -> list[str]:
 @pytest.mark.parametrize("kind", TEACHERS)
 def test_the_student_hears_the_mels_of_its_teacher(tmp_path, capsys, kind):
     assert main(arguments(tmp_path, kind, mel="r9y9")) == 0
-    assert "validation after step 2: kl" in capsys.readouterr().out
+    assert "validation after step 2: score" in capsys.readouterr().out
     directory = tmp_path / "run" / "last" / "model"
     assert load_model(directory).mel_config == TEACHERS[kind][0]
     (tmp_path / "teacher" / "model.safetensors").unlink()
