@@ -1,34 +1,40 @@
-"""An open-loop client: requests go out when they are due, whatever became of those before them.
+"""Clients of a server: an open loop, whose requests go out when they are due, and a closed one of so many clients.
 
-Latency counts from the moment at which a request was due, so that a server that is late is late for everybody.
+In the open loop latency counts from the moment at which a request was due, so that a server that is late is late for
+everybody.
 """
 
 from __future__ import annotations
 
 import asyncio
 import io
+import itertools
+import json
 import time
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 import numpy as np
 from numpy.typing import NDArray
+from websockets.asyncio.client import connect
 
-__all__ = ["Answer", "Case", "Load", "offer", "poisson"]
+__all__ = ["Answer", "Case", "Load", "closed_loop", "offer", "poisson"]
 
 SERVER_FULL = 503
+RATE, HOP_LENGTH = 22050, 256
+"""of the default mel"""
 Array = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A mel (n_mels, frames), the seed to speak it with, and the audio x (T,) that must come."""
+    """A mel (n_mels, frames), the seed to synthesize it with, and the audio x (T,) that must come, if that matters."""
 
     mel: Array
     seed: int
-    x: Array
+    x: Array | None = None
 
     @property
     def body(self) -> bytes:
@@ -36,6 +42,11 @@ class Case:
         stream = io.BytesIO()
         np.save(stream, self.mel)
         return stream.getvalue()
+
+    @property
+    def seconds(self) -> float:
+        """Length of its audio."""
+        return self.mel.shape[1] * HOP_LENGTH / RATE
 
 
 @dataclass(frozen=True)
@@ -79,30 +90,23 @@ class Load:
     @property
     def lost(self) -> Counter[int]:
         """How many got anything else, by status; 0 is no answer at all."""
-        fine = len(self.spoken) + len(self.refused)
-        others = Counter(
-            answer.status
-            for answer in self.answers
-            if answer.status != httpx.codes.OK and not (answer.status == SERVER_FULL and answer.retry_after)
-        )
-        assert fine + others.total() == len(self.answers)
-        return others
+        fine = {id(answer) for answer in (*self.spoken, *self.refused)}
+        return Counter(answer.status for answer in self.answers if id(answer) not in fine)
 
     @property
     def largest_error(self) -> float:
         """The largest difference of any answer from the audio that must come."""
         return max((answer.error for answer in self.spoken), default=0.0)
 
+    @property
+    def audio_per_second(self) -> float:
+        """Seconds of audio that were there in a second, until the last request was due."""
+        return sum(a.seconds for a in self.spoken if a.due + a.latency <= self.seconds) / self.seconds
+
     def latency(self, percent: float) -> float:
         """Return a percentile of the seconds until audio was there."""
         spoken = [answer.latency for answer in self.spoken]
         return float(np.percentile(spoken, percent)) if spoken else float("nan")
-
-    def throughput(self, skip: float) -> tuple[float, float]:
-        """Return requests and seconds of audio that were done per second, after the first `skip` seconds."""
-        done = [answer for answer in self.spoken if skip <= answer.due + answer.latency <= self.seconds]
-        span = self.seconds - skip
-        return len(done) / span, sum(answer.seconds for answer in done) / span
 
 
 def poisson(rate: float, seconds: float, seed: int) -> list[float]:
@@ -112,33 +116,83 @@ def poisson(rate: float, seconds: float, seed: int) -> list[float]:
     return [float(due) for due in np.cumsum(gaps) if due < seconds]
 
 
-async def offer(url: str, cases: Sequence[Case], times: Sequence[float], seconds: float, sample_rate: int) -> Load:
-    """Send a request at each of the times, for the cases in turn.
+async def offer(url: str, cases: Sequence[Case], times: Sequence[float], seconds: float) -> Load:
+    """Send a request at each of the times, for the cases in turn, and compare the answers.
 
     Args:
         url: of the server.
         cases: what to ask for.
         times: seconds after the start.
         seconds: how long the load lasts, for the count of what was done meanwhile.
-        sample_rate: Hz of the audio.
     """
     bodies = [case.body for case in cases]
-    limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
-    async with httpx.AsyncClient(base_url=url, limits=limits, timeout=120.0) as client:
+    async with _client(url) as client:
         start = time.perf_counter()
 
         async def ask(number: int, due: float) -> Answer:
             await asyncio.sleep(max(0.0, start + due - time.perf_counter()))
             case, body = cases[number % len(cases)], bodies[number % len(cases)]
-            answer = await _ask(client, case, body, sample_rate)
-            latency = answer.latency - start - due
-            return Answer(due, latency, answer.status, answer.error, answer.retry_after, answer.seconds)
+            answer = await _ask(client, case, body)
+            return replace(answer, due=due, latency=answer.latency - start - due)
 
         answers = await asyncio.gather(*(ask(number, due) for number, due in enumerate(times)))
     return Load(answers, seconds)
 
 
-async def _ask(client: httpx.AsyncClient, case: Case, body: bytes, sample_rate: int) -> Answer:
+async def closed_loop(url: str, cases: Sequence[Case], clients: int, seconds: float, interface: str) -> Load:
+    """Have so many clients send the next case whenever they have the answer to the last.
+
+    Args:
+        url: of the server.
+        cases: what to ask for.
+        clients: number of them.
+        seconds: how long they do.
+        interface: `http`, `stream` and `v2` of this server, or `plain` of `benchmarks.plain_server`.
+    """
+    bodies, numbers, answers = [case.body for case in cases], itertools.count(), list[Answer]()
+    async with _client(url) as client:
+        start = time.perf_counter()
+
+        async def one() -> None:
+            while (due := time.perf_counter() - start) < seconds:
+                number = next(numbers) % len(cases)
+                status = await _audio(client, url, cases[number], bodies[number], interface)
+                latency = time.perf_counter() - start - due
+                answers.append(Answer(due, latency, status, seconds=cases[number].seconds))
+
+        await asyncio.gather(*(one() for _ in range(clients)))
+    return Load(answers, seconds)
+
+
+def _client(url: str) -> httpx.AsyncClient:
+    limits = httpx.Limits(max_connections=None, max_keepalive_connections=200)
+    return httpx.AsyncClient(base_url=url, limits=limits, timeout=120.0, trust_env=False)
+
+
+async def _audio(client: httpx.AsyncClient, url: str, case: Case, body: bytes, interface: str) -> int:
+    """Ask for the audio of a case and read all of it; return the status."""
+    if interface == "stream":
+        async with connect(f"ws{url.removeprefix('http')}/v1/stream", max_size=None, proxy=None) as socket:
+            await socket.send(json.dumps({"seed": case.seed}))
+            await socket.send(np.ascontiguousarray(case.mel.T, "<f4").tobytes())
+            await socket.send(json.dumps({"end": True}))
+            last = [message async for message in socket][-1]
+        return 200 if isinstance(last, str) and json.loads(last)["type"] == "done" else 0
+    if interface == "v2":
+        parameters = {"seed": case.seed, "binary_data_output": True}
+        size = {"binary_data_size": case.mel.nbytes}
+        mel = {"name": "mel", "shape": list(case.mel.shape), "datatype": "FP32", "parameters": size}
+        head = json.dumps({"inputs": [mel], "parameters": parameters}).encode()
+        headers = {"Inference-Header-Content-Length": str(len(head))}
+        response = await client.post("/v2/models/reverse/infer", content=head + case.mel.tobytes(), headers=headers)
+    else:
+        query = {} if interface == "plain" else {"seed": case.seed}
+        headers = {"Content-Type": "application/x-npy"}
+        response = await client.post("/synthesize", params=query, content=body, headers=headers)
+    return response.status_code
+
+
+async def _ask(client: httpx.AsyncClient, case: Case, body: bytes) -> Answer:
     """Return one answer, with the time at which it was there for its latency."""
     try:
         response = await client.post("/v1/synthesize", params={"format": "npy", "seed": case.seed}, content=body)
@@ -148,5 +202,6 @@ async def _ask(client: httpx.AsyncClient, case: Case, body: bytes, sample_rate: 
     if response.status_code != httpx.codes.OK:
         return Answer(0.0, now, response.status_code, retry_after="retry-after" in response.headers)
     x = np.load(io.BytesIO(response.content))
+    assert case.x is not None
     error = float(np.abs(x - case.x).max()) if x.shape == case.x.shape else float("inf")
-    return Answer(0.0, now, response.status_code, error, seconds=len(x) / sample_rate)
+    return Answer(0.0, now, response.status_code, error, seconds=case.seconds)

@@ -1,20 +1,20 @@
-"""The server as a process of its own: started, asked for its counters and memory, stopped."""
+"""Servers as processes of their own, and a neighbour that keeps a core busy."""
 
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
 import psutil
-from prometheus_client.parser import text_string_to_metric_families
 
-__all__ = ["Program", "serving"]
+__all__ = ["Program", "neighbour", "plain_server", "serving"]
 
 START_SECONDS = 120.0
 
@@ -22,29 +22,18 @@ START_SECONDS = 120.0
 class Program:
     """A running server."""
 
-    def __init__(self, url: str, process: psutil.Process, ready_seconds: float) -> None:
+    def __init__(self, url: str, process: psutil.Process) -> None:
         self.url = url
-        self.ready_seconds = ready_seconds
         self._process = process
 
     def megabytes(self) -> float:
         """Return the memory that the process holds."""
         return float(self._process.memory_info().rss) / 2**20
 
-    def counters(self) -> dict[str, float]:
-        """Return the metrics, those of several labels added up, but `vocoder_run_frames_total` by its kind."""
-        sums: dict[str, float] = {}
-        text = httpx.get(f"{self.url}/metrics", timeout=60.0).text
-        for family in text_string_to_metric_families(text):
-            for sample in family.samples:
-                name = sample.name + (f":{sample.labels['kind']}" if "kind" in sample.labels else "")
-                sums[name] = sums.get(name, 0.0) + sample.value
-        return sums
-
 
 @contextmanager
 def serving(model: str, **settings: object) -> Iterator[Program]:
-    """Start a server with these settings, wait until it is ready, and stop it.
+    """Start this server with these settings, wait until it is ready, and stop it.
 
     Raises:
         RuntimeError: it did not become ready, or did not end in good order.
@@ -52,17 +41,50 @@ def serving(model: str, **settings: object) -> Iterator[Program]:
     chosen = {f"VOCODER_{name.upper()}": str(value) for name, value in settings.items()}
     environment = {**os.environ, **chosen, "VOCODER_LOG_LEVEL": "error"}
     command = [Path(sys.executable).with_name("vocoder-serve"), "--port", "0", "--model", model]
-    started = time.perf_counter()
     with subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             line = process.stdout.readline()
             if "ready on" not in line:
                 raise RuntimeError("the server did not become ready")
-            ready = time.perf_counter() - started
-            yield Program(line.split()[3], psutil.Process(process.pid), ready)
+            yield Program(line.split()[3], psutil.Process(process.pid))
         finally:
             process.terminate()
             code = process.wait(START_SECONDS)
     if code != 0:
         raise RuntimeError(f"the server ended with {code}")
+
+
+@contextmanager
+def plain_server() -> Iterator[Program]:
+    """Start the server of `benchmarks.plain_server`, wait until it answers, and stop it.
+
+    Raises:
+        RuntimeError: it did not answer.
+    """
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "uvicorn", "--factory", "benchmarks.plain_server:create_app", "--port", str(port)]
+    with subprocess.Popen([*command, "--log-level", "warning"]) as process:
+        try:
+            url, ends = f"http://127.0.0.1:{port}", time.monotonic() + START_SECONDS
+            while process.poll() is None and time.monotonic() < ends:
+                with suppress(httpx.TransportError):
+                    httpx.get(f"{url}/docs", trust_env=False)
+                    yield Program(url, psutil.Process(process.pid))
+                    return
+                time.sleep(0.2)
+            raise RuntimeError("the plain server did not start; it needs the extra `peers`")
+        finally:
+            process.terminate()
+
+
+@contextmanager
+def neighbour() -> Iterator[None]:
+    """Keep one core busy with another process."""
+    with subprocess.Popen([sys.executable, "-c", "while True: pass"]) as process:
+        try:
+            yield
+        finally:
+            process.terminate()

@@ -100,7 +100,7 @@ class Lanes:
     def arrive(self, tenant: Tenant) -> None:
         """Announce work of a tenant. Call it with the lock held, before the work is queued."""
         if not tenant.waits:
-            self._shares.arrive((tenant,))
+            self._shares.arrive((id(tenant),))
 
     def expected_wait(self, tenant: Tenant, own: float) -> float:
         """Return the seconds until `own` seconds of a tenant's work are done, while others take their turns.
@@ -116,10 +116,10 @@ class Lanes:
         if busy and waiting:
             self._crowded = time.monotonic()
         while (lane := self._free()) is not None and (waiting := self._waiting()):
-            tenant = min(waiting, key=lambda one: self._shares.used((one,)))
+            tenant = min(waiting, key=lambda one: self._shares.used((id(one),)))
             turn = tenant.begin()
             if turn is not None:
-                self._shares.begin((tenant,), turn.seconds)
+                self._shares.begin((id(tenant),), turn.seconds)
                 lane.begin(tenant, turn, alone=self._alone())
         if self._stopping and not self._waiting() and not any(lane.busy for lane in self._lanes):
             for lane in self._lanes:
@@ -156,7 +156,7 @@ class Lanes:
             began = time.monotonic()
             width = self._run(lane, turn)
             with self.lock:
-                self._shares.add((tenant,), (time.monotonic() - began) * width - turn.seconds)
+                self._shares.add((id(tenant),), (time.monotonic() - began) * width - turn.seconds)
                 lane.busy = lane.alone = False
                 self.dispatch()
 

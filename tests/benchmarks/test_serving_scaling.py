@@ -1,0 +1,33 @@
+"""The simulation of lanes on more cores: it adds up where the answer is known."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.serving_scaling import Resource, Times, simulate, simulated
+
+
+def test_processes_share_what_there_is() -> None:
+    resource, ends = Resource(2), []
+
+    def work(name: str):
+        yield "take", resource
+        yield 1.0
+        yield "give", resource
+        ends.append(name)
+
+    simulate([work(name) for name in "abc"], 1.5)
+    assert ends == ["a", "b"]
+    assert (resource.free, len(resource.waiting)) == (1, 0)  # the third has one
+
+
+@pytest.mark.parametrize("cores", [1, 2, 8])
+def test_without_other_costs_all_cores_are_used(cores: int) -> None:
+    times = Times(prepare=0.0, run=0.1, held=0.0, encode=0.0, audio=3.0)
+    assert simulated(times, cores, 3 * cores) == pytest.approx(30.0 * cores, rel=0.02)
+
+
+def test_the_interpreter_is_a_bound() -> None:
+    times = Times(prepare=0.0, run=0.1, held=0.02, encode=0.0, audio=3.0)
+    assert simulated(times, 16, 32) == pytest.approx(3.0 / 0.02, rel=0.03)
+    assert simulated(times, 1, 2) == pytest.approx(30.0, rel=0.02)

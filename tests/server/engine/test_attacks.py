@@ -1,0 +1,177 @@
+"""What one client does to the turns of others, over real sockets: floods of /mel, one key on many connections."""
+
+from __future__ import annotations
+
+import io
+import json
+import socket
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import httpx
+import numpy as np
+import pytest
+import soundfile
+from answers import npy
+
+from server.request import tensors
+
+TIMEOUT = 60.0
+KEYS = {"greedy": "g" * 24, "other": "o" * 24}
+CLIP = (0.3 * np.sin(np.linspace(0.0, 3000.0, 11025))).astype(np.float32)
+
+
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(16) as pool:
+        yield pool
+
+
+@pytest.fixture
+def keys(tmp_path: Path) -> Path:
+    path = tmp_path / "keys"
+    path.write_text("".join(f"{name}:{key}\n" for name, key in KEYS.items()))
+    return path
+
+
+class Extraction:
+    """Holds up the parts of the work on each audio file, and counts them."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.go = threading.Semaphore(0)
+        self.begun = self.ended = 0
+        monkeypatch.setattr("server.audio.extraction.MelExtractor.extract", lambda *_: self._parts())
+
+    def _parts(self) -> Any:
+        for _ in range(2):
+            self._part()
+            yield 1
+        self._part()
+        return np.zeros((80, 4), np.float32)
+
+    def _part(self) -> None:
+        self.begun += 1
+        assert self.go.acquire(timeout=TIMEOUT)
+        self.ended += 1
+
+
+def ready(url: str, wait_until: Any) -> None:
+    wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
+
+
+def wav() -> bytes:
+    stream = io.BytesIO()
+    soundfile.write(stream, CLIP, 22050, format="WAV")
+    return stream.getvalue()
+
+
+def post(url: str, content: bytes, key: str | None = None, **headers: str) -> httpx.Response:
+    if key is not None:
+        headers["Authorization"] = f"Bearer {KEYS[key]}"
+    return httpx.post(url, content=content, headers=headers, timeout=TIMEOUT)
+
+
+def test_a_flood_of_audio_files_holds_up_no_synthesis(
+    serve: Any, new_mel: Any, pool: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extraction = Extraction(monkeypatch)
+    with serve() as url:
+        ready(url, wait_until)
+        mels = [pool.submit(post, f"{url}/mel", wav()) for _ in range(8)]
+        wait_until(lambda: extraction.begun == 1)
+        late = post(f"{url}/synthesize", npy(new_mel()), **{"X-Deadline-Ms": "50"})
+        assert late.status_code == 504  # while the one lane is held
+        waits = pool.submit(post, f"{url}/synthesize", npy(new_mel()))
+        wait_until(lambda: 'queued_requests{model="fake"} 1.0' in httpx.get(f"{url}/metrics", timeout=TIMEOUT).text)
+        extraction.go.release()
+        assert waits.result(TIMEOUT).status_code == 200
+        assert extraction.ended <= 2  # of 24
+        extraction.go.release(100)
+        assert {answer.result(TIMEOUT).status_code for answer in mels} == {200}
+
+
+def test_who_leaves_has_no_mel_computed(
+    serve: Any, pool: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extraction, body = Extraction(monkeypatch), wav()
+    head = f"POST /mel HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with serve() as url:
+        ready(url, wait_until)
+        address = urlsplit(url)
+        leavers = [socket.create_connection((address.hostname, address.port)) for _ in range(6)]
+        for leaver in leavers:
+            leaver.sendall(head + body)
+        wait_until(lambda: extraction.begun == 1)
+        for leaver in leavers:
+            leaver.close()
+        wait_until(lambda: "in_flight_requests 1.0" in httpx.get(f"{url}/metrics", timeout=TIMEOUT).text)
+        extraction.go.release(100)
+        assert post(f"{url}/mel", body).status_code == 200
+    assert extraction.begun == 1 + 3
+
+
+def test_audio_files_wait_no_longer_than_the_longest_wait(
+    serve: Any, pool: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    extraction = Extraction(monkeypatch)
+    with serve(max_wait=0.02) as url:  # a mel is guessed to take 0.03 s
+        ready(url, wait_until)
+        first = pool.submit(post, f"{url}/mel", wav())
+        wait_until(lambda: extraction.begun == 1)
+        answers = [pool.submit(post, f"{url}/mel", wav()) for _ in range(2)]
+        wait_until(lambda: any(answer.done() for answer in answers))
+        refused = next(answer for answer in answers if answer.done()).result()
+        assert (refused.status_code, "retry-after" in refused.headers) == (503, True)
+        extraction.go.release(100)
+        assert first.result(TIMEOUT).status_code == 200
+
+
+def test_one_key_on_many_connections_leaves_the_queue_to_others(
+    serve: Any, fake: Any, new_mel: Any, keys: Path, pool: Any, wait_until: Any
+) -> None:
+    with serve(api_keys_file=keys, queue_size=4) as url:
+        ready(url, wait_until)
+        fake.gate.clear()
+        entered = fake.entered
+        greedy = [pool.submit(post, f"{url}/synthesize", npy(new_mel()), "greedy") for _ in range(9)]
+        wait_until(lambda: fake.entered > entered and sum(answer.done() for answer in greedy) == 4)
+        others = [pool.submit(post, f"{url}/synthesize", npy(new_mel()), "other") for _ in range(2)]
+        wait_until(lambda: sum(answer.done() for answer in greedy) == 6)  # two gave way
+        fake.gate.set()
+        assert [answer.result(TIMEOUT).status_code for answer in others] == [200, 200]
+        assert sorted(answer.result(TIMEOUT).status_code for answer in greedy) == [200] * 3 + [503] * 6
+
+
+def test_a_frame_with_many_corrections_counts_as_several(serve: Any, new_mel: Any, keys: Path, wait_until: Any) -> None:
+    with serve(api_keys_file=keys, frames_per_minute=1000) as url:
+        ready(url, wait_until)
+        address, mel = f"{url}/synthesize?corrections=", npy(new_mel(frames=100))
+        assert [post(address + "100", mel, "greedy").status_code for _ in range(2)] == [200, 429]
+        assert {post(address + "0", mel, "other").status_code for _ in range(9)} == {200}
+
+
+def test_numbers_are_written_in_pieces(
+    serve: Any, fake: Any, new_mel: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The event loop, and with it /livez, waits as long as one call of `json.dumps` takes."""
+    longest, dumps = 0, json.dumps
+
+    def watched(value: Any, **options: Any) -> str:
+        nonlocal longest
+        longest = max(longest, len(value))
+        return dumps(value, **options)
+
+    monkeypatch.setattr(tensors.json, "dumps", watched)
+    mel = new_mel(frames=300)
+    tensor = {"name": "mel", "shape": list(mel.shape), "datatype": "FP32", "data": mel.ravel().tolist()}
+    body = dumps({"inputs": [tensor], "parameters": {"seed": 3}}).encode()
+    with serve() as url:
+        ready(url, wait_until)
+        longest = 0
+        output = post(f"{url}/v2/models/fake/infer", body).json()["outputs"][0]
+    np.testing.assert_array_equal(np.float32(output["data"]), fake.synthesize(mel, seed=3))
+    assert 0 < longest <= tensors.NUMBERS < len(output["data"])
