@@ -24,7 +24,6 @@ import torch
 
 from benchmarks.speech import speech_mel
 from server.audio.formats import FORMATS
-from vocoder.guard.opinion import judged
 from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.machine.timing import BUSY, alternate, machine, markdown_table
 
@@ -83,11 +82,11 @@ def measured(model: str, seconds: float) -> Times:
     """Return the processor times of a request on one thread."""
     synthesizer = load(model, guard="off")
     mel = speech_mel(synthesizer.mel_config, seconds, 0)
-    body, path = io.BytesIO(), synthesizer.path()
+    body = io.BytesIO()
     np.save(body, mel)
     wav, rate, x = FORMATS[0], synthesizer.sample_rate, synthesizer.synthesize(mel, seed=0)
     tasks: dict[str, Callable[[], object]] = {
-        "prepare": lambda: judged(torch.from_numpy(np.load(io.BytesIO(body.getvalue()))), path),
+        "prepare": lambda: synthesizer.check(np.load(io.BytesIO(body.getvalue()))),
         "run": lambda: synthesizer.synthesize(mel, seed=0),
         "held": lambda: synthesizer.synthesize(mel[:, :1], seed=0),
         "encode": lambda: wav.encode(x, rate),
