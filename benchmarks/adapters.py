@@ -29,11 +29,11 @@ from vocoder.adapt.path import MelPath, path_between
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import to_dict
 from vocoder.loading import load
-from vocoder.machine.timing import machine, markdown_table
 from vocoder.mel.config import PRESETS, MelConfig, preset
 from vocoder.mel.convert import MelMismatchError
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.synthesis.synthesizer import Synthesizer
+from vocoder.timing import machine, markdown_table
 
 GROUPS = {"asterisk-it": 2.5, "kokoro-unseen": 2.5, "klettres": 1.2}
 """corpora, and the seconds that their recordings must have: PESQ says little of shorter ones"""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from vocoder.machine.timing import QUIET, Clock, matmul_rate
+from vocoder.timing import QUIET, Clock, matmul_rate
 
 __all__ = ["Peak", "operations"]
 

@@ -28,8 +28,8 @@ from training.evaluate.summary import summarise
 from training.evaluate.summary import table as quality_table
 from vocoder.correction.correction import Correction
 from vocoder.loading import DEFAULT_MODEL, load
-from vocoder.machine.timing import alternate, machine, markdown_table
 from vocoder.synthesis.synthesizer import Synthesizer
+from vocoder.timing import alternate, machine, markdown_table
 
 CORRECTIONS = (0, 1, 2, 3, 5, 8, 12, 20, 40)
 QUALITY = ("pesq", "stoi", "distillmos")

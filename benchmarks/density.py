@@ -27,8 +27,8 @@ from benchmarks.density_pictures import draw_samples
 from training.density.flows import CLOSED_FORM, DensityConfig
 from training.density.items.digits import LEVELS
 from training.density.model import DensityModel
-from vocoder.machine.timing import alternate, machine, markdown_table
 from vocoder.mel.config import preset
+from vocoder.timing import alternate, machine, markdown_table
 
 __all__ = ["Contestant", "configurations", "ours", "theirs"]
 

@@ -21,7 +21,7 @@ from benchmarks.density_fitting import Data, Fit, fit, pool, score
 from training.density.flows import DensityConfig
 from training.density.items.toys import Points, Toy, toys
 from training.density.model import DensityModel
-from vocoder.machine.timing import markdown_table
+from vocoder.timing import markdown_table
 
 __all__ = ["draw_samples"]
 

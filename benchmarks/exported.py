@@ -29,9 +29,9 @@ from vocoder.exporters.exporting import SHERPA, export_model
 from vocoder.exporters.program import program_of
 from vocoder.exporters.smaller import WEIGHTS, Weights, store_weights
 from vocoder.loading import load
-from vocoder.machine.timing import BUSY, alternate, machine, markdown_table
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.timing import BUSY, alternate, machine, markdown_table
 
 LENGTHS = (1.0, 10.0)
 PESQ_RATE = 16000

@@ -19,11 +19,11 @@ from numpy.typing import NDArray
 
 from benchmarks.speech import speech
 from vocoder.loading import load, shipped_models
-from vocoder.machine.timing import markdown_table
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.sampling import Utterance
 from vocoder.synthesis.synthesizer import Synthesizer
+from vocoder.timing import markdown_table
 
 __all__ = ["golden_mels", "main", "report", "samples"]
 

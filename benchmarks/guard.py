@@ -29,8 +29,8 @@ from vocoder.guard.recogniser import Convention as Recognised
 from vocoder.guard.recogniser import convention_of
 from vocoder.guard.verdict import Verdict
 from vocoder.loading import load
-from vocoder.machine.timing import alternate, machine, markdown_table
 from vocoder.mel.config import PRESETS, preset
+from vocoder.timing import alternate, machine, markdown_table
 
 __all__ = ["main"]
 

@@ -23,8 +23,8 @@ from benchmarks.vocos_peer import VocosPeer
 from training.evaluate.candidates import GriffinLim
 from vocoder.commands.benchmark import noise_mel
 from vocoder.loading import load, shipped_models
-from vocoder.machine.timing import BUSY, QUIET, Clock, alternate, machine, markdown_table
 from vocoder.mel.config import MelConfig
+from vocoder.timing import BUSY, QUIET, Clock, alternate, machine, markdown_table
 
 MODEL = "waveglow"
 MODELS = ("reverse", MODEL, "student", "parallel-wavenet", "wavenet")

@@ -21,7 +21,7 @@ from benchmarks.voice_table import as_recording, columns, head, line, scored
 from training.evaluate.candidates import griffin_lim, ground_truth, of_vocoder
 from vocoder.checkpoint import read_provenance
 from vocoder.loading import load
-from vocoder.machine.timing import machine
+from vocoder.timing import machine
 
 TEST_MINUTES = 2.8
 TEST_RECORDINGS = 40

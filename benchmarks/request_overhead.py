@@ -21,7 +21,7 @@ import numpy as np
 from benchmarks.speech import speech_mel
 from benchmarks.stream_latency import serving
 from vocoder.loading import DEFAULT_MODEL, load
-from vocoder.machine.timing import machine, markdown_table
+from vocoder.timing import machine, markdown_table
 
 MODEL = "infer"
 """the part of a request that is not counted as its cost"""

@@ -22,7 +22,7 @@ from benchmarks.serving_load import Case, Load, closed_loop, offer, poisson
 from benchmarks.serving_program import Program, neighbour, plain_server, serving
 from benchmarks.speech import speech_mel
 from vocoder.loading import DEFAULT_MODEL, load
-from vocoder.machine.timing import machine, markdown_table
+from vocoder.timing import machine, markdown_table
 
 CASES = 40
 TOLERANCE = 1e-5

@@ -25,7 +25,7 @@ import torch
 from benchmarks.speech import speech_mel
 from server.audio.formats import FORMATS
 from vocoder.loading import DEFAULT_MODEL, load
-from vocoder.machine.timing import BUSY, alternate, machine, markdown_table
+from vocoder.timing import BUSY, alternate, machine, markdown_table
 
 SLICES = 100
 """turns of the interpreter in a run"""

@@ -23,8 +23,8 @@ import torch
 from vocoder.audio.file import read_audio
 from vocoder.client import Client, Speech
 from vocoder.loading import DEFAULT_MODEL
-from vocoder.machine.timing import machine, markdown_table
 from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.timing import machine, markdown_table
 
 AUDIO = Path(__file__).resolve().parent.parent / "examples" / "heldout.flac"
 MILLISECONDS = 1000.0

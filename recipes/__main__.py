@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from recipes.acoustic.commands import COMMANDS as ACOUSTIC
-from vocoder.program import run_program
+from vocoder.command_line import run_program
 
 __all__ = ["COMMANDS", "GROUPS", "main"]
 

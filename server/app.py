@@ -33,7 +33,7 @@ from server.telemetry.metrics import DeviceMemory, EngineGauges, Metrics
 from server.telemetry.otel import OtelMetrics, Telemetry, open_telemetry
 from server.telemetry.requests import RequestMiddleware
 from vocoder.guard.guard import guards
-from vocoder.mel.contract import known_contracts
+from vocoder.mel.config_file import known_presets
 
 __all__ = ["create_admin_app", "create_app"]
 
@@ -113,7 +113,7 @@ def _service(settings: Settings, load: Load, telemetry: Telemetry | None) -> Ser
         mels=Line(lanes, QueueLimits(items=settings.queue_size, seconds=settings.max_wait)),
         drain=Drain(settings.drain_delay, settings.drain_timeout),
         keys=None if path is None else KeyRing(path, settings.requests_per_minute, settings.frames_per_minute),
-        mel_configs=known_contracts(settings.contracts),
+        mel_configs=known_presets(settings.contracts),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vocoder.program import run_program
+from vocoder.command_line import run_program
 
 __all__ = ["COMMANDS", "main"]
 

@@ -24,9 +24,9 @@ from training.run_config import add_run_arguments, load_config, write_config
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError, to_dict
 from vocoder.loading import model_directory
-from vocoder.machine.allocation import keep_freed_memory
 from vocoder.mel.config import MelConfig
-from vocoder.mel.contract import contract, known_or_none
+from vocoder.mel.config_file import known_or_none, load_mel_config
+from vocoder.memory import keep_freed_memory
 
 __all__ = [
     "CorpusRun",
@@ -102,7 +102,7 @@ class CorpusRun(ABC):
 
     def _heard(self, objective: Objective) -> MelConfig:
         """Return the mels that the objective takes; those of a teacher have statistics of its own corpus."""
-        found: MelConfig = getattr(objective, "mel_config", contract(self.mel))
+        found: MelConfig = getattr(objective, "mel_config", load_mel_config(self.mel))
         return found
 
 
@@ -121,7 +121,7 @@ def check_contract(config: CorpusRun) -> None:
     Raises:
         ConfigError: they do not; the text names all differences.
     """
-    mel = contract(config.mel)
+    mel = load_mel_config(config.mel)
     wanted = {f"model.{name}": getattr(mel, name) for name in FROM_MEL}
     wanted |= {"segments.hop_length": mel.hop_length, "segments.margin": mel.n_fft // 2}
     given = {name: getattr(getattr(config, name.split(".")[0]), name.split(".")[1]) for name in wanted}

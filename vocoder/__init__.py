@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from vocoder.audio.file import AudioError
     from vocoder.checkpoint import CheckpointError
     from vocoder.config import ConfigError
+    from vocoder.devices import DeviceError
     from vocoder.guard.guard import check
     from vocoder.loading import load, shipped_models
-    from vocoder.machine.devices import DeviceError
     from vocoder.mel.config import MelConfig, preset
-    from vocoder.mel.contract import contract
+    from vocoder.mel.config_file import load_mel_config
     from vocoder.mel.convert import MelMismatchError
     from vocoder.mel.spectrogram import MelSpectrogram
     from vocoder.mel.values import MelError
@@ -41,8 +41,8 @@ __all__ = [
     "WaveGlowConfig",
     "__version__",
     "check",
-    "contract",
     "load",
+    "load_mel_config",
     "preset",
     "shipped_models",
 ]
@@ -56,10 +56,10 @@ _MODULES = {
     "MelWarning": "vocoder.synthesis.synthesizer",
     "load": "vocoder.loading",
     "shipped_models": "vocoder.loading",
-    "DeviceError": "vocoder.machine.devices",
+    "DeviceError": "vocoder.devices",
     "MelConfig": "vocoder.mel.config",
     "preset": "vocoder.mel.config",
-    "contract": "vocoder.mel.contract",
+    "load_mel_config": "vocoder.mel.config_file",
     "MelMismatchError": "vocoder.mel.convert",
     "MelError": "vocoder.mel.values",
     "MelSpectrogram": "vocoder.mel.spectrogram",

@@ -61,7 +61,7 @@ def save_model(
     Args:
         directory: made if it is missing; its files are replaced.
         model: a model of a known family.
-        mel_config: the mel contract of the model.
+        mel_config: of the mels of the model.
         provenance: data, licence, training time, machine; anything JSON can hold.
         quality: measured scores; anything JSON can hold.
         dtype: of the floating-point weights on disk.
@@ -114,7 +114,7 @@ def load_model(directory: Path | str, weights: bool = True) -> Checkpoint:
         mel_config = from_dict(MelConfig, config["mel"], "mel")
     except (KeyError, ConfigError) as error:
         raise CheckpointError(f"{directory / 'config.json'} describes no known model: {error}") from error
-    _check_contract(directory, architecture, mel_config)
+    _check_mel_config(directory, architecture, mel_config)
     model = family.build(architecture)
     sha256 = config.get("weights_sha256")
     if weights:
@@ -166,12 +166,12 @@ def _read_config(directory: Path) -> dict[str, Any]:
     return config
 
 
-def _check_contract(directory: Path, architecture: Any, mel_config: MelConfig) -> None:
+def _check_mel_config(directory: Path, architecture: Any, mel_config: MelConfig) -> None:
     for name in ("sample_rate", "hop_length", "n_mels"):
-        contract = getattr(mel_config, name)
-        ours = getattr(architecture, name, contract)
-        if ours != contract:
-            raise CheckpointError(f"{directory / 'config.json'} has {name} {ours} in the model, {contract} in the mel")
+        expected = getattr(mel_config, name)
+        ours = getattr(architecture, name, expected)
+        if ours != expected:
+            raise CheckpointError(f"{directory / 'config.json'} has {name} {ours} in the model, {expected} in the mel")
 
 
 def _load_weights(model: nn.Module, path: Path, expected_sha256: str | None) -> None:

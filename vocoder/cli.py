@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from vocoder.program import run_program
+from vocoder.command_line import run_program
 
 __all__ = ["COMMANDS", "main"]
 
@@ -12,7 +12,7 @@ COMMANDS = {
     "mel": ("vocoder.commands.mel", "compute the mel-spectrogram of a recording"),
     "check": (
         "vocoder.commands.check",
-        "check that a mel-spectrogram fits its contract, and say what is wrong with it",
+        "check that a mel-spectrogram fits its mel config, and say what is wrong with it",
     ),
     "synthesize": ("vocoder.commands.synthesize", "turn mel-spectrograms into audio"),
     "resynthesize": ("vocoder.commands.resynthesize", "compute the mel-spectrogram of a recording and speak it again"),

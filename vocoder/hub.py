@@ -76,4 +76,4 @@ def push_to_hub(
 
 
 def _message(checkpoint: Checkpoint) -> str:
-    return f"A {checkpoint.family} vocoder for mels of contract {checkpoint.mel_config.name}"
+    return f"A {checkpoint.family} vocoder for mels of preset {checkpoint.mel_config.name}"

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from vocoder.checkpoint import CheckpointError, load_model
+from vocoder.devices import usable_device
 from vocoder.hub import download
 from vocoder.layers.stack import default_dtype
-from vocoder.machine.allocation import keep_freed_memory
-from vocoder.machine.devices import usable_device
+from vocoder.memory import keep_freed_memory
 from vocoder.models.base import Vocoder
 from vocoder.sampling import GuardMode
 from vocoder.synthesis.synthesizer import Synthesizer
@@ -42,7 +42,7 @@ def load(
         dtype: of the convolution stacks; if left out, `own_dtype` of the model.
         keep_memory: on a CPU, have the process keep up to 256 MiB of freed memory for the next run, which is up to half
             as fast again for it; see `keep_freed_memory`.
-        guard: what becomes of mels that are not typical of the model's contract, where a call does not say; see
+        guard: what becomes of mels that are not typical of the model's mel config, where a call does not say; see
             `Synthesizer.synthesize`.
 
     Raises:

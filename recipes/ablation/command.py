@@ -20,8 +20,8 @@ from training.runs.student import DistillRun
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.layers.stack import default_dtype
-from vocoder.machine.timing import markdown_table
 from vocoder.synthesis.synthesizer import Synthesizer
+from vocoder.timing import markdown_table
 
 __all__ = ["add_arguments", "complete", "run", "variants"]
 

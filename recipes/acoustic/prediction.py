@@ -22,7 +22,7 @@ from recipes.corpora.kokoro_voice import licence_text
 from training.corpora.corpus import TEST_EVERY, TEST_INDEX, CorpusError
 from training.corpora.manifest import Entry, read_manifest, write_manifest
 from vocoder.config import ConfigError
-from vocoder.mel.contract import contract
+from vocoder.mel.config_file import load_mel_config
 
 __all__ = ["Predicted", "join", "predict", "predicted_mel"]
 
@@ -56,7 +56,7 @@ def predict(speech: Path, models: Sequence[Path], *, true_prosody: bool = False)
     done: set[str] = set()
     for directory in models:
         model, settings = load_acoustic(directory)
-        mel_config = contract(str(settings["mel"]))
+        mel_config = load_mel_config(str(settings["mel"]))
         for line in parted(lines, int(str(settings["folds"])), int(str(settings["held"])))[1]:
             if line.path in done:
                 raise ConfigError(f"{directory} held out {line.path}, as another model did: give one for each part")
@@ -121,7 +121,7 @@ def _entry(number: int, item: Predicted, speech: Path, output: Path, plan: str, 
         speaker=line.speaker,
         split="test" if evaluation or number % TEST_EVERY == TEST_INDEX else "train",
         duration=line.seconds,
-        sample_rate=contract(mel_preset).sample_rate,
+        sample_rate=load_mel_config(mel_preset).sample_rate,
         licence=_LICENCE,
         bandwidth=line.bandwidth,
         use="evaluate" if evaluation else "train",

@@ -17,7 +17,7 @@ from training.loop.trainer_config import TrainerConfig
 from training.provenance import surroundings
 from training.run_config import write_config
 from vocoder.config import ConfigError
-from vocoder.mel.contract import contract
+from vocoder.mel.config_file import load_mel_config
 
 __all__ = ["AcousticRun", "train"]
 
@@ -52,7 +52,7 @@ class AcousticRun:
     validation_items: int = 32
 
     def __post_init__(self) -> None:
-        bands = contract(self.mel).n_mels
+        bands = load_mel_config(self.mel).n_mels
         if bands != self.model.n_mels:
             raise ConfigError(f"{self.mel} has {bands} bands, so model.n_mels must be too, not {self.model.n_mels}")
         if min(self.frames, self.validation_items, self.utterances or 1) < 1:
@@ -94,4 +94,4 @@ def _settings(config: AcousticRun) -> dict[str, object]:
 
 
 def _examples(lines: Sequence[Line], config: AcousticRun) -> list[Example]:
-    return [example_of(line, Path(config.speech), contract(config.mel)) for line in lines]
+    return [example_of(line, Path(config.speech), load_mel_config(config.mel)) for line in lines]

@@ -21,7 +21,7 @@ from training.run_config import add_run_arguments, load_config, write_config
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError, to_dict
 from vocoder.mel.config import MelConfig
-from vocoder.mel.contract import contract
+from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.convert import plain
 from vocoder.mel.spectrogram import hz_to_mel, mel_to_hz
 from vocoder.models.adapter import AdapterConfig, AdapterModel
@@ -65,7 +65,7 @@ class AdapterRun:
     def __post_init__(self) -> None:
         if self.utterances < 2 or self.rounds < 1 or not 0 < self.held_out < 1 or self.ridge < 0:
             raise ConfigError("utterances must be 2 or more, rounds 1 or more, held_out in 0 to 1, ridge 0 or more")
-        source = contract(self.mel)
+        source = load_mel_config(self.mel)
         if source.mean is not None and not source.scaled:
             raise ConfigError(f"an adapter takes mels without statistics, which are taken off before: not {self.mel}")
 
@@ -78,7 +78,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     config = load_config(AdapterRun, args.config, args.overrides)
-    output, source, target = Path(config.output), plain(contract(config.mel)), contract(config.target)
+    output, source, target = Path(config.output), plain(load_mel_config(config.mel)), load_mel_config(config.target)
     if (output / "last").exists():
         raise CheckpointError(f"{output} already holds a run; output=DIR begins another")
     seen = bands_below(source, target.f_max)

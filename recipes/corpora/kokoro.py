@@ -25,7 +25,7 @@ from recipes.corpora.kokoro_voice import (
     start_session,
 )
 from training.corpora.corpus import Corpus, CorpusError, Recording
-from vocoder.machine.processes import process_pool
+from vocoder.processes import process_pool
 
 __all__ = ["KEPT_OUT", "NAMES", "Utterance", "describe", "plan", "read_texts", "speakers", "synthesise"]
 

@@ -20,7 +20,7 @@ from training.data.mel_variation import BlurConfig, blurred
 from training.data.rational_resampling import RATE_STEPS, RateResampler
 from training.distil.pitch_weights import load_pitch
 from vocoder.layers.source.pitch import PitchNet
-from vocoder.mel.contract import contract
+from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.spectrogram import MelSpectrogram
 
 __all__ = ["Heard", "add_arguments", "heard", "row", "run"]
@@ -92,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
 def heard(net: PitchNet, manifest: Manifest, entries: Sequence[Entry], speed: float, blur: BlurConfig) -> Heard:
     """Return what trackers say of some recordings, played at a speed, and a network of their mels, blurred."""
     torch.manual_seed(0)
-    mel, found = MelSpectrogram(contract("nvidia")), []
+    mel, found = MelSpectrogram(load_mel_config("nvidia")), []
     resampler = RateResampler(Fraction(round(speed * RATE_STEPS), RATE_STEPS))
     store = AudioStore(manifest, entries)
     for index in range(len(entries)):

@@ -12,7 +12,7 @@ from training.data.datasets import SegmentDataset, held_out_segments
 from training.distil.pitch_weights import PitchModel, load_pitch
 from training.launch import CorpusRun, command_of
 from training.loop.objective import Objective
-from vocoder.mel.contract import contract
+from vocoder.mel.config_file import load_mel_config
 
 __all__ = ["PitchRun", "add_arguments", "run"]
 
@@ -31,7 +31,7 @@ class PitchRun(CorpusRun):
 
     def objective(self) -> PitchObjective:
         """Return the objective."""
-        objective = PitchObjective(self.model, contract(self.mel), self.variation)
+        objective = PitchObjective(self.model, load_mel_config(self.mel), self.variation)
         if self.start_from is not None:
             objective.net.load_state_dict(load_pitch(self.start_from).state_dict())
         return objective
@@ -39,12 +39,12 @@ class PitchRun(CorpusRun):
     def training_set(self, manifest: Manifest, objective: Objective) -> PitchSegments:
         """Return disturbed segments, labelled as they sound."""
         segments = SegmentDataset(manifest, "train", self.segments)
-        return PitchSegments(segments, contract(self.mel), self.disturbance, self.reuse)
+        return PitchSegments(segments, load_mel_config(self.mel), self.disturbance, self.reuse)
 
     def validation_set(self, manifest: Manifest, objective: Objective) -> PitchSegments:
         """Return such segments of the held-out split."""
         segments = held_out_segments(manifest, self.segments, self.validation_items)
-        return PitchSegments(segments, contract(self.mel), self.disturbance)
+        return PitchSegments(segments, load_mel_config(self.mel), self.disturbance)
 
 
 add_arguments, run = command_of(PitchRun)

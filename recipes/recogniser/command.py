@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from recipes.recogniser.objective import RecogniserObjective
 from training.distil.recogniser import Recogniser, RecogniserConfig
 from training.launch import CorpusRun, command_of
-from vocoder.mel.contract import contract
+from vocoder.mel.config_file import load_mel_config
 
 __all__ = ["RecogniserRun", "add_arguments", "run"]
 
@@ -20,7 +20,7 @@ class RecogniserRun(CorpusRun):
 
     def objective(self) -> RecogniserObjective:
         """Return the objective."""
-        return RecogniserObjective(Recogniser(self.model), contract(self.mel))
+        return RecogniserObjective(Recogniser(self.model), load_mel_config(self.mel))
 
 
 add_arguments, run = command_of(RecogniserRun)

@@ -20,7 +20,7 @@ from vocoder.config import ConfigError, to_dict
 from vocoder.guard.automatic import UnsureError, source_config
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import MelConfig
-from vocoder.mel.contract import AUTO, with_statistics
+from vocoder.mel.config_file import AUTO, with_statistics
 from vocoder.mel.convert import MelMismatchError
 from vocoder.mel.names import ALIASES, canonical, meant
 from vocoder.mel.range import mel_range

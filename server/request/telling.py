@@ -9,7 +9,7 @@ from server.request.asked import StreamHello
 from vocoder.adapt.path import MelPath
 from vocoder.audio.origin import Origin
 from vocoder.guard.verdict import Verdict
-from vocoder.mel.contract import AUTO
+from vocoder.mel.config_file import AUTO
 
 __all__ = ["HEADERS", "as_headers", "as_parameters", "done_message", "facts", "ready_message"]
 

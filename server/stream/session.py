@@ -30,7 +30,7 @@ from server.telemetry.metrics import REJECTIONS
 from server.telemetry.requests import note
 from vocoder.admission import ENOUGH_FRAMES, StreamAdmission
 from vocoder.mel.config import MelConfig
-from vocoder.mel.contract import AUTO
+from vocoder.mel.config_file import AUTO
 from vocoder.mel.range import mel_range
 
 __all__ = ["CLOSE_CODE", "WebSocketSession"]

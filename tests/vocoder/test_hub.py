@@ -68,7 +68,7 @@ def test_what_is_pushed_is_loaded_by_its_id(cache, model):
     assert (v.name, v.mel_config, v.provenance, v.quality) == ("me/voice", TINY_MEL, {"data": "none"}, {"stoi": 0.9})
     mel = torch.randn(5, 12) - 6
     assert torch.equal(v.synthesize(mel, seed=4), ours.synthesize(mel, seed=4))
-    assert (cache / "models--me--voice" / "message").read_text() == "A waveglow vocoder for mels of contract tiny"
+    assert (cache / "models--me--voice" / "message").read_text() == "A waveglow vocoder for mels of preset tiny"
     names = {path.name for path in (cache / "models--me--voice" / "snapshots" / COMMITS[0]).iterdir()}
     assert names == {"config.json", "model.safetensors", "README.md"}
 

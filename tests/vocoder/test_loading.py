@@ -10,8 +10,8 @@ from tiny_models import TINY_MEL, tiny_waveglow
 
 from vocoder import loading
 from vocoder.checkpoint import CheckpointError, save_model
+from vocoder.devices import DeviceError
 from vocoder.loading import load, model_directory, shipped_models
-from vocoder.machine.devices import DeviceError
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from training.corpora.manifest import Entry, Manifest, ManifestError
 from vocoder.adapt.path import path_between
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
-from vocoder.mel.contract import contract
+from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.convert import MelMismatchError
 from vocoder.mel.file import read_mel
 from vocoder.mel.range import mel_range
@@ -102,7 +102,9 @@ def given_mel(manifest: Manifest, entry: Entry) -> GivenMel | None:
         return None
     path = manifest.root / entry.mel
     try:
-        return GivenMel(read_mel(path), None if entry.mel_preset is None else contract(entry.mel_preset), str(path))
+        return GivenMel(
+            read_mel(path), None if entry.mel_preset is None else load_mel_config(entry.mel_preset), str(path)
+        )
     except (OSError, ConfigError, ValueError) as error:
         raise ManifestError(f"the mel of {entry.path} in {path} cannot be read: {error}") from error
 
@@ -116,7 +118,7 @@ def with_mels(corpus: Corpus, folder: Path, mel_preset: str) -> Corpus:
         CorpusError: the folder is missing, or holds a mel of no recording.
         ConfigError: there is no such contract.
     """
-    contract(mel_preset)
+    load_mel_config(mel_preset)
     if not folder.is_dir():
         raise CorpusError(f"{folder} is not a folder of mels")
     found = tuple(_with_mel(recording, folder) for recording in corpus.recordings)

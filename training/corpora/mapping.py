@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeVar
 
-from vocoder.machine.processes import process_pool
+from vocoder.processes import process_pool
 
 __all__ = ["mapped"]
 

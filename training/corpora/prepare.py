@@ -32,7 +32,7 @@ from training.corpora.given_mels import check_given_mel
 from training.corpora.manifest import Entry, Manifest, Split, Use, read_manifest, write_manifest
 from training.corpora.mapping import mapped
 from vocoder.config import to_dict
-from vocoder.mel.contract import contract
+from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.file import read_mel
 
 __all__ = ["UNHEARD", "PrepareError", "Prepared", "Skipped", "prepare"]
@@ -190,7 +190,7 @@ def _take_mel(job: _Job, source: Path, audio: Path) -> None:
     assert job.mel_preset is not None
     try:
         mel = read_mel(source)
-        made_with = contract(job.mel_preset)
+        made_with = load_mel_config(job.mel_preset)
         check_given_mel(mel, made_with, round(soundfile.info(audio).duration * made_with.sample_rate))
     except ValueError as error:
         raise UnusableError("unfitting mel", f"{source}: {error}") from error

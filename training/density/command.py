@@ -21,7 +21,7 @@ from training.loop.trainer_config import TrainerConfig
 from training.provenance import provenance, surroundings
 from training.run_config import load_config, write_config
 from vocoder.config import ConfigError
-from vocoder.mel.contract import contract, known_or_none
+from vocoder.mel.config_file import known_or_none, load_mel_config
 
 __all__ = ["DensityRun", "add_arguments", "complete", "run"]
 
@@ -44,7 +44,7 @@ class DensityRun:
 
     def __post_init__(self) -> None:
         shape = (self.model.channels, self.model.frames)
-        expected = self.data.shape or (contract(self.mel).n_mels, self.model.frames)
+        expected = self.data.shape or (load_mel_config(self.mel).n_mels, self.model.frames)
         if shape != expected:
             names = "model.channels and model.frames"
             raise ConfigError(f"{names} are {shape}, but items of {self.data.source} are {expected}")
@@ -79,9 +79,9 @@ def run(args: argparse.Namespace) -> int:
     manifest = read_manifest(config.manifest) if config.data.source == "mels" and config.manifest else None
     _check_rate(config, manifest)
     training_set, held_out = (
-        items_of(config.data, config.model.frames, contract(config.mel), manifest, s) for s in (False, True)
+        items_of(config.data, config.model.frames, load_mel_config(config.mel), manifest, s) for s in (False, True)
     )
-    objective = DensityObjective(_model(config), contract(config.mel), config.data.source, training_set.levels)
+    objective = DensityObjective(_model(config), load_mel_config(config.mel), config.data.source, training_set.levels)
     origin = surroundings() if manifest is None else provenance(manifest)
     if config.model.kind in CLOSED_FORM:
         fit_in_closed_form(config, objective, training_set, held_out, origin, resume=args.resume)
@@ -117,7 +117,7 @@ def shorthands(model: str | None, data: str | None) -> list[str]:
 
 
 def _check_rate(config: DensityRun, manifest: Manifest | None) -> None:
-    rate = contract(config.mel).sample_rate
+    rate = load_mel_config(config.mel).sample_rate
     if manifest is not None and manifest.sample_rate != rate:
         raise ConfigError(f"{config.manifest} holds {manifest.sample_rate} Hz, the mel preset {config.mel!r} {rate} Hz")
 

@@ -24,7 +24,7 @@ from training.evaluate.spectrogram import draw_spectrograms
 from training.evaluate.summary import table
 from training.progress import progress_bar
 from vocoder.audio.resampling import resample
-from vocoder.mel.contract import contract
+from vocoder.mel.config_file import load_mel_config
 from vocoder.synthesis.synthesizer import Synthesizer
 
 __all__ = ["Comparison", "Mels", "compare"]
@@ -90,7 +90,7 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
     trained = [
         of_vocoder(vocoder, name, options.sigma, options.seed, options.corrections) for name, vocoder in models.items()
     ]
-    mel_config = trained[0].mel_config if trained else contract(options.mel)
+    mel_config = trained[0].mel_config if trained else load_mel_config(options.mel)
     baselines = [ground_truth(mel_config), *([griffin_lim(mel_config)] if options.griffin_lim else [])]
     baselines, trained = _variants(baselines, options), _variants(trained, options)
     output.mkdir(parents=True, exist_ok=True)

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from training.evaluate.metric import Audio, Metric, MetricUndefinedError
-from vocoder.machine.processes import process_pool
+from vocoder.processes import process_pool
 
 __all__ = ["Pair", "Scores", "score", "score_all", "scoring_pool"]
 

@@ -14,7 +14,7 @@ import torch
 from accelerate import Accelerator
 
 from training.loop.trainer_config import TrainerConfig
-from vocoder.program import CommandError
+from vocoder.command_line import CommandError
 
 __all__ = ["Clock", "Decision", "Interruption", "Stopwatch", "TrainingError"]
 

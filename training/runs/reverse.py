@@ -13,7 +13,7 @@ from training.objectives.reverse_losses import ReverseLosses
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.loading import model_directory
-from vocoder.mel.contract import contract
+from vocoder.mel.config_file import load_mel_config
 from vocoder.models.reverse import Reverse
 from vocoder.models.reverse_config import ReverseConfig
 from vocoder.models.waveglow import WaveGlow
@@ -52,7 +52,7 @@ class ReverseRun(CorpusRun):
             inherit_ends(student, self._teacher() if teacher is None else teacher)
         if self.pitch_from is not None:
             inherit_pitch(student, load_pitch(self.pitch_from))
-        objective = ReverseObjective(student, teacher, contract(self.mel), self.losses)
+        objective = ReverseObjective(student, teacher, load_mel_config(self.mel), self.losses)
         if objective.adversary is not None:
             given = [self.teacher] if self.start_from is None else [self.start_from, self.teacher]
             any(objective.adversary.load(model_directory(reference)) for reference in given)
@@ -66,6 +66,6 @@ class ReverseRun(CorpusRun):
         """
         checkpoint = load_model(model_directory(self.teacher))
         teacher = checkpoint.model
-        if not isinstance(teacher, WaveGlow) or checkpoint.mel_config != contract(self.mel):
+        if not isinstance(teacher, WaveGlow) or checkpoint.mel_config != load_mel_config(self.mel):
             raise ConfigError(f"the teacher {self.teacher} must be a waveglow that hears mels of preset {self.mel!r}")
         return teacher

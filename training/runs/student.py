@@ -17,7 +17,7 @@ from training.objectives.distillation_losses import DistillationLosses
 from vocoder.checkpoint import Checkpoint, load_model
 from vocoder.config import ConfigError
 from vocoder.loading import model_directory
-from vocoder.mel.contract import contract
+from vocoder.mel.config_file import load_mel_config
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 
@@ -72,7 +72,7 @@ class DistillRun(CorpusRun):
     def _teacher(self) -> Checkpoint:
         """Return the teacher, whose mel is the configuration's preset, save for statistics of its own corpus."""
         checkpoint = load_model(model_directory(self.teacher))
-        theirs, ours = checkpoint.mel_config, contract(self.mel)
+        theirs, ours = checkpoint.mel_config, load_mel_config(self.mel)
         if dataclasses.replace(theirs, mean=None, variance=None) != ours:
             raise ConfigError(
                 f"the teacher {self.teacher} hears mels of preset {theirs.name!r}, the student of {self.mel!r}"

@@ -11,7 +11,7 @@ from training.launch import CorpusRun, command_of, started_from
 from training.objectives.waveglow import WaveGlowObjective
 from training.objectives.waveglow_losses import WaveGlowLosses
 from vocoder.loading import model_directory
-from vocoder.mel.contract import contract
+from vocoder.mel.config_file import load_mel_config
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
 
@@ -34,7 +34,7 @@ class WaveGlowRun(CorpusRun):
 
     def objective(self) -> WaveGlowObjective:
         """Return the objective, with the critics beside the weights that it starts from, if they are shaped alike."""
-        objective = WaveGlowObjective(self._start(), contract(self.mel), self.losses)
+        objective = WaveGlowObjective(self._start(), load_mel_config(self.mel), self.losses)
         if self.start_from is not None and objective.adversary is not None:
             objective.adversary.load(model_directory(self.start_from))
         return objective

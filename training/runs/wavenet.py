@@ -11,7 +11,7 @@ from training.objectives.wavenet import WaveNetLosses, WaveNetObjective
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.loading import model_directory
-from vocoder.mel.contract import contract
+from vocoder.mel.config_file import load_mel_config
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.wavenet import WaveNet
 from vocoder.models.wavenet_config import WaveNetModelConfig
@@ -44,7 +44,7 @@ class WaveNetRun(CorpusRun):
         """Return the objective."""
         fresh = self.start_from is None
         model = WaveNet(self.model) if fresh else started_from(str(self.start_from), WaveNet, self.model)
-        return WaveNetObjective(model, contract(self.mel), self.losses, self._filler())
+        return WaveNetObjective(model, load_mel_config(self.mel), self.losses, self._filler())
 
     def _filler(self) -> WaveGlow | None:
         """Return the model whose samples fill recordings above their band.
@@ -55,7 +55,7 @@ class WaveNetRun(CorpusRun):
         if self.fill_from is None:
             return None
         checkpoint = load_model(model_directory(self.fill_from))
-        if not isinstance(checkpoint.model, WaveGlow) or checkpoint.mel_config != contract(self.mel):
+        if not isinstance(checkpoint.model, WaveGlow) or checkpoint.mel_config != load_mel_config(self.mel):
             raise ConfigError(f"fill_from must be a WaveGlow that hears mels of {self.mel!r}; {self.fill_from} is not")
         return checkpoint.model
 

@@ -1,1 +1,1 @@
-"""Convert mels of any contract to those of a model: exactly, with a shift in time, or through an adapter."""
+"""Convert any mels to those of a model: exactly, with a shift in time, or through an adapter."""

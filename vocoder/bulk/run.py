@@ -59,7 +59,7 @@ class Summary:
         elapsed_seconds: duration of the run.
         clipped_files: number of files with clipped samples.
         failures: outcomes of the failed jobs.
-        doubts: outcomes of mels that are not typical of their contract.
+        doubts: outcomes of mels that are not typical of their mel config.
     """
 
     there: int = 0

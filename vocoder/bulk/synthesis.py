@@ -17,7 +17,7 @@ from vocoder.audio.origin import Origin
 from vocoder.bulk.jobs import Job
 from vocoder.loading import load
 from vocoder.mel.config import MelConfig
-from vocoder.mel.contract import AUTO, given_contract
+from vocoder.mel.config_file import AUTO, chosen_config
 from vocoder.mel.file import read_mel
 from vocoder.sampling import AdaptMode, GuardMode, Utterance, voice_of
 
@@ -57,7 +57,7 @@ class Voice:
         Raises:
             ConfigError: there is no such mel config, or no such statistics.
         """
-        return given_contract(self.preset, self.statistics)
+        return chosen_config(self.preset, self.statistics)
 
 
 @dataclass(frozen=True)

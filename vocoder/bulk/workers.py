@@ -13,7 +13,7 @@ import torch
 
 from vocoder.bulk.jobs import Job
 from vocoder.bulk.synthesis import Outcome
-from vocoder.machine.processes import end_with_owner, shielded
+from vocoder.processes import end_with_owner, shielded
 
 __all__ = ["Speak", "WorkerError", "Workers"]
 

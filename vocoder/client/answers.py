@@ -51,7 +51,7 @@ class Speech:
 
     `guard` is the verdict of the mel guard, or None. `origin` says where the audio comes from, or is None;
     `write_audio(..., origin=speech.origin)` keeps it in a file. `adapted` names the adapter of the mel, if any, and
-    `recognised` the recognised contract with `preset="auto"`.
+    `recognised` the recognised mel config with `preset="auto"`.
     """
 
     x: NDArray[np.float32]
@@ -90,7 +90,7 @@ class StreamStart:
 class StreamEnd:
     """Summary of a stream: frames of the mel, samples of audio, seconds of waiting and of computing.
 
-    `guard` is the verdict of the mel guard on the start of the mel, or None. `recognised` is the recognised contract
+    `guard` is the verdict of the mel guard on the start of the mel, or None. `recognised` is the recognised mel config
     with `preset="auto"`.
     """
 
@@ -117,7 +117,7 @@ class ModelInfo:
     Attributes:
         name: for requests.
         state: "ready", "loading" or "failed".
-        mel_config: its mel contract; None until it is ready.
+        mel_config: its mel config; None until it is ready.
         details: everything else: family, parameters, provenance, quality, limits.
     """
 

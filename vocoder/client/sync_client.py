@@ -72,7 +72,7 @@ class Client:
         """Turn a mel (n_mels, frames), array or tensor, into audio.
 
         Args:
-            mel: in the model's contract, or in that of `preset`.
+            mel: in the model's mel config, or in that of `preset`.
             **options: model, sigma, seed, denoise, corrections, preset, adapt, mean, variance, sample_rate, guard.
 
         Raises:

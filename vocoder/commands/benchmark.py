@@ -11,9 +11,9 @@ import torch
 from numpy.typing import NDArray
 
 from vocoder.commands.sampling import add_model_arguments, model
-from vocoder.machine.timing import alternate, machine, markdown_table
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.timing import alternate, machine, markdown_table
 
 __all__ = ["add_arguments", "noise_mel", "run"]
 

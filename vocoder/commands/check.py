@@ -1,4 +1,4 @@
-"""`vocoder check`: does a mel follow its contract, and if not, what is it likely to be?"""
+"""`vocoder check`: does a mel follow its mel config, and if not, what is it likely to be?"""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from vocoder.guard.automatic import recognised_config
 from vocoder.guard.guard import checked, load_guard
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import MelConfig
-from vocoder.mel.contract import AUTO, contract
+from vocoder.mel.config_file import AUTO, load_mel_config
 from vocoder.mel.file import read_mel
 
 __all__ = ["add_arguments", "run"]
@@ -22,7 +22,7 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = (
-        "Say how typical mel-spectrograms (npy files, n_mels x frames) are of speech in their contract, and what the "
+        "Say how typical mel-spectrograms (npy files, n_mels x frames) are of speech in their mel config, and what the "
         "others look like. The exit status is 0 if all are typical, 1 if one is not, 2 if one cannot be read."
     )
     parser.add_argument("mels", nargs="+", type=Path, metavar="MEL", help="npy file")
@@ -30,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--preset",
         default="nvidia",
         metavar="NAME|FILE",
-        help=f"the contract to follow: {PRESET_HELP}; auto names their own (default: %(default)s)",
+        help=f"the mel config to follow: {PRESET_HELP}; auto names their own (default: %(default)s)",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object a line, for programs")
 
@@ -39,10 +39,10 @@ def run(args: argparse.Namespace) -> int:
     """Print one line for each mel.
 
     Raises:
-        ValueError: mels of the contract do not convert to a contract that the guard knows.
+        ValueError: mels of the mel config do not convert to a mel config that the guard knows.
     """
     own = load_guard().mel_config
-    way = None if args.preset == AUTO else path_between(contract(args.preset), own)
+    way = None if args.preset == AUTO else path_between(load_mel_config(args.preset), own)
     return max([_check(path, way, own, args.json) for path in args.mels])
 
 

@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
         statistics=args.statistics,
     )
     parameters = sum(parameter.numel() for parameter in imported.model.parameters())
-    print(f"{args.output}: {parameters / 1e6:.1f} million parameters, mels of contract {imported.mel_config.name}")
+    print(f"{args.output}: {parameters / 1e6:.1f} million parameters, mels of preset {imported.mel_config.name}")
     for note in (*imported.notes, PRECISION):
         print(f"  {note}")
     if isinstance(imported.model, WaveNet):

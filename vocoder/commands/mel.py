@@ -13,7 +13,7 @@ import torch
 from vocoder.audio.file import read_audio
 from vocoder.commands.files import STANDARD, add_recording_arguments, audio_source, each, pairs, write_out
 from vocoder.commands.sampling import PRESET_HELP
-from vocoder.mel.contract import contract
+from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.spectrogram import MelSpectrogram
 
 __all__ = ["add_arguments", "run"]
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--preset",
         default="nvidia",
         metavar="NAME|FILE",
-        help=f"mel contract to follow: {PRESET_HELP} (default: %(default)s)",
+        help=f"mel config to follow: {PRESET_HELP} (default: %(default)s)",
     )
 
 
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> int:
         ValueError: inputs and output do not fit.
     """
     files = pairs(args.audio, args.output, ".npy", again=args.again)
-    return each("vocoder mel", files, args.output, partial(_make, MelSpectrogram(contract(args.preset))))
+    return each("vocoder mel", files, args.output, partial(_make, MelSpectrogram(load_mel_config(args.preset))))
 
 
 def _make(extract: MelSpectrogram, source: Path, target: Path) -> str:

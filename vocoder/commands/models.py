@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print family, parameters and mel contract, and the measured quality of a named model.
+    """Print family, parameters and mel config, and the measured quality of a named model.
 
     Raises:
         ValueError: there is no such model.

@@ -18,8 +18,8 @@ from vocoder.synthesis.synthesizer import Synthesizer
 __all__ = [
     "PRESET_HELP",
     "add_audio_arguments",
-    "add_contract_arguments",
     "add_model_arguments",
+    "add_preset_arguments",
     "add_sampling_arguments",
     "model",
     "origin",
@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 DTYPES = ("float32", "bfloat16")
-PRESET_HELP = f"a preset ({', '.join((*PRESETS, *ALIASES))}), or a YAML or JSON contract file"
+PRESET_HELP = f"a preset ({', '.join((*PRESETS, *ALIASES))}), or a YAML or JSON mel config file"
 
 
 def add_model_arguments(parser: argparse.ArgumentParser) -> None:
@@ -97,7 +97,7 @@ def origin(args: argparse.Namespace, synthesizer: Synthesizer, seed: int | None)
     return Origin.of_model(synthesizer.name, seed, synthesizer.dtype) if args.origin else None
 
 
-def add_contract_arguments(parser: argparse.ArgumentParser) -> None:
+def add_preset_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `--preset`, `--statistics` and `--adapt`."""
     parser.add_argument(
         "--preset",

@@ -21,14 +21,14 @@ from vocoder.bulk.synthesis import Voice
 from vocoder.commands.files import STANDARD, check_folder, each, mel_source, pairs, suffix_of, write_speech
 from vocoder.commands.sampling import (
     add_audio_arguments,
-    add_contract_arguments,
     add_model_arguments,
+    add_preset_arguments,
     add_sampling_arguments,
     model,
     origin,
     sampling_of,
 )
-from vocoder.mel.contract import AUTO, given_contract
+from vocoder.mel.config_file import AUTO, chosen_config
 from vocoder.mel.file import read_mel
 from vocoder.sampling import GuardMode, Utterance, voice_of
 from vocoder.synthesis.synthesizer import Synthesizer
@@ -56,12 +56,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_model_arguments(parser)
     add_sampling_arguments(parser)
     add_audio_arguments(parser)
-    add_contract_arguments(parser)
+    add_preset_arguments(parser)
     parser.add_argument(
         "--guard",
         choices=get_args(GuardMode),
         default="warn",
-        help="for mels that are not typical of their contract: warn, refuse, or do not look (default: %(default)s)",
+        help="for mels that are not typical of their mel config: warn, refuse, or do not look (default: %(default)s)",
     )
     parser.add_argument("--stream", action="store_true", help="compute and write the audio of one mel in chunks")
     many = parser.add_argument_group("for many mels")
@@ -124,7 +124,7 @@ def _speak_many(args: argparse.Namespace) -> int:
 def _speak(synthesizer: Synthesizer, args: argparse.Namespace, source: Path, target: Path) -> str:
     with mel_source(source) as file:
         mel = read_mel(file)
-    admitted = synthesizer.admit(mel, given_contract(args.preset, args.statistics), args.adapt, args.guard)
+    admitted = synthesizer.admit(mel, chosen_config(args.preset, args.statistics), args.adapt, args.guard)
     sampling, path = sampling_of(args).seeded(), admitted.path
     told = origin(args, synthesizer, sampling.seed)
     if args.stream:

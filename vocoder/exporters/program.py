@@ -110,7 +110,7 @@ class Traced:
 
     Attributes:
         program: takes `z` and `mel` of any batch and number of frames, or the mel alone.
-        about: the mel contract, the shape of z, the default temperature; plain text by name.
+        about: the mel config, the shape of z, the default temperature; plain text by name.
         output: what its output is called.
     """
 

@@ -115,11 +115,11 @@ class LinearPrediction(Flow):
     goes block by block, each a triangular solve. Not differentiable with respect to the mel.
 
     Args:
-        mel_config: the mel contract; logarithmic, without statistics or a clipped range.
+        mel_config: the mel config; logarithmic, without statistics or a clipped range.
         config: of the predictor.
 
     Raises:
-        ConfigError: the contract's mels cannot be turned back into amplitudes, or its hop does not divide.
+        ConfigError: the mel config's mels cannot be turned back into amplitudes, or its hop does not divide.
     """
 
     bands: Tensor

@@ -12,7 +12,7 @@ from vocoder.guard.layouts import layouts
 from vocoder.guard.recogniser import Guess, Recognition, convention_of, never_recognised
 from vocoder.guard.verdict import NAMED, recognised, transposed, unsure
 from vocoder.mel.config import PRESETS, MelConfig
-from vocoder.mel.contract import AUTO, contract
+from vocoder.mel.config_file import AUTO, load_mel_config
 from vocoder.mel.convert import convert, plain
 from vocoder.mel.range import mel_range
 from vocoder.mel.values import bands_hint, finite_values
@@ -53,7 +53,7 @@ def source_config(preset: Preset, own: MelConfig, mel: Any = None) -> MelConfig:
     if preset is None:
         return own
     if preset != AUTO:
-        return contract(preset)
+        return load_mel_config(preset)
     if not isinstance(mel, (Tensor, np.ndarray)) or mel.ndim not in (2, 3) or 0 in mel.shape:
         raise UnsureError("preset=auto needs the mel, (n_mels, frames) or (B, n_mels, frames), to recognise it")
     values = finite_values(mel)

@@ -111,7 +111,7 @@ def _logarithm(mel: Tensor) -> Tensor:
 
 
 def encoding_of(config: MelConfig) -> str | None:
-    """Return the name of the encoding of a contract, or None if it is unknown."""
+    """Return the name of the encoding of a mel config, or None if it is unknown."""
     if config.mean is not None:
         return "statistics"
     if config.log != "db20":

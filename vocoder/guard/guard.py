@@ -65,9 +65,7 @@ class Guard:
         """Raise a ValueError if the guard cannot judge mels of a mel config."""
         if not self.knows(config):
             known = ", ".join(name for name, config in PRESETS.items() if self.knows(config))
-            raise ValueError(
-                f"the guard knows no mels of mel config {config.name!r}, only those computed as those of {known} are"
-            )
+            raise ValueError(f"the guard knows no mels of {config.name!r}, only those computed as those of {known} are")
 
     def recognise(self, mel: Tensor | np.ndarray) -> Recognition:
         """Recognise the convention of a mel (n_mels, frames).

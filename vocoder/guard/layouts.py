@@ -118,7 +118,7 @@ def _of_100_bands() -> dict[str, Layout]:
 
 
 def layout_named(config: MelConfig) -> str | None:
-    """Return the name of the layout of a contract, or None if it is unknown."""
+    """Return the name of the layout of a mel config, or None if it is unknown."""
     for name, layout in layouts().items():
         if all(getattr(config, field) == getattr(layout.mel_config, field) for field in _FIELDS):
             return name

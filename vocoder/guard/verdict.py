@@ -34,7 +34,7 @@ NAMED = 0.5
 
 @dataclass(frozen=True)
 class Verdict:
-    """Whether a mel is typical of its contract, and if not, what it is likely to be.
+    """Whether a mel is typical of its mel config, and if not, what it is likely to be.
 
     Attributes:
         typical: false if something is probably wrong.
@@ -44,7 +44,7 @@ class Verdict:
             `statistics`, `no-logarithm`, `power`, `bands`, `hop`, `sample-rate`, `transposed`, `upside-down`,
             `shuffled`, `negated`, `silence`, `not-speech`, `unsure` if it is another convention, but unclear which.
         message: one or two sentences: what it looks like and what to do.
-        preset: preset of the mel's bands, if it is not the contract's.
+        preset: preset of the mel's bands, if it is not the mel config's.
         adapted: name of the adapter that converted the mel before, if any.
         likeliest: conventions that the mel may follow with their probabilities, most likely first.
     """
@@ -68,7 +68,7 @@ def recognised(recognition: Recognition, claimed: str) -> Verdict:
 
     Args:
         recognition: of the mel.
-        claimed: name of the claimed contract.
+        claimed: name of the claimed mel config.
     """
     found = recognition.likeliest
     faults: dict[tuple[str, str | None], float] = defaultdict(float)
@@ -110,7 +110,7 @@ def transposed(n_mels: int) -> Verdict:
 def unsure(likeliest: Sequence[Guess]) -> str:
     """Return the two likeliest conventions, and what to do."""
     first, second = (f"{guess.convention.words} ({100 * guess.probability:.0f} %)" for guess in likeliest[:2])
-    return f"It may be {first}, or {second}. Pass preset=NAME, or compute the mel as the contract says."
+    return f"It may be {first}, or {second}. Pass preset=NAME, or compute the mel as the mel config says."
 
 
 def _explained(convention: Convention) -> str:
@@ -126,12 +126,12 @@ def _explained(convention: Convention) -> str:
         return f"The mel looks like {words}: pass preset={' or '.join((convention.preset, *alike))}."
     words = convention.words
     if convention.mel_config is not None:
-        return f"The mel looks like {words}: pass preset=auto, or compute the mel as its contract says."
+        return f"The mel looks like {words}: pass preset=auto, or compute the mel as its mel config says."
     unknown = never_recognised(layout.mel_config.n_mels)
     hint = f", or pass preset=NAME if it is one of {unknown}" if unknown else ""
     if layout.preset:
         hint = f", or pass preset={layout.preset} with the values of that contract"
-    return f"The mel looks like {words}. Compute the mel as its contract says{hint}."
+    return f"The mel looks like {words}. Compute the mel as its mel config says{hint}."
 
 
 def unexplained(typicality: float, likeliest: tuple[Guess, ...]) -> Verdict:

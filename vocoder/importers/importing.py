@@ -14,7 +14,7 @@ from vocoder.importers.imported import Imported, Request
 from vocoder.importers.nvidia_waveglow import import_waveglow
 from vocoder.importers.r9y9_wavenet import import_r9y9_wavenet
 from vocoder.importers.weights import Weights, read_weights
-from vocoder.mel import contract
+from vocoder.mel import config_file
 
 __all__ = ["LAYOUTS", "PRECISION", "import_model", "read_config", "read_statistics"]
 
@@ -60,7 +60,7 @@ def import_model(
     )
     try:
         imported = LAYOUTS[layout](request)
-    except ConfigError as error:  # of the mel contract that configuration and statistics make
+    except ConfigError as error:  # of the mel config that configuration and statistics make
         raise CheckpointError(f"{file} cannot be imported: {error}") from error
     provenance: dict[str, Any] = {"imported": _origin(layout, request)}
     if imported.notes:
@@ -91,7 +91,7 @@ def read_statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
         CheckpointError: they are missing or no two lists of numbers.
     """
     try:
-        return contract.read_statistics(path)
+        return config_file.read_statistics(path)
     except ConfigError as error:
         raise CheckpointError(str(error)) from error
 
@@ -115,7 +115,7 @@ def _card(layout: str, weights: Weights, imported: Imported) -> str:
     notes = "".join(f"- {note}\n" for note in imported.notes)
     return (
         f"# {Path(weights.source).stem}\n\nA vocoder imported from {weights.source} (layout {layout}, SHA-256 "
-        f"`{weights.sha256}`).\nIts licence is that of the original, and it hears mels of contract "
+        f"`{weights.sha256}`).\nIts licence is that of the original, and it hears mels of mel config "
         f"`{imported.mel_config.name}`; see config.json.\n\n"
         f"- {PRECISION}\n{notes}"
     )

@@ -1,1 +1,1 @@
-"""Mel-spectrograms: contracts, computation, conversion, files and checks."""
+"""Mel-spectrograms: configs, computation, conversion, files and checks."""

@@ -1,4 +1,4 @@
-"""The mel contract: everything that two programs must agree on to exchange mel-spectrograms."""
+"""The mel config: everything that two programs must agree on to exchange mel-spectrograms."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ class MelConfig:
 
     def _require(self, condition: bool, message: str) -> None:
         if not condition:
-            raise ConfigError(f"mel contract {self.name!r}: {message}")
+            raise ConfigError(f"mel config {self.name!r}: {message}")
 
 
 _NVIDIA = MelConfig(
@@ -160,12 +160,12 @@ def _like(base: MelConfig, name: str, **changes: Any) -> MelConfig:
 
 
 def _scaled(base: MelConfig, name: str, mean: float, scale: float, **changes: Any) -> MelConfig:
-    """Return the contract of (mel - mean) / scale, the same for all bands."""
+    """Return the mel config of (mel - mean) / scale, the same for all bands."""
     return _like(base, name, mean=(mean,) * base.n_mels, variance=(scale**2,) * base.n_mels, **changes)
 
 
 def _presets() -> Iterator[MelConfig]:
-    """Yield the contracts of published models, the default first."""
+    """Yield the mel configs of published models, the default first."""
     yield _NVIDIA  # Tacotron 2 and the published WaveGlow
     # Same bins, but its frames are centred half a hop later and there is one fewer.
     hifigan = _like(_NVIDIA, "hifigan", centre="same", magnitude_epsilon=1e-9)
@@ -205,7 +205,7 @@ PRESETS: MappingProxyType[str, MelConfig] = MappingProxyType({config.name: confi
 
 
 def preset(name: str) -> MelConfig:
-    """Return the mel contract of a preset, by its name or that of an acoustic model with the same mels.
+    """Return the mel config of a preset, by its name or that of an acoustic model with the same mels.
 
     Raises:
         ConfigError: there is no such preset.

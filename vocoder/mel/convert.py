@@ -1,6 +1,6 @@
-"""Exact conversion between mel contracts, or the reasons why there is none.
+"""Exact conversion between mel configs, or the reasons why there is none.
 
-A mel value is a function of one band energy: floor, logarithm, reference, range and statistics. Two contracts that
+A mel value is a function of one band energy: floor, logarithm, reference, range and statistics. Two mel configs that
 differ in nothing else convert value by value. What comes before (frames, window, bins, magnitude) mixes samples and
 cannot be undone from the mel.
 """
@@ -40,12 +40,12 @@ _REASONS = {
 
 
 class MelMismatchError(ValueError):
-    """Two mel contracts differ in ways that cannot be converted; `differences` lists them."""
+    """Two mel configs differ in ways that cannot be converted; `differences` lists them."""
 
     def __init__(self, source: MelConfig, target: MelConfig, found: tuple[str, ...]) -> None:
         super().__init__(
-            f"a mel of contract {source.name!r} cannot be converted exactly to {target.name!r}: {'; '.join(found)}. "
-            f"Compute the mel from audio with contract {target.name!r} instead"
+            f"a mel of {source.name!r} cannot be converted exactly to {target.name!r}: {'; '.join(found)}. "
+            f"Compute the mel from audio with the mel config {target.name!r} instead"
         )
         self.differences = found
 
@@ -60,23 +60,23 @@ def differences(source: MelConfig, target: MelConfig) -> tuple[str, ...]:
 
 
 def plain(config: MelConfig) -> MelConfig:
-    """Return a contract without mean and variance."""
+    """Return a mel config without mean and variance."""
     return replace(config, mean=None, variance=None)
 
 
 def convert(mel: Mel, source: MelConfig, target: MelConfig) -> Mel:
-    """Convert a mel between contracts that differ only in logarithm, floor, range or statistics.
+    """Convert a mel between mel configs that differ only in logarithm, floor, range or statistics.
 
     The result is what `target` gives for the same audio, except for energies clipped at the floor or the top of the
     range of `source`.
 
     Args:
         mel: (n_mels, frames) or (B, n_mels, frames), a tensor or an array; the result is of the same kind.
-        source: contract of the mel.
-        target: contract of the result.
+        source: mel config of the mel.
+        target: mel config of the result.
 
     Raises:
-        MelMismatchError: the contracts differ in other ways; the text lists them.
+        MelMismatchError: the mel configs differ in other ways; the text lists them.
         ValueError: the mel does not have the shape of `source`.
     """
     found = differences(source, target)
@@ -84,7 +84,7 @@ def convert(mel: Mel, source: MelConfig, target: MelConfig) -> Mel:
         raise MelMismatchError(source, target, found)
     if mel.ndim not in (2, 3) or mel.shape[-2] != source.n_mels:
         raise ValueError(
-            f"a mel of contract {source.name!r} is ({source.n_mels}, frames) or (B, {source.n_mels}, frames), "
+            f"a mel of {source.name!r} is ({source.n_mels}, frames) or (B, {source.n_mels}, frames), "
             f"not {tuple(mel.shape)}"
         )
     if isinstance(mel, np.ndarray):

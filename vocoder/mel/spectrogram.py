@@ -36,7 +36,7 @@ def mel_to_hz(mel: Tensor, scale: str) -> Tensor:
 
 
 def mel_filterbank(config: MelConfig) -> Tensor:
-    """Return the filterbank (n_mels, n_fft // 2 + 1) of a mel contract, in float64.
+    """Return the filterbank (n_mels, n_fft // 2 + 1) of a mel config, in float64.
 
     Triangles overlap by half. `mel_norm` "slaney" gives them unit area in hertz, "none" unit height.
     """
@@ -56,7 +56,7 @@ class MelSpectrogram(nn.Module):
     It has no parameters and no saved state. Mels are float32, or float64 for float64 audio.
 
     Args:
-        config: the mel contract.
+        config: the mel config.
         precise: transform in float64 if the device can. In float32 the rounding of loud bands reaches quiet bands of
             the same frame and changes their logarithms, by up to 1e-3 in speech and far more in empty bands. That is
             enough for a loss and takes half the time.

@@ -1,4 +1,4 @@
-"""Adapters: what turns mels of one contract into those of another where no formula does."""
+"""Adapters: networks between two mel configs that no formula connects."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class AdapterConfig:
 
 
 class AdapterModel(nn.Module):
-    """Maps windows of frames of one contract to frames of another.
+    """Maps windows of frames of one mel config to frames of another.
 
     Inputs, the bands that it looks at, are brought to mean 0 and deviation 1 by `mean` and `deviation` first. Outputs
     do not fall below the target's floor.

@@ -24,7 +24,7 @@ FIRST_LOG_SCALE = math.log(1e-6)
 
 
 class PublishedStudent(Vocoder):
-    """A flow between audio x (B, T) and noise z (B, 1, T) given a mel (B, n_mels, frames), of the importer's contract.
+    """A flow between audio x (B, T) and noise z (B, 1, T) given a mel (B, n_mels, frames), as the importer says.
 
     Every flow scales and shifts each sample by functions of the noise and of the condition up to the sample before:
     x_t = z_t * exp(log_s_{t-1}) + t_{t-1}. The first sample is never changed; flows after the first see zero there, and

@@ -53,6 +53,6 @@ class WaveNetModelConfig:
             return
         mel = preset(self.lpc.mel)
         for name in ("sample_rate", "hop_length", "n_mels"):
-            ours, contract = getattr(self, name), getattr(mel, name)
-            if ours != contract:
-                raise ConfigError(f"{name} is {ours}, but the mel preset {self.lpc.mel!r} of lpc has {contract}")
+            ours, expected = getattr(self, name), getattr(mel, name)
+            if ours != expected:
+                raise ConfigError(f"{name} is {ours}, but the mel preset {self.lpc.mel!r} of lpc has {expected}")

@@ -19,7 +19,7 @@ from vocoder.guard.guard import checked
 from vocoder.guard.verdict import Verdict
 from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import MelConfig
-from vocoder.mel.contract import AUTO
+from vocoder.mel.config_file import AUTO
 from vocoder.mel.values import MelError
 from vocoder.models.base import Vocoder
 from vocoder.sampling import AdaptMode, GuardMode, Preset, Sampling, Utterance, guard_mode

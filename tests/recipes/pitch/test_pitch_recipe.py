@@ -18,7 +18,7 @@ from training.corpora.manifest import read_manifest
 from training.data.datasets import SegmentConfig, SegmentDataset
 from training.distil.pitch_weights import load_pitch
 from training.provenance import inherited
-from vocoder.mel.contract import contract
+from vocoder.mel.config_file import load_mel_config
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def test_rows_count_frames():
 def test_segments_are_kept_for_some_epochs(settings, tmp_path):
     manifest = read_manifest(tmp_path / "corpus")
     base = SegmentDataset(manifest, "train", SegmentConfig(segment_length=4096, epoch_length=3, rates=(0.8, 1.2)))
-    made, again = (PitchSegments(base, contract("nvidia"), DisturbanceConfig(), reuse=2) for _ in range(2))
+    made, again = (PitchSegments(base, load_mel_config("nvidia"), DisturbanceConfig(), reuse=2) for _ in range(2))
     first = made[1]
     assert first["mel"].shape == (80, 16)
     assert first["f0"].shape == (16,)

@@ -1,4 +1,4 @@
-"""Positions of frames among those of another contract, against time itself."""
+"""Positions of frames among those of another mel config, against time itself."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ways from one contract to another: which there is, what it does to values, time and length."""
+"""Ways from one mel config to another: which there is, what it does to values, time and length."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ from vocoder.cli import main
 
 @pytest.fixture(autouse=True)
 def _small_products(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("vocoder.machine.timing.MATRIX_SIZE", 64)
+    monkeypatch.setattr("vocoder.timing.MATRIX_SIZE", 64)
 
 
 def test_each_length_has_a_line(model: Path, capsys: pytest.CaptureFixture[str]) -> None:

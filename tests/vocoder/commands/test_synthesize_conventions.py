@@ -76,7 +76,7 @@ def test_a_contract_file_and_statistics(model: Path, tmp_path: Path) -> None:
     [
         (["--preset", "espnet", "--adapt", "off"], "f_min is 80.0, not 0.0"),
         (["--preset", "nothing"], "no mel preset 'nothing'"),
-        (["--preset", "nowhere.yaml"], "cannot read the mel contract"),
+        (["--preset", "nowhere.yaml"], "cannot read the mel config"),
         (["--statistics", "stats.npz"], "name that too"),
     ],
 )

@@ -1,4 +1,4 @@
-"""`preset=auto`: the contract that is recognised is the one that would have been named."""
+"""`preset=auto`: the mel config that is recognised is the one that would have been named."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encodings undo what other conventions do, exactly, and are found by the contracts that have them."""
+"""Encodings undo what other conventions do, exactly, and are found by the mel configs that have them."""
 
 from __future__ import annotations
 

@@ -107,7 +107,7 @@ def test_what_cannot_be_judged_is_refused(guard: Guard) -> None:
         guard.check(np.zeros((1, 80, 5)))
     with pytest.raises(ValueError, match="not finite"):
         guard.check(np.full((80, 5), np.nan))
-    with pytest.raises(ValueError, match="knows no mels of mel config 'vocos'"):
+    with pytest.raises(ValueError, match="knows no mels of 'vocos'"):
         guard.check(np.zeros((100, 5)), preset("vocos"))
     assert guard.knows(preset("espnet"))
 

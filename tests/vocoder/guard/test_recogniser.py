@@ -1,4 +1,4 @@
-"""Conventions, the contracts that have them, and the arithmetic of guesses about them."""
+"""Conventions, the mel configs that have them, and the arithmetic of guesses about them."""
 
 from __future__ import annotations
 
@@ -48,10 +48,10 @@ def test_presets_without_a_convention_are_said() -> None:
 
 
 def test_other_values_of_known_bands_have_a_contract_where_one_can_say_them() -> None:
-    contract = Convention("espnet", "ln").mel_config
-    assert contract is not None
-    assert (contract.log, contract.f_min, contract.f_max) == ("ln", 80.0, 7600.0)
-    assert convention_of(contract) == Convention("espnet", "ln")
+    config = Convention("espnet", "ln").mel_config
+    assert config is not None
+    assert (config.log, config.f_min, config.f_max) == ("ln", 80.0, 7600.0)
+    assert convention_of(config) == Convention("espnet", "ln")
     for layout, encoding in (("espnet", "linear"), ("hop128", "ln"), (SHUFFLED, "ln"), ("nvidia", "statistics")):
         assert Convention(layout, encoding).mel_config is None
 
@@ -71,7 +71,7 @@ def test_probabilities_are_of_both_and_sum_to_one() -> None:
         (1, 1, "log10", "preset=espnet"),
         (1, 0, "bands", "preset=auto"),
         (0, 1, "log10", "multiply by ln\\(10\\)"),
-        (2, 0, "hop", "Compute the mel as its contract says"),
+        (2, 0, "hop", "Compute the mel as its mel config says"),
         (3, 0, "shuffled", "their order does not"),
     ],
 )

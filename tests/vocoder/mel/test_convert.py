@@ -117,7 +117,7 @@ def test_a_refusal_names_every_difference(source: str, target: str, named: list[
     with pytest.raises(MelMismatchError) as caught:
         convert(torch.zeros(preset(source).n_mels, 5), preset(source), preset(target))
     text = str(caught.value)
-    assert text.startswith(f"a mel of contract '{source}' cannot be converted exactly to '{target}': ")
+    assert text.startswith(f"a mel of '{source}' cannot be converted exactly to '{target}': ")
     assert all(part in text for part in named)
     assert len(caught.value.differences) == len(named)
 

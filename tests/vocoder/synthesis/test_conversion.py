@@ -15,7 +15,7 @@ from vocoder.adapt.path import accepted_presets
 from vocoder.audio.file import read_audio
 from vocoder.checkpoint import Checkpoint
 from vocoder.mel.config import preset
-from vocoder.mel.contract import with_statistics
+from vocoder.mel.config_file import with_statistics
 from vocoder.mel.convert import MelMismatchError
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.mel.values import MelError
@@ -29,7 +29,7 @@ NAMES = ("hifigan", "espnet", "r9y9", "vocos", "nemo", "tacotron2-tf", "speecht5
 
 @pytest.fixture(scope="module")
 def voice() -> Synthesizer:
-    """A WaveGlow of random weights that hears mels of the nvidia contract."""
+    """A WaveGlow of random weights that hears mels of the nvidia mel config."""
     torch.manual_seed(0)
     config = grouping_config(
         n_mels=80, hop_length=256, sample_rate=22050, group_size=8, cond_channels=640, upsample_kernel=1024
@@ -98,9 +98,9 @@ def test_statistics_of_ones_own(voice: Synthesizer) -> None:
     mel = mel_of("espnet")
     mean, variance = mel.mean(axis=1), mel.var(axis=1) + 0.1
     normalised = (mel - mean[:, None]) / np.sqrt(variance)[:, None]
-    contract = with_statistics(preset("espnet"), (tuple(mean), tuple(variance)))
+    config = with_statistics(preset("espnet"), (tuple(mean), tuple(variance)))
     expected = voice.synthesize(mel, seed=1, preset="espnet")
-    np.testing.assert_allclose(voice.synthesize(normalised, seed=1, preset=contract), expected, atol=1e-4)
+    np.testing.assert_allclose(voice.synthesize(normalised, seed=1, preset=config), expected, atol=1e-4)
 
 
 def test_what_cannot_be_spoken_is_refused(voice: Synthesizer) -> None:

@@ -12,7 +12,7 @@ import pytest
 OWNER = """
 import sys, time
 from functools import partial
-from vocoder.machine.processes import process_pool
+from vocoder.processes import process_pool
 
 def hold(path):
     with open(path, "w") as pipe:
@@ -28,7 +28,7 @@ if __name__ == "__main__":
 
 INTERRUPTED = """
 import os, signal, time
-from vocoder.machine.processes import process_pool
+from vocoder.processes import process_pool
 
 def here():
     return "here"

@@ -11,7 +11,7 @@ import pytest
 
 COUNT = """
 import resource, sys, torch
-from vocoder.machine.allocation import keep_freed_memory
+from vocoder.memory import keep_freed_memory
 kept = sys.argv[1] == "keep" and keep_freed_memory()
 def run():
     for _ in range(20):

@@ -1,4 +1,4 @@
-"""Mel contracts by name or from a file; statistics from a file."""
+"""Mel configs by name or from a file; statistics from a file."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ from vocoder.mel.names import canonical
 
 __all__ = [
     "AUTO",
-    "contract",
-    "contracts_in",
-    "given_contract",
-    "known_contracts",
+    "chosen_config",
+    "configs_in",
     "known_or_none",
-    "read_contract",
+    "known_presets",
+    "load_mel_config",
+    "read_config_file",
     "read_statistics",
     "with_statistics",
 ]
 
 AUTO = "auto"
 """in place of a preset: recognise it from the mel"""
-CONTRACT_SUFFIXES = (".yaml", ".yml", ".json")
+CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
 MAX_BYTES = 2**20
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
 
-def contract(name: str | Path | MelConfig, statistics: Path | str | Statistics | None = None) -> MelConfig:
-    """Return a mel contract: a preset by name, or a contract file.
+def load_mel_config(name: str | Path | MelConfig, statistics: Path | str | Statistics | None = None) -> MelConfig:
+    """Return a mel config: a preset by name, or a mel config file.
 
     Args:
-        name: a preset, a YAML or JSON file with the fields of `MelConfig`, or a contract, which is returned.
+        name: a preset, a YAML or JSON file with the fields of `MelConfig`, or a mel config, which is returned.
         statistics: mean and variance of each band, or a file of both, for normalised mels.
 
     Raises:
@@ -48,21 +48,21 @@ def contract(name: str | Path | MelConfig, statistics: Path | str | Statistics |
     if isinstance(name, MelConfig):
         found = name
     else:
-        found = read_contract(Path(name)) if Path(name).suffix in CONTRACT_SUFFIXES else preset(str(name))
+        found = read_config_file(Path(name)) if Path(name).suffix in CONFIG_SUFFIXES else preset(str(name))
     if statistics is None:
         return found
     return with_statistics(found, read_statistics(statistics) if isinstance(statistics, (str, Path)) else statistics)
 
 
 def known_or_none(name: object) -> MelConfig | None:
-    """Return the contract of this name or file, or None if it is missing or wrong."""
+    """Return the mel config of this name or file, or None if it is missing or wrong."""
     try:
-        return contract(name) if isinstance(name, str) else None
+        return load_mel_config(name) if isinstance(name, str) else None
     except ConfigError:
         return None
 
 
-def given_contract(name: str | Path | None, statistics: str | Path | None) -> MelConfig | str | None:
+def chosen_config(name: str | Path | None, statistics: str | Path | None) -> MelConfig | str | None:
     """Return the mel config named for mels, "auto" to recognise it, or None if none is named.
 
     Raises:
@@ -73,12 +73,12 @@ def given_contract(name: str | Path | None, statistics: str | Path | None) -> Me
     if name == AUTO:
         return AUTO
     if name is None and statistics is not None:
-        raise ConfigError("statistics belong to mels of a preset or contract file: name that too")
-    return None if name is None else contract(name, statistics)
+        raise ConfigError("statistics belong to mels of a preset or file: name that too")
+    return None if name is None else load_mel_config(name, statistics)
 
 
 def with_statistics(config: MelConfig, statistics: Statistics) -> MelConfig:
-    """Return the contract with mean and variance for normalised mels.
+    """Return the mel config with mean and variance for normalised mels.
 
     Raises:
         ConfigError: not one finite number per band, or a variance is not positive.
@@ -87,8 +87,8 @@ def with_statistics(config: MelConfig, statistics: Statistics) -> MelConfig:
     return dataclasses.replace(config, mean=tuple(map(float, mean)), variance=tuple(map(float, variance)))
 
 
-def read_contract(path: Path) -> MelConfig:
-    """Read a contract file. The name defaults to the file's.
+def read_config_file(path: Path) -> MelConfig:
+    """Read a mel config file. The name defaults to the file's.
 
     Raises:
         ConfigError: there is no such file, it is not YAML or JSON, or a field is unknown, missing or wrong.
@@ -97,36 +97,36 @@ def read_contract(path: Path) -> MelConfig:
         text = path.read_bytes()[: MAX_BYTES + 1].decode("utf-8")
         data = json.loads(text) if path.suffix == ".json" else _yaml(text)
     except OSError as error:
-        raise ConfigError(f"cannot read the mel contract {path}: {error.strerror}") from error
+        raise ConfigError(f"cannot read the mel config {path}: {error.strerror}") from error
     except ValueError as error:
-        raise ConfigError(f"the mel contract {path} is no {path.suffix[1:].upper()}: {error}") from error
+        raise ConfigError(f"the mel config {path} is no {path.suffix[1:].upper()}: {error}") from error
     if not isinstance(data, Mapping):
-        raise ConfigError(f"the mel contract {path} must hold the fields of a contract, as `sample_rate: 44100`")
+        raise ConfigError(f"the mel config {path} must hold the fields of a mel config, as `sample_rate: 44100`")
     return from_dict(MelConfig, {"name": path.stem, **data}, str(path))
 
 
-def known_contracts(directory: Path | None) -> Mapping[str, MelConfig]:
-    """Return the presets followed by the contracts of a directory, by name.
+def known_presets(directory: Path | None) -> Mapping[str, MelConfig]:
+    """Return the presets followed by the mel configs of a directory, by name.
 
     Raises:
-        ConfigError: as `contracts_in`.
+        ConfigError: as `configs_in`.
     """
-    return PRESETS if directory is None else {**PRESETS, **contracts_in(directory)}
+    return PRESETS if directory is None else {**PRESETS, **configs_in(directory)}
 
 
-def contracts_in(directory: Path) -> dict[str, MelConfig]:
-    """Return the contracts of a directory, named after their files.
+def configs_in(directory: Path) -> dict[str, MelConfig]:
+    """Return the mel configs of a directory, named after their files.
 
     Raises:
         ConfigError: there is no such directory, a file is wrong, or a name is taken by a preset.
     """
     if not directory.is_dir():
-        raise ConfigError(f"there is no directory {directory} of mel contracts")
+        raise ConfigError(f"there is no directory {directory} of mel configs")
     found: dict[str, MelConfig] = {}
-    for path in sorted(path for path in directory.iterdir() if path.suffix in CONTRACT_SUFFIXES):
+    for path in sorted(path for path in directory.iterdir() if path.suffix in CONFIG_SUFFIXES):
         if canonical(path.stem, PRESETS) is not None or path.stem in found:
-            raise ConfigError(f"{path}: there is a contract of the name {path.stem!r} already; rename the file")
-        found[path.stem] = dataclasses.replace(read_contract(path), name=path.stem)
+            raise ConfigError(f"{path}: there is a mel config of the name {path.stem!r} already; rename the file")
+        found[path.stem] = dataclasses.replace(read_config_file(path), name=path.stem)
     return found
 
 
@@ -154,7 +154,7 @@ def read_statistics(path: Path | str) -> Statistics:
 
 
 def _yaml(text: str) -> Any:
-    import yaml  # only contracts in YAML need it
+    import yaml  # only mel configs in YAML need it
 
     try:
         return yaml.safe_load(text)

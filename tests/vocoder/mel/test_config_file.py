@@ -11,7 +11,7 @@ import yaml
 
 from vocoder.config import ConfigError, to_dict
 from vocoder.mel.config import PRESETS, preset
-from vocoder.mel.contract import contract, contracts_in, given_contract, known_contracts, read_statistics
+from vocoder.mel.config_file import chosen_config, configs_in, known_presets, load_mel_config, read_statistics
 
 WIDE = {
     "sample_rate": 44100, "n_fft": 2048, "win_length": 2048, "hop_length": 512, "n_mels": 128, "f_min": 0.0,
@@ -27,23 +27,23 @@ def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_a_file_says_what_a_preset_would(file: Path) -> None:
-    found = contract(str(file))
+    found = load_mel_config(str(file))
     assert (found.name, found.sample_rate, found.n_mels, found.hop_length) == ("wide", 44100, 128, 512)
-    assert contract(file) == found
-    assert contract(found) is found
+    assert load_mel_config(file) == found
+    assert load_mel_config(found) is found
 
 
 def test_names_are_those_of_presets() -> None:
-    assert contract("espnet") == preset("espnet")
+    assert load_mel_config("espnet") == preset("espnet")
     with pytest.raises(ConfigError, match="no mel preset 'wide'"):
-        contract("wide")
+        load_mel_config("wide")
 
 
 def test_a_preset_survives_its_file(tmp_path: Path) -> None:
     for name, config in PRESETS.items():
         path = tmp_path / f"{name}.json"
         path.write_text(json.dumps(to_dict(config)))
-        assert contract(path) == config
+        assert load_mel_config(path) == config
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_a_preset_survives_its_file(tmp_path: Path) -> None:
     [
         ("a.yaml", "sample_rate: [", "is no YAML"),
         ("a.json", "{", "is no JSON"),
-        ("a.yaml", "- 1", "must hold the fields of a contract"),
+        ("a.yaml", "- 1", "must hold the fields of a mel config"),
         ("a.yaml", "hop: 3", "has no field hop"),
         ("a.json", json.dumps({**WIDE, "f_max": 30000.0}), "f_max <= sample_rate / 2"),
         ("a.json", json.dumps({**WIDE, "n_mels": "many"}), "n_mels must be int"),
@@ -61,23 +61,23 @@ def test_a_preset_survives_its_file(tmp_path: Path) -> None:
 def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, name: str, text: str, message: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(ConfigError, match=message):
-        contract(tmp_path / name)
+        load_mel_config(tmp_path / name)
 
 
 def test_a_missing_file_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"cannot read the mel contract nowhere\.yaml"):
-        contract("nowhere.yaml")
+    with pytest.raises(ConfigError, match=r"cannot read the mel config nowhere\.yaml"):
+        load_mel_config("nowhere.yaml")
 
 
 def test_a_directory_names_its_contracts_by_their_files(tmp_path: Path) -> None:
     (tmp_path / "wide.json").write_text(json.dumps({"name": "other", **WIDE}))
     (tmp_path / "notes.txt").write_text("no contract")
-    assert list(contracts_in(tmp_path)) == ["wide"]
-    assert contracts_in(tmp_path)["wide"].name == "wide"
-    assert list(known_contracts(tmp_path)) == [*PRESETS, "wide"]
-    assert known_contracts(None) == PRESETS
+    assert list(configs_in(tmp_path)) == ["wide"]
+    assert configs_in(tmp_path)["wide"].name == "wide"
+    assert list(known_presets(tmp_path)) == [*PRESETS, "wide"]
+    assert known_presets(None) == PRESETS
     with pytest.raises(ConfigError, match="no directory"):
-        contracts_in(tmp_path / "nothing")
+        configs_in(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("name", ["espnet.json", "wide.yaml"])
@@ -85,7 +85,7 @@ def test_a_name_is_taken_once(tmp_path: Path, name: str) -> None:
     for file in ("wide.json", name):
         (tmp_path / file).write_text(json.dumps(WIDE))
     with pytest.raises(ConfigError, match="rename the file"):
-        contracts_in(tmp_path)
+        configs_in(tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["npz", "json"])
@@ -96,17 +96,17 @@ def test_statistics_come_from_a_file(tmp_path: Path, kind: str) -> None:
         np.savez(path, mean=mean, variance=variance)
     else:
         path.write_text(json.dumps({"mean": mean.tolist(), "variance": variance.tolist()}))
-    found = contract("espnet", path)
+    found = load_mel_config("espnet", path)
     assert found.mean == pytest.approx(mean.tolist())
     assert found.variance == pytest.approx(variance.tolist())
-    assert contract("espnet", (mean.tolist(), variance.tolist())) == found
-    assert given_contract("espnet", path) == found
-    assert given_contract(None, None) is None
+    assert load_mel_config("espnet", (mean.tolist(), variance.tolist())) == found
+    assert chosen_config("espnet", path) == found
+    assert chosen_config(None, None) is None
     with pytest.raises(ConfigError, match="name that too"):
-        given_contract(None, path)
-    assert given_contract("auto", None) == "auto"
+        chosen_config(None, path)
+    assert chosen_config("auto", None) == "auto"
     with pytest.raises(ConfigError, match="preset=auto takes no statistics"):
-        given_contract("auto", path)
+        chosen_config("auto", path)
 
 
 def test_statistics_that_are_none_are_refused(tmp_path: Path) -> None:
@@ -119,6 +119,6 @@ def test_statistics_that_are_none_are_refused(tmp_path: Path) -> None:
         read_statistics(path)
     path.write_text('{"mean": [1, 2], "variance": [1, 1]}')
     with pytest.raises(ConfigError, match="mean must hold 80 values"):
-        contract("espnet", path)
+        load_mel_config("espnet", path)
     with pytest.raises(ConfigError, match="cannot read the statistics"):
         read_statistics(tmp_path / "none.json")

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from vocoder.machine.timing import alternate, markdown_table
+from vocoder.timing import alternate, markdown_table
 
 
 def test_tasks_take_turns_and_warm_ups_are_not_timed() -> None:

@@ -1,1 +1,0 @@
-"""What depends on the machine: devices, memory, timings."""
