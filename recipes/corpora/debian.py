@@ -1,4 +1,4 @@
-"""Speech that comes as Debian packages, downloaded and unpacked without root."""
+"""Speech in Debian packages, downloaded and unpacked without root."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def _asterisk(language: str, licence: str, attribution: str, unseen: bool = Fals
 
 
 def _prompts(name: str, folder: str, files: str, licence: str, attribution: str) -> Package:
-    """Prompts of telephone exchanges at 8 kHz: what narrow-band speech is judged by."""
+    """Telephone prompts at 8 kHz, for the evaluation of narrow-band speech."""
     package, sounds = f"asterisk-prompt-{name}", f"usr/share/asterisk/sounds/{folder}"
     return Package(package, sounds, files, licence, f"{attribution}, Debian package {package}", use="evaluate")
 
@@ -226,7 +226,7 @@ def _recording(path: Path, folder: Path, name: str, speakers: bool) -> Recording
 
 
 def _repeats_marked(recordings: Iterable[Recording]) -> Iterator[Recording]:
-    """Yield recordings, unusable where one before has the same bytes: some folders hold those of another once more."""
+    """Yield recordings, marked as repeats if an earlier one has the same bytes: some folders repeat others."""
     known = set[bytes]()
     for recording in recordings:
         digest = hashlib.sha256(recording.path.read_bytes()).digest()

@@ -73,5 +73,5 @@ def _of_file(path: Path, language: str) -> Iterator[str]:
 
 
 def _accented(sentence: str) -> str:
-    """Write the accents that an ASCII text puts behind its vowels."""
+    """Replace apostrophes after vowels by accents, as Italian texts in ASCII need."""
     return re.sub(r"([aeiou])'(?![^\W\d_])", lambda match: _ACCENTS[match[1]], sentence)

@@ -1,4 +1,4 @@
-"""`vocoder-train publish`: a trained model with its scores and its card, small enough to share."""
+"""`vocoder-train publish`: write the directory of a trained model to share, with its scores and its card."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ def _together(blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:
 
 
 def _quality(path: Path, model: str) -> dict[str, Any]:
-    """Return the scores of one model: the only one of the file, or the one that was evaluated under the same name."""
+    """Return the scores of a model: the only ones in the file, or those under its name."""
     try:
         blocks = json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

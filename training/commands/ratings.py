@@ -1,4 +1,4 @@
-"""`vocoder-train ratings`: what listeners said in a blind test."""
+"""`vocoder-train ratings`: sum up the ratings of a blind test."""
 
 from __future__ import annotations
 

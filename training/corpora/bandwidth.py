@@ -1,4 +1,4 @@
-"""How far up a recording's band reaches, which its sample rate does not say."""
+"""Measure the bandwidth of a recording, which can be lower than half its sample rate."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One recording made ready for training: decoded, checked, resampled, set to one level, or refused with a reason."""
+"""Prepare one recording for training: decode, check, resample and level it, or refuse it with a reason."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import av
-import librosa
 import numpy as np
 import soundfile
 
 from vocoder.audio.file import AUDIO_SUFFIXES
+from vocoder.audio.resampling import resample
 from vocoder.config import ConfigError
 
 __all__ = ["DecodeError", "PrepareConfig", "UnusableError", "condition", "decode"]
@@ -38,10 +38,10 @@ class PrepareConfig:
     """
 
     sample_rate: int = 22050
-    """Of the prepared audio, hertz."""
+    """Sample rate of the prepared audio in Hz."""
     rms: float | None = 0.06
-    """Root mean square that every utterance is scaled to; less where its peak would pass 0.99. None leaves all at their
-    own level, which a given mel fixes."""
+    """Root mean square of every utterance after scaling; less if its peak would exceed 0.99. None keeps their own
+    levels, as needed for recordings that come with mels."""
     min_seconds: float = 0.3
     """Shorter recordings are skipped."""
     silence_rms: float = 1e-3
@@ -73,11 +73,13 @@ def condition(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> np.ndar
         at its own level.
 
     Raises:
-        UnusableError: the recording is too short, silent or clipped.
+        UnusableError: the recording is too short, silent or clipped, or its sample rate cannot be converted.
     """
     _check(x, sample_rate, config)
-    if sample_rate != config.sample_rate:
-        x = librosa.resample(x, orig_sr=sample_rate, target_sr=config.sample_rate, res_type="soxr_vhq")
+    try:
+        x = resample(x, sample_rate, config.sample_rate)
+    except ValueError as error:
+        raise UnusableError("odd sample rate", str(error)) from error
     if config.rms is None:
         level: np.ndarray = np.clip(x, -1.0, 1.0)  # resampling can overshoot
         return level.astype(np.float32)

@@ -1,4 +1,4 @@
-"""What a layout finds: recordings by speaker, with licence and attribution, and the rule that holds some out."""
+"""A corpus: recordings by speaker, their licence and attribution, and the rule that holds some of them out."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = [
 TEST_EVERY = 40
 TEST_INDEX = 7
 LEAST_TEST = 3
-"""recordings of a corpus that are held out at least: one of them tells nothing"""
+"""fewest recordings that are held out of a corpus"""
 
 
 class CorpusError(ValueError):
-    """A corpus is not where, or not what, it was said to be."""
+    """A corpus is missing or not laid out as expected."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Recording:
 
     @property
     def stem(self) -> str:
-        """The name without its suffix, which the prepared file keeps."""
+        """Name of the prepared file, without its suffix."""
         return str(PurePosixPath(self.name).with_suffix(""))
 
 
@@ -139,5 +139,5 @@ def _held_out(count: int, corpus: Corpus) -> Iterable[int]:
 
 
 def spread(count: int, chosen: int) -> Iterable[int]:
-    """Return `chosen` of `count` indices, each from the middle of an equal part of them."""
+    """Return `chosen` of `count` indices, evenly spread."""
     return ((2 * k + 1) * count // (2 * chosen) for k in range(chosen))

@@ -1,4 +1,4 @@
-"""Mels that come with recordings: what an acoustic model predicted for them, frame for frame."""
+"""Mels that come with recordings, such as an acoustic model predicted, aligned with them frame by frame."""
 
 from __future__ import annotations
 

@@ -41,9 +41,9 @@ class Entry:
     bandwidth: float | None = None
     """Hertz above which the recording held practically nothing; None where it was not measured."""
     use: Use = "train"
-    """`evaluate` where the licence would pass on to the weights: never to be trained on."""
+    """`evaluate` if the licence would extend to the weights: such recordings are never trained on."""
     synthetic: bool = False
-    """True where a text-to-speech model spoke."""
+    """True for speech made by a text-to-speech model."""
     mel: str | None = None
     """An npy file (n_mels, frames), relative to the manifest's folder, that stands for the recording's own mel, frame
     for frame: what an acoustic model predicted."""
@@ -76,7 +76,7 @@ class Entry:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The entries of a prepared corpus and the folder that their paths start from."""
+    """The entries of a prepared corpus, and the folder that their paths are relative to."""
 
     root: Path
     entries: tuple[Entry, ...]

@@ -1,4 +1,4 @@
-"""The same work on many files, in processes or here."""
+"""Apply a function to many files, in worker processes or in this one."""
 
 from __future__ import annotations
 

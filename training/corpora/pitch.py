@@ -1,4 +1,4 @@
-"""The pitch of a corpus's recordings, followed once and kept beside them."""
+"""Pitch labels of the recordings of a corpus, computed once and stored beside them."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ class LabelConfig:
     """
 
     tracker: PyinConfig = field(default_factory=PyinConfig)
-    """its window and hop in samples at 22,050 Hz, of the recording as it is played"""
+    """its window and hop are in samples at 22,050 Hz, counted in the recording as it is played"""
     speed: float = 1.0
     silence_db: float = -40.0
-    """level below the recording's loudest frame where nothing is voiced, as trackers know no level"""
+    """frames this far below the loudest one are unvoiced; the tracker itself ignores levels"""
     high_pass: float = 60.0
     """Hz of the recording, below which the tracker hears nothing and no pitch counts: mains hum is periodic too, and
     hides that a voice is. 0 for none"""
@@ -137,7 +137,7 @@ def _completed(
     config: LabelConfig,
     jobs: int,
 ) -> dict[str, Floats]:
-    """Return the labels of a file by their keys, with those of the entries that it lacked, which it has then."""
+    """Label the entries that a file lacks, add them to it, and return all its labels by key."""
     known = _load(file)
     missing = [entry for entry in entries if keys[entry.path] not in known]
     paths = [manifest.audio_path(entry) for entry in missing]
@@ -149,7 +149,7 @@ def _completed(
 
 
 def _key(audio: Path, config: LabelConfig) -> str:
-    """Return what names the labels of a file's content under a configuration."""
+    """Return the key of the labels of an audio file: a hash of its content and the configuration."""
     try:
         digest = hashlib.blake2b(audio.read_bytes(), digest_size=16)
     except OSError as error:
@@ -167,7 +167,7 @@ def _followed(audio: Path, config: LabelConfig) -> Floats:
 
 
 def _load(file: Path) -> dict[str, Floats]:
-    """Return the labels of a file by their keys, none where there is no such file, or a broken one."""
+    """Return the labels in a file by key; none if the file is missing or damaged."""
     try:
         with file.open("rb") as data, np.load(data) as held:
             parts = np.split(held["f0"], np.cumsum(held["lengths"])[:-1])

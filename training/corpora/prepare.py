@@ -38,7 +38,7 @@ from vocoder.mel.file import read_mel
 __all__ = ["UNHEARD", "PrepareError", "Prepared", "Skipped", "prepare"]
 
 UNHEARD = "as it was found"
-"""the detail of what was left out without having been listened to"""
+"""the detail for a recording that was left out without being decoded"""
 _BANDWIDTH = "bandwidth="
 
 
@@ -59,7 +59,7 @@ class Skipped:
 
 @dataclass(frozen=True)
 class Prepared:
-    """What a run found: the whole manifest, and the recordings of this run's corpora that were left out."""
+    """Result of a run: the manifest of the folder, and the recordings of this run that were left out."""
 
     manifest: Manifest
     skipped: tuple[Skipped, ...]
@@ -225,7 +225,7 @@ def _bandwidth(file: soundfile.SoundFile) -> float | None:
 
 
 def _record(corpora: tuple[Corpus, ...], output: Path, config: PrepareConfig) -> None:
-    """Write dataset.json before the work starts, so that an interrupted run can only go on as it began."""
+    """Write dataset.json before the work starts, so that an interrupted run only continues with the same settings."""
     record = _open_record(output, config)
     sources = {name: description["source"] for name, description in record["corpora"].items()}
     for corpus in corpora:

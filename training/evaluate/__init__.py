@@ -1,1 +1,1 @@
-"""How close generated speech comes to recordings, how likely a model finds them, and how fast it speaks."""
+"""Evaluation: scores of generated speech against recordings, densities of recordings, and speed."""

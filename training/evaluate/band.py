@@ -1,4 +1,4 @@
-"""How much sound there is above 8 kHz, where most mels end and a vocoder has to guess."""
+"""Energy above 8 kHz, where most mels end and a vocoder extrapolates."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ BAND = (8200.0, 10800.0)
 """Hz, inside the edge of mels that end at 8 kHz and half the usual rate of 22,050 Hz"""
 TOLERANCE_DB = 6.0
 LEAST_DB = -60.0
-"""Recordings below have nothing in the band but the noise of 16-bit samples."""
+"""Recordings below this level have only quantisation noise in the band."""
 _FLOOR_DB = -120.0
 _WINDOW = 1024  # samples, Hann
 
 
 def band_level(reference: Audio, generated: Audio, sample_rate: int) -> float:
-    """Return the energy of generated audio (T,) in `BAND`, in dB relative to all of it, -120 dB at least.
+    """Return the energy of generated audio (T,) in `BAND`, in dB relative to its total energy, at least -120 dB.
 
     Raises:
         MetricUndefinedError: the sample rate is too low for the band, or the audio is silent.
@@ -29,7 +29,7 @@ def band_level(reference: Audio, generated: Audio, sample_rate: int) -> float:
 
 
 def band_is_kept(reference: Audio, generated: Audio, sample_rate: int) -> float:
-    """Return 100 where the level in `BAND` is within 6 dB of the recording's, else 0: means are shares in percent.
+    """Return 100 if the level in `BAND` is within 6 dB of the recording's, else 0, so that means are percentages.
 
     Raises:
         MetricUndefinedError: the recording has nothing in the band, or as for `band_level`.

@@ -1,4 +1,4 @@
-"""What an evaluation compares: recordings themselves, Griffin-Lim, and models."""
+"""The candidates of an evaluation: the recordings themselves, Griffin-Lim, and models."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 ON_PREDICTED = ", predicted mels"
-"""ends the name of a candidate's second row"""
+"""suffix of the name of a candidate's second row"""
 
 
 @dataclass(frozen=True)
@@ -42,13 +42,12 @@ class Candidate:
 
     Attributes:
         name: unique in an evaluation.
-        mel_config: the mel that it speaks from; audio is compared at its sample rate.
-        speak: mel (n_mels, frames) -> x (frames * hop_length,); None stands for the recording itself.
+        mel_config: of the mels that it takes; audio is compared at its sample rate.
+        speak: mel (n_mels, frames) -> x (frames * hop_length,); None for the recording itself.
         density: its likelihood model, if it has one.
-        trained: whether it is a model.
-        heard: (corpus, speaker) of the voices it was trained on, (corpus, None) for a corpus as a whole; None where
-            it does not say.
-        takes_given: whether it speaks the mels that recordings came with, where they did, instead of their own.
+        trained: whether it is a trained model.
+        heard: (corpus, speaker) of the voices it was trained on, (corpus, None) for a whole corpus; None if unknown.
+        takes_given: whether it uses the mels that came with recordings, if there are any, instead of their own.
     """
 
     name: str
@@ -60,9 +59,9 @@ class Candidate:
     takes_given: bool = True
 
     def has_heard(self, recording: Recording) -> bool:
-        """Return whether the voice of a recording went into training, by the manifest where the model does not say.
+        """Return whether training included the voice of a recording; the manifest decides if the model does not say.
 
-        True of what is no model: nothing is unseen to it.
+        True for candidates that are not trained.
         """
         if not self.trained:
             return True
@@ -94,9 +93,9 @@ def of_vocoder(
 
 
 def on_both(candidate: Candidate) -> list[Candidate]:
-    """Return a candidate on the recordings' own mels, then on those that an acoustic model predicted of them.
+    """Return a candidate for the recordings' own mels, and one for the mels that an acoustic model predicted.
 
-    Recordings themselves speak from no mel, so they stay one row. Densities are of true mels alone.
+    The recordings themselves need no mel, so they stay one row. Densities are computed with true mels only.
     """
     if candidate.speak is None:
         return [candidate]
@@ -107,10 +106,10 @@ def on_both(candidate: Candidate) -> list[Candidate]:
 
 
 def smoothed(candidate: Candidate, seed: int = 0) -> Candidate:
-    """Return a candidate that hears mels smoothed along time and bands, as the mel guard has them of acoustic models.
+    """Return a candidate that gets mels smoothed along time and bands, like those of acoustic models.
 
-    How much is drawn for each utterance, the same for all candidates. Recordings stay as they are, and densities, which
-    are of true mels, are left out.
+    The amount is random for each utterance, and the same for all candidates. Recordings are not changed, and densities
+    are left out.
     """
     speak = candidate.speak
     if speak is None:

@@ -1,4 +1,4 @@
-"""How likely a model finds recordings, in nats per sample."""
+"""Likelihood of recordings under a model, in nats per sample."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NATS_DEFINITION = (
 
 @runtime_checkable
 class Density(Protocol):
-    """A model that knows the density of audio."""
+    """A model with a density of audio."""
 
     def log_prob(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the log-density (B,) in nats of x (B, frames * hop_length) given mel (B, n_mels, frames)."""

@@ -44,7 +44,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Evaluated:
-    """A row for each recording, in their order, and by path the audio (T,) of the first recordings of each voice."""
+    """A row for each recording, in order, and the audio (T,) of the first recordings of each voice, by path."""
 
     rows: list[Row]
     examples: dict[str, Audio]
@@ -160,7 +160,7 @@ def _synthesize_all(candidate: Candidate, references: Sequence[_Reference]) -> l
 def _nats_of_all(
     candidate: Candidate, references: Sequence[_Reference], wanted: bool
 ) -> list[tuple[float, float] | None]:
-    """Return nats per sample of each recording, and the seconds that they took; None where there is no density."""
+    """Return the nats per sample of each recording and the seconds they took; None without a density."""
     if not wanted or candidate.density is None or not references:
         return [None] * len(references)
     nats_per_sample(candidate.density, references[0].x, candidate.mel_config)  # as with speaking, the first is slower

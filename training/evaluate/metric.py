@@ -1,4 +1,4 @@
-"""What a metric is: a pure function of two waveforms, with what a reader must know to interpret its value."""
+"""A metric: a pure function of two waveforms, and how to read its value."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Metric:
 
 
 def split_by_package(metrics: Sequence[Metric]) -> tuple[tuple[Metric, ...], dict[str, str]]:
-    """Return the metrics that can be computed here, and for the others, by name, the package to install."""
+    """Return the metrics that can be computed here, and the package to install for each of the others, by name."""
     missing = {m.name: m.package for m in metrics if m.package is not None and find_spec(m.package) is None}
     return tuple(metric for metric in metrics if metric.name not in missing), missing
 

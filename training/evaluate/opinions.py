@@ -1,4 +1,4 @@
-"""What listeners would say, as standards and networks predict it: PESQ, STOI, DistillMOS, DNSMOS."""
+"""Predictions of listeners' opinions: PESQ, STOI, DistillMOS, DNSMOS."""
 
 from __future__ import annotations
 

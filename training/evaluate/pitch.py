@@ -1,4 +1,4 @@
-"""How well pitch and voicing are kept: periodicity, voicing decisions, pitch."""
+"""Errors of pitch and voicing: periodicity, voicing decisions, pitch."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _BIN_CENTS, _FIRST_CENTS = 20.0, 1997.3794084376191
 _VOICED = 0.21
 _SILENCE_DB = -60.0
 _REACH = 12
-"""bins that the pitch moves by less than from one frame to the next"""
+"""the pitch moves by fewer bins than this from one frame to the next"""
 _BATCH = 256
 
 
@@ -116,7 +116,7 @@ def _memoised_track(samples: bytes, sample_rate: int) -> PitchTrack:
 
 
 def _probabilities(x: Audio) -> NDArray[np.float32]:
-    """Return (frames, bins) that each bin is the pitch of a frame."""
+    """Return the probabilities (frames, bins) of each bin being the pitch of a frame."""
     padded = F.pad(torch.from_numpy(x), (_WINDOW // 2, _WINDOW // 2))
     frames = padded.unfold(0, _WINDOW, _HOP)
     frames = frames - frames.mean(dim=1, keepdim=True)
@@ -128,7 +128,7 @@ def _probabilities(x: Audio) -> NDArray[np.float32]:
 
 
 def _distribution(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return (bins, frames), each frame summing to 1, nothing outside 50 to 550 Hz."""
+    """Return probabilities (bins, frames) that sum to 1 in each frame, zero outside 50 to 550 Hz."""
     cents = _FIRST_CENTS + _BIN_CENTS * np.arange(probabilities.shape[1])
     allowed = (cents >= 1200.0 * math.log2(_F0_MIN / 10.0)) & (cents <= 1200.0 * math.log2(_F0_MAX / 10.0))
     weights = np.where(allowed[:, None], np.exp(probabilities.T.astype(np.float64)), 0.0)
@@ -138,7 +138,7 @@ def _distribution(probabilities: NDArray[np.float32]) -> NDArray[np.float64]:
 
 @cache
 def _transition(bins: int) -> NDArray[np.float64]:
-    """Return (bins, bins), how likely the pitch goes from one bin to another."""
+    """Return the transition probabilities (bins, bins) of the pitch."""
     places = np.arange(bins)
     near = np.maximum(_REACH - np.abs(places[:, None] - places[None, :]), 0).astype(np.float64)
     transition: NDArray[np.float64] = near / near.sum(axis=1, keepdims=True)

@@ -1,4 +1,4 @@
-"""The recordings that an evaluation compares with."""
+"""The recordings of an evaluation."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ class Selection:
     min_seconds: float = 2.5
     max_seconds: float = 9.0
     limit: int | None = None
-    """At most so many for each row, spread evenly over the manifest's order."""
+    """Most recordings of a row, evenly spread over the manifest."""
     per_speaker: int | None = None
-    """At most so many of each speaker, spread evenly as well."""
+    """Most recordings of a speaker, evenly spread too."""
     by: Group = "speaker"
     """What a row of the table is about."""
 
@@ -128,7 +128,7 @@ def recordings(
 
 
 def left_out(manifest: Manifest, selection: Selection, voices: Collection[str] | None = None) -> list[str]:
-    """Return the rows that a selection leaves nothing of, since no held-out utterance is of such a length."""
+    """Return the rows without any held-out utterance of the selected length."""
     entries = manifest.select("test", voices)
     kept = {_row(e, selection.by) for e in entries if selection.min_seconds <= e.duration <= selection.max_seconds}
     return sorted({_row(entry, selection.by) for entry in entries} - kept)
@@ -139,7 +139,7 @@ def _row(entry: Entry, by: Group) -> str:
 
 
 def _spread(entries: dict[int, Entry], count: int | None, key: Callable[[Entry], tuple[str, ...]]) -> dict[int, Entry]:
-    """Return `count` entries of each group at most, as far from each other as can be, in the order they had."""
+    """Return at most `count` entries of each group, evenly spread, in their order."""
     groups: dict[tuple[str, ...], list[int]] = {}
     for i, entry in entries.items():
         groups.setdefault(key(entry), []).append(i)

@@ -64,7 +64,7 @@ class Report:
         return {titles.get(name, name): text for name, text in self.definitions().items()}
 
     def notes(self) -> list[str]:
-        """Return what the table does not say: metrics without their package, undefined values, absent densities."""
+        """Return notes on the table: metrics without their package, undefined values, missing densities."""
         titles = {metric.name: metric.title for metric in self.metrics} | {"nats": "nats"}
         notes = [f"{titles[name]} was not computed: install {package}" for name, package in self.missing.items()]
         if self.settings.get("given_mels"):

@@ -1,4 +1,4 @@
-"""The scores of one waveform, alone or many in several processes."""
+"""Score waveforms, in this process or several."""
 
 from __future__ import annotations
 

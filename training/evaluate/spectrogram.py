@@ -1,4 +1,4 @@
-"""Spectrograms, and waveforms if wanted, of several signals above each other."""
+"""Spectrograms and, optionally, waveforms of several signals, one below the other."""
 
 from __future__ import annotations
 

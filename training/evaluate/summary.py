@@ -1,4 +1,4 @@
-"""Means of scores over utterances, and the table that shows them."""
+"""Mean scores over utterances, and their table."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Fine-tuning the shipped model to a voice: `vocoder-train finetune`, from recordings to a model directory."""
+"""`vocoder-train finetune`: from recordings of a voice to a model directory."""

@@ -1,4 +1,4 @@
-"""How much is held out, how long is trained, in how many steps: what follows from the recordings and the machine."""
+"""Recordings held out, minutes and steps of a fine-tuning, from the amount of speech and the speed of the machine."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 __all__ = ["FEWEST_STEPS", "Budget", "default_minutes", "held_out", "of_steps", "plan", "slow"]
 
 HELD_OUT = (3, 12)
-"""fewest and most utterances that are held out: a tenth of them in between"""
+"""fewest and most utterances that are held out; a tenth in between"""
 MINUTES = (10.0, 60.0)
-"""shortest and longest training where nobody says how long"""
+"""shortest and longest training by default"""
 MOST_PASSES = 60
-"""times that the recordings are heard at most where nobody says how long: a fast machine would learn them by heart"""
+"""most passes over the recordings by default, so that a fast machine does not overfit"""
 FEWEST_STEPS = 20
-"""taken however long they last"""
+"""taken even if they exceed the minutes"""
 USUAL_PACE = 0.4
 """seconds of a step on two idle cores of an AMD EPYC, as docs/own-voice.md has it"""
 ENOUGH_STEPS = 600
 """the fewest that gained in docs/own-voice.md"""
 VALIDATIONS = 5
-"""on the way, the one at the end included"""
+"""number of validations, including the one at the end"""
 _SLOW = 5.0  # times the usual pace that are too slow to go unsaid
 _OVERTIME = 1.5  # times its minutes, and one more, that a run may take on a machine that got slower
 _OTHER_WORK = 0.08  # share of the minutes that goes into validation and checkpoints
@@ -47,12 +47,12 @@ class Budget:
 
 
 def held_out(recordings: int) -> int:
-    """Return how many of so many recordings are kept for validation and the scores: a tenth, 3 to 12."""
+    """Return the number of recordings to hold out for validation and scores: a tenth, 3 to 12."""
     return min(max(round(recordings / 10), HELD_OUT[0]), HELD_OUT[1])
 
 
 def default_minutes(minutes_of_speech: float) -> float:
-    """Return how many minutes to train on so much speech: ten times the root of its minutes, from 10 to 60."""
+    """Return the default minutes of training: 10 x sqrt(minutes of speech), from 10 to 60."""
     return min(max(10.0 * math.sqrt(minutes_of_speech), MINUTES[0]), MINUTES[1])
 
 
@@ -80,10 +80,10 @@ def plan(minutes: float | None, seconds_of_speech: float, seconds_per_step: floa
 
 
 def of_steps(steps: int, seconds_per_step: float) -> Budget:
-    """Return the budget of so many steps.
+    """Return the budget for a number of steps.
 
     Raises:
-        ValueError: there are less than `VALIDATIONS`.
+        ValueError: there are fewer steps than `VALIDATIONS`.
     """
     if steps < VALIDATIONS:
         raise ValueError(f"--steps must be at least {VALIDATIONS}, not {steps}")
@@ -91,7 +91,7 @@ def of_steps(steps: int, seconds_per_step: float) -> Budget:
 
 
 def slow(budget: Budget, seconds_per_step: float) -> str | None:
-    """Return what to say, and what to do, where a machine is far slower than the usual pace; None where it is not."""
+    """Return a warning with advice if the machine is far slower than usual, else None."""
     times = seconds_per_step / USUAL_PACE
     if times < _SLOW:
         return None

@@ -1,4 +1,4 @@
-"""`vocoder-train finetune`: a folder of recordings in, a model that speaks with their voice out."""
+"""`vocoder-train finetune`: train a model of a voice from a folder of recordings."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _finished(args: argparse.Namespace, start: Start, folder: Path, stopped: Run | None) -> bool:
-    """Take the four steps and return whether the training, and with it all, came to its end."""
+    """Take the four steps; return whether training, and thus all of them, finished."""
     prepared = _prepare(args, start, folder / "corpus")
     if not _train(args, start, prepared.manifest, folder / "training", stopped):
         return False
@@ -88,7 +88,7 @@ def _finished(args: argparse.Namespace, start: Start, folder: Path, stopped: Run
 
 
 def _stopped(output: Path) -> Run | None:
-    """Return the run that a folder holds, if it got as far as a checkpoint."""
+    """Return the run in a folder, if it has a checkpoint."""
     return written_run(output / "config.yaml") if Checkpoints(output).last.exists() else None
 
 
@@ -135,7 +135,7 @@ def _prepare(args: argparse.Namespace, start: Start, output: Path) -> Prepared:
 
 
 def _train(args: argparse.Namespace, start: Start, manifest: Manifest, output: Path, stopped: Run | None) -> bool:
-    """Train and return whether the run came to its end, rather than being interrupted."""
+    """Train; return whether the run finished, rather than being interrupted."""
     config = stopped or _planned(args, start, manifest, output)
     if stopped is not None and _ended(output, config.trainer):
         return True

@@ -25,7 +25,7 @@ from vocoder.models.waveglow import WaveGlow
 __all__ = ["KINDS", "TIMED_STEPS", "Kind", "Run", "Start", "written_run"]
 
 TIMED_STEPS = 4
-"""as many as `likelihood_every`, so that every kind of step is among them"""
+"""equals `likelihood_every`, so that every kind of step is timed"""
 Run: TypeAlias = ReverseRun | WaveGlowRun
 _SAMPLES: dict[str, Any] = {
     "spectral": 1.5,
@@ -108,7 +108,7 @@ def written_run(file: Path) -> Run:
 
 
 def _reverse_losses(critics: CriticConfig | None, steps: int) -> ReverseLosses:
-    """Return losses on samples alone: pairs take time, and their teacher does not know the voice."""
+    """Return losses on samples only: pairs take time, and their teacher has not learnt the voice."""
     weights = _SAMPLES | _judged(critics, steps) | {"uncorrected": 0.7}
     return ReverseLosses(**weights, recorded=0.0, drawn=0.0)
 
@@ -118,7 +118,7 @@ def _waveglow_losses(critics: CriticConfig | None, steps: int) -> WaveGlowLosses
 
 
 def _judged(critics: CriticConfig | None, steps: int) -> dict[str, Any]:
-    """Return the settings of critics: those beside the weights judge at once, new ones when they have learnt."""
+    """Return the settings of critics: those beside the weights count at once, new ones after a quarter of the steps."""
     return {"critics_from": 0 if critics is not None else steps // 4, "critics": critics or CriticConfig()}
 
 

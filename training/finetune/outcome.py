@@ -1,4 +1,4 @@
-"""What a fine-tuning came to: the better of two models, never one that is worse than what it started from."""
+"""The outcome of a fine-tuning: the better of two models, or the start if neither scored higher."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from vocoder.loading import load
 __all__ = ["AFTER", "BEFORE", "BEST", "Outcome", "compared", "publish_best"]
 
 BEFORE, AFTER, BEST = "before", "after", "best in validation"
-"""what the report calls the models"""
+"""names of the models in the report"""
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ def publish_best(outcome: Outcome, output: Path, folder: Path) -> None:
 
 
 def _candidates(checkpoints: Checkpoints) -> dict[str, Path]:
-    """Return what may be published, the first choice first: the last weights, and the best in validation."""
+    """Return the models that may be published in order of preference: the last, then the best in validation."""
     last, best = run_progress(checkpoints.last).step, run_progress(checkpoints.best).step
     earlier = {BEST: checkpoints.best / "model"} if 0 < best < last else {}
     return {AFTER: checkpoints.last / "model"} | earlier

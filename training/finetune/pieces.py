@@ -1,4 +1,4 @@
-"""Long recordings cut at their quietest moments, so that an hour in one file is as good as an hour in sentences."""
+"""Cut long recordings at their quietest moments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.corpora.corpus import Corpus, Recording
 __all__ = ["LONGEST", "cut", "cut_long_recordings"]
 
 LONGEST = 15.0
-"""seconds of a recording that is left whole"""
+"""longest recording in seconds that is not cut"""
 _PIECE = (4.0, 12.0)  # shortest and longest piece, in seconds
 _WINDOW = 0.2  # seconds over which the level of a moment is taken: shorter than a pause, longer than a consonant
 

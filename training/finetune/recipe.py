@@ -1,4 +1,4 @@
-"""The run that fine-tunes a model: its start, its kind, how its recordings are varied, and its pace."""
+"""The configuration of the run that fine-tunes a model, and the time of one of its steps."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ _VALIDATION_ITEMS = 24
 _SEGMENT_LENGTH = 16384
 _LATE = 1_000_000  # a step by which every loss has joined
 _CORRECTIONS = 5
-"""of a sample in training, at most: with so many `reverse` was taught, though it speaks with twelve"""
+"""most corrections of a sample in training, as `reverse` was trained; it synthesizes with twelve"""
 _GENERATIVE: dict[str, float] = {"spectral": 1.0, "mel": 1.0, "uncorrected": 0.0, "adversarial": 1.0}
-"""weights where mels are predicted: critics, who know what speech is like, over distances, which want its mean"""
+"""weights for predicted mels: critics, which favour natural speech, above distances, which favour its mean"""
 _AVERAGE = 0.1  # share of the steps that the averaged weights remember
 
 
@@ -70,7 +70,7 @@ def recipe(
 
 
 def _arithmetic(corrections: int) -> dict[str, Any]:
-    """Return how samples are corrected, and products are computed: in bfloat16 where that is faster."""
+    """Return the corrections of samples in training, and whether products are in bfloat16."""
     device = "cuda" if torch.cuda.is_available() else "cpu"
     return {"sample_corrections": corrections, "bfloat16": default_dtype(device) == torch.bfloat16}
 
@@ -105,7 +105,7 @@ def _trainer(kind: Kind, budget: Budget, seed: int) -> TrainerConfig:
 
 
 def seconds_in_a_batch(config: Run) -> float:
-    """Return the seconds of audio that one step of a run sees."""
+    """Return the seconds of audio in one step of a run."""
     return config.trainer.batch_size * config.segments.segment_length / config.model.sample_rate
 
 

@@ -1,4 +1,4 @@
-"""The first step of a fine-tuning: a folder of recordings becomes a corpus with a split of its own size."""
+"""The first step of a fine-tuning: prepare a folder of recordings as a corpus."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from vocoder.mel.config import MelConfig
 __all__ = ["LEAST_SECONDS", "predicted", "prepared_voice", "seconds_of"]
 
 LEAST_SECONDS = 20.0
-"""of speech to train on; a minute is the least that was tried"""
+"""fewest seconds of speech to train on; the least that was tried is a minute"""
 
 
 def prepared_voice(
@@ -71,7 +71,7 @@ def prepared_voice(
 
 
 def seconds_of(manifest: Manifest) -> float:
-    """Return how much there is to train on."""
+    """Return the seconds of speech to train on."""
     return sum(entry.duration for entry in manifest.entries if entry.split == "train")
 
 

@@ -1,4 +1,4 @@
-"""Whether a voice is better after fine-tuning: the same held-out utterances, before and after, one by one."""
+"""Compare the scores of held-out utterances before and after fine-tuning."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from training.evaluate.metrics import METRICS
 __all__ = ["ALLOWED", "NOISE", "Change", "better", "changes", "missing_judges", "refusal", "worse"]
 
 NOISE = {"pesq": 0.05, "stoi": 0.005, "distillmos": 0.1}
-"""the metrics that judge, of all of which higher is better, and the mean change that is noise in any case"""
+"""the metrics that judge, all of them better when higher, with the mean change that always counts as noise"""
 ALLOWED = {"pesq": 0.5, "stoi": 0.05}
-"""by metric, the loss that is no fault where mels are predicted: it compares with detail that those do not tell"""
+"""loss of a metric that is accepted with predicted mels, which lack the detail that it compares"""
 _TITLES = {metric.name: metric.title for metric in METRICS}
 _ERRORS = 2.0  # standard errors of the mean change that are noise
 
@@ -78,12 +78,12 @@ def _change(metric: str, pairs: Sequence[tuple[float, float]], least: float) -> 
 
 
 def better(found: Sequence[Change]) -> list[Change]:
-    """Return the changes for the better that are more than noise."""
+    """Return the improvements beyond noise."""
     return [change for change in found if change.difference > change.noise]
 
 
 def worse(found: Sequence[Change]) -> list[Change]:
-    """Return the changes for the worse that are more than noise."""
+    """Return the losses beyond noise."""
     return [change for change in found if change.difference < -change.noise]
 
 

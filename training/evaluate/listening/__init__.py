@@ -1,1 +1,1 @@
-"""Pages on which to hear what an evaluation compared: one with names and scores, one without, for ratings."""
+"""Pages to listen to an evaluation: one with names and scores, and a blind one for ratings."""

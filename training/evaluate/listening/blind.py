@@ -1,4 +1,4 @@
-"""A listening test without names: a hidden reference, a low anchor, and all candidates, in an order of its own."""
+"""A blind listening test: a hidden reference, a low anchor and all candidates, in random order."""
 
 from __future__ import annotations
 

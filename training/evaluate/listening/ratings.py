@@ -1,4 +1,4 @@
-"""What listeners said in a blind test, by candidate."""
+"""Ratings of a blind listening test, summed up by candidate."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class RatingError(ValueError):
 
 @dataclass(frozen=True)
 class Rating:
-    """How good a listener found one sound, from 0 to 100."""
+    """Rating of one sound by one listener, from 0 to 100."""
 
     listener: str
     item: str
@@ -37,7 +37,7 @@ class Rating:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a candidate got: mean, and half of the 95 % confidence interval, infinite for a single rating."""
+    """Mean rating of a candidate, and half of its 95 % confidence interval, infinite for a single rating."""
 
     candidate: str
     ratings: int

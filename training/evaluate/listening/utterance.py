@@ -1,4 +1,4 @@
-"""What all candidates made of one recording, as data URIs that a page can hold."""
+"""One recording and the audio of all candidates, as data URIs for a page."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from training.evaluate.spectrogram import RANGE_DB, decibels
 __all__ = ["Clip", "Utterance", "difference_picture", "flac_uri", "spectrogram_picture"]
 
 DIFFERENCE_DB = 30.0
-"""A difference of so many dB, up or down, has the strongest colour."""
+"""difference in dB, up or down, that has the strongest colour"""
 _LEVELS = 49  # of colour, odd so that no difference is white; more are not told apart
 _FLOOR_BELOW_TOP_DB = 80.0
 
 
 @dataclass(frozen=True)
 class Clip:
-    """What one candidate made of a recording; `x` is (T,), at the sample rate of the utterance."""
+    """Audio x (T,) of one candidate, at the sample rate of the utterance."""
 
     candidate: str
     x: Audio
@@ -89,7 +89,7 @@ def _top(reference: Audio) -> float:
 
 
 def _halved(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return means over pairs of bins, the highest bin left out: half the size, and none can see it."""
+    """Return means over pairs of bins without the highest one; the picture is half as large and looks the same."""
     even = picture[: len(picture) // 2 * 2]
     return np.asarray(even.reshape(-1, 2, even.shape[1]).mean(axis=1), dtype=np.float32)
 
