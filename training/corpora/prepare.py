@@ -29,7 +29,7 @@ from training.corpora.corpus import (
     split_recordings,
 )
 from training.corpora.given_mels import check_given_mel
-from training.corpora.manifest import Entry, Manifest, Split, Use, read_manifest, write_manifest
+from training.corpora.manifest import Entry, Manifest, Split, read_manifest, write_manifest
 from training.corpora.mapping import mapped
 from vocoder.config import to_dict
 from vocoder.mel.config_file import load_mel_config
@@ -84,14 +84,15 @@ class Prepared:
 @dataclass(frozen=True)
 class _Job:
     recording: Recording
-    corpus: str
-    licence: str
+    corpus: Corpus
+    """without its other recordings, since each job is sent to a process"""
     split: Split
-    use: Use
-    synthetic: bool
-    mel_preset: str | None
     root: Path
     config: PrepareConfig
+
+    def path(self, folder: str, suffix: str) -> str:
+        """Return where a file of the recording goes below the root."""
+        return f"{folder}/{self.corpus.name}/{self.recording.speaker}/{self.recording.stem}{suffix}"
 
 
 def prepare(
@@ -137,15 +138,11 @@ def prepare(
 def _jobs(corpus: Corpus, output: Path, config: PrepareConfig) -> Iterator[_Job]:
     own = config if corpus.min_seconds is None else replace(config, min_seconds=corpus.min_seconds)
     for recording, split in split_recordings(corpus):
-        yield _Job(
-            recording, corpus.name, corpus.licence, split, corpus.use, corpus.synthetic, corpus.mel_preset, output, own
-        )
+        yield _Job(recording, replace(corpus, recordings=(recording,)), split, output, own)
 
 
 def _process(job: _Job) -> Entry | Skipped:
-    recording = job.recording
-    relative = f"audio/{job.corpus}/{recording.speaker}/{recording.stem}.flac"
-    target = job.root / relative
+    recording, target = job.recording, job.root / job.path("audio", ".flac")
     try:
         if recording.unusable:
             raise UnusableError(recording.unusable, UNHEARD)
@@ -158,43 +155,40 @@ def _process(job: _Job) -> Entry | Skipped:
     except UnusableError as error:
         reason, detail = error.reason, error.detail
     else:
-        return _entry(job, relative)
-    return Skipped(str(recording.path), job.corpus, recording.speaker, reason, detail)
+        return _entry(job)
+    return Skipped(str(recording.path), job.corpus.name, recording.speaker, reason, detail)
 
 
-def _entry(job: _Job, relative: str) -> Entry:
-    with soundfile.SoundFile(job.root / relative) as file:
+def _entry(job: _Job) -> Entry:
+    path, corpus = job.path("audio", ".flac"), job.corpus
+    with soundfile.SoundFile(job.root / path) as file:
         duration, sample_rate, bandwidth = file.frames / file.samplerate, file.samplerate, _bandwidth(file)
     return Entry(
-        path=relative,
-        corpus=job.corpus,
+        path=path,
+        corpus=corpus.name,
         speaker=job.recording.speaker,
         split=job.split,
         duration=duration,
         sample_rate=sample_rate,
-        licence=job.licence,
+        licence=corpus.licence,
         bandwidth=bandwidth,
-        use=job.use,
-        synthetic=job.synthetic,
-        mel=None if job.recording.mel is None else _mel_path(job),
-        mel_preset=job.mel_preset,
+        use=corpus.use,
+        synthetic=corpus.synthetic,
+        mel=None if job.recording.mel is None else job.path("mels", ".npy"),
+        mel_preset=corpus.mel_preset,
     )
-
-
-def _mel_path(job: _Job) -> str:
-    return f"mels/{job.corpus}/{job.recording.speaker}/{job.recording.stem}.npy"
 
 
 def _take_mel(job: _Job, source: Path, audio: Path) -> None:
     """Copy the mel of a recording, checked against its prepared audio."""
-    assert job.mel_preset is not None
+    assert job.corpus.mel_preset is not None
     try:
         mel = read_mel(source)
-        made_with = load_mel_config(job.mel_preset)
+        made_with = load_mel_config(job.corpus.mel_preset)
         check_given_mel(mel, made_with, round(soundfile.info(audio).duration * made_with.sample_rate))
     except ValueError as error:
         raise UnusableError("unfitting mel", f"{source}: {error}") from error
-    target = job.root / _mel_path(job)
+    target = job.root / job.path("mels", ".npy")
     target.parent.mkdir(parents=True, exist_ok=True)
     np.save(target, mel)
 
