@@ -10,7 +10,6 @@ and what fails is listed at the end. Ray itself repeats what a lost node was abo
 from __future__ import annotations
 
 import argparse
-import dataclasses
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -20,59 +19,63 @@ from typing import Any
 import ray
 
 from vocoder.audio.file import AUDIO_FORMATS
-from vocoder.bulk.jobs import Job, Sampling, list_jobs
+from vocoder.bulk.jobs import Job, list_jobs
 from vocoder.bulk.record import unfinished
-from vocoder.bulk.run import ROW_FRAMES, rows, speak_all
+from vocoder.bulk.run import ROW_FRAMES, rows, synthesize_all
 from vocoder.bulk.synthesis import Outcome, RowSynthesizer, Voice
 from vocoder.loading import DEFAULT_MODEL
+from vocoder.sampling import VOICE, Sampling, voice_of
 
 __all__ = ["main"]
 
 CHUNK_JOBS = 32  # jobs that a worker takes at a time, and repeats the unfinished ones of when it was lost
 
 
-class Speaker:
-    """A worker: a model that speaks chunks of jobs."""
+class Worker:
+    """A worker: a model that synthesizes chunks of jobs."""
 
     def __init__(self, voice: Voice, row_frames: int) -> None:
-        self._speak = RowSynthesizer(voice)
+        self._synthesize = RowSynthesizer(voice)
         self._row_frames = row_frames
 
     def __call__(self, chunk: dict[str, Any]) -> list[dict[str, Any]]:
-        """Speak what is not done yet, and say what became of every job by its number in the chunk."""
+        """Synthesize what is not done yet, and say what became of every job by its number in the chunk."""
         jobs = [_job(fields) for fields in zip(*(chunk[name] for name in FIELDS), strict=True)]
         left = unfinished(jobs)
         outcomes = {job: Outcome(job) for job in jobs if job not in left}
         for row in rows(left, self._row_frames):
-            outcomes |= {outcome.job: outcome for outcome in ([row] if isinstance(row, Outcome) else self._speak(row))}
+            outcomes |= {
+                outcome.job: outcome for outcome in ([row] if isinstance(row, Outcome) else self._synthesize(row))
+            }
         return [
             {"number": number, "seconds": outcome.seconds, "clipped": outcome.clipped, "error": outcome.error or ""}
             for number, outcome in zip(chunk["number"], (outcomes[job] for job in jobs), strict=True)
         ]
 
 
-FIELDS = ("mel", "audio", "sigma", "seed", "denoise", "corrections")
+FIELDS = ("mel", "audio", *VOICE)
 
 
 def _fields(job: Job) -> tuple[Any, ...]:
-    sampling = dataclasses.asdict(job.sampling)
-    return (str(job.mel.resolve()), str(job.audio.resolve()), *(sampling[name] for name in FIELDS[2:]))
+    return (str(job.mel.resolve()), str(job.audio.resolve()), *voice_of(job.sampling).values())
 
 
 def _job(fields: tuple[Any, ...]) -> Job:
     mel, audio, *sampling = fields
-    return Job(Path(mel), Path(audio), Sampling(*sampling))
+    return Job(Path(mel), Path(audio), Sampling(**dict(zip(VOICE, sampling, strict=True))))
 
 
-def speak_on_cluster(jobs: list[Job], voice: Voice, workers: int, gpus: float, row_frames: int) -> Iterator[Outcome]:
-    """Speak the jobs by so many workers, and yield what becomes of each."""
+def synthesize_on_cluster(
+    jobs: list[Job], voice: Voice, workers: int, gpus: float, row_frames: int
+) -> Iterator[Outcome]:
+    """Synthesize the jobs by so many workers, and yield what becomes of each."""
     chunks = []
     for start in range(0, len(jobs), CHUNK_JOBS):
         chunk = jobs[start : start + CHUNK_JOBS]
         columns = dict(zip(FIELDS, map(list, zip(*map(_fields, chunk), strict=True)), strict=True))
         chunks.append({"number": list(range(start, start + len(chunk))), **columns})
     dataset = ray.data.from_items(chunks, override_num_blocks=len(chunks)).flat_map(
-        Speaker,
+        Worker,
         fn_constructor_args=(voice, row_frames),
         compute=ray.data.ActorPoolStrategy(size=workers),
         num_gpus=gpus,
@@ -83,9 +86,9 @@ def speak_on_cluster(jobs: list[Job], voice: Voice, workers: int, gpus: float, r
 
 
 def main() -> int:
-    """Speak what the command line names; 2 where a file could not be spoken."""
+    """Synthesize what the command line names; 2 where a file could not be spoken."""
     args = _parser().parse_args()
-    sampling = Sampling(args.sigma, args.seed, args.denoise, args.corrections)
+    sampling = Sampling(sigma=args.sigma, seed=args.seed, denoise=args.denoise, corrections=args.corrections)
     jobs = list_jobs(args.mels, args.output, "." + args.format.partition("_")[0], sampling)
     voice = Voice(args.model, "cuda" if args.gpus else "cpu", args.format)
     if args.address is None:
@@ -93,8 +96,8 @@ def main() -> int:
     else:
         ray.init(args.address, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
-    speak = partial(speak_on_cluster, voice=voice, workers=args.workers, gpus=args.gpus, row_frames=args.row_frames)
-    summary = speak_all(jobs, args.output, voice, sampling, speak, again=args.again)
+    run = partial(synthesize_on_cluster, voice=voice, workers=args.workers, gpus=args.gpus, row_frames=args.row_frames)
+    summary = synthesize_all(jobs, args.output, voice, sampling, run, again=args.again)
     print(f"{args.output}: {summary}")
     for outcome in summary.failures:
         print(f"{outcome.job.mel}: {outcome.error}", file=sys.stderr)

@@ -13,7 +13,17 @@ import torch
 from vocoder.mel.config import MelConfig
 from vocoder.seeded_noise import check_seed
 
-__all__ = ["MAX_CORRECTIONS", "AdaptMode", "GuardMode", "Preset", "Sampling", "Utterance", "guard_mode", "voice_of"]
+__all__ = [
+    "MAX_CORRECTIONS",
+    "VOICE",
+    "AdaptMode",
+    "GuardMode",
+    "Preset",
+    "Sampling",
+    "Utterance",
+    "guard_mode",
+    "voice_of",
+]
 
 Preset = str | Path | MelConfig | None
 """a mel config: a preset's name, a file or itself; "auto" recognises it, None is the model's own"""
@@ -23,6 +33,7 @@ GuardMode = Literal["warn", "strict", "off"]
 """for a mel that is not typical: synthesize it with a warning, refuse it, or do not look"""
 
 VOICE = ("sigma", "seed", "denoise", "corrections")
+"""the fields of a `Sampling` that concern the model alone, not the mel"""
 MAX_CORRECTIONS = 100
 """largest number of corrections; far fewer are enough"""
 

@@ -93,7 +93,7 @@ def replicas() -> list[str]:
 
 
 def check_both_serve(address: str) -> None:
-    """Speak until both replicas have; the audio of a seed is one, whoever made it."""
+    """Synthesize until both replicas have; the audio of a seed is one, whoever made it."""
     answers = speak_many(address, 40)
     check(all(map(right, answers)), f"{len(answers)} requests answered: {Counter(a.status for a in answers)}")
     served = Counter(answer.replica for answer in answers)
@@ -129,7 +129,7 @@ def check_killed(address: str) -> None:
 
 
 def check_bulk(folder: Path) -> None:
-    """Speak files on Ray Data, twice."""
+    """Synthesize files on Ray Data, twice."""
     (folder / "mels").mkdir()
     for i in range(40):
         (folder / "mels" / f"{i:02}.npy").write_bytes(BODY)

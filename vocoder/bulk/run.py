@@ -19,11 +19,19 @@ from vocoder.bulk.workers import Workers
 from vocoder.mel.file import mel_frames
 from vocoder.sampling import Sampling
 
-__all__ = ["ROW_FRAMES", "SpeakJobs", "Summary", "rows", "speak_all", "speak_here", "speak_in_processes"]
+__all__ = [
+    "ROW_FRAMES",
+    "RunJobs",
+    "Summary",
+    "rows",
+    "synthesize_all",
+    "synthesize_here",
+    "synthesize_in_processes",
+]
 
 ROW_FRAMES = 1024
 """mel frames in a row on a CPU; longer rows leave its caches and gain nothing"""
-SpeakJobs = Callable[[list[Job]], Iterable[Outcome]]
+RunJobs = Callable[[list[Job]], Iterable[Outcome]]
 
 
 def rows(jobs: Iterable[Job], limit: int = ROW_FRAMES) -> Iterator[list[Job] | Outcome]:
@@ -79,8 +87,14 @@ class Summary:
         return text + (f"; {len(self.doubts)} of unlikely mels" if self.doubts else "")
 
 
-def speak_all(
-    jobs: Sequence[Job], output: Path, voice: Voice, sampling: Sampling, speak: SpeakJobs, *, again: bool = False
+def synthesize_all(
+    jobs: Sequence[Job],
+    output: Path,
+    voice: Voice,
+    sampling: Sampling,
+    synthesize: RunJobs,
+    *,
+    again: bool = False,
 ) -> Summary:
     """Run all jobs that are not done yet.
 
@@ -89,7 +103,7 @@ def speak_all(
         output: folder of the audio, created if missing.
         voice: options common to all jobs.
         sampling: of the jobs that have none of their own.
-        speak: runs jobs and yields their outcomes, in any order.
+        synthesize: runs jobs and yields their outcomes, in any order.
         again: replace existing audio.
 
     Raises:
@@ -106,25 +120,25 @@ def speak_all(
         left = pending(jobs, output, voice, sampling, again)
         if not left:
             return Summary(there=len(jobs))
-        summary = _tally(speak(left), Summary(there=len(jobs) - len(left)), len(left))
+        summary = _tally(synthesize(left), Summary(there=len(jobs) - len(left)), len(left))
     order = {job: i for i, job in enumerate(jobs)}
     for outcomes in (summary.failures, summary.doubts):
         outcomes.sort(key=lambda outcome: order[outcome.job])
     return summary
 
 
-def speak_here(jobs: Iterable[Job], voice: Voice, row_frames: int = ROW_FRAMES) -> Iterator[Outcome]:
+def synthesize_here(jobs: Iterable[Job], voice: Voice, row_frames: int = ROW_FRAMES) -> Iterator[Outcome]:
     """Synthesize in this process.
 
     Raises:
         ValueError: there is no such model, device or preset.
     """
-    speak = RowSynthesizer(voice)
+    synthesize = RowSynthesizer(voice)
     for row in rows(jobs, row_frames):
-        yield from [row] if isinstance(row, Outcome) else speak(row)
+        yield from [row] if isinstance(row, Outcome) else synthesize(row)
 
 
-def speak_in_processes(
+def synthesize_in_processes(
     jobs: Iterable[Job], voice: Voice, workers: int, row_frames: int = ROW_FRAMES
 ) -> Iterator[Outcome]:
     """Synthesize in several processes, each with its own model.
@@ -132,12 +146,12 @@ def speak_in_processes(
     Raises:
         WorkerError: a worker cannot start.
     """
-    with Workers(partial(_speaker, voice), workers) as pool:
+    with Workers(partial(_synthesizer, voice), workers) as pool:
         yield from pool.run(rows(jobs, row_frames))
 
 
-def _speaker(voice: Voice, number: int) -> RowSynthesizer:
-    """Make the speaker of a worker; on CUDA without a number the workers are spread over the devices."""
+def _synthesizer(voice: Voice, number: int) -> RowSynthesizer:
+    """Make the synthesizer of a worker; on CUDA without a number the workers are spread over the devices."""
     if voice.device == "cuda" and torch.cuda.device_count() > 1:
         voice = replace(voice, device=f"cuda:{number % torch.cuda.device_count()}")
     return RowSynthesizer(voice)

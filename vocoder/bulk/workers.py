@@ -15,9 +15,9 @@ from vocoder.bulk.jobs import Job
 from vocoder.bulk.synthesis import Outcome
 from vocoder.processes import end_with_owner, shielded
 
-__all__ = ["Speak", "WorkerError", "Workers"]
+__all__ = ["Synthesize", "WorkerError", "Workers"]
 
-Speak = Callable[[Sequence[Job]], list[Outcome]]
+Synthesize = Callable[[Sequence[Job]], list[Outcome]]
 
 
 class WorkerError(OSError):
@@ -28,11 +28,11 @@ class Workers:
     """Worker processes with a model each; a context manager.
 
     Args:
-        make: picklable; makes the speaker of a process from its number.
+        make: picklable; makes the synthesizer of a process from its number.
         count: number of processes, which share the threads of PyTorch.
     """
 
-    def __init__(self, make: Callable[[int], Speak], count: int) -> None:
+    def __init__(self, make: Callable[[int], Synthesize], count: int) -> None:
         self._make = make
         self._count = count
         self._threads = max(1, torch.get_num_threads() // count)
@@ -113,7 +113,7 @@ class Workers:
         context = shielded()
         ours, theirs = context.Pipe()
         arguments = (theirs, self._make, self._started, self._threads)
-        process = context.Process(target=_work, args=arguments, daemon=True, name=f"speaker-{self._started}")
+        process = context.Process(target=_work, args=arguments, daemon=True, name=f"synthesizer-{self._started}")
         process.start()
         theirs.close()  # so that the pipe ends with the process
         self._started += 1
@@ -139,12 +139,12 @@ class _Worker:
             self.connection.send(row)
 
 
-def _work(connection: Connection, make: Callable[[int], Speak], number: int, threads: int) -> None:
+def _work(connection: Connection, make: Callable[[int], Synthesize], number: int, threads: int) -> None:
     """Synthesize rows until there are no more or the owner is gone."""
     end_with_owner()
     torch.set_num_threads(threads)
     try:
-        speak = make(number)
+        synthesize = make(number)
     except (ValueError, OSError, RuntimeError) as error:
         connection.send(f"a worker cannot load the model: {error}")
         return
@@ -154,4 +154,4 @@ def _work(connection: Connection, make: Callable[[int], Speak], number: int, thr
             row = connection.recv()
         except EOFError:
             return
-        connection.send(speak(row))
+        connection.send(synthesize(row))

@@ -16,7 +16,7 @@ from vocoder.audio.file import WriteReport
 from vocoder.audio.origin import Origin
 from vocoder.audio.stream import AudioStream
 from vocoder.bulk.jobs import MANIFEST_SUFFIX, list_jobs
-from vocoder.bulk.run import ROW_FRAMES, SpeakJobs, speak_all, speak_here, speak_in_processes
+from vocoder.bulk.run import ROW_FRAMES, RunJobs, synthesize_all, synthesize_here, synthesize_in_processes
 from vocoder.bulk.synthesis import Voice
 from vocoder.commands.files import STANDARD, check_folder, each, mel_source, pairs, suffix_of, write_speech
 from vocoder.commands.sampling import (
@@ -91,12 +91,12 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--stream writes a file, in the format of its suffix")
     (first, *others) = args.mels
     if others or first.is_dir() or first.suffix == MANIFEST_SUFFIX or args.output.is_dir():
-        return _speak_many(args)
+        return _synthesize_many(args)
     files = pairs(args.mels, args.output, suffix_of(args.format), again=True)
-    return each("vocoder synthesize", files, args.output, partial(_speak, model(args), args))
+    return each("vocoder synthesize", files, args.output, partial(_synthesize, model(args), args))
 
 
-def _speak_many(args: argparse.Namespace) -> int:
+def _synthesize_many(args: argparse.Namespace) -> int:
     if args.stream:
         raise ValueError("--stream is for one mel and one audio file")
     if args.workers < 1 or args.row_frames < 1:
@@ -109,10 +109,10 @@ def _speak_many(args: argparse.Namespace) -> int:
     how = (args.preset, args.guard, args.origin, args.adapt, args.statistics, args.dtype)
     voice = Voice(args.model, args.device, args.format or "wav", *how)
     if args.workers == 1:
-        speak: SpeakJobs = partial(speak_here, voice=voice, row_frames=args.row_frames)
+        synthesize: RunJobs = partial(synthesize_here, voice=voice, row_frames=args.row_frames)
     else:
-        speak = partial(speak_in_processes, voice=voice, workers=args.workers, row_frames=args.row_frames)
-    summary = speak_all(jobs, args.output, voice, sampling, speak, again=args.again)
+        synthesize = partial(synthesize_in_processes, voice=voice, workers=args.workers, row_frames=args.row_frames)
+    summary = synthesize_all(jobs, args.output, voice, sampling, synthesize, again=args.again)
     print(f"{args.output}: {summary}")
     for outcome in summary.doubts:
         _warn(outcome.job.mel, outcome.doubt)
@@ -121,7 +121,7 @@ def _speak_many(args: argparse.Namespace) -> int:
     return 2 if summary.failures else 0
 
 
-def _speak(synthesizer: Synthesizer, args: argparse.Namespace, source: Path, target: Path) -> str:
+def _synthesize(synthesizer: Synthesizer, args: argparse.Namespace, source: Path, target: Path) -> str:
     with mel_source(source) as file:
         mel = read_mel(file)
     admitted = synthesizer.admit(mel, chosen_config(args.preset, args.statistics), args.adapt, args.guard)

@@ -18,9 +18,8 @@ PLAIN = "ln"
 """natural logarithms"""
 TRANSPOSED = "transposed"
 LN10 = math.log(10.0)
-TORTOISE = (-11.512925148010254, 2.3143386840820312)  # natural logarithms that -1 and 1 stand for
-UNIT = 100.0 * LN10 / 20.0  # 100 dB as nats
-REFERENCE = 20.0 * LN10 / 20.0  # 20 dB as nats
+TORTOISE = (-11.512925148010254, 2.3143386840820312)
+"""natural logarithms that -1 and 1 stand for"""
 FLOOR = 1e-5
 
 
@@ -43,71 +42,40 @@ class Encoding:
     back: Callable[[Tensor], Tensor] | None = None
 
 
+def _affine(name: str, cause: str, words: str, advice: str, scale: float, shift: float = 0.0) -> Encoding:
+    """Return an encoding whose natural logarithms are scale * value + shift."""
+    return Encoding(name, cause, words, advice, lambda mel: mel * scale + shift)
+
+
 @cache
 def encodings() -> Mapping[str, Encoding]:
     """Return all encodings by name, natural logarithms first."""
-    plain = Encoding(PLAIN, "typical", "natural logarithms", "", lambda mel: mel)
-    return MappingProxyType({encoding.name: encoding for encoding in (plain, *_scaled(), *_others())})
-
-
-def _scaled() -> tuple[Encoding, ...]:
-    """Return the encodings that scale and shift natural logarithms."""
+    decibel, low, high = LN10 / 20.0, *TORTOISE
+    scale, shift = (high - low) / 2.0, (high + low) / 2.0
+    by_ten, by_twenty = f"multiply by ln(10) / 10 = {LN10 / 10:.6f}", f"multiply by ln(10) / 20 = {decibel:.6f}"
+    undo = "undo the map to get decibels ({}), then convert to natural logarithms"
+    reference, relative = "decibels with a reference of 20 dB", "decibels relative to the loudest value"
     unit, symmetric = "decibels mapped from -100..0 to 0..1", "decibels mapped from -100..0 to -4..4"
-    back = "undo the map to get decibels ({}), then convert to natural logarithms"
-    by_ten, by_twenty = f"multiply by ln(10) / 10 = {LN10 / 10:.6f}", f"multiply by ln(10) / 20 = {LN10 / 20:.6f}"
-    return (
+    bounded = f"natural logarithms mapped from {low:.2f}..{high:.2f} to -1..1"
+    absolute = "use a fixed reference, because these do not say how loud the speech was"
+    normalised = "values normalised by the mean and deviation of each band"
+    all_encodings = (
+        Encoding(PLAIN, "typical", "natural logarithms", "", lambda mel: mel),
         _affine("log10", "log10", "decimal logarithms", f"multiply by ln(10) = {LN10:.6f}", LN10),
-        _affine("db20", "decibels", "decibels", by_twenty, LN10 / 20.0),
-        _affine(
-            "db20-20",
-            "decibels",
-            "decibels with a reference of 20 dB",
-            f"add 20 and {by_twenty}",
-            LN10 / 20.0,
-            REFERENCE,
-        ),
+        _affine("db20", "decibels", "decibels", by_twenty, decibel),
+        _affine("db20-20", "decibels", reference, f"add 20 and {by_twenty}", decibel, 20.0 * decibel),
         _affine("db10", "decibels", "decibels of power", by_ten, LN10 / 10.0),
-        _affine("unit", "normalised", unit, back.format("100 y - 80"), UNIT, REFERENCE - UNIT),
-        _affine("symmetric", "symmetric", symmetric, back.format("12.5 y - 30"), UNIT / 8.0, REFERENCE - UNIT / 2.0),
-        _between("tortoise", TORTOISE),
+        _affine("unit", "normalised", unit, undo.format("100 y - 80"), 100.0 * decibel, -80.0 * decibel),
+        _affine("symmetric", "symmetric", symmetric, undo.format("12.5 y - 30"), 12.5 * decibel, -30.0 * decibel),
+        _affine("tortoise", "normalised", bounded, f"take {scale:.4f} y - {-shift:.4f}", scale, shift),
         _affine("negated", "negated", "negated natural logarithms", "multiply by -1", -1.0),
-    )
-
-
-def _others() -> tuple[Encoding, ...]:
-    return (
-        Encoding(
-            "db-loudest",
-            "decibels",
-            "decibels relative to the loudest value",
-            "use a fixed reference, because these do not say how loud the speech was",
-        ),
-        Encoding(
-            "statistics",
-            "statistics",
-            "values normalised by the mean and deviation of each band",
-            "multiply by the deviations and add the means",
-        ),
+        Encoding("db-loudest", "decibels", relative, absolute),
+        Encoding("statistics", "statistics", normalised, "multiply by the deviations and add the means"),
         Encoding("linear", "no-logarithm", "linear values without a logarithm", "take ln(max(y, 1e-5))", _logarithm),
-        Encoding(
-            "flipped",
-            "upside-down",
-            "bands in reverse order, the highest first",
-            "reverse the bands",
-            lambda m: m.flip(0),
-        ),
-        Encoding(
-            TRANSPOSED,
-            TRANSPOSED,
-            "a transposed mel, with bands as columns",
-            "send (n_mels, frames)",
-            lambda mel: mel.T,
-        ),
+        Encoding("flipped", "upside-down", "bands in reverse order, the highest first", "reverse the bands", _reversed),
+        Encoding(TRANSPOSED, TRANSPOSED, "a transposed mel, with bands as columns", "send (n_mels, frames)", _turned),
     )
-
-
-def _logarithm(mel: Tensor) -> Tensor:
-    return mel.clamp_min(FLOOR).log()
+    return MappingProxyType({encoding.name: encoding for encoding in all_encodings})
 
 
 def encoding_of(config: MelConfig) -> str | None:
@@ -122,13 +90,13 @@ def encoding_of(config: MelConfig) -> str | None:
     return {(20.0, 100.0, 0.0, 1.0): "unit", (20.0, 100.0, -4.0, 4.0): "symmetric"}.get(mapped)
 
 
-def _affine(name: str, cause: str, words: str, advice: str, scale: float, shift: float = 0.0) -> Encoding:
-    return Encoding(name, cause, words, advice, lambda mel: mel * scale + shift)
+def _logarithm(mel: Tensor) -> Tensor:
+    return mel.clamp_min(FLOOR).log()
 
 
-def _between(name: str, bounds: tuple[float, float]) -> Encoding:
-    """Return the encoding that maps natural logarithms between two bounds to -1..1."""
-    low, high = bounds
-    scale, shift = (high - low) / 2.0, (high + low) / 2.0
-    words = f"natural logarithms mapped from {low:.2f}..{high:.2f} to -1..1"
-    return _affine(name, "normalised", words, f"take {scale:.4f} y - {-shift:.4f}", scale, shift)
+def _reversed(mel: Tensor) -> Tensor:
+    return mel.flip(0)
+
+
+def _turned(mel: Tensor) -> Tensor:
+    return mel.T

@@ -147,14 +147,9 @@ def test_bfloat16_stacks_give_nearly_the_same_waveform():
 
 SYNTHESIS_ERRORS = {
     "transposed": (lambda v: v.synthesize(mel(30, 5)), r"must be \(5, frames\).* not \(30, 5\); it looks transposed"),
-    "wrong bins": (lambda v: v.synthesize(mel(80, 30)), r"not \(80, 30\)$"),
-    "one dimension": (lambda v: v.synthesize(mel(5)), r"not \(5,\)$"),
-    "no frames": (lambda v: v.synthesize(mel(5, 0)), r"not \(5, 0\)$"),
     "no items": (lambda v: v.synthesize(mel(0, 5, 30)), r"not \(0, 5, 30\)$"),
-    "NaN": (lambda v: v.synthesize(torch.full((5, 3), float("nan"))), "not finite"),
     "infinity": (lambda v: v.synthesize(np.full((5, 3), -np.inf)), "not finite"),
-    "complex": (lambda v: v.synthesize(np.zeros((5, 3), complex)), "real numbers, not complex128"),
-    "complex tensor": (lambda v: v.synthesize(torch.zeros(5, 3, dtype=torch.complex64)), "real numbers, not torch.c"),
+    "complex": (lambda v: v.synthesize(torch.zeros(5, 3, dtype=torch.complex64)), "real numbers, not torch.c"),
     "text": (lambda v: v.synthesize(np.full((5, 3), "a")), "real numbers, not <U1"),
     "a list": (lambda v: v.synthesize([[0.0] * 3] * 5), "not list"),
     "a list streamed": (lambda v: v.stream([[0.0] * 3] * 5), "not list"),
@@ -162,11 +157,11 @@ SYNTHESIS_ERRORS = {
 }
 
 
-@pytest.mark.parametrize("name", SYNTHESIS_ERRORS)
-def test_a_mel_that_does_not_fit_is_refused_at_once(name):
-    call, message = SYNTHESIS_ERRORS[name]
-    with pytest.raises(MelError, match=message):
-        call(tiny_synthesizer("lapped"))
+def test_a_mel_that_does_not_fit_is_refused_at_once():
+    v = tiny_synthesizer("lapped")
+    for call, message in SYNTHESIS_ERRORS.values():
+        with pytest.raises(MelError, match=message):
+            call(v)
 
 
 @pytest.mark.parametrize(("arguments", "message"), [({"sigma": -0.1}, "sigma"), ({"chunk_frames": 0}, "at least 1")])
