@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         parser.add_argument(
             f"--{name}-seconds", type=float, default=default, help=f"skip {which} utterances (%(default)s)"
         )
-    parser.add_argument("--by", choices=GROUPS, default=chosen.by, help="what a row is about (%(default)s)")
+    parser.add_argument("--by", choices=GROUPS, default=chosen.by, help="one row per speaker or corpus (%(default)s)")
     parser.add_argument("--limit", type=int, help="most utterances of each row, evenly spread")
     parser.add_argument("--per-speaker", type=int, help="most utterances of each speaker, evenly spread")
     parser.add_argument(
@@ -50,10 +50,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=options.seed, help="seed of the models' noise (%(default)s)")
     parser.add_argument("--with-griffin-lim", action="store_true", help="add Griffin-Lim with 60 iterations")
     mels = parser.add_mutually_exclusive_group()
-    mels.add_argument("--smooth", action="store_true", help="smooth mels along time and bands, as predicted ones are")
+    mels.add_argument("--smooth", action="store_true", help="smooth mels along time and bands, like predicted ones")
     mels.add_argument("--own-mels", action="store_true", help="ignore mels that the manifest has beside audio")
     parser.add_argument("--nats", action="store_true", help="add nats per sample of the recordings")
-    parser.add_argument("--mel", default=options.mel, help="preset or contract file for Griffin-Lim without a model")
+    parser.add_argument("--mel", default=options.mel, help="preset or mel config file of Griffin-Lim without a model")
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="number of processes that score (%(default)s)"
     )

@@ -32,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--licence", help="licence of the recordings")
     parser.add_argument("--test-share", type=float, help="share of each speaker to hold out (every 40th)")
     parser.add_argument("--mels", type=Path, help="folder with NAME.npy for each NAME.wav")
-    parser.add_argument("--mel", default="nvidia", help="preset or contract file of --mels (%(default)s)")
+    parser.add_argument("--mel", default="nvidia", help="preset or mel config file of --mels (%(default)s)")
     add_output_arguments(parser)
 
 
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
     if args.name is not None and len(args.sources) > 1:
         raise ValueError("--name names one corpus: give one FOLDER with it")
     if args.mels is not None and args.rms is not None:
-        raise ValueError("--rms and --mels exclude each other: a mel says how loud its recording is")
+        raise ValueError("--rms and --mels exclude each other: recordings with mels keep their level")
     config = prepare_config(args, levelled=args.mels is None)
     return prepare_and_report([_scan(source, args) for source in dict.fromkeys(args.sources)], args, config)
 

@@ -36,13 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         help="quality.json of `vocoder-train evaluate` (repeatable: rows of different recordings, in one table)",
     )
-    parser.add_argument(
-        "--scores-of", metavar="NAME", help="which model of --quality this is, where the name does not tell"
-    )
+    parser.add_argument("--scores-of", metavar="NAME", help="name of this model in --quality, if it differs")
     parser.add_argument("--notes", type=Path, help="Markdown to put at the end of the card")
-    parser.add_argument(
-        "--corrections", type=int, metavar="N", help="how often samples are corrected by default (as in training)"
-    )
+    parser.add_argument("--corrections", type=int, metavar="N", help="default number of corrections (as in training)")
     parser.add_argument("--dtype", choices=sorted(DTYPES), default="float16", help="type of the weights (%(default)s)")
 
 
@@ -96,7 +92,7 @@ def publish(
 
 
 def _corrected(model: nn.Module, corrections: int) -> Any:
-    """Return the configuration of a model with another number of corrections; it changes no weight.
+    """Return the configuration of a model with another number of corrections.
 
     Raises:
         ValueError: the model has none, or the number is out of range.
@@ -108,7 +104,7 @@ def _corrected(model: nn.Module, corrections: int) -> Any:
 
 
 def _together(blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Return the scores of several evaluations of one model as one: their rows, and the settings of the first.
+    """Merge the scores of several evaluations of one model: all rows, and the settings of the first.
 
     Raises:
         ValueError: two of them have a row of the same name.
@@ -137,7 +133,7 @@ def _quality(path: Path, model: str) -> dict[str, Any]:
     names = {str(Path(name)): name for name in blocks}
     name = next(iter(blocks)) if len(blocks) == 1 else names.get(str(Path(model)))
     if name is None:
-        raise ValueError(f"{path} has no scores of {model}; --scores-of one of these: {', '.join(blocks)}")
+        raise ValueError(f"{path} has no scores of {model}; choose --scores-of from {', '.join(blocks)}")
     block = blocks[name]
     if not isinstance(block, dict) or "voices" not in block:
         raise ValueError(f"{path} is no quality.json of `vocoder-train evaluate`: it has no voices")

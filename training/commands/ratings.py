@@ -13,8 +13,8 @@ __all__ = ["add_arguments", "run"]
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("key", type=Path, help="blind-key.json, which `evaluate` wrote beside blind.html")
-    parser.add_argument("ratings", type=Path, nargs="+", help="CSV files that listeners saved")
-    parser.add_argument("--all", action="store_true", help="keep listeners who did not find the hidden reference")
+    parser.add_argument("ratings", type=Path, nargs="+", help="CSV files from listeners")
+    parser.add_argument("--all", action="store_true", help="keep listeners who rated the hidden reference low")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -102,4 +102,4 @@ def slow(budget: Budget, seconds_per_step: float) -> str | None:
     if budget.steps >= ENOUGH_STEPS:
         return text
     minutes = math.ceil(ENOUGH_STEPS * seconds_per_step / 60 / (1 - _OTHER_WORK))
-    return f"{text} {budget.steps} steps change a voice little. --minutes {minutes} is enough for {ENOUGH_STEPS}."
+    return f"{text} {budget.steps} steps change a voice little; {ENOUGH_STEPS} take --minutes {minutes}."

@@ -38,18 +38,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-o", "--output", type=Path, required=True, help="model directory to write; its name is the model's"
     )
-    parser.add_argument("--licence", help="licence of the recordings, which the model will carry")
+    parser.add_argument(
+        "--licence", help="licence of the recordings; the model carries it beside those of the starting model"
+    )
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--minutes", type=float, help="minutes of training (10 to 60, by the amount of speech)")
-    length.add_argument("--steps", type=int, help="steps of training, however long they take")
+    length.add_argument("--steps", type=int, help="steps of training, regardless of the time")
     parser.add_argument(
         "--mels", type=Path, help="folder with NAME.npy, predicted by an acoustic model, for each NAME.wav"
     )
-    parser.add_argument("--mel", metavar="NAME|FILE", help="preset or contract file of --mels (the model's own)")
-    parser.add_argument("--start-from", default=START, metavar="MODEL", help="model to begin with (%(default)s)")
+    parser.add_argument("--mel", metavar="NAME|FILE", help="preset or mel config file of --mels (the model's own)")
+    parser.add_argument("--start-from", default=START, metavar="MODEL", help="model to start from (%(default)s)")
     parser.add_argument("--run", type=Path, help="folder of the corpus, checkpoints and scores (runs/NAME)")
-    parser.add_argument("--resume", action="store_true", help="go on where a stopped fine-tuning was")
-    parser.add_argument("--seed", type=int, default=0, help="seed of everything random (%(default)s)")
+    parser.add_argument("--resume", action="store_true", help="continue a stopped fine-tuning")
+    parser.add_argument("--seed", type=int, default=0, help="random seed (%(default)s)")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="number of processes (%(default)s)")
 
 
@@ -94,13 +96,13 @@ def _stopped(output: Path) -> Run | None:
 
 def _check(args: argparse.Namespace, folder: Path, stopped: Run | None) -> None:
     if args.output.exists() and not args.resume:
-        raise ValueError(f"{args.output} is there already: choose another -o, or --resume its fine-tuning")
+        raise ValueError(f"{args.output} exists already: choose another -o, or --resume its fine-tuning")
     if stopped is not None and not args.resume:
-        raise ValueError(f"{folder} holds a fine-tuning already: --resume goes on with it, --run DIR begins another")
+        raise ValueError(f"{folder} holds a fine-tuning already: --resume continues it, --run DIR starts another")
     if args.minutes is not None and not args.minutes > 0:
         raise ValueError(f"--minutes must be above 0, not {args.minutes:g}")
     if args.mel is not None and args.mels is None:
-        raise ValueError("--mel names the contract of the mels in --mels, which is not given")
+        raise ValueError("--mel is the preset of the mels in --mels, which is not given")
     if args.jobs < 1:
         raise ValueError(f"--jobs must be at least 1, not {args.jobs}")
     missing = missing_judges()
@@ -130,7 +132,7 @@ def _prepare(args: argparse.Namespace, start: Start, output: Path) -> Prepared:
         )
     announce(prepared.summary())
     if (args.licence or UNKNOWN) == UNKNOWN:
-        announce("WARNING: the licence of the recordings is unknown, and so is the model's: --licence NAME says it")
+        announce("WARNING: the licence of the recordings is unknown, and so is the model's: pass --licence NAME")
     return prepared
 
 
@@ -171,7 +173,7 @@ def _ended(output: Path, config: TrainerConfig) -> bool:
 def _farewell(args: argparse.Namespace, outcome: Outcome) -> None:
     announce("\n".join(["", *(f"{change}" for change in outcome.changes), outcome.sentence]))
     if args.mel is not None:
-        announce(f"mels of {args.mel} are spoken with preset={args.mel}")
+        announce(f"mels of {args.mel} need preset={args.mel}")
     announce(f"serve it: vocoder-serve --model {shlex.quote(str(args.output))}")
     announce(f"try it:   vocoder resynthesize some.wav -o copy.wav --model {shlex.quote(str(args.output))}")
 

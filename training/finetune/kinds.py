@@ -78,14 +78,14 @@ class Start:
         """Describe a model by its directory or name.
 
         Raises:
-            ConfigError: the model is of a kind that cannot be fine-tuned, or its mel contract is no preset.
+            ConfigError: the model is of a kind that cannot be fine-tuned, or its mel config is no preset.
         """
         directory = model_directory(reference)
         checkpoint = load_model(directory, weights=False)
         model: Any = checkpoint.model
         mel = checkpoint.mel_config
         if PRESETS.get(mel.name) != mel:
-            raise ConfigError(f"the mel contract of {reference} is none of the presets {', '.join(PRESETS)}")
+            raise ConfigError(f"the mel config of {reference} is none of the presets {', '.join(PRESETS)}")
         return cls(reference, directory, _kind_of(model, reference), model.config, mel)
 
 
@@ -98,7 +98,7 @@ def _kind_of(model: nn.Module, name: str) -> Kind:
 
 
 def written_run(file: Path) -> Run:
-    """Return the configuration of a run, as its folder keeps it.
+    """Return the configuration of a run from its folder.
 
     Raises:
         ConfigError: it cannot be read, or the model that it started from is gone.

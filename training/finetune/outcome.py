@@ -27,7 +27,7 @@ BEFORE, AFTER, BEST = "before", "after", "best in validation"
 
 @dataclass(frozen=True)
 class Outcome:
-    """Which model a fine-tuning ends with, and why.
+    """The model to publish, and why.
 
     Attributes:
         model: its directory.
@@ -45,10 +45,10 @@ class Outcome:
 
 
 def compared(start: Start, training: Path, manifest: Manifest, folder: Path, seed: int, jobs: int) -> Outcome:
-    """Evaluate the starting model and those of a run beside Griffin-Lim, and choose.
+    """Evaluate the starting model, the models of a run and Griffin-Lim, and choose what to publish.
 
-    The last weights come first, where the learning rate has come to rest: critics sharpen what the spectral distance of
-    validation would have blurred. The best in validation are for where the last lost something.
+    The last weights come first, since critics sharpen what the spectral distance of validation favours blurred. The
+    best in validation come second.
 
     Args:
         start: the starting model.
@@ -76,7 +76,7 @@ def compared(start: Start, training: Path, manifest: Manifest, folder: Path, see
 
 
 def publish_best(outcome: Outcome, output: Path, folder: Path) -> None:
-    """Write the model directory of an outcome, with scores, licences and a card that says how it came about.
+    """Write the model directory of an outcome, with scores, licences and a card that explains it.
 
     `outcome.json` in the folder of the run says the same to programs.
 

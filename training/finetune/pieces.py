@@ -21,9 +21,9 @@ _WINDOW = 0.2  # seconds over which the level of a moment is taken: shorter than
 
 
 def cut(x: np.ndarray, sample_rate: int) -> list[tuple[int, int]]:
-    """Return where the pieces of audio x (T,) start and stop, in samples; together they are all of it.
+    """Return the start and stop of consecutive pieces of audio x (T,), in samples.
 
-    Each is 4 to 12 s long, save the last, and ends where a fifth of a second is quietest.
+    Each is 4 to 12 s long, except the last, and ends in the middle of the quietest 0.2 s.
     """
     shortest, longest = (int(seconds * sample_rate) for seconds in _PIECE)
     window = int(_WINDOW * sample_rate)
@@ -39,11 +39,11 @@ def cut(x: np.ndarray, sample_rate: int) -> list[tuple[int, int]]:
 
 
 def cut_long_recordings(corpus: Corpus, folder: Path) -> Corpus:
-    """Return a corpus whose recordings of more than 15 s are pieces in a folder; pieces that are there stay.
+    """Return a corpus whose recordings of more than 15 s are replaced by pieces; existing pieces are kept.
 
     Args:
-        corpus: what was recorded.
-        folder: of the pieces; nothing is written where nothing is long.
+        corpus: of recordings.
+        folder: of the pieces; not created if no recording is long.
     """
     recordings = tuple(piece for recording in corpus.recordings for piece in _pieces(recording, folder))
     return replace(corpus, recordings=recordings)

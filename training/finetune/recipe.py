@@ -110,7 +110,7 @@ def seconds_in_a_batch(config: Run) -> float:
 
 
 def seconds_per_step(config: Run, manifest: Manifest, progress: Callable[[int], None] = lambda steps: None) -> float:
-    """Return how long a step of a run takes on this machine, by the mean of a few that are then forgotten.
+    """Return the mean time of a few steps of a run on this machine; the steps are discarded.
 
     Args:
         config: of the run.

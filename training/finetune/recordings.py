@@ -34,7 +34,7 @@ def prepared_voice(
     jobs: int = 1,
     progress: Callable[[int], object] = lambda done: None,
 ) -> Prepared:
-    """Prepare the recordings of a voice; what is there already stays.
+    """Prepare the recordings of a voice; files that are prepared already are kept.
 
     Long recordings are cut at pauses, unless they have mels, which must stay aligned with them.
 
@@ -64,8 +64,8 @@ def prepared_voice(
     seconds = seconds_of(prepared.manifest)
     if seconds < LEAST_SECONDS:
         raise ValueError(
-            f"{seconds:.0f} s of speech are left to train on, and {LEAST_SECONDS:.0f} s are needed: record more, five "
-            f"minutes are good; {output / 'skipped.jsonl'} lists what was left out"
+            f"{seconds:.0f} s of speech are left to train on, and {LEAST_SECONDS:.0f} s are needed: record more "
+            f"(five minutes are good); {output / 'skipped.jsonl'} lists what was left out"
         )
     return prepared
 

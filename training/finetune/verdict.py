@@ -38,12 +38,12 @@ class Change:
 
     @property
     def difference(self) -> float:
-        """After less before."""
+        """Value after minus value before."""
         return self.after - self.before
 
     @property
     def title(self) -> str:
-        """The metric as tables call it."""
+        """Title of the metric in tables."""
         return _TITLES[self.metric]
 
     def __str__(self) -> str:
@@ -51,7 +51,7 @@ class Change:
 
 
 def missing_judges() -> dict[str, str]:
-    """Return the metrics that should judge and cannot be computed here, with the package that each lacks."""
+    """Return the judging metrics that cannot be computed here, with the missing package of each."""
     return {name: package for name, package in split_by_package(METRICS)[1].items() if name in NOISE}
 
 

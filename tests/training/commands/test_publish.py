@@ -122,12 +122,12 @@ def test_the_scores_of_one_model_of_several_are_published(trained, tmp_path, cap
     assert load_model(tmp_path / "berta").quality == other
     (tmp_path / "q.json").write_text(json.dumps({"waveglow": other, "student": QUALITY}))
     assert main([*arguments, "-o", str(tmp_path / "none")]) == 2
-    assert "--scores-of one of these: waveglow, student" in capsys.readouterr().err
+    assert "choose --scores-of from waveglow, student" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
     ("text", "message"),
-    [("{", "no JSON"), ("{}", "no model"), ('{"a": {}}', "no voices"), ('{"a": 1, "b": 2}', "--scores-of one of")],
+    [("{", "no JSON"), ("{}", "no model"), ('{"a": {}}', "no voices"), ('{"a": 1, "b": 2}', "choose --scores-of from")],
 )
 def test_unusable_scores_are_refused(trained, tmp_path, capsys, text, message):
     (tmp_path / "q.json").write_text(text)

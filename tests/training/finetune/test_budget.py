@@ -55,6 +55,6 @@ def test_only_a_far_slower_machine_is_warned_of_and_told_what_to_do() -> None:
     assert slow(of_steps(20, 1.0), 1.0) is None
     few, many = slow(of_steps(20, 4.0), 4.0), slow(of_steps(600, 4.0), 4.0)
     assert "10 times as long" in str(few)
-    assert "20 steps change a voice little. --minutes 44 is enough for 600" in str(few)
+    assert "20 steps change a voice little; 600 take --minutes 44" in str(few)
     assert "10 times as long" in str(many)
     assert "--minutes" not in str(many)
