@@ -31,28 +31,28 @@ class GivenMel:
 
     Attributes:
         values: (n_mels, frames).
-        contract: what it was made with; None for that of whoever reads it.
+        mel_config: that it was made with; None for that of whoever reads it.
         source: its file, for errors.
     """
 
     values: NDArray[np.float32]
-    contract: MelConfig | None
+    mel_config: MelConfig | None
     source: str
 
     def fitted(self, mel_config: MelConfig, samples: int) -> tuple[NDArray[np.float32], int]:
-        """Return the mel (n_mels, frames) in another contract, and by how many samples its frames stand later there.
+        """Return the mel (n_mels, frames) in another mel config, and by how many samples its frames stand later there.
 
-        It is as a model of that contract would get it: exact, or through an adapter. There is a frame for each whole
+        It is converted as for a model of that mel config: exactly, or through an adapter. It has a frame for each whole
         hop of the audio; one that is lost between frame rates repeats the last.
 
         Args:
-            mel_config: the contract, whose sample rate is the audio's.
+            mel_config: wanted; its sample rate is that of the audio.
             samples: of the audio.
 
         Raises:
-            ManifestError: there is no way to the contract, or `check_given_mel` finds it wrong.
+            ManifestError: the mel does not convert, or `check_given_mel` finds it wrong.
         """
-        source = self.contract or mel_config
+        source = self.mel_config or mel_config
         try:
             check_given_mel(self.values, source, _at(source.sample_rate, samples, mel_config.sample_rate))
             path = path_between(source, mel_config)
@@ -68,7 +68,7 @@ def _at(sample_rate: int, samples: int, own_rate: int) -> int:
 
 
 def check_given_mel(mel: NDArray[np.float32], mel_config: MelConfig, samples: int) -> None:
-    """Require a mel (n_mels, frames) of a contract that fits audio of `samples` samples at its rate, frame for frame.
+    """Require a mel (n_mels, frames) of a mel config that fits audio of `samples` samples at its rate, frame for frame.
 
     The last frame, which is centred on the audio's end, may be missing, as it is in HiFi-GAN's layout.
 
@@ -96,7 +96,7 @@ def given_mel(manifest: Manifest, entry: Entry) -> GivenMel | None:
     """Return the mel that an entry names, or None where it names none.
 
     Raises:
-        ManifestError: the file cannot be read, or the contract is unknown.
+        ManifestError: the file cannot be read, or the mel config is unknown.
     """
     if entry.mel is None:
         return None
@@ -116,7 +116,7 @@ def with_mels(corpus: Corpus, folder: Path, mel_preset: str) -> Corpus:
 
     Raises:
         CorpusError: the folder is missing, or holds a mel of no recording.
-        ConfigError: there is no such contract.
+        ConfigError: there is no such mel config.
     """
     load_mel_config(mel_preset)
     if not folder.is_dir():

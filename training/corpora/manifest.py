@@ -48,7 +48,7 @@ class Entry:
     """An npy file (n_mels, frames), relative to the manifest's folder, that stands for the recording's own mel, frame
     for frame: what an acoustic model predicted."""
     mel_preset: str | None = None
-    """The mel preset, or contract file, that `mel` was made with; None for that of the model that hears it."""
+    """The mel preset, or mel config file, that `mel` was made with; None for that of the model that hears it."""
 
     @property
     def band_edge(self) -> float:

@@ -136,7 +136,7 @@ class GriffinLim:
     Balazs, Sondergaard, "A fast Griffin-Lim algorithm", 2013; librosa's implementation of both steps.)
 
     Args:
-        mel_config: the contract of the mels.
+        mel_config: of the mels.
         iterations: of the phase.
         momentum: below 1.
         seed: of the first phases.

@@ -53,7 +53,7 @@ class Comparison:
     smoothed as acoustic models do; or their own in one row and those of the manifest in another."""
     griffin_lim: bool = False
     mel: str = "nvidia"
-    """Preset or contract file of Griffin-Lim where there is no model."""
+    """Preset or mel config file of Griffin-Lim where there is no model."""
     sigma: float | None = None
     corrections: int | None = None
     seed: int = 0

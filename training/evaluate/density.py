@@ -45,7 +45,7 @@ def nats_per_sample(model: Density, x: Audio, mel_config: MelConfig, seed: int =
     Args:
         model: the density.
         x: the recording.
-        mel_config: the contract of the mel.
+        mel_config: of the mel.
         seed: of the noise.
         mel: (n_mels, frames) given for the recording; else its own.
     """

@@ -105,7 +105,7 @@ class _Reference:
 
     Attributes:
         x: (T,).
-        mel: that it came with, in the candidate's contract.
+        mel: that it came with, in the candidate's mel config.
         delay: samples of x before the one that the first frame of `mel` is centred on.
     """
 

@@ -81,12 +81,12 @@ class Recording:
         return resample(self.x, self.sample_rate, sample_rate)
 
     def given(self, mel_config: MelConfig) -> tuple[Audio, int] | None:
-        """Return the mel (n_mels, frames) that it came with in a contract, and by how many samples it stands later.
+        """Return the mel (n_mels, frames) that it came with in a mel config, and by how many samples it stands later.
 
         None where it came with none.
 
         Raises:
-            ManifestError: the mel does not fit the audio or the contract.
+            ManifestError: the mel does not fit the audio or the mel config.
         """
         return None if self.mel is None else self.mel.fitted(mel_config, len(self.at(mel_config.sample_rate)))
 

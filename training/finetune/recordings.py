@@ -45,7 +45,7 @@ def prepared_voice(
         name: of the corpus.
         licence: of the recordings.
         mels: a folder with the predicted mel of each recording.
-        mel_preset: preset or contract file of those mels; the model's own if left out.
+        mel_preset: preset or mel config file of those mels; the model's own if left out.
         jobs: worker processes.
         progress: called with the number of recordings done so far.
 

@@ -102,7 +102,7 @@ def add_preset_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--preset",
         metavar="NAME|FILE",
-        help=f"contract of the mels: {PRESET_HELP}, or auto to recognise it; they are converted to the model's exactly "
+        help=f"of the mels: {PRESET_HELP}, or auto to recognise it; they are converted to the model's exactly "
         "or through an adapter",
     )
     parser.add_argument(
