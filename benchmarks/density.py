@@ -1,10 +1,9 @@
 """What each flow of the family is worth: held-out nats per dimension, beside zuko's models of the same size.
 
 The first flow of every model is the Gaussian of greatest likelihood, fitted in closed form, for zuko's as for ours; all
-are then trained by the same loop on the same batches and scored where they were best on validation items. With
-`--times`: forward, backward and optimiser on one batch, the two libraries taking turns.
+are then trained by the same loop on the same batches and scored where they were best on validation items.
 
-    python -m benchmarks.density digits [--times]
+    python -m benchmarks.density digits
     python -m benchmarks.density frames --manifest runs/speech/manifest.jsonl
     python -m benchmarks.density patches --manifest runs/speech/manifest.jsonl
 """
@@ -28,7 +27,7 @@ from training.density.flows import CLOSED_FORM, DensityConfig
 from training.density.items.digits import LEVELS
 from training.density.model import DensityModel
 from vocoder.mel.config import preset
-from vocoder.timing import alternate, machine, markdown_table
+from vocoder.timing import markdown_table
 
 __all__ = ["Contestant", "configurations", "ours", "theirs"]
 
@@ -113,22 +112,6 @@ def configurations(data: Data) -> dict[str, DensityConfig]:
     return found
 
 
-def step_times(contestants: dict[str, Contestant], x: Tensor, repetitions: int) -> dict[str, float]:
-    """Return the median seconds of a training step, the contestants taking turns."""
-    tasks = {}
-    for name, contestant in contestants.items():
-        parameters = [p for p in contestant.module.parameters() if p not in contestant.frozen]
-        optimiser = torch.optim.AdamW(parameters, lr=0.0)
-
-        def task(c: Contestant = contestant, o: torch.optim.Optimizer = optimiser) -> None:
-            o.zero_grad()
-            (-c.log_prob(x).mean()).backward()
-            o.step()
-
-        tasks[name] = task
-    return alternate(tasks, repetitions, warm_ups=3)
-
-
 def measure(
     name: str, config: DensityConfig, data: Data, settings: Fit, seeds: int, samples: dict[str, Tensor] | None = None
 ) -> list[list[str]]:
@@ -150,19 +133,6 @@ def measure(
             results.setdefault(library, []).append(score(contestant.module, contestant.log_prob, data.test))
             parameters[library] = contestant.parameters
     return [_row(name, library, nats, parameters[library], data) for library, nats in results.items()]
-
-
-def times(name: str, config: DensityConfig, data: Data, batch_size: int, repetitions: int) -> list[list[str]]:
-    """Return the rows of one model with its seconds per training step, and their ratio to zuko's."""
-    if config.kind in CLOSED_FORM:
-        return []
-    start = _starts(config, data)
-    contestants = {library: build(config, start, 0) for library, build in LIBRARIES.items()}
-    present = {library: contestant for library, contestant in contestants.items() if contestant is not None}
-    found = step_times(present, start[:batch_size], repetitions)
-    ratio = f"{found['ours'] / found['zuko']:.2f}" if "zuko" in found else "-"
-    zuko_ms = f"{1000 * found['zuko']:.1f} ms" if "zuko" in found else "-"
-    return [[name, str(present["ours"].parameters), f"{1000 * found['ours']:.1f} ms", zuko_ms, ratio]]
 
 
 LIBRARIES: dict[str, Callable[[DensityConfig, Tensor, int], Contestant | None]] = {"ours": ours, "zuko": theirs}
@@ -199,20 +169,12 @@ def main() -> int:
     data = load(args.data, args.manifest, args.hours, frames)
     chosen = {k: v for k, v in configurations(data).items() if not args.models or k in args.models}
     size = " x ".join(map(str, data.test.shape[1:]))
-    if args.times:
-        print(f"{args.data}, {size}, batches of {args.batch}; {machine()}\n")
-        header = ["model", "parameters", "step, ours", "step, zuko", "ratio"]
-    else:
-        print(f"{args.data}, {size}, {args.steps} steps of {args.batch}, seeds 0 to {args.seeds - 1}\n")
-        header = ["model", "parameters", "nats/dim", *(["bits/dim"] if args.data == "digits" else [])]
+    print(f"{args.data}, {size}, {args.steps} steps of {args.batch}, seeds 0 to {args.seeds - 1}\n")
+    header = ["model", "parameters", "nats/dim", *(["bits/dim"] if args.data == "digits" else [])]
     print(markdown_table(header, []), flush=True)
     samples: dict[str, Tensor] = {}
     for name, config in chosen.items():
-        if args.times:
-            rows = times(name, config, data, args.batch, repetitions=31)
-        else:
-            rows = measure(name, config, data, Fit(args.steps, args.batch), args.seeds, samples)
-        for row in rows:
+        for row in measure(name, config, data, Fit(args.steps, args.batch), args.seeds, samples):
             print(f"| {' | '.join(row)} |", flush=True)
     if args.plot is not None:
         limits = (0.0, 1.0) if args.data == "digits" else (math.log(preset("nvidia").floor), 1.0)
@@ -232,7 +194,6 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--context", type=int, default=3, help="mel frames of a window")
     parser.add_argument("--patch", type=int, default=16, help="mel frames of a patch")
-    parser.add_argument("--times", action="store_true", help="seconds of a training step instead of nats")
     parser.add_argument("--plot", type=Path, help="file for a picture of samples")
     return parser.parse_args()
 

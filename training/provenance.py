@@ -20,6 +20,7 @@ __all__ = [
     "all_data",
     "heard_speakers",
     "inherited",
+    "origin_of",
     "provenance",
     "run_name",
     "surroundings",
@@ -66,6 +67,17 @@ def _attributions(path: Path) -> dict[str, str]:
         return {}
     corpora = json.loads(path.read_text(encoding="utf-8")).get("corpora", {})
     return {name: corpus["attribution"] for name, corpus in corpora.items() if "attribution" in corpus}
+
+
+def origin_of(**references: str | None) -> dict[str, Any]:
+    """Return what a model comes from: by role the names of models or of the runs that made them, and their recordings.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
+    given = {role: reference for role, reference in references.items() if reference is not None}
+    names = {role: run_name(reference) for role, reference in given.items()}
+    return {**names, "inherited": inherited(given)} if given else {}
 
 
 def inherited(references: Mapping[str, str]) -> list[dict[str, Any]]:

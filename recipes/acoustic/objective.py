@@ -11,7 +11,8 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recipes.acoustic.model import AcousticModel, save_acoustic
-from training.loop.objective import Batch, Objective, Phase
+from training.loop.objective import Batch, Objective, Parts
+from vocoder.mel.config import MelConfig
 
 __all__ = ["AcousticObjective"]
 
@@ -25,17 +26,15 @@ class AcousticObjective(Objective):
 
     Args:
         model: what to fit.
+        mel_config: the mel config.
         settings: what is written beside the model.
     """
 
-    def __init__(self, model: AcousticModel, settings: dict[str, object]) -> None:
-        super().__init__()
-        self.model = model
-        self.settings = settings
+    model: AcousticModel
 
-    def phases(self) -> tuple[Phase, ...]:
-        """Return the one update."""
-        return (Phase("model", tuple(self.model.parameters())),)
+    def __init__(self, model: AcousticModel, mel_config: MelConfig, settings: dict[str, object]) -> None:
+        super().__init__(model, mel_config)
+        self.settings = settings
 
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Take mean and spread of each band from the batches."""
@@ -47,25 +46,21 @@ class AcousticObjective(Objective):
         """Return how many frames a batch has."""
         return batch["mask"].numel()
 
-    def loss(self, phase: str, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
-        """Return the loss of a batch."""
-        difference, prosody = self._parts(batch, batch["prosody"])
-        return difference + _PROSODY_WEIGHT * prosody, {"mel": difference.detach(), "prosody": prosody.detach()}
+    def parts(self, batch: Batch, step: int) -> Parts:
+        """Return weight and value of both losses."""
+        difference, prosody = self._errors(batch, batch["prosody"])
+        return {"mel": (1.0, difference), "prosody": (_PROSODY_WEIGHT, prosody)}
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Return the L1 of the mel as it is predicted, which is the score, and the error of the prosody."""
-        difference, prosody = self._parts(batch, None)
+        difference, prosody = self._errors(batch, None)
         return {"mel": difference, "prosody": prosody, "score": difference}
-
-    def averaged(self) -> AcousticModel:
-        """Return the model."""
-        return self.model
 
     def export(self, directory: Path, provenance: dict[str, Any]) -> None:
         """Write the model's directory."""
         save_acoustic(directory, self.model, {**self.settings, "provenance": provenance})
 
-    def _parts(self, batch: Batch, prosody: Tensor | None) -> tuple[Tensor, Tensor]:
+    def _errors(self, batch: Batch, prosody: Tensor | None) -> tuple[Tensor, Tensor]:
         seen = (batch[name] for name in ("tokens", "style", "index", "places", "mask"))
         mel, predicted = self.model(*seen, prosody)
         mask = batch["mask"][:, None]

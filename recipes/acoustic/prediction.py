@@ -1,7 +1,8 @@
-"""The mels that acoustic models predict of recordings they were not trained on, as a corpus with mels."""
+"""`python -m recipes acoustic-predict`: a corpus of what models held out, with the mels that they predict of it."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import shutil
@@ -24,7 +25,7 @@ from training.corpora.manifest import Entry, read_manifest, write_manifest
 from vocoder.config import ConfigError
 from vocoder.mel.config_file import load_mel_config
 
-__all__ = ["Predicted", "join", "predict", "predicted_mel"]
+__all__ = ["Predicted", "add_arguments", "join", "predict", "predicted_mel", "run"]
 
 _LICENCE = "Apache-2.0"
 _ATTRIBUTION = "Synthetic speech of Kokoro-82M by hexgrad, in the int8 ONNX export by thewh1teagle"
@@ -157,3 +158,22 @@ def _describe(output: Path, name: str, speech: Path, evaluation: bool, mel_prese
         description["licence_text"] = f"licences/{name}.txt"
     record["corpora"][name] = description
     path.write_text(json.dumps(record, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("speech", type=Path, help="folder of the speech")
+    parser.add_argument("models", nargs="*", type=Path, help="model directories; the recordings' own mels without any")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="prepared folder that the corpus is added to")
+    parser.add_argument("--plan", choices=sorted(PLANS), required=True, help="of the speech")
+    parser.add_argument("--name", help="of the corpus (the plan's)")
+    parser.add_argument("--mel", default="nvidia", help="preset of the mels (%(default)s)")
+    parser.add_argument("--true-prosody", action="store_true", help="give the recordings' pitch, voicing and level")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit status."""
+    found = predict(args.speech, args.models, true_prosody=args.true_prosody)
+    name = args.name or PLANS[args.plan].corpus
+    print(join(found, args.speech, args.output, args.plan, name, args.mel))
+    return 0

@@ -1,8 +1,13 @@
-"""Speech with durations, as a folder: audio at the mel's sample rate, and `speech.jsonl` with a line for each file."""
+"""`python -m recipes acoustic-speech`: synthesize speech with the durations of its phonemes, into a folder.
+
+The folder holds audio at 22,050 Hz, and `speech.jsonl` with a line for each file.
+"""
 
 from __future__ import annotations
 
+import argparse
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +17,8 @@ import soundfile
 from numpy.typing import NDArray
 
 from recipes.acoustic.durations import Spoken, TimedVoice, start_timed_session
+from recipes.acoustic.plan import PLANS, planned
+from recipes.corpora import fortunes
 from recipes.corpora.kokoro import Utterance
 from recipes.corpora.kokoro_voice import SAMPLE_RATE, locate_files, phonemes, read_styles
 from training.corpora.bandwidth import prepared_bandwidth
@@ -20,11 +27,12 @@ from training.corpora.corpus import CorpusError
 from vocoder.audio.resampling import resample
 from vocoder.config import ConfigError, from_dict, to_dict
 
-__all__ = ["INDEX", "RATE", "Line", "read_speech", "synthesise"]
+__all__ = ["INDEX", "RATE", "Line", "add_arguments", "read_speech", "run", "synthesise"]
 
 RATE = 22050
 """Hz of the audio that is written"""
 INDEX = "speech.jsonl"
+_REPORT_EVERY = 20
 
 
 @dataclass(frozen=True)
@@ -66,7 +74,7 @@ class Line:
         return self.samples / RATE
 
 
-def synthesise(planned: tuple[Utterance, ...], folder: Path) -> Iterator[Line]:
+def synthesise(utterances: tuple[Utterance, ...], folder: Path) -> Iterator[Line]:
     """Speak what the folder lacks, adding a line for each file, and yield all lines in their order.
 
     Raises:
@@ -76,7 +84,7 @@ def synthesise(planned: tuple[Utterance, ...], folder: Path) -> Iterator[Line]:
     known = {line.path: line for line in read_speech(folder)} if (folder / INDEX).is_file() else {}
     files = locate_files()
     voice, styles = start_timed_session(files), read_styles(files)
-    for utterance in planned:
+    for utterance in utterances:
         path = f"audio/{utterance.speaker}/{utterance.name}"
         line = known.get(path)
         if line is None:
@@ -94,7 +102,7 @@ def read_speech(folder: Path) -> tuple[Line, ...]:
     """
     path = folder / INDEX
     if not path.is_file():
-        raise CorpusError(f"{folder} holds no {INDEX}; `python -m recipes acoustic speech` writes one")
+        raise CorpusError(f"{folder} holds no {INDEX}; `python -m recipes acoustic-speech` writes one")
     lines = path.read_text(encoding="utf-8").splitlines()
     try:
         return tuple(from_dict(Line, json.loads(line)) for line in lines)
@@ -135,3 +143,26 @@ def _written(spoken: Spoken, path: Path) -> NDArray[np.float32]:
     soundfile.write(partial, x, RATE, format="FLAC", subtype="PCM_16")
     partial.replace(path)
     return x
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    known = sorted(fortunes.LANGUAGES)
+    parser.add_argument("plan", choices=sorted(PLANS), help="whose voices")
+    parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the speech")
+    parser.add_argument("--minutes", type=float, default=45.0, help="about how much (%(default)s)")
+    parser.add_argument("--languages", nargs="+", choices=known, default=known, help="of the sentences (all)")
+    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where texts are unpacked (%(default)s)")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit status."""
+    texts = {language: fortunes.sentences(language, args.cache) for language in args.languages}
+    utterances = planned(PLANS[args.plan], args.minutes, texts)
+    start, seconds = time.monotonic(), 0.0
+    for number, line in enumerate(synthesise(utterances, args.output), start=1):
+        seconds += line.seconds
+        if number % _REPORT_EVERY == 0 or number == len(utterances):
+            took = (time.monotonic() - start) / 60
+            print(f"{number} of {len(utterances)}: {seconds / 60:.1f} minutes in {took:.1f}", flush=True)
+    return 0

@@ -1,7 +1,8 @@
-"""Train the acoustic model on a folder of speech with durations."""
+"""`python -m recipes acoustic-train`: train the acoustic model on a folder of speech with durations."""
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,15 +12,15 @@ from recipes.acoustic.model import AcousticConfig, AcousticModel
 from recipes.acoustic.objective import AcousticObjective
 from recipes.acoustic.speech import Line, read_speech
 from training.loop import random_state
-from training.loop.processes import announce, build_accelerator
-from training.loop.trainer import Trainer
+from training.loop.fit import fit
+from training.loop.processes import announce
 from training.loop.trainer_config import TrainerConfig
 from training.provenance import surroundings
-from training.run_config import write_config
+from training.run_config import add_run_arguments, load_config
 from vocoder.config import ConfigError
 from vocoder.mel.config_file import load_mel_config
 
-__all__ = ["AcousticRun", "train"]
+__all__ = ["AcousticRun", "add_arguments", "run", "train"]
 
 _VALIDATION_FRAMES = 512
 """of each held-out utterance that validation sees, 5.9 s"""
@@ -34,7 +35,7 @@ class AcousticRun:
     """
 
     speech: str
-    """Folder that `python -m recipes acoustic speech` wrote."""
+    """Folder that `python -m recipes acoustic-speech` wrote."""
     output: str
     """Folder of the run, with the model in last/model."""
     trainer: TrainerConfig
@@ -66,26 +67,20 @@ def train(config: AcousticRun, *, resume: bool) -> Path:
         CorpusError: the folder holds no speech.
         ConfigError: it is too little.
     """
-    folder, output = Path(config.speech), Path(config.output)
+    folder = Path(config.speech)
     kept, aside = parted(read_speech(folder)[: config.utterances], config.folds, config.held)
     announce(f"{sum(line.seconds for line in kept) / 60:.1f} minutes to train on, {len(aside)} utterances held out")
     random_state.seed_all(config.trainer.seed)
-    objective = AcousticObjective(AcousticModel(config.model), _settings(config))
+    objective = AcousticObjective(AcousticModel(config.model), load_mel_config(config.mel), _settings(config))
     padding, seed = config.model.tokens, config.trainer.seed
-    trainer = Trainer(
+    return fit(
+        config,
         objective,
         SpeechItems(_examples(kept, config), config.frames, padding, seed),
         SpeechItems(_examples(aside[: config.validation_items], config), _VALIDATION_FRAMES, padding, seed),
-        config.trainer,
-        output,
-        accelerator=build_accelerator(config.trainer),
         provenance={"speech": folder.name, **surroundings()},
         resume=resume,
     )
-    output.mkdir(parents=True, exist_ok=True)
-    write_config(config, output / "config.yaml")
-    trainer.fit()
-    return output / "last" / "model"
 
 
 def _settings(config: AcousticRun) -> dict[str, object]:
@@ -95,3 +90,14 @@ def _settings(config: AcousticRun) -> dict[str, object]:
 
 def _examples(lines: Sequence[Line], config: AcousticRun) -> list[Example]:
     return [example_of(line, Path(config.speech), load_mel_config(config.mel)) for line in lines]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    add_run_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run the command and return its exit status."""
+    train(load_config(AcousticRun, args.config, args.overrides), resume=args.resume)
+    return 0

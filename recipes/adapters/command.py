@@ -5,21 +5,20 @@ from __future__ import annotations
 import argparse
 import math
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 
+import numpy as np
 import torch
 
-from recipes.adapters.examples import Frames, Levels, frames_of
-from recipes.adapters.network import DescentConfig, closed_form, descend, error_of
-from recipes.guard.examples import chosen, two_parts
-from training.corpora.manifest import read_manifest
+from recipes.adapters.examples import FrameItems, Frames, Levels, frames_of
+from recipes.adapters.objective import AdapterObjective
+from training.corpora.manifest import Manifest, read_manifest
 from training.data.augment import AugmentConfig
-from training.loop.checkpointing import CheckpointError
-from training.model_card import model_card
+from training.loop import random_state
+from training.loop.fit import fit
+from training.loop.trainer_config import TrainerConfig
 from training.provenance import provenance
-from training.run_config import add_run_arguments, load_config, write_config
-from vocoder.checkpoint import save_model
-from vocoder.config import ConfigError, to_dict
+from training.run_config import add_run_arguments, load_config
+from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.convert import plain
@@ -27,6 +26,8 @@ from vocoder.mel.spectrogram import hz_to_mel, mel_to_hz
 from vocoder.models.adapter import AdapterConfig, AdapterModel
 
 __all__ = ["AdapterRun", "add_arguments", "run"]
+
+SHORTEST = 0.4  # seconds of an utterance
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,9 @@ class AdapterRun:
     manifest: str
     """manifest.jsonl of a prepared corpus"""
     output: str
-    """folder of the run, with the adapter in last/NAME"""
+    """folder of the run, with the adapter in last/model"""
+    trainer: TrainerConfig
+    """of the network; a map alone is fitted in one step"""
     mel: str
     """preset or contract file of the mels that it takes"""
     target: str = "nvidia"
@@ -59,8 +62,6 @@ class AdapterRun:
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     levels: Levels = field(default_factory=Levels)
     ridge: float = 1e-4
-    descent: DescentConfig = field(default_factory=DescentConfig)
-    seed: int = 0
 
     def __post_init__(self) -> None:
         if self.utterances < 2 or self.rounds < 1 or not 0 < self.held_out < 1 or self.ridge < 0:
@@ -78,28 +79,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     config = load_config(AdapterRun, args.config, args.overrides)
-    output, source, target = Path(config.output), plain(load_mel_config(config.mel)), load_mel_config(config.target)
-    if (output / "last").exists():
-        raise CheckpointError(f"{output} already holds a run; output=DIR begins another")
-    seen = bands_below(source, target.f_max)
-    model = AdapterModel(AdapterConfig(target, source.n_mels, seen, config.before, config.after, config.hidden))
-    fitted, held = _examples(config, model.config, source)
-    torch.manual_seed(config.seed)
-    closed_form(model, fitted, config.ridge)
-    print(
-        f"{source.name}: {len(fitted.frames)} frames, in closed form off by {error_of(model, held):.4f} nats",
-        flush=True,
+    source, target, manifest = (
+        plain(load_mel_config(config.mel)),
+        load_mel_config(config.target),
+        read_manifest(config.manifest),
     )
-    if config.hidden:
-        descend(model, fitted, config.descent, config.seed)
-        print(f"{source.name}: with the network off by {error_of(model, held):.4f} nats", flush=True)
-    origin = provenance(read_manifest(config.manifest))
-    parameters = sum(p.numel() for p in model.parameters())
-    card = model_card(source.name, "adapter", parameters, to_dict(source), origin, {})
-    output.mkdir(parents=True, exist_ok=True)
-    write_config(config, output / "config.yaml")
-    directory = save_model(output / "last" / source.name, model, source, origin, None, torch.float16, card)
-    print(f"{directory}: {(directory / 'model.safetensors').stat().st_size / 1e6:.2f} MB in float16")
+    seen = bands_below(source, target.f_max)
+    random_state.seed_all(config.trainer.seed)
+    model = AdapterModel(AdapterConfig(target, source.n_mels, seen, config.before, config.after, config.hidden))
+    fitted, held = _examples(config, manifest, model.config, source)
+    objective = AdapterObjective(model, source, fitted, config.ridge)
+    if not config.hidden:
+        config = replace(config, trainer=replace(config.trainer, steps=1))
+    fit(config, objective, FrameItems(fitted), FrameItems(held), provenance=provenance(manifest), resume=args.resume)
     return 0
 
 
@@ -114,13 +106,16 @@ def bands_below(source: MelConfig, f_max: float) -> int:
     return min(source.n_mels, math.ceil(float((limit - lowest) / step)) + 1)
 
 
-def _examples(config: AdapterRun, model: AdapterConfig, source: MelConfig) -> tuple[Frames, Frames]:
+def _examples(config: AdapterRun, manifest: Manifest, model: AdapterConfig, source: MelConfig) -> tuple[Frames, Frames]:
     """Return what the adapter is fitted to, and what it is judged by."""
-    manifest = read_manifest(config.manifest)
-    fitted, held = two_parts(chosen(manifest, config.utterances, config.seed), config.held_out)
+    seed = config.trainer.seed
+    entries = [entry for entry in manifest.select("train") if entry.duration >= SHORTEST]
+    chosen = [entries[i] for i in np.random.default_rng(seed).permutation(len(entries))[: config.utterances]]
+    cut = round(len(chosen) * (1.0 - config.held_out))
+    fitted, held = chosen[:cut], chosen[cut:]
     how = (source, model, config.augment, config.levels)
-    rounds = [frames_of(manifest, fitted, *how, config.seed + i) for i in range(config.rounds)]
+    rounds = [frames_of(manifest, fitted, *how, seed + i) for i in range(config.rounds)]
     plain = replace(config.augment, equaliser_db=0.0, low_pass=0.0, noise=0.0, reverberation=0.0)
-    judged = frames_of(manifest, held, source, model, plain, config.levels, config.seed)
+    judged = frames_of(manifest, held, source, model, plain, config.levels, seed)
     whole = Frames(torch.cat([r.windows for r in rounds]), torch.cat([r.frames for r in rounds]))
     return whole, judged

@@ -19,7 +19,7 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.adapter import AdapterConfig
 
-__all__ = ["Frames", "Levels", "frames_of"]
+__all__ = ["FrameItems", "Frames", "Levels", "frames_of"]
 
 SILENT_FRAMES = 20
 """frames of digital silence that are added to all others, so that silence stays silence"""
@@ -66,7 +66,23 @@ class Frames:
     frames: Tensor
 
 
-@torch.inference_mode()
+class FrameItems:
+    """Frames as training items `windows` (taps, bands) and `frames` (n_mels,), the same in every epoch."""
+
+    def __init__(self, frames: Frames) -> None:
+        self._frames = frames
+
+    def __len__(self) -> int:
+        return len(self._frames.frames)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Leave the items as they are."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"windows": self._frames.windows[index], "frames": self._frames.frames[index]}
+
+
+@torch.no_grad()
 def frames_of(
     manifest: Manifest,
     entries: Sequence[Entry],
@@ -91,7 +107,7 @@ def frames_of(
     takes, makes = MelSpectrogram(source), MelSpectrogram(config.target)
     windows, frames = [], []
     for i, entry in enumerate(entries):
-        x = store.read(i, 0, int(store.lengths[i]))
+        x = store.whole(i)
         x, _ = augmented(x, entry.band_edge, manifest.sample_rate, augment, rng)
         pair = _pair(torch.from_numpy(levels.applied(x, rng)), manifest.sample_rate, takes, makes, config)
         windows.append(pair.windows)

@@ -1,4 +1,4 @@
-"""What the recogniser's probabilities are worth, by recordings that it was not fitted to."""
+"""Calibration of the recogniser's probabilities with recordings that it was not fitted to."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from recipes.guard.espeak import spoken_numbers
 from recipes.guard.learning import Lesson
 from recipes.guard.material import Material, material_of, plain_recordings
 from training.corpora.manifest import Entry, Manifest
-from training.data.mel_variation import VariationConfig, predicted
+from training.data.mel_variation import VariationConfig, like_predicted
 from vocoder.config import ConfigError
 from vocoder.guard.encodings import PLAIN
 from vocoder.guard.layouts import VARIATIONS
@@ -122,7 +122,7 @@ def calibrate_recogniser(
     """
     generator = torch.Generator().manual_seed(seed)
     recogniser, claim = Recogniser(model.convention, 0.0), Convention(model.config.convention.layouts[0], PLAIN)
-    rough = [predicted(mel, VARIATIONS[i % len(VARIATIONS)], variation, generator) for i, mel in enumerate(mels)]
+    rough = [like_predicted(mel, VARIATIONS[i % len(VARIATIONS)], variation, generator) for i, mel in enumerate(mels)]
     own = torch.tensor([recogniser.recognise(mel).probability(claim) for mel in (*mels, *rough)])
     refuted = config.reserve * float(torch.quantile(own, config.false_alarms))
     model.refuted.fill_(min(max(refuted, 1e-6), 0.05))

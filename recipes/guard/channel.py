@@ -1,4 +1,4 @@
-"""Recordings made to sound as if they came from elsewhere: other voices, microphones, rooms, lines and levels."""
+"""Variation of recordings: other microphones, rooms, codecs and levels."""
 
 from __future__ import annotations
 

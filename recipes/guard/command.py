@@ -13,12 +13,14 @@ import torch
 from recipes.guard.calibration import CalibrationConfig, calibrate_recogniser, calibration_material, true_mels
 from recipes.guard.channel import ChannelConfig
 from recipes.guard.fitting import calibrate, fit_density
-from recipes.guard.learning import LearningConfig, fit_convention, fit_temperature, lesson_of
+from recipes.guard.learning import ConventionObjective, Learning, LessonItems, fit_temperature, lesson_of
 from recipes.guard.material import Material, augmented_recordings, material_of, spoken_recordings
 from recipes.guard.writing import Writer
 from training.corpora.manifest import Entry, Manifest, read_manifest
 from training.data.mel_variation import VariationConfig
 from training.loop.checkpointing import CheckpointError
+from training.loop.fit import fit
+from training.loop.trainer_config import TrainerConfig
 from training.model_card import model_card
 from training.provenance import provenance
 from training.run_config import add_run_arguments, load_config, write_config
@@ -46,6 +48,8 @@ class GuardRun:
     output: str
     """folder of the run, with the model in last/model"""
     model: GuardConfig
+    trainer: TrainerConfig
+    """of the recogniser; its averaged weights are not used"""
     corpora: tuple[str, ...] = ()
     """that densities and recogniser are fitted to; all but those for the calibration if left out"""
     recordings: int = 4000
@@ -60,7 +64,6 @@ class GuardRun:
     """how often each is written down in encodings drawn at random"""
     channel: ChannelConfig = field(default_factory=ChannelConfig)
     variation: VariationConfig = field(default_factory=VariationConfig)
-    learning: LearningConfig = field(default_factory=LearningConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     seed: int = 0
 
@@ -160,7 +163,10 @@ def _fit(model: GuardModel, config: GuardRun, material: Material) -> None:
     each = range(len(material))
     lesson = lesson_of(example for _ in range(config.rounds) for k in each for example in writer.examples(k))
     print(f"recogniser: {len(lesson.layout)} mels", flush=True)
-    fit_convention(model.convention, lesson, config.learning, config.seed)
+    objective = ConventionObjective(model.convention, preset(config.true), lesson)
+    run = Learning(str(Path(config.output) / "recogniser"), config.trainer)
+    fit(run, objective, LessonItems(lesson), LessonItems(lesson, 20), provenance={}, resume=False)
+    model.cpu().eval()
 
 
 def _calibrate(model: GuardModel, config: GuardRun, material: Material) -> None:

@@ -1,4 +1,4 @@
-"""Densities of greatest likelihood for the guard, in closed form, and what their scores mean."""
+"""Densities of maximum likelihood for the guard, in closed form, and the calibration of their scores."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from training.data.mel_variation import VariationConfig, coloured, predicted
+from training.data.mel_variation import VariationConfig, coloured, like_predicted
 from vocoder.flows.dense_affine import LowerAffine, Moments
 from vocoder.guard.densities import Densities, window_starts, windows_at
 from vocoder.guard.layouts import SHUFFLED, VARIATIONS, is_true
@@ -43,7 +43,7 @@ def fit_density(
     generator = torch.Generator().manual_seed(seed)
     moments = Moments(config.dimensions)
     for mel in mels:
-        x = mel if variation in ("", SHUFFLED) else predicted(mel, variation, varied, generator)
+        x = mel if variation in ("", SHUFFLED) else like_predicted(mel, variation, varied, generator)
         x = coloured(x, varied, 1.0, floor, generator)
         if variation == SHUFFLED:
             x = x[:, torch.randperm(x.shape[1], generator=generator)]
@@ -76,7 +76,7 @@ def calibrate(
     scorer, names = Densities(model), model.config.densities
     true = [k for k in range(len(names)) if is_true(names[k])]
     natural = _scores(scorer, mels)
-    rough = [predicted(mel, v, varied, generator) for v in VARIATIONS for mel in mels[:: len(VARIATIONS)]]
+    rough = [like_predicted(mel, v, varied, generator) for v in VARIATIONS for mel in mels[:: len(VARIATIONS)]]
     both = torch.cat([natural, _scores(scorer, rough)])
     best = both[:, true].amax(dim=1)
     model.percentiles.copy_(torch.quantile(natural[:, true].amax(dim=1), torch.linspace(0, 1, 101)))

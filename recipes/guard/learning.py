@@ -2,48 +2,29 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from recipes.guard.writing import Example
-from vocoder.config import ConfigError
+from training.loop.objective import Batch, Objective, Parts
+from training.loop.trainer_config import TrainerConfig
 from vocoder.layers.mel_statistics import mel_statistics, tempo_statistics
+from vocoder.mel.config import MelConfig
 from vocoder.models.convention import ConventionNet
 
-__all__ = ["LearningConfig", "Lesson", "fit_convention", "fit_temperature", "lesson_of"]
+__all__ = ["ConventionObjective", "Learning", "Lesson", "LessonItems", "fit_temperature", "lesson_of"]
 
-
-@dataclass(frozen=True)
-class LearningConfig:
-    """How the recogniser is fitted.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
-
-    epochs: int = 30
-    batch: int = 256
-    learning_rate: float = 2e-3
-    weight_decay: float = 0.05
-    smoothing: float = 0.0
-    """of the labels"""
-    tempo: float = 0.3
-    """standard deviation of what is added to the logarithms of all changes from frame to frame: people speak as fast as
-    they like, so that only how changes grow with time is to count"""
-
-    def __post_init__(self) -> None:
-        if (
-            min(self.epochs, self.batch, self.learning_rate) <= 0
-            or self.weight_decay < 0
-            or not 0 <= self.smoothing < 1
-        ):
-            raise ConfigError(f"epochs, batch and learning_rate must be positive, smoothing from 0 to 1: {self}")
+TEMPO = 0.3
+"""standard deviation of the noise, in logarithms, that all changes from frame to frame share: people speak as fast as
+they like, so only how changes grow with time may count"""
 
 
 @dataclass(frozen=True)
@@ -66,48 +47,69 @@ def lesson_of(examples: Iterable[Example]) -> Lesson:
     return Lesson(torch.from_numpy(np.stack(rows)), layout.clone(), encoding.clone(), recording.clone())
 
 
-def fit_convention(
-    net: ConventionNet, lesson: Lesson, config: LearningConfig, seed: int, told: Callable[[str], None] = print
-) -> None:
-    """Fit a network by AdamW with a rate that rises and falls (arXiv 1711.05101, 1708.07120).
+class LessonItems:
+    """Every `step`-th mel of a lesson as an item `x` (S,), `layout` and `encoding`, the same in every epoch."""
 
-    Args:
-        net: to fit.
-        lesson: what it learns from.
-        config: how.
-        seed: of weights and order.
-        told: gets a line after every fifth of the epochs.
-    """
-    torch.manual_seed(seed)
-    x, tempo = lesson.statistics, config.tempo * torch.from_numpy(tempo_statistics(net.config.n_mels))
-    with torch.no_grad():
-        some = x[torch.randperm(len(x))[:20000]].float()
-        net.centre.copy_(some.mean(dim=0))
-        net.spread.copy_((some.var(dim=0) + tempo.square()).sqrt() + 1e-2)
-    optimizer = torch.optim.AdamW(net.parameters(), config.learning_rate, weight_decay=config.weight_decay)
-    steps = math.ceil(len(x) / config.batch)
-    rate = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, config.learning_rate, total_steps=steps * config.epochs, pct_start=0.1
-    )
-    net.train()
-    for epoch in range(config.epochs):
-        total = 0.0
-        for chosen in torch.split(torch.randperm(len(x)), config.batch):
-            layout, encoding = net(x[chosen].float() + tempo * torch.randn(len(chosen), 1))
-            loss = _loss(layout, lesson.layout[chosen], config) + _loss(encoding, lesson.encoding[chosen], config)
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]
-            torch.nn.utils.clip_grad_norm_(net.parameters(), 2.0)
-            optimizer.step()
-            rate.step()
-            total += loss.item() * len(chosen)
-        if (epoch + 1) % max(1, config.epochs // 5) == 0:
-            told(f"epoch {epoch + 1}: loss {total / len(x):.4f}")
-    net.eval()
+    def __init__(self, lesson: Lesson, step: int = 1) -> None:
+        self._lesson, self._step = lesson, step
+
+    def __len__(self) -> int:
+        return -(-len(self._lesson.layout) // self._step)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Leave the items as they are."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        i, lesson = index * self._step, self._lesson
+        return {"x": lesson.statistics[i].float(), "layout": lesson.layout[i], "encoding": lesson.encoding[i]}
 
 
-def _loss(log_prob: Tensor, target: Tensor, config: LearningConfig) -> Tensor:
-    return F.cross_entropy(log_prob, target, label_smoothing=config.smoothing)
+@dataclass(frozen=True)
+class Learning:
+    """The run that fits the recogniser, before the guard is calibrated."""
+
+    output: str
+    trainer: TrainerConfig
+
+
+class ConventionObjective(Objective):
+    """Cross-entropy of the layout and the encoding of mels, in nats, by their statistics `x` (B, S)."""
+
+    model: ConventionNet
+
+    def __init__(self, model: ConventionNet, mel_config: MelConfig, lesson: Lesson) -> None:
+        super().__init__(model, mel_config)
+        self.lesson = lesson
+        tempo = TEMPO * torch.from_numpy(tempo_statistics(model.config.n_mels)).float()
+        self.register_buffer("tempo", tempo, persistent=False)
+
+    def initialise(self, batches: Iterable[Batch]) -> None:
+        """Normalise the statistics by those of the lesson."""
+        some = self.lesson.statistics[torch.randperm(len(self.lesson.layout))[:20000]].float()
+        self.model.centre.copy_(some.mean(dim=0))
+        self.model.spread.copy_((some.var(dim=0) + self.get_buffer("tempo").square().cpu()).sqrt() + 1e-2)
+
+    def parts(self, batch: Batch, step: int) -> Parts:
+        """Return both cross-entropies of mels at other tempos."""
+        x = batch["x"] + self.get_buffer("tempo") * torch.randn(len(batch["x"]), 1, device=batch["x"].device)
+        layout, encoding = self.model(x)
+        return {
+            "layout": (1.0, F.cross_entropy(layout, batch["layout"])),
+            "encoding": (1.0, F.cross_entropy(encoding, batch["encoding"])),
+        }
+
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the sum of both cross-entropies, and how often the likeliest layout is right."""
+        layout, encoding = self.model(batch["x"])
+        right = (layout.argmax(dim=1) == batch["layout"]).float().mean()
+        score = F.cross_entropy(layout, batch["layout"]) + F.cross_entropy(encoding, batch["encoding"])
+        return {"score": score, "right": right}
+
+    def export(self, directory: Path, provenance: dict[str, Any]) -> None:
+        """Write the weights; the guard's own directory has them once it is calibrated."""
+        directory.mkdir(parents=True, exist_ok=True)
+        tensors = {name: value.cpu().contiguous().clone() for name, value in self.model.state_dict().items()}
+        save_file(tensors, directory / "recogniser.safetensors")
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Mels as people write them down: any encoding of any layout, some as acoustic models predict them."""
+"""Mels in any encoding of any layout, some of them as acoustic models predict mels."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What recordings of amateurs and telephones have and studios do not: hum, rumble, noise, no lows."""
+"""Hum, rumble, noise and missing lows, as in recordings of amateurs and telephones."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class DisturbanceConfig:
 
 
 def disturbed(x: Floats, sample_rate: int, config: DisturbanceConfig, rng: np.random.Generator) -> Floats:
-    """Return a segment (T,) as a worse recording would have it."""
+    """Return a segment (T,) as a worse microphone or line would give it."""
     chances, level = rng.random(4), np.sqrt(np.mean(np.square(x, dtype=np.float64)))
     frequency = np.maximum(np.fft.rfftfreq(len(x), 1 / sample_rate), _LOWEST)
     y = x.astype(np.float64)

@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from training.data.mel_variation import NATS_PER_DB, BlurConfig, blurred
-from training.distil.pitch_weights import PitchModel, save_pitch
-from training.loop.objective import Batch, Objective, Phase
+from training.loop.objective import Batch, Objective, Parts
 from training.losses.pitch import mean_where, pitch_loss
+from training.start.pitch import PitchModel, save_pitch
 from vocoder.config import ConfigError
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.mel.config import MelConfig
@@ -48,47 +48,39 @@ class PitchObjective(Objective):
     A batch holds `mel` (B, n_mels, frames) and `f0` (B, frames).
 
     Args:
-        model: what the network's file says of it.
-        mel_config: the mel contract.
+        settings: what the network's file says of it.
+        mel_config: the mel config.
         variation: how mels vary.
     """
 
-    def __init__(self, model: PitchModel, mel_config: MelConfig, variation: PitchVariation) -> None:
-        super().__init__()
-        self.model, self.mel_config, self.variation = model, mel_config, variation
-        self.net = PitchNet(model.n_mels, model.pitch)
+    model: PitchNet
 
-    def phases(self) -> tuple[Phase, ...]:
-        """Return the one update."""
-        return (Phase("pitch", tuple(self.net.parameters())),)
+    def __init__(self, settings: PitchModel, mel_config: MelConfig, variation: PitchVariation) -> None:
+        super().__init__(PitchNet(settings.n_mels, settings.pitch), mel_config)
+        self.settings, self.variation = settings, variation
 
     def samples(self, batch: Batch) -> int:
         """Return the samples that a batch's frames stand for."""
         return batch["f0"].numel() * self.mel_config.hop_length
 
-    def loss(self, phase: str, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]] | None:
-        """Return the loss and its value."""
-        loss = pitch_loss(self.net, self._varied(batch["mel"]), batch["f0"], VOICING)
-        return loss, {"pitch": loss.detach()}
+    def parts(self, batch: Batch, step: int) -> Parts:
+        """Return the cross-entropy."""
+        return {"pitch": (1.0, pitch_loss(self.model, self._varied(batch["mel"]), batch["f0"], VOICING))}
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Return the loss, the share of right voicing, and that of the pitch off by more than 100 cents."""
         mel, f0 = batch["mel"], batch["f0"]
-        found, voicing = self.net.pitch(mel)
+        found, voicing = self.model.pitch(mel)
         both = (voicing > 0.5) & (f0 > 0)
         off = (1200 * torch.log2(found / f0.clamp_min(1.0))).abs() > CENTS
-        loss = pitch_loss(self.net, mel, f0, VOICING)
+        loss = pitch_loss(self.model, mel, f0, VOICING)
         right = ((voicing > 0.5) == (f0 > 0)).to(loss.dtype).mean()
-        blurry = pitch_loss(self.net, blurred(mel, replace(self.variation.blur, share=1.0)), f0, VOICING)
+        blurry = pitch_loss(self.model, blurred(mel, replace(self.variation.blur, share=1.0)), f0, VOICING)
         return {"score": loss, "blurred": blurry, "voicing": right, "off": mean_where(both, off.to(loss.dtype))}
-
-    def averaged(self) -> nn.Module:
-        """Return the network."""
-        return self.net
 
     def export(self, directory: Path, provenance: dict[str, Any]) -> None:
         """Write the network's directory."""
-        save_pitch(directory, self.net, self.model, provenance)
+        save_pitch(directory, self.model, self.settings, provenance)
 
     def _varied(self, mel: Tensor) -> Tensor:
         """Return mels at other levels, some of them as acoustic models predict them."""

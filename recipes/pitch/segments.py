@@ -1,4 +1,4 @@
-"""Disturbed segments of a corpus as mels, with what the tracker says of just that sound."""
+"""Mels of disturbed segments of a corpus, with the pitch that a tracker finds in the disturbed sound."""
 
 from __future__ import annotations
 

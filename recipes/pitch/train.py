@@ -1,4 +1,4 @@
-"""`python -m recipes pitch`: fit the network that reads the pitch from the mel, by itself."""
+"""`python -m recipes pitch`: fit the network that estimates the pitch from the mel, by itself."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from recipes.pitch.objective import PitchObjective, PitchVariation
 from recipes.pitch.segments import PitchSegments
 from training.corpora.manifest import Manifest
 from training.data.datasets import SegmentDataset, held_out_segments
-from training.distil.pitch_weights import PitchModel, load_pitch
-from training.launch import CorpusRun, command_of
 from training.loop.objective import Objective
+from training.runs.corpus_run import CorpusRun, command_of
+from training.start.pitch import PitchModel, load_pitch
 from vocoder.mel.config_file import load_mel_config
 
 __all__ = ["PitchRun", "add_arguments", "run"]
@@ -33,7 +33,7 @@ class PitchRun(CorpusRun):
         """Return the objective."""
         objective = PitchObjective(self.model, load_mel_config(self.mel), self.variation)
         if self.start_from is not None:
-            objective.net.load_state_dict(load_pitch(self.start_from).state_dict())
+            objective.model.load_state_dict(load_pitch(self.start_from).state_dict())
         return objective
 
     def training_set(self, manifest: Manifest, objective: Objective) -> PitchSegments:

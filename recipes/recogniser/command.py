@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from recipes.recogniser.objective import RecogniserObjective
-from training.distil.recogniser import Recogniser, RecogniserConfig
-from training.launch import CorpusRun, command_of
+from training.losses.recogniser import Recogniser, RecogniserConfig
+from training.runs.corpus_run import CorpusRun, command_of
 from vocoder.mel.config_file import load_mel_config
 
 __all__ = ["RecogniserRun", "add_arguments", "run"]

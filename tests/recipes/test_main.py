@@ -6,10 +6,10 @@ import importlib
 
 import pytest
 
-from recipes.__main__ import COMMANDS, GROUPS, main
+from recipes.__main__ import COMMANDS, main
 
 
-@pytest.mark.parametrize("name", [name for name in COMMANDS if name not in GROUPS])
+@pytest.mark.parametrize("name", COMMANDS)
 def test_every_recipe_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert callable(importlib.import_module(COMMANDS[name][0]).run)
     with pytest.raises(SystemExit) as caught:

@@ -35,12 +35,6 @@ def with_command(monkeypatch):
     return install
 
 
-def test_command_receives_its_arguments(with_command, capsys):
-    with_command(None)
-    assert cli.main(["fake", "a", "--flag", "b"]) == 0
-    assert capsys.readouterr().out == "['a', 'b'] True\n"
-
-
 @pytest.mark.parametrize(
     ("error", "status", "text"),
     [
@@ -57,18 +51,6 @@ def test_failure_is_one_line(with_command, capsys, error, status, text):
     assert output.out == ""
     assert text in output.err
     assert output.err.count("\n") == 1
-
-
-def test_usage_lists_the_commands(capsys):
-    assert cli.main([]) == 2
-    assert cli.main(["--help"]) == 0
-    output = capsys.readouterr().out
-    assert all(output.count(f"\n  {name} ") == 2 for name in cli.COMMANDS)
-
-
-def test_unknown_command_names_the_known_ones(capsys):
-    assert cli.main(["sing"]) == 2
-    assert f"there is no command 'sing'; known: {', '.join(cli.COMMANDS)}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", cli.COMMANDS)

@@ -13,8 +13,7 @@ from evaluation_corpus import write_corpus
 
 from training.corpora.manifest import Entry, ManifestError, read_manifest, write_manifest
 from training.data.datasets import SegmentConfig, SegmentDataset
-from training.launch import origin_of
-from training.provenance import UNKNOWN, heard_speakers, inherited, provenance, run_name, with_inheritance
+from training.provenance import UNKNOWN, heard_speakers, inherited, origin_of, provenance, run_name, with_inheritance
 from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset

@@ -9,9 +9,8 @@ from tiny_waveglow import LAPPED, MEL, RATE
 from tiny_waveglow import stirred as stirred_waveglow
 
 from training.critics.spectrogram import CriticConfig
-from training.distil.inheritance import inherit_ends
-from training.objectives.reverse import ReverseObjective
-from training.objectives.reverse_losses import ReverseLosses
+from training.runs.reverse import ReverseLosses, ReverseObjective
+from training.start.inheritance import inherit_ends
 from vocoder.models.reverse import Reverse
 from vocoder.models.reverse_config import ReverseConfig
 

@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from training.critics.spectrogram import CriticConfig
-from training.objectives.waveglow import WaveGlowObjective
-from training.objectives.waveglow_losses import WaveGlowLosses
+from training.runs.waveglow import WaveGlowLosses, WaveGlowObjective
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig

@@ -10,13 +10,14 @@ from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from training.loop.checkpointing import load_plain, load_tensors
-from training.loop.objective import Batch, Objective, Phase
+from training.loop.objective import Batch, Objective, Parts, Phase
 from training.loop.processes import build_accelerator
 from training.loop.trainer import Trainer
 from training.loop.trainer_config import TrainerConfig
+from vocoder.mel.config import preset
 
 SAMPLE_RATE = 100
 
@@ -46,8 +47,8 @@ class ToyObjective(Objective):
     """
 
     def __init__(self, noise: float = 0.0, poison: Iterable[int] = (), width: int = 4) -> None:
-        super().__init__()
-        self.model = nn.Sequential(nn.Linear(8, width), nn.Tanh(), nn.Dropout(noise), nn.Linear(width, 8))
+        model = nn.Sequential(nn.Linear(8, width), nn.Tanh(), nn.Dropout(noise), nn.Linear(width, 8))
+        super().__init__(model, preset("nvidia"))
         self.critic = nn.Linear(8, 1)
         self.unused = nn.Linear(2, 2)
         self.register_buffer("mean", torch.zeros(8))
@@ -92,8 +93,8 @@ class ToyObjective(Objective):
     def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
         return {"first": self.model(batch["x"])[0]}
 
-    def averaged(self) -> nn.Module:
-        return self.model
+    def parts(self, batch: Batch, step: int) -> Parts:
+        raise NotImplementedError
 
     def export(self, directory: Path, provenance: dict[str, Any]) -> None:
         directory.mkdir()
@@ -147,10 +148,10 @@ def saved_run(directory: Path) -> dict[str, Any]:
     summary = json.loads((last / "trainer.json").read_text())
     del summary["progress"]["minutes"]
     return {
-        "objective": load_tensors(last / "objective.safetensors"),
-        "ema": load_tensors(last / "ema.safetensors"),
-        "optimisers": load_plain(last / "optimisers.pt"),
-        "random": load_plain(last / "random.pt"),
+        "objective": load_file(last / "objective.safetensors"),
+        "ema": load_file(last / "ema.safetensors"),
+        "optimisers": torch.load(last / "optimisers.pt", weights_only=True),
+        "random": torch.load(last / "random.pt", weights_only=True),
         "progress": summary["progress"],
         "ema_updates": summary["ema_updates"],
     }

@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from training.launch import CorpusRun, load_run, train
 from training.run_config import add_run_arguments
+from training.runs.corpus_run import CorpusRun, load_run, train
 from training.runs.reverse import ReverseRun
-from training.runs.student import DistillRun
+from training.runs.student import StudentRun
 from vocoder.config import ConfigError
 
 __all__ = ["CONFIGURATIONS", "add_arguments", "run"]
@@ -35,8 +35,8 @@ def run(args: argparse.Namespace) -> int:
         raise ConfigError(f"name a student with --student {'|'.join(CONFIGURATIONS)}, or a configuration with --config")
     overrides = [*args.overrides, *([f"teacher={args.teacher}"] if args.teacher else [])]
     file = args.config or Path("configs") / CONFIGURATIONS[args.student]
-    config: CorpusRun = load_run(ReverseRun if args.student == "reverse" else DistillRun, file, overrides)
-    if isinstance(config, DistillRun) and args.student not in (None, config.model.kind):
+    config: CorpusRun = load_run(ReverseRun if args.student == "reverse" else StudentRun, file, overrides)
+    if isinstance(config, StudentRun) and args.student not in (None, config.model.kind):
         raise ConfigError(f"{file} is of a student over {config.model.kind}, not over {args.student}")
     train(config, resume=args.resume)
     return 0

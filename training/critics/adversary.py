@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from training.critics.spectrogram import CriticConfig, SpectrogramCritics, critic_loss, feature_loss, generator_loss
 from vocoder.config import ConfigError, from_dict, to_dict
+from vocoder.loading import model_directory
 
 __all__ = ["CRITICS_FILE", "Adversary", "copy_critics", "critics_beside"]
 
@@ -21,18 +22,40 @@ CRITICS_FILE = "critics.safetensors"
 
 
 class Adversary(nn.Module):
-    """Critics with what they judged, so that their own update sees what the model's update saw."""
+    """Critics with what they judged, so that their own update sees what the model's update saw.
 
-    def __init__(self, config: CriticConfig, sample_rate: int, compute_dtype: torch.dtype) -> None:
+    Args:
+        config: shape of the critics.
+        sample_rate: in Hz.
+        compute_dtype: of the convolutions.
+        rate: learning rate, relative to the model's.
+        first: step from which they are asked.
+        every: they are asked at every this-many-th step.
+    """
+
+    def __init__(
+        self,
+        config: CriticConfig,
+        sample_rate: int,
+        compute_dtype: torch.dtype,
+        *,
+        rate: float = 1.0,
+        first: int = 0,
+        every: int = 1,
+    ) -> None:
         super().__init__()
         self.config = config
-        self.length = config.length
+        self.rate, self.first, self.every = rate, first, every
         self.critics = SpectrogramCritics(config, sample_rate, compute_dtype)
         self._judged: deque[tuple[Tensor, Tensor]] = deque()
 
+    def asked(self, step: int) -> bool:
+        """Return whether the critics judge at a step."""
+        return step >= self.first and step % self.every == 0
+
     def judge(self, x_hat: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the adversarial loss and the distance of features of generated x_hat (B, T) from x (B, T)."""
-        length = min(self.length or x.shape[1], x.shape[1])
+        length = min(self.config.length or x.shape[1], x.shape[1])
         start = int(torch.randint(x.shape[1] - length + 1, ()))
         generated, recorded = x_hat[:, start : start + length], x[:, start : start + length]
         self._judged.append((generated.detach(), recorded))
@@ -41,12 +64,14 @@ class Adversary(nn.Module):
             real = self.critics(recorded)
         return generator_loss(judged), feature_loss(real, judged)
 
-    def loss(self) -> Tensor:
-        """Return the critics' own loss on what they judged, each judgement once, the first one first.
+    def loss(self, step: int = 0) -> Tensor | None:
+        """Return the critics' own loss on the oldest judgement that they have not learnt from, None where not asked.
 
         Raises:
-            RuntimeError: they have judged nothing that they have not learnt from.
+            RuntimeError: there is no such judgement.
         """
+        if not self.asked(step):
+            return None
         if not self._judged:
             raise RuntimeError("critics learn from what they have just judged")
         fake, real = self._judged.popleft()
@@ -65,22 +90,26 @@ class Adversary(nn.Module):
         Raises:
             ConfigError: the file is damaged.
         """
-        path = directory / CRITICS_FILE
-        if not path.is_file():
+        found = critics_beside(directory)
+        if found is None:
             return False
+        theirs, ours = to_dict(found), to_dict(self.config)
+        if any(theirs[name] != ours[name] for name in ours if name != "length"):
+            return False
+        path = directory / CRITICS_FILE
         try:
-            with safe_open(path, framework="pt") as file:
-                config = json.loads((file.metadata() or {}).get("config", "{}"))
-            if any(config.get(name) != value for name, value in to_dict(self.config).items() if name != "length"):
-                return False
             self.critics.load_state_dict({name: value.float() for name, value in load_file(path).items()})
-        except (SafetensorError, RuntimeError, ValueError) as error:
+        except (SafetensorError, RuntimeError) as error:
             raise ConfigError(f"{path} holds no critics: {error}") from error
         return True
 
+    def take_over(self, *references: str | None) -> None:
+        """Take over the critics beside the first of some models that has critics of this shape, if one has."""
+        any(self.load(model_directory(reference)) for reference in references if reference is not None)
+
 
 def critics_beside(directory: Path) -> CriticConfig | None:
-    """Return the shape of the critics beside a model, or None where there are none.
+    """Return the shape of the critics beside a model, or None if there are none.
 
     Raises:
         ConfigError: the file is damaged.

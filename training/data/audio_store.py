@@ -51,6 +51,10 @@ class AudioStore:
             np.multiply(samples, np.float32(1 / _SCALE), out=x[first - start : last - start])
         return x
 
+    def whole(self, index: int) -> np.ndarray:
+        """Return one utterance, (T,) float32."""
+        return self.read(index, 0, int(self.lengths[index]))
+
 
 def _read(path: Path, sample_rate: int) -> np.ndarray:
     try:

@@ -1,4 +1,4 @@
-"""Datasets over a manifest: random segments to train on, whole utterances to evaluate on."""
+"""Random segments of a corpus to train on, and such segments of its held-out split."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from training.corpora.manifest import Entry, Manifest, ManifestError, Split
+from training.corpora.manifest import Entry, Manifest, Split
 from training.data.audio_store import AudioStore
 from training.data.augment import AugmentConfig, augmented
 from training.data.mel_store import MelStore
@@ -22,7 +22,7 @@ from training.data.rational_resampling import RateResampler, rate_grid
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
 
-__all__ = ["Segment", "SegmentConfig", "SegmentDataset", "Utterance", "UtteranceDataset", "held_out_segments"]
+__all__ = ["Segment", "SegmentConfig", "SegmentDataset", "held_out_segments"]
 
 _PEAK_LIMIT = 0.99
 _AUGMENTATION = 1  # the number of the random stream that augmentation draws from, beside that of the choices
@@ -42,14 +42,6 @@ class Segment(TypedDict):
     mel: NotRequired[Tensor]
     has_mel: NotRequired[bool]
     f0: NotRequired[Tensor]
-
-
-class Utterance(TypedDict):
-    """An evaluation item: x (T,) float32, the speaker's number in the manifest, and the path in it."""
-
-    x: Tensor
-    speaker: int
-    path: str
 
 
 @dataclass(frozen=True)
@@ -214,44 +206,6 @@ class SegmentDataset(Dataset[Segment]):
         x = resampler.crop(read, inside[0], min(inside[1], length))
         x = np.pad(x, (0, inside[1] - inside[0] - len(x)))
         return np.pad(x, (inside[0] - first, last - inside[1]), mode="reflect"), start
-
-
-class UtteranceDataset(Dataset[Utterance]):
-    """Whole utterances of a split, in the manifest's order, read when asked for.
-
-    Args:
-        manifest: the corpus.
-        split: which part of it.
-        min_seconds: leave out the shorter.
-        max_seconds: leave out the longer.
-        speakers: only these, where given.
-
-    Raises:
-        ManifestError: nothing is left.
-    """
-
-    def __init__(
-        self,
-        manifest: Manifest,
-        split: Split = "test",
-        min_seconds: float = 0.0,
-        max_seconds: float = math.inf,
-        speakers: Collection[str] | None = None,
-    ) -> None:
-        self.entries = tuple(e for e in manifest.select(split, speakers) if min_seconds <= e.duration <= max_seconds)
-        if not self.entries:
-            raise ManifestError(f"no {split} utterance lasts {min_seconds:g} to {max_seconds:g} s: widen the limits")
-        self.manifest = manifest
-        self._speakers = _speaker_numbers(manifest, self.entries)
-
-    def __len__(self) -> int:
-        return len(self.entries)
-
-    def __getitem__(self, index: int) -> Utterance:
-        entry = self.entries[index]
-        store = AudioStore(self.manifest, [entry])
-        x = store.read(0, 0, int(store.lengths[0]))
-        return {"x": torch.from_numpy(x), "speaker": int(self._speakers[index]), "path": entry.path}
 
 
 def _speaker_numbers(manifest: Manifest, entries: Collection[Entry]) -> np.ndarray:

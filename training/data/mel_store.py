@@ -1,4 +1,4 @@
-"""The mels that manifest entries give, in memory; and how a batch stands them in for those of its recordings."""
+"""Mels that came with recordings, in memory, and how a batch uses them in place of the recordings' own."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ class MelStore:
 
 
 def conditioned(mel: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
-    """Return mels (B, n_mels, frames) of recordings, with those that the batch gives in their place.
+    """Return mels (B, n_mels, frames) of recordings, replaced by those that came with them.
 
     Args:
         mel: of the recordings.

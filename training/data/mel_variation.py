@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vocoder.config import ConfigError
 
-__all__ = ["BlurConfig", "VariationConfig", "blurred", "coloured", "predicted", "varied"]
+__all__ = ["BlurConfig", "VariationConfig", "blurred", "coloured", "like_predicted", "varied"]
 
 NATS_PER_DB = math.log(10.0) / 20.0
 WAVES = 3
@@ -64,7 +64,7 @@ def coloured(mel: Tensor, config: VariationConfig, power: float, floor: float, g
     return (mel + power * NATS_PER_DB * gain[:, None]).clamp_min(floor)
 
 
-def predicted(mel: Tensor, variation: str, config: VariationConfig, generator: torch.Generator) -> Tensor:
+def like_predicted(mel: Tensor, variation: str, config: VariationConfig, generator: torch.Generator) -> Tensor:
     """Return a mel (n_mels, frames) as an acoustic model might predict it.
 
     Args:
@@ -114,7 +114,7 @@ def varied(mel: Tensor, share: float, config: VariationConfig) -> Tensor:
     for item in mel:
         change = float(torch.rand((), generator=generator)) < share
         kind = _KINDS[int(torch.randint(len(_KINDS), (), generator=generator))]
-        items.append(predicted(item, kind, config, generator) if change else item)
+        items.append(like_predicted(item, kind, config, generator) if change else item)
     return torch.stack(items)
 
 

@@ -1,4 +1,4 @@
-"""The pitch labels of manifest entries in memory, and of what segment of them at which playing speed."""
+"""Pitch labels of manifest entries, in memory, read for a segment at any playing speed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from training.corpora.pitch import LabelConfig, read_tracks
 __all__ = ["SPEEDS", "PitchStore", "speeds_for"]
 
 SPEEDS = (0.65, 0.8, 1.0, 1.25)
-"""playing speeds that labels are made at; those of others are moved from the nearest"""
+"""playing speeds that labels are made at; other speeds use the nearest of them"""
 
 
 def speeds_for(low: float, high: float) -> tuple[float, ...]:
@@ -24,12 +24,12 @@ def speeds_for(low: float, high: float) -> tuple[float, ...]:
 
 
 class PitchStore:
-    """Labels of manifest entries, made where they are not there yet: an hour takes 1.3 MB for each speed.
+    """Labels of manifest entries; missing ones are made first. An hour takes 1.3 MB for each speed.
 
     Args:
         manifest: where the entries come from.
         entries: whose labels to hold.
-        speeds: what they are made at.
+        speeds: playing speeds that they are made at.
         jobs: worker processes that make them.
 
     Raises:

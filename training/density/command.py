@@ -3,23 +3,21 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from training.corpora.manifest import Manifest, read_manifest
-from training.density.closed_form import fit_in_closed_form
+from training.corpora.manifest import read_manifest
 from training.density.flows import CLOSED_FORM, DensityConfig
-from training.density.items.choice import TOYS, DataConfig, Items, items_of
+from training.density.items.choice import TOYS, DataConfig, items_of
 from training.density.model import DensityModel
-from training.density.objective import AnyDensity, DensityObjective
+from training.density.objective import DensityObjective
 from training.density.vae import VAEConfig, VariationalAutoencoder
 from training.loop import random_state
-from training.loop.processes import build_accelerator
-from training.loop.trainer import Trainer
+from training.loop.fit import fit
 from training.loop.trainer_config import TrainerConfig
 from training.provenance import provenance, surroundings
-from training.run_config import load_config, write_config
+from training.run_config import add_run_arguments, load_config
 from vocoder.config import ConfigError
 from vocoder.mel.config_file import known_or_none, load_mel_config
 
@@ -57,18 +55,12 @@ class DensityRun:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
-        "--model", metavar="KIND", help="gaussian, elementwise, cdf, nice, realnvp, maf, iaf, glow, ..."
+        "--model", metavar="KIND", help="gaussian, elementwise, cdf, nice, realnvp, maf, iaf, glow, vae or iaf_vae"
     )
     parser.add_argument(
         "--data", metavar="DATA", help=f"digits, {', '.join(TOYS)}, a manifest, or a corpus of the configured manifest"
     )
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="YAML configuration; chosen by model and data if left out"
-    )
-    parser.add_argument("--resume", action="store_true", help="continue the run from its last checkpoint")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="key=value", help="replace a setting, for example trainer.steps=20000"
-    )
+    add_run_arguments(parser, required=False)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -77,16 +69,20 @@ def run(args: argparse.Namespace) -> int:
     config = load_config(DensityRun, file, [*shorthands(args.model, args.data), *args.overrides], complete)
     random_state.seed_all(config.trainer.seed)
     manifest = read_manifest(config.manifest) if config.data.source == "mels" and config.manifest else None
-    _check_rate(config, manifest)
-    training_set, held_out = (
-        items_of(config.data, config.model.frames, load_mel_config(config.mel), manifest, s) for s in (False, True)
+    mel_config = load_mel_config(config.mel)
+    if manifest is not None and manifest.sample_rate != mel_config.sample_rate:
+        rates = f"{manifest.sample_rate} Hz, the mel preset {config.mel!r} {mel_config.sample_rate} Hz"
+        raise ConfigError(f"{config.manifest} holds {rates}")
+    items, held_out = (items_of(config.data, config.model.frames, mel_config, manifest, s) for s in (False, True))
+    model = (
+        DensityModel(config.model) if isinstance(config.model, DensityConfig) else VariationalAutoencoder(config.model)
     )
-    objective = DensityObjective(_model(config), load_mel_config(config.mel), config.data.source, training_set.levels)
+    objective = DensityObjective(model, mel_config, config.data.source, items.levels)
+    if config.model.kind in CLOSED_FORM:  # whose greatest likelihood is in the initialisation, if that sees an epoch
+        epoch = len(items) // config.trainer.batch_size
+        config = replace(config, trainer=replace(config.trainer, steps=1, initialisation_batches=epoch))
     origin = surroundings() if manifest is None else provenance(manifest)
-    if config.model.kind in CLOSED_FORM:
-        fit_in_closed_form(config, objective, training_set, held_out, origin, resume=args.resume)
-    else:
-        _fit(config, objective, training_set, held_out, origin, resume=args.resume)
+    fit(config, objective, items, held_out, provenance=origin, resume=args.resume)
     return 0
 
 
@@ -114,40 +110,3 @@ def shorthands(model: str | None, data: str | None) -> list[str]:
     if Path(data).exists():
         return [*found, "data.source=mels", f"manifest={data}"]
     return [*found, "data.source=mels", f"data.mels.corpora=[{data}]"]
-
-
-def _check_rate(config: DensityRun, manifest: Manifest | None) -> None:
-    rate = load_mel_config(config.mel).sample_rate
-    if manifest is not None and manifest.sample_rate != rate:
-        raise ConfigError(f"{config.manifest} holds {manifest.sample_rate} Hz, the mel preset {config.mel!r} {rate} Hz")
-
-
-def _model(config: DensityRun) -> AnyDensity:
-    return (
-        DensityModel(config.model) if isinstance(config.model, DensityConfig) else VariationalAutoencoder(config.model)
-    )
-
-
-def _fit(
-    config: DensityRun,
-    objective: DensityObjective,
-    training_set: Items,
-    held_out: Items,
-    origin: dict[str, object],
-    *,
-    resume: bool,
-) -> None:
-    output = Path(config.output)
-    trainer = Trainer(
-        objective,
-        training_set,
-        held_out,
-        config.trainer,
-        output,
-        accelerator=build_accelerator(config.trainer),
-        provenance=origin,
-        resume=resume,
-    )
-    output.mkdir(parents=True, exist_ok=True)
-    write_config(config, output / "config.yaml")
-    trainer.fit()

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from training.density.model import DensityModel
 from training.density.vae import VariationalAutoencoder
-from training.loop.objective import Batch, Objective, Phase
+from training.loop.objective import Batch, Objective, Parts, Phase
 from vocoder.checkpoint import save_model
 from vocoder.mel.config import MelConfig
 
@@ -34,17 +34,18 @@ class DensityObjective(Objective):
         levels: that the data had before noise was added, 0 if they were real numbers.
     """
 
+    model: AnyDensity
+
     def __init__(self, model: AnyDensity, mel_config: MelConfig, source: str, levels: int = 0) -> None:
-        super().__init__()
-        self.model = model
-        self.mel_config = mel_config
+        super().__init__(model, mel_config)
         self.source = source
         self.levels = levels
 
     def phases(self) -> tuple[Phase, ...]:
-        """Return the one update: all parameters but those of the whitening."""
+        """Return the update of all parameters but those of the whitening; none if there are no others."""
         fitted = set() if self.model.whitening is None else set(self.model.whitening.parameters())
-        return (Phase("model", tuple(p for p in self.model.parameters() if p not in fitted)),)
+        others = tuple(p for p in self.model.parameters() if p not in fitted)
+        return (Phase("model", others),) if others else ()
 
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Fit the whitening to all items of the batches, then the actnorms to at most 1024 of them."""
@@ -53,20 +54,15 @@ class DensityObjective(Objective):
         self.model.train()
         self.model(torch.cat(items)[:1024])
 
-    def loss(self, phase: str, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    def parts(self, batch: Batch, step: int) -> Parts:
         """Return nats per dimension."""
-        nats = self._nats(batch["x"]).mean()
-        return nats, {"nats": nats.detach()}
+        return {"nats": (1.0, self._nats(batch["x"]).mean())}
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Return nats per dimension, and bits where the data were levels."""
         nats = self._nats(batch["x"]).mean()
         bits = {"bits": bits_per_dimension(nats, self.levels)} if self.levels else {}
         return {"nats": nats, **bits, "score": nats}
-
-    def averaged(self) -> AnyDensity:
-        """Return the model."""
-        return self.model
 
     def export(self, directory: Path, provenance: dict[str, Any]) -> None:
         """Write the model directory."""

@@ -10,7 +10,7 @@ import librosa
 import numpy as np
 import torch
 
-from training.data.mel_variation import VariationConfig, predicted
+from training.data.mel_variation import VariationConfig, like_predicted
 from training.evaluate.density import Density, density_of
 from training.evaluate.metric import Audio
 from training.evaluate.recordings import Recording
@@ -117,7 +117,7 @@ def smoothed(candidate: Candidate, seed: int = 0) -> Candidate:
 
     def speak_smoothed(mel: Audio) -> Audio:
         generator = torch.Generator().manual_seed(seed + mel.shape[1])
-        return speak(predicted(torch.from_numpy(mel), "both", VariationConfig(), generator).numpy())
+        return speak(like_predicted(torch.from_numpy(mel), "both", VariationConfig(), generator).numpy())
 
     return replace(candidate, speak=speak_smoothed, density=None)
 

@@ -8,8 +8,8 @@ from typing import Literal, get_args
 
 from training.corpora.corpus import spread
 from training.corpora.given_mels import GivenMel, given_mel
-from training.corpora.manifest import Entry, Manifest
-from training.data.datasets import UtteranceDataset
+from training.corpora.manifest import Entry, Manifest, ManifestError
+from training.data.audio_store import AudioStore
 from training.evaluate.metric import Audio
 from vocoder.audio.resampling import resample
 from vocoder.mel.config import MelConfig
@@ -105,9 +105,10 @@ def recordings(
     Raises:
         ManifestError: a speaker is unknown, nothing is left, or a mel cannot be read.
     """
-    bounds = {"min_seconds": selection.min_seconds, "max_seconds": selection.max_seconds}
-    dataset = UtteranceDataset(manifest, "test", **bounds, speakers=voices)
-    entries = dict(enumerate(dataset.entries))
+    low, high = selection.min_seconds, selection.max_seconds
+    entries = {i: e for i, e in enumerate(manifest.select("test", voices)) if low <= e.duration <= high}
+    if not entries:
+        raise ManifestError(f"no test utterance lasts {low:g} to {high:g} s: widen the limits")
     chosen = _spread(entries, selection.per_speaker, lambda entry: (entry.corpus, entry.speaker))
     chosen = _spread(chosen, selection.limit, lambda entry: (_row(entry, selection.by),))
     trained = set(manifest.trained_speakers)
@@ -116,13 +117,13 @@ def recordings(
             path=entry.path,
             voice=_row(entry, selection.by),
             seen=entry.speaker in trained,
-            x=dataset[i]["x"].numpy(),
+            x=AudioStore(manifest, [entry]).whole(0),
             sample_rate=entry.sample_rate,
             corpus=entry.corpus,
             speaker=entry.speaker,
             mel=None if own_mels else given_mel(manifest, entry),
         )
-        for i, entry in chosen.items()
+        for entry in chosen.values()
     ]
     return sorted(found, key=lambda recording: recording.voice)
 

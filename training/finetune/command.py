@@ -17,14 +17,13 @@ from training.finetune.outcome import Outcome, compared, publish_best
 from training.finetune.recipe import recipe, seconds_in_a_batch, seconds_per_step
 from training.finetune.recordings import predicted, prepared_voice, seconds_of
 from training.finetune.verdict import missing_judges
-from training.launch import fit, origin_of
-from training.loop import random_state
 from training.loop.checkpointing import Checkpoints
 from training.loop.processes import announce
 from training.loop.run_state import run_progress
 from training.loop.trainer_config import TrainerConfig
 from training.progress import progress_bar
 from training.provenance import UNKNOWN
+from training.runs.corpus_run import fit_corpus
 
 __all__ = ["add_arguments", "run"]
 
@@ -141,9 +140,7 @@ def _train(args: argparse.Namespace, start: Start, manifest: Manifest, output: P
     config = stopped or _planned(args, start, manifest, output)
     if stopped is not None and _ended(output, config.trainer):
         return True
-    random_state.seed_all(config.trainer.seed)
-    origin = origin_of(start_from=config.start_from)
-    fit(config, manifest, config.objective(), resume=stopped is not None, origin=origin)
+    fit_corpus(config, manifest, resume=stopped is not None)
     return _ended(output, config.trainer)
 
 

@@ -10,11 +10,9 @@ from typing import Any, TypeAlias
 from torch import nn
 
 from training.critics.spectrogram import CriticConfig
-from training.objectives.reverse_losses import ReverseLosses
-from training.objectives.waveglow_losses import WaveGlowLosses
 from training.run_config import load_config, parse_yaml
-from training.runs.reverse import ReverseRun
-from training.runs.waveglow import WaveGlowRun
+from training.runs.reverse import ReverseLosses, ReverseRun
+from training.runs.waveglow import WaveGlowLosses, WaveGlowRun
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.loading import model_directory

@@ -1,23 +1,16 @@
-"""Checkpoints on disk: written beside the old one, complete or not at all, and loaded without running code.
+"""The folders of checkpoints: a new one is written beside the old one, complete or not at all.
 
 A run directory holds `checkpoints/step-N/` and the links `last` and `best` to them.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors import safe_open
-from safetensors.torch import save_file
-from torch import Tensor
-
-__all__ = ["CheckpointError", "Checkpoints", "load_plain", "load_tensors", "save_plain", "save_tensors"]
+__all__ = ["CheckpointError", "Checkpoints"]
 
 
 class CheckpointError(ValueError):
@@ -73,45 +66,6 @@ class Checkpoints:
         partial.symlink_to(target.relative_to(self.directory))
         partial.replace(self.directory / name)
         _flush(self.directory)
-
-
-def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
-    """Write tensors as safetensors; one that has several names is stored once, with its other names as metadata."""
-    first: dict[tuple[Any, ...], str] = {}
-    stored: dict[str, Tensor] = {}
-    aliases: dict[str, str] = {}
-    for name, tensor in tensors.items():
-        key = (tensor.data_ptr(), tensor.dtype, tuple(tensor.shape), tensor.stride())
-        if tensor.numel() and key in first:
-            aliases[name] = first[key]
-        else:
-            first[key] = name
-            stored[name] = tensor.detach().cpu().contiguous().clone()
-    save_file(stored, path, metadata={"aliases": json.dumps(aliases)})
-
-
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Read what `save_tensors` wrote, every name included.
-
-    Raises:
-        CheckpointError: there is no such file.
-    """
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist")
-    with safe_open(path, framework="pt") as file:
-        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dictionary)
-        aliases = json.loads((file.metadata() or {}).get("aliases", "{}"))
-    return tensors | {name: tensors[source] for name, source in aliases.items()}
-
-
-def save_plain(path: Path, data: dict[str, Any]) -> None:
-    """Write nested dictionaries, lists, numbers and tensors with torch."""
-    torch.save(data, path)
-
-
-def load_plain(path: Path) -> Any:
-    """Read what `save_plain` wrote; anything but plain data and tensors is refused."""
-    return torch.load(path, map_location="cpu", weights_only=True)
 
 
 def _flush_tree(directory: Path) -> None:

@@ -1,24 +1,29 @@
-"""What the trainer asks of an objective: phases, losses, validation, demonstration, export."""
+"""What the trainer asks of an objective: losses, validation, demonstration, export."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import torch
 from accelerate import Accelerator
 from torch import Tensor, nn
 
+from training.critics.adversary import Adversary
 from training.loop import random_state
 from training.loop.processes import Averages
+from vocoder.checkpoint import save_model
+from vocoder.mel.config import MelConfig
 
-__all__ = ["Batch", "Objective", "Phase", "demonstrate", "validate"]
+__all__ = ["Batch", "Objective", "Parts", "Phase", "demonstrate", "validate"]
 
 Batch: TypeAlias = dict[str, Tensor]
+Parts: TypeAlias = dict[str, tuple[float, Tensor]]
+"""weight and value of each loss, by name; a weight of 0 only reports the value"""
 
 
 @dataclass(frozen=True)
@@ -29,47 +34,47 @@ class Phase:
     parameters: tuple[nn.Parameter, ...]
     learning_rate_scale: float = 1.0
 
-    def __post_init__(self) -> None:
-        """Refuse a phase that could not learn."""
-        if not self.parameters:
-            raise ValueError(f"phase {self.name!r} has no parameters")
-        if self.learning_rate_scale <= 0:
-            raise ValueError(f"phase {self.name!r} needs learning_rate_scale > 0, not {self.learning_rate_scale}")
-
 
 class Objective(nn.Module, ABC):
     """A model with the losses that fit it (and the critics or teachers that those need), as one module.
 
-    The module's state is the whole of what a checkpoint keeps. No method may talk to the other processes.
+    A checkpoint keeps the module's state and nothing else of it. No method may talk to the other processes.
+
+    Args:
+        model: what is trained; its moving average is validated and exported.
+        mel_config: the mel config of the model.
+        adversary: critics of its samples; they are updated after the model in each step.
+        frozen: other networks, which stay as they are and in eval mode.
+
+    Attributes:
+        unscored: samples of a segment that no loss scores, such as the margins for the mel.
+        wants_pitch: whether batches need `f0`, pitch labels of the recordings.
     """
 
-    @property
-    def wants_pitch(self) -> bool:
-        """Return whether batches need `f0`, pitch labels of the recordings."""
-        return False
+    model: nn.Module
+
+    def __init__(
+        self,
+        model: nn.Module,
+        mel_config: MelConfig,
+        adversary: Adversary | None = None,
+        frozen: Sequence[nn.Module] = (),
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.mel_config = mel_config
+        self.adversary = adversary
+        self._frozen = tuple(module.requires_grad_(False).eval() for module in frozen)
+        self.unscored = 0
+        self.wants_pitch = False
 
     @abstractmethod
-    def phases(self) -> tuple[Phase, ...]:
-        """Return the updates of one training step in their order; no parameter belongs to two of them."""
-
-    @abstractmethod
-    def loss(self, phase: str, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]] | None:
-        """Return a scalar (mean over the batch) and detached scalar metrics, or None to skip the phase at this step.
-
-        Whether a phase is skipped depends on `step` alone, so that all processes agree.
-        """
+    def parts(self, batch: Batch, step: int) -> Parts:
+        """Return the weight and the value of each loss of the model; values are means over the batch."""
 
     @abstractmethod
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Return scalar means over a validation batch; the key "score" (lower is better) picks the best checkpoint."""
-
-    @abstractmethod
-    def averaged(self) -> nn.Module:
-        """Return the module whose exponential moving average is validated and exported."""
-
-    @abstractmethod
-    def export(self, directory: Path, provenance: dict[str, Any]) -> None:
-        """Write the model directory; called with the averaged weights in place, on the main process."""
 
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Fit data-dependent starting values before step 0, from a few batches of the training set.
@@ -81,13 +86,46 @@ class Objective(nn.Module, ABC):
         """Return audio (T,) by name, to be heard and seen in TensorBoard; called on the main process."""
         return {}
 
-    def samples(self, batch: Batch) -> int:
-        """Return how many samples of audio a batch trains on (margins for context do not count)."""
-        return batch["x"].numel()
+    def phases(self) -> tuple[Phase, ...]:
+        """Return the updates of one training step in their order; no parameter belongs to two of them."""
+        model = Phase("model", tuple(self.model.parameters()))
+        if self.adversary is None:
+            return (model,)
+        return model, Phase("critic", tuple(self.adversary.parameters()), self.adversary.rate)
 
-    def forward(self, phase: str, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]] | None:
-        """Call `loss`."""
-        return self.loss(phase, batch, step)
+    def loss(self, phase: str, batch: Batch, step: int) -> tuple[Tensor, dict[str, Tensor]] | None:
+        """Return the loss of an update and its parts, or None to skip the phase at this step.
+
+        Whether a phase is skipped depends on `step` alone, so that all processes agree.
+        """
+        if phase == "critic" and self.adversary is not None:
+            loss = self.adversary.loss(step)
+            return None if loss is None else (loss, {"critic": loss.detach()})
+        total = torch.zeros((), device=next(self.model.parameters()).device)
+        values = {}
+        for name, (weight, value) in self.parts(batch, step).items():
+            total, values[name] = total + weight * value, value.detach()
+        return total, values
+
+    def samples(self, batch: Batch) -> int:
+        """Return how many samples of audio a batch trains on."""
+        return batch["x"].shape[0] * (batch["x"].shape[1] - self.unscored)
+
+    def export(self, directory: Path, provenance: dict[str, Any]) -> None:
+        """Write the model directory, with the critics beside the weights.
+
+        Called with the averaged weights in place, on the main process.
+        """
+        save_model(directory, self.model, self.mel_config, provenance=provenance)
+        if self.adversary is not None:
+            self.adversary.save(directory)
+
+    def train(self, mode: bool = True) -> Self:
+        """Set the mode; frozen networks stay in eval mode."""
+        super().train(mode)
+        for module in self._frozen:
+            module.eval()
+        return self
 
 
 def validate(objective: Objective, batches: Iterable[Batch], seed: int, accelerator: Accelerator) -> dict[str, float]:

@@ -61,7 +61,7 @@ class ExponentialMovingAverage:
         self.module = module
         self.decay = decay
         self.updates = 0
-        self.averages = {name: parameter.detach().float().clone() for name, parameter in module.named_parameters()}
+        self.averages = {name: p.detach().float().clone().contiguous() for name, p in module.named_parameters()}
 
     @torch.no_grad()
     def update(self) -> None:
@@ -86,17 +86,15 @@ class ExponentialMovingAverage:
         for name, parameter in self.module.named_parameters():
             parameter.copy_(values[name])
 
+    @torch.no_grad()
     def load(self, averages: dict[str, Tensor], updates: int) -> None:
         """Restore saved averages.
 
         Raises:
             ValueError: the names or shapes are not this module's.
         """
-        own = {name: tuple(value.shape) for name, value in self.averages.items()}
-        given = {name: tuple(value.shape) for name, value in averages.items()}
-        if own != given:
-            different = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
-            raise ValueError(f"the saved average does not fit the model: {', '.join(different[:5])}")
+        if {n: v.shape for n, v in averages.items()} != {n: v.shape for n, v in self.averages.items()}:
+            raise ValueError("the saved average does not fit the model")
         for name, value in averages.items():
             self.averages[name].copy_(value)
         self.updates = updates

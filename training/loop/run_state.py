@@ -6,17 +6,20 @@ import json
 import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, load_model, save_file, save_model
 
-from training.loop.checkpointing import CheckpointError, load_plain, load_tensors, save_plain, save_tensors
+from training.loop.checkpointing import CheckpointError
 from training.loop.objective import Objective
 from training.loop.optimisation import ExponentialMovingAverage
 from training.loop.trainer_config import TrainerConfig
 from vocoder.config import to_dict
 
-__all__ = ["FitResult", "Progress", "RunState", "run_progress"]
+__all__ = ["Progress", "RunState", "run_progress"]
 
 
 @dataclass
@@ -67,17 +70,6 @@ def run_progress(checkpoint: Path) -> Progress:
         raise CheckpointError(f"{checkpoint} holds no checkpoint: {error}") from error
 
 
-@dataclass(frozen=True)
-class FitResult:
-    """How a call of `Trainer.fit` ended."""
-
-    step: int
-    finished: bool
-    """False where a signal or `max_minutes` ended it before `steps`."""
-    best_score: float | None
-    nonfinite_steps: int
-
-
 @dataclass
 class RunState:
     """The parts of a run that change while it trains (the random states are handed in, one of each process)."""
@@ -89,15 +81,15 @@ class RunState:
 
     def save(self, directory: Path, random_states: list[dict[str, Any]], config: TrainerConfig) -> None:
         """Write `objective.safetensors`, `ema.safetensors`, `optimisers.pt`, `random.pt` and `trainer.json`."""
-        save_tensors(directory / "objective.safetensors", self.objective.state_dict())
-        save_tensors(directory / "ema.safetensors", self.ema.averages)
-        save_plain(directory / "optimisers.pt", {name: each.state_dict() for name, each in self.optimisers.items()})
-        save_plain(directory / "random.pt", {"processes": random_states})
+        save_model(self.objective, str(directory / "objective.safetensors"))
+        save_file(self.ema.averages, directory / "ema.safetensors")
+        torch.save({name: each.state_dict() for name, each in self.optimisers.items()}, directory / "optimisers.pt")
+        torch.save({"processes": random_states}, directory / "random.pt")
         summary = {"progress": asdict(self.progress), "ema_updates": self.ema.updates, "config": to_dict(config)}
         (directory / "trainer.json").write_text(json.dumps(summary, indent=2) + "\n")
 
     def load(self, directory: Path) -> list[dict[str, Any]]:
-        """Read a checkpoint and return the random states of its processes.
+        """Read a checkpoint, without running code that it may hold, and return the random states of its processes.
 
         Raises:
             CheckpointError: there is none, or it belongs to another model.
@@ -105,16 +97,21 @@ class RunState:
         if not (directory / "trainer.json").is_file():
             raise CheckpointError(f"nothing to resume: {directory} holds no checkpoint")
         try:
-            self.objective.load_state_dict(load_tensors(directory / "objective.safetensors"))
+            load_model(self.objective, directory / "objective.safetensors")
             summary = json.loads((directory / "trainer.json").read_text())
-            self.ema.load(load_tensors(directory / "ema.safetensors"), summary["ema_updates"])
-            saved = load_plain(directory / "optimisers.pt")
+            self.ema.load(load_file(directory / "ema.safetensors"), summary["ema_updates"])
+            saved = _plain(directory / "optimisers.pt")
             if saved.keys() != self.optimisers.keys():
                 raise ValueError(f"it has the phases {', '.join(saved)}, not {', '.join(self.optimisers)}")
             for name, optimiser in self.optimisers.items():
                 optimiser.load_state_dict(saved[name])
             self.progress = Progress(**summary["progress"])
-            states: list[dict[str, Any]] = load_plain(directory / "random.pt")["processes"]
-        except (RuntimeError, ValueError, KeyError, TypeError) as error:
+            states: list[dict[str, Any]] = _plain(directory / "random.pt")["processes"]
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError, UnpicklingError) as error:
             raise CheckpointError(f"{directory} does not fit this configuration: {error}") from error
         return states
+
+
+def _plain(path: Path) -> Any:
+    """Read nested dictionaries, lists, numbers and tensors; anything else is refused."""
+    return torch.load(path, map_location="cpu", weights_only=True)

@@ -1,4 +1,4 @@
-"""When a run writes a checkpoint and when it stops: its clocks, and the signals that ask it to stop."""
+"""When a run writes a checkpoint and when it stops: its clocks and its signals."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["Clock", "Decision", "Interruption", "Stopwatch", "TrainingError"]
 
 
 class TrainingError(CommandError):
-    """Training cannot go on."""
+    """Training cannot continue."""
 
 
 @dataclass(frozen=True)

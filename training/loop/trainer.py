@@ -19,7 +19,7 @@ from training.loop.monitoring import Monitor
 from training.loop.objective import Batch, Objective, demonstrate, validate
 from training.loop.optimisation import ExponentialMovingAverage, build_optimiser, rate_scale, set_rate
 from training.loop.processes import Averages, announce, share_buffers, share_state
-from training.loop.run_state import FitResult, Progress, RunState
+from training.loop.run_state import Progress, RunState
 from training.loop.stopping import Clock, Interruption, Stopwatch, TrainingError
 from training.loop.trainer_config import TrainerConfig
 from training.loop.update import update
@@ -70,7 +70,7 @@ class Trainer:
         self.phases = self.objective.phases()
         set_recompute(self.objective, config.recompute)
         optimisers = {phase.name: build_optimiser(phase, config) for phase in self.phases}
-        ema = ExponentialMovingAverage(self.objective.averaged(), config.ema_decay)
+        ema = ExponentialMovingAverage(self.objective.model, config.ema_decay)
         self.state = RunState(self.objective, dict(optimisers), ema, Progress())
         random_state.seed_all(config.seed, rank)
         if resume:
@@ -78,32 +78,26 @@ class Trainer:
         else:
             self._begin()
 
-    def fit(self) -> FitResult:
-        """Train until `steps`, a signal or `max_minutes`, leaving a checkpoint in every case.
+    def fit(self) -> Progress:
+        """Train until `steps`, a signal or `max_minutes`, leaving a checkpoint in every case; return where that was.
 
         Raises:
             TrainingError: too many steps in a row were not finite.
         """
         progress = self.state.progress
-        monitor = Monitor(
-            self.checkpoints.directory,
-            progress,
-            self.config.steps,
-            self.sample_rate,
-            self.accelerator.is_main_process,
-        )
+        enabled = self.accelerator.is_main_process
+        monitor = Monitor(self.checkpoints.directory, progress, self.config.steps, self.sample_rate, enabled)
         try:
             with self.interruption.watched():
                 self._train(monitor)
         finally:
             monitor.close()
-        finished = progress.step >= self.config.steps
-        return FitResult(progress.step, finished, progress.best_score, progress.nonfinite_steps)
+        return progress
 
     def _begin(self) -> None:
         if self.checkpoints.last.exists():
             raise CheckpointError(
-                f"{self.checkpoints.directory} already holds a run: --resume goes on with it, output=DIR begins another"
+                f"{self.checkpoints.directory} already holds a run: --resume continues it, output=DIR starts another"
             )
         share_state(self.objective, self.accelerator)
         if self.accelerator.is_main_process:
@@ -115,7 +109,7 @@ class Trainer:
                 self.objective.initialise(islice(batches, self.config.initialisation_batches))
         self.accelerator.wait_for_everyone()
         share_state(self.objective, self.accelerator)
-        self.state.ema = ExponentialMovingAverage(self.objective.averaged(), self.config.ema_decay)
+        self.state.ema = ExponentialMovingAverage(self.objective.model, self.config.ema_decay)
 
     def _restore(self) -> None:
         states = self.state.load(self.checkpoints.last)

@@ -26,10 +26,9 @@ class TrainerConfig:
     batch_size: int
     """Items of one step over all processes together."""
     accumulation: int = 1
-    """Equal parts of a process's share of a batch, computed one after another: less memory, the same mean gradient."""
+    """Equal parts of a batch, computed one after another: less memory, the same mean gradient."""
     recompute: bool = False
-    """Forget what the gated stacks compute on the way forward and compute it again on the way back: less memory, more
-    time."""
+    """Compute the activations of gated stacks again in the backward pass: less memory, more time."""
     learning_rate: float = 1e-3
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.01
@@ -42,7 +41,7 @@ class TrainerConfig:
     ema_decay: float = 0.997
     seed: int = 0
     precision: Literal["float32", "bfloat16"] = "float32"
-    """bfloat16 lets autocast compute where it judges that safe; objectives may also choose for themselves."""
+    """bfloat16 switches autocast on; objectives may also choose for themselves."""
     device: Literal["auto", "cpu"] = "auto"
     num_workers: int = 0
     """Loader processes of each training process; 0 loads in the training process."""

@@ -43,7 +43,7 @@ def update(
     with only_trainable(objective, phase.parameters):
         for part in micro_batches(batch, config.accumulation):
             with accelerator.autocast():
-                outcome = objective(phase.name, part, step)
+                outcome = objective.loss(phase.name, part, step)
             if outcome is None:
                 return None
             accelerator.backward(outcome[0] / config.accumulation)

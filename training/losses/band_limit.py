@@ -1,4 +1,4 @@
-"""Look at audio no higher than a recording's own band: above its edge a recording says nothing."""
+"""Limit audio to a recording's own band, above which the recording says nothing."""
 
 from __future__ import annotations
 

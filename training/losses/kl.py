@@ -14,7 +14,7 @@ from vocoder.distributions.gaussian import Gaussian
 from vocoder.layers.source.base_noise import BaseNoise
 from vocoder.models.student import Draw
 
-__all__ = ["Direction", "Divergence", "Estimator", "Teacher", "contrastive", "divergence", "exchanged", "gaussian_kl"]
+__all__ = ["Direction", "Divergence", "Estimator", "Teacher", "contrastive", "divergence", "gaussian_kl"]
 
 Estimator: TypeAlias = Literal["closed", "draws", "sample"]
 Direction: TypeAlias = Literal["student-teacher", "teacher-student"]
@@ -144,14 +144,3 @@ def contrastive(kl_of_others: Tensor, bound: float | None) -> Tensor:
     """
     counted = kl_of_others if bound is None else bound * torch.tanh(kl_of_others / bound)
     return -counted.mean()
-
-
-def exchanged(mel: Tensor) -> Tensor:
-    """Give each item the mel (B, n_mels, frames) of another.
-
-    Raises:
-        ValueError: there is just one.
-    """
-    if mel.shape[0] < 2:
-        raise ValueError("the contrastive loss needs batches of at least two utterances")
-    return mel.roll(1, dims=0)

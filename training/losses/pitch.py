@@ -1,4 +1,4 @@
-"""The loss of a network that reads the pitch from the mel, beside the labels that come with a batch."""
+"""Loss of a network that estimates the pitch from the mel, against the labels of a batch."""
 
 from __future__ import annotations
 

@@ -1,1 +1,1 @@
-"""Kinds of runs over a corpus: the configuration of each, and what it trains."""
+"""Kinds of runs over a corpus; the file of each holds its losses, its configuration, its start and its objective."""

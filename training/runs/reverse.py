@@ -1,24 +1,66 @@
-"""The run of `vocoder-train distill --student reverse`: fit a network to the way back of a WaveGlow."""
+"""`vocoder-train distill --student reverse`: fit a network to the inverse of a WaveGlow."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import ClassVar
 
-from training.distil.inheritance import inherit_ends, inherit_pitch, inherit_trunk
-from training.distil.pitch_weights import load_pitch
-from training.launch import CorpusRun
-from training.objectives.reverse import ReverseObjective
-from training.objectives.reverse_losses import ReverseLosses
-from vocoder.checkpoint import load_model
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from training.data.mel_store import conditioned
+from training.data.mel_variation import blurred
+from training.loop.objective import Batch, Objective, Parts
+from training.losses.pitch import pitch_loss
+from training.runs.corpus_run import CorpusRun
+from training.runs.sample_losses import SampleLosses, SampleWeights, check_weights
+from training.start.inheritance import inherit_ends, inherit_pitch, inherit_trunk, waveglow_of
+from training.start.pitch import load_pitch
 from vocoder.config import ConfigError
-from vocoder.loading import model_directory
+from vocoder.correction.correction import Correction
+from vocoder.layers.stack import set_compute_dtype
+from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.models.reverse import Reverse
 from vocoder.models.reverse_config import ReverseConfig
 from vocoder.models.waveglow import WaveGlow
+from vocoder.stages import MEL, NOISE, Z, run
 
-__all__ = ["ReverseRun"]
+__all__ = ["ReverseLosses", "ReverseObjective", "ReverseRun"]
+
+
+@dataclass(frozen=True)
+class ReverseLosses(SampleWeights):
+    """Weights and schedule of the losses; a weight of 0 switches a loss off."""
+
+    recorded: float = 1.0
+    """weight of the distance from the coefficients of recordings, whose noise is the teacher's own"""
+    drawn: float = 0.5
+    """weight of the distance from the teacher's samples, corrected `corrections` times"""
+    corrections: int = 30
+    """corrections of the teacher's samples towards their mel before they are learnt from"""
+    pairs_every: int = 1
+    """once samples have losses, learn from pairs every this-many-th step, with as many times the weight"""
+    spectral: float = 1.5
+    mel: float = 2.0
+    uncorrected: float = 0.5
+    adversarial: float = 0.3
+    features: float = 1.0
+    samples_from: int = 1500
+    """step from which losses on samples are added to those on pairs"""
+    critics_from: int = 2500
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_weights(self, "recorded drawn corrections samples_from")
+        if self.pairs_every < 1:
+            raise ConfigError(f"pairs_every must be at least 1, not {self.pairs_every}")
+
+    @property
+    def paired(self) -> bool:
+        """Whether anything is learnt from pairs, the only losses that need the teacher."""
+        return bool(self.recorded or self.drawn)
 
 
 @dataclass(frozen=True)
@@ -28,44 +70,173 @@ class ReverseRun(CorpusRun):
     ORIGINS: ClassVar[tuple[str, ...]] = ("teacher", "start_from", "pitch_from")
 
     teacher: str = "waveglow"
-    """directory or shipped name of the WaveGlow whose way back is learnt"""
+    """model directory or shipped name of the WaveGlow whose inverse is learnt; loaded only if something needs it"""
     model: ReverseConfig = field(default_factory=ReverseConfig)
     losses: ReverseLosses = field(default_factory=ReverseLosses)
     start_from: str | None = None
-    """model directory of a reverse student whose weights the run starts from; its head may be another"""
+    """model directory or shipped name of a reverse student whose weights, and critics if they are shaped alike, the run
+    starts from; its head may be another"""
     pitch_from: str | None = None
     """directory of a pitch network, model directory or shipped name, whose pitch network the student starts from"""
 
     def objective(self) -> ReverseObjective:
         """Return the objective.
 
-        Its critics are those beside the model that it starts from, or else beside its teacher, if shaped alike.
-
         Raises:
             ConfigError: the teacher is no WaveGlow over frames of this mel.
         """
-        teacher = self._teacher() if self.losses.paired else None
-        student = Reverse(self.model)
+        mel_config, student = load_mel_config(self.mel), Reverse(self.model)
+        teacher = waveglow_of("teacher", self.teacher, mel_config) if self.taught else None
         if self.start_from is not None:
             inherit_trunk(student, self.start_from, pitch=self.pitch_from is None)
-        else:
-            inherit_ends(student, self._teacher() if teacher is None else teacher)
+        elif teacher is not None:
+            inherit_ends(student, teacher)
         if self.pitch_from is not None:
             inherit_pitch(student, load_pitch(self.pitch_from))
-        objective = ReverseObjective(student, teacher, load_mel_config(self.mel), self.losses)
+        objective = ReverseObjective(student, teacher, mel_config, self.losses)
         if objective.adversary is not None:
-            given = [self.teacher] if self.start_from is None else [self.start_from, self.teacher]
-            any(objective.adversary.load(model_directory(reference)) for reference in given)
+            objective.adversary.take_over(self.start_from, self.teacher if self.taught else None)
         return objective
 
-    def _teacher(self) -> WaveGlow:
-        """Return the teacher.
+    @property
+    def taught(self) -> bool:
+        """Whether the teacher is needed: for pairs, or as what the student starts from."""
+        return self.losses.paired or self.start_from is None
 
-        Raises:
-            ConfigError: it is another kind of model, or takes mels of another convention.
+
+@dataclass(frozen=True)
+class Pairs:
+    """Noise z (B, C, frames), and the coefficients (B, C, frames) that a WaveGlow has for it, in its units."""
+
+    z: Tensor
+    coefficients: Tensor
+
+
+class ReverseObjective(Objective):
+    """Distances from pairs of the teacher, plus losses on samples, before and after their correction.
+
+    Two kinds of pairs (BiFlow, arXiv 2512.10953): recordings with the noise that the teacher's exact forward pass gives
+    them, and noise with the teacher's sample, corrected many times, so that the student needs few corrections itself.
+    Batches are those of `Recordings`; pairs have the teacher's own sample above a recording's band edge. A mel that
+    came with a recording is what student and teacher hear; losses compare with the recording.
+
+    Args:
+        student: what is trained.
+        teacher: a WaveGlow over the same frames; left out where nothing is learnt from pairs.
+        mel_config: the mel config of both.
+        losses: their weights.
+
+    Raises:
+        ConfigError: the teacher works on other frames.
+    """
+
+    model: Reverse
+
+    def __init__(
+        self, student: Reverse, teacher: WaveGlow | None, mel_config: MelConfig, losses: ReverseLosses
+    ) -> None:
+        if losses.paired and (teacher is None or not _over_frames_of(teacher, student.config.hop_length)):
+            raise ConfigError("the teacher of a reverse student is a WaveGlow over frames of hop_length samples")
+        teacher = teacher if losses.paired else None
+        others = () if teacher is None else (teacher,)
+        super().__init__(student, mel_config, losses.adversary(mel_config.sample_rate), others)
+        self.teacher = teacher
+        self.losses = losses
+        self.compared = SampleLosses(mel_config, student.config.corrections)
+        self.finished = Correction(mel_config, 0 if teacher is None else losses.corrections)
+        self.unscored = 2 * self.compared.margin
+        self.wants_pitch = True
+        for model in (student, *others):
+            set_compute_dtype(model, losses.dtype)
+
+    def parts(self, batch: Batch, step: int) -> Parts:
+        """Return weight and value of each loss of the student at this step."""
+        losses: ReverseLosses = self.losses
+        x, mel = self.compared.segments(batch)
+        mel = conditioned(blurred(mel, losses.blur), batch)  # predicted ones stay as they are
+        parts: Parts = {"pitch": (losses.pitch, pitch_loss(self.model.pitch, mel, batch["f0"]))}
+        sampling = step >= losses.samples_from
+        if losses.paired and (not sampling or step % losses.pairs_every == 0):
+            share = losses.pairs_every if sampling else 1
+            parts |= {name: (share * weight, v) for name, (weight, v) in self._pair_parts(x, mel, batch).items()}
+        if sampling:
+            x_hat, target = self._sample(mel)
+            found = self.compared.compare(x_hat, x, target, batch, losses.sample_corrections)
+            parts |= self.compared.parts(found, losses, step, self.adversary)
+        return parts
+
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the distances of a sample, and from the coefficients of recordings; the score is the spectral one."""
+        x, mel = self.compared.segments(batch)
+        x_hat, target = self._sample(mel)
+        distances = self.compared.distances(self.compared.compare(x_hat, x, target, batch))
+        if self.teacher is None:
+            return distances
+        full = self._filled(x, self.teacher.synthesize(mel), batch)
+        return distances | {"recorded": self._distance(pairs_of(self.teacher, full, mel), mel)}
+
+    def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the first recording of the batch and a sample from its mel."""
+        x, mel = self.compared.first(batch)
+        return {"recording": x[0], "sample": self.compared.correction(*self._sample(mel))[0].detach()}
+
+    def _pair_parts(self, x: Tensor, mel: Tensor, batch: Batch) -> Parts:
+        """Return weight and value of each loss on pairs."""
+        assert self.teacher is not None
+        parts: Parts = {}
+        drawn, finished = self._drawn(self.teacher, mel)
+        if self.losses.recorded:
+            recorded = pairs_of(self.teacher, self._filled(x, finished, batch), mel)
+            parts["recorded"] = self.losses.recorded, self._distance(recorded, mel)
+        if self.losses.drawn:
+            parts["drawn"] = self.losses.drawn, self._distance(drawn, mel)
+        return parts
+
+    @torch.no_grad()
+    def _drawn(self, teacher: WaveGlow, mel: Tensor) -> tuple[Pairs, Tensor]:
+        """Return noise with the coefficients of the teacher's sample, corrected many times; and that sample (B, T)."""
+        noise = torch.randn(teacher.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device)
+        z = teacher.prior(noise, mel)
+        x = self.finished(teacher.inverse(z, mel)[0], mel)
+        return Pairs(z, _coefficients(teacher, x, mel)), x
+
+    def _distance(self, pairs: Pairs, mel: Tensor) -> Tensor:
+        """Return how far the student's coefficients are from those of pairs, in the teacher's units.
+
+        Squared up to two standard deviations and linear beyond: what the teacher expects least, such as the first frame
+        of a sound after silence, is many deviations off and would dominate.
         """
-        checkpoint = load_model(model_directory(self.teacher))
-        teacher = checkpoint.model
-        if not isinstance(teacher, WaveGlow) or checkpoint.mel_config != load_mel_config(self.mel):
-            raise ConfigError(f"the teacher {self.teacher} must be a waveglow that hears mels of preset {self.mel!r}")
-        return teacher
+        assert self.teacher is not None
+        x_hat = run(self.model.stages(), {MEL: mel, Z: pairs.z}).signal[:, 0]
+        return F.huber_loss(_coefficients(self.teacher, x_hat, mel), pairs.coefficients, delta=2.0)
+
+    @torch.no_grad()
+    def _filled(self, x: Tensor, expected: Tensor, batch: Batch) -> Tensor:
+        """Return recordings (B, T) with `expected` above their band, and the noise of the teacher's density."""
+        full = self.compared.filled(x, expected, batch)
+        return full + self.losses.noise * torch.randn_like(full)
+
+    def _sample(self, mel: Tensor) -> tuple[Tensor, Tensor]:
+        """Return a sample (B, T), not corrected, and the mel (B, n_mels, frames) to correct it to."""
+        noise = torch.randn(self.model.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device)
+        made = run(self.model.stages(), {MEL: mel, NOISE: noise})
+        return made.signal[:, 0], made.signals[self.model.target]
+
+
+@torch.no_grad()
+def pairs_of(teacher: WaveGlow, x: Tensor, mel: Tensor) -> Pairs:
+    """Return the noise that a WaveGlow over frames has for audio x (B, T), and the coefficients of that audio."""
+    coefficients = _coefficients(teacher, x, mel)
+    return Pairs(teacher(x, mel)[0], coefficients)
+
+
+def _over_frames_of(teacher: WaveGlow, hop_length: int) -> bool:
+    return teacher.envelope is not None and teacher.config.group_size == hop_length
+
+
+def _coefficients(teacher: WaveGlow, x: Tensor, mel: Tensor) -> Tensor:
+    """Return the coefficients (B, C, frames) of audio (B, T), in units of what the teacher's envelope expects."""
+    assert teacher.envelope is not None
+    spectrum, _ = teacher.transform(x.unsqueeze(1))
+    coefficients: Tensor = teacher.envelope(spectrum, teacher.envelope_condition(mel))[0]
+    return coefficients

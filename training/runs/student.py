@@ -1,50 +1,116 @@
-"""The run of a student over samples or frames: fit it to a teacher's density."""
+"""`vocoder-train distill`: fit a student over samples or frames to the density of a teacher, and by its samples."""
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, cast
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
-from training.distil.inheritance import inherit_flows, inherit_layers, inherit_pitch
-from training.distil.pitch_weights import load_pitch
-from training.distil.recogniser import load_recogniser
-from training.launch import CorpusRun, started_from
-from training.objectives.distillation import DistillationObjective
-from training.objectives.distillation_losses import DistillationLosses
+from training.loop.objective import Batch, Objective, Parts
+from training.losses.kl import Direction, Divergence, Estimator, Teacher, contrastive, divergence
+from training.losses.pitch import pitch_loss
+from training.losses.recogniser import Recogniser, feature_distance, load_recogniser, style_distance
+from training.losses.spectral import PowerLoss
+from training.runs.corpus_run import CorpusRun
+from training.runs.sample_losses import Compared, SampleLosses, SampleWeights, check_weights
+from training.start.envelope import fit_envelope
+from training.start.inheritance import inherit_flows, inherit_pitch, started_from
+from training.start.pitch import load_pitch
 from vocoder.checkpoint import Checkpoint, load_model
 from vocoder.config import ConfigError
+from vocoder.layers.stack import set_compute_dtype
 from vocoder.loading import model_directory
+from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
-from vocoder.models.student import Student
+from vocoder.models.student import Draw, Student
 from vocoder.models.student_config import StudentConfig
 
-__all__ = ["DistillRun"]
+__all__ = ["StudentLosses", "StudentObjective", "StudentRun"]
+
+DEMONSTRATION_FRAMES = 64
+"""mel frames of the teacher's demonstration, which is made sample by sample"""
 
 
 @dataclass(frozen=True)
-class DistillRun(CorpusRun):
-    """Everything that a run of `vocoder-train distill` depends on."""
+class StudentLosses(SampleWeights):
+    """Weights and schedule of the losses; a weight of 0 switches a loss off."""
+
+    kl: float = 1.0
+    """weight of the divergence from the teacher, in nats per sample; at 0 the teacher is not loaded"""
+    kl_warmup_steps: int = 500
+    """steps over which that weight rises from 0, and with it all other losses that depend on the teacher"""
+    teacher_items: int | None = None
+    """segments of a batch that the teacher scores, the slowest part of a step; all by default"""
+    estimator: Estimator = "sample"
+    """how the divergence is estimated: closed, draws or sample"""
+    direction: Direction = "student-teacher"
+    """of the divergence in closed form"""
+    regulariser: float = 0.0
+    """squared distance of the log-scales of student and teacher, in closed form (4 in ClariNet)"""
+    draws: int = 8
+    """draws of each sample for the estimator `draws`"""
+    draws_at_once: int = 2
+    """draws that memory holds at a time"""
+    log_s_floor: float = -9.0
+    """soft lower bound of both log-scales in the closed form"""
+    contrastive: float = 0.0
+    """weight of the divergence under another utterance's mel, relative to `kl` (0.3 as published)"""
+    contrastive_bound: float | None = 5.0
+    """nats per sample at which that divergence saturates; none as published"""
+    power: float = 0.0
+    """weight of the power averaged over time"""
+    perceptual: float = 0.0
+    """weight of the recogniser's features"""
+    style: float = 0.0
+    """weight of the Gram matrices of the recogniser's features"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_weights(self, "kl kl_warmup_steps regulariser contrastive power perceptual style")
+        if self.draws < 1 or self.draws_at_once < 1:
+            raise ConfigError("draws and draws_at_once must be at least 1")
+        if self.teacher_items is not None and self.teacher_items < (2 if self.contrastive else 1):
+            raise ConfigError("teacher_items must be at least 1, and 2 where losses.contrastive exchanges their mels")
+        if self.contrastive >= 1:
+            raise ConfigError("contrastive must stay below 1, where the student's entropy would count against itself")
+        if self.contrastive_bound is not None and self.contrastive_bound <= 0:
+            raise ConfigError("contrastive_bound must be above 0, or none")
+        if self.estimator != "closed" and (self.direction != "student-teacher" or self.regulariser):
+            raise ConfigError("direction and regulariser belong to the closed form (estimator: closed)")
+
+    @property
+    def recognises(self) -> bool:
+        """Whether the losses need a recogniser."""
+        return self.perceptual > 0 or self.style > 0
+
+    def teacher_weight(self, step: int) -> float:
+        """Return the weight of the divergence at a step."""
+        return self.kl * min(1.0, (step + 1) / self.kl_warmup_steps) if self.kl_warmup_steps else self.kl
+
+
+@dataclass(frozen=True)
+class StudentRun(CorpusRun):
+    """Everything that a run of `vocoder-train distill --student samples` or `frames` depends on."""
 
     ORIGINS: ClassVar[tuple[str, ...]] = ("teacher", "pitch_from", "flows_from", "start_from")
 
     teacher: str = "wavenet"
-    """directory or shipped name of the model whose density is learnt"""
+    """model directory or shipped name of the model whose density is learnt"""
     model: StudentConfig = field(default_factory=StudentConfig)
-    losses: DistillationLosses = field(default_factory=DistillationLosses)
+    losses: StudentLosses = field(default_factory=StudentLosses)
     recogniser: str | None = None
     """directory of a trained recogniser, for the perceptual and the style loss"""
-    inherit: bool = False
-    """start the student's stacks from the teacher's layers, where shapes allow"""
     pitch_from: str | None = None
     """directory of a pitch network, model directory or shipped name, whose pitch network the student starts from"""
     flows_from: str | None = None
-    """directory or shipped name of a WaveGlow over frames, from whose flows those of the student start, and whose
-    critics, if they lie beside them and are shaped alike"""
+    """model directory or shipped name of a WaveGlow over frames whose flows, and critics if they are shaped alike, the
+    student starts from"""
     start_from: str | None = None
-    """model directory of a student whose weights the run starts from"""
+    """model directory of a student whose weights, and critics if they are shaped alike, the run starts from"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -58,16 +124,25 @@ class DistillRun(CorpusRun):
         if wrong:
             raise ConfigError("; ".join(wrong))
 
-    def objective(self) -> DistillationObjective:
-        """Return the objective, with the critics beside the weights that it starts from, if they are shaped alike."""
-        teacher = self._teacher()
+    def objective(self) -> StudentObjective:
+        """Return the objective."""
+        teacher = self._teacher() if self.taught else None
         recogniser = None if self.recogniser is None else load_recogniser(self.recogniser)
-        student = self._student(teacher.model)
-        objective = DistillationObjective(student, teacher.model, teacher.mel_config, self.losses, recogniser)
-        start = self.start_from or self.flows_from
-        if start is not None and objective.adversary is not None:
-            objective.adversary.load(model_directory(start))
+        objective = StudentObjective(
+            self._student(),
+            None if teacher is None else teacher.model,
+            load_mel_config(self.mel) if teacher is None else teacher.mel_config,
+            self.losses,
+            recogniser,
+        )
+        if objective.adversary is not None:
+            objective.adversary.take_over(self.start_from or self.flows_from)
         return objective
+
+    @property
+    def taught(self) -> bool:
+        """Whether the teacher is needed, for its density."""
+        return self.losses.kl > 0
 
     def _teacher(self) -> Checkpoint:
         """Return the teacher, whose mel is the configuration's preset, save for statistics of its own corpus."""
@@ -75,19 +150,143 @@ class DistillRun(CorpusRun):
         theirs, ours = checkpoint.mel_config, load_mel_config(self.mel)
         if dataclasses.replace(theirs, mean=None, variance=None) != ours:
             raise ConfigError(
-                f"the teacher {self.teacher} hears mels of preset {theirs.name!r}, the student of {self.mel!r}"
+                f"the teacher {self.teacher} takes mels of preset {theirs.name!r}, the student of {self.mel!r}"
             )
         return checkpoint
 
-    def _student(self, teacher: nn.Module) -> Student:
-        if self.start_from is not None:
-            student = started_from(self.start_from, Student, self.model, self.pitch_from and "pitch")
-        else:
-            student = Student(self.model)
-            if self.inherit:
-                inherit_layers(student, teacher)
-            if self.flows_from is not None:
-                inherit_flows(student, load_model(model_directory(self.flows_from)).model)
+    def _student(self) -> Student:
+        student = started_from(self.start_from, Student, self.model, own_pitch=self.pitch_from is not None)
+        if self.start_from is None and self.flows_from is not None:
+            inherit_flows(student, load_model(model_directory(self.flows_from)).model)
         if self.pitch_from is not None:
             inherit_pitch(student, load_pitch(self.pitch_from))
         return student
+
+
+class StudentObjective(Objective):
+    """KL(student || teacher) in nats per sample, plus losses on the same samples of the student.
+
+    Batches are those of `Recordings`. A mel that came with a recording is what both models hear; losses on samples
+    compare with the recording.
+
+    Args:
+        student: what is trained.
+        teacher: an autoregressive model with `conditionals` and `distribution`, part of the module and its checkpoints;
+            left out where `kl` is 0.
+        mel_config: the mel config of both.
+        losses: their weights.
+        recogniser: for the perceptual and the style loss.
+
+    Raises:
+        ConfigError: the teacher has no conditionals, or a loss lacks what it needs.
+    """
+
+    model: Student
+
+    def __init__(
+        self,
+        student: Student,
+        teacher: nn.Module | None,
+        mel_config: MelConfig,
+        losses: StudentLosses,
+        recogniser: Recogniser | None = None,
+    ) -> None:
+        if (teacher is not None or losses.kl) and not isinstance(teacher, Teacher):
+            raise ConfigError(f"{type(teacher).__name__} cannot teach: it has no conditionals")
+        if losses.recognises and recogniser is None:
+            raise ConfigError("the perceptual and the style loss need a recogniser")
+        recogniser = recogniser if losses.recognises else None
+        others = [module for module in (teacher, recogniser) if module is not None]
+        super().__init__(student, mel_config, losses.adversary(mel_config.sample_rate), others)
+        self.teacher, self.recogniser = teacher, recogniser
+        self.losses = losses
+        self.compared = SampleLosses(mel_config, student.config.corrections)
+        self.power = PowerLoss()
+        self.unscored = 2 * self.compared.margin
+        self.wants_pitch = student.pitch is not None
+        for model in (student, teacher):
+            if model is not None:
+                set_compute_dtype(model, losses.dtype)
+
+    def initialise(self, batches: Iterable[Batch]) -> None:
+        """Give the student's last flow the envelope that the mel implies."""
+        segments = (self.compared.segments(batch) for batch in batches)
+        fit_envelope(self.model, ((x + self.losses.noise * torch.randn_like(x), mel) for x, mel in segments))
+
+    def parts(self, batch: Batch, step: int) -> Parts:
+        """Return weight and value of each loss of the student at this step."""
+        losses: StudentLosses = self.losses
+        x, mel = self.compared.segments(batch)
+        draw, items = self._draw(mel), losses.teacher_items or len(mel)
+        parts = self._teacher_parts(draw.first(items), mel[:items], losses.teacher_weight(step))
+        found = self.compared.compare(draw.x, x, mel, batch, losses.sample_corrections)
+        parts |= self.compared.parts(found, losses, step, self.adversary) | self._recognised(found)
+        if self.model.pitch is not None:
+            parts["pitch"] = losses.pitch, pitch_loss(self.model.pitch, mel, batch["f0"])
+        return parts
+
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the divergence and its parts, and the distances of a sample; the score is the spectral one."""
+        x, mel = self.compared.segments(batch)
+        draw = self._draw(mel)
+        parts = {name: value for name, (_, value) in self._teacher_parts(draw, mel, 1.0).items()}
+        return parts | self.compared.distances(self.compared.compare(draw.x, x, mel, batch))
+
+    def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the first recording of the batch, the student's sample, and the beginning as the teacher makes it."""
+        x, mel = self.compared.first(batch)
+        sounds = {"recording": x[0], "student": self.compared.correction(self._draw(mel).x, mel)[0].detach()}
+        synthesize = getattr(self.teacher, "synthesize", None)
+        return sounds if synthesize is None else sounds | {"teacher": synthesize(mel[:, :, :DEMONSTRATION_FRAMES])[0]}
+
+    def _draw(self, mel: Tensor) -> Draw:
+        noise = torch.randn(self.model.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device)
+        return self.model.draw(noise, mel)
+
+    def _teacher_parts(self, draw: Draw, mel: Tensor, weight: float) -> Parts:
+        """Return weight and value of the losses on the teacher's density, and what else is known of the divergence."""
+        losses: StudentLosses = self.losses
+        if losses.kl == 0:
+            return {}
+        own = self._divergence(draw, mel)
+        log_volume = draw.entropy / draw.x.shape[1] - self.model.base.entropy
+        parts: Parts = {
+            "kl": (weight, own.kl.mean()),
+            "entropy": (0.0, own.entropy.mean().detach()),
+            "cross_entropy": (0.0, own.cross_entropy.mean().detach()),
+            "sigma_tot": (0.0, torch.exp(log_volume.mean()).detach()),
+        }
+        if losses.regulariser:
+            parts["regulariser"] = weight * losses.regulariser, own.regulariser.mean()
+        if losses.contrastive and len(mel) > 1:
+            others = self._divergence(draw, mel.roll(1, dims=0)).kl  # each item under the mel of another
+            parts["contrastive"] = weight * losses.contrastive, contrastive(others, losses.contrastive_bound)
+        return parts
+
+    def _divergence(self, draw: Draw, mel: Tensor) -> Divergence:
+        teacher, losses = cast(Teacher, self.teacher), self.losses
+        return divergence(
+            draw,
+            teacher.conditionals(draw.x, mel),
+            teacher.distribution,
+            self.model.base,
+            losses.estimator,
+            direction=losses.direction,
+            draws=losses.draws,
+            draws_at_once=losses.draws_at_once,
+            log_s_floor=losses.log_s_floor,
+        )
+
+    def _recognised(self, found: Compared) -> Parts:
+        """Return weight and value of the losses on power and on a recogniser's features, of those that are on."""
+        losses: StudentLosses = self.losses
+        parts: Parts = {}
+        if losses.power:
+            parts["power"] = losses.power, self.power(found.corrected, found.x)
+        if self.recogniser is not None:
+            generated = self.recogniser.features(found.corrected)
+            with torch.no_grad():
+                recorded = self.recogniser.features(found.x)
+            parts["perceptual"] = losses.perceptual, feature_distance(generated, recorded)
+            parts["style"] = losses.style, style_distance(generated, recorded)
+        return parts

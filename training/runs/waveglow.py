@@ -1,21 +1,55 @@
-"""`vocoder-train waveglow`: fit a WaveGlow."""
+"""`vocoder-train waveglow`: fit a WaveGlow by likelihood, and by spectral and adversarial losses on its samples."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import ClassVar
 
-from training.distil.inheritance import inherit_pitch
-from training.distil.pitch_weights import load_pitch
-from training.launch import CorpusRun, command_of, started_from
-from training.objectives.waveglow import WaveGlowObjective
-from training.objectives.waveglow_losses import WaveGlowLosses
-from vocoder.loading import model_directory
+import torch
+from torch import Tensor
+
+from training.data.mel_store import conditioned
+from training.data.mel_variation import blurred
+from training.loop.objective import Batch, Objective, Parts
+from training.losses.pitch import pitch_loss
+from training.runs.corpus_run import CorpusRun, command_of
+from training.runs.sample_losses import SampleLosses, SampleWeights, check_weights
+from training.start.envelope import log_scale_of
+from training.start.inheritance import inherit_pitch, started_from
+from training.start.pitch import load_pitch
+from vocoder.config import ConfigError
+from vocoder.flows.elementwise import ConditionalAffine
+from vocoder.layers.stack import set_compute_dtype
+from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
 
-__all__ = ["WaveGlowRun", "add_arguments", "run"]
+__all__ = ["WaveGlowLosses", "WaveGlowObjective", "WaveGlowRun", "add_arguments", "run"]
+
+
+@dataclass(frozen=True)
+class WaveGlowLosses(SampleWeights):
+    """Weights and schedule of the losses; a weight of 0 switches a loss off."""
+
+    likelihood: float = 0.3
+    """weight of nats per sample beside the losses on samples; before they join it is 1"""
+    likelihood_every: int = 1
+    """once samples have losses, take the likelihood every this-many-th step, with as many times its weight"""
+    adversarial: float = 0.1
+    samples_from: int = 1000
+    """step from which losses on samples are added to the likelihood"""
+    refit_above: float | None = None
+    """frequency in Hz above which the element-wise flow of a trained model is fitted anew, to recordings that reach
+    further: for a model whose corpus ended there, and which expects silence above"""
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_weights(self, "likelihood samples_from")
+        if self.likelihood_every < 1:
+            raise ConfigError(f"likelihood_every must be at least 1, not {self.likelihood_every}")
 
 
 @dataclass(frozen=True)
@@ -27,26 +61,121 @@ class WaveGlowRun(CorpusRun):
     model: WaveGlowConfig = field(default_factory=WaveGlowConfig)
     losses: WaveGlowLosses = field(default_factory=WaveGlowLosses)
     start_from: str | None = None
-    """directory or shipped name of the model whose weights the run starts from, to fine-tune it on other voices; and
-    whose critics, if they lie beside them and are shaped alike"""
+    """model directory or shipped name whose weights, and critics if they are shaped alike, the run starts from"""
     pitch_from: str | None = None
     """directory of a pitch network, model directory or shipped name, whose pitch network the model starts from"""
 
     def objective(self) -> WaveGlowObjective:
-        """Return the objective, with the critics beside the weights that it starts from, if they are shaped alike."""
-        objective = WaveGlowObjective(self._start(), load_mel_config(self.mel), self.losses)
-        if self.start_from is not None and objective.adversary is not None:
-            objective.adversary.load(model_directory(self.start_from))
-        return objective
-
-    def _start(self) -> WaveGlow:
-        if self.start_from is None:
-            model = WaveGlow(self.model)
-        else:
-            model = started_from(self.start_from, WaveGlow, self.model, self.pitch_from and "pitch")
+        """Return the objective."""
+        model = started_from(self.start_from, WaveGlow, self.model, own_pitch=self.pitch_from is not None)
         if self.pitch_from is not None:
             inherit_pitch(model, load_pitch(self.pitch_from))
-        return model
+        objective = WaveGlowObjective(model, load_mel_config(self.mel), self.losses)
+        if objective.adversary is not None:
+            objective.adversary.take_over(self.start_from)
+        return objective
+
+
+class WaveGlowObjective(Objective):
+    """Negative log-likelihood in nats per sample, plus losses on samples drawn through the differentiable inverse.
+
+    Batches are those of `Recordings`. Above a recording's band edge, the likelihood sees a sample of the model itself:
+    the silence there is the recording's limit, which no model should learn. A mel that came with a recording is what
+    the model hears; losses compare with the recording.
+    """
+
+    model: WaveGlow
+
+    def __init__(self, model: WaveGlow, mel_config: MelConfig, losses: WaveGlowLosses) -> None:
+        super().__init__(model, mel_config, losses.adversary(mel_config.sample_rate))
+        self.losses = losses
+        self.compared = SampleLosses(mel_config, model.config.corrections)
+        self.unscored = 2 * self.compared.margin
+        self.wants_pitch = model.pitch is not None
+        set_compute_dtype(model, losses.dtype)
+
+    def initialise(self, batches: Iterable[Batch]) -> None:
+        """Start the element-wise flow from the data, and then actnorms, if there are any, from the first batch.
+
+        A trained flow stays as it is, but for what `refit_above` names.
+        """
+        envelope, limit = self.model.envelope, self.losses.refit_above
+        learnt = envelope is not None and bool(envelope.projection.weight.any())
+        fitting = envelope is not None and not (learnt and limit is None)
+        if not fitting and not self.model.config.actnorm:
+            return
+        batches = iter(batches)
+        first = next(batches)
+        if envelope is not None and fitting:
+            self._fit_envelope(envelope, chain([first], batches), limit if learnt else None)
+        if self.model.config.actnorm:
+            x, mel = self.compared.segments(first)
+            self.model.train()(self._noisy(x), mel)
+
+    def _fit_envelope(self, envelope: ConditionalAffine, batches: Iterable[Batch], above: float | None) -> None:
+        """Fit its log-scale to the energy of recordings.
+
+        With `above` only bands above that frequency in Hz are fitted, to recordings of the whole band alone.
+        """
+        pairs = []
+        for batch in batches:
+            x, mel = self.compared.segments(batch)
+            if above is not None and self.compared.limited(batch):
+                whole = batch["band"] >= self.mel_config.sample_rate / 2
+                x, mel = x[whole], mel[whole]
+            coefficients, _ = self.model.transform(self._noisy(x).unsqueeze(1))
+            pairs.append((self.model.envelope_condition(mel), coefficients.square()))
+        if not sum(len(cond) for cond, _ in pairs):
+            raise ConfigError(
+                "refit_above needs recordings of the whole band, and the first batches hold none; "
+                "set losses.refit_above=null to do without"
+            )
+        first = 0 if above is None else int(2 * above * envelope.channels / self.mel_config.sample_rate)
+        envelope.set_log_scale(*log_scale_of(envelope, pairs), first)
+
+    def parts(self, batch: Batch, step: int) -> Parts:
+        """Return weight and value of each loss of the model at this step."""
+        weights: WaveGlowLosses = self.losses
+        parts: Parts = {}
+        x, mel = self.compared.segments(batch)
+        mel = conditioned(blurred(mel, weights.blur), batch)  # predicted ones stay as they are
+        sampling = step >= weights.samples_from
+        with torch.set_grad_enabled(sampling):
+            x_hat = self._sample(mel) if sampling or self.compared.limited(batch) else x
+        if not sampling or step % weights.likelihood_every == 0:
+            full = self._noisy(self.compared.filled(x, x_hat.detach(), batch))
+            weight = weights.likelihood * weights.likelihood_every if sampling else 1.0
+            parts["nats"] = weight, -self.model.log_prob(full, mel).mean() / x.shape[1]
+        if self.model.pitch is not None:
+            parts["pitch"] = weights.pitch, pitch_loss(self.model.pitch, mel, batch["f0"])
+        if sampling:
+            found = self.compared.compare(x_hat, x, mel, batch, weights.sample_corrections)
+            parts |= self.compared.parts(found, weights, step, self.adversary)
+        return parts
+
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        """Return nats per sample of audio with its noise, and the distances of a sample before and after correction."""
+        x, mel = self.compared.segments(batch)
+        generator = torch.Generator(device=x.device).manual_seed(0)
+        noise = torch.randn(x.shape, generator=generator, device=x.device)
+        z = torch.randn(self.model.noise_shape(x.shape[0], mel.shape[2]), generator=generator, device=x.device)
+        x_hat = self.model.sample(z, mel)
+        full = self.compared.filled(x, x_hat, batch) + self.losses.noise * noise
+        nats = -self.model.log_prob(full, mel).mean() / x.shape[1]
+        return self.compared.distances(self.compared.compare(x_hat, x, mel, batch)) | {"nats": nats}
+
+    def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the first recording of the batch and a sample from its mel."""
+        x, mel = self.compared.first(batch)
+        return {"recording": x[0], "sample": self.compared.correction(self._sample(mel), mel)[0].detach()}
+
+    def _noisy(self, x: Tensor) -> Tensor:
+        return x + self.losses.noise * torch.randn_like(x) + (torch.rand_like(x) - 0.5) / 32768
+
+    def _sample(self, mel: Tensor) -> Tensor:
+        """Return a sample (B, T), not corrected."""
+        noise = torch.randn(self.model.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device)
+        return self.model.sample(noise, mel)
 
 
 add_arguments, run = command_of(WaveGlowRun)

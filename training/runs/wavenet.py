@@ -1,22 +1,46 @@
-"""`vocoder-train wavenet`: fit an autoregressive WaveNet, the teacher."""
+"""`vocoder-train wavenet`: fit an autoregressive WaveNet, the teacher, by likelihood."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import ClassVar
 
+import torch
+from torch import Tensor
+
 from training.data.datasets import SegmentConfig
-from training.launch import CorpusRun, command_of, started_from
-from training.objectives.wavenet import WaveNetLosses, WaveNetObjective
-from vocoder.checkpoint import load_model
+from training.loop.objective import Batch, Objective, Parts
+from training.runs.corpus_run import CorpusRun, command_of
+from training.runs.recordings import Recordings
+from training.start.inheritance import started_from, waveglow_of
 from vocoder.config import ConfigError
-from vocoder.loading import model_directory
+from vocoder.layers.stack import set_compute_dtype
+from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.wavenet import WaveNet
 from vocoder.models.wavenet_config import WaveNetModelConfig
 
-__all__ = ["WaveNetRun", "add_arguments", "run"]
+__all__ = ["WaveNetLosses", "WaveNetObjective", "WaveNetRun", "add_arguments", "run"]
+
+DEMONSTRATION_FRAMES = 128
+"""mel frames of a demonstration, which is made sample by sample"""
+
+
+@dataclass(frozen=True)
+class WaveNetLosses:
+    """What is added to the audio, and how it is scored."""
+
+    noise: float = 1e-4
+    """standard deviation of the noise that keeps the density of empty bands finite"""
+    past: int = 512
+    """samples at the start of a segment that are seen but not scored: before them the model sees silence, not speech"""
+    bfloat16: bool = True
+    """compute the convolutions in bfloat16"""
+
+    def __post_init__(self) -> None:
+        if self.noise < 0 or self.past < 0:
+            raise ConfigError(f"noise and past must be 0 or more, not {self.noise} and {self.past}")
 
 
 @dataclass(frozen=True)
@@ -29,9 +53,9 @@ class WaveNetRun(CorpusRun):
     losses: WaveNetLosses = field(default_factory=WaveNetLosses)
     segments: SegmentConfig = field(default_factory=lambda: SegmentConfig(segment_length=8192))
     start_from: str | None = None
-    """directory or shipped name of the model whose weights the run starts from, to fine-tune it on other voices"""
+    """model directory or shipped name whose weights the run starts from, to fine-tune it on other voices"""
     fill_from: str | None = None
-    """directory or shipped name of a WaveGlow of the same mel, whose samples fill recordings above their band"""
+    """model directory or shipped name of a WaveGlow of the same mel, whose samples fill recordings above their band"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -42,22 +66,74 @@ class WaveNetRun(CorpusRun):
 
     def objective(self) -> WaveNetObjective:
         """Return the objective."""
-        fresh = self.start_from is None
-        model = WaveNet(self.model) if fresh else started_from(str(self.start_from), WaveNet, self.model)
-        return WaveNetObjective(model, load_mel_config(self.mel), self.losses, self._filler())
+        mel_config = load_mel_config(self.mel)
+        filler = None if self.fill_from is None else waveglow_of("fill_from", self.fill_from, mel_config)
+        model = started_from(self.start_from, WaveNet, self.model)
+        return WaveNetObjective(model, mel_config, self.losses, filler)
 
-    def _filler(self) -> WaveGlow | None:
-        """Return the model whose samples fill recordings above their band.
 
-        Raises:
-            ConfigError: it is no WaveGlow, or takes other mels.
-        """
-        if self.fill_from is None:
-            return None
-        checkpoint = load_model(model_directory(self.fill_from))
-        if not isinstance(checkpoint.model, WaveGlow) or checkpoint.mel_config != load_mel_config(self.mel):
-            raise ConfigError(f"fill_from must be a WaveGlow that hears mels of {self.mel!r}; {self.fill_from} is not")
-        return checkpoint.model
+class WaveNetObjective(Objective):
+    """Negative log-likelihood in nats per sample of audio in [-1, 1], after dequantisation of 16 bits and noise.
+
+    Batches are those of `Recordings`. The first `past` samples of a segment are not scored: a segment is cut out of
+    speech, and its first sample is a surprise of tens of gains, which real audio does not hold and whose gradient would
+    hide all others. Above a recording's band edge, a sample of `filler` from the same mel takes the place of the
+    silence there, which no model should learn.
+
+    Args:
+        model: what is trained.
+        mel_config: its mel config.
+        losses: what is added to the audio, and how it is scored.
+        filler: a trained model of the same mel; part of the module and its checkpoints.
+    """
+
+    model: WaveNet
+
+    def __init__(
+        self, model: WaveNet, mel_config: MelConfig, losses: WaveNetLosses, filler: WaveGlow | None = None
+    ) -> None:
+        others = () if filler is None else (filler,)
+        super().__init__(model, mel_config, frozen=others)
+        self.filler = filler
+        self.losses = losses
+        self.recordings = Recordings(mel_config)
+        self.unscored = 2 * self.recordings.margin + losses.past
+        for each in (model, *others):
+            set_compute_dtype(each, torch.bfloat16 if losses.bfloat16 else torch.float32)
+
+    def parts(self, batch: Batch, step: int) -> Parts:
+        """Return nats per sample."""
+        return {"nats": (1.0, self._nats(batch))}
+
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        """Return nats per sample, under the same noise every time."""
+        nats = self._nats(batch, torch.Generator(device=batch["x"].device).manual_seed(0))
+        return {"nats": nats, "score": nats}
+
+    def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the first recording of the batch, and its beginning as the model synthesizes it."""
+        x, mel = self.recordings.first(batch)
+        return {"recording": x[0], "sample": self.model.synthesize(mel[:, :, :DEMONSTRATION_FRAMES])[0]}
+
+    def _nats(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
+        x, mel = self.recordings.segments(batch)
+        x = self._filled(x, mel, batch, generator)
+        noise = self.losses.noise * torch.randn(x.shape, generator=generator, device=x.device)
+        levels = (torch.rand(x.shape, generator=generator, device=x.device) - 0.5) / 32768
+        return self._score(x + noise + levels, mel)
+
+    @torch.no_grad()
+    def _filled(self, x: Tensor, mel: Tensor, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
+        """Return recordings (B, T) with what the filler expects above their band."""
+        if self.filler is None or not self.recordings.limited(batch):
+            return x
+        shape = self.filler.noise_shape(mel.shape[0], mel.shape[2])
+        noise = torch.randn(shape, generator=generator, device=x.device)
+        return self.recordings.filled(x, self.filler.sample(noise, mel), batch)
+
+    def _score(self, x: Tensor, mel: Tensor) -> Tensor:
+        params, past = self.model.conditionals(x, mel), self.losses.past
+        return -self.model.distribution.log_prob(params[:, :, past:], x[:, past:]).mean()
 
 
 add_arguments, run = command_of(WaveNetRun)

@@ -10,6 +10,7 @@ import torch
 from recipes.acoustic.model import AcousticConfig, AcousticModel, load_acoustic, save_acoustic
 from recipes.acoustic.objective import AcousticObjective
 from vocoder.config import ConfigError
+from vocoder.mel.config import preset
 
 SMALL = {"n_mels": 5, "tokens": 9, "style": 4, "channels": 8, "hidden": 12, "kernel": 3, "encoder": 2, "decoder": 2}
 
@@ -72,7 +73,7 @@ def test_given_prosody_replaces_the_predicted_one() -> None:
 
 
 def test_the_loss_counts_real_frames_and_voiced_pitch_alone() -> None:
-    objective, given = AcousticObjective(small(prosody=True), {}), batch()
+    objective, given = AcousticObjective(small(prosody=True), preset("nvidia"), {}), batch()
     loss, parts = objective.loss("model", given, 0)
     torch.testing.assert_close(loss, parts["mel"] + 0.3 * parts["prosody"])
     torch.testing.assert_close(
@@ -82,7 +83,7 @@ def test_the_loss_counts_real_frames_and_voiced_pitch_alone() -> None:
     unvoiced[:, 1] = 0
     other = unvoiced.clone()
     other[:, 0] += 5
-    losses = [objective._parts({**given, "prosody": p}, given["prosody"])[1] for p in (unvoiced, other)]
+    losses = [objective._errors({**given, "prosody": p}, given["prosody"])[1] for p in (unvoiced, other)]
     torch.testing.assert_close(losses[0], losses[1])
     half = {**given, "mask": given["mask"].clone()}
     half["mask"][:, 10:] = 0
@@ -92,7 +93,7 @@ def test_the_loss_counts_real_frames_and_voiced_pitch_alone() -> None:
 
 
 def test_bands_start_from_their_own_mean_and_spread() -> None:
-    objective, given = AcousticObjective(small(), {}), batch(size=64)
+    objective, given = AcousticObjective(small(), preset("nvidia"), {}), batch(size=64)
     with torch.no_grad():
         objective.initialise([given])
     torch.testing.assert_close(objective.model.centre, given["mel"].mean(dim=(0, 2)))

@@ -36,7 +36,7 @@ RECIPE = str(Path(__file__).parents[3] / "recipes/acoustic/acoustic.yaml")
 def train(speech: Path, output: Path, *settings: str) -> Path:
     words = [f"speech={speech}", f"output={output}", "frames=40", *settings]
     words += [*(f"model.{size}" for size in SIZES), *(f"trainer.{value}" for value in TRAINER)]
-    assert main(["acoustic", "train", "--config", RECIPE, *words]) == 0
+    assert main(["acoustic-train", "--config", RECIPE, *words]) == 0
     return output / "last" / "model"
 
 
@@ -52,7 +52,7 @@ def halves(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Path]]:
 def test_every_utterance_is_predicted_by_the_model_that_did_not_hear_it(halves, tmp_path: Path) -> None:
     speech, models = halves
     words = [str(speech), *map(str, models), "-o", str(tmp_path), "--plan", "mixtures"]
-    assert main(["acoustic", "predict", *words]) == 0
+    assert main(["acoustic-predict", *words]) == 0
     manifest = read_manifest(tmp_path)
     assert sum(entry.mel is not None for entry in manifest.entries) == 14
     assert {entry.split for entry in manifest.entries} == {"train", "test"}

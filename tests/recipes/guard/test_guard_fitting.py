@@ -15,14 +15,17 @@ from torch import Tensor
 from recipes.__main__ import main
 from recipes.guard.calibration import certainty
 from recipes.guard.fitting import calibrate, fit_density
-from recipes.guard.learning import LearningConfig, Lesson, fit_convention, fit_temperature
+from recipes.guard.learning import ConventionObjective, Learning, Lesson, LessonItems, fit_temperature
 from training.corpora.manifest import Entry, write_manifest
-from training.data.mel_variation import VariationConfig, coloured, predicted
+from training.data.mel_variation import VariationConfig, coloured, like_predicted
+from training.loop.fit import fit
+from training.loop.trainer_config import TrainerConfig
 from vocoder.checkpoint import load_model
 from vocoder.flows.dense_affine import LowerAffine
 from vocoder.guard.densities import Densities
 from vocoder.guard.guard import load_guard
 from vocoder.layers.mel_statistics import statistics_size
+from vocoder.mel.config import preset
 from vocoder.models.convention import ConventionConfig, ConventionNet
 from vocoder.models.guard import GuardConfig, GuardModel
 
@@ -62,11 +65,11 @@ def test_colour_is_of_bands_alone() -> None:
 @pytest.mark.parametrize(("variation", "axis", "other"), [("time", 1, 0), ("bands", 0, 1)])
 def test_smoothing_is_along_one_axis(variation: str, axis: int, other: int) -> None:
     mel = walks(1)[0]
-    smooth = predicted(mel, variation, VariationConfig(), generator())
+    smooth = like_predicted(mel, variation, VariationConfig(), generator())
     torch.testing.assert_close(smooth.mean(), mel.mean(), atol=0.1, rtol=0.0)
     assert float(smooth.diff(dim=axis).std()) < 0.95 * float(mel.diff(dim=axis).std())
     flat = mel.mean(dim=axis, keepdim=True).expand_as(mel)
-    torch.testing.assert_close(predicted(flat, variation, VariationConfig(), generator()), flat)
+    torch.testing.assert_close(like_predicted(flat, variation, VariationConfig(), generator()), flat)
     assert float(flat.diff(dim=other).std()) > 0.0
 
 
@@ -102,15 +105,18 @@ def lesson(count: int, seed: int, noise: float) -> Lesson:
     return Lesson(x.half(), layout, encoding, torch.arange(count))
 
 
-def test_the_recogniser_learns_and_its_temperature_is_that_of_others() -> None:
+def test_the_recogniser_learns_and_its_temperature_is_that_of_others(tmp_path: Path) -> None:
     net = ConventionNet(ConventionConfig(("nvidia", "espnet"), ("ln", "log10"), n_mels=8, hidden=16))
-    told: list[str] = []
-    fit_convention(net, lesson(2000, 0, 0.2), LearningConfig(epochs=10, batch=50, learning_rate=1e-2), 0, told.append)
+    learnt = lesson(2000, 0, 0.2)
+    trainer = TrainerConfig(steps=300, batch_size=50, learning_rate=1e-2, warmup_steps=30, device="cpu")
+    objective = ConventionObjective(net, preset("nvidia"), learnt)
+    run = Learning(str(tmp_path), trainer)
+    fit(run, objective, LessonItems(learnt), LessonItems(learnt, 20), provenance={}, resume=False)
+    net.eval()
     easy, hard = lesson(500, 1, 0.2), lesson(500, 2, 1.5)
     layout, encoding = net(easy.statistics.float())
     assert float((layout.argmax(dim=1) == easy.layout).float().mean()) > 0.97
     assert float((encoding.argmax(dim=1) == easy.encoding).float().mean()) > 0.97
-    assert len(told) == 5
     fit_temperature(net, easy)
     sure = net.temperature.clone()
     fit_temperature(net, hard)
@@ -144,7 +150,7 @@ def corpus(tmp_path: Path) -> Path:
         "recordings": 12,
         "spoken": 0,
         "rounds": 1,
-        "learning": {"epochs": 2},
+        "trainer": {"steps": 4, "batch_size": 8, "device": "cpu"},
         "calibration": {"corpora": ["held"], "spoken": 0},
     }
     (tmp_path / "guard.yaml").write_text(yaml.safe_dump(config))

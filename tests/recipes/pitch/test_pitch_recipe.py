@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -13,11 +12,10 @@ from evaluation_corpus import write_corpus
 from recipes.__main__ import main
 from recipes.pitch.disturbance import DisturbanceConfig
 from recipes.pitch.segments import PitchSegments
-from recipes.pitch.table import Heard, row
 from training.corpora.manifest import read_manifest
 from training.data.datasets import SegmentConfig, SegmentDataset
-from training.distil.pitch_weights import load_pitch
 from training.provenance import inherited
+from training.start.pitch import load_pitch
 from vocoder.mel.config_file import load_mel_config
 
 
@@ -50,25 +48,6 @@ def test_a_run_stopped_and_resumed_is_the_run(settings, tmp_path):
     assert all(torch.equal(once[name], value) for name, value in parts.items())
     assert any(not torch.equal(once[name], value) for name, value in other.items())
     assert inherited({"pitch_from": str(tmp_path / "once" / "last" / "model")})[0]["corpus"]
-
-
-def test_the_table_names_corpora_and_speeds(settings, tmp_path, capsys):
-    assert main(["pitch", "--config", str(settings), "trainer.steps=1"]) == 0
-    capsys.readouterr()
-    net = str(tmp_path / "run" / "last" / "model")
-    assert main(["pitch-table", net, "--corpus", str(tmp_path / "corpus"), "--speeds", "1", "0.8"]) == 0
-    lines = [line for line in capsys.readouterr().out.splitlines() if "| 0.8 |" in line]
-    assert lines
-    assert all(line.count("|") == 9 for line in lines)
-
-
-def test_rows_count_frames():
-    net = np.array([100, 100, 0, 0, 212, 0], np.float32)
-    tracker = np.array([101, 200, 100, 0, 211, 50], np.float32)
-    plain = np.where(tracker > 60, tracker, 0).astype(np.float32)
-    voice = Heard(net, tracker, plain)
-    assert voice.median == 101
-    assert row([voice]) == "6 | 101 | 0.667 | 33.3 | 0.833 | 33.3"
 
 
 def test_segments_are_kept_for_some_epochs(settings, tmp_path):

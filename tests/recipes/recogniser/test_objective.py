@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from recipes.recogniser.objective import RecogniserObjective
-from training.distil.recogniser import Recogniser, RecogniserConfig, load_recogniser
+from training.losses.recogniser import Recogniser, RecogniserConfig, load_recogniser
 from vocoder.config import ConfigError
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.mel.config import MelConfig

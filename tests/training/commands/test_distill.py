@@ -11,12 +11,11 @@ from evaluation_corpus import write_corpus
 
 from training.cli import main
 from training.commands.distill import CONFIGURATIONS
-from training.launch import load_run
 from training.loop.trainer_config import TrainerConfig
-from training.objectives.distillation_losses import DistillationLosses
 from training.run_config import load_config
+from training.runs.corpus_run import load_run
 from training.runs.reverse import ReverseRun
-from training.runs.student import DistillRun
+from training.runs.student import StudentLosses, StudentRun
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import ConfigError
 from vocoder.layers.stack import WaveNetConfig
@@ -55,7 +54,7 @@ def settings(tmp_path: Path) -> Path:
 
 
 def test_a_run_leaves_a_student_that_works_without_its_teacher(tmp_path, teacher, capsys):
-    arguments = ["distill", "--config", str(settings(tmp_path)), "--teacher", str(teacher), "inherit=true"]
+    arguments = ["distill", "--config", str(settings(tmp_path)), "--teacher", str(teacher)]
     assert main(arguments) == 0
     assert "validation after step 2: score" in capsys.readouterr().out
     (teacher / "model.safetensors").unlink()
@@ -87,25 +86,25 @@ def test_runs_that_cannot_be_say_why(tmp_path, teacher, capsys, override, text):
 
 @pytest.mark.parametrize("name", ["student.yaml", "student-frames.yaml"])
 def test_configurations_of_the_project_are_valid(name):
-    config = load_config(DistillRun, CONFIGS / name)
+    config = load_config(StudentRun, CONFIGS / name)
     student = Student(config.model)
     assert sum(parameter.numel() for parameter in student.parameters()) < 12_000_000  # 24 MB in halves
 
 
 def test_a_distillation_names_all_that_it_lacks_at_once():
     with pytest.raises(ConfigError, match=r"need a recogniser.*batch_size of at least 2.*estimator must be sample"):
-        DistillRun(
+        StudentRun(
             manifest="m",
             output="o",
             trainer=TrainerConfig(steps=1, batch_size=1),
-            losses=DistillationLosses(style=1.0, contrastive=0.1, estimator="closed"),
+            losses=StudentLosses(style=1.0, contrastive=0.1, estimator="closed"),
         )
 
 
 def test_each_kind_of_student_has_its_configuration():
     assert load_run(ReverseRun, CONFIGS / CONFIGURATIONS["reverse"]).teacher == "waveglow"
     for kind in ("samples", "frames"):
-        assert load_run(DistillRun, CONFIGS / CONFIGURATIONS[kind]).model.kind == kind
+        assert load_run(StudentRun, CONFIGS / CONFIGURATIONS[kind]).model.kind == kind
 
 
 def test_a_student_of_another_kind_than_its_configuration_is_refused(tmp_path, teacher, capsys):

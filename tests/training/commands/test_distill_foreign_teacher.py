@@ -77,4 +77,4 @@ def test_the_student_hears_the_mels_of_its_teacher(tmp_path, capsys, kind):
 
 def test_a_teacher_of_other_mels_is_refused(tmp_path, capsys):
     assert main(arguments(tmp_path, "r9y9", mel="nvidia")) == 2
-    assert "hears mels of preset 'r9y9', the student of 'nvidia'" in capsys.readouterr().err
+    assert "takes mels of preset 'r9y9', the student of 'nvidia'" in capsys.readouterr().err

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from training.cli import main
-from training.launch import origin_of
 from training.model_card import licence_of, model_card
+from training.provenance import origin_of
 from vocoder.checkpoint import load_model, save_model
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig

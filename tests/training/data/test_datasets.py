@@ -11,7 +11,7 @@ from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from training.corpora.manifest import Entry, ManifestError, read_manifest, write_manifest
-from training.data.datasets import SegmentConfig, SegmentDataset, UtteranceDataset
+from training.data.datasets import SegmentConfig, SegmentDataset
 from training.data.rational_resampling import RateResampler
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
@@ -204,14 +204,3 @@ def test_audio_that_is_not_as_the_manifest_says_is_an_error(tmp_path):
     (tmp_path / "0.flac").write_bytes(b"no audio")
     with pytest.raises(ManifestError, match="cannot be read"):
         SegmentDataset(manifest, "train", config())
-
-
-def test_utterances_come_whole_within_limits(tmp_path):
-    lengths = [("a", "test", 4000), ("b", "test", 9000), ("a", "test", 800), ("a", "test", 8000), ("a", "train", 5000)]
-    manifest = make_corpus(tmp_path, lengths)
-    dataset = UtteranceDataset(manifest, min_seconds=0.5, max_seconds=1.0)
-    assert [item["path"] for item in dataset] == ["0.flac", "3.flac"]
-    assert torch.equal(dataset[1]["x"], whole(manifest, 3))
-    assert [item["speaker"] for item in UtteranceDataset(manifest, speakers=["b"])] == [1]
-    with pytest.raises(ManifestError, match="no test utterance lasts"):
-        UtteranceDataset(manifest, min_seconds=5.0)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any, get_args
 
 import pytest
@@ -13,7 +12,7 @@ from tiny_models import TINY_MEL, stirred
 from training.density.flows import DensityConfig, Kind
 from training.density.model import DensityModel
 from vocoder.checkpoint import load_model, save_model
-from vocoder.config import ConfigError, from_dict, to_dict
+from vocoder.config import ConfigError, from_dict
 from vocoder.flows.elementwise import ActNorm
 
 KINDS = get_args(Kind)
@@ -163,12 +162,6 @@ def test_nice_keeps_volume_up_to_its_last_scaling():
     torch.testing.assert_close(flow(x)[1], -scaling.log_scale.sum().expand(2))
 
 
-def test_a_standard_normal_is_what_an_untrained_model_holds():
-    flow = model(0.0, kind="maf")
-    x = torch.zeros(1, 4, 2)
-    assert float(flow.log_prob(x).detach()) == pytest.approx(-4 * math.log(2 * math.pi), abs=1e-5)
-
-
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
@@ -188,8 +181,3 @@ def test_a_standard_normal_is_what_an_untrained_model_holds():
 def test_a_wrong_setting_is_named(changes, text):
     with pytest.raises(ConfigError, match=text):
         from_dict(DensityConfig, changes)
-
-
-def test_a_configuration_survives_plain_data():
-    config = DensityConfig(kind="glow", image=True, channels=8, frames=4)
-    assert from_dict(DensityConfig, to_dict(config)) == config

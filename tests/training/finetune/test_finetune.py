@@ -128,7 +128,8 @@ def test_a_reverse_model_learns_from_samples_alone_and_its_critics_judge_at_once
     reverse_start, recordings, tmp_path, capsys
 ) -> None:
     assert main(words(reverse_start, recordings, tmp_path, "--steps", "5")) == 0
-    capsys.readouterr()
+    printed = capsys.readouterr().out
+    assert "model/recorded" not in printed
     config = written_run(tmp_path / "run" / "training" / "config.yaml")
     assert (config.start_from, config.losses.critics) == (str(reverse_start), CRITICS)
     last = load_model(tmp_path / "run" / "training" / "last" / "model")

@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import pickle
 from pathlib import Path
 
 import pytest
-import torch
 
-from training.loop.checkpointing import CheckpointError, Checkpoints, load_plain, load_tensors, save_plain, save_tensors
+from training.loop.checkpointing import Checkpoints
 
 
 class Killed(BaseException):
@@ -59,36 +57,3 @@ def test_a_moved_run_directory_still_works(tmp_path):
     Checkpoints(tmp_path / "a").write(1, ["last"], fill_with("x"))
     (tmp_path / "a").rename(tmp_path / "b")
     assert (Checkpoints(tmp_path / "b").last / "state").read_text() == "x"
-
-
-def test_tensors_come_back_with_shared_ones_stored_once(tmp_path):
-    shared = torch.randn(100, 100)
-    tensors = {
-        "a.weight": shared,
-        "b.weight": shared,
-        "transposed": shared.T,
-        "flag": torch.tensor(True),
-        "count": torch.tensor(3),
-        "half": torch.randn(2, 3).bfloat16(),
-        "channels": torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last),
-        "empty": torch.zeros(0),
-    }
-    path = tmp_path / "tensors.safetensors"
-    save_tensors(path, tensors)
-    loaded = load_tensors(path)
-    assert loaded.keys() == tensors.keys()
-    assert all(
-        torch.equal(loaded[name], value) and loaded[name].dtype == value.dtype for name, value in tensors.items()
-    )
-    assert path.stat().st_size < 2.2 * shared.nbytes  # the transpose is another layout, hence the second copy
-
-
-def test_missing_tensors_are_named(tmp_path):
-    with pytest.raises(CheckpointError, match=r"none\.safetensors does not exist"):
-        load_tensors(tmp_path / "none.safetensors")
-
-
-def test_plain_state_cannot_run_code(tmp_path):
-    save_plain(tmp_path / "bad.pt", {"call": print})
-    with pytest.raises(pickle.UnpicklingError):
-        load_plain(tmp_path / "bad.pt")

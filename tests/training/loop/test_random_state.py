@@ -6,7 +6,6 @@ import numpy as np
 import torch
 
 from training.loop import random_state
-from training.loop.checkpointing import load_plain, save_plain
 
 
 def draw() -> list[float]:
@@ -22,10 +21,10 @@ def draw() -> list[float]:
 def test_states_survive_a_file(tmp_path):
     random_state.seed_all(3)
     draw()  # leaves half of a pair of normal numbers behind, which is state too
-    save_plain(tmp_path / "random.pt", random_state.capture())
+    torch.save(random_state.capture(), tmp_path / "random.pt")
     expected = draw()
     random_state.seed_all(4)
-    random_state.restore(load_plain(tmp_path / "random.pt"))
+    random_state.restore(torch.load(tmp_path / "random.pt", weights_only=True))
     assert draw() == expected
 
 

@@ -1,156 +1,183 @@
-"""A tiny WaveGlow from the command line: a run is a function of its configuration, and resumes as itself."""
-
 from __future__ import annotations
 
-from pathlib import Path
+import dataclasses
+import math
 
-import numpy as np
 import pytest
 import torch
-import yaml
-from evaluation_corpus import write_corpus
+from tiny_waveglow import (
+    GROUPING,
+    LAPPED,
+    LENGTH,
+    LOSSES,
+    MARGIN,
+    RATE,
+    batch,
+    model_loss,
+    objective,
+    silent_gradients,
+    stirred,
+)
+from torch import Tensor
 
-import vocoder
-from training.cli import main
-from training.distil.pitch_weights import PitchModel, save_pitch
-from training.launch import load_run
-from training.run_config import load_config
-from training.runs.waveglow import WaveGlowRun
-from vocoder.checkpoint import load_model
+from training.runs.waveglow import WaveGlowObjective
 from vocoder.config import ConfigError
-from vocoder.layers.source.pitch import PitchConfig, PitchNet
-from vocoder.mel.spectrogram import MelSpectrogram
 
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Path:
-    corpus = tmp_path / "corpus"
-    corpus.mkdir()
-    config = {
-        "manifest": str(write_corpus(corpus)),
-        "output": str(tmp_path / "run"),
-        "model": {
-            "group_size": 64,
-            "flows": 2,
-            "cond_channels": 4,
-            "corrections": 1,
-            "stack": {"channels": 4, "dilations": [1]},
-            "source": {"pitch": {"channels": 4, "layers": 1, "bins": 8}},
-        },
-        "losses": {"samples_from": 1, "critics_from": 2, "bfloat16": False, "critics": {"channels": 4, "sizes": [512]}},
-        "segments": {"segment_length": 4096, "epoch_length": 4},
-        "validation_items": 2,
-        "trainer": {"steps": 4, "batch_size": 2, "validation_steps": 4, "initialisation_batches": 2, "device": "cpu"},
-    }
-    (tmp_path / "waveglow.yaml").write_text(yaml.safe_dump(config))
-    return tmp_path / "waveglow.yaml"
-
-
-def _weights(run: Path) -> dict[str, torch.Tensor]:
-    return load_model(run / "last" / "model").model.state_dict()
-
-
-def test_the_same_configuration_gives_the_same_model_stopped_or_not(settings, tmp_path):
-    arguments = ["waveglow", "--config", str(settings)]
-    for name in ("once", "again"):
-        assert main([*arguments, f"output={tmp_path / name}"]) == 0
-        torch.manual_seed(123)  # what ran before must not matter
-    assert main([*arguments, f"output={tmp_path / 'stopped'}", "trainer.max_minutes=1e-6"]) == 0
-    assert main([*arguments, f"output={tmp_path / 'stopped'}", "--resume"]) == 0
-    assert main([*arguments, f"output={tmp_path / 'other'}", "trainer.seed=1"]) == 0
-    once = _weights(tmp_path / "once")
-    for name in ("again", "stopped"):
-        for key, value in _weights(tmp_path / name).items():
-            torch.testing.assert_close(value, once[key], rtol=0, atol=0, msg=f"{name}: {key}")
-    other = _weights(tmp_path / "other")["couplings.0.network.start.weight"]
-    assert not torch.equal(other, once["couplings.0.network.start.weight"])
-
-
-def test_the_model_of_a_run_speaks(settings, tmp_path):
-    assert main(["waveglow", "--config", str(settings)]) == 0
-    voice = vocoder.load(tmp_path / "run" / "last" / "model", guard="off")
-    mel = MelSpectrogram(voice.mel_config)(0.1 * torch.randn(1, 8192))[0]
-    x = voice.synthesize(mel.numpy(), seed=1)
-    assert x.shape == (mel.shape[1] * 256,)
-    assert np.isfinite(x).all()
-
-
-def test_a_run_says_what_it_does_from_the_beginning(settings, capsys):
-    assert main(["waveglow", "--config", str(settings)]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    starts = ["loading ", "0.00 hours of 1 voices to train on; 0.0", "following the pitch of recordings"]
-    starts += ["initialising from data: 2 batches", "validation after step 0: ", "step 1/4 ", "step 2/4 "]
-    assert [line[: len(start)] for line, start in zip(lines, starts, strict=False)] == starts
+SAMPLES, CRITICS = {"pitch", "spectral", "mel"}, {"pitch", "spectral", "mel", "adversarial", "features"}
 
 
 @pytest.mark.parametrize(
-    ("override", "text"),
+    ("step", "parts"),
     [
-        (
-            "mel=vocos",
-            "the model 24000 Hz: prepare the corpus into another folder with --sample-rate 24000",
-        ),
-        ("segments.margin=100", "segments.margin=100: mel preset 'nvidia' decides what may be left out"),
-        ("model.group_size=100", "multiple of group_size"),
-        ("losses.spectrl=1", "losses.spectrl=1: losses has no field spectrl"),
-        ("manifest=nowhere.jsonl", "nowhere.jsonl"),
+        (0, {"nats", "pitch"}),
+        (9, {"nats", "pitch"}),
+        (10, {"nats"} | SAMPLES),
+        (11, SAMPLES),
+        (20, {"nats"} | CRITICS),
+        (21, CRITICS),
     ],
 )
-def test_a_wrong_setting_is_one_line_that_names_it(settings, capsys, override, text):
-    assert main(["waveglow", "--config", str(settings), override]) == 2
-    error = capsys.readouterr().err
-    assert text in error
-    assert error.count("\n") == 1
+def test_losses_join_at_their_steps(step, parts):
+    made = stirred()
+    loss, found = model_loss(made, step)
+    assert found.keys() == parts
+    assert not any(value.requires_grad for value in found.values())
+    weights = {"nats": 1.0 if step < 10 else 0.5 * 2, "pitch": 0.1, "spectral": 1.0, "mel": 1.0}
+    weights |= {"adversarial": 0.1, "features": 0.5}
+    torch.testing.assert_close(loss.detach(), sum(weights[name] * value for name, value in found.items()))
+    assert (made.loss("critic", batch(), step) is None) == (step < 20)
 
 
-def test_a_model_takes_what_it_leaves_out_from_its_mel(settings):
-    run = load_run(WaveGlowRun, settings, ["mel=vocos"])
-    assert (run.model.sample_rate, run.model.n_mels, run.segments.margin) == (24000, 100, 512)
+def test_every_parameter_learns_from_the_model_phase():
+    made = stirred()
+    model_loss(made, 20)[0].backward()
+    assert silent_gradients(made.model) == []
 
 
-def test_all_that_contradicts_the_mel_is_named_at_once(settings):
-    with pytest.raises(ConfigError) as caught:
-        load_run(WaveGlowRun, settings, ["mel=vocos", "model.sample_rate=22050", "model.n_mels=80"])
-    assert "model.sample_rate is 22050 instead of 24000, model.n_mels is 80 instead of 100" in str(caught.value)
+def test_every_parameter_of_the_published_kind_learns_from_the_likelihood():
+    made = stirred(GROUPING)
+    model_loss(made, 0)[0].backward()
+    assert silent_gradients(made.model) == []
 
 
-def test_another_architecture_is_told_by_its_differences(settings, tmp_path, capsys):
-    assert main(["waveglow", "--config", str(settings)]) == 0
-    again = ["waveglow", "--config", str(settings), f"output={tmp_path / 'more'}"]
-    again.append(f"start_from={tmp_path / 'run' / 'last' / 'model'}")
-    assert main([*again, "model.flows=3", "model.stack.channels=8"]) == 2
-    assert "model.flows is 2 there, 3 here, model.stack.channels is 4 there, 8 here" in capsys.readouterr().err
-    assert main([*again[:-1], "start_from=wavenet"]) == 2
-    assert "start_from wavenet holds a WaveNet, not a WaveGlow" in capsys.readouterr().err
-    assert main(again) == 0
-    assert load_model(tmp_path / "more" / "last" / "model").provenance["start_from"] == "run"
+def test_the_excitation_learns_from_samples_alone():
+    made = stirred()
+    model_loss(made, 0)[0].backward()
+    assert {name.split(".")[0] for name in silent_gradients(made.model)} == {"excitation"}
 
 
-def test_a_pitch_network_takes_the_place_of_that_of_the_start_model(settings, tmp_path, capsys):
-    assert main(["waveglow", "--config", str(settings)]) == 0
-    model = PitchModel(pitch=PitchConfig(channels=6, layers=2, bins=9, ahead=1))
-    given = PitchNet(80, model.pitch)
-    save_pitch(tmp_path / "pitch", given, model, {})
-    start = tmp_path / "run" / "last" / "model"
-    again = ["waveglow", "--config", str(settings), f"output={tmp_path / 'more'}", "trainer.learning_rate=1e-12"]
-    again += [f"start_from={start}", f"pitch_from={tmp_path / 'pitch'}"]
-    assert main(again) == 2
-    assert "model.source.pitch must be {'channels': 6" in capsys.readouterr().err
-    shape = [
-        f"model.source.pitch.{name}={getattr(model.pitch, name)}" for name in ("channels", "layers", "bins", "ahead")
-    ]
-    assert main([*again, "model.flows=3", *shape]) == 2
-    assert "model.flows is 2 there, 3 here" in capsys.readouterr().err
-    assert main([*again, *shape]) == 0
-    made = load_model(tmp_path / "more" / "last" / "model")
-    assert made.provenance["pitch_from"] == "pitch"
-    for name, value in made.model.pitch.state_dict().items():
-        torch.testing.assert_close(value, given.state_dict()[name])
-    for name, value in load_model(start).model.state_dict().items():
-        if not name.startswith("pitch."):
-            torch.testing.assert_close(made.model.state_dict()[name], value)
+def test_the_critic_phase_moves_the_critics_alone():
+    made = stirred()
+    model_loss(made, 20)
+    outcome = made.loss("critic", batch(), 20)
+    assert outcome is not None
+    outcome[0].backward()
+    assert made.adversary is not None
+    # the bias of the judgement moves real and generated alike
+    assert set(silent_gradients(made.adversary.critics)) <= {"critics.0.judge.bias"}
+    assert all(parameter.grad is None for parameter in made.model.parameters())
 
 
-def test_the_shipped_configuration_is_valid():
-    config = load_config(WaveGlowRun, Path(__file__).resolve().parents[3] / "configs" / "waveglow.yaml")
-    assert config.model == vocoder.load("waveglow").model.config
+@pytest.mark.parametrize("config", [LAPPED, GROUPING], ids=["lapped", "grouping"])
+def test_nats_are_those_of_the_density(config):
+    made = stirred(config, noise=0.0)
+    padded = batch()["x"]
+    mel = made.compared.mel.frame(padded)[:, :, : LENGTH // 16]
+    torch.manual_seed(3)
+    torch.randn(2, LENGTH)  # the noise, of no size here, is drawn before the dither
+    expected = made.model.log_prob(padded[:, MARGIN:-MARGIN] + (torch.rand(2, LENGTH) - 0.5) / 32768, mel)
+    torch.manual_seed(3)
+    _, parts = model_loss(made, 0)
+    torch.testing.assert_close(parts["nats"], -expected.detach().mean() / LENGTH)
+
+
+def test_initialising_gives_each_band_of_z_about_unit_variance():
+    made = objective(noise=0.0)
+    envelope = made.model.envelope
+    assert envelope is not None
+    before, after = (band_variance(made, initialise) for initialise in (False, True))
+    assert before.max() < 0.2
+    assert (after.log().abs() < 0.3).all()
+
+
+def band_variance(made: WaveGlowObjective, initialise: bool) -> Tensor:
+    """Return the variance of each band after the element-wise step, for noise whose level and colour change."""
+    generator = torch.Generator().manual_seed(1)
+    white = torch.randn(8, LENGTH + 2 * MARGIN + 1, generator=generator)
+    t = torch.arange(LENGTH + 2 * MARGIN) / RATE
+    level = torch.exp(-3 + 1.5 * torch.sin(2 * math.pi * 4 * t + torch.arange(8)[:, None]))
+    data = {"x": level * (white[:, 1:] + 0.7 * white[:, :-1])}
+    with torch.no_grad():
+        if initialise:
+            made.initialise([{"x": data["x"][:4]}, {"x": data["x"][4:]}])
+        x, mel = data["x"][:, MARGIN:-MARGIN], made.compared.mel.frame(data["x"])[:, :, : LENGTH // 16]
+        assert made.model.envelope is not None
+        z, _ = made.model.envelope(made.model.transform(x[:, None])[0], made.model.envelope_condition(mel))
+    return z.square().mean(dim=(0, 2))
+
+
+@pytest.mark.parametrize("config", [LAPPED, GROUPING], ids=["lapped", "grouping"])
+def test_actnorms_start_from_the_first_batch(config):
+    made = objective(dataclasses.replace(config, actnorm=True))
+    with torch.no_grad():
+        made.initialise([batch(), batch()])
+        x, mel = made.compared.segments(batch())
+        first = made.model.actnorms[0]
+        seen, _ = made.model.transform(x.unsqueeze(1))
+        if made.model.envelope is not None:
+            seen, _ = made.model.envelope(seen, made.model.envelope_condition(mel))
+        z = first(seen)[0]
+    assert all(bool(actnorm.initialised) for actnorm in made.model.actnorms)
+    torch.testing.assert_close(z.mean(dim=(0, 2)), torch.zeros(z.shape[1]), atol=0.1, rtol=0)
+    torch.testing.assert_close(z.std(dim=(0, 2)), torch.ones(z.shape[1]), atol=0.1, rtol=0)
+
+
+def test_a_model_without_an_envelope_needs_no_initialising():
+    made = objective(GROUPING)
+    before = {name: value.clone() for name, value in made.state_dict().items()}
+    made.initialise([batch()])
+    assert all(torch.equal(value, before[name]) for name, value in made.state_dict().items())
+
+
+@pytest.mark.parametrize(("config", "margin"), [(LAPPED, 0.3), (GROUPING, 1.0)], ids=["lapped", "grouping"])
+def test_a_batch_is_learned_by_heart(config, margin):
+    made = objective(config)
+    with torch.no_grad():
+        made.initialise([batch()])
+    optimiser = torch.optim.Adam(made.model.parameters(), lr=1e-2)
+    nats = []
+    for _ in range(30):
+        loss, parts = model_loss(made, 0)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        nats.append(float(parts["nats"]))
+    assert nats[-1] < nats[0] - margin
+
+
+def test_validation_is_repeatable_and_leaves_the_random_state():
+    made = stirred().eval()
+    state = torch.random.get_rng_state()
+    with torch.no_grad():
+        first, second = made.validate(batch()), made.validate(batch())
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert first.keys() == {"nats", "spectral", "mel", "uncorrected", "score"}
+    assert all(torch.equal(value, second[name]) for name, value in first.items())
+    assert torch.equal(first["score"], first["spectral"])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"critics_from": 5}, "critics_from 5 must not be before samples_from 10"),
+        ({"likelihood_every": 0}, "likelihood_every must be at least 1"),
+        ({"spectral": -1.0}, "spectral must not be negative"),
+    ],
+)
+def test_losses_that_cannot_be_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(LOSSES, **changes)
+
+
+def test_critics_that_are_off_may_start_whenever():
+    assert dataclasses.replace(LOSSES, critics_from=5, adversarial=0.0).critics_from == 5

@@ -4,7 +4,7 @@ import pytest
 import torch
 from tiny_models import reverse_config, tiny_reverse, tiny_spectral, tiny_waveglow
 
-from training.distil.inheritance import inherit_ends
+from training.start.inheritance import inherit_ends
 from vocoder.config import ConfigError
 from vocoder.layers.conditioning import normalised
 from vocoder.models.reverse import Reverse

@@ -59,7 +59,7 @@ class DataConfig:
 
     @property
     def shape(self) -> tuple[int, int] | None:
-        """Shape of an item, or None where the mel contract and the model decide."""
+        """Shape of an item, or None where the mel config and the model decide."""
         if self.source == "mels":
             return None
         return (8, 8) if self.source == "digits" else (2, 1)

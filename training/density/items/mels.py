@@ -52,7 +52,7 @@ class MelWindows:
     Args:
         manifest: the corpus.
         split: which part of it.
-        mel_config: the mel contract, one of natural logarithms.
+        mel_config: the mel config, one of natural logarithms.
         frames: of a window.
         count: windows in an epoch.
         config: what is drawn.
@@ -130,5 +130,5 @@ def _mels(manifest: Manifest, entries: list[Entry], mel_config: MelConfig, frame
         raise ManifestError(f"no utterance of the corpus has {frames} mel frames")
     store, transform = AudioStore(manifest, fitting), MelSpectrogram(mel_config)
     with torch.no_grad():
-        audio = (torch.from_numpy(store.read(i, 0, int(store.lengths[i]))) for i in range(len(store)))
+        audio = (torch.from_numpy(store.whole(i)) for i in range(len(store)))
         return [transform(x[None])[0].numpy() for x in audio]

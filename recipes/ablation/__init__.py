@@ -1,1 +1,0 @@
-"""What each loss of a distillation is worth."""

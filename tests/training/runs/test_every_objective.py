@@ -1,0 +1,106 @@
+"""What every objective owes to the trainer, and what those that hear mels do with mels that came with recordings."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_reverse
+import tiny_waveglow
+import torch
+from tiny_objectives import PAST, VOCODERS, stirred
+from tiny_waveglow import LENGTH, MARGIN, MEL, batch
+from torch import Tensor
+
+from training.data.mel_variation import BlurConfig
+from training.loop.objective import Batch, Objective
+from vocoder.checkpoint import load_model
+
+every = pytest.mark.parametrize("name", VOCODERS)
+
+
+@every
+def test_phases_share_no_parameter_and_nothing_else_is_trained(name: str) -> None:
+    made = VOCODERS[name]()
+    phases = {phase.name: [id(parameter) for parameter in phase.parameters] for phase in made.phases()}
+    assert list(phases) == ["model", "critic"][: 1 if made.adversary is None else 2]
+    assert phases["model"] == [id(parameter) for parameter in made.model.parameters()]
+    learnt = [each for group in phases.values() for each in group]
+    assert len(learnt) == len(set(learnt))
+    assert {id(p) for p in made.parameters() if p.requires_grad} == set(learnt)
+    made.train()
+    assert made.model.training
+    assert not any(module.training for module in made._frozen)
+
+
+@every
+def test_samples_count_what_is_scored(name: str) -> None:
+    assert VOCODERS[name]().samples(batch(3)) == 3 * (LENGTH - (PAST if name == "wavenet" else 0))
+
+
+@every
+def test_the_exported_model_is_the_trained_one_with_its_critics_and_nothing_else(name: str, tmp_path: Path) -> None:
+    made = stirred(VOCODERS[name]())
+    made.export(tmp_path, {"corpus": "tones"})
+    checkpoint = load_model(tmp_path)
+    assert (checkpoint.mel_config, checkpoint.provenance) == (MEL, {"corpus": "tones"})
+    state = made.model.state_dict()
+    assert checkpoint.model.state_dict().keys() == state.keys()
+    assert all(torch.equal(value, state[key]) for key, value in checkpoint.model.state_dict().items())
+    assert (tmp_path / "critics.safetensors").is_file() == (made.adversary is not None)
+    assert made.adversary is None or made.adversary.load(tmp_path)
+
+
+@every
+def test_a_demonstration_is_one_recording_and_what_is_made_of_its_mel(name: str) -> None:
+    with torch.no_grad():
+        sounds = stirred(VOCODERS[name]()).eval().demonstrate(batch())
+    assert torch.equal(sounds.pop("recording"), batch()["x"][0, MARGIN:-MARGIN])
+    lengths = {"sample": LENGTH}
+    if name.startswith("student"):
+        lengths = {"student": LENGTH, "teacher": 64 * MEL.hop_length}
+    assert {key: len(x) for key, x in sounds.items()} == lengths
+
+
+def given(change: float, has: bool = True) -> Batch:
+    """Return a batch with its own mels, higher by `change`, and whether they count."""
+    own = tiny_waveglow.objective().compared.own_mel(batch())
+    return {**batch(), "mel": own + change, "has_mel": torch.tensor([has, has])}
+
+
+def scores(made: Objective, data: Batch) -> dict[str, float]:
+    torch.manual_seed(1)
+    with torch.no_grad():
+        return {name: float(value) for name, value in made.eval().validate(data).items()}
+
+
+@every
+def test_the_given_mel_is_heard_where_there_is_one(name: str) -> None:
+    made = stirred(VOCODERS[name]())
+    plain = scores(made, batch())
+    assert scores(made, batch()) == plain
+    assert scores(made, given(0.0)) == pytest.approx(plain, rel=1e-5)
+    assert scores(made, given(1.0, has=False)) == pytest.approx(plain, rel=1e-6)
+    assert scores(made, given(1.0))["score"] != pytest.approx(plain["score"], rel=3e-5)
+
+
+@pytest.mark.parametrize("build", [tiny_waveglow.objective, tiny_reverse.objective])
+def test_losses_compare_with_the_recording_and_given_mels_are_not_varied(build: Any) -> None:
+    made: Any = stirred(build())
+
+    def parts(data: Batch) -> dict[str, Tensor]:
+        torch.manual_seed(1)
+        outcome = made.loss("model", data, 100)
+        assert outcome is not None
+        return outcome[1]
+
+    made.losses = dataclasses.replace(made.losses, blur=BlurConfig(share=0.0))
+    unvaried = parts(given(0.0))
+    made.losses = dataclasses.replace(made.losses, blur=BlurConfig(share=1.0))
+    varied, louder = parts(given(0.0)), parts(given(0.7))
+    # A given mel that is 0.7 too high makes samples that much louder, and moves them relative to the recording.
+    assert abs(float(louder["mel"] - varied["mel"])) > 0.2
+    torch.testing.assert_close(varied["pitch"], unvaried["pitch"])
+    assert float(parts(batch())["pitch"]) != float(varied["pitch"])

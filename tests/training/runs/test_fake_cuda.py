@@ -1,0 +1,93 @@
+"""Losses and whole steps of each objective on a pretended device: shapes and devices are real, numbers are not.
+
+A tensor that is left on the CPU meets one on the device and raises, as it would on a GPU. Losses are computed on a
+pretended GPU; for gradients autograd's engine would ask its driver for a context, so that steps are taken on `meta`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from typing import Any
+
+import pytest
+import torch
+from accelerate import Accelerator
+from tiny_objectives import OBJECTIVES
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+from training.loop.objective import Batch, Objective
+from training.loop.optimisation import ExponentialMovingAverage
+from training.loop.trainer_config import TrainerConfig
+from training.loop.update import update
+from vocoder.mel.config import MelConfig
+
+CUDA, META = torch.device("cuda", 0), torch.device("meta")
+STEP = 1000
+"""at which every loss is on"""
+
+
+def replaced(module: nn.Module, change: Callable[[Tensor], Tensor], recurse: bool = True) -> nn.Module:
+    """Do what `nn.Module._apply` does, which exchanges tensors in place: pretended ones cannot be."""
+    for part in module.modules():
+        for name, tensor in part._parameters.items():
+            if tensor is not None:
+                part._parameters[name] = nn.Parameter(change(tensor.detach()), tensor.requires_grad)
+        for name, tensor in part._buffers.items():
+            if tensor is not None:
+                part._buffers[name] = change(tensor)
+    return module
+
+
+@pytest.fixture(autouse=True)
+def pretended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever numbers the code asks for are 0: critics see the first part, and every band ends early."""
+    for name, value in (("__int__", 0), ("__float__", 0.0), ("__bool__", False)):
+        monkeypatch.setattr(Tensor, name, lambda _, value=value: value)
+
+
+def on(device: torch.device, made: Objective, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """Return an objective on a pretended device."""
+    monkeypatch.setattr(nn.Module, "_apply", replaced)
+    return made.to(device).train()
+
+
+def batch(mel: MelConfig, device: torch.device) -> Batch:
+    x = torch.empty(2, mel.n_fft + 128 * mel.hop_length, device=device)
+    f0 = torch.full((2, 128), 300.0, device=device)
+    return {"x": x, "f0": f0, "band": torch.full((2,), mel.sample_rate / 4, device=device)}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_the_losses_of_every_phase_stay_on_the_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = OBJECTIVES[name]()
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        objective = on(CUDA, made, monkeypatch)
+        for phase in objective.phases():
+            loss, parts = objective.loss(phase.name, batch(objective.mel_config, CUDA), STEP)
+            assert {value.device for value in (loss, *parts.values())} == {CUDA}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_a_step_of_every_phase_stays_on_the_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    made, accelerator, settings = OBJECTIVES[name](), Accelerator(cpu=True), TrainerConfig(2000, 2)
+    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which `meta` has none of
+    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
+    with FakeTensorMode(allow_non_fake_inputs=True):
+        objective = on(META, made, monkeypatch)
+        average = ExponentialMovingAverage(objective.model, 0.9)
+        for phase in objective.phases():
+            optimiser, moved = torch.optim.SGD(phase.parameters, lr=0.1), list[torch.device]()
+            optimiser.register_step_pre_hook(
+                lambda *_, phase=phase, moved=moved: moved.extend(
+                    p.grad.device for p in phase.parameters if p.grad is not None
+                )
+            )
+            given = batch(objective.mel_config, META)
+            done = update(objective, phase, optimiser, given, STEP, settings, accelerator)
+            assert done is not None
+            assert {value.device for value in done.metrics.values()} == {META}
+            assert set(moved) == {META}
+            assert len(moved) == len(phase.parameters)
+        average.update()

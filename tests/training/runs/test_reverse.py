@@ -1,0 +1,168 @@
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from tiny_reverse import CONFIG, LOSSES, objective
+from tiny_waveglow import GROUPING, MARGIN, MEL, batch, silent_gradients
+from tiny_waveglow import stirred as stirred_waveglow
+from torch import Tensor
+
+from training.loop.trainer_config import TrainerConfig
+from training.runs.reverse import ReverseObjective, ReverseRun, pairs_of
+from vocoder.checkpoint import save_model
+from vocoder.config import ConfigError
+from vocoder.mel.config import preset
+from vocoder.models.reverse import Reverse
+from vocoder.models.waveglow import WaveGlow
+from vocoder.stages import MEL as MEL_SIGNAL
+from vocoder.stages import Stage, Z, windowed
+
+PAIRS = {"recorded", "drawn"}
+SAMPLES = {"spectral", "mel", "uncorrected_spectral", "uncorrected_mel"}
+
+
+def student_loss(made: ReverseObjective, step: int) -> tuple[Tensor, dict[str, Tensor]]:
+    outcome = made.loss("model", batch(), step)
+    assert outcome is not None
+    return outcome
+
+
+@pytest.mark.parametrize(
+    ("step", "parts"),
+    [
+        (0, {"pitch"} | PAIRS),
+        (9, {"pitch"} | PAIRS),
+        (10, {"pitch"} | PAIRS | SAMPLES),
+        (11, {"pitch"} | SAMPLES),
+        (21, {"pitch", "adversarial", "features"} | SAMPLES),
+    ],
+)
+def test_losses_join_at_their_steps(step, parts):
+    made = objective()
+    loss, found = student_loss(made, step)
+    assert found.keys() == parts
+    weights = {"recorded": 1.0, "drawn": 0.5, "pitch": 0.1, "spectral": 1.5, "mel": 2.0}
+    weights |= {"uncorrected_spectral": 0.75, "uncorrected_mel": 1.0, "adversarial": 0.3, "features": 1.0}
+    share = {name: 2.0 if step >= 10 and name in PAIRS else 1.0 for name in found}
+    torch.testing.assert_close(loss.detach(), sum(share[name] * weights[name] * found[name] for name in found))
+    assert (made.loss("critic", batch(), step) is None) == (step < 20)
+
+
+def test_critics_are_asked_at_every_so_manieth_step_and_may_judge_what_is_not_corrected(monkeypatch):
+    made, judged = objective(critics_every=2, uncorrected_judged=1.0), []
+    plain = made.adversary.judge
+    monkeypatch.setattr(made.adversary, "judge", lambda x_hat, x: judged.append(x_hat) or plain(x_hat, x))
+    heard = []
+    monkeypatch.setattr(
+        made.compared, "compare", lambda *given, own=made.compared.compare: heard.append(own(*given)) or heard[-1]
+    )
+    for step in (20, 21, 22):
+        assert ("adversarial" in student_loss(made, step)[1]) == (step % 2 == 0)
+        assert (made.loss("critic", batch(), step) is None) == (step % 2 == 1)
+    assert [x is each.uncorrected for x, each in zip(judged, heard[::2], strict=True)] == [True, True]
+
+
+def test_without_weights_for_pairs_there_is_no_teacher():
+    made = objective(recorded=0.0, drawn=0.0, samples_from=0)
+    assert made.teacher is None
+    assert student_loss(made, 0)[1].keys() == {"pitch"} | SAMPLES
+
+
+def test_the_student_learns_and_the_teacher_does_not():
+    made = objective()
+    with torch.no_grad():
+        for parameter in made.model.parameters():
+            parameter.add_(0.05 * torch.randn_like(parameter))
+    student_loss(made, 10)[0].backward()
+    assert silent_gradients(made.model) == []
+    assert all(parameter.grad is None for parameter in made.teacher.parameters())
+
+
+def test_pairs_are_exact_on_the_whole_way():
+    teacher = stirred_waveglow().model.double()
+    x = batch()["x"][:, MARGIN:-MARGIN].double()
+    mel = torch.randn(2, 8, x.shape[1] // 16, dtype=torch.float64)
+    pairs = pairs_of(teacher, x, mel)
+    torch.testing.assert_close(pairs.z, teacher(x, mel)[0])
+    torch.testing.assert_close(teacher.inverse(pairs.z, mel)[0], x)
+    spectrum, _ = teacher.envelope.inverse(pairs.coefficients, teacher.envelope_condition(mel))
+    torch.testing.assert_close(teacher.transform.inverse(spectrum)[0][:, 0], x)
+
+
+def test_a_student_that_is_the_way_back_has_no_distance_from_recordings(monkeypatch):
+    made = objective(drawn=0.0)
+    teacher = made.teacher
+    assert teacher is not None
+
+    def exact(noise: Tensor, mel: Tensor) -> Tensor:
+        return teacher.inverse(noise, mel)[0][:, None]
+
+    monkeypatch.setattr(made.model, "stages", lambda: [Stage("x", (Z, MEL_SIGNAL), windowed(exact))])
+    assert float(student_loss(made, 0)[1]["recorded"]) < 1e-8
+
+
+def test_recordings_count_up_to_their_band_and_the_teacher_above_it():
+    made, limited = objective(drawn=0.0), batch() | {"band": torch.tensor([1500.0, 4000.0])}
+    torch.manual_seed(0)
+    outcome = made.loss("model", limited, 0)
+    assert outcome is not None
+    torch.manual_seed(0)
+    assert not torch.equal(outcome[1]["recorded"], student_loss(made, 0)[1]["recorded"])
+
+
+def test_validation_scores_the_corrected_sample():
+    made = objective().eval()
+    with torch.no_grad():
+        found = made.validate(batch())
+    assert found.keys() == {"spectral", "mel", "recorded", "uncorrected", "score"}
+    assert found["score"] == found["spectral"]
+
+
+def test_training_may_correct_less_often_than_validation():
+    made, fewer = objective(samples_from=0), objective(samples_from=0, sample_corrections=0)
+    fewer.load_state_dict(made.state_dict())
+    found = []
+    for each in (made, fewer):
+        torch.manual_seed(0)
+        with torch.no_grad():
+            found.append((student_loss(each, 1)[1], each.eval().validate(batch())))
+    (own, validated), (less, validated_less) = found
+    assert own["spectral"] != own["uncorrected_spectral"]
+    assert less["spectral"] == less["uncorrected_spectral"] == own["uncorrected_spectral"]
+    assert validated == validated_less
+
+
+def test_a_teacher_of_other_frames_is_refused():
+    with pytest.raises(ConfigError, match="WaveGlow over frames of hop_length samples"):
+        ReverseObjective(Reverse(CONFIG), WaveGlow(GROUPING), MEL, LOSSES)
+
+
+def test_a_student_of_mels_that_the_teacher_does_not_take_learns_from_samples_alone(tmp_path):
+    config = dataclasses.replace(CONFIG, n_mels=80, hop_length=256, sample_rate=22050, corrections=0)
+    start = str(save_model(tmp_path, Reverse(config), preset("espnet")))
+    alone = dataclasses.replace(LOSSES, recorded=0.0, drawn=0.0)
+    run = ReverseRun("m", "o", TrainerConfig(1, 1), "espnet", config, losses=alone, start_from=start)
+    assert run.origins() == {"start_from": start}
+    assert run.objective().teacher is None
+    paired = dataclasses.replace(run, losses=LOSSES)
+    assert set(paired.origins()) == {"start_from", "teacher"}
+    with pytest.raises(ConfigError, match="teacher must be a WaveGlow that takes mels of preset 'espnet'"):
+        paired.objective()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"recorded": -1.0}, "recorded must not be negative"),
+        ({"uncorrected_judged": 2.0}, "share of steps"),
+        ({"critics_every": 0}, "critics_every must be at least 1"),
+        ({"sample_corrections": -1}, "sample_corrections must not be negative"),
+        ({"pairs_every": 0}, "pairs_every must be at least 1"),
+        ({"critics_from": 5}, "must not be before samples_from"),
+    ],
+)
+def test_losses_that_cannot_be_are_refused(changes, message):
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(LOSSES, **changes)

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from toy_teachers import Loud
+
+from training.critics.spectrogram import CriticConfig
+from training.losses.recogniser import Recogniser, RecogniserConfig
+from training.runs.student import StudentLosses, StudentObjective
+from vocoder.config import ConfigError
+from vocoder.layers.source.pitch import PitchConfig
+from vocoder.layers.stack import WaveNetConfig
+from vocoder.mel.config import MelConfig
+from vocoder.models.student import Student
+from vocoder.models.student_config import StudentConfig
+from vocoder.models.waveglow_config import SourceConfig
+
+RATE, LENGTH, MARGIN = 8000, 2048, 64
+MEL = MelConfig("tiny", RATE, n_fft=128, win_length=128, hop_length=16, n_mels=8, f_min=0.0, f_max=4000.0)
+SOURCE = SourceConfig(PitchConfig(channels=4, layers=1, f0_min=200.0, f0_max=550.0, bins=8), f_max=3000.0)
+FRAMES = StudentConfig(
+    n_mels=8,
+    hop_length=16,
+    sample_rate=RATE,
+    group_size=16,
+    cond_channels=4,
+    filter_taps=16,
+    stacks=(WaveNetConfig(4, (1, 2), 2, causal=True),) * 2,
+)
+SAMPLES = dataclasses.replace(FRAMES, kind="samples")
+LOSSES = StudentLosses(
+    kl_warmup_steps=10,
+    spectral=0.0,
+    mel=0.0,
+    bfloat16=False,
+    critics=CriticConfig(sizes=(128,), channels=2, length=1024, f_max=3000.0),
+)
+
+
+def batch(items: int = 3) -> dict[str, Tensor]:
+    """Noise that gets louder from item to item."""
+    generator = torch.Generator().manual_seed(0)
+    level = 10.0 ** (-1 - torch.arange(items)[:, None].flip(0) / 2)
+    x = level * torch.randn(items, LENGTH + 2 * MARGIN, generator=generator)
+    return {"x": x, "f0": torch.zeros(items, LENGTH // MEL.hop_length)}
+
+
+def objective(config: StudentConfig = FRAMES, teacher: nn.Module | None = None, **losses: Any) -> StudentObjective:
+    torch.manual_seed(0)
+    settings = dataclasses.replace(LOSSES, **losses)
+    shape = RecogniserConfig(n_mels=8, hop_length=16, sample_rate=RATE, n_fft=64, channels=4, layers=1, classes=4)
+    recogniser = Recogniser(shape) if settings.recognises else None
+    made = StudentObjective(Student(config), teacher or Loud(), MEL, settings, recogniser)
+    with torch.no_grad():
+        made.initialise([batch()])
+    return made
+
+
+def loss(made: StudentObjective, step: int = 100, phase: str = "model") -> tuple[Tensor, dict[str, Tensor]]:
+    torch.manual_seed(5)
+    outcome = made.loss(phase, batch(), step)
+    assert outcome is not None
+    return outcome
+
+
+@pytest.mark.parametrize("estimator", ["closed", "draws", "sample"])
+def test_divergence_is_cross_entropy_minus_entropy_and_comes_in_over_time(estimator):
+    made = objective(SAMPLES, estimator=estimator)
+    total, parts = loss(made)
+    assert set(parts) == {"kl", "entropy", "cross_entropy", "sigma_tot"}
+    torch.testing.assert_close(parts["kl"], parts["cross_entropy"] - parts["entropy"], rtol=0, atol=1e-4)
+    torch.testing.assert_close(total.detach(), parts["kl"])
+    assert float(parts["sigma_tot"].log() + made.model.base.entropy) == pytest.approx(float(parts["entropy"]))
+    torch.testing.assert_close(loss(made, step=4)[0].detach(), 0.5 * parts["kl"])
+
+
+def test_estimators_agree():
+    found = [
+        float(loss(objective(SAMPLES, estimator=name, draws=16))[1]["kl"]) for name in ("closed", "draws", "sample")
+    ]
+    assert found[1] == pytest.approx(found[0], rel=0.05, abs=0.02)
+    assert found[2] == pytest.approx(found[0], rel=0.15, abs=0.1)
+
+
+@pytest.mark.parametrize("config", [FRAMES, SAMPLES], ids=["frames", "samples"])
+def test_steps_bring_the_student_nearer_to_the_teacher(config):
+    made = objective(config, kl_warmup_steps=0)
+    optimiser = torch.optim.Adam(made.model.parameters(), lr=1e-2)
+    first = float(loss(made)[1]["kl"])
+    for step in range(30):
+        total, _ = loss(made, step)
+        optimiser.zero_grad()
+        total.backward()
+        optimiser.step()
+    assert float(loss(made)[1]["kl"]) < first - 0.1
+    assert all(parameter.grad is None for parameter in made.teacher.parameters())
+
+
+def test_contrastive_loss_is_minus_the_divergence_under_other_mels():
+    plain, _ = loss(objective(SAMPLES, estimator="closed"))
+    total, parts = loss(objective(SAMPLES, estimator="closed", contrastive=0.3, contrastive_bound=None))
+    assert float(parts["contrastive"]) < -1.0  # the levels differ by half an order of magnitude
+    assert float(-parts["contrastive"]) > float(parts["kl"])
+    torch.testing.assert_close(total, plain + 0.3 * parts["contrastive"])
+    bounded = loss(objective(SAMPLES, estimator="closed", contrastive=0.3, contrastive_bound=0.5))[1]
+    assert -0.5 <= float(bounded["contrastive"]) < 0
+
+
+WEIGHTS = {
+    "power": {"power": 0.5},
+    "spectral": {"spectral": 2.0},
+    "mel": {"mel": 3.0},
+    "perceptual": {"perceptual": 4.0, "style": 0.0},
+    "style": {"perceptual": 0.0, "style": 5.0},
+}
+
+
+@pytest.mark.parametrize("name", WEIGHTS)
+def test_each_loss_has_its_weight(name):
+    total, parts = loss(objective(kl=0.0, **WEIGHTS[name]))
+    assert "kl" not in parts
+    assert float(parts[name]) > 0
+    torch.testing.assert_close(total.detach(), WEIGHTS[name][name] * parts[name])
+    torch.testing.assert_close(loss(objective(kl=0.0))[0].detach(), torch.tensor(0.0))
+
+
+def test_critics_judge_and_learn_from_their_step_on():
+    made = objective(adversarial=0.3, critics_from=20)
+    assert [phase.name for phase in made.phases()] == ["model", "critic"]
+    assert "adversarial" not in loss(made, step=19)[1]
+    assert made.loss("critic", batch(), 19) is None
+    assert {"adversarial", "features"} <= set(loss(made, step=20)[1])
+    critic, parts = loss(made, step=20, phase="critic")
+    assert float(critic.detach()) == float(parts["critic"]) > 0
+
+
+def test_source_learns_its_pitch():
+    made = objective(dataclasses.replace(FRAMES, source=SOURCE), kl=0.0)
+    total, parts = loss(made)
+    torch.testing.assert_close(total.detach(), 0.1 * parts["pitch"])
+    assert made.model.pitch is not None
+    total.backward()
+    assert float(made.model.pitch.output.weight.grad.abs().max()) > 0  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("changes", "text"),
+    [
+        ({"kl": -1.0}, "kl must not be negative"),
+        ({"contrastive": 1.0}, "below 1"),
+        ({"draws": 0}, "draws"),
+        ({"regulariser": 4.0}, "closed"),
+        ({"direction": "teacher-student"}, "closed"),
+        ({"contrastive_bound": 0.0}, "contrastive_bound"),
+    ],
+)
+def test_losses_that_make_no_sense(changes, text):
+    with pytest.raises(ConfigError, match=text):
+        dataclasses.replace(LOSSES, **changes)
+
+
+def test_what_is_missing_is_named():
+    with pytest.raises(ConfigError, match="Linear cannot teach"):
+        StudentObjective(Student(FRAMES), nn.Linear(1, 1), MEL, LOSSES)
+    with pytest.raises(ConfigError, match="recogniser"):
+        StudentObjective(Student(FRAMES), Loud(), MEL, dataclasses.replace(LOSSES, style=1.0))
+
+
+def test_the_teacher_may_score_the_first_segments_alone():
+    """Training asks it about some, to be quick; validation about all."""
+    _, every = loss(objective(SAMPLES, estimator="closed"))
+    _, two = loss(objective(SAMPLES, estimator="closed", teacher_items=2))
+    _, one = loss(objective(SAMPLES, estimator="closed", teacher_items=1))
+    torch.testing.assert_close(loss(objective(SAMPLES, estimator="closed", teacher_items=3))[1]["kl"], every["kl"])
+    assert abs(float(one["kl"] - two["kl"])) > 1e-4
+    made = objective(SAMPLES, estimator="closed", teacher_items=1)
+    torch.manual_seed(5)
+    scored_all = made.validate(batch())["kl"]
+    torch.testing.assert_close(scored_all, every["kl"])
+    with pytest.raises(ConfigError, match="teacher_items"):
+        StudentLosses(teacher_items=0)
+    with pytest.raises(ConfigError, match="teacher_items"):
+        StudentLosses(teacher_items=1, contrastive=0.3)
+
+
+def test_a_student_with_a_source_keeps_some_noise():
+    """Without noise in `z` its density would be infinite: the entropy stays finite however far the gains fall."""
+    made = objective(dataclasses.replace(FRAMES, source=SOURCE))
+    assert made.model.excitation is not None
+    with torch.no_grad():
+        made.model.excitation.gains.bias.fill_(-200.0)
+    _, parts = loss(made)
+    assert torch.isfinite(parts["entropy"])
+    assert torch.isfinite(parts["kl"])

@@ -1,0 +1,156 @@
+"""A tiny WaveGlow from the command line: a run is a function of its configuration, and resumes as itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from evaluation_corpus import write_corpus
+
+import vocoder
+from training.cli import main
+from training.run_config import load_config
+from training.runs.corpus_run import load_run
+from training.runs.waveglow import WaveGlowRun
+from training.start.pitch import PitchModel, save_pitch
+from vocoder.checkpoint import load_model
+from vocoder.config import ConfigError
+from vocoder.layers.source.pitch import PitchConfig, PitchNet
+from vocoder.mel.spectrogram import MelSpectrogram
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Path:
+    corpus = tmp_path / "corpus"
+    corpus.mkdir()
+    config = {
+        "manifest": str(write_corpus(corpus)),
+        "output": str(tmp_path / "run"),
+        "model": {
+            "group_size": 64,
+            "flows": 2,
+            "cond_channels": 4,
+            "corrections": 1,
+            "stack": {"channels": 4, "dilations": [1]},
+            "source": {"pitch": {"channels": 4, "layers": 1, "bins": 8}},
+        },
+        "losses": {"samples_from": 1, "critics_from": 2, "bfloat16": False, "critics": {"channels": 4, "sizes": [512]}},
+        "segments": {"segment_length": 4096, "epoch_length": 4},
+        "validation_items": 2,
+        "trainer": {"steps": 4, "batch_size": 2, "validation_steps": 4, "initialisation_batches": 2, "device": "cpu"},
+    }
+    (tmp_path / "waveglow.yaml").write_text(yaml.safe_dump(config))
+    return tmp_path / "waveglow.yaml"
+
+
+def _weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_model(run / "last" / "model").model.state_dict()
+
+
+def test_the_same_configuration_gives_the_same_model_stopped_or_not(settings, tmp_path):
+    arguments = ["waveglow", "--config", str(settings)]
+    for name in ("once", "again"):
+        assert main([*arguments, f"output={tmp_path / name}"]) == 0
+        torch.manual_seed(123)  # what ran before must not matter
+    assert main([*arguments, f"output={tmp_path / 'stopped'}", "trainer.max_minutes=1e-6"]) == 0
+    assert main([*arguments, f"output={tmp_path / 'stopped'}", "--resume"]) == 0
+    assert main([*arguments, f"output={tmp_path / 'other'}", "trainer.seed=1"]) == 0
+    once = _weights(tmp_path / "once")
+    for name in ("again", "stopped"):
+        for key, value in _weights(tmp_path / name).items():
+            torch.testing.assert_close(value, once[key], rtol=0, atol=0, msg=f"{name}: {key}")
+    other = _weights(tmp_path / "other")["couplings.0.network.start.weight"]
+    assert not torch.equal(other, once["couplings.0.network.start.weight"])
+
+
+def test_the_model_of_a_run_speaks(settings, tmp_path):
+    assert main(["waveglow", "--config", str(settings)]) == 0
+    voice = vocoder.load(tmp_path / "run" / "last" / "model", guard="off")
+    mel = MelSpectrogram(voice.mel_config)(0.1 * torch.randn(1, 8192))[0]
+    x = voice.synthesize(mel.numpy(), seed=1)
+    assert x.shape == (mel.shape[1] * 256,)
+    assert np.isfinite(x).all()
+
+
+def test_a_run_says_what_it_does_from_the_beginning(settings, capsys):
+    assert main(["waveglow", "--config", str(settings)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    starts = ["loading ", "0.00 hours of 1 voices to train on; 0.0", "following the pitch of recordings"]
+    starts += ["initialising from data: 2 batches", "validation after step 0: ", "step 1/4 ", "step 2/4 "]
+    assert [line[: len(start)] for line, start in zip(lines, starts, strict=False)] == starts
+
+
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        (
+            "mel=vocos",
+            "the model 24000 Hz: prepare the corpus into another folder with --sample-rate 24000",
+        ),
+        ("segments.margin=100", "segments.margin=100: these settings follow from mel preset 'nvidia'"),
+        ("model.group_size=100", "multiple of group_size"),
+        ("losses.spectrl=1", "losses.spectrl=1: losses has no field spectrl"),
+        ("manifest=nowhere.jsonl", "nowhere.jsonl"),
+    ],
+)
+def test_a_wrong_setting_is_one_line_that_names_it(settings, capsys, override, text):
+    assert main(["waveglow", "--config", str(settings), override]) == 2
+    error = capsys.readouterr().err
+    assert text in error
+    assert error.count("\n") == 1
+
+
+def test_a_model_takes_what_it_leaves_out_from_its_mel(settings):
+    run = load_run(WaveGlowRun, settings, ["mel=vocos"])
+    assert (run.model.sample_rate, run.model.n_mels, run.segments.margin) == (24000, 100, 512)
+
+
+def test_all_that_contradicts_the_mel_is_named_at_once(settings):
+    with pytest.raises(ConfigError) as caught:
+        load_run(WaveGlowRun, settings, ["mel=vocos", "model.sample_rate=22050", "model.n_mels=80"])
+    assert "model.sample_rate is 22050 instead of 24000, model.n_mels is 80 instead of 100" in str(caught.value)
+
+
+def test_another_architecture_is_told_by_its_differences(settings, tmp_path, capsys):
+    assert main(["waveglow", "--config", str(settings)]) == 0
+    again = ["waveglow", "--config", str(settings), f"output={tmp_path / 'more'}"]
+    again.append(f"start_from={tmp_path / 'run' / 'last' / 'model'}")
+    assert main([*again, "model.flows=3", "model.stack.channels=8"]) == 2
+    assert "model.flows is 2 there, 3 here, model.stack.channels is 4 there, 8 here" in capsys.readouterr().err
+    assert main([*again[:-1], "start_from=wavenet"]) == 2
+    assert "start_from wavenet holds a WaveNet, not a WaveGlow" in capsys.readouterr().err
+    assert main(again) == 0
+    assert load_model(tmp_path / "more" / "last" / "model").provenance["start_from"] == "run"
+
+
+def test_a_pitch_network_takes_the_place_of_that_of_the_start_model(settings, tmp_path, capsys):
+    assert main(["waveglow", "--config", str(settings)]) == 0
+    model = PitchModel(pitch=PitchConfig(channels=6, layers=2, bins=9, ahead=1))
+    given = PitchNet(80, model.pitch)
+    save_pitch(tmp_path / "pitch", given, model, {})
+    start = tmp_path / "run" / "last" / "model"
+    again = ["waveglow", "--config", str(settings), f"output={tmp_path / 'more'}", "trainer.learning_rate=1e-12"]
+    again += [f"start_from={start}", f"pitch_from={tmp_path / 'pitch'}"]
+    assert main(again) == 2
+    assert "model.source.pitch must be {'channels': 6" in capsys.readouterr().err
+    shape = [
+        f"model.source.pitch.{name}={getattr(model.pitch, name)}" for name in ("channels", "layers", "bins", "ahead")
+    ]
+    assert main([*again, "model.flows=3", *shape]) == 2
+    assert "model.flows is 2 there, 3 here" in capsys.readouterr().err
+    assert main([*again, *shape]) == 0
+    made = load_model(tmp_path / "more" / "last" / "model")
+    assert made.provenance["pitch_from"] == "pitch"
+    for name, value in made.model.pitch.state_dict().items():
+        torch.testing.assert_close(value, given.state_dict()[name])
+    for name, value in load_model(start).model.state_dict().items():
+        if not name.startswith("pitch."):
+            torch.testing.assert_close(made.model.state_dict()[name], value)
+
+
+def test_the_shipped_configuration_is_valid():
+    config = load_config(WaveGlowRun, Path(__file__).resolve().parents[3] / "configs" / "waveglow.yaml")
+    assert config.model == vocoder.load("waveglow").model.config

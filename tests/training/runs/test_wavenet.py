@@ -1,0 +1,127 @@
+"""The likelihood objective of the autoregressive WaveNet."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+import torch
+
+from training.data.datasets import SegmentConfig
+from training.loop.trainer_config import TrainerConfig
+from training.run_config import load_config
+from training.runs.wavenet import WaveNetLosses, WaveNetObjective, WaveNetRun
+from vocoder.config import ConfigError
+from vocoder.flows.linear_prediction import LinearPredictionConfig
+from vocoder.layers.stack import WaveNetConfig
+from vocoder.mel.config import preset
+from vocoder.models.wavenet import WaveNet
+from vocoder.models.wavenet_config import WaveNetModelConfig
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+STACK = WaveNetConfig(channels=8, dilations=(1, 2), kernel_size=2, causal=True)
+
+
+def objective(*, noise: float = 1e-4, lpc: bool = True) -> WaveNetObjective:
+    torch.manual_seed(0)
+    config = WaveNetModelConfig(
+        lpc=LinearPredictionConfig(order=8) if lpc else None, cond_channels=4, stack=STACK, log_s_floor=None
+    )
+    return WaveNetObjective(WaveNet(config), preset("nvidia"), WaveNetLosses(noise=noise, bfloat16=False))
+
+
+def batch(level: float = 0.05, frames: int = 8) -> dict[str, torch.Tensor]:
+    return {"x": level * torch.randn(2, 1024 + 256 * frames)}
+
+
+class Loud(torch.nn.Module):
+    """What fills bands: a model that expects noise everywhere."""
+
+    def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
+        return batch, 256, frames
+
+    def sample(self, noise: torch.Tensor, mel: torch.Tensor) -> torch.Tensor:
+        return 0.1 * noise.flatten(1)
+
+
+def test_what_is_expected_above_a_band_takes_the_place_of_silence() -> None:
+    ours, data = objective(), batch(frames=16)
+    ours.filler = Loud()
+    x, mel = ours.recordings.segments(data)
+    band = torch.tensor([4000.0, 11025.0])
+    full = ours._filled(x, mel, data | {"band": band})
+    torch.testing.assert_close(full[1], x[1])
+    edge = int(4000 / 22050 * x.shape[1]) + 1
+    above = torch.fft.rfft(full[0])[edge:].abs().mean() / torch.fft.rfft(x[0])[edge:].abs().mean()
+    assert float(above) == pytest.approx(0.1 / 0.05, rel=0.1)
+    assert ours._filled(x, mel, data) is x
+
+
+@torch.no_grad()
+def test_the_surprise_of_a_cut_is_not_scored() -> None:
+    ours, x = objective(lpc=False), 0.05 * torch.randn(1, 2048)
+    mel = -6 * torch.ones(1, 80, 8)
+    struck = x.clone()
+    struck[:, 0] = 10.0
+    quiet = ours._score(x, mel)
+    torch.testing.assert_close(ours._score(struck, mel), quiet)  # two layers see four samples back
+    assert float(-ours.model.log_prob(struck, mel) / 2048) > float(quiet) + 1
+
+
+def test_nats_of_white_noise_under_a_standard_model_are_its_cross_entropy() -> None:
+    # an untrained network without linear prediction is a Gaussian of deviation 0.1 for every sample
+    with torch.no_grad():
+        loss, metrics = objective(lpc=False).loss("model", batch(0.1, 64), 0)
+    expected = 0.5 * math.log(2 * math.pi * math.e * 0.01)
+    assert float(loss) == pytest.approx(expected, abs=0.02)
+    assert float(metrics["nats"]) == float(loss)
+
+
+def test_silence_has_the_entropy_of_the_noise_that_is_added() -> None:
+    silent = {"x": torch.zeros(2, 1024 + 256 * 32)}
+    with torch.no_grad():
+        loss, _ = objective(noise=1e-4).loss("model", silent, 0)
+    assert float(loss) == pytest.approx(0.5 * math.log(2 * math.pi * math.e * 1e-8), abs=0.05)
+
+
+def test_training_lowers_the_loss() -> None:
+    trained = objective()
+    torch.manual_seed(1)
+    # a tone that linear prediction of order 8 does not fully explain
+    t = torch.arange(1024 + 2560)
+    data = {"x": 0.1 * torch.sin(0.3 * t)[None].repeat(2, 1) + 0.003 * torch.randn(2, len(t))}
+    optimiser = torch.optim.Adam(trained.phases()[0].parameters, 3e-3)
+    losses = []
+    for step in range(30):
+        loss, _ = trained.loss("model", data, step)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < losses[0] - 0.1
+
+
+def test_the_configuration_that_ships_is_valid_and_has_a_causal_context_of_2046_samples() -> None:
+    config = load_config(WaveNetRun, CONFIGS / "wavenet.yaml")
+    assert config.model.stack.context == (2046, 0)
+    assert config.model.lpc is not None
+    assert config.model == WaveNetModelConfig(corrections=12)
+    for override in (["model.lpc=null"], ["model.distribution=logistic"], ["model.distribution=mulaw"]):
+        load_config(WaveNetRun, CONFIGS / "wavenet.yaml", override)
+
+
+def test_contradictions_are_refused() -> None:
+    trainer = TrainerConfig(steps=1, batch_size=1)
+    with pytest.raises(ConfigError, match=r"segments.margin is 100 instead of 512"):
+        WaveNetRun("m", "o", trainer, segments=objective_segments())
+    with pytest.raises(ConfigError, match="noise and past must be 0 or more"):
+        WaveNetLosses(noise=-1.0)
+    lpc = LinearPredictionConfig(mel="hifigan")
+    with pytest.raises(ConfigError, match=r"model.lpc.mel is 'hifigan', but mel is 'nvidia'"):
+        WaveNetRun("m", "o", trainer, model=WaveNetModelConfig(lpc=lpc))
+
+
+def objective_segments() -> SegmentConfig:
+
+    return SegmentConfig(margin=100)

@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import pytest
+import torch
+from torch import Tensor
+
+from training.start.envelope import fit_envelope
+from vocoder.layers.stack import WaveNetConfig
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.models.student import Student
+from vocoder.models.student_config import StudentConfig
+
+HOP, RATE = 32, 8000
+MEL = MelConfig("tiny", RATE, n_fft=128, win_length=128, hop_length=HOP, n_mels=12, f_min=0.0, f_max=4000.0)
+CONFIG = StudentConfig(
+    n_mels=12,
+    hop_length=HOP,
+    sample_rate=RATE,
+    group_size=32,
+    cond_channels=4,
+    filter_taps=32,
+    stacks=(WaveNetConfig(4, (1,), 2, causal=True),),
+)
+
+
+def coloured(seed: int, batch: int = 8) -> tuple[Tensor, Tensor]:
+    """Noise of many levels, its low half louder than its high half, and its mel."""
+    generator = torch.Generator().manual_seed(seed)
+    white = torch.randn(batch, 64 * HOP + 1, generator=generator)
+    level = torch.exp(torch.linspace(-4, -1, batch))[:, None]
+    x = level * (white[:, 1:] + 0.8 * white[:, :-1])
+    return x, MelSpectrogram(MEL)(x)[:, :, : x.shape[1] // HOP]
+
+
+@pytest.mark.parametrize("changes", [{"kind": "frames"}, {"kind": "samples"}, {"kind": "samples", "noise": "logistic"}])
+def test_first_samples_have_level_and_colour_of_their_mel(changes):
+    torch.manual_seed(0)
+    student = Student(replace(CONFIG, **changes)).requires_grad_(False)
+    fit_envelope(student, [coloured(0), coloured(1)])
+    x, mel = coloured(2)
+    sample = student.draw(torch.randn(student.noise_shape(*mel.shape[::2])), mel).x
+    ratio = 20 * torch.log10(sample.std(dim=1) / x.std(dim=1))
+    assert float(ratio.abs().max()) < 1.0
+    for signal in (x, sample):
+        correlation = (signal[:, 1:] * signal[:, :-1]).mean() / signal.square().mean()
+        assert float(correlation) == pytest.approx(0.8 / 1.64, abs=0.06)
+
+
+def test_students_without_an_envelope_stay_as_they_are():
+    student = Student(replace(CONFIG, kind="samples", filter_taps=0))
+    before = {name: value.clone() for name, value in student.state_dict().items()}
+    fit_envelope(student, [coloured(0)])
+    assert all(torch.equal(before[name], value) for name, value in student.state_dict().items())
+    assert math.isfinite(sum(float(value.sum()) for value in before.values()))

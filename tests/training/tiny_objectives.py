@@ -1,0 +1,80 @@
+"""A tiny objective of every kind that hears mels, with every loss that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Literal
+
+import tiny_reverse
+import tiny_waveglow
+import torch
+from tiny_waveglow import MEL, PITCH, RATE
+
+from recipes.recogniser.objective import RecogniserObjective
+from training.critics.spectrogram import CriticConfig
+from training.loop.objective import Objective
+from training.losses.recogniser import Recogniser, RecogniserConfig
+from training.runs.student import StudentLosses, StudentObjective
+from training.runs.wavenet import WaveNetLosses, WaveNetObjective
+from vocoder.layers.stack import WaveNetConfig
+from vocoder.mel.config import preset
+from vocoder.models.student import Student
+from vocoder.models.student_config import StudentConfig
+from vocoder.models.waveglow import WaveGlow
+from vocoder.models.wavenet import WaveNet
+from vocoder.models.wavenet_config import WaveNetModelConfig
+
+PAST = 64
+STACK = WaveNetConfig(channels=4, dilations=(1, 2), kernel_size=2, causal=True)
+SHAPE: dict[str, Any] = {"n_mels": 8, "hop_length": 16, "sample_rate": RATE, "cond_channels": 4}
+CRITICS = CriticConfig(sizes=(128,), channels=2, length=1024, f_max=3000.0)
+CLASSES = RecogniserConfig(n_mels=8, hop_length=16, sample_rate=RATE, n_fft=64, channels=4, classes=4, pitch=PITCH)
+
+
+def wavenet() -> WaveNetObjective:
+    model, losses = (
+        WaveNet(WaveNetModelConfig(lpc=None, stack=STACK, **SHAPE)),
+        WaveNetLosses(past=PAST, bfloat16=False),
+    )
+    return WaveNetObjective(model, MEL, losses, WaveGlow(tiny_waveglow.LAPPED))
+
+
+def predicting_wavenet() -> WaveNetObjective:
+    return WaveNetObjective(WaveNet(WaveNetModelConfig(stack=STACK)), preset("nvidia"), WaveNetLosses())
+
+
+def student(kind: Literal["frames", "samples"], bfloat16: bool = False) -> StudentObjective:
+    source = tiny_waveglow.LAPPED.source if kind == "frames" else None
+    config = StudentConfig(kind=kind, group_size=16, filter_taps=16, stacks=(STACK,) * 2, source=source, **SHAPE)
+    losses = StudentLosses(
+        perceptual=1.0, style=1.0, power=1.0, adversarial=0.3, critics_from=0, critics=CRITICS, bfloat16=bfloat16
+    )
+    teacher = WaveNet(WaveNetModelConfig(stack=STACK, lpc=None, **SHAPE))
+    return StudentObjective(Student(config), teacher, MEL, losses, Recogniser(CLASSES))
+
+
+def stirred(made: Objective) -> Objective:
+    """Move every parameter that is trained from its start, where last layers are zero."""
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in made.parameters():
+            if parameter.requires_grad:
+                parameter.add_(0.05 * torch.randn_like(parameter))
+    return made
+
+
+VOCODERS: dict[str, Callable[[], Objective]] = {
+    "waveglow": lambda: tiny_waveglow.objective(samples_from=0, critics_from=0),
+    "wavenet": wavenet,
+    "student over frames": lambda: student("frames"),
+    "student over samples": lambda: student("samples"),
+    "reverse": lambda: tiny_reverse.objective(samples_from=0, critics_from=0),
+}
+OBJECTIVES: dict[str, Callable[[], Objective]] = VOCODERS | {
+    "waveglow in bfloat16": lambda: tiny_waveglow.objective(bfloat16=True),
+    "published waveglow": lambda: tiny_waveglow.objective(tiny_waveglow.GROUPING),
+    "wavenet over linear prediction": predicting_wavenet,
+    "student in bfloat16": lambda: student("frames", bfloat16=True),
+    "reverse in bfloat16": lambda: tiny_reverse.objective(bfloat16=True),
+    "recogniser": lambda: RecogniserObjective(Recogniser(CLASSES), MEL),
+}

@@ -1,1 +1,0 @@
-"""What a student takes over from its teacher."""

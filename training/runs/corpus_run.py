@@ -1,0 +1,174 @@
+"""What every run over a corpus shares: the checks of its configuration, its corpus and its data."""
+
+from __future__ import annotations
+
+import argparse
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, ClassVar, TypeVar
+
+from training.corpora.manifest import Manifest, read_manifest
+from training.data.datasets import SegmentConfig, SegmentDataset, held_out_segments
+from training.loop import random_state
+from training.loop.batches import EpochDataset
+from training.loop.fit import fit
+from training.loop.objective import Objective
+from training.loop.processes import announce
+from training.loop.trainer_config import TrainerConfig
+from training.provenance import origin_of, provenance
+from training.run_config import add_run_arguments, load_config
+from vocoder.config import ConfigError, to_dict
+from vocoder.mel.config_file import known_or_none, load_mel_config
+
+__all__ = ["CorpusRun", "command_of", "fit_corpus", "load_run", "train"]
+
+FROM_MEL = ("sample_rate", "hop_length", "n_mels")
+"""settings of a model that follow from its mel"""
+Run = TypeVar("Run")
+
+
+@dataclass(frozen=True)
+class CorpusRun(ABC):
+    """What every run over a corpus of recordings depends on; each kind adds its model, its losses and its objective.
+
+    Attributes:
+        ORIGINS: settings that name models which the run starts from or learns from.
+
+    Raises:
+        ConfigError: model, segments and mel preset do not agree.
+    """
+
+    ORIGINS: ClassVar[tuple[str, ...]] = ()
+
+    manifest: str
+    """manifest.jsonl of a prepared corpus"""
+    output: str
+    """folder of the run: checkpoints, TensorBoard logs, and the model in last/model"""
+    trainer: TrainerConfig
+    mel: str = "nvidia"
+    """mel preset, or contract file"""
+    model: Any = None
+    """architecture, with its sample_rate, hop_length and n_mels: each kind of run has its own"""
+    segments: SegmentConfig = field(default_factory=SegmentConfig)
+    validation_items: int = 64
+    """segments of the held-out split for validation; voices kept as unseen are not among them"""
+
+    def __post_init__(self) -> None:
+        mel = load_mel_config(self.mel)
+        wanted = {f"model.{name}": getattr(mel, name) for name in FROM_MEL}
+        wanted |= {"segments.hop_length": mel.hop_length, "segments.margin": mel.n_fft // 2}
+        given = {name: getattr(getattr(self, name.split(".")[0]), name.split(".")[1]) for name in wanted}
+        wrong = [f"{name} is {given[name]} instead of {wanted[name]}" for name in wanted if given[name] != wanted[name]]
+        if wrong:
+            raise ConfigError(f"these settings follow from mel preset {self.mel!r}, leave them out: {', '.join(wrong)}")
+
+    @abstractmethod
+    def objective(self) -> Objective:
+        """Return the objective that the run trains, with its starting weights.
+
+        Raises:
+            ConfigError: a model that it starts from or learns from is of the wrong kind.
+        """
+
+    def origins(self) -> Mapping[str, str]:
+        """Return the models that the run starts from or learns from, by role."""
+        roles = [role for role in self.ORIGINS if role != "teacher" or self.taught]
+        return {role: name for role in roles if (name := getattr(self, role)) is not None}
+
+    @property
+    def taught(self) -> bool:
+        """Whether the run needs its teacher, if it names one; else that is not loaded."""
+        return True
+
+    def training_set(self, manifest: Manifest, objective: Objective) -> EpochDataset:
+        """Return what the run trains on: segments of the corpus."""
+        if objective.wants_pitch:
+            announce("following the pitch of recordings, where that has not been done yet")
+        return SegmentDataset(
+            manifest,
+            "train",
+            self.segments,
+            mel_config=objective.mel_config,
+            pitch=objective.wants_pitch,
+            jobs=self.trainer.num_workers,
+        )
+
+    def validation_set(self, manifest: Manifest, objective: Objective) -> EpochDataset:
+        """Return what the run is validated with: segments of the held-out split."""
+        return held_out_segments(
+            manifest, self.segments, self.validation_items, objective.mel_config, objective.wants_pitch
+        )
+
+
+def load_run(cls: type[Run], file: Path, overrides: Sequence[str] = ()) -> Run:
+    """Read the configuration of a run; the mel completes the settings of model and segments.
+
+    Raises:
+        ConfigError: as `load_config` does.
+    """
+    return load_config(cls, file, overrides, _complete)
+
+
+def _complete(settings: dict[str, Any]) -> None:
+    """Add to the settings of a run what follows from its mel and is left out."""
+    mel = known_or_none(settings.get("mel", "nvidia"))
+    model, segments = settings.setdefault("model", {}), settings.setdefault("segments", {})
+    if mel is None or not isinstance(model, dict) or not isinstance(segments, dict):
+        return  # what is wrong with them is said where they are checked
+    for name in FROM_MEL:
+        model.setdefault(name, getattr(mel, name))
+    segments.setdefault("hop_length", mel.hop_length)
+    segments.setdefault("margin", mel.n_fft // 2)
+    if isinstance(model.get("lpc"), dict):
+        model["lpc"].setdefault("mel", mel.name)
+    if isinstance(model.get("head"), dict):
+        model["head"].setdefault("mel", to_dict(mel))
+
+
+def command_of(kind: type[CorpusRun]) -> tuple[Callable[[argparse.ArgumentParser], None], Callable[..., int]]:
+    """Return `add_arguments` and `run` of the command that trains a kind of run."""
+
+    def run(args: argparse.Namespace) -> int:
+        """Run the command and return its exit status."""
+        train(load_run(kind, args.config, args.overrides), resume=args.resume)
+        return 0
+
+    return add_run_arguments, run
+
+
+def train(config: CorpusRun, *, resume: bool = False) -> Path:
+    """Train as configured and return the directory of the last model.
+
+    Raises:
+        ConfigError: the corpus has another sample rate than the model.
+    """
+    announce(f"loading {config.manifest}")
+    manifest = read_manifest(config.manifest)
+    if manifest.sample_rate != config.model.sample_rate:
+        raise ConfigError(
+            f"{config.manifest} holds {manifest.sample_rate} Hz, the model {config.model.sample_rate} Hz: prepare the "
+            f"corpus into another folder with --sample-rate {config.model.sample_rate}"
+        )
+    return fit_corpus(config, manifest, resume=resume)
+
+
+def fit_corpus(config: CorpusRun, manifest: Manifest, *, resume: bool) -> Path:
+    """Train as configured on a corpus and return the directory of the last model."""
+    random_state.seed_all(config.trainer.seed)
+    origin = origin_of(**config.origins())
+    objective = config.objective()
+    hours = sum(entry.duration for entry in manifest.select("train")) / 3600
+    voices = len(manifest.trained_speakers)
+    million = sum(parameter.numel() for phase in objective.phases() for parameter in phase.parameters) / 1e6
+    announce(f"{hours:.2f} hours of {voices} voices to train on; {million:.2f} million parameters to fit")
+    return fit(
+        config,
+        objective,
+        config.training_set(manifest, objective),
+        config.validation_set(manifest, objective),
+        provenance=provenance(manifest) | origin,
+        sample_rate=manifest.sample_rate,
+        resume=resume,
+    )

@@ -1,0 +1,165 @@
+"""Losses on a vocoder's samples and their weights, the same for every kind of run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from training.critics.adversary import Adversary
+from training.critics.spectrogram import CriticConfig
+from training.data.mel_variation import BlurConfig
+from training.loop.objective import Batch, Parts
+from training.losses.spectral import MultiResolutionSTFT, MultiScaleMel
+from training.runs.recordings import Recordings
+from vocoder.config import ConfigError
+from vocoder.correction.correction import Correction
+from vocoder.mel.config import MelConfig
+
+__all__ = ["Compared", "SampleLosses", "SampleWeights", "check_weights"]
+
+
+@dataclass(frozen=True)
+class SampleWeights:
+    """Weights and schedule of losses on samples; a weight of 0 switches a loss off.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    spectral: float = 1.0
+    """weight of the multi-resolution magnitudes"""
+    mel: float = 1.0
+    """weight of the log mels at several scales"""
+    uncorrected: float = 0.0
+    """weight of the spectral and the mel loss on the sample before its correction, relative to those after it"""
+    sample_corrections: int | None = None
+    """corrections of a sample in training; by default the model's own number, which takes longest"""
+    uncorrected_judged: float = 0.0
+    """share of the steps in which critics judge the sample before its correction"""
+    adversarial: float = 0.0
+    features: float = 0.5
+    """weight of the distance of the critics' features"""
+    critic_rate: float = 1.0
+    """learning rate of the critics, relative to the model's"""
+    critics_from: int = 1500
+    """step from which the critics are trained and their judgement counts"""
+    critics_every: int = 1
+    """critics are asked at every this-many-th step; they take as long as the rest of a step"""
+    pitch: float = 0.1
+    """weight of the pitch network of a model with a harmonic source"""
+    noise: float = 1e-4
+    """standard deviation of the noise that keeps the density of empty bands finite"""
+    bfloat16: bool = True
+    """compute the products in bfloat16"""
+    critics: CriticConfig = field(default_factory=CriticConfig)
+    blur: BlurConfig = field(default_factory=lambda: BlurConfig(share=0.0))
+    """how mels are smoothed, as acoustic models smooth them; the recording stays as it is"""
+
+    def __post_init__(self) -> None:
+        check_weights(self, "spectral mel uncorrected adversarial features critics_from pitch noise")
+        if self.sample_corrections is not None and self.sample_corrections < 0:
+            raise ConfigError(f"sample_corrections must not be negative, not {self.sample_corrections}")
+        if not 0 <= self.uncorrected_judged <= 1:
+            raise ConfigError(f"uncorrected_judged is a share of steps, from 0 to 1, not {self.uncorrected_judged}")
+        if self.critics_every < 1:
+            raise ConfigError(f"critics_every must be at least 1, not {self.critics_every}")
+        if self.critic_rate <= 0:
+            raise ConfigError(f"critic_rate must be above 0, not {self.critic_rate}")
+        samples_from: int = getattr(self, "samples_from", 0)
+        if self.adversarial and self.critics_from < samples_from:
+            raise ConfigError(
+                f"critics_from {self.critics_from} must not be before samples_from {samples_from}: "
+                "critics judge samples"
+            )
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The type in which products are computed."""
+        return torch.bfloat16 if self.bfloat16 else torch.float32
+
+    def adversary(self, sample_rate: int) -> Adversary | None:
+        """Return new critics, or None if the weights ask for none."""
+        if not self.adversarial:
+            return None
+        return Adversary(
+            self.critics,
+            sample_rate,
+            self.dtype,
+            rate=self.critic_rate,
+            first=self.critics_from,
+            every=self.critics_every,
+        )
+
+
+def check_weights(losses: object, names: str) -> None:
+    """Refuse negative settings.
+
+    Raises:
+        ConfigError: one of the settings `names`, which spaces separate, is below 0.
+    """
+    for name in names.split():
+        if getattr(losses, name) < 0:
+            raise ConfigError(f"{name} must not be negative, not {getattr(losses, name)}")
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A recording, and a sample before and after its correction, each (B, T) up to the recording's band edge."""
+
+    x: Tensor
+    uncorrected: Tensor
+    corrected: Tensor
+
+
+class SampleLosses(Recordings):
+    """Compare samples with recordings, before and after their correction.
+
+    Args:
+        mel_config: the mel config.
+        corrections: of a sample before it is compared.
+    """
+
+    def __init__(self, mel_config: MelConfig, corrections: int) -> None:
+        super().__init__(mel_config)
+        self.correction = Correction(mel_config, corrections)
+        self.stft = MultiResolutionSTFT()
+        self.mels = MultiScaleMel(mel_config.sample_rate)
+
+    def compare(self, x_hat: Tensor, x: Tensor, mel: Tensor, batch: Batch, corrections: int | None = None) -> Compared:
+        """Return what is compared of a sample x_hat (B, T), not corrected, that was made from the mel of x (B, T).
+
+        Each frame is corrected `corrections` times towards `mel`; by default as often as the model corrects it.
+        """
+        corrected = self.correction.with_count(corrections)(x_hat, mel)
+        return Compared(self.seen(x, batch), self.seen(x_hat, batch), self.seen(corrected, batch))
+
+    def parts(self, found: Compared, weights: SampleWeights, step: int, adversary: Adversary | None) -> Parts:
+        """Return weight and value of each loss on a sample that is on at this step."""
+        parts: Parts = {}
+        if weights.spectral:
+            parts["spectral"] = weights.spectral, self.stft(found.corrected, found.x)
+        if weights.mel:
+            parts["mel"] = weights.mel, self.mels(found.corrected, found.x)
+        if weights.uncorrected:
+            spectral, mel = weights.uncorrected * weights.spectral, weights.uncorrected * weights.mel
+            parts["uncorrected_spectral"] = spectral, self.stft(found.uncorrected, found.x)
+            parts["uncorrected_mel"] = mel, self.mels(found.uncorrected, found.x)
+        if adversary is not None and adversary.asked(step):
+            first = weights.uncorrected and float(torch.rand(())) < weights.uncorrected_judged
+            adversarial, features = adversary.judge(found.uncorrected if first else found.corrected, found.x)
+            parts["adversarial"] = weights.adversarial, adversarial
+            parts["features"] = weights.features, features
+        return parts
+
+    def distances(self, found: Compared) -> dict[str, Tensor]:
+        """Return what validation measures of a sample; the score is the spectral distance after its correction."""
+        spectral = self.stft(found.corrected, found.x)
+        distances = {"spectral": spectral, "mel": self.mel_distance(found.corrected, found.x)}
+        return distances | {"uncorrected": self.stft(found.uncorrected, found.x), "score": spectral}
+
+    def mel_distance(self, x_hat: Tensor, x: Tensor) -> Tensor:
+        """Return the mean absolute distance of the mels of audio (B, T), in nepers."""
+        distance: Tensor = (self.mel(x_hat) - self.mel(x)).abs()
+        return distance.mean()
