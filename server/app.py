@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 
 import anyio.to_thread
+import numpy as np
 import torch
 from fastapi import FastAPI
 
@@ -32,6 +33,7 @@ from server.settings import Settings
 from server.telemetry.metrics import DeviceMemory, EngineGauges, Metrics
 from server.telemetry.otel import OtelMetrics, Telemetry, open_telemetry
 from server.telemetry.requests import RequestMiddleware
+from vocoder.admission import ENOUGH_FRAMES
 from vocoder.guard.guard import guards
 from vocoder.mel.config_file import known_presets
 
@@ -102,7 +104,7 @@ def _service(settings: Settings, load: Load, telemetry: Telemetry | None) -> Ser
     metrics.register(EngineGauges(engines))
     metrics.register(DeviceMemory(settings.device))
     with ThreadPoolExecutor(1, initializer=compute_on, initargs=(1,)) as pool:
-        pool.submit(lambda: list(guards())).result()  # loads them before the first request
+        pool.submit(_try_guards).result()
     path = settings.api_keys_file
     return Service(
         settings=settings,
@@ -115,6 +117,12 @@ def _service(settings: Settings, load: Load, telemetry: Telemetry | None) -> Ser
         keys=None if path is None else KeyRing(path, settings.requests_per_minute, settings.frames_per_minute),
         mel_configs=known_presets(settings.contracts),
     )
+
+
+def _try_guards() -> None:
+    """Load the guards and have each look at a mel, since the first takes longer."""
+    for guard in guards():
+        guard.recognise(np.zeros((guard.mel_config.n_mels, ENOUGH_FRAMES), np.float32))
 
 
 def _lifespan(service: Service, telemetry: Telemetry | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:

@@ -29,6 +29,7 @@ Load = Callable[[str], Synthesizer]
 Outcome = NDArray[np.float32] | SynthesisError
 
 WARM_UP_FRAMES = 32
+LEAST_WARM_UP = 4  # fewer may be too short to be corrected, which would leave that code to be compiled
 WARM_UP_DENOISE = 0.1
 DENOISER_FRAMES = 88  # of silence, which a denoiser analyses once
 WARM_UP_SECONDS = 5.0  # limit for the last warm-up run, as estimated from the first ones
@@ -76,7 +77,7 @@ class LoadedModel:
 
         A model that took many `seconds` for one frame runs on fewer frames.
         """
-        frames = max(1, min(WARM_UP_FRAMES, int(WARM_UP_SECONDS / max(seconds, 1e-6))))
+        frames = max(LEAST_WARM_UP, min(WARM_UP_FRAMES, int(WARM_UP_SECONDS / max(seconds, 1e-6))))
         with_denoiser = (WARM_UP_FRAMES + DENOISER_FRAMES) * seconds <= WARM_UP_SECONDS
         took = self.try_out(frames, WARM_UP_DENOISE if with_denoiser else 0.0)
         self.pace.add(1, took / frames)
