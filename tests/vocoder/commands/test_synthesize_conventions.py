@@ -86,5 +86,7 @@ def test_what_cannot_be_is_said(
     np.save(tmp_path / "mel.npy", mel_of("espnet"))
     asked = ["synthesize", str(tmp_path / "mel.npy"), "-o", str(tmp_path / "a.wav"), "--model", str(model)]
     assert main([*asked, *arguments]) == 2
-    assert words in capsys.readouterr().err
+    error = capsys.readouterr().err
+    assert words in error
+    assert error.count("\n") == 1
     assert not (tmp_path / "a.wav").exists()
