@@ -40,7 +40,7 @@ export async function synthesize(file, settings, model, signal) {
   const z = { values: noise(channels * mel.frames * steps, sigma), shape: [1, channels, mel.frames * steps] };
   const inputs = { z, mel: { values: mel.values, shape: [1, mel.nMels, mel.frames] } };
   const { x, milliseconds } = await run({ file: model.file, provider: model.provider, inputs }, signal);
-  const origin = JSON.stringify({ model: model.plain, version: index.version, seed: null, synthetic: true });
+  const origin = JSON.stringify({ model: model.plain, version: index.version, seed: null, synthetic: true, dtype: "float32" });
   return {
     ...wavOf(x, config.sample_rate, origin, index.version),
     sampleRate: config.sample_rate,
