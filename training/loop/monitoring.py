@@ -6,10 +6,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
@@ -80,7 +77,7 @@ class Monitor:
         for name, x in sounds.items():
             x = x.detach().float().cpu().clamp(-1.0, 1.0)
             self._writer.add_audio(name, x[None], step, sample_rate=self.sample_rate)
-            self._writer.add_image(name, spectrogram_picture(x, self.sample_rate), step, dataformats="HWC")
+            self._writer.add_image(name, spectrogram_picture(x)[None], step)
 
     def close(self) -> None:
         """Finish the bar and write what TensorBoard still holds."""
@@ -103,23 +100,9 @@ def _clock(seconds: float) -> str:
     return f"{minutes // 60}:{minutes % 60:02d}:{int(seconds) % 60:02d}"
 
 
-def spectrogram_picture(x: Tensor, sample_rate: int) -> np.ndarray:
-    """Draw the magnitude of `x` (T,) in dB over time and frequency.
-
-    Returns:
-        (height, width, 3) bytes, RGB.
-    """
-    window = torch.hann_window(1024)
+def spectrogram_picture(x: Tensor) -> Tensor:
+    """Return the magnitude of `x` (T,) over the 80 dB below its peak: (513, frames) in [0, 1], low bands last."""
     padded = torch.nn.functional.pad(x, (0, max(0, 1024 - x.shape[-1])))
-    magnitude = torch.stft(padded, 1024, 256, window=window, center=False, return_complex=True).abs()
+    magnitude = torch.stft(padded, 1024, 256, window=torch.hann_window(1024), center=False, return_complex=True).abs()
     decibels = 20.0 * torch.log10(magnitude.clamp_min(1e-5))
-    figure = Figure(figsize=(8.0, 3.0), dpi=100, layout="constrained")
-    canvas = FigureCanvasAgg(figure)
-    axes = figure.subplots()
-    top = float(decibels.max())
-    extent = (0.0, padded.shape[-1] / sample_rate, 0.0, sample_rate / 2000.0)
-    axes.imshow(decibels.numpy(), origin="lower", aspect="auto", extent=extent, vmin=top - 80.0, vmax=top, cmap="magma")
-    axes.set_xlabel("time in s")
-    axes.set_ylabel("frequency in kHz")
-    canvas.draw()
-    return np.asarray(canvas.buffer_rgba())[..., :3].copy()
+    return ((decibels - decibels.max()) / 80.0 + 1.0).clamp(0.0, 1.0).flip(0)

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import torch
@@ -49,13 +48,6 @@ def test_pitch_beyond_the_classes_counts_as_voiced_alone():
     assert abs(loss(saying(0, 30.0), *[40.0] * 4)) < 1e-5
     assert loss(saying(0, -30.0), *[40.0] * 4) > 29
     assert abs(loss(saying(0, 30.0), *[900.0] * 4)) < 1e-5
-
-
-def test_the_weight_of_the_voicing():
-    f0 = torch.tensor([[200.0] * 4])
-    net = saying(8, 0.0)
-    once, twice = (pitch_loss(net, MEL, f0, weight).item() for weight in (1.0, 2.0))
-    assert abs(twice - once - math.log(2)) < 1e-5
 
 
 def test_a_network_learns_the_pitch_of_its_labels():

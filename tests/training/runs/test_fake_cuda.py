@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from tiny_objectives import OBJECTIVES
+from tiny_objectives import OBJECTIVES, VOCODERS
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -69,9 +69,9 @@ def test_the_losses_of_every_phase_stay_on_the_device(name: str, monkeypatch: py
             assert {value.device for value in (loss, *parts.values())} == {CUDA}
 
 
-@pytest.mark.parametrize("name", OBJECTIVES)
+@pytest.mark.parametrize("name", VOCODERS)
 def test_a_step_of_every_phase_stays_on_the_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, accelerator, settings = OBJECTIVES[name](), Accelerator(cpu=True), TrainerConfig(2000, 2)
+    made, accelerator, settings = VOCODERS[name](), Accelerator(cpu=True), TrainerConfig(2000, 2)
     monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which `meta` has none of
     monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
     with FakeTensorMode(allow_non_fake_inputs=True):
