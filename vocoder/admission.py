@@ -121,7 +121,7 @@ def admit(
     _check_range(batch, path.source, guard)
     judged = () if guard == "off" else tuple(heeded(judge(item, path), guard) for item in batch)
     found = tuple(verdict for verdict in judged if verdict is not None)
-    return Admitted(path.convert(batch.to(device)), path, batch.shape[2], found, mel)
+    return Admitted(_possible(path.convert(batch.to(device)), path), path, batch.shape[2], found, mel)
 
 
 def heeded(verdict: Verdict | None, guard: GuardMode) -> Verdict | None:
@@ -182,12 +182,12 @@ class StreamAdmission:
         _check_range(values, config, self.guard, min(self._smallest, quiet))
         if self._unjudged is not None:
             self._unjudged.append(values.cpu())
-        return self._converter.push(values.to(self._device))
+        return _possible(self._converter.push(values.to(self._device)), self.path)
 
     def finish(self) -> Tensor:
-        """End the mel and return the remaining frames (n_mels, frames) for the model, maybe none."""
+        """End the mel and return the remaining frames (n_mels, frames) for the model, maybe none. Raises as `take`."""
         self.placement.frames = self.frames
-        return self._converter.finish().to(self._device)
+        return _possible(self._converter.finish().to(self._device), self.path)
 
     def judge(self, last: bool = False) -> Verdict | None:
         """Return the guard's verdict on the start of the mel, once, when there are enough frames or at the `last`.
@@ -241,3 +241,13 @@ def _check_range(mel: Tensor, config: MelConfig, guard: GuardMode, smallest: flo
     if verdict is not None and not verdict.typical and verdict.cause not in NAMELESS:
         fault, details["guard"] = f"{fault} {verdict.message}", verdict.as_dict()
     raise MelError(fault, details)
+
+
+def _possible(mel: Tensor, path: MelPath) -> Tensor:
+    """Return a converted mel (..., n_mels, frames), unless it has values that no mel does: adapters may make any."""
+    low, high = mel_range(path.target).plausible
+    if path.own or not mel.numel() or (low <= float(mel.min()) and float(mel.max()) <= high):
+        return mel
+    found = {"min": float(mel.min()), "max": float(mel.max())}
+    fault = f"converted from {path.source.name!r}, the values are beyond those of the model's mels"
+    raise MelError(f"{fault}: is it the right preset?", {"found": found, "expected": {"min": low, "max": high}})

@@ -7,6 +7,7 @@ can change its sum.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 import logging
@@ -16,19 +17,26 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import nn
+from torch import Tensor, nn
 
 from vocoder.config import ConfigError, from_dict, to_dict
+from vocoder.files import read_small, replaced
 from vocoder.mel.config import MelConfig
 from vocoder.models.families import families, family_of
+from vocoder.sampling import MAX_CORRECTIONS
 
 __all__ = ["Checkpoint", "CheckpointError", "load_model", "read_provenance", "save_model"]
 
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1
+MAX_CONFIG_BYTES = 2**22
+MOST = {"corrections": MAX_CORRECTIONS, "flows": 256, "blocks": 256, "layers": 256, "sigma": 100}
+MOST_OF_OTHERS = 2**19
+"""far beyond any model, so that a file from elsewhere cannot ask for endless work"""
+MOST_ITEMS = 256
 
 
 class CheckpointError(ValueError):
@@ -59,7 +67,7 @@ def save_model(
     """Write a model directory and return its path.
 
     Args:
-        directory: made if it is missing; its files are replaced.
+        directory: made if it is missing; its files are replaced, all at once.
         model: a model of a known family.
         mel_config: of the mels of the model.
         provenance: data, licence, training time, machine; anything JSON can hold.
@@ -67,30 +75,33 @@ def save_model(
         dtype: of the floating-point weights on disk.
         card: text of README.md; a short one is written if it is left out.
     """
-    directory = Path(directory)
-    directory.mkdir(parents=True, exist_ok=True)
-    family = family_of(model)
+    directory, family = Path(directory), family_of(model)
     tensors = {
         name: (value.to(dtype) if value.is_floating_point() else value).detach().cpu().contiguous().clone()
         for name, value in model.state_dict().items()
     }
-    weights = directory / "model.safetensors"
-    save_file(tensors, weights)
-    weights.chmod(0o644)  # it is made readable by its owner alone, but containers run as others
-    config = {
-        "format_version": FORMAT_VERSION,
-        "family": family,
-        "architecture": to_dict(model.config),
-        "mel": to_dict(mel_config),
-        "weights_sha256": _sha256(weights),
-        "provenance": dict(provenance or {}),
-        "quality": dict(quality or {}),
-    }
-    config["config_sha256"] = _config_sha256(config)
-    (directory / "config.json").write_text(json.dumps(config, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    card_path = directory / "README.md"
-    if card is not None or not card_path.exists():
-        card_path.write_text(card or f"# {family}\n\nA {family} vocoder; see config.json.\n", encoding="utf-8")
+    with replaced(directory) as fresh:
+        weights = fresh / "model.safetensors"
+        try:
+            save_file(tensors, weights)
+        except SafetensorError as error:  # such as a full disk
+            raise OSError(f"cannot write {directory / weights.name}: {error}") from error
+        weights.chmod(0o644)  # it is made readable by its owner alone, but containers run as others
+        config = {
+            "format_version": FORMAT_VERSION,
+            "family": family,
+            "architecture": to_dict(model.config),
+            "mel": to_dict(mel_config),
+            "weights_sha256": _sha256(weights),
+            "provenance": dict(provenance or {}),
+            "quality": dict(quality or {}),
+        }
+        config["config_sha256"] = _config_sha256(config)
+        text = json.dumps(config, indent=2, ensure_ascii=False) + "\n"
+        (fresh / "config.json").write_text(text, encoding="utf-8")
+        if card is not None or not (directory / "README.md").exists():
+            text = card or f"# {family}\n\nA {family} vocoder; see config.json.\n"
+            (fresh / "README.md").write_text(text, encoding="utf-8")
     return directory
 
 
@@ -111,14 +122,20 @@ def load_model(directory: Path | str, weights: bool = True) -> Checkpoint:
     try:
         family = families()[str(config["family"])]
         architecture = from_dict(family.config, _renamed(config["architecture"]), "architecture")
+        _check_sizes(architecture, "architecture")
         mel_config = from_dict(MelConfig, config["mel"], "mel")
     except (KeyError, ConfigError) as error:
         raise CheckpointError(f"{directory / 'config.json'} describes no known model: {error}") from error
     _check_mel_config(directory, architecture, mel_config)
-    model = family.build(architecture)
     sha256 = config.get("weights_sha256")
+    path = directory / "model.safetensors"
+    tensors = _read_weights(path, sha256) if weights else _read_shapes(path) if path.is_file() else {}
+    if family.measurable and tensors:
+        with torch.device("meta"):  # takes no memory, whatever sizes the configuration has
+            _load_weights(family.build(architecture), {name: value.to("meta") for name, value in tensors.items()}, path)
+    model = family.build(architecture)
     if weights:
-        _load_weights(model, directory / "model.safetensors", sha256)
+        _load_weights(model, tensors, path)
     provenance, quality = config.get("provenance") or {}, config.get("quality") or {}
     return Checkpoint(model.eval(), config["family"], mel_config, provenance, quality, sha256)
 
@@ -150,8 +167,10 @@ def _read_config(directory: Path) -> dict[str, Any]:
         hint = f"; did you mean {inner}?" if (inner / "config.json").is_file() else ""
         raise CheckpointError(f"{directory} is no model directory: it has no config.json{hint}")
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        config = json.loads(read_small(path, MAX_CONFIG_BYTES))
+    except OSError as error:
+        raise CheckpointError(f"cannot read {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is no JSON: {error}") from error
     if not isinstance(config, dict) or config.get("format_version") != FORMAT_VERSION:
         raise CheckpointError(f"{path} must be a JSON object with format_version {FORMAT_VERSION}")
@@ -174,7 +193,22 @@ def _check_mel_config(directory: Path, architecture: Any, mel_config: MelConfig)
             raise CheckpointError(f"{directory / 'config.json'} has {name} {ours} in the model, {expected} in the mel")
 
 
-def _load_weights(model: nn.Module, path: Path, expected_sha256: str | None) -> None:
+def _check_sizes(config: Any, where: str) -> None:
+    """Raise unless all numbers of a configuration are finite, and none is absurdly large."""
+    for name in (entry.name for entry in dataclasses.fields(config)):
+        value = getattr(config, name)
+        items = value if isinstance(value, tuple) else (value,)
+        most = MOST.get(name, MOST_OF_OTHERS)
+        if len(items) > MOST_ITEMS:
+            raise ConfigError(f"{where}.{name} has {len(items)} items; at most {MOST_ITEMS} are supported")
+        for item in items:
+            if dataclasses.is_dataclass(item):
+                _check_sizes(item, f"{where}.{name}")
+            elif isinstance(item, (int, float)) and not abs(item) <= most:
+                raise ConfigError(f"{where}.{name} must be a number up to {most}, not {item}")
+
+
+def _read_weights(path: Path, expected_sha256: str | None) -> dict[str, Tensor]:
     if not path.is_file():
         raise CheckpointError(f"{path} is missing")
     if expected_sha256 is not None and _sha256(path) != expected_sha256:
@@ -183,7 +217,19 @@ def _load_weights(model: nn.Module, path: Path, expected_sha256: str | None) -> 
         tensors = load_file(path)
     except SafetensorError as error:
         raise CheckpointError(f"{path} is no safetensors file: {error}") from error
-    tensors = {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+    return {name: value.float() if value.is_floating_point() else value for name, value in tensors.items()}
+
+
+def _read_shapes(path: Path) -> dict[str, Tensor]:
+    """Return tensors of the shapes of a file's, without their values."""
+    try:
+        with safe_open(path, "pt") as file:
+            return {name: torch.empty(file.get_slice(name).get_shape(), device="meta") for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is no safetensors file: {error}") from error
+
+
+def _load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     try:
         model.load_state_dict(tensors)
     except RuntimeError as error:

@@ -6,11 +6,8 @@ with the number of bytes, and only then makes an array. Nothing is unpickled or 
 
 from __future__ import annotations
 
-import ast
 import binascii
 import math
-import re
-import struct
 from base64 import b64decode
 from collections.abc import Mapping
 from itertools import chain
@@ -23,6 +20,7 @@ from pydantic_core import from_json
 
 from server.problems import Problem
 from vocoder.mel.file import kind_of
+from vocoder.npy import MAGIC, NpyError, read_header
 
 __all__ = [
     "JSON",
@@ -45,11 +43,6 @@ MEDIA_TYPES = (NPY, SAFETENSORS, RAW, JSON)
 DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2"), "float64": np.dtype("<f8")}
 SAFETENSORS_DTYPES = {"F32": DTYPES["float32"], "F16": DTYPES["float16"], "F64": DTYPES["float64"]}
 NPY_DTYPES = {dtype.str: dtype for dtype in DTYPES.values()}
-NPY_MAGIC = b"\x93NUMPY"
-NPY_LENGTH_FORMATS = {b"\x01\x00": "<H", b"\x02\x00": "<I"}
-MAX_NPY_HEADER = 1024
-# Makes Python's parser warn on standard error: an escape, or a number directly before a word.
-NPY_WARNS = re.compile(rb"\\|[0-9][A-Za-z_]")
 MAX_SAFETENSORS_HEADER = 2**16
 MAX_DIMENSIONS = 3
 MAX_JSON_LISTS = 2**16
@@ -84,34 +77,14 @@ def as_float32(array: NDArray[Any]) -> NDArray[np.float32]:
 
 
 def _from_npy(body: bytes) -> NDArray[Any]:
-    if body[: len(NPY_MAGIC)] != NPY_MAGIC or body[6:8] not in NPY_LENGTH_FORMATS:
-        kind = kind_of(body[:6], "POST audio to /mel for its mel")
-        raise _malformed(f"The body is not an npy file of version 1.0 or 2.0{f': {kind}' if kind else ''}.")
-    length_format = NPY_LENGTH_FORMATS[body[6:8]]
-    start = 8 + struct.calcsize(length_format)
-    if len(body) < start:
-        raise _malformed("The npy file ends within its header.")
-    end = start + struct.unpack(length_format, body[8:start])[0]
-    if end - start > MAX_NPY_HEADER or end > len(body):
-        raise _malformed("The npy file's header is longer than the file, or than a mel needs.")
-    descr, fortran_order, shape = _parse_npy_header(body[start:end])
-    if not isinstance(descr, str) or descr not in NPY_DTYPES:
-        raise _wrong_dtype()
-    return _view(memoryview(body)[end:], NPY_DTYPES[descr], shape, "F" if fortran_order else "C")
-
-
-def _parse_npy_header(header: bytes) -> tuple[Any, bool, tuple[int, ...]]:
-    """Read an npy header, a literal dictionary. NumPy's own reader would make any dtype that it describes."""
     try:
-        fields = None if NPY_WARNS.search(header) else ast.literal_eval(header.decode("latin1").strip())
-    except (ValueError, SyntaxError, TypeError, RecursionError, MemoryError):
-        fields = None
-    if not isinstance(fields, dict) or fields.keys() != {"descr", "fortran_order", "shape"}:
-        raise _malformed("The npy file's header is not a dictionary of descr, fortran_order and shape.")
-    fortran_order, shape = fields["fortran_order"], fields["shape"]
-    if not isinstance(fortran_order, bool) or not isinstance(shape, tuple) or not all(type(n) is int for n in shape):
-        raise _malformed("The npy file's fortran_order or shape has the wrong type.")
-    return fields["descr"], fortran_order, shape
+        header = read_header(body)
+    except NpyError as error:
+        kind = "" if body.startswith(MAGIC) else kind_of(body[:6], "POST audio to /mel for its mel")
+        raise _malformed(f"{str(error).capitalize()}{f': {kind}' if kind else ''}.") from None
+    if header.descr not in NPY_DTYPES:
+        raise _wrong_dtype()
+    return _view(memoryview(body)[header.start :], NPY_DTYPES[header.descr], header.shape, header.order)
 
 
 def _from_safetensors(body: bytes) -> NDArray[Any]:

@@ -60,8 +60,9 @@ class Intake:
             return (await self._service.run(self._admission.take, frames)).numpy()  # an adapter takes milliseconds
 
     def finish(self) -> NDArray[np.float32]:
-        """Mark the end of the mel; return the frames that waited for more, if any."""
-        return self._admission.finish().numpy()
+        """Mark the end of the mel; return the frames that waited for more, if any. Raises as `take` does."""
+        with as_problems():
+            return self._admission.finish().numpy()
 
     async def judge(self, last: bool = False) -> None:
         """Have the guard judge the first frames once there are enough of them, or at the last.

@@ -1,8 +1,15 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
+import os
+import resource
+import signal
+import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -10,6 +17,7 @@ from safetensors.torch import load_file, save_file
 from tiny_models import TINY_CONFIGS, TINY_MEL, stirred, tiny_waveglow
 from torch import nn
 
+from vocoder import files
 from vocoder.checkpoint import CheckpointError, load_model, save_model
 from vocoder.loading import model_directory, shipped_models
 from vocoder.models.waveglow import WaveGlow
@@ -196,3 +204,82 @@ def test_an_architecture_that_cannot_be_is_refused(saved, changes, message):
     edit(saved, architecture=changed_architecture(saved, **changes))
     with pytest.raises(CheckpointError, match=message):
         load_model(saved)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"corrections": 10**9}, "architecture.corrections must be a number up to 100, not 1000000000"),
+        ({"flows": 10**6}, "architecture.flows must be a number up to 256"),
+        ({"sigma": float("nan")}, "architecture.sigma must be a number up to 100, not nan"),
+        ({"upsample_kernel": 10**12}, "architecture.upsample_kernel must be a number up to"),
+        ({"cond_channels": 2**18}, r"does not fit its config\.json"),  # asks for a terabyte
+    ],
+)
+def test_a_configuration_that_asks_for_too_much_is_refused_before_it_gets_it(saved, changes, message):
+    edit(saved, architecture=changed_architecture(saved, **changes))
+    with pytest.raises(CheckpointError, match=message):
+        load_model(saved)
+
+
+@pytest.mark.parametrize("field", ["n_fft", "win_length", "n_mels", "sample_rate"])
+def test_a_contract_that_asks_for_too_much_is_refused(saved, field):
+    mel = json.loads((saved / "config.json").read_text())["mel"]
+    edit(saved, mel=mel | {field: 2**30})
+    with pytest.raises(CheckpointError, match=f"{field} must be positive and at most"):
+        load_model(saved)
+
+
+def test_a_configuration_in_a_pipe_is_refused_at_once(saved):
+    (saved / "config.json").unlink()
+    os.mkfifo(saved / "config.json")
+    with pytest.raises(CheckpointError):
+        load_model(saved)
+
+
+def killed(step: int, work: Callable[[], object]) -> bool:
+    """Do work in a fork that is killed at its step-th call or return within `vocoder.files`; return whether it was."""
+    steps = itertools.count(1)
+
+    def watch(frame: Any, event: str, _: Any) -> None:
+        if frame.f_code.co_filename == files.__file__ and next(steps) == step:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    child = os.fork()
+    if not child:
+        sys.setprofile(watch)
+        work()
+        os._exit(0)
+    return os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def test_a_model_can_be_loaded_whenever_its_publisher_is_killed(saved):
+    """So can one on a system that cannot exchange directories, save for an instant between two files."""
+    (saved / "notes.txt").write_text("mine")
+    models = [tiny_waveglow("lapped"), tiny_waveglow("grouping")]
+    found = set()
+    for step in itertools.count(1, 3):
+        if not killed(step, lambda: save_model(saved, models[step % 2], TINY_MEL)):  # noqa: B023
+            break
+        found.add(load_model(saved).model.config)
+        assert (saved / "README.md").exists()
+    assert step > 20
+    assert found == {model.config for model in models}
+    assert load_model(saved).model.config == models[step % 2].config
+    assert (saved / "notes.txt").read_text() == "mine"
+
+
+def test_a_full_disk_leaves_the_old_model(saved):
+    """A limit of file sizes stands in for the disk's."""
+    before = {path.name: path.read_bytes() for path in saved.iterdir()}
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    old = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
+        with pytest.raises(OSError, match=r"cannot write .*model\.safetensors|File too large"):
+            save_model(saved, stirred(tiny_waveglow("lapped")), TINY_MEL)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+        signal.signal(signal.SIGXFSZ, old)
+    assert {path.name: path.read_bytes() for path in saved.iterdir()} == before
+    assert [path.name for path in saved.parent.iterdir()] == ["model"]

@@ -8,5 +8,5 @@ from training.density.model import DensityModel
 from training.density.vae import VAEConfig, VariationalAutoencoder
 from vocoder.models.families import Family, register
 
-register("density", Family(DensityConfig, DensityModel))
-register("vae", Family(VAEConfig, VariationalAutoencoder))
+register("density", Family(DensityConfig, DensityModel, measurable=False))
+register("vae", Family(VAEConfig, VariationalAutoencoder, measurable=False))

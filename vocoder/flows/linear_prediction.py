@@ -135,10 +135,11 @@ class LinearPrediction(Flow):
             raise ConfigError(f"hop_length {mel_config.hop_length} must be a multiple of {config.subframes} subframes")
         self.config = config
         self.mel_config = mel_config
-        bands, offset = _interpolation(mel_config, config.above_db)
+        with torch.device("cpu"):  # not on "meta", where loading compares shapes first
+            bands, offset = _interpolation(mel_config, config.above_db)
+            lags = lag_window(config.order, mel_config.sample_rate, config.bandwidth)
         self.register_buffer("bands", bands, persistent=False)
         self.register_buffer("offset", offset, persistent=False)
-        lags = lag_window(config.order, mel_config.sample_rate, config.bandwidth)
         self.register_buffer("lags", lags, persistent=False)
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from types import MappingProxyType
@@ -112,6 +113,8 @@ def _tensor(piece: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
     shape, steps = tuple(map(int, size)), tuple(map(int, stride))
     if len(shape) != len(steps) or min((*shape, *steps, int(offset)), default=0) < 0:
         raise CheckpointError(f"a tensor of the file has the impossible shape {shape} with strides {steps}")
+    if math.prod(shape) > piece.values.numel():  # steps of 0 repeat values, without end
+        raise CheckpointError(f"a tensor of the file of shape {shape} has more values than its storage")
     return torch.as_strided(piece.values, shape, steps, int(offset))  # PyTorch refuses what lies beyond the storage
 
 

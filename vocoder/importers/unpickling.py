@@ -23,7 +23,7 @@ from vocoder.importers.stand_ins import StoragePiece, stand_ins
 __all__ = ["read_pickled"]
 
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the number that PyTorch's older format starts with
-MAX_PICKLE = 1 << 28  # bytes of the pickle itself; the weights lie outside it
+MAX_PICKLE = 1 << 24  # bytes of the pickle itself; the weights lie outside it
 MAX_VALUES = 1 << 33
 
 
@@ -79,7 +79,8 @@ def _read_zip(path: Path) -> Any:
         if len(roots) != 1 or f"{roots[0]}constants.pkl" in names:
             raise CheckpointError("it is a zip file, but not one of torch.save")
         root, kept = roots[0], dict[str, StoragePiece]()
-        swapped = f"{root}byteorder" in names and archive.read(f"{root}byteorder").decode() != sys.byteorder
+        byteorder = f"{root}byteorder"
+        swapped = byteorder in names and _stored(archive, names, byteorder, 16).decode() != sys.byteorder
 
         def storage(pid: Any) -> StoragePiece:
             """Return the values that a persistent id names: its dtype, file and number of values."""

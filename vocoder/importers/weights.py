@@ -60,9 +60,12 @@ def read_weights(path: Path) -> Weights:
     holder, wrapped = _unwrapped(root, path)
     module, settings = None, dict[str, Any]()
     if isinstance(wrapped, Inert):
-        module = _innermost(wrapped).qualified_name
-        tensors = dict(_module_tensors(wrapped, ""))
-        settings = {_bare(name): value for name, value in _module_settings(wrapped, "")}
+        try:
+            module = _innermost(wrapped).qualified_name
+            tensors = dict(_module_tensors(wrapped, ""))
+            settings = {_bare(name): value for name, value in _module_settings(wrapped, "")}
+        except RecursionError:
+            raise CheckpointError(f"{path} holds modules within modules, deeper than any model has them") from None
     else:
         tensors = {str(name): value for name, value in wrapped.items() if isinstance(value, Tensor)}
     bare = {_bare(name): value for name, value in tensors.items()}

@@ -13,6 +13,9 @@ from vocoder.mel.names import ALIASES, canonical, meant
 
 __all__ = ["PRESETS", "MelConfig", "preset"]
 
+LARGEST = {"sample_rate": 384_000, "n_fft": 2**15, "win_length": 2**15, "hop_length": 2**15, "n_mels": 512}
+"""far beyond any use, so that a contract from elsewhere cannot ask for gigabytes of filters"""
+
 
 @dataclasses.dataclass(frozen=True)
 class MelConfig:
@@ -81,8 +84,9 @@ class MelConfig:
         return max(0, 1 + (samples + 2 * self.padding - self.n_fft) // self.hop_length)
 
     def _check_framing(self) -> None:
-        for field in ("sample_rate", "n_fft", "win_length", "hop_length", "n_mels"):
-            self._require(getattr(self, field) > 0, f"{field} must be positive, not {getattr(self, field)}")
+        for field, most in LARGEST.items():
+            value = getattr(self, field)
+            self._require(0 < value <= most, f"{field} must be positive and at most {most}, not {value}")
         self._require(self.n_fft % 2 == 0, f"n_fft must be even, not {self.n_fft}")
         self._require(
             self.hop_length <= self.win_length <= self.n_fft,

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from vocoder.config import ConfigError, from_dict
+from vocoder.files import read_small
 from vocoder.mel.config import PRESETS, MelConfig, preset
 from vocoder.mel.names import canonical
 
@@ -30,7 +31,7 @@ __all__ = [
 AUTO = "auto"
 """in place of a preset: recognise it from the mel"""
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")
-MAX_BYTES = 2**20
+MAX_BYTES = 2**16  # statistics of 512 bands take a quarter of it
 
 Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 
@@ -94,11 +95,11 @@ def read_config_file(path: Path) -> MelConfig:
         ConfigError: there is no such file, it is not YAML or JSON, or a field is unknown, missing or wrong.
     """
     try:
-        text = path.read_bytes()[: MAX_BYTES + 1].decode("utf-8")
+        text = read_small(path, MAX_BYTES).decode("utf-8")
         data = json.loads(text) if path.suffix == ".json" else _yaml(text)
     except OSError as error:
-        raise ConfigError(f"cannot read the mel config {path}: {error.strerror}") from error
-    except ValueError as error:
+        raise ConfigError(f"cannot read the mel config {path}: {error.strerror or error}") from error
+    except (ValueError, RecursionError) as error:
         raise ConfigError(f"the mel config {path} is no {path.suffix[1:].upper()}: {error}") from error
     if not isinstance(data, Mapping):
         raise ConfigError(f"the mel config {path} must hold the fields of a mel config, as `sample_rate: 44100`")
@@ -157,6 +158,9 @@ def _yaml(text: str) -> Any:
     import yaml  # only mel configs in YAML need it
 
     try:
+        # A few aliases of aliases stand for billions of values.
+        if any(isinstance(token, yaml.AliasToken) for token in yaml.scan(text)):
+            raise ValueError("aliases (*name) are not allowed")
         return yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error

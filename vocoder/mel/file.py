@@ -7,6 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from vocoder.npy import LONGEST_HEAD, MAGIC, NpyError, read_header
+
 __all__ = ["kind_of", "mel_frames", "read_mel"]
 
 
@@ -31,10 +33,16 @@ def mel_frames(path: Path) -> int:
 
 def _mapped(path: Path) -> NDArray[np.floating]:
     try:
-        mel = np.lib.format.open_memmap(path, mode="r")  # a header with a false size allocates nothing
+        with path.open("rb") as file:
+            header = read_header(file.read(LONGEST_HEAD))
+        dtype = np.dtype(header.descr or object)
+        if dtype.hasobject:
+            raise NpyError("it holds objects")
+        # A header with a false size allocates nothing.
+        mel = np.memmap(path, dtype, "r", header.start, header.shape, header.order)
     except FileNotFoundError:
         raise FileNotFoundError(f"there is no file {path}") from None
-    except (ValueError, OverflowError) as error:
+    except (ValueError, TypeError, OverflowError) as error:
         raise ValueError(f"this is no npy file of numbers: {_what_it_is(path)}") from error
     if mel.dtype.kind != "f":
         raise ValueError(f"a mel holds floats, not {mel.dtype}")
@@ -49,7 +57,7 @@ def _what_it_is(path: Path) -> str:
     """Return what a file is if it is not an npy file."""
     with path.open("rb") as file:
         start = file.read(6)
-    if start == b"\x93NUMPY":
+    if start == MAGIC:
         return "it is cut off, or holds Python objects"
     return kind_of(start, "`vocoder mel` makes a mel of audio") or "it begins with something else"
 

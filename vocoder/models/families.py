@@ -31,6 +31,8 @@ class Family:
 
     config: type[Any]
     build: Callable[[Any], nn.Module]
+    measurable: bool = True
+    """whether `build` works on the device "meta", without memory; not if it computes with its tensors"""
 
 
 _FAMILIES: dict[str, Family] = {

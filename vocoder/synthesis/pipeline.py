@@ -28,6 +28,11 @@ class Track:
         self._kept: Tensor | None = None
         self._steps = 1
 
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory behind what is kept."""
+        return 0 if self._kept is None else self._kept.untyped_storage().nbytes()
+
     def append(self, piece: Tensor, frames: int) -> None:
         """Add the next frames, (B, C, frames * steps) with one number of steps for the whole stream."""
         self._steps = piece.shape[2] // frames
@@ -50,7 +55,9 @@ class Track:
         """Let go of the frames before number `before`."""
         if self._kept is not None and before > self.first:
             before = min(before, self.end)
-            self._kept = self._kept[:, (before - self.first) * self._steps :]
+            kept = self._kept[:, (before - self.first) * self._steps :]
+            # A view would keep all that it was cut from: megabytes for each stream that waits for its reader.
+            self._kept = kept.clone() if 2 * kept.shape[1] <= self._kept.shape[1] else kept
             self.first = before
 
 
@@ -82,6 +89,11 @@ class Pipeline:
     def lookahead(self) -> int:
         """Frames of the mel after a frame that must have come before it can be computed."""
         return self._ahead[MEL]
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of memory that the signals take between two steps."""
+        return sum(track.nbytes for track in self._tracks.values())
 
     @property
     def mel_frames(self) -> int:

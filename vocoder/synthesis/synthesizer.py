@@ -60,6 +60,7 @@ class Synthesizer:
         self.mel_config: MelConfig = checkpoint.mel_config
         self.provenance: Mapping[str, Any] = checkpoint.provenance
         self.quality: Mapping[str, Any] = checkpoint.quality
+        self.weights_sha256 = checkpoint.weights_sha256
         self.device, self.dtype = torch.device(device), dtype
         self.model = checkpoint.model.to(self.device).eval().requires_grad_(False)
         set_compute_dtype(self.model, dtype)
@@ -103,6 +104,7 @@ class Synthesizer:
             "architecture": to_dict(config),
             "provenance": dict(self.provenance),
             "quality": dict(self.quality),
+            "weights_sha256": self.weights_sha256,
         }
 
     def path(self, preset: Preset = None, adapt: AdaptMode = "on", mel: Any = None) -> MelPath:

@@ -59,6 +59,14 @@ async def test_adapt_off_refuses_what_needs_an_adapter(client: httpx.AsyncClient
     assert problem(wrong, 422, "invalid-parameter")["errors"][0]["parameter"] == "adapt"
 
 
+@pytest.mark.parametrize("query", ["", "&stream=1"])
+async def test_noise_that_becomes_no_mel_is_refused(start: Any, query: str) -> None:
+    noise = np.random.default_rng(0).uniform(-2.0, 2.0, (80, 100)).astype(np.float32)
+    async with start(Streamer()) as client:
+        response = await client.post(f"/synthesize?preset=espnet{query}", content=npy(noise))
+    assert "Converted from 'espnet'" in problem(response, 422, "invalid-mel")["detail"]
+
+
 @pytest.mark.parametrize("name", ["espnet", "vocos", "hifigan"])
 async def test_streams_bring_the_same(start: Any, name: str) -> None:
     mel, path = mel_of(name), path_between(preset(name), NVIDIA)

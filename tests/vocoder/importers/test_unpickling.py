@@ -162,3 +162,24 @@ def test_a_wrapper_that_holds_itself_is_refused(tmp_path):
     content["model"] = content
     with pytest.raises(CheckpointError, match="wrappers in wrappers"):
         read_weights(save(tmp_path / "file.pt", content, wrapped=False))
+
+
+def test_a_byte_order_of_gigabytes_is_not_unpacked(tmp_path):
+    save(tmp_path / "whole.pt", waveglow_state())
+    with zipfile.ZipFile(tmp_path / "whole.pt") as archive, zipfile.ZipFile(tmp_path / "bomb.pt", "w") as out:
+        for name in archive.namelist():
+            if not name.endswith("byteorder"):
+                out.writestr(name, archive.read(name))
+        root = name.partition("/")[0]
+        out.writestr(f"{root}/byteorder", b"l" * 2**20, zipfile.ZIP_DEFLATED)
+    with pytest.raises(CheckpointError, match="byteorder is compressed or too large"):
+        read_weights(tmp_path / "bomb.pt")
+
+
+def test_modules_within_modules_without_end_are_refused(tmp_path):
+    """A pickle may put an object into itself."""
+    module = b"(cglow\nWaveGlow\no\x94}(\x8c\x0b_parameters}\x8c\x08_modules}(\x8c\x06module\x8c\x01xh\x00uub."
+    with zipfile.ZipFile(tmp_path / "endless.pt", "w") as archive:
+        archive.writestr("archive/data.pkl", module.replace(b"\x8c\x01xh\x00", b"h\x00"))
+    with pytest.raises(CheckpointError, match="modules within modules"):
+        read_weights(tmp_path / "endless.pt")

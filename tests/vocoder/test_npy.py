@@ -1,0 +1,79 @@
+"""Headers of npy files are read as NumPy writes them, on any number of threads, and nothing in them is evaluated."""
+
+from __future__ import annotations
+
+import ast
+import io
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from vocoder.npy import MAGIC, NpyError, read_array, read_header
+
+
+def written(array: np.ndarray, version: tuple[int, int] = (1, 0)) -> bytes:
+    stream = io.BytesIO()
+    np.lib.format.write_array(stream, array, version)
+    return stream.getvalue()
+
+
+def headed(text: str) -> bytes:
+    return MAGIC + b"\x01\x00" + len(text).to_bytes(2, "little") + text.encode("latin1")
+
+
+@given(
+    st.lists(st.integers(0, 4), min_size=0, max_size=4),
+    st.sampled_from(["<f4", "<f2", ">f8", "|u1"]),
+    st.sampled_from("CF"),
+    st.sampled_from([(1, 0), (2, 0)]),
+)
+def test_what_numpy_writes_comes_back(shape, dtype, order, version):
+    array = np.arange(np.prod(shape, dtype=int)).reshape(shape).astype(dtype, order=order)
+    found = read_array(written(array, version), (dtype,))
+    assert found.dtype == array.dtype
+    np.testing.assert_array_equal(found, array)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{'shape': (80L, 6L), 'descr': '<f4', 'fortran_order': False}",
+        "{\"descr\": \"<f4\", \"fortran_order\": False, \"shape\": (80, 6)}",
+        "{'descr':'<f4','fortran_order':False,'shape':(80,6),}\n",
+    ],
+)  # fmt: skip
+def test_what_others_write_is_read(text):
+    header = read_header(headed(text))
+    assert (header.descr, header.order, header.shape, header.start) == ("<f4", "C", (80, 6), 10 + len(text))
+
+
+@pytest.mark.parametrize("shape", ["(5)", "5", "[5, 6]", "(-5,)", "(5.0,)", "(1_0,)", "(0x5,)", "(,)", "(5,,)", "(٥,)"])
+def test_what_is_no_shape_is_refused(shape):
+    with pytest.raises((NpyError, UnicodeEncodeError)):
+        read_header(headed(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}"))
+
+
+@given(st.text(alphabet="{}()[]'\",:<f4L0123456789 descrfotan_shpTulFix\\", max_size=120))
+def test_no_text_is_more_than_a_refusal(text):
+    try:
+        header = read_header(headed(text))
+    except NpyError:
+        return
+    assert "'" not in header.descr
+    assert all(f"{size}" in text for size in header.shape)
+
+
+def test_many_threads_read_the_same():
+    content = written(np.zeros((80, 3), "<f4"))
+    with ThreadPoolExecutor(8) as pool:
+        headers = set(pool.map(lambda _: read_header(content), range(4000)))
+    assert {(header.descr, header.shape) for header in headers} == {("<f4", (80, 3))}
+
+
+def test_nothing_evaluates_headers(monkeypatch):
+    monkeypatch.setattr(ast, "literal_eval", None)
+    monkeypatch.setattr(np.lib.format, "read_magic", None)
+    assert read_header(written(np.zeros((2, 3), "<f4"))).shape == (2, 3)

@@ -1,0 +1,89 @@
+"""Files from elsewhere: small ones read whole, and directories replaced at once."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+__all__ = ["read_small", "replaced"]
+
+HERE = -100  # AT_FDCWD of Linux
+EXCHANGE = 2  # RENAME_EXCHANGE of Linux, since 3.15
+
+
+def read_small(path: Path, most: int) -> bytes:
+    """Return the content of a regular file of at most `most` bytes.
+
+    Raises:
+        OSError: it cannot be read, is larger, or is no regular file, such as a pipe, which may never end.
+    """
+    with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        content = file.read(most + 1)
+    if len(content) > most:
+        raise OSError(errno.EFBIG, f"it has more than {most} bytes", str(path))
+    return content
+
+
+@contextmanager
+def replaced(directory: Path) -> Iterator[Path]:
+    """Give an empty directory to write into, whose files take the place of those of the same names in `directory`.
+
+    Killed at any moment, the process leaves all old files or all new ones, if the file system can exchange two
+    directories; elsewhere the files are replaced one after the other. After an error nothing has changed.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    directory = directory.resolve()
+    beside = Path(tempfile.mkdtemp(prefix=f".{directory.name}.", dir=directory.parent))
+    try:
+        yield beside
+        for path in beside.iterdir():
+            _flush(path)
+        beside.chmod(stat.S_IMODE(directory.stat().st_mode))
+        fresh = [path.name for path in beside.iterdir()]
+        _keep_others(directory, beside)
+        if _exchange(beside, directory):
+            for path in beside.iterdir():
+                if path.is_dir() and not (directory / path.name).exists():
+                    path.rename(directory / path.name)
+        else:
+            for name in sorted(fresh, reverse=True):  # weights before config.json, which has their sum
+                (beside / name).replace(directory / name)
+        _flush(directory.parent)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _keep_others(directory: Path, beside: Path) -> None:
+    """Give the files of a directory that are not replaced a place in the one that takes its place."""
+    for path in directory.iterdir():
+        if path.is_file() and not (beside / path.name).exists():
+            try:
+                os.link(path, beside / path.name)
+            except OSError:
+                shutil.copy2(path, beside / path.name)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Exchange two directories in one step, and return whether this system could."""
+    try:
+        rename = ctypes.CDLL(None).renameat2  # glibc has it since 2.28, and os does not
+    except (AttributeError, OSError, TypeError):
+        return False
+    return bool(rename(HERE, os.fsencode(one), HERE, os.fsencode(other), EXCHANGE) == 0)
+
+
+def _flush(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
