@@ -15,6 +15,7 @@ from vocoder.client.answers import MelVerdict, ModelInfo, Speech, StreamEnd, Str
 from vocoder.client.async_client import AsyncClient, AsyncSpeechStream
 from vocoder.client.errors import (
     AuthenticationError,
+    BadAnswerError,
     IncompleteError,
     InvalidRequestError,
     NoAnswerError,
@@ -32,6 +33,7 @@ __all__ = [
     "AsyncClient",
     "AsyncSpeechStream",
     "AuthenticationError",
+    "BadAnswerError",
     "Client",
     "IncompleteError",
     "InvalidRequestError",

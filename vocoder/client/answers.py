@@ -15,6 +15,8 @@ from vocoder.mel.config import MelConfig
 
 __all__ = ["MelVerdict", "ModelInfo", "Speech", "StreamEnd", "StreamStart"]
 
+MOST_BANDS = 2**12
+
 
 @dataclass(frozen=True)
 class MelVerdict:
@@ -44,10 +46,15 @@ class MelVerdict:
         share = None if typicality is None else float(typicality)
         return cls(message is None, cause, share, message, headers.get("X-Mel-Guard-Preset"))
 
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> MelVerdict:
+        """Read the verdict from a member of a message."""
+        return from_dict(cls, {item.name: document[item.name] for item in fields(cls)}, "guard")
+
 
 @dataclass(frozen=True)
 class Speech:
-    """Audio x (T,), float32 in [-1, 1], its sample_rate in Hz, and the model and seed that made it.
+    """Audio x (T,), float32 with full scale 1, its sample_rate in Hz, and the model and seed that made it.
 
     `guard` is the verdict of the mel guard, or None. `origin` says where the audio comes from, or is None;
     `write_audio(..., origin=speech.origin)` keeps it in a file. `adapted` names the adapter of the mel, if any, and
@@ -82,8 +89,10 @@ class StreamStart:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> StreamStart:
         """Read the message `ready`."""
-        plain = {item.name: document[item.name] for item in fields(cls) if item.name != "adapted"}
-        return cls(**plain, adapted=document.get("adapted"))
+        start = from_dict(cls, {item.name: document.get(item.name) for item in fields(cls)}, "ready")
+        if min(start.sample_rate, start.n_mels, start.hop_length) < 1 or start.n_mels > MOST_BANDS:
+            raise ValueError(f"ready: no model has {start}")
+        return start
 
 
 @dataclass(frozen=True)
@@ -105,9 +114,8 @@ class StreamEnd:
     def of(cls, document: Mapping[str, Any]) -> StreamEnd:
         """Read the message `done`."""
         said = document.get("guard")
-        verdict = None if said is None else MelVerdict(**{item.name: said[item.name] for item in fields(MelVerdict)})
-        plain = [item.name for item in fields(cls) if item.name not in ("guard", "recognised")]
-        return cls(**{name: document[name] for name in plain}, guard=verdict, recognised=document.get("recognised"))
+        told = {item.name: document.get(item.name) for item in fields(cls)}
+        return from_dict(cls, told | {"guard": None if said is None else MelVerdict.of(said)}, "done")
 
 
 @dataclass(frozen=True)
@@ -133,4 +141,6 @@ class ModelInfo:
         config = None
         if mel is not None:
             config = from_dict(MelConfig, {name: value for name, value in mel.items() if name in known})
+        if not isinstance(document["name"], str) or not isinstance(document["state"], str):
+            raise TypeError("name and state of a model are texts")
         return cls(document["name"], document["state"], config, document)

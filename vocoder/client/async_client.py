@@ -15,9 +15,10 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from vocoder.client.answers import ModelInfo, Speech, StreamEnd, StreamStart
-from vocoder.client.errors import NoAnswerError, VocoderError
+from vocoder.client.errors import BadAnswerError, NoAnswerError, VocoderError
 from vocoder.client.requests import (
     MODELS,
+    Answer,
     Audio,
     Call,
     SpeechOptions,
@@ -47,6 +48,16 @@ __all__ = ["AsyncClient", "AsyncSpeechStream"]
 
 T = TypeVar("T")
 
+MAX_BYTES = 2**28
+
+
+class _Connect(connect):
+    """Opens a WebSocket at this address or not at all: a redirect would be sent the API key."""
+
+    def process_redirect(self, exc: Exception) -> Exception:
+        """Return the refusal, whatever it says."""
+        return exc
+
 
 class AsyncClient:
     """As `Client`, with awaitable methods; an asynchronous context manager.
@@ -54,9 +65,10 @@ class AsyncClient:
     Args:
         url: of the server, such as http://127.0.0.1:8000.
         api_key: if the server asks for one.
-        timeout: seconds to wait for an answer, or for the next audio of a stream.
+        timeout: seconds to wait for a whole answer, or for the next audio of a stream.
         retries: when to repeat a request.
         trust_env: whether to use proxies from the environment.
+        max_bytes: the largest answer that is read, or message of a stream.
     """
 
     def __init__(
@@ -67,14 +79,18 @@ class AsyncClient:
         timeout: float = 60.0,
         retries: Retries = Retries(),  # noqa: B008 - frozen
         trust_env: bool = True,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
         self._url = checked_url(url)
+        self._max_bytes = max_bytes
         self._headers = authorization(api_key)
         self._timeout = timeout
         self._retries = retries
         self._trust_env = trust_env
+        # Compressed answers are not asked for, and not unpacked: a few may fill the memory.
+        headers = self._headers | {"Accept-Encoding": "identity"}
         self._http = httpx.AsyncClient(
-            base_url=f"{url.rstrip('/')}/", headers=self._headers, timeout=timeout, trust_env=trust_env
+            base_url=f"{url.rstrip('/')}/", headers=headers, timeout=timeout, trust_env=trust_env
         )
 
     async def __aenter__(self) -> AsyncClient:
@@ -133,37 +149,50 @@ class AsyncClient:
         """Open a connection for the lifetime of the stack and wait for `ready`."""
         proxy: Literal[True] | None = True if self._trust_env else None
         address, first = stream_address(self._url), hello(options)
-        limits: dict[str, Any] = {"open_timeout": self._timeout, "compression": None, "max_size": None}
+        limits: dict[str, Any] = {"open_timeout": self._timeout, "compression": None, "max_size": self._max_bytes}
         limits["ping_timeout"] = None  # pongs wait behind unread audio, which is no fault
         try:
-            dialled = connect(address, additional_headers=self._headers, proxy=proxy, **limits)
+            dialled = _Connect(address, additional_headers=self._headers, proxy=proxy, **limits)
             connection = await stack.enter_async_context(dialled)
             await connection.send(first)
             async with asyncio.timeout(self._timeout):
                 start = read_message(await connection.recv())
+            if not isinstance(start, StreamStart):
+                raise BadAnswerError("the server did not begin with ready")
         except Exception as error:
             await stack.aclose()
             meaning = connection_error(error)
             if meaning is error:
                 raise
             raise meaning from error
-        assert isinstance(start, StreamStart)
         return connection, start
 
-    async def _call(self, call: Call) -> httpx.Response:
+    async def _call(self, call: Call) -> Answer:
         return await self._again(lambda: self._send(call))
 
-    async def _send(self, call: Call) -> httpx.Response:
+    async def _send(self, call: Call) -> Answer:
         try:
-            response = await self._http.request(
-                call.method, call.path, params=call.params, content=call.content, headers=call.headers
-            )
-        except httpx.TransportError as error:
+            async with asyncio.timeout(self._timeout):
+                answer = await self._read(call)
+        except (httpx.HTTPError, TimeoutError, OSError) as error:
             raise NoAnswerError(f"the server did not answer: {type(error).__name__}: {error}") from error
-        refusal = failure(response)
+        refusal = failure(answer)
         if refusal is not None:
             raise refusal
-        return response
+        return answer
+
+    async def _read(self, call: Call) -> Answer:
+        """Return the answer to a request; give up as soon as it is larger than it may be."""
+        options: dict[str, Any] = {"params": call.params, "content": call.content, "headers": call.headers}
+        async with self._http.stream(call.method, call.path, **options) as response:
+            if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+                raise BadAnswerError("the answer is compressed, which was not asked for")
+            content = bytearray()
+            async for part in response.aiter_raw():
+                content += part
+                if len(content) > self._max_bytes:
+                    raise BadAnswerError(f"the answer is larger than {self._max_bytes} bytes (max_bytes)")
+            return Answer(response.status_code, response.headers, bytes(content))
 
     async def _again(self, attempt: Callable[[], Awaitable[T]]) -> T:
         done = 0

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 __all__ = [
     "AuthenticationError",
+    "BadAnswerError",
     "IncompleteError",
     "InvalidRequestError",
     "NoAnswerError",
@@ -20,9 +22,11 @@ __all__ = [
     "VocoderError",
     "error_of",
     "read_problem",
+    "understood",
 ]
 
 TYPE_PREFIX = "urn:vocoder:problem:"
+NONSENSE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 COMMON = frozenset({"type", "title", "status", "detail", "request_id", "retry_after"})
 
 
@@ -83,6 +87,10 @@ class NoAnswerError(VocoderError):
     """The server cannot be reached or did not answer in time."""
 
 
+class BadAnswerError(VocoderError):
+    """The answer is not what a vocoder server sends: malformed, too large, or with values that are not finite."""
+
+
 class IncompleteError(VocoderError):
     """A stream ended before all of its audio arrived."""
 
@@ -109,11 +117,20 @@ def read_problem(status: int, body: str | bytes, retry_after: str | None = None)
         document = json.loads(body)
         name = str(document["type"]).removeprefix(TYPE_PREFIX)
         detail = str(document["detail"])
-    except (ValueError, TypeError, KeyError):  # from a proxy, perhaps
+        wait, request_id = document.get("retry_after", retry_after), document.get("request_id")
+    except NONSENSE:  # from a proxy, perhaps
         return Problem(status, "unknown", f"The server answered with status {status}.", None, _seconds(retry_after))
-    wait = document.get("retry_after", retry_after)
     fields = {member: value for member, value in document.items() if member not in COMMON}
-    return Problem(status, name, detail, document.get("request_id"), _seconds(wait), fields)
+    return Problem(status, name, detail, None if request_id is None else str(request_id), _seconds(wait), fields)
+
+
+@contextmanager
+def understood() -> Iterator[None]:
+    """Raise BadAnswerError for whatever goes wrong in reading an answer."""
+    try:
+        yield
+    except NONSENSE as error:
+        raise BadAnswerError(f"this is no answer of a vocoder server: {type(error).__name__}: {error}") from error
 
 
 def _seconds(value: Any) -> float | None:

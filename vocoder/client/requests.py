@@ -11,17 +11,18 @@ from pathlib import Path
 from typing import Any, TypedDict
 from urllib.parse import urlsplit
 
-import httpx
 import numpy as np
 from numpy.typing import NDArray
 
 from vocoder.audio.file import write_audio
 from vocoder.audio.origin import Origin
 from vocoder.client.answers import MelVerdict, ModelInfo, Speech
-from vocoder.client.errors import VocoderError, error_of, read_problem
+from vocoder.client.errors import VocoderError, error_of, read_problem, understood
+from vocoder.npy import read_array
 
 __all__ = [
     "MODELS",
+    "Answer",
     "Audio",
     "Call",
     "SpeechOptions",
@@ -76,6 +77,15 @@ class Call:
     params: Mapping[str, Any] = field(default_factory=dict)
     content: bytes | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The answer to a request, read whole."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
 
 
 MODELS = Call("GET", "v1/models")
@@ -176,32 +186,51 @@ def _full_scale(samples: NDArray[Any]) -> NDArray[np.float32]:
     return samples.astype(np.float32, copy=False)
 
 
-def failure(response: httpx.Response) -> VocoderError | None:
-    """Return the error of a response that has been read, or None."""
-    if response.is_success:
+def failure(answer: Answer) -> VocoderError | None:
+    """Return the error of an answer, or None."""
+    if 200 <= answer.status < 300:
         return None
-    return error_of(read_problem(response.status_code, response.content, response.headers.get("Retry-After")))
+    return error_of(read_problem(answer.status, answer.content, answer.headers.get("Retry-After")))
 
 
-def read_speech(response: httpx.Response) -> Speech:
-    """Return the audio of an answer."""
-    x, headers = _read_npy(response.content), response.headers
-    rate, seed = int(headers["X-Sample-Rate"]), int(headers["X-Seed"])
-    origin = Origin.of_json(headers.get("X-Audio-Origin", ""))
-    verdict, adapted = MelVerdict.of_headers(headers), headers.get("X-Mel-Adapted")
-    return Speech(x, rate, headers["X-Model"], seed, verdict, origin, adapted, headers.get("X-Mel-Recognised"))
+def read_speech(answer: Answer) -> Speech:
+    """Return the audio of an answer.
+
+    Raises:
+        BadAnswerError: it holds none, or samples that are not finite.
+    """
+    headers = answer.headers
+    with understood():
+        x, rate, seed = _read_npy(answer.content, 1), int(headers["X-Sample-Rate"]), int(headers["X-Seed"])
+        if rate < 1:
+            raise ValueError(f"a sample rate of {rate} Hz")
+        origin = Origin.of_json(headers.get("X-Audio-Origin", ""))
+        verdict, adapted = MelVerdict.of_headers(headers), headers.get("X-Mel-Adapted")
+        return Speech(x, rate, headers["X-Model"], seed, verdict, origin, adapted, headers.get("X-Mel-Recognised"))
 
 
-def read_mel(response: httpx.Response) -> NDArray[np.float32]:
-    """Return the mel (n_mels, frames) of an answer."""
-    return _read_npy(response.content)
+def read_mel(answer: Answer) -> NDArray[np.float32]:
+    """Return the mel (n_mels, frames) of an answer.
+
+    Raises:
+        BadAnswerError: it holds none, or values that are not finite.
+    """
+    with understood():
+        return _read_npy(answer.content, 2)
 
 
-def read_models(response: httpx.Response) -> list[ModelInfo]:
-    """Return the models of an answer."""
-    return [ModelInfo.of(document) for document in json.loads(response.content)["models"]]
+def read_models(answer: Answer) -> list[ModelInfo]:
+    """Return the models of an answer.
+
+    Raises:
+        BadAnswerError: it holds none.
+    """
+    with understood():
+        return [ModelInfo.of(document) for document in json.loads(answer.content)["models"]]
 
 
-def _read_npy(body: bytes) -> NDArray[np.float32]:
-    array: NDArray[np.float32] = np.load(io.BytesIO(body), allow_pickle=False)
+def _read_npy(body: bytes, dimensions: int) -> NDArray[np.float32]:
+    array = read_array(body, ("<f4",)).astype(np.float32)  # a copy: what is read is a view of the body
+    if array.ndim != dimensions or not np.isfinite(array).all():
+        raise ValueError(f"an array of {array.ndim} dimensions, or with values that are not finite")
     return array

@@ -11,13 +11,15 @@ from numpy.typing import NDArray
 from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 
 from vocoder.client.answers import StreamEnd, StreamStart
-from vocoder.client.errors import IncompleteError, NoAnswerError, error_of, read_problem
+from vocoder.client.errors import BadAnswerError, IncompleteError, NoAnswerError, error_of, read_problem, understood
 from vocoder.client.requests import SpeechOptions, to_array, used
 
 __all__ = ["END", "connection_error", "frame_messages", "hello", "read_message", "stream_address"]
 
 END = '{"end": true}'
 MESSAGE_FRAMES = 256
+REFUSED = (1002, 1007, 1009)
+"""codes with which this side closes: not the protocol, not UTF-8, too large (RFC 6455, section 7.4.1)"""
 
 Message = NDArray[np.float32] | StreamStart | StreamEnd
 
@@ -53,16 +55,21 @@ def read_message(message: str | bytes) -> Message:
     """Return what a message of the server holds: audio, the start or the end.
 
     Raises:
-        VocoderError: the message is a problem.
+        VocoderError: the message is a problem, or BadAnswerError: it is no message of a server.
     """
-    if isinstance(message, bytes):
-        return np.frombuffer(message, "<f4").astype(np.float32)
-    document = json.loads(message)
-    if document["type"] == "ready":
-        return StreamStart.of(document)
-    if document["type"] == "done":
-        return StreamEnd.of(document)
-    raise error_of(read_problem(int(document["status"]), message))
+    with understood():
+        if isinstance(message, bytes):
+            x = np.frombuffer(message, "<f4").astype(np.float32)
+            if not np.isfinite(x).all():
+                raise ValueError("samples that are not finite")
+            return x
+        document = json.loads(message)
+        if document["type"] == "ready":
+            return StreamStart.of(document)
+        if document["type"] == "done":
+            return StreamEnd.of(document)
+        problem = read_problem(int(document["status"]), message)
+    raise error_of(problem)
 
 
 def connection_error(error: Exception) -> Exception:
@@ -71,7 +78,9 @@ def connection_error(error: Exception) -> Exception:
         response = error.response
         return error_of(read_problem(response.status_code, bytes(response.body), response.headers.get("Retry-After")))
     if isinstance(error, ConnectionClosed):
-        end = error.rcvd
+        end, own = error.rcvd, error.sent
+        if own is not None and own.code in REFUSED:
+            return BadAnswerError(f"the server sent what no vocoder sends: {own.reason}")
         how = "without a word" if end is None else f"with code {end.code} {end.reason}".rstrip()
         return IncompleteError(f"the stream ended {how} before all of its audio had come")
     if isinstance(error, TimeoutError):

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocoder.client.answers import ModelInfo, Speech, StreamEnd, StreamStart
-from vocoder.client.async_client import AsyncClient, AsyncSpeechStream
+from vocoder.client.async_client import MAX_BYTES, AsyncClient, AsyncSpeechStream
 from vocoder.client.loop_thread import LoopThread
 from vocoder.client.requests import Audio, SpeechOptions
 from vocoder.client.retries import Retries
@@ -29,9 +29,10 @@ class Client:
     Args:
         url: of the server, such as http://127.0.0.1:8000.
         api_key: if the server asks for one.
-        timeout: seconds to wait for an answer, or for the next audio of a stream.
+        timeout: seconds to wait for a whole answer, or for the next audio of a stream.
         retries: when to repeat a request.
         trust_env: whether to use proxies from the environment.
+        max_bytes: the largest answer that is read, or message of a stream.
 
     Raises:
         ValueError: the address is not HTTP, or HTTP cannot carry the key.
@@ -45,8 +46,11 @@ class Client:
         timeout: float = 60.0,
         retries: Retries = Retries(),  # noqa: B008 - frozen
         trust_env: bool = True,
+        max_bytes: int = MAX_BYTES,
     ) -> None:
-        self._client = AsyncClient(url, api_key=api_key, timeout=timeout, retries=retries, trust_env=trust_env)
+        self._client = AsyncClient(
+            url, api_key=api_key, timeout=timeout, retries=retries, trust_env=trust_env, max_bytes=max_bytes
+        )
         self._loop = LoopThread()
 
     def __enter__(self) -> Client:

@@ -1,0 +1,176 @@
+"""Servers that are slow, endless or hostile: the client ends in time, in little memory, with an error of its own."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import json
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import numpy as np
+import pytest
+from websockets.sync.server import serve
+
+from vocoder.client import BadAnswerError, Client, IncompleteError, NoAnswerError, Retries, VocoderError
+
+MEL = np.zeros((80, 4), np.float32)
+TOLD = {"X-Sample-Rate": "22050", "X-Seed": "1", "X-Model": "m", "X-Audio-Origin": "[" * 5000}
+READY = {"type": "ready", "model": "m", "seed": 1, "sample_rate": 22050, "n_mels": 80, "hop_length": 256}
+
+
+def npy(array: Any) -> bytes:
+    stream = io.BytesIO()
+    np.save(stream, array)
+    return stream.getvalue()
+
+
+def answer(body: bytes, status: str = "200 OK", **headers: str) -> bytes:
+    told = {
+        **TOLD,
+        "Content-Length": str(len(body)),
+        **{name.replace("_", "-"): text for name, text in headers.items()},
+    }
+    lines = [f"HTTP/1.1 {status}", *(f"{name}: {text}" for name, text in told.items())]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
+
+
+@contextmanager
+def answering(respond: Callable[[socket.socket], object]) -> Iterator[str]:
+    """A server that treats every connection so, after it got a request."""
+    listener = socket.create_server(("127.0.0.1", 0))
+
+    def run() -> None:
+        with suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                with connection, suppress(OSError):
+                    connection.settimeout(20.0)
+                    connection.recv(65536)
+                    respond(connection)
+
+    thread = threading.Thread(target=run, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        listener.shutdown(socket.SHUT_RDWR)
+        listener.close()
+        thread.join(30.0)
+
+
+def trickle(connection: socket.socket) -> None:
+    for byte in answer(npy(np.zeros(1000, "<f4"))):
+        connection.sendall(bytes([byte]))
+        time.sleep(0.02)
+
+
+def endless(connection: socket.socket) -> None:
+    connection.sendall(answer(b"", Transfer_Encoding="chunked").replace(b"Content-Length: 0\r\n", b""))
+    while True:
+        connection.sendall(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+
+
+def reading(client: Client, call: str) -> Any:
+    return {
+        "synthesize": lambda: client.synthesize(MEL),
+        "mel": lambda: client.mel(np.zeros(500, np.float32), 22050),
+        "models": client.models,
+    }[call]()
+
+
+@pytest.mark.parametrize("call", ["synthesize", "mel", "models"])
+@pytest.mark.parametrize(
+    ("respond", "kind"),
+    [
+        (trickle, NoAnswerError),
+        (endless, BadAnswerError),
+        (answer(gzip.compress(bytes(10**6)), Content_Encoding="gzip"), BadAnswerError),
+        (answer(npy(np.full(9, np.nan, "<f4"))), BadAnswerError),
+        (answer(npy(np.full((2, 9), np.inf, "<f4"))), BadAnswerError),
+        (answer(npy(np.zeros((2, 2, 2), "<f4"))), BadAnswerError),
+        (answer(npy(np.zeros(9, ">f8"))), BadAnswerError),
+        (answer(npy(np.zeros(9, "<f4"))[:-1]), BadAnswerError),
+        (answer(npy(np.array([{}]))), BadAnswerError),
+        (answer(b"[" * 9999), BadAnswerError),
+        (answer(json.dumps({"models": [{"name": 3, "state": "ready"}]}).encode()), BadAnswerError),
+        (answer(b'{"models": [{"name": "m", "state": "ready", "mel": {"n_mels": 9e99}}]}'), BadAnswerError),
+        (answer(b"{" * 9999, "503 Busy", Retry_After="nan"), VocoderError),
+        (answer(b"", "302 Found", Location="http://127.0.0.1:9/"), VocoderError),
+        (b"SSH-2.0-OpenSSH_9.2\r\n" * 9, NoAnswerError),
+        (b"", NoAnswerError),
+    ],
+)  # fmt: skip
+def test_answers(call: str, respond: Any, kind: type[Exception]) -> None:
+    act = respond if callable(respond) else lambda connection: connection.sendall(respond)
+    options: Any = {"timeout": 0.4, "max_bytes": 10**6, "trust_env": False, "retries": Retries(most=0)}
+    with answering(act) as url, Client(url, **options) as client:
+        began = time.monotonic()
+        with pytest.raises(kind):
+            reading(client, call)
+        assert time.monotonic() - began < 15.0
+
+
+def heard(client: Client) -> list[Any]:
+    with client.stream(MEL) as stream:
+        return list(stream)
+
+
+@pytest.mark.parametrize(
+    ("messages", "kind"),
+    [
+        ([json.dumps(READY), bytes(10**6 + 4)], BadAnswerError),
+        ([json.dumps(READY), np.full(9, np.nan, "<f4").tobytes()], BadAnswerError),
+        ([json.dumps(READY), bytes(7)], BadAnswerError),
+        ([json.dumps(READY), "[" * 9999], BadAnswerError),
+        ([json.dumps(READY), "3"], BadAnswerError),
+        ([json.dumps(READY), '{"type": "done", "frames": "all"}'], BadAnswerError),
+        ([json.dumps(READY), '{"type": "news", "status": 500}'], VocoderError),
+        ([json.dumps(READY)], IncompleteError),
+        ([json.dumps(READY), None], NoAnswerError),
+        ([json.dumps(READY | {"n_mels": -1})], BadAnswerError),
+        ([json.dumps(READY | {"n_mels": 10**9})], BadAnswerError),
+        ([json.dumps(READY | {"sample_rate": "x"})], BadAnswerError),
+        ([bytes(8)], BadAnswerError),
+        ([None], NoAnswerError),
+    ],
+)
+def test_messages(messages: list[Any], kind: type[Exception]) -> None:
+    waiting = threading.Event()
+
+    def talk(connection: Any) -> None:
+        connection.recv(20.0)
+        for message in messages:
+            if message is None:
+                waiting.wait(20.0)
+            else:
+                connection.send(message)
+
+    with serve(talk, "127.0.0.1", 0) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.socket.getsockname()[1]}"
+        with Client(url, timeout=0.4, max_bytes=10**6, trust_env=False) as client:
+            with pytest.raises(kind):
+                heard(client)
+            waiting.set()
+        server.shutdown()
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])
+def test_a_websocket_that_is_sent_elsewhere_tells_nobody_the_key(status: str) -> None:
+    heard: list[bytes] = []
+    with answering(lambda connection: heard.append(b"")) as other:
+        place = other.replace("http", "ws", 1)
+        redirect = f"HTTP/1.1 {status}\r\nLocation: {place}/v1/stream\r\nContent-Length: 0\r\n\r\n".encode()
+        with (
+            answering(lambda connection: connection.sendall(redirect)) as url,
+            Client(url, api_key="secret-of-this-client", timeout=5.0, trust_env=False) as client,
+            pytest.raises(VocoderError),
+            client.stream(MEL),
+        ):
+            pass
+    assert heard == []
