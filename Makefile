@@ -82,8 +82,9 @@ train: $(STAMP) ## train with CONFIG (ARGS="trainer.steps=1000 --resume" for ove
 bench: $(STAMP) ## measure the speed of MODEL on this machine
 	$(BIN)/vocoder benchmark --model $(MODEL) $(ARGS)
 
-fuzz: $(STAMP) ## send BODIES broken bodies, a tenth as many broken handshakes, and CASES requests to each route
-	FUZZ_BODIES=$(BODIES) FUZZ_CASES=$(CASES) $(BIN)/python -m pytest tests/server/test_fuzz.py tests/server/routes/test_schema.py
+fuzz: $(STAMP) ## send BODIES broken bodies, a tenth as many handshakes, CASES requests to each route, and clients that hold on
+	FUZZ_BODIES=$(BODIES) FUZZ_CASES=$(CASES) FUZZ_CLIENTS=100 $(BIN)/python -m pytest tests/server/test_fuzz.py \
+	  tests/server/routes/test_schema.py tests/server/limits
 
 soak: $(STAMP) ## load the server slightly beyond its capacity for MINUTES and check every answer
 	$(BIN)/python -m benchmarks.serving soak --minutes $(MINUTES) $(ARGS)

@@ -20,6 +20,7 @@ import numpy as np
 
 from benchmarks.serving_load import Case, Load, closed_loop, offer, poisson
 from benchmarks.serving_program import Program, neighbour, plain_server, serving
+from benchmarks.serving_strangers import strangers
 from benchmarks.speech import speech_mel
 from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.timing import machine, markdown_table
@@ -92,7 +93,7 @@ def _compared(own: Program, plain: Program, cases: list[Case], options: argparse
 
 
 def _soak(cases: list[Case], options: argparse.Namespace) -> None:
-    """Print a line for each part of a long load a little above what the server can do."""
+    """Print a line for each part of a long load a little above what the server can do, beside clients that hold on."""
     with serving(options.model, max_wait=2.0) as program:
         full = asyncio.run(closed_loop(program.url, cases, 4, options.seconds, "http"))
         rate = OVERLOAD * len(full.answers) / options.seconds
@@ -102,7 +103,8 @@ def _soak(cases: list[Case], options: argparse.Namespace) -> None:
         while (minutes := (time.monotonic() - began) / 60.0) < options.minutes:
             part += 1
             times = poisson(rate, 40.0, part)
-            load = asyncio.run(offer(program.url, cases, times, 40.0))
+            with strangers(program.url, cases[0].mel):
+                load = asyncio.run(offer(program.url, cases, times, 40.0))
             print(f"| {minutes:.1f} | " + " | ".join(_line(load, program)) + " |", flush=True)
 
 

@@ -24,12 +24,15 @@ from server.engine.lanes import Lanes
 from server.engine.line import Line
 from server.engine.model import Load
 from server.engine.queue import QueueLimits
-from server.limits.gate import Drain, Gate, HostRule, Memory
+from server.limits.gate import Drain, Gate
+from server.limits.hosts import HostRule
 from server.limits.keys import KeyRing
+from server.limits.shares import HeldBytes, Pool, give_back_freed
 from server.problems import answer_not_found, install_problem_handlers
 from server.routes import inference, mel, models, operations, pages, synthesize
 from server.service import Service
 from server.settings import Settings
+from server.telemetry.log_writer import DroppedLines
 from server.telemetry.metrics import DeviceMemory, EngineGauges, Metrics
 from server.telemetry.otel import OtelMetrics, Telemetry, open_telemetry
 from server.telemetry.requests import RequestMiddleware
@@ -58,8 +61,8 @@ def create_app(
     lifespan = _lifespan(service, telemetry)
     about = {"summary": "Mel-spectrograms in, waveforms out.", "version": vocoder.__version__}
     app = _bare("Flow vocoder", service, lifespan=lifespan, **about)
-    hosts, memory = HostRule(settings.host, settings.allowed_hosts), Memory(settings.max_buffered_bytes)
-    app.add_middleware(Gate, hosts=hosts, drain=service.drain, keys=service.keys, memory=memory)
+    hosts, places = HostRule(settings.host, settings.allowed_hosts), Pool(settings.max_connections)
+    app.add_middleware(Gate, hosts=hosts, drain=service.drain, keys=service.keys, memory=service.memory, places=places)
     tracer = None if telemetry is None else telemetry.tracer
     app.add_middleware(RequestMiddleware, metrics=service.metrics, tracer=tracer)
     for group in (synthesize, mel, models, inference, operations):
@@ -103,6 +106,9 @@ def _service(settings: Settings, load: Load, telemetry: Telemetry | None) -> Ser
     engines = Engines(settings.models, load, settings.queue_limits, calibration, metrics, lanes)
     metrics.register(EngineGauges(engines))
     metrics.register(DeviceMemory(settings.device))
+    metrics.register(DroppedLines())
+    memory = Pool(settings.max_buffered_bytes)
+    metrics.register(HeldBytes(memory))
     with ThreadPoolExecutor(1, initializer=compute_on, initargs=(1,)) as pool:
         pool.submit(_try_guards).result()
     path = settings.api_keys_file
@@ -114,6 +120,7 @@ def _service(settings: Settings, load: Load, telemetry: Telemetry | None) -> Ser
         workers=Line(workers, QueueLimits(items=2**16, seconds=settings.max_wait)),
         mels=Line(lanes, QueueLimits(items=settings.queue_size, seconds=settings.max_wait)),
         drain=Drain(settings.drain_delay, settings.drain_timeout),
+        memory=memory,
         keys=None if path is None else KeyRing(path, settings.requests_per_minute, settings.frames_per_minute),
         mel_configs=known_presets(settings.contracts),
     )
@@ -131,11 +138,13 @@ def _lifespan(service: Service, telemetry: Telemetry | None) -> Callable[[FastAP
         """Load the models and watch the key file while the server runs; finish accepted work when it stops."""
         service.workers.lanes.start()
         service.engines.start()
-        watch = None if service.keys is None else asyncio.create_task(service.keys.watch())
+        watches = [asyncio.create_task(give_back_freed(service.memory))]
+        if service.keys is not None:
+            watches.append(asyncio.create_task(service.keys.watch()))
         try:
             yield
         finally:
-            if watch is not None:
+            for watch in watches:
                 watch.cancel()
             await anyio.to_thread.run_sync(service.engines.stop, service.drain.remaining)
             await anyio.to_thread.run_sync(service.workers.lanes.stop, service.drain.remaining)

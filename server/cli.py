@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import logging
 import os
 import sys
 import threading
@@ -28,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 after an orderly shutdown; 1 if a model cannot be loaded or fails for good, a port is taken, or work was cut
         off at the end; 2 for invalid settings or API keys.
     """
+    if arguments is None:
+        _open_standard_files()
     options = _parser().parse_args(arguments)
     if arguments is None:
         prepare_computing(os.environ)
@@ -43,6 +46,17 @@ def prepare_computing(environment: MutableMapping[str, str]) -> None:
     """
     if not any(name in environment for name in SPIN_CHOICES):
         environment["GOMP_SPINCOUNT"] = SPIN_ROUNDS
+
+
+def _open_standard_files() -> None:
+    """Open what was closed at the start. Otherwise the first socket gets its number, and what is printed goes there."""
+    for number in (0, 1, 2):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest free number
+    sys.stdout = sys.stdout or open(1, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", encoding="utf-8", closefd=False)  # noqa: SIM115
 
 
 def _serve(given: Mapping[str, Any]) -> int:
@@ -70,7 +84,7 @@ def _end(code: int) -> int:
 
     if any(thread.name.startswith(COMPUTING) for thread in threading.enumerate()):
         sys.stdout.flush()
-        sys.stderr.flush()
+        logging.shutdown()  # writes the last lines
         os._exit(code)
     return code
 

@@ -8,7 +8,6 @@ import math
 import os
 import signal
 import socket
-import sys
 import threading
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -24,6 +23,7 @@ from server.limits.connections import server_config
 from server.limits.gate import Drain
 from server.service import Service
 from server.settings import Settings
+from server.telemetry.log_writer import say
 from server.telemetry.logs import logging_config
 
 __all__ = ["ListenError", "run"]
@@ -57,11 +57,13 @@ class DrainingServer(QuietServer):
         super().__init__(config)
         self._drain = drain
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._told = False
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to drain, or end."""
-        if self._drain.begun.is_set():
+        if self._told:
             os._exit(SIGNAL_EXIT + sig)  # whatever hangs in this process cannot delay this
+        self._told = True
         if self._loop is None:
             self.should_exit = True  # not listening yet
         else:
@@ -94,6 +96,7 @@ async def run(settings: Settings, load: Load | None = None) -> int:
     app = create_app(settings, load)
     service: Service = app.state.service
     log_config = logging_config(settings.log_format, settings.log_level)
+    logging.captureWarnings(True)  # they would be written to standard error by whoever gives them
     config = server_config(app, settings, host=settings.host, port=settings.port, log_config=log_config)
     servers: list[uvicorn.Server] = [DrainingServer(config, service.drain)]
     if settings.admin_port is not None:
@@ -152,7 +155,7 @@ async def _watch(servers: list[uvicorn.Server], engines: Engines) -> None:
             await asyncio.sleep(0.2)
         raise LoadError(f"{', '.join(failed)} failed for good; the log says why")
     except LoadError as error:
-        print(f"vocoder-serve: {error}", file=sys.stderr, flush=True)
+        say(f"vocoder-serve: {error}")
         servers[0].should_exit = True
         raise
 

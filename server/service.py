@@ -18,6 +18,7 @@ from server.engine.line import Line
 from server.engine.queue import Job, at_once
 from server.limits.gate import Drain
 from server.limits.keys import KeyRing
+from server.limits.shares import Pool
 from server.settings import Settings
 from server.telemetry.metrics import Metrics
 from vocoder.audio.origin import Origin
@@ -42,6 +43,7 @@ class Service:
     mels: Line
     """computes mels from audio"""
     drain: Drain
+    memory: Pool
     keys: KeyRing | None
     mel_configs: Mapping[str, MelConfig] = field(default_factory=lambda: PRESETS)
 

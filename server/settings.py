@@ -67,8 +67,8 @@ class Settings(BaseSettings):
     """directory of your own mel configs, YAML or JSON; a file's name is the preset's"""
     allowed_hosts: Names = Field(
         default=(),
-        description="names that this server answers to in Host and Origin, comma-separated; `*.` before a name allows "
-        "everything below it, `*` allows any; empty: loopback names if the server listens on loopback, otherwise any",
+        description="further names that this server answers to in Host and Origin, comma-separated; `*.` before a name "
+        "allows everything below it, `*` allows any",
     )
     api_keys_file: Path | None = Field(default=None, description="file of API keys; without it, no key is needed")
     requests_per_minute: Limit = Field(default=0, description="requests per key; 0 is no limit")
@@ -103,7 +103,9 @@ class Settings(BaseSettings):
         description="seconds that an idle connection stays open; longer than in the proxy before the server",
     )
     max_header_bytes: Bytes = Field(default=16384, description="largest request line and headers together, in bytes")
-    max_buffered_bytes: Bytes = Field(default=256 * MIB, description="bytes of request bodies held at once before 503")
+    max_buffered_bytes: Bytes = Field(
+        default=256 * MIB, description="bytes of request bodies, mels and audio held at once before 503"
+    )
     stall_timeout: Seconds = 120.0
     """seconds that one inference may take before /livez calls the model stuck"""
     drain_timeout: float = Field(default=30.0, ge=0, description="seconds for requests in flight at shutdown")
@@ -112,10 +114,8 @@ class Settings(BaseSettings):
         ge=0,
         description="seconds after SIGTERM in which new requests are still taken, while /readyz says 503",
     )
-    max_connections_per_client: Limit = 0
-    """connections at once from one address; 0 is no limit, as needed behind a proxy"""
     max_connections: Count = 256
-    """connections and requests at once before 503; probes are always answered"""
+    """requests at once before 503, and connections before idle ones are closed; probes are always answered"""
     worker_threads: Count = Field(default=2, description="threads that decode, check and encode")
 
     @property

@@ -6,7 +6,7 @@ import ctypes
 import os
 import platform
 
-__all__ = ["keep_freed_memory"]
+__all__ = ["give_back_memory", "keep_freed_memory"]
 
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # names of glibc's malloc.h
 KEPT_BYTES = 256 * 2**20
@@ -31,3 +31,10 @@ def keep_freed_memory() -> bool:
     mallopt = ctypes.CDLL(None).mallopt
     done = [mallopt(MMAP_THRESHOLD, LARGEST_BYTES), mallopt(TRIM_THRESHOLD, KEPT_BYTES)]
     return done == [1, 1]
+
+
+def give_back_memory() -> bool:
+    """Have glibc give all freed memory of this process back to the kernel, once; return whether it did."""
+    if platform.libc_ver()[0] != "glibc":
+        return False
+    return bool(ctypes.CDLL(None).malloc_trim(0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 import tempfile
 import threading
@@ -21,6 +22,8 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
 __all__ = ["PARTS", "MelExtractor"]
+
+logger = logging.getLogger(__name__)
 
 PARTS = 3
 """of the work on a file: decoding, resampling, the mel"""
@@ -106,7 +109,8 @@ def _without_decoder_lines() -> Iterator[None]:
             os.dup2(before, STANDARD_ERROR)
             os.close(before)
             caught.seek(0)
-            os.write(STANDARD_ERROR, b"".join(line for line in caught if not line.startswith(DECODER_LINES)))
+            if rest := [line.decode(errors="replace") for line in caught if not line.startswith(DECODER_LINES)]:
+                logger.warning("a decoder says: %s", "".join(rest).rstrip())
 
 
 def _invalid(detail: str) -> Problem:

@@ -1,12 +1,14 @@
 """Connections that no client can hold on to or inflate.
 
 Most limits are uvicorn's public settings, in `server_config`. uvicorn has no setting against the following attacks, so
-the two protocols here extend its own, with `Config(http=..., ws=...)`:
+two protocols extend its own, here and in `websocket`, with `Config(http=..., ws=...)`:
 
 * headers, or the rest of a body after its answer, that are sent a byte at a time or never (slow loris);
+* idle connections that take all places: they give way to new ones (`limit_concurrency` refuses the new ones, probes
+  included, so that a busy server is restarted);
 * an answer or audio that is requested and not read, which fills memory;
-* headers above the limit that arrive in one piece, and WebSockets above the limit of connections;
-* many requests, under which `limit_concurrency` answers probes with 503, so that a busy server is restarted;
+* a client that is still sending when it is refused, and loses the answer (`lingering`), or that has ended its own side;
+* headers above the limit that arrive in one piece; two lengths of one body (request smuggling);
 * WebSocket handshakes that cannot be parsed, and stay unanswered; millions of pings without reading the pongs, which
   are all queued; tiny fragments, whose list is far larger than the message.
 """
@@ -14,33 +16,26 @@ the two protocols here extend its own, with `Config(http=..., ws=...)`:
 from __future__ import annotations
 
 import asyncio
-import json
-import logging
 import math
-from asyncio.transports import BaseTransport
+from collections import Counter
 from http import HTTPStatus
 from typing import Any
 
 import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
-from uvicorn.protocols.utils import ClientDisconnected
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
-from websockets.frames import Frame
-from websockets.http11 import Response
-from websockets.server import ServerProtocol
 
-from server.addresses import PROBES
-from server.limits.timers import Deadline, ReaderWatch, answer_busy, busy, configure_socket, handshake_problem, refusal
-from server.problems import MEDIA_TYPE, Problem
+from server.limits.lingering import LingeringTransport
+from server.limits.timers import Deadline, ReaderWatch, busy, configure_socket, handshake_problem, refusal
+from server.limits.websocket import LimitedWebSocket
+from server.problems import Problem
 from server.settings import Settings
 
-__all__ = ["MAX_STREAM_MESSAGE", "LimitedHttp", "LimitedWebSocket", "server_config"]
+__all__ = ["MAX_STREAM_MESSAGE", "LimitedHttp", "server_config"]
 
 MAX_STREAM_MESSAGE = 2**20  # bytes of one WebSocket message
-READ_BYTES = 2**14  # taken from a WebSocket at once; between two reads, others have their turn
-WEBSOCKET_LOGGER = "server.websocket"  # of its own: uvicorn logs addresses with their query, which may hold anything
-INVALID_TEXT = 1007  # close code (RFC 6455, section 7.4.1)
+UNFINISHED = (h11.IDLE, h11.SEND_BODY, h11.ERROR)
+"""states of a client that may be sending"""
 
 
 def server_config(app: Any, settings: Settings, **options: Any) -> uvicorn.Config:
@@ -49,7 +44,6 @@ def server_config(app: Any, settings: Settings, **options: Any) -> uvicorn.Confi
         app,
         http=LimitedHttp,
         ws=LimitedWebSocket,
-        limit_concurrency=settings.max_connections,
         timeout_keep_alive=math.ceil(settings.keep_alive_timeout),
         timeout_graceful_shutdown=max(1, math.ceil(settings.drain_timeout)),
         h11_max_incomplete_event_size=settings.max_header_bytes,
@@ -74,11 +68,14 @@ class LimitedRequests(h11.Connection):
         self._limit = limit
 
     def next_event(self) -> Any:
-        """Return h11's next event; raise also for headers that are too large."""
+        """Return h11's next event; raise also for headers that are too large or tell two lengths."""
         try:
             event = super().next_event()
-            if isinstance(event, h11.Request) and _header_bytes(event) > self._limit:
-                raise h11.RemoteProtocolError("headers too large", error_status_hint=431)
+            if isinstance(event, h11.Request):
+                if _header_bytes(event) > self._limit:
+                    raise h11.RemoteProtocolError("headers too large", error_status_hint=431)
+                if {b"content-length", b"transfer-encoding"} <= {name for name, _ in event.headers}:
+                    raise h11.RemoteProtocolError("two lengths")  # RFC 9112, section 6.1
         except h11.RemoteProtocolError as error:
             self.fault_status = error.error_status_hint
             raise
@@ -95,24 +92,21 @@ class LimitedHttp(H11Protocol):
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self._settings: Settings = self.config.settings
-        self._most, self.limit_concurrency = self.limit_concurrency, None
         self._header_deadline = Deadline(self._settings.header_timeout, self._on_slow_headers)
         self._body_deadline = Deadline(self._settings.body_timeout, lambda: self.transport.close())
         self.conn = LimitedRequests(self.config.h11_max_incomplete_event_size)
+        self.idle_since = 0.0
 
     @property
-    def app(self) -> Any:
-        """The application. Above the limit, requests other than probes are refused instead."""
-        full = self._most is not None and max(len(self.connections), len(self.tasks)) >= self._most
-        return answer_busy if full and self.scope["path"] not in PROBES else self._application
-
-    @app.setter
-    def app(self, application: Any) -> None:
-        self._application = application
+    def idle(self) -> bool:
+        """Whether no request is under way, or what is left of one is thrown away."""
+        return self.cycle is None or self.cycle.response_complete or self.transport.is_closing()
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a new connection, or close it if its address has too many."""
-        super().connection_made(transport)
+        """Take a new connection; an idle one gives way if there are too many."""
+        lingering = LingeringTransport(transport, self, lambda: self.conn.their_state in UNFINISHED)
+        super().connection_made(lingering)  # type: ignore[arg-type]
+        self.idle_since = self.loop.time()
         configure_socket(transport)
         self._watch = ReaderWatch(transport, self._settings.send_timeout)
         if self._too_many():
@@ -120,10 +114,23 @@ class LimitedHttp(H11Protocol):
         else:
             self._header_deadline.begin()
 
+    def eof_received(self) -> None:
+        """Tell a client that ends its side before it has its answer that this counts as leaving."""
+        if not self.idle and not self.cycle.response_started:
+            detail = "The connection ended before the answer: leave it open until then."
+            self.transport.write(refusal(Problem("client-disconnected", detail)))
+
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
         self._stop_timers()
         super().connection_lost(exc)
+
+    def shutdown(self) -> None:
+        """End an idle connection at once, and any other after its answer."""
+        if self.idle:
+            self.transport.plain.close()  # type: ignore[attr-defined]
+        else:
+            super().shutdown()
 
     def data_received(self, data: bytes) -> None:
         """Pass data on, and set the deadline for the rest of the request."""
@@ -142,14 +149,13 @@ class LimitedHttp(H11Protocol):
             self.timeout_keep_alive_task = self.loop.call_later(wait, end)
 
     def handle_websocket_upgrade(self, event: h11.Request) -> None:
-        """Hand the connection over to the WebSocket protocol, within the limit of connections."""
+        """Hand the connection over to the WebSocket protocol."""
         self._stop_timers()
         headers = dict(self.headers)
-        if self._most is not None and len(self.connections) >= self._most:
-            self._refuse(busy())
-        elif b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0":
+        if b"transfer-encoding" in headers or headers.get(b"content-length", b"0") != b"0":
             self._refuse(handshake_problem(HTTPStatus.BAD_REQUEST))
         else:
+            self.transport = self.transport.plain  # type: ignore[attr-defined]
             super().handle_websocket_upgrade(event)
 
     def send_400_response(self, msg: str) -> None:
@@ -171,6 +177,7 @@ class LimitedHttp(H11Protocol):
 
     def on_response_complete(self) -> None:
         """End a request, with deadlines for the rest of its body and for its reader."""
+        self.idle_since = self.loop.time()
         super().on_response_complete()
         self._watch.begin()
         if self.conn.their_state is h11.SEND_BODY and not self.transport.is_closing():
@@ -186,13 +193,20 @@ class LimitedHttp(H11Protocol):
         self.transport.close()
 
     def _too_many(self) -> bool:
-        limit, total = self._settings.max_connections_per_client, self._most
-        if total is not None and len(self.connections) > 2 * total:  # up to twice as many get an answer
-            return True
-        if not limit or self.client is None:
-            return False
-        addresses = [getattr(other, "client", None) or (None,) for other in self.connections]
-        return sum(1 for address in addresses if address[0] == self.client[0]) > limit
+        """Whether this connection is one too many, and no other can give way."""
+        if len(self.connections) > self._settings.max_connections:
+            self._make_room()
+        return len(self.connections) > 2 * self._settings.max_connections  # up to twice as many get an answer
+
+    def _make_room(self) -> None:
+        """Close the connection that has been idle for longest, of the address that has most idle ones."""
+        others = (other for other in self.connections if other is not self)
+        idle = [other for other in others if isinstance(other, LimitedHttp) and other.idle]
+        count = Counter(map(_address, idle))
+        if idle:
+            oldest = min(idle, key=lambda other: (-count[_address(other)], other.idle_since))
+            self.connections.discard(oldest)
+            oldest.transport.plain.close()  # type: ignore[attr-defined]
 
     def _stop_timers(self) -> None:
         self._header_deadline.stop()
@@ -200,98 +214,8 @@ class LimitedHttp(H11Protocol):
         self._watch.stop()
 
 
-class ProblemHandshake(ServerProtocol):
-    """The protocol of the websockets library, which refuses handshakes with problem documents."""
-
-    def reject(self, status: int, text: str) -> Response:
-        """Return the refusal of a handshake. The library's own text may repeat what the client sent."""
-        response = super().reject(status, json.dumps(handshake_problem(status).document()))
-        del response.headers["Content-Type"]
-        response.headers["Content-Type"] = MEDIA_TYPE
-        return response
-
-
-class LimitedWebSocket(WebSocketsSansIOProtocol):
-    """One WebSocket. While the client reads slowly, `send` waits; if it stops reading, the connection is cut off."""
-
-    config: Any
-    frames: Any
-    _watch: ReaderWatch
-    _pong = b""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**options)
-        self.logger = logging.getLogger(WEBSOCKET_LOGGER)
-        self.conn = ProblemHandshake(max_size=self.config.ws_max_size, logger=self.logger)
-
-    def connection_made(self, transport: BaseTransport) -> None:
-        """Take over a connection."""
-        super().connection_made(transport)
-        self.transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # of asyncio's own transports
-        self._watch = ReaderWatch(self.transport, self.config.settings.send_timeout)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the connection."""
-        self._watch.stop()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Take data. A handshake arrives whole: without a valid request in it there will never be one."""
-        super().data_received(data)
-        if not self.handshake_initiated and not self.transport.is_closing():
-            answer = b"".join(self.conn.data_to_send())
-            self.transport.write(answer or refusal(handshake_problem(HTTPStatus.BAD_REQUEST)))
-            self.transport.close()
-
-    def handle_cont(self, event: Frame) -> None:
-        """Append a fragment to its message in place."""
-        whole = self.frames[0] if isinstance(self.frames[0], bytearray) else bytearray(self.frames[0])
-        whole += event.data
-        self.frames = [whole]
-        if event.fin:
-            self.send_receive_event_to_app()
-
-    def send_receive_event_to_app(self) -> None:
-        """Hand a message to the application; text that is not UTF-8 ends the connection."""
-        try:
-            if self.curr_msg_data_type == "text":
-                b"".join(self.frames).decode()
-        except UnicodeDecodeError:
-            self.frames = []
-            self.conn.send_close(INVALID_TEXT)
-            self.handle_parser_exception()
-        else:
-            super().send_receive_event_to_app()
-
-    def handle_ping(self) -> None:
-        """Answer a ping; while the client does not read, only the last one (RFC 6455, section 5.5.3)."""
-        self._pong = b"".join(self.conn.data_to_send())
-        if self.writable.is_set():
-            self._send_pong()
-
-    def pause_writing(self) -> None:
-        """Make `send` wait, and watch the reader's progress."""
-        super().pause_writing()
-        self._watch.begin()
-
-    def resume_writing(self) -> None:
-        """Let `send` continue, after the pending pong."""
-        super().resume_writing()
-        self._send_pong()
-
-    async def send(self, message: Any) -> None:
-        """Send a message. After the last one, the reader has limited time."""
-        await self.writable.wait()
-        if self.close_sent and self.initial_response is None:  # the server closed it, as after a too large message
-            raise ClientDisconnected
-        await super().send(message)
-        if self.close_sent:
-            self._watch.begin()
-
-    def _send_pong(self) -> None:
-        pong, self._pong = self._pong, b""
-        if pong and not self.close_sent:
-            self.transport.write(pong)
+def _address(connection: Any) -> str | None:
+    return connection.client[0] if connection.client else None
 
 
 def _header_bytes(request: h11.Request) -> int:

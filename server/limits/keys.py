@@ -22,6 +22,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from vocoder.files import read_small
+
 __all__ = ["ROLES", "Client", "KeyFileError", "KeyRing", "Quotas", "TokenBucket", "read_clients"]
 
 logger = logging.getLogger(__name__)
@@ -100,7 +102,7 @@ class KeyRing:
     def __init__(self, path: Path, requests_per_minute: int, frames_per_minute: int) -> None:
         self._path = path
         self._defaults = (requests_per_minute, frames_per_minute)
-        self._stamp = self._look()
+        self._seen = self._stamp = self._look()
         self._quotas: dict[Client, Quotas] = {}
         self._take(read_clients(path, *self._defaults))
 
@@ -120,11 +122,14 @@ class KeyRing:
             await asyncio.to_thread(self.refresh)
 
     def refresh(self) -> bool:
-        """Read the file again if it changed, and return whether the keys are new. An invalid file is only logged."""
-        stamp = self._look()
-        if stamp == self._stamp:
+        """Read the file again if it changed, and return whether the keys are new. An invalid file is only logged.
+
+        A file that has changed since the last look may be half written: it is read when it stays as it is.
+        """
+        before, self._seen = self._seen, self._look()
+        if self._seen == self._stamp or self._seen != before:
             return False
-        self._stamp = stamp
+        self._stamp = self._seen
         try:
             self._take(read_clients(self._path, *self._defaults))
         except KeyFileError as error:
@@ -153,10 +158,11 @@ def read_clients(path: Path, requests_per_minute: int = 0, frames_per_minute: in
         KeyFileError: it cannot be read, holds no key, or has an invalid line.
     """
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_FILE_BYTES).decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise KeyFileError(f"cannot read the file of API keys {path}: {type(error).__name__}") from None
+        text = read_small(path, MAX_FILE_BYTES).decode("utf-8")
+    except OSError as error:
+        raise KeyFileError(f"cannot read the file of API keys {path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise KeyFileError(f"the file of API keys {path} is not UTF-8") from None
     default = Client("", (), requests_per_minute=requests_per_minute, frames_per_minute=frames_per_minute)
     clients: dict[str, Client] = {}
     for number, line in enumerate(text.splitlines(), 1):

@@ -8,15 +8,11 @@ import socket
 from collections.abc import Callable
 from http import HTTPStatus
 
-from starlette.requests import HTTPConnection
-from starlette.types import Receive, Scope, Send
-
-from server.problems import MEDIA_TYPE, Problem, render
+from server.problems import MEDIA_TYPE, Problem
 
 __all__ = [
     "Deadline",
     "ReaderWatch",
-    "answer_busy",
     "busy",
     "configure_socket",
     "handshake_problem",
@@ -110,13 +106,8 @@ def configure_socket(transport: asyncio.Transport) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
-async def answer_busy(scope: Scope, receive: Receive, send: Send) -> None:
-    """Refuse a request above the limit."""
-    await render(HTTPConnection(scope), busy())(scope, receive, send)
-
-
 def busy() -> Problem:
-    """Return the problem of a connection or request above the limit."""
+    """Return the problem of a connection above the limit."""
     return Problem("busy", "There are too many connections; try again soon.", retry_after=1)
 
 

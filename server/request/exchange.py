@@ -16,7 +16,8 @@ from starlette.requests import ClientDisconnect
 
 from server.engine.errors import DeadlineError
 from server.engine.queue import Job, Synthesis
-from server.limits.gate import charge_frames, hold_bytes
+from server.limits.gate import charge_frames
+from server.limits.shares import hold_bytes
 from server.problems import Problem, invalid_parameter
 from server.request.admit import Admitted, admit
 from server.request.asked import Asked
@@ -49,11 +50,13 @@ class Exchange:
         self.deadline = deadline_of(http)
         self.seconds: dict[str, float] = {}
         """of the stages so far"""
+        self._body_bytes = 0
         self._started = time.perf_counter()
 
     async def read(self, limit: int) -> bytes:
         """Return the body, of at most `limit` bytes."""
         body = await read_body(self.http, limit, self.service.settings.body_timeout)
+        self._body_bytes = len(body)
         self.lap("read")
         return body
 
@@ -67,6 +70,14 @@ class Exchange:
         self.lap("decode")
         charge_frames(self.http, admitted.frames, self.engine.cost(admitted.sampling.corrections))
         return admitted
+
+    def expect(self, admitted: Admitted, audio_bytes: int) -> None:
+        """Hold the memory of the mel and of the audio beside that of the body, before there is any audio.
+
+        Raises:
+            Problem: 503 if there is no room.
+        """
+        hold_bytes(self.http, self._body_bytes + admitted.mel.nbytes + audio_bytes)
 
     async def synthesize(self, admitted: Admitted) -> Synthesis:
         """Return the audio; give up as soon as the client leaves."""

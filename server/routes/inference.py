@@ -11,15 +11,21 @@ from fastapi import APIRouter, Request, Response
 import vocoder
 from server.addresses import INFERENCE
 from server.engine.errors import EngineState, NotReadyError
+from server.limits.shares import hold_bytes
+from server.problems import Problem
 from server.request.decode import JSON, RAW
-from server.request.exchange import Exchange, while_wanted
+from server.request.exchange import Exchange, media_type, while_wanted
 from server.request.telling import as_parameters, facts
 from server.request.tensors import HEADER_LENGTH, VERSION, describe_model, parse_request, render_response
 from server.routes import operations
 from server.routes.openapi import INFERENCE_BODY, INFERENCE_RESPONSE, refusal_responses
 from server.service import ServiceDependency
+from server.stream.chunks import VALUE_BYTES
 
 __all__ = ["router"]
+
+JSON_BYTES = 24
+"""of one sample as text, at most"""
 
 router = APIRouter(prefix=INFERENCE, tags=["Open Inference Protocol"])
 
@@ -36,6 +42,7 @@ async def describe_server() -> dict[str, Any]:
     return {"name": "vocoder", "version": vocoder.__version__, "extensions": ["binary_tensor_data"]}
 
 
+@router.head("/health/live", include_in_schema=False)
 @router.get("/health/live", responses=refusal_responses(503))
 async def live(service: ServiceDependency) -> dict[str, bool]:
     """Answer 200 where /livez does."""
@@ -43,6 +50,7 @@ async def live(service: ServiceDependency) -> dict[str, bool]:
     return {"live": True}
 
 
+@router.head("/health/ready", include_in_schema=False)
 @router.get("/health/ready", responses=refusal_responses(503))
 async def ready(service: ServiceDependency) -> dict[str, bool]:
     """Answer 200 where /readyz does."""
@@ -73,6 +81,8 @@ async def is_ready(name: str, service: ServiceDependency) -> dict[str, Any]:
 @router.post(f"{ONE_VERSION}/infer", response_class=Response, responses=RESPONSES, openapi_extra=INFERENCE_BODY)
 async def infer(name: str, http: Request, service: ServiceDependency) -> Response:
     """Turn the tensor `mel` into the tensor `audio`."""
+    if media_type(http) not in (JSON, RAW, None):  # a page of another site may send text/plain without being asked
+        raise Problem("unsupported-media-type", f"Send the request with Content-Type: {JSON}, or {RAW}.")
     exchange, settings, length = Exchange(http, service, name), service.settings, http.headers.get(HEADER_LENGTH)
     model, n_mels = exchange.engine.name, exchange.engine.mel_config.n_mels
     body = await exchange.read(settings.max_json_bytes if length is None else settings.max_body_bytes)
@@ -82,9 +92,12 @@ async def infer(name: str, http: Request, service: ServiceDependency) -> Respons
     if asked.parameters.timeout is not None:
         moments = (time.monotonic() + asked.parameters.timeout / 1e6, exchange.deadline)
         exchange.deadline = min(moment for moment in moments if moment is not None)
+    samples, binary = admitted.path.samples(admitted.frames), asked.binary
+    exchange.expect(admitted, samples * (VALUE_BYTES + (VALUE_BYTES if binary else JSON_BYTES)))
     synthesis = await exchange.synthesize(admitted)
     told = as_parameters(facts(admitted, synthesis.sample_rate, exchange.engine.dtype))
     content, json_length = await exchange.encode("tensor", partial(render_response, model, asked, synthesis.x, told))
+    hold_bytes(http, len(content))
     headers = {"Server-Timing": exchange.server_timing()}
     if json_length is None:
         return Response(content, media_type=JSON, headers=headers)

@@ -17,6 +17,7 @@ router = APIRouter(tags=["health"])
 metrics_router = APIRouter(tags=["health"])
 
 
+@router.head("/livez", include_in_schema=False)
 @router.get("/livez", responses=problem_responses(503))
 async def live(service: ServiceDependency) -> dict[str, str]:
     """Answer 200 while the event loop and every model are working; 503 calls for a restart."""
@@ -27,6 +28,7 @@ async def live(service: ServiceDependency) -> dict[str, str]:
     return {"status": "alive"}
 
 
+@router.head("/readyz", include_in_schema=False)
 @router.get("/readyz", responses=problem_responses(503))
 async def ready(service: ServiceDependency) -> dict[str, str]:
     """Answer 200 once every model is loaded and warmed up."""

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response, WebSocket
 
 from server.audio.formats import FORMATS, STREAM_FORMATS, Format, negotiate
+from server.limits.shares import hold_bytes
 from server.problems import Problem
 from server.request.admit import Admitted, mel_path
 from server.request.asked import SynthesisQuery
@@ -16,7 +17,7 @@ from server.request.exchange import Exchange, media_type
 from server.request.telling import as_headers, facts
 from server.routes.openapi import AUDIO_RESPONSE, MEL_BODY, problem_responses
 from server.service import ServiceDependency
-from server.stream.chunks import ChunkStream
+from server.stream.chunks import VALUE_BYTES, ChunkStream, chunk_bytes
 from server.stream.encoder import StreamEncoder
 from server.stream.response import StreamedAudio
 from server.stream.session import WebSocketSession
@@ -74,9 +75,12 @@ async def refuse_plain_request() -> None:
 async def _answer(
     exchange: Exchange, admitted: Admitted, target: Format, rate: int, headers: dict[str, str], origin: Origin | None
 ) -> Response:
+    samples = admitted.path.samples(admitted.frames)
+    exchange.expect(admitted, VALUE_BYTES * (samples + samples * rate // exchange.engine.mel_config.sample_rate))
     synthesis = await exchange.synthesize(admitted)
     encode = partial(target.encode, synthesis.x, synthesis.sample_rate, rate, origin)
     encoded = await exchange.encode(target.name, encode, lambda encoded: encoded.clipped)
+    hold_bytes(exchange.http, len(encoded.body))
     duration = len(synthesis.x) / synthesis.sample_rate
     headers |= {
         "X-Audio-Samples": str(encoded.samples),
@@ -93,6 +97,7 @@ async def _stream(
 ) -> Response:
     """Synthesize the first chunk, so that errors are reported as problems, and answer from there on."""
     service, engine, path = exchange.service, exchange.engine, admitted.path
+    exchange.expect(admitted, chunk_bytes(engine.mel_config, rate, admitted.frames))
     chunks = ChunkStream(engine, admitted.sampling)
     chunks.push(admitted.mel)
     chunks.finish()

@@ -14,13 +14,24 @@ from server.engine.engine import Engine
 from server.engine.errors import QueueFullError
 from server.engine.model import check_output
 from server.engine.queue import Job, Synthesis
+from vocoder.mel.config import MelConfig
 from vocoder.sampling import Sampling, voice_of
-from vocoder.synthesis.stream import StreamSession
+from vocoder.synthesis.stream import LONG_CHUNK_FRAMES, StreamSession
 
-__all__ = ["ChunkStream"]
+__all__ = ["VALUE_BYTES", "ChunkStream", "chunk_bytes"]
+
+VALUE_BYTES = 4
+"""of a sample of audio, or of a value of a mel"""
+STATE_BYTES = 2**20  # about what a model remembers between two chunks
 
 FIRST_FRAMES = 64  # assumed for the first chunk, before its session exists
 QUEUE_PATIENCE = 0.05  # seconds between attempts while the queue is full
+
+
+def chunk_bytes(config: MelConfig, sample_rate: int, frames: int) -> int:
+    """Return the bytes that a stream of so many frames holds at most beside its mel, at the rate of its answer."""
+    samples = min(frames, LONG_CHUNK_FRAMES) * config.hop_length
+    return STATE_BYTES + VALUE_BYTES * (samples + samples * sample_rate // config.sample_rate)
 
 
 class ChunkStream:

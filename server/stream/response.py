@@ -60,6 +60,7 @@ class StreamedAudio(Response):
         while True:
             if body:
                 await send({"type": "http.response.body", "body": body, "more_body": True})
+                await send({"type": "http.response.body", "body": b"", "more_body": True})  # returns when it is taken
             if self._stream.done:
                 break
             chunk = await self._stream.chunk(self._exchange.service.settings.max_wait)

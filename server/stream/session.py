@@ -16,14 +16,15 @@ from starlette.websockets import WebSocketDisconnect
 
 from server.audio.formats import STREAM_FORMATS, negotiate
 from server.engine.engine import Engine
-from server.limits.gate import charge_frames, hold_bytes
+from server.limits.gate import charge_frames
+from server.limits.shares import hold_bytes
 from server.problems import Problem, describe_problem, unexpected
 from server.request.admit import mel_path
 from server.request.asked import StreamHello, check_end, read_hello
 from server.request.exchange import done_before
 from server.request.telling import done_message, ready_message
 from server.service import Service
-from server.stream.chunks import ChunkStream
+from server.stream.chunks import VALUE_BYTES, ChunkStream, chunk_bytes
 from server.stream.encoder import StreamEncoder
 from server.stream.intake import Intake
 from server.telemetry.metrics import REJECTIONS
@@ -39,7 +40,6 @@ logger = logging.getLogger(__name__)
 
 CLOSE_CODE = 4000
 """plus the status of a problem makes the close code; 4000 to 4999 are for applications"""
-VALUE_BYTES = 4  # of a mel in the model's own config
 
 
 class WebSocketSession:
@@ -50,6 +50,7 @@ class WebSocketSession:
         self._service = service
         self._engine: Engine | None = None
         self._cost = 1.0  # of a frame
+        self._audio_bytes = 0
         self._early = deque[dict[str, Any]]()
         """messages that were read to recognise the mel config, still to be taken"""
 
@@ -85,6 +86,8 @@ class WebSocketSession:
         hello.check_corrections(config)
         path = await service.run(mel_path, hello, config, service.mel_configs)
         rate = target.rate(config.sample_rate, hello.sample_rate)
+        self._audio_bytes = chunk_bytes(config, rate, service.settings.max_frames)
+        hold_bytes(self._websocket, self._audio_bytes)
         note(self._websocket, model=engine.name)
         await self._send_json(ready_message(hello, engine.name, engine.dtype, path, rate, sampling.seed))
         if hello.preset == AUTO:
@@ -159,7 +162,7 @@ class WebSocketSession:
         """Hold the memory of the frames that were pushed and not synthesized yet."""
         assert self._engine is not None
         pending = stream.frames - encoder.model_samples // encoder.hop_length
-        hold_bytes(self._websocket, pending * self._engine.mel_config.n_mels * VALUE_BYTES)
+        hold_bytes(self._websocket, self._audio_bytes + pending * self._engine.mel_config.n_mels * VALUE_BYTES)
 
     async def _receive(self) -> dict[str, Any]:
         """Return the next message, which has to arrive in time."""

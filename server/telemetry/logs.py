@@ -10,6 +10,8 @@ from typing import Any
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
+from server.telemetry.log_writer import LogWriter
+
 __all__ = ["REQUEST_ID", "RequestIdFilter", "TextFormatter", "logging_config"]
 
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
@@ -31,14 +33,13 @@ def logging_config(log_format: str, level: str) -> dict[str, Any]:
         "reserved_attrs": sorted(KNOWN),
     }
     text_format = {"()": TextFormatter, "fmt": "%(asctime)s %(levelname)s %(name)s: %(message)s"}
-    handler = {"class": "logging.StreamHandler", "stream": "ext://sys.stderr", "formatter": log_format}
     loggers = {name: {"level": level.upper()} for name in ("server", "vocoder", "uvicorn", "uvicorn.error")}
     return {
         "version": 1,
         "disable_existing_loggers": False,
         "formatters": {"json": json_format, "text": text_format},
         "filters": {"request_id": {"()": RequestIdFilter}},
-        "handlers": {"stderr": {**handler, "filters": ["request_id"]}},
+        "handlers": {"stderr": {"()": LogWriter, "formatter": log_format, "filters": ["request_id"]}},
         "root": {"handlers": ["stderr"], "level": "WARNING"},
         # uvicorn's records about a WebSocket repeat its address with the query.
         "loggers": {**loggers, "server.websocket": {"level": "WARNING"}},

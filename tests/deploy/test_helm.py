@@ -36,6 +36,7 @@ def test_the_schemas_of_kubernetes_accept_every_value(version: str) -> None:
     (container,) = pod["containers"]
     variables = {entry["name"]: entry.get("value") for entry in container["env"]}
     assert (variables["VOCODER_MAX_FRAMES"], variables["VOCODER_PAGE"]) == ("4000000", "false")
+    assert variables["VOCODER_ALLOWED_HOSTS"] == "*.speech,speech.example.com"
     assert (variables["VOCODER_DRAIN_DELAY"], variables["VOCODER_DRAIN_TIMEOUT"]) == ("20", "60")
     assert pod["terminationGracePeriodSeconds"] == 100
     assert container["image"] == "registry.example.com/flow-vocoder:cpu"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import sys
 import threading
@@ -102,9 +103,16 @@ class FaultyRowSynthesizer(FaultySynthesizer):
             raise KeyError("secret")
 
 
-def serve(fault: str, settings: dict[str, Any], output: str) -> None:
-    """Serve as a process of its own, whose standard output and error go to the files `output`.out and .err."""
+def serve(fault: str, settings: dict[str, Any], output: str, blocked: bool = False) -> None:
+    """Serve as a process of its own, whose standard output and error go to the files `output`.out and .err.
+
+    If it is `blocked`, standard error is a small pipe that nobody reads.
+    """
     for descriptor, suffix in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{output}.{suffix}", os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
+    if blocked:
+        _, writing = os.pipe()
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+        os.dup2(writing, 2)
     synthesizer = FaultySynthesizer(fault)
     sys.exit(asyncio.run(run(Settings(models=("faulty",), port=0, **settings), lambda _: synthesizer)))

@@ -63,7 +63,8 @@ def program(tmp_path: Path, wait_until: Any) -> Start:
     @contextmanager
     def start(fault: str, **settings: Any) -> Iterator[tuple[Program, str]]:
         output = tmp_path / "process"
-        process = context.Process(target=serve, args=(fault, settings, str(output)), daemon=True)
+        blocked = settings.pop("blocked", False)
+        process = context.Process(target=serve, args=(fault, settings, str(output), blocked), daemon=True)
         process.start()
         running = Program(process, output)
         try:
@@ -104,6 +105,15 @@ def test_foreign_files_write_nothing_into_the_log(program: Start) -> None:
         assert len(process.line().splitlines()) == 1
 
 
+def test_a_log_that_nobody_reads_holds_nothing_up(program: Start, new_mel: Any) -> None:
+    with program("none", blocked=True) as (process, url), httpx.Client(timeout=TIMEOUT) as client:
+        for _ in range(100):  # more lines than the pipe takes
+            assert client.get(f"{url}/v1/models").status_code == 200
+        assert speak(url, new_mel()).status_code == 200
+        process.send(signal.SIGTERM)
+        assert process.wait() == 0
+
+
 def test_a_hangup_ends_nothing(program: Start, new_mel: Any, wait_until: Any) -> None:
     with program("slow:0.5") as (process, url), ThreadPoolExecutor(1) as pool:
         answer = pool.submit(speak, url, new_mel())
@@ -113,8 +123,9 @@ def test_a_hangup_ends_nothing(program: Start, new_mel: Any, wait_until: Any) ->
         assert speak(url, new_mel()).status_code == 200
 
 
-def test_ready_is_the_last_thing_that_is_said(program: Start) -> None:
+def test_ready_is_the_last_thing_that_is_said(program: Start, wait_until: Any) -> None:
     with program("none") as (process, url):
+        wait_until(lambda: f"ready on {url}" in process.errors())
         log = process.errors()
     assert "running on" not in log
     assert f"ready on {url}" in log.splitlines()[-1]

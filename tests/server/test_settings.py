@@ -86,12 +86,3 @@ def test_the_largest_headers(serve: Any) -> None:
         answer = httpx.get(f"{url}/livez", headers={"X-Long": "x" * 1000})
         assert (answer.status_code, answer.json()["limit_bytes"]) == (431, 1024)
         assert httpx.get(f"{url}/livez", headers={"X-Long": "x" * 500}).status_code == 200
-
-
-def test_connections_of_one_client(serve: Any) -> None:
-    with serve(max_connections_per_client=1) as url, httpx.Client(base_url=url) as first:
-        assert first.get("/livez").status_code == 200  # and the connection stays open
-        answer = httpx.get(f"{url}/livez")
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "1")
-        assert answer.json()["type"] == "urn:vocoder:problem:busy"
-        assert first.get("/livez").status_code == 200

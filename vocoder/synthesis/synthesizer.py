@@ -59,8 +59,7 @@ class Synthesizer:
         self.name, self.family = name, checkpoint.family
         self.mel_config: MelConfig = checkpoint.mel_config
         self.provenance: Mapping[str, Any] = checkpoint.provenance
-        self.quality: Mapping[str, Any] = checkpoint.quality
-        self.weights_sha256 = checkpoint.weights_sha256
+        self.quality, self.weights_sha256 = checkpoint.quality, checkpoint.weights_sha256
         self.device, self.dtype = torch.device(device), dtype
         self.model = checkpoint.model.to(self.device).eval().requires_grad_(False)
         set_compute_dtype(self.model, dtype)

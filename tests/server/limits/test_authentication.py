@@ -13,7 +13,8 @@ from answers import npy
 from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocket
 
-from server.limits.gate import Gate, HostRule, charge_frames
+from server.limits.gate import Gate, charge_frames
+from server.limits.hosts import HostRule
 from server.limits.keys import KeyRing, Quotas
 from server.problems import Problem
 

@@ -118,15 +118,92 @@ def test_headers_that_are_too_large_all_at_once(ready: Any) -> None:
     assert b"headers-too-large" in answer
 
 
-def test_probes_are_answered_however_many_connections_there_are(ready: Any) -> None:
-    with ready(max_connections=3) as url, ExitStack() as stack:
-        for _ in range(4):
-            stack.enter_context(connected(url, HEAD[:10]))
+def test_probes_are_answered_however_many_requests_there_are(ready: Any, new_mel: Any, wait_until: Any) -> None:
+    body = npy(new_mel())
+    with ready(max_connections=4) as url, ExitStack() as stack:
+        for _ in range(3):
+            stack.enter_context(connected(url, request(body[:-1], len(body))))
+        wait_until(lambda: "vocoder_in_flight_requests 4.0" in metrics(url))
         assert httpx.get(f"{url}/livez", timeout=TIMEOUT).status_code == 200
         assert httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200
         refused = httpx.get(f"{url}/v1/models", timeout=TIMEOUT)
         assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
         assert refused.json()["type"] == "urn:vocoder:problem:busy"
+
+
+@pytest.mark.parametrize("sent", [b"", b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", HEAD[:10]])
+def test_idle_connections_give_way_to_new_ones(ready: Any, new_mel: Any, sent: bytes) -> None:
+    with ready(max_connections=4) as url, ExitStack() as stack:
+        idle = [stack.enter_context(connected(url, sent)) for _ in range(12)]
+        for connection in idle[-3:]:
+            if sent.endswith(b"\r\n\r\n"):
+                assert answer_of(connection).startswith(b"HTTP/1.1 200 ")
+        assert_speaks(url, new_mel())
+        for connection in idle[:8]:
+            until_closed(connection)
+        idle[-1].sendall(b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert answer_of(idle[-1]).startswith(b"HTTP/1.1 400 " if sent == HEAD[:10] else b"HTTP/1.1 200 ")
+
+
+def test_one_client_leaves_places_for_others(ready: Any, fake: Any, new_mel: Any, tmp_path: Any) -> None:
+    keys = {name: f"{name}-has-this-long-key" for name in ("alice", "bob")}
+    (tmp_path / "keys").write_text("".join(f"{name}:{key}\n" for name, key in keys.items()))
+    body = npy(new_mel())
+
+    def head(name: str) -> bytes:
+        return HEAD + f"Authorization: Bearer {keys[name]}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+
+    with ready(max_connections=8, api_keys_file=tmp_path / "keys") as url, ExitStack() as stack:
+        slow = [stack.enter_context(connected(url, head("alice") + body[:-1])) for _ in range(6)]
+        time.sleep(0.2)  # until all are being read
+        with connected(url, head("alice") + body) as seventh:
+            assert until_closed(seventh).startswith(b"HTTP/1.1 503 ")
+        for _ in range(3):
+            with connected(url, head("bob") + body) as other:
+                assert answer_of(other).startswith(b"HTTP/1.1 200 ")
+        for connection in slow:
+            connection.sendall(body[-1:])
+            assert connection.recv(12) == b"HTTP/1.1 200"
+
+
+@pytest.mark.parametrize("kind", ["body", "chunks", "address", "websocket"])
+def test_a_client_that_is_still_sending_gets_the_answer(ready: Any, kind: str) -> None:
+    """Its system has unread bytes for a closed connection otherwise, and throws the answer away."""
+    megabytes = bytes(3 * 2**20)
+    sent, status = {
+        "body": (request(megabytes), b"413"),
+        "chunks": (HEAD + b"Transfer-Encoding: chunked\r\n\r\n300000\r\n" + megabytes, b"413"),
+        "address": (b"BREW /nowhere\r\n\r\n" + megabytes, b"400"),
+        "websocket": (b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+                      b"Content-Length: 3145728\r\n\r\n" + megabytes, b"400"),
+    }[kind]  # fmt: skip
+    with ready(max_body_bytes=2**16) as url:
+        for _ in range(20):
+            with connected(url, sent) as connection:
+                time.sleep(0.005)  # in which the server answers and closes
+                answer = connection.recv(65536)
+                assert answer.split()[1] == status, answer
+
+
+def test_two_lengths_end_the_connection(ready: Any) -> None:
+    lengths = b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"
+    with ready() as url, connected(url, HEAD + lengths) as connection:
+        answer = until_closed(connection)
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b"malformed-request" in answer
+
+
+def test_a_client_that_ends_its_side_is_told_that_it_left(ready: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
+    with ready() as url:
+        fake.gate.clear()
+        with connected(url, request(npy(new_mel()))) as connection:
+            wait_until(lambda: fake.entered == 2)
+            connection.shutdown(socket.SHUT_WR)
+            answer = until_closed(connection)
+        fake.gate.set()
+        assert answer.startswith(b"HTTP/1.1 400 ")
+        assert b"client-disconnected" in answer
+        wait_until(lambda: cancelled(url, "running"))
 
 
 def test_more_slow_clients_than_threads_hold_up_nobody(ready: Any, new_mel: Any) -> None:

@@ -15,13 +15,13 @@ from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 
 from server.app import create_admin_app, create_app
-from server.limits.gate import HostRule
+from server.limits.hosts import HostRule
 from server.problems import Problem
 from server.settings import Settings
 
 TIMEOUT = 30.0
 LOOPBACK = "[::1]"
-EVIL = "evil.test"
+EVIL, PUBLIC = "evil.test", "speech.example.com"
 PROBLEM = "urn:vocoder:problem:"
 
 
@@ -86,7 +86,7 @@ def test_names_that_are_allowed(ready: Any) -> None:
     with ready(allowed_hosts="voice.test, *.tts.test") as url:
         for name in ("voice.test", "Voice.Test:443", "a.tts.test", "b.a.tts.test"):
             assert asked(url, Host=name, Origin=f"https://{name}") == (200, ""), name
-        for name in ("tts.test", "xtts.test", "localhost", EVIL, "[", "a b"):
+        for name in ("tts.test", "xtts.test", EVIL, "[", "a b"):
             assert asked(url, Host=name)[0] in (400, 403), name
         assert asked(url, Host="voice.test", Origin=f"https://{EVIL}") == (403, "forbidden-origin")
 
@@ -101,9 +101,9 @@ def test_any_name_where_a_setting_says_so(ready: Any) -> None:
     [
         ("127.0.0.1", ("127.0.0.1", 8000), True),
         ("::1", ("::1", 8000), True),
-        ("0.0.0.0", ("127.0.0.1", 8000), False),
-        ("0.0.0.0", ("10.0.0.7", 8000), False),
-        ("127.0.0.1", ("10.0.0.7", 8000), False),  # uvicorn's own option --host says otherwise than the settings
+        ("0.0.0.0", ("127.0.0.1", 8000), True),
+        ("0.0.0.0", ("10.0.0.7", 8000), True),
+        ("127.0.0.1", ("10.0.0.7", 8000), True),  # uvicorn's own option --host says otherwise than the settings
         ("127.0.0.1", ("/run/vocoder.sock", None), False),
         ("127.0.0.1", None, False),
     ],
@@ -113,6 +113,35 @@ def test_where_the_default_holds(listens_on: str, server: Any, refused: bool) ->
     scope = {"type": "http", "path": "/v1/models", "headers": headers, "server": server, "query_string": b""}
     with pytest.raises(Problem) if refused else nullcontext():
         HostRule(listens_on, ()).check(HTTPConnection(scope))
+
+
+@pytest.mark.parametrize("listens_on", ["0.0.0.0", "::"])
+def test_a_published_port_answers_to_names_that_no_site_can_have(listens_on: str) -> None:
+    rule = HostRule(listens_on, (PUBLIC,))
+
+    def refused(host: str, origin: str | None = None) -> str | None:
+        headers = [(b"host", host.encode())] + ([] if origin is None else [(b"origin", origin.encode())])
+        scope = {"type": "http", "path": "/v1/models", "headers": headers, "server": ("172.17.0.2", 8000)}
+        try:
+            rule.check(HTTPConnection({**scope, "query_string": b""}))
+        except Problem as problem:
+            return problem.kind
+        return None
+
+    for host in (
+        "localhost:8000",
+        "10.0.0.7",
+        "[fd00::1]:8000",
+        "vocoder",
+        "vocoder.tts.svc.cluster.local",
+        "nas.local",
+    ):
+        assert refused(host) is None, host
+        assert refused(host, f"http://{host}") is None, host
+        assert refused(host, f"https://{EVIL}") == "forbidden-origin", host
+    assert refused(PUBLIC, f"https://{PUBLIC}") is None
+    for host in ("evil.test", "vocoder.evil.test", "10.0.0.7.evil.test", "example.com", ""):
+        assert refused(host) == "forbidden-host", host
 
 
 def test_no_answer_repeats_a_foreign_host(ready: Any) -> None:

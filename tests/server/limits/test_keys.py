@@ -70,8 +70,35 @@ def test_a_line_that_is_none_is_named_without_its_key(file: Path, text: str, mes
 def test_a_file_that_cannot_be_read(file: Path, content: bytes | None) -> None:
     if content is not None:
         file.write_bytes(content)
-    with pytest.raises(KeyFileError, match="cannot read the file of API keys"):
+    with pytest.raises(KeyFileError, match=r"cannot read the file of API keys|is not UTF-8"):
         KeyRing(file, 0, 0)
+
+
+def test_a_pipe_is_no_file_of_keys(file: Path) -> None:
+    os.mkfifo(file)
+    with pytest.raises(KeyFileError, match="it is no regular file"):
+        KeyRing(file, 0, 0)
+
+
+def test_a_file_of_gigabytes_is_not_read(file: Path) -> None:
+    file.write_text(f"alice:{KEY}\n")
+    os.truncate(file, 2**31)
+    with pytest.raises(KeyFileError, match="it has more than 1048576 bytes"):
+        KeyRing(file, 0, 0)
+
+
+def test_a_file_that_is_being_written_is_left_alone(file: Path) -> None:
+    file.write_text(f"alice:{KEY}\nbob:another-key-of-bob\n")
+    ring = KeyRing(file, 0, 0)
+    with file.open("w") as writing:
+        for text in (f"alice:{KEY}\n", "bob:another-key", "-of-bob\n", "carol:a-third-key-of-carol\n"):
+            writing.write(text)
+            writing.flush()
+            assert not ring.refresh()
+            assert ring.find("another-key-of-bob") is not None
+            assert ring.find("a-third-key-of-carol") is None
+    assert ring.refresh()
+    assert ring.find("a-third-key-of-carol") is not None
 
 
 def test_finding_who_a_key_belongs_to(file: Path) -> None:
@@ -82,6 +109,11 @@ def test_finding_who_a_key_belongs_to(file: Path) -> None:
     assert [ring.find(guess) for guess in ("", KEY[:-1], KEY + "x", KEY.upper(), "ключ", digest(KEY).hex())] == [
         None
     ] * 6
+
+
+def refreshed(ring: KeyRing) -> bool:
+    """Whether a file that stays as it is brings new keys. It is looked at twice."""
+    return not ring.refresh() and ring.refresh()
 
 
 def replace_file(file: Path, text: str) -> None:
@@ -96,7 +128,7 @@ def test_a_changed_file_is_taken_up(file: Path) -> None:
     ring = KeyRing(file, 0, 0)
     assert not ring.refresh()
     replace_file(file, "bob:another-key-of-bob")
-    assert ring.refresh()
+    assert refreshed(ring)
     assert ring.find(KEY) is None
     assert ring.find("another-key-of-bob") is not None
     assert not ring.refresh()
@@ -112,11 +144,11 @@ def test_a_spoilt_file_leaves_the_keys_as_they_were(
         file.unlink()
     else:
         replace_file(file, text)
-    assert not ring.refresh()
+    assert not refreshed(ring)
     assert ring.find(KEY) is not None
     assert "the API keys stay as they were" in caplog.text
     replace_file(file, "bob:another-key-of-bob")
-    assert ring.refresh()
+    assert refreshed(ring)
 
 
 def test_a_new_key_brings_no_new_quota(file: Path) -> None:
@@ -127,7 +159,7 @@ def test_a_new_key_brings_no_new_quota(file: Path) -> None:
         assert found is not None
         assert found[1].requests.take(2) == 0.0
     replace_file(file, "alice:a-new-key-of-alice requests_per_minute=2\nbob:another-key-of-bob requests_per_minute=3")
-    assert ring.refresh()
+    assert refreshed(ring)
     alice, bob = ring.find("a-new-key-of-alice"), ring.find("another-key-of-bob")
     assert alice is not None
     assert bob is not None

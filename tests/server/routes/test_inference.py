@@ -178,6 +178,13 @@ def test_bodies_that_are_not_requests(url: str, body: Any, length: str | None, d
     assert re.search(detail, response.json()["error"])
 
 
+def test_a_body_that_says_it_is_text_is_refused(url: str) -> None:
+    """A page of another site may send that without being asked, where Origin is not checked."""
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
+        response = httpx.post(f"{url}/v2/models/fake/infer", content=b"{}", headers={"Content-Type": kind})
+        assert response.status_code == 415
+
+
 def test_limits(url: str) -> None:
     large = json.dumps(document(data=[-5.0] * 20_000)).encode()
     assert httpx.post(url + INFER, content=large, timeout=TIMEOUT).status_code == 413

@@ -152,3 +152,24 @@ async def test_the_api_document_declares_binary_bodies(client: httpx.AsyncClient
     }  # fmt: skip
     assert document["paths"]["/v1/mel"]["post"]["requestBody"]["content"]["audio/wav"] == binary
     assert "HTTPValidationError" not in json.dumps(document)
+
+
+@pytest.mark.parametrize("path", ["/livez", "/readyz", "/v2/health/live", "/v2/health/ready"])
+async def test_probes_may_ask_without_wanting_a_body(client: httpx.AsyncClient, path: str) -> None:
+    response = await client.head(path)
+    assert response.status_code == 200
+
+
+async def test_the_sum_of_the_weights_is_told(start: Any, fake: Any) -> None:
+    fake.info = lambda info=fake.info: info() | {"weights_sha256": "0123"}
+    async with start(fake) as client:
+        assert 'weights_sha256="0123"' in (await client.get("/metrics")).text
+
+
+@pytest.mark.parametrize(
+    ("wanted", "code"),
+    [("bytes=0-9", 206), ("bytes=5-", 206), ("bytes=9-2", 200), ("bytes=9999999-", 200), ("x", 200)],
+)
+async def test_ranges_that_cannot_be_are_ignored(client: httpx.AsyncClient, wanted: str, code: int) -> None:
+    response = await client.get("/", headers={"Range": wanted})
+    assert (response.status_code, response.headers["content-type"]) == (code, "text/html; charset=utf-8")

@@ -13,6 +13,7 @@ from speaker import PROBLEM, TIMEOUT, Speaker, metrics, speak
 from streamers import Streamer, mel_of
 from websockets.sync.client import connect
 
+from server.stream.chunks import chunk_bytes
 from vocoder.audio.resampling import resample
 
 
@@ -95,22 +96,22 @@ def test_more_frames_than_may_wait_are_not_read_before_there_is_room(talk: Any, 
 
 
 def test_bytes_that_all_may_hold(talk: Any, streamer: Streamer) -> None:
-    with talk(streamer, max_buffered_bytes=100 * 320) as dial:
-        streamer.gate.clear()
-        with dial() as speaker, dial() as another:
-            for one in (speaker, another):
-                one.hello()
-                one.text()
-            speaker.send(mel_of(80))
-            speaker.connection.ping().wait(TIMEOUT)
-            another.send(mel_of(80))
-            problem, code, reason = another.refusal()
-            assert (code, reason, problem["retry_after"]) == (4503, "busy", 1)
-            streamer.gate.set()
-            speaker.end()
-            assert len(speaker.rest()[0]) == 80 * 256 * 2
-        with dial() as third:
-            assert len(speak(third, mel_of(100))[0]) == 100 * 256 * 2
+    each = chunk_bytes(streamer.mel_config, streamer.sample_rate, 100)
+    with talk(streamer, max_frames=100, max_buffered_bytes=3 * each) as dial:
+        with ExitStack() as stack:
+            speakers = [stack.enter_context(dial()) for _ in range(3)]
+            answers = []
+            for speaker in speakers:
+                speaker.hello()
+                answers.append(speaker.text())
+            assert [answer["type"] for answer in answers] == ["ready", "ready", f"{PROBLEM}busy"]
+            assert answers[2]["retry_after"] == 1
+            assert speakers[2].closed() == (4503, "busy")
+            speakers[0].send(mel_of(80))
+            speakers[0].end()
+            assert len(speakers[0].rest()[0]) == 80 * 256 * 2
+        with dial() as fourth:
+            assert len(speak(fourth, mel_of(100))[0]) == 100 * 256 * 2
 
 
 def test_a_server_that_stops_says_so(serve: Any, streamer: Streamer, wait_until: Any) -> None:

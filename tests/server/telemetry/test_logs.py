@@ -21,7 +21,7 @@ TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 def configured(log_format: str, level: str = "info") -> io.StringIO:
     stream = io.StringIO()
     config = logging_config(log_format, level)
-    config["handlers"]["stderr"]["stream"] = stream
+    config["handlers"]["stderr"] |= {"()": logging.StreamHandler, "stream": stream}
     logging.config.dictConfig(config)
     return stream
 

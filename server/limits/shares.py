@@ -1,0 +1,111 @@
+"""What all requests may hold at once, and how much of it one client may have.
+
+A client is an API key or, where there are none, an address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Hashable, Iterable
+from ipaddress import IPv6Address, ip_address, ip_network
+
+from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.registry import Collector
+from starlette.requests import HTTPConnection
+
+from server.engine.turns import Client
+from server.problems import Problem
+from vocoder.memory import give_back_memory
+
+__all__ = ["HeldBytes", "Holding", "Pool", "client_of", "give_back_freed", "hold_bytes"]
+
+SHARE = 0.75
+"""of everything that one client may have, so that there is always some left for others"""
+GIVE_BACK_BYTES = 2**26
+GIVE_BACK_SECONDS = 5.0
+HOUSEHOLD = 64  # bits of an IPv6 address that one household or machine has
+
+
+class Pool:
+    """So many things that may be used at once."""
+
+    def __init__(self, limit: int) -> None:
+        self.limit = limit
+        self.used = 0
+        self.most = 0
+        """that were used since this was last set to 0"""
+        self._by_client = Counter[Hashable]()
+
+    def take(self, client: Client, amount: int) -> bool:
+        """Take more, if there are enough for this client. A negative amount gives back."""
+        owner = client.who[0]
+        own = self._by_client[owner] + amount
+        if amount > 0 and (self.used + amount > self.limit or own > max(1, SHARE * self.limit)):
+            return False
+        self.used += amount
+        self.most = max(self.most, self.used)
+        self._by_client[owner] = own
+        if not own:
+            del self._by_client[owner]
+        return True
+
+
+class Holding:
+    """The part of a pool that one request has, until it is released."""
+
+    def __init__(self, pool: Pool, client: Client) -> None:
+        self._pool = pool
+        self._client = client
+        self._size = 0
+
+    def set(self, size: int) -> bool:
+        """Have `size` from now on, if that is possible."""
+        if not self._pool.take(self._client, size - self._size):
+            return False
+        self._size = size
+        return True
+
+
+async def give_back_freed(memory: Pool) -> None:
+    """Have the C library give memory back to the system, whenever requests have let go of much of it."""
+    while True:
+        await asyncio.sleep(GIVE_BACK_SECONDS)
+        if memory.most > max(GIVE_BACK_BYTES, 2 * memory.used):
+            memory.most = memory.used
+            await asyncio.to_thread(give_back_memory)
+
+
+class HeldBytes(Collector):
+    """How much of the memory for bodies, mels and audio is in use."""
+
+    def __init__(self, memory: Pool) -> None:
+        self._memory = memory
+
+    def collect(self) -> Iterable[GaugeMetricFamily]:
+        """Return the gauge."""
+        text = "Bytes of bodies, mels and audio that requests hold, audio that waits to be read included."
+        return [GaugeMetricFamily("vocoder_held_bytes", text, self._memory.used)]
+
+
+def hold_bytes(connection: HTTPConnection, size: int) -> None:
+    """Set how many bytes a request or WebSocket holds: of its body, its mel and its audio.
+
+    Raises:
+        Problem: 503 if there is no room.
+    """
+    holding: Holding | None = getattr(connection.state, "memory", None)
+    if holding is not None and not holding.set(size):
+        detail = "The server's memory for requests is full, or your share of it; try again soon."
+        raise Problem("busy", detail, retry_after=1)
+
+
+def client_of(connection: HTTPConnection, key: str) -> Client:
+    """Return who sends a request: the owner of its key, if there are keys, and its address."""
+    host = connection.client.host if connection.client else ""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return Client(key, host)
+    whole = ip_network((address, HOUSEHOLD), strict=False) if isinstance(address, IPv6Address) else address
+    return Client(key, str(whole))

@@ -1,0 +1,119 @@
+"""A WebSocket that no client can hold on to or inflate; `connections` says by which attacks."""
+
+from __future__ import annotations
+
+import json
+import logging
+from asyncio.transports import BaseTransport
+from http import HTTPStatus
+from typing import Any
+
+from uvicorn.protocols.utils import ClientDisconnected
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
+from websockets.frames import Frame
+from websockets.http11 import Response
+from websockets.server import ServerProtocol
+
+from server.limits.timers import ReaderWatch, handshake_problem, refusal
+from server.problems import MEDIA_TYPE
+
+__all__ = ["LimitedWebSocket"]
+
+READ_BYTES = 2**14  # taken from a WebSocket at once; between two reads, others have their turn
+WEBSOCKET_LOGGER = "server.websocket"  # of its own: uvicorn logs addresses with their query, which may hold anything
+INVALID_TEXT = 1007  # close code (RFC 6455, section 7.4.1)
+
+
+class ProblemHandshake(ServerProtocol):
+    """The protocol of the websockets library, which refuses handshakes with problem documents."""
+
+    def reject(self, status: int, text: str) -> Response:
+        """Return the refusal of a handshake. The library's own text may repeat what the client sent."""
+        response = super().reject(status, json.dumps(handshake_problem(status).document()))
+        del response.headers["Content-Type"]
+        response.headers["Content-Type"] = MEDIA_TYPE
+        return response
+
+
+class LimitedWebSocket(WebSocketsSansIOProtocol):
+    """One WebSocket. While the client reads slowly, `send` waits; if it stops reading, the connection is cut off."""
+
+    config: Any
+    frames: Any
+    _watch: ReaderWatch
+    _pong = b""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.logger = logging.getLogger(WEBSOCKET_LOGGER)
+        self.conn = ProblemHandshake(max_size=self.config.ws_max_size, logger=self.logger)
+
+    def connection_made(self, transport: BaseTransport) -> None:
+        """Take over a connection."""
+        super().connection_made(transport)
+        self.transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # of asyncio's own transports
+        self._watch = ReaderWatch(self.transport, self.config.settings.send_timeout)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        self._watch.stop()
+        super().connection_lost(exc)
+
+    def data_received(self, data: bytes) -> None:
+        """Take data. A handshake arrives whole: without a valid request in it there will never be one."""
+        super().data_received(data)
+        if not self.handshake_initiated and not self.transport.is_closing():
+            answer = b"".join(self.conn.data_to_send())
+            self.transport.write(answer or refusal(handshake_problem(HTTPStatus.BAD_REQUEST)))
+            self.transport.close()
+
+    def handle_cont(self, event: Frame) -> None:
+        """Append a fragment to its message in place."""
+        whole = self.frames[0] if isinstance(self.frames[0], bytearray) else bytearray(self.frames[0])
+        whole += event.data
+        self.frames = [whole]
+        if event.fin:
+            self.send_receive_event_to_app()
+
+    def send_receive_event_to_app(self) -> None:
+        """Hand a message to the application; text that is not UTF-8 ends the connection."""
+        try:
+            if self.curr_msg_data_type == "text":
+                b"".join(self.frames).decode()
+        except UnicodeDecodeError:
+            self.frames = []
+            self.conn.send_close(INVALID_TEXT)
+            self.handle_parser_exception()
+        else:
+            super().send_receive_event_to_app()
+
+    def handle_ping(self) -> None:
+        """Answer a ping; while the client does not read, only the last one (RFC 6455, section 5.5.3)."""
+        self._pong = b"".join(self.conn.data_to_send())
+        if self.writable.is_set():
+            self._send_pong()
+
+    def pause_writing(self) -> None:
+        """Make `send` wait, and watch the reader's progress."""
+        super().pause_writing()
+        self._watch.begin()
+
+    def resume_writing(self) -> None:
+        """Let `send` continue, after the pending pong."""
+        super().resume_writing()
+        self._send_pong()
+
+    async def send(self, message: Any) -> None:
+        """Send a message. After the last one, the reader has limited time."""
+        await self.writable.wait()
+        if self.close_sent and self.initial_response is None:  # the server closed it, as after a too large message
+            raise ClientDisconnected
+        await super().send(message)
+        await self.writable.wait()  # so that nothing more is made before this was taken
+        if self.close_sent:
+            self._watch.begin()
+
+    def _send_pong(self) -> None:
+        pong, self._pong = self._pong, b""
+        if pong and not self.close_sent:
+            self.transport.write(pong)

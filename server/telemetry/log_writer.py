@@ -1,0 +1,100 @@
+"""Writes the log on a thread of its own, so that nobody waits for whoever should read it."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Iterable
+
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
+
+__all__ = ["DroppedLines", "LogWriter", "say"]
+
+STANDARD_ERROR = 2
+MOST_BYTES = 2**20  # of lines that wait to be written
+PATIENCE = 1.0  # seconds that an ending process waits for its last lines
+
+
+class LogWriter(logging.Handler):
+    """Writes records to standard error. While nobody reads it, up to `most` bytes wait; what is more is dropped.
+
+    A pipe holds 64 KiB. A server that waited for it would stop answering, and could not be stopped.
+    """
+
+    def __init__(self, descriptor: int | None = None, most: int = MOST_BYTES) -> None:
+        super().__init__()
+        self.dropped = 0
+        """records that were not written"""
+        # A copy: decoders of audio have standard error to themselves for a moment.
+        self._descriptor = os.dup(STANDARD_ERROR) if descriptor is None else descriptor
+        self._most = most
+        self._lines = deque[bytes]()
+        self._waiting = 0
+        self._changed = threading.Condition()
+        threading.Thread(target=self._write, name="log", daemon=True).start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Have a record written soon."""
+        try:
+            line = f"{self.format(record)}\n".encode(errors="backslashreplace")
+        except Exception:
+            self.dropped += 1
+            return
+        with self._changed:
+            if self._waiting + len(line) > self._most:
+                self.dropped += 1
+                return
+            self._lines.append(line)
+            self._waiting += len(line)
+            self._changed.notify_all()
+
+    def flush(self) -> None:
+        """Wait until everything is written, at most a second."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._waiting, PATIENCE)
+
+    def _write(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._lines)
+                line = self._lines.popleft()
+            if not _write_all(self._descriptor, line):
+                self.dropped += 1
+            with self._changed:
+                self._waiting -= len(line)
+                self._changed.notify_all()
+
+
+class DroppedLines(Collector):
+    """How many lines of the log were dropped."""
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """Return the counter."""
+        writers = [handler for handler in logging.getLogger().handlers if isinstance(handler, LogWriter)]
+        dropped = sum(writer.dropped for writer in writers)
+        return [CounterMetricFamily("vocoder_log_lines_dropped", "Log lines that nobody read in time.", dropped)]
+
+
+def say(text: str) -> None:
+    """Write a line to standard error, or give up after a second."""
+    line = f"{text}\n".encode(errors="backslashreplace")
+    writing = threading.Thread(target=_write_all, args=(STANDARD_ERROR, line), daemon=True)
+    writing.start()
+    writing.join(PATIENCE)
+
+
+def _write_all(descriptor: int, data: bytes) -> bool:
+    """Write everything, however long it takes, and return whether that was possible."""
+    with contextlib.suppress(OSError):
+        while data:
+            try:
+                data = data[os.write(descriptor, data) :]
+            except BlockingIOError:  # somebody made it so, as some terminals do
+                time.sleep(0.01)
+        return True
+    return False

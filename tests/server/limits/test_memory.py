@@ -1,0 +1,107 @@
+"""Audio that nobody reads fills no memory: what requests hold has one limit, the newest are refused, all comes back."""
+
+from __future__ import annotations
+
+import gc
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import httpx
+import psutil
+import pytest
+from answers import npy
+from handshakes import TIMEOUT, connected, head_of
+from speaker import Speaker
+from streamers import Streamer, mel_of
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect
+
+MIB = 2**20
+CLIENTS = int(os.environ.get("FUZZ_CLIENTS", "16"))
+BUDGET = 24 * MIB
+
+
+def request(query: str, mel: Any) -> bytes:
+    body = npy(mel)
+    head = f"POST /v1/synthesize?{query} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
+    return head.encode() + body
+
+
+def metric(url: str, name: str) -> float:
+    lines = httpx.get(f"{url}/metrics", timeout=TIMEOUT).text.splitlines()
+    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
+
+
+def resident() -> int:
+    gc.collect()
+    return int(psutil.Process().memory_info().rss)
+
+
+@pytest.fixture
+def ready(serve: Any, wait_until: Any) -> Any:
+    @contextmanager
+    def start(synthesizer: Any, **settings: Any) -> Iterator[str]:
+        with serve(synthesizer, max_buffered_bytes=BUDGET, **settings) as url:
+            wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
+            yield url
+
+    return start
+
+
+@pytest.mark.parametrize("query", ["format=pcm_f32", "format=pcm_f32&stream=1"])
+def test_answers_that_nobody_reads(ready: Any, fake: Any, wait_until: Any, query: str) -> None:
+    """Each has 5 MB; without the limit all would wait in the memory of the server."""
+    stream = "stream" in query
+    synthesizer, sent = Streamer() if stream else fake, request(query, mel_of(4096 + 1024 * stream))
+    with ready(synthesizer, max_frames=8192) as url:
+        httpx.post(f"{url}/v1/synthesize?{query}", content=npy(mel_of(4096)), timeout=TIMEOUT)  # loads what it needs
+        before = resident()
+        with ExitStack() as stack:
+            clients = [stack.enter_context(connected(url, sent, window=4096)) for _ in range(CLIENTS)]
+            codes = [int(head_of(client).split()[1]) for client in clients]
+            assert set(codes) == {200, 503}
+            assert 1 <= codes.count(200) <= 6
+            assert resident() - before < 3 * BUDGET
+            assert 0 < metric(url, "vocoder_held_bytes") <= 0.75 * BUDGET
+            assert metric(url, 'vocoder_rejected_total{reason="busy"}') == codes.count(503)
+        wait_until(lambda: metric(url, "vocoder_held_bytes") == 0)
+        answer = httpx.post(f"{url}/v1/synthesize", content=npy(mel_of(100)), timeout=TIMEOUT)
+        assert answer.status_code == 200
+
+
+def test_a_stream_makes_the_next_piece_when_the_last_was_taken(ready: Any, wait_until: Any) -> None:
+    streamer, sent = Streamer(), request("format=pcm_f32&stream=1&sample_rate=96000", mel_of(4096))
+    with ready(streamer) as url, connected(url, sent, window=4096) as client:
+        head_of(client)
+        wait_until(streamer.stands_still)
+        steps = streamer.steps
+        assert steps < 6
+        for _ in range(100):
+            assert client.recv(2**16)
+        wait_until(lambda: streamer.steps > steps)
+
+
+def test_websockets_that_nobody_reads(ready: Any, wait_until: Any) -> None:
+    streamer = Streamer()
+    with ready(streamer) as url, ExitStack() as stack:
+        refused = 0
+        for _ in range(12):
+            narrow = stack.enter_context(socket.socket())
+            narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            narrow.connect(("127.0.0.1", httpx.URL(url).port))
+            address = f"{url.replace('http', 'ws', 1)}/v1/stream"
+            speaker = Speaker(stack.enter_context(connect(address, sock=narrow, max_queue=1, close_timeout=0.1)))
+            speaker.hello(format="pcm_f32")
+            try:
+                if speaker.text()["type"] == "ready":
+                    speaker.send(mel_of(500), 250)
+                else:
+                    refused += 1
+                    assert speaker.closed() == (4503, "busy")
+            except ConnectionClosed:
+                refused += 1
+        assert 0 < refused < 12
+        assert 0 < metric(url, "vocoder_held_bytes") <= 0.75 * BUDGET
