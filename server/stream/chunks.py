@@ -108,8 +108,10 @@ class ChunkStream:
         """
         session = self._session
         frames = min(self.frames, FIRST_FRAMES) if session is None else session.ready
-        how = {"corrections": self._sampling.corrections, "listened": not self._begun, "deadline": deadline}
-        return self._engine.run(self._step, frames=frames, **how)
+        corrections, listened = self._sampling.corrections, not self._begun
+        return self._engine.run(
+            self._step, frames=frames, corrections=corrections, listened=listened, deadline=deadline
+        )
 
     def _step(self, synthesizer: Any) -> NDArray[np.float32]:
         if self._session is None:
