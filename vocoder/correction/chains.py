@@ -44,11 +44,24 @@ class Chains:
         if ended and span.last * order.hop_length <= order.padding:
             return x[:, :, (span.start - span.first) * order.hop_length :]
         view = View(order, span, x[:, 0], mel, ended)
-        if span.start == 0 and ended:
-            made = self._run(-order.warm_up, *side_by_side(order, span.stop, view))
-            return joined(order, span.stop, made, view.batch)[:, None]
-        pieces = [self._advance(block, span, view) for block in range(span.start // BLOCK, -(-span.stop // BLOCK))]
+        whole = self._whole(span)
+        pieces = [self._advance(block, span, view) for block in range(span.start // BLOCK, whole.start)]
+        if whole:
+            pieces.append(self._together(whole, span, view))
+        pieces += [self._advance(block, span, view) for block in range(whole.stop, -(-span.stop // BLOCK))]
         return torch.cat(pieces, dim=1)[:, None]
+
+    def _whole(self, span: Span) -> range:
+        """Return the blocks that are wanted whole; the last of an utterance may be short."""
+        first = -(-span.start // BLOCK)
+        return range(first, max(first, -(-span.stop // BLOCK) if span.stop == span.last else span.stop // BLOCK))
+
+    def _together(self, blocks: range, span: Span, view: View) -> Tensor:
+        """Return what is wanted of whole chains (B, T), side by side."""
+        order, first = self._order, blocks.start * BLOCK
+        stop = min(span.stop, blocks.stop * BLOCK)
+        made = self._run(first - order.warm_up, *side_by_side(order, stop, view, first))
+        return joined(order, stop - first, made, view.batch)
 
     def _advance(self, block: int, span: Span, view: View) -> Tensor:
         """Return what is wanted of a chain (B, T), from where it stands or, if it is new, from its start."""
@@ -104,12 +117,22 @@ class View:
         return _cut(self._mel, start, stop).transpose(1, 2), exist
 
 
-def side_by_side(order: Order, frames: int, view: View) -> tuple[Tensor, Tensor, Tensor]:
-    """Return all chains of utterances, one utterance after another: their audio, target and which frames exist."""
+def side_by_side(order: Order, stop: int, view: View, first: int = 0) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the chains of utterances from frame `first` on, one utterance after another.
+
+    Args:
+        order: of the frames.
+        stop: the frame before which the last of them ends.
+        view: of the utterances.
+        first: frame of the first chain.
+
+    Returns:
+        the audio of the chains, their target and which frames exist, as `PlainCorrection.forward` takes them.
+    """
     slots = order.slots - 1 + order.hops
-    last = (-(-frames // BLOCK) - 1) * BLOCK
-    audio = view.audio(-order.before, last - order.before + slots)
-    target, heard = view.target(-order.warm_up, last - order.warm_up + order.frames)
+    last = (-(-stop // BLOCK) - 1) * BLOCK
+    audio = view.audio(first - order.before, last - order.before + slots)
+    target, heard = view.target(first - order.warm_up, last - order.warm_up + order.frames)
     return (
         audio.unfold(1, slots * order.hop_length, BLOCK * order.hop_length).flatten(0, 1),
         target.unfold(1, order.frames, BLOCK).transpose(2, 3).flatten(0, 1),

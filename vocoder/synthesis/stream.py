@@ -181,7 +181,7 @@ def drained(session: StreamSession, pieces: Iterable[Any], heed: Callable[[Verdi
     for piece in pieces:
         session.push(piece[:, None] if isinstance(piece, (Tensor, np.ndarray)) and piece.ndim == 1 else piece)
         heed(session.judge())
-        while session.ready:
+        while session.ready and not isinstance(piece, Admitted):  # of a whole mel, the end is known
             yield session.next()
     heed(session.judge(last=True))
     session.finish()

@@ -100,6 +100,19 @@ def test_a_stream_is_the_whole(count, sizes):
     assert torch.equal(torch.cat(pieces, dim=2)[:, 0], correction(x, mel))
 
 
+@pytest.mark.parametrize("sizes", [(8, 40, 2), (40, 5, 3), (1, 15, 16, 20)])
+def test_a_stream_whose_mel_has_ended_is_the_whole(sizes):
+    x, mel = speechlike(NVIDIA, 7), mel_of(NVIDIA, speechlike(NVIDIA, 8))
+    correction = Correction(NVIDIA, 5)
+    pipeline = Pipeline(
+        correction.stages("noise", MEL), lambda start, frames: x[:, None, start * 256 :][..., : frames * 256]
+    )
+    pipeline.feed(mel)
+    pipeline.finish()
+    pieces = [pipeline.advance(size) for size in (*sizes, FRAMES - sum(sizes))]
+    assert torch.equal(torch.cat(pieces, dim=2)[:, 0], correction(x, mel))
+
+
 def test_utterances_of_different_lengths_are_corrected_side_by_side():
     correction, lengths = Correction(NVIDIA, 3), (60, 1, 17, 33)
     audio = [speechlike(NVIDIA, seed, frames)[0] for seed, frames in enumerate(lengths)]
