@@ -21,13 +21,10 @@ _PASSED = 0.95
 
 
 def measure_bandwidth(x: np.ndarray, sample_rate: int) -> float:
-    """Return the frequency in Hz above which there is practically nothing.
+    """Return the frequency in Hz above which a recording x (T,) has practically nothing, at most half the sample rate.
 
-    Above it every band of 125 Hz is either 75 dB below the loudest band, or as loud between the sounds as during them.
-
-    Args:
-        x: (T,) samples as recorded, before any resampling.
-        sample_rate: of x, Hz; half of it is the most that is returned.
+    x is as recorded, before any resampling. Above that frequency every band of 125 Hz is either 75 dB below the loudest
+    band, or as loud between the sounds as during them.
     """
     levels = _band_levels(x, sample_rate)
     loud, quiet = np.percentile(levels, (_LOUD, _QUIET), axis=1)

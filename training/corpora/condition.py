@@ -61,12 +61,7 @@ class PrepareConfig:
 
 
 def condition(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> np.ndarray:
-    """Check, resample and scale one recording.
-
-    Args:
-        x: (T,) float32 in [-1, 1].
-        sample_rate: of x, hertz.
-        config: what is required and wanted.
+    """Check, resample and scale one recording x (T,), float32 in [-1, 1].
 
     Returns:
         (T * config.sample_rate / sample_rate,) float32 with the wanted root mean square and no sample beyond 0.99, or

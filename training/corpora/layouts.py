@@ -18,12 +18,7 @@ def scan_folder(path: Path, name: str | None = None, licence: str | None = None)
     """List all audio under a folder.
 
     Where the folder has subfolders with audio, each subfolder of the first level is a speaker; files directly in the
-    folder belong to a speaker named after the corpus.
-
-    Args:
-        path: the folder.
-        name: of the corpus; the folder's name where it is not given.
-        licence: of the recordings; "unknown" where it is not given.
+    folder belong to a speaker named after the corpus. By default it has the folder's name and an unknown licence.
 
     Raises:
         CorpusError: the folder is missing or holds no audio.

@@ -15,13 +15,7 @@ Result = TypeVar("Result")
 
 
 def mapped(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Iterator[Result]:
-    """Yield the results of all items in order.
-
-    Args:
-        work: has to be picklable.
-        items: what to work on.
-        jobs: processes at most; 1 works in this one.
-    """
+    """Yield the results of all items in order, from at most `jobs` processes, or from this one if it is one."""
     jobs = min(jobs, len(items))
     if jobs <= 1:
         yield from map(work, items)

@@ -106,12 +106,6 @@ def read_tracks(manifest: Manifest, entries: Sequence[Entry], config: LabelConfi
 
     A recording whose file has changed is labelled again, as are all where the configuration has.
 
-    Args:
-        manifest: where the entries come from.
-        entries: which recordings.
-        config: how to label.
-        jobs: worker processes.
-
     Raises:
         ManifestError: a recording cannot be read.
     """

@@ -102,14 +102,7 @@ def prepare(
     jobs: int = 1,
     progress: Callable[[int], object] = lambda done: None,
 ) -> Prepared:
-    """Prepare corpora into a folder; other corpora already there stay.
-
-    Args:
-        corpora: what to prepare.
-        output: the folder; made where it is missing.
-        config: the same for everything in the folder.
-        jobs: worker processes.
-        progress: called with the number of recordings done so far.
+    """Prepare corpora into a folder, which keeps other corpora; `progress` gets the number of recordings done so far.
 
     Raises:
         PrepareError: the folder was prepared with another config, a corpus's name is taken by another one, or no

@@ -59,12 +59,7 @@ class PyinConfig:
 
 
 def pyin(x: NDArray[np.float32], sample_rate: float, config: PyinConfig) -> tuple[Floats, NDArray[np.bool_], Floats]:
-    """Return f0 in Hz, whether it is voiced, and the probability that it is, of frames centred at n * hop_length.
-
-    Args:
-        x: (T,).
-        sample_rate: in Hz.
-        config: what to listen for.
+    """Return f0 of x (T,) in Hz, whether it is voiced, and the probability of it, at frames centred at n * hop_length.
 
     Returns:
         three arrays of (1 + T // hop_length,); f0 is the likeliest where a frame is unvoiced.

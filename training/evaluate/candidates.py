@@ -134,12 +134,6 @@ class GriffinLim:
 
     (Griffin and Lim, "Signal estimation from modified short-time Fourier transform", 1984; momentum of Perraudin,
     Balazs, Sondergaard, "A fast Griffin-Lim algorithm", 2013; librosa's implementation of both steps.)
-
-    Args:
-        mel_config: of the mels.
-        iterations: of the phase.
-        momentum: below 1.
-        seed: of the first phases.
     """
 
     def __init__(self, mel_config: MelConfig, iterations: int = 60, momentum: float = 0.99, seed: int = 0) -> None:

@@ -72,13 +72,9 @@ class Comparison:
 
 
 def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path, options: Comparison) -> Report:
-    """Evaluate models, print the table, write the reports into a folder, and return what was found.
+    """Evaluate models on the test split of a manifest, print the table, write the reports, and return what was found.
 
-    Args:
-        models: by the names that the report calls them.
-        manifest_file: of the corpus, whose test split counts.
-        output: folder of the reports; created if missing.
-        options: what is compared.
+    Reports call the models by the keys of `models`; they go to the folder `output`, which is created if missing.
 
     Raises:
         ValueError: the manifest is wrong or holds no such recordings; the text says how.

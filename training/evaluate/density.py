@@ -41,13 +41,7 @@ def nats_per_sample(model: Density, x: Audio, mel_config: MelConfig, seed: int =
     """Return the negative log-likelihood of x (T,) per sample, cut to whole hops at its end.
 
     The noise (see `NATS_DEFINITION`) is added to what is scored, not to what the mel is of.
-
-    Args:
-        model: the density.
-        x: the recording.
-        mel_config: of the mel.
-        seed: of the noise.
-        mel: (n_mels, frames) given for the recording; else its own.
+    `mel` (n_mels, frames) replaces the mel of x.
     """
     frames = x.shape[0] // mel_config.hop_length
     with torch.inference_mode():

@@ -128,11 +128,7 @@ def spoken(
 ) -> tuple[Audio, float | None]:
     """Return what a candidate makes of the mel of reference (T,), cut to T samples, and the seconds it took.
 
-    Args:
-        candidate: who speaks.
-        reference: the recording.
-        mel: (n_mels, frames) to speak instead of the recording's own.
-        delay: samples by which that audio belongs later.
+    `mel` (n_mels, frames) replaces the recording's own; its audio belongs `delay` samples later.
 
     Raises:
         ValueError: the candidate returned less audio, or not (T,).

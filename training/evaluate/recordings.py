@@ -96,11 +96,7 @@ def recordings(
 ) -> list[Recording]:
     """Read the test recordings of a manifest, all speakers or the named ones, sorted by row.
 
-    Args:
-        manifest: the corpus.
-        selection: which of its recordings.
-        voices: only these speakers, where given.
-        own_mels: leave alone the mels that recordings came with.
+    With `own_mels`, mels that came with recordings are ignored.
 
     Raises:
         ManifestError: a speaker is unknown, nothing is left, or a mel cannot be read.

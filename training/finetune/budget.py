@@ -57,13 +57,7 @@ def default_minutes(minutes_of_speech: float) -> float:
 
 
 def plan(minutes: float | None, seconds_of_speech: float, seconds_per_step: float, seconds_in_a_batch: float) -> Budget:
-    """Return the budget of a fine-tuning.
-
-    Args:
-        minutes: that the user gives it, if any.
-        seconds_of_speech: to train on.
-        seconds_per_step: on this machine.
-        seconds_in_a_batch: of speech.
+    """Return the budget of a fine-tuning; `minutes` None takes `default_minutes`.
 
     Raises:
         ValueError: minutes are not positive.

@@ -49,14 +49,6 @@ def compared(start: Start, training: Path, manifest: Manifest, folder: Path, see
 
     The last weights come first, since critics sharpen what the spectral distance of validation favours blurred. The
     best in validation come second.
-
-    Args:
-        start: the starting model.
-        training: folder of the run's checkpoints.
-        manifest: of the voice, whose held-out recordings are spoken.
-        folder: of the report.
-        seed: of the models' noise.
-        jobs: processes that score.
     """
     models = _candidates(Checkpoints(training))
     vocoders = {BEFORE: load(start.reference, guard="off")}
@@ -79,11 +71,6 @@ def publish_best(outcome: Outcome, output: Path, folder: Path) -> None:
     """Write the model directory of an outcome, with scores, licences and a card that explains it.
 
     `outcome.json` in the folder of the run says the same to programs.
-
-    Args:
-        outcome: what to publish.
-        output: the directory.
-        folder: of the run.
     """
     told = {
         "kept": outcome.label == BEFORE,

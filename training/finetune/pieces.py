@@ -39,12 +39,7 @@ def cut(x: np.ndarray, sample_rate: int) -> list[tuple[int, int]]:
 
 
 def cut_long_recordings(corpus: Corpus, folder: Path) -> Corpus:
-    """Return a corpus whose recordings of more than 15 s are replaced by pieces; existing pieces are kept.
-
-    Args:
-        corpus: of recordings.
-        folder: of the pieces; not created if no recording is long.
-    """
+    """Return a corpus whose recordings of more than 15 s are replaced by pieces; existing pieces are kept."""
     recordings = tuple(piece for recording in corpus.recordings for piece in _pieces(recording, folder))
     return replace(corpus, recordings=recordings)
 

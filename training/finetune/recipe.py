@@ -110,13 +110,7 @@ def seconds_in_a_batch(config: Run) -> float:
 
 
 def seconds_per_step(config: Run, manifest: Manifest, progress: Callable[[int], None] = lambda steps: None) -> float:
-    """Return the mean time of a few steps of a run on this machine; the steps are discarded.
-
-    Args:
-        config: of the run.
-        manifest: of its recordings.
-        progress: called with the number of steps done so far.
-    """
+    """Return the mean time of a few steps of a run on this machine; the steps are discarded."""
     accelerator = build_accelerator(config.trainer)
     objective = config.objective().to(accelerator.device).train()
     dataset = config.training_set(manifest, objective)

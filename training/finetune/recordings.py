@@ -37,17 +37,7 @@ def prepared_voice(
     """Prepare the recordings of a voice; files that are prepared already are kept.
 
     Long recordings are cut at pauses, unless they have mels, which must stay aligned with them.
-
-    Args:
-        recordings: a folder of audio; its subfolders are speakers.
-        output: where the corpus goes.
-        mel_config: of the model that is fine-tuned.
-        name: of the corpus.
-        licence: of the recordings.
-        mels: a folder with the predicted mel of each recording.
-        mel_preset: preset or mel config file of those mels; the model's own if left out.
-        jobs: worker processes.
-        progress: called with the number of recordings done so far.
+    `mels` is a folder with the predicted mel of each recording, of the preset `mel_preset`, or of `mel_config`.
 
     Raises:
         ValueError: the folder holds no usable audio, or too little of it.

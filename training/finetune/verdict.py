@@ -94,12 +94,6 @@ def refusal(rows: Sequence[Row], before: str, after: str, predicted: bool) -> st
     STOI are highest for audio as smooth as a predicted mel: what makes up the detail is off from the recording's,
     however natural. With predicted mels they may fall by `ALLOWED` where DistillMOS rose by more than noise, and do not
     count in the sum.
-
-    Args:
-        rows: of the evaluation.
-        before: candidate.
-        after: candidate.
-        predicted: whether mels are predicted.
     """
     found = changes(rows, before, after)
     if not found or any(all(v is None for v in row.values.values()) for row in rows if row.candidate == after):

@@ -37,10 +37,6 @@ def blind_test(utterances: Sequence[Utterance], seed: int = 0) -> BlindTest:
 
     Items have random names of eight hexadecimal digits and stand in random order; the page shuffles trials and items
     once more for each listener. Sounds carry no tags, and the page has no name but that of the trial.
-
-    Args:
-        utterances: a trial each.
-        seed: of names and order.
     """
     rng = random.Random(seed)
     key: dict[str, dict[str, str]] = {}

@@ -23,12 +23,7 @@ __all__ = ["listening_page", "write_pages"]
 
 
 def listening_page(report: Report, utterances: Sequence[Utterance]) -> str:
-    """Return one HTML document that needs nothing else: players, spectrograms, differences and sortable scores.
-
-    Args:
-        report: what the evaluation found.
-        utterances: those to hear.
-    """
+    """Return one HTML document that needs nothing else: players, spectrograms, differences and sortable scores."""
     return render(
         "listening.html",
         settings={name: value for name, value in report.settings.items() if value is not None},
@@ -46,12 +41,6 @@ def write_pages(report: Report, utterances: Sequence[Utterance], folder: Path, s
     """Write listening.html, blind.html and blind-key.json, and return their paths.
 
     Without utterances there is only listening.html, with the scores; without candidates beside the recording, no test.
-
-    Args:
-        report: what the evaluation found.
-        utterances: those to hear.
-        folder: where to.
-        seed: of the order in the blind test.
     """
     texts = {"listening.html": listening_page(report, utterances)}
     if any(utterance.clips for utterance in utterances):

@@ -24,10 +24,6 @@ def _environment() -> Environment:
 def render(template: str, **values: Any) -> str:
     """Return a template filled in.
 
-    Args:
-        template: its file name.
-        **values: by the names that it uses.
-
     Raises:
         jinja2.UndefinedError: a value is missing.
     """
