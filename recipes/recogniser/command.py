@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from recipes.recogniser.objective import RecogniserObjective
-from training.losses.recogniser import Recogniser, RecogniserConfig
+from training.losses.recogniser import FrameRecogniser, FrameRecogniserConfig
 from training.runs.corpus_run import CorpusRun, command_of
 from vocoder.mel.config_file import load_mel_config
 
@@ -16,11 +16,11 @@ __all__ = ["RecogniserRun", "add_arguments", "run"]
 class RecogniserRun(CorpusRun):
     """Everything that a run of `python -m recipes recogniser` depends on."""
 
-    model: RecogniserConfig = field(default_factory=RecogniserConfig)
+    model: FrameRecogniserConfig = field(default_factory=FrameRecogniserConfig)
 
     def objective(self) -> RecogniserObjective:
         """Return the objective."""
-        return RecogniserObjective(Recogniser(self.model), load_mel_config(self.mel))
+        return RecogniserObjective(FrameRecogniser(self.model), load_mel_config(self.mel))
 
 
 add_arguments, run = command_of(RecogniserRun)

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 
 from training.loop.objective import Batch, Objective, Parts
 from training.losses.pitch import mean_where
-from training.losses.recogniser import Recogniser, save_recogniser
+from training.losses.recogniser import FrameRecogniser, save_recogniser
 from training.runs.recordings import Recordings
 from vocoder.mel.config import MelConfig
 
@@ -26,9 +26,9 @@ class RecogniserObjective(Objective):
     bands do not decide.
     """
 
-    model: Recogniser
+    model: FrameRecogniser
 
-    def __init__(self, model: Recogniser, mel_config: MelConfig) -> None:
+    def __init__(self, model: FrameRecogniser, mel_config: MelConfig) -> None:
         super().__init__(model, mel_config)
         self.recordings = Recordings(mel_config)
         self.unscored = 2 * self.recordings.margin

@@ -13,7 +13,7 @@ from tiny_waveglow import MEL, PITCH, RATE
 from recipes.recogniser.objective import RecogniserObjective
 from training.critics.spectrogram import CriticConfig
 from training.loop.objective import Objective
-from training.losses.recogniser import Recogniser, RecogniserConfig
+from training.losses.recogniser import FrameRecogniser, FrameRecogniserConfig
 from training.runs.student import StudentLosses, StudentObjective
 from training.runs.wavenet import WaveNetLosses, WaveNetObjective
 from vocoder.layers.stack import WaveNetConfig
@@ -28,7 +28,7 @@ PAST = 64
 STACK = WaveNetConfig(channels=4, dilations=(1, 2), kernel_size=2, causal=True)
 SHAPE: dict[str, Any] = {"n_mels": 8, "hop_length": 16, "sample_rate": RATE, "cond_channels": 4}
 CRITICS = CriticConfig(sizes=(128,), channels=2, length=1024, f_max=3000.0)
-CLASSES = RecogniserConfig(n_mels=8, hop_length=16, sample_rate=RATE, n_fft=64, channels=4, classes=4, pitch=PITCH)
+CLASSES = FrameRecogniserConfig(n_mels=8, hop_length=16, sample_rate=RATE, n_fft=64, channels=4, classes=4, pitch=PITCH)
 
 
 def wavenet() -> WaveNetObjective:
@@ -50,7 +50,7 @@ def student(kind: Literal["frames", "samples"], bfloat16: bool = False) -> Stude
         perceptual=1.0, style=1.0, power=1.0, adversarial=0.3, critics_from=0, critics=CRITICS, bfloat16=bfloat16
     )
     teacher = WaveNet(WaveNetModelConfig(stack=STACK, lpc=None, **SHAPE))
-    return StudentObjective(Student(config), teacher, MEL, losses, Recogniser(CLASSES))
+    return StudentObjective(Student(config), teacher, MEL, losses, FrameRecogniser(CLASSES))
 
 
 def stirred(made: Objective) -> Objective:
@@ -76,5 +76,5 @@ OBJECTIVES: dict[str, Callable[[], Objective]] = VOCODERS | {
     "wavenet over linear prediction": predicting_wavenet,
     "student in bfloat16": lambda: student("frames", bfloat16=True),
     "reverse in bfloat16": lambda: tiny_reverse.objective(bfloat16=True),
-    "recogniser": lambda: RecogniserObjective(Recogniser(CLASSES), MEL),
+    "recogniser": lambda: RecogniserObjective(FrameRecogniser(CLASSES), MEL),
 }

@@ -84,10 +84,10 @@ def density_card(model: AnyDensity, source: str) -> str:
     """Return the text of a density model's README.md."""
     config = model.config
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    contract = "" if source == "mels" else " It knows nothing of mels: the mel contract in config.json is a formality."
+    formality = "" if source == "mels" else " It knows nothing of mels: the mel config in config.json is a formality."
     return (
         f"# {config.kind}\n\nA density of {source}, items of {config.channels} x {config.frames}, with {parameters} "
-        f"parameters. It scores data; it cannot speak.{contract}\n\n```python\n"
+        f"parameters. It scores data; it cannot speak.{formality}\n\n```python\n"
         "import training.density\nfrom vocoder.checkpoint import load_model\n\nmodel = load_model(DIRECTORY).model\n"
         "log_prob = model.log_prob(x)  # (B, channels, frames) -> (B,) in nats\n```\n"
     )

@@ -16,8 +16,8 @@ from vocoder.config import ConfigError, from_dict, to_dict
 from vocoder.layers.source.pitch import PitchConfig
 
 __all__ = [
-    "Recogniser",
-    "RecogniserConfig",
+    "FrameRecogniser",
+    "FrameRecogniserConfig",
     "feature_distance",
     "gram",
     "load_recogniser",
@@ -27,7 +27,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class RecogniserConfig:
+class FrameRecogniserConfig:
     """Shape of a recogniser, and what it tells apart."""
 
     n_mels: int = 80
@@ -49,7 +49,7 @@ class RecogniserConfig:
             raise ConfigError("a recogniser needs a channel, a layer, a mel bin and two classes at least")
 
 
-class Recogniser(nn.Module):
+class FrameRecogniser(nn.Module):
     """Classify each frame of audio: the cluster of its mel, its pitch, and whether it has one.
 
     Of the published network, which recognises phones and needs their labels, these classes are the counterpart that
@@ -59,7 +59,7 @@ class Recogniser(nn.Module):
     window: Tensor
     centroids: Tensor
 
-    def __init__(self, config: RecogniserConfig) -> None:
+    def __init__(self, config: FrameRecogniserConfig) -> None:
         super().__init__()
         self.config = config
         width = config.channels
@@ -113,14 +113,14 @@ class Recogniser(nn.Module):
             self.centroids[filled] = sums[filled] / counts[filled, None]
 
 
-def save_recogniser(directory: Path, model: Recogniser) -> None:
+def save_recogniser(directory: Path, model: FrameRecogniser) -> None:
     """Write config.json and model.safetensors."""
     directory.mkdir(parents=True, exist_ok=True)
     save_file({name: value.contiguous() for name, value in model.state_dict().items()}, directory / "model.safetensors")
     (directory / "config.json").write_text(json.dumps(to_dict(model.config), indent=2) + "\n", encoding="utf-8")
 
 
-def load_recogniser(directory: Path | str) -> Recogniser:
+def load_recogniser(directory: Path | str) -> FrameRecogniser:
     """Read a recogniser, ready to compare audio.
 
     Raises:
@@ -128,8 +128,8 @@ def load_recogniser(directory: Path | str) -> Recogniser:
     """
     directory = Path(directory)
     try:
-        config = from_dict(RecogniserConfig, json.loads((directory / "config.json").read_text(encoding="utf-8")))
-        model = Recogniser(config)
+        config = from_dict(FrameRecogniserConfig, json.loads((directory / "config.json").read_text(encoding="utf-8")))
+        model = FrameRecogniser(config)
         model.load_state_dict(load_file(directory / "model.safetensors"))
     except (OSError, ValueError, RuntimeError) as error:
         raise ConfigError(f"{directory} holds no recogniser: {error}") from error

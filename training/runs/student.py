@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from training.loop.objective import Batch, Objective, Parts
 from training.losses.kl import Direction, Divergence, Estimator, Teacher, contrastive, divergence
 from training.losses.pitch import pitch_loss
-from training.losses.recogniser import Recogniser, feature_distance, load_recogniser, style_distance
+from training.losses.recogniser import FrameRecogniser, feature_distance, load_recogniser, style_distance
 from training.losses.spectral import PowerLoss
 from training.runs.corpus_run import CorpusRun
 from training.runs.sample_losses import Compared, SampleLosses, SampleWeights, check_weights
@@ -189,7 +189,7 @@ class StudentObjective(Objective):
         teacher: nn.Module | None,
         mel_config: MelConfig,
         losses: StudentLosses,
-        recogniser: Recogniser | None = None,
+        recogniser: FrameRecogniser | None = None,
     ) -> None:
         if (teacher is not None or losses.kl) and not isinstance(teacher, Teacher):
             raise ConfigError(f"{type(teacher).__name__} cannot teach: it has no conditionals")

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from recipes.recogniser.objective import RecogniserObjective
-from training.losses.recogniser import Recogniser, RecogniserConfig, load_recogniser
+from training.losses.recogniser import FrameRecogniser, FrameRecogniserConfig, load_recogniser
 from vocoder.config import ConfigError
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.mel.config import MelConfig
@@ -13,7 +13,7 @@ from vocoder.mel.config import MelConfig
 RATE, LENGTH, MARGIN = 8000, 2048, 64
 MEL = MelConfig("tiny", RATE, n_fft=128, win_length=128, hop_length=16, n_mels=8, f_min=0.0, f_max=4000.0)
 PITCH = PitchConfig(f0_min=200.0, f0_max=550.0, bins=6)
-CONFIG = RecogniserConfig(
+CONFIG = FrameRecogniserConfig(
     n_mels=8, hop_length=16, sample_rate=RATE, n_fft=64, channels=12, layers=1, classes=4, pitch=PITCH
 )
 
@@ -30,7 +30,7 @@ def batch(items: int = 6) -> dict[str, Tensor]:
 
 def objective() -> RecogniserObjective:
     torch.manual_seed(0)
-    made = RecogniserObjective(Recogniser(CONFIG), MEL)
+    made = RecogniserObjective(FrameRecogniser(CONFIG), MEL)
     with torch.no_grad():
         made.initialise([batch()])
     return made
@@ -40,7 +40,7 @@ def test_clusters_are_where_the_frames_are():
     torch.manual_seed(0)
     centres = torch.tensor([[0.0, 0.0], [10.0, 0.0], [0.0, 10.0]])
     frames = (centres[:, None] + 0.1 * torch.randn(3, 50, 2)).flatten(0, 1)
-    model = Recogniser(RecogniserConfig(n_mels=2, hop_length=16, n_fft=64, channels=2, layers=1, classes=3))
+    model = FrameRecogniser(FrameRecogniserConfig(n_mels=2, hop_length=16, n_fft=64, channels=2, layers=1, classes=3))
     with pytest.raises(ValueError, match="too few"):
         model.fit_classes(frames[:2])
     torch.manual_seed(3)

@@ -132,7 +132,7 @@ def test_a_mel_of_another_frame_rate_has_a_frame_for_every_hop(tmp_path):
         (np.zeros((20, 18), np.float32) - 5, "18 frames"),
         (np.zeros((16, 20), np.float32) - 5, r"\(20, frames\), not \(16, 20\); it looks transposed"),
         (np.full((20, 16), np.nan, np.float32), "not finite"),
-        (np.zeros((20, 16), np.float32) - 90, "decibels"),
+        (np.zeros((20, 16), np.float32) - 90, "values go from -90 to -90"),
         (np.zeros((20, 16), np.int32), "a mel holds floats"),
     ],
 )

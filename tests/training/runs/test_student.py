@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from toy_teachers import Loud
 
 from training.critics.spectrogram import CriticConfig
-from training.losses.recogniser import Recogniser, RecogniserConfig
+from training.losses.recogniser import FrameRecogniser, FrameRecogniserConfig
 from training.runs.student import StudentLosses, StudentObjective
 from vocoder.config import ConfigError
 from vocoder.layers.source.pitch import PitchConfig
@@ -52,8 +52,8 @@ def batch(items: int = 3) -> dict[str, Tensor]:
 def objective(config: StudentConfig = FRAMES, teacher: nn.Module | None = None, **losses: Any) -> StudentObjective:
     torch.manual_seed(0)
     settings = dataclasses.replace(LOSSES, **losses)
-    shape = RecogniserConfig(n_mels=8, hop_length=16, sample_rate=RATE, n_fft=64, channels=4, layers=1, classes=4)
-    recogniser = Recogniser(shape) if settings.recognises else None
+    shape = FrameRecogniserConfig(n_mels=8, hop_length=16, sample_rate=RATE, n_fft=64, channels=4, layers=1, classes=4)
+    recogniser = FrameRecogniser(shape) if settings.recognises else None
     made = StudentObjective(Student(config), teacher or Loud(), MEL, settings, recogniser)
     with torch.no_grad():
         made.initialise([batch()])
