@@ -58,7 +58,7 @@ browser-test: $(VENV)/.with-browser ## test the page at / in headless Chromium, 
 
 cpp-test: $(STAMP) ## compile a small model with AOTInductor and examples/cpp, and compare the audio (needs g++ and cmake)
 	if command -v g++ > /dev/null && command -v cmake > /dev/null; then \
-	  CPP_TEST=1 $(BIN)/python -m pytest tests/vocoder/exporters/test_compiled.py $(ARGS); \
+	  CPP_TEST=1 $(BIN)/python -m pytest tests/vocoder/export/test_compiled.py $(ARGS); \
 	else echo "skipped: there is no g++ or no cmake"; fi
 
 page: $(STAMP) ## write the page with MODEL running in the browser, for any web server, to SITE (needs npm)

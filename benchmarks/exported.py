@@ -25,9 +25,9 @@ from numpy.typing import NDArray
 from benchmarks.speech import speech_mel
 from training.corpora.manifest import read_manifest
 from vocoder.audio.file import read_audio, resample
-from vocoder.exporters.exporting import SHERPA, export_model
-from vocoder.exporters.program import program_of
-from vocoder.exporters.smaller import WEIGHTS, Weights, store_weights
+from vocoder.export.formats import SHERPA, export_model
+from vocoder.export.smaller import WEIGHTS, Weights, store_weights
+from vocoder.export.traced import program_of
 from vocoder.loading import load
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram

@@ -23,9 +23,9 @@ import numpy as np
 import torch
 
 import vocoder
-from vocoder.exporters.exporting import export_model
-from vocoder.exporters.program import program_of
-from vocoder.exporters.smaller import WEIGHTS
+from vocoder.export.formats import export_model
+from vocoder.export.smaller import WEIGHTS
+from vocoder.export.traced import program_of
 from vocoder.mel.spectrogram import mel_filterbank
 from vocoder.synthesis.synthesizer import Synthesizer
 

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from vocoder.config import ConfigError, from_dict, to_dict
 from vocoder.files import read_small, replaced
 from vocoder.mel.config import MelConfig
-from vocoder.models.families import families, family_of
+from vocoder.models.families import family_of, known_families
 from vocoder.sampling import MAX_CORRECTIONS
 
 __all__ = ["Checkpoint", "CheckpointError", "load_model", "read_provenance", "save_model"]
@@ -120,7 +120,7 @@ def load_model(directory: Path | str, weights: bool = True) -> Checkpoint:
     directory = Path(directory)
     config = _read_config(directory)
     try:
-        family = families()[str(config["family"])]
+        family = known_families()[str(config["family"])]
         architecture = from_dict(family.config, _renamed(config["architecture"]), "architecture")
         _check_sizes(architecture, "architecture")
         mel_config = from_dict(MelConfig, config["mel"], "mel")
@@ -231,9 +231,15 @@ def _read_shapes(path: Path) -> dict[str, Tensor]:
 
 def _load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     try:
-        model.load_state_dict(tensors)
+        model.load_state_dict({_today(name): value for name, value in tensors.items()})
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit its config.json: {error}") from error
+
+
+def _today(name: str) -> str:
+    """Return the name of a tensor; version 0.1 called a `condition` `upsampling`, and a `log_scale` `log_s`."""
+    name = name.replace("upsampling.", "condition.", 1) if name.startswith("upsampling.") else name
+    return f"{name.removesuffix('log_s')}log_scale" if name.endswith(".log_s") else name
 
 
 def _config_sha256(config: Mapping[str, Any]) -> str:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 
 from training.data.mel_variation import VariationConfig, coloured, like_predicted
-from vocoder.flows.dense_affine import LowerAffine, Moments
+from training.density.moments import Moments, fit_gaussian
+from vocoder.flows.dense_affine import LowerAffine
 from vocoder.guard.densities import Densities, window_starts, windows_at
 from vocoder.guard.layouts import SHUFFLED, VARIATIONS, is_true
 from vocoder.models.guard import GuardConfig, GuardModel
@@ -51,7 +52,7 @@ def fit_density(
         if len(starts):
             windows = windows_at(x, starts, config)
             moments.add((windows + varied.noise * torch.randn(windows.shape, generator=generator))[:, :, None])
-    density.fit(moments)
+    fit_gaussian(density, moments)
 
 
 def calibrate(

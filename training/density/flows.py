@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from typing import Literal
 
 from training.density.autoregressive import Autoregressive, layered
+from training.density.composition import EarlyOutput, Inverse, Sequential
 from training.density.curves import MixtureCDF
 from training.density.images import MaskedCoupling, Squeeze, channel_mask, checkerboard
 from training.density.mixing import PLUConv1x1
 from training.density.networks import MLP, PixelNet
 from vocoder.config import ConfigError
-from vocoder.flows.base import EarlyOutput, Flow, Inverse, Sequential
+from vocoder.flows.base import Flow
 from vocoder.flows.coupling import AdditiveCoupling, AffineCoupling
 from vocoder.flows.dense_affine import LowerAffine
 from vocoder.flows.elementwise import ActNorm, ElementwiseAffine

@@ -8,11 +8,13 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor
 
+from training.density.composition import Sequential
 from training.density.curves import Logit
 from training.density.flows import DensityConfig, image_flows, vector_flows, whitening
 from training.density.images import Reshape
-from vocoder.flows.base import Flow, Sequential
-from vocoder.flows.dense_affine import LowerAffine, Moments
+from training.density.moments import Moments, fit_gaussian
+from vocoder.flows.base import Flow
+from vocoder.flows.dense_affine import LowerAffine
 
 __all__ = ["DensityModel"]
 
@@ -83,7 +85,7 @@ class DensityModel(Flow):
             real = x if self.logit is None else self.logit(x)[0]
             moments.add(self.to_whitening(real)[0])
         if isinstance(self.whitening, LowerAffine):
-            self.whitening.fit(moments)
+            fit_gaussian(self.whitening, moments)
             return
         variance = moments.covariance.diagonal()
         if bool((variance <= 0).any()):

@@ -11,12 +11,13 @@ import torch
 from torch import Tensor, nn
 
 from training.density.autoregressive import Autoregressive
+from training.density.composition import Inverse
+from training.density.moments import Moments
 from training.density.networks import MLP
 from vocoder.config import ConfigError
 from vocoder.distributions.base import log_density
-from vocoder.flows.base import Flow, Inverse
+from vocoder.flows.base import Flow
 from vocoder.flows.coupling import soft_clip
-from vocoder.flows.dense_affine import Moments
 from vocoder.flows.elementwise import ElementwiseAffine
 from vocoder.flows.rearrangement import reversal
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import torch
 
-from vocoder.exporters.exporting import FORMATS, SHERPA, export_model
-from vocoder.exporters.smaller import WEIGHTS
+from vocoder.export.formats import FORMATS, SHERPA, export_model
+from vocoder.export.smaller import WEIGHTS
 from vocoder.loading import load
 
 __all__ = ["add_arguments", "run"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from vocoder.importers.importing import LAYOUTS, PRECISION, import_model
+from vocoder.importers.importing import IMPORTERS, PRECISION, import_model
 from vocoder.models.wavenet import WaveNet
 
 __all__ = ["add_arguments", "run"]
@@ -17,7 +17,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "Convert a checkpoint of another project to a model directory. The file is read as data; nothing in it is run."
     )
     parser.add_argument("file", type=Path, metavar="FILE", help="checkpoint of torch.save, or safetensors")
-    parser.add_argument("--from", dest="layout", required=True, choices=tuple(LAYOUTS), help="its layout")
+    parser.add_argument("--from", dest="layout", required=True, choices=tuple(IMPORTERS), help="its layout")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="model directory to write")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the project's configuration of the model (JSON)")
     parser.add_argument("--speaker", type=int, metavar="N", help="speaker to keep of a multi-speaker model")

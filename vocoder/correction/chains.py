@@ -73,8 +73,8 @@ class Chains:
         coming = begin + order.slots - 1 + chain.hop
         audio = torch.cat([chain.active, view.audio(coming, coming + hops)], dim=1)
         frame = first - order.warm_up + chain.hop
-        target, heard = view.target(frame, frame + hops + order.corrections - 1)
-        made = self._run(frame, audio, target, heard.expand(view.batch, -1))
+        target, exists = view.target(frame, frame + hops + order.corrections - 1)
+        made = self._run(frame, audio, target, exists.expand(view.batch, -1))
         final = hops * order.hop_length
         if stop < first + BLOCK:
             self._unfinished[block] = _Chain(chain.hop + hops, made[:, final:])
@@ -132,11 +132,11 @@ def side_by_side(order: Order, stop: int, view: View, first: int = 0) -> tuple[T
     slots = order.slots - 1 + order.hops
     last = (-(-stop // BLOCK) - 1) * BLOCK
     audio = view.audio(first - order.before, last - order.before + slots)
-    target, heard = view.target(first - order.warm_up, last - order.warm_up + order.frames)
+    target, exists = view.target(first - order.warm_up, last - order.warm_up + order.frames)
     return (
         audio.unfold(1, slots * order.hop_length, BLOCK * order.hop_length).flatten(0, 1),
         target.unfold(1, order.frames, BLOCK).transpose(2, 3).flatten(0, 1),
-        heard.unfold(0, order.frames, BLOCK).repeat(view.batch, 1),
+        exists.unfold(0, order.frames, BLOCK).repeat(view.batch, 1),
     )
 
 

@@ -43,7 +43,7 @@ class CompiledCorrection:
         doubled = replace(bands, weights=bands.weights / 2)  # the kernel has magnitudes that are twice as large
         return None if compiled is None else cls(compiled, plain, doubled, fourier)
 
-    def __call__(self, order: Order, first: int, audio: Tensor, target: Tensor, heard: Tensor) -> Tensor:
+    def __call__(self, order: Order, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
         """Return the corrected chains; arguments as of `PlainCorrection.forward`."""
         (chains, length), fourier, bands = audio.shape, self._fourier, self._bands
         audio = audio if audio.stride(1) == 1 else audio.contiguous()
@@ -55,10 +55,10 @@ class CompiledCorrection:
         wide = chains // WIDE + (chains % WIDE > NARROW)
         sizes = (wide, first, target.shape[1] - order.corrections + 1, order.corrections, order.grids)
         places = (order.hop_length, order.offset, self._plain.filter.floor)
-        given = (samples, step, target.contiguous(), heard.contiguous())
+        given = (samples, step, target.contiguous(), exists.contiguous())
         tables = (pace, self._plain.window, back, fourier.radices, fourier.place, fourier.turns, fourier.bin_turns)
         spread = (bands.ends, bands.weights, bands.place, bands.shares)
-        self._kernel(wide + (chains > WIDE * wide), *sizes, *places, *given, *tables, *spread, out)
+        self._kernel(wide + (chains > WIDE * wide), 1, *sizes, *places, *given, *tables, *spread, out)
         return out
 
     def _steps(self, order: Order) -> tuple[Tensor, Tensor]:

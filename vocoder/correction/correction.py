@@ -13,8 +13,8 @@ from vocoder.correction.chains import Chains, View, joined, side_by_side
 from vocoder.correction.compiled import CompiledCorrection
 from vocoder.correction.order import Order
 from vocoder.correction.plain import PlainCorrection
+from vocoder.kernels.eligible import compilable
 from vocoder.layers.kept import Kept
-from vocoder.layers.stack import takes
 from vocoder.mel.config import MelConfig
 from vocoder.stages import Span, Stage
 
@@ -108,15 +108,15 @@ class Correction(nn.Module):
             return []
         return [Stage("corrected", (signal, target), Chains(self.order, self.run), self.order.before, self.order.after)]
 
-    def run(self, first: int, audio: Tensor, target: Tensor, heard: Tensor) -> Tensor:
+    def run(self, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
         """Return the corrected chains; arguments as of `PlainCorrection.forward`."""
         compiled = self._compiled(audio, target)
         if compiled is not None:
-            return compiled(self.order, first, audio, target, heard)
-        corrected: Tensor = self.plain(self.order, first, audio, target, heard)
+            return compiled(self.order, first, audio, target, exists)
+        corrected: Tensor = self.plain(self.order, first, audio, target, exists)
         return corrected
 
     def _compiled(self, audio: Tensor, target: Tensor) -> CompiledCorrection | None:
-        if any(x.device.type != "cpu" or x.dtype != torch.float32 or not takes(x) for x in (audio, target)):
+        if not (compilable(audio) and compilable(target)):
             return None
         return self._kept.of((self.plain.window,), lambda: CompiledCorrection.of(self.plain))

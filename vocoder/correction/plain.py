@@ -37,7 +37,7 @@ class PlainCorrection(nn.Module):
             "window", F.pad(torch.hann_window(config.win_length), (padding, padding)), persistent=False
         )
 
-    def forward(self, order: Order, first: int, audio: Tensor, target: Tensor, heard: Tensor) -> Tensor:
+    def forward(self, order: Order, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
         """Return the corrected chains (C, T); after each hop the first slot of its window is final.
 
         Args:
@@ -45,18 +45,18 @@ class PlainCorrection(nn.Module):
             first: number of the first frame, or any that is on its grid.
             audio: (C, T) with T = (slots - 1 + hops) * hop_length.
             target: mel (C, hops + corrections - 1, n_mels).
-            heard: 1 for each of its frames that belongs to the utterance, 0 for others: (C, hops + corrections - 1).
+            exists: (C, hops + corrections - 1), 1 for each frame of the utterance, and 0 beyond its ends.
         """
         size = (order.slots - 1) * order.hop_length
         active, final = audio[:, :size], []
-        paces = heard.new_ones(order.corrections)
+        paces = exists.new_ones(order.corrections)
         for place in range(order.corrections):
             paces[place] = order.relaxation(place)
         for hop, slot in enumerate(torch.split(audio[:, size:], order.hop_length, dim=1)):
             active = torch.cat([active, slot], dim=1)
             for places in _grids(order, first + hop):
                 frames = slice(hop + places.start, hop + places.stop, places.step)
-                pace = (paces[places.start : places.stop : places.step] * heard[:, frames])[:, :, None]
+                pace = (paces[places.start : places.stop : places.step] * exists[:, frames])[:, :, None]
                 start = order.offset + places.start * order.hop_length
                 active = self._step(order, active, start, target[:, frames], pace)
             final.append(active[:, : order.hop_length])

@@ -59,12 +59,10 @@ class Distribution(nn.Module, ABC):
     in front, (..., B, T), so that several draws are scored with one set of parameters.
 
     Attributes:
-        outputs: channels that the network gives.
-        channels: K of the parameters, which `place` makes of the network's outputs.
+        outputs: channels that the network gives; `place` makes the parameters of them.
     """
 
     outputs: int
-    channels: int
 
     @abstractmethod
     def place(self, raw: Tensor, shift: Tensor, log_scale: Tensor) -> Tensor:
@@ -83,10 +81,6 @@ class Distribution(nn.Module, ABC):
     @abstractmethod
     def log_prob(self, params: Tensor, x: Tensor) -> Tensor:
         """Return the log-density of x (..., B, T) in nats, of the same shape."""
-
-    @abstractmethod
-    def log_tails(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logarithms of P(X <= x) and P(X > x), each precise where it is small."""
 
     @abstractmethod
     def forward(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:

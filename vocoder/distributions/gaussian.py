@@ -20,7 +20,6 @@ class Gaussian(Distribution):
     """
 
     outputs = 2
-    channels = 2
 
     def __init__(self, log_s_floor: float | None = None) -> None:
         super().__init__()
@@ -40,11 +39,6 @@ class Gaussian(Distribution):
         """Return the log-density."""
         z, log_det = self.forward(params, x)
         return log_density(z) + log_det
-
-    def log_tails(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logarithms of both tails."""
-        z, _ = self.forward(params, x)
-        return torch.special.log_ndtr(z), torch.special.log_ndtr(-z)
 
     def forward(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the standardised residual and -log_s."""

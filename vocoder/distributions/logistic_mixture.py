@@ -32,7 +32,7 @@ class LogisticMixture(Distribution):
         super().__init__()
         self.components = components
         self.log_s_floor = log_s_floor
-        self.outputs = self.channels = 3 * components
+        self.outputs = 3 * components
 
     def place(self, raw: Tensor, shift: Tensor, log_scale: Tensor) -> Tensor:
         """Move and scale the means, and add to the log-scales."""
@@ -53,15 +53,15 @@ class LogisticMixture(Distribution):
         log_weights, u, log_s = self._standardised(params, x)
         return torch.logsumexp(log_weights + F.logsigmoid(u) + F.logsigmoid(-u) - log_s, dim=-2)
 
-    def log_tails(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logarithms of both tails."""
+    def _log_tails(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logarithms of P(X <= x) and P(X > x), each precise where it is small."""
         log_weights, u, _ = self._standardised(params, x)
         below = torch.logsumexp(log_weights + F.logsigmoid(u), dim=-2)
         return below, torch.logsumexp(log_weights + F.logsigmoid(-u), dim=-2)
 
     def forward(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the normal quantile of the mixture's distribution function."""
-        z = quantile(*self.log_tails(params, x))
+        z = quantile(*self._log_tails(params, x))
         return z, -self.log_stretch(params, x, z)
 
     def inverse(self, params: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -83,7 +83,7 @@ class LogisticMixture(Distribution):
         weights = params.chunk(3, dim=1)[0].softmax(dim=1)
         x = (weights * quantiles).sum(-2)
         for step in range(MAX_STEPS):
-            log_below, log_above = self.log_tails(params, x)
+            log_below, log_above = self._log_tails(params, x)
             error = log_below - log_above - odds
             low, high = torch.where(error < 0, x, low), torch.where(error > 0, x, high)
             newton = x - error * torch.exp(log_below + log_above - self.log_prob(params, x))

@@ -11,7 +11,7 @@ from vocoder.distributions.base import Distribution, log_density, quantile
 
 __all__ = ["MuLaw"]
 
-BELOW = 1e-5  # of full scale: spoken levels lie this far within their intervals, out of reach of rounding
+BELOW = 1e-5  # of full scale: exact levels lie this far within their intervals, out of reach of rounding
 
 
 class MuLaw(Distribution):
@@ -23,7 +23,7 @@ class MuLaw(Distribution):
     Args:
         levels: number of levels, even; mu is one less.
         reach: what full scale of mu-law stands for, in units of the scale.
-        spoken_levels: as public code has it, the first level stands at -1 and the last at 1, a sample belongs to the
+        exact_levels: as public code has it, the first level stands at -1 and the last at 1, a sample belongs to the
             level below it, and what is made of noise is always the level itself: `inverse` has no values between.
     """
 
@@ -31,17 +31,16 @@ class MuLaw(Distribution):
     widths: Tensor
     values: Tensor
 
-    def __init__(self, levels: int = 256, reach: float = 1.0, spoken_levels: bool = False) -> None:
+    def __init__(self, levels: int = 256, reach: float = 1.0, exact_levels: bool = False) -> None:
         if levels < 4 or levels % 2 or reach <= 0:
             raise ValueError(f"mu-law needs an even number of levels from 4 and a positive reach: {levels}, {reach}")
         super().__init__()
         self.levels = self.outputs = levels
-        self.channels = levels + 2
         self.reach = reach
-        self.spoken_levels = spoken_levels
+        self.exact_levels = exact_levels
         at_levels = 2 * torch.arange(levels + 1, dtype=torch.float64) / (levels - 1) - 1
         between = torch.linspace(-1, 1, levels + 1, dtype=torch.float64)
-        edges = _expanded(at_levels - BELOW if spoken_levels else between, levels)
+        edges = _expanded(at_levels - BELOW if exact_levels else between, levels)
         self.register_buffer("edges", edges, persistent=False)
         self.register_buffer("widths", edges.diff(), persistent=False)
         self.register_buffer("values", _expanded(at_levels[:-1], levels), persistent=False)
@@ -62,8 +61,8 @@ class MuLaw(Distribution):
         log_width = self.widths.to(u).log()[level]
         return _pick(log_p, level) - log_width - log_scale - beyond
 
-    def log_tails(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the logarithms of both tails."""
+    def _log_tails(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the logarithms of P(X <= x) and P(X > x), each precise where it is small."""
         log_p, u, _ = self._standardised(params.double(), x.double())
         level, below, above, _ = self._locate(u)
         p, here = log_p.exp(), _pick(log_p, level).exp()
@@ -76,7 +75,7 @@ class MuLaw(Distribution):
 
     def forward(self, params: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the normal quantile of the distribution function."""
-        z = quantile(*self.log_tails(params.double(), x.double())).to(x.dtype)
+        z = quantile(*self._log_tails(params.double(), x.double())).to(x.dtype)
         return z, -self.log_stretch(params, x, z)
 
     def inverse(self, params: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
@@ -93,7 +92,7 @@ class MuLaw(Distribution):
         first, last = level == 0, level == self.levels - 1
         u = torch.where(first, edges[1] + widths[0] * (below / here).clamp(1e-300, 1).log(), u)
         u = torch.where(last, edges[-2] - widths[-1] * (above / here).clamp(1e-300, 1).log(), u)
-        if self.spoken_levels:
+        if self.exact_levels:
             u = self.values.double()[level]
         x = wide[:, self.levels] + wide[:, self.levels + 1].exp() * u
         return x.to(z.dtype), self.log_stretch(wide, x, z.double()).to(z.dtype)

@@ -9,26 +9,27 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.flows.base import Flow
-from vocoder.layers.stack import Matrix, takes
+from vocoder.kernels.eligible import takes
+from vocoder.layers.kept import Kept
+from vocoder.layers.stack import Matrix
 
 __all__ = ["InvertibleConv1x1"]
 
 
 class _Solved(NamedTuple):
-    """What follows from one value of the weight, and which value that was."""
+    """What follows from one value of the weight."""
 
-    weight: Tensor
     inverse: Tensor
     log_abs_det: Tensor
-    product: Matrix
-    """with the inverse, transposed"""
+    product: Matrix | None
+    """with the inverse, transposed; none where gradients are wanted"""
 
 
 class InvertibleConv1x1(Flow):
     """Mix the channels of each time step by one invertible matrix: z = W x, `log_det` = T * log|det W|.
 
     W starts as a random orthogonal matrix, or as the one given. The determinant comes from `slogdet`, so that a
-    negative one is no error. The inverse matrix is computed once in float64 and kept until W changes.
+    negative one is no error. The inverse matrix of a frozen W is computed once, in float64.
 
     Args:
         channels: C, the size of the matrix.
@@ -49,14 +50,12 @@ class InvertibleConv1x1(Flow):
             raise ValueError(f"the mixing matrix must be ({channels}, {channels}), not {tuple(matrix.shape)}")
         self.step_scale = step_scale
         self.weight = nn.Parameter(matrix.to(torch.get_default_dtype()) / step_scale)
-        self._kept: _Solved | None = None
-        self._fixed = False
+        self._kept: Kept[_Solved] = Kept()
+        self._fixed: _Solved | None = None
 
     def fix(self) -> None:
         """Keep the inverse of the present weight for good: a traced program cannot ask whether a weight has changed."""
-        with torch.no_grad():
-            self._solved()
-        self._fixed = True
+        self._fixed = self._solved()
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
@@ -72,37 +71,26 @@ class InvertibleConv1x1(Flow):
 
     def matrix(self) -> Tensor:
         """Return W (C, C)."""
+        if self.weight.requires_grad:
+            self._kept.drop()
         return self.weight * self.step_scale
 
     def inverse_matrix(self) -> Tensor:
-        """Return W^-1, differentiable in training and cached otherwise."""
-        return self._solved()[0]
+        """Return W^-1, differentiable where W takes a gradient and kept where it is frozen."""
+        return self._solved().inverse
 
-    def _solved(self) -> tuple[Tensor, Tensor, Matrix | None]:
-        """Return the inverse, log|det W|, and what multiplies by the inverse where that may take no gradient."""
-        if self._fixed and self._kept is not None:
-            return self._kept.inverse, self._kept.log_abs_det, self._kept.product
-        if torch.is_grad_enabled() and self.weight.requires_grad:
-            return _inverted(self.matrix()), _log_abs_det(self.matrix()), None
-        kept = self._kept
-        # Compared by value: fused optimisers and `.to()` change a weight without a new version of it.
-        if kept is None or not _same(kept.weight, self.weight):
-            with torch.inference_mode(False):  # tensors of inference mode could never take part in a gradient
-                matrix = self.matrix().detach()
-                inverse = _inverted(matrix)
-                product = Matrix(inverse.t().contiguous())
-                kept = _Solved(self.weight.detach().clone(), inverse, _log_abs_det(matrix), product)
-            self._kept = kept
-        return kept.inverse, kept.log_abs_det, kept.product
+    def _solved(self) -> _Solved:
+        if self._fixed is not None:
+            return self._fixed
+        if self.weight.requires_grad:
+            return self._solve()
+        with torch.inference_mode(False):  # tensors of inference mode could never take part in a gradient
+            return self._kept.of((self.weight,), self._solve)
 
-
-def _same(a: Tensor, b: Tensor) -> bool:
-    return a.dtype == b.dtype and a.device == b.device and torch.equal(a, b)
-
-
-def _inverted(matrix: Tensor) -> Tensor:
-    inverse: Tensor = torch.linalg.inv(matrix.double()).to(matrix.dtype)
-    return inverse
+    def _solve(self) -> _Solved:
+        matrix, frozen = self.matrix(), not self.weight.requires_grad
+        inverse: Tensor = torch.linalg.inv(matrix.double()).to(matrix.dtype)
+        return _Solved(inverse, _log_abs_det(matrix), Matrix(inverse.t().contiguous()) if frozen else None)
 
 
 def _log_abs_det(matrix: Tensor) -> Tensor:

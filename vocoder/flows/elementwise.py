@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.flows.base import Flow, read_log_s
+from vocoder.flows.base import Flow
 from vocoder.layers.product import FrameConv
 
 __all__ = ["ActNorm", "ConditionalAffine", "ElementwiseAffine"]
@@ -20,7 +20,6 @@ class ElementwiseAffine(Flow):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.register_load_state_dict_pre_hook(read_log_s)  # type: ignore[no-untyped-call]
         self.log_scale = nn.Parameter(torch.zeros(channels, 1))
         self.t = nn.Parameter(torch.zeros(channels, 1))
 

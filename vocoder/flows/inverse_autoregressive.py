@@ -8,7 +8,7 @@ from torch.nn import functional as F
 
 from vocoder.flows.base import Flow
 from vocoder.flows.coupling import soft_clip
-from vocoder.layers.stack import StackStepper, WaveNetStack
+from vocoder.layers.stack import StackStepper, WaveNetStack, gate_offsets
 
 __all__ = ["InverseAutoregressive"]
 
@@ -61,10 +61,9 @@ class InverseAutoregressive(Flow):
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map data (B, C, T) to noise, step by step: slow, without gradients, in the dtype of the weights."""
         batch, _, steps = x.shape
-        weights, shares = self.network.step_weights(), self.network.gate_shares(cond, batch).permute(1, 2, 0, 3)
-        if steps % len(shares):
-            raise ValueError(f"{steps} steps are no multiple of {len(shares)} condition frames")
-        stepper = StackStepper(weights, self.channels + self.kept, batch)
+        offsets, stepper = gate_offsets(self.network, cond, batch), StackStepper(self.network.weights(), batch)
+        if steps % len(offsets):
+            raise ValueError(f"{steps} steps are no multiple of {len(offsets)} condition frames")
         z = torch.empty_like(x)
         log_det = x.new_zeros(batch)
         before = x.new_zeros(batch, self.channels)
@@ -72,7 +71,7 @@ class InverseAutoregressive(Flow):
             for step in range(steps):
                 kept, changed = x[:, : self.kept, step], x[:, self.kept :, step]
                 seen = torch.cat([before, kept], dim=1)
-                t, log_scale = self._split(stepper(seen, shares[step * len(shares) // steps]), x.dtype)
+                t, log_scale = self._split(stepper(seen, offsets[step * len(offsets) // steps]), x.dtype)
                 before = torch.cat([kept, (changed - t) * torch.exp(-log_scale)], dim=1)
                 z[:, :, step] = before
                 log_det = log_det - log_scale.sum(dim=1)

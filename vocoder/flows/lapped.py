@@ -8,9 +8,10 @@ import torch
 from torch import Tensor
 
 from vocoder.flows.base import Flow
+from vocoder.kernels.eligible import compilable, takes
 from vocoder.kernels.launcher import Kernel, kernel
 from vocoder.layers.kept import Kept
-from vocoder.layers.stack import Matrix, takes
+from vocoder.layers.stack import Matrix
 
 __all__ = ["LappedTransform"]
 
@@ -69,8 +70,7 @@ class LappedTransform(Flow):
         return self._kept.of((self.basis,), lambda: Matrix(self.basis)).times(blocks)
 
     def _rotate(self, blocks: Tensor, sign: float, edges: Tensor | None) -> Tensor:
-        compilable = edges is None and blocks.device.type == "cpu" and blocks.dtype == torch.float32 and takes(blocks)
-        run = kernel("lapped", "rotated") if compilable else None
+        run = kernel("lapped", "rotated") if edges is None and compilable(blocks) else None
         if run is not None:
             return self._rotated(run, blocks.contiguous(), sign)
         sine = sign * self.sine
@@ -87,6 +87,6 @@ class LappedTransform(Flow):
 
     def _rotated(self, run: Kernel, blocks: Tensor, sign: float) -> Tensor:
         """Rotate (B, count, hop) by compiled code."""
-        out, count = torch.empty_like(blocks), blocks.shape[0] * blocks.shape[1]
-        run(-(-count // STRIPE), STRIPE, sign, blocks, self.cosine, self.sine, out)
+        out = torch.empty_like(blocks)
+        run(blocks.shape[0] * blocks.shape[1], STRIPE, sign, blocks, self.cosine, self.sine, out)
         return out

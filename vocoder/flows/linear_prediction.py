@@ -1,4 +1,4 @@
-"""Linear prediction with the spectral envelope that a mel implies, as a flow."""
+"""Linear prediction with the spectral envelope that a mel implies."""
 
 from __future__ import annotations
 
@@ -6,11 +6,10 @@ import math
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
-from vocoder.flows.base import Flow
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import mel_filterbank
 
@@ -105,14 +104,13 @@ class LinearPredictionConfig:
             raise ConfigError("noise must be above 0 and bandwidth 0 or more")
 
 
-class LinearPrediction(Flow):
-    """Whiten audio by its mel: z_t = (x_t - sum_k a_k x_{t-k}) / gain, so `log_det` = -sum(log gain).
+class LinearPrediction(nn.Module):
+    """Predict audio by its mel: x_t = sum_k a_k x_{t-k} + gain * z_t, where z is nearly white.
 
     The mel's bands give a power spectrum, whose inverse transform is an autocorrelation; the Levinson-Durbin
     recursion turns it into the best linear predictor of a process with that spectrum, and the deviation of what it
     leaves, the gain. Coefficients and gain are constant over hop_length / subframes samples, and come from the mel
-    interpolated linearly to the middle of these. There is nothing to learn. Data to noise is parallel, noise to data
-    goes block by block, each a triangular solve. Not differentiable with respect to the mel.
+    interpolated linearly to the middle of these. There is nothing to learn. Not differentiable with respect to the mel.
 
     Args:
         mel_config: the mel config; logarithmic, without statistics or a clipped range.
@@ -142,33 +140,6 @@ class LinearPrediction(Flow):
         self.register_buffer("offset", offset, persistent=False)
         self.register_buffer("lags", lags, persistent=False)
 
-    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map audio (B, 1, T) to its residual in units of the gain; `cond` is the mel (B, n_mels, frames)."""
-        coefficients, log_gain = self.predictors(_required(cond))
-        log_gain = self.per_sample(log_gain).to(x.dtype)
-        prediction = predict(x[:, 0], coefficients.to(x.dtype))
-        return ((x[:, 0] - prediction) * torch.exp(-log_gain))[:, None], -log_gain.sum(dim=1)
-
-    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map the residual (B, 1, T) back to audio, block by block."""
-        coefficients, log_gain = self.predictors(_required(cond))
-        coefficients, log_gain = coefficients.to(z.dtype), self.per_sample(log_gain).to(z.dtype)
-        batch, blocks, order = coefficients.shape
-        length = z.shape[2] // blocks
-        residual = z[:, 0] * torch.exp(log_gain)
-        x = z.new_zeros(batch, order + z.shape[2])
-        identity = torch.eye(length, dtype=z.dtype, device=z.device)
-        lag = torch.arange(length, device=z.device)[:, None] + order - torch.arange(order + length, device=z.device)
-        inside, which = (lag > 0) & (lag <= order), (lag - 1).clamp(0, order - 1).expand(batch, -1, -1)
-        for block in range(blocks):
-            start = block * length
-            rows = coefficients[:, block, None].expand(-1, length, -1).gather(2, which) * inside
-            past, present = torch.split(rows, [order, length], dim=2)
-            known = residual[:, start : start + length, None] + past @ x[:, start : start + order, None]
-            solved = torch.linalg.solve_triangular(identity - present, known, upper=False, unitriangular=True)
-            x[:, start + order : start + order + length] = solved[..., 0]
-        return x[:, None, order:], log_gain.sum(dim=1)
-
     @torch.no_grad()
     def predictors(self, mel: Tensor) -> tuple[Tensor, Tensor]:
         """Return coefficients (B, blocks, order) and log-gains (B, blocks) of a mel; blocks = frames * subframes."""
@@ -184,10 +155,6 @@ class LinearPrediction(Flow):
         log_energy = _between_frames(mel, self.config.subframes) * (math.log(10) if config.log == "log10" else 1.0)
         log_power = (2 / config.power) * (log_energy @ self.bands.to(mel.dtype).T) + self.offset.to(mel.dtype)
         return log_power.exp() + self.config.noise**2
-
-    def per_sample(self, blocks: Tensor) -> Tensor:
-        """Repeat values (B, blocks) over the samples (B, T) of each block."""
-        return blocks.repeat_interleave(self.mel_config.hop_length // self.config.subframes, dim=1)
 
 
 class ConstantPrediction:
@@ -236,9 +203,3 @@ def _between_frames(mel: Tensor, subframes: int) -> Tensor:
     following = torch.cat([mel[:, 1:], mel[:, -1:]], dim=1)
     place = (torch.arange(subframes, dtype=mel.dtype, device=mel.device) + 0.5) / subframes
     return torch.lerp(mel[:, :, None], following[:, :, None], place[:, None]).flatten(1, 2)
-
-
-def _required(mel: Tensor | None) -> Tensor:
-    if mel is None:
-        raise ValueError("linear prediction needs the mel as its condition")
-    return mel

@@ -1,18 +1,18 @@
-"""What an importer is given, and what it makes of it."""
+"""What an importer is given and what it returns, and the checks that importers share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
 from vocoder.checkpoint import CheckpointError
 from vocoder.importers.weights import Weights
 from vocoder.mel.config import MelConfig
 
-__all__ = ["Imported", "Request", "check_agreement", "setting"]
+__all__ = ["Imported", "Request", "check_agreement", "check_keys", "count", "setting"]
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Request:
         weights: of the checkpoint.
         config: the settings file of the foreign project; None where there is none.
         speaker: which voice of a multi-speaker model becomes the imported one.
-        statistics: mean and variance of each mel bin, for models that hear normalised mels.
+        statistics: mean and variance of each mel bin, for models that take normalised mels.
     """
 
     weights: Weights
@@ -38,7 +38,7 @@ class Imported:
 
     Attributes:
         model: of a known family.
-        mel_config: the mels that it hears.
+        mel_config: the mels that it takes.
         notes: what the user should know, such as tensors that the original never uses.
     """
 
@@ -78,3 +78,31 @@ def check_agreement(
         other = value if said is None or said.get(name) is None else said[name]
         if other != value:
             raise CheckpointError(f"{name} is {other!r} in {origin}, but {value!r} in the weights")
+
+
+def check_keys(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], layout: str) -> None:
+    """Raise if a tensor is missing, unknown or of another shape; the text lists every one.
+
+    Raises:
+        CheckpointError: as said.
+    """
+    missing = [name for name in expected if name not in tensors]
+    unknown = [name for name in tensors if name not in expected]
+    wrong = [
+        f"{name} {tuple(tensors[name].shape)} instead of {shape}"
+        for name, shape in expected.items()
+        if name in tensors and tuple(tensors[name].shape) != tuple(shape)
+    ]
+    problems = [
+        f"{what}: {', '.join(names)}"
+        for what, names in (("missing", missing), ("unknown", unknown), ("of another shape", wrong))
+        if names
+    ]
+    if problems:
+        raise CheckpointError(f"the weights do not fit the layout {layout}; {'; '.join(problems)}")
+
+
+def count(tensors: Iterable[str], prefix: str) -> int:
+    """Return one more than the highest number below 1000 that follows `prefix` in the names, 0 if there is none."""
+    heads = (name.removeprefix(prefix).partition(".")[0] for name in tensors if name.startswith(prefix))
+    return max((int(head) + 1 for head in heads if head.isdigit() and len(head) < 4), default=0)

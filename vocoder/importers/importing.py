@@ -16,9 +16,9 @@ from vocoder.importers.r9y9_wavenet import import_r9y9_wavenet
 from vocoder.importers.weights import Weights, read_weights
 from vocoder.mel import config_file
 
-__all__ = ["LAYOUTS", "PRECISION", "import_model", "read_config", "read_statistics"]
+__all__ = ["IMPORTERS", "PRECISION", "import_model", "read_config", "read_statistics"]
 
-LAYOUTS: MappingProxyType[str, Callable[[Request], Imported]] = MappingProxyType(
+IMPORTERS: MappingProxyType[str, Callable[[Request], Imported]] = MappingProxyType(
     {
         "nvidia-waveglow": import_waveglow,
         "r9y9-wavenet": import_r9y9_wavenet,
@@ -40,7 +40,7 @@ def import_model(
     """Write the model directory of a foreign checkpoint.
 
     Args:
-        layout: a key of `LAYOUTS`.
+        layout: a key of `IMPORTERS`.
         file: the checkpoint.
         directory: where the model goes.
         config: settings of the foreign project, JSON.
@@ -59,7 +59,7 @@ def import_model(
         read_statistics(statistics) if statistics is not None else None,
     )
     try:
-        imported = LAYOUTS[layout](request)
+        imported = IMPORTERS[layout](request)
     except ConfigError as error:  # of the mel config that configuration and statistics make
         raise CheckpointError(f"{file} cannot be imported: {error}") from error
     provenance: dict[str, Any] = {"imported": _origin(layout, request)}
@@ -115,7 +115,7 @@ def _card(layout: str, weights: Weights, imported: Imported) -> str:
     notes = "".join(f"- {note}\n" for note in imported.notes)
     return (
         f"# {Path(weights.source).stem}\n\nA vocoder imported from {weights.source} (layout {layout}, SHA-256 "
-        f"`{weights.sha256}`).\nIts licence is that of the original, and it hears mels of mel config "
+        f"`{weights.sha256}`).\nIts licence is that of the original, and its mel config is "
         f"`{imported.mel_config.name}`; see config.json.\n\n"
         f"- {PRECISION}\n{notes}"
     )

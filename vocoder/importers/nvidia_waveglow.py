@@ -16,8 +16,7 @@ from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import ConfigError
-from vocoder.importers.imported import Imported, Request, check_agreement, setting
-from vocoder.importers.keys import check_keys, count
+from vocoder.importers.imported import Imported, Request, check_agreement, check_keys, count, setting
 from vocoder.importers.weights import Weights
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig, preset

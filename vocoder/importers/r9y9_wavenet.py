@@ -12,10 +12,9 @@ from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import ConfigError
-from vocoder.importers.imported import Imported, Request, check_agreement, setting
-from vocoder.importers.keys import check_keys, count
-from vocoder.importers.published_weights import Convolution, GatedLayer, stack_weights
-from vocoder.layers.published import PublishedStackConfig, UpsamplingConfig
+from vocoder.importers.imported import Imported, Request, check_agreement, check_keys, count, setting
+from vocoder.layers.conditioning import UpsamplingConfig
+from vocoder.layers.stack import PublishedStackConfig
 from vocoder.mel.config import MelConfig, preset
 from vocoder.models.published_config import PublishedWaveNetConfig
 from vocoder.models.wavenet import WaveNet
@@ -44,21 +43,13 @@ def import_r9y9_wavenet(request: Request) -> Imported:
     _check_preset(config, settings)
     _fold_speaker(tensors, request.speaker, len(config.stack.dilations))
     model = WaveNet(config)
-    layers = [_layer(tensors, f"conv_layers.{i}.") for i in range(len(config.stack.dilations))]
-    made = stack_weights(
-        _conv(tensors, "first_conv"),
-        layers,
-        _conv(tensors, "last_conv_layers.1"),
-        _conv(tensors, "last_conv_layers.3"),
-        residual_scale=math.sqrt(0.5),
-        skip_scale=math.sqrt(1 / len(layers)),
-    )
-    ours = {f"stack.{name}": value for name, value in made.items()}
+    layers = len(config.stack.dilations)
+    ours = {f"stack.{name}": value for name, value in _stack_tensors(tensors, layers).items()}
     ours["condition.conv_in.weight"] = tensors["upsample_net.conv_in.weight"]
     for i in range(len(config.upsampling.scales)):
         ours[f"condition.stages.{i}.weight"] = tensors[f"{UPSAMPLING}{2 * i + 1}.weight"]
     model.load_state_dict(ours)
-    notes = [f"the original never uses the residual of its last layer, conv_layers.{len(layers) - 1}.conv1x1_out"]
+    notes = [f"the original never uses the residual of its last layer, conv_layers.{layers - 1}.conv1x1_out"]
     if request.statistics is None:
         notes.append("no statistics: mels must arrive normalised by the training corpus's mean and variance")
     return Imported(model, _mel(settings, config, request), tuple(notes))
@@ -116,7 +107,7 @@ def _distribution(inputs: int, outputs: int, settings: Mapping[str, Any]) -> str
     if kind == "mulaw":
         raise CheckpointError("input_type mulaw without quantisation cannot be imported; raw and mulaw-quantize can")
     if (inputs > 1) != (kind == "mulaw-quantize"):
-        raise CheckpointError(f"input_type is {kind} in the configuration, but the network hears {inputs} channels")
+        raise CheckpointError(f"input_type is {kind} in the configuration, but the network takes {inputs} channels")
     activation = setting(setting(settings, "upsample_params", {}), "upsample_activation", "none")
     if activation != "none":
         raise CheckpointError(f"upsampling with the activation {activation!r} cannot be imported, only without one")
@@ -163,7 +154,7 @@ def _shapes(config: PublishedWaveNetConfig, tensors: Mapping[str, Tensor]) -> Sh
     """Return every name of the layout with its shape, weight norm folded."""
     stack, inputs = config.stack, config.levels if config.distribution == "mulaw" else 1
     residual, gate, skip = stack.residual_channels, stack.gate_channels, stack.skip_channels
-    shapes = {f"upsample_net.conv_in.{end}": shape for end, shape in _input_shapes(config).items()}
+    shapes: Shapes = {"upsample_net.conv_in.weight": (config.n_mels, config.n_mels, 2 * config.upsampling.context + 1)}
     for i, scale in enumerate(config.upsampling.scales):
         shapes[f"{UPSAMPLING}{2 * i + 1}.weight"] = (1, 1, config.upsampling.bands, 2 * scale + 1)
     sizes: Shapes = {"first_conv": (residual, inputs, stack.front_kernel)}
@@ -187,10 +178,6 @@ def _shapes(config: PublishedWaveNetConfig, tensors: Mapping[str, Tensor]) -> Sh
     return shapes
 
 
-def _input_shapes(config: PublishedWaveNetConfig) -> Shapes:
-    return {"weight": (config.n_mels, config.n_mels, 2 * config.upsampling.context + 1)}
-
-
 def _fold_speaker(tensors: dict[str, Tensor], speaker: int | None, layers: int) -> None:
     """Turn the embedding of one speaker into biases."""
     table = tensors.get("embed_speakers.weight")
@@ -207,18 +194,36 @@ def _fold_speaker(tensors: dict[str, Tensor], speaker: int | None, layers: int) 
         tensors[f"{prefix}conv.bias"] = tensors[f"{prefix}conv.bias"] + share
 
 
-def _layer(tensors: Mapping[str, Tensor], prefix: str) -> GatedLayer:
-    weight, bias = _conv(tensors, f"{prefix}conv")
-    bias = bias + tensors.get(f"{prefix}conv1x1c.bias", torch.zeros(()))
-    return GatedLayer(
-        (weight, bias),
-        tensors[f"{prefix}conv1x1c.weight"],
-        _conv(tensors, f"{prefix}conv1x1_out"),
-        _conv(tensors, f"{prefix}conv1x1_skip"),
-    )
+def _stack_tensors(tensors: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
+    """Return the tensors of a `PublishedStack` that computes the same without scales.
+
+    The original's layers make h_{i+1} = s (h_i + o_i) with s = sqrt(1/2). With h_i = s^i g_i this is
+    g_{i+1} = g_i + o_i / s^i, so that s^i goes into the convolution that reads g_i and 1 / s^i into the one that writes
+    o_i. The scale of the skips' sum is positive and passes the ReLU. The last layer's residual is read by nothing.
+    """
+    made: dict[str, Tensor] = {}
+
+    def put(name: str, weight: Tensor, bias: Tensor) -> None:
+        made[f"{name}.weight"], made[f"{name}.bias"] = weight.unsqueeze(2), bias
+
+    for i in range(layers):
+        prefix, scale = f"conv_layers.{i}.", math.sqrt(0.5) ** i
+        weight, bias = _conv(tensors, f"{prefix}conv")
+        put(f"in_layers.{i}", weight * scale, bias + tensors.get(f"{prefix}conv1x1c.bias", torch.zeros(())))
+        made[f"cond_layers.{i}.weight"] = tensors[f"{prefix}conv1x1c.weight"].unsqueeze(2)
+        weight, bias = _conv(tensors, f"{prefix}conv1x1_skip")
+        if i < layers - 1:
+            residual = _conv(tensors, f"{prefix}conv1x1_out")
+            weight, bias = torch.cat([residual[0] / scale, weight]), torch.cat([residual[1] / scale, bias])
+        put(f"res_skip_layers.{i}", weight, bias)
+    put("start", *_conv(tensors, "first_conv"))
+    weight, bias = _conv(tensors, "last_conv_layers.1")
+    put("middle", weight * math.sqrt(1 / layers), bias)
+    put("end", *_conv(tensors, "last_conv_layers.3"))
+    return made
 
 
-def _conv(tensors: Mapping[str, Tensor], name: str) -> Convolution:
+def _conv(tensors: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
     return tensors[f"{name}.weight"], tensors[f"{name}.bias"]
 
 

@@ -9,7 +9,7 @@ from numba import njit
 
 from vocoder.kernels.fourier import transform, transform_back
 from vocoder.kernels.functions import LOG2E, exp2, fma, larger, log2, root, smaller
-from vocoder.kernels.intrinsics import drawn, entry
+from vocoder.kernels.intrinsics import entry
 from vocoder.kernels.lanes import lanes, load, store, transpose
 from vocoder.kernels.memory import Cube, IntegerMatrix, Integers, Matrix, Row
 
@@ -139,7 +139,7 @@ def _correct(order: Any, tables: Any, memory: Any, zero: Any) -> None:
     """Correct chains side by side, in the order of `vocoder.correction.order.Order`."""
     first, hops, corrections, grids, hop_length, offset, floor = order
     pace, window, back, radices, place, turns, bin_turns, ends, weights, lower, shares = tables
-    x, target, heard, added, a, magnitudes, moves = memory
+    x, target, exists, added, a, magnitudes, moves = memory
     size, stride = window.shape[0], grids * hop_length
     for hop in range(hops):
         for grid in range(grids):
@@ -148,7 +148,7 @@ def _correct(order: Any, tables: Any, memory: Any, zero: Any) -> None:
             for at in range(begin, corrections, grids):
                 transform(x, start + count * stride, window, radices, turns, a, zero)
                 _magnitudes(a, place, bin_turns, lower.shape[0], magnitudes, zero)
-                part = pace[at] * load(heard, hop + at, zero)
+                part = pace[at] * load(exists, hop + at, zero)
                 _moves(magnitudes, ends, weights, target, hop + at, part, floor, moves, zero)
                 _gains(moves, lower, shares, magnitudes, zero)
                 _changes(a, place, bin_turns, magnitudes, zero)
@@ -165,7 +165,7 @@ def _group(
     audio: Any,
     step: int,
     target: Any,
-    heard: Any,
+    exists: Any,
     order: Any,
     tables: Any,
     out: Any,
@@ -179,16 +179,17 @@ def _group(
     magnitudes, moves = _memory(half + 1, zero), _memory(bands + 1, zero)
     _gather(audio, chain * step, step, count, length, x, width, zero)
     _gather(target.reshape(-1), chain * frames * bands, frames * bands, count, frames * bands, mel, width, zero)
-    _gather(heard.reshape(-1), chain * frames, frames, count, frames, exist, width, zero)
+    _gather(exists.reshape(-1), chain * frames, frames, count, frames, exist, width, zero)
     _correct(order, tables, (x, mel, exist, added, a, magnitudes, moves), zero)
     _scatter(x, width, out.reshape(-1), chain * length, length, count, length, zero)
 
 
 @entry
 def corrected(
-    counter: int,
-    wide: int,
     first: int,
+    stop: int,
+    wide: int,
+    frame: int,
     hops: int,
     corrections: int,
     grids: int,
@@ -198,7 +199,7 @@ def corrected(
     audio: Row,
     step: int,
     target: Cube,
-    heard: Matrix,
+    exists: Matrix,
     pace: Row,
     window: Row,
     back: Row,
@@ -214,18 +215,15 @@ def corrected(
 ) -> None:
     """Write corrected chains (C, T); those of `audio` begin `step` samples apart.
 
-    A thread takes 16 chains at a time for `wide` times, then 8.
+    Rows are groups of chains: `wide` groups of 16, then groups of 8.
     """
-    order = first, hops, corrections, grids, hop_length, offset, FLOAT(floor)
+    order = frame, hops, corrections, grids, hop_length, offset, FLOAT(floor)
     tables = pace, window, back, radices, place, turns, bin_turns, ends, weights, lower, shares
-    while True:
-        number = drawn(counter)
+    for number in range(first, stop):
         if number < wide:
             chain, zero = 16 * number, lanes(16, FLOAT(0.0))
             count = min(16, out.shape[0] - chain)
-            _group(chain, count, audio, step, target, heard, order, tables, out, 16, zero)
+            _group(chain, count, audio, step, target, exists, order, tables, out, 16, zero)
         else:
             chain, narrow = 8 * number + 8 * wide, lanes(8, FLOAT(0.0))
-            if chain >= out.shape[0]:
-                break
-            _group(chain, min(8, out.shape[0] - chain), audio, step, target, heard, order, tables, out, 8, narrow)
+            _group(chain, min(8, out.shape[0] - chain), audio, step, target, exists, order, tables, out, 8, narrow)

@@ -1,4 +1,4 @@
-"""What a block at frame rate does beside its products: a depthwise convolution with a norm, and the residual."""
+"""A ConvNeXt block without its matrix products: depthwise convolution, norm and residual."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from vocoder.kernels.intrinsics import FAST, drawn, entry, like, wide
+from vocoder.kernels.intrinsics import FAST, entry, like, wide
 from vocoder.kernels.memory import Cube, FirstMatrix, Matrix, Row
 
 __all__ = ["added", "mixed"]
@@ -48,8 +48,8 @@ def _normalise_row(row: Any, weight: Any, bias: Any, epsilon: Any, out: Any) -> 
 
 @entry
 def mixed(
-    counter: int,
-    stripe: int,
+    first: int,
+    stop: int,
     before: int,
     epsilon: float,
     x: Cube,
@@ -59,16 +59,12 @@ def mixed(
     shift: Row,
     out: FirstMatrix,
 ) -> None:
-    """Write the normalised rows of what taps (K, C) and a bias make of x (B, steps, C); out may have more rows."""
-    batch, steps, channels = x.shape
+    """Convolve x (B, steps, C) with taps (K, C), normalise each row, and write (B * steps, C) or more rows."""
+    _, steps, channels = x.shape
     total = np.empty(channels, FLOAT)
-    while True:
-        start = drawn(counter) * stripe
-        if start >= batch * steps:
-            break
-        for row in range(start, min(start + stripe, batch * steps)):
-            _mix_row(x[row // steps], row % steps, before, taps, bias, total)
-            _normalise_row(total, weight, shift, epsilon, out[row])
+    for row in range(first, stop):
+        _mix_row(x[row // steps], row % steps, before, taps, bias, total)
+        _normalise_row(total, weight, shift, epsilon, out[row])
 
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
@@ -78,12 +74,7 @@ def _add_row(x: Any, moved: Any, scale: Any, out: Any) -> None:
 
 
 @entry
-def added(counter: int, stripe: int, x: Matrix, moved: FirstMatrix, scale: Row, out: Matrix) -> None:
+def added(first: int, stop: int, x: Matrix, moved: FirstMatrix, scale: Row, out: Matrix) -> None:
     """Write x + scale * moved (rows, C); `moved` may have more rows."""
-    rows = x.shape[0]
-    while True:
-        start = drawn(counter) * stripe
-        if start >= rows:
-            break
-        for row in range(start, min(start + stripe, rows)):
-            _add_row(x[row], moved[row], scale, out[row])
+    for row in range(first, stop):
+        _add_row(x[row], moved[row], scale, out[row])

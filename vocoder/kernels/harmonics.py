@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from vocoder.kernels.intrinsics import FAST, drawn, entry
+from vocoder.kernels.intrinsics import FAST, entry
 from vocoder.kernels.memory import DoubleMatrix, Matrix
 
 __all__ = ["harmonic_source", "passed_cycles"]
@@ -93,23 +93,19 @@ def _whole(f0: Any, step: Any, hop: int, sample_rate: Any) -> Any:
 
 
 @entry
-def passed_cycles(counter: int, hop: int, sample_rate: float, f0: Matrix, out: DoubleMatrix) -> None:
-    """Write the periods of f0 (B, frames) that have passed before the end of each frame; an item is a stripe."""
-    batch, frames = f0.shape
-    while True:
-        b = drawn(counter)
-        if b >= batch:
-            break
+def passed_cycles(first: int, stop: int, hop: int, sample_rate: float, f0: Matrix, out: DoubleMatrix) -> None:
+    """Write the periods of f0 (B, frames) that have passed by the end of each frame; rows are items of the batch."""
+    for b in range(first, stop):
         total = 0.0
-        for i in range(frames):
+        for i in range(f0.shape[1]):
             total += _whole(f0[b, i], _step(f0[b], i, hop), hop, sample_rate)
             out[b, i] = total
 
 
 @entry
 def harmonic_source(
-    counter: int,
-    stripe: int,
+    first: int,
+    stop: int,
     hop: int,
     sample_rate: float,
     f_max: float,
@@ -119,17 +115,12 @@ def harmonic_source(
     out: Matrix,
 ) -> None:
     """Write the source (B, frames * hop) of f0 and voicing, and of the periods that passed before each frame's end."""
-    batch, frames = f0.shape
-    gains = np.empty(2)
-    while True:
-        start = drawn(counter) * stripe
-        if start >= batch * frames:
-            break
-        for row in range(start, min(start + stripe, batch * frames)):
-            b, i = row // frames, row % frames
-            step = _step(f0[b], i, hop)
-            before = np.rint((passed[b, i] - _whole(f0[b, i], step, hop, sample_rate)) * GRID) / GRID
-            gains[0] = voicing[b, i]
-            gains[1] = (np.float64(voicing[b, min(i + 1, frames - 1)]) - gains[0]) / hop
-            samples = out[b, i * hop : (i + 1) * hop]
-            _frame(np.float64(f0[b, i]), step, before, gains, sample_rate, f_max, samples)
+    frames, gains = f0.shape[1], np.empty(2)
+    for row in range(first, stop):
+        b, i = row // frames, row % frames
+        step = _step(f0[b], i, hop)
+        before = np.rint((passed[b, i] - _whole(f0[b, i], step, hop, sample_rate)) * GRID) / GRID
+        gains[0] = voicing[b, i]
+        gains[1] = (np.float64(voicing[b, min(i + 1, frames - 1)]) - gains[0]) / hop
+        samples = out[b, i * hop : (i + 1) * hop]
+        _frame(np.float64(f0[b, i]), step, before, gains, sample_rate, f_max, samples)

@@ -1,4 +1,4 @@
-"""The spectrum of a frame from what a network made of it: filtered excitation, envelope and scale in one pass."""
+"""The spectrum of a frame from the outputs of a network: filtered excitation, envelope and scale in one pass."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 from numba import njit
 
 from vocoder.kernels.functions import LOG2E, exp2, log2, root
-from vocoder.kernels.intrinsics import FAST, drawn, entry, wide
+from vocoder.kernels.intrinsics import FAST, entry, wide
 from vocoder.kernels.memory import FirstMatrix, IntegerMatrix, Integers, Matrix, Row
 
 __all__ = ["spectra"]
@@ -81,8 +81,8 @@ def _levels(mel: Any, width: Any, out: Any) -> None:
 
 @entry
 def spectra(
-    counter: int,
-    stripe: int,
+    first: int,
+    stop: int,
     bound: float,
     floor: float,
     made: FirstMatrix,
@@ -99,20 +99,15 @@ def spectra(
     out: Matrix,
 ) -> None:
     """Write spectra (rows, 2 * bins) whose mel is the target; see `vocoder.layers.spectrum_head.SpectrumHead`."""
-    rows, bands = mel.shape
     bins, heard = wide_lower.shape[0], lower.shape[0]
-    levels, factors, magnitudes = np.zeros(bands + 1, FLOAT), np.empty(bins, FLOAT), np.empty(bins, FLOAT)
-    while True:
-        start = drawn(counter) * stripe
-        if start >= rows:
-            break
-        for row in range(start, min(start + stripe, rows)):
-            _levels(mel[row], width, levels)
-            _spread(levels, wide_lower, wide_shares[0], wide_shares[1], factors)
-            free = made[row, :bins], made[row, bins : 2 * bins], made[row, 2 * bins :]
-            excited, written = (excitation[row, :bins], excitation[row, bins:]), (out[row, :bins], out[row, bins:])
-            _filter(free, excited, factors, FLOAT(bound), written, magnitudes)
-            _moves(magnitudes, ends, weights, target[row], FLOAT(floor), levels)
-            _spread(levels, lower, shares[0], shares[1], factors[:heard])
-            _scale(factors[:heard], written[0])
-            _scale(factors[:heard], written[1])
+    levels, factors, magnitudes = np.zeros(mel.shape[1] + 1, FLOAT), np.empty(bins, FLOAT), np.empty(bins, FLOAT)
+    for row in range(first, stop):
+        _levels(mel[row], width, levels)
+        _spread(levels, wide_lower, wide_shares[0], wide_shares[1], factors)
+        free = made[row, :bins], made[row, bins : 2 * bins], made[row, 2 * bins :]
+        excited, written = (excitation[row, :bins], excitation[row, bins:]), (out[row, :bins], out[row, bins:])
+        _filter(free, excited, factors, FLOAT(bound), written, magnitudes)
+        _moves(magnitudes, ends, weights, target[row], FLOAT(floor), levels)
+        _spread(levels, lower, shares[0], shares[1], factors[:heard])
+        _scale(factors[:heard], written[0])
+        _scale(factors[:heard], written[1])

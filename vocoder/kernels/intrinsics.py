@@ -1,4 +1,4 @@
-"""What kernels share: pointers, a counter for threads and bfloat16."""
+"""LLVM instructions that kernels share: pointers, an atomic counter, bfloat16."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from numba.extending import intrinsic
 __all__ = ["FAST", "drawn", "entry", "like", "pointer", "real", "wide"]
 
 FAST = {"contract", "nsz", "arcp"}
-"""what compiled arithmetic may take for granted; NaN stays NaN: training looks for it"""
+"""flags of compiled arithmetic; they keep NaN, which training looks for"""
 
 
 def entry(function: Callable[..., None]) -> Any:
-    """Make a function an entry point that `vocoder.kernels.launcher.kernel` compiles."""
+    """Mark a function as an entry point, which `vocoder.kernels.launcher.kernel` compiles."""
     return njit(error_model="numpy")(function)
 
 
@@ -32,7 +32,7 @@ def pointer(typing_context: Any, address: Any) -> Any:
 
 @intrinsic  # type: ignore[untyped-decorator]
 def drawn(typing_context: Any, counter: Any) -> Any:
-    """Return the value of the counter at an address and raise it, as one step for all threads."""
+    """Return the counter at an address and add 1 to it, atomically."""
 
     def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         integer = ir.IntType(64)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numba import njit
 
-from vocoder.kernels.intrinsics import FAST, drawn, entry
+from vocoder.kernels.intrinsics import FAST, entry
 from vocoder.kernels.memory import Cube, Row
 
 __all__ = ["rotated"]
@@ -34,21 +34,17 @@ def _copy(given: Any, out: Any) -> None:
 
 
 @entry
-def rotated(counter: int, stripe: int, sign: float, blocks: Cube, cosine: Row, sine: Row, out: Cube) -> None:
+def rotated(first: int, stop: int, sign: float, blocks: Cube, cosine: Row, sine: Row, out: Cube) -> None:
     """Write the blocks (B, count, hop) rotated, by the angle of cosine and sine (hop / 2,) or, with sign -1, back."""
-    (batch, count, hop), turn = blocks.shape, np.float32(sign)
-    while True:
-        start = drawn(counter) * stripe
-        if start >= batch * count:
-            break
-        for row in range(start, min(start + stripe, batch * count)):
-            b, i = row // count, row % count
-            block, made = blocks[b, i], out[b, i]
-            if i > 0:
-                _first_half(blocks[b, i - 1], block, cosine, sine, turn, made)
-            else:
-                _copy(block[: hop // 2], made)
-            if i + 1 < count:
-                _last_half(block, blocks[b, i + 1], cosine, sine, turn, made)
-            else:
-                _copy(block[hop // 2 :], made[hop // 2 :])
+    (_, count, hop), turn = blocks.shape, np.float32(sign)
+    for row in range(first, stop):
+        b, i = row // count, row % count
+        block, made = blocks[b, i], out[b, i]
+        if i > 0:
+            _first_half(blocks[b, i - 1], block, cosine, sine, turn, made)
+        else:
+            _copy(block[: hop // 2], made)
+        if i + 1 < count:
+            _last_half(block, blocks[b, i + 1], cosine, sine, turn, made)
+        else:
+            _copy(block[hop // 2 :], made[hop // 2 :])

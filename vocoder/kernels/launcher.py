@@ -1,7 +1,8 @@
-"""Kernels: loops over stripes that numba compiles, run on the threads of torch's own pool, which wait for work anyway.
+"""Kernels: functions of rows that numba compiles, run on the threads of torch's own pool.
 
-An entry point reads `def name(counter, stripe: int, bound: float, x: Matrix, ...)`. The threads of a call run the same
-code and draw the number of their next stripe from the counter. Callers pass the other parameters: tensors, numbers.
+An entry point reads `def name(first: int, stop: int, bound: float, x: Matrix, ...)` and does the rows from `first` to
+before `stop`. The threads of a call take stripes of rows from a shared counter until there are none left. Callers pass
+the number of rows, the rows of a stripe, and the other parameters: numbers and tensors.
 """
 
 from __future__ import annotations
@@ -25,8 +26,10 @@ from vocoder.kernels.memory import Memory
 
 __all__ = ["Kernel", "kernel"]
 
-NAMES = {torch.float32: "float32", torch.float64: "float64", torch.int32: "int32", torch.bfloat16: "uint16"}
-"""names of dtypes in compiled code, which holds bfloat16 as integers"""
+NAMES = {torch.float32: "float32", torch.float64: "float64", torch.int32: "int32"}
+"""names of dtypes in compiled code, which holds numbers of 16 bits as integers"""
+COUNTER, STRIPE, ROWS, OWN = range(4)
+"""places of the launcher's own integers in the arguments, and of the first parameter"""
 Parameter = type[int] | type[float] | Memory
 
 
@@ -35,18 +38,18 @@ class Kernel:
 
     Args:
         code: what numba made of it; its machine code lives as long as this object.
-        layout: its parameters after the counter.
+        layout: its parameters after `first` and `stop`.
     """
 
     def __init__(self, code: Any, layout: tuple[Parameter, ...]) -> None:
         self._code = code
         self._function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)
         self._layout = layout
-        self._arguments = ctypes.c_int64 * (1 + sum(map(_slots, layout)))
+        self._arguments = ctypes.c_int64 * (OWN + sum(map(_slots, layout)))
 
-    def __call__(self, stripes: int, *values: Tensor | float | None) -> None:
-        """Run it over so many stripes; values as its parameters after the counter."""
-        packed = [0]
+    def __call__(self, rows: int, stripe: int, *values: Tensor | float | None) -> None:
+        """Run it over so many rows, a stripe of them at a time; values are its parameters after `first` and `stop`."""
+        packed = [0, stripe, rows]
         for kind, value in zip(self._layout, values, strict=True):
             if kind is int:
                 packed.append(value)  # type: ignore[arg-type]
@@ -55,7 +58,7 @@ class Kernel:
             else:
                 packed += _packed(kind, value)  # type: ignore[arg-type]
         arguments = self._arguments(*packed)
-        threads = min(torch.get_num_threads(), stripes)
+        threads = min(torch.get_num_threads(), -(-rows // stripe))
         pool = _pool() if threads > 1 else None
         if pool is None:
             self._function(arguments)
@@ -101,11 +104,11 @@ def kernel(module: str, name: str, *dtypes: torch.dtype) -> Kernel | None:
 
 
 def _layout(entry: Callable[..., Any], dtypes: tuple[torch.dtype, ...]) -> tuple[Parameter, ...]:
-    """Return the parameters of an entry point after its counter, as its annotations tell them."""
+    """Return the parameters of an entry point after `first` and `stop`, from its annotations."""
     hints = typing.get_type_hints(entry, include_extras=True)
     kinds = [
         getattr(hints[name], "__metadata__", (hints[name],))[0]
-        for name in list(inspect.signature(entry).parameters)[1:]
+        for name in list(inspect.signature(entry).parameters)[2:]
     ]
     return tuple(
         Memory(dtypes[k.dtype], k.dims) if isinstance(k, Memory) and isinstance(k.dtype, int) else k for k in kinds
@@ -113,22 +116,15 @@ def _layout(entry: Callable[..., Any], dtypes: tuple[torch.dtype, ...]) -> tuple
 
 
 def _compiled(entry: Any, layout: tuple[Parameter, ...]) -> Any:
-    """Return the entry point as a function of one pointer, to a row of integers: the counter, then the parameters."""
+    """Return the loop over stripes as a function of one pointer, to the arguments as 64-bit integers."""
     import numpy
     from numba import carray, cfunc
 
-    from vocoder.kernels.intrinsics import pointer, real
+    from vocoder.kernels.intrinsics import drawn, pointer, real
 
-    names = {
-        "__name__": entry.__module__,
-        "entry": entry,
-        "carray": carray,
-        "pointer": pointer,
-        "real": real,
-        "numpy": numpy,
-    }
+    names = {"carray": carray, "drawn": drawn, "pointer": pointer, "real": real, "numpy": numpy}
     made: dict[str, Any] = {}
-    exec(_unpacking(entry.py_func, layout), names, made)
+    exec(_loop(entry.py_func, layout), {"__name__": entry.__module__, "entry": entry} | names, made)
     (function,) = made.values()
     try:
         return cfunc("void(voidptr)", nopython=True, cache=True)(function)
@@ -136,24 +132,27 @@ def _compiled(entry: Any, layout: tuple[Parameter, ...]) -> Any:
         return cfunc("void(voidptr)", nopython=True)(function)
 
 
-def _unpacking(entry: Callable[..., Any], layout: tuple[Parameter, ...]) -> CodeType:
-    """Return the code of a function that reads the parameters out of a row of integers and calls `entry`.
+def _loop(entry: Callable[..., Any], layout: tuple[Parameter, ...]) -> CodeType:
+    """Return the code of a function that reads the arguments, and calls `entry` for one stripe after another.
 
-    numba keeps compiled code by the name and the file of a function. The name holds what else it depends on.
+    numba caches compiled code by the name and the file of a function. The name holds what else it depends on.
     """
-    values, slot = ["a.ctypes.data"], 1
-    for kind in layout:
+    lines, slot = [f"a = carray(data, ({OWN + sum(map(_slots, layout))},), numpy.int64)"], OWN
+    for i, kind in enumerate(layout):
         if isinstance(kind, Memory):
             assert isinstance(kind.dtype, torch.dtype)
-            shape = "".join(f"a[{slot + 1 + i}], " for i in range(kind.dims))
-            values.append(f"carray(pointer(a[{slot}]), ({shape}), numpy.{NAMES[kind.dtype]})")
+            shape = "".join(f"a[{slot + 1 + d}], " for d in range(kind.dims))
+            lines.append(f"p{i} = carray(pointer(a[{slot}]), ({shape}), numpy.{NAMES.get(kind.dtype, 'uint16')})")
         else:
-            values.append(f"a[{slot}]" if kind is int else f"real(a[{slot}])")
+            lines.append(f"p{i} = a[{slot}]" if kind is int else f"p{i} = real(a[{slot}])")
         slot += _slots(kind)
-    call = f"entry({', '.join(values)})"
-    name = f"{entry.__name__}_{zlib.crc32(call.encode(), _sources()):08x}"
-    text = f"def {name}(data):\n    a = carray(data, ({slot},), numpy.int64)\n    {call}\n"
-    return compile(text, inspect.getfile(entry), "exec")
+    values = ", ".join(f"p{i}" for i in range(len(layout)))
+    lines += [f"start = drawn(a.ctypes.data) * a[{STRIPE}]", f"while start < a[{ROWS}]:"]
+    lines += [f"    entry(start, min(start + a[{STRIPE}], a[{ROWS}]), {values})"]
+    lines += [f"    start = drawn(a.ctypes.data) * a[{STRIPE}]"]
+    body = "\n".join(f"    {line}" for line in lines)
+    name = f"{entry.__name__}_{zlib.crc32(body.encode(), _sources()):08x}"
+    return compile(f"def {name}(data):\n{body}\n", inspect.getfile(entry), "exec")
 
 
 @functools.cache

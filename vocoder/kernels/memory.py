@@ -1,4 +1,4 @@
-"""How the parameters of an entry point lie in memory; its annotations say it, and the launcher reads them."""
+"""Annotations of the parameters of an entry point: how they lie in memory. The launcher reads them."""
 
 from __future__ import annotations
 
@@ -9,10 +9,12 @@ import torch
 
 __all__ = [
     "Cube",
+    "DoubleCube",
     "DoubleMatrix",
     "FirstCube",
     "FirstMatrix",
     "FirstRow",
+    "Hypercube",
     "IntegerMatrix",
     "Integers",
     "Matrix",
@@ -38,7 +40,9 @@ class Memory:
 Row = Annotated[Any, Memory(torch.float32, 1)]
 Matrix = Annotated[Any, Memory(torch.float32, 2)]
 Cube = Annotated[Any, Memory(torch.float32, 3)]
+Hypercube = Annotated[Any, Memory(torch.float32, 4)]
 DoubleMatrix = Annotated[Any, Memory(torch.float64, 2)]
+DoubleCube = Annotated[Any, Memory(torch.float64, 3)]
 IntegerMatrix = Annotated[Any, Memory(torch.int32, 2)]
 Integers = Annotated[Any, Memory(torch.int32, 1)]
 FirstRow = Annotated[Any, Memory(0, 1)]

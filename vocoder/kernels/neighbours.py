@@ -1,4 +1,4 @@
-"""Frames with their neighbours as rows of a product: what a convolution over frames multiplies with its matrix."""
+"""Frames beside their neighbours, as the rows that a convolution over frames multiplies with its matrix."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 from numba import njit
 
-from vocoder.kernels.intrinsics import drawn, entry, like
+from vocoder.kernels.intrinsics import entry, like
 from vocoder.kernels.memory import FirstRow, SecondCube
 
 __all__ = ["neighbours"]
@@ -24,8 +24,8 @@ def _copy(x: Any, stride: int, out: Any) -> None:
 
 @entry
 def neighbours(
-    counter: int,
-    stripe: int,
+    first: int,
+    stop: int,
     batch: int,
     frames: int,
     before: int,
@@ -40,16 +40,12 @@ def neighbours(
 
     Frames before the first and after the last are zeros, and so are rows beyond the last. The strides of x are free.
     """
-    room, taps, _ = out.shape
+    taps = out.shape[1]
     steps = frames + before + after - taps + 1
-    while True:
-        start = drawn(counter) * stripe
-        if start >= room:
-            break
-        for row in range(start, min(start + stripe, room)):
-            b, t = row // steps, row % steps - before
-            for k in range(taps):
-                if b < batch and 0 <= t + k < frames:
-                    _copy(x[b * of_item + (t + k) * of_frame :], of_channel, out[row, k])
-                else:
-                    out[row, k] = 0
+    for row in range(first, stop):
+        b, t = row // steps, row % steps - before
+        for k in range(taps):
+            if b < batch and 0 <= t + k < frames:
+                _copy(x[b * of_item + (t + k) * of_frame :], of_channel, out[row, k])
+            else:
+                out[row, k] = 0

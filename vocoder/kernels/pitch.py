@@ -7,7 +7,7 @@ from typing import Any
 
 from numba import njit
 
-from vocoder.kernels.intrinsics import drawn, entry
+from vocoder.kernels.intrinsics import entry
 from vocoder.kernels.memory import DoubleMatrix
 
 __all__ = ["frequencies"]
@@ -29,14 +29,10 @@ def _position(logits: Any, reach: int) -> Any:
 
 @entry
 def frequencies(
-    counter: int, stripe: int, reach: int, lowest: float, spacing: float, logits: DoubleMatrix, out: DoubleMatrix
+    first: int, stop: int, reach: int, lowest: float, spacing: float, logits: DoubleMatrix, out: DoubleMatrix
 ) -> None:
     """Write f0 in Hz and the probability of voicing, (2, rows), of logits (rows, classes + 1), the last of voicing."""
-    rows, classes = logits.shape[0], logits.shape[1] - 1
-    while True:
-        start = drawn(counter) * stripe
-        if start >= rows:
-            break
-        for row in range(start, min(start + stripe, rows)):
-            out[0, row] = lowest * math.exp(_position(logits[row, :classes], reach) * spacing)
-            out[1, row] = 1.0 / (1.0 + math.exp(-logits[row, classes]))
+    classes = logits.shape[1] - 1
+    for row in range(first, stop):
+        out[0, row] = lowest * math.exp(_position(logits[row, :classes], reach) * spacing)
+        out[1, row] = 1.0 / (1.0 + math.exp(-logits[row, classes]))

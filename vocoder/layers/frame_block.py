@@ -8,10 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vocoder.kernels.eligible import compilable
 from vocoder.kernels.launcher import Kernel, kernel
 from vocoder.layers.kept import Kept
 from vocoder.layers.product import Product
-from vocoder.layers.stack import takes
 
 __all__ = ["FrameBlock"]
 
@@ -33,7 +33,7 @@ class FrameBlock(nn.Module):
         hidden: channels between the two products.
         kernel_size: steps that the convolution sees.
         ahead: steps among them that come after a step's own.
-        scale: of what the block adds at first.
+        scale: initial scale of what the block adds.
     """
 
     def __init__(self, channels: int, hidden: int, kernel_size: int, ahead: int, scale: float) -> None:
@@ -56,23 +56,22 @@ class FrameBlock(nn.Module):
         return torch.addcmul(x, moved.to(x.dtype), self.scale)
 
     def _kernel(self, name: Literal["mixed", "added"], x: Tensor) -> Kernel | None:
-        if x.device.type != "cpu" or x.dtype != torch.float32 or self.scale.dtype != torch.float32:
-            return None
-        if self.scale.requires_grad or self.expand.dtype not in DTYPES or not takes(x):
+        frozen = not self.scale.requires_grad and self.scale.dtype == torch.float32
+        if not frozen or self.expand.dtype not in DTYPES or not compilable(x):
             return None
         return kernel("frame", name, self.expand.dtype)
 
     def _compiled(self, mixed: Kernel, added: Kernel, x: Tensor, seen: Tensor) -> Tensor:
         rows, channels = x.shape[0] * x.shape[1], x.shape[2]
         hidden = torch.empty(self.expand.room(rows), channels, dtype=self.expand.dtype)
-        hidden[rows:].zero_()  # whatever lay there might be slow numbers
+        hidden[rows:].zero_()  # denormal numbers left there would be slow
         taps = self._taps.of((self.depthwise.weight,), lambda: self.depthwise.weight[:, 0].t().contiguous())
         assert self.depthwise.bias is not None
-        weights, stripes = (taps, self.depthwise.bias, self.norm.weight, self.norm.bias), -(-rows // STRIPE)
-        mixed(stripes, STRIPE, self.before, EPSILON, seen, *weights, hidden)
+        weights = taps, self.depthwise.bias, self.norm.weight, self.norm.bias
+        mixed(rows, STRIPE, self.before, EPSILON, seen, *weights, hidden)
         moved = self.contract(self.expand(hidden, gelu=True))
         out = torch.empty_like(x)
-        added(stripes, STRIPE, x.view(-1, channels), moved, self.scale, out.view(-1, channels))
+        added(rows, STRIPE, x.view(-1, channels), moved, self.scale, out.view(-1, channels))
         return out
 
     def _mixed(self, x: Tensor) -> Tensor:

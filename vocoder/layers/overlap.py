@@ -1,4 +1,4 @@
-"""Frames that overlap, added up."""
+"""Overlap-add of frames."""
 
 from __future__ import annotations
 

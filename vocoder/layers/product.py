@@ -1,4 +1,4 @@
-"""Linear maps of frames by matrices that are arranged once where they are frozen."""
+"""Linear maps of frames. Frozen weights are arranged once for oneDNN."""
 
 from __future__ import annotations
 
@@ -6,9 +6,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vocoder.kernels.eligible import takes
 from vocoder.kernels.launcher import kernel
 from vocoder.layers.kept import Kept
-from vocoder.layers.stack import Matrix, takes
+from vocoder.layers.stack import Matrix
 
 __all__ = ["FrameConv", "Product"]
 
@@ -23,7 +24,7 @@ COPIES = (
 
 
 class Product(nn.Linear):
-    """A linear map of rows; `compute_dtype` is what it multiplies in, the dtype of its weight if it is None."""
+    """A linear map of rows, computed in `compute_dtype`, or in the dtype of its weight if that is None."""
 
     def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__(inputs, outputs)
@@ -56,17 +57,17 @@ class Product(nn.Linear):
 
 
 class FrameConv(nn.Conv1d):
-    """A convolution over frames, computed as one product of frames with their neighbours where it is frozen.
+    """A convolution over frames. With frozen weights it is one matrix product of frames beside their neighbours.
 
-    PyTorch's own takes longer for the few frames of an utterance. There float32 weights multiply in the compute dtype,
-    unless they are to be precise; what comes out has the dtype of the weights all the same.
+    PyTorch's own convolution is slower for the few frames of an utterance. Frozen float32 weights multiply in the
+    compute dtype unless `precise` is set; the output has the dtype of the weights.
 
     Args:
         inputs: channels.
         outputs: channels.
         kernel_size: frames that it sees.
         padding: zeros at each end, or before the first and after the last frame.
-        precise: whether it stays in the dtype of its weights.
+        precise: whether it always computes in the dtype of its weights.
     """
 
     def __init__(
@@ -75,11 +76,15 @@ class FrameConv(nn.Conv1d):
         super().__init__(inputs, outputs, kernel_size, padding=padding if isinstance(padding, int) else 0)
         self.sides = (padding, padding) if isinstance(padding, int) else padding
         self.precise = precise
+        self.in_products = False
+        """whether it is written as a matrix product in plain operations too, for runtimes that convolve no float64"""
         self.compute_dtype: torch.dtype | None = None
         self._kept: Kept[tuple[Matrix, Tensor]] = Kept()
 
     def forward(self, x: Tensor) -> Tensor:
         """Map (B, inputs, frames) to (B, outputs, frames + both paddings - kernel_size + 1)."""
+        if self.in_products:
+            return self._shifted(x)
         if self.weight.requires_grad or x.device.type != "cpu" or not takes(x):
             return super().forward(x if any(self.padding) else F.pad(x, self.sides))
         assert self.bias is not None
@@ -88,6 +93,13 @@ class FrameConv(nn.Conv1d):
         rows = self._neighbours(x, matrix.room(batch * count))
         made = matrix.times(rows, bias)[: batch * count].to(x.dtype)
         return made.view(batch, count, self.out_channels).transpose(1, 2)
+
+    def _shifted(self, x: Tensor) -> Tensor:
+        assert self.bias is not None
+        taps, x = self.kernel_size[0], F.pad(x, self.sides)
+        count = x.shape[2] - taps + 1
+        shifted = torch.cat([x[:, :, tap : tap + count] for tap in range(taps)], dim=1)
+        return self.weight.transpose(1, 2).flatten(1) @ shifted + self.bias[:, None]
 
     def _neighbours(self, x: Tensor, room: int) -> Tensor:
         """Return each frame with its neighbours, (room, kernel_size * inputs), in the compute dtype."""
@@ -98,7 +110,7 @@ class FrameConv(nn.Conv1d):
             rows = x.new_empty(room, taps, inputs, dtype=self._dtype)
             held = x.untyped_storage().nbytes() // x.element_size() - x.storage_offset()
             seen = x.detach().as_strided((held,), (1,))
-            run(-(-room // STRIPE), STRIPE, batch, frames, *self.sides, *x.stride(), seen, rows)
+            run(room, STRIPE, batch, frames, *self.sides, *x.stride(), seen, rows)
             return rows.flatten(1)
         padded = F.pad(x.to(self._dtype), self.sides).unfold(2, taps, 1)
         rows = padded.permute(0, 2, 3, 1).flatten(2).flatten(0, 1)

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
+from vocoder.kernels.eligible import compilable
 from vocoder.kernels.launcher import Kernel, kernel
 from vocoder.layers.band_table import BandTable
 from vocoder.layers.kept import Kept
 from vocoder.layers.mel_filter import MelFilter
 from vocoder.layers.overlap import overlap_add
 from vocoder.layers.product import Product
-from vocoder.layers.stack import takes
 from vocoder.mel.config import MelConfig
 
 __all__ = ["SpectrumHead", "SpectrumHeadConfig"]
@@ -142,11 +142,8 @@ class SpectrumHead(nn.Module):
         return torch.cat([scale * real, scale * imaginary], dim=2)
 
     def _kernel(self, made: Tensor, *given: Tensor) -> Kernel | None:
-        if made.device.type != "cpu" or made.dtype not in DTYPES or not takes(made):
-            return None
-        if any(x.dtype != torch.float32 or not takes(x) for x in (*given, self.extended)):
-            return None
-        return kernel("head", "spectra", made.dtype)
+        eligible = compilable(made, *DTYPES) and all(compilable(x) for x in (*given, self.extended))
+        return kernel("head", "spectra", made.dtype) if eligible else None
 
     def _arranged(self) -> tuple[BandTable, BandTable] | None:
         """Return the bands of all bins, and of those that are heard."""
@@ -161,7 +158,7 @@ class SpectrumHead(nn.Module):
         rows = (x.reshape(batch * frames, x.shape[2]).contiguous() for x in (made, *given))
         bands = (self.width, wide.place, wide.shares, heard.ends, heard.weights, heard.place, heard.shares)
         sizes = (self.config.log_gain_bound, self.filter.floor)
-        run(-(-batch * frames // STRIPE), STRIPE, *sizes, *rows, *bands, out)
+        run(batch * frames, STRIPE, *sizes, *rows, *bands, out)
         return out.view(batch, frames, -1)
 
     def audio(self, spectrum: Tensor, owned: Tensor | None = None) -> Tensor:

@@ -1,4 +1,4 @@
-"""What every vocoder obeys."""
+"""What every vocoder offers, and what those with a density offer beside it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from torch import Tensor, nn
 from vocoder.packing import Packing
 from vocoder.stages import MEL, NOISE, Stage, Z, run
 
-__all__ = ["Vocoder"]
+__all__ = ["FlowVocoder", "Vocoder"]
 
 
 class Vocoder(nn.Module, ABC):
-    """A flow between audio x (B, frames * hop_length) and noise z (B, C, steps), given a mel (B, n_mels, frames).
+    """A model that turns noise (B, C, steps) and a mel (B, n_mels, frames) into audio (B, frames * hop_length).
 
-    Its way from noise to audio is a list of stages, written once: `inverse` and `sample` run them over whole
-    utterances, a stream piece by piece. `log_det` has shape (B,), as that of every flow.
+    Its way from noise to audio is a list of stages, written once: `sample` runs them over whole utterances, a stream
+    piece by piece.
 
     Attributes:
         config: of the architecture; its `sigma` is the default sampling temperature, its `n_mels` may be 0 for a model
@@ -28,10 +28,6 @@ class Vocoder(nn.Module, ABC):
 
     config: Any
     sequential = False
-
-    @abstractmethod
-    def forward(self, x: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map audio x to noise and return `(z, log_det)`."""
 
     @abstractmethod
     def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
@@ -56,15 +52,6 @@ class Vocoder(nn.Module, ABC):
         """Frames that must stand between utterances in a row; None for a model that takes no rows."""
         return None
 
-    def inverse(self, z: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map noise z to audio and return `(x, log_det)`."""
-        made = run(self.stages(), self.given(mel) | {Z: z})
-        return made.signal.squeeze(1), made.log_det
-
-    def prior(self, noise: Tensor, mel: Tensor | None = None, sigma: float | None = None) -> Tensor:
-        """Turn white noise (B, C, steps) into the `z` to sample from."""
-        return run(self.stages(sigma), self.given(mel) | {NOISE: noise}, Z).signal
-
     def sample(
         self,
         noise: Tensor,
@@ -72,7 +59,7 @@ class Vocoder(nn.Module, ABC):
         sigma: float | Tensor | None = None,
         packing: Packing | None = None,
     ) -> Tensor:
-        """Turn white noise (B, C, steps) into audio (B, T): `inverse` of `prior` at once; arguments as of `stages`."""
+        """Turn white noise (B, C, steps) into audio (B, T); `sigma` and `packing` as of `stages`."""
         return run(self.stages(sigma, packing), self.given(mel) | {NOISE: noise}).signal.squeeze(1)
 
     def synthesize(self, mel: Tensor) -> Tensor:
@@ -88,3 +75,23 @@ class Vocoder(nn.Module, ABC):
         if mel is None and self.config.n_mels:
             raise ValueError(f"{type(self).__name__} needs the mel as its condition")
         return {} if mel is None else {MEL: mel}
+
+
+class FlowVocoder(Vocoder):
+    """A vocoder that is a flow between audio x (B, frames * hop_length) and noise z (B, C, steps), given a mel.
+
+    `forward` is audio to noise, and `inverse` runs the stages. `log_det` has shape (B,), as that of every flow.
+    """
+
+    @abstractmethod
+    def forward(self, x: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map audio x to noise and return `(z, log_det)`."""
+
+    def inverse(self, z: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map noise z to audio and return `(x, log_det)`."""
+        made = run(self.stages(), self.given(mel) | {Z: z})
+        return made.signal.squeeze(1), made.log_det
+
+    def prior(self, noise: Tensor, mel: Tensor | None = None, sigma: float | None = None) -> Tensor:
+        """Turn white noise (B, C, steps) into the `z` to sample from."""
+        return run(self.stages(sigma), self.given(mel) | {NOISE: noise}, Z).signal

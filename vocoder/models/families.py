@@ -22,7 +22,7 @@ from vocoder.models.waveglow_config import WaveGlowConfig
 from vocoder.models.wavenet import WaveNet
 from vocoder.models.wavenet_config import WaveNetModelConfig
 
-__all__ = ["Family", "families", "family_of", "register"]
+__all__ = ["Family", "family_of", "known_families", "register"]
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ _FAMILIES: dict[str, Family] = {
 }
 
 
-def families() -> Mapping[str, Family]:
+def known_families() -> Mapping[str, Family]:
     """Return all families by name."""
     return MappingProxyType(_FAMILIES)
 
@@ -64,7 +64,7 @@ def family_of(model: nn.Module) -> str:
         TypeError: the model belongs to none.
     """
     config = getattr(model, "config", None)
-    for name, family in families().items():
+    for name, family in known_families().items():
         if type(config) is family.config:
             return name
-    raise TypeError(f"{type(model).__name__} is no model of a known family: {', '.join(families())}")
+    raise TypeError(f"{type(model).__name__} is no model of a known family: {', '.join(known_families())}")

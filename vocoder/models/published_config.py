@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from vocoder.config import ConfigError
-from vocoder.layers.published import PublishedStackConfig, UpsamplingConfig
+from vocoder.layers.conditioning import UpsamplingConfig
+from vocoder.layers.stack import PublishedStackConfig
 
 __all__ = ["PublishedStudentConfig", "PublishedWaveNetConfig"]
 
@@ -20,7 +21,7 @@ class PublishedWaveNetConfig:
     hop_length: int = 256
     sample_rate: int = 22050
     distribution: Literal["gaussian", "logistic", "mulaw"] = "gaussian"
-    """one Gaussian, a mixture of logistics, or a softmax over mu-law levels, which the network then hears one-hot"""
+    """one Gaussian, a mixture of logistics, or a softmax over mu-law levels, which the network then sees one-hot"""
     components: int = 10
     """of the mixture of logistics"""
     levels: int = 256
@@ -28,9 +29,9 @@ class PublishedWaveNetConfig:
     stack: PublishedStackConfig = field(default_factory=PublishedStackConfig)
     upsampling: UpsamplingConfig = field(default_factory=UpsamplingConfig)
     emphasis: float = 0.0
-    """coefficient of the pre-emphasis of what the network hears and predicts; audio comes out without it"""
+    """coefficient of the pre-emphasis of what the network sees and predicts; audio comes out without it"""
     gain: float = 1.0
-    """of what the network hears and predicts, over the audio's"""
+    """of what the network sees and predicts, over the audio's"""
     corrections: int = 0
     """how often a sample is corrected towards its mel, after the flow and outside its density"""
     sigma: float = 1.0

@@ -8,10 +8,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from vocoder.generation.plan import BLOCK
-from vocoder.layers.published import PublishedStack, PublishedUpsampler, renamed
-from vocoder.layers.stack import StackStepper
-from vocoder.models.base import Vocoder
+from vocoder.autoregressive.plan import BLOCK
+from vocoder.layers.conditioning import PublishedUpsampler
+from vocoder.layers.stack import PublishedStack, StackStepper, gate_offsets
+from vocoder.models.base import FlowVocoder
 from vocoder.models.published_config import PublishedStudentConfig
 from vocoder.packing import Packing
 from vocoder.stages import MEL, NOISE, Span, Stage, Z, frames_of, windowed
@@ -23,7 +23,7 @@ FIRST_LOG_SCALE = math.log(1e-6)
 """of the first sample: the original leaves it at zero, which no bijection can"""
 
 
-class PublishedStudent(Vocoder):
+class PublishedStudent(FlowVocoder):
     """A flow between audio x (B, T) and noise z (B, 1, T) given a mel (B, n_mels, frames), as the importer says.
 
     Every flow scales and shifts each sample by functions of the noise and of the condition up to the sample before:
@@ -38,7 +38,6 @@ class PublishedStudent(Vocoder):
         super().__init__()
         self.config = config
         self.condition = PublishedUpsampler(config.n_mels, config.upsampling)
-        self.register_load_state_dict_pre_hook(renamed)  # type: ignore[no-untyped-call]
         self.steps = nn.ModuleList(PublishedStack(1, 2, config.n_mels, stack) for stack in config.stacks)
 
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
@@ -90,12 +89,12 @@ def _begun(span: Span, signal: Tensor, z: Tensor) -> tuple[Tensor, Tensor]:
 
 def _undone(step: PublishedStack, first: Tensor, x: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
     """Return the input (B, T) of one flow for its output x (B, T), the first input sample given, and log_det (B,)."""
-    stepper = StackStepper(step.step_weights(), 1, x.shape[0])
+    stepper = StackStepper(step.weights(), x.shape[0])
     made, log_det = [first], x.new_zeros(x.shape[0])
     for time in range(x.shape[1] - 1):
         if time % BLOCK == 0:
-            shares = step.gate_shares(condition[:, :, time : time + BLOCK], x.shape[0]).permute(1, 2, 0, 3)
-        t, log_scale = stepper(made[-1], shares[time % BLOCK]).to(x.dtype).chunk(2, dim=1)
+            offsets = gate_offsets(step, condition[:, :, time : time + BLOCK], x.shape[0])
+        t, log_scale = stepper(made[-1], offsets[time % BLOCK]).to(x.dtype).chunk(2, dim=1)
         made.append((x[:, time + 1 : time + 2] - t) * torch.exp(-log_scale))
         log_det = log_det - log_scale[:, 0]
     return torch.cat(made, dim=1), log_det

@@ -7,7 +7,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from vocoder.flows.elementwise import WEIGHT_SCALE, ConditionalAffine
+from vocoder.flows.elementwise import ConditionalAffine
 from vocoder.flows.lapped import LappedTransform
 from vocoder.layers.conditioning import MelEncoder, normalised
 from vocoder.layers.frame_block import FrameBlock
@@ -15,7 +15,6 @@ from vocoder.layers.product import Product
 from vocoder.layers.source.excitation import Excitation, excitation_stages
 from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchNet
-from vocoder.layers.spectrum import compiled_spectrum
 from vocoder.layers.spectrum_head import SpectrumHead
 from vocoder.models.base import Vocoder
 from vocoder.models.reverse_config import ReverseConfig
@@ -35,8 +34,7 @@ class Reverse(Vocoder):
     flow gives pairs of audio and noise without end, and a network that need not be invertible learns the way back
     from them (BiFlow, arXiv 2512.10953). Its noise has the flow's own prior, harmonic source included. It ends in a
     `SpectrumHead`, which filters that noise in the frequency domain; the models of version 0.2 end in coefficients of
-    the lapped transform with the flow's mel-conditioned scale of each. It is no flow: audio has no density under it,
-    and `log_det` is not a number.
+    the lapped transform with the flow's mel-conditioned scale of each. It is no flow: audio has no density under it.
     """
 
     config: ReverseConfig
@@ -62,19 +60,6 @@ class Reverse(Vocoder):
             with torch.no_grad():
                 self.end.weight.mul_(0.5)
                 self.end.bias.zero_()
-
-    def forward(self, x: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Refuse to map audio to noise.
-
-        Raises:
-            NotImplementedError: always; the WaveGlow that this learnt from has this direction.
-        """
-        raise NotImplementedError("a reverse student only knows the way from noise to audio: ask its teacher")
-
-    def inverse(self, z: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map noise z (B, hop_length, frames) to `(x, log_det)`, whose log_det (B,) is not a number."""
-        x, log_det = super().inverse(z, mel)
-        return x, torch.full_like(log_det, torch.nan)
 
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
         """Return the stages from mel and noise to audio (B, 1, T): one for each block."""
@@ -149,13 +134,9 @@ class Reverse(Vocoder):
     def _spectrum(self, hidden: Tensor, envelope: Tensor) -> Tensor:
         """Return the coefficients (B, hop_length, frames) of the last hidden frames, from value and gain of each."""
         made: Tensor = self.end(self.norm(hidden.transpose(1, 2)))
-        config = self.config
-        compiled = compiled_spectrum(made, envelope, WEIGHT_SCALE, config.log_gain_bound, config.envelope_floor)
-        if compiled is not None:
-            return compiled
         t, log_scale = self.envelope.parts(envelope)
         value, log_gain = made.to(hidden.dtype).transpose(1, 2).chunk(2, dim=1)
-        bound = config.log_gain_bound
+        bound = self.config.log_gain_bound
         return (value * torch.exp(bound * torch.tanh(log_gain / bound)) + t) * torch.exp(log_scale)
 
     def _transformed(self, x: Tensor, inverse: bool, packing: Packing | None) -> Tensor:

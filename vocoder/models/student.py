@@ -21,7 +21,7 @@ from vocoder.layers.source.excitation import COEFFICIENTS, GAINS, Excitation, ex
 from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.layers.stack import WaveNetStack
-from vocoder.models.base import Vocoder
+from vocoder.models.base import FlowVocoder
 from vocoder.models.student_config import StudentConfig
 from vocoder.packing import Packing
 from vocoder.stages import MEL, NOISE, Stage, Z, run, windowed
@@ -60,7 +60,7 @@ class Draw:
         return Draw(self.x[:items], self.log_prob[:items], self.entropy[:items], mu, log_scale)
 
 
-class Student(Vocoder):
+class Student(FlowVocoder):
     """Inverse autoregressive flows between noise z (B, C, steps) and audio x (B, T), given a natural-log mel.
 
     Over samples C is 1 and the last flow is a filter with the mel's envelope; over frames C is the hop of a lapped
@@ -171,11 +171,6 @@ class Student(Vocoder):
             return Draw(x, log_prob, entropy, None, None)
         log_scale = sum(made.changes, log_scale)  # every flow scales each sample: ClariNet, equation 12
         return Draw(x, log_prob, entropy, x - (torch.exp(log_scale) * standard).squeeze(1), log_scale.squeeze(1))
-
-    def sample_with_log_prob(self, noise: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return a sample x (B, T) made of white noise (B, C, steps), and its log-density in nats (B,), in one pass."""
-        draw = self.draw(noise, mel)
-        return draw.x, draw.log_prob
 
     def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
         """Return (B, C, steps) of the noise for a mel of that many frames."""

@@ -19,7 +19,7 @@ from vocoder.layers.source.excitation import Excitation, excitation_stages
 from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.layers.stack import WaveNetStack
-from vocoder.models.base import Vocoder
+from vocoder.models.base import FlowVocoder
 from vocoder.models.waveglow_config import WaveGlowConfig
 from vocoder.packing import Packing, silenced
 from vocoder.stages import MEL, NOISE, Stage, Z, windowed
@@ -30,7 +30,7 @@ MATRIX_STEP_SCALE = 0.1
 CONDITION = "condition"
 
 
-class WaveGlow(Vocoder):
+class WaveGlow(FlowVocoder):
     """A flow between audio x (B, T) and noise z (B, C, steps) given a natural-log mel (B, n_mels, frames).
 
     T = frames * hop_length and C * steps = T. Both directions take one parallel pass. (Prenger, Valle, Catanzaro,

@@ -6,18 +6,17 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from vocoder.autoregressive.generator import Generator, generator
+from vocoder.autoregressive.plan import Feedback, Plan
 from vocoder.distributions.base import Distribution
 from vocoder.distributions.gaussian import Gaussian
 from vocoder.distributions.logistic_mixture import LogisticMixture
 from vocoder.distributions.mulaw import MuLaw
 from vocoder.flows.linear_prediction import ConstantPrediction, LinearPrediction, predict
-from vocoder.generation.generator import Generator, generator
-from vocoder.generation.plan import Feedback, Plan
-from vocoder.layers.conditioning import MelEncoder
-from vocoder.layers.published import PublishedStack, PublishedUpsampler, renamed
-from vocoder.layers.stack import WaveNetStack
+from vocoder.layers.conditioning import MelEncoder, PublishedUpsampler
+from vocoder.layers.stack import PublishedStack, WaveNetStack
 from vocoder.mel.config import preset
-from vocoder.models.base import Vocoder
+from vocoder.models.base import FlowVocoder
 from vocoder.models.published_config import PublishedWaveNetConfig
 from vocoder.models.wavenet_config import WaveNetModelConfig
 from vocoder.packing import Packing
@@ -28,10 +27,10 @@ __all__ = ["WaveNet"]
 CONDITION = "condition"
 PLAIN_SCALE = 0.1  # of audio without linear prediction, at the start of training
 REACH = 64.0  # of mu-law, in gains: the residual of a click just after a frame's centre is 40
-FULL_SCALE = 1.0  # to which published code clamps what it has drawn before the network hears it
+FULL_SCALE = 1.0  # to which published code clamps what it has drawn before the network sees it
 
 
-class WaveNet(Vocoder):
+class WaveNet(FlowVocoder):
     """A flow between audio x (B, T) and noise z (B, 1, T) given a mel (B, n_mels, frames).
 
     T = frames * hop_length. Each sample has a distribution given its past, which a causal stack predicts (van den
@@ -39,7 +38,7 @@ class WaveNet(Vocoder):
     turn the sample into noise. Data to noise and densities take one parallel pass; noise to data goes sample by
     sample, in float32 for float32 noise.
 
-    A predictor comes first, linear and in units of a gain: the network hears and models what it leaves, the
+    A predictor comes first, linear and in units of a gain: the network sees and models what it leaves, the
     excitation. It is the mel's linear prediction (`config.lpc`), or for published models their pre-emphasis and gain,
     e_t = gain * (x_t - emphasis * x_{t-1}), which is prediction of order 1 with constant coefficients: audio comes out
     without them. As published code does, such models clamp the excitation that they draw to full scale, and a softmax
@@ -62,7 +61,6 @@ class WaveNet(Vocoder):
             self.predictor = ConstantPrediction(config.emphasis, config.gain)
             self.condition = PublishedUpsampler(config.n_mels, config.upsampling)
             self.stack = PublishedStack(inputs, outputs, config.n_mels, config.stack)
-            self.register_load_state_dict_pre_hook(renamed)  # type: ignore[no-untyped-call]
             return
         self.predictor = ConstantPrediction()
         if config.lpc is not None:
@@ -143,7 +141,7 @@ class WaveNet(Vocoder):
 
 
 class _Generation:
-    """The stage of the samples; the generator holds the past that the network hears."""
+    """The stage of the samples; the generator holds the past that the network sees."""
 
     def __init__(self, model: WaveNet) -> None:
         self._model = model
@@ -166,7 +164,7 @@ def _distribution(config: WaveNetModelConfig | PublishedWaveNetConfig) -> Distri
     if config.distribution == "logistic":
         return LogisticMixture(config.components, floor)
     if isinstance(config, PublishedWaveNetConfig):
-        return MuLaw(config.levels, spoken_levels=True)
+        return MuLaw(config.levels, exact_levels=True)
     return MuLaw(config.levels, REACH if config.lpc else 1.0)
 
 

@@ -18,7 +18,7 @@ import torch
 import vocoder
 from vocoder.audio.info import audio_info
 from vocoder.audio.origin import Origin
-from vocoder.exporters.program import program_of
+from vocoder.export.traced import program_of
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.seeded_noise import white_noise
 

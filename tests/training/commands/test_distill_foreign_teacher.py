@@ -12,7 +12,8 @@ from evaluation_corpus import write_corpus
 
 from training.cli import main
 from vocoder.checkpoint import load_model, save_model
-from vocoder.layers.published import PublishedStackConfig, UpsamplingConfig
+from vocoder.layers.conditioning import UpsamplingConfig
+from vocoder.layers.stack import PublishedStackConfig
 from vocoder.loading import load
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.spectrogram import MelSpectrogram

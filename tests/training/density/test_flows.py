@@ -11,13 +11,15 @@ from exactness import assert_exact, jacobian
 from tiny_models import stirred
 
 from training.density.autoregressive import Autoregressive
+from training.density.composition import EarlyOutput, Inverse, Sequential
 from training.density.curves import Logit, MixtureCDF
 from training.density.images import MaskedCoupling, Reshape, Squeeze, channel_mask, checkerboard
 from training.density.mixing import PLUConv1x1
+from training.density.moments import Moments, fit_gaussian
 from training.density.networks import PixelNet
 from vocoder.config import ConfigError
-from vocoder.flows.base import EarlyOutput, Flow, Inverse, Sequential
-from vocoder.flows.dense_affine import LowerAffine, Moments
+from vocoder.flows.base import Flow
+from vocoder.flows.dense_affine import LowerAffine
 from vocoder.flows.rearrangement import Permutation, reversal, shuffle
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -103,7 +105,7 @@ def test_the_closed_form_is_the_gaussian_of_greatest_likelihood():
     for batch in x.split(64):
         moments.add(batch)
     flow = LowerAffine(3)
-    flow.fit(moments)
+    fit_gaussian(flow, moments)
     rows = x.transpose(1, 2).flatten(0, 1)
     gaussian = torch.distributions.MultivariateNormal(rows.mean(0), torch.cov(rows.T, correction=0))
     z, log_det = flow(x)
@@ -117,9 +119,9 @@ def test_constant_channels_are_refused():
     moments = Moments(2)
     moments.add(torch.cat([torch.randn(50, 1, 1), torch.ones(50, 1, 1)], dim=1))
     with pytest.raises(ValueError, match="singular"):
-        LowerAffine(2).fit(moments)
+        fit_gaussian(LowerAffine(2), moments)
     with pytest.raises(ValueError, match="no moments"):
-        LowerAffine(2).fit(Moments(2))
+        fit_gaussian(LowerAffine(2), Moments(2))
 
 
 @pytest.mark.parametrize("channels", [2, 5])
@@ -188,3 +190,13 @@ def test_a_mask_affine_coupling_with_one_half_is_the_coupling_of_halves():
 def test_what_does_not_fit_is_refused(build, text):
     with pytest.raises(ValueError, match=text):
         build()
+
+
+def test_early_channels_leave_untouched_and_first():
+    x, rest = torch.randn(2, 5, 3), stirred(LowerAffine(3))
+    z, log_det = EarlyOutput(2, rest)(x)
+    expected, expected_log_det = rest(x[:, 2:])
+    assert torch.equal(z, torch.cat([x[:, :2], expected], dim=1))
+    assert torch.equal(log_det, expected_log_det)
+    with pytest.raises(ValueError, match="at least one channel, not 0"):
+        EarlyOutput(0, rest)

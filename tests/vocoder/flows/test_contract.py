@@ -10,7 +10,7 @@ import torch
 from tiny_models import stirred, tiny_waveglow
 from torch import Tensor
 
-from vocoder.flows.base import EarlyOutput, Flow, Inverse, Sequential
+from vocoder.flows.base import Flow
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.flows.coupling import AdditiveCoupling, AffineCoupling
 from vocoder.flows.elementwise import ActNorm, ConditionalAffine, ElementwiseAffine
@@ -35,11 +35,6 @@ def stack(kept: int, outputs: int, cond_channels: int = 2) -> WaveNetStack:
     return WaveNetStack(kept, outputs, cond_channels, WaveNetConfig(channels=3, dilations=(1, 2)))
 
 
-def chain() -> Flow:
-    coupling = AffineCoupling(stack(3, 4))
-    return Sequential([ActNorm(5), InvertibleConv1x1(5), coupling, EarlyOutput(2, AdditiveCoupling(stack(2, 1)))])
-
-
 CASES = {
     "grouping": Case(lambda: Grouping(3), (2, 12)),
     "lapped": Case(lambda: LappedTransform(6), (1, 24)),
@@ -55,9 +50,6 @@ CASES = {
     "affine coupling, odd": Case(lambda: AffineCoupling(stack(3, 4, 0)), (5, 4)),
     "affine coupling, unbounded": Case(lambda: AffineCoupling(stack(2, 2), log_s_bound=None), (3, 4), (2, 4)),
     "additive coupling": Case(lambda: AdditiveCoupling(stack(3, 2)), (5, 4), (2, 2)),
-    "early output": Case(lambda: EarlyOutput(2, AffineCoupling(stack(2, 2))), (5, 4), (2, 4)),
-    "sequential": Case(chain, (5, 4), (2, 4)),
-    "inverse": Case(lambda: Inverse(chain()), (5, 4), (2, 4)),
     "waveglow, lapped": Case(lambda: tiny_waveglow("lapped"), (24,), (5, 3)),
     "waveglow, grouping": Case(lambda: tiny_waveglow("grouping"), (24,), (5, 3)),
 }

@@ -5,9 +5,8 @@ import torch
 from tiny_models import stirred
 from torch import Tensor, nn
 
-from vocoder.flows.base import EarlyOutput
 from vocoder.flows.coupling import AdditiveCoupling, AffineCoupling, soft_clip
-from vocoder.flows.elementwise import ConditionalAffine, ElementwiseAffine
+from vocoder.flows.elementwise import ConditionalAffine
 from vocoder.layers.stack import WaveNetConfig, WaveNetStack, set_compute_dtype
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -61,17 +60,6 @@ def test_a_network_in_bfloat16_leaves_the_affine_step_exact():
     z, log_det = coupling(x)
     assert z.dtype == log_det.dtype == torch.float64
     torch.testing.assert_close(coupling.inverse(z)[0], x, atol=1e-12, rtol=0)
-
-
-def test_early_channels_leave_untouched_and_first():
-    x = torch.randn(2, 5, 3)
-    rest = stirred(ElementwiseAffine(3))
-    z, log_det = EarlyOutput(2, rest)(x)
-    expected, expected_log_det = rest(x[:, 2:])
-    assert torch.equal(z, torch.cat([x[:, :2], expected], dim=1))
-    assert torch.equal(log_det, expected_log_det)
-    with pytest.raises(ValueError, match="at least one channel, not 0"):
-        EarlyOutput(0, rest)
 
 
 def test_a_conditional_flow_takes_its_regression():

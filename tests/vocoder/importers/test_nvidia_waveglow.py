@@ -12,7 +12,6 @@ from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.importers.importing import import_model
-from vocoder.loading import load
 
 CONFIG = {
     "data_config": {"sampling_rate": 22050, "filter_length": 1024, "hop_length": 256, "win_length": 1024}
@@ -130,16 +129,6 @@ def test_provenance_and_contract_are_kept(tmp_path):
     mel = checkpoint.mel_config
     assert (mel.sample_rate, mel.n_fft, mel.hop_length, mel.f_max, mel.n_mels) == (22050, 1024, 256, 8000.0, 5)
     assert origin["sha256"] in (tmp_path / "model" / "README.md").read_text()
-
-
-def test_an_imported_model_synthesizes_and_streams(tmp_path):
-    imported(tmp_path, pickled_waveglow(tmp_path / "waveglow.pt", waveglow_state()))
-    v = load(tmp_path / "model", dtype=torch.float32)
-    mel = torch.randn(5, 40)
-    x = v.synthesize(mel, seed=3)
-    pieces = list(v.stream(mel, seed=3, chunk_frames=7))
-    assert len(pieces) > 3
-    torch.testing.assert_close(torch.cat(pieces), x, rtol=0, atol=1e-5)
 
 
 def test_what_is_missing_unknown_or_misshapen_is_listed(tmp_path):

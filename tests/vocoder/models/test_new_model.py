@@ -19,7 +19,7 @@ from server.settings import Settings
 from vocoder import load
 from vocoder.checkpoint import save_model
 from vocoder.models import families
-from vocoder.models.base import Vocoder
+from vocoder.models.base import FlowVocoder
 from vocoder.packing import Packing, silenced
 from vocoder.sampling import Utterance
 from vocoder.stages import MEL, NOISE, Stage, Z, windowed
@@ -37,7 +37,7 @@ class ToyConfig:
     sigma: float = 1.0
 
 
-class Toy(Vocoder):
+class Toy(FlowVocoder):
     """x = scale * z + shift, each a function of three frames of the mel."""
 
     def __init__(self, config: ToyConfig) -> None:
@@ -73,7 +73,7 @@ class Toy(Vocoder):
 
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(families, "_FAMILIES", dict(families.families()))
+    monkeypatch.setattr(families, "_FAMILIES", dict(families.known_families()))
     families.register("toy", families.Family(ToyConfig, Toy))
     return save_model(tmp_path / "toy", Toy(ToyConfig()), TINY_MEL)
 

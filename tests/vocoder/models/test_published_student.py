@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 
-from vocoder.layers.published import PublishedStackConfig, UpsamplingConfig
+from vocoder.layers.conditioning import UpsamplingConfig
+from vocoder.layers.stack import PublishedStackConfig
 from vocoder.models.published_config import PublishedStudentConfig
 from vocoder.models.published_student import PublishedStudent
 

@@ -60,11 +60,3 @@ def test_early_channels_are_the_first_of_z():
     product = torch.arange(1.0, 13.0).cumprod(0)
     expected = torch.cat([product[3].repeat(2), product[7].repeat(2), product[11].repeat(4)])
     torch.testing.assert_close(z[0], expected[:, None].expand(8, 32))
-
-
-def test_samples_are_drawn_as_published():
-    config = dataclasses.replace(published(), n_mels=2, cond_channels=16, stack=WaveNetConfig(4, (1,)))
-    model = WaveGlow(config)
-    assert model.noise_shape(2, 5) == (2, 8, 160)
-    noise = torch.randn(model.noise_shape(2, 5))
-    torch.testing.assert_close(model.prior(noise, torch.zeros(2, 2, 5)), 0.6 * noise)

@@ -33,7 +33,7 @@ class BaseNoise:
         return 1.0 if self.kind == "gaussian" else math.pi / math.sqrt(3)
 
     def from_white(self, noise: Tensor) -> Tensor:
-        """Turn standard normal values, whatever their number, into this noise: by the quantile of each."""
+        """Turn standard normal values into this noise, value by value, by its quantile function."""
         if self.kind == "gaussian":
             return noise
         return log_odds(noise)

@@ -7,11 +7,12 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from vocoder.kernels.eligible import takes
 from vocoder.layers.kept import Kept
 from vocoder.layers.product import FrameConv
 from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchNet
-from vocoder.layers.stack import Matrix, takes
+from vocoder.layers.stack import Matrix
 from vocoder.packing import Packing
 from vocoder.stages import MEL, NOISE, Stage, Z, windowed
 

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from vocoder.kernels.eligible import compilable
 from vocoder.kernels.launcher import Kernel, kernel
-from vocoder.layers.stack import takes
 from vocoder.packing import Packing
 from vocoder.stages import Span, frames_of
 
@@ -82,7 +82,7 @@ def harmonic_source(
     if compiled is not None:
         x = f0.new_empty(f0.shape[0], f0.shape[1] * hop_length)
         tensors = [tensor.contiguous() for tensor in (f0, voicing, passed, x)]
-        compiled(-(-f0.numel() // STRIPE), STRIPE, hop_length, sample_rate, f_max, *tensors)
+        compiled(f0.numel(), STRIPE, hop_length, sample_rate, f_max, *tensors)
         return x
     cycles = cycles_of_samples(f0, hop_length, sample_rate, passed)
     cycles = cycles - torch.round(cycles)
@@ -103,8 +103,7 @@ def _angle(count: Tensor, cycles: Tensor) -> Tensor:
 
 
 def _kernel(name: str, f0: Tensor) -> Kernel | None:
-    compilable = f0.device.type == "cpu" and f0.dtype == torch.float32 and takes(f0)
-    return kernel("harmonics", name) if compilable else None
+    return kernel("harmonics", name) if compilable(f0) else None
 
 
 def passed_cycles(f0: Tensor, hop_length: int, sample_rate: int) -> Tensor:
@@ -112,7 +111,7 @@ def passed_cycles(f0: Tensor, hop_length: int, sample_rate: int) -> Tensor:
     compiled = _kernel("passed_cycles", f0)
     if compiled is not None:
         f0, passed = f0.contiguous(), f0.new_empty(f0.shape, dtype=torch.float64)
-        compiled(len(f0), hop_length, sample_rate, f0, passed)
+        compiled(len(f0), 1, hop_length, sample_rate, f0, passed)
         return passed
     return torch.cumsum(_sums(f0, range(hop_length, hop_length + 1), hop_length).squeeze(2) / sample_rate, dim=1)
 

@@ -9,10 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from vocoder.config import ConfigError
+from vocoder.kernels.eligible import compilable
 from vocoder.kernels.launcher import Kernel, kernel
 from vocoder.layers.conditioning import normalised
 from vocoder.layers.product import FrameConv
-from vocoder.layers.stack import takes
 from vocoder.packing import silenced
 
 __all__ = ["PitchConfig", "PitchNet"]
@@ -105,8 +105,7 @@ class PitchNet(nn.Module):
     def pitch(self, mel: Tensor, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return f0 in Hz and the probability of voicing, both (B, frames), in the dtype of the weights."""
         rows = self._output(mel, gaps).transpose(1, 2).contiguous()
-        compilable = rows.device.type == "cpu" and rows.dtype == torch.float64 and takes(rows)
-        run = kernel("pitch", "frequencies") if compilable else None
+        run = kernel("pitch", "frequencies") if compilable(rows, torch.float64) else None
         if run is not None:
             return self._compiled(run, rows)
         logits, voicing = rows[..., :-1], rows[..., -1]
@@ -120,8 +119,8 @@ class PitchNet(nn.Module):
         """Return f0 and voicing of what the network says of each frame, (B, frames, bins + 1)."""
         batch, frames, size = rows.shape
         out = rows.new_empty(2, batch, frames)
-        numbers = (STRIPE, REACH, self.config.f0_min, float(self.spacing))
-        run(-(-batch * frames // STRIPE), *numbers, rows.view(-1, size), out.view(2, -1))
+        numbers = (REACH, self.config.f0_min, float(self.spacing))
+        run(batch * frames, STRIPE, *numbers, rows.view(-1, size), out.view(2, -1))
         return out[0], out[1]
 
     def position(self, f0: Tensor) -> Tensor:

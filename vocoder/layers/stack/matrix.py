@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from vocoder.layers.stack.precision import arranged, available, product, rounded
 
-__all__ = ["Matrix", "takes", "watched"]
+__all__ = ["Matrix"]
 
 
 class Matrix:
@@ -22,12 +21,11 @@ class Matrix:
 
     Args:
         weight: (inputs, outputs).
-        kept: whether the matrix will be used often enough to arrange it.
     """
 
-    def __init__(self, weight: Tensor, kept: bool = True) -> None:
+    def __init__(self, weight: Tensor) -> None:
         self.weight = weight.detach()
-        packs = kept and weight.device.type == "cpu" and available(weight.dtype)
+        packs = weight.device.type == "cpu" and available(weight.dtype)
         self._packed = arranged(self.weight) if packs else None
 
     def times(self, rows: Tensor, bias: Tensor | None = None, gelu: bool = False) -> Tensor:
@@ -42,7 +40,7 @@ class Matrix:
             return product(rows.contiguous(), self._packed, bias, gelu)
         padded = rows.new_empty(room, inputs)
         padded[:count].view(rows.shape).copy_(rows)
-        padded[count:].zero_()  # whatever lay there might be slow numbers
+        padded[count:].zero_()  # denormal numbers left there would be slow
         return product(padded, self._packed, bias, gelu)[:count].view(*rows.shape[:-1], outputs)
 
     def room(self, rows: int) -> int:
@@ -51,21 +49,4 @@ class Matrix:
 
     def __reduce__(self) -> Any:
         """Copies and pickles arrange it anew: what oneDNN arranged can be neither copied nor pickled."""
-        return type(self), (self.weight, self._packed is not None)
-
-
-def takes(rows: Tensor) -> bool:
-    """Return whether a `Matrix` may multiply these rows: where nothing asks for their gradient or watches them."""
-    return not (torch.is_grad_enabled() and rows.requires_grad) and not watched(rows)
-
-
-def watched(x: Tensor) -> bool:
-    """Return whether x is traced, compiled, cast automatically, transformed or of a kind of its own."""
-    return (
-        torch.compiler.is_compiling()
-        or torch._C._get_tracing_state() is not None
-        or torch.is_autocast_enabled(x.device.type)
-        or torch._C._functorch.peek_interpreter_stack() is not None
-        or torch.utils._python_dispatch._get_current_dispatch_mode() is not None
-        or type(x) not in (Tensor, nn.Parameter)
-    )
+        return type(self), (self.weight,)

@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
 from vocoder.config import ConfigError
-from vocoder.layers.stack.fused import FusedStack, fused_stack
-from vocoder.layers.stack.gate import available
-from vocoder.layers.stack.matrix import watched
-from vocoder.layers.stack.reference import reference_stack
-from vocoder.layers.stack.stepping import StepWeights, as_matrix
-from vocoder.layers.stack.weights import KeptWeights, Pair, StackWeights
+from vocoder.kernels.eligible import takes
+from vocoder.layers.kept import Kept
+from vocoder.layers.stack.compiled import CompiledStack, gate_kernel
+from vocoder.layers.stack.plain import as_image, convolved, plain_stack
+from vocoder.layers.stack.weights import Pair, StackWeights, pair_of
 
 __all__ = ["WaveNetConfig", "WaveNetStack", "set_compute_dtype", "set_recompute"]
 
@@ -49,9 +46,9 @@ class WaveNetStack(nn.Module):
     """Dilated convolutions with tanh-sigmoid gates, residual and skip sums (WaveNet, section 2.3; WaveGlow's WN).
 
     The last projection is zero at first, so that a coupling starts as the identity. The condition enters at its own,
-    slower rate and is broadcast over the steps of each of its frames. On CPUs, in float32 and bfloat16, it runs fused:
-    matrix products and one compiled pass for the rest; elsewhere, and where it is traced, in plain operations. Both
-    are the same function to rounding.
+    slower rate and is broadcast over the steps of each of its frames. With frozen weights on a CPU, in float32 or
+    bfloat16, a `CompiledStack` computes it; `plain_stack` trains, exports and serves other devices. Both are the same
+    function to rounding.
 
     Args:
         in_channels: channels of the input.
@@ -65,14 +62,12 @@ class WaveNetStack(nn.Module):
         channels, layers = config.channels, len(config.dilations)
         self.config = config
         self.compute_dtype: torch.dtype | None = None
-        self.fused = True
         self.recompute = False
-        self._kept = KeptWeights(config.dilations, config.causal)
+        self._kept: Kept[CompiledStack] = Kept()
         self.start = nn.Conv2d(in_channels, channels, 1)
         self.cond_layer = nn.Conv2d(cond_channels, 2 * channels * layers, 1) if cond_channels else None
         self.in_layers = nn.ModuleList(
-            nn.Conv2d(channels, 2 * channels, (1, config.kernel_size), dilation=(1, dilation))
-            for dilation in config.dilations
+            nn.Conv2d(channels, 2 * channels, (1, config.kernel_size)) for _ in range(layers)
         )
         self.res_skip_layers = nn.ModuleList(
             nn.Conv2d(channels, 2 * channels if i < layers - 1 else channels, 1) for i in range(layers)
@@ -94,69 +89,55 @@ class WaveNetStack(nn.Module):
         Raises:
             ValueError: T is not a multiple of the number of condition frames, or the condition is missing.
         """
-        cond = self._checked(x, cond)
-        weights, dtype, config = self.weights(), self.compute_dtype or self.start.weight.dtype, self.config
-        flat = weights.flat()
-        inputs = (x, *flat) if cond is None else (x, cond, *flat)
-        graded = torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs)
-        if not (self.fused and _fusible(x, dtype)) or (graded and gaps is not None):
-            return reference_stack(weights, config.dilations, config.causal, dtype, x, cond, gaps)
-        if not graded:
-            return fused_stack(self._kept.ready(weights, dtype, frozen=not self.training), x, cond, gaps)
-        self._kept.drop()
-        arguments = (config.dilations, config.causal, dtype, x, cond, *flat)
-        y = _forgetful(*arguments) if self.recompute else FusedStack.apply(*arguments)  # type: ignore[no-untyped-call]
-        assert isinstance(y, Tensor)
+        if cond is not None and x.shape[2] % cond.shape[2]:
+            raise ValueError(f"{x.shape[2]} steps are no multiple of {cond.shape[2]} condition frames")
+        weights, dtype = self.weights(), self.compute_dtype or self.start.weight.dtype
+        frozen = not any(tensor.requires_grad for tensor in weights.flat())
+        if frozen and self._compilable(x, cond, dtype):
+            return self._compiled(weights, dtype, cond is not None and cond.shape[2] == x.shape[2])(x, cond, gaps)
+        if not frozen:
+            self._kept.drop()
+        arguments = weights, dtype, x, self.shares(cond, dtype), gaps
+        if not (self.recompute and torch.is_grad_enabled()):
+            return plain_stack(*arguments)
+        y: Tensor = checkpoint(plain_stack, *arguments, use_reentrant=False, preserve_rng_state=False)
         return y
 
     def weights(self) -> StackWeights:
-        """Return the weights of all convolutions."""
-        dilated = tuple(_pair(layer) for layer in self.in_layers)
-        res_skip = tuple(_pair(layer) for layer in self.res_skip_layers)
-        cond = None if self.cond_layer is None else _pair(self.cond_layer)
-        return StackWeights(_pair(self.start), _pair(self.end), cond, dilated, res_skip)
-
-    def step_weights(self) -> StepWeights:
-        """Return the matrices of one step.
-
-        Raises:
-            ValueError: the stack is not causal.
-        """
-        if not self.config.causal:
-            raise ValueError("only a causal stack can go step by step")
-        gates = tuple(as_matrix(layer)[0] for layer in self.in_layers)
-        res_skip = tuple(as_matrix(layer) for layer in self.res_skip_layers)
-        return StepWeights(
-            self.config.dilations, as_matrix(self.start), False, gates, res_skip, None, as_matrix(self.end)
+        """Return the weights of all convolutions but that of the condition."""
+        return StackWeights(
+            pair_of(self.start),
+            tuple(map(pair_of, self.in_layers)),
+            tuple(map(pair_of, self.res_skip_layers)),
+            pair_of(self.end),
+            self.config.dilations,
+            self.config.causal,
         )
 
-    @torch.no_grad()
-    def gate_shares(self, cond: Tensor | None, batch: int) -> Tensor:
-        """Return what condition (B, cond_channels, positions) and biases add to the gates.
-
-        (B, positions, layers, 2 * channels), computed in the dtype of the condition and given in that of the weights;
-        one position where there is no condition.
+    def shares(self, cond: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, ...] | None:
+        """Return what a condition (B, cond_channels, frames) adds before each layer's gates, (B, 2 * C, 1, frames).
 
         Raises:
             ValueError: the condition is missing, or there should be none.
         """
         if (self.cond_layer is None) != (cond is None):
             raise ValueError("a stack with condition channels needs its condition, and only such a stack")
-        biases = torch.stack([layer.bias for layer in self.in_layers])  # type: ignore[misc]
         if cond is None or self.cond_layer is None:
-            return biases.expand(batch, 1, -1, -1)
-        weight, bias = (tensor.to(cond.dtype) for tensor in as_matrix(self.cond_layer))
-        projected = F.linear(cond.transpose(1, 2), weight, bias)
-        return (projected.reshape(*projected.shape[:2], *biases.shape) + biases).to(biases.dtype)
-
-    def _checked(self, x: Tensor, cond: Tensor | None) -> Tensor | None:
-        if self.cond_layer is None:
             return None
-        if cond is None:
-            raise ValueError("this stack needs its condition")
-        if x.shape[2] % cond.shape[2]:
-            raise ValueError(f"{x.shape[2]} steps are no multiple of {cond.shape[2]} condition frames")
-        return cond
+        return convolved(pair_of(self.cond_layer), as_image(cond, dtype)).chunk(len(self.config.dilations), dim=1)
+
+    def cond_weights(self) -> Pair | None:
+        """Return the convolution of the condition to the gates of all layers; None for a stack without a condition."""
+        return None if self.cond_layer is None else pair_of(self.cond_layer)
+
+    def _compilable(self, x: Tensor, cond: Tensor | None, dtype: torch.dtype) -> bool:
+        fits = x.device.type == "cpu" and x.numel() > 0 and (cond is None) == (self.cond_layer is None)
+        return fits and takes(x) and (cond is None or takes(cond)) and gate_kernel(dtype) is not None
+
+    def _compiled(self, weights: StackWeights, dtype: torch.dtype, joined: bool) -> CompiledStack:
+        cond = self.cond_weights()
+        parameters = (*weights.flat(), *(cond or ()))
+        return self._kept.of(parameters, lambda: CompiledStack(weights, cond, dtype, joined), dtype, joined)
 
 
 def set_compute_dtype(module: nn.Module, dtype: torch.dtype | None) -> None:
@@ -171,18 +152,3 @@ def set_recompute(module: nn.Module, recompute: bool) -> None:
     for stack in module.modules():
         if isinstance(stack, WaveNetStack):
             stack.recompute = recompute
-
-
-def _forgetful(*arguments: Any) -> Any:
-    return checkpoint(FusedStack.apply, *arguments, use_reentrant=False, preserve_rng_state=False)
-
-
-def _fusible(x: Tensor, dtype: torch.dtype) -> bool:
-    """Return whether the fused code can stand in for plain operations."""
-    return not watched(x) and x.numel() > 0 and available(dtype, x.device)
-
-
-def _pair(layer: nn.Module) -> Pair:
-    assert isinstance(layer, nn.Conv2d)
-    assert layer.bias is not None
-    return layer.weight, layer.bias

@@ -9,8 +9,9 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from vocoder.kernels.eligible import takes
 from vocoder.layers.stack import matrix, precision
-from vocoder.layers.stack.matrix import Matrix, takes
+from vocoder.layers.stack.matrix import Matrix
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.5, torch.float64: 1e-10}
 
@@ -35,10 +36,6 @@ def test_products_are_those_of_torch(packs, dtype, shape):
 def test_rows_may_lie_in_memory_as_columns(packs):
     weight, rows = torch.randn(24, 40), torch.randn(24, 9).t()
     torch.testing.assert_close(Matrix(weight).times(rows), rows @ weight, atol=1e-5, rtol=0)
-
-
-def test_a_matrix_for_one_use_is_not_arranged(packs):
-    assert Matrix(torch.randn(4, 4), kept=False)._packed is None
 
 
 def test_rows_that_want_a_gradient_or_are_watched_are_not_taken():

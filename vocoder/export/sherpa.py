@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from vocoder.exporters.program import EXAMPLE_FRAMES, ExportError, Program, Traced, about, program_of
+from vocoder.export.traced import EXAMPLE_FRAMES, ExportError, Program, Traced, about, program_of
 from vocoder.sampling import Sampling
 from vocoder.synthesis.synthesizer import Synthesizer
 
@@ -46,7 +46,7 @@ def traced_for_sherpa(synthesizer: Synthesizer, corrections: int | None = None, 
         sigma: temperature of the noise; the model's own if left out.
 
     Raises:
-        ExportError: the model speaks sample by sample, or its mels are of another kind.
+        ExportError: the model generates sample by sample, or its mels are of another kind.
         ValueError: corrections or sigma is out of range.
     """
     Sampling(sigma=sigma)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from vocoder.autoregressive.plan import Feedback, Plan, Progress
 from vocoder.distributions.base import Distribution
-from vocoder.generation.plan import Feedback, Plan, Progress
-from vocoder.layers.stack import CausalStack, StackStepper
+from vocoder.layers.stack import CausalStack, StackStepper, gate_offsets
 
 __all__ = ["StepwiseGenerator"]
 
@@ -18,15 +18,15 @@ class StepwiseGenerator:
     Args:
         stack: a causal stack.
         distribution: of a sample.
-        feedback: what the stack hears of the samples before.
+        feedback: what the stack sees of the samples before.
         plan: the condition's share.
     """
 
     def __init__(self, stack: CausalStack, distribution: Distribution, feedback: Feedback, plan: Plan) -> None:
-        batch, weights = plan.cond.shape[0], stack.step_weights()
+        batch, weights = plan.cond.shape[0], stack.weights()
         like = weights.start[0].new_zeros(())
         self._stack, self._distribution, self._feedback = stack, distribution, feedback
-        self._stepper = StackStepper(weights, feedback.channels, batch)
+        self._stepper = StackStepper(weights, batch)
         self._progress = Progress(plan)
         self._history = like.new_zeros(batch, max(plan.order, 1))  # the latest sample first
         self._excitation = like.new_zeros(batch)
@@ -52,7 +52,7 @@ class StepwiseGenerator:
     def _enter(self, plan: Plan) -> None:
         """Take the next part of the plan."""
         self._plan = plan
-        self._gates = self._stack.gate_shares(plan.cond, plan.cond.shape[0]).permute(1, 2, 0, 3)
+        self._offsets = gate_offsets(self._stack, plan.cond, plan.cond.shape[0])
 
     def _step(self, z: Tensor, number: int) -> tuple[Tensor, Tensor]:
         """Generate sample `number` of the present part of the plan, x (B,) from noise z (B,), and log |dx / dz|."""
@@ -61,7 +61,7 @@ class StepwiseGenerator:
         gain, before = torch.exp(log_gain), self._history[:, 0]
         prediction = (coefficients * self._history).sum(1) if plan.order else torch.zeros_like(gain)
         heard = [signal[:, None] for signal in (self._excitation, before / gain, prediction / gain)]
-        raw = self._stepper(self._feedback.inputs(*heard)[:, :, 0], self._gates[number // plan.hop_length])
+        raw = self._stepper(self._feedback.inputs(*heard)[:, :, 0], self._offsets[number // plan.hop_length])
         params = self._distribution.place(raw[:, :, None], prediction[:, None], log_gain[:, None])
         made, stretch = self._distribution.inverse(params, z[:, None].to(params.dtype))
         x = self._feedback.clamped(made[:, 0], prediction, gain)

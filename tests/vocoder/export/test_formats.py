@@ -19,12 +19,13 @@ from torch import Tensor
 
 from vocoder.checkpoint import Checkpoint, save_model
 from vocoder.cli import main
-from vocoder.exporters import exporting
-from vocoder.exporters.exporting import export_model, write_onnx, write_torch_program
-from vocoder.exporters.program import ExportError, traced
-from vocoder.layers.published import PublishedStackConfig, UpsamplingConfig
+from vocoder.correction.correction import Correction
+from vocoder.export import formats
+from vocoder.export.formats import export_model, write_onnx, write_torch_program
+from vocoder.export.traced import ExportError, traced
+from vocoder.layers.conditioning import UpsamplingConfig
 from vocoder.layers.source.pitch import PitchConfig
-from vocoder.layers.stack import WaveNetConfig
+from vocoder.layers.stack import PublishedStackConfig, WaveNetConfig
 from vocoder.models.published_config import PublishedStudentConfig, PublishedWaveNetConfig
 from vocoder.models.published_student import PublishedStudent
 from vocoder.models.reverse import Reverse
@@ -85,7 +86,11 @@ def expected(v: Synthesizer, batch: int, frames: int) -> tuple[Tensor, Tensor, T
     mel = (2 * torch.randn(batch, 5, frames) - 4).clamp_max(-3)  # below full scale
     _, channels, steps = v.model.noise_shape(1, frames)
     z = 0.5 * torch.stack([white_noise(7 + i, 0, frames, channels, steps // frames) for i in range(batch)])
-    return z, mel, v._speaker.correction.at_once(v.synthesize(mel, sigma=0.5, seed=7, corrections=0), mel)
+    return (
+        z,
+        mel,
+        Correction(v.mel_config, v.corrections).at_once(v.synthesize(mel, sigma=0.5, seed=7, corrections=0), mel),
+    )
 
 
 @pytest.mark.filterwarnings("ignore:The given buffer is not writable")
@@ -134,7 +139,7 @@ def test_a_model_that_speaks_sample_by_sample_is_refused(tmp_path, capsys):
     save_model(tmp_path / "model", WaveNet(config), TINY_MEL)
     for form in ("onnx", "torch-export"):
         assert main(["export", str(tmp_path / "model"), "--format", form, "-o", str(tmp_path / "x")]) == 2
-        assert "family published-wavenet speaks sample by sample" in capsys.readouterr().err
+        assert "family published-wavenet generates sample by sample" in capsys.readouterr().err
     assert not (tmp_path / "x").exists()
 
 
@@ -158,7 +163,7 @@ def test_each_step_is_told_and_libraries_are_silent(tmp_path, monkeypatch, caplo
 
     steps: list[str] = []
     program = traced(synthesizer(published))
-    monkeypatch.setattr(exporting, "traced", trace)
+    monkeypatch.setattr(formats, "traced", trace)
     export_model(synthesizer(published), "torch-export", tmp_path / "x.pt2", progress=steps.append)
     assert [step.split()[0] for step in steps] == ["tracing", "writing"]
     assert not [record for record in caplog.records if record.name == "onnxscript"]
@@ -170,8 +175,8 @@ def test_nothing_has_the_final_name_before_it_is_complete(tmp_path, monkeypatch,
         assert file.stat().st_size > 0
         raise error
 
-    monkeypatch.setattr(exporting, "store_weights", stopped)
-    monkeypatch.setattr(exporting, "traced", lambda *given, **options: program)
+    monkeypatch.setattr(formats, "store_weights", stopped)
+    monkeypatch.setattr(formats, "traced", lambda *given, **options: program)
     program, kept, v = traced(synthesizer(published)), tmp_path / "kept.pt2", synthesizer(published)
     kept.write_text("of an export before")
     for file in (kept, tmp_path / "new.pt2"):

@@ -19,9 +19,10 @@ from tiny_models import TINY_MEL, lapped_config, stirred, tiny_reverse
 
 from vocoder.checkpoint import Checkpoint, save_model
 from vocoder.cli import main
-from vocoder.exporters.exporting import export_model
-from vocoder.exporters.program import ExportError
-from vocoder.exporters.smaller import Weights, store_weights
+from vocoder.correction.correction import Correction
+from vocoder.export.formats import export_model
+from vocoder.export.smaller import Weights, store_weights
+from vocoder.export.traced import ExportError
 from vocoder.models.waveglow import WaveGlow
 from vocoder.synthesis.synthesizer import Synthesizer
 
@@ -86,7 +87,7 @@ def spoken(file: Path, folder: Path, times: int = 1) -> list[NDArray[np.float32]
 def made_by(v: Synthesizer, mel: NDArray[np.float32], sigma: float | None, seed: int) -> NDArray[np.float32]:
     """Return what the synthesizer makes of a mel, corrected as programs do it: all frames of a grid at once."""
     x = torch.from_numpy(v.synthesize(mel, sigma=sigma, seed=seed, corrections=0))[None]
-    return np.asarray(v._speaker.correction.at_once(x, torch.from_numpy(mel)[None])[0])
+    return np.asarray(Correction(v.mel_config, v.corrections).at_once(x, torch.from_numpy(mel)[None])[0])
 
 
 def test_sherpa_speaks_as_the_synthesizer(voice: Synthesizer, still: Path, tmp_path: Path) -> None:

@@ -13,8 +13,9 @@ import torch
 from tiny_models import TINY_MEL, grouping_config, lapped_config, stirred, tiny_reverse
 
 from vocoder.checkpoint import Checkpoint
-from vocoder.exporters.exporting import export_model
-from vocoder.exporters.program import ExportError
+from vocoder.correction.correction import Correction
+from vocoder.export.formats import export_model
+from vocoder.export.traced import ExportError
 from vocoder.models.base import Vocoder
 from vocoder.models.families import family_of
 from vocoder.models.waveglow import WaveGlow
@@ -63,5 +64,5 @@ def test_c_plus_plus_speaks_as_the_synthesizer(kind: str, speak: Path, tmp_path:
     command = [speak, tmp_path / "x.pt2", tmp_path / "mel", *numbers, tmp_path / "x"]
     subprocess.run(command, check=True, env=os.environ | paths)
     alone = v.synthesize(mel, sigma=0.0, seed=1, corrections=0, guard="off")
-    expected = v._speaker.correction.at_once(alone[None], mel[None])[0].numpy()
+    expected = Correction(v.mel_config, v.corrections).at_once(alone[None], mel[None])[0].numpy()
     np.testing.assert_allclose(np.fromfile(tmp_path / "x", "<f4"), expected, rtol=0, atol=1e-4)

@@ -13,9 +13,9 @@ from types import MappingProxyType
 import torch
 from torch import Tensor
 
-from vocoder.exporters.program import ExportError, Traced, traced
-from vocoder.exporters.sherpa import traced_for_sherpa
-from vocoder.exporters.smaller import Weights, store_weights
+from vocoder.export.sherpa import traced_for_sherpa
+from vocoder.export.smaller import Weights, store_weights
+from vocoder.export.traced import ExportError, Traced, traced
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.synthesis.synthesizer import Synthesizer
 
@@ -109,7 +109,7 @@ def export_model(
     A program for sherpa-onnx takes the mel alone.
 
     Args:
-        synthesizer: of a model that speaks in one parallel pass.
+        synthesizer: of a model that generates in one parallel pass.
         form: a key of `FORMATS`.
         file: where it goes, once it is complete; its folder must be there.
         corrections: how often the program corrects its audio towards the mel; the model's own number if left out.

@@ -1,4 +1,4 @@
-"""What a generator is given: what is known of an utterance before its first sample, and what is heard of each."""
+"""What a generator is given: what is known before the first sample, and how samples are fed back."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class Feedback:
         return 3 if self.scales else 1
 
     def inputs(self, excitation: Tensor, before: Tensor, prediction: Tensor) -> Tensor:
-        """Return what the network hears, (B, channels, T).
+        """Return what the network sees, (B, channels, T).
 
         Args:
             excitation: of the sample before each, (B, T).

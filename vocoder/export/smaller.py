@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from vocoder.exporters.program import ExportError
+from vocoder.export.traced import ExportError
 
 __all__ = ["WEIGHTS", "Weights", "store_weights"]
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, load, numpy_helper, save
 
-from vocoder.exporters.smaller import Weights, store_weights
+from vocoder.export.smaller import Weights, store_weights
 
 SIZE = 64
 GENERATOR = np.random.default_rng(6)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vocoder.exporters.transforms import ProductTransforms, irfft, rfft
+from vocoder.export.transforms import ProductTransforms, irfft, rfft
 
 SIZES = [2, 4, 6, 8, 12, 30, 64, 200, 512, 1024, 34]
 

@@ -10,11 +10,10 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from vocoder.config import to_dict
 from vocoder.correction.correction import Correction
-from vocoder.exporters.transforms import ProductTransforms
+from vocoder.export.transforms import ProductTransforms
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.layers.product import FrameConv
 from vocoder.layers.source.pitch import PitchNet
@@ -24,28 +23,7 @@ from vocoder.sampling import Sampling
 from vocoder.stages import MEL, NOISE, run
 from vocoder.synthesis.synthesizer import Synthesizer
 
-__all__ = ["EXAMPLE_FRAMES", "ExportError", "Program", "ShiftedConvolution", "Traced", "about", "program_of", "traced"]
-
-
-class ShiftedConvolution(nn.Module):
-    """What a convolution over time computes, for runtimes whose own knows no float64.
-
-    Args:
-        layer: the convolution.
-    """
-
-    def __init__(self, layer: FrameConv) -> None:
-        super().__init__()
-        self.taps, self.sides = layer.kernel_size[0], layer.sides
-        self.weight, self.bias = layer.weight, layer.bias
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Map (B, in_channels, frames) to (B, out_channels, frames + both paddings - taps + 1)."""
-        frames = x.shape[2] + sum(self.sides) - self.taps + 1
-        x = F.pad(x, self.sides)
-        shifted = torch.cat([x[:, :, tap : tap + frames] for tap in range(self.taps)], dim=1)
-        product = self.weight.transpose(1, 2).flatten(1) @ shifted
-        return product if self.bias is None else product + self.bias[:, None]
+__all__ = ["EXAMPLE_FRAMES", "ExportError", "Program", "Traced", "about", "program_of", "traced"]
 
 
 EXAMPLE_FRAMES = 24
@@ -68,7 +46,7 @@ class Program(nn.Module):
     runtimes have no loop over frames. What it makes of the samples is not quite the same.
 
     Args:
-        model: speaks in one parallel pass.
+        model: generates in one parallel pass.
         correction: that follows it.
         products: whether Fourier transforms are products of matrices.
     """
@@ -123,20 +101,20 @@ def program_of(synthesizer: Synthesizer, corrections: int | None = None, product
     """Return the program of a model, in float32 on the CPU; the synthesizer is left as it is.
 
     Args:
-        synthesizer: of a model that speaks in one parallel pass.
+        synthesizer: of a model that generates in one parallel pass.
         corrections: how often the program corrects its audio towards the mel; the model's own number if left out.
         products: whether Fourier transforms are products of matrices, for runtimes whose own are slow or missing.
 
     Raises:
-        ExportError: the model speaks sample by sample.
+        ExportError: the model generates sample by sample.
         ValueError: corrections is out of range.
     """
     Sampling(corrections=corrections)
     model = synthesizer.model
     if model.sequential:
         raise ExportError(
-            f"a model of family {synthesizer.family} speaks sample by sample, each out of the ones before it, which is "
-            f"no fixed sequence of operations: export a waveglow, or a student distilled from it"
+            f"a model of family {synthesizer.family} generates sample by sample, each from those before, which is no "
+            f"fixed sequence of operations: export a waveglow, or a student distilled from it"
         )
     steps = model.config.corrections if corrections is None else corrections
     correction = Correction(synthesizer.mel_config, steps)
@@ -146,7 +124,9 @@ def program_of(synthesizer: Synthesizer, corrections: int | None = None, product
         if isinstance(module, InvertibleConv1x1):
             module.fix()
         elif isinstance(module, PitchNet):
-            _in_products(module.double())
+            for layer in module.double().modules():
+                if isinstance(layer, FrameConv):
+                    layer.in_products = True
             module.spacing = torch.tensor(module.spacing, dtype=torch.float64)
     return program
 
@@ -165,14 +145,6 @@ def traced(synthesizer: Synthesizer, corrections: int | None = None, products: b
         program, (z, mel), dynamic_shapes=shapes, prefer_deferred_runtime_asserts_over_guards=True
     )
     return Traced(exported, about(synthesizer, program))
-
-
-def _in_products(net: PitchNet) -> None:
-    """Write the convolutions of a pitch network as matrix products, which runtimes have in float64 too."""
-    for name, layer in list(net.named_modules()):
-        if isinstance(layer, FrameConv):
-            parent, _, child = name.rpartition(".")
-            setattr(net.get_submodule(parent), child, ShiftedConvolution(layer))
 
 
 def about(synthesizer: Synthesizer, program: Program) -> dict[str, str]:

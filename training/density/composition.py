@@ -1,0 +1,85 @@
+"""Flows made of flows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+from vocoder.flows.base import Flow
+
+__all__ = ["EarlyOutput", "Inverse", "Sequential"]
+
+
+class Sequential(Flow):
+    """Compose flows: `forward` applies them first to last, `inverse` last to first; their log_dets add up."""
+
+    def __init__(self, flows: Iterable[Flow]) -> None:
+        super().__init__()
+        self.flows = nn.ModuleList(flows)
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map data to noise through all flows."""
+        log_det = x.new_zeros(x.shape[0])
+        for flow in self.flows:
+            x, step = flow(x, cond)
+            log_det = log_det + step
+        return x, log_det
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map noise to data through all flows, last to first."""
+        log_det = z.new_zeros(z.shape[0])
+        for flow in reversed(self.flows):
+            assert isinstance(flow, Flow)
+            z, step = flow.inverse(z, cond)
+            log_det = log_det + step
+        return z, log_det
+
+
+class Inverse(Flow):
+    """The same bijection with its two directions exchanged."""
+
+    def __init__(self, flow: Flow) -> None:
+        super().__init__()
+        self.flow = flow
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Apply the inverse of the wrapped flow."""
+        return self.flow.inverse(x, cond)
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Apply the wrapped flow."""
+        x, log_det = self.flow(z, cond)
+        return x, log_det
+
+
+class EarlyOutput(Flow):
+    """Give the first `size` channels out as noise and let `rest` transform the others.
+
+    z = [x_early, rest(x_late)], so a chain of early outputs lists them in the order in which they left. The
+    `log_det` is that of `rest`.
+
+    Args:
+        size: number of channels that leave.
+        rest: the flow of the remaining channels.
+    """
+
+    def __init__(self, size: int, rest: Flow) -> None:
+        super().__init__()
+        if size < 1:
+            raise ValueError(f"an early output needs at least one channel, not {size}")
+        self.size = size
+        self.rest = rest
+
+    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        early, late = torch.split(x, [self.size, x.shape[1] - self.size], dim=1)
+        z, log_det = self.rest(late, cond)
+        return torch.cat([early, z], dim=1), log_det
+
+    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Map (B, C, T) to (B, C, T)."""
+        early, late = torch.split(z, [self.size, z.shape[1] - self.size], dim=1)
+        x, log_det = self.rest.inverse(late, cond)
+        return torch.cat([early, x], dim=1), log_det

@@ -1,0 +1,211 @@
+"""Sample-by-sample generation by a causal gated stack, with one Gaussian for each sample.
+
+Matrices are stored input-major, so that inner loops run over outputs, which vectorizes. The weights are read once for
+each sample, from front to back, and the speed is that at which the cache delivers them.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import njit, types
+from numba.extending import intrinsic
+
+from vocoder.kernels.gate import gate_row
+from vocoder.kernels.intrinsics import entry
+from vocoder.kernels.memory import (
+    Cube,
+    DoubleCube,
+    DoubleMatrix,
+    FirstCube,
+    Hypercube,
+    IntegerMatrix,
+    Integers,
+    Matrix,
+    Row,
+)
+
+__all__ = ["generated"]
+
+FLOAT = np.float32
+
+
+@intrinsic  # type: ignore[untyped-decorator]
+def _weight(typing_context: Any, stored: Any) -> Any:
+    """Return a stored weight, float32 or the bits of a float16, as float32."""
+
+    def build(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        if stored == types.float32:
+            return args[0]
+        return builder.fpext(builder.bitcast(args[0], ir.HalfType()), ir.FloatType())
+
+    return types.float32(stored), build
+
+
+@njit(fastmath=True, error_model="numpy")  # type: ignore[untyped-decorator]
+def _accumulate(weights: Any, x: Any, y: Any) -> None:
+    """Add the product of x (inputs,) and weights (inputs, outputs) to y, four inputs for each pass over y."""
+    inputs, outputs = weights.shape
+    whole = inputs - inputs % 4
+    for i in range(0, whole, 4):
+        a, b, c, d = x[i], x[i + 1], x[i + 2], x[i + 3]
+        for j in range(outputs):
+            first = a * _weight(weights[i, j]) + b * _weight(weights[i + 1, j])
+            y[j] += first + c * _weight(weights[i + 2, j]) + d * _weight(weights[i + 3, j])
+    for i in range(whole, inputs):
+        for j in range(outputs):
+            y[j] += x[i] * _weight(weights[i, j])
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _layers(weights: Any, rings: Any, slots: Any, offsets: Any, scratch: Any) -> None:
+    """Run the layers for one sample; `sums` holds the hidden vector and, behind it, the sum of the skips."""
+    _, _, in_w, res_w, res_b, dilations, starts = weights[:7]
+    taps, gates, gated, sums = scratch[:4]
+    width = rings.shape[1]
+    past = taps.shape[0] // width - 1
+    for layer in range(in_w.shape[0]):
+        dilation, start, slot = dilations[layer], starts[layer], slots[layer]
+        period = past * dilation
+        for tap in range(past):
+            row = start + (slot + tap * dilation) % period
+            for j in range(width):
+                taps[tap * width + j] = rings[row, j]
+        for j in range(width):
+            taps[past * width + j] = sums[j]
+        if past > 0:
+            for j in range(width):
+                rings[start + slot, j] = sums[j]
+            slots[layer] = (slot + 1) % period
+        for j in range(gates.shape[0]):
+            gates[j] = FLOAT(0.0)
+        for j in range(sums.shape[0]):
+            sums[j] += res_b[layer, j]
+        _accumulate(in_w[layer], taps, gates)
+        gate_row(gates, offsets[layer], gated)
+        _accumulate(res_w[layer], gated, sums)
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _network(weights: Any, rings: Any, slots: Any, inputs: Any, offsets: Any, rectified: int, scratch: Any) -> None:
+    """Map the inputs of the stack to its output for one sample, the last of `scratch`."""
+    start_w, start_b = weights[:2]
+    middle_w, middle_b, end_w, end_b = weights[7:]
+    _, _, _, sums, middle, raw = scratch
+    width = start_b.shape[0]
+    sums[:width], sums[width:] = start_b, FLOAT(0.0)
+    _accumulate(start_w, inputs, sums[:width])
+    if rectified:
+        np.maximum(sums[:width], FLOAT(0.0), sums[:width])
+    _layers(weights, rings, slots, offsets, scratch)
+    raw[:] = end_b
+    if middle_w.shape[0] == 0:
+        _accumulate(end_w, sums[width:], raw)
+        return
+    middle[:] = middle_b
+    _accumulate(middle_w, np.maximum(sums[width:], FLOAT(0.0)), middle)
+    np.maximum(middle, FLOAT(0.0), middle)
+    _accumulate(end_w, middle, raw)
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _feed(scales: int, past: Any, inputs: Any) -> None:
+    """Append the newest input to those before it; `past` is excitation, last sample and prediction over the gain."""
+    channels = 3 if scales else 1
+    first = inputs.shape[0] - channels
+    for i in range(first):
+        inputs[i] = inputs[i + channels]
+    for i in range(channels):
+        inputs[first + i] = math.asinh(past[i]) if scales else past[i]
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _floored(log_s: float, floor: float) -> float:
+    """Return a log-scale above its soft floor; minus infinity is none."""
+    if floor == -np.inf:
+        return log_s
+    above = log_s - floor
+    return floor + max(above, 0.0) + math.log1p(math.exp(-abs(above)))
+
+
+@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+def _utterance(span: Any, plan: Any, floor: Any, feedback: Any, weights: Any, state: Any, noise: Any, out: Any) -> None:
+    """Generate the samples of one utterance."""
+    start, hop, block = span
+    offsets, coefficients, log_gains = plan
+    scales, rectified, limit = feedback
+    rings, slots, past, inputs, excitation = state
+    in_w, res_w, middle_b, end_b = weights[2], weights[3], weights[8], weights[10]
+    taps, gated = np.empty(in_w.shape[1], FLOAT), np.empty(res_w.shape[1], FLOAT)
+    gates, sums = np.empty(in_w.shape[2], FLOAT), np.empty(res_w.shape[2], FLOAT)
+    middle, raw = np.empty(middle_b.shape[0], FLOAT), np.empty(end_b.shape[0], FLOAT)
+    scratch = taps, gates, gated, sums, middle, raw
+    for t in range(noise.shape[0]):
+        number = (start + t) // block
+        log_gain, prediction = log_gains[number], 0.0
+        gain = math.exp(log_gain)
+        for k in range(coefficients.shape[1]):
+            prediction += coefficients[number, k] * past[k]
+        _feed(scales, (excitation[0], past[0] / gain, prediction / gain), inputs)
+        _network(weights, rings, slots, inputs, offsets[(start + t) // hop], rectified, scratch)
+        log_s = _floored(log_gain + raw[1], floor)
+        sample, bound = prediction + gain * raw[0] + math.exp(log_s) * noise[t], limit * gain
+        out[1][t] = log_s
+        out[0][t] = min(max(sample, prediction - bound), prediction + bound)
+        sample = np.float64(out[0][t])  # rounded to float32
+        excitation[0] = (sample - prediction) / gain
+        for k in range(past.shape[0] - 1, 0, -1):
+            past[k] = past[k - 1]
+        past[0] = sample
+
+
+@entry
+def generated(
+    first: int,
+    stop: int,
+    start: int,
+    hop: int,
+    block: int,
+    scales: int,
+    rectified: int,
+    floor: float,
+    limit: float,
+    offsets: Hypercube,
+    coefficients: DoubleCube,
+    log_gains: DoubleMatrix,
+    start_w: Matrix,
+    start_b: Row,
+    in_w: FirstCube,
+    res_w: FirstCube,
+    res_b: Matrix,
+    dilations: Integers,
+    starts: Integers,
+    middle_w: Matrix,
+    middle_b: Row,
+    end_w: Matrix,
+    end_b: Row,
+    rings: Cube,
+    slots: IntegerMatrix,
+    history: DoubleMatrix,
+    inputs: Matrix,
+    excitation: DoubleMatrix,
+    noise: DoubleMatrix,
+    x: Matrix,
+    log_stretch: Matrix,
+) -> None:
+    """Generate samples x (B, T) from noise (B, T), and log |dx / dz| of each; rows are the utterances of the batch.
+
+    The first sample is number `start` of the plan: offsets (B, positions, layers, 2 * gate) every `hop` samples, and
+    coefficients (B, blocks, order) and log_gains (B, blocks) every `block`. `scales`: the network also sees the last
+    sample and the prediction. `rectified`: a ReLU follows its first layer. The excitation is clamped to `limit`. The
+    state is updated: rings, slots, history (latest first), inputs and excitation.
+    """
+    weights = start_w, start_b, in_w, res_w, res_b, dilations, starts, middle_w, middle_b, end_w, end_b
+    for b in range(first, stop):
+        state = rings[b], slots[b], history[b], inputs[b], excitation[b]
+        plan = offsets[b], coefficients[b], log_gains[b]
+        span, feedback, out = (start, hop, block), (scales, rectified, limit), (x[b], log_stretch[b])
+        _utterance(span, plan, floor, feedback, weights, state, noise[b], out)

@@ -1,0 +1,189 @@
+"""The gated stack with frozen weights on the CPU: matrix products in portions that fit the cache, and one kernel."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vocoder.kernels.launcher import Kernel, kernel
+from vocoder.layers.stack.matrix import Matrix
+from vocoder.layers.stack.precision import rounded
+from vocoder.layers.stack.weights import Pair, StackWeights, as_matrix
+
+__all__ = ["DTYPES", "CompiledStack", "gate_kernel"]
+
+DTYPES = (torch.float32, torch.bfloat16)
+TILE_BYTES = 1 << 18
+"""of the channels of a tile, for each thread: a layer's intermediate results then stay in the second-level cache"""
+STRIPE = 64
+"""rows that a thread takes at a time"""
+ALL = 1 << 62
+
+
+def gate_kernel(dtype: torch.dtype) -> Kernel | None:
+    """Return the compiled gate; None where there is none."""
+    return kernel("gate", "gated", dtype) if dtype in DTYPES else None
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """One layer; matrices are (inputs, outputs), and biases float32."""
+
+    first: int
+    """distance in steps of the first tap"""
+    dilation: int
+    taps: Matrix
+    """of all taps, and of the condition where that has the rate of the steps, to the gates"""
+    cond: Tensor | None
+    """of a condition with a slower rate, to the gates"""
+    bias: Tensor
+    residual: tuple[Tensor, Tensor] | None
+    """matrix and bias; none in the last layer"""
+    out: Tensor
+    """skip and last projection of the stack, which make one matrix: there is no nonlinearity between them"""
+
+
+class CompiledStack:
+    """`plain_stack` of a stack with frozen weights, to rounding.
+
+    The steps of a signal are rows of matrices, with silence before and after them.
+
+    Args:
+        weights: of the stack, whose residual and skip channels are as many as the hidden ones.
+        cond: the convolution of the condition, to the gates of all layers; None without a condition.
+        dtype: to compute in, one of `DTYPES`.
+        joined: whether the condition has the rate of the steps, so that it is multiplied along with the taps.
+
+    Raises:
+        RuntimeError: there is no compiled gate here.
+    """
+
+    @torch.no_grad()
+    def __init__(self, weights: StackWeights, cond: Pair | None, dtype: torch.dtype, joined: bool) -> None:
+        run = gate_kernel(dtype)
+        if run is None:
+            raise RuntimeError("there is no compiled gate on this machine")
+        self._gated, self._dtype, self._joined, self._width = run, dtype, joined, weights.hidden
+        self._start, self._start_bias = Matrix(_transposed(weights.start).to(dtype)), weights.start[1].to(dtype)
+        shares = [None] * len(weights.gates) if cond is None else _parts(cond, len(weights.gates))
+        self._layers = [self._layer(weights, i, share) for i, share in enumerate(shares)]
+        skip_bias = torch.stack([bias[-self._width :].float() for _, bias in weights.res_skip]).sum(0)
+        end = _transposed(weights.end).to(dtype).float()
+        self._out_bias = (skip_bias @ end + weights.end[1].float()).to(dtype)
+        self._reach = max(max(-layer.first, 0) for layer in self._layers)
+
+    def __call__(self, x: Tensor, cond: Tensor | None, gaps: Tensor | None = None) -> Tensor:
+        """Map x (B, in_channels, T) and cond (B, cond_channels, frames) to (B, out_channels, T).
+
+        `gaps` are the indices of steps at which every convolution sees zeros.
+        """
+        made = [self._signal(x[i], None if cond is None else cond[i], gaps) for i in range(len(x))]
+        return (torch.stack(made) if len(made) > 1 else made[0][None]).transpose(1, 2)
+
+    def _signal(self, x: Tensor, cond: Tensor | None, gaps: Tensor | None) -> Tensor:
+        """Map x (in_channels, T) and cond (cond_channels, frames) to rows (T, out_channels)."""
+        steps = x.shape[1]
+        tiles = _tiles(steps, TILE_BYTES * torch.get_num_threads() // (self._width * self._dtype.itemsize))
+        slow = cond is not None and not self._joined
+        room = 0 if slow else rounded(tiles[-1].stop - tiles[-1].start) - (tiles[-1].stop - tiles[-1].start)
+        tiles[-1] = slice(tiles[-1].start, steps + room)  # a round number of rows; those added are of no meaning
+        offsets, per_frame = [layer.bias[None] for layer in self._layers], ALL
+        if cond is not None and slow:
+            frames, per_frame = cond.t().to(self._dtype).contiguous(), steps // cond.shape[1]
+            offsets = [(frames @ layer.cond).float().add_(layer.bias) for layer in self._layers]  # type: ignore[operator]
+        side = self._rows(cond, steps + room) if cond is not None and self._joined else None
+        hidden, following = self._silent(steps + room), self._silent(steps + room)
+        rows = slice(self._reach, self._reach + steps + room)
+        hidden[rows] = self._start.times(self._rows(x, steps + room)).add_(self._start_bias)
+        out = hidden.new_empty(steps + room, len(self._out_bias)).copy_(self._out_bias)
+        gated = hidden.new_empty(max(tile.stop - tile.start for tile in tiles), self._width)
+        seen = hidden.new_empty(len(gated), self._layers[0].taps.weight.shape[0])
+        for layer, added in zip(self._layers, offsets, strict=True):
+            self._silence(hidden, steps, gaps)
+            for tile in tiles:
+                self._tile(layer, tile, hidden, side, seen, (added, per_frame), gated, following, out)
+            hidden, following = following, hidden
+        return out[:steps]
+
+    def _tile(
+        self,
+        layer: _Layer,
+        tile: slice,
+        hidden: Tensor,
+        side: Tensor | None,
+        seen: Tensor,
+        offsets: tuple[Tensor, int],
+        gated: Tensor,
+        following: Tensor,
+        out: Tensor,
+    ) -> None:
+        """Run a layer for the steps of a tile; `seen` and `gated` are memory for its rows."""
+        width, count = self._width, tile.stop - tile.start
+        here = slice(tile.start + self._reach, tile.stop + self._reach)
+        seen, gated = seen[:count], gated[:count]
+        taps = (seen.shape[1] - (0 if side is None else side.shape[1])) // width
+        first = (here.start + layer.first) * width
+        neighbours = hidden.as_strided((count, taps, width), (width, layer.dilation * width, 1), first)
+        seen.as_strided((count, taps, width), (seen.stride(0), width, 1)).copy_(neighbours)
+        if side is not None:
+            seen[:, taps * width :] = side[tile]
+        gates, (added, per_frame) = layer.taps.times(seen), offsets
+        kept = (None, None, None) if layer.residual is None else (hidden[here], layer.residual[1], following[here])
+        self._gated(count, STRIPE, tile.start, per_frame, gates, added, gated, *kept)
+        if layer.residual is not None:
+            following[here].addmm_(gated, layer.residual[0])
+        out[tile].addmm_(gated, layer.out)
+
+    def _layer(self, weights: StackWeights, i: int, cond: Pair | None) -> _Layer:
+        width, dtype, dilation = self._width, self._dtype, weights.dilations[i]
+        taps, bias = as_matrix(weights.gates[i])
+        span = (weights.gates[i][0].shape[3] - 1) * dilation
+        matrix, bias, share = taps.t().to(dtype), bias.float(), None
+        if cond is not None:
+            share, bias = _transposed(cond).to(dtype), bias + cond[1].float()
+        if share is not None and self._joined:
+            matrix, share = torch.cat([matrix, share]), None
+        weight, both = as_matrix(weights.res_skip[i])
+        end = _transposed(weights.end).to(dtype).float()
+        out = (weight[-width:].t().to(dtype).float() @ end).to(dtype)
+        residual = None
+        if i < len(weights.res_skip) - 1:
+            residual = weight[:width].t().to(dtype).contiguous(), both[:width].float().contiguous()
+        first = -span if weights.causal else -(span // 2)
+        return _Layer(first, dilation, Matrix(matrix.contiguous()), share, bias, residual, out)
+
+    def _rows(self, x: Tensor, count: int) -> Tensor:
+        """Return a signal (C, T) as so many rows, zeros after the last step."""
+        rows = x.new_zeros(count, x.shape[0], dtype=self._dtype)
+        rows[: x.shape[1]] = x.t()
+        return rows
+
+    def _silent(self, count: int) -> Tensor:
+        """Return memory for so many rows between silence."""
+        rows = torch.empty(count + 2 * self._reach, self._width, dtype=self._dtype)
+        rows[: self._reach] = 0.0
+        rows[count + self._reach :] = 0.0
+        return rows
+
+    def _silence(self, hidden: Tensor, steps: int, gaps: Tensor | None) -> None:
+        """Write zeros into the gaps and the rows after the last step."""
+        hidden[self._reach + steps : len(hidden) - self._reach] = 0.0
+        if gaps is not None:
+            hidden[self._reach :].index_fill_(0, gaps, 0.0)
+
+
+def _transposed(pair: Pair) -> Tensor:
+    return as_matrix(pair)[0].t().contiguous()
+
+
+def _parts(pair: Pair, count: int) -> list[Pair]:
+    return list(zip(pair[0].chunk(count), pair[1].chunk(count), strict=True))
+
+
+def _tiles(steps: int, size: int) -> list[slice]:
+    """Cut steps into equal parts of whole stripes, of about the given size at most."""
+    parts = -(-steps // max(size, 1))
+    length = -(-steps // (parts * STRIPE)) * STRIPE
+    return [slice(first, min(first + length, steps)) for first in range(0, steps, length)]
