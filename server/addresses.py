@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-__all__ = ["INFERENCE", "METRICS", "PAGES", "PAGE_PARTS", "PROBES", "READINESS"]
+__all__ = ["INFERENCE", "METRICS", "OPERATIONS", "PAGES", "PAGE_PARTS", "PROBES", "READINESS"]
 
 READINESS = frozenset({"/readyz", "/v2/health/ready"})
 PROBES = READINESS | {"/livez", "/v2/health/live"}
 """Probes ask by a changing address, without a key, and at any load."""
 METRICS = "/metrics"
+OPERATIONS = PROBES | {METRICS}
+"""Answered at any load and to the end of a shutdown, which does not wait for them, and not logged."""
 PAGES = frozenset({"/", "/docs"})
 PAGE_PARTS = ("/page/", "/docs/")
 INFERENCE = "/v2"

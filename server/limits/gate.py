@@ -11,7 +11,7 @@ from contextlib import contextmanager, nullcontext
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.addresses import METRICS, PAGE_PARTS, PAGES, PROBES, READINESS
+from server.addresses import METRICS, OPERATIONS, PAGE_PARTS, PAGES, PROBES, READINESS
 from server.engine.turns import CLIENT, Client
 from server.limits.hosts import HostRule
 from server.limits.keys import KeyRing, Quotas
@@ -21,8 +21,6 @@ from server.telemetry.requests import note, noted
 
 __all__ = ["Drain", "Gate", "charge_frames"]
 
-OPERATIONS = PROBES | {METRICS}
-"""Answered at any load and to the end of a shutdown, which does not wait for them."""
 PART_BYTES = 2**16  # uvicorn's connections take as much before `send` waits
 
 

@@ -13,7 +13,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from server.addresses import METRICS, PROBES
+from server.addresses import OPERATIONS
 from server.telemetry.logs import REQUEST_ID
 from server.telemetry.metrics import Metrics
 
@@ -100,7 +100,7 @@ class RequestMiddleware:
         self._metrics.count_request(route, method, code, seconds, problem)
         if "span" in state:
             state["span"].finish(method, route, code, problem, state["log"])
-        quiet = (route in PROBES or route == METRICS) and code < 500
+        quiet = route in OPERATIONS and code < 500
         fields = {"method": method, "route": route, "status": code, "seconds": round(seconds, 6)}
         fields |= {"problem": problem} if problem else {}
         extra = {**state["log"], **fields, "request_id": state["request_id"]}

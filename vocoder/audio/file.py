@@ -281,5 +281,7 @@ def _name(place: str | Path | BinaryIO) -> str:
 def failure(error: RuntimeError) -> str:
     """Return libsndfile's reason, with a hint if the file is not audio."""
     reason = str(getattr(error, "error_string", error)).rstrip(".")
+    if reason == "System error":  # libsndfile keeps the system's own words to itself
+        return "the system refused it, as where a disk is full"
     hint = " (wav, flac, ogg, mp3 and others are audio; a mel in an npy file is not)" if "recogni" in reason else ""
     return reason + hint

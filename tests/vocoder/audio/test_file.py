@@ -203,3 +203,8 @@ def test_what_cannot_be_written_is_explained(x, target, options, message: str) -
 def test_a_missing_directory_is_named(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match=r"there is no directory .*absent"):
         write_audio(tmp_path / "absent" / "chord.wav", chord(), RATE)
+
+
+def test_a_full_disk_is_named():
+    with pytest.raises(AudioError, match=r"cannot write /dev/full: .*disk is full"):
+        write_audio("/dev/full", np.zeros(200_000, np.float32), 24000, format="wav")
