@@ -20,7 +20,7 @@ from vocoder.mel.config import preset
     [
         ("no json", 400, "malformed-body", "JSON object"),
         ("[]", 422, "invalid-parameter", "object"),
-        ('{"voice": 1}', 422, "invalid-parameter", "is unknown; the parameters are sigma, seed"),
+        ('{"voice": 1}', 422, "invalid-parameter", "; the parameters are sigma, seed"),
         ('{"sigma": 3}', 422, "invalid-parameter", "sigma"),
         ('{"corrections": 101}', 422, "invalid-parameter", "less than or equal to 100"),
         ('{"corrections": 1.5}', 422, "invalid-parameter", "corrections"),
