@@ -1,0 +1,65 @@
+"""What all may use together: one limit, a share for each client, and memory that goes back when it is let go of."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from starlette.requests import HTTPConnection
+
+from server.engine.turns import Client
+from server.limits import shares
+from server.limits.shares import Holding, Pool, client_of, give_back_freed
+
+ALICE, BOB = Client("alice", "10.0.0.1"), Client("bob", "10.0.0.1")
+
+
+def test_one_client_leaves_a_quarter_to_others() -> None:
+    pool = Pool(100)
+    first, second = Holding(pool, ALICE), Holding(pool, Client("alice", "10.0.0.2"))
+    assert first.set(60)
+    assert not second.set(16)  # of the same key
+    assert second.set(15)
+    other = Holding(pool, BOB)
+    assert not other.set(26)
+    assert other.set(25)
+    assert pool.used == 100
+    first.set(0)
+    assert other.set(75)
+    assert not other.set(76)
+    for holding in (second, other):
+        holding.set(0)
+    assert (pool.used, pool.most) == (0, 100)
+
+
+def test_a_single_place_may_be_taken() -> None:
+    assert Holding(Pool(1), ALICE).set(1)
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [("10.0.0.7", "10.0.0.7"), ("2001:db8::1:2:3:4", "2001:db8::/64"), ("testclient", "testclient"), (None, "")],
+)
+def test_whose_a_request_is(host: Any, address: str) -> None:
+    connection = HTTPConnection({"type": "http", "client": host and (host, 1), "headers": []})
+    assert client_of(connection, "") == Client("", address)
+    assert client_of(connection, "alice").who[0] == "alice"
+
+
+def test_memory_goes_back_once_after_much_of_it_was_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    given_back: list[int] = []
+    monkeypatch.setattr(shares, "GIVE_BACK_SECONDS", 0.005)
+    monkeypatch.setattr(shares, "give_back_memory", lambda: given_back.append(pool.used))
+    pool = Pool(2**30)
+
+    async def use() -> None:
+        watch = asyncio.create_task(give_back_freed(pool))
+        for size in (2**20, 2**28, 2**20):  # little, much, and let go
+            holding.set(size)
+            await asyncio.sleep(0.05)
+        watch.cancel()
+
+    holding = Holding(pool, ALICE)
+    asyncio.run(use())
+    assert given_back == [2**20]
