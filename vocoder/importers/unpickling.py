@@ -19,6 +19,7 @@ from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError
 from vocoder.importers.stand_ins import StoragePiece, stand_ins
+from vocoder.importers.tuple_sizes import check_tuples
 
 __all__ = ["read_pickled"]
 
@@ -90,6 +91,7 @@ def _read_zip(path: Path) -> Any:
             return kept[key]
 
         data = _stored(archive, names, f"{root}data.pkl", MAX_PICKLE)
+        check_tuples(data)
         return _Unpickler(io.BytesIO(data), storage).load()
 
 
@@ -123,6 +125,9 @@ def _read_legacy(file: BinaryIO) -> Any:
         return pending[key]
 
     def plain() -> Any:
+        start = file.tell()
+        check_tuples(file)
+        file.seek(start)
         return _Unpickler(file, storage).load()
 
     if plain() != LEGACY_MAGIC:
