@@ -26,7 +26,7 @@ def test_a_recording_and_two_models(visit: Any, two: Any, wav: Any, tone: Any) -
             person.expect(card.locator("dt:text-is('seed') + dd")).to_have_text("7")
             person.expect(card.get_by_role("img")).to_have_count(3)
             assert card.locator("audio").evaluate("audio => audio.error") is None
-    assert [fake.calls for fake in two] == [calls + 1 for calls in warm]
+    assert all(fake.calls > calls for fake, calls in zip(two, warm, strict=True))
 
 
 def test_the_clip_that_can_be_downloaded_is_what_the_model_spoke(visit: Any, fake: Any, new_mel: Any, npy: Any) -> None:
