@@ -15,7 +15,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install ci demo test evaluation-test browser-test cpp-test page dist check serve train bench fuzz soak \
+.PHONY: help install ci demo test evaluation-test conventions-test browser-test cpp-test page dist check serve train bench fuzz soak \
   helm-test image-test ray-test docs clean
 
 help: ## list the targets
@@ -47,6 +47,13 @@ COMPILER := $(shell command -v cc)
 evaluation-test: $(if $(COMPILER),$(VENV)/.with-evaluation,$(STAMP)) ## score real speech with PESQ and DistillMOS (needs a C compiler)
 	$(if $(COMPILER),REQUIRE_EVALUATION=1) $(BIN)/python -m pytest -rs tests/training/evaluate/test_metrics.py \
 	  tests/training/finetune/test_real_scores.py $(ARGS)
+
+conventions-test: $(VENV)/.conventions ## compare mels with the acoustic models' own packages, which it installs without their requirements
+	CONVENTIONS_PACKAGES=$(VENV)/conventions $(BIN)/python -m pytest -rs tests/conventions $(ARGS)
+
+$(VENV)/.conventions: $(STAMP) tests/conventions/packages.txt
+	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/conventions --requirement tests/conventions/packages.txt
+	@touch $@
 
 browser-test: $(VENV)/.with-browser ## test the page at / in headless Chromium, which it installs where there is none
 	command -v chromium || command -v chromium-browser || command -v google-chrome || \

@@ -1,17 +1,19 @@
-"""What mels of other conventions cost: PESQ lost against the model's own mels of the same recordings.
+"""What mels of other conventions cost: scores lost against the model's own mels of the same recordings.
 
     python -m benchmarks.adapters --manifest runs/speech/manifest.jsonl [--model NAME|DIR] [--limit N]
 
 The recordings are of voices that no adapter heard (asterisk-it, kokoro-unseen, klettres), at the level that
-they were prepared at. Each is made into the mel of every preset, spoken, and compared with the recording. Of those
-that bring audio to a peak before there is another row of just that: decibels are cut at the top there. `--record`
-writes what was measured into the adapters' directories, where the server and `Synthesizer.accepts` read it.
+they were prepared at. Each is made into the mel of every preset with an adapter of its own, spoken, and compared with
+the recording: by PESQ, which ends at 8 kHz, by DistillMOS, and by the level of the band from 8 to 11 kHz, where the
+recordings have one. Of those that bring audio to a peak before there is another row of just that: decibels are cut at
+the top there. `--record` writes what was measured into the adapters' directories, from which `accepted_presets` reads it.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,17 +22,17 @@ import torch
 from numpy.typing import NDArray
 
 from training.corpora.manifest import Manifest, ManifestError, read_manifest
+from training.evaluate.band import band_is_kept, band_level
 from training.evaluate.metric import MetricUndefinedError
-from training.evaluate.opinions import pesq_wide_band
+from training.evaluate.opinions import naturalness, pesq_wide_band
 from training.evaluate.recordings import Recording, Selection, recordings
 from training.model_card import model_card
 from vocoder.adapt.adapter import DIRECTORY, shipped_adapters
-from vocoder.adapt.path import MelPath, path_between
+from vocoder.adapt.path import accepted_presets, path_between
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import to_dict
-from vocoder.loading import load
+from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.mel.config import PRESETS, MelConfig, preset
-from vocoder.mel.convert import MelMismatchError
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.synthesis.synthesizer import Synthesizer
 from vocoder.timing import machine, markdown_table
@@ -41,6 +43,8 @@ PEAK_NORMALISED = {"tacotron2-tf": 0.999}
 """presets whose own programs bring audio to a peak before"""
 
 Audio = NDArray[np.float32]
+Scores = dict[str, dict[str, list[float]]]
+"""by measure and group"""
 
 
 def main() -> int:
@@ -49,19 +53,17 @@ def main() -> int:
     voice = load(args.model, guard="off")
     print(machine(), flush=True)
     found = chosen(read_manifest(args.manifest), args.limit)
-    names = [name for name in args.presets or PRESETS if _path(voice, name) is not None]
     own = scores(voice, found, voice.mel_config, None)
     rows, lost = [_row(voice.mel_config.name, "own", own, own)], {}
-    for name in names:
-        path = _path(voice, name)
-        if path is not None and not path.own:
-            for peak in dict.fromkeys((None, PEAK_NORMALISED.get(name))):
-                theirs = scores(voice, found, path.source, name, peak)
-                rows.append(_row(f"{name} at peak {peak}" if peak else name, path.how, theirs, own))
-                print(rows[-1], flush=True)
-                if peak is None:
-                    lost[name] = {group: round(mean(own[group]) - mean(theirs[group]), 3) for group in own}
-    header = ["mels of", "way", *(f"{group} ({len(values)})" for group, values in own.items()), "PESQ lost, mean"]
+    for name in args.presets or _with_own_path(voice):
+        path = path_between(preset(name), voice.mel_config)
+        for peak in dict.fromkeys((None, PEAK_NORMALISED.get(name))):
+            theirs = scores(voice, found, path.source, name, peak)
+            rows.append(_row(f"{name} at peak {peak}" if peak else name, path.how, theirs, own))
+            print(rows[-1], flush=True)
+            if peak is None:
+                lost[name] = losses(theirs, own)
+    header = ["mels of", "way", *(f"{measure} {group} ({len(own[measure][group])})" for measure, group in _cells(own))]
     print(f"\n{markdown_table(header, rows)}")
     if args.record:
         for name in set(lost) & set(shipped_adapters()):
@@ -88,10 +90,10 @@ def chosen(manifest: Manifest, limit: int) -> list[Recording]:
 
 def scores(
     voice: Synthesizer, found: Sequence[Recording], source: MelConfig, name: str | None, peak: float | None = None
-) -> dict[str, list[float]]:
-    """Return the PESQ of every recording, brought to a peak or not, spoken from the mels of a contract, by group."""
+) -> Scores:
+    """Return all scores of recordings, brought to a peak or not, spoken from the mels of a contract."""
     extract = MelSpectrogram(source)
-    scored: dict[str, list[float]] = {}
+    scored: Scores = {measure: {} for measure in MEASURES}
     for recording in found:
         reference = recording.at(voice.sample_rate)
         x = recording.at(source.sample_rate)
@@ -99,50 +101,90 @@ def scores(
         with torch.inference_mode():
             mel = extract(torch.from_numpy(x)[None])[0].numpy()
         spoken = voice.synthesize(mel, seed=0, preset=name)[: len(reference)]
-        try:
-            value = pesq_wide_band(reference[: len(spoken)], spoken, voice.sample_rate)
-        except MetricUndefinedError:
-            value = float("nan")
-        scored.setdefault(recording.voice, []).append(value)
+        for measure, function in MEASURES.items():
+            value = _defined(function, reference[: len(spoken)], spoken, voice.sample_rate)
+            scored[measure].setdefault(recording.voice, []).append(value)
     return scored
 
 
+def band_error(reference: Audio, generated: Audio, sample_rate: int) -> float:
+    """Return how much louder the band from 8 to 11 kHz is than the recording's, in dB.
+
+    Raises:
+        MetricUndefinedError: the recording has nothing there.
+    """
+    band_is_kept(reference, generated, sample_rate)
+    return band_level(reference, generated, sample_rate) - band_level(reference, reference, sample_rate)
+
+
+MEASURES: dict[str, Callable[[Audio, Audio, int], float]] = {
+    "pesq": pesq_wide_band,
+    "distillmos": naturalness,
+    "band": band_error,
+}
+
+
+def _defined(measure: Callable[[Audio, Audio, int], float], reference: Audio, x: Audio, sample_rate: int) -> float:
+    try:
+        return measure(reference, x, sample_rate)
+    except MetricUndefinedError:
+        return float("nan")
+
+
+def losses(theirs: Scores, own: Scores) -> dict[str, dict[str, float]]:
+    """Return the loss in each score by group, as adapters state it."""
+    return {
+        f"{measure}_lost": {
+            group: round(mean(values) - mean(theirs[measure][group]), 3) for group, values in own[measure].items()
+        }
+        for measure in ("pesq", "distillmos")
+    }
+
+
 def mean(values: Sequence[float]) -> float:
-    """Return the mean of the scores that are defined."""
-    return float(np.nanmean(values))
+    """Return the mean of the scores that are defined; NaN if none is."""
+    defined = [value for value in values if not math.isnan(value)]
+    return sum(defined) / len(defined) if defined else float("nan")
 
 
-def record(directory: Path, lost: dict[str, float], model: str) -> None:
+def record(directory: Path, lost: dict[str, dict[str, float]], model: str) -> None:
     """Write what was measured into an adapter's directory."""
     checkpoint = load_model(directory)
-    quality = {"pesq_lost": lost, "model": model}
     parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
     mel, origin = to_dict(checkpoint.mel_config), checkpoint.provenance
-    measured = ", ".join(f"{value:.2f} on {group}" for group, value in lost.items())
+    measured = ", ".join(f"{value:.2f} on {group}" for group, value in lost["pesq_lost"].items())
     notes = f"PESQ lost against the model's own mels, with `{model}`: {measured}. `python -m benchmarks.adapters`."
     card = model_card(directory.name, "adapter", parameters, mel, origin, {}, notes)
-    save_model(directory, checkpoint.model, checkpoint.mel_config, origin, quality, torch.float16, card)
+    save_model(
+        directory, checkpoint.model, checkpoint.mel_config, origin, {**lost, "model": model}, torch.float16, card
+    )
 
 
-def _path(voice: Synthesizer, name: str) -> MelPath | None:
-    try:
-        return path_between(preset(name), voice.mel_config)
-    except MelMismatchError:
-        return None
+def _with_own_path(voice: Synthesizer) -> list[str]:
+    """Return the other presets that a model accepts; one of those that share an adapter."""
+    others = [entry for entry in accepted_presets(voice.mel_config) if entry["how"] != "own"]
+    return [entry["preset"] for entry in others if entry.get("adapter", entry["preset"]) == entry["preset"]]
 
 
-def _row(name: str, how: str, theirs: dict[str, list[float]], own: dict[str, list[float]]) -> list[str]:
-    cells = [f"{mean(theirs[group]):.2f} ({mean(own[group]) - mean(theirs[group]):.2f} lost)" for group in own]
-    lost = float(np.mean([mean(own[group]) - mean(theirs[group]) for group in own]))
-    return [f"`{name}`", how, *cells, f"{lost:.2f}"]
+def _cells(own: Scores) -> list[tuple[str, str]]:
+    """Return the measures and groups that have scores, in the order of the table."""
+    groups = [(measure, group) for measure, by_group in own.items() for group in by_group]
+    return [(measure, group) for measure, group in groups if not math.isnan(mean(own[measure][group]))]
+
+
+def _row(name: str, how: str, theirs: Scores, own: Scores) -> list[str]:
+    cells = [(mean(theirs[measure][group]), mean(own[measure][group])) for measure, group in _cells(own)]
+    return [f"`{name}`", how, *(f"{value:.2f} ({before - value:.2f} lost)" for value, before in cells)]
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.adapters", description=__doc__)
     parser.add_argument("--manifest", default="runs/speech/manifest.jsonl", help="of a prepared corpus")
-    parser.add_argument("--model", default="waveglow", metavar="NAME|DIR", help="(default: %(default)s)")
+    parser.add_argument("--model", default=DEFAULT_MODEL, metavar="NAME|DIR", help="(default: %(default)s)")
     parser.add_argument("--limit", type=int, default=16, help="recordings of each corpus (default: %(default)s)")
-    parser.add_argument("--presets", nargs="+", choices=sorted(PRESETS), help="(default: all that there is a way for)")
+    parser.add_argument(
+        "--presets", nargs="+", choices=sorted(PRESETS), help="(default: all, of those that share an adapter one)"
+    )
     parser.add_argument("--record", action="store_true", help="write the scores into the adapters that ship")
     return parser
 

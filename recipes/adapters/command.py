@@ -5,6 +5,8 @@ from __future__ import annotations
 import argparse
 import math
 from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,7 +20,9 @@ from training.loop.fit import fit
 from training.loop.trainer_config import TrainerConfig
 from training.provenance import provenance
 from training.run_config import add_run_arguments, load_config
+from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
+from vocoder.loading import model_directory, shipped_models
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.convert import plain
@@ -27,6 +31,7 @@ from vocoder.models.adapter import AdapterConfig, AdapterModel
 
 __all__ = ["AdapterRun", "add_arguments", "run"]
 
+DEFAULTS = Path(__file__).with_name("adapter.yaml")
 SHORTEST = 0.4  # seconds of an utterance
 
 
@@ -47,12 +52,12 @@ class AdapterRun:
     mel: str
     """preset or contract file of the mels that it takes"""
     target: str = "nvidia"
-    """preset or contract file of the mels that it makes"""
+    """what it makes the mels of: a shipped model, a model directory, a preset or a mel config file"""
     before: int = 2
     after: int = 1
-    """frames that it sees before and after one"""
-    hidden: tuple[int, ...] = ()
-    """widths of the network beside the linear map; none where that is enough"""
+    """frames that it sees before and after one, besides those that longer windows of the source blur together"""
+    hidden: tuple[int, ...] | None = None
+    """widths of the network beside the linear map, () for none; by default 128 and 16 more for each frame seen"""
     utterances: int = 300
     """of the training split, at most"""
     held_out: float = 0.1
@@ -73,26 +78,51 @@ class AdapterRun:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    add_run_arguments(parser)
+    add_run_arguments(parser, required=False)
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
-    config = load_config(AdapterRun, args.config, args.overrides)
+    config = load_config(AdapterRun, args.config or DEFAULTS, args.overrides, _with_output)
     source, target, manifest = (
         plain(load_mel_config(config.mel)),
-        load_mel_config(config.target),
+        _mel_config(config.target),
         read_manifest(config.manifest),
     )
-    seen = bands_below(source, target.f_max)
     random_state.seed_all(config.trainer.seed)
-    model = AdapterModel(AdapterConfig(target, source.n_mels, seen, config.before, config.after, config.hidden))
+    model = AdapterModel(_architecture(config, source, target))
     fitted, held = _examples(config, manifest, model.config, source)
     objective = AdapterObjective(model, source, fitted, config.ridge)
-    if not config.hidden:
+    if not model.config.hidden:
         config = replace(config, trainer=replace(config.trainer, steps=1))
     fit(config, objective, FrameItems(fitted), FrameItems(held), provenance=provenance(manifest), resume=args.resume)
     return 0
+
+
+def _with_output(settings: dict[str, Any]) -> None:
+    """Name the folder of a run after its mels unless it has a name."""
+    settings.setdefault("output", f"runs/adapters/{Path(str(settings.get('mel'))).stem}")
+
+
+def _mel_config(target: str) -> MelConfig:
+    """Return the mel config of a model, a preset or a file."""
+    if target in shipped_models() or Path(target, "config.json").is_file():
+        return load_model(model_directory(target)).mel_config
+    return load_mel_config(target)
+
+
+def _architecture(config: AdapterRun, source: MelConfig, target: MelConfig) -> AdapterConfig:
+    """Return the adapter that fits the windows of a source."""
+    more = frames_beyond(source, target)
+    before, after = config.before + more, config.after + more
+    hidden = (128 + 16 * (before + 1 + after),) if config.hidden is None else config.hidden
+    return AdapterConfig(target, source.n_mels, bands_below(source, target.f_max), before, after, hidden)
+
+
+def frames_beyond(source: MelConfig, target: MelConfig) -> int:
+    """Return by how many frames of the target the windows of a source reach further on each side."""
+    longer = source.win_length / source.sample_rate - target.win_length / target.sample_rate
+    return max(0, math.ceil(longer / 2.0 * target.sample_rate / target.hop_length))
 
 
 def bands_below(source: MelConfig, f_max: float) -> int:

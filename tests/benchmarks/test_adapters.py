@@ -41,10 +41,11 @@ def test_only_voices_that_no_adapter_heard_count(tmp_path: Path) -> None:
 
 
 def test_each_convention_hears_its_own_mel(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(adapters, "pesq_wide_band", lambda reference, x, rate: float(len(x) == len(reference)))
+    alike = {"pesq": lambda reference, x, rate: float(len(x) == len(reference))}
+    monkeypatch.setattr(adapters, "MEASURES", alike)
     x = 0.1 * np.random.default_rng(1).standard_normal(22050).astype(np.float32)
     recording, echo = Recording("a", "klettres", False, x, 22050), Echo()
-    assert adapters.scores(echo, [recording], preset("vocos"), "vocos") == {"klettres": [1.0]}  # type: ignore[arg-type]
+    assert adapters.scores(echo, [recording], preset("vocos"), "vocos") == {"pesq": {"klettres": [1.0]}}  # type: ignore[arg-type]
     assert echo.heard[:2] == ((100, 94), "vocos")
     adapters.scores(echo, [recording], preset("tacotron2-tf"), "tacotron2-tf", 0.5)  # type: ignore[arg-type]
     loud = echo.heard[2]
@@ -56,9 +57,15 @@ def test_each_convention_hears_its_own_mel(monkeypatch: pytest.MonkeyPatch) -> N
 def test_what_was_measured_stands_in_the_adapter(tmp_path: Path) -> None:
     shutil.copytree(DIRECTORY / "espnet", tmp_path / "espnet")
     before = load_adapter(DIRECTORY / "espnet")
-    adapters.record(tmp_path / "espnet", {"klettres": 0.25}, "waveglow")
+    adapters.record(tmp_path / "espnet", {"pesq_lost": {"klettres": 0.25}}, "waveglow")
     after = load_adapter(tmp_path / "espnet")
     assert after.quality == {"pesq_lost": {"klettres": 0.25}, "model": "waveglow"}
     assert "0.25 on klettres" in (tmp_path / "espnet" / "README.md").read_text()
     weights = [adapter.model.linear.weight for adapter in (before, after)]
     assert bool((weights[0] == weights[1]).all())
+
+
+def test_losses_leave_out_what_is_not_defined() -> None:
+    own = {"pesq": {"a": [3.0, 4.0]}, "distillmos": {"a": [4.0, float("nan")]}}
+    theirs = {"pesq": {"a": [3.0, 3.5]}, "distillmos": {"a": [3.9, float("nan")]}}
+    assert adapters.losses(theirs, own) == {"pesq_lost": {"a": 0.25}, "distillmos_lost": {"a": 0.1}}

@@ -194,8 +194,8 @@ def path_between(source: MelConfig, target: MelConfig, adapt: AdaptMode = "on") 
 def accepted_presets(target: MelConfig, known: Mapping[str, MelConfig] = PRESETS) -> list[dict[str, Any]]:
     """Return each preset that a model of mel config `target` accepts, as plain data.
 
-    `aliases` are other names of the preset, `how` is `own`, `exact` or `adapter`. For adapters `pesq_lost` holds the
-    measured loss by group of speech, and `lookahead` the frames that they look ahead.
+    `aliases` are other names of the preset, `how` is `own`, `exact` or `adapter`. For adapters `pesq_lost` and
+    `distillmos_lost` hold the measured losses by group of speech, and `lookahead` the frames that they look ahead.
     """
     accepted = []
     for name, config in known.items():
@@ -207,7 +207,7 @@ def accepted_presets(target: MelConfig, known: Mapping[str, MelConfig] = PRESETS
         if path.delay:
             told["delay_samples"] = path.delay
         if path.adapter is not None:
-            lost = path.adapter.quality.get("pesq_lost")
-            told |= {"adapter": path.adapted, "lookahead": path.lookahead, "pesq_lost": lost}
+            lost = {measure: path.adapter.quality.get(measure) for measure in ("pesq_lost", "distillmos_lost")}
+            told |= {"adapter": path.adapted, "lookahead": path.lookahead, **lost}
         accepted.append(told)
     return accepted

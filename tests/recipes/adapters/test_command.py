@@ -11,9 +11,9 @@ import soundfile
 import torch
 
 from recipes.__main__ import main
-from recipes.adapters.command import bands_below
+from recipes.adapters.command import bands_below, frames_beyond
 from training.corpora.manifest import Entry, write_manifest
-from vocoder.adapt.adapter import adapter_between
+from vocoder.adapt.adapter import adapter_between, load_adapter
 from vocoder.adapt.path import MelPath
 from vocoder.mel.config import preset
 
@@ -50,6 +50,23 @@ def test_a_run_makes_an_adapter(manifest: Path, tmp_path: Path, capsys: pytest.C
     path = MelPath(preset("vocos"), preset("nvidia"), 0, adapter)
     assert path.convert(torch.full((100, 20), -3.0)).shape == (80, path.frames(20))
     assert main(["adapter", "--config", str(config)]) == 2
+
+
+def test_one_command_needs_only_the_mels(manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Any config file will do; scaled mels are fitted without their scale."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "wide.yaml").write_text(
+        "{sample_rate: 22050, n_fft: 2048, win_length: 2048, hop_length: 512, n_mels: 64, f_min: 0, f_max: 8000}"
+    )
+    for mel, name in (("wide.yaml", "wide"), ("zipvoice", "zipvoice")):
+        assert main(["adapter", f"mel={mel}", "hidden=[]", "held_out=0.5", f"manifest={manifest}"]) == 0
+        source = load_adapter(Path("runs/adapters", name, "last", "model")).source
+        assert (source.name, source.mean) == (name, None)
+
+
+def test_longer_windows_are_seen_with_more_frames_around_them() -> None:
+    names = ("vocos", "fireredtts", "cosyvoice2")
+    assert [frames_beyond(preset(name), preset("nvidia")) for name in names] == [0, 1, 2]
 
 
 def test_bands_above_those_of_the_target_are_not_looked_at() -> None:

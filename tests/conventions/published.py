@@ -1,0 +1,111 @@
+"""Imports one module of a package whose other requirements are missing."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from types import FrameType, ModuleType
+from typing import Any
+
+__all__ = ["module_of"]
+
+
+class _Anything:
+    """Stands for whatever a missing package would have given: a base class, a type, a decorator, a function."""
+
+    def __call__(self, *given: Any, **options: Any) -> Any:
+        return given[0] if len(given) == 1 and callable(given[0]) and not options else self
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+    def __getitem__(self, _: Any) -> _Anything:
+        return self
+
+    def __mro_entries__(self, _: Any) -> tuple[type, ...]:
+        return (object,)
+
+    def __or__(self, _: Any) -> _Anything:
+        return self
+
+    __ror__ = __or__
+
+
+class _StubModule(ModuleType):
+    __path__: Sequence[str] = ()
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _Anything()
+
+
+class _Stubs(Loader, MetaPathFinder):
+    """Finds a stub for every module that code of a directory imports and nothing else finds."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = str(directory)
+
+    def find_spec(self, name: str, path: Any = None, target: Any = None) -> ModuleSpec | None:
+        frame: FrameType | None = sys._getframe(1)
+        while frame is not None and "importlib" in frame.f_code.co_filename:
+            frame = frame.f_back
+        asked = frame is not None and frame.f_code.co_filename.startswith(self._directory)
+        return ModuleSpec(name, self, is_package=True) if asked else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType:
+        return _StubModule(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Leave the stub as it is."""
+
+
+def _loaded(name: str, file: Path) -> ModuleType:
+    spec = spec_from_file_location(name, file)
+    assert spec is not None
+    assert spec.loader is not None
+    module = module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@contextmanager
+def module_of(name: str, directory: Path, *, alone: bool = False) -> Iterator[ModuleType]:
+    """Import a module from a directory of packages without running the packages' own `__init__`.
+
+    Args:
+        name: of the module, with dots.
+        directory: where its package was installed. What is missing there and in this environment becomes a stub.
+        alone: make the other modules of its package stubs too.
+
+    Raises:
+        ModuleNotFoundError: the directory does not hold the module.
+    """
+    directory = directory.absolute()
+    place = directory.joinpath(*name.split("."))
+    if not place.with_suffix(".py").is_file():
+        raise ModuleNotFoundError(f"{directory} holds no module {name}")
+    before, finder = dict(sys.modules), _Stubs(directory)
+    parents = name.split(".")[:-1]
+    sys.path.append(str(directory))
+    sys.meta_path.append(finder)
+    try:
+        for depth in range(len(parents)):
+            package = _StubModule(".".join(parents[: depth + 1]))
+            package.__path__ = [] if alone else [str(directory.joinpath(*parents[: depth + 1]))]
+            sys.modules[package.__name__] = package
+        yield _loaded(name, place.with_suffix(".py"))
+    finally:
+        sys.meta_path.remove(finder)
+        sys.path.remove(str(directory))
+        for added, module in list(sys.modules.items()):
+            if added not in before and (isinstance(module, _StubModule) or added.split(".")[0] == parents[0]):
+                del sys.modules[added]

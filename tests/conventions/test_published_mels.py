@@ -1,0 +1,137 @@
+"""Mels of presets against the code of the systems that they are named after, on the same audio.
+
+`make conventions-test` installs those packages. Without them there is nothing to compare with.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from published import module_of
+from torch import Tensor
+
+from vocoder.audio.file import read_audio
+from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.spectrogram import MelSpectrogram
+
+PACKAGES = os.environ.get("CONVENTIONS_PACKAGES", "")
+RECORDING = Path(__file__).parents[2] / "examples" / "heldout.flac"
+
+pytestmark = [
+    pytest.mark.skipif(not PACKAGES, reason="make conventions-test installs the packages to compare with"),
+    pytest.mark.filterwarnings("ignore"),
+]
+
+
+class Published(NamedTuple):
+    """A published mel: the preset that it should be, its module, and how to call it for audio (1, T)."""
+
+    preset: str
+    module: str
+    mel: Callable[[ModuleType, Tensor], Any]
+    least: float = -math.inf
+    """value below which the two may differ, as the models' own floor is higher"""
+    alone: bool = False
+
+
+def like_hifigan(name: str) -> Callable[[ModuleType, Tensor], Tensor]:
+    """Return the call of a function with the arguments of HiFi-GAN's."""
+    config = preset(name)
+    f_max = None if config.f_max == config.sample_rate / 2 else config.f_max
+    framing = (config.n_fft, config.n_mels, config.sample_rate, config.hop_length, config.win_length)
+    return lambda module, x: module.mel_spectrogram(x, *framing, 0, f_max)
+
+
+def speechbrain(module: ModuleType, x: Tensor) -> Tensor:
+    framing = {"sample_rate": 22050, "hop_length": 256, "win_length": 1024, "n_fft": 1024, "n_mels": 80}
+    bands = {"f_min": 0.0, "f_max": 8000.0, "power": 1, "normalized": False, "norm": "slaney", "mel_scale": "slaney"}
+    return module.mel_spectrogram(**framing, **bands, compression=True, audio=x)
+
+
+def parallel_wavegan(module: ModuleType, x: Tensor) -> NDArray[np.float32]:
+    return module.logmelfilterbank(x[0].numpy(), 22050, 1024, 256, fmin=80, fmax=7600).T
+
+
+EXACT = {
+    "F5-TTS": Published("f5-tts", "f5_tts.model.modules", lambda m, x: m.get_vocos_mel_spectrogram(x)),
+    "F5-TTS with BigVGAN": Published("bigvgan", "f5_tts.model.modules", lambda m, x: m.get_bigvgan_mel_spectrogram(x)),
+    "Vocos": Published("vocos", "vocos.feature_extractors", lambda m, x: m.MelSpectrogramFeatures()(x)),
+    "BigVGAN": Published("bigvgan", "bigvgan.meldataset", like_hifigan("bigvgan")),
+    "BigVGAN, IndexTTS2's": Published("indextts2", "bigvgan.meldataset", like_hifigan("indextts2")),
+    "Chatterbox": Published("chatterbox", "chatterbox.models.s3gen.utils.mel", lambda m, x: m.mel_spectrogram(x)),
+    "Matcha-TTS": Published("matcha-tts", "matcha.utils.audio", like_hifigan("hifigan")),
+    "CosyVoice 2 by Matcha's code": Published("cosyvoice2", "matcha.utils.audio", like_hifigan("cosyvoice2")),
+    "CosyVoice 3 by Matcha's code": Published("cosyvoice3", "matcha.utils.audio", like_hifigan("cosyvoice3")),
+    "ESPnet": Published(
+        "espnet",
+        "espnet2.tts.feats_extract.log_mel_fbank",
+        lambda m, x: m.LogMelFbank(fs=22050)(x)[0].mT,
+        least=-5.0,  # it raises bins, not bands, so that silence is -6.3
+    ),
+    "Parallel WaveGAN": Published("espnet", "parallel_wavegan.bin.preprocess", parallel_wavegan),
+    "SpeechBrain": Published("nvidia", "speechbrain.lobes.models.HifiGAN", speechbrain),
+}
+
+
+def audio(config: MelConfig) -> Tensor:
+    """Return two seconds of speech (1, T) over a hiss, which keeps float32 from deciding what is quiet, and silence."""
+    x, rate = read_audio(RECORDING, config.sample_rate)
+    hiss = np.random.default_rng(5).standard_normal(2 * rate)
+    loud = x[: 2 * rate] + 0.005 * hiss[: len(x)].astype(np.float32)
+    return torch.from_numpy(np.concatenate([loud, np.zeros(rate // 5, np.float32)]))[None]
+
+
+def both(published: Published) -> tuple[Tensor, Tensor]:
+    """Return our mel and theirs, (n_mels, frames)."""
+    config = preset(published.preset)
+    x = audio(config)
+    with module_of(published.module, Path(PACKAGES), alone=published.alone) as module, torch.inference_mode():
+        theirs = torch.as_tensor(published.mel(module, x)).squeeze(0)
+    return MelSpectrogram(config)(x)[0], theirs
+
+
+@pytest.mark.parametrize("system", EXACT)
+def test_a_mel_is_that_of_the_systems_own_code(system: str) -> None:
+    ours, theirs = both(EXACT[system])
+    assert ours.min() < ours.max() - 3.0
+    least = EXACT[system].least
+    torch.testing.assert_close(ours.clamp_min(least), theirs.clamp_min(least), rtol=0, atol=1e-4)
+
+
+def nemo(module: ModuleType, x: Tensor, **changes: Any) -> Tensor:
+    framing = {"sample_rate": 22050, "n_window_size": 1024, "n_window_stride": 256, "n_fft": 1024, "nfilt": 80}
+    plain = {"normalize": None, "preemph": None, "dither": 0.0, "pad_to": 1, "mag_power": 1.0}
+    guard = {"log_zero_guard_type": "add", "log_zero_guard_value": 1e-5}
+    extract = module.FilterbankFeatures(**framing, **plain, **{**guard, **changes})
+    return extract(x, torch.tensor([x.shape[1]]))[0]
+
+
+@pytest.mark.parametrize(("name", "f_max"), [("nvidia", 8000), ("nemo", None)])
+def test_nemo_differs_by_its_window_edges_and_logarithm(name: str, f_max: int | None) -> None:
+    """NeMo's window is symmetric, its edges are zeros, and it adds the floor: hardly audible, but not 1e-4."""
+    place = "nemo.collections.asr.parts.preprocessing.features"
+    published = Published(name, place, lambda m, x: nemo(m, x, highfreq=f_max), alone=True)
+    ours, theirs = both(published)
+    frames = slice(3, min(ours.shape[1], theirs.shape[1]) - 3)
+    added = (ours.exp() + 1e-5).log()
+    heard = ours[:, frames] > -8.0
+    assert heard.float().mean() > 0.5
+    assert (added - theirs[:, : ours.shape[1]])[:, frames][heard].abs().max() < 0.03
+
+
+def test_another_mel_would_be_noticed() -> None:
+    published = EXACT["BigVGAN"]
+    ours, theirs = both(published)
+    x = audio(preset("bigvgan"))
+    other = MelSpectrogram(replace(preset("bigvgan"), mel_norm="none"))(x)[0]
+    assert (ours - theirs).abs().max() < 1e-4 < (other - theirs).abs().max()
