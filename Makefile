@@ -48,11 +48,14 @@ evaluation-test: $(if $(COMPILER),$(VENV)/.with-evaluation,$(STAMP)) ## score re
 	$(if $(COMPILER),REQUIRE_EVALUATION=1) $(BIN)/python -m pytest -rs tests/training/evaluate/test_metrics.py \
 	  tests/training/finetune/test_real_scores.py $(ARGS)
 
-conventions-test: $(VENV)/.conventions ## compare mels with the acoustic models' own packages, which it installs without their requirements
+conventions-test: $(VENV)/.conventions ## compare mels with the acoustic models' own packages, which it installs alone (needs a C compiler)
 	CONVENTIONS_PACKAGES=$(VENV)/conventions $(BIN)/python -m pytest -rs tests/conventions $(ARGS)
 
 $(VENV)/.conventions: $(STAMP) tests/conventions/packages.txt
-	$(BIN)/python -m pip install --quiet --no-deps --upgrade --target $(VENV)/conventions --requirement tests/conventions/packages.txt
+	rm -rf $(VENV)/conventions
+	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/conventions cython==3.2.1 setuptools==80.9.0 wheel==0.45.1
+	PYTHONPATH=$(VENV)/conventions $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --upgrade \
+	  --target $(VENV)/conventions --requirement tests/conventions/packages.txt
 	@touch $@
 
 browser-test: $(VENV)/.with-browser ## test the page at / in headless Chromium, which it installs where there is none

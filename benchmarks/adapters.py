@@ -6,7 +6,7 @@ The recordings are of voices that no adapter heard (asterisk-it, kokoro-unseen, 
 they were prepared at. Each is made into the mel of every preset with an adapter of its own, spoken, and compared with
 the recording: by PESQ, which ends at 8 kHz, by DistillMOS, and by the level of the band from 8 to 11 kHz, where the
 recordings have one. Of those that bring audio to a peak before there is another row of just that: decibels are cut at
-the top there. `--record` writes what was measured into the adapters' directories, from which `accepted_presets` reads it.
+the top there. `--record` writes what was measured into the adapters' directories, which the server tells.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ EXACT = {
         "espnet",
         "espnet2.tts.feats_extract.log_mel_fbank",
         lambda m, x: m.LogMelFbank(fs=22050)(x)[0].mT,
-        least=-5.0,  # it raises bins, not bands, so that silence is -6.3
+        least=-4.0,  # it raises bins, not bands, so that silence is -6.3
     ),
     "Parallel WaveGAN": Published("espnet", "parallel_wavegan.bin.preprocess", parallel_wavegan),
     "SpeechBrain": Published("nvidia", "speechbrain.lobes.models.HifiGAN", speechbrain),

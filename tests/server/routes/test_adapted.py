@@ -16,7 +16,7 @@ from streamers import Streamer
 from vocoder.adapt.path import path_between
 from vocoder.audio.file import read_audio
 from vocoder.config import to_dict
-from vocoder.mel.config import preset
+from vocoder.mel.config import PRESETS, preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
 pytestmark = pytest.mark.anyio
@@ -110,9 +110,10 @@ async def test_the_list_of_models_tells_what_each_accepts(client: httpx.AsyncCli
         "how": "exact",
         "delay_samples": 128,
     }
-    assert {name for name, entry in accepts.items() if entry["how"] == "adapter"} == {
-        "espnet", "r9y9", "vocos", "f5-tts", "zipvoice", "nemo", "indextts2", "tacotron2-tf", "speecht5",
-    }  # fmt: skip
+    assert {name for name, entry in accepts.items() if entry["how"] == "adapter"} == set(PRESETS) - {
+        "nvidia",
+        "hifigan",
+    }
     assert set(accepts["espnet"]["pesq_lost"]) == {"asterisk-it", "kokoro-unseen", "klettres"}
 
 

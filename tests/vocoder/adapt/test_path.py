@@ -151,3 +151,21 @@ def test_an_adapter_survives_its_directory(tmp_path: Path) -> None:
     torch.testing.assert_close(loaded.frames(windows), adapter.frames(windows), atol=1e-5, rtol=0)
     assert adapter_between(preset("vocos"), NVIDIA, tmp_path) is loaded
     assert adapter_between(preset("espnet"), NVIDIA, tmp_path) is None
+
+
+def test_presets_of_the_same_bands_share_an_adapter() -> None:
+    """Other framings delay the audio; floors and scales are converted before."""
+    later = path_between(preset("indextts2"), NVIDIA)
+    assert (later.adapted, later.delay) == ("nemo", 128)
+    mel = mel_of(preset("nemo"), 12)
+    assert torch.equal(later.convert(mel), path_between(preset("nemo"), NVIDIA).convert(mel))
+    mel = mel_of(preset("vocos"), 12)
+    expected = path_between(preset("vocos"), NVIDIA).convert(mel)
+    tenth = path_between(preset("zipvoice"), NVIDIA)
+    assert (tenth.adapted, tenth.delay) == ("vocos", 0)
+    torch.testing.assert_close(tenth.convert(0.1 * mel), expected, atol=1e-4, rtol=0)
+    mapped = path_between(preset("gpt-sovits-v3"), NVIDIA)
+    expected = path_between(preset("bigvgan"), NVIDIA).convert(mel)
+    torch.testing.assert_close(mapped.convert((mel + 5.0) / 7.0), expected, atol=1e-4, rtol=0)
+    with pytest.raises(MelMismatchError, match="f_max is 11025"):
+        path_between(preset("indextts2"), NVIDIA, "off")
