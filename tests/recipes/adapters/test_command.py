@@ -58,8 +58,9 @@ def test_one_command_needs_only_the_mels(manifest: Path, tmp_path: Path, monkeyp
     (tmp_path / "wide.yaml").write_text(
         "{sample_rate: 22050, n_fft: 2048, win_length: 2048, hop_length: 512, n_mels: 64, f_min: 0, f_max: 8000}"
     )
+    common = ("hidden=[]", "held_out=0.5", f"manifest={manifest}", "trainer.batch_size=32", "trainer.device=cpu")
     for mel, name in (("wide.yaml", "wide"), ("zipvoice", "zipvoice")):
-        assert main(["adapter", f"mel={mel}", "hidden=[]", "held_out=0.5", f"manifest={manifest}"]) == 0
+        assert main(["adapter", f"mel={mel}", *common]) == 0
         source = load_adapter(Path("runs/adapters", name, "last", "model")).source
         assert (source.name, source.mean) == (name, None)
 
