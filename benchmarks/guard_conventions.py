@@ -138,7 +138,7 @@ CONVENTIONS: tuple[Convention, ...] = (
     ),
     Convention("SpeechT5: 16 kHz, log10, bands 80 to 7600 Hz", _preset("speecht5"), "log10", "speecht5"),
     Convention("decibels, -4..4, bands 125 to 7600 Hz", lambda x: 8.0 * _TO_8(x) - 4.0, "symmetric", "r9y9"),
-    Convention("vocos: 24 kHz, 100 bands", _preset("vocos"), "bands", "vocos"),
+    Convention("vocos: 24 kHz, 100 bands", _preset("vocos"), "bands", None),
     Convention("log10 for ln", _nvidia(log="log10"), "log10"),
     Convention("decibels for ln", _nvidia(log="db20"), "decibels"),
     Convention("decibels of power for ln", _db_of_power, "decibels"),

@@ -26,5 +26,5 @@ def test_the_example_runs(
         exec(compile(block.replace("http://127.0.0.1:8000", url), "<example in docs/server.md>", "exec"), names)
     np.testing.assert_allclose(names["speech"].x, streamer.synthesize(mel_of(40), seed=7))
     assert names["again"].shape == (80, 41)
-    assert names["contract"] == streamer.mel_config
+    assert names["config"] == streamer.mel_config
     assert capsys.readouterr().out.startswith("2048 samples at 22050 Hz\n")

@@ -117,7 +117,7 @@ async def test_the_inference_protocol_tells_it_in_parameters(client: httpx.Async
     refused = await infer(client, mel[:, :100] / math.log(10.0), guard="strict")
     assert (refused.status_code, "decimal logarithms" in refused.json()["error"]) == (422, True)
     silent = await infer(client, mel[:, :100] / math.log(10.0), guard="off")
-    assert silent.json()["parameters"].keys() == {"sample_rate", "seed"}
+    assert silent.json()["parameters"].keys() == {"sample_rate", "seed", "model_dtype"}
     assert (await infer(client, mel[:, :100], guard="loud")).status_code == 400
 
 
