@@ -245,9 +245,10 @@ def _check_range(mel: Tensor, config: MelConfig, guard: GuardMode, smallest: flo
 
 def _possible(mel: Tensor, path: MelPath) -> Tensor:
     """Return a converted mel (..., n_mels, frames), unless it has values that no mel does: adapters may make any."""
-    low, high = mel_range(path.target).plausible
-    if path.own or not mel.numel() or (low <= float(mel.min()) and float(mel.max()) <= high):
+    if path.own or not mel.numel():
         return mel
-    found = {"min": float(mel.min()), "max": float(mel.max())}
+    found, (low, high) = {"min": float(mel.min()), "max": float(mel.max())}, mel_range(path.target).plausible
+    if low <= found["min"] and found["max"] <= high:
+        return mel
     fault = f"converted from {path.source.name!r}, the values are beyond those of the model's mels"
     raise MelError(f"{fault}: is it the right preset?", {"found": found, "expected": {"min": low, "max": high}})

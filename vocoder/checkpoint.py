@@ -231,7 +231,8 @@ def _read_shapes(path: Path) -> dict[str, Tensor]:
 
 def _load_weights(model: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
     try:
-        model.load_state_dict({_today(name): value for name, value in tensors.items()})
+        own = model.state_dict().keys()
+        model.load_state_dict({name if name in own else _today(name): value for name, value in tensors.items()})
     except RuntimeError as error:
         raise CheckpointError(f"{path} does not fit its config.json: {error}") from error
 

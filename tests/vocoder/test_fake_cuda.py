@@ -16,7 +16,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 
 from vocoder import admission
 from vocoder.checkpoint import Checkpoint
-from vocoder.flows import conv1x1
+from vocoder.layers.kept import Kept
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.families import family_of
 from vocoder.models.reverse import Reverse
@@ -51,7 +51,7 @@ MODELS: dict[str, Any] = {
 @pytest.fixture(autouse=True)
 def pretended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Pretend that there is a GPU, and take the place of what looks at values, of which there are none."""
-    monkeypatch.setattr(conv1x1, "_same", lambda *_: True)
+    monkeypatch.setattr(Kept, "of", lambda _, parameters, make, *further: make())
     monkeypatch.setattr(torch, "istft", inverse_stft)
     monkeypatch.setattr(admission, "finite_values", lambda mel: mel)
     monkeypatch.setattr(admission, "_check_range", lambda *_: None)

@@ -83,7 +83,7 @@ def test_a_folder_with_mels_of_other_recordings_is_refused(tmp_path, capsys):
     assert run(tmp_path) == 2
     assert "holds no mel of in: each is named like its recording, such as a.npy" in capsys.readouterr().err
     assert main(["prepare", "festvox-ru", "--mels", "x", "-o", str(tmp_path / "out")]) == 2
-    assert "--mels go with --layout" in capsys.readouterr().err
+    assert "festvox-ru is not a folder" in capsys.readouterr().err
 
 
 def test_a_manifest_may_name_mels_by_hand_inside_its_folder(tmp_path):

@@ -239,7 +239,7 @@ def test_a_slow_machine_is_told_before_training(start, recordings, tmp_path, cap
         raise KeyboardInterrupt
 
     monkeypatch.setattr(command, "seconds_per_step", lambda *arguments: 21.0)
-    monkeypatch.setattr(command, "fit", stopped)
+    monkeypatch.setattr(command, "fit_corpus", stopped)
     assert main(words(start, recordings, tmp_path, "--minutes", "7")) == 130
     said = capsys.readouterr().out
     assert "WARNING: a step takes 21.0 s here, 52 times as long as on two idle cores" in said

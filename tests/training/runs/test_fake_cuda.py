@@ -21,6 +21,7 @@ from training.loop.objective import Batch, Objective
 from training.loop.optimisation import ExponentialMovingAverage
 from training.loop.trainer_config import TrainerConfig
 from training.loop.update import update
+from vocoder.layers.kept import Kept
 from vocoder.mel.config import MelConfig
 
 CUDA, META = torch.device("cuda", 0), torch.device("meta")
@@ -45,6 +46,7 @@ def pretended(monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever numbers the code asks for are 0: critics see the first part, and every band ends early."""
     for name, value in (("__int__", 0), ("__float__", 0.0), ("__bool__", False)):
         monkeypatch.setattr(Tensor, name, lambda _, value=value: value)
+    monkeypatch.setattr(Kept, "of", lambda _, parameters, make, *further: make())
 
 
 def on(device: torch.device, made: Objective, monkeypatch: pytest.MonkeyPatch) -> Any:

@@ -70,7 +70,7 @@ def test_an_unknown_preset_is_answered_with_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"hop_length": 0}, "hop_length must be positive, not 0"),
+        ({"hop_length": 0}, "hop_length must be positive and at most 32768, not 0"),
         ({"n_fft": 1023, "win_length": 1023}, "n_fft must be even"),
         ({"win_length": 2048}, "hop_length <= win_length <= n_fft must hold, not 256, 2048, 1024"),
         ({"f_max": 12000.0}, "f_min < f_max <= sample_rate / 2 must hold"),
