@@ -200,10 +200,10 @@ def test_a_client_that_ends_its_side_is_told_that_it_left(ready: Any, fake: Any,
             wait_until(lambda: fake.entered == 2)
             connection.shutdown(socket.SHUT_WR)
             answer = until_closed(connection)
-        fake.gate.set()
         assert answer.startswith(b"HTTP/1.1 400 ")
         assert b"client-disconnected" in answer
         wait_until(lambda: cancelled(url, "running"))
+        fake.gate.set()
 
 
 def test_more_slow_clients_than_threads_hold_up_nobody(ready: Any, new_mel: Any) -> None:
