@@ -188,4 +188,5 @@ document.addEventListener("drop", (event) => {
 byId("cancel").addEventListener("click", () => running?.abort());
 byId("key-use").addEventListener("click", askModels);
 await askModels();
-await takeExample(examples[0].value, true);
+const [early] = byId("file").files; // chosen before this script ran, so that nothing heard of it
+await (early && !taken ? take(early) : takeExample(examples[0].value, true));
