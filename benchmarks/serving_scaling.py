@@ -101,6 +101,7 @@ def simulated(times: Times, cores: int, clients: int) -> float:
     answered = itertools.count()
 
     def request() -> Process:
+        """Prepare, run in slices that hold the interpreter at first, and encode, again and again."""
         while True:
             yield from _worked(workers, core, times.prepare)
             yield "take", lanes
