@@ -133,6 +133,7 @@ def transpose(
 
     def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         """Load the rows as vectors, exchange their parts, and store the columns."""
+
         def addresses(array: Any, value: Any, start: Any, distance: Any) -> list[Any]:
             data, kind = context.make_array(array)(context, builder, value).data, ir.PointerType(number_type(like))
             numbers = [builder.add(start, builder.mul(distance, distance.type(i))) for i in range(like.width)]
