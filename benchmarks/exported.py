@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 
 from benchmarks.speech import speech_mel
 from training.corpora.manifest import read_manifest
-from vocoder.audio.file import read_audio, resample
+from vocoder.audio.file import read_audio
+from vocoder.audio.resampling import resample
 from vocoder.export.formats import SHERPA, export_model
 from vocoder.export.smaller import WEIGHTS, Weights, store_weights
 from vocoder.export.traced import program_of

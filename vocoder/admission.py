@@ -22,8 +22,6 @@ from vocoder.mel.range import mel_range
 from vocoder.mel.values import MelError, bands_hint, finite_values
 from vocoder.sampling import AdaptMode, GuardMode, Preset
 
-__all__ = ["ENOUGH_FRAMES", "Admitted", "MelTooLongError", "StreamAdmission", "UnlikelyMelError", "admit", "heeded"]
-
 CPU = torch.device("cpu")
 ENOUGH_FRAMES = 128
 """frames that suffice to recognise a mel config"""

@@ -27,8 +27,6 @@ from vocoder.mel.config import MelConfig
 from vocoder.models.families import family_of, known_families
 from vocoder.sampling import MAX_CORRECTIONS
 
-__all__ = ["Checkpoint", "CheckpointError", "load_model", "read_provenance", "save_model"]
-
 logger = logging.getLogger(__name__)
 
 FORMAT_VERSION = 1

@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from vocoder.command_line import run_program
 
-__all__ = ["COMMANDS", "main"]
-
 COMMANDS = {
     "mel": ("vocoder.commands.mel", "compute the mel-spectrogram of a recording"),
     "check": (

@@ -11,8 +11,6 @@ from typing import Protocol, cast
 
 from vocoder import __version__
 
-__all__ = ["CommandError", "reason", "run_program"]
-
 CLOSED_PIPE = 141
 """exit status, as shells have it of a program that SIGPIPE ended"""
 

@@ -8,8 +8,6 @@ import typing
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
-__all__ = ["ConfigError", "from_dict", "to_dict"]
-
 T = TypeVar("T")
 
 

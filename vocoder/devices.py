@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import torch
 
-__all__ = ["DeviceError", "usable_device"]
-
 
 class DeviceError(ValueError):
     """There is no such device, or PyTorch cannot use it; the text says which and why."""

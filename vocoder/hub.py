@@ -8,8 +8,6 @@ from typing import Any
 
 from vocoder.checkpoint import Checkpoint, CheckpointError, load_model
 
-__all__ = ["MODEL_FILES", "download", "push_to_hub"]
-
 MODEL_FILES = ("config.json", "model.safetensors", "README.md")
 """what a repository holds: exactly a model directory"""
 

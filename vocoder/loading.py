@@ -17,8 +17,6 @@ from vocoder.models.base import Vocoder
 from vocoder.sampling import GuardMode
 from vocoder.synthesis.synthesizer import Synthesizer
 
-__all__ = ["DEFAULT_MODEL", "describe", "load", "model_directory", "own_dtype", "shipped_models"]
-
 DEFAULT_MODEL = "reverse"
 """the shipped model that speaks where none is named: the fastest of those that sound best"""
 ASSETS = Path(__file__).parent / "assets"

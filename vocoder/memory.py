@@ -6,8 +6,6 @@ import ctypes
 import os
 import platform
 
-__all__ = ["give_back_memory", "keep_freed_memory"]
-
 TRIM_THRESHOLD, MMAP_THRESHOLD = -1, -3  # names of glibc's malloc.h
 KEPT_BYTES = 256 * 2**20
 LARGEST_BYTES = 32 * 2**20  # the most that every glibc takes

@@ -15,8 +15,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["LONGEST_HEAD", "MAGIC", "NpyError", "NpyHeader", "read_array", "read_header"]
-
 MAGIC = b"\x93NUMPY"
 MAX_HEADER = 1024
 LENGTHS = {b"\x01\x00": "<H", b"\x02\x00": "<I"}

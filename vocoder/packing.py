@@ -7,8 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-__all__ = ["Packing", "silenced"]
-
 
 def silenced(x: Tensor, gaps: Tensor | None) -> Tensor:
     """Return x (..., T) with zeros at the indices `gaps` of its last dimension; as it is where there are none."""

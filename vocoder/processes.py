@@ -10,8 +10,6 @@ from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing.context import SpawnContext, SpawnProcess
 
-__all__ = ["end_with_owner", "process_pool", "shielded"]
-
 
 def process_pool(count: int, prepared: Callable[[], object] | None = None) -> ProcessPoolExecutor:
     """Return processes that are started when they are first needed, end with this one, and do not hear Ctrl-C.

@@ -13,18 +13,6 @@ import torch
 from vocoder.mel.config import MelConfig
 from vocoder.seeded_noise import check_seed
 
-__all__ = [
-    "MAX_CORRECTIONS",
-    "VOICE",
-    "AdaptMode",
-    "GuardMode",
-    "Preset",
-    "Sampling",
-    "Utterance",
-    "guard_mode",
-    "voice_of",
-]
-
 Preset = str | Path | MelConfig | None
 """a mel config: a preset's name, a file or itself; "auto" recognises it, None is the model's own"""
 AdaptMode = Literal["on", "off"]

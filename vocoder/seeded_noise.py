@@ -8,8 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-__all__ = ["BLOCK_FRAMES", "check_seed", "white_noise"]
-
 BLOCK_FRAMES = 32
 """frames drawn from one counter-based generator; part of what a seed means, so never changed"""
 

@@ -11,8 +11,6 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-__all__ = ["MEL", "NOISE", "TARGET", "Compute", "Made", "Span", "Stage", "Z", "frames_of", "run", "windowed"]
-
 MEL, NOISE, Z = "mel", "noise", "z"
 """signals that every model has: its condition, white noise, and what is made of both for the flow to decode"""
 TARGET = "target"

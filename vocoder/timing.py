@@ -11,8 +11,6 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["BUSY", "QUIET", "Clock", "alternate", "machine", "markdown_table", "matmul_rate"]
-
 MATRIX_SIZE = 2048
 
 Clock = Callable[[], float]

@@ -18,8 +18,6 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import convert, differences
 from vocoder.models.adapter import AdapterModel
 
-__all__ = ["Adapter", "adapter_between", "load_adapter", "shipped_adapters"]
-
 DIRECTORY = Path(__file__).parents[1] / "assets" / "adapters"
 
 

@@ -8,8 +8,6 @@ from vocoder.adapt.frame_times import centre_of
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import differences
 
-__all__ = ["delay_between", "framed_as"]
-
 TINY_EPSILON = 1e-8
 """magnitude_epsilon up to which no audible band changes"""
 

@@ -11,8 +11,6 @@ from torch import Tensor
 
 from vocoder.mel.config import MelConfig
 
-__all__ = ["FrameTimes", "centre_of", "frame_seconds"]
-
 NEIGHBOURS = (-1, 0, 1, 2)
 """frames that a cubic is fitted through"""
 

@@ -17,8 +17,6 @@ from vocoder.mel.convert import MelMismatchError, convert, differences
 from vocoder.mel.names import other_names
 from vocoder.sampling import AdaptMode
 
-__all__ = ["Converter", "MelPath", "Placement", "accepted_presets", "path_between"]
-
 
 @dataclass(frozen=True)
 class MelPath:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import BinaryIO
 
-__all__ = ["is_chained_ogg", "mpeg_start"]
-
 OGG_MAGIC = b"OggS"
 OGG_HEAD = 27  # bytes of a page before its segment table (RFC 3533, section 6)
 FIRST_PAGE = 2  # the flag of a stream's first page

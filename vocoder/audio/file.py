@@ -17,22 +17,6 @@ from vocoder.audio.container import is_chained_ogg, mpeg_start
 from vocoder.audio.origin import Origin, mark
 from vocoder.audio.resampling import resample
 
-__all__ = [
-    "AUDIO_FORMATS",
-    "AUDIO_SUFFIXES",
-    "AudioError",
-    "AudioFormat",
-    "AudioTooLongError",
-    "WriteReport",
-    "failure",
-    "open_audio",
-    "peak",
-    "quantise",
-    "read_audio",
-    "resample",
-    "write_audio",
-]
-
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au"})
 """of the files that `read_audio` reads"""
 _BLOCK = 1 << 15  # libsndfile's Vorbis encoder keeps each block on the stack

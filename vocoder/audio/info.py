@@ -11,8 +11,6 @@ import soundfile
 from vocoder.audio.file import AudioError, failure, open_audio
 from vocoder.audio.origin import Origin
 
-__all__ = ["AudioInfo", "audio_info"]
-
 
 @dataclass(frozen=True)
 class AudioInfo:

@@ -10,8 +10,6 @@ import soundfile
 
 from vocoder.version import __version__
 
-__all__ = ["PROGRAM", "Origin", "mark"]
-
 PROGRAM = "flow-vocoder"
 """prefix of the program field of audio files"""
 

@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["MAX_KERNEL_SIZE", "half_width", "resample"]
-
 Audio = TypeVar("Audio", "Tensor", NDArray[np.float32])
 
 # Kaiser window and width of resampy's "kaiser_best", as torchaudio's documentation gives them.

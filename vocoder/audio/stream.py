@@ -12,8 +12,6 @@ from numpy.typing import NDArray
 from vocoder.audio.file import AUDIO_FORMATS, AudioError, WriteReport, failure, peak, quantise
 from vocoder.audio.origin import Origin, mark
 
-__all__ = ["AudioStream"]
-
 
 class AudioStream:
     """An audio file that is written in chunks. Samples beyond full scale are clipped and counted.

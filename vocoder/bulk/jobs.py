@@ -11,8 +11,6 @@ from pathlib import Path, PurePosixPath
 from vocoder.config import ConfigError, from_dict
 from vocoder.sampling import Sampling, voice_of
 
-__all__ = ["MANIFEST_SUFFIX", "Job", "list_jobs"]
-
 MANIFEST_SUFFIX = ".jsonl"
 
 

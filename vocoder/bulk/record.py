@@ -14,8 +14,6 @@ from vocoder.config import to_dict
 from vocoder.loading import model_directory, own_dtype
 from vocoder.sampling import Sampling, voice_of
 
-__all__ = ["RECORD_FOLDER", "pending", "unfinished"]
-
 RECORD_FOLDER = ".vocoder-synthesize"
 RECORD = "record.json"
 

@@ -19,16 +19,6 @@ from vocoder.bulk.workers import Workers
 from vocoder.mel.file import mel_frames
 from vocoder.sampling import Sampling
 
-__all__ = [
-    "ROW_FRAMES",
-    "RunJobs",
-    "Summary",
-    "rows",
-    "synthesize_all",
-    "synthesize_here",
-    "synthesize_in_processes",
-]
-
 ROW_FRAMES = 1024
 """mel frames in a row on a CPU; longer rows leave its caches and gain nothing"""
 RunJobs = Callable[[list[Job]], Iterable[Outcome]]

@@ -21,8 +21,6 @@ from vocoder.mel.config_file import AUTO, chosen_config
 from vocoder.mel.file import read_mel
 from vocoder.sampling import AdaptMode, GuardMode, Utterance, voice_of
 
-__all__ = ["Outcome", "RowSynthesizer", "Voice", "part_of"]
-
 
 @dataclass(frozen=True)
 class Voice:

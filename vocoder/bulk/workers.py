@@ -15,8 +15,6 @@ from vocoder.bulk.jobs import Job
 from vocoder.bulk.synthesis import Outcome
 from vocoder.processes import end_with_owner, shielded
 
-__all__ = ["Synthesize", "WorkerError", "Workers"]
-
 Synthesize = Callable[[Sequence[Job]], list[Outcome]]
 
 

@@ -13,8 +13,6 @@ from vocoder.audio.origin import Origin
 from vocoder.config import from_dict
 from vocoder.mel.config import MelConfig
 
-__all__ = ["MelVerdict", "ModelInfo", "Speech", "StreamEnd", "StreamStart"]
-
 MOST_BANDS = 2**12
 
 

@@ -44,8 +44,6 @@ from vocoder.client.stream_messages import (
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["AsyncClient", "AsyncSpeechStream"]
-
 T = TypeVar("T")
 
 MAX_BYTES = 2**28

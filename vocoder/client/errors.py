@@ -8,23 +8,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-__all__ = [
-    "AuthenticationError",
-    "BadAnswerError",
-    "IncompleteError",
-    "InvalidRequestError",
-    "NoAnswerError",
-    "Problem",
-    "RateLimitedError",
-    "ServerError",
-    "UnavailableError",
-    "UnknownModelError",
-    "VocoderError",
-    "error_of",
-    "read_problem",
-    "understood",
-]
-
 TYPE_PREFIX = "urn:vocoder:problem:"
 NONSENSE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 COMMON = frozenset({"type", "title", "status", "detail", "request_id", "retry_after"})

@@ -20,24 +20,6 @@ from vocoder.client.answers import MelVerdict, ModelInfo, Speech
 from vocoder.client.errors import VocoderError, error_of, read_problem, understood
 from vocoder.npy import read_array
 
-__all__ = [
-    "MODELS",
-    "Answer",
-    "Audio",
-    "Call",
-    "SpeechOptions",
-    "authorization",
-    "checked_url",
-    "failure",
-    "mel_call",
-    "read_mel",
-    "read_models",
-    "read_speech",
-    "synthesis_call",
-    "to_array",
-    "used",
-]
-
 Audio = bytes | str | PathLike[str] | NDArray[np.floating] | NDArray[np.int16]
 """content or path of a sound file, or samples"""
 

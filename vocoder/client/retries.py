@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 from vocoder.client.errors import RateLimitedError, UnavailableError, VocoderError
 
-__all__ = ["Retries"]
-
 JITTER = 0.25
 
 

@@ -14,8 +14,6 @@ from vocoder.client.answers import StreamEnd, StreamStart
 from vocoder.client.errors import BadAnswerError, IncompleteError, NoAnswerError, error_of, read_problem, understood
 from vocoder.client.requests import SpeechOptions, to_array, used
 
-__all__ = ["END", "connection_error", "frame_messages", "hello", "read_message", "stream_address"]
-
 END = '{"end": true}'
 MESSAGE_FRAMES = 256
 REFUSED = (1002, 1007, 1009)

@@ -20,8 +20,6 @@ from vocoder.client.retries import Retries
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-__all__ = ["Client", "SpeechStream"]
-
 
 class Client:
     """Client of a vocoder server; a context manager. Threads may share one, processes may not.

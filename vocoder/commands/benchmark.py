@@ -15,8 +15,6 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.timing import alternate, machine, markdown_table
 
-__all__ = ["add_arguments", "noise_mel", "run"]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""

@@ -16,8 +16,6 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import AUTO, load_mel_config
 from vocoder.mel.file import read_mel
 
-__all__ = ["add_arguments", "run"]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""

@@ -12,8 +12,6 @@ from vocoder.export.formats import FORMATS, SHERPA, export_model
 from vocoder.export.smaller import WEIGHTS
 from vocoder.loading import load
 
-__all__ = ["add_arguments", "run"]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""

@@ -19,20 +19,6 @@ from numpy.typing import NDArray
 from vocoder.audio.file import AUDIO_FORMATS, AUDIO_SUFFIXES, WriteReport, write_audio
 from vocoder.audio.origin import Origin
 
-__all__ = [
-    "STANDARD",
-    "add_recording_arguments",
-    "audio_source",
-    "check_folder",
-    "each",
-    "mel_source",
-    "pairs",
-    "say",
-    "suffix_of",
-    "write_out",
-    "write_speech",
-]
-
 STANDARD = Path("-")
 FILE_SUFFIXES = (".npy", *(f".{name}" for name in AUDIO_FORMATS))
 

@@ -8,8 +8,6 @@ from pathlib import Path
 from vocoder.importers.importing import IMPORTERS, PRECISION, import_model
 from vocoder.models.wavenet import WaveNet
 
-__all__ = ["add_arguments", "run"]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""

@@ -11,8 +11,6 @@ from pathlib import Path
 from vocoder.audio.info import AudioInfo, audio_info
 from vocoder.commands.files import audio_source
 
-__all__ = ["add_arguments", "run"]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""

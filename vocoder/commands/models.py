@@ -10,8 +10,6 @@ from typing import Any
 
 from vocoder.loading import describe, shipped_models
 
-__all__ = ["add_arguments", "run"]
-
 HEADLINES = ("utterances", "pesq", "stoi", "distillmos", "nats")
 """scores to show; `--json` has all"""
 WIDTH = 110

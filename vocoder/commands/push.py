@@ -7,8 +7,6 @@ from pathlib import Path
 
 from vocoder.hub import push_to_hub
 
-__all__ = ["add_arguments", "run"]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""

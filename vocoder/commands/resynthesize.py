@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from vocoder.audio.file import read_audio, resample
+from vocoder.audio.file import read_audio
+from vocoder.audio.resampling import resample
 from vocoder.commands.files import add_recording_arguments, audio_source, each, pairs, suffix_of, write_speech
 from vocoder.commands.sampling import (
     add_audio_arguments,
@@ -21,8 +22,6 @@ from vocoder.commands.sampling import (
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.sampling import voice_of
 from vocoder.synthesis.synthesizer import Synthesizer
-
-__all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

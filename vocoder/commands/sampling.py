@@ -15,17 +15,6 @@ from vocoder.mel.names import ALIASES
 from vocoder.sampling import AdaptMode, Sampling
 from vocoder.synthesis.synthesizer import Synthesizer
 
-__all__ = [
-    "PRESET_HELP",
-    "add_audio_arguments",
-    "add_model_arguments",
-    "add_preset_arguments",
-    "add_sampling_arguments",
-    "model",
-    "origin",
-    "sampling_of",
-]
-
 DTYPES = ("float32", "bfloat16")
 PRESET_HELP = f"a preset ({', '.join((*PRESETS, *ALIASES))}), or a YAML or JSON mel config file"
 

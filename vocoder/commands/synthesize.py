@@ -33,8 +33,6 @@ from vocoder.mel.file import read_mel
 from vocoder.sampling import GuardMode, Utterance, voice_of
 from vocoder.synthesis.synthesizer import Synthesizer
 
-__all__ = ["add_arguments", "run"]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""

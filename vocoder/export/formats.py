@@ -19,8 +19,6 @@ from vocoder.export.traced import ExportError, Traced, traced
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.synthesis.synthesizer import Synthesizer
 
-__all__ = ["FORMATS", "SHERPA", "export_model", "write_compiled", "write_onnx", "write_torch_program"]
-
 OPSET = 20
 SHERPA = "sherpa-onnx"
 ONNX_FORMATS = ("onnx", SHERPA)

@@ -9,8 +9,6 @@ from vocoder.export.traced import EXAMPLE_FRAMES, ExportError, Program, Traced, 
 from vocoder.sampling import Sampling
 from vocoder.synthesis.synthesizer import Synthesizer
 
-__all__ = ["MelProgram", "traced_for_sherpa"]
-
 MODEL_TYPE = "hifigan"
 """what sherpa-onnx calls a vocoder from a mel to audio, whatever is inside (its `hifigan-vocoder.cc`)"""
 

@@ -13,8 +13,6 @@ import numpy as np
 
 from vocoder.export.traced import ExportError
 
-__all__ = ["WEIGHTS", "Weights", "store_weights"]
-
 Weights = Literal["float32", "float16", "int8"]
 WEIGHTS: tuple[Weights, ...] = get_args(Weights)
 LEAST_VALUES = 1024

@@ -23,9 +23,6 @@ from vocoder.sampling import Sampling
 from vocoder.stages import MEL, NOISE, run
 from vocoder.synthesis.synthesizer import Synthesizer
 
-__all__ = ["EXAMPLE_FRAMES", "ExportError", "Program", "Traced", "about", "program_of", "traced"]
-
-
 EXAMPLE_FRAMES = 24
 """frames of the mel that a program is traced with; it takes any number from `Program.least_frames` on"""
 

@@ -16,8 +16,6 @@ import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
-__all__ = ["ProductTransforms", "irfft", "rfft"]
-
 
 class Tables(NamedTuple):
     """Matrices and indices of a transform of n = p * q points, point q a + b to bin c + p d; c up to p / 2 suffices.

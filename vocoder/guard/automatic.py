@@ -18,8 +18,6 @@ from vocoder.mel.range import mel_range
 from vocoder.mel.values import bands_hint, finite_values
 from vocoder.sampling import Preset
 
-__all__ = ["UnsureError", "recognised_config", "source_config"]
-
 
 class UnsureError(ValueError):
     """The convention of a mel is uncertain, or no mel config describes it.

@@ -13,8 +13,6 @@ from torch.nn import functional as F
 from vocoder.guard.layouts import is_true, layout_of, layouts
 from vocoder.models.guard import GuardConfig, GuardModel
 
-__all__ = ["HEARD", "Densities", "Typicality", "window_starts", "windows_at"]
-
 LOST = 3.0
 """nats that a value below the floor costs, because the density sees it at the floor, where it is high"""
 SLACK = 0.5

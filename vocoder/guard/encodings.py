@@ -12,8 +12,6 @@ from torch import Tensor
 
 from vocoder.mel.config import MelConfig
 
-__all__ = ["LN10", "PLAIN", "TORTOISE", "TRANSPOSED", "Encoding", "encoding_of", "encodings"]
-
 PLAIN = "ln"
 """natural logarithms"""
 TRANSPOSED = "transposed"

@@ -24,8 +24,6 @@ from vocoder.mel.convert import convert, plain
 from vocoder.mel.values import finite_values
 from vocoder.models.guard import GuardModel
 
-__all__ = ["Guard", "check", "checked", "guard_of", "guards", "judge", "load_guard", "turned"]
-
 DIRECTORY = Path(__file__).parents[1] / "assets" / "guard"
 DIRECTORY_OF_100 = DIRECTORY.with_name("guard-100")
 """of the guard of mels of 100 bands"""

@@ -11,8 +11,6 @@ from types import MappingProxyType
 
 from vocoder.mel.config import MelConfig, preset
 
-__all__ = ["NOT_SPEECH", "SHUFFLED", "TRUE", "VARIATIONS", "Layout", "is_true", "layout_named", "layout_of", "layouts"]
-
 TRUE = "nvidia"
 """layout of the shipped models"""
 VARIATIONS = ("time", "bands", "both", "noisy")

@@ -21,8 +21,6 @@ from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.convert import plain
 from vocoder.models.convention import ConventionNet
 
-__all__ = ["Convention", "Guess", "Recogniser", "Recognition", "convention_of", "never_recognised"]
-
 LIKELIEST = 3
 NEVER = 1e-6
 """negligible probability"""

@@ -14,19 +14,6 @@ from vocoder.guard.recogniser import Convention, Guess, Recognition, never_recog
 from vocoder.mel.config import PRESETS
 from vocoder.mel.values import bands_hint, rows_hint
 
-__all__ = [
-    "NAMED",
-    "UNSURE",
-    "Verdict",
-    "recognised",
-    "shape_fault",
-    "shuffled",
-    "transposed",
-    "unexplained",
-    "unsure",
-]
-
-
 UNSURE = "unsure"
 NAMED = 0.5
 """probability from which the likeliest fault is named"""

@@ -12,8 +12,6 @@ from vocoder.checkpoint import CheckpointError
 from vocoder.importers.weights import Weights
 from vocoder.mel.config import MelConfig
 
-__all__ = ["Imported", "Request", "check_agreement", "check_keys", "count", "setting"]
-
 
 @dataclass(frozen=True)
 class Request:

@@ -16,8 +16,6 @@ from vocoder.importers.r9y9_wavenet import import_r9y9_wavenet
 from vocoder.importers.weights import Weights, read_weights
 from vocoder.mel import config_file
 
-__all__ = ["IMPORTERS", "PRECISION", "import_model", "read_config", "read_statistics"]
-
 IMPORTERS: MappingProxyType[str, Callable[[Request], Imported]] = MappingProxyType(
     {
         "nvidia-waveglow": import_waveglow,

@@ -23,8 +23,6 @@ from vocoder.mel.config import MelConfig, preset
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig, published
 
-__all__ = ["import_waveglow"]
-
 LAYOUT = "nvidia-waveglow"
 OLDEST_MODULE = "glow_old"
 STRIDE = 256  # of the upsampling, in the published code whatever its configuration says

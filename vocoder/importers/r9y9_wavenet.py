@@ -19,8 +19,6 @@ from vocoder.mel.config import MelConfig, preset
 from vocoder.models.published_config import PublishedWaveNetConfig
 from vocoder.models.wavenet import WaveNet
 
-__all__ = ["import_r9y9_wavenet"]
-
 LAYOUT = "r9y9-wavenet"
 UPSAMPLING = "upsample_net.upsample.up_layers."
 PREEMPHASIS = 0.85  # of the project's audio code, which no preset states

@@ -13,8 +13,6 @@ from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError
 
-__all__ = ["STORAGE_DTYPES", "Inert", "StoragePiece", "stand_ins"]
-
 STORAGE_DTYPES = MappingProxyType(
     {
         "FloatStorage": torch.float32,

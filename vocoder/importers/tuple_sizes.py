@@ -7,8 +7,6 @@ from typing import Any, BinaryIO
 
 from vocoder.checkpoint import CheckpointError
 
-__all__ = ["check_tuples"]
-
 MAX_TUPLE = 10**6
 TUPLES = ("TUPLE", "TUPLE1", "TUPLE2", "TUPLE3")
 MARK = pickletools.markobject

@@ -21,8 +21,6 @@ from vocoder.checkpoint import CheckpointError
 from vocoder.importers.stand_ins import StoragePiece, stand_ins
 from vocoder.importers.tuple_sizes import check_tuples
 
-__all__ = ["read_pickled"]
-
 LEGACY_MAGIC = 0x1950A86A20F9469CFC6C  # the number that PyTorch's older format starts with
 MAX_PICKLE = 1 << 24  # bytes of the pickle itself; the weights lie outside it
 MAX_VALUES = 1 << 33

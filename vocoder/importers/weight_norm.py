@@ -8,8 +8,6 @@ from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError
 
-__all__ = ["folded"]
-
 SPELLINGS = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
 """magnitude and direction as `torch.nn.utils.weight_norm` names them, and as parametrizations do"""
 

@@ -17,8 +17,6 @@ from vocoder.importers.stand_ins import Inert
 from vocoder.importers.unpickling import read_pickled
 from vocoder.importers.weight_norm import folded
 
-__all__ = ["Weights", "read_weights"]
-
 WRAPPERS = ("state_dict", "model", "model_state_dict", "generator")
 PREFIX = "module."
 MAX_DEPTH = 8  # of wrappers in wrappers

@@ -11,8 +11,6 @@ from typing import Any, Literal
 from vocoder.config import ConfigError
 from vocoder.mel.names import ALIASES, canonical, meant
 
-__all__ = ["PRESETS", "MelConfig", "preset"]
-
 LARGEST = {"sample_rate": 384_000, "n_fft": 2**15, "win_length": 2**15, "hop_length": 2**15, "n_mels": 512}
 """far beyond any use, so that a contract from elsewhere cannot ask for gigabytes of filters"""
 

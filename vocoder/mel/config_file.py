@@ -16,18 +16,6 @@ from vocoder.files import read_small
 from vocoder.mel.config import PRESETS, MelConfig, preset
 from vocoder.mel.names import canonical
 
-__all__ = [
-    "AUTO",
-    "chosen_config",
-    "configs_in",
-    "known_or_none",
-    "known_presets",
-    "load_mel_config",
-    "read_config_file",
-    "read_statistics",
-    "with_statistics",
-]
-
 AUTO = "auto"
 """in place of a preset: recognise it from the mel"""
 CONFIG_SUFFIXES = (".yaml", ".yml", ".json")

@@ -18,8 +18,6 @@ from torch import Tensor
 
 from vocoder.mel.config import MelConfig
 
-__all__ = ["MelMismatchError", "convert", "differences", "plain"]
-
 Mel = TypeVar("Mel", Tensor, NDArray[np.float32])
 
 # Why a difference in these fields cannot be converted; `name` and convertible fields are absent.

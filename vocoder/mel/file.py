@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from vocoder.npy import LONGEST_HEAD, MAGIC, NpyError, read_header
 
-__all__ = ["kind_of", "mel_frames", "read_mel"]
-
 
 def read_mel(path: Path) -> NDArray[np.float32]:
     """Read a mel (n_mels, frames); the file may hold a batch of one.

@@ -6,8 +6,6 @@ import difflib
 from collections.abc import Collection, Mapping
 from types import MappingProxyType
 
-__all__ = ["ALIASES", "canonical", "meant", "other_names"]
-
 ALIASES: Mapping[str, str] = MappingProxyType(
     {
         "matcha-tts": "hifigan",

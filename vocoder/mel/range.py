@@ -10,8 +10,6 @@ import torch
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
-__all__ = ["MelRange", "mel_range"]
-
 SLACK = 0.25  # acoustic models overshoot, so a quarter of the range is allowed on both sides
 SWEEP_SECONDS = 2.0
 

@@ -10,8 +10,6 @@ from torch.nn import functional as F
 
 from vocoder.mel.config import MelConfig
 
-__all__ = ["MelSpectrogram", "hz_to_mel", "mel_filterbank", "mel_to_hz"]
-
 # The Slaney scale is linear up to 1000 Hz (mel 15), and logarithmic above, with 27 steps per factor of 6.4.
 _LINEAR_HZ_PER_MEL = 200.0 / 3.0
 _BREAK_HZ = 1000.0

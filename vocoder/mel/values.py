@@ -11,8 +11,6 @@ from torch import Tensor
 
 from vocoder.mel.config import PRESETS
 
-__all__ = ["MelError", "bands_hint", "finite_values", "rows_hint"]
-
 MOST_NAMES = 8
 """most presets that a hint names"""
 LIBROSA_BANDS = 128

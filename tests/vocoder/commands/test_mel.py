@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from vocoder.audio.file import resample, write_audio
+from vocoder.audio.file import write_audio
+from vocoder.audio.resampling import resample
 from vocoder.cli import main
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram

@@ -7,7 +7,8 @@ import pytest
 import soundfile
 import torch
 
-from vocoder.audio.file import resample, write_audio
+from vocoder.audio.file import write_audio
+from vocoder.audio.resampling import resample
 from vocoder.cli import main
 from vocoder.loading import load
 from vocoder.mel.config import preset
