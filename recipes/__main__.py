@@ -14,7 +14,6 @@ COMMANDS = {
     "pitch": ("recipes.pitch.train", "fit the network that reads the pitch from the mel"),
     "guard": ("recipes.guard.command", "fit the mel guard: densities of mels in many conventions"),
     "adapter": ("recipes.adapters.command", "fit an adapter, which takes mels of another convention to a model's"),
-    "recogniser": ("recipes.recogniser.command", "fit the recogniser behind the perceptual loss"),
     "acoustic-speech": ("recipes.acoustic.speech", "synthesize speech with the durations of its phonemes"),
     "acoustic-train": ("recipes.acoustic.training", "train an acoustic model on such speech"),
     "acoustic-predict": (

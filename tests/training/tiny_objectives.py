@@ -8,12 +8,10 @@ from typing import Any, Literal
 import tiny_reverse
 import tiny_waveglow
 import torch
-from tiny_waveglow import MEL, PITCH, RATE
+from tiny_waveglow import MEL, RATE
 
-from recipes.recogniser.objective import RecogniserObjective
 from training.critics.spectrogram import CriticConfig
 from training.loop.objective import Objective
-from training.losses.recogniser import FrameRecogniser, FrameRecogniserConfig
 from training.runs.student import StudentLosses, StudentObjective
 from training.runs.wavenet import WaveNetLosses, WaveNetObjective
 from vocoder.layers.stack import WaveNetConfig
@@ -28,7 +26,6 @@ PAST = 64
 STACK = WaveNetConfig(channels=4, dilations=(1, 2), kernel_size=2, causal=True)
 SHAPE: dict[str, Any] = {"n_mels": 8, "hop_length": 16, "sample_rate": RATE, "cond_channels": 4}
 CRITICS = CriticConfig(sizes=(128,), channels=2, length=1024, f_max=3000.0)
-CLASSES = FrameRecogniserConfig(n_mels=8, hop_length=16, sample_rate=RATE, n_fft=64, channels=4, classes=4, pitch=PITCH)
 
 
 def wavenet() -> WaveNetObjective:
@@ -46,11 +43,9 @@ def predicting_wavenet() -> WaveNetObjective:
 def student(kind: Literal["frames", "samples"], bfloat16: bool = False) -> StudentObjective:
     source = tiny_waveglow.LAPPED.source if kind == "frames" else None
     config = StudentConfig(kind=kind, group_size=16, filter_taps=16, stacks=(STACK,) * 2, source=source, **SHAPE)
-    losses = StudentLosses(
-        perceptual=1.0, style=1.0, power=1.0, adversarial=0.3, critics_from=0, critics=CRITICS, bfloat16=bfloat16
-    )
+    losses = StudentLosses(power=1.0, adversarial=0.3, critics_from=0, critics=CRITICS, bfloat16=bfloat16)
     teacher = WaveNet(WaveNetModelConfig(stack=STACK, lpc=None, **SHAPE))
-    return StudentObjective(Student(config), teacher, MEL, losses, FrameRecogniser(CLASSES))
+    return StudentObjective(Student(config), teacher, MEL, losses)
 
 
 def stirred(made: Objective) -> Objective:
@@ -76,5 +71,4 @@ OBJECTIVES: dict[str, Callable[[], Objective]] = VOCODERS | {
     "wavenet over linear prediction": predicting_wavenet,
     "student in bfloat16": lambda: student("frames", bfloat16=True),
     "reverse in bfloat16": lambda: tiny_reverse.objective(bfloat16=True),
-    "recogniser": lambda: RecogniserObjective(FrameRecogniser(CLASSES), MEL),
 }

@@ -29,7 +29,6 @@ CONFIG = ReverseConfig(
 )
 LOSSES = ReverseLosses(
     corrections=2,
-    pairs_every=2,
     samples_from=10,
     critics_from=20,
     bfloat16=False,

@@ -40,8 +40,6 @@ class ReverseLosses(SampleWeights):
     """weight of the distance from the teacher's samples, corrected `corrections` times"""
     corrections: int = 30
     """corrections of the teacher's samples towards their mel before they are learnt from"""
-    pairs_every: int = 1
-    """once samples have losses, learn from pairs every this-many-th step, with as many times the weight"""
     spectral: float = 1.5
     mel: float = 2.0
     uncorrected: float = 0.5
@@ -54,8 +52,6 @@ class ReverseLosses(SampleWeights):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_weights(self, "recorded drawn corrections samples_from")
-        if self.pairs_every < 1:
-            raise ConfigError(f"pairs_every must be at least 1, not {self.pairs_every}")
 
     @property
     def paired(self) -> bool:
@@ -155,11 +151,9 @@ class ReverseObjective(Objective):
         x, mel = self.compared.segments(batch)
         mel = conditioned(blurred(mel, losses.blur), batch)  # predicted ones stay as they are
         parts: Parts = {"pitch": (losses.pitch, pitch_loss(self.model.pitch, mel, batch["f0"]))}
-        sampling = step >= losses.samples_from
-        if losses.paired and (not sampling or step % losses.pairs_every == 0):
-            share = losses.pairs_every if sampling else 1
-            parts |= {name: (share * weight, v) for name, (weight, v) in self._pair_parts(x, mel, batch).items()}
-        if sampling:
+        if losses.paired:
+            parts |= self._pair_parts(x, mel, batch)
+        if step >= losses.samples_from:
             x_hat, target = self._sample(mel)
             found = self.compared.compare(x_hat, x, target, batch, losses.sample_corrections)
             parts |= self.compared.parts(found, losses, step, self.adversary)

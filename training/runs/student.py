@@ -11,12 +11,11 @@ import torch
 from torch import Tensor, nn
 
 from training.loop.objective import Batch, Objective, Parts
-from training.losses.kl import Direction, Divergence, Estimator, Teacher, contrastive, divergence
+from training.losses.kl import Estimator, Teacher, divergence
 from training.losses.pitch import pitch_loss
-from training.losses.recogniser import FrameRecogniser, feature_distance, load_recogniser, style_distance
 from training.losses.spectral import PowerLoss
 from training.runs.corpus_run import CorpusRun
-from training.runs.sample_losses import Compared, SampleLosses, SampleWeights, check_weights
+from training.runs.sample_losses import SampleLosses, SampleWeights, check_weights
 from training.start.envelope import fit_envelope
 from training.start.inheritance import inherit_flows, inherit_pitch, started_from
 from training.start.pitch import load_pitch
@@ -47,45 +46,22 @@ class StudentLosses(SampleWeights):
     """segments of a batch that the teacher scores, the slowest part of a step; all by default"""
     estimator: Estimator = "sample"
     """how the divergence is estimated: closed, draws or sample"""
-    direction: Direction = "student-teacher"
-    """of the divergence in closed form"""
     regulariser: float = 0.0
     """squared distance of the log-scales of student and teacher, in closed form (4 in ClariNet)"""
     draws: int = 8
     """draws of each sample for the estimator `draws`"""
-    draws_at_once: int = 2
-    """draws that memory holds at a time"""
     log_s_floor: float = -9.0
     """soft lower bound of both log-scales in the closed form"""
-    contrastive: float = 0.0
-    """weight of the divergence under another utterance's mel, relative to `kl` (0.3 as published)"""
-    contrastive_bound: float | None = 5.0
-    """nats per sample at which that divergence saturates; none as published"""
     power: float = 0.0
     """weight of the power averaged over time"""
-    perceptual: float = 0.0
-    """weight of the recogniser's features"""
-    style: float = 0.0
-    """weight of the Gram matrices of the recogniser's features"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_weights(self, "kl kl_warmup_steps regulariser contrastive power perceptual style")
-        if self.draws < 1 or self.draws_at_once < 1:
-            raise ConfigError("draws and draws_at_once must be at least 1")
-        if self.teacher_items is not None and self.teacher_items < (2 if self.contrastive else 1):
-            raise ConfigError("teacher_items must be at least 1, and 2 where losses.contrastive exchanges their mels")
-        if self.contrastive >= 1:
-            raise ConfigError("contrastive must stay below 1, where the student's entropy would count against itself")
-        if self.contrastive_bound is not None and self.contrastive_bound <= 0:
-            raise ConfigError("contrastive_bound must be above 0, or none")
-        if self.estimator != "closed" and (self.direction != "student-teacher" or self.regulariser):
-            raise ConfigError("direction and regulariser belong to the closed form (estimator: closed)")
-
-    @property
-    def recognises(self) -> bool:
-        """Whether the losses need a recogniser."""
-        return self.perceptual > 0 or self.style > 0
+        check_weights(self, "kl kl_warmup_steps regulariser power")
+        if self.draws < 1 or (self.teacher_items is not None and self.teacher_items < 1):
+            raise ConfigError("draws and teacher_items must be at least 1")
+        if self.estimator != "closed" and self.regulariser:
+            raise ConfigError("regulariser belongs to the closed form (estimator: closed)")
 
     def teacher_weight(self, step: int) -> float:
         """Return the weight of the divergence at a step."""
@@ -102,8 +78,6 @@ class StudentRun(CorpusRun):
     """model directory or shipped name of the model whose density is learnt"""
     model: StudentConfig = field(default_factory=StudentConfig)
     losses: StudentLosses = field(default_factory=StudentLosses)
-    recogniser: str | None = None
-    """directory of a trained recogniser, for the perceptual and the style loss"""
     pitch_from: str | None = None
     """directory of a pitch network, model directory or shipped name, whose pitch network the student starts from"""
     flows_from: str | None = None
@@ -114,26 +88,17 @@ class StudentRun(CorpusRun):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        wrong = []
-        if self.losses.recognises and self.recogniser is None:
-            wrong.append("losses.perceptual and losses.style need a recogniser (python -m recipes recogniser)")
-        if self.losses.contrastive and self.trainer.batch_size < 2:
-            wrong.append("losses.contrastive needs a trainer.batch_size of at least 2")
         if self.model.kind == "frames" and self.losses.estimator != "sample":
-            wrong.append("a student over frames has no conditionals of samples: losses.estimator must be sample")
-        if wrong:
-            raise ConfigError("; ".join(wrong))
+            raise ConfigError("a student over frames has no conditionals of samples: losses.estimator must be sample")
 
     def objective(self) -> StudentObjective:
         """Return the objective."""
         teacher = self._teacher() if self.taught else None
-        recogniser = None if self.recogniser is None else load_recogniser(self.recogniser)
         objective = StudentObjective(
             self._student(),
             None if teacher is None else teacher.model,
             load_mel_config(self.mel) if teacher is None else teacher.mel_config,
             self.losses,
-            recogniser,
         )
         if objective.adversary is not None:
             objective.adversary.take_over(self.start_from or self.flows_from)
@@ -175,38 +140,28 @@ class StudentObjective(Objective):
             left out where `kl` is 0.
         mel_config: the mel config of both.
         losses: their weights.
-        recogniser: for the perceptual and the style loss.
 
     Raises:
-        ConfigError: the teacher has no conditionals, or a loss lacks what it needs.
+        ConfigError: the teacher has no conditionals.
     """
 
     model: Student
 
     def __init__(
-        self,
-        student: Student,
-        teacher: nn.Module | None,
-        mel_config: MelConfig,
-        losses: StudentLosses,
-        recogniser: FrameRecogniser | None = None,
+        self, student: Student, teacher: nn.Module | None, mel_config: MelConfig, losses: StudentLosses
     ) -> None:
         if (teacher is not None or losses.kl) and not isinstance(teacher, Teacher):
             raise ConfigError(f"{type(teacher).__name__} cannot teach: it has no conditionals")
-        if losses.recognises and recogniser is None:
-            raise ConfigError("the perceptual and the style loss need a recogniser")
-        recogniser = recogniser if losses.recognises else None
-        others = [module for module in (teacher, recogniser) if module is not None]
+        others = () if teacher is None else (teacher,)
         super().__init__(student, mel_config, losses.adversary(mel_config.sample_rate), others)
-        self.teacher, self.recogniser = teacher, recogniser
+        self.teacher = teacher
         self.losses = losses
         self.compared = SampleLosses(mel_config, student.config.corrections)
         self.power = PowerLoss()
         self.unscored = 2 * self.compared.margin
         self.wants_pitch = student.pitch is not None
-        for model in (student, teacher):
-            if model is not None:
-                set_compute_dtype(model, losses.dtype)
+        for model in (student, *others):
+            set_compute_dtype(model, losses.dtype)
 
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Give the student's last flow the envelope that the mel implies."""
@@ -220,7 +175,9 @@ class StudentObjective(Objective):
         draw, items = self._draw(mel), losses.teacher_items or len(mel)
         parts = self._teacher_parts(draw.first(items), mel[:items], losses.teacher_weight(step))
         found = self.compared.compare(draw.x, x, mel, batch, losses.sample_corrections)
-        parts |= self.compared.parts(found, losses, step, self.adversary) | self._recognised(found)
+        parts |= self.compared.parts(found, losses, step, self.adversary)
+        if losses.power:
+            parts["power"] = losses.power, self.power(found.corrected, found.x)
         if self.model.pitch is not None:
             parts["pitch"] = losses.pitch, pitch_loss(self.model.pitch, mel, batch["f0"])
         return parts
@@ -248,7 +205,16 @@ class StudentObjective(Objective):
         losses: StudentLosses = self.losses
         if losses.kl == 0:
             return {}
-        own = self._divergence(draw, mel)
+        teacher = cast(Teacher, self.teacher)
+        own = divergence(
+            draw,
+            teacher.conditionals(draw.x, mel),
+            teacher.distribution,
+            self.model.base,
+            losses.estimator,
+            draws=losses.draws,
+            log_s_floor=losses.log_s_floor,
+        )
         log_volume = draw.entropy / draw.x.shape[1] - self.model.base.entropy
         parts: Parts = {
             "kl": (weight, own.kl.mean()),
@@ -258,35 +224,4 @@ class StudentObjective(Objective):
         }
         if losses.regulariser:
             parts["regulariser"] = weight * losses.regulariser, own.regulariser.mean()
-        if losses.contrastive and len(mel) > 1:
-            others = self._divergence(draw, mel.roll(1, dims=0)).kl  # each item under the mel of another
-            parts["contrastive"] = weight * losses.contrastive, contrastive(others, losses.contrastive_bound)
-        return parts
-
-    def _divergence(self, draw: Draw, mel: Tensor) -> Divergence:
-        teacher, losses = cast(Teacher, self.teacher), self.losses
-        return divergence(
-            draw,
-            teacher.conditionals(draw.x, mel),
-            teacher.distribution,
-            self.model.base,
-            losses.estimator,
-            direction=losses.direction,
-            draws=losses.draws,
-            draws_at_once=losses.draws_at_once,
-            log_s_floor=losses.log_s_floor,
-        )
-
-    def _recognised(self, found: Compared) -> Parts:
-        """Return weight and value of the losses on power and on a recogniser's features, of those that are on."""
-        losses: StudentLosses = self.losses
-        parts: Parts = {}
-        if losses.power:
-            parts["power"] = losses.power, self.power(found.corrected, found.x)
-        if self.recogniser is not None:
-            generated = self.recogniser.features(found.corrected)
-            with torch.no_grad():
-                recorded = self.recogniser.features(found.x)
-            parts["perceptual"] = losses.perceptual, feature_distance(generated, recorded)
-            parts["style"] = losses.style, style_distance(generated, recorded)
         return parts

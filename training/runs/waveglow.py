@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from itertools import chain
 from typing import ClassVar
 
 import torch
@@ -20,7 +19,6 @@ from training.start.envelope import log_scale_of
 from training.start.inheritance import inherit_pitch, started_from
 from training.start.pitch import load_pitch
 from vocoder.config import ConfigError
-from vocoder.flows.elementwise import ConditionalAffine
 from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
@@ -41,9 +39,6 @@ class WaveGlowLosses(SampleWeights):
     adversarial: float = 0.1
     samples_from: int = 1000
     """step from which losses on samples are added to the likelihood"""
-    refit_above: float | None = None
-    """frequency in Hz above which the element-wise flow of a trained model is fitted anew, to recordings that reach
-    further: for a model whose corpus ended there, and which expects silence above"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -95,43 +90,19 @@ class WaveGlowObjective(Objective):
         set_compute_dtype(model, losses.dtype)
 
     def initialise(self, batches: Iterable[Batch]) -> None:
-        """Start the element-wise flow from the data, and then actnorms, if there are any, from the first batch.
-
-        A trained flow stays as it is, but for what `refit_above` names.
-        """
-        envelope, limit = self.model.envelope, self.losses.refit_above
-        learnt = envelope is not None and bool(envelope.projection.weight.any())
-        fitting = envelope is not None and not (learnt and limit is None)
-        if not fitting and not self.model.config.actnorm:
-            return
-        batches = iter(batches)
-        first = next(batches)
+        """Start a new element-wise flow from the data, and then actnorms, if there are any, from the first batch."""
+        envelope, actnorm = self.model.envelope, self.model.config.actnorm
+        fitting = envelope is not None and not bool(envelope.projection.weight.any())
+        found = [self.compared.segments(batch) for batch in batches] if fitting or actnorm else []
         if envelope is not None and fitting:
-            self._fit_envelope(envelope, chain([first], batches), limit if learnt else None)
-        if self.model.config.actnorm:
-            x, mel = self.compared.segments(first)
+            pairs = [
+                (self.model.envelope_condition(mel), self.model.transform(self._noisy(x).unsqueeze(1))[0].square())
+                for x, mel in found
+            ]
+            envelope.set_log_scale(*log_scale_of(envelope, pairs))
+        if actnorm:
+            x, mel = found[0]
             self.model.train()(self._noisy(x), mel)
-
-    def _fit_envelope(self, envelope: ConditionalAffine, batches: Iterable[Batch], above: float | None) -> None:
-        """Fit its log-scale to the energy of recordings.
-
-        With `above` only bands above that frequency in Hz are fitted, to recordings of the whole band alone.
-        """
-        pairs = []
-        for batch in batches:
-            x, mel = self.compared.segments(batch)
-            if above is not None and self.compared.limited(batch):
-                whole = batch["band"] >= self.mel_config.sample_rate / 2
-                x, mel = x[whole], mel[whole]
-            coefficients, _ = self.model.transform(self._noisy(x).unsqueeze(1))
-            pairs.append((self.model.envelope_condition(mel), coefficients.square()))
-        if not sum(len(cond) for cond, _ in pairs):
-            raise ConfigError(
-                "refit_above needs recordings of the whole band, and the first batches hold none; "
-                "set losses.refit_above=null to do without"
-            )
-        first = 0 if above is None else int(2 * above * envelope.channels / self.mel_config.sample_rate)
-        envelope.set_log_scale(*log_scale_of(envelope, pairs), first)
 
     def parts(self, batch: Batch, step: int) -> Parts:
         """Return weight and value of each loss of the model at this step."""

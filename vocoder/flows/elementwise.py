@@ -110,19 +110,13 @@ class ConditionalAffine(Flow):
         return (z + t) * torch.exp(log_scale), log_scale.sum(dim=(1, 2))
 
     @torch.no_grad()
-    def set_log_scale(self, weight: Tensor, bias: Tensor, first: int = 0) -> None:
-        """Set the regression of `log_scale` on the condition, of channels from number `first` on, and their shift to 0.
+    def set_log_scale(self, weight: Tensor, bias: Tensor) -> None:
+        """Set the regression of `log_scale` on the condition, weight (C, cond_channels, kernel_size) and bias (C,).
 
-        Args:
-            weight: (C, cond_channels, kernel_size).
-            bias: (C,).
-            first: number of the first channel that is set.
+        The shift becomes 0.
         """
-        scale, shift = slice(self.channels + first, None), slice(first, self.channels)
-        self.projection.weight[scale].copy_(weight[first:] / WEIGHT_SCALE)
-        self.projection.bias[scale].copy_(bias[first:] / WEIGHT_SCALE)  # type: ignore[index]
-        self.projection.weight[shift].zero_()
-        self.projection.bias[shift].zero_()  # type: ignore[index]
+        self.projection.weight.zero_()[self.channels :].copy_(weight / WEIGHT_SCALE)
+        self.projection.bias.zero_()[self.channels :].copy_(bias / WEIGHT_SCALE)  # type: ignore[union-attr]
 
     def shift_and_log_scale(self, cond: Tensor | None) -> tuple[Tensor, Tensor]:
         """Return t, in units of the scale, and log_scale, both (B, C, T), for a condition (B, cond_channels, T).

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from tiny_waveglow import RATE, batch, stirred
 from torch import Tensor
 
 from training.losses.band_limit import band_limited
-from vocoder.config import ConfigError
 
 
 def limited(edge: float = 1500.0) -> dict[str, Tensor]:
@@ -45,27 +43,3 @@ def test_the_likelihood_does_not_learn_that_the_band_above_is_silent():
     above = [float((audio - band_limited(audio, data["band"], RATE)).square().mean()) for audio in (x, full)]
     assert above[1] > 100 * above[0]
     torch.testing.assert_close(*(band_limited(audio, data["band"] - 300, RATE) for audio in (x, full)))
-
-
-def test_a_model_that_has_learnt_keeps_its_elementwise_flow_but_for_the_band_that_it_never_heard():
-    made = stirred(refit_above=2000.0)
-    envelope = made.model.envelope
-    assert envelope is not None
-    before = envelope.projection.weight.detach().clone()
-    made.initialise([batch(8), batch(8)])
-    first = int(2 * 2000.0 * envelope.channels / RATE)
-    changed = (envelope.projection.weight != before).flatten(1).any(dim=1)
-    shift, scale = changed.chunk(2)
-    assert not bool(shift[:first].any() | scale[:first].any())
-    assert bool(scale[first:].all())
-    made = stirred()
-    envelope = made.model.envelope
-    assert envelope is not None
-    before = envelope.projection.weight.detach().clone()
-    made.initialise([batch(8)])
-    torch.testing.assert_close(envelope.projection.weight.detach(), before)
-
-
-def test_a_band_that_no_recording_has_cannot_be_started_anew():
-    with pytest.raises(ConfigError, match=r"needs recordings of the whole band.*losses\.refit_above=null"):
-        stirred(refit_above=2000.0).initialise([limited()])

@@ -1,1 +1,0 @@
-"""The recogniser behind the perceptual loss of the distillation."""
