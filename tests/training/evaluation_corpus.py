@@ -7,9 +7,7 @@ from typing import Any
 
 import numpy as np
 import soundfile
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from training.corpora.manifest import Entry, write_manifest
 from vocoder.mel.config import MelConfig, preset
@@ -44,24 +42,11 @@ def write_corpus(folder: Path) -> Path:
     return folder / "manifest.jsonl"
 
 
-class WhiteModel:
-    """The density of white Gaussian noise of standard deviation `scale`."""
-
-    def __init__(self, scale: float) -> None:
-        self.scale = scale
-
-    def log_prob(self, x: Tensor, mel: Tensor) -> Tensor:
-        """Return log N(x; 0, scale^2) (B,)."""
-        assert x.shape[1] == mel.shape[2] * 256
-        return torch.distributions.Normal(0.0, self.scale).log_prob(x.double()).sum(dim=1)
-
-
 class NoiseVocoder:
     """Speaks white noise as loud as the mel, whatever the mel says of its colour."""
 
-    def __init__(self, name: str = "noise", model: Any = None) -> None:
+    def __init__(self, name: str = "noise") -> None:
         self.name = name
-        self.model = model
         self.mel_config: MelConfig = preset("nvidia")
         self.provenance: dict[str, Any] = {}
 

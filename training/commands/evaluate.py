@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     options = Comparison()
     chosen = options.selection
-    parser.add_argument("models", nargs="*", metavar="MODEL", help="model directory or name of a shipped model")
+    parser.add_argument("models", nargs="+", metavar="MODEL", help="model directory or name of a shipped model")
     source = parser.add_mutually_exclusive_group(required=True)
     source.add_argument("--manifest", type=Path, help="manifest.jsonl of a prepared corpus")
     source.add_argument(
@@ -29,7 +29,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="manifest whose recordings have predicted mels: each model has a row on their own mels and one on those",
     )
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the report")
-    parser.add_argument("--voice", action="append", metavar="SPEAKER", help="only this voice (repeatable)")
     for name, which in (("min", "shorter"), ("max", "longer")):
         default = getattr(chosen, f"{name}_seconds")
         parser.add_argument(
@@ -52,8 +51,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     mels = parser.add_mutually_exclusive_group()
     mels.add_argument("--smooth", action="store_true", help="smooth mels along time and bands, like predicted ones")
     mels.add_argument("--own-mels", action="store_true", help="ignore mels that the manifest has beside audio")
-    parser.add_argument("--nats", action="store_true", help="add nats per sample of the recordings")
-    parser.add_argument("--mel", default=options.mel, help="preset or mel config file of Griffin-Lim without a model")
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="number of processes that score (%(default)s)"
     )
@@ -67,14 +64,11 @@ def run(args: argparse.Namespace) -> int:
     """
     options = Comparison(
         selection=Selection(args.min_seconds, args.max_seconds, args.limit, args.per_speaker, args.by),
-        voices=args.voice,
         mels=_mels(args),
         griffin_lim=args.with_griffin_lim,
-        mel=args.mel,
         sigma=args.sigma,
         corrections=args.corrections,
         seed=args.seed,
-        nats=args.nats,
         examples=args.listen,
         jobs=args.jobs,
     )

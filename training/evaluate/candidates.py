@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
@@ -10,8 +9,7 @@ import librosa
 import numpy as np
 import torch
 
-from training.data.mel_variation import VariationConfig, like_predicted
-from training.evaluate.density import Density, density_of
+from training.data.mel_variation import BlurConfig, blurred
 from training.evaluate.metric import Audio
 from training.evaluate.recordings import Recording
 from training.provenance import heard_speakers
@@ -20,17 +18,7 @@ from vocoder.mel.convert import convert
 from vocoder.mel.spectrogram import MelSpectrogram, mel_filterbank
 from vocoder.synthesis.synthesizer import Synthesizer
 
-__all__ = [
-    "ON_PREDICTED",
-    "Candidate",
-    "GriffinLim",
-    "griffin_lim",
-    "ground_truth",
-    "mel_of",
-    "of_vocoder",
-    "on_both",
-    "smoothed",
-]
+__all__ = ["ON_PREDICTED", "Candidate", "GriffinLim", "mel_of", "of_vocoder", "on_both", "smoothed"]
 
 ON_PREDICTED = ", predicted mels"
 """suffix of the name of a candidate's second row"""
@@ -43,8 +31,7 @@ class Candidate:
     Attributes:
         name: unique in an evaluation.
         mel_config: of the mels that it takes; audio is compared at its sample rate.
-        speak: mel (n_mels, frames) -> x (frames * hop_length,); None for the recording itself.
-        density: its likelihood model, if it has one.
+        synthesize: mel (n_mels, frames) -> x (frames * hop_length,); None for the recording itself.
         trained: whether it is a trained model.
         heard: (corpus, speaker) of the voices it was trained on, (corpus, None) for a whole corpus; None if unknown.
         takes_given: whether it uses the mels that came with recordings, if there are any, instead of their own.
@@ -52,8 +39,7 @@ class Candidate:
 
     name: str
     mel_config: MelConfig
-    speak: Callable[[Audio], Audio] | None = None
-    density: Density | None = None
+    synthesize: Callable[[Audio], Audio] | None = None
     trained: bool = False
     heard: frozenset[tuple[str, str | None]] | None = None
     takes_given: bool = True
@@ -70,56 +56,43 @@ class Candidate:
         return not self.heard.isdisjoint({(recording.corpus, recording.speaker), (recording.corpus, None)})
 
 
-def ground_truth(mel_config: MelConfig) -> Candidate:
-    """Return the recordings themselves: what a perfect vocoder would score."""
-    return Candidate("ground truth", mel_config)
-
-
-def griffin_lim(mel_config: MelConfig) -> Candidate:
-    """Return Griffin-Lim with 60 iterations."""
-    return Candidate("Griffin-Lim", mel_config, speak=GriffinLim(mel_config))
-
-
 def of_vocoder(
     vocoder: Synthesizer, name: str, sigma: float | None = None, seed: int = 0, corrections: int | None = None
 ) -> Candidate:
     """Return a model; the same seed is used for every utterance."""
 
-    def speak(mel: Audio) -> Audio:
+    def synthesize(mel: Audio) -> Audio:
         return np.asarray(vocoder.synthesize(mel, sigma=sigma, seed=seed, corrections=corrections), dtype=np.float32)
 
-    heard = heard_speakers(vocoder.provenance)
-    return Candidate(name, vocoder.mel_config, speak=speak, density=density_of(vocoder), trained=True, heard=heard)
+    return Candidate(name, vocoder.mel_config, synthesize, trained=True, heard=heard_speakers(vocoder.provenance))
 
 
 def on_both(candidate: Candidate) -> list[Candidate]:
     """Return a candidate for the recordings' own mels, and one for the mels that an acoustic model predicted.
 
-    The recordings themselves need no mel, so they stay one row. Densities are computed with true mels only.
+    The recordings themselves need no mel, so they stay one row.
     """
-    if candidate.speak is None:
+    if candidate.synthesize is None:
         return [candidate]
-    return [
-        replace(candidate, takes_given=False),
-        replace(candidate, name=f"{candidate.name}{ON_PREDICTED}", density=None),
-    ]
+    return [replace(candidate, takes_given=False), replace(candidate, name=f"{candidate.name}{ON_PREDICTED}")]
 
 
 def smoothed(candidate: Candidate, seed: int = 0) -> Candidate:
     """Return a candidate that gets mels smoothed along time and bands, like those of acoustic models.
 
-    The amount is random for each utterance, and the same for all candidates. Recordings are not changed, and densities
-    are left out.
+    The amount is random for each utterance, and the same for all candidates. Recordings are not changed.
     """
-    speak = candidate.speak
-    if speak is None:
+    synthesize = candidate.synthesize
+    if synthesize is None:
         return candidate
 
-    def speak_smoothed(mel: Audio) -> Audio:
-        generator = torch.Generator().manual_seed(seed + mel.shape[1])
-        return speak(like_predicted(torch.from_numpy(mel), "both", VariationConfig(), generator).numpy())
+    def synthesize_smoothed(mel: Audio) -> Audio:
+        with torch.random.fork_rng():
+            torch.manual_seed(seed + mel.shape[1])
+            smooth = blurred(torch.from_numpy(mel)[None], BlurConfig(share=1.0, bands=5, frames=5, roughness=0.0))
+        return synthesize(smooth[0].numpy())
 
-    return replace(candidate, speak=speak_smoothed, density=None)
+    return replace(candidate, synthesize=synthesize_smoothed)
 
 
 def mel_of(x: Audio, mel_config: MelConfig) -> Audio:
@@ -136,22 +109,11 @@ class GriffinLim:
     Balazs, Sondergaard, "A fast Griffin-Lim algorithm", 2013; librosa's implementation of both steps.)
     """
 
-    def __init__(self, mel_config: MelConfig, iterations: int = 60, momentum: float = 0.99, seed: int = 0) -> None:
+    def __init__(self, mel_config: MelConfig, iterations: int = 60) -> None:
         self.mel_config = mel_config
         self.iterations = iterations
-        self.momentum = momentum
-        self.seed = seed
-        self._natural = dataclasses.replace(
-            mel_config,
-            name="natural logarithm",
-            log="ln",
-            ref_db=0.0,
-            range_db=None,
-            range_low=0.0,
-            range_high=1.0,
-            mean=None,
-            variance=None,
-        )
+        plain = {"ref_db": 0.0, "range_db": None, "range_low": 0.0, "range_high": 1.0, "mean": None, "variance": None}
+        self._natural = replace(mel_config, name="natural logarithm", log="ln", **plain)  # type: ignore[arg-type]
         self._filterbank = mel_filterbank(mel_config).float().numpy()
 
     def __call__(self, mel: Audio) -> Audio:
@@ -166,8 +128,7 @@ class GriffinLim:
             hop_length=config.hop_length,
             win_length=config.win_length,
             n_fft=config.n_fft,
-            momentum=self.momentum,
-            random_state=self.seed,
+            random_state=0,
             # One sample less than the frames span: as many as still have this number of centred frames.
             length=length - 1,
         )

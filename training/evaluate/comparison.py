@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from training.corpora.manifest import read_manifest
-from training.evaluate.candidates import Candidate, griffin_lim, ground_truth, of_vocoder, on_both, smoothed
+from training.evaluate.candidates import Candidate, GriffinLim, of_vocoder, on_both, smoothed
 from training.evaluate.evaluation import Evaluated, evaluate
 from training.evaluate.listening.page import write_pages
 from training.evaluate.listening.utterance import Clip, Utterance
@@ -20,11 +20,9 @@ from training.evaluate.metrics import METRICS
 from training.evaluate.recordings import Recording, Selection, left_out, recordings
 from training.evaluate.report import Report, write_report
 from training.evaluate.scoring import scoring_pool
-from training.evaluate.spectrogram import draw_spectrograms
 from training.evaluate.summary import table
 from training.progress import progress_bar
 from vocoder.audio.resampling import resample
-from vocoder.mel.config_file import load_mel_config
 from vocoder.synthesis.synthesizer import Synthesizer
 
 __all__ = ["Comparison", "Mels", "compare"]
@@ -42,31 +40,23 @@ class Comparison:
     """What is compared, and how.
 
     Raises:
-        ValueError: the options contradict each other, or a number is out of range.
+        ValueError: a number is out of range.
     """
 
     selection: Selection = field(default_factory=Selection)
-    voices: Collection[str] | None = None
-    """Only these speakers, where given."""
     mels: Mels = "given"
     """Those that the manifest names, and the recordings' own where it names none; always their own; their own
     smoothed as acoustic models do; or their own in one row and those of the manifest in another."""
     griffin_lim: bool = False
-    mel: str = "nvidia"
-    """Preset or mel config file of Griffin-Lim where there is no model."""
     sigma: float | None = None
     corrections: int | None = None
     seed: int = 0
-    nats: bool = False
-    """Also compute nats per sample, of models that have a density."""
     examples: int = 2
     """Utterances of each row to listen to."""
     jobs: int = 1
     """Processes that score."""
 
     def __post_init__(self) -> None:
-        if self.mels == "smoothed" and self.nats:
-            raise ValueError("--nats are of true mels: evaluate once with --nats and once with --smooth")
         if self.examples < 0:
             raise ValueError(f"--listen takes a number of utterances, 0 for none, not {self.examples}")
 
@@ -80,41 +70,33 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
         ValueError: the manifest is wrong or holds no such recordings; the text says how.
     """
     manifest = read_manifest(manifest_file)
-    chosen = recordings(manifest, options.selection, options.voices, own_mels=options.mels == "own")
-    if options.mels == "both":
-        _require_mels(manifest_file, chosen)
+    chosen = recordings(manifest, options.selection, own_mels=options.mels == "own")
+    without = [recording.path for recording in chosen if recording.mel is None]
+    if options.mels == "both" and without:
+        raise ValueError(
+            f"{len(without)} of {len(chosen)} recordings of {manifest_file} have no predicted mel, {without[0]} among "
+            "them: `vocoder-train prepare --mels` adds mels to a corpus"
+        )
     trained = [
         of_vocoder(vocoder, name, options.sigma, options.seed, options.corrections) for name, vocoder in models.items()
     ]
-    mel_config = trained[0].mel_config if trained else load_mel_config(options.mel)
-    baselines = [ground_truth(mel_config), *([griffin_lim(mel_config)] if options.griffin_lim else [])]
+    mel_config = trained[0].mel_config
+    baselines = [Candidate("ground truth", mel_config)]
+    baselines += [Candidate("Griffin-Lim", mel_config, GriffinLim(mel_config))] if options.griffin_lim else []
     baselines, trained = _variants(baselines, options), _variants(trained, options)
-    output.mkdir(parents=True, exist_ok=True)
     found = _evaluate([*baselines, *trained], chosen, options)
-    utterances = _utterances([baselines[0], *trained, *baselines[1:]], chosen, found)
     report = Report(
         settings=_settings(chosen, options),
         rows=[row for evaluated in found.values() for row in evaluated.rows],
         metrics=METRICS,
         missing=split_by_package(METRICS)[1],
         models=[model.name for model in trained],
-        without_density=[model.name for model in trained if options.nats and model.density is None],
-        pictures=_draw(output, utterances),
-        left_out=left_out(manifest, options.selection, options.voices),
+        left_out=left_out(manifest, options.selection),
     )
     written = write_report(report, output)
-    written += write_pages(report, utterances if options.examples else [], output, options.seed)
+    written += write_pages(report, _utterances([*trained, *baselines[1:]], chosen, found), output, options.seed)
     print("\n".join([table(report.summaries(), report.metrics), *report.notes(), *map(str, written)]))
     return report
-
-
-def _require_mels(manifest_file: Path, chosen: Sequence[Recording]) -> None:
-    without = [recording.path for recording in chosen if recording.mel is None]
-    if without:
-        raise ValueError(
-            f"{len(without)} of {len(chosen)} recordings of {manifest_file} have no predicted mel, {without[0]} among "
-            "them: `vocoder-train prepare --mels` adds mels to a corpus"
-        )
 
 
 def _variants(candidates: Sequence[Candidate], options: Comparison) -> list[Candidate]:
@@ -134,42 +116,26 @@ def _evaluate(
     with scoring_pool(options.jobs) as pool:
         for candidate in candidates:
             with progress_bar("utt", len(chosen), candidate.name) as progress:
-                found[candidate.name] = evaluate(
-                    candidate, chosen, metrics, pool, options.nats, progress, options.examples
-                )
+                found[candidate.name] = evaluate(candidate, chosen, metrics, pool, progress, options.examples)
     return found
 
 
 def _utterances(
     candidates: Sequence[Candidate], chosen: Sequence[Recording], found: Mapping[str, Evaluated]
 ) -> list[Utterance]:
-    """Return what there is to hear, the first candidate being the recording, all at its sample rate."""
-    original, *others = candidates
-    rate = original.mel_config.sample_rate
+    """Return what there is to hear, at the sample rate of the first model, each as long as the recording."""
+    rate = candidates[0].mel_config.sample_rate
     utterances = []
     for recording in chosen:
-        if recording.path not in found[original.name].examples:
+        if recording.path not in found[candidates[0].name].examples:
             continue
-        reference = Clip(original.name, found[original.name].examples[recording.path])
-        length = len(reference.x)
-        clips = []
-        for other in others:
-            x = resample(found[other.name].examples[recording.path], other.mel_config.sample_rate, rate)
-            clips.append(Clip(other.name, np.pad(x, (0, max(0, length - len(x))))[:length]))
+        reference = Clip("ground truth", found["ground truth"].examples[recording.path])
+        length, clips = len(reference.x), []
+        for candidate in candidates:
+            x = resample(found[candidate.name].examples[recording.path], candidate.mel_config.sample_rate, rate)
+            clips.append(Clip(candidate.name, np.pad(x, (0, max(0, length - len(x))))[:length]))
         utterances.append(Utterance(recording.voice, recording.path, rate, reference, clips))
     return utterances
-
-
-def _draw(folder: Path, utterances: Sequence[Utterance]) -> dict[str, str]:
-    """Draw one utterance of each voice, the recording above the others; return the file names by voice."""
-    pictures: dict[str, str] = {}
-    for utterance in utterances:
-        if utterance.voice in pictures:
-            continue
-        pictures[utterance.voice] = f"spectrogram-{utterance.voice.replace('/', '-')}.png"
-        signals = [(clip.candidate, clip.x) for clip in (utterance.reference, *utterance.clips)]
-        draw_spectrograms(folder / pictures[utterance.voice], signals, utterance.sample_rate)
-    return pictures
 
 
 def _settings(chosen: Sequence[Recording], options: Comparison) -> dict[str, str | int | float | None]:

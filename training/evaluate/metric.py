@@ -10,7 +10,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Audio", "Metric", "MetricUndefinedError", "same_length", "split_by_package"]
+__all__ = ["Audio", "Metric", "MetricUndefinedError", "split_by_package"]
 
 Audio: TypeAlias = NDArray[np.float32]
 """x (T,) float32 in [-1, 1]."""
@@ -47,15 +47,3 @@ def split_by_package(metrics: Sequence[Metric]) -> tuple[tuple[Metric, ...], dic
     """Return the metrics that can be computed here, and the package to install for each of the others, by name."""
     missing = {m.name: m.package for m in metrics if m.package is not None and find_spec(m.package) is None}
     return tuple(metric for metric in metrics if metric.name not in missing), missing
-
-
-def same_length(reference: Audio, generated: Audio) -> None:
-    """Require two waveforms (T,) of one length.
-
-    Raises:
-        ValueError: their shapes differ, or are no (T,).
-    """
-    if reference.ndim != 1 or reference.shape != generated.shape:
-        raise ValueError(
-            f"reference and generated audio must be (T,) of one length, not {reference.shape} and {generated.shape}"
-        )

@@ -14,7 +14,7 @@ import librosa
 import numpy as np
 import torch
 
-from training.evaluate.metric import Audio, MetricUndefinedError, same_length
+from training.evaluate.metric import Audio, MetricUndefinedError
 from vocoder.audio.resampling import resample
 
 __all__ = ["naturalness", "overall_quality", "pesq_wide_band", "short_time_intelligibility"]
@@ -34,7 +34,6 @@ def pesq_wide_band(reference: Audio, generated: Audio, sample_rate: int) -> floa
     """
     from pesq import BufferTooShortError, NoUtterancesError, pesq  # optional: it is compiled when it is installed
 
-    same_length(reference, generated)
     if not reference.any():
         raise MetricUndefinedError("PESQ finds no speech in the audio")
     x, x_hat = (resample(audio, sample_rate, _SAMPLE_RATE) for audio in (reference, generated))
@@ -54,7 +53,6 @@ def short_time_intelligibility(reference: Audio, generated: Audio, sample_rate: 
     """
     from pystoi import stoi  # optional
 
-    same_length(reference, generated)
     x, x_hat = (resample(audio, sample_rate, _STOI_RATE) for audio in (reference, generated))
     with warnings.catch_warnings():
         warnings.filterwarnings("error", category=RuntimeWarning)

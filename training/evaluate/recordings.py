@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -46,6 +46,14 @@ class Selection:
             if count is not None and count < 1:
                 raise ValueError(f"the {name} must be at least 1, not {count}")
 
+    def takes(self, entry: Entry) -> bool:
+        """Return whether an utterance has the right length."""
+        return self.min_seconds <= entry.duration <= self.max_seconds
+
+    def row(self, entry: Entry) -> str:
+        """Return the row that an utterance counts for."""
+        return entry.speaker if self.by == "speaker" else entry.corpus
+
 
 @dataclass(frozen=True)
 class Recording:
@@ -57,9 +65,7 @@ class Recording:
         seen: whether the speaker has training data in the manifest.
         x: (T,).
         sample_rate: in Hz.
-        corpus: that it is from.
-        speaker: who speaks.
-        mel: that it came with, to be spoken instead of its own.
+        mel: that it came with, in place of its own.
     """
 
     path: str
@@ -91,27 +97,25 @@ class Recording:
         return None if self.mel is None else self.mel.fitted(mel_config, len(self.at(mel_config.sample_rate)))
 
 
-def recordings(
-    manifest: Manifest, selection: Selection, voices: Collection[str] | None = None, own_mels: bool = False
-) -> list[Recording]:
-    """Read the test recordings of a manifest, all speakers or the named ones, sorted by row.
+def recordings(manifest: Manifest, selection: Selection, own_mels: bool = False) -> list[Recording]:
+    """Read the test recordings of a manifest, sorted by row.
 
     With `own_mels`, mels that came with recordings are ignored.
 
     Raises:
-        ManifestError: a speaker is unknown, nothing is left, or a mel cannot be read.
+        ManifestError: nothing is left, or a mel cannot be read.
     """
-    low, high = selection.min_seconds, selection.max_seconds
-    entries = {i: e for i, e in enumerate(manifest.select("test", voices)) if low <= e.duration <= high}
+    entries = [entry for entry in manifest.select("test") if selection.takes(entry)]
     if not entries:
+        low, high = selection.min_seconds, selection.max_seconds
         raise ManifestError(f"no test utterance lasts {low:g} to {high:g} s: widen the limits")
-    chosen = _spread(entries, selection.per_speaker, lambda entry: (entry.corpus, entry.speaker))
-    chosen = _spread(chosen, selection.limit, lambda entry: (_row(entry, selection.by),))
+    entries = _spread(entries, selection.per_speaker, lambda entry: f"{entry.corpus}/{entry.speaker}")
+    entries = _spread(entries, selection.limit, selection.row)
     trained = set(manifest.trained_speakers)
     found = [
         Recording(
             path=entry.path,
-            voice=_row(entry, selection.by),
+            voice=selection.row(entry),
             seen=entry.speaker in trained,
             x=AudioStore(manifest, [entry]).whole(0),
             sample_rate=entry.sample_rate,
@@ -119,27 +123,25 @@ def recordings(
             speaker=entry.speaker,
             mel=None if own_mels else given_mel(manifest, entry),
         )
-        for entry in chosen.values()
+        for entry in entries
     ]
     return sorted(found, key=lambda recording: recording.voice)
 
 
-def left_out(manifest: Manifest, selection: Selection, voices: Collection[str] | None = None) -> list[str]:
+def left_out(manifest: Manifest, selection: Selection) -> list[str]:
     """Return the rows without any held-out utterance of the selected length."""
-    entries = manifest.select("test", voices)
-    kept = {_row(e, selection.by) for e in entries if selection.min_seconds <= e.duration <= selection.max_seconds}
-    return sorted({_row(entry, selection.by) for entry in entries} - kept)
+    entries = manifest.select("test")
+    return sorted({selection.row(e) for e in entries} - {selection.row(e) for e in entries if selection.takes(e)})
 
 
-def _row(entry: Entry, by: Group) -> str:
-    return entry.speaker if by == "speaker" else entry.corpus
-
-
-def _spread(entries: dict[int, Entry], count: int | None, key: Callable[[Entry], tuple[str, ...]]) -> dict[int, Entry]:
+def _spread(entries: list[Entry], count: int | None, group: Callable[[Entry], str]) -> list[Entry]:
     """Return at most `count` entries of each group, evenly spread, in their order."""
-    groups: dict[tuple[str, ...], list[int]] = {}
-    for i, entry in entries.items():
-        groups.setdefault(key(entry), []).append(i)
-    counts = {key: min(count or len(group), len(group)) for key, group in groups.items()}
-    kept = {group[i] for key, group in groups.items() for i in spread(len(group), counts[key])}
-    return {i: entry for i, entry in entries.items() if i in kept}
+    groups: dict[str, list[Entry]] = {}
+    for entry in entries:
+        groups.setdefault(group(entry), []).append(entry)
+    kept = {
+        members[i].path
+        for members in groups.values()
+        for i in spread(len(members), min(count or len(members), len(members)))
+    }
+    return [entry for entry in entries if entry.path in kept]

@@ -9,15 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.evaluate.density import NATS_DEFINITION
 from training.evaluate.evaluation import Row
 from training.evaluate.metric import Metric
 from training.evaluate.summary import Summary, summarise, table
 
 __all__ = ["Report", "write_report"]
 
-SPEED_DEFINITION = "seconds of audio for a second of computing, one utterance at a time"
-DENSITY_SPEED_DEFINITION = "seconds of audio for a second of computing its density"
+SPEED = ("times_real_time", "x real time", "seconds of audio for a second of computing, one utterance at a time")
+"""name, title and definition"""
 
 
 @dataclass(frozen=True)
@@ -30,8 +29,6 @@ class Report:
         metrics: all columns, those that could not be computed included.
         missing: by name of the metric, the package that it lacks.
         models: names of the candidates that are models; the others are baselines.
-        without_density: the models that were asked for nats and have no density.
-        pictures: file names, by voice, beside the report.
         left_out: rows without a recording of the right length.
     """
 
@@ -40,40 +37,27 @@ class Report:
     metrics: Sequence[Metric]
     missing: dict[str, str]
     models: Sequence[str]
-    without_density: Sequence[str] = ()
-    pictures: dict[str, str] = dataclasses.field(default_factory=dict)
     left_out: Sequence[str] = ()
 
     def summaries(self) -> list[Summary]:
         """Return the rows summed up by voice and candidate."""
         return summarise(self.rows)
 
-    def definitions(self) -> dict[str, str]:
-        """Return what each value means, by name."""
-        found = {metric.name: metric.definition for metric in self.metrics}
-        if any("nats" in row.values for row in self.rows):
-            found |= {"nats": NATS_DEFINITION, "density_times_real_time": DENSITY_SPEED_DEFINITION}
-        return {**found, "times_real_time": SPEED_DEFINITION}
-
-    def titled_definitions(self) -> dict[str, str]:
-        """Return what each value means, by the heading of its column."""
-        titles = {metric.name: metric.title for metric in self.metrics} | {
-            "times_real_time": "x real time",
-            "density_times_real_time": "density x real time",
-        }
-        return {titles.get(name, name): text for name, text in self.definitions().items()}
+    def definitions(self, titles: bool = False) -> dict[str, str]:
+        """Return what each value means, by its name or by the heading of its column."""
+        columns = [*((m.name, m.title, m.definition) for m in self.metrics), SPEED]
+        return {title if titles else name: text for name, title, text in columns}
 
     def notes(self) -> list[str]:
-        """Return notes on the table: metrics without their package, undefined values, missing densities."""
-        titles = {metric.name: metric.title for metric in self.metrics} | {"nats": "nats"}
+        """Return notes on the table: metrics without their package, given mels, undefined values."""
+        titles = {metric.name: metric.title for metric in self.metrics}
         notes = [f"{titles[name]} was not computed: install {package}" for name, package in self.missing.items()]
         if self.settings.get("given_mels"):
             notes.append(
-                f"the mels that the manifest names were spoken, not the recordings' own: {self.settings['given_mels']} "
-                "utterances (--own-mels leaves them alone)"
+                "models and Griffin-Lim got the mels that the manifest names, not the recordings' own: "
+                f"{self.settings['given_mels']} utterances (--own-mels leaves them alone)"
             )
         notes += [f"{voice} is left out: no held-out utterance is of the chosen length" for voice in self.left_out]
-        notes += [f"{name} has no density, so no nats per sample" for name in self.without_density]
         undefined: dict[tuple[str, str, str], list[str]] = {}
         for row in self.rows:
             for name, why in row.problems.items():
@@ -87,7 +71,7 @@ class Report:
         """Return the block that goes into a model's config.json: its scores by voice, and the baselines'."""
         by_candidate: dict[str, dict[str, Any]] = {}
         for summary in self.summaries():
-            by_candidate.setdefault(summary.candidate, {})[summary.voice] = _scores(summary)
+            by_candidate.setdefault(summary.candidate, {})[summary.voice] = summary.scores()
         return {
             "settings": self.settings,
             "voices": by_candidate[model],
@@ -98,7 +82,6 @@ class Report:
 
 def write_report(report: Report, folder: Path) -> list[Path]:
     """Write evaluation.json, report.md and quality.json (a block for each model) and return their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
     everything = {
         "settings": report.settings,
         "missing": report.missing,
@@ -112,24 +95,10 @@ def write_report(report: Report, folder: Path) -> list[Path]:
         "quality.json": _json({model: report.quality(model) for model in report.models}),
         "report.md": _markdown(report),
     }
+    folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / name for name in texts]
-
-
-def _scores(summary: Summary) -> dict[str, Any]:
-    return {
-        "seen": summary.seen,
-        "utterances": summary.utterances,
-        "seconds": round(summary.seconds, 2),
-        **{name: None if value is None else round(value, 4) for name, value in summary.means.items()},
-        "times_real_time": _rounded(summary.times_real_time),
-        **({"density_times_real_time": _rounded(summary.density_times_real_time)} if "nats" in summary.means else {}),
-    }
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 2)
 
 
 def _markdown(report: Report) -> str:
@@ -137,14 +106,11 @@ def _markdown(report: Report) -> str:
     parts = [
         "# Evaluation",
         f"Means over the held-out utterances of each {report.settings.get('by', 'speaker')} ({settings}).",
+        table(report.summaries(), report.metrics).rstrip(),
+        "\n".join(f"- {note}" for note in report.notes()),
+        "## What the columns mean",
+        "\n".join(f"- **{title}**: {text}" for title, text in report.definitions(titles=True).items()),
     ]
-    parts.append(table(report.summaries(), report.metrics).rstrip())
-    parts.append("\n".join(f"- {note}" for note in report.notes()))
-    definitions = [f"- **{title}**: {text}" for title, text in report.titled_definitions().items()]
-    parts.append("## What the columns mean\n\n" + "\n".join(definitions))
-    if report.pictures:
-        pictures = [f"![Spectrograms, {voice}]({file})" for voice, file in report.pictures.items()]
-        parts.append("\n\n".join(["## Spectrograms", *pictures]))
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

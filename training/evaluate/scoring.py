@@ -14,16 +14,7 @@ import torch
 from training.evaluate.metric import Audio, Metric, MetricUndefinedError
 from vocoder.processes import process_pool
 
-__all__ = ["Pair", "Scores", "score", "score_all", "scoring_pool"]
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A recording and what was generated from its mel, (T,) each, at sample_rate in Hz."""
-
-    reference: Audio
-    generated: Audio
-    sample_rate: int
+__all__ = ["Scores", "score", "scoring_pool"]
 
 
 @dataclass(frozen=True)
@@ -34,27 +25,30 @@ class Scores:
     problems: dict[str, str] = field(default_factory=dict)
 
 
-def score(metrics: Sequence[Metric], pair: Pair) -> Scores:
-    """Compute all metrics of one pair."""
+def score(metrics: Sequence[Metric], sample_rate: int, reference: Audio, generated: Audio) -> Scores:
+    """Compute all metrics of a recording (T,) and what was generated from its mel (T,).
+
+    Raises:
+        ValueError: the lengths differ.
+    """
+    if reference.ndim != 1 or reference.shape != generated.shape:
+        raise ValueError(
+            f"reference and generated audio must be (T,) of one length, not {reference.shape} and {generated.shape}"
+        )
     scores = Scores({})
-    finite = bool(np.isfinite(pair.generated).all())
+    finite = bool(np.isfinite(generated).all())
     for metric in metrics:
         scores.values[metric.name] = None
         try:
             if not finite:
                 raise MetricUndefinedError("the generated audio is not finite")
-            value = metric.measure(pair.reference, pair.generated, pair.sample_rate)
+            value = metric.measure(reference, generated, sample_rate)
             if not np.isfinite(value):
                 raise MetricUndefinedError(f"it came out as {value}")
             scores.values[metric.name] = value
         except MetricUndefinedError as error:
             scores.problems[metric.name] = str(error)
     return scores
-
-
-def score_all(metrics: Sequence[Metric], pairs: Sequence[Pair], pool: ProcessPoolExecutor | None) -> Iterator[Scores]:
-    """Yield the scores of every pair in order, as they come; `pool` None computes them here."""
-    return (pool.map if pool is not None else map)(partial(score, tuple(metrics)), pairs)
 
 
 @contextmanager

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from training.evaluate.metric import Audio, MetricUndefinedError, same_length
+from training.evaluate.metric import Audio, MetricUndefinedError
 
 __all__ = ["RESOLUTIONS", "multi_resolution_stft_distance"]
 
@@ -23,7 +23,6 @@ def multi_resolution_stft_distance(reference: Audio, generated: Audio, sample_ra
     Raises:
         MetricUndefinedError: the reference is silent or shorter than half of the longest window.
     """
-    same_length(reference, generated)
     if len(reference) <= RESOLUTIONS[-1][0] // 2 or not reference.any():
         raise MetricUndefinedError(
             "the STFT distance needs a reference that is longer than 1024 samples and not silent"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from training.evaluate.evaluation import Row
 from training.evaluate.metric import Metric
@@ -25,8 +26,7 @@ class Summary:
         seconds: their duration together.
         means: by name of the metric, over the utterances where it is defined; None where it is nowhere.
         undefined: by name of the metric, on how many utterances it is not; none are left out.
-        times_real_time: seconds of audio for a second of speaking, over what was timed; None where nothing was.
-        density_times_real_time: seconds of audio for a second of computing its density.
+        times_real_time: seconds of audio for a second of synthesis, over what was timed; None where nothing was.
     """
 
     candidate: str
@@ -37,7 +37,14 @@ class Summary:
     means: dict[str, float | None]
     undefined: dict[str, int]
     times_real_time: float | None
-    density_times_real_time: float | None = None
+
+    def scores(self) -> dict[str, Any]:
+        """Return what a model's config.json says of it."""
+        rounded = {name: None if value is None else round(value, 4) for name, value in self.means.items()}
+        pace = None if self.times_real_time is None else round(self.times_real_time, 2)
+        seconds = round(self.seconds, 2)
+        head = {"seen": self.seen, "utterances": self.utterances, "seconds": seconds}
+        return {**head, **rounded, "times_real_time": pace}
 
 
 def summarise(rows: Iterable[Row]) -> list[Summary]:
@@ -49,7 +56,6 @@ def summarise(rows: Iterable[Row]) -> list[Summary]:
 
 
 def _summary(rows: Sequence[Row]) -> Summary:
-    seconds = sum(row.seconds for row in rows)
     means: dict[str, float | None] = {}
     undefined: dict[str, int] = {}
     for name in rows[0].values:
@@ -57,22 +63,17 @@ def _summary(rows: Sequence[Row]) -> Summary:
         means[name] = sum(values) / len(values) if values else None
         if len(values) < len(rows):
             undefined[name] = len(rows) - len(values)
+    timed = [(row.seconds, row.synthesis_seconds) for row in rows if row.synthesis_seconds]
     return Summary(
         candidate=rows[0].candidate,
         voice=rows[0].voice,
         seen=any(row.seen for row in rows),
         utterances=len(rows),
-        seconds=seconds,
+        seconds=sum(row.seconds for row in rows),
         means=means,
         undefined=undefined,
-        times_real_time=_speed([(row.seconds, row.synthesis_seconds) for row in rows]),
-        density_times_real_time=_speed([(row.seconds, row.density_seconds) for row in rows]),
+        times_real_time=sum(audio for audio, _ in timed) / sum(took for _, took in timed) if timed else None,
     )
-
-
-def _speed(timed: Iterable[tuple[float, float | None]]) -> float | None:
-    known = [(audio, took) for audio, took in timed if took]
-    return sum(audio for audio, _ in known) / sum(took for _, took in known) if known else None
 
 
 def cells(summaries: Sequence[Summary], metrics: Sequence[Metric]) -> list[list[str]]:
@@ -80,19 +81,20 @@ def cells(summaries: Sequence[Summary], metrics: Sequence[Metric]) -> list[list[
 
     Metrics that could not be computed have their column too. A star marks means that leave out utterances.
     """
-    with_nats = any("nats" in summary.means for summary in summaries)
-    columns = [(metric.name, metric.title, metric.decimals) for metric in metrics]
-    columns += [("nats", "nats", 3)] if with_nats else []
-    speeds = ["x real time", *(["density x real time"] if with_nats else [])]
-    header = ["voice", "candidate", "utt.", *(title for _, title, _ in columns), *speeds]
-    return [header, *(_line(summary, columns, with_nats) for summary in summaries)]
+    lines = [["voice", "candidate", "utt.", *(metric.title for metric in metrics), "x real time"]]
+    for summary in summaries:
+        voice = summary.voice if summary.seen else f"{summary.voice} (unseen)"
+        pace = _ABSENT if summary.times_real_time is None else f"{summary.times_real_time:.3g}"
+        values = [_value(summary, metric) for metric in metrics]
+        lines.append([voice, summary.candidate, str(summary.utterances), *values, pace])
+    return lines
 
 
 def utterance_cells(rows: Sequence[Row], metrics: Sequence[Metric]) -> list[list[str]]:
     """Return the header and one line for each row, as strings, with the path of the recording."""
-    header, *lines = cells([_summary([row]) for row in rows], metrics)
+    lines = cells([_summary([row]) for row in rows], metrics)
     paths = ["utterance", *(row.path for row in rows)]
-    return [[*line[:2], path, *line[3:]] for line, path in zip([header, *lines], paths, strict=True)]
+    return [[*line[:2], path, *line[3:]] for line, path in zip(lines, paths, strict=True)]
 
 
 def table(summaries: Sequence[Summary], metrics: Sequence[Metric]) -> str:
@@ -107,19 +109,8 @@ def table(summaries: Sequence[Summary], metrics: Sequence[Metric]) -> str:
     return "".join(f"| {' | '.join(line)} |\n" for line in (header, rule, *rows))
 
 
-def _line(summary: Summary, columns: Sequence[tuple[str, str, int]], with_density: bool) -> list[str]:
-    speeds = [summary.times_real_time, *([summary.density_times_real_time] if with_density else [])]
-    voice = summary.voice if summary.seen else f"{summary.voice} (unseen)"
-    values = [_value(summary, name, decimals) for name, _, decimals in columns]
-    return [voice, summary.candidate, str(summary.utterances), *values, *(_times(speed) for speed in speeds)]
-
-
-def _times(value: float | None) -> str:
-    return _ABSENT if value is None else f"{value:.3g}"
-
-
-def _value(summary: Summary, name: str, decimals: int) -> str:
-    value = summary.means.get(name)
+def _value(summary: Summary, metric: Metric) -> str:
+    value = summary.means.get(metric.name)
     if value is None:
         return _ABSENT
-    return f"{value:.{decimals}f}" + ("*" if name in summary.undefined else "")
+    return f"{value:.{metric.decimals}f}" + ("*" if metric.name in summary.undefined else "")

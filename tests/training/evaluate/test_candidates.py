@@ -40,10 +40,3 @@ def test_audio_stands_where_the_mel_says() -> None:
         generated = GriffinLim(preset(name))(mel_of(x, preset(name)))
         centre = np.average(np.arange(len(generated)), weights=generated**2)
         assert centre == pytest.approx(9256, abs=60), name
-
-
-def test_the_same_seed_gives_the_same_audio_and_another_does_not() -> None:
-    mel = mel_of(voice(150.0, 0.5), preset("nvidia"))
-    one, same, other = (GriffinLim(preset("nvidia"), iterations=3, seed=seed)(mel) for seed in (0, 0, 1))
-    np.testing.assert_array_equal(one, same)
-    assert np.abs(one - other).max() > 1e-3

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import dataclasses
 import json
 from pathlib import Path
 
@@ -23,86 +22,56 @@ METRICS = (
 )
 
 
-def row(candidate: str, voice: str, good: float, rare: float | None, took: float | None, **extra: float) -> Row:
+def row(candidate: str, voice: str, good: float, rare: float | None, took: float | None) -> Row:
     problems = {} if rare is not None else {"rare": "too rare"}
-    values = {"good": good, "rare": rare, **extra}
-    scored = 0.05 if "nats" in extra else None
-    return Row(candidate, f"{voice}.flac", voice, voice == "low", 4.0, values, problems, took, scored)
+    return Row(candidate, f"{voice}.flac", voice, voice == "low", 4.0, {"good": good, "rare": rare}, problems, took)
 
 
 ROWS = [
     row("truth", "low", 4.0, 1.0, None),
     row("truth", "low", 5.0, 2.0, None),
     row("truth", "high", 4.5, 3.0, None),
-    row("model", "low", 1.0, None, 0.1, nats=-4.0),
-    row("model", "low", 2.0, 7.0, 0.3, nats=-5.0),
-    row("model", "high", 3.0, None, None, nats=-6.0),
+    row("model", "low", 1.0, None, 0.1),
+    row("model", "low", 2.0, 7.0, 0.3),
+    row("model", "high", 3.0, None, None),
 ]
 
 
 def report() -> Report:
-    return Report(
-        {"limit": None, "seed": 0}, ROWS, METRICS, {"gone": "gone_package"}, ["model"], ["mute"], {"low": "low.png"}
-    )
+    return Report({"limit": None, "seed": 0}, ROWS, METRICS, {"gone": "gone_package"}, ["model"], ["mute"])
 
 
 def test_means_are_over_what_is_defined_and_speed_over_what_was_timed() -> None:
     found = {(s.voice, s.candidate): s for s in summarise(ROWS)}
     assert list(found) == [("low", "truth"), ("low", "model"), ("high", "truth"), ("high", "model")]
     model = found["low", "model"]
-    assert model.means == {"good": 1.5, "rare": 7.0, "nats": -4.5}
+    assert model.means == {"good": 1.5, "rare": 7.0}
     assert model.undefined == {"rare": 1}
     assert (model.utterances, model.seconds, model.times_real_time) == (2, 8.0, pytest.approx(20.0))
     assert found["high", "model"].means["rare"] is None
     assert found["high", "model"].times_real_time is None
     assert found["low", "truth"].times_real_time is None
-    assert found["high", "model"].density_times_real_time == pytest.approx(80.0)
-    assert found["high", "truth"].density_times_real_time is None
 
 
 def test_the_table_is_aligned_and_marks_what_is_absent_partial_or_unseen() -> None:
     lines = table(summarise(ROWS), METRICS).splitlines()
     assert len({len(line) for line in lines}) == 1
     header, rule, *found = ([cell.strip() for cell in line.strip("|").split("|")] for line in lines)
-    assert header == [
-        "voice",
-        "candidate",
-        "utt.",
-        "Good",
-        "Rare",
-        "Gone",
-        "nats",
-        "x real time",
-        "density x real time",
-    ]
-    assert [cell.endswith(":") for cell in rule] == [False, False] + [True] * 7
+    assert header == ["voice", "candidate", "utt.", "Good", "Rare", "Gone", "x real time"]
+    assert [cell.endswith(":") for cell in rule] == [False, False] + [True] * 5
     assert found == [
-        ["low", "truth", "2", "4.50", "2", "-", "-", "-", "-"],
-        ["low", "model", "2", "1.50", "7*", "-", "-4.500", "20", "80"],
-        ["high (unseen)", "truth", "1", "4.50", "3", "-", "-", "-", "-"],
-        ["high (unseen)", "model", "1", "3.00", "-", "-", "-6.000", "-", "80"],
+        ["low", "truth", "2", "4.50", "2", "-", "-"],
+        ["low", "model", "2", "1.50", "7*", "-", "20"],
+        ["high (unseen)", "truth", "1", "4.50", "3", "-", "-"],
+        ["high (unseen)", "model", "1", "3.00", "-", "-", "-"],
     ]
 
 
-def test_notes_name_packages_densities_and_undefined_values() -> None:
+def test_notes_name_packages_rows_left_out_and_each_reason_once() -> None:
     assert report().notes() == [
         "Gone was not computed: install gone_package",
-        "mute has no density, so no nats per sample",
+        "mute is left out: no held-out utterance is of the chosen length",
         "* Rare is undefined for model on low.flac and 1 more: too rare",
-    ]
-
-
-def test_rows_without_recordings_are_noted() -> None:
-    assert Report({}, [], METRICS, {}, ["model"], left_out=["low"]).notes() == [
-        "low is left out: no held-out utterance is of the chosen length"
-    ]
-
-
-def test_one_reason_is_told_once() -> None:
-    rows = [dataclasses.replace(r, problems={"rare": "too rare"}, path=f"{i}.flac") for i, r in enumerate(ROWS)]
-    assert Report({}, rows, METRICS, {}, ["model"]).notes() == [
-        "* Rare is undefined for truth on 0.flac and 2 more: too rare",
-        "* Rare is undefined for model on 3.flac and 2 more: too rare",
     ]
 
 
@@ -119,14 +88,11 @@ def test_files_hold_everything(tmp_path: Path) -> None:
         "seconds": 8.0,
         "good": 1.5,
         "rare": 7.0,
-        "nats": -4.5,
         "times_real_time": 20.0,
-        "density_times_real_time": 80.0,
     }
     assert set(quality["baselines"]) == {"truth"}
-    assert set(quality["definitions"]) == {"good", "rare", "gone", "nats", "times_real_time", "density_times_real_time"}
+    assert set(quality["definitions"]) == {"good", "rare", "gone", "times_real_time"}
     text = paths[2].read_text()
-    assert "![Spectrograms, low](low.png)" in text
     assert "- **Good**: goodness" in text
     assert "seed 0" in text
     assert "limit" not in text

@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from training.evaluate.listening.rendering import render
 from training.evaluate.listening.utterance import Clip, Utterance, flac_uri
@@ -42,30 +41,18 @@ def blind_test(utterances: Sequence[Utterance], seed: int = 0) -> BlindTest:
     key: dict[str, dict[str, str]] = {}
     trials = []
     for number, utterance in enumerate(utterances, 1):
-        items = []
-        for clip in _shuffled(_items(utterance), rng):
+        original, items = utterance.reference.x, []
+        anchor = Clip(ANCHOR, low_anchor(original, utterance.sample_rate))
+        clips = [Clip(HIDDEN_REFERENCE, original), anchor, *utterance.clips]
+        for clip in rng.sample(clips, len(clips)):
             name = f"{rng.getrandbits(32):08x}"
             key[name] = {"candidate": clip.candidate, "voice": utterance.voice, "path": utterance.path}
             items.append({"item": name, "audio": flac_uri(clip.x, utterance.sample_rate)})
-        reference = flac_uri(utterance.reference.x, utterance.sample_rate)
+        reference = flac_uri(original, utterance.sample_rate)
         trials.append({"trial": number, "reference": reference, "items": items})
-    return BlindTest(_page(trials), key)
+    return BlindTest(render("blind.html", trials=trials), key)
 
 
 def low_anchor(x: Audio, sample_rate: int) -> Audio:
     """Return audio (T,) with nothing above 3.5 kHz, the anchor that ITU-R BS.1534-3 asks for."""
     return resample(resample(x, sample_rate, _ANCHOR_RATE), _ANCHOR_RATE, sample_rate)[: len(x)]
-
-
-def _items(utterance: Utterance) -> list[Clip]:
-    original = utterance.reference.x
-    anchor = Clip(ANCHOR, low_anchor(original, utterance.sample_rate))
-    return [Clip(HIDDEN_REFERENCE, original), anchor, *utterance.clips]
-
-
-def _shuffled(clips: Sequence[Clip], rng: random.Random) -> list[Clip]:
-    return rng.sample(list(clips), len(clips))
-
-
-def _page(trials: list[dict[str, Any]]) -> str:
-    return render("blind.html", trials=trials)

@@ -30,9 +30,9 @@ def listening_page(report: Report, utterances: Sequence[Utterance]) -> str:
         summaries=cells(report.summaries(), report.metrics),
         rows=utterance_cells(report.rows, report.metrics),
         directions={metric.title: metric.better for metric in report.metrics},
-        definitions=report.titled_definitions(),
+        definitions=report.definitions(titles=True),
         notes=report.notes(),
-        utterances=[_shown(utterance) for utterance in utterances],
+        utterances=[(utterance, _shown(utterance)) for utterance in utterances],
         difference_db=DIFFERENCE_DB,
     )
 
@@ -40,22 +40,22 @@ def listening_page(report: Report, utterances: Sequence[Utterance]) -> str:
 def write_pages(report: Report, utterances: Sequence[Utterance], folder: Path, seed: int = 0) -> list[Path]:
     """Write listening.html, blind.html and blind-key.json, and return their paths.
 
-    Without utterances there is only listening.html, with the scores; without candidates beside the recording, no test.
+    Without utterances there is only listening.html, with the scores.
     """
     texts = {"listening.html": listening_page(report, utterances)}
-    if any(utterance.clips for utterance in utterances):
+    if utterances:
         test = blind_test(utterances, seed)
         texts["blind.html"] = test.page
         texts["blind-key.json"] = json.dumps(test.key, indent=1, ensure_ascii=False) + "\n"
-    folder.mkdir(parents=True, exist_ok=True)
     for name, text in texts.items():
         (folder / name).write_text(text, encoding="utf-8")
     return [folder / name for name in texts]
 
 
-def _shown(utterance: Utterance) -> dict[str, Any]:
+def _shown(utterance: Utterance) -> list[dict[str, Any]]:
+    """Return the clips as the page has them, the recording first."""
     original = utterance.reference.x
-    clips = [
+    return [
         {
             "candidate": clip.candidate,
             "audio": flac_uri(clip.x, utterance.sample_rate),
@@ -64,10 +64,3 @@ def _shown(utterance: Utterance) -> dict[str, Any]:
         }
         for clip in (utterance.reference, *utterance.clips)
     ]
-    return {
-        "voice": utterance.voice,
-        "path": utterance.path,
-        "seconds": utterance.seconds,
-        "khz": utterance.sample_rate / 2000.0,
-        "clips": clips,
-    }

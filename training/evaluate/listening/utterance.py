@@ -7,20 +7,22 @@ import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import librosa
 import numpy as np
 import soundfile
 from matplotlib.image import imsave
 from numpy.typing import NDArray
 
 from training.evaluate.metric import Audio
-from training.evaluate.spectrogram import RANGE_DB, decibels
 
-__all__ = ["Clip", "Utterance", "difference_picture", "flac_uri", "spectrogram_picture"]
+__all__ = ["DIFFERENCE_DB", "Clip", "Utterance", "difference_picture", "flac_uri", "spectrogram_picture"]
 
 DIFFERENCE_DB = 30.0
 """difference in dB, up or down, that has the strongest colour"""
-_LEVELS = 49  # of colour, odd so that no difference is white; more are not told apart
+_RANGE_DB = 70.0
+"""from black to the brightest colour of a spectrogram"""
 _FLOOR_BELOW_TOP_DB = 80.0
+_LEVELS = 49  # of colour, odd so that no difference is white; more are not told apart
 
 
 @dataclass(frozen=True)
@@ -49,23 +51,17 @@ class Utterance:
     reference: Clip
     clips: Sequence[Clip]
 
-    @property
-    def seconds(self) -> float:
-        """The duration of the recording."""
-        return len(self.reference.x) / self.sample_rate
-
 
 def flac_uri(x: Audio, sample_rate: int) -> str:
     """Return audio x (T,), full scale 1, as a data URI of 16-bit FLAC without any tags."""
     file = io.BytesIO()
     soundfile.write(file, np.clip(x, -1.0, 1.0), sample_rate, format="FLAC", subtype="PCM_16")
-    return _uri("audio/flac", file.getvalue())
+    return _uri("audio/flac", file)
 
 
 def spectrogram_picture(x: Audio, reference: Audio) -> str:
     """Return the spectrogram of x (T,) as a data URI of a PNG, on the scale of the reference's, low tones below."""
-    picture, top = _halved(decibels(x)), _top(reference)
-    return _png(np.clip((picture - top) / RANGE_DB + 1.0, 0.0, 1.0), "magma")
+    return _png((_decibels(x) - _top(reference)) / _RANGE_DB + 1.0, "magma")
 
 
 def difference_picture(x: Audio, reference: Audio) -> str:
@@ -73,33 +69,28 @@ def difference_picture(x: Audio, reference: Audio) -> str:
 
     Red is louder than the recording, blue is softer, white the same. Differences between what is 80 dB below the
     loudest of the recording are none.
-
-    Raises:
-        ValueError: the lengths differ.
     """
-    if len(x) != len(reference):
-        raise ValueError(f"a difference needs as many samples as the recording has, {len(reference)}, not {len(x)}")
     floor = _top(reference) - _FLOOR_BELOW_TOP_DB
-    picture, original = (_halved(np.maximum(decibels(signal), floor)) for signal in (x, reference))
-    return _png(np.clip((picture - original) / (2.0 * DIFFERENCE_DB) + 0.5, 0.0, 1.0), "seismic")
+    return _png((_decibels(x, floor) - _decibels(reference, floor)) / (2.0 * DIFFERENCE_DB) + 0.5, "seismic")
+
+
+def _decibels(x: Audio, floor: float = -100.0) -> NDArray[np.float32]:
+    """Return the spectrogram (256, frames) of x (T,) in dB, means over pairs of bins without the highest one."""
+    magnitude = np.abs(librosa.stft(np.pad(x, (0, max(0, 1024 - len(x)))), n_fft=1024, hop_length=256))
+    decibels = np.maximum(librosa.amplitude_to_db(magnitude, amin=1e-5, top_db=None), floor)
+    return np.asarray(decibels[:-1].reshape(256, 2, -1).mean(axis=1), dtype=np.float32)
 
 
 def _top(reference: Audio) -> float:
-    return float(np.percentile(decibels(reference), 99.8))  # the very loudest bins would leave the rest dark
-
-
-def _halved(picture: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return means over pairs of bins without the highest one; the picture is half as large and looks the same."""
-    even = picture[: len(picture) // 2 * 2]
-    return np.asarray(even.reshape(-1, 2, even.shape[1]).mean(axis=1), dtype=np.float32)
+    return float(np.percentile(_decibels(reference), 99.8))  # the very loudest bins would leave the rest dark
 
 
 def _png(shares: NDArray[np.float32], colours: str) -> str:
     file = io.BytesIO()
-    steps = np.round(shares * (_LEVELS - 1)) / (_LEVELS - 1)
+    steps = np.round(np.clip(shares, 0.0, 1.0) * (_LEVELS - 1)) / (_LEVELS - 1)
     imsave(file, steps, cmap=colours, vmin=0.0, vmax=1.0, origin="lower", format="png")
-    return _uri("image/png", file.getvalue())
+    return _uri("image/png", file)
 
 
-def _uri(media_type: str, data: bytes) -> str:
-    return f"data:{media_type};base64,{base64.b64encode(data).decode('ascii')}"
+def _uri(media_type: str, file: io.BytesIO) -> str:
+    return f"data:{media_type};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
