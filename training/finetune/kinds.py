@@ -26,9 +26,9 @@ TIMED_STEPS = 4
 """equals `likelihood_every`, so that every kind of step is timed"""
 Run: TypeAlias = ReverseRun | WaveGlowRun
 _SAMPLES: dict[str, Any] = {
-    "spectral": 1.5,
-    "mel": 2.0,
-    "uncorrected": 0.5,
+    "spectral": 2.25,
+    "mel": 3.0,
+    "corrected_share": 0.6,
     "adversarial": 0.3,
     "features": 1.0,
     "samples_from": 0,
@@ -107,7 +107,7 @@ def written_run(file: Path) -> Run:
 
 def _reverse_losses(critics: CriticConfig | None, steps: int) -> ReverseLosses:
     """Return losses on samples only: pairs take time, and their teacher has not learnt the voice."""
-    weights = _SAMPLES | _judged(critics, steps) | {"uncorrected": 0.7}
+    weights = _SAMPLES | _judged(critics, steps)
     return ReverseLosses(**weights, recorded=0.0, drawn=0.0)
 
 

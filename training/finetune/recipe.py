@@ -31,7 +31,7 @@ _SEGMENT_LENGTH = 16384
 _LATE = 1_000_000  # a step by which every loss has joined
 _CORRECTIONS = 5
 """most corrections of a sample in training, as `reverse` was trained; it synthesizes with twelve"""
-_GENERATIVE: dict[str, float] = {"spectral": 1.0, "mel": 1.0, "uncorrected": 0.0, "adversarial": 1.0}
+_GENERATIVE: dict[str, float] = {"spectral": 1.0, "mel": 1.0, "adversarial": 1.0}
 """weights for predicted mels: critics, which favour natural speech, above distances, which favour its mean"""
 _AVERAGE = 0.1  # share of the steps that the averaged weights remember
 

@@ -40,9 +40,9 @@ class ReverseLosses(SampleWeights):
     """weight of the distance from the teacher's samples, corrected `corrections` times"""
     corrections: int = 30
     """corrections of the teacher's samples towards their mel before they are learnt from"""
-    spectral: float = 1.5
-    mel: float = 2.0
-    uncorrected: float = 0.5
+    spectral: float = 2.25
+    mel: float = 3.0
+    corrected_share: float = 0.5
     adversarial: float = 0.3
     features: float = 1.0
     samples_from: int = 1500
@@ -155,15 +155,14 @@ class ReverseObjective(Objective):
             parts |= self._pair_parts(x, mel, batch)
         if step >= losses.samples_from:
             x_hat, target = self._sample(mel)
-            found = self.compared.compare(x_hat, x, target, batch, losses.sample_corrections)
-            parts |= self.compared.parts(found, losses, step, self.adversary)
+            parts |= self.compared.parts(x_hat, x, target, batch, losses, step, self.adversary)
         return parts
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Return the distances of a sample, and from the coefficients of recordings; the score is the spectral one."""
         x, mel = self.compared.segments(batch)
         x_hat, target = self._sample(mel)
-        distances = self.compared.distances(self.compared.compare(x_hat, x, target, batch))
+        distances = self.compared.distances(x_hat, x, target, batch)
         if self.teacher is None:
             return distances
         full = self._filled(x, self.teacher.synthesize(mel), batch)

@@ -17,7 +17,7 @@ from vocoder.config import ConfigError
 from vocoder.correction.correction import Correction
 from vocoder.mel.config import MelConfig
 
-__all__ = ["Compared", "SampleLosses", "SampleWeights", "check_weights"]
+__all__ = ["SampleLosses", "SampleWeights", "check_weights"]
 
 
 @dataclass(frozen=True)
@@ -32,12 +32,10 @@ class SampleWeights:
     """weight of the multi-resolution magnitudes"""
     mel: float = 1.0
     """weight of the log mels at several scales"""
-    uncorrected: float = 0.0
-    """weight of the spectral and the mel loss on the sample before its correction, relative to those after it"""
+    corrected_share: float = 1.0
+    """share of the steps whose losses and critics hear samples after their correction; in the others, before it"""
     sample_corrections: int | None = None
     """corrections of a sample in training; by default the model's own number, which takes longest"""
-    uncorrected_judged: float = 0.0
-    """share of the steps in which critics judge the sample before its correction"""
     adversarial: float = 0.0
     features: float = 0.5
     """weight of the distance of the critics' features"""
@@ -58,11 +56,11 @@ class SampleWeights:
     """how mels are smoothed, as acoustic models smooth them; the recording stays as it is"""
 
     def __post_init__(self) -> None:
-        check_weights(self, "spectral mel uncorrected adversarial features critics_from pitch noise")
+        check_weights(self, "spectral mel adversarial features critics_from pitch noise")
         if self.sample_corrections is not None and self.sample_corrections < 0:
             raise ConfigError(f"sample_corrections must not be negative, not {self.sample_corrections}")
-        if not 0 <= self.uncorrected_judged <= 1:
-            raise ConfigError(f"uncorrected_judged is a share of steps, from 0 to 1, not {self.uncorrected_judged}")
+        if not 0 <= self.corrected_share <= 1:
+            raise ConfigError(f"corrected_share is a share of steps, from 0 to 1, not {self.corrected_share}")
         if self.critics_every < 1:
             raise ConfigError(f"critics_every must be at least 1, not {self.critics_every}")
         if self.critic_rate <= 0:
@@ -104,15 +102,6 @@ def check_weights(losses: object, names: str) -> None:
             raise ConfigError(f"{name} must not be negative, not {getattr(losses, name)}")
 
 
-@dataclass(frozen=True)
-class Compared:
-    """A recording, and a sample before and after its correction, each (B, T) up to the recording's band edge."""
-
-    x: Tensor
-    uncorrected: Tensor
-    corrected: Tensor
-
-
 class SampleLosses(Recordings):
     """Compare samples with recordings, before and after their correction.
 
@@ -127,37 +116,49 @@ class SampleLosses(Recordings):
         self.stft = MultiResolutionSTFT()
         self.mels = MultiScaleMel(mel_config.sample_rate)
 
-    def compare(self, x_hat: Tensor, x: Tensor, mel: Tensor, batch: Batch, corrections: int | None = None) -> Compared:
-        """Return what is compared of a sample x_hat (B, T), not corrected, that was made from the mel of x (B, T).
+    def parts(
+        self,
+        x_hat: Tensor,
+        x: Tensor,
+        mel: Tensor,
+        batch: Batch,
+        weights: SampleWeights,
+        step: int,
+        adversary: Adversary | None,
+    ) -> Parts:
+        """Return weight and value of each loss on a sample that is on at this step.
 
-        Each frame is corrected `corrections` times towards `mel`; by default as often as the model corrects it.
+        Args:
+            x_hat: the sample (B, T), not corrected.
+            x: the recording (B, T).
+            mel: what the sample is corrected to, in `corrected_share` of the steps.
+            batch: where the recording is from.
+            weights: of the losses.
+            step: the number of updates before this one.
+            adversary: the critics, if there are any.
         """
-        corrected = self.correction.with_count(corrections)(x_hat, mel)
-        return Compared(self.seen(x, batch), self.seen(x_hat, batch), self.seen(corrected, batch))
-
-    def parts(self, found: Compared, weights: SampleWeights, step: int, adversary: Adversary | None) -> Parts:
-        """Return weight and value of each loss on a sample that is on at this step."""
+        corrected = float(torch.rand(())) < weights.corrected_share
+        count = weights.sample_corrections if corrected else 0
+        x_hat, x = self.seen(self.correction.with_count(count)(x_hat, mel), batch), self.seen(x, batch)
         parts: Parts = {}
         if weights.spectral:
-            parts["spectral"] = weights.spectral, self.stft(found.corrected, found.x)
+            parts["spectral"] = weights.spectral, self.stft(x_hat, x)
         if weights.mel:
-            parts["mel"] = weights.mel, self.mels(found.corrected, found.x)
-        if weights.uncorrected:
-            spectral, mel = weights.uncorrected * weights.spectral, weights.uncorrected * weights.mel
-            parts["uncorrected_spectral"] = spectral, self.stft(found.uncorrected, found.x)
-            parts["uncorrected_mel"] = mel, self.mels(found.uncorrected, found.x)
+            parts["mel"] = weights.mel, self.mels(x_hat, x)
         if adversary is not None and adversary.asked(step):
-            first = weights.uncorrected and float(torch.rand(())) < weights.uncorrected_judged
-            adversarial, features = adversary.judge(found.uncorrected if first else found.corrected, found.x)
-            parts["adversarial"] = weights.adversarial, adversarial
-            parts["features"] = weights.features, features
+            adversarial, features = adversary.judge(x_hat, x)
+            parts |= {"adversarial": (weights.adversarial, adversarial), "features": (weights.features, features)}
         return parts
 
-    def distances(self, found: Compared) -> dict[str, Tensor]:
-        """Return what validation measures of a sample; the score is the spectral distance after its correction."""
-        spectral = self.stft(found.corrected, found.x)
-        distances = {"spectral": spectral, "mel": self.mel_distance(found.corrected, found.x)}
-        return distances | {"uncorrected": self.stft(found.uncorrected, found.x), "score": spectral}
+    def distances(self, x_hat: Tensor, x: Tensor, mel: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """Return what validation measures of a sample; the score is the spectral distance after its correction.
+
+        Arguments are those of `parts`.
+        """
+        corrected, x = self.seen(self.correction(x_hat, mel), batch), self.seen(x, batch)
+        spectral, uncorrected = self.stft(corrected, x), self.stft(self.seen(x_hat, batch), x)
+        distances = {"spectral": spectral, "mel": self.mel_distance(corrected, x)}
+        return distances | {"uncorrected": uncorrected, "score": spectral}
 
     def mel_distance(self, x_hat: Tensor, x: Tensor) -> Tensor:
         """Return the mean absolute distance of the mels of audio (B, T), in nepers."""

@@ -174,10 +174,9 @@ class StudentObjective(Objective):
         x, mel = self.compared.segments(batch)
         draw, items = self._draw(mel), losses.teacher_items or len(mel)
         parts = self._teacher_parts(draw.first(items), mel[:items], losses.teacher_weight(step))
-        found = self.compared.compare(draw.x, x, mel, batch, losses.sample_corrections)
-        parts |= self.compared.parts(found, losses, step, self.adversary)
+        parts |= self.compared.parts(draw.x, x, mel, batch, losses, step, self.adversary)
         if losses.power:
-            parts["power"] = losses.power, self.power(found.corrected, found.x)
+            parts["power"] = losses.power, self.power(*(self.compared.seen(audio, batch) for audio in (draw.x, x)))
         if self.model.pitch is not None:
             parts["pitch"] = losses.pitch, pitch_loss(self.model.pitch, mel, batch["f0"])
         return parts
@@ -187,7 +186,7 @@ class StudentObjective(Objective):
         x, mel = self.compared.segments(batch)
         draw = self._draw(mel)
         parts = {name: value for name, (_, value) in self._teacher_parts(draw, mel, 1.0).items()}
-        return parts | self.compared.distances(self.compared.compare(draw.x, x, mel, batch))
+        return parts | self.compared.distances(draw.x, x, mel, batch)
 
     def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
         """Return the first recording of the batch, the student's sample, and the beginning as the teacher makes it."""

@@ -120,8 +120,7 @@ class WaveGlowObjective(Objective):
         if self.model.pitch is not None:
             parts["pitch"] = weights.pitch, pitch_loss(self.model.pitch, mel, batch["f0"])
         if sampling:
-            found = self.compared.compare(x_hat, x, mel, batch, weights.sample_corrections)
-            parts |= self.compared.parts(found, weights, step, self.adversary)
+            parts |= self.compared.parts(x_hat, x, mel, batch, weights, step, self.adversary)
         return parts
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
@@ -133,7 +132,7 @@ class WaveGlowObjective(Objective):
         x_hat = self.model.sample(z, mel)
         full = self.compared.filled(x, x_hat, batch) + self.losses.noise * noise
         nats = -self.model.log_prob(full, mel).mean() / x.shape[1]
-        return self.compared.distances(self.compared.compare(x_hat, x, mel, batch)) | {"nats": nats}
+        return self.compared.distances(x_hat, x, mel, batch) | {"nats": nats}
 
     def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
         """Return the first recording of the batch and a sample from its mel."""

@@ -20,7 +20,7 @@ from vocoder.stages import MEL as MEL_SIGNAL
 from vocoder.stages import Stage, Z, windowed
 
 PAIRS = {"recorded", "drawn"}
-SAMPLES = {"spectral", "mel", "uncorrected_spectral", "uncorrected_mel"}
+SAMPLES = {"spectral", "mel"}
 
 
 def student_loss(made: ReverseObjective, step: int) -> tuple[Tensor, dict[str, Tensor]]:
@@ -42,24 +42,34 @@ def test_losses_join_at_their_steps(step, parts):
     made = objective()
     loss, found = student_loss(made, step)
     assert found.keys() == parts
-    weights = {"recorded": 1.0, "drawn": 0.5, "pitch": 0.1, "spectral": 1.5, "mel": 2.0}
-    weights |= {"uncorrected_spectral": 0.75, "uncorrected_mel": 1.0, "adversarial": 0.3, "features": 1.0}
+    weights = {"recorded": 1.0, "drawn": 0.5, "pitch": 0.1, "spectral": 2.25, "mel": 3.0}
+    weights |= {"adversarial": 0.3, "features": 1.0}
     torch.testing.assert_close(loss.detach(), sum(weights[name] * found[name] for name in found))
     assert (made.loss("critic", batch(), step) is None) == (step < 20)
 
 
-def test_critics_are_asked_at_every_so_manieth_step_and_may_judge_what_is_not_corrected(monkeypatch):
-    made, judged = objective(critics_every=2, uncorrected_judged=1.0), []
-    plain = made.adversary.judge
-    monkeypatch.setattr(made.adversary, "judge", lambda x_hat, x: judged.append(x_hat) or plain(x_hat, x))
-    heard = []
-    monkeypatch.setattr(
-        made.compared, "compare", lambda *given, own=made.compared.compare: heard.append(own(*given)) or heard[-1]
-    )
+def test_critics_are_asked_at_every_so_manieth_step():
+    made = objective(critics_every=2)
     for step in (20, 21, 22):
         assert ("adversarial" in student_loss(made, step)[1]) == (step % 2 == 0)
         assert (made.loss("critic", batch(), step) is None) == (step % 2 == 1)
-    assert [x is each.uncorrected for x, each in zip(judged, heard[::2], strict=True)] == [True, True]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5, 1.0])
+def test_losses_and_critics_hear_corrected_samples_in_a_share_of_the_steps(share, monkeypatch):
+    made, heard, judged = objective(corrected_share=share), [], []
+    compare, judge = made.compared.stft.forward, made.adversary.judge
+    monkeypatch.setattr(made.compared.stft, "forward", lambda x_hat, x: heard.append(x_hat) or compare(x_hat, x))
+    monkeypatch.setattr(made.adversary, "judge", lambda x_hat, x: judged.append(x_hat) or judge(x_hat, x))
+    corrected, plain = [], made.compared.correction.plain.forward
+    monkeypatch.setattr(
+        made.compared.correction.plain, "forward", lambda *given: corrected.append(len(heard)) or plain(*given)
+    )
+    torch.manual_seed(0)
+    for step in range(20, 40):
+        student_loss(made, step)
+    assert all(a is b for a, b in zip(heard, judged, strict=True))
+    assert abs(len(corrected) - 20 * share) <= 20 * share * (1 - share)
 
 
 def test_without_weights_for_pairs_there_is_no_teacher():
@@ -119,7 +129,8 @@ def test_validation_scores_the_corrected_sample():
 
 
 def test_training_may_correct_less_often_than_validation():
-    made, fewer = objective(samples_from=0), objective(samples_from=0, sample_corrections=0)
+    made = objective(samples_from=0, corrected_share=1.0)
+    fewer = objective(samples_from=0, corrected_share=1.0, sample_corrections=0)
     fewer.load_state_dict(made.state_dict())
     found = []
     for each in (made, fewer):
@@ -127,8 +138,7 @@ def test_training_may_correct_less_often_than_validation():
         with torch.no_grad():
             found.append((student_loss(each, 1)[1], each.eval().validate(batch())))
     (own, validated), (less, validated_less) = found
-    assert own["spectral"] != own["uncorrected_spectral"]
-    assert less["spectral"] == less["uncorrected_spectral"] == own["uncorrected_spectral"]
+    assert own["spectral"] != less["spectral"]
     assert validated == validated_less
 
 
@@ -154,7 +164,7 @@ def test_a_student_of_mels_that_the_teacher_does_not_take_learns_from_samples_al
     ("changes", "message"),
     [
         ({"recorded": -1.0}, "recorded must not be negative"),
-        ({"uncorrected_judged": 2.0}, "share of steps"),
+        ({"corrected_share": 2.0}, "share of steps"),
         ({"critics_every": 0}, "critics_every must be at least 1"),
         ({"sample_corrections": -1}, "sample_corrections must not be negative"),
         ({"critics_from": 5}, "must not be before samples_from"),
