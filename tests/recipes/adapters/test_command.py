@@ -12,10 +12,11 @@ import torch
 
 from recipes.__main__ import main
 from recipes.adapters.command import bands_below, frames_beyond
-from training.corpora.manifest import Entry, write_manifest
+from training.corpora.manifest import Entry, read_manifest, write_manifest
 from vocoder.adapt.adapter import adapter_between, load_adapter
 from vocoder.adapt.path import MelPath
 from vocoder.mel.config import preset
+from vocoder.mel.spectrogram import MelSpectrogram
 
 RATE = 22050
 
@@ -77,3 +78,20 @@ def test_bands_above_those_of_the_target_are_not_looked_at() -> None:
         config = preset(name)
         seen = bands_below(config, 8000.0)
         assert config.n_mels * 0.75 < seen < config.n_mels
+
+
+def test_recordings_are_listed_once_more_with_adapted_mels_frame_for_frame(manifest: Path) -> None:
+    output = manifest.parent / "adapted.jsonl"
+    given = ["adapted-mels", str(manifest), "--presets", "cosyvoice2", "fireredtts", "-o", str(output)]
+    assert main([*given, "--every", "2", "--min-seconds", "0.2"]) == 0
+    found, own = read_manifest(output), read_manifest(manifest).entries
+    assert found.entries[: len(own)] == own
+    assert len(found.entries) == len(own) + 2
+    for entry, source in zip(found.entries[len(own) :], ("cosyvoice2", "fireredtts"), strict=True):
+        assert entry.mel is not None
+        assert source in entry.mel
+        x = soundfile.read(found.audio_path(entry), dtype="float32")[0]
+        mel = np.load(found.root / entry.mel)
+        true = MelSpectrogram(preset("nvidia"))(torch.from_numpy(x)[None])[0].numpy()[:, : len(x) // 256]
+        assert mel.shape == true.shape
+        assert np.abs(true - mel).mean() < 0.5  # frames stand where they were: of noise that grows
