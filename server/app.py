@@ -14,6 +14,7 @@ import anyio.to_thread
 import numpy as np
 import torch
 from fastapi import FastAPI
+from starlette.middleware.cors import CORSMiddleware
 
 import vocoder
 from server.audio.extraction import MelExtractor
@@ -29,6 +30,7 @@ from server.limits.hosts import HostRule
 from server.limits.keys import KeyRing
 from server.limits.shares import HeldBytes, Pool, give_back_freed
 from server.problems import answer_not_found, install_problem_handlers
+from server.request.telling import HEADERS
 from server.routes import inference, mel, models, operations, pages, synthesize
 from server.service import Service
 from server.settings import Settings
@@ -61,8 +63,15 @@ def create_app(
     lifespan = _lifespan(service, telemetry)
     about = {"summary": "Mel-spectrograms in, waveforms out.", "version": vocoder.__version__}
     app = _bare("Flow vocoder", service, lifespan=lifespan, **about)
-    hosts, places = HostRule(settings.host, settings.allowed_hosts), Pool(settings.max_connections)
+    hosts, places = (
+        HostRule(settings.host, settings.allowed_hosts, settings.cors_origins),
+        Pool(settings.max_connections),
+    )
     app.add_middleware(Gate, hosts=hosts, drain=service.drain, keys=service.keys, memory=service.memory, places=places)
+    if settings.cors_origins:
+        answers = [*HEADERS, "Retry-After"]
+        cors: dict[str, Any] = {"allow_origins": settings.cors_origins, "allow_methods": ["GET", "POST"]}
+        app.add_middleware(CORSMiddleware, **cors, allow_headers=["*"], expose_headers=answers)
     tracer = None if telemetry is None else telemetry.tracer
     app.add_middleware(RequestMiddleware, metrics=service.metrics, tracer=tracer)
     for group in (synthesize, mel, models, inference, operations):

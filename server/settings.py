@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -19,6 +20,7 @@ Count = Annotated[int, Field(ge=1)]
 Limit = Annotated[int, Field(ge=0)]
 Bytes = Annotated[int, Field(ge=1024)]
 Seconds = Annotated[float, Field(gt=0)]
+ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+")  # as browsers send it
 
 
 class Settings(BaseSettings):
@@ -33,7 +35,7 @@ class Settings(BaseSettings):
         min_length=1,
         description="shipped names or model directories, comma-separated; first = default",
     )
-    device: str = Field(default="cpu", description="torch device of the models: cpu, cuda, cuda:1")
+    device: str = Field(default="cpu", description="torch device of the models: cpu, cuda, cuda:1, mps")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
         description="precision of the models' products: float32, bfloat16, or auto: bfloat16 where the processor "
@@ -69,6 +71,11 @@ class Settings(BaseSettings):
         default=(),
         description="further names that this server answers to in Host and Origin, comma-separated; `*.` before a name "
         "allows everything below it, `*` allows any",
+    )
+    cors_origins: Names = Field(
+        default=(),
+        description="sites whose pages may use this server from a browser, comma-separated, each as "
+        "`https://example.org`; none by default",
     )
     api_keys_file: Path | None = Field(default=None, description="file of API keys; without it, no key is needed")
     requests_per_minute: Limit = Field(default=0, description="requests per key; 0 is no limit")
@@ -123,9 +130,17 @@ class Settings(BaseSettings):
         """Limits on the work that waits for each model."""
         return QueueLimits(self.queue_size, self.queue_frames, self.queue_bytes, self.max_wait)
 
-    @field_validator("models", "allowed_hosts", mode="before")
+    @field_validator("models", "allowed_hosts", "cors_origins", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("cors_origins")
+    @classmethod
+    def _are_origins(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for origin in value:
+            if not ORIGIN.fullmatch(origin):
+                raise ValueError(f"{origin!r} is no origin: give scheme, host and maybe port, as https://example.org")
         return value

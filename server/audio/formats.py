@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.problems import Problem
-from vocoder.audio.file import AUDIO_FORMATS, quantise, write_audio
+from vocoder.audio.file import AUDIO_FORMATS, nearest_rate, quantise, write_audio
 from vocoder.audio.origin import Origin
 from vocoder.audio.resampling import resample
 
@@ -40,7 +40,8 @@ class Format:
         media_types: values of Accept; the first one is the answer's where `format=` is given.
         sample_rates: the only rates of the format in Hz; empty for any.
         codecs: parameter of the first media type, where the type alone does not name the encoding (RFC 6381).
-        streams: whether the format can be sent before its length is known; an npy file begins with its shape.
+        streams: whether the format can be sent before its length is known. An npy file begins with its shape; an MP3
+            file without its length in the first frame plays with silence before and behind.
     """
 
     name: str
@@ -68,7 +69,7 @@ class Format:
         """
         known = self.sample_rates
         if asked is None:
-            return model_rate if not known or model_rate in known else min(rate for rate in known if rate > model_rate)
+            return nearest_rate(model_rate, known)
         offered = known or tuple(sorted({*SAMPLE_RATES, model_rate}))
         if asked not in offered:
             detail = f"With format={self.name}, sample_rate must be one of {', '.join(map(str, offered))}."
@@ -91,6 +92,7 @@ FORMATS = (
     Format("wav", ("audio/wav", "audio/x-wav", "audio/wave", "audio/vnd.wave")),
     Format("flac", ("audio/flac", "audio/x-flac")),
     Format("opus", ("audio/ogg",), AUDIO_FORMATS["opus"].sample_rates, "opus"),
+    Format("mp3", ("audio/mpeg",), AUDIO_FORMATS["mp3"].sample_rates, streams=False),
     Format("npy", ("application/x-npy",), streams=False),
     Format("pcm", ("application/octet-stream", "audio/pcm")),
     Format("pcm_f32", ("application/octet-stream",)),

@@ -31,9 +31,11 @@ class HostRule:
     Args:
         listens_on: the address that the server listens on.
         allowed: further names. `*.` before a name allows everything below it, `*` alone allows any name.
+        origins: sites whose pages may send requests.
     """
 
-    def __init__(self, listens_on: str, allowed: Sequence[str] = ()) -> None:
+    def __init__(self, listens_on: str, allowed: Sequence[str] = (), origins: Sequence[str] = ()) -> None:
+        self._origins = frozenset(origins)
         self._any = ANY in allowed
         self._names = frozenset(name.lower().rstrip(".") for name in allowed if not name.startswith("*."))
         self._suffixes = tuple(name[1:].lower().rstrip(".") for name in allowed if name.startswith("*."))
@@ -52,10 +54,10 @@ class HostRule:
         if name is not None and not (self._trusts(name) or (wide and _is_nobodys_site(name))):
             detail = "This server does not accept this Host. Add the name to VOCODER_ALLOWED_HOSTS to allow it."
             raise Problem("forbidden-host", detail)
-        if origin is not None and _name(origin) != name and not self._trusts(_name(origin)):
-            detail = (
-                "Pages of other sites may not use this server. Add their host to VOCODER_ALLOWED_HOSTS to allow them."
-            )
+        if origin in self._origins or origin is None:
+            return
+        if _name(origin) != name and not self._trusts(_name(origin)):
+            detail = "Pages of other sites may not use this server. Add theirs to VOCODER_CORS_ORIGINS to allow them."
             raise Problem("forbidden-origin", detail)
 
     def _trusts(self, name: str) -> bool:

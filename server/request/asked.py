@@ -9,6 +9,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from server.audio.formats import FORMATS
+from server.audio.level import Level
 from server.problems import Problem, invalid_parameter, invalid_parameters
 from vocoder.correction.correction import correctable
 from vocoder.mel.config import MelConfig
@@ -79,10 +80,27 @@ class Asked(BaseModel):
         default=None,
         description="for a mel that looks wrong: warn in a header, refuse it (strict), or do nothing (off)",
     )
+    gain: float | None = Field(
+        default=None, ge=-60.0, le=60.0, allow_inf_nan=False, description="dB by which the audio is made louder"
+    )
+    loudness: float | None = Field(
+        default=None,
+        ge=-70.0,
+        le=0.0,
+        allow_inf_nan=False,
+        description="loudness of the audio in LUFS (ITU-R BS.1770), instead of a gain; not of streams",
+    )
 
     def sampling(self) -> Sampling:
         """Return the part that is handed on to the model."""
         return Sampling(**{field.name: getattr(self, field.name) for field in fields(Sampling)})
+
+    def level(self, streamed: bool = False) -> Level:
+        """Return how loud the audio shall be; raise a Problem if the request contradicts itself."""
+        if self.loudness is not None and (streamed or self.gain is not None):
+            message = "not for streams, which take gain" if streamed else "give gain or loudness, not both"
+            raise invalid_parameter("loudness", message)
+        return Level(self.gain or 0.0, self.loudness)
 
     def check_corrections(self, config: MelConfig) -> None:
         """Raise a Problem if audio is to be corrected towards mels for which that is impossible."""
@@ -103,7 +121,7 @@ class SynthesisQuery(Asked):
 
 
 class StreamHello(Asked):
-    """The first message on /v1/stream. `dtype` is that of the frames that will follow."""
+    """The first message on /v1/stream. `dtype` is that of the frames; `report_dry` asks for messages about pauses."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
@@ -111,6 +129,7 @@ class StreamHello(Asked):
     format: Literal["pcm", "pcm_f32", "wav", "wav_f32", "flac", "opus"] = "pcm"
     sample_rate: SampleRate = None
     dtype: Literal["float32", "float16"] = "float32"
+    report_dry: bool = False
 
     @property
     def numpy_dtype(self) -> np.dtype[Any]:

@@ -14,6 +14,7 @@ from fastapi import Request
 from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
+from server.audio.level import Level
 from server.engine.errors import DeadlineError
 from server.engine.queue import Job, Synthesis
 from server.limits.gate import charge_frames
@@ -79,15 +80,18 @@ class Exchange:
         """
         hold_bytes(self.http, self._body_bytes + admitted.mel.nbytes + audio_bytes)
 
-    async def synthesize(self, admitted: Admitted) -> Synthesis:
-        """Return the audio; give up as soon as the client leaves."""
+    async def synthesize(self, admitted: Admitted, level: Level) -> tuple[Synthesis, Level]:
+        """Return the audio at its level, and the gain that this took; give up as soon as the client leaves."""
         utterance = Utterance(admitted.mel, **voice_of(admitted.sampling))
         synthesis = await self.result(self.engine.submit(utterance, self.deadline))
         self.service.metrics.count_synthesis(self.engine.name, synthesis, utterance.frames)
-        if admitted.path.own:
-            return synthesis
-        x = admitted.path.placed(torch.from_numpy(synthesis.x)[None], admitted.frames)[0].numpy()
-        return replace(synthesis, x=x)
+        x = synthesis.x
+        if not admitted.path.own:
+            x = admitted.path.placed(torch.from_numpy(x)[None], admitted.frames)[0].numpy()
+        if level != Level():
+            level = await while_wanted(self.http, self.service.run(level.of, x, synthesis.sample_rate), self.deadline)
+            x = np.float32(level.factor) * x
+        return replace(synthesis, x=x), level
 
     async def result(self, job: Job) -> Synthesis:
         """Return the result of a job, or cancel it as soon as the client leaves.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from server.audio.level import Level
 from server.request.admit import Admitted
 from server.request.asked import StreamHello
 from vocoder.adapt.path import MelPath
@@ -23,6 +24,7 @@ HEADERS = {
     "X-RTF": "Seconds of inference per second of audio.",
     "X-Seed": "The seed of the noise. The same seed gives the same audio on machines of one type.",
     "X-Audio-Origin": "A JSON object: that the audio is synthetic, with its model, version, seed and precision.",
+    "X-Gain": "dB by which the audio was made louder, where `gain` or `loudness` asked for it.",
     "X-Clipped-Samples": "Samples outside [-1, 1], which the format cannot hold and which were clipped.",
     "X-Mel-Preset": "The preset that the mel was made with, where it is not the model's own.",
     "X-Mel-Adapted": "The adapter that converted the mel, where no exact conversion exists.",
@@ -36,11 +38,12 @@ HEADERS = {
 """the headers of an answer with audio, and what they mean"""
 
 
-def facts(admitted: Admitted, sample_rate: int, dtype: str | None) -> dict[str, str | int]:
-    """Return what is known before synthesis, by header."""
+def facts(admitted: Admitted, sample_rate: int, dtype: str | None, level: Level) -> dict[str, str | float]:
+    """Return what is told about a synthesis, by header. The gain of a loudness is known once there is audio."""
     path, verdict = admitted.path, admitted.verdict
-    told: dict[str, str | int | None] = {"X-Sample-Rate": sample_rate, "X-Seed": admitted.sampling.seed}
+    told: dict[str, str | float | None] = {"X-Sample-Rate": sample_rate, "X-Seed": admitted.sampling.seed}
     told["X-Model-Dtype"] = dtype
+    told["X-Gain"] = round(level.gain, 2) or None
     told["X-Mel-Recognised"] = admitted.recognised
     told["X-Mel-Preset"] = None if path.own else path.source.name
     told["X-Mel-Adapted"] = path.adapted
@@ -52,13 +55,13 @@ def facts(admitted: Admitted, sample_rate: int, dtype: str | None) -> dict[str, 
     return {name: value for name, value in told.items() if value is not None}
 
 
-def as_headers(told: dict[str, str | int], model: str, origin: Origin | None) -> dict[str, str]:
+def as_headers(told: dict[str, str | float], model: str, origin: Origin | None) -> dict[str, str]:
     """Return the headers of an answer."""
     headers = {"X-Model": model} | {name: str(value) for name, value in told.items()}
     return headers if origin is None else headers | {"X-Audio-Origin": origin.to_json()}
 
 
-def as_parameters(told: dict[str, str | int]) -> dict[str, str | int]:
+def as_parameters(told: dict[str, str | float]) -> dict[str, str | float]:
     """Return the parameters of an answer at /v2: X-Mel-Guard is mel_guard."""
     return {name.removeprefix("X-").lower().replace("-", "_"): value for name, value in told.items()}
 

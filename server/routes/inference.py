@@ -88,14 +88,15 @@ async def infer(name: str, http: Request, service: ServiceDependency) -> Respons
     body = await exchange.read(settings.max_json_bytes if length is None else settings.max_body_bytes)
     parsing = service.prepare(partial(parse_request, body, length, n_mels, settings.max_json_bytes))
     asked = await while_wanted(http, parsing, exchange.deadline)
+    level = asked.parameters.level()
     admitted = await exchange.admit(lambda: asked.mel, asked.parameters)
     if asked.parameters.timeout is not None:
         moments = (time.monotonic() + asked.parameters.timeout / 1e6, exchange.deadline)
         exchange.deadline = min(moment for moment in moments if moment is not None)
     samples, binary = admitted.path.samples(admitted.frames), asked.binary
     exchange.expect(admitted, samples * (VALUE_BYTES + (VALUE_BYTES if binary else JSON_BYTES)))
-    synthesis = await exchange.synthesize(admitted)
-    told = as_parameters(facts(admitted, synthesis.sample_rate, exchange.engine.dtype))
+    synthesis, level = await exchange.synthesize(admitted, level)
+    told = as_parameters(facts(admitted, synthesis.sample_rate, exchange.engine.dtype, level))
     content, json_length = await exchange.encode("tensor", partial(render_response, model, asked, synthesis.x, told))
     hold_bytes(http, len(content))
     headers = {"Server-Timing": exchange.server_timing()}

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response, WebSocket
 
 from server.audio.formats import FORMATS, STREAM_FORMATS, Format, negotiate
+from server.audio.level import Level
 from server.limits.shares import hold_bytes
 from server.problems import Problem
 from server.request.admit import Admitted, mel_path
@@ -45,16 +46,16 @@ async def synthesize(http: Request, query: Annotated[SynthesisQuery, Query()], s
     target, answer_type = negotiate(query.format, http.headers.get("accept"), offers)
     exchange = Exchange(http, service, query.model)
     name, config, kind = exchange.engine.name, exchange.engine.mel_config, media_type(http)
-    rate = target.rate(config.sample_rate, query.sample_rate)
+    rate, level = target.rate(config.sample_rate, query.sample_rate), query.level(query.stream)
     mel_path(query, config, service.mel_configs)  # reports errors before the body is read
     body = await exchange.read(service.settings.max_json_bytes if kind == JSON else service.settings.max_body_bytes)
     admitted = await exchange.admit(partial(decode_mel, body, kind, http.headers), query)
     origin = service.origin(exchange.engine, admitted.sampling.seed)
     headers = {"Content-Type": target.content_type(answer_type)} | as_headers(
-        facts(admitted, rate, exchange.engine.dtype), name, origin
+        facts(admitted, rate, exchange.engine.dtype, level), name, origin
     )
     answer = _stream if query.stream else _answer
-    return await answer(exchange, admitted, target, rate, headers, origin)
+    return await answer(exchange, admitted, level, target, rate, headers, origin)
 
 
 @router.websocket("/v1/stream")
@@ -73,15 +74,22 @@ async def refuse_plain_request() -> None:
 
 
 async def _answer(
-    exchange: Exchange, admitted: Admitted, target: Format, rate: int, headers: dict[str, str], origin: Origin | None
+    exchange: Exchange,
+    admitted: Admitted,
+    level: Level,
+    target: Format,
+    rate: int,
+    headers: dict[str, str],
+    origin: Origin | None,
 ) -> Response:
     samples = admitted.path.samples(admitted.frames)
     exchange.expect(admitted, VALUE_BYTES * (samples + samples * rate // exchange.engine.mel_config.sample_rate))
-    synthesis = await exchange.synthesize(admitted)
+    synthesis, reached = await exchange.synthesize(admitted, level)
     encode = partial(target.encode, synthesis.x, synthesis.sample_rate, rate, origin)
     encoded = await exchange.encode(target.name, encode, lambda encoded: encoded.clipped)
     hold_bytes(exchange.http, len(encoded.body))
     duration = len(synthesis.x) / synthesis.sample_rate
+    headers |= {} if reached == level else {"X-Gain": f"{reached.gain:.2f}"}
     headers |= {
         "X-Audio-Samples": str(encoded.samples),
         "X-Audio-Duration": f"{duration:.6f}",
@@ -93,7 +101,13 @@ async def _answer(
 
 
 async def _stream(
-    exchange: Exchange, admitted: Admitted, target: Format, rate: int, headers: dict[str, str], origin: Origin | None
+    exchange: Exchange,
+    admitted: Admitted,
+    level: Level,
+    target: Format,
+    rate: int,
+    headers: dict[str, str],
+    origin: Origin | None,
 ) -> Response:
     """Synthesize the first chunk, so that errors are reported as problems, and answer from there on."""
     service, engine, path = exchange.service, exchange.engine, admitted.path
@@ -103,7 +117,7 @@ async def _stream(
     chunks.finish()
     samples = -(-path.samples(admitted.frames) * rate // engine.mel_config.sample_rate)
     placement, route = Placement(path, admitted.frames), exchange.http.scope["route"].path
-    encoder = StreamEncoder(service, engine, target, rate, route, placement, samples, origin)
+    encoder = StreamEncoder(service, engine, target, rate, route, placement, level, samples, origin)
     first = await encoder.encode(await exchange.result(chunks.next(exchange.deadline)))
     exchange.lap("encode")
     exchange.note()

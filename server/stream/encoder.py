@@ -10,10 +10,13 @@ import torch
 from numpy.typing import NDArray
 
 from server.audio.formats import Format
+from server.audio.level import Level
 from server.audio.pieces import PieceResampler, open_encoder
 from server.engine.engine import Engine
 from server.engine.queue import Synthesis
 from server.service import Service
+from server.stream.chunks import ChunkStream
+from server.stream.playback import Playback
 from vocoder.adapt.path import Placement
 from vocoder.audio.origin import Origin
 
@@ -25,7 +28,8 @@ NOTHING = np.empty(0, np.float32)
 class StreamEncoder:
     """Encodes each chunk, and keeps count for the summary and the metrics.
 
-    `placement` moves the model's audio to its place in time. `samples` is the length of what will be sent, if known.
+    `placement` moves the model's audio to its place in time. `level` is a gain. `samples` is the length of what will be
+    sent, if known.
     """
 
     def __init__(
@@ -36,6 +40,7 @@ class StreamEncoder:
         sample_rate: int,
         route: str,
         placement: Placement,
+        level: Level,
         samples: int | None = None,
         origin: Origin | None = None,
     ) -> None:
@@ -44,6 +49,7 @@ class StreamEncoder:
         self._target = target
         self.route = route
         self._placement = placement
+        self._factor = np.float32(level.factor)
         self._began = time.monotonic()
         self.hop_length = engine.mel_config.hop_length
         self._resampler = PieceResampler(engine.mel_config.sample_rate, sample_rate)
@@ -55,6 +61,7 @@ class StreamEncoder:
         self.queue_seconds = 0.0
         self.infer_seconds = 0.0
         self.first_audio_seconds: float | None = None
+        self.playback = Playback()
 
     @property
     def clipped(self) -> int:
@@ -64,6 +71,11 @@ class StreamEncoder:
     def begin(self) -> None:
         """Measure the time to the first audio from now on."""
         self._began = time.monotonic()
+
+    async def next(self, stream: ChunkStream) -> bytes:
+        """Return the bytes of a stream's next chunk."""
+        self.playback.work()
+        return await self.encode(await stream.chunk(self._service.settings.max_wait))
 
     async def encode(self, chunk: Synthesis) -> bytes:
         """Return the bytes that can be sent now."""
@@ -75,8 +87,13 @@ class StreamEncoder:
         metrics = self._service.metrics
         metrics.count_synthesis(self._engine.name, chunk, len(chunk.x) // self.hop_length)
         x = self._placement.place(torch.from_numpy(chunk.x)).numpy()
-        body = await self._service.run(self._encode, x)
-        if self.first_audio_seconds is None and body:
+        body = await self._service.run(self._encode, self._factor * x)
+        if not body:  # the encoder waits for more
+            return body
+        self.playback.deliver(self.samples / self.sample_rate)
+        if 0.0 < self.playback.late == self.playback.dry_seconds:  # for the first time
+            metrics.record("dry_streams", route=self.route)
+        if self.first_audio_seconds is None:
             self.first_audio_seconds = time.monotonic() - self._began
             metrics.record("first_audio_seconds", self.first_audio_seconds, route=self.route)
         return body
@@ -93,8 +110,9 @@ class StreamEncoder:
         return audio | self.rounded_seconds()
 
     def rounded_seconds(self) -> dict[str, float]:
-        """Return how long the chunks waited and took, and the time to the first audio if there was any."""
+        """Return how long the chunks waited and took, and a listener's pauses and wait for the first audio, if any."""
         seconds = {"queue_seconds": self.queue_seconds, "infer_seconds": self.infer_seconds}
+        seconds["dry_seconds"] = self.playback.dry_seconds
         if self.first_audio_seconds is not None:
             seconds["first_audio_seconds"] = self.first_audio_seconds
         return {name: round(value, 6) for name, value in seconds.items()}

@@ -63,7 +63,6 @@ class StreamedAudio(Response):
                 await send({"type": "http.response.body", "body": b"", "more_body": True})  # returns when it is taken
             if self._stream.done:
                 break
-            chunk = await self._stream.chunk(self._exchange.service.settings.max_wait)
-            body = await self._encoder.encode(chunk)
+            body = await self._encoder.next(self._stream)
         await send({"type": "http.response.body", "body": await self._encoder.finish(), "more_body": False})
         note(self._exchange.http, clipped=self._encoder.clipped, **self._encoder.rounded_seconds())

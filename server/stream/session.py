@@ -84,6 +84,7 @@ class WebSocketSession:
         target, _ = negotiate(hello.format, None, STREAM_FORMATS)
         config, sampling = engine.mel_config, hello.sampling().seeded()
         hello.check_corrections(config)
+        level = hello.level(streamed=True)
         path = await service.run(mel_path, hello, config, service.mel_configs)
         rate = target.rate(config.sample_rate, hello.sample_rate)
         self._audio_bytes = chunk_bytes(config, rate, service.settings.max_frames)
@@ -96,9 +97,9 @@ class WebSocketSession:
         admission = StreamAdmission(path, hello.guard or service.settings.guard, max_frames=service.settings.max_frames)
         intake = Intake(service, hello.numpy_dtype, admission)
         route, origin = self._websocket.scope["route"].path, service.origin(engine, sampling.seed)
-        encoder = StreamEncoder(service, engine, target, rate, route, admission.placement, origin=origin)
+        encoder = StreamEncoder(service, engine, target, rate, route, admission.placement, level, origin=origin)
         stream = ChunkStream(engine, sampling)
-        sending = asyncio.ensure_future(self._send_audio(stream, encoder))
+        sending = asyncio.ensure_future(self._send_audio(stream, encoder, hello.report_dry))
         await done_before(sending, self._take_frames(intake, stream, encoder))
         sending.result()
         await self._send_json(done_message(hello, intake.frames, encoder.summary(), intake.verdict, path))
@@ -149,11 +150,13 @@ class WebSocketSession:
             stream.push(mel)
             self._hold(stream, encoder)
 
-    async def _send_audio(self, stream: ChunkStream, encoder: StreamEncoder) -> None:
+    async def _send_audio(self, stream: ChunkStream, encoder: StreamEncoder, report_dry: bool) -> None:
         """Send audio as far as the frames allow, until the end of the mel."""
         while await stream.wait():
-            chunk = await stream.chunk(self._service.settings.max_wait)
-            await self._send(await encoder.encode(chunk))
+            body = await encoder.next(stream)
+            if report_dry and encoder.playback.late:
+                await self._send_json({"type": "dry", "seconds": round(encoder.playback.late, 6)})
+            await self._send(body)
             self._hold(stream, encoder)
         await self._send(await encoder.finish())
         note(self._websocket, clipped=encoder.clipped, **encoder.rounded_seconds())

@@ -62,6 +62,9 @@ MEASURES = {
     "first_audio_seconds": Measure(
         "From a stream's first mel to its first audio.", ("route",), SECONDS, ("vocoder.first_audio", "s")
     ),
+    "dry_streams": Measure(
+        "Streams whose audio came slower than it plays.", ("route",), otel=("vocoder.dry_streams", "{stream}")
+    ),
     "audio_seconds": Measure("Seconds of audio synthesized.", ("model",), otel=("vocoder.audio", "s")),
     "frames": Measure("Mel frames synthesized.", ("model",), otel=("vocoder.frames", "{frame}")),
     "clipped_samples": Measure("Samples cut at full scale.", ("model",)),

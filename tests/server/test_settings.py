@@ -27,7 +27,16 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("MODELS", ","), ("PORT", "-1"), ("QUEUE_SIZE", "0"), ("MAX_AUDIO_SECONDS", "nan"), ("LOG_LEVEL", "loud")],
+    [
+        ("MODELS", ","),
+        ("PORT", "-1"),
+        ("QUEUE_SIZE", "0"),
+        ("MAX_AUDIO_SECONDS", "nan"),
+        ("LOG_LEVEL", "loud"),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "https://studio.test/"),
+        ("CORS_ORIGINS", "studio.test"),
+    ],
 )
 def test_settings_are_checked(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
     monkeypatch.setenv(f"VOCODER_{name}", value)

@@ -185,7 +185,7 @@ def write_audio(
         raise AudioError(f"clip must be 'report', 'error' or 'scale', not {clip!r}")
     if x.ndim != 1 or x.size == 0 or x.dtype.kind != "f" or not np.isfinite(x).all():
         raise AudioError(f"audio to write must be (T,) of finite floats, not {x.dtype} of shape {x.shape}")
-    file_rate = _nearest_rate(sample_rate, encoding.sample_rates)
+    file_rate = nearest_rate(sample_rate, encoding.sample_rates)
     x, report = _fit(resample(x.astype(np.float32, copy=False), sample_rate, file_rate), file_rate, encoding, clip)
     samples = x if encoding.bits is None else quantise(x, encoding.bits)
     if isinstance(target, (str, Path)) and not Path(target).parent.is_dir():
@@ -239,7 +239,8 @@ def _fit(
     return np.clip(x, -1.0, 1.0), WriteReport(sample_rate, highest, clipped=beyond)
 
 
-def _nearest_rate(sample_rate: int, known: tuple[int, ...]) -> int:
+def nearest_rate(sample_rate: int, known: tuple[int, ...]) -> int:
+    """Return sample_rate if it is `known` or nothing is; otherwise the next higher one, or the highest."""
     if not known or sample_rate in known:
         return sample_rate
     return min((rate for rate in known if rate > sample_rate), default=max(known))

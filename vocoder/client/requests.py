@@ -48,6 +48,10 @@ class SpeechOptions(TypedDict, total=False):
     """Hz to resample to"""
     guard: str | None
     """for a mel that looks wrong: `warn` reports it, `strict` refuses it, `off` does not look"""
+    gain: float | None
+    """dB by which the audio is made louder"""
+    loudness: float | None
+    """of the audio in LUFS, instead of a gain; not of streams"""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from server.problems import Problem
 from vocoder.audio.resampling import resample
 
 BY_NAME = {offer.name: offer for offer in FORMATS}
-EXACT = [name for name in BY_NAME if name != "opus"]
+EXACT = [name for name in BY_NAME if name not in ("opus", "mp3")]
 FLOATS = ("npy", "wav_f32", "pcm_f32")
 SAMPLE_RATE = 22050
 X = np.sin(np.linspace(0.0, 200.0, 4000, dtype=np.float32)) * np.float32(0.9)
@@ -63,13 +63,21 @@ def test_files_hold_one_channel_of_the_right_kind(name: str, subtype: str) -> No
     assert (info.channels, info.subtype, info.samplerate, info.frames) == (1, subtype, SAMPLE_RATE, len(X))
 
 
-@pytest.mark.parametrize("sample_rate", [24000, 48000])
-def test_opus_sounds_like_what_was_encoded(sample_rate: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "sample_rate", "subtype"),
+    [
+        ("opus", 24000, "OPUS"),
+        ("opus", 48000, "OPUS"),
+        ("mp3", 16000, "MPEG_LAYER_III"),
+        ("mp3", 22050, "MPEG_LAYER_III"),
+    ],
+)
+def test_lossy_audio_sounds_like_what_was_encoded(name: str, sample_rate: int, subtype: str) -> None:
     seconds = np.arange(sample_rate) / sample_rate
     x = (0.5 * np.sin(2.0 * np.pi * 440.0 * seconds)).astype(np.float32)
-    encoded = BY_NAME["opus"].encode(x, sample_rate)
+    encoded = BY_NAME[name].encode(x, sample_rate)
     heard, rate = soundfile.read(io.BytesIO(encoded.body))
-    assert soundfile.info(io.BytesIO(encoded.body)).subtype == "OPUS"
+    assert soundfile.info(io.BytesIO(encoded.body)).subtype == subtype
     assert (rate, len(heard)) == (sample_rate, len(x))
     inner = slice(sample_rate // 10, -sample_rate // 10)  # the codec fades in and out
     assert np.std(heard[inner] - x[inner]) < 0.1 * np.std(x)
@@ -77,12 +85,13 @@ def test_opus_sounds_like_what_was_encoded(sample_rate: int) -> None:
 
 
 def test_the_rate_is_the_one_asked_for_or_one_that_the_format_knows() -> None:
-    wav, opus = BY_NAME["wav"], BY_NAME["opus"]
-    assert (wav.rate(22050, None), opus.rate(22050, None)) == (22050, 24000)
+    wav, opus, mp3 = BY_NAME["wav"], BY_NAME["opus"], BY_NAME["mp3"]
+    assert [offer.rate(22050, None) for offer in (wav, opus, mp3)] == [22050, 24000, 22050]
+    assert [offer.rate(96000, None) for offer in (wav, opus, mp3)] == [96000, 48000, 48000]
     assert opus.rate(24000, None) == 24000
     assert [wav.rate(22050, rate) for rate in SAMPLE_RATES] == list(SAMPLE_RATES)
     assert wav.rate(17000, 17000) == 17000
-    for target, rate in ((wav, 22049), (wav, 17000), (opus, 22050)):
+    for target, rate in ((wav, 22049), (wav, 17000), (opus, 22050), (mp3, 96000)):
         with pytest.raises(Problem) as caught:
             target.rate(22050, rate)
         assert caught.value.kind == "unsupported-sample-rate"
@@ -110,6 +119,7 @@ def test_resampled_audio_says_its_rate_and_length(sample_rate: int) -> None:
         ("application/octet-stream", "pcm", "application/octet-stream"),
         ("audio/pcm", "pcm", "audio/pcm"),
         ("audio/ogg;codecs=opus", "opus", "audio/ogg"),
+        ("audio/mpeg", "mp3", "audio/mpeg"),
         ("text/html, audio/flac;q=0.5, */*;q=0.1", "flac", "audio/flac"),
         ("audio/wav;q=0.2, audio/flac; q=0.8", "flac", "audio/flac"),
         ("audio/*;q=0.5, application/x-npy", "npy", "application/x-npy"),
@@ -124,7 +134,7 @@ def test_accept(accept: str | None, name: str, media_type: str) -> None:
     assert (target.name, answer_type) == (name, media_type)
 
 
-@pytest.mark.parametrize("accept", ["text/html", "image/*", "audio/mpeg", "*/*;q=0", "nonsense", "audio/wav;q=0"])
+@pytest.mark.parametrize("accept", ["text/html", "image/*", "audio/aac", "*/*;q=0", "nonsense", "audio/wav;q=0"])
 def test_nothing_acceptable(accept: str) -> None:
     with pytest.raises(Problem) as caught:
         negotiate(None, accept)
@@ -132,14 +142,14 @@ def test_nothing_acceptable(accept: str) -> None:
     assert "audio/wav" in caught.value.detail
 
 
-@pytest.mark.parametrize("name", ["wav", "wav_f32", "flac", "opus", "pcm", "pcm_f32", "npy"])
+@pytest.mark.parametrize("name", BY_NAME)
 def test_format_goes_before_accept(name: str) -> None:
     assert negotiate(name, "text/html")[0].name == name
 
 
-@pytest.mark.parametrize("name", ["mp3", "", "WAV"])
+@pytest.mark.parametrize("name", ["aac", "", "WAV"])
 def test_unknown_format(name: str) -> None:
     with pytest.raises(Problem) as caught:
         negotiate(name, "*/*")
     assert caught.value.kind == "not-acceptable"
-    assert caught.value.fields["formats"] == ["wav", "flac", "opus", "npy", "pcm", "pcm_f32", "wav_f32"]
+    assert caught.value.fields["formats"] == ["wav", "flac", "opus", "mp3", "npy", "pcm", "pcm_f32", "wav_f32"]

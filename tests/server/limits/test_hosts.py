@@ -96,6 +96,29 @@ def test_any_name_where_a_setting_says_so(ready: Any) -> None:
         assert asked(url, Host=EVIL, Origin=f"https://{EVIL}") == (200, "")
 
 
+def test_pages_of_sites_that_are_allowed(ready: Any) -> None:
+    site = "https://studio.test:8443"
+    with ready(cors_origins=f"{site},http://other.test") as url:
+        preflight = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
+        for origin, code in ((site, 200), ("https://studio.test", 400), (f"https://{EVIL}", 400), ("null", 400)):
+            answer = httpx.options(f"{url}/v1/synthesize", headers={"Origin": origin, **preflight}, timeout=TIMEOUT)
+            allowed = answer.headers.get("access-control-allow-origin")
+            assert (answer.status_code, allowed) == (code, site if code == 200 else None), origin
+        answer = httpx.post(f"{url}/v1/synthesize", headers={"Origin": site}, timeout=TIMEOUT)
+        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (
+            400,
+            site,
+        )  # errors are read, too
+        assert {"x-seed", "retry-after"} <= set(answer.headers["access-control-expose-headers"].lower().split(", "))
+        assert asked(url, Origin=f"https://{EVIL}") == (403, "forbidden-origin")
+        with connect(f"{url.replace('http', 'ws', 1)}/v1/stream", proxy=None, origin=site) as connection:
+            connection.send("{}")
+            assert "ready" in connection.recv(TIMEOUT)
+    with ready() as url:
+        answer = httpx.get(f"{url}/v1/models", headers={"Origin": "http://localhost:3000"}, timeout=TIMEOUT)
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+
+
 @pytest.mark.parametrize(
     ("listens_on", "server", "refused"),
     [

@@ -71,7 +71,7 @@ async def test_models_publish_their_contract(client: httpx.AsyncClient, fake: An
     assert model["mel"]["layout"] == "(n_mels, frames)"
     assert model["limits"]["max_frames"] == 4096
     assert document["mel_presets"] == list(PRESETS)
-    assert set(document["response_formats"]) == {"wav", "wav_f32", "flac", "opus", "pcm", "pcm_f32", "npy"}
+    assert set(document["response_formats"]) == {"wav", "wav_f32", "flac", "opus", "mp3", "pcm", "pcm_f32", "npy"}
     assert (await client.get("/models/fake")).json() == model
     assert slug(await client.get("/models/other")) == (404, "unknown-model")
 
@@ -143,12 +143,12 @@ async def test_the_api_document_declares_binary_bodies(client: httpx.AsyncClient
     speak = document["paths"]["/synthesize"]["post"]
     binary = {"schema": {"type": "string", "format": "binary"}}
     assert speak["requestBody"]["content"]["application/x-npy"] == binary
-    assert set(speak["responses"]["200"]["content"]) >= {"audio/wav", "audio/flac", "application/x-npy"}
+    assert set(speak["responses"]["200"]["content"]) >= {"audio/wav", "audio/flac", "audio/mpeg", "application/x-npy"}
     assert {"X-Seed", "X-RTF", "Server-Timing"} <= set(speak["responses"]["200"]["headers"])
     assert set(speak["responses"]["422"]["content"]) == {"application/problem+json"}
     assert {parameter["name"] for parameter in speak["parameters"]} == {
         "model", "sigma", "seed", "denoise", "corrections", "preset", "adapt", "mean", "variance", "format",
-        "sample_rate", "guard", "stream",
+        "sample_rate", "guard", "gain", "loudness", "stream",
     }  # fmt: skip
     assert document["paths"]["/v1/mel"]["post"]["requestBody"]["content"]["audio/wav"] == binary
     assert "HTTPValidationError" not in json.dumps(document)

@@ -102,6 +102,29 @@ async def test_opus_says_its_codec_and_takes_the_next_rate(client: httpx.AsyncCl
     assert info.frames == int(response.headers["x-audio-samples"]) == -(-12 * 256 * 24000 // 22050)
 
 
+async def test_mp3_says_where_it_comes_from(client: httpx.AsyncClient, new_mel: Any) -> None:
+    response = await client.post("/v1/synthesize?seed=9", content=npy(new_mel()), headers={"Accept": "audio/mpeg"})
+    assert response.headers["content-type"] == "audio/mpeg"
+    with soundfile.SoundFile(io.BytesIO(response.content)) as file:
+        assert (file.format, file.samplerate, file.frames) == ("MP3", 22050, 12 * 256)
+        assert json.loads(file.comment) == json.loads(response.headers["x-audio-origin"])
+
+
+async def test_a_gain(client: httpx.AsyncClient, new_mel: Any) -> None:
+    url = "/synthesize?seed=3&format=pcm_f32"
+    plain, soft = [await client.post(url + gain, content=npy(new_mel())) for gain in ("", "&gain=-20")]
+    assert (plain.headers.get("x-gain"), soft.headers["x-gain"]) == (None, "-20.0")
+    expected = np.float32(0.1) * np.frombuffer(plain.content, "<f4")
+    np.testing.assert_allclose(np.frombuffer(soft.content, "<f4"), expected, rtol=1e-6)
+
+
+async def test_a_loudness(client: httpx.AsyncClient, new_mel: Any) -> None:
+    url = "/synthesize?seed=3&format=npy&loudness="
+    soft, loud = [await client.post(f"{url}{lufs}", content=npy(new_mel(100))) for lufs in (-30, -20)]
+    assert float(loud.headers["x-gain"]) == pytest.approx(float(soft.headers["x-gain"]) + 10.0)
+    np.testing.assert_allclose(samples(loud), samples(soft) * 10**0.5, rtol=1e-5)
+
+
 async def test_the_seed_is_drawn_reported_and_repeatable(client: httpx.AsyncClient, new_mel: Any) -> None:
     first = await client.post("/synthesize?format=npy", content=npy(new_mel()))
     second = await client.post("/synthesize?format=npy", content=npy(new_mel()))

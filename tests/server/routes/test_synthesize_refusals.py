@@ -96,7 +96,9 @@ async def test_what_cannot_be_taken_or_given(client: httpx.AsyncClient, new_mel:
     gzip = await client.post("/synthesize", content=body, headers={"Content-Encoding": "gzip"})
     problem(gzip, 415, "unsupported-content-encoding")
     problem(await client.post("/synthesize", content=body, headers={"Accept": "text/html"}), 406, "not-acceptable")
-    problem(await client.post("/synthesize?format=mp3", content=body), 406, "not-acceptable")
+    problem(await client.post("/synthesize?format=aac", content=body), 406, "not-acceptable")
+    mp3 = await client.post("/synthesize?format=mp3&stream=1", content=body)
+    assert "Streams are sent in format=wav|flac|opus|pcm" in problem(mp3, 406, "not-acceptable")["detail"]
 
 
 @pytest.mark.parametrize(
@@ -105,7 +107,7 @@ async def test_what_cannot_be_taken_or_given(client: httpx.AsyncClient, new_mel:
         ("sigma=nan", "sigma"),
         ("sigma=-1", "sigma"),
         ("sigma=inf", "sigma"),
-        ("sigma=loud", "sigma"),
+        ("sigma=shrill", "sigma"),
         ("seed=-1", "seed"),
         ("seed=1.5", "seed"),
         (f"seed={2**63}", "seed"),
@@ -115,6 +117,11 @@ async def test_what_cannot_be_taken_or_given(client: httpx.AsyncClient, new_mel:
         ("corrections=101", "corrections"),
         ("corrections=1.5", "corrections"),
         ("model=" + "x" * 300, "model"),
+        ("gain=61", "gain"),
+        ("loudness=1", "loudness"),
+        ("loudness=-20&gain=1", "loudness"),
+        ("loudness=-20&stream=1", "loudness"),
+        ("loudness=-20", "loudness"),  # of 0.14 s
         ("sgima=0.5", "(unknown)"),
     ],
 )
@@ -123,12 +130,12 @@ async def test_parameters_that_are_not_valid(
 ) -> None:
     document = problem(await client.post(f"/synthesize?{query}", content=npy(new_mel())), 422, "invalid-parameter")
     assert [error["parameter"] for error in document["errors"]] == [parameter]
-    assert "loud" not in json.dumps(document)
+    assert "shrill" not in json.dumps(document)
     assert "xxx" not in json.dumps(document)
     assert "sgima" not in json.dumps(document)
     known = (
-        "the parameters are sigma, seed, denoise, corrections, preset, adapt, mean, variance, guard, model, format, "
-        "sample_rate, stream"
+        "the parameters are sigma, seed, denoise, corrections, preset, adapt, mean, variance, guard, gain, "
+        "loudness, model, format, sample_rate, stream"
     )
     assert document["detail"].endswith(known) == (parameter == "(unknown)")
     assert ("did you mean sigma?" in document["detail"]) == (query == "sgima=0.5")

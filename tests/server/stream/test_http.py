@@ -79,10 +79,11 @@ def test_files_that_are_exact(talk: Any, streamer: Streamer, form: str) -> None:
     np.testing.assert_allclose(x, expected, rtol=0.0, atol=1e-6 if form == "wav_f32" else 1.0 / 32768.0)
 
 
-def test_raw_samples_at_another_rate(talk: Any, streamer: Streamer) -> None:
+def test_raw_samples_at_another_rate_and_level(talk: Any, streamer: Streamer) -> None:
     mel = mel_of(130)
-    with talk(streamer) as dial, begin(dial.url, mel, format="pcm_f32", sample_rate=16000) as answer:
-        x = np.frombuffer(answer.read(), "<f4")
+    with talk(streamer) as dial, begin(dial.url, mel, format="pcm_f32", sample_rate=16000, gain=20) as answer:
+        x = np.frombuffer(answer.read(), "<f4") / 10.0
+        assert answer.headers["x-gain"] == "20.0"
         assert answer.headers["x-audio-samples"] == str(len(x))
     np.testing.assert_allclose(x, resample(streamer.synthesize(mel, seed=1), 22050, 16000), rtol=0.0, atol=1e-5)
 

@@ -28,6 +28,7 @@ from vocoder.mel.config import preset
         ('{"model": "nobody"}', 404, "unknown-model", "streamer"),
         ('{"preset": "nobody"}', 422, "unknown-preset", "nvidia"),
         ('{"preset": "vocos", "adapt": "off"}', 422, "mel-mismatch", "sample_rate"),
+        ('{"loudness": -20}', 422, "invalid-parameter", "streams, which take gain"),
         ('{"sample_rate": 1234}', 422, "unsupported-sample-rate", "22050"),
         (b"\0\0\0\0", 400, "malformed-body", "must be text"),
         ('{"model": "' + 20000 * "x" + '"}', 413, "body-too-large", "16384"),

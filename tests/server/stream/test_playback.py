@@ -1,0 +1,52 @@
+"""Streams whose audio comes slower than it plays."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import pytest
+from speaker import metrics
+from streamers import Streamer, mel_of
+
+from server.stream.playback import Playback
+
+
+def test_only_the_server_s_own_time_makes_a_pause() -> None:
+    now = 0.0
+    playback = Playback(lambda: now)
+    for wait, work, seconds, late in (
+        (5.0, 9.0, 1.0, 0.0),  # the first audio is not late, whenever it comes
+        (0.25, 0.5, 2.0, 0.0),
+        (0.0, 2.25, 2.5, 1.0),
+        (7.0, 0.125, 3.0, 0.125),  # the client took its time, and has nothing left
+        (0.0, 0.25, 4.0, 0.0),
+    ):
+        now += wait
+        playback.work()
+        now += work
+        playback.work()  # what was computed gave no audio yet
+        playback.deliver(seconds)
+        assert playback.late == pytest.approx(late)
+    assert playback.dry_seconds == pytest.approx(1.125)
+
+
+@pytest.mark.parametrize("report", [True, False])
+def test_a_stream_that_ran_dry_is_counted_and_told(talk: Any, streamer: Streamer, report: bool) -> None:
+    streamer.shut_after = 2
+    with talk(streamer) as dial, dial() as speaker:
+        speaker.hello(seed=3, report_dry=report)
+        speaker.text()
+        speaker.send(mel_of(200))
+        speaker.end()
+        time.sleep(1.0)  # more than two chunks take to play
+        streamer.gate.set()
+        _, told = speaker.rest()
+        if report:
+            assert told.keys() == {"type", "seconds"}
+            assert (told["type"], told["seconds"] > 0.0) == ("dry", True)
+            while told["type"] == "dry":
+                _, told = speaker.rest()
+        assert told["type"] == "done"
+        assert told["dry_seconds"] > 0.0
+        assert 'vocoder_dry_streams_total{route="/v1/stream"} 1.0' in metrics(dial.url)
