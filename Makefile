@@ -15,7 +15,7 @@ BIN   := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install ci demo test evaluation-test conventions-test browser-test cpp-test page dist check serve train bench fuzz soak \
+.PHONY: help install ci demo test evaluation-test conventions-test pipecat-test browser-test cpp-test page dist check serve train bench fuzz soak \
   helm-test image-test ray-test docs clean
 
 help: ## list the targets
@@ -56,6 +56,14 @@ $(VENV)/.conventions: $(STAMP) tests/conventions/packages.txt
 	$(BIN)/python -m pip install --quiet --no-deps --target $(VENV)/conventions cython==3.2.1 setuptools==80.9.0 wheel==0.45.1
 	PYTHONPATH=$(VENV)/conventions $(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --upgrade \
 	  --target $(VENV)/conventions --requirement tests/conventions/packages.txt
+	@touch $@
+
+pipecat-test: $(VENV)/.pipecat ## say a recording through a pipecat pipeline and the server (installs pipecat alone)
+	PIPECAT_PYTHON=$(VENV)/pipecat/bin/python $(BIN)/python -m pytest -rs tests/server/client/test_pipecat.py $(ARGS)
+
+$(VENV)/.pipecat: $(STAMP)
+	$(PYTHON) -m venv $(VENV)/pipecat
+	$(VENV)/pipecat/bin/python -m pip install --quiet pipecat-ai==1.14.0 'httpx>=0.28' 'websockets>=15'
 	@touch $@
 
 browser-test: $(VENV)/.with-browser ## test the page at / in headless Chromium, which it installs where there is none

@@ -31,7 +31,7 @@ from server.limits.keys import KeyRing
 from server.limits.shares import HeldBytes, Pool, give_back_freed
 from server.problems import answer_not_found, install_problem_handlers
 from server.request.telling import HEADERS
-from server.routes import inference, mel, models, operations, pages, synthesize
+from server.routes import inference, mel, models, operations, pages, repository, synthesize
 from server.service import Service
 from server.settings import Settings
 from server.telemetry.log_writer import DroppedLines
@@ -86,12 +86,13 @@ def create_app(
 
 
 def create_admin_app(public: FastAPI) -> FastAPI:
-    """Build the application of the admin port: probes, metrics and documentation of `public`, without API keys."""
+    """Build the application of the admin port, without API keys: probes, metrics, models, documentation of `public`."""
     service: Service = public.state.service
     app = _bare(f"{public.title}: administration", service)
     app.state.described = public
     app.add_middleware(Gate, hosts=HostRule(service.settings.admin_host))
-    for router in (operations.router, operations.metrics_router, pages.docs_router):
+    control = [repository.router] if service.settings.model_control else []
+    for router in (operations.router, operations.metrics_router, pages.docs_router, *control):
         app.include_router(router)
     return app
 
@@ -148,6 +149,8 @@ def _lifespan(service: Service, telemetry: Telemetry | None) -> Callable[[FastAP
         service.workers.lanes.start()
         service.engines.start()
         watches = [asyncio.create_task(give_back_freed(service.memory))]
+        if unload_after := service.settings.unload_after:
+            watches.append(asyncio.create_task(service.engines.unload_unused(unload_after)))
         if service.keys is not None:
             watches.append(asyncio.create_task(service.keys.watch()))
         try:

@@ -43,13 +43,13 @@ KINDS = {
     408: "body-timeout header-timeout",
     413: "audio-too-long body-too-large too-many-frames",
     415: "unsupported-content-encoding unsupported-dtype unsupported-media-type",
-    422: "invalid-audio invalid-mel invalid-parameter mel-mismatch unknown-preset unlikely-mel unsupported-sample-rate "
-    "unsure-preset",
+    422: "invalid-audio invalid-mel invalid-parameter mel-mismatch unknown-preset unloadable-model unlikely-mel "
+    "unsupported-sample-rate unsure-preset",
     426: "upgrade-required",
     429: "rate-limited",
     431: "headers-too-large",
     500: "internal-error synthesis-failed",
-    503: "busy model-failed not-alive not-ready queue-full stopping warming",
+    503: "busy model-failed not-alive not-ready queue-full stopping unloaded warming",
     504: "deadline-exceeded",
     507: "out-of-memory",
 }

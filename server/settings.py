@@ -48,6 +48,15 @@ class Settings(BaseSettings):
     admin_port: Port | None = None
     """separate port for /metrics, /docs and /openapi.json, which then leave `port`"""
     admin_host: str = Field(default="127.0.0.1", description="address of the admin port")
+    model_control: bool = Field(
+        default=False, description="whether the admin port loads and unloads models, at /v2/repository"
+    )
+    unload_after: float = Field(
+        default=0.0,
+        ge=0,
+        description="seconds without work after which a model is unloaded, until the next request; 0 is never. More "
+        "than VOCODER_BODY_TIMEOUT and VOCODER_SEND_TIMEOUT, or a waiting stream may end",
+    )
     docs: bool = Field(default=True, description="whether to serve /docs and /openapi.json")
     page: bool = Field(default=True, description="whether to serve the page at /")
     page_models: Path | None = Field(

@@ -8,6 +8,7 @@ waits for company. Long work is computed in parts. Between two parts others have
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -17,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from server.engine.calibration import Calibration
+from server.engine.cores import compute_on
 from server.engine.errors import EngineState, NotReadyError, SynthesisError
 from server.engine.lanes import Lanes
 from server.engine.line import Line
@@ -56,13 +58,20 @@ class Engine:
         self.state = EngineState.LOADING
         """whether the engine takes work, and if not, why"""
         self.loaded: Future[None] = Future()
+        """done when the model is ready, or cannot be"""
         self._reference = reference
         self._load = load
         self._calibration = calibration
         self._observer = observer
         self._line = Line(lanes, limits or QueueLimits(), self._compute, self._fits, self._check)
         self._model: LoadedModel | None = None
-        self._well = time.monotonic()
+        self._well = self._used = time.monotonic()
+        self._was_ready = False
+
+    @property
+    def in_service(self) -> bool:
+        """Whether the model was ready once and has not failed or stopped since."""
+        return self._was_ready and self.state not in (EngineState.FAILED, EngineState.STOPPED)
 
     @property
     def synthesizer(self) -> Synthesizer:
@@ -106,10 +115,39 @@ class Engine:
                 return
         self.loaded.set_exception(NotReadyError(self.state))
 
+    def start_loading(self) -> None:
+        """Load the model on a thread of its own."""
+
+        def load() -> None:
+            compute_on(1)
+            self.load()
+
+        threading.Thread(target=load, name="loader", daemon=True).start()
+
+    def wake(self) -> None:
+        """Begin to load an unloaded model again."""
+        with self._line.lanes.lock:
+            if self.state in (EngineState.IDLE, EngineState.UNLOADED):
+                self.state, self.loaded = EngineState.LOADING, Future()
+                self.start_loading()
+
+    def unload(self, unused_for: float | None = None) -> bool:
+        """Free the model and return whether it was loaded. What waits is refused; what runs keeps the model to its end.
+
+        With `unused_for` only a model that was not used for so many seconds, which the next request loads again.
+        """
+        with self._line.lanes.lock:
+            unused = time.monotonic() - self._used
+            if self.state is not EngineState.READY or (unused_for and (unused < unused_for or self._line.waits)):
+                return False
+            self._refuse_all(EngineState.IDLE if unused_for else EngineState.UNLOADED)
+            self._model = None
+        logger.info("%s is unloaded", self.name)
+        return True
+
     def admit(self) -> None:
         """Raise the error that `submit` would raise now, so that hopeless requests are refused before their body."""
-        if self.state is not EngineState.READY:
-            raise NotReadyError(self.state)
+        self._require_ready()
         self._line.admit()
 
     def submit(self, utterance: Utterance, deadline: float | None = None) -> Job:
@@ -150,24 +188,29 @@ class Engine:
 
     def alive(self, stall_timeout: float) -> bool:
         """Whether there was a sign of life in the last `stall_timeout` seconds."""
-        return self.state in (EngineState.LOADING, EngineState.READY) and self._line.lanes.alive(stall_timeout)
+        ended = self.state in (EngineState.FAILED, EngineState.STOPPED)
+        return not ended and self._line.lanes.alive(stall_timeout)
 
     def close(self) -> None:
         """Take no more work; waiting work is finished."""
         with self._line.lanes.lock:
             if self.state is EngineState.LOADING:
                 self._refuse_all(EngineState.STOPPED)
-            elif self.state is EngineState.READY:
+            elif self.state is not EngineState.FAILED:
                 self.state = EngineState.STOPPED
 
     def refuse_rest(self) -> None:
         """Refuse all unfinished work."""
         self._refuse_all(self.state)
 
-    def _compute(self, jobs: list[Job]) -> Sequence[Outcome | Part]:
+    def _compute(self, jobs: list[Job]) -> Sequence[Outcome | NotReadyError | Part]:
         """Return the outcomes of the jobs of a run, on a lane."""
         utterances = [job.utterance for job in jobs if job.utterance is not None and job.parts is None]
-        outcomes = self._loaded().run(utterances) if utterances else [jobs[0].next_part()]
+        model = self._model
+        if utterances and model is None:  # unloaded meanwhile
+            return [NotReadyError(self.state)] * len(jobs)
+        outcomes = model.run(utterances) if model and utterances else [jobs[0].next_part()]
+        self._used = time.monotonic()
         failures = [outcome for outcome in outcomes if isinstance(outcome, SynthesisError)]
         if any(failure.fatal for failure in failures):
             self._refuse_all(EngineState.FAILED)
@@ -176,14 +219,15 @@ class Engine:
         return outcomes
 
     def _fits(self, frames: list[int]) -> bool:
-        return self._loaded().fits(frames)
+        return self._model is not None and self._model.fits(frames)
 
     def _check(self) -> None:
         """Notice a lost device even while there are no requests."""
-        if time.monotonic() - self._well < CANARY_INTERVAL or self.state is not EngineState.READY:
+        model = self._model
+        if time.monotonic() - self._well < CANARY_INTERVAL or model is None or self.state is not EngineState.READY:
             return
         try:
-            self._loaded().try_out()
+            model.try_out()
             self._well = time.monotonic()
         except Exception:
             logger.exception("%s can no longer synthesize", self.name)
@@ -191,9 +235,16 @@ class Engine:
 
     def _admitted(self, job: Job) -> Job:
         with self._line.lanes.lock:
-            if self.state is not EngineState.READY:
-                raise NotReadyError(self.state)
+            self._require_ready()
+            self._used = time.monotonic()
             return self._line.submit(job)
+
+    def _require_ready(self) -> None:
+        """Raise the error of an engine that takes no work; one that was idle begins to load."""
+        if self.state is EngineState.IDLE:
+            self.wake()
+        if self.state is not EngineState.READY:
+            raise NotReadyError(self.state)
 
     def _warm_up(self, model: LoadedModel, seconds: float) -> Parts:
         for _ in model.warm_up(seconds, self._calibration):
@@ -202,7 +253,8 @@ class Engine:
             if self.state is EngineState.LOADING:
                 self._model, self.name = model, model.name
                 self._line.keep_pace(model.pace)
-                self.state, self._well = EngineState.READY, time.monotonic()
+                self.state, self._was_ready = EngineState.READY, True
+                self._well = self._used = time.monotonic()
         return np.empty(0, np.float32)
 
     def _on_warmed_up(self, job: Future[Synthesis]) -> None:
@@ -216,7 +268,7 @@ class Engine:
         if self.state is EngineState.LOADING:
             trace = None if isinstance(error, EXPECTED_ERRORS) else error
             logger.error("cannot load model %s: %s", self.name, error, exc_info=trace)
-            self._refuse_all(EngineState.FAILED)
+            self._refuse_all(EngineState.UNLOADED if self._was_ready else EngineState.FAILED)
         self.loaded.set_exception(error)
 
     def _refuse_all(self, state: EngineState) -> None:
@@ -226,6 +278,8 @@ class Engine:
         self._line.refuse_all(NotReadyError(state))
 
     def _loaded(self) -> LoadedModel:
-        if self._model is None:
+        model = self._model
+        if model is None:
+            self._require_ready()
             raise NotReadyError(self.state)
-        return self._model
+        return model

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 
 from server.engine.calibration import Calibration
@@ -13,7 +13,7 @@ from server.engine.cores import available_cores, compute_on
 from server.engine.engine import Engine
 from server.engine.errors import LOADING_SECONDS, EngineState
 from server.engine.lanes import Lanes
-from server.engine.model import Load, Observer
+from server.engine.model import Load, Observer, free_memory
 from server.engine.queue import QueueLimits
 from server.problems import Problem
 
@@ -42,7 +42,9 @@ class Engines:
         lanes: Lanes | None = None,
     ) -> None:
         self.lanes = lanes = lanes or Lanes(1, available_cores())
-        self._engines = tuple(Engine(name, load, lanes, limits, calibration, observer) for name in references)
+        self._make: Callable[[str], Engine] = lambda name: Engine(name, load, lanes, limits, calibration, observer)
+        self._engines = tuple(map(self._make, references))
+        self._adding = asyncio.Lock()
 
     def __iter__(self) -> Iterator[Engine]:
         return iter(self._engines)
@@ -58,15 +60,15 @@ class Engines:
         for engine in self._engines:
             if engine.name == name:
                 return engine
-        if any(engine.state is EngineState.LOADING for engine in self._engines):
+        if any(engine.state is EngineState.LOADING and not engine.in_service for engine in self._engines):
             raise Problem("warming", "The models are still loading.", retry_after=LOADING_SECONDS)
         names = [engine.name for engine in self._engines]
         raise Problem("unknown-model", f"This server has the models {', '.join(names)}.", models=names)
 
     @property
     def ready(self) -> bool:
-        """Whether every model is loaded and warm, under a name of its own."""
-        return self._distinct and all(engine.state is EngineState.READY for engine in self._engines)
+        """Whether every model was loaded and warm, under a name of its own, and none has failed or stopped."""
+        return self._distinct and all(engine.in_service for engine in self._engines)
 
     @property
     def _distinct(self) -> bool:
@@ -91,6 +93,45 @@ class Engines:
         if not self._distinct:
             names = ", ".join(sorted(engine.name for engine in self._engines))
             raise LoadError(f"every model needs a name of its own, not {names}")
+
+    async def load(self, reference: str) -> None:
+        """Load a model that was unloaded, or a further one by its name or directory.
+
+        Raises:
+            LoadError: it cannot be loaded, or another has its name.
+        """
+        async with self._adding:
+            engine = next((engine for engine in self._engines if engine.name == reference), None)
+            known = engine is not None
+            if engine is None:
+                engine = self._make(reference)
+                engine.start_loading()
+            engine.wake()
+            try:
+                await asyncio.shield(asyncio.wrap_future(engine.loaded))
+            except Exception as error:
+                raise LoadError(f"cannot load model {reference}: {error}") from error
+            if not known and engine.name in [other.name for other in self._engines]:
+                engine.unload()
+                raise LoadError(f"there is a model {engine.name} already: unload it, or give this one another name")
+            self._engines += () if known else (engine,)
+
+    async def unload(self, name: str) -> None:
+        """Take a model out of service; what runs is finished.
+
+        Raises:
+            Problem: there is no such model.
+        """
+        self.get(name).unload()
+        await asyncio.to_thread(free_memory)
+
+    async def unload_unused(self, seconds: float) -> None:
+        """Unload models that were not used for so many seconds, again and again."""
+        while True:
+            await asyncio.sleep(seconds / 8)
+            for engine in self._engines:
+                if engine.unload(unused_for=seconds):
+                    await asyncio.to_thread(free_memory)
 
     def stop(self, timeout: float) -> None:
         """Take no more work, and finish what waits within `timeout` seconds."""

@@ -16,10 +16,12 @@ FATAL = frozenset({"AcceleratorError"})
 
 
 class EngineState(StrEnum):
-    """The states of an engine. It only moves down this list."""
+    """The states of an engine. An idle or unloaded one may load again; a failed or stopped one never does."""
 
     LOADING = "loading"
     READY = "ready"
+    IDLE = "idle"
+    UNLOADED = "unloaded"
     FAILED = "failed"
     STOPPED = "stopped"
 
@@ -27,6 +29,8 @@ class EngineState(StrEnum):
 LOADING_SECONDS = 5
 NOT_READY = {
     EngineState.LOADING: ("warming", "The model is still loading."),
+    EngineState.IDLE: ("warming", "The model is loaded again."),
+    EngineState.UNLOADED: ("unloaded", "The model was taken out of service."),
     EngineState.FAILED: ("model-failed", "The model could not be loaded, or its device is lost. See the log."),
     EngineState.STOPPED: ("stopping", "The server is shutting down."),
 }
@@ -36,7 +40,8 @@ class NotReadyError(Problem):
     """The engine takes no work because of its state: loading, failed or stopped."""
 
     def __init__(self, state: EngineState) -> None:
-        super().__init__(*NOT_READY[state], retry_after=LOADING_SECONDS if state is EngineState.LOADING else None)
+        waits = state in (EngineState.LOADING, EngineState.IDLE)
+        super().__init__(*NOT_READY[state], retry_after=LOADING_SECONDS if waits else None)
         self.state = state
 
 

@@ -20,7 +20,7 @@ from vocoder.mel.range import mel_range
 from vocoder.sampling import Utterance, voice_of
 from vocoder.synthesis.synthesizer import Synthesizer
 
-__all__ = ["Load", "LoadedModel", "Observer", "Outcome", "check_output", "short_name"]
+__all__ = ["Load", "LoadedModel", "Observer", "Outcome", "check_output", "free_memory", "short_name"]
 
 logger = logging.getLogger(__name__)
 
@@ -169,14 +169,19 @@ class LoadedModel:
         """Limit later runs to half of what did not fit into memory."""
         self.max_frames = min(self.max_frames, frames // 2)
         logger.warning("out of memory: batches have at most %d frames from now on", self.max_frames)
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
+        free_memory()
 
 
 def short_name(reference: str) -> str:
     """Return the last part of a name or path. Clients learn nothing else about the file system."""
     return Path(reference).resolve().name
+
+
+def free_memory() -> None:
+    """Return memory that nothing uses any more to the device."""
+    gc.collect()
+    if torch.accelerator.is_available():
+        torch.accelerator.empty_cache()
 
 
 def check_output(x: NDArray[np.float32], frames: int, hop_length: int) -> None:

@@ -83,10 +83,11 @@ async def show_page_part(name: str, request: Request, service: ServiceDependency
 @docs_router.get("/openapi.json")
 async def openapi(request: Request) -> dict[str, Any]:
     """Return the OpenAPI document. On the admin port it says that another port answers."""
+    document: dict[str, Any] = request.app.openapi()
     described = getattr(request.app.state, "described", None)
     if isinstance(described, FastAPI):
-        return {**described.openapi(), "x-answered-here": False}
-    document: dict[str, Any] = request.app.openapi()
+        paths = {**described.openapi()["paths"], **document["paths"]}
+        return {**described.openapi(), "paths": paths, "x-answered-here": False}
     return document
 
 

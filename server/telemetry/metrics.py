@@ -175,7 +175,8 @@ class EngineGauges(Collector):
         about = GaugeMetricFamily("vocoder_model_info", "1; the labels describe the model.", labels=labels)
         for engine in self._engines:
             is_ready = engine.state is EngineState.READY
-            ready.add_metric([engine.name], float(is_ready))
+            if engine.state not in (EngineState.IDLE, EngineState.UNLOADED):  # which is nothing to be alarmed about
+                ready.add_metric([engine.name], float(is_ready))
             queued.add_metric([engine.name], engine.queued)
             frames.add_metric([engine.name], engine.queued_frames)
             if is_ready:

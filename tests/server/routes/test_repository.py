@@ -1,0 +1,97 @@
+"""Models that come and go while the server runs: by the administrator, and when nobody uses them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import anyio
+import httpx
+import pytest
+from answers import npy, problem, samples
+
+from server.app import create_admin_app, create_app
+from server.engine.errors import EngineState
+from server.settings import Settings
+
+pytestmark = pytest.mark.anyio
+
+REPOSITORY = "/v2/repository"
+
+
+def client_of(app: Any) -> httpx.AsyncClient:
+    transport = httpx.ASGITransport(app, raise_app_exceptions=False)
+    return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
+
+
+@asynccontextmanager
+async def running(known: dict[str, Any], **settings: Any) -> AsyncIterator[tuple[Any, httpx.AsyncClient, Any]]:
+    """An application that serves the first known model: its engines, and clients of both ports."""
+    app = create_app(Settings(models=(next(iter(known)),), cores=1, **settings), load=known.__getitem__)
+    async with app.router.lifespan_context(app), client_of(app) as public, client_of(create_admin_app(app)) as admin:
+        await app.state.service.engines.wait_ready()
+        yield app.state.service.engines, public, admin
+
+
+async def test_the_administrator_loads_and_unloads(new_fake: Any, new_mel: Any) -> None:
+    known = {"one": new_fake("one"), "some/where/two": new_fake("two"), "elsewhere": new_fake("one")}
+    async with running(known, model_control=True) as (_, public, admin):
+
+        async def said(action: str, name: str) -> tuple[int, Any]:
+            answer = await admin.post(f"{REPOSITORY}/models/{name}/{action}", json={})
+            return answer.status_code, answer.json()
+
+        async def index() -> dict[str, tuple[str, str]]:
+            entries = (await admin.post(f"{REPOSITORY}/index")).json()
+            return {entry["name"]: (entry["state"], entry["reason"]) for entry in entries}
+
+        async def spoken(name: str) -> httpx.Response:
+            return await public.post(f"/synthesize?model={name}&seed=1&format=npy", content=npy(new_mel()))
+
+        problem(await spoken("two"), 404, "unknown-model")
+        assert await said("load", "some/where/two") == (200, {})
+        assert samples(await spoken("two")).any()
+        assert await said("unload", "one") == (200, {})
+        assert await index() == {"one": ("UNAVAILABLE", "unloaded"), "two": ("READY", "")}
+        assert "retry-after" not in (await spoken("one")).headers
+        problem(await spoken("one"), 503, "unloaded")
+        assert (await public.get("/v1/models/one")).json() == {"name": "one", "state": "unloaded"}
+        assert [(await public.get(path)).status_code for path in ("/readyz", "/livez")] == [200, 200]
+        assert 'vocoder_ready{model="one"}' not in (await public.get("/metrics")).text
+        assert await said("load", "one") == (200, {})
+        assert samples(await spoken("one")).any()
+        assert (await said("unload", "three"))[0] == 404
+        for name, words in (("three", "cannot load model three"), ("elsewhere", "there is a model one already")):
+            code, document = await said("load", name)
+            assert (code, words in document["error"]) == (422, True)
+        assert await index() == {"one": ("READY", ""), "two": ("READY", "")}
+        known["one"].fault = RuntimeError("gone")  # what was loaded once and cannot be again ends no server
+        assert (await said("unload", "one"), (await said("load", "one"))[0]) == ((200, {}), 422)
+        assert [(await public.get(path)).status_code for path in ("/readyz", "/livez")] == [200, 200]
+        assert (await public.post(f"{REPOSITORY}/index")).status_code == 404
+        assert f"{REPOSITORY}/index" in (await admin.get("/openapi.json")).json()["paths"]
+
+
+async def test_only_a_setting_gives_the_administrator_this_power(fake: Any) -> None:
+    async with running({"fake": fake}) as (_, _, admin):
+        assert (await admin.post(f"{REPOSITORY}/models/fake/unload")).status_code == 404
+
+
+async def test_a_model_that_nobody_uses_is_unloaded_and_comes_back(fake: Any, new_mel: Any) -> None:
+    async with running({"fake": fake}, unload_after=0.2) as (engines, public, _):
+        (engine,) = engines
+        with anyio.fail_after(60.0):
+            while engine.state is not EngineState.IDLE:
+                await anyio.sleep(0.02)
+            assert [(await public.get(path)).status_code for path in ("/readyz", "/livez")] == [200, 200]
+            fake.gate.clear()
+            for path in ("/synthesize", "/mel"):
+                answer = await public.post(path, content=npy(new_mel()))
+                problem(answer, 503, "warming")
+                assert answer.headers["retry-after"] == "5"
+            assert (engine.state, (await public.get("/readyz")).status_code) == (EngineState.LOADING, 200)
+            problem(await public.post("/synthesize?model=x", content=b""), 404, "unknown-model")
+            fake.gate.set()
+            await engines.wait_ready()
+            assert (await public.post("/synthesize", content=npy(new_mel()))).status_code == 200
