@@ -34,8 +34,8 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("MAX_AUDIO_SECONDS", "nan"),
         ("LOG_LEVEL", "loud"),
         ("CORS_ORIGINS", "*"),
-        ("CORS_ORIGINS", "https://studio.test/"),
-        ("CORS_ORIGINS", "studio.test"),
+        ("CORS_ORIGINS", "https://example.org/"),
+        ("CORS_ORIGINS", "voice.test"),
     ],
 )
 def test_settings_are_checked(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:

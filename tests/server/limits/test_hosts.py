@@ -97,10 +97,10 @@ def test_any_name_where_a_setting_says_so(ready: Any) -> None:
 
 
 def test_pages_of_sites_that_are_allowed(ready: Any) -> None:
-    site = "https://studio.test:8443"
-    with ready(cors_origins=f"{site},http://other.test") as url:
+    site = "https://example.org:8443"
+    with ready(cors_origins=f"{site},http://elsewhere.example") as url:
         preflight = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
-        for origin, code in ((site, 200), ("https://studio.test", 400), (f"https://{EVIL}", 400), ("null", 400)):
+        for origin, code in ((site, 200), ("https://example.org", 400), (f"https://{EVIL}", 400), ("null", 400)):
             answer = httpx.options(f"{url}/v1/synthesize", headers={"Origin": origin, **preflight}, timeout=TIMEOUT)
             allowed = answer.headers.get("access-control-allow-origin")
             assert (answer.status_code, allowed) == (code, site if code == 200 else None), origin
