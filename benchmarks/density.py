@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from benchmarks.density_fitting import Data, Fit, LogProb, fit, load, pool, score
 from benchmarks.density_pictures import draw_samples
 from training.density.flows import CLOSED_FORM, DensityConfig
-from training.density.items.digits import LEVELS
+from training.density.items import LEVELS
 from training.density.model import DensityModel
 from vocoder.mel.config import preset
 from vocoder.timing import markdown_table
@@ -56,7 +56,7 @@ def ours(config: DensityConfig, x: Tensor, seed: int) -> Contestant:
     """Return a model of this project, its whitening and its actnorms fitted to training items."""
     torch.manual_seed(seed)
     model = DensityModel(config)
-    model.fit_whitening(lambda: x.split(256))
+    model.fit_whitening(x)
     with torch.no_grad():
         model.train()(x[:1024])
     fitted = set() if model.whitening is None else set(model.whitening.parameters())
@@ -96,7 +96,6 @@ def configurations(data: Data) -> dict[str, DensityConfig]:
         "glow": replace(base, kind="glow", flows=4),
         "maf": replace(base, kind="maf", flows=3),
     }
-    found["nice, relu"] = replace(found["nice"], activation="relu")
     if data.name == "digits":
         layers = {f"maf, {n} generations": replace(found["maf"], generations=n) for n in (2, 4, 16)}
         found |= {"nice, by halves": replace(found["nice"], mixing="reversal"), **layers}
@@ -166,7 +165,7 @@ def main() -> int:
     """Print the table, row by row."""
     args = arguments()
     frames = args.patch if args.data == "patches" else args.context
-    data = load(args.data, args.manifest, args.hours, frames)
+    data = load(args.data, args.manifest, frames)
     chosen = {k: v for k, v in configurations(data).items() if not args.models or k in args.models}
     size = " x ".join(map(str, data.test.shape[1:]))
     print(f"{args.data}, {size}, {args.steps} steps of {args.batch}, seeds 0 to {args.seeds - 1}\n")
@@ -187,7 +186,6 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Held-out nats per dimension of the family, beside zuko.")
     parser.add_argument("data", choices=["digits", "frames", "patches"])
     parser.add_argument("--manifest", default="runs/speech/manifest.jsonl", help="of a prepared corpus, for mels")
-    parser.add_argument("--hours", type=float, default=0.5, help="of audio, for mels")
     parser.add_argument("--models", nargs="+", help="only these, by the names of the table")
     parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--batch", type=int, default=128)

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from training.corpora.manifest import read_manifest
-from training.density.items.choice import DataConfig, Items, items_of
-from training.density.items.digits import Digits
-from training.density.items.mels import MelWindowConfig
+from training.density.items import DataConfig, digits, items_of
+from training.loop.batches import EpochDataset
 from vocoder.mel.config import preset
 
 __all__ = ["Data", "Fit", "LogProb", "fit", "load", "score"]
@@ -27,7 +26,7 @@ class Data:
     """Items of three splits: one to learn from, one to stop at, one to report."""
 
     name: str
-    train: Items
+    train: EpochDataset
     validation: Tensor
     test: Tensor
 
@@ -43,19 +42,18 @@ class Fit:
     seed: int = 0
 
 
-def load(name: str, manifest: str, hours: float, frames: int) -> Data:
+def load(name: str, manifest: str, frames: int) -> Data:
     """Return `digits`, or `frames` (windows of mels) and `patches` of the mels of a corpus."""
     if name == "digits":
-        return Data(name, Digits("train"), pool(Digits("validation", 1), 4), pool(Digits("test", 2), 4))
+        return Data(name, digits("train"), pool(digits("validation", 1), 4), pool(digits("test", 2), 4))
     corpus, mel = read_manifest(manifest), preset("nvidia")
-    windows = MelWindowConfig(hours=hours, gain_db=(-8.0, 5.0))
-    data = DataConfig(mels=windows, items=20_000, held_out=2_000)
+    data = DataConfig(gain_db=(-8.0, 5.0), items=20_000, held_out=2_000)
     train, held_out = (items_of(data, frames, mel, corpus, flag) for flag in (False, True))
     validation, test = pool(held_out, 1), pool(held_out, 1, first=1)
     return Data(name, train, validation, test)
 
 
-def pool(items: Items, epochs: int, first: int = 0) -> Tensor:
+def pool(items: EpochDataset, epochs: int, first: int = 0) -> Tensor:
     """Return all items of some epochs, (n, channels, frames)."""
     found = []
     for epoch in range(first, first + epochs):
@@ -94,7 +92,7 @@ def score(module: nn.Module, log_prob: LogProb, x: Tensor) -> float:
     return -total / x.numel()
 
 
-def _batches(items: Items, settings: Fit) -> Iterator[Tensor]:
+def _batches(items: EpochDataset, settings: Fit) -> Iterator[Tensor]:
     generator = torch.Generator().manual_seed(settings.seed)
     epoch = 0
     while True:

@@ -19,8 +19,9 @@ from torch import Tensor
 
 from benchmarks.density_fitting import Data, Fit, fit, pool, score
 from training.density.flows import DensityConfig
-from training.density.items.toys import Points, Toy, toys
+from training.density.items import points
 from training.density.model import DensityModel
+from training.density.toys import TOYS, Toy
 from vocoder.timing import markdown_table
 
 __all__ = ["draw_samples"]
@@ -63,9 +64,9 @@ def draw_samples(samples: Mapping[str, Tensor], limits: tuple[float, float], fil
 def fitted(toy: Toy, config: DensityConfig, settings: Fit) -> tuple[DensityModel, float]:
     """Return a model of a toy, and its held-out nats above the entropy of the toy."""
     torch.manual_seed(settings.seed)
-    data = Data("toy", Points(toy, 8192, 0), pool(Points(toy, 2000, 1), 1), pool(Points(toy, 20_000, 2), 1))
+    data = Data("toy", points(toy, 8192, 0), pool(points(toy, 2000, 1), 1), pool(points(toy, 20_000, 2), 1))
     model = DensityModel(config)
-    model.fit_whitening(lambda: pool(data.train, 1).split(512))
+    model.fit_whitening(pool(data.train, 1))
     if config.kind != "gaussian":
         whitening = set() if model.whitening is None else set(model.whitening.parameters())
         fit(model, model.log_prob, data, settings, whitening)
@@ -87,7 +88,7 @@ def draw_toys(found: Mapping[str, Mapping[str, DensityModel]], file: Path) -> No
     figure = Figure(figsize=(1.45 * (len(names) + 2), 1.5 * len(found)), dpi=80, layout="constrained")
     grid = figure.subplots(len(found), len(names) + 2, squeeze=False)
     for line, (name, models) in zip(grid, found.items(), strict=True):
-        points = toys()[name].sample(2000, np.random.default_rng(0))
+        points = TOYS[name].sample(2000, np.random.default_rng(0))
         line[0].plot(*points.T, ",", color="black")
         for axes, model in zip(line[1:-1], models.values(), strict=True):
             axes.imshow(density_on_grid(model), origin="lower", extent=(-EXTENT, EXTENT) * 2, cmap="magma")
@@ -107,14 +108,14 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Densities of points of the plane whose entropy is known.")
     parser.add_argument("--steps", type=int, default=1000)
     parser.add_argument("--batch", type=int, default=512)
-    parser.add_argument("--toys", nargs="+", choices=list(toys()), default=list(toys()))
+    parser.add_argument("--toys", nargs="+", choices=list(TOYS), default=list(TOYS))
     parser.add_argument("--plot", type=Path, help="file for the picture")
     args = parser.parse_args()
     settings = Fit(args.steps, args.batch, learning_rate=2e-3, weight_decay=0.0)
     found: dict[str, dict[str, DensityModel]] = {}
     print(markdown_table(["nats above the entropy", *MODELS], []), flush=True)
     for name in args.toys:
-        fits = {kind: fitted(toys()[name], config, settings) for kind, config in MODELS.items()}
+        fits = {kind: fitted(TOYS[name], config, settings) for kind, config in MODELS.items()}
         found[name] = {kind: model for kind, (model, _) in fits.items()}
         print(f"| {name} | {' | '.join(f'{gap:.3f}' for _, gap in fits.values())} |", flush=True)
     if args.plot is not None:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from training.data.mel_variation import VariationConfig, coloured, like_predicted
-from training.density.moments import Moments, fit_gaussian
+from training.density.gaussian import fit_gaussian
 from vocoder.flows.dense_affine import LowerAffine
 from vocoder.guard.densities import Densities, window_starts, windows_at
 from vocoder.guard.layouts import SHUFFLED, VARIATIONS, is_true
@@ -42,7 +42,7 @@ def fit_density(
         seed: of that.
     """
     generator = torch.Generator().manual_seed(seed)
-    moments = Moments(config.dimensions)
+    found = []
     for mel in mels:
         x = mel if variation in ("", SHUFFLED) else like_predicted(mel, variation, varied, generator)
         x = coloured(x, varied, 1.0, floor, generator)
@@ -51,8 +51,8 @@ def fit_density(
         starts = window_starts(x, config, floor)
         if len(starts):
             windows = windows_at(x, starts, config)
-            moments.add((windows + varied.noise * torch.randn(windows.shape, generator=generator))[:, :, None])
-    fit_gaussian(density, moments)
+            found.append(windows + varied.noise * torch.randn(windows.shape, generator=generator))
+    fit_gaussian(density, torch.cat(found)[:, :, None])
 
 
 def calibrate(

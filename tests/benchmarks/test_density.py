@@ -11,7 +11,7 @@ from benchmarks.density_fitting import Data, Fit, fit, load, pool, score
 
 @pytest.fixture(scope="module")
 def digits() -> Data:
-    return load("digits", "", 0.0, 8)
+    return load("digits", "", 8)
 
 
 @pytest.mark.parametrize("kind", ["nice", "realnvp", "maf"])

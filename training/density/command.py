@@ -9,9 +9,10 @@ from typing import Any
 
 from training.corpora.manifest import read_manifest
 from training.density.flows import CLOSED_FORM, DensityConfig
-from training.density.items.choice import TOYS, DataConfig, items_of
+from training.density.items import DataConfig, items_of
 from training.density.model import DensityModel
 from training.density.objective import DensityObjective
+from training.density.toys import TOYS
 from training.density.vae import VAEConfig, VariationalAutoencoder
 from training.loop import random_state
 from training.loop.fit import fit
@@ -77,11 +78,11 @@ def run(args: argparse.Namespace) -> int:
     model = (
         DensityModel(config.model) if isinstance(config.model, DensityConfig) else VariationalAutoencoder(config.model)
     )
-    objective = DensityObjective(model, mel_config, config.data.source, items.levels)
     if config.model.kind in CLOSED_FORM:  # whose greatest likelihood is in the initialisation, if that sees an epoch
         epoch = len(items) // config.trainer.batch_size
         config = replace(config, trainer=replace(config.trainer, steps=1, initialisation_batches=epoch))
     origin = surroundings() if manifest is None else provenance(manifest)
+    objective = DensityObjective(model, mel_config, config.data.source)
     fit(config, objective, items, held_out, provenance=origin, resume=args.resume)
     return 0
 
@@ -107,6 +108,4 @@ def shorthands(model: str | None, data: str | None) -> list[str]:
         return found
     if data in ("mels", "digits", *TOYS):
         return [*found, f"data.source={data}"]
-    if Path(data).exists():
-        return [*found, "data.source=mels", f"manifest={data}"]
-    return [*found, "data.source=mels", f"data.mels.corpora=[{data}]"]
+    return [*found, "data.source=mels", f"manifest={data}" if Path(data).exists() else f"data.corpora=[{data}]"]

@@ -67,8 +67,6 @@ class EarlyOutput(Flow):
 
     def __init__(self, size: int, rest: Flow) -> None:
         super().__init__()
-        if size < 1:
-            raise ValueError(f"an early output needs at least one channel, not {size}")
         self.size = size
         self.rest = rest
 

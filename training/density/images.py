@@ -1,8 +1,6 @@
-"""Images as signals: squeezed, reshaped, and coupled by a mask."""
+"""Images as signals whose time runs over the pixels row by row: squeezed, and coupled by a mask."""
 
 from __future__ import annotations
-
-import math
 
 import torch
 from torch import Tensor, nn
@@ -10,13 +8,13 @@ from torch import Tensor, nn
 from vocoder.flows.base import Flow
 from vocoder.flows.coupling import soft_clip
 
-__all__ = ["MaskedCoupling", "Reshape", "Squeeze", "channel_mask", "checkerboard"]
+__all__ = ["MaskedCoupling", "Squeeze", "channel_mask", "checkerboard"]
 
 
 class Squeeze(Flow):
     """Turn every 2 x 2 pixels into four channels: (B, C, H * W) to (B, 4 C, H / 2 * W / 2).
 
-    Images are signals whose time runs over the pixels row by row. A permutation, so `log_det` is 0.
+    A permutation, so `log_det` is 0.
 
     Args:
         height: H of the images.
@@ -52,39 +50,6 @@ class Squeeze(Flow):
             raise ValueError(f"a squeeze of {self.height} x {self.width} images got {x.shape[2]} pixels, not {pixels}")
 
 
-class Reshape(Flow):
-    """Turn items of one shape into another by reading their elements in order; `log_det` is 0.
-
-    Args:
-        before: (C, T) of an item of the data.
-        after: (C, T) of an item of the noise, with as many elements.
-
-    Raises:
-        ValueError: the two shapes hold different numbers of elements, or an item has another shape.
-    """
-
-    def __init__(self, before: tuple[int, int], after: tuple[int, int]) -> None:
-        super().__init__()
-        if math.prod(before) != math.prod(after):
-            raise ValueError(f"items of shape {before} and {after} hold different numbers of elements")
-        self.before = before
-        self.after = after
-
-    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map (B, *before) to (B, *after)."""
-        return _shaped(x, self.before, self.after)
-
-    def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map (B, *after) to (B, *before)."""
-        return _shaped(z, self.after, self.before)
-
-
-def _shaped(x: Tensor, before: tuple[int, int], after: tuple[int, int]) -> tuple[Tensor, Tensor]:
-    if x.shape[1:] != before:
-        raise ValueError(f"items must have the shape {before}, not {tuple(x.shape[1:])}")
-    return x.reshape(-1, *after), x.new_zeros(x.shape[0])
-
-
 class MaskedCoupling(Flow):
     """Keep what the mask marks, scale and shift the rest by functions of it.
 
@@ -92,10 +57,9 @@ class MaskedCoupling(Flow):
     log_s where b is 0. `AffineCoupling` is the special case of a mask over whole channels, with half the work.
 
     Args:
-        network: maps (B, C, T) and the condition to (B, 2 C, T), first `t` and then `log_s`; (B, C, T) if additive.
+        network: maps (B, C, T) and the condition to (B, 2 C, T), first `t` and then `log_s`.
         mask: (C, T) of 0 and 1; a side of 1 is repeated.
         log_s_bound: the bound of the soft clip of `log_s`.
-        additive: shift alone; `log_det` is then 0.
 
     Raises:
         ValueError: the mask holds other numbers, or marks all or nothing.
@@ -103,15 +67,12 @@ class MaskedCoupling(Flow):
 
     mask: Tensor
 
-    def __init__(
-        self, network: nn.Module, mask: Tensor, log_s_bound: float | None = 2.0, additive: bool = False
-    ) -> None:
+    def __init__(self, network: nn.Module, mask: Tensor, log_s_bound: float | None = 2.0) -> None:
         super().__init__()
         if mask.dim() != 2 or not bool(((mask == 0) | (mask == 1)).all()) or mask.float().mean() in (0, 1):
             raise ValueError("a mask must be (C, T) of zeros and ones, with both of them in it")
         self.network = network
         self.log_s_bound = log_s_bound
-        self.additive = additive
         self.register_buffer("mask", mask.to(torch.get_default_dtype()))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -126,10 +87,7 @@ class MaskedCoupling(Flow):
         return (z - t) * torch.exp(-log_s), -log_s.sum(dim=(1, 2))
 
     def _shift_and_log_scale(self, x: Tensor, cond: Tensor | None) -> tuple[Tensor, Tensor]:
-        out = self.network(self.mask * x, cond).to(x.dtype)
-        if self.additive:
-            return (1 - self.mask) * out, torch.zeros_like(x)
-        t, log_s = out.chunk(2, dim=1)
+        t, log_s = self.network(self.mask * x, cond).to(x.dtype).chunk(2, dim=1)
         return (1 - self.mask) * t, (1 - self.mask) * soft_clip(log_s, self.log_s_bound)
 
 

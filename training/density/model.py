@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable
-
 import torch
 from torch import Tensor
 
-from training.density.composition import Sequential
 from training.density.curves import Logit
-from training.density.flows import DensityConfig, image_flows, vector_flows, whitening
-from training.density.images import Reshape
-from training.density.moments import Moments, fit_gaussian
+from training.density.flows import DensityConfig, learned_flows, whitening
+from training.density.gaussian import fit_gaussian
+from vocoder.distributions.base import log_density
 from vocoder.flows.base import Flow
-from vocoder.flows.dense_affine import LowerAffine
 
 __all__ = ["DensityModel"]
 
@@ -29,30 +24,30 @@ class DensityModel(Flow):
     def __init__(self, config: DensityConfig) -> None:
         super().__init__()
         self.config = config
-        item, vector, picture = (config.channels, config.frames), (config.dimensions, 1), (1, config.dimensions)
-        white = whitening(config)
-        self.logit = Logit(config.logit_alpha) if config.logit_alpha is not None else None
-        rows = config.channels if white is None else len(white.t)
-        whitened_shape = (rows, config.dimensions // rows)
-        self.to_whitening = Reshape(item, whitened_shape)
-        self.whitening = white
-        learned = picture if config.image else vector
-        self.to_learned = Reshape(whitened_shape, learned)
-        self.learned = Sequential(image_flows(config) if config.image else vector_flows(config))
-        self.to_item = Reshape(learned, item)
+        self.logit = None if config.logit_alpha is None else Logit(config.logit_alpha)
+        self.whitening = whitening(config)
+        self.learned = learned_flows(config)
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map items (B, channels, frames) to noise of the same shape."""
-        return self._chain()(x)  # type: ignore[no-any-return]
+        shape, log_det = x.shape, x.new_zeros(x.shape[0])
+        for flow, rows in self._chain():
+            x, step = flow(x.reshape(len(x), rows, -1))
+            log_det = log_det + step
+        return x.reshape(shape), log_det
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map noise (B, channels, frames) to items."""
-        return self._chain().inverse(z)
+        shape, log_det = z.shape, z.new_zeros(z.shape[0])
+        for flow, rows in reversed(self._chain()):
+            z, step = flow.inverse(z.reshape(len(z), rows, -1))
+            log_det = log_det + step
+        return z.reshape(shape), log_det
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Return the log-density (B,) of items (B, channels, frames), in nats, the constant included."""
         z, log_det = self(x)
-        log_prob: Tensor = log_det - 0.5 * (z.square().sum(dim=(1, 2)) + math.log(2 * math.pi) * z[0].numel())
+        log_prob: Tensor = log_det + log_density(z).sum(dim=(1, 2))
         return log_prob
 
     @torch.no_grad()
@@ -66,33 +61,25 @@ class DensityModel(Flow):
     def sample_with_log_prob(self, z: Tensor) -> tuple[Tensor, Tensor]:
         """Return the items that noise z (B, channels, frames) becomes, and their log-density (B,), which is free."""
         x, log_det = self.inverse(z)
-        return x, -0.5 * (z.square().sum(dim=(1, 2)) + math.log(2 * math.pi) * z[0].numel()) - log_det
+        return x, log_density(z).sum(dim=(1, 2)) - log_det
 
     @torch.no_grad()
-    def fit_whitening(self, batches: Callable[[], Iterable[Tensor]]) -> None:
-        """Fit the affine flow before all others to items of the training data, in closed form.
-
-        Args:
-            batches: gives items (B, channels, frames) batch by batch.
+    def fit_whitening(self, x: Tensor) -> None:
+        """Fit the affine flow before all others to items (B, channels, frames) of the training data, in closed form.
 
         Raises:
             ValueError: their covariance is singular.
         """
-        if self.whitening is None:
-            return
-        moments = Moments(self.to_whitening.after[0])
-        for x in batches():
+        if self.whitening is not None:
             real = x if self.logit is None else self.logit(x)[0]
-            moments.add(self.to_whitening(real)[0])
-        if isinstance(self.whitening, LowerAffine):
-            fit_gaussian(self.whitening, moments)
-            return
-        variance = moments.covariance.diagonal()
-        if bool((variance <= 0).any()):
-            raise ValueError("a channel of the data is constant: add noise to the data")
-        self.whitening.t.copy_(moments.mean[:, None])
-        self.whitening.log_scale.copy_(0.5 * variance.log()[:, None])
+            fit_gaussian(self.whitening, real.reshape(len(x), len(self.whitening.t), -1))
 
-    def _chain(self) -> Flow:
-        flows = (self.logit, self.to_whitening, self.whitening, self.to_learned, self.learned, self.to_item)
-        return Sequential(flow for flow in flows if flow is not None)
+    def _chain(self) -> list[tuple[Flow, int]]:
+        """Return the flows in their order, each with how many rows its items have."""
+        config = self.config
+        found: list[tuple[Flow, int]] = [(self.learned, 1 if config.image else config.dimensions)]
+        if self.whitening is not None:
+            found.insert(0, (self.whitening, len(self.whitening.t)))
+        if self.logit is not None:
+            found.insert(0, (self.logit, config.channels))
+        return found

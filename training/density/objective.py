@@ -10,13 +10,14 @@ from typing import Any, TypeAlias
 import torch
 from torch import Tensor
 
+from training.density.items import LEVELS
 from training.density.model import DensityModel
 from training.density.vae import VariationalAutoencoder
 from training.loop.objective import Batch, Objective, Parts, Phase
 from vocoder.checkpoint import save_model
 from vocoder.mel.config import MelConfig
 
-__all__ = ["AnyDensity", "DensityObjective", "bits_per_dimension", "density_card"]
+__all__ = ["AnyDensity", "DensityObjective", "density_card"]
 
 AnyDensity: TypeAlias = DensityModel | VariationalAutoencoder
 
@@ -30,16 +31,14 @@ class DensityObjective(Objective):
     Args:
         model: what to fit.
         mel_config: contract of the mels that it models.
-        source: what the data are, for the model's card.
-        levels: that the data had before noise was added, 0 if they were real numbers.
+        source: what the data are.
     """
 
     model: AnyDensity
 
-    def __init__(self, model: AnyDensity, mel_config: MelConfig, source: str, levels: int = 0) -> None:
+    def __init__(self, model: AnyDensity, mel_config: MelConfig, source: str) -> None:
         super().__init__(model, mel_config)
         self.source = source
-        self.levels = levels
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the update of all parameters but those of the whitening; none if there are no others."""
@@ -49,19 +48,19 @@ class DensityObjective(Objective):
 
     def initialise(self, batches: Iterable[Batch]) -> None:
         """Fit the whitening to all items of the batches, then the actnorms to at most 1024 of them."""
-        items = [batch["x"] for batch in batches]
-        self.model.fit_whitening(lambda: items)
+        items = torch.cat([batch["x"] for batch in batches])
+        self.model.fit_whitening(items)
         self.model.train()
-        self.model(torch.cat(items)[:1024])
+        self.model(items[:1024])
 
     def parts(self, batch: Batch, step: int) -> Parts:
         """Return nats per dimension."""
-        return {"nats": (1.0, self._nats(batch["x"]).mean())}
+        return {"nats": (1.0, self._nats(batch["x"]))}
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
-        """Return nats per dimension, and bits where the data were levels."""
-        nats = self._nats(batch["x"]).mean()
-        bits = {"bits": bits_per_dimension(nats, self.levels)} if self.levels else {}
+        """Return nats per dimension, and bits for digits."""
+        nats = self._nats(batch["x"])
+        bits = {"bits": (nats + math.log(LEVELS)) / math.log(2)} if self.source == "digits" else {}
         return {"nats": nats, **bits, "score": nats}
 
     def export(self, directory: Path, provenance: dict[str, Any]) -> None:
@@ -70,14 +69,8 @@ class DensityObjective(Objective):
         save_model(directory, self.model, self.mel_config, {"source": self.source, **provenance}, card=card)
 
     def _nats(self, x: Tensor) -> Tensor:
-        """Return minus the log-density of items, in nats per dimension, (B,)."""
         score = self.model.elbo(x) if isinstance(self.model, VariationalAutoencoder) else self.model.log_prob(x)
-        return -score / x[0].numel()
-
-
-def bits_per_dimension(nats: Tensor, levels: int) -> Tensor:
-    """Return the bits of a level from nats per dimension of the level plus uniform noise, over the number of levels."""
-    return (nats + math.log(levels)) / math.log(2)
+        return -score.mean() / x[0].numel()
 
 
 def density_card(model: AnyDensity, source: str) -> str:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from itertools import chain
 from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
 from training.density.autoregressive import Autoregressive
-from training.density.composition import Inverse
-from training.density.moments import Moments
+from training.density.composition import Inverse, Sequential
+from training.density.gaussian import fit_gaussian
 from training.density.networks import MLP
 from vocoder.config import ConfigError
 from vocoder.distributions.base import log_density
@@ -52,20 +52,11 @@ class VAEConfig:
     """soft bound of the decoder's log-scales, in units of the rows' standard deviations"""
 
     def __post_init__(self) -> None:
-        for name in ("channels", "frames", "flows", "context"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if self.latent < 2:
-            raise ConfigError(f"a code needs two numbers or more, not {self.latent}")
-        if not self.hidden or not self.flow_hidden or min(*self.hidden, *self.flow_hidden) < 1:
-            raise ConfigError("hidden and flow_hidden must list the units of one layer or more")
+        sizes = (self.channels, self.frames, self.flows, self.context, self.latent - 1)
+        if min(*sizes, *self.hidden, *self.flow_hidden) < 1 or not self.hidden or not self.flow_hidden:
+            raise ConfigError("sizes and units must be at least 1, latent at least 2, hidden and flow_hidden not empty")
         if self.log_s_bound <= 0:
             raise ConfigError(f"log_s_bound must be positive, not {self.log_s_bound}")
-
-    @property
-    def dimensions(self) -> int:
-        """Numbers in an item."""
-        return self.channels * self.frames
 
 
 class VariationalAutoencoder(nn.Module):
@@ -80,40 +71,39 @@ class VariationalAutoencoder(nn.Module):
         super().__init__()
         self.config = config
         self.whitening = ElementwiseAffine(config.channels)
-        context = config.context if config.kind == "iaf_vae" else 0
-        self.encoder = MLP(config.dimensions, 2 * config.latent + context, config.hidden)
-        self.decoder = MLP(config.latent, 2 * config.dimensions, config.hidden[::-1])
-        self.posterior = nn.ModuleList(_posterior(config)) if config.kind == "iaf_vae" else nn.ModuleList()
+        size, flowing = config.channels * config.frames, config.kind == "iaf_vae"
+        self.context = config.context if flowing else 0
+        self.encoder = MLP(size, 2 * config.latent + self.context, config.hidden)
+        self.decoder = MLP(config.latent, 2 * size, config.hidden[::-1])
+        steps: list[list[Flow]] = [
+            [reversal(config.latent), Inverse(Autoregressive(config.latent, config.flow_hidden, self.context))]
+            for _ in range(config.flows if flowing else 0)
+        ]
+        self.posterior = Sequential(list(chain(*steps))[1:])
 
     def forward(self, x: Tensor) -> Tensor:
         """Return one draw of the evidence lower bound of items (B, channels, frames)."""
         return self.elbo(x)
 
-    def elbo(self, x: Tensor, noise: Tensor | None = None) -> Tensor:
-        """Return a draw (B,) of the lower bound of log p(x) in nats: log p(x | code) + log p(code) - log q(code | x).
-
-        Args:
-            x: items (B, channels, frames).
-            noise: (B, latent), standard normal; drawn if left out.
-        """
+    def elbo(self, x: Tensor) -> Tensor:
+        """Return a draw (B,) of the bound of log p(x), in nats: log p(x | code) + log p(code) - log q(code | x)."""
         whitened, log_det = self.whitening(x)
-        code, log_q = self.encode(whitened, noise)
-        log_likelihood: Tensor = self._log_likelihood(whitened, code) + log_det
-        return log_likelihood + log_density(code).sum(dim=1) - log_q
+        code, log_q = self.encode(whitened, torch.randn(len(x), self.config.latent, dtype=x.dtype, device=x.device))
+        bound: Tensor = self.log_likelihood(whitened, code) + log_density(code).sum(dim=1) + log_det - log_q
+        return bound
 
-    def encode(self, whitened: Tensor, noise: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Return codes (B, latent) of whitened items and their log-density (B,) under the posterior."""
+    def encode(self, whitened: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
+        """Return codes (B, latent) of whitened items and their log-density (B,), from normal noise (B, latent)."""
         size = self.config.latent
-        out = self.encoder(whitened.flatten(1)[:, :, None])
-        mu, log_scale, context = torch.split(out, [size, size, self._context], dim=1)
-        noise = torch.randn_like(mu[:, :, 0]) if noise is None else noise
+        mu, log_scale, context = torch.split(self.encoder(whitened), [size, size, self.context], dim=1)
         code = mu + torch.exp(log_scale) * noise[:, :, None]
-        log_q = log_density(noise).sum(dim=1) - log_scale.sum(dim=(1, 2))
-        for flow in self.posterior:
-            assert isinstance(flow, Flow)
-            code, log_det = flow.inverse(code, context)
-            log_q = log_q - log_det
-        return code[:, :, 0], log_q
+        code, log_det = self.posterior.inverse(code, context)
+        return code[:, :, 0], log_density(noise).sum(dim=1) - log_scale.sum(dim=(1, 2)) - log_det
+
+    def log_likelihood(self, whitened: Tensor, code: Tensor) -> Tensor:
+        """Return log p(x | code) (B,) of whitened items, without their whitening."""
+        mean, log_scale = self._decode(code)
+        return (log_density((whitened - mean) * torch.exp(-log_scale)) - log_scale).sum(dim=(1, 2))
 
     def log_prob(self, x: Tensor, samples: int = 64) -> Tensor:
         """Return a tighter bound (B,) of log p(x): the mean over importance samples (Burda et al., 2016)."""
@@ -124,43 +114,14 @@ class VariationalAutoencoder(nn.Module):
     def sample(self, count: int, sigma: float = 1.0, generator: torch.Generator | None = None) -> Tensor:
         """Draw items (count, channels, frames): the means of the decoder for codes drawn at temperature `sigma`."""
         like = self.whitening.t
-        shape = (count, self.config.latent)
-        code = torch.randn(shape, generator=generator, dtype=like.dtype, device=like.device)
-        mean, _ = self._decode(sigma * code)
-        return self.whitening.inverse(mean)[0]
+        code = torch.randn(count, self.config.latent, generator=generator, dtype=like.dtype, device=like.device)
+        return self.whitening.inverse(self._decode(sigma * code)[0])[0]
 
-    @torch.no_grad()
-    def fit_whitening(self, batches: Callable[[], Iterable[Tensor]]) -> None:
-        """Fit mean and scale of every row to items of the training data.
-
-        Raises:
-            ValueError: a row is constant.
-        """
-        moments = Moments(self.config.channels)
-        for x in batches():
-            moments.add(x)
-        self.whitening.t.copy_(moments.mean[:, None])
-        variance = moments.covariance.diagonal()
-        if bool((variance <= 0).any()):
-            raise ValueError("a row of the data is constant: add noise to the data")
-        self.whitening.log_scale.copy_(0.5 * variance.log()[:, None])
-
-    @property
-    def _context(self) -> int:
-        return self.config.context if self.config.kind == "iaf_vae" else 0
-
-    def _log_likelihood(self, whitened: Tensor, code: Tensor) -> Tensor:
-        mean, log_scale = self._decode(code)
-        return (log_density((whitened - mean) * torch.exp(-log_scale)) - log_scale).sum(dim=(1, 2))
+    def fit_whitening(self, x: Tensor) -> None:
+        """Fit mean and scale of every row to items (B, channels, frames) of the training data."""
+        fit_gaussian(self.whitening, x)
 
     def _decode(self, code: Tensor) -> tuple[Tensor, Tensor]:
-        out: Tensor = self.decoder(code[:, :, None])
+        out: Tensor = self.decoder(code)
         mean, log_scale = out.reshape(-1, 2, self.config.channels, self.config.frames).unbind(1)
         return mean, soft_clip(log_scale, self.config.log_s_bound)
-
-
-def _posterior(config: VAEConfig) -> Iterable[Flow]:
-    for i in range(config.flows):
-        yield Inverse(Autoregressive(config.latent, config.flow_hidden, config.context))
-        if i + 1 < config.flows:
-            yield reversal(config.latent)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,8 @@ from evaluation_corpus import write_corpus
 
 from training.cli import main
 from training.density.command import CONFIGS, DensityRun, complete, default_config, shorthands
-from training.density.items.digits import Digits
+from training.density.items import digits as digits_of
 from training.density.model import DensityModel
-from training.density.objective import bits_per_dimension
 from training.density.vae import VariationalAutoencoder
 from training.run_config import load_config
 from vocoder.checkpoint import load_model
@@ -70,19 +68,18 @@ def test_a_closed_form_is_that_of_the_whole_training_set(digits, tmp_path, kind,
     assert main(["density", "--config", str(digits), "--model", kind]) == 0
     printed = capsys.readouterr().out
     model = saved(tmp_path / "run")
-    x = torch.stack([item["x"] for item in Digits("train")])
+    x = digits_of("train").x
     rows = model.logit(x)[0].flatten(1).double()
     covariance = torch.cov(rows.T, correction=0)
     covariance = covariance if kind == "gaussian" else torch.diag(covariance.diagonal())
     gaussian = torch.distributions.MultivariateNormal(rows.mean(0), covariance)
-    held_out = torch.stack([item["x"] for item in Digits("validation")])
+    held_out = digits_of("validation", 1_000_003).x
     y, log_det = model.logit(held_out)
     expected = gaussian.log_prob(y.flatten(1).double()) + log_det
     torch.testing.assert_close(model.log_prob(held_out).double(), expected, rtol=1e-4, atol=1e-2)
     nats = -expected.mean() / 64
     score = float(printed.split("validation after step 1: score ")[1].split()[0])
     assert score == pytest.approx(float(nats), abs=2e-4)
-    assert float(bits_per_dimension(nats, 17)) == pytest.approx(float(nats + math.log(17)) / math.log(2))
     assert main(["density", "--config", str(digits), "--model", kind]) == 2
     assert "already holds a run" in capsys.readouterr().err
     assert main(["density", "--config", str(digits), "--model", kind, "--resume"]) == 0
@@ -145,7 +142,7 @@ def test_an_unknown_corpus_is_named(mels, capsys):
 
 def test_shorthands(tmp_path):
     assert shorthands("maf", "digits") == ["model.kind=maf", "data.source=digits"]
-    assert shorthands(None, "festvox-ru") == ["data.source=mels", "data.mels.corpora=[festvox-ru]"]
+    assert shorthands(None, "festvox-ru") == ["data.source=mels", "data.corpora=[festvox-ru]"]
     assert shorthands(None, str(tmp_path)) == ["data.source=mels", f"manifest={tmp_path}"]
     assert shorthands(None, None) == []
 

@@ -23,19 +23,15 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "maf, three generations": {"kind": "maf", "generations": 3},
     "iaf, two generations": {"kind": "iaf", "generations": 2},
     "realnvp, swapped": {"kind": "realnvp", "mixing": "swap", "flows": 3},
-    "nice, relu": {"kind": "nice", "activation": "relu"},
     "nice, by rows": {"kind": "nice", "whitening": "elementwise"},
     "cdf, unit interval": {"kind": "cdf", "logit_alpha": 0.05},
-    "realnvp, unit interval": {"kind": "realnvp", "logit_alpha": 0.05},
     "realnvp image": {"kind": "realnvp", "image": True, "whitening": "elementwise"},
     "glow image": {"kind": "glow", "image": True, "whitening": "dense"},
-    "glow image, unit interval": {"kind": "glow", "image": True, "whitening": "none", "logit_alpha": 0.05},
 }
 
 
 def model(stir: float = 0.2, **changes: Any) -> DensityModel:
     values: dict[str, Any] = {"channels": 4, "frames": 4 if changes.get("image") else 2, "flows": 2, "hidden": (6, 6)}
-    values |= {"components": 3, "levels": 2}
     return stirred(DensityModel(DensityConfig(**(values | changes))), stir).eval()
 
 
@@ -51,14 +47,7 @@ def test_both_directions_are_exact(name):
     x = items(flow)
     # far out in the logit's tails float64 itself ends: there noise does not come back
     assert_exact(flow, x, torch.randn_like(x) * (1.0 if flow.logit is None else 0.2))
-
-
-@pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("name", VARIANTS)
-def test_own_samples_are_scored_free_of_charge(name):
-    flow = model(**VARIANTS[name])
-    z = torch.randn_like(items(flow))
-    x, log_prob = flow.sample_with_log_prob(z)
+    x, log_prob = flow.sample_with_log_prob(torch.randn_like(x))
     torch.testing.assert_close(flow.log_prob(x), log_prob)
 
 
@@ -75,24 +64,13 @@ def test_the_density_of_the_plane_integrates_to_one(kind):
 
 
 @pytest.mark.usefixtures("float64")
-def test_the_density_of_the_unit_square_integrates_to_one_with_what_the_margin_holds():
-    flow = model(0.1, kind="maf", channels=2, frames=1, logit_alpha=0.01)
-    low, high = -0.01 / 0.98, 1 + 0.01 / 0.98  # the logit's own domain, a margin wider than the data's
-    points = low + (high - low) * (torch.arange(600) + 0.5) / 600
-    grid = torch.cartesian_prod(points, points)[:, :, None]
-    with torch.no_grad():
-        mass = flow.log_prob(grid).exp().sum() * ((high - low) / 600) ** 2
-    assert abs(float(mass) - 1) < 2e-3
-
-
-@pytest.mark.usefixtures("float64")
 @pytest.mark.parametrize("kind", KINDS)
 def test_fitted_whitening_starts_at_the_gaussian(kind):
     """Networks end in zero, so the untrained model is its whitening: the Gaussian of greatest likelihood."""
     torch.manual_seed(1)
     x = (torch.randn(500, 8) @ torch.randn(8, 8) + torch.randn(8)).reshape(500, 4, 2)
     flow = model(0.0, kind=kind, hidden=(16,))
-    flow.fit_whitening(lambda: x.split(64))
+    flow.fit_whitening(x)
     rows = x.flatten(1)
     covariance = torch.cov(rows.T, correction=0)
     covariance = torch.diag(covariance.diagonal()) if kind == "elementwise" else covariance
@@ -107,11 +85,11 @@ def test_fitted_whitening_starts_at_the_gaussian(kind):
 def test_whitening_by_rows_shares_a_row_of_the_item():
     flow = model(0.0, kind="glow", image=True, whitening="elementwise", channels=8, frames=4)
     x = torch.randn(300, 8, 4) * torch.arange(1.0, 9)[:, None] + torch.arange(8.0)[:, None]
-    flow.fit_whitening(lambda: [x])
+    flow.fit_whitening(x)
     torch.testing.assert_close(flow.whitening.t[:, 0], x.mean(dim=(0, 2)))
     torch.testing.assert_close(flow.whitening.log_scale[:, 0], x.std(dim=(0, 2), correction=0).log())
     with pytest.raises(ValueError, match="constant"):
-        flow.fit_whitening(lambda: [torch.ones(3, 8, 4)])
+        flow.fit_whitening(torch.ones(3, 8, 4))
 
 
 @pytest.mark.usefixtures("float64")
@@ -120,15 +98,6 @@ def test_swaps_let_even_and_odd_channels_take_turns():
     assert matrix[:4].sum() == 4
     assert matrix[:4, ::2].sum() == 4  # even channels pass as they are
     assert matrix[4:, ::2].all()  # and shift all odd ones
-
-
-@pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("kind", ["maf", "iaf"])
-def test_one_flow_is_triangular(kind):
-    flow = model(0.3, kind=kind, flows=1, whitening="none", hidden=(32,))
-    matrix = jacobian(flow, torch.randn(4, 2)).flip(0)  # its reversal undone
-    assert not matrix.triu(1).any()
-    assert (matrix.tril() != 0).sum() == 8 * 9 / 2
 
 
 @pytest.mark.parametrize("name", ["gaussian", "maf", "realnvp image", "glow image"])
@@ -146,35 +115,18 @@ def test_a_model_comes_back_from_disk(name, tmp_path):
     torch.testing.assert_close(loaded.model.log_prob(x), flow.log_prob(x), rtol=0, atol=0)
 
 
-def test_the_same_seed_draws_the_same_items_and_temperature_scales_noise():
-    flow = model(kind="elementwise")
-    one, two = (flow.sample(5, generator=torch.Generator().manual_seed(3)) for _ in range(2))
-    torch.testing.assert_close(one, two, rtol=0, atol=0)
-    cold = flow.sample(5, sigma=0.5, generator=torch.Generator().manual_seed(3))
-    middle = flow.inverse(torch.zeros(1, 4, 2))[0]
-    torch.testing.assert_close(cold - middle, 0.5 * (one - middle))
-
-
-def test_nice_keeps_volume_up_to_its_last_scaling():
-    flow = model(kind="nice", whitening="none")
-    x = items(flow)
-    scaling = flow.learned.flows[-1]
-    torch.testing.assert_close(flow(x)[1], -scaling.log_scale.sum().expand(2))
-
-
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"flows": 0}, "flows must be at least 1"),
+        ({"flows": 0}, "sizes must be at least 1"),
         ({"hidden": ()}, "hidden must list"),
         ({"kind": "maf", "image": True}, "only realnvp and glow"),
         ({"kind": "glow", "image": True, "channels": 6, "frames": 4}, "multiples of 4, not 6 x 4"),
         ({"kind": "glow", "image": True, "frames": 4, "hidden": (4, 8)}, "equal channels"),
-        ({"logit_alpha": 0.5}, "1/2"),
         ({"log_s_bound": 0.0}, "positive"),
         ({"kind": "maf", "channels": 1}, "two numbers or more"),
-        ({"kind": "nice", "generations": 2}, "graph of maf and iaf"),
-        ({"kind": "maf", "generations": 81}, "2 to 80 generations, not 81"),
+        ({"kind": "nice", "generations": 2}, "generations belong to maf and iaf"),
+        ({"kind": "maf", "generations": 81}, "from 2 to the 80 numbers"),
         ({"kind": "mafia"}, "must be one of"),
     ],
 )

@@ -40,7 +40,7 @@ def test_the_bound_lies_below_the_likelihood_and_importance_samples_close_it(kin
     axis = torch.linspace(-7, 7, 301)
     codes = torch.cartesian_prod(axis, axis)
     whitened, log_det = vae.whitening(x)
-    joint = vae._log_likelihood(whitened.expand(len(codes), -1, -1), codes) + log_det
+    joint = vae.log_likelihood(whitened.expand(len(codes), -1, -1), codes) + log_det
     joint = joint + torch.distributions.Normal(0.0, 1.0).log_prob(codes).sum(dim=1)
     log_p = joint.logsumexp(dim=0) + 2 * torch.log(axis[1] - axis[0])
     bounds = torch.stack([vae.elbo(x)[0] for _ in range(400)])
@@ -66,12 +66,10 @@ def test_every_parameter_has_a_gradient():
 def test_whitening_is_that_of_the_rows():
     vae = model()
     x = torch.randn(200, 3, 2) * torch.tensor([[1.0], [2.0], [5.0]]) + 3
-    vae.fit_whitening(lambda: x.split(64))
+    vae.fit_whitening(x)
     whitened, _ = vae.whitening(x)
     torch.testing.assert_close(whitened.mean(dim=(0, 2)), torch.zeros(3), atol=1e-9, rtol=0)
     torch.testing.assert_close(whitened.std(dim=(0, 2), correction=0), torch.ones(3))
-    with pytest.raises(ValueError, match="constant"):
-        vae.fit_whitening(lambda: [torch.zeros(4, 3, 2)])
 
 
 def test_it_comes_back_from_disk_and_samples(tmp_path):
@@ -88,8 +86,8 @@ def test_it_comes_back_from_disk_and_samples(tmp_path):
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
-        ({"latent": 1}, "two numbers"),
-        ({"flows": 0}, "flows"),
+        ({"latent": 1}, "latent at least 2"),
+        ({"flows": 0}, "at least 1"),
         ({"hidden": ()}, "hidden"),
         ({"log_s_bound": 0.0}, "log"),
     ],

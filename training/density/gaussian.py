@@ -1,0 +1,40 @@
+"""The Gaussian of greatest likelihood, in closed form."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vocoder.flows.dense_affine import LowerAffine
+from vocoder.flows.elementwise import ElementwiseAffine
+
+__all__ = ["fit_gaussian"]
+
+
+@torch.no_grad()
+def fit_gaussian(flow: LowerAffine | ElementwiseAffine, x: Tensor) -> None:
+    """Set a flow to the Gaussian of greatest likelihood of all time steps of signals x (B, C, T), in float64.
+
+    Raises:
+        ValueError: the covariance is singular.
+    """
+    rows = x.transpose(1, 2).flatten(0, 1).to("cpu", torch.float64)
+    mean = rows.mean(dim=0)
+    scale = (rows - mean).square().mean(dim=0).sqrt()
+    if isinstance(flow, LowerAffine):
+        factor, failed = torch.linalg.cholesky_ex(torch.cov(rows.T, correction=0).reshape(len(mean), -1))
+        spread, singular = factor.diagonal(), bool(failed)
+    else:
+        spread, singular = scale, False
+    if singular or bool((spread <= 1e-7 * scale).any()):
+        raise ValueError(
+            "the covariance of the data is singular: a channel is constant, a mixture of others, or there are fewer "
+            "data than channels; add noise or data"
+        )
+    flow.t.copy_(mean[:, None])
+    if isinstance(flow, LowerAffine):
+        matrix = torch.linalg.solve_triangular(factor, torch.eye(len(factor), dtype=factor.dtype), upper=False)
+        flow.lower.copy_(matrix.tril(-1))
+        flow.log_scale.copy_(spread.log())
+    else:
+        flow.log_scale.copy_(spread.log()[:, None])

@@ -1,0 +1,164 @@
+"""What density models are trained on and scored on: mels of a corpus, handwritten digits, points of the plane."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+import torch
+from sklearn.datasets import load_digits
+from torch import Tensor
+
+from training.corpora.manifest import Manifest
+from training.data.datasets import SegmentConfig, SegmentDataset, held_out_segments
+from training.density.toys import TOYS, Toy
+from training.loop.batches import EpochDataset
+from vocoder.config import ConfigError
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram
+
+__all__ = ["LEVELS", "DataConfig", "Drawn", "MelItems", "digits", "items_of", "points"]
+
+LEVELS = 17
+"""grey levels of the digits"""
+_SPLITS = {"train": slice(0, 1000), "validation": slice(1000, 1350), "test": slice(1350, None)}
+_HELD_OUT_SEED = 1_000_003
+_NOISE = 1  # the number of the random stream, beside that of the segments
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """What the items are, and how many there are.
+
+    Raises:
+        ConfigError: a value is out of range.
+    """
+
+    source: Literal["mels", "digits", "eight", "moons", "rings", "checkerboard", "pinwheel"] = "mels"
+    """windows of the mels of a corpus, scikit-learn's digits, or a distribution of points of the plane"""
+    corpora: tuple[str, ...] = ()
+    """only these corpora of the manifest; none for all"""
+    noise: float = 0.05
+    """standard deviation of the noise added to natural-log mels: without it the floor, where many values are the same,
+    would have an infinite density"""
+    gain_db: tuple[float, ...] = (0.0, 0.0)
+    """range of a random gain of the recordings in decibels"""
+    items: int = 65536
+    """in an epoch; all 1000 where they are digits"""
+    held_out: int = 4096
+    """that validation sees, of recordings that training does not; 350 where they are digits"""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.items < 1 or self.held_out < 1 or self.seed < 0 or self.noise < 0:
+            raise ConfigError(f"items and held_out must be at least 1, seed and noise not negative: {self}")
+
+    @property
+    def shape(self) -> tuple[int, int] | None:
+        """Shape of an item, or None where the mel config and the model decide."""
+        if self.source == "mels":
+            return None
+        return (8, 8) if self.source == "digits" else (2, 1)
+
+
+def items_of(
+    config: DataConfig, frames: int, mel_config: MelConfig, manifest: Manifest | None, held_out: bool
+) -> EpochDataset:
+    """Return the items `x` (channels, frames) to train on, or those held out: the test split of voices trained on.
+
+    Args:
+        config: what they are.
+        frames: of a window of mels.
+        mel_config: contract of the mels.
+        manifest: the corpus; not needed for digits and toys.
+        held_out: what for.
+
+    Raises:
+        ConfigError: mels have no manifest or no natural logarithms, or a corpus is unknown.
+    """
+    seed = config.seed + _HELD_OUT_SEED * held_out
+    if config.source == "digits":
+        return digits("validation" if held_out else "train", seed)
+    if config.source != "mels":
+        return points(TOYS[config.source], config.held_out if held_out else config.items, seed)
+    if manifest is None:
+        raise ConfigError("mels need a manifest")
+    if mel_config.log != "ln":
+        raise ConfigError(f"densities are of natural-log mels; preset {mel_config.name!r} has {mel_config.log}")
+    entries = tuple(entry for entry in manifest.entries if not config.corpora or entry.corpus in config.corpora)
+    known = {entry.corpus for entry in manifest.entries}
+    if unknown := sorted(set(config.corpora) - known):
+        raise ConfigError(f"there is no corpus {', '.join(unknown)}; the manifest has {', '.join(sorted(known))}")
+    hop, margin = mel_config.hop_length, mel_config.n_fft // 2
+    segments = SegmentConfig(
+        segment_length=max(frames, margin // hop + 1) * hop,  # longer than its margins
+        hop_length=hop,
+        margin=margin,
+        seed=seed,
+        epoch_length=config.items,
+        gain_db=config.gain_db,
+    )
+    corpus = Manifest(manifest.root, entries)
+    audio = (
+        held_out_segments(corpus, segments, config.held_out) if held_out else SegmentDataset(corpus, "train", segments)
+    )
+    return MelItems(audio, mel_config, frames, config.noise, seed)
+
+
+class Drawn:
+    """Items `x` of an epoch, drawn together; a function of (seed, epoch) alone."""
+
+    def __init__(self, draw: Callable[[np.random.Generator], np.ndarray], seed: int) -> None:
+        self._draw, self._seed = draw, seed
+        self.set_epoch(0)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Draw the items of an epoch."""
+        self.x = torch.from_numpy(self._draw(np.random.default_rng((self._seed, epoch)))).float()
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {"x": self.x[index]}
+
+
+def digits(split: Literal["train", "validation", "test"], seed: int = 0) -> Drawn:
+    """Return images (8, 8) with values in (0, 1): level plus uniform noise, over 17 (Alpaydin and Kaynak, 1998).
+
+    A continuous density of them bounds the probability of the levels: -log P >= -log p - 64 log 17 on average, which is
+    why bits per dimension are (nats per dimension + log 17) / log 2. The digits come ordered by writer, so that the
+    test split has writers that training has not. There are 1000 for training, the next 350, and the last 447.
+    """
+    images = load_digits().images[_SPLITS[split]]
+    return Drawn(lambda rng: (images + rng.random(images.shape)) / LEVELS, seed)
+
+
+def points(toy: Toy, count: int, seed: int) -> Drawn:
+    """Return points (2, 1) of a toy, fresh ones in every epoch."""
+    return Drawn(lambda rng: toy.sample(count, rng)[:, :, None], seed)
+
+
+class MelItems:
+    """Windows (n_mels, frames) of natural-log mels of segments, with noise; a function of (seed, epoch, index)."""
+
+    def __init__(self, segments: SegmentDataset, mel_config: MelConfig, frames: int, noise: float, seed: int) -> None:
+        self._segments, self._mel = segments, MelSpectrogram(mel_config, precise=False)
+        self._frames, self._noise, self._seed = frames, noise, seed
+        self.set_epoch(0)
+
+    def __len__(self) -> int:
+        return len(self._segments)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the following items belong to."""
+        self._epoch = epoch
+        self._segments.set_epoch(epoch)
+
+    @torch.no_grad()
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        mel = self._mel.frame(self._segments[index]["x"][None])[0, :, : self._frames]
+        rng = np.random.default_rng((self._seed, self._epoch, index, _NOISE))
+        return {"x": mel + self._noise * torch.from_numpy(rng.standard_normal(mel.shape).astype(np.float32))}
