@@ -47,8 +47,6 @@ class BatchPlan:
 
     def __post_init__(self) -> None:
         """Check that every step is a full batch in equal shares, and each share in equal parts."""
-        if self.batch_size % self.processes:
-            raise ConfigError(f"batch_size {self.batch_size} must be a multiple of the {self.processes} processes")
         if self.batch_size % (self.processes * self.parts):
             raise ConfigError(
                 f"batch_size {self.batch_size} must be a multiple of processes times accumulation, "

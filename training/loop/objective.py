@@ -15,11 +15,10 @@ from torch import Tensor, nn
 
 from training.critics.adversary import Adversary
 from training.loop import random_state
-from training.loop.processes import Averages
 from vocoder.checkpoint import save_model
 from vocoder.mel.config import MelConfig
 
-__all__ = ["Batch", "Objective", "Parts", "Phase", "demonstrate", "validate"]
+__all__ = ["Batch", "Objective", "Parts", "Phase", "quiet"]
 
 Batch: TypeAlias = dict[str, Tensor]
 Parts: TypeAlias = dict[str, tuple[float, Tensor]]
@@ -128,24 +127,9 @@ class Objective(nn.Module, ABC):
         return self
 
 
-def validate(objective: Objective, batches: Iterable[Batch], seed: int, accelerator: Accelerator) -> dict[str, float]:
-    """Return the means of `objective.validate` over the batches of all processes, each weighted by its items."""
-    averages = Averages()
-    with _quiet(objective, seed, accelerator):
-        for batch in batches:
-            averages.add(objective.validate(batch), weight=len(next(iter(batch.values()))))
-    return averages.close(accelerator)
-
-
-def demonstrate(objective: Objective, batch: Batch, seed: int, accelerator: Accelerator) -> dict[str, Tensor]:
-    """Return the sounds that the objective makes of a batch."""
-    with _quiet(objective, seed, accelerator):
-        return objective.demonstrate(batch)
-
-
 @contextmanager
-def _quiet(objective: Objective, seed: int, accelerator: Accelerator) -> Iterator[None]:
-    # The same noise at every validation makes scores comparable, and training does not notice that one took place.
+def quiet(objective: Objective, seed: int, accelerator: Accelerator) -> Iterator[None]:
+    """Evaluate inside the `with` block, under the same noise every time, without training noticing it."""
     modes = [(module, module.training) for module in objective.modules()]
     objective.eval()
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from training.loop.objective import Phase
 from training.loop.trainer_config import TrainerConfig
 
-__all__ = ["ExponentialMovingAverage", "build_optimiser", "rate_scale", "set_rate"]
+__all__ = ["ExponentialMovingAverage", "build_optimiser", "rate_scale"]
 
 
 def rate_scale(config: TrainerConfig, step: int) -> float:
@@ -44,12 +44,6 @@ def build_optimiser(phase: Phase, config: TrainerConfig) -> torch.optim.AdamW:
     )
 
 
-def set_rate(optimiser: torch.optim.Optimizer, rate: float) -> None:
-    """Set the learning rate of every group."""
-    for group in optimiser.param_groups:
-        group["lr"] = rate
-
-
 class ExponentialMovingAverage:
     """A float32 average of the parameters of `module`: average += (1 - decay) (parameter - average).
 
@@ -58,35 +52,29 @@ class ExponentialMovingAverage:
     """
 
     def __init__(self, module: nn.Module, decay: float) -> None:
-        self.module = module
+        self.parameters = dict(module.named_parameters())
         self.decay = decay
         self.updates = 0
-        self.averages = {name: p.detach().float().clone().contiguous() for name, p in module.named_parameters()}
+        self.averages = {name: p.detach().float().clone().contiguous() for name, p in self.parameters.items()}
 
     @torch.no_grad()
     def update(self) -> None:
         """Move the averages towards the present parameters."""
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates))
-        parameters = [parameter.detach().float() for parameter in self.module.parameters()]
-        torch._foreach_lerp_(list(self.averages.values()), parameters, 1.0 - decay)
+        present = [parameter.detach().float() for parameter in self.parameters.values()]
+        torch._foreach_lerp_(list(self.averages.values()), present, 1.0 - decay)
         self.updates += 1
 
     @contextmanager
     def applied(self) -> Iterator[None]:
         """Put the averages in place of the parameters inside the `with` block, and the parameters back after it."""
-        kept = {name: parameter.detach().clone() for name, parameter in self.module.named_parameters()}
-        self._assign(self.averages)
+        kept = {name: parameter.detach().clone() for name, parameter in self.parameters.items()}
+        _assign(self.parameters, self.averages)
         try:
             yield
         finally:
-            self._assign(kept)
+            _assign(self.parameters, kept)
 
-    @torch.no_grad()
-    def _assign(self, values: dict[str, Tensor]) -> None:
-        for name, parameter in self.module.named_parameters():
-            parameter.copy_(values[name])
-
-    @torch.no_grad()
     def load(self, averages: dict[str, Tensor], updates: int) -> None:
         """Restore saved averages.
 
@@ -95,6 +83,11 @@ class ExponentialMovingAverage:
         """
         if {n: v.shape for n, v in averages.items()} != {n: v.shape for n, v in self.averages.items()}:
             raise ValueError("the saved average does not fit the model")
-        for name, value in averages.items():
-            self.averages[name].copy_(value)
+        _assign(self.averages, averages)
         self.updates = updates
+
+
+@torch.no_grad()
+def _assign(targets: Mapping[str, Tensor], values: Mapping[str, Tensor]) -> None:
+    for name, target in targets.items():
+        target.copy_(values[name])

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from training.loop.trainer_config import TrainerConfig
 
-__all__ = ["Averages", "announce", "average_gradients", "build_accelerator", "share_buffers", "share_state"]
+__all__ = ["Averages", "announce", "average_gradients", "build_accelerator", "share_state"]
 
 
 def build_accelerator(config: TrainerConfig) -> Accelerator:
@@ -34,42 +34,26 @@ def announce(text: str) -> None:
 def average_gradients(parameters: Sequence[nn.Parameter], loss: Tensor, accelerator: Accelerator) -> Tensor:
     """Replace gradients by their mean over the processes and return the mean loss, in one reduction.
 
-    A parameter without a gradient counts as zero, and keeps none where no process has one.
+    Which parameters have a gradient depends on the step alone, as the losses do.
     """
     if accelerator.num_processes == 1:
         return loss.detach()
-    present = torch.tensor([float(parameter.grad is not None) for parameter in parameters], device=loss.device)
-    pieces = [torch.zeros_like(p) if p.grad is None else p.grad for p in parameters]
-    mine = torch.cat([loss.detach().float().reshape(1), present, *(piece.float().reshape(-1) for piece in pieces)])
-    flat: Tensor = accelerator.reduce(mine, reduction="mean")
-    shares = flat[1 : 1 + len(parameters)].tolist()
-    means = torch.split(flat[1 + len(parameters) :], [parameter.numel() for parameter in parameters])
-    for parameter, mean, share in zip(parameters, means, shares, strict=True):
-        parameter.grad = mean.view_as(parameter).to(parameter.dtype) if share > 0 else None
-    return flat[0]
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    mine = torch.cat([loss.detach().float().reshape(1), *(gradient.float().flatten() for gradient in gradients)])
+    means: Tensor = accelerator.reduce(mine, reduction="mean")
+    for gradient, mean in zip(gradients, torch.split(means[1:], [g.numel() for g in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+    return means[0]
 
 
 def share_state(module: nn.Module, accelerator: Accelerator) -> None:
     """Give every process the main process's parameters and buffers."""
-    _share([*(parameter.data for parameter in module.parameters()), *module.buffers()], accelerator)
-
-
-def share_buffers(module: nn.Module, accelerator: Accelerator) -> None:
-    """Give every process the main process's buffers (running statistics would otherwise drift apart)."""
-    _share(list(module.buffers()), accelerator)
-
-
-def _share(tensors: list[Tensor], accelerator: Accelerator) -> None:
     if accelerator.num_processes == 1:
         return
-    for dtype in sorted({tensor.dtype for tensor in tensors}, key=str):
-        group = [tensor for tensor in tensors if tensor.dtype == dtype]
-        flat = torch.cat([tensor.reshape(-1) for tensor in group])
-        flat = flat.to(torch.uint8) if dtype == torch.bool else flat
+    for tensor in (*(parameter.data for parameter in module.parameters()), *module.buffers()):
+        flat = tensor.to(torch.uint8) if tensor.dtype == torch.bool else tensor.contiguous()
         torch.distributed.broadcast(flat, src=0)
-        pieces = torch.split(flat, [tensor.numel() for tensor in group])
-        for tensor, piece in zip(group, pieces, strict=True):
-            tensor.copy_(piece.view_as(tensor))
+        tensor.copy_(flat)
 
 
 class Averages:
@@ -82,8 +66,7 @@ class Averages:
     def add(self, values: Mapping[str, Tensor], weight: float = 1.0) -> None:
         """Count scalars with a weight."""
         for name, value in values.items():
-            scaled = value.detach().double() * weight
-            self._sums[name] = self._sums[name] + scaled if name in self._sums else scaled
+            self._sums[name] = self._sums.get(name, 0.0) + value.detach().double() * weight
             self._weights[name] = self._weights.get(name, 0.0) + weight
 
     def close(self, accelerator: Accelerator) -> dict[str, float]:

@@ -100,18 +100,14 @@ class RunState:
             load_model(self.objective, directory / "objective.safetensors")
             summary = json.loads((directory / "trainer.json").read_text())
             self.ema.load(load_file(directory / "ema.safetensors"), summary["ema_updates"])
-            saved = _plain(directory / "optimisers.pt")
+            saved = torch.load(directory / "optimisers.pt", map_location="cpu", weights_only=True)
             if saved.keys() != self.optimisers.keys():
                 raise ValueError(f"it has the phases {', '.join(saved)}, not {', '.join(self.optimisers)}")
             for name, optimiser in self.optimisers.items():
                 optimiser.load_state_dict(saved[name])
             self.progress = Progress(**summary["progress"])
-            states: list[dict[str, Any]] = _plain(directory / "random.pt")["processes"]
+            random_states = torch.load(directory / "random.pt", map_location="cpu", weights_only=True)
+            states: list[dict[str, Any]] = random_states["processes"]
         except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError, UnpicklingError) as error:
             raise CheckpointError(f"{directory} does not fit this configuration: {error}") from error
         return states
-
-
-def _plain(path: Path) -> Any:
-    """Read nested dictionaries, lists, numbers and tensors; anything else is refused."""
-    return torch.load(path, map_location="cpu", weights_only=True)

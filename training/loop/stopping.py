@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from types import FrameType
 
 import torch
@@ -16,19 +15,11 @@ from accelerate import Accelerator
 from training.loop.trainer_config import TrainerConfig
 from vocoder.command_line import CommandError
 
-__all__ = ["Clock", "Decision", "Interruption", "Stopwatch", "TrainingError"]
+__all__ = ["Clock", "Interruption", "TrainingError"]
 
 
 class TrainingError(CommandError):
     """Training cannot continue."""
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What follows the present step."""
-
-    stop: bool
-    save: bool
 
 
 class Clock:
@@ -48,18 +39,18 @@ class Clock:
         """Note that a checkpoint was written."""
         self._saved = time.monotonic()
 
-    def decide(self, interrupted: bool, accelerator: Accelerator) -> Decision:
-        """Stop where any process was interrupted; otherwise the main process's clock counts."""
+    def decide(self, interrupted: bool, accelerator: Accelerator) -> tuple[bool, bool]:
+        """Return whether to stop, where any process was interrupted or by the main one's clock, and whether to save."""
         now = time.monotonic()
         limit = self._config.max_minutes
         late = limit is not None and now - self._start >= 60.0 * limit
         due = now - self._saved >= 60.0 * self._config.checkpoint_minutes
         if accelerator.num_processes == 1:
-            return Decision(interrupted or late, due)
+            return interrupted or late, due
         main = accelerator.is_main_process
         votes = torch.tensor([interrupted or (late and main), due and main], dtype=torch.float32)
         stop, save = (accelerator.reduce(votes.to(accelerator.device), reduction="sum") > 0).tolist()
-        return Decision(bool(stop), bool(save))
+        return bool(stop), bool(save)
 
 
 class Interruption:
@@ -85,26 +76,3 @@ class Interruption:
         if self.requested:
             raise KeyboardInterrupt
         self.requested = True
-
-
-class Stopwatch:
-    """Seconds spent in training; validation and checkpoints are taken out by `pause` and `go`."""
-
-    def __init__(self) -> None:
-        self._seconds = 0.0
-        self._since = time.perf_counter()
-
-    def pause(self) -> None:
-        """Stop counting."""
-        self._seconds += time.perf_counter() - self._since
-
-    def go(self) -> None:
-        """Count again."""
-        self._since = time.perf_counter()
-
-    def lap(self) -> float:
-        """Return the seconds since the last lap and start the next one."""
-        now = time.perf_counter()
-        seconds = self._seconds + now - self._since
-        self._seconds, self._since = 0.0, now
-        return seconds

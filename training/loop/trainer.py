@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from itertools import islice
@@ -16,11 +17,11 @@ from training.loop import random_state
 from training.loop.batches import BatchPlan, EpochDataset, ordered_batches, training_batches
 from training.loop.checkpointing import CheckpointError, Checkpoints
 from training.loop.monitoring import Monitor
-from training.loop.objective import Batch, Objective, demonstrate, validate
-from training.loop.optimisation import ExponentialMovingAverage, build_optimiser, rate_scale, set_rate
-from training.loop.processes import Averages, announce, share_buffers, share_state
+from training.loop.objective import Batch, Objective, quiet
+from training.loop.optimisation import ExponentialMovingAverage, build_optimiser, rate_scale
+from training.loop.processes import Averages, announce, share_state
 from training.loop.run_state import Progress, RunState
-from training.loop.stopping import Clock, Interruption, Stopwatch, TrainingError
+from training.loop.stopping import Clock, Interruption, TrainingError
 from training.loop.trainer_config import TrainerConfig
 from training.loop.update import update
 from vocoder.config import to_dict
@@ -124,24 +125,25 @@ class Trainer:
         clock, averages = Clock(config, progress.minutes), Averages()
         if progress.step == 0 and self._validate(monitor):  # what training starts from, to compare with
             self._save(["last", "best"])
-        first, watch = progress.step, Stopwatch()
+        first, seconds, since = progress.step, 0.0, time.perf_counter()
         stop = progress.step >= config.steps
         while not stop:
             for batch in self._epoch_batches():
                 self._step(batch, averages)
                 monitor.advance()
-                decision = clock.decide(self.interruption.requested, self.accelerator)
+                stop, save = clock.decide(self.interruption.requested, self.accelerator)
                 done = progress.step >= config.steps
-                stop = decision.stop or done
+                stop |= done
+                seconds += time.perf_counter() - since  # validation and checkpoints do not count
                 if progress.step % config.log_steps == 0 or progress.step - first in EARLY_STEPS or stop:
-                    monitor.interval(progress, averages.close(self.accelerator), watch.lap())
-                watch.pause()
+                    monitor.interval(progress, averages.close(self.accelerator), seconds)
+                    seconds = 0.0
                 is_best = self._validate(monitor) if progress.step % config.validation_steps == 0 or done else False
-                if decision.save or stop or is_best:
+                if save or stop or is_best:
                     progress.minutes = clock.minutes()
                     self._save(["last", "best"] if is_best else ["last"])
                     clock.saved()
-                watch.go()
+                since = time.perf_counter()
                 if stop:
                     break
         self._farewell(monitor)
@@ -162,14 +164,14 @@ class Trainer:
         for phase in self.phases:
             optimiser = self.state.optimisers[phase.name]
             rate = config.learning_rate * phase.learning_rate_scale * rate_scale(config, progress.step)
-            set_rate(optimiser, rate)
+            for group in optimiser.param_groups:
+                group["lr"] = rate
             done = update(self.objective, phase, optimiser, batch, progress.step, config, self.accelerator)
             if done is None:
                 continue
             all_finite &= done.finite
             if done.finite:
                 averages.add(done.metrics | {f"{phase.name}/learning_rate": torch.tensor(rate)})
-        share_buffers(self.objective, self.accelerator)
         self.state.ema.update()
         progress.note_step(all_finite, config.batch_size, self._audio_seconds(batch))
         if progress.nonfinite_in_a_row >= config.max_nonfinite_steps:
@@ -187,20 +189,19 @@ class Trainer:
         """Score the averaged weights and return whether they are the best so far."""
         if self.validation_set is None:
             return False
-        main, progress, config = self.accelerator, self.state.progress, self.config
-        share = max(config.batch_size // main.num_processes, 1)
-
-        def batches() -> Iterator[Batch]:
-            assert self.validation_set is not None
-            return ordered_batches(self.validation_set, share, main.num_processes, main.process_index, main.device)
-
-        with self.state.ema.applied():
-            means = validate(self.objective, batches(), config.seed, main)
-            is_best = progress.note_score(means.get("score"))
-            monitor.validation(progress.step, means, is_best)
-            if main.is_main_process:
-                first = next(batches())
-                monitor.demonstration(progress.step, demonstrate(self.objective, first, config.seed, main))
+        main, step, seed = self.accelerator, self.state.progress.step, self.config.seed
+        share = max(self.config.batch_size // main.num_processes, 1)
+        batches = ordered_batches(self.validation_set, share, main.num_processes, main.process_index, main.device)
+        averages, first = Averages(), None
+        with self.state.ema.applied(), quiet(self.objective, seed, main):
+            for batch in batches:
+                first = batch if first is None else first
+                averages.add(self.objective.validate(batch), weight=len(next(iter(batch.values()))))
+            if main.is_main_process and first is not None:
+                monitor.demonstration(step, self.objective.demonstrate(first))
+        means = averages.close(main)
+        is_best = self.state.progress.note_score(means.get("score"))
+        monitor.validation(step, means, is_best)
         return is_best
 
     def _save(self, names: list[str]) -> None:

@@ -15,7 +15,7 @@ from training.loop.objective import Batch, Objective, Phase
 from training.loop.processes import average_gradients
 from training.loop.trainer_config import TrainerConfig
 
-__all__ = ["Update", "mean_metrics", "micro_batches", "only_trainable", "update"]
+__all__ = ["Update", "update"]
 
 
 @dataclass(frozen=True)
@@ -39,61 +39,37 @@ def update(
 
     Where the loss or the norm of the gradient is not finite, parameters and optimiser stay as they were.
     """
-    losses, parts = [], []
-    with only_trainable(objective, phase.parameters):
-        for part in micro_batches(batch, config.accumulation):
+    found = []
+    with _only_trainable(objective, phase.parameters):
+        for values in zip(*(value.chunk(config.accumulation) for value in batch.values()), strict=True):
             with accelerator.autocast():
-                outcome = objective.loss(phase.name, part, step)
+                outcome = objective.loss(phase.name, dict(zip(batch, values, strict=True)), step)
             if outcome is None:
                 return None
             accelerator.backward(outcome[0] / config.accumulation)
-            losses.append(outcome[0].detach())
-            parts.append(outcome[1])
-    metrics = mean_metrics(parts)
-    mean_loss = average_gradients(phase.parameters, torch.stack(losses).mean(), accelerator)
-    norm = torch.nn.utils.clip_grad_norm_(phase.parameters, config.clip_norm)
-    finite = math.isfinite(float(mean_loss) + float(norm))
+            found.append({"loss": outcome[0].detach(), **outcome[1]})
+    metrics = {name: torch.stack([part[name].detach() for part in found]).mean() for name in found[0]}
+    metrics["loss"] = average_gradients(phase.parameters, metrics["loss"], accelerator)
+    metrics["gradient_norm"] = torch.nn.utils.clip_grad_norm_(phase.parameters, config.clip_norm)
+    finite = math.isfinite(float(metrics["loss"]) + float(metrics["gradient_norm"]))
     if finite:
         optimiser.step()
     for parameter in phase.parameters:
         parameter.grad = None
-    named = {f"{phase.name}/{name}": value.detach() for name, value in metrics.items()}
-    return Update({f"{phase.name}/loss": mean_loss, **named, f"{phase.name}/gradient_norm": norm}, finite)
+    return Update({f"{phase.name}/{name}": value for name, value in metrics.items()}, finite)
 
 
 @contextmanager
-def only_trainable(module: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+def _only_trainable(module: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
     """Freeze all of `module` except `parameters`, whose gradients are cleared; undo the freeze at the end."""
     chosen = {id(parameter) for parameter in parameters}
-    before = [(parameter, parameter.requires_grad) for parameter in module.parameters()]
-    for parameter, requires_grad in before:
-        parameter.requires_grad_(requires_grad and id(parameter) in chosen)
+    frozen = [p for p in module.parameters() if p.requires_grad and id(p) not in chosen]
     for parameter in parameters:
         parameter.grad = None
+    for parameter in frozen:
+        parameter.requires_grad_(False)
     try:
         yield
     finally:
-        for parameter, requires_grad in before:
-            parameter.requires_grad_(requires_grad)
-
-
-def micro_batches(batch: Batch, count: int) -> list[Batch]:
-    """Cut every tensor of a batch, (B, ...), into `count` equal parts.
-
-    Raises:
-        ValueError: B is no multiple of `count`.
-    """
-    for name, value in batch.items():
-        if value.shape[0] % count:
-            raise ValueError(f"{value.shape[0]} items of {name!r} do not divide into {count} equal parts")
-    if count == 1:
-        return [batch]
-    pieces = {name: value.chunk(count) for name, value in batch.items()}
-    return [{name: values[i] for name, values in pieces.items()} for i in range(count)]
-
-
-def mean_metrics(parts: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
-    """Return the mean over equal parts of each scalar."""
-    if len(parts) == 1:
-        return dict(parts[0])
-    return {name: torch.stack([part[name].float() for part in parts]).mean() for name in parts[0]}
+        for parameter in frozen:
+            parameter.requires_grad_(True)

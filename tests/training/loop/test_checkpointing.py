@@ -51,9 +51,3 @@ def test_only_linked_checkpoints_are_kept(tmp_path):
         checkpoints.write(step, names, fill_with(str(step)))
         kept = {path.name for path in checkpoints.root.iterdir()}
         assert kept == {f"step-{max(1, step):08d}"} | ({"step-00000001"} if step < 4 else set())
-
-
-def test_a_moved_run_directory_still_works(tmp_path):
-    Checkpoints(tmp_path / "a").write(1, ["last"], fill_with("x"))
-    (tmp_path / "a").rename(tmp_path / "b")
-    assert (Checkpoints(tmp_path / "b").last / "state").read_text() == "x"

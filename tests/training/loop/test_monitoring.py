@@ -1,12 +1,10 @@
 from __future__ import annotations
 
-import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from toy_training import SAMPLE_RATE, seeded_toy, toy_config, toy_trainer
 
-from training.loop.monitoring import Monitor, spectrogram_picture
-from training.loop.processes import announce
+from training.loop.monitoring import Monitor
 from training.loop.run_state import Progress
 
 
@@ -36,13 +34,6 @@ def test_speed_and_time_left_are_those_of_the_last_interval(tmp_path, capsys):
     assert second == "step 30/40  model/loss 1.2500  not finite 2  2.5 audio s/s  0:00:40 left"
 
 
-def test_only_the_first_process_announces(monkeypatch, capsys):
-    announce("loading")
-    monkeypatch.setenv("RANK", "1")
-    announce("loading as well")
-    assert capsys.readouterr().out == "loading\n"
-
-
 def test_monitor_of_other_processes_is_silent(tmp_path, capsys):
     monitor = Monitor(tmp_path, Progress(), steps=4, sample_rate=None, enabled=False)
     monitor.interval(Progress(step=1, items=4), {"model/loss": 1.0}, seconds=1.0)
@@ -50,12 +41,3 @@ def test_monitor_of_other_processes_is_silent(tmp_path, capsys):
     monitor.close()
     assert capsys.readouterr().out == ""
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.mark.parametrize("hertz", [1000.0, 4000.0])
-def test_spectrogram_picture_is_brightest_at_the_tone(hertz):
-    x = torch.sin(2 * torch.pi * hertz * torch.arange(16000) / 16000)
-    picture = spectrogram_picture(x)
-    assert picture.shape == (513, 59)
-    assert float(picture.max()) == 1.0
-    assert (512 - picture.argmax(dim=0) == hertz * 1024 / 16000).all()

@@ -42,35 +42,20 @@ def test_validation_leaves_training_as_it_was(tmp_path, whole):
     assert differences(a["random"], b["random"]) == []
 
 
-def test_comparison_of_runs_sees_a_difference(tmp_path, whole):
-    toy_trainer(tmp_path, toy_config(seed=1), seeded_toy(noise=0.3)).fit()
-    assert "/objective/model.0.weight" in differences(saved_run(whole), saved_run(tmp_path))
-
-
-def test_phases_receive_gradients_for_their_own_parameters_alone(tmp_path):
+def test_phases_move_their_own_parameters_alone_and_rest_where_they_are_skipped(tmp_path):
     objective = seeded_toy()
-    critic, model = objective.critic.weight.detach().clone(), objective.model[0].weight.detach().clone()
-    toy_trainer(tmp_path, toy_config(steps=4), objective).fit()
+    critic, model, unused = (
+        part.weight.detach().clone() for part in (objective.critic, objective.model[0], objective.unused)
+    )
+    toy_trainer(tmp_path, toy_config(steps=9), objective).fit()
     assert objective.leaks == []
     assert all(parameter.requires_grad for parameter in objective.parameters())
     assert not torch.equal(objective.critic.weight, critic)
     assert not torch.equal(objective.model[0].weight, model)
-
-
-def test_skipped_phase_does_not_step(tmp_path):
-    toy_trainer(tmp_path, toy_config(steps=9)).fit()
-    steps = {
-        name: {float(entry["step"]) for entry in state["state"].values()}
-        for name, state in saved_run(tmp_path)["optimisers"].items()
-    }
+    assert torch.equal(objective.unused.weight, unused)
+    states = saved_run(tmp_path)["optimisers"]
+    steps = {name: {float(entry["step"]) for entry in state["state"].values()} for name, state in states.items()}
     assert steps == {"model": {9.0}, "critic": {6.0}}
-
-
-def test_unused_parameters_stay_as_they_were(tmp_path):
-    objective = seeded_toy()
-    before = objective.unused.weight.detach().clone()
-    toy_trainer(tmp_path, toy_config(), objective).fit()
-    assert torch.equal(objective.unused.weight, before)
 
 
 def test_initialisation_sees_the_first_global_batches(tmp_path):
@@ -111,28 +96,6 @@ def test_best_checkpoint_has_the_lowest_score_and_last_the_newest_weights(tmp_pa
     assert sorted(path.name for path in (tmp_path / "checkpoints").iterdir()) == ["step-00000016", "step-00000020"]
 
 
-def test_a_run_is_compared_with_what_it_starts_from(tmp_path, capsys):
-    objective = seeded_toy()
-    objective.validate = lambda batch: {"score": torch.tensor(float(trainer.state.progress.step))}
-    trainer = toy_trainer(tmp_path, toy_config(), objective)
-    assert trainer.fit().best_score == 0.0
-    assert "validation after step 0: score 0.0000  (best so far)" in capsys.readouterr().out
-    assert json.loads((tmp_path / "best/trainer.json").read_text())["progress"]["step"] == 0
-
-
-def test_a_resumed_run_is_not_validated_again_before_its_first_step(tmp_path, capsys):
-    for resume in (False, True):
-        trainer = toy_trainer(tmp_path, toy_config(), seeded_toy(), resume=resume)
-        stop_at(trainer, 3 + 3 * resume)
-        trainer.fit()
-    printed = capsys.readouterr().out
-    assert printed.count("validation after") == 1
-    assert [line.split()[1] for line in printed.splitlines() if line.startswith("step ")] == [
-        *("1/20", "2/20", "3/20"),
-        *("4/20", "5/20", "6/20"),
-    ]
-
-
 def test_exported_and_validated_weights_are_the_averages(tmp_path):
     objective = seeded_toy()
     result = toy_trainer(tmp_path, toy_config(), objective).fit()
@@ -145,25 +108,6 @@ def test_exported_and_validated_weights_are_the_averages(tmp_path):
     with torch.no_grad():
         score = float(objective.eval().validate(everything)["score"])
     assert math.isclose(result.best_score, score, rel_tol=1e-6)
-
-
-def test_provenance_tells_how_the_model_was_trained(tmp_path):
-    toy_trainer(tmp_path, toy_config()).fit()
-    provenance = json.loads((tmp_path / "last/model/config.json").read_text())
-    assert provenance["data"] == "tones"
-    assert provenance["training"]["step"] == 20
-    assert provenance["training"]["audio_seconds"] == pytest.approx(20 * 4 * 8 / 100)
-    assert provenance["training"]["settings"]["learning_rate"] == 1e-2
-
-
-def test_finished_run_continues_with_more_steps(tmp_path):
-    toy_trainer(tmp_path, toy_config()).fit()
-    longer = toy_config(steps=40)
-    trainer = toy_trainer(tmp_path, longer, resume=True)
-    stop_at(trainer, 30)
-    assert trainer.fit().step == 30
-    groups = saved_run(tmp_path)["optimisers"]["critic"]["param_groups"]
-    assert groups[0]["lr"] == pytest.approx(0.5 * 1e-2 * rate_scale(longer, 29))
 
 
 def test_finished_run_resumed_with_the_same_steps_does_nothing(tmp_path, whole, capsys):
@@ -196,28 +140,35 @@ def test_signal_stops_after_the_step_and_handlers_are_put_back(tmp_path, capsys,
     assert signal.getsignal(number) == handler
 
 
-def test_a_run_is_not_overwritten(tmp_path, whole):
-    with pytest.raises(CheckpointError, match="already holds a run"):
-        toy_trainer(whole, toy_config())
-
-
-def test_resume_without_a_checkpoint_says_so(tmp_path):
-    with pytest.raises(CheckpointError, match="nothing to resume"):
-        toy_trainer(tmp_path, toy_config(), resume=True)
-
-
-def test_resume_of_another_model_says_so(whole):
-    with pytest.raises(CheckpointError, match="does not fit this configuration"):
-        toy_trainer(whole, toy_config(), ToyObjective(width=5), resume=True)
-
-
 def test_batch_larger_than_the_training_set_is_refused(tmp_path):
     with pytest.raises(ConfigError, match="26 items, fewer than batch_size 27"):
         toy_trainer(tmp_path, toy_config(batch_size=27))
 
 
-def test_a_checkpoint_cannot_run_code(tmp_path):
+def test_a_finished_run_goes_on_with_more_steps_and_tells_how_it_was_trained(tmp_path, capsys):
+    toy_trainer(tmp_path, toy_config()).fit()
+    provenance = json.loads((tmp_path / "last/model/config.json").read_text())
+    assert (provenance["data"], provenance["training"]["step"]) == ("tones", 20)
+    assert provenance["training"]["audio_seconds"] == pytest.approx(20 * 4 * 8 / 100)
+    assert provenance["training"]["settings"]["learning_rate"] == 1e-2
+    longer = toy_config(steps=40, validation_steps=100)
+    trainer = toy_trainer(tmp_path, longer, resume=True)
+    stop_at(trainer, 30)
+    capsys.readouterr()
+    assert trainer.fit().step == 30
+    assert "validation" not in capsys.readouterr().out  # only a new run is compared with what it starts from
+    groups = saved_run(tmp_path)["optimisers"]["critic"]["param_groups"]
+    assert groups[0]["lr"] == pytest.approx(0.5 * 1e-2 * rate_scale(longer, 29))
+
+
+def test_what_cannot_be_resumed_or_overwritten_says_so(tmp_path, whole):
+    with pytest.raises(CheckpointError, match="already holds a run"):
+        toy_trainer(whole, toy_config())
+    with pytest.raises(CheckpointError, match="nothing to resume"):
+        toy_trainer(tmp_path, toy_config(), resume=True)
+    with pytest.raises(CheckpointError, match="does not fit this configuration"):
+        toy_trainer(whole, toy_config(), ToyObjective(width=5), resume=True)
     toy_trainer(tmp_path, toy_config(steps=1)).fit()
-    torch.save({"call": print}, tmp_path / "last" / "optimisers.pt")
+    torch.save({"call": print}, tmp_path / "last" / "optimisers.pt")  # a checkpoint cannot run code
     with pytest.raises(CheckpointError, match="does not fit this configuration"):
         toy_trainer(tmp_path, toy_config(steps=1), resume=True)

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
-
 import pytest
 import torch
 from torch import Tensor
 from toy_training import differences, saved_run, seeded_toy, toy_config, toy_trainer
 
-from training.critics.adversary import Adversary
-from training.critics.spectrogram import CriticConfig
-from training.loop.update import micro_batches
 from vocoder.config import ConfigError
 from vocoder.layers.stack import WaveNetConfig, set_recompute
 from vocoder.models.waveglow import WaveGlow
@@ -50,15 +45,6 @@ def test_parts_train_as_the_whole_batch_does(tmp_path, accumulation):
     assert differences(whole["progress"]["items_in_epoch"], parted["progress"]["items_in_epoch"]) == []
 
 
-def test_each_part_is_seen_once_and_in_order():
-    batch = {"x": torch.arange(12.0).reshape(6, 2), "speaker": torch.arange(6)}
-    parts = micro_batches(batch, 3)
-    assert [part["speaker"].tolist() for part in parts] == [[0, 1], [2, 3], [4, 5]]
-    assert torch.equal(torch.cat([part["x"] for part in parts]), batch["x"])
-    with pytest.raises(ValueError, match="6 items of 'x' do not divide into 4 equal parts"):
-        micro_batches(batch, 4)
-
-
 def test_one_part_that_is_no_number_spoils_the_step(tmp_path):
     objective = seeded_toy()
     calls, loss, poisonous = [], objective.loss, ("model", 3, 1)  # the second part
@@ -80,22 +66,6 @@ def test_parts_that_a_batch_does_not_have_are_refused(tmp_path):
         toy_trainer(tmp_path, toy_config(accumulation=3))
     with pytest.raises(ConfigError, match="accumulation must be above 0"):
         toy_config(accumulation=0)
-
-
-def test_critics_learn_from_every_part_once():
-    torch.manual_seed(0)
-    critics = Adversary(CriticConfig(), 8000, torch.float32)
-    audio = [0.1 * torch.randn(1, 16384) for _ in range(4)]
-    alone = []
-    for fake, real in ((audio[0], audio[1]), (audio[2], audio[3])):
-        critics.config = dataclasses.replace(critics.config, length=0)
-        critics.judge(fake, real)
-        alone.append(critics.loss())
-    critics.judge(audio[0], audio[1])
-    critics.judge(audio[2], audio[3])
-    assert [critics.loss().item(), critics.loss().item()] == alone
-    with pytest.raises(RuntimeError, match="what they have just judged"):
-        critics.loss()
 
 
 @pytest.mark.parametrize("transform", ["mdct", "grouping"])
@@ -120,10 +90,3 @@ def test_what_is_forgotten_gives_the_same_gradients_and_keeps_less(transform, di
     for one, other in zip(found, expected, strict=True):
         assert (one is None) == (other is None)
         assert one is None or torch.equal(one, other)
-
-
-def test_a_run_that_recomputes_tells_every_stack(tmp_path):
-    objective = seeded_toy()
-    objective.flow = tiny_waveglow("mdct")
-    toy_trainer(tmp_path, toy_config(recompute=True), objective)
-    assert {coupling.network.recompute for coupling in objective.flow.couplings} == {True}
