@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from recipes.acoustic.durations import UNIT
-from recipes.corpora.kokoro_voice import SAMPLE_RATE
+from recipes.corpora.kokoro_voice import SAMPLE_RATE, UNIT
 from vocoder.mel.config import MelConfig
 
 __all__ = ["PLACES", "VOICED", "mean_by_token", "places", "token_prosody", "tokens_of_frames"]

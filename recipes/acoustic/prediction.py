@@ -16,9 +16,8 @@ from numpy.typing import NDArray
 
 from recipes.acoustic.items import Example, example_of, parted
 from recipes.acoustic.model import AcousticModel, load_acoustic
-from recipes.acoustic.plan import PLANS
-from recipes.acoustic.speech import Line, read_speech
-from recipes.corpora.kokoro import KEPT_OUT
+from recipes.acoustic.speech import ACOUSTIC, Line, read_speech
+from recipes.corpora.kokoro import ATTRIBUTION, KEPT_OUT, PLANS
 from recipes.corpora.kokoro_voice import licence_text
 from training.corpora.corpus import TEST_EVERY, TEST_INDEX, CorpusError
 from training.corpora.manifest import Entry, read_manifest, write_manifest
@@ -28,7 +27,6 @@ from vocoder.mel.config_file import load_mel_config
 __all__ = ["Predicted", "add_arguments", "join", "predict", "predicted_mel", "run"]
 
 _LICENCE = "Apache-2.0"
-_ATTRIBUTION = "Synthetic speech of Kokoro-82M by hexgrad, in the int8 ONNX export by thewh1teagle"
 
 
 @dataclass(frozen=True)
@@ -102,12 +100,12 @@ def join(found: Iterator[Predicted], speech: Path, output: Path, plan: str, name
     manifest = output / "manifest.jsonl"
     others = read_manifest(output).entries if manifest.is_file() else ()
     write_manifest(manifest, (*(entry for entry in others if entry.corpus != name), *entries))
-    _describe(output, name, speech, PLANS[plan].evaluation, mel_preset)
+    _describe(output, name, speech, PLANS[plan].kept_out, mel_preset)
     return manifest
 
 
 def _entry(number: int, item: Predicted, speech: Path, output: Path, plan: str, name: str, mel_preset: str) -> Entry:
-    line, evaluation = item.line, PLANS[plan].evaluation
+    line, evaluation = item.line, PLANS[plan].kept_out
     if (line.speaker == f"kokoro-{KEPT_OUT}") != evaluation:
         raise CorpusError(f"{speech} holds {line.speaker}, who does not belong to the plan {plan!r}")
     relative = Path(line.speaker) / Path(line.path).name
@@ -148,7 +146,7 @@ def _describe(output: Path, name: str, speech: Path, evaluation: bool, mel_prese
     record = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {"settings": {}, "corpora": {}}
     text = licence_text()
     description = {
-        "source": speech.name, "licence": _LICENCE, "attribution": _ATTRIBUTION, "unseen": evaluation,
+        "source": speech.name, "licence": _LICENCE, "attribution": ATTRIBUTION, "unseen": evaluation,
         "use": "evaluate" if evaluation else "train", "synthetic": True, "mel_preset": mel_preset,
     }  # fmt: skip
     if text:
@@ -165,7 +163,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("speech", type=Path, help="folder of the speech")
     parser.add_argument("models", nargs="*", type=Path, help="model directories; the recordings' own mels without any")
     parser.add_argument("-o", "--output", type=Path, required=True, help="prepared folder that the corpus is added to")
-    parser.add_argument("--plan", choices=sorted(PLANS), required=True, help="of the speech")
+    parser.add_argument("--plan", choices=ACOUSTIC, required=True, help="of the speech")
     parser.add_argument("--name", help="of the corpus (the plan's)")
     parser.add_argument("--mel", default="nvidia", help="preset of the mels (%(default)s)")
     parser.add_argument("--true-prosody", action="store_true", help="give the recordings' pitch, voicing and level")
@@ -174,6 +172,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     found = predict(args.speech, args.models, true_prosody=args.true_prosody)
-    name = args.name or PLANS[args.plan].corpus
+    name = args.name or f"acoustic-{args.plan}"
     print(join(found, args.speech, args.output, args.plan, name, args.mel))
     return 0

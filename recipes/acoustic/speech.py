@@ -12,22 +12,19 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-import soundfile
-from numpy.typing import NDArray
-
-from recipes.acoustic.durations import Spoken, TimedVoice, start_timed_session
-from recipes.acoustic.plan import PLANS, planned
 from recipes.corpora import fortunes
-from recipes.corpora.kokoro import Utterance
-from recipes.corpora.kokoro_voice import SAMPLE_RATE, locate_files, phonemes, read_styles
+from recipes.corpora.kokoro import PLANS, Utterance, planned, write_audio
+from recipes.corpora.kokoro_voice import SAMPLE_RATE, KokoroVoice, phonemes, start_voice
 from training.corpora.bandwidth import prepared_bandwidth
 from training.corpora.condition import PrepareConfig, condition
 from training.corpora.corpus import CorpusError
 from vocoder.audio.resampling import resample
 from vocoder.config import ConfigError, from_dict, to_dict
 
-__all__ = ["INDEX", "RATE", "Line", "add_arguments", "read_speech", "run", "synthesise"]
+__all__ = ["ACOUSTIC", "INDEX", "RATE", "Line", "add_arguments", "read_speech", "run", "synthesise"]
+
+ACOUSTIC = ("evaluation", "mixtures")
+"""plans of such speech"""
 
 RATE = 22050
 """Hz of the audio that is written"""
@@ -82,13 +79,12 @@ def synthesise(utterances: tuple[Utterance, ...], folder: Path) -> Iterator[Line
     """
     folder.mkdir(parents=True, exist_ok=True)
     known = {line.path: line for line in read_speech(folder)} if (folder / INDEX).is_file() else {}
-    files = locate_files()
-    voice, styles = start_timed_session(files), read_styles(files)
+    voice = start_voice()
     for utterance in utterances:
         path = f"audio/{utterance.speaker}/{utterance.name}"
         line = known.get(path)
         if line is None:
-            line = _spoken(utterance, path, folder, voice, styles)
+            line = _spoken(utterance, path, folder, voice)
             with (folder / INDEX).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(to_dict(line), ensure_ascii=False) + "\n")
         yield line
@@ -110,16 +106,11 @@ def read_speech(folder: Path) -> tuple[Line, ...]:
         raise CorpusError(f"{path}: {error}") from error
 
 
-def _spoken(
-    utterance: Utterance, path: str, folder: Path, voice: TimedVoice, styles: dict[str, NDArray[np.float32]]
-) -> Line:
-    said = phonemes(utterance.text, utterance.language)
-    mixed = sum(weight * styles[name] for name, weight in utterance.weights)
-    rows = np.asarray(mixed, dtype=np.float32)
-    letters = sum(letter in voice.vocabulary for letter in said)
-    style = rows[min(letters, len(rows)) - 1]
-    spoken = voice.speak(said, style, utterance.speed)
-    x = _written(spoken, folder / path)
+def _spoken(utterance: Utterance, path: str, folder: Path, voice: KokoroVoice) -> Line:
+    """Write an utterance at 22,050 Hz and the level of all corpora, and return its line."""
+    spoken = voice.speak(phonemes(utterance.text, utterance.language), utterance.weights, utterance.speed)
+    x = condition(resample(spoken.x, SAMPLE_RATE, RATE), RATE, PrepareConfig(sample_rate=RATE))
+    write_audio(folder / path, x, RATE)
     return Line(
         path=path,
         speaker=utterance.speaker,
@@ -131,24 +122,14 @@ def _spoken(
         tokens=tuple(map(int, spoken.tokens)),
         durations=tuple(map(int, spoken.durations)),
         pitch=tuple(round(float(value), 1) for value in spoken.pitch),
-        style=tuple(round(float(value), 5) for value in style),
+        style=tuple(round(float(value), 5) for value in spoken.style),
     )
-
-
-def _written(spoken: Spoken, path: Path) -> NDArray[np.float32]:
-    """Write an utterance at 22,050 Hz and the level of all corpora, and return its samples."""
-    x = condition(resample(spoken.x, SAMPLE_RATE, RATE), RATE, PrepareConfig(sample_rate=RATE))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    soundfile.write(partial, x, RATE, format="FLAC", subtype="PCM_16")
-    partial.replace(path)
-    return x
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     known = sorted(fortunes.LANGUAGES)
-    parser.add_argument("plan", choices=sorted(PLANS), help="whose voices")
+    parser.add_argument("plan", choices=ACOUSTIC, help="whose voices")
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the speech")
     parser.add_argument("--minutes", type=float, default=45.0, help="about how much (%(default)s)")
     parser.add_argument("--languages", nargs="+", choices=known, default=known, help="of the sentences (all)")

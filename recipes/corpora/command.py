@@ -5,14 +5,15 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from recipes.corpora import debian, kokoro
+from recipes.corpora import debian, fortunes, kokoro
 from training.commands.prepare import add_output_arguments, prepare_and_report, prepare_config
 from training.corpora.corpus import Corpus
 from training.progress import progress_bar
 
 __all__ = ["add_arguments", "run"]
 
-KNOWN = (*debian.PACKAGES, *kokoro.NAMES)
+_SYNTHETIC = ("kokoro", "kokoro-unseen")
+KNOWN = (*debian.PACKAGES, *_SYNTHETIC)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,14 +43,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _corpus(name: str, args: argparse.Namespace) -> Corpus:
-    if name in kokoro.NAMES:
+    if name in _SYNTHETIC:
         return _synthesized(name, args)
     root = debian.fetch(name, args.cache) if args.source is None else debian.locate(name, args.source)
     return debian.scan(name, root)
 
 
 def _synthesized(name: str, args: argparse.Namespace) -> Corpus:
-    planned = kokoro.plan(name, args.minutes, kokoro.read_texts(args.cache))
+    texts = {language: fortunes.sentences(language, args.cache) for language in fortunes.LANGUAGES}
+    planned = kokoro.planned(kokoro.PLANS[name], args.minutes, texts)
     folder = args.cache / "kokoro" / name
     with progress_bar("utterance", len(planned), name) as progress:
         for done, _ in enumerate(kokoro.synthesise(planned, folder, args.jobs), 1):

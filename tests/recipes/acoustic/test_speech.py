@@ -10,9 +10,9 @@ import pytest
 import soundfile
 
 from recipes.acoustic import speech
-from recipes.acoustic.durations import UNIT, TimedVoice
 from recipes.acoustic.speech import INDEX, RATE, Line, read_speech, synthesise
 from recipes.corpora.kokoro import Utterance
+from recipes.corpora.kokoro_voice import UNIT, KokoroVoice
 from training.corpora.corpus import CorpusError
 from vocoder.config import ConfigError, to_dict
 
@@ -38,9 +38,7 @@ class Fake:
 def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
     session = Fake()
     styles = {"a": np.zeros((4, 256), np.float32), "b": np.arange(4, dtype=np.float32)[:, None] * np.ones(256)}
-    monkeypatch.setattr(speech, "locate_files", lambda: None)
-    monkeypatch.setattr(speech, "read_styles", lambda files: styles)
-    monkeypatch.setattr(speech, "start_timed_session", lambda files: TimedVoice(session, {"l": 1, "a": 2}))
+    monkeypatch.setattr(speech, "start_voice", lambda: KokoroVoice(session, {"l": 1, "a": 2}, styles))
     monkeypatch.setattr(speech, "phonemes", lambda text, language: text)
     return session
 

@@ -1,4 +1,6 @@
-"""The synthetic corpus: the same command gives the same one, a style is kept out, only what is missing is made."""
+"""Synthetic speech: the same command gives the same, a style is kept out, only what is missing is made."""
+
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -6,106 +8,97 @@ import soundfile
 
 from recipes.__main__ import main
 from recipes.corpora import fortunes, kokoro
-from recipes.corpora.kokoro_voice import KokoroFiles
+from recipes.corpora.kokoro import PLANS, planned
+from recipes.corpora.kokoro_voice import UNIT, Spoken
 from training.corpora.corpus import CorpusError, split_recordings
 from training.corpora.manifest import read_manifest
 
 TEXTS = {
-    language: tuple(f"{language} sentence {n} of the made texts." for n in range(300)) for language in ("de", "es")
+    language: tuple(f"{language} sentence {n} of the made texts." for n in range(400)) for language in ("de", "es")
 }
 
 
 class FakeVoice:
-    """Speaks noise that follows from the style, and remembers what was asked."""
+    """Speaks noise, and remembers what was asked."""
 
     def __init__(self):
         self.asked = []
 
-    def speak(self, said, style, speed):
-        self.asked.append((said, round(float(style[0, 0]), 6), speed))
-        rng = np.random.default_rng(len(said))
-        return (0.1 * rng.standard_normal(12000)).astype(np.float32)
+    def speak(self, said, weights, speed):
+        self.asked.append((said, weights, speed))
+        x = 0.1 * np.random.default_rng(len(said)).standard_normal(20 * UNIT)
+        return Spoken(x.astype(np.float32), np.zeros(1), np.array([20]), np.zeros(40), np.zeros(256))
 
 
 @pytest.fixture
-def voice(monkeypatch, tmp_path):
+def voice(monkeypatch):
     fake = FakeVoice()
-    names = ("jf_alpha", "jf_gongitsune", "jf_nezumi", "jf_tebukuro", "jm_kumo")
-    styles = {name: np.full((510, 256), 10.0**place) for place, name in enumerate(names)}
-    monkeypatch.setattr(kokoro, "locate_files", lambda: KokoroFiles(tmp_path, ()))
-    monkeypatch.setattr(kokoro, "start_session", lambda files: fake)
-    monkeypatch.setattr(kokoro, "read_styles", lambda files: styles)
+    monkeypatch.setattr(kokoro, "start_voice", lambda: fake)
     monkeypatch.setattr(kokoro, "phonemes", lambda text, language: f"{language}: {text}")
     return fake
 
 
-def test_the_plan_follows_from_the_command_and_a_longer_one_begins_with_the_shorter():
-    short, long = kokoro.plan("kokoro", 2, TEXTS), kokoro.plan("kokoro", 4, TEXTS)
-    assert short == kokoro.plan("kokoro", 2, TEXTS)
-    assert long[: len(short)] == short
-    assert sum(u.seconds for u in short) == pytest.approx(120, abs=10)
-    assert all(0.85 <= u.speed <= 1.2 for u in long)
+@pytest.mark.parametrize("name", ["kokoro", "mixtures", "evaluation"])
+def test_the_plan_follows_from_the_command_and_a_longer_one_begins_with_the_shorter(name):
+    plan = PLANS[name]
+    short, long = planned(plan, 2, TEXTS), planned(plan, 12, TEXTS)
+    assert long[: len(short)] == short == planned(plan, 2, TEXTS)
+    assert 120 <= sum(u.seconds for u in short) < 130
+    assert plan.speeds[0] <= min(u.speed for u in long) < max(u.speed for u in long) <= plan.speeds[1]
     assert len({(u.language, u.text) for u in long}) == len(long)
 
 
-def test_voices_are_four_styles_and_mixtures_of_them_that_sum_to_one():
-    voices = kokoro.speakers("kokoro")
-    assert len(voices) == 28
-    assert all(sum(weight for _, weight in weights) == pytest.approx(1, abs=2e-3) for weights in voices.values())
-    heard = {name for weights in voices.values() for name, weight in weights if weight}
-    assert heard == {"jf_gongitsune", "jf_nezumi", "jf_tebukuro", "jm_kumo"}
+def test_kept_out_voice_and_sentences_meet_no_others(tmp_path):
+    found = {name: planned(plan, 10, TEXTS) for name, plan in PLANS.items()}
+    for name, utterances in found.items():
+        styles = {style for u in utterances for style, weight in u.weights if weight}
+        assert (styles == {kokoro.KEPT_OUT}) if PLANS[name].kept_out else (kokoro.KEPT_OUT not in styles)
+    texts = {name: {u.text for u in utterances} for name, utterances in found.items()}
+    assert len(found["kokoro-unseen"]) == 40
+    assert not texts["kokoro-unseen"] & (texts["kokoro"] | texts["mixtures"] | texts["evaluation"])
+    assert not texts["evaluation"] & texts["mixtures"]
+    splits = {
+        name: {split for _, split in split_recordings(kokoro.describe(name, found[name], tmp_path))}
+        for name in ("kokoro", "kokoro-unseen")
+    }
+    assert splits == {"kokoro": {"train", "test"}, "kokoro-unseen": {"test"}}
 
 
-def test_the_kept_out_style_speaks_other_sentences_and_is_all_test(tmp_path):
-    seen, unseen = kokoro.plan("kokoro", 12, TEXTS), kokoro.plan("kokoro-unseen", 12, TEXTS)
-    assert len(unseen) == 40
-    assert {u.weights for u in unseen} == {((kokoro.KEPT_OUT, 1.0),)}
-    assert not {u.text for u in seen} & {u.text for u in unseen}
-    found = kokoro.describe("kokoro-unseen", unseen, tmp_path)
-    assert {split for _, split in split_recordings(found)} == {"test"}
-    assert found.synthetic
-    assert {split for _, split in split_recordings(kokoro.describe("kokoro", seen, tmp_path))} == {"train", "test"}
+@pytest.mark.parametrize(("name", "speakers", "turns", "least"), [("kokoro", 28, 1, 0.3), ("mixtures", 68, 6, 0.5)])
+def test_every_voice_speaks_in_turn_and_low_ones_are_no_rarity(name, speakers, turns, least):
+    voices = PLANS[name].voices()
+    counts = Counter(speaker for speaker, _ in voices)
+    assert len(counts) == speakers
+    assert counts.pop("kokoro-jm_kumo") == turns
+    assert set(counts.values()) == {1}
+    assert all(sum(dict(weights).values()) == pytest.approx(1.0, abs=2e-3) for _, weights in voices)
+    assert least < np.mean([dict(weights).get("jm_kumo", 0.0) for _, weights in voices]) < 0.7
 
 
 def test_whatever_changes_the_sound_changes_the_file_name():
-    first = kokoro.plan("kokoro", 1, TEXTS)[0]
-    others = [
-        kokoro.Utterance(**{**vars(first), **change})
-        for change in ({"speed": 1.0}, {"text": "Other."}, {"language": "pl"}, {"weights": (("jm_kumo", 1.0),)})
-    ]
-    assert len({u.name for u in (first, *others)}) == 5
+    first = planned(PLANS["kokoro"], 1, TEXTS)[0]
+    changes = ({}, {"speed": 1.0}, {"text": "Other."}, {"language": "pl"}, {"weights": (("jm_kumo", 1.0),)})
+    assert len({kokoro.Utterance(**{**vars(first), **change}).name for change in changes}) == 5
 
 
 def test_only_what_is_missing_is_spoken(voice, tmp_path):
-    planned = kokoro.plan("kokoro", 1, TEXTS)
-    made = list(kokoro.synthesise(planned, tmp_path, jobs=1))
-    assert [path.name for path in made] == [u.name for u in planned]
+    plan = planned(PLANS["kokoro"], 1, TEXTS)
+    made = list(kokoro.synthesise(plan, tmp_path, jobs=1))
+    assert [path.name for path in made] == [u.name for u in plan]
     first = {path: path.read_bytes() for path in made}
     made[3].unlink()
     made[5].rename(made[5].with_name(made[5].name + ".partial"))
     voice.asked.clear()
-    assert sorted(kokoro.synthesise(planned, tmp_path, jobs=1)) == sorted(made)
-    assert [speed for _, _, speed in voice.asked] == [planned[3].speed, planned[5].speed]
+    assert sorted(kokoro.synthesise(plan, tmp_path, jobs=1)) == sorted(made)
+    assert voice.asked == [(f"{u.language}: {u.text}", u.weights, u.speed) for u in (plan[3], plan[5])]
     assert {path: path.read_bytes() for path in made} == first
     assert soundfile.info(made[0]).samplerate == 24000
 
 
-def test_a_mixture_weighs_its_styles(voice, tmp_path):
-    mixed = next(u for u in kokoro.plan("kokoro", 3, TEXTS) if "mixture" in u.speaker)
-    list(kokoro.synthesise((mixed,), tmp_path, jobs=1))
-    place = {"jf_gongitsune": 10, "jf_nezumi": 100, "jf_tebukuro": 1000, "jm_kumo": 10000}
-    expected = sum(weight * place[name] for name, weight in mixed.weights)
-    assert voice.asked[0][1] == pytest.approx(expected)
-    assert voice.asked[0][0].startswith(mixed.language)
-
-
 def test_impossible_wishes_are_refused():
-    with pytest.raises(CorpusError, match="unknown synthetic corpus 'x'"):
-        kokoro.plan("x", 1, TEXTS)
-    with pytest.raises(CorpusError, match="minutes must be positive"):
-        kokoro.plan("kokoro", 0, TEXTS)
-    with pytest.raises(CorpusError, match="suffice for"):
-        kokoro.plan("kokoro", 600, TEXTS)
+    for minutes, text in ((0, "minutes must be positive"), (600, "suffice for")):
+        with pytest.raises(CorpusError, match=text):
+            planned(PLANS["kokoro"], minutes, TEXTS)
 
 
 def test_the_command_synthesises_and_marks_the_speech(voice, tmp_path, monkeypatch, capsys):
