@@ -13,6 +13,8 @@ from pathlib import Path
 
 from training.corpora.corpus import Corpus, CorpusError, Recording
 from training.corpora.manifest import Use
+from training.run_config import parse_yaml
+from vocoder.config import from_dict
 
 __all__ = ["PACKAGES", "Package", "default_cache", "fetch", "locate", "scan", "unpack"]
 
@@ -44,81 +46,12 @@ class Package:
     min_seconds: float | None = None
 
 
-def _asterisk(language: str, licence: str, attribution: str, unseen: bool = False) -> Package:
-    name = f"asterisk-core-sounds-{language}-g722"
-    return Package(name, f"usr/share/asterisk/sounds/{language}_*", "*.g722", licence, attribution, unseen)
-
-
-def _prompts(name: str, folder: str, files: str, licence: str, attribution: str) -> Package:
-    """Telephone prompts at 8 kHz, for the evaluation of narrow-band speech."""
-    package, sounds = f"asterisk-prompt-{name}", f"usr/share/asterisk/sounds/{folder}"
-    return Package(package, sounds, files, licence, f"{attribution}, Debian package {package}", use="evaluate")
-
-
-_ALLISON = "Asterisk core sounds, recorded by Allison Smith (theivrvoice.com) for Digium, Inc."
-PACKAGES = {
-    "festvox-ru": Package(
-        "festvox-ru",
-        "usr/share/festival/voices/russian/msu_ru_nsh_clunits/wav",
-        "*.wav",
-        "BSD-like (festvox-ru)",
-        "Russian voice for Festival, copyright 2005 Nickolay V. Shmyrev",
-    ),
-    "asterisk-en": _asterisk("en", "CC-BY-SA-3.0", _ALLISON),
-    "asterisk-es": _asterisk("es", "CC-BY-SA-3.0", _ALLISON),
-    "asterisk-fr": _asterisk(
-        "fr", "CC-BY-SA-3.0", "Asterisk core sounds, recorded by June Wallack (junewallack.com) for Digium, Inc."
-    ),
-    "asterisk-ru": _asterisk("ru", "CC-BY-3.0", "Asterisk core sounds, provided by Maxim Topal (ivrvoice.ru)"),
-    "asterisk-it": _asterisk(
-        "it", "CC-BY-3.0", "Asterisk core sounds, recorded by Carlo Flora (carloflora.com)", unseen=True
-    ),
-    # The package's other recordings, 3.ogg, are under the GPL.
-    "gcin": Package(
-        "gcin-voice",
-        "usr/share/gcin-voice/ogg",
-        "5.ogg",
-        "CC-BY-3.0",
-        "Mandarin syllables by ChionMeilin with the vocal source from Chu Lo",
-        min_seconds=0.15,  # a syllable is whole, and two thirds of them last less than 0.3 s
-    ),
-    "klettres": Package(
-        "klettres-data",
-        "usr/share/klettres",
-        "*.ogg",
-        "GPL-2.0-or-later",
-        "Letters and syllables of KLettres, copyright Anne-Marie Mahfouf and others",
-        use="evaluate",
-        speakers=True,
-    ),
-    "ktuberling": Package(
-        "ktuberling-data",
-        "usr/share/ktuberling/sounds",
-        "*.[ow][ga][gv]",  # ogg or wav
-        "GPL-2.0-or-later",
-        "Words of KTuberling, copyright Eric Bischoff and others",
-        use="evaluate",
-        speakers=True,
-    ),
-    "prompts-it": _prompts(
-        "it-menardi-wav",
-        "it_IT_f_Menardi",
-        "*.wav",
-        "CC-BY-SA-3.0-IT",
-        "Italian prompts by Marco Menardi and Paola Dal Zot (www.voip.ammdomus.it)",
-    ),
-    "prompts-de": _prompts("de", "de", "*.gsm", "GPL-2.0-only", "German prompts, copyright Beronet GmbH, 8hertz GmbH"),
-    "prompts-fr": _prompts(
-        "fr-armelle",
-        "fr",
-        "*.gsm",
-        "BSD-2-Clause",
-        "French prompts by Armelle Desjardins, copyright 2006 Michel Gutierrez",
-    ),
-    "prompts-es": _prompts(
-        "es-co", "es_CO_f_Avatar", "*.gsm", "GPL-2.0-only", "Spanish prompts by July E. Jiménez for Avatar Ltda."
-    ),
+_TABLE = Path(__file__).with_suffix(".yaml")
+PACKAGES: dict[str, Package] = {
+    name: from_dict(Package, values)
+    for name, values in parse_yaml(_TABLE.read_text(encoding="utf-8"), str(_TABLE)).items()
 }
+"""corpora by name"""
 
 # Prompts of a telephone exchange that are tones, pauses and monkeys rather than a voice.
 _NOT_SPEECH_FOLDERS = ("silence",)

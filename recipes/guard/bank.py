@@ -22,12 +22,7 @@ LEAST = 1e-12
 
 
 class LayoutBank:
-    """Computes what all layouts make of an utterance.
-
-    Args:
-        names: of the layouts.
-        sample_rate: of the utterances, in Hz.
-    """
+    """Computes what all layouts, by their names, make of an utterance at a sample rate in Hz."""
 
     def __init__(self, names: Sequence[str], sample_rate: int) -> None:
         self.names, self.sample_rate = tuple(names), sample_rate
@@ -35,11 +30,9 @@ class LayoutBank:
 
     @torch.inference_mode()
     def energies(self, x: np.ndarray, rng: np.random.Generator) -> Mapping[str, Tensor]:
-        """Return the natural logarithms (n_mels, frames) of the energies of an utterance in each layout.
+        """Return the natural logarithms (n_mels, frames) of the energies of an utterance x (T,) in each layout.
 
-        Args:
-            x: (T,) float32; too short an utterance has fewer layouts.
-            rng: of hops and rates among those that count as the same, and of the precision.
+        Too short an utterance has fewer layouts. Hops and rates are drawn among those that count as the same.
         """
         dtype = torch.float64 if rng.random() < 0.3 else torch.float32
         configs = {name: _chosen(layout, rng) for name, layout in self._layouts.items()}

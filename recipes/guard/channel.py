@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import io
-from dataclasses import dataclass, field
 
 import av
 import librosa
 import numpy as np
 
 from training.data.augment import AugmentConfig, augmented
-from vocoder.config import ConfigError
 
-__all__ = ["CODECS", "ChannelConfig", "at_rate", "coded", "expanded", "from_elsewhere"]
+__all__ = ["CODECS", "at_rate", "coded", "expanded", "from_elsewhere"]
 
 _ENVELOPE = 0.03  # seconds over which loudness is measured
 _EXPONENTS = (-0.4, 0.8)  # of the gain by which it is changed
@@ -28,67 +26,26 @@ CODECS: dict[str, tuple[str, str, int, tuple[int, ...]]] = {
 """container, encoder, sample rate in Hz, and the range of its bit rates"""
 
 
-@dataclass(frozen=True)
-class ChannelConfig:
-    """How far recordings are varied.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
-
-    augment: AugmentConfig = field(
-        default_factory=lambda: AugmentConfig(
-            equaliser_db=12.0, low_pass=0.35, low_pass_hz=(3400.0, 11000.0), noise=0.4, reverberation=0.3
-        )
-    )
-    dynamics: float = 0.5
-    """share of recordings whose loudness is compressed or expanded"""
-    codec: float = 0.25
-    """share of recordings that went through a codec"""
-    rms_db: tuple[float, ...] = (-50.0, -14.0)
-    """range of the level, in decibels of full scale"""
-    sixteen_bits: float = 0.7
-    """share of recordings that are rounded to 16 bits in the end"""
-
-    def __post_init__(self) -> None:
-        if not all(0 <= share <= 1 for share in (self.dynamics, self.codec, self.sixteen_bits)):
-            raise ConfigError(f"dynamics, codec and sixteen_bits are shares of recordings, from 0 to 1: {self}")
-        if len(self.rms_db) != 2 or self.rms_db[0] > self.rms_db[1]:
-            raise ConfigError(f"rms_db must be a range [low, high], not {list(self.rms_db)}")
+_AUGMENT = AugmentConfig(equaliser_db=12.0, low_pass=0.35, low_pass_hz=(3400.0, 11000.0), noise=0.4, reverberation=0.3)
+_DYNAMICS, _CODEC, _SIXTEEN_BITS = 0.5, 0.25, 0.7  # shares of recordings: other loudness, a codec, rounded in the end
+_RMS_DB = (-50.0, -14.0)  # of full scale
 
 
-def from_elsewhere(
-    x: np.ndarray, band: float, sample_rate: int, config: ChannelConfig, rng: np.random.Generator
-) -> np.ndarray:
-    """Return a varied recording (T,) float32 of another level.
-
-    Args:
-        x: (T,) float32.
-        band: edge of its band in Hz.
-        sample_rate: in Hz.
-        config: how often and how far.
-        rng: of all choices.
-    """
-    if rng.random() < config.dynamics:
+def from_elsewhere(x: np.ndarray, band: float, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Return a recording (T,) float32, whose band ends at `band` Hz, as others might have made it, at another level."""
+    if rng.random() < _DYNAMICS:
         x = expanded(x, rng.uniform(*_EXPONENTS), sample_rate)
-    x, _ = augmented(x, band, sample_rate, config.augment, rng)
-    low, high = config.rms_db
+    x, _ = augmented(x, band, sample_rate, _AUGMENT, rng)
+    low, high = _RMS_DB
     level = 10 ** ((low + (high - low) * rng.random()) / 20)
     x = np.clip(x * (level / max(float(np.sqrt(np.mean(np.square(x)))), 1e-6)), -1.0, 1.0).astype(np.float32)
-    if rng.random() < config.codec:
-        name = tuple(CODECS)[int(rng.integers(len(CODECS)))]
-        x = coded(x, sample_rate, name, rng)
-    return np.round(x * 32768).astype(np.float32) / 32768 if rng.random() < config.sixteen_bits else x
+    if rng.random() < _CODEC:
+        x = coded(x, sample_rate, tuple(CODECS)[int(rng.integers(len(CODECS)))], rng)
+    return np.round(x * 32768).astype(np.float32) / 32768 if rng.random() < _SIXTEEN_BITS else x
 
 
 def expanded(x: np.ndarray, exponent: float, sample_rate: int) -> np.ndarray:
-    """Return audio (T,) with its envelope to a power: above 0 what is quiet becomes quieter, below 0 louder.
-
-    Args:
-        x: (T,) float32.
-        exponent: of the gain; 1 doubles all differences of level, -1 takes them away.
-        sample_rate: in Hz.
-    """
+    """Return audio (T,) whose gain is its envelope to a power: 1 doubles all differences of level, -1 removes them."""
     width = max(1, round(_ENVELOPE * sample_rate))
     energy = np.convolve(np.square(x, dtype=np.float64), np.full(width, 1 / width), mode="same")
     level = np.sqrt(energy / max(float(energy.max()), 1e-12) + 1e-8)

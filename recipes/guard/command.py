@@ -8,10 +8,11 @@ from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from recipes.guard.calibration import CalibrationConfig, calibrate_recogniser, calibration_material, true_mels
-from recipes.guard.channel import ChannelConfig
+from recipes.guard.calibration import calibrate_recogniser, calibration_material
+from recipes.guard.channel import from_elsewhere
 from recipes.guard.fitting import calibrate, fit_density
 from recipes.guard.learning import ConventionObjective, Learning, LessonItems, fit_temperature, lesson_of
 from recipes.guard.material import Material, augmented_recordings, material_of, spoken_recordings
@@ -29,10 +30,21 @@ from vocoder.config import ConfigError, to_dict
 from vocoder.guard.encodings import PLAIN, encodings
 from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, VARIATIONS, layouts
 from vocoder.mel.config import preset
-from vocoder.models.convention import ConventionNet
 from vocoder.models.guard import GuardConfig, GuardModel
 
 __all__ = ["GuardRun", "add_arguments", "run"]
+
+
+@dataclass(frozen=True)
+class CalibrationConfig:
+    """What the guard is calibrated with."""
+
+    corpora: tuple[str, ...] = ()
+    """of the manifest, that nothing is fitted to"""
+    recordings: int = 600
+    """of their utterances, at most"""
+    spoken: int = 100
+    """utterances that espeak-ng makes on the spot"""
 
 
 @dataclass(frozen=True)
@@ -62,27 +74,20 @@ class GuardRun:
     """how many times likelier the layout of true mels is beforehand than each of the others"""
     rounds: int = 2
     """how often each is written down in encodings drawn at random"""
-    channel: ChannelConfig = field(default_factory=ChannelConfig)
     variation: VariationConfig = field(default_factory=VariationConfig)
     calibration: CalibrationConfig = field(default_factory=CalibrationConfig)
     seed: int = 0
 
     def __post_init__(self) -> None:
-        true, variations = self.true, ("", SHUFFLED, *VARIATIONS)
-        for name in self.model.densities:
-            layout, _, variation = name.partition(":")
-            if layout != true or variation not in variations:
-                raise ConfigError(
-                    f"there is no density {name!r}: {true} or {true}:VARIATION, of {', '.join(VARIATIONS)}"
-                )
-        if self.model.densities[0] != true:
-            raise ConfigError(f"the first density must be {true!r}, not {self.model.densities[0]!r}")
+        true, convention = self.true, self.model.convention
+        variations = tuple(f"{true}:{name}" for name in (SHUFFLED, *VARIATIONS))
+        _require_known("densities", self.model.densities, (true, *variations))
         of_so_many = [name for name, layout in layouts().items() if layout.mel_config.n_mels == self.model.n_mels]
-        _require_known(self.model.convention.layouts, (*of_so_many, SHUFFLED, NOT_SPEECH), true)
-        _require_known(self.model.convention.encodings, tuple(encodings()), PLAIN)
+        _require_known("convention.layouts", convention.layouts, (true, *of_so_many, SHUFFLED, NOT_SPEECH))
+        _require_known("convention.encodings", convention.encodings, (PLAIN, *encodings()))
         if both := set(self.corpora) & set(self.calibration.corpora):
             raise ConfigError(f"{', '.join(sorted(both))}: what is fitted to cannot calibrate")
-        if self.recordings < 2 or self.rounds < 1 or self.spoken < 0 or self.prior <= 0:
+        if self.recordings < 2 or self.rounds < 1 or min(self.spoken, self.calibration.spoken) < 0 or self.prior <= 0:
             raise ConfigError(
                 f"recordings must be 2 or more, rounds at least 1, spoken not negative, prior positive: {self}"
             )
@@ -96,10 +101,10 @@ class GuardRun:
         return found[0]
 
 
-def _require_known(names: tuple[str, ...], known: tuple[str, ...], first: str) -> None:
-    unknown = [name for name in names if name not in known]
-    if unknown or names[0] != first:
-        raise ConfigError(f"the recogniser tells {', '.join(known)} apart, {first} first, not {', '.join(names)}")
+def _require_known(setting: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:
+    if names[0] != known[0] or not set(names) <= set(known):
+        right = ", ".join(dict.fromkeys(known))
+        raise ConfigError(f"model.{setting} must begin with {known[0]} and be of {right}, not {', '.join(names)}")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -118,14 +123,15 @@ def run(args: argparse.Namespace) -> int:
     torch.manual_seed(config.seed)
     model = GuardModel(config.model)
     names = tuple(name for name in config.model.convention.layouts if name in layouts())
-    real = augmented_recordings(manifest, fitted, config.recordings, config.channel, config.seed)
-    made = spoken_recordings(manifest.sample_rate, config.spoken, config.channel, config.seed)
-    rate = config.sample_rate or manifest.sample_rate
-    material = material_of(chain(real, made), names, rate, config.seed, "fitted to")
-    _fit(model, config, material)
-    others = calibration_material(manifest, held, names, config.channel, config.calibration, config.seed + 1, rate)
+    rng, own = np.random.default_rng(config.seed), manifest.sample_rate
+    real = augmented_recordings(manifest, fitted, config.recordings, config.seed)
+    made = spoken_recordings(own, config.spoken, "fit", config.seed)
+    varied = ((from_elsewhere(x, own / 2, own, rng), corpus) for x, corpus in made)
+    rate = config.sample_rate or own
+    _fit(model, config, material_of(chain(real, varied), names, rate, config.seed, "fitted to"))
     _round(model)
-    _calibrate(model, config, others)
+    spoken = config.calibration.spoken
+    _calibrate(model, config, calibration_material(manifest, held, spoken, names, config.seed + 1, rate))
     origin = provenance(Manifest(manifest.root, tuple(fitted)))
     parameters = sum(p.numel() for p in model.parameters())
     mel_config = preset(config.true)
@@ -139,21 +145,23 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _two_parts(manifest: Manifest, config: GuardRun) -> tuple[list[Entry], list[Entry]]:
-    """Return utterances to fit to, and those of other corpora to calibrate with.
+    """Return utterances to fit to, and some of other corpora to calibrate with.
 
     Raises:
         ConfigError: there are none of the one or the other.
     """
-    train, held = manifest.select("train"), [e for e in manifest.entries if e.corpus in config.calibration.corpora]
-    wanted = config.corpora or tuple({e.corpus for e in train} - set(config.calibration.corpora))
+    aside = config.calibration
+    train, held = manifest.select("train"), [e for e in manifest.entries if e.corpus in aside.corpora]
+    wanted = config.corpora or tuple({e.corpus for e in train} - set(aside.corpora))
     fitted = [entry for entry in train if entry.corpus in wanted]
-    if not fitted or not (held or config.calibration.spoken):
+    if not fitted or not (held or aside.spoken):
         raise ConfigError(f"{config.manifest} has no utterances to fit to, or none of other corpora to calibrate with")
-    return fitted, held
+    order = np.random.default_rng(config.seed + 1).permutation(len(held))[: aside.recordings]
+    return fitted, [held[i] for i in order]
 
 
 def _fit(model: GuardModel, config: GuardRun, material: Material) -> None:
-    floor, mels = layouts()[config.true].floor, [m for k in range(len(material)) for m in material.true_mel(k)]
+    floor, mels = layouts()[config.true].floor, material.true_mels()
     for k, name in enumerate(config.model.densities):
         variation = name.partition(":")[2]
         density = model.densities[k]
@@ -173,17 +181,11 @@ def _calibrate(model: GuardModel, config: GuardRun, material: Material) -> None:
     writer = Writer(material, config.model.convention, config.variation, config.seed + 2)
     lesson = lesson_of(example for k in range(len(material)) for example in writer.examples(k))
     fit_temperature(model.convention, lesson)
-    _lean(model.convention, config.prior)
-    mels = true_mels(material)
-    calibrate_recogniser(model, lesson, mels, config.variation, config.calibration, config.seed)
-    settings = config.calibration
-    calibrate(model, mels, config.variation, settings.slack, settings.least_margin, config.seed)
-
-
-@torch.no_grad()
-def _lean(net: ConventionNet, prior: float) -> None:
-    """Make the first layout so many times likelier than it was to each of the others."""
-    net.layout.bias[0] += net.temperature[0] * math.log(prior)
+    with torch.no_grad():  # the first layout becomes so many times likelier than it was to each of the others
+        model.convention.layout.bias[0] += model.convention.temperature[0] * math.log(config.prior)
+    mels = material.true_mels()
+    calibrate_recogniser(model, lesson, mels, config.variation, config.seed)
+    calibrate(model, mels, config.variation, config.seed)
 
 
 @torch.no_grad()

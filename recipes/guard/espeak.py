@@ -12,7 +12,7 @@ import soundfile
 
 from recipes.guard.channel import at_rate
 
-__all__ = ["LANGUAGES", "VOICES", "spoken_numbers"]
+__all__ = ["LANGUAGES", "VOICES", "Use", "spoken_numbers"]
 
 Use = Literal["fit", "calibrate"]
 _LANGUAGES = (
@@ -29,16 +29,12 @@ VOICES = tuple(_VOICES.split())
 def spoken_numbers(count: int, sample_rate: int, use: Use, seed: int) -> list[np.ndarray]:
     """Return utterances (T,) float32: numbers, which need no text, each in a language and voice drawn at random.
 
-    Args:
-        count: of the utterances.
-        sample_rate: in Hz.
-        use: those to fit to and those to calibrate with have no language and no voice in common.
-        seed: of all choices.
+    Those to fit to and those to calibrate with have no language and no voice in common.
 
     Raises:
         ValueError: espeak-ng is not installed.
     """
-    if shutil.which("espeak-ng") is None:
+    if count and shutil.which("espeak-ng") is None:
         raise ValueError(
             "the guard needs speech of espeak-ng: install the Debian package espeak-ng, or have it say nothing"
         )

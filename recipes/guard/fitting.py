@@ -19,6 +19,10 @@ __all__ = ["calibrate", "fit_density"]
 
 RARE = 0.002
 """share of true mels that may be less likely than the lowest log-density"""
+SLACK = 0.1
+"""nats per value that true mels of other voices may be less likely than all of those"""
+LEAST_MARGIN = 0.05
+"""nats per value by which shuffled frames must explain a mel better"""
 
 
 def fit_density(
@@ -30,11 +34,11 @@ def fit_density(
     varied: VariationConfig,
     seed: int,
 ) -> None:
-    """Fit one density to windows of mels.
+    """Fit one density to windows of mels (n_mels, frames), natural logarithms from `floor` up.
 
     Args:
         density: to fit.
-        mels: natural logarithms (n_mels, frames).
+        mels: as they are.
         floor: the smallest value.
         variation: of them, "" for none.
         config: of the windows.
@@ -59,8 +63,6 @@ def calibrate(
     model: GuardModel,
     mels: Sequence[Tensor],
     varied: VariationConfig,
-    slack: float,
-    least_margin: float,
     seed: int,
 ) -> None:
     """Set the percentiles, the lowest log-density and the margin of a model by true mels that it was not fitted to.
@@ -69,8 +71,6 @@ def calibrate(
         model: with fitted densities.
         mels: natural logarithms (n_mels, frames) as they should be.
         varied: how acoustic models vary mels.
-        slack: nats per value that other recordings may lie below nearly all that were seen.
-        least_margin: nats per value.
         seed: of the variations.
     """
     generator = torch.Generator().manual_seed(seed)
@@ -81,10 +81,10 @@ def calibrate(
     both = torch.cat([natural, _scores(scorer, rough)])
     best = both[:, true].amax(dim=1)
     model.percentiles.copy_(torch.quantile(natural[:, true].amax(dim=1), torch.linspace(0, 1, 101)))
-    model.lowest.copy_(torch.quantile(best, RARE) - slack)
+    model.lowest.copy_(torch.quantile(best, RARE) - SLACK)
     others = [k for k in range(len(names)) if k not in true]
     excess = (both[:, others] - best[:, None]).amax().clamp_min(0.0) if others else torch.zeros(())
-    model.margin.copy_(excess + least_margin)
+    model.margin.copy_(excess + LEAST_MARGIN)
 
 
 def _scores(scorer: Densities, mels: Sequence[Tensor]) -> Tensor:

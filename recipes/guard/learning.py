@@ -29,22 +29,18 @@ they like, so only how changes grow with time may count"""
 
 @dataclass(frozen=True)
 class Lesson:
-    """Statistics (N, S) of mels in float16, with the indices (N,) of their layouts, encodings and recordings."""
+    """Statistics (N, S) of mels in float16, with the indices (N,) of their layouts and encodings."""
 
     statistics: Tensor
     layout: Tensor
     encoding: Tensor
-    recording: Tensor
 
 
 def lesson_of(examples: Iterable[Example]) -> Lesson:
     """Return the statistics of mels."""
-    rows, labels = list[np.ndarray](), list[tuple[int, int, int]]()
-    for example in examples:
-        rows.append(mel_statistics(example.mel.numpy()).astype(np.float16))
-        labels.append((example.layout, example.encoding, example.recording))
-    layout, encoding, recording = torch.tensor(labels).T
-    return Lesson(torch.from_numpy(np.stack(rows)), layout.clone(), encoding.clone(), recording.clone())
+    rows = [(mel_statistics(e.mel.numpy()).astype(np.float16), e.layout, e.encoding) for e in examples]
+    statistics, layout, encoding = zip(*rows, strict=True)
+    return Lesson(torch.from_numpy(np.stack(statistics)), torch.tensor(layout), torch.tensor(encoding))
 
 
 class LessonItems:

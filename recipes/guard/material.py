@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from recipes.guard.bank import LayoutBank
-from recipes.guard.channel import ChannelConfig, from_elsewhere
-from recipes.guard.espeak import spoken_numbers
+from recipes.guard.channel import from_elsewhere
+from recipes.guard.espeak import Use, spoken_numbers
 from training.corpora.manifest import Entry, Manifest
 from training.data.audio_store import AudioStore
 from training.data.rational_resampling import RateResampler, rate_grid
@@ -20,21 +21,16 @@ __all__ = ["Material", "augmented_recordings", "material_of", "plain_recordings"
 
 _STEPS = 1500.0  # of the fixed-point numbers, to a nat
 _OFFSET = 28.0 - 31768 / _STEPS
+_FRAMES = 192  # that are kept of each
 _LEAST_SECONDS, _MOST_SECONDS = 0.6, 3.2
 _RATES = rate_grid(0.65, 1.5)
 
 
 class Material:
-    """Natural logarithms of band energies of many recordings, in all layouts, as 16-bit integers.
+    """Natural logarithms of band energies of many recordings, in all layouts of a bank, as 16-bit integers."""
 
-    Args:
-        bank: of the layouts.
-        frames: that are kept of each.
-    """
-
-    def __init__(self, bank: LayoutBank, frames: int = 192) -> None:
+    def __init__(self, bank: LayoutBank) -> None:
         self.bank = bank
-        self.frames = frames
         self.groups: list[str] = []
         self._mels: list[Mapping[str, Tensor]] = []
 
@@ -44,7 +40,7 @@ class Material:
     def add(self, x: np.ndarray, group: str, rng: np.random.Generator) -> None:
         """Take in a recording (T,) of a group, such as a corpus."""
         found = self.bank.energies(x, rng)
-        self._mels.append({name: _packed(mel[:, : self.frames]) for name, mel in found.items()})
+        self._mels.append({name: _packed(mel[:, :_FRAMES]) for name, mel in found.items()})
         self.groups.append(group)
 
     def layouts(self, index: int) -> Sequence[str]:
@@ -55,24 +51,17 @@ class Material:
         """Return the natural logarithms (n_mels, frames) of a recording's energies."""
         return self._mels[index][layout].float() / _STEPS - _OFFSET
 
-    def true_mel(self, index: int) -> list[Tensor]:
-        """Return the true mel of a recording, natural logarithms with their floor; none if it is too short."""
+    def true_mels(self) -> list[Tensor]:
+        """Return the true mels of recordings, natural logarithms with their floor, but for those that are too short."""
         true = self.bank.names[0]
-        return [self.mel(index, true).clamp_min(layouts()[true].floor)] if true in self._mels[index] else []
+        floor, found = layouts()[true].floor, range(len(self))
+        return [self.mel(k, true).clamp_min(floor) for k in found if true in self._mels[k]]
 
 
 def material_of(
     recordings: Iterable[tuple[np.ndarray, str]], names: Sequence[str], sample_rate: int, seed: int, use: str
 ) -> Material:
-    """Return recordings (T,) in all layouts.
-
-    Args:
-        recordings: each with its corpus.
-        names: of the layouts.
-        sample_rate: of the recordings, in Hz.
-        seed: of the choices that a layout leaves.
-        use: a word for the lines that tell how far it is.
-    """
+    """Return recordings (T,), each with its corpus, in all layouts; `use` is a word for the lines of progress."""
     material, rng = Material(LayoutBank(names, sample_rate)), np.random.default_rng(seed)
     for x, corpus in recordings:
         material.add(x, corpus, rng)
@@ -86,16 +75,11 @@ def _packed(mel: Tensor) -> Tensor:
 
 
 def augmented_recordings(
-    manifest: Manifest, entries: Sequence[Entry], count: int, channel: ChannelConfig, seed: int
+    manifest: Manifest, entries: Sequence[Entry], count: int, seed: int
 ) -> Iterator[tuple[np.ndarray, str]]:
     """Yield parts (T,) of utterances as if they came from elsewhere, and the corpus of each; each corpus as often.
 
-    Args:
-        manifest: of the utterances.
-        entries: to choose from; short ones are joined.
-        count: of the parts.
-        channel: how far they are varied; their speed is too.
-        seed: of all choices.
+    Short utterances are joined, and speeds vary.
     """
     store, rng = AudioStore(manifest, entries), np.random.default_rng(seed)
     corpora = sorted({entry.corpus for entry in entries})
@@ -109,31 +93,15 @@ def augmented_recordings(
             i = members[corpus][int(rng.integers(len(members[corpus])))]
             length = resampler.length(int(store.lengths[i]))
             start = int(rng.integers(0, max(1, length - wanted + 1)))
-            read = _reader(store, i)
-            pieces.append(resampler.crop(read, start, min(start + wanted, length)))
+            pieces.append(resampler.crop(partial(store.read, i), start, min(start + wanted, length)))
             band = min(band, entries[i].band_edge * float(rate))
         x = np.concatenate(pieces)
-        yield from_elsewhere(x, band, manifest.sample_rate, channel, rng), corpus
+        yield from_elsewhere(x, band, manifest.sample_rate, rng), corpus
 
 
-def _reader(store: AudioStore, index: int) -> Callable[[int, int], np.ndarray]:
-    return lambda start, stop: store.read(index, start, stop)
-
-
-def spoken_recordings(
-    sample_rate: int, count: int, channel: ChannelConfig, seed: int
-) -> Iterator[tuple[np.ndarray, str]]:
-    """Yield utterances (T,) that espeak-ng makes, as if they came from elsewhere, and its name.
-
-    Args:
-        sample_rate: in Hz.
-        count: of the utterances; none need no espeak-ng.
-        channel: how far they are varied.
-        seed: of all choices.
-    """
-    rng = np.random.default_rng(seed)
-    for x in spoken_numbers(count, sample_rate, "fit", seed) if count else ():
-        yield from_elsewhere(x, sample_rate / 2, sample_rate, channel, rng), "espeak-ng"
+def spoken_recordings(sample_rate: int, count: int, use: Use, seed: int) -> Iterator[tuple[np.ndarray, str]]:
+    """Yield utterances (T,) that espeak-ng makes, and its name; none need no espeak-ng."""
+    yield from ((x, "espeak-ng") for x in spoken_numbers(count, sample_rate, use, seed))
 
 
 def plain_recordings(manifest: Manifest, entries: Sequence[Entry]) -> Iterator[tuple[np.ndarray, str]]:

@@ -42,23 +42,15 @@ _NOTHING = math.log(LEAST)
 
 @dataclass(frozen=True)
 class Example:
-    """A mel (n_mels, frames) with what it is: indices of its layout and encoding, and its recording's."""
+    """A mel (n_mels, frames) with what it is: indices of its layout and encoding."""
 
     mel: Tensor
     layout: int
     encoding: int
-    recording: int
 
 
 class Writer:
-    """Writes recordings down by all layouts in encodings drawn at random.
-
-    Args:
-        material: the recordings.
-        config: names of layouts and encodings.
-        variation: how acoustic models vary mels.
-        seed: of all choices.
-    """
+    """Writes recordings down by all layouts in encodings drawn at random."""
 
     def __init__(self, material: Material, config: ConventionConfig, variation: VariationConfig, seed: int) -> None:
         self._material, self._config, self._variation = material, config, variation
@@ -84,7 +76,7 @@ class Writer:
             more = name == true and position >= len(self._config.layouts)
             mel = self._mel(index, name, layout, encoding, length, rough if not more else 2.0 * rough)
             if mel is not None:
-                yield Example(mel, self._config.layouts.index(name), self._config.encodings.index(encoding), index)
+                yield Example(mel, self._config.layouts.index(name), self._config.encodings.index(encoding))
 
     def _other(self, layout: str) -> str:
         """Return an encoding at random: any of true bands, mostly the usual ones of others."""

@@ -88,11 +88,11 @@ def test_calibration_makes_a_percentile_of_what_was_left_out() -> None:
     model, fitted, held = GuardModel(SMALL), walks(160), walks(50, seed=9)
     for density, variation in zip(model.densities, ("", "shuffled"), strict=True):
         fit_density(density, fitted, FLOOR, variation, SMALL, STILL, seed=0)  # type: ignore[arg-type]
-    calibrate(model, held, STILL, slack=0.05, least_margin=0.01, seed=0)
+    calibrate(model, held, STILL, seed=0)
     scores = torch.stack([Densities(model).score(mel) for mel in held])[:, 0]  # type: ignore[arg-type]
     torch.testing.assert_close(model.percentiles[[0, 50, 100]], torch.quantile(scores, torch.tensor([0.0, 0.5, 1.0])))
-    assert float(model.lowest) < float(scores.quantile(0.05)) - 0.04
-    assert float(model.margin) >= 0.01
+    assert float(model.lowest) < float(scores.quantile(0.05)) - 0.08
+    assert float(model.margin) >= 0.05 - 1e-6
 
 
 def lesson(count: int, seed: int, noise: float) -> Lesson:
@@ -102,7 +102,7 @@ def lesson(count: int, seed: int, noise: float) -> Lesson:
     x = noise * torch.randn(count, statistics_size(8), generator=generator)
     x[:, 0] += 2.0 * layout - 1.0
     x[:, 1] += 2.0 * encoding - 1.0
-    return Lesson(x.half(), layout, encoding, torch.arange(count))
+    return Lesson(x.half(), layout, encoding)
 
 
 def test_the_recogniser_learns_and_its_temperature_is_that_of_others(tmp_path: Path) -> None:
@@ -175,9 +175,9 @@ def test_a_run_from_recordings_to_a_guard(corpus: Path, capsys: pytest.CaptureFi
 @pytest.mark.parametrize(
     ("override", "words"),
     [
-        ("model.densities=[espnet]", "there is no density 'espnet'"),
-        ("model.densities=['nvidia:time']", "the first density must be 'nvidia'"),
-        ("model.convention.layouts=[espnet]", "nvidia first"),
+        ("model.densities=[espnet]", "densities must begin with nvidia"),
+        ("model.densities=[nvidia, 'nvidia:loud']", "not nvidia, nvidia:loud"),
+        ("model.convention.layouts=[espnet]", "layouts must begin with nvidia"),
         ("model.convention.encodings=[ln, morse]", "not ln, morse"),
         ("model.n_mels=64", "no mels of 64 bands are known"),
         ("prior=0", "prior positive"),
