@@ -9,8 +9,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from vocoder.timing import QUIET, Clock, matmul_rate
 
-__all__ = ["Peak", "operations"]
-
 
 def operations(task: Callable[[], object]) -> int:
     """Return the floating-point operations of all products and convolutions of a task, as its formulas read.

@@ -29,8 +29,6 @@ from training.density.model import DensityModel
 from vocoder.mel.config import preset
 from vocoder.timing import markdown_table
 
-__all__ = ["Contestant", "configurations", "ours", "theirs"]
-
 STARTS = 4096
 """training items that whitening in closed form sees, where training draws fresh ones in every epoch"""
 

@@ -15,8 +15,6 @@ from training.density.items import DataConfig, digits, items_of
 from training.loop.batches import EpochDataset
 from vocoder.mel.config import preset
 
-__all__ = ["Data", "Fit", "LogProb", "fit", "load", "score"]
-
 LogProb = Callable[[Tensor], Tensor]
 CHECKS = 20
 

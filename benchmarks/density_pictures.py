@@ -24,8 +24,6 @@ from training.density.model import DensityModel
 from training.density.toys import TOYS, Toy
 from vocoder.timing import markdown_table
 
-__all__ = ["draw_samples"]
-
 EXTENT = 4.0
 MODELS = {
     "Gaussian": DensityConfig(kind="gaussian", channels=2),

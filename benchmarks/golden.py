@@ -25,8 +25,6 @@ from vocoder.sampling import Utterance
 from vocoder.synthesis.synthesizer import Synthesizer
 from vocoder.timing import markdown_table
 
-__all__ = ["golden_mels", "main", "report", "samples"]
-
 Audio = NDArray[np.float32]
 
 LIMIT_DB = -90.0

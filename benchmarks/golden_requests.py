@@ -9,8 +9,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["JSON", "KEY", "RAW", "TYPED", "limited", "requests", "talks"]
-
 KEY = "golden-key-of-alice-0001"
 JSON, RAW, NPY = "application/json", "application/octet-stream", "application/x-npy"
 POST = "/v1/synthesize?seed=1&format=pcm_f32"

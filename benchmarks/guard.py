@@ -12,7 +12,9 @@ from __future__ import annotations
 import argparse
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -32,8 +34,7 @@ from vocoder.loading import load
 from vocoder.mel.config import PRESETS, preset
 from vocoder.timing import alternate, machine, markdown_table
 
-__all__ = ["main"]
-
+Way: TypeAlias = tuple[Callable[[Tensor], Tensor], Recognised | None]
 RECORDING = Path(__file__).parents[1] / "examples" / "heldout.flac"
 BARS = (
     "The bars: at most 1 % of all true mels flagged, 2 % in any row; 95 % of wrong ones flagged, 95 % of these named."
@@ -76,46 +77,32 @@ def detection(guard: Guard, args: argparse.Namespace) -> None:
     counted = [counts for (_, counts), convention in zip(rows, CONVENTIONS, strict=True) if not convention.near]
     heads = ["wrong convention", "utterances", "flagged", "named", "mistaken for"]
     print("\n" + markdown_table(heads, [*(cells for cells, *_ in rows), _total(counted)]), flush=True)
-    print(
-        "\n"
-        + markdown_table(["`preset=auto` of mels of", "utterances", "right", "refused", "wrong"], auto_rows(parts)),
-        flush=True,
-    )
-    heads = ["`preset=auto` of mels of 100 bands", "utterances", "right", "refused", "wrong"]
-    print("\n" + markdown_table(heads, rows_of_100_bands(parts)))
+    presets: dict[str, Way] = {
+        f"`{name}`": (partial(mel_of, config=config), convention_of(config)) for name, config in PRESETS.items()
+    }
+    others: dict[str, Way] = {
+        name: (compute, None if encoding is None else Recognised("vocos", encoding))
+        for name, (compute, encoding) in OF_100_BANDS.items()
+    }
+    for title, ways in (("", presets), (" 100 bands", others)):
+        heads = [f"`preset=auto` of mels of{title}", "utterances", "right", "refused", "wrong"]
+        print("\n" + markdown_table(heads, auto_rows(parts, ways)), flush=True)
 
 
-def rows_of_100_bands(audio: Mapping[str, Sequence[Tensor]]) -> list[list[str]]:
-    """Return what `preset=auto` takes other mels of 100 bands for; right is what says their values."""
+def auto_rows(audio: Mapping[str, Sequence[Tensor]], ways: Mapping[str, Way]) -> list[list[str]]:
+    """Return what `preset=auto` takes mels for: a row for each way to compute them, with what is right, if anything."""
     rows = []
-    for name, (compute, encoding) in OF_100_BANDS.items():
+    for name, (compute, expected) in ways.items():
         right = refused = 0
         mels = [compute(x) for found in audio.values() for x in found]
         for mel in mels:
             try:
-                found = convention_of(recognised_config(mel, preset(TRUE)))
-                right += encoding is not None and found == Recognised("vocos", encoding)
+                right += convention_of(recognised_config(mel, preset(TRUE))) == expected
             except UnsureError:
                 refused += 1
+        said = "-" if expected is None else _percent(right, len(mels))
         wrong = len(mels) - right - refused
-        said = "-" if encoding is None else _percent(right, len(mels))
         rows.append([name, str(len(mels)), said, _percent(refused, len(mels)), _percent(wrong, len(mels))])
-    return rows
-
-
-def auto_rows(audio: Mapping[str, Sequence[Tensor]]) -> list[list[str]]:
-    """Return what `preset=auto` takes the mels of each preset for: a row for each."""
-    own, rows = preset(TRUE), []
-    for name, config in PRESETS.items():
-        right = refused = 0
-        mels = [mel_of(x, config) for found in audio.values() for x in found]
-        for mel in mels:
-            try:
-                right += convention_of(recognised_config(mel, own)) == convention_of(config)
-            except UnsureError:
-                refused += 1
-        wrong = len(mels) - right - refused
-        rows.append([f"`{name}`", str(len(mels)), *(_percent(n, len(mels)) for n in (right, refused, wrong))])
     return rows
 
 

@@ -17,8 +17,6 @@ from vocoder.guard.encodings import TORTOISE
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
-__all__ = ["CONVENTIONS", "OF_100_BANDS", "TRUE_VARIANTS", "Convention", "mel_of", "true_mel"]
-
 PEAK = 0.999
 
 

@@ -16,8 +16,6 @@ from training.corpora.corpus import CorpusError
 from training.corpora.manifest import Entry, Manifest
 from training.data.audio_store import AudioStore
 
-__all__ = ["UNSEEN", "as_recorded", "levelled", "unseen_entries"]
-
 UNSEEN = ("asterisk-it", "kokoro-unseen", "klettres", "prompts-it", "prompts-de", "prompts-fr", "prompts-es")
 """corpora that no fitting or calibration of the shipped guard had part of"""
 SHORTEST = 0.4  # seconds

@@ -11,8 +11,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["HiFiGAN"]
-
 CHANNELS = 128
 UPSAMPLING = ((8, 16), (8, 16), (2, 4), (2, 4))
 """rate and kernel of each transposed convolution"""

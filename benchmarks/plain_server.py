@@ -17,8 +17,6 @@ from fastapi import Body, FastAPI, Response
 from benchmarks.vocos_peer import VocosPeer
 from vocoder.mel.config import preset
 
-__all__ = ["create_app"]
-
 
 def create_app() -> FastAPI:
     """Return the application, for `uvicorn --factory`."""

@@ -18,8 +18,8 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from benchmarks.serving_program import serving
 from benchmarks.speech import speech_mel
-from benchmarks.stream_latency import serving
 from vocoder.loading import DEFAULT_MODEL, load
 from vocoder.timing import machine, markdown_table
 
@@ -37,8 +37,8 @@ def main() -> int:
     print(machine(), flush=True)
     body = io.BytesIO()
     np.save(body, speech_mel(load(args.model, guard="off").mel_config, args.seconds, seed=0))
-    with serving(args.model) as url:
-        connection = http.client.HTTPConnection(urlsplit(url).netloc)
+    with serving(args.model) as program:
+        connection = http.client.HTTPConnection(urlsplit(program.url).netloc)
         found = [asked(connection, body.getvalue()) for _ in range(args.requests + 20)][20:]
     print(f"\n{report(found, args.seconds)}")
     return 0

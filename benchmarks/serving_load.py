@@ -20,8 +20,6 @@ import numpy as np
 from numpy.typing import NDArray
 from websockets.asyncio.client import connect
 
-__all__ = ["Answer", "Case", "Load", "closed_loop", "offer", "poisson"]
-
 SERVER_FULL = 503
 RATE, HOP_LENGTH = 22050, 256
 """of the default mel"""

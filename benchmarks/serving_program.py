@@ -14,8 +14,6 @@ from pathlib import Path
 import httpx
 import psutil
 
-__all__ = ["Program", "neighbour", "plain_server", "serving"]
-
 START_SECONDS = 120.0
 
 

@@ -11,8 +11,6 @@ from urllib.parse import urlsplit
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["strangers"]
-
 OWN_ADDRESS = "127.0.0.2"
 """another than that of the load, so that each has its share"""
 SECONDS = 10.0

@@ -12,8 +12,6 @@ from vocoder.audio.file import read_audio
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
-__all__ = ["speech", "speech_mel"]
-
 RECORDING = Path(__file__).resolve().parents[1] / "examples" / "heldout.flac"
 
 

@@ -8,11 +8,8 @@ A server is started on loopback; one client after another sends the mel of a rec
 from __future__ import annotations
 
 import argparse
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.serving_program import serving
 from vocoder.audio.file import read_audio
 from vocoder.client import Client, Speech
 from vocoder.loading import DEFAULT_MODEL
@@ -52,7 +50,7 @@ def main() -> int:
     parser.add_argument("--audio", type=Path, default=AUDIO)
     args = parser.parse_args()
     print(machine(), flush=True)
-    with serving(args.model) as url, Client(url, trust_env=False) as client:
+    with serving(args.model) as program, Client(program.url, trust_env=False) as client:
         (model, *_) = client.models()
         assert model.mel_config is not None
         x, _ = read_audio(args.audio, model.mel_config.sample_rate)
@@ -64,28 +62,6 @@ def main() -> int:
     print(report(heard, whole))
     print(f"\nLargest difference between a stream and the whole answer: {error:.1e}")
     return 0
-
-
-@contextmanager
-def serving(model: str) -> Iterator[str]:
-    """Start a server as users do, and yield its address once it is ready."""
-    command = [
-        str(Path(sys.executable).with_name("vocoder-serve")),
-        "--port",
-        "0",
-        "--model",
-        model,
-        "--log-level",
-        "warning",
-    ]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            line = process.stdout.readline()
-            assert "ready on" in line, "the server did not start"
-            yield line.split("ready on ")[1].split()[0]
-        finally:
-            process.terminate()
 
 
 def listen(client: Client, mel: Any) -> Heard:

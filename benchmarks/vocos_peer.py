@@ -11,8 +11,6 @@ from torch import Tensor, nn
 
 from vocoder.mel.config import MelConfig
 
-__all__ = ["VocosPeer"]
-
 CHANNELS, HIDDEN, BLOCKS = 512, 1536, 8
 """of the published model for mels"""
 

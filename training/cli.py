@@ -6,8 +6,6 @@ from collections.abc import Sequence
 
 from vocoder.command_line import run_program
 
-__all__ = ["COMMANDS", "main"]
-
 COMMANDS = {
     "prepare": ("training.commands.prepare", "turn recordings into a corpus with a manifest"),
     "waveglow": ("training.runs.waveglow", "fit a WaveGlow"),

@@ -7,8 +7,6 @@ from typing import Any
 
 from training.provenance import UNKNOWN, all_data, with_inheritance
 
-__all__ = ["licence_of", "model_card", "unknown_licences"]
-
 COLUMNS = {
     "pesq": ("PESQ", 2),
     "stoi": ("STOI", 3),

@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
+from typing import TypeVar
 
 from tqdm import tqdm
 
-__all__ = ["progress_bar"]
+Item = TypeVar("Item")
 
 
-@contextmanager
-def progress_bar(unit: str, total: int | None = None, name: str | None = None) -> Iterator[Callable[[int], None]]:
-    """Show a bar on the standard error, and yield what to call with the number of things done so far.
+def with_bar(items: Iterable[Item], unit: str, total: int | None = None, name: str | None = None) -> Iterable[Item]:
+    """Return items such that a bar on the standard error shows how many were taken.
 
     Args:
+        items: one for each thing done.
         unit: what one thing is called.
-        total: how many there are, if that is known.
+        total: how many there are, where items have no length.
         name: to put before the bar.
     """
-    with tqdm(total=total, desc=name, unit=unit, file=sys.stderr, disable=None) as bar:
-
-        def advance(done: int) -> None:
-            bar.update(done - bar.n)
-
-        yield advance
+    return tqdm(items, name, total, unit=unit, file=sys.stderr, disable=None)

@@ -15,18 +15,6 @@ from vocoder import __version__
 from vocoder.checkpoint import read_provenance
 from vocoder.loading import model_directory, shipped_models
 
-__all__ = [
-    "UNKNOWN",
-    "all_data",
-    "heard_speakers",
-    "inherited",
-    "origin_of",
-    "provenance",
-    "run_name",
-    "surroundings",
-    "with_inheritance",
-]
-
 UNKNOWN = "unknown"
 """the licence of recordings that nobody named one for"""
 ROLES = ("start_from", "teacher", "flows_from", "pitch_from", "fill_from")

@@ -13,8 +13,6 @@ import yaml
 
 from vocoder.config import ConfigError, from_dict, to_dict
 
-__all__ = ["add_run_arguments", "load_config", "parse_yaml", "write_config"]
-
 T = TypeVar("T")
 
 

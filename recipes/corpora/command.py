@@ -8,7 +8,7 @@ from pathlib import Path
 from recipes.corpora import debian, fortunes, kokoro
 from training.commands.prepare import add_output_arguments, prepare_and_report, prepare_config
 from training.corpora.corpus import Corpus
-from training.progress import progress_bar
+from training.progress import with_bar
 
 __all__ = ["add_arguments", "run"]
 
@@ -53,7 +53,6 @@ def _synthesized(name: str, args: argparse.Namespace) -> Corpus:
     texts = {language: fortunes.sentences(language, args.cache) for language in fortunes.LANGUAGES}
     planned = kokoro.planned(kokoro.PLANS[name], args.minutes, texts)
     folder = args.cache / "kokoro" / name
-    with progress_bar("utterance", len(planned), name) as progress:
-        for done, _ in enumerate(kokoro.synthesise(planned, folder, args.jobs), 1):
-            progress(done)
+    for _ in with_bar(kokoro.synthesise(planned, folder, args.jobs), "utterance", len(planned), name):
+        pass
     return kokoro.describe(name, planned, folder)

@@ -13,8 +13,8 @@ from torch import Tensor
 from recipes.guard.channel import from_elsewhere
 from recipes.guard.learning import Lesson
 from recipes.guard.material import Material, material_of, plain_recordings, spoken_recordings
+from recipes.guard.variation import VariationConfig, like_predicted
 from training.corpora.manifest import Entry, Manifest
-from training.data.mel_variation import VariationConfig, like_predicted
 from vocoder.guard.encodings import PLAIN
 from vocoder.guard.layouts import VARIATIONS
 from vocoder.guard.recogniser import Convention, Recogniser

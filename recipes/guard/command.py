@@ -16,9 +16,9 @@ from recipes.guard.channel import from_elsewhere
 from recipes.guard.fitting import calibrate, fit_density
 from recipes.guard.learning import ConventionObjective, Learning, LessonItems, fit_temperature, lesson_of
 from recipes.guard.material import Material, augmented_recordings, material_of, spoken_recordings
+from recipes.guard.variation import VariationConfig
 from recipes.guard.writing import Writer
 from training.corpora.manifest import Entry, Manifest, read_manifest
-from training.data.mel_variation import VariationConfig
 from training.loop.checkpointing import CheckpointError
 from training.loop.fit import fit
 from training.loop.trainer_config import TrainerConfig

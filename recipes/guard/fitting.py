@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from training.data.mel_variation import VariationConfig, coloured, like_predicted
+from recipes.guard.variation import VariationConfig, coloured, like_predicted
 from training.density.gaussian import fit_gaussian
 from vocoder.flows.dense_affine import LowerAffine
 from vocoder.guard.densities import Densities, window_starts, windows_at

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from fractions import Fraction
 from functools import partial
 
 import numpy as np
@@ -14,7 +15,7 @@ from recipes.guard.channel import from_elsewhere
 from recipes.guard.espeak import Use, spoken_numbers
 from training.corpora.manifest import Entry, Manifest
 from training.data.audio_store import AudioStore
-from training.data.rational_resampling import RateResampler, rate_grid
+from training.data.rational_resampling import crop, rate_grid, resampled_length
 from vocoder.guard.layouts import layouts
 
 __all__ = ["Material", "augmented_recordings", "material_of", "plain_recordings", "spoken_recordings"]
@@ -23,7 +24,7 @@ _STEPS = 1500.0  # of the fixed-point numbers, to a nat
 _OFFSET = 28.0 - 31768 / _STEPS
 _FRAMES = 192  # that are kept of each
 _LEAST_SECONDS, _MOST_SECONDS = 0.6, 3.2
-_RATES = rate_grid(0.65, 1.5)
+_RATES = rate_grid((0.65, 1.5))
 
 
 class Material:
@@ -86,14 +87,14 @@ def augmented_recordings(
     members = {corpus: [i for i, entry in enumerate(entries) if entry.corpus == corpus] for corpus in corpora}
     for k in range(count):
         corpus = corpora[k % len(corpora)]
-        rate = _RATES[int(rng.integers(len(_RATES)))] if rng.random() < 0.75 else rate_grid(1, 1)[0]
-        resampler, wanted = RateResampler(rate), int(manifest.sample_rate * rng.uniform(_LEAST_SECONDS, _MOST_SECONDS))
+        rate = _RATES[int(rng.integers(len(_RATES)))] if rng.random() < 0.75 else Fraction(1)
+        wanted = int(manifest.sample_rate * rng.uniform(_LEAST_SECONDS, _MOST_SECONDS))
         band, pieces = manifest.sample_rate / 2, list[np.ndarray]()
         while sum(map(len, pieces)) < _LEAST_SECONDS * manifest.sample_rate:
             i = members[corpus][int(rng.integers(len(members[corpus])))]
-            length = resampler.length(int(store.lengths[i]))
+            length = resampled_length(int(store.lengths[i]), rate)
             start = int(rng.integers(0, max(1, length - wanted + 1)))
-            pieces.append(resampler.crop(partial(store.read, i), start, min(start + wanted, length)))
+            pieces.append(crop(partial(store.read, i), rate, start, min(start + wanted, length)))
             band = min(band, entries[i].band_edge * float(rate))
         x = np.concatenate(pieces)
         yield from_elsewhere(x, band, manifest.sample_rate, rng), corpus

@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from recipes.guard.bank import LEAST
 from recipes.guard.material import Material
-from training.data.mel_variation import VariationConfig, varied
+from recipes.guard.variation import VariationConfig, varied
 from vocoder.guard.encodings import LN10, PLAIN, TORTOISE
 from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, layouts
 from vocoder.mel.config import MelConfig

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from training.data.mel_variation import NATS_PER_DB, BlurConfig, blurred
+from training.data.mel_variation import BlurConfig, blurred
 from training.loop.objective import Batch, Objective, Parts
 from training.losses.pitch import mean_where, pitch_loss
 from training.start.pitch import PitchModel, save_pitch
@@ -86,5 +86,5 @@ class PitchObjective(Objective):
         """Return mels at other levels, some of them as acoustic models predict them."""
         low, high = self.variation.gain_db
         gain = low + (high - low) * torch.rand(len(mel), 1, 1, device=mel.device)
-        louder = (mel + self.mel_config.power * NATS_PER_DB * gain).clamp_min(math.log(self.mel_config.floor))
+        louder = (mel + self.mel_config.power * math.log(10.0) / 20.0 * gain).clamp_min(math.log(self.mel_config.floor))
         return blurred(louder, self.variation.blur)

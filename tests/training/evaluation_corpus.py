@@ -9,7 +9,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from training.corpora.manifest import Entry, write_manifest
+from training.corpora.manifest import Entry, Manifest, read_manifest, write_manifest
 from vocoder.mel.config import MelConfig, preset
 
 RATE = 22050
@@ -23,6 +23,17 @@ def voice(f0: float, seconds: float, seed: int = 0) -> NDArray[np.float32]:
     return np.asarray(0.1 * tone * (0.05 + np.sin(4 * np.pi * time) ** 2) + 1e-3 * noise, dtype=np.float32)
 
 
+def write_recordings(folder: Path, *recordings: tuple[NDArray[Any], dict[str, Any]], rate: int = RATE) -> Manifest:
+    """Write audio as 0.flac and so on, each with what its line of the manifest says beside the usual."""
+    entries = []
+    for i, (x, told) in enumerate(recordings):
+        soundfile.write(folder / f"{i}.flac", x, rate, subtype="PCM_16")
+        usual = {"corpus": "c", "speaker": "s", "split": "train", "licence": "CC0-1.0", "duration": len(x) / rate}
+        entries.append(Entry(**{"path": f"{i}.flac", "sample_rate": rate, **usual, **told}))
+    write_manifest(folder / "manifest.jsonl", entries)
+    return read_manifest(folder)
+
+
 def write_corpus(folder: Path) -> Path:
     """Write two utterances of a trained voice, two of an unseen one, one too short; return the manifest."""
     plan = [
@@ -33,13 +44,12 @@ def write_corpus(folder: Path) -> Path:
         ("high", "test", 1.0, 220.0),
         ("high", "test", 1.1, 230.0),
     ]
-    entries = []
-    for i, (speaker, split, seconds, f0) in enumerate(plan):
-        path = folder / f"{i}.flac"
-        soundfile.write(path, voice(f0, seconds, seed=i), RATE, subtype="PCM_16")
-        entries.append(Entry(path.name, "synthetic", speaker, split, seconds, RATE, "none"))
-    write_manifest(folder / "manifest.jsonl", entries)
-    return folder / "manifest.jsonl"
+    told = {"corpus": "synthetic", "licence": "none"}
+    recordings = [
+        (voice(f0, seconds, seed=i), {**told, "speaker": speaker, "split": split})
+        for i, (speaker, split, seconds, f0) in enumerate(plan)
+    ]
+    return write_recordings(folder, *recordings).root / "manifest.jsonl"
 
 
 class NoiseVocoder:

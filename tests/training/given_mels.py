@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 import numpy as np
-import soundfile
+from evaluation_corpus import write_recordings
 from numpy.typing import NDArray
 
-from training.corpora.manifest import Entry, Manifest, read_manifest, write_manifest
+from training.corpora.manifest import Manifest
 from vocoder.mel.config import MelConfig
 
 
@@ -19,14 +19,10 @@ def numbered_mel(mel_config: MelConfig, frames: int) -> NDArray[np.float32]:
 
 def write_given(root: Path, mel_config: MelConfig, plan: list[tuple[str, int, bool]]) -> Manifest:
     """Write noise for each (split, samples, with a mel), and the numbered mels of those that have one."""
-    entries = []
-    rate = mel_config.sample_rate
+    recordings = []
     for number, (split, samples, with_mel) in enumerate(plan):
         x = 0.1 * np.random.default_rng(number).standard_normal(samples)
-        soundfile.write(root / f"{number}.flac", x, rate, subtype="PCM_16")
-        mel = f"{number}.npy" if with_mel else None
-        if mel is not None:
-            np.save(root / mel, numbered_mel(mel_config, mel_config.frames(samples)))
-        entries.append(Entry(f"{number}.flac", "c", "s", split, samples / rate, rate, "CC0-1.0", mel=mel))
-    write_manifest(root / "manifest.jsonl", entries)
-    return read_manifest(root)
+        if with_mel:
+            np.save(root / f"{number}.npy", numbered_mel(mel_config, mel_config.frames(samples)))
+        recordings.append((x, {"split": split, "mel": f"{number}.npy" if with_mel else None}))
+    return write_recordings(root, *recordings, rate=mel_config.sample_rate)

@@ -11,8 +11,6 @@ from training.runs.reverse import ReverseRun
 from training.runs.student import StudentRun
 from vocoder.config import ConfigError
 
-__all__ = ["CONFIGURATIONS", "add_arguments", "run"]
-
 CONFIGURATIONS = {"samples": "student.yaml", "frames": "student-frames.yaml", "reverse": "reverse.yaml"}
 """the configuration of each kind of student, in configs/"""
 

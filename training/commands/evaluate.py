@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
-from training.evaluate.comparison import Comparison, Mels, compare
+from training.evaluate.comparison import Comparison, compare
 from training.evaluate.recordings import GROUPS, Selection
 from vocoder.loading import load
-from vocoder.synthesis.synthesizer import Synthesizer
-
-__all__ = ["add_arguments", "run"]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -48,23 +44,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--corrections", type=int, metavar="N", help="number of corrections (each model's own)")
     parser.add_argument("--seed", type=int, default=options.seed, help="seed of the models' noise (%(default)s)")
     parser.add_argument("--with-griffin-lim", action="store_true", help="add Griffin-Lim with 60 iterations")
-    mels = parser.add_mutually_exclusive_group()
-    mels.add_argument("--smooth", action="store_true", help="smooth mels along time and bands, like predicted ones")
-    mels.add_argument("--own-mels", action="store_true", help="ignore mels that the manifest has beside audio")
+    parser.add_argument("--own-mels", action="store_true", help="ignore mels that the manifest has beside audio")
     parser.add_argument(
         "--jobs", type=int, default=os.cpu_count() or 1, help="number of processes that score (%(default)s)"
     )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command and return its exit status.
-
-    Raises:
-        ValueError: an argument, the manifest or a model is wrong; the text says how.
-    """
+    """Run the command and return its exit status."""
+    if args.predicted and args.own_mels:
+        raise ValueError("--predicted compares true and predicted mels; leave out --own-mels")
     options = Comparison(
         selection=Selection(args.min_seconds, args.max_seconds, args.limit, args.per_speaker, args.by),
-        mels=_mels(args),
+        mels="both" if args.predicted else "own" if args.own_mels else "given",
         griffin_lim=args.with_griffin_lim,
         sigma=args.sigma,
         corrections=args.corrections,
@@ -72,20 +64,8 @@ def run(args: argparse.Namespace) -> int:
         examples=args.listen,
         jobs=args.jobs,
     )
-    compare(_models(args.models), args.manifest or args.predicted, args.output, options)
-    return 0
-
-
-def _mels(args: argparse.Namespace) -> Mels:
-    if args.predicted and (args.smooth or args.own_mels):
-        raise ValueError("--predicted compares true and predicted mels; leave out --smooth and --own-mels")
-    if args.predicted:
-        return "both"
-    return "smoothed" if args.smooth else "own" if args.own_mels else "given"
-
-
-def _models(references: Sequence[str]) -> dict[str, Synthesizer]:
-    twice = sorted({name for name in references if references.count(name) > 1})
-    if twice:
+    if twice := sorted({name for name in args.models if args.models.count(name) > 1}):
         raise ValueError(f"{', '.join(twice)} is given twice")
-    return {reference: load(reference, guard="off") for reference in references}
+    models = {reference: load(reference, guard="off") for reference in args.models}
+    compare(models, args.manifest or args.predicted, args.output, options)
+    return 0

@@ -14,10 +14,7 @@ from training.corpora.corpus import Corpus
 from training.corpora.given_mels import with_mels
 from training.corpora.layouts import scan_folder, scan_ljspeech, scan_vctk
 from training.corpora.prepare import prepare
-from training.progress import progress_bar
 from training.provenance import UNKNOWN
-
-__all__ = ["add_arguments", "add_output_arguments", "prepare_and_report", "prepare_config", "run"]
 
 LAYOUTS = {"folder": scan_folder, "ljspeech": scan_ljspeech, "vctk": scan_vctk}
 
@@ -49,11 +46,7 @@ def add_output_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command and return its exit status.
-
-    Raises:
-        ValueError: an argument, a corpus or the output folder is wrong; the text says how.
-    """
+    """Run the command and return its exit status."""
     if args.name is not None and len(args.sources) > 1:
         raise ValueError("--name names one corpus: give one FOLDER with it")
     if args.mels is not None and args.rms is not None:
@@ -63,11 +56,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def prepare_config(args: argparse.Namespace, levelled: bool = True) -> PrepareConfig:
-    """Return how recordings are prepared, by the arguments of `add_output_arguments`.
-
-    Args:
-        args: of the command.
-        levelled: whether all recordings get one level, or keep their own.
+    """Return how recordings are prepared, by the arguments of `add_output_arguments`; all at one level if `levelled`.
 
     Raises:
         ValueError: an argument is out of range.
@@ -84,9 +73,7 @@ def prepare_and_report(corpora: Sequence[Corpus], args: argparse.Namespace, conf
     Raises:
         ValueError: a corpus or the output folder is wrong; the text says how.
     """
-    with progress_bar("file", sum(len(corpus.recordings) for corpus in corpora)) as progress:
-        prepared = prepare(corpora, args.output, config, args.jobs, progress)
-    print(prepared.summary())
+    print(prepare(corpora, args.output, config, args.jobs).summary())
     for corpus in corpora:
         if corpus.licence == UNKNOWN:
             print(

@@ -11,15 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from training.critics.adversary import copy_critics
 from training.model_card import licence_of, model_card, unknown_licences
 from training.provenance import with_inheritance
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import to_dict
-
-__all__ = ["add_arguments", "publish", "run"]
 
 DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
 
@@ -43,11 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command and return its exit status.
-
-    Raises:
-        ValueError: the model or the scores cannot be used; the text says why.
-    """
+    """Run the command and return its exit status."""
     notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
     quality = _together([_quality(path, args.scores_of or str(args.model)) for path in args.quality or ()])
     publish(args.model, args.output, quality, notes, args.corrections, args.dtype)
@@ -64,20 +57,17 @@ def publish(
 ) -> None:
     """Write the directory of a trained model, and print its size and the licence of its weights.
 
-    Args:
-        model: directory of the trained model.
-        output: directory to write; its name is the model's.
-        quality: a block of quality.json; the scores that the model already has if empty.
-        notes: Markdown for the end of the card.
-        corrections: the number that is used by default; as in training if left out.
-        dtype: of the weights, a key of `DTYPES`.
+    `quality` is a block of quality.json, or empty for the scores that the model already has; `notes` is Markdown.
 
     Raises:
         ValueError: the model cannot be used; the text says why.
     """
     checkpoint = load_model(model)
+    config: Any = checkpoint.model.config
     if corrections is not None:
-        checkpoint.model.config = _corrected(checkpoint.model, corrections)
+        if not hasattr(config, "corrections"):
+            raise ValueError("--corrections is for vocoders; this model makes no audio")
+        checkpoint.model.config = replace(config, corrections=corrections)
     scores = dict(quality or checkpoint.quality)
     provenance, mel = with_inheritance(checkpoint.provenance), to_dict(checkpoint.mel_config)
     parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
@@ -91,34 +81,16 @@ def publish(
         print(f"WARNING: {warning}", file=sys.stderr)
 
 
-def _corrected(model: nn.Module, corrections: int) -> Any:
-    """Return the configuration of a model with another number of corrections.
-
-    Raises:
-        ValueError: the model has none, or the number is out of range.
-    """
-    config: Any = model.config
-    if not hasattr(config, "corrections"):
-        raise ValueError("--corrections is for vocoders; this model makes no audio")
-    return replace(config, corrections=corrections)
-
-
 def _together(blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """Merge the scores of several evaluations of one model: all rows, and the settings of the first.
-
-    Raises:
-        ValueError: two of them have a row of the same name.
-    """
+    """Merge the scores of several evaluations of one model: all rows, and the settings of the first."""
     whole: dict[str, Any] = {}
     for block in blocks:
-        twice = sorted(set(whole.get("voices", {})) & set(block["voices"]))
-        if twice:
+        voices, baselines = whole.get("voices", {}), dict(whole.get("baselines", {}))
+        if twice := sorted(voices.keys() & block["voices"].keys()):
             raise ValueError(f"two files of --quality have scores of {', '.join(twice)}")
-        baselines = {**whole.get("baselines", {})}
         for name, rows in block.get("baselines", {}).items():
             baselines[name] = {**baselines.get(name, {}), **rows}
-        voices = {**whole.get("voices", {}), **block["voices"]}
-        whole = {**block, **whole, "voices": voices, "baselines": baselines}
+        whole = {**block, **whole, "voices": voices | block["voices"], "baselines": baselines}
     return whole
 
 
@@ -126,7 +98,7 @@ def _quality(path: Path, model: str) -> dict[str, Any]:
     """Return the scores of a model: the only ones in the file, or those under its name."""
     try:
         blocks = json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except ValueError as error:
         raise ValueError(f"{path} is no JSON: {error}") from error
     if not isinstance(blocks, dict) or not blocks:
         raise ValueError(f"{path} holds the scores of no model")

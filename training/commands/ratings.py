@@ -7,8 +7,6 @@ from pathlib import Path
 
 from training.evaluate.listening.ratings import read_key, read_ratings, unreliable, verdicts
 
-__all__ = ["add_arguments", "run"]
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -18,17 +16,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Run the command and return its exit status.
-
-    Raises:
-        RatingError: the key or a file of ratings is wrong; the text says how.
-    """
+    """Run the command and return its exit status."""
     key = read_key(args.key)
     ratings = [rating for path in args.ratings for rating in read_ratings(path, key)]
-    left_out = [] if args.all else unreliable(ratings, key)
-    kept = [rating for rating in ratings if rating.listener not in left_out]
+    left_out = [] if args.all else unreliable(ratings)
     print(f"{'candidate':30}  {'ratings':>7}  {'mean':>5}  95 % interval")
-    for verdict in verdicts(kept, key):
+    for verdict in verdicts(rating for rating in ratings if rating.listener not in left_out):
         print(f"{verdict.candidate:30}  {verdict.ratings:7d}  {verdict.mean:5.1f}  +- {verdict.half_interval:.1f}")
     for name in left_out:
         print(f"{name} is left out: gave the hidden reference less than 90 too often (--all keeps everybody)")

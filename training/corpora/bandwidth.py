@@ -6,8 +6,6 @@ import numpy as np
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
-__all__ = ["measure_bandwidth", "prepared_bandwidth"]
-
 _WINDOW_SECONDS = 0.04
 _BAND_HERTZ = 125.0
 # A band belongs to the recording where its loud frames are no further than this below the loudest band's, in dB, ...
@@ -35,13 +33,9 @@ def measure_bandwidth(x: np.ndarray, sample_rate: int) -> float:
 
 
 def prepared_bandwidth(x: np.ndarray, sample_rate: int, prepared_rate: int) -> float:
-    """Return the bandwidth in Hz that a recording has once it is resampled for training.
+    """Return the bandwidth in Hz that a recording x (T,) has once it is resampled for training.
 
-    Args:
-        x: (T,) samples as recorded.
-        sample_rate: of x, Hz.
-        prepared_rate: Hz. Where it is the higher one, the filter of the resampling ends the band 5 % before half of
-            sample_rate.
+    Where that raises the rate, the filter of the resampling ends the band 5 % before half of sample_rate.
     """
     bandwidth = measure_bandwidth(x, sample_rate)
     if prepared_rate > sample_rate:

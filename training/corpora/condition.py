@@ -7,13 +7,10 @@ from pathlib import Path
 
 import av
 import numpy as np
-import soundfile
 
-from vocoder.audio.file import AUDIO_SUFFIXES
+from vocoder.audio.file import AUDIO_SUFFIXES, AudioError, read_audio
 from vocoder.audio.resampling import resample
 from vocoder.config import ConfigError
-
-__all__ = ["DecodeError", "PrepareConfig", "UnusableError", "condition", "decode"]
 
 _FULL_SCALE = 0.999
 _PEAK_LIMIT = 0.99
@@ -27,6 +24,10 @@ class UnusableError(ValueError):
         super().__init__(f"{reason}: {detail}")
         self.reason = reason
         self.detail = detail
+
+
+class DecodeError(UnusableError):
+    """A file is not audio that can be decoded."""
 
 
 @dataclass(frozen=True)
@@ -70,19 +71,6 @@ def condition(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> np.ndar
     Raises:
         UnusableError: the recording is too short, silent or clipped, or its sample rate cannot be converted.
     """
-    _check(x, sample_rate, config)
-    try:
-        x = resample(x, sample_rate, config.sample_rate)
-    except ValueError as error:
-        raise UnusableError("odd sample rate", str(error)) from error
-    if config.rms is None:
-        level: np.ndarray = np.clip(x, -1.0, 1.0)  # resampling can overshoot
-        return level.astype(np.float32)
-    gain = min(config.rms / _rms(x), _PEAK_LIMIT / float(np.abs(x).max()))
-    return (x * gain).astype(np.float32)
-
-
-def _check(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> None:
     seconds = len(x) / sample_rate
     if seconds < config.min_seconds:
         raise UnusableError("too short", f"{seconds:.2f} s, {config.min_seconds} s are required")
@@ -92,14 +80,17 @@ def _check(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> None:
     share = float(np.mean(np.abs(x) >= _FULL_SCALE))
     if share > config.clipped_share:
         raise UnusableError("clipped", f"{share:.2%} of samples at full scale, {config.clipped_share:.2%} allowed")
+    try:
+        x = resample(x, sample_rate, config.sample_rate)
+    except ValueError as error:
+        raise UnusableError("odd sample rate", str(error)) from error
+    if config.rms is None:
+        return np.clip(x, -1.0, 1.0)  # resampling can overshoot
+    return (x * min(config.rms / _rms(x), _PEAK_LIMIT / float(np.abs(x).max()))).astype(np.float32)
 
 
 def _rms(x: np.ndarray) -> float:
     return float(np.sqrt(np.mean(np.square(x, dtype=np.float64))))
-
-
-class DecodeError(ValueError):
-    """A file is not audio that can be decoded."""
 
 
 def decode(path: Path) -> tuple[np.ndarray, int]:
@@ -109,29 +100,19 @@ def decode(path: Path) -> tuple[np.ndarray, int]:
         DecodeError: the file cannot be decoded.
     """
     try:
-        x, sample_rate = _with_soundfile(path) if path.suffix.lower() in AUDIO_SUFFIXES else _with_av(path)
-    except DecodeError:
-        raise
-    except (soundfile.SoundFileError, av.FFmpegError, OSError, StopIteration, ValueError) as error:
-        raise DecodeError(f"{path}: {str(error).replace(f'Error opening {str(path)!r}: ', '')}") from error
-    if not np.isfinite(x).all():
-        raise DecodeError(f"{path} holds samples that are not finite")
-    return x, sample_rate
-
-
-def _with_soundfile(path: Path) -> tuple[np.ndarray, int]:
-    x, sample_rate = soundfile.read(path, dtype="float32", always_2d=True)
-    return x.mean(axis=1), int(sample_rate)
+        return read_audio(path) if path.suffix.lower() in AUDIO_SUFFIXES else _with_av(path)
+    except (AudioError, av.FFmpegError, OSError, StopIteration, ValueError) as error:
+        raise DecodeError("unreadable", str(error) if path.name in str(error) else f"{path}: {error}") from error
 
 
 def _with_av(path: Path) -> tuple[np.ndarray, int]:
     with av.open(str(path), format=_RAW_FORMATS.get(path.suffix.lower())) as container:
         if not container.streams.audio:
-            raise DecodeError(f"{path} has no audio stream")
+            raise AudioError(f"{path} has no audio stream")
         sample_rate = container.streams.audio[0].rate
         resampler = av.AudioResampler(format="fltp", rate=sample_rate)
         frames = [out for frame in container.decode(audio=0) for out in resampler.resample(frame)]
     if not frames:
-        raise DecodeError(f"{path} holds no sample")
+        raise AudioError(f"{path} holds no sample")
     x = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames])
     return x.astype(np.float32), int(sample_rate)

@@ -9,19 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from training.corpora.manifest import Entry, Split, Use
 
-__all__ = [
-    "TEST_EVERY",
-    "TEST_INDEX",
-    "Corpus",
-    "CorpusError",
-    "Recording",
-    "hold_out_enough",
-    "split_recordings",
-    "spread",
-]
-
-TEST_EVERY = 40
-TEST_INDEX = 7
+TEST_EVERY, TEST_INDEX = 40, 7
 LEAST_TEST = 3
 """fewest recordings that are held out of a corpus"""
 
@@ -96,10 +84,9 @@ class Corpus:
             raise CorpusError(f"{self.name} holds no recording")
         seen: dict[tuple[str, str], Path] = {}
         for recording in self.recordings:
-            key = (recording.speaker, recording.stem)
-            if key in seen:
-                raise CorpusError(f"{seen[key]} and {recording.path} would share one name; keep one of them")
-            seen[key] = recording.path
+            other = seen.setdefault((recording.speaker, recording.stem), recording.path)
+            if other is not recording.path:
+                raise CorpusError(f"{other} and {recording.path} would share one name; keep one of them")
 
 
 def split_recordings(corpus: Corpus) -> Iterator[tuple[Recording, Split]]:
@@ -118,16 +105,16 @@ def split_recordings(corpus: Corpus) -> Iterator[tuple[Recording, Split]]:
             yield recording, "test" if index in held_out else "train"
 
 
-def hold_out_enough(corpus: Corpus, entries: Sequence[Entry]) -> tuple[Entry, ...]:
+def hold_out_enough(entries: Sequence[Entry]) -> list[Entry]:
     """Return the usable utterances of a corpus, three of them held out at least, or half of less than six.
 
     Where the rule of `split_recordings` leaves fewer, evenly spread ones are held out instead.
     """
     least = min(LEAST_TEST, len(entries) // 2)
     if sum(entry.split == "test" for entry in entries) >= least:
-        return tuple(entries)
+        return list(entries)
     chosen = set(spread(len(entries), least))
-    return tuple(replace(entry, split="test" if i in chosen else "train") for i, entry in enumerate(entries))
+    return [replace(entry, split="test" if i in chosen else "train") for i, entry in enumerate(entries)]
 
 
 def _held_out(count: int, corpus: Corpus) -> Iterable[int]:

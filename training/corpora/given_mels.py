@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,58 +12,12 @@ from numpy.typing import NDArray
 from training.corpora.corpus import Corpus, CorpusError, Recording
 from training.corpora.manifest import Entry, Manifest, ManifestError
 from vocoder.adapt.path import path_between
-from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
-from vocoder.mel.convert import MelMismatchError
 from vocoder.mel.file import read_mel
 from vocoder.mel.range import mel_range
 
-__all__ = ["GivenMel", "check_given_mel", "given_mel", "with_mels"]
-
 WITHOUT = "without a mel"
-
-
-@dataclass(frozen=True)
-class GivenMel:
-    """A mel that stands for a recording's own.
-
-    Attributes:
-        values: (n_mels, frames).
-        mel_config: that it was made with; None for that of whoever reads it.
-        source: its file, for errors.
-    """
-
-    values: NDArray[np.float32]
-    mel_config: MelConfig | None
-    source: str
-
-    def fitted(self, mel_config: MelConfig, samples: int) -> tuple[NDArray[np.float32], int]:
-        """Return the mel (n_mels, frames) in another mel config, and by how many samples its frames stand later there.
-
-        It is converted as for a model of that mel config: exactly, or through an adapter. It has a frame for each whole
-        hop of the audio; one that is lost between frame rates repeats the last.
-
-        Args:
-            mel_config: wanted; its sample rate is that of the audio.
-            samples: of the audio.
-
-        Raises:
-            ManifestError: the mel does not convert, or `check_given_mel` finds it wrong.
-        """
-        source = self.mel_config or mel_config
-        try:
-            check_given_mel(self.values, source, _at(source.sample_rate, samples, mel_config.sample_rate))
-            path = path_between(source, mel_config)
-            mel = path.convert(torch.from_numpy(self.values)).numpy()
-        except (MelMismatchError, ValueError) as error:
-            raise ManifestError(f"{self.source}: {error}") from error
-        missing = max((samples - path.delay) // mel_config.hop_length - mel.shape[1], 0)
-        return np.pad(mel, ((0, 0), (0, missing)), mode="edge"), path.delay
-
-
-def _at(sample_rate: int, samples: int, own_rate: int) -> int:
-    return round(samples * sample_rate / own_rate)
 
 
 def check_given_mel(mel: NDArray[np.float32], mel_config: MelConfig, samples: int) -> None:
@@ -92,21 +45,31 @@ def check_given_mel(mel: NDArray[np.float32], mel_config: MelConfig, samples: in
         raise ValueError(fault)
 
 
-def given_mel(manifest: Manifest, entry: Entry) -> GivenMel | None:
-    """Return the mel that an entry names, or None where it names none.
+def given_mel(
+    manifest: Manifest, entry: Entry, mel_config: MelConfig, samples: int
+) -> tuple[NDArray[np.float32], int] | None:
+    """Return an entry's mel (n_mels, frames) in a mel config, and by how many samples it stands later than the audio.
+
+    It is converted as for a model of that mel config: exactly, or through an adapter. It has a frame for each whole hop
+    of the audio, which has so many samples at that rate; one that is lost between frame rates repeats the last. None
+    where the entry names no mel.
 
     Raises:
-        ManifestError: the file cannot be read, or the mel config is unknown.
+        ManifestError: the file cannot be read, `check_given_mel` finds it wrong, or it does not convert.
     """
     if entry.mel is None:
         return None
-    path = manifest.root / entry.mel
+    file = manifest.root / entry.mel
     try:
-        return GivenMel(
-            read_mel(path), None if entry.mel_preset is None else load_mel_config(entry.mel_preset), str(path)
-        )
-    except (OSError, ConfigError, ValueError) as error:
-        raise ManifestError(f"the mel of {entry.path} in {path} cannot be read: {error}") from error
+        source = mel_config if entry.mel_preset is None else load_mel_config(entry.mel_preset)
+        values = read_mel(file)
+        check_given_mel(values, source, round(samples * source.sample_rate / mel_config.sample_rate))
+        path = path_between(source, mel_config)
+        mel = path.convert(torch.from_numpy(values)).numpy()
+    except (OSError, ValueError) as error:
+        raise ManifestError(f"{file}: {error}") from error
+    missing = max((samples - path.delay) // mel_config.hop_length - mel.shape[1], 0)
+    return np.pad(mel, ((0, 0), (0, missing)), mode="edge"), path.delay
 
 
 def with_mels(corpus: Corpus, folder: Path, mel_preset: str) -> Corpus:
@@ -129,12 +92,7 @@ def with_mels(corpus: Corpus, folder: Path, mel_preset: str) -> Corpus:
 
 
 def _with_mel(recording: Recording, folder: Path) -> Recording:
-    path = next((path for path in _candidates(recording, folder) if path.is_file()), None)
-    if path is None:
-        return replace(recording, unusable=recording.unusable or WITHOUT)
-    return replace(recording, mel=path)
-
-
-def _candidates(recording: Recording, folder: Path) -> Iterator[Path]:
-    yield folder / recording.speaker / f"{recording.stem}.npy"
-    yield folder / f"{recording.stem}.npy"
+    for path in (folder / recording.speaker / f"{recording.stem}.npy", folder / f"{recording.stem}.npy"):
+        if path.is_file():
+            return replace(recording, mel=path)
+    return replace(recording, unusable=recording.unusable or WITHOUT)

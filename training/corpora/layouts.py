@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from training.corpora.corpus import Corpus, CorpusError, Recording
 from vocoder.audio.file import AUDIO_SUFFIXES
-
-__all__ = ["licence_text", "scan_folder", "scan_ljspeech", "scan_vctk"]
 
 SUFFIXES = AUDIO_SUFFIXES | {".m4a", ".aac", ".g722", ".gsm", ".webm", ".wma"}
 _LICENCE_NAMES = ("LICENSE", "LICENSE.txt", "LICENSE.md", "LICENCE", "LICENCE.txt", "COPYING", "license_text", "README")
@@ -29,24 +28,8 @@ def scan_folder(path: Path, name: str | None = None, licence: str | None = None)
     found = sorted(file for file in path.rglob("*") if file.suffix.lower() in SUFFIXES and file.is_file())
     if not found:
         raise CorpusError(f"{path} holds no audio; known suffixes: {', '.join(sorted(SUFFIXES))}")
-    recordings = tuple(_recording(file, path, name) for file in found)
-    attribution = f"Recordings in the folder {name}"
-    return Corpus(name, str(path.resolve()), licence or "unknown", attribution, licence_text(path), recordings)
-
-
-def licence_text(path: Path) -> str:
-    """Return the text of the licence or README that lies in a corpus's folder, or an empty string."""
-    for name in _LICENCE_NAMES:
-        if (path / name).is_file():
-            return (path / name).read_text(encoding="utf-8", errors="replace")
-    return ""
-
-
-def _recording(file: Path, root: Path, corpus: str) -> Recording:
-    relative = file.relative_to(root)
-    if len(relative.parts) == 1:
-        return Recording(file, relative.name, corpus)
-    return Recording(file, Path(*relative.parts[1:]).as_posix(), relative.parts[0])
+    recordings = (_recording(file, path, name) for file in found)
+    return _corpus(path, name, licence or "unknown", f"Recordings in the folder {name}", recordings)
 
 
 def scan_ljspeech(path: Path, name: str | None = None, licence: str | None = None) -> Corpus:
@@ -65,10 +48,10 @@ def scan_ljspeech(path: Path, name: str | None = None, licence: str | None = Non
     for number, file in enumerate(names, start=1):
         if not file or "/" in file or "\\" in file:
             raise CorpusError(f"{table}, entry {number}: expected `ID|text`, found {lines[number - 1][:60]!r}")
-    speaker = name or "ljspeech"
-    recordings = tuple(Recording(path / "wavs" / f"{file}.wav", f"{file}.wav", speaker) for file in names)
+    name = name or "ljspeech"
+    recordings = (Recording(path / "wavs" / f"{file}.wav", f"{file}.wav", name) for file in names)
     attribution = "The LJ Speech Dataset, Keith Ito, read by Linda Johnson for LibriVox"
-    return Corpus(speaker, str(path.resolve()), licence or "public domain", attribution, licence_text(path), recordings)
+    return _corpus(path, name, licence or "public domain", attribution, recordings)
 
 
 def scan_vctk(path: Path, name: str | None = None, licence: str | None = None) -> Corpus:
@@ -83,9 +66,18 @@ def scan_vctk(path: Path, name: str | None = None, licence: str | None = None) -
     if root is None:
         raise CorpusError(f"{path} is not in the VCTK layout: it needs {' or '.join(_FOLDERS)}")
     files = sorted(file for pattern in ("*/*_mic1.flac", "*/*.wav") for file in root.glob(pattern))
-    if not files:
-        raise CorpusError(f"{root} holds no SPEAKER/*_mic1.flac and no SPEAKER/*.wav")
-    name = name or "vctk"
-    recordings = tuple(Recording(file, file.name, file.parent.name) for file in files)
+    recordings = (Recording(file, file.name, file.parent.name) for file in files)
     attribution = "CSTR VCTK Corpus, The Centre for Speech Technology Research, University of Edinburgh"
-    return Corpus(name, str(path.resolve()), licence or "CC-BY-4.0", attribution, licence_text(path), recordings)
+    return _corpus(path, name or "vctk", licence or "CC-BY-4.0", attribution, recordings)
+
+
+def _corpus(path: Path, name: str, licence: str, attribution: str, recordings: Iterable[Recording]) -> Corpus:
+    """Return a corpus with the licence or README that lies in its folder."""
+    texts = [path / name for name in _LICENCE_NAMES if (path / name).is_file()]
+    text = texts[0].read_text(encoding="utf-8", errors="replace") if texts else ""
+    return Corpus(name, str(path.resolve()), licence, attribution, text, tuple(recordings))
+
+
+def _recording(file: Path, root: Path, corpus: str) -> Recording:
+    speaker, *below = file.relative_to(root).parts
+    return Recording(file, Path(*below).as_posix(), speaker) if below else Recording(file, speaker, corpus)

@@ -10,8 +10,6 @@ from typing import Literal, get_args
 
 from vocoder.config import ConfigError, from_dict, to_dict
 
-__all__ = ["Entry", "Manifest", "ManifestError", "Split", "Use", "read_manifest", "write_manifest"]
-
 Split = Literal["train", "test"]
 Use = Literal["train", "evaluate"]
 
@@ -122,29 +120,29 @@ class Manifest:
 
 
 def read_manifest(path: Path | str, check_files: bool = True) -> Manifest:
-    """Read and validate a manifest.
-
-    Args:
-        path: a JSONL file, or the folder that holds `manifest.jsonl`.
-        check_files: also require every audio file to exist.
+    """Read a manifest from a JSONL file, or from `manifest.jsonl` in a folder.
 
     Raises:
-        ManifestError: the file is missing, empty, holds a wrong line or a path twice, mixes sample rates, or lists a
-            missing file.
+        ManifestError: the file is missing, empty, holds a wrong line or a path twice, mixes sample rates, or, with
+            `check_files`, lists a missing file.
     """
     path = Path(path)
     path = path / "manifest.jsonl" if path.is_dir() else path
     if not path.is_file():
         raise ManifestError(f"no manifest at {path}; `vocoder-train prepare` writes one")
-    lines = path.read_text(encoding="utf-8").splitlines()
-    entries = tuple(_entry(line, path, number) for number, line in enumerate(lines, start=1) if line.strip())
-    manifest = Manifest(path.parent, entries)
+    entries = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        try:
+            entries += [from_dict(Entry, json.loads(line))] if line.strip() else []
+        except ValueError as error:
+            raise ManifestError(f"{path}, line {number}: {error}") from error
+    manifest = Manifest(path.parent, tuple(entries))
     _validate(manifest, path, check_files)
     return manifest
 
 
 def write_manifest(path: Path | str, entries: Iterable[Entry]) -> None:
-    """Write a manifest so that the file is complete or, after an interruption, unchanged.
+    """Write a manifest.
 
     Raises:
         ManifestError: there are no entries, a path comes twice, or sample rates are mixed.
@@ -152,17 +150,14 @@ def write_manifest(path: Path | str, entries: Iterable[Entry]) -> None:
     path = Path(path)
     entries = tuple(entries)
     _validate(Manifest(path.parent, entries), path, check_files=False)
+    replace_text(path, "".join(json.dumps(to_dict(entry), ensure_ascii=False) + "\n" for entry in entries))
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Write a file so that it is complete or, after an interruption, unchanged."""
     partial = path.with_name(path.name + ".partial")
-    lines = (json.dumps(to_dict(entry), ensure_ascii=False) + "\n" for entry in entries)
-    partial.write_text("".join(lines), encoding="utf-8")
+    partial.write_text(text, encoding="utf-8")
     partial.replace(path)
-
-
-def _entry(line: str, path: Path, number: int) -> Entry:
-    try:
-        return from_dict(Entry, json.loads(line))
-    except ValueError as error:
-        raise ManifestError(f"{path}, line {number}: {error}") from error
 
 
 def _validate(manifest: Manifest, path: Path, check_files: bool) -> None:

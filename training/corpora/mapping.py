@@ -7,9 +7,6 @@ from typing import TypeVar
 
 from vocoder.processes import process_pool
 
-__all__ = ["mapped"]
-
-_CHUNK = 8  # files that a process takes at a time
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -21,4 +18,4 @@ def mapped(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> 
         yield from map(work, items)
         return
     with process_pool(jobs) as pool:
-        yield from pool.map(work, items, chunksize=_CHUNK)
+        yield from pool.map(work, items, chunksize=8)

@@ -22,8 +22,6 @@ from training.corpora.mapping import mapped
 from training.corpora.pyin import PyinConfig, pyin
 from vocoder.config import ConfigError, to_dict
 
-__all__ = ["LabelConfig", "Tracks", "follow", "read_tracks"]
-
 _FOLDER = "pitch"
 _SAVE_EVERY = 512  # recordings
 _REFERENCE_RATE = 22050  # Hz, of the tracker's window and hop
@@ -62,29 +60,10 @@ class LabelConfig:
         return round(self.tracker.hop_length * self.speed * sample_rate / _REFERENCE_RATE)
 
 
-@dataclass(frozen=True)
-class Tracks:
-    """Labels of several recordings at one speed.
-
-    Attributes:
-        config: how they were made.
-        hop: samples of a recording between labels; label n is centred on sample n * hop.
-        f0: in Hz of each recording as it is played, 0 where it is unvoiced, (1 + length // hop,) each.
-    """
-
-    config: LabelConfig
-    hop: int
-    f0: tuple[Floats, ...]
-
-
 def follow(x: Floats, sample_rate: int, config: LabelConfig, loudest: float = 0.0) -> Floats:
-    """Return the labels (1 + T // hop,) of a recording: f0 in Hz as it is played, 0 where it is unvoiced.
+    """Return the labels (1 + T // hop,) of a recording x (T,): f0 in Hz as it is played, 0 where it is unvoiced.
 
-    Args:
-        x: (T,).
-        sample_rate: in Hz.
-        config: how to label.
-        loudest: root mean square of the loudest frame of all that x is a part of, where x is only a part.
+    `loudest` is the root mean square of the loudest frame of all that x is a part of, where x is only a part.
     """
     hop, played = config.hop(sample_rate), sample_rate * config.speed
     window = 2 * round(config.tracker.window * config.speed * sample_rate / _REFERENCE_RATE / 2)
@@ -101,8 +80,8 @@ def follow(x: Floats, sample_rate: int, config: LabelConfig, loudest: float = 0.
     return np.where(voiced & loud & high, f0, 0.0).astype(np.float32)
 
 
-def read_tracks(manifest: Manifest, entries: Sequence[Entry], config: LabelConfig, jobs: int = 1) -> Tracks:
-    """Return the labels of manifest entries; those that are not yet in `pitch/CORPUS-SPEED.npz` are made and kept.
+def read_tracks(manifest: Manifest, entries: Sequence[Entry], config: LabelConfig, jobs: int = 1) -> list[Floats]:
+    """Return the labels of manifest entries, as `follow` has them; `pitch/CORPUS-SPEED.npz` keeps them.
 
     A recording whose file has changed is labelled again, as are all where the configuration has.
 
@@ -112,31 +91,24 @@ def read_tracks(manifest: Manifest, entries: Sequence[Entry], config: LabelConfi
     keys = {entry.path: _key(manifest.audio_path(entry), config) for entry in entries}
     made: dict[str, Floats] = {}
     for corpus in sorted({entry.corpus for entry in entries}):
-        mine = [entry for entry in entries if entry.corpus == corpus]
+        paths = {keys[entry.path]: manifest.audio_path(entry) for entry in entries if entry.corpus == corpus}
         file = manifest.root / _FOLDER / f"{corpus}-{config.speed:.2f}.npz"
         known = _load(file)
-        if any(keys[entry.path] not in known for entry in mine):
+        if not paths.keys() <= known.keys():
             file.parent.mkdir(exist_ok=True)
             with FileLock(file.with_suffix(".lock")):  # processes of one run share the work
-                known = _completed(file, manifest, mine, keys, config, jobs)
+                known = _completed(file, paths, config, jobs)
         made |= known
-    return Tracks(config, config.hop(manifest.sample_rate), tuple(made[keys[entry.path]] for entry in entries))
+    return [made[keys[entry.path]] for entry in entries]
 
 
-def _completed(
-    file: Path,
-    manifest: Manifest,
-    entries: Sequence[Entry],
-    keys: Mapping[str, str],
-    config: LabelConfig,
-    jobs: int,
-) -> dict[str, Floats]:
-    """Label the entries that a file lacks, add them to it, and return all its labels by key."""
+def _completed(file: Path, paths: Mapping[str, Path], config: LabelConfig, jobs: int) -> dict[str, Floats]:
+    """Label the recordings that a file lacks, add them to it, and return all its labels by key."""
     known = _load(file)
-    missing = [entry for entry in entries if keys[entry.path] not in known]
-    paths = [manifest.audio_path(entry) for entry in missing]
-    for done, f0 in enumerate(mapped(partial(_followed, config=config), paths, jobs), start=1):
-        known[keys[missing[done - 1].path]] = f0
+    missing = [key for key in paths if key not in known]
+    followed = mapped(partial(_followed, config=config), [paths[key] for key in missing], jobs)
+    for done, (key, f0) in enumerate(zip(missing, followed, strict=True), start=1):
+        known[key] = f0
         if done % _SAVE_EVERY == 0 or done == len(missing):
             _save(file, known)
     return known

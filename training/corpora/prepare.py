@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy as np
 import soundfile
 
 from training.corpora.bandwidth import prepared_bandwidth
-from training.corpora.condition import DecodeError, PrepareConfig, UnusableError, condition, decode
+from training.corpora.condition import PrepareConfig, UnusableError, condition, decode
 from training.corpora.corpus import (
     LEAST_TEST,
     TEST_EVERY,
@@ -29,17 +29,16 @@ from training.corpora.corpus import (
     split_recordings,
 )
 from training.corpora.given_mels import check_given_mel
-from training.corpora.manifest import Entry, Manifest, Split, read_manifest, write_manifest
+from training.corpora.manifest import Entry, Manifest, Split, read_manifest, replace_text, write_manifest
 from training.corpora.mapping import mapped
-from vocoder.config import to_dict
+from training.progress import with_bar
 from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.file import read_mel
-
-__all__ = ["UNHEARD", "PrepareError", "Prepared", "Skipped", "prepare"]
 
 UNHEARD = "as it was found"
 """the detail for a recording that was left out without being decoded"""
 _BANDWIDTH = "bandwidth="
+_DESCRIBED = ("source", "licence", "attribution", "unseen", "use", "synthetic", "test_share", "mel_preset")
 
 
 class PrepareError(ValueError):
@@ -62,18 +61,19 @@ class Prepared:
     """Result of a run: the manifest of the folder, and the recordings of this run that were left out."""
 
     manifest: Manifest
-    skipped: tuple[Skipped, ...]
+    skipped: Sequence[Skipped]
 
     def summary(self) -> str:
         """Return hours for each speaker and split, and skipped files by reason, as text."""
-        seconds = Counter[tuple[str, str]]()
-        counts = Counter(entry.speaker for entry in self.manifest.entries)
-        for entry in self.manifest.entries:
-            seconds[entry.speaker, entry.split] += entry.duration  # type: ignore[assignment]
-        width = max(map(len, (*counts, "speaker")))
+        entries = self.manifest.entries
+        width = max(map(len, (*self.manifest.speakers, "speaker")))
         lines = [f"{'speaker':{width}}  utterances  train h  test h"]
-        for speaker, count in sorted(counts.items()):
-            train, test = (seconds[speaker, split] / 3600 for split in ("train", "test"))
+        for speaker in self.manifest.speakers:
+            count = sum(entry.speaker == speaker for entry in entries)
+            train, test = (
+                sum(e.duration for e in entries if (e.speaker, e.split) == (speaker, split)) / 3600
+                for split in ("train", "test")
+            )
             lines.append(f"{speaker:{width}}  {count:10d}  {train:7.3f}  {test:6.3f}")
         reasons = Counter(f"{item.corpus}: {item.reason}" for item in self.skipped)
         lines += [f"skipped {n:4d}  {reason}" for reason, n in sorted(reasons.items())]
@@ -95,43 +95,37 @@ class _Job:
         return f"{folder}/{self.corpus.name}/{self.recording.speaker}/{self.recording.stem}{suffix}"
 
 
-def prepare(
-    corpora: Iterable[Corpus],
-    output: Path,
-    config: PrepareConfig,
-    jobs: int = 1,
-    progress: Callable[[int], object] = lambda done: None,
-) -> Prepared:
-    """Prepare corpora into a folder, which keeps other corpora; `progress` gets the number of recordings done so far.
+def prepare(corpora: Sequence[Corpus], output: Path, config: PrepareConfig, jobs: int = 1) -> Prepared:
+    """Prepare corpora into a folder, which keeps other corpora.
 
     Raises:
         PrepareError: the folder was prepared with another config, a corpus's name is taken by another one, or no
             recording is usable.
     """
-    corpora = tuple(corpora)
     output.mkdir(parents=True, exist_ok=True)
     _record(corpora, output, config)
     work = [job for corpus in corpora for job in _jobs(corpus, output, config)]
-    results = []
-    for result in mapped(_process, work, jobs):
-        results.append(result)
-        progress(len(results))
-    skipped = tuple(result for result in results if isinstance(result, Skipped))
+    results = list(with_bar(mapped(_process, work, jobs), "file", len(work)))
+    skipped = [result for result in results if isinstance(result, Skipped)]
     found = [result for result in results if isinstance(result, Entry)]
-    entries = [e for corpus in corpora for e in hold_out_enough(corpus, [e for e in found if e.corpus == corpus.name])]
+    entries = [e for corpus in corpora for e in hold_out_enough([e for e in found if e.corpus == corpus.name])]
     names = {corpus.name for corpus in corpora}
     _write_skipped(output / "skipped.jsonl", skipped, names)
     if not entries:
         reasons = ", ".join(f"{n} {reason}" for reason, n in Counter(item.reason for item in skipped).items())
         raise PrepareError(f"no recording is usable ({reasons}); {output / 'skipped.jsonl'} lists them")
-    write_manifest(output / "manifest.jsonl", (*_other_entries(output, names), *entries))
+    known = (output / "manifest.jsonl").is_file()
+    others = read_manifest(output, check_files=False).entries if known else ()
+    write_manifest(output / "manifest.jsonl", [*(entry for entry in others if entry.corpus not in names), *entries])
     return Prepared(read_manifest(output), skipped)
 
 
-def _jobs(corpus: Corpus, output: Path, config: PrepareConfig) -> Iterator[_Job]:
+def _jobs(corpus: Corpus, output: Path, config: PrepareConfig) -> list[_Job]:
     own = config if corpus.min_seconds is None else replace(config, min_seconds=corpus.min_seconds)
-    for recording, split in split_recordings(corpus):
-        yield _Job(recording, replace(corpus, recordings=(recording,)), split, output, own)
+    return [
+        _Job(recording, replace(corpus, recordings=(recording,)), split, output, own)
+        for recording, split in split_recordings(corpus)
+    ]
 
 
 def _process(job: _Job) -> Entry | Skipped:
@@ -139,37 +133,32 @@ def _process(job: _Job) -> Entry | Skipped:
     try:
         if recording.unusable:
             raise UnusableError(recording.unusable, UNHEARD)
-        if not _is_fresh(target, recording.path):
+        if not _newer(target, recording.path):
             _make(recording.path, target, job.config)
         if recording.mel is not None:
             _take_mel(job, recording.mel, target)
-    except DecodeError as error:
-        reason, detail = "unreadable", str(error).removeprefix(f"{recording.path}: ")
     except UnusableError as error:
-        reason, detail = error.reason, error.detail
-    else:
-        return _entry(job)
-    return Skipped(str(recording.path), job.corpus.name, recording.speaker, reason, detail)
+        return Skipped(str(recording.path), job.corpus.name, recording.speaker, error.reason, error.detail)
+    return _entry(job, target)
 
 
-def _entry(job: _Job) -> Entry:
-    path, corpus = job.path("audio", ".flac"), job.corpus
-    with soundfile.SoundFile(job.root / path) as file:
-        duration, sample_rate, bandwidth = file.frames / file.samplerate, file.samplerate, _bandwidth(file)
-    return Entry(
-        path=path,
-        corpus=corpus.name,
-        speaker=job.recording.speaker,
-        split=job.split,
-        duration=duration,
-        sample_rate=sample_rate,
-        licence=corpus.licence,
-        bandwidth=bandwidth,
-        use=corpus.use,
-        synthetic=corpus.synthetic,
-        mel=None if job.recording.mel is None else job.path("mels", ".npy"),
-        mel_preset=corpus.mel_preset,
-    )
+def _entry(job: _Job, audio: Path) -> Entry:
+    corpus = job.corpus
+    with soundfile.SoundFile(audio) as file:
+        return Entry(
+            path=job.path("audio", ".flac"),
+            corpus=corpus.name,
+            speaker=job.recording.speaker,
+            split=job.split,
+            duration=file.frames / file.samplerate,
+            sample_rate=file.samplerate,
+            licence=corpus.licence,
+            bandwidth=_bandwidth(file),
+            use=corpus.use,
+            synthetic=corpus.synthetic,
+            mel=None if job.recording.mel is None else job.path("mels", ".npy"),
+            mel_preset=corpus.mel_preset,
+        )
 
 
 def _take_mel(job: _Job, source: Path, audio: Path) -> None:
@@ -186,11 +175,8 @@ def _take_mel(job: _Job, source: Path, audio: Path) -> None:
     np.save(target, mel)
 
 
-def _is_fresh(target: Path, source: Path) -> bool:
-    if not target.is_file() or not source.is_file() or target.stat().st_mtime < source.stat().st_mtime:
-        return False
-    with soundfile.SoundFile(target) as file:
-        return _bandwidth(file) is not None
+def _newer(target: Path, source: Path) -> bool:
+    return target.is_file() and source.is_file() and target.stat().st_mtime >= source.stat().st_mtime
 
 
 def _make(source: Path, target: Path, config: PrepareConfig) -> None:
@@ -211,27 +197,31 @@ def _bandwidth(file: soundfile.SoundFile) -> float | None:
     return float(comment.removeprefix(_BANDWIDTH)) if comment.startswith(_BANDWIDTH) else None
 
 
-def _record(corpora: tuple[Corpus, ...], output: Path, config: PrepareConfig) -> None:
+def _record(corpora: Sequence[Corpus], output: Path, config: PrepareConfig) -> None:
     """Write dataset.json before the work starts, so that an interrupted run only continues with the same settings."""
     record = _open_record(output, config)
-    sources = {name: description["source"] for name, description in record["corpora"].items()}
     for corpus in corpora:
-        taken = sources.setdefault(corpus.name, corpus.source)
-        if taken != corpus.source:
-            raise PrepareError(f"{corpus.name} already stands for {taken}, not {corpus.source}; choose another --name")
-        before = record["corpora"].get(corpus.name)
-        if before is not None and before.get("test_share") != corpus.test_share:
+        before = record["corpora"].get(corpus.name, {"source": corpus.source, "test_share": corpus.test_share})
+        if before["source"] != corpus.source:
+            raise PrepareError(
+                f"{corpus.name} already stands for {before['source']}, not {corpus.source}; choose another --name"
+            )
+        if before.get("test_share") != corpus.test_share:
             raise PrepareError(
                 f"{corpus.name} was prepared with test share {before.get('test_share')}, not {corpus.test_share}: what "
                 "models have learnt would become test; choose another folder"
             )
-        record["corpora"][corpus.name] = _describe(corpus, output)
-    _write_json(output / "dataset.json", record)
+        description = {name: getattr(corpus, name) for name in _DESCRIBED}
+        if corpus.licence_text:
+            description["licence_text"] = f"licences/{corpus.name}.txt"
+            (output / "licences").mkdir(exist_ok=True)
+            (output / description["licence_text"]).write_text(corpus.licence_text, encoding="utf-8")
+        record["corpora"][corpus.name] = description
+    replace_text(output / "dataset.json", json.dumps(record, indent=2, ensure_ascii=False) + "\n")
 
 
 def _open_record(output: Path, config: PrepareConfig) -> dict[str, Any]:
-    path = output / "dataset.json"
-    settings = to_dict(config)
+    path, settings = output / "dataset.json", asdict(config)
     if not path.is_file():
         rule = (
             f"within each speaker, sorted by file name, index % {TEST_EVERY} == {TEST_INDEX} is test, or a corpus's "
@@ -239,47 +229,15 @@ def _open_record(output: Path, config: PrepareConfig) -> dict[str, Any]:
         )
         return {"settings": settings, "split": rule, "corpora": {}}
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    if record["settings"] != settings:
-        changed = [
-            f"{k} {record['settings'].get(k)} -> {v}" for k, v in settings.items() if record["settings"].get(k) != v
-        ]
+    before = record["settings"]
+    if before != settings:
+        changed = [f"{k} {before.get(k)} -> {v}" for k, v in settings.items() if before.get(k) != v]
         raise PrepareError(f"{output} was prepared with other settings ({', '.join(changed)}); choose another folder")
     return record
 
 
-def _describe(corpus: Corpus, output: Path) -> dict[str, Any]:
-    description = {
-        "source": corpus.source,
-        "licence": corpus.licence,
-        "attribution": corpus.attribution,
-        "unseen": corpus.unseen,
-        "use": corpus.use,
-        "synthetic": corpus.synthetic,
-        "test_share": corpus.test_share,
-        **({} if corpus.mel_preset is None else {"mel_preset": corpus.mel_preset}),
-    }
-    if corpus.licence_text:
-        path = output / "licences" / f"{corpus.name}.txt"
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(corpus.licence_text, encoding="utf-8")
-        description["licence_text"] = f"licences/{corpus.name}.txt"
-    return description
-
-
-def _other_entries(output: Path, names: set[str]) -> tuple[Entry, ...]:
-    if not (output / "manifest.jsonl").is_file():
-        return ()
-    return tuple(entry for entry in read_manifest(output, check_files=False).entries if entry.corpus not in names)
-
-
-def _write_skipped(path: Path, skipped: tuple[Skipped, ...], names: set[str]) -> None:
+def _write_skipped(path: Path, skipped: Sequence[Skipped], names: set[str]) -> None:
     lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
     kept = [line for line in lines if json.loads(line)["corpus"] not in names]
-    added = [json.dumps(to_dict(item), ensure_ascii=False) for item in skipped]
-    path.write_text("".join(f"{line}\n" for line in (*kept, *added)), encoding="utf-8")
-
-
-def _write_json(path: Path, data: dict[str, Any]) -> None:
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(data, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    partial.replace(path)
+    added = [json.dumps(asdict(item), ensure_ascii=False) for item in skipped]
+    replace_text(path, "".join(f"{line}\n" for line in (*kept, *added)))

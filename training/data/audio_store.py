@@ -12,19 +12,9 @@ import soundfile
 
 from training.corpora.manifest import Entry, Manifest, ManifestError
 
-__all__ = ["AudioStore"]
-
-_SCALE = 32768.0
-
 
 class AudioStore:
     """Audio of manifest entries, decoded once: an hour at 22,050 Hz takes 159 MB.
-
-    One array holds everything, so that forked loader processes share its pages.
-
-    Args:
-        manifest: where the entries come from.
-        entries: whose audio to hold.
 
     Raises:
         ManifestError: a file cannot be read, is not mono, or is not at the manifest's sample rate.
@@ -33,27 +23,23 @@ class AudioStore:
     def __init__(self, manifest: Manifest, entries: Sequence[Entry]) -> None:
         paths = [manifest.audio_path(entry) for entry in entries]
         with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-            audio = list(pool.map(lambda path: _read(path, manifest.sample_rate), paths))
-        self.lengths = np.array([len(x) for x in audio], dtype=np.int64)
-        self._offsets = np.concatenate([[0], np.cumsum(self.lengths)])
-        self._samples = np.concatenate(audio)
+            self._audio = list(pool.map(lambda path: _read(path, manifest.sample_rate), paths))
+        self.lengths = np.array([len(x) for x in self._audio], dtype=np.int64)
 
     def __len__(self) -> int:
-        return len(self.lengths)
+        return len(self._audio)
 
     def read(self, index: int, start: int, stop: int) -> np.ndarray:
         """Return samples start to stop of one utterance, (stop - start,) float32, with zeros outside of it."""
-        first, last = max(start, 0), min(stop, int(self.lengths[index]))
         x = np.zeros(stop - start, dtype=np.float32)
-        if first < last:
-            offset = int(self._offsets[index])
-            samples = self._samples[offset + first : offset + last]
-            np.multiply(samples, np.float32(1 / _SCALE), out=x[first - start : last - start])
+        inside = self._audio[index][max(start, 0) : max(stop, 0)]
+        first = max(-start, 0)
+        x[first : first + len(inside)] = inside * np.float32(1 / 32768)
         return x
 
     def whole(self, index: int) -> np.ndarray:
         """Return one utterance, (T,) float32."""
-        return self.read(index, 0, int(self.lengths[index]))
+        return self.read(index, 0, len(self._audio[index]))
 
 
 def _read(path: Path, sample_rate: int) -> np.ndarray:

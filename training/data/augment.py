@@ -8,8 +8,6 @@ import numpy as np
 
 from vocoder.config import ConfigError
 
-__all__ = ["AugmentConfig", "augmented"]
-
 _PEAKS = 3
 _PEAK_WIDTH = 0.5  # of a peak of the equaliser, in octaves
 _LOWEST = 60.0  # frequency in Hz from which the equaliser's tilt counts
@@ -64,14 +62,9 @@ class AugmentConfig:
 def augmented(
     x: np.ndarray, band: float, sample_rate: int, config: AugmentConfig, rng: np.random.Generator
 ) -> tuple[np.ndarray, float]:
-    """Return a varied segment (T,) float32 of the same root mean square, and its band edge in Hz.
+    """Return a varied segment x (T,) float32 of the same root mean square, and the edge of its band in Hz.
 
-    Args:
-        x: (T,) float32.
-        band: edge of the segment's band in Hz.
-        sample_rate: in Hz.
-        config: how often and how far.
-        rng: of all choices; each kind of variation draws as often whether it is on or off.
+    Each kind of variation draws as often whether it is on or off.
     """
     shape, chances, levels = rng.random(2 * _PEAKS + 1), rng.random(3), rng.random(4)
     response = _equaliser(len(x), sample_rate, config.equaliser_db, shape)

@@ -13,16 +13,14 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from training.corpora.manifest import Entry, Manifest, Split
+from training.corpora.manifest import Manifest, Split
 from training.data.audio_store import AudioStore
 from training.data.augment import AugmentConfig, augmented
 from training.data.mel_store import MelStore
 from training.data.pitch_store import PitchStore, speeds_for
-from training.data.rational_resampling import RateResampler, rate_grid
+from training.data.rational_resampling import crop, rate_grid, resampled_length
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
-
-__all__ = ["Segment", "SegmentConfig", "SegmentDataset", "held_out_segments"]
 
 _PEAK_LIMIT = 0.99
 _AUGMENTATION = 1  # the number of the random stream that augmentation draws from, beside that of the choices
@@ -80,12 +78,7 @@ class SegmentConfig:
             raise ConfigError("seed and epoch_length must not be negative, and balance must be finite")
         if len(self.gain_db) != 2 or not -60 <= self.gain_db[0] <= self.gain_db[1] <= 60:
             raise ConfigError(f"gain_db must be a range [low, high] within -60 to 60 dB, not {list(self.gain_db)}")
-        if len(self.rates) != 2:
-            raise ConfigError(f"rates must be a range [low, high], not {list(self.rates)}")
-        try:
-            rate_grid(*self.rates)
-        except ValueError as error:
-            raise ConfigError(str(error)) from error
+        rate_grid(self.rates)
 
 
 class SegmentDataset(Dataset[Segment]):
@@ -98,17 +91,11 @@ class SegmentDataset(Dataset[Segment]):
     A recording that came with a mel is cut with it, and neither is varied: a gain, another speed or a room would leave
     the mel behind.
 
-    Args:
-        manifest: the corpus.
-        split: which part of it.
-        config: how to cut and vary.
-        speakers: only these, where given.
-        mel_config: of the mels that come with recordings; without it they are left alone.
-        pitch: whether items have pitch labels, which are made first where they are not there yet.
-        jobs: worker processes that make them.
+    With `mel_config` the mels that come with recordings are used, in that mel config. With `pitch` items have pitch
+    labels; `jobs` processes make those that are not there yet.
 
     Raises:
-        ManifestError: nothing is left, audio cannot be read, or a mel does not fit its audio or the contract.
+        ManifestError: nothing is left, audio cannot be read, or a mel does not fit its audio or the mel config.
     """
 
     def __init__(
@@ -125,11 +112,11 @@ class SegmentDataset(Dataset[Segment]):
         self.config = config
         self.sample_rate = manifest.sample_rate
         self._store = AudioStore(manifest, entries)
-        self._speakers = _speaker_numbers(manifest, entries)
-        self._bands = np.array([e.bandwidth or manifest.sample_rate / 2 for e in entries])
+        numbers = {speaker: number for number, speaker in enumerate(manifest.speakers)}
+        self._speakers = np.array([numbers[entry.speaker] for entry in entries])
+        self._bands = [entry.band_edge for entry in entries]
         self._cumulative = np.cumsum(_weights(self._speakers, self._store.lengths, config.balance))
-        self._resamplers = tuple(RateResampler(rate) for rate in rate_grid(*config.rates))
-        self._as_recorded = RateResampler(Fraction(1))
+        self._rates = rate_grid(config.rates)
         self._mels = None
         if mel_config is not None and any(entry.mel is not None for entry in entries):
             self._mels = MelStore(manifest, entries, list(self._store.lengths), mel_config)
@@ -150,51 +137,40 @@ class SegmentDataset(Dataset[Segment]):
             raise IndexError(f"item {index} of {len(self)}")
         rng = np.random.default_rng((self.config.seed, int(self._epoch), index))
         # Four draws, always in this order: switching an augmentation on leaves the other choices as they were.
-        choice, rate, place, gain = rng.random(4)
+        choice, speed, place, gain = rng.random(4)
         utterance = int(np.searchsorted(self._cumulative, choice * self._cumulative[-1], side="right"))
-        if self._mels is not None and self._mels.has(utterance):
-            return self._with_mel(utterance, place)
-        resampler = self._resamplers[int(rate * len(self._resamplers))]
-        x, start = self._cut(utterance, resampler, place)
-        band = min(self._bands[utterance] * float(resampler.rate), self.sample_rate / 2)
+        delay = None if self._mels is None else self._mels.delay(utterance)
+        if delay is not None:
+            x, start = self._cut(utterance, Fraction(1), place, delay)
+            return self._segment(utterance, x, self._bands[utterance], start, Fraction(1), delay)
+        rate = self._rates[int(speed * len(self._rates))]
+        x, start = self._cut(utterance, rate, place)
+        band = min(self._bands[utterance] * float(rate), self.sample_rate / 2)
         if self.config.augment.active:
             own = np.random.default_rng((self.config.seed, int(self._epoch), index, _AUGMENTATION))
             x, band = augmented(x, band, self.sample_rate, self.config.augment, own)
         low, high = self.config.gain_db
         x *= _gain(x, low + (high - low) * gain) if low or high else 1.0
-        return self._segment(utterance, x, band, self._f0(utterance, start, float(resampler.rate)))
-
-    def _with_mel(self, utterance: int, place: float) -> Segment:
-        assert self._mels is not None
-        delay = self._mels.delays[utterance]
-        x, start = self._cut(utterance, self._as_recorded, place, delay)
-        f0 = self._f0(utterance, start, 1.0, delay)
-        return self._segment(utterance, x, self._bands[utterance], f0, start // self.config.hop_length)
-
-    def _f0(self, utterance: int, start: int, rate: float, skipped: int = 0) -> np.ndarray | None:
-        """Return the labels (frames,) of a segment that starts there in what is played, less what is skipped."""
-        if self._pitch is None:
-            return None
-        hop, frames = self.config.hop_length, self.config.segment_length // self.config.hop_length
-        return self._pitch.read(utterance, skipped + start * rate, hop * rate, frames, rate)
+        return self._segment(utterance, x, band, start, rate)
 
     def _segment(
-        self, utterance: int, x: np.ndarray, band: float, f0: np.ndarray | None, frame: int | None = None
+        self, utterance: int, x: np.ndarray, band: float, start: int, rate: Fraction, delay: int | None = None
     ) -> Segment:
-        """Return an item; `frame` is where its mel begins in the one that its recording came with."""
+        """Return an item that starts there in what is played; `delay` is that of its mel, if it came with one."""
+        hop, frames = self.config.hop_length, self.config.segment_length // self.config.hop_length
         item = Segment(x=torch.from_numpy(x), speaker=int(self._speakers[utterance]), band=np.float32(band))
-        if f0 is not None:
-            item["f0"] = torch.from_numpy(f0)
+        if self._pitch is not None:
+            first, speed = (delay or 0) + start * float(rate), float(rate)
+            item["f0"] = torch.from_numpy(self._pitch.read(utterance, first, hop * speed, frames, speed))
         if self._mels is not None:  # the same keys in every item of a batch
-            frames = self.config.segment_length // self.config.hop_length
-            item["mel"] = torch.from_numpy(self._mels.read(utterance, frame or 0, frames))
-            item["has_mel"] = frame is not None
+            item["mel"] = torch.from_numpy(self._mels.read(utterance, start // hop, frames))
+            item["has_mel"] = delay is not None
         return item
 
-    def _cut(self, utterance: int, resampler: RateResampler, place: float, skipped: int = 0) -> tuple[np.ndarray, int]:
+    def _cut(self, utterance: int, rate: Fraction, place: float, skipped: int = 0) -> tuple[np.ndarray, int]:
         """Return samples with their margins, and where in the utterance, less what is skipped, the segment starts."""
         config = self.config
-        length = resampler.length(int(self._store.lengths[utterance]) - skipped)
+        length = resampled_length(int(self._store.lengths[utterance]) - skipped, rate)
         padded = max(length, config.segment_length)
         start = int(place * ((padded - config.segment_length) // config.hop_length + 1)) * config.hop_length
         first, last = start - config.margin, start + config.segment_length + config.margin
@@ -203,14 +179,9 @@ class SegmentDataset(Dataset[Segment]):
         def read(a: int, b: int) -> np.ndarray:
             return self._store.read(utterance, a + skipped, b + skipped)
 
-        x = resampler.crop(read, inside[0], min(inside[1], length))
+        x = crop(read, rate, inside[0], min(inside[1], length))
         x = np.pad(x, (0, inside[1] - inside[0] - len(x)))
         return np.pad(x, (inside[0] - first, last - inside[1]), mode="reflect"), start
-
-
-def _speaker_numbers(manifest: Manifest, entries: Collection[Entry]) -> np.ndarray:
-    numbers = {speaker: number for number, speaker in enumerate(manifest.speakers)}
-    return np.array([numbers[entry.speaker] for entry in entries], dtype=np.int64)
 
 
 def _weights(speakers: np.ndarray, lengths: np.ndarray, balance: float) -> np.ndarray:
@@ -232,13 +203,6 @@ def held_out_segments(
     """Return `items` segments of the test split, cut like the training segments but not varied.
 
     Voices of which nothing is trained on are left out: they are kept for the final evaluation.
-
-    Args:
-        manifest: the corpus.
-        segments: how training segments are cut.
-        items: how many.
-        mel_config: of the mels that come with recordings; without it they are left alone.
-        pitch: whether items have pitch labels.
     """
     plain = SegmentConfig(
         segment_length=segments.segment_length,

@@ -1,8 +1,7 @@
-"""How true mels vary: level, colour, and what acoustic models do to them."""
+"""Mels smoothed and disturbed as those of acoustic models are."""
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import torch
@@ -10,112 +9,6 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
-
-__all__ = ["BlurConfig", "VariationConfig", "blurred", "coloured", "like_predicted", "varied"]
-
-NATS_PER_DB = math.log(10.0) / 20.0
-WAVES = 3
-_KINDS = ("time", "bands", "both", "noisy")
-
-
-@dataclass(frozen=True)
-class VariationConfig:
-    """How mels are varied before a density is fitted to them.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
-
-    gain_db: tuple[float, ...] = (-25.0, 10.0)
-    """range of a random gain, so that quiet and loud recordings are alike"""
-    colour_db: float = 2.5
-    """standard deviation of the waves of a random equalisation: microphones and rooms differ"""
-    noise: float = 0.1
-    """standard deviation of the noise added to natural logarithms: a density of what repeats exactly is infinite"""
-    smoothing: tuple[float, ...] = (0.4, 1.0)
-    """range of the share of a smoothed mel, as acoustic models give them"""
-    roughness: tuple[float, ...] = (0.15, 0.35)
-    """range of the standard deviation of the error of an acoustic model"""
-
-    def __post_init__(self) -> None:
-        for name in ("gain_db", "smoothing", "roughness"):
-            values = getattr(self, name)
-            if len(values) != 2 or values[0] > values[1]:
-                raise ConfigError(f"{name} must be a range [low, high], not {list(values)}")
-        if self.colour_db < 0 or self.noise <= 0:
-            raise ConfigError(f"colour_db must not be negative and noise above 0: {self}")
-
-
-def coloured(mel: Tensor, config: VariationConfig, power: float, floor: float, generator: torch.Generator) -> Tensor:
-    """Return a mel (n_mels, frames) of natural logarithms at another level and equalisation.
-
-    Args:
-        mel: natural logarithms (n_mels, frames).
-        config: how far.
-        power: of the magnitudes that the mel sums: gains count as often.
-        floor: the smallest value.
-        generator: of the choice.
-    """
-    low, high = config.gain_db
-    gain = low + (high - low) * torch.rand(1, generator=generator)
-    bins = (torch.arange(len(mel)) + 0.5) / len(mel)
-    waves = torch.cos(math.pi * torch.arange(1.0, WAVES + 1)[:, None] * bins)
-    gain = gain + config.colour_db * torch.randn(WAVES, generator=generator) @ waves
-    return (mel + power * NATS_PER_DB * gain[:, None]).clamp_min(floor)
-
-
-def like_predicted(mel: Tensor, variation: str, config: VariationConfig, generator: torch.Generator) -> Tensor:
-    """Return a mel (n_mels, frames) as an acoustic model might predict it.
-
-    Args:
-        mel: natural logarithms.
-        variation: "time", "bands" or "both" for what is smoothed, or "noisy".
-        config: how strongly.
-        generator: of the choice.
-    """
-    if variation == "noisy":
-        noise: Tensor = _between(config.roughness, generator) * torch.randn(mel.shape, generator=generator)
-        return mel + noise
-    if variation in ("time", "both"):
-        mel = _mixed(mel, config, generator)
-    if variation in ("bands", "both"):
-        mel = _mixed(mel.T, config, generator).T
-    return mel
-
-
-def _mixed(mel: Tensor, config: VariationConfig, generator: torch.Generator) -> Tensor:
-    """Return a mel mixed with itself smoothed along its columns, once or twice."""
-    times = 1 + int(torch.randint(2, (1,), generator=generator))
-    smooth = mel
-    for _ in range(times):
-        padded = F.pad(smooth[None], (1, 1), mode="replicate")[0]
-        smooth = (padded[:, :-2] + 2.0 * padded[:, 1:-1] + padded[:, 2:]) / 4.0
-    return mel + _between(config.smoothing, generator) * (smooth - mel)
-
-
-def _between(bounds: tuple[float, ...], generator: torch.Generator) -> Tensor:
-    return bounds[0] + (bounds[1] - bounds[0]) * torch.rand(1, generator=generator)
-
-
-def varied(mel: Tensor, share: float, config: VariationConfig) -> Tensor:
-    """Return mels of which a share is smoothed along time or bands, or disturbed.
-
-    Vocoders that hear such mels in training sound better on those of acoustic models (arXiv 2409.02517).
-
-    Args:
-        mel: natural logarithms (B, n_mels, frames).
-        share: of the items that are varied, from 0 to 1.
-        config: how far.
-    """
-    if share == 0:
-        return mel
-    generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
-    items = []
-    for item in mel:
-        change = float(torch.rand((), generator=generator)) < share
-        kind = _KINDS[int(torch.randint(len(_KINDS), (), generator=generator))]
-        items.append(like_predicted(item, kind, config, generator) if change else item)
-    return torch.stack(items)
 
 
 @dataclass(frozen=True)
@@ -142,12 +35,7 @@ class BlurConfig:
 
 
 def blurred(mel: Tensor, config: BlurConfig) -> Tensor:
-    """Return mels of which a share is smoothed by triangles of random size and then disturbed.
-
-    Args:
-        mel: natural logarithms (B, n_mels, frames).
-        config: how often and how far.
-    """
+    """Return natural-log mels (B, n_mels, frames), a share smoothed by triangles of random size and then disturbed."""
     if config.share == 0:
         return mel
     count, device = len(mel), mel.device

@@ -7,8 +7,6 @@ from scipy.signal import welch
 
 from training.evaluate.metric import Audio, MetricUndefinedError
 
-__all__ = ["BAND", "TOLERANCE_DB", "band_is_kept", "band_level"]
-
 BAND = (8200.0, 10800.0)
 """Hz, inside the edge of mels that end at 8 kHz and half the usual rate of 22,050 Hz"""
 TOLERANCE_DB = 6.0

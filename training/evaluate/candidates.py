@@ -9,7 +9,6 @@ import librosa
 import numpy as np
 import torch
 
-from training.data.mel_variation import BlurConfig, blurred
 from training.evaluate.metric import Audio
 from training.evaluate.recordings import Recording
 from training.provenance import heard_speakers
@@ -17,8 +16,6 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import convert
 from vocoder.mel.spectrogram import MelSpectrogram, mel_filterbank
 from vocoder.synthesis.synthesizer import Synthesizer
-
-__all__ = ["ON_PREDICTED", "Candidate", "GriffinLim", "mel_of", "of_vocoder", "on_both", "smoothed"]
 
 ON_PREDICTED = ", predicted mels"
 """suffix of the name of a candidate's second row"""
@@ -75,24 +72,6 @@ def on_both(candidate: Candidate) -> list[Candidate]:
     if candidate.synthesize is None:
         return [candidate]
     return [replace(candidate, takes_given=False), replace(candidate, name=f"{candidate.name}{ON_PREDICTED}")]
-
-
-def smoothed(candidate: Candidate, seed: int = 0) -> Candidate:
-    """Return a candidate that gets mels smoothed along time and bands, like those of acoustic models.
-
-    The amount is random for each utterance, and the same for all candidates. Recordings are not changed.
-    """
-    synthesize = candidate.synthesize
-    if synthesize is None:
-        return candidate
-
-    def synthesize_smoothed(mel: Audio) -> Audio:
-        with torch.random.fork_rng():
-            torch.manual_seed(seed + mel.shape[1])
-            smooth = blurred(torch.from_numpy(mel)[None], BlurConfig(share=1.0, bands=5, frames=5, roughness=0.0))
-        return synthesize(smooth[0].numpy())
-
-    return replace(candidate, synthesize=synthesize_smoothed)
 
 
 def mel_of(x: Audio, mel_config: MelConfig) -> Audio:

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from training.corpora.manifest import read_manifest
-from training.evaluate.candidates import Candidate, GriffinLim, of_vocoder, on_both, smoothed
+from training.evaluate.candidates import Candidate, GriffinLim, of_vocoder, on_both
 from training.evaluate.evaluation import Evaluated, evaluate
 from training.evaluate.listening.page import write_pages
 from training.evaluate.listening.utterance import Clip, Utterance
@@ -21,18 +21,10 @@ from training.evaluate.recordings import Recording, Selection, left_out, recordi
 from training.evaluate.report import Report, write_report
 from training.evaluate.scoring import scoring_pool
 from training.evaluate.summary import table
-from training.progress import progress_bar
 from vocoder.audio.resampling import resample
 from vocoder.synthesis.synthesizer import Synthesizer
 
-__all__ = ["Comparison", "Mels", "compare"]
-
-Mels = Literal["given", "own", "smoothed", "both"]
-_MELS = {
-    "smoothed": "smoothed along time and bands",
-    "both": "the recordings' own, and predicted by an acoustic model",
-}
-"""what reports call the mels, where they are not those of the manifest or the recordings' own"""
+Mels = Literal["given", "own", "both"]
 
 
 @dataclass(frozen=True)
@@ -45,8 +37,8 @@ class Comparison:
 
     selection: Selection = field(default_factory=Selection)
     mels: Mels = "given"
-    """Those that the manifest names, and the recordings' own where it names none; always their own; their own
-    smoothed as acoustic models do; or their own in one row and those of the manifest in another."""
+    """Those that the manifest names, and the recordings' own where it names none; always their own; or their own in one
+    row and those of the manifest in another."""
     griffin_lim: bool = False
     sigma: float | None = None
     corrections: int | None = None
@@ -83,7 +75,10 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
     mel_config = trained[0].mel_config
     baselines = [Candidate("ground truth", mel_config)]
     baselines += [Candidate("Griffin-Lim", mel_config, GriffinLim(mel_config))] if options.griffin_lim else []
-    baselines, trained = _variants(baselines, options), _variants(trained, options)
+    if options.mels == "both":
+        baselines, trained = (
+            [row for candidate in rows for row in on_both(candidate)] for rows in (baselines, trained)
+        )
     found = _evaluate([*baselines, *trained], chosen, options)
     report = Report(
         settings=_settings(chosen, options),
@@ -99,15 +94,6 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
     return report
 
 
-def _variants(candidates: Sequence[Candidate], options: Comparison) -> list[Candidate]:
-    """Return the rows that each candidate has."""
-    if options.mels == "smoothed":
-        return [smoothed(candidate, options.seed) for candidate in candidates]
-    if options.mels == "both":
-        return [row for candidate in candidates for row in on_both(candidate)]
-    return list(candidates)
-
-
 def _evaluate(
     candidates: Sequence[Candidate], chosen: Sequence[Recording], options: Comparison
 ) -> dict[str, Evaluated]:
@@ -115,8 +101,7 @@ def _evaluate(
     found: dict[str, Evaluated] = {}
     with scoring_pool(options.jobs) as pool:
         for candidate in candidates:
-            with progress_bar("utt", len(chosen), candidate.name) as progress:
-                found[candidate.name] = evaluate(candidate, chosen, metrics, pool, progress, options.examples)
+            found[candidate.name] = evaluate(candidate, chosen, metrics, pool, options.examples)
     return found
 
 
@@ -148,6 +133,6 @@ def _settings(chosen: Sequence[Recording], options: Comparison) -> dict[str, str
         "corrections": options.corrections,
         "seed": options.seed,
         "given_mels": f"{given} of {len(chosen)}" if given and options.mels != "both" else None,
-        "mels": _MELS.get(options.mels),
+        "mels": "the recordings' own, and predicted by an acoustic model" if options.mels == "both" else None,
         "threads": torch.get_num_threads(),
     }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,8 +14,7 @@ from training.evaluate.candidates import Candidate, mel_of
 from training.evaluate.metric import Audio, Metric
 from training.evaluate.recordings import Recording
 from training.evaluate.scoring import score
-
-__all__ = ["Evaluated", "Row", "evaluate", "synthesized"]
+from training.progress import with_bar
 
 
 @dataclass(frozen=True)
@@ -52,20 +51,13 @@ def evaluate(
     recordings: Sequence[Recording],
     metrics: Sequence[Metric],
     pool: ProcessPoolExecutor | None = None,
-    progress: Callable[[int], object] = lambda done: None,
     examples: int = 1,
 ) -> Evaluated:
     """Evaluate one candidate.
 
     All synthesis is done, and timed, before scoring starts, so that the processes that score do not slow it down.
 
-    Args:
-        candidate: what to evaluate.
-        recordings: what to compare it with.
-        metrics: what to compute.
-        pool: the processes that score; None scores in this one.
-        progress: called with the number of recordings scored so far.
-        examples: how many recordings of each voice to keep the audio of.
+    The processes of `pool` score, or this one. The audio of so many `examples` of each voice is kept.
 
     Raises:
         ValueError: the candidate returned audio of a wrong length.
@@ -75,10 +67,10 @@ def evaluate(
         synthesized(candidate, recording)  # a model's first call is slower than the others
     made = [synthesized(candidate, recording) for recording in recordings]
     references, audio = [recording.at(rate) for recording in recordings], [x for x, _ in made]
-    rows, heard, voices = [], {}, list[str]()
-    scores = (map if pool is None else pool.map)(partial(score, tuple(metrics), rate), references, audio)
-    for recording, (x, seconds), scored in zip(recordings, made, scores, strict=True):
-        progress(len(rows) + 1)
+    rows, heard, voices = list[Row](), dict[str, Audio](), list[str]()
+    scored = (map if pool is None else pool.map)(partial(score, tuple(metrics), rate), references, audio)
+    scores = with_bar(scored, "utt", len(recordings), candidate.name)
+    for recording, (x, seconds), one in zip(recordings, made, scores, strict=True):
         rows.append(
             Row(
                 candidate.name,
@@ -86,8 +78,8 @@ def evaluate(
                 recording.voice,
                 candidate.has_heard(recording),
                 recording.seconds,
-                scored.values,
-                scored.problems,
+                one.values,
+                one.problems,
                 seconds,
             )
         )

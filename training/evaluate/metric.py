@@ -10,8 +10,6 @@ from typing import Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Audio", "Metric", "MetricUndefinedError", "split_by_package"]
-
 Audio: TypeAlias = NDArray[np.float32]
 """x (T,) float32 in [-1, 1]."""
 

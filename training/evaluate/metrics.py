@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from training.evaluate.band import band_is_kept, band_level
-from training.evaluate.cepstrum import mel_cepstral_distortion
 from training.evaluate.metric import Metric
 from training.evaluate.opinions import naturalness, overall_quality, pesq_wide_band, short_time_intelligibility
 from training.evaluate.pitch import periodicity_rmse, pitch_rmse, voiced_share, voicing_f1
 from training.evaluate.stft_distance import multi_resolution_stft_distance
-
-__all__ = ["METRICS"]
 
 METRICS: tuple[Metric, ...] = (
     Metric("pesq", "PESQ", "higher", 2, pesq_wide_band, "ITU-T P.862.2 wide band at 16 kHz, 1 to 4.64", "pesq"),
@@ -18,7 +15,6 @@ METRICS: tuple[Metric, ...] = (
         "distillmos", "DistillMOS", "higher", 2, naturalness, "a network's opinion of the sound, 1 to 5", "distillmos"
     ),
     Metric("dnsmos", "DNSMOS", "higher", 2, overall_quality, "the opinion of DNSMOS P.808, 1 to 5", "speechmos"),
-    Metric("mcd_db", "MCD dB", "lower", 2, mel_cepstral_distortion, "mel-cepstral distortion, k = 1 to 24 of 40 bands"),
     Metric(
         "stft_distance",
         "STFT dist.",

@@ -17,8 +17,6 @@ import torch
 from training.evaluate.metric import Audio, MetricUndefinedError
 from vocoder.audio.resampling import resample
 
-__all__ = ["naturalness", "overall_quality", "pesq_wide_band", "short_time_intelligibility"]
-
 _SAMPLE_RATE = 16000
 _STOI_RATE = 10000
 _DNSMOS_WINDOW = 144160

@@ -13,8 +13,6 @@ from torch import Tensor
 from training.evaluate.metric import Audio, MetricUndefinedError
 from vocoder.audio.resampling import resample
 
-__all__ = ["PitchTrack", "periodicity_rmse", "pitch_rmse", "pitch_track", "voiced_share", "voicing_f1"]
-
 _SAMPLE_RATE, _HOP = 16000, 160
 _F0_MIN, _F0_MAX = 50.0, 550.0
 _BIN_CENTS, _FIRST_CENTS = 20.0, 1997.3794084376191

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal, get_args
 
 from training.corpora.corpus import spread
-from training.corpora.given_mels import GivenMel, given_mel
+from training.corpora.given_mels import given_mel
 from training.corpora.manifest import Entry, Manifest, ManifestError
 from training.data.audio_store import AudioStore
 from training.evaluate.metric import Audio
 from vocoder.audio.resampling import resample
 from vocoder.mel.config import MelConfig
-
-__all__ = ["GROUPS", "Group", "Recording", "Selection", "left_out", "recordings"]
 
 Group = Literal["speaker", "corpus"]
 GROUPS: tuple[Group, ...] = get_args(Group)
@@ -65,7 +64,7 @@ class Recording:
         seen: whether the speaker has training data in the manifest.
         x: (T,).
         sample_rate: in Hz.
-        mel: that it came with, in place of its own.
+        mel: returns the mel that it came with, if any, in a mel config, for audio of so many samples.
     """
 
     path: str
@@ -75,7 +74,7 @@ class Recording:
     sample_rate: int
     corpus: str = ""
     speaker: str = ""
-    mel: GivenMel | None = None
+    mel: Callable[[MelConfig, int], tuple[Audio, int] | None] | None = None
 
     @property
     def seconds(self) -> float:
@@ -94,7 +93,7 @@ class Recording:
         Raises:
             ManifestError: the mel does not fit the audio or the mel config.
         """
-        return None if self.mel is None else self.mel.fitted(mel_config, len(self.at(mel_config.sample_rate)))
+        return None if self.mel is None else self.mel(mel_config, len(self.at(mel_config.sample_rate)))
 
 
 def recordings(manifest: Manifest, selection: Selection, own_mels: bool = False) -> list[Recording]:
@@ -121,7 +120,7 @@ def recordings(manifest: Manifest, selection: Selection, own_mels: bool = False)
             sample_rate=entry.sample_rate,
             corpus=entry.corpus,
             speaker=entry.speaker,
-            mel=None if own_mels else given_mel(manifest, entry),
+            mel=None if own_mels or entry.mel is None else partial(given_mel, manifest, entry),
         )
         for entry in entries
     ]

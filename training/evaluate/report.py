@@ -13,8 +13,6 @@ from training.evaluate.evaluation import Row
 from training.evaluate.metric import Metric
 from training.evaluate.summary import Summary, summarise, table
 
-__all__ = ["Report", "write_report"]
-
 SPEED = ("times_real_time", "x real time", "seconds of audio for a second of computing, one utterance at a time")
 """name, title and definition"""
 

@@ -14,8 +14,6 @@ import torch
 from training.evaluate.metric import Audio, Metric, MetricUndefinedError
 from vocoder.processes import process_pool
 
-__all__ = ["Scores", "score", "scoring_pool"]
-
 
 @dataclass(frozen=True)
 class Scores:

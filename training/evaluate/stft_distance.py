@@ -7,8 +7,6 @@ from torch import Tensor
 
 from training.evaluate.metric import Audio, MetricUndefinedError
 
-__all__ = ["RESOLUTIONS", "multi_resolution_stft_distance"]
-
 RESOLUTIONS = ((512, 240, 50), (1024, 600, 120), (2048, 1200, 240))
 """n_fft, win_length, hop_length of each spectrogram, in samples."""
 _FLOOR = 1e-7

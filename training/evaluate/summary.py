@@ -9,8 +9,6 @@ from typing import Any
 from training.evaluate.evaluation import Row
 from training.evaluate.metric import Metric
 
-__all__ = ["Summary", "cells", "summarise", "table", "utterance_cells"]
-
 _ABSENT = "-"
 _LEFT = 2
 """Columns of text, aligned left; the others hold numbers."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-__all__ = ["FEWEST_STEPS", "Budget", "default_minutes", "held_out", "of_steps", "plan", "slow"]
-
 HELD_OUT = (3, 12)
 """fewest and most utterances that are held out; a tenth in between"""
 MINUTES = (10.0, 60.0)
@@ -17,8 +15,6 @@ FEWEST_STEPS = 20
 """taken even if they exceed the minutes"""
 USUAL_PACE = 0.4
 """seconds of a step on two idle cores of an AMD EPYC, as docs/own-voice.md has it"""
-ENOUGH_STEPS = 600
-"""the fewest that gained in docs/own-voice.md"""
 VALIDATIONS = 5
 """number of validations, including the one at the end"""
 _SLOW = 5.0  # times the usual pace that are too slow to go unsaid
@@ -57,43 +53,28 @@ def default_minutes(minutes_of_speech: float) -> float:
 
 
 def plan(minutes: float | None, seconds_of_speech: float, seconds_per_step: float, seconds_in_a_batch: float) -> Budget:
-    """Return the budget of a fine-tuning; `minutes` None takes `default_minutes`.
-
-    Raises:
-        ValueError: minutes are not positive.
-    """
-    if minutes is not None and not 0 < minutes < math.inf:
-        raise ValueError(f"--minutes must be a positive number, not {minutes:g}")
+    """Return the budget of a fine-tuning; `minutes` None takes `default_minutes`."""
     wanted = default_minutes(seconds_of_speech / 60) if minutes is None else minutes
-    steps = max(int(60 * wanted * (1 - _OTHER_WORK) / seconds_per_step), FEWEST_STEPS)
-    if minutes is None:
-        most = max(int(MOST_PASSES * seconds_of_speech / seconds_in_a_batch), FEWEST_STEPS)
-        wanted, steps = (wanted, steps) if steps <= most else (most * seconds_per_step / 60, most)
+    steps = int(60 * wanted * (1 - _OTHER_WORK) / seconds_per_step)
+    if minutes is None and steps > (most := int(MOST_PASSES * seconds_of_speech / seconds_in_a_batch)):
+        wanted, steps = most * seconds_per_step / 60, most
+    steps = max(steps, FEWEST_STEPS)
     expected = max(wanted, steps * seconds_per_step / 60)  # more than wanted where the fewest steps take longer
     return Budget(expected, steps, _OVERTIME * expected + 1)
 
 
 def of_steps(steps: int, seconds_per_step: float) -> Budget:
-    """Return the budget for a number of steps.
-
-    Raises:
-        ValueError: there are fewer steps than `VALIDATIONS`.
-    """
-    if steps < VALIDATIONS:
-        raise ValueError(f"--steps must be at least {VALIDATIONS}, not {steps}")
+    """Return the budget for a number of steps."""
     return Budget(steps * seconds_per_step / 60, steps)
 
 
-def slow(budget: Budget, seconds_per_step: float) -> str | None:
+def slow(seconds_per_step: float) -> str | None:
     """Return a warning with advice if the machine is far slower than usual, else None."""
     times = seconds_per_step / USUAL_PACE
     if times < _SLOW:
         return None
-    text = (
+    return (
         f"a step takes {seconds_per_step:.1f} s here, {times:.0f} times as long as on two idle cores of an AMD EPYC. "
-        "Stop other programs that use the processor, or train on a machine with a GPU."
+        "Stop other programs that use the processor, or train on a machine with a GPU: 600 steps are the fewest that "
+        f"gained, and take --minutes {math.ceil(10 * seconds_per_step / (1 - _OTHER_WORK))}."
     )
-    if budget.steps >= ENOUGH_STEPS:
-        return text
-    minutes = math.ceil(ENOUGH_STEPS * seconds_per_step / 60 / (1 - _OTHER_WORK))
-    return f"{text} {budget.steps} steps change a voice little; {ENOUGH_STEPS} take --minutes {minutes}."

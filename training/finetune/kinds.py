@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -20,20 +21,11 @@ from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.models.reverse import Reverse
 from vocoder.models.waveglow import WaveGlow
 
-__all__ = ["KINDS", "TIMED_STEPS", "Kind", "Run", "Start", "written_run"]
-
 TIMED_STEPS = 4
 """equals `likelihood_every`, so that every kind of step is timed"""
 Run: TypeAlias = ReverseRun | WaveGlowRun
-_SAMPLES: dict[str, Any] = {
-    "spectral": 2.25,
-    "mel": 3.0,
-    "corrected_share": 0.6,
-    "adversarial": 0.3,
-    "features": 1.0,
-    "samples_from": 0,
-}
-"""the losses on samples, the same for each kind"""
+_SAMPLES = {"spectral": 2.25, "mel": 3.0, "corrected_share": 0.6, "adversarial": 0.3, "features": 1.0}
+"""the losses on samples, the same for each kind; they count from the first step on"""
 
 
 @dataclass(frozen=True)
@@ -42,13 +34,13 @@ class Kind:
 
     Attributes:
         run: configuration of a run.
-        losses: makes those of a run, from the critics beside the weights and the number of steps.
+        losses: makes those of a run, given the settings of its losses on samples.
         batch_size: segments of a step.
         learning_rate: at its highest.
     """
 
     run: type[ReverseRun] | type[WaveGlowRun]
-    losses: Callable[[CriticConfig | None, int], Any]
+    losses: Callable[..., Any]
     batch_size: int
     learning_rate: float
 
@@ -84,15 +76,17 @@ class Start:
         mel = checkpoint.mel_config
         if PRESETS.get(mel.name) != mel:
             raise ConfigError(f"the mel config of {reference} is none of the presets {', '.join(PRESETS)}")
-        return cls(reference, directory, _kind_of(model, reference), model.config, mel)
+        if type(model) not in KINDS:
+            known = " or a ".join(family.__name__.lower() for family in KINDS)
+            raise ConfigError(f"fine-tuning starts from a {known}, and {reference} is a {type(model).__name__.lower()}")
+        return cls(reference, directory, KINDS[type(model)], model.config, mel)
 
-
-def _kind_of(model: nn.Module, name: str) -> Kind:
-    for family, kind in KINDS.items():
-        if isinstance(model, family):
-            return kind
-    known = " or a ".join(family.__name__.lower() for family in KINDS)
-    raise ConfigError(f"fine-tuning starts from a {known}, and {name} is a {type(model).__name__.lower()}")
+    def losses(self, critics: CriticConfig | None, steps: int) -> Any:
+        """Return the losses of so many steps: critics beside the weights count at once, new ones after a quarter."""
+        critics_from = 0 if critics is not None else steps // 4
+        return self.kind.losses(
+            **_SAMPLES, samples_from=0, critics_from=critics_from, critics=critics or CriticConfig()
+        )
 
 
 def written_run(file: Path) -> Run:
@@ -105,22 +99,8 @@ def written_run(file: Path) -> Run:
     return load_config(Start.of(start_from).kind.run, file)
 
 
-def _reverse_losses(critics: CriticConfig | None, steps: int) -> ReverseLosses:
-    """Return losses on samples only: pairs take time, and their teacher has not learnt the voice."""
-    weights = _SAMPLES | _judged(critics, steps)
-    return ReverseLosses(**weights, recorded=0.0, drawn=0.0)
-
-
-def _waveglow_losses(critics: CriticConfig | None, steps: int) -> WaveGlowLosses:
-    return WaveGlowLosses(**_SAMPLES, **_judged(critics, steps), likelihood=1.0, likelihood_every=TIMED_STEPS)
-
-
-def _judged(critics: CriticConfig | None, steps: int) -> dict[str, Any]:
-    """Return the settings of critics: those beside the weights count at once, new ones after a quarter of the steps."""
-    return {"critics_from": 0 if critics is not None else steps // 4, "critics": critics or CriticConfig()}
-
-
+# A reverse network learns from samples only: pairs take time, and their teacher has not learnt the voice.
 KINDS: dict[type[nn.Module], Kind] = {
-    Reverse: Kind(ReverseRun, _reverse_losses, batch_size=4, learning_rate=5e-4),
-    WaveGlow: Kind(WaveGlowRun, _waveglow_losses, batch_size=8, learning_rate=2e-4),
+    Reverse: Kind(ReverseRun, partial(ReverseLosses, recorded=0.0, drawn=0.0), 4, 5e-4),
+    WaveGlow: Kind(WaveGlowRun, partial(WaveGlowLosses, likelihood=1.0, likelihood_every=TIMED_STEPS), 8, 2e-4),
 }

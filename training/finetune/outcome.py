@@ -14,12 +14,10 @@ from training.evaluate.comparison import Comparison, compare
 from training.evaluate.recordings import Selection
 from training.finetune.kinds import Start
 from training.finetune.recordings import predicted
-from training.finetune.verdict import Change, better, changes, refusal, worse
+from training.finetune.verdict import Change, changes, refusal
 from training.loop.checkpointing import Checkpoints
 from training.loop.run_state import run_progress
 from vocoder.loading import load
-
-__all__ = ["AFTER", "BEFORE", "BEST", "Outcome", "compared", "publish_best"]
 
 BEFORE, AFTER, BEST = "before", "after", "best in validation"
 """names of the models in the report"""
@@ -39,7 +37,7 @@ class Outcome:
 
     model: Path
     label: str
-    changes: tuple[Change, ...]
+    changes: Sequence[Change]
     sentence: str
     quality: Mapping[str, Any]
 
@@ -50,7 +48,9 @@ def compared(start: Start, training: Path, manifest: Manifest, folder: Path, see
     The last weights come first, since critics sharpen what the spectral distance of validation favours blurred. The
     best in validation come second.
     """
-    models = _candidates(Checkpoints(training))
+    checkpoints = Checkpoints(training)
+    last, best = run_progress(checkpoints.last).step, run_progress(checkpoints.best).step
+    models = {AFTER: checkpoints.last / "model"} | ({BEST: checkpoints.best / "model"} if 0 < best < last else {})
     vocoders = {BEFORE: load(start.reference, guard="off")}
     vocoders |= {label: load(model, guard="off") for label, model in models.items()}
     options = Comparison(Selection(0.5, 20.0, by="corpus"), griffin_lim=True, seed=seed, jobs=jobs)
@@ -60,11 +60,11 @@ def compared(start: Start, training: Path, manifest: Manifest, folder: Path, see
         why = refusal(report.rows, BEFORE, label, predicted(manifest))
         if why is None:
             found = changes(report.rows, BEFORE, label)
-            return Outcome(model, label, tuple(found), _gained(model, label, found), report.quality(label))
+            sentence = _gained(label, last if label == AFTER else best, found)
+            return Outcome(model, label, found, sentence, report.quality(label))
         reasons.append(why)
     sentence = f"The starting weights of {start.reference} are published as they were: {reasons[0]}."
-    found = changes(report.rows, BEFORE, AFTER)
-    return Outcome(start.directory, BEFORE, tuple(found), sentence, report.quality(BEFORE))
+    return Outcome(start.directory, BEFORE, changes(report.rows, BEFORE, AFTER), sentence, report.quality(BEFORE))
 
 
 def publish_best(outcome: Outcome, output: Path, folder: Path) -> None:
@@ -78,24 +78,13 @@ def publish_best(outcome: Outcome, output: Path, folder: Path) -> None:
         "changes": list(map(asdict, outcome.changes)),
     }
     (folder / "outcome.json").write_text(json.dumps(told, indent=2) + "\n", encoding="utf-8")
-    publish(outcome.model, output, outcome.quality, _notes(outcome))
-
-
-def _candidates(checkpoints: Checkpoints) -> dict[str, Path]:
-    """Return the models that may be published in order of preference: the last, then the best in validation."""
-    last, best = run_progress(checkpoints.last).step, run_progress(checkpoints.best).step
-    earlier = {BEST: checkpoints.best / "model"} if 0 < best < last else {}
-    return {AFTER: checkpoints.last / "model"} | earlier
-
-
-def _gained(model: Path, label: str, found: Sequence[Change]) -> str:
-    which = "the last" if label == AFTER else "the best in validation"
-    gained = ", ".join(change.title for change in better(found)) or "nothing"
-    lost = ", ".join(change.title for change in worse(found)) or "nothing"
-    step = run_progress(model.parent).step
-    return f"The weights of step {step}, {which}, are published: {gained} got better by more than noise, {lost} worse."
-
-
-def _notes(outcome: Outcome) -> str:
     lines = ["## Fine-tuning", outcome.sentence, "On held-out recordings of the voice, before and after:"]
-    return "\n\n".join([*lines, "\n".join(f"- {change}" for change in outcome.changes)]) + "\n"
+    lines.append("\n".join(f"- {change}" for change in outcome.changes))
+    publish(outcome.model, output, outcome.quality, "\n\n".join(lines) + "\n")
+
+
+def _gained(label: str, step: int, found: Sequence[Change]) -> str:
+    which = "the last" if label == AFTER else "the best in validation"
+    gained = ", ".join(change.title for change in found if change.better) or "nothing"
+    lost = ", ".join(change.title for change in found if change.worse) or "nothing"
+    return f"The weights of step {step}, {which}, are published: {gained} got better by more than noise, {lost} worse."

@@ -12,8 +12,6 @@ import soundfile
 from training.corpora.condition import DecodeError, decode
 from training.corpora.corpus import Corpus, Recording
 
-__all__ = ["LONGEST", "cut", "cut_long_recordings"]
-
 LONGEST = 15.0
 """longest recording in seconds that is not cut"""
 _PIECE = (4.0, 12.0)  # shortest and longest piece, in seconds

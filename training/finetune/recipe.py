@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 
@@ -14,16 +12,14 @@ from training.corpora.manifest import Manifest
 from training.critics.adversary import critics_beside
 from training.data.datasets import SegmentConfig
 from training.finetune.budget import Budget
-from training.finetune.kinds import TIMED_STEPS, Kind, Run, Start
+from training.finetune.kinds import TIMED_STEPS, Run, Start
 from training.loop.batches import BatchPlan, training_batches
 from training.loop.optimisation import build_optimiser
 from training.loop.processes import build_accelerator
 from training.loop.trainer_config import TrainerConfig
 from training.loop.update import update
+from training.progress import with_bar
 from vocoder.layers.stack import default_dtype
-from vocoder.mel.config import MelConfig
-
-__all__ = ["recipe", "seconds_in_a_batch", "seconds_per_step"]
 
 _PROBE = Budget(1.0, 1)
 _VALIDATION_ITEMS = 24
@@ -31,52 +27,30 @@ _SEGMENT_LENGTH = 16384
 _LATE = 1_000_000  # a step by which every loss has joined
 _CORRECTIONS = 5
 """most corrections of a sample in training, as `reverse` was trained; it synthesizes with twelve"""
-_GENERATIVE: dict[str, float] = {"spectral": 1.0, "mel": 1.0, "adversarial": 1.0}
+_GENERATIVE = {"spectral": 1.0, "mel": 1.0, "adversarial": 1.0}
 """weights for predicted mels: critics, which favour natural speech, above distances, which favour its mean"""
 _AVERAGE = 0.1  # share of the steps that the averaged weights remember
 
 
 def recipe(
-    start: Start, manifest: Path, output: Path, budget: Budget | None = None, seed: int = 0, predicted: bool = False
+    start: Start, manifest: Path, output: Path, budget: Budget = _PROBE, seed: int = 0, predicted: bool = False
 ) -> Run:
     """Return the configuration of a fine-tuning.
 
     Losses are those that the shipped model was trained with, on samples that are corrected less often than the model
     does it; validation corrects them as the model does. Critics that lie beside the weights judge from the first
     step on; where there are none, new ones learn for a quarter of the steps before they are heard.
-
-    Args:
-        start: the model to begin with.
-        manifest: of the prepared recordings.
-        output: folder of the run.
-        budget: how long; without one, the configuration of a first look at the pace.
-        seed: of everything.
-        predicted: whether recordings come with predicted mels: the model then corrects no more, in training and in use.
+    Where recordings come with predicted mels, the model corrects no more, in training and in use.
     """
-    budget, kind, mel = budget or _PROBE, start.kind, start.mel_config
-    own = 0 if predicted else start.architecture.corrections  # which make audio as smooth as a predicted mel
-    losses = kind.losses(critics_beside(start.directory), budget.steps)
-    return kind.run(
-        manifest=str(manifest),
-        output=str(output),
-        mel=mel.name,
-        model=replace(start.architecture, corrections=own),
-        losses=replace(losses, **(_GENERATIVE if predicted else {}), **_arithmetic(min(_CORRECTIONS, own))),
-        segments=_segments(mel, seed),
-        trainer=_trainer(kind, budget, seed),
-        validation_items=_VALIDATION_ITEMS,
-        start_from=start.reference,
-    )
-
-
-def _arithmetic(corrections: int) -> dict[str, Any]:
-    """Return the corrections of samples in training, and whether products are in bfloat16."""
+    mel, own = start.mel_config, 0 if predicted else start.architecture.corrections
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    return {"sample_corrections": corrections, "bfloat16": default_dtype(device) == torch.bfloat16}
-
-
-def _segments(mel: MelConfig, seed: int) -> SegmentConfig:
-    return SegmentConfig(
+    losses = replace(
+        start.losses(critics_beside(start.directory), budget.steps),
+        sample_corrections=min(_CORRECTIONS, own),
+        bfloat16=default_dtype(device) == torch.bfloat16,
+        **(_GENERATIVE if predicted else {}),
+    )
+    segments = SegmentConfig(
         segment_length=_SEGMENT_LENGTH,
         hop_length=mel.hop_length,
         margin=mel.n_fft // 2,
@@ -84,13 +58,24 @@ def _segments(mel: MelConfig, seed: int) -> SegmentConfig:
         gain_db=(-15.0, 6.0),
         rates=(0.975, 1.025),  # hardly more: what is varied further is another voice
     )
+    return start.kind.run(
+        manifest=str(manifest),
+        output=str(output),
+        mel=mel.name,
+        model=replace(start.architecture, corrections=own),
+        losses=losses,
+        segments=segments,
+        trainer=_trainer(start, budget, seed),
+        validation_items=_VALIDATION_ITEMS,
+        start_from=start.reference,
+    )
 
 
-def _trainer(kind: Kind, budget: Budget, seed: int) -> TrainerConfig:
+def _trainer(start: Start, budget: Budget, seed: int) -> TrainerConfig:
     return TrainerConfig(
         steps=budget.steps,
-        batch_size=kind.batch_size,
-        learning_rate=kind.learning_rate,
+        batch_size=start.kind.batch_size,
+        learning_rate=start.kind.learning_rate,
         betas=(0.8, 0.99),
         warmup_steps=max(budget.steps // 10, 1),
         final_rate_scale=0.05,
@@ -109,7 +94,7 @@ def seconds_in_a_batch(config: Run) -> float:
     return config.trainer.batch_size * config.segments.segment_length / config.model.sample_rate
 
 
-def seconds_per_step(config: Run, manifest: Manifest, progress: Callable[[int], None] = lambda steps: None) -> float:
+def seconds_per_step(config: Run, manifest: Manifest) -> float:
     """Return the mean time of a few steps of a run on this machine; the steps are discarded."""
     accelerator = build_accelerator(config.trainer)
     objective = config.objective().to(accelerator.device).train()
@@ -119,10 +104,9 @@ def seconds_per_step(config: Run, manifest: Manifest, progress: Callable[[int], 
     optimisers = {phase.name: build_optimiser(phase, config.trainer) for phase in phases}
     batch = next(training_batches(dataset, plan, 0, 0, 0, accelerator.device))
     start = time.perf_counter()
-    for step in range(1 + TIMED_STEPS):
+    for step in with_bar(range(1 + TIMED_STEPS), "step"):
         if step == 1:  # the first one is slower than the others
             start = time.perf_counter()
         for phase in phases:
             update(objective, phase, optimisers[phase.name], batch, _LATE + step, config.trainer, accelerator)
-        progress(1 + step)
     return (time.perf_counter() - start) / TIMED_STEPS

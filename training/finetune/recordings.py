@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from training.corpora.condition import PrepareConfig
-from training.corpora.corpus import Corpus
 from training.corpora.given_mels import with_mels
 from training.corpora.layouts import scan_folder
 from training.corpora.manifest import Manifest
@@ -15,8 +13,6 @@ from training.corpora.prepare import Prepared, prepare
 from training.finetune.budget import held_out
 from training.finetune.pieces import cut_long_recordings
 from vocoder.mel.config import MelConfig
-
-__all__ = ["LEAST_SECONDS", "predicted", "prepared_voice", "seconds_of"]
 
 LEAST_SECONDS = 20.0
 """fewest seconds of speech to train on; the least that was tried is a minute"""
@@ -32,7 +28,6 @@ def prepared_voice(
     mels: Path | None = None,
     mel_preset: str | None = None,
     jobs: int = 1,
-    progress: Callable[[int], object] = lambda done: None,
 ) -> Prepared:
     """Prepare the recordings of a voice; files that are prepared already are kept.
 
@@ -47,10 +42,11 @@ def prepared_voice(
         corpus = with_mels(corpus, mels, mel_preset or mel_config.name)
     else:
         corpus = cut_long_recordings(corpus, output / "pieces")
-    corpus = replace(corpus, test_share=_share(corpus))
+    usable = sum(not recording.unusable for recording in corpus.recordings)
+    corpus = replace(corpus, test_share=min(held_out(usable) / max(usable, 1), 0.5))
     rms = PrepareConfig.rms if mels is None else None  # a mel says how loud its recording is
     config = PrepareConfig(sample_rate=mel_config.sample_rate, rms=rms)
-    prepared = prepare([corpus], output, config, jobs, progress)
+    prepared = prepare([corpus], output, config, jobs)
     seconds = seconds_of(prepared.manifest)
     if seconds < LEAST_SECONDS:
         raise ValueError(
@@ -68,8 +64,3 @@ def seconds_of(manifest: Manifest) -> float:
 def predicted(manifest: Manifest) -> bool:
     """Return whether recordings came with mels that an acoustic model predicted."""
     return any(entry.mel is not None for entry in manifest.entries)
-
-
-def _share(corpus: Corpus) -> float:
-    usable = sum(not recording.unusable for recording in corpus.recordings)
-    return min(held_out(usable) / max(usable, 1), 0.5)

@@ -5,18 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean, stdev
 
 from training.evaluate.evaluation import Row
 from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
 
-__all__ = ["ALLOWED", "NOISE", "Change", "better", "changes", "missing_judges", "refusal", "worse"]
-
 NOISE = {"pesq": 0.05, "stoi": 0.005, "distillmos": 0.1}
 """the metrics that judge, all of them better when higher, with the mean change that always counts as noise"""
 ALLOWED = {"pesq": 0.5, "stoi": 0.05}
 """loss of a metric that is accepted with predicted mels, which lack the detail that it compares"""
-_TITLES = {metric.name: metric.title for metric in METRICS}
 _ERRORS = 2.0  # standard errors of the mean change that are noise
 
 
@@ -44,7 +42,17 @@ class Change:
     @property
     def title(self) -> str:
         """Title of the metric in tables."""
-        return _TITLES[self.metric]
+        return next(metric.title for metric in METRICS if metric.name == self.metric)
+
+    @property
+    def better(self) -> bool:
+        """Whether it is an improvement beyond noise."""
+        return self.difference > self.noise
+
+    @property
+    def worse(self) -> bool:
+        """Whether it is a loss beyond noise."""
+        return self.difference < -self.noise
 
     def __str__(self) -> str:
         return f"{self.title} {self.before:.3g} -> {self.after:.3g} ({self.difference:+.2g}, noise {self.noise:.2g})"
@@ -64,27 +72,10 @@ def changes(rows: Sequence[Row], before: str, after: str) -> list[Change]:
         pairs = [(values[before, path].get(metric), values[after, path].get(metric)) for path in paths]
         known = [(old, new) for old, new in pairs if old is not None and new is not None]
         if known:
-            found.append(_change(metric, known, least))
+            error = stdev(new - old for old, new in known) / math.sqrt(len(known)) if len(known) > 1 else least
+            old, new = (fmean(column) for column in zip(*known, strict=True))
+            found.append(Change(metric, old, new, max(least, _ERRORS * error)))
     return found
-
-
-def _change(metric: str, pairs: Sequence[tuple[float, float]], least: float) -> Change:
-    count = len(pairs)
-    mean = sum(new - old for old, new in pairs) / count
-    squares = sum((new - old - mean) ** 2 for old, new in pairs)
-    error = math.sqrt(squares / (count - 1) / count) if count > 1 else least
-    before = sum(old for old, _ in pairs) / count
-    return Change(metric, before, before + mean, max(least, _ERRORS * error))
-
-
-def better(found: Sequence[Change]) -> list[Change]:
-    """Return the improvements beyond noise."""
-    return [change for change in found if change.difference > change.noise]
-
-
-def worse(found: Sequence[Change]) -> list[Change]:
-    """Return the losses beyond noise."""
-    return [change for change in found if change.difference < -change.noise]
 
 
 def refusal(rows: Sequence[Row], before: str, after: str, predicted: bool) -> str | None:
@@ -97,11 +88,11 @@ def refusal(rows: Sequence[Row], before: str, after: str, predicted: bool) -> st
     """
     found = changes(rows, before, after)
     if not found or any(all(v is None for v in row.values.values()) for row in rows if row.candidate == after):
-        return "what was trained speaks held-out recordings in a way that cannot be scored"
-    natural = any(change.metric == "distillmos" for change in better(found))
+        return "what was trained synthesizes held-out recordings in a way that cannot be scored"
+    natural = any(change.metric == "distillmos" and change.better for change in found)
     allowed = ALLOWED if predicted and natural else {}
-    for change in worse(found):
-        if change.difference < -allowed.get(change.metric, 0.0):
+    for change in found:
+        if change.worse and change.difference < -allowed.get(change.metric, 0.0):
             return f"held-out recordings lost more than noise in {change}"
     if sum(change.difference / change.noise for change in found if change.metric not in allowed) <= 0:
         return "the scores of held-out recordings did not rise"

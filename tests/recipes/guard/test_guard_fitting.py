@@ -16,8 +16,8 @@ from recipes.__main__ import main
 from recipes.guard.calibration import certainty
 from recipes.guard.fitting import calibrate, fit_density
 from recipes.guard.learning import ConventionObjective, Learning, Lesson, LessonItems, fit_temperature
+from recipes.guard.variation import VariationConfig, coloured, like_predicted
 from training.corpora.manifest import Entry, write_manifest
-from training.data.mel_variation import VariationConfig, coloured, like_predicted
 from training.loop.fit import fit
 from training.loop.trainer_config import TrainerConfig
 from vocoder.checkpoint import load_model

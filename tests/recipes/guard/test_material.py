@@ -10,8 +10,8 @@ from evaluation_corpus import voice
 from recipes.guard.bank import LayoutBank
 from recipes.guard.channel import CODECS, coded, expanded, from_elsewhere
 from recipes.guard.material import Material
+from recipes.guard.variation import VariationConfig
 from recipes.guard.writing import Writer, written
-from training.data.mel_variation import VariationConfig
 from vocoder.guard.encodings import encodings
 from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, layouts
 from vocoder.mel.config import preset

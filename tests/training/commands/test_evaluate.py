@@ -21,9 +21,9 @@ def test_options_reach_the_comparison_and_models_are_called_as_they_were_asked_f
     seen = {}
     monkeypatch.setattr(evaluate, "load", lambda reference, guard: NoiseVocoder(reference))
     monkeypatch.setattr(evaluate, "compare", lambda models, *rest: seen.update(models=list(models), options=rest[-1]))
-    more = ["--limit", "2", "--by", "corpus", "--smooth", "--listen", "0", "--sigma", "0.5"]
+    more = ["--limit", "2", "--by", "corpus", "--own-mels", "--listen", "0", "--sigma", "0.5"]
     assert main([*words, "a/last", "b/last", *more, "--with-griffin-lim"]) == 0
-    expected = Comparison(Selection(limit=2, by="corpus"), "smoothed", True, sigma=0.5, examples=0)
+    expected = Comparison(Selection(limit=2, by="corpus"), "own", True, sigma=0.5, examples=0)
     assert seen == {"models": ["a/last", "b/last"], "options": expected}
 
 
@@ -47,6 +47,6 @@ def test_wrong_arguments_are_errors_that_say_so(words, more, text, monkeypatch, 
 def test_predicted_mels_stand_alone(words, capsys) -> None:
     given = [words[0], "a/last", "--predicted", *words[2:]]
     assert main([*given, "--own-mels"]) == 2
-    assert "leave out --smooth and --own-mels" in capsys.readouterr().err
+    assert "leave out --own-mels" in capsys.readouterr().err
     with pytest.raises(SystemExit):
         main([*words, "a/last", "--predicted", words[2]])

@@ -43,24 +43,13 @@ def test_a_share_is_spread_evenly_over_each_voice(share, count):
         assert all(abs(b - a - 90 / count) <= 1 for a, b in itertools.pairwise(indices))
 
 
-@pytest.mark.parametrize("share", [0.0, 1.0, -1.0])
-def test_shares_that_leave_nothing_are_refused(share):
-    with pytest.raises(CorpusError, match="between 0 and 1"):
-        dataclasses.replace(corpus(numbered(3)), test_share=share)
-
-
-@pytest.mark.parametrize(("count", "held_out"), [(16, [2, 8, 13]), (6, [1, 3, 5]), (5, [1, 3]), (2, [1]), (1, [])])
+@pytest.mark.parametrize(
+    ("count", "held_out"), [(16, [2, 8, 13]), (6, [1, 3, 5]), (5, [1, 3]), (2, [1]), (1, []), (100, [7, 47, 87])]
+)
 def test_small_corpora_have_three_to_test_with(count, held_out):
     small = corpus(numbered(count))
     entries = [Entry(r.name, "c", "s", split, 1.0, 8000, "CC0-1.0") for r, split in split_recordings(small)]
-    assert [i for i, e in enumerate(hold_out_enough(small, entries)) if e.split == "test"] == held_out
-
-
-def test_corpora_with_enough_to_test_with_stay_as_they_are():
-    large = corpus(numbered(100))
-    entries = tuple(Entry(r.name, "c", "s", split, 1.0, 8000, "CC0-1.0") for r, split in split_recordings(large))
-    assert hold_out_enough(large, entries) == entries
-    assert [i for i, entry in enumerate(entries) if entry.split == "test"] == [7, 47, 87]
+    assert [i for i, e in enumerate(hold_out_enough(entries)) if e.split == "test"] == held_out
 
 
 def test_unusable_recordings_count_so_that_the_split_never_moves():
@@ -75,8 +64,10 @@ def test_names_sort_with_suffix_and_subfolders():
     assert found == ["a-b.wav", "a.wav", "a/z.wav", "b.wav"]
 
 
-def test_an_unseen_voice_is_all_test():
-    assert {split for _, split in split_recordings(corpus(numbered(50), unseen=True))} == {"test"}
+def test_an_unseen_voice_and_what_is_for_evaluation_alone_are_all_test():
+    plain = corpus(numbered(50))
+    for kept in (dataclasses.replace(plain, unseen=True), dataclasses.replace(plain, use="evaluate")):
+        assert {split for _, split in split_recordings(kept)} == {"test"}
 
 
 def test_folder_takes_subfolders_as_speakers(tmp_path):
@@ -101,44 +92,35 @@ def test_folder_refuses_what_holds_no_audio_and_names_that_collide(tmp_path):
     with pytest.raises(CorpusError, match="share one name"):
         scan_folder(tmp_path / "twice")
     with pytest.raises(CorpusError, match="folder's name"):
-        scan_folder(tmp_path / "twice", name="a/b")
+        corpus(numbered(3), name="a/b")
+    for share in (0.0, 1.0, -1.0):
+        with pytest.raises(CorpusError, match="between 0 and 1"):
+            dataclasses.replace(corpus(numbered(3)), test_share=share)
 
 
-def test_ljspeech_follows_its_table(tmp_path):
+def test_ljspeech_follows_its_table_and_refuses_others(tmp_path):
+    with pytest.raises(CorpusError, match="LJSpeech layout"):
+        scan_ljspeech(tmp_path)
     touch(tmp_path, "wavs/LJ001-0001.wav", "wavs/LJ001-0002.wav", "wavs/stray.wav")
     (tmp_path / "metadata.csv").write_text("LJ001-0001|A|a\nLJ001-0002|B|b\nLJ001-0003|C|c\n", encoding="utf-8")
     found = scan_ljspeech(tmp_path)
     assert [r.name for r in found.recordings] == ["LJ001-0001.wav", "LJ001-0002.wav", "LJ001-0003.wav"]
     assert {r.speaker for r in found.recordings} == {"ljspeech"}
     assert found.recordings[0].path == tmp_path / "wavs/LJ001-0001.wav"
-
-
-def test_ljspeech_refuses_other_layouts_and_odd_tables(tmp_path):
-    with pytest.raises(CorpusError, match="LJSpeech layout"):
-        scan_ljspeech(tmp_path)
-    touch(tmp_path, "wavs/a.wav")
     (tmp_path / "metadata.csv").write_text("../a|x\n", encoding="utf-8")
     with pytest.raises(CorpusError, match="entry 1"):
         scan_ljspeech(tmp_path)
 
 
-def test_vctk_takes_one_microphone(tmp_path):
+def test_vctk_takes_one_microphone_reads_the_old_release_and_refuses_other_layouts(tmp_path):
     names = ("p225/p225_001_mic1.flac", "p225/p225_001_mic2.flac", "p226/p226_003_mic1.flac")
-    touch(tmp_path, *(f"wav48_silence_trimmed/{name}" for name in names))
-    found = scan_vctk(tmp_path)
+    touch(tmp_path, *(f"new/wav48_silence_trimmed/{name}" for name in names))
+    touch(tmp_path, "old/wav48/p225/p225_001.wav", "old/wav48/p225/p225_002.wav")
+    found = scan_vctk(tmp_path / "new")
     assert [(r.speaker, r.name) for r in found.recordings] == [
         ("p225", "p225_001_mic1.flac"),
         ("p226", "p226_003_mic1.flac"),
     ]
-
-
-def test_vctk_reads_the_old_release_and_refuses_other_layouts(tmp_path):
-    touch(tmp_path, "wav48/p225/p225_001.wav", "wav48/p225/p225_002.wav")
-    assert [r.name for r in scan_vctk(tmp_path).recordings] == ["p225_001.wav", "p225_002.wav"]
+    assert [r.name for r in scan_vctk(tmp_path / "old").recordings] == ["p225_001.wav", "p225_002.wav"]
     with pytest.raises(CorpusError, match="VCTK layout"):
-        scan_vctk(tmp_path / "wav48")
-
-
-def test_what_is_for_evaluation_alone_is_all_test():
-    found = Corpus("c", "here", "GPL-2.0", "nobody", "", tuple(numbered(50)), use="evaluate")
-    assert {split for _, split in split_recordings(found)} == {"test"}
+        scan_vctk(tmp_path / "old" / "wav48")

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import soundfile
+from evaluation_corpus import write_recordings
 
 import training.corpora.pitch as pitch
-from training.corpora.manifest import Entry, ManifestError, read_manifest, write_manifest
+from training.corpora.manifest import ManifestError
 from training.corpora.pitch import LabelConfig, follow, read_tracks
 from training.corpora.pyin import PyinConfig
 
@@ -20,12 +21,7 @@ def voice(f0, seconds=0.5, level=1.0):
 
 
 def corpus(root, pitches):
-    entries = []
-    for number, f0 in enumerate(pitches):
-        soundfile.write(root / f"{number}.flac", voice(f0), RATE, subtype="PCM_16")
-        entries.append(Entry(f"{number}.flac", f"c{number % 2}", "s", "train", 0.5, RATE, "CC0-1.0"))
-    write_manifest(root / "manifest.jsonl", entries)
-    return read_manifest(root)
+    return write_recordings(root, *((voice(f0), {"corpus": f"c{number % 2}"}) for number, f0 in enumerate(pitches)))
 
 
 def counted(monkeypatch):
@@ -54,6 +50,7 @@ def test_what_is_far_below_the_loudest_is_unvoiced():
     f0 = follow(x, RATE, LabelConfig())
     assert (f0[6:36] > 0).all()
     assert (f0[52:] == 0).all()
+    assert (follow(np.zeros(RATE, np.float32), RATE, LabelConfig()) == 0).all()
     louder = follow(x, RATE, LabelConfig(silence_db=-80.0))
     assert (louder[52:-6] > 0).all()
 
@@ -74,18 +71,14 @@ def test_hum_is_no_voice_and_hides_none():
     assert (follow(x, RATE, LabelConfig(high_pass=0.0))[6:36] > 0).all()
 
 
-def test_silence_is_unvoiced():
-    assert (follow(np.zeros(RATE, np.float32), RATE, LabelConfig()) == 0).all()
-
-
 def test_labels_are_made_once(tmp_path, monkeypatch):
     manifest, calls = corpus(tmp_path, [120.0, 240.0, 200.0]), counted(monkeypatch)
     first = read_tracks(manifest, manifest.entries, LabelConfig())
     assert len(calls) == 3
-    assert [round(float(np.median(f0)), -1) for f0 in first.f0] == [120, 240, 200]
+    assert [round(float(np.median(f0)), -1) for f0 in first] == [120, 240, 200]
     again = read_tracks(manifest, manifest.entries[::-1], LabelConfig())
     assert len(calls) == 3
-    for a, b in zip(first.f0, again.f0[::-1], strict=True):
+    for a, b in zip(first, again[::-1], strict=True):
         assert np.array_equal(a, b)
     assert sorted(file.name for file in (tmp_path / "pitch").glob("*.npz")) == ["c0-1.00.npz", "c1-1.00.npz"]
 
@@ -96,7 +89,7 @@ def test_a_changed_file_or_setting_is_noticed(tmp_path, monkeypatch):
     soundfile.write(tmp_path / "1.flac", voice(300.0), RATE, subtype="PCM_16")
     tracks = read_tracks(manifest, manifest.entries, LabelConfig())
     assert len(calls) == 3
-    assert round(float(np.median(tracks.f0[1])), -1) == 300
+    assert round(float(np.median(tracks[1])), -1) == 300
     changes = {"tracker": PyinConfig(f0_min=60.0)}, {"silence_db": -30.0}, {"speed": 0.8}, {"high_pass": 0.0}
     for config in (LabelConfig(**change) for change in changes):
         calls.clear()
@@ -104,24 +97,12 @@ def test_a_changed_file_or_setting_is_noticed(tmp_path, monkeypatch):
         assert len(calls) == 2
 
 
-def test_a_damaged_cache_is_made_again(tmp_path, monkeypatch):
+def test_a_damaged_cache_is_made_again_and_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     manifest, calls = corpus(tmp_path, [120.0]), counted(monkeypatch)
     read_tracks(manifest, manifest.entries, LabelConfig())
     (tmp_path / "pitch" / "c0-1.00.npz").write_bytes(b"PK\x03\x04 torn")
     read_tracks(manifest, manifest.entries, LabelConfig())
     assert len(calls) == 2
-
-
-def test_several_processes_make_the_same(tmp_path):
-    manifest = corpus(tmp_path, [120.0, 150.0, 240.0, 180.0])
-    alone = [follow(voice(f0), RATE, LabelConfig()) for f0 in (120.0, 240.0)]
-    made = read_tracks(manifest, manifest.entries[::2], LabelConfig(), jobs=2)
-    for a, b in zip(alone, made.f0, strict=True):
-        np.testing.assert_allclose(a, b, rtol=0.01)
-
-
-def test_a_file_that_cannot_be_read_is_named(tmp_path):
-    manifest = corpus(tmp_path, [120.0])
     (tmp_path / "0.flac").write_bytes(b"no audio")
     with pytest.raises(ManifestError, match=r"0\.flac"):
         read_tracks(manifest, manifest.entries, LabelConfig())

@@ -46,19 +46,11 @@ def recordings(tmp_path):
     return root
 
 
-@pytest.mark.parametrize("level", [0.002, 0.05, 0.2])
-@pytest.mark.parametrize("rate", [16000, 22050, 48000])
-def test_every_utterance_gets_the_same_level_and_rate(level, rate):
-    y = condition(speech(1.0, level, rate=rate), rate, PrepareConfig())
-    assert rms(y) == pytest.approx(0.06, rel=1e-5)
-    assert len(y) == pytest.approx(22050, abs=1)
-
-
-def test_resampling_keeps_a_tone_and_its_place():
-    tone = 0.1 * np.cos(2 * np.pi * 500 * np.arange(RATE) / RATE).astype(np.float32)
-    y = condition(tone, RATE, PrepareConfig())
-    expected = 0.06 * np.sqrt(2) * np.cos(2 * np.pi * 500 * np.arange(len(y)) / 22050)
-    np.testing.assert_allclose(y[500:-500], expected[500:-500], atol=1e-4)
+def test_every_utterance_gets_the_same_level_and_rate():
+    for level, rate in ((0.002, 16000), (0.05, 22050), (0.2, 48000)):
+        y = condition(speech(1.0, level, rate=rate), rate, PrepareConfig())
+        assert rms(y) == pytest.approx(0.06, rel=1e-5)
+        assert len(y) == pytest.approx(22050, abs=1)
 
 
 def test_a_peak_limits_the_level_rather_than_clip():
@@ -84,11 +76,8 @@ def test_unusable_recordings_are_refused_with_their_reason(x, reason):
     with pytest.raises(UnusableError) as error:
         condition(x, RATE, PrepareConfig())
     assert error.value.reason == reason
-
-
-def test_a_few_samples_at_full_scale_are_not_clipping():
     x = speech()
-    x[:10] = 1.0
+    x[:10] = 1.0  # a few samples at full scale are no clipping
     assert rms(condition(x, RATE, PrepareConfig())) == pytest.approx(0.06, rel=1e-5)
 
 
@@ -158,17 +147,6 @@ def test_the_bandwidth_of_the_recording_is_kept_with_it(tmp_path):
     assert prepare([corpus], tmp_path / "out", PrepareConfig()).manifest.entries == found
 
 
-def test_a_file_prepared_before_bandwidths_were_measured_is_made_again(recordings, tmp_path):
-    corpus = scan_folder(recordings, "mine")
-    before = prepare([corpus], tmp_path / "out", PrepareConfig()).manifest
-    path = before.audio_path(before.entries[0])
-    x, rate = soundfile.read(path, dtype="int16")
-    soundfile.write(path, x, rate, subtype="PCM_16")
-    after = prepare([corpus], tmp_path / "out", PrepareConfig()).manifest
-    assert after.entries == before.entries
-    np.testing.assert_array_equal(soundfile.read(path, dtype="int16")[0], x)
-
-
 def test_use_origin_and_a_limit_of_its_own_follow_the_corpus(tmp_path):
     write(tmp_path / "in/a.wav", speech(0.2))
     found = replace(scan_folder(tmp_path / "in", "c"), use="evaluate", synthetic=True, min_seconds=0.15)
@@ -176,16 +154,6 @@ def test_use_origin_and_a_limit_of_its_own_follow_the_corpus(tmp_path):
     assert (entry.split, entry.use, entry.synthetic) == ("test", "evaluate", True)
     record = json.loads((tmp_path / "out/dataset.json").read_text())
     assert (record["corpora"]["c"]["use"], record["corpora"]["c"]["synthetic"]) == ("evaluate", True)
-
-
-def test_processes_change_nothing(recordings, tmp_path):
-    corpus = scan_folder(recordings, "mine")
-    one = prepare([corpus], tmp_path / "one", PrepareConfig(), jobs=1)
-    two = prepare([corpus], tmp_path / "two", PrepareConfig(), jobs=2)
-    assert one.manifest.entries == two.manifest.entries
-    assert one.skipped == two.skipped
-    for entry in one.manifest.entries:
-        assert one.manifest.audio_path(entry).read_bytes() == two.manifest.audio_path(entry).read_bytes()
 
 
 def test_another_corpus_is_added_to_the_first(recordings, tmp_path):

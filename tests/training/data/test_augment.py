@@ -23,38 +23,22 @@ def power(x, low, high):
     return float(np.square(np.abs(np.fft.rfft(x)))[(frequency >= low) & (frequency < high)].sum())
 
 
-def test_nothing_is_varied_by_default():
+def test_each_kind_changes_the_sound_and_keeps_its_level():
     assert not AugmentConfig().active
-    y, band = vary(AugmentConfig())
-    np.testing.assert_allclose(y, sound(), atol=1e-6)
-    assert band == RATE / 2
-
-
-@pytest.mark.parametrize(
-    "settings",
-    [
-        {"equaliser_db": 12.0},
-        {"low_pass": 1.0, "low_pass_hz": (3400.0, 4000.0)},
-        {"noise": 1.0},
-        {"reverberation": 1.0},
-    ],
-    ids=str,
-)
-def test_each_kind_changes_the_sound_and_keeps_its_level(settings):
-    y, _ = vary(AugmentConfig(**settings))
-    assert y.dtype == np.float32
-    assert float(np.abs(y - sound()).max()) > 1e-4
-    assert float(np.std(y)) == pytest.approx(float(np.std(sound())), rel=0.02)
+    np.testing.assert_allclose(vary(AugmentConfig())[0], sound(), atol=1e-6)
+    low_pass = {"low_pass": 1.0, "low_pass_hz": (3400.0, 4000.0)}
+    for settings in ({"equaliser_db": 12.0}, low_pass, {"noise": 1.0}, {"reverberation": 1.0}):
+        y, _ = vary(AugmentConfig(**settings))
+        assert y.dtype == np.float32
+        assert float(np.abs(y - sound()).max()) > 1e-4
+        assert float(np.std(y)) == pytest.approx(float(np.std(sound())), rel=0.02)
 
 
 def test_a_low_pass_leaves_nothing_above_its_edge_and_moves_the_band_there():
     y, band = vary(AugmentConfig(low_pass=1.0, low_pass_hz=(3000.0, 4000.0)))
     assert 3000 <= band <= 4000
     assert power(y, band, RATE / 2) < 1e-6 * power(y, 0, band)
-
-
-def test_a_low_pass_above_the_band_is_none():
-    y, band = vary(AugmentConfig(low_pass=1.0, low_pass_hz=(7000.0, 7500.0)), band=6000.0)
+    y, band = vary(AugmentConfig(low_pass=1.0, low_pass_hz=(7000.0, 7500.0)), band=6000.0)  # above the band: none
     np.testing.assert_allclose(y, sound(), atol=1e-6)
     assert band == 6000.0
 
@@ -95,15 +79,12 @@ def test_switching_one_kind_on_leaves_the_others_as_they_were():
     assert band == 5000.0
 
 
-@pytest.mark.parametrize(
-    ("settings", "word"),
-    [
+def test_settings_that_cannot_be_are_refused():
+    for settings, word in (
         ({"noise": 1.5}, "share of segments"),
         ({"noise_db": (-30.0, -40.0)}, "range"),
         ({"equaliser_db": -1.0}, "equaliser_db"),
         ({"low_pass_hz": (100.0, 200.0)}, "low_pass_hz"),
-    ],
-)
-def test_settings_that_cannot_be_are_refused(settings, word):
-    with pytest.raises(ConfigError, match=word):
-        AugmentConfig(**settings)
+    ):
+        with pytest.raises(ConfigError, match=word):
+            AugmentConfig(**settings)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from evaluation_corpus import RATE, NoiseVocoder, voice
 
-from training.evaluate.candidates import Candidate, of_vocoder, smoothed
+from training.evaluate.candidates import Candidate, of_vocoder
 from training.evaluate.evaluation import evaluate, synthesized
 from training.evaluate.metric import Audio, Metric, MetricUndefinedError, split_by_package
 from training.evaluate.metrics import METRICS
@@ -78,34 +78,15 @@ def test_framings_that_end_early_are_filled_with_silence_and_other_lengths_refus
         synthesized(Candidate("short", NVIDIA, lambda mel: np.ones(mel.shape[1] * 255, np.float32)), short)
 
 
-def test_smoothed_mels_are_smooth_along_time_and_bands() -> None:
-    heard: list[Audio] = []
-
-    def synthesize(mel: Audio) -> Audio:
-        heard.append(mel)
-        return np.zeros(mel.shape[1] * NVIDIA.hop_length, np.float32)
-
-    plain = Candidate("plain", NVIDIA, synthesize)
-    for candidate in (plain, smoothed(plain), smoothed(plain), smoothed(plain, seed=1)):
-        synthesized(candidate, recording())
-    true, smooth, again, other = heard
-    for axis in (0, 1):
-        assert np.diff(smooth, axis=axis).std() < 0.95 * np.diff(true, axis=axis).std()
-    np.testing.assert_array_equal(smooth, again)
-    assert np.abs(smooth - other).max() > 1e-3
-    assert smoothed(TRUTH) == TRUTH
-
-
 def test_rows_follow_the_recordings_and_the_first_of_each_voice_are_kept() -> None:
     recordings = [recording(0.5), recording(0.6, path="1"), recording(0.7, "b", "2")]
-    model, done = of_vocoder(NoiseVocoder(), "noise", sigma=0.3), list[int]()
-    result = evaluate(model, recordings, [LEVEL], progress=done.append)
+    model = of_vocoder(NoiseVocoder(), "noise", sigma=0.3)
+    result = evaluate(model, recordings, [LEVEL])
     assert [(row.path, row.voice, row.seconds) for row in result.rows] == [
         (r.path, r.voice, r.seconds) for r in recordings
     ]
     assert all(row.values["level"] == pytest.approx(0.3, rel=0.05) for row in result.rows)
     assert all(row.synthesis_seconds is not None for row in result.rows)
-    assert done == [1, 2, 3]
     assert {path: len(x) for path, x in result.examples.items()} == {r.path: len(r.x) for r in recordings[::2]}
     assert list(evaluate(model, recordings, [LEVEL], examples=2).examples) == ["0", "1", "2"]
 

@@ -4,10 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import soundfile
-from evaluation_corpus import RATE, voice, write_corpus
+from evaluation_corpus import RATE, voice, write_corpus, write_recordings
 
-from training.corpora.manifest import Entry, ManifestError, read_manifest, write_manifest
+from training.corpora.manifest import Manifest, ManifestError, read_manifest
 from training.evaluate.recordings import Selection, left_out, recordings
 
 
@@ -31,26 +30,22 @@ def test_impossible_selections_are_refused(values: tuple) -> None:
         Selection(*values)
 
 
-def speakers_of_two_corpora(folder: Path) -> Path:
+def speakers_of_two_corpora(folder: Path) -> Manifest:
     """Write corpus `many` with four held-out utterances of each of three speakers, and corpus `one` with two."""
     plan = [("many", speaker) for speaker in "abc" for _ in range(4)] + [("one", "d")] * 2
-    entries = []
-    for i, (corpus, speaker) in enumerate(plan):
-        soundfile.write(folder / f"{i:02}.flac", voice(120.0, 0.5, seed=i), RATE, subtype="PCM_16")
-        entries.append(Entry(f"{i:02}.flac", corpus, speaker, "test", 0.5, RATE, "none"))
-    write_manifest(folder / "manifest.jsonl", entries)
-    return folder / "manifest.jsonl"
+    told = [{"corpus": corpus, "speaker": speaker, "split": "test"} for corpus, speaker in plan]
+    return write_recordings(folder, *((voice(120.0, 0.5, seed=i), entry) for i, entry in enumerate(told)))
 
 
 def test_bounded_numbers_are_spread_evenly(tmp_path: Path) -> None:
-    manifest = read_manifest(speakers_of_two_corpora(tmp_path))
+    manifest = speakers_of_two_corpora(tmp_path)
     found = recordings(manifest, Selection(0.5, by="corpus"))
     assert [r.voice for r in found] == ["many"] * 12 + ["one"] * 2
     assert {(r.corpus, r.speaker) for r in found} == {("many", "a"), ("many", "b"), ("many", "c"), ("one", "d")}
     assert [r.voice for r in recordings(manifest, Selection(0.5))] == [*"aaaabbbbcccc", "d", "d"]
 
     def chosen(**bounds: int) -> list[int]:
-        return [int(r.path[:2]) for r in recordings(manifest, Selection(0.5, by="corpus", **bounds))]
+        return [int(r.path.removesuffix(".flac")) for r in recordings(manifest, Selection(0.5, by="corpus", **bounds))]
 
     assert chosen(per_speaker=2) == [1, 3, 5, 7, 9, 11, 12, 13]
     assert chosen(limit=3) == [2, 6, 10, 12, 13]

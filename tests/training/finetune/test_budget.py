@@ -9,9 +9,8 @@ import pytest
 from training.finetune.budget import FEWEST_STEPS, MOST_PASSES, default_minutes, held_out, of_steps, plan, slow
 
 
-@pytest.mark.parametrize(("count", "expected"), [(6, 3), (30, 3), (60, 6), (120, 12), (5000, 12)])
-def test_a_tenth_is_held_out_within_bounds(count: int, expected: int) -> None:
-    assert held_out(count) == expected
+def test_a_tenth_is_held_out_within_bounds() -> None:
+    assert [held_out(count) for count in (6, 30, 60, 120, 5000)] == [3, 3, 6, 12, 12]
 
 
 def test_more_speech_is_trained_on_for_longer() -> None:
@@ -37,8 +36,6 @@ def test_a_fast_machine_stops_before_it_knows_the_recordings_by_heart_unless_tol
 def test_steps_that_are_asked_for_are_taken_however_long_they_last() -> None:
     budget = of_steps(50, seconds_per_step=120)
     assert (budget.steps, budget.minutes, budget.limit, budget.validation_steps) == (50, 100, None, 10)
-    with pytest.raises(ValueError, match="--steps must be at least 5"):
-        of_steps(4, 1)
 
 
 def test_a_slow_machine_trains_a_little_all_the_same() -> None:
@@ -46,15 +43,9 @@ def test_a_slow_machine_trains_a_little_all_the_same() -> None:
     assert slow.steps == FEWEST_STEPS
     assert slow.minutes == pytest.approx(FEWEST_STEPS * 100 / 60)  # what it takes, not what was wished
     assert slow.limit > slow.minutes  # which would otherwise end it before its steps
-    for minutes in (0, -1, math.inf, math.nan):
-        with pytest.raises(ValueError, match="--minutes must be a positive number"):
-            plan(minutes, 60, 1, 6)
 
 
 def test_only_a_far_slower_machine_is_warned_of_and_told_what_to_do() -> None:
-    assert slow(of_steps(20, 1.0), 1.0) is None
-    few, many = slow(of_steps(20, 4.0), 4.0), slow(of_steps(600, 4.0), 4.0)
-    assert "10 times as long" in str(few)
-    assert "20 steps change a voice little; 600 take --minutes 44" in str(few)
-    assert "10 times as long" in str(many)
-    assert "--minutes" not in str(many)
+    assert slow(1.0) is None
+    assert "10 times as long" in str(slow(4.0))
+    assert "600 steps are the fewest that gained, and take --minutes 44" in str(slow(4.0))

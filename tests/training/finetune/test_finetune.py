@@ -140,23 +140,12 @@ def test_a_reverse_model_learns_from_samples_alone_and_its_critics_judge_at_once
     assert (tmp_path / "mine" / "critics.safetensors").is_file()
 
 
-@pytest.mark.parametrize("reference", ["reverse", "waveglow"])
-def test_shipped_models_are_fine_tuned_with_the_critics_beside_them(reference, tmp_path) -> None:
-    config = recipe_module.recipe(Start.of(reference), tmp_path, tmp_path, budget.of_steps(100, 1.0))
-    assert config.start_from == reference
-    assert config.losses.critics_from == config.losses.samples_from == 0
-    assert config.losses.critics == critics_beside(model_directory(reference))
-
-
-@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_samples_are_corrected_less_often_and_products_are_of_the_faster_numbers(dtype, tmp_path, monkeypatch) -> None:
-    monkeypatch.setattr(recipe_module, "default_dtype", lambda device: dtype)
-    config = recipe_module.recipe(Start.of("reverse"), tmp_path, tmp_path)
-    assert config.losses.bfloat16 == (dtype == torch.bfloat16)
-    assert 0 < config.losses.sample_corrections < config.model.corrections
-
-
-def test_new_critics_learn_before_they_are_heard(tmp_path, start) -> None:
+def test_critics_beside_the_weights_judge_at_once_and_new_ones_learn_first(tmp_path, start) -> None:
+    for reference in ("reverse", "waveglow"):
+        config = recipe_module.recipe(Start.of(reference), tmp_path, tmp_path, budget.of_steps(100, 1.0))
+        assert config.start_from == reference
+        assert config.losses.critics_from == config.losses.samples_from == 0
+        assert config.losses.critics == critics_beside(model_directory(reference))
     (start / CRITICS_FILE).unlink()
     config = recipe_module.recipe(Start.of(str(start)), tmp_path, tmp_path, budget.of_steps(100, 1.0))
     assert config.losses.critics_from == 25
@@ -186,64 +175,49 @@ def test_a_stopped_run_goes_on_and_predicted_mels_are_heard(start, recordings, t
         interrupted.setattr(Interruption, "requested", True, raising=False)
         interrupted.setattr(Interruption, "__init__", lambda self: None)
         assert main(given) == 130
-    assert "stopped; to continue: vocoder-train finetune" in capsys.readouterr().out
+    assert "stopped; to continue, give the same command once more, with --resume" in capsys.readouterr().out
     assert main(given) == 2
     assert "--resume continues it" in capsys.readouterr().err
     at = given.index("--start-from")
     assert main([*given[:at], *given[at + 2 :], "--resume"]) == 0  # it knows what it began with
     assert written_run(tmp_path / "run" / "training" / "config.yaml").start_from == str(start)
-    assert "the mels that the manifest names were spoken, not the recordings' own: 3 of 3" in capsys.readouterr().out
+    assert "the mels that the manifest names, not the recordings' own: 3 of 3" in capsys.readouterr().out
 
 
-def test_predicted_mels_of_another_contract_are_heard_through_an_adapter(
+def test_warnings_come_before_training_and_mels_of_another_preset_go_through_an_adapter(
     start, recordings, tmp_path, capsys, monkeypatch
 ) -> None:
     mels = mels_of(recordings, "espnet", tmp_path / "mels")
-    given = words(start, recordings, tmp_path, "--minutes", "0.01", "--mels", str(mels))
+    given = words(start, recordings, tmp_path, "--minutes", "0.01", "--mels", str(mels), "--mel", "espnet")
+
+    def stopped(*arguments, **options):
+        raise KeyboardInterrupt
+
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(command, "seconds_per_step", lambda *arguments: (_ for _ in ()).throw(KeyboardInterrupt))
+        interrupted.setattr(command, "seconds_per_step", lambda *arguments: 21.0)
+        interrupted.setattr(command, "fit_corpus", stopped)
         interrupted.setattr(command, "missing_judges", lambda: {"pesq": "pesq"})
-        assert main([*given, "--mel", "espnet"]) == 130
+        assert main(given) == 130
     said = capsys.readouterr().out
-    assert "--mel espnet" in said
     assert "PESQ is not installed, so STOI and DistillMOS judge the result alone" in said
+    assert "2 of 4: training on 0.1 minutes of speech; 5 steps measure this machine's pace" in said
+    assert "WARNING: a step takes 21.0 s here, 52 times as long as on two idle cores" in said
+    assert said.splitlines()[-1].startswith("stopped; to continue")
     manifest = read_manifest(tmp_path / "run" / "corpus" / "manifest.jsonl")
     assert {entry.mel_preset for entry in manifest.entries} == {"espnet"}
-    assert main([*given, "--mel", "espnet"]) == 0
+    assert main(given) == 0
     assert "need preset=espnet" in capsys.readouterr().out
 
 
-def test_samples_of_predicted_mels_are_left_to_the_critics(tmp_path: Path) -> None:
+def test_samples_of_predicted_mels_are_left_to_the_critics(tmp_path: Path, monkeypatch) -> None:
     start = Start.of("reverse")
     usual, predicted = (recipe_module.recipe(start, tmp_path, tmp_path, predicted=p) for p in (False, True))
     assert (usual.losses.sample_corrections, usual.model.corrections) == (5, 12)
     assert (predicted.losses.sample_corrections, predicted.model.corrections) == (0, 0)
     assert predicted.losses.adversarial > usual.losses.adversarial
-
-
-def test_a_stop_before_training_says_how_to_go_on_too(start, recordings, tmp_path, capsys, monkeypatch) -> None:
-    def interrupted(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(command, "seconds_per_step", interrupted)
-    assert main(words(start, recordings, tmp_path, "--minutes", "0.01")) == 130
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[-2].startswith("2 of 4: training on 0.1 minutes of speech; 5 steps measure this machine's pace")
-    assert lines[-1].startswith("stopped; to continue: vocoder-train finetune")
-    assert "--resume" in lines[-1]
-    assert "--minutes 0.01" in lines[-1]
-
-
-def test_a_slow_machine_is_told_before_training(start, recordings, tmp_path, capsys, monkeypatch) -> None:
-    def stopped(*arguments, **options):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(command, "seconds_per_step", lambda *arguments: 21.0)
-    monkeypatch.setattr(command, "fit_corpus", stopped)
-    assert main(words(start, recordings, tmp_path, "--minutes", "7")) == 130
-    said = capsys.readouterr().out
-    assert "WARNING: a step takes 21.0 s here, 52 times as long as on two idle cores" in said
-    assert "600 take --minutes 229" in said
+    for dtype in (torch.float32, torch.bfloat16):
+        monkeypatch.setattr(recipe_module, "default_dtype", lambda device, dtype=dtype: dtype)
+        assert recipe_module.recipe(start, tmp_path, tmp_path).losses.bfloat16 == (dtype == torch.bfloat16)
 
 
 def test_nothing_is_trained_without_its_judges(start, recordings, tmp_path, capsys, monkeypatch) -> None:
@@ -257,7 +231,8 @@ def test_nothing_is_trained_without_its_judges(start, recordings, tmp_path, caps
     ("more", "text"),
     [
         (["--start-from", "wavenet"], "fine-tuning starts from a reverse or a waveglow, and wavenet is a wavenet"),
-        (["--minutes", "-1"], "--minutes must be above 0"),
+        (["--minutes", "-1"], "--minutes must be a positive number"),
+        (["--steps", "4"], "--steps must be at least 5"),
         (["--mels", "nowhere"], "nowhere is not a folder of mels"),
         (["--mel", "hifigan"], "--mel is the preset of the mels in --mels, which is not given"),
     ],

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 import soundfile
+from evaluation_corpus import write_recordings
 
-from training.corpora.manifest import Entry, read_manifest, write_manifest
+from training.corpora.manifest import read_manifest
 from training.evaluate import comparison
 from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
@@ -38,12 +39,10 @@ def _installed(monkeypatch: pytest.MonkeyPatch) -> None:
 def voice(tmp_path: Path) -> Path:
     """A corpus of a real recording in pieces, all held out."""
     x, rate = soundfile.read(RECORDING, dtype="float32")
-    length, entries = len(x) // PIECES, []
-    for i in range(PIECES):
-        soundfile.write(tmp_path / f"{i}.flac", x[i * length : (i + 1) * length], rate)
-        entries.append(Entry(f"{i}.flac", "mine", "mine", "test", length / rate, rate, "none"))
-    write_manifest(tmp_path / "manifest.jsonl", entries)
-    return tmp_path / "manifest.jsonl"
+    length = len(x) // PIECES
+    pieces = [x[i * length : (i + 1) * length] for i in range(PIECES)]
+    told = {"corpus": "mine", "speaker": "mine", "split": "test"}
+    return write_recordings(tmp_path, *((piece, told) for piece in pieces), rate=rate).root / "manifest.jsonl"
 
 
 @pytest.fixture

@@ -11,8 +11,6 @@ from training.evaluate.listening.utterance import Clip, Utterance, flac_uri
 from training.evaluate.metric import Audio
 from vocoder.audio.resampling import resample
 
-__all__ = ["ANCHOR", "HIDDEN_REFERENCE", "BlindTest", "blind_test", "low_anchor"]
-
 HIDDEN_REFERENCE = "hidden reference"
 ANCHOR = "anchor, 3.5 kHz"
 _ANCHOR_RATE = 7000  # Hz, twice the band that is left

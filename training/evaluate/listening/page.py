@@ -19,8 +19,6 @@ from training.evaluate.listening.utterance import (
 from training.evaluate.report import Report
 from training.evaluate.summary import cells, utterance_cells
 
-__all__ = ["listening_page", "write_pages"]
-
 
 def listening_page(report: Report, utterances: Sequence[Utterance]) -> str:
     """Return one HTML document that needs nothing else: players, spectrograms, differences and sortable scores."""

@@ -5,19 +5,16 @@ from __future__ import annotations
 import csv
 import json
 import math
-import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean, stdev
 
 from scipy.stats import t as student_t
 
 from training.evaluate.listening.blind import HIDDEN_REFERENCE
 
-__all__ = ["Rating", "RatingError", "Verdict", "read_key", "read_ratings", "unreliable", "verdicts"]
-
 _COLUMNS = ("listener", "trial", "item", "rating")
-_CONFIDENCE = 0.95
 _REFERENCE_AT_LEAST = 90.0
 _MISSED_AT_MOST = 0.15
 
@@ -28,10 +25,10 @@ class RatingError(ValueError):
 
 @dataclass(frozen=True)
 class Rating:
-    """Rating of one sound by one listener, from 0 to 100."""
+    """Rating of one candidate's sound by one listener, from 0 to 100."""
 
     listener: str
-    item: str
+    candidate: str
     value: float
 
 
@@ -75,46 +72,36 @@ def read_ratings(path: Path, key: Mapping[str, str]) -> list[Rating]:
             raise RatingError(f"{path} must have the columns {', '.join(_COLUMNS)}; line {number} lacks {missing[0]}")
         if line["item"] not in key:
             raise RatingError(f"{path}, line {number}: item {line['item']} is not in the key, so it is of another test")
-        found.append(Rating(line["listener"], line["item"], _value(line["rating"], path, number)))
+        try:
+            value = float(line["rating"])
+        except ValueError:
+            value = math.nan
+        if not 0.0 <= value <= 100.0:
+            raise RatingError(f"{path}, line {number}: a rating is a number from 0 to 100, not {line['rating']!r}")
+        found.append(Rating(line["listener"], key[line["item"]], value))
     return found
 
 
-def unreliable(ratings: Iterable[Rating], key: Mapping[str, str]) -> list[str]:
+def unreliable(ratings: Iterable[Rating]) -> list[str]:
     """Return the listeners who gave the hidden reference less than 90 in more than 15 % of trials (BS.1534-3)."""
-    given: dict[str, list[float]] = {}
+    missed: dict[str, list[bool]] = {}
     for rating in ratings:
-        if key[rating.item] == HIDDEN_REFERENCE:
-            given.setdefault(rating.listener, []).append(rating.value)
-    missed = {
-        name: sum(value < _REFERENCE_AT_LEAST for value in values) / len(values) for name, values in given.items()
-    }
-    return sorted(name for name, share in missed.items() if share > _MISSED_AT_MOST)
+        if rating.candidate == HIDDEN_REFERENCE:
+            missed.setdefault(rating.listener, []).append(rating.value < _REFERENCE_AT_LEAST)
+    return sorted(name for name, trials in missed.items() if fmean(trials) > _MISSED_AT_MOST)
 
 
-def verdicts(ratings: Iterable[Rating], key: Mapping[str, str]) -> list[Verdict]:
+def verdicts(ratings: Iterable[Rating]) -> list[Verdict]:
     """Return means and confidence intervals by candidate, the best first.
 
     The interval is Student's over all ratings of a candidate, as if they were independent.
     """
     given: dict[str, list[float]] = {}
     for rating in ratings:
-        given.setdefault(key[rating.item], []).append(rating.value)
-    found = [Verdict(name, len(values), statistics.fmean(values), _half(values)) for name, values in given.items()]
+        given.setdefault(rating.candidate, []).append(rating.value)
+    found = []
+    for name, values in given.items():
+        count = len(values)
+        half = float(student_t.ppf(0.975, count - 1)) * stdev(values) / math.sqrt(count) if count > 1 else math.inf
+        found.append(Verdict(name, count, fmean(values), half))
     return sorted(found, key=lambda verdict: -verdict.mean)
-
-
-def _half(values: Sequence[float]) -> float:
-    if len(values) < 2:
-        return math.inf
-    quantile = float(student_t.ppf((1.0 + _CONFIDENCE) / 2.0, len(values) - 1))
-    return quantile * statistics.stdev(values) / math.sqrt(len(values))
-
-
-def _value(text: str, path: Path, number: int) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not 0.0 <= value <= 100.0:
-        raise RatingError(f"{path}, line {number}: a rating is a number from 0 to 100, not {text!r}")
-    return value

@@ -2,23 +2,9 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
-from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
-
-__all__ = ["render"]
-
-
-@cache
-def _environment() -> Environment:
-    return Environment(
-        loader=PackageLoader("training.evaluate.listening"),
-        autoescape=select_autoescape(default=True),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+from jinja2 import Environment, PackageLoader, StrictUndefined
 
 
 def render(template: str, **values: Any) -> str:
@@ -27,4 +13,6 @@ def render(template: str, **values: Any) -> str:
     Raises:
         jinja2.UndefinedError: a value is missing.
     """
-    return _environment().get_template(template).render(**values)
+    loader = PackageLoader("training.evaluate.listening")
+    page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return page.get_template(template).render(**values)

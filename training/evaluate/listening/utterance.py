@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 from training.evaluate.metric import Audio
 
-__all__ = ["DIFFERENCE_DB", "Clip", "Utterance", "difference_picture", "flac_uri", "spectrogram_picture"]
-
 DIFFERENCE_DB = 30.0
 """difference in dB, up or down, that has the strongest colour"""
 _RANGE_DB = 70.0
@@ -77,7 +75,7 @@ def difference_picture(x: Audio, reference: Audio) -> str:
 def _decibels(x: Audio, floor: float = -100.0) -> NDArray[np.float32]:
     """Return the spectrogram (256, frames) of x (T,) in dB, means over pairs of bins without the highest one."""
     magnitude = np.abs(librosa.stft(np.pad(x, (0, max(0, 1024 - len(x)))), n_fft=1024, hop_length=256))
-    decibels = np.maximum(librosa.amplitude_to_db(magnitude, amin=1e-5, top_db=None), floor)
+    decibels = np.maximum(20.0 * np.log10(np.maximum(magnitude, 1e-5)), floor)
     return np.asarray(decibels[:-1].reshape(256, 2, -1).mean(axis=1), dtype=np.float32)
 
 

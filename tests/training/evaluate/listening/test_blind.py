@@ -39,6 +39,8 @@ def test_the_page_names_no_candidate_and_the_key_names_all() -> None:
         assert {what["path"] for what in found} == {path}
         assert sorted(what["candidate"] for what in found) == sorted([HIDDEN_REFERENCE, ANCHOR, *NAMES[:2]])
     assert len(test.key) == 8
+    assert re.findall(r"(?:src|href)\s*=\s*[\"'](?!data:)[^\"']+", test.page) == []  # it needs no network
+    assert "http" not in re.sub(r"data:[^\"]+", "", test.page)
 
 
 def test_the_hidden_reference_is_the_reference_and_nothing_else_is() -> None:
@@ -54,12 +56,6 @@ def test_the_order_is_the_seed_s_and_tells_nothing() -> None:
     assert len(orders) > 10
     assert {order[0] for order in orders} == {HIDDEN_REFERENCE, ANCHOR, *NAMES[:2]}
     assert blind_test(chosen, 3) == blind_test(chosen, 3)
-
-
-def test_the_page_needs_no_network() -> None:
-    page = blind_test([utterance("a.flac")]).page
-    assert re.findall(r"(?:src|href)\s*=\s*[\"'](?!data:)[^\"']+", page) == []
-    assert "http" not in re.sub(r"data:[^\"]+", "", page)
 
 
 def test_the_anchor_keeps_what_is_below_3500_hertz() -> None:

@@ -21,7 +21,7 @@ def written(folder: Path, text: str, name: str = "ratings.csv") -> Path:
 
 
 def test_means_and_intervals_come_from_student() -> None:
-    found = verdicts([Rating("x", "bb", v) for v in (10, 20, 30)] + [Rating("x", "aa", 90)], KEY)
+    found = verdicts([Rating("x", "bad", v) for v in (10, 20, 30)] + [Rating("x", "good", 90)])
     assert [verdict.candidate for verdict in found] == ["good", "bad"]
     assert found[1].mean == pytest.approx(20.0)
     assert found[1].half_interval == pytest.approx(4.302653 * 10 / math.sqrt(3), rel=1e-5)  # t of 2 degrees, 97.5 %
@@ -29,7 +29,8 @@ def test_means_and_intervals_come_from_student() -> None:
 
 
 def test_who_does_not_find_the_hidden_reference_is_told() -> None:
-    assert unreliable([Rating("deaf", "cc", 40), Rating("keen", "cc", 95), Rating("keen", "bb", 0)], KEY) == ["deaf"]
+    ratings = [("deaf", HIDDEN_REFERENCE, 40), ("keen", HIDDEN_REFERENCE, 95), ("keen", "bad", 0)]
+    assert unreliable(Rating(*rating) for rating in ratings) == ["deaf"]
 
 
 def test_the_command_reads_what_the_page_saves(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
