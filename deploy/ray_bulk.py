@@ -44,9 +44,7 @@ class Worker:
         left = unfinished(jobs)
         outcomes = {job: Outcome(job) for job in jobs if job not in left}
         for row in rows(left, self._row_frames):
-            outcomes |= {
-                outcome.job: outcome for outcome in ([row] if isinstance(row, Outcome) else self._synthesize(row))
-            }
+            outcomes |= {outcome.job: outcome for outcome in self._synthesize(row)}
         return [
             {"number": number, "seconds": outcome.seconds, "clipped": outcome.clipped, "error": outcome.error or ""}
             for number, outcome in zip(chunk["number"], (outcomes[job] for job in jobs), strict=True)

@@ -1,4 +1,4 @@
-"""Files from elsewhere: small ones read whole, and directories replaced at once."""
+"""Files: those of a source and where they go, small ones read whole, and directories replaced at once."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -29,6 +30,26 @@ def read_small(path: Path, most: int) -> bytes:
     if len(content) > most:
         raise OSError(errno.EFBIG, f"it has more than {most} bytes", str(path))
     return content
+
+
+def files_in(source: Path, suffixes: Collection[str]) -> list[tuple[Path, Path]]:
+    """Return a file, or the files below a folder with such suffixes, each with its path below the folder."""
+    if not source.is_dir():
+        return [(source, Path(source.name))]
+    found = sorted(path for path in source.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+    return [(path, path.relative_to(source)) for path in found]
+
+
+def check_distinct(targets: Iterable[Path]) -> None:
+    """Raise a ValueError if several files would be written to one."""
+    twice = sorted(str(target) for target, count in Counter(targets).items() if count > 1)
+    if twice:
+        raise ValueError(f"several files would be written to {some(twice)}; give them names of their own")
+
+
+def some(names: Sequence[str]) -> str:
+    """Return the first names of a list, and how many more there are."""
+    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
 
 
 @contextmanager

@@ -14,29 +14,16 @@ from multiprocessing.context import SpawnContext, SpawnProcess
 def process_pool(count: int, prepared: Callable[[], object] | None = None) -> ProcessPoolExecutor:
     """Return processes that are started when they are first needed, end with this one, and do not hear Ctrl-C.
 
-    Args:
-        count: how many, at most.
-        prepared: called first in each of them; has to be picklable.
+    There are at most `count`; `prepared`, which has to be picklable, is called first in each of them.
     """
-    return ProcessPoolExecutor(count, shielded(), initializer=_begin, initargs=(prepared,))
-
-
-def shielded() -> SpawnContext:
-    """Return what starts processes that Ctrl-C does not reach, from their first instruction on: it is their owner's.
-
-    They are not forked: torch has threads by now, and a fork would copy their locks.
-    """
-    context = SpawnContext()
+    context = SpawnContext()  # torch has threads by now, and a fork would copy their locks
     context.Process = _Shielded  # type: ignore[misc]
-    return context
-
-
-def end_with_owner() -> None:
-    """Have this process of `multiprocessing` end at once when the one that started it does, killed or not."""
-    threading.Thread(target=_die_with_owner, daemon=True).start()
+    return ProcessPoolExecutor(count, context, initializer=_begin, initargs=(prepared,))
 
 
 class _Shielded(SpawnProcess):
+    """A process that Ctrl-C does not reach, from its first instruction on: it is its owner's."""
+
     def start(self) -> None:
         """Start the process, which inherits that SIGINT is blocked; one that comes meanwhile waits for its owner."""
         before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -47,7 +34,7 @@ class _Shielded(SpawnProcess):
 
 
 def _begin(prepared: Callable[[], object] | None) -> None:
-    end_with_owner()
+    threading.Thread(target=_die_with_owner, daemon=True).start()
     if prepared is not None:
         prepared()
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from vocoder.config import ConfigError, from_dict
-from vocoder.sampling import Sampling, voice_of
+from vocoder.files import check_distinct, files_in
+from vocoder.sampling import VOICE, Sampling
 
 MANIFEST_SUFFIX = ".jsonl"
 
@@ -23,35 +23,6 @@ class Job:
     sampling: Sampling = field(default_factory=Sampling)
 
 
-@dataclass(frozen=True)
-class Line:
-    """One line of a manifest: a JSON object.
-
-    Attributes:
-        mel: npy file, relative to the manifest's folder.
-        audio: file to write, relative to the output folder; by default the mel's path with another suffix.
-        sigma: as in `Sampling`; by default, as for the others, that of the whole run.
-        seed: as in `Sampling`.
-        denoise: as in `Sampling`.
-        corrections: as in `Sampling`.
-    """
-
-    mel: str
-    audio: str | None = None
-    sigma: float | None = None
-    seed: int | None = None
-    denoise: float | None = None
-    corrections: int | None = None
-
-    def sampling(self, default: Sampling) -> Sampling:
-        """Return the sampling options of this line.
-
-        Raises:
-            ValueError: one is out of range.
-        """
-        return replace(default, **{name: value for name, value in voice_of(self).items() if value is not None})
-
-
 def list_jobs(sources: Sequence[Path], output: Path, suffix: str, sampling: Sampling) -> list[Job]:
     """Return the jobs of all sources, in order.
 
@@ -63,40 +34,40 @@ def list_jobs(sources: Sequence[Path], output: Path, suffix: str, sampling: Samp
 
     Raises:
         ValueError: there are no mels, a manifest's line is wrong, or two mels would be written to one file.
-        OSError: a manifest cannot be read.
     """
     jobs = [job for source in sources for job in _jobs(source, output, suffix, sampling)]
     if not jobs:
         raise ValueError(f"there are no npy files in {', '.join(map(str, sources))}")
-    counts = Counter(job.audio for job in jobs)
-    twice = sorted(str(audio.relative_to(output)) for audio, count in counts.items() if count > 1)
-    if twice:
-        shown = ", ".join(twice[:5]) + (", ..." if len(twice) > 5 else "")
-        raise ValueError(f"several mels would be written to {shown}; give them names of their own")
+    check_distinct(job.audio for job in jobs)
     return jobs
 
 
 def _jobs(source: Path, output: Path, suffix: str, sampling: Sampling) -> Iterable[Job]:
     if source.suffix == MANIFEST_SUFFIX:
         return _manifest_jobs(source, output, suffix, sampling)
-    if source.is_dir():
-        found = sorted(source.rglob("*.npy"))
-        return [Job(mel, output / mel.relative_to(source).with_suffix(suffix), sampling) for mel in found]
-    return [Job(source, output / f"{source.stem}{suffix}", sampling)]
+    return [Job(mel, output / inside.with_suffix(suffix), sampling) for mel, inside in files_in(source, {".npy"})]
 
 
 def _manifest_jobs(manifest: Path, output: Path, suffix: str, sampling: Sampling) -> list[Job]:
     jobs = []
     for number, text in enumerate(manifest.read_text(encoding="utf-8").splitlines(), 1):
-        if not text.strip():
-            continue
         try:
-            line = from_dict(Line, json.loads(text))
-            audio = _inside(line.audio or _beneath(line.mel, suffix), suffix)
-            jobs.append(Job(manifest.parent / line.mel, output / audio, line.sampling(sampling)))
-        except (ConfigError, ValueError) as error:
+            jobs += [_manifest_job(json.loads(text), manifest.parent, output, suffix, sampling)] if text.strip() else []
+        except ValueError as error:
             raise ValueError(f"{manifest}, line {number}: {error}") from error
     return jobs
+
+
+def _manifest_job(line: Any, folder: Path, output: Path, suffix: str, sampling: Sampling) -> Job:
+    """Return the job of one line, a JSON object: `mel` below `folder`, and optionally `audio` and sampling options."""
+    fields = {name: value for name, value in line.items() if value is not None} if isinstance(line, dict) else {}
+    unknown = ", ".join(fields.keys() - {"mel", "audio", *VOICE})
+    mel = fields.pop("mel", None)
+    audio = fields.pop("audio", "")
+    if unknown or not isinstance(mel, str) or not isinstance(audio, str):
+        fault = f"has {unknown}" if unknown else "must be an object with the path `mel`"
+        raise ValueError(f"a line {fault}; known are mel, audio, {', '.join(VOICE)}")
+    return Job(folder / mel, output / _inside(audio or _beneath(mel, suffix), suffix), replace(sampling, **fields))
 
 
 def _beneath(mel: str, suffix: str) -> str:

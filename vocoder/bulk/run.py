@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from contextlib import suppress
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -15,7 +16,7 @@ from tqdm import tqdm
 from vocoder.bulk.jobs import Job
 from vocoder.bulk.record import RECORD_FOLDER, pending
 from vocoder.bulk.synthesis import Outcome, RowSynthesizer, Voice
-from vocoder.bulk.workers import Workers
+from vocoder.bulk.workers import in_processes, synthesize_row
 from vocoder.mel.file import mel_frames
 from vocoder.sampling import Sampling
 
@@ -24,19 +25,17 @@ ROW_FRAMES = 1024
 RunJobs = Callable[[list[Job]], Iterable[Outcome]]
 
 
-def rows(jobs: Iterable[Job], limit: int = ROW_FRAMES) -> Iterator[list[Job] | Outcome]:
-    """Yield the jobs in rows of at most `limit` frames, or of one mel, and outcomes of files that hold no mel.
+def rows(jobs: Iterable[Job], limit: int = ROW_FRAMES) -> Iterator[list[Job]]:
+    """Yield the jobs in rows of at most `limit` frames, or of one mel.
 
-    Headers are read lazily, so that a long list starts at once.
+    Headers are read lazily, so that a long list starts at once. Files without one are found when they are read.
     """
     row: list[Job] = []
     frames = 0
     for job in jobs:
-        try:
+        own = 0
+        with suppress(ValueError, OSError):
             own = mel_frames(job.mel)
-        except (ValueError, OSError) as error:
-            yield Outcome(job, error=" ".join(str(error).split()))
-            continue
         if row and frames + own > limit:
             yield row
             row, frames = [], 0
@@ -48,16 +47,9 @@ def rows(jobs: Iterable[Job], limit: int = ROW_FRAMES) -> Iterator[list[Job] | O
 
 @dataclass
 class Summary:
-    """Summary of a run.
+    """Summary of a run: how many files existed already (`there`), were made (`spoken`) and have clipped samples.
 
-    Attributes:
-        there: number of files that existed already.
-        spoken: number of files made.
-        audio_seconds: duration of their audio.
-        elapsed_seconds: duration of the run.
-        clipped_files: number of files with clipped samples.
-        failures: outcomes of the failed jobs.
-        doubts: outcomes of mels that are not typical of their mel config.
+    `failures` are the outcomes of failed jobs, `doubts` those of mels that are not typical of their mel config.
     """
 
     there: int = 0
@@ -118,33 +110,17 @@ def synthesize_all(
 
 
 def synthesize_here(jobs: Iterable[Job], voice: Voice, row_frames: int = ROW_FRAMES) -> Iterator[Outcome]:
-    """Synthesize in this process.
-
-    Raises:
-        ValueError: there is no such model, device or preset.
-    """
+    """Synthesize in this process; raises a ValueError if there is no such model, device or preset."""
     synthesize = RowSynthesizer(voice)
-    for row in rows(jobs, row_frames):
-        yield from [row] if isinstance(row, Outcome) else synthesize(row)
+    return (outcome for row in rows(jobs, row_frames) for outcome in synthesize(row))
 
 
 def synthesize_in_processes(
     jobs: Iterable[Job], voice: Voice, workers: int, row_frames: int = ROW_FRAMES
 ) -> Iterator[Outcome]:
-    """Synthesize in several processes, each with its own model.
-
-    Raises:
-        WorkerError: a worker cannot start.
-    """
-    with Workers(partial(_synthesizer, voice), workers) as pool:
-        yield from pool.run(rows(jobs, row_frames))
-
-
-def _synthesizer(voice: Voice, number: int) -> RowSynthesizer:
-    """Make the synthesizer of a worker; on CUDA without a number the workers are spread over the devices."""
-    if voice.device == "cuda" and torch.cuda.device_count() > 1:
-        voice = replace(voice, device=f"cuda:{number % torch.cuda.device_count()}")
-    return RowSynthesizer(voice)
+    """Synthesize in worker processes, which share the threads of PyTorch; raises as `synthesize_here`, and OSError."""
+    work = partial(synthesize_row, voice=voice, threads=max(1, torch.get_num_threads() // workers))
+    return in_processes(rows(jobs, row_frames), work, workers)
 
 
 def _tally(outcomes: Iterable[Outcome], summary: Summary, total: int) -> Summary:

@@ -26,16 +26,8 @@ from vocoder.sampling import AdaptMode, GuardMode, Utterance, voice_of
 class Voice:
     """Options common to all files of a run.
 
-    Attributes:
-        model: shipped name or model directory.
-        device: torch device.
-        format: of the audio files, a key of `AUDIO_FORMATS`.
-        preset: mel config of the mels, a preset's name or a file; None for the model's.
-        guard: for mels that are not typical of their mel config.
-        origin: whether the files say that they are synthetic.
-        adapt: whether adapters may be used.
-        statistics: file of mean and variance of normalised mels.
-        dtype: precision of the products; None for that of the model on the device.
+    `format` is a key of `AUDIO_FORMATS`, `preset` names the mel config of the mels (None for the model's), `statistics`
+    a file of their mean and variance, and `origin` says whether files are marked as synthetic.
     """
 
     model: str
@@ -50,11 +42,7 @@ class Voice:
 
     @property
     def source(self) -> MelConfig | str | None:
-        """Mel config of the mels, None for the model's, "auto" to recognise each.
-
-        Raises:
-            ConfigError: there is no such mel config, or no such statistics.
-        """
+        """Mel config of the mels, None for the model's, "auto" to recognise each; may raise a ConfigError."""
         return chosen_config(self.preset, self.statistics)
 
 
@@ -73,11 +61,7 @@ class Outcome:
 
 
 class RowSynthesizer:
-    """Synthesizes rows of mel files.
-
-    Raises:
-        ValueError: there is no such model, device or preset.
-    """
+    """Synthesizes rows of mel files; raises a ValueError if there is no such model, device or preset."""
 
     def __init__(self, voice: Voice) -> None:
         self._voice, self._source = voice, voice.source

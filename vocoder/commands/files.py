@@ -4,12 +4,8 @@ from __future__ import annotations
 
 import argparse
 import io
-import shutil
 import sys
-import tempfile
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -18,6 +14,7 @@ from numpy.typing import NDArray
 
 from vocoder.audio.file import AUDIO_FORMATS, AUDIO_SUFFIXES, WriteReport, write_audio
 from vocoder.audio.origin import Origin
+from vocoder.files import check_distinct, files_in, some
 
 STANDARD = Path("-")
 FILE_SUFFIXES = (".npy", *(f".{name}" for name in AUDIO_FORMATS))
@@ -43,15 +40,10 @@ def add_recording_arguments(parser: argparse.ArgumentParser, output: str) -> Non
 
 
 def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) -> list[tuple[Path, Path]]:
-    """Return the files to make: each source with its target, which is `output` or a file in that folder.
+    """Return the files to make: each source with its target, which is `output` or a file with `suffix` in that folder.
 
-    A file named by `output` is replaced. Files in a folder are kept without `again`, and a line says how many.
-
-    Args:
-        sources: files, `-`, or folders, which are searched for audio; the output repeats their structure.
-        output: file, folder, or `-`.
-        suffix: of the files in a folder.
-        again: replace existing files in a folder.
+    Sources are files, `-`, or folders, which are searched for audio; the output repeats their structure. A file named
+    by `output` is replaced. Files in a folder are kept without `again`, and a line says how many.
 
     Raises:
         ValueError: the output does not fit the sources, a folder has no audio, two sources have one target, or a source
@@ -63,29 +55,20 @@ def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) ->
         check_folder(output)
         if STANDARD in sources:
             raise ValueError("- stands for one file on standard input: name an output file, or pass - as well")
-        made = [
-            (file, output / inside.with_suffix(suffix)) for source in sources for file, inside in _audio_files(source)
-        ]
-    twice = [str(target) for target, count in Counter(target for _, target in made).items() if count > 1]
-    if twice:
-        raise ValueError(f"several files would be written to {_some(twice)}; give them names of their own")
+        made = []
+        for source in sources:
+            found = files_in(source, AUDIO_SUFFIXES)
+            if not found:
+                raise ValueError(f"{source} holds no audio; known suffixes: {', '.join(sorted(AUDIO_SUFFIXES))}")
+            made += [(file, output / inside.with_suffix(suffix)) for file, inside in found]
+    check_distinct(target for _, target in made)
     own = [str(target) for source, target in made if target.is_file() and source.is_file() and target.samefile(source)]
     if own:
-        raise ValueError(f"{_some(own)} would be replaced by what is made of it; give another output")
+        raise ValueError(f"{some(own)} would be replaced by what is made of it; give another output")
     kept = {target for _, target in made if target.is_file() and target != output and not again}
     if kept:
         say(f"{output}: {len(kept)} files exist already and are kept; --again replaces them", output)
     return [(source, target) for source, target in made if target not in kept]
-
-
-def _audio_files(source: Path) -> list[tuple[Path, Path]]:
-    """Return the audio files of a source, each with its path below the source."""
-    if not source.is_dir():
-        return [(source, Path(source.name))]
-    found = sorted(path for path in source.rglob("*") if path.suffix.lower() in AUDIO_SUFFIXES and path.is_file())
-    if not found:
-        raise ValueError(f"{source} holds no audio; known suffixes: {', '.join(sorted(AUDIO_SUFFIXES))}")
-    return [(path, path.relative_to(source)) for path in found]
 
 
 def check_folder(output: Path) -> None:
@@ -99,13 +82,9 @@ def check_folder(output: Path) -> None:
 
 
 def each(program: str, files: Sequence[tuple[Path, Path]], output: Path, make: Callable[[Path, Path], str]) -> int:
-    """Make every target and print one line for each; a failure affects only its own file.
+    """Make every target of `pairs` and print one line for each; a failure affects only its own file.
 
-    Args:
-        program: to begin error messages with.
-        files: from `pairs`.
-        output: as for `pairs`; a folder is created if missing.
-        make: writes a target from a source and returns what to say about it.
+    `make` writes a target from a source and returns what to say about it; error messages begin with `program`.
 
     Returns:
         0, or 2 if one failed.
@@ -136,21 +115,9 @@ def write_out(content: bytes) -> None:
     sys.stdout.buffer.flush()
 
 
-def audio_source(path: Path) -> Path | BinaryIO:
-    """Return what `read_audio` takes: the path, or the content of standard input."""
+def source_of(path: Path) -> Path | BinaryIO:
+    """Return a path, or the content of standard input, to be read."""
     return io.BytesIO(sys.stdin.buffer.read()) if path == STANDARD else path
-
-
-@contextmanager
-def mel_source(path: Path) -> Iterator[Path]:
-    """Yield the path, or that of a temporary copy of standard input."""
-    if path != STANDARD:
-        yield path
-        return
-    with tempfile.NamedTemporaryFile(prefix="vocoder-", suffix=".npy") as file:
-        shutil.copyfileobj(sys.stdin.buffer, file)
-        file.flush()
-        yield Path(file.name)
 
 
 def write_speech(
@@ -168,7 +135,3 @@ def write_speech(
 def suffix_of(format: str | None) -> str:
     """Return the suffix for a key of `AUDIO_FORMATS`, by default wav."""
     return "." + (format or "wav").partition("_")[0]
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -1,20 +1,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from vocoder.bulk.jobs import Job, Sampling, list_jobs
+from vocoder.bulk.jobs import Job, list_jobs
 from vocoder.bulk.run import rows
-from vocoder.bulk.synthesis import Outcome
+from vocoder.sampling import Sampling
 
 OUT = Path("out")
 
 
-def test_the_output_repeats_the_folders(tmp_path: Path) -> None:
+def test_the_output_repeats_the_folders(tmp_path):
     for name in ("one.npy", "a/two.npy", "a/b/three.v2.npy", "a/text.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
@@ -33,7 +32,7 @@ def manifest(folder: Path, *lines: dict[str, Any] | str) -> Path:
     return folder / "mels.jsonl"
 
 
-def test_a_manifest_says_what_becomes_of_each_mel_and_how(tmp_path: Path) -> None:
+def test_a_manifest_says_what_becomes_of_each_mel_and_how(tmp_path):
     path = manifest(
         tmp_path,
         {"mel": "a/one.npy", "seed": 5},
@@ -53,32 +52,26 @@ def test_a_manifest_says_what_becomes_of_each_mel_and_how(tmp_path: Path) -> Non
     ("line", "reason"),
     [
         ("{", "line 2: "),
-        ("[]", "must be a mapping"),
-        ({"mel": "a.npy", "sead": 3}, "no field sead"),
-        ({"audio": "a.wav"}, "lacks mel"),
+        ("[]", "must be an object with"),
+        ({"mel": "a.npy", "sead": 3}, "has sead"),
+        ({"audio": "a.wav"}, "with the path `mel`"),
         ({"mel": "a.npy", "sigma": -1}, "sigma must be 0 or more, not -1"),
         ({"mel": "a.npy", "seed": -1}, "seed must be a whole number, 0 or more"),
         ({"mel": "a.npy", "denoise": -1}, "denoise must lie in 0 to 1"),
         ({"mel": "a.npy", "audio": "../a.wav"}, "in the output folder that ends in .wav"),
         ({"mel": "a.npy", "audio": "/a.wav"}, "in the output folder that ends in .wav"),
         ({"mel": "a.npy", "audio": "a.flac"}, "ends in .wav"),
-        ({"mel": "ok.npy"}, "several mels would be written to ok.wav"),
+        ({"mel": "ok.npy"}, "several files would be written to out/ok.wav"),
     ],
 )
-def test_a_line_that_is_wrong_is_named(line: dict[str, Any] | str, reason: str, tmp_path: Path) -> None:
+def test_a_line_that_is_wrong_is_named(line, reason, tmp_path):
     with pytest.raises(ValueError, match=reason):
         list_jobs([manifest(tmp_path, {"mel": "ok.npy"}, line)], OUT, ".wav", Sampling())
 
 
-def test_short_mels_share_a_row_and_files_without_one_are_named(write_mels: Callable[..., Path]) -> None:
+def test_short_mels_share_a_row(write_mels):
     folder = write_mels(40, 50, 20, 300, 10, 90)
     (folder / "text.npy").write_text("not a mel")
-    (folder / "absent.npy").symlink_to("nowhere")
     jobs = list_jobs([folder], OUT, ".wav", Sampling())
-    made = list(rows(jobs, limit=100))
-    names = [[job.mel.stem for job in row] for row in made if not isinstance(row, Outcome)]
-    assert names == [["00", "01"], ["02"], ["03"], ["04", "05"]]
-    errors = {row.job.mel.stem: row.error or "" for row in made if isinstance(row, Outcome)}
-    assert set(errors) == {"text", "absent"}
-    assert "no npy file" in errors["text"]
-    assert "there is no file" in errors["absent"]
+    names = [[job.mel.stem for job in row] for row in rows(jobs, limit=100)]
+    assert names == [["00", "01"], ["02"], ["03"], ["04", "05", "text"]]
