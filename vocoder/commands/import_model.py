@@ -18,7 +18,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--from", dest="layout", required=True, choices=tuple(IMPORTERS), help="its layout")
     parser.add_argument("-o", "--output", type=Path, required=True, metavar="DIR", help="model directory to write")
     parser.add_argument("--config", type=Path, metavar="FILE", help="the project's configuration of the model (JSON)")
-    parser.add_argument("--speaker", type=int, metavar="N", help="speaker to keep of a multi-speaker model")
     parser.add_argument(
         "--statistics",
         type=Path,
@@ -29,17 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the model directory and report what was imported.
-
-    Raises:
-        ValueError, OSError: the checkpoint cannot be imported; the text says why.
-    """
+    """Write the model directory and report what was imported."""
     imported = import_model(
         args.layout,
         args.file,
         args.output,
         config=args.config,
-        speaker=args.speaker,
         statistics=args.statistics,
     )
     parameters = sum(parameter.numel() for parameter in imported.model.parameters())

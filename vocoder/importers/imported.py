@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
@@ -19,38 +20,37 @@ class Request:
 
     Attributes:
         weights: of the checkpoint.
-        config: the settings file of the foreign project; None where there is none.
-        speaker: which voice of a multi-speaker model becomes the imported one.
+        config: the settings file of the foreign project, if there is one.
         statistics: mean and variance of each mel bin, for models that take normalised mels.
     """
 
     weights: Weights
     config: Mapping[str, Any] | None = None
-    speaker: int | None = None
     statistics: tuple[tuple[float, ...], tuple[float, ...]] | None = None
 
 
 @dataclass(frozen=True)
 class Imported:
-    """A model of ours with the weights of a foreign one.
-
-    Attributes:
-        model: of a known family.
-        mel_config: the mels that it takes.
-        notes: what the user should know, such as tensors that the original never uses.
-    """
+    """A model of a known family with foreign weights, the mels that it takes, and what the user should know."""
 
     model: nn.Module
     mel_config: MelConfig
-    notes: tuple[str, ...] = field(default=())
+    notes: tuple[str, ...] = ()
+
+
+def mel_config_of(base: MelConfig, settings: Mapping[str, Any], names: Mapping[str, str], **known: float) -> MelConfig:
+    """Return a preset with the settings of a foreign configuration, by field of `MelConfig`, and with `known` values.
+
+    Raises:
+        CheckpointError: a setting is not a number.
+    """
+    said = {field: setting(settings, name, getattr(base, field)) for field, name in names.items()}
+    made = dataclasses.replace(base, **{**said, **known})
+    return made if made == base else dataclasses.replace(made, name=f"{base.name}-variant")
 
 
 def setting(config: Mapping[str, Any] | None, name: str, default: Any) -> Any:
-    """Return a setting of a foreign configuration, which must be of the kind of its default.
-
-    Raises:
-        CheckpointError: it is of another kind.
-    """
+    """Return a setting of a foreign configuration; raise a CheckpointError if it is not of the kind of its default."""
     value = default if config is None or config.get(name) is None else config[name]
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     fits = number if isinstance(default, float) else isinstance(value, type(default))
@@ -62,16 +62,7 @@ def setting(config: Mapping[str, Any] | None, name: str, default: Any) -> Any:
 def check_agreement(
     said: Mapping[str, Any] | None, found: Mapping[str, Any], origin: str = "the configuration"
 ) -> None:
-    """Compare what a project's settings say with what the tensors show; what is not said, or is null, agrees.
-
-    Args:
-        said: settings by name.
-        found: the same names, read from the tensors.
-        origin: who says it, for the error text.
-
-    Raises:
-        CheckpointError: they differ; the text has both values.
-    """
+    """Raise a CheckpointError if a project's settings contradict what the tensors show; null agrees with anything."""
     for name, value in found.items():
         other = value if said is None or said.get(name) is None else said[name]
         if other != value:
@@ -79,11 +70,7 @@ def check_agreement(
 
 
 def check_keys(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]], layout: str) -> None:
-    """Raise if a tensor is missing, unknown or of another shape; the text lists every one.
-
-    Raises:
-        CheckpointError: as said.
-    """
+    """Raise a CheckpointError that lists every tensor that is missing, unknown or of another shape."""
     missing = [name for name in expected if name not in tensors]
     unknown = [name for name in tensors if name not in expected]
     wrong = [

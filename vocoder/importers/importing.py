@@ -14,7 +14,7 @@ from vocoder.importers.imported import Imported, Request
 from vocoder.importers.nvidia_waveglow import import_waveglow
 from vocoder.importers.r9y9_wavenet import import_r9y9_wavenet
 from vocoder.importers.weights import Weights, read_weights
-from vocoder.mel import config_file
+from vocoder.mel.config_file import read_statistics
 
 IMPORTERS: MappingProxyType[str, Callable[[Request], Imported]] = MappingProxyType(
     {
@@ -32,7 +32,6 @@ def import_model(
     directory: Path,
     *,
     config: Path | None = None,
-    speaker: int | None = None,
     statistics: Path | None = None,
 ) -> Imported:
     """Write the model directory of a foreign checkpoint.
@@ -42,7 +41,6 @@ def import_model(
         file: the checkpoint.
         directory: where the model goes.
         config: settings of the foreign project, JSON.
-        speaker: of a multi-speaker model.
         statistics: mean and variance of each mel bin, npz or JSON.
 
     Raises:
@@ -50,29 +48,21 @@ def import_model(
         FileNotFoundError: there is no such file.
     """
     weights = read_weights(file)
-    request = Request(
-        weights,
-        read_config(config) if config is not None else None,
-        speaker,
-        read_statistics(statistics) if statistics is not None else None,
-    )
     try:
-        imported = IMPORTERS[layout](request)
+        given = None if statistics is None else read_statistics(statistics)
+        imported = IMPORTERS[layout](Request(weights, None if config is None else _object_in(config), given))
     except ConfigError as error:  # of the mel config that configuration and statistics make
         raise CheckpointError(f"{file} cannot be imported: {error}") from error
-    provenance: dict[str, Any] = {"imported": _origin(layout, request)}
+    origin = {"layout": layout, "file": weights.source, "sha256": weights.sha256, "step": weights.step}
+    origin |= {"module": weights.module}
+    provenance: dict[str, Any] = {"imported": {name: value for name, value in origin.items() if value is not None}}
     if imported.notes:
         provenance["notes"] = list(imported.notes)
     save_model(directory, imported.model, imported.mel_config, provenance, card=_card(layout, weights, imported))
     return imported
 
 
-def read_config(path: Path) -> dict[str, Any]:
-    """Return the object of a JSON file.
-
-    Raises:
-        CheckpointError: it is no JSON object.
-    """
+def _object_in(path: Path) -> dict[str, Any]:
     try:
         config = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -80,33 +70,6 @@ def read_config(path: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise CheckpointError(f"{path} must hold a JSON object, not a {type(config).__name__}")
     return config
-
-
-def read_statistics(path: Path) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Return `mean` and `variance` of an npz or JSON file.
-
-    Raises:
-        CheckpointError: they are missing or no two lists of numbers.
-    """
-    try:
-        return config_file.read_statistics(path)
-    except ConfigError as error:
-        raise CheckpointError(str(error)) from error
-
-
-def _origin(layout: str, request: Request) -> dict[str, Any]:
-    """Return where a model came from, for its config.json."""
-    origin = {"layout": layout} | _file(request.weights)
-    if request.weights.module is not None:
-        origin["module"] = request.weights.module
-    if request.speaker is not None:
-        origin["speaker"] = request.speaker
-    return origin
-
-
-def _file(weights: Weights) -> dict[str, Any]:
-    found: dict[str, Any] = {"file": weights.source, "sha256": weights.sha256}
-    return found if weights.step is None else found | {"step": weights.step}
 
 
 def _card(layout: str, weights: Weights, imported: Imported) -> str:

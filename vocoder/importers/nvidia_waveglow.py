@@ -16,7 +16,15 @@ from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import ConfigError
-from vocoder.importers.imported import Imported, Request, check_agreement, check_keys, count, setting
+from vocoder.importers.imported import (
+    Imported,
+    Request,
+    check_agreement,
+    check_keys,
+    count,
+    mel_config_of,
+    setting,
+)
 from vocoder.importers.weights import Weights
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig, preset
@@ -26,6 +34,12 @@ from vocoder.models.waveglow_config import WaveGlowConfig, published
 LAYOUT = "nvidia-waveglow"
 OLDEST_MODULE = "glow_old"
 STRIDE = 256  # of the upsampling, in the published code whatever its configuration says
+MEL_SETTINGS = {
+    "sample_rate": "sampling_rate",
+    "n_fft": "filter_length",
+    "win_length": "win_length",
+    "f_min": "mel_fmin",
+}
 
 
 def import_waveglow(request: Request) -> Imported:
@@ -40,19 +54,18 @@ def import_waveglow(request: Request) -> Imported:
     config = _architecture(tensors, _stride(weights), alternate)
     mel_config = _mel(setting(request.config, "data_config", {}), config)
     config = dataclasses.replace(config, sample_rate=mel_config.sample_rate)
-    check_keys(tensors, _shapes(config), LAYOUT)
+    with torch.device("meta"):  # takes no memory, whatever sizes the tensors have
+        named = _named(WaveGlow(config))
+    check_keys(tensors, {theirs: shape for theirs, (_, shape) in named.items()}, LAYOUT)
     _check_settings(config, said, weights)
     model = WaveGlow(config)
-    model.load_state_dict(_ours(tensors, config))
+    ours = model.state_dict()
+    model.load_state_dict({name: tensors[theirs].reshape(ours[name].shape) for theirs, (name, _) in named.items()})
     return Imported(model, mel_config)
 
 
 def _alternates(weights: Weights, module: str) -> bool:
-    """Return whether odd flows exchange the halves.
-
-    Raises:
-        CheckpointError: only the user can know.
-    """
+    """Return whether odd flows exchange the halves; raises a CheckpointError if only the user can know."""
     if module:
         return OLDEST_MODULE in module.split(".")
     split = [name for name in weights.tensors if ".cond_layers." in name or ".res_layers." in name]
@@ -123,66 +136,30 @@ def _shape(tensors: Mapping[str, Tensor], name: str, dimensions: int) -> tuple[i
     return tuple(tensors[name].shape)
 
 
-def _channels(config: WaveGlowConfig) -> list[int]:
-    every, size = config.early_every, config.early_size
-    return [config.group_size - (k // every if every else 0) * size for k in range(config.flows)]
-
-
-def _shapes(config: WaveGlowConfig) -> dict[str, tuple[int, ...]]:
-    """Return every name of the layout with its shape, weight norm folded and old layers merged."""
-    stack, n_mels = config.stack, config.n_mels
-    width, layers = stack.channels, len(stack.dilations)
-    shapes: dict[str, tuple[int, ...]] = {
-        "upsample.weight": (n_mels, n_mels, config.upsample_kernel),
-        "upsample.bias": (n_mels,),
-    }
-    for k, channels in enumerate(_channels(config)):
-        half, prefix = channels // 2, f"WN.{k}."
-        shapes[f"convinv.{k}.conv.weight"] = (channels, channels, 1)
-        sizes = {"start": (width, half, 1), "cond_layer": (2 * width * layers, config.cond_channels, 1)}
-        sizes["end"] = (2 * half, width, 1)
-        sizes |= {f"in_layers.{i}": (2 * width, width, stack.kernel_size) for i in range(layers)}
-        sizes |= {f"res_skip_layers.{i}": ((2 if i < layers - 1 else 1) * width, width, 1) for i in range(layers)}
-        for name, shape in sizes.items():
-            shapes[f"{prefix}{name}.weight"], shapes[f"{prefix}{name}.bias"] = shape, shape[:1]
-    return shapes
-
-
-def _ours(tensors: Mapping[str, Tensor], config: WaveGlowConfig) -> dict[str, Tensor]:
-    renamed: dict[str, Tensor] = {}
-    for name, value in tensors.items():
+def _named(model: WaveGlow) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """Return each tensor of the layout, weight norm folded and old layers merged: our name and the original's shape."""
+    found: dict[str, tuple[str, tuple[int, ...]]] = {}
+    for name, value in model.state_dict().items():
         head, _, rest = name.partition(".")
-        if head == "upsample":
-            renamed[f"condition.{name}"] = value
+        if head == "condition":
+            found[rest] = name, tuple(value.shape)
         elif head == "convinv":
-            renamed[f"convinv.{rest.partition('.')[0]}.weight"] = value[:, :, 0]
-        else:
-            flow, _, layer = rest.partition(".")
-            renamed[f"couplings.{flow}.network.{layer}"] = value.unsqueeze(2) if value.ndim == 3 else value
-    return renamed
+            found[f"{name.removesuffix('weight')}conv.weight"] = name, (*value.shape, 1)
+        else:  # couplings.0.network.start.weight, of a convolution in two dimensions
+            flow, _, layer = rest.partition(".network.")
+            found[f"WN.{flow}.{layer}"] = name, tuple(value.shape[:2] + value.shape[3:])
+    return found
 
 
 def _mel(data: Mapping[str, Any], architecture: WaveGlowConfig) -> MelConfig:
-    plain = preset("nvidia")
-    sample_rate = setting(data, "sampling_rate", plain.sample_rate)
-    f_max = 0.0 if "mel_fmax" in data and data["mel_fmax"] is None else setting(data, "mel_fmax", plain.f_max)
-    hop_length = setting(data, "hop_length", architecture.hop_length)
-    if hop_length != architecture.hop_length:
+    base, hop_length = preset("nvidia"), architecture.hop_length
+    if (said := setting(data, "hop_length", hop_length)) != hop_length:
         raise CheckpointError(
-            f"hop_length of the configuration is {hop_length}, but the model makes {architecture.hop_length} samples "
-            f"of each frame"
+            f"hop_length of the configuration is {said}, but the model makes {hop_length} samples of each frame"
         )
-    changes = {
-        "sample_rate": sample_rate,
-        "n_fft": setting(data, "filter_length", plain.n_fft),
-        "win_length": setting(data, "win_length", plain.win_length),
-        "hop_length": hop_length,
-        "n_mels": architecture.n_mels,
-        "f_min": setting(data, "mel_fmin", plain.f_min),
-        "f_max": f_max if f_max > 0 else sample_rate / 2,  # null and 0 are librosa's way to say all
-    }
-    made = dataclasses.replace(plain, **changes)
-    return made if made == plain else dataclasses.replace(made, name="nvidia-variant")
+    f_max = 0.0 if "mel_fmax" in data and data["mel_fmax"] is None else setting(data, "mel_fmax", base.f_max)
+    f_max = f_max if f_max > 0 else setting(data, "sampling_rate", base.sample_rate) / 2  # librosa's way to say all
+    return mel_config_of(base, data, MEL_SETTINGS, hop_length=hop_length, n_mels=architecture.n_mels, f_max=f_max)
 
 
 def _check_settings(architecture: WaveGlowConfig, said: Mapping[str, Any], weights: Weights) -> None:

@@ -12,15 +12,25 @@ from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import ConfigError
-from vocoder.importers.imported import Imported, Request, check_agreement, check_keys, count, setting
+from vocoder.importers.imported import (
+    Imported,
+    Request,
+    check_agreement,
+    check_keys,
+    count,
+    mel_config_of,
+    setting,
+)
 from vocoder.layers.conditioning import UpsamplingConfig
 from vocoder.layers.stack import PublishedStackConfig
 from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.config_file import with_statistics
 from vocoder.models.published_config import PublishedWaveNetConfig
 from vocoder.models.wavenet import WaveNet
 
 LAYOUT = "r9y9-wavenet"
 UPSAMPLING = "upsample_net.upsample.up_layers."
+MEL_SETTINGS = {"n_fft": "fft_size", "win_length": "win_length", "f_min": "fmin", "f_max": "fmax"}
 PREEMPHASIS = 0.85  # of the project's audio code, which no preset states
 
 Shapes = dict[str, tuple[int, ...]]
@@ -35,11 +45,12 @@ def import_r9y9_wavenet(request: Request) -> Imported:
     settings = request.config
     if settings is None:
         raise CheckpointError("the weights do not say how dilations repeat: give the model's preset (JSON) as --config")
-    tensors = dict(request.weights.tensors)
+    tensors = request.weights.tensors
+    if "embed_speakers.weight" in tensors:
+        raise CheckpointError("a model of several speakers cannot be imported")
     config = _architecture(tensors, settings)
     check_keys(tensors, _shapes(config, tensors), LAYOUT)
     _check_preset(config, settings)
-    _fold_speaker(tensors, request.speaker, len(config.stack.dilations))
     model = WaveNet(config)
     layers = len(config.stack.dilations)
     ours = {f"stack.{name}": value for name, value in _stack_tensors(tensors, layers).items()}
@@ -162,34 +173,11 @@ def _shapes(config: PublishedWaveNetConfig, tensors: Mapping[str, Tensor]) -> Sh
         sizes[f"{prefix}conv"] = (2 * gate, residual, stack.kernel_size)
         sizes[f"{prefix}conv1x1_out"], sizes[f"{prefix}conv1x1_skip"] = (residual, gate, 1), (skip, gate, 1)
         shapes[f"{prefix}conv1x1c.weight"] = (2 * gate, config.n_mels, 1)
-        for name in ("conv1x1c", "conv1x1g"):  # with a bias in versions before the last
-            if f"{prefix}{name}.bias" in tensors:
-                shapes[f"{prefix}{name}.bias"] = (2 * gate,)
-    if "embed_speakers.weight" in tensors:
-        embedding = tuple(tensors["embed_speakers.weight"].shape)
-        shapes["embed_speakers.weight"] = embedding
-        shapes |= {
-            f"conv_layers.{i}.conv1x1g.weight": (2 * gate, embedding[-1], 1) for i in range(len(stack.dilations))
-        }
+        if f"{prefix}conv1x1c.bias" in tensors:  # in versions before the last
+            shapes[f"{prefix}conv1x1c.bias"] = (2 * gate,)
     for name, shape in sizes.items():
         shapes[f"{name}.weight"], shapes[f"{name}.bias"] = shape, shape[:1]
     return shapes
-
-
-def _fold_speaker(tensors: dict[str, Tensor], speaker: int | None, layers: int) -> None:
-    """Turn the embedding of one speaker into biases."""
-    table = tensors.get("embed_speakers.weight")
-    if table is None:
-        if speaker is not None:
-            raise CheckpointError("--speaker is for models of several speakers; this one has no speaker embedding")
-        return
-    if speaker is None or not 0 <= speaker < len(table):
-        raise CheckpointError(f"the model has {len(table)} speakers: choose one, 0 to {len(table) - 1}, with --speaker")
-    for i in range(layers):
-        prefix = f"conv_layers.{i}."
-        share = tensors[f"{prefix}conv1x1g.weight"][:, :, 0] @ table[speaker]
-        share = share + tensors.get(f"{prefix}conv1x1g.bias", torch.zeros(()))
-        tensors[f"{prefix}conv.bias"] = tensors[f"{prefix}conv.bias"] + share
 
 
 def _stack_tensors(tensors: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
@@ -226,18 +214,8 @@ def _conv(tensors: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
 
 
 def _mel(settings: Mapping[str, Any], config: PublishedWaveNetConfig, request: Request) -> MelConfig:
-    plain = preset("r9y9")
-    changes = {
-        "sample_rate": config.sample_rate,
-        "n_fft": setting(settings, "fft_size", plain.n_fft),
-        "win_length": setting(settings, "win_length", plain.win_length),
-        "hop_length": config.hop_length,
-        "n_mels": config.n_mels,
-        "f_min": setting(settings, "fmin", plain.f_min),
-        "f_max": setting(settings, "fmax", plain.f_max),
-    }
-    made = dataclasses.replace(plain, **changes)
-    made = made if made == plain else dataclasses.replace(made, name="r9y9-variant")
+    known = {"sample_rate": config.sample_rate, "hop_length": config.hop_length, "n_mels": config.n_mels}
+    made = mel_config_of(preset("r9y9"), settings, MEL_SETTINGS, **known)
     if request.statistics is None:
         return dataclasses.replace(made, name=f"{made.name}-without-statistics")
-    return dataclasses.replace(made, mean=request.statistics[0], variance=request.statistics[1])
+    return with_statistics(made, request.statistics)

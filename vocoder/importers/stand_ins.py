@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -89,20 +90,11 @@ def stand_ins(module: str, name: str) -> Any:
     if module == "torch" and isinstance(found := vars(torch).get(name), torch.dtype):
         return found
     if (module, name) in _FUNCTIONS:
-        return _wrapped(_FUNCTIONS[module, name])
+        return partial(_FUNCTIONS[module, name])  # a pickle may set attributes of what it is given
     last = module.rpartition(".")[2]
     if name in _LAYERS.get(module, ()) or (last in _MODEL_MODULES and name in _MODEL_CLASSES):
         return type(name, (Inert,), {"qualified_name": f"{module}.{name}"})
     return None
-
-
-def _wrapped(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Return a new function: a pickle may set attributes of what it is given."""
-
-    def wrapped(*args: Any, **kwargs: Any) -> Any:
-        return function(*args, **kwargs)
-
-    return wrapped
 
 
 def _tensor(piece: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
@@ -116,43 +108,27 @@ def _tensor(piece: Any, offset: Any, size: Any, stride: Any, *_: Any) -> Tensor:
     return torch.as_strided(piece.values, shape, steps, int(offset))  # PyTorch refuses what lies beyond the storage
 
 
-def _parameter(data: Any, *_: Any) -> Any:
-    return data
-
-
-def _size(values: Any = ()) -> tuple[int, ...]:
-    return tuple(map(int, values))
-
-
 def _mapping(*args: Any) -> OrderedDict[Any, Any]:
     return OrderedDict(*[arg for arg in args if isinstance(arg, (list, tuple, dict))][:1])
 
 
-def _collection(values: Any = ()) -> set[Any]:
-    return set(values)
-
-
-def _bytes(text: Any, *_: Any) -> bytes:
-    return str(text).encode("latin1")
-
-
-def _nothing(*_: Any) -> None:
-    return None
+def _first(value: Any = (), *_: Any) -> Any:
+    return value
 
 
 _FUNCTIONS: MappingProxyType[tuple[str, str], Callable[..., Any]] = MappingProxyType(
     {
         ("torch._utils", "_rebuild_tensor"): _tensor,
         ("torch._utils", "_rebuild_tensor_v2"): _tensor,
-        ("torch._utils", "_rebuild_parameter"): _parameter,
-        ("torch._utils", "_rebuild_parameter_with_state"): _parameter,
-        ("torch", "Size"): _size,
-        ("torch", "device"): _nothing,
+        ("torch._utils", "_rebuild_parameter"): _first,
+        ("torch._utils", "_rebuild_parameter_with_state"): _first,
+        ("torch", "Size"): lambda values=(): tuple(map(int, values)),
+        ("torch", "device"): lambda *_: None,
         ("collections", "OrderedDict"): _mapping,
         ("collections", "defaultdict"): _mapping,
         ("builtins", "dict"): _mapping,
-        ("builtins", "set"): _collection,
-        ("builtins", "frozenset"): _collection,
-        ("_codecs", "encode"): _bytes,
+        ("builtins", "set"): _first,
+        ("builtins", "frozenset"): _first,
+        ("_codecs", "encode"): lambda text, *_: str(text).encode("latin1"),
     }
 )

@@ -13,16 +13,10 @@ MARK = pickletools.markobject
 
 
 def check_tuples(data: bytes | BinaryIO) -> None:
-    """Raise if a tuple holds, with the tuples within it, more than a million values.
+    """Raise a CheckpointError if a tuple holds, with the tuples within it, more than a million values.
 
     Sixty tuples of the one before, twice, take bytes. To use the last as a key takes Python, which counts each value
-    anew, years.
-
-    Args:
-        data: a pickle, or a file that is read to the end of one.
-
-    Raises:
-        CheckpointError: as said.
+    anew, years. The data is a pickle, or a file that is read to the end of one.
     """
     stack: list[Any] = []  # sizes of what the unpickler would have there, and marks
     memo: dict[int, Any] = {}

@@ -29,9 +29,8 @@ MAX_VALUES = 1 << 33
 def read_pickled(path: Path) -> Any:
     """Return the object that `torch.save` wrote, classes replaced by inert stand-ins and tensors on the CPU.
 
-    Raises:
-        CheckpointError: the file is damaged or no PyTorch file, or it names a class or function that no checkpoint
-            needs; nothing of it is ever imported or called.
+    Nothing that it names is imported or called. Raises a CheckpointError if the file is damaged or no PyTorch file, or
+    names a class or function that no checkpoint needs.
     """
     try:
         if zipfile.is_zipfile(path):

@@ -26,14 +26,9 @@ MAX_DEPTH = 8  # of wrappers in wrappers
 class Weights:
     """Tensors of a foreign checkpoint by name, in float32, without weight norm and without `module.` in front.
 
-    Attributes:
-        tensors: parameters and buffers.
-        source: the file's name.
-        sha256: of the file.
-        module: the class of a pickled module, such as `glow.WaveGlow`; None for a plain state_dict.
-        settings: numbers and tuples of a pickled module's parts, such as `upsample.stride`.
-        step: of training, where the file says so.
-        config: the settings of the model that the file holds beside the tensors; empty where it holds none.
+    `module` is the class of a pickled module, such as `glow.WaveGlow`, and `settings` the numbers and tuples of its
+    parts, such as `upsample.stride`. `config` holds the settings of the model that the file has beside the tensors,
+    `step` that of training.
     """
 
     tensors: Mapping[str, Tensor]
@@ -60,19 +55,21 @@ def read_weights(path: Path) -> Weights:
     if isinstance(wrapped, Inert):
         try:
             module = _innermost(wrapped).qualified_name
-            tensors = dict(_module_tensors(wrapped, ""))
-            settings = {_bare(name): value for name, value in _module_settings(wrapped, "")}
+            found = dict(_contents(wrapped, ""))
         except RecursionError:
             raise CheckpointError(f"{path} holds modules within modules, deeper than any model has them") from None
+        settings = {_bare(name): value for name, value in found.items() if not isinstance(value, Tensor)}
     else:
-        tensors = {str(name): value for name, value in wrapped.items() if isinstance(value, Tensor)}
+        found = {str(name): value for name, value in wrapped.items()}
+    tensors = {name: value for name, value in found.items() if isinstance(value, Tensor)}
     bare = {_bare(name): value for name, value in tensors.items()}
     if len(bare) != len(tensors):
         raise CheckpointError(f"{path} holds the same tensor with and without {PREFIX!r} in front")
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    config = _mapping(holder.get("config")) if isinstance(holder, Mapping) else {}
-    return Weights(folded(bare), path.name, sha256, module, settings, _step(holder), config)
+    return Weights(
+        folded(bare), path.name, sha256, module, settings, _step(holder), _mapping(_mapping(holder).get("config"))
+    )
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:
@@ -115,24 +112,17 @@ def _innermost(module: Inert) -> Inert:
     return _innermost(wrapped) if isinstance(wrapped, Inert) and len(inner) == 1 else module
 
 
-def _module_tensors(module: Inert, prefix: str) -> Iterator[tuple[str, Tensor]]:
-    """Yield what `state_dict` of a module would hold."""
-    for part in ("_parameters", "_buffers"):
-        for name, value in _mapping(module.state.get(part)).items():
-            if isinstance(value, Tensor):
-                yield f"{prefix}{name}", value
-    for name, child in _mapping(module.state.get("_modules")).items():
-        if isinstance(child, Inert):
-            yield from _module_tensors(child, f"{prefix}{name}.")
-
-
-def _module_settings(module: Inert, prefix: str) -> Iterator[tuple[str, Any]]:
+def _contents(module: Inert, prefix: str) -> Iterator[tuple[str, Any]]:
+    """Yield what `state_dict` of a module would hold, and the numbers and tuples that it was built from."""
     for name, value in module.state.items():
         if isinstance(value, (int, float)) or (isinstance(value, tuple) and all(isinstance(v, int) for v in value)):
             yield f"{prefix}{name}", value
+    for part in ("_parameters", "_buffers"):
+        for name, value in _mapping(module.state.get(part)).items():
+            yield f"{prefix}{name}", value
     for name, child in _mapping(module.state.get("_modules")).items():
         if isinstance(child, Inert):
-            yield from _module_settings(child, f"{prefix}{name}.")
+            yield from _contents(child, f"{prefix}{name}.")
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:
@@ -146,9 +136,5 @@ def _bare(name: str) -> str:
 
 
 def _step(holder: Any) -> int | None:
-    if isinstance(holder, Mapping):
-        for name in ("global_step", "iteration", "step", "steps"):
-            value = holder.get(name)
-            if isinstance(value, int) and not isinstance(value, bool):
-                return value
-    return None
+    values = [_mapping(holder).get(name) for name in ("global_step", "iteration", "step", "steps")]
+    return next((value for value in values if type(value) is int), None)

@@ -88,15 +88,13 @@ def r9y9_condition(state: State, mel: Tensor, pad: int, scales: tuple[int, ...])
     return image[:, 0]
 
 
-def r9y9_network(state: State, layers: int, cycle: int, speaker: int | None = None) -> Network:
+def r9y9_network(state: State, layers: int, cycle: int) -> Network:
     def run(x: Tensor, c: Tensor) -> Tensor:
         h, skips = conv(state, "first_conv", x), torch.zeros(())
         for i in range(layers):
             p, d = f"conv_layers.{i}.", 2 ** (i % cycle)
             taps = state[f"{p}conv.weight"].shape[2]
             gates = conv(state, f"{p}conv", h, d, (taps - 1) * d) + conv(state, f"{p}conv1x1c", c)
-            if speaker is not None:
-                gates = gates + conv(state, f"{p}conv1x1g", state["embed_speakers.weight"][speaker][None, :, None])
             a, b = gates.chunk(2, dim=1)
             out = a.tanh() * b.sigmoid()
             skips = skips + conv(state, f"{p}conv1x1_skip", out)

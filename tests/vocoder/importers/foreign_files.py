@@ -52,7 +52,7 @@ def waveglow_state(split: bool = False, split_cond: bool = False) -> State:
     return state
 
 
-def r9y9_state(outputs: int, inputs: int = 1, layers: int = 4, speakers: int = 0) -> State:
+def r9y9_state(outputs: int, inputs: int = 1, layers: int = 4) -> State:
     """The layout of wavenet_vocoder: 8 residual, 6 gated and 10 skip channels, kernel 3, two frames of context."""
     state: State = {"upsample_net.conv_in.weight": 0.1 * torch.randn(80, 80, 5)}
     for i in range(4):
@@ -64,10 +64,6 @@ def r9y9_state(outputs: int, inputs: int = 1, layers: int = 4, speakers: int = 0
         normed(state, f"{p}conv1x1c", 12, 80, 1, bias=False, scale=0.05)
         normed(state, f"{p}conv1x1_out", 8, 6, 1)
         normed(state, f"{p}conv1x1_skip", 10, 6, 1)
-        if speakers:
-            normed(state, f"{p}conv1x1g", 12, 3, 1, bias=False)
-    if speakers:
-        state["embed_speakers.weight"] = torch.randn(speakers, 3)
     normed(state, "last_conv_layers.1", 10, 10, 1)
     normed(state, "last_conv_layers.3", outputs, 10, 1)
     state["last_conv_layers.3.bias"][-outputs // 3 if outputs < 256 else 0 :] -= 3.0 if outputs < 256 else 0.0

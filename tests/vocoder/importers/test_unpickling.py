@@ -45,19 +45,14 @@ def attacks(witness: Path) -> dict[str, Any]:
     }
 
 
-NAMES = tuple(attacks(Path("witness")))
-
-
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
-@pytest.mark.parametrize("name", NAMES)
-def test_a_file_that_would_run_something_is_refused(tmp_path, name, legacy):
-    witness = tmp_path / "witness"
-    state: dict[str, Any] = dict(waveglow_state())
-    state["upsample.extra"] = attacks(witness)[name]
-    file = save(tmp_path / "hostile.pt", state, legacy=legacy)
-    with pytest.raises(CheckpointError, match="which no checkpoint needs and which is not run"):
-        read_weights(file)
-    assert not witness.exists()
+def test_a_file_that_would_run_something_is_refused(tmp_path, legacy):
+    witness, weights = tmp_path / "witness", waveglow_state()
+    for attack in attacks(witness).values():
+        file = save(tmp_path / "hostile.pt", {**weights, "upsample.extra": attack}, legacy=legacy)
+        with pytest.raises(CheckpointError, match="which no checkpoint needs and which is not run"):
+            read_weights(file)
+        assert not witness.exists()
 
 
 def test_what_pickle_itself_can_be_told_runs_nothing(tmp_path):
@@ -84,13 +79,13 @@ def test_stand_ins_of_one_file_do_not_change_those_of_the_next(tmp_path):
 
 
 @pytest.mark.parametrize("legacy", [False, True], ids=["zip", "legacy"])
-@pytest.mark.parametrize("share", [0.0, 0.3, 0.9, 0.999])
-def test_a_file_that_was_cut_short_says_so(tmp_path, legacy, share):
+def test_a_file_that_was_cut_short_says_so(tmp_path, legacy):
     file = save(tmp_path / "whole.pt", waveglow_state(), legacy=legacy)
     data = file.read_bytes()
-    file.write_bytes(data[: int(share * len(data))])
-    with pytest.raises(CheckpointError, match=r"whole\.pt"):
-        read_weights(file)
+    for share in (0.0, 0.3, 0.9, 0.999):
+        file.write_bytes(data[: int(share * len(data))])
+        with pytest.raises(CheckpointError, match=r"whole\.pt"):
+            read_weights(file)
 
 
 @pytest.mark.parametrize("content", [b"", b"no checkpoint", b"\x00" * 4096, b"\x80\x02}q\x00."])
