@@ -19,7 +19,7 @@ from vocoder.guard.guard import judge
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import MelConfig
 from vocoder.mel.range import mel_range
-from vocoder.mel.values import MelError, bands_hint, finite_values
+from vocoder.mel.values import MelError, finite_values, shape_fault
 from vocoder.sampling import AdaptMode, GuardMode, Preset
 
 CPU = torch.device("cpu")
@@ -113,7 +113,8 @@ def admit(
     """
     values = finite_values(mel)
     path = path_between(source_config(preset, target, values), target, adapt)
-    _check_shape(values, path.source)
+    if fault := shape_fault(values.shape, path.source.n_mels):
+        raise MelError(fault)
     _check_length(values.shape[-1], path, max_frames)
     batch = values if values.ndim == 3 else values[None]
     _check_range(batch, path.source, guard)
@@ -123,11 +124,7 @@ def admit(
 
 
 def heeded(verdict: Verdict | None, guard: GuardMode) -> Verdict | None:
-    """Return a verdict.
-
-    Raises:
-        UnlikelyMelError: the mel is not typical, and guard is "strict".
-    """
+    """Return a verdict; raise an `UnlikelyMelError` if the mel is not typical and guard is "strict"."""
     if guard == "strict" and verdict is not None and not verdict.typical:
         raise UnlikelyMelError(verdict)
     return verdict
@@ -159,8 +156,7 @@ class StreamAdmission:
     def take(self, piece: Any) -> Tensor:
         """Take the next frames (n_mels, frames) and return those (n_mels, frames) that the model can have, maybe none.
 
-        Args:
-            piece: tensor or array; or a whole mel that is admitted already.
+        The piece may be a whole mel that is admitted already.
 
         Raises:
             MelError: they are not finite, or have a shape or values that no mel of the mel config has.
@@ -172,7 +168,8 @@ class StreamAdmission:
         values, config = finite_values(piece), self.path.source
         if values.ndim != 2:
             raise MelError(f"a stream takes one mel (n_mels, frames), not one of {values.ndim} dimensions")
-        _check_shape(values, config)
+        if fault := shape_fault(values.shape, config.n_mels):
+            raise MelError(fault)
         self.frames += values.shape[1]
         _check_length(self.frames, self.path, self._max_frames)
         quiet = mel_range(config).silence if self.frames < QUIET_FRAMES else math.inf  # a piece may be loud throughout
@@ -190,8 +187,7 @@ class StreamAdmission:
     def judge(self, last: bool = False) -> Verdict | None:
         """Return the guard's verdict on the start of the mel, once, when there are enough frames or at the `last`.
 
-        Raises:
-            UnlikelyMelError: it is not typical, and guard is "strict".
+        Raises as `heeded`.
         """
         pieces = self.beginning(last)
         return heeded(judge(torch.cat(pieces, dim=1), self.path), self.guard) if pieces else None
@@ -202,17 +198,6 @@ class StreamAdmission:
             return []
         pieces, self._unjudged = self._unjudged, None
         return pieces
-
-
-def _check_shape(values: Tensor, config: MelConfig) -> None:
-    n_mels, shape = config.n_mels, tuple(values.shape)
-    if values.ndim in (2, 3) and shape[-2] == n_mels and 0 not in shape:
-        return
-    hint = bands_hint(shape, n_mels) if values.ndim in (2, 3) and shape[-2] != n_mels else ""
-    one, several = f"({n_mels}, frames)", f"(B, {n_mels}, frames)"
-    right = {2: one, 3: several}.get(values.ndim, f"{one} or {several}")
-    fault = f"the mel must be {right}, at least one frame, not {shape}"
-    raise MelError(f"{fault}; {hint}" if hint else fault)
 
 
 def _check_length(frames: int, path: MelPath, max_frames: int | None) -> None:

@@ -21,23 +21,22 @@ LENGTHS = {b"\x01\x00": "<H", b"\x02\x00": "<I"}
 """how each version writes the length of its header (numpy.lib.format)"""
 LONGEST_HEAD = 12 + MAX_HEADER
 """bytes of a file within which its values begin"""
-ENTRY = re.compile(r"""\s*(['"])(\w+)\1\s*:\s*('[^'\\]*'|"[^"\\]*"|\w+|\(.*?\)|\[.*?\])\s*(?:,\s*|$)""", re.DOTALL)
-FIELDS = {"descr", "fortran_order", "shape"}
 
 
 class NpyError(ValueError):
     """This is no npy file, or it is damaged."""
 
 
+ENTRY = re.compile(r"""\s*(['"])(\w+)\1\s*:\s*(?:(['"])([^'"\\]*)\3|(True|False)|\(([\s0-9L,]*)\))\s*(?:,\s*|$)""")
+"""a quoted name with a text, a truth or a tuple"""
+
+
 @dataclass(frozen=True)
 class NpyHeader:
     """What a header says.
 
-    Attributes:
-        descr: NumPy's name of the dtype, such as `<f4`; empty if it is described in another way.
-        order: of the values, `C` or `F`.
-        shape: of the array, nothing negative.
-        start: the byte of the file at which the values begin.
+    `descr` is NumPy's name of the dtype, such as `<f4`, empty if it is described in another way; `order` is that of the
+    values, which begin at byte `start`.
     """
 
     descr: str
@@ -61,11 +60,24 @@ def read_header(content: bytes | memoryview) -> NpyHeader:
     end = start + struct.unpack(LENGTHS[head[6:8]], head[8:start])[0]
     if end - start > MAX_HEADER or end > len(head):
         raise NpyError("the npy file's header is longer than the file, or than a header needs")
-    fields = _fields(head[start:end].decode("latin1").strip())
-    descr, order = fields["descr"], {"True": "F", "False": "C"}.get(fields["fortran_order"])
-    if order is None:
-        raise NpyError("the npy file's fortran_order is neither True nor False")
-    return NpyHeader(descr[1:-1] if descr[0] in "'\"" else "", order, _shape(fields["shape"]), end)  # type: ignore[arg-type]
+    inner = head[start:end].decode("latin1").strip()
+    entries = list(ENTRY.finditer(inner[1:-1]))
+    found = {entry[2]: entry for entry in entries}
+    if len(entries) != len(found) or found.keys() != {"descr", "fortran_order", "shape"}:
+        raise NpyError("the npy file's header is not a dictionary of descr, fortran_order and shape")
+    descr, order, shape = found["descr"][4], found["fortran_order"][5], found["shape"][6]
+    if inner != "{" + "".join(entry[0] for entry in entries) + "}" or descr is None or order is None or shape is None:
+        raise NpyError("the npy file's header does not hold a dtype, an order and a shape")
+    return NpyHeader(descr, "F" if order == "True" else "C", _sizes(shape), end)
+
+
+def _sizes(source: str) -> tuple[int, ...]:
+    """Return the tuple of whole numbers that is written so; Python 2 wrote an L after long ones."""
+    parts = [part.strip().removesuffix("L") for part in source.split(",")]
+    sizes = parts if parts[-1] else parts[:-1]
+    if (len(parts) == 1 and sizes) or not all(size.isdecimal() and len(size) <= 18 for size in sizes):
+        raise NpyError("the npy file's shape is not a tuple of whole numbers")
+    return tuple(map(int, sizes))
 
 
 def read_array(content: bytes, dtypes: tuple[str, ...]) -> NDArray[np.generic]:
@@ -81,28 +93,3 @@ def read_array(content: bytes, dtypes: tuple[str, ...]) -> NDArray[np.generic]:
     if math.prod(header.shape) * dtype.itemsize != len(content) - header.start:
         raise NpyError("the npy file's values do not fit its shape")
     return np.frombuffer(content, dtype, offset=header.start).reshape(header.shape, order=header.order)
-
-
-def _fields(text: str) -> dict[str, str]:
-    """Return the source of each value of a dictionary's source."""
-    found: dict[str, str] = {}
-    inner, place = text[1:-1].strip(), 0
-    while text[:1] + text[-1:] == "{}" and place < len(inner):
-        entry = ENTRY.match(inner, place)
-        if entry is None or entry[2] in found:
-            break
-        found[entry[2]] = entry[3]
-        place = entry.end()
-    if found.keys() != FIELDS or place < len(inner):
-        raise NpyError("the npy file's header is not a dictionary of descr, fortran_order and shape")
-    return found
-
-
-def _shape(source: str) -> tuple[int, ...]:
-    """Return the tuple of whole numbers that is written so; Python 2 wrote an L after long ones."""
-    parts = [part.strip().removesuffix("L") for part in source[1:-1].split(",")]
-    sizes = parts if parts[-1] else parts[:-1]
-    written = source[0] == "(" and (len(parts) > 1 or not sizes)
-    if not written or not all(size.isascii() and size.isdecimal() and len(size) <= 18 for size in sizes):
-        raise NpyError("the npy file's shape is not a tuple of whole numbers")
-    return tuple(map(int, sizes))

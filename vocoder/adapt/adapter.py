@@ -11,8 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vocoder.adapt.delay import delay_between, framed_as
-from vocoder.adapt.frame_times import FrameTimes
+from vocoder.adapt.frame_times import FrameTimes, delay_between, framed_as
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import convert, differences

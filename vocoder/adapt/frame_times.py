@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import torch
 from torch import Tensor
 
 from vocoder.mel.config import MelConfig
+from vocoder.mel.convert import differences
 
+TINY_EPSILON = 1e-8
+"""magnitude_epsilon up to which no audible band changes"""
 NEIGHBOURS = (-1, 0, 1, 2)
 """frames that a cubic is fitted through"""
 
@@ -76,8 +79,8 @@ class FrameTimes:
 
         Args:
             mel: source frames (bands, frames), starting at number `offset`.
-            start: first frame of the target.
-            stop: the one after the last frame.
+            start: first target frame.
+            stop: the one after the last.
             offset: number of the first frame in `mel`.
             end: frames of the whole mel; None if unknown.
         """
@@ -94,6 +97,24 @@ class FrameTimes:
 
         frames = at(0) if self.plain else _cubic([at(shift) for shift in NEIGHBOURS], part[:, None])
         return frames.reshape(stop - start, taps, mel.shape[0])
+
+
+def framed_as(source: MelConfig, target: MelConfig) -> MelConfig:
+    """Return a mel config with the framing of another."""
+    return replace(source, centre=target.centre, magnitude_epsilon=target.magnitude_epsilon)
+
+
+def delay_between(source: MelConfig, target: MelConfig, sample_rate: int) -> int | None:
+    """Return how many samples later frames of `source` stand than those of `target`, or None if their values differ.
+
+    A delay is a whole number of samples, 0 or more, at `sample_rate`.
+    """
+    if max(source.magnitude_epsilon, target.magnitude_epsilon) > TINY_EPSILON:
+        return None
+    if differences(framed_as(source, target), target):
+        return None
+    later = (centre_of(source) - centre_of(target)) * sample_rate
+    return int(later) if later.denominator == 1 and later >= 0 else None
 
 
 def _cubic(points: list[Tensor], u: Tensor) -> Tensor:

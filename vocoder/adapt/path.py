@@ -10,8 +10,7 @@ import torch
 from torch import Tensor
 
 from vocoder.adapt.adapter import Adapter, adapter_between
-from vocoder.adapt.delay import delay_between, framed_as
-from vocoder.adapt.frame_times import frame_seconds
+from vocoder.adapt.frame_times import delay_between, frame_seconds, framed_as
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.convert import MelMismatchError, convert, differences
 from vocoder.mel.names import other_names
@@ -72,10 +71,7 @@ class MelPath:
     def convert(self, mel: Tensor) -> Tensor:
         """Convert a whole source mel (n_mels, frames) or (B, n_mels, frames) to the mel config of the model.
 
-        An adapted mel has `frames` frames, another number if the frame rates differ.
-
-        Raises:
-            ValueError: the mel does not have the shape of the source.
+        An adapted mel has another number of frames if the frame rates differ. Raises a ValueError for another shape.
         """
         if self.adapter is None:
             return self.exact(mel)
@@ -94,11 +90,7 @@ class MelPath:
 
 
 class Converter:
-    """Converts the mel of one utterance in pieces; together they equal `MelPath.convert` of the whole mel.
-
-    Args:
-        path: of the mel.
-    """
+    """Converts the mel of one utterance in pieces; together they equal `MelPath.convert` of the whole mel."""
 
     def __init__(self, path: MelPath) -> None:
         self.path = path
@@ -145,9 +137,7 @@ class Converter:
 class Placement:
     """Places the audio of one utterance in time, chunk by chunk: delayed, and as long as its mel.
 
-    Args:
-        path: of the mel.
-        frames: source frames of the mel; may be set later, as long as they are unknown.
+    `frames` of the mel may be set later, as long as they are unknown.
     """
 
     def __init__(self, path: MelPath, frames: int | None = None) -> None:
@@ -173,7 +163,6 @@ def path_between(source: MelConfig, target: MelConfig, adapt: AdaptMode = "on") 
 
     Raises:
         MelMismatchError: there is neither; the text lists the differences.
-        ValueError: there is no such mode.
     """
     if adapt not in ("on", "off"):
         raise ValueError(f"adapt must be 'on' or 'off', not {adapt!r}")

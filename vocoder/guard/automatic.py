@@ -20,11 +20,7 @@ from vocoder.sampling import Preset
 
 
 class UnsureError(ValueError):
-    """The convention of a mel is uncertain, or no mel config describes it.
-
-    Attributes:
-        likeliest: conventions, most likely first.
-    """
+    """The convention of a mel is uncertain, or no mel config describes it; `likeliest` has the likeliest first."""
 
     def __init__(self, message: str, likeliest: tuple[Guess, ...] = ()) -> None:
         super().__init__(message)
@@ -45,7 +41,6 @@ def source_config(preset: Preset, own: MelConfig, mel: Any = None) -> MelConfig:
 
     Raises:
         UnsureError: the preset is "auto" and the mel is unclear, or missing.
-        MelError: the preset is "auto" and the mel is not finite.
         ConfigError: there is no such mel config.
     """
     if preset is None:
@@ -59,16 +54,11 @@ def source_config(preset: Preset, own: MelConfig, mel: Any = None) -> MelConfig:
 
 
 def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
-    """Recognise the mel config of a mel.
-
-    Args:
-        mel: (n_mels, frames).
-        own: mel config of the model, which is returned for all mels with the same values.
+    """Recognise the mel config of a mel (n_mels, frames): `own` for all mels of the values of the model's.
 
     Raises:
         UnsureError: it is unclear; the text names the two likeliest conventions, or what is wrong with the mel.
-        ValueError: it is not two-dimensional.
-        MelError: one of its values is not finite.
+        ValueError: it is not two-dimensional, or a value is not finite.
     """
     if mel.ndim != 2:
         raise ValueError(f"a mel is (n_mels, frames), not {tuple(mel.shape)}")
@@ -106,11 +96,7 @@ def _scaled(mel: Tensor | np.ndarray, guard: Guard) -> MelConfig | None:
 
 
 def _told_apart(found: MelConfig, likeliest: tuple[Guess, ...] = ()) -> MelConfig:
-    """Return a recognised mel config.
-
-    Raises:
-        UnsureError: the recogniser takes mels of other presets for it.
-    """
+    """Return a recognised mel config, unless the recogniser takes mels of other presets for it."""
     convention = convention_of(found)
     alike = () if convention is None else layouts()[convention.layout].like
     others = [name for name in alike if PRESETS[name].scaled == found.scaled]

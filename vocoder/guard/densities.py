@@ -27,10 +27,8 @@ HEARD = 2.5
 class Typicality:
     """How typical of speech a mel is.
 
-    Attributes:
-        percent: of true mels that are less likely than this one; None if too little of it has sound.
-        unlikely: whether no true mel is as unlikely.
-        shuffled: whether true frames in random order explain it better.
+    `percent` of true mels are less likely than this one; None if too little of it has sound. `unlikely`: no true mel is
+    as unlikely. `shuffled`: true frames in random order explain it better.
     """
 
     percent: float | None
@@ -39,11 +37,7 @@ class Typicality:
 
 
 class Densities:
-    """Scores mels under all densities of a model with one product.
-
-    Args:
-        model: the densities, and their calibration.
-    """
+    """Scores mels under all densities of a model with one product."""
 
     def __init__(self, model: GuardModel) -> None:
         self.model = model
@@ -61,8 +55,7 @@ class Densities:
     def score(self, mel: Tensor) -> Tensor | None:
         """Return the mean log-density (K,) of a mel's windows in nats per value, or None if too few have sound.
 
-        Args:
-            mel: natural logarithms (n_mels, frames).
+        The mel holds natural logarithms (n_mels, frames).
         """
         starts = window_starts(mel, self.model.config, self.floor)
         if len(starts) < FEWEST:
@@ -84,13 +77,7 @@ class Densities:
 
 
 def window_starts(mel: Tensor, config: GuardConfig, floor: float) -> Tensor:
-    """Return the first frames (N,) of up to `config.windows` windows with sound, spread evenly over the mel.
-
-    Args:
-        mel: natural logarithms (n_mels, frames).
-        config: shape and number of windows.
-        floor: the smallest value.
-    """
+    """Return the first frames (N,) of up to `config.windows` windows with sound, spread evenly over the mel."""
     if mel.shape[1] < config.span:
         return torch.zeros(0, dtype=torch.long)
     loudest = F.max_pool1d(mel.amax(dim=0)[None], config.span, stride=1)[0]

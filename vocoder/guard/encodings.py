@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
-
-from torch import Tensor
+from typing import Any
 
 from vocoder.mel.config import MelConfig
 
@@ -18,7 +17,8 @@ TRANSPOSED = "transposed"
 LN10 = math.log(10.0)
 TORTOISE = (-11.512925148010254, 2.3143386840820312)
 """natural logarithms that -1 and 1 stand for"""
-FLOOR = 1e-5
+NATURAL: dict[str, Any] = {"log": "ln", "ref_db": 0.0, "range_db": None, "range_low": 0.0, "range_high": 1.0}
+"""fields of a mel config of natural logarithms"""
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,14 @@ class Encoding:
         cause: the kind of fault, for programs.
         words: what the values are, for messages.
         advice: how to get natural logarithms.
-        back: maps a mel (n_mels, frames) to natural logarithms; None if the mel alone does not determine them.
+        fields: of a mel config with these values; None if no mel config says it.
     """
 
     name: str
     cause: str
     words: str
     advice: str
-    back: Callable[[Tensor], Tensor] | None = None
-
-
-def _affine(name: str, cause: str, words: str, advice: str, scale: float, shift: float = 0.0) -> Encoding:
-    """Return an encoding whose natural logarithms are scale * value + shift."""
-    return Encoding(name, cause, words, advice, lambda mel: mel * scale + shift)
+    fields: dict[str, Any] | None = None
 
 
 @cache
@@ -57,21 +52,29 @@ def encodings() -> Mapping[str, Encoding]:
     bounded = f"natural logarithms mapped from {low:.2f}..{high:.2f} to -1..1"
     absolute = "use a fixed reference, because these do not say how loud the speech was"
     normalised = "values normalised by the mean and deviation of each band"
+    db20, db20_20 = {"log": "db20"}, {"log": "db20", "ref_db": 20.0}
+    mapped = {**db20_20, "range_db": 100.0}
     all_encodings = (
-        Encoding(PLAIN, "typical", "natural logarithms", "", lambda mel: mel),
-        _affine("log10", "log10", "decimal logarithms", f"multiply by ln(10) = {LN10:.6f}", LN10),
-        _affine("db20", "decibels", "decibels", by_twenty, decibel),
-        _affine("db20-20", "decibels", reference, f"add 20 and {by_twenty}", decibel, 20.0 * decibel),
-        _affine("db10", "decibels", "decibels of power", by_ten, LN10 / 10.0),
-        _affine("unit", "normalised", unit, undo.format("100 y - 80"), 100.0 * decibel, -80.0 * decibel),
-        _affine("symmetric", "symmetric", symmetric, undo.format("12.5 y - 30"), 12.5 * decibel, -30.0 * decibel),
-        _affine("tortoise", "normalised", bounded, f"take {scale:.4f} y - {-shift:.4f}", scale, shift),
-        _affine("negated", "negated", "negated natural logarithms", "multiply by -1", -1.0),
+        Encoding(PLAIN, "typical", "natural logarithms", "", {}),
+        Encoding("log10", "log10", "decimal logarithms", f"multiply by ln(10) = {LN10:.6f}", {"log": "log10"}),
+        Encoding("db20", "decibels", "decibels", by_twenty, db20),
+        Encoding("db20-20", "decibels", reference, f"add 20 and {by_twenty}", db20_20),
+        Encoding("db10", "decibels", "decibels of power", by_ten),
+        Encoding("unit", "normalised", unit, undo.format("100 y - 80"), mapped),
+        Encoding(
+            "symmetric",
+            "symmetric",
+            symmetric,
+            undo.format("12.5 y - 30"),
+            {**mapped, "range_low": -4.0, "range_high": 4.0},
+        ),
+        Encoding("tortoise", "normalised", bounded, f"take {scale:.4f} y - {-shift:.4f}"),
+        Encoding("negated", "negated", "negated natural logarithms", "multiply by -1"),
         Encoding("db-loudest", "decibels", relative, absolute),
         Encoding("statistics", "statistics", normalised, "multiply by the deviations and add the means"),
-        Encoding("linear", "no-logarithm", "linear values without a logarithm", "take ln(max(y, 1e-5))", _logarithm),
-        Encoding("flipped", "upside-down", "bands in reverse order, the highest first", "reverse the bands", _reversed),
-        Encoding(TRANSPOSED, TRANSPOSED, "a transposed mel, with bands as columns", "send (n_mels, frames)", _turned),
+        Encoding("linear", "no-logarithm", "linear values without a logarithm", "take ln(max(y, 1e-5))"),
+        Encoding("flipped", "upside-down", "bands in reverse order, the highest first", "reverse the bands"),
+        Encoding(TRANSPOSED, TRANSPOSED, "a transposed mel, with bands as columns", "send (n_mels, frames)"),
     )
     return MappingProxyType({encoding.name: encoding for encoding in all_encodings})
 
@@ -80,21 +83,5 @@ def encoding_of(config: MelConfig) -> str | None:
     """Return the name of the encoding of a mel config, or None if it is unknown."""
     if config.mean is not None:
         return "statistics"
-    if config.log != "db20":
-        return config.log
-    if config.range_db is None:
-        return {0.0: "db20", 20.0: "db20-20"}.get(config.ref_db)
-    mapped = (config.ref_db, config.range_db, config.range_low, config.range_high)
-    return {(20.0, 100.0, 0.0, 1.0): "unit", (20.0, 100.0, -4.0, 4.0): "symmetric"}.get(mapped)
-
-
-def _logarithm(mel: Tensor) -> Tensor:
-    return mel.clamp_min(FLOOR).log()
-
-
-def _reversed(mel: Tensor) -> Tensor:
-    return mel.flip(0)
-
-
-def _turned(mel: Tensor) -> Tensor:
-    return mel.T
+    own = {name: getattr(config, name) for name in NATURAL}
+    return next((name for name, e in encodings().items() if e.fields is not None and NATURAL | e.fields == own), None)

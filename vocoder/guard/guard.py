@@ -15,12 +15,11 @@ from torch import Tensor
 from vocoder.adapt.path import MelPath
 from vocoder.checkpoint import CheckpointError, load_model
 from vocoder.guard.densities import Densities, Typicality
-from vocoder.guard.encodings import PLAIN, encodings
 from vocoder.guard.layouts import NOT_SPEECH, layout_of
 from vocoder.guard.recogniser import Convention, Recogniser, Recognition, convention_of
-from vocoder.guard.verdict import UNSURE, Verdict, recognised, shape_fault, shuffled, transposed, unexplained
+from vocoder.guard.verdict import UNSURE, Verdict, recognised, shape_verdict, shuffled, transposed, unexplained
 from vocoder.mel.config import PRESETS, MelConfig
-from vocoder.mel.convert import convert, plain
+from vocoder.mel.convert import convert, decode, plain
 from vocoder.mel.values import finite_values
 from vocoder.models.guard import GuardModel
 
@@ -40,12 +39,7 @@ SILENCE = Verdict(False, 0.0, "silence", "The mel holds silence, or one value ev
 
 
 class Guard:
-    """Judges mels.
-
-    Args:
-        model: a recogniser of conventions, and densities of true mels.
-        mel_config: of true mels.
-    """
+    """Judges mels by a recogniser of conventions and densities of true mels, which are of `mel_config`."""
 
     def __init__(self, model: GuardModel, mel_config: MelConfig) -> None:
         self.model = model
@@ -68,11 +62,10 @@ class Guard:
     def recognise(self, mel: Tensor | np.ndarray) -> Recognition:
         """Recognise the convention of a mel (n_mels, frames).
 
-        Raises:
-            ValueError: it is not two-dimensional or not finite, or has another number of bands.
+        Raises a ValueError if it is not two-dimensional or not finite, or has another number of bands.
         """
         values = _two_dimensional(mel)
-        fault = shape_fault(values.shape, self.mel_config.n_mels)
+        fault = shape_verdict(values.shape, self.mel_config.n_mels)
         if fault is not None:
             raise ValueError(fault.message)
         return self._recogniser.recognise(values)
@@ -104,7 +97,7 @@ class Guard:
         if adapted is None:
             self.require(config)
         values = _two_dimensional(mel)
-        fault = shape_fault(values.shape, config.n_mels)
+        fault = shape_verdict(values.shape, config.n_mels)
         if fault is not None:
             return fault
         if config.scaled:
@@ -143,25 +136,14 @@ class Guard:
         return Verdict(True, percent, "typical", "The mel follows its mel config.", likeliest=likeliest)
 
     def _natural(self, mel: Tensor, claimed: Convention | None, config: MelConfig) -> Tensor | None:
-        """Return a mel with the guard's own bands as natural logarithms; None for other bands or lost values."""
+        """Return a mel with the guard's own bands as natural logarithms; None for other bands."""
         if claimed is None or claimed.layout != self._layout:
             return None
-        if config.mean is not None and config.variance is not None:
-            scale = mel.new_tensor(config.variance).sqrt()[:, None]
-            mel = mel * scale + mel.new_tensor(config.mean)[:, None]
-            claimed = convention_of(plain(config)) or claimed
-        back = encodings()[claimed.encoding].back
-        return mel if claimed.encoding == PLAIN else None if back is None else back(mel)
+        return decode(mel.double(), config).float()
 
 
 def turned(mel: Tensor | np.ndarray, by_rows: Guard, by_columns: Guard) -> bool:
-    """Whether the columns of a mel are clearly likelier to be its bands than the rows are.
-
-    Args:
-        mel: (n_mels, frames), readable by both guards.
-        by_rows: guard for the number of its rows.
-        by_columns: guard for the number of its columns.
-    """
+    """Whether the columns of a mel, readable by both guards, are clearly likelier to be its bands than the rows are."""
     return by_rows.recognise(mel).upright < by_columns.recognise(mel.T).upright - CLEARLY
 
 
@@ -177,11 +159,7 @@ def guard_of(n_mels: int) -> Guard | None:
 
 @cache
 def load_guard(directory: Path = DIRECTORY) -> Guard:
-    """Load a guard, by default the shipped one.
-
-    Raises:
-        CheckpointError: the directory is damaged or does not hold a guard.
-    """
+    """Load a guard, by default the shipped one; raises a CheckpointError if the directory does not hold one."""
     checkpoint = load_model(directory)
     if not isinstance(checkpoint.model, GuardModel):
         raise CheckpointError(f"{directory} holds a model of family {checkpoint.family!r}, no guard")
@@ -196,11 +174,8 @@ def check(mel: Any, config: MelConfig | None = None) -> Verdict:
 def judge(mel: Tensor | np.ndarray, path: MelPath) -> Verdict | None:
     """Return the verdict on a mel (n_mels, frames) of the source of a path, or None if no guard knows that.
 
-    The mel is judged as its claimed mel config. Typicality is measured on the converted mel if the guard knows its
-    preset, otherwise on the mel as given.
-
-    Raises:
-        ValueError: the mel is not two-dimensional or not finite.
+    Typicality is measured on the converted mel if the guard knows its preset, otherwise on the mel as given. Raises a
+    ValueError if the mel is not two-dimensional or not finite.
     """
     guard = next((guard for guard in guards() if guard.knows(path.source)), load_guard())
     known, values, adapted = guard.knows(path.source), _two_dimensional(mel), None
@@ -213,11 +188,7 @@ def judge(mel: Tensor | np.ndarray, path: MelPath) -> Verdict | None:
 
 
 def checked(mel: Tensor | np.ndarray, path: MelPath) -> Verdict:
-    """Return the verdict as `judge` does.
-
-    Raises:
-        ValueError: the mel is not two-dimensional or not finite, or no guard knows its mel config.
-    """
+    """Return the verdict as `judge` does; raises a ValueError also if no guard knows its mel config."""
     found = judge(mel, path)
     if found is None:
         load_guard().require(path.source)
@@ -226,11 +197,7 @@ def checked(mel: Tensor | np.ndarray, path: MelPath) -> Verdict:
 
 
 def _two_dimensional(mel: Any) -> Tensor:
-    """Return a mel as a float32 tensor (n_mels, frames) on the CPU.
-
-    Raises:
-        ValueError: it is not a two-dimensional array of finite numbers.
-    """
+    """Return a mel as a finite float32 tensor (n_mels, frames) on the CPU."""
     if isinstance(mel, (str, bytes, PathLike)):
         kind = type(mel).__name__
         raise ValueError(f"a mel is a tensor or an array (n_mels, frames), not {kind}: read the file first")

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vocoder.guard.encodings import PLAIN, TRANSPOSED, encoding_of, encodings
+from vocoder.guard.encodings import NATURAL, PLAIN, TRANSPOSED, encoding_of, encodings
 from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, layout_named, layouts
 from vocoder.layers.mel_statistics import mel_statistics
 from vocoder.mel.config import PRESETS, MelConfig
@@ -43,12 +43,11 @@ class Convention:
         """The mel config of this convention, or None."""
         if self.preset is not None:
             return PRESETS[self.preset]
-        layout = layouts().get(self.layout)
-        changes = _CONTRACTS.get(self.encoding)
-        if layout is None or layout.preset is None or changes is None:
+        layout, encoding = layouts().get(self.layout), encodings()[self.encoding]
+        if layout is None or layout.preset is None or encoding.fields is None:
             return None
-        own = dataclasses.replace(PRESETS[layout.preset], log="ln", ref_db=0.0, range_db=None, **_UNMAPPED)
-        return dataclasses.replace(own, name=f"{layout.preset} in {encodings()[self.encoding].words}", **changes)
+        name = f"{layout.preset} in {encoding.words}"
+        return dataclasses.replace(PRESETS[layout.preset], name=name, **{**NATURAL, **encoding.fields})
 
     @property
     def words(self) -> str:
@@ -59,18 +58,6 @@ class Convention:
             return {SHUFFLED: "frames in another order", NOT_SPEECH: "no speech"}[self.layout]
         words = layouts()[self.layout].words
         return words if self.encoding == PLAIN else f"{encodings()[self.encoding].words} with {words}"
-
-
-_UNMAPPED: dict[str, Any] = {"range_low": 0.0, "range_high": 1.0}
-_MAPPED: dict[str, Any] = {"log": "db20", "ref_db": 20.0, "range_db": 100.0}
-_CONTRACTS: dict[str, dict[str, Any]] = {
-    "ln": {},
-    "log10": {"log": "log10"},
-    "db20": {"log": "db20"},
-    "db20-20": {"log": "db20", "ref_db": 20.0},
-    "unit": _MAPPED,
-    "symmetric": {**_MAPPED, "range_low": -4.0, "range_high": 4.0},
-}
 
 
 def convention_of(config: MelConfig) -> Convention | None:
@@ -106,13 +93,9 @@ class Guess:
 
 @dataclass(frozen=True)
 class Recognition:
-    """Conventions that a mel may follow.
+    """Conventions that a mel may follow, the likeliest first, and whether that is reliable.
 
-    Attributes:
-        likeliest: conventions, most likely first.
-        certain: whether the first is reliable.
-        places: index of each convention in `joint`.
-        joint: probability of each convention.
+    `joint` holds the probability of every convention, at its index of `places`.
     """
 
     likeliest: tuple[Guess, ...]
@@ -139,12 +122,7 @@ class Recognition:
 
 
 class Recogniser:
-    """Recognises conventions.
-
-    Args:
-        net: the classifier.
-        certain: probability from which an answer is reliable.
-    """
+    """Recognises conventions by a classifier; an answer is reliable from the probability `certain` on."""
 
     def __init__(self, net: ConventionNet, certain: float) -> None:
         self.net, self.certain = net, certain

@@ -12,7 +12,7 @@ from vocoder.guard.encodings import PLAIN, encodings
 from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, layouts
 from vocoder.guard.recogniser import Convention, Guess, Recognition, never_recognised
 from vocoder.mel.config import PRESETS
-from vocoder.mel.values import bands_hint, rows_hint
+from vocoder.mel.values import shape_fault
 
 UNSURE = "unsure"
 NAMED = 0.5
@@ -51,12 +51,7 @@ class Verdict:
 
 
 def recognised(recognition: Recognition, claimed: str) -> Verdict:
-    """Return the verdict for a mel of another convention than claimed.
-
-    Args:
-        recognition: of the mel.
-        claimed: name of the claimed mel config.
-    """
+    """Return the verdict for a mel of another convention than the one of the `claimed` name."""
     found = recognition.likeliest
     faults: dict[tuple[str, str | None], float] = defaultdict(float)
     for convention in recognition.places:
@@ -130,16 +125,8 @@ def unexplained(typicality: float, likeliest: tuple[Guess, ...]) -> Verdict:
     return Verdict(False, typicality, "not-speech", message, likeliest=likeliest)
 
 
-def shape_fault(shape: Sequence[int], n_mels: int) -> Verdict | None:
+def shape_verdict(shape: Sequence[int], n_mels: int) -> Verdict | None:
     """Return the verdict if the shape of a mel says that it has another number of bands, or its bands in columns."""
-    rows, columns = shape
-    if rows == n_mels:
-        return None
-    if columns == n_mels:
-        either = rows_hint(shape, n_mels)
-        looks, end = ("looks", f"; {either}.") if either else ("is", ".")
-        message = f"The mel {looks} transposed: it has {n_mels} columns. Send ({n_mels}, frames){end}"
-        return Verdict(False, 0.0, "transposed", message)
-    fault, hint = f"The mel has {rows} rows; the mel config has {n_mels} bands", bands_hint(shape, n_mels)
-    advice = "Name its preset, or compute the mel" if hint else "Compute it"
-    return Verdict(False, 0.0, "bands", f"{f'{fault}: {hint}' if hint else fault}. {advice} as that says.")
+    fault = shape_fault(shape, n_mels)
+    cause = "transposed" if shape[1] == n_mels else "bands"
+    return None if fault is None else Verdict(False, 0.0, cause, f"{fault[0].upper()}{fault[1:]}.")

@@ -14,6 +14,14 @@ from vocoder.mel.names import ALIASES, canonical, meant
 LARGEST = {"sample_rate": 384_000, "n_fft": 2**15, "win_length": 2**15, "hop_length": 2**15, "n_mels": 512}
 """far beyond any use, so that a contract from elsewhere cannot ask for gigabytes of filters"""
 
+CHOICES: dict[str, tuple[Any, ...]] = {
+    "centre": ("reflect", "same"),
+    "power": (1.0, 2.0),  # magnitude, power
+    "mel_scale": ("slaney", "htk"),
+    "mel_norm": ("slaney", "none"),
+    "log": ("ln", "log10", "db20"),
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class MelConfig:
@@ -62,6 +70,9 @@ class MelConfig:
     """Each bin is divided by its square root."""
 
     def __post_init__(self) -> None:
+        for field, known in CHOICES.items():
+            value = getattr(self, field)
+            self._require(value in known, f"{field} must be {' or '.join(map(repr, known))}, not {value!r}")
         self._check_framing()
         self._check_filterbank()
         self._check_logarithm()
@@ -86,34 +97,19 @@ class MelConfig:
             value = getattr(self, field)
             self._require(0 < value <= most, f"{field} must be positive and at most {most}, not {value}")
         self._require(self.n_fft % 2 == 0, f"n_fft must be even, not {self.n_fft}")
-        self._require(
-            self.hop_length <= self.win_length <= self.n_fft,
-            f"hop_length <= win_length <= n_fft must hold, not {self.hop_length}, {self.win_length}, {self.n_fft}",
-        )
-        self._require(self.centre in ("reflect", "same"), f"centre must be 'reflect' or 'same', not {self.centre!r}")
-        self._require(
-            self.centre == "reflect" or self.hop_length % 2 == 0,
-            f"centre 'same' needs an even hop_length, not {self.hop_length}",
-        )
+        lengths = (self.hop_length, self.win_length, self.n_fft)
+        self._require(tuple(sorted(lengths)) == lengths, f"hop_length <= win_length <= n_fft must hold, not {lengths}")
+        even = self.centre == "reflect" or self.hop_length % 2 == 0
+        self._require(even, f"centre 'same' needs an even hop_length, not {self.hop_length}")
 
     def _check_filterbank(self) -> None:
-        self._require(
-            0 <= self.f_min < self.f_max <= self.sample_rate / 2,
-            f"0 <= f_min < f_max <= sample_rate / 2 must hold, not {self.f_min}, {self.f_max}, {self.sample_rate / 2}",
-        )
-        self._require(self.power in (1.0, 2.0), f"power must be 1 (magnitude) or 2 (power), not {self.power}")
-        self._require(
-            0 <= self.magnitude_epsilon < 1, f"magnitude_epsilon must lie in [0, 1), not {self.magnitude_epsilon}"
-        )
-        self._require(
-            self.mel_scale in ("slaney", "htk"), f"mel_scale must be 'slaney' or 'htk', not {self.mel_scale!r}"
-        )
-        self._require(
-            self.mel_norm in ("slaney", "none"), f"mel_norm must be 'slaney' or 'none', not {self.mel_norm!r}"
-        )
+        bounds = (self.f_min, self.f_max, self.sample_rate / 2)
+        ordered = 0 <= bounds[0] < bounds[1] <= bounds[2]
+        self._require(ordered, f"0 <= f_min < f_max <= sample_rate / 2 must hold, not {bounds}")
+        epsilon = self.magnitude_epsilon
+        self._require(0 <= epsilon < 1, f"magnitude_epsilon must lie in [0, 1), not {epsilon}")
 
     def _check_logarithm(self) -> None:
-        self._require(self.log in ("ln", "log10", "db20"), f"log must be 'ln', 'log10' or 'db20', not {self.log!r}")
         self._require(0 < self.floor < 1, f"floor must lie between 0 and 1, not {self.floor}")
         self._require(math.isfinite(self.ref_db), f"ref_db must be finite, not {self.ref_db}")
         self._require(

@@ -54,8 +54,7 @@ def known_or_none(name: object) -> MelConfig | None:
 def chosen_config(name: str | Path | None, statistics: str | Path | None) -> MelConfig | str | None:
     """Return the mel config named for mels, "auto" to recognise it, or None if none is named.
 
-    Raises:
-        ConfigError: as `contract`, or there are statistics and no mel config that they belong to.
+    Raises a ConfigError also if there are statistics and no mel config that they belong to.
     """
     if name == AUTO and statistics is not None:
         raise ConfigError("preset=auto takes no statistics: name the preset that they belong to")
@@ -67,11 +66,7 @@ def chosen_config(name: str | Path | None, statistics: str | Path | None) -> Mel
 
 
 def with_statistics(config: MelConfig, statistics: Statistics) -> MelConfig:
-    """Return the mel config with mean and variance for normalised mels.
-
-    Raises:
-        ConfigError: not one finite number per band, or a variance is not positive.
-    """
+    """Return the mel config with mean and variance for normalised mels; raises a ConfigError if they do not fit."""
     mean, variance = statistics
     return dataclasses.replace(config, mean=tuple(map(float, mean)), variance=tuple(map(float, variance)))
 
@@ -95,11 +90,7 @@ def read_config_file(path: Path) -> MelConfig:
 
 
 def known_presets(directory: Path | None) -> Mapping[str, MelConfig]:
-    """Return the presets followed by the mel configs of a directory, by name.
-
-    Raises:
-        ConfigError: as `configs_in`.
-    """
+    """Return the presets followed by the mel configs of a directory, by name."""
     return PRESETS if directory is None else {**PRESETS, **configs_in(directory)}
 
 

@@ -36,6 +36,9 @@ _REASONS = {
     "magnitude_epsilon": "it is added before the bands are summed",
 }
 
+_NATURAL = {"ln": 1.0, "log10": math.log(10.0), "db20": math.log(10.0) / 20.0}
+"""natural logarithms in a unit of each kind of logarithm"""
+
 
 class MelMismatchError(ValueError):
     """Two mel configs differ in ways that cannot be converted; `differences` lists them."""
@@ -87,34 +90,24 @@ def convert(mel: Mel, source: MelConfig, target: MelConfig) -> Mel:
         )
     if isinstance(mel, np.ndarray):
         return convert(torch.from_numpy(mel), source, target).numpy().astype(mel.dtype, copy=False)
-    log10_energy = _decode(mel.double(), source).clamp(min=math.log10(target.floor))
-    return _encode(log10_energy, target).to(mel.dtype)
+    return encode(decode(mel.double(), source).clamp(min=math.log(target.floor)), target).to(mel.dtype)
 
 
-def _decode(mel: Tensor, config: MelConfig) -> Tensor:
-    """Return the decimal logarithm of the band energies."""
+def decode(mel: Tensor, config: MelConfig) -> Tensor:
+    """Return the natural logarithms of the band energies of a mel (..., n_mels, frames)."""
     if config.mean is not None and config.variance is not None:
         mel = mel * _column(mel, config.variance).sqrt() + _column(mel, config.mean)
-    if config.log == "ln":
-        return mel / math.log(10.0)
-    if config.log == "log10":
-        return mel
     if config.range_db is not None:
         mel = ((mel - config.range_low) / (config.range_high - config.range_low) - 1.0) * config.range_db
-    return (mel + config.ref_db) / 20.0
+    return (mel + config.ref_db) * _NATURAL[config.log]
 
 
-def _encode(log10_energy: Tensor, config: MelConfig) -> Tensor:
-    """Return the mel for decimal logarithms of band energies at or above the floor."""
-    if config.log == "ln":
-        mel = log10_energy * math.log(10.0)
-    elif config.log == "log10":
-        mel = log10_energy
-    else:
-        mel = 20.0 * log10_energy - config.ref_db
-        if config.range_db is not None:
-            width = config.range_high - config.range_low
-            mel = (mel / config.range_db + 1.0).clamp(0.0, 1.0) * width + config.range_low
+def encode(log_energy: Tensor, config: MelConfig) -> Tensor:
+    """Return the mel for natural logarithms of band energies (..., n_mels, frames) at or above the floor."""
+    mel = log_energy / _NATURAL[config.log] - config.ref_db
+    if config.range_db is not None:
+        width = config.range_high - config.range_low
+        mel = (mel / config.range_db + 1.0).clamp(0.0, 1.0) * width + config.range_low
     if config.mean is not None and config.variance is not None:
         mel = (mel - _column(mel, config.mean)) / _column(mel, config.variance).sqrt()
     return mel

@@ -34,12 +34,7 @@ _VERSIONED: Mapping[str, str] = MappingProxyType(
 
 
 def canonical(name: str, known: Collection[str]) -> str | None:
-    """Return the known preset that a name stands for, or None. Case and punctuation do not matter.
-
-    Args:
-        name: of a preset or of an acoustic model.
-        known: names of presets.
-    """
+    """Return the known preset that a name stands for, or None. Case and punctuation do not matter."""
     if name in known:
         return name
     spelt = {_letters(word): word for word in (*known, *ALIASES)}

@@ -16,12 +16,7 @@ SWEEP_SECONDS = 2.0
 
 @dataclass(frozen=True)
 class MelRange:
-    """Possible values of mels.
-
-    Attributes:
-        silence: value of digital silence.
-        loudest: largest value of a full-scale sine swept over all bands.
-    """
+    """Possible values of mels: of digital silence, and the largest of a full-scale sine swept over all bands."""
 
     silence: float
     loudest: float

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.mel.config import MelConfig
+from vocoder.mel.convert import encode
 
 # The Slaney scale is linear up to 1000 Hz (mel 15), and logarithmic above, with 27 steps per factor of 6.4.
 _LINEAR_HZ_PER_MEL = 200.0 / 3.0
@@ -69,16 +70,9 @@ class MelSpectrogram(nn.Module):
         self.register_buffer("filterbank", mel_filterbank(config).float(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """Return the mel-spectrogram of whole clips.
+        """Return the mel (B, n_mels, `config.frames(T)`) of whole clips x (B, T) in [-1, 1] at the config's rate.
 
-        Args:
-            x: audio (B, T) in [-1, 1] at the configuration's sample rate.
-
-        Returns:
-            mel (B, n_mels, frames) with `config.frames(T)` frames.
-
-        Raises:
-            ValueError: x is not (B, T), or is too short to be reflected at its ends.
+        Raises a ValueError if x is not (B, T), or is too short to be reflected at its ends.
         """
         return self.frame(self.pad(x))
 
@@ -94,16 +88,9 @@ class MelSpectrogram(nn.Module):
         return F.pad(x[:, None], (padding, padding), mode="reflect")[:, 0]
 
     def frame(self, x_padded: Tensor) -> Tensor:
-        """Return the mel-spectrogram of audio that includes its context, such as a crop of `pad(x)`.
+        """Return the mel (B, n_mels, 1 + (T - n_fft) // hop_length) of audio (B, T), such as a crop of `pad(x)`.
 
-        Args:
-            x_padded: audio (B, T); frame i covers samples [i * hop_length, i * hop_length + n_fft).
-
-        Returns:
-            mel (B, n_mels, 1 + (T - n_fft) // hop_length).
-
-        Raises:
-            ValueError: x_padded is not (B, T), or is shorter than one frame.
+        Frame i covers samples [i * hop_length, i * hop_length + n_fft). Raises a ValueError for other shapes.
         """
         _check_audio(x_padded)
         if x_padded.shape[1] < self.config.n_fft:
@@ -111,7 +98,7 @@ class MelSpectrogram(nn.Module):
         x = x_padded if x_padded.dtype == torch.float64 else x_padded.float()
         with torch.autocast(x.device.type, enabled=False):
             energy = self.filterbank.to(x.dtype) @ self._spectrum(x).to(x.dtype)
-            return self._statistics(self._logarithm(energy.clamp(min=self.config.floor)))
+            return encode(energy.clamp(min=self.config.floor).log(), self.config)
 
     def silence(self) -> Tensor:
         """Return the mel frame (n_mels,) of digital silence."""
@@ -134,25 +121,6 @@ class MelSpectrogram(nn.Module):
             return spectrum.abs()  # its gradient at zero is zero; that of a root would be infinite
         squared = spectrum.real.square() + spectrum.imag.square() + config.magnitude_epsilon
         return squared.sqrt() if config.power == 1.0 else squared
-
-    def _logarithm(self, energy: Tensor) -> Tensor:
-        config = self.config
-        if config.log == "ln":
-            return energy.log()
-        if config.log == "log10":
-            return energy.log10()
-        decibels = 20.0 * energy.log10() - config.ref_db
-        if config.range_db is None:
-            return decibels
-        width = config.range_high - config.range_low
-        return (decibels / config.range_db + 1.0).clamp(0.0, 1.0) * width + config.range_low
-
-    def _statistics(self, mel: Tensor) -> Tensor:
-        config = self.config
-        if config.mean is None or config.variance is None:
-            return mel
-        scale = [math.sqrt(value) for value in config.variance]
-        return (mel - mel.new_tensor(config.mean)[:, None]) / mel.new_tensor(scale)[:, None]
 
 
 def _check_audio(x: Tensor) -> None:

@@ -32,8 +32,7 @@ class MelError(ValueError):
 def finite_values(mel: Any) -> Tensor:
     """Return a tensor or array of any shape as a float32 tensor, on its own device.
 
-    Raises:
-        MelError: it is neither, or does not hold finite real numbers.
+    Raises a MelError if it is neither, or does not hold finite real numbers.
     """
     if not isinstance(mel, (Tensor, np.ndarray)):
         raise MelError(f"the mel must be a torch tensor or a numpy array, not {type(mel).__name__}")
@@ -53,13 +52,19 @@ def finite_values(mel: Any) -> Tensor:
     return values
 
 
-def bands_hint(shape: Sequence[int], n_mels: int) -> str:
-    """Return the likely reason why a mel has another number of bands; empty if unclear.
+def shape_fault(shape: Sequence[int], n_mels: int) -> str | None:
+    """Return what is wrong with the shape of a mel, one or a batch of at least one frame; None if nothing is."""
+    if len(shape) in (2, 3) and shape[-2] == n_mels and 0 not in shape:
+        return None
+    one, several = f"({n_mels}, frames)", f"(B, {n_mels}, frames)"
+    right = {2: one, 3: several}.get(len(shape), f"{one} or {several}")
+    fault = f"the mel must be {right}, at least one frame, not {tuple(shape)}"
+    hint = bands_hint(shape, n_mels) if len(shape) in (2, 3) and shape[-2] != n_mels else ""
+    return f"{fault}; {hint}" if hint else fault
 
-    Args:
-        shape: of the mel (..., rows, columns).
-        n_mels: bands of the mel config, unequal to its rows.
-    """
+
+def bands_hint(shape: Sequence[int], n_mels: int) -> str:
+    """Return the likely reason why a mel (..., rows, columns) does not have `n_mels` bands; empty if unclear."""
     rows, columns = shape[-2:]
     turned = columns == n_mels or (not _presets_of(rows) and (bool(_presets_of(columns)) or columns == LIBROSA_BANDS))
     bands = columns if turned else rows
@@ -68,18 +73,9 @@ def bands_hint(shape: Sequence[int], n_mels: int) -> str:
         hints.append(f"presets of {bands} bands are {names}")
     elif bands == LIBROSA_BANDS:
         hints.append(f"{bands} bands are librosa's default: compute {n_mels}, with the other settings of the model too")
-    either = rows_hint(shape, n_mels)
-    return "; ".join([*hints, either] if either else hints)
-
-
-def rows_hint(shape: Sequence[int], n_mels: int) -> str:
-    """Return the presets that have as many bands as this mel has rows; empty if none or many do.
-
-    100 rows and 80 columns are the 80 bands of 100 frames, transposed, or 100 bands of 80 frames.
-    """
-    rows, columns = shape[-2:]
-    names = _few_presets_of(rows)
-    return f"or its {rows} rows are bands: such presets are {names}" if names and columns == n_mels else ""
+    if columns == n_mels and (names := _few_presets_of(rows)):  # 100 x 80: 80 bands turned, or 100 bands of 80 frames
+        hints.append(f"or its {rows} rows are bands: such presets are {names}")
+    return "; ".join(hints)
 
 
 def _few_presets_of(bands: int) -> str:

@@ -15,6 +15,7 @@ from recipes.guard.writing import Writer, written
 from vocoder.guard.encodings import encodings
 from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, layouts
 from vocoder.mel.config import preset
+from vocoder.mel.convert import decode
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.convention import ConventionConfig
 
@@ -69,12 +70,12 @@ def test_recordings_from_elsewhere_have_many_levels_and_keep_their_length(x: np.
     assert -53 < min(levels) < -30 < max(levels) < -12
 
 
-@pytest.mark.parametrize("name", [n for n, e in encodings().items() if e.back and n not in ("unit", "symmetric")])
+@pytest.mark.parametrize("name", ["ln", "log10", "db20", "db20-20"])
 def test_what_is_written_is_read_back(name: str) -> None:
     mel = -6.0 + 2.0 * torch.rand(80, 80, generator=torch.Generator().manual_seed(0))
-    back = encodings()[name].back
-    assert back is not None
-    torch.testing.assert_close(back(written(mel, name, preset("nvidia"), None, rng())), mel, atol=1e-4, rtol=0.0)
+    config = dataclasses.replace(preset("nvidia"), **encodings()[name].fields)
+    back = decode(written(mel, name, preset("nvidia"), None, rng()), config)
+    torch.testing.assert_close(back, mel, atol=1e-4, rtol=0.0)
 
 
 def test_every_layout_of_a_recording_is_an_example(x: np.ndarray) -> None:

@@ -14,7 +14,7 @@ NVIDIA = preset("nvidia")
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_a_position_is_the_time_of_the_frame(name: str) -> None:
+def test_a_position_is_the_time_of_the_frame(name):
     source = preset(name)
     grid = FrameTimes.between(source, NVIDIA)
     for frame in (0, 1, 1000):
@@ -23,7 +23,7 @@ def test_a_position_is_the_time_of_the_frame(name: str) -> None:
         assert centre_of(source) + position * Fraction(source.hop_length, source.sample_rate) == seconds
 
 
-def test_frames_at_the_same_times_are_copied() -> None:
+def test_frames_at_the_same_times_are_copied():
     grid = FrameTimes.between(preset("espnet"), NVIDIA, before=1, after=1)
     mel = torch.arange(12.0).reshape(2, 6)
     windows = grid.windows(mel, 0, 6, 0, 6)
@@ -33,7 +33,7 @@ def test_frames_at_the_same_times_are_copied() -> None:
     assert windows[5].tolist() == [[4.0, 10.0], [5.0, 11.0], [5.0, 11.0]]
 
 
-def test_a_parabola_is_met_between_frames() -> None:
+def test_a_parabola_is_met_between_frames():
     """A cubic through four points is exact for polynomials of degree two away from the ends."""
     grid = FrameTimes.between(preset("vocos"), NVIDIA)
     mel = (torch.arange(60.0, dtype=torch.float64) ** 2)[None]
@@ -43,7 +43,7 @@ def test_a_parabola_is_met_between_frames() -> None:
 
 
 @pytest.mark.parametrize("name", ["vocos", "speecht5", "espnet", "hifigan"])
-def test_no_frame_depends_on_more_than_is_said(name: str) -> None:
+def test_no_frame_depends_on_more_than_is_said(name):
     grid = FrameTimes.between(preset(name), NVIDIA, before=2, after=1)
     mel = torch.randn(3, 80, generator=torch.Generator().manual_seed(1))
     for frame in (5, 17, 30):

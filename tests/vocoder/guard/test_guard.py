@@ -13,7 +13,7 @@ from torch import Tensor
 
 import vocoder
 from vocoder.audio.file import read_audio
-from vocoder.guard.guard import DIRECTORY, Guard, load_guard
+from vocoder.guard.guard import DIRECTORY, load_guard
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.convert import convert
 from vocoder.mel.spectrogram import MelSpectrogram
@@ -22,12 +22,12 @@ RECORDING = Path(__file__).resolve().parents[3] / "examples" / "heldout.flac"
 
 
 @pytest.fixture(scope="module")
-def guard() -> Guard:
+def guard():
     return load_guard()
 
 
 @pytest.fixture(scope="module")
-def x() -> Tensor:
+def x():
     return torch.from_numpy(read_audio(RECORDING, 22050)[0])
 
 
@@ -35,7 +35,7 @@ def mel_of(x: Tensor, config: MelConfig) -> Tensor:
     return MelSpectrogram(config)(x[None])[0]
 
 
-def test_true_mels_are_typical_at_any_level_and_in_pieces(guard: Guard, x: Tensor) -> None:
+def test_true_mels_are_typical_at_any_level_and_in_pieces(guard, x):
     mel = mel_of(x, preset("nvidia"))
     for true in (mel, mel[:, 100:200], mel_of(0.1 * x, preset("nvidia")), mel_of(2.0 * x, preset("nvidia"))):
         verdict = guard.check(true)
@@ -45,13 +45,13 @@ def test_true_mels_are_typical_at_any_level_and_in_pieces(guard: Guard, x: Tenso
     assert vocoder.check(mel.numpy()) == vocoder.load("waveglow").check(mel) == guard.check(mel)
 
 
-def test_a_frame_grid_half_a_hop_later_changes_no_values(guard: Guard, x: Tensor) -> None:
+def test_a_frame_grid_half_a_hop_later_changes_no_values(guard, x):
     hifigan = preset("hifigan")
     assert guard.knows(hifigan)
     assert guard.check(mel_of(x, hifigan), hifigan).typical
 
 
-def test_a_contract_that_converts_exactly_is_judged_as_what_it_says(guard: Guard, x: Tensor) -> None:
+def test_a_contract_that_converts_exactly_is_judged_as_what_it_says(guard, x):
     log10 = dataclasses.replace(preset("nvidia"), name="decimal", log="log10")
     mel = convert(mel_of(x, preset("nvidia")), preset("nvidia"), log10)
     assert guard.check(mel, log10).typical
@@ -60,29 +60,21 @@ def test_a_contract_that_converts_exactly_is_judged_as_what_it_says(guard: Guard
     assert verdict.message == "The mel looks like decimal logarithms: multiply by ln(10) = 2.302585."
 
 
-def test_other_bands_are_named_with_their_preset(guard: Guard, x: Tensor) -> None:
+def test_other_bands_are_named_with_their_preset(guard, x):
     verdict = guard.check(mel_of(x, preset("espnet")))
     assert (verdict.cause, verdict.preset) == ("log10", "espnet")
     assert "decimal logarithms" in verdict.message
     assert "preset=espnet" in verdict.message
 
 
-@pytest.mark.parametrize(
-    ("shape", "cause", "named"),
-    [
-        ((120, 80), "transposed", ""),
-        ((100, 80), "transposed", ""),
-        ((100, 50), "bands", "vocos"),
-        ((64, 50), "bands", ""),
-    ],
-)
-def test_shapes_tell_enough(guard: Guard, shape: tuple[int, int], cause: str, named: str) -> None:
-    verdict = guard.check(np.full(shape, -5.0))
-    assert (verdict.typical, verdict.cause, verdict.preset) == (False, cause, None)
-    assert named in verdict.message
+def test_shapes_tell_enough(guard):
+    for shape, cause, named in (((120, 80), "transposed", ""), ((100, 50), "bands", "vocos"), ((64, 50), "bands", "")):
+        verdict = guard.check(np.full(shape, -5.0))
+        assert (verdict.typical, verdict.cause, verdict.preset) == (False, cause, None)
+        assert named in verdict.message
 
 
-def test_a_square_mel_with_its_bands_in_columns_is_said(guard: Guard, x: Tensor) -> None:
+def test_a_square_mel_with_its_bands_in_columns_is_said(guard, x):
     mel = mel_of(x, preset("nvidia"))
     for start in range(40, 360, 80):
         square = mel[:, start : start + 80]
@@ -92,7 +84,7 @@ def test_a_square_mel_with_its_bands_in_columns_is_said(guard: Guard, x: Tensor)
         assert verdict.message == "The mel looks transposed: its 80 bands are columns. Send (80, frames)."
 
 
-def test_silence_noise_and_too_little(guard: Guard) -> None:
+def test_silence_noise_and_too_little(guard):
     generator = torch.Generator().manual_seed(0)
     floor = math.log(1e-5)
     assert guard.check(torch.full((80, 50), floor)).cause == "silence"
@@ -102,7 +94,7 @@ def test_silence_noise_and_too_little(guard: Guard) -> None:
     assert (short.typical, short.typicality, short.cause) == (True, None, "too-short")
 
 
-def test_what_cannot_be_judged_is_refused(guard: Guard) -> None:
+def test_what_cannot_be_judged_is_refused(guard):
     with pytest.raises(ValueError, match=r"a mel is \(n_mels, frames\)"):
         guard.check(np.zeros((1, 80, 5)))
     with pytest.raises(ValueError, match="not finite"):
@@ -112,7 +104,7 @@ def test_what_cannot_be_judged_is_refused(guard: Guard) -> None:
     assert guard.knows(preset("espnet"))
 
 
-def test_it_ships_small_and_does_not_speak() -> None:
+def test_it_ships_small_and_does_not_speak():
     assert (DIRECTORY / "model.safetensors").stat().st_size < 2_000_000
     assert "guard" not in vocoder.shipped_models()
     with pytest.raises(ValueError, match="there is no model 'guard'"):

@@ -34,20 +34,16 @@ SAME = {"hifigan": "nvidia", "f5-tts": "vocos", "zipvoice": "vocos", "gpt-sovits
 """presets with the layout and logarithm of another"""
 
 
-@pytest.mark.parametrize("name", [name for name in PRESETS if name not in UNKNOWN])
-def test_the_convention_of_a_preset_leads_back_to_it(name: str) -> None:
-    convention, same = convention_of(preset(name)), SAME.get(name, name)
-    assert convention is not None
-    assert (convention.preset, convention.mel_config) == (same, preset(same))
-
-
-def test_presets_without_a_convention_are_said() -> None:
+def test_the_convention_of_a_preset_leads_back_to_it():
     assert {name for name in PRESETS if convention_of(preset(name)) is None} == UNKNOWN
+    for name in PRESETS.keys() - UNKNOWN:
+        convention, same = convention_of(preset(name)), SAME.get(name, name)
+        assert (convention.preset, convention.mel_config) == (same, preset(same))
     assert never_recognised(80) == "cosyvoice2, cosyvoice3"
     assert never_recognised(64) == ""
 
 
-def test_other_values_of_known_bands_have_a_contract_where_one_can_say_them() -> None:
+def test_other_values_of_known_bands_have_a_contract_where_one_can_say_them():
     config = Convention("espnet", "ln").mel_config
     assert config is not None
     assert (config.log, config.f_min, config.f_max) == ("ln", 80.0, 7600.0)
@@ -56,7 +52,7 @@ def test_other_values_of_known_bands_have_a_contract_where_one_can_say_them() ->
         assert Convention(layout, encoding).mel_config is None
 
 
-def test_probabilities_are_of_both_and_sum_to_one() -> None:
+def test_probabilities_are_of_both_and_sum_to_one():
     found = recogniser(0.9, layout=1, encoding=1).recognise(torch.randn(80, 50))
     assert float(found.joint.sum()) == pytest.approx(1.0, abs=1e-5)
     assert found.best.convention == Convention("espnet", "log10")
@@ -70,27 +66,26 @@ def test_probabilities_are_of_both_and_sum_to_one() -> None:
     [
         (1, 1, "log10", "preset=espnet"),
         (1, 0, "bands", "preset=auto"),
-        (0, 1, "log10", "multiply by ln\\(10\\)"),
+        (0, 1, "log10", "multiply by ln(10)"),
         (2, 0, "hop", "Compute the mel as its mel config says"),
         (3, 0, "shuffled", "their order does not"),
     ],
 )
-def test_what_is_certain_is_named_with_what_to_do(layout: int, encoding: int, cause: str, words: str) -> None:
+def test_what_is_certain_is_named_with_what_to_do(layout, encoding, cause, words):
     verdict = recognised(recogniser(0.9, layout, encoding).recognise(torch.randn(80, 50)), "nvidia")
     assert (verdict.typical, verdict.cause) == (False, cause)
-    with pytest.raises(AssertionError, match=words):
-        raise AssertionError(verdict.message)
+    assert words in verdict.message
     assert verdict.preset == ("espnet" if layout == 1 else None)
 
 
-def test_what_is_not_certain_is_told_with_the_two_likeliest() -> None:
+def test_what_is_not_certain_is_told_with_the_two_likeliest():
     verdict = recognised(recogniser(0.9, 1, 1, sure=1.0).recognise(torch.randn(80, 50)), "nvidia")
     assert (verdict.cause, verdict.preset) == ("unsure", None)
     assert "the espnet preset" in verdict.message
     assert len(verdict.as_dict()["likeliest"]) == 3
 
 
-def test_still_frames_at_the_beginning_are_passed_over() -> None:
+def test_still_frames_at_the_beginning_are_passed_over():
     seen = list[torch.Tensor]()
     found = recogniser(0.9)
     found.net.register_forward_pre_hook(lambda net, given: seen.append(given[0][0]))
@@ -100,7 +95,7 @@ def test_still_frames_at_the_beginning_are_passed_over() -> None:
         torch.testing.assert_close(seen[-1], torch.from_numpy(mel_statistics(expected.numpy())))
 
 
-def test_of_bands_that_no_guard_knows_their_number_tells() -> None:
+def test_of_bands_that_no_guard_knows_their_number_tells():
     own = preset("nvidia")
     with pytest.raises(UnsureError, match="knows no mels of 64 bands"):
         recognised_config(torch.zeros(64, 9), own)

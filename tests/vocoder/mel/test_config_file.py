@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -20,27 +21,22 @@ WIDE = {
 
 
 @pytest.fixture(params=["wide.yaml", "wide.yml", "wide.json"])
-def file(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+def file(request, tmp_path):
     path: Path = tmp_path / request.param
     path.write_text(json.dumps(WIDE) if path.suffix == ".json" else yaml.safe_dump(WIDE))
     return path
 
 
-def test_a_file_says_what_a_preset_would(file: Path) -> None:
+def test_a_file_says_what_a_preset_would(file):
     found = load_mel_config(str(file))
     assert (found.name, found.sample_rate, found.n_mels, found.hop_length) == ("wide", 44100, 128, 512)
     assert load_mel_config(file) == found
     assert load_mel_config(found) is found
 
 
-def test_names_are_those_of_presets() -> None:
-    assert load_mel_config("espnet") == preset("espnet")
-    with pytest.raises(ConfigError, match="no mel preset 'wide'"):
-        load_mel_config("wide")
-
-
-def test_a_preset_survives_its_file(tmp_path: Path) -> None:
-    for name, config in PRESETS.items():
+def test_a_preset_survives_its_file(tmp_path):
+    normalised = dataclasses.replace(preset("espnet"), name="normalised", mean=(-2.5,) * 80, variance=(0.7,) * 80)
+    for name, config in {**PRESETS, "normalised": normalised}.items():
         path = tmp_path / f"{name}.json"
         path.write_text(json.dumps(to_dict(config)))
         assert load_mel_config(path) == config
@@ -62,18 +58,13 @@ def test_a_preset_survives_its_file(tmp_path: Path) -> None:
         ("a.json", json.dumps({"n_mels": 80}), "lacks sample_rate"),
     ],
 )
-def test_what_is_wrong_with_a_file_is_said(tmp_path: Path, name: str, text: str, message: str) -> None:
+def test_what_is_wrong_with_a_file_is_said(tmp_path, name, text, message):
     (tmp_path / name).write_text(text)
     with pytest.raises(ConfigError, match=message):
         load_mel_config(tmp_path / name)
 
 
-def test_a_missing_file_is_named() -> None:
-    with pytest.raises(ConfigError, match=r"cannot read the mel config nowhere\.yaml"):
-        load_mel_config("nowhere.yaml")
-
-
-def test_a_directory_names_its_contracts_by_their_files(tmp_path: Path) -> None:
+def test_a_directory_names_its_contracts_by_their_files(tmp_path):
     (tmp_path / "wide.json").write_text(json.dumps({"name": "other", **WIDE}))
     (tmp_path / "notes.txt").write_text("no contract")
     assert list(configs_in(tmp_path)) == ["wide"]
@@ -85,7 +76,7 @@ def test_a_directory_names_its_contracts_by_their_files(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["espnet.json", "wide.yaml"])
-def test_a_name_is_taken_once(tmp_path: Path, name: str) -> None:
+def test_a_name_is_taken_once(tmp_path, name):
     for file in ("wide.json", name):
         (tmp_path / file).write_text(json.dumps(WIDE))
     with pytest.raises(ConfigError, match="rename the file"):
@@ -93,7 +84,7 @@ def test_a_name_is_taken_once(tmp_path: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["npz", "json"])
-def test_statistics_come_from_a_file(tmp_path: Path, kind: str) -> None:
+def test_statistics_come_from_a_file(tmp_path, kind):
     mean, variance = np.linspace(-3, -1, 80), np.linspace(0.5, 2, 80)
     path = tmp_path / f"stats.{kind}"
     if kind == "npz":
@@ -113,7 +104,7 @@ def test_statistics_come_from_a_file(tmp_path: Path, kind: str) -> None:
         chosen_config("auto", path)
 
 
-def test_statistics_that_are_none_are_refused(tmp_path: Path) -> None:
+def test_statistics_that_are_none_are_refused(tmp_path):
     path = tmp_path / "stats.json"
     path.write_text('{"mean": [1, 2]}')
     with pytest.raises(ConfigError, match="must hold mean and variance"):

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 from vocoder.mel.config import PRESETS
-from vocoder.mel.names import ALIASES, canonical, meant, other_names
+from vocoder.mel.names import ALIASES, canonical, other_names
 
 
-def test_every_alias_stands_for_a_preset_and_hides_none() -> None:
+def test_every_alias_stands_for_a_preset_and_hides_none():
     assert set(ALIASES.values()) <= set(PRESETS)
     assert not set(ALIASES) & set(PRESETS)
     for name, stands_for in ALIASES.items():
@@ -12,18 +12,12 @@ def test_every_alias_stands_for_a_preset_and_hides_none() -> None:
         assert name in other_names(stands_for)
 
 
-def test_case_and_punctuation_do_not_matter() -> None:
+def test_case_and_punctuation_do_not_matter():
     assert canonical("Index TTS2", PRESETS) == "indextts2"
     assert canonical("MATCHA_TTS", PRESETS) == "hifigan"
     assert canonical("---", PRESETS) is None
 
 
-def test_a_known_name_goes_before_an_alias() -> None:
+def test_a_known_name_goes_before_an_alias():
     assert canonical("chatterbox", {"chatterbox"}) == "chatterbox"
     assert canonical("chatterbox", {"hifigan"}) is None
-
-
-def test_what_may_be_meant() -> None:
-    assert meant("VITS2", PRESETS).startswith(": its mels are 'hifigan' as a rule")
-    assert meant("cosivoice2", PRESETS) == ", is 'cosyvoice2' meant"
-    assert meant("something", PRESETS) == ""

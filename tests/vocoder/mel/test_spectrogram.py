@@ -18,89 +18,70 @@ from vocoder.mel.spectrogram import MelSpectrogram
 Array = NDArray[np.float64]
 
 
-def magnitude(x: Array, pad: int, n_fft: int = 1024, hop: int = 256) -> Array:
-    padded = np.pad(x, pad, mode="reflect")
-    return np.abs(librosa.stft(padded, n_fft=n_fft, hop_length=hop, win_length=n_fft, window="hann", center=False))
+def written(
+    x: Array,
+    rate: int,
+    n_mels: int,
+    f_max: float,
+    f_min: float = 0.0,
+    n_fft: int = 1024,
+    hop: int = 256,
+    floor: float = 1e-5,
+    log: Callable[[Array], Array] = np.log,
+    **bands: Any,
+) -> Array:
+    """Magnitudes of centred frames, their bands, and the logarithm of those."""
+    padded = np.pad(x, n_fft // 2, mode="reflect")
+    spectrum = librosa.stft(padded, n_fft=n_fft, hop_length=hop, win_length=n_fft, window="hann", center=False)
+    shape = {"sr": rate, "n_fft": n_fft, "n_mels": n_mels, "fmin": f_min, "fmax": f_max, "dtype": np.float64}
+    return log(np.maximum(floor, librosa.filters.mel(**shape, **bands) @ np.abs(spectrum)))
 
 
-def bands(spectrum: Array, **options: Any) -> Array:
-    return librosa.filters.mel(n_fft=1024, dtype=np.float64, **options) @ spectrum
-
-
-def nvidia(x: Array) -> Array:
-    return np.log(np.maximum(1e-5, bands(magnitude(x, 512), sr=22050, n_mels=80, fmin=0, fmax=8000)))
-
-
-def hifigan(x: Array) -> Array:
-    return like_hifigan(x, 22050, 80, 8000)
-
-
-def like_hifigan(
+def hifigan(
     x: Array, rate: int, n_mels: int, f_max: float, n_fft: int = 1024, hop: int = 256, epsilon: float = 1e-9
 ) -> Array:
-    spectrum = np.sqrt(magnitude(x, (n_fft - hop) // 2, n_fft, hop) ** 2 + epsilon)
-    mel = librosa.filters.mel(sr=rate, n_fft=n_fft, n_mels=n_mels, fmin=0, fmax=f_max, dtype=np.float64) @ spectrum
-    return np.log(np.maximum(1e-5, mel))
+    padded = np.pad(x, (n_fft - hop) // 2, mode="reflect")
+    spectrum = librosa.stft(padded, n_fft=n_fft, hop_length=hop, win_length=n_fft, window="hann", center=False)
+    mel = librosa.filters.mel(sr=rate, n_fft=n_fft, n_mels=n_mels, fmin=0, fmax=f_max, dtype=np.float64)
+    return np.log(np.maximum(1e-5, mel @ np.sqrt(np.abs(spectrum) ** 2 + epsilon)))
 
 
 def gpt_sovits(x: Array, rate: int, n_fft: int, hop: int) -> Array:
     """What GPT-SoVITS predicts: -12..2 mapped to -1..1."""
-    return (like_hifigan(x, rate, 100, rate / 2, n_fft, hop, 1e-8) + 12) / (2 + 12) * 2 - 1
-
-
-def espnet(x: Array) -> Array:
-    return np.log10(np.maximum(1e-10, bands(magnitude(x, 512), sr=22050, n_mels=80, fmin=80, fmax=7600)))
-
-
-def r9y9(x: Array) -> Array:
-    return np.log10(np.maximum(1e-10, bands(magnitude(x, 512), sr=22050, n_mels=80, fmin=125, fmax=7600)))
-
-
-def clarinet(x: Array) -> Array:
-    """No preset: decibels of power with the factor of amplitude, mapped to 0..1."""
-    power = librosa.feature.melspectrogram(
-        y=x, sr=22050, n_fft=1024, hop_length=256, n_mels=80, fmin=125, fmax=7600, pad_mode="reflect"
-    )
-    return np.clip((20 * np.log10(np.maximum(1e-4, power)) - 20 + 100) / 100, 0, 1)
+    return (hifigan(x, rate, 100, rate / 2, n_fft, hop, 1e-8) + 12) / (2 + 12) * 2 - 1
 
 
 def vocos(x: Array, floor: float = 1e-7) -> Array:
-    spectrum = magnitude(x, 512)
-    return np.log(np.maximum(floor, bands(spectrum, sr=24000, n_mels=100, fmin=0, fmax=12000, htk=True, norm=None)))
+    return written(x, 24000, 100, 12000, floor=floor, htk=True, norm=None)
 
 
-def nemo(x: Array) -> Array:
-    return np.log(np.maximum(1e-5, bands(magnitude(x, 512), sr=22050, n_mels=80, fmin=0, fmax=11025)))
+def decimal(x: Array, f_min: float, rate: int = 22050) -> Array:
+    return written(x, rate, 80, 7600, f_min, floor=1e-10, log=np.log10)
 
 
 def tacotron2_tf(x: Array) -> Array:
-    mel = bands(magnitude(x, 512), sr=22050, n_mels=80, fmin=25, fmax=7600)
-    decibels = 20 * np.log10(np.maximum(1e-5, mel)) - 20
+    decibels = 20 * written(x, 22050, 80, 7600, 25, log=np.log10) - 20
     return np.clip(8 * (decibels + 100) / 100 - 4, -4, 4)
 
 
-def speecht5(x: Array) -> Array:
-    return np.log10(np.maximum(1e-10, bands(magnitude(x, 512), sr=16000, n_mels=80, fmin=80, fmax=7600)))
-
-
 REFERENCES: dict[str, Callable[[Array], Array]] = {
-    "nvidia": nvidia,
-    "hifigan": hifigan,
-    "espnet": espnet,
-    "r9y9": r9y9,
+    "nvidia": lambda x: written(x, 22050, 80, 8000),
+    "hifigan": lambda x: hifigan(x, 22050, 80, 8000),
+    "espnet": lambda x: decimal(x, 80),
+    "r9y9": lambda x: decimal(x, 125),
     "vocos": vocos,
     "f5-tts": lambda x: vocos(x, 1e-5),
     "zipvoice": lambda x: 0.1 * vocos(x),
-    "bigvgan": lambda x: like_hifigan(x, 24000, 100, 12000),
+    "bigvgan": lambda x: hifigan(x, 24000, 100, 12000),
     "gpt-sovits-v3": lambda x: gpt_sovits(x, 24000, 1024, 256),
     "gpt-sovits-v4": lambda x: gpt_sovits(x, 32000, 1280, 320),
-    "cosyvoice2": lambda x: like_hifigan(x, 24000, 80, 8000, 1920, 480),
-    "cosyvoice3": lambda x: like_hifigan(x, 24000, 80, 12000, 1920, 480),
-    "indextts2": lambda x: like_hifigan(x, 22050, 80, 11025),
-    "fireredtts": lambda x: like_hifigan(x, 16000, 100, 8000, 1024, 160),
-    "nemo": nemo,
+    "cosyvoice2": lambda x: hifigan(x, 24000, 80, 8000, 1920, 480),
+    "cosyvoice3": lambda x: hifigan(x, 24000, 80, 12000, 1920, 480),
+    "indextts2": lambda x: hifigan(x, 22050, 80, 11025),
+    "fireredtts": lambda x: hifigan(x, 16000, 100, 8000, 1024, 160),
+    "nemo": lambda x: written(x, 22050, 80, 11025),
     "tacotron2-tf": tacotron2_tf,
-    "speecht5": speecht5,
+    "speecht5": lambda x: decimal(x, 80, 16000),
 }
 
 
@@ -119,7 +100,7 @@ def mel_of(x: Array, config: MelConfig, dtype: torch.dtype) -> Array:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_every_preset_equals_its_published_arithmetic(name: str) -> None:
+def test_every_preset_equals_its_published_arithmetic(name):
     x = speech_like(preset(name).sample_rate)
     mel, expected = mel_of(x, preset(name), torch.float32), REFERENCES[name](x)
     assert mel.shape == expected.shape == (preset(name).n_mels, preset(name).frames(x.size))
@@ -128,25 +109,25 @@ def test_every_preset_equals_its_published_arithmetic(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", PRESETS)
-@pytest.mark.parametrize("frequency", [37.0, 129.3, 1000.0, 3333.3, 7590.0])
-def test_pure_tones_agree_too(name: str, frequency: float) -> None:
+@pytest.mark.parametrize("frequency", [37.0, 7590.0])
+def test_pure_tones_agree_too(name, frequency):
     x = 0.5 * np.sin(2 * np.pi * frequency * np.arange(5000) / preset(name).sample_rate)
     x = x.astype(np.float32).astype(np.float64)  # what float32 audio can say
     np.testing.assert_allclose(mel_of(x, preset(name), torch.float32), REFERENCES[name](x), rtol=0, atol=1e-5)
     np.testing.assert_allclose(mel_of(x, preset(name), torch.float64), REFERENCES[name](x), rtol=0, atol=1e-6)
 
 
-def test_powers_in_decibels_between_0_and_1() -> None:
+def test_powers_in_decibels_between_0_and_1():
     changes: dict[str, Any] = {"power": 2.0, "log": "db20", "floor": 1e-4, "ref_db": 20.0, "range_db": 100.0}
-    config = dataclasses.replace(preset("r9y9"), name="unit", **changes)
-    x = speech_like(22050)
-    np.testing.assert_allclose(mel_of(x, config, torch.float32), clarinet(x), rtol=0, atol=1e-4)
-    torch.testing.assert_close(MelSpectrogram(config).silence(), torch.zeros(80))
+    config, x = dataclasses.replace(preset("r9y9"), name="unit", **changes), speech_like(22050)
+    options: dict[str, Any] = {"n_fft": 1024, "hop_length": 256, "n_mels": 80, "fmin": 125, "fmax": 7600}
+    power = librosa.feature.melspectrogram(y=x, sr=22050, pad_mode="reflect", **options)
+    expected = np.clip((20 * np.log10(np.maximum(1e-4, power)) - 20 + 100) / 100, 0, 1)
+    np.testing.assert_allclose(mel_of(x, config, torch.float32), expected, rtol=0, atol=1e-4)
 
 
-@pytest.mark.parametrize("name", ["espnet", "r9y9"])
-def test_statistics_standardise_each_bin(name: str) -> None:
-    x = speech_like(22050)
+def test_statistics_standardise_each_bin():
+    name, x = "espnet", speech_like(22050)
     raw = REFERENCES[name](x)
     mean, variance = raw.mean(axis=1), raw.var(axis=1)
     config = dataclasses.replace(preset(name), mean=tuple(mean.tolist()), variance=tuple(variance.tolist()))
@@ -155,18 +136,8 @@ def test_statistics_standardise_each_bin(name: str) -> None:
     np.testing.assert_allclose(mel.std(axis=1), 1.0, atol=1e-3)
 
 
-def test_a_window_shorter_than_the_frame_is_centred_in_it() -> None:
-    config = dataclasses.replace(preset("nvidia"), win_length=800)
-    x = speech_like(22050)
-    spectrum = np.abs(
-        librosa.stft(x, n_fft=1024, hop_length=256, win_length=800, window="hann", center=True, pad_mode="reflect")
-    )
-    expected = np.log(np.maximum(1e-5, bands(spectrum, sr=22050, n_mels=80, fmin=0, fmax=8000)))
-    np.testing.assert_allclose(mel_of(x, config, torch.float32), expected, rtol=0, atol=1e-4)
-
-
 @pytest.mark.parametrize("name", PRESETS)
-def test_frames_of_a_padded_crop_are_those_of_the_clip(name: str) -> None:
+def test_frames_of_a_padded_crop_are_those_of_the_clip(name):
     config = preset(name)
     extract = MelSpectrogram(config)
     x = torch.from_numpy(speech_like(config.sample_rate))[None].float()
@@ -187,7 +158,7 @@ def test_frames_of_a_padded_crop_are_those_of_the_clip(name: str) -> None:
         ("vocos", np.log(1e-7)),
     ],
 )
-def test_silence_is_the_floor(name: str, value: float) -> None:
+def test_silence_is_the_floor(name, value):
     extract = MelSpectrogram(preset(name))
     silence = extract.silence()
     torch.testing.assert_close(silence, torch.full((preset(name).n_mels,), value, dtype=torch.float32))
@@ -195,43 +166,25 @@ def test_silence_is_the_floor(name: str, value: float) -> None:
 
 
 @pytest.mark.parametrize("name", ["nvidia", "hifigan", "espnet", "vocos"])
-def test_gradients_are_those_of_finite_differences(name: str) -> None:
+def test_gradients_are_those_of_finite_differences(name):
     config = dataclasses.replace(preset(name), n_fft=64, win_length=64, hop_length=16, n_mels=6, sample_rate=24000)
     x = torch.from_numpy(np.random.default_rng(0).standard_normal((2, 96)) * 0.3).requires_grad_()
     assert torch.autograd.gradcheck(MelSpectrogram(config), (x,), atol=1e-4)
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_the_gradient_of_silence_is_finite(name: str) -> None:
+def test_the_gradient_of_silence_is_finite(name):
     x = torch.zeros(1, 4000, requires_grad=True)
     MelSpectrogram(preset(name))(x).sum().backward()
     assert x.grad is not None
     assert bool(torch.isfinite(x.grad).all())
 
 
-def test_clips_of_a_batch_do_not_touch_each_other() -> None:
+def test_clips_of_a_batch_do_not_touch_each_other():
     extract = MelSpectrogram(preset("nvidia"))
     x = torch.randn(3, 5000, generator=torch.Generator().manual_seed(0)) * torch.tensor([[0.1], [1.0], [0.01]])
     alone = torch.cat([extract(clip[None]) for clip in x])
     torch.testing.assert_close(extract(x), alone, rtol=0, atol=1e-5)
-
-
-def test_autocast_does_not_lower_the_precision() -> None:
-    extract = MelSpectrogram(preset("nvidia"))
-    x = torch.from_numpy(speech_like(22050))[None].float()
-    with torch.autocast("cpu", torch.bfloat16):
-        mel = extract(x)
-    torch.testing.assert_close(mel, extract(x), rtol=0, atol=0)
-
-
-def test_without_float64_loud_bands_still_agree() -> None:
-    x = speech_like(22050)
-    mel = MelSpectrogram(preset("nvidia"), precise=False)(torch.from_numpy(x).float()[None])[0].numpy()
-    np.testing.assert_allclose(mel, nvidia(x), rtol=0, atol=1e-2)
-
-
-def test_it_saves_no_state() -> None:
-    assert MelSpectrogram(preset("nvidia")).state_dict() == {}
 
 
 @pytest.mark.parametrize(
@@ -242,21 +195,6 @@ def test_it_saves_no_state() -> None:
         (torch.zeros(1, 512), "512 samples is too short .* give at least 513"),
     ],
 )
-def test_audio_that_cannot_be_framed_is_refused(x: torch.Tensor, message: str) -> None:
+def test_audio_that_cannot_be_framed_is_refused(x, message):
     with pytest.raises(ValueError, match=message):
         MelSpectrogram(preset("nvidia"))(x)
-
-
-def test_a_crop_shorter_than_a_frame_is_refused() -> None:
-    with pytest.raises(ValueError, match="1023 samples is shorter than one frame of 1024"):
-        MelSpectrogram(preset("nvidia")).frame(torch.zeros(1, 1023))
-
-
-@pytest.mark.cuda
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
-@pytest.mark.parametrize("name", PRESETS)
-def test_a_gpu_gives_the_same(name: str) -> None:
-    x = torch.from_numpy(speech_like(preset(name).sample_rate))[None].float()
-    extract = MelSpectrogram(preset(name))
-    expected = extract(x)
-    torch.testing.assert_close(extract.cuda()(x.cuda()).cpu(), expected, rtol=0, atol=1e-4)

@@ -25,11 +25,11 @@ LIBROSA = "128 bands are librosa's default: compute 80, with the other settings 
         ((437, 128), 80, f"{TURNED}; {LIBROSA}"),
     ],
 )
-def test_the_likely_reason_is_told_by_the_shape(shape: tuple[int, ...], n_mels: int, hint: str) -> None:
+def test_the_likely_reason_is_told_by_the_shape(shape, n_mels, hint):
     assert bands_hint(shape, n_mels) == hint
 
 
-def test_values_that_are_not_finite_are_counted() -> None:
+def test_values_that_are_not_finite_are_counted():
     mel = np.zeros((4, 6), np.float32)
     assert finite_values(mel).shape == (4, 6)
     mel[2, 5], mel[3, 0] = np.inf, np.nan
