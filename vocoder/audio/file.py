@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import io
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, BinaryIO, Literal
+from typing import Any, BinaryIO
 
 import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from vocoder.audio.container import is_chained_ogg, mpeg_start
+from vocoder.audio.container import is_chained_ogg
 from vocoder.audio.origin import Origin, mark
 from vocoder.audio.resampling import resample
 
@@ -71,21 +70,17 @@ class WriteReport:
 
     Attributes:
         sample_rate: Hz in the file, which differs from the request if the format does not support it.
-        peak: the largest magnitude before clipping or scaling.
+        peak: the largest magnitude before clipping.
         clipped: number of samples beyond full scale that were clipped.
-        gain: the factor applied to the whole clip.
     """
 
     sample_rate: int
     peak: float
     clipped: int = 0
-    gain: float = 1.0
 
     def __str__(self) -> str:
         if self.clipped:
             return f"clipped {self.clipped} samples to full scale (peak {self.peak:.3f})"
-        if self.gain != 1.0:
-            return f"scaled by {self.gain:.4f} to keep a peak of {self.peak:.3f} within full scale"
         return f"peak {self.peak:.3f}"
 
 
@@ -131,29 +126,17 @@ def read_audio(
 
 
 def open_audio(source: str | Path | BinaryIO) -> soundfile.SoundFile:
-    """Open an audio file for reading. MPEG audio may follow other bytes, such as the rest of a cut frame.
-
-    Args:
-        source: a path, or a seekable binary file.
+    """Open an audio file, a path or a seekable binary file, for reading.
 
     Raises:
         AudioError: several chained Ogg streams, of which only the first would be read.
         soundfile.LibsndfileError: not an audio file.
     """
-    with _binary(source) as file:
+    with Path(source).open("rb") if isinstance(source, (str, Path)) else nullcontext(source) as file:
         if is_chained_ogg(file):
             raise AudioError(f"{_name(source)} is a chain of several Ogg streams; make one file of each")
         file.seek(0)
-    try:
-        return soundfile.SoundFile(source)
-    except soundfile.LibsndfileError:
-        with _binary(source) as file:
-            file.seek(0)
-            data = file.read()
-        start = mpeg_start(data)
-        if start is None:
-            raise
-        return soundfile.SoundFile(io.BytesIO(data[start:]))
+    return soundfile.SoundFile(source)
 
 
 def write_audio(
@@ -162,81 +145,41 @@ def write_audio(
     sample_rate: int,
     *,
     format: str | None = None,
-    clip: Literal["report", "error", "scale"] = "report",
     origin: Origin | None = None,
 ) -> WriteReport:
-    """Write audio to a file and report samples beyond full scale.
+    """Write audio to a file and report samples beyond full scale, which are clipped.
 
     Args:
         target: a path, or a binary file; the latter needs `format`.
         x: audio (T,).
         sample_rate: Hz. Opus and mp3 support only some rates; for others the audio is resampled to the next one.
         format: a key of `AUDIO_FORMATS`; None takes the path's suffix.
-        clip: for samples beyond [-1, 1]: clip and count them ("report"; float formats keep them), refuse ("error"), or
-            scale the whole clip ("scale").
         origin: what the file says about its origin; nothing by default.
 
     Raises:
-        AudioError: unknown format, x not (T,) of finite floats, samples beyond full scale with "error", no such
-            directory.
+        AudioError: unknown format, x not (T,) of finite floats, no such directory.
     """
     encoding = AUDIO_FORMATS[_format_name(target, format)]
-    if clip not in ("report", "error", "scale"):
-        raise AudioError(f"clip must be 'report', 'error' or 'scale', not {clip!r}")
     if x.ndim != 1 or x.size == 0 or x.dtype.kind != "f" or not np.isfinite(x).all():
         raise AudioError(f"audio to write must be (T,) of finite floats, not {x.dtype} of shape {x.shape}")
-    file_rate = nearest_rate(sample_rate, encoding.sample_rates)
-    x, report = _fit(resample(x.astype(np.float32, copy=False), sample_rate, file_rate), file_rate, encoding, clip)
-    samples = x if encoding.bits is None else quantise(x, encoding.bits)
     if isinstance(target, (str, Path)) and not Path(target).parent.is_dir():
         raise AudioError(f"cannot write {target}: there is no directory {Path(target).parent}")
+    file_rate = nearest_rate(sample_rate, encoding.sample_rates)
+    x = resample(x.astype(np.float32, copy=False), sample_rate, file_rate)
+    clips = encoding.subtype != "FLOAT"
+    beyond = int(np.count_nonzero(np.abs(x) > 1.0)) if clips else 0
+    report = WriteReport(file_rate, float(np.abs(x).max()), beyond)
+    x = np.clip(x, -1.0, 1.0) if clips else x
+    samples = x if encoding.bits is None else quantise(x, encoding.bits)
+    container, subtype = encoding.container, encoding.subtype
     try:
-        with soundfile.SoundFile(
-            target, "w", samplerate=file_rate, channels=1, format=encoding.container, subtype=encoding.subtype
-        ) as file:
+        with soundfile.SoundFile(target, "w", file_rate, 1, subtype, format=container) as file:
             mark(file, origin)
             for start in range(0, len(samples), _BLOCK):
                 file.write(samples[start : start + _BLOCK])
     except (soundfile.LibsndfileError, RuntimeError) as error:
         raise AudioError(f"cannot write {_name(target)}: {failure(error)}") from None
     return report
-
-
-def quantise(x: NDArray[np.float32], bits: int) -> NDArray[Any]:
-    """Round audio to 16- or 24-bit integers, saturating.
-
-    Full scale is 2 ** (bits - 1), as readers assume; the largest positive integer is one less. 24 bits come
-    left-aligned in 32, as libsndfile wants them.
-
-    Raises:
-        ValueError: bits is neither.
-    """
-    if bits not in (16, 24):
-        raise ValueError(f"bits must be 16 or 24, not {bits}")
-    scale = 2.0 ** (bits - 1)
-    integers = np.clip(np.rint(x.astype(np.float64) * scale), -scale, scale - 1.0)
-    return integers.astype(np.int16) if bits == 16 else integers.astype(np.int32) << 8
-
-
-def peak(x: NDArray[np.float32]) -> float:
-    """Return the largest magnitude in audio, or 0 if it is empty."""
-    return float(np.max(np.abs(x), initial=0.0))
-
-
-def _fit(
-    x: NDArray[np.float32], sample_rate: int, encoding: AudioFormat, clip: str
-) -> tuple[NDArray[np.float32], WriteReport]:
-    highest = peak(x)
-    if highest <= 1.0:
-        return x, WriteReport(sample_rate, highest)
-    beyond = int(np.count_nonzero(np.abs(x) > 1.0))
-    if clip == "error":
-        raise AudioError(f"{beyond} of {x.size} samples are beyond full scale (peak {highest:.3f})")
-    if clip == "scale":
-        return x * np.float32(1.0 / highest), WriteReport(sample_rate, highest, gain=1.0 / highest)
-    if encoding.subtype == "FLOAT":
-        return x, WriteReport(sample_rate, highest)
-    return np.clip(x, -1.0, 1.0), WriteReport(sample_rate, highest, clipped=beyond)
 
 
 def nearest_rate(sample_rate: int, known: tuple[int, ...]) -> int:
@@ -246,6 +189,17 @@ def nearest_rate(sample_rate: int, known: tuple[int, ...]) -> int:
     return min((rate for rate in known if rate > sample_rate), default=max(known))
 
 
+def quantise(x: NDArray[np.float32], bits: int) -> NDArray[Any]:
+    """Round audio to 16- or 24-bit integers, saturating.
+
+    Full scale is 2 ** (bits - 1), as readers assume; the largest positive integer is one less. 24 bits come
+    left-aligned in 32, as libsndfile wants them.
+    """
+    scale = 2.0 ** (bits - 1)
+    integers = np.clip(np.rint(x.astype(np.float64) * scale), -scale, scale - 1.0)
+    return integers.astype(np.int16) if bits == 16 else integers.astype(np.int32) << 8
+
+
 def _format_name(target: str | Path | BinaryIO, format: str | None) -> str:
     if format is None and not isinstance(target, (str, Path)):
         raise AudioError(f"say which format to write: {', '.join(AUDIO_FORMATS)}")
@@ -253,10 +207,6 @@ def _format_name(target: str | Path | BinaryIO, format: str | None) -> str:
     if name not in AUDIO_FORMATS:
         raise AudioError(f"cannot write {_name(target)}: unknown format {name!r}; known: {', '.join(AUDIO_FORMATS)}")
     return name
-
-
-def _binary(source: str | Path | BinaryIO) -> AbstractContextManager[BinaryIO]:
-    return Path(source).open("rb") if isinstance(source, (str, Path)) else nullcontext(source)
 
 
 def _name(place: str | Path | BinaryIO) -> str:

@@ -16,14 +16,8 @@ from vocoder.audio.origin import Origin
 class AudioInfo:
     """Format and origin of an audio file.
 
-    Attributes:
-        container: libsndfile's name for the file format.
-        encoding: libsndfile's name for the encoding.
-        sample_rate: Hz.
-        channels: number of channels.
-        seconds: duration.
-        program: what wrote the file, if it says so.
-        origin: where the audio comes from, if this package wrote it.
+    `container` and `encoding` are libsndfile's names, `program` is what wrote the file, if it says so, and `origin`
+    where the audio comes from, if this package wrote it.
     """
 
     container: str
@@ -36,12 +30,7 @@ class AudioInfo:
 
 
 def audio_info(source: str | Path | BinaryIO) -> AudioInfo:
-    """Read format and origin of an audio file, without its samples.
-
-    Raises:
-        AudioError: not an audio file.
-        FileNotFoundError: there is no such file.
-    """
+    """Read format and origin of an audio file, without its samples; raises as `read_audio`."""
     name = str(source) if isinstance(source, (str, Path)) else "the audio"
     if isinstance(source, (str, Path)) and not Path(source).is_file():
         raise FileNotFoundError(f"there is no audio file {name}")

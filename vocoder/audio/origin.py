@@ -61,11 +61,9 @@ class Origin:
 
 
 def mark(file: soundfile.SoundFile, origin: Origin | None) -> None:
-    """Write an origin into the header of a file: LIST/INFO of wav, comments of FLAC and Ogg, ID3 of mp3.
+    """Write an origin into the header of a file that is open for writing, still without samples.
 
-    Args:
-        file: open for writing, still without samples.
-        origin: None writes nothing.
+    It goes into LIST/INFO of wav, comments of FLAC and Ogg, ID3 of mp3.
     """
     if origin is not None:
         file.software, file.comment = origin.program, origin.to_json()

@@ -28,11 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print the median synthesis time for each duration, and the time to the first chunk of the longest as a stream.
-
-    Raises:
-        ValueError: there is no such model, or a length or the repetitions are not positive.
-    """
+    """Print the median synthesis time for each duration, and the time to the first chunk of the longest as a stream."""
     if min(args.seconds) <= 0:
         raise ValueError(f"lengths of audio must be positive, not {min(args.seconds):g}")
     synthesizer = model(args)

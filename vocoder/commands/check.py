@@ -34,11 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one line for each mel.
-
-    Raises:
-        ValueError: mels of the mel config do not convert to a mel config that the guard knows.
-    """
+    """Print one line for each mel."""
     own = load_guard().mel_config
     way = None if args.preset == AUTO else path_between(load_mel_config(args.preset), own)
     return max([_check(path, way, own, args.json) for path in args.mels])

@@ -44,11 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the program.
-
-    Raises:
-        ValueError, OSError: there is no such model, or it cannot be exported; the text says why.
-    """
+    """Write the program."""
     options = {name: getattr(args, name) for name in ("corrections", "sigma", "weights")}
     synthesizer = load(args.model, dtype=torch.float32)
 

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from vocoder.audio.info import AudioInfo, audio_info
-from vocoder.commands.files import audio_source
+from vocoder.commands.files import source_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,17 +23,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print one line for each file.
-
-    Returns:
-        0, or 2 if a file could not be read.
-    """
+    """Print one line for each file; the status is 2 if one could not be read."""
     return max([_show(path, args.json) for path in args.audio])
 
 
 def _show(path: Path, as_json: bool) -> int:
     try:
-        info = audio_info(audio_source(path))
+        info = audio_info(source_of(path))
     except (ValueError, OSError) as error:
         print(f"vocoder info: {path}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from vocoder.audio.file import read_audio
-from vocoder.commands.files import STANDARD, add_recording_arguments, audio_source, each, pairs, write_out
+from vocoder.commands.files import STANDARD, add_recording_arguments, each, pairs, source_of, write_out
 from vocoder.commands.sampling import PRESET_HELP
 from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.spectrogram import MelSpectrogram
@@ -30,21 +30,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the mels and print one line for each; failures are reported and left out.
-
-    Returns:
-        0, or 2 if one was left out.
-
-    Raises:
-        ValueError: inputs and output do not fit.
-    """
+    """Write the mels and print one line for each; the status is 2 if one was left out."""
     files = pairs(args.audio, args.output, ".npy", again=args.again)
     return each("vocoder mel", files, args.output, partial(_make, MelSpectrogram(load_mel_config(args.preset))))
 
 
 def _make(extract: MelSpectrogram, source: Path, target: Path) -> str:
     config = extract.config
-    x, sample_rate = read_audio(audio_source(source), config.sample_rate)
+    x, sample_rate = read_audio(source_of(source), config.sample_rate)
     with torch.inference_mode():
         mel = extract(torch.from_numpy(x)[None])[0].numpy()
     content = io.BytesIO()

@@ -25,11 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Print family, parameters and mel config, and the measured quality of a named model.
-
-    Raises:
-        ValueError: there is no such model.
-    """
+    """Print family, parameters and mel config, and the measured quality of a named model."""
     names = shipped_models() if args.name is None else [args.name]
     models = [describe(name) for name in names]
     if args.json:

@@ -23,10 +23,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Share the model and print where it is.
-
-    Raises:
-        ValueError: there is no such model, or the hub refuses it; the text says why.
-    """
+    """Share the model and print where it is."""
     print(push_to_hub(args.model, args.repository, private=args.private, message=args.message))
     return 0

@@ -10,7 +10,7 @@ import torch
 
 from vocoder.audio.file import read_audio
 from vocoder.audio.resampling import resample
-from vocoder.commands.files import add_recording_arguments, audio_source, each, pairs, suffix_of, write_speech
+from vocoder.commands.files import add_recording_arguments, each, pairs, source_of, suffix_of, write_speech
 from vocoder.commands.sampling import (
     add_audio_arguments,
     add_model_arguments,
@@ -34,16 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Resynthesize each recording, at the model's sample rate and with its duration.
-
-    Unreadable recordings are reported and left out.
-
-    Returns:
-        0, or 2 if one was left out.
-
-    Raises:
-        ValueError: inputs and output do not fit, or there is no such model.
-    """
+    """Resynthesize each recording, at the model's sample rate and with its duration."""
     files = pairs(args.audio, args.output, suffix_of(args.format), again=args.again)
     synthesizer = model(args)
     make = partial(_make, synthesizer, MelSpectrogram(synthesizer.mel_config), args)
@@ -53,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 def _make(
     synthesizer: Synthesizer, extract: MelSpectrogram, args: argparse.Namespace, source: Path, target: Path
 ) -> str:
-    recording, file_rate = read_audio(audio_source(source))
+    recording, file_rate = read_audio(source_of(source))
     sample_rate = synthesizer.sample_rate
     x = resample(recording, file_rate, sample_rate)
     with torch.inference_mode():

@@ -73,11 +73,7 @@ def add_audio_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def sampling_of(args: argparse.Namespace) -> Sampling:
-    """Return what the arguments of `add_sampling_arguments` say.
-
-    Raises:
-        ValueError: one is out of range.
-    """
+    """Return what the arguments of `add_sampling_arguments` say."""
     return Sampling(sigma=args.sigma, seed=args.seed, denoise=args.denoise, corrections=args.corrections)
 
 
@@ -106,9 +102,5 @@ def add_preset_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def model(args: argparse.Namespace) -> Synthesizer:
-    """Load the model of `--model`, `--device` and `--dtype`, with the guard for commands that read mels.
-
-    Raises:
-        ValueError: there is no such model or device.
-    """
+    """Load the model of `--model`, `--device` and `--dtype`; commands that read mels ask the guard themselves."""
     return load(args.model, args.device, args.dtype and getattr(torch, args.dtype), guard="off")

@@ -4,21 +4,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import get_args
 
-import numpy as np
-from numpy.typing import NDArray
-
-from vocoder.audio.file import WriteReport
-from vocoder.audio.origin import Origin
-from vocoder.audio.stream import AudioStream
 from vocoder.bulk.jobs import MANIFEST_SUFFIX, list_jobs
 from vocoder.bulk.run import ROW_FRAMES, RunJobs, synthesize_all, synthesize_here, synthesize_in_processes
 from vocoder.bulk.synthesis import Voice
-from vocoder.commands.files import STANDARD, check_folder, each, mel_source, pairs, suffix_of, write_speech
+from vocoder.commands.files import STANDARD, check_folder, each, pairs, source_of, suffix_of, write_speech
 from vocoder.commands.sampling import (
     add_audio_arguments,
     add_model_arguments,
@@ -61,7 +54,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="warn",
         help="for mels that are not typical of their mel config: warn, refuse, or do not look (default: %(default)s)",
     )
-    parser.add_argument("--stream", action="store_true", help="compute and write the audio of one mel in chunks")
     many = parser.add_argument_group("for many mels")
     many.add_argument("--workers", type=int, default=1, metavar="N", help="number of worker processes (default: 1)")
     many.add_argument(
@@ -75,18 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    """Synthesize every mel; failures are reported and left out.
-
-    Returns:
-        0, or 2 if a mel was left out.
-
-    Raises:
-        ValueError, OSError: the arguments contradict each other, or there is no such model.
-    """
-    if args.stream and args.denoise:
-        raise ValueError("--denoise needs the whole utterance at once; omit --stream")
-    if args.stream and (args.output == STANDARD or args.format):
-        raise ValueError("--stream writes a file, in the format of its suffix")
+    """Synthesize every mel; failures are reported and left out, and the status is 2."""
     (first, *others) = args.mels
     if others or first.is_dir() or first.suffix == MANIFEST_SUFFIX or args.output.is_dir():
         return _synthesize_many(args)
@@ -95,8 +76,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _synthesize_many(args: argparse.Namespace) -> int:
-    if args.stream:
-        raise ValueError("--stream is for one mel and one audio file")
     if args.workers < 1 or args.row_frames < 1:
         raise ValueError("--workers and --row-frames must be 1 or more")
     check_folder(args.output)
@@ -120,17 +99,12 @@ def _synthesize_many(args: argparse.Namespace) -> int:
 
 
 def _synthesize(synthesizer: Synthesizer, args: argparse.Namespace, source: Path, target: Path) -> str:
-    with mel_source(source) as file:
-        mel = read_mel(file)
+    mel = read_mel(source_of(source))
     admitted = synthesizer.admit(mel, chosen_config(args.preset, args.statistics), args.adapt, args.guard)
     sampling, path = sampling_of(args).seeded(), admitted.path
+    (x,) = synthesizer.synthesize_many([Utterance(admitted, **voice_of(sampling))])
     told = origin(args, synthesizer, sampling.seed)
-    if args.stream:
-        chunks = synthesizer.stream(admitted, **voice_of(sampling))
-        report = _stream(chunks, target, synthesizer.sample_rate, told)
-    else:
-        (x,) = synthesizer.synthesize_many([Utterance(admitted, **voice_of(sampling))])
-        report = write_speech(target, x, synthesizer.sample_rate, args.format, told)
+    report = write_speech(target, x, synthesizer.sample_rate, args.format, told)
     for verdict in admitted.doubts:
         _warn(source, verdict.message)
     how = f", recognised as {path.source.name}" if args.preset == AUTO else ""
@@ -141,13 +115,3 @@ def _synthesize(synthesizer: Synthesizer, args: argparse.Namespace, source: Path
 def _warn(source: Path, doubt: str | None) -> None:
     if doubt is not None:
         print(f"vocoder synthesize: warning: {source}: {doubt}", file=sys.stderr)
-
-
-def _stream(chunks: Iterator[NDArray[np.float32]], target: Path, sample_rate: int, told: Origin | None) -> WriteReport:
-    """Write the chunks and return the report."""
-    x = next(chunks)  # faults of the mel are found before the file is created
-    with AudioStream(target, sample_rate, told) as audio:
-        audio.write(x)
-        for x in chunks:
-            audio.write(x)
-    return audio.report

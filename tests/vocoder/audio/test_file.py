@@ -1,14 +1,13 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from vocoder.audio.file import AUDIO_FORMATS, AudioError, quantise, read_audio, write_audio
+from vocoder.audio.file import AudioError, quantise, read_audio, write_audio
 
 RATE = 22050
 # Largest error of a sample where only rounding is lost; relative error of the signal where the encoding is lossy.
@@ -23,12 +22,8 @@ def chord(seconds: float = 1.0, sample_rate: int = RATE) -> NDArray[np.float32]:
     return (0.2 * tones * np.sin(np.pi * time / seconds)).astype(np.float32)
 
 
-def test_the_formats_under_test_are_all_there_are() -> None:
-    assert set(AUDIO_FORMATS) == set(LOSSLESS) | set(LOSSY)
-
-
 @pytest.mark.parametrize("name", LOSSLESS)
-def test_lossless_formats_keep_every_sample(name: str) -> None:
+def test_lossless_formats_keep_every_sample(name):
     file, x = io.BytesIO(), chord()
     report = write_audio(file, x, RATE, format=name)
     y, sample_rate = read_audio(io.BytesIO(file.getvalue()))
@@ -37,7 +32,7 @@ def test_lossless_formats_keep_every_sample(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", LOSSY)
-def test_lossy_formats_stay_close_and_in_place(name: str) -> None:
+def test_lossy_formats_stay_close_and_in_place(name):
     file, x = io.BytesIO(), chord(3.0)
     write_audio(file, x, RATE, format=name)
     y, sample_rate = read_audio(io.BytesIO(file.getvalue()), RATE)
@@ -46,26 +41,9 @@ def test_lossy_formats_stay_close_and_in_place(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("suffix", "container", "subtype"),
-    [
-        (".wav", "WAV", "PCM_16"),
-        (".FLAC", "FLAC", "PCM_16"),
-        (".ogg", "OGG", "VORBIS"),
-        (".opus", "OGG", "OPUS"),
-        (".mp3", "MP3", "MPEG_LAYER_III"),
-    ],
-)
-def test_the_suffix_chooses_the_format(tmp_path: Path, suffix: str, container: str, subtype: str) -> None:
-    path = tmp_path / f"chord{suffix}"
-    write_audio(path, chord(0.2), RATE)
-    info = soundfile.info(path)
-    assert (info.format, info.subtype, info.channels) == (container, subtype, 1)
-
-
-@pytest.mark.parametrize(
     ("name", "asked", "written"), [("opus", 22050, 24000), ("opus", 96000, 48000), ("mp3", 20000, 22050)]
 )
-def test_a_rate_that_the_encoding_lacks_becomes_the_next_one(name: str, asked: int, written: int) -> None:
+def test_a_rate_that_the_encoding_lacks_becomes_the_next_one(name, asked, written):
     file = io.BytesIO()
     assert write_audio(file, chord(0.5, asked), asked, format=name).sample_rate == written
     y, sample_rate = read_audio(io.BytesIO(file.getvalue()))
@@ -74,18 +52,18 @@ def test_a_rate_that_the_encoding_lacks_becomes_the_next_one(name: str, asked: i
 
 
 @pytest.mark.parametrize("name", ["wav", "wav_24", "flac", "flac_24"])
-def test_samples_beyond_full_scale_saturate_and_are_counted(name: str) -> None:
+def test_samples_beyond_full_scale_saturate_and_are_counted(name):
     x = np.array([0.0, 1.0, -1.0, 1.0001, -1.5, 3.0, -40000.0, 0.5], dtype=np.float32)
     file = io.BytesIO()
     report = write_audio(file, x, RATE, format=name)
     y, _ = read_audio(io.BytesIO(file.getvalue()))
     np.testing.assert_allclose(y, np.clip(x, -1, 1), rtol=0, atol=2.0**-15)
-    assert (report.clipped, report.peak, report.gain) == (4, 40000.0, 1.0)
+    assert (report.clipped, report.peak) == (4, 40000.0)
     assert str(report) == "clipped 4 samples to full scale (peak 40000.000)"
 
 
 @pytest.mark.parametrize("name", LOSSY)
-def test_lossy_encoders_get_what_was_clipped(name: str) -> None:
+def test_lossy_encoders_get_what_was_clipped(name):
     loud, cut, x = io.BytesIO(), io.BytesIO(), chord(sample_rate=24000) * 4
     assert write_audio(loud, x, 24000, format=name).clipped == np.count_nonzero(np.abs(x) > 1)
     assert write_audio(cut, np.clip(x, -1, 1), 24000, format=name).clipped == 0
@@ -93,38 +71,16 @@ def test_lossy_encoders_get_what_was_clipped(name: str) -> None:
     np.testing.assert_array_equal(first, second)
 
 
-def test_full_scale_itself_is_not_clipping() -> None:
-    report = write_audio(io.BytesIO(), np.array([1.0, -1.0], dtype=np.float32), RATE, format="wav", clip="error")
-    assert (report.clipped, report.peak) == (0, 1.0)
-
-
-@pytest.mark.parametrize("name", AUDIO_FORMATS)
-def test_clipping_can_be_refused(name: str) -> None:
-    with pytest.raises(AudioError, match=r"of \d+ samples are beyond full scale \(peak 1\.\d+\)"):
-        write_audio(io.BytesIO(), chord() * 2.5, RATE, format=name, clip="error")
-
-
-@pytest.mark.parametrize("name", ["wav", "flac", "wav_f32"])
-def test_the_whole_clip_can_be_scaled(name: str) -> None:
-    file, x = io.BytesIO(), chord() * 4
-    report = write_audio(file, x, RATE, format=name, clip="scale")
-    y, _ = read_audio(io.BytesIO(file.getvalue()))
-    assert report.clipped == 0
-    assert report.gain == pytest.approx(1.0 / np.abs(x).max())
-    np.testing.assert_allclose(y, x * report.gain, rtol=0, atol=2.0**-15)
-    assert str(report).startswith("scaled by ")
-
-
-def test_floats_keep_what_is_beyond_full_scale() -> None:
+def test_floats_keep_what_is_beyond_full_scale():
     file, x = io.BytesIO(), chord() * 4
     report = write_audio(file, x, RATE, format="wav_f32")
     np.testing.assert_array_equal(read_audio(io.BytesIO(file.getvalue()))[0], x)
-    assert (report.clipped, report.gain) == (0, 1.0)
+    assert report.clipped == 0
     assert report.peak == np.abs(x).max()
 
 
 @pytest.mark.parametrize("bits", [16, 24])
-def test_integers_round_to_the_nearest_and_never_wrap(bits: int) -> None:
+def test_integers_round_to_the_nearest_and_never_wrap(bits):
     step = 2.0 ** (1 - bits)
     x = np.array([0.0, 0.4 * step, 0.6 * step, -0.6 * step, 1.0, 1.0 + step, 7.0, -1.0, -7.0])
     integers = quantise(x.astype(np.float64), bits) >> (0 if bits == 16 else 8)
@@ -132,33 +88,28 @@ def test_integers_round_to_the_nearest_and_never_wrap(bits: int) -> None:
     assert integers.tolist() == [0, 0, 1, -1, top - 1, top - 1, top - 1, -top, -top]
 
 
-def test_integers_of_other_sizes_are_refused() -> None:
-    with pytest.raises(ValueError, match="16 or 24, not 8"):
-        quantise(chord(), 8)
-
-
-def test_channels_are_averaged(tmp_path: Path) -> None:
+def test_channels_are_averaged(tmp_path):
     left, right = chord(), chord()[::-1]
     soundfile.write(tmp_path / "stereo.wav", np.stack([left, right], axis=1), RATE, subtype="FLOAT")
     x, _ = read_audio(tmp_path / "stereo.wav")
     np.testing.assert_allclose(x, (left + right) / 2, atol=1e-7)
 
 
-def test_reading_resamples(tmp_path: Path) -> None:
+def test_reading_resamples(tmp_path):
     write_audio(tmp_path / "chord.wav", chord(1.0, 44100), 44100, format="wav_f32")
     x, sample_rate = read_audio(tmp_path / "chord.wav", RATE)
     assert sample_rate == RATE
     np.testing.assert_allclose(x, chord(), rtol=0, atol=1e-3)
 
 
-def test_longer_audio_than_allowed_is_refused(tmp_path: Path) -> None:
+def test_longer_audio_than_allowed_is_refused(tmp_path):
     write_audio(tmp_path / "chord.flac", chord(), RATE)
     assert len(read_audio(tmp_path / "chord.flac", max_seconds=1.0)[0]) == RATE
     with pytest.raises(AudioError, match=r"chord\.flac is longer than 0\.99 s"):
         read_audio(tmp_path / "chord.flac", max_seconds=0.99)
 
 
-def test_what_cannot_be_read_is_explained(tmp_path: Path) -> None:
+def test_what_cannot_be_read_is_explained(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"there is no audio file .*absent\.wav"):
         read_audio(tmp_path / "absent.wav")
     (tmp_path / "text.wav").write_text("not audio")
@@ -182,27 +133,17 @@ def test_what_cannot_be_read_is_explained(tmp_path: Path) -> None:
     [
         (chord(), "chord.wma", {}, "unknown format 'wma'; known: wav, "),
         (chord(), "chord", {}, "unknown format ''"),
+        (chord(), "absent/chord.wav", {}, "there is no directory absent"),
         (chord(), io.BytesIO(), {}, "say which format to write: wav, "),
-        (
-            chord(),
-            io.BytesIO(),
-            {"format": "wav", "clip": "wrap"},
-            "clip must be 'report', 'error' or 'scale', not 'wrap'",
-        ),
         (chord()[None], io.BytesIO(), {"format": "wav"}, r"not float32 of shape \(1, 22050\)"),
         (chord()[:0], io.BytesIO(), {"format": "wav"}, r"not float32 of shape \(0,\)"),
         (np.zeros(5, np.int16), io.BytesIO(), {"format": "wav"}, "not int16"),
         (np.full(5, np.inf, np.float32), io.BytesIO(), {"format": "wav"}, "finite"),
     ],
 )
-def test_what_cannot_be_written_is_explained(x, target, options, message: str) -> None:
+def test_what_cannot_be_written_is_explained(x, target, options, message):
     with pytest.raises(AudioError, match=message):
         write_audio(target, x, RATE, **options)
-
-
-def test_a_missing_directory_is_named(tmp_path: Path) -> None:
-    with pytest.raises(AudioError, match=r"there is no directory .*absent"):
-        write_audio(tmp_path / "absent" / "chord.wav", chord(), RATE)
 
 
 def test_a_full_disk_is_named():

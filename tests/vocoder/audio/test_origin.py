@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,6 @@ from hypothesis import strategies as st
 from vocoder.audio.file import AUDIO_FORMATS, AudioError, read_audio, write_audio
 from vocoder.audio.info import audio_info
 from vocoder.audio.origin import Origin
-from vocoder.audio.stream import AudioStream
 
 RATE = 24000
 X = (0.3 * np.sin(np.arange(RATE) * 0.05)).astype(np.float32)
@@ -23,27 +21,19 @@ ORIGIN = Origin('räume, "zwei"\n', "1.2.3", 2**63 - 1)
 
 
 @pytest.mark.parametrize("name", AUDIO_FORMATS)
-def test_every_format_keeps_it(name: str) -> None:
+def test_every_format_keeps_it(name):
     marked, plain = io.BytesIO(), io.BytesIO()
     write_audio(marked, X, RATE, format=name, origin=ORIGIN)
     write_audio(plain, X, RATE, format=name)
-    assert audio_info(marked.seek(0) or marked).origin == ORIGIN
+    info = audio_info(marked.seek(0) or marked)
+    assert (info.origin, info.sample_rate, info.channels) == (ORIGIN, RATE, 1)
+    assert name == "mp3" or info.program.startswith("flow-vocoder 1.2.3")
     assert audio_info(plain.seek(0) or plain).origin is None
     np.testing.assert_array_equal(read_audio(marked)[0], read_audio(plain)[0])
 
 
-@pytest.mark.parametrize("name", ["wav", "flac", "ogg"])
-def test_streams_keep_it(name: str, tmp_path: Path) -> None:
-    with AudioStream(tmp_path / f"x.{name}", RATE, ORIGIN) as file:
-        file.write(X)
-    info = audio_info(tmp_path / f"x.{name}")
-    assert (info.origin, info.seconds, info.sample_rate, info.channels) == (ORIGIN, 1.0, RATE, 1)
-    assert info.program is not None
-    assert info.program.startswith("flow-vocoder 1.2.3")
-
-
 @given(st.text(), st.text(), st.none() | st.integers(0, 2**63 - 1), st.booleans(), st.none() | st.just("float32"))
-def test_there_and_back(model: str, version: str, seed: int | None, synthetic: bool, dtype: str | None) -> None:
+def test_there_and_back(model, version, seed, synthetic, dtype):
     origin = Origin(model, version, seed, synthetic, dtype)
     assert origin.to_json().isascii()
     assert "\n" not in origin.to_json()
@@ -64,11 +54,11 @@ def test_there_and_back(model: str, version: str, seed: int | None, synthetic: b
         '{"model": "a", "version": "1", "synthetic": true, "dtype": 1}',
     ],
 )
-def test_other_comments_say_nothing(text: str) -> None:
+def test_other_comments_say_nothing(text):
     assert Origin.of_json(text) is None
 
 
-def test_who_else_wrote_a_file_is_told(tmp_path: Path) -> None:
+def test_who_else_wrote_a_file_is_told(tmp_path):
     with soundfile.SoundFile(tmp_path / "x.wav", "w", RATE, 1) as file:
         file.comment = "recorded at home"
         file.write(X)
@@ -76,7 +66,7 @@ def test_who_else_wrote_a_file_is_told(tmp_path: Path) -> None:
     assert (info.container, info.encoding, info.origin, info.program) == ("WAV", "PCM_16", None, None)
 
 
-def test_what_is_no_audio_is_refused(tmp_path: Path) -> None:
+def test_what_is_no_audio_is_refused(tmp_path):
     (tmp_path / "x.wav").write_text(json.dumps({"model": "a"}))
     with pytest.raises(AudioError, match=r"cannot read .*x\.wav"):
         audio_info(tmp_path / "x.wav")
