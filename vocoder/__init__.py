@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from vocoder.audio.file import AudioError
     from vocoder.checkpoint import CheckpointError
     from vocoder.config import ConfigError
-    from vocoder.devices import DeviceError
     from vocoder.guard.guard import check
-    from vocoder.loading import load, shipped_models
+    from vocoder.loading import DeviceError, load, shipped_models
     from vocoder.mel.config import MelConfig, preset
     from vocoder.mel.config_file import load_mel_config
     from vocoder.mel.convert import MelMismatchError
@@ -56,7 +55,7 @@ _MODULES = {
     "MelWarning": "vocoder.synthesis.synthesizer",
     "load": "vocoder.loading",
     "shipped_models": "vocoder.loading",
-    "DeviceError": "vocoder.devices",
+    "DeviceError": "vocoder.loading",
     "MelConfig": "vocoder.mel.config",
     "preset": "vocoder.mel.config",
     "load_mel_config": "vocoder.mel.config_file",

@@ -150,11 +150,7 @@ def _renamed(architecture: Any) -> Any:
 
 
 def read_provenance(directory: Path | str) -> dict[str, Any]:
-    """Return what a model directory says of its data and training, without reading its weights.
-
-    Raises:
-        CheckpointError: there is no such directory, or its configuration is damaged.
-    """
+    """Return what a model directory says of its data and training, without reading its weights."""
     return dict(_read_config(Path(directory)).get("provenance") or {})
 
 

@@ -39,16 +39,14 @@ def push_to_hub(
     *,
     private: bool = False,
     message: str | None = None,
-    token: str | None = None,
 ) -> str:
-    """Share a model directory as a repository and return its address; it is made if it is not there.
+    """Share a model directory as a repository, with the token that `hf auth login` keeps, and return its address.
 
     Args:
         directory: of the model, which is loaded first: what does not load is not shared.
         repository: an id such as `me/voice`.
-        private: whether a new repository is private.
+        private: whether the repository is private, if it is new.
         message: of the commit.
-        token: of the hub; the one that `hf auth login` keeps if left out.
 
     Raises:
         CheckpointError: the directory holds no sound model, huggingface_hub is not installed, or the hub refuses.
@@ -59,7 +57,7 @@ def push_to_hub(
         from huggingface_hub.errors import HfHubHTTPError, HFValidationError
     except ImportError as error:
         raise CheckpointError(f"to share a model as {repository!r}, install huggingface_hub") from error
-    api: Any = HfApi(token=token)
+    api: Any = HfApi()
     try:
         url = api.create_repo(repository, private=private, exist_ok=True)
         api.upload_folder(

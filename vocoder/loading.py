@@ -9,7 +9,6 @@ from typing import Any
 import torch
 
 from vocoder.checkpoint import CheckpointError, load_model
-from vocoder.devices import usable_device
 from vocoder.hub import download
 from vocoder.layers.stack import default_dtype
 from vocoder.memory import keep_freed_memory
@@ -21,6 +20,10 @@ DEFAULT_MODEL = "reverse"
 """the shipped model that speaks where none is named: the fastest of those that sound best"""
 ASSETS = Path(__file__).parent / "assets"
 GUARDS = ("guard", "guard-100")  # ship beside them, and cannot speak
+
+
+class DeviceError(ValueError):
+    """There is no such device, or PyTorch cannot use it; the text says which and why."""
 
 
 def load(
@@ -51,7 +54,7 @@ def load(
     """
     if dtype is not None and not isinstance(dtype, torch.dtype):
         raise TypeError(f"dtype must be one of torch's, such as torch.float32 or torch.bfloat16, not {dtype!r}")
-    device, directory = usable_device(device), model_directory(model)
+    device, directory = _usable_device(device), model_directory(model)
     if keep_memory and device.type == "cpu":
         keep_freed_memory()
     checkpoint = load_model(directory)
@@ -60,11 +63,7 @@ def load(
 
 
 def describe(model: str | Path) -> dict[str, Any]:
-    """Return what `Synthesizer.info` says of a model on a CPU, without reading its weights.
-
-    Raises:
-        CheckpointError: there is no such model, it is no vocoder, or its configuration is damaged.
-    """
+    """Return what `Synthesizer.info` says of a model on a CPU, without reading its weights; raises as `load`."""
     checkpoint = load_model(model_directory(model), weights=False)
     if not isinstance(checkpoint.model, Vocoder):
         raise CheckpointError(f"{model} holds a {checkpoint.family}, which cannot synthesize")
@@ -77,10 +76,7 @@ def _name(model: str | Path) -> str:
 
 
 def own_dtype(provenance: Mapping[str, Any], device: str | torch.device) -> torch.dtype:
-    """Return what a model multiplies in: `default_dtype(device)`, but float32 if it was imported.
-
-    The audio of a model from another project is then that of the original.
-    """
+    """Return what a model multiplies in: `default_dtype(device)`, but float32 if it was imported, as the original."""
     return torch.float32 if "imported" in provenance else default_dtype(device)
 
 
@@ -92,8 +88,7 @@ def shipped_models() -> list[str]:
 def model_directory(model: str | Path) -> Path:
     """Return the directory of a model, downloading a Hugging Face repository if the name is of one.
 
-    Raises:
-        CheckpointError: there is no such model.
+    Raises a CheckpointError if there is no such model.
     """
     if str(model) in shipped_models():
         return ASSETS / str(model)
@@ -104,3 +99,18 @@ def model_directory(model: str | Path) -> Path:
     raise CheckpointError(
         f"there is no model {str(model)!r}: give a directory, or one of the shipped names {', '.join(shipped_models())}"
     )
+
+
+def _usable_device(name: str | torch.device) -> torch.device:
+    """Return a device that holds tensors.
+
+    Raises:
+        DeviceError: it cannot.
+    """
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:  # PyTorch has no one error for this
+        reason = str(error).partition("\n")[0].rstrip(".")
+        raise DeviceError(f"device {str(name)!r} cannot be used: {reason}") from error
+    return device

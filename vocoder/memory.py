@@ -13,15 +13,11 @@ CHOSEN_BY = ("MALLOC_TRIM_THRESHOLD_", "MALLOC_MMAP_THRESHOLD_")
 
 
 def keep_freed_memory() -> bool:
-    """Have glibc keep up to 256 MiB of freed memory in this process instead of giving it back to the kernel.
+    """Have glibc keep up to 256 MiB of freed memory in this process instead of giving it back; return whether it does.
 
     A run of a model takes and frees some dozens of arrays of megabytes each. By default their pages go back to the
     kernel at once and are asked for again by the next operation, zeroed one by one, which takes up to a third of the
-    time on the main thread; the heaps of other threads keep more of them. Where the environment already sets
-    `MALLOC_*` or `GLIBC_TUNABLES` of malloc, its choice stands.
-
-    Returns:
-        Whether it is so now: not with another C library than glibc, nor where the environment chooses.
+    time on the main thread; the heaps of other threads keep more of them. A choice of the environment stands.
     """
     chosen = any(name in os.environ for name in CHOSEN_BY) or "glibc.malloc" in os.environ.get("GLIBC_TUNABLES", "")
     if chosen or platform.libc_ver()[0] != "glibc":

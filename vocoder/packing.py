@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from torch import Tensor
@@ -24,27 +25,16 @@ class Packing:
         lengths: frames of each utterance.
         gap: frames of the gap after each of them.
         device: where the indices are needed.
-        frames: of the whole row; the last gap takes what is left.
-
-    Raises:
-        ValueError: there is no utterance, one is empty, or the row is too short.
     """
 
-    def __init__(self, lengths: Sequence[int], gap: int, device: torch.device, frames: int | None = None) -> None:
-        needed = self.needed(lengths, gap)
+    def __init__(self, lengths: Sequence[int], gap: int, device: torch.device) -> None:
         if not lengths or min(lengths) < 1 or gap < 1:
             raise ValueError("a row needs utterances, and gaps, of at least one frame")
-        if frames is not None and frames < needed:
-            raise ValueError(f"the row needs {needed} frames, not {frames}")
         self.lengths = tuple(lengths)
         self.gap = gap
         self.device = device
-        self.frames = needed if frames is None else frames
-        starts, start = [], 0
-        for length in lengths:
-            starts.append(start)
-            start += length + gap
-        self.starts = tuple(starts)
+        self.frames = self.needed(lengths, gap)
+        self.starts = tuple(accumulate((length + gap for length in lengths[:-1]), initial=0))
         self._gaps: dict[int, Tensor] = {}
 
     @staticmethod

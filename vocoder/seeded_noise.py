@@ -23,23 +23,11 @@ def check_seed(seed: int) -> None:
 
 
 def white_noise(seed: int, start: int, frames: int, channels: int, steps_per_frame: int = 1) -> Tensor:
-    """Return standard normal noise for frames `start` to `start + frames` of an utterance.
+    """Return standard normal noise (channels, frames * steps_per_frame) for frames from `start` on, float32 on the CPU.
 
     The value at a frame depends on the seed and the frame's position alone, not on how much is drawn at a time nor on
-    the device, so that an utterance made in chunks, in a batch or at once is the same.
-
-    Args:
-        seed: 0 or more, below 2**63.
-        start: the first frame.
-        frames: how many frames.
-        channels: C of the noise.
-        steps_per_frame: steps that each mel frame spans.
-
-    Returns:
-        (channels, frames * steps_per_frame) float32, on the CPU.
-
-    Raises:
-        ValueError: seed, start or frames is negative, or the seed is too large.
+    the device, so that an utterance made in chunks, in a batch or at once is the same. Raises a ValueError if seed,
+    start or frames is negative, or the seed is too large.
     """
     check_seed(seed)
     if start < 0 or frames < 0:

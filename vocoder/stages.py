@@ -104,15 +104,10 @@ class Made:
 
 
 def run(stages: Sequence[Stage], given: Mapping[str, Tensor], wanted: str | None = None) -> Made:
-    """Compute a signal of whole utterances by the stages that lead to it from the given signals.
+    """Compute a signal of whole utterances by the stages that lead to it from the given signals (B, C, steps).
 
-    Args:
-        stages: in the order of computation, fresh: some of them remember.
-        given: signals (B, C, steps) by name.
-        wanted: name of the signal; that of the last stage if left out.
-
-    Raises:
-        ValueError: it needs a signal that is not given.
+    The stages are fresh, since some of them remember, and in the order of computation. `wanted` is the signal of the
+    last one if left out. Raises a ValueError if it needs a signal that is not given.
     """
     wanted = stages[-1].output if wanted is None else wanted
     needed, chosen = {wanted}, []

@@ -57,12 +57,10 @@ def alternate(
     return {name: statistics.median(values) for name, values in seconds.items()}
 
 
-def matmul_rate(
-    dtype: torch.dtype, device: str | torch.device = "cpu", repetitions: int = 9, clock: Clock = QUIET
-) -> float:
+def matmul_rate(dtype: torch.dtype, device: str | torch.device = "cpu", clock: Clock = QUIET) -> float:
     """Return how many floating-point operations per second a product of two square matrices reaches."""
     a, b = (torch.randn(MATRIX_SIZE, MATRIX_SIZE, device=device).to(dtype) for _ in range(2))
-    seconds = alternate({"product": lambda: float((a @ b)[0, 0])}, repetitions, warm_ups=2, clock=clock)["product"]
+    seconds = alternate({"product": lambda: float((a @ b)[0, 0])}, 9, warm_ups=2, clock=clock)["product"]
     return 2.0 * MATRIX_SIZE**3 / seconds
 
 

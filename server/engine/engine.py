@@ -25,7 +25,7 @@ from server.engine.line import Line
 from server.engine.model import Load, LoadedModel, Observer, Outcome, short_name
 from server.engine.queue import Job, Part, Parts, QueueLimits, Synthesis, at_once
 from vocoder.checkpoint import CheckpointError
-from vocoder.devices import DeviceError
+from vocoder.loading import DeviceError
 from vocoder.mel.config import MelConfig
 from vocoder.sampling import Utterance
 from vocoder.synthesis.synthesizer import Synthesizer

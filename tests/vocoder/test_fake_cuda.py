@@ -5,7 +5,7 @@ A tensor that is left on the CPU meets one on the device and raises, as it would
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -49,7 +49,7 @@ MODELS: dict[str, Any] = {
 
 
 @pytest.fixture(autouse=True)
-def pretended(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def pretended(monkeypatch):
     """Pretend that there is a GPU, and take the place of what looks at values, of which there are none."""
     monkeypatch.setattr(Kept, "of", lambda _, parameters, make, *further: make())
     monkeypatch.setattr(torch, "istft", inverse_stft)

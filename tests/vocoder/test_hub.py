@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import fnmatch
 import shutil
-from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -17,7 +15,6 @@ from huggingface_hub import constants
 from huggingface_hub.errors import HfHubHTTPError
 from tiny_models import TINY_MEL, tiny_waveglow
 
-from vocoder import hub
 from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.cli import main
 from vocoder.hub import push_to_hub
@@ -27,7 +24,7 @@ COMMITS = ("0" * 39 + "1", "0" * 39 + "2")
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def cache(tmp_path, monkeypatch):
     """The hub client offline, with a cache of its own; what is uploaded appears in the cache as the newest commit."""
     folder = tmp_path / "cache"
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
@@ -56,7 +53,7 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
+def model(tmp_path):
     directory = save_model(tmp_path / "model", tiny_waveglow("grouping"), TINY_MEL, {"data": "none"}, {"stoi": 0.9})
     (directory / "secret.txt").write_text("not for others")
     return directory
@@ -81,12 +78,6 @@ def test_a_revision_stays_what_it_was(cache, model, tmp_path):
     assert load(f"me/voice@{COMMITS[0]}").model.config.transform == "grouping"
 
 
-def test_the_command_says_where_the_model_is(cache, model, capsys):
-    assert main(["push", str(model), "me/voice", "--private", "--message", "first"]) == 0
-    assert capsys.readouterr().out == "https://huggingface.co/me/voice?private\n"
-    assert (cache / "models--me--voice" / "message").read_text() == "first"
-
-
 def test_what_does_not_load_is_not_shared(cache, model, capsys):
     (model / "model.safetensors").write_bytes(b"damaged")
     assert main(["push", str(model), "me/voice"]) == 2
@@ -109,10 +100,3 @@ def test_a_refusal_of_the_hub_is_passed_on(cache, model, monkeypatch, method):
 def test_an_unknown_repository_is_named(cache):
     with pytest.raises(CheckpointError, match="cannot load 'nobody/nothing' from the Hugging Face hub"):
         load("nobody/nothing")
-
-
-@pytest.mark.parametrize("call", [lambda model: push_to_hub(model, "me/voice"), lambda _: hub.download("me/voice")])
-def test_both_ways_need_the_client(model, monkeypatch, call: Callable[[Path], Any]):
-    monkeypatch.setitem(__import__("sys").modules, "huggingface_hub", SimpleNamespace())
-    with pytest.raises(CheckpointError, match="install huggingface_hub"):
-        call(model)

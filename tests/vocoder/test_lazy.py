@@ -18,17 +18,17 @@ LIGHT = [
 
 
 @pytest.mark.parametrize("statement", LIGHT)
-def test_nothing_loads_torch_before_it_is_needed(statement: str) -> None:
+def test_nothing_loads_torch_before_it_is_needed(statement):
     code = f"{statement}; import sys; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], timeout=60).returncode == 0
 
 
-def test_every_public_name_is_there() -> None:
+def test_every_public_name_is_there():
     assert {name for name in vocoder.__all__ if not hasattr(vocoder, name)} == set()
     assert set(vocoder.__all__) <= set(dir(vocoder))
     assert vocoder.load is vocoder.load
 
 
-def test_other_names_are_not() -> None:
+def test_other_names_are_not():
     with pytest.raises(AttributeError, match="module 'vocoder' has no attribute 'lode'"):
         vocoder.lode  # noqa: B018

@@ -35,7 +35,7 @@ def counted(mode: str, **environment: str) -> tuple[bool, int]:
 
 
 @glibc
-def test_a_second_run_asks_for_no_pages() -> None:
+def test_a_second_run_asks_for_no_pages():
     kept, pages = counted("keep")
     assert kept
     assert pages < 100
@@ -45,7 +45,7 @@ def test_a_second_run_asks_for_no_pages() -> None:
 @pytest.mark.parametrize(
     "chosen", [{"MALLOC_TRIM_THRESHOLD_": "0"}, {"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=0"}]
 )
-def test_the_environment_chooses(chosen: dict[str, str]) -> None:
+def test_the_environment_chooses(chosen):
     kept, pages = counted("keep", **chosen)
     assert not kept
     assert pages > 1000

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -46,7 +45,7 @@ if __name__ == "__main__":
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
-def test_a_worker_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
+def test_a_worker_ends_when_its_owner_is_killed(tmp_path):
     script, pipe = tmp_path / "owner.py", tmp_path / "pipe"
     script.write_text(OWNER)
     os.mkfifo(pipe)
@@ -59,7 +58,7 @@ def test_a_worker_ends_when_its_owner_is_killed(tmp_path: Path) -> None:
         assert owner.stdout.read() == "prepared\n"
 
 
-def test_an_interrupt_of_the_group_reaches_the_owner_alone(tmp_path: Path) -> None:
+def test_an_interrupt_of_the_group_reaches_the_owner_alone(tmp_path):
     script = tmp_path / "owner.py"
     script.write_text(INTERRUPTED)
     owner = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, start_new_session=True)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 import pytest
 
@@ -24,17 +22,17 @@ from vocoder.sampling import Sampling, Utterance, voice_of
         *(({"corrections": count}, "whole number from 0 to 100") for count in (-1, 101, 2.0, True, "6")),
     ],
 )
-def test_what_is_out_of_range_is_named(choice: dict[str, Any], words: str) -> None:
+def test_what_is_out_of_range_is_named(choice, words):
     with pytest.raises(ValueError, match=words):
         Sampling(**choice)
 
 
 @pytest.mark.parametrize("number", [0, 1, 0.5, np.float32(0.5), np.int64(1)])
-def test_numbers_of_every_kind_are_taken(number: Any) -> None:
+def test_numbers_of_every_kind_are_taken(number):
     assert Sampling(sigma=number, denoise=number).sigma == number
 
 
-def test_seeds_follow_each_other_or_are_drawn() -> None:
+def test_seeds_follow_each_other_or_are_drawn():
     assert Sampling(seed=7).seeds(3) == [7, 8, 9]
     assert Sampling(seed=7).seeded() == Sampling(seed=7)
     assert Sampling().seeded() != Sampling().seeded()
@@ -43,7 +41,7 @@ def test_seeds_follow_each_other_or_are_drawn() -> None:
         Sampling(seed=2**63 - 1).seeds(2)
 
 
-def test_an_utterance_is_a_mel_and_a_choice() -> None:
+def test_an_utterance_is_a_mel_and_a_choice():
     utterance = Utterance(np.zeros((5, 9)), seed=3, corrections=2)
     assert utterance.frames == 9
     assert voice_of(utterance) == {"sigma": None, "seed": 3, "denoise": 0.0, "corrections": 2}

@@ -6,23 +6,10 @@ import torch
 from vocoder.seeded_noise import BLOCK_FRAMES, white_noise
 
 
-@pytest.mark.parametrize("steps", [1, 3])
-def test_it_has_the_documented_shape(steps):
-    noise = white_noise(1, 5, 7, 4, steps)
-    assert noise.shape == (4, 7 * steps)
-    assert noise.dtype == torch.float32
-    assert white_noise(1, 5, 0, 4, steps).shape == (4, 0)
-
-
-@pytest.mark.parametrize("frames", [1, 31, 32, 33, 100])
-def test_the_start_of_an_utterance_does_not_depend_on_its_length(frames):
-    assert torch.equal(white_noise(3, 0, frames, 4, 2), white_noise(3, 0, 130, 4, 2)[:, : 2 * frames])
-
-
-@pytest.mark.parametrize("size", [1, 7, 32, 45])
+@pytest.mark.parametrize("size", [1, 7, 31, 32, 45])
 def test_chunks_make_up_the_whole(size):
     chunks = [white_noise(3, start, min(size, 100 - start), 4, 2) for start in range(0, 100, size)]
-    assert torch.equal(torch.cat(chunks, dim=1), white_noise(3, 0, 100, 4, 2))
+    assert torch.equal(torch.cat(chunks, dim=1), white_noise(3, 0, 130, 4, 2)[:, :200])
 
 
 def test_it_is_standard_normal_and_white():
@@ -53,9 +40,3 @@ def test_what_a_seed_means_never_changes():
 def test_seeds_out_of_range_are_refused(seed):
     with pytest.raises(ValueError, match=f"below 2\\*\\*63, not {seed!r}"):
         white_noise(seed, 0, 1, 1)
-
-
-@pytest.mark.parametrize(("start", "frames"), [(-1, 2), (0, -1)])
-def test_negative_positions_are_refused(start, frames):
-    with pytest.raises(ValueError, match=f"0 or more, not {start} and {frames}"):
-        white_noise(0, start, frames, 1)

@@ -1,11 +1,9 @@
 from __future__ import annotations
 
-import pytest
-
-from vocoder.timing import alternate, markdown_table
+from vocoder.timing import alternate
 
 
-def test_tasks_take_turns_and_warm_ups_are_not_timed() -> None:
+def test_tasks_take_turns_and_warm_ups_are_not_timed():
     calls: list[str] = []
     clock = [0.0]
     durations = {"a": iter([100.0, 1.0, 5.0, 2.0]), "b": iter([200.0, 3.0, 3.0, 9.0])}
@@ -18,12 +16,3 @@ def test_tasks_take_turns_and_warm_ups_are_not_timed() -> None:
     medians = alternate(tasks, repetitions=3, clock=lambda: clock[0])
     assert calls == ["a", "b"] * 4
     assert medians == {"a": 2.0, "b": 3.0}
-
-
-def test_nothing_to_time_is_refused() -> None:
-    with pytest.raises(ValueError, match="at least one repetition"):
-        alternate({"a": lambda: None}, repetitions=0)
-
-
-def test_tables_are_markdown() -> None:
-    assert markdown_table(["what", "x"], [["a", "1"]]) == "| what | x |\n| --- | ---: |\n| a | 1 |"

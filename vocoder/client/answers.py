@@ -20,12 +20,9 @@ MOST_BANDS = 2**12
 class MelVerdict:
     """Verdict of the server's mel guard.
 
-    Attributes:
-        typical: false if something is probably wrong.
-        cause: `typical`, `too-short`, or what the mel looks like, such as `log10`.
-        typicality: percentage of true mels that are less likely; None if there is too little to judge.
-        message: if it is not typical, what it looks like and what to do.
-        preset: the preset that an untypical mel looks like.
+    `cause` is `typical`, `too-short`, or what the mel looks like, such as `log10`; `message` says what to do, and
+    `preset` which one it looks like. `typicality` is the percentage of true mels that are less likely; None if there is
+    too little to judge.
     """
 
     typical: bool
@@ -118,13 +115,9 @@ class StreamEnd:
 
 @dataclass(frozen=True)
 class ModelInfo:
-    """A model of the server.
+    """A model of the server: its name for requests, and its state, "ready", "loading" or "failed".
 
-    Attributes:
-        name: for requests.
-        state: "ready", "loading" or "failed".
-        mel_config: its mel config; None until it is ready.
-        details: everything else: family, parameters, provenance, quality, limits.
+    `mel_config` is None until it is ready. `details` hold everything: family, parameters, provenance, quality, limits.
     """
 
     name: str

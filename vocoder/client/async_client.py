@@ -58,16 +58,7 @@ class _Connect(connect):
 
 
 class AsyncClient:
-    """As `Client`, with awaitable methods; an asynchronous context manager.
-
-    Args:
-        url: of the server, such as http://127.0.0.1:8000.
-        api_key: if the server asks for one.
-        timeout: seconds to wait for a whole answer, or for the next audio of a stream.
-        retries: when to repeat a request.
-        trust_env: whether to use proxies from the environment.
-        max_bytes: the largest answer that is read, or message of a stream.
-    """
+    """Asynchronous client of a vocoder server; arguments and errors are those of `Client`."""
 
     def __init__(
         self,
@@ -119,14 +110,7 @@ class AsyncClient:
     async def stream(self, mel: Any, **options: Unpack[SpeechOptions]) -> AsyncIterator[AsyncSpeechStream]:
         """Synthesize a mel while it is made: `async with client.stream(frames) as speech: async for x in speech: ...`.
 
-        Args:
-            mel: (n_mels, frames), array or tensor; or an iterable, asynchronous or not, of frames (n_mels,) and pieces
-                (n_mels, frames).
-            **options: as in `synthesize`.
-
-        Raises:
-            VocoderError: as in `synthesize`, at any time; IncompleteError if the connection is lost.
-            ValueError: a piece has another number of bands, raised at its turn.
+        As `Client.stream`; the iterable of frames may be asynchronous.
         """
         async with self.open_stream(options) as stream:
             sending = asyncio.create_task(stream.send([mel] if hasattr(mel, "shape") else mel))

@@ -17,13 +17,9 @@ COMMON = frozenset({"type", "title", "status", "detail", "request_id", "retry_af
 class Problem:
     """A problem document.
 
-    Attributes:
-        status: the HTTP status code.
-        name: of the problem, such as "queue-full"; the documents of the server list them.
-        detail: what is wrong and what to do.
-        request_id: identifies the request in the server's log.
-        retry_after: seconds to wait before trying again; None if waiting does not help.
-        fields: other members, such as `errors` or `limit_frames`.
+    `name` is such as "queue-full"; the documents of the server list them. `request_id` identifies the request in the
+    server's log, `retry_after` holds seconds to wait before trying again, and `fields` other members, such as `errors`
+    or `limit_frames`.
     """
 
     status: int

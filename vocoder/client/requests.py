@@ -78,22 +78,14 @@ MODELS = Call("GET", "v1/models")
 
 
 def checked_url(url: str) -> str:
-    """Return the checked address of a server.
-
-    Raises:
-        ValueError: it is not an HTTP address.
-    """
+    """Return the address of a server; raises a ValueError if it is not an HTTP address."""
     if urlsplit(url).scheme not in ("http", "https"):
         raise ValueError(f"the address of a server is an http: or https: one, not {url!r}")
     return url
 
 
 def authorization(api_key: str | None) -> dict[str, str]:
-    """Return the headers for an API key.
-
-    Raises:
-        ValueError: HTTP cannot carry it. The text does not repeat it.
-    """
+    """Return the headers for an API key; raises a ValueError, which does not repeat it, if HTTP cannot carry it."""
     if api_key is None:
         return {}
     if not (api_key.isascii() and api_key.isprintable() and api_key.strip() == api_key != ""):
@@ -102,11 +94,7 @@ def authorization(api_key: str | None) -> dict[str, str]:
 
 
 def used(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the options that are set.
-
-    Raises:
-        TypeError: an option is unknown.
-    """
+    """Return the options that are set; raises a TypeError if one is unknown."""
     unknown = sorted(options.keys() - SpeechOptions.__annotations__.keys())
     if unknown:
         raise TypeError(f"there is no option {unknown[0]!r}; there are {', '.join(SpeechOptions.__annotations__)}")
@@ -122,8 +110,7 @@ def _listed(values: Sequence[float]) -> str:
 def to_array(mel: Any) -> NDArray[np.float32]:
     """Return a mel, a tensor or array-like, as an array of 32-bit floats.
 
-    Raises:
-        TypeError: it is a file name or does not hold real numbers.
+    Raises a TypeError if it is a file name or does not hold real numbers.
     """
     if isinstance(mel, str | PathLike):
         raise TypeError(f"a mel is an array or a tensor: give np.load({str(mel)!r})")
@@ -180,11 +167,7 @@ def failure(answer: Answer) -> VocoderError | None:
 
 
 def read_speech(answer: Answer) -> Speech:
-    """Return the audio of an answer.
-
-    Raises:
-        BadAnswerError: it holds none, or samples that are not finite.
-    """
+    """Return the audio of an answer; raises a BadAnswerError if it holds none, or samples that are not finite."""
     headers = answer.headers
     with understood():
         x, rate, seed = _read_npy(answer.content, 1), int(headers["X-Sample-Rate"]), int(headers["X-Seed"])
@@ -196,21 +179,13 @@ def read_speech(answer: Answer) -> Speech:
 
 
 def read_mel(answer: Answer) -> NDArray[np.float32]:
-    """Return the mel (n_mels, frames) of an answer.
-
-    Raises:
-        BadAnswerError: it holds none, or values that are not finite.
-    """
+    """Return the mel (n_mels, frames) of an answer; raises a BadAnswerError if it holds none."""
     with understood():
         return _read_npy(answer.content, 2)
 
 
 def read_models(answer: Answer) -> list[ModelInfo]:
-    """Return the models of an answer.
-
-    Raises:
-        BadAnswerError: it holds none.
-    """
+    """Return the models of an answer; raises a BadAnswerError if it holds none."""
     with understood():
         return [ModelInfo.of(document) for document in json.loads(answer.content)["models"]]
 

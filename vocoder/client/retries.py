@@ -14,9 +14,7 @@ JITTER = 0.25
 class Retries:
     """Repeat a request only if the server says when (Retry-After, with 503 and 429).
 
-    Attributes:
-        most: number of repetitions.
-        longest: longest wait in seconds; give up if the server asks for more.
+    At most `most` times, and not if the server asks for a wait of more than `longest` seconds.
     """
 
     most: int = 4
@@ -27,13 +25,9 @@ class Retries:
             raise ValueError(f"most and longest must be 0 or more, not {self.most} and {self.longest}")
 
     def wait(self, error: VocoderError, done: int) -> float | None:
-        """Return the seconds to wait after an error, or None to give up.
+        """Return the seconds to wait after an error and `done` repetitions, or None to give up.
 
         A random part is added, so that clients do not all come back at once.
-
-        Args:
-            error: the last error.
-            done: number of repetitions so far.
         """
         problem = error.problem
         if problem is None or problem.retry_after is None or done >= self.most:

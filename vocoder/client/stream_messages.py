@@ -35,10 +35,7 @@ def hello(options: SpeechOptions) -> str:
 def frame_messages(piece: Any, n_mels: int) -> Iterator[bytes]:
     """Yield the messages for frames of a mel: one (n_mels,), or several (n_mels, frames).
 
-    A message holds frame after frame; the server cannot see where one ends.
-
-    Raises:
-        ValueError: the piece has another shape.
+    A message holds frame after frame; the server cannot see where one ends. Raises a ValueError for another shape.
     """
     mel = to_array(piece)
     mel = mel[:, None] if mel.ndim == 1 else mel
@@ -52,8 +49,7 @@ def frame_messages(piece: Any, n_mels: int) -> Iterator[bytes]:
 def read_message(message: str | bytes) -> Message:
     """Return what a message of the server holds: audio, the start or the end.
 
-    Raises:
-        VocoderError: the message is a problem, or BadAnswerError: it is no message of a server.
+    Raises a VocoderError if it is a problem, and a BadAnswerError if it is no message of a server.
     """
     with understood():
         if isinstance(message, bytes):

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from types import MappingProxyType
 
@@ -15,7 +12,7 @@ from torch import Tensor
 
 from vocoder.export.sherpa import traced_for_sherpa
 from vocoder.export.smaller import Weights, store_weights
-from vocoder.export.traced import ExportError, Traced, traced
+from vocoder.export.traced import ExportError, Traced, silent_libraries, traced
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.synthesis.synthesizer import Synthesizer
 
@@ -25,26 +22,9 @@ ONNX_FORMATS = ("onnx", SHERPA)
 COMPILED = "aot-inductor"
 
 
-@contextmanager
-def _silent_libraries() -> Iterator[None]:
-    """Hide what the libraries say about themselves, which is nothing that users of this package can change."""
-    before = logging.root.manager.disable
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.disable(logging.WARNING)
-        try:
-            yield
-        finally:
-            logging.disable(before)
-
-
-@_silent_libraries()
+@silent_libraries()
 def write_onnx(traced: Traced, file: Path) -> None:
-    """Write a program and what its users must know, as metadata of the model.
-
-    Raises:
-        ExportError: the onnx packages are missing.
-    """
+    """Write a program as an ONNX file, with what its users must know as metadata of the model."""
     try:
         import onnxscript  # noqa: F401
     except ImportError as error:
@@ -63,19 +43,15 @@ def _silu(x: Tensor) -> Tensor:
     return x / (1.0 + torch.exp(-x))
 
 
-@_silent_libraries()
+@silent_libraries()
 def write_torch_program(traced: Traced, file: Path) -> None:
     """Write what `torch.export.load` reads; what users must know lies in extra files of the same names."""
     torch.export.save(traced.program, file, extra_files=traced.about)
 
 
-@_silent_libraries()
+@silent_libraries()
 def write_compiled(traced: Traced, file: Path) -> None:
-    """Write a program compiled by AOTInductor for this machine's processor, which C++ runs without Python.
-
-    Raises:
-        ExportError: there is no C++ compiler.
-    """
+    """Write a program compiled by AOTInductor for this machine's processor, which C++ runs without Python."""
     from torch._inductor import aoti_compile_and_package
     from torch._inductor.exc import InvalidCxxCompiler
 
@@ -121,7 +97,7 @@ def export_model(
         ValueError: corrections or sigma is out of range.
     """
     _check(synthesizer, form, file, sigma, weights)
-    with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder, _silent_libraries():
+    with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder, silent_libraries():
         made = Path(folder, file.name)  # only what is complete gets the final name
         progress(f"tracing {synthesizer.name}")
         if form == SHERPA:

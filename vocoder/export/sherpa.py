@@ -14,12 +14,7 @@ MODEL_TYPE = "hifigan"
 
 
 class MelProgram(nn.Module):
-    """From a mel (B, n_mels, frames) to audio (B, frames * hop_length), with fresh noise in every run.
-
-    Args:
-        program: that takes noise.
-        sigma: temperature of the noise; 0 makes every run the same.
-    """
+    """From a mel (B, n_mels, frames) to audio (B, frames * hop_length), with fresh noise times `sigma` in every run."""
 
     def __init__(self, program: Program, sigma: float) -> None:
         super().__init__()
@@ -38,14 +33,10 @@ class MelProgram(nn.Module):
 def traced_for_sherpa(synthesizer: Synthesizer, corrections: int | None = None, sigma: float | None = None) -> Traced:
     """Return the program of a model as a graph with noise inside and the metadata that sherpa-onnx reads.
 
-    Args:
-        synthesizer: as of `program_of`; its mels are natural logarithms of magnitudes, as those of Matcha-TTS.
-        corrections: as of `program_of`.
-        sigma: temperature of the noise; the model's own if left out.
+    Arguments and errors are those of `program_of`; sigma is the model's own if left out.
 
     Raises:
-        ExportError: the model generates sample by sample, or its mels are of another kind.
-        ValueError: corrections or sigma is out of range.
+        ExportError: the mels are not natural logarithms of magnitudes, as those of Matcha-TTS are.
     """
     Sampling(sigma=sigma)
     mel_config = synthesizer.mel_config

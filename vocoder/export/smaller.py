@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
-import tempfile
-from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Literal, get_args
 
 import numpy as np
 
-from vocoder.export.traced import ExportError
+from vocoder.export.traced import ExportError, silent_libraries
 
 Weights = Literal["float32", "float16", "int8"]
 WEIGHTS: tuple[Weights, ...] = get_args(Weights)
@@ -26,19 +23,10 @@ CONSTANT = "lifted_tensor"
 def store_weights(file: Path, weights: Weights, exact: Collection[str] = ()) -> None:
     """Rewrite an ONNX file with its weights in another type; inputs, outputs and the rest of the arithmetic stay.
 
-    float16 is how weights are stored only: they are widened once when a runtime loads the file, so that the program is
-    as fast as before. Where most of them are numbers of 16 bits already, as published, the others are left, and the
-    program is as exact as before. int8 has products of matrices computed in 8-bit
-    integers, with a scale for each column of the weights and one for each run of the activations; the rest is float16.
-    The correction, and all that is no weight, stay as they are.
-
-    Args:
-        file: as `write_onnx` wrote it.
-        weights: what they become.
-        exact: names of tensors that are no weights.
-
-    Raises:
-        ExportError: the onnx packages are missing.
+    float16 is only how weights are stored: a runtime widens them when it loads the file. Where most of them are numbers
+    of 16 bits already, as published, the others are left, and the program is as exact as before. int8 computes products
+    of matrices in 8-bit integers, with a scale for each column of the weights and one for each run of the activations;
+    the rest is float16. The correction, and the tensors named by `exact`, stay as they are.
     """
     if weights == "float32":
         return
@@ -91,28 +79,15 @@ def _quantise(file: Path, exact: Collection[str]) -> None:
     import onnx
 
     kept = [node.name for node in onnx.load(str(file)).graph.node if _must_be_exact(node, exact)]
-    with tempfile.TemporaryDirectory() as folder, _quiet():
-        made = Path(folder) / "int8.onnx"
+    with silent_libraries():  # the quantiser warns that float64 stays as it is
         quantize_dynamic(
             str(file),
-            str(made),
+            str(file),
             op_types_to_quantize=["MatMul"],
             per_channel=True,
             weight_type=QuantType.QInt8,
             nodes_to_exclude=kept,
         )
-        file.write_bytes(made.read_bytes())
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Leave out what the quantiser warns of: that float64 stays as it is."""
-    before = logging.root.manager.disable
-    logging.disable(logging.WARNING)
-    try:
-        yield
-    finally:
-        logging.disable(before)
 
 
 def _must_be_exact(node: Any, exact: Collection[str]) -> bool:

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
-from contextlib import nullcontext
+import logging
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,6 +36,19 @@ MOST_POINTS = 4096
 
 class ExportError(ValueError):
     """A model cannot be written as a program."""
+
+
+@contextmanager
+def silent_libraries() -> Iterator[None]:
+    """Hide what the libraries say about themselves, which is nothing that users of this package can change."""
+    before = logging.root.manager.disable
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(before)
 
 
 class Program(nn.Module):
@@ -81,12 +97,9 @@ class Program(nn.Module):
 
 @dataclass(frozen=True)
 class Traced:
-    """A program in the form of `torch.export`, with what its users must know.
+    """A program in the form of `torch.export`, and what its users must know of it as plain text by name.
 
-    Attributes:
-        program: takes `z` and `mel` of any batch and number of frames, or the mel alone.
-        about: the mel config, the shape of z, the default temperature; plain text by name.
-        output: what its output is called.
+    It takes `z` and `mel` of any batch and number of frames, or the mel alone, and its output is called `output`.
     """
 
     program: torch.export.ExportedProgram
@@ -99,7 +112,7 @@ def program_of(synthesizer: Synthesizer, corrections: int | None = None, product
 
     Args:
         synthesizer: of a model that generates in one parallel pass.
-        corrections: how often the program corrects its audio towards the mel; the model's own number if left out.
+        corrections: how often the program corrects its audio; the model's own number if left out.
         products: whether Fourier transforms are products of matrices, for runtimes whose own are slow or missing.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,12 +17,12 @@ from vocoder.client import (
 
 
 @pytest.fixture
-def streamer() -> Streamer:
+def streamer():
     return Streamer()
 
 
 @pytest.fixture
-def reach(serve: Any, wait_until: Any) -> Callable[..., Any]:
+def reach(serve, wait_until):
     """A server that is ready, and how to make clients of it: `with reach(model) as client_of`."""
 
     @contextmanager

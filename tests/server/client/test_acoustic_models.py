@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import httpx
 import numpy as np
@@ -23,7 +21,7 @@ PROGRAMS = ["fastspeech2_conformer", "speecht5"]
 
 
 @pytest.fixture(scope="module", params=PROGRAMS)
-def example(request: pytest.FixtureRequest) -> ModuleType:
+def example(request):
     spec = importlib.util.spec_from_file_location(request.param, EXAMPLES / f"{request.param}.py")
     assert spec is not None
     assert spec.loader is not None
@@ -34,9 +32,7 @@ def example(request: pytest.FixtureRequest) -> ModuleType:
 
 
 @pytest.mark.filterwarnings("ignore::vocoder.synthesis.synthesizer.MelWarning")  # weights at random make no speech
-def test_a_sentence_in_this_process_and_over_http(
-    example: ModuleType, serve: Any, wait_until: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_sentence_in_this_process_and_over_http(example, serve, wait_until, tmp_path, monkeypatch):
     monkeypatch.setattr(example, "TOKENS", 8)
     here, there = tmp_path / "here.wav", tmp_path / "there.wav"
     assert example.main(["--random", "-o", str(here)]) == 0
@@ -57,7 +53,7 @@ def test_a_sentence_in_this_process_and_over_http(
     np.testing.assert_allclose(x, y, atol=1e-3)
 
 
-def test_a_program_wants_a_sentence_or_random_weights(example: ModuleType, tmp_path: Path, capsys) -> None:
+def test_a_program_wants_a_sentence_or_random_weights(example, tmp_path, capsys):
     with pytest.raises(SystemExit):
         example.main(["-o", str(tmp_path / "x.wav")])
     assert "give a sentence, or --random" in capsys.readouterr().err

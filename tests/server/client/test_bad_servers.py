@@ -105,7 +105,7 @@ def reading(client: Client, call: str) -> Any:
         (b"", NoAnswerError),
     ],
 )  # fmt: skip
-def test_answers(call: str, respond: Any, kind: type[Exception]) -> None:
+def test_answers(call, respond, kind):
     act = respond if callable(respond) else lambda connection: connection.sendall(respond)
     options: Any = {"timeout": 0.4, "max_bytes": 10**6, "trust_env": False, "retries": Retries(most=0)}
     with answering(act) as url, Client(url, **options) as client:
@@ -139,7 +139,7 @@ def heard(client: Client) -> list[Any]:
         ([None], NoAnswerError),
     ],
 )
-def test_messages(messages: list[Any], kind: type[Exception]) -> None:
+def test_messages(messages, kind):
     waiting = threading.Event()
 
     def talk(connection: Any) -> None:
@@ -161,7 +161,7 @@ def test_messages(messages: list[Any], kind: type[Exception]) -> None:
 
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])
-def test_a_websocket_that_is_sent_elsewhere_tells_nobody_the_key(status: str) -> None:
+def test_a_websocket_that_is_sent_elsewhere_tells_nobody_the_key(status):
     heard: list[bytes] = []
     with answering(lambda connection: heard.append(b"")) as other:
         place = other.replace("http", "ws", 1)

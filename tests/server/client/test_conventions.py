@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from streamers import Streamer
 
 from vocoder.client import InvalidRequestError
 
@@ -15,7 +14,7 @@ def espnet_mel(frames: int) -> Any:
     return np.random.default_rng(3).uniform(-6.0, -1.0, (80, frames)).astype(np.float32)
 
 
-def test_answers_name_the_adapter(reach: Any, streamer: Streamer) -> None:
+def test_answers_name_the_adapter(reach, streamer):
     mel = espnet_mel(90)
     with reach(streamer, guard="off") as client_of, client_of() as client:
         speech = client.synthesize(mel, preset="espnet", seed=1, corrections=0)
@@ -32,7 +31,7 @@ def test_answers_name_the_adapter(reach: Any, streamer: Streamer) -> None:
             client.synthesize(mel, preset="espnet", adapt="off")
 
 
-def test_statistics_travel_with_the_mel(reach: Any, streamer: Streamer) -> None:
+def test_statistics_travel_with_the_mel(reach, streamer):
     mel, mean, variance = espnet_mel(60), np.full(80, -3.0), np.full(80, 4.0)
     normalised, given = (mel + 3.0) / 2.0, {"mean": mean, "variance": variance.tolist()}
     with reach(streamer, guard="off") as client_of, client_of() as client:
@@ -40,9 +39,3 @@ def test_statistics_travel_with_the_mel(reach: Any, streamer: Streamer) -> None:
         np.testing.assert_allclose(client.synthesize(normalised, preset="espnet", seed=1, **given).x, plain, atol=1e-4)
         with client.stream(normalised, preset="espnet", seed=1, **given) as stream:
             np.testing.assert_allclose(np.concatenate(list(stream)), plain, atol=1e-4)
-
-
-def test_the_list_of_models_tells_what_is_accepted(reach: Any, streamer: Streamer) -> None:
-    with reach(streamer) as client_of, client_of() as client:
-        accepts = client.models()[0].details["accepts"]
-    assert [entry["preset"] for entry in accepts if entry["how"] != "adapter"] == ["nvidia", "hifigan"]

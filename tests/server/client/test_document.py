@@ -7,15 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pytest
-from streamers import Streamer, mel_of
+from streamers import mel_of
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "server.md"
 
 
-def test_the_example_runs(
-    reach: Any, streamer: Streamer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_example_runs(reach, streamer, tmp_path, monkeypatch, capsys):
     section = DOCUMENT.read_text(encoding="utf-8").split("## The Python client", 1)[1]
     block = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)[0]
     monkeypatch.chdir(tmp_path)

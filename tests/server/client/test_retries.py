@@ -61,7 +61,7 @@ def full(client_of: Any, streamer: Streamer, wait_until: Any) -> Iterator[None]:
                 thread.join(TIMEOUT)
 
 
-def test_who_is_sent_away_comes_back_when_told(reach: Any, streamer: Streamer, wait_until: Any) -> None:
+def test_who_is_sent_away_comes_back_when_told(reach, streamer, wait_until):
     with reach(streamer, queue_size=1) as client_of:
         with full(client_of, streamer, wait_until), client_of(retries=Retries(most=0)) as client:
             with pytest.raises(UnavailableError, match="queue-full") as refused:
@@ -81,7 +81,7 @@ def test_who_is_sent_away_comes_back_when_told(reach: Any, streamer: Streamer, w
         assert patience.waits[0] >= 1.0
 
 
-def test_everything_again_for_asyncio(reach: Any, streamer: Streamer, wait_until: Any) -> None:
+def test_everything_again_for_asyncio(reach, streamer, wait_until):
     mel = mel_of(300)
 
     async def frames() -> AsyncIterator[Any]:

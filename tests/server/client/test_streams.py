@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 from speaker import TIMEOUT
-from streamers import Streamer, mel_of
+from streamers import mel_of
 
 from vocoder.client import (
     IncompleteError,
@@ -21,26 +21,22 @@ from vocoder.client import (
 )
 
 
-@pytest.mark.parametrize("form", ["whole", "tensor", "pieces", "frames"])
-def test_a_stream(reach: Any, streamer: Streamer, form: str) -> None:
+def test_a_stream_of_a_whole_mel_of_pieces_or_of_frames(reach, streamer):
     mel = mel_of(600)
-    given = {
-        "whole": mel,
-        "tensor": torch.from_numpy(mel),
-        "pieces": (mel[:, start : start + 70] for start in range(0, 600, 70)),
-        "frames": iter(mel.T),
-    }[form]
-    with reach(streamer) as client_of, client_of() as client, client.stream(given, seed=4) as speech:
-        assert (speech.start.sample_rate, speech.start.seed, speech.start.hop_length) == (22050, 4, 256)
-        chunks = list(speech)
-        assert len(chunks) > 5
-        np.testing.assert_allclose(np.concatenate(chunks), streamer.synthesize(mel, seed=4), atol=1e-6)
-        assert (speech.end.frames, speech.end.samples) == (600, 600 * 256)
-        assert (speech.end.guard.typical, speech.end.guard.cause) == (False, "not-speech")
-        assert list(speech) == []
+    pieces = (mel[:, start : start + 70] for start in range(0, 600, 70))
+    with reach(streamer) as client_of, client_of() as client:
+        for given in (mel, torch.from_numpy(mel), pieces, iter(mel.T)):
+            with client.stream(given, seed=4) as speech:
+                assert (speech.start.sample_rate, speech.start.seed, speech.start.hop_length) == (22050, 4, 256)
+                chunks = list(speech)
+                assert len(chunks) > 5
+                np.testing.assert_allclose(np.concatenate(chunks), streamer.synthesize(mel, seed=4), atol=1e-6)
+                assert (speech.end.frames, speech.end.samples) == (600, 600 * 256)
+                assert (speech.end.guard.typical, speech.end.guard.cause) == (False, "not-speech")
+                assert list(speech) == []
 
 
-def test_audio_comes_while_frames_are_made(reach: Any, streamer: Streamer) -> None:
+def test_audio_comes_while_frames_are_made(reach, streamer):
     mel, heard = mel_of(60), threading.Event()
 
     def frames() -> Iterator[Any]:
@@ -56,7 +52,7 @@ def test_audio_comes_while_frames_are_made(reach: Any, streamer: Streamer) -> No
     np.testing.assert_allclose(np.concatenate(chunks), streamer.synthesize(mel, seed=1), atol=1e-6)
 
 
-def test_who_listens_slowly_hears_all(reach: Any, streamer: Streamer, monkeypatch: Any) -> None:
+def test_who_listens_slowly_hears_all(reach, streamer, monkeypatch):
     impatient = partial(async_client.connect, ping_interval=0.05, ping_timeout=0.05)
     monkeypatch.setattr(async_client, "connect", impatient)
     mel = mel_of(4000)
@@ -67,7 +63,7 @@ def test_who_listens_slowly_hears_all(reach: Any, streamer: Streamer, monkeypatc
     assert sum(map(len, chunks)) == 4000 * 256
 
 
-def test_what_the_frames_raise_is_raised_where_audio_is_read(reach: Any, streamer: Streamer) -> None:
+def test_what_the_frames_raise_is_raised_where_audio_is_read(reach, streamer):
     def frames() -> Iterator[Any]:
         yield mel_of(5)
         raise KeyError("the acoustic model failed")
@@ -81,23 +77,20 @@ def test_what_the_frames_raise_is_raised_where_audio_is_read(reach: Any, streame
         list(speech)
 
 
-@pytest.mark.parametrize(
-    ("piece", "text"),
-    [
-        (np.zeros((1, 80, 5)), r"is \(80,\) or \(80, frames\), not \(1, 80, 5\)$"),
-        (np.zeros((5, 80)), r"not \(5, 80\); it looks transposed"),
-        (np.zeros(81), r"not \(81,\)$"),
-    ],
-    ids=["batch", "transposed", "too wide"],
-)
-def test_pieces_of_another_shape_are_refused(reach: Any, streamer: Streamer, piece: Any, text: str) -> None:
+def test_pieces_of_another_shape_are_refused(reach, streamer):
+    wrong = {
+        r"is \(80,\) or \(80, frames\), not \(1, 80, 5\)$": np.zeros((1, 80, 5)),
+        r"not \(5, 80\); it looks transposed": np.zeros((5, 80)),
+        r"not \(81,\)$": np.zeros(81),
+    }
     with reach(streamer) as client_of, client_of() as client:
-        for given in (piece, [piece]):
-            with client.stream(given) as speech, pytest.raises(ValueError, match=text):
-                list(speech)
+        for text, piece in wrong.items():
+            for given in (piece, [piece]):
+                with client.stream(given) as speech, pytest.raises(ValueError, match=text):
+                    list(speech)
 
 
-def test_a_stream_that_is_cut_off_is_not_the_end(reach: Any, streamer: Streamer) -> None:
+def test_a_stream_that_is_cut_off_is_not_the_end(reach, streamer):
     more = threading.Event()
 
     def frames() -> Iterator[Any]:

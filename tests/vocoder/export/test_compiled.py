@@ -36,13 +36,13 @@ def voice(kind: str) -> Synthesizer:
     return Synthesizer(Checkpoint(model, family_of(model), TINY_MEL), "tiny", "cpu", torch.float32)
 
 
-def test_the_name_of_the_file_is_checked_first(tmp_path: Path) -> None:
+def test_the_name_of_the_file_is_checked_first(tmp_path):
     with pytest.raises(ExportError, match=r"name ends in \.pt2, not x\.onnx"):
         export_model(voice("grouping"), "aot-inductor", tmp_path / "x.onnx")
 
 
 @pytest.fixture(scope="module")
-def speak(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def speak(tmp_path_factory):
     """The example, built."""
     folder = tmp_path_factory.mktemp("cpp")
     prefix = f"-DTORCH={Path(torch.__file__).parent}"
@@ -53,7 +53,7 @@ def speak(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @slow
 @pytest.mark.parametrize("kind", MODELS)
-def test_c_plus_plus_speaks_as_the_synthesizer(kind: str, speak: Path, tmp_path: Path) -> None:
+def test_c_plus_plus_speaks_as_the_synthesizer(kind, speak, tmp_path):
     v = voice(kind)
     export_model(v, "aot-inductor", tmp_path / "x.pt2")
     mel = (2 * torch.randn(5, 40) - 4).clamp_max(-3)

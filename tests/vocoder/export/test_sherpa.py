@@ -21,7 +21,7 @@ from vocoder.checkpoint import Checkpoint, save_model
 from vocoder.cli import main
 from vocoder.correction.correction import Correction
 from vocoder.export.formats import export_model
-from vocoder.export.smaller import Weights, store_weights
+from vocoder.export.smaller import store_weights
 from vocoder.export.traced import ExportError
 from vocoder.models.waveglow import WaveGlow
 from vocoder.synthesis.synthesizer import Synthesizer
@@ -43,17 +43,17 @@ def tiny(family: str) -> Synthesizer:
 
 
 @pytest.fixture(scope="module", params=["waveglow", "reverse"])
-def voice(request: pytest.FixtureRequest) -> Synthesizer:
+def voice(request):
     return tiny(request.param)
 
 
 @pytest.fixture(scope="module")
-def default() -> Synthesizer:
+def default():
     return tiny("reverse")
 
 
 @pytest.fixture(scope="module")
-def still(voice: Synthesizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def still(voice, tmp_path_factory):
     """A file without noise, every run of which is the same."""
     file = tmp_path_factory.mktemp("still") / "vocoder.onnx"
     export_model(voice, "sherpa-onnx", file, sigma=0.0)
@@ -61,7 +61,7 @@ def still(voice: Synthesizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def noisy(default: Synthesizer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def noisy(default, tmp_path_factory):
     """A file as people get it."""
     folder = tmp_path_factory.mktemp("noisy")
     save_model(folder / "model", default.model, TINY_MEL)
@@ -90,7 +90,7 @@ def made_by(v: Synthesizer, mel: NDArray[np.float32], sigma: float | None, seed:
     return np.asarray(Correction(v.mel_config, v.corrections).at_once(x, torch.from_numpy(mel)[None])[0])
 
 
-def test_sherpa_speaks_as_the_synthesizer(voice: Synthesizer, still: Path, tmp_path: Path) -> None:
+def test_sherpa_speaks_as_the_synthesizer(voice, still, tmp_path):
     (x,) = spoken(still, tmp_path)
     expected = made_by(voice, mel_of(TEXT), 0.0, 1)
     assert x.shape == expected.shape == ((2 * len(TEXT) + 1) * FRAMES * TINY_MEL.hop_length,)
@@ -98,9 +98,7 @@ def test_sherpa_speaks_as_the_synthesizer(voice: Synthesizer, still: Path, tmp_p
     np.testing.assert_allclose(x, expected, rtol=0, atol=1e-4)
 
 
-def test_the_noise_inside_is_as_strong_as_ours_and_new_each_time(
-    default: Synthesizer, noisy: Path, tmp_path: Path
-) -> None:
+def test_the_noise_inside_is_as_strong_as_ours_and_new_each_time(default, noisy, tmp_path):
     one, other = spoken(noisy, tmp_path, times=2)
     assert np.abs(one - other).max() > 0.01
     mel = mel_of(TEXT)
@@ -109,7 +107,7 @@ def test_the_noise_inside_is_as_strong_as_ours_and_new_each_time(
     assert np.std([one - quiet, other - quiet]) == pytest.approx(ours, rel=0.15)
 
 
-def test_the_file_says_what_sherpa_reads(noisy: Path) -> None:
+def test_the_file_says_what_sherpa_reads(noisy):
     model = onnx.load(noisy)
     assert [entry.name for entry in model.graph.input] == ["mel"]
     assert [entry.name for entry in model.graph.output] == ["audio"]
@@ -124,7 +122,7 @@ def test_the_file_says_what_sherpa_reads(noisy: Path) -> None:
 
 
 @pytest.mark.parametrize(("weights", "share"), [("float16", 1e-3), ("int8", 0.15)])
-def test_smaller_weights_speak_nearly_the_same(still: Path, tmp_path: Path, weights: Weights, share: float) -> None:
+def test_smaller_weights_speak_nearly_the_same(still, tmp_path, weights, share):
     small = tmp_path / "small.onnx"
     shutil.copy(still, small)
     store_weights(small, weights, EXACT)
@@ -135,7 +133,7 @@ def test_smaller_weights_speak_nearly_the_same(still: Path, tmp_path: Path, weig
     assert dict(runs[1].get_modelmeta().custom_metadata_map)["model_type"] == "hifigan"
 
 
-def test_other_mels_and_arguments_that_mean_nothing_are_refused(voice: Synthesizer, tmp_path: Path) -> None:
+def test_other_mels_and_arguments_that_mean_nothing_are_refused(voice, tmp_path):
     decimal = dataclasses.replace(TINY_MEL, name="decimal", log="log10")
     other = Synthesizer(
         Checkpoint(WaveGlow(lapped_config(corrections=0)), "waveglow", decimal), "x", "cpu", torch.float32

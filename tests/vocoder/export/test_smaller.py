@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, load, numpy_helper, save
 
-from vocoder.export.smaller import Weights, store_weights
+from vocoder.export.smaller import store_weights
 
 SIZE = 64
 GENERATOR = np.random.default_rng(6)
@@ -19,7 +19,7 @@ NAMES = ("layer", "correction.spread", "basis")
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def file(tmp_path):
     """A layer, the correction's matrix and a table, one after the other."""
     matrices = [(GENERATOR.standard_normal((SIZE, SIZE)) / 8.0).astype(np.float16).astype(np.float32) for _ in NAMES]
     constants = [numpy_helper.from_array(matrix, name) for name, matrix in zip(NAMES, matrices, strict=True)]
@@ -44,13 +44,13 @@ def types(file: Path) -> dict[str, int]:
     return {tensor.name: tensor.data_type for tensor in load(str(file)).graph.initializer}
 
 
-def test_float32_is_left_alone(file: Path) -> None:
+def test_float32_is_left_alone(file):
     before = file.read_bytes()
     store_weights(file, "float32")
     assert file.read_bytes() == before
 
 
-def test_float16_is_only_how_weights_are_stored(file: Path) -> None:
+def test_float16_is_only_how_weights_are_stored(file):
     expected = run(file)
     store_weights(file, "float16", ["basis"])
     np.testing.assert_array_equal(run(file), expected)  # the weights were those of 16 bits before
@@ -60,7 +60,7 @@ def test_float16_is_only_how_weights_are_stored(file: Path) -> None:
     }  # fmt: skip
 
 
-def test_what_16_bits_do_not_hold_is_left_where_most_is_held(file: Path) -> None:
+def test_what_16_bits_do_not_hold_is_left_where_most_is_held(file):
     model = load(str(file))
     model.graph.initializer[2].CopyFrom(numpy_helper.from_array(np.full((SIZE, SIZE), 1.0 / 3.0, np.float32), "basis"))
     save(model, str(file))
@@ -78,7 +78,7 @@ def test_what_16_bits_do_not_hold_is_left_where_most_is_held(file: Path) -> None
 
 
 @pytest.mark.parametrize(("weights", "kept"), [("int8", ("correction.spread", "basis"))])
-def test_int8_is_of_layers_alone(file: Path, weights: Weights, kept: tuple[str, ...]) -> None:
+def test_int8_is_of_layers_alone(file, weights, kept):
     expected = run(file)
     store_weights(file, weights, ["basis"])
     made = run(file)

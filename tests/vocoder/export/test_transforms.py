@@ -11,20 +11,20 @@ SIZES = [2, 4, 6, 8, 12, 30, 64, 200, 512, 1024, 34]
 
 
 @pytest.mark.parametrize("n", SIZES)
-def test_there(n: int) -> None:
+def test_there(n):
     x = torch.randn(2, 3, n, dtype=torch.float64)
     torch.testing.assert_close(rfft(x), torch.fft.rfft(x), rtol=0, atol=1e-9 * n)
 
 
 @pytest.mark.parametrize("n", SIZES)
-def test_and_back(n: int) -> None:
+def test_and_back(n):
     spectrum = torch.randn(2, 3, n // 2 + 1, dtype=torch.complex128)
     spectrum[..., 0].imag.zero_()  # which have no meaning, and libraries treat each in its own way
     spectrum[..., -1].imag.zero_()
     torch.testing.assert_close(irfft(spectrum, n), torch.fft.irfft(spectrum, n=n), rtol=0, atol=1e-10)
 
 
-def test_within_the_mode_torch_s_own_are_products() -> None:
+def test_within_the_mode_torch_s_own_are_products():
     x = torch.randn(5, 64)
     with ProductTransforms([64]):
         spectrum = torch.fft.rfft(x)
