@@ -7,8 +7,6 @@ from collections.abc import Sequence
 
 from vocoder.command_line import run_program
 
-__all__ = ["COMMANDS", "main"]
-
 COMMANDS = {
     "prepare": ("recipes.corpora.command", "prepare the corpora behind the files that ship"),
     "pitch": ("recipes.pitch.train", "fit the network that reads the pitch from the mel"),

@@ -58,17 +58,7 @@ def model_card(
     quality: Mapping[str, Any],
     notes: str = "",
 ) -> str:
-    """Return the text of a model's README.md.
-
-    Args:
-        name: of the model.
-        family: such as "waveglow".
-        parameters: how many.
-        mel: the mel contract as plain data.
-        provenance: as `training.provenance` makes it, with the trainer's "training".
-        quality: a block of quality.json of `vocoder-train evaluate`; may be empty.
-        notes: Markdown that follows, such as what the model is not good for.
-    """
+    """Return the text of a model's README.md."""
     provenance = with_inheritance(provenance)
     licences = sorted({entry["licence"] for entry in all_data(provenance)})
     what, usage = {

@@ -33,12 +33,6 @@ def load_config(
 ) -> T:
     """Read `file`, apply `a.b=value` overrides in their order, and build the frozen dataclass `cls`.
 
-    Args:
-        cls: the configuration.
-        file: its settings as YAML.
-        overrides: of these settings.
-        complete: fills in what follows from other settings, where it is not given.
-
     Raises:
         ConfigError: the file is missing or no YAML, or a setting is unknown, missing or invalid. The text blames the
             overrides for what would be right without them.

@@ -8,8 +8,6 @@ from numpy.typing import NDArray
 from recipes.corpora.kokoro_voice import SAMPLE_RATE, UNIT
 from vocoder.mel.config import MelConfig
 
-__all__ = ["PLACES", "VOICED", "mean_by_token", "places", "token_prosody", "tokens_of_frames"]
-
 PLACES = 4
 """numbers that say where in its token a frame stands"""
 VOICED = 50.0
@@ -22,11 +20,6 @@ def tokens_of_frames(durations: NDArray[np.int64], frames: int, mel_config: MelC
     """Return the index of the token (frames,) that each frame's centre falls into; the last one past the end.
 
     Frame i of a centred mel stands on sample i * hop_length; a token ends with its last unit of 600 samples at 24 kHz.
-
-    Args:
-        durations: (N,) in units.
-        frames: how many.
-        mel_config: of a centred mel.
     """
     # Both sides in seconds times both sample rates: whole numbers, so that nothing is ever rounded.
     ends = np.cumsum(durations) * UNIT * mel_config.sample_rate

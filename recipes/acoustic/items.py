@@ -17,8 +17,6 @@ from training.evaluate.candidates import mel_of
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
 
-__all__ = ["Example", "SpeechItems", "example_of", "parted"]
-
 
 @dataclass(frozen=True)
 class Example:

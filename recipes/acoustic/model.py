@@ -19,8 +19,6 @@ from torch.nn import functional as F
 from recipes.acoustic.alignment import PLACES
 from vocoder.config import ConfigError, from_dict, to_dict
 
-__all__ = ["PROSODY", "AcousticConfig", "AcousticModel", "load_acoustic", "save_acoustic"]
-
 PROSODY = 3
 """numbers of a token: pitch, voicing, level"""
 

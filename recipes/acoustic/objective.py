@@ -14,8 +14,6 @@ from recipes.acoustic.model import AcousticModel, save_acoustic
 from training.loop.objective import Batch, Objective, Parts
 from vocoder.mel.config import MelConfig
 
-__all__ = ["AcousticObjective"]
-
 _PROSODY_WEIGHT = 0.3
 
 
@@ -23,11 +21,6 @@ class AcousticObjective(Objective):
     """L1 of the mel in nats, plus a third of the squared error of each phoneme's pitch, voicing and level.
 
     While it learns, the decoder gets the true prosody; the score is of the mel with the predicted one.
-
-    Args:
-        model: what to fit.
-        mel_config: the mel config.
-        settings: what is written beside the model.
     """
 
     model: AcousticModel

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import shutil
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -24,8 +23,6 @@ from training.corpora.manifest import Entry, read_manifest, write_manifest
 from vocoder.config import ConfigError
 from vocoder.mel.config_file import load_mel_config
 
-__all__ = ["Predicted", "add_arguments", "join", "predict", "predicted_mel", "run"]
-
 _LICENCE = "Apache-2.0"
 
 
@@ -38,13 +35,9 @@ class Predicted:
 
 
 def predict(speech: Path, models: Sequence[Path], *, true_prosody: bool = False) -> Iterator[Predicted]:
-    """Yield every utterance that some model held out, with its mel by the true durations; all, without a mel, if there
-    are no models.
+    """Yield the utterances that each model held out, with its mel by the true durations.
 
-    Args:
-        speech: folder of speech with durations.
-        models: directories of models, each trained on other parts of the folder.
-        true_prosody: give a model that predicts prosody the recording's instead.
+    Without models all are yielded, without a mel.
 
     Raises:
         ConfigError: two models held out the same utterance, or a directory holds no model.
@@ -77,18 +70,9 @@ def predicted_mel(model: AcousticModel, example: Example, true_prosody: bool = F
 
 
 def join(found: Iterator[Predicted], speech: Path, output: Path, plan: str, name: str, mel_preset: str) -> Path:
-    """Put utterances into a folder as a corpus beside those already there, and return its manifest.
+    """Put utterances of a speech folder into a folder as a corpus beside those already there, and return its manifest.
 
-    Audio is linked where it can be, else copied. Every 40th utterance is held out; all of the evaluation voice, which
-    is marked as for evaluation alone.
-
-    Args:
-        found: the utterances.
-        speech: folder that they are from.
-        output: a prepared folder, or one to be made.
-        plan: of the speech.
-        name: the corpus's.
-        mel_preset: of the mels.
+    Every 40th utterance is held out; all of the evaluation voice, which is marked as for evaluation alone.
 
     Raises:
         CorpusError: there is no utterance, or the speech is of another plan.
@@ -110,7 +94,8 @@ def _entry(number: int, item: Predicted, speech: Path, output: Path, plan: str, 
         raise CorpusError(f"{speech} holds {line.speaker}, who does not belong to the plan {plan!r}")
     relative = Path(line.speaker) / Path(line.path).name
     audio, mel = Path("audio") / name / relative, (Path("mels") / name / relative).with_suffix(".npy")
-    _link(speech / line.path, output / audio)
+    (output / audio).parent.mkdir(parents=True, exist_ok=True)
+    shutil.copy2(speech / line.path, output / audio)
     if item.mel is not None:
         (output / mel).parent.mkdir(parents=True, exist_ok=True)
         np.save(output / mel, item.mel)
@@ -128,16 +113,6 @@ def _entry(number: int, item: Predicted, speech: Path, output: Path, plan: str, 
         mel=None if item.mel is None else mel.as_posix(),
         mel_preset=None if item.mel is None else mel_preset,
     )
-
-
-def _link(source: Path, target: Path) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    if target.exists():
-        return
-    try:
-        os.link(source, target)
-    except OSError:
-        shutil.copy2(source, target)
 
 
 def _describe(output: Path, name: str, speech: Path, evaluation: bool, mel_preset: str) -> None:

@@ -21,8 +21,6 @@ from training.corpora.corpus import CorpusError
 from vocoder.audio.resampling import resample
 from vocoder.config import ConfigError, from_dict, to_dict
 
-__all__ = ["ACOUSTIC", "INDEX", "RATE", "Line", "add_arguments", "read_speech", "run", "synthesise"]
-
 ACOUSTIC = ("evaluation", "mixtures")
 """plans of such speech"""
 

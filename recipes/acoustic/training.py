@@ -20,8 +20,6 @@ from training.run_config import add_run_arguments, load_config
 from vocoder.config import ConfigError
 from vocoder.mel.config_file import load_mel_config
 
-__all__ = ["AcousticRun", "add_arguments", "run", "train"]
-
 _VALIDATION_FRAMES = 512
 """of each held-out utterance that validation sees, 5.9 s"""
 

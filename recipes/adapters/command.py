@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from recipes.adapters.examples import FrameItems, Frames, Levels, frames_of
+from recipes.adapters.examples import Frames, Levels, frames_of
 from recipes.adapters.objective import AdapterObjective
 from training.corpora.manifest import Manifest, read_manifest
 from training.data.augment import AugmentConfig
@@ -28,8 +28,6 @@ from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.convert import plain
 from vocoder.mel.spectrogram import hz_to_mel, mel_to_hz
 from vocoder.models.adapter import AdapterConfig, AdapterModel
-
-__all__ = ["AdapterRun", "add_arguments", "run"]
 
 DEFAULTS = Path(__file__).with_name("adapter.yaml")
 SHORTEST = 0.4  # seconds of an utterance
@@ -95,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
     objective = AdapterObjective(model, source, fitted, config.ridge)
     if not model.config.hidden:
         config = replace(config, trainer=replace(config.trainer, steps=1))
-    fit(config, objective, FrameItems(fitted), FrameItems(held), provenance=provenance(manifest), resume=args.resume)
+    fit(config, objective, fitted.items(), held.items(), provenance=provenance(manifest), resume=args.resume)
     return 0
 
 

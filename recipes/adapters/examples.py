@@ -12,14 +12,13 @@ from torch import Tensor
 from training.corpora.manifest import Entry, Manifest
 from training.data.audio_store import AudioStore
 from training.data.augment import AugmentConfig, augmented
+from training.loop.batches import FixedItems
 from vocoder.adapt.frame_times import FrameTimes
 from vocoder.audio.resampling import resample
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.adapter import AdapterConfig
-
-__all__ = ["FrameItems", "Frames", "Levels", "frames_of"]
 
 SILENT_FRAMES = 20
 """frames of digital silence that are added to all others, so that silence stays silence"""
@@ -65,21 +64,9 @@ class Frames:
     windows: Tensor
     frames: Tensor
 
-
-class FrameItems:
-    """Frames as training items `windows` (taps, bands) and `frames` (n_mels,), the same in every epoch."""
-
-    def __init__(self, frames: Frames) -> None:
-        self._frames = frames
-
-    def __len__(self) -> int:
-        return len(self._frames.frames)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Leave the items as they are."""
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        return {"windows": self._frames.windows[index], "frames": self._frames.frames[index]}
+    def items(self) -> FixedItems:
+        """Return training items `windows` (taps, bands) and `frames` (n_mels,)."""
+        return FixedItems({"windows": self.windows, "frames": self.frames})
 
 
 @torch.no_grad()
@@ -92,17 +79,7 @@ def frames_of(
     levels: Levels,
     seed: int,
 ) -> Frames:
-    """Return windows and frames of utterances, each varied in its own way.
-
-    Args:
-        manifest: of the utterances.
-        entries: the utterances.
-        source: contract of the windows.
-        config: of the adapter.
-        augment: how the audio is varied.
-        levels: how loud it is made.
-        seed: of both.
-    """
+    """Return windows of a source and frames of an adapter's target of utterances, each varied in its own way."""
     store, rng = AudioStore(manifest, entries), np.random.default_rng(seed)
     takes, makes = MelSpectrogram(source), MelSpectrogram(config.target)
     windows, frames = [], []

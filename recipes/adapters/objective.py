@@ -17,8 +17,6 @@ from vocoder.config import to_dict
 from vocoder.mel.config import MelConfig
 from vocoder.models.adapter import AdapterModel
 
-__all__ = ["AdapterObjective", "closed_form"]
-
 QUIET_NATS, QUIET_WEIGHT = 7.0, 0.3
 """bands so far below the loudest of their frame are hardly heard; their errors have this weight"""
 
@@ -27,12 +25,6 @@ class AdapterObjective(Objective):
     """Error of frames in nats, less where a frame is quiet. The linear map of least squares is the start.
 
     A batch holds `windows` (B, taps, bands) of the mels that go in and `frames` (B, n_mels) of those that come out.
-
-    Args:
-        model: what is fitted.
-        source: contract of the mels that it takes.
-        fitted: frames for the closed form.
-        ridge: squared weights, by which the error in square nats per frame grows.
     """
 
     model: AdapterModel

@@ -17,8 +17,6 @@ from vocoder.audio.resampling import resample
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
-__all__ = ["add_arguments", "run"]
-
 FOLDER = "adapted"
 
 

@@ -10,8 +10,6 @@ from training.commands.prepare import add_output_arguments, prepare_and_report, 
 from training.corpora.corpus import Corpus
 from training.progress import with_bar
 
-__all__ = ["add_arguments", "run"]
-
 _SYNTHETIC = ("kokoro", "kokoro-unseen")
 KNOWN = (*debian.PACKAGES, *_SYNTHETIC)
 

@@ -16,8 +16,6 @@ from training.corpora.manifest import Use
 from training.run_config import parse_yaml
 from vocoder.config import from_dict
 
-__all__ = ["PACKAGES", "Package", "default_cache", "fetch", "locate", "scan", "unpack"]
-
 
 @dataclass(frozen=True)
 class Package:

@@ -9,8 +9,6 @@ from pathlib import Path
 from recipes.corpora.debian import unpack
 from training.corpora.corpus import CorpusError
 
-__all__ = ["LANGUAGES", "LONGEST", "SHORTEST", "sentences"]
-
 # By language, as espeak-ng names it: the packages and the files of theirs that hold prose.
 LANGUAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "en-us": (

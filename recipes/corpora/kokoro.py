@@ -19,8 +19,6 @@ from recipes.corpora.kokoro_voice import SAMPLE_RATE, licence_text, phonemes, st
 from training.corpora.corpus import Corpus, CorpusError, Recording
 from vocoder.processes import process_pool
 
-__all__ = ["ATTRIBUTION", "KEPT_OUT", "PLANS", "Utterance", "describe", "planned", "synthesise", "write_audio"]
-
 ATTRIBUTION = "Synthetic speech of Kokoro-82M by hexgrad, in the int8 ONNX export by thewh1teagle"
 KEPT_OUT = "jf_alpha"
 _STYLES = ("jf_gongitsune", "jf_nezumi", "jf_tebukuro", "jm_kumo")
@@ -122,11 +120,6 @@ PLANS = {
 
 def planned(plan: Plan, minutes: float, texts: dict[str, tuple[str, ...]]) -> tuple[Utterance, ...]:
     """Choose text, voice and speed of every utterance.
-
-    Args:
-        plan: whose voices.
-        minutes: about how much speech.
-        texts: sentences by language.
 
     Raises:
         CorpusError: the length is not positive, or the sentences do not suffice for it.

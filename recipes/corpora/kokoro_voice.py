@@ -23,8 +23,6 @@ from numpy.typing import NDArray
 
 from training.corpora.corpus import CorpusError
 
-__all__ = ["SAMPLE_RATE", "UNIT", "KokoroVoice", "Spoken", "licence_text", "phonemes", "start_voice", "with_outputs"]
-
 SAMPLE_RATE = 24000
 UNIT = 600
 """samples at 24 kHz of one unit of duration"""
@@ -185,10 +183,6 @@ def with_outputs(model: bytes) -> bytes:
 
 def phonemes(text: str, language: str) -> str:
     """Return a sentence in Kokoro's letters, punctuation kept.
-
-    Args:
-        text: one sentence.
-        language: a voice of espeak-ng.
 
     Raises:
         CorpusError: espeak-ng is missing or fails.

@@ -15,8 +15,6 @@ from vocoder.guard.layouts import Layout, layouts
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import mel_filterbank
 
-__all__ = ["LEAST", "LayoutBank"]
-
 LEAST = 1e-12
 """energies below it are raised to it"""
 

@@ -20,9 +20,6 @@ from vocoder.guard.layouts import VARIATIONS
 from vocoder.guard.recogniser import Convention, Recogniser
 from vocoder.models.guard import GuardModel
 
-__all__ = ["calibrate_recogniser", "calibration_material", "certainty"]
-
-
 CODED = 0.5
 """share of recordings that are varied as those for the fitting are"""
 FALSE_ALARMS = 0.002
@@ -36,16 +33,7 @@ WRONG_NAMES = 0.05
 def calibration_material(
     manifest: Manifest, entries: Sequence[Entry], spoken: int, names: Sequence[str], seed: int, sample_rate: int
 ) -> Material:
-    """Return recordings that no training saw, in all layouts: of other corpora, and by a speech synthesiser.
-
-    Args:
-        manifest: of the utterances.
-        entries: of those corpora.
-        spoken: how many utterances the synthesiser makes.
-        names: of the layouts.
-        seed: of all choices.
-        sample_rate: that recordings count as having, in Hz.
-    """
+    """Return recordings that no training saw, in all layouts: of other corpora, and by a speech synthesiser."""
     rng, rate = np.random.default_rng(seed), manifest.sample_rate
 
     def recordings() -> Iterator[tuple[np.ndarray, str]]:

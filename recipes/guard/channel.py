@@ -10,8 +10,6 @@ import numpy as np
 
 from training.data.augment import AugmentConfig, augmented
 
-__all__ = ["CODECS", "at_rate", "coded", "expanded", "from_elsewhere"]
-
 _ENVELOPE = 0.03  # seconds over which loudness is measured
 _EXPONENTS = (-0.4, 0.8)  # of the gain by which it is changed
 

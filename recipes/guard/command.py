@@ -14,7 +14,7 @@ import torch
 from recipes.guard.calibration import calibrate_recogniser, calibration_material
 from recipes.guard.channel import from_elsewhere
 from recipes.guard.fitting import calibrate, fit_density
-from recipes.guard.learning import ConventionObjective, Learning, LessonItems, fit_temperature, lesson_of
+from recipes.guard.learning import ConventionObjective, Learning, fit_temperature, lesson_of
 from recipes.guard.material import Material, augmented_recordings, material_of, spoken_recordings
 from recipes.guard.variation import VariationConfig
 from recipes.guard.writing import Writer
@@ -31,8 +31,6 @@ from vocoder.guard.encodings import PLAIN, encodings
 from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, VARIATIONS, layouts
 from vocoder.mel.config import preset
 from vocoder.models.guard import GuardConfig, GuardModel
-
-__all__ = ["GuardRun", "add_arguments", "run"]
 
 
 @dataclass(frozen=True)
@@ -173,7 +171,7 @@ def _fit(model: GuardModel, config: GuardRun, material: Material) -> None:
     print(f"recogniser: {len(lesson.layout)} mels", flush=True)
     objective = ConventionObjective(model.convention, preset(config.true), lesson)
     run = Learning(str(Path(config.output) / "recogniser"), config.trainer)
-    fit(run, objective, LessonItems(lesson), LessonItems(lesson, 20), provenance={}, resume=False)
+    fit(run, objective, lesson.items(), lesson.items(20), provenance={}, resume=False)
     model.cpu().eval()
 
 

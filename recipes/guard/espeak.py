@@ -12,8 +12,6 @@ import soundfile
 
 from recipes.guard.channel import at_rate
 
-__all__ = ["LANGUAGES", "VOICES", "Use", "spoken_numbers"]
-
 Use = Literal["fit", "calibrate"]
 _LANGUAGES = (
     "af am ar az bg bn ca cmn cs cy da de el en-gb en-us eo es et eu fa fi fr-fr ga gu he hi hr hu hy id is it ja ka "

@@ -14,9 +14,6 @@ from vocoder.guard.densities import Densities, window_starts, windows_at
 from vocoder.guard.layouts import SHUFFLED, VARIATIONS, is_true
 from vocoder.models.guard import GuardConfig, GuardModel
 
-__all__ = ["calibrate", "fit_density"]
-
-
 RARE = 0.002
 """share of true mels that may be less likely than the lowest log-density"""
 SLACK = 0.1
@@ -34,17 +31,7 @@ def fit_density(
     varied: VariationConfig,
     seed: int,
 ) -> None:
-    """Fit one density to windows of mels (n_mels, frames), natural logarithms from `floor` up.
-
-    Args:
-        density: to fit.
-        mels: as they are.
-        floor: the smallest value.
-        variation: of them, "" for none.
-        config: of the windows.
-        varied: how all mels are varied.
-        seed: of that.
-    """
+    """Fit one density to windows of mels (n_mels, frames), natural logarithms from `floor` up."""
     generator = torch.Generator().manual_seed(seed)
     found = []
     for mel in mels:
@@ -65,14 +52,7 @@ def calibrate(
     varied: VariationConfig,
     seed: int,
 ) -> None:
-    """Set the percentiles, the lowest log-density and the margin of a model by true mels that it was not fitted to.
-
-    Args:
-        model: with fitted densities.
-        mels: natural logarithms (n_mels, frames) as they should be.
-        varied: how acoustic models vary mels.
-        seed: of the variations.
-    """
+    """Set the percentiles, the lowest log-density and the margin of a model by true mels that it was not fitted to."""
     generator = torch.Generator().manual_seed(seed)
     scorer, names = Densities(model), model.config.densities
     true = [k for k in range(len(names)) if is_true(names[k])]

@@ -14,13 +14,12 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from recipes.guard.writing import Example
+from training.loop.batches import FixedItems
 from training.loop.objective import Batch, Objective, Parts
 from training.loop.trainer_config import TrainerConfig
 from vocoder.layers.mel_statistics import mel_statistics, tempo_statistics
 from vocoder.mel.config import MelConfig
 from vocoder.models.convention import ConventionNet
-
-__all__ = ["ConventionObjective", "Learning", "Lesson", "LessonItems", "fit_temperature", "lesson_of"]
 
 TEMPO = 0.3
 """standard deviation of the noise, in logarithms, that all changes from frame to frame share: people speak as fast as
@@ -35,29 +34,16 @@ class Lesson:
     layout: Tensor
     encoding: Tensor
 
+    def items(self, step: int = 1) -> FixedItems:
+        """Return every `step`-th mel as a training item `x` (S,), `layout` and `encoding`."""
+        return FixedItems({"x": self.statistics, "layout": self.layout, "encoding": self.encoding}, step)
+
 
 def lesson_of(examples: Iterable[Example]) -> Lesson:
     """Return the statistics of mels."""
     rows = [(mel_statistics(e.mel.numpy()).astype(np.float16), e.layout, e.encoding) for e in examples]
     statistics, layout, encoding = zip(*rows, strict=True)
     return Lesson(torch.from_numpy(np.stack(statistics)), torch.tensor(layout), torch.tensor(encoding))
-
-
-class LessonItems:
-    """Every `step`-th mel of a lesson as an item `x` (S,), `layout` and `encoding`, the same in every epoch."""
-
-    def __init__(self, lesson: Lesson, step: int = 1) -> None:
-        self._lesson, self._step = lesson, step
-
-    def __len__(self) -> int:
-        return -(-len(self._lesson.layout) // self._step)
-
-    def set_epoch(self, epoch: int) -> None:
-        """Leave the items as they are."""
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        i, lesson = index * self._step, self._lesson
-        return {"x": lesson.statistics[i].float(), "layout": lesson.layout[i], "encoding": lesson.encoding[i]}
 
 
 @dataclass(frozen=True)
@@ -87,7 +73,7 @@ class ConventionObjective(Objective):
 
     def parts(self, batch: Batch, step: int) -> Parts:
         """Return both cross-entropies of mels at other tempos."""
-        x = batch["x"] + self.get_buffer("tempo") * torch.randn(len(batch["x"]), 1, device=batch["x"].device)
+        x = batch["x"].float() + self.get_buffer("tempo") * torch.randn(len(batch["x"]), 1, device=batch["x"].device)
         layout, encoding = self.model(x)
         return {
             "layout": (1.0, F.cross_entropy(layout, batch["layout"])),
@@ -96,7 +82,7 @@ class ConventionObjective(Objective):
 
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         """Return the sum of both cross-entropies, and how often the likeliest layout is right."""
-        layout, encoding = self.model(batch["x"])
+        layout, encoding = self.model(batch["x"].float())
         right = (layout.argmax(dim=1) == batch["layout"]).float().mean()
         score = F.cross_entropy(layout, batch["layout"]) + F.cross_entropy(encoding, batch["encoding"])
         return {"score": score, "right": right}

@@ -18,8 +18,6 @@ from training.data.audio_store import AudioStore
 from training.data.rational_resampling import crop, rate_grid, resampled_length
 from vocoder.guard.layouts import layouts
 
-__all__ = ["Material", "augmented_recordings", "material_of", "plain_recordings", "spoken_recordings"]
-
 _STEPS = 1500.0  # of the fixed-point numbers, to a nat
 _OFFSET = 28.0 - 31768 / _STEPS
 _FRAMES = 192  # that are kept of each

@@ -19,8 +19,6 @@ from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, layouts
 from vocoder.mel.config import MelConfig
 from vocoder.models.convention import ConventionConfig
 
-__all__ = ["OWN", "Example", "Writer", "written"]
-
 OWN = {
     "espnet": "log10",
     "r9y9": "log10",

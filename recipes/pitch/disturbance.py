@@ -9,8 +9,6 @@ from numpy.typing import NDArray
 
 from vocoder.config import ConfigError
 
-__all__ = ["DisturbanceConfig", "disturbed"]
-
 _HARMONICS = 8
 _MAINS = (50.0, 60.0)  # Hz
 _LOWEST = 30.0  # Hz, from which noise falls

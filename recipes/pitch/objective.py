@@ -18,8 +18,6 @@ from vocoder.config import ConfigError
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.mel.config import MelConfig
 
-__all__ = ["PitchObjective", "PitchVariation"]
-
 CENTS = 100.0
 """beyond which a pitch is off"""
 VOICING = 2.0
@@ -46,11 +44,6 @@ class PitchObjective(Objective):
     """Cross-entropy of the pitch and the voicing of each frame, on true mels and on such as acoustic models give.
 
     A batch holds `mel` (B, n_mels, frames) and `f0` (B, frames).
-
-    Args:
-        settings: what the network's file says of it.
-        mel_config: the mel config.
-        variation: how mels vary.
     """
 
     model: PitchNet

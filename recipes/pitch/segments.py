@@ -14,8 +14,6 @@ from training.data.datasets import SegmentDataset
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
-__all__ = ["PitchSegments"]
-
 _DISTURBANCE = 2  # the number of the random stream, beside those of the segments
 _LOWEST = 50.0  # Hz, as played: slow voices are lower than those of recordings
 _LOUDEST = 0.15  # root mean square of the loudest frame of prepared recordings, whose whole has 0.06
@@ -26,12 +24,6 @@ class PitchSegments:
 
     Following the pitch takes longer than a step of training. Items are therefore those of the epoch before, with the
     loss's own variations, until `reuse` epochs are over, and kept in memory meanwhile.
-
-    Args:
-        base: the segments.
-        mel_config: of the mels.
-        config: how segments are disturbed.
-        reuse: epochs that have the same items.
     """
 
     def __init__(self, base: SegmentDataset, mel_config: MelConfig, config: DisturbanceConfig, reuse: int = 1) -> None:

@@ -14,8 +14,6 @@ from training.runs.corpus_run import CorpusRun, command_of
 from training.start.pitch import PitchModel, load_pitch
 from vocoder.mel.config_file import load_mel_config
 
-__all__ = ["PitchRun", "add_arguments", "run"]
-
 
 @dataclass(frozen=True)
 class PitchRun(CorpusRun):

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import json
-import random
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -43,7 +41,7 @@ class Tones:
 class ToyObjective(Objective):
     """An autoencoder and a critic of its output; the critic rests at every third step.
 
-    With `noise` the loss draws from python, numpy and torch; at the steps of `poison` the model's loss is no number.
+    With `noise` the loss draws from torch; at the steps of `poison` the model's loss is no number.
     """
 
     def __init__(self, noise: float = 0.0, poison: Iterable[int] = (), width: int = 4) -> None:
@@ -79,7 +77,7 @@ class ToyObjective(Objective):
             return None if step % 3 == 2 else (self._critic_loss(made, x), {})
         self.last.copy_(x[0])
         distance = (made - x).square().mean()
-        distance = distance + self.noise * (random.random() + np.random.random()) * made.mean()
+        distance = distance + self.noise * torch.rand(()) * made.mean()
         scale = float("nan") if step in self.poison else 1.0
         return scale * (distance - 0.1 * self.critic(made).mean()), {"distance": distance.detach()}
 
@@ -89,9 +87,6 @@ class ToyObjective(Objective):
     def validate(self, batch: Batch) -> dict[str, Tensor]:
         x = batch["x"] - self.mean
         return {"score": (self.model(x) - x).square().mean(), "draw": torch.rand(())}
-
-    def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
-        return {"first": self.model(batch["x"])[0]}
 
     def parts(self, batch: Batch, step: int) -> Parts:
         raise NotImplementedError

@@ -15,23 +15,12 @@ from training.critics.spectrogram import CriticConfig, SpectrogramCritics, criti
 from vocoder.config import ConfigError, from_dict, to_dict
 from vocoder.loading import model_directory
 
-__all__ = ["CRITICS_FILE", "Adversary", "copy_critics", "critics_beside"]
-
 CRITICS_FILE = "critics.safetensors"
 """beside the weights of the model that these critics have judged"""
 
 
 class Adversary(nn.Module):
-    """Critics with what they judged, so that their own update sees what the model's update saw.
-
-    Args:
-        config: shape of the critics.
-        sample_rate: in Hz.
-        compute_dtype: of the convolutions.
-        rate: learning rate, relative to the model's.
-        first: step from which they are asked.
-        every: they are asked at every this-many-th step.
-    """
+    """Critics with what they judged, so that their own update sees what the model's update saw."""
 
     def __init__(
         self,

@@ -11,8 +11,6 @@ from torch.nn.utils.parametrizations import weight_norm
 
 from training.losses.spectral import spectrum
 
-__all__ = ["CriticConfig", "SpectrogramCritics", "critic_loss", "feature_loss", "generator_loss"]
-
 
 @dataclass(frozen=True)
 class CriticConfig:

@@ -11,8 +11,6 @@ from training.density.networks import MaskedMLP
 from vocoder.flows.base import Flow
 from vocoder.flows.coupling import soft_clip
 
-__all__ = ["Autoregressive", "chain", "generations", "layered"]
-
 
 def chain(channels: int) -> Tensor:
     """Return the adjacency (C, C) in which each channel depends on all before it: the fully connected graph of MAF."""

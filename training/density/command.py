@@ -22,8 +22,6 @@ from training.run_config import add_run_arguments, load_config
 from vocoder.config import ConfigError
 from vocoder.mel.config_file import known_or_none, load_mel_config
 
-__all__ = ["DensityRun", "add_arguments", "complete", "run"]
-
 CONFIGS = Path(__file__).parent
 
 

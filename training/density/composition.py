@@ -9,8 +9,6 @@ from torch import Tensor, nn
 
 from vocoder.flows.base import Flow
 
-__all__ = ["EarlyOutput", "Inverse", "Sequential"]
-
 
 class Sequential(Flow):
     """Compose flows: `forward` applies them first to last, `inverse` last to first; their log_dets add up."""
@@ -59,10 +57,6 @@ class EarlyOutput(Flow):
 
     z = [x_early, rest(x_late)], so a chain of early outputs lists them in the order in which they left. The
     `log_det` is that of `rest`.
-
-    Args:
-        size: number of channels that leave.
-        rest: the flow of the remaining channels.
     """
 
     def __init__(self, size: int, rest: Flow) -> None:

@@ -10,8 +10,6 @@ from vocoder.config import ConfigError
 from vocoder.distributions.logistic_mixture import LogisticMixture
 from vocoder.flows.base import Flow
 
-__all__ = ["Logit", "MixtureCDF"]
-
 
 class Logit(Flow):
     """Map x in (0, 1) by z = logit(alpha + (1 - 2 alpha) x); `log_det` is the sum of log dz / dx.

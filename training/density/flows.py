@@ -21,8 +21,6 @@ from vocoder.flows.dense_affine import LowerAffine
 from vocoder.flows.elementwise import ActNorm, ElementwiseAffine
 from vocoder.flows.rearrangement import Permutation, reversal, shuffle, swap_order
 
-__all__ = ["CLOSED_FORM", "DensityConfig", "Kind", "learned_flows", "whitening"]
-
 Kind = Literal["gaussian", "elementwise", "cdf", "nice", "realnvp", "maf", "iaf", "glow"]
 CLOSED_FORM = ("gaussian", "elementwise")
 """Kinds whose maximum likelihood is computed, not trained."""

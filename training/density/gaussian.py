@@ -8,8 +8,6 @@ from torch import Tensor
 from vocoder.flows.dense_affine import LowerAffine
 from vocoder.flows.elementwise import ElementwiseAffine
 
-__all__ = ["fit_gaussian"]
-
 
 @torch.no_grad()
 def fit_gaussian(flow: LowerAffine | ElementwiseAffine, x: Tensor) -> None:

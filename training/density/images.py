@@ -8,17 +8,11 @@ from torch import Tensor, nn
 from vocoder.flows.base import Flow
 from vocoder.flows.coupling import soft_clip
 
-__all__ = ["MaskedCoupling", "Squeeze", "channel_mask", "checkerboard"]
-
 
 class Squeeze(Flow):
     """Turn every 2 x 2 pixels into four channels: (B, C, H * W) to (B, 4 C, H / 2 * W / 2).
 
     A permutation, so `log_det` is 0.
-
-    Args:
-        height: H of the images.
-        width: W.
 
     Raises:
         ValueError: the sides are not even, or an image has another number of pixels.
@@ -55,11 +49,6 @@ class MaskedCoupling(Flow):
 
     With b the mask, z = b x + (1 - b) (exp(log_s) x + t), (t, log_s) = network(b x, cond), and `log_det` is the sum of
     log_s where b is 0. `AffineCoupling` is the special case of a mask over whole channels, with half the work.
-
-    Args:
-        network: maps (B, C, T) and the condition to (B, 2 C, T), first `t` and then `log_s`.
-        mask: (C, T) of 0 and 1; a side of 1 is repeated.
-        log_s_bound: the bound of the soft clip of `log_s`.
 
     Raises:
         ValueError: the mask holds other numbers, or marks all or nothing.

@@ -19,8 +19,6 @@ from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
-__all__ = ["LEVELS", "DataConfig", "Drawn", "MelItems", "digits", "items_of", "points"]
-
 LEVELS = 17
 """grey levels of the digits"""
 _SPLITS = {"train": slice(0, 1000), "validation": slice(1000, 1350), "test": slice(1350, None)}
@@ -67,13 +65,6 @@ def items_of(
     config: DataConfig, frames: int, mel_config: MelConfig, manifest: Manifest | None, held_out: bool
 ) -> EpochDataset:
     """Return the items `x` (channels, frames) to train on, or those held out: the test split of voices trained on.
-
-    Args:
-        config: what they are.
-        frames: of a window of mels.
-        mel_config: contract of the mels.
-        manifest: the corpus; not needed for digits and toys.
-        held_out: what for.
 
     Raises:
         ConfigError: mels have no manifest or no natural logarithms, or a corpus is unknown.

@@ -8,8 +8,6 @@ from torch.nn import functional as F
 
 from vocoder.flows.base import Flow
 
-__all__ = ["PLUConv1x1"]
-
 
 class PLUConv1x1(Flow):
     """Mix the channels by W = P L (U + diag(sign * exp(log_s))), `log_det` = T * sum(log_s).

@@ -11,8 +11,6 @@ from training.density.gaussian import fit_gaussian
 from vocoder.distributions.base import log_density
 from vocoder.flows.base import Flow
 
-__all__ = ["DensityModel"]
-
 
 class DensityModel(Flow):
     """A flow between items x (B, channels, frames) and standard normal noise z of the same shape.

@@ -8,8 +8,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["MLP", "MaskedMLP", "PixelNet"]
-
 
 class MLP(nn.Module):
     """Map vectors (B, inputs, 1) to (B, outputs, 1), with ELU between the layers; the last one is zero at first."""
@@ -95,13 +93,6 @@ class PixelNet(nn.Module):
     """Map images (B, inputs, H * W) to (B, outputs, H * W); the last layer is zero.
 
     A learned bias for each row lets the network know where it is: on patches of mels rows are frequencies.
-
-    Args:
-        inputs: channels.
-        outputs: channels.
-        size: (H, W).
-        channels: of the hidden layers.
-        blocks: residual blocks, each of a 3 x 3 and a 1 x 1 convolution.
     """
 
     def __init__(self, inputs: int, outputs: int, size: tuple[int, int], channels: int, blocks: int = 2) -> None:

@@ -17,8 +17,6 @@ from training.loop.objective import Batch, Objective, Parts, Phase
 from vocoder.checkpoint import save_model
 from vocoder.mel.config import MelConfig
 
-__all__ = ["AnyDensity", "DensityObjective", "density_card"]
-
 AnyDensity: TypeAlias = DensityModel | VariationalAutoencoder
 
 
@@ -27,11 +25,6 @@ class DensityObjective(Objective):
 
     Before the first step the whitening is fitted in closed form to the first batches; actnorms start from them, too.
     The whitening is not trained further: a matrix of greatest likelihood gains nothing from small steps.
-
-    Args:
-        model: what to fit.
-        mel_config: contract of the mels that it models.
-        source: what the data are.
     """
 
     model: AnyDensity

@@ -10,8 +10,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-__all__ = ["TOYS", "Toy"]
-
 Array = NDArray[np.float64]
 
 

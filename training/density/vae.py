@@ -21,8 +21,6 @@ from vocoder.flows.coupling import soft_clip
 from vocoder.flows.elementwise import ElementwiseAffine
 from vocoder.flows.rearrangement import reversal
 
-__all__ = ["VAEConfig", "VariationalAutoencoder"]
-
 
 @dataclass(frozen=True)
 class VAEConfig:

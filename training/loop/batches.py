@@ -9,12 +9,11 @@ from typing import Any, Protocol
 
 import numpy as np
 import torch
+from torch import Tensor
 from torch.utils.data import DataLoader
 
 from training.loop.objective import Batch
 from vocoder.config import ConfigError
-
-__all__ = ["BatchPlan", "EpochDataset", "ordered_batches", "training_batches"]
 
 
 class EpochDataset(Protocol):
@@ -28,6 +27,22 @@ class EpochDataset(Protocol):
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch that the following items belong to."""
+
+
+class FixedItems:
+    """Every `step`-th row of tensors (N, ...) by name, the same in every epoch."""
+
+    def __init__(self, tensors: Mapping[str, Tensor], step: int = 1) -> None:
+        self._tensors = {name: tensor[::step] for name, tensor in tensors.items()}
+
+    def __len__(self) -> int:
+        return len(next(iter(self._tensors.values())))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Leave the items as they are."""
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        return {name: tensor[index] for name, tensor in self._tensors.items()}
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,6 @@ import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-__all__ = ["CheckpointError", "Checkpoints"]
-
 
 class CheckpointError(ValueError):
     """A checkpoint is missing, or does not fit what is to be trained."""

@@ -14,8 +14,6 @@ from training.loop.trainer_config import TrainerConfig
 from training.run_config import write_config
 from vocoder.memory import keep_freed_memory
 
-__all__ = ["Run", "fit"]
-
 
 class Run(Protocol):
     """What the configuration of any run has."""
@@ -39,17 +37,7 @@ def fit(
     sample_rate: int | None = None,
     resume: bool,
 ) -> Path:
-    """Train as configured and return the directory of the last model.
-
-    Args:
-        config: of the run; written to config.yaml in its folder.
-        objective: what to train.
-        training_set: what to train it on.
-        validation_set: what to validate it with.
-        provenance: what the model's directory says of its data, software and machine.
-        sample_rate: in Hz, of data that are audio.
-        resume: continue from the last checkpoint.
-    """
+    """Train as configured and return the directory of the last model."""
     keep_freed_memory()
     output = Path(config.output)
     trainer = Trainer(

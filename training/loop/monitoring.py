@@ -6,14 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import torch
-from torch import Tensor
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
 from training.loop.run_state import Progress
-
-__all__ = ["Monitor", "spectrogram_picture"]
 
 
 class Monitor:
@@ -70,15 +66,6 @@ class Monitor:
         values = "  ".join(f"{name} {value:.4f}" for name, value in shown.items())
         self.say(f"validation after step {step}: {values}{'  (best so far)' if is_best else ''}")
 
-    def demonstration(self, step: int, sounds: dict[str, Tensor]) -> None:
-        """Add audio (T,) and its spectrogram to TensorBoard."""
-        if self._writer is None or self.sample_rate is None:
-            return
-        for name, x in sounds.items():
-            x = x.detach().float().cpu().clamp(-1.0, 1.0)
-            self._writer.add_audio(name, x[None], step, sample_rate=self.sample_rate)
-            self._writer.add_image(name, spectrogram_picture(x)[None], step)
-
     def close(self) -> None:
         """Finish the bar and write what TensorBoard still holds."""
         if self._bar is not None:
@@ -98,11 +85,3 @@ class Monitor:
 def _clock(seconds: float) -> str:
     minutes = int(seconds) // 60
     return f"{minutes // 60}:{minutes % 60:02d}:{int(seconds) % 60:02d}"
-
-
-def spectrogram_picture(x: Tensor) -> Tensor:
-    """Return the magnitude of `x` (T,) over the 80 dB below its peak: (513, frames) in [0, 1], low bands last."""
-    padded = torch.nn.functional.pad(x, (0, max(0, 1024 - x.shape[-1])))
-    magnitude = torch.stft(padded, 1024, 256, window=torch.hann_window(1024), center=False, return_complex=True).abs()
-    decibels = 20.0 * torch.log10(magnitude.clamp_min(1e-5))
-    return ((decibels - decibels.max()) / 80.0 + 1.0).clamp(0.0, 1.0).flip(0)

@@ -1,4 +1,4 @@
-"""What the trainer asks of an objective: losses, validation, demonstration, export."""
+"""What the trainer asks of an objective: losses, validation, export."""
 
 from __future__ import annotations
 
@@ -17,8 +17,6 @@ from training.critics.adversary import Adversary
 from training.loop import random_state
 from vocoder.checkpoint import save_model
 from vocoder.mel.config import MelConfig
-
-__all__ = ["Batch", "Objective", "Parts", "Phase", "quiet"]
 
 Batch: TypeAlias = dict[str, Tensor]
 Parts: TypeAlias = dict[str, tuple[float, Tensor]]
@@ -80,10 +78,6 @@ class Objective(nn.Module, ABC):
 
         Called without gradients on the main process alone; the other processes receive its state.
         """
-
-    def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
-        """Return audio (T,) by name, to be heard and seen in TensorBoard; called on the main process."""
-        return {}
 
     def phases(self) -> tuple[Phase, ...]:
         """Return the updates of one training step in their order; no parameter belongs to two of them."""

@@ -13,8 +13,6 @@ from torch import Tensor, nn
 from training.loop.objective import Phase
 from training.loop.trainer_config import TrainerConfig
 
-__all__ = ["ExponentialMovingAverage", "build_optimiser", "rate_scale"]
-
 
 def rate_scale(config: TrainerConfig, step: int) -> float:
     """Return the learning rate at `step` (from 0) relative to `config.learning_rate`.

@@ -16,8 +16,6 @@ from torch import Tensor, nn
 
 from training.loop.trainer_config import TrainerConfig
 
-__all__ = ["Averages", "announce", "average_gradients", "build_accelerator", "share_state"]
-
 
 def build_accelerator(config: TrainerConfig) -> Accelerator:
     """Join the processes that `accelerate launch` or `torchrun` started (one, if none did) on GPUs or CPUs."""

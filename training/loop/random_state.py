@@ -5,12 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import numpy as np
 import torch
-
-__all__ = ["capture", "isolated", "restore", "seed_all"]
+from torch import Tensor
 
 
 def seed_all(seed: int, rank: int = 0) -> None:
@@ -21,26 +19,14 @@ def seed_all(seed: int, rank: int = 0) -> None:
     torch.manual_seed(mixed)
 
 
-def capture() -> dict[str, Any]:
-    """Return the states of python, numpy and torch (with the current CUDA device) as lists, numbers and tensors."""
-    version, words, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)
-    state: dict[str, Any] = {
-        "python": [version, list(words), gauss],
-        "numpy": [str(name), [int(key) for key in keys], int(position), int(has_gauss), float(cached)],
-        "torch": torch.get_rng_state(),
-    }
-    if torch.cuda.is_available():
-        state["cuda"] = torch.cuda.get_rng_state()
-    return state
+def capture() -> dict[str, Tensor]:
+    """Return the states of torch, with the current CUDA device; losses draw from nothing else."""
+    cuda = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
+    return {"torch": torch.get_rng_state(), **cuda}
 
 
-def restore(state: dict[str, Any]) -> None:
+def restore(state: dict[str, Tensor]) -> None:
     """Set the states that `capture` returned."""
-    version, words, gauss = state["python"]
-    random.setstate((version, tuple(words), gauss))
-    name, keys, position, has_gauss, cached = state["numpy"]
-    np.random.set_state((name, np.array(keys, dtype=np.uint32), position, has_gauss, cached))
     torch.set_rng_state(state["torch"].cpu())
     if "cuda" in state and torch.cuda.is_available():
         torch.cuda.set_rng_state(state["cuda"].cpu())
@@ -50,7 +36,7 @@ def restore(state: dict[str, Any]) -> None:
 def isolated(seed: int, rank: int = 0) -> Iterator[None]:
     """Run the `with` block from its own seed and leave the surrounding random states as they were."""
     kept = capture()
-    seed_all(seed, rank)
+    torch.manual_seed(int(np.random.SeedSequence((seed, rank)).generate_state(1)[0]))
     try:
         yield
     finally:

@@ -19,8 +19,6 @@ from training.loop.optimisation import ExponentialMovingAverage
 from training.loop.trainer_config import TrainerConfig
 from vocoder.config import to_dict
 
-__all__ = ["Progress", "RunState", "run_progress"]
-
 
 @dataclass
 class Progress:

@@ -15,8 +15,6 @@ from accelerate import Accelerator
 from training.loop.trainer_config import TrainerConfig
 from vocoder.command_line import CommandError
 
-__all__ = ["Clock", "Interruption", "TrainingError"]
-
 
 class TrainingError(CommandError):
     """Training cannot continue."""

@@ -27,8 +27,6 @@ from training.loop.update import update
 from vocoder.config import to_dict
 from vocoder.layers.stack import set_recompute
 
-__all__ = ["Trainer"]
-
 EARLY_STEPS = (1, 2, 5, 10, 20)
 """of a call, after which a line says how it goes: the first regular one may take minutes"""
 
@@ -192,13 +190,10 @@ class Trainer:
         main, step, seed = self.accelerator, self.state.progress.step, self.config.seed
         share = max(self.config.batch_size // main.num_processes, 1)
         batches = ordered_batches(self.validation_set, share, main.num_processes, main.process_index, main.device)
-        averages, first = Averages(), None
+        averages = Averages()
         with self.state.ema.applied(), quiet(self.objective, seed, main):
             for batch in batches:
-                first = batch if first is None else first
                 averages.add(self.objective.validate(batch), weight=len(next(iter(batch.values()))))
-            if main.is_main_process and first is not None:
-                monitor.demonstration(step, self.objective.demonstrate(first))
         means = averages.close(main)
         is_best = self.state.progress.note_score(means.get("score"))
         monitor.validation(step, means, is_best)

@@ -7,8 +7,6 @@ from typing import Literal
 
 from vocoder.config import ConfigError
 
-__all__ = ["TrainerConfig"]
-
 
 @dataclass(frozen=True)
 class TrainerConfig:
@@ -56,27 +54,14 @@ class TrainerConfig:
     """Give up after this many steps in a row whose loss or gradient was not finite."""
 
     def __post_init__(self) -> None:
-        """Check ranges."""
-        positive = (
-            "steps",
-            "batch_size",
-            "accumulation",
-            "initialisation_batches",
-            "log_steps",
-            "validation_steps",
-            "max_nonfinite_steps",
-        )
-        for name in (*positive, "learning_rate", "clip_norm", "checkpoint_minutes"):
-            if getattr(self, name) <= 0:
+        positive = "steps batch_size accumulation initialisation_batches log_steps validation_steps max_nonfinite_steps"
+        for name in (*positive.split(), "learning_rate", "clip_norm", "checkpoint_minutes", "max_minutes"):
+            if getattr(self, name) is not None and getattr(self, name) <= 0:
                 raise ConfigError(f"{name} must be above 0, not {getattr(self, name)}")
         for name in ("weight_decay", "warmup_steps", "num_workers", "seed"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"{name} must not be below 0, not {getattr(self, name)}")
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ConfigError(f"betas must be two numbers in [0, 1), not {self.betas}")
-        if not 0 <= self.final_rate_scale <= 1:
-            raise ConfigError(f"final_rate_scale must lie in [0, 1], not {self.final_rate_scale}")
-        if not 0 <= self.ema_decay < 1:
-            raise ConfigError(f"ema_decay must lie in [0, 1), not {self.ema_decay}")
-        if self.max_minutes is not None and self.max_minutes <= 0:
-            raise ConfigError(f"max_minutes must be above 0 or left out, not {self.max_minutes}")
+        if not 0 <= self.final_rate_scale <= 1 or not 0 <= self.ema_decay < 1:
+            raise ConfigError(f"final_rate_scale must lie in [0, 1] and ema_decay in [0, 1): {self}")

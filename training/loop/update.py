@@ -15,8 +15,6 @@ from training.loop.objective import Batch, Objective, Phase
 from training.loop.processes import average_gradients
 from training.loop.trainer_config import TrainerConfig
 
-__all__ = ["Update", "update"]
-
 
 @dataclass(frozen=True)
 class Update:

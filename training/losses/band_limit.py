@@ -7,8 +7,6 @@ import math
 import torch
 from torch import Tensor
 
-__all__ = ["band_limited", "filled", "is_whole"]
-
 SLOPE = 300.0
 """width in Hz over which the view fades, below the edge"""
 
@@ -17,11 +15,6 @@ def band_limited(x: Tensor, band: Tensor | None, sample_rate: int) -> Tensor:
     """Return audio (B, T) without what lies above each item's band edge; audio of the whole band stays as it is.
 
     The filter has no phase and a slope of 300 Hz, and it is applied to a segment as if that were periodic.
-
-    Args:
-        x: (B, T).
-        band: (B,) edges in Hz; from half of `sample_rate` on, and without any, there is nothing to leave out.
-        sample_rate: in Hz.
     """
     if band is None or is_whole(band, sample_rate):
         return x

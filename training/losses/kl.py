@@ -14,8 +14,6 @@ from vocoder.distributions.gaussian import Gaussian
 from vocoder.layers.source.base_noise import BaseNoise
 from vocoder.models.student import Draw
 
-__all__ = ["Divergence", "Estimator", "Teacher", "divergence", "gaussian_kl"]
-
 Estimator: TypeAlias = Literal["closed", "draws", "sample"]
 
 

@@ -8,8 +8,6 @@ from torch.nn import functional as F
 
 from vocoder.layers.source.pitch import PitchNet
 
-__all__ = ["mean_where", "pitch_loss"]
-
 
 def pitch_loss(pitch: PitchNet, mel: Tensor, f0: Tensor, voicing_weight: float = 1.0) -> Tensor:
     """Return the cross-entropy of the pitch of voiced frames, plus that of the voicing of all frames.

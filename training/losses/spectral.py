@@ -8,9 +8,6 @@ from torch import Tensor, nn
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import mel_filterbank
 
-__all__ = ["MultiResolutionSTFT", "MultiScaleMel", "PowerLoss", "spectrum"]
-
-
 MEL_SCALES = ((32, 5), (64, 10), (128, 20), (256, 40), (512, 80), (1024, 160), (2048, 320))
 """FFT size in samples and number of bands of each mel that `MultiScaleMel` compares"""
 

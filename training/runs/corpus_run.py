@@ -22,8 +22,6 @@ from training.run_config import add_run_arguments, load_config
 from vocoder.config import ConfigError, to_dict
 from vocoder.mel.config_file import known_or_none, load_mel_config
 
-__all__ = ["CorpusRun", "command_of", "fit_corpus", "load_run", "train"]
-
 FROM_MEL = ("sample_rate", "hop_length", "n_mels")
 """settings of a model that follow from its mel"""
 Run = TypeVar("Run")

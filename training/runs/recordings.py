@@ -10,8 +10,6 @@ from training.losses.band_limit import band_limited, filled, is_whole
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
-__all__ = ["Recordings"]
-
 
 class Recordings(nn.Module):
     """Cut batches into recordings and mels.
@@ -39,10 +37,6 @@ class Recordings(nn.Module):
     def segments(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return the audio (B, T) and the mel (B, n_mels, T / hop_length) to make it from."""
         return self.audio(batch), conditioned(self.own_mel(batch), batch)
-
-    def first(self, batch: Batch) -> tuple[Tensor, Tensor]:
-        """Return the audio (1, T) and the mel (1, n_mels, T / hop_length) of the first recording."""
-        return self.segments({name: value[:1] for name, value in batch.items()})
 
     def limited(self, batch: Batch) -> bool:
         """Return whether some recording ends below half of the sample rate."""

@@ -27,8 +27,6 @@ from vocoder.models.reverse_config import ReverseConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.stages import MEL, NOISE, Z, run
 
-__all__ = ["ReverseLosses", "ReverseObjective", "ReverseRun"]
-
 
 @dataclass(frozen=True)
 class ReverseLosses(SampleWeights):
@@ -116,12 +114,6 @@ class ReverseObjective(Objective):
     Batches are those of `Recordings`; pairs have the teacher's own sample above a recording's band edge. A mel that
     came with a recording is what student and teacher hear; losses compare with the recording.
 
-    Args:
-        student: what is trained.
-        teacher: a WaveGlow over the same frames; left out where nothing is learnt from pairs.
-        mel_config: the mel config of both.
-        losses: their weights.
-
     Raises:
         ConfigError: the teacher works on other frames.
     """
@@ -167,11 +159,6 @@ class ReverseObjective(Objective):
             return distances
         full = self._filled(x, self.teacher.synthesize(mel), batch)
         return distances | {"recorded": self._distance(pairs_of(self.teacher, full, mel), mel)}
-
-    def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the first recording of the batch and a sample from its mel."""
-        x, mel = self.compared.first(batch)
-        return {"recording": x[0], "sample": self.compared.correction(*self._sample(mel))[0].detach()}
 
     def _pair_parts(self, x: Tensor, mel: Tensor, batch: Batch) -> Parts:
         """Return weight and value of each loss on pairs."""

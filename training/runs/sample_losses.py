@@ -17,8 +17,6 @@ from vocoder.config import ConfigError
 from vocoder.correction.correction import Correction
 from vocoder.mel.config import MelConfig
 
-__all__ = ["SampleLosses", "SampleWeights", "check_weights"]
-
 
 @dataclass(frozen=True)
 class SampleWeights:
@@ -103,12 +101,7 @@ def check_weights(losses: object, names: str) -> None:
 
 
 class SampleLosses(Recordings):
-    """Compare samples with recordings, before and after their correction.
-
-    Args:
-        mel_config: the mel config.
-        corrections: of a sample before it is compared.
-    """
+    """Compare samples with recordings, before and after their correction."""
 
     def __init__(self, mel_config: MelConfig, corrections: int) -> None:
         super().__init__(mel_config)
@@ -126,17 +119,7 @@ class SampleLosses(Recordings):
         step: int,
         adversary: Adversary | None,
     ) -> Parts:
-        """Return weight and value of each loss on a sample that is on at this step.
-
-        Args:
-            x_hat: the sample (B, T), not corrected.
-            x: the recording (B, T).
-            mel: what the sample is corrected to, in `corrected_share` of the steps.
-            batch: where the recording is from.
-            weights: of the losses.
-            step: the number of updates before this one.
-            adversary: the critics, if there are any.
-        """
+        """Return weight and value of each loss on a sample that is on at this step."""
         corrected = float(torch.rand(())) < weights.corrected_share
         count = weights.sample_corrections if corrected else 0
         x_hat, x = self.seen(self.correction.with_count(count)(x_hat, mel), batch), self.seen(x, batch)

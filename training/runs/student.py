@@ -28,11 +28,6 @@ from vocoder.mel.config_file import load_mel_config
 from vocoder.models.student import Draw, Student
 from vocoder.models.student_config import StudentConfig
 
-__all__ = ["StudentLosses", "StudentObjective", "StudentRun"]
-
-DEMONSTRATION_FRAMES = 64
-"""mel frames of the teacher's demonstration, which is made sample by sample"""
-
 
 @dataclass(frozen=True)
 class StudentLosses(SampleWeights):
@@ -134,13 +129,6 @@ class StudentObjective(Objective):
     Batches are those of `Recordings`. A mel that came with a recording is what both models hear; losses on samples
     compare with the recording.
 
-    Args:
-        student: what is trained.
-        teacher: an autoregressive model with `conditionals` and `distribution`, part of the module and its checkpoints;
-            left out where `kl` is 0.
-        mel_config: the mel config of both.
-        losses: their weights.
-
     Raises:
         ConfigError: the teacher has no conditionals.
     """
@@ -187,13 +175,6 @@ class StudentObjective(Objective):
         draw = self._draw(mel)
         parts = {name: value for name, (_, value) in self._teacher_parts(draw, mel, 1.0).items()}
         return parts | self.compared.distances(draw.x, x, mel, batch)
-
-    def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the first recording of the batch, the student's sample, and the beginning as the teacher makes it."""
-        x, mel = self.compared.first(batch)
-        sounds = {"recording": x[0], "student": self.compared.correction(self._draw(mel).x, mel)[0].detach()}
-        synthesize = getattr(self.teacher, "synthesize", None)
-        return sounds if synthesize is None else sounds | {"teacher": synthesize(mel[:, :, :DEMONSTRATION_FRAMES])[0]}
 
     def _draw(self, mel: Tensor) -> Draw:
         noise = torch.randn(self.model.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device)

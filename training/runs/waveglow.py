@@ -25,8 +25,6 @@ from vocoder.mel.config_file import load_mel_config
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
 
-__all__ = ["WaveGlowLosses", "WaveGlowObjective", "WaveGlowRun", "add_arguments", "run"]
-
 
 @dataclass(frozen=True)
 class WaveGlowLosses(SampleWeights):
@@ -133,11 +131,6 @@ class WaveGlowObjective(Objective):
         full = self.compared.filled(x, x_hat, batch) + self.losses.noise * noise
         nats = -self.model.log_prob(full, mel).mean() / x.shape[1]
         return self.compared.distances(x_hat, x, mel, batch) | {"nats": nats}
-
-    def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the first recording of the batch and a sample from its mel."""
-        x, mel = self.compared.first(batch)
-        return {"recording": x[0], "sample": self.compared.correction(self._sample(mel), mel)[0].detach()}
 
     def _noisy(self, x: Tensor) -> Tensor:
         return x + self.losses.noise * torch.randn_like(x) + (torch.rand_like(x) - 0.5) / 32768

@@ -21,11 +21,6 @@ from vocoder.models.waveglow import WaveGlow
 from vocoder.models.wavenet import WaveNet
 from vocoder.models.wavenet_config import WaveNetModelConfig
 
-__all__ = ["WaveNetLosses", "WaveNetObjective", "WaveNetRun", "add_arguments", "run"]
-
-DEMONSTRATION_FRAMES = 128
-"""mel frames of a demonstration, which is made sample by sample"""
-
 
 @dataclass(frozen=True)
 class WaveNetLosses:
@@ -79,12 +74,6 @@ class WaveNetObjective(Objective):
     speech, and its first sample is a surprise of tens of gains, which real audio does not hold and whose gradient would
     hide all others. Above a recording's band edge, a sample of `filler` from the same mel takes the place of the
     silence there, which no model should learn.
-
-    Args:
-        model: what is trained.
-        mel_config: its mel config.
-        losses: what is added to the audio, and how it is scored.
-        filler: a trained model of the same mel; part of the module and its checkpoints.
     """
 
     model: WaveNet
@@ -109,11 +98,6 @@ class WaveNetObjective(Objective):
         """Return nats per sample, under the same noise every time."""
         nats = self._nats(batch, torch.Generator(device=batch["x"].device).manual_seed(0))
         return {"nats": nats, "score": nats}
-
-    def demonstrate(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the first recording of the batch, and its beginning as the model synthesizes it."""
-        x, mel = self.recordings.first(batch)
-        return {"recording": x[0], "sample": self.model.synthesize(mel[:, :, :DEMONSTRATION_FRAMES])[0]}
 
     def _nats(self, batch: Batch, generator: torch.Generator | None = None) -> Tensor:
         x, mel = self.recordings.segments(batch)

@@ -14,8 +14,6 @@ from vocoder.flows.elementwise import ConditionalAffine
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.models.student import Student
 
-__all__ = ["fit_envelope", "log_scale_of", "ridge"]
-
 LOG_CHI_SQUARE = 1.2704  # minus the mean of the logarithm of a squared normal variable: ln 2 + Euler's constant
 LOG_EXPONENTIAL = 0.5772  # the same for the squared modulus of a complex one: Euler's constant
 

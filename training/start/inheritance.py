@@ -23,15 +23,6 @@ from vocoder.models.reverse import Reverse
 from vocoder.models.student import Student
 from vocoder.models.waveglow import WaveGlow
 
-__all__ = [
-    "inherit_ends",
-    "inherit_flows",
-    "inherit_pitch",
-    "inherit_trunk",
-    "started_from",
-    "waveglow_of",
-]
-
 _FREE = ("corrections", "sigma")
 """settings of a model that change no weight"""
 Model = TypeVar("Model", bound=nn.Module)
@@ -39,12 +30,6 @@ Model = TypeVar("Model", bound=nn.Module)
 
 def started_from(reference: str | None, kind: type[Model], architecture: Any, own_pitch: bool = False) -> Model:
     """Return a new model with the weights of the one in a directory or of a shipped name, if there is a reference.
-
-    Args:
-        reference: directory or name.
-        kind: of the model.
-        architecture: of the new model.
-        own_pitch: whether the pitch network keeps its new weights and may differ.
 
     Raises:
         ConfigError: the reference is of another kind or architecture.
@@ -162,11 +147,6 @@ def inherit_trunk(student: Reverse, reference: str, pitch: bool = True) -> None:
     """Start a reverse student with the weights of another, which may look further ahead or end in another head.
 
     Where a block looks fewer frames ahead than the other's, its taps move and those to later frames are left out.
-
-    Args:
-        student: to start.
-        reference: model directory or shipped name.
-        pitch: whether its pitch network is taken over as well.
 
     Raises:
         ConfigError: the reference holds another kind of model, or one of other sizes.

@@ -16,8 +16,6 @@ from vocoder.config import ConfigError, from_dict, to_dict
 from vocoder.layers.source.pitch import PitchConfig, PitchNet
 from vocoder.loading import model_directory
 
-__all__ = ["PitchModel", "load_pitch", "save_pitch"]
-
 _PREFIX, _WEIGHTS = "pitch.", "pitch.safetensors"
 
 

@@ -72,6 +72,8 @@ def test_the_mel_is_nearer_than_silence_and_than_another_utterance(halves) -> No
         assert item.mel.shape == true.shape
         frames = min(true.shape[1], other.mel.shape[1])
         assert np.abs(item.mel - true).mean() < np.abs(other.mel[:, :frames] - true[:, :frames]).mean()
+    with pytest.raises(ConfigError, match="as another model did"):
+        list(predict(speech, [models[0], models[0]]))
 
 
 def test_other_corpora_of_the_folder_stay(halves, tmp_path: Path) -> None:
@@ -94,12 +96,6 @@ def test_the_evaluation_voice_can_only_be_evaluated(tmp_path: Path) -> None:
     assert len(recordings(manifest, Selection(0.5, 9))) == 6
     with pytest.raises(CorpusError, match="does not belong to the plan 'mixtures'"):
         join(predict(speech, []), speech, tmp_path, "mixtures", "pairs", "nvidia")
-
-
-def test_two_models_of_one_half_are_refused(halves) -> None:
-    speech, models = halves
-    with pytest.raises(ConfigError, match="as another model did"):
-        list(predict(speech, [models[0], models[0]]))
 
 
 def test_a_model_that_predicts_prosody_can_be_given_it(halves, tmp_path: Path) -> None:

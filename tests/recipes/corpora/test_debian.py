@@ -38,32 +38,11 @@ def test_debian_lists_prompts_and_marks_what_is_no_speech(packages, inside):
     assert found.licence_text == "Allison Smith, CC-BY-SA-3.0"
 
 
-def test_italian_alone_is_unseen():
-    assert [name for name, package in debian.PACKAGES.items() if package.unseen] == ["asterisk-it"]
-
-
 def test_recordings_under_the_gpl_are_for_evaluation_alone():
     copyleft = {name for name, package in debian.PACKAGES.items() if package.licence.startswith("GPL")}
     assert copyleft == {"klettres", "ktuberling", "prompts-de", "prompts-es"}
     assert copyleft <= {name for name, package in debian.PACKAGES.items() if package.use == "evaluate"}
-
-
-def test_gcin_gives_the_free_syllables_alone(tmp_path):
-    touch(tmp_path, *(f"usr/share/gcin-voice/ogg/{name}.ogg" for name in ("ㄅㄚ1/3", "ㄅㄚ1/5", "ㄅㄚ/5")))
-    found = debian.scan("gcin", tmp_path)
-    assert [(r.speaker, r.name) for r in found.recordings] == [("gcin", "ㄅㄚ/5.ogg"), ("gcin", "ㄅㄚ1/5.ogg")]
-    assert found.min_seconds == 0.15
-
-
-def test_klettres_has_a_speaker_for_each_language(tmp_path):
-    touch(tmp_path, *(f"usr/share/klettres/{name}.ogg" for name in ("cs/alpha/a", "cs/syllab/ba", "da/alpha/a")))
-    found = debian.scan("klettres", tmp_path)
-    assert [(r.speaker, r.name) for r in found.recordings] == [
-        ("klettres-cs", "alpha/a.ogg"),
-        ("klettres-cs", "syllab/ba.ogg"),
-        ("klettres-da", "alpha/a.ogg"),
-    ]
-    assert found.use == "evaluate"
+    assert [name for name, package in debian.PACKAGES.items() if package.unseen] == ["asterisk-it"]
 
 
 def test_files_with_the_bytes_of_another_are_repeats(tmp_path):

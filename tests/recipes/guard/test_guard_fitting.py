@@ -13,10 +13,9 @@ from evaluation_corpus import RATE, voice
 from torch import Tensor
 
 from recipes.__main__ import main
-from recipes.guard.calibration import certainty
 from recipes.guard.fitting import calibrate, fit_density
-from recipes.guard.learning import ConventionObjective, Learning, Lesson, LessonItems, fit_temperature
-from recipes.guard.variation import VariationConfig, coloured, like_predicted
+from recipes.guard.learning import ConventionObjective, Learning, Lesson, fit_temperature
+from recipes.guard.variation import VariationConfig
 from training.corpora.manifest import Entry, write_manifest
 from training.loop.fit import fit
 from training.loop.trainer_config import TrainerConfig
@@ -43,34 +42,6 @@ def walks(count: int, seed: int = 0) -> list[Tensor]:
 
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(1)
-
-
-def test_a_gain_counts_as_often_as_the_power() -> None:
-    config = VariationConfig(gain_db=(-20.0, -20.0), colour_db=0.0)
-    mel = torch.full((6, 4), -3.0)
-    for power in (1.0, 2.0):
-        expected = torch.full((6, 4), -3.0 - power * math.log(10.0))
-        torch.testing.assert_close(coloured(mel, config, power, FLOOR, generator()), expected)
-    assert float(coloured(mel - 8.0, config, 1.0, FLOOR, generator()).max()) == pytest.approx(FLOOR)
-
-
-def test_colour_is_of_bands_alone() -> None:
-    config = VariationConfig(gain_db=(0.0, 0.0), colour_db=3.0)
-    mel = walks(1)[0]
-    change = coloured(mel, config, 1.0, -100.0, generator()) - mel
-    torch.testing.assert_close(change, change[:, :1].expand_as(change), atol=1e-5, rtol=0.0)
-    assert float(change[:, 0].std()) > 0.05
-
-
-@pytest.mark.parametrize(("variation", "axis", "other"), [("time", 1, 0), ("bands", 0, 1)])
-def test_smoothing_is_along_one_axis(variation: str, axis: int, other: int) -> None:
-    mel = walks(1)[0]
-    smooth = like_predicted(mel, variation, VariationConfig(), generator())
-    torch.testing.assert_close(smooth.mean(), mel.mean(), atol=0.1, rtol=0.0)
-    assert float(smooth.diff(dim=axis).std()) < 0.95 * float(mel.diff(dim=axis).std())
-    flat = mel.mean(dim=axis, keepdim=True).expand_as(mel)
-    torch.testing.assert_close(like_predicted(flat, variation, VariationConfig(), generator()), flat)
-    assert float(flat.diff(dim=other).std()) > 0.0
 
 
 def test_a_density_is_the_gaussian_of_the_windows() -> None:
@@ -111,7 +82,7 @@ def test_the_recogniser_learns_and_its_temperature_is_that_of_others(tmp_path: P
     trainer = TrainerConfig(steps=300, batch_size=50, learning_rate=1e-2, warmup_steps=30, device="cpu")
     objective = ConventionObjective(net, preset("nvidia"), learnt)
     run = Learning(str(tmp_path), trainer)
-    fit(run, objective, LessonItems(learnt), LessonItems(learnt, 20), provenance={}, resume=False)
+    fit(run, objective, learnt.items(), learnt.items(20), provenance={}, resume=False)
     net.eval()
     easy, hard = lesson(500, 1, 0.2), lesson(500, 2, 1.5)
     layout, encoding = net(easy.statistics.float())
@@ -121,14 +92,6 @@ def test_the_recogniser_learns_and_its_temperature_is_that_of_others(tmp_path: P
     sure = net.temperature.clone()
     fit_temperature(net, hard)
     assert bool((net.temperature > sure).all())
-
-
-def test_certainty_is_where_few_are_wrong() -> None:
-    sure = torch.linspace(0.5, 1.0, 101)
-    right = torch.arange(101) >= 60
-    assert certainty(sure, right, 0.1) == pytest.approx(float(sure[57]), abs=0.006)
-    assert certainty(sure, torch.ones(101, dtype=torch.bool), 0.1) == 0.5
-    assert certainty(sure, torch.zeros(101, dtype=torch.bool), 0.1) < 1.0
 
 
 @pytest.fixture

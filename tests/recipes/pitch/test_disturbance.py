@@ -22,10 +22,6 @@ def added(seed=0, **settings):
     return power / power.sum(), 10 * np.log10(np.mean(extra**2) / np.mean(X**2))
 
 
-def test_off_is_off():
-    assert np.array_equal(disturbed(X, RATE, OFF, np.random.default_rng(0)), X)
-
-
 @pytest.mark.parametrize("kind", ["noise", "hum", "rumble"])
 @pytest.mark.parametrize("decibels", [-30.0, -10.0])
 def test_levels_are_relative_to_the_segment(kind, decibels):
@@ -52,13 +48,6 @@ def test_the_high_pass_takes_the_lows_alone():
     before = np.abs(np.fft.rfft(X + low)) ** 2
     assert power[60] < 0.1 * before[60]
     assert 0.8 < power[1000] / before[1000] < 1.01
-
-
-def test_it_is_a_function_of_its_random_numbers():
-    config = DisturbanceConfig(high_pass=1.0, noise=1.0, hum=1.0, rumble=1.0)
-    once, again, other = (disturbed(X, RATE, config, np.random.default_rng(seed)) for seed in (5, 5, 6))
-    assert np.array_equal(once, again)
-    assert not np.array_equal(once, other)
 
 
 @pytest.mark.parametrize("changes", [{"hum": 1.5}, {"noise_db": (0.0, -1.0)}, {"high_pass_hz": (100.0,)}])

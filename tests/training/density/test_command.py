@@ -85,15 +85,6 @@ def test_a_closed_form_is_that_of_the_whole_training_set(digits, tmp_path, kind,
     assert main(["density", "--config", str(digits), "--model", kind, "--resume"]) == 0
 
 
-def test_training_beats_the_gaussian_it_starts_from(digits, tmp_path, capsys):
-    assert main(["density", "--config", str(digits), "--model", "gaussian", f"output={tmp_path / 'gaussian'}"]) == 0
-    gaussian = float(capsys.readouterr().out.split("score ")[1].split()[0])
-    settings = ["trainer.steps=60", "trainer.validation_steps=60", "trainer.ema_decay=0.9", "model.hidden=[64]"]
-    assert main(["density", "--config", str(digits), "trainer.learning_rate=3e-3", *settings]) == 0
-    last = [line for line in capsys.readouterr().out.splitlines() if line.startswith("validation")][-1]
-    assert float(last.split("score ")[1].split()[0]) < gaussian - 0.005
-
-
 def test_mels_of_one_corpus(mels, tmp_path):
     assert main(["density", "--config", str(mels), "--data", "synthetic"]) == 0
     config = json.loads((tmp_path / "run" / "last" / "model" / "config.json").read_text())
@@ -135,11 +126,6 @@ def test_a_wrong_setting_is_one_line_that_names_it(digits, capsys, arguments, te
     assert error.count("\n") == 1
 
 
-def test_an_unknown_corpus_is_named(mels, capsys):
-    assert main(["density", "--config", str(mels), "--data", "festvox-ru"]) == 2
-    assert "no corpus festvox-ru; the manifest has synthetic" in capsys.readouterr().err
-
-
 def test_shorthands(tmp_path):
     assert shorthands("maf", "digits") == ["model.kind=maf", "data.source=digits"]
     assert shorthands(None, "festvox-ru") == ["data.source=mels", "data.corpora=[festvox-ru]"]
@@ -161,9 +147,4 @@ def test_the_configurations_that_ship_are_valid(model, data, name):
     config = load_config(DensityRun, CONFIGS / f"{name}.yaml", shorthands(model, data))
     assert config.trainer.steps > 0
     assert model is None or config.model.kind == model
-
-
-def test_a_density_has_as_many_channels_as_its_mel_has_bands():
-    config = load_config(DensityRun, CONFIGS / "mels.yaml", ["mel=vocos"], complete)
-    assert config.model.channels == 100
-    assert load_config(DensityRun, CONFIGS / "digits.yaml", (), complete).model.channels == 8
+    assert load_config(DensityRun, CONFIGS / "mels.yaml", ["mel=vocos"], complete).model.channels == 100

@@ -58,14 +58,6 @@ def test_phases_move_their_own_parameters_alone_and_rest_where_they_are_skipped(
     assert steps == {"model": {9.0}, "critic": {6.0}}
 
 
-def test_initialisation_sees_the_first_global_batches(tmp_path):
-    objective = seeded_toy()
-    trainer = toy_trainer(tmp_path, toy_config(initialisation_batches=2), objective)
-    indices = [index for _, batch in zip(range(2), trainer.plan.epoch(0), strict=False) for index in batch]
-    mean = torch.stack([Tones()[index]["x"] for index in indices]).mean(0)
-    torch.testing.assert_close(objective.mean, mean)
-
-
 def test_nonfinite_step_is_skipped_and_counted(tmp_path):
     objective = seeded_toy(poison=[3, 7])
     seen: dict[int, torch.Tensor] = {}
@@ -140,11 +132,6 @@ def test_signal_stops_after_the_step_and_handlers_are_put_back(tmp_path, capsys,
     assert signal.getsignal(number) == handler
 
 
-def test_batch_larger_than_the_training_set_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="26 items, fewer than batch_size 27"):
-        toy_trainer(tmp_path, toy_config(batch_size=27))
-
-
 def test_a_finished_run_goes_on_with_more_steps_and_tells_how_it_was_trained(tmp_path, capsys):
     toy_trainer(tmp_path, toy_config()).fit()
     provenance = json.loads((tmp_path / "last/model/config.json").read_text())
@@ -162,6 +149,8 @@ def test_a_finished_run_goes_on_with_more_steps_and_tells_how_it_was_trained(tmp
 
 
 def test_what_cannot_be_resumed_or_overwritten_says_so(tmp_path, whole):
+    with pytest.raises(ConfigError, match="26 items, fewer than batch_size 27"):
+        toy_trainer(tmp_path, toy_config(batch_size=27))
     with pytest.raises(CheckpointError, match="already holds a run"):
         toy_trainer(whole, toy_config())
     with pytest.raises(CheckpointError, match="nothing to resume"):

@@ -68,8 +68,7 @@ def test_parts_that_a_batch_does_not_have_are_refused(tmp_path):
         toy_config(accumulation=0)
 
 
-@pytest.mark.parametrize("transform", ["mdct", "grouping"])
-@pytest.mark.parametrize("direction", ["forward", "inverse"])
+@pytest.mark.parametrize(("transform", "direction"), [("mdct", "forward"), ("grouping", "inverse")])
 def test_what_is_forgotten_gives_the_same_gradients_and_keeps_less(transform, direction):
     model = tiny_waveglow(transform)
     mel, x = -5 + torch.randn(2, 5, 12), 0.1 * torch.randn(2, 96)

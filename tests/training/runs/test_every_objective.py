@@ -11,7 +11,7 @@ import tiny_reverse
 import tiny_waveglow
 import torch
 from tiny_objectives import PAST, VOCODERS, stirred
-from tiny_waveglow import LENGTH, MARGIN, MEL, batch
+from tiny_waveglow import LENGTH, MEL, batch
 from torch import Tensor
 
 from training.data.mel_variation import BlurConfig
@@ -51,17 +51,6 @@ def test_the_exported_model_is_the_trained_one_with_its_critics_and_nothing_else
     assert all(torch.equal(value, state[key]) for key, value in checkpoint.model.state_dict().items())
     assert (tmp_path / "critics.safetensors").is_file() == (made.adversary is not None)
     assert made.adversary is None or made.adversary.load(tmp_path)
-
-
-@every
-def test_a_demonstration_is_one_recording_and_what_is_made_of_its_mel(name: str) -> None:
-    with torch.no_grad():
-        sounds = stirred(VOCODERS[name]()).eval().demonstrate(batch())
-    assert torch.equal(sounds.pop("recording"), batch()["x"][0, MARGIN:-MARGIN])
-    lengths = {"sample": LENGTH}
-    if name.startswith("student"):
-        lengths = {"student": LENGTH, "teacher": 64 * MEL.hop_length}
-    assert {key: len(x) for key, x in sounds.items()} == lengths
 
 
 def given(change: float, has: bool = True) -> Batch:

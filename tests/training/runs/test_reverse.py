@@ -111,15 +111,6 @@ def test_a_student_that_is_the_way_back_has_no_distance_from_recordings(monkeypa
     assert float(student_loss(made, 0)[1]["recorded"]) < 1e-8
 
 
-def test_recordings_count_up_to_their_band_and_the_teacher_above_it():
-    made, limited = objective(drawn=0.0), batch() | {"band": torch.tensor([1500.0, 4000.0])}
-    torch.manual_seed(0)
-    outcome = made.loss("model", limited, 0)
-    assert outcome is not None
-    torch.manual_seed(0)
-    assert not torch.equal(outcome[1]["recorded"], student_loss(made, 0)[1]["recorded"])
-
-
 def test_validation_scores_the_corrected_sample():
     made = objective().eval()
     with torch.no_grad():

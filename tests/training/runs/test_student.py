@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 import torch
+from tiny_waveglow import LENGTH, MARGIN, MEL, RATE
 from torch import Tensor, nn
 from toy_teachers import Loud
 
@@ -13,13 +14,10 @@ from training.runs.student import StudentLosses, StudentObjective
 from vocoder.config import ConfigError
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
-from vocoder.mel.config import MelConfig
 from vocoder.models.student import Student
 from vocoder.models.student_config import StudentConfig
 from vocoder.models.waveglow_config import SourceConfig
 
-RATE, LENGTH, MARGIN = 8000, 2048, 64
-MEL = MelConfig("tiny", RATE, n_fft=128, win_length=128, hop_length=16, n_mels=8, f_min=0.0, f_max=4000.0)
 SOURCE = SourceConfig(PitchConfig(channels=4, layers=1, f0_min=200.0, f0_max=550.0, bins=8), f_max=3000.0)
 FRAMES = StudentConfig(
     n_mels=8,
@@ -88,12 +86,12 @@ def test_steps_bring_the_student_nearer_to_the_teacher(config):
     made = objective(config, kl_warmup_steps=0)
     optimiser = torch.optim.Adam(made.model.parameters(), lr=1e-2)
     first = float(loss(made)[1]["kl"])
-    for step in range(30):
+    for step in range(15):
         total, _ = loss(made, step)
         optimiser.zero_grad()
         total.backward()
         optimiser.step()
-    assert float(loss(made)[1]["kl"]) < first - 0.1
+    assert float(loss(made)[1]["kl"]) < first - 0.05
     assert all(parameter.grad is None for parameter in made.teacher.parameters())
 
 
@@ -116,15 +114,6 @@ def test_critics_judge_and_learn_from_their_step_on():
     assert float(critic.detach()) == float(parts["critic"]) > 0
 
 
-def test_source_learns_its_pitch():
-    made = objective(dataclasses.replace(FRAMES, source=SOURCE), kl=0.0)
-    total, parts = loss(made)
-    torch.testing.assert_close(total.detach(), 0.1 * parts["pitch"])
-    assert made.model.pitch is not None
-    total.backward()
-    assert float(made.model.pitch.output.weight.grad.abs().max()) > 0  # type: ignore[union-attr]
-
-
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
@@ -137,9 +126,6 @@ def test_source_learns_its_pitch():
 def test_losses_that_make_no_sense(changes, text):
     with pytest.raises(ConfigError, match=text):
         dataclasses.replace(LOSSES, **changes)
-
-
-def test_what_is_missing_is_named():
     with pytest.raises(ConfigError, match="Linear cannot teach"):
         StudentObjective(Student(FRAMES), nn.Linear(1, 1), MEL, LOSSES)
 
@@ -157,9 +143,11 @@ def test_the_teacher_may_score_the_first_segments_alone():
     torch.testing.assert_close(scored_all, every["kl"])
 
 
-def test_a_student_with_a_source_keeps_some_noise():
+def test_a_student_with_a_source_learns_its_pitch_and_keeps_some_noise():
     """Without noise in `z` its density would be infinite: the entropy stays finite however far the gains fall."""
     made = objective(dataclasses.replace(FRAMES, source=SOURCE))
+    loss(made)[0].backward()
+    assert float(made.model.pitch.output.weight.grad.abs().max()) > 0
     assert made.model.excitation is not None
     with torch.no_grad():
         made.model.excitation.gains.bias.fill_(-200.0)

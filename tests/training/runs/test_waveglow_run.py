@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 import yaml
@@ -19,7 +18,6 @@ from training.start.pitch import PitchModel, save_pitch
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.layers.source.pitch import PitchConfig, PitchNet
-from vocoder.mel.spectrogram import MelSpectrogram
 
 
 @pytest.fixture
@@ -66,15 +64,6 @@ def test_the_same_configuration_gives_the_same_model_stopped_or_not(settings, tm
     assert not torch.equal(other, once["couplings.0.network.start.weight"])
 
 
-def test_the_model_of_a_run_speaks(settings, tmp_path):
-    assert main(["waveglow", "--config", str(settings)]) == 0
-    voice = vocoder.load(tmp_path / "run" / "last" / "model", guard="off")
-    mel = MelSpectrogram(voice.mel_config)(0.1 * torch.randn(1, 8192))[0]
-    x = voice.synthesize(mel.numpy(), seed=1)
-    assert x.shape == (mel.shape[1] * 256,)
-    assert np.isfinite(x).all()
-
-
 def test_a_run_says_what_it_does_from_the_beginning(settings, capsys):
     assert main(["waveglow", "--config", str(settings)]) == 0
     lines = capsys.readouterr().out.splitlines()
@@ -103,29 +92,6 @@ def test_a_wrong_setting_is_one_line_that_names_it(settings, capsys, override, t
     assert error.count("\n") == 1
 
 
-def test_a_model_takes_what_it_leaves_out_from_its_mel(settings):
-    run = load_run(WaveGlowRun, settings, ["mel=vocos"])
-    assert (run.model.sample_rate, run.model.n_mels, run.segments.margin) == (24000, 100, 512)
-
-
-def test_all_that_contradicts_the_mel_is_named_at_once(settings):
-    with pytest.raises(ConfigError) as caught:
-        load_run(WaveGlowRun, settings, ["mel=vocos", "model.sample_rate=22050", "model.n_mels=80"])
-    assert "model.sample_rate is 22050 instead of 24000, model.n_mels is 80 instead of 100" in str(caught.value)
-
-
-def test_another_architecture_is_told_by_its_differences(settings, tmp_path, capsys):
-    assert main(["waveglow", "--config", str(settings)]) == 0
-    again = ["waveglow", "--config", str(settings), f"output={tmp_path / 'more'}"]
-    again.append(f"start_from={tmp_path / 'run' / 'last' / 'model'}")
-    assert main([*again, "model.flows=3", "model.stack.channels=8"]) == 2
-    assert "model.flows is 2 there, 3 here, model.stack.channels is 4 there, 8 here" in capsys.readouterr().err
-    assert main([*again[:-1], "start_from=wavenet"]) == 2
-    assert "start_from wavenet holds a WaveNet, not a WaveGlow" in capsys.readouterr().err
-    assert main(again) == 0
-    assert load_model(tmp_path / "more" / "last" / "model").provenance["start_from"] == "run"
-
-
 def test_a_pitch_network_takes_the_place_of_that_of_the_start_model(settings, tmp_path, capsys):
     assert main(["waveglow", "--config", str(settings)]) == 0
     model = PitchModel(pitch=PitchConfig(channels=6, layers=2, bins=9, ahead=1))
@@ -141,9 +107,11 @@ def test_a_pitch_network_takes_the_place_of_that_of_the_start_model(settings, tm
     ]
     assert main([*again, "model.flows=3", *shape]) == 2
     assert "model.flows is 2 there, 3 here" in capsys.readouterr().err
+    assert main([*again[:-2], "start_from=wavenet"]) == 2
+    assert "start_from wavenet holds a WaveNet, not a WaveGlow" in capsys.readouterr().err
     assert main([*again, *shape]) == 0
     made = load_model(tmp_path / "more" / "last" / "model")
-    assert made.provenance["pitch_from"] == "pitch"
+    assert (made.provenance["start_from"], made.provenance["pitch_from"]) == ("run", "pitch")
     for name, value in made.model.pitch.state_dict().items():
         torch.testing.assert_close(value, given.state_dict()[name])
     for name, value in load_model(start).model.state_dict().items():
@@ -154,3 +122,11 @@ def test_a_pitch_network_takes_the_place_of_that_of_the_start_model(settings, tm
 def test_the_shipped_configuration_is_valid():
     config = load_config(WaveGlowRun, Path(__file__).resolve().parents[3] / "configs" / "waveglow.yaml")
     assert config.model == vocoder.load("waveglow").model.config
+
+
+def test_what_is_left_out_follows_from_the_mel_and_all_that_contradicts_it_is_named_at_once(settings):
+    run = load_run(WaveGlowRun, settings, ["mel=vocos"])
+    assert (run.model.sample_rate, run.model.n_mels, run.segments.margin) == (24000, 100, 512)
+    with pytest.raises(ConfigError) as caught:
+        load_run(WaveGlowRun, settings, ["mel=vocos", "model.sample_rate=22050", "model.n_mels=80"])
+    assert "model.sample_rate is 22050 instead of 24000, model.n_mels is 80 instead of 100" in str(caught.value)

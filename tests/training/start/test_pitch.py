@@ -20,21 +20,10 @@ def test_what_is_written_is_read(tmp_path):
     save_pitch(tmp_path / "net", net, MODEL, {"data": []})
     read = load_pitch(str(tmp_path / "net"))
     assert read.config == MODEL.pitch
+    assert load_pitch("reverse").config.ahead == 3  # a model gives its own
     mel = torch.randn(1, 5, 9)
     for ours, theirs in zip(net(mel), read(mel), strict=True):
         assert torch.equal(ours, theirs)
-
-
-def test_keys_are_those_of_a_model(tmp_path):
-    from safetensors.torch import load_file
-
-    save_pitch(tmp_path, PitchNet(5, MODEL.pitch), MODEL, {})
-    assert all(name.startswith("pitch.") for name in load_file(tmp_path / "pitch.safetensors"))
-
-
-def test_a_model_gives_its_own():
-    net = load_pitch("reverse")
-    assert net.config.ahead == 3
 
 
 def test_refusals(tmp_path):
