@@ -23,8 +23,6 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from server.app import create_app
 from server.settings import Settings
 
-__all__ = ["Placement", "VocoderReplica", "app", "build"]
-
 SPARE_SECONDS = 5.0  # between the end of the server's own draining and Ray's patience
 REPLICA_HEADER = "X-Replica"
 

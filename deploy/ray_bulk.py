@@ -26,8 +26,6 @@ from vocoder.bulk.synthesis import Outcome, RowSynthesizer, Voice
 from vocoder.loading import DEFAULT_MODEL
 from vocoder.sampling import VOICE, Sampling, voice_of
 
-__all__ = ["main"]
-
 CHUNK_JOBS = 32  # jobs that a worker takes at a time, and repeats the unfinished ones of when it was lost
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = ["INFERENCE", "METRICS", "OPERATIONS", "PAGES", "PAGE_PARTS", "PROBES", "READINESS"]
-
 READINESS = frozenset({"/readyz", "/v2/health/ready"})
 PROBES = READINESS | {"/livez", "/v2/health/live"}
 """Probes ask by a changing address, without a key, and at any load."""

@@ -42,8 +42,6 @@ from vocoder.admission import ENOUGH_FRAMES
 from vocoder.guard.guard import guards
 from vocoder.mel.config_file import known_presets
 
-__all__ = ["create_admin_app", "create_app"]
-
 
 def create_app(
     settings: Settings | None = None, load: Load | None = None, telemetry: Telemetry | None = None
@@ -109,9 +107,9 @@ def _bare(title: str, service: Service, **options: Any) -> FastAPI:
 def _service(settings: Settings, load: Load, telemetry: Telemetry | None) -> Service:
     meter = None if telemetry is None else telemetry.meter
     metrics = Metrics() if meter is None else OtelMetrics(meter)
-    cores, on_cpu = settings.cores or available_cores(), torch.device(settings.device).type == "cpu"
-    lanes, workers = Lanes(cores if on_cpu else 1, cores), Lanes(settings.worker_threads, 1, "worker")
-    rows = settings.batching and not on_cpu
+    cores, kind = settings.cores or available_cores(), torch.device(settings.device).type
+    lanes, workers = Lanes(cores if kind == "cpu" else 1, cores), Lanes(settings.worker_threads, 1, "worker")
+    rows = settings.batching and kind == "cuda"
     calibration = partial(calibrate, seconds=settings.calibration_seconds) if rows else None
     engines = Engines(settings.models, load, settings.queue_limits, calibration, metrics, lanes)
     metrics.register(EngineGauges(engines))

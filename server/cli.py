@@ -11,8 +11,6 @@ import threading
 from collections.abc import Mapping, MutableMapping, Sequence
 from typing import Any
 
-__all__ = ["main", "prepare_computing"]
-
 PROGRAM = "vocoder-serve"
 SPIN_ROUNDS = "10000"  # a tenth of a millisecond or two; longer than from one operation of a model to the next
 SPIN_CHOICES = ("GOMP_SPINCOUNT", "OMP_WAIT_POLICY")

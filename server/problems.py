@@ -18,19 +18,6 @@ from starlette.types import Receive, Scope, Send
 
 from server.addresses import INFERENCE
 
-__all__ = [
-    "MEDIA_TYPE",
-    "STATUS",
-    "Problem",
-    "answer_not_found",
-    "describe_problem",
-    "install_problem_handlers",
-    "invalid_parameter",
-    "invalid_parameters",
-    "render",
-    "unexpected",
-]
-
 MEDIA_TYPE = "application/problem+json"
 MOST_LETTERS = 40  # of an unknown parameter, in the search for what was meant
 KINDS = {

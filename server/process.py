@@ -26,8 +26,6 @@ from server.settings import Settings
 from server.telemetry.log_writer import say
 from server.telemetry.logs import logging_config
 
-__all__ = ["ListenError", "run"]
-
 logger = logging.getLogger(__name__)
 
 SIGNAL_EXIT = 128  # shells add it to the number of a signal

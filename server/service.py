@@ -24,8 +24,6 @@ from server.telemetry.metrics import Metrics
 from vocoder.audio.origin import Origin
 from vocoder.mel.config import PRESETS, MelConfig
 
-__all__ = ["Service", "ServiceDependency"]
-
 P = ParamSpec("P")
 R = TypeVar("R")
 

@@ -21,8 +21,6 @@ from vocoder.audio.resampling import resample
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 
-__all__ = ["PARTS", "MelExtractor"]
-
 logger = logging.getLogger(__name__)
 
 PARTS = 3

@@ -14,8 +14,6 @@ from vocoder.audio.file import AUDIO_FORMATS, nearest_rate, quantise, write_audi
 from vocoder.audio.origin import Origin
 from vocoder.audio.resampling import resample
 
-__all__ = ["FORMATS", "SAMPLE_RATES", "STREAM_FORMATS", "Encoded", "Format", "negotiate", "npy_bytes", "pcm_bytes"]
-
 Waveform = NDArray[np.float32]
 
 SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 96000)

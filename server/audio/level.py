@@ -11,8 +11,6 @@ from numpy.typing import NDArray
 
 from server.problems import invalid_parameter
 
-__all__ = ["Level"]
-
 Waveform = NDArray[np.float32]
 
 BLOCK_SECONDS = 0.4  # the shortest audio with a loudness

@@ -15,8 +15,6 @@ from vocoder.audio.file import AUDIO_FORMATS, quantise
 from vocoder.audio.origin import Origin, mark
 from vocoder.audio.resampling import half_width, resample
 
-__all__ = ["PieceResampler", "open_encoder"]
-
 Waveform = NDArray[np.float32]
 
 OPEN_SIZE = 0xFFFFFFFF  # of a RIFF chunk whose length is unknown when its header is written

@@ -88,6 +88,7 @@ class SynthesisError(Problem):
         if isinstance(error, cls):
             return error
         name = type(error).__name__
-        out_of_memory = isinstance(error, MemoryError) or name in OUT_OF_MEMORY
+        on_mps = isinstance(error, RuntimeError) and str(error).startswith("MPS backend out of memory")
+        out_of_memory = isinstance(error, MemoryError) or name in OUT_OF_MEMORY or on_mps
         fatal = name in FATAL or (isinstance(error, RuntimeError) and "CUDA error" in str(error))
         return cls(f"the model failed with {name}", out_of_memory, fatal and not out_of_memory)

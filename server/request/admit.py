@@ -27,8 +27,6 @@ from vocoder.mel.range import mel_range
 from vocoder.mel.values import MelError
 from vocoder.sampling import GuardMode, Sampling
 
-__all__ = ["Admitted", "admit", "as_problems", "described_mel", "known_config", "mel_path"]
-
 Mel = NDArray[np.float32]
 
 

@@ -11,23 +11,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from server.audio.formats import FORMATS
 from server.audio.level import Level
 from server.problems import Problem, invalid_parameter, invalid_parameters
+from server.request.decode import DTYPES
 from vocoder.correction.correction import correctable
 from vocoder.mel.config import MelConfig
 from vocoder.sampling import MAX_CORRECTIONS, AdaptMode, GuardMode, Sampling
 
-__all__ = [
-    "Asked",
-    "InferenceParameters",
-    "ModelName",
-    "PresetName",
-    "StreamHello",
-    "SynthesisQuery",
-    "check_end",
-    "read_hello",
-]
-
 MAX_HELLO = 16384  # characters
-DTYPES: dict[str, np.dtype[Any]] = {"float32": np.dtype("<f4"), "float16": np.dtype("<f2")}
 
 ModelName = Annotated[str | None, Field(max_length=256, description="a name from /v1/models; its first by default")]
 PresetName = Annotated[

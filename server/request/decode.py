@@ -22,18 +22,6 @@ from server.problems import Problem
 from vocoder.mel.file import kind_of
 from vocoder.npy import MAGIC, NpyError, read_header
 
-__all__ = [
-    "JSON",
-    "MEDIA_TYPES",
-    "NPY",
-    "RAW",
-    "SAFETENSORS",
-    "as_float32",
-    "check_json_size",
-    "decode_mel",
-    "number_array",
-]
-
 NPY = "application/x-npy"
 SAFETENSORS = "application/vnd.safetensors"
 RAW = "application/octet-stream"

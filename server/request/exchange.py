@@ -26,8 +26,6 @@ from server.service import Service
 from server.telemetry.requests import note
 from vocoder.sampling import Utterance, voice_of
 
-__all__ = ["Exchange", "deadline_of", "departure", "done_before", "media_type", "read_body", "while_wanted"]
-
 T = TypeVar("T")
 
 DEADLINE_HEADER = "X-Deadline-Ms"

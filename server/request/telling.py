@@ -12,8 +12,6 @@ from vocoder.audio.origin import Origin
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.config_file import AUTO
 
-__all__ = ["HEADERS", "as_headers", "as_parameters", "done_message", "facts", "ready_message"]
-
 HEADERS = {
     "X-Request-Id": "The id of the request: the client's own, if it sent a well-formed one.",
     "X-Model": "The model that synthesized the audio.",

@@ -18,16 +18,12 @@ from pydantic import BaseModel, ConfigDict, FailFast, Field, PositiveInt, Strict
 
 from server.problems import Problem
 from server.request.asked import InferenceParameters
-from server.request.decode import as_float32, check_json_size, number_array
-
-__all__ = ["HEADER_LENGTH", "VERSION", "InferenceRequest", "describe_model", "parse_request", "render_response"]
+from server.request.decode import DTYPES, MAX_DIMENSIONS, as_float32, check_json_size, number_array
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-DTYPES: dict[str, np.dtype[Any]] = {"FP32": np.dtype("<f4"), "FP16": np.dtype("<f2"), "FP64": np.dtype("<f8")}
 INPUT, OUTPUT = "mel", "audio"
 VERSION = "1"
 """the only version of every model here"""
-MAX_DIMENSIONS = 3
 NUMBERS = 4096  # of an answer that are written at a time, which takes some milliseconds
 
 
@@ -156,7 +152,11 @@ def _raw_mel(body: bytes, n_mels: int) -> NDArray[np.float32]:
 
 
 def _read_input(tensor: _Tensor, binary: memoryview) -> NDArray[np.float32]:
-    dtype, size, given = DTYPES[tensor.datatype], math.prod(tensor.shape), tensor.parameters.get("binary_data_size")
+    dtype, size, given = (
+        DTYPES[tensor.datatype.replace("FP", "float")],
+        math.prod(tensor.shape),
+        tensor.parameters.get("binary_data_size"),
+    )
     if (tensor.data is None) == ("binary_data_size" not in tensor.parameters):
         raise _malformed("The input must have either data or the parameter binary_data_size.")
     if tensor.data is None:

@@ -22,8 +22,6 @@ from server.routes.openapi import INFERENCE_BODY, INFERENCE_RESPONSE, refusal_re
 from server.service import ServiceDependency
 from server.stream.chunks import VALUE_BYTES
 
-__all__ = ["router"]
-
 JSON_BYTES = 24
 """of one sample as text, at most"""
 

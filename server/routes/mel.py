@@ -19,8 +19,6 @@ from server.request.exchange import deadline_of, media_type, read_body, while_wa
 from server.routes.openapi import AUDIO_BODY, MEL_RESPONSE, problem_responses
 from server.service import ServiceDependency
 
-__all__ = ["router"]
-
 router = APIRouter(tags=["mel"])
 
 RESPONSES = {200: MEL_RESPONSE, **problem_responses(400, 404, 408, 413, 415, 422, 500, 503, 504)}

@@ -15,8 +15,6 @@ from server.routes.openapi import problem_responses
 from server.service import Service, ServiceDependency
 from vocoder.adapt.path import accepted_presets
 
-__all__ = ["router"]
-
 router = APIRouter(tags=["models"])
 
 
@@ -35,8 +33,11 @@ def list_models(service: ServiceDependency) -> dict[str, Any]:
 @router.get("/models/{name}", include_in_schema=False)
 @router.get("/v1/models/{name}", responses=problem_responses(404, 422, 500, 503))
 def show_model(name: str, service: ServiceDependency) -> dict[str, Any]:
-    """Describe one model."""
-    return _describe(service.engines.get(name), service)
+    """Describe one model; an idle one is loaded again."""
+    engine = service.engines.get(name)
+    if engine.state is EngineState.IDLE:
+        engine.wake()
+    return _describe(engine, service)
 
 
 def _describe(engine: Engine, service: Service) -> dict[str, Any]:

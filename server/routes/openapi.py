@@ -10,17 +10,6 @@ from server.problems import MEDIA_TYPE
 from server.request.decode import DTYPES, JSON, NPY, RAW, SAFETENSORS
 from server.request.telling import HEADERS
 
-__all__ = [
-    "AUDIO_BODY",
-    "AUDIO_RESPONSE",
-    "INFERENCE_BODY",
-    "INFERENCE_RESPONSE",
-    "MEL_BODY",
-    "MEL_RESPONSE",
-    "problem_responses",
-    "refusal_responses",
-]
-
 Schema = dict[str, Any]
 
 STRING: Schema = {"type": "string"}

@@ -11,8 +11,6 @@ from server.problems import Problem
 from server.routes.openapi import problem_responses
 from server.service import ServiceDependency
 
-__all__ = ["metrics_router", "router"]
-
 router = APIRouter(tags=["health"])
 metrics_router = APIRouter(tags=["health"])
 

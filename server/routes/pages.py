@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +12,6 @@ from starlette.responses import JSONResponse
 from starlette.staticfiles import StaticFiles
 
 from server.service import Service, ServiceDependency
-
-__all__ = ["docs_router", "router"]
 
 router = APIRouter(include_in_schema=False)
 """the page for listening to the models"""
@@ -52,7 +49,6 @@ def _headers(style: str, images: str, scripts: str = "'self'") -> dict[str, str]
 
 PAGE_HEADERS = _headers("'self'", "'self'")
 LOCAL_HEADERS = _headers("'self'", "'self'", "'self' 'wasm-unsafe-eval'")  # for models in WebAssembly
-PLAIN_RANGE = re.compile(r"bytes=([0-9]{1,12})-([0-9]{0,12})")
 NO_MODELS: dict[str, Any] = {"models": [], "alone": False}
 DOCS_HEADERS = _headers(style="'self' 'unsafe-inline'", images="'self' data:")  # Swagger UI has inline styles
 
@@ -120,16 +116,11 @@ def _page_headers(service: Service) -> dict[str, str]:
 
 
 async def _file(files: StaticFiles, name: str, request: Request, headers: dict[str, str]) -> Response:
+    # Without ranges, which Starlette may refuse in plain text; a server may ignore them (RFC 9110, section 14.2).
+    request.scope["headers"] = [entry for entry in request.scope["headers"] if entry[0] != b"range"]
     try:
         response = await files.get_response(name, request.scope)
     except (HTTPException, ValueError):  # ValueError: a name with a NUL
         raise HTTPException(404) from None
-    # Starlette refuses other ranges in plain text; a server may as well ignore them (RFC 9110, section 14.2).
-    wanted, size = (
-        PLAIN_RANGE.fullmatch(request.headers.get("range", "")),
-        int(response.headers.get("content-length", 0)),
-    )
-    if wanted is None or int(wanted[1]) >= size or (wanted[2] and int(wanted[2]) < int(wanted[1])):
-        request.scope["headers"] = [entry for entry in request.scope["headers"] if entry[0] != b"range"]
     response.headers.update(headers)
     return response

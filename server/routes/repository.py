@@ -15,8 +15,6 @@ from server.request.tensors import VERSION
 from server.routes.openapi import refusal_responses
 from server.service import ServiceDependency
 
-__all__ = ["router"]
-
 router = APIRouter(prefix=f"{INFERENCE}/repository", tags=["Open Inference Protocol"])
 
 MODEL = "/models/{name:path}"

@@ -25,8 +25,6 @@ from server.stream.session import WebSocketSession
 from vocoder.adapt.path import Placement
 from vocoder.audio.origin import Origin
 
-__all__ = ["router"]
-
 router = APIRouter(tags=["synthesis"])
 
 RESPONSES = {

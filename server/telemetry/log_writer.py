@@ -13,8 +13,6 @@ from collections.abc import Iterable
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
-__all__ = ["DroppedLines", "LogWriter", "say"]
-
 STANDARD_ERROR = 2
 MOST_BYTES = 2**20  # of lines that wait to be written
 PATIENCE = 1.0  # seconds that an ending process waits for its last lines

@@ -12,8 +12,6 @@ from pythonjsonlogger.json import JsonFormatter
 
 from server.telemetry.log_writer import LogWriter
 
-__all__ = ["REQUEST_ID", "RequestIdFilter", "TextFormatter", "logging_config"]
-
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """the request that a log record belongs to"""
 

@@ -22,8 +22,6 @@ from server.engine.engines import Engines
 from server.engine.errors import EngineState
 from server.engine.queue import Synthesis
 
-__all__ = ["MEASURES", "REJECTIONS", "DeviceMemory", "EngineGauges", "Measure", "Metrics"]
-
 logger = logging.getLogger(__name__)
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0)

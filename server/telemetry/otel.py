@@ -16,13 +16,10 @@ if TYPE_CHECKING:
     from opentelemetry.metrics import CallbackOptions, Meter, MeterProvider, Observation
     from opentelemetry.sdk.trace import TracerProvider
 
-__all__ = ["OtelMetrics", "Telemetry", "asked_for", "open_telemetry"]
-
 logger = logging.getLogger(__name__)
 
 NAME = "flow-vocoder"
 SIGNALS = ("TRACES", "METRICS")
-EXPORTERS = ("otlp", "console", "none")
 PROTOCOL = "http/protobuf"
 ATTRIBUTES = {
     "route": "http.route",
@@ -62,22 +59,15 @@ def open_telemetry(environment: Mapping[str, str]) -> Telemetry | None:
     """Return telemetry as the environment asks for it, or None.
 
     `OTEL_TRACES_EXPORTER` and `OTEL_METRICS_EXPORTER` are otlp, console or none. The SDK and its exporters read the
-    other `OTEL_*` variables. If the packages are missing, the log says so and the server goes on, since platforms set
-    these variables for every process.
-
-    Raises:
-        ValueError: an unknown exporter or protocol.
+    other `OTEL_*` variables. If a package is missing, as that of grpc or of another exporter, the log says so and the
+    server goes on, since platforms set these variables for every process.
     """
     if not asked_for(environment):
         return None
     kinds = [environment.get(f"OTEL_{signal}_EXPORTER") or "otlp" for signal in SIGNALS]
-    protocol = environment.get("OTEL_EXPORTER_OTLP_PROTOCOL") or PROTOCOL
-    if unknown := [kind for kind in kinds if kind not in EXPORTERS]:
-        raise ValueError(f"OTEL_*_EXPORTER must be one of {', '.join(EXPORTERS)}, not {unknown[0]!r}")
-    if protocol != PROTOCOL:
-        raise ValueError(f"OTEL_EXPORTER_OTLP_PROTOCOL must be {PROTOCOL}, which comes with this server")
+    otlp = f"otlp_proto_{(environment.get('OTEL_EXPORTER_OTLP_PROTOCOL') or PROTOCOL).partition('/')[0]}"
     try:
-        return _opened(*kinds)
+        return _opened(*(otlp if kind == "otlp" else kind for kind in kinds))
     except ImportError as error:
         logger.warning("OTEL_* is set, but %s is not installed: pip install 'flow-vocoder[otel]'", error.name)
         return None
@@ -102,9 +92,9 @@ def _opened(traces: str, metrics: str) -> Telemetry:
 
 def _exporter(signal: str, kind: str) -> Any:
     """Return an exporter by its entry point, as the SDK itself finds it."""
-    found = entry_points(group=f"opentelemetry_{signal}_exporter", name="otlp_proto_http" if kind == "otlp" else kind)
+    found = entry_points(group=f"opentelemetry_{signal}_exporter", name=kind)
     if not found:
-        raise ModuleNotFoundError(name=f"opentelemetry-exporter-{kind}-proto-http")
+        raise ModuleNotFoundError(name=f"opentelemetry-exporter-{kind.replace('_', '-')}")
     return next(iter(found)).load()()
 
 

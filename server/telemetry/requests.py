@@ -20,8 +20,6 @@ from server.telemetry.metrics import Metrics
 if TYPE_CHECKING:
     from opentelemetry.trace import Span, Tracer
 
-__all__ = ["RequestMiddleware", "RequestSpan", "note", "noted"]
-
 logger = logging.getLogger(__name__)
 
 WELL_FORMED_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")

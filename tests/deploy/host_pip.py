@@ -13,8 +13,6 @@ import subprocess
 import sys
 from pathlib import Path
 
-__all__ = ["main"]
-
 PATH_SETTINGS = {"build-constraint", "cert", "client-cert", "constraint", "find-links"}
 
 

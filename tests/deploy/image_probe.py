@@ -17,8 +17,6 @@ import urllib.error
 import urllib.request
 import wave
 
-__all__ = ["main"]
-
 FRAMES = 120
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 

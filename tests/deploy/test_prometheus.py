@@ -28,6 +28,7 @@ NAME = re.compile(r"\bvocoder_[a-z0-9_]+")
 def count_everything(metrics: Metrics) -> None:
     metrics.count_request("/v1/synthesize", "POST", min(REJECTIONS), 0.1, "unauthorized")
     metrics.record("first_audio_seconds", 0.1, route="/v1/synthesize")
+    metrics.record("dry_streams", route="/v1/synthesize")
     metrics.count_synthesis("m", Synthesis(np.zeros(10, np.float32), 22050, queue_seconds=0.1, infer_seconds=0.1), 1)
     metrics.count_batch("m", 1, 10, 12)
     metrics.record("cancelled", model="m", stage="queued")

@@ -83,26 +83,34 @@ def speak(url: str, mel: Any) -> httpx.Response:
 
 def in_flight(url: str) -> float:
     text = httpx.get(f"{url}/metrics", timeout=TIMEOUT).text
-    line = next(line for line in text.splitlines() if line.startswith("vocoder_in_flight_requests "))
-    return float(line.split()[1])
+    return float(text.partition("\nvocoder_in_flight_requests ")[2].partition("\n")[0])
 
 
-def test_foreign_files_write_nothing_into_the_log(program: Start) -> None:
+def stopping(url: str) -> bool:
+    return httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 503
+
+
+def test_the_log_is_of_this_program_s_own_words(program: Start, wait_until: Any) -> None:
     stream = io.BytesIO()
     soundfile.write(stream, np.random.default_rng(0).uniform(-0.3, 0.3, 22050), 22050, format="MP3")
     generator = np.random.default_rng(1)
-    with program("none") as (process, url):
-        for _ in range(10):
+    with program("none") as (process, url), httpx.Client(timeout=TIMEOUT) as client:
+        wait_until(lambda: f"ready on {url}" in process.errors())
+        assert "running on" not in process.errors()
+        assert f"ready on {url}" in process.errors().splitlines()[-1]  # the last thing that is said
+        for _ in range(10):  # decoders of foreign files write to standard error
             body = np.frombuffer(stream.getvalue(), np.uint8).copy()
             body[generator.integers(0, len(body), 30)] = generator.integers(0, 256, 30)
-            assert httpx.post(f"{url}/mel", content=body.tobytes(), timeout=TIMEOUT).status_code < 500
+            assert client.post(f"{url}/mel", content=body.tobytes()).status_code < 500
         header = rb"{'descr': '\d', 'fortran_order': False, 'shape': (80, 1if 2else 3)}"
         body = b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header
-        assert httpx.post(f"{url}/synthesize", content=body, timeout=TIMEOUT).status_code == 400
+        assert client.post(f"{url}/synthesize", content=body).status_code == 400
         lines = process.errors().splitlines()
         assert len(lines) > 10
         assert [line for line in lines if not isinstance(json.loads(line), dict)] == []
         assert len(process.line().splitlines()) == 1
+        process.send(signal.SIGINT)  # an idle server ends at once, whatever connections stay open
+        assert process.wait() == 0
 
 
 def test_a_log_that_nobody_reads_holds_nothing_up(program: Start, new_mel: Any) -> None:
@@ -114,52 +122,21 @@ def test_a_log_that_nobody_reads_holds_nothing_up(program: Start, new_mel: Any) 
         assert process.wait() == 0
 
 
-def test_a_hangup_ends_nothing(program: Start, new_mel: Any, wait_until: Any) -> None:
-    with program("slow:0.5") as (process, url), ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(speak, url, new_mel())
-        wait_until(lambda: in_flight(url) == 2)
-        process.send(signal.SIGHUP)
-        assert answer.result(TIMEOUT).status_code == 200
-        assert speak(url, new_mel()).status_code == 200
-
-
-def test_ready_is_the_last_thing_that_is_said(program: Start, wait_until: Any) -> None:
-    with program("none") as (process, url):
-        wait_until(lambda: f"ready on {url}" in process.errors())
-        log = process.errors()
-    assert "running on" not in log
-    assert f"ready on {url}" in log.splitlines()[-1]
-
-
 def test_a_request_under_way_is_finished_and_new_ones_are_sent_elsewhere(
     program: Start, new_mel: Any, wait_until: Any
 ) -> None:
     with program("slow:1.5") as (process, url), ThreadPoolExecutor(1) as pool:
+        process.send(signal.SIGHUP)  # ends nothing
         answer = pool.submit(speak, url, new_mel(frames=20))
         wait_until(lambda: in_flight(url) == 2)  # the scrape itself is the other
         process.send(signal.SIGTERM)
-        wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 503)
+        wait_until(lambda: stopping(url))
         refused = speak(url, new_mel())
         assert (refused.status_code, refused.json()["type"]) == (503, "urn:vocoder:problem:stopping")
         assert refused.headers["connection"] == "close"
         assert httpx.get(f"{url}/livez", timeout=TIMEOUT).status_code == 200
         response = answer.result(TIMEOUT)
         assert (response.status_code, len(np.load(io.BytesIO(response.content)))) == (200, 20 * 256)
-        assert process.wait() == 0
-
-
-def test_a_delay_in_which_new_requests_are_still_taken(program: Start, new_mel: Any, wait_until: Any) -> None:
-    with program("none", drain_delay=2.0) as (process, url):
-        process.send(signal.SIGTERM)
-        wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 503)
-        assert speak(url, new_mel()).status_code == 200
-        assert process.wait() == 0
-
-
-def test_an_idle_server_ends_at_once_whatever_connections_stay_open(program: Start) -> None:
-    with program("none") as (process, url), httpx.Client() as client:
-        assert client.get(f"{url}/livez").status_code == 200
-        process.send(signal.SIGINT)
         assert process.wait() == 0
 
 
@@ -179,7 +156,7 @@ def test_a_second_signal_ends_at_once(program: Start, new_mel: Any, wait_until: 
         answer = pool.submit(speak, url, new_mel())
         wait_until(lambda: in_flight(url) == 2)
         process.send(signal.SIGTERM)
-        wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 503)
+        wait_until(lambda: stopping(url))
         process.send(signal.SIGTERM)
         assert process.wait() == 128 + signal.SIGTERM
         with pytest.raises(httpx.TransportError):
@@ -195,47 +172,36 @@ def test_a_lost_device_ends_the_process(program: Start, new_mel: Any) -> None:
         assert "vocoder-serve: faulty failed for good" in process.errors()
 
 
-def test_the_admin_port_alone_has_metrics_and_documents(program: Start, new_mel: Any, wait_until: Any) -> None:
-    with program("none", admin_port=0) as (process, url):
+def test_the_admin_port_and_the_time_in_which_new_requests_are_still_taken(
+    program: Start, new_mel: Any, wait_until: Any
+) -> None:
+    with program("none", admin_port=0, drain_delay=2.0) as (process, url):
         admin = process.line().split()[-1]
         assert speak(url, new_mel()).status_code == 200
         for path in ("/metrics", "/docs", "/openapi.json"):
-            assert httpx.get(url + path).status_code == 404
-            assert httpx.get(admin + path).status_code == 200
+            assert [httpx.get(port + path).status_code for port in (url, admin)] == [404, 200]
         assert 'vocoder_frames_total{model="faulty"} 12.0' in httpx.get(f"{admin}/metrics").text
         assert "/synthesize" in httpx.get(f"{admin}/openapi.json").json()["paths"]
         assert httpx.post(f"{admin}/synthesize").status_code == 404
         assert httpx.get(f"{admin}/readyz").json() == {"status": "ready"}
         process.send(signal.SIGTERM)
+        wait_until(lambda: stopping(url))
+        assert speak(url, new_mel()).status_code == 200
         assert process.wait() == 0
 
 
-@pytest.fixture
-def clock() -> Callable[[], float]:
-    def read() -> float:
-        return read.now  # type: ignore[attr-defined, no-any-return]
-
-    read.now = 50.0  # type: ignore[attr-defined]
-    return read
-
-
-def test_the_stages_of_draining(clock: Any) -> None:
-    drain = Drain(delay=5.0, timeout=30.0, clock=clock)
+def test_the_stages_of_draining() -> None:
+    now = 50.0
+    drain = Drain(delay=5.0, timeout=30.0, clock=lambda: now)
     with drain.track():
         assert (drain.refusing, drain.finished, drain.overdue, drain.begun.is_set()) == (False,) * 4
         drain.begin()
-        assert drain.begun.is_set()
-        clock.now += 4.9
+        now += 4.9
         drain.begin()  # a second time changes nothing
-        assert not drain.refusing
-        clock.now += 0.1
-        assert drain.refusing
-        assert not drain.finished
-        assert drain.remaining == pytest.approx(30.0)
-    assert drain.finished
-    assert not drain.overdue
+        assert (drain.begun.is_set(), drain.refusing) == (True, False)
+        now += 0.1
+        assert (drain.refusing, drain.finished, drain.remaining) == (True, False, pytest.approx(30.0))
+    assert (drain.finished, drain.overdue) == (True, False)
     with drain.track():
-        clock.now += 30.0
-        assert drain.overdue
-        assert drain.finished
-        assert drain.remaining == 0.0
+        now += 30.0
+        assert (drain.finished, drain.overdue, drain.remaining) == (True, True, 0.0)

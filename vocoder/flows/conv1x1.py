@@ -89,7 +89,8 @@ class InvertibleConv1x1(Flow):
 
     def _solve(self) -> _Solved:
         matrix, frozen = self.matrix(), not self.weight.requires_grad
-        inverse: Tensor = torch.linalg.inv(matrix.double()).to(matrix.dtype)
+        wide = (matrix.cpu() if matrix.device.type == "mps" else matrix).double()
+        inverse: Tensor = torch.linalg.inv(wide).to(matrix)
         return _Solved(inverse, _log_abs_det(matrix), Matrix(inverse.t().contiguous()) if frozen else None)
 
 

@@ -52,7 +52,8 @@ function offerPresets(found, names) {
 /** Take a recording that comes with the page; `first`: only if nobody has brought anything yet. */
 async function takeExample(name, first = false) {
   const answer = await ask(`page/${name}`).catch((problem) => report(problem, name));
-  if (answer && !(first && taken)) await take(new File([await answer.blob()], name, { type: "audio/flac" }));
+  const example = answer && new File([await answer.blob()], name, { type: "audio/flac" });
+  if (example && !(first && taken)) await take(example);
 }
 
 /** Show a new input in place of everything before. */

@@ -25,9 +25,11 @@ export async function ask(address, options = {}) {
   });
 }
 
-/** The models: { models, mel_presets, ... }. */
+/** The models: { models, mel_presets, ... }. Those that are idle load again as they are asked for by name. */
 export async function models() {
-  return (await send("v1/models", {})).json();
+  const answer = await (await send("v1/models", {})).json();
+  const described = (model) => (model.state === "idle" ? send(`v1/models/${model.name}`, {}).then((one) => one.json()) : model);
+  return { ...answer, models: await Promise.all(answer.models.map(described)) };
 }
 
 /** The mel of a recording for a model, as the bytes of an npy file. */

@@ -34,7 +34,8 @@ class Visitor:
         self.expect(self.page.locator("#given[aria-busy=false]")).to_contain_text(name)
 
     def speak(self, says: str) -> None:
-        """Have the chosen models speak, and wait until the page says so."""
+        """Have the chosen models speak when they are ready, and wait until the page says so."""
+        self.expect(self.page.locator("#models")).to_have_attribute("aria-busy", "false")
         self.button("Synthesize").click()
         self.expect(self.page.get_by_role("status")).to_have_text(says)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import io
 import math
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +25,19 @@ RECORDING = Path(__file__).resolve().parents[3] / "examples" / "heldout.flac"
 GUARD_HEADERS = ("X-Mel-Guard", "X-Mel-Guard-Typicality", "X-Mel-Guard-Message")
 
 
+def mel_with(name: str) -> NDArray[np.float32]:
+    x = torch.from_numpy(read_audio(RECORDING, 22050)[0])[None]
+    return MelSpectrogram(preset(name))(x)[0].numpy()
+
+
 @pytest.fixture(scope="module")
 def mel() -> NDArray[np.float32]:
-    x = torch.from_numpy(read_audio(RECORDING, 22050)[0])[None]
-    return MelSpectrogram(preset("nvidia"))(x)[0].numpy()
+    return mel_with("nvidia")
 
 
-@pytest.fixture
-async def client(start: Any) -> AsyncIterator[httpx.AsyncClient]:
-    async with start() as client:
-        yield client
+@pytest.fixture(scope="module")
+def espnet() -> NDArray[np.float32]:
+    return mel_with("espnet")
 
 
 async def post(client: httpx.AsyncClient, mel: NDArray[np.float32], **query: Any) -> httpx.Response:
@@ -48,19 +50,20 @@ def told(response: httpx.Response) -> list[str | None]:
     return [response.headers.get(name) for name in GUARD_HEADERS]
 
 
-async def test_a_true_mel_is_called_typical(client: httpx.AsyncClient, mel: Any) -> None:
-    response = await post(client, mel[:, :100], guard="strict")
-    assert response.status_code == 200
-    cause, typicality, message = told(response)
-    assert (cause, message) == ("typical", None)
-    assert 0 <= int(str(typicality)) <= 100
-
-
-async def test_a_wrong_one_is_spoken_and_told_about(client: httpx.AsyncClient, mel: Any) -> None:
-    response = await post(client, mel / math.log(10.0))
-    assert response.status_code == 200
+async def test_mels_are_judged(client: httpx.AsyncClient, mel: Any) -> None:
+    cause, typicality, message = told(await post(client, mel[:, :100], guard="strict"))
+    assert (cause, 0 <= int(str(typicality)) <= 100, message) == ("typical", True, None)
+    wrong = mel / math.log(10.0)
     advice = "The mel looks like decimal logarithms: multiply by ln(10) = 2.302585."
-    assert told(response) == ["log10", "0", advice]
+    assert told(await post(client, wrong)) == ["log10", "0", advice]
+    refused = await post(client, wrong, guard="strict")
+    document = refused.json()
+    assert (refused.status_code, document["type"]) == (422, "urn:vocoder:problem:unlikely-mel")
+    assert document["detail"] == document["guard"]["message"]
+    assert (document["guard"]["cause"], document["guard"]["typical"]) == ("log10", False)
+    silent = await post(client, wrong, guard="off")
+    assert (silent.status_code, told(silent)) == (200, [None, None, None])
+    assert (await post(client, mel, guard="loud")).status_code == 422
 
 
 async def test_streams_tell_it_too(start: Any, mel: Any) -> None:
@@ -68,21 +71,6 @@ async def test_streams_tell_it_too(start: Any, mel: Any) -> None:
         assert told(await post(client, mel, stream=1))[0] == "typical"
         assert told(await post(client, mel / math.log(10.0), stream=1))[0] == "log10"
         assert (await post(client, mel / math.log(10.0), stream=1, guard="strict")).status_code == 422
-
-
-async def test_strict_refuses_it(client: httpx.AsyncClient, mel: Any) -> None:
-    response = await post(client, mel / math.log(10.0), guard="strict")
-    document = response.json()
-    assert (response.status_code, document["type"]) == (422, "urn:vocoder:problem:unlikely-mel")
-    assert document["detail"] == document["guard"]["message"]
-    assert (document["guard"]["cause"], document["guard"]["typical"]) == ("log10", False)
-
-
-async def test_off_says_nothing(client: httpx.AsyncClient, mel: Any) -> None:
-    response = await post(client, mel / math.log(10.0), guard="off")
-    assert response.status_code == 200
-    assert told(response) == [None, None, None]
-    assert (await post(client, mel, guard="loud")).status_code == 422
 
 
 async def test_a_deployment_chooses_what_is_usual(start: Any, mel: Any) -> None:
@@ -127,12 +115,6 @@ async def test_a_contract_that_the_guard_does_not_know_is_let_be(start: Any, new
         response = await post(client, new_mel(n_mels=100), guard="strict")
         assert response.status_code == 200
         assert told(response) == [None, None, None]
-
-
-@pytest.fixture(scope="module")
-def espnet() -> NDArray[np.float32]:
-    x = torch.from_numpy(read_audio(RECORDING, 22050)[0])[None]
-    return MelSpectrogram(preset("espnet"))(x)[0].numpy()
 
 
 async def test_auto_recognises_adapts_and_says_so(client: httpx.AsyncClient, mel: Any, espnet: Any) -> None:

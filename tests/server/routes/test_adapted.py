@@ -31,21 +31,22 @@ def mel_of(name: str, seconds: float = 1.0) -> Any:
     return MelSpectrogram(config)(x)[0].numpy()
 
 
-@pytest.mark.parametrize("name", ["espnet", "vocos", "hifigan"])
-async def test_a_mel_of_another_convention_is_spoken(client: httpx.AsyncClient, fake: Any, name: str) -> None:
-    mel, path = mel_of(name), path_between(preset(name), NVIDIA)
-    response = await client.post(f"/synthesize?seed=1&format=npy&preset={name}", content=npy(mel))
-    x = fake.synthesize(path.convert(torch.from_numpy(mel)).numpy(), seed=1)
-    expected = path.placed(torch.from_numpy(x)[None], mel.shape[1])[0].numpy()
-    np.testing.assert_array_equal(samples(response), expected)
-    assert response.headers["X-Mel-Preset"] == name
-    assert response.headers.get("X-Mel-Adapted") == (None if name == "hifigan" else name)
-    assert int(response.headers["X-Audio-Samples"]) == path.samples(mel.shape[1])
-    assert response.headers["X-Mel-Guard"] == "typical"
+NAMES = ("espnet", "vocos", "hifigan")
 
 
-async def test_the_own_contract_is_told_nothing_of(client: httpx.AsyncClient) -> None:
-    response = await client.post("/synthesize?preset=nvidia", content=npy(mel_of("nvidia")))
+async def test_a_mel_of_another_convention_is_spoken(client: httpx.AsyncClient, fake: Any) -> None:
+    for name in NAMES:
+        mel, path = mel_of(name), path_between(preset(name), NVIDIA)
+        response = await client.post(f"/synthesize?seed=1&format=npy&preset={name}", content=npy(mel))
+        x = fake.synthesize(path.convert(torch.from_numpy(mel)).numpy(), seed=1)
+        expected = path.placed(torch.from_numpy(x)[None], mel.shape[1])[0].numpy()
+        np.testing.assert_array_equal(samples(response), expected)
+        assert response.headers["X-Mel-Preset"] == name
+        assert response.headers.get("X-Mel-Adapted") == (None if name == "hifigan" else name)
+        assert int(response.headers["X-Audio-Samples"]) == path.samples(mel.shape[1])
+        assert response.headers["X-Mel-Guard"] == "typical"
+    response = await client.post("/synthesize?seed=1&format=npy&preset=nvidia", content=npy(mel_of("nvidia")))
+    np.testing.assert_array_equal(samples(response), fake.synthesize(mel_of("nvidia"), seed=1))
     assert not {"X-Mel-Preset", "X-Mel-Adapted"} & set(response.headers)
 
 
@@ -59,26 +60,21 @@ async def test_adapt_off_refuses_what_needs_an_adapter(client: httpx.AsyncClient
     assert problem(wrong, 422, "invalid-parameter")["errors"][0]["parameter"] == "adapt"
 
 
-@pytest.mark.parametrize("query", ["", "&stream=1"])
-async def test_noise_that_becomes_no_mel_is_refused(start: Any, query: str) -> None:
+async def test_streams_bring_the_same(start: Any) -> None:
     noise = np.random.default_rng(0).uniform(-2.0, 2.0, (80, 100)).astype(np.float32)
     async with start(Streamer()) as client:
-        response = await client.post(f"/synthesize?preset=espnet{query}", content=npy(noise))
-    assert "Converted from 'espnet'" in problem(response, 422, "invalid-mel")["detail"]
-
-
-@pytest.mark.parametrize("name", ["espnet", "vocos", "hifigan"])
-async def test_streams_bring_the_same(start: Any, name: str) -> None:
-    mel, path = mel_of(name), path_between(preset(name), NVIDIA)
-    async with start(Streamer()) as client:
-        query = f"/synthesize?seed=1&format=pcm_f32&corrections=0&preset={name}"
-        streamed = await client.post(f"{query}&stream=1", content=npy(mel))
-        whole = await client.post(query, content=npy(mel))
-        assert streamed.headers["X-Audio-Samples"] == str(path.samples(mel.shape[1]))
-        assert streamed.headers.get("X-Mel-Adapted") == path.adapted
-        given = [np.frombuffer(response.content, "<f4") for response in (streamed, whole)]
-        assert len(given[0]) == path.samples(mel.shape[1])
-        np.testing.assert_allclose(given[0], given[1], atol=1e-5)
+        for name in NAMES:
+            mel, samples = mel_of(name), path_between(preset(name), NVIDIA).samples
+            query = f"/synthesize?seed=1&format=pcm_f32&corrections=0&preset={name}"
+            streamed, whole = [await client.post(query + more, content=npy(mel)) for more in ("&stream=1", "")]
+            assert streamed.headers["X-Audio-Samples"] == str(samples(mel.shape[1]))
+            assert streamed.headers.get("X-Mel-Adapted") == (None if name == "hifigan" else name)
+            given = [np.frombuffer(response.content, "<f4") for response in (streamed, whole)]
+            assert len(given[0]) == samples(mel.shape[1])
+            np.testing.assert_allclose(given[0], given[1], atol=1e-5)
+        for more in ("", "&stream=1"):
+            response = await client.post(f"/synthesize?preset=espnet{more}", content=npy(noise))
+            assert "Converted from 'espnet'" in problem(response, 422, "invalid-mel")["detail"]
 
 
 async def test_mels_normalised_by_statistics(client: httpx.AsyncClient) -> None:
@@ -104,16 +100,10 @@ async def test_the_list_of_models_tells_what_each_accepts(client: httpx.AsyncCli
     document = (await client.get("/models")).json()
     accepts = {entry["preset"]: entry for entry in document["models"][0]["accepts"]}
     assert accepts["nvidia"]["how"] == "own"
-    assert accepts["hifigan"] == {
-        "preset": "hifigan",
-        "aliases": ["matcha-tts", "cosyvoice"],
-        "how": "exact",
-        "delay_samples": 128,
-    }
-    assert {name for name, entry in accepts.items() if entry["how"] == "adapter"} == set(PRESETS) - {
-        "nvidia",
-        "hifigan",
-    }
+    own = {"preset": "hifigan", "aliases": ["matcha-tts", "cosyvoice"], "how": "exact", "delay_samples": 128}
+    assert accepts["hifigan"] == own
+    adapted = {name for name, entry in accepts.items() if entry["how"] == "adapter"}
+    assert adapted == set(PRESETS) - {"nvidia", "hifigan"}
     assert set(accepts["espnet"]["pesq_lost"]) == {"asterisk-it", "kokoro-unseen", "klettres"}
 
 

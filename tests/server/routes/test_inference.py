@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 from collections.abc import Iterator
@@ -42,10 +43,8 @@ def tensor(mel: Any, binary: bool = True, datatype: str = "FP32") -> Any:
 def test_what_the_server_says_of_itself(client: Any) -> None:
     assert client.is_server_live()
     assert client.is_server_ready()
-    assert client.is_model_ready("fake")
-    assert client.is_model_ready("fake", "1")
-    assert not client.is_model_ready("fake", "2")
-    assert not client.is_model_ready("other")
+    known = [("fake",), ("fake", "1"), ("fake", "2"), ("other",)]
+    assert [client.is_model_ready(*names) for names in known] == [True, True, False, False]
     assert "binary_tensor_data" in client.get_server_metadata()["extensions"]
     metadata = client.get_model_metadata("fake", "1")
     assert metadata["inputs"] == [{"name": "mel", "datatype": "FP32", "shape": [80, -1]}]
@@ -53,33 +52,25 @@ def test_what_the_server_says_of_itself(client: Any) -> None:
     assert metadata == client.get_model_metadata("fake")
 
 
-@pytest.mark.parametrize("binary_in", [True, False])
-@pytest.mark.parametrize("binary_out", [True, False])
-def test_a_mel_becomes_audio(client: Any, fake: Any, new_mel: Any, binary_in: bool, binary_out: bool) -> None:
+def test_a_mel_becomes_audio(client: Any, fake: Any, new_mel: Any) -> None:
     mel = new_mel(frames=15)
-    result = client.infer(
-        "fake",
-        [tensor(mel, binary_in)],
-        outputs=[triton.InferRequestedOutput("audio", binary_data=binary_out)],
-        request_id="mine",
-        parameters={"seed": 5, "sigma": 0.5, "denoise": 0.25, "corrections": 40, "guard": "off"},
-    )
-    expected = fake.synthesize(mel, seed=5, sigma=0.5, denoise=0.25, corrections=40)
-    np.testing.assert_array_equal(result.as_numpy("audio"), expected)
-    response = result.get_response()
-    assert (response["id"], response["model_name"], response["model_version"]) == ("mine", "fake", "1")
-    assert response["parameters"] == {"sample_rate": 22050, "seed": 5, "model_dtype": "float32"}
-
-
-def test_a_batch_of_one_is_answered_as_one(client: Any, fake: Any, new_mel: Any) -> None:
-    result = client.infer("fake", [tensor(new_mel()[None])], model_version="1", parameters={"seed": 1})
-    np.testing.assert_array_equal(result.as_numpy("audio"), fake.synthesize(new_mel(), seed=1)[None])
-
-
-def test_half_precision(client: Any, fake: Any, new_mel: Any) -> None:
-    mel = new_mel().astype(np.float16)
-    result = client.infer("fake", [tensor(mel, datatype="FP16")], parameters={"seed": 1})
-    np.testing.assert_array_equal(result.as_numpy("audio"), fake.synthesize(mel.astype(np.float32), seed=1))
+    options = {"seed": 5, "sigma": 0.5, "denoise": 0.25, "corrections": 40}
+    expected = fake.synthesize(mel, **options)
+    for binary_in, binary_out in itertools.product((True, False), repeat=2):
+        outputs = [triton.InferRequestedOutput("audio", binary_data=binary_out)]
+        parameters = {**options, "guard": "off"}
+        given = [tensor(mel, binary_in)]
+        result = client.infer("fake", given, outputs=outputs, request_id="mine", parameters=parameters)
+        np.testing.assert_array_equal(result.as_numpy("audio"), expected)
+        response = result.get_response()
+        assert (response["id"], response["model_name"], response["model_version"]) == ("mine", "fake", "1")
+        assert response["parameters"] == {"sample_rate": 22050, "seed": 5, "model_dtype": "float32"}
+    result = client.infer("fake", [tensor(mel[None])], model_version="1", parameters={**options, "gain": 20})
+    np.testing.assert_allclose(result.as_numpy("audio"), 10.0 * expected[None], rtol=1e-6)  # a batch of one
+    assert result.get_response()["parameters"]["gain"] == 20.0
+    half = mel.astype(np.float16)
+    result = client.infer("fake", [tensor(half, datatype="FP16")], parameters={"seed": 1})
+    np.testing.assert_array_equal(result.as_numpy("audio"), fake.synthesize(half.astype(np.float32), seed=1))
 
 
 def test_many_at_once(url: str, fake: Any, new_mel: Any) -> None:
@@ -92,17 +83,17 @@ def test_many_at_once(url: str, fake: Any, new_mel: Any) -> None:
 
 
 def test_refusals_come_in_the_protocols_own_form(client: Any, new_mel: Any) -> None:
-    with pytest.raises(InferenceServerException, match=r"must be \(80, frames\)") as caught:
-        client.infer("fake", [tensor(new_mel(n_mels=79))])
-    assert caught.value.status() == "422"
-    with pytest.raises(InferenceServerException, match="This server has the models fake"):
-        client.infer("other", [tensor(new_mel())])
-    with pytest.raises(InferenceServerException, match="unknown member"):
-        client.infer("fake", [tensor(new_mel())], parameters={"pitch": 3})
-    with pytest.raises(InferenceServerException, match="one mel per request"):
-        client.infer("fake", [tensor(np.stack([new_mel()] * 2))])
-    with pytest.raises(InferenceServerException, match="deadline"):
-        client.infer("fake", [tensor(new_mel())], timeout=1)
+    mel = new_mel()
+    for name, given, options, words in (
+        ("fake", new_mel(n_mels=79), {}, r"must be \(80, frames\)"),
+        ("other", mel, {}, "This server has the models fake"),
+        ("fake", mel, {"parameters": {"pitch": 3}}, "unknown member"),
+        ("fake", mel, {"parameters": {"loudness": -20}}, "give gain"),
+        ("fake", np.stack([mel] * 2), {}, "one mel per request"),
+        ("fake", mel, {"timeout": 1}, "deadline"),
+    ):
+        with pytest.raises(InferenceServerException, match=words):
+            client.infer(name, [tensor(given)], **options)
 
 
 def test_mels_that_audio_cannot_be_corrected_towards(serve: Any, wait_until: Any, new_fake: Any, new_mel: Any) -> None:
@@ -137,45 +128,45 @@ def wanted(binary: Any) -> dict[str, Any]:
     return {"name": "audio", "parameters": {"binary_data": binary}}
 
 
-@pytest.mark.parametrize(
-    ("body", "length", "detail"),
-    [
-        (b"{", None, "not valid JSON"),
-        (b"[]", None, "not valid|valid dict|object"),
-        (json.dumps({"inputs": []}), None, r"^inputs: .*at least 1"),
-        (json.dumps(document(name="text")), None, r"^inputs\.0\.name: .*'mel'"),
-        (json.dumps(document(datatype="INT8")), None, "'FP32', 'FP16' or 'FP64'"),
-        (json.dumps(document(shape=[80, 3])), None, "as many as the shape says"),
-        (json.dumps(document(shape=[80, -2])), None, r"^inputs\.0\.shape\.1: .*greater than 0"),
-        (json.dumps(document(data=["secret"] * 160)), None, "must be numbers"),
-        (json.dumps(document(data=[[1.0], 2.0])), None, "must be numbers"),
-        (json.dumps(document(data=None)), None, "either data or"),
-        (json.dumps(document(parameters={"binary_data_size": 640})), None, "either data or"),
-        (json.dumps(document(data=None, parameters={"binary_data_size": 640})), None, "do not agree"),
-        (json.dumps(document(data=None, parameters={"binary_data_size": True})), None, "do not agree"),
-        (json.dumps(document() | {"outputs": [{"name": "secret"}]}), None, r"^outputs\.0\.name: .*'audio'"),
-        (json.dumps(document() | {"secret": 1}), None, "unknown member"),
-        (json.dumps(document() | {"parameters": {"sigma": 3}}), None, "parameters.sigma"),
-        (json.dumps(document() | {"parameters": {"corrections": 101}}), None, "parameters.corrections"),
-        (json.dumps(document() | {"parameters": {"corrections": 1.5}}), None, "parameters.corrections"),
-        (json.dumps(document() | {"parameters": {"timeout": 10**400}}), None, "parameters.timeout"),
-        (json.dumps(document() | {"inputs": document()["inputs"] * 2}), None, "at most 1"),
-        (json.dumps(document() | {"outputs": [wanted("false")]}), None, r"binary_data: .*boolean"),
-        (json.dumps(document() | {"outputs": [wanted(1)]}), None, r"binary_data: .*boolean"),
-        (json.dumps(document()) + "secret", str(len(json.dumps(document()))), "bytes after the JSON"),
-        (b"{}", "3", "more than the body has"),
-        (b"{}", "-1", "number of bytes"),
-        (b"{}", "9" * 11, "number of bytes"),
-        (bytes(81), "0", "raw body"),
-    ],
-)
-def test_bodies_that_are_not_requests(url: str, body: Any, length: str | None, detail: str) -> None:
-    headers = {} if length is None else {"Inference-Header-Content-Length": length}
-    response = httpx.post(url + INFER, content=body, headers=headers, timeout=TIMEOUT)
-    assert response.status_code == 400
-    assert set(response.json()) == {"error"}
-    assert "secret" not in response.text
-    assert re.search(detail, response.json()["error"])
+BODIES: list[tuple[Any, str | None, str]] = [
+    (b"{", None, "not valid JSON"),
+    (b"[]", None, "not valid|valid dict|object"),
+    ({"inputs": []}, None, r"^inputs: .*at least 1"),
+    (document(name="text"), None, r"^inputs\.0\.name: .*'mel'"),
+    (document(datatype="INT8"), None, "'FP32', 'FP16' or 'FP64'"),
+    (document(shape=[80, 3]), None, "as many as the shape says"),
+    (document(shape=[80, -2]), None, r"^inputs\.0\.shape\.1: .*greater than 0"),
+    (document(data=["secret"] * 160), None, "must be numbers"),
+    (document(data=[[1.0], 2.0]), None, "must be numbers"),
+    (document(data=None), None, "either data or"),
+    (document(parameters={"binary_data_size": 640}), None, "either data or"),
+    (document(data=None, parameters={"binary_data_size": 640}), None, "do not agree"),
+    (document(data=None, parameters={"binary_data_size": True}), None, "do not agree"),
+    (document() | {"outputs": [{"name": "secret"}]}, None, r"^outputs\.0\.name: .*'audio'"),
+    (document() | {"secret": 1}, None, "unknown member"),
+    (document() | {"parameters": {"sigma": 3}}, None, "parameters.sigma"),
+    (document() | {"parameters": {"corrections": 101}}, None, "parameters.corrections"),
+    (document() | {"parameters": {"corrections": 1.5}}, None, "parameters.corrections"),
+    (document() | {"parameters": {"timeout": 10**400}}, None, "parameters.timeout"),
+    (document() | {"inputs": document()["inputs"] * 2}, None, "at most 1"),
+    (document() | {"outputs": [wanted("false")]}, None, r"binary_data: .*boolean"),
+    (document() | {"outputs": [wanted(1)]}, None, r"binary_data: .*boolean"),
+    (json.dumps(document()) + "secret", str(len(json.dumps(document()))), "bytes after the JSON"),
+    (b"{}", "3", "more than the body has"),
+    (b"{}", "-1", "number of bytes"),
+    (b"{}", "9" * 11, "number of bytes"),
+    (bytes(81), "0", "raw body"),
+]
+
+
+def test_bodies_that_are_not_requests(url: str) -> None:
+    for body, length, detail in BODIES:
+        headers = {} if length is None else {"Inference-Header-Content-Length": length}
+        content = json.dumps(body) if isinstance(body, dict) else body
+        response = httpx.post(url + INFER, content=content, headers=headers, timeout=TIMEOUT)
+        assert (response.status_code, set(response.json())) == (400, {"error"}), detail
+        assert "secret" not in response.text
+        assert re.search(detail, response.json()["error"])
 
 
 def test_a_body_that_says_it_is_text_is_refused(url: str) -> None:

@@ -90,6 +90,7 @@ async def test_a_model_that_nobody_uses_is_unloaded_and_comes_back(fake: Any, ne
                 answer = await public.post(path, content=npy(new_mel()))
                 problem(answer, 503, "warming")
                 assert answer.headers["retry-after"] == "5"
+            assert (await public.get("/v1/models/fake")).json()["state"] == "loading"
             assert (engine.state, (await public.get("/readyz")).status_code) == (EngineState.LOADING, 200)
             problem(await public.post("/synthesize?model=x", content=b""), 404, "unknown-model")
             fake.gate.set()

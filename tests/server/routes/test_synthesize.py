@@ -14,100 +14,77 @@ import soundfile
 from answers import npy, problem, samples
 from safetensors.numpy import save
 
+from vocoder import __version__
+from vocoder.audio.info import audio_info
+from vocoder.audio.origin import Origin
 from vocoder.audio.resampling import resample
 from vocoder.mel.config import preset
 
 pytestmark = pytest.mark.anyio
 
-NPY = "application/x-npy"
+RATE, HOP = 22050, 256
 
 
 @pytest.mark.parametrize("path", ["/synthesize", "/v1/synthesize"])
-@pytest.mark.parametrize("kind", ["npy", "safetensors", "raw", "json", "base64"])
-async def test_every_body_gives_the_same_audio(
-    client: httpx.AsyncClient, fake: Any, new_mel: Any, path: str, kind: str
-) -> None:
+async def test_every_body_gives_the_same_audio(client: httpx.AsyncClient, fake: Any, new_mel: Any, path: str) -> None:
     mel = new_mel()
-    encoded = base64.b64encode(mel.tobytes()).decode()
-    body, headers = {
-        "npy": (npy(mel), {"Content-Type": NPY}),
-        "safetensors": (save({"mel": mel}), {"Content-Type": "application/vnd.safetensors"}),
-        "raw": (
-            mel.tobytes(),
-            {"Content-Type": "application/octet-stream", "X-Mel-Shape": "80,12", "X-Mel-Dtype": "float32"},
-        ),
-        "json": (json.dumps({"mel": mel.tolist()}).encode(), {"Content-Type": "application/json; charset=utf-8"}),
-        "base64": (
-            json.dumps({"mel_b64": encoded, "shape": [80, 12], "dtype": "float32"}).encode(),
-            {"Content-Type": "application/json"},
-        ),
-    }[kind]
-    query = "?seed=3&sigma=0.9&denoise=0.25&corrections=40&format=npy"
-    response = await client.post(path + query, content=body, headers=headers)
+    raw = {"Content-Type": "application/octet-stream", "X-Mel-Shape": "80,12", "X-Mel-Dtype": "float32"}
+    based = {"mel_b64": base64.b64encode(mel.tobytes()).decode(), "shape": [80, 12], "dtype": "float32"}
     expected = fake.synthesize(mel, sigma=0.9, seed=3, denoise=0.25, corrections=40)
-    np.testing.assert_array_equal(samples(response), expected)
+    for body, headers in (
+        (npy(mel), {"Content-Type": "application/x-npy"}),
+        (save({"mel": mel}), {"Content-Type": "application/vnd.safetensors"}),
+        (mel.tobytes(), raw),
+        (json.dumps({"mel": mel.tolist()}), {"Content-Type": "application/json; charset=utf-8"}),
+        (json.dumps(based), {"Content-Type": "application/json"}),
+    ):
+        query = "?seed=3&sigma=0.9&denoise=0.25&corrections=40&format=npy"
+        response = await client.post(path + query, content=body, headers=headers)
+        np.testing.assert_array_equal(samples(response), expected)
 
 
-@pytest.mark.parametrize("name", ["wav", "wav_f32", "flac", "pcm", "npy"])
-async def test_every_format_holds_the_audio(client: httpx.AsyncClient, fake: Any, new_mel: Any, name: str) -> None:
+@pytest.mark.parametrize("name", ["wav", "wav_f32", "flac", "pcm", "npy", "opus", "mp3"])
+async def test_every_format_holds_the_audio_and_its_origin(
+    client: httpx.AsyncClient, fake: Any, new_mel: Any, name: str
+) -> None:
     response = await client.post(f"/synthesize?seed=3&format={name}", content=npy(new_mel()))
+    origin = Origin(response.headers["X-Model"], __version__, 3, dtype=response.headers["X-Model-Dtype"])
+    assert Origin.of_json(response.headers["X-Audio-Origin"]) == origin
+    assert response.headers["content-length"] == str(len(response.content))
     if name == "npy":
         x = samples(response)
     elif name == "pcm":
         x = np.frombuffer(response.content, "<i2") / 32768.0
     else:
         x, sample_rate = soundfile.read(io.BytesIO(response.content))
-        assert sample_rate == 22050
-    tolerance = 0.0 if name in ("npy", "wav_f32") else 0.51 / 32768.0
-    np.testing.assert_allclose(x, fake.synthesize(new_mel(), seed=3), rtol=0.0, atol=tolerance)
-    assert response.headers["content-length"] == str(len(response.content))
+        assert sample_rate == int(response.headers["x-sample-rate"]) == (24000 if name == "opus" else RATE)
+        assert len(x) == int(response.headers["x-audio-samples"]) == -(-12 * HOP * sample_rate // RATE)
+        assert audio_info(io.BytesIO(response.content)).origin == origin
+    if name not in ("opus", "mp3"):
+        tolerance = 0.0 if name in ("npy", "wav_f32") else 0.51 / 32768.0
+        np.testing.assert_allclose(x, fake.synthesize(new_mel(), seed=3), rtol=0.0, atol=tolerance)
 
 
-async def test_accept_chooses_the_format(client: httpx.AsyncClient, new_mel: Any) -> None:
-    response = await client.post("/synthesize", content=npy(new_mel()), headers={"Accept": "audio/flac, */*;q=0.1"})
-    assert response.headers["content-type"] == "audio/flac"
-    assert soundfile.info(io.BytesIO(response.content)).format == "FLAC"
+async def test_a_setting_leaves_the_origin_out(start: Any, new_mel: Any) -> None:
+    async with start(origin=False) as client:
+        response = await client.post("/synthesize", content=npy(new_mel()))
+    assert "X-Audio-Origin" not in response.headers
+    assert audio_info(io.BytesIO(response.content)).origin is None
 
 
-async def test_headers_tell_what_was_spoken(client: httpx.AsyncClient, new_mel: Any) -> None:
-    response = await client.post("/synthesize?seed=77", content=npy(new_mel()), headers={"X-Request-Id": "abc.1"})
-    headers = response.headers
-    assert headers["x-request-id"] == "abc.1"
-    assert (headers["x-model"], headers["x-seed"], headers["x-sample-rate"]) == ("fake", "77", "22050")
-    assert int(headers["x-audio-samples"]) == 12 * 256
-    assert float(headers["x-audio-duration"]) == pytest.approx(12 * 256 / 22050, abs=1e-6)
-    assert float(headers["x-rtf"]) > 0.0
-    assert headers["x-clipped-samples"] == "0"
-    stages = [part.split(";dur=") for part in headers["server-timing"].split(", ")]
-    assert [stage for stage, _ in stages] == ["read", "decode", "queue", "infer", "encode"]
-    assert all(float(milliseconds) >= 0.0 for _, milliseconds in stages)
-
-
-async def test_another_sample_rate(client: httpx.AsyncClient, fake: Any, new_mel: Any) -> None:
-    response = await client.post("/v1/synthesize?seed=3&format=npy&sample_rate=16000", content=npy(new_mel()))
-    expected = resample(fake.synthesize(new_mel(), seed=3), 22050, 16000)
-    np.testing.assert_array_equal(samples(response), expected)
-    assert (response.headers["x-sample-rate"], response.headers["x-audio-samples"]) == ("16000", str(len(expected)))
-    assert float(response.headers["x-audio-duration"]) == pytest.approx(12 * 256 / 22050, abs=1e-6)
-    refused = await client.post("/v1/synthesize?sample_rate=22051", content=npy(new_mel()))
-    assert 48000 in problem(refused, 422, "unsupported-sample-rate")["sample_rates"]
-
-
-async def test_opus_says_its_codec_and_takes_the_next_rate(client: httpx.AsyncClient, new_mel: Any) -> None:
-    response = await client.post("/v1/synthesize", content=npy(new_mel()), headers={"Accept": "audio/ogg;codecs=opus"})
-    assert response.headers["content-type"] == "audio/ogg; codecs=opus"
-    info = soundfile.info(io.BytesIO(response.content))
-    assert (info.format, info.subtype, info.samplerate) == ("OGG", "OPUS", 24000)
-    assert response.headers["x-sample-rate"] == "24000"
-    assert info.frames == int(response.headers["x-audio-samples"]) == -(-12 * 256 * 24000 // 22050)
-
-
-async def test_mp3_says_where_it_comes_from(client: httpx.AsyncClient, new_mel: Any) -> None:
-    response = await client.post("/v1/synthesize?seed=9", content=npy(new_mel()), headers={"Accept": "audio/mpeg"})
-    assert response.headers["content-type"] == "audio/mpeg"
-    with soundfile.SoundFile(io.BytesIO(response.content)) as file:
-        assert (file.format, file.samplerate, file.frames) == ("MP3", 22050, 12 * 256)
-        assert json.loads(file.comment) == json.loads(response.headers["x-audio-origin"])
+@pytest.mark.parametrize(
+    ("accept", "content_type"),
+    [
+        ("audio/flac, */*;q=0.1", "audio/flac"),
+        ("audio/ogg;codecs=opus", "audio/ogg; codecs=opus"),
+        ("audio/mpeg", "audio/mpeg"),
+    ],
+)
+async def test_accept_chooses_the_format(
+    client: httpx.AsyncClient, new_mel: Any, accept: str, content_type: str
+) -> None:
+    response = await client.post("/synthesize", content=npy(new_mel()), headers={"Accept": accept})
+    assert response.headers["content-type"] == content_type
 
 
 async def test_a_gain(client: httpx.AsyncClient, new_mel: Any) -> None:
@@ -125,6 +102,30 @@ async def test_a_loudness(client: httpx.AsyncClient, new_mel: Any) -> None:
     np.testing.assert_allclose(samples(loud), samples(soft) * 10**0.5, rtol=1e-5)
 
 
+async def test_headers_tell_what_was_spoken(client: httpx.AsyncClient, new_mel: Any) -> None:
+    response = await client.post("/synthesize?seed=77", content=npy(new_mel()), headers={"X-Request-Id": "abc.1"})
+    headers = response.headers
+    assert headers["x-request-id"] == "abc.1"
+    assert (headers["x-model"], headers["x-seed"], headers["x-sample-rate"]) == ("fake", "77", "22050")
+    assert int(headers["x-audio-samples"]) == 12 * HOP
+    assert float(headers["x-audio-duration"]) == pytest.approx(12 * HOP / RATE, abs=1e-6)
+    assert float(headers["x-rtf"]) > 0.0
+    assert headers["x-clipped-samples"] == "0"
+    stages = [part.split(";dur=") for part in headers["server-timing"].split(", ")]
+    assert [stage for stage, _ in stages] == ["read", "decode", "queue", "infer", "encode"]
+    assert all(float(milliseconds) >= 0.0 for _, milliseconds in stages)
+
+
+async def test_another_sample_rate(client: httpx.AsyncClient, fake: Any, new_mel: Any) -> None:
+    response = await client.post("/v1/synthesize?seed=3&format=npy&sample_rate=16000", content=npy(new_mel()))
+    expected = resample(fake.synthesize(new_mel(), seed=3), RATE, 16000)
+    np.testing.assert_array_equal(samples(response), expected)
+    assert (response.headers["x-sample-rate"], response.headers["x-audio-samples"]) == ("16000", str(len(expected)))
+    assert float(response.headers["x-audio-duration"]) == pytest.approx(12 * HOP / RATE, abs=1e-6)
+    refused = await client.post("/v1/synthesize?sample_rate=22051", content=npy(new_mel()))
+    assert 48000 in problem(refused, 422, "unsupported-sample-rate")["sample_rates"]
+
+
 async def test_the_seed_is_drawn_reported_and_repeatable(client: httpx.AsyncClient, new_mel: Any) -> None:
     first = await client.post("/synthesize?format=npy", content=npy(new_mel()))
     second = await client.post("/synthesize?format=npy", content=npy(new_mel()))
@@ -138,8 +139,10 @@ async def test_clipping_is_reported_and_does_not_wrap(client: httpx.AsyncClient,
     fake.gain = -10.0
     response = await client.post("/synthesize?seed=1&format=pcm", content=npy(new_mel()))
     x = fake.synthesize(new_mel(), seed=1)
-    assert int(response.headers["x-clipped-samples"]) == np.count_nonzero(np.abs(x) > 1.0) > 0
+    clipped = int(response.headers["x-clipped-samples"])
+    assert clipped == np.count_nonzero(np.abs(x) > 1.0) > 0
     np.testing.assert_allclose(np.frombuffer(response.content, "<i2") / 32768.0, np.clip(x, -1, 1), atol=1.01 / 32768)
+    assert f'vocoder_clipped_samples_total{{model="fake"}} {float(clipped)}' in (await client.get("/metrics")).text
 
 
 async def test_models_are_chosen_by_name(start: Any, new_fake: Any, new_mel: Any) -> None:
@@ -158,14 +161,8 @@ async def test_a_preset_that_converts_exactly_is_converted(start: Any, new_fake:
     # espnet's mels with per-band statistics, as a model's own contract; the preset itself has none.
     espnet = preset("espnet")
     with_statistics = type(espnet)(**{**vars(espnet), "mean": (-3.0,) * 80, "variance": (4.0,) * 80})
-    fake = new_fake("normalised", with_statistics)
-    mel = new_mel(level=-4.0)
+    fake, mel = new_fake("normalised", with_statistics), new_mel(level=-4.0)
     async with start(fake) as client:
         response = await client.post("/synthesize?seed=1&format=npy&preset=espnet", content=npy(mel))
         expected = fake.synthesize(((mel.astype(np.float64) + 3.0) / 2.0).astype(np.float32), seed=1)
         np.testing.assert_allclose(samples(response), expected, atol=1e-6)
-
-
-async def test_the_models_own_preset_changes_nothing(client: httpx.AsyncClient, fake: Any, new_mel: Any) -> None:
-    response = await client.post("/synthesize?seed=1&format=npy&preset=nvidia", content=npy(new_mel()))
-    np.testing.assert_array_equal(samples(response), fake.synthesize(new_mel(), seed=1))

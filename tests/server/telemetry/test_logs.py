@@ -13,7 +13,7 @@ from answers import npy
 
 from server.telemetry.logs import REQUEST_ID, logging_config
 
-pytestmark = pytest.mark.anyio
+pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("own_logging")]
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -26,7 +26,6 @@ def configured(log_format: str, level: str = "info") -> io.StringIO:
     return stream
 
 
-@pytest.mark.usefixtures("own_logging")
 async def test_a_request_is_one_line_of_json_without_what_was_sent(start: Any, new_mel: Any) -> None:
     async with start() as client:
         stream = configured("json")
@@ -45,7 +44,6 @@ async def test_a_request_is_one_line_of_json_without_what_was_sent(start: Any, n
     }  # fmt: skip
 
 
-@pytest.mark.usefixtures("own_logging")
 async def test_a_request_that_fails_says_how(start: Any) -> None:
     async with start() as client:
         stream = configured("json")
@@ -58,7 +56,6 @@ async def test_a_request_that_fails_says_how(start: Any) -> None:
     assert "trace_id" not in first
 
 
-@pytest.mark.usefixtures("own_logging")
 async def test_a_line_of_text(start: Any) -> None:
     async with start() as client:
         stream = configured("text")
@@ -68,7 +65,6 @@ async def test_a_line_of_text(start: Any) -> None:
     assert {"method=GET", "route=/models", "status=200"} <= set(line.split())
 
 
-@pytest.mark.usefixtures("own_logging")
 def test_a_traceback_carries_the_request(caplog: pytest.LogCaptureFixture) -> None:
     stream = configured("json", "debug")
     REQUEST_ID.set("find-me")
@@ -85,7 +81,6 @@ def test_a_traceback_carries_the_request(caplog: pytest.LogCaptureFixture) -> No
     assert "request_id" not in second
 
 
-@pytest.mark.usefixtures("own_logging")
 def test_levels() -> None:
     stream = configured("text", "error")
     logging.getLogger("server.x").warning("too low")

@@ -45,7 +45,8 @@ class HarmonicSource:
         """
         if self._packing is not None:
             pitch = pitch[:, :, self._packing.held()]
-        f0, voicing = pitch.to(mel.dtype).unbind(dim=1)
+        place = torch.device("cpu") if mel.device.type == "mps" else mel.device  # where the phase can be in float64
+        f0, voicing = pitch.to(place, mel.dtype).unbind(dim=1)
         passed = passed_cycles(f0, *self._shape)
         if self._cycles is not None:
             passed = passed + self._cycles
@@ -53,7 +54,7 @@ class HarmonicSource:
         if self._packing is not None:
             passed = self._packing.restarted(passed)
         source = harmonic_source(f0, voicing, *self._shape, self._f_max, passed)
-        return frames_of(source.unsqueeze(1), span)
+        return frames_of(source.unsqueeze(1), span).to(mel.device)
 
 
 def harmonic_source(
