@@ -29,7 +29,7 @@ class EngineState(StrEnum):
 LOADING_SECONDS = 5
 NOT_READY = {
     EngineState.LOADING: ("warming", "The model is still loading."),
-    EngineState.IDLE: ("warming", "The model is loaded again."),
+    EngineState.IDLE: ("warming", "The model is idle; the next request loads it."),
     EngineState.UNLOADED: ("unloaded", "The model was taken out of service."),
     EngineState.FAILED: ("model-failed", "The model could not be loaded, or its device is lost. See the log."),
     EngineState.STOPPED: ("stopping", "The server is shutting down."),

@@ -7,65 +7,51 @@ import logging
 import os
 import threading
 import time
-from collections import deque
 from collections.abc import Iterable
+from logging.handlers import QueueHandler
+from queue import Queue
 
 from prometheus_client.core import CounterMetricFamily
 from prometheus_client.registry import Collector
 
 STANDARD_ERROR = 2
-MOST_BYTES = 2**20  # of lines that wait to be written
+MOST_LINES = 4096  # that wait to be written
 PATIENCE = 1.0  # seconds that an ending process waits for its last lines
 
 
-class LogWriter(logging.Handler):
-    """Writes records to standard error. While nobody reads it, up to `most` bytes wait; what is more is dropped.
+class LogWriter(QueueHandler):
+    """Writes records to standard error. While nobody reads it, up to `most` lines wait; what is more is dropped.
 
     A pipe holds 64 KiB. A server that waited for it would stop answering, and could not be stopped.
     """
 
-    def __init__(self, descriptor: int | None = None, most: int = MOST_BYTES) -> None:
-        super().__init__()
+    def __init__(self, descriptor: int | None = None, most: int = MOST_LINES) -> None:
+        self.lines = Queue[bytes](most)
+        super().__init__(self.lines)
         self.dropped = 0
         """records that were not written"""
         # A copy: decoders of audio have standard error to themselves for a moment.
         self._descriptor = os.dup(STANDARD_ERROR) if descriptor is None else descriptor
-        self._most = most
-        self._lines = deque[bytes]()
-        self._waiting = 0
-        self._changed = threading.Condition()
         threading.Thread(target=self._write, name="log", daemon=True).start()
 
-    def emit(self, record: logging.LogRecord) -> None:
-        """Have a record written soon."""
-        try:
-            line = f"{self.format(record)}\n".encode(errors="backslashreplace")
-        except Exception:
-            self.dropped += 1
-            return
-        with self._changed:
-            if self._waiting + len(line) > self._most:
-                self.dropped += 1
-                return
-            self._lines.append(line)
-            self._waiting += len(line)
-            self._changed.notify_all()
+    def prepare(self, record: logging.LogRecord) -> bytes:
+        """Return the line of a record."""
+        return f"{self.format(record)}\n".encode(errors="backslashreplace")
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """Count a record of which no line can be made, or for which there is no room."""
+        self.dropped += 1
 
     def flush(self) -> None:
         """Wait until everything is written, at most a second."""
-        with self._changed:
-            self._changed.wait_for(lambda: not self._waiting, PATIENCE)
+        with self.lines.all_tasks_done:
+            self.lines.all_tasks_done.wait_for(lambda: not self.lines.unfinished_tasks, PATIENCE)
 
     def _write(self) -> None:
         while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._lines)
-                line = self._lines.popleft()
-            if not _write_all(self._descriptor, line):
+            if not _write_all(self._descriptor, self.lines.get()):
                 self.dropped += 1
-            with self._changed:
-                self._waiting -= len(line)
-                self._changed.notify_all()
+            self.lines.task_done()
 
 
 class DroppedLines(Collector):

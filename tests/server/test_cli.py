@@ -18,6 +18,7 @@ from typing import Any
 import httpx
 import numpy as np
 import pytest
+from answers import npy
 
 import vocoder
 from server.cli import main, prepare_computing
@@ -43,14 +44,13 @@ def test_serving_a_model_until_it_is_told_to_stop(
     url = f"http://127.0.0.1:{port}"
 
     def use_and_stop() -> tuple[dict[str, Any], httpx.Response]:
-        wait_until(lambda: answers(f"{url}/readyz"))
-        stream = io.BytesIO()
-        np.save(stream, new_mel())
-        query = "seed=5&sigma=0.6&denoise=0.2&format=npy"
-        spoken = httpx.post(f"{url}/synthesize?{query}", content=stream.getvalue(), timeout=60.0)
-        described = httpx.get(f"{url}/models/tiny", timeout=60.0).json()
-        os.kill(os.getpid(), signal.SIGTERM)
-        return described, spoken
+        try:
+            wait_until(lambda: answers(f"{url}/readyz"))
+            query = "seed=5&sigma=0.6&denoise=0.2&format=npy"
+            spoken = httpx.post(f"{url}/synthesize?{query}", content=npy(new_mel()), timeout=60.0)
+            return httpx.get(f"{url}/models/tiny", timeout=60.0).json(), spoken
+        finally:
+            os.kill(os.getpid(), signal.SIGTERM)
 
     with ThreadPoolExecutor(1) as pool:  # signals go to the main thread, so the server runs there
         client = pool.submit(use_and_stop)

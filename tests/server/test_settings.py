@@ -44,18 +44,11 @@ def test_settings_are_checked(monkeypatch: pytest.MonkeyPatch, name: str, value:
         Settings()
 
 
-def test_settings_do_not_change() -> None:
-    with pytest.raises(ValidationError, match="frozen"):
-        Settings().port = 1  # type: ignore[misc]
-
-
-@pytest.mark.parametrize("name", Settings.model_fields)
-def test_every_setting_is_documented_with_its_default(name: str) -> None:
-    field = Settings.model_fields[name]
-    default = ",".join(field.default) if name == "models" else field.default
-    start = f"| `VOCODER_{name.upper()}` |"
-    rows = [line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line.startswith(start)]
-    assert rows == [f"{start} `{default}` | {field.description} |"]
+def test_every_setting_is_documented_with_its_default() -> None:
+    rows = [line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line.startswith("| `VOCODER_")]
+    for name, field in Settings.model_fields.items():
+        default = ",".join(field.default) if name == "models" else field.default
+        assert f"| `VOCODER_{name.upper()}` | `{default}` | {field.description} |" in rows
 
 
 def test_the_limits_of_the_queue() -> None:
@@ -67,11 +60,8 @@ def test_the_limits_of_the_queue() -> None:
 @pytest.mark.anyio
 async def test_a_deployment_without_documentation(start: Any) -> None:
     async with start(docs=False) as client:
-        assert [(await client.get(path)).status_code for path in ("/docs", "/openapi.json", "/livez")] == [
-            404,
-            404,
-            200,
-        ]
+        codes = [(await client.get(path)).status_code for path in ("/docs", "/openapi.json", "/livez")]
+        assert codes == [404, 404, 200]
 
 
 @pytest.mark.anyio

@@ -13,6 +13,7 @@ from pathlib import Path
 from threading import Thread
 from typing import Any
 
+import answers
 import numpy as np
 import pytest
 import soundfile
@@ -155,12 +156,7 @@ def two(new_fake: Any) -> tuple[Any, Any]:
 
 @pytest.fixture
 def npy() -> Callable[[Any], bytes]:
-    def write(array: Any) -> bytes:
-        stream = io.BytesIO()
-        np.save(stream, array)
-        return stream.getvalue()
-
-    return write
+    return answers.npy
 
 
 @pytest.fixture

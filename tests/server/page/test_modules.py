@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from answers import npy
 
 from vocoder.audio.info import audio_info
 from vocoder.audio.origin import Origin
@@ -24,6 +25,7 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram, mel_filterbank
 
 MODULES = Path(__file__).parents[3] / "server" / "pages" / "js"
+FREE = ("fft", "input", "mel", "noise", "npy", "wav")  # of the window
 NAMES = sorted(str(path.relative_to(MODULES)) for path in MODULES.rglob("*.js"))
 
 Run = Callable[..., Any]
@@ -38,7 +40,7 @@ def find_node() -> str | None:
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """Run the body of a function of `given` beside the modules, and return what it returns."""
+    """Run the body of a function of `given` among the functions of the modules, and return what it returns."""
     node = find_node()
     if node is None:
         pytest.skip("there is no node here")
@@ -48,6 +50,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
     def run(body: str, given: Any = None) -> Any:
         script = f"""import {{ readFileSync }} from "node:fs";
+            for (const name of {list(FREE)}) Object.assign(globalThis, await import(`./js/${{name}}.js`));
             const told = async (given) => {{ {body} }};
             console.log(JSON.stringify(await told(JSON.parse(readFileSync(0, "utf8")))));"""
         (folder / "script.js").write_text(script)
@@ -73,16 +76,14 @@ def test_every_module_links_to_what_the_others_have(run: Run) -> None:
 
 def test_the_transform_is_numpy_s(run: Run) -> None:
     x = np.random.default_rng(1).standard_normal(64)
-    script = """const { fft } = await import("./js/fft.js");
-      const [re, im] = fft(given.length)(Float64Array.from(given), new Float64Array(given.length));
+    script = """const [re, im] = fft(given.length)(Float64Array.from(given), new Float64Array(given.length));
       return [[...re], [...im]];"""
     re, im = run(script, x.tolist())
     np.testing.assert_allclose(np.array(re) + 1j * np.array(im), np.fft.fft(x), atol=1e-12)
 
 
 def test_the_noise_is_normal(run: Run) -> None:
-    script = """const { noise } = await import("./js/noise.js");
-      return [...noise(100000, 0.5)];"""
+    script = """return [...noise(100000, 0.5)];"""
     found = np.array(run(script)) / 0.5
     assert np.isfinite(found).all()
     moments = [(found**power).mean() for power in (1, 2, 3, 4)]
@@ -93,8 +94,7 @@ def test_the_noise_is_normal(run: Run) -> None:
 def test_the_spectra_agree_with_numpy(run: Run) -> None:
     generator = np.random.default_rng(5)
     one, other = (generator.standard_normal(900).astype(np.float32) for _ in range(2))
-    script = """const { spectrogram, difference } = await import("./js/fft.js");
-      const [a, b] = given.map((x) => spectrogram(Float32Array.from(x), 256, 100));
+    script = """const [a, b] = given.map((x) => spectrogram(Float32Array.from(x), 256, 100));
       const c = difference(a, b, -20, { frames: 3, bins: 5 });
       return { a: [...a.levels], c: [...c.levels], mean: c.mean, shapes: [a.frames, a.bins, c.frames, c.bins] };"""
     found = run(script, [one.tolist(), other.tolist()])
@@ -128,8 +128,7 @@ def test_mels_are_the_server_s(run: Run, centre: Any, log: Any) -> None:
     )
     x = 0.1 * np.random.default_rng(2).standard_normal(300).astype(np.float32)
     expected = MelSpectrogram(config)(torch.from_numpy(x)[None])[0].numpy()
-    script = """const { melOf } = await import("./js/mel.js");
-      const bank = { values: Float32Array.from(given.bank), nMels: 5, frames: 33 };
+    script = """const bank = { values: Float32Array.from(given.bank), nMels: 5, frames: 33 };
       const mel = melOf(Float32Array.from(given.x), given.contract, bank);
       return [mel.frames, ...mel.values];"""
     bank = mel_filterbank(config).float().flatten().tolist()
@@ -143,12 +142,9 @@ def test_mels_are_the_server_s(run: Run, centre: Any, log: Any) -> None:
 def test_npy_files_are_read_as_numpy_wrote_them(run: Run, dtype: str, order: Any) -> None:
     mel = np.random.default_rng(3).standard_normal((5, 7)).astype(dtype)
     mel[0, :3] = 0.0, 3.0e-7, -2.0  # the second is subnormal in 16 bits
-    stream = io.BytesIO()
-    np.save(stream, np.asarray(mel, order=order))
-    script = """const { readNpy } = await import("./js/npy.js");
-      const read = await readNpy(new Blob([Uint8Array.from(given)]));
+    script = """const read = await readNpy(new Blob([Uint8Array.from(given)]));
       return read && [read.nMels, read.frames, [...read.values]];"""
-    found = run(script, list(stream.getvalue()))
+    found = run(script, list(npy(np.asarray(mel, order=order))))
     if found is None and dtype == "<f2" and not run("return 'Float16Array' in globalThis"):
         pytest.skip("this node has no 16-bit floats")
     *shape, values = found
@@ -163,24 +159,21 @@ def test_npy_files_are_read_as_numpy_wrote_them(run: Run, dtype: str, order: Any
 def test_what_is_no_mel_but_looks_like_one_is_for_the_server_to_explain(
     run: Run, name: str, content: str, kind: str
 ) -> None:
-    script = """const { readInput } = await import("./js/input.js");
-      const { kind, mel } = await readInput(new File([given.content], given.name));
+    script = """const { kind, mel } = await readInput(new File([given.content], given.name));
       return [kind, mel];"""
     assert run(script, {"name": name, "content": content}) == [kind, None]
 
 
 def test_npy_files_are_written_as_numpy_reads_them(run: Run) -> None:
     mel = np.random.default_rng(4).standard_normal((5, 7)).astype(np.float32)
-    script = """const { writeNpy } = await import("./js/npy.js");
-      const file = writeNpy({ values: Float32Array.from(given), nMels: 5, frames: 7 });
+    script = """const file = writeNpy({ values: Float32Array.from(given), nMels: 5, frames: 7 });
       return [...new Uint8Array(await file.arrayBuffer())];"""
     np.testing.assert_array_equal(np.load(io.BytesIO(bytes(run(script, mel.flatten().tolist())))), mel)
 
 
 def test_wav_files_hold_the_samples_and_where_they_come_from(run: Run) -> None:
     x = [0.0, 0.5, -0.25, 1.5, -2.0]
-    script = """const { wavOf } = await import("./js/wav.js");
-      const { sound, clipped } = wavOf(Float32Array.from(given.x), 22050, given.origin, "1.2.3");
+    script = """const { sound, clipped } = wavOf(Float32Array.from(given.x), 22050, given.origin, "1.2.3");
       return [clipped, [...new Uint8Array(await sound.arrayBuffer())]];"""
     origin = Origin("müde", "1.2.3", 7)
     clipped, content = run(script, {"x": x, "origin": json.dumps(asdict(origin), ensure_ascii=False)})

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import io
 import math
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from answers import npy
 from numpy.typing import NDArray
 from streamers import Streamer
 
@@ -41,9 +41,7 @@ def espnet() -> NDArray[np.float32]:
 
 
 async def post(client: httpx.AsyncClient, mel: NDArray[np.float32], **query: Any) -> httpx.Response:
-    stream = io.BytesIO()
-    np.save(stream, mel.astype(np.float32))
-    return await client.post("/v1/synthesize", params=query, content=stream.getvalue())
+    return await client.post("/v1/synthesize", params=query, content=npy(mel.astype(np.float32)))
 
 
 def told(response: httpx.Response) -> list[str | None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import httpx
 import numpy as np
 import pytest
 import schemathesis
+from answers import npy
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
@@ -26,13 +26,8 @@ CASES = int(os.environ.get("FUZZ_CASES", "5"))
 CHECKS = [not_a_server_error, status_code_conformance, content_type_conformance, response_schema_conformance]
 
 
-def _npy(frames: int) -> bytes:
-    stream = io.BytesIO()
-    np.save(stream, np.full((80, frames), -5.0, np.float32))
-    return stream.getvalue()
-
-
-schemathesis.openapi.media_type("application/x-npy", st.one_of(st.integers(1, 20).map(_npy), st.binary(max_size=200)))
+MELS = st.integers(1, 20).map(lambda frames: npy(np.full((80, frames), -5.0, np.float32)))
+schemathesis.openapi.media_type("application/x-npy", st.one_of(MELS, st.binary(max_size=200)))
 
 
 @pytest.fixture
