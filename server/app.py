@@ -61,10 +61,8 @@ def create_app(
     lifespan = _lifespan(service, telemetry)
     about = {"summary": "Mel-spectrograms in, waveforms out.", "version": vocoder.__version__}
     app = _bare("Flow vocoder", service, lifespan=lifespan, **about)
-    hosts, places = (
-        HostRule(settings.host, settings.allowed_hosts, settings.cors_origins),
-        Pool(settings.max_connections),
-    )
+    hosts = HostRule(settings.host, settings.allowed_hosts, settings.cors_origins)
+    places = Pool(settings.max_connections)
     app.add_middleware(Gate, hosts=hosts, drain=service.drain, keys=service.keys, memory=service.memory, places=places)
     if settings.cors_origins:
         answers = [*HEADERS, "Retry-After"]

@@ -66,12 +66,13 @@ class Engine:
         self._line = Line(lanes, limits or QueueLimits(), self._compute, self._fits, self._check)
         self._model: LoadedModel | None = None
         self._well = self._used = time.monotonic()
-        self._was_ready = False
+        self._otherwise = EngineState.FAILED  # if the model cannot be loaded
 
     @property
     def in_service(self) -> bool:
         """Whether the model was ready once and has not failed or stopped since."""
-        return self._was_ready and self.state not in (EngineState.FAILED, EngineState.STOPPED)
+        ended = (EngineState.FAILED, EngineState.STOPPED)
+        return self._otherwise is not EngineState.FAILED and self.state not in ended
 
     @property
     def synthesizer(self) -> Synthesizer:
@@ -128,7 +129,7 @@ class Engine:
         """Begin to load an unloaded model again."""
         with self._line.lanes.lock:
             if self.state in (EngineState.IDLE, EngineState.UNLOADED):
-                self.state, self.loaded = EngineState.LOADING, Future()
+                self._otherwise, self.state, self.loaded = self.state, EngineState.LOADING, Future()
                 self.start_loading()
 
     def unload(self, unused_for: float | None = None) -> bool:
@@ -253,7 +254,7 @@ class Engine:
             if self.state is EngineState.LOADING:
                 self._model, self.name = model, model.name
                 self._line.keep_pace(model.pace)
-                self.state, self._was_ready = EngineState.READY, True
+                self.state, self._otherwise = EngineState.READY, EngineState.UNLOADED
                 self._well = self._used = time.monotonic()
         return np.empty(0, np.float32)
 
@@ -268,7 +269,7 @@ class Engine:
         if self.state is EngineState.LOADING:
             trace = None if isinstance(error, EXPECTED_ERRORS) else error
             logger.error("cannot load model %s: %s", self.name, error, exc_info=trace)
-            self._refuse_all(EngineState.UNLOADED if self._was_ready else EngineState.FAILED)
+            self._refuse_all(self._otherwise)
         self.loaded.set_exception(error)
 
     def _refuse_all(self, state: EngineState) -> None:

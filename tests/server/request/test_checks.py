@@ -50,7 +50,7 @@ def test_a_batch_of_one_is_one_mel() -> None:
         (np.stack([MEL, MEL]), 12, "invalid-mel", "Send one mel per request"),
         (MEL * np.nan, 12, "invalid-mel", "960 of the 960 values are not finite"),
         (MEL * 20.0, 12, "invalid-mel", "digital silence is -11.51"),
-        (MEL, 11, "too-many-frames", "12 frames"),
+        (MEL, 11, "too-many-frames", "11 frames"),
     ],
 )
 def test_a_mistake_is_said_in_a_sentence(mel: Any, most: int, kind: str, words: str) -> None:
