@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from server.engine.calibration import Calibration, Costs
 from server.engine.errors import SynthesisError
 from server.engine.queue import Pace, Parts
+from vocoder.correction.order import BLOCK
 from vocoder.mel.range import mel_range
 from vocoder.sampling import Utterance, voice_of
 from vocoder.synthesis.synthesizer import Synthesizer
@@ -36,6 +37,7 @@ WARM_UP_SECONDS = 5.0  # limit for the last warm-up run, as estimated from the f
 LONGEST_RUN = 2.0  # seconds; longer mels are computed in parts, if the model can
 PART_SECONDS = 1.0
 MAX_PART_FRAMES = 512  # the chunks in which models compute long mels anyway
+LEAST_PART_FRAMES = 256  # of parallel models, however slow the machine is now: shorter parts cost up to twice as much
 NETWORK_CORRECTIONS = 17  # corrections that cost about as much as the rest of the default model
 
 
@@ -60,6 +62,8 @@ class LoadedModel:
         self.dtype = None if dtype is None else str(dtype).removeprefix("torch.")
         self.corrections: int = getattr(synthesizer, "corrections", 0)
         self.pace = Pace()
+        network = getattr(synthesizer, "model", None)
+        self._least_part = 1 if network is None or network.sequential else LEAST_PART_FRAMES
         self._costs = costs or Costs()
         self._observer = observer
         self.max_frames = self._costs.max_frames
@@ -126,9 +130,10 @@ class LoadedModel:
     def in_parts(self, utterance: Utterance) -> Parts | None:
         """Return the work on an utterance in parts if it would block others for too long, otherwise None."""
         synthesizer, speed = self.synthesizer, self.pace.frames_per_second / self.cost(utterance.corrections)
-        if utterance.frames <= LONGEST_RUN * speed or not hasattr(synthesizer, "open_stream"):
+        size = max(self._least_part, min(MAX_PART_FRAMES, int(PART_SECONDS * speed)))
+        if utterance.frames <= max(size, LONGEST_RUN * speed) or not hasattr(synthesizer, "open_stream"):
             return None
-        return self._parts(utterance, max(1, min(MAX_PART_FRAMES, int(PART_SECONDS * speed))))
+        return self._parts(utterance, size // BLOCK * BLOCK or size)
 
     def _parts(self, utterance: Utterance, size: int) -> Parts:
         session = self.synthesizer.open_stream(**voice_of(utterance), chunk_frames=size, first_chunk_frames=size)

@@ -110,13 +110,13 @@ async def _stream(
     """Synthesize the first chunk, so that errors are reported as problems, and answer from there on."""
     service, engine, path = exchange.service, exchange.engine, admitted.path
     exchange.expect(admitted, chunk_bytes(engine.mel_config, rate, admitted.frames))
-    chunks = ChunkStream(engine, admitted.sampling)
-    chunks.push(admitted.mel)
-    chunks.finish()
     samples = -(-path.samples(admitted.frames) * rate // engine.mel_config.sample_rate)
     placement, route = Placement(path, admitted.frames), exchange.http.scope["route"].path
     encoder = StreamEncoder(service, engine, target, rate, route, placement, level, samples, origin)
-    first = await encoder.encode(await exchange.result(chunks.next(exchange.deadline)))
+    chunks = ChunkStream(engine, admitted.sampling, encoder)
+    chunks.push(admitted.mel)
+    chunks.finish()
+    first = encoder.taken(await exchange.result(chunks.next(exchange.deadline)))
     exchange.lap("encode")
     exchange.note()
     headers |= {

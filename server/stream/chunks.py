@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from server.engine.engine import Engine
 from server.engine.errors import QueueFullError
 from server.engine.model import check_output
-from server.engine.queue import Job, Synthesis
+from server.engine.queue import Job
+from server.stream.encoder import StreamEncoder
 from vocoder.mel.config import MelConfig
 from vocoder.sampling import Sampling, voice_of
 from vocoder.synthesis.stream import LONG_CHUNK_FRAMES, StreamSession
@@ -41,13 +42,14 @@ class ChunkStream:
     methods belong to the one task that takes the chunks.
     """
 
-    def __init__(self, engine: Engine, sampling: Sampling) -> None:
+    def __init__(self, engine: Engine, sampling: Sampling, encoder: StreamEncoder) -> None:
         self.frames = 0
         """of the mel so far"""
         self.ended = False
         """whether the mel is complete"""
         self._engine = engine
         self._sampling = sampling
+        self._encoder = encoder
         self._session: StreamSession | None = None
         self._pieces = deque[NDArray[np.float32]]()
         self._changed = asyncio.Event()
@@ -82,24 +84,24 @@ class ChunkStream:
                 return False
             await self._changed.wait()
 
-    async def chunk(self, max_wait: float) -> Synthesis:
-        """Return a further chunk. If the queue is full, wait up to `max_wait` seconds, since the stream was admitted.
+    async def chunk(self, max_wait: float) -> bytes:
+        """Return a further chunk, encoded. If the queue is full, wait up to `max_wait` seconds: it was admitted.
 
         Raises:
             QueueFullError, NotReadyError, SynthesisError: there is no audio.
         """
+        self._encoder.playback.work()
         last = time.monotonic() + max_wait
         while True:
             try:
-                chunk: Synthesis = await asyncio.wrap_future(self.next())  # cancelling removes it from the queue
-                return chunk
+                return self._encoder.taken(await asyncio.wrap_future(self.next()))  # cancelled, it leaves the queue
             except QueueFullError:
                 if time.monotonic() > last:
                     raise
                 await asyncio.sleep(QUEUE_PATIENCE)
 
     def next(self, deadline: float | None = None) -> Job:
-        """Queue the next chunk. It is empty if the model needs more of the mel first.
+        """Queue the next chunk, which the encoder is given. It is empty if the model needs more of the mel first.
 
         Until its first audio, a stream goes before all other waiting work.
 
@@ -122,6 +124,7 @@ class ChunkStream:
         x: NDArray[np.float32] = self._session.next()
         check_output(x, frames, synthesizer.hop_length)
         self._begun = self._begun or frames > 0
+        self._encoder.push(x)
         return x
 
     def _hand_over(self, session: StreamSession) -> None:

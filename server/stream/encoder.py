@@ -15,7 +15,6 @@ from server.audio.pieces import PieceResampler, open_encoder
 from server.engine.engine import Engine
 from server.engine.queue import Synthesis
 from server.service import Service
-from server.stream.chunks import ChunkStream
 from server.stream.playback import Playback
 from vocoder.adapt.path import Placement
 from vocoder.audio.origin import Origin
@@ -28,8 +27,9 @@ NOTHING = np.empty(0, np.float32)
 class StreamEncoder:
     """Encodes each chunk, and keeps count for the summary and the metrics.
 
-    `placement` moves the model's audio to its place in time. `level` is a gain. `samples` is the length of what will be
-    sent, if known.
+    A lane calls `push` with the audio that it has just made, the event loop then `taken`: a chunk goes to one other
+    thread and back. `placement` moves the model's audio to its place in time. `level` is a gain. `samples` is the
+    length of what will be sent, if known.
     """
 
     def __init__(
@@ -55,6 +55,7 @@ class StreamEncoder:
         self._resampler = PieceResampler(engine.mel_config.sample_rate, sample_rate)
         self._encoder = open_encoder(target, sample_rate, samples, origin)
         self._encode_seconds = 0.0
+        self._body = b""
         self.sample_rate = sample_rate
         self.samples = 0
         self.model_samples = 0
@@ -72,22 +73,21 @@ class StreamEncoder:
         """Measure the time to the first audio from now on."""
         self._began = time.monotonic()
 
-    async def next(self, stream: ChunkStream) -> bytes:
-        """Return the bytes of a stream's next chunk."""
-        self.playback.work()
-        return await self.encode(await stream.chunk(self._service.settings.max_wait))
+    def push(self, x: NDArray[np.float32]) -> None:
+        """Encode the next audio (T,) of the model."""
+        if len(x):
+            self.model_samples += len(x)
+            self._body += self._encode(self._factor * self._placement.place(torch.from_numpy(x)).numpy())
 
-    async def encode(self, chunk: Synthesis) -> bytes:
-        """Return the bytes that can be sent now."""
+    def taken(self, chunk: Synthesis) -> bytes:
+        """Return the bytes that can be sent after a chunk was pushed, and count it."""
         if not len(chunk.x):
             return b""
-        self.model_samples += len(chunk.x)
         self.queue_seconds += chunk.queue_seconds
         self.infer_seconds += chunk.infer_seconds
-        metrics = self._service.metrics
+        metrics, body = self._service.metrics, self._body
+        self._body = b""
         metrics.count_synthesis(self._engine.name, chunk, len(chunk.x) // self.hop_length)
-        x = self._placement.place(torch.from_numpy(chunk.x)).numpy()
-        body = await self._service.run(self._encode, self._factor * x)
         if not body:  # the encoder waits for more
             return body
         self.playback.deliver(self.samples / self.sample_rate)

@@ -63,6 +63,6 @@ class StreamedAudio(Response):
                 await send({"type": "http.response.body", "body": b"", "more_body": True})  # returns when it is taken
             if self._stream.done:
                 break
-            body = await self._encoder.next(self._stream)
+            body = await self._stream.chunk(self._exchange.service.settings.max_wait)
         await send({"type": "http.response.body", "body": await self._encoder.finish(), "more_body": False})
         note(self._exchange.http, clipped=self._encoder.clipped, **self._encoder.rounded_seconds())

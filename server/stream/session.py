@@ -98,7 +98,7 @@ class WebSocketSession:
         intake = Intake(service, hello.numpy_dtype, admission)
         route, origin = self._websocket.scope["route"].path, service.origin(engine, sampling.seed)
         encoder = StreamEncoder(service, engine, target, rate, route, admission.placement, level, origin=origin)
-        stream = ChunkStream(engine, sampling)
+        stream = ChunkStream(engine, sampling, encoder)
         sending = asyncio.ensure_future(self._send_audio(stream, encoder, hello.report_dry))
         await done_before(sending, self._take_frames(intake, stream, encoder))
         sending.result()
@@ -153,7 +153,7 @@ class WebSocketSession:
     async def _send_audio(self, stream: ChunkStream, encoder: StreamEncoder, report_dry: bool) -> None:
         """Send audio as far as the frames allow, until the end of the mel."""
         while await stream.wait():
-            body = await encoder.next(stream)
+            body = await stream.chunk(self._service.settings.max_wait)
             if report_dry and encoder.playback.late:
                 await self._send_json({"type": "dry", "seconds": round(encoder.playback.late, 6)})
             await self._send(body)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from vocoder.admission import ENOUGH_FRAMES, Admitted, StreamAdmission
+from vocoder.correction.order import BLOCK
 from vocoder.guard.automatic import UnsureError
 from vocoder.guard.verdict import Verdict
 from vocoder.models.base import Vocoder
@@ -21,25 +22,27 @@ from vocoder.synthesis.pipeline import Pipeline
 __all__ = ["ChunkSizes", "StreamSession", "begun", "drained"]
 
 CHUNK_FRAMES = 64
-"""frames of a chunk: each stage of the models here then computes at most 1.25 frames for each that is delivered"""
+"""frames of the mel that a chunk waits for: each stage then computes at most 1.25 frames for each that is delivered"""
 LONG_CHUNK_FRAMES = 1024
-"""frames of a chunk of a mel that has ended, for parallel models: longer runs take less time by the frame"""
-GROWTH, LATE_GROWTH, QUICK_GROWTH = 2, 8, 16
-"""how many times as long as the one before a chunk is at most: while the mel arrives, once it has ended, and then of
-models that take one step a frame and so speak dozens of times faster than real time"""
+"""frames of a chunk whose mel is there anyway, for parallel models: longer runs take less time by the frame"""
+GROWTH, QUICK_GROWTH = 8, 16
+"""how many times as far as the chunks before it a chunk reaches at most; the latter for models that take one step a
+frame, and so are dozens of times faster than real time"""
 FIRST_CHUNK_FRAMES = 8
 """frames of the first chunk, a tenth of a second"""
+LAST = 0.25
+"""how much longer a chunk may be to leave nothing for another"""
 
 
 @dataclass(frozen=True)
 class ChunkSizes:
-    """Frames of the chunks of a stream: the first is short, and each other at most so many times as long as the last.
+    """Frames of the chunks of a stream: the first is short, and each waits for no more frames than all before it had.
 
     Attributes:
         first: frames of the first chunk.
-        usual: frames of the others, at most.
-        late: the same, once the mel has ended and nobody waits for more of it.
-        late_growth: how many times as long as the one before it a chunk is at most by then.
+        usual: frames that the others wait for, at most.
+        most: frames that they take, at most, if the mel is there already.
+        growth: how many times as far as the chunks before it a chunk reaches at most then.
 
     Raises:
         ValueError: a chunk would hold no frame.
@@ -47,8 +50,8 @@ class ChunkSizes:
 
     first: int
     usual: int
-    late: int
-    late_growth: int = LATE_GROWTH
+    most: int
+    growth: int = GROWTH
 
     def __post_init__(self) -> None:
         for name, value in (("chunk_frames", self.usual), ("first_chunk_frames", self.first)):
@@ -58,19 +61,34 @@ class ChunkSizes:
     @classmethod
     def of(cls, model: Vocoder, usual: int | None = None, first: int | None = None) -> ChunkSizes:
         """Return the sizes for a model, as far as they are not given."""
-        late = LONG_CHUNK_FRAMES if usual is None and not model.sequential else None
-        usual = CHUNK_FRAMES if usual is None else usual
-        growth = QUICK_GROWTH if model.noise_shape(1, 1)[2] == 1 else LATE_GROWTH
-        first = min(FIRST_CHUNK_FRAMES, usual) if first is None else first
-        return cls(first, usual, usual if late is None else late, growth)
+        frames = CHUNK_FRAMES if usual is None else usual
+        most = LONG_CHUNK_FRAMES if usual is None and not model.sequential else frames
+        growth = QUICK_GROWTH if model.noise_shape(1, 1)[2] == 1 else GROWTH
+        return cls(min(FIRST_CHUNK_FRAMES, frames) if first is None else first, frames, most, growth)
+
+    def of_next(self, done: int, there: int, ended: bool) -> int:
+        """Return the frames of the next chunk, after `done` frames; 0 if it has to wait.
+
+        Args:
+            done: frames of the chunks before it.
+            there: frames that could be computed now.
+            ended: whether there will be no more.
+        """
+        wanted = min(done, self.usual) if done else self.first
+        longest = min((self.growth - 1) * done, self.most) if self.most > self.usual else wanted
+        frames = min(there, max(wanted, longest))
+        if ended and there <= max(frames, min((1 + LAST) * frames, self.most)):
+            return there
+        whole = frames - (done + frames) % BLOCK  # a chain of corrections in two pieces takes twice as long
+        return max(whole, wanted) if there >= wanted else 0
 
 
 class StreamSession:
     """Frames of one mel go in as they come, audio comes out as soon as all that it depends on is there.
 
-    The chunks are as long as they were asked to be, whatever the pieces that the mel came in, so that what has been
-    heard by then covers the wait; only the last is shorter. Put together they are what `Synthesizer.synthesize` makes
-    of all frames. Pushing computes nothing. The calls may come from several threads, one at a time.
+    What has been heard by then covers the wait for a chunk, which is longer where more of the mel is there. Put
+    together they are what `Synthesizer.synthesize` makes of all frames. Pushing computes nothing. The calls may come
+    from several threads, one at a time.
 
     Args:
         pipeline: the stages of the model, for one mel.
@@ -82,7 +100,6 @@ class StreamSession:
         self._pipeline = pipeline
         self._admission = admission
         self._sizes = sizes
-        self._next_frames = sizes.first
         self._waiting: deque[Tensor] = deque()
         self._pushed = 0
         self._finished = False
@@ -98,9 +115,8 @@ class StreamSession:
     def ready(self) -> int:
         """Frames of audio that `next` would return now; 0 if it has to wait for more of the mel."""
         left = self._pushed - self._pipeline.frames
-        if self._finished:
-            return min(self._next_frames, left)
-        return self._next_frames if left >= self._next_frames + self.lookahead else 0
+        there = left if self._finished else left - self.lookahead
+        return self._sizes.of_next(self._pipeline.frames, there, self._finished)
 
     @property
     def done(self) -> bool:
@@ -148,10 +164,6 @@ class StreamSession:
         with torch.inference_mode():  # spares each operation a part of its overhead
             self._feed(frames)
             x = self._admission.placement.place(self._pipeline.advance(frames)[0, 0])
-        sizes = self._sizes
-        late = self._finished and sizes.late > sizes.usual
-        longest, growth = (sizes.late, sizes.late_growth) if late else (sizes.usual, GROWTH)
-        self._next_frames = min(growth * self._next_frames, longest)
         return self._as_pushed(x.clone())  # outside of that mode, so that gradients may begin with it
 
     def _feed(self, frames: int) -> None:

@@ -223,8 +223,8 @@ class Synthesizer:
             preset: as in `synthesize`.
             adapt: as in `synthesize`.
             guard: what `StreamSession.judge` does; nothing by default.
-            chunk_frames: frames of a chunk; the last may be shorter. If left out, 64, and 1024 once the mel has ended,
-                except for models that synthesize sample by sample.
+            chunk_frames: frames of a chunk; the last may be shorter. If left out, 64, and up to 1024 where so much of
+                the mel is there, except for models that synthesize sample by sample.
             first_chunk_frames: frames of the first chunk; a few if left out. From it on chunks grow up to
                 `chunk_frames`.
 

@@ -127,23 +127,25 @@ def frames_by_chunk(session: StreamSession, hop_length: int) -> list[int]:
     return sizes[1:]
 
 
-def test_chunks_grow_longer_once_the_mel_has_ended(voice):
-    """Nobody waits for more of the mel then, and long runs take less time by the frame."""
+def test_a_chunk_waits_for_few_frames_and_takes_more_where_they_are_there(voice):
+    """Long runs take less time by the frame, and chains of corrections that are cut take twice as long."""
     x = -6 + torch.randn(voice.mel_config.n_mels, 1300)
-    session = voice.open_stream(seed=2)
-    session.push(x)
-    coming = frames_by_chunk(session, voice.hop_length)
-    assert coming[:3] == [16, 32, 64]
-    assert max(coming) == 64
-    session.push(x)
-    session.finish()
-    ended = frames_by_chunk(session, voice.hop_length)
-    quick = voice.model.noise_shape(1, 1)[2] == 1
-    assert ended[0] == (1024 if quick else 512)  # sixteen, or eight, times as long as the 64 before
-    late = voice.open_stream(seed=2)
-    late.push(x)
-    late.finish()
-    assert frames_by_chunk(late, voice.hop_length)[:2] == ([128, 1024] if quick else [64, 512])
+    coming, waits = voice.open_stream(seed=2), []
+    for frame in range(300):
+        coming.push(x[:, frame : frame + 1])
+        if coming.ready:
+            waits.append(coming.ready)
+            coming.next()
+    assert waits[:5] == [8, 8, 16, 32, 64]
+    assert max(waits) == 64
+    for ended in (False, True):
+        session = voice.open_stream(seed=2)
+        session.push(x)
+        if ended:
+            session.finish()
+        sizes = frames_by_chunk(session, voice.hop_length)
+        assert sizes[:2] == ([120, 1024] if voice.model.noise_shape(1, 1)[2] == 1 else [56, 448])
+        assert not ended or len(sizes) == 3
     fixed = voice.open_stream(seed=2, chunk_frames=32)
     fixed.push(x)
     fixed.finish()
