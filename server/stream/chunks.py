@@ -8,6 +8,7 @@ from collections import deque
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from server.engine.engine import Engine
@@ -15,6 +16,8 @@ from server.engine.errors import QueueFullError
 from server.engine.model import check_output
 from server.engine.queue import Job
 from server.stream.encoder import StreamEncoder
+from vocoder.adapt.path import MelPath
+from vocoder.admission import Admitted
 from vocoder.mel.config import MelConfig
 from vocoder.sampling import Sampling, voice_of
 from vocoder.synthesis.stream import LONG_CHUNK_FRAMES, StreamSession
@@ -51,15 +54,16 @@ class ChunkStream:
         self._sampling = sampling
         self._encoder = encoder
         self._session: StreamSession | None = None
-        self._pieces = deque[NDArray[np.float32]]()
+        self._pieces = deque[Admitted]()
+        self._path = MelPath(engine.mel_config, engine.mel_config)
         self._changed = asyncio.Event()
         self._closed = False
         self._begun = False
 
     def push(self, mel: NDArray[np.float32]) -> None:
-        """Take the next frames (n_mels, frames) in the model's own config."""
+        """Take the next frames (n_mels, frames), admitted, in the model's own config."""
         self.frames += mel.shape[1]
-        self._pieces.append(mel)
+        self._pieces.append(Admitted(torch.from_numpy(mel)[None], self._path, mel.shape[1], (), mel))
         self._changed.set()
 
     def finish(self) -> None:

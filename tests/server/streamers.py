@@ -83,7 +83,8 @@ class Streamer:
         path = MelPath(self.mel_config, self.mel_config)
         pipeline = Pipeline([Stage("x", (MEL, NOISE), windowed(speak), REACH, REACH)], draw)
         frames = sizes.get("chunk_frames", 64)
-        chunks = ChunkSizes(sizes.get("first_chunk_frames", min(8, frames)), frames, frames)
+        first = sizes.get("first_chunk_frames", min(8, frames))
+        chunks = ChunkSizes(first, first, frames, frames)
         return StreamSession(pipeline, StreamAdmission(path), chunks)
 
     def _speak(self, sigma: float, mel: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:

@@ -21,15 +21,16 @@ from vocoder.synthesis.pipeline import Pipeline
 
 __all__ = ["ChunkSizes", "StreamSession", "begun", "drained"]
 
-CHUNK_FRAMES = 64
-"""frames of the mel that a chunk waits for: each stage then computes at most 1.25 frames for each that is delivered"""
+SLOW_CHUNK_FRAMES, CHUNK_FRAMES = 64, 128
+"""frames of the mel that a chunk waits for at most, of models that go sample by sample, and of others: in shorter ones
+each stage computes more of its context than of what is wanted, and the correction has too few chains side by side"""
 LONG_CHUNK_FRAMES = 1024
 """frames of a chunk whose mel is there anyway, for parallel models: longer runs take less time by the frame"""
 GROWTH, QUICK_GROWTH = 8, 16
 """how many times as far as the chunks before it a chunk reaches at most; the latter for models that take one step a
 frame, and so are dozens of times faster than real time"""
 FIRST_CHUNK_FRAMES = 8
-"""frames of the first chunk, a tenth of a second"""
+"""frames of the first chunk, a tenth of a second; `BLOCK` where they are there, as corrections go by as many"""
 LAST = 0.25
 """how much longer a chunk may be to leave nothing for another"""
 
@@ -39,7 +40,8 @@ class ChunkSizes:
     """Frames of the chunks of a stream: the first is short, and each waits for no more frames than all before it had.
 
     Attributes:
-        first: frames of the first chunk.
+        first: frames that the first chunk waits for.
+        opening: frames that it takes, if the mel is there already.
         usual: frames that the others wait for, at most.
         most: frames that they take, at most, if the mel is there already.
         growth: how many times as far as the chunks before it a chunk reaches at most then.
@@ -49,6 +51,7 @@ class ChunkSizes:
     """
 
     first: int
+    opening: int
     usual: int
     most: int
     growth: int = GROWTH
@@ -61,10 +64,14 @@ class ChunkSizes:
     @classmethod
     def of(cls, model: Vocoder, usual: int | None = None, first: int | None = None) -> ChunkSizes:
         """Return the sizes for a model, as far as they are not given."""
-        frames = CHUNK_FRAMES if usual is None else usual
-        most = LONG_CHUNK_FRAMES if usual is None and not model.sequential else frames
-        growth = QUICK_GROWTH if model.noise_shape(1, 1)[2] == 1 else GROWTH
-        return cls(min(FIRST_CHUNK_FRAMES, frames) if first is None else first, frames, most, growth)
+        flexible, growth = usual is None and not model.sequential, GROWTH
+        if model.noise_shape(1, 1)[2] == 1:
+            growth = QUICK_GROWTH
+        if usual is None:
+            usual = SLOW_CHUNK_FRAMES if model.sequential else CHUNK_FRAMES
+        opening = BLOCK if flexible and first is None else first
+        first = min(FIRST_CHUNK_FRAMES, usual) if first is None else first
+        return cls(first, opening or first, usual, LONG_CHUNK_FRAMES if flexible else usual, growth)
 
     def of_next(self, done: int, there: int, ended: bool) -> int:
         """Return the frames of the next chunk, after `done` frames; 0 if it has to wait.
@@ -75,8 +82,8 @@ class ChunkSizes:
             ended: whether there will be no more.
         """
         wanted = min(done, self.usual) if done else self.first
-        longest = min((self.growth - 1) * done, self.most) if self.most > self.usual else wanted
-        frames = min(there, max(wanted, longest))
+        longest = min((self.growth - 1) * done, self.most) if done else self.opening
+        frames = min(there, max(wanted, longest if self.most > self.usual else 0))
         if ended and there <= max(frames, min((1 + LAST) * frames, self.most)):
             return there
         whole = frames - (done + frames) % BLOCK  # a chain of corrections in two pieces takes twice as long
