@@ -29,8 +29,8 @@ CASES = 40
 TOLERANCE = 1e-5
 OVERLOAD = 1.2
 
-Measured = tuple[float, float, float]
-"""seconds of audio a second, median and 99th percentile of the latency"""
+Measured = tuple[float, float, float, float]
+"""seconds of audio a second, median and 99th percentile of the latency, processor seconds for a second of audio"""
 
 
 def main() -> int:
@@ -73,6 +73,7 @@ def _pace(cases: list[Case], options: argparse.Namespace) -> None:
             with neighbour() if beside else nullcontext():
                 rows = _compared(own, plain, cases, options)
             header = ["clients", "audio s/s", "plain", "ratio", "p50 ms", "plain", "p99 ms", "plain"]
+            header += ["CPU ms per audio s", "plain"]
             title = "beside a process that keeps a core busy" if beside else "alone"
             print(f"\n{options.interface}, {title}\n\n{markdown_table(header, rows)}", flush=True)
 
@@ -82,12 +83,14 @@ def _compared(own: Program, plain: Program, cases: list[Case], options: argparse
     for _ in range(options.rounds):
         for clients in options.clients:
             for name, program, interface in (("own", own, options.interface), ("plain", plain, "plain")):
+                before = program.processor_seconds()
                 load = asyncio.run(closed_loop(program.url, cases, clients, options.seconds, interface))
-                found[clients, name].append((load.audio_per_second, load.latency(50), load.latency(99)))
+                cost = (program.processor_seconds() - before) / sum(answer.seconds for answer in load.spoken)
+                found[clients, name].append((load.audio_per_second, load.latency(50), load.latency(99), cost))
     rows = []
     for clients in options.clients:
         mine, theirs = (np.median(found[clients, name], axis=0) for name in ("own", "plain"))
-        figures = [f"{1000 * value:.0f}" for place in (1, 2) for value in (mine[place], theirs[place])]
+        figures = [f"{1000 * value:.0f}" for place in (1, 2, 3) for value in (mine[place], theirs[place])]
         rows.append([str(clients), f"{mine[0]:.0f}", f"{theirs[0]:.0f}", f"{mine[0] / theirs[0]:.2f}", *figures])
     return rows
 

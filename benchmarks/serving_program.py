@@ -24,6 +24,11 @@ class Program:
         self.url = url
         self._process = process
 
+    def processor_seconds(self) -> float:
+        """Return the seconds of processor time that the process has taken."""
+        times = self._process.cpu_times()
+        return float(times.user + times.system)
+
     def megabytes(self) -> float:
         """Return the memory that the process holds."""
         return float(self._process.memory_info().rss) / 2**20

@@ -90,8 +90,6 @@ class Settings(BaseSettings):
     queue_size: Count = Field(default=QueueLimits.items, description="requests that may wait for one model before 503")
     queue_frames: Count = QueueLimits.frames
     """mel frames that may wait for one model before 503"""
-    queue_bytes: Count = QueueLimits.size
-    """bytes of mels that may wait for one model before 503"""
     max_wait: Seconds = Field(
         default=QueueLimits.seconds,
         description="seconds of waiting work, at the measured speed, above which requests get 503",
@@ -135,7 +133,7 @@ class Settings(BaseSettings):
     @property
     def queue_limits(self) -> QueueLimits:
         """Limits on the work that waits for each model."""
-        return QueueLimits(self.queue_size, self.queue_frames, self.queue_bytes, self.max_wait)
+        return QueueLimits(self.queue_size, self.queue_frames, self.max_wait)
 
     @field_validator("models", "allowed_hosts", "cors_origins", mode="before")
     @classmethod

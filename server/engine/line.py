@@ -69,13 +69,19 @@ class Line:
         """Measure the speed of runs with a pace that was begun elsewhere."""
         self._queue.pace = pace
 
-    def admit(self, frames: int = 0, size: int = 0, client: Client | None = None) -> None:
-        """Raise QueueFullError if a job of a client, the present one, has to wait too long or has no room."""
+    def admit(self, frames: int = 0, client: Client | None = None) -> list[Job]:
+        """Return which jobs give way to a further one of a client, the present one if it is left out.
+
+        Raises:
+            QueueFullError: it would wait too long, or there is no room for it.
+        """
         with self.lanes.lock:
             client = CLIENT.get() if client is None else client
             wait = self.lanes.expected_wait(self, self._queue.wait(client))
-            if wait > self._queue.limits.seconds or self._queue.room(frames, size, client) is None:
+            gone = self._queue.room(frames, client)
+            if wait > self._queue.limits.seconds or gone is None:
                 raise QueueFullError.after(wait)
+            return gone
 
     def submit(self, job: Job, limited: bool = True) -> Job:
         """Queue a job; one that is not limited is taken whatever waits. Cancelling it removes it.
@@ -85,8 +91,7 @@ class Line:
         """
         with self.lanes.lock:
             if limited:
-                self.admit(job.frames, job.size, job.client)
-                for other in self._queue.room(job.frames, job.size, job.client) or ():
+                for other in self.admit(job.frames, job.client):
                     other.finish(QueueFullError.after(self._queue.wait(other.client)))
             job.add_done_callback(lambda _: self._forget(job))
             self.lanes.arrive(self)

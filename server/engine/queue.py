@@ -45,13 +45,11 @@ class QueueLimits:
     Attributes:
         items: jobs.
         frames: mel frames.
-        size: bytes of mels.
         seconds: measured time until a further job gets its turn.
     """
 
     items: int = 64
     frames: int = 2**16
-    size: int = 2**26
     seconds: float = 30.0
 
 
@@ -106,11 +104,6 @@ class Job(Future[Any]):
     def work(self) -> float:
         """What is left of it, in ordinary frames."""
         return self.frames * self.cost
-
-    @property
-    def size(self) -> int:
-        """Bytes of its mel."""
-        return 0 if self.utterance is None else int(self.utterance.mel.nbytes)
 
     def next_part(self) -> Any:
         """Compute the next part; return a `Part`, or the outcome of the whole job, maybe an exception."""
@@ -201,13 +194,13 @@ class WorkQueue:
         own = wait_among(inside.pop(address, 0.0), inside.values(), turn)
         return wait_among(own, others.values(), turn) + self._left()
 
-    def room(self, frames: int, size: int, client: Client) -> list[Job] | None:
+    def room(self, frames: int, client: Client) -> list[Job] | None:
         """Return which jobs give way to a further one of a client, mostly none; None if there is no room for it.
 
         The newest jobs of whoever has most work here give way to those of others.
         """
         kept, gone = list(self._jobs), list[Job]()
-        while kept and not self._fits(kept, frames, size):
+        while kept and not self._fits(kept, frames):
             work = _sums((job.client.who[0], job.work) for job in kept)
             most = max(work, key=lambda who: work[who])
             theirs = [job for job in kept if job.client.who[0] == most and not job.begun]
@@ -270,13 +263,8 @@ class WorkQueue:
         now, running = time.monotonic(), self._running.items()
         return sum(max(0.0, since + seconds - now) for job, (since, seconds) in running if not job.cancelled())
 
-    def _fits(self, jobs: list[Job], frames: int, size: int) -> bool:
-        limits = self.limits
-        return (
-            len(jobs) < limits.items
-            and sum(job.frames for job in jobs) + frames <= limits.frames
-            and sum(job.size for job in jobs) + size <= limits.size
-        )
+    def _fits(self, jobs: list[Job], frames: int) -> bool:
+        return len(jobs) < self.limits.items and sum(job.frames for job in jobs) + frames <= self.limits.frames
 
 
 def _sums(pairs: Iterable[tuple[Hashable, float]]) -> dict[Hashable, float]:

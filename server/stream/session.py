@@ -29,6 +29,7 @@ from server.stream.encoder import StreamEncoder
 from server.stream.intake import Intake
 from server.telemetry.metrics import REJECTIONS
 from server.telemetry.requests import note
+from vocoder.adapt.path import MelPath
 from vocoder.admission import ENOUGH_FRAMES, StreamAdmission
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import AUTO
@@ -85,15 +86,14 @@ class WebSocketSession:
         config, sampling = engine.mel_config, hello.sampling().seeded()
         hello.check_corrections(config)
         level = hello.level(streamed=True)
-        path = await service.run(mel_path, hello, config, service.mel_configs)
+        path = await self._path(hello, config)
         rate = target.rate(config.sample_rate, hello.sample_rate)
         self._audio_bytes = chunk_bytes(config, rate, service.settings.max_frames)
         hold_bytes(self._websocket, self._audio_bytes)
         note(self._websocket, model=engine.name)
         await self._send_json(ready_message(hello, engine.name, engine.dtype, path, rate, sampling.seed))
         if hello.preset == AUTO:
-            path = await service.run(mel_path, hello, config, service.mel_configs, await self._beginning(hello, config))
-        await service.run(mel_range, path.source)  # measures it beside the event loop
+            path = await self._path(hello, config, await self._beginning(hello, config))
         admission = StreamAdmission(path, hello.guard or service.settings.guard, max_frames=service.settings.max_frames)
         intake = Intake(service, hello.numpy_dtype, admission)
         route, origin = self._websocket.scope["route"].path, service.origin(engine, sampling.seed)
@@ -103,6 +103,16 @@ class WebSocketSession:
         await done_before(sending, self._take_frames(intake, stream, encoder))
         sending.result()
         await self._send_json(done_message(hello, intake.frames, encoder.summary(), intake.verdict, path))
+
+    async def _path(self, hello: StreamHello, config: MelConfig, mel: NDArray[np.float32] | None = None) -> MelPath:
+        """Return how the mel reaches the model, of whose source the range of values is known by then."""
+
+        def found() -> MelPath:
+            path = mel_path(hello, config, self._service.mel_configs, mel)
+            mel_range(path.source)  # is measured
+            return path
+
+        return await self._service.run(found)
 
     async def _beginning(self, hello: StreamHello, config: MelConfig) -> NDArray[np.float32] | None:
         """Return the first frames (n_mels, frames), from which preset=auto recognises the mel config.

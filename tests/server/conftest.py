@@ -163,6 +163,19 @@ def serve(fake: FakeSynthesizer) -> Callable[..., AbstractContextManager[str]]:
 
 
 @pytest.fixture
+def ready(serve: Any) -> Callable[..., AbstractContextManager[str]]:
+    """Serve as `serve` does, once every model is ready: `with ready(fake) as url`."""
+
+    @contextmanager
+    def run(*fakes: FakeSynthesizer, **settings: Any) -> Iterator[str]:
+        with serve(*fakes, **settings) as url:
+            _wait_until(lambda: httpx.get(f"{url}/readyz", timeout=60.0).status_code == 200)
+            yield url
+
+    return run
+
+
+@pytest.fixture
 def wait_until() -> Callable[[Callable[[], bool]], None]:
     return _wait_until
 

@@ -52,8 +52,8 @@ def test_every_setting_is_documented_with_its_default() -> None:
 
 
 def test_the_limits_of_the_queue() -> None:
-    settings = Settings(queue_size=1, queue_frames=2, queue_bytes=3, max_wait=4.0)
-    assert settings.queue_limits == QueueLimits(items=1, frames=2, size=3, seconds=4.0)
+    settings = Settings(queue_size=1, queue_frames=2, max_wait=4.0)
+    assert settings.queue_limits == QueueLimits(items=1, frames=2, seconds=4.0)
     assert Settings().queue_limits == QueueLimits()
 
 

@@ -59,10 +59,6 @@ class Extraction:
         self.ended += 1
 
 
-def ready(url: str, wait_until: Any) -> None:
-    wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
-
-
 def wav() -> bytes:
     stream = io.BytesIO()
     soundfile.write(stream, CLIP, 22050, format="WAV")
@@ -76,11 +72,10 @@ def post(url: str, content: bytes, key: str | None = None, **headers: str) -> ht
 
 
 def test_a_flood_of_audio_files_holds_up_no_synthesis(
-    serve: Any, new_mel: Any, pool: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
+    ready: Any, new_mel: Any, pool: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extraction = Extraction(monkeypatch)
-    with serve() as url:
-        ready(url, wait_until)
+    with ready() as url:
         mels = [pool.submit(post, f"{url}/mel", wav()) for _ in range(8)]
         wait_until(lambda: extraction.begun == 1)
         late = post(f"{url}/synthesize", npy(new_mel()), **{"X-Deadline-Ms": "50"})
@@ -95,12 +90,11 @@ def test_a_flood_of_audio_files_holds_up_no_synthesis(
 
 
 def test_who_leaves_has_no_mel_computed(
-    serve: Any, pool: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
+    ready: Any, pool: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extraction, body = Extraction(monkeypatch), wav()
     head = f"POST /mel HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
-    with serve() as url:
-        ready(url, wait_until)
+    with ready() as url:
         address = urlsplit(url)
         leavers = [socket.create_connection((address.hostname, address.port)) for _ in range(6)]
         for leaver in leavers:
@@ -115,11 +109,10 @@ def test_who_leaves_has_no_mel_computed(
 
 
 def test_audio_files_wait_no_longer_than_the_longest_wait(
-    serve: Any, pool: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
+    ready: Any, pool: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     extraction = Extraction(monkeypatch)
-    with serve(max_wait=0.02) as url:  # a mel is guessed to take 0.03 s
-        ready(url, wait_until)
+    with ready(max_wait=0.02) as url:  # a mel is guessed to take 0.03 s
         first = pool.submit(post, f"{url}/mel", wav())
         wait_until(lambda: extraction.begun == 1)
         answers = [pool.submit(post, f"{url}/mel", wav()) for _ in range(2)]
@@ -131,10 +124,9 @@ def test_audio_files_wait_no_longer_than_the_longest_wait(
 
 
 def test_one_key_on_many_connections_leaves_the_queue_to_others(
-    serve: Any, fake: Any, new_mel: Any, keys: Path, pool: Any, wait_until: Any
+    ready: Any, fake: Any, new_mel: Any, keys: Path, pool: Any, wait_until: Any
 ) -> None:
-    with serve(api_keys_file=keys, queue_size=4) as url:
-        ready(url, wait_until)
+    with ready(api_keys_file=keys, queue_size=4) as url:
         fake.gate.clear()
         entered = fake.entered
         greedy = [pool.submit(post, f"{url}/synthesize", npy(new_mel()), "greedy") for _ in range(9)]
@@ -146,16 +138,15 @@ def test_one_key_on_many_connections_leaves_the_queue_to_others(
         assert sorted(answer.result(TIMEOUT).status_code for answer in greedy) == [200] * 3 + [503] * 6
 
 
-def test_a_frame_with_many_corrections_counts_as_several(serve: Any, new_mel: Any, keys: Path, wait_until: Any) -> None:
-    with serve(api_keys_file=keys, frames_per_minute=1000) as url:
-        ready(url, wait_until)
+def test_a_frame_with_many_corrections_counts_as_several(ready: Any, new_mel: Any, keys: Path, wait_until: Any) -> None:
+    with ready(api_keys_file=keys, frames_per_minute=1000) as url:
         address, mel = f"{url}/synthesize?corrections=", npy(new_mel(frames=100))
         assert [post(address + "100", mel, "greedy").status_code for _ in range(2)] == [200, 429]
         assert {post(address + "0", mel, "other").status_code for _ in range(9)} == {200}
 
 
 def test_numbers_are_written_in_pieces(
-    serve: Any, fake: Any, new_mel: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
+    ready: Any, fake: Any, new_mel: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The event loop, and with it /livez, waits as long as one call of `json.dumps` takes."""
     longest, dumps = 0, json.dumps
@@ -169,8 +160,7 @@ def test_numbers_are_written_in_pieces(
     mel = new_mel(frames=300)
     tensor = {"name": "mel", "shape": list(mel.shape), "datatype": "FP32", "data": mel.ravel().tolist()}
     body = dumps({"inputs": [tensor], "parameters": {"seed": 3}}).encode()
-    with serve() as url:
-        ready(url, wait_until)
+    with ready() as url:
         longest = 0
         output = post(f"{url}/v2/models/fake/infer", body).json()["outputs"][0]
     np.testing.assert_array_equal(np.float32(output["data"]), fake.synthesize(mel, seed=3))

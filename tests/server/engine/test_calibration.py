@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from server.engine.calibration import Costs, Point, calibrate
+from server.engine.calibration import Costs, calibrate
 from server.engine.model import LoadedModel
 from vocoder.mel.config import preset
 
@@ -74,11 +74,6 @@ def small_device(frames: int) -> float:
     return 0.1 + frames / 1000.0
 
 
-def wide_device(frames: int) -> float:
-    """As long for one frame as for a thousand."""
-    return 0.1 if frames <= 1000 else frames / 10000.0
-
-
 def test_the_costs_are_those_of_the_device(measure: Any) -> None:
     costs = measure(Device(small_device))
     for frames in (32, 50, 100, 1000):
@@ -127,23 +122,3 @@ def test_short_mels_share_a_run_and_long_ones_stay_alone(measure: Any) -> None:
     assert batch(runner, [limit, 40]) == [limit]
     assert batch(runner, [40, limit, 50]) == [40, 50]
     assert sum(batch(runner, [100] * 1000)) <= limit
-
-
-def test_a_wide_device_takes_as_many_as_it_gains_from(measure: Any) -> None:
-    device = Device(wide_device)
-    runner = LoadedModel(device, measure(device))
-    taken = batch(runner, [43] * 1000)
-    assert 1000 <= device.run_frames(taken) <= runner.max_frames
-
-
-def test_no_run_is_shared_that_would_take_longer_than_its_parts() -> None:
-    costs = Costs((Point(32, 1.0, 1.0), Point(64, 2.0, 3.0), Point(128, 4.0, 6.0)))
-    assert not costs.worth_joining(costs.alone(32), 64, 32)
-    assert not costs.worth_joining(costs.alone(100), 129, 29)
-    better = Costs((Point(32, 1.0, 1.0), Point(64, 2.0, 1.5), Point(128, 4.0, 2.5)))
-    assert better.worth_joining(better.alone(32), 64, 32)
-
-
-def test_without_costs_every_mel_runs_alone() -> None:
-    runner = LoadedModel(Device(small_device))
-    assert batch(runner, [40, 40]) == [40]

@@ -6,14 +6,14 @@ import json
 import re
 import socket
 import time
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
 import pytest
 from answers import npy
 from handshakes import TIMEOUT, connected, until_closed
+from speaker import metrics
 
 NOWHERE = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\n"
 HEAD = b"POST /v1/synthesize?format=npy HTTP/1.1\r\nHost: localhost\r\n"
@@ -44,23 +44,8 @@ def is_cut_off(connection: socket.socket) -> bool:
     return False
 
 
-def metrics(url: str) -> str:
-    return httpx.get(f"{url}/metrics", timeout=TIMEOUT).text
-
-
 def cancelled(url: str, stage: str) -> bool:
     return f'vocoder_cancelled_total{{model="fake",stage="{stage}"}} 1.0' in metrics(url)
-
-
-@pytest.fixture
-def ready(serve: Any, wait_until: Any) -> Any:
-    @contextmanager
-    def start(**settings: Any) -> Iterator[str]:
-        with serve(**settings) as url:
-            wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
-            yield url
-
-    return start
 
 
 def assert_speaks(url: str, mel: Any) -> None:

@@ -66,9 +66,8 @@ def watched() -> Iterator[Callable[[], int]]:
 
 
 @pytest.fixture
-def url(serve: Any, wait_until: Any) -> Iterator[str]:
-    with serve() as address:
-        wait_until(lambda: httpx.get(f"{address}/readyz", timeout=TIMEOUT).status_code == 200)
+def url(ready: Any) -> Iterator[str]:
+    with ready() as address:
         yield address
 
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import nullcontext
 from typing import Any
 
 import httpx
@@ -23,17 +22,6 @@ TIMEOUT = 30.0
 LOOPBACK = "[::1]"
 EVIL, PUBLIC = "evil.test", "speech.example.com"
 PROBLEM = "urn:vocoder:problem:"
-
-
-@pytest.fixture
-def ready(serve: Any, wait_until: Any) -> Any:
-    @contextmanager
-    def start(**settings: Any) -> Iterator[str]:
-        with serve(Streamer(), **settings) as url:
-            wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
-            yield url
-
-    return start
 
 
 def asked(url: str, path: str = "/v1/models", **headers: str) -> tuple[int, str]:

@@ -123,17 +123,6 @@ def replace_file(file: Path, text: str) -> None:
     os.replace(new, file)  # noqa: PTH105
 
 
-def test_a_changed_file_is_taken_up(file: Path) -> None:
-    file.write_text(f"alice:{KEY}")
-    ring = KeyRing(file, 0, 0)
-    assert not ring.refresh()
-    replace_file(file, "bob:another-key-of-bob")
-    assert refreshed(ring)
-    assert ring.find(KEY) is None
-    assert ring.find("another-key-of-bob") is not None
-    assert not ring.refresh()
-
-
 @pytest.mark.parametrize("text", [None, "nonsense"])
 def test_a_spoilt_file_leaves_the_keys_as_they_were(
     file: Path, text: str | None, caplog: pytest.LogCaptureFixture

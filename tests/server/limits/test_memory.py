@@ -5,8 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import socket
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import httpx
@@ -40,23 +39,12 @@ def resident() -> int:
     return int(psutil.Process().memory_info().rss)
 
 
-@pytest.fixture
-def ready(serve: Any, wait_until: Any) -> Any:
-    @contextmanager
-    def start(synthesizer: Any, **settings: Any) -> Iterator[str]:
-        with serve(synthesizer, max_buffered_bytes=BUDGET, **settings) as url:
-            wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
-            yield url
-
-    return start
-
-
 @pytest.mark.parametrize("query", ["format=pcm_f32", "format=pcm_f32&stream=1"])
 def test_answers_that_nobody_reads(ready: Any, fake: Any, wait_until: Any, query: str) -> None:
     """Each has 5 MB; without the limit all would wait in the memory of the server."""
     stream = "stream" in query
     synthesizer, sent = Streamer() if stream else fake, request(query, mel_of(4096 + 1024 * stream))
-    with ready(synthesizer, max_frames=8192) as url:
+    with ready(synthesizer, max_buffered_bytes=BUDGET, max_frames=8192) as url:
         httpx.post(f"{url}/v1/synthesize?{query}", content=npy(mel_of(4096)), timeout=TIMEOUT)  # loads what it needs
         before = resident()
         with ExitStack() as stack:
@@ -74,7 +62,7 @@ def test_answers_that_nobody_reads(ready: Any, fake: Any, wait_until: Any, query
 
 def test_a_stream_makes_the_next_piece_when_the_last_was_taken(ready: Any, wait_until: Any) -> None:
     streamer, sent = Streamer(), request("format=pcm_f32&stream=1&sample_rate=96000", mel_of(4096))
-    with ready(streamer) as url, connected(url, sent, window=4096) as client:
+    with ready(streamer, max_buffered_bytes=BUDGET) as url, connected(url, sent, window=4096) as client:
         head_of(client)
         wait_until(streamer.stands_still)
         steps = streamer.steps
@@ -86,7 +74,7 @@ def test_a_stream_makes_the_next_piece_when_the_last_was_taken(ready: Any, wait_
 
 def test_websockets_that_nobody_reads(ready: Any, wait_until: Any) -> None:
     streamer = Streamer()
-    with ready(streamer) as url, ExitStack() as stack:
+    with ready(streamer, max_buffered_bytes=BUDGET) as url, ExitStack() as stack:
         refused = 0
         for _ in range(12):
             narrow = stack.enter_context(socket.socket())

@@ -33,10 +33,6 @@ def test_one_client_leaves_a_quarter_to_others() -> None:
     assert (pool.used, pool.most) == (0, 100)
 
 
-def test_a_single_place_may_be_taken() -> None:
-    assert Holding(Pool(1), ALICE).set(1)
-
-
 @pytest.mark.parametrize(
     ("host", "address"),
     [("10.0.0.7", "10.0.0.7"), ("2001:db8::1:2:3:4", "2001:db8::/64"), ("testclient", "testclient"), (None, "")],

@@ -7,14 +7,12 @@ import json
 import logging
 import socket
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
-import httpx
 import psutil
 import pytest
-from handshakes import BINARY, CONTINUATION, PING, TEXT, TIMEOUT, connected, frame, handshake, head_of, until_closed
+from handshakes import BINARY, CONTINUATION, PING, TEXT, connected, frame, handshake, head_of, until_closed
 from streamers import Streamer, mel_of
 
 from server.limits.connections import server_config
@@ -34,14 +32,8 @@ def streamer() -> Streamer:
 
 
 @pytest.fixture
-def ready(serve: Any, streamer: Streamer, wait_until: Any) -> Any:
-    @contextmanager
-    def start(**settings: Any) -> Iterator[str]:
-        with serve(streamer, **settings) as url:
-            wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
-            yield url
-
-    return start
+def ready(ready: Any, streamer: Streamer) -> Any:
+    return partial(ready, streamer)
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import httpx
 import pytest
-from speaker import TIMEOUT, Speaker
+from speaker import Speaker
 from streamers import Streamer
 from websockets.sync.client import connect
 
@@ -19,11 +18,10 @@ def streamer() -> Streamer:
 
 
 @pytest.fixture
-def talk(serve: Any, wait_until: Any) -> Any:
+def talk(ready: Any) -> Any:
     @contextmanager
     def run(*models: Any, **settings: Any) -> Iterator[Any]:
-        with serve(*models, **settings) as url:
-            wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
+        with ready(*models, **settings) as url:
 
             @contextmanager
             def dial(**options: Any) -> Iterator[Speaker]:

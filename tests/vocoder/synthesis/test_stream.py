@@ -12,6 +12,7 @@ from tiny_models import TINY_MEL, grouping_config, stirred, tiny_synthesizer
 
 from vocoder.audio.file import read_audio
 from vocoder.checkpoint import Checkpoint
+from vocoder.correction.order import BLOCK
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.loading import load
 from vocoder.mel.spectrogram import MelSpectrogram
@@ -144,8 +145,9 @@ def test_a_chunk_waits_for_few_frames_and_takes_more_where_they_are_there(voice)
         if ended:
             session.finish()
         sizes = frames_by_chunk(session, voice.hop_length)
-        assert sizes[:2] == ([240, 1024] if voice.model.noise_shape(1, 1)[2] == 1 else [112, 896])
-        assert not ended or len(sizes) == 3
+        first, second = (240, 1024) if voice.model.noise_shape(1, 1)[2] == 1 else (112, 896)
+        assert sizes[0] == first
+        assert sizes[1:] == [second, 1300 - BLOCK - first - second] or not ended
     fixed = voice.open_stream(seed=2, chunk_frames=32)
     fixed.push(x)
     fixed.finish()
