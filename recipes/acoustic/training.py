@@ -46,16 +46,14 @@ class AcousticRun:
     """The first of those held out."""
     frames: int = 192
     """Frames of an item."""
-    utterances: int | None = None
-    """The first so many of the folder; all if left out. Of later ones, too, those not held out are left alone."""
     validation_items: int = 32
 
     def __post_init__(self) -> None:
         bands = load_mel_config(self.mel).n_mels
         if bands != self.model.n_mels:
             raise ConfigError(f"{self.mel} has {bands} bands, so model.n_mels must be too, not {self.model.n_mels}")
-        if min(self.frames, self.validation_items, self.utterances or 1) < 1:
-            raise ConfigError("frames, validation_items and utterances must be at least 1")
+        if min(self.frames, self.validation_items) < 1:
+            raise ConfigError("frames and validation_items must be at least 1")
 
 
 def train(config: AcousticRun, *, resume: bool) -> Path:
@@ -66,7 +64,7 @@ def train(config: AcousticRun, *, resume: bool) -> Path:
         ConfigError: it is too little.
     """
     folder = Path(config.speech)
-    kept, aside = parted(read_speech(folder)[: config.utterances], config.folds, config.held)
+    kept, aside = parted(read_speech(folder), config.folds, config.held)
     announce(f"{sum(line.seconds for line in kept) / 60:.1f} minutes to train on, {len(aside)} utterances held out")
     random_state.seed_all(config.trainer.seed)
     objective = AcousticObjective(AcousticModel(config.model), load_mel_config(config.mel), _settings(config))

@@ -8,21 +8,11 @@ from pathlib import Path
 
 from recipes.corpora.debian import unpack
 from training.corpora.corpus import CorpusError
+from training.run_config import parse_yaml
 
-# By language, as espeak-ng names it: the packages and the files of theirs that hold prose.
-LANGUAGES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
-    "en-us": (
-        ("fortunes-min", "fortunes"),
-        ("literature", "science", "wisdom", "tao", "platitudes", "education", "people"),
-    ),
-    "es": (
-        ("fortunes-es",),
-        ("es/arte.fortunes", "es/ciencia.fortunes", "es/filosofia.fortunes", "es/sabiduria.fortunes"),
-    ),
-    "de": (("fortunes-de",), ("de/zitate", "de/sprichworte", "de/gedichte", "de/mathematiker")),
-    "pl": (("fortunes-pl",), ("pl/puchatek", "pl/pratchett", "pl/matura", "pl/zen", "pl/bajki")),
-    "it": (("fortunes-it",), ("leggi", "definizioni", "computer", "zuse")),
-}
+_TABLE = Path(__file__).with_suffix(".yaml")
+LANGUAGES: dict[str, dict[str, list[str]]] = parse_yaml(_TABLE.read_text(encoding="utf-8"), str(_TABLE))
+"""by language, as espeak-ng names it: the packages, and the files of theirs that hold prose"""
 SHORTEST = 35
 LONGEST = 125
 _FOLDER = Path("usr/share/games/fortunes")
@@ -42,7 +32,7 @@ def sentences(language: str, cache: Path, system: Path = Path("/")) -> tuple[str
     Raises:
         CorpusError: a package can be neither found nor downloaded, or has no such sentence.
     """
-    packages, names = LANGUAGES[language]
+    packages, names = LANGUAGES[language]["packages"], LANGUAGES[language]["files"]
     found = dict.fromkeys(
         sentence for name in names for sentence in _of_file(_locate(name, packages, cache, system), language)
     )
@@ -51,7 +41,7 @@ def sentences(language: str, cache: Path, system: Path = Path("/")) -> tuple[str
     return tuple(found)
 
 
-def _locate(name: str, packages: tuple[str, ...], cache: Path, system: Path) -> Path:
+def _locate(name: str, packages: list[str], cache: Path, system: Path) -> Path:
     installed = system / _FOLDER / name
     if installed.is_file():
         return installed

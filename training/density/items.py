@@ -34,7 +34,7 @@ class DataConfig:
         ConfigError: a value is out of range.
     """
 
-    source: Literal["mels", "digits", "eight", "moons", "rings", "checkerboard", "pinwheel"] = "mels"
+    source: Literal["mels", "digits", "eight", "moons", "checkerboard"] = "mels"
     """windows of the mels of a corpus, scikit-learn's digits, or a distribution of points of the plane"""
     corpora: tuple[str, ...] = ()
     """only these corpora of the manifest; none for all"""

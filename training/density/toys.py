@@ -29,7 +29,8 @@ def _mixture(centres: Array, deviation: float) -> Toy:
 
     def log_prob(x: Array) -> Array:
         squares = ((x[:, None] - centres[None]) ** 2).sum(axis=2) / deviation**2
-        return _log_sum(squares, math.log(2 * math.pi * deviation**2 * len(centres)))
+        constant = math.log(2 * math.pi * deviation**2 * len(centres))
+        return logsumexp(-0.5 * squares, axis=1) - constant  # type: ignore[no-any-return]
 
     return Toy(sample, log_prob)
 
@@ -50,54 +51,6 @@ def _checkerboard() -> Toy:
     return Toy(sample, log_prob)
 
 
-def _rings(radii: Array, deviation: float) -> Toy:
-    """Rings around the origin, equally likely, with a normal distribution of the radius."""
-
-    def sample(count: int, rng: np.random.Generator) -> Array:
-        radius = radii[rng.integers(len(radii), size=count)] + deviation * rng.standard_normal(count)
-        angle = rng.random(count) * 2 * math.pi
-        return np.stack([radius * np.cos(angle), radius * np.sin(angle)], axis=1)
-
-    def log_prob(x: Array) -> Array:  # that of the radius over the length of the circle
-        radius = np.hypot(x[:, 0], x[:, 1])
-        squares = ((radius[:, None] - radii) / deviation) ** 2
-        constant = math.log(len(radii) * deviation) + 0.5 * math.log(2 * math.pi)
-        return _log_sum(squares, constant) - np.log(2 * math.pi * radius)
-
-    return Toy(sample, log_prob)
-
-
-def _pinwheel(arms: int, rate: float) -> Toy:
-    """Elongated Gaussians on the rays of a star, each point then turned by an angle in proportion to its radius.
-
-    The turn keeps area, so that the density is that of the star at the point turned back.
-    """
-    angles, centre, deviations = np.arange(arms) * 2 * math.pi / arms, np.array([1.8, 0.0]), np.array([0.45, 0.12])
-
-    def sample(count: int, rng: np.random.Generator) -> Array:
-        arm = rng.standard_normal((count, 2)) * deviations + centre
-        star = _turned(arm, angles[rng.integers(arms, size=count)])
-        return _turned(star, rate * np.hypot(star[:, 0], star[:, 1]))
-
-    def log_prob(x: Array) -> Array:
-        star = _turned(x, -rate * np.hypot(x[:, 0], x[:, 1]))
-        turned = np.stack([_turned(star, np.full(len(x), -angle)) for angle in angles], axis=1)
-        squares = (((turned - centre) / deviations) ** 2).sum(axis=2)
-        return _log_sum(squares, math.log(2 * math.pi * float(deviations.prod()) * arms))
-
-    return Toy(sample, log_prob)
-
-
-def _log_sum(squares: Array, constant: float) -> Array:
-    """Return the logarithm of the sum of exp(-squares / 2 - constant) over the components."""
-    return logsumexp(-0.5 * squares, axis=1) - constant  # type: ignore[no-any-return]
-
-
-def _turned(x: Array, angle: Array) -> Array:
-    cos, sin = np.cos(angle), np.sin(angle)
-    return np.stack([cos * x[:, 0] - sin * x[:, 1], sin * x[:, 0] + cos * x[:, 1]], axis=1)
-
-
 def _circle(angle: Array) -> Array:
     return np.stack([np.cos(angle), np.sin(angle)], axis=1)
 
@@ -106,7 +59,5 @@ _ARC = _circle(np.linspace(0, math.pi, 60))
 TOYS = {
     "eight": _mixture(2.5 * _circle(np.arange(8) * math.pi / 4), 0.25),
     "moons": _mixture(2.0 * (np.concatenate([_ARC, np.array([1.0, 0.5]) - _ARC]) - np.array([0.5, 0.25])), 0.15),
-    "rings": _rings(np.array([1.0, 2.0, 3.0]), 0.1),
     "checkerboard": _checkerboard(),
-    "pinwheel": _pinwheel(5, 0.9),
 }

@@ -10,7 +10,7 @@ PROSE = "A plain sentence, long enough to be read aloud."
 
 def place(root, language, *texts):
     """Write every file that a language reads, the texts into the first."""
-    for number, name in enumerate(fortunes.LANGUAGES[language][1]):
+    for number, name in enumerate(fortunes.LANGUAGES[language]["files"]):
         path = root / "usr/share/games/fortunes" / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("\n%\n".join(texts) if number == 0 else "", encoding="utf-8")

@@ -138,7 +138,7 @@ def test_shorthands(tmp_path):
     [
         (None, None, "mels"),
         ("maf", "digits", "digits"),
-        ("maf", "rings", "toys"),
+        ("maf", "eight", "toys"),
         ("vae", None, "vae"),
     ],
 )
