@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-import soundfile
 import torch
+from evaluation_corpus import write_recordings
 
-from training.corpora.manifest import Entry, ManifestError, read_manifest, write_manifest
+from training.corpora.manifest import ManifestError
 from training.data.datasets import SegmentConfig, SegmentDataset
 from training.provenance import UNKNOWN, heard_speakers, inherited, origin_of, provenance, run_name, with_inheritance
 from vocoder.checkpoint import CheckpointError, save_model
@@ -71,14 +71,10 @@ def test_voices_are_heard_directly_and_through_a_base() -> None:
 
 
 def corpus(folder, **changes):
-    rng = np.random.default_rng(0)
-    entries = []
-    for name, more in (("real", {}), ("made", {"synthetic": True}), ("kept", {"split": "test", **changes})):
-        soundfile.write(folder / f"{name}.flac", 0.1 * rng.standard_normal(22050), 22050)
-        fields = {"split": "train", "duration": 1.0, "sample_rate": 22050, "licence": f"{name}-1.0", **more}
-        entries.append(Entry(path=f"{name}.flac", corpus=name, speaker=name, **fields))
-    write_manifest(folder / "manifest.jsonl", entries)
-    return read_manifest(folder)
+    x = 0.1 * np.random.default_rng(0).standard_normal(22050)
+    told = {"real": {}, "made": {"synthetic": True}, "kept": {"split": "test", **changes}}
+    named = [{"corpus": name, "speaker": name, "licence": f"{name}-1.0", **more} for name, more in told.items()]
+    return write_recordings(folder, *((x, entry) for entry in named))
 
 
 def test_synthetic_speech_is_marked_and_what_is_not_trained_on_is_left_out(tmp_path):

@@ -12,14 +12,13 @@ import torch
 
 from training.corpora.manifest import read_manifest
 from training.evaluate.candidates import Candidate, GriffinLim, of_vocoder, on_both
-from training.evaluate.evaluation import Evaluated, evaluate
+from training.evaluate.evaluation import Row, evaluate, scoring_pool
 from training.evaluate.listening.page import write_pages
 from training.evaluate.listening.utterance import Clip, Utterance
-from training.evaluate.metric import split_by_package
+from training.evaluate.metric import Audio, split_by_package
 from training.evaluate.metrics import METRICS
 from training.evaluate.recordings import Recording, Selection, left_out, recordings
 from training.evaluate.report import Report, write_report
-from training.evaluate.scoring import scoring_pool
 from training.evaluate.summary import table
 from vocoder.audio.resampling import resample
 from vocoder.synthesis.synthesizer import Synthesizer
@@ -79,45 +78,40 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
         baselines, trained = (
             [row for candidate in rows for row in on_both(candidate)] for rows in (baselines, trained)
         )
-    found = _evaluate([*baselines, *trained], chosen, options)
+    metrics, missing = split_by_package(METRICS)
+    rows: list[Row] = []
+    heard: dict[str, dict[str, Audio]] = {}
+    with scoring_pool(options.jobs) as pool:
+        for candidate in (*baselines, *trained):
+            found, heard[candidate.name] = evaluate(candidate, chosen, metrics, pool, options.examples)
+            rows += found
     report = Report(
         settings=_settings(chosen, options),
-        rows=[row for evaluated in found.values() for row in evaluated.rows],
+        rows=rows,
         metrics=METRICS,
-        missing=split_by_package(METRICS)[1],
+        missing=missing,
         models=[model.name for model in trained],
         left_out=left_out(manifest, options.selection),
     )
     written = write_report(report, output)
-    written += write_pages(report, _utterances([*trained, *baselines[1:]], chosen, found), output, options.seed)
+    written += write_pages(report, _utterances([*trained, *baselines[1:]], chosen, heard), output, options.seed)
     print("\n".join([table(report.summaries(), report.metrics), *report.notes(), *map(str, written)]))
     return report
 
 
-def _evaluate(
-    candidates: Sequence[Candidate], chosen: Sequence[Recording], options: Comparison
-) -> dict[str, Evaluated]:
-    metrics, _ = split_by_package(METRICS)
-    found: dict[str, Evaluated] = {}
-    with scoring_pool(options.jobs) as pool:
-        for candidate in candidates:
-            found[candidate.name] = evaluate(candidate, chosen, metrics, pool, options.examples)
-    return found
-
-
 def _utterances(
-    candidates: Sequence[Candidate], chosen: Sequence[Recording], found: Mapping[str, Evaluated]
+    candidates: Sequence[Candidate], chosen: Sequence[Recording], heard: Mapping[str, Mapping[str, Audio]]
 ) -> list[Utterance]:
     """Return what there is to hear, at the sample rate of the first model, each as long as the recording."""
     rate = candidates[0].mel_config.sample_rate
     utterances = []
     for recording in chosen:
-        if recording.path not in found[candidates[0].name].examples:
+        if recording.path not in heard[candidates[0].name]:
             continue
-        reference = Clip("ground truth", found["ground truth"].examples[recording.path])
+        reference = Clip("ground truth", heard["ground truth"][recording.path])
         length, clips = len(reference.x), []
         for candidate in candidates:
-            x = resample(found[candidate.name].examples[recording.path], candidate.mel_config.sample_rate, rate)
+            x = resample(heard[candidate.name][recording.path], candidate.mel_config.sample_rate, rate)
             clips.append(Clip(candidate.name, np.pad(x, (0, max(0, length - len(x))))[:length]))
         utterances.append(Utterance(recording.voice, recording.path, rate, reference, clips))
     return utterances

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
 import numpy as np
+import torch
 
 from training.evaluate.candidates import Candidate, mel_of
-from training.evaluate.metric import Audio, Metric
+from training.evaluate.metric import Audio, Metric, MetricUndefinedError
 from training.evaluate.recordings import Recording
-from training.evaluate.scoring import score
 from training.progress import with_bar
+from vocoder.processes import process_pool
 
 
 @dataclass(frozen=True)
@@ -38,26 +40,17 @@ class Row:
     synthesis_seconds: float | None
 
 
-@dataclass(frozen=True)
-class Evaluated:
-    """A row for each recording, in order, and the audio (T,) of the first recordings of each voice, by path."""
-
-    rows: list[Row]
-    examples: dict[str, Audio]
-
-
 def evaluate(
     candidate: Candidate,
     recordings: Sequence[Recording],
     metrics: Sequence[Metric],
     pool: ProcessPoolExecutor | None = None,
     examples: int = 1,
-) -> Evaluated:
-    """Evaluate one candidate.
+) -> tuple[list[Row], dict[str, Audio]]:
+    """Return a row for each recording, in order, and the audio (T,) of so many examples of each voice, by path.
 
     All synthesis is done, and timed, before scoring starts, so that the processes that score do not slow it down.
-
-    The processes of `pool` score, or this one. The audio of so many `examples` of each voice is kept.
+    The processes of `pool` score, or this one.
 
     Raises:
         ValueError: the candidate returned audio of a wrong length.
@@ -67,26 +60,18 @@ def evaluate(
         synthesized(candidate, recording)  # a model's first call is slower than the others
     made = [synthesized(candidate, recording) for recording in recordings]
     references, audio = [recording.at(rate) for recording in recordings], [x for x, _ in made]
-    rows, heard, voices = list[Row](), dict[str, Audio](), list[str]()
     scored = (map if pool is None else pool.map)(partial(score, tuple(metrics), rate), references, audio)
     scores = with_bar(scored, "utt", len(recordings), candidate.name)
-    for recording, (x, seconds), one in zip(recordings, made, scores, strict=True):
+    rows, heard, voices = list[Row](), dict[str, Audio](), list[str]()
+    for recording, (x, seconds), (values, problems) in zip(recordings, made, scores, strict=True):
+        seen = candidate.has_heard(recording)
         rows.append(
-            Row(
-                candidate.name,
-                recording.path,
-                recording.voice,
-                candidate.has_heard(recording),
-                recording.seconds,
-                one.values,
-                one.problems,
-                seconds,
-            )
+            Row(candidate.name, recording.path, recording.voice, seen, recording.seconds, values, problems, seconds)
         )
         if voices.count(recording.voice) < examples:
             voices.append(recording.voice)
             heard[recording.path] = np.nan_to_num(x, posinf=0.0, neginf=0.0)  # its scores say that it is not finite
-    return Evaluated(rows, heard)
+    return rows, heard
 
 
 def synthesized(candidate: Candidate, recording: Recording) -> tuple[Audio, float | None]:
@@ -111,3 +96,46 @@ def synthesized(candidate: Candidate, recording: Recording) -> tuple[Audio, floa
         raise ValueError(f"{candidate.name} must synthesize ({expected},) from {mel.shape}, not {generated.shape}")
     missing = max(0, len(reference) - expected)  # framings without centring leave up to a hop at the end
     return np.pad(generated, (delay, missing))[: len(reference)], seconds
+
+
+def score(
+    metrics: Sequence[Metric], sample_rate: int, reference: Audio, generated: Audio
+) -> tuple[dict[str, float | None], dict[str, str]]:
+    """Return the values of metrics of a recording (T,) and what was made of it (T,), and why values are None, by name.
+
+    Raises:
+        ValueError: the lengths differ.
+    """
+    if reference.ndim != 1 or reference.shape != generated.shape:
+        raise ValueError(
+            f"reference and generated audio must be (T,) of one length, not {reference.shape} and {generated.shape}"
+        )
+    values: dict[str, float | None] = {metric.name: None for metric in metrics}
+    problems: dict[str, str] = {}
+    for metric in metrics:
+        try:
+            if not np.isfinite(generated).all():
+                raise MetricUndefinedError("the generated audio is not finite")
+            value = metric.measure(reference, generated, sample_rate)
+            if not np.isfinite(value):
+                raise MetricUndefinedError(f"it came out as {value}")
+            values[metric.name] = value
+        except MetricUndefinedError as error:
+            problems[metric.name] = str(error)
+    return values, problems
+
+
+@contextmanager
+def scoring_pool(processes: int) -> Iterator[ProcessPoolExecutor | None]:
+    """Hold processes of one thread each, started when they are first needed; None for a single one.
+
+    Raises:
+        ValueError: processes is below 1.
+    """
+    if processes < 1:
+        raise ValueError(f"there must be at least 1 process, not {processes}")
+    if processes == 1:
+        yield None
+        return
+    with process_pool(processes, partial(torch.set_num_threads, 1)) as pool:
+        yield pool

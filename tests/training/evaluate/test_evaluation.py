@@ -8,11 +8,10 @@ import pytest
 from evaluation_corpus import RATE, NoiseVocoder, voice
 
 from training.evaluate.candidates import Candidate, of_vocoder
-from training.evaluate.evaluation import evaluate, synthesized
+from training.evaluate.evaluation import evaluate, score, scoring_pool, synthesized
 from training.evaluate.metric import Audio, Metric, MetricUndefinedError, split_by_package
 from training.evaluate.metrics import METRICS
 from training.evaluate.recordings import Recording
-from training.evaluate.scoring import score, scoring_pool
 from vocoder.mel.config import preset
 
 NVIDIA = preset("nvidia")
@@ -36,12 +35,12 @@ def recording(seconds: float = 0.5, name: str = "a", path: str = "0", **more) ->
 
 def test_scores_say_why_a_value_is_absent() -> None:
     x = voice(120.0, 0.2)
-    scores = score([LEVEL, metric("picky", picky), metric("infinite", lambda *_: float("inf"))], RATE, x, x)
-    assert scores.values == {"level": pytest.approx(np.std(x)), "picky": None, "infinite": None}
-    assert scores.problems == {"picky": "it does not like this", "infinite": "it came out as inf"}
+    values, problems = score([LEVEL, metric("picky", picky), metric("infinite", lambda *_: float("inf"))], RATE, x, x)
+    assert values == {"level": pytest.approx(np.std(x)), "picky": None, "infinite": None}
+    assert problems == {"picky": "it does not like this", "infinite": "it came out as inf"}
     broken = x.copy()
     broken[7] = np.nan
-    assert score([LEVEL], RATE, x, broken).problems == {"level": "the generated audio is not finite"}
+    assert score([LEVEL], RATE, x, broken)[1] == {"level": "the generated audio is not finite"}
     with pytest.raises(ValueError, match="one length"):
         score([LEVEL], RATE, x, x[1:])
 
@@ -81,14 +80,12 @@ def test_framings_that_end_early_are_filled_with_silence_and_other_lengths_refus
 def test_rows_follow_the_recordings_and_the_first_of_each_voice_are_kept() -> None:
     recordings = [recording(0.5), recording(0.6, path="1"), recording(0.7, "b", "2")]
     model = of_vocoder(NoiseVocoder(), "noise", sigma=0.3)
-    result = evaluate(model, recordings, [LEVEL])
-    assert [(row.path, row.voice, row.seconds) for row in result.rows] == [
-        (r.path, r.voice, r.seconds) for r in recordings
-    ]
-    assert all(row.values["level"] == pytest.approx(0.3, rel=0.05) for row in result.rows)
-    assert all(row.synthesis_seconds is not None for row in result.rows)
-    assert {path: len(x) for path, x in result.examples.items()} == {r.path: len(r.x) for r in recordings[::2]}
-    assert list(evaluate(model, recordings, [LEVEL], examples=2).examples) == ["0", "1", "2"]
+    rows, heard = evaluate(model, recordings, [LEVEL])
+    assert [(row.path, row.voice, row.seconds) for row in rows] == [(r.path, r.voice, r.seconds) for r in recordings]
+    assert all(row.values["level"] == pytest.approx(0.3, rel=0.05) for row in rows)
+    assert all(row.synthesis_seconds is not None for row in rows)
+    assert {path: len(x) for path, x in heard.items()} == {r.path: len(r.x) for r in recordings[::2]}
+    assert list(evaluate(model, recordings, [LEVEL], examples=2)[1]) == ["0", "1", "2"]
 
 
 def test_a_voice_is_unseen_by_the_models_that_did_not_hear_it() -> None:
@@ -99,7 +96,7 @@ def test_a_voice_is_unseen_by_the_models_that_did_not_hear_it() -> None:
     tuned.provenance = {"data": [{"corpus": "mine", "licence": "CC0-1.0", "speakers": ["new"]}]}
 
     def seen(candidate: Candidate) -> list[bool]:
-        return [row.seen for row in evaluate(candidate, [new, old], [LEVEL]).rows]
+        return [row.seen for row in evaluate(candidate, [new, old], [LEVEL])[0]]
 
     assert seen(of_vocoder(tuned, "tuned")) == [True, False]
     assert seen(of_vocoder(foreign, "foreign")) == [False, True]  # it does not say, so the manifest does
