@@ -16,11 +16,9 @@ from training.runs.student import StudentLosses, StudentObjective
 from training.runs.wavenet import WaveNetLosses, WaveNetObjective
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
-from vocoder.models.student import Student
-from vocoder.models.student_config import StudentConfig
+from vocoder.models.student import Student, StudentConfig
 from vocoder.models.waveglow import WaveGlow
-from vocoder.models.wavenet import WaveNet
-from vocoder.models.wavenet_config import WaveNetModelConfig
+from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
 
 PAST = 64
 STACK = WaveNetConfig(channels=4, dilations=(1, 2), kernel_size=2, causal=True)

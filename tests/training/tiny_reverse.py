@@ -11,8 +11,7 @@ from tiny_waveglow import stirred as stirred_waveglow
 from training.critics.spectrogram import CriticConfig
 from training.runs.reverse import ReverseLosses, ReverseObjective
 from training.start.inheritance import inherit_ends
-from vocoder.models.reverse import Reverse
-from vocoder.models.reverse_config import ReverseConfig
+from vocoder.models.reverse import Reverse, ReverseConfig
 
 CONFIG = ReverseConfig(
     n_mels=8,

@@ -9,8 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper, save
 
-__all__ = ["LETTERS", "write_matcha"]
-
 LETTERS = "abcd"
 OPSET = 17
 

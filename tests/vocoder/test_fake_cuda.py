@@ -20,11 +20,9 @@ from vocoder.layers.kept import Kept
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.families import family_of
 from vocoder.models.reverse import Reverse
-from vocoder.models.student import Student
-from vocoder.models.student_config import StudentConfig
+from vocoder.models.student import Student, StudentConfig
 from vocoder.models.waveglow import WaveGlow
-from vocoder.models.wavenet import WaveNet
-from vocoder.models.wavenet_config import WaveNetModelConfig
+from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
 from vocoder.sampling import Utterance
 from vocoder.synthesis.synthesizer import Synthesizer
 
@@ -111,9 +109,8 @@ def test_rows_are_spoken_on_the_device(name):
 def test_a_density_is_computed_on_the_device(name):
     model = voice(name).model
     x = torch.zeros(2, FRAMES * 8, device=CUDA)
-    log_prob = model.log_prob if name in ("lapped", "grouping") else model.log_prob_step_by_step
-    density = log_prob(x, mel().expand(2, -1, -1))
-    assert (density.device, density.shape) == (CUDA, (2,))
+    z, log_det = model(x, mel().expand(2, -1, -1))
+    assert (z.device, log_det.device, log_det.shape) == (CUDA, CUDA, (2,))
 
 
 def test_a_teacher_scores_on_the_device():

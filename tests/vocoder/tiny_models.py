@@ -13,8 +13,7 @@ from vocoder.layers.spectrum_head import SpectrumHeadConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig
 from vocoder.models.families import family_of
-from vocoder.models.reverse import Reverse
-from vocoder.models.reverse_config import ReverseConfig
+from vocoder.models.reverse import Reverse, ReverseConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
 from vocoder.synthesis.synthesizer import Synthesizer

@@ -16,7 +16,7 @@ from training.density.mixing import PLUConv1x1
 from training.density.networks import MLP, PixelNet
 from vocoder.config import ConfigError
 from vocoder.flows.base import Flow
-from vocoder.flows.coupling import AdditiveCoupling, AffineCoupling
+from vocoder.flows.coupling import AffineCoupling
 from vocoder.flows.dense_affine import LowerAffine
 from vocoder.flows.elementwise import ActNorm, ElementwiseAffine
 from vocoder.flows.rearrangement import Permutation, reversal, shuffle, swap_order
@@ -104,7 +104,7 @@ def whitening(config: DensityConfig) -> LowerAffine | ElementwiseAffine | None:
 def _nice(config: DensityConfig, size: int) -> Iterator[Flow]:
     """Yield additive couplings and, as they keep volume, one scaling at the end (NICE, section 3.3)."""
     networks = (MLP(size - size // 2, size // 2, config.hidden) for _ in range(config.flows))
-    yield from _mixed(config, size, (AdditiveCoupling(network) for network in networks))
+    yield from _mixed(config, size, (AffineCoupling(network, additive=True) for network in networks))
     yield ElementwiseAffine(size)
 
 

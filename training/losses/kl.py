@@ -104,6 +104,6 @@ def _cross_entropy(
 
     total = mu.new_zeros(mu.shape[0])
     for _ in range(draws):
-        value = noise.draw_like(mu, 1)[0]
+        value = noise.draw_like(mu)
         total = total - checkpoint(log_prob, mu, log_s, params, value, use_reentrant=False, preserve_rng_state=False)
     return total / draws

@@ -22,8 +22,7 @@ from vocoder.correction.correction import Correction
 from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
-from vocoder.models.reverse import Reverse
-from vocoder.models.reverse_config import ReverseConfig
+from vocoder.models.reverse import Reverse, ReverseConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.stages import MEL, NOISE, Z, run
 

@@ -25,8 +25,7 @@ from vocoder.layers.stack import set_compute_dtype
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
-from vocoder.models.student import Draw, Student
-from vocoder.models.student_config import StudentConfig
+from vocoder.models.student import Draw, Student, StudentConfig
 
 
 @dataclass(frozen=True)

@@ -18,8 +18,7 @@ from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 from vocoder.models.waveglow import WaveGlow
-from vocoder.models.wavenet import WaveNet
-from vocoder.models.wavenet_config import WaveNetModelConfig
+from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
 
 
 @dataclass(frozen=True)

@@ -7,12 +7,10 @@ import math
 import torch
 from torch import Tensor
 
-from vocoder.autoregressive.plan import Feedback, Plan, Progress
+from vocoder.autoregressive.plan import Feedback, Plan
 from vocoder.distributions.gaussian import Gaussian
 from vocoder.kernels.launcher import Kernel
 from vocoder.layers.stack import CausalStack, StackWeights, as_matrix, gate_offsets
-
-__all__ = ["CompiledGenerator", "loop_weights"]
 
 
 class CompiledGenerator:
@@ -21,10 +19,10 @@ class CompiledGenerator:
     Args:
         run: `vocoder.kernels.generation.generated`, for the dtype of the weights.
         weights: of the stack, as `loop_weights` returns them.
-        stack: a causal stack.
+        stack: whose weights these are.
         distribution: of a sample.
         feedback: what the stack sees of the samples before.
-        plan: the condition's share.
+        plan: of the first samples.
     """
 
     def __init__(
@@ -37,42 +35,29 @@ class CompiledGenerator:
         plan: Plan,
     ) -> None:
         self._kernel, self._stack, self._weights = run, stack, weights
-        floor, own, batch = distribution.log_s_floor, stack.weights(), plan.cond.shape[0]
-        self._limits = -math.inf if floor is None else floor, feedback.limit
-        self._flags = int(feedback.scales), int(own.rectified)
+        floor, own, (batch, _, order) = distribution.log_s_floor, stack.weights(), plan.coefficients.shape
+        floor = -math.inf if floor is None else floor
+        self._settings = int(feedback.scales), int(own.rectified), floor, feedback.limit
         self._state = (
             torch.zeros(batch, own.past * sum(own.dilations), own.hidden),
             torch.zeros(batch, len(own.dilations), dtype=torch.int32),
-            torch.zeros(batch, max(plan.order, 1), dtype=torch.float64),
+            torch.zeros(batch, order, dtype=torch.float64),
             torch.zeros(batch, len(weights[0])),
             torch.zeros(batch, 1, dtype=torch.float64),
         )
-        self._progress = Progress(plan)
-        self._enter(plan.of(0, 1))
 
-    def advance(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Generate the next samples x (B, T) from noise z (B, T), and log |dx / dz| of each."""
-        made = [torch.zeros(2, z.shape[0], 0)]
-        for block in self._progress.take(z.shape[1]):
-            if block.plan is not None:
-                self._enter(block.plan)
-            noise = z[:, block.taken].double().contiguous()
-            out = torch.empty(2, *noise.shape)
-            numbers = block.first, *self._lengths, *self._flags, *self._limits
-            self._kernel(len(z), 1, *numbers, *self._plan, *self._weights, *self._state, noise, *out)
-            made.append(out)
-        x, log_stretch = torch.cat(made, dim=2)
+    def __call__(self, plan: Plan, z: Tensor) -> tuple[Tensor, Tensor]:
+        """Generate the next samples x (B, T) of noise z (B, T) and their plan, and log |dx / dz| of each."""
+        x, log_stretch = torch.empty(2, *z.shape)
+        offsets = gate_offsets(self._stack, plan.cond, len(z)).permute(2, 0, 1, 3).contiguous()
+        predictors, noise = (
+            [t.double().contiguous() for t in (plan.coefficients, plan.log_gain)],
+            z.double().contiguous(),
+        )
+        lengths = plan.hop_length, plan.block_length
+        given = offsets, *predictors, *self._weights, *self._state, noise
+        self._kernel(len(z), *lengths, *self._settings, *given, x, log_stretch)
         return x, log_stretch
-
-    def follow(self, plan: Plan) -> None:
-        """Go on, after the last sample of the plan so far, with that of the next frames."""
-        self._progress.follow(plan)
-
-    def _enter(self, plan: Plan) -> None:
-        """Take the next part of the plan."""
-        offsets = gate_offsets(self._stack, plan.cond, plan.cond.shape[0]).permute(2, 0, 1, 3).contiguous()
-        self._plan = offsets, plan.coefficients.double().contiguous(), plan.log_gain.double().contiguous()
-        self._lengths = plan.hop_length, plan.block_length
 
 
 def loop_weights(weights: StackWeights, rounded: bool = False) -> tuple[Tensor, ...]:
@@ -80,10 +65,7 @@ def loop_weights(weights: StackWeights, rounded: bool = False) -> tuple[Tensor, 
 
     Layers that half precision holds exactly, as in model directories stored in 16 bits, are kept in half precision: the
     loop's speed is that of reading them.
-
-    Args:
-        weights: of the stack.
-        rounded: keep half precision of them even where this loses something.
+    With `rounded` they are kept so even where this loses something.
     """
     hidden, layers = weights.hidden, [as_matrix(pair) for pair in weights.res_skip]
     gated, skip = layers[0][0].shape[1], len(layers[-1][1])

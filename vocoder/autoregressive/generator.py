@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Callable
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
@@ -15,17 +16,8 @@ from vocoder.distributions.gaussian import Gaussian
 from vocoder.kernels.launcher import kernel
 from vocoder.layers.stack import CausalStack
 
-__all__ = ["Generator", "generator"]
-
-
-class Generator(Protocol):
-    """A position in a batch of utterances: what was generated so far is remembered."""
-
-    def advance(self, z: Tensor) -> tuple[Tensor, Tensor]:
-        """Generate the next samples x (B, T) from noise z (B, T), and log |dx / dz| of each."""
-
-    def follow(self, plan: Plan) -> None:
-        """Go on, after the last sample of the plan so far, with that of the next frames."""
+Generator: TypeAlias = Callable[[Plan, Tensor], tuple[Tensor, Tensor]]
+"""from the plan of the next samples and their noise (B, T) to these, x (B, T), and log |dx / dz| of each"""
 
 
 def generator(
@@ -33,7 +25,7 @@ def generator(
 ) -> Generator:
     """Return the fastest generator: compiled for Gaussians in float32 on the CPU, a plain loop for the rest.
 
-    Where numba cannot compile, the plain loop, 25 times as slow, takes its place.
+    Where numba cannot compile, the plain loop, 25 times as slow, takes its place. The plan is of the first samples.
     """
     like = stack.weights().start[0]
     plain = like.device.type != "cpu" or dtype != torch.float32 or like.dtype != torch.float32

@@ -12,9 +12,7 @@ from torch.nn import functional as F
 
 from vocoder.distributions.mulaw import MuLaw
 
-__all__ = ["BLOCK", "Block", "Feedback", "Plan", "Progress"]
-
-BLOCK = 256
+PART = 256
 """positions whose share in the gates is computed at a time"""
 
 
@@ -24,8 +22,8 @@ class Plan:
 
     Attributes:
         cond: what the stack is conditioned on, (B, cond_channels, positions).
-        coefficients: of the linear prediction, (B, blocks, order); order 0 without one.
-        log_gain: of the linear prediction, (B, blocks); blocks are equal parts of positions.
+        coefficients: of the linear prediction, (B, blocks, order); blocks are equal parts of positions.
+        log_gain: of the linear prediction, (B, blocks).
         hop_length: samples for each position.
     """
 
@@ -35,73 +33,18 @@ class Plan:
     hop_length: int
 
     @property
-    def samples(self) -> int:
-        """Number of samples that this is the plan of."""
-        return self.cond.shape[2] * self.hop_length
-
-    @property
     def block_length(self) -> int:
         """Samples for each predictor."""
-        return self.samples // self.log_gain.shape[1]
+        return self.cond.shape[2] * self.hop_length // self.log_gain.shape[1]
 
-    @property
-    def order(self) -> int:
-        """Samples that the linear prediction sees; 0 without one."""
-        return self.coefficients.shape[2]
-
-    def of(self, first: int, last: int) -> Plan:
-        """Return the plan of the positions from `first` to before `last`."""
-        blocks = self.log_gain.shape[1] // self.cond.shape[2]
-        part = slice(first * blocks, last * blocks)
-        return Plan(self.cond[:, :, first:last], self.coefficients[:, part], self.log_gain[:, part], self.hop_length)
-
-
-@dataclass(frozen=True)
-class Block:
-    """Samples to be made next, all of which lie in one part of a plan.
-
-    Attributes:
-        plan: the part, where it is another than before; otherwise None.
-        first: number of the first of these samples in the part.
-        taken: slice of the noise that was asked for.
-    """
-
-    plan: Plan | None
-    first: int
-    taken: slice
-
-
-class Progress:
-    """How far an utterance has come in its plan, which is read in parts of `BLOCK` positions."""
-
-    def __init__(self, plan: Plan) -> None:
-        self._plan, self._made = plan, 0
-
-    def follow(self, plan: Plan) -> None:
-        """Go on, after the last sample of the plan so far, with another.
-
-        Raises:
-            ValueError: some samples of the plan so far have not been made.
-        """
-        if self._made != self._plan.samples:
-            raise ValueError(f"{self._plan.samples - self._made} samples are still to be generated")
-        self._plan, self._made = plan, 0
-
-    def take(self, count: int) -> Iterator[Block]:
-        """Yield the parts that the next `count` samples lie in.
-
-        Raises:
-            ValueError: the plan has not so many.
-        """
-        if self._made + count > self._plan.samples:
-            raise ValueError(f"{self._plan.samples - self._made} samples are planned, not {count}")
-        length, taken = BLOCK * self._plan.hop_length, 0
-        while taken < count:
-            number, first = divmod(self._made, length)
-            size = min(length - first, count - taken)
-            part = self._plan.of(number * BLOCK, (number + 1) * BLOCK) if first == 0 else None
-            yield Block(part, first, slice(taken, taken + size))
-            taken, self._made = taken + size, self._made + size
+    def parts(self, z: Tensor) -> Iterator[tuple[Plan, Tensor]]:
+        """Yield the plans of `PART` positions at a time, each with its part of the noise z (B, T)."""
+        blocks, hop = self.log_gain.shape[1] // self.cond.shape[2], self.hop_length
+        for first in range(0, self.cond.shape[2], PART):
+            last = first + PART
+            part = slice(first * blocks, last * blocks)
+            plan = Plan(self.cond[:, :, first:last], self.coefficients[:, part], self.log_gain[:, part], hop)
+            yield plan, z[:, first * hop : last * hop]
 
 
 @dataclass(frozen=True)
@@ -140,9 +83,3 @@ class Feedback:
         if self.scales:
             return torch.stack([excitation, before, prediction], dim=1).asinh()
         return excitation.unsqueeze(1)
-
-    def clamped(self, x: Tensor, prediction: Tensor, gain: Tensor) -> Tensor:
-        """Return samples no further than the limit from their predictions, all (B, T)."""
-        if self.limit == math.inf:
-            return x
-        return torch.clamp(x, prediction - self.limit * gain, prediction + self.limit * gain)

@@ -12,8 +12,6 @@ from torch.nn import functional as F
 from vocoder.correction.order import BLOCK, Order
 from vocoder.stages import Span
 
-__all__ = ["Chains", "Run", "View", "joined", "side_by_side"]
-
 Run = Callable[[int, Tensor, Tensor, Tensor], Tensor]
 """from the first frame, audio, target and existing frames of chains to the corrected chains, as `PlainCorrection`"""
 
@@ -27,12 +25,7 @@ class _Chain:
 
 
 class Chains:
-    """The stage of a correction, which remembers the chains that a piece of audio ends within.
-
-    Args:
-        order: of the frames.
-        run: corrects chains.
-    """
+    """The stage of a correction, which remembers the chains that a piece of audio ends within."""
 
     def __init__(self, order: Order, run: Run) -> None:
         self._order, self._run = order, run
@@ -82,15 +75,7 @@ class Chains:
 
 
 class View:
-    """Audio and mel of an utterance, as far as the windows show them, and what is beyond its ends.
-
-    Args:
-        order: of the correction.
-        span: of the windows.
-        x: (B, T).
-        mel: (B, n_mels, frames).
-        ended: whether the utterance ends with the windows.
-    """
+    """Audio (B, T) and mel (B, n_mels, frames) of an utterance, as far as the windows show them, and what is beyond."""
 
     def __init__(self, order: Order, span: Span, x: Tensor, mel: Tensor, ended: bool) -> None:
         self.batch = x.shape[0]
@@ -118,16 +103,9 @@ class View:
 
 
 def side_by_side(order: Order, stop: int, view: View, first: int = 0) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the chains of utterances from frame `first` on, one utterance after another.
+    """Return the chains of utterances from frame `first` to before `stop`, one utterance after another.
 
-    Args:
-        order: of the frames.
-        stop: the frame before which the last of them ends.
-        view: of the utterances.
-        first: frame of the first chain.
-
-    Returns:
-        the audio of the chains, their target and which frames exist, as `PlainCorrection.forward` takes them.
+    They are audio, target and which frames exist, as `PlainCorrection.forward` takes them.
     """
     slots = order.slots - 1 + order.hops
     last = (-(-stop // BLOCK) - 1) * BLOCK

@@ -13,8 +13,6 @@ from vocoder.correction.plain import PlainCorrection
 from vocoder.kernels.launcher import Kernel, kernel
 from vocoder.layers.band_table import BandTable
 
-__all__ = ["CompiledCorrection"]
-
 WIDE, NARROW = 16, 8
 """lanes of a vector: as many chains as a thread takes at a time, and what is left"""
 
@@ -36,7 +34,7 @@ class CompiledCorrection:
     def of(cls, plain: PlainCorrection) -> CompiledCorrection | None:
         """Return the same correction in compiled code; None where there is none."""
         bands = BandTable.of(plain.filter.filterbank, plain.filter.spread)
-        fourier = FourierTable.of(len(plain.window))
+        fourier = FourierTable.of(len(plain.filter.window))
         if bands is None or fourier is None:
             return None
         compiled = kernel("correction", "corrected")
@@ -56,14 +54,22 @@ class CompiledCorrection:
         sizes = (wide, first, target.shape[1] - order.corrections + 1, order.corrections, order.grids)
         places = (order.hop_length, order.offset, self._plain.filter.floor)
         given = (samples, step, target.contiguous(), exists.contiguous())
-        tables = (pace, self._plain.window, back, fourier.radices, fourier.place, fourier.turns, fourier.bin_turns)
+        tables = (
+            pace,
+            self._plain.filter.window,
+            back,
+            fourier.radices,
+            fourier.place,
+            fourier.turns,
+            fourier.bin_turns,
+        )
         spread = (bands.ends, bands.weights, bands.place, bands.shares)
-        self._kernel(wide + (chains > WIDE * wide), 1, *sizes, *places, *given, *tables, *spread, out)
+        self._kernel(wide + (chains > WIDE * wide), *sizes, *places, *given, *tables, *spread, out)
         return out
 
     def _steps(self, order: Order) -> tuple[Tensor, Tensor]:
         """Return how far a step goes at each place, and what the changed samples of a frame are multiplied by."""
-        window = self._plain.window
+        window = self._plain.filter.window
         pace = torch.tensor([order.relaxation(place) for place in range(order.corrections)])
         share = self._plain.share(order).repeat(len(window) // order.stride)
         return pace, window * share / (2 * len(window))  # half the length, and spectra four times too large

@@ -18,8 +18,6 @@ from vocoder.layers.kept import Kept
 from vocoder.mel.config import MelConfig
 from vocoder.stages import Span, Stage
 
-__all__ = ["BEST_CORRECTIONS", "Correction", "correctable"]
-
 BEST_CORRECTIONS = 40
 """corrections beyond which little is gained"""
 
@@ -119,4 +117,4 @@ class Correction(nn.Module):
     def _compiled(self, audio: Tensor, target: Tensor) -> CompiledCorrection | None:
         if not (compilable(audio) and compilable(target)):
             return None
-        return self._kept.of((self.plain.window,), lambda: CompiledCorrection.of(self.plain))
+        return self._kept.of((self.plain.filter.window,), lambda: CompiledCorrection.of(self.plain))

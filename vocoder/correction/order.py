@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 from vocoder.mel.config import MelConfig
 
-__all__ = ["BLOCK", "Order"]
-
 BLOCK = 16
 """frames of a chain: chains begin at multiples of it, and are independent of each other"""
 LEAST_WARM_UP = 8

@@ -9,11 +9,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.correction.order import Order
-from vocoder.layers.mel_filter import MelFilter
-from vocoder.layers.overlap import overlap_add
+from vocoder.layers.mel_filter import MelFilter, overlap_add
 from vocoder.mel.config import MelConfig
-
-__all__ = ["PlainCorrection"]
 
 
 class PlainCorrection(nn.Module):
@@ -27,15 +24,9 @@ class PlainCorrection(nn.Module):
         config: the mel convention; natural logarithm of a magnitude, without statistics.
     """
 
-    window: Tensor
-
     def __init__(self, config: MelConfig) -> None:
         super().__init__()
-        padding = (config.n_fft - config.win_length) // 2
         self.filter = MelFilter(config)
-        self.register_buffer(
-            "window", F.pad(torch.hann_window(config.win_length), (padding, padding)), persistent=False
-        )
 
     def forward(self, order: Order, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
         """Return the corrected chains (C, T); after each hop the first slot of its window is final.
@@ -65,7 +56,7 @@ class PlainCorrection(nn.Module):
 
     def share(self, order: Order) -> Tensor:
         """Return what the overlap-added changes are multiplied by, periodic in the stride of a grid: (stride,)."""
-        pieces = self.window.square().view(-1, order.stride)
+        pieces = self.filter.window.square().view(-1, order.stride)
         return pieces.sum(dim=0).clamp_min(1e-3).reciprocal()
 
     def at_once(self, order: Order, x: Tensor, mel: Tensor) -> Tensor:
@@ -83,20 +74,15 @@ class PlainCorrection(nn.Module):
         return padded[:, order.padding : order.padding + x.shape[1]]
 
     def _step(self, order: Order, active: Tensor, start: int, target: Tensor, pace: Tensor) -> Tensor:
-        """Return samples (C, T) after the frames of a grid from sample `start` on were corrected.
+        """Return samples (C, T) after frames of a grid were corrected towards a mel (C, frames, n_mels).
 
-        Args:
-            order: of the correction.
-            active: (C, T).
-            start: of the first frame's window.
-            target: mel (C, frames, n_mels).
-            pace: how far to go, broadcast to (C, frames, n_mels).
+        The first frame's window begins at sample `start`. How far to go, `pace`, broadcasts to (C, frames, n_mels).
         """
         n_fft, count = order.n_fft, target.shape[1]
         seen = active[:, start : start + (count - 1) * order.stride + n_fft]
-        spectrum = torch.fft.rfft(seen.unfold(1, n_fft, order.stride) * self.window)
+        spectrum = torch.fft.rfft(seen.unfold(1, n_fft, order.stride) * self.filter.window)
         move = pace * self.filter.difference(spectrum.real, spectrum.imag, target)
-        change = torch.fft.irfft(spectrum * torch.expm1(self.filter.log_gain(move)), n=n_fft) * self.window
+        change = torch.fft.irfft(spectrum * torch.expm1(self.filter.log_gain(move)), n=n_fft) * self.filter.window
         added = overlap_add(change, order.stride) * self.share(order).repeat(count + n_fft // order.stride - 1)
         return active + F.pad(added, (start, active.shape[1] - start - added.shape[1]))
 

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-__all__ = ["Distribution", "log_density", "log_odds", "quantile", "soft_floor"]
-
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
 NEWTON_STEPS = 3
 FAR = -30.0  # below this log-probability the series for the tail starts Newton's method

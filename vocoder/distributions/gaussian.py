@@ -9,8 +9,6 @@ from torch import Tensor
 
 from vocoder.distributions.base import Distribution, log_density, soft_floor
 
-__all__ = ["Gaussian"]
-
 
 class Gaussian(Distribution):
     """x = mu + exp(log_s) * z; parameters (B, 2, T) are mu and log_s.

@@ -10,8 +10,6 @@ from torch.nn import functional as F
 
 from vocoder.distributions.base import Distribution, log_odds, quantile, soft_floor
 
-__all__ = ["LogisticMixture"]
-
 MAX_STEPS = 100
 
 

@@ -9,8 +9,6 @@ from torch import Tensor
 
 from vocoder.distributions.base import Distribution, log_density, quantile
 
-__all__ = ["MuLaw"]
-
 BELOW = 1e-5  # of full scale: exact levels lie this far within their intervals, out of reach of rounding
 
 

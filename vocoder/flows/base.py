@@ -6,8 +6,6 @@ from abc import ABC, abstractmethod
 
 from torch import Tensor, nn
 
-__all__ = ["Flow"]
-
 
 class Flow(nn.Module, ABC):
     """An invertible map between data `x` and noise `z` with a known log-determinant.
@@ -26,3 +24,8 @@ class Flow(nn.Module, ABC):
     @abstractmethod
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map noise to data and return `(x, log_det)`."""
+
+
+def over_time(log_det: Tensor, x: Tensor) -> Tensor:
+    """Return the log-determinant (B,) of a signal x (B, C, T) each step of which has the given one."""
+    return (log_det * x.shape[2]).expand(x.shape[0])

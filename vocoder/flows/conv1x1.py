@@ -8,12 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.flows.base import Flow
+from vocoder.flows.base import Flow, over_time
 from vocoder.kernels.eligible import takes
 from vocoder.layers.kept import Kept
 from vocoder.layers.stack import Matrix
-
-__all__ = ["InvertibleConv1x1"]
 
 
 class _Solved(NamedTuple):
@@ -60,14 +58,14 @@ class InvertibleConv1x1(Flow):
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
         z = F.linear(x.transpose(1, 2), self.matrix()).transpose(1, 2)
-        return z, _over_time(_log_abs_det(self.matrix()), x)
+        return z, over_time(_log_abs_det(self.matrix()), x)
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
         inverse, log_abs_det, product = self._solved()
         rows = z.transpose(1, 2)
         x = F.linear(rows, inverse) if product is None or not takes(rows) else product.times(rows)
-        return x.transpose(1, 2), -_over_time(log_abs_det, z)
+        return x.transpose(1, 2), -over_time(log_abs_det, z)
 
     def matrix(self) -> Tensor:
         """Return W (C, C)."""
@@ -97,7 +95,3 @@ class InvertibleConv1x1(Flow):
 def _log_abs_det(matrix: Tensor) -> Tensor:
     log_abs_det: Tensor = torch.linalg.slogdet(matrix)[1]
     return log_abs_det
-
-
-def _over_time(log_abs_det: Tensor, x: Tensor) -> Tensor:
-    return (log_abs_det * x.shape[2]).expand(x.shape[0])

@@ -1,4 +1,4 @@
-"""Couplings, affine and additive, over halves of the channels."""
+"""Couplings over halves of the channels, affine and additive."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ import torch
 from torch import Tensor, nn
 
 from vocoder.flows.base import Flow
-
-__all__ = ["AdditiveCoupling", "AffineCoupling", "soft_clip"]
 
 
 def soft_clip(log_s: Tensor, bound: float | None) -> Tensor:
@@ -25,30 +23,39 @@ class AffineCoupling(Flow):
         network: maps x_a (B, C - C // 2, T) and the condition to (B, 2 * (C // 2), T), first `t` and then `log_s`.
         log_s_bound: the bound of the soft clip of `log_s`; `None` as in the published WaveGlow.
         keeps_last: keep the last half of the channels and change the first, with an even number of them.
+        additive: shift alone, as NICE does: the network gives `t`, and `log_det` is 0.
     """
 
-    def __init__(self, network: nn.Module, log_s_bound: float | None = 2.0, keeps_last: bool = False) -> None:
+    def __init__(
+        self,
+        network: nn.Module,
+        log_s_bound: float | None = 2.0,
+        keeps_last: bool = False,
+        additive: bool = False,
+    ) -> None:
         super().__init__()
         self.network = network
         self.log_s_bound = log_s_bound
         self.keeps_last = keeps_last
+        self.additive = additive
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        x_a, x_b = self._split(x)
-        t, log_s = self._shift_and_log_scale(x_a, cond)
-        return self._joined(x_a, torch.exp(log_s) * x_b + t), log_s.sum(dim=(1, 2))
+        kept, changed = self._split(x)
+        t, log_s = self._shift_and_log_scale(kept, cond)
+        return self._joined(kept, torch.exp(log_s) * changed + t), log_s.sum(dim=(1, 2))
 
     def inverse(self, z: Tensor, cond: Tensor | None = None, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T); `gaps` as a WaveNet stack has them."""
-        z_a, z_b = self._split(z)
-        t, log_s = self._shift_and_log_scale(z_a, cond, gaps)
-        return self._joined(z_a, (z_b - t) * torch.exp(-log_s)), -log_s.sum(dim=(1, 2))
+        kept, changed = self._split(z)
+        t, log_s = self._shift_and_log_scale(kept, cond, gaps)
+        return self._joined(kept, (changed - t) * torch.exp(-log_s)), -log_s.sum(dim=(1, 2))
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """Return the half that is kept and the half that is changed."""
-        first, last = _halves(x)
-        return (last, first) if self.keeps_last else (first, last)
+        last = x.shape[1] // 2
+        first, second = torch.split(x, [x.shape[1] - last, last], dim=1)
+        return (second, first) if self.keeps_last else (first, second)
 
     def _joined(self, kept: Tensor, changed: Tensor) -> Tensor:
         return torch.cat([changed, kept] if self.keeps_last else [kept, changed], dim=1)
@@ -56,35 +63,8 @@ class AffineCoupling(Flow):
     def _shift_and_log_scale(
         self, half: Tensor, cond: Tensor | None, gaps: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
-        out = self.network(half, cond) if gaps is None else self.network(half, cond, gaps)
-        t, log_s = out.to(half.dtype).chunk(2, dim=1)
+        out = (self.network(half, cond) if gaps is None else self.network(half, cond, gaps)).to(half.dtype)
+        if self.additive:
+            return out, torch.zeros_like(out)
+        t, log_s = out.chunk(2, dim=1)
         return t, soft_clip(log_s, self.log_s_bound)
-
-
-class AdditiveCoupling(Flow):
-    """Keep one half of the channels and shift the other by a function of it; `log_det` is 0.
-
-    Args:
-        network: maps x_a (B, C - C // 2, T) and the condition to `t` (B, C // 2, T).
-    """
-
-    def __init__(self, network: nn.Module) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map (B, C, T) to (B, C, T)."""
-        x_a, x_b = _halves(x)
-        return torch.cat([x_a, x_b + self.network(x_a, cond).to(x.dtype)], dim=1), x.new_zeros(x.shape[0])
-
-    def inverse(self, z: Tensor, cond: Tensor | None = None, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Map (B, C, T) to (B, C, T); `gaps` as a WaveNet stack has them."""
-        z_a, z_b = _halves(z)
-        t = self.network(z_a, cond) if gaps is None else self.network(z_a, cond, gaps)
-        return torch.cat([z_a, z_b - t.to(z.dtype)], dim=1), z.new_zeros(z.shape[0])
-
-
-def _halves(x: Tensor) -> tuple[Tensor, Tensor]:
-    kept = x.shape[1] - x.shape[1] // 2
-    first, second = torch.split(x, [kept, x.shape[1] - kept], dim=1)
-    return first, second

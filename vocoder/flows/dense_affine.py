@@ -6,9 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from vocoder.flows.base import Flow
-
-__all__ = ["LowerAffine"]
+from vocoder.flows.base import Flow, over_time
 
 
 class LowerAffine(Flow):
@@ -31,16 +29,13 @@ class LowerAffine(Flow):
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
         z = F.linear((x - self.t).transpose(1, 2), self.matrix()).transpose(1, 2)
-        return z, -self._sum(x)
+        return z, -over_time(self.log_scale.sum(), x)
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T) by one triangular solve."""
         x = torch.linalg.solve_triangular(self.matrix(), z, upper=False) + self.t
-        return x, self._sum(z)
+        return x, over_time(self.log_scale.sum(), z)
 
     def matrix(self) -> Tensor:
         """Return L (C, C)."""
         return self.lower.tril(-1) + torch.diag(torch.exp(-self.log_scale))
-
-    def _sum(self, x: Tensor) -> Tensor:
-        return (self.log_scale.sum() * x.shape[2]).expand(x.shape[0])

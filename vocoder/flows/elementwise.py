@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
-from vocoder.flows.base import Flow
+from vocoder.distributions.base import soft_floor
+from vocoder.flows.base import Flow, over_time
 from vocoder.layers.product import FrameConv
-
-__all__ = ["ActNorm", "ConditionalAffine", "ElementwiseAffine"]
 
 
 class ElementwiseAffine(Flow):
@@ -25,14 +23,11 @@ class ElementwiseAffine(Flow):
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        return (x - self.t) * torch.exp(-self.log_scale), -self._sum(x)
+        return (x - self.t) * torch.exp(-self.log_scale), -over_time(self.log_scale.sum(), x)
 
     def inverse(self, z: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        return z * torch.exp(self.log_scale) + self.t, self._sum(z)
-
-    def _sum(self, x: Tensor) -> Tensor:
-        return (self.log_scale.sum() * x.shape[2]).expand(x.shape[0])
+        return z * torch.exp(self.log_scale) + self.t, over_time(self.log_scale.sum(), z)
 
 
 class ActNorm(ElementwiseAffine):
@@ -45,9 +40,8 @@ class ActNorm(ElementwiseAffine):
 
     initialised: Tensor
 
-    def __init__(self, channels: int, epsilon: float = 1e-6) -> None:
+    def __init__(self, channels: int) -> None:
         super().__init__(channels)
-        self.epsilon = epsilon
         self.register_buffer("initialised", torch.tensor(False))
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
@@ -60,7 +54,7 @@ class ActNorm(ElementwiseAffine):
     def _initialise(self, x: Tensor) -> None:
         std, mean = torch.std_mean(x, dim=(0, 2), correction=0)
         self.t.copy_(mean[:, None])
-        self.log_scale.copy_(torch.log(std + self.epsilon)[:, None])
+        self.log_scale.copy_(torch.log(std + 1e-6)[:, None])
         self.initialised.fill_(True)
 
 
@@ -81,21 +75,18 @@ class ConditionalAffine(Flow):
     Args:
         channels: C of the signal.
         cond_channels: channels of the condition, (B, cond_channels, T).
-        kernel_size: odd number of condition frames that each element sees.
         log_s_floor: soft lower bound of `log_scale`, the logarithm of the weakest noise that data can hold; a linear
             map of an unusually quiet condition would otherwise promise a precision that no data has.
     """
 
-    def __init__(
-        self, channels: int, cond_channels: int, kernel_size: int = 3, log_s_floor: float | None = None
-    ) -> None:
+    kernel_size = 3
+    """frames of the condition that each element sees"""
+
+    def __init__(self, channels: int, cond_channels: int, log_s_floor: float | None = None) -> None:
         super().__init__()
-        if kernel_size % 2 != 1:
-            raise ValueError(f"the kernel size must be odd, not {kernel_size}")
         self.channels = channels
-        self.kernel_size = kernel_size
         self.log_s_floor = log_s_floor
-        self.projection = FrameConv(cond_channels, 2 * channels, kernel_size, kernel_size // 2, precise=True)
+        self.projection = FrameConv(cond_channels, 2 * channels, self.kernel_size, precise=True)
         nn.init.zeros_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)  # type: ignore[arg-type]
 
@@ -131,6 +122,4 @@ class ConditionalAffine(Flow):
     def parts(self, projected: Tensor) -> tuple[Tensor, Tensor]:
         """Return t and log_scale, both (B, C, T), of what the convolution makes of the condition, (B, 2 * C, T)."""
         t, log_scale = (WEIGHT_SCALE * projected).chunk(2, dim=1)
-        if self.log_s_floor is not None:
-            log_scale = self.log_s_floor + F.softplus(log_scale - self.log_s_floor)
-        return t, log_scale
+        return t, soft_floor(log_scale, self.log_s_floor)

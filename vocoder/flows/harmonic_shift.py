@@ -5,13 +5,12 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from vocoder.flows.coupling import soft_clip
 from vocoder.flows.lapped import LappedTransform
 from vocoder.layers.source.excitation import COEFFICIENTS, GAINS, source_stages
 from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.stages import Stage, windowed
-
-__all__ = ["SHIFT", "HarmonicShift", "shift_stages"]
 
 SHIFT = "shift"
 """signal of the stages: what is added to white noise"""
@@ -40,7 +39,7 @@ class HarmonicShift(nn.Module):
 
     def gains_of(self, cond: Tensor) -> Tensor:
         """Return the gain of each band, (B, hop_length, frames)."""
-        return torch.exp(GAIN_BOUND * torch.tanh(self.log_gain(cond) / GAIN_BOUND))
+        return torch.exp(soft_clip(self.log_gain(cond), GAIN_BOUND))
 
     def forward(self, coefficients: Tensor, gains: Tensor) -> Tensor:
         """Return the mean of the noise (B, 1, T) for coefficients of the source and their gains."""
@@ -49,14 +48,7 @@ class HarmonicShift(nn.Module):
 
 
 def shift_stages(pitch: PitchNet, source: HarmonicSource, shift: HarmonicShift, condition: str) -> list[Stage]:
-    """Return the stages from mel and condition to `SHIFT`.
-
-    Args:
-        pitch: reads f0 and voicing from the mel.
-        source: makes audio of them.
-        shift: shapes it.
-        condition: name of the condition.
-    """
+    """Return the stages from the mel and the signal `condition` to `SHIFT`."""
     reach = shift.log_gain.kernel_size[0] // 2
 
     def transformed(x: Tensor) -> Tensor:

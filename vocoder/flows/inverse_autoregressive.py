@@ -10,8 +10,6 @@ from vocoder.flows.base import Flow
 from vocoder.flows.coupling import soft_clip
 from vocoder.layers.stack import StackStepper, WaveNetStack, gate_offsets
 
-__all__ = ["InverseAutoregressive"]
-
 
 class InverseAutoregressive(Flow):
     """Scale and shift each step by functions of the *noise* before it: x = z * exp(log_scale) + t.

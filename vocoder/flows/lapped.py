@@ -13,11 +13,6 @@ from vocoder.kernels.launcher import Kernel, kernel
 from vocoder.layers.kept import Kept
 from vocoder.layers.stack import Matrix
 
-__all__ = ["LappedTransform"]
-
-STRIPE = 16
-"""blocks that a thread takes at a time"""
-
 
 class LappedTransform(Flow):
     """MDCT with a sine window over 2 * hop samples: (B, 1, T) to (B, hop, T / hop), orthonormal, `log_det` 0.
@@ -88,5 +83,5 @@ class LappedTransform(Flow):
     def _rotated(self, run: Kernel, blocks: Tensor, sign: float) -> Tensor:
         """Rotate (B, count, hop) by compiled code."""
         out = torch.empty_like(blocks)
-        run(blocks.shape[0] * blocks.shape[1], STRIPE, sign, blocks, self.cosine, self.sine, out)
+        run(blocks.shape[0] * blocks.shape[1], sign, blocks, self.cosine, self.sine, out)
         return out

@@ -13,16 +13,6 @@ from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import mel_filterbank
 
-__all__ = [
-    "ConstantPrediction",
-    "LinearPrediction",
-    "LinearPredictionConfig",
-    "autocorrelation",
-    "lag_window",
-    "levinson",
-    "predict",
-]
-
 
 def autocorrelation(power: Tensor, order: int) -> Tensor:
     """Return the autocorrelation (..., order + 1) of power spectra (..., n_fft // 2 + 1).

@@ -6,9 +6,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from vocoder.distributions.base import soft_floor
 from vocoder.flows.base import Flow
-
-__all__ = ["MinimumPhaseFilter"]
 
 WEIGHT_SCALE = 0.1  # stored larger than they act, so that an optimiser's equal steps move them less
 OVERSAMPLING = 4
@@ -27,21 +26,20 @@ class MinimumPhaseFilter(Flow):
         cond_channels: channels of the condition, (B, cond_channels, frames).
         taps: length of the response in samples, even; there are taps / 2 + 1 bands.
         hop_length: samples per frame of the condition.
-        kernel_size: odd number of condition frames that each response sees.
         log_s_floor: soft lower bound of the bands' log-amplitudes.
     """
 
-    def __init__(
-        self, cond_channels: int, taps: int, hop_length: int, kernel_size: int = 3, log_s_floor: float | None = None
-    ) -> None:
+    kernel_size = 3
+    """frames of the condition that each response sees"""
+
+    def __init__(self, cond_channels: int, taps: int, hop_length: int, log_s_floor: float | None = None) -> None:
         super().__init__()
-        if kernel_size % 2 != 1 or taps < 2 or taps % 2:
-            raise ValueError(f"the kernel must be odd and the taps even, not {kernel_size} and {taps}")
+        if taps < 2 or taps % 2:
+            raise ValueError(f"the number of taps must be even and positive, not {taps}")
         self.taps = taps
         self.hop_length = hop_length
-        self.kernel_size = kernel_size
         self.log_s_floor = log_s_floor
-        self.projection = nn.Conv1d(cond_channels, self.bands, kernel_size, padding=kernel_size // 2)
+        self.projection = nn.Conv1d(cond_channels, self.bands, self.kernel_size, padding=self.kernel_size // 2)
         nn.init.zeros_(self.projection.weight)
         nn.init.zeros_(self.projection.bias)  # type: ignore[arg-type]
 
@@ -96,9 +94,7 @@ class MinimumPhaseFilter(Flow):
         """Return the responses (B, frames + 1, taps) at the frames' first samples, the last frame's twice."""
         if cond is None:
             raise ValueError("a minimum-phase filter needs its condition")
-        log_scale = WEIGHT_SCALE * self.projection(cond)
-        if self.log_s_floor is not None:
-            log_scale = self.log_s_floor + F.softplus(log_scale - self.log_s_floor)
+        log_scale = soft_floor(WEIGHT_SCALE * self.projection(cond), self.log_s_floor)
         log_scale = torch.cat([log_scale, log_scale[:, :, -1:]], dim=2).transpose(1, 2)
         cepstrum = torch.fft.irfft(log_scale, n=self.taps)
         half = self.taps // 2

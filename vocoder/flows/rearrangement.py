@@ -7,8 +7,6 @@ from torch import Tensor
 
 from vocoder.flows.base import Flow
 
-__all__ = ["Grouping", "Permutation", "reversal", "shuffle", "swap", "swap_order"]
-
 
 class Permutation(Flow):
     """Channel i of the noise is channel `order[i]` of the data; `log_det` is 0.

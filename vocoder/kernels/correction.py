@@ -10,12 +10,11 @@ from numba import njit
 from vocoder.kernels.fourier import transform, transform_back
 from vocoder.kernels.functions import LOG2E, exp2, fma, larger, log2, root, smaller
 from vocoder.kernels.intrinsics import entry
-from vocoder.kernels.lanes import lanes, load, store, transpose
+from vocoder.kernels.lanes import lanes, load, store
 from vocoder.kernels.memory import Cube, IntegerMatrix, Integers, Matrix, Row
 
-__all__ = ["corrected"]
-
 FLOAT = np.float32
+BLOCK = 64  # numbers of a row that are moved at a time, so that what they go to stays in the nearest memory
 MAX_DIFFERENCE, MAX_BOOST, LEAST_POWER = FLOAT(3.0), FLOAT(4.0), FLOAT(1e-14)  # as in `vocoder.layers.mel_filter`
 
 
@@ -105,32 +104,21 @@ def _settle(x: Any, start: int, added: Any, size: int, zero: Any) -> None:
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _gather(rows: Any, first: int, step: int, count: int, length: int, out: Any, width: int, zero: Any) -> None:
-    """Write `count` rows of samples, the first of which begins at sample `first`, side by side; zeros beside them."""
-    for t in range(0, length - width + 1, width) if count == width else range(0):
-        transpose(rows, first + t, step, out, t * width, width, zero)
-    for t in range(length // width * width if count == width else 0, length):
-        store(out, t, zero)
+def _gather(rows: Any, first: int, step: int, count: int, length: int, width: int) -> Any:
+    """Return `count` rows of numbers, the first of which begins at number `first`, side by side in so many lanes."""
+    out = _memory(length, width)
+    for begin in range(0, length, BLOCK):
         for i in range(count):
-            out[t * width + i] = rows[first + i * step + t]
+            for t in range(begin, min(begin + BLOCK, length)):
+                out[t * width + i] = rows[first + i * step + t]
+    return out
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _scatter(x: Any, width: int, rows: Any, first: int, step: int, count: int, length: int, zero: Any) -> None:
-    """Write samples that lie side by side as rows."""
-    for t in range(0, length - width + 1, width) if count == width else range(0):
-        transpose(x, t * width, width, rows, first + t, step, zero)
-    for t in range(length // width * width if count == width else 0, length):
-        for i in range(count):
-            rows[first + i * step + t] = x[t * width + i]
-
-
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _memory(size: int, zero: Any) -> Any:
+def _memory(size: int, width: int) -> Any:
     """Return zeros for so many vectors, which begin where a line of the processor's memory does."""
-    width = 16
-    room = np.zeros((size + 1) * width, FLOAT)
-    start = (-room.ctypes.data // 4) % width
+    room = np.zeros(size * width + 16, FLOAT)
+    start = (-room.ctypes.data // 4) % 16
     return room[start : start + size * width]
 
 
@@ -174,17 +162,19 @@ def _group(
 ) -> None:
     """Correct `count` chains from number `chain` on, which become lanes."""
     length, (_, frames, bands), half = out.shape[1], target.shape, tables[4].shape[0]
-    x, added, a = _memory(length, zero), _memory(length, zero), _memory(2 * half, zero)
-    mel, exist = _memory(frames * bands, zero), _memory(frames, zero)
-    magnitudes, moves = _memory(half + 1, zero), _memory(bands + 1, zero)
-    _gather(audio, chain * step, step, count, length, x, width, zero)
-    _gather(target.reshape(-1), chain * frames * bands, frames * bands, count, frames * bands, mel, width, zero)
-    _gather(exists.reshape(-1), chain * frames, frames, count, frames, exist, width, zero)
+    x = _gather(audio, chain * step, step, count, length, width)
+    mel = _gather(target.reshape(-1), chain * frames * bands, frames * bands, count, frames * bands, width)
+    exist = _gather(exists.reshape(-1), chain * frames, frames, count, frames, width)
+    added, a = _memory(length, width), _memory(2 * half, width)
+    magnitudes, moves = _memory(half + 1, width), _memory(bands + 1, width)
     _correct(order, tables, (x, mel, exist, added, a, magnitudes, moves), zero)
-    _scatter(x, width, out.reshape(-1), chain * length, length, count, length, zero)
+    for begin in range(0, length, BLOCK):
+        for i in range(count):
+            for t in range(begin, min(begin + BLOCK, length)):
+                out[chain + i, t] = x[t * width + i]
 
 
-@entry
+@entry(stripe=1)
 def corrected(
     first: int,
     stop: int,

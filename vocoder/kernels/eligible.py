@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-__all__ = ["compilable", "takes", "watched"]
-
 
 def compilable(x: Tensor, *dtypes: torch.dtype) -> bool:
     """Return whether a kernel may read x: on the CPU, of one of these dtypes (float32 if left out), and `takes(x)`."""

@@ -10,8 +10,6 @@ from numba import njit
 from vocoder.kernels.intrinsics import FAST, entry, like, wide
 from vocoder.kernels.memory import Cube, FirstMatrix, Matrix, Row
 
-__all__ = ["added", "mixed"]
-
 FLOAT = np.float32
 
 
@@ -46,7 +44,7 @@ def _normalise_row(row: Any, weight: Any, bias: Any, epsilon: Any, out: Any) -> 
         out[c] = like((row[c] - mean) * scale * weight[c] + bias[c], out[c])
 
 
-@entry
+@entry(stripe=16)
 def mixed(
     first: int,
     stop: int,
@@ -73,7 +71,7 @@ def _add_row(x: Any, moved: Any, scale: Any, out: Any) -> None:
         out[c] = x[c] + wide(moved[c]) * scale[c]
 
 
-@entry
+@entry(stripe=16)
 def added(first: int, stop: int, x: Matrix, moved: FirstMatrix, scale: Row, out: Matrix) -> None:
     """Write x + scale * moved (rows, C); `moved` may have more rows."""
     for row in range(first, stop):

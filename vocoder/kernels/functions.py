@@ -12,8 +12,6 @@ from numba.extending import intrinsic
 
 from vocoder.kernels.lanes import Lanes, common, number_type, vectors
 
-__all__ = ["LOG2E", "exp2", "fma", "larger", "log2", "root", "smaller"]
-
 LOG2E = 1.4426950408889634
 LIMIT = 60.0  # 2**60: where tanh and the logistic function have long been constant in float32
 SHIFTER = 12582912.0  # 1.5 * 2**23: the sum with a small number is rounded to an integer, which its last bits hold

@@ -11,8 +11,6 @@ from vocoder.kernels.functions import LOG2E, exp2
 from vocoder.kernels.intrinsics import FAST, entry, like, wide
 from vocoder.kernels.memory import FirstMatrix, Matrix, Row
 
-__all__ = ["gate_row", "gated"]
-
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
 def gate_row(gates: Any, offset: Any, out: Any) -> None:
@@ -30,7 +28,7 @@ def _add_row(x: Any, bias: Any, out: Any) -> None:
         out[j] = like(wide(x[j]) + bias[j], out[j])
 
 
-@entry
+@entry(stripe=64)
 def gated(
     first: int,
     stop: int,

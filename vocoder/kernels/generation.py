@@ -28,8 +28,6 @@ from vocoder.kernels.memory import (
     Row,
 )
 
-__all__ = ["generated"]
-
 FLOAT = np.float32
 
 
@@ -132,10 +130,9 @@ def _floored(log_s: float, floor: float) -> float:
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _utterance(span: Any, plan: Any, floor: Any, feedback: Any, weights: Any, state: Any, noise: Any, out: Any) -> None:
+def _utterance(plan: Any, floor: Any, feedback: Any, weights: Any, state: Any, noise: Any, out: Any) -> None:
     """Generate the samples of one utterance."""
-    start, hop, block = span
-    offsets, coefficients, log_gains = plan
+    hop, block, offsets, coefficients, log_gains = plan
     scales, rectified, limit = feedback
     rings, slots, past, inputs, excitation = state
     in_w, res_w, middle_b, end_b = weights[2], weights[3], weights[8], weights[10]
@@ -144,13 +141,13 @@ def _utterance(span: Any, plan: Any, floor: Any, feedback: Any, weights: Any, st
     middle, raw = np.empty(middle_b.shape[0], FLOAT), np.empty(end_b.shape[0], FLOAT)
     scratch = taps, gates, gated, sums, middle, raw
     for t in range(noise.shape[0]):
-        number = (start + t) // block
-        log_gain, prediction = log_gains[number], 0.0
+        number, prediction = t // block, 0.0
+        log_gain = log_gains[number]
         gain = math.exp(log_gain)
         for k in range(coefficients.shape[1]):
             prediction += coefficients[number, k] * past[k]
         _feed(scales, (excitation[0], past[0] / gain, prediction / gain), inputs)
-        _network(weights, rings, slots, inputs, offsets[(start + t) // hop], rectified, scratch)
+        _network(weights, rings, slots, inputs, offsets[t // hop], rectified, scratch)
         log_s = _floored(log_gain + raw[1], floor)
         sample, bound = prediction + gain * raw[0] + math.exp(log_s) * noise[t], limit * gain
         out[1][t] = log_s
@@ -162,11 +159,10 @@ def _utterance(span: Any, plan: Any, floor: Any, feedback: Any, weights: Any, st
         past[0] = sample
 
 
-@entry
+@entry(stripe=1)
 def generated(
     first: int,
     stop: int,
-    start: int,
     hop: int,
     block: int,
     scales: int,
@@ -198,14 +194,14 @@ def generated(
 ) -> None:
     """Generate samples x (B, T) from noise (B, T), and log |dx / dz| of each; rows are the utterances of the batch.
 
-    The first sample is number `start` of the plan: offsets (B, positions, layers, 2 * gate) every `hop` samples, and
-    coefficients (B, blocks, order) and log_gains (B, blocks) every `block`. `scales`: the network also sees the last
-    sample and the prediction. `rectified`: a ReLU follows its first layer. The excitation is clamped to `limit`. The
-    state is updated: rings, slots, history (latest first), inputs and excitation.
+    There are offsets (B, positions, layers, 2 * gate) for every `hop` samples, and coefficients (B, blocks, order) and
+    log_gains (B, blocks) for every `block`. `scales`: the network also sees the last sample and the prediction.
+    `rectified`: a ReLU follows its first layer. The excitation is clamped to `limit`. The state is updated: rings,
+    slots, history (latest first), inputs and excitation.
     """
     weights = start_w, start_b, in_w, res_w, res_b, dilations, starts, middle_w, middle_b, end_w, end_b
     for b in range(first, stop):
         state = rings[b], slots[b], history[b], inputs[b], excitation[b]
-        plan = offsets[b], coefficients[b], log_gains[b]
-        span, feedback, out = (start, hop, block), (scales, rectified, limit), (x[b], log_stretch[b])
-        _utterance(span, plan, floor, feedback, weights, state, noise[b], out)
+        plan = hop, block, offsets[b], coefficients[b], log_gains[b]
+        feedback, out = (scales, rectified, limit), (x[b], log_stretch[b])
+        _utterance(plan, floor, feedback, weights, state, noise[b], out)

@@ -11,8 +11,6 @@ from numba import njit
 from vocoder.kernels.intrinsics import FAST, entry
 from vocoder.kernels.memory import DoubleMatrix, Matrix
 
-__all__ = ["harmonic_source", "passed_cycles"]
-
 SMALL = 1e-4  # as in `vocoder.layers.source.harmonics`: where the quotient of two sines is its limit
 GRID = 2.0**28
 
@@ -92,7 +90,7 @@ def _whole(f0: Any, step: Any, hop: int, sample_rate: Any) -> Any:
     return np.float64(f0) / sample_rate * hop * _mean_exp(hop * step) / _mean_exp(step)
 
 
-@entry
+@entry(stripe=1)
 def passed_cycles(first: int, stop: int, hop: int, sample_rate: float, f0: Matrix, out: DoubleMatrix) -> None:
     """Write the periods of f0 (B, frames) that have passed by the end of each frame; rows are items of the batch."""
     for b in range(first, stop):
@@ -102,7 +100,7 @@ def passed_cycles(first: int, stop: int, hop: int, sample_rate: float, f0: Matri
             out[b, i] = total
 
 
-@entry
+@entry(stripe=8)
 def harmonic_source(
     first: int,
     stop: int,

@@ -11,8 +11,6 @@ from vocoder.kernels.functions import LOG2E, exp2, log2, root
 from vocoder.kernels.intrinsics import FAST, entry, wide
 from vocoder.kernels.memory import FirstMatrix, IntegerMatrix, Integers, Matrix, Row
 
-__all__ = ["spectra"]
-
 FLOAT = np.float32
 ONE, TWO, BINARY = FLOAT(1.0), FLOAT(2.0), FLOAT(LOG2E)
 MAX_DIFFERENCE, MAX_BOOST, LEAST_POWER = FLOAT(3.0), FLOAT(4.0), FLOAT(1e-14)  # as in `vocoder.layers.mel_filter`
@@ -79,7 +77,7 @@ def _levels(mel: Any, width: Any, out: Any) -> None:
         out[m] = (mel[m] - width[m]) * BINARY
 
 
-@entry
+@entry(stripe=4)
 def spectra(
     first: int,
     stop: int,

@@ -9,15 +9,18 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import njit, types
 from numba.extending import intrinsic
 
-__all__ = ["FAST", "drawn", "entry", "like", "pointer", "real", "wide"]
-
 FAST = {"contract", "nsz", "arcp"}
 """flags of compiled arithmetic; they keep NaN, which training looks for"""
 
 
-def entry(function: Callable[..., None]) -> Any:
-    """Mark a function as an entry point, which `vocoder.kernels.launcher.kernel` compiles."""
-    return njit(error_model="numpy")(function)
+def entry(stripe: int) -> Callable[[Callable[..., None]], Any]:
+    """Mark an entry point, which `vocoder.kernels.launcher.kernel` compiles; a thread takes so many rows at a time."""
+
+    def marked(function: Callable[..., None]) -> Any:
+        function.stripe = stripe  # type: ignore[attr-defined]
+        return njit(error_model="numpy")(function)
+
+    return marked
 
 
 @intrinsic  # type: ignore[untyped-decorator]

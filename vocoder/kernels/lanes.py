@@ -13,8 +13,6 @@ from llvmlite import ir  # type: ignore[import-untyped]
 from numba import types
 from numba.extending import intrinsic, lower_builtin, models, register_model, type_callable
 
-__all__ = ["Lanes", "common", "lanes", "load", "number_type", "store", "transpose", "vectors"]
-
 ALIGN = 4
 
 
@@ -120,43 +118,3 @@ def store(typing_context: Any, memory: Any, number: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
     return types.void(memory, types.int64, value), lowered
-
-
-@intrinsic  # type: ignore[untyped-decorator]
-def transpose(
-    typing_context: Any, rows: Any, first: Any, step: Any, out: Any, place: Any, out_step: Any, like: Any
-) -> Any:
-    """Write the columns of a square of numbers, as many as `like` has lanes.
-
-    Its row i begins at number first + i * step of the memory `rows`, its column i at place + i * out_step of `out`.
-    """
-
-    def lowered(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-        """Load the rows as vectors, exchange their parts, and store the columns."""
-
-        def addresses(array: Any, value: Any, start: Any, distance: Any) -> list[Any]:
-            data, kind = context.make_array(array)(context, builder, value).data, ir.PointerType(number_type(like))
-            numbers = [builder.add(start, builder.mul(distance, distance.type(i))) for i in range(like.width)]
-            return [builder.bitcast(builder.gep(data, [number]), kind) for number in numbers]
-
-        given, places = addresses(rows, args[0], args[1], args[2]), addresses(out, args[3], args[4], args[5])
-        columns = _columns(builder, [builder.load(place, align=ALIGN) for place in given])
-        for column, place in zip(columns, places, strict=True):
-            builder.store(column, place, align=ALIGN)
-        return context.get_dummy_value()
-
-    return types.void(rows, types.int64, types.int64, out, types.int64, types.int64, like), lowered
-
-
-def _columns(builder: Any, vectors: list[Any]) -> list[Any]:
-    """Return the columns of a square, by exchanging ever larger parts of it."""
-    width, vectors, distance = len(vectors), list(vectors), 1
-    while distance < width:
-        low = [i if not i & distance else width + i - distance for i in range(width)]
-        high = [i + distance if not i & distance else width + i for i in range(width)]
-        masks = [ir.Constant(ir.VectorType(ir.IntType(32), width), mask) for mask in (low, high)]
-        for i in (i for i in range(width) if not i & distance):
-            pair = vectors[i], vectors[i + distance]
-            vectors[i], vectors[i + distance] = (builder.shuffle_vector(*pair, mask) for mask in masks)
-        distance *= 2
-    return vectors

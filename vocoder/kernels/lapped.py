@@ -10,8 +10,6 @@ from numba import njit
 from vocoder.kernels.intrinsics import FAST, entry
 from vocoder.kernels.memory import Cube, Row
 
-__all__ = ["rotated"]
-
 
 @njit(fastmath=FAST, error_model="numpy")  # type: ignore[untyped-decorator]
 def _first_half(before: Any, block: Any, cosine: Any, sine: Any, sign: Any, out: Any) -> None:
@@ -33,7 +31,7 @@ def _copy(given: Any, out: Any) -> None:
         out[j] = given[j]
 
 
-@entry
+@entry(stripe=16)
 def rotated(first: int, stop: int, sign: float, blocks: Cube, cosine: Row, sine: Row, out: Cube) -> None:
     """Write the blocks (B, count, hop) rotated, by the angle of cosine and sine (hop / 2,) or, with sign -1, back."""
     (_, count, hop), turn = blocks.shape, np.float32(sign)

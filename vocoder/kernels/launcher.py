@@ -2,7 +2,7 @@
 
 An entry point reads `def name(first: int, stop: int, bound: float, x: Matrix, ...)` and does the rows from `first` to
 before `stop`. The threads of a call take stripes of rows from a shared counter until there are none left. Callers pass
-the number of rows, the rows of a stripe, and the other parameters: numbers and tensors.
+the number of rows, and the parameters after `stop`: numbers and tensors.
 """
 
 from __future__ import annotations
@@ -24,8 +24,6 @@ from torch import Tensor
 
 from vocoder.kernels.memory import Memory
 
-__all__ = ["Kernel", "kernel"]
-
 NAMES = {torch.float32: "float32", torch.float64: "float64", torch.int32: "int32"}
 """names of dtypes in compiled code, which holds numbers of 16 bits as integers"""
 COUNTER, STRIPE, ROWS, OWN = range(4)
@@ -39,17 +37,18 @@ class Kernel:
     Args:
         code: what numba made of it; its machine code lives as long as this object.
         layout: its parameters after `first` and `stop`.
+        stripe: rows that a thread takes at a time.
     """
 
-    def __init__(self, code: Any, layout: tuple[Parameter, ...]) -> None:
+    def __init__(self, code: Any, layout: tuple[Parameter, ...], stripe: int) -> None:
         self._code = code
         self._function = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(code.address)
-        self._layout = layout
+        self._layout, self._stripe = layout, stripe
         self._arguments = ctypes.c_int64 * (OWN + sum(map(_slots, layout)))
 
-    def __call__(self, rows: int, stripe: int, *values: Tensor | float | None) -> None:
-        """Run it over so many rows, a stripe of them at a time; values are its parameters after `first` and `stop`."""
-        packed = [0, stripe, rows]
+    def __call__(self, rows: int, *values: Tensor | float | None) -> None:
+        """Run it over so many rows; values are its parameters after `first` and `stop`."""
+        packed = [0, self._stripe, rows]
         for kind, value in zip(self._layout, values, strict=True):
             if kind is int:
                 packed.append(value)  # type: ignore[arg-type]
@@ -58,7 +57,7 @@ class Kernel:
             else:
                 packed += _packed(kind, value)  # type: ignore[arg-type]
         arguments = self._arguments(*packed)
-        threads = min(torch.get_num_threads(), -(-rows // stripe))
+        threads = min(torch.get_num_threads(), -(-rows // self._stripe))
         pool = _pool() if threads > 1 else None
         if pool is None:
             self._function(arguments)
@@ -96,7 +95,7 @@ def kernel(module: str, name: str, *dtypes: torch.dtype) -> Kernel | None:
             return None
         entry = getattr(import_module(f"vocoder.kernels.{module}"), name)
         layout = _layout(entry.py_func, dtypes)
-        return Kernel(_compiled(entry, layout), layout)
+        return Kernel(_compiled(entry, layout), layout, entry.py_func.stripe)
     except Exception as error:  # whatever compilers and their libraries may raise
         reason = str(error).strip().partition("\n")[0] or type(error).__name__
         warnings.warn(f"numba cannot compile {name} here ({reason}): slower code takes its place", RuntimeWarning, 2)

@@ -7,22 +7,6 @@ from typing import Annotated, Any
 
 import torch
 
-__all__ = [
-    "Cube",
-    "DoubleCube",
-    "DoubleMatrix",
-    "FirstCube",
-    "FirstMatrix",
-    "FirstRow",
-    "Hypercube",
-    "IntegerMatrix",
-    "Integers",
-    "Matrix",
-    "Memory",
-    "Row",
-    "SecondCube",
-]
-
 
 @dataclass(frozen=True)
 class Memory:

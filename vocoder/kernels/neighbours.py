@@ -9,8 +9,6 @@ from numba import njit
 from vocoder.kernels.intrinsics import entry, like
 from vocoder.kernels.memory import FirstRow, SecondCube
 
-__all__ = ["neighbours"]
-
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _copy(x: Any, stride: int, out: Any) -> None:
@@ -22,7 +20,7 @@ def _copy(x: Any, stride: int, out: Any) -> None:
             out[c] = like(x[c * stride], out[c])
 
 
-@entry
+@entry(stripe=16)
 def neighbours(
     first: int,
     stop: int,

@@ -10,8 +10,6 @@ from numba import njit
 from vocoder.kernels.intrinsics import entry
 from vocoder.kernels.memory import DoubleMatrix
 
-__all__ = ["frequencies"]
-
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _position(logits: Any, reach: int) -> Any:
@@ -27,7 +25,7 @@ def _position(logits: Any, reach: int) -> Any:
     return sum_of_places / total
 
 
-@entry
+@entry(stripe=32)
 def frequencies(
     first: int, stop: int, reach: int, lowest: float, spacing: float, logits: DoubleMatrix, out: DoubleMatrix
 ) -> None:

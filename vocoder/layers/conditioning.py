@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from torch import Tensor, nn
@@ -13,38 +14,22 @@ from vocoder.config import ConfigError
 from vocoder.layers.product import FrameConv
 from vocoder.packing import silenced
 
-__all__ = ["MelEncoder", "MelUpsampler", "PublishedUpsampler", "UpsamplingConfig", "normalised"]
-
 
 class MelEncoder(nn.Module):
     """Three convolutions over mel frames: (B, n_mels, frames) to (B, channels, frames).
 
     The mel is centred by fixed constants first: natural-log mels of speech lie around -5 with a spread of 2.5, and
     a network that sees values near zero trains faster.
-
-    Args:
-        n_mels: mel bins.
-        channels: channels of the condition.
-        kernel_size: odd, in frames.
     """
 
-    def __init__(self, n_mels: int, channels: int, kernel_size: int = 3) -> None:
-        super().__init__()
-        padding = kernel_size // 2
-        self.kernel_size = kernel_size
-        self.layers = nn.Sequential(
-            FrameConv(n_mels, channels, kernel_size, padding=padding),
-            nn.SiLU(),
-            FrameConv(channels, channels, kernel_size, padding=padding),
-            nn.SiLU(),
-            FrameConv(channels, channels, kernel_size, padding=padding),
-            nn.SiLU(),
-        )
+    context = 3
+    """frames on each side that a frame of the condition depends on"""
 
-    @property
-    def context(self) -> int:
-        """Number of frames on each side that a frame of the condition depends on."""
-        return 3 * (self.kernel_size // 2)
+    def __init__(self, n_mels: int, channels: int) -> None:
+        super().__init__()
+        widths = (n_mels, channels, channels, channels)
+        layers = ((FrameConv(*pair, 3), nn.SiLU()) for pair in pairwise(widths))
+        self.layers = nn.Sequential(*(layer for pair in layers for layer in pair))
 
     def forward(self, mel: Tensor, gaps: Tensor | None = None) -> Tensor:
         """Map natural-log mels (B, n_mels, frames) to the condition (B, channels, frames), which is 0 in the gaps.

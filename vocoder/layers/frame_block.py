@@ -13,10 +13,6 @@ from vocoder.kernels.launcher import Kernel, kernel
 from vocoder.layers.kept import Kept
 from vocoder.layers.product import Product
 
-__all__ = ["FrameBlock"]
-
-STRIPE = 16
-"""rows that a thread takes at a time"""
 DTYPES = (torch.bfloat16, torch.float32)
 EPSILON = 1e-6
 
@@ -68,10 +64,10 @@ class FrameBlock(nn.Module):
         taps = self._taps.of((self.depthwise.weight,), lambda: self.depthwise.weight[:, 0].t().contiguous())
         assert self.depthwise.bias is not None
         weights = taps, self.depthwise.bias, self.norm.weight, self.norm.bias
-        mixed(rows, STRIPE, self.before, EPSILON, seen, *weights, hidden)
+        mixed(rows, self.before, EPSILON, seen, *weights, hidden)
         moved = self.contract(self.expand(hidden, gelu=True))
         out = torch.empty_like(x)
-        added(rows, STRIPE, x.view(-1, channels), moved, self.scale, out.view(-1, channels))
+        added(rows, x.view(-1, channels), moved, self.scale, out.view(-1, channels))
         return out
 
     def _mixed(self, x: Tensor) -> Tensor:

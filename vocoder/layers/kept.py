@@ -7,8 +7,6 @@ from typing import Any, Generic, TypeVar
 
 from torch import Tensor
 
-__all__ = ["Kept"]
-
 T = TypeVar("T")
 
 

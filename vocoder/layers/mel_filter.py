@@ -1,14 +1,13 @@
-"""Filters that move the mel of a spectrum towards another one."""
+"""Filters that move the mel of a spectrum towards another one, and overlap-add of its frames."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import mel_filterbank
-
-__all__ = ["MAX_BOOST", "MAX_DIFFERENCE", "MelFilter"]
 
 MAX_DIFFERENCE = 3.0
 """largest difference of two mels that counts, in nepers"""
@@ -29,11 +28,16 @@ class MelFilter(nn.Module):
 
     filterbank: Tensor
     spread: Tensor
+    window: Tensor
+    """of the spectra, (n_fft,)"""
 
     def __init__(self, config: MelConfig) -> None:
         super().__init__()
         self.floor = config.floor
         filterbank = mel_filterbank(config).to(torch.get_default_dtype())
+        padding = (config.n_fft - config.win_length) // 2
+        window = F.pad(torch.hann_window(config.win_length), (padding, padding))
+        self.register_buffer("window", window, persistent=False)
         self.register_buffer("filterbank", filterbank, persistent=False)
         self.register_buffer("spread", filterbank / filterbank.sum(dim=0).clamp_min(1e-12), persistent=False)
 
@@ -46,3 +50,14 @@ class MelFilter(nn.Module):
     def log_gain(self, move: Tensor) -> Tensor:
         """Return the logarithm of the gain of each bin (..., bins) that moves the mel by (..., n_mels) nepers."""
         return move.clamp(-MAX_BOOST, MAX_BOOST) @ self.spread
+
+
+def overlap_add(frames: Tensor, stride: int) -> Tensor:
+    """Return the sum of frames (B, count, size) at distances of `stride`: (B, (count - 1) * stride + size)."""
+    batch, count, size = frames.shape
+    overlap = size // stride
+    pieces = frames.reshape(batch, count, overlap, stride)
+    total = frames.new_zeros(batch, count + overlap - 1, stride)
+    for i in range(overlap):
+        total = total + F.pad(pieces[:, :, i], (0, 0, i, overlap - 1 - i))
+    return total.flatten(1)

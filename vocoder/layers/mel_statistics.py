@@ -12,8 +12,6 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["STEPS", "THRESHOLDS", "mel_statistics", "statistics_size", "tempo_statistics"]
-
 _BELOW = (-105.0, -60.0, -20.0, -11.6, -11.45, -10.05, -8.0, -5.05, -4.9, -4.02, -3.98, -2.0, -0.5, -0.02)
 THRESHOLDS: tuple[float, ...] = (*_BELOW, 0.02, 0.5, 1.02, 2.0, 4.05, 10.0, 40.0)
 """the share of values above each is a statistic; where conventions have their floors, they stand close"""

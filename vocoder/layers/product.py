@@ -11,15 +11,7 @@ from vocoder.kernels.launcher import kernel
 from vocoder.layers.kept import Kept
 from vocoder.layers.stack import Matrix
 
-__all__ = ["FrameConv", "Product"]
-
-STRIPE = 16
-"""rows that a thread takes at a time"""
-COPIES = (
-    (torch.float32, torch.bfloat16),
-    (torch.float32, torch.float32),
-    (torch.float64, torch.float64),
-)
+COPIES = ((torch.float32, torch.bfloat16), (torch.float32, torch.float32), (torch.float64, torch.float64))
 """dtypes that compiled code copies frames from and to"""
 
 
@@ -65,16 +57,17 @@ class FrameConv(nn.Conv1d):
     Args:
         inputs: channels.
         outputs: channels.
-        kernel_size: frames that it sees.
-        padding: zeros at each end, or before the first and after the last frame.
+        kernel_size: frames that it sees, zeros beyond the ends.
+        ahead: frames among them that come after a frame's own; half of the others if left out.
         precise: whether it always computes in the dtype of its weights.
     """
 
     def __init__(
-        self, inputs: int, outputs: int, kernel_size: int, padding: int | tuple[int, int] = 0, precise: bool = False
+        self, inputs: int, outputs: int, kernel_size: int, ahead: int | None = None, precise: bool = False
     ) -> None:
-        super().__init__(inputs, outputs, kernel_size, padding=padding if isinstance(padding, int) else 0)
-        self.sides = (padding, padding) if isinstance(padding, int) else padding
+        super().__init__(inputs, outputs, kernel_size)
+        ahead = kernel_size // 2 if ahead is None else ahead
+        self.sides = kernel_size - 1 - ahead, ahead
         self.precise = precise
         self.in_products = False
         """whether it is written as a matrix product in plain operations too, for runtimes that convolve no float64"""
@@ -82,23 +75,22 @@ class FrameConv(nn.Conv1d):
         self._kept: Kept[tuple[Matrix, Tensor]] = Kept()
 
     def forward(self, x: Tensor) -> Tensor:
-        """Map (B, inputs, frames) to (B, outputs, frames + both paddings - kernel_size + 1)."""
+        """Map (B, inputs, frames) to (B, outputs, frames)."""
         if self.in_products:
             return self._shifted(x)
         if self.weight.requires_grad or x.device.type != "cpu" or not takes(x):
-            return super().forward(x if any(self.padding) else F.pad(x, self.sides))
+            return super().forward(F.pad(x, self.sides))
         assert self.bias is not None
         matrix, bias = self._kept.of((self.weight, self.bias), self._arrange, self._dtype)
-        batch, count = x.shape[0], x.shape[2] + sum(self.sides) - self.kernel_size[0] + 1
-        rows = self._neighbours(x, matrix.room(batch * count))
-        made = matrix.times(rows, bias)[: batch * count].to(x.dtype)
-        return made.view(batch, count, self.out_channels).transpose(1, 2)
+        batch, _, frames = x.shape
+        rows = self._neighbours(x, matrix.room(batch * frames))
+        made = matrix.times(rows, bias)[: batch * frames].to(x.dtype)
+        return made.view(batch, frames, self.out_channels).transpose(1, 2)
 
     def _shifted(self, x: Tensor) -> Tensor:
         assert self.bias is not None
-        taps, x = self.kernel_size[0], F.pad(x, self.sides)
-        count = x.shape[2] - taps + 1
-        shifted = torch.cat([x[:, :, tap : tap + count] for tap in range(taps)], dim=1)
+        frames, x = x.shape[2], F.pad(x, self.sides)
+        shifted = torch.cat([x[:, :, tap : tap + frames] for tap in range(self.kernel_size[0])], dim=1)
         return self.weight.transpose(1, 2).flatten(1) @ shifted + self.bias[:, None]
 
     def _neighbours(self, x: Tensor, room: int) -> Tensor:
@@ -110,7 +102,7 @@ class FrameConv(nn.Conv1d):
             rows = x.new_empty(room, taps, inputs, dtype=self._dtype)
             held = x.untyped_storage().nbytes() // x.element_size() - x.storage_offset()
             seen = x.detach().as_strided((held,), (1,))
-            run(room, STRIPE, batch, frames, *self.sides, *x.stride(), seen, rows)
+            run(room, batch, frames, *self.sides, *x.stride(), seen, rows)
             return rows.flatten(1)
         padded = F.pad(x.to(self._dtype), self.sides).unfold(2, taps, 1)
         rows = padded.permute(0, 2, 3, 1).flatten(2).flatten(0, 1)

@@ -13,15 +13,10 @@ from vocoder.kernels.eligible import compilable
 from vocoder.kernels.launcher import Kernel, kernel
 from vocoder.layers.band_table import BandTable
 from vocoder.layers.kept import Kept
-from vocoder.layers.mel_filter import MelFilter
-from vocoder.layers.overlap import overlap_add
+from vocoder.layers.mel_filter import MelFilter, overlap_add
 from vocoder.layers.product import Product
 from vocoder.mel.config import MelConfig
 
-__all__ = ["SpectrumHead", "SpectrumHeadConfig"]
-
-STRIPE = 4
-"""frames that a thread takes at a time"""
 DTYPES = (torch.bfloat16, torch.float32)
 
 
@@ -66,7 +61,6 @@ class SpectrumHead(nn.Module):
         channels: of the hidden frames.
     """
 
-    window: Tensor
     extended: Tensor
     width: Tensor
 
@@ -79,10 +73,7 @@ class SpectrumHead(nn.Module):
         self.end = Product(channels, 3 * self.bins)
         self.shift = Product(channels, mel.n_mels)
         self.filter = MelFilter(mel)
-        padding = (mel.n_fft - mel.win_length) // 2
-        window = F.pad(torch.hann_window(mel.win_length), (padding, padding))
         self._tables: Kept[tuple[BandTable, BandTable] | None] = Kept()
-        self.register_buffer("window", window, persistent=False)
         self.register_buffer("extended", _extended(self.filter.spread), persistent=False)
         self.register_buffer("width", self.filter.filterbank.sum(dim=1).clamp_min(1e-12).log(), persistent=False)
         with torch.no_grad():
@@ -99,7 +90,7 @@ class SpectrumHead(nn.Module):
         """Return the spectra (B, 2 * bins, frames) of audio x (B, 1, T), white noise of variance 1 with power 1."""
         half, frames = self.n_fft // 2, x.shape[2] // self.hop_length
         seen = F.pad(x[:, 0], (half, half)).unfold(1, self.n_fft, self.hop_length)[:, :frames]
-        spectrum = torch.fft.rfft(seen * (self.window / self.window.square().sum().sqrt()))
+        spectrum = torch.fft.rfft(seen * (self.filter.window / self.filter.window.square().sum().sqrt()))
         return torch.cat([spectrum.real, spectrum.imag], dim=2).transpose(1, 2)
 
     def normed(self, hidden: Tensor) -> Tensor:
@@ -158,7 +149,7 @@ class SpectrumHead(nn.Module):
         rows = (x.reshape(batch * frames, x.shape[2]).contiguous() for x in (made, *given))
         bands = (self.width, wide.place, wide.shares, heard.ends, heard.weights, heard.place, heard.shares)
         sizes = (self.config.log_gain_bound, self.filter.floor)
-        run(batch * frames, STRIPE, *sizes, *rows, *bands, out)
+        run(batch * frames, *sizes, *rows, *bands, out)
         return out.view(batch, frames, -1)
 
     def audio(self, spectrum: Tensor, owned: Tensor | None = None) -> Tensor:
@@ -167,8 +158,8 @@ class SpectrumHead(nn.Module):
         `owned` (frames,) is 1 for frames that count and 0 for others; all do if it is left out.
         """
         real, imaginary = torch.split(spectrum.transpose(1, 2), self.bins, dim=2)
-        frames = torch.fft.irfft(torch.complex(real, imaginary), n=self.n_fft) * self.window
-        weights = self.window.square().expand(1, frames.shape[1], -1)
+        frames = torch.fft.irfft(torch.complex(real, imaginary), n=self.n_fft) * self.filter.window
+        weights = self.filter.window.square().expand(1, frames.shape[1], -1)
         if owned is not None:
             frames, weights = frames * owned[:, None], weights * owned[:, None]
         total, weight = overlap_add(frames, self.hop_length), overlap_add(weights, self.hop_length)

@@ -12,8 +12,6 @@ from torch import Tensor, nn
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig, preset
 
-__all__ = ["AdapterConfig", "AdapterModel"]
-
 
 @dataclass(frozen=True)
 class AdapterConfig:

@@ -11,8 +11,6 @@ from torch import Tensor, nn
 from vocoder.packing import Packing
 from vocoder.stages import MEL, NOISE, Stage, Z, run
 
-__all__ = ["FlowVocoder", "Vocoder"]
-
 
 class Vocoder(nn.Module, ABC):
     """A model that turns noise (B, C, steps) and a mel (B, n_mels, frames) into audio (B, frames * hop_length).
@@ -21,17 +19,26 @@ class Vocoder(nn.Module, ABC):
     piece by piece.
 
     Attributes:
-        config: of the architecture; its `sigma` is the default sampling temperature, its `n_mels` may be 0 for a model
-            without a mel.
+        config: of the architecture; its `sigma` is the default sampling temperature.
+        noise_channels: C of the noise, which has as many values as there are samples.
         sequential: whether audio is made sample by sample, each out of those before it, rather than in parallel.
+        target: name of the signal that is the mel of its audio: the given one, unless its stages make another.
+        packs: whether its stages take rows of several utterances.
     """
 
     config: Any
+    noise_channels = 1
     sequential = False
+    target = MEL
+    packs = False
 
-    @abstractmethod
     def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
         """Return (B, C, steps) of the noise for a mel of that many frames."""
+        return batch, self.noise_channels, frames * self.config.hop_length // self.noise_channels
+
+    def frames_of_steps(self, steps: int) -> int:
+        """Return how many frames hold so many steps of the noise."""
+        return -(-steps * self.noise_channels // int(self.config.hop_length))
 
     @abstractmethod
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
@@ -39,42 +46,16 @@ class Vocoder(nn.Module, ABC):
 
         Args:
             sigma: sampling temperature, or one for each step of the noise; the model's default if left out.
-            packing: where each utterance stands, if batches are rows of several, for models with a `gap`.
+            packing: where each utterance stands, if batches are rows of several, for models that take it.
         """
 
-    @property
-    def target(self) -> str:
-        """Name of the signal that is the mel of its audio: the given one, unless its stages make another."""
-        return MEL
-
-    @property
-    def gap(self) -> int | None:
-        """Frames that must stand between utterances in a row; None for a model that takes no rows."""
-        return None
-
-    def sample(
-        self,
-        noise: Tensor,
-        mel: Tensor | None = None,
-        sigma: float | Tensor | None = None,
-        packing: Packing | None = None,
-    ) -> Tensor:
-        """Turn white noise (B, C, steps) into audio (B, T); `sigma` and `packing` as of `stages`."""
-        return run(self.stages(sigma, packing), self.given(mel) | {NOISE: noise}).signal.squeeze(1)
+    def sample(self, noise: Tensor, mel: Tensor, sigma: float | None = None) -> Tensor:
+        """Turn white noise (B, C, steps) into audio (B, T)."""
+        return run(self.stages(sigma), {MEL: mel, NOISE: noise}).signal.squeeze(1)
 
     def synthesize(self, mel: Tensor) -> Tensor:
         """Return a random sample x (B, T) for a mel (B, n_mels, frames), at the model's own temperature."""
         return self.sample(torch.randn(self.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device), mel)
-
-    def given(self, mel: Tensor | None) -> dict[str, Tensor]:
-        """Return the mel as a signal of the stages.
-
-        Raises:
-            ValueError: it is missing.
-        """
-        if mel is None and self.config.n_mels:
-            raise ValueError(f"{type(self).__name__} needs the mel as its condition")
-        return {} if mel is None else {MEL: mel}
 
 
 class FlowVocoder(Vocoder):
@@ -84,14 +65,14 @@ class FlowVocoder(Vocoder):
     """
 
     @abstractmethod
-    def forward(self, x: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
         """Map audio x to noise and return `(z, log_det)`."""
 
-    def inverse(self, z: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def inverse(self, z: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
         """Map noise z to audio and return `(x, log_det)`."""
-        made = run(self.stages(), self.given(mel) | {Z: z})
+        made = run(self.stages(), {MEL: mel, Z: z})
         return made.signal.squeeze(1), made.log_det
 
-    def prior(self, noise: Tensor, mel: Tensor | None = None, sigma: float | None = None) -> Tensor:
+    def prior(self, noise: Tensor, mel: Tensor, sigma: float | None = None) -> Tensor:
         """Turn white noise (B, C, steps) into the `z` to sample from."""
-        return run(self.stages(sigma), self.given(mel) | {NOISE: noise}, Z).signal
+        return run(self.stages(sigma), {MEL: mel, NOISE: noise}, Z).signal

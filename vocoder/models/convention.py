@@ -11,8 +11,6 @@ from torch.nn import functional as F
 from vocoder.config import ConfigError
 from vocoder.layers.mel_statistics import statistics_size
 
-__all__ = ["ConventionConfig", "ConventionNet"]
-
 LIMIT = 8.0  # deviations from the mean that a statistic counts as at most
 
 

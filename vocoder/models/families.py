@@ -13,16 +13,11 @@ from vocoder.models.adapter import AdapterConfig, AdapterModel
 from vocoder.models.guard import GuardConfig, GuardModel
 from vocoder.models.published_config import PublishedStudentConfig, PublishedWaveNetConfig
 from vocoder.models.published_student import PublishedStudent
-from vocoder.models.reverse import Reverse
-from vocoder.models.reverse_config import ReverseConfig
-from vocoder.models.student import Student
-from vocoder.models.student_config import StudentConfig
+from vocoder.models.reverse import Reverse, ReverseConfig
+from vocoder.models.student import Student, StudentConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
-from vocoder.models.wavenet import WaveNet
-from vocoder.models.wavenet_config import WaveNetModelConfig
-
-__all__ = ["Family", "family_of", "known_families", "register"]
+from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,6 @@ from vocoder.config import ConfigError
 from vocoder.flows.dense_affine import LowerAffine
 from vocoder.models.convention import ConventionConfig, ConventionNet
 
-__all__ = ["GuardConfig", "GuardModel"]
-
 
 @dataclass(frozen=True)
 class GuardConfig:

@@ -10,8 +10,6 @@ from vocoder.config import ConfigError
 from vocoder.layers.conditioning import UpsamplingConfig
 from vocoder.layers.stack import PublishedStackConfig
 
-__all__ = ["PublishedStudentConfig", "PublishedWaveNetConfig"]
-
 
 @dataclass(frozen=True)
 class PublishedWaveNetConfig:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
 from functools import partial
 
 import torch
 from torch import Tensor, nn
 
+from vocoder.config import ConfigError
 from vocoder.flows.elementwise import ConditionalAffine
 from vocoder.flows.lapped import LappedTransform
 from vocoder.layers.conditioning import MelEncoder, normalised
@@ -14,17 +16,73 @@ from vocoder.layers.frame_block import FrameBlock
 from vocoder.layers.product import Product
 from vocoder.layers.source.excitation import Excitation, excitation_stages
 from vocoder.layers.source.harmonics import HarmonicSource
-from vocoder.layers.source.pitch import PitchNet
-from vocoder.layers.spectrum_head import SpectrumHead
+from vocoder.layers.source.pitch import PitchConfig, PitchNet
+from vocoder.layers.spectrum_head import SpectrumHead, SpectrumHeadConfig
 from vocoder.models.base import Vocoder
-from vocoder.models.reverse_config import ReverseConfig
+from vocoder.models.waveglow_config import SourceConfig
 from vocoder.packing import Packing, silenced
 from vocoder.stages import MEL, TARGET, Stage, Z, windowed
 
-__all__ = ["Reverse"]
-
 CONDITION, ENVELOPE, SPECTRUM = "condition", "envelope", "spectrum"
 EXCITATION, EXCITED, NORMED = "excitation", "excited", "normed"
+
+
+def _source() -> SourceConfig:
+    return SourceConfig(PitchConfig(channels=64, ahead=3))
+
+
+@dataclass(frozen=True)
+class ReverseConfig:
+    """Architecture of a reverse student: a network at frame rate from noise and mel to a frame's coefficients."""
+
+    n_mels: int = 80
+    hop_length: int = 256
+    """samples per mel frame, which is also the hop of the lapped transform: one step for each frame"""
+    sample_rate: int = 22050
+    cond_channels: int = 128
+    """channels of the condition"""
+    channels: int = 384
+    """channels of the signal between the blocks"""
+    hidden: int = 1152
+    """channels inside a block"""
+    blocks: int = 8
+    kernel_size: int = 7
+    """frames that a block sees"""
+    ahead: int = 3
+    """frames after its own that a frame depends on through all blocks; the first ones look ahead"""
+    log_gain_bound: float = 4.0
+    """soft bound of the logarithm of the gain of each coefficient, in nepers"""
+    envelope_floor: float = -9.4
+    """soft lower bound of the element-wise flow's log-scale, as in the flow that it learns from"""
+    source: SourceConfig = field(default_factory=_source)
+    """learned source of the samples' noise"""
+    head: SpectrumHeadConfig | None = None
+    """last step from hidden frames to audio: spectra; coefficients of the lapped transform if left out"""
+    corrections: int = 4
+    """how often a sample is corrected towards its mel; samples in training are corrected alike"""
+    sigma: float = 1.0
+    """default sampling temperature"""
+
+    def __post_init__(self) -> None:
+        for name in ("n_mels", "hop_length", "sample_rate", "cond_channels", "channels", "hidden", "blocks"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        if self.hop_length % 2:
+            raise ConfigError(f"the lapped transform needs an even hop_length, not {self.hop_length}")
+        if not 0 <= self.ahead <= self.blocks * (self.kernel_size - 1):
+            raise ConfigError(
+                f"{self.blocks} blocks that see {self.kernel_size} frames can look 0 to "
+                f"{self.blocks * (self.kernel_size - 1)} frames ahead, not {self.ahead}"
+            )
+        self.source.check(self.sample_rate)
+        if self.sigma < 0 or self.corrections < 0 or self.log_gain_bound <= 0:
+            raise ConfigError("sigma and corrections must be 0 or more, and log_gain_bound above 0")
+
+    @property
+    def block_ahead(self) -> tuple[int, ...]:
+        """Frames after its own that each block sees."""
+        each, rest = divmod(self.ahead, self.blocks)
+        return tuple(each + (i < rest) for i in range(self.blocks))
 
 
 class Reverse(Vocoder):
@@ -37,12 +95,14 @@ class Reverse(Vocoder):
     the lapped transform with the flow's mel-conditioned scale of each. It is no flow: audio has no density under it.
     """
 
+    packs = True
     config: ReverseConfig
 
     def __init__(self, config: ReverseConfig) -> None:
         super().__init__()
         self.config = config
         size, channels = config.hop_length, config.channels
+        self.noise_channels = size
         self.transform = LappedTransform(size)
         self.condition = MelEncoder(config.n_mels, config.cond_channels)
         self.pitch = PitchNet(config.n_mels, config.source.pitch)
@@ -53,6 +113,7 @@ class Reverse(Vocoder):
             for ahead in config.block_ahead
         )
         self.head = None if config.head is None else SpectrumHead(config.head, channels)
+        self.target = MEL if self.head is None else TARGET
         if self.head is None:
             self.envelope = ConditionalAffine(size, config.n_mels, log_s_floor=config.envelope_floor)
             self.norm = nn.LayerNorm(channels, eps=1e-6)
@@ -79,22 +140,6 @@ class Reverse(Vocoder):
             stages.append(Stage(f"block {i}", (stages[-1].output,), apply, block.before, block.after))
         ends = self._coefficient_stages if self.head is None else self._spectrum_stages
         return [*stages, *ends(stages[-1].output, packing)]
-
-    @property
-    def target(self) -> str:
-        """Name of the signal that is the mel of its audio."""
-        return MEL if self.head is None else TARGET
-
-    def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
-        """Return (B, C, steps) of the noise for a mel of that many frames."""
-        return batch, self.config.hop_length, frames
-
-    @property
-    def gap(self) -> int:
-        """Number of mel frames between utterances in a row: as many as the widest of all layers sees to one side."""
-        sides = [max(self.config.kernel_size - 1 - ahead, ahead) for ahead in self.config.block_ahead]
-        ends = 1 if self.head is None else self.head.lead
-        return max(*sides, self.condition.kernel_size // 2, self.config.source.pitch.widest, ends)
 
     def _coefficient_stages(self, hidden: str, packing: Packing | None) -> list[Stage]:
         """Return the stages from hidden frames to audio by coefficients of the lapped transform."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from functools import partial
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 
+from vocoder.config import ConfigError
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.flows.elementwise import ConditionalAffine
 from vocoder.flows.harmonic_shift import SHIFT, HarmonicShift, shift_stages
@@ -16,21 +19,82 @@ from vocoder.flows.lapped import LappedTransform
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.flows.rearrangement import swap
 from vocoder.layers.conditioning import MelEncoder, normalised
-from vocoder.layers.source.base_noise import BaseNoise
+from vocoder.layers.source.base_noise import BaseNoise, NoiseKind
 from vocoder.layers.source.excitation import COEFFICIENTS, GAINS, Excitation, excitation_stages
 from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchNet
-from vocoder.layers.stack import WaveNetStack
+from vocoder.layers.stack import WaveNetConfig, WaveNetStack
 from vocoder.models.base import FlowVocoder
-from vocoder.models.student_config import StudentConfig
+from vocoder.models.waveglow_config import SourceConfig
 from vocoder.packing import Packing
 from vocoder.stages import MEL, NOISE, Stage, Z, run, windowed
-
-__all__ = ["Draw", "Student"]
 
 MATRIX_STEP_SCALE = 0.1
 CONDITION = "condition"
 NOISE_FLOOR = 1e-3  # of the learned gain of the noise: without noise there is no density
+
+
+def _frame_stacks() -> tuple[WaveNetConfig, ...]:
+    return tuple(WaveNetConfig(channels=192, dilations=(1, 2, 1), kernel_size=3, causal=True) for _ in range(8))
+
+
+@dataclass(frozen=True)
+class StudentConfig:
+    """Architecture of a student: what its steps are, and the causal stack of each inverse autoregressive flow."""
+
+    n_mels: int = 80
+    hop_length: int = 256
+    sample_rate: int = 22050
+    kind: Literal["samples", "frames"] = "frames"
+    """flows over samples, as published, or over the frames of an orthonormal lapped transform"""
+    group_size: int = 256
+    """hop of the lapped transform, which is also the number of channels; of no meaning for samples"""
+    noise: NoiseKind = "gaussian"
+    """logistic (Parallel WaveNet) or gaussian (ClariNet)"""
+    stacks: tuple[WaveNetConfig, ...] = field(default_factory=_frame_stacks)
+    """the causal stack of each flow, the one nearest the noise first"""
+    within_frame: bool = True
+    """frames: keep half of the channels in each flow, and let the other half depend on them as well as on the past"""
+    cond_channels: int = 128
+    """channels of the condition"""
+    log_s_bound: float | None = 2.0
+    """soft bound of each flow's log-scales"""
+    scaled_shift: bool = False
+    """let each flow's shift be in units of its scale, as where a coupling is inverted"""
+    filter_taps: int = 256
+    """samples: length of the last flow, the minimum-phase filter that the mel implies; 0 for none, as published"""
+    envelope_floor: float = -9.4
+    """soft lower bound of the last flow's log-scale"""
+    source: SourceConfig | None = None
+    """a harmonic source: in the noise of frames, or as the mean of the noise of samples"""
+    corrections: int = 0
+    """how often a sample is corrected towards its mel, after the flow and outside its density"""
+    sigma: float = 1.0
+    """default sampling temperature"""
+
+    def __post_init__(self) -> None:
+        if not self.stacks or not all(stack.causal for stack in self.stacks):
+            raise ConfigError("a student needs at least one flow, and all its stacks must be causal")
+        if self.n_mels < 1 or self.cond_channels < 1:
+            raise ConfigError("n_mels and cond_channels must be at least 1")
+        if self.hop_length % self.channels:
+            raise ConfigError(f"hop_length {self.hop_length} must be a multiple of group_size {self.channels}")
+        if self.kind == "frames" and self.channels < 2:
+            raise ConfigError("frames need a group_size of at least 2")
+        if self.source is not None and self.noise != "gaussian":
+            raise ConfigError("the harmonic source needs Gaussian noise")
+        if self.filter_taps < 0 or self.filter_taps % 2 or self.sigma < 0 or self.corrections < 0:
+            raise ConfigError("filter_taps must be even and, like sigma and corrections, 0 or more")
+
+    @property
+    def channels(self) -> int:
+        """Channels of the flows: 1 for samples, the hop of the lapped transform for frames."""
+        return 1 if self.kind == "samples" else self.group_size
+
+    @property
+    def kept(self) -> int:
+        """Channels that each flow keeps."""
+        return self.channels - self.channels // 2 if self.kind == "frames" and self.within_frame else 0
 
 
 @dataclass(frozen=True)
@@ -42,9 +106,9 @@ class Draw:
         log_prob: its log-density in nats, (B,).
         entropy: (B,) in nats; the mean over draws is the entropy of the student. Each noise value enters by its
             expectation, so that this varies far less than -log_prob.
-        mu: (B, T) and `log_scale` (B, T): given the earlier noise, x_t is mu_t + exp(log_scale_t) times noise; None for
-            a student of frames, whose samples depend on each other within a frame.
-        log_scale: see `mu`.
+        mu: (B, T). Given the earlier noise, x_t is mu_t + exp(log_scale_t) times noise; None for a student of frames,
+            whose samples depend on each other within a frame.
+        log_scale: (B, T), or None as `mu`.
     """
 
     x: Tensor
@@ -55,9 +119,7 @@ class Draw:
 
     def first(self, items: int) -> Draw:
         """Return the draw of the first items of the batch."""
-        mu = None if self.mu is None else self.mu[:items]
-        log_scale = None if self.log_scale is None else self.log_scale[:items]
-        return Draw(self.x[:items], self.log_prob[:items], self.entropy[:items], mu, log_scale)
+        return Draw(*(None if value is None else value[:items] for value in vars(self).values()))  # type: ignore[arg-type]
 
 
 class Student(FlowVocoder):
@@ -71,99 +133,83 @@ class Student(FlowVocoder):
     """
 
     config: StudentConfig
+    steps: Sequence[InverseAutoregressive]
+    mixing: Sequence[InvertibleConv1x1]
 
     def __init__(self, config: StudentConfig) -> None:
         super().__init__()
         self.config = config
-        size = config.channels
         self.base = BaseNoise(config.noise)
-        self.transform = LappedTransform(size) if config.kind == "frames" else None
+        self.transform = LappedTransform(config.channels) if config.kind == "frames" else None
         self.envelope = _envelope(config)
-        self.condition = MelEncoder(config.n_mels, config.cond_channels) if config.n_mels else None
-        self.steps = nn.ModuleList()
-        self.mixing = nn.ModuleList()
+        self.condition = MelEncoder(config.n_mels, config.cond_channels)
+        self.noise_channels = size = config.channels
+        kept = config.kept
+        networks = [
+            WaveNetStack(size + kept, 2 * (size - kept), config.cond_channels, stack) for stack in config.stacks
+        ]
+        self.steps = nn.ModuleList(  # type: ignore[assignment]
+            InverseAutoregressive(network, size, kept, config.log_s_bound, config.scaled_shift) for network in networks
+        )
+        swaps = [swap(size, i) for i in range(len(networks))] if config.kind == "frames" else []
+        self.mixing = nn.ModuleList(  # type: ignore[assignment]
+            InvertibleConv1x1(size, matrix.T, MATRIX_STEP_SCALE) for matrix in swaps
+        )
         mixed = torch.eye(size)
-        for i, stack in enumerate(config.stacks):
-            network = WaveNetStack(size + config.kept, 2 * (size - config.kept), config.cond_channels, stack)
-            flow = InverseAutoregressive(network, size, config.kept, config.log_s_bound, config.scaled_shift)
-            self.steps.append(flow)
-            if config.kind == "frames":
-                matrix = swap(size, i)
-                self.mixing.append(InvertibleConv1x1(size, matrix.T, MATRIX_STEP_SCALE))
-                mixed = mixed @ matrix
+        for matrix in swaps:
+            mixed = mixed @ matrix
         self.pitch = PitchNet(config.n_mels, config.source.pitch) if config.source else None
         framed, sourced = config.kind == "frames", config.source is not None
         self.excitation = Excitation(config.cond_channels, size, mixed, NOISE_FLOOR) if framed and sourced else None
         self.shift = HarmonicShift(config.cond_channels, config.hop_length) if sourced and not framed else None
 
-    def forward(self, x: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
         """Map audio x (B, T) and the mel (B, n_mels, frames) to `(z, log_det)`: sequential, slow, exact."""
-        given = self.given(mel)
-        condition = None if self.condition is None else self.condition(mel)
-        z = x.unsqueeze(1)
-        log_det = x.new_zeros(x.shape[0])
+        condition, z, log_det = self.condition(mel), x.unsqueeze(1), x.new_zeros(x.shape[0])
         if self.transform is not None:
             z, _ = self.transform(z)
         if self.envelope is not None:
-            z, step = self.envelope(z, self.envelope_condition(given[MEL]))
+            z, step = self.envelope(z, self.envelope_condition(mel))
             log_det = log_det + step
         for i in reversed(range(len(self.steps))):
             if self.mixing:
-                mixing = self.mixing[i]
-                assert isinstance(mixing, InvertibleConv1x1)
-                z, step = mixing.inverse(z)
+                z, step = self.mixing[i].inverse(z)
                 log_det = log_det + step
             z, step = self.steps[i](z, condition)
             log_det = log_det + step
         return z, log_det
 
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
-        """Return the stages from mel and noise to audio (B, 1, T): one for each flow, the one nearest the noise first.
-
-        A student without a mel has those of its flows alone.
-        """
-        config, stages = self.config, []
-        if self.condition is not None:
-            reach = self.condition.context
-            stages.append(Stage(CONDITION, (MEL,), windowed(self.condition), reach, reach))
+        """Return the stages from mel and noise to audio (B, 1, T): one for each flow, the first nearest the noise."""
+        config, reach = self.config, self.condition.context
+        stages = [Stage(CONDITION, (MEL,), windowed(self.condition), reach, reach)]
         stages += self._prior(config.sigma if sigma is None else sigma)
-        given = () if self.condition is None else (CONDITION,)
         for i, stack in enumerate(config.stacks):
-            before = self._frames(stack.context[0] + 1)  # the noise enters one step late
-            step = windowed(partial(self._step, i))
-            stages.append(Stage(f"flow {i}", (stages[-1].output, *given), step, before))
+            before = self.frames_of_steps(stack.context[0] + 1)  # the noise enters one step late
+            stages.append(Stage(f"flow {i}", (stages[-1].output, CONDITION), windowed(partial(self._step, i)), before))
         if isinstance(self.envelope, MinimumPhaseFilter):  # its responses stand at frames, and are mixed between two
-            reach, past = self.envelope.kernel_size // 2, self._frames(self.envelope.taps - 1)
+            reach, past = self.envelope.kernel_size // 2, self.frames_of_steps(self.envelope.taps - 1)
             shape = windowed(partial(self._shaped, self.envelope))
             stages.append(Stage("filtered", (stages[-1].output, MEL), shape, max(past, reach), reach + 1))
         elif self.envelope is not None:
-            reach, shape = self._frames(self.envelope.kernel_size // 2), windowed(partial(self._shaped, self.envelope))
+            reach, shape = (
+                self.frames_of_steps(self.envelope.kernel_size // 2),
+                windowed(partial(self._shaped, self.envelope)),
+            )
             stages.append(Stage("spectrum", (stages[-1].output, MEL), shape, reach, reach))
         if self.transform is not None:
             blocks = windowed(self.transform.inverse)  # which overlap
             stages.append(Stage("x", (stages[-1].output,), blocks, 1, 1))
         return stages
 
-    def log_prob_step_by_step(self, x: Tensor, mel: Tensor | None = None) -> Tensor:
-        """Return the log-density of audio x (B, T) in nats, (B,), by the sequential direction."""
-        z, log_det = self(x, mel)
-        shift, scale = self._shift_and_scale(self.given(mel))
-        base = self.base.log_prob((z - shift) / scale) - scale.log()
-        log_prob: Tensor = log_det + base.sum(dim=(1, 2))
-        return log_prob
-
-    def draw(self, noise: Tensor, mel: Tensor | None = None, sigma: float = 1.0) -> Draw:
+    def draw(self, noise: Tensor, mel: Tensor, sigma: float = 1.0) -> Draw:
         """Make a sample of white noise (B, C, steps) at temperature `sigma`, above 0, and what is known of it."""
         if sigma <= 0:
             raise ValueError(f"a density needs a temperature above 0, not {sigma}")
-        given = self.given(mel)
-        if self.condition is not None:
-            given[CONDITION] = self.condition(mel)
-        standard = self.base.from_white(noise)
+        given, standard = {MEL: mel, CONDITION: self.condition(mel)}, self.base.from_white(noise)
         shift, scale = self._shift_and_scale(given, sigma)
         log_scale = scale.log().expand_as(noise)
-        z = standard * scale + shift
-        made = run(self.stages(), given | {Z: z})
+        made = run(self.stages(), given | {Z: standard * scale + shift})
         x, volume = made.signal.squeeze(1), made.log_det + log_scale.sum(dim=(1, 2))
         log_prob = self.base.log_prob(standard).sum(dim=(1, 2)) - volume
         entropy = volume + self.base.entropy * noise[0].numel()
@@ -171,10 +217,6 @@ class Student(FlowVocoder):
             return Draw(x, log_prob, entropy, None, None)
         log_scale = sum(made.changes, log_scale)  # every flow scales each sample: ClariNet, equation 12
         return Draw(x, log_prob, entropy, x - (torch.exp(log_scale) * standard).squeeze(1), log_scale.squeeze(1))
-
-    def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
-        """Return (B, C, steps) of the noise for a mel of that many frames."""
-        return batch, self.config.channels, frames * self.config.hop_length // self.config.channels
 
     def envelope_condition(self, mel: Tensor) -> Tensor:
         """Return what the last flow sees: the centred mel, at the rate of the steps for frames."""
@@ -195,7 +237,7 @@ class Student(FlowVocoder):
         assert self.excitation is not None
         return excitation_stages(self.pitch, source, lambda x: transform(x)[0], self.excitation, CONDITION, sigma)
 
-    def _shift_and_scale(self, given: dict[str, Tensor], sigma: float = 1.0) -> tuple[Tensor, Tensor]:
+    def _shift_and_scale(self, given: dict[str, Tensor], sigma: float) -> tuple[Tensor, Tensor]:
         """Return mean and deviation of z, in units of the base noise's, given the mel."""
         like, stages = next(self.parameters()), self.stages()
         if self.shift is not None:
@@ -205,10 +247,9 @@ class Student(FlowVocoder):
         gains = run(stages, given, GAINS).signal
         return self.excitation.shift_and_scale(run(stages, given, COEFFICIENTS).signal, gains, sigma)
 
-    def _step(self, i: int, z: Tensor, condition: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def _step(self, i: int, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
         """Apply flow number `i`; what it adds to the log-determinant is given for each sample where there are such."""
         step = self.steps[i]
-        assert isinstance(step, InverseAutoregressive)
         if self.transform is None:
             return _scaled(z, *step.shift_and_log_scale(z, condition))
         z, log_det = step.inverse(z, condition)
@@ -221,18 +262,12 @@ class Student(FlowVocoder):
             return _scaled(z, *flow.shift_and_log_scale(z, condition))
         return flow.inverse(z, condition)
 
-    def _frames(self, steps: int) -> int:
-        """Return how many frames hold so many steps."""
-        return -(-steps * self.config.channels // self.config.hop_length)
-
 
 def _scaled(z: Tensor, t: Tensor, log_scale: Tensor) -> tuple[Tensor, Tensor]:
     return z * torch.exp(log_scale) + t, log_scale
 
 
 def _envelope(config: StudentConfig) -> ConditionalAffine | MinimumPhaseFilter | None:
-    if not config.n_mels:
-        return None
     if config.kind == "frames":
         return ConditionalAffine(config.channels, config.n_mels, log_s_floor=config.envelope_floor)
     if not config.filter_taps:

@@ -9,8 +9,6 @@ from vocoder.config import ConfigError
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
 
-__all__ = ["SourceConfig", "WaveGlowConfig", "published"]
-
 
 @dataclass(frozen=True)
 class SourceConfig:
@@ -23,6 +21,12 @@ class SourceConfig:
     def __post_init__(self) -> None:
         if self.f_max <= self.pitch.f0_max:
             raise ConfigError(f"f_max of the source must lie above the highest pitch, {self.pitch.f0_max} Hz")
+
+    def check(self, sample_rate: int) -> None:
+        """Raise a `ConfigError` if the harmonics do not fit a sample rate in Hz."""
+        highest = self.f_max + self.pitch.f0_max  # of the harmonic that fades out above f_max
+        if highest > sample_rate / 2:
+            raise ConfigError(f"harmonics up to {highest} Hz do not fit a sample_rate of {sample_rate} Hz")
 
 
 @dataclass(frozen=True)
@@ -82,20 +86,15 @@ class WaveGlowConfig:
         if self.alternate_halves and self.coupling == "additive":
             raise ConfigError("alternate_halves belongs to affine couplings; additive ones keep the first half")
         if self.source is not None:
-            self._check_source(self.source)
+            if self.transform != "mdct":
+                raise ConfigError("the harmonic source needs the lapped transform")
+            self.source.check(self.sample_rate)
         if self.conditioning == "upsampled":
             self._check_upsampling()
         if self.remaining_channels < 2:
             raise ConfigError(f"early outputs leave {self.remaining_channels} channels; at least 2 must remain")
         if self.flows < 1 or self.sigma < 0:
             raise ConfigError("a WaveGlow needs at least one flow and a sigma of 0 or more")
-
-    def _check_source(self, source: SourceConfig) -> None:
-        if self.transform != "mdct":
-            raise ConfigError("the harmonic source needs the lapped transform")
-        highest = source.f_max + source.pitch.f0_max  # of the harmonic that fades out above f_max
-        if highest > self.sample_rate / 2:
-            raise ConfigError(f"harmonics up to {highest} Hz do not fit a sample_rate of {self.sample_rate} Hz")
 
     def _check_upsampling(self) -> None:
         if self.cond_channels != self.n_mels * self.group_size:

@@ -2,32 +2,79 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, field
+from typing import Literal
+
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
 from vocoder.autoregressive.generator import Generator, generator
 from vocoder.autoregressive.plan import Feedback, Plan
+from vocoder.config import ConfigError
 from vocoder.distributions.base import Distribution
 from vocoder.distributions.gaussian import Gaussian
 from vocoder.distributions.logistic_mixture import LogisticMixture
 from vocoder.distributions.mulaw import MuLaw
-from vocoder.flows.linear_prediction import ConstantPrediction, LinearPrediction, predict
+from vocoder.flows.linear_prediction import ConstantPrediction, LinearPrediction, LinearPredictionConfig, predict
 from vocoder.layers.conditioning import MelEncoder, PublishedUpsampler
-from vocoder.layers.stack import PublishedStack, WaveNetStack
+from vocoder.layers.stack import PublishedStack, WaveNetConfig, WaveNetStack
 from vocoder.mel.config import preset
 from vocoder.models.base import FlowVocoder
 from vocoder.models.published_config import PublishedWaveNetConfig
-from vocoder.models.wavenet_config import WaveNetModelConfig
 from vocoder.packing import Packing
 from vocoder.stages import MEL, NOISE, Span, Stage, Z, frames_of, windowed
-
-__all__ = ["WaveNet"]
 
 CONDITION = "condition"
 PLAIN_SCALE = 0.1  # of audio without linear prediction, at the start of training
 REACH = 64.0  # of mu-law, in gains: the residual of a click just after a frame's centre is 40
 FULL_SCALE = 1.0  # to which published code clamps what it has drawn before the network sees it
+
+
+TWO_CYCLES = tuple(2**i for i in range(10)) * 2
+
+
+@dataclass(frozen=True)
+class WaveNetModelConfig:
+    """Architecture of an autoregressive WaveNet: its first flow, its network and the distribution of a sample."""
+
+    n_mels: int = 80
+    hop_length: int = 256
+    sample_rate: int = 22050
+    distribution: Literal["gaussian", "logistic", "mulaw"] = "gaussian"
+    """one Gaussian, a mixture of logistics, or a softmax over mu-law levels"""
+    components: int = 10
+    """of the mixture of logistics"""
+    levels: int = 256
+    """of mu-law"""
+    log_s_floor: float | None = -9.5
+    """soft lower bound of log-scales; the logarithm of the training noise, 1e-4, is -9.2"""
+    lpc: LinearPredictionConfig | None = field(default_factory=LinearPredictionConfig)
+    """the linear prediction that comes first; none as published"""
+    cond_channels: int = 128
+    """channels of the condition at frame rate"""
+    stack: WaveNetConfig = field(
+        default_factory=lambda: WaveNetConfig(channels=64, dilations=TWO_CYCLES, kernel_size=2, causal=True)
+    )
+    corrections: int = 0
+    """how often a sample is corrected towards its mel, after the flow and outside its density"""
+    sigma: float = 1.0
+    """default sampling temperature"""
+
+    def __post_init__(self) -> None:
+        if not self.stack.causal:
+            raise ConfigError("the stack of an autoregressive WaveNet must be causal")
+        if self.components < 1 or self.levels < 4 or self.levels % 2:
+            raise ConfigError("a WaveNet needs at least one component and an even number of levels, at least 4")
+        if self.sigma < 0 or self.corrections < 0 or self.cond_channels < 1:
+            raise ConfigError("sigma and corrections must be 0 or more, and cond_channels 1 or more")
+        if self.lpc is None:
+            return
+        mel = preset(self.lpc.mel)
+        for name in ("sample_rate", "hop_length", "n_mels"):
+            ours, expected = getattr(self, name), getattr(mel, name)
+            if ours != expected:
+                raise ConfigError(f"{name} is {ours}, but the mel preset {self.lpc.mel!r} of lpc has {expected}")
 
 
 class WaveNet(FlowVocoder):
@@ -93,9 +140,9 @@ class WaveNet(FlowVocoder):
         raw = self.stack(heard, self.condition(mel).to(mel.dtype)).to(x.dtype)
         return self.distribution.place(raw, prediction, log_gain)
 
-    def forward(self, x: Tensor, mel: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
         """Map audio x (B, T) and the mel (B, n_mels, frames) to `(z, log_det)` in one parallel pass."""
-        z, log_det = self.distribution.forward(self.conditionals(x, self.given(mel)[MEL]), x)
+        z, log_det = self.distribution.forward(self.conditionals(x, mel), x)
         return z[:, None], log_det.sum(dim=1)
 
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
@@ -107,14 +154,9 @@ class WaveNet(FlowVocoder):
             Stage("x", (Z, CONDITION, MEL), _Generation(self), after=self.predictor.lookahead),
         ]
 
-    def plan(self, mel: Tensor) -> Plan:
-        """Return what a mel (B, n_mels, frames) contributes to the generation of its samples."""
-        frames = mel.shape[2]
-        return self.plan_of(Span(0, 0, frames, frames), self.condition(mel), mel)
-
     @torch.no_grad()
-    def plan_of(self, span: Span, condition: Tensor, mel: Tensor) -> Plan:
-        """Return the plan of the wanted frames, given windows of the condition and the mel."""
+    def plan(self, span: Span, condition: Tensor, mel: Tensor) -> Plan:
+        """Return what windows of condition and mel contribute to the samples of the wanted frames."""
         coefficients, log_gain = self.predictor.predictors(mel)
         per_frame = log_gain.shape[1] // mel.shape[2]
         wanted = slice((span.start - span.first) * per_frame, (span.stop - span.first) * per_frame)
@@ -127,17 +169,9 @@ class WaveNet(FlowVocoder):
             frames * self.config.hop_length // condition.shape[2],
         )
 
-    def generator(self, plan: Plan, dtype: torch.dtype) -> Generator:
-        """Return the fastest generator of samples in that precision, before the first one of a plan."""
-        return generator(self.stack, self.distribution, self.feedback, plan, dtype)
-
     def log_prob(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the log-density of audio x (B, T) in nats, (B,)."""
         return self.distribution.log_prob(self.conditionals(x, mel), x).sum(dim=1)
-
-    def noise_shape(self, batch: int, frames: int) -> tuple[int, int, int]:
-        """Return (B, 1, T) of the noise for a mel of that many frames."""
-        return batch, 1, frames * self.config.hop_length
 
 
 class _Generation:
@@ -148,13 +182,11 @@ class _Generation:
         self._generator: Generator | None = None
 
     def __call__(self, span: Span, z: Tensor, condition: Tensor, mel: Tensor) -> tuple[Tensor, Tensor]:
-        plan, z = self._model.plan_of(span, condition, mel), frames_of(z, span)[:, 0].contiguous()
+        model, plan, z = self._model, self._model.plan(span, condition, mel), frames_of(z, span)[:, 0]
         if self._generator is None:
-            self._generator = self._model.generator(plan, z.dtype)
-        else:
-            self._generator.follow(plan)
-        x, stretch = self._generator.advance(z)
-        return x.unsqueeze(1), stretch
+            self._generator = generator(model.stack, model.distribution, model.feedback, plan, z.dtype)
+        made = [self._generator(*part) for part in plan.parts(z)]
+        return torch.cat([x for x, _ in made], dim=1)[:, None], torch.cat([stretch for _, stretch in made], dim=1)
 
 
 def _distribution(config: WaveNetModelConfig | PublishedWaveNetConfig) -> Distribution:

@@ -11,8 +11,6 @@ from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.stages import Stage, windowed
 
-__all__ = ["Denoiser", "silent_mel"]
-
 N_FFT = 1024
 HOP_LENGTH = 256
 SILENT_FRAMES = 88

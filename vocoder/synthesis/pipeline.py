@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 from vocoder.stages import MEL, NOISE, Span, Stage
-
-__all__ = ["Pipeline", "Track"]
 
 
 class Track:
@@ -27,11 +24,6 @@ class Track:
         """number of the frame that will come next"""
         self._kept: Tensor | None = None
         self._steps = 1
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory behind what is kept."""
-        return 0 if self._kept is None else self._kept.untyped_storage().nbytes()
 
     def append(self, piece: Tensor, frames: int) -> None:
         """Add the next frames, (B, C, frames * steps) with one number of steps for the whole stream."""
@@ -74,26 +66,16 @@ class Pipeline:
     """
 
     def __init__(self, stages: Sequence[Stage], draw: Callable[[int, int], Tensor]) -> None:
-        self._stages = tuple(stages)
-        self._draw = draw
+        noise = Stage(NOISE, (), lambda span: draw(span.start, span.stop - span.start))
+        self._stages = (noise, *stages)
         self._ahead = _frames_ahead(self._stages)
         self._tracks = {name: Track() for name in self._ahead}
+        self.lookahead = self._ahead[MEL]
+        """frames of the mel after a frame that must have come before it can be computed"""
         self.frames = 0
         """frames of the result so far"""
         self.total: int | None = None
         """frames of the mel, once its end is known"""
-        self.computed: Counter[str] = Counter()
-        """frames that the windows of each stage held so far"""
-
-    @property
-    def lookahead(self) -> int:
-        """Frames of the mel after a frame that must have come before it can be computed."""
-        return self._ahead[MEL]
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of memory that the signals take between two steps."""
-        return sum(track.nbytes for track in self._tracks.values())
 
     @property
     def mel_frames(self) -> int:
@@ -115,23 +97,15 @@ class Pipeline:
             ValueError: the mel has not come far enough.
         """
         goal = self.frames + frames
-        self._draw_noise(self._limit(goal + self._ahead[NOISE]))
-        for stage in self._stages[:-1]:
+        for stage in self._stages:
             self._run(stage, self._limit(goal + self._ahead[stage.output]))
-        last = self._stages[-1]
-        self._run(last, goal)
-        made = self._tracks[last.output].window(self.frames, goal)
+        made = self._tracks[self._stages[-1].output].window(self.frames, goal)
         self.frames = goal
         self._forget()
         return made
 
     def _limit(self, frame: int) -> int:
         return frame if self.total is None else min(frame, self.total)
-
-    def _draw_noise(self, until: int) -> None:
-        noise = self._tracks[NOISE]
-        if until > noise.end:
-            noise.append(self._draw(noise.end, until - noise.end), until - noise.end)
 
     def _run(self, stage: Stage, stop: int) -> None:
         output = self._tracks[stage.output]
@@ -140,7 +114,6 @@ class Pipeline:
         span = Span(stage.start_of_window(output.end), output.end, stop, self._limit(stop + stage.after))
         windows = [self._tracks[name].window(span.first, span.last) for name in stage.inputs]
         output.append(stage.made(span, *windows)[0], stop - output.end)
-        self.computed[stage.output] += span.last - span.first
 
     def _forget(self) -> None:
         needed = {self._stages[-1].output: self.frames}
@@ -154,7 +127,7 @@ class Pipeline:
 
 def _frames_ahead(stages: Sequence[Stage]) -> dict[str, int]:
     """Return for each signal how many of its frames after a frame of the result that frame depends on."""
-    ahead = {MEL: 0, NOISE: 0, stages[-1].output: 0}
+    ahead = {MEL: 0}
     for stage in reversed(stages):
         own = ahead.setdefault(stage.output, 0)
         for name in stage.inputs:

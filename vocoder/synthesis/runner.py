@@ -20,8 +20,6 @@ from vocoder.stages import MEL, NOISE, run
 from vocoder.synthesis.denoiser import Denoiser, silent_mel
 from vocoder.synthesis.pipeline import Pipeline
 
-__all__ = ["Runner"]
-
 WHOLE_FRAMES = 1024
 """frames of all mels of a batch that are computed at once; more are computed in parts"""
 PART_FRAMES = 512
@@ -45,6 +43,7 @@ class Runner:
         self.mel_config = mel_config
         self.device = device
         self.correction = Correction(mel_config, model.config.corrections).to(device)
+        self._gap = max(1, *(max(stage.before, stage.after) for stage in model.stages()))  # between utterances in a row
         self._denoiser: Denoiser | None = None
 
     def pipeline(self, sampling: Sampling, seeds: Sequence[int]) -> Pipeline:
@@ -86,7 +85,7 @@ class Runner:
     def row_frames(self, frames: Sequence[int]) -> int:
         """Return how many frames `together` computes for mels of these lengths."""
         joined = [length for length in frames if self._joins(length)]
-        return sum(frames) - sum(joined) + Packing.needed(joined, self.model.gap or 0)
+        return sum(frames) - sum(joined) + Packing.needed(joined, self._gap)
 
     def denoiser(self) -> Denoiser:
         """Return the removal of the model's bias, which is measured once."""
@@ -97,13 +96,13 @@ class Runner:
 
     def _joins(self, frames: int) -> bool:
         """Whether a mel can stand in a row; one too short for the correction runs alone."""
-        return self.model.gap is not None and frames * self.mel_config.hop_length > self.mel_config.padding
+        return self.model.packs and frames * self.mel_config.hop_length > self.mel_config.padding
 
     @torch.no_grad()
     def _row(self, mels: Sequence[Tensor], samplings: Sequence[Sampling]) -> list[Tensor]:
         """Return the audio of mels in one row, all with the same number of corrections."""
         model = self.model
-        packing = Packing([mel.shape[1] for mel in mels], model.gap or 0, self.device)
+        packing = Packing([mel.shape[1] for mel in mels], self._gap, self.device)
         drawn = [self._noise(s.seeds(1), 0, mel.shape[1])[0] for mel, s in zip(mels, samplings, strict=True)]
         noise = packing.pack(drawn)
         given = [model.config.sigma if s.sigma is None else float(s.sigma) for s in samplings]

@@ -19,8 +19,6 @@ from vocoder.guard.verdict import Verdict
 from vocoder.models.base import Vocoder
 from vocoder.synthesis.pipeline import Pipeline
 
-__all__ = ["ChunkSizes", "StreamSession", "begun", "drained"]
-
 SLOW_CHUNK_FRAMES, CHUNK_FRAMES = 64, 128
 """frames of the mel that a chunk waits for at most, of models that go sample by sample, and of others: in shorter ones
 each stage computes more of its context than of what is wanted, and the correction has too few chains side by side"""

@@ -26,8 +26,6 @@ from vocoder.sampling import AdaptMode, GuardMode, Preset, Sampling, Utterance, 
 from vocoder.synthesis.runner import Runner
 from vocoder.synthesis.stream import ChunkSizes, StreamSession, begun, drained
 
-__all__ = ["MelWarning", "Synthesizer"]
-
 Mel = TypeVar("Mel", Tensor, np.ndarray)
 
 
@@ -215,13 +213,7 @@ class Synthesizer:
     ) -> StreamSession:
         """Open an utterance whose mel comes piece by piece.
 
-        Args:
-            sigma: as in `synthesize`.
-            seed: as in `synthesize`.
-            denoise: as in `synthesize`.
-            corrections: as in `synthesize`.
-            preset: as in `synthesize`.
-            adapt: as in `synthesize`.
+        Args, those of `synthesize` and:
             guard: what `StreamSession.judge` does; nothing by default.
             chunk_frames: frames of a chunk; the last may be shorter. If left out, 64, and up to 1024 where so much of
                 the mel is there, except for models that synthesize sample by sample.
@@ -253,18 +245,10 @@ class Synthesizer:
     ) -> Iterator[Any]:
         """Yield the waveform of one utterance in chunks whose concatenation is that of `synthesize`.
 
-        Args:
+        Args, those of `synthesize` and `open_stream` and:
             mel: (n_mels, frames), tensor or array; or an iterable of frames (n_mels,) and pieces (n_mels, frames),
                 each of which is taken as late as possible: audio is yielded as soon as all that it depends on is there.
-            sigma: as in `synthesize`.
-            seed: as in `synthesize`.
-            denoise: as in `synthesize`.
-            corrections: as in `synthesize`.
-            guard: as in `synthesize`; of a mel that comes in pieces, the first 128 frames are judged.
-            preset: as in `synthesize`.
-            adapt: as in `synthesize`.
-            chunk_frames: as in `open_stream`.
-            first_chunk_frames: as in `open_stream`.
+                Of a mel that comes in pieces the guard judges the first 128 frames.
 
         Raises:
             MelError, UnlikelyMelError, ValueError: as in `synthesize`; of what an iterable yields when it is reached.

@@ -27,8 +27,7 @@ from vocoder.models.reverse import Reverse
 from vocoder.models.student import Student
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
-from vocoder.models.wavenet import WaveNet
-from vocoder.models.wavenet_config import WaveNetModelConfig
+from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 STACK = {"channels": 4, "dilations": [1, 2], "kernel_size": 2, "causal": True}

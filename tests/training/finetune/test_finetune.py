@@ -29,8 +29,7 @@ from vocoder.layers.stack import WaveNetConfig
 from vocoder.loading import model_directory
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
-from vocoder.models.reverse import Reverse
-from vocoder.models.reverse_config import ReverseConfig
+from vocoder.models.reverse import Reverse, ReverseConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
 

@@ -20,7 +20,7 @@ FLOOR = -30.0
 def drawn(mu: Tensor, log_s: Tensor, kind: Literal["gaussian", "logistic"] = "gaussian") -> Draw:
     """A draw of independent samples (B, T) with these conditionals."""
     noise = BaseNoise(kind)
-    z = noise.draw_like(mu, 1)[0]
+    z = noise.draw_like(mu)
     log_prob = (noise.log_prob(z) - log_s).sum(dim=1)
     return Draw(mu + torch.exp(log_s) * z, log_prob, (log_s + noise.entropy).sum(dim=1), mu, log_s)
 

@@ -15,8 +15,7 @@ from vocoder.config import ConfigError
 from vocoder.distributions.gaussian import Gaussian
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
-from vocoder.models.student import Student
-from vocoder.models.student_config import StudentConfig
+from vocoder.models.student import Student, StudentConfig
 from vocoder.models.waveglow_config import SourceConfig
 
 

@@ -16,8 +16,7 @@ from vocoder.config import ConfigError
 from vocoder.flows.linear_prediction import LinearPredictionConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
-from vocoder.models.wavenet import WaveNet
-from vocoder.models.wavenet_config import WaveNetModelConfig
+from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 STACK = WaveNetConfig(channels=8, dilations=(1, 2), kernel_size=2, causal=True)

@@ -11,8 +11,7 @@ from training.start.envelope import fit_envelope
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
-from vocoder.models.student import Student
-from vocoder.models.student_config import StudentConfig
+from vocoder.models.student import Student, StudentConfig
 
 HOP, RATE = 32, 8000
 MEL = MelConfig("tiny", RATE, n_fft=128, win_length=128, hop_length=HOP, n_mels=12, f_min=0.0, f_max=4000.0)

@@ -17,8 +17,7 @@ from vocoder.layers.source.pitch import PitchConfig, PitchNet
 from vocoder.layers.spectrum_head import SpectrumHeadConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.reverse import Reverse
-from vocoder.models.student import Student
-from vocoder.models.student_config import StudentConfig
+from vocoder.models.student import Student, StudentConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 
 import pytest
 import torch
@@ -12,7 +13,7 @@ from vocoder.correction.correction import Correction
 from vocoder.correction.order import BLOCK
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
-from vocoder.stages import MEL
+from vocoder.stages import MEL, NOISE
 from vocoder.synthesis.pipeline import Pipeline
 
 FRAMES = 60
@@ -74,43 +75,33 @@ def test_influence_ends_where_the_order_says(config, count):
         assert float(frames[place]) > 0
 
 
-@pytest.mark.parametrize("count", [1, 3, 5, 17])
-@pytest.mark.parametrize("sizes", [(1,), (5, 16, 2), (40, 3)])
-def test_a_stream_is_the_whole(count, sizes):
-    x, mel = speechlike(NVIDIA, 7), mel_of(NVIDIA, speechlike(NVIDIA, 8))
-    correction = Correction(NVIDIA, count)
-    signals = {"noise": x[:, None]}
-
-    def draw(start, frames):
-        return signals["noise"][:, :, start * NVIDIA.hop_length : (start + frames) * NVIDIA.hop_length]
-
-    pipeline = Pipeline(correction.stages("noise", MEL), draw)
-    pieces, given, turn = [], 0, 0
-    while pipeline.frames < FRAMES:
-        fed = min(sizes[turn % len(sizes)], FRAMES - given)
+def streamed(correction, x, mel, sizes, ended):
+    """Return audio corrected piece by piece, of a mel that ends before or comes in pieces of the given sizes."""
+    pipeline = Pipeline(
+        correction.stages(NOISE, MEL), lambda start, frames: x[:, None, start * 256 : (start + frames) * 256]
+    )
+    pieces, given = [], 0
+    for size in itertools.cycle(sizes):
+        fed = min(FRAMES if ended else size, FRAMES - given)
         if fed:
             pipeline.feed(mel[:, :, given : given + fed])
-        given, turn = given + fed, turn + 1
+        given += fed
         if given == FRAMES and pipeline.total is None:
             pipeline.finish()
         ready = (FRAMES if pipeline.total else max(given - pipeline.lookahead, 0)) - pipeline.frames
         if ready > 0:
-            pieces.append(pipeline.advance(ready))
-    assert pipeline.lookahead == correction.frames_ahead
-    assert torch.equal(torch.cat(pieces, dim=2)[:, 0], correction(x, mel))
+            pieces.append(pipeline.advance(min(ready, size) if ended else ready))
+        if pipeline.frames == FRAMES:
+            return torch.cat(pieces, dim=2)[:, 0]
 
 
-@pytest.mark.parametrize("sizes", [(8, 40, 2), (55, 3), (1, 15, 16, 20)])
-def test_a_stream_whose_mel_has_ended_is_the_whole(sizes):
+@pytest.mark.parametrize("count", [1, 3, 5, 17])
+@pytest.mark.parametrize("ended", [True, False])
+def test_a_stream_is_the_whole(count, ended):
     x, mel = speechlike(NVIDIA, 7), mel_of(NVIDIA, speechlike(NVIDIA, 8))
-    correction = Correction(NVIDIA, 5)
-    pipeline = Pipeline(
-        correction.stages("noise", MEL), lambda start, frames: x[:, None, start * 256 :][..., : frames * 256]
-    )
-    pipeline.feed(mel)
-    pipeline.finish()
-    pieces = [pipeline.advance(size) for size in (*sizes, FRAMES - sum(sizes))]
-    assert torch.equal(torch.cat(pieces, dim=2)[:, 0], correction(x, mel))
+    correction = Correction(NVIDIA, count)
+    for sizes in ((1,), (5, 16, 2), (40, 3), (8, 40, 2), (1, 15, 16, 20)):
+        assert torch.equal(streamed(correction, x, mel, sizes, ended), correction(x, mel))
 
 
 def test_utterances_of_different_lengths_are_corrected_side_by_side():

@@ -29,8 +29,7 @@ from vocoder.layers.stack import PublishedStackConfig, WaveNetConfig
 from vocoder.models.published_config import PublishedStudentConfig, PublishedWaveNetConfig
 from vocoder.models.published_student import PublishedStudent
 from vocoder.models.reverse import Reverse
-from vocoder.models.student import Student
-from vocoder.models.student_config import StudentConfig
+from vocoder.models.student import Student, StudentConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig
 from vocoder.models.wavenet import WaveNet

@@ -55,17 +55,6 @@ def test_tables_follow_the_default_type_and_are_not_saved():
     assert transform.state_dict() == {}
 
 
-def test_lengths_that_do_not_fit_are_refused():
-    with pytest.raises(ValueError, match="multiple of the hop 8, not 20"):
-        LappedTransform(8)(torch.zeros(1, 1, 20))
-
-
-@pytest.mark.parametrize("hop", [0, -2, 7])
-def test_a_hop_that_is_not_even_and_positive_is_refused(hop):
-    with pytest.raises(ValueError, match=f"even and positive, not {hop}"):
-        LappedTransform(hop)
-
-
 @pytest.mark.parametrize(("batch", "blocks"), [(1, 1), (2, 3), (1, 40)])
 def test_compiled_code_rotates_as_the_plain_operations_do(batch, blocks, monkeypatch):
     transform = LappedTransform(16).float()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 import torch
@@ -45,14 +43,6 @@ def test_predictors_are_stable_however_sharp_the_spectrum() -> None:
     roots = np.roots(np.concatenate([[1.0], -coefficients.numpy()]))
     assert np.abs(roots).max() < 1
     assert float(error) > 0
-
-
-def test_autocorrelation_is_that_of_the_spectrum() -> None:
-    power = torch.ones(65, dtype=torch.float64) * 3.0
-    torch.testing.assert_close(autocorrelation(power, 3), torch.tensor([3.0, 0, 0, 0], dtype=torch.float64))
-    frequency = torch.arange(65, dtype=torch.float64) * math.pi / 64
-    shifted = autocorrelation(1 + torch.cos(2 * frequency), 3)
-    torch.testing.assert_close(shifted, torch.tensor([1.0, 0, 0.5, 0], dtype=torch.float64))
 
 
 def test_the_lag_window_smooths_a_spectral_line_to_its_bandwidth() -> None:

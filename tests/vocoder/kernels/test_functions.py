@@ -5,7 +5,7 @@ from numba import njit
 
 from vocoder.kernels.functions import exp2, log2
 from vocoder.kernels.intrinsics import like, wide
-from vocoder.kernels.lanes import lanes, load, store, transpose
+from vocoder.kernels.lanes import lanes, load, store
 
 
 @njit
@@ -38,17 +38,6 @@ def test_a_lane_holds_what_a_number_would():
         _each(x, one, which)
         _wide_each(x, other, which)
         assert np.array_equal(one, other)
-
-
-@njit
-def _columns(x, out):
-    transpose(x, 0, 9, out, 0, 8, lanes(8, np.float32(0.0)))
-
-
-def test_a_square_of_numbers_is_transposed():
-    x, out = np.arange(72, dtype=np.float32), np.empty(64, np.float32)
-    _columns(x, out)
-    assert np.array_equal(out.reshape(8, 8), x.reshape(8, 9)[:, :8].T)
 
 
 @njit

@@ -18,7 +18,7 @@ def test_a_kernel_does_each_stripe_once_on_however_many_threads():
         for count in (1, 2, 3):
             torch.set_num_threads(count)
             out = torch.full_like(x, torch.nan)
-            add(1000, 16, x, moved, scale, out)
+            add(1000, x, moved, scale, out)
             torch.testing.assert_close(out, x + moved * scale)
     finally:
         torch.set_num_threads(threads)
@@ -36,10 +36,10 @@ def test_a_kernel_takes_only_tensors_as_its_entry_point_names_them():
         (x.t(), moved, scale),
     ):
         with pytest.raises(TypeError, match="a kernel takes contiguous"):
-            add(4, 16, *wrong, out)
+            add(4, *wrong, out)
     with pytest.raises(ValueError, match="zip"):
-        add(4, 16, x, moved, scale)
-    add(4, 16, x, moved, scale, out)
+        add(4, x, moved, scale)
+    add(4, x, moved, scale, out)
     assert torch.equal(out, torch.ones(4, 8))
 
 

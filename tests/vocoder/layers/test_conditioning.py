@@ -6,7 +6,7 @@ import pytest
 import torch
 from tiny_models import stirred
 
-from vocoder.layers.conditioning import MelEncoder, MelUpsampler, normalised
+from vocoder.layers.conditioning import MelEncoder, MelUpsampler
 from vocoder.layers.source.excitation import Excitation
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -20,12 +20,6 @@ def test_a_frame_of_the_condition_depends_on_exactly_its_context():
     difference = (encoder(moved) - encoder(mel)).abs().amax(dim=(0, 1))
     assert encoder.context == 3
     assert torch.nonzero(difference > 1e-15).flatten().tolist() == list(range(7, 14))
-
-
-def test_mels_of_speech_come_out_around_zero():
-    mel = -5.0 + 2.5 * torch.randn(1000)
-    assert abs(float(normalised(mel).mean())) < 0.15
-    assert abs(float(normalised(mel).std()) - 1) < 0.1
 
 
 def test_the_upsampled_mel_is_grouped_like_the_audio():
@@ -52,20 +46,12 @@ def test_the_excitation_mixes_source_and_noise_by_gains_of_the_condition():
     torch.testing.assert_close(z, 0.1 * excitation.mixing @ harmonic + 0.5 * random)
 
 
-def test_each_frame_has_its_own_gains():
-    excitation = stirred(Excitation(3, 4, torch.eye(4)))
-    source, noise, cond = torch.randn(1, 4, 18), torch.randn(1, 4, 18), torch.randn(1, 3, 6)
-    moved = cond.clone()
-    moved[:, :, 0] += 5.0
-    z, other = (excitation(source, noise, excitation.gains_of(given), 1.0) for given in (cond, moved))
-    difference = (other - z).abs().amax(dim=(0, 1))
-    assert (difference[:6] > 1e-3).all()  # frame 0 and its neighbour, of three steps each
-    assert torch.equal(difference[6:], torch.zeros(12))
-
-
 def test_sigma_scales_the_noise_alone():
     excitation = stirred(Excitation(3, 4, torch.eye(4)))
     source, noise, cond = torch.randn(1, 4, 6), torch.randn(1, 4, 6), torch.randn(1, 3, 2)
+    moved = cond.clone()
+    moved[:, :, 1] += 5.0
     quiet, half, whole = (excitation(source, noise, excitation.gains_of(cond), sigma) for sigma in (0.0, 0.5, 1.0))
+    assert (excitation(source, noise, excitation.gains_of(moved), 1.0) != whole).any(dim=1).all()
     torch.testing.assert_close(half, (quiet + whole) / 2)
     torch.testing.assert_close(quiet, excitation(source, 0 * noise, excitation.gains_of(cond), 1.0))

@@ -33,10 +33,10 @@ def test_a_frozen_product_follows_its_weights_and_can_be_copied():
         torch.testing.assert_close(other(rows), 2 * before)
 
 
-@pytest.mark.parametrize(("taps", "padding"), [(1, 0), (3, 1), (5, 0), (5, 2), (5, (3, 1))])
+@pytest.mark.parametrize(("taps", "ahead"), [(1, None), (3, None), (5, 2), (5, 0), (5, 1)])
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
-def test_a_frozen_convolution_is_the_same_to_rounding(taps, padding, dtype):
-    layer, x = FrameConv(6, 9, taps, padding).to(dtype), torch.randn(2, 6, 17, dtype=dtype)
+def test_a_frozen_convolution_is_the_same_to_rounding(taps, ahead, dtype):
+    layer, x = FrameConv(6, 9, taps, ahead).to(dtype), torch.randn(2, 6, 17, dtype=dtype)
     free = layer(x).detach()
     torch.testing.assert_close(free, F.conv1d(F.pad(x, layer.sides), layer.weight, layer.bias))
     torch.testing.assert_close(layer.requires_grad_(False)(x), free)

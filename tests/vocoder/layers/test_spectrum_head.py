@@ -29,7 +29,7 @@ def signals(frames, batch=2):
 
 def test_audio_of_the_spectra_of_audio_is_that_audio():
     made, x = head(), torch.randn(2, 1, 20 * 256)
-    scale = made.window.square().sum().sqrt()
+    scale = made.filter.window.square().sum().sqrt()
     torch.testing.assert_close(scale * made.audio(made.analysed(x)), x, atol=2e-5, rtol=0)
 
 

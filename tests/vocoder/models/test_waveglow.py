@@ -1,22 +1,43 @@
+"""WaveGlow, published and ours, and in the manner of the flows before it: NICE, RealNVP and Glow."""
+
 from __future__ import annotations
+
+import json
 
 import pytest
 import torch
-from tiny_models import TINY_CONFIGS, lapped_config, stirred, tiny_waveglow
+from exactness import assert_exact
+from tiny_models import (
+    STYLES,
+    TINY_CONFIGS,
+    grouping_config,
+    lapped_config,
+    stirred,
+    tiny_synthesizer,
+    tiny_waveglow,
+)
 
+from vocoder.config import ConfigError, from_dict, to_dict
 from vocoder.flows.conv1x1 import InvertibleConv1x1
+from vocoder.flows.rearrangement import Permutation
 from vocoder.layers.source.excitation import SOURCE
+from vocoder.layers.source.pitch import PitchConfig
 from vocoder.models.families import family_of
 from vocoder.models.waveglow import WaveGlow
+from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig, published
+from vocoder.sampling import Utterance
 from vocoder.stages import MEL, run
 
-pytestmark = pytest.mark.usefixtures("float64")
+float64 = pytest.mark.usefixtures("float64")
+every_kind = pytest.mark.parametrize("kind", TINY_CONFIGS)
+every_style = pytest.mark.parametrize("style", STYLES)
+CONFIGS = {"default": WaveGlowConfig(), "published": published()} | {
+    name: make() for name, make in TINY_CONFIGS.items()
+}
 
-FRAMES = 41
-CHUNK = slice(20, 22)
 
-
-@pytest.mark.parametrize("kind", TINY_CONFIGS)
+@float64
+@every_kind
 def test_the_density_of_a_linear_model_is_the_normal_one(kind):
     model = WaveGlow(TINY_CONFIGS[kind]())
     stirred(model.convinv, 0.3)
@@ -30,82 +51,95 @@ def test_the_density_of_a_linear_model_is_the_normal_one(kind):
     torch.testing.assert_close(model.log_prob(x, mel), normal.log_prob(x), atol=1e-8, rtol=1e-9)
 
 
-@pytest.mark.parametrize("kind", TINY_CONFIGS)
-def test_each_item_has_its_own_density(kind):
-    model, x, mel = tiny_waveglow(kind), torch.randn(3, 24), torch.randn(3, 5, 3)
-    alone = torch.cat([model.log_prob(x[i : i + 1], mel[i : i + 1]) for i in range(3)])
-    torch.testing.assert_close(model.log_prob(x, mel), alone)
+@float64
+@every_kind
+@every_style
+def test_both_directions_are_exact_in_every_style(style, kind):
+    model = tiny_waveglow(kind, **STYLES[style]).eval()
+    z = torch.randn(model.noise_shape(2, 3))
+    assert_exact(model, torch.randn(2, 24), z, torch.randn(2, 5, 3))
 
 
-def chunk(model: WaveGlow, z: torch.Tensor, mel: torch.Tensor) -> torch.Tensor:
-    hop = model.config.hop_length
-    with torch.no_grad():
-        return model.inverse(z, mel)[0][:, CHUNK.start * hop : CHUNK.stop * hop]
+@float64
+def test_nice_keeps_volume_but_for_its_element_wise_scaling():
+    model = tiny_waveglow("lapped", **STYLES["nice"])
+    x, mel = torch.randn(2, 24), torch.randn(2, 5, 3)
+    assert model.envelope is not None
+    _, scaling = model.envelope(model.transform(x.unsqueeze(1))[0], model.envelope_condition(mel))
+    torch.testing.assert_close(model(x, mel)[1], scaling)
 
 
-MODELS = {
-    "lapped": lambda: tiny_waveglow("lapped"),
-    "lapped, one step a frame": lambda: tiny_waveglow("lapped", group_size=8),
-    "grouping": lambda: tiny_waveglow("grouping"),
-}
+@every_kind
+@every_style
+def test_streams_and_company_change_nothing_in_any_style(style, kind):
+    v = tiny_synthesizer(kind, **STYLES[style])
+    mels = [torch.randn(5, frames) - 6 for frames in (30, 7)]
+    whole = v.synthesize(mels[0], seed=1)
+    rounding = 1e-4 * float(whole.abs().max())  # of float32, through several flows
+    streamed = torch.cat(list(v.stream(mels[0], seed=1, chunk_frames=4)))
+    torch.testing.assert_close(streamed, whole, atol=rounding, rtol=0)
+    together = v.synthesize_many([Utterance(mel, seed=i + 1) for i, mel in enumerate(mels)])
+    torch.testing.assert_close(together[0], whole, atol=rounding, rtol=0)
+    torch.testing.assert_close(together[1], v.synthesize(mels[1], seed=2), atol=rounding, rtol=0)
 
 
-def case(name: str) -> tuple[WaveGlow, torch.Tensor, torch.Tensor, int]:
-    model = MODELS[name]()
+@every_kind
+def test_what_is_left_out_leaves_no_trace(kind):
+    """Models of before these settings existed hold the same tensors as models that do not use them."""
+    plain, glow = WaveGlow(TINY_CONFIGS[kind]()), WaveGlow(TINY_CONFIGS[kind](actnorm=True))
+    added = set(glow.state_dict()) - set(plain.state_dict())
+    assert {name.split(".")[0] for name in added} == {"actnorms"}
+    assert not set(plain.state_dict()) - set(glow.state_dict())
+    assert (WaveGlowConfig().coupling, WaveGlowConfig().actnorm) == ("affine", False)
+
+
+def test_fixed_orders_have_nothing_to_learn_and_differ_from_flow_to_flow():
+    shuffled = WaveGlow(lapped_config(group_size=8, **STYLES["realnvp"]))
+    assert not [name for name, _ in shuffled.named_parameters() if name.startswith("convinv")]
+    assert len({tuple(conv.order.tolist()) for conv in shuffled.convinv if isinstance(conv, Permutation)}) == 3
+    x, conv = torch.randn(2, 8, 3), shuffled.convinv[1]
+    torch.testing.assert_close(conv.matrix() @ x, conv(x)[0], rtol=0, atol=0)
+
+
+@float64
+@pytest.mark.parametrize(("kind", "group_size"), [("lapped", 4), ("lapped", 8), ("grouping", 4)])
+def test_a_chunk_depends_on_its_context_and_on_nothing_outside(kind, group_size):
+    model, frames, (start, stop) = tiny_waveglow(kind, group_size=group_size), 41, (20, 22)
     context = sum(max(stage.before, stage.after) for stage in model.stages())
-    return model, torch.randn(model.noise_shape(1, FRAMES)), torch.randn(1, 5, FRAMES), context
+    z, mel = torch.randn(model.noise_shape(1, frames)), torch.randn(1, 5, frames)
+    steps = z.shape[2] // frames
 
+    def chunk(z: torch.Tensor, mel: torch.Tensor) -> torch.Tensor:
+        with torch.no_grad():
+            return model.inverse(z, mel)[0][:, start * 8 : stop * 8]
 
-@pytest.mark.parametrize("name", MODELS)
-def test_nothing_outside_the_context_changes_a_chunk(name):
-    model, z, mel, context = case(name)
-    outside = torch.ones(FRAMES, dtype=torch.bool)
-    outside[CHUNK.start - context : CHUNK.stop + context] = False
-    assert 0 < outside.sum() < FRAMES
-    moved_z = torch.where(outside.repeat_interleave(z.shape[2] // FRAMES), torch.randn_like(z), z)
+    outside = torch.ones(frames, dtype=torch.bool)
+    outside[start - context : stop + context] = False
+    assert 0 < outside.sum() < frames
+    moved_z = torch.where(outside.repeat_interleave(steps), torch.randn_like(z), z)
     moved_mel = torch.where(outside, torch.randn_like(mel), mel)
-    torch.testing.assert_close(chunk(model, moved_z, moved_mel), chunk(model, z, mel), atol=1e-12, rtol=0)
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_the_context_alone_makes_the_same_chunk(name):
-    model, z, mel, context = case(name)
-    first, last, hop = CHUNK.start - context, CHUNK.stop + context, model.config.hop_length
-    steps = z.shape[2] // FRAMES
-    with torch.no_grad():
-        x, _ = model.inverse(z[:, :, steps * first : steps * last], mel[:, :, first:last])
-    cut = x[:, context * hop : (context + 2) * hop]
-    torch.testing.assert_close(cut, chunk(model, z, mel), atol=1e-12, rtol=0)
-
-
-@pytest.mark.parametrize("name", MODELS)
-def test_noise_and_mel_inside_the_context_change_a_chunk(name):
-    model, z, mel, _ = case(name)
-    before, steps = chunk(model, z, mel), z.shape[2] // FRAMES
-    for frame in (CHUNK.start - 2, CHUNK.start):
+    torch.testing.assert_close(chunk(moved_z, moved_mel), chunk(z, mel), atol=1e-12, rtol=0)
+    for frame in (start - 2, start):
         moved_z, moved_mel = z.clone(), mel.clone()
         moved_z[:, :, steps * frame] += 1.0
         moved_mel[:, :, frame] += 1.0
-        assert (chunk(model, moved_z, mel) - before).abs().max() > 1e-9
-        assert (chunk(model, z, moved_mel) - before).abs().max() > 1e-9
+        assert (chunk(moved_z, mel) - chunk(z, mel)).abs().max() > 1e-9
+        assert (chunk(z, moved_mel) - chunk(z, mel)).abs().max() > 1e-9
 
 
-def test_white_noise_is_scaled_by_sigma():
-    model = tiny_waveglow("grouping")
-    noise, mel = torch.randn(model.noise_shape(2, 3)), torch.randn(2, 5, 3)
-    torch.testing.assert_close(model.prior(noise, mel), 0.6 * noise)
-    torch.testing.assert_close(model.prior(noise, mel, 0.0), 0 * noise)
-
-
-@pytest.mark.usefixtures("float64")
-@pytest.mark.parametrize("kind", TINY_CONFIGS)
-def test_a_sample_is_the_inverse_of_the_prior(kind):
+@float64
+@every_kind
+def test_a_sample_is_the_inverse_of_the_prior_which_sigma_scales(kind):
     model = tiny_waveglow(kind)
     noise, mel = torch.randn(model.noise_shape(2, 7)), -5 + torch.randn(2, model.config.n_mels, 7)
     expected, _ = model.inverse(model.prior(noise, mel, 0.7), mel)
     torch.testing.assert_close(model.sample(noise, mel, 0.7), expected, rtol=0, atol=1e-12)
+    if kind == "grouping":
+        torch.testing.assert_close(model.prior(noise, mel), 0.6 * noise)
+        torch.testing.assert_close(model.prior(noise, mel, 0.0), 0 * noise)
 
 
+@float64
 def test_the_source_starts_in_the_channels_to_which_the_flow_takes_it():
     model = WaveGlow(lapped_config(envelope_floor=-100.0))
     x, mel = torch.randn(1, 24), torch.randn(1, 5, 3)
@@ -115,44 +149,76 @@ def test_the_source_starts_in_the_channels_to_which_the_flow_takes_it():
     torch.testing.assert_close(0.1 * model.excitation.mixing @ coefficients, z)
 
 
+@float64
 def test_the_prior_holds_the_source_of_the_mel():
     model, mel = tiny_waveglow("lapped"), torch.randn(2, 5, 6)
     assert model.pitch is not None
     source = run(model.stages(), {MEL: mel}, SOURCE).signal
     assert source.shape == (2, 1, 48)
+    assert source.abs().max() > 0.01
     with torch.no_grad():
         model.pitch.output.bias[-1] = -1000.0  # unvoiced
     assert torch.equal(run(model.stages(), {MEL: mel}, SOURCE).signal, torch.zeros(2, 1, 48))
-    silent = model.prior(torch.zeros(model.noise_shape(2, 6)), mel)
-    assert torch.equal(silent, torch.zeros(2, 4, 12))
-    assert source.abs().max() > 0.01
+    assert torch.equal(model.prior(torch.zeros(model.noise_shape(2, 6)), mel), torch.zeros(2, 4, 12))
 
 
 def test_swaps_let_two_flows_in_a_row_move_every_channel():
-    model = WaveGlow(lapped_config(group_size=8, flows=4))
-    order = torch.arange(8.0)
-    kept = []
-    for conv in model.convinv:
+    order, kept = torch.arange(8.0), []
+    for conv in WaveGlow(lapped_config(group_size=8, flows=4)).convinv:
         assert isinstance(conv, InvertibleConv1x1)
         order = conv.matrix() @ order
         kept.append(set(order[:4].round().int().tolist()))
     assert kept == [{0, 2, 4, 6}, {1, 3, 5, 7}, {0, 1, 4, 5}, {2, 3, 6, 7}]
 
 
-def test_audio_that_is_not_as_long_as_its_mel_is_refused():
-    for kind in TINY_CONFIGS:
-        with pytest.raises(ValueError, match="audio of 48 samples does not fit a mel of 3 frames: give 8 samples"):
-            tiny_waveglow(kind)(torch.zeros(1, 48), torch.zeros(1, 5, 3))
-
-
-def test_a_missing_mel_is_refused():
-    with pytest.raises(ValueError, match="needs the mel"):
-        tiny_waveglow("lapped")(torch.zeros(1, 24))
-    with pytest.raises(ValueError, match="needs the mel"):
-        tiny_waveglow("lapped").inverse(torch.zeros(1, 4, 6))
+@every_kind
+def test_audio_that_is_not_as_long_as_its_mel_is_refused(kind):
+    with pytest.raises(ValueError, match="audio of 48 samples does not fit a mel of 3 frames: give 8 samples"):
+        tiny_waveglow(kind)(torch.zeros(1, 48), torch.zeros(1, 5, 3))
 
 
 def test_its_family_is_known():
     assert family_of(tiny_waveglow("lapped")) == "waveglow"
     with pytest.raises(TypeError, match="Linear is no model of a known family: waveglow"):
         family_of(torch.nn.Linear(1, 1))
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_a_configuration_survives_json(name):
+    assert from_dict(WaveGlowConfig, json.loads(json.dumps(to_dict(CONFIGS[name])))) == CONFIGS[name]
+
+
+def test_early_outputs_leave_the_rest():
+    assert [c.remaining_channels for c in (published(), grouping_config(), lapped_config())] == [4, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("make", "changes", "message"),
+    [
+        (lapped_config, {"group_size": 0}, "group_size must be at least 1, not 0"),
+        (lapped_config, {"cond_channels": 0}, "cond_channels must be at least 1"),
+        (lapped_config, {"group_size": 3}, "hop_length 8 must be a multiple of group_size 3"),
+        (lapped_config, {"group_size": 1}, "even group_size, not 1"),
+        (lapped_config, {"early_every": 2}, "early outputs belong to grouping"),
+        (lapped_config, {"sample_rate": 6000}, "harmonics up to 3550.0 Hz do not fit a sample_rate of 6000 Hz"),
+        (lapped_config, {"flows": 0}, "at least one flow"),
+        (lapped_config, {"sigma": -0.1}, "sigma of 0 or more"),
+        (grouping_config, {"source": SourceConfig()}, "needs the lapped transform"),
+        (grouping_config, {"early_size": 3}, "leave 1 channels; at least 2 must remain"),
+        (grouping_config, {"cond_channels": 21}, "cond_channels 20: n_mels"),
+        (grouping_config, {"upsample_kernel": 7}, "upsample_kernel must be hop_length or more, not 7"),
+        (
+            grouping_config,
+            {"early_size": 2, "early_every": 0, "alternate_halves": True, "coupling": "additive"},
+            "alternate_halves belongs to affine couplings",
+        ),
+        (
+            lambda pitch, f_max: SourceConfig(pitch, f_max),
+            {"pitch": PitchConfig(f0_max=900.0), "f_max": 800.0},
+            "above the highest pitch",
+        ),
+    ],
+)
+def test_a_configuration_that_cannot_be_is_refused(make, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        make(**changes)

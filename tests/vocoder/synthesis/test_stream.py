@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from tiny_models import TINY_MEL, grouping_config, stirred, tiny_synthesizer
@@ -18,6 +18,7 @@ from vocoder.loading import load
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.mel.values import MelError
 from vocoder.models.waveglow import WaveGlow
+from vocoder.stages import Stage
 from vocoder.synthesis import runner as runner_module
 from vocoder.synthesis.stream import StreamSession
 from vocoder.synthesis.synthesizer import Synthesizer
@@ -99,16 +100,21 @@ def test_a_chunk_depends_on_frames_up_to_its_lookahead_and_on_none_beyond(voice)
         assert same == (distance == lookahead)
 
 
-def test_a_stream_computes_few_frames_twice(voice):
-    frames = 250
+def test_a_stream_computes_few_frames_twice(voice, monkeypatch):
+    frames, computed, made = 250, Counter(), Stage.made
     session = voice.open_stream(seed=2)
     session.push(mel(voice, frames))
     session.finish()
+
+    def counted(stage, span, *windows):
+        computed[stage.output] += span.last - span.first
+        return made(stage, span, *windows)
+
+    monkeypatch.setattr(Stage, "made", counted)
     while not session.done:
         session.next()
-    pipeline = session._pipeline
-    assert set(pipeline.computed) == {stage.output for stage in pipeline._stages}
-    assert max(pipeline.computed.values()) <= 1.5 * frames
+    assert len(computed) > 4
+    assert max(computed.values()) <= 1.5 * frames
 
 
 def test_a_teacher_that_hears_its_own_past_says_the_same_in_chunks():
@@ -161,15 +167,6 @@ def test_long_mels_are_made_in_parts_that_show_no_seam(voice, monkeypatch):
     monkeypatch.setattr(runner_module, "LEAST_PART_FRAMES", 40)
     monkeypatch.setattr(runner_module, "PART_FRAMES", 40)
     assert_same(voice.synthesize(m, seed=3, denoise=0.1), whole)
-
-
-def test_pieces_of_any_length_may_come_as_tensors_or_arrays():
-    v = tiny_synthesizer("lapped")
-    m = mel(v, 70)
-    pieces = (piece.numpy() for piece in m.split([1, 30, 2, 37], dim=1))
-    chunks = list(v.stream(pieces, seed=2))
-    assert all(isinstance(chunk, np.ndarray) for chunk in chunks)
-    assert_same(torch.from_numpy(np.concatenate(chunks)), v.synthesize(m, seed=2))
 
 
 def test_a_frame_that_does_not_fit_is_refused_when_it_comes():

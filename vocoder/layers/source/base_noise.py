@@ -11,8 +11,6 @@ from torch.nn import functional as F
 
 from vocoder.distributions.base import log_density, log_odds
 
-__all__ = ["BaseNoise", "NoiseKind"]
-
 NoiseKind: TypeAlias = Literal["gaussian", "logistic"]
 
 
@@ -44,7 +42,6 @@ class BaseNoise:
             return log_density(z)
         return -z - 2 * F.softplus(-z)
 
-    def draw_like(self, reference: Tensor, count: int) -> Tensor:
-        """Return (count, *reference.shape) independent values."""
-        white = torch.randn(count, *reference.shape, dtype=reference.dtype, device=reference.device)
-        return self.from_white(white)
+    def draw_like(self, reference: Tensor) -> Tensor:
+        """Return independent values in the shape of a tensor."""
+        return self.from_white(torch.randn_like(reference))

@@ -16,8 +16,6 @@ from vocoder.layers.stack import Matrix
 from vocoder.packing import Packing
 from vocoder.stages import MEL, NOISE, Stage, Z, windowed
 
-__all__ = ["COEFFICIENTS", "GAINS", "SOURCE", "Excitation", "excitation_stages", "source_stages"]
-
 COEFFICIENTS, SOURCE, GAINS = "coefficients", "source", "gains"
 """signals of the stages: the harmonic source after and before the transform of the flow, and the mixture's gains"""
 
@@ -42,7 +40,7 @@ class Excitation(nn.Module):
     def __init__(self, cond_channels: int, channels: int, mixing: Tensor, floor: float = 0.0) -> None:
         super().__init__()
         self.floor = floor
-        self.gains = FrameConv(cond_channels, 2 * channels, 3, padding=1)
+        self.gains = FrameConv(cond_channels, 2 * channels, 3)
         nn.init.normal_(self.gains.weight, std=0.01)
         nn.init.zeros_(self.gains.bias)  # type: ignore[arg-type]
         self.mixing = nn.Parameter(mixing.to(torch.get_default_dtype()) / MIXING_STEP_SCALE)
@@ -84,16 +82,9 @@ def excitation_stages(
     sigma: float | Tensor,
     packing: Packing | None = None,
 ) -> list[Stage]:
-    """Return the stages from mel, noise and condition to `Z`.
+    """Return the stages from mel, noise and the signal `condition` to `Z`.
 
-    Args:
-        pitch: reads f0 and voicing from the mel.
-        source: makes audio of them.
-        transform: of the flow, from audio (B, 1, T) to coefficients (B, C, steps) that reach a frame to each side.
-        excitation: mixes source and noise.
-        condition: name of the condition.
-        sigma: sampling temperature.
-        packing: where each utterance stands in a row of several.
+    `transform` is that of the flow, from audio (B, 1, T) to coefficients (B, C, steps) that reach a frame to each side.
     """
     reach = excitation.gains.kernel_size[0] // 2
 
@@ -111,7 +102,7 @@ def excitation_stages(
 def source_stages(
     pitch: PitchNet, source: HarmonicSource, transform: Callable[[Tensor], Tensor], packing: Packing | None = None
 ) -> list[Stage]:
-    """Return the stages from the mel to `COEFFICIENTS`; what they take is said in `excitation_stages`."""
+    """Return the stages from the mel to `COEFFICIENTS`, with a transform as of `excitation_stages`."""
     gaps = None if packing is None else packing.gaps()
 
     def read(mel: Tensor) -> Tensor:

@@ -12,11 +12,6 @@ from vocoder.kernels.launcher import Kernel, kernel
 from vocoder.packing import Packing
 from vocoder.stages import Span, frames_of
 
-__all__ = ["HarmonicSource", "at_sample_rate", "cycles_of_samples", "harmonic_source", "passed_cycles"]
-
-STRIPE = 8
-"""frames that a thread takes at a time"""
-
 
 class HarmonicSource:
     """The stage of the harmonic source, which remembers the phase of its last sample and nothing else.
@@ -83,7 +78,7 @@ def harmonic_source(
     if compiled is not None:
         x = f0.new_empty(f0.shape[0], f0.shape[1] * hop_length)
         tensors = [tensor.contiguous() for tensor in (f0, voicing, passed, x)]
-        compiled(f0.numel(), STRIPE, hop_length, sample_rate, f_max, *tensors)
+        compiled(f0.numel(), hop_length, sample_rate, f_max, *tensors)
         return x
     cycles = cycles_of_samples(f0, hop_length, sample_rate, passed)
     cycles = cycles - torch.round(cycles)
@@ -112,22 +107,16 @@ def passed_cycles(f0: Tensor, hop_length: int, sample_rate: int) -> Tensor:
     compiled = _kernel("passed_cycles", f0)
     if compiled is not None:
         f0, passed = f0.contiguous(), f0.new_empty(f0.shape, dtype=torch.float64)
-        compiled(len(f0), 1, hop_length, sample_rate, f0, passed)
+        compiled(len(f0), hop_length, sample_rate, f0, passed)
         return passed
     return torch.cumsum(_sums(f0, range(hop_length, hop_length + 1), hop_length).squeeze(2) / sample_rate, dim=1)
 
 
 def cycles_of_samples(f0: Tensor, hop_length: int, sample_rate: int, passed: Tensor) -> Tensor:
-    """Return the part of the period of f0 (B, frames) that has passed at each sample, in [0, 1).
+    """Return the part of the period of f0 (B, frames) in Hz that has passed at each sample, in [0, 1).
 
     What a running sum rounds depends on how many frames it adds at a time: each frame begins at a multiple of 2**-28 of
-    a period, so that what follows does not.
-
-    Args:
-        f0: (B, frames) in Hz.
-        hop_length: samples per frame.
-        sample_rate: in Hz.
-        passed: (B, frames) periods before the end of each frame, in float64.
+    a period, so that what follows does not. `passed` are the periods before the end of each frame.
 
     Returns:
         (B, frames * hop_length), in float64.

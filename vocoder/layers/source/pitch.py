@@ -15,12 +15,8 @@ from vocoder.layers.conditioning import normalised
 from vocoder.layers.product import FrameConv
 from vocoder.packing import silenced
 
-__all__ = ["PitchConfig", "PitchNet"]
-
 REACH = 3
 """classes to each side of the likeliest that the frequency is the mean of"""
-STRIPE = 32
-"""frames that a thread takes at a time"""
 
 
 @dataclass(frozen=True)
@@ -54,11 +50,6 @@ class PitchConfig:
         left = half * self.layers if self.ahead is None else self.ahead
         return tuple(min(half, max(left - half * i, 0)) for i in range(self.layers))
 
-    @property
-    def widest(self) -> int:
-        """Frames to one side that a single layer sees at most."""
-        return self.kernel_size - 1 - min(self.after)
-
 
 class PitchNet(nn.Module):
     """Classify the pitch of each mel frame, as CREPE does for audio (Kim et al., 2018).
@@ -76,8 +67,7 @@ class PitchNet(nn.Module):
         width, past = config.channels, config.kernel_size - 1
         layers: list[nn.Module] = []
         for i, after in enumerate(config.after):
-            sides = (past - after, after)
-            layers += [FrameConv(n_mels if i == 0 else width, width, past + 1, sides, precise=True), nn.SiLU()]
+            layers += [FrameConv(n_mels if i == 0 else width, width, past + 1, after, precise=True), nn.SiLU()]
         self.layers = nn.Sequential(*layers)
         self.output = FrameConv(width, config.bins + 1, 1, precise=True)
         self.spacing: float | Tensor = math.log(config.f0_max / config.f0_min) / (config.bins - 1)
@@ -120,7 +110,7 @@ class PitchNet(nn.Module):
         batch, frames, size = rows.shape
         out = rows.new_empty(2, batch, frames)
         numbers = (REACH, self.config.f0_min, float(self.spacing))
-        run(batch * frames, STRIPE, *numbers, rows.view(-1, size), out.view(2, -1))
+        run(batch * frames, *numbers, rows.view(-1, size), out.view(2, -1))
         return out[0], out[1]
 
     def position(self, f0: Tensor) -> Tensor:

@@ -8,17 +8,14 @@ import torch
 from torch import Tensor
 
 from vocoder.kernels.launcher import Kernel, kernel
-from vocoder.layers.stack.matrix import Matrix
-from vocoder.layers.stack.precision import rounded
+from vocoder.layers.stack.matrix import Matrix, rounded
 from vocoder.layers.stack.weights import Pair, StackWeights, as_matrix
-
-__all__ = ["DTYPES", "CompiledStack", "gate_kernel"]
 
 DTYPES = (torch.float32, torch.bfloat16)
 TILE_BYTES = 1 << 18
 """of the channels of a tile, for each thread: a layer's intermediate results then stay in the second-level cache"""
 STRIPE = 64
-"""rows that a thread takes at a time"""
+"""rows that a thread takes at a time, as the gate says"""
 ALL = 1 << 62
 
 
@@ -50,11 +47,8 @@ class CompiledStack:
 
     The steps of a signal are rows of matrices, with silence before and after them.
 
-    Args:
-        weights: of the stack, whose residual and skip channels are as many as the hidden ones.
-        cond: the convolution of the condition, to the gates of all layers; None without a condition.
-        dtype: to compute in, one of `DTYPES`.
-        joined: whether the condition has the rate of the steps, so that it is multiplied along with the taps.
+    Its weights have as many residual and skip channels as hidden ones. `joined` says that the condition has the rate of
+    the steps, so that it is multiplied along with the taps.
 
     Raises:
         RuntimeError: there is no compiled gate here.
@@ -131,7 +125,7 @@ class CompiledStack:
             seen[:, taps * width :] = side[tile]
         gates, (added, per_frame) = layer.taps.times(seen), offsets
         kept = (None, None, None) if layer.residual is None else (hidden[here], layer.residual[1], following[here])
-        self._gated(count, STRIPE, tile.start, per_frame, gates, added, gated, *kept)
+        self._gated(count, tile.start, per_frame, gates, added, gated, *kept)
         if layer.residual is not None:
             following[here].addmm_(gated, layer.residual[0])
         out[tile].addmm_(gated, layer.out)

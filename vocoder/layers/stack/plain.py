@@ -11,8 +11,6 @@ from torch.nn import functional as F
 from vocoder.layers.stack.weights import Pair, StackWeights
 from vocoder.packing import silenced
 
-__all__ = ["as_image", "convolved", "plain_stack"]
-
 
 def plain_stack(
     weights: StackWeights,
@@ -25,12 +23,8 @@ def plain_stack(
 
     It works on (B, C, 1, T) in `channels_last` memory, several times faster than (B, C, T) on CPUs.
 
-    Args:
-        weights: of the stack.
-        dtype: to compute in.
-        x: the input.
-        shares: what the condition adds before the gates of each layer, (B, 2 * C, 1, frames).
-        gaps: indices of steps at which every convolution sees zeros.
+    The `shares` are what the condition adds before the gates of each layer, (B, 2 * C, 1, frames), and every
+    convolution sees zeros at the steps `gaps`.
     """
     hidden = _dilated(weights.start, as_image(x, dtype), 1, causal=True)
     hidden = silenced(F.relu(hidden) if weights.rectified else hidden, gaps)

@@ -12,8 +12,6 @@ from vocoder.config import ConfigError
 from vocoder.layers.stack.plain import as_image, convolved, plain_stack
 from vocoder.layers.stack.weights import Pair, StackWeights, pair_of
 
-__all__ = ["PublishedStack", "PublishedStackConfig"]
-
 
 @dataclass(frozen=True)
 class PublishedStackConfig:
@@ -49,12 +47,6 @@ class PublishedStack(nn.Module):
     The condition has the rate of the samples and is projected layer by layer, so that no more than one layer's share
     is held at a time. Scales that published code applies to residuals and skips are folded into the weights by those
     who load them. (van den Oord et al., "WaveNet", 2016, figure 4.)
-
-    Args:
-        in_channels: 1 for samples, or the levels of a one-hot code.
-        out_channels: channels of the output.
-        cond_channels: channels of the condition.
-        config: shape of the stack.
     """
 
     def __init__(self, in_channels: int, out_channels: int, cond_channels: int, config: PublishedStackConfig) -> None:

@@ -8,8 +8,6 @@ from torch.nn import functional as F
 
 from vocoder.layers.stack.weights import CausalStack, StackWeights, as_matrix
 
-__all__ = ["StackStepper", "gate_offsets"]
-
 
 @torch.no_grad()
 def gate_offsets(stack: CausalStack, cond: Tensor | None, batch: int) -> Tensor:
@@ -35,10 +33,6 @@ class StackStepper:
     """Feed a causal stack step by step; the outputs are those of its parallel pass.
 
     Each layer keeps a ring of its last inputs. It computes in the dtype of the weights.
-
-    Args:
-        weights: of the stack.
-        batch: number of signals.
     """
 
     def __init__(self, weights: StackWeights, batch: int) -> None:
@@ -53,12 +47,7 @@ class StackStepper:
         self._rings = [like.new_zeros(weights.past * d, batch, weights.hidden) for d in weights.dilations]
 
     def __call__(self, x: Tensor, offsets: Tensor) -> Tensor:
-        """Map the next input (B, in_channels) to its output (B, out_channels).
-
-        Args:
-            x: the input.
-            offsets: (layers, B, channels of tanh and sigmoid) of this step, see `gate_offsets`.
-        """
+        """Map the next input (B, in_channels) to its output (B, out_channels), with the `gate_offsets` of this step."""
         weights, skip = self._weights, None
         seen = torch.cat([self._front, x.to(self._front.dtype)], dim=1)
         self._front = seen[:, x.shape[1] :]

@@ -15,8 +15,6 @@ from vocoder.layers.stack.compiled import CompiledStack, gate_kernel
 from vocoder.layers.stack.plain import as_image, convolved, plain_stack
 from vocoder.layers.stack.weights import Pair, StackWeights, pair_of
 
-__all__ = ["WaveNetConfig", "WaveNetStack", "set_compute_dtype", "set_recompute"]
-
 
 @dataclass(frozen=True)
 class WaveNetConfig:
@@ -45,16 +43,10 @@ class WaveNetConfig:
 class WaveNetStack(nn.Module):
     """Dilated convolutions with tanh-sigmoid gates, residual and skip sums (WaveNet, section 2.3; WaveGlow's WN).
 
-    The last projection is zero at first, so that a coupling starts as the identity. The condition enters at its own,
-    slower rate and is broadcast over the steps of each of its frames. With frozen weights on a CPU, in float32 or
-    bfloat16, a `CompiledStack` computes it; `plain_stack` trains, exports and serves other devices. Both are the same
-    function to rounding.
-
-    Args:
-        in_channels: channels of the input.
-        out_channels: channels of the output.
-        cond_channels: channels of the condition; 0 for none.
-        config: shape of the stack.
+    The last projection is zero at first, so that a coupling starts as the identity. A condition, if it has channels,
+    enters at its own, slower rate and is broadcast over the steps of each of its frames. With frozen weights on a CPU,
+    in float32 or bfloat16, a `CompiledStack` computes it; `plain_stack` trains, exports and serves other devices. Both
+    are the same function to rounding.
     """
 
     def __init__(self, in_channels: int, out_channels: int, cond_channels: int, config: WaveNetConfig) -> None:
@@ -80,11 +72,8 @@ class WaveNetStack(nn.Module):
     def forward(self, x: Tensor, cond: Tensor | None = None, gaps: Tensor | None = None) -> Tensor:
         """Map x (B, in_channels, T) and cond (B, cond_channels, frames) to (B, out_channels, T).
 
-        Args:
-            x: the input.
-            cond: the condition.
-            gaps: indices of the steps between utterances that stand one after another in `x`, without gradients and
-                with B = 1. Every convolution sees zeros there, as beyond the ends of an utterance that stands alone.
+        `gaps` are the indices of the steps between utterances that stand one after another in `x`, with B = 1. Every
+        convolution sees zeros there, as beyond the ends of an utterance that stands alone.
 
         Raises:
             ValueError: T is not a multiple of the number of condition frames, or the condition is missing.

@@ -8,8 +8,6 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Affine", "CausalStack", "Pair", "StackWeights", "as_matrix", "pair_of"]
-
 Pair = tuple[Tensor, Tensor]
 """weight (out, in, 1, kernel) and bias (out,)"""
 Affine = tuple[Tensor, Tensor]

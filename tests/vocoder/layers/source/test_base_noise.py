@@ -41,7 +41,6 @@ def test_extreme_values_stay_finite(kind):
 
 def test_draws_are_independent_of_each_other():
     torch.manual_seed(0)
-    draws = BaseNoise("logistic").draw_like(torch.zeros(3, 4000), 5)
-    assert draws.shape == (5, 3, 4000)
+    draws = BaseNoise("logistic").draw_like(torch.zeros(5, 3, 4000))
     assert float(draws.std()) == pytest.approx(math.pi / math.sqrt(3), rel=0.02)
     assert abs(float((draws[0] * draws[1]).mean())) < 0.1

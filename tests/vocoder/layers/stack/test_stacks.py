@@ -1,0 +1,205 @@
+"""Gated stacks, ours and the published kind: plain, compiled and step by step they are one function."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import pytest
+import torch
+from tiny_models import stirred
+from torch import Tensor
+
+from vocoder.config import ConfigError
+from vocoder.layers.stack import (
+    CausalStack,
+    PublishedStack,
+    PublishedStackConfig,
+    StackStepper,
+    WaveNetConfig,
+    WaveNetStack,
+    gate_offsets,
+    matrix,
+    set_compute_dtype,
+)
+from vocoder.layers.stack.matrix import available
+from vocoder.layers.stack.plain import plain_stack
+
+SHAPES = {
+    "published": WaveNetConfig(channels=16, dilations=(1, 2, 4, 8)),
+    "shipped": WaveNetConfig(channels=24, dilations=(1, 2, 1)),
+    "wide kernel": WaveNetConfig(channels=4, dilations=(2, 1), kernel_size=5),
+    "causal": WaveNetConfig(channels=16, dilations=(1, 5), causal=True),
+    "two taps": WaveNetConfig(channels=16, dilations=(1, 4), kernel_size=2, causal=True),
+    "pointwise": WaveNetConfig(channels=4, dilations=(1, 1), kernel_size=1),
+}
+every_shape = pytest.mark.parametrize("name", SHAPES)
+float64 = pytest.mark.usefixtures("float64")
+
+
+def stack_of(name: str, cond: int = 5) -> WaveNetStack:
+    return stirred(WaveNetStack(4, 6, cond, SHAPES[name]), 0.1).eval().requires_grad_(False)
+
+
+def plain(stack: WaveNetStack, x: Tensor, cond: Tensor | None, gaps: Tensor | None = None) -> Tensor:
+    dtype = stack.start.weight.dtype
+    return plain_stack(stack.weights(), dtype, x, stack.shares(cond, dtype), gaps)
+
+
+def assert_compiled(stack: WaveNetStack, x: Tensor, cond: Tensor | None, gaps: Tensor | None = None) -> None:
+    torch.testing.assert_close(stack(x, cond, gaps), plain(stack, x, cond, gaps), atol=2e-5, rtol=1e-5)
+    assert stack._kept._made is not None
+
+
+@pytest.fixture(params=[False, True], ids=["plain", "packed"])
+def packs(request, monkeypatch):
+    """Decide which products are taken, whatever this processor offers."""
+    monkeypatch.setattr(matrix, "available", lambda dtype: request.param and available(dtype))
+    return request.param
+
+
+@every_shape
+def test_compiled_code_computes_what_plain_operations_do(packs, name):
+    stack, bare = stack_of(name), stack_of(name, cond=0)
+    for batch, frames, steps in ((1, 7, 7), (1, 9, 144), (3, 5, 40), (2, 600, 600), (1, 1, 3)):
+        x = torch.randn(batch, 4, steps)
+        assert_compiled(stack, x, torch.randn(batch, 5, frames))
+        assert_compiled(bare, x, None)
+
+
+def test_rows_that_are_added_change_nothing(packs):
+    stack = stack_of("shipped")
+    for steps in (1, 3, 7, 8, 9, 37, 129, 513, 1301):
+        gaps = torch.tensor([0, steps // 2, steps - 1]).unique()
+        x, cond = torch.randn(1, 4, steps), torch.randn(1, 5, steps)
+        assert_compiled(stack, x, cond)
+        assert_compiled(stack, x, cond, gaps)
+
+
+def test_weights_that_learn_take_the_plain_way_and_changes_are_used_at_once():
+    stack = stack_of("shipped")
+    x, cond = torch.randn(1, 4, 200), torch.randn(1, 5, 200)
+    before = stack(x, cond)
+    stack.requires_grad_(True)
+    assert stack(x, cond).requires_grad
+    assert stack._kept._made is None
+    stack.requires_grad_(False)
+    stack(x, cond)
+    stack.in_layers[1].weight.mul_(0.5)
+    assert (stack(x, cond) - before).abs().max() > 1e-4
+    assert_compiled(stack, x, cond)
+
+
+def test_inputs_that_want_a_gradient_take_the_plain_way():
+    stack, x, cond = stack_of("causal"), torch.randn(1, 4, 12, requires_grad=True), torch.randn(1, 5, 12)
+    (found,) = torch.autograd.grad(stack(x, cond).square().sum(), x)
+    (expected,) = torch.autograd.grad(plain(stack, x, cond).square().sum(), x)
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("frozen", [True, False])
+def test_bfloat16_is_close(frozen):
+    stack = stirred(WaveNetStack(4, 6, 5, WaveNetConfig(64, (1, 2, 4))), 0.05).requires_grad_(not frozen)
+    x, cond = torch.randn(1, 4, 512), torch.randn(1, 5, 128)
+    exact = plain(stack, x, cond)
+    set_compute_dtype(torch.nn.Sequential(stack), torch.bfloat16)
+    rounded = stack(x, cond)
+    assert rounded.dtype == torch.bfloat16
+    assert 0 < (rounded.float() - exact).square().mean() / exact.square().mean() < 2e-4
+
+
+def test_copies_compute_the_same(packs):
+    stack = stack_of("shipped")
+    x, cond = torch.randn(1, 4, 20), torch.randn(1, 5, 20)
+    before = stack(x, cond)
+    assert torch.equal(copy.deepcopy(stack)(x, cond), before)
+    assert torch.equal(pickle.loads(pickle.dumps(stack))(x, cond), before)
+
+
+@float64
+@every_shape
+def test_the_receptive_field_is_exactly_the_context(name):
+    stack, x = stirred(WaveNetStack(2, 3, 0, SHAPES[name]), 0.5), torch.randn(1, 2, 61)
+    (before, after), moved = SHAPES[name].context, x.clone()
+    moved[:, :, 30] += 1.0
+    difference = (stack(moved) - stack(x)).abs().amax(dim=(0, 1))
+    changed = torch.nonzero(difference > 1e-15).flatten().tolist()
+    assert (changed[0], changed[-1]) == (30 - after, 30 + before)
+
+
+@float64
+def test_each_layer_reads_its_own_part_of_a_condition_which_is_broadcast_over_its_steps():
+    stack, x = stirred(stack_of("shipped")), torch.randn(2, 4, 12)
+    for frames in (1, 3, 6, 12):
+        cond = torch.randn(2, 5, frames)
+        torch.testing.assert_close(stack(x, cond), stack(x, cond.repeat_interleave(12 // frames, dim=2)))
+    for rows in torch.arange(144).split(48):
+        moved = copy.deepcopy(stack)
+        moved.cond_layer.weight[rows] += 0.3
+        assert (moved(x, cond) - stack(x, cond)).abs().max() > 1e-4
+
+
+@float64
+@pytest.mark.parametrize("causal", [False, True])
+def test_what_stands_in_a_gap_is_not_seen(causal):
+    """Utterances one after another in one row, with gaps between them, are computed as if each stood alone."""
+    config = WaveNetConfig(channels=6, dilations=(1, 2, 4), kernel_size=3, causal=causal)
+    stack = stirred(WaveNetStack(2, 3, 4, config))
+    xs, conds = (torch.randn(1, 2, 10), torch.randn(1, 2, 14)), (torch.randn(1, 4, 5), torch.randn(1, 4, 7))
+    reach = (8 if causal else 4) // 2  # of the widest layer, in frames of two steps
+    x = torch.cat([xs[0], 9.0 * torch.randn(1, 2, 2 * reach), xs[1]], dim=2)
+    cond = torch.cat([conds[0], 9.0 * torch.randn(1, 4, reach), conds[1]], dim=2)
+    packed = stack(x, cond, torch.arange(10, 10 + 2 * reach))
+    torch.testing.assert_close(packed[:, :, :10], stack(xs[0], conds[0]))
+    torch.testing.assert_close(packed[:, :, -14:], stack(xs[1], conds[1]))
+    assert not torch.allclose(stack(x, cond)[:, :, -14:], packed[:, :, -14:])
+
+
+def causal_stack(kernel: int, cond: int = 3) -> WaveNetStack:
+    return stirred(WaveNetStack(2, 4, cond, WaveNetConfig(5, (1, 2, 4), kernel, causal=True))).requires_grad_(False)
+
+
+def published(kernel: int, front: int, rectified: bool) -> PublishedStack:
+    config = PublishedStackConfig(5, 4, 3, (1, 2, 4), kernel, front, rectified)
+    return PublishedStack(2, 4, 3, config).requires_grad_(False)
+
+
+def stepped(network: CausalStack, x: Tensor, cond: Tensor | None) -> Tensor:
+    offsets, stepper, steps = gate_offsets(network, cond, len(x)), StackStepper(network.weights(), len(x)), x.shape[2]
+    return torch.stack([stepper(x[:, :, t], offsets[t * len(offsets) // steps]) for t in range(steps)], dim=2)
+
+
+@float64
+@pytest.mark.parametrize(
+    ("network", "frames"),
+    [
+        *((lambda kernel=kernel: causal_stack(kernel), 6) for kernel in (1, 2, 3)),
+        (lambda: causal_stack(2, cond=0), None),
+        (lambda: published(1, 1, False), 24),
+        (lambda: published(2, 5, True), 24),
+        (lambda: published(3, 2, False), 24),
+    ],
+)
+def test_steps_equal_the_parallel_pass(network, frames):
+    made, x, cond = network(), torch.randn(2, 2, 24), None if frames is None else torch.randn(2, 3, frames)
+    torch.testing.assert_close(stepped(made, x, cond), made(x, cond), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        (lambda: gate_offsets(causal_stack(2), None, 1), "condition"),
+        (lambda: gate_offsets(causal_stack(2, cond=0), torch.zeros(1, 3, 3), 1), "condition"),
+        (lambda: gate_offsets(published(2, 1, True), None, 1), "condition"),
+        (lambda: stack_of("shipped")(torch.zeros(1, 4, 10)), "needs its condition"),
+        (lambda: stack_of("shipped")(torch.zeros(1, 4, 10), torch.zeros(1, 5, 4)), "10 steps are no multiple of 4"),
+        (lambda: WaveNetConfig(channels=0), "at least one channel"),
+        (lambda: WaveNetConfig(dilations=()), "one layer"),
+        (lambda: WaveNetConfig(dilations=(1, 0)), "positive dilations"),
+        (lambda: WaveNetConfig(kernel_size=2), "must be odd and positive, not 2"),
+        (lambda: WaveNetConfig(kernel_size=0, causal=True), "positive, not 0"),
+    ],
+)
+def test_a_stack_or_a_condition_that_cannot_be_is_refused(call, message):
+    with pytest.raises((ConfigError, ValueError), match=message):
+        call()
