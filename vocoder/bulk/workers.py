@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -79,6 +80,6 @@ def _own(voice: Voice, threads: int) -> RowSynthesizer:
     """Load the model of this process; on CUDA without a number the processes are spread over the devices."""
     torch.set_num_threads(threads)
     if voice.device == "cuda" and torch.cuda.device_count() > 1:
-        number = int(multiprocessing.current_process().name.rpartition("-")[2])
+        number = int(re.split("[-:]", multiprocessing.current_process().name)[-1])  # as in Process-1:2
         voice = replace(voice, device=f"cuda:{number % torch.cuda.device_count()}")
     return RowSynthesizer(voice)
