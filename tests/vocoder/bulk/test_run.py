@@ -43,8 +43,8 @@ def test_a_killed_run_loses_nothing_and_does_nothing_twice(write_mels, model, tm
     held = mels / "05.npy"
     held.rename(tmp_path / "kept.npy")
     os.mkfifo(held)  # a file that does not come to an end stops the run at a known place
-    command = [sys.executable, "-m", "vocoder", "synthesize", str(mels), "-o", str(out), "--seed", "3"]
-    command += ["--model", str(model), "--workers", "2", "--row-frames", "30"]
+    command = [sys.executable, "-m", "vocoder", "synthesize", *map(str, sorted(mels.iterdir()))]
+    command += ["-o", str(out), "--seed", "3", "--model", str(model), "--workers", "2", "--row-frames", "30"]
     process = subprocess.Popen(command, start_new_session=True)
     try:
         wait_until(lambda: len(made(out)) >= 4 or process.poll() is not None)
