@@ -36,7 +36,7 @@ def fit_density(
     found = []
     for mel in mels:
         x = mel if variation in ("", SHUFFLED) else like_predicted(mel, variation, varied, generator)
-        x = coloured(x, varied, 1.0, floor, generator)
+        x = coloured(x, varied, floor, generator)
         if variation == SHUFFLED:
             x = x[:, torch.randperm(x.shape[1], generator=generator)]
         starts = window_starts(x, config, floor)

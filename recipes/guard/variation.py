@@ -13,7 +13,6 @@ from vocoder.config import ConfigError
 
 NATS_PER_DB = math.log(10.0) / 20.0
 WAVES = 3
-_KINDS = ("time", "bands", "both", "noisy")
 
 
 @dataclass(frozen=True)
@@ -44,33 +43,18 @@ class VariationConfig:
             raise ConfigError(f"colour_db must not be negative and noise above 0: {self}")
 
 
-def coloured(mel: Tensor, config: VariationConfig, power: float, floor: float, generator: torch.Generator) -> Tensor:
-    """Return a mel (n_mels, frames) of natural logarithms at another level and equalisation.
-
-    Args:
-        mel: natural logarithms (n_mels, frames).
-        config: how far.
-        power: of the magnitudes that the mel sums: gains count as often.
-        floor: the smallest value.
-        generator: of the choice.
-    """
+def coloured(mel: Tensor, config: VariationConfig, floor: float, generator: torch.Generator) -> Tensor:
+    """Return a mel (n_mels, frames), natural logarithms from `floor` up, at another level and equalisation."""
     low, high = config.gain_db
     gain = low + (high - low) * torch.rand(1, generator=generator)
     bins = (torch.arange(len(mel)) + 0.5) / len(mel)
     waves = torch.cos(math.pi * torch.arange(1.0, WAVES + 1)[:, None] * bins)
     gain = gain + config.colour_db * torch.randn(WAVES, generator=generator) @ waves
-    return (mel + power * NATS_PER_DB * gain[:, None]).clamp_min(floor)
+    return (mel + NATS_PER_DB * gain[:, None]).clamp_min(floor)
 
 
 def like_predicted(mel: Tensor, variation: str, config: VariationConfig, generator: torch.Generator) -> Tensor:
-    """Return a mel (n_mels, frames) as an acoustic model might predict it.
-
-    Args:
-        mel: natural logarithms.
-        variation: "time", "bands" or "both" for what is smoothed, or "noisy".
-        config: how strongly.
-        generator: of the choice.
-    """
+    """Return a mel (n_mels, frames) as acoustic models predict it: smoothed along time, bands or both, or noisy."""
     if variation == "noisy":
         noise: Tensor = _between(config.roughness, generator) * torch.randn(mel.shape, generator=generator)
         return mel + noise
@@ -93,24 +77,3 @@ def _mixed(mel: Tensor, config: VariationConfig, generator: torch.Generator) -> 
 
 def _between(bounds: tuple[float, ...], generator: torch.Generator) -> Tensor:
     return bounds[0] + (bounds[1] - bounds[0]) * torch.rand(1, generator=generator)
-
-
-def varied(mel: Tensor, share: float, config: VariationConfig) -> Tensor:
-    """Return mels of which a share is smoothed along time or bands, or disturbed.
-
-    Vocoders that hear such mels in training sound better on those of acoustic models (arXiv 2409.02517).
-
-    Args:
-        mel: natural logarithms (B, n_mels, frames).
-        share: of the items that are varied, from 0 to 1.
-        config: how far.
-    """
-    if share == 0:
-        return mel
-    generator = torch.Generator().manual_seed(int(torch.randint(2**31, ())))
-    items = []
-    for item in mel:
-        change = float(torch.rand((), generator=generator)) < share
-        kind = _KINDS[int(torch.randint(len(_KINDS), (), generator=generator))]
-        items.append(like_predicted(item, kind, config, generator) if change else item)
-    return torch.stack(items)

@@ -13,9 +13,9 @@ from torch.nn import functional as F
 
 from recipes.guard.bank import LEAST
 from recipes.guard.material import Material
-from recipes.guard.variation import VariationConfig, varied
+from recipes.guard.variation import VariationConfig, like_predicted
 from vocoder.guard.encodings import LN10, PLAIN, TORTOISE
-from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, layouts
+from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, VARIATIONS, layouts
 from vocoder.mel.config import MelConfig
 from vocoder.models.convention import ConventionConfig
 
@@ -100,7 +100,9 @@ class Writer:
             mel = self._in_disorder(mel, name)
         if self._rng.random() < rough:
             floor = self._rng.choice(_floors(layouts()[layout].mel_config))
-            mel = varied(mel.clamp_min(math.log(floor))[None], 1.0, self._variation)[0]
+            generator = torch.Generator().manual_seed(int(self._rng.integers(2**31)))
+            kind = str(self._rng.choice(VARIATIONS))
+            mel = like_predicted(mel.clamp_min(math.log(floor)), kind, self._variation, generator)
         statistics = self._normalising(index, layout) if encoding == "statistics" else None
         return written(mel, encoding, layouts()[layout].mel_config, statistics, self._rng)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
+from typing import ClassVar, TypeAlias
 
 import torch
 from torch import Tensor
@@ -97,12 +97,8 @@ class ReverseRun(CorpusRun):
         return self.losses.paired or self.start_from is None
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Noise z (B, C, frames), and the coefficients (B, C, frames) that a WaveGlow has for it, in its units."""
-
-    z: Tensor
-    coefficients: Tensor
+Pairs: TypeAlias = tuple[Tensor, Tensor]
+"""noise z (B, C, frames), and the coefficients (B, C, frames) that a WaveGlow has for it, in its units"""
 
 
 class ReverseObjective(Objective):
@@ -177,7 +173,7 @@ class ReverseObjective(Objective):
         noise = torch.randn(teacher.noise_shape(mel.shape[0], mel.shape[2]), device=mel.device)
         z = teacher.prior(noise, mel)
         x = self.finished(teacher.inverse(z, mel)[0], mel)
-        return Pairs(z, _coefficients(teacher, x, mel)), x
+        return (z, _coefficients(teacher, x, mel)), x
 
     def _distance(self, pairs: Pairs, mel: Tensor) -> Tensor:
         """Return how far the student's coefficients are from those of pairs, in the teacher's units.
@@ -186,8 +182,8 @@ class ReverseObjective(Objective):
         of a sound after silence, is many deviations off and would dominate.
         """
         assert self.teacher is not None
-        x_hat = run(self.model.stages(), {MEL: mel, Z: pairs.z}).signal[:, 0]
-        return F.huber_loss(_coefficients(self.teacher, x_hat, mel), pairs.coefficients, delta=2.0)
+        x_hat = run(self.model.stages(), {MEL: mel, Z: pairs[0]}).signal[:, 0]
+        return F.huber_loss(_coefficients(self.teacher, x_hat, mel), pairs[1], delta=2.0)
 
     @torch.no_grad()
     def _filled(self, x: Tensor, expected: Tensor, batch: Batch) -> Tensor:
@@ -206,7 +202,7 @@ class ReverseObjective(Objective):
 def pairs_of(teacher: WaveGlow, x: Tensor, mel: Tensor) -> Pairs:
     """Return the noise that a WaveGlow over frames has for audio x (B, T), and the coefficients of that audio."""
     coefficients = _coefficients(teacher, x, mel)
-    return Pairs(teacher(x, mel)[0], coefficients)
+    return teacher(x, mel)[0], coefficients
 
 
 def _over_frames_of(teacher: WaveGlow, hop_length: int) -> bool:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recipes.acoustic.alignment import mean_by_token, places, token_prosody, tokens_of_frames
+from recipes.acoustic.alignment import places, token_prosody, tokens_of_frames
 from vocoder.mel.config import preset
 
 NVIDIA = preset("nvidia")
@@ -26,11 +25,6 @@ def test_a_frame_belongs_to_the_token_at_its_centre(durations: list[int]) -> Non
         assert second < end or token == len(durations) - 1
 
 
-def test_every_token_has_a_frame() -> None:
-    """A unit is 25 ms, and frames are 11.6 ms apart."""
-    assert set(tokens_of_frames(np.ones(100, np.int64), 216, NVIDIA)) == set(range(100))
-
-
 def test_places_count_from_both_ends() -> None:
     found = places(np.array([0, 0, 0, 0, 1, 2, 2]))
     np.testing.assert_allclose(found[0], [0.125, 0.375, 0.625, 0.875, 0.5, 0.25, 0.75])
@@ -45,7 +39,3 @@ def test_prosody_is_pitch_over_voiced_places_voicing_and_level() -> None:
     mel[:, 3] = -3.0
     found = token_prosody(pitch, np.array([1, 1, 1]), mel, np.array([0, 1, 1, 2]))
     np.testing.assert_allclose(found, [[0.0, 1.0, -1.0], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]], atol=1e-6)
-
-
-def test_a_token_without_values_has_none() -> None:
-    assert mean_by_token(np.array([1.0, 3.0]), np.array([0, 0]), 2).tolist() == pytest.approx([2.0, 0.0])

@@ -11,7 +11,7 @@ import soundfile
 import torch
 
 from recipes.__main__ import main
-from recipes.adapters.command import bands_below, frames_beyond
+from recipes.adapters.command import bands_below
 from training.corpora.manifest import Entry, read_manifest, write_manifest
 from vocoder.adapt.adapter import adapter_between, load_adapter
 from vocoder.adapt.path import MelPath
@@ -64,11 +64,6 @@ def test_one_command_needs_only_the_mels(manifest: Path, tmp_path: Path, monkeyp
         assert main(["adapter", f"mel={mel}", *common]) == 0
         source = load_adapter(Path("runs/adapters", name, "last", "model")).source
         assert (source.name, source.mean) == (name, None)
-
-
-def test_longer_windows_are_seen_with_more_frames_around_them() -> None:
-    names = ("vocos", "fireredtts", "cosyvoice2")
-    assert [frames_beyond(preset(name), preset("nvidia")) for name in names] == [0, 1, 2]
 
 
 def test_bands_above_those_of_the_target_are_not_looked_at() -> None:

@@ -12,7 +12,7 @@ from evaluation_corpus import write_corpus
 from sklearn.datasets import load_digits
 
 from training.corpora.manifest import read_manifest
-from training.density.items import DataConfig, digits, items_of, points
+from training.density.items import DataConfig, digits, items_of
 from training.density.toys import TOYS
 from training.loop.batches import EpochDataset
 from vocoder.audio.file import read_audio
@@ -107,7 +107,3 @@ def test_the_density_of_a_toy_is_that_of_its_samples(name):
     places = np.stack(np.meshgrid(inner, inner, indexing="ij"), axis=-1).reshape(-1, 2) * (high - low) + low
     mass = np.exp(toy.log_prob(places)).reshape(12, 10, 12, 10).mean(axis=(1, 3)) * ((high - low) / 12).prod()
     assert np.abs(counts - mass.reshape(-1)).sum() < 0.12
-
-
-def test_points_are_columns():
-    assert points(TOYS["moons"], 50, 1)[0]["x"].shape == (2, 1)

@@ -82,17 +82,6 @@ def test_fitted_whitening_starts_at_the_gaussian(kind):
 
 
 @pytest.mark.usefixtures("float64")
-def test_whitening_by_rows_shares_a_row_of_the_item():
-    flow = model(0.0, kind="glow", image=True, whitening="elementwise", channels=8, frames=4)
-    x = torch.randn(300, 8, 4) * torch.arange(1.0, 9)[:, None] + torch.arange(8.0)[:, None]
-    flow.fit_whitening(x)
-    torch.testing.assert_close(flow.whitening.t[:, 0], x.mean(dim=(0, 2)))
-    torch.testing.assert_close(flow.whitening.log_scale[:, 0], x.std(dim=(0, 2), correction=0).log())
-    with pytest.raises(ValueError, match="constant"):
-        flow.fit_whitening(torch.ones(3, 8, 4))
-
-
-@pytest.mark.usefixtures("float64")
 def test_swaps_let_even_and_odd_channels_take_turns():
     matrix = jacobian(model(0.3, kind="nice", flows=1, mixing="swap", whitening="none"), torch.randn(4, 2)) != 0
     assert matrix[:4].sum() == 4

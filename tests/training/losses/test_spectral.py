@@ -32,12 +32,6 @@ def test_a_gain_costs_its_convergence_and_its_logarithm_and_phase_costs_nothing(
         assert float(loss(gain * x, x)) == pytest.approx(abs(gain - 1) + abs(math.log(gain)), rel=1e-3)
 
 
-def test_the_distance_is_the_mean_over_resolutions():
-    x, x_hat = noise(0, 2, LENGTH), noise(1, 2, LENGTH)
-    alone = [float(MultiResolutionSTFT((size,))(x_hat, x)) for size in (256, 1024)]
-    assert float(MultiResolutionSTFT((256, 1024))(x_hat, x)) == pytest.approx(sum(alone) / 2, rel=1e-5)
-
-
 def test_noise_in_silence_costs_what_it_is_in_floors():
     loss = MultiResolutionSTFT()
     assert float(loss(SILENCE, SILENCE)) == 0.0

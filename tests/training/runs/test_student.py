@@ -119,16 +119,6 @@ def test_each_loss_has_its_weight(name, weight):
     torch.testing.assert_close(loss(objective(kl=0.0))[0].detach(), torch.tensor(0.0))
 
 
-def test_critics_judge_and_learn_from_their_step_on():
-    made = objective(adversarial=0.3, critics_from=20)
-    assert [phase.name for phase in made.phases()] == ["model", "critic"]
-    assert "adversarial" not in loss(made, step=19)[1]
-    assert made.loss("critic", batch(), 19) is None
-    assert {"adversarial", "features"} <= set(loss(made, step=20)[1])
-    critic, parts = loss(made, step=20, phase="critic")
-    assert float(critic.detach()) == float(parts["critic"]) > 0
-
-
 @pytest.mark.parametrize(
     ("changes", "text"),
     [
