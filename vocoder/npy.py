@@ -27,8 +27,10 @@ class NpyError(ValueError):
     """This is no npy file, or it is damaged."""
 
 
-ENTRY = re.compile(r"""\s*(['"])(\w+)\1\s*:\s*(?:(['"])([^'"\\]*)\3|(True|False)|\(([\s0-9L,]*)\))\s*(?:,\s*|$)""")
-"""a quoted name with a text, a truth or a tuple"""
+ENTRY = re.compile(
+    r"""\s*(['"])(\w+)\1\s*:\s*(?:(['"])([^'"\\]*)\3|(True|False)|\(([\s0-9L,]*)\)|\[.*?\]|\(.*?\)|\w+)\s*(?:,\s*|$)"""
+)
+"""a quoted name with a text, a truth, a tuple of numbers, or something else"""
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,9 @@ def read_header(content: bytes | memoryview) -> NpyHeader:
     if len(entries) != len(found) or found.keys() != {"descr", "fortran_order", "shape"}:
         raise NpyError("the npy file's header is not a dictionary of descr, fortran_order and shape")
     descr, order, shape = found["descr"][4], found["fortran_order"][5], found["shape"][6]
-    if inner != "{" + "".join(entry[0] for entry in entries) + "}" or descr is None or order is None or shape is None:
+    if inner != "{" + "".join(entry[0] for entry in entries) + "}" or order is None or shape is None:
         raise NpyError("the npy file's header does not hold a dtype, an order and a shape")
-    return NpyHeader(descr, "F" if order == "True" else "C", _sizes(shape), end)
+    return NpyHeader(descr or "", "F" if order == "True" else "C", _sizes(shape), end)
 
 
 def _sizes(source: str) -> tuple[int, ...]:

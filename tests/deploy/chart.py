@@ -1,10 +1,7 @@
 """The objects that Helm renders from the chart; `make helm-test` installs Helm."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -13,11 +10,10 @@ if not os.environ.get("REQUIRE_HELM"):
     pytest.importorskip("helm_python", reason="make helm-test installs Helm")
 import helm_python
 
-Manifest = dict[str, Any]
 CHART = Path(__file__).resolve().parents[2] / "deploy" / "helm" / "flow-vocoder"
 
 
-def rendered(values: dict[str, Any], name: str = "vocoder") -> list[Manifest]:
+def rendered(values, name="vocoder"):
     """Return the objects of a release in the namespace `speech`."""
     with helm_python.Chart.load(str(CHART)) as chart:
         files = chart.render(values, name=name, namespace="speech")
@@ -26,10 +22,10 @@ def rendered(values: dict[str, Any], name: str = "vocoder") -> list[Manifest]:
     return objects
 
 
-def of_kind(manifests: list[Manifest], kind: str) -> list[Manifest]:
+def of_kind(manifests, kind):
     return [manifest for manifest in manifests if manifest["kind"] == kind]
 
 
-def the(manifests: list[Manifest], kind: str) -> Manifest:
+def the(manifests, kind):
     (found,) = of_kind(manifests, kind)
     return found

@@ -16,7 +16,7 @@ from pathlib import Path
 PATH_SETTINGS = {"build-constraint", "cert", "client-cert", "constraint", "find-links"}
 
 
-def pip_settings() -> dict[str, dict[str, str]]:
+def pip_settings():
     """Every setting that pip sees here, from its files and from ``PIP_*``: {section: {name: value}}."""
     listing = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
@@ -31,14 +31,14 @@ def pip_settings() -> dict[str, dict[str, str]]:
     return settings
 
 
-def local_paths(settings: dict[str, dict[str, str]]) -> set[Path]:
+def local_paths(settings):
     """The files and folders of this machine that the settings point to."""
     values = [value for section in settings.values() for key, value in section.items() if key in PATH_SETTINGS]
     words = [word.removeprefix("file://") for value in values for word in value.split()]
     return {path for word in words if (path := Path(word)).is_absolute() and path.exists()}
 
 
-def main() -> None:
+def main():
     """Write the file named on the command line and print the mounts."""
     target = Path(sys.argv[1])
     settings = pip_settings()

@@ -5,8 +5,6 @@ port, metrics must be there and not on the public one; with an API key, nobody m
 saying why, when an answer is not right.
 """
 
-from __future__ import annotations
-
 import argparse
 import array
 import io
@@ -21,7 +19,7 @@ FRAMES = 120
 DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
-def npy(rows: int, columns: int, values: array.array[float]) -> bytes:
+def npy(rows, columns, values):
     """A float32 array in NumPy's format, version 1.0."""
     header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': ({rows}, {columns}), }}"
     padding = -(len(header) + 11) % 64
@@ -29,7 +27,7 @@ def npy(rows: int, columns: int, values: array.array[float]) -> bytes:
     return b"\x93NUMPY\x01\x00" + len(text).to_bytes(2, "little") + text + values.tobytes()
 
 
-def voice_like_mel(n_mels: int) -> array.array[float]:
+def voice_like_mel(n_mels):
     """A mel in natural log with a few moving bands over a quiet floor, row by row."""
     values = array.array("f")
     for band in range(n_mels):
@@ -39,7 +37,7 @@ def voice_like_mel(n_mels: int) -> array.array[float]:
     return values
 
 
-def status(address: str, data: bytes | None = None) -> int:
+def status(address, data=None):
     """The status that an address answers with to somebody without a key."""
     try:
         with DIRECT.open(urllib.request.Request(address, data=data), timeout=10) as answer:
@@ -48,7 +46,7 @@ def status(address: str, data: bytes | None = None) -> int:
         return error.code
 
 
-def check_speech(address: str, headers: dict[str, str]) -> None:
+def check_speech(address, headers):
     """Ask for the models, synthesize once, and check length, rate and loudness of the answer."""
     with DIRECT.open(urllib.request.Request(f"{address}/v1/models", headers=headers), timeout=10) as answer:
         models = json.load(answer)
@@ -67,7 +65,7 @@ def check_speech(address: str, headers: dict[str, str]) -> None:
     print(f"POST /v1/synthesize: {count} samples at {rate} Hz, RMS {rms:.4f}")
 
 
-def check_statuses(wanted: dict[str, int]) -> None:
+def check_statuses(wanted):
     """Compare what addresses answer with, the body of a POST being empty."""
     for name, expected in wanted.items():
         method, _, address = name.partition(" ")
@@ -77,7 +75,7 @@ def check_statuses(wanted: dict[str, int]) -> None:
         print(f"{name}: {found}")
 
 
-def main() -> None:
+def main():
     """Check everything that the arguments tell of."""
     parser = argparse.ArgumentParser()
     parser.add_argument("address")

@@ -47,14 +47,14 @@ class Answer:
     samples: bytes = b""
 
 
-def check(condition: bool, text: str) -> None:
+def check(condition, text):
     """Say what was found, and end where it is not right."""
     if not condition:
         sys.exit(f"ray-test: FAILED: {text}")
     print(f"ray-test: {text}", flush=True)
 
 
-def speak(address: str, seed: int) -> Answer:
+def speak(address, seed):
     """Post the mel once."""
     headers = {"Content-Type": "application/x-npy"}
     request = urllib.request.Request(f"{address}/v1/synthesize?seed={seed}", data=BODY, headers=headers)
@@ -67,24 +67,24 @@ def speak(address: str, seed: int) -> Answer:
         return Answer(0)
 
 
-def samples_of(body: bytes) -> bytes:
+def samples_of(body):
     """Return the samples of a WAV file, which also holds where they come from."""
     with wave.open(io.BytesIO(body)) as file:
         return file.readframes(file.getnframes())
 
 
-def speak_many(address: str, count: int) -> list[Answer]:
+def speak_many(address, count):
     """Post the mel from several clients at once, every second time with the same seed."""
     with ThreadPoolExecutor(CLIENTS) as pool:
         return list(pool.map(lambda i: speak(address, i % 2), range(count)))
 
 
-def right(answer: Answer) -> bool:
+def right(answer):
     """Whether an answer is the audio, whole."""
     return answer.status == 200 and len(answer.samples) == 2 * FRAMES * HOP_LENGTH
 
 
-def replicas() -> list[str]:
+def replicas():
     """Names of the actors that serve."""
     import ray
 
@@ -92,7 +92,7 @@ def replicas() -> list[str]:
     return sorted(actor["name"] for actor in actors if actor["name"].startswith("SERVE_REPLICA::"))
 
 
-def check_both_serve(address: str) -> None:
+def check_both_serve(address):
     """Synthesize until both replicas have; the audio of a seed is one, whoever made it."""
     answers = speak_many(address, 40)
     check(all(map(right, answers)), f"{len(answers)} requests answered: {Counter(a.status for a in answers)}")
@@ -105,7 +105,7 @@ def check_both_serve(address: str) -> None:
     check(not voices[0] & voices[1], "another seed is another")
 
 
-def check_killed(address: str) -> None:
+def check_killed(address):
     """Kill a replica under load: every request ends, none with half an answer, and a second try is answered."""
     import ray
 
@@ -128,7 +128,7 @@ def check_killed(address: str) -> None:
     check(len(seen) == 2 and before[0].split("#")[-1] not in seen, "another replica took its place")
 
 
-def check_bulk(folder: Path) -> None:
+def check_bulk(folder):
     """Synthesize files on Ray Data, twice."""
     (folder / "mels").mkdir()
     for i in range(40):
@@ -143,14 +143,14 @@ def check_bulk(folder: Path) -> None:
     check("40 there already" in second.stdout, f"again: {second.stdout.strip()}")
 
 
-def free_port() -> int:
+def free_port():
     """A port that nobody listens on."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return int(listener.getsockname()[1])
 
 
-def main() -> None:
+def main():
     """Start a small cluster, check, and stop it."""
     if importlib.util.find_spec("ray") is None:
         print("ray-test: skipped, Ray is not installed (pip install -c constraints.txt '.[server,ray]')")

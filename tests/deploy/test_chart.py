@@ -18,25 +18,25 @@ CHART = Path(__file__).resolve().parents[2] / "deploy" / "helm" / "flow-vocoder"
 TEMPLATES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((CHART / "templates").iterdir()))
 
 
-def test_every_variable_is_a_setting() -> None:
+def test_every_variable_is_a_setting():
     named = set(re.findall(r"- name: (VOCODER_\w+)", TEMPLATES))
     assert {"VOCODER_MODELS", "VOCODER_ADMIN_PORT"} <= named
     assert named <= {f"VOCODER_{name.upper()}" for name in Settings.model_fields}
 
 
-def test_values_fit_their_schema_and_each_is_used() -> None:
+def test_values_fit_their_schema_and_each_is_used():
     values = yaml.safe_load((CHART / "values.yaml").read_text(encoding="utf-8"))
     jsonschema.validate(values, json.loads((CHART / "values.schema.json").read_text(encoding="utf-8")))
     names = {f".Values.{name}" for name in values}
     assert {name for name in names if name not in TEMPLATES} == set()
 
 
-def test_its_version_is_the_package_s() -> None:
+def test_its_version_is_the_package_s():
     chart = yaml.safe_load((CHART / "Chart.yaml").read_text(encoding="utf-8"))
     assert chart["version"] == chart["appVersion"] == vocoder.__version__
 
 
-def test_the_balancer_counts_requests_in_flight_and_knows_the_server() -> None:
+def test_the_balancer_counts_requests_in_flight_and_knows_the_server():
     text = (CHART / "haproxy.cfg").read_text(encoding="utf-8")
     found: Callable[[str], str] = lambda pattern: re.findall(pattern, text, flags=re.MULTILINE)[0]  # noqa: E731
     assert "\n    balance leastconn\n" in text

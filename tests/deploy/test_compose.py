@@ -1,7 +1,5 @@
 """The compose file and the Dockerfile name settings that there are, and stop no sooner than the server."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 
@@ -15,7 +13,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 
 
-def test_compose_names_settings_and_targets_that_there_are() -> None:
+def test_compose_names_settings_and_targets_that_there_are():
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
     assert set(services) == {"vocoder", "vocoder-gpu"}
     for service in services.values():
@@ -27,7 +25,7 @@ def test_compose_names_settings_and_targets_that_there_are() -> None:
         assert int(service["stop_grace_period"].removesuffix("s")) > settings.drain_delay + settings.drain_timeout
 
 
-def test_compose_mounts_what_the_readme_publishes() -> None:
+def test_compose_mounts_what_the_readme_publishes():
     published = re.findall(r"vocoder-train finetune RECORDINGS -o (\w+)/mine\b", README)
     assert published
     services = yaml.safe_load((ROOT / "compose.yaml").read_text(encoding="utf-8"))["services"]
@@ -35,6 +33,6 @@ def test_compose_mounts_what_the_readme_publishes() -> None:
         assert service["volumes"] == [f"${{MODELS_DIR:-./{folder}}}:/models:ro" for folder in published]
 
 
-def test_the_dockerfile_names_settings_that_there_are() -> None:
+def test_the_dockerfile_names_settings_that_there_are():
     named = set(re.findall(r"\b(VOCODER_\w+)=", DOCKERFILE))
     assert {"VOCODER_HOST", "VOCODER_PORT", "VOCODER_ADMIN_HOST", "VOCODER_DEVICE"} <= named <= KNOWN

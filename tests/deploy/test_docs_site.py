@@ -1,7 +1,5 @@
 """The folder that MkDocs makes the site of is complete: every link in it leads to a file in it."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -15,13 +13,13 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 
 
 @pytest.fixture(scope="module")
-def staged(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def staged(tmp_path_factory):
     folder = tmp_path_factory.mktemp("docs") / "source"
     site.stage(folder)
     return folder
 
 
-def test_every_link_leads_to_a_file_of_the_site(staged: Path) -> None:
+def test_every_link_leads_to_a_file_of_the_site(staged):
     pages = sorted(staged.rglob("*.md"))
     assert len(pages) > 20
     links = [(page, target) for page in pages for _, _, target, _ in site.LINK.findall(page.read_text("utf-8"))]
@@ -30,19 +28,19 @@ def test_every_link_leads_to_a_file_of_the_site(staged: Path) -> None:
     assert [(page.name, target) for page, target in local if not (page.parent / target).is_file()] == []
 
 
-def test_every_document_is_a_page(staged: Path) -> None:
+def test_every_document_is_a_page(staged):
     names = {path.relative_to(ROOT) for path in (ROOT / "docs").rglob("*.md")}
     assert {name for name in names if not (staged / name).is_file()} == set()
 
 
-def test_the_reference_has_every_public_module(staged: Path) -> None:
+def test_the_reference_has_every_public_module(staged):
     text = "".join(page.read_text(encoding="utf-8") for page in (staged / "reference").glob("*.md"))
     named = set(re.findall(r"^::: (\S+)$", text, flags=re.MULTILINE))
     files = [path.relative_to(ROOT).with_suffix("") for path in (ROOT / "vocoder").rglob("[!_]*.py")]
     assert {".".join(file.parts) for file in files} <= named
 
 
-def test_folders_are_plain_text_and_files_stay_links(tmp_path: Path) -> None:
+def test_folders_are_plain_text_and_files_stay_links(tmp_path):
     (tmp_path / "folder").mkdir()
     (tmp_path / "a.md").write_text("x", encoding="utf-8")
     text = "[here](folder), [there](a.md#top), [far](https://example.com), ![picture](a.md)"
@@ -50,7 +48,7 @@ def test_folders_are_plain_text_and_files_stay_links(tmp_path: Path) -> None:
     assert site.without_folders(text, tmp_path) == expected
 
 
-def test_sounds_have_players_and_their_files_are_there(staged: Path) -> None:
+def test_sounds_have_players_and_their_files_are_there(staged):
     assert site.with_players("[listen](a.opus), [b](b.md)").startswith('<audio controls preload="none"')
     for page in (staged / "README.md", staged / "docs" / "sounds" / "README.md"):
         sounds = re.findall(r'<audio [^>]*src="([^"]+)"', page.read_text("utf-8"))
@@ -58,12 +56,12 @@ def test_sounds_have_players_and_their_files_are_there(staged: Path) -> None:
         assert [name for name in sounds if not (page.parent / name).is_file()] == []
 
 
-def test_the_reference_begins_with_what_most_programs_need(staged: Path) -> None:
+def test_the_reference_begins_with_what_most_programs_need(staged):
     text = (staged / "reference" / "index.md").read_text(encoding="utf-8")
     assert re.findall(r"^::: (\S+)$", text, flags=re.MULTILINE) == ["vocoder.load", "vocoder.Synthesizer"]
 
 
-def test_a_link_to_nothing_is_an_error(tmp_path: Path) -> None:
+def test_a_link_to_nothing_is_an_error(tmp_path):
     for name in site.START:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("[gone](gone.md)" if name == "README.md" else "", encoding="utf-8")
@@ -71,7 +69,7 @@ def test_a_link_to_nothing_is_an_error(tmp_path: Path) -> None:
         site.gathered(tmp_path)
 
 
-def test_the_site_needs_nothing_from_elsewhere_and_its_pages_exist(staged: Path, tmp_path: Path) -> None:
+def test_the_site_needs_nothing_from_elsewhere_and_its_pages_exist(staged, tmp_path):
     settings = site.configuration(staged, tmp_path)
     assert yaml.safe_load(yaml.safe_dump(settings)) == settings
     assert settings["theme"]["font"] is False

@@ -1,19 +1,15 @@
 """What the chart makes of values, in Helm itself: `make helm-test`."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import kubernetes_validate
 import pytest
-from chart import CHART, Manifest, helm_python, rendered
+from chart import CHART, helm_python, rendered
 
 ADVICE = 1  # severity of what Helm merely recommends, such as an icon
 INSTANCE = "app.kubernetes.io/instance"
 PUBLIC = {"enabled": True, "className": "nginx", "host": "speech.example.com", "tlsSecret": "speech-tls"}
 
 
-def by_kind(values: dict[str, Any], name: str = "vocoder") -> dict[str, Manifest]:
+def by_kind(values, name="vocoder"):
     """Return the objects of a release without a balancer, of which there is one of each kind."""
     found = rendered(values, name)
     assert len({part["kind"] for part in found}) == len(found)
@@ -21,7 +17,7 @@ def by_kind(values: dict[str, Any], name: str = "vocoder") -> dict[str, Manifest
 
 
 @pytest.mark.parametrize("version", ["1.31", "1.37"])
-def test_the_schemas_of_kubernetes_accept_every_value(version: str) -> None:
+def test_the_schemas_of_kubernetes_accept_every_value(version):
     values = {
         "image": {"repository": "registry.example.com/flow-vocoder", "pullSecrets": ["registry"]},
         "ingress": PUBLIC | {"annotations": {"nginx.ingress.kubernetes.io/proxy-buffering": "off"}},
@@ -44,7 +40,7 @@ def test_the_schemas_of_kubernetes_accept_every_value(version: str) -> None:
     assert found["Ingress"]["spec"]["rules"][0]["host"] == "speech.example.com"
 
 
-def test_releases_beside_each_other_share_nothing() -> None:
+def test_releases_beside_each_other_share_nothing():
     found = by_kind({"ingress": PUBLIC}, "anna")
     assert {part["metadata"]["name"] for part in found.values()} == {"anna"}
     labels = found["Deployment"]["spec"]["template"]["metadata"]["labels"]
@@ -57,7 +53,7 @@ def test_releases_beside_each_other_share_nothing() -> None:
     assert path["backend"]["service"] == {"name": "anna", "port": {"name": "http"}}
 
 
-def test_an_ingress_reaches_through_the_network_policy() -> None:
+def test_an_ingress_reaches_through_the_network_policy():
     (closed, _) = by_kind({})["NetworkPolicy"]["spec"]["ingress"]
     (opened, _) = by_kind({"ingress": PUBLIC})["NetworkPolicy"]["spec"]["ingress"]
     controller = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}
@@ -69,12 +65,12 @@ def test_an_ingress_reaches_through_the_network_policy() -> None:
     [{"gpus": 1}, {"gpu": "yes"}, {"models": {"names": []}}, {"settings": {"MODELS": "x"}}, {"drain": {"delay": 5}}],
     ids=str,
 )
-def test_values_that_mean_nothing_are_refused(values: dict[str, Any]) -> None:
+def test_values_that_mean_nothing_are_refused(values):
     with pytest.raises(helm_python.HelmError):
         rendered(values)
 
 
-def test_helm_s_own_lint_finds_nothing_wrong() -> None:
+def test_helm_s_own_lint_finds_nothing_wrong():
     found = helm_python.lint(str(CHART))
     assert found["total_charts_linted"] == 1
     assert [line for line in found["messages"] if line["severity"] > ADVICE] == found["errors"] == []

@@ -9,7 +9,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from chart import CHART, Manifest, of_kind, rendered, the
+from chart import CHART, of_kind, rendered, the
 
 from server.app import create_admin_app, create_app
 from server.settings import Settings
@@ -25,45 +25,45 @@ EVERYTHING = {"apiKeys": {"secret": "vocoder-api-keys"}, "balancer": {"enabled":
 
 
 @pytest.fixture(params=DEVICES)
-def device(request: pytest.FixtureRequest) -> dict[str, Any]:
+def device(request):
     return DEVICES[request.param]
 
 
 @pytest.fixture(params=["shipped", *OWN_MODELS])
-def manifests(request: pytest.FixtureRequest, device: dict[str, Any]) -> list[Manifest]:
+def manifests(request, device):
     own = {"models": {"names": ["/models/mine"], **OWN_MODELS[request.param]}} if request.param in OWN_MODELS else {}
     return rendered(EVERYTHING | device | own)
 
 
-def pods(manifests: list[Manifest]) -> list[Manifest]:
+def pods(manifests):
     return [manifest["spec"]["template"] for manifest in of_kind(manifests, "Deployment")]
 
 
-def server_pod(manifests: list[Manifest]) -> Manifest:
+def server_pod(manifests):
     return next(pod for pod in pods(manifests) if pod["spec"]["containers"][0]["name"] == "vocoder")
 
 
-def all_containers(pod: Manifest) -> list[dict[str, Any]]:
+def all_containers(pod):
     return [*pod["spec"].get("initContainers", []), *pod["spec"]["containers"]]
 
 
-def variables(container: dict[str, Any]) -> dict[str, str]:
+def variables(container):
     return {entry["name"]: entry.get("value", "1") for entry in container["env"]}
 
 
-def ports(pod: Manifest) -> dict[str, int]:
+def ports(pod):
     return {
         port["name"]: port["containerPort"] for container in pod["spec"]["containers"] for port in container["ports"]
     }
 
 
-def matches(labels: dict[str, str], selector: dict[str, Any]) -> bool:
+def matches(labels, selector):
     assert set(selector) <= {"matchLabels"}
     return selector.get("matchLabels", {}).items() <= labels.items()
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_schemas_of_kubernetes_accept_them(manifests: list[Manifest], version: str) -> None:
+def test_the_schemas_of_kubernetes_accept_them(manifests, version):
     assert " ".join(sorted({manifest["kind"] for manifest in manifests})) == KINDS
     for manifest in manifests:
         kubernetes_validate.validate(manifest, version, strict=True)
@@ -71,15 +71,13 @@ def test_the_schemas_of_kubernetes_accept_them(manifests: list[Manifest], versio
     assert all(pod["spec"]["enableServiceLinks"] is False for pod in pods(manifests))
 
 
-def test_without_values_there_are_five_objects_of_one_name(device: dict[str, Any]) -> None:
+def test_without_values_there_are_five_objects_of_one_name(device):
     names = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in rendered(device)]
     assert len(names) == len(set(names)) == 5
     assert {name for _, name in names} == {"vocoder"}
 
 
-def test_every_variable_is_a_setting_and_every_value_valid(
-    manifests: list[Manifest], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_every_variable_is_a_setting_and_every_value_valid(manifests, monkeypatch):
     named = {name for pod in pods(manifests) for item in pod["spec"]["containers"] for name in variables(item)}
     assert named - OTHER_VARIABLES <= {f"VOCODER_{name.upper()}" for name in Settings.model_fields}
     pod = server_pod(manifests)
@@ -95,7 +93,7 @@ def test_every_variable_is_a_setting_and_every_value_valid(
     assert settings.drain_delay >= probe["periodSeconds"] * probe["failureThreshold"]
 
 
-def test_probes_ask_what_there_is(manifests: list[Manifest]) -> None:
+def test_probes_ask_what_there_is(manifests):
     public = create_app(Settings(admin_port=9000))
     apps = {"http": public, "admin": create_admin_app(public)}
     routes = {name: set(app.openapi()["paths"]) for name, app in apps.items()}
@@ -106,7 +104,7 @@ def test_probes_ask_what_there_is(manifests: list[Manifest]) -> None:
     assert server_pod(manifests)["metadata"]["annotations"]["prometheus.io/path"] in routes["admin"]
 
 
-def test_selectors_and_ports_fit(manifests: list[Manifest]) -> None:
+def test_selectors_and_ports_fit(manifests):
     labelled = {pod["spec"]["containers"][0]["name"]: pod["metadata"]["labels"] for pod in pods(manifests)}
     for deployment in of_kind(manifests, "Deployment"):
         assert matches(deployment["spec"]["template"]["metadata"]["labels"], deployment["spec"]["selector"])
@@ -123,7 +121,7 @@ def test_selectors_and_ports_fit(manifests: list[Manifest]) -> None:
     assert opened == {"http", "admin"}
 
 
-def test_the_autoscaler_scales_the_servers_by_a_metric_that_the_adapter_gives(manifests: list[Manifest]) -> None:
+def test_the_autoscaler_scales_the_servers_by_a_metric_that_the_adapter_gives(manifests):
     scaler = the(manifests, "HorizontalPodAutoscaler")
     target = scaler["spec"]["scaleTargetRef"]
     (deployment,) = [m for m in of_kind(manifests, "Deployment") if m["metadata"]["name"] == target["name"]]
@@ -136,7 +134,7 @@ def test_the_autoscaler_scales_the_servers_by_a_metric_that_the_adapter_gives(ma
 
 
 @pytest.mark.parametrize("source", OWN_MODELS)
-def test_own_models_are_read_from_where_they_are_put(device: dict[str, Any], source: str) -> None:
+def test_own_models_are_read_from_where_they_are_put(device, source):
     """Directories below /models, which the server cannot write to, and which the init container has filled."""
     models = {"names": ["/models/mine", "reverse"], **OWN_MODELS[source]}
     pod = server_pod(rendered(device | {"models": models}))
@@ -150,7 +148,7 @@ def test_own_models_are_read_from_where_they_are_put(device: dict[str, Any], sou
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_without_prometheus_the_autoscaler_goes_by_processor_time(version: str) -> None:
+def test_without_prometheus_the_autoscaler_goes_by_processor_time(version):
     manifests = rendered({"autoscaling": {"cpuPercent": 60}})
     scaler = the(manifests, "HorizontalPodAutoscaler")
     kubernetes_validate.validate(scaler, version, strict=True)
@@ -160,7 +158,7 @@ def test_without_prometheus_the_autoscaler_goes_by_processor_time(version: str) 
     assert all("cpu" in item["resources"]["requests"] for item in containers)
 
 
-def test_containers_have_no_more_rights_than_they_need(manifests: list[Manifest]) -> None:
+def test_containers_have_no_more_rights_than_they_need(manifests):
     for pod in pods(manifests):
         spec = pod["spec"]
         assert spec["automountServiceAccountToken"] is False
@@ -177,7 +175,7 @@ def test_containers_have_no_more_rights_than_they_need(manifests: list[Manifest]
     assert "/tmp" in [m["mountPath"] for m in server_pod(manifests)["spec"]["containers"][0]["volumeMounts"]]
 
 
-def test_volumes_are_there(manifests: list[Manifest]) -> None:
+def test_volumes_are_there(manifests):
     maps = {manifest["metadata"]["name"] for manifest in of_kind(manifests, "ConfigMap")}
     for pod in pods(manifests):
         volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
@@ -189,7 +187,7 @@ def test_volumes_are_there(manifests: list[Manifest]) -> None:
 
 
 @pytest.mark.parametrize(("name", "expected"), [("cpu", "cpu"), ("gpu", "cuda")])
-def test_each_device_has_its_image(name: str, expected: str) -> None:
+def test_each_device_has_its_image(name, expected):
     container = server_pod(rendered(DEVICES[name]))["spec"]["containers"][0]
     assert container["image"] == f"flow-vocoder:{expected}"
     assert f"FROM runtime AS {expected}\n" in DOCKERFILE
@@ -200,7 +198,7 @@ def test_each_device_has_its_image(name: str, expected: str) -> None:
     assert ("OMP_NUM_THREADS" in variables(container)) == ("cpu" in resources["limits"])
 
 
-def test_the_balancer_finds_the_pods(manifests: list[Manifest]) -> None:
+def test_the_balancer_finds_the_pods(manifests):
     text = (CHART / "haproxy.cfg").read_text(encoding="utf-8")
     assert {"ConfigMap": text} == {"ConfigMap": the(manifests, "ConfigMap")["data"]["haproxy.cfg"]}
     (container,) = next(pod for pod in pods(manifests) if "haproxy" in str(pod))["spec"]["containers"]

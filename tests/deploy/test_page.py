@@ -23,7 +23,7 @@ PAGES = ROOT / "server" / "pages"
 
 
 @pytest.fixture(scope="module")
-def page() -> Any:
+def page():
     spec = importlib.util.spec_from_file_location("page", ROOT / "deploy" / "page.py")
     assert spec is not None
     assert spec.loader is not None
@@ -33,14 +33,14 @@ def page() -> Any:
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
+def model(tmp_path):
     torch.manual_seed(0)
     config = WaveGlowConfig(flows=1, cond_channels=8, stack=WaveNetConfig(channels=8, dilations=(1,)), source=None)
     return save_model(tmp_path / "models" / "mine", WaveGlow(config), preset("nvidia"))
 
 
 @pytest.fixture
-def runtime(tmp_path: Path, page: Any) -> Path:
+def runtime(tmp_path, page):
     folder = tmp_path / "dist"
     folder.mkdir()
     for name in (*page.WASM, *page.WEBGPU, "ort.all.js"):
@@ -49,11 +49,11 @@ def runtime(tmp_path: Path, page: Any) -> Path:
 
 
 @pytest.fixture
-def exports(page: Any, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+def exports(page, monkeypatch):
     """What was exported, each to a file of one word; whether programs speak is tested elsewhere."""
     made: list[dict[str, Any]] = []
 
-    def export(voice: Any, form: str, file: Path, **options: Any) -> None:
+    def export(voice, form, file, **options):
         made.append({"name": voice.name, "form": form, **options})
         file.write_bytes(b"program")
 
@@ -61,9 +61,7 @@ def exports(page: Any, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     return made
 
 
-def test_the_folder_is_the_page_with_its_models(
-    page: Any, model: Path, runtime: Path, tmp_path: Path, exports: list[dict[str, Any]]
-) -> None:
+def test_the_folder_is_the_page_with_its_models(page, model, runtime, tmp_path, exports):
     site = tmp_path / "site"
     assert page.main([str(model), "-o", str(site), "--runtime", str(runtime), "--corrections", "3"]) == 0
     assert (site / "index.html").read_bytes() == (PAGES / "index.html").read_bytes()
@@ -84,9 +82,7 @@ def test_the_folder_is_the_page_with_its_models(
 
 
 @pytest.mark.usefixtures("exports")
-def test_it_is_written_again_but_nothing_else_is_replaced(
-    page: Any, model: Path, runtime: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_it_is_written_again_but_nothing_else_is_replaced(page, model, runtime, tmp_path, capsys):
     site = tmp_path / "site"
     arguments = [str(model), "-o", str(site), "--runtime", str(runtime)]
     assert page.main(arguments) == 0

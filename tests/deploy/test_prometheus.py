@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from server.app import create_app
 from server.engine.queue import Synthesis
 from server.settings import Settings
-from server.telemetry.metrics import REJECTIONS, Metrics
+from server.telemetry.metrics import REJECTIONS
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 ADDED_BY_PROMETHEUS = {"job", "instance", "namespace", "pod", "le"}
@@ -25,7 +24,7 @@ ON_READY_MODELS = {"vocoder_model_info": {"model", "family", "device", "dtype", 
 NAME = re.compile(r"\bvocoder_[a-z0-9_]+")
 
 
-def count_everything(metrics: Metrics) -> None:
+def count_everything(metrics):
     metrics.count_request("/v1/synthesize", "POST", min(REJECTIONS), 0.1, "unauthorized")
     metrics.record("first_audio_seconds", 0.1, route="/v1/synthesize")
     metrics.record("dry_streams", route="/v1/synthesize")
@@ -39,7 +38,7 @@ def count_everything(metrics: Metrics) -> None:
 
 
 @pytest.fixture(scope="module")
-def labels() -> dict[str, set[str]]:
+def labels():
     """The labels of every series that the server gives."""
     app = create_app(Settings())
     count_everything(app.state.service.metrics)
@@ -51,7 +50,7 @@ def labels() -> dict[str, set[str]]:
     return given | ON_CUDA_ALONE | ON_READY_MODELS
 
 
-def expressions() -> Iterator[str]:
+def expressions():
     dashboard = json.loads((DEPLOY / "grafana" / "vocoder.json").read_text(encoding="utf-8"))
     for panel in dashboard["panels"]:
         yield from (target["expr"] for target in panel.get("targets", []))
@@ -64,7 +63,7 @@ def expressions() -> Iterator[str]:
         yield rule["seriesQuery"]
 
 
-def unknown_labels(expression: str, labels: dict[str, set[str]]) -> set[str]:
+def unknown_labels(expression, labels):
     known = set.union(*(labels[name] for name in NAME.findall(expression))) | ADDED_BY_PROMETHEUS
     unknown = {label.strip() for group in re.findall(r"by \((.*?)\)", expression) for label in group.split(",")} - known
     for name, selector in re.findall(r"(vocoder_\w+)\{(.*?)\}", expression):
@@ -72,7 +71,7 @@ def unknown_labels(expression: str, labels: dict[str, set[str]]) -> set[str]:
     return unknown
 
 
-def test_metrics_and_labels_are_given(labels: dict[str, set[str]]) -> None:
+def test_metrics_and_labels_are_given(labels):
     named = [text for text in set(expressions()) if not text.startswith("up{")]
     assert len(named) > 40
     assert [text for text in named if not NAME.search(text)] == []
@@ -80,19 +79,19 @@ def test_metrics_and_labels_are_given(labels: dict[str, set[str]]) -> None:
     assert {text: unknown for text in named if (unknown := unknown_labels(text, labels))} == {}
 
 
-def test_the_dashboard_shows_every_metric(labels: dict[str, set[str]]) -> None:
+def test_the_dashboard_shows_every_metric(labels):
     dashboard = (DEPLOY / "grafana" / "vocoder.json").read_text(encoding="utf-8")
     shown = set(NAME.findall(dashboard))
     families = {re.sub(r"_(bucket|sum|count|created|total)$", "", name) for name in labels}
     assert {family for family in families if not any(name.startswith(family) for name in shown)} == set()
 
 
-def panels() -> list[dict[str, Any]]:
+def panels():
     found: list[dict[str, Any]] = json.loads((DEPLOY / "grafana" / "vocoder.json").read_text("utf-8"))["panels"]
     return found
 
 
-def test_panels_do_not_overlap_and_have_titles() -> None:
+def test_panels_do_not_overlap_and_have_titles():
     taken: set[tuple[int, int]] = set()
     for panel in panels():
         place = panel["gridPos"]
@@ -108,7 +107,7 @@ def test_panels_do_not_overlap_and_have_titles() -> None:
     assert len({panel["id"] for panel in panels()}) == len(panels())
 
 
-def test_alerts_are_tested() -> None:
+def test_alerts_are_tested():
     rules = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))["groups"][0]["rules"]
     tests = yaml.safe_load((DEPLOY / "prometheus" / "alerts_test.yaml").read_text(encoding="utf-8"))["tests"]
     tested = {case["alertname"] for test in tests for case in test["alert_rule_test"] if case.get("exp_alerts")}

@@ -5,22 +5,21 @@ from __future__ import annotations
 import io
 from typing import Any
 
-import httpx
 import numpy as np
 
 
-def npy(array: Any) -> bytes:
+def npy(array):
     stream = io.BytesIO()
     np.save(stream, array)
     return stream.getvalue()
 
 
-def samples(response: httpx.Response) -> Any:
+def samples(response):
     assert response.status_code == 200, response.text
     return np.load(io.BytesIO(response.content))
 
 
-def problem(response: httpx.Response, status: int, slug: str) -> dict[str, Any]:
+def problem(response, status, slug):
     document: dict[str, Any] = response.json()
     assert (response.status_code, document["type"]) == (status, f"urn:vocoder:problem:{slug}"), document
     assert response.headers["content-type"] == "application/problem+json"

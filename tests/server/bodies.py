@@ -6,7 +6,6 @@ import base64
 import io
 import json
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import soundfile
@@ -30,18 +29,18 @@ class Sent:
     headers: dict[str, str] = field(default_factory=dict)
 
 
-def _wav() -> bytes:
+def _wav():
     stream = io.BytesIO()
     soundfile.write(stream, np.zeros(2000), 22050, format="WAV")
     return stream.getvalue()
 
 
-def _infer(**changes: Any) -> dict[str, Any]:
+def _infer(**changes):
     tensor = {"name": "mel", "datatype": "FP32", "shape": [80, 4]} | changes
     return {"inputs": [tensor], "parameters": {"seed": 1}}
 
 
-def _right() -> list[Sent]:
+def _right():
     """A request of every kind that is as it should be."""
     whole, values = npy(MEL), MEL.tobytes()
     shaped = {"X-Mel-Shape": "80,4", "X-Mel-Dtype": "float32"}
@@ -66,7 +65,7 @@ RIGHT = _right()
 
 
 @st.composite
-def damaged(draw: st.DrawFn) -> Sent:
+def damaged(draw):
     """A request that was right before a few of its bytes were changed, left out, put in, or said twice."""
     sent = draw(st.sampled_from(RIGHT))
     body = bytearray(sent.body)
@@ -88,7 +87,7 @@ def damaged(draw: st.DrawFn) -> Sent:
 
 
 @st.composite
-def npy_headers(draw: st.DrawFn) -> Sent:
+def npy_headers(draw):
     """An npy file whose header claims anything."""
     sizes = st.one_of(st.integers(-2, 90), st.sampled_from((2**31, 2**63, 2**64, 10**30)))
     shape = draw(st.lists(sizes, max_size=5).map(tuple))
@@ -110,7 +109,7 @@ _ANY_JSON = st.recursive(
 
 
 @st.composite
-def documents(draw: st.DrawFn) -> Sent:
+def documents(draw):
     """JSON with the right members and any values in them."""
     kind = draw(st.sampled_from(("synthesize", "infer")))
     if kind == "infer":
@@ -124,7 +123,7 @@ def documents(draw: st.DrawFn) -> Sent:
 
 
 @st.composite
-def noise(draw: st.DrawFn) -> Sent:
+def noise(draw):
     """Bytes of any kind, called anything that is taken."""
     sent = draw(st.sampled_from(RIGHT))
     return Sent(sent.address, draw(st.binary(max_size=2000)), sent.headers)
@@ -145,7 +144,7 @@ PLACES = {  # of a list or of members in a document that is right otherwise
 
 
 @st.composite
-def floods(draw: st.DrawFn) -> Sent:
+def floods(draw):
     """JSON with very many values in one place, or with a long string among them."""
     address = draw(st.sampled_from(sorted(PLACES)))
     items = [draw(st.sampled_from(ITEMS))] * draw(st.sampled_from((0, 1, 320, 5000, 70_000)))
@@ -176,7 +175,7 @@ _HEADERS = {
 
 
 @st.composite
-def upgrades(draw: st.DrawFn) -> bytes:
+def upgrades(draw):
     """A WebSocket handshake that is right but for some of its headers, its method, its address, or what follows it."""
     changes: dict[str, str | None] = {}
     for name in draw(st.lists(st.sampled_from(sorted(_HEADERS)), max_size=3, unique=True)):
@@ -190,7 +189,7 @@ def upgrades(draw: st.DrawFn) -> bytes:
 
 
 @st.composite
-def frames(draw: st.DrawFn) -> bytes:
+def frames(draw):
     """Frames of any kind, the bytes of none, and the close of it all."""
     one = st.builds(frame, st.integers(0, 15), st.binary(max_size=300), st.booleans())
     sent = draw(st.lists(st.one_of(one, st.binary(max_size=20)), max_size=20))

@@ -9,25 +9,20 @@ import socket
 import sys
 import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 import uvicorn
-from numpy.typing import NDArray
 
 from server.app import create_app
 from server.limits.connections import server_config
 from server.settings import Settings
-from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.config import preset
 
 sys.path.insert(0, str(Path(__file__).parent))
-
-Mel = NDArray[np.float32]
 
 
 WARM_UP = 3  # calls before a model is ready, of which fakes count the last as their first
@@ -39,7 +34,7 @@ class FakeSynthesizer:
     family = "fake"
     dtype = "float32"
 
-    def __init__(self, name: str = "fake", mel_config: MelConfig | None = None) -> None:
+    def __init__(self, name="fake", mel_config=None):
         self.name = name
         self.mel_config = mel_config or preset("nvidia")
         self.sample_rate = self.mel_config.sample_rate
@@ -51,19 +46,11 @@ class FakeSynthesizer:
         self.threads: set[int] = set()
         self.entered = self.calls = 1 - WARM_UP
 
-    def info(self) -> dict[str, Any]:
+    def info(self):
         described = {"family": self.family, "parameters": 3, "device": "cpu", "dtype": "float32"}
         return described | {"provenance": {"licence": "none"}, "quality": {}}
 
-    def synthesize(
-        self,
-        mel: Mel,
-        *,
-        sigma: float | None = None,
-        seed: int | None = None,
-        denoise: float = 0.0,
-        corrections: int | None = None,
-    ) -> Mel:
+    def synthesize(self, mel, *, sigma=None, seed=None, denoise=0.0, corrections=None):
         self.entered += 1
         assert self.gate.wait(60.0)
         self.threads.add(threading.get_ident())
@@ -77,48 +64,48 @@ class FakeSynthesizer:
 
 
 @pytest.fixture(autouse=True)
-def _no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
+def _no_settings_from_outside(monkeypatch):
     for name in [name for name in os.environ if name.startswith("VOCODER_")]:
         monkeypatch.delenv(name)
 
 
 @pytest.fixture
-def anyio_backend() -> str:
+def anyio_backend():
     return "asyncio"
 
 
 @pytest.fixture
-def new_fake() -> Callable[..., FakeSynthesizer]:
+def new_fake():
     return FakeSynthesizer
 
 
 @pytest.fixture
-def fake() -> FakeSynthesizer:
+def fake():
     return FakeSynthesizer()
 
 
 @pytest.fixture
-def new_mel() -> Callable[..., Mel]:
+def new_mel():
     """Mels that real speech could have: between silence and loud, with a level that tells them apart."""
 
-    def make(frames: int = 12, level: float = -5.0, n_mels: int = 80) -> Mel:
+    def make(frames=12, level=-5.0, n_mels=80):
         return np.random.default_rng(7).uniform(level - 1.0, level + 1.0, (n_mels, frames)).astype(np.float32)
 
     return make
 
 
-def build_app(*fakes: FakeSynthesizer, **settings: Any) -> Any:
+def build_app(*fakes, **settings):
     known = {fake.name: fake for fake in fakes}
     settings.setdefault("cores", 1)
     return create_app(Settings(models=tuple(known), **settings), load=known.__getitem__)
 
 
 @pytest.fixture
-def start(fake: FakeSynthesizer) -> Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]]:
+def start(fake):
     """Start the application in this event loop: `async with start(fake, max_frames=10) as client`."""
 
     @asynccontextmanager
-    async def run(*fakes: FakeSynthesizer, wait: bool = True, **settings: Any) -> AsyncIterator[httpx.AsyncClient]:
+    async def run(*fakes, wait=True, **settings):
         app = build_app(*(fakes or (fake,)), **settings)
         async with app.router.lifespan_context(app):
             if wait:
@@ -131,19 +118,17 @@ def start(fake: FakeSynthesizer) -> Callable[..., AbstractAsyncContextManager[ht
 
 
 @pytest.fixture
-async def client(
-    start: Callable[..., AbstractAsyncContextManager[httpx.AsyncClient]],
-) -> AsyncIterator[httpx.AsyncClient]:
+async def client(start):
     async with start() as client:
         yield client
 
 
 @pytest.fixture
-def serve(fake: FakeSynthesizer) -> Callable[..., AbstractContextManager[str]]:
+def serve(fake):
     """Serve on a loopback socket from another thread: `with serve(fake) as url`."""
 
     @contextmanager
-    def run(*fakes: FakeSynthesizer, **settings: Any) -> Iterator[str]:
+    def run(*fakes, **settings):
         app = build_app(*(fakes or (fake,)), **settings)
         server = uvicorn.Server(server_config(app, app.state.service.settings, log_level="warning"))
         with socket.socket() as listener:
@@ -163,11 +148,11 @@ def serve(fake: FakeSynthesizer) -> Callable[..., AbstractContextManager[str]]:
 
 
 @pytest.fixture
-def ready(serve: Any) -> Callable[..., AbstractContextManager[str]]:
+def ready(serve):
     """Serve as `serve` does, once every model is ready: `with ready(fake) as url`."""
 
     @contextmanager
-    def run(*fakes: FakeSynthesizer, **settings: Any) -> Iterator[str]:
+    def run(*fakes, **settings):
         with serve(*fakes, **settings) as url:
             _wait_until(lambda: httpx.get(f"{url}/readyz", timeout=60.0).status_code == 200)
             yield url
@@ -176,11 +161,11 @@ def ready(serve: Any) -> Callable[..., AbstractContextManager[str]]:
 
 
 @pytest.fixture
-def wait_until() -> Callable[[Callable[[], bool]], None]:
+def wait_until():
     return _wait_until
 
 
-def _wait_until(condition: Callable[[], bool]) -> None:
+def _wait_until(condition):
     deadline = time.monotonic() + 60.0
     while not condition():
         assert time.monotonic() < deadline, "waited 60 seconds in vain"
@@ -188,7 +173,7 @@ def _wait_until(condition: Callable[[], bool]) -> None:
 
 
 @pytest.fixture
-def own_logging() -> Iterator[None]:
+def own_logging():
     """Put the loggers back as they were: a program sets them for its whole process."""
     names = ("", "server", "vocoder", "uvicorn", "uvicorn.error")
     before = [(logging.getLogger(name), logging.getLogger(name).level) for name in names]

@@ -8,8 +8,6 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -34,7 +32,7 @@ class FaultySynthesizer:
     sample_rate = 22050
     hop_length = 256
 
-    def __init__(self, fault: str = "none", first: int = 0, last: int = 10**9) -> None:
+    def __init__(self, fault="none", first=0, last=10**9):
         self.fault, _, seconds = fault.partition(":")
         self.seconds = float(seconds or 0.0)
         self.first = first
@@ -42,15 +40,15 @@ class FaultySynthesizer:
         self.calls = -WARM_UP
         self.release = threading.Event()
 
-    def info(self) -> dict[str, Any]:
+    def info(self):
         return {"family": "faulty", "provenance": {}, "quality": {}}
 
-    def synthesize(self, mel: Any, **options: Any) -> Any:
+    def synthesize(self, mel, **options):
         number, self.calls = self.calls, self.calls + 1
         x = np.repeat(np.tanh(mel.mean(axis=0) / 10.0), self.hop_length).astype(np.float32)
         return self._spoil(x) if self.first <= number < self.last else x
 
-    def _spoil(self, x: Any) -> Any:
+    def _spoil(self, x):
         match self.fault:
             case "slow":
                 time.sleep(self.seconds)
@@ -75,26 +73,26 @@ class FaultyRowSynthesizer(FaultySynthesizer):
     `gate` holds up every run but those of the warm-up.
     """
 
-    def __init__(self, capacity: int = 10**9, **options: Any) -> None:
+    def __init__(self, capacity=10**9, **options):
         super().__init__(**options)
         self.capacity = capacity
         self.runs: list[list[int]] = []
         self.gate = threading.Event()
         self.gate.set()
 
-    def synthesize(self, mel: Any, **options: Any) -> Any:
+    def synthesize(self, mel, **options):
         if self.calls >= 0:
             self._enter([mel])
         return super().synthesize(mel, **options)
 
-    def synthesize_many(self, utterances: Sequence[Any]) -> list[Any]:
+    def synthesize_many(self, utterances):
         self._enter([utterance.mel for utterance in utterances])
         return [FaultySynthesizer.synthesize(self, utterance.mel) for utterance in utterances]
 
-    def run_frames(self, frames: Sequence[int]) -> int:
+    def run_frames(self, frames):
         return sum(frames)
 
-    def _enter(self, mels: list[Any]) -> None:
+    def _enter(self, mels):
         self.runs.append([mel.shape[1] for mel in mels])
         assert self.gate.wait(60.0)
         if sum(self.runs[-1]) > self.capacity:
@@ -103,7 +101,7 @@ class FaultyRowSynthesizer(FaultySynthesizer):
             raise KeyError("secret")
 
 
-def serve(fault: str, settings: dict[str, Any], output: str, blocked: bool = False) -> None:
+def serve(fault, settings, output, blocked=False):
     """Serve as a process of its own, whose standard output and error go to the files `output`.out and .err.
 
     If it is `blocked`, standard error is a small pipe that nobody reads.

@@ -1,10 +1,7 @@
 """Connections byte by byte, and handshakes and frames of WebSockets that no library would send."""
 
-from __future__ import annotations
-
 import socket
 import struct
-from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
@@ -20,20 +17,20 @@ TEXT, CONTINUATION, BINARY, CLOSE, PING = 1, 0, 2, 8, 9
 FINAL = 0x80
 
 
-def handshake(path: str = "/v1/stream", method: str = "GET", **changes: str | None) -> bytes:
+def handshake(path="/v1/stream", method="GET", **changes):
     headers = {**RIGHT, **{name.replace("_", "-"): value for name, value in changes.items()}}
     lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in headers.items() if value is not None)]
     return "\r\n".join(lines).encode() + b"\r\n\r\n"
 
 
-def frame(opcode: int, payload: bytes, final: bool = True) -> bytes:
+def frame(opcode, payload, final=True):
     """A frame as clients send it, with a mask of zeros."""
     size = struct.pack("!B", 0x80 | len(payload)) if len(payload) < 126 else struct.pack("!BH", 0xFE, len(payload))
     return bytes([opcode | (FINAL if final else 0)]) + size + bytes(4) + payload
 
 
 @contextmanager
-def connected(url: str, sent: bytes = b"", window: int | None = None) -> Iterator[socket.socket]:
+def connected(url, sent=b"", window=None):
     address = urlsplit(url)
     with socket.socket() as connection:
         connection.settimeout(TIMEOUT)
@@ -44,7 +41,7 @@ def connected(url: str, sent: bytes = b"", window: int | None = None) -> Iterato
         yield connection
 
 
-def until_closed(connection: socket.socket) -> bytes:
+def until_closed(connection):
     """All that comes until the server closes."""
     parts = []
     try:
@@ -55,7 +52,7 @@ def until_closed(connection: socket.socket) -> bytes:
     return b"".join(parts)
 
 
-def head_of(connection: socket.socket) -> bytes:
+def head_of(connection):
     """Status line and headers of an answer."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):

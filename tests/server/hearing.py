@@ -1,15 +1,12 @@
 """Decoding audio as players do."""
 
-from __future__ import annotations
-
 import io
-from typing import Any
 
 import av
 import numpy as np
 
 
-def heard(body: bytes) -> tuple[Any, int]:
+def heard(body):
     """Decode an audio file with FFmpeg: samples between -1 and 1, and their rate."""
     with av.open(io.BytesIO(body)) as file:
         stream = file.streams.audio[0]

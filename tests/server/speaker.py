@@ -1,9 +1,6 @@
 """A client of WebSocket /v1/stream that sends what it likes."""
 
-from __future__ import annotations
-
 import json
-from typing import Any
 
 import httpx
 import numpy as np
@@ -17,13 +14,13 @@ PROBLEM = "urn:vocoder:problem:"
 class Speaker:
     """A client: `hello`, `send` frames (n_mels, frames), `end`, and what comes back."""
 
-    def __init__(self, connection: Any) -> None:
+    def __init__(self, connection):
         self.connection = connection
 
-    def hello(self, **options: Any) -> None:
+    def hello(self, **options):
         self.connection.send(json.dumps(options))
 
-    def send(self, mel: Any, *sizes: int) -> None:
+    def send(self, mel, *sizes):
         """Send frames in messages of these sizes, again and again; in one if none is given."""
         start, turn = 0, 0
         while start < mel.shape[1]:
@@ -31,35 +28,35 @@ class Speaker:
             self.connection.send(np.ascontiguousarray(mel[:, start : start + size].T, "<f4").tobytes())
             start, turn = start + size, turn + 1
 
-    def end(self) -> None:
+    def end(self):
         self.connection.send('{"end": true}')
 
-    def text(self) -> dict[str, Any]:
+    def text(self):
         message = self.connection.recv(TIMEOUT)
         assert isinstance(message, str)
         return dict(json.loads(message))
 
-    def rest(self) -> tuple[bytes, dict[str, Any]]:
+    def rest(self):
         """All audio up to the last message, and that message."""
         audio = bytearray()
         while isinstance(message := self.connection.recv(TIMEOUT), bytes):
             audio += message
         return bytes(audio), json.loads(message)
 
-    def closed(self) -> tuple[int, str]:
+    def closed(self):
         """How the server closes the connection."""
         with pytest.raises(ConnectionClosed) as closed:
             self.connection.recv(TIMEOUT)
         assert closed.value.rcvd is not None
         return closed.value.rcvd.code, closed.value.rcvd.reason
 
-    def refusal(self) -> tuple[dict[str, Any], int, str]:
+    def refusal(self):
         """The problem that ends the connection, and how it is closed."""
         _, problem = self.rest()
         return problem, *self.closed()
 
 
-def speak(speaker: Speaker, mel: Any, *sizes: int, **options: Any) -> tuple[bytes, dict[str, Any]]:
+def speak(speaker, mel, *sizes, **options):
     """Hold a whole conversation."""
     speaker.hello(**options)
     assert speaker.text()["type"] == "ready"
@@ -70,5 +67,5 @@ def speak(speaker: Speaker, mel: Any, *sizes: int, **options: Any) -> tuple[byte
     return answer
 
 
-def metrics(url: str) -> str:
+def metrics(url):
     return httpx.get(f"{url.rstrip('/')}/metrics", timeout=TIMEOUT).text

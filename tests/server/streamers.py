@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch.nn import functional
 
 from vocoder.adapt.path import MelPath
 from vocoder.admission import StreamAdmission
-from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.config import preset
 from vocoder.seeded_noise import white_noise
 from vocoder.stages import Stage, windowed
 from vocoder.synthesis.pipeline import MEL, NOISE, Pipeline
@@ -27,7 +26,7 @@ class Streamer:
     After step `shut_after` of a stream it shuts by itself.
     """
 
-    def __init__(self, name: str = "streamer", mel_config: MelConfig | None = None) -> None:
+    def __init__(self, name="streamer", mel_config=None):
         self.name = name
         self.mel_config = mel_config or preset("nvidia")
         self.sample_rate = self.mel_config.sample_rate
@@ -40,34 +39,24 @@ class Streamer:
         self.steps = 0
         self.entered = 0
 
-    def info(self) -> dict[str, Any]:
+    def info(self):
         return {"family": "fake", "provenance": {}, "quality": {}}
 
-    def synthesize(
-        self, mel: Any, *, sigma: float | None = None, seed: int | None = None, **options: float | None
-    ) -> Any:
+    def synthesize(self, mel, *, sigma=None, seed=None, **options):
         self.entered += 1
         assert self.gate.wait(60.0)
         x = torch.from_numpy(mel)[None]
         noise = white_noise(seed or 0, 0, mel.shape[1], 1, self.hop_length)[None]
         return self._speak(0.5 if sigma is None else sigma, x, noise)[0, 0].numpy()
 
-    def stands_still(self) -> bool:
+    def stands_still(self):
         """Whether something was computed, but nothing more for a while."""
         before = self.steps
         time.sleep(0.3)
         return self.steps == before > 0
 
-    def open_stream(
-        self,
-        *,
-        sigma: float | None = None,
-        seed: int | None = None,
-        denoise: float = 0.0,
-        corrections: int | None = None,
-        **sizes: int,
-    ) -> Any:
-        def speak(mel: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def open_stream(self, *, sigma=None, seed=None, denoise=0.0, corrections=None, **sizes):
+        def speak(mel, noise):
             self.entered += 1
             assert self.gate.wait(60.0)
             self.steps += 1
@@ -77,7 +66,7 @@ class Streamer:
                 raise self.fault
             return self._speak(0.5 if sigma is None else sigma, mel, noise)
 
-        def draw(start: int, frames: int) -> torch.Tensor:
+        def draw(start, frames):
             return white_noise(seed or 0, start, frames, 1, self.hop_length)[None]
 
         path = MelPath(self.mel_config, self.mel_config)
@@ -87,13 +76,13 @@ class Streamer:
         chunks = ChunkSizes(first, first, frames, frames)
         return StreamSession(pipeline, StreamAdmission(path), chunks)
 
-    def _speak(self, sigma: float, mel: torch.Tensor, noise: torch.Tensor) -> torch.Tensor:
+    def _speak(self, sigma, mel, noise):
         level = torch.tanh(mel.mean(dim=1, keepdim=True) / 10.0)
         smooth = functional.conv1d(level, torch.ones(1, 1, 2 * REACH + 1) / (2 * REACH + 1), padding=REACH)
         return 0.5 * smooth.repeat_interleave(self.hop_length, dim=2) + 0.02 * sigma * noise
 
 
-def mel_of(frames: int, n_mels: int = 80, seed: int = 7) -> Any:
+def mel_of(frames, n_mels=80, seed=7):
     """A mel that speech could have, whose level wanders."""
     generator = np.random.default_rng(seed)
     level = -5.0 + 3.0 * np.sin(np.arange(frames) / 9.0)

@@ -1,7 +1,5 @@
 """`vocoder-serve` as a program, with a real if tiny model."""
 
-from __future__ import annotations
-
 import io
 import os
 import re
@@ -12,8 +10,6 @@ import socket
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -30,20 +26,18 @@ pytestmark = pytest.mark.usefixtures("own_logging")
 
 
 @pytest.fixture
-def model(tmp_path: Path) -> Path:
+def model(tmp_path):
     stack = WaveNetConfig(channels=8, dilations=(1,))
     config = vocoder.WaveGlowConfig(flows=1, cond_channels=8, stack=stack)
     return save_model(tmp_path / "tiny", vocoder.WaveGlow(config), preset("nvidia"))
 
 
-def test_serving_a_model_until_it_is_told_to_stop(
-    model: Path, new_mel: Any, wait_until: Any, capfd: pytest.CaptureFixture[str]
-) -> None:
+def test_serving_a_model_until_it_is_told_to_stop(model, new_mel, wait_until, capfd):
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     url = f"http://127.0.0.1:{port}"
 
-    def use_and_stop() -> tuple[dict[str, Any], httpx.Response]:
+    def use_and_stop():
         try:
             wait_until(lambda: answers(f"{url}/readyz"))
             query = "seed=5&sigma=0.6&denoise=0.2&format=npy"
@@ -62,14 +56,14 @@ def test_serving_a_model_until_it_is_told_to_stop(
     np.testing.assert_allclose(np.load(io.BytesIO(spoken.content)), expected, atol=1e-3)
 
 
-def answers(url: str) -> bool:
+def answers(url):
     try:
         return httpx.get(url, timeout=60.0).status_code == 200
     except httpx.TransportError:
         return False
 
 
-def test_a_model_that_is_not_there(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_model_that_is_not_there(tmp_path, capfd):
     before = signal.getsignal(signal.SIGTERM)
     assert main(["--port", "0", "--model", str(tmp_path), "--log-level", "warning"]) == 1
     errors = capfd.readouterr().err
@@ -78,7 +72,7 @@ def test_a_model_that_is_not_there(tmp_path: Path, capfd: pytest.CaptureFixture[
     assert signal.getsignal(signal.SIGTERM) == before
 
 
-def test_a_port_that_is_taken(model: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_port_that_is_taken(model, capfd):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         arguments = ["--port", str(taken.getsockname()[1]), "--model", str(model), "--log-level", "error"]
         assert main(arguments) == 1
@@ -90,13 +84,13 @@ def test_a_port_that_is_taken(model: Path, capfd: pytest.CaptureFixture[str]) ->
     )
 
 
-def test_two_models_of_one_name(model: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_two_models_of_one_name(model, tmp_path, capfd):
     twin = shutil.copytree(model, tmp_path / "twin" / "tiny")
     assert main(["--port", "0", "--model", str(model), "--model", str(twin), "--log-level", "error"]) == 1
     assert capfd.readouterr().err == "vocoder-serve: every model needs a name of its own, not tiny, tiny\n"
 
 
-def test_settings_that_are_not_valid(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_settings_that_are_not_valid(monkeypatch, capsys):
     assert main(["--port", "70000"]) == 2
     assert "port: Input should be less than or equal to 65535" in capsys.readouterr().err
     monkeypatch.setenv("VOCODER_QUEUE_SIZE", "many")
@@ -104,21 +98,21 @@ def test_settings_that_are_not_valid(monkeypatch: pytest.MonkeyPatch, capsys: py
     assert "queue_size" in capsys.readouterr().err
 
 
-def test_the_package_is_the_program(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_package_is_the_program(monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["server", "--help"])
     with pytest.raises(SystemExit, match="0"):
         runpy.run_module("server", run_name="__main__")
     assert capsys.readouterr().out.startswith("usage: vocoder-serve")
 
 
-def test_threads_watch_briefly_unless_the_environment_chooses() -> None:
+def test_threads_watch_briefly_unless_the_environment_chooses():
     for given in ({"HOME": "/"}, {"GOMP_SPINCOUNT": "5"}, {"OMP_WAIT_POLICY": "active"}):
         environment = dict(given)
         prepare_computing(environment)
         assert environment == given | ({"GOMP_SPINCOUNT": "10000"} if "HOME" in given else {})
 
 
-def test_the_program_says_so_before_pytorch_is_loaded() -> None:
+def test_the_program_says_so_before_pytorch_is_loaded():
     code = "import sys, server.cli; print('torch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["False"]

@@ -9,13 +9,11 @@ import gc
 import os
 import re
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import psutil
 import pytest
-from bodies import ADDRESSES, ANYTHING, RIGHT, Sent, frames, upgrades
+from bodies import ADDRESSES, ANYTHING, RIGHT, frames, upgrades
 from handshakes import connected, handshake, head_of, until_closed
 from hypothesis import HealthCheck, given, seed, settings
 from streamers import Streamer
@@ -27,35 +25,35 @@ MOST_GROWTH = 64 * 2**20  # bytes, in which 20,000 leaks of a few kilobytes each
 
 
 @pytest.fixture
-def client(serve: Any, wait_until: Any) -> Iterator[httpx.Client]:
+def client(serve, wait_until):
     with serve(Streamer()) as url, httpx.Client(base_url=url, timeout=TIMEOUT) as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
         yield client
 
 
 @pytest.fixture
-def patient_url(serve: Any, wait_until: Any) -> Iterator[str]:
+def patient_url(serve, wait_until):
     """A server that waits for nothing long."""
     with serve(Streamer(), body_timeout=0.2, keep_alive_timeout=1.0) as url:
         wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
         yield url
 
 
-def send(client: httpx.Client, sent: Sent) -> httpx.Response:
+def send(client, sent):
     headers = {name: value.encode() for name, value in sent.headers.items()}
     return client.post(ADDRESSES[sent.address], content=sent.body, headers=headers)
 
 
-def test_what_is_right_is_answered(client: httpx.Client) -> None:
+def test_what_is_right_is_answered(client):
     assert {send(client, sent).status_code for sent in RIGHT} == {200}
 
 
-def test_bodies_of_all_kinds(client: httpx.Client) -> None:
+def test_bodies_of_all_kinds(client):
     process = psutil.Process()
     held: list[int] = []
     statuses: Counter[int] = Counter()
 
-    def check(sent: Sent) -> None:
+    def check(sent):
         response = send(client, sent)
         statuses[response.status_code] += 1
         assert response.status_code < 500, response.text
@@ -76,7 +74,7 @@ def test_bodies_of_all_kinds(client: httpx.Client) -> None:
 
 @settings(max_examples=BODIES // 10, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(sent=upgrades())
-def test_every_handshake_is_answered(patient_url: str, sent: bytes) -> None:
+def test_every_handshake_is_answered(patient_url, sent):
     with connected(patient_url, sent) as connection:
         head = head_of(connection)
         assert re.match(rb"HTTP/1\.1 [1-4]\d\d ", head), head
@@ -84,7 +82,7 @@ def test_every_handshake_is_answered(patient_url: str, sent: bytes) -> None:
 
 @settings(max_examples=BODIES // 10, deadline=None, database=None, suppress_health_check=list(HealthCheck))
 @given(sent=frames())
-def test_every_websocket_comes_to_an_end(patient_url: str, sent: bytes) -> None:
+def test_every_websocket_comes_to_an_end(patient_url, sent):
     with connected(patient_url, handshake()) as connection:
         assert head_of(connection).startswith(b"HTTP/1.1 101 ")
         connection.sendall(sent)

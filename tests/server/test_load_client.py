@@ -1,9 +1,6 @@
 """The load client of the benchmarks: it counts right, and notices what is wrong."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import Any
 
 import httpx
 import numpy as np
@@ -12,7 +9,7 @@ import pytest
 from benchmarks.serving_load import Answer, Case, Load, closed_loop, offer, poisson
 
 
-def test_requests_are_due_at_random_at_the_rate_asked_for() -> None:
+def test_requests_are_due_at_random_at_the_rate_asked_for():
     times = poisson(50.0, 200.0, seed=1)
     assert 9600 < len(times) < 10400
     gaps = np.diff(times)
@@ -21,7 +18,7 @@ def test_requests_are_due_at_random_at_the_rate_asked_for() -> None:
     assert times == poisson(50.0, 200.0, seed=1) != poisson(50.0, 200.0, seed=2)
 
 
-def test_what_is_counted() -> None:
+def test_what_is_counted():
     spoken = [Answer(due=float(n), latency=0.5, status=200, error=n * 1e-7, seconds=2.0) for n in range(10)]
     others = [Answer(1.0, 0.1, 503, retry_after=True), Answer(1.0, 0.1, 503), Answer(2.0, 9.0, 0)]
     load = Load([*spoken, *others], seconds=8.0)
@@ -31,7 +28,7 @@ def test_what_is_counted() -> None:
     assert load.audio_per_second == pytest.approx(2.0)  # those that were done within the 8 s
 
 
-def test_a_real_server_under_load(serve: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
+def test_a_real_server_under_load(serve, fake, new_mel, wait_until):
     cases = []
     for seed in range(5):
         mel = new_mel(frames=5 + seed)

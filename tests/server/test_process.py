@@ -7,11 +7,8 @@ import json
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
-from pathlib import Path
-from typing import Any
+from contextlib import contextmanager, suppress
 
 import httpx
 import numpy as np
@@ -28,40 +25,37 @@ TIMEOUT = 60.0
 class Program:
     """The server as a process of its own."""
 
-    def __init__(self, process: Any, output: Path) -> None:
+    def __init__(self, process, output):
         self._process = process
         self._output = output
 
-    def line(self) -> str:
+    def line(self):
         """The line that says ready, or nothing yet."""
         assert self._process.exitcode is None, self.errors()
         path = self._output.with_suffix(".out")
         text = path.read_text() if path.exists() else ""
         return text if text.endswith("\n") else ""
 
-    def errors(self) -> str:
+    def errors(self):
         return self._output.with_suffix(".err").read_text()
 
-    def send(self, number: int) -> None:
+    def send(self, number):
         os.kill(self._process.pid, number)
 
-    def wait(self) -> int | None:
+    def wait(self):
         self._process.join(TIMEOUT)
         code: int | None = self._process.exitcode
         return code
 
 
-Start = Callable[..., AbstractContextManager[tuple[Program, str]]]
-
-
 @pytest.fixture
-def program(tmp_path: Path, wait_until: Any) -> Start:
+def program(tmp_path, wait_until):
     """Start a server and wait until it is ready: `with program("slow:1.5", drain_delay=2.0) as (process, url)`."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["faulty"])  # importing torch once is enough
 
     @contextmanager
-    def start(fault: str, **settings: Any) -> Iterator[tuple[Program, str]]:
+    def start(fault, **settings):
         output = tmp_path / "process"
         blocked = settings.pop("blocked", False)
         process = context.Process(target=serve, args=(fault, settings, str(output), blocked), daemon=True)
@@ -77,20 +71,20 @@ def program(tmp_path: Path, wait_until: Any) -> Start:
     return start
 
 
-def speak(url: str, mel: Any) -> httpx.Response:
+def speak(url, mel):
     return httpx.post(f"{url}/synthesize?format=npy", content=npy(mel), timeout=TIMEOUT)
 
 
-def in_flight(url: str) -> float:
+def in_flight(url):
     text = httpx.get(f"{url}/metrics", timeout=TIMEOUT).text
     return float(text.partition("\nvocoder_in_flight_requests ")[2].partition("\n")[0])
 
 
-def stopping(url: str) -> bool:
+def stopping(url):
     return httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 503
 
 
-def test_the_log_is_of_this_program_s_own_words(program: Start, wait_until: Any) -> None:
+def test_the_log_is_of_this_program_s_own_words(program, wait_until):
     stream = io.BytesIO()
     soundfile.write(stream, np.random.default_rng(0).uniform(-0.3, 0.3, 22050), 22050, format="MP3")
     generator = np.random.default_rng(1)
@@ -113,7 +107,7 @@ def test_the_log_is_of_this_program_s_own_words(program: Start, wait_until: Any)
         assert process.wait() == 0
 
 
-def test_a_log_that_nobody_reads_holds_nothing_up(program: Start, new_mel: Any) -> None:
+def test_a_log_that_nobody_reads_holds_nothing_up(program, new_mel):
     with program("none", blocked=True) as (process, url), httpx.Client(timeout=TIMEOUT) as client:
         for _ in range(100):  # more lines than the pipe takes
             assert client.get(f"{url}/v1/models").status_code == 200
@@ -122,9 +116,7 @@ def test_a_log_that_nobody_reads_holds_nothing_up(program: Start, new_mel: Any) 
         assert process.wait() == 0
 
 
-def test_a_request_under_way_is_finished_and_new_ones_are_sent_elsewhere(
-    program: Start, new_mel: Any, wait_until: Any
-) -> None:
+def test_a_request_under_way_is_finished_and_new_ones_are_sent_elsewhere(program, new_mel, wait_until):
     with program("slow:1.5") as (process, url), ThreadPoolExecutor(1) as pool:
         process.send(signal.SIGHUP)  # ends nothing
         answer = pool.submit(speak, url, new_mel(frames=20))
@@ -140,7 +132,7 @@ def test_a_request_under_way_is_finished_and_new_ones_are_sent_elsewhere(
         assert process.wait() == 0
 
 
-def test_what_does_not_finish_in_time_is_cut_off_and_reported(program: Start, new_mel: Any, wait_until: Any) -> None:
+def test_what_does_not_finish_in_time_is_cut_off_and_reported(program, new_mel, wait_until):
     with program("hang", drain_timeout=0.5) as (process, url), ThreadPoolExecutor(1) as pool:
         answer = pool.submit(speak, url, new_mel())
         wait_until(lambda: in_flight(url) == 2)
@@ -151,7 +143,7 @@ def test_what_does_not_finish_in_time_is_cut_off_and_reported(program: Start, ne
             assert answer.result(TIMEOUT).status_code >= 500
 
 
-def test_a_second_signal_ends_at_once(program: Start, new_mel: Any, wait_until: Any) -> None:
+def test_a_second_signal_ends_at_once(program, new_mel, wait_until):
     with program("hang") as (process, url), ThreadPoolExecutor(1) as pool:
         answer = pool.submit(speak, url, new_mel())
         wait_until(lambda: in_flight(url) == 2)
@@ -163,7 +155,7 @@ def test_a_second_signal_ends_at_once(program: Start, new_mel: Any, wait_until: 
             answer.result(TIMEOUT)
 
 
-def test_a_lost_device_ends_the_process(program: Start, new_mel: Any) -> None:
+def test_a_lost_device_ends_the_process(program, new_mel):
     with program("fatal") as (process, url):
         response = speak(url, new_mel())
         assert response.status_code >= 500
@@ -172,9 +164,7 @@ def test_a_lost_device_ends_the_process(program: Start, new_mel: Any) -> None:
         assert "vocoder-serve: faulty failed for good" in process.errors()
 
 
-def test_the_admin_port_and_the_time_in_which_new_requests_are_still_taken(
-    program: Start, new_mel: Any, wait_until: Any
-) -> None:
+def test_the_admin_port_and_the_time_in_which_new_requests_are_still_taken(program, new_mel, wait_until):
     with program("none", admin_port=0, drain_delay=2.0) as (process, url):
         admin = process.line().split()[-1]
         assert speak(url, new_mel()).status_code == 200
@@ -190,7 +180,7 @@ def test_the_admin_port_and_the_time_in_which_new_requests_are_still_taken(
         assert process.wait() == 0
 
 
-def test_the_stages_of_draining() -> None:
+def test_the_stages_of_draining():
     now = 50.0
     drain = Drain(delay=5.0, timeout=30.0, clock=lambda: now)
     with drain.track():

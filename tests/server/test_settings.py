@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -16,7 +15,7 @@ from server.settings import Settings
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "server.md"
 
 
-def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_settings_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("VOCODER_MODELS", "waveglow, other/dir ,")
     monkeypatch.setenv("VOCODER_MAX_FRAMES", "100")
     settings = Settings()
@@ -38,37 +37,37 @@ def test_settings_come_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> 
         ("CORS_ORIGINS", "voice.test"),
     ],
 )
-def test_settings_are_checked(monkeypatch: pytest.MonkeyPatch, name: str, value: str) -> None:
+def test_settings_are_checked(monkeypatch, name, value):
     monkeypatch.setenv(f"VOCODER_{name}", value)
     with pytest.raises(ValidationError, match=name.lower()):
         Settings()
 
 
-def test_every_setting_is_documented_with_its_default() -> None:
+def test_every_setting_is_documented_with_its_default():
     rows = [line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line.startswith("| `VOCODER_")]
     for name, field in Settings.model_fields.items():
         default = ",".join(field.default) if name == "models" else field.default
         assert f"| `VOCODER_{name.upper()}` | `{default}` | {field.description} |" in rows
 
 
-def test_the_limits_of_the_queue() -> None:
+def test_the_limits_of_the_queue():
     settings = Settings(queue_size=1, queue_frames=2, max_wait=4.0)
     assert settings.queue_limits == QueueLimits(items=1, frames=2, seconds=4.0)
     assert Settings().queue_limits == QueueLimits()
 
 
 @pytest.mark.anyio
-async def test_a_deployment_without_documentation(start: Any) -> None:
+async def test_a_deployment_without_documentation(start):
     async with start(docs=False) as client:
         codes = [(await client.get(path)).status_code for path in ("/docs", "/openapi.json", "/livez")]
         assert codes == [404, 404, 200]
 
 
 @pytest.mark.anyio
-async def test_the_seconds_of_calibration(start: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_seconds_of_calibration(start, monkeypatch):
     given: list[float] = []
 
-    def calibrate(synthesizer: Any, silence: float, frames_per_second: float, seconds: float) -> Any:
+    def calibrate(synthesizer, silence, frames_per_second, seconds):
         given.append(seconds)
         yield
         return Costs()
@@ -80,7 +79,7 @@ async def test_the_seconds_of_calibration(start: Any, monkeypatch: pytest.Monkey
         assert given == [0.25]
 
 
-def test_the_largest_headers(serve: Any) -> None:
+def test_the_largest_headers(serve):
     with serve(max_header_bytes=1024) as url:
         answer = httpx.get(f"{url}/livez", headers={"X-Long": "x" * 1000})
         assert (answer.status_code, answer.json()["limit_bytes"]) == (431, 1024)

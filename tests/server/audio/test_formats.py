@@ -1,13 +1,10 @@
 """Waveforms to bodies: decoded again, they are what was encoded."""
 
-from __future__ import annotations
-
 import io
 
 import numpy as np
 import pytest
 import soundfile
-from numpy.typing import NDArray
 
 from server.audio.formats import FORMATS, SAMPLE_RATES, negotiate
 from server.problems import Problem
@@ -21,7 +18,7 @@ X = np.sin(np.linspace(0.0, 200.0, 4000, dtype=np.float32)) * np.float32(0.9)
 HALF_STEP = 0.5 / 32768.0 + 1e-9
 
 
-def decode(name: str, body: bytes) -> NDArray[np.float64]:
+def decode(name, body):
     if name == "npy":
         return np.load(io.BytesIO(body), allow_pickle=False).astype(np.float64)
     if name == "pcm":
@@ -34,7 +31,7 @@ def decode(name: str, body: bytes) -> NDArray[np.float64]:
 
 
 @pytest.mark.parametrize("name", EXACT)
-def test_every_format_can_be_decoded_again(name: str) -> None:
+def test_every_format_can_be_decoded_again(name):
     x = np.concatenate([X, [1.0, 1.001, 3.0, -1.0, -1.001, -40.0]]).astype(np.float32)
     encoded = BY_NAME[name].encode(x, SAMPLE_RATE)
     if name in FLOATS:  # they keep what is beyond full scale
@@ -48,7 +45,7 @@ def test_every_format_can_be_decoded_again(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "subtype"), [("wav", "PCM_16"), ("wav_f32", "FLOAT"), ("flac", "PCM_16")])
-def test_files_hold_one_channel_of_the_right_kind(name: str, subtype: str) -> None:
+def test_files_hold_one_channel_of_the_right_kind(name, subtype):
     info = soundfile.info(io.BytesIO(BY_NAME[name].encode(X, SAMPLE_RATE).body))
     assert (info.channels, info.subtype, info.samplerate, info.frames) == (1, subtype, SAMPLE_RATE, len(X))
 
@@ -62,7 +59,7 @@ def test_files_hold_one_channel_of_the_right_kind(name: str, subtype: str) -> No
         ("mp3", 22050, "MPEG_LAYER_III"),
     ],
 )
-def test_lossy_audio_sounds_like_what_was_encoded(name: str, sample_rate: int, subtype: str) -> None:
+def test_lossy_audio_sounds_like_what_was_encoded(name, sample_rate, subtype):
     seconds = np.arange(sample_rate) / sample_rate
     x = (0.5 * np.sin(2.0 * np.pi * 440.0 * seconds)).astype(np.float32)
     encoded = BY_NAME[name].encode(x, sample_rate)
@@ -74,7 +71,7 @@ def test_lossy_audio_sounds_like_what_was_encoded(name: str, sample_rate: int, s
     assert len(encoded.body) < len(x) / 4
 
 
-def test_the_rate_is_the_one_asked_for_or_one_that_the_format_knows() -> None:
+def test_the_rate_is_the_one_asked_for_or_one_that_the_format_knows():
     wav, opus, mp3 = BY_NAME["wav"], BY_NAME["opus"], BY_NAME["mp3"]
     assert [offer.rate(22050, None) for offer in (wav, opus, mp3)] == [22050, 24000, 22050]
     assert [offer.rate(96000, None) for offer in (wav, opus, mp3)] == [96000, 48000, 48000]
@@ -89,7 +86,7 @@ def test_the_rate_is_the_one_asked_for_or_one_that_the_format_knows() -> None:
 
 
 @pytest.mark.parametrize("sample_rate", [16000, 22050, 48000])
-def test_resampled_audio_says_its_rate_and_length(sample_rate: int) -> None:
+def test_resampled_audio_says_its_rate_and_length(sample_rate):
     encoded = BY_NAME["npy"].encode(X, SAMPLE_RATE, sample_rate)
     expected = resample(X, SAMPLE_RATE, sample_rate)
     np.testing.assert_array_equal(decode("npy", encoded.body), expected)
@@ -119,12 +116,12 @@ def test_resampled_audio_says_its_rate_and_length(sample_rate: int) -> None:
         ("audio/flac;q=nan, application/x-npy;q=0.1", "npy", "application/x-npy"),
     ],
 )
-def test_accept(accept: str | None, name: str, media_type: str) -> None:
+def test_accept(accept, name, media_type):
     target, answer_type = negotiate(None, accept)
     assert (target.name, answer_type) == (name, media_type)
 
 
-def test_nothing_acceptable() -> None:
+def test_nothing_acceptable():
     unknown = [("aac", "*/*"), ("", "*/*"), ("WAV", "*/*")]
     accepts = ["text/html", "image/*", "audio/aac", "*/*;q=0", "nonsense", "audio/wav;q=0"]
     for name, accept in [*unknown, *((None, accept) for accept in accepts)]:
@@ -133,5 +130,5 @@ def test_nothing_acceptable() -> None:
         assert (caught.value.kind, caught.value.fields["formats"]) == ("not-acceptable", list(BY_NAME))
 
 
-def test_format_goes_before_accept() -> None:
+def test_format_goes_before_accept():
     assert [negotiate(name, "text/html")[0].name for name in BY_NAME] == list(BY_NAME)

@@ -1,7 +1,5 @@
 """Bytes that leave in pieces decode to the whole waveform."""
 
-from __future__ import annotations
-
 import io
 import itertools
 import struct
@@ -12,7 +10,6 @@ import soundfile
 from hearing import heard
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.typing import NDArray
 
 from server.audio.formats import FORMATS, STREAM_FORMATS
 from server.audio.pieces import PieceResampler, open_encoder
@@ -24,25 +21,25 @@ X = (np.sin(np.arange(3 * RATE) * 0.05) * 0.5).astype(np.float32)
 HALF_STEP = 0.5 / 32768.0 + 1e-9
 
 
-def encode(name: str, x: NDArray[np.float32], piece: int = 1000, samples: int | None = None) -> tuple[list[bytes], int]:
+def encode(name, x, piece=1000, samples=None):
     encoder = open_encoder(BY_NAME[name], RATE, samples)
     made = [encoder.encode(x[start : start + piece]) for start in range(0, len(x), piece)]
     return [*made, encoder.finish()], encoder.clipped
 
 
-def test_what_begins_with_its_length_cannot_be_sent_in_pieces() -> None:
+def test_what_begins_with_its_length_cannot_be_sent_in_pieces():
     assert [offer.name for offer in FORMATS if offer not in STREAM_FORMATS] == ["mp3", "npy"]
 
 
 @pytest.mark.parametrize("name", ["wav", "wav_f32", "flac"])
-def test_files_in_pieces_hold_the_waveform(name: str) -> None:
+def test_files_in_pieces_hold_the_waveform(name):
     pieces, clipped = encode(name, X)
     x, rate = heard(b"".join(pieces))
     assert (rate, clipped) == (RATE, 0)
     np.testing.assert_allclose(x, X, rtol=0.0, atol=0.0 if name == "wav_f32" else HALF_STEP)
 
 
-def test_opus_in_pieces_is_opus_at_once() -> None:
+def test_opus_in_pieces_is_opus_at_once():
     bodies = b"".join(encode("opus", X)[0]), BY_NAME["opus"].encode(X, RATE).body
     (x, rate), (expected, _) = (soundfile.read(io.BytesIO(body)) for body in bodies)
     assert rate == RATE
@@ -50,7 +47,7 @@ def test_opus_in_pieces_is_opus_at_once() -> None:
 
 
 @pytest.mark.parametrize(("name", "tag", "bits"), [("wav", 1, 16), ("wav_f32", 3, 32)])
-def test_raw_samples_and_wave_heads_with_open_sizes(name: str, tag: int, bits: int) -> None:
+def test_raw_samples_and_wave_heads_with_open_sizes(name, tag, bits):
     pieces, _ = encode(name.replace("wav", "pcm"), X)
     assert (len(pieces[0]), pieces[-1]) == (1000 * bits // 8, b"")
     raw, file = b"".join(pieces), b"".join(encode(name, X)[0])
@@ -61,7 +58,7 @@ def test_raw_samples_and_wave_heads_with_open_sizes(name: str, tag: int, bits: i
     assert len(open_encoder(BY_NAME[name], RATE).finish()) == 44  # a file without samples
 
 
-def test_flac_says_its_length_where_that_is_known() -> None:
+def test_flac_says_its_length_where_that_is_known():
     known = b"".join(encode("flac", X, samples=len(X))[0])
     assert soundfile.info(io.BytesIO(known)).frames == len(X)
     x, _ = soundfile.read(io.BytesIO(known))
@@ -72,13 +69,13 @@ def test_flac_says_its_length_where_that_is_known() -> None:
 
 
 @pytest.mark.parametrize("name", ["flac", "opus"])
-def test_blocks_leave_before_the_end(name: str) -> None:
+def test_blocks_leave_before_the_end(name):
     pieces, _ = encode(name, X)
     assert 0 < sum(map(len, pieces[: len(pieces) // 2])) < sum(map(len, pieces))
 
 
 @pytest.mark.parametrize("name", ["wav", "flac", "opus", "pcm"])
-def test_cut_samples_are_counted(name: str) -> None:
+def test_cut_samples_are_counted(name):
     x = X.copy()
     x[[10, 2000, 2001]] = (1.5, -2.0, 1.001)
     assert encode(name, x)[1] == 3
@@ -91,7 +88,7 @@ PAIRS = [(22050, 48000), (22050, 16000), (24000, 48000), (22050, 24000), (48000,
 @pytest.mark.parametrize(("source", "target"), PAIRS)
 @settings(max_examples=15, deadline=None)
 @given(cuts=st.lists(st.integers(0, len(NOISE)), max_size=8), trailing=st.booleans())
-def test_no_seam(source: int, target: int, cuts: list[int], trailing: bool) -> None:
+def test_no_seam(source, target, cuts, trailing):
     resampler = PieceResampler(source, target)
     edges = [0, *sorted(cuts), len(NOISE)]
     pieces = [NOISE[start:end] for start, end in itertools.pairwise(edges)]
@@ -100,14 +97,14 @@ def test_no_seam(source: int, target: int, cuts: list[int], trailing: bool) -> N
     np.testing.assert_allclose(np.concatenate(made), resample(NOISE, source, target), rtol=0.0, atol=1e-6)
 
 
-def test_output_comes_as_soon_as_it_is_certain() -> None:
+def test_output_comes_as_soon_as_it_is_certain():
     resampler, width = PieceResampler(24000, 48000), half_width(24000, 48000)
     assert 60 < width < 80
     assert len(resampler.push(NOISE[: width - 1])) == 0
     assert 2 * 1000 >= len(resampler.push(NOISE[width - 1 : width + 1000])) >= 2 * 990
 
 
-def test_memory_does_not_grow() -> None:
+def test_memory_does_not_grow():
     resampler = PieceResampler(22050, 48000)
     for _ in range(50):
         resampler.push(NOISE)

@@ -5,13 +5,11 @@ from __future__ import annotations
 import io
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from typing import Any
 
 import answers
 import numpy as np
@@ -25,35 +23,35 @@ PATIENCE = 60_000.0  # milliseconds; a busy core takes more than 20 s for what t
 class Visitor:
     """Uses the page as people do, by its labels; `page` and `expect` are playwright's."""
 
-    def __init__(self, page: Any, expect: Any) -> None:
+    def __init__(self, page, expect):
         self.page = page
         self.expect = expect
 
-    def upload(self, name: str, body: bytes) -> None:
+    def upload(self, name, body):
         """Choose a file, and wait until it is shown."""
         self.page.get_by_label("Choose a file").set_input_files({"name": name, "mimeType": "", "buffer": body})
         self.expect(self.page.locator("#given[aria-busy=false]")).to_contain_text(name)
 
-    def speak(self, says: str) -> None:
+    def speak(self, says):
         """Have the chosen models speak when they are ready, and wait until the page says so."""
         self.expect(self.page.locator("#models")).to_have_attribute("aria-busy", "false")
         self.button("Synthesize").click()
         self.expect(self.page.get_by_role("status")).to_have_text(says)
 
-    def button(self, name: str) -> Any:
+    def button(self, name):
         return self.page.get_by_role("button", name=name)
 
-    def clip(self, name: str) -> Any:
+    def clip(self, name):
         return self.page.get_by_role("article", name=name, exact=True)
 
-    def field(self, name: str) -> Any:
+    def field(self, name):
         return self.page.get_by_label(name, exact=True)
 
-    def settings(self) -> None:
+    def settings(self):
         """Open the settings."""
         self.page.get_by_text("Settings", exact=True).click()
 
-    def wait(self, element: Any, condition: str) -> None:
+    def wait(self, element, condition):
         """Wait until a condition on an element holds; the page's policy forbids playwright's own way to do so."""
         for _ in range(int(PATIENCE / 50.0)):
             if element.evaluate(condition):
@@ -62,7 +60,7 @@ class Visitor:
         pytest.fail(f"waited in vain for {condition}")
 
 
-def find_chromium(installed: str) -> str | None:
+def find_chromium(installed):
     """The browser that $CHROMIUM names, one on the path, or playwright's own; None without any."""
     choices = (
         os.environ.get("CHROMIUM"),
@@ -74,7 +72,7 @@ def find_chromium(installed: str) -> str | None:
 
 # Of each module, not of the session: while it runs, its event loop would be in the way of other tests.
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
+def browser():
     required = bool(os.environ.get("REQUIRE_BROWSER"))
     try:
         from playwright.sync_api import sync_playwright
@@ -92,16 +90,14 @@ def browser() -> Iterator[Any]:
 
 
 @pytest.fixture
-def visit(
-    browser: Any, serve: Callable[..., AbstractContextManager[str]]
-) -> Callable[..., AbstractContextManager[Visitor]]:
+def visit(browser, serve):
     """Open the page of a server in a window of its own, which must not ask any other server, nor report an error."""
     from playwright.sync_api import expect
 
     expect.set_options(PATIENCE)
 
     @contextmanager
-    def run(*fakes: Any, window: dict[str, Any] | None = None, path: str = "", **settings: Any) -> Iterator[Visitor]:
+    def run(*fakes, window=None, path="", **settings):
         with serve(*fakes, **settings) as url:
             context = browser.new_context(**(window or {}))
             context.set_default_timeout(PATIENCE)
@@ -123,11 +119,11 @@ def visit(
 
 
 @pytest.fixture
-def static() -> Callable[[Path], AbstractContextManager[str]]:
+def static():
     """Serve the files of a folder, and nothing else."""
 
     @contextmanager
-    def run(folder: Path) -> Iterator[str]:
+    def run(folder):
         handler = partial(QuietHandler, directory=str(folder))
         with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
             thread = Thread(target=server.serve_forever, daemon=True)
@@ -140,28 +136,28 @@ def static() -> Callable[[Path], AbstractContextManager[str]]:
 
 
 class QuietHandler(SimpleHTTPRequestHandler):
-    def log_message(self, *arguments: Any) -> None:
+    def log_message(self, *arguments):
         pass
 
 
-def _is_fault(message: Any) -> bool:
+def _is_fault(message):
     """Whether the console tells of an error other than a refusal by the server, which the page itself shows."""
     return message.type in ("error", "warning") and "Failed to load resource" not in message.text
 
 
 @pytest.fixture
-def two(new_fake: Any) -> tuple[Any, Any]:
+def two(new_fake):
     return new_fake("one"), new_fake("two")
 
 
 @pytest.fixture
-def npy() -> Callable[[Any], bytes]:
+def npy():
     return answers.npy
 
 
 @pytest.fixture
-def wav() -> Callable[[Any], bytes]:
-    def write(x: Any) -> bytes:
+def wav():
+    def write(x):
         stream = io.BytesIO()
         soundfile.write(stream, x, 22050, format="WAV", subtype="PCM_16")
         return stream.getvalue()
@@ -170,8 +166,8 @@ def wav() -> Callable[[Any], bytes]:
 
 
 @pytest.fixture
-def tone() -> Callable[..., Any]:
-    def make(seconds: float = 1.0, frequency: float = 1000.0) -> Any:
+def tone():
+    def make(seconds=1.0, frequency=1000.0):
         return 0.5 * np.sin(2.0 * np.pi * frequency * np.arange(int(seconds * 22050)) / 22050)
 
     return make

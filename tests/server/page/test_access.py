@@ -1,9 +1,5 @@
 """The page is for everybody: in light and dark, on a phone, by keyboard, by ear."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import pytest
 
 
@@ -12,7 +8,7 @@ import pytest
     [{}, {"color_scheme": "dark"}, {"viewport": {"width": 360, "height": 740}, "has_touch": True}],
     ids=["light", "dark", "phone"],
 )
-def test_accessible_and_of_the_window_s_width(visit: Any, two: Any, window: dict[str, Any]) -> None:
+def test_accessible_and_of_the_window_s_width(visit, two, window):
     axe = pytest.importorskip("axe_playwright_python.sync_playwright").Axe()
     with visit(*two, window=window) as person:
         person.field("two").check()
@@ -25,7 +21,7 @@ def test_accessible_and_of_the_window_s_width(visit: Any, two: Any, window: dict
         assert person.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
 
 
-def test_the_keyboard_alone_is_enough(visit: Any, fake: Any) -> None:
+def test_the_keyboard_alone_is_enough(visit, fake):
     with visit(fake) as person:
         person.expect(person.field("fake")).to_be_checked()
         person.expect(person.clip("Original")).to_be_visible()

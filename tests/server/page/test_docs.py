@@ -1,14 +1,9 @@
 """A person tries routes at /docs, with nothing from elsewhere."""
 
-from __future__ import annotations
-
-from pathlib import Path
-from typing import Any
-
 KEY = "open-sesame-1234567"
 
 
-def opened(person: Any, route: str) -> Any:
+def opened(person, route):
     """Open what is told of a route, such as `GET /livez`."""
     method, path = route.split()
     block = person.page.locator(f".opblock-{method.lower()}", has=person.page.locator(f'[data-path="{path}"]'))
@@ -16,7 +11,7 @@ def opened(person: Any, route: str) -> Any:
     return block
 
 
-def test_a_route_is_tried(visit: Any, fake: Any) -> None:
+def test_a_route_is_tried(visit, fake):
     with visit(fake, path="/docs") as person:
         block = opened(person, "GET /v1/models")
         block.get_by_role("button", name="Execute").click()
@@ -25,7 +20,7 @@ def test_a_route_is_tried(visit: Any, fake: Any) -> None:
         person.expect(answer).to_contain_text('"fake"')
 
 
-def test_a_mel_is_spoken(visit: Any, fake: Any, new_mel: Any, npy: Any) -> None:
+def test_a_mel_is_spoken(visit, fake, new_mel, npy):
     with visit(fake, path="/docs") as person:
         block = opened(person, "POST /v1/synthesize")
         body = {"name": "mel.npy", "mimeType": "application/x-npy", "buffer": npy(new_mel())}
@@ -37,7 +32,7 @@ def test_a_mel_is_spoken(visit: Any, fake: Any, new_mel: Any, npy: Any) -> None:
         person.expect(answer.get_by_role("link", name="Download")).to_have_attribute("download", "speech.wav")
 
 
-def test_a_server_with_keys_asks_for_one(visit: Any, fake: Any, tmp_path: Path) -> None:
+def test_a_server_with_keys_asks_for_one(visit, fake, tmp_path):
     (tmp_path / "keys").write_text(f"alice:{KEY}\n")
     with visit(fake, path="/livez", api_keys_file=tmp_path / "keys") as person:
         person.page.on("dialog", lambda dialog: dialog.accept(KEY))  # before the page that asks is opened

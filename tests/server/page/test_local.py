@@ -7,7 +7,6 @@ import json
 import os
 import re
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -28,7 +27,7 @@ SLOWNESS = 300_000.0  # milliseconds that a model may take
 
 
 @needs_copy
-def test_a_model_speaks_in_the_browser_as_on_the_server(visit: Any, wav: Any) -> None:
+def test_a_model_speaks_in_the_browser_as_on_the_server(visit, wav):
     assert PAGE_COPY is not None
     local = Path(PAGE_COPY) / "page" / "local"
     model = json.loads((local / "index.json").read_text(encoding="utf-8"))["models"][0]
@@ -67,7 +66,7 @@ def test_a_model_speaks_in_the_browser_as_on_the_server(visit: Any, wav: Any) ->
 
 
 @needs_copy
-def test_a_copy_is_a_page_without_a_server(browser: Any, static: Any) -> None:
+def test_a_copy_is_a_page_without_a_server(browser, static):
     assert PAGE_COPY is not None
     with static(Path(PAGE_COPY)) as url:
         page = browser.new_page()
@@ -82,12 +81,12 @@ def test_a_copy_is_a_page_without_a_server(browser: Any, static: Any) -> None:
         assert httpx.get(f"{url}/page/local/index.json").json()["alone"] is True
 
 
-def _download(person: Any, name: str) -> io.BytesIO:
+def _download(person, name):
     with person.page.expect_download() as download:
         person.clip(name).get_by_role("link", name="Download WAV").click()
     return io.BytesIO(Path(download.value.path()).read_bytes())  # the file is gone with the window
 
 
-def _speech() -> Any:
+def _speech():
     recording, _ = soundfile.read(Path(vocoder.__file__).parents[1] / "examples" / "heldout.flac", dtype="float32")
     return recording[:22050]

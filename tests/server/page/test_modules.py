@@ -1,16 +1,12 @@
 """The page's modules without a browser, in node: they link, and agree with NumPy, soundfile and the server."""
 
-from __future__ import annotations
-
 import importlib.util
 import io
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -28,10 +24,8 @@ MODULES = Path(__file__).parents[3] / "server" / "pages" / "js"
 FREE = ("fft", "input", "mel", "noise", "npy", "wav")  # of the window
 NAMES = sorted(str(path.relative_to(MODULES)) for path in MODULES.rglob("*.js"))
 
-Run = Callable[..., Any]
 
-
-def find_node() -> str | None:
+def find_node():
     """Node on the path, or the one that playwright brings."""
     spec = importlib.util.find_spec("playwright")
     inside = Path(str(spec.origin)).parent / "driver" / "node" if spec else None
@@ -39,7 +33,7 @@ def find_node() -> str | None:
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
+def run(tmp_path_factory):
     """Run the body of a function of `given` among the functions of the modules, and return what it returns."""
     node = find_node()
     if node is None:
@@ -48,7 +42,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     shutil.copytree(MODULES, folder / "js")
     (folder / "package.json").write_text('{"type": "module"}')
 
-    def run(body: str, given: Any = None) -> Any:
+    def run(body, given=None):
         script = f"""import {{ readFileSync }} from "node:fs";
             for (const name of {list(FREE)}) Object.assign(globalThis, await import(`./js/${{name}}.js`));
             const told = async (given) => {{ {body} }};
@@ -61,7 +55,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return run
 
 
-def test_every_module_links_to_what_the_others_have(run: Run) -> None:
+def test_every_module_links_to_what_the_others_have(run):
     """An export that is missing is a SyntaxError; those that need a window fail later, when they look for one."""
     script = """const wrong = [];
       for (const name of given) {
@@ -74,7 +68,7 @@ def test_every_module_links_to_what_the_others_have(run: Run) -> None:
     assert run(script, NAMES) == []
 
 
-def test_the_transform_is_numpy_s(run: Run) -> None:
+def test_the_transform_is_numpy_s(run):
     x = np.random.default_rng(1).standard_normal(64)
     script = """const [re, im] = fft(given.length)(Float64Array.from(given), new Float64Array(given.length));
       return [[...re], [...im]];"""
@@ -82,7 +76,7 @@ def test_the_transform_is_numpy_s(run: Run) -> None:
     np.testing.assert_allclose(np.array(re) + 1j * np.array(im), np.fft.fft(x), atol=1e-12)
 
 
-def test_the_noise_is_normal(run: Run) -> None:
+def test_the_noise_is_normal(run):
     script = """return [...noise(100000, 0.5)];"""
     found = np.array(run(script)) / 0.5
     assert np.isfinite(found).all()
@@ -91,7 +85,7 @@ def test_the_noise_is_normal(run: Run) -> None:
     assert abs(np.corrcoef(found[1:], found[:-1])[0, 1]) < 0.03
 
 
-def test_the_spectra_agree_with_numpy(run: Run) -> None:
+def test_the_spectra_agree_with_numpy(run):
     generator = np.random.default_rng(5)
     one, other = (generator.standard_normal(900).astype(np.float32) for _ in range(2))
     script = """const [a, b] = given.map((x) => spectrogram(Float32Array.from(x), 256, 100));
@@ -107,14 +101,14 @@ def test_the_spectra_agree_with_numpy(run: Run) -> None:
     assert found["mean"] == pytest.approx(np.abs(smooth[0] - smooth[1])[audible].mean(), abs=1e-4)
 
 
-def _levels(x: Any, n_fft: int, hop: int) -> Any:
+def _levels(x, n_fft, hop):
     padded = np.pad(x.astype(np.float64), n_fft // 2)
     frames = np.lib.stride_tricks.sliding_window_view(padded, n_fft)[::hop][: 1 + len(x) // hop]
     window = 0.5 - 0.5 * np.cos(2.0 * np.pi * np.arange(n_fft) / n_fft)
     return 20.0 * np.log10(np.maximum(4.0 / n_fft * np.abs(np.fft.rfft(window * frames)), 1e-7))
 
 
-def _patches(levels: Any, frames: int, bins: int) -> Any:
+def _patches(levels, frames, bins):
     power = 10.0 ** (levels / 10.0)
     rows, columns = range(0, power.shape[0], frames), range(0, power.shape[1], bins)
     return 10.0 * np.log10([[power[i : i + frames, k : k + bins].mean() for k in columns] for i in rows])
@@ -122,7 +116,7 @@ def _patches(levels: Any, frames: int, bins: int) -> Any:
 
 @pytest.mark.parametrize("centre", ["reflect", "same"])
 @pytest.mark.parametrize("log", ["ln", "log10"])
-def test_mels_are_the_server_s(run: Run, centre: Any, log: Any) -> None:
+def test_mels_are_the_server_s(run, centre, log):
     config = MelConfig(
         "tiny", 8000, n_fft=64, win_length=48, hop_length=16, n_mels=5, f_min=0.0, f_max=4000.0, centre=centre, log=log
     )
@@ -139,7 +133,7 @@ def test_mels_are_the_server_s(run: Run, centre: Any, log: Any) -> None:
 
 @pytest.mark.parametrize("dtype", ["<f2", "<f4", "<f8"])
 @pytest.mark.parametrize("order", ["C", "F"])
-def test_npy_files_are_read_as_numpy_wrote_them(run: Run, dtype: str, order: Any) -> None:
+def test_npy_files_are_read_as_numpy_wrote_them(run, dtype, order):
     mel = np.random.default_rng(3).standard_normal((5, 7)).astype(dtype)
     mel[0, :3] = 0.0, 3.0e-7, -2.0  # the second is subnormal in 16 bits
     script = """const read = await readNpy(new Blob([Uint8Array.from(given)]));
@@ -156,22 +150,20 @@ def test_npy_files_are_read_as_numpy_wrote_them(run: Run, dtype: str, order: Any
     ("name", "content", "kind"),
     [("a.wav", "RIFF....WAVEfmt data", "recording"), ("a.npz", "PK..", "mel"), ("a", "?", "recording")],
 )
-def test_what_is_no_mel_but_looks_like_one_is_for_the_server_to_explain(
-    run: Run, name: str, content: str, kind: str
-) -> None:
+def test_what_is_no_mel_but_looks_like_one_is_for_the_server_to_explain(run, name, content, kind):
     script = """const { kind, mel } = await readInput(new File([given.content], given.name));
       return [kind, mel];"""
     assert run(script, {"name": name, "content": content}) == [kind, None]
 
 
-def test_npy_files_are_written_as_numpy_reads_them(run: Run) -> None:
+def test_npy_files_are_written_as_numpy_reads_them(run):
     mel = np.random.default_rng(4).standard_normal((5, 7)).astype(np.float32)
     script = """const file = writeNpy({ values: Float32Array.from(given), nMels: 5, frames: 7 });
       return [...new Uint8Array(await file.arrayBuffer())];"""
     np.testing.assert_array_equal(np.load(io.BytesIO(bytes(run(script, mel.flatten().tolist())))), mel)
 
 
-def test_wav_files_hold_the_samples_and_where_they_come_from(run: Run) -> None:
+def test_wav_files_hold_the_samples_and_where_they_come_from(run):
     x = [0.0, 0.5, -0.25, 1.5, -2.0]
     script = """const { sound, clipped } = wavOf(Float32Array.from(given.x), 22050, given.origin, "1.2.3");
       return [clipped, [...new Uint8Array(await sound.arrayBuffer())]];"""

@@ -1,24 +1,21 @@
 """The pictures show the sound: their transforms agree with numpy, and the colours are where they belong."""
 
-from __future__ import annotations
-
 import base64
 import io
-from typing import Any
 
 import numpy as np
 import pytest
 from matplotlib.image import imread
 
 
-def colours(canvas: Any) -> Any:
+def colours(canvas):
     """The pixels (height, width, 4) of a canvas."""
     address = canvas.evaluate("canvas => canvas.toDataURL('image/png')")
     png = base64.b64decode(address.partition(",")[2])
     return np.round(255.0 * imread(io.BytesIO(png), format="png")).astype(int)
 
 
-def test_the_pictures_show_the_sound(visit: Any, fake: Any, wav: Any, tone: Any) -> None:
+def test_the_pictures_show_the_sound(visit, fake, wav, tone):
     sample_rate = fake.sample_rate
     x = np.concatenate([np.zeros(sample_rate), tone(1.0, 0.75 * sample_rate / 2.0)])
     with visit(fake) as person:
@@ -33,9 +30,7 @@ def test_the_pictures_show_the_sound(visit: Any, fake: Any, wav: Any, tone: Any)
         assert inked[len(inked) // 2 + 2 : -2].min() > 0.4 * wave.shape[0]  # half of full scale
 
 
-def test_a_mel_with_a_value_that_is_no_number_is_shown_and_refused(
-    visit: Any, fake: Any, new_mel: Any, npy: Any
-) -> None:
+def test_a_mel_with_a_value_that_is_no_number_is_shown_and_refused(visit, fake, new_mel, npy):
     mel = new_mel(frames=40)
     mel[3, 4] = np.nan
     with visit(fake) as person:

@@ -1,15 +1,11 @@
 """A recording or a mel goes in, models speak, and what they say can be heard, compared and taken away."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 import pytest
 import soundfile
 
 
-def test_a_recording_and_two_models(visit: Any, two: Any, wav: Any, tone: Any) -> None:
+def test_a_recording_and_two_models(visit, two, wav, tone):
     with visit(*two) as person:
         person.expect(person.clip("Original")).to_contain_text("example-en.flac")  # what the page begins with
         person.upload("tone.wav", wav(tone()))
@@ -29,7 +25,7 @@ def test_a_recording_and_two_models(visit: Any, two: Any, wav: Any, tone: Any) -
     assert all(fake.calls > calls for fake, calls in zip(two, warm, strict=True))
 
 
-def test_the_clip_that_can_be_downloaded_is_what_the_model_spoke(visit: Any, fake: Any, new_mel: Any, npy: Any) -> None:
+def test_the_clip_that_can_be_downloaded_is_what_the_model_spoke(visit, fake, new_mel, npy):
     mel = new_mel(frames=40)
     with visit(fake) as person:
         person.upload("speech.npy", npy(mel))
@@ -47,7 +43,7 @@ def test_the_clip_that_can_be_downloaded_is_what_the_model_spoke(visit: Any, fak
     np.testing.assert_allclose(x, fake.synthesize(mel, seed=3, sigma=0.25, corrections=40), atol=1.0 / 32768.0)
 
 
-def test_playing_and_switching(visit: Any, two: Any, wav: Any, tone: Any) -> None:
+def test_playing_and_switching(visit, two, wav, tone):
     with visit(*two) as person:
         person.upload("tone.wav", wav(tone(20.0)))  # longer than a busy machine takes for all this
         person.field("two").check()
@@ -69,7 +65,7 @@ def test_playing_and_switching(visit: Any, two: Any, wav: Any, tone: Any) -> Non
         assert [sound.evaluate("audio => audio.error") for sound in sounds.values()] == [None, None, None]
 
 
-def test_a_click_on_a_picture_goes_there(visit: Any, fake: Any, wav: Any, tone: Any) -> None:
+def test_a_click_on_a_picture_goes_there(visit, fake, wav, tone):
     with visit(fake) as person:
         person.upload("tone.wav", wav(tone(4.0)))
         picture = person.clip("Original").get_by_role("img", name="Spectrogram")
@@ -84,7 +80,7 @@ def test_a_click_on_a_picture_goes_there(visit: Any, fake: Any, wav: Any, tone: 
         assert sound.evaluate("audio => audio.currentTime") == pytest.approx(time - 0.5, abs=0.05)
 
 
-def test_a_phone_shows_the_result_first(visit: Any, fake: Any) -> None:
+def test_a_phone_shows_the_result_first(visit, fake):
     with visit(fake, window={"viewport": {"width": 390, "height": 844}, "has_touch": True}) as person:
         person.expect(person.clip("Original")).to_be_visible()
         person.speak("Done: 1 of 1 model.")
@@ -92,7 +88,7 @@ def test_a_phone_shows_the_result_first(visit: Any, fake: Any) -> None:
         assert person.page.locator(".clip h3").all_inner_texts() == ["fake", "Original"]
 
 
-def test_earlier_results_can_be_kept_and_compared(visit: Any, fake: Any) -> None:
+def test_earlier_results_can_be_kept_and_compared(visit, fake):
     with visit(fake) as person:
         person.page.get_by_label("keep earlier results").check()
         person.settings()
@@ -107,7 +103,7 @@ def test_earlier_results_can_be_kept_and_compared(visit: Any, fake: Any) -> None
         person.expect(person.clip("fake, seed 1").get_by_text("Difference from")).to_have_count(0)
 
 
-def test_the_contract_and_a_preset(visit: Any, fake: Any, new_mel: Any, npy: Any) -> None:
+def test_the_contract_and_a_preset(visit, fake, new_mel, npy):
     with visit(fake) as person:
         person.page.get_by_role("group", name="Models").get_by_text("Details").click()
         person.expect(person.page.locator("dt:text-is('hop_length') + dd")).to_have_text("256")
@@ -118,8 +114,8 @@ def test_the_contract_and_a_preset(visit: Any, fake: Any, new_mel: Any, npy: Any
         person.expect(person.clip("fake")).to_contain_text("through the espnet adapter")
 
 
-def test_a_doubtful_mel_can_be_treated_as_what_it_looks_like(visit: Any, fake: Any, new_mel: Any, npy: Any) -> None:
-    def doubt(route: Any) -> None:
+def test_a_doubtful_mel_can_be_treated_as_what_it_looks_like(visit, fake, new_mel, npy):
+    def doubt(route):
         answer = route.fetch()
         message = {"x-mel-guard-message": "The mel looks like the espnet preset: pass preset=espnet."}
         route.fulfill(response=answer, headers=answer.headers | ({} if "preset=" in route.request.url else message))

@@ -1,13 +1,9 @@
 """What goes wrong is said in words, and does not last."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 
 
-def test_bad_files_are_explained(visit: Any, fake: Any, npy: Any, wav: Any, tone: Any) -> None:
+def test_bad_files_are_explained(visit, fake, npy, wav, tone):
     bad = (
         ("notes.txt", b"these are words, not sound", "The body is not audio that this server can read"),
         ("broken.npy", b"\x93NUMPY\x01\x00", "The npy file ends within its header"),
@@ -28,7 +24,7 @@ def test_bad_files_are_explained(visit: Any, fake: Any, npy: Any, wav: Any, tone
         person.speak("Done: 1 of 1 model.")
 
 
-def test_a_model_that_fails_leaves_the_other(visit: Any, two: Any) -> None:
+def test_a_model_that_fails_leaves_the_other(visit, two):
     with visit(*two) as person:
         person.field("two").check()
         two[0].fault = RuntimeError("a fault")
@@ -37,7 +33,7 @@ def test_a_model_that_fails_leaves_the_other(visit: Any, two: Any) -> None:
         person.expect(person.clip("two")).to_be_visible()
 
 
-def test_models_that_load_are_waited_for(visit: Any, fake: Any) -> None:
+def test_models_that_load_are_waited_for(visit, fake):
     fake.gate.clear()
     with visit(fake) as person:
         person.expect(person.page.get_by_role("group", name="Models")).to_contain_text("loading")
@@ -47,7 +43,7 @@ def test_models_that_load_are_waited_for(visit: Any, fake: Any) -> None:
         person.speak("Done: 1 of 1 model.")
 
 
-def test_what_takes_long_can_be_cancelled(visit: Any, fake: Any) -> None:
+def test_what_takes_long_can_be_cancelled(visit, fake):
     with visit(fake) as person:
         person.expect(person.field("fake")).to_be_checked()
         person.expect(person.clip("Original")).to_be_visible()
@@ -59,10 +55,10 @@ def test_what_takes_long_can_be_cancelled(visit: Any, fake: Any) -> None:
         person.speak("Done: 1 of 1 model.")
 
 
-def test_an_api_key_is_asked_for_and_kept_nowhere(visit: Any, fake: Any) -> None:
+def test_an_api_key_is_asked_for_and_kept_nowhere(visit, fake):
     refusal = {"type": "urn:vocoder:problem:unauthorized", "title": "Unauthorized", "detail": "Send an API key."}
 
-    def guard(route: Any) -> None:
+    def guard(route):
         if route.request.headers.get("authorization") == "Bearer open sesame":
             route.continue_()
         else:

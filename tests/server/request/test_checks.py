@@ -1,10 +1,7 @@
 """The check of a mel against its config, as a problem: what `vocoder.admission` raises, said to a client."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
-from typing import Any
 
 import numpy as np
 import pytest
@@ -22,12 +19,12 @@ VALUES = mel_range(NVIDIA)
 MEL = np.full((80, 12), -5.0, np.float32)
 
 
-def admitted(mel: Any, config: MelConfig = NVIDIA, max_frames: int = 1000) -> Any:
+def admitted(mel, config=NVIDIA, max_frames=1000):
     return admit(mel, Asked(), config, PRESETS, "off", max_frames).mel
 
 
 @pytest.mark.parametrize("name", PRESETS)
-def test_mels_of_audio_at_any_level_pass_in_every_preset(name: str) -> None:
+def test_mels_of_audio_at_any_level_pass_in_every_preset(name):
     config = PRESETS[name]
     seconds = torch.arange(config.sample_rate // 4, dtype=torch.float64) / config.sample_rate
     phase = 2.0 * torch.pi * (120.0 * seconds + 40.0 * seconds**2)
@@ -38,7 +35,7 @@ def test_mels_of_audio_at_any_level_pass_in_every_preset(name: str) -> None:
         np.testing.assert_array_equal(admitted(mel, config), mel)
 
 
-def test_a_batch_of_one_is_one_mel() -> None:
+def test_a_batch_of_one_is_one_mel():
     np.testing.assert_array_equal(admitted(MEL[None]), MEL)
 
 
@@ -53,13 +50,13 @@ def test_a_batch_of_one_is_one_mel() -> None:
         (MEL, 11, "too-many-frames", "11 frames"),
     ],
 )
-def test_a_mistake_is_said_in_a_sentence(mel: Any, most: int, kind: str, words: str) -> None:
+def test_a_mistake_is_said_in_a_sentence(mel, most, kind, words):
     with pytest.raises(Problem) as caught:
         admitted(mel, max_frames=most)
     assert (caught.value.kind, words in caught.value.detail, caught.value.detail[-1]) == (kind, True, ".")
 
 
-def test_description_is_json_and_rebuilds_the_contract() -> None:
+def test_description_is_json_and_rebuilds_the_contract():
     description = json.loads(json.dumps(described_mel(NVIDIA)))
     fields = {field.name: description[field.name] for field in dataclasses.fields(MelConfig)}
     assert MelConfig(**fields) == NVIDIA

@@ -1,18 +1,13 @@
 """The mel guard over HTTP: told in headers, refused where asked for, silent where not wanted."""
 
-from __future__ import annotations
-
 import dataclasses
 import math
 from pathlib import Path
-from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 import torch
 from answers import npy
-from numpy.typing import NDArray
 from streamers import Streamer
 
 from vocoder.audio.file import read_audio
@@ -25,30 +20,30 @@ RECORDING = Path(__file__).resolve().parents[3] / "examples" / "heldout.flac"
 GUARD_HEADERS = ("X-Mel-Guard", "X-Mel-Guard-Typicality", "X-Mel-Guard-Message")
 
 
-def mel_with(name: str) -> NDArray[np.float32]:
+def mel_with(name):
     x = torch.from_numpy(read_audio(RECORDING, 22050)[0])[None]
     return MelSpectrogram(preset(name))(x)[0].numpy()
 
 
 @pytest.fixture(scope="module")
-def mel() -> NDArray[np.float32]:
+def mel():
     return mel_with("nvidia")
 
 
 @pytest.fixture(scope="module")
-def espnet() -> NDArray[np.float32]:
+def espnet():
     return mel_with("espnet")
 
 
-async def post(client: httpx.AsyncClient, mel: NDArray[np.float32], **query: Any) -> httpx.Response:
+async def post(client, mel, **query):
     return await client.post("/v1/synthesize", params=query, content=npy(mel.astype(np.float32)))
 
 
-def told(response: httpx.Response) -> list[str | None]:
+def told(response):
     return [response.headers.get(name) for name in GUARD_HEADERS]
 
 
-async def test_mels_are_judged(client: httpx.AsyncClient, mel: Any) -> None:
+async def test_mels_are_judged(client, mel):
     cause, typicality, message = told(await post(client, mel[:, :100], guard="strict"))
     assert (cause, 0 <= int(str(typicality)) <= 100, message) == ("typical", True, None)
     wrong = mel / math.log(10.0)
@@ -64,20 +59,20 @@ async def test_mels_are_judged(client: httpx.AsyncClient, mel: Any) -> None:
     assert (await post(client, mel, guard="loud")).status_code == 422
 
 
-async def test_streams_tell_it_too(start: Any, mel: Any) -> None:
+async def test_streams_tell_it_too(start, mel):
     async with start(Streamer()) as client:
         assert told(await post(client, mel, stream=1))[0] == "typical"
         assert told(await post(client, mel / math.log(10.0), stream=1))[0] == "log10"
         assert (await post(client, mel / math.log(10.0), stream=1, guard="strict")).status_code == 422
 
 
-async def test_a_deployment_chooses_what_is_usual(start: Any, mel: Any) -> None:
+async def test_a_deployment_chooses_what_is_usual(start, mel):
     async with start(guard="strict") as client:
         assert (await post(client, mel / math.log(10.0))).status_code == 422
         assert (await post(client, mel / math.log(10.0), guard="warn")).status_code == 200
 
 
-async def test_values_that_the_contract_refuses_are_named_too(client: httpx.AsyncClient, mel: Any) -> None:
+async def test_values_that_the_contract_refuses_are_named_too(client, mel):
     decibels = mel * 20.0 / math.log(10.0)
     document = (await post(client, decibels)).json()
     assert document["type"] == "urn:vocoder:problem:invalid-mel"
@@ -86,13 +81,13 @@ async def test_values_that_the_contract_refuses_are_named_too(client: httpx.Asyn
     assert "guard" not in (await post(client, decibels, guard="off")).json()
 
 
-async def infer(client: httpx.AsyncClient, mel: NDArray[np.float32], **parameters: Any) -> httpx.Response:
+async def infer(client, mel, **parameters):
     tensor = {"name": "mel", "datatype": "FP32", "shape": list(mel.shape), "data": mel.ravel().tolist()}
     body = {"inputs": [tensor], "parameters": {"seed": 1, **parameters}}
     return await client.post("/v2/models/fake/infer", json=body)
 
 
-async def test_the_inference_protocol_tells_it_in_parameters(client: httpx.AsyncClient, mel: Any) -> None:
+async def test_the_inference_protocol_tells_it_in_parameters(client, mel):
     told = (await infer(client, mel[None, :, :100])).json()["parameters"]
     assert told["mel_guard"] == "typical"
     assert 0 <= told["mel_guard_typicality"] <= 100
@@ -107,7 +102,7 @@ async def test_the_inference_protocol_tells_it_in_parameters(client: httpx.Async
     assert (await infer(client, mel[:, :100], guard="loud")).status_code == 400
 
 
-async def test_a_contract_that_the_guard_does_not_know_is_let_be(start: Any, new_fake: Any, new_mel: Any) -> None:
+async def test_a_contract_that_the_guard_does_not_know_is_let_be(start, new_fake, new_mel):
     slow = dataclasses.replace(preset("vocos"), name="slow", hop_length=300)
     async with start(new_fake(mel_config=slow)) as client:
         response = await post(client, new_mel(n_mels=100), guard="strict")
@@ -115,7 +110,7 @@ async def test_a_contract_that_the_guard_does_not_know_is_let_be(start: Any, new
         assert told(response) == [None, None, None]
 
 
-async def test_auto_recognises_adapts_and_says_so(client: httpx.AsyncClient, mel: Any, espnet: Any) -> None:
+async def test_auto_recognises_adapts_and_says_so(client, mel, espnet):
     own = await post(client, mel[:, :150], preset="auto")
     assert (own.status_code, own.headers["X-Mel-Recognised"], told(own)[0]) == (200, "nvidia", "typical")
     assert "X-Mel-Preset" not in own.headers
@@ -126,7 +121,7 @@ async def test_auto_recognises_adapts_and_says_so(client: httpx.AsyncClient, mel
     assert (inferred["mel_recognised"], inferred["mel_adapted"]) == ("espnet", "espnet")
 
 
-async def test_auto_refuses_what_it_is_unsure_of(client: httpx.AsyncClient, mel: Any) -> None:
+async def test_auto_refuses_what_it_is_unsure_of(client, mel):
     noise = np.random.default_rng(0).uniform(-6.0, -5.0, (80, 40))
     document = (await post(client, noise, preset="auto")).json()
     assert document["type"] == "urn:vocoder:problem:unsure-preset"
@@ -142,7 +137,7 @@ async def test_auto_refuses_what_it_is_unsure_of(client: httpx.AsyncClient, mel:
     assert (await post(client, np.full((80, 20), np.nan), preset="auto")).json()["type"].endswith("invalid-mel")
 
 
-async def test_without_auto_the_preset_is_hinted_at(client: httpx.AsyncClient, espnet: Any) -> None:
+async def test_without_auto_the_preset_is_hinted_at(client, espnet):
     response = await post(client, espnet[:, :150])
     assert response.headers["X-Mel-Guard-Preset"] == "espnet"
     assert "preset=espnet" in response.headers["X-Mel-Guard-Message"]

@@ -1,12 +1,8 @@
 """Mels of other conventions over HTTP: spoken, told about, refused where that is asked for."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
-from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 import torch
@@ -25,7 +21,7 @@ RECORDING = Path(__file__).resolve().parents[3] / "examples" / "heldout.flac"
 NVIDIA = preset("nvidia")
 
 
-def mel_of(name: str, seconds: float = 1.0) -> Any:
+def mel_of(name, seconds=1.0):
     config = preset(name)
     x = torch.from_numpy(read_audio(RECORDING, config.sample_rate)[0][: int(seconds * config.sample_rate)])[None]
     return MelSpectrogram(config)(x)[0].numpy()
@@ -34,7 +30,7 @@ def mel_of(name: str, seconds: float = 1.0) -> Any:
 NAMES = ("espnet", "vocos", "hifigan")
 
 
-async def test_a_mel_of_another_convention_is_spoken(client: httpx.AsyncClient, fake: Any) -> None:
+async def test_a_mel_of_another_convention_is_spoken(client, fake):
     for name in NAMES:
         mel, path = mel_of(name), path_between(preset(name), NVIDIA)
         response = await client.post(f"/synthesize?seed=1&format=npy&preset={name}", content=npy(mel))
@@ -50,7 +46,7 @@ async def test_a_mel_of_another_convention_is_spoken(client: httpx.AsyncClient, 
     assert not {"X-Mel-Preset", "X-Mel-Adapted"} & set(response.headers)
 
 
-async def test_adapt_off_refuses_what_needs_an_adapter(client: httpx.AsyncClient) -> None:
+async def test_adapt_off_refuses_what_needs_an_adapter(client):
     document = problem(
         await client.post("/synthesize?preset=espnet&adapt=off", content=npy(mel_of("espnet"))), 422, "mel-mismatch"
     )
@@ -60,7 +56,7 @@ async def test_adapt_off_refuses_what_needs_an_adapter(client: httpx.AsyncClient
     assert problem(wrong, 422, "invalid-parameter")["errors"][0]["parameter"] == "adapt"
 
 
-async def test_streams_bring_the_same(start: Any) -> None:
+async def test_streams_bring_the_same(start):
     noise = np.random.default_rng(0).uniform(-2.0, 2.0, (80, 100)).astype(np.float32)
     async with start(Streamer()) as client:
         for name in NAMES:
@@ -77,7 +73,7 @@ async def test_streams_bring_the_same(start: Any) -> None:
             assert "Converted from 'espnet'" in problem(response, 422, "invalid-mel")["detail"]
 
 
-async def test_mels_normalised_by_statistics(client: httpx.AsyncClient) -> None:
+async def test_mels_normalised_by_statistics(client):
     mel = mel_of("espnet")
     mean, deviation = mel.mean(axis=1), mel.std(axis=1) + 0.1
     given = {"mean": ",".join(map(str, mean)), "variance": ",".join(map(str, deviation**2))}
@@ -96,7 +92,7 @@ async def test_mels_normalised_by_statistics(client: httpx.AsyncClient) -> None:
         assert problem(refused, 422, "invalid-parameter")["errors"][0]["parameter"] == parameter
 
 
-async def test_the_list_of_models_tells_what_each_accepts(client: httpx.AsyncClient) -> None:
+async def test_the_list_of_models_tells_what_each_accepts(client):
     document = (await client.get("/models")).json()
     accepts = {entry["preset"]: entry for entry in document["models"][0]["accepts"]}
     assert accepts["nvidia"]["how"] == "own"
@@ -107,7 +103,7 @@ async def test_the_list_of_models_tells_what_each_accepts(client: httpx.AsyncCli
     assert set(accepts["espnet"]["pesq_lost"]) == {"asterisk-it", "kokoro-unseen", "klettres"}
 
 
-async def test_contracts_of_ones_own(start: Any, tmp_path: Path, new_mel: Any) -> None:
+async def test_contracts_of_ones_own(start, tmp_path, new_mel):
     own = {**to_dict(NVIDIA), "log": "log10"}
     del own["name"]
     (tmp_path / "ours.json").write_text(json.dumps(own))
@@ -128,7 +124,7 @@ async def test_contracts_of_ones_own(start: Any, tmp_path: Path, new_mel: Any) -
         assert audio[:6] == b"\x93NUMPY"
 
 
-async def test_inference_tells_it_in_parameters(client: httpx.AsyncClient, fake: Any) -> None:
+async def test_inference_tells_it_in_parameters(client, fake):
     mel = mel_of("espnet", 0.3)
     document = {
         "inputs": [{"name": "mel", "datatype": "FP32", "shape": list(mel.shape), "data": mel.ravel().tolist()}],

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.anyio
 TYPES = {".js": "text/javascript", ".css": "text/css", ".png": "image/png", ".json": "application/json"}
 
 
-async def test_all_that_the_page_needs_is_here(client: httpx.AsyncClient) -> None:
+async def test_all_that_the_page_needs_is_here(client):
     page = await client.get("/docs")
     assert page.headers["content-type"] == "text/html; charset=utf-8"
     parts = re.findall(r'(?:src|href)="([^"]+)"', page.text)
@@ -33,7 +33,7 @@ async def test_all_that_the_page_needs_is_here(client: httpx.AsyncClient) -> Non
     assert (await client.head("/docs")).status_code == 200
 
 
-async def test_its_policy_lets_it_reach_this_server_alone(client: httpx.AsyncClient) -> None:
+async def test_its_policy_lets_it_reach_this_server_alone(client):
     for path in ("/docs", "/docs/start.js"):
         policy = dict(
             rule.split(" ", 1) for rule in (await client.get(path)).headers["content-security-policy"].split("; ")
@@ -44,13 +44,13 @@ async def test_its_policy_lets_it_reach_this_server_alone(client: httpx.AsyncCli
     assert "<script>" not in (await client.get("/docs")).text
 
 
-async def test_nothing_else_is_given_away(client: httpx.AsyncClient) -> None:
+async def test_nothing_else_is_given_away(client):
     for name in ("index.html", "__init__.py", "main.py", "..%2f__init__.py", "%00", "swagger-ui.js"):
         response = await client.get(f"/docs/{name}")
         assert (response.status_code, response.headers["content-type"]) == (404, "application/problem+json")
 
 
-async def test_the_page_is_open_where_there_are_keys_and_the_document_is_not(start: Any, tmp_path: Path) -> None:
+async def test_the_page_is_open_where_there_are_keys_and_the_document_is_not(start, tmp_path):
     (tmp_path / "keys").write_text("alice:open-sesame-1234567\n")
     async with start(api_keys_file=tmp_path / "keys") as client:
         for path in ("/docs", "/docs/start.js", "/docs/swagger-ui.css"):
@@ -59,7 +59,7 @@ async def test_the_page_is_open_where_there_are_keys_and_the_document_is_not(sta
         assert "requestInterceptor" in (await client.get("/docs/start.js")).text
 
 
-async def test_the_admin_port_says_that_another_answers(client: httpx.AsyncClient) -> None:
+async def test_the_admin_port_says_that_another_answers(client):
     public: Any = client._transport
     assert "x-answered-here" not in (await client.get("/openapi.json")).json()
     transport = httpx.ASGITransport(create_admin_app(public.app))

@@ -1,12 +1,8 @@
 """docs/server.md names every route, parameter, header, problem and metric that there is."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 
 from server.problems import STATUS
@@ -19,7 +15,7 @@ SOURCES = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / 
 pytestmark = pytest.mark.anyio
 
 
-async def test_routes_and_parameters(client: httpx.AsyncClient) -> None:
+async def test_routes_and_parameters(client):
     document = (await client.get("/openapi.json")).json()
     routes = [f"{method.upper()} {path}" for path, methods in document["paths"].items() for method in methods]
     assert len(routes) >= 7
@@ -29,17 +25,17 @@ async def test_routes_and_parameters(client: httpx.AsyncClient) -> None:
 
 
 @pytest.mark.parametrize("response", [openapi.AUDIO_RESPONSE, openapi.MEL_RESPONSE])
-def test_headers(response: dict[str, Any]) -> None:
+def test_headers(response):
     assert [name for name in response["headers"] if f"`{name}`" not in TEXT] == []
 
 
-def test_problems() -> None:
+def test_problems():
     raised = set(re.findall(r'Problem\(\s*"([a-z-]+)"', SOURCES))
     assert {"malformed-body", "body-timeout", "invalid-mel", "unknown-model"} <= raised <= set(STATUS)
     assert {kind for kind in STATUS if f"`{kind}`" not in TEXT} == set()
 
 
-async def test_metrics(client: httpx.AsyncClient) -> None:
+async def test_metrics(client):
     families = re.findall(
         r"^# TYPE (\w+) (?:counter|histogram|gauge)$", (await client.get("/metrics")).text, re.MULTILINE
     )

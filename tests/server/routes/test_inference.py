@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import json
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -21,26 +20,26 @@ INFER = "/v2/models/fake/infer"
 
 
 @pytest.fixture
-def url(serve: Any, wait_until: Any) -> Iterator[str]:
+def url(serve, wait_until):
     with serve(max_json_bytes=40_000, max_frames=200) as address:
         wait_until(lambda: httpx.get(f"{address}/readyz", timeout=TIMEOUT).status_code == 200)
         yield address
 
 
 @pytest.fixture
-def client(url: str) -> Iterator[Any]:
+def client(url):
     client = triton.InferenceServerClient(url.removeprefix("http://"))
     yield client
     client.close()
 
 
-def tensor(mel: Any, binary: bool = True, datatype: str = "FP32") -> Any:
+def tensor(mel, binary=True, datatype="FP32"):
     given = triton.InferInput("mel", list(mel.shape), datatype)
     given.set_data_from_numpy(mel, binary_data=binary)
     return given
 
 
-def test_what_the_server_says_of_itself(client: Any) -> None:
+def test_what_the_server_says_of_itself(client):
     assert client.is_server_live()
     assert client.is_server_ready()
     known = [("fake",), ("fake", "1"), ("fake", "2"), ("other",)]
@@ -52,7 +51,7 @@ def test_what_the_server_says_of_itself(client: Any) -> None:
     assert metadata == client.get_model_metadata("fake")
 
 
-def test_a_mel_becomes_audio(client: Any, fake: Any, new_mel: Any) -> None:
+def test_a_mel_becomes_audio(client, fake, new_mel):
     mel = new_mel(frames=15)
     options = {"seed": 5, "sigma": 0.5, "denoise": 0.25, "corrections": 40}
     expected = fake.synthesize(mel, **options)
@@ -73,7 +72,7 @@ def test_a_mel_becomes_audio(client: Any, fake: Any, new_mel: Any) -> None:
     np.testing.assert_array_equal(result.as_numpy("audio"), fake.synthesize(half.astype(np.float32), seed=1))
 
 
-def test_many_at_once(url: str, fake: Any, new_mel: Any) -> None:
+def test_many_at_once(url, fake, new_mel):
     client = triton.InferenceServerClient(url.removeprefix("http://"), concurrency=4)
     mels = [new_mel(frames=10 + n, level=-3.0 - n / 4.0) for n in range(8)]
     pending = [client.async_infer("fake", [tensor(mel)], parameters={"seed": n}) for n, mel in enumerate(mels)]
@@ -82,7 +81,7 @@ def test_many_at_once(url: str, fake: Any, new_mel: Any) -> None:
     client.close()
 
 
-def test_refusals_come_in_the_protocols_own_form(client: Any, new_mel: Any) -> None:
+def test_refusals_come_in_the_protocols_own_form(client, new_mel):
     mel = new_mel()
     for name, given, options, words in (
         ("fake", new_mel(n_mels=79), {}, r"must be \(80, frames\)"),
@@ -96,7 +95,7 @@ def test_refusals_come_in_the_protocols_own_form(client: Any, new_mel: Any) -> N
             client.infer(name, [tensor(given)], **options)
 
 
-def test_mels_that_audio_cannot_be_corrected_towards(serve: Any, wait_until: Any, new_fake: Any, new_mel: Any) -> None:
+def test_mels_that_audio_cannot_be_corrected_towards(serve, wait_until, new_fake, new_mel):
     with serve(new_fake(mel_config=preset("espnet"))) as url:
         wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
         with triton.InferenceServerClient(url.removeprefix("http://")) as client:
@@ -107,7 +106,7 @@ def test_mels_that_audio_cannot_be_corrected_towards(serve: Any, wait_until: Any
             assert client.infer("fake", given, parameters={"corrections": 0}).as_numpy("audio").any()
 
 
-def test_a_raw_body_is_the_mel(url: str, fake: Any, new_mel: Any) -> None:
+def test_a_raw_body_is_the_mel(url, fake, new_mel):
     headers = {"Inference-Header-Content-Length": "0", "Content-Type": "application/octet-stream"}
     response = httpx.post(url + INFER, content=new_mel().tobytes(), headers=headers, timeout=TIMEOUT)
     length = int(response.headers["inference-header-content-length"])
@@ -119,12 +118,12 @@ def test_a_raw_body_is_the_mel(url: str, fake: Any, new_mel: Any) -> None:
     assert {"queue", "infer"} <= {entry.split(";")[0] for entry in response.headers["server-timing"].split(", ")}
 
 
-def document(**changes: Any) -> dict[str, Any]:
+def document(**changes):
     mel = {"name": "mel", "datatype": "FP32", "shape": [80, 2], "data": [-5.0] * 160}
     return {"inputs": [mel | changes]}
 
 
-def wanted(binary: Any) -> dict[str, Any]:
+def wanted(binary):
     return {"name": "audio", "parameters": {"binary_data": binary}}
 
 
@@ -159,7 +158,7 @@ BODIES: list[tuple[Any, str | None, str]] = [
 ]
 
 
-def test_bodies_that_are_not_requests(url: str) -> None:
+def test_bodies_that_are_not_requests(url):
     for body, length, detail in BODIES:
         headers = {} if length is None else {"Inference-Header-Content-Length": length}
         content = json.dumps(body) if isinstance(body, dict) else body
@@ -169,14 +168,14 @@ def test_bodies_that_are_not_requests(url: str) -> None:
         assert re.search(detail, response.json()["error"])
 
 
-def test_a_body_that_says_it_is_text_is_refused(url: str) -> None:
+def test_a_body_that_says_it_is_text_is_refused(url):
     """A page of another site may send that without being asked, where Origin is not checked."""
     for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data"):
         response = httpx.post(f"{url}/v2/models/fake/infer", content=b"{}", headers={"Content-Type": kind})
         assert response.status_code == 415
 
 
-def test_limits(url: str) -> None:
+def test_limits(url):
     large = json.dumps(document(data=[-5.0] * 20_000)).encode()
     assert httpx.post(url + INFER, content=large, timeout=TIMEOUT).status_code == 413
     headers = {"Inference-Header-Content-Length": str(len(large))}

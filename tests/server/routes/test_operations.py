@@ -1,11 +1,7 @@
 """Health, metrics, models, and the errors of the framework."""
 
-from __future__ import annotations
-
 import json
-from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from answers import npy
@@ -16,12 +12,12 @@ from vocoder.mel.config import PRESETS
 pytestmark = pytest.mark.anyio
 
 
-def slug(response: httpx.Response) -> tuple[int, str]:
+def slug(response):
     assert response.headers["content-type"] == "application/problem+json"
     return response.status_code, response.json()["type"].rpartition(":")[2]
 
 
-async def scrape(client: httpx.AsyncClient) -> dict[str, float]:
+async def scrape(client):
     """Every sample, as `name label=value ...` with the labels in alphabetical order."""
     response = await client.get("/metrics")
     assert response.headers["content-type"].startswith("text/plain")
@@ -32,7 +28,7 @@ async def scrape(client: httpx.AsyncClient) -> dict[str, float]:
     }
 
 
-async def test_readiness_before_and_after_warming(start: Any, fake: Any, new_mel: Any) -> None:
+async def test_readiness_before_and_after_warming(start, fake, new_mel):
     fake.gate.clear()
     async with start(wait=False) as client:
         response = await client.get("/readyz")
@@ -50,7 +46,7 @@ async def test_readiness_before_and_after_warming(start: Any, fake: Any, new_mel
         assert (await client.post("/synthesize", content=npy(new_mel()))).status_code == 200
 
 
-async def test_a_model_that_fails_to_load(start: Any, fake: Any, new_mel: Any) -> None:
+async def test_a_model_that_fails_to_load(start, fake, new_mel):
     fake.gain = np.nan
     async with start(wait=False) as client:
         engines = client._transport.app.state.service.engines
@@ -63,7 +59,7 @@ async def test_a_model_that_fails_to_load(start: Any, fake: Any, new_mel: Any) -
         assert slug(await client.post("/synthesize", content=npy(new_mel()))) == (503, "model-failed")
 
 
-async def test_models_publish_their_contract(client: httpx.AsyncClient, fake: Any) -> None:
+async def test_models_publish_their_contract(client, fake):
     document = (await client.get("/models")).json()
     model = document["models"][0]
     assert (model["name"], model["state"], model["family"], model["parameters"]) == ("fake", "ready", "fake", 3)
@@ -76,7 +72,7 @@ async def test_models_publish_their_contract(client: httpx.AsyncClient, fake: An
     assert slug(await client.get("/models/other")) == (404, "unknown-model")
 
 
-async def test_metrics_count_what_happened(client: httpx.AsyncClient, new_mel: Any) -> None:
+async def test_metrics_count_what_happened(client, new_mel):
     for _ in range(3):
         await client.post("/synthesize?format=flac", content=npy(new_mel()))
     await client.post("/v1/synthesize?format=wav", content=npy(new_mel(n_mels=79)))
@@ -100,14 +96,14 @@ async def test_metrics_count_what_happened(client: httpx.AsyncClient, new_mel: A
     assert {name: values[f"vocoder_{name}"] for name in expected} == expected
 
 
-async def test_each_application_counts_for_itself(start: Any, client: httpx.AsyncClient) -> None:
+async def test_each_application_counts_for_itself(start, client):
     await client.get("/livez")
     async with start() as other:
         assert "vocoder_requests_total code=200 method=GET route=/livez" not in await scrape(other)
     assert "vocoder_requests_total code=200 method=GET route=/livez" in await scrape(client)
 
 
-async def test_errors_of_the_framework_are_problems(client: httpx.AsyncClient) -> None:
+async def test_errors_of_the_framework_are_problems(client):
     missing = await client.get("/secret-address")
     assert slug(missing) == (404, "not-found")
     assert "secret" not in missing.text
@@ -116,8 +112,8 @@ async def test_errors_of_the_framework_are_problems(client: httpx.AsyncClient) -
     assert wrong.headers["allow"] == "POST"
 
 
-async def test_a_bug_is_a_problem_with_the_request_id(start: Any, fake: Any) -> None:
-    def broken() -> Any:
+async def test_a_bug_is_a_problem_with_the_request_id(start, fake):
+    def broken():
         raise KeyError("secret")
 
     fake.info = broken
@@ -129,13 +125,13 @@ async def test_a_bug_is_a_problem_with_the_request_id(start: Any, fake: Any) -> 
         assert (await scrape(client))["vocoder_problems_total problem=internal-error"] == 1
 
 
-async def test_request_ids_that_are_not_well_formed_are_replaced(client: httpx.AsyncClient) -> None:
+async def test_request_ids_that_are_not_well_formed_are_replaced(client):
     for given in ("", "a b", "x" * 129, "<script>", "é"):
         response = await client.get("/livez", headers={"X-Request-Id": given.encode()})
         assert len(response.headers["x-request-id"]) == 32
 
 
-async def test_the_api_document_declares_binary_bodies(client: httpx.AsyncClient) -> None:
+async def test_the_api_document_declares_binary_bodies(client):
     document = (await client.get("/openapi.json")).json()
     speak = document["paths"]["/synthesize"]["post"]
     binary = {"schema": {"type": "string", "format": "binary"}}
@@ -151,18 +147,18 @@ async def test_the_api_document_declares_binary_bodies(client: httpx.AsyncClient
     assert "HTTPValidationError" not in json.dumps(document)
 
 
-async def test_probes_may_ask_without_wanting_a_body(client: httpx.AsyncClient) -> None:
+async def test_probes_may_ask_without_wanting_a_body(client):
     for path in ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready"):
         assert (await client.head(path)).status_code == 200
 
 
-async def test_the_sum_of_the_weights_is_told(start: Any, fake: Any) -> None:
+async def test_the_sum_of_the_weights_is_told(start, fake):
     fake.info = lambda info=fake.info: info() | {"weights_sha256": "0123"}
     async with start(fake) as client:
         assert 'weights_sha256="0123"' in (await client.get("/metrics")).text
 
 
-async def test_ranges_are_ignored(client: httpx.AsyncClient) -> None:
+async def test_ranges_are_ignored(client):
     for text in ("bytes=0-9", "bytes=9-2", "bytes=9999999-", "x"):
         response = await client.get("/", headers={"Range": text})
         assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")

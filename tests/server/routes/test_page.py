@@ -1,13 +1,9 @@
 """The page at /: what is served, under which policy, and that it needs nothing from anywhere else."""
 
-from __future__ import annotations
-
 import io
 import re
 from pathlib import Path
-from typing import Any
 
-import httpx
 import pytest
 import soundfile
 
@@ -19,12 +15,12 @@ INDEX = (PAGES / "index.html").read_text(encoding="utf-8")
 pytestmark = pytest.mark.anyio
 
 
-def policy(response: httpx.Response) -> dict[str, list[str]]:
+def policy(response):
     directives = (part.split() for part in response.headers["content-security-policy"].split(";"))
     return {directive: sources for directive, *sources in directives}
 
 
-async def test_the_policy_allows_this_server_and_nothing_else(client: httpx.AsyncClient) -> None:
+async def test_the_policy_allows_this_server_and_nothing_else(client):
     response = await client.get("/")
     assert (response.status_code, response.headers["content-type"]) == (200, "text/html; charset=utf-8")
     rules = policy(response)
@@ -36,7 +32,7 @@ async def test_the_policy_allows_this_server_and_nothing_else(client: httpx.Asyn
     assert response.headers["referrer-policy"] == "no-referrer"
 
 
-async def test_a_browser_that_has_it_gets_304(client: httpx.AsyncClient) -> None:
+async def test_a_browser_that_has_it_gets_304(client):
     for path in ("/", "/page/js/main.js", "/page/page.css"):
         first, head = await client.get(path), await client.head(path)
         assert first.headers["cache-control"] == "no-cache"
@@ -45,7 +41,7 @@ async def test_a_browser_that_has_it_gets_304(client: httpx.AsyncClient) -> None
         assert head.headers["content-length"] == str(len(first.content))
 
 
-async def test_every_part_is_served_with_its_type_and_the_policy(client: httpx.AsyncClient) -> None:
+async def test_every_part_is_served_with_its_type_and_the_policy(client):
     types = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
     rules = policy(await client.get("/"))
     for file in TEXTS:
@@ -68,7 +64,7 @@ OTHERS = (
 )
 
 
-async def test_there_is_nothing_else(start: Any, client: httpx.AsyncClient) -> None:
+async def test_there_is_nothing_else(start, client):
     for path in OTHERS:
         response = await client.get(f"/page/{path}")
         assert (response.status_code, response.headers["content-type"]) == (404, "application/problem+json")
@@ -78,11 +74,11 @@ async def test_there_is_nothing_else(start: Any, client: httpx.AsyncClient) -> N
         assert [(await without.get(path)).status_code for path in ("/", "/page/page.css")] == [404, 404]
 
 
-def test_the_page_holds_no_code_or_style_of_its_own() -> None:
+def test_the_page_holds_no_code_or_style_of_its_own():
     assert re.findall(r"<script(?![^>]*\bsrc=)|<style|\bstyle=|\bon\w+=|javascript:", INDEX) == []
 
 
-def test_whatever_is_linked_or_imported_exists() -> None:
+def test_whatever_is_linked_or_imported_exists():
     linked = {PAGES / place.removeprefix("page/") for place in re.findall(r'(?:src|href)="([^"]+)"', INDEX)}
     texts = {path: path.read_text(encoding="utf-8") for path in SCRIPTS}
     imported = {
@@ -92,7 +88,7 @@ def test_whatever_is_linked_or_imported_exists() -> None:
     assert {path.name for path in SCRIPTS} == {path.name for path in imported} | {"main.js"}
 
 
-def test_each_field_has_a_label() -> None:
+def test_each_field_has_a_label():
     fields = set(re.findall(r'<(?:input|select)[^>]*\bid="([^"]+)"', INDEX))
     labelled = set(re.findall(r'<label for="([^"]+)"', INDEX))
     wrapped = set(re.findall(r'<label[^>]*><input id="([^"]+)"', INDEX))
@@ -101,9 +97,7 @@ def test_each_field_has_a_label() -> None:
 
 
 @pytest.mark.parametrize(("name", "author"), [("example-en", "Allison Smith"), ("example", "Nickolay V. Shmyrev")])
-async def test_an_example_is_short_speech_that_the_server_takes(
-    client: httpx.AsyncClient, fake: Any, name: str, author: str
-) -> None:
+async def test_an_example_is_short_speech_that_the_server_takes(client, fake, name, author):
     assert f'value="{name}.flac"' in INDEX
     recording = (await client.get(f"/page/{name}.flac")).content
     info = soundfile.info(io.BytesIO(recording))
@@ -114,9 +108,7 @@ async def test_an_example_is_short_speech_that_the_server_takes(
     assert author in (await client.get("/page/LICENSE-example.txt")).text
 
 
-async def test_models_that_run_in_the_browser_are_served_from_a_folder(
-    start: Any, client: httpx.AsyncClient, tmp_path: Path
-) -> None:
+async def test_models_that_run_in_the_browser_are_served_from_a_folder(start, client, tmp_path):
     index = await client.get("/page/local/index.json")
     assert (index.status_code, index.json()) == (200, {"models": [], "alone": False})
     assert (await client.get("/page/local/ort.wasm.min.mjs")).status_code == 404

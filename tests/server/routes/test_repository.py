@@ -1,10 +1,6 @@
 """Models that come and go while the server runs: by the administrator, and when nobody uses them."""
 
-from __future__ import annotations
-
-from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
 
 import anyio
 import httpx
@@ -20,13 +16,13 @@ pytestmark = pytest.mark.anyio
 REPOSITORY = "/v2/repository"
 
 
-def client_of(app: Any) -> httpx.AsyncClient:
+def client_of(app):
     transport = httpx.ASGITransport(app, raise_app_exceptions=False)
     return httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1")
 
 
 @asynccontextmanager
-async def running(known: dict[str, Any], **settings: Any) -> AsyncIterator[tuple[Any, httpx.AsyncClient, Any]]:
+async def running(known, **settings):
     """An application that serves the first known model: its engines, and clients of both ports."""
     app = create_app(Settings(models=(next(iter(known)),), cores=1, **settings), load=known.__getitem__)
     async with app.router.lifespan_context(app), client_of(app) as public, client_of(create_admin_app(app)) as admin:
@@ -34,19 +30,19 @@ async def running(known: dict[str, Any], **settings: Any) -> AsyncIterator[tuple
         yield app.state.service.engines, public, admin
 
 
-async def test_the_administrator_loads_and_unloads(new_fake: Any, new_mel: Any) -> None:
+async def test_the_administrator_loads_and_unloads(new_fake, new_mel):
     known = {"one": new_fake("one"), "some/where/two": new_fake("two"), "elsewhere": new_fake("one")}
     async with running(known, model_control=True) as (_, public, admin):
 
-        async def said(action: str, name: str) -> tuple[int, Any]:
+        async def said(action, name):
             answer = await admin.post(f"{REPOSITORY}/models/{name}/{action}", json={})
             return answer.status_code, answer.json()
 
-        async def index() -> dict[str, tuple[str, str]]:
+        async def index():
             entries = (await admin.post(f"{REPOSITORY}/index")).json()
             return {entry["name"]: (entry["state"], entry["reason"]) for entry in entries}
 
-        async def spoken(name: str) -> httpx.Response:
+        async def spoken(name):
             return await public.post(f"/synthesize?model={name}&seed=1&format=npy", content=npy(new_mel()))
 
         problem(await spoken("two"), 404, "unknown-model")
@@ -73,12 +69,12 @@ async def test_the_administrator_loads_and_unloads(new_fake: Any, new_mel: Any) 
         assert f"{REPOSITORY}/index" in (await admin.get("/openapi.json")).json()["paths"]
 
 
-async def test_only_a_setting_gives_the_administrator_this_power(fake: Any) -> None:
+async def test_only_a_setting_gives_the_administrator_this_power(fake):
     async with running({"fake": fake}) as (_, _, admin):
         assert (await admin.post(f"{REPOSITORY}/models/fake/unload")).status_code == 404
 
 
-async def test_a_model_that_nobody_uses_is_unloaded_and_comes_back(fake: Any, new_mel: Any) -> None:
+async def test_a_model_that_nobody_uses_is_unloaded_and_comes_back(fake, new_mel):
     async with running({"fake": fake}, unload_after=0.2) as (engines, public, _):
         (engine,) = engines
         with anyio.fail_after(60.0):

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import numpy as np
@@ -31,13 +29,13 @@ schemathesis.openapi.media_type("application/x-npy", st.one_of(MELS, st.binary(m
 
 
 @pytest.fixture
-def schema(serve: Any, wait_until: Any) -> Iterator[Any]:
+def schema(serve, wait_until):
     with serve(Streamer()) as url:
         wait_until(lambda: httpx.get(f"{url}/readyz", timeout=60.0).status_code == 200)
         yield schemathesis.openapi.from_url(f"{url}/openapi.json")
 
 
-def test_every_route(schema: Any) -> None:
+def test_every_route(schema):
     asked: Counter[str] = Counter()
     for result in schema.get_all_operations():
         _check(result.ok(), asked)
@@ -46,12 +44,12 @@ def test_every_route(schema: Any) -> None:
     assert asked["/v1/synthesize"] >= CASES
 
 
-def _check(operation: Any, asked: Counter[str]) -> None:
+def _check(operation, asked):
     @settings(
         max_examples=CASES, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck)
     )
     @given(operation.as_strategy())
-    def check(case: Any) -> None:
+    def check(case):
         asked[operation.path] += 1
         case.call_and_validate(checks=CHECKS, timeout=60.0)
 

@@ -1,13 +1,9 @@
 """POST /synthesize, end to end within one process."""
 
-from __future__ import annotations
-
 import base64
 import io
 import json
-from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 import soundfile
@@ -26,7 +22,7 @@ RATE, HOP = 22050, 256
 
 
 @pytest.mark.parametrize("path", ["/synthesize", "/v1/synthesize"])
-async def test_every_body_gives_the_same_audio(client: httpx.AsyncClient, fake: Any, new_mel: Any, path: str) -> None:
+async def test_every_body_gives_the_same_audio(client, fake, new_mel, path):
     mel = new_mel()
     raw = {"Content-Type": "application/octet-stream", "X-Mel-Shape": "80,12", "X-Mel-Dtype": "float32"}
     based = {"mel_b64": base64.b64encode(mel.tobytes()).decode(), "shape": [80, 12], "dtype": "float32"}
@@ -44,9 +40,7 @@ async def test_every_body_gives_the_same_audio(client: httpx.AsyncClient, fake: 
 
 
 @pytest.mark.parametrize("name", ["wav", "wav_f32", "flac", "pcm", "npy", "opus", "mp3"])
-async def test_every_format_holds_the_audio_and_its_origin(
-    client: httpx.AsyncClient, fake: Any, new_mel: Any, name: str
-) -> None:
+async def test_every_format_holds_the_audio_and_its_origin(client, fake, new_mel, name):
     response = await client.post(f"/synthesize?seed=3&format={name}", content=npy(new_mel()))
     origin = Origin(response.headers["X-Model"], __version__, 3, dtype=response.headers["X-Model-Dtype"])
     assert Origin.of_json(response.headers["X-Audio-Origin"]) == origin
@@ -65,7 +59,7 @@ async def test_every_format_holds_the_audio_and_its_origin(
         np.testing.assert_allclose(x, fake.synthesize(new_mel(), seed=3), rtol=0.0, atol=tolerance)
 
 
-async def test_a_setting_leaves_the_origin_out(start: Any, new_mel: Any) -> None:
+async def test_a_setting_leaves_the_origin_out(start, new_mel):
     async with start(origin=False) as client:
         response = await client.post("/synthesize", content=npy(new_mel()))
     assert "X-Audio-Origin" not in response.headers
@@ -80,14 +74,12 @@ async def test_a_setting_leaves_the_origin_out(start: Any, new_mel: Any) -> None
         ("audio/mpeg", "audio/mpeg"),
     ],
 )
-async def test_accept_chooses_the_format(
-    client: httpx.AsyncClient, new_mel: Any, accept: str, content_type: str
-) -> None:
+async def test_accept_chooses_the_format(client, new_mel, accept, content_type):
     response = await client.post("/synthesize", content=npy(new_mel()), headers={"Accept": accept})
     assert response.headers["content-type"] == content_type
 
 
-async def test_a_gain(client: httpx.AsyncClient, new_mel: Any) -> None:
+async def test_a_gain(client, new_mel):
     url = "/synthesize?seed=3&format=pcm_f32"
     plain, soft = [await client.post(url + gain, content=npy(new_mel())) for gain in ("", "&gain=-20")]
     assert (plain.headers.get("x-gain"), soft.headers["x-gain"]) == (None, "-20.0")
@@ -95,14 +87,14 @@ async def test_a_gain(client: httpx.AsyncClient, new_mel: Any) -> None:
     np.testing.assert_allclose(np.frombuffer(soft.content, "<f4"), expected, rtol=1e-6)
 
 
-async def test_a_loudness(client: httpx.AsyncClient, new_mel: Any) -> None:
+async def test_a_loudness(client, new_mel):
     url = "/synthesize?seed=3&format=npy&loudness="
     soft, loud = [await client.post(f"{url}{lufs}", content=npy(new_mel(100))) for lufs in (-30, -20)]
     assert float(loud.headers["x-gain"]) == pytest.approx(float(soft.headers["x-gain"]) + 10.0)
     np.testing.assert_allclose(samples(loud), samples(soft) * 10**0.5, rtol=1e-5)
 
 
-async def test_headers_tell_what_was_spoken(client: httpx.AsyncClient, new_mel: Any) -> None:
+async def test_headers_tell_what_was_spoken(client, new_mel):
     response = await client.post("/synthesize?seed=77", content=npy(new_mel()), headers={"X-Request-Id": "abc.1"})
     headers = response.headers
     assert headers["x-request-id"] == "abc.1"
@@ -116,7 +108,7 @@ async def test_headers_tell_what_was_spoken(client: httpx.AsyncClient, new_mel: 
     assert all(float(milliseconds) >= 0.0 for _, milliseconds in stages)
 
 
-async def test_another_sample_rate(client: httpx.AsyncClient, fake: Any, new_mel: Any) -> None:
+async def test_another_sample_rate(client, fake, new_mel):
     response = await client.post("/v1/synthesize?seed=3&format=npy&sample_rate=16000", content=npy(new_mel()))
     expected = resample(fake.synthesize(new_mel(), seed=3), RATE, 16000)
     np.testing.assert_array_equal(samples(response), expected)
@@ -126,7 +118,7 @@ async def test_another_sample_rate(client: httpx.AsyncClient, fake: Any, new_mel
     assert 48000 in problem(refused, 422, "unsupported-sample-rate")["sample_rates"]
 
 
-async def test_the_seed_is_drawn_reported_and_repeatable(client: httpx.AsyncClient, new_mel: Any) -> None:
+async def test_the_seed_is_drawn_reported_and_repeatable(client, new_mel):
     first = await client.post("/synthesize?format=npy", content=npy(new_mel()))
     second = await client.post("/synthesize?format=npy", content=npy(new_mel()))
     again = await client.post(f"/synthesize?format=npy&seed={first.headers['x-seed']}", content=npy(new_mel()))
@@ -135,7 +127,7 @@ async def test_the_seed_is_drawn_reported_and_repeatable(client: httpx.AsyncClie
     np.testing.assert_array_equal(samples(first), samples(again))
 
 
-async def test_clipping_is_reported_and_does_not_wrap(client: httpx.AsyncClient, fake: Any, new_mel: Any) -> None:
+async def test_clipping_is_reported_and_does_not_wrap(client, fake, new_mel):
     fake.gain = -10.0
     response = await client.post("/synthesize?seed=1&format=pcm", content=npy(new_mel()))
     x = fake.synthesize(new_mel(), seed=1)
@@ -145,7 +137,7 @@ async def test_clipping_is_reported_and_does_not_wrap(client: httpx.AsyncClient,
     assert f'vocoder_clipped_samples_total{{model="fake"}} {float(clipped)}' in (await client.get("/metrics")).text
 
 
-async def test_models_are_chosen_by_name(start: Any, new_fake: Any, new_mel: Any) -> None:
+async def test_models_are_chosen_by_name(start, new_fake, new_mel):
     one, two = new_fake("one"), new_fake("two")
     two.gain = 0.5
     async with start(one, two) as client:
@@ -157,7 +149,7 @@ async def test_models_are_chosen_by_name(start: Any, new_fake: Any, new_mel: Any
         assert problem(missing, 404, "unknown-model")["models"] == ["one", "two"]
 
 
-async def test_a_preset_that_converts_exactly_is_converted(start: Any, new_fake: Any, new_mel: Any) -> None:
+async def test_a_preset_that_converts_exactly_is_converted(start, new_fake, new_mel):
     # espnet's mels with per-band statistics, as a model's own contract; the preset itself has none.
     espnet = preset("espnet")
     with_statistics = type(espnet)(**{**vars(espnet), "mean": (-3.0,) * 80, "variance": (4.0,) * 80})

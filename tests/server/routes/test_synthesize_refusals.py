@@ -1,13 +1,8 @@
 """POST /synthesize with what cannot be synthesized: each mistake is a problem that says what would be right."""
 
-from __future__ import annotations
-
 import asyncio
 import json
-from collections.abc import AsyncIterator
-from typing import Any
 
-import httpx
 import numpy as np
 import pytest
 from answers import npy, problem, samples
@@ -23,9 +18,7 @@ KNOWN = (
 )
 
 
-async def test_a_preset_that_does_not_convert_is_refused_with_the_difference(
-    client: httpx.AsyncClient, new_mel: Any
-) -> None:
+async def test_a_preset_that_does_not_convert_is_refused_with_the_difference(client, new_mel):
     refused = await client.post("/synthesize?preset=vocos&adapt=off", content=npy(new_mel(n_mels=100)))
     document = problem(refused, 422, "mel-mismatch")
     assert "sample_rate is 24000, not 22050" in document["detail"]
@@ -34,7 +27,7 @@ async def test_a_preset_that_does_not_convert_is_refused_with_the_difference(
     assert "nvidia" in unknown["presets"]
 
 
-async def test_mels_that_are_not_of_the_contract(client: httpx.AsyncClient, new_mel: Any) -> None:
+async def test_mels_that_are_not_of_the_contract(client, new_mel):
     mel = new_mel()
     for wrong, words in (
         (mel[:79], "must be (80, frames)"),
@@ -49,20 +42,20 @@ async def test_mels_that_are_not_of_the_contract(client: httpx.AsyncClient, new_
     assert "not finite" in problem(response, 422, "invalid-mel")["detail"]
 
 
-async def test_lying_and_empty_bodies(client: httpx.AsyncClient, new_mel: Any) -> None:
+async def test_lying_and_empty_bodies(client, new_mel):
     claims_32_gigabytes = npy(new_mel())[:128].replace(b"(80, 12), }        ", b"(80, 100000000), } ")
     assert (len(claims_32_gigabytes), b"100000000" in claims_32_gigabytes) == (128, True)
     for body in (claims_32_gigabytes, npy(new_mel())[:-1], npy(np.zeros((80, 0), np.float32)), b""):
         problem(await client.post("/synthesize", content=body), 400, "malformed-body")
 
 
-async def test_limits(start: Any, new_mel: Any) -> None:
-    async def endless() -> AsyncIterator[bytes]:
+async def test_limits(start, new_mel):
+    async def endless():
         for _ in range(100):
             yield bytes(100)
         pytest.fail("the server read on")
 
-    async def slow() -> AsyncIterator[bytes]:
+    async def slow():
         yield b"x"
         await asyncio.sleep(30.0)
 
@@ -79,7 +72,7 @@ async def test_limits(start: Any, new_mel: Any) -> None:
         problem(await client.post("/synthesize", content=slow()), 408, "body-timeout")
 
 
-async def test_what_cannot_be_taken_or_given(client: httpx.AsyncClient, new_mel: Any) -> None:
+async def test_what_cannot_be_taken_or_given(client, new_mel):
     for query, headers, status, kind in (
         ("", {"Content-Type": "text/plain"}, 415, "unsupported-media-type"),
         ("", {"Content-Encoding": "gzip"}, 415, "unsupported-content-encoding"),
@@ -105,9 +98,7 @@ async def test_what_cannot_be_taken_or_given(client: httpx.AsyncClient, new_mel:
         ("sgima=0.5", "(unknown)"),
     ],
 )
-async def test_parameters_that_are_not_valid(
-    client: httpx.AsyncClient, new_mel: Any, query: str, parameter: str
-) -> None:
+async def test_parameters_that_are_not_valid(client, new_mel, query, parameter):
     document = problem(await client.post(f"/synthesize?{query}", content=npy(new_mel())), 422, "invalid-parameter")
     assert [error["parameter"] for error in document["errors"]] == [parameter]
     assert not {word for word in ("shrill", "xxx", "sgima") if word in json.dumps(document)}
@@ -116,7 +107,7 @@ async def test_parameters_that_are_not_valid(
     assert ("less than or equal to 100" in document["detail"]) == (query == "corrections=101")
 
 
-async def test_mels_that_audio_cannot_be_corrected_towards(start: Any, new_fake: Any, new_mel: Any) -> None:
+async def test_mels_that_audio_cannot_be_corrected_towards(start, new_fake, new_mel):
     body = npy(new_mel(level=-3.0))
     async with start(new_fake(mel_config=preset("espnet"))) as client:
         for query in ("corrections=1", "corrections=40&stream=1"):
@@ -128,7 +119,7 @@ async def test_mels_that_audio_cannot_be_corrected_towards(start: Any, new_fake:
             assert samples(await client.post(f"/synthesize?{query}", content=body)).any()
 
 
-async def test_a_failing_model(client: httpx.AsyncClient, fake: Any, new_mel: Any) -> None:
+async def test_a_failing_model(client, fake, new_mel):
     faults = (RuntimeError("secret"), 500, "synthesis-failed"), (MemoryError(), 507, "out-of-memory")
     for fault, status, kind in faults:
         fake.fault = fault

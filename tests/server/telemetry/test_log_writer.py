@@ -1,11 +1,8 @@
 """A log that nobody reads holds nothing up: lines are dropped and counted."""
 
-from __future__ import annotations
-
 import logging
 import os
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -13,20 +10,20 @@ from server.telemetry.log_writer import LogWriter
 
 
 @pytest.fixture
-def pipe() -> Iterator[tuple[int, int]]:
+def pipe():
     reading, writing = os.pipe()
     yield reading, writing
     os.close(reading)
     os.close(writing)
 
 
-def logger_of(writer: LogWriter) -> logging.Logger:
+def logger_of(writer):
     logger = logging.Logger("test")
     logger.addHandler(writer)
     return logger
 
 
-def test_lines_come_in_order(pipe: tuple[int, int]) -> None:
+def test_lines_come_in_order(pipe):
     writer = LogWriter(pipe[1])
     logger = logger_of(writer)
     for number in range(100):
@@ -36,7 +33,7 @@ def test_lines_come_in_order(pipe: tuple[int, int]) -> None:
     assert writer.dropped == 0
 
 
-def test_nobody_reads(pipe: tuple[int, int]) -> None:
+def test_nobody_reads(pipe):
     writer = LogWriter(pipe[1], most=10)
     logger = logger_of(writer)
     for _ in range(1000):
@@ -52,13 +49,13 @@ def test_nobody_reads(pipe: tuple[int, int]) -> None:
     assert writer.dropped >= dropped
 
 
-def test_a_line_that_cannot_be_made_is_counted(pipe: tuple[int, int]) -> None:
+def test_a_line_that_cannot_be_made_is_counted(pipe):
     writer = LogWriter(pipe[1])
     logger_of(writer).warning("%d", "no number")
     assert writer.dropped == 1
 
 
-def test_a_file_that_cannot_be_written_is_counted(pipe: tuple[int, int]) -> None:
+def test_a_file_that_cannot_be_written_is_counted(pipe):
     reading, writing = os.pipe()
     os.close(reading)
     writer = LogWriter(writing)

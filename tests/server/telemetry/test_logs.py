@@ -1,12 +1,9 @@
 """What is logged: one line for each request, in JSON or text, of this server's own words."""
 
-from __future__ import annotations
-
 import io
 import json
 import logging
 import logging.config
-from typing import Any
 
 import pytest
 from answers import npy
@@ -18,7 +15,7 @@ pytestmark = [pytest.mark.anyio, pytest.mark.usefixtures("own_logging")]
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
 
-def configured(log_format: str, level: str = "info") -> io.StringIO:
+def configured(log_format, level="info"):
     stream = io.StringIO()
     config = logging_config(log_format, level)
     config["handlers"]["stderr"] |= {"()": logging.StreamHandler, "stream": stream}
@@ -26,7 +23,7 @@ def configured(log_format: str, level: str = "info") -> io.StringIO:
     return stream
 
 
-async def test_a_request_is_one_line_of_json_without_what_was_sent(start: Any, new_mel: Any) -> None:
+async def test_a_request_is_one_line_of_json_without_what_was_sent(start, new_mel):
     async with start() as client:
         stream = configured("json")
         headers = {"X-Request-Id": "find-me", "traceparent": f"00-{TRACE}-00f067aa0ba902b7-01", "User-Agent": "secret"}
@@ -44,7 +41,7 @@ async def test_a_request_is_one_line_of_json_without_what_was_sent(start: Any, n
     }  # fmt: skip
 
 
-async def test_a_request_that_fails_says_how(start: Any) -> None:
+async def test_a_request_that_fails_says_how(start):
     async with start() as client:
         stream = configured("json")
         await client.post("/synthesize", content=b"secret", headers={"traceparent": "nonsense"})
@@ -56,7 +53,7 @@ async def test_a_request_that_fails_says_how(start: Any) -> None:
     assert "trace_id" not in first
 
 
-async def test_a_line_of_text(start: Any) -> None:
+async def test_a_line_of_text(start):
     async with start() as client:
         stream = configured("text")
         await client.get("/models")
@@ -65,7 +62,7 @@ async def test_a_line_of_text(start: Any) -> None:
     assert {"method=GET", "route=/models", "status=200"} <= set(line.split())
 
 
-def test_a_traceback_carries_the_request(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_traceback_carries_the_request(caplog):
     stream = configured("json", "debug")
     REQUEST_ID.set("find-me")
     try:
@@ -81,7 +78,7 @@ def test_a_traceback_carries_the_request(caplog: pytest.LogCaptureFixture) -> No
     assert "request_id" not in second
 
 
-def test_levels() -> None:
+def test_levels():
     stream = configured("text", "error")
     logging.getLogger("server.x").warning("too low")
     logging.getLogger("elsewhere").warning("others may warn")
@@ -90,6 +87,6 @@ def test_levels() -> None:
 
 
 @pytest.mark.parametrize(("terminal", "expected"), [(True, "text"), (False, "json")])
-def test_auto(monkeypatch: pytest.MonkeyPatch, terminal: bool, expected: str) -> None:
+def test_auto(monkeypatch, terminal, expected):
     monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
     assert logging_config("auto", "info")["handlers"]["stderr"]["formatter"] == expected

@@ -1,11 +1,7 @@
 """Spans and metrics by OpenTelemetry, as its own exporters in memory see them."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
-from collections.abc import Iterator
-from typing import Any
 
 import httpx
 import pytest
@@ -29,27 +25,27 @@ STAGES = ["read", "decode", "queue", "infer", "encode"]
 class Watched:
     """Telemetry that is kept here."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.spans, self.reader = InMemorySpanExporter(), InMemoryMetricReader()
         tracers = TracerProvider()
         tracers.add_span_processor(SimpleSpanProcessor(self.spans))
         self.telemetry = Telemetry(tracers, MeterProvider([self.reader]))
 
-    def points(self) -> dict[str, list[Any]]:
+    def points(self):
         data = self.reader.get_metrics_data()
         scopes = [scope for resource in data.resource_metrics for scope in resource.scope_metrics] if data else []
         return {metric.name: list(metric.data.data_points) for scope in scopes for metric in scope.metrics}
 
 
 @pytest.fixture
-def watched() -> Iterator[Watched]:
+def watched():
     kept = Watched()
     yield kept
     kept.telemetry.close()
 
 
 @pytest.fixture
-async def client(fake: Any, watched: Watched) -> Any:
+async def client(fake, watched):
     app = create_app(Settings(models=(fake.name,)), load=lambda _: fake, telemetry=watched.telemetry)
     async with app.router.lifespan_context(app):
         await app.state.service.engines.wait_ready()
@@ -58,9 +54,7 @@ async def client(fake: Any, watched: Watched) -> Any:
             yield client
 
 
-async def test_a_request_is_a_span_of_its_client_s_trace_with_its_stages(
-    client: httpx.AsyncClient, watched: Watched, new_mel: Any
-) -> None:
+async def test_a_request_is_a_span_of_its_client_s_trace_with_its_stages(client, watched, new_mel):
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
     await client.post("/v1/synthesize?seed=1", content=npy(new_mel(frames=9)), headers=headers)
     *stages, whole = watched.spans.get_finished_spans()
@@ -75,7 +69,7 @@ async def test_a_request_is_a_span_of_its_client_s_trace_with_its_stages(
     assert ends == sorted(ends)
 
 
-async def test_what_goes_wrong_is_told(client: httpx.AsyncClient, watched: Watched) -> None:
+async def test_what_goes_wrong_is_told(client, watched):
     await client.post("/v1/synthesize", content=b"nonsense")
     (span,) = watched.spans.get_finished_spans()
     assert (span.attributes["error.type"], span.attributes["http.response.status_code"]) == ("malformed-body", 400)
@@ -83,9 +77,7 @@ async def test_what_goes_wrong_is_told(client: httpx.AsyncClient, watched: Watch
     assert span.status.is_unset  # a client's mistake is no error of the server
 
 
-async def test_metrics_count_what_prometheus_counts(
-    client: httpx.AsyncClient, watched: Watched, new_mel: Any, fake: Any
-) -> None:
+async def test_metrics_count_what_prometheus_counts(client, watched, new_mel, fake):
     for _ in range(2):
         await client.post("/v1/synthesize", content=npy(new_mel(frames=10)))
     points = watched.points()
@@ -99,7 +91,7 @@ async def test_metrics_count_what_prometheus_counts(
     assert 'vocoder_frames_total{model="fake"} 20.0' in (await client.get("/metrics")).text
 
 
-def test_only_where_the_environment_asks(caplog: pytest.LogCaptureFixture) -> None:
+def test_only_where_the_environment_asks(caplog):
     for environment, asked in (
         ({}, False),
         ({"OTEL_SERVICE_NAME": "voice"}, False),
@@ -122,7 +114,7 @@ def test_only_where_the_environment_asks(caplog: pytest.LogCaptureFixture) -> No
     assert "opentelemetry-exporter-otlp-proto-grpc is not installed" in caplog.text
 
 
-def test_without_the_packages_the_server_says_so_and_goes_on() -> None:
+def test_without_the_packages_the_server_says_so_and_goes_on():
     code = (
         "import sys, logging; logging.basicConfig(); sys.modules['opentelemetry.sdk'] = None\n"
         "from server.telemetry.otel import open_telemetry\n"
