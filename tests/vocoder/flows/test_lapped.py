@@ -32,29 +32,6 @@ def test_inner_frames_are_the_windowed_cosine_sums(hop):
         torch.testing.assert_close(z[:, :, frame], expected, atol=1e-12, rtol=0)
 
 
-@pytest.mark.parametrize("band", [1, 7, 20, 30])
-def test_a_sine_concentrates_in_its_band(band):
-    hop = 32
-    x = torch.cos(math.pi / hop * (band + 0.5) * torch.arange(40 * hop) + 0.4)
-    z, _ = LappedTransform(hop)(x[None, None])
-    energy = z[0, :, 1:-1].square().sum(dim=1)
-    assert energy[band - 1 : band + 2].sum() > 0.99 * energy.sum()
-    assert energy.argmax() == band
-
-
-def test_energy_is_kept_at_the_ends_too():
-    x = torch.zeros(1, 1, 64)
-    x[..., :3], x[..., -2:] = 1.0, -2.0
-    z, _ = LappedTransform(16)(x)
-    torch.testing.assert_close(z.square().sum(), x.square().sum())
-
-
-def test_tables_follow_the_default_type_and_are_not_saved():
-    transform = LappedTransform(8)
-    assert transform.basis.dtype == torch.float64
-    assert transform.state_dict() == {}
-
-
 @pytest.mark.parametrize(("batch", "blocks"), [(1, 1), (2, 3), (1, 40)])
 def test_compiled_code_rotates_as_the_plain_operations_do(batch, blocks, monkeypatch):
     transform = LappedTransform(16).float()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-
 import pytest
 import torch
 from exactness import assert_exact
@@ -17,23 +15,20 @@ from tiny_models import (
     tiny_waveglow,
 )
 
-from vocoder.config import ConfigError, from_dict, to_dict
+from vocoder.config import ConfigError
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.flows.rearrangement import Permutation
 from vocoder.layers.source.excitation import SOURCE
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.models.families import family_of
 from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig, published
+from vocoder.models.waveglow_config import SourceConfig
 from vocoder.sampling import Utterance
 from vocoder.stages import MEL, run
 
 float64 = pytest.mark.usefixtures("float64")
 every_kind = pytest.mark.parametrize("kind", TINY_CONFIGS)
 every_style = pytest.mark.parametrize("style", STYLES)
-CONFIGS = {"default": WaveGlowConfig(), "published": published()} | {
-    name: make() for name, make in TINY_CONFIGS.items()
-}
 
 
 @float64
@@ -81,16 +76,6 @@ def test_streams_and_company_change_nothing_in_any_style(style, kind):
     together = v.synthesize_many([Utterance(mel, seed=i + 1) for i, mel in enumerate(mels)])
     torch.testing.assert_close(together[0], whole, atol=rounding, rtol=0)
     torch.testing.assert_close(together[1], v.synthesize(mels[1], seed=2), atol=rounding, rtol=0)
-
-
-@every_kind
-def test_what_is_left_out_leaves_no_trace(kind):
-    """Models of before these settings existed hold the same tensors as models that do not use them."""
-    plain, glow = WaveGlow(TINY_CONFIGS[kind]()), WaveGlow(TINY_CONFIGS[kind](actnorm=True))
-    added = set(glow.state_dict()) - set(plain.state_dict())
-    assert {name.split(".")[0] for name in added} == {"actnorms"}
-    assert not set(plain.state_dict()) - set(glow.state_dict())
-    assert (WaveGlowConfig().coupling, WaveGlowConfig().actnorm) == ("affine", False)
 
 
 def test_fixed_orders_have_nothing_to_learn_and_differ_from_flow_to_flow():
@@ -181,15 +166,6 @@ def test_its_family_is_known():
     assert family_of(tiny_waveglow("lapped")) == "waveglow"
     with pytest.raises(TypeError, match="Linear is no model of a known family: waveglow"):
         family_of(torch.nn.Linear(1, 1))
-
-
-@pytest.mark.parametrize("name", CONFIGS)
-def test_a_configuration_survives_json(name):
-    assert from_dict(WaveGlowConfig, json.loads(json.dumps(to_dict(CONFIGS[name])))) == CONFIGS[name]
-
-
-def test_early_outputs_leave_the_rest():
-    assert [c.remaining_channels for c in (published(), grouping_config(), lapped_config())] == [4, 3, 4]
 
 
 @pytest.mark.parametrize(
