@@ -32,14 +32,17 @@ def test_only_the_server_s_own_time_makes_a_pause() -> None:
 
 
 @pytest.mark.parametrize("report", [True, False])
-def test_a_stream_that_ran_dry_is_counted_and_told(talk: Any, streamer: Streamer, report: bool) -> None:
-    streamer.shut_after = 2
+def test_a_stream_that_ran_dry_is_counted_and_told(
+    talk: Any, streamer: Streamer, wait_until: Any, report: bool
+) -> None:
+    streamer.shut_after = 1
     with talk(streamer) as dial, dial() as speaker:
         speaker.hello(seed=3, report_dry=report)
         speaker.text()
         speaker.send(mel_of(200))
         speaker.end()
-        time.sleep(1.0)  # more than two chunks take to play
+        wait_until(lambda: not streamer.gate.is_set())
+        time.sleep(1.0)  # longer than the first chunk plays
         streamer.gate.set()
         _, told = speaker.rest()
         if report:
