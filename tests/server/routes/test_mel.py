@@ -59,7 +59,7 @@ async def test_other_containers_and_channels(client):
         mel = read(await client.post("/mel", content=body, headers={"Content-Type": media_type}))
         np.testing.assert_allclose(mel, mel_of(decoded), atol=2e-3)
     cut = bytes(100) + audio(X, container="MP3")  # which does not begin with a frame
-    assert read(await client.post("/mel", content=cut)).shape == mel_of(X).shape
+    assert slug(await client.post("/mel", content=cut)) == (400, "malformed-body")
     claims = bytearray(audio(X, subtype="PCM_16"))
     claims[40:44] = struct.pack("<I", 0x7FFFFFF0)
     assert read(await client.post("/mel", content=bytes(claims))).shape == mel_of(X).shape
