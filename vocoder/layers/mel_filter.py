@@ -20,13 +20,16 @@ LEAST_POWER = 1e-14
 class MelFilter(nn.Module):
     """Compare the mel of a spectrum with a target, and spread the difference from the bands to the bins.
 
-    A bin takes the mean of the bands that it lies in, weighted by their triangles. There are no parameters.
+    A bin takes the mean of the bands that it lies in, weighted by their triangles (`share`). In a difference, outer bins,
+    which lie in one band alone, count less the less the band hears of them (`spread`): otherwise repeated filters
+    raise a bin that no band hears without end. There are no parameters.
 
     Args:
         config: the mel convention; natural logarithm of a magnitude, without statistics.
     """
 
     filterbank: Tensor
+    share: Tensor
     spread: Tensor
     window: Tensor
     """of the spectra, (n_fft,)"""
@@ -39,7 +42,9 @@ class MelFilter(nn.Module):
         window = F.pad(torch.hann_window(config.win_length), (padding, padding))
         self.register_buffer("window", window, persistent=False)
         self.register_buffer("filterbank", filterbank, persistent=False)
-        self.register_buffer("spread", filterbank / filterbank.sum(dim=0).clamp_min(1e-12), persistent=False)
+        total = filterbank.sum(dim=0)
+        self.register_buffer("share", filterbank / total.clamp_min(1e-12), persistent=False)
+        self.register_buffer("spread", filterbank / torch.maximum(total, _peaks(filterbank)), persistent=False)
 
     def difference(self, real: Tensor, imaginary: Tensor, target: Tensor) -> Tensor:
         """Return by how much the mel of spectra (..., bins) is below the target (..., n_mels), in nepers."""
@@ -61,3 +66,10 @@ def overlap_add(frames: Tensor, stride: int) -> Tensor:
     for i in range(overlap):
         total = total + F.pad(pieces[:, :, i], (0, 0, i, overlap - 1 - i))
     return total.flatten(1)
+
+
+def _peaks(filterbank: Tensor) -> Tensor:
+    """Return for each bin the lowest of the peaks of the bands that it lies in: (bins,), above 0."""
+    peaks = filterbank.amax(dim=1, keepdim=True).expand_as(filterbank)
+    lowest = torch.where(filterbank > 0, peaks, torch.inf).amin(dim=0)
+    return torch.where(lowest.isfinite(), lowest, 1.0)

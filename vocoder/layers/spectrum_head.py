@@ -74,7 +74,7 @@ class SpectrumHead(nn.Module):
         self.shift = Product(channels, mel.n_mels)
         self.filter = MelFilter(mel)
         self._tables: Kept[tuple[BandTable, BandTable] | None] = Kept()
-        self.register_buffer("extended", _extended(self.filter.spread), persistent=False)
+        self.register_buffer("extended", _extended(self.filter.share), persistent=False)
         self.register_buffer("width", self.filter.filterbank.sum(dim=1).clamp_min(1e-12).log(), persistent=False)
         with torch.no_grad():
             for layer in (self.end, self.shift):

@@ -100,7 +100,7 @@ def test_a_head_has_its_shape_without_values():
 
 def test_outer_bands_reach_to_the_ends_of_the_spectrum():
     made = head()
-    first, last = made.filter.spread.sum(dim=0).nonzero().flatten()[[0, -1]]
+    first, last = made.filter.share.sum(dim=0).nonzero().flatten()[[0, -1]]
     assert torch.all(made.extended[0, :first] == 1)
     assert torch.all(made.extended[-1, last + 1 :] == 1)
-    assert torch.equal(made.extended[:, first : last + 1], made.filter.spread[:, first : last + 1])
+    assert torch.equal(made.extended[:, first : last + 1], made.filter.share[:, first : last + 1])
