@@ -20,8 +20,8 @@ LEAST_POWER = 1e-14
 class MelFilter(nn.Module):
     """Compare the mel of a spectrum with a target, and spread the difference from the bands to the bins.
 
-    A bin takes the mean of the bands that it lies in, weighted by their triangles (`share`). In a difference, outer bins,
-    which lie in one band alone, count less the less the band hears of them (`spread`): otherwise repeated filters
+    A bin takes the mean of the bands that it lies in, weighted by their triangles (`share`). A difference moves outer
+    bins, which lie in one band alone, only as far as that band hears them (`spread`). Otherwise repeated filters would
     raise a bin that no band hears without end. There are no parameters.
 
     Args:
