@@ -99,6 +99,20 @@ def test_a_body_that_is_announced_too_large_is_not_waited_for(ready: Any, fake: 
         assert b"body-too-large" in answer
 
 
+def test_a_client_that_leaves_within_its_body_harms_nobody(
+    ready: Any, fake: Any, new_mel: Any, wait_until: Any
+) -> None:
+    with ready(fake) as url:
+        address = urlsplit(url)
+        for _ in range(3):
+            with socket.create_connection((address.hostname, address.port), TIMEOUT) as connection:
+                connection.sendall(
+                    b"POST /synthesize HTTP/1.1\r\nHost: localhost\r\nContent-Length: 5000\r\n\r\n" + bytes(100)
+                )
+        wait_until(lambda: 'vocoder_problems_total{problem="client-disconnected"} 3.0' in metrics(url))
+        assert speak(url, new_mel()).status_code == 200
+
+
 def test_a_body_in_chunks(ready: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
     body = npy(new_mel())
     with ready(fake) as url:

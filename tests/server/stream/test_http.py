@@ -183,3 +183,10 @@ def chunked_body(connection: Any) -> bytes:
             body += file.read(size)
             assert file.read(2) == b"\r\n"
     return bytes(body)
+
+
+def test_who_does_not_read_at_all_is_cut_off(talk: Any, streamer: Streamer, wait_until: Any) -> None:
+    query = "stream=1&format=pcm_f32&sample_rate=96000"
+    with talk(streamer, send_timeout=0.2) as dial, raw_request(dial.url, mel_of(1000), query=query):
+        wait_until(lambda: 'stage="streaming"} 1.0' in metrics(dial.url))
+        assert streamer.steps < 1000 // 100  # buffers of the kernel alone would take nearly all 15
