@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated
 
@@ -33,6 +34,16 @@ RESPONSES = {
 }
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """How the audio of an answer is written: format, sample rate in Hz, level, and what it says of its origin."""
+
+    format: Format
+    rate: int
+    level: Level
+    origin: Origin | None
+
+
 @router.post("/v1/synthesize", response_class=Response, responses=RESPONSES, openapi_extra=MEL_BODY)
 @router.post("/synthesize", response_class=Response, responses=RESPONSES, openapi_extra=MEL_BODY)
 async def synthesize(http: Request, query: Annotated[SynthesisQuery, Query()], service: ServiceDependency) -> Response:
@@ -53,7 +64,7 @@ async def synthesize(http: Request, query: Annotated[SynthesisQuery, Query()], s
         facts(admitted, rate, exchange.engine.dtype, level), name, origin
     )
     answer = _stream if query.stream else _answer
-    return await answer(exchange, admitted, level, target, rate, headers, origin)
+    return await answer(exchange, admitted, _Wanted(target, rate, level, origin), headers)
 
 
 @router.websocket("/v1/stream")
@@ -71,23 +82,15 @@ async def refuse_plain_request() -> None:
     )
 
 
-async def _answer(
-    exchange: Exchange,
-    admitted: Admitted,
-    level: Level,
-    target: Format,
-    rate: int,
-    headers: dict[str, str],
-    origin: Origin | None,
-) -> Response:
+async def _answer(exchange: Exchange, admitted: Admitted, wanted: _Wanted, headers: dict[str, str]) -> Response:
     samples = admitted.path.samples(admitted.frames)
-    exchange.expect(admitted, VALUE_BYTES * (samples + samples * rate // exchange.engine.mel_config.sample_rate))
-    synthesis, reached = await exchange.synthesize(admitted, level)
-    encode = partial(target.encode, synthesis.x, synthesis.sample_rate, rate, origin)
-    encoded = await exchange.encode(target.name, encode, lambda encoded: encoded.clipped)
+    exchange.expect(admitted, VALUE_BYTES * (samples + samples * wanted.rate // exchange.engine.mel_config.sample_rate))
+    synthesis, reached = await exchange.synthesize(admitted, wanted.level)
+    encode = partial(wanted.format.encode, synthesis.x, synthesis.sample_rate, wanted.rate, wanted.origin)
+    encoded = await exchange.encode(wanted.format.name, encode, lambda encoded: encoded.clipped)
     hold_bytes(exchange.http, len(encoded.body))
     duration = len(synthesis.x) / synthesis.sample_rate
-    headers |= {} if reached == level else {"X-Gain": f"{reached.gain:.2f}"}
+    headers |= {} if reached == wanted.level else {"X-Gain": f"{reached.gain:.2f}"}
     headers |= {
         "X-Audio-Samples": str(encoded.samples),
         "X-Audio-Duration": f"{duration:.6f}",
@@ -98,21 +101,15 @@ async def _answer(
     return Response(encoded.body, headers=headers)
 
 
-async def _stream(
-    exchange: Exchange,
-    admitted: Admitted,
-    level: Level,
-    target: Format,
-    rate: int,
-    headers: dict[str, str],
-    origin: Origin | None,
-) -> Response:
+async def _stream(exchange: Exchange, admitted: Admitted, wanted: _Wanted, headers: dict[str, str]) -> Response:
     """Synthesize the first chunk, so that errors are reported as problems, and answer from there on."""
-    service, engine, path = exchange.service, exchange.engine, admitted.path
+    service, engine, path, rate = exchange.service, exchange.engine, admitted.path, wanted.rate
     exchange.expect(admitted, chunk_bytes(engine.mel_config, rate, admitted.frames))
     samples = -(-path.samples(admitted.frames) * rate // engine.mel_config.sample_rate)
     placement, route = Placement(path, admitted.frames), exchange.http.scope["route"].path
-    encoder = StreamEncoder(service, engine, target, rate, route, placement, level, samples, origin)
+    encoder = StreamEncoder(
+        service, engine, wanted.format, rate, route, placement, wanted.level, samples, wanted.origin
+    )
     chunks = ChunkStream(engine, admitted.sampling, encoder)
     chunks.push(admitted.mel)
     chunks.finish()
