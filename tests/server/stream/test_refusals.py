@@ -99,7 +99,8 @@ def test_a_message_that_is_too_large_ends_the_connection(talk: Any, streamer: St
     with talk(streamer) as dial, dial() as speaker:
         speaker.hello()
         speaker.text()
-        speaker.connection.send(bytes(2**20 + 320))
+        # In two fragments: a server that closes on one of 1 MiB may reset it half-sent, and its code is lost.
+        speaker.connection.send([bytes(2**20), bytes(320)])
         assert speaker.closed()[0] == 1009
 
 
