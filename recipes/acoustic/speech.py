@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from recipes.corpora import fortunes
+from recipes.corpora import debian, fortunes
 from recipes.corpora.kokoro import PLANS, Utterance, planned, write_audio
 from recipes.corpora.kokoro_voice import SAMPLE_RATE, KokoroVoice, phonemes, start_voice
 from training.corpora.bandwidth import prepared_bandwidth
@@ -131,7 +131,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("-o", "--output", type=Path, required=True, help="folder of the speech")
     parser.add_argument("--minutes", type=float, default=45.0, help="about how much (%(default)s)")
     parser.add_argument("--languages", nargs="+", choices=known, default=known, help="of the sentences (all)")
-    parser.add_argument("--cache", type=Path, default=Path("runs/cache"), help="where texts are unpacked (%(default)s)")
+    parser.add_argument(
+        "--cache", type=Path, default=debian.default_cache(), help="where downloads are kept (%(default)s)"
+    )
 
 
 def run(args: argparse.Namespace) -> int:

@@ -111,7 +111,7 @@ def unpack(package: str, cache: Path) -> Path:
     with tempfile.TemporaryDirectory(dir=cache) as folder:
         _run(["apt-get", "download", package], Path(folder))
         archive = next(Path(folder).glob("*.deb"))
-        _run(["dpkg", "-x", str(archive), "unpacked"], Path(folder))
+        _run(["dpkg", "-x", archive.name, "unpacked"], Path(folder))
         (Path(folder) / "unpacked").replace(root)
     return root
 

@@ -1,5 +1,7 @@
 """Debian packages of speech: what is in them, whose it is, and how they are fetched."""
 
+from pathlib import Path
+
 import pytest
 
 from recipes.corpora import debian
@@ -84,7 +86,8 @@ def fake_programs(folder, monkeypatch, apt):
 
 
 def test_debian_downloads_once_into_the_cache(tmp_path, monkeypatch):
-    cache = tmp_path / "cache"
+    monkeypatch.chdir(tmp_path)
+    cache = Path("cache")  # a relative one too
     fake_programs(tmp_path / "bin", monkeypatch, 'echo "$1 $2" > "$2_1.deb"')
     root = debian.fetch("festvox-ru", cache)
     assert (root / "usr/content").read_text() == "download festvox-ru\n"
