@@ -27,7 +27,7 @@ class DeviceError(ValueError):
 
 
 def load(
-    model: str | Path,
+    model: str | Path = DEFAULT_MODEL,
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     *,

@@ -8,7 +8,7 @@ from tiny_models import TINY_MEL, tiny_waveglow
 
 from vocoder import loading
 from vocoder.checkpoint import CheckpointError, save_model
-from vocoder.loading import DeviceError, load, model_directory
+from vocoder.loading import DEFAULT_MODEL, DeviceError, load, model_directory
 
 
 @pytest.fixture
@@ -26,6 +26,8 @@ def test_a_shipped_model_goes_by_its_name(assets):
     v = load("first", dtype=torch.float32)
     assert (v.name, v.family, v.dtype) == ("first", "waveglow", torch.float32)
     assert load(assets / "second").name == "second"
+    save_model(assets / DEFAULT_MODEL, tiny_waveglow("lapped"), TINY_MEL)
+    assert load().name == DEFAULT_MODEL
 
 
 @pytest.mark.parametrize("kind", [str, Path])
