@@ -34,7 +34,8 @@ from vocoder.mel.spectrogram import MelSpectrogram
 
 HELD_OUT = Path(__file__).with_name("heldout.flac")
 READY = re.compile(r"ready on (http://\S+:\d+)")
-START_SECONDS = 180.0
+PATIENCE_SECONDS = 30.0
+"""of silence while the server starts"""
 ANSWER_SECONDS = 120.0
 ADVICE = "this machine is busy or slow; run it again when other programs have ended"
 SEED = 1
@@ -82,17 +83,18 @@ def running_server(model: str) -> Iterator[str]:
 
 
 def wait_until_ready(process: subprocess.Popen[bytes], log: Path) -> str:
-    """Return the server's address once /readyz answers 200."""
-    deadline = time.monotonic() + START_SECONDS
-    while process.poll() is None and time.monotonic() < deadline:
+    """Return the server's address once /readyz answers 200; say every `PATIENCE_SECONDS` that it is still starting."""
+    started = told = time.monotonic()
+    while process.poll() is None:
+        if time.monotonic() > told + PATIENCE_SECONDS:
+            told = time.monotonic()
+            print(f"the server is still starting after {told - started:.0f} s; Ctrl-C gives up", flush=True)
         announced = READY.search(log.read_text())
         with suppress(httpx.TimeoutException):  # it is asked again
             if announced and httpx.get(f"{announced[1]}/readyz", trust_env=False).status_code == 200:
                 return announced[1]
         time.sleep(0.1)
-    late = f"is not ready after {START_SECONDS:.0f} s: {ADVICE}"
-    state = late if process.poll() is None else f"ended with status {process.returncode}"
-    raise DemoError(f"the server {state}; its log:\n{log.read_text()}")
+    raise DemoError(f"the server ended with status {process.returncode}; its log:\n{log.read_text()}")
 
 
 @contextmanager
@@ -197,6 +199,7 @@ def report(original: NDArray[np.float32], speech: Speech, sample_rate: int) -> N
 
 def run(model: str, audio: Path, folder: Path) -> None:
     """Do everything once."""
+    print(f"starting the server with {model}; its first start on a machine compiles for some seconds", flush=True)
     with running_server(model) as address:
         print(f"serving {model} on {address}")
         config = default_mel_config(address)
@@ -226,6 +229,8 @@ def main() -> int:
     except (DemoError, OSError, ValueError, httpx.HTTPError) as error:
         print(f"demo: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

@@ -43,13 +43,21 @@ def test_requests_that_time_out_are_named_with_what_to_do(demo, starved, monkeyp
 
 
 class Running:
-    """A process that has not ended."""
+    """A process that ends after so many looks at it."""
 
-    def poll(self) -> None:
-        return None
+    returncode = 3
+
+    def __init__(self, looks: int) -> None:
+        self._looks = looks
+
+    def poll(self) -> int | None:
+        self._looks -= 1
+        return None if self._looks > 0 else self.returncode
 
 
-def test_a_server_that_is_slow_to_be_ready_is_asked_again_until_the_time_is_up(demo, tmp_path, monkeypatch) -> None:
+def test_a_server_that_is_slow_to_be_ready_is_asked_again_and_the_wait_is_told(
+    demo, tmp_path, monkeypatch, capsys
+) -> None:
     asked = []
 
     def late(url: str, **options: Any) -> None:
@@ -57,9 +65,10 @@ def test_a_server_that_is_slow_to_be_ready_is_asked_again_until_the_time_is_up(d
         raise httpx.ReadTimeout("timed out")
 
     monkeypatch.setattr(demo.httpx, "get", late)
-    monkeypatch.setattr(demo, "START_SECONDS", 0.5)
+    monkeypatch.setattr(demo, "PATIENCE_SECONDS", 0.05)
     log = tmp_path / "server.log"
     log.write_text("ready on http://127.0.0.1:8000")
-    with pytest.raises(demo.DemoError, match="the server is not ready after 0 s: this machine"):
-        demo.wait_until_ready(Running(), log)
+    with pytest.raises(demo.DemoError, match="the server ended with status 3; its log:\nready on"):
+        demo.wait_until_ready(Running(4), log)
     assert len(asked) > 1
+    assert "the server is still starting after 0 s" in capsys.readouterr().out
