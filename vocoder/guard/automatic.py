@@ -108,10 +108,12 @@ def _told_apart(found: MelConfig, likeliest: tuple[Guess, ...] = ()) -> MelConfi
 
 def _said(guard: Guard, mel: Tensor | np.ndarray, found: Recognition) -> str:
     """Return what a mel without a mel config looks like, and what to pass."""
-    name = guard.mel_config.name
+    own = guard.mel_config
     verdict = guard.check(mel)
-    seen = recognised(found, name) if verdict.cause == "typical" else verdict
-    return f"{seen.message} If it does follow the {name} preset, pass preset={name}."
+    seen = recognised(found, own) if verdict.cause == "typical" else verdict
+    if mel_range(own).fault(float(mel.min()), float(mel.max())) is not None:
+        return seen.message
+    return f"{seen.message} If it does follow the {own.name} preset, pass preset={own.name}."
 
 
 def _by_bands(shape: tuple[int, ...], own: MelConfig) -> MelConfig:

@@ -13,6 +13,8 @@ from vocoder.mel.config import MelConfig
 
 PLAIN = "ln"
 """natural logarithms"""
+LOUDEST = "db-loudest"
+"""decibels that do not say how loud the speech was"""
 TRANSPOSED = "transposed"
 LN10 = math.log(10.0)
 TORTOISE = (-11.512925148010254, 2.3143386840820312)
@@ -70,7 +72,7 @@ def encodings() -> Mapping[str, Encoding]:
         ),
         Encoding("tortoise", "normalised", bounded, f"take {scale:.4f} y - {-shift:.4f}"),
         Encoding("negated", "negated", "negated natural logarithms", "multiply by -1"),
-        Encoding("db-loudest", "decibels", relative, absolute),
+        Encoding(LOUDEST, "decibels", relative, absolute),
         Encoding("statistics", "statistics", normalised, "multiply by the deviations and add the means"),
         Encoding("linear", "no-logarithm", "linear values without a logarithm", "take ln(max(y, 1e-5))"),
         Encoding("flipped", "upside-down", "bands in reverse order, the highest first", "reverse the bands"),

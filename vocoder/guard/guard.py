@@ -112,10 +112,10 @@ class Guard:
             return transposed(len(values))
         found = self._recogniser.recognise(values) if self.knows(config) else None
         typicality = None if logarithms is None else self._densities.typicality(logarithms)
-        return self._verdict(found, typicality, claimed, config.name)
+        return self._verdict(found, typicality, claimed, config)
 
     def _verdict(
-        self, found: Recognition | None, typicality: Typicality | None, claimed: Convention | None, name: str
+        self, found: Recognition | None, typicality: Typicality | None, claimed: Convention | None, config: MelConfig
     ) -> Verdict:
         """Combine what the recogniser and the densities found about a mel, as far as they could be asked."""
         unlikely, likeliest = typicality is not None and typicality.unlikely, found.likeliest if found else ()
@@ -123,7 +123,7 @@ class Guard:
             refuted = found.probability(claimed) < self._refuted
             another = found.best.convention != claimed and found.best.probability > SURE
             if refuted or (another and unlikely):
-                verdict = recognised(found, name)
+                verdict = recognised(found, config)
                 if verdict.cause not in (UNSURE, NOT_SPEECH) or not unlikely:
                     return verdict
         percent = None if typicality is None else typicality.percent

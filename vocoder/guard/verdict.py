@@ -8,10 +8,10 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
-from vocoder.guard.encodings import PLAIN, encodings
+from vocoder.guard.encodings import LOUDEST, PLAIN, encodings
 from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, layouts
 from vocoder.guard.recogniser import Convention, Guess, Recognition, never_recognised
-from vocoder.mel.config import PRESETS
+from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.values import shape_fault
 
 UNSURE = "unsure"
@@ -50,20 +50,20 @@ class Verdict:
         return {**found, "likeliest": [guess.as_dict() for guess in self.likeliest]}
 
 
-def recognised(recognition: Recognition, claimed: str) -> Verdict:
-    """Return the verdict for a mel of another convention than the one of the `claimed` name."""
+def recognised(recognition: Recognition, claimed: MelConfig) -> Verdict:
+    """Return the verdict for a mel of another convention than the `claimed` one."""
     found = recognition.likeliest
     faults: dict[tuple[str, str | None], float] = defaultdict(float)
     for convention in recognition.places:
         faults[_fault(convention)] += recognition.probability(convention)
     (cause, preset), probability = max(faults.items(), key=lambda item: item[1])
     if probability < NAMED:
-        return Verdict(False, 0.0, UNSURE, f"The mel does not follow {claimed}. {unsure(found)}", likeliest=found)
+        return Verdict(False, 0.0, UNSURE, f"The mel does not follow {claimed.name}. {unsure(found)}", likeliest=found)
     if cause in (SHUFFLED, NOT_SPEECH):
         return shuffled(found) if cause == SHUFFLED else unexplained(0.0, found)
     alike = [convention for convention in recognition.places if _fault(convention) == (cause, preset)]
     like = max(alike, key=recognition.probability)
-    return Verdict(False, 0.0, cause, _explained(like), preset, likeliest=found)
+    return Verdict(False, 0.0, cause, _explained(like, claimed), preset, likeliest=found)
 
 
 @cache
@@ -95,25 +95,42 @@ def unsure(likeliest: Sequence[Guess]) -> str:
     return f"It may be {first}, or {second}. Pass preset=NAME, or compute the mel as the mel config says."
 
 
-def _explained(convention: Convention) -> str:
+def _explained(convention: Convention, claimed: MelConfig) -> str:
     """Return what a mel looks like, and what to do."""
     layout, encoding = layouts()[convention.layout], encodings()[convention.encoding]
+    again = f" Compute it with {_settings(claimed)}."
     if layout.cause == "typical":
         if encoding.name == PLAIN:
             return f"The mel looks like the {layout.preset} preset: pass preset={layout.preset}."
-        return f"The mel looks like {encoding.words}: {encoding.advice}."
+        return f"The mel looks like {encoding.words}: {encoding.advice}.{again if encoding.name == LOUDEST else ''}"
     if convention.preset is not None:
         words = layout.words if encoding.name == PLAIN else f"{encoding.words} with {layout.words}"
         alike = [name for name in layout.like if not PRESETS[name].scaled]
         return f"The mel looks like {words}: pass preset={' or '.join((convention.preset, *alike))}."
+    if encoding.cause == "decibels":  # beside which the bands, windows, hop and power are not seen reliably
+        more = "with other bands, windows, hops or powers too, as librosa's defaults give"
+        return f"The mel looks like {encoding.words}, {more}.{again}"
     words = convention.words
     if convention.mel_config is not None:
         return f"The mel looks like {words}: pass preset=auto, or compute the mel as its mel config says."
-    unknown = never_recognised(layout.mel_config.n_mels)
-    hint = f", or pass preset=NAME if it is one of {unknown}" if unknown else ""
     if layout.preset:
-        hint = f", or pass preset={layout.preset} with the values of that contract"
-    return f"The mel looks like {words}. Compute the mel as its mel config says{hint}."
+        hint = f"or as that of {layout.preset} and pass preset={layout.preset}"
+        return f"The mel looks like {words}. Compute the mel as its mel config says, {hint}."
+    unknown = never_recognised(layout.mel_config.n_mels)
+    if unknown and encoding.name == PLAIN:
+        words += f", or like one of {unknown}, which are not recognised: pass preset=NAME if it is one"
+    return f"The mel looks like {words}. Compute the mel as its mel config says."
+
+
+def _settings(config: MelConfig) -> str:
+    """Return the arguments of `librosa.feature.melspectrogram` and the logarithm that a mel config asks for."""
+    settings = f"sr={config.sample_rate}, n_fft={config.n_fft}, hop_length={config.hop_length}, n_mels={config.n_mels}"
+    settings += f", fmin={config.f_min:g}, fmax={config.f_max:g}, power={config.power:g}"
+    settings += ", htk=True" if config.mel_scale == "htk" else ""
+    settings += ", norm=None" if config.mel_norm == "none" else ""
+    if config.log == "ln" and config.mean is None:
+        return f"{settings}, then np.log(np.maximum(mel, {config.floor:g}))"
+    return f"{settings}, then encode it as {config.name} does"
 
 
 def unexplained(typicality: float, likeliest: tuple[Guess, ...]) -> Verdict:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from pathlib import Path
 
+import librosa
 import numpy as np
 import pytest
 import torch
@@ -65,6 +67,23 @@ def test_other_bands_are_named_with_their_preset(guard, x):
     assert (verdict.cause, verdict.preset) == ("log10", "espnet")
     assert "decimal logarithms" in verdict.message
     assert "preset=espnet" in verdict.message
+
+
+@pytest.mark.parametrize(
+    "settings", [{}, {"n_fft": 1024, "hop_length": 256}, {"n_fft": 1024, "hop_length": 256, "fmax": 8000}]
+)
+@pytest.mark.parametrize("ref", [1.0, np.max])
+def test_decibels_of_librosa_are_said_without_a_guess_at_the_rest_and_with_the_right_settings(guard, x, settings, ref):
+    mel = librosa.feature.melspectrogram(y=x.numpy(), sr=22050, n_mels=80, **settings)
+    verdict = guard.check(librosa.power_to_db(mel, ref=ref))
+    assert (verdict.typical, verdict.cause) == (False, "decibels")
+    for guess in ("Hz", "squared", "preset"):
+        assert guess not in verdict.message
+    right = re.search(r"with (sr=.*), then np\.log\(np\.maximum\(mel, (.*)\)\)\.$", verdict.message)
+    assert right is not None
+    told = librosa.feature.melspectrogram(y=x.numpy(), **eval(f"dict({right[1]})"), pad_mode="reflect")
+    logarithms = np.log(np.maximum(told, float(right[2])))
+    np.testing.assert_allclose(logarithms, mel_of(x, preset("nvidia")).numpy(), atol=2e-3)
 
 
 def test_shapes_tell_enough(guard):

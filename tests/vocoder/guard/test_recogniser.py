@@ -72,14 +72,14 @@ def test_probabilities_are_of_both_and_sum_to_one():
     ],
 )
 def test_what_is_certain_is_named_with_what_to_do(layout, encoding, cause, words):
-    verdict = recognised(recogniser(0.9, layout, encoding).recognise(torch.randn(80, 50)), "nvidia")
+    verdict = recognised(recogniser(0.9, layout, encoding).recognise(torch.randn(80, 50)), preset("nvidia"))
     assert (verdict.typical, verdict.cause) == (False, cause)
     assert words in verdict.message
     assert verdict.preset == ("espnet" if layout == 1 else None)
 
 
 def test_what_is_not_certain_is_told_with_the_two_likeliest():
-    verdict = recognised(recogniser(0.9, 1, 1, sure=1.0).recognise(torch.randn(80, 50)), "nvidia")
+    verdict = recognised(recogniser(0.9, 1, 1, sure=1.0).recognise(torch.randn(80, 50)), preset("nvidia"))
     assert (verdict.cause, verdict.preset) == ("unsure", None)
     assert "the espnet preset" in verdict.message
     assert len(verdict.as_dict()["likeliest"]) == 3
