@@ -21,10 +21,13 @@ def test_a_network_is_compared_with_pyin(monkeypatch):
         return compared(voice, x)
 
     agreed, off, share, median = says(180, 1.0)
-    assert agreed > 0.95 and off == 0 and share == pytest.approx(1, abs=0.05) and median == pytest.approx(180, rel=0.01)
+    assert agreed > 0.95
+    assert (off, share, median) == (0, pytest.approx(1, abs=0.05), pytest.approx(180, rel=0.01))
     assert says(360, 1.0)[1] == 1
     agreed, off, share, _ = says(180, 0.0)
-    assert agreed < 0.05 and np.isnan(off) and share == 0
+    assert agreed < 0.05
+    assert np.isnan(off)
+    assert share == 0
 
 
 def test_a_model_without_a_pitch_network_is_refused():
