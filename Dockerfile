@@ -14,7 +14,7 @@ RUN python3 -m venv /opt/venv
 # Dependencies first: this layer is built again only when they change.
 COPY pyproject.toml constraints.txt ./
 RUN python -c "import tomllib; p = tomllib.load(open('pyproject.toml', 'rb'))['project']; \
-      print('\n'.join(p['dependencies'] + p['optional-dependencies']['server'] + p['optional-dependencies']['otel']))" > requirements.txt \
+      print('\n'.join(p['dependencies'] + p['optional-dependencies']['server']))" > requirements.txt \
     && pip install --no-cache-dir ${TORCH_INDEX_URL:+--extra-index-url "$TORCH_INDEX_URL"} \
       --constraint constraints.txt --requirement requirements.txt
 COPY README.md LICENSE ./

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -18,12 +17,10 @@ from starlette.middleware.cors import CORSMiddleware
 
 import vocoder
 from server.audio.extraction import MelExtractor
-from server.engine.calibration import calibrate
 from server.engine.cores import available_cores, compute_on
 from server.engine.engines import Engines
-from server.engine.lanes import Lanes
-from server.engine.line import Line
-from server.engine.model import Load
+from server.engine.lanes import Lanes, Line
+from server.engine.model import SHARED_FRAMES, Load
 from server.engine.queue import QueueLimits
 from server.limits.gate import Drain, Gate
 from server.limits.hosts import HostRule
@@ -31,36 +28,30 @@ from server.limits.keys import KeyRing
 from server.limits.shares import HeldBytes, Pool, give_back_freed
 from server.problems import answer_not_found, install_problem_handlers
 from server.request.telling import HEADERS
-from server.routes import inference, mel, models, operations, pages, repository, synthesize
+from server.routes import inference, mel, models, operations, pages, synthesize
 from server.service import Service
 from server.settings import Settings
-from server.telemetry.log_writer import DroppedLines
-from server.telemetry.metrics import DeviceMemory, EngineGauges, Metrics
-from server.telemetry.otel import OtelMetrics, Telemetry, open_telemetry
+from server.telemetry.logs import DroppedLines
+from server.telemetry.metrics import EngineGauges, Metrics
 from server.telemetry.requests import RequestMiddleware
 from vocoder.admission import ENOUGH_FRAMES
 from vocoder.guard.guard import guards
 from vocoder.mel.config_file import known_presets
 
 
-def create_app(
-    settings: Settings | None = None, load: Load | None = None, telemetry: Telemetry | None = None
-) -> FastAPI:
+def create_app(settings: Settings | None = None, load: Load | None = None) -> FastAPI:
     """Build the application. Models load in the background after it starts; /readyz tells when they are ready.
 
     Args:
         settings: by default from the environment.
         load: returns the synthesizer of a name or directory; by default the real one.
-        telemetry: traces and metrics for OpenTelemetry; by default as the environment (`OTEL_*`) asks.
     """
     settings = Settings() if settings is None else settings
-    telemetry = open_telemetry(os.environ) if telemetry is None else telemetry
     dtype = None if settings.dtype == "auto" else getattr(torch, settings.dtype)
     load = load or partial(vocoder.load, device=settings.device, dtype=dtype, guard="off")
-    service = _service(settings, load, telemetry)
-    lifespan = _lifespan(service, telemetry)
+    service = _service(settings, load)
     about = {"summary": "Mel-spectrograms in, waveforms out.", "version": vocoder.__version__}
-    app = _bare("Flow vocoder", service, lifespan=lifespan, **about)
+    app = _bare("Flow vocoder", service, lifespan=_lifespan(service), **about)
     hosts = HostRule(settings.host, settings.allowed_hosts, settings.cors_origins)
     places = Pool(settings.max_connections)
     app.add_middleware(Gate, hosts=hosts, drain=service.drain, keys=service.keys, memory=service.memory, places=places)
@@ -68,8 +59,7 @@ def create_app(
         answers = [*HEADERS, "Retry-After"]
         cors: dict[str, Any] = {"allow_origins": settings.cors_origins, "allow_methods": ["GET", "POST"]}
         app.add_middleware(CORSMiddleware, **cors, allow_headers=["*"], expose_headers=answers)
-    tracer = None if telemetry is None else telemetry.tracer
-    app.add_middleware(RequestMiddleware, metrics=service.metrics, tracer=tracer)
+    app.add_middleware(RequestMiddleware, metrics=service.metrics)
     for group in (synthesize, mel, models, inference, operations):
         app.include_router(group.router)
     if settings.admin_port is None:
@@ -87,7 +77,7 @@ def create_admin_app(public: FastAPI) -> FastAPI:
     app = _bare(f"{public.title}: administration", service)
     app.state.described = public
     app.add_middleware(Gate, hosts=HostRule(service.settings.admin_host))
-    control = [repository.router] if service.settings.model_control else []
+    control = [operations.repository_router] if service.settings.model_control else []
     for router in (operations.router, operations.metrics_router, pages.docs_router, *control):
         app.include_router(router)
     return app
@@ -102,19 +92,15 @@ def _bare(title: str, service: Service, **options: Any) -> FastAPI:
     return app
 
 
-def _service(settings: Settings, load: Load, telemetry: Telemetry | None) -> Service:
-    meter = None if telemetry is None else telemetry.meter
-    metrics = Metrics() if meter is None else OtelMetrics(meter)
+def _service(settings: Settings, load: Load) -> Service:
+    metrics = Metrics()
     cores, kind = settings.cores or available_cores(), torch.device(settings.device).type
     lanes, workers = Lanes(cores if kind == "cpu" else 1, cores), Lanes(settings.worker_threads, 1, "worker")
     rows = settings.batching and kind == "cuda"
-    calibration = partial(calibrate, seconds=settings.calibration_seconds) if rows else None
-    engines = Engines(settings.models, load, settings.queue_limits, calibration, metrics, lanes)
-    metrics.register(EngineGauges(engines))
-    metrics.register(DeviceMemory(settings.device))
-    metrics.register(DroppedLines())
+    engines = Engines(settings.models, load, settings.queue_limits, metrics.record, lanes, SHARED_FRAMES if rows else 0)
     memory = Pool(settings.max_buffered_bytes)
-    metrics.register(HeldBytes(memory))
+    for collector in (EngineGauges(engines), DroppedLines(), HeldBytes(memory)):
+        metrics.register(collector)
     with ThreadPoolExecutor(1, initializer=compute_on, initargs=(1,)) as pool:
         pool.submit(_try_guards).result()
     path = settings.api_keys_file
@@ -138,7 +124,7 @@ def _try_guards() -> None:
         guard.recognise(np.zeros((guard.mel_config.n_mels, ENOUGH_FRAMES), np.float32))
 
 
-def _lifespan(service: Service, telemetry: Telemetry | None) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
+def _lifespan(service: Service) -> Callable[[FastAPI], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         """Load the models and watch the key file while the server runs; finish accepted work when it stops."""
@@ -156,7 +142,5 @@ def _lifespan(service: Service, telemetry: Telemetry | None) -> Callable[[FastAP
                 watch.cancel()
             await anyio.to_thread.run_sync(service.engines.stop, service.drain.remaining)
             await anyio.to_thread.run_sync(service.workers.lanes.stop, service.drain.remaining)
-            if telemetry is not None:
-                await anyio.to_thread.run_sync(telemetry.close)
 
     return lifespan

@@ -23,8 +23,7 @@ from server.limits.connections import server_config
 from server.limits.gate import Drain
 from server.service import Service
 from server.settings import Settings
-from server.telemetry.log_writer import say
-from server.telemetry.logs import logging_config
+from server.telemetry.logs import logging_config, say
 
 logger = logging.getLogger(__name__)
 

@@ -14,7 +14,7 @@ from starlette.requests import HTTPConnection
 from server.audio.extraction import MelExtractor
 from server.engine.engine import Engine
 from server.engine.engines import Engines
-from server.engine.line import Line
+from server.engine.lanes import Line
 from server.engine.queue import Job, at_once
 from server.limits.gate import Drain
 from server.limits.keys import KeyRing

@@ -97,9 +97,7 @@ class Settings(BaseSettings):
     cores: Limit = Field(
         default=0, description="cores to compute on; 0: those of the container's share, by its quota and affinity"
     )
-    batching: bool = Field(default=True, description="whether to batch mels where that is faster, on a GPU")
-    calibration_seconds: Seconds = 5.0
-    """seconds that each model on a GPU may spend at the start measuring what batching saves"""
+    batching: bool = Field(default=True, description="whether mels that wait together share runs on a GPU")
     max_body_bytes: Bytes = Field(default=16 * MIB, description="largest request body, in bytes")
     max_json_bytes: Bytes = Field(default=8 * MIB, description="largest JSON request body, in bytes")
     max_frames: Count = Field(default=4096, description="longest mel, in frames")

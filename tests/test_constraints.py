@@ -15,12 +15,11 @@ from packaging.utils import canonicalize_name
 ROOT = Path(__file__).resolve().parent.parent
 EXTRAS = {
     "vocoder": ("client", "export", "hub"),
-    "server": ("server", "otel"),
+    "server": ("server",),
     "training": ("training", "evaluation", "kokoro"),
 }
 """What may be imported by each package beside the dependencies of all."""
 DISTRIBUTIONS = {
-    "opentelemetry": "opentelemetry-sdk",
     "pythonjsonlogger": "python-json-logger",
     "sklearn": "scikit-learn",
     "yaml": "pyyaml",

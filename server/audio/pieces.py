@@ -19,19 +19,15 @@ Waveform = NDArray[np.float32]
 
 OPEN_SIZE = 0xFFFFFFFF  # of a RIFF chunk whose length is unknown when its header is written
 WAVE_CODES = {"s16": (1, 16), "f32": (3, 32)}  # format tag and bits
-WHOLE_HEAD = 26  # bytes of a FLAC file up to the end of its sample count
-SAMPLE_COUNT = slice(18, 26)  # rate, channels, bits, and in the last 36 bits the samples (RFC 9639, section 8.2)
 
 
-def open_encoder(
-    target: Format, sample_rate: int, samples: int | None = None, origin: Origin | None = None
-) -> _RawEncoder | _FileEncoder:
-    """Begin a stream. Its header has the number of samples and the origin, if known and if there is room."""
+def open_encoder(target: Format, sample_rate: int, origin: Origin | None = None) -> _RawEncoder | _FileEncoder:
+    """Begin a stream. Its header has the origin, if there is room."""
     if target.name in ("wav", "wav_f32"):
         return _RawEncoder(target.pcm, _wave_head(target.pcm, sample_rate, origin))
     if target.name in ("pcm", "pcm_f32"):
         return _RawEncoder(target.pcm, b"")
-    return _FileEncoder(target.name, sample_rate, samples, origin)
+    return _FileEncoder(target.name, sample_rate, origin)
 
 
 class _RawEncoder:
@@ -57,11 +53,10 @@ class _RawEncoder:
 class _FileEncoder:
     """Passes on what libsndfile writes while the file grows."""
 
-    def __init__(self, name: str, sample_rate: int, samples: int | None, origin: Origin | None) -> None:
+    def __init__(self, name: str, sample_rate: int, origin: Origin | None) -> None:
         encoding = AUDIO_FORMATS[name]
         self.clipped = 0
         self._bits = encoding.bits
-        self._samples = samples if encoding.container == "FLAC" else None
         self._sink = _Sink()
         self._file = soundfile.SoundFile(self._sink, "w", sample_rate, 1, encoding.subtype, format=encoding.container)
         mark(self._file, origin)
@@ -70,20 +65,12 @@ class _FileEncoder:
         """Return the complete blocks."""
         self.clipped += int(np.count_nonzero(np.abs(x) > 1.0))
         self._file.write(np.clip(x, -1.0, 1.0) if self._bits is None else quantise(x, self._bits))
-        return self._take()
+        return self._sink.take()
 
     def finish(self) -> bytes:
         """Return the last blocks."""
         self._file.close()
-        return self._take()
-
-    def _take(self) -> bytes:
-        body = self._sink.take()
-        if self._samples is not None and len(body) >= WHOLE_HEAD:
-            fields = int.from_bytes(body[SAMPLE_COUNT], "big") | self._samples
-            body = body[: SAMPLE_COUNT.start] + fields.to_bytes(8, "big") + body[SAMPLE_COUNT.stop :]
-            self._samples = None
-        return body
+        return self._sink.take()
 
 
 class _Sink(io.RawIOBase):

@@ -11,8 +11,6 @@ from pathlib import Path
 
 import torch
 
-__all__ = ["Team", "available_cores", "compute_on"]
-
 LEAST_SHARE = 0.75
 """processor time of a team's own thread, of the time that passes, below which the team lacks cores"""
 SHORTEST = 0.005  # seconds of a run that says anything

@@ -12,37 +12,32 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from server.engine.calibration import Calibration
 from server.engine.cores import compute_on
 from server.engine.errors import EngineState, NotReadyError, SynthesisError
-from server.engine.lanes import Lanes
-from server.engine.line import Line
-from server.engine.model import Load, LoadedModel, Observer, Outcome, short_name
-from server.engine.queue import Job, Part, Parts, QueueLimits, Synthesis, at_once
+from server.engine.lanes import Lanes, Line
+from server.engine.model import Load, LoadedModel, Outcome, Record, short_name
+from server.engine.queue import Job, Part, QueueLimits, Synthesis, at_once
 from vocoder.checkpoint import CheckpointError
 from vocoder.loading import DeviceError
 from vocoder.mel.config import MelConfig
 from vocoder.sampling import Utterance
 from vocoder.synthesis.synthesizer import Synthesizer
 
-__all__ = ["Engine"]
-
 logger = logging.getLogger(__name__)
 
-CANARY_INTERVAL = 30.0  # seconds without a success after which an idle engine tests itself
 EXPECTED_ERRORS = (CheckpointError, DeviceError, OSError)  # of loading; their texts need no traceback
 
 
 class Engine:
     """Runs one model on shared lanes.
 
-    `load` gives the synthesizer of the reference. `calibration` measures whether mels should share runs; without it
-    each runs alone. The observer is told of every run.
+    `load` gives the synthesizer of the reference. `record` is told of every run, which may hold `shared_frames`.
     """
 
     def __init__(
@@ -51,8 +46,8 @@ class Engine:
         load: Load,
         lanes: Lanes,
         limits: QueueLimits | None = None,
-        calibration: Calibration | None = None,
-        observer: Observer | None = None,
+        record: Record | None = None,
+        shared_frames: int = 0,
     ) -> None:
         self.name = short_name(reference)
         self.state = EngineState.LOADING
@@ -61,11 +56,10 @@ class Engine:
         """done when the model is ready, or cannot be"""
         self._reference = reference
         self._load = load
-        self._calibration = calibration
-        self._observer = observer
-        self._line = Line(lanes, limits or QueueLimits(), self._compute, self._fits, self._check)
+        self._make = partial(LoadedModel, record=record, shared_frames=shared_frames)
+        self._line = Line(lanes, limits or QueueLimits(), self._compute, self._fits)
         self._model: LoadedModel | None = None
-        self._well = self._used = time.monotonic()
+        self._used = time.monotonic()
         self._otherwise = EngineState.FAILED  # if the model cannot be loaded
 
     @property
@@ -102,13 +96,13 @@ class Engine:
     def load(self) -> None:
         """Load the model and queue its warm-up, after which `loaded` is done."""
         try:
-            model = LoadedModel(self._load(self._reference), observer=self._observer)
+            model = self._make(self._load(self._reference))
             model.try_out()  # the first run may compile and allocate, so its time says nothing about the next
             seconds = model.try_out()
         except Exception as error:
             self._give_up(error)
             return
-        job = Job(0, model.synthesizer.sample_rate, parts=self._warm_up(model, seconds))
+        job = Job(0, model.synthesizer.sample_rate, parts=at_once(self._warm_up, model, seconds))
         job.add_done_callback(self._on_warmed_up)
         with self._line.lanes.lock:
             if self.state is EngineState.LOADING:
@@ -139,7 +133,7 @@ class Engine:
         """
         with self._line.lanes.lock:
             unused = time.monotonic() - self._used
-            if self.state is not EngineState.READY or (unused_for and (unused < unused_for or self._line.waits)):
+            if self.state is not EngineState.READY or (unused_for and (unused < unused_for or len(self._line))):
                 return False
             self._refuse_all(EngineState.IDLE if unused_for else EngineState.UNLOADED)
             self._model = None
@@ -212,27 +206,12 @@ class Engine:
             return [NotReadyError(self.state)] * len(jobs)
         outcomes = model.run(utterances) if model and utterances else [jobs[0].next_part()]
         self._used = time.monotonic()
-        failures = [outcome for outcome in outcomes if isinstance(outcome, SynthesisError)]
-        if any(failure.fatal for failure in failures):
+        if any(isinstance(outcome, SynthesisError) and outcome.fatal for outcome in outcomes):
             self._refuse_all(EngineState.FAILED)
-        if not failures:
-            self._well = time.monotonic()
         return outcomes
 
     def _fits(self, frames: list[int]) -> bool:
         return self._model is not None and self._model.fits(frames)
-
-    def _check(self) -> None:
-        """Notice a lost device even while there are no requests."""
-        model = self._model
-        if time.monotonic() - self._well < CANARY_INTERVAL or model is None or self.state is not EngineState.READY:
-            return
-        try:
-            model.try_out()
-            self._well = time.monotonic()
-        except Exception:
-            logger.exception("%s can no longer synthesize", self.name)
-            self._refuse_all(EngineState.FAILED)
 
     def _admitted(self, job: Job) -> Job:
         with self._line.lanes.lock:
@@ -247,15 +226,14 @@ class Engine:
         if self.state is not EngineState.READY:
             raise NotReadyError(self.state)
 
-    def _warm_up(self, model: LoadedModel, seconds: float) -> Parts:
-        for _ in model.warm_up(seconds, self._calibration):
-            yield 0
+    def _warm_up(self, model: LoadedModel, seconds: float) -> NDArray[np.float32]:
+        model.warm_up(seconds)
         with self._line.lanes.lock:
             if self.state is EngineState.LOADING:
                 self._model, self.name = model, model.name
-                self._line.keep_pace(model.pace)
+                self._line.pace = model.pace
                 self.state, self._otherwise = EngineState.READY, EngineState.UNLOADED
-                self._well = self._used = time.monotonic()
+                self._used = time.monotonic()
         return np.empty(0, np.float32)
 
     def _on_warmed_up(self, job: Future[Synthesis]) -> None:

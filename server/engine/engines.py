@@ -8,16 +8,13 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 
-from server.engine.calibration import Calibration
 from server.engine.cores import available_cores, compute_on
 from server.engine.engine import Engine
 from server.engine.errors import LOADING_SECONDS, EngineState
 from server.engine.lanes import Lanes
-from server.engine.model import Load, Observer, free_memory
+from server.engine.model import Load, Record, free_memory
 from server.engine.queue import QueueLimits
 from server.problems import Problem
-
-__all__ = ["COMPUTING", "Engines", "LoadError"]
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +34,12 @@ class Engines:
         references: Sequence[str],
         load: Load,
         limits: QueueLimits | None = None,
-        calibration: Calibration | None = None,
-        observer: Observer | None = None,
+        record: Record | None = None,
         lanes: Lanes | None = None,
+        shared_frames: int = 0,
     ) -> None:
         self.lanes = lanes = lanes or Lanes(1, available_cores())
-        self._make: Callable[[str], Engine] = lambda name: Engine(name, load, lanes, limits, calibration, observer)
+        self._make: Callable[[str], Engine] = lambda name: Engine(name, load, lanes, limits, record, shared_frames)
         self._engines = tuple(map(self._make, references))
         self._adding = asyncio.Lock()
 

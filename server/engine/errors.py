@@ -7,8 +7,6 @@ from enum import StrEnum
 
 from server.problems import Problem
 
-__all__ = ["LOADING_SECONDS", "DeadlineError", "EngineState", "NotReadyError", "QueueFullError", "SynthesisError"]
-
 # By name, since a synthesizer need not be based on torch.
 OUT_OF_MEMORY = frozenset({"OutOfMemoryError"})
 MAX_RETRY_AFTER = 60

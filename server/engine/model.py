@@ -5,15 +5,13 @@ from __future__ import annotations
 import gc
 import logging
 import time
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Protocol
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from server.engine.calibration import Calibration, Costs
 from server.engine.errors import SynthesisError
 from server.engine.queue import Pace, Parts
 from vocoder.correction.order import BLOCK
@@ -21,13 +19,13 @@ from vocoder.mel.range import mel_range
 from vocoder.sampling import Utterance, voice_of
 from vocoder.synthesis.synthesizer import Synthesizer
 
-__all__ = ["Load", "LoadedModel", "Observer", "Outcome", "check_output", "free_memory", "short_name"]
-
 logger = logging.getLogger(__name__)
 
 Load = Callable[[str], Synthesizer]
 """from the name or directory of a model; what it returns may lack `synthesize_many` and `open_stream`"""
 Outcome = NDArray[np.float32] | SynthesisError
+Record = Callable[..., None]
+"""adds to a metric, as `Metrics.record` does"""
 
 WARM_UP_FRAMES = 32
 LEAST_WARM_UP = 4  # fewer may be too short to be corrected, which would leave that code to be compiled
@@ -38,23 +36,14 @@ LONGEST_RUN = 2.0  # seconds; longer mels are computed in parts, if the model ca
 PART_SECONDS = 1.0
 MAX_PART_FRAMES = 512  # the chunks in which models compute long mels anyway
 LEAST_PART_FRAMES = 256  # of parallel models, however slow the machine is now: shorter parts cost up to twice as much
+SHARED_FRAMES = 2**13  # of the mels that share a run on a GPU
 NETWORK_CORRECTIONS = 17  # corrections that cost about as much as the rest of the default model
 
 
-class Observer(Protocol):
-    """Is told of every run."""
-
-    def count_batch(self, model: str, items: int, frames: int, padded_frames: int) -> None:
-        """Count one run on `items` mels of `frames` in all, which computed `padded_frames`."""
-
-    def count_out_of_memory(self, model: str) -> None:
-        """Count a run for which the device had no memory."""
-
-
 class LoadedModel:
-    """A model and the costs of its runs; without costs, each mel runs alone. Threads may use it at once."""
+    """A model, of which a run may hold mels of `shared_frames` in all. Threads may use it at once."""
 
-    def __init__(self, synthesizer: Synthesizer, costs: Costs | None = None, observer: Observer | None = None) -> None:
+    def __init__(self, synthesizer: Synthesizer, record: Record | None = None, shared_frames: int = 0) -> None:
         self.name = short_name(synthesizer.name)
         self.synthesizer = synthesizer
         self.silence = mel_range(synthesizer.mel_config).silence
@@ -64,10 +53,8 @@ class LoadedModel:
         self.pace = Pace()
         network = getattr(synthesizer, "model", None)
         self._least_part = 1 if network is None or network.sequential else LEAST_PART_FRAMES
-        self._costs = costs or Costs()
-        self._observer = observer
-        self.max_frames = self._costs.max_frames
-        """the most frames of a shared run"""
+        self._record = record
+        self._shared_frames = shared_frames if hasattr(synthesizer, "synthesize_many") else 0
 
     def try_out(self, frames: int = 1, denoise: float = 0.0) -> float:
         """Synthesize some silence and return the seconds it took; raise if the model cannot."""
@@ -76,22 +63,12 @@ class LoadedModel:
         check_output(self.synthesizer.synthesize(mel, seed=0, denoise=denoise), frames, self.synthesizer.hop_length)
         return time.perf_counter() - started
 
-    def warm_up(self, seconds: float, calibration: Calibration | None) -> Generator[None, None, None]:
-        """Run the model as requests will, one run at a time, and measure its costs unless each mel runs alone.
-
-        A model that took many `seconds` for one frame runs on fewer frames.
-        """
+    def warm_up(self, seconds: float) -> None:
+        """Run the model as requests will, on fewer frames if it took many `seconds` for one."""
         frames = max(LEAST_WARM_UP, min(WARM_UP_FRAMES, int(WARM_UP_SECONDS / max(seconds, 1e-6))))
         with_denoiser = (WARM_UP_FRAMES + DENOISER_FRAMES) * seconds <= WARM_UP_SECONDS
         took = self.try_out(frames, WARM_UP_DENOISE if with_denoiser else 0.0)
         self.pace.add(1, took / frames)
-        yield
-        if calibration is not None:
-            self._costs = yield from calibration(self.synthesizer, self.silence, self.pace.frames_per_second)
-            self.max_frames = self._costs.max_frames
-        if self._costs.frames_per_second:
-            self.pace = Pace()
-            self.pace.add(1, 1.0 / self._costs.frames_per_second)
 
     def cost(self, corrections: int | None) -> float:
         """Return what a frame with so many corrections costs, beside one with the model's own number."""
@@ -100,13 +77,7 @@ class LoadedModel:
 
     def fits(self, frames: Sequence[int]) -> bool:
         """Whether the last of these mels should share a run with the others; a single mel always fits."""
-        if len(frames) == 1:
-            return True
-        costs, synthesizer, *others, last = self._costs, self.synthesizer, *frames
-        if not hasattr(synthesizer, "synthesize_many") or sum(frames) > self.max_frames:
-            return False
-        before = costs.alone(others[0]) if len(others) == 1 else costs.together(synthesizer.run_frames(others))
-        return costs.worth_joining(before, synthesizer.run_frames(frames), last)
+        return len(frames) == 1 or sum(frames) <= self._shared_frames
 
     def run(self, utterances: Sequence[Utterance]) -> list[Outcome]:
         """Return the audio or the error of each utterance. If memory runs out, the run is repeated in halves."""
@@ -114,8 +85,8 @@ class LoadedModel:
             audio = self._synthesize(utterances)
         except Exception as error:
             failure = SynthesisError.of(error)
-            if failure.out_of_memory and self._observer is not None:
-                self._observer.count_out_of_memory(self.name)
+            if failure.out_of_memory and self._record is not None:
+                self._record("out_of_memory", model=self.name)
             if failure.fatal or len(utterances) == 1:
                 logger.exception("synthesis of %s frames failed", [utterance.frames for utterance in utterances])
                 return [failure] * len(utterances)
@@ -145,22 +116,22 @@ class LoadedModel:
             parts.append(session.next())
         x = np.concatenate(parts)
         check_output(x, utterance.frames, self.synthesizer.hop_length)
-        self._count(1, utterance.frames, utterance.frames)
+        self._count(1, utterance.frames)
         return x
 
     def _synthesize(self, utterances: Sequence[Utterance]) -> list[NDArray[np.float32]]:
-        synthesizer, frames = self.synthesizer, [utterance.frames for utterance in utterances]
         if len(utterances) > 1:
-            audio, padded = synthesizer.synthesize_many(utterances), synthesizer.run_frames(frames)
+            audio = self.synthesizer.synthesize_many(utterances)
         else:
             (one,) = utterances
-            audio, padded = [synthesizer.synthesize(one.mel, **voice_of(one))], one.frames
-        self._count(len(utterances), sum(frames), padded)
+            audio = [self.synthesizer.synthesize(one.mel, **voice_of(one))]
+        self._count(len(utterances), sum(utterance.frames for utterance in utterances))
         return audio
 
-    def _count(self, items: int, frames: int, padded: int) -> None:
-        if self._observer is not None:
-            self._observer.count_batch(self.name, items, frames, padded)
+    def _count(self, items: int, frames: int) -> None:
+        if self._record is not None:
+            self._record("batch_items", items, model=self.name)
+            self._record("batch_frames", frames, model=self.name)
 
     def _checked(self, x: NDArray[np.float32], utterance: Utterance) -> Outcome:
         try:
@@ -172,8 +143,8 @@ class LoadedModel:
 
     def _shrink(self, frames: int) -> None:
         """Limit later runs to half of what did not fit into memory."""
-        self.max_frames = min(self.max_frames, frames // 2)
-        logger.warning("out of memory: batches have at most %d frames from now on", self.max_frames)
+        self._shared_frames = min(self._shared_frames, frames // 2)
+        logger.warning("out of memory: batches have at most %d frames from now on", self._shared_frames)
         free_memory()
 
 

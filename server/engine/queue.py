@@ -1,4 +1,4 @@
-"""The work of one tenant of the lanes: waiting within limits, in fair turns, and running."""
+"""The work of one line for the lanes: waiting within limits, in fair turns, and running."""
 
 from __future__ import annotations
 
@@ -19,8 +19,6 @@ from server.engine.turns import CLIENT, Client, Shares, wait_among
 from server.problems import Problem
 from vocoder.sampling import Utterance
 
-__all__ = ["Job", "Pace", "Part", "Parts", "QueueLimits", "Synthesis", "WorkQueue", "at_once"]
-
 NUMBERS = count()
 FIRST_CHUNK_SECONDS = 1.0  # that somebody who listens goes before others
 MEMORY = 0.9  # weight that the past keeps in the pace with each new run
@@ -40,7 +38,7 @@ class Part:
 
 @dataclass(frozen=True)
 class QueueLimits:
-    """Limits on the work that waits for one tenant. An idle one takes anything.
+    """Limits on the work that waits in one line. An idle one takes anything.
 
     Attributes:
         items: jobs.
@@ -159,7 +157,7 @@ class Pace:
 
 
 class WorkQueue:
-    """The waiting and running jobs of a tenant. It has no lock of its own: its owner holds one."""
+    """The waiting and running jobs of a line, which holds the lock of its lanes."""
 
     def __init__(self, limits: QueueLimits) -> None:
         self.limits = limits
@@ -178,7 +176,7 @@ class WorkQueue:
     @property
     def frames(self) -> int:
         """Mel frames that wait."""
-        return sum(job.frames for job in self._jobs)
+        return sum(job.frames for job in self)
 
     @property
     def backlog(self) -> float:

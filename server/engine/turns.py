@@ -6,8 +6,6 @@ from collections.abc import Hashable, Iterable
 from contextvars import ContextVar
 from typing import NamedTuple
 
-__all__ = ["CLIENT", "Client", "Shares", "Who", "wait_among"]
-
 MOST_KNOWN = 4096
 
 Who = tuple[Hashable, ...]

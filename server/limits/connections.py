@@ -7,7 +7,7 @@ two protocols extend its own, here and in `websocket`, with `Config(http=..., ws
 * idle connections that take all places: they give way to new ones (`limit_concurrency` refuses the new ones, probes
   included, so that a busy server is restarted);
 * an answer or audio that is requested and not read, which fills memory;
-* a client that is still sending when it is refused, and loses the answer (`lingering`), or that has ended its own side;
+* a client that is still sending when it is refused, and loses the answer (`closing`), or that has ended its own side;
 * headers above the limit that arrive in one piece; two lengths of one body (request smuggling);
 * WebSocket handshakes that cannot be parsed, and stay unanswered; millions of pings without reading the pongs, which
   are all queued; tiny fragments, whose list is far larger than the message.
@@ -25,13 +25,18 @@ import h11
 import uvicorn
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from server.limits.lingering import LingeringTransport
-from server.limits.timers import Deadline, ReaderWatch, busy, configure_socket, handshake_problem, refusal
+from server.limits.closing import (
+    Deadline,
+    LingeringTransport,
+    ReaderWatch,
+    busy,
+    configure_socket,
+    handshake_problem,
+    refusal,
+)
 from server.limits.websocket import LimitedWebSocket
 from server.problems import Problem
 from server.settings import Settings
-
-__all__ = ["MAX_STREAM_MESSAGE", "LimitedHttp", "server_config"]
 
 MAX_STREAM_MESSAGE = 2**20  # bytes of one WebSocket message
 UNFINISHED = (h11.IDLE, h11.SEND_BODY, h11.ERROR)

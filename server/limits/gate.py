@@ -19,8 +19,6 @@ from server.limits.shares import Holding, Pool, client_of
 from server.problems import Problem, render
 from server.telemetry.requests import note, noted
 
-__all__ = ["Drain", "Gate", "charge_frames"]
-
 PART_BYTES = 2**16  # uvicorn's connections take as much before `send` waits
 
 

@@ -11,8 +11,6 @@ from starlette.requests import HTTPConnection
 from server.addresses import PROBES
 from server.problems import Problem
 
-__all__ = ["HostRule", "is_loopback"]
-
 ANY = "*"
 LOCALHOST = "localhost"
 LOCAL_NETWORKS = (".local", ".internal", ".home.arpa", ".svc")

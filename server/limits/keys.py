@@ -24,16 +24,17 @@ from pathlib import Path
 
 from vocoder.files import read_small
 
-__all__ = ["ROLES", "Client", "KeyFileError", "KeyRing", "Quotas", "TokenBucket", "read_clients"]
-
 logger = logging.getLogger(__name__)
 
 ROLES = frozenset({"speak", "metrics"})
-NAME = re.compile(r"[A-Za-z0-9._-]{1,64}")
-KEY = re.compile(r"[A-Za-z0-9._~+/=-]{16,256}")  # may follow Bearer (RFC 6750), and is too long to guess
-DIGEST = re.compile(r"[0-9a-f]{64}")
-COUNT = re.compile(r"[0-9]{1,12}")
-LIMITS = ("requests_per_minute", "frames_per_minute")
+LINE = re.compile(
+    r"(?P<name>[A-Za-z0-9._-]{1,64}):(sha256:(?P<digest>[0-9a-f]{64})|(?P<key>[A-Za-z0-9._~+/=-]{16,256}))"
+    r"(?P<options>(\s+(roles=[a-z,]+|(requests|frames)_per_minute=[0-9]{1,12}))*)"
+)  # a key may follow Bearer (RFC 6750), and is too long to guess
+WANTED = (
+    "write NAME:KEY, a name of letters, digits or ._-, a key of 16 to 256 letters, digits or ._~+/=-, or NAME:sha256:"
+    " and 64 small hexadecimal digits; then maybe requests_per_minute=N, frames_per_minute=N, roles=speak,metrics"
+)
 MAX_FILE_BYTES = 2**20
 WATCH_SECONDS = 1.0
 SECONDS_PER_MINUTE = 60.0
@@ -163,11 +164,11 @@ def read_clients(path: Path, requests_per_minute: int = 0, frames_per_minute: in
         raise KeyFileError(f"cannot read the file of API keys {path}: {error.strerror}") from None
     except UnicodeDecodeError:
         raise KeyFileError(f"the file of API keys {path} is not UTF-8") from None
-    default = Client("", (), requests_per_minute=requests_per_minute, frames_per_minute=frames_per_minute)
+    limits = {"requests_per_minute": requests_per_minute, "frames_per_minute": frames_per_minute}
     clients: dict[str, Client] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not line.lstrip().startswith("#"):
-            client = _parse(line, default, f"{path}, line {number}")
+            client = _parse(line.strip(), limits, f"{path}, line {number}")
             known = clients.get(client.name, replace(client, digests=()))
             if replace(known, digests=()) != replace(client, digests=()):
                 raise KeyFileError(f"{path}, line {number}: two lines with the same name must have the same options")
@@ -177,33 +178,14 @@ def read_clients(path: Path, requests_per_minute: int = 0, frames_per_minute: in
     return tuple(clients.values())
 
 
-def _parse(line: str, default: Client, where: str) -> Client:
-    secret, *options = line.split()
-    name, _, key = secret.partition(":")
-    kind, _, digest = key.partition(":")
-    if not NAME.fullmatch(name):
-        raise KeyFileError(f"{where}: a name has 1 to 64 letters, digits, dots, dashes or underscores, then a colon")
-    if kind == "sha256" and DIGEST.fullmatch(digest):
-        client = replace(default, name=name, digests=(bytes.fromhex(digest),))
-    elif KEY.fullmatch(key):
-        client = replace(default, name=name, digests=(_digest(key),))
-    else:
-        plain = "a key has 16 to 256 letters, digits or ._~+/=- without blanks"
-        raise KeyFileError(f"{where}: {plain}, or is sha256: and 64 small hexadecimal digits")
-    for option in options:
-        client = _with_option(client, option, where)
-    return client
-
-
-def _with_option(client: Client, option: str, where: str) -> Client:
-    name, _, value = option.partition("=")
-    if name == "roles" and (roles := frozenset(value.split(","))) <= ROLES:
-        return replace(client, roles=roles)
-    if name in LIMITS and COUNT.fullmatch(value):
-        limit: dict[str, int] = {name: int(value)}
-        return replace(client, **limit)  # type: ignore[arg-type]
-    known = f"requests_per_minute=N, frames_per_minute=N and roles= with {', '.join(sorted(ROLES))}"
-    raise KeyFileError(f"{where}: options are {known}")
+def _parse(line: str, limits: dict[str, int], where: str) -> Client:
+    found = LINE.fullmatch(line)
+    options = dict(option.split("=") for option in found["options"].split()) if found else {}
+    roles = frozenset(options.pop("roles", "speak").split(","))
+    if found is None or not roles <= ROLES:
+        raise KeyFileError(f"{where}: {WANTED}")
+    digest = bytes.fromhex(found["digest"]) if found["digest"] else _digest(found["key"])
+    return Client(found["name"], (digest,), roles, **limits | {name: int(value) for name, value in options.items()})
 
 
 def _digest(key: str) -> bytes:

@@ -18,8 +18,6 @@ from server.engine.turns import Client
 from server.problems import Problem
 from vocoder.memory import give_back_memory
 
-__all__ = ["HeldBytes", "Holding", "Pool", "client_of", "give_back_freed", "hold_bytes"]
-
 SHARE = 0.75
 """of everything that one client may have, so that there is always some left for others"""
 GIVE_BACK_BYTES = 2**26

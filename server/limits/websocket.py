@@ -14,10 +14,8 @@ from websockets.frames import Frame
 from websockets.http11 import Response
 from websockets.server import ServerProtocol
 
-from server.limits.timers import ReaderWatch, handshake_problem, refusal
+from server.limits.closing import ReaderWatch, handshake_problem, refusal
 from server.problems import MEDIA_TYPE
-
-__all__ = ["LimitedWebSocket"]
 
 READ_BYTES = 2**14  # taken from a WebSocket at once; between two reads, others have their turn
 WEBSOCKET_LOGGER = "server.websocket"  # of its own: uvicorn logs addresses with their query, which may hold anything

@@ -17,7 +17,7 @@ from vocoder.adapt.path import MelPath, path_between
 from vocoder.admission import MelTooLongError, UnlikelyMelError
 from vocoder.admission import admit as admit_mel
 from vocoder.config import ConfigError, to_dict
-from vocoder.guard.automatic import UnsureError, source_config
+from vocoder.guard.automatic import UnsureError
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import AUTO, with_statistics
@@ -99,23 +99,20 @@ def as_problems() -> Iterator[None]:
         raise Problem("unlikely-mel", _sentence(error), guard=error.verdict.as_dict()) from None
 
 
-def mel_path(asked: Asked, target: MelConfig, known: Mapping[str, MelConfig], mel: Mel | None = None) -> MelPath:
+def mel_path(asked: Asked, target: MelConfig, known: Mapping[str, MelConfig]) -> MelPath:
     """Return the conversion from the config that a mel was made with to the model's own.
 
     Args:
-        asked: what the request says; without a preset, the mel has the model's own config.
+        asked: what the request says; without a preset, and with `auto`, the mel has the model's own config.
         target: the model's own config.
         known: mel configs by name.
-        mel: (n_mels, frames), from which preset=auto recognises its config; without one, auto stands for the model's.
 
     Raises:
         Problem: unknown preset, invalid statistics, or no conversion that the request allows.
     """
     source = _source(asked, target, known)
     with as_problems():
-        if mel is None and source == AUTO:
-            source = target
-        return path_between(source_config(source, target, mel), target, asked.adapt)
+        return path_between(target if isinstance(source, str) else source, target, asked.adapt)
 
 
 def known_config(name: str, known: Mapping[str, MelConfig]) -> MelConfig:

@@ -6,9 +6,7 @@ with the number of bytes, and only then makes an array. Nothing is unpickled or 
 
 from __future__ import annotations
 
-import binascii
 import math
-from base64 import b64decode
 from collections.abc import Mapping
 from itertools import chain
 from typing import Any
@@ -98,7 +96,9 @@ def _from_raw(body: bytes, headers: Mapping[str, str]) -> NDArray[Any]:
     sizes = [part.strip() for part in shape.split(",")]
     if not all(part.isascii() and part.isdecimal() and len(part) <= 9 for part in sizes):
         raise _malformed("X-Mel-Shape must be whole numbers separated by commas, such as 80,512.")
-    return _from_parts(body, [int(part) for part in sizes], dtype)
+    if dtype not in DTYPES:
+        raise _wrong_dtype()
+    return _view(memoryview(body), DTYPES[dtype], tuple(map(int, sizes)))
 
 
 def check_json_size(body: bytes) -> None:
@@ -134,28 +134,12 @@ def _from_json(body: bytes) -> NDArray[Any]:
         document = from_json(body)
     except ValueError:
         raise _malformed("The body is not valid JSON.") from None
-    if not isinstance(document, dict) or not (
-        {"mel"} == set(document) or {"mel_b64", "shape", "dtype"} == set(document)
-    ):
-        raise _malformed('JSON must be {"mel": [[...]]} or {"mel_b64": "...", "shape": [80, 512], "dtype": "float32"}.')
-    if "mel" in document:
-        array = number_array(document["mel"])
-        if not 1 <= array.ndim <= MAX_DIMENSIONS or array.size == 0:
-            raise _malformed("mel must be a list of lists of numbers, all of the same length.")
-        return array
-    try:
-        data = b64decode(document["mel_b64"], validate=True)
-    except (binascii.Error, TypeError, ValueError):
-        raise _malformed("mel_b64 is not base64.") from None
-    return _from_parts(data, document["shape"], document["dtype"])
-
-
-def _from_parts(data: bytes, shape: Any, dtype: Any) -> NDArray[Any]:
-    if not isinstance(dtype, str) or dtype not in DTYPES:
-        raise _wrong_dtype()
-    if not isinstance(shape, list) or not all(type(size) is int for size in shape):
-        raise _malformed("shape must be a list of whole numbers.")
-    return _view(memoryview(data), DTYPES[dtype], tuple(shape))
+    if not isinstance(document, dict) or {"mel"} != set(document):
+        raise _malformed('JSON must be {"mel": [[...]]}.')
+    array = number_array(document["mel"])
+    if not 1 <= array.ndim <= MAX_DIMENSIONS or array.size == 0:
+        raise _malformed("mel must be a list of lists of numbers, all of the same length.")
+    return array
 
 
 def _view(data: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any = "C") -> NDArray[Any]:

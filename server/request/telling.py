@@ -10,7 +10,6 @@ from server.request.asked import StreamHello
 from vocoder.adapt.path import MelPath
 from vocoder.audio.origin import Origin
 from vocoder.guard.verdict import Verdict
-from vocoder.mel.config_file import AUTO
 
 HEADERS = {
     "X-Request-Id": "The id of the request: the client's own, if it sent a well-formed one.",
@@ -78,17 +77,14 @@ def ready_message(
         "n_mels": path.source.n_mels,
         "layout": "(frames, n_mels)",
         "hop_length": path.target.hop_length,
-        **({"preset": AUTO} if hello.preset == AUTO else _path_members(path)),
+        **_path_members(path),
     }
 
 
-def done_message(
-    hello: StreamHello, frames: int, audio: dict[str, Any], verdict: Verdict | None, path: MelPath
-) -> dict[str, Any]:
+def done_message(frames: int, audio: dict[str, Any], verdict: Verdict | None, path: MelPath) -> dict[str, Any]:
     """Return what the client of a stream is told after the last audio."""
-    recognised = {"recognised": path.source.name} if hello.preset == AUTO else {}
     guard = {} if verdict is None else {"guard": verdict.as_dict()}
-    return {"type": "done", "frames": frames, **audio, **_path_members(path), **recognised, **guard}
+    return {"type": "done", "frames": frames, **audio, **_path_members(path), **guard}
 
 
 def _path_members(path: MelPath) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -67,9 +67,9 @@ class InferenceRequest:
     """
 
     mel: NDArray[np.float32]
-    id: str | None = None
-    parameters: InferenceParameters = field(default_factory=InferenceParameters)
-    binary: bool = False
+    id: str | None
+    parameters: InferenceParameters
+    binary: bool
 
 
 def describe_model(name: str, family: str, n_mels: int) -> dict[str, Any]:
@@ -83,8 +83,8 @@ def describe_model(name: str, family: str, n_mels: int) -> dict[str, Any]:
     }
 
 
-def parse_request(body: bytes, header_length: str | None, n_mels: int, max_json_bytes: int) -> InferenceRequest:
-    """Read an inference request. Without a header_length it is JSON; with "0" it is the mel in 32-bit floats.
+def parse_request(body: bytes, header_length: str | None, max_json_bytes: int) -> InferenceRequest:
+    """Read an inference request. Without a header_length all of it is JSON.
 
     Raises:
         Problem: 400 malformed; 413 too much JSON.
@@ -100,8 +100,6 @@ def parse_request(body: bytes, header_length: str | None, n_mels: int, max_json_
     if length > max_json_bytes:
         detail = f"The JSON is larger than the limit of {max_json_bytes} bytes: send the mel as bytes."
         raise Problem("body-too-large", detail, limit_bytes=max_json_bytes)
-    if length == 0:
-        return InferenceRequest(_raw_mel(body, n_mels), binary=True)
     check_json_size(body[:length])
     try:
         document = _Document.model_validate_json(body[:length])
@@ -144,19 +142,9 @@ def _numbers(x: NDArray[np.float32]) -> Iterator[bytes]:
         yield f"{',' if start else ''}{text}".encode()
 
 
-def _raw_mel(body: bytes, n_mels: int) -> NDArray[np.float32]:
-    frames, rest = divmod(len(body), 4 * n_mels)
-    if rest or not frames:
-        raise _malformed(f"A raw body must hold the mel ({n_mels}, frames) in 32-bit floats.")
-    return np.frombuffer(body, "<f4").astype(np.float32).reshape(n_mels, frames)
-
-
 def _read_input(tensor: _Tensor, binary: memoryview) -> NDArray[np.float32]:
-    dtype, size, given = (
-        DTYPES[tensor.datatype.replace("FP", "float")],
-        math.prod(tensor.shape),
-        tensor.parameters.get("binary_data_size"),
-    )
+    dtype, size = DTYPES[tensor.datatype.replace("FP", "float")], math.prod(tensor.shape)
+    given = tensor.parameters.get("binary_data_size")
     if (tensor.data is None) == ("binary_data_size" not in tensor.parameters):
         raise _malformed("The input must have either data or the parameter binary_data_size.")
     if tensor.data is None:

@@ -18,7 +18,7 @@ from server.request.exchange import Exchange, media_type, while_wanted
 from server.request.telling import as_parameters, facts
 from server.request.tensors import HEADER_LENGTH, VERSION, describe_model, parse_request, render_response
 from server.routes import operations
-from server.routes.openapi import INFERENCE_BODY, INFERENCE_RESPONSE, refusal_responses
+from server.routes.openapi import INFERENCE_BODY, INFERENCE_RESPONSE, REFUSALS
 from server.service import ServiceDependency
 from server.stream.chunks import VALUE_BYTES
 
@@ -29,8 +29,6 @@ router = APIRouter(prefix=INFERENCE, tags=["Open Inference Protocol"])
 
 ONE_MODEL = "/models/{name}"
 ONE_VERSION = f"{ONE_MODEL}/versions/{VERSION}"
-LOOKED_UP = refusal_responses(404, 422, 503)
-REFUSALS = refusal_responses(400, 401, 403, 404, 408, 413, 415, 422, 429, 500, 503, 504, 507)
 RESPONSES = {200: INFERENCE_RESPONSE, **REFUSALS}
 
 
@@ -41,7 +39,7 @@ async def describe_server() -> dict[str, Any]:
 
 
 @router.head("/health/live", include_in_schema=False)
-@router.get("/health/live", responses=refusal_responses(503))
+@router.get("/health/live", responses=REFUSALS)
 async def live(service: ServiceDependency) -> dict[str, bool]:
     """Answer 200 where /livez does."""
     await operations.live(service)
@@ -49,15 +47,15 @@ async def live(service: ServiceDependency) -> dict[str, bool]:
 
 
 @router.head("/health/ready", include_in_schema=False)
-@router.get("/health/ready", responses=refusal_responses(503))
+@router.get("/health/ready", responses=REFUSALS)
 async def ready(service: ServiceDependency) -> dict[str, bool]:
     """Answer 200 where /readyz does."""
     await operations.ready(service)
     return {"ready": True}
 
 
-@router.get(ONE_MODEL, responses=LOOKED_UP)
-@router.get(ONE_VERSION, responses=LOOKED_UP)
+@router.get(ONE_MODEL, responses=REFUSALS)
+@router.get(ONE_VERSION, responses=REFUSALS)
 async def describe_one(name: str, service: ServiceDependency) -> dict[str, Any]:
     """Describe the tensors of a model."""
     engine = service.engines.get(name)
@@ -65,8 +63,8 @@ async def describe_one(name: str, service: ServiceDependency) -> dict[str, Any]:
     return describe_model(engine.name, str(engine.synthesizer.info()["family"]), n_mels)
 
 
-@router.get(f"{ONE_MODEL}/ready", responses=LOOKED_UP)
-@router.get(f"{ONE_VERSION}/ready", responses=LOOKED_UP)
+@router.get(f"{ONE_MODEL}/ready", responses=REFUSALS)
+@router.get(f"{ONE_VERSION}/ready", responses=REFUSALS)
 async def is_ready(name: str, service: ServiceDependency) -> dict[str, Any]:
     """Answer 200 once a model is loaded and warmed up."""
     engine = service.engines.get(name)
@@ -82,9 +80,8 @@ async def infer(name: str, http: Request, service: ServiceDependency) -> Respons
     if media_type(http) not in (JSON, RAW, None):  # a page of another site may send text/plain without being asked
         raise Problem("unsupported-media-type", f"Send the request with Content-Type: {JSON}, or {RAW}.")
     exchange, settings, length = Exchange(http, service, name), service.settings, http.headers.get(HEADER_LENGTH)
-    model, n_mels = exchange.engine.name, exchange.engine.mel_config.n_mels
     body = await exchange.read(settings.max_json_bytes if length is None else settings.max_body_bytes)
-    parsing = service.prepare(partial(parse_request, body, length, n_mels, settings.max_json_bytes))
+    parsing = service.prepare(partial(parse_request, body, length, settings.max_json_bytes))
     asked = await while_wanted(http, parsing, exchange.deadline)
     level = asked.parameters.level()
     admitted = await exchange.admit(lambda: asked.mel, asked.parameters)
@@ -95,7 +92,9 @@ async def infer(name: str, http: Request, service: ServiceDependency) -> Respons
     exchange.expect(admitted, samples * (VALUE_BYTES + (VALUE_BYTES if binary else JSON_BYTES)))
     synthesis, level = await exchange.synthesize(admitted, level)
     told = as_parameters(facts(admitted, synthesis.sample_rate, exchange.engine.dtype, level))
-    content, json_length = await exchange.encode("tensor", partial(render_response, model, asked, synthesis.x, told))
+    content, json_length = await exchange.encode(
+        "tensor", partial(render_response, exchange.engine.name, asked, synthesis.x, told)
+    )
     hold_bytes(http, len(content))
     headers = {"Server-Timing": exchange.server_timing()}
     if json_length is None:

@@ -16,12 +16,12 @@ from server.request.admit import known_config
 from server.request.asked import ModelName
 from server.request.decode import NPY
 from server.request.exchange import deadline_of, media_type, read_body, while_wanted
-from server.routes.openapi import AUDIO_BODY, MEL_RESPONSE, problem_responses
+from server.routes.openapi import AUDIO_BODY, MEL_RESPONSE, PROBLEMS
 from server.service import ServiceDependency
 
 router = APIRouter(tags=["mel"])
 
-RESPONSES = {200: MEL_RESPONSE, **problem_responses(400, 404, 408, 413, 415, 422, 500, 503, 504)}
+RESPONSES = {200: MEL_RESPONSE, **PROBLEMS}
 
 OTHER_AUDIO_TYPES = ("application/octet-stream", "application/ogg")
 

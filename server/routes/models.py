@@ -11,14 +11,14 @@ from server.engine.engine import Engine
 from server.engine.errors import EngineState
 from server.request.admit import described_mel
 from server.request.decode import MEDIA_TYPES
-from server.routes.openapi import problem_responses
+from server.routes.openapi import PROBLEMS
 from server.service import Service, ServiceDependency
 from vocoder.adapt.path import accepted_presets
 
 router = APIRouter(tags=["models"])
 
 
-@router.get("/v1/models", responses=problem_responses(500))
+@router.get("/v1/models", responses=PROBLEMS)
 @router.get("/models", include_in_schema=False)
 def list_models(service: ServiceDependency) -> dict[str, Any]:
     """List the models; the first is the default."""
@@ -31,7 +31,7 @@ def list_models(service: ServiceDependency) -> dict[str, Any]:
 
 
 @router.get("/models/{name}", include_in_schema=False)
-@router.get("/v1/models/{name}", responses=problem_responses(404, 422, 500, 503))
+@router.get("/v1/models/{name}", responses=PROBLEMS)
 def show_model(name: str, service: ServiceDependency) -> dict[str, Any]:
     """Describe one model; an idle one is loaded again."""
     engine = service.engines.get(name)

@@ -7,7 +7,7 @@ from typing import Any
 
 from server.audio.formats import FORMATS
 from server.problems import MEDIA_TYPE
-from server.request.decode import DTYPES, JSON, NPY, RAW, SAFETENSORS
+from server.request.decode import JSON, NPY, RAW, SAFETENSORS
 from server.request.telling import HEADERS
 
 Schema = dict[str, Any]
@@ -35,9 +35,7 @@ def _headers(descriptions: Mapping[str, str]) -> Schema:
     return {name: {"description": text, "schema": STRING} for name, text in descriptions.items()}
 
 
-LISTS = {"mel": _array(_array(NUMBER))}
-BASE64 = {"mel_b64": {"type": "string", "format": "byte"}, "shape": _array(SIZE), "dtype": {"enum": list(DTYPES)}}
-JSON_MEL = {"schema": {"oneOf": [_object(part, part, additionalProperties=False) for part in (LISTS, BASE64)]}}
+JSON_MEL = {"schema": _object(("mel",), {"mel": _array(_array(NUMBER))}, additionalProperties=False)}
 MEL_BODY = _body(
     "A mel (n_mels, frames) made with the model's own mel config, or with `preset`.",
     {NPY: BINARY, SAFETENSORS: BINARY, RAW: BINARY, JSON: JSON_MEL},
@@ -98,31 +96,10 @@ MEMBERS = {
     "detail": STRING,
 }
 PROBLEM = _object(MEMBERS, MEMBERS | {"request_id": {"type": ["string", "null"]}})
-REFUSAL = _object(("error",), {"error": STRING})
-MEANINGS = {
-    400: "The body does not match its type or size.",
-    401: "An API key is needed.",
-    403: "The API key lacks a role, or the host or origin is not allowed.",
-    404: "There is no such model.",
-    406: "No response format fits.",
-    408: "The body arrived too slowly.",
-    413: "The body, mel or audio is too large.",
-    415: "The media type or dtype of the body is not supported.",
-    422: "A parameter, mel or audio is invalid; the detail names the likely mistake.",
-    426: "A stream needs HTTP/1.1, in which its end differs from a broken connection.",
-    429: "The quota of this API key is used up; see Retry-After.",
-    500: "The server failed.",
-    503: "The server is loading, stopping or full; see Retry-After.",
-    504: "The deadline of the request passed.",
-    507: "The device ran out of memory.",
+PROBLEMS: dict[int | str, Schema] = {
+    "default": {"description": "An error; its `type` says which.", "content": {MEDIA_TYPE: {"schema": PROBLEM}}}
 }
-
-
-def problem_responses(*codes: int) -> dict[int | str, Schema]:
-    """Declare the problem documents of a route."""
-    return {code: {"description": MEANINGS[code], "content": {MEDIA_TYPE: {"schema": PROBLEM}}} for code in codes}
-
-
-def refusal_responses(*codes: int) -> dict[int | str, Schema]:
-    """Declare the errors of a route of the Open Inference Protocol, which prescribes their shape."""
-    return {code: {"description": MEANINGS[code], "content": {JSON: {"schema": REFUSAL}}} for code in codes}
+"""the errors of a route"""
+REFUSAL = _object(("error",), {"error": STRING})
+REFUSALS: dict[int | str, Schema] = {"default": {"description": "An error.", "content": {JSON: {"schema": REFUSAL}}}}
+"""the errors of a route of the Open Inference Protocol, which prescribes their shape"""

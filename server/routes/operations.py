@@ -1,22 +1,31 @@
-"""GET /livez, /readyz and /metrics."""
+"""GET /livez, /readyz and /metrics; and /v2/repository on the admin port, which loads and unloads models.
+
+/v2/repository is the model repository extension of the Open Inference Protocol.
+"""
 
 from __future__ import annotations
 
 from fastapi import APIRouter, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from server.addresses import METRICS
+from server.addresses import INFERENCE, METRICS
+from server.engine.engines import LoadError
 from server.engine.errors import LOADING_SECONDS, EngineState
 from server.problems import Problem
-from server.routes.openapi import problem_responses
+from server.request.tensors import VERSION
+from server.routes.openapi import PROBLEMS, REFUSALS
 from server.service import ServiceDependency
 
 router = APIRouter(tags=["health"])
 metrics_router = APIRouter(tags=["health"])
+repository_router = APIRouter(prefix=f"{INFERENCE}/repository", tags=["Open Inference Protocol"])
+
+MODEL = "/models/{name:path}"
+AVAILABLE = {EngineState.READY: "READY", EngineState.LOADING: "LOADING"}
 
 
 @router.head("/livez", include_in_schema=False)
-@router.get("/livez", responses=problem_responses(503))
+@router.get("/livez", responses=PROBLEMS)
 async def live(service: ServiceDependency) -> dict[str, str]:
     """Answer 200 while the event loop and every model are working; 503 calls for a restart."""
     timeout = service.settings.stall_timeout
@@ -27,7 +36,7 @@ async def live(service: ServiceDependency) -> dict[str, str]:
 
 
 @router.head("/readyz", include_in_schema=False)
-@router.get("/readyz", responses=problem_responses(503))
+@router.get("/readyz", responses=PROBLEMS)
 async def ready(service: ServiceDependency) -> dict[str, str]:
     """Answer 200 once every model is loaded and warmed up."""
     if not service.engines.ready:
@@ -41,3 +50,34 @@ async def ready(service: ServiceDependency) -> dict[str, str]:
 async def metrics(service: ServiceDependency) -> Response:
     """Return all counters, histograms and gauges in the Prometheus text format."""
     return Response(service.metrics.render(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+
+@repository_router.post("/index")
+async def list_models(service: ServiceDependency) -> list[dict[str, str]]:
+    """List all models, those that are unloaded as well, with the reason why one is not available."""
+    return [
+        {
+            "name": engine.name,
+            "version": VERSION,
+            "state": AVAILABLE.get(engine.state, "UNAVAILABLE"),
+            "reason": "" if engine.state is EngineState.READY else engine.state,
+        }
+        for engine in service.engines
+    ]
+
+
+@repository_router.post(f"{MODEL}/load", responses=REFUSALS)
+async def load(name: str, service: ServiceDependency) -> dict[str, str]:
+    """Load a model again, or a further one by its shipped name or directory; answer when it is ready."""
+    try:
+        await service.engines.load(name)
+    except LoadError as error:
+        raise Problem("unloadable-model", f"{error}.") from error
+    return {}
+
+
+@repository_router.post(f"{MODEL}/unload", responses=REFUSALS)
+async def unload(name: str, service: ServiceDependency) -> dict[str, str]:
+    """Take a model out of service and free its memory. Its waiting requests are refused, and its streams end."""
+    await service.engines.unload(name)
+    return {}

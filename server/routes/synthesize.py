@@ -17,7 +17,7 @@ from server.request.asked import SynthesisQuery
 from server.request.decode import JSON, decode_mel
 from server.request.exchange import Exchange, media_type
 from server.request.telling import as_headers, facts
-from server.routes.openapi import AUDIO_RESPONSE, MEL_BODY, problem_responses
+from server.routes.openapi import AUDIO_RESPONSE, MEL_BODY, PROBLEMS
 from server.service import ServiceDependency
 from server.stream.chunks import VALUE_BYTES, ChunkStream, chunk_bytes
 from server.stream.encoder import StreamEncoder
@@ -30,7 +30,7 @@ router = APIRouter(tags=["synthesis"])
 
 RESPONSES = {
     200: AUDIO_RESPONSE,
-    **problem_responses(400, 401, 403, 404, 406, 408, 413, 415, 422, 426, 429, 500, 503, 504, 507),
+    **PROBLEMS,
 }
 
 
@@ -107,9 +107,7 @@ async def _stream(exchange: Exchange, admitted: Admitted, wanted: _Wanted, heade
     exchange.expect(admitted, chunk_bytes(engine.mel_config, rate, admitted.frames))
     samples = -(-path.samples(admitted.frames) * rate // engine.mel_config.sample_rate)
     placement, route = Placement(path, admitted.frames), exchange.http.scope["route"].path
-    encoder = StreamEncoder(
-        service, engine, wanted.format, rate, route, placement, wanted.level, samples, wanted.origin
-    )
+    encoder = StreamEncoder(service, engine, wanted.format, rate, route, placement, wanted.level, wanted.origin)
     chunks = ChunkStream(engine, admitted.sampling, encoder)
     chunks.push(admitted.mel)
     chunks.finish()

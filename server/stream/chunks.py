@@ -22,8 +22,6 @@ from vocoder.mel.config import MelConfig
 from vocoder.sampling import Sampling, voice_of
 from vocoder.synthesis.stream import LONG_CHUNK_FRAMES, StreamSession
 
-__all__ = ["VALUE_BYTES", "ChunkStream", "chunk_bytes"]
-
 VALUE_BYTES = 4
 """of a sample of audio, or of a value of a mel"""
 STATE_BYTES = 2**20  # about what a model remembers between two chunks

@@ -19,8 +19,6 @@ from server.stream.playback import Playback
 from vocoder.adapt.path import Placement
 from vocoder.audio.origin import Origin
 
-__all__ = ["StreamEncoder"]
-
 NOTHING = np.empty(0, np.float32)
 
 
@@ -28,8 +26,7 @@ class StreamEncoder:
     """Encodes each chunk, and keeps count for the summary and the metrics.
 
     A lane calls `push` with the audio that it has just made, the event loop then `taken`: a chunk goes to one other
-    thread and back. `placement` moves the model's audio to its place in time. `level` is a gain. `samples` is the
-    length of what will be sent, if known.
+    thread and back. `placement` moves the model's audio to its place in time. `level` is a gain.
     """
 
     def __init__(
@@ -41,7 +38,6 @@ class StreamEncoder:
         route: str,
         placement: Placement,
         level: Level,
-        samples: int | None = None,
         origin: Origin | None = None,
     ) -> None:
         self._service = service
@@ -53,7 +49,7 @@ class StreamEncoder:
         self._began = time.monotonic()
         self.hop_length = engine.mel_config.hop_length
         self._resampler = PieceResampler(engine.mel_config.sample_rate, sample_rate)
-        self._encoder = open_encoder(target, sample_rate, samples, origin)
+        self._encoder = open_encoder(target, sample_rate, origin)
         self._encode_seconds = 0.0
         self._body = b""
         self.sample_rate = sample_rate

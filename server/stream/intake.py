@@ -17,8 +17,6 @@ from vocoder.admission import StreamAdmission, heeded
 from vocoder.guard.guard import judge
 from vocoder.guard.verdict import Verdict
 
-__all__ = ["Intake"]
-
 ROUGHER = 1.25
 """How much more a mel may change from frame to frame than its messages read as (n_mels, frames) do."""
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-__all__ = ["Playback"]
-
 
 class Playback:
     """A listener who plays audio as soon as it is there, and pauses only where the server is late.

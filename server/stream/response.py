@@ -13,8 +13,6 @@ from server.stream.chunks import ChunkStream
 from server.stream.encoder import StreamEncoder
 from server.telemetry.requests import note
 
-__all__ = ["StreamBrokenError", "StreamedAudio"]
-
 
 class StreamBrokenError(Exception):
     """A stream failed after its first byte. The connection is closed within the body."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections import deque
 from contextlib import suppress
 from typing import Any, NoReturn
 
@@ -18,7 +17,7 @@ from server.audio.formats import STREAM_FORMATS, negotiate
 from server.engine.engine import Engine
 from server.limits.gate import charge_frames
 from server.limits.shares import hold_bytes
-from server.problems import Problem, describe_problem, unexpected
+from server.problems import Problem, describe_problem, invalid_parameter, unexpected
 from server.request.admit import mel_path
 from server.request.asked import StreamHello, check_end, read_hello
 from server.request.exchange import done_before
@@ -30,12 +29,10 @@ from server.stream.intake import Intake
 from server.telemetry.metrics import REJECTIONS
 from server.telemetry.requests import note
 from vocoder.adapt.path import MelPath
-from vocoder.admission import ENOUGH_FRAMES, StreamAdmission
+from vocoder.admission import StreamAdmission
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import AUTO
 from vocoder.mel.range import mel_range
-
-__all__ = ["CLOSE_CODE", "WebSocketSession"]
 
 logger = logging.getLogger(__name__)
 
@@ -52,8 +49,6 @@ class WebSocketSession:
         self._engine: Engine | None = None
         self._cost = 1.0  # of a frame
         self._audio_bytes = 0
-        self._early = deque[dict[str, Any]]()
-        """messages that were read to recognise the mel config, still to be taken"""
 
     async def run(self) -> None:
         """Serve the stream. An error ends it with a problem document and a close code."""
@@ -86,14 +81,12 @@ class WebSocketSession:
         config, sampling = engine.mel_config, hello.sampling().seeded()
         hello.check_corrections(config)
         level = hello.level(streamed=True)
-        path = await self._path(hello, config)
+        path = await service.run(self._path, hello, config)
         rate = target.rate(config.sample_rate, hello.sample_rate)
         self._audio_bytes = chunk_bytes(config, rate, service.settings.max_frames)
         hold_bytes(self._websocket, self._audio_bytes)
         note(self._websocket, model=engine.name)
         await self._send_json(ready_message(hello, engine.name, engine.dtype, path, rate, sampling.seed))
-        if hello.preset == AUTO:
-            path = await self._path(hello, config, await self._beginning(hello, config))
         admission = StreamAdmission(path, hello.guard or service.settings.guard, max_frames=service.settings.max_frames)
         intake = Intake(service, hello.numpy_dtype, admission)
         route, origin = self._websocket.scope["route"].path, service.origin(engine, sampling.seed)
@@ -102,41 +95,20 @@ class WebSocketSession:
         sending = asyncio.ensure_future(self._send_audio(stream, encoder, hello.report_dry))
         await done_before(sending, self._take_frames(intake, stream, encoder))
         sending.result()
-        await self._send_json(done_message(hello, intake.frames, encoder.summary(), intake.verdict, path))
+        await self._send_json(done_message(intake.frames, encoder.summary(), intake.verdict, path))
 
-    async def _path(self, hello: StreamHello, config: MelConfig, mel: NDArray[np.float32] | None = None) -> MelPath:
+    def _path(self, hello: StreamHello, config: MelConfig) -> MelPath:
         """Return how the mel reaches the model, of whose source the range of values is known by then."""
-
-        def found() -> MelPath:
-            path = mel_path(hello, config, self._service.mel_configs, mel)
-            mel_range(path.source)  # is measured
-            return path
-
-        return await self._service.run(found)
-
-    async def _beginning(self, hello: StreamHello, config: MelConfig) -> NDArray[np.float32] | None:
-        """Return the first frames (n_mels, frames), from which preset=auto recognises the mel config.
-
-        The messages are kept and taken again later. None where they hold no frames, which is reported then.
-        """
-        size, limit = config.n_mels * hello.numpy_dtype.itemsize, self._service.settings.max_frames
-        parts, frames = list[bytes](), 0
-        while frames < min(ENOUGH_FRAMES, limit):
-            message = await self._receive()
-            self._early.append(message)
-            if not message.get("bytes") or len(message["bytes"]) % size:
-                break
-            parts.append(message["bytes"])
-            frames += len(message["bytes"]) // size
-        if not parts:
-            return None
-        values = np.frombuffer(b"".join(parts), hello.numpy_dtype).reshape(-1, config.n_mels)
-        return np.array(values.T, np.float32, order="C")
+        if hello.preset == AUTO:
+            raise invalid_parameter("preset", "auto needs the whole mel, over HTTP; name the preset")
+        path = mel_path(hello, config, self._service.mel_configs)
+        mel_range(path.source)  # is measured
+        return path
 
     async def _take_frames(self, intake: Intake, stream: ChunkStream, encoder: StreamEncoder) -> NoReturn:
         """Take frames until the end of the mel, then wait until the client leaves."""
         while not stream.ended:
-            message = self._early.popleft() if self._early else await self._receive()
+            message = await self._receive()
             if "text" in message:
                 check_end(message["text"])
                 if not intake.frames:

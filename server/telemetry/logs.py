@@ -1,17 +1,30 @@
-"""Logs: one line per request, as JSON or text, without anything from a client's body or query."""
+"""Logs: one line per request, as JSON or text, without anything from a client's body or query.
+
+A thread writes them, so that nobody waits for whoever should read them.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import os
 import sys
+import threading
+import time
+from collections.abc import Iterable
 from contextvars import ContextVar
+from logging.handlers import QueueHandler
+from queue import Queue
 from typing import Any
 
+from prometheus_client.core import CounterMetricFamily
+from prometheus_client.registry import Collector
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
-from server.telemetry.log_writer import LogWriter
-
+STANDARD_ERROR = 2
+MOST_LINES = 4096  # that wait to be written
+PATIENCE = 1.0  # seconds that an ending process waits for its last lines
 REQUEST_ID: ContextVar[str | None] = ContextVar("request_id", default=None)
 """the request that a log record belongs to"""
 
@@ -62,3 +75,68 @@ class TextFormatter(logging.Formatter):
         """Return the line, without a traceback."""
         fields = {name: value for name, value in vars(record).items() if name not in KNOWN}
         return " ".join([super().formatMessage(record), *(f"{name}={value}" for name, value in fields.items())])
+
+
+class LogWriter(QueueHandler):
+    """Writes records to standard error. While nobody reads it, up to `most` lines wait; what is more is dropped.
+
+    A pipe holds 64 KiB. A server that waited for it would stop answering, and could not be stopped.
+    """
+
+    def __init__(self, descriptor: int | None = None, most: int = MOST_LINES) -> None:
+        self.lines = Queue[bytes](most)
+        super().__init__(self.lines)
+        self.dropped = 0
+        """records that were not written"""
+        # A copy: decoders of audio have standard error to themselves for a moment.
+        self._descriptor = os.dup(STANDARD_ERROR) if descriptor is None else descriptor
+        threading.Thread(target=self._write, name="log", daemon=True).start()
+
+    def prepare(self, record: logging.LogRecord) -> bytes:
+        """Return the line of a record."""
+        return f"{self.format(record)}\n".encode(errors="backslashreplace")
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802 - logging's own name
+        """Count a record of which no line can be made, or for which there is no room."""
+        self.dropped += 1
+
+    def flush(self) -> None:
+        """Wait until everything is written, at most a second."""
+        with self.lines.all_tasks_done:
+            self.lines.all_tasks_done.wait_for(lambda: not self.lines.unfinished_tasks, PATIENCE)
+
+    def _write(self) -> None:
+        while True:
+            if not _write_all(self._descriptor, self.lines.get()):
+                self.dropped += 1
+            self.lines.task_done()
+
+
+class DroppedLines(Collector):
+    """How many lines of the log were dropped."""
+
+    def collect(self) -> Iterable[CounterMetricFamily]:
+        """Return the counter."""
+        writers = [handler for handler in logging.getLogger().handlers if isinstance(handler, LogWriter)]
+        dropped = sum(writer.dropped for writer in writers)
+        return [CounterMetricFamily("vocoder_log_lines_dropped", "Log lines that nobody read in time.", dropped)]
+
+
+def say(text: str) -> None:
+    """Write a line to standard error, or give up after a second."""
+    line = f"{text}\n".encode(errors="backslashreplace")
+    writing = threading.Thread(target=_write_all, args=(STANDARD_ERROR, line), daemon=True)
+    writing.start()
+    writing.join(PATIENCE)
+
+
+def _write_all(descriptor: int, data: bytes) -> bool:
+    """Write everything, however long it takes, and return whether that was possible."""
+    with contextlib.suppress(OSError):
+        while data:
+            try:
+                data = data[os.write(descriptor, data) :]
+            except BlockingIOError:  # somebody made it so, as some terminals do
+                time.sleep(0.01)
+        return True
+    return False

@@ -1,7 +1,6 @@
 """Metrics for Prometheus, in one registry per application.
 
-The table `MEASURES` decides names, labels and buckets, here and for OpenTelemetry. Labels take few values, none of
-which a client can invent.
+The table `MEASURES` decides names, labels and buckets. Labels take few values, none of which a client can invent.
 """
 
 from __future__ import annotations
@@ -9,10 +8,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import Any
 
-import torch
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
@@ -28,59 +25,28 @@ SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 
 REAL_TIME_FACTORS = (0.001, 0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 ITEMS = (1, 2, 4, 8, 16, 32, 64)
 FRAMES = (64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
-SHARES = (0.0, 0.02, 0.05, 0.1, 0.15, 0.2, 0.3, 0.5)
 # Statuses of requests that are turned away, rather than being wrong.
 REJECTIONS = frozenset({401, 403, 408, 413, 429, 503, 504, 507})
-
-
-@dataclass(frozen=True)
-class Measure:
-    """One counter or histogram.
-
-    Attributes:
-        text: its description.
-        labels: their names.
-        buckets: of a histogram; a counter has none.
-        otel: name and unit for OpenTelemetry, where it has the measure.
-    """
-
-    text: str
-    labels: tuple[str, ...]
-    buckets: Sequence[float] = ()
-    otel: tuple[str, str] | None = None
-
-
-MEASURES = {
-    "requests": Measure("Requests answered.", ("route", "method", "code")),
-    "problems": Measure("Requests refused or failed, by kind.", ("problem",)),
-    "rejected": Measure("Requests turned away, by reason.", ("reason",), otel=("vocoder.rejected", "{request}")),
-    "request_seconds": Measure(
-        "From first byte in to last out.", ("route",), SECONDS, ("http.server.request.duration", "s")
-    ),
-    "first_audio_seconds": Measure(
-        "From a stream's first mel to its first audio.", ("route",), SECONDS, ("vocoder.first_audio", "s")
-    ),
-    "dry_streams": Measure(
-        "Streams whose audio came slower than it plays.", ("route",), otel=("vocoder.dry_streams", "{stream}")
-    ),
-    "audio_seconds": Measure("Seconds of audio synthesized.", ("model",), otel=("vocoder.audio", "s")),
-    "frames": Measure("Mel frames synthesized.", ("model",), otel=("vocoder.frames", "{frame}")),
-    "clipped_samples": Measure("Samples cut at full scale.", ("model",)),
-    "queue_seconds": Measure("Time a job waited.", ("model",), SECONDS, ("vocoder.queue", "s")),
-    "infer_seconds": Measure("Time the model took.", ("model",), SECONDS, ("vocoder.infer", "s")),
-    "real_time_factor": Measure("Seconds of inference per second of audio.", ("model",), REAL_TIME_FACTORS),
-    "encode_seconds": Measure("Time to encode the answer.", ("format",), SECONDS),
-    "cancelled": Measure(
-        "Syntheses cancelled because the client left, by stage.",
-        ("model", "stage"),
-        otel=("vocoder.cancelled", "{request}"),
-    ),
-    "out_of_memory": Measure("Runs for which the device had no memory.", ("model",)),
-    "batch_items": Measure("Mels in one run of the model.", ("model",), ITEMS),
-    "batch_frames": Measure("Frames in one run of the model, padding included.", ("model",), FRAMES),
-    "padding_ratio": Measure("Share of a run's frames that is padding.", ("model",), SHARES),
-    "run_frames": Measure("Frames run, by kind.", ("model", "kind")),
+MEASURES: dict[str, tuple[str, tuple[str, ...], Sequence[float]]] = {
+    "requests": ("Requests answered.", ("route", "method", "code"), ()),
+    "problems": ("Requests refused or failed, by kind.", ("problem",), ()),
+    "rejected": ("Requests turned away, by reason.", ("reason",), ()),
+    "request_seconds": ("From first byte in to last out.", ("route",), SECONDS),
+    "first_audio_seconds": ("From a stream's first mel to its first audio.", ("route",), SECONDS),
+    "dry_streams": ("Streams whose audio came slower than it plays.", ("route",), ()),
+    "audio_seconds": ("Seconds of audio synthesized.", ("model",), ()),
+    "frames": ("Mel frames synthesized.", ("model",), ()),
+    "clipped_samples": ("Samples cut at full scale.", ("model",), ()),
+    "queue_seconds": ("Time a job waited.", ("model",), SECONDS),
+    "infer_seconds": ("Time the model took.", ("model",), SECONDS),
+    "real_time_factor": ("Seconds of inference per second of audio.", ("model",), REAL_TIME_FACTORS),
+    "encode_seconds": ("Time to encode the answer.", ("format",), SECONDS),
+    "cancelled": ("Syntheses cancelled because the client left, by stage.", ("model", "stage"), ()),
+    "out_of_memory": ("Runs for which the device had no memory.", ("model",), ()),
+    "batch_items": ("Mels in one run of the model.", ("model",), ITEMS),
+    "batch_frames": ("Frames in one run of the model.", ("model",), FRAMES),
 }
+"""each counter or histogram: its description, its labels, and the buckets of a histogram"""
 
 
 class Metrics:
@@ -89,26 +55,23 @@ class Metrics:
     def __init__(self) -> None:
         self._registry = registry = CollectorRegistry()
         self._instruments = {
-            name: Histogram(f"vocoder_{name}", measure.text, measure.labels, registry=registry, buckets=measure.buckets)
-            if measure.buckets
-            else Counter(f"vocoder_{name}", measure.text, measure.labels, registry=registry)
-            for name, measure in MEASURES.items()
+            name: Histogram(f"vocoder_{name}", text, labels, registry=registry, buckets=buckets)
+            if buckets
+            else Counter(f"vocoder_{name}", text, labels, registry=registry)
+            for name, (text, labels, buckets) in MEASURES.items()
         }
         self._in_flight = Gauge("vocoder_in_flight_requests", "Requests and streams under way.", registry=registry)
         self._streams = Gauge("vocoder_open_streams", "Streams under way.", ["route"], registry=registry)
 
-    def record(self, name: str, value: float = 1.0, **about: str) -> None:
-        """Add to a counter or histogram of `MEASURES`. Further labels are for OpenTelemetry."""
-        instrument: Any = self._instruments[name].labels(*(about[label] for label in MEASURES[name].labels))
-        (instrument.observe if MEASURES[name].buckets else instrument.inc)(value)
+    def record(self, name: str, value: float = 1.0, **labels: str) -> None:
+        """Add to a counter or histogram of `MEASURES`."""
+        instrument: Any = self._instruments[name].labels(**labels)
+        (instrument.observe if MEASURES[name][2] else instrument.inc)(value)
 
     def count_request(self, route: str, method: str, code: int, seconds: float, problem: str | None) -> None:
         """Count one answered request; `route` is a template, so that clients cannot invent labels."""
-        about = {"route": route, "method": method, "code": str(code)} | (
-            {} if problem is None else {"problem": problem}
-        )
-        self.record("requests", 1.0, **about)
-        self.record("request_seconds", seconds, **about)
+        self.record("requests", route=route, method=method, code=str(code))
+        self.record("request_seconds", seconds, route=route)
         if problem is not None:
             self.record("problems", problem=problem)
             if code in REJECTIONS:
@@ -131,18 +94,6 @@ class Metrics:
         self.record("infer_seconds", synthesis.infer_seconds, model=model)
         if duration > 0.0:
             self.record("real_time_factor", synthesis.infer_seconds / duration, model=model)
-
-    def count_batch(self, model: str, items: int, frames: int, padded_frames: int) -> None:
-        """Count one run of a model on `items` mels of `frames` in all, which computed `padded_frames`."""
-        self.record("batch_items", items, model=model)
-        self.record("batch_frames", padded_frames, model=model)
-        self.record("padding_ratio", 1.0 - frames / max(padded_frames, 1), model=model)
-        self.record("run_frames", frames, model=model, kind="mel")
-        self.record("run_frames", padded_frames - frames, model=model, kind="padding")
-
-    def count_out_of_memory(self, model: str) -> None:
-        """Count a run for which the device had no memory, whether or not a smaller one succeeded."""
-        self.record("out_of_memory", model=model)
 
     def count_encoding(self, model: str, name: str, seconds: float, clipped: int) -> None:
         """Count one encoded answer in the format `name`."""
@@ -190,21 +141,3 @@ def _described(engine: Engine, labels: Sequence[str]) -> list[str]:
         logger.exception("%s cannot describe itself", engine.name)
         info = {}
     return [str(info.get(label) or "") for label in labels]
-
-
-class DeviceMemory(Collector):
-    """The memory of a CUDA device in bytes, as seen by this process and by the driver."""
-
-    def __init__(self, device: str) -> None:
-        self._device = torch.device(device)
-
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Return one gauge, without samples unless a CUDA device is in use."""
-        gauge = GaugeMetricFamily("vocoder_device_memory_bytes", "Memory of the device.", labels=["device", "kind"])
-        if self._device.type == "cuda" and torch.cuda.is_initialized():  # type: ignore[no-untyped-call]
-            free, total = torch.cuda.mem_get_info(self._device)
-            allocated, reserved = torch.cuda.memory_allocated(self._device), torch.cuda.memory_reserved(self._device)
-            kinds = {"allocated": allocated, "reserved": reserved, "free": free, "total": total}
-            for kind, value in kinds.items():
-                gauge.add_metric([str(self._device), kind], value)
-        return [gauge]

@@ -19,7 +19,6 @@ from server.telemetry.metrics import REJECTIONS
 
 DEPLOY = Path(__file__).resolve().parents[2] / "deploy"
 ADDED_BY_PROMETHEUS = {"job", "instance", "namespace", "pod", "le"}
-ON_CUDA_ALONE = {"vocoder_device_memory_bytes": {"device", "kind"}}
 ON_READY_MODELS = {"vocoder_model_info": {"model", "family", "device", "dtype", "weights_sha256"}}
 NAME = re.compile(r"\bvocoder_[a-z0-9_]+")
 
@@ -29,9 +28,9 @@ def count_everything(metrics):
     metrics.record("first_audio_seconds", 0.1, route="/v1/synthesize")
     metrics.record("dry_streams", route="/v1/synthesize")
     metrics.count_synthesis("m", Synthesis(np.zeros(10, np.float32), 22050, queue_seconds=0.1, infer_seconds=0.1), 1)
-    metrics.count_batch("m", 1, 10, 12)
     metrics.record("cancelled", model="m", stage="queued")
-    metrics.count_out_of_memory("m")
+    for name in ("batch_items", "batch_frames", "out_of_memory"):
+        metrics.record(name, model="m")
     metrics.count_encoding("m", "wav", 0.1, 0)
     with metrics.in_flight(), metrics.stream("/v1/synthesize"):
         pass
@@ -47,7 +46,7 @@ def labels():
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             given.setdefault(sample.name, set()).update(sample.labels)
-    return given | ON_CUDA_ALONE | ON_READY_MODELS
+    return given | ON_READY_MODELS
 
 
 def expressions():

@@ -8,7 +8,6 @@ import httpx
 import pytest
 from pydantic import ValidationError
 
-from server.engine.calibration import Costs
 from server.engine.queue import QueueLimits
 from server.settings import Settings
 
@@ -61,22 +60,6 @@ async def test_a_deployment_without_documentation(start):
     async with start(docs=False) as client:
         codes = [(await client.get(path)).status_code for path in ("/docs", "/openapi.json", "/livez")]
         assert codes == [404, 404, 200]
-
-
-@pytest.mark.anyio
-async def test_the_seconds_of_calibration(start, monkeypatch):
-    given: list[float] = []
-
-    def calibrate(synthesizer, silence, frames_per_second, seconds):
-        given.append(seconds)
-        yield
-        return Costs()
-
-    monkeypatch.setattr("server.app.calibrate", calibrate)
-    async with start(calibration_seconds=0.25, device="cuda"):
-        assert given == [0.25]
-    async with start(batching=False, device="cuda"):
-        assert given == [0.25]
 
 
 def test_the_largest_headers(serve):

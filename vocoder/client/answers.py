@@ -94,8 +94,7 @@ class StreamStart:
 class StreamEnd:
     """Summary of a stream: frames of the mel, samples of audio, seconds of waiting and of computing.
 
-    `guard` is the verdict of the mel guard on the start of the mel, or None. `recognised` is the recognised mel config
-    with `preset="auto"`.
+    `guard` is the verdict of the mel guard on the start of the mel, or None.
     """
 
     frames: int
@@ -103,7 +102,6 @@ class StreamEnd:
     queue_seconds: float
     infer_seconds: float
     guard: MelVerdict | None = None
-    recognised: str | None = None
 
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> StreamEnd:

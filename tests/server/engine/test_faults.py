@@ -12,21 +12,8 @@ import numpy as np
 import pytest
 from faulty import POISON, FaultyRowSynthesizer, FaultySynthesizer
 
-from server.engine.calibration import Costs, Point
-
 TIMEOUT = 60.0
 ROWS = {"device": "cuda"}  # mels share runs there; nothing asks the device for anything
-WIDE = Costs(tuple(Point(32 * 2**n, 1.0, 1.0) for n in range(8)))  # whatever fits in 4096 frames costs the same
-
-
-def _wide(*args: Any, **options: Any) -> Iterator[None]:
-    yield from ()
-    return WIDE
-
-
-@pytest.fixture(autouse=True)
-def _known_costs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("server.app.calibrate", _wide)
 
 
 @pytest.fixture

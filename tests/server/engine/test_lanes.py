@@ -13,8 +13,7 @@ import pytest
 import torch
 
 from server.engine import lanes as lanes_module
-from server.engine.lanes import Lanes
-from server.engine.line import Line
+from server.engine.lanes import Lanes, Line
 from server.engine.queue import Job, QueueLimits, at_once
 from server.engine.turns import CLIENT, Client
 
@@ -22,8 +21,7 @@ TIMEOUT = 60.0
 TEAMS = """
 import os, torch
 from server.app import create_app
-from server.engine.lanes import Lanes
-from server.engine.line import Line
+from server.engine.lanes import Lanes, Line
 from server.engine.queue import Job, QueueLimits, at_once
 from server.settings import Settings
 
@@ -158,9 +156,9 @@ def test_what_costs_more_counts_more(wait_until: Any) -> None:
         jobs = [line.submit(held.job("first"))]
         wait_until(lambda: len(held.begun) == 1)
         jobs += [line.submit(held.job("dear", dear, frames=100, cost=10.0)) for _ in range(2)]
-        alone = line._queue.wait(cheap)
+        alone = line.wait(cheap)
         jobs += [line.submit(held.job("cheap", cheap, frames=100)) for _ in range(2)]
-        assert line._queue.wait(dear) > alone / 2 > line._queue.wait(cheap) / 4
+        assert line.wait(dear) > alone / 2 > line.wait(cheap) / 4
         held.gate.set()
         for job in jobs:
             job.result(TIMEOUT)

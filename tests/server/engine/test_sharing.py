@@ -195,7 +195,7 @@ def test_a_slow_model_is_warmed_up_on_little(fake: Any, seconds: float, longest:
         return synthesize(mel, **options)
 
     fake.synthesize, denoised = watched, []
-    list(loaded_model.LoadedModel(fake).warm_up(seconds, None))
+    loaded_model.LoadedModel(fake).warm_up(seconds)
     assert (lengths, denoised) == ([longest], [seconds < 1.0])
 
 

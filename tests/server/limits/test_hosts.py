@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import httpx
@@ -12,6 +13,7 @@ from starlette.requests import HTTPConnection
 from streamers import Streamer
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
+from websockets.typing import Origin
 
 from server.app import create_admin_app, create_app
 from server.limits.hosts import HostRule
@@ -33,41 +35,34 @@ def test_a_server_on_loopback_is_asked_by_loopback_names_only(ready: Any) -> Non
     with ready() as url:
         for name in ("localhost", "localhost:8000", "LOCALHOST.", "127.0.0.1:1", "[::1]:8000", "voice.localhost"):
             assert asked(url, Host=name) == (200, ""), name
-        for name in (
-            EVIL,
-            "evil.test:8000",
-            "127.0.0.1.evil.test",
-            "0.0.0.0",
-            "localhost@evil.test",
-        ):
+        for name in (EVIL, "evil.test:8000", "127.0.0.1.evil.test", "0.0.0.0", "localhost@evil.test"):
             assert asked(url, Host=name) == (403, "forbidden-host"), name
         assert asked(url, "/livez", Host="10.0.0.7:8000") == (200, "")  # probes ask by an address
-
-
-def test_other_sites_pages_cannot_send_requests(ready: Any) -> None:
-    with ready() as url:
+        # Other sites' pages cannot send requests, nor open WebSockets.
         for origin in (url, "http://localhost:3000", f"https://{LOOPBACK}"):
             assert asked(url, Origin=origin) == (200, ""), origin
-        for origin in (
-            f"https://{EVIL}",
-            f"http://127.0.0.1.{EVIL}",
-            "null",
-            "file:",
-            "http://localhost/x",
-        ):
+        for origin in (f"https://{EVIL}", f"http://127.0.0.1.{EVIL}", "null", "file:", "http://localhost/x"):
             assert asked(url, Origin=origin) == (403, "forbidden-origin"), origin
-
-
-def test_nor_open_websockets(ready: Any) -> None:
-    with ready() as url:
-        address = f"{url.replace('http', 'ws', 1)}/v1/stream"
-        with pytest.raises(InvalidStatus) as refused, connect(address, proxy=None, origin=f"https://{EVIL}"):
+        answer = httpx.get(f"{url}/v1/models", headers={"Origin": "http://localhost:3000"}, timeout=TIMEOUT)
+        assert not [name for name in answer.headers if name.startswith("access-control")]
+        with pytest.raises(InvalidStatus) as refused, opened(url, f"https://{EVIL}"):
             pass
         assert refused.value.response.status_code == 403
         assert json.loads(refused.value.response.body)["type"] == f"{PROBLEM}forbidden-origin"
-        with connect(address, proxy=None, origin=url) as connection:
-            connection.send("{}")
-            assert "ready" in connection.recv(TIMEOUT)
+        with opened(url, url):
+            pass
+        upgrade = httpx.get(f"{url}/v1/stream", timeout=TIMEOUT)
+        assert (upgrade.status_code, upgrade.headers["upgrade"]) == (426, "websocket")
+        assert upgrade.json()["type"] == f"{PROBLEM}upgrade-required"
+
+
+@contextmanager
+def opened(url: str, origin: str) -> Iterator[None]:
+    """A WebSocket that the server takes frames from."""
+    with connect(f"{url.replace('http', 'ws', 1)}/v1/stream", proxy=None, origin=Origin(origin)) as connection:
+        connection.send("{}")
+        assert "ready" in str(connection.recv(TIMEOUT))
+        yield
 
 
 def test_names_that_are_allowed(ready: Any) -> None:
@@ -79,11 +74,6 @@ def test_names_that_are_allowed(ready: Any) -> None:
         assert asked(url, Host="voice.test", Origin=f"https://{EVIL}") == (403, "forbidden-origin")
 
 
-def test_any_name_where_a_setting_says_so(ready: Any) -> None:
-    with ready(allowed_hosts="*") as url:
-        assert asked(url, Host=EVIL, Origin=f"https://{EVIL}") == (200, "")
-
-
 def test_pages_of_sites_that_are_allowed(ready: Any) -> None:
     site = "https://example.org:8443"
     with ready(cors_origins=f"{site},http://elsewhere.example") as url:
@@ -93,18 +83,12 @@ def test_pages_of_sites_that_are_allowed(ready: Any) -> None:
             allowed = answer.headers.get("access-control-allow-origin")
             assert (answer.status_code, allowed) == (code, site if code == 200 else None), origin
         answer = httpx.post(f"{url}/v1/synthesize", headers={"Origin": site}, timeout=TIMEOUT)
-        assert (answer.status_code, answer.headers["access-control-allow-origin"]) == (
-            400,
-            site,
-        )  # errors are read, too
+        told = answer.status_code, answer.headers["access-control-allow-origin"]
+        assert told == (400, site)  # errors are read, too
         assert {"x-seed", "retry-after"} <= set(answer.headers["access-control-expose-headers"].lower().split(", "))
         assert asked(url, Origin=f"https://{EVIL}") == (403, "forbidden-origin")
-        with connect(f"{url.replace('http', 'ws', 1)}/v1/stream", proxy=None, origin=site) as connection:
-            connection.send("{}")
-            assert "ready" in connection.recv(TIMEOUT)
-    with ready() as url:
-        answer = httpx.get(f"{url}/v1/models", headers={"Origin": "http://localhost:3000"}, timeout=TIMEOUT)
-        assert not [name for name in answer.headers if name.startswith("access-control")]
+        with opened(url, site):
+            pass
 
 
 @pytest.mark.parametrize(
@@ -155,20 +139,14 @@ def test_a_published_port_answers_to_names_that_no_site_can_have(listens_on: str
         assert refused(host) == "forbidden-host", host
 
 
-def test_no_answer_repeats_a_foreign_host(ready: Any) -> None:
+def test_any_name_where_a_setting_says_so_which_no_answer_repeats(ready: Any) -> None:
     with ready(allowed_hosts="*") as url:
+        assert asked(url, Host=EVIL, Origin=f"https://{EVIL}") == (200, "")
         for path in ("/v1/models/", "/metrics/", "/v1/stream/", "/docs/"):
             response = httpx.get(url + path, headers={"Host": EVIL}, timeout=TIMEOUT)
             assert response.status_code == 404
             assert "location" not in response.headers
             assert "evil" not in response.text
-
-
-def test_a_stream_without_an_upgrade(ready: Any) -> None:
-    with ready() as url:
-        response = httpx.get(f"{url}/v1/stream", timeout=TIMEOUT)
-        assert (response.status_code, response.headers["upgrade"]) == (426, "websocket")
-        assert response.json()["type"] == f"{PROBLEM}upgrade-required"
 
 
 @pytest.mark.anyio

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -39,51 +40,48 @@ def test_a_file_with_everything_in_it(file: Path) -> None:
     )
 
 
+WRONG = {
+    "has no key": ("", "# nothing\n"),
+    "line 1: write NAME:KEY": (
+        f"{KEY}\n",
+        f"n/ame:{KEY}",
+        f"bad name:{KEY}",
+        "alice:short",
+        f"alice:{'x' * 257}",
+        f"alice:sha256:{'F' * 64}",
+        f"alice:sha256:{'f' * 63}",
+        *(
+            f"alice:{KEY} {option}"
+            for option in ("frames_per_minute=-1", "frames_per_minute=many", "colour=red", "roles=admin")
+        ),
+    ),
+    "line 2: two lines with the same name": (f"alice:{KEY}\nalice:{KEY}2 roles=metrics",),
+}
+
+
+def test_a_line_that_is_none_is_named_without_its_key(file: Path) -> None:
+    for message, texts in WRONG.items():
+        for text in texts:
+            file.write_text(text)
+            with pytest.raises(KeyFileError, match=message) as caught:
+                read_clients(file)
+            assert KEY not in str(caught.value)
+            assert "short" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("make", "words"),
     [
-        ("", "has no key"),
-        ("# nothing\n", "has no key"),
-        (f"{KEY}\n", "line 1: a key has"),
-        (f"\nbad name:{KEY}\n", "line 2: a key has"),
-        (f"n/ame:{KEY}", "line 1: a name has"),
-        ("alice:short", "a key has 16 to 256"),
-        (f"alice:{'x' * 257}", "a key has 16 to 256"),
-        (f"alice:sha256:{'F' * 64}", "64 small hexadecimal digits"),
-        (f"alice:sha256:{'f' * 63}", "64 small hexadecimal digits"),
-        (f"alice:{KEY} frames_per_minute=-1", "options are"),
-        (f"alice:{KEY} frames_per_minute=many", "options are"),
-        (f"alice:{KEY} colour=red", "options are"),
-        (f"alice:{KEY} roles=admin", "roles= with metrics, speak"),
-        (f"alice:{KEY}\nalice:{KEY}2 roles=metrics", "line 2: two lines with the same name"),
+        (lambda file: None, "cannot read the file of API keys"),
+        (lambda file: file.write_bytes(b"\xff\xfe"), "is not UTF-8"),
+        (os.mkfifo, "it is no regular file"),
+        (lambda file: file.write_bytes(bytes(2**20 + 1)), "it has more than 1048576 bytes"),
     ],
+    ids=["missing", "binary", "pipe", "large"],
 )
-def test_a_line_that_is_none_is_named_without_its_key(file: Path, text: str, message: str) -> None:
-    file.write_text(text)
-    with pytest.raises(KeyFileError, match=message) as caught:
-        read_clients(file)
-    assert KEY not in str(caught.value)
-    assert "short" not in str(caught.value)
-
-
-@pytest.mark.parametrize("content", [None, b"\xff\xfe"])
-def test_a_file_that_cannot_be_read(file: Path, content: bytes | None) -> None:
-    if content is not None:
-        file.write_bytes(content)
-    with pytest.raises(KeyFileError, match=r"cannot read the file of API keys|is not UTF-8"):
-        KeyRing(file, 0, 0)
-
-
-def test_a_pipe_is_no_file_of_keys(file: Path) -> None:
-    os.mkfifo(file)
-    with pytest.raises(KeyFileError, match="it is no regular file"):
-        KeyRing(file, 0, 0)
-
-
-def test_a_file_of_gigabytes_is_not_read(file: Path) -> None:
-    file.write_text(f"alice:{KEY}\n")
-    os.truncate(file, 2**31)
-    with pytest.raises(KeyFileError, match="it has more than 1048576 bytes"):
+def test_a_file_that_cannot_be_read(file: Path, make: Any, words: str) -> None:
+    make(file)
+    with pytest.raises(KeyFileError, match=words):
         KeyRing(file, 0, 0)
 
 

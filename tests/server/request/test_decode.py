@@ -1,6 +1,5 @@
 """Bodies to mels: what is sent comes out, and no lie gets through."""
 
-import base64
 import io
 import json
 import struct
@@ -18,7 +17,6 @@ from server.request.decode import JSON, NPY, RAW, SAFETENSORS, decode_mel
 
 MEL = np.linspace(-8.0, 1.0, 80 * 6, dtype=np.float32).reshape(80, 6)
 BYTES = MEL.tobytes()
-BASE64 = base64.b64encode(BYTES).decode()
 
 
 def npy(array, **keywords):
@@ -60,16 +58,10 @@ def test_every_type_and_encoding_of_values(name):
         np.testing.assert_array_equal(mel, sent.astype(np.float32))
 
 
-@pytest.mark.parametrize(
-    ("document", "expected"),
-    [
-        ({"mel": MEL.tolist()}, MEL),
-        ({"mel": [[-1, -2], [-3, 0.5]]}, [[-1, -2], [-3, 0.5]]),
-        ({"mel_b64": BASE64, "shape": [80, 6], "dtype": "float32"}, MEL),
-    ],
-)
-def test_json(document, expected):
-    np.testing.assert_array_equal(decode_mel(json.dumps(document).encode(), JSON, {}), expected)
+def test_json():
+    for mel in (MEL, [[-1, -2], [-3, 0.5]]):
+        body = json.dumps({"mel": np.asarray(mel).tolist()}).encode()
+        np.testing.assert_array_equal(decode_mel(body, JSON, {}), mel)
 
 
 def test_a_float64_beyond_float32_is_infinite_without_a_warning():
@@ -167,12 +159,6 @@ def test_raw_floats_that_are_refused():
         b'{"mel": ' + b"[" * 5000 + b"]" * 5000 + b"}",
         b'{"mel": [[-1]], "sigma": 1}',
         b'{"mel": [["\xff"]]}',
-        b'{"mel_b64": "!", "shape": [1, 1], "dtype": "float32"}',
-        b'{"mel_b64": 3, "shape": [1, 1], "dtype": "float32"}',
-        *(
-            b'{"mel_b64": "AAAAAA==", "shape": %s, "dtype": "float32"}' % shape
-            for shape in (b"[1, 2]", b"[true, 1]", b"1", b"[1" + b"0" * 4000 + b"]")
-        ),
     ],
 )
 def test_json_that_is_refused(body):
@@ -180,8 +166,6 @@ def test_json_that_is_refused(body):
 
 
 def test_types_that_are_not_taken():
-    body = b'{"mel_b64": "AAAAAA==", "shape": [1, 1], "dtype": ["float32"]}'
-    assert refused(body, JSON).kind == "unsupported-dtype"
     for media_type in ("application/x-www-form-urlencoded", "text/plain", "application/zip", ""):
         error = refused(npy(MEL), media_type)
         assert (error.kind, NPY in error.detail) == ("unsupported-media-type", True)

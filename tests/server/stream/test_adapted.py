@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pytest
 import torch
 from speaker import speak
 from streamers import Streamer
@@ -22,26 +21,24 @@ def mel_of(name: str, frames: int) -> Any:
     return (low + generator.uniform(-1.0, 1.0, (config.n_mels, frames))).astype(np.float32)
 
 
-@pytest.mark.parametrize("name", ["espnet", "vocos", "speecht5", "hifigan"])
-@pytest.mark.parametrize("size", [1, 50])
-def test_frames_are_adapted_as_they_come(talk: Any, streamer: Streamer, name: str, size: int) -> None:
-    mel, path = mel_of(name, 100), path_between(preset(name), NVIDIA)
-    with talk(streamer, guard="off") as dial, dial() as speaker:
-        audio, done = speak(speaker, mel, size, preset=name, seed=3, format="pcm_f32")
-    x = np.frombuffer(audio, "<f4")
-    whole = streamer.synthesize(path.convert(torch.from_numpy(mel)).numpy(), seed=3)
-    expected = path.placed(torch.from_numpy(whole)[None], 100)[0].numpy()
-    np.testing.assert_allclose(x, expected, atol=1e-5)
-    assert (done["frames"], done["samples"]) == (100, path.samples(100))
-    assert (done["preset"], done["adapted"]) == (name, path.adapted)
-
-
-def test_the_first_message_tells_what_will_be_done(talk: Any, streamer: Streamer) -> None:
-    with talk(streamer) as dial, dial() as speaker:
-        speaker.hello(preset="vocos")
-        ready = speaker.text()
-    path = path_between(preset("vocos"), NVIDIA)
-    assert (ready["n_mels"], ready["adapted"], ready["adapter_lookahead"]) == (100, "vocos", path.lookahead)
+def test_frames_are_adapted_as_they_come(talk: Any, streamer: Streamer) -> None:
+    with talk(streamer, guard="off") as dial:
+        for name in ("espnet", "vocos", "speecht5", "hifigan"):
+            mel, path = mel_of(name, 100), path_between(preset(name), NVIDIA)
+            whole = streamer.synthesize(path.convert(torch.from_numpy(mel)).numpy(), seed=3)
+            expected = path.placed(torch.from_numpy(whole)[None], 100)[0].numpy()
+            for size in (1, 50):
+                with dial() as speaker:
+                    speaker.hello(preset=name, seed=3, format="pcm_f32")
+                    ready = speaker.text()
+                    assert ready["n_mels"] == mel.shape[0]
+                    assert (ready["adapted"], ready["adapter_lookahead"]) == (path.adapted, path.lookahead)
+                    speaker.send(mel, size)
+                    speaker.end()
+                    audio, done = speaker.rest()
+                np.testing.assert_allclose(np.frombuffer(audio, "<f4"), expected, atol=1e-5)
+                assert (done["frames"], done["samples"]) == (100, path.samples(100))
+                assert (done["preset"], done["adapted"]) == (name, path.adapted)
 
 
 def test_statistics_come_as_numbers(talk: Any, streamer: Streamer) -> None:

@@ -44,14 +44,15 @@ def raw_request(url: str, mel: Any, version: str = "1.1", query: str = "stream=1
     return connection
 
 
-@pytest.mark.parametrize("options", [{}, {"corrections": 6}], ids=str)
-@pytest.mark.parametrize("kind", TINY_CONFIGS)
-def test_a_model_s_audio_has_no_seams(talk: Any, kind: str, options: dict[str, int]) -> None:
-    model, mel = tiny_synthesizer(kind), mel_of(150, TINY_MEL.n_mels)
-    whole = model.synthesize(mel, seed=5, **options)
-    with talk(model, batching=False) as dial, begin(dial.url, mel, format="pcm_f32", seed=5, **options) as answer:
-        x = np.frombuffer(answer.read(), "<f4")
-    np.testing.assert_allclose(x, whole, rtol=0.0, atol=1e-5 * max(1.0, np.abs(whole).max()))
+def test_a_model_s_audio_has_no_seams(talk: Any) -> None:
+    models, mel = [tiny_synthesizer(kind) for kind in TINY_CONFIGS], mel_of(150, TINY_MEL.n_mels)
+    with talk(*models) as dial:
+        for model in models:
+            for options in ({}, {"corrections": 6}):
+                whole = model.synthesize(mel, seed=5, **options)
+                with begin(dial.url, mel, model=model.name, format="pcm_f32", seed=5, **options) as answer:
+                    x = np.frombuffer(answer.read(), "<f4")
+                np.testing.assert_allclose(x, whole, rtol=0.0, atol=1e-5 * max(1.0, np.abs(whole).max()))
 
 
 def test_headers_and_metrics(talk: Any, streamer: Streamer) -> None:
@@ -69,23 +70,19 @@ def test_headers_and_metrics(talk: Any, streamer: Streamer) -> None:
     assert 'vocoder_frames_total{model="streamer"} 100.0' in counted
 
 
-@pytest.mark.parametrize("form", ["wav", "wav_f32", "flac"])
-def test_files_that_are_exact(talk: Any, streamer: Streamer, form: str) -> None:
-    mel = mel_of(130)
-    with talk(streamer) as dial, begin(dial.url, mel, format=form) as answer:
-        x, rate = heard(answer.read())
-    expected = streamer.synthesize(mel, seed=1)
-    assert rate == 22050
-    np.testing.assert_allclose(x, expected, rtol=0.0, atol=1e-6 if form == "wav_f32" else 1.0 / 32768.0)
-
-
-def test_raw_samples_at_another_rate_and_level(talk: Any, streamer: Streamer) -> None:
-    mel = mel_of(130)
-    with talk(streamer) as dial, begin(dial.url, mel, format="pcm_f32", sample_rate=16000, gain=20) as answer:
-        x = np.frombuffer(answer.read(), "<f4") / 10.0
-        assert answer.headers["x-gain"] == "20.0"
-        assert answer.headers["x-audio-samples"] == str(len(x))
-    np.testing.assert_allclose(x, resample(streamer.synthesize(mel, seed=1), 22050, 16000), rtol=0.0, atol=1e-5)
+def test_formats_rates_and_levels(talk: Any, streamer: Streamer) -> None:
+    mel, expected = mel_of(130), streamer.synthesize(mel_of(130), seed=1)
+    with talk(streamer) as dial:
+        for form in ("wav", "wav_f32", "flac"):
+            with begin(dial.url, mel, format=form) as answer:
+                x, rate = heard(answer.read())
+            assert rate == 22050
+            np.testing.assert_allclose(x, expected, rtol=0.0, atol=1e-6 if form == "wav_f32" else 1.0 / 32768.0)
+        with begin(dial.url, mel, format="pcm_f32", sample_rate=16000, gain=20) as answer:
+            x = np.frombuffer(answer.read(), "<f4") / 10.0
+            assert answer.headers["x-gain"] == "20.0"
+            assert answer.headers["x-audio-samples"] == str(len(x))
+    np.testing.assert_allclose(x, resample(expected, 22050, 16000), rtol=0.0, atol=1e-5)
 
 
 def test_the_first_audio_comes_before_the_last_is_computed(talk: Any, streamer: Streamer) -> None:

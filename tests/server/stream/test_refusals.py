@@ -14,33 +14,58 @@ from websockets.exceptions import InvalidStatus
 
 from vocoder.mel.config import preset
 
+HELLOS: list[tuple[Any, int, str, str]] = [
+    ("no json", 400, "malformed-body", "JSON object"),
+    ("[]", 422, "invalid-parameter", "object"),
+    ('{"voice": 1}', 422, "invalid-parameter", "; the parameters are sigma, seed"),
+    ('{"sigma": 3}', 422, "invalid-parameter", "sigma"),
+    ('{"corrections": 101}', 422, "invalid-parameter", "less than or equal to 100"),
+    ('{"corrections": 1.5}', 422, "invalid-parameter", "corrections"),
+    ('{"format": "npy"}', 422, "invalid-parameter", "format"),
+    ('{"model": "nobody"}', 404, "unknown-model", "streamer"),
+    ('{"preset": "nobody"}', 422, "unknown-preset", "nvidia"),
+    ('{"preset": "auto"}', 422, "invalid-parameter", "needs the whole mel"),
+    ('{"preset": "vocos", "adapt": "off"}', 422, "mel-mismatch", "sample_rate"),
+    ('{"loudness": -20}', 422, "invalid-parameter", "streams, which take gain"),
+    ('{"sample_rate": 1234}', 422, "unsupported-sample-rate", "22050"),
+    (b"\0\0\0\0", 400, "malformed-body", "must be text"),
+    ('{"model": "' + 20000 * "x" + '"}', 413, "body-too-large", "16384"),
+]
+NAN = np.full((80, 4), np.nan, np.float32)
+FRAMES: list[tuple[list[Any], int, str, str]] = [
+    ([bytes(81)], 400, "malformed-body", "320 bytes each"),
+    ([b""], 400, "malformed-body", "whole frames"),
+    (["more"], 400, "malformed-body", "end"),
+    (['{"end": true}'], 422, "invalid-mel", "no frames"),
+    ([mel_of(5), '{"end": true}', mel_of(1)], 400, "malformed-body", "Nothing may follow"),
+    ([mel_of(5), NAN], 422, "invalid-mel", "not finite"),
+    ([mel_of(5), mel_of(5) - 90.0], 422, "invalid-mel", "digital silence is"),
+    ([np.exp(mel_of(100))], 422, "invalid-mel", "digital silence is"),
+    ([mel_of(150), mel_of(51)], 413, "too-many-frames", "200"),
+]
 
-@pytest.mark.parametrize(
-    ("hello", "status", "slug", "words"),
-    [
-        ("no json", 400, "malformed-body", "JSON object"),
-        ("[]", 422, "invalid-parameter", "object"),
-        ('{"voice": 1}', 422, "invalid-parameter", "; the parameters are sigma, seed"),
-        ('{"sigma": 3}', 422, "invalid-parameter", "sigma"),
-        ('{"corrections": 101}', 422, "invalid-parameter", "less than or equal to 100"),
-        ('{"corrections": 1.5}', 422, "invalid-parameter", "corrections"),
-        ('{"format": "npy"}', 422, "invalid-parameter", "format"),
-        ('{"model": "nobody"}', 404, "unknown-model", "streamer"),
-        ('{"preset": "nobody"}', 422, "unknown-preset", "nvidia"),
-        ('{"preset": "vocos", "adapt": "off"}', 422, "mel-mismatch", "sample_rate"),
-        ('{"loudness": -20}', 422, "invalid-parameter", "streams, which take gain"),
-        ('{"sample_rate": 1234}', 422, "unsupported-sample-rate", "22050"),
-        (b"\0\0\0\0", 400, "malformed-body", "must be text"),
-        ('{"model": "' + 20000 * "x" + '"}', 413, "body-too-large", "16384"),
-    ],
-)
-def test_a_hello_that_is_refused(talk: Any, streamer: Streamer, hello: Any, status: int, slug: str, words: str) -> None:
-    with talk(streamer) as dial, dial() as speaker:
-        speaker.connection.send(hello)
-        problem, code, reason = speaker.refusal()
-        assert (problem["type"], problem["status"], code, reason) == (PROBLEM + slug, status, 4000 + status, slug)
-        assert words in problem["detail"]
-        assert problem["request_id"]
+
+def test_what_is_refused(talk: Any, streamer: Streamer) -> None:
+    with talk(streamer, max_frames=200) as dial:
+        for hello, status, slug, words in HELLOS:
+            with dial() as speaker:
+                speaker.connection.send(hello)
+                problem, code, reason = speaker.refusal()
+            assert (problem["type"], problem["status"], code, reason) == (PROBLEM + slug, status, 4000 + status, slug)
+            assert words in problem["detail"]
+            assert problem["request_id"]
+        for messages, status, slug, words in FRAMES:
+            if slug == "malformed-body" and len(messages) > 1:
+                streamer.gate.clear()  # what is wrong is told although there is audio still to be made
+            with dial() as speaker:
+                speaker.hello()
+                speaker.text()
+                for message in messages:
+                    speaker.send(message) if isinstance(message, np.ndarray) else speaker.connection.send(message)
+                problem, code, reason = speaker.refusal()
+            streamer.gate.set()
+            assert (problem["type"], code, reason) == (PROBLEM + slug, 4000 + status, slug)
+            assert words in problem["detail"]
 
 
 def test_mels_that_audio_cannot_be_corrected_towards(talk: Any) -> None:
@@ -52,41 +77,6 @@ def test_mels_that_audio_cannot_be_corrected_towards(talk: Any) -> None:
             assert "give 0" in problem["detail"]
         with dial() as speaker:
             assert speak(speaker, mel_of(20) / 2.0, corrections=0)[1]["frames"] == 20
-
-
-NAN = np.full((80, 4), np.nan, np.float32)
-
-
-@pytest.mark.parametrize(
-    ("messages", "status", "slug", "words"),
-    [
-        ([bytes(81)], 400, "malformed-body", "320 bytes each"),
-        ([b""], 400, "malformed-body", "whole frames"),
-        (["more"], 400, "malformed-body", "end"),
-        (['{"end": true}'], 422, "invalid-mel", "no frames"),
-        ([mel_of(5), '{"end": true}', mel_of(1)], 400, "malformed-body", "Nothing may follow"),
-        ([mel_of(5), NAN], 422, "invalid-mel", "not finite"),
-        ([mel_of(5), mel_of(5) - 90.0], 422, "invalid-mel", "digital silence is"),
-        ([np.exp(mel_of(100))], 422, "invalid-mel", "digital silence is"),
-        ([mel_of(150), mel_of(51)], 413, "too-many-frames", "200"),
-    ],
-)
-def test_frames_that_are_refused(
-    talk: Any, streamer: Streamer, messages: list[Any], status: int, slug: str, words: str
-) -> None:
-    with talk(streamer, max_frames=200) as dial, dial() as speaker:
-        if slug != "malformed-body" or len(messages) == 1:
-            streamer.gate.set()
-        else:
-            streamer.gate.clear()  # what is wrong is told although there is audio still to be made
-        speaker.hello()
-        speaker.text()
-        for message in messages:
-            speaker.send(message) if isinstance(message, np.ndarray) else speaker.connection.send(message)
-        problem, code, reason = speaker.refusal()
-        streamer.gate.set()
-        assert (problem["type"], code, reason) == (PROBLEM + slug, 4000 + status, slug)
-        assert words in problem["detail"]
 
 
 def test_loud_frames_alone_are_no_mistake(talk: Any, streamer: Streamer) -> None:

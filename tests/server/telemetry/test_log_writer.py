@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from server.telemetry.log_writer import LogWriter
+from server.telemetry.logs import LogWriter
 
 
 @pytest.fixture
