@@ -4,8 +4,6 @@ Usage: ``python3 host_pip.py PIP_CONF``. Prints one line ``path:path:ro`` for ea
 name, PIP_CONF itself as the container's ``/etc/pip.conf``, and the host's bundle of certificate authorities.
 """
 
-from __future__ import annotations
-
 import ast
 import os
 import ssl
@@ -21,7 +19,7 @@ def pip_settings():
     listing = subprocess.run(
         [sys.executable, "-m", "pip", "config", "list"], capture_output=True, text=True, check=False
     ).stdout
-    settings: dict[str, dict[str, str]] = {}
+    settings = {}
     # The environment comes first in the listing and wins over the files.
     for line in listing.splitlines():
         name, _, value = line.partition("=")

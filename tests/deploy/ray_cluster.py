@@ -21,7 +21,6 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from image_probe import DIRECT, npy, voice_like_mel
@@ -122,7 +121,7 @@ def check_killed(address):
     deadline = time.monotonic() + 120
     while len(set(replicas()) - {before[0]}) < 2 and time.monotonic() < deadline:
         time.sleep(0.5)
-    seen: set[str] = set()
+    seen = set()
     while len(seen) < 2 and time.monotonic() < deadline:
         seen |= {answer.replica for answer in speak_many(address, 8) if right(answer)}
     check(len(seen) == 2 and before[0].split("#")[-1] not in seen, "another replica took its place")
@@ -163,7 +162,7 @@ def main():
 
     from deploy.ray_app import Placement, app
 
-    options: dict[str, Any] = {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "log_to_driver": False}
+    options = {"include_dashboard": False, "_node_ip_address": "127.0.0.1", "log_to_driver": False}
     ray.init(num_cpus=2, object_store_memory=100 << 20, **options)
     port = free_port()
     serve.start(http_options={"host": "127.0.0.1", "port": port})

@@ -1,10 +1,7 @@
 """What holds of the chart without Helm: its settings, values and version, and HAProxy's configuration."""
 
-from __future__ import annotations
-
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 
 import jsonschema
@@ -38,7 +35,7 @@ def test_its_version_is_the_package_s():
 
 def test_the_balancer_counts_requests_in_flight_and_knows_the_server():
     text = (CHART / "haproxy.cfg").read_text(encoding="utf-8")
-    found: Callable[[str], str] = lambda pattern: re.findall(pattern, text, flags=re.MULTILINE)[0]  # noqa: E731
+    found = lambda pattern: re.findall(pattern, text, flags=re.MULTILINE)[0]  # noqa: E731
     assert "\n    balance leastconn\n" in text
     assert found(r"http-check send meth GET uri (\S+)") in create_app(Settings()).openapi()["paths"]
     assert int(found(r"timeout http-keep-alive (\d+)s")) < Settings().keep_alive_timeout

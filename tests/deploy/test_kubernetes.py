@@ -1,10 +1,7 @@
 """The objects that the chart renders are valid, fit each other, and say nothing that the server does not know."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
-from typing import Any
 
 import kubernetes_validate
 import pytest
@@ -19,7 +16,7 @@ VERSIONS = ("1.31", "1.37")
 KINDS = "ConfigMap Deployment HorizontalPodAutoscaler NetworkPolicy PodDisruptionBudget Service"
 OTHER_VARIABLES = {"OMP_NUM_THREADS", "PODS", "BALANCER_PORT"}
 DOCKERFILE = (ROOT / "Dockerfile").read_text(encoding="utf-8")
-DEVICES: dict[str, dict[str, Any]] = {"cpu": {}, "gpu": {"gpu": True}}
+DEVICES = {"cpu": {}, "gpu": {"gpu": True}}
 OWN_MODELS = {"claim": {"claim": "vocoder-models"}, "image": {"image": "vocoder-models:1"}}
 EVERYTHING = {"apiKeys": {"secret": "vocoder-api-keys"}, "balancer": {"enabled": True}}
 

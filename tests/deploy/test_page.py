@@ -1,11 +1,8 @@
 """The folder that `make page` writes: the page as it is, the runtime, and what the page must know of each model."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -51,7 +48,7 @@ def runtime(tmp_path, page):
 @pytest.fixture
 def exports(page, monkeypatch):
     """What was exported, each to a file of one word; whether programs speak is tested elsewhere."""
-    made: list[dict[str, Any]] = []
+    made = []
 
     def export(voice, form, file, **options):
         made.append({"name": voice.name, "form": form, **options})

@@ -1,11 +1,8 @@
 """Every metric and label that the dashboard, the alerts and the autoscaler's rule name is one that the server gives."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -42,7 +39,7 @@ def labels():
     app = create_app(Settings())
     count_everything(app.state.service.metrics)
     text = app.state.service.metrics.render().decode()
-    given: dict[str, set[str]] = {}
+    given = {}
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             given.setdefault(sample.name, set()).update(sample.labels)
@@ -86,12 +83,12 @@ def test_the_dashboard_shows_every_metric(labels):
 
 
 def panels():
-    found: list[dict[str, Any]] = json.loads((DEPLOY / "grafana" / "vocoder.json").read_text("utf-8"))["panels"]
+    found = json.loads((DEPLOY / "grafana" / "vocoder.json").read_text("utf-8"))["panels"]
     return found
 
 
 def test_panels_do_not_overlap_and_have_titles():
-    taken: set[tuple[int, int]] = set()
+    taken = set()
     for panel in panels():
         place = panel["gridPos"]
         cells = {

@@ -1,9 +1,6 @@
 """What tests send to the routes and read in their answers."""
 
-from __future__ import annotations
-
 import io
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +17,7 @@ def samples(response):
 
 
 def problem(response, status, slug):
-    document: dict[str, Any] = response.json()
+    document = response.json()
     assert (response.status_code, document["type"]) == (status, f"urn:vocoder:problem:{slug}"), document
     assert response.headers["content-type"] == "application/problem+json"
     assert document["status"] == status

@@ -173,7 +173,7 @@ _HEADERS = {
 @st.composite
 def upgrades(draw):
     """A WebSocket handshake that is right but for some of its headers, its method, its address, or what follows it."""
-    changes: dict[str, str | None] = {}
+    changes = {}
     for name in draw(st.lists(st.sampled_from(sorted(_HEADERS)), max_size=3, unique=True)):
         changes[name] = draw(st.sampled_from(_HEADERS[name]))
     changes |= {f"X-{number}": "y" for number in range(draw(st.sampled_from((0, 0, 0, 100, 200))))}

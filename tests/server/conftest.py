@@ -1,7 +1,5 @@
 """A synthesizer without weights, and ways to start the application around it."""
 
-from __future__ import annotations
-
 import asyncio
 import logging
 import os
@@ -42,8 +40,8 @@ class FakeSynthesizer:
         self.gain = 1.0
         self.gate = threading.Event()
         self.gate.set()
-        self.fault: Exception | None = None
-        self.threads: set[int] = set()
+        self.fault = None
+        self.threads = set()
         self.entered = self.calls = 1 - WARM_UP
 
     def info(self):

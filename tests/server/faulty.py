@@ -1,7 +1,5 @@
 """A synthesizer that fails as devices do, and a process that serves it."""
 
-from __future__ import annotations
-
 import asyncio
 import fcntl
 import os
@@ -76,7 +74,7 @@ class FaultyRowSynthesizer(FaultySynthesizer):
     def __init__(self, capacity=10**9, **options):
         super().__init__(**options)
         self.capacity = capacity
-        self.runs: list[list[int]] = []
+        self.runs = []
         self.gate = threading.Event()
         self.gate.set()
 

@@ -1,7 +1,5 @@
 """A synthesizer without weights that streams through the real machinery, and can be held up or made to fail."""
 
-from __future__ import annotations
-
 import threading
 import time
 
@@ -33,7 +31,7 @@ class Streamer:
         self.hop_length = self.mel_config.hop_length
         self.gate = threading.Event()
         self.gate.set()
-        self.fault: Exception | None = None
+        self.fault = None
         self.fault_at = 0
         self.shut_after = -1
         self.steps = 0

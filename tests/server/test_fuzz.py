@@ -3,8 +3,6 @@
 FUZZ_BODIES sets how many bodies are sent, and a tenth as many handshakes; `make fuzz` sends 20,000.
 """
 
-from __future__ import annotations
-
 import gc
 import os
 import re
@@ -50,8 +48,8 @@ def test_what_is_right_is_answered(client):
 
 def test_bodies_of_all_kinds(client):
     process = psutil.Process()
-    held: list[int] = []
-    statuses: Counter[int] = Counter()
+    held = []
+    statuses = Counter()
 
     def check(sent):
         response = send(client, sent)

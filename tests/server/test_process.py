@@ -1,7 +1,5 @@
 """The whole program under signals: what was accepted is finished, then it ends."""
 
-from __future__ import annotations
-
 import io
 import json
 import multiprocessing
@@ -44,7 +42,7 @@ class Program:
 
     def wait(self):
         self._process.join(TIMEOUT)
-        code: int | None = self._process.exitcode
+        code = self._process.exitcode
         return code
 
 

@@ -1,7 +1,5 @@
 """Settings come from the environment, are checked, are all documented, and take effect."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import httpx

@@ -1,10 +1,6 @@
 """A server that is ready, and clients of it."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import httpx
 import pytest
@@ -26,7 +22,7 @@ def reach(serve, wait_until):
     """A server that is ready, and how to make clients of it: `with reach(model) as client_of`."""
 
     @contextmanager
-    def run(*models: Any, **settings: Any) -> Iterator[Any]:
+    def run(*models, **settings):
         with serve(*models, **settings) as url:
             wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
             yield lambda kind=Client, **options: kind(url, trust_env=False, **options)

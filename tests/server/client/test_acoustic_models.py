@@ -1,10 +1,7 @@
 """The example program: from an acoustic model's own code to audio, in this process and over HTTP."""
 
-from __future__ import annotations
-
 import importlib.util
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
@@ -19,7 +16,7 @@ EXAMPLE = Path(__file__).resolve().parents[3] / "examples" / "acoustic_model.py"
 
 
 @pytest.fixture(scope="module")
-def example() -> Any:
+def example():
     spec = importlib.util.spec_from_file_location("acoustic_model", EXAMPLE)
     assert spec is not None
     assert spec.loader is not None
@@ -30,9 +27,7 @@ def example() -> Any:
 
 @pytest.mark.parametrize("name", ["fastspeech2", "speecht5"])
 @pytest.mark.filterwarnings("ignore::vocoder.synthesis.synthesizer.MelWarning")  # weights at random make no speech
-def test_a_sentence_in_this_process_and_over_http(
-    example: Any, name: str, serve: Any, wait_until: Any, tmp_path: Path
-) -> None:
+def test_a_sentence_in_this_process_and_over_http(example, name, serve, wait_until, tmp_path):
     here, there = tmp_path / "here.wav", tmp_path / "there.wav"
     assert example.main([name, "A letter", "--random", "-o", str(here)]) == 0
     with serve(vocoder.load("waveglow")) as url:
@@ -48,7 +43,7 @@ def test_a_sentence_in_this_process_and_over_http(
     np.testing.assert_allclose(x, y, atol=1e-3)
 
 
-def test_a_program_wants_a_sentence_or_random_weights(example: Any, tmp_path: Path, capsys: Any) -> None:
+def test_a_program_wants_a_sentence_or_random_weights(example, tmp_path, capsys):
     with pytest.raises(SystemExit):
         example.main(["speecht5", "-o", str(tmp_path / "x.wav")])
     assert "give a sentence, or --random" in capsys.readouterr().err

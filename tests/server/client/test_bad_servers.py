@@ -1,16 +1,12 @@
 """Servers that are slow, endless or hostile: the client ends in time, in little memory, with an error of its own."""
 
-from __future__ import annotations
-
 import gzip
 import io
 import json
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from typing import Any
 
 import numpy as np
 import pytest
@@ -23,13 +19,13 @@ TOLD = {"X-Sample-Rate": "22050", "X-Seed": "1", "X-Model": "m", "X-Audio-Origin
 READY = {"type": "ready", "model": "m", "seed": 1, "sample_rate": 22050, "n_mels": 80, "hop_length": 256}
 
 
-def npy(array: Any) -> bytes:
+def npy(array):
     stream = io.BytesIO()
     np.save(stream, array)
     return stream.getvalue()
 
 
-def answer(body: bytes, status: str = "200 OK", **headers: str) -> bytes:
+def answer(body, status="200 OK", **headers):
     told = {
         **TOLD,
         "Content-Length": str(len(body)),
@@ -40,11 +36,11 @@ def answer(body: bytes, status: str = "200 OK", **headers: str) -> bytes:
 
 
 @contextmanager
-def answering(respond: Callable[[socket.socket], object]) -> Iterator[str]:
+def answering(respond):
     """A server that treats every connection so, after it got a request."""
     listener = socket.create_server(("127.0.0.1", 0))
 
-    def run() -> None:
+    def run():
         with suppress(OSError):
             while True:
                 connection, _ = listener.accept()
@@ -63,19 +59,19 @@ def answering(respond: Callable[[socket.socket], object]) -> Iterator[str]:
         thread.join(30.0)
 
 
-def trickle(connection: socket.socket) -> None:
+def trickle(connection):
     for byte in answer(npy(np.zeros(1000, "<f4"))):
         connection.sendall(bytes([byte]))
         time.sleep(0.02)
 
 
-def endless(connection: socket.socket) -> None:
+def endless(connection):
     connection.sendall(answer(b"", Transfer_Encoding="chunked").replace(b"Content-Length: 0\r\n", b""))
     while True:
         connection.sendall(b"10000\r\n" + bytes(0x10000) + b"\r\n")
 
 
-def reading(client: Client, call: str) -> Any:
+def reading(client, call):
     return {
         "synthesize": lambda: client.synthesize(MEL),
         "mel": lambda: client.mel(np.zeros(500, np.float32), 22050),
@@ -107,7 +103,7 @@ def reading(client: Client, call: str) -> Any:
 )  # fmt: skip
 def test_answers(call, respond, kind):
     act = respond if callable(respond) else lambda connection: connection.sendall(respond)
-    options: Any = {"timeout": 0.4, "max_bytes": 10**6, "trust_env": False, "retries": Retries(most=0)}
+    options = {"timeout": 0.4, "max_bytes": 10**6, "trust_env": False, "retries": Retries(most=0)}
     with answering(act) as url, Client(url, **options) as client:
         began = time.monotonic()
         with pytest.raises(kind):
@@ -115,7 +111,7 @@ def test_answers(call, respond, kind):
         assert time.monotonic() - began < 15.0
 
 
-def heard(client: Client) -> list[Any]:
+def heard(client):
     with client.stream(MEL) as stream:
         return list(stream)
 
@@ -142,7 +138,7 @@ def heard(client: Client) -> list[Any]:
 def test_messages(messages, kind):
     waiting = threading.Event()
 
-    def talk(connection: Any) -> None:
+    def talk(connection):
         connection.recv(20.0)
         for message in messages:
             if message is None:
@@ -162,7 +158,7 @@ def test_messages(messages, kind):
 
 @pytest.mark.parametrize("status", ["301 Moved", "302 Found", "307 Temporary Redirect", "308 Permanent Redirect"])
 def test_a_websocket_that_is_sent_elsewhere_tells_nobody_the_key(status):
-    heard: list[bytes] = []
+    heard = []
     with answering(lambda connection: heard.append(b"")) as other:
         place = other.replace("http", "ws", 1)
         redirect = f"HTTP/1.1 {status}\r\nLocation: {place}/v1/stream\r\nContent-Length: 0\r\n\r\n".encode()

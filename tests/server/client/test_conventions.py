@@ -1,16 +1,12 @@
 """Mels of other conventions, through the client."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 import pytest
 
 from vocoder.client import InvalidRequestError
 
 
-def espnet_mel(frames: int) -> Any:
+def espnet_mel(frames):
     return np.random.default_rng(3).uniform(-6.0, -1.0, (80, frames)).astype(np.float32)
 
 

@@ -1,10 +1,7 @@
 """The example of the client in docs/server.md runs as it is written."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from streamers import mel_of
@@ -17,7 +14,7 @@ def test_the_example_runs(reach, streamer, tmp_path, monkeypatch, capsys):
     block = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)[0]
     monkeypatch.chdir(tmp_path)
     np.save("mel.npy", mel_of(40))
-    names: dict[str, Any] = {}
+    names = {}
     with reach(streamer) as client_of:
         url = client_of(lambda url, **_: url)
         exec(compile(block.replace("http://127.0.0.1:8000", url), "<example in docs/server.md>", "exec"), names)

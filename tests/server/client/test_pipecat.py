@@ -1,18 +1,14 @@
 """The example for pipecat, in an environment of its own that `make pipecat-test` makes: it has no torch."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 from pathlib import Path
-from typing import Any
 
 import httpx
 import numpy as np
 import pytest
 import soundfile
 from speaker import TIMEOUT
-from streamers import Streamer
 
 from vocoder.audio.file import write_audio
 from vocoder.client import Client
@@ -22,9 +18,7 @@ PYTHON = os.environ.get("PIPECAT_PYTHON")
 
 
 @pytest.mark.skipif(PYTHON is None, reason="make pipecat-test installs pipecat")
-def test_a_pipeline_says_what_the_server_synthesizes(
-    serve: Any, wait_until: Any, streamer: Streamer, tmp_path: Path
-) -> None:
+def test_a_pipeline_says_what_the_server_synthesizes(serve, wait_until, streamer, tmp_path):
     recording, spoken = tmp_path / "recording.wav", tmp_path / "spoken.wav"
     x, rate = soundfile.read(ROOT / "examples" / "heldout.flac", dtype="float32")
     write_audio(recording, x[: 2 * rate], rate)

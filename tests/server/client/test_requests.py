@@ -1,7 +1,5 @@
 """The Python client against a real server on a real socket."""
 
-from __future__ import annotations
-
 import io
 import socket
 import sys

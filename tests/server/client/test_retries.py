@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import pytest
 from speaker import TIMEOUT, metrics
-from streamers import Streamer, mel_of
+from streamers import mel_of
 
 from vocoder.client import (
     AsyncClient,
@@ -32,7 +31,7 @@ class Impatient(Retries):
     go_on: Callable[[], None] = lambda: None
     waits: list[float] = field(default_factory=list)
 
-    def wait(self, error: Any, done: int) -> float | None:
+    def wait(self, error, done):
         seconds = super().wait(error, done)
         if seconds is None:
             return None
@@ -42,7 +41,7 @@ class Impatient(Retries):
 
 
 @contextmanager
-def full(client_of: Any, streamer: Streamer, wait_until: Any) -> Iterator[None]:
+def full(client_of, streamer, wait_until):
     """A server whose model is held up and whose queue of one is full."""
     entered = streamer.entered
     streamer.gate.clear()
@@ -84,16 +83,16 @@ def test_who_is_sent_away_comes_back_when_told(reach, streamer, wait_until):
 def test_everything_again_for_asyncio(reach, streamer, wait_until):
     mel = mel_of(300)
 
-    async def frames() -> AsyncIterator[Any]:
+    async def frames():
         for start in range(0, 300, 50):
             await asyncio.sleep(0.0)
             yield mel[:, start : start + 50]
 
-    async def broken() -> AsyncIterator[Any]:
+    async def broken():
         yield mel[:, :5]
         raise KeyError("the acoustic model failed")
 
-    async def everything(client: AsyncClient) -> None:
+    async def everything(client):
         assert [model.name for model in await client.models()] == ["streamer"]
         np.testing.assert_array_equal((await client.synthesize(mel, seed=3)).x, streamer.synthesize(mel, seed=3))
         assert (await client.mel(TONE, 22050)).shape[0] == 80
@@ -111,12 +110,12 @@ def test_everything_again_for_asyncio(reach, streamer, wait_until):
             with pytest.raises(KeyError, match="acoustic model"):
                 [chunk async for chunk in speech]
 
-    async def patiently(client: AsyncClient) -> None:
+    async def patiently(client):
         async with client, client.stream(mel) as speech:
             assert sum([len(chunk) async for chunk in speech]) == 300 * 256
         assert (await asyncio.to_thread(lambda: patience.waits[0])) >= 1.0
 
-    async def run(client: AsyncClient) -> None:
+    async def run(client):
         async with client:
             await everything(client)
 

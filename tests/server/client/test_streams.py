@@ -1,13 +1,9 @@
 """The Python client speaks mels while they are made."""
 
-from __future__ import annotations
-
 import socket
 import threading
 import time
-from collections.abc import Iterator
 from functools import partial
-from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +35,7 @@ def test_a_stream_of_a_whole_mel_of_pieces_or_of_frames(reach, streamer):
 def test_audio_comes_while_frames_are_made(reach, streamer):
     mel, heard = mel_of(60), threading.Event()
 
-    def frames() -> Iterator[Any]:
+    def frames():
         yield from mel[:, :11].T
         assert heard.wait(TIMEOUT)
         yield mel[:, 11:]
@@ -64,7 +60,7 @@ def test_who_listens_slowly_hears_all(reach, streamer, monkeypatch):
 
 
 def test_what_the_frames_raise_is_raised_where_audio_is_read(reach, streamer):
-    def frames() -> Iterator[Any]:
+    def frames():
         yield mel_of(5)
         raise KeyError("the acoustic model failed")
 
@@ -93,7 +89,7 @@ def test_pieces_of_another_shape_are_refused(reach, streamer):
 def test_a_stream_that_is_cut_off_is_not_the_end(reach, streamer):
     more = threading.Event()
 
-    def frames() -> Iterator[Any]:
+    def frames():
         yield mel_of(20)
         more.wait(TIMEOUT)
 

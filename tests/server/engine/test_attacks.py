@@ -1,15 +1,10 @@
 """What one client does to the turns of others, over real sockets: floods of /mel, one key on many connections."""
 
-from __future__ import annotations
-
 import io
 import json
 import socket
 import threading
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -26,13 +21,13 @@ CLIP = (0.3 * np.sin(np.linspace(0.0, 3000.0, 11025))).astype(np.float32)
 
 
 @pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
+def pool():
     with ThreadPoolExecutor(16) as pool:
         yield pool
 
 
 @pytest.fixture
-def keys(tmp_path: Path) -> Path:
+def keys(tmp_path):
     path = tmp_path / "keys"
     path.write_text("".join(f"{name}:{key}\n" for name, key in KEYS.items()))
     return path
@@ -41,39 +36,37 @@ def keys(tmp_path: Path) -> Path:
 class Extraction:
     """Holds up the parts of the work on each audio file, and counts them."""
 
-    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+    def __init__(self, monkeypatch):
         self.go = threading.Semaphore(0)
         self.begun = self.ended = 0
         monkeypatch.setattr("server.audio.extraction.MelExtractor.extract", lambda *_: self._parts())
 
-    def _parts(self) -> Any:
+    def _parts(self):
         for _ in range(2):
             self._part()
             yield 1
         self._part()
         return np.zeros((80, 4), np.float32)
 
-    def _part(self) -> None:
+    def _part(self):
         self.begun += 1
         assert self.go.acquire(timeout=TIMEOUT)
         self.ended += 1
 
 
-def wav() -> bytes:
+def wav():
     stream = io.BytesIO()
     soundfile.write(stream, CLIP, 22050, format="WAV")
     return stream.getvalue()
 
 
-def post(url: str, content: bytes, key: str | None = None, **headers: str) -> httpx.Response:
+def post(url, content, key=None, **headers):
     if key is not None:
         headers["Authorization"] = f"Bearer {KEYS[key]}"
     return httpx.post(url, content=content, headers=headers, timeout=TIMEOUT)
 
 
-def test_a_flood_of_audio_files_holds_up_no_synthesis(
-    ready: Any, new_mel: Any, pool: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_flood_of_audio_files_holds_up_no_synthesis(ready, new_mel, pool, wait_until, monkeypatch):
     extraction = Extraction(monkeypatch)
     with ready() as url:
         mels = [pool.submit(post, f"{url}/mel", wav()) for _ in range(8)]
@@ -89,9 +82,7 @@ def test_a_flood_of_audio_files_holds_up_no_synthesis(
         assert {answer.result(TIMEOUT).status_code for answer in mels} == {200}
 
 
-def test_who_leaves_has_no_mel_computed(
-    ready: Any, pool: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_who_leaves_has_no_mel_computed(ready, pool, wait_until, monkeypatch):
     extraction, body = Extraction(monkeypatch), wav()
     head = f"POST /mel HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with ready() as url:
@@ -108,9 +99,7 @@ def test_who_leaves_has_no_mel_computed(
     assert extraction.begun == 1 + 3
 
 
-def test_audio_files_wait_no_longer_than_the_longest_wait(
-    ready: Any, pool: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_audio_files_wait_no_longer_than_the_longest_wait(ready, pool, wait_until, monkeypatch):
     extraction = Extraction(monkeypatch)
     with ready(max_wait=0.02) as url:  # a mel is guessed to take 0.03 s
         first = pool.submit(post, f"{url}/mel", wav())
@@ -123,9 +112,7 @@ def test_audio_files_wait_no_longer_than_the_longest_wait(
         assert first.result(TIMEOUT).status_code == 200
 
 
-def test_one_key_on_many_connections_leaves_the_queue_to_others(
-    ready: Any, fake: Any, new_mel: Any, keys: Path, pool: Any, wait_until: Any
-) -> None:
+def test_one_key_on_many_connections_leaves_the_queue_to_others(ready, fake, new_mel, keys, pool, wait_until):
     with ready(api_keys_file=keys, queue_size=4) as url:
         fake.gate.clear()
         entered = fake.entered
@@ -138,20 +125,18 @@ def test_one_key_on_many_connections_leaves_the_queue_to_others(
         assert sorted(answer.result(TIMEOUT).status_code for answer in greedy) == [200] * 3 + [503] * 6
 
 
-def test_a_frame_with_many_corrections_counts_as_several(ready: Any, new_mel: Any, keys: Path, wait_until: Any) -> None:
+def test_a_frame_with_many_corrections_counts_as_several(ready, new_mel, keys, wait_until):
     with ready(api_keys_file=keys, frames_per_minute=1000) as url:
         address, mel = f"{url}/synthesize?corrections=", npy(new_mel(frames=100))
         assert [post(address + "100", mel, "greedy").status_code for _ in range(2)] == [200, 429]
         assert {post(address + "0", mel, "other").status_code for _ in range(9)} == {200}
 
 
-def test_numbers_are_written_in_pieces(
-    ready: Any, fake: Any, new_mel: Any, wait_until: Any, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_numbers_are_written_in_pieces(ready, fake, new_mel, wait_until, monkeypatch):
     """The event loop, and with it /livez, waits as long as one call of `json.dumps` takes."""
     longest, dumps = 0, json.dumps
 
-    def watched(value: Any, **options: Any) -> str:
+    def watched(value, **options):
         nonlocal longest
         longest = max(longest, len(value))
         return dumps(value, **options)

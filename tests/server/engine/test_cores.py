@@ -1,10 +1,6 @@
 """How many cores there are, and who computes on how many."""
 
-from __future__ import annotations
-
 import threading
-from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -15,24 +11,24 @@ from server.engine.cores import Team, available_cores, compute_on
 
 
 @pytest.fixture
-def four_cores() -> Any:
+def four_cores():
     before = torch.get_num_threads()
     torch.set_num_threads(4)
     yield 4
     torch.set_num_threads(before)
 
 
-def asked(function: Any) -> Any:
+def asked(function):
     """What a function returns on a thread of its own."""
-    told: list[Any] = []
+    told = []
     thread = threading.Thread(target=lambda: told.append(function()))
     thread.start()
     thread.join()
     return told[0]
 
 
-def test_a_thread_chooses_for_itself(four_cores: int) -> None:
-    def chosen(cores: int) -> int:
+def test_a_thread_chooses_for_itself(four_cores):
+    def chosen(cores):
         compute_on(cores)
         return torch.get_num_threads()
 
@@ -41,11 +37,11 @@ def test_a_thread_chooses_for_itself(four_cores: int) -> None:
 
 
 @pytest.mark.anyio
-async def test_a_model_computes_on_all_cores_and_workers_on_one(start: Any, fake: Any, new_mel: Any) -> None:
-    seen: list[int] = []
+async def test_a_model_computes_on_all_cores_and_workers_on_one(start, fake, new_mel):
+    seen = []
     speak = fake.synthesize
 
-    def synthesize(*args: Any, **options: Any) -> Any:
+    def synthesize(*args, **options):
         seen.append(torch.get_num_threads())
         return speak(*args, **options)
 
@@ -60,7 +56,7 @@ async def test_a_model_computes_on_all_cores_and_workers_on_one(start: Any, fake
     assert set(seen) == {3}
 
 
-def written(root: Path, **files: str) -> Path:
+def written(root, **files):
     """A file system with control groups; in names, a double underscore stands for a slash."""
     for name, text in files.items():
         path = root / name.replace("__", "/").replace("cpu_max", "cpu.max").replace("cpu_cfs", "cpu.cfs")
@@ -95,9 +91,7 @@ def written(root: Path, **files: str) -> Path:
         ),
     ],
 )
-def test_the_cores_are_those_of_the_containers_share(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, files: dict[str, str], expected: int
-) -> None:
+def test_the_cores_are_those_of_the_containers_share(tmp_path, monkeypatch, files, expected):
     monkeypatch.setattr(cores.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     assert available_cores(written(tmp_path, **files)) == expected
 
@@ -105,24 +99,24 @@ def test_the_cores_are_those_of_the_containers_share(
 class Clock:
     """Stands in for `time`: the wall clock, and the processor time of the thread."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.wall = self.processor = 0.0
 
-    def monotonic(self) -> float:
+    def monotonic(self):
         return self.wall
 
-    def thread_time(self) -> float:
+    def thread_time(self):
         return self.processor
 
-    def run(self, wall: float, processor: float) -> Any:
-        def work() -> None:
+    def run(self, wall, processor):
+        def work():
             self.wall += wall
             self.processor += processor
 
         return work
 
 
-def test_a_team_without_its_cores_rests_and_is_tried_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_team_without_its_cores_rests_and_is_tried_again(monkeypatch):
     clock, team = Clock(), Team(1)
     monkeypatch.setattr(cores, "time", clock)
     probes = iter([clock.run(0.02, 0.01), clock.run(0.02, 0.02)])

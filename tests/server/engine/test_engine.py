@@ -1,14 +1,8 @@
 """The engine: one thread, a bounded queue, honest states."""
 
-from __future__ import annotations
-
-from collections.abc import Callable, Iterator
-from typing import Any
-
 import numpy as np
 import pytest
 
-from server.engine.engine import Engine
 from server.engine.engines import Engines
 from server.engine.errors import EngineState, NotReadyError, SynthesisError
 from server.engine.queue import QueueLimits
@@ -18,10 +12,10 @@ from vocoder.sampling import Utterance
 class Launched:
     """Servers' engines of one model each, started by being called."""
 
-    def __init__(self) -> None:
-        self.engines: list[Engines] = []
+    def __init__(self):
+        self.engines = []
 
-    def __call__(self, load: Callable[[str], Any], queue_size: int = 4, wait: bool = True) -> Engine:
+    def __call__(self, load, queue_size=4, wait=True):
         engines = Engines(("some/where",), load, QueueLimits(items=queue_size))
         self.engines.append(engines)
         engines.start()
@@ -30,23 +24,23 @@ class Launched:
             engine.loaded.result(60.0)
         return engine
 
-    def stop(self, timeout: float = 60.0) -> None:
+    def stop(self, timeout=60.0):
         for engines in self.engines:
             engines.stop(timeout)
 
 
 @pytest.fixture
-def launch() -> Iterator[Launched]:
+def launch():
     launched = Launched()
     yield launched
     launched.stop()
 
 
-def utterance(mel: Any, seed: int = 1) -> Utterance:
+def utterance(mel, seed=1):
     return Utterance(mel, sigma=0.7, seed=seed)
 
 
-def test_warming_is_a_real_run_before_ready(launch: Launched, fake: Any, wait_until: Any) -> None:
+def test_warming_is_a_real_run_before_ready(launch, fake, wait_until):
     fake.gate.clear()
     engine = launch(lambda _: fake, wait=False)
     assert engine.state is EngineState.LOADING
@@ -59,8 +53,8 @@ def test_warming_is_a_real_run_before_ready(launch: Launched, fake: Any, wait_un
     assert (engine.state, engine.name, fake.calls) == (EngineState.READY, "fake", 1)
 
 
-def test_a_model_that_cannot_be_loaded(launch: Launched) -> None:
-    def load(reference: str) -> Any:
+def test_a_model_that_cannot_be_loaded(launch):
+    def load(reference):
         raise FileNotFoundError(reference)
 
     engine = launch(load, wait=False)
@@ -74,13 +68,13 @@ def test_a_model_that_cannot_be_loaded(launch: Launched) -> None:
 
 
 @pytest.mark.parametrize("gain", [np.nan, np.inf])
-def test_a_model_that_speaks_nonsense_never_becomes_ready(launch: Launched, fake: Any, gain: float) -> None:
+def test_a_model_that_speaks_nonsense_never_becomes_ready(launch, fake, gain):
     fake.gain = gain
     with pytest.raises(SynthesisError):
         launch(lambda _: fake)
 
 
-def test_stopping_gives_up_after_its_time(launch: Launched, fake: Any, new_mel: Any, wait_until: Any) -> None:
+def test_stopping_gives_up_after_its_time(launch, fake, new_mel, wait_until):
     engine = launch(lambda _: fake)
     fake.gate.clear()
     running = engine.submit(utterance(new_mel()))

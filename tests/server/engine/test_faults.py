@@ -1,11 +1,7 @@
 """What clients see of a device that is slow, stuck, out of memory, broken or lost: on a socket, many at once."""
 
-from __future__ import annotations
-
 import io
-from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
@@ -17,7 +13,7 @@ ROWS = {"device": "cuda"}  # mels share runs there; nothing asks the device for 
 
 
 @pytest.fixture
-def pool() -> Iterator[ThreadPoolExecutor]:
+def pool():
     with ThreadPoolExecutor(12) as pool:
         yield pool
 
@@ -25,24 +21,24 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 class Client:
     """Speaks to one server, at several sockets at once."""
 
-    def __init__(self, url: str, pool: ThreadPoolExecutor, wait_until: Any) -> None:
+    def __init__(self, url, pool, wait_until):
         self._url, self._pool, self._wait_until = url, pool, wait_until
         wait_until(lambda: self.get("/readyz") == 200)
 
-    def get(self, path: str) -> int:
+    def get(self, path):
         return httpx.get(self._url + path, timeout=TIMEOUT).status_code
 
-    def metric(self, name: str) -> float:
+    def metric(self, name):
         text = httpx.get(f"{self._url}/metrics", timeout=TIMEOUT).text
         return next((float(line.split()[-1]) for line in text.splitlines() if line.startswith(f"{name}{{")), 0.0)
 
-    def speak(self, mel: Any, **headers: str) -> Future[httpx.Response]:
+    def speak(self, mel, **headers):
         stream = io.BytesIO()
         np.save(stream, mel)
         url = f"{self._url}/v1/synthesize?format=npy"
         return self._pool.submit(httpx.post, url, content=stream.getvalue(), headers=headers, timeout=TIMEOUT)
 
-    def speak_together(self, device: Any, first: Any, *mels: Any) -> list[Future[httpx.Response]]:
+    def speak_together(self, device, first, *mels):
         """Hold up the device with the first, and send the others when it runs, so that they wait together."""
         device.gate.clear()
         runs = len(device.runs)
@@ -55,31 +51,31 @@ class Client:
 
 
 @pytest.fixture
-def connect(serve: Any, pool: ThreadPoolExecutor, wait_until: Any) -> Any:
-    def to(url: str) -> Client:
+def connect(serve, pool, wait_until):
+    def to(url):
         return Client(url, pool, wait_until)
 
     return to
 
 
-def outcome(answer: Future[httpx.Response]) -> tuple[int, str]:
+def outcome(answer):
     response = answer.result(TIMEOUT)
     assert "secret" not in response.text
     return response.status_code, response.json()["type"].rpartition(":")[2]
 
 
-def assert_spoken(answer: Future[httpx.Response], mel: Any) -> None:
+def assert_spoken(answer, mel):
     response = answer.result(TIMEOUT)
     assert response.status_code == 200, response.text
     expected = np.repeat(np.tanh(mel.mean(axis=0) / 10.0), 256).astype(np.float32)
     np.testing.assert_array_equal(np.load(io.BytesIO(response.content)), expected)
 
 
-def levels(new_mel: Any, count: int, frames: int = 10) -> list[Any]:
+def levels(new_mel, count, frames=10):
     return [new_mel(frames=frames, level=-3.0 - n / 2.0) for n in range(count)]
 
 
-def test_what_waits_together_shares_a_run(serve: Any, connect: Any, new_mel: Any) -> None:
+def test_what_waits_together_shares_a_run(serve, connect, new_mel):
     device, mels = FaultyRowSynthesizer(), levels(new_mel, 6)
     with serve(device, **ROWS) as url:
         answers = connect(url).speak_together(device, *mels)
@@ -88,7 +84,7 @@ def test_what_waits_together_shares_a_run(serve: Any, connect: Any, new_mel: Any
     assert device.runs == [[10], [10] * 5]
 
 
-def test_out_of_memory_halves_the_batch_and_tries_again(serve: Any, connect: Any, new_mel: Any) -> None:
+def test_out_of_memory_halves_the_batch_and_tries_again(serve, connect, new_mel):
     device, mels = FaultyRowSynthesizer(capacity=25), levels(new_mel, 9)
     with serve(device, **ROWS) as url:
         client = connect(url)
@@ -104,7 +100,7 @@ def test_out_of_memory_halves_the_batch_and_tries_again(serve: Any, connect: Any
         assert client.get("/readyz") == 200
 
 
-def test_a_mel_too_large_for_the_device_fails_alone(serve: Any, connect: Any, new_mel: Any) -> None:
+def test_a_mel_too_large_for_the_device_fails_alone(serve, connect, new_mel):
     device, mels = FaultyRowSynthesizer(capacity=25), levels(new_mel, 4)
     with serve(device, **ROWS) as url:
         client = connect(url)
@@ -117,7 +113,7 @@ def test_a_mel_too_large_for_the_device_fails_alone(serve: Any, connect: Any, ne
         assert client.get("/livez") == client.get("/readyz") == 200
 
 
-def test_one_that_the_model_fails_on_spoils_nothing_for_the_others(serve: Any, connect: Any, new_mel: Any) -> None:
+def test_one_that_the_model_fails_on_spoils_nothing_for_the_others(serve, connect, new_mel):
     device, mels = FaultyRowSynthesizer(), levels(new_mel, 8)
     mels[5][0, 0] = POISON
     with serve(device, **ROWS) as url:
@@ -137,9 +133,7 @@ def test_one_that_the_model_fails_on_spoils_nothing_for_the_others(serve: Any, c
         ("out-of-memory", 507, "out-of-memory"),
     ],
 )
-def test_a_fault_on_the_second_call_only(
-    serve: Any, connect: Any, new_mel: Any, fault: str, status: int, slug: str
-) -> None:
+def test_a_fault_on_the_second_call_only(serve, connect, new_mel, fault, status, slug):
     device = FaultySynthesizer(fault, first=1, last=2)
     with serve(device, **ROWS) as url:
         client = connect(url)
@@ -149,9 +143,7 @@ def test_a_fault_on_the_second_call_only(
         assert client.get("/livez") == client.get("/readyz") == 200
 
 
-def test_a_device_that_hangs_is_seen_and_nobody_waits_beyond_a_deadline(
-    serve: Any, connect: Any, new_mel: Any, wait_until: Any
-) -> None:
+def test_a_device_that_hangs_is_seen_and_nobody_waits_beyond_a_deadline(serve, connect, new_mel, wait_until):
     device = FaultySynthesizer("hang", last=1)
     with serve(device, stall_timeout=0.2) as url:
         client = connect(url)
@@ -166,7 +158,7 @@ def test_a_device_that_hangs_is_seen_and_nobody_waits_beyond_a_deadline(
         assert_spoken(client.speak(new_mel()), new_mel())
 
 
-def test_a_lost_device_refuses_all_that_waits(serve: Any, connect: Any, new_mel: Any) -> None:
+def test_a_lost_device_refuses_all_that_waits(serve, connect, new_mel):
     device, mels = FaultyRowSynthesizer(fault="fatal", first=1), levels(new_mel, 5)
     with serve(device, **ROWS) as url:
         client = connect(url)

@@ -1,13 +1,9 @@
 """Lanes: a run on each core, or one run on all, in fair turns."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 import torch
@@ -40,7 +36,7 @@ print(line.submit(work).result(60.0), threads() - before, torch.get_num_threads(
 
 
 @contextmanager
-def started(count: int, cores: int, **limits: Any) -> Iterator[Line]:
+def started(count, cores, **limits):
     line = Line(Lanes(count, cores), QueueLimits(**limits))
     line.lanes.start()
     yield line
@@ -51,13 +47,13 @@ def started(count: int, cores: int, **limits: Any) -> Iterator[Line]:
 class Held:
     """Work that can be held up, and notes on how many cores it ran."""
 
-    def __init__(self) -> None:
+    def __init__(self):
         self.gate = threading.Event()
-        self.begun: list[Any] = []
-        self.cores: list[int] = []
+        self.begun = []
+        self.cores = []
 
-    def job(self, name: Any = None, client: Client | None = None, **options: Any) -> Job:
-        def work() -> Any:
+    def job(self, name=None, client=None, **options):
+        def work():
             self.begun.append(name)
             self.cores.append(torch.get_num_threads())
             assert self.gate.wait(TIMEOUT)
@@ -69,7 +65,7 @@ class Held:
         return job
 
 
-def test_as_many_runs_at_once_as_cores_each_on_one(monkeypatch: pytest.MonkeyPatch, wait_until: Any) -> None:
+def test_as_many_runs_at_once_as_cores_each_on_one(monkeypatch, wait_until):
     monkeypatch.setattr(lanes_module.Team, "ready", lambda team: False)  # they have no cores
     held = Held()
     with started(3, 3) as line:
@@ -81,7 +77,7 @@ def test_as_many_runs_at_once_as_cores_each_on_one(monkeypatch: pytest.MonkeyPat
     assert held.cores == [1] * 5
 
 
-def test_one_run_has_all_cores_until_there_are_more(monkeypatch: pytest.MonkeyPatch, wait_until: Any) -> None:
+def test_one_run_has_all_cores_until_there_are_more(monkeypatch, wait_until):
     monkeypatch.setattr(lanes_module.Team, "ready", lambda team: True)
     held = Held()
     with started(2, 2) as line:
@@ -96,7 +92,7 @@ def test_one_run_has_all_cores_until_there_are_more(monkeypatch: pytest.MonkeyPa
     assert held.cores == [2, 1, 1, 2]
 
 
-def test_a_wait_counts_the_turns_of_others() -> None:
+def test_a_wait_counts_the_turns_of_others():
     lanes = Lanes(1, 1)
     long, short, idle = (Line(lanes, QueueLimits(seconds=1e9)) for _ in range(3))
     for line, seconds in ((long, 60), (short, 3)):
@@ -110,7 +106,7 @@ def test_a_wait_counts_the_turns_of_others() -> None:
     ("many", "one"),
     [(Client("a", "1"), Client("b", "1")), (Client("", "1"), Client("", "2")), (Client("a"), Client("b"))],
 )
-def test_clients_take_turns(many: Client, one: Client, wait_until: Any) -> None:
+def test_clients_take_turns(many, one, wait_until):
     held = Held()
     with started(1, 1) as line:
         jobs = [line.submit(held.job(("many", n), many)) for n in range(6)]
@@ -122,7 +118,7 @@ def test_clients_take_turns(many: Client, one: Client, wait_until: Any) -> None:
     assert {("one", 0), ("one", 1)} <= set(held.begun[:5])
 
 
-def test_two_addresses_of_a_key_share_its_turns(wait_until: Any) -> None:
+def test_two_addresses_of_a_key_share_its_turns(wait_until):
     held = Held()
     with started(1, 1) as line:
         jobs = [line.submit(held.job("first", Client("a", "1")))]
@@ -135,7 +131,7 @@ def test_two_addresses_of_a_key_share_its_turns(wait_until: Any) -> None:
     assert held.begun[1:7].count(("b", "1")) >= 3
 
 
-def test_the_newest_of_the_greediest_gives_way(wait_until: Any) -> None:
+def test_the_newest_of_the_greediest_gives_way(wait_until):
     held, greedy = Held(), Client("", "1")
     with started(1, 1, items=3) as line:
         first = line.submit(held.job("running", greedy))
@@ -150,7 +146,7 @@ def test_the_newest_of_the_greediest_gives_way(wait_until: Any) -> None:
         assert [job.result(TIMEOUT) for job in (first, *waiting[:2], other)] == ["running", 0, 1, "other"]
 
 
-def test_what_costs_more_counts_more(wait_until: Any) -> None:
+def test_what_costs_more_counts_more(wait_until):
     held, cheap, dear = Held(), Client("", "1"), Client("", "2")
     with started(1, 1, seconds=1e9) as line:
         jobs = [line.submit(held.job("first"))]
@@ -164,7 +160,7 @@ def test_what_costs_more_counts_more(wait_until: Any) -> None:
             job.result(TIMEOUT)
 
 
-def test_work_that_is_alone_on_a_single_lane_has_all_cores() -> None:
+def test_work_that_is_alone_on_a_single_lane_has_all_cores():
     held = Held()
     held.gate.set()
     with started(1, 4) as line:
@@ -173,7 +169,7 @@ def test_work_that_is_alone_on_a_single_lane_has_all_cores() -> None:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
-def test_only_one_thread_has_a_team() -> None:
+def test_only_one_thread_has_a_team():
     """A second team, of the thread that makes the application, would halve the speed of the first."""
     run = subprocess.run([sys.executable, "-c", TEAMS], capture_output=True, text=True, check=True)
     computed, joined, cores = map(int, run.stdout.split())

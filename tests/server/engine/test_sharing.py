@@ -1,14 +1,10 @@
 """Several models on one device: long work is done in parts, nobody is kept waiting, and who leaves stops it."""
 
-from __future__ import annotations
-
 import socket
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,7 +14,6 @@ from answers import npy
 from streamers import Streamer, mel_of
 
 from server.engine import model as loaded_model
-from server.engine.engine import Engine
 from server.engine.engines import Engines
 from server.engine.errors import DeadlineError, EngineState, QueueFullError
 from server.engine.queue import QueueLimits
@@ -34,28 +29,28 @@ TIMEOUT = 60.0
 class SlowStreamer(Streamer):
     """Takes `seconds` for every frame that it computes."""
 
-    def __init__(self, name: str = "slow", seconds: float = 0.001) -> None:
+    def __init__(self, name="slow", seconds=0.001):
         super().__init__(name)
         self.seconds = seconds
-        self.computed: list[int] = []
+        self.computed = []
 
-    def _speak(self, sigma: float, mel: Any, noise: Any) -> Any:
+    def _speak(self, sigma, mel, noise):
         self.computed.append(mel.shape[2])
         time.sleep(self.seconds * mel.shape[2])
         return super()._speak(sigma, mel, noise)
 
 
 @pytest.fixture(autouse=True)
-def _short_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+def _short_parts(monkeypatch):
     monkeypatch.setattr(loaded_model, "LONGEST_RUN", 0.1)
     monkeypatch.setattr(loaded_model, "PART_SECONDS", 0.05)
 
 
 @pytest.fixture
-def launch() -> Iterator[Callable[..., list[Engine]]]:
-    launched: list[Engines] = []
+def launch():
+    launched = []
 
-    def start(*models: Any, seconds: float = 1000.0) -> list[Engine]:
+    def start(*models, seconds=1000.0):
         known = {model.name: model for model in models}
         engines = Engines(tuple(known), known.__getitem__, QueueLimits(seconds=seconds))
         launched.append(engines)
@@ -69,7 +64,7 @@ def launch() -> Iterator[Callable[..., list[Engine]]]:
         engines.stop(TIMEOUT)
 
 
-def test_parts_put_together_are_the_whole(launch: Any) -> None:
+def test_parts_put_together_are_the_whole(launch):
     slow, mel = SlowStreamer(), mel_of(1000)
     (engine,) = launch(slow)
     del slow.computed[:]
@@ -79,7 +74,7 @@ def test_parts_put_together_are_the_whole(launch: Any) -> None:
     assert synthesis.infer_seconds >= 1.0  # a thousandth of a second for each frame
 
 
-def test_others_have_the_device_between_two_parts(launch: Any, fake: Any, new_mel: Any) -> None:
+def test_others_have_the_device_between_two_parts(launch, fake, new_mel):
     slow, quick = launch(SlowStreamer(), fake)
     long = slow.submit(Utterance(mel_of(2000), seed=1))
     for seed in range(3):
@@ -88,7 +83,7 @@ def test_others_have_the_device_between_two_parts(launch: Any, fake: Any, new_me
     assert len(long.result(TIMEOUT).x) == 2000 * 256
 
 
-def test_who_leaves_ends_it_at_the_next_part(launch: Any, wait_until: Any) -> None:
+def test_who_leaves_ends_it_at_the_next_part(launch, wait_until):
     model = SlowStreamer()
     (engine,) = launch(model)
     del model.computed[:]
@@ -101,7 +96,7 @@ def test_who_leaves_ends_it_at_the_next_part(launch: Any, wait_until: Any) -> No
     assert engine.queued == 0
 
 
-def test_a_deadline_that_passes_between_two_parts(launch: Any) -> None:
+def test_a_deadline_that_passes_between_two_parts(launch):
     model = SlowStreamer()
     (engine,) = launch(model)
     long = engine.submit(Utterance(mel_of(4000), seed=1), time.monotonic() + 0.3)
@@ -110,7 +105,7 @@ def test_a_deadline_that_passes_between_two_parts(launch: Any) -> None:
     assert sum(model.computed) < 4000
 
 
-def test_a_queue_behind_long_work_is_full_by_its_seconds(launch: Any) -> None:
+def test_a_queue_behind_long_work_is_full_by_its_seconds(launch):
     model = SlowStreamer()
     (engine,) = launch(model, seconds=2.0)
     model.gate.clear()
@@ -121,10 +116,10 @@ def test_a_queue_behind_long_work_is_full_by_its_seconds(launch: Any) -> None:
     model.gate.set()
 
 
-def test_a_model_that_loads_keeps_nobody_waiting(fake: Any, new_fake: Any, new_mel: Any) -> None:
+def test_a_model_that_loads_keeps_nobody_waiting(fake, new_fake, new_mel):
     other, go = new_fake("other"), threading.Event()
 
-    def load(name: str) -> Any:
+    def load(name):
         if name == "other":
             assert go.wait(TIMEOUT)
         return {"fake": fake, "other": other}[name]
@@ -140,10 +135,10 @@ def test_a_model_that_loads_keeps_nobody_waiting(fake: Any, new_fake: Any, new_m
     engines.stop(TIMEOUT)
 
 
-def test_no_model_is_loaded_while_another_is_timed(fake: Any, new_fake: Any, wait_until: Any) -> None:
+def test_no_model_is_loaded_while_another_is_timed(fake, new_fake, wait_until):
     fakes, asked = {"fake": fake, "other": new_fake("other")}, []
 
-    def load(name: str) -> Any:
+    def load(name):
         asked.append(name)
         return fakes[name]
 
@@ -160,7 +155,7 @@ def test_no_model_is_loaded_while_another_is_timed(fake: Any, new_fake: Any, wai
     engines.stop(TIMEOUT)
 
 
-def test_each_mel_is_corrected_as_often_as_it_asks_for(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_each_mel_is_corrected_as_often_as_it_asks_for(monkeypatch):
     monkeypatch.setattr(loaded_model, "LEAST_PART_FRAMES", 1)
     model = tiny_synthesizer("lapped")
     asked = [Utterance(mel_of(40 + n, TINY_MEL.n_mels), seed=n, corrections=c) for n, c in enumerate((0, 6, None, 6))]
@@ -173,7 +168,7 @@ def test_each_mel_is_corrected_as_often_as_it_asks_for(monkeypatch: pytest.Monke
             np.testing.assert_allclose(x, y, rtol=0.0, atol=1e-5 * max(1.0, np.abs(y).max()))
 
 
-def whole(loaded: loaded_model.LoadedModel, utterance: Utterance) -> Any:
+def whole(loaded, utterance):
     """The audio of an utterance that is computed in parts."""
     parts = loaded.in_parts(utterance)
     assert parts is not None
@@ -185,11 +180,11 @@ def whole(loaded: loaded_model.LoadedModel, utterance: Utterance) -> Any:
 
 
 @pytest.mark.parametrize(("seconds", "longest"), [(1e-9, 32), (1.0, 5), (100.0, 4)])
-def test_a_slow_model_is_warmed_up_on_little(fake: Any, seconds: float, longest: int) -> None:
-    lengths: list[int] = []
+def test_a_slow_model_is_warmed_up_on_little(fake, seconds, longest):
+    lengths = []
     synthesize = fake.synthesize
 
-    def watched(mel: Any, **options: Any) -> Any:
+    def watched(mel, **options):
         lengths.append(mel.shape[1])
         denoised.append(options["denoise"] > 0.0)
         return synthesize(mel, **options)
@@ -199,7 +194,7 @@ def test_a_slow_model_is_warmed_up_on_little(fake: Any, seconds: float, longest:
     assert (lengths, denoised) == ([longest], [seconds < 1.0])
 
 
-def test_a_long_mel_whose_client_left_holds_up_no_other_model(serve: Any, fake: Any, wait_until: Any) -> None:
+def test_a_long_mel_whose_client_left_holds_up_no_other_model(serve, fake, wait_until):
     """As with a mel of 4096 frames for a model that generates sample by sample."""
     slow = SlowStreamer(seconds=0.01)  # 40 seconds for all
     with serve(slow, fake, stall_timeout=5.0) as url:

@@ -1,13 +1,8 @@
 """Who may ask for what: every route with and without keys, roles, quotas, and what the log learns of a key."""
 
-from __future__ import annotations
-
 import logging
-from pathlib import Path
-from typing import Any
 
 import anyio
-import httpx
 import pytest
 from answers import npy
 
@@ -17,23 +12,23 @@ KEY, OTHER, SCRAPER = "correct-horse-battery", "another-key-of-bob", "key-of-the
 OPEN = {"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"}
 
 
-def bearer(key: str) -> dict[str, str]:
+def bearer(key):
     return {"Authorization": f"Bearer {key}"}
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def file(tmp_path):
     path = tmp_path / "keys"
     path.write_text(f"alice:{KEY}\nbob:{OTHER}\nprometheus:{SCRAPER} roles=metrics")
     return path
 
 
-def slug(response: httpx.Response) -> tuple[int, str]:
+def slug(response):
     assert response.headers["content-type"] == "application/problem+json"
     return response.status_code, response.json()["type"].rpartition(":")[2]
 
 
-async def test_every_route_but_the_probes_wants_a_key(start: Any, file: Path) -> None:
+async def test_every_route_but_the_probes_wants_a_key(start, file):
     async with start(api_keys_file=file) as client:
         document = (await client.get("/openapi.json", headers=bearer(KEY))).json()
         routes = [(method, path) for path, methods in document["paths"].items() for method in methods]
@@ -50,7 +45,7 @@ async def test_every_route_but_the_probes_wants_a_key(start: Any, file: Path) ->
                 assert "API key" in response.json()["error" if path.startswith("/v2") else "detail"]
 
 
-async def test_a_key_in_either_header_opens_what_its_roles_allow(start: Any, file: Path, new_mel: Any) -> None:
+async def test_a_key_in_either_header_opens_what_its_roles_allow(start, file, new_mel):
     async with start(api_keys_file=file) as client:
         for headers in (bearer(KEY), bearer(OTHER), {"X-Api-Key": KEY}, {"Authorization": f"bearer  {KEY}"}):
             response = await client.post("/synthesize", content=npy(new_mel()), headers=headers)
@@ -64,8 +59,8 @@ async def test_a_key_in_either_header_opens_what_its_roles_allow(start: Any, fil
         assert (refused.status_code, refused.json()["role"]) == (403, "speak")
 
 
-async def test_a_wrong_key_is_refused_before_the_body_is_read(start: Any, file: Path) -> None:
-    async def body() -> Any:
+async def test_a_wrong_key_is_refused_before_the_body_is_read(start, file):
+    async def body():
         raise AssertionError("the body was read")
         yield b""
 
@@ -76,7 +71,7 @@ async def test_a_wrong_key_is_refused_before_the_body_is_read(start: Any, file: 
             assert response.headers["www-authenticate"] == 'Bearer error="invalid_token"'
 
 
-async def test_a_quota_of_requests(start: Any, file: Path) -> None:
+async def test_a_quota_of_requests(start, file):
     async with start(api_keys_file=file, requests_per_minute=2) as client:
         codes = [(await client.get("/models", headers=bearer(KEY))).status_code for _ in range(2)]
         assert codes == [200, 200]
@@ -90,7 +85,7 @@ async def test_a_quota_of_requests(start: Any, file: Path) -> None:
         assert 'vocoder_rejected_total{reason="rate-limited"} 1.0' in text
 
 
-async def test_a_quota_of_frames(start: Any, file: Path, new_mel: Any) -> None:
+async def test_a_quota_of_frames(start, file, new_mel):
     async with start(api_keys_file=file, frames_per_minute=30) as client:
         for _ in range(2):
             response = await client.post("/synthesize", content=npy(new_mel(frames=15)), headers=bearer(KEY))
@@ -102,7 +97,7 @@ async def test_a_quota_of_frames(start: Any, file: Path, new_mel: Any) -> None:
         assert other.status_code == 200
 
 
-async def test_a_changed_file_is_taken_up_while_serving(start: Any, file: Path) -> None:
+async def test_a_changed_file_is_taken_up_while_serving(start, file):
     async with start(api_keys_file=file) as client:
         file.write_text("carol:a-key-that-is-new-here")
         for _ in range(200):
@@ -112,9 +107,7 @@ async def test_a_changed_file_is_taken_up_while_serving(start: Any, file: Path) 
         assert slug(await client.get("/models", headers=bearer(KEY))) == (401, "unauthorized")
 
 
-async def test_the_log_has_the_name_and_never_the_key(
-    start: Any, file: Path, new_mel: Any, caplog: pytest.LogCaptureFixture
-) -> None:
+async def test_the_log_has_the_name_and_never_the_key(start, file, new_mel, caplog):
     caplog.set_level(logging.DEBUG)
     async with start(api_keys_file=file) as client:
         await client.post("/synthesize", content=npy(new_mel()), headers=bearer(KEY))

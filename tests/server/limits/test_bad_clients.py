@@ -1,13 +1,10 @@
 """Clients that trickle, lie about lengths, do not read, or leave: none of them holds anything up, each is counted."""
 
-from __future__ import annotations
-
 import json
 import re
 import socket
 import time
 from contextlib import ExitStack
-from typing import Any
 
 import httpx
 import pytest
@@ -19,23 +16,23 @@ NOWHERE = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\n"
 HEAD = b"POST /v1/synthesize?format=npy HTTP/1.1\r\nHost: localhost\r\n"
 
 
-def request(body: bytes, length: int | None = None) -> bytes:
+def request(body, length=None):
     return HEAD + b"Content-Length: %d\r\n\r\n" % (len(body) if length is None else length) + body
 
 
-def answer_of(connection: socket.socket) -> bytes:
+def answer_of(connection):
     """One answer, on a connection that stays open."""
     answer = b""
     while b"\r\n\r\n" not in answer:
         answer += connection.recv(1)
-    length = int(re.search(rb"content-length: (\d+)", answer.lower())[1])  # type: ignore[index]
+    length = int(re.search(rb"content-length: (\d+)", answer.lower())[1])
     while length:
         part = connection.recv(length)
         answer, length = answer + part, length - len(part)
     return answer
 
 
-def is_cut_off(connection: socket.socket) -> bool:
+def is_cut_off(connection):
     """Whether the other side has ended the connection, found out without reading what it sent."""
     try:
         connection.send(b"G")
@@ -44,16 +41,16 @@ def is_cut_off(connection: socket.socket) -> bool:
     return False
 
 
-def cancelled(url: str, stage: str) -> bool:
+def cancelled(url, stage):
     return f'vocoder_cancelled_total{{model="fake",stage="{stage}"}} 1.0' in metrics(url)
 
 
-def assert_speaks(url: str, mel: Any) -> None:
+def assert_speaks(url, mel):
     response = httpx.post(f"{url}/v1/synthesize", content=npy(mel), timeout=TIMEOUT)
     assert response.status_code == 200
 
 
-def test_headers_that_do_not_come(ready: Any, new_mel: Any) -> None:
+def test_headers_that_do_not_come(ready, new_mel):
     with ready(header_timeout=0.3) as url, connected(url, HEAD) as slow, connected(url) as silent:
         assert_speaks(url, new_mel())
         assert until_closed(slow).startswith(b"HTTP/1.1 408 ")
@@ -61,7 +58,7 @@ def test_headers_that_do_not_come(ready: Any, new_mel: Any) -> None:
         assert_speaks(url, new_mel())
 
 
-def test_a_body_that_trickles(ready: Any, new_mel: Any) -> None:
+def test_a_body_that_trickles(ready, new_mel):
     body = npy(new_mel())
     with ready(body_timeout=0.3) as url, connected(url, request(body[:-1], len(body))) as slow:
         assert_speaks(url, new_mel())
@@ -70,14 +67,14 @@ def test_a_body_that_trickles(ready: Any, new_mel: Any) -> None:
         assert b"body-timeout" in answer
 
 
-def test_a_body_that_nobody_reads(ready: Any) -> None:
+def test_a_body_that_nobody_reads(ready):
     with ready(body_timeout=0.5) as url, connected(url, NOWHERE + b"Content-Length: 100\r\n\r\n") as slow:
         assert answer_of(slow).startswith(b"HTTP/1.1 404 ")
         slow.sendall(b"x")  # which is no reason to wait for the rest
         assert until_closed(slow) == b""
 
 
-def test_a_body_that_ends_after_its_answer_leaves_the_connection_open(ready: Any) -> None:
+def test_a_body_that_ends_after_its_answer_leaves_the_connection_open(ready):
     sent = NOWHERE + b"Content-Length: 100\r\n\r\n"
     with ready(header_timeout=0.2, body_timeout=0.2) as url, connected(url, sent) as slow:
         assert answer_of(slow).startswith(b"HTTP/1.1 404 ")
@@ -87,7 +84,7 @@ def test_a_body_that_ends_after_its_answer_leaves_the_connection_open(ready: Any
         assert answer_of(slow).startswith(b"HTTP/1.1 200 ")
 
 
-def test_garbage_after_an_answer_is_no_traceback(ready: Any, caplog: Any) -> None:
+def test_garbage_after_an_answer_is_no_traceback(ready, caplog):
     with ready() as url, connected(url, NOWHERE + b"Transfer-Encoding: chunked\r\n\r\n") as liar:
         assert answer_of(liar).startswith(b"HTTP/1.1 404 ")
         liar.sendall(b"xyz\r\n")
@@ -95,7 +92,7 @@ def test_garbage_after_an_answer_is_no_traceback(ready: Any, caplog: Any) -> Non
     assert [record for record in caplog.records if record.exc_info] == []
 
 
-def test_probes_are_answered_however_many_requests_there_are(ready: Any, new_mel: Any, wait_until: Any) -> None:
+def test_probes_are_answered_however_many_requests_there_are(ready, new_mel, wait_until):
     body = npy(new_mel())
     with ready(max_connections=4) as url, ExitStack() as stack:
         for _ in range(3):
@@ -109,7 +106,7 @@ def test_probes_are_answered_however_many_requests_there_are(ready: Any, new_mel
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n", HEAD[:10]])
-def test_idle_connections_give_way_to_new_ones(ready: Any, new_mel: Any, sent: bytes) -> None:
+def test_idle_connections_give_way_to_new_ones(ready, new_mel, sent):
     with ready(max_connections=4) as url, ExitStack() as stack:
         idle = [stack.enter_context(connected(url, sent)) for _ in range(12)]
         for connection in idle[-3:]:
@@ -122,12 +119,12 @@ def test_idle_connections_give_way_to_new_ones(ready: Any, new_mel: Any, sent: b
         assert answer_of(idle[-1]).startswith(b"HTTP/1.1 400 " if sent == HEAD[:10] else b"HTTP/1.1 200 ")
 
 
-def test_one_client_leaves_places_for_others(ready: Any, fake: Any, new_mel: Any, tmp_path: Any) -> None:
+def test_one_client_leaves_places_for_others(ready, fake, new_mel, tmp_path):
     keys = {name: f"{name}-has-this-long-key" for name in ("alice", "bob")}
     (tmp_path / "keys").write_text("".join(f"{name}:{key}\n" for name, key in keys.items()))
     body = npy(new_mel())
 
-    def head(name: str) -> bytes:
+    def head(name):
         return HEAD + f"Authorization: Bearer {keys[name]}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
 
     with ready(max_connections=8, api_keys_file=tmp_path / "keys") as url, ExitStack() as stack:
@@ -143,7 +140,7 @@ def test_one_client_leaves_places_for_others(ready: Any, fake: Any, new_mel: Any
             assert connection.recv(12) == b"HTTP/1.1 200"
 
 
-def test_a_client_that_is_still_sending_gets_the_answer(ready: Any) -> None:
+def test_a_client_that_is_still_sending_gets_the_answer(ready):
     """Its system has unread bytes for a closed connection otherwise, and throws the answer away."""
     megabytes = bytes(3 * 2**20)
     upgrade = b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
@@ -160,7 +157,7 @@ def test_a_client_that_is_still_sending_gets_the_answer(ready: Any) -> None:
                     assert connection.recv(65536).split()[1] == status, sent[:200]
 
 
-def test_a_client_that_ends_its_side_is_told_that_it_left(ready: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
+def test_a_client_that_ends_its_side_is_told_that_it_left(ready, fake, new_mel, wait_until):
     with ready() as url:
         fake.gate.clear()
         with connected(url, request(npy(new_mel()))) as connection:
@@ -173,7 +170,7 @@ def test_a_client_that_ends_its_side_is_told_that_it_left(ready: Any, fake: Any,
         fake.gate.set()
 
 
-def test_more_slow_clients_than_threads_hold_up_nobody(ready: Any, new_mel: Any) -> None:
+def test_more_slow_clients_than_threads_hold_up_nobody(ready, new_mel):
     body = npy(new_mel())
     with ready(worker_threads=1) as url, ExitStack() as stack:
         slow = [stack.enter_context(connected(url, request(body[:-1], len(body)))) for _ in range(20)]
@@ -196,7 +193,7 @@ NOT_HTTP = {
 }
 
 
-def test_what_is_not_http(ready: Any, new_mel: Any) -> None:
+def test_what_is_not_http(ready, new_mel):
     with ready(header_timeout=2.0) as url:
         for sent, name in NOT_HTTP.items():
             with connected(url, sent) as connection:
@@ -208,7 +205,7 @@ def test_what_is_not_http(ready: Any, new_mel: Any) -> None:
         assert_speaks(url, new_mel())
 
 
-def test_a_reader_that_does_not_read(ready: Any, new_mel: Any, wait_until: Any) -> None:
+def test_a_reader_that_does_not_read(ready, new_mel, wait_until):
     body = npy(new_mel(frames=16_000))  # 16 MB of audio, more than any socket buffers
     with ready(send_timeout=0.2, max_frames=16_000) as url, connected(url, request(body)) as lazy:
         wait_until(lambda: 'vocoder_encode_seconds_count{format="npy"} 1.0' in metrics(url))
@@ -216,7 +213,7 @@ def test_a_reader_that_does_not_read(ready: Any, new_mel: Any, wait_until: Any) 
         assert_speaks(url, new_mel())
 
 
-def test_who_leaves_before_the_body_is_there(ready: Any, new_mel: Any) -> None:
+def test_who_leaves_before_the_body_is_there(ready, new_mel):
     body = npy(new_mel())
     with ready() as url:
         for sent in (b"", HEAD[:10], HEAD, request(body[:100], len(body))):
@@ -230,7 +227,7 @@ def test_who_leaves_before_the_body_is_there(ready: Any, new_mel: Any) -> None:
         assert_speaks(url, new_mel())
 
 
-def test_who_leaves_while_queued_is_not_spoken_for(ready: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
+def test_who_leaves_while_queued_is_not_spoken_for(ready, fake, new_mel, wait_until):
     with ready() as url:
         fake.gate.clear()
         with connected(url, request(npy(new_mel()))) as first:
@@ -244,7 +241,7 @@ def test_who_leaves_while_queued_is_not_spoken_for(ready: Any, fake: Any, new_me
     assert fake.calls == 2  # the warm-up and the first
 
 
-def test_who_leaves_while_spoken_for(ready: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
+def test_who_leaves_while_spoken_for(ready, fake, new_mel, wait_until):
     with ready() as url:
         fake.gate.clear()
         with connected(url, request(npy(new_mel()))):

@@ -1,12 +1,8 @@
 """Bodies that are small on the wire and enormous once they are read: refused before anything is made of them."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import httpx
 import psutil
@@ -17,26 +13,26 @@ JSON, SAFETENSORS = "application/json", "application/vnd.safetensors"
 MOST_GROWTH = 48 * 2**20  # bytes: the bodies have up to 4 MB, and what was once made of them took hundreds
 
 
-def many(item: bytes, count: int) -> bytes:
+def many(item, count):
     return b",".join([item] * count)
 
 
-def tensor(data: bytes, shape: bytes = b"80,10") -> bytes:
+def tensor(data, shape=b"80,10"):
     return b'{"inputs":[{"name":"mel","datatype":"FP32","shape":[' + shape + b'],"data":[' + data + b"]}]}"
 
 
-def members() -> bytes:
+def members():
     return b"".join(b',"k%d":0' % number for number in range(200_000))
 
 
-def safetensors() -> bytes:
+def safetensors():
     entry = {"dtype": "F32", "shape": [0], "data_offsets": [0, 0]}
     head = json.dumps({f"t{number}": entry for number in range(60_000)}).encode()
     return len(head).to_bytes(8, "little") + head
 
 
 LONG_STRING = b'"' + b"A" * 250 + b'",'
-FLOODS: dict[str, tuple[str, str, Callable[[], bytes]]] = {
+FLOODS = {
     "inputs": (INFER, JSON, lambda: b'{"inputs":[' + many(b"{}", 400_000) + b"]}"),
     "outputs": (INFER, JSON, lambda: b'{"inputs":[],"outputs":[' + many(b"{}", 400_000) + b"]}"),
     "inputs that are few enough to be read": (INFER, JSON, lambda: b'{"inputs":[' + many(b"{}", 60_000) + b"]}"),
@@ -51,12 +47,12 @@ FLOODS: dict[str, tuple[str, str, Callable[[], bytes]]] = {
 
 
 @contextmanager
-def watched() -> Iterator[Callable[[], int]]:
+def watched():
     """Gives how much this process, the server in it included, has grown at most since the beginning."""
     Path("/proc/self/clear_refs").write_text("5")  # from here on, VmHWM is the peak
     before = psutil.Process().memory_info().rss
 
-    def growth() -> int:
+    def growth():
         lines = Path("/proc/self/status").read_text().splitlines()
         (peak,) = (int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
         return 1024 * peak - before
@@ -64,7 +60,7 @@ def watched() -> Iterator[Callable[[], int]]:
     yield growth
 
 
-def test_floods(ready: Any) -> None:
+def test_floods(ready):
     with ready() as url:
         for kind, (path, media_type, body) in FLOODS.items():
             content, headers = body(), {"Content-Type": media_type}

@@ -1,11 +1,7 @@
 """Other sites' pages cannot use a server on somebody's machine, by whatever name they ask for it."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from typing import Any
 
 import httpx
 import pytest
@@ -26,12 +22,12 @@ EVIL, PUBLIC = "evil.test", "speech.example.com"
 PROBLEM = "urn:vocoder:problem:"
 
 
-def asked(url: str, path: str = "/v1/models", **headers: str) -> tuple[int, str]:
+def asked(url, path="/v1/models", **headers):
     response = httpx.get(url + path, headers=headers, timeout=TIMEOUT)
     return response.status_code, response.json().get("type", "").removeprefix(PROBLEM)
 
 
-def test_a_server_on_loopback_is_asked_by_loopback_names_only(ready: Any) -> None:
+def test_a_server_on_loopback_is_asked_by_loopback_names_only(ready):
     with ready() as url:
         for name in ("localhost", "localhost:8000", "LOCALHOST.", "127.0.0.1:1", "[::1]:8000", "voice.localhost"):
             assert asked(url, Host=name) == (200, ""), name
@@ -57,7 +53,7 @@ def test_a_server_on_loopback_is_asked_by_loopback_names_only(ready: Any) -> Non
 
 
 @contextmanager
-def opened(url: str, origin: str) -> Iterator[None]:
+def opened(url, origin):
     """A WebSocket that the server takes frames from."""
     with connect(f"{url.replace('http', 'ws', 1)}/v1/stream", proxy=None, origin=Origin(origin)) as connection:
         connection.send("{}")
@@ -65,7 +61,7 @@ def opened(url: str, origin: str) -> Iterator[None]:
         yield
 
 
-def test_names_that_are_allowed(ready: Any) -> None:
+def test_names_that_are_allowed(ready):
     with ready(allowed_hosts="voice.test, *.tts.test") as url:
         for name in ("voice.test", "Voice.Test:443", "a.tts.test", "b.a.tts.test"):
             assert asked(url, Host=name, Origin=f"https://{name}") == (200, ""), name
@@ -74,7 +70,7 @@ def test_names_that_are_allowed(ready: Any) -> None:
         assert asked(url, Host="voice.test", Origin=f"https://{EVIL}") == (403, "forbidden-origin")
 
 
-def test_pages_of_sites_that_are_allowed(ready: Any) -> None:
+def test_pages_of_sites_that_are_allowed(ready):
     site = "https://example.org:8443"
     with ready(cors_origins=f"{site},http://elsewhere.example") as url:
         preflight = {"Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "content-type"}
@@ -103,7 +99,7 @@ def test_pages_of_sites_that_are_allowed(ready: Any) -> None:
         ("127.0.0.1", None, False),
     ],
 )
-def test_where_the_default_holds(listens_on: str, server: Any, refused: bool) -> None:
+def test_where_the_default_holds(listens_on, server, refused):
     headers = [(b"host", EVIL.encode())]
     scope = {"type": "http", "path": "/v1/models", "headers": headers, "server": server, "query_string": b""}
     with pytest.raises(Problem) if refused else nullcontext():
@@ -111,10 +107,10 @@ def test_where_the_default_holds(listens_on: str, server: Any, refused: bool) ->
 
 
 @pytest.mark.parametrize("listens_on", ["0.0.0.0", "::"])
-def test_a_published_port_answers_to_names_that_no_site_can_have(listens_on: str) -> None:
+def test_a_published_port_answers_to_names_that_no_site_can_have(listens_on):
     rule = HostRule(listens_on, (PUBLIC,))
 
-    def refused(host: str, origin: str | None = None) -> str | None:
+    def refused(host, origin=None):
         headers = [(b"host", host.encode())] + ([] if origin is None else [(b"origin", origin.encode())])
         scope = {"type": "http", "path": "/v1/models", "headers": headers, "server": ("172.17.0.2", 8000)}
         try:
@@ -139,7 +135,7 @@ def test_a_published_port_answers_to_names_that_no_site_can_have(listens_on: str
         assert refused(host) == "forbidden-host", host
 
 
-def test_any_name_where_a_setting_says_so_which_no_answer_repeats(ready: Any) -> None:
+def test_any_name_where_a_setting_says_so_which_no_answer_repeats(ready):
     with ready(allowed_hosts="*") as url:
         assert asked(url, Host=EVIL, Origin=f"https://{EVIL}") == (200, "")
         for path in ("/v1/models/", "/metrics/", "/v1/stream/", "/docs/"):
@@ -150,7 +146,7 @@ def test_any_name_where_a_setting_says_so_which_no_answer_repeats(ready: Any) ->
 
 
 @pytest.mark.anyio
-async def test_the_admin_port_has_a_rule_of_its_own() -> None:
+async def test_the_admin_port_has_a_rule_of_its_own():
     public = create_app(Settings(allowed_hosts=("*",), models=("streamer",)), load=lambda _: Streamer())
     transport = httpx.ASGITransport(create_admin_app(public), client=("127.0.0.1", 1))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:9000") as client:

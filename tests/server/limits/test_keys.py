@@ -1,11 +1,7 @@
 """Files of API keys: what they may hold, whose a key is, and what happens when they change."""
 
-from __future__ import annotations
-
 import hashlib
 import os
-from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -14,16 +10,16 @@ from server.limits.keys import Client, KeyFileError, KeyRing, read_clients
 KEY = "correct-horse-battery"
 
 
-def digest(key: str) -> bytes:
+def digest(key):
     return hashlib.sha256(key.encode()).digest()
 
 
 @pytest.fixture
-def file(tmp_path: Path) -> Path:
+def file(tmp_path):
     return tmp_path / "keys"
 
 
-def test_a_file_with_everything_in_it(file: Path) -> None:
+def test_a_file_with_everything_in_it(file):
     lines = [
         "# who may speak",
         "",
@@ -59,7 +55,7 @@ WRONG = {
 }
 
 
-def test_a_line_that_is_none_is_named_without_its_key(file: Path) -> None:
+def test_a_line_that_is_none_is_named_without_its_key(file):
     for message, texts in WRONG.items():
         for text in texts:
             file.write_text(text)
@@ -79,13 +75,13 @@ def test_a_line_that_is_none_is_named_without_its_key(file: Path) -> None:
     ],
     ids=["missing", "binary", "pipe", "large"],
 )
-def test_a_file_that_cannot_be_read(file: Path, make: Any, words: str) -> None:
+def test_a_file_that_cannot_be_read(file, make, words):
     make(file)
     with pytest.raises(KeyFileError, match=words):
         KeyRing(file, 0, 0)
 
 
-def test_a_file_that_is_being_written_is_left_alone(file: Path) -> None:
+def test_a_file_that_is_being_written_is_left_alone(file):
     file.write_text(f"alice:{KEY}\nbob:another-key-of-bob\n")
     ring = KeyRing(file, 0, 0)
     with file.open("w") as writing:
@@ -99,7 +95,7 @@ def test_a_file_that_is_being_written_is_left_alone(file: Path) -> None:
     assert ring.find("a-third-key-of-carol") is not None
 
 
-def test_finding_who_a_key_belongs_to(file: Path) -> None:
+def test_finding_who_a_key_belongs_to(file):
     file.write_text(f"alice:{KEY}\nalice:a-second-key-of-alice\nbob:a-third-key-of-bobs")
     ring = KeyRing(file, 0, 0)
     names = [found and found[0].name for found in map(ring.find, (KEY, "a-second-key-of-alice", "a-third-key-of-bobs"))]
@@ -109,12 +105,12 @@ def test_finding_who_a_key_belongs_to(file: Path) -> None:
     ] * 6
 
 
-def refreshed(ring: KeyRing) -> bool:
+def refreshed(ring):
     """Whether a file that stays as it is brings new keys. It is looked at twice."""
     return not ring.refresh() and ring.refresh()
 
 
-def replace_file(file: Path, text: str) -> None:
+def replace_file(file, text):
     """As editors and Kubernetes do it: another file takes the place of the old one."""
     new = file.with_suffix(".new")
     new.write_text(text)
@@ -122,9 +118,7 @@ def replace_file(file: Path, text: str) -> None:
 
 
 @pytest.mark.parametrize("text", [None, "nonsense"])
-def test_a_spoilt_file_leaves_the_keys_as_they_were(
-    file: Path, text: str | None, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_spoilt_file_leaves_the_keys_as_they_were(file, text, caplog):
     file.write_text(f"alice:{KEY}")
     ring = KeyRing(file, 0, 0)
     if text is None:
@@ -138,7 +132,7 @@ def test_a_spoilt_file_leaves_the_keys_as_they_were(
     assert refreshed(ring)
 
 
-def test_a_new_key_brings_no_new_quota(file: Path) -> None:
+def test_a_new_key_brings_no_new_quota(file):
     file.write_text(f"alice:{KEY} requests_per_minute=2\nbob:another-key-of-bob requests_per_minute=2")
     ring = KeyRing(file, 0, 0)
     for key in (KEY, "another-key-of-bob"):

@@ -1,12 +1,9 @@
 """Audio that nobody reads fills no memory: what requests hold has one limit, the newest are refused, all comes back."""
 
-from __future__ import annotations
-
 import gc
 import os
 import socket
 from contextlib import ExitStack
-from typing import Any
 
 import httpx
 import psutil
@@ -23,24 +20,24 @@ CLIENTS = int(os.environ.get("FUZZ_CLIENTS", "24"))
 BUDGET = 24 * MIB
 
 
-def request(query: str, mel: Any) -> bytes:
+def request(query, mel):
     body = npy(mel)
     head = f"POST /v1/synthesize?{query} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
     return head.encode() + body
 
 
-def metric(url: str, name: str) -> float:
+def metric(url, name):
     lines = httpx.get(f"{url}/metrics", timeout=TIMEOUT).text.splitlines()
     return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 
-def resident() -> int:
+def resident():
     gc.collect()
     return int(psutil.Process().memory_info().rss)
 
 
 @pytest.mark.parametrize("query", ["format=pcm_f32", "format=pcm_f32&stream=1"])
-def test_answers_that_nobody_reads(ready: Any, fake: Any, wait_until: Any, query: str) -> None:
+def test_answers_that_nobody_reads(ready, fake, wait_until, query):
     """Each has 5 MB; without the limit all would wait in the memory of the server."""
     stream = "stream" in query
     synthesizer, sent = Streamer() if stream else fake, request(query, mel_of(4096 + 1024 * stream))
@@ -60,7 +57,7 @@ def test_answers_that_nobody_reads(ready: Any, fake: Any, wait_until: Any, query
         assert answer.status_code == 200
 
 
-def test_a_stream_makes_the_next_piece_when_the_last_was_taken(ready: Any, wait_until: Any) -> None:
+def test_a_stream_makes_the_next_piece_when_the_last_was_taken(ready, wait_until):
     streamer, sent = Streamer(), request("format=pcm_f32&stream=1&sample_rate=96000", mel_of(4096))
     with ready(streamer, max_buffered_bytes=BUDGET) as url, connected(url, sent, window=4096) as client:
         head_of(client)
@@ -72,7 +69,7 @@ def test_a_stream_makes_the_next_piece_when_the_last_was_taken(ready: Any, wait_
         wait_until(lambda: streamer.steps > steps)
 
 
-def test_websockets_that_nobody_reads(ready: Any, wait_until: Any) -> None:
+def test_websockets_that_nobody_reads(ready, wait_until):
     streamer = Streamer()
     with ready(streamer, max_buffered_bytes=BUDGET) as url, ExitStack() as stack:
         refused = 0

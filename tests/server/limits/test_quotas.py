@@ -1,7 +1,5 @@
 """Token buckets: what they grant, what they owe, and how long they make one wait."""
 
-from __future__ import annotations
-
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -10,19 +8,19 @@ from server.limits.keys import TokenBucket
 
 
 class Clock:
-    def __init__(self) -> None:
+    def __init__(self):
         self.now = 100.0
 
-    def __call__(self) -> float:
+    def __call__(self):
         return self.now
 
 
 @pytest.fixture
-def clock() -> Clock:
+def clock():
     return Clock()
 
 
-def test_a_cost_beyond_the_bucket_is_granted_and_paid_off(clock: Clock) -> None:
+def test_a_cost_beyond_the_bucket_is_granted_and_paid_off(clock):
     bucket = TokenBucket(60, clock)
     assert bucket.take(180) == 0.0
     assert bucket.take(0) == pytest.approx(120.0)
@@ -36,7 +34,7 @@ def test_a_cost_beyond_the_bucket_is_granted_and_paid_off(clock: Clock) -> None:
     per_minute=st.integers(1, 10_000),
     steps=st.lists(st.tuples(st.floats(0.0, 100.0), st.integers(0, 20_000)), max_size=30),
 )
-def test_never_more_than_the_rate_and_every_wait_is_enough(per_minute: int, steps: list[tuple[float, int]]) -> None:
+def test_never_more_than_the_rate_and_every_wait_is_enough(per_minute, steps):
     clock = Clock()
     bucket, granted, largest = TokenBucket(per_minute, clock), 0.0, 0
     for pause, cost in steps:

@@ -1,9 +1,6 @@
 """What all may use together: one limit, a share for each client, and memory that goes back when it is let go of."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import Any
 
 import pytest
 from starlette.requests import HTTPConnection
@@ -15,7 +12,7 @@ from server.limits.shares import Holding, Pool, client_of, give_back_freed
 ALICE, BOB = Client("alice", "10.0.0.1"), Client("bob", "10.0.0.1")
 
 
-def test_one_client_leaves_a_quarter_to_others() -> None:
+def test_one_client_leaves_a_quarter_to_others():
     pool = Pool(100)
     first, second = Holding(pool, ALICE), Holding(pool, Client("alice", "10.0.0.2"))
     assert first.set(60)
@@ -37,19 +34,19 @@ def test_one_client_leaves_a_quarter_to_others() -> None:
     ("host", "address"),
     [("10.0.0.7", "10.0.0.7"), ("2001:db8::1:2:3:4", "2001:db8::/64"), ("testclient", "testclient"), (None, "")],
 )
-def test_whose_a_request_is(host: Any, address: str) -> None:
+def test_whose_a_request_is(host, address):
     connection = HTTPConnection({"type": "http", "client": host and (host, 1), "headers": []})
     assert client_of(connection, "") == Client("", address)
     assert client_of(connection, "alice").who[0] == "alice"
 
 
-def test_memory_goes_back_once_after_much_of_it_was_let_go(monkeypatch: pytest.MonkeyPatch) -> None:
-    given_back: list[int] = []
+def test_memory_goes_back_once_after_much_of_it_was_let_go(monkeypatch):
+    given_back = []
     monkeypatch.setattr(shares, "GIVE_BACK_SECONDS", 0.005)
     monkeypatch.setattr(shares, "give_back_memory", lambda: given_back.append(pool.used))
     pool = Pool(2**30)
 
-    async def use() -> None:
+    async def use():
         watch = asyncio.create_task(give_back_freed(pool))
         for size in (2**20, 2**28, 2**20):  # little, much, and let go
             holding.set(size)

@@ -1,12 +1,9 @@
 """The server on a real socket: many clients at once, and bodies in chunks."""
 
-from __future__ import annotations
-
 import io
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import httpx
 import numpy as np
@@ -18,13 +15,13 @@ from server.limits.closing import configure_socket
 TIMEOUT = 60.0
 
 
-def speak(url: str, mel: Any, seed: int) -> httpx.Response:
+def speak(url, mel, seed):
     body = npy(mel)
     parts = (body[start : start + 1000] for start in range(0, len(body), 1000))  # sent in chunks
     return httpx.post(f"{url}/synthesize?format=npy&seed={seed}", content=parts, timeout=TIMEOUT)
 
 
-def test_ten_clients_at_once_get_ten_right_answers(ready: Any, fake: Any, new_mel: Any, wait_until: Any) -> None:
+def test_ten_clients_at_once_get_ten_right_answers(ready, fake, new_mel, wait_until):
     mels = [new_mel(frames=5 + n, level=-2.0 - n / 2.0) for n in range(10)]
     with ready(fake) as url, ThreadPoolExecutor(10) as pool:
         fake.threads.clear()  # the loader's
@@ -40,12 +37,12 @@ def test_ten_clients_at_once_get_ten_right_answers(ready: Any, fake: Any, new_me
     assert len(fake.threads - {threading.get_ident()}) == 1
 
 
-def test_answers_do_not_wait_for_acknowledgements() -> None:
+def test_answers_do_not_wait_for_acknowledgements():
     class Transport:
-        def get_extra_info(self, name: str) -> Any:
+        def get_extra_info(self, name):
             return connection
 
     with socket.socket() as connection:
-        configure_socket(Transport())  # type: ignore[arg-type]
+        configure_socket(Transport())
         assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
         assert connection.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

@@ -1,14 +1,10 @@
 """WebSocket handshakes that are none, and WebSockets that are used to keep a connection or to fill memory."""
 
-from __future__ import annotations
-
 import gc
 import json
 import logging
-import socket
 import struct
 from functools import partial
-from typing import Any
 
 import psutil
 import pytest
@@ -22,17 +18,17 @@ from server.settings import Settings
 PROBLEM = "urn:vocoder:problem:"
 
 
-def opened(connection: socket.socket) -> None:
+def opened(connection):
     assert head_of(connection).startswith(b"HTTP/1.1 101 ")
 
 
 @pytest.fixture
-def streamer() -> Streamer:
+def streamer():
     return Streamer()
 
 
 @pytest.fixture
-def ready(ready: Any, streamer: Streamer) -> Any:
+def ready(ready, streamer):
     return partial(ready, streamer)
 
 
@@ -54,7 +50,7 @@ REFUSED = [
 ]
 
 
-def test_handshakes_that_are_refused(ready: Any) -> None:
+def test_handshakes_that_are_refused(ready):
     with ready(keep_alive_timeout=1.0) as url:
         for sent, status, name in REFUSED:
             with connected(url, sent) as connection:
@@ -65,7 +61,7 @@ def test_handshakes_that_are_refused(ready: Any) -> None:
             assert b"secret" not in body
 
 
-def test_pings_are_answered_while_frames_wait(ready: Any, streamer: Streamer, caplog: Any) -> None:
+def test_pings_are_answered_while_frames_wait(ready, streamer, caplog):
     pings = [frame(PING, b"%d" % number) for number in range(3)]
     with ready() as url, connected(url, handshake()) as connection:
         opened(connection)
@@ -84,13 +80,13 @@ def test_pings_are_answered_while_frames_wait(ready: Any, streamer: Streamer, ca
         assert b'"frames": 4000' in received
 
 
-def test_a_client_whose_pongs_come_late_is_not_cut_off() -> None:
+def test_a_client_whose_pongs_come_late_is_not_cut_off():
     config = server_config(lambda: None, Settings())
     assert config.ws_ping_timeout is None
     assert config.ws_ping_interval  # proxies see that a connection is in use
 
 
-def test_pings_of_who_does_not_read_take_no_memory(ready: Any) -> None:
+def test_pings_of_who_does_not_read_take_no_memory(ready):
     process, pings = psutil.Process(), frame(PING, b"x" * 125) * 1000
     with ready(send_timeout=3.0) as url, connected(url, handshake(), window=4096) as connection:
         opened(connection)
@@ -100,7 +96,7 @@ def test_pings_of_who_does_not_read_take_no_memory(ready: Any) -> None:
     assert most < 3 * 2**20
 
 
-def sent_all(connection: socket.socket, data: bytes) -> bool:
+def sent_all(connection, data):
     """Send, unless the other side has ended the connection."""
     try:
         connection.sendall(data)
@@ -109,7 +105,7 @@ def sent_all(connection: socket.socket, data: bytes) -> bool:
     return True
 
 
-def test_many_small_frames_take_no_more_than_is_in_them(ready: Any, wait_until: Any) -> None:
+def test_many_small_frames_take_no_more_than_is_in_them(ready, wait_until):
     with ready() as url, connected(url, handshake()) as connection:
         opened(connection)
         found = [each for each in gc.get_objects() if type(each) is LimitedWebSocket]
@@ -124,7 +120,7 @@ def test_many_small_frames_take_no_more_than_is_in_them(ready: Any, wait_until: 
             answer += connection.recv(65536)
 
 
-def test_text_that_is_not_utf_8_ends_the_connection_without_a_traceback(ready: Any, caplog: Any) -> None:
+def test_text_that_is_not_utf_8_ends_the_connection_without_a_traceback(ready, caplog):
     with ready() as url, connected(url, handshake()) as connection, caplog.at_level(logging.DEBUG):
         opened(connection)
         connection.sendall(frame(TEXT, b"\xff\xfe"))

@@ -1,7 +1,5 @@
 """A person at the page: a window of headless Chromium, and the few things that people do in it."""
 
-from __future__ import annotations
-
 import io
 import os
 import shutil
@@ -102,8 +100,8 @@ def visit(browser, serve):
             context = browser.new_context(**(window or {}))
             context.set_default_timeout(PATIENCE)
             page = context.new_page()
-            errors: list[str] = []
-            addresses: list[str] = []
+            errors = []
+            addresses = []
             page.on("pageerror", lambda error: errors.append(str(error)))
             page.on("console", lambda message: errors.append(message.text) if _is_fault(message) else None)
             page.on("request", lambda request: addresses.append(request.url))

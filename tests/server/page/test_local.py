@@ -1,7 +1,5 @@
 """Models that run in the browser: the samples of the exported program, and much the same sound as the server's."""
 
-from __future__ import annotations
-
 import io
 import json
 import os
@@ -70,7 +68,7 @@ def test_a_copy_is_a_page_without_a_server(browser, static):
     assert PAGE_COPY is not None
     with static(Path(PAGE_COPY)) as url:
         page = browser.new_page()
-        asked: list[str] = []
+        asked = []
         page.on("request", lambda request: asked.append(request.url))
         page.goto(url)
         page.get_by_role("checkbox", name=re.compile("in this browser")).first.wait_for()

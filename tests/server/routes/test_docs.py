@@ -1,10 +1,7 @@
 """GET /docs: a page that tries the routes, of nothing but this server's own files."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -60,7 +57,7 @@ async def test_the_page_is_open_where_there_are_keys_and_the_document_is_not(sta
 
 
 async def test_the_admin_port_says_that_another_answers(client):
-    public: Any = client._transport
+    public = client._transport
     assert "x-answered-here" not in (await client.get("/openapi.json")).json()
     transport = httpx.ASGITransport(create_admin_app(public.app))
     async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as admin:

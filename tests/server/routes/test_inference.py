@@ -1,11 +1,8 @@
 """The Open Inference Protocol, spoken by NVIDIA's own client to a server on a socket, and byte by byte."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import re
-from typing import Any
 
 import httpx
 import numpy as np
@@ -120,7 +117,7 @@ def wanted(binary):
     return {"name": "audio", "parameters": {"binary_data": binary}}
 
 
-BODIES: list[tuple[Any, str | None, str]] = [
+BODIES = [
     (b"{", None, "not valid JSON"),
     (b"[]", None, "not valid|valid dict|object"),
     ({"inputs": []}, None, r"^inputs: .*at least 1"),

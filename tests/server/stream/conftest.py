@@ -1,10 +1,6 @@
 """A server with something to stream, and a way to dial it."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 from speaker import Speaker
@@ -13,22 +9,22 @@ from websockets.sync.client import connect
 
 
 @pytest.fixture
-def streamer() -> Streamer:
+def streamer():
     return Streamer()
 
 
 @pytest.fixture
-def talk(ready: Any) -> Any:
+def talk(ready):
     @contextmanager
-    def run(*models: Any, **settings: Any) -> Iterator[Any]:
+    def run(*models, **settings):
         with ready(*models, **settings) as url:
 
             @contextmanager
-            def dial(**options: Any) -> Iterator[Speaker]:
+            def dial(**options):
                 with connect(f"{url.replace('http', 'ws', 1)}/v1/stream", proxy=None, **options) as connection:
                     yield Speaker(connection)
 
-            dial.url = url  # type: ignore[attr-defined]
+            dial.url = url
             yield dial
 
     return run

@@ -1,13 +1,8 @@
 """Mels of other conventions on a WebSocket, frame by frame."""
 
-from __future__ import annotations
-
-from typing import Any
-
 import numpy as np
 import torch
 from speaker import speak
-from streamers import Streamer
 
 from vocoder.adapt.path import path_between
 from vocoder.mel.config import preset
@@ -15,13 +10,13 @@ from vocoder.mel.config import preset
 NVIDIA = preset("nvidia")
 
 
-def mel_of(name: str, frames: int) -> Any:
+def mel_of(name, frames):
     config, generator = preset(name), np.random.default_rng(5)
     low = np.log10(config.floor) / 2 if config.log == "log10" else -5.0
     return (low + generator.uniform(-1.0, 1.0, (config.n_mels, frames))).astype(np.float32)
 
 
-def test_frames_are_adapted_as_they_come(talk: Any, streamer: Streamer) -> None:
+def test_frames_are_adapted_as_they_come(talk, streamer):
     with talk(streamer, guard="off") as dial:
         for name in ("espnet", "vocos", "speecht5", "hifigan"):
             mel, path = mel_of(name, 100), path_between(preset(name), NVIDIA)
@@ -41,7 +36,7 @@ def test_frames_are_adapted_as_they_come(talk: Any, streamer: Streamer) -> None:
                 assert (done["preset"], done["adapted"]) == (name, path.adapted)
 
 
-def test_statistics_come_as_numbers(talk: Any, streamer: Streamer) -> None:
+def test_statistics_come_as_numbers(talk, streamer):
     mel = mel_of("espnet", 70)
     mean, variance = np.full(80, -4.0), np.full(80, 4.0)
     given = {"preset": "espnet", "mean": mean.tolist(), "variance": variance.tolist(), "seed": 3, "format": "pcm_f32"}

@@ -1,16 +1,11 @@
 """The mel guard on a WebSocket: it judges how a mel begins while more of it comes."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 import torch
-from numpy.typing import NDArray
 from speaker import speak
 from streamers import Streamer
 
@@ -22,12 +17,12 @@ RECORDING = Path(__file__).resolve().parents[3] / "examples" / "heldout.flac"
 
 
 @pytest.fixture(scope="module")
-def mel() -> NDArray[np.float32]:
+def mel():
     x = torch.from_numpy(read_audio(RECORDING, 22050)[0])[None]
     return MelSpectrogram(preset("nvidia"))(x)[0].numpy()
 
 
-def test_the_last_message_tells(talk: Any, streamer: Streamer, mel: Any) -> None:
+def test_the_last_message_tells(talk, streamer, mel):
     with talk(streamer) as dial:
         for given, cause in ((mel, "typical"), (mel / math.log(10.0), "log10")):
             for frames in (100, 300):  # judged at its end, and on the way
@@ -37,7 +32,7 @@ def test_the_last_message_tells(talk: Any, streamer: Streamer, mel: Any) -> None
                 assert done["frames"] == frames
 
 
-def test_strict_refuses_before_the_mel_has_ended(talk: Any, streamer: Streamer, mel: Any) -> None:
+def test_strict_refuses_before_the_mel_has_ended(talk, streamer, mel):
     with talk(streamer) as dial, dial() as speaker:
         speaker.hello(guard="strict")
         speaker.text()
@@ -48,7 +43,7 @@ def test_strict_refuses_before_the_mel_has_ended(talk: Any, streamer: Streamer, 
         assert (code, name) == (4422, "unlikely-mel")
 
 
-def test_messages_of_bands_instead_of_frames_are_refused(talk: Any, streamer: Streamer, mel: Any) -> None:
+def test_messages_of_bands_instead_of_frames_are_refused(talk, streamer, mel):
     with talk(streamer) as dial:
         for frames in (7, 20, 80, 100, 300):
             with dial() as speaker:
@@ -63,7 +58,7 @@ def test_messages_of_bands_instead_of_frames_are_refused(talk: Any, streamer: St
             assert "(frames, 80)" in problem["detail"]
 
 
-def test_what_is_sent_is_judged_not_what_is_made_of_it(talk: Any, mel: Any) -> None:
+def test_what_is_sent_is_judged_not_what_is_made_of_it(talk, mel):
     model = Streamer(mel_config=replace(preset("nvidia"), name="decimal", log="log10"))
     with talk(model) as dial:
         for given, cause in ((mel, "typical"), (mel / math.log(10.0), "log10")):

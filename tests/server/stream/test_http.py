@@ -1,11 +1,8 @@
 """POST /v1/synthesize?stream=1 over real sockets: what is sent while it is spoken, and what ends it."""
 
-from __future__ import annotations
-
 import socket
 import sys
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -14,7 +11,7 @@ import pytest
 from answers import npy
 from hearing import heard
 from speaker import PROBLEM, TIMEOUT, metrics
-from streamers import Streamer, mel_of
+from streamers import mel_of
 
 from vocoder.audio.resampling import resample
 
@@ -25,13 +22,13 @@ from tiny_models import TINY_CONFIGS, TINY_MEL, tiny_synthesizer
 HOP = 256
 
 
-def begin(url: str, mel: Any, **options: Any) -> Any:
+def begin(url, mel, **options):
     """Open a stream: `with begin(...) as answer`."""
     query = {"stream": 1, "seed": 1, **options}
     return httpx.stream("POST", f"{url}/v1/synthesize", params=query, content=npy(mel), timeout=TIMEOUT)
 
 
-def raw_request(url: str, mel: Any, version: str = "1.1", query: str = "stream=1&format=pcm") -> Any:
+def raw_request(url, mel, version="1.1", query="stream=1&format=pcm"):
     """A socket with a small window on which a stream was asked for."""
     address = urlsplit(url)
     connection = socket.socket()
@@ -44,7 +41,7 @@ def raw_request(url: str, mel: Any, version: str = "1.1", query: str = "stream=1
     return connection
 
 
-def test_a_model_s_audio_has_no_seams(talk: Any) -> None:
+def test_a_model_s_audio_has_no_seams(talk):
     models, mel = [tiny_synthesizer(kind) for kind in TINY_CONFIGS], mel_of(150, TINY_MEL.n_mels)
     with talk(*models) as dial:
         for model in models:
@@ -55,7 +52,7 @@ def test_a_model_s_audio_has_no_seams(talk: Any) -> None:
                 np.testing.assert_allclose(x, whole, rtol=0.0, atol=1e-5 * max(1.0, np.abs(whole).max()))
 
 
-def test_headers_and_metrics(talk: Any, streamer: Streamer) -> None:
+def test_headers_and_metrics(talk, streamer):
     with talk(streamer, origin=False) as dial:
         with begin(dial.url, mel_of(100), seed=4) as answer:
             assert answer.headers["transfer-encoding"] == "chunked"
@@ -70,7 +67,7 @@ def test_headers_and_metrics(talk: Any, streamer: Streamer) -> None:
     assert 'vocoder_frames_total{model="streamer"} 100.0' in counted
 
 
-def test_formats_rates_and_levels(talk: Any, streamer: Streamer) -> None:
+def test_formats_rates_and_levels(talk, streamer):
     mel, expected = mel_of(130), streamer.synthesize(mel_of(130), seed=1)
     with talk(streamer) as dial:
         for form in ("wav", "wav_f32", "flac"):
@@ -85,7 +82,7 @@ def test_formats_rates_and_levels(talk: Any, streamer: Streamer) -> None:
     np.testing.assert_allclose(x, resample(expected, 22050, 16000), rtol=0.0, atol=1e-5)
 
 
-def test_the_first_audio_comes_before_the_last_is_computed(talk: Any, streamer: Streamer) -> None:
+def test_the_first_audio_comes_before_the_last_is_computed(talk, streamer):
     with talk(streamer) as dial:
         streamer.shut_after = 1
         with begin(dial.url, mel_of(200), format="pcm") as answer:
@@ -95,7 +92,7 @@ def test_the_first_audio_comes_before_the_last_is_computed(talk: Any, streamer: 
             assert 2 * 8 * HOP + sum(map(len, pieces)) == 2 * 200 * HOP
 
 
-def test_what_is_wrong_before_the_first_audio_is_a_problem(talk: Any, streamer: Streamer) -> None:
+def test_what_is_wrong_before_the_first_audio_is_a_problem(talk, streamer):
     with talk(streamer) as dial:
         for mel, options, slug in (
             (mel_of(5) * np.nan, {}, "invalid-mel"),
@@ -112,7 +109,7 @@ def test_what_is_wrong_before_the_first_audio_is_a_problem(talk: Any, streamer: 
             assert (answer.status_code, answer.json()["type"]) == (500, f"{PROBLEM}synthesis-failed")
 
 
-def test_an_error_after_the_first_byte_breaks_the_body_off(talk: Any, streamer: Streamer) -> None:
+def test_an_error_after_the_first_byte_breaks_the_body_off(talk, streamer):
     streamer.fault, streamer.fault_at = RuntimeError("secret"), 8
     with talk(streamer) as dial:
         with begin(dial.url, mel_of(100)) as answer:
@@ -125,14 +122,14 @@ def test_an_error_after_the_first_byte_breaks_the_body_off(talk: Any, streamer: 
             assert len(answer.read()) == 2 * 10 * HOP
 
 
-def test_http_1_0_cannot_tell_an_end_from_a_break(talk: Any, streamer: Streamer) -> None:
+def test_http_1_0_cannot_tell_an_end_from_a_break(talk, streamer):
     with talk(streamer) as dial, raw_request(dial.url, mel_of(5), version="1.0") as connection:
         answer = b"".join(iter(lambda: connection.recv(65536), b""))
         assert answer.startswith(b"HTTP/1.1 426 ")
         assert b"upgrade-required" in answer
 
 
-def test_a_client_that_leaves_stops_the_work(talk: Any, streamer: Streamer, wait_until: Any) -> None:
+def test_a_client_that_leaves_stops_the_work(talk, streamer, wait_until):
     with talk(streamer) as dial:
         streamer.shut_after = 1
         with begin(dial.url, mel_of(500)) as answer:
@@ -145,7 +142,7 @@ def test_a_client_that_leaves_stops_the_work(talk: Any, streamer: Streamer, wait
         assert streamer.steps <= steps + 2  # the one that was under way, and the other client's
 
 
-def test_a_client_that_leaves_before_the_first_audio(talk: Any, streamer: Streamer, wait_until: Any) -> None:
+def test_a_client_that_leaves_before_the_first_audio(talk, streamer, wait_until):
     with talk(streamer) as dial:
         entered = streamer.entered
         streamer.gate.clear()
@@ -155,7 +152,7 @@ def test_a_client_that_leaves_before_the_first_audio(talk: Any, streamer: Stream
         streamer.gate.set()
 
 
-def test_a_slow_reader_holds_up_nobody_but_itself(talk: Any, streamer: Streamer, wait_until: Any) -> None:
+def test_a_slow_reader_holds_up_nobody_but_itself(talk, streamer, wait_until):
     mel = mel_of(1000)
     with talk(streamer) as dial:
         query = "stream=1&format=pcm_f32&sample_rate=96000&seed=1"
@@ -170,7 +167,7 @@ def test_a_slow_reader_holds_up_nobody_but_itself(talk: Any, streamer: Streamer,
     np.testing.assert_allclose(np.frombuffer(reply, "<f4"), expected, atol=1e-5)
 
 
-def chunked_body(connection: Any) -> bytes:
+def chunked_body(connection):
     """Read a chunked answer from a socket to its end, and return its body."""
     with connection.makefile("rb") as file:
         while file.readline() != b"\r\n":
@@ -182,7 +179,7 @@ def chunked_body(connection: Any) -> bytes:
     return bytes(body)
 
 
-def test_who_does_not_read_at_all_is_cut_off(talk: Any, streamer: Streamer, wait_until: Any) -> None:
+def test_who_does_not_read_at_all_is_cut_off(talk, streamer, wait_until):
     query = "stream=1&format=pcm_f32&sample_rate=96000"
     with talk(streamer, send_timeout=0.2) as dial, raw_request(dial.url, mel_of(1000), query=query):
         wait_until(lambda: 'stage="streaming"} 1.0' in metrics(dial.url))

@@ -1,21 +1,18 @@
 """Streams say where their audio comes from, unless a setting turns that off."""
 
-from __future__ import annotations
-
 import io
-from typing import Any
 
 import httpx
 from answers import npy
 from speaker import TIMEOUT, speak
-from streamers import Streamer, mel_of
+from streamers import mel_of
 
 from vocoder import __version__
 from vocoder.audio.info import audio_info
 from vocoder.audio.origin import Origin
 
 
-def test_over_http_and_a_websocket(talk: Any, streamer: Streamer) -> None:
+def test_over_http_and_a_websocket(talk, streamer):
     expected = Origin("streamer", __version__, 4)
     with talk(streamer) as dial:
         for name in ("wav", "wav_f32", "flac", "opus"):

@@ -1,18 +1,15 @@
 """Streams whose audio comes slower than it plays."""
 
-from __future__ import annotations
-
 import time
-from typing import Any
 
 import pytest
 from speaker import metrics
-from streamers import Streamer, mel_of
+from streamers import mel_of
 
 from server.stream.playback import Playback
 
 
-def test_only_the_server_s_own_time_makes_a_pause() -> None:
+def test_only_the_server_s_own_time_makes_a_pause():
     now = 0.0
     playback = Playback(lambda: now)
     for wait, work, seconds, late in (
@@ -32,9 +29,7 @@ def test_only_the_server_s_own_time_makes_a_pause() -> None:
 
 
 @pytest.mark.parametrize("report", [True, False])
-def test_a_stream_that_ran_dry_is_counted_and_told(
-    talk: Any, streamer: Streamer, wait_until: Any, report: bool
-) -> None:
+def test_a_stream_that_ran_dry_is_counted_and_told(talk, streamer, wait_until, report):
     streamer.shut_after = 1
     with talk(streamer) as dial, dial() as speaker:
         speaker.hello(seed=3, report_dry=report)

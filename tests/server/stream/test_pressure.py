@@ -1,23 +1,20 @@
 """Streams that break, clients that leave, and clients that read slowly or not at all."""
 
-from __future__ import annotations
-
 import socket
 from contextlib import ExitStack
-from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
 from speaker import PROBLEM, TIMEOUT, Speaker, metrics, speak
-from streamers import Streamer, mel_of
+from streamers import mel_of
 from websockets.sync.client import connect
 
 from server.stream.chunks import chunk_bytes
 from vocoder.audio.resampling import resample
 
 
-def test_an_error_after_the_first_audio_ends_it_visibly(talk: Any, streamer: Streamer) -> None:
+def test_an_error_after_the_first_audio_ends_it_visibly(talk, streamer):
     streamer.fault, streamer.fault_at = RuntimeError("secret"), 8
     with talk(streamer) as dial, dial() as speaker:
         speaker.hello()
@@ -32,7 +29,7 @@ def test_an_error_after_the_first_audio_ends_it_visibly(talk: Any, streamer: Str
             assert len(speak(another, mel_of(10))[0]) == 10 * 256 * 2
 
 
-def test_a_client_that_leaves_stops_the_work(talk: Any, streamer: Streamer, wait_until: Any) -> None:
+def test_a_client_that_leaves_stops_the_work(talk, streamer, wait_until):
     with talk(streamer) as dial:
         with dial() as speaker:
             speaker.hello()
@@ -49,7 +46,7 @@ def test_a_client_that_leaves_stops_the_work(talk: Any, streamer: Streamer, wait
         assert streamer.steps <= 3  # one for who left, two for the other
 
 
-def test_a_slow_reader_holds_up_nobody_but_itself(talk: Any, streamer: Streamer, wait_until: Any) -> None:
+def test_a_slow_reader_holds_up_nobody_but_itself(talk, streamer, wait_until):
     mel, options = mel_of(3000), {"format": "pcm_f32", "sample_rate": 96000, "seed": 1}
     with talk(streamer) as dial:
         address = urlsplit(dial.url)
@@ -74,7 +71,7 @@ def test_a_slow_reader_holds_up_nobody_but_itself(talk: Any, streamer: Streamer,
         assert done["frames"] == 1000
 
 
-def test_who_does_not_read_at_all_is_cut_off(talk: Any, streamer: Streamer, wait_until: Any) -> None:
+def test_who_does_not_read_at_all_is_cut_off(talk, streamer, wait_until):
     with talk(streamer, send_timeout=0.2) as dial:
         address = urlsplit(dial.url)
         with socket.socket() as narrow:
@@ -87,7 +84,7 @@ def test_who_does_not_read_at_all_is_cut_off(talk: Any, streamer: Streamer, wait
                 wait_until(lambda: 'stage="streaming"} 1.0' in metrics(dial.url))
 
 
-def test_more_frames_than_may_wait_are_not_read_before_there_is_room(talk: Any, streamer: Streamer) -> None:
+def test_more_frames_than_may_wait_are_not_read_before_there_is_room(talk, streamer):
     mel = mel_of(3000)
     with talk(streamer) as dial, dial() as speaker:
         audio, done = speak(speaker, mel, 700, format="pcm_f32", seed=4)
@@ -95,7 +92,7 @@ def test_more_frames_than_may_wait_are_not_read_before_there_is_room(talk: Any, 
         assert done["frames"] == 3000
 
 
-def test_bytes_that_all_may_hold(talk: Any, streamer: Streamer) -> None:
+def test_bytes_that_all_may_hold(talk, streamer):
     each = chunk_bytes(streamer.mel_config, streamer.sample_rate, 100)
     with talk(streamer, max_frames=100, max_buffered_bytes=3 * each) as dial:
         with ExitStack() as stack:
@@ -114,7 +111,7 @@ def test_bytes_that_all_may_hold(talk: Any, streamer: Streamer) -> None:
             assert len(speak(fourth, mel_of(100))[0]) == 100 * 256 * 2
 
 
-def test_a_server_that_stops_says_so(serve: Any, streamer: Streamer, wait_until: Any) -> None:
+def test_a_server_that_stops_says_so(serve, streamer, wait_until):
     with ExitStack() as stack:
         with serve(streamer, drain_timeout=1.0) as url:
             wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)

@@ -1,10 +1,6 @@
 """What a stream refuses, and how it says so."""
 
-from __future__ import annotations
-
 import json
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -14,7 +10,7 @@ from websockets.exceptions import InvalidStatus
 
 from vocoder.mel.config import preset
 
-HELLOS: list[tuple[Any, int, str, str]] = [
+HELLOS = [
     ("no json", 400, "malformed-body", "JSON object"),
     ("[]", 422, "invalid-parameter", "object"),
     ('{"voice": 1}', 422, "invalid-parameter", "; the parameters are sigma, seed"),
@@ -32,7 +28,7 @@ HELLOS: list[tuple[Any, int, str, str]] = [
     ('{"model": "' + 20000 * "x" + '"}', 413, "body-too-large", "16384"),
 ]
 NAN = np.full((80, 4), np.nan, np.float32)
-FRAMES: list[tuple[list[Any], int, str, str]] = [
+FRAMES = [
     ([bytes(81)], 400, "malformed-body", "320 bytes each"),
     ([b""], 400, "malformed-body", "whole frames"),
     (["more"], 400, "malformed-body", "end"),
@@ -45,7 +41,7 @@ FRAMES: list[tuple[list[Any], int, str, str]] = [
 ]
 
 
-def test_what_is_refused(talk: Any, streamer: Streamer) -> None:
+def test_what_is_refused(talk, streamer):
     with talk(streamer, max_frames=200) as dial:
         for hello, status, slug, words in HELLOS:
             with dial() as speaker:
@@ -68,7 +64,7 @@ def test_what_is_refused(talk: Any, streamer: Streamer) -> None:
             assert words in problem["detail"]
 
 
-def test_mels_that_audio_cannot_be_corrected_towards(talk: Any) -> None:
+def test_mels_that_audio_cannot_be_corrected_towards(talk):
     with talk(Streamer(mel_config=preset("espnet"))) as dial:
         with dial() as speaker:
             speaker.hello(corrections=6)
@@ -79,13 +75,13 @@ def test_mels_that_audio_cannot_be_corrected_towards(talk: Any) -> None:
             assert speak(speaker, mel_of(20) / 2.0, corrections=0)[1]["frames"] == 20
 
 
-def test_loud_frames_alone_are_no_mistake(talk: Any, streamer: Streamer) -> None:
+def test_loud_frames_alone_are_no_mistake(talk, streamer):
     with talk(streamer) as dial, dial() as speaker:
         audio, _ = speak(speaker, np.full((80, 20), 0.5, np.float32), 1)
     assert len(audio) == 20 * 256 * 2
 
 
-def test_a_message_that_is_too_large_ends_the_connection(talk: Any, streamer: Streamer) -> None:
+def test_a_message_that_is_too_large_ends_the_connection(talk, streamer):
     with talk(streamer) as dial, dial() as speaker:
         speaker.hello()
         speaker.text()
@@ -94,7 +90,7 @@ def test_a_message_that_is_too_large_ends_the_connection(talk: Any, streamer: St
         assert speaker.closed()[0] == 1009
 
 
-def test_frames_that_do_not_come(talk: Any, streamer: Streamer) -> None:
+def test_frames_that_do_not_come(talk, streamer):
     with talk(streamer, body_timeout=0.2) as dial, dial() as speaker:
         speaker.hello()
         speaker.text()
@@ -103,7 +99,7 @@ def test_frames_that_do_not_come(talk: Any, streamer: Streamer) -> None:
         assert 'vocoder_rejected_total{reason="body-timeout"} 1.0' in metrics(dial.url)
 
 
-def test_keys_and_quotas(talk: Any, streamer: Streamer, tmp_path: Path) -> None:
+def test_keys_and_quotas(talk, streamer, tmp_path):
     keys = tmp_path / "keys"
     keys.write_text("alice:open-sesame-1234567 frames_per_minute=100\n")
     with talk(streamer, api_keys_file=keys) as dial:
@@ -121,7 +117,7 @@ def test_keys_and_quotas(talk: Any, streamer: Streamer, tmp_path: Path) -> None:
             assert 1 <= problem["retry_after"] <= 60
 
 
-def test_a_full_queue_sends_streams_away_at_the_door(talk: Any, streamer: Streamer, wait_until: Any) -> None:
+def test_a_full_queue_sends_streams_away_at_the_door(talk, streamer, wait_until):
     with talk(streamer, queue_size=1) as dial:
         entered = streamer.entered
         streamer.gate.clear()

@@ -1,18 +1,14 @@
 """WebSocket /v1/stream over real sockets: frames in, audio out, exactly that of the whole mel."""
 
-from __future__ import annotations
-
 import re
 import sys
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pytest
 import soundfile
 from hearing import heard
 from speaker import TIMEOUT, metrics, speak
-from streamers import Streamer, mel_of
+from streamers import mel_of
 
 from server.audio.formats import STREAM_FORMATS
 from vocoder.audio.resampling import resample
@@ -22,7 +18,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "vocoder"))
 from tiny_models import TINY_CONFIGS, TINY_MEL, tiny_synthesizer
 
 
-def test_a_model_s_audio_has_no_seams(talk: Any) -> None:
+def test_a_model_s_audio_has_no_seams(talk):
     models, mel = [tiny_synthesizer(kind) for kind in TINY_CONFIGS], mel_of(150, TINY_MEL.n_mels)
     with talk(*models) as dial:
         for model in models:
@@ -37,9 +33,7 @@ def test_a_model_s_audio_has_no_seams(talk: Any) -> None:
             assert np.abs(heard[2] - heard[1]).max() > 1e-3
 
 
-def test_the_documented_client_of_websockets_alone(
-    talk: Any, streamer: Streamer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_documented_client_of_websockets_alone(talk, streamer, tmp_path, monkeypatch):
     text = (Path(__file__).parents[3] / "docs" / "server.md").read_text(encoding="utf-8")
     (block,) = (part for part in re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL) if "websockets.sync" in part)
     monkeypatch.chdir(tmp_path)
@@ -51,7 +45,7 @@ def test_the_documented_client_of_websockets_alone(
     assert (len(x), sample_rate) == (100 * streamer.hop_length, streamer.sample_rate)
 
 
-def test_what_is_said_before_and_after_the_audio(talk: Any, streamer: Streamer) -> None:
+def test_what_is_said_before_and_after_the_audio(talk, streamer):
     with talk(streamer) as dial, dial() as speaker:
         speaker.hello(seed=3)
         assert speaker.text() == {
@@ -86,7 +80,7 @@ def test_what_is_said_before_and_after_the_audio(talk: Any, streamer: Streamer) 
     assert 'vocoder_frames_total{model="streamer"} 40.0' in counted
 
 
-def test_audio_comes_while_the_mel_is_being_made(talk: Any, streamer: Streamer) -> None:
+def test_audio_comes_while_the_mel_is_being_made(talk, streamer):
     mel = mel_of(60)
     with talk(streamer) as dial, dial() as speaker:
         speaker.hello(format="pcm_f32", seed=1)
@@ -100,7 +94,7 @@ def test_audio_comes_while_the_mel_is_being_made(talk: Any, streamer: Streamer) 
     np.testing.assert_allclose(np.frombuffer(first + audio, "<f4"), streamer.synthesize(mel, seed=1), atol=1e-6)
 
 
-def test_other_formats_and_rates(talk: Any, streamer: Streamer) -> None:
+def test_other_formats_and_rates(talk, streamer):
     mel, rate = mel_of(100), 24000
     expected = resample(streamer.synthesize(mel, seed=2), 22050, rate)
     with talk(streamer) as dial:
@@ -112,7 +106,7 @@ def test_other_formats_and_rates(talk: Any, streamer: Streamer) -> None:
             np.testing.assert_allclose(heard(audio)[0], heard(whole.body)[0], atol=1e-4)
 
 
-def test_half_precision_and_a_seed_that_is_drawn(talk: Any, streamer: Streamer) -> None:
+def test_half_precision_and_a_seed_that_is_drawn(talk, streamer):
     mel = mel_of(20)
     with talk(streamer) as dial, dial() as speaker:
         speaker.hello(format="pcm_f32", dtype="float16")
