@@ -20,7 +20,7 @@ from server.limits.connections import server_config
 from server.settings import Settings
 from vocoder.mel.config import preset
 
-sys.path.insert(0, str(Path(__file__).parent))
+sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "vocoder")]
 
 
 WARM_UP = 3  # calls before a model is ready, of which fakes count the last as their first

@@ -23,17 +23,15 @@ MOST_GROWTH = 64 * 2**20  # bytes, in which 20,000 leaks of a few kilobytes each
 
 
 @pytest.fixture
-def client(serve, wait_until):
-    with serve(Streamer()) as url, httpx.Client(base_url=url, timeout=TIMEOUT) as client:
-        wait_until(lambda: client.get("/readyz").status_code == 200)
+def client(ready):
+    with ready(Streamer()) as url, httpx.Client(base_url=url, timeout=TIMEOUT) as client:
         yield client
 
 
 @pytest.fixture
-def patient_url(serve, wait_until):
+def patient_url(ready):
     """A server that waits for nothing long."""
-    with serve(Streamer(), body_timeout=0.2, keep_alive_timeout=1.0) as url:
-        wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
+    with ready(Streamer(), body_timeout=0.2, keep_alive_timeout=1.0) as url:
         yield url
 
 

@@ -2,7 +2,6 @@
 
 import asyncio
 
-import httpx
 import numpy as np
 import pytest
 
@@ -28,14 +27,13 @@ def test_what_is_counted():
     assert load.audio_per_second == pytest.approx(2.0)  # those that were done within the 8 s
 
 
-def test_a_real_server_under_load(serve, fake, new_mel, wait_until):
+def test_a_real_server_under_load(ready, fake, new_mel):
     cases = []
     for seed in range(5):
         mel = new_mel(frames=5 + seed)
         cases.append(Case(mel, seed, fake.synthesize(mel, seed=seed)))
     wrong = Case(cases[0].mel, 1, cases[0].x)
-    with serve() as url:
-        wait_until(lambda: httpx.get(f"{url}/readyz", timeout=60.0).status_code == 200)
+    with ready() as url:
         load = asyncio.run(offer(url, [*cases, wrong], [0.01 * n for n in range(12)], 1.0))
         assert len(load.spoken) == 12
         assert [answer.error > 1e-5 for answer in load.answers] == [False] * 5 + [True] + [False] * 5 + [True]

@@ -2,14 +2,10 @@
 
 from contextlib import contextmanager
 
-import httpx
 import pytest
-from speaker import TIMEOUT
 from streamers import Streamer
 
-from vocoder.client import (
-    Client,
-)
+from vocoder.client import Client
 
 
 @pytest.fixture
@@ -18,13 +14,12 @@ def streamer():
 
 
 @pytest.fixture
-def reach(serve, wait_until):
+def reach(ready):
     """A server that is ready, and how to make clients of it: `with reach(model) as client_of`."""
 
     @contextmanager
     def run(*models, **settings):
-        with serve(*models, **settings) as url:
-            wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
+        with ready(*models, **settings) as url:
             yield lambda kind=Client, **options: kind(url, trust_env=False, **options)
 
     return run

@@ -3,11 +3,9 @@
 import importlib.util
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 import soundfile
-from speaker import TIMEOUT
 
 import vocoder
 from vocoder.mel.config import PRESETS
@@ -27,11 +25,10 @@ def example():
 
 @pytest.mark.parametrize("name", ["fastspeech2", "speecht5"])
 @pytest.mark.filterwarnings("ignore::vocoder.synthesis.synthesizer.MelWarning")  # weights at random make no speech
-def test_a_sentence_in_this_process_and_over_http(example, name, serve, wait_until, tmp_path):
+def test_a_sentence_in_this_process_and_over_http(example, name, ready, tmp_path):
     here, there = tmp_path / "here.wav", tmp_path / "there.wav"
     assert example.main([name, "A letter", "--random", "-o", str(here)]) == 0
-    with serve(vocoder.load("waveglow")) as url:
-        wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT, trust_env=False).status_code == 200)
+    with ready(vocoder.load("waveglow")) as url:
         assert example.main([name, "A letter", "--random", "-o", str(there), "--server", url]) == 0
     x, rate = soundfile.read(here)
     y, same = soundfile.read(there)

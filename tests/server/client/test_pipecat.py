@@ -4,11 +4,9 @@ import os
 import subprocess
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 import soundfile
-from speaker import TIMEOUT
 
 from vocoder.audio.file import write_audio
 from vocoder.client import Client
@@ -18,12 +16,11 @@ PYTHON = os.environ.get("PIPECAT_PYTHON")
 
 
 @pytest.mark.skipif(PYTHON is None, reason="make pipecat-test installs pipecat")
-def test_a_pipeline_says_what_the_server_synthesizes(serve, wait_until, streamer, tmp_path):
+def test_a_pipeline_says_what_the_server_synthesizes(ready, streamer, tmp_path):
     recording, spoken = tmp_path / "recording.wav", tmp_path / "spoken.wav"
     x, rate = soundfile.read(ROOT / "examples" / "heldout.flac", dtype="float32")
     write_audio(recording, x[: 2 * rate], rate)
-    with serve(streamer) as url, Client(url, trust_env=False) as client:
-        wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
+    with ready(streamer) as url, Client(url, trust_env=False) as client:
         expected = client.synthesize(client.mel(recording), seed=1, sample_rate=24000)
         program = [Path(str(PYTHON)).absolute(), ROOT / "examples" / "pipecat_tts.py", recording, "-o", spoken]
         command = [*map(str, program), "--server", url]

@@ -2,16 +2,15 @@
 
 import io
 import socket
-import sys
 import threading
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
 from streamers import Streamer, mel_of
+from tiny_models import TINY_MEL, tiny_synthesizer
 
 from vocoder import MelSpectrogram
 from vocoder.audio.resampling import resample
@@ -25,10 +24,6 @@ from vocoder.client import (
     UnknownModelError,
 )
 from vocoder.mel.config import preset
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "vocoder"))
-
-from tiny_models import TINY_MEL, tiny_synthesizer
 
 TONE = (0.3 * np.sin(np.arange(22050) / 20.0)).astype(np.float32)
 
@@ -59,8 +54,8 @@ def test_as_many_corrections_as_asked_for(reach):
             client.synthesize(mel, corrections=101)
 
 
-def test_what_the_guard_says(reach, streamer):
-    with reach(streamer) as client_of, client_of() as client:
+def test_the_guard_and_the_models(reach, streamer):
+    with reach(streamer, Streamer("other")) as client_of, client_of() as client:
         verdict = client.synthesize(mel_of(100)).guard
         assert (verdict.typical, verdict.cause) == (False, "not-speech")
         assert "does not look like speech" in verdict.message
@@ -68,10 +63,6 @@ def test_what_the_guard_says(reach, streamer):
         assert client.synthesize(mel_of(100), guard="off").guard is None
         with pytest.raises(InvalidRequestError, match="does not look like speech"):
             client.synthesize(mel_of(100), guard="strict")
-
-
-def test_the_models(reach, streamer):
-    with reach(streamer, Streamer("other")) as client_of, client_of() as client:
         models = client.models()
         assert [(model.name, model.state) for model in models] == [("streamer", "ready"), ("other", "ready")]
         assert models[0].mel_config == streamer.mel_config

@@ -1,86 +1,40 @@
-"""The engine: one thread, a bounded queue, honest states."""
+"""An engine never serves a model that fails, and does not wait for ever when it stops."""
 
 import numpy as np
 import pytest
 
 from server.engine.engines import Engines
-from server.engine.errors import EngineState, NotReadyError, SynthesisError
-from server.engine.queue import QueueLimits
+from server.engine.errors import NotReadyError, SynthesisError
 from vocoder.sampling import Utterance
 
 
-class Launched:
-    """Servers' engines of one model each, started by being called."""
-
-    def __init__(self):
-        self.engines = []
-
-    def __call__(self, load, queue_size=4, wait=True):
-        engines = Engines(("some/where",), load, QueueLimits(items=queue_size))
-        self.engines.append(engines)
-        engines.start()
-        (engine,) = engines
-        if wait:
-            engine.loaded.result(60.0)
-        return engine
-
-    def stop(self, timeout=60.0):
-        for engines in self.engines:
-            engines.stop(timeout)
-
-
 @pytest.fixture
-def launch():
-    launched = Launched()
+def engines(fake):
+    launched = Engines(("some/where",), lambda _: fake)
     yield launched
-    launched.stop()
-
-
-def utterance(mel, seed=1):
-    return Utterance(mel, sigma=0.7, seed=seed)
-
-
-def test_warming_is_a_real_run_before_ready(launch, fake, wait_until):
-    fake.gate.clear()
-    engine = launch(lambda _: fake, wait=False)
-    assert engine.state is EngineState.LOADING
-    assert engine.alive(60.0)
-    with pytest.raises(NotReadyError):
-        engine.admit()
-    assert not engine.loaded.done()
-    fake.gate.set()
-    engine.loaded.result(60.0)
-    assert (engine.state, engine.name, fake.calls) == (EngineState.READY, "fake", 1)
-
-
-def test_a_model_that_cannot_be_loaded(launch):
-    def load(reference):
-        raise FileNotFoundError(reference)
-
-    engine = launch(load, wait=False)
-    with pytest.raises(FileNotFoundError):
-        engine.loaded.result(60.0)
-    assert (engine.state, engine.name) == (EngineState.FAILED, "where")
-    assert not engine.alive(1000.0)
-    with pytest.raises(NotReadyError) as caught:
-        engine.admit()
-    assert caught.value.state is EngineState.FAILED
+    launched.stop(60.0)
 
 
 @pytest.mark.parametrize("gain", [np.nan, np.inf])
-def test_a_model_that_speaks_nonsense_never_becomes_ready(launch, fake, gain):
+def test_a_model_that_speaks_nonsense_never_becomes_ready(engines, fake, gain):
     fake.gain = gain
+    engines.start()
+    (engine,) = engines
     with pytest.raises(SynthesisError):
-        launch(lambda _: fake)
+        engine.loaded.result(60.0)
+    with pytest.raises(NotReadyError):
+        engine.admit()
 
 
-def test_stopping_gives_up_after_its_time(launch, fake, new_mel, wait_until):
-    engine = launch(lambda _: fake)
+def test_stopping_gives_up_after_its_time(engines, fake, new_mel, wait_until):
+    engines.start()
+    (engine,) = engines
+    engine.loaded.result(60.0)
     fake.gate.clear()
-    running = engine.submit(utterance(new_mel()))
+    running = engine.submit(Utterance(new_mel(), seed=1))
     wait_until(lambda: running.begun)
-    waiting = engine.submit(utterance(new_mel()))
-    launch.stop(0.01)
+    waiting = engine.submit(Utterance(new_mel(), seed=1))
+    engines.stop(0.01)
     with pytest.raises(NotReadyError):
         waiting.result(0.0)
     fake.gate.set()

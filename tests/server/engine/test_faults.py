@@ -2,6 +2,7 @@
 
 import io
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 
 import httpx
 import numpy as np
@@ -23,7 +24,6 @@ class Client:
 
     def __init__(self, url, pool, wait_until):
         self._url, self._pool, self._wait_until = url, pool, wait_until
-        wait_until(lambda: self.get("/readyz") == 200)
 
     def get(self, path):
         return httpx.get(self._url + path, timeout=TIMEOUT).status_code
@@ -51,11 +51,13 @@ class Client:
 
 
 @pytest.fixture
-def connect(serve, pool, wait_until):
-    def to(url):
-        return Client(url, pool, wait_until)
+def client_of(ready, pool, wait_until):
+    @contextmanager
+    def run(device, **settings):
+        with ready(device, **settings) as url:
+            yield Client(url, pool, wait_until)
 
-    return to
+    return run
 
 
 def outcome(answer):
@@ -75,19 +77,18 @@ def levels(new_mel, count, frames=10):
     return [new_mel(frames=frames, level=-3.0 - n / 2.0) for n in range(count)]
 
 
-def test_what_waits_together_shares_a_run(serve, connect, new_mel):
+def test_what_waits_together_shares_a_run(client_of, new_mel):
     device, mels = FaultyRowSynthesizer(), levels(new_mel, 6)
-    with serve(device, **ROWS) as url:
-        answers = connect(url).speak_together(device, *mels)
+    with client_of(device, **ROWS) as client:
+        answers = client.speak_together(device, *mels)
         for answer, mel in zip(answers, mels, strict=True):
             assert_spoken(answer, mel)
     assert device.runs == [[10], [10] * 5]
 
 
-def test_out_of_memory_halves_the_batch_and_tries_again(serve, connect, new_mel):
+def test_out_of_memory_halves_the_batch_and_tries_again(client_of, new_mel):
     device, mels = FaultyRowSynthesizer(capacity=25), levels(new_mel, 9)
-    with serve(device, **ROWS) as url:
-        client = connect(url)
+    with client_of(device, **ROWS) as client:
         for answer, mel in zip(client.speak_together(device, *mels), mels, strict=True):
             assert_spoken(answer, mel)
         assert device.runs[1:] == [[10] * 8, [10] * 4, [10] * 2, [10] * 2, [10] * 4, [10] * 2, [10] * 2]
@@ -100,10 +101,9 @@ def test_out_of_memory_halves_the_batch_and_tries_again(serve, connect, new_mel)
         assert client.get("/readyz") == 200
 
 
-def test_a_mel_too_large_for_the_device_fails_alone(serve, connect, new_mel):
+def test_a_mel_too_large_for_the_device_fails_alone(client_of, new_mel):
     device, mels = FaultyRowSynthesizer(capacity=25), levels(new_mel, 4)
-    with serve(device, **ROWS) as url:
-        client = connect(url)
+    with client_of(device, **ROWS) as client:
         mels[2] = new_mel(frames=30)
         answers = client.speak_together(device, *mels)
         assert outcome(answers.pop(2)) == (507, "out-of-memory")
@@ -113,11 +113,11 @@ def test_a_mel_too_large_for_the_device_fails_alone(serve, connect, new_mel):
         assert client.get("/livez") == client.get("/readyz") == 200
 
 
-def test_one_that_the_model_fails_on_spoils_nothing_for_the_others(serve, connect, new_mel):
+def test_one_that_the_model_fails_on_spoils_nothing_for_the_others(client_of, new_mel):
     device, mels = FaultyRowSynthesizer(), levels(new_mel, 8)
     mels[5][0, 0] = POISON
-    with serve(device, **ROWS) as url:
-        answers = connect(url).speak_together(device, *mels)
+    with client_of(device, **ROWS) as client:
+        answers = client.speak_together(device, *mels)
         assert outcome(answers.pop(5)) == (500, "synthesis-failed")
         del mels[5]
         for answer, mel in zip(answers, mels, strict=True):
@@ -133,20 +133,18 @@ def test_one_that_the_model_fails_on_spoils_nothing_for_the_others(serve, connec
         ("out-of-memory", 507, "out-of-memory"),
     ],
 )
-def test_a_fault_on_the_second_call_only(serve, connect, new_mel, fault, status, slug):
+def test_a_fault_on_the_second_call_only(client_of, new_mel, fault, status, slug):
     device = FaultySynthesizer(fault, first=1, last=2)
-    with serve(device, **ROWS) as url:
-        client = connect(url)
+    with client_of(device, **ROWS) as client:
         assert_spoken(client.speak(new_mel()), new_mel())
         assert outcome(client.speak(new_mel())) == (status, slug)
         assert_spoken(client.speak(new_mel()), new_mel())
         assert client.get("/livez") == client.get("/readyz") == 200
 
 
-def test_a_device_that_hangs_is_seen_and_nobody_waits_beyond_a_deadline(serve, connect, new_mel, wait_until):
+def test_a_device_that_hangs_is_seen_and_nobody_waits_beyond_a_deadline(client_of, new_mel, wait_until):
     device = FaultySynthesizer("hang", last=1)
-    with serve(device, stall_timeout=0.2) as url:
-        client = connect(url)
+    with client_of(device, stall_timeout=0.2) as client:
         held = client.speak(new_mel())
         wait_until(lambda: client.get("/livez") == 503)
         late = client.speak(new_mel(), **{"X-Deadline-Ms": "1"})
@@ -158,10 +156,9 @@ def test_a_device_that_hangs_is_seen_and_nobody_waits_beyond_a_deadline(serve, c
         assert_spoken(client.speak(new_mel()), new_mel())
 
 
-def test_a_lost_device_refuses_all_that_waits(serve, connect, new_mel):
+def test_a_lost_device_refuses_all_that_waits(client_of, new_mel):
     device, mels = FaultyRowSynthesizer(fault="fatal", first=1), levels(new_mel, 5)
-    with serve(device, **ROWS) as url:
-        client = connect(url)
+    with client_of(device, **ROWS) as client:
         device.fault = "fatal"
         answers = client.speak_together(device, *mels)
         assert_spoken(answers[0], mels[0])

@@ -1,10 +1,8 @@
 """Several models on one device: long work is done in parts, nobody is kept waiting, and who leaves stops it."""
 
 import socket
-import sys
 import threading
 import time
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -12,16 +10,13 @@ import numpy as np
 import pytest
 from answers import npy
 from streamers import Streamer, mel_of
+from tiny_models import TINY_MEL, tiny_synthesizer
 
 from server.engine import model as loaded_model
 from server.engine.engines import Engines
 from server.engine.errors import DeadlineError, EngineState, QueueFullError
 from server.engine.queue import QueueLimits
 from vocoder.sampling import Utterance
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "vocoder"))
-
-from tiny_models import TINY_MEL, tiny_synthesizer
 
 TIMEOUT = 60.0
 
@@ -194,11 +189,10 @@ def test_a_slow_model_is_warmed_up_on_little(fake, seconds, longest):
     assert (lengths, denoised) == ([longest], [seconds < 1.0])
 
 
-def test_a_long_mel_whose_client_left_holds_up_no_other_model(serve, fake, wait_until):
+def test_a_long_mel_whose_client_left_holds_up_no_other_model(ready, fake, wait_until):
     """As with a mel of 4096 frames for a model that generates sample by sample."""
     slow = SlowStreamer(seconds=0.01)  # 40 seconds for all
-    with serve(slow, fake, stall_timeout=5.0) as url:
-        wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
+    with ready(slow, fake, stall_timeout=5.0) as url:
         del slow.computed[:]
         address = urlsplit(url)
         body = npy(mel_of(4000))

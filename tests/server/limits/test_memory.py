@@ -57,18 +57,6 @@ def test_answers_that_nobody_reads(ready, fake, wait_until, query):
         assert answer.status_code == 200
 
 
-def test_a_stream_makes_the_next_piece_when_the_last_was_taken(ready, wait_until):
-    streamer, sent = Streamer(), request("format=pcm_f32&stream=1&sample_rate=96000", mel_of(4096))
-    with ready(streamer, max_buffered_bytes=BUDGET) as url, connected(url, sent, window=4096) as client:
-        head_of(client)
-        wait_until(streamer.stands_still)
-        steps = streamer.steps
-        assert steps < 6
-        for _ in range(100):
-            assert client.recv(2**16)
-        wait_until(lambda: streamer.steps > steps)
-
-
 def test_websockets_that_nobody_reads(ready, wait_until):
     streamer = Streamer()
     with ready(streamer, max_buffered_bytes=BUDGET) as url, ExitStack() as stack:

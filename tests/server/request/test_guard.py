@@ -1,6 +1,5 @@
 """The mel guard over HTTP: told in headers, refused where asked for, silent where not wanted."""
 
-import dataclasses
 import math
 from pathlib import Path
 
@@ -102,14 +101,6 @@ async def test_the_inference_protocol_tells_it_in_parameters(client, mel):
     assert (await infer(client, mel[:, :100], guard="loud")).status_code == 400
 
 
-async def test_a_contract_that_the_guard_does_not_know_is_let_be(start, new_fake, new_mel):
-    slow = dataclasses.replace(preset("vocos"), name="slow", hop_length=300)
-    async with start(new_fake(mel_config=slow)) as client:
-        response = await post(client, new_mel(n_mels=100), guard="strict")
-        assert response.status_code == 200
-        assert told(response) == [None, None, None]
-
-
 async def test_auto_recognises_adapts_and_says_so(client, mel, espnet):
     own = await post(client, mel[:, :150], preset="auto")
     assert (own.status_code, own.headers["X-Mel-Recognised"], told(own)[0]) == (200, "nvidia", "typical")
@@ -128,11 +119,6 @@ async def test_auto_refuses_what_it_is_unsure_of(client, mel):
     assert len(document["likeliest"]) == 3
     turned = (await post(client, mel[:, :150].T, preset="auto")).json()
     assert "it looks transposed" in turned["detail"]
-    square = (await post(client, mel[:, 40:120].T, preset="auto")).json()
-    assert "transposed: its 80 bands are columns" in square["detail"]
-    assert len(square["likeliest"]) == 3
-    flipped = (await post(client, mel[::-1], preset="auto")).json()
-    assert "reverse the bands" in flipped["detail"]
     assert (await post(client, mel[:, :50], preset="auto", mean="1", variance="1")).status_code == 422
     assert (await post(client, np.full((80, 20), np.nan), preset="auto")).json()["type"].endswith("invalid-mel")
 

@@ -17,9 +17,8 @@ INFER = "/v2/models/fake/infer"
 
 
 @pytest.fixture
-def url(serve, wait_until):
-    with serve(max_json_bytes=40_000, max_frames=200) as address:
-        wait_until(lambda: httpx.get(f"{address}/readyz", timeout=TIMEOUT).status_code == 200)
+def url(ready):
+    with ready(max_json_bytes=40_000, max_frames=200) as address:
         yield address
 
 
@@ -92,15 +91,16 @@ def test_refusals_come_in_the_protocols_own_form(client, new_mel):
             client.infer(name, [tensor(given)], **options)
 
 
-def test_mels_that_audio_cannot_be_corrected_towards(serve, wait_until, new_fake, new_mel):
-    with serve(new_fake(mel_config=preset("espnet"))) as url:
-        wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
-        with triton.InferenceServerClient(url.removeprefix("http://")) as client:
-            given = [tensor(new_mel(level=-3.0))]
-            with pytest.raises(InferenceServerException, match="give 0") as caught:
-                client.infer("fake", given, parameters={"corrections": 6})
-            assert caught.value.status() == "422"
-            assert client.infer("fake", given, parameters={"corrections": 0}).as_numpy("audio").any()
+def test_mels_that_audio_cannot_be_corrected_towards(ready, new_fake, new_mel):
+    given = [tensor(new_mel(level=-3.0))]
+    with (
+        ready(new_fake(mel_config=preset("espnet"))) as url,
+        triton.InferenceServerClient(url.removeprefix("http://")) as client,
+    ):
+        with pytest.raises(InferenceServerException, match="give 0") as caught:
+            client.infer("fake", given, parameters={"corrections": 6})
+        assert caught.value.status() == "422"
+        assert client.infer("fake", given, parameters={"corrections": 0}).as_numpy("audio").any()
 
 
 def test_the_stages_are_told(url):

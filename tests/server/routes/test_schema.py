@@ -3,7 +3,6 @@
 import os
 from collections import Counter
 
-import httpx
 import numpy as np
 import pytest
 import schemathesis
@@ -27,9 +26,8 @@ schemathesis.openapi.media_type("application/x-npy", st.one_of(MELS, st.binary(m
 
 
 @pytest.fixture
-def schema(serve, wait_until):
-    with serve(Streamer()) as url:
-        wait_until(lambda: httpx.get(f"{url}/readyz", timeout=60.0).status_code == 200)
+def schema(ready):
+    with ready(Streamer()) as url:
         yield schemathesis.openapi.from_url(f"{url}/openapi.json")
 
 

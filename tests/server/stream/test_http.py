@@ -1,8 +1,6 @@
 """POST /v1/synthesize?stream=1 over real sockets: what is sent while it is spoken, and what ends it."""
 
 import socket
-import sys
-from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
@@ -12,12 +10,9 @@ from answers import npy
 from hearing import heard
 from speaker import PROBLEM, TIMEOUT, metrics
 from streamers import mel_of
+from tiny_models import TINY_CONFIGS, TINY_MEL, tiny_synthesizer
 
 from vocoder.audio.resampling import resample
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "vocoder"))
-
-from tiny_models import TINY_CONFIGS, TINY_MEL, tiny_synthesizer
 
 HOP = 256
 

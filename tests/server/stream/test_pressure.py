@@ -4,13 +4,11 @@ import socket
 from contextlib import ExitStack
 from urllib.parse import urlsplit
 
-import httpx
 import numpy as np
 from speaker import PROBLEM, TIMEOUT, Speaker, metrics, speak
 from streamers import mel_of
 from websockets.sync.client import connect
 
-from server.stream.chunks import chunk_bytes
 from vocoder.audio.resampling import resample
 
 
@@ -92,29 +90,9 @@ def test_more_frames_than_may_wait_are_not_read_before_there_is_room(talk, strea
         assert done["frames"] == 3000
 
 
-def test_bytes_that_all_may_hold(talk, streamer):
-    each = chunk_bytes(streamer.mel_config, streamer.sample_rate, 100)
-    with talk(streamer, max_frames=100, max_buffered_bytes=3 * each) as dial:
-        with ExitStack() as stack:
-            speakers = [stack.enter_context(dial()) for _ in range(3)]
-            answers = []
-            for speaker in speakers:
-                speaker.hello()
-                answers.append(speaker.text())
-            assert [answer["type"] for answer in answers] == ["ready", "ready", f"{PROBLEM}busy"]
-            assert answers[2]["retry_after"] == 1
-            assert speakers[2].closed() == (4503, "busy")
-            speakers[0].send(mel_of(80))
-            speakers[0].end()
-            assert len(speakers[0].rest()[0]) == 80 * 256 * 2
-        with dial() as fourth:
-            assert len(speak(fourth, mel_of(100))[0]) == 100 * 256 * 2
-
-
-def test_a_server_that_stops_says_so(serve, streamer, wait_until):
+def test_a_server_that_stops_says_so(ready, streamer):
     with ExitStack() as stack:
-        with serve(streamer, drain_timeout=1.0) as url:
-            wait_until(lambda: httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200)
+        with ready(streamer, drain_timeout=1.0) as url:
             connection = stack.enter_context(connect(f"{url.replace('http', 'ws', 1)}/v1/stream", proxy=None))
             speaker = Speaker(connection)
             speaker.hello()

@@ -1,7 +1,6 @@
 """WebSocket /v1/stream over real sockets: frames in, audio out, exactly that of the whole mel."""
 
 import re
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -9,13 +8,10 @@ import soundfile
 from hearing import heard
 from speaker import TIMEOUT, metrics, speak
 from streamers import mel_of
+from tiny_models import TINY_CONFIGS, TINY_MEL, tiny_synthesizer
 
 from server.audio.formats import STREAM_FORMATS
 from vocoder.audio.resampling import resample
-
-sys.path.insert(0, str(Path(__file__).parents[2] / "vocoder"))
-
-from tiny_models import TINY_CONFIGS, TINY_MEL, tiny_synthesizer
 
 
 def test_a_model_s_audio_has_no_seams(talk):
