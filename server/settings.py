@@ -36,8 +36,8 @@ class Settings(BaseSettings):
     device: str = Field(default="cpu", description="torch device of the models: cpu, cuda, cuda:1, mps")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
-        description="precision of the models' products: float32, bfloat16, or auto: bfloat16 where the processor "
-        "multiplies it (AVX512-BF16, CUDA), and float32 elsewhere and for imported models",
+        description="precision of the models' products; auto is bfloat16 where the processor multiplies it (AVX512-BF16, "
+        "CUDA), and float32 elsewhere and for imported models",
     )
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
     """lowest level to log"""
@@ -52,37 +52,34 @@ class Settings(BaseSettings):
     unload_after: float = Field(
         default=0.0,
         ge=0,
-        description="seconds without work after which a model is unloaded, until the next request; 0 is never. More "
-        "than VOCODER_BODY_TIMEOUT and VOCODER_SEND_TIMEOUT, or a waiting stream may end",
+        description="seconds without work after which a model is unloaded, until the next request; 0 is never. Shorter "
+        "than VOCODER_BODY_TIMEOUT, it may end a waiting stream",
     )
     docs: bool = Field(default=True, description="whether to serve /docs and /openapi.json")
     page: bool = Field(default=True, description="whether to serve the page at /")
     page_models: Path | None = Field(
         default=None,
         description="folder `page/local` that `make page` wrote: its models also run in the browser of whoever opens "
-        "the page, and anyone who can open it can download them",
+        "the page",
     )
     guard: Literal["warn", "strict", "off"] = Field(
         default="warn",
-        description="what to do about a mel that looks wrong, unless the request says: warn in a header, refuse it "
-        "(strict), or nothing (off)",
+        description="what to do about a mel that looks wrong, unless the request says: warn, strict (refuse it) or off",
     )
     origin: bool = Field(
         default=True,
-        description="whether audio says that it is synthetic, and which model, version and seed made it, in the file "
-        "and in the header X-Audio-Origin",
+        description="whether audio says that it is synthetic, in the file and in the header X-Audio-Origin",
     )
     contracts: Path | None = None
     """directory of your own mel configs, YAML or JSON; a file's name is the preset's"""
     allowed_hosts: Names = Field(
         default=(),
-        description="further names that this server answers to in Host and Origin, comma-separated; `*.` before a name "
-        "allows everything below it, `*` allows any",
+        description="further names that this server answers to, comma-separated; `*.` before a name allows everything "
+        "below it, `*` any",
     )
     cors_origins: Names = Field(
         default=(),
-        description="sites whose pages may use this server from a browser, comma-separated, each as "
-        "`https://example.org`; none by default",
+        description="sites whose pages may use this server, comma-separated, each as `https://example.org`",
     )
     api_keys_file: Path | None = Field(default=None, description="file of API keys; without it, no key is needed")
     requests_per_minute: Limit = Field(default=0, description="requests per key; 0 is no limit")
@@ -94,9 +91,7 @@ class Settings(BaseSettings):
         default=QueueLimits.seconds,
         description="seconds of waiting work, at the measured speed, above which requests get 503",
     )
-    cores: Limit = Field(
-        default=0, description="cores to compute on; 0: those of the container's share, by its quota and affinity"
-    )
+    cores: Limit = Field(default=0, description="cores to compute on; 0: those of the container's share")
     batching: bool = Field(default=True, description="whether mels that wait together share runs on a GPU")
     max_body_bytes: Bytes = Field(default=16 * MIB, description="largest request body, in bytes")
     max_json_bytes: Bytes = Field(default=8 * MIB, description="largest JSON request body, in bytes")
