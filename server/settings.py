@@ -36,8 +36,8 @@ class Settings(BaseSettings):
     device: str = Field(default="cpu", description="torch device of the models: cpu, cuda, cuda:1, mps")
     dtype: Literal["auto", "float32", "bfloat16"] = Field(
         default="auto",
-        description="precision of the models' products; auto is bfloat16 where the processor multiplies it (AVX512-BF16, "
-        "CUDA), and float32 elsewhere and for imported models",
+        description="precision of the models' products; auto is bfloat16 where the processor multiplies it "
+        "(AVX512-BF16, CUDA), and float32 elsewhere and for imported models",
     )
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
     """lowest level to log"""

@@ -13,14 +13,8 @@ from server.request.telling import HEADERS
 Schema = dict[str, Any]
 
 STRING: Schema = {"type": "string"}
-NUMBER: Schema = {"type": "number"}
 OBJECT: Schema = {"type": "object"}
-SIZE: Schema = {"type": "integer", "minimum": 1}
 BINARY: Schema = {"schema": {"type": "string", "format": "binary"}}
-
-
-def _array(items: Schema, **limits: int) -> Schema:
-    return {"type": "array", "items": items, **limits}
 
 
 def _object(required: Iterable[str], properties: Schema, **further: Any) -> Schema:
@@ -35,7 +29,8 @@ def _headers(descriptions: Mapping[str, str]) -> Schema:
     return {name: {"description": text, "schema": STRING} for name, text in descriptions.items()}
 
 
-JSON_MEL = {"schema": _object(("mel",), {"mel": _array(_array(NUMBER))}, additionalProperties=False)}
+ROWS: Schema = {"type": "array", "items": {"type": "array", "items": {"type": "number"}}}
+JSON_MEL = {"schema": _object(("mel",), {"mel": ROWS}, additionalProperties=False)}
 MEL_BODY = _body(
     "A mel (n_mels, frames) made with the model's own mel config, or with `preset`.",
     {NPY: BINARY, SAFETENSORS: BINARY, RAW: BINARY, JSON: JSON_MEL},
@@ -43,33 +38,14 @@ MEL_BODY = _body(
 AUDIO_TYPES = ("audio/wav", "audio/flac", "audio/ogg", "audio/mpeg", RAW)
 AUDIO_BODY = _body("A wav, flac, ogg or mp3 file at any sample rate.", dict.fromkeys(AUDIO_TYPES, BINARY))
 
-TENSOR = _object(
-    ("name", "datatype", "shape"),
-    {
-        "name": STRING,
-        "datatype": {"enum": ["FP32", "FP16", "FP64"]},
-        "shape": _array(SIZE, minItems=1, maxItems=3),
-        "parameters": OBJECT,
-        "data": _array({}),
-    },
-)
-INFERENCE = _object(
-    ("inputs",),
-    {
-        "id": {"type": "string", "maxLength": 256},
-        "parameters": OBJECT,
-        "inputs": _array(TENSOR, minItems=1, maxItems=1),
-        "outputs": _array({"type": "object", "required": ["name"]}),
-    },
-)
+MEL_TENSOR = {"name": "mel", "datatype": "FP32", "shape": [80, 1], "data": [-5.0] * 80}
 INFERENCE_BODY = _body(
     "JSON of the Open Inference Protocol. Inference-Header-Content-Length is its length if the mel's bytes follow it.",
-    {JSON: {"schema": INFERENCE}, RAW: BINARY},
+    {JSON: {"schema": OBJECT, "example": {"inputs": [MEL_TENSOR], "parameters": {"seed": 1}}}, RAW: BINARY},
 )
-ANSWER = _object(("model_name", "model_version", "parameters", "outputs"), {"outputs": _array(TENSOR)})
 INFERENCE_RESPONSE: Schema = {
     "description": "JSON with the tensor `audio`. Its values are in the JSON or follow it.",
-    "content": {JSON: {"schema": ANSWER}, RAW: BINARY},
+    "content": {JSON: {"schema": OBJECT}, RAW: BINARY},
 }
 AUDIO_RESPONSE: Schema = {
     "description": "The waveform.",

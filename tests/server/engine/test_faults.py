@@ -53,8 +53,8 @@ class Client:
 @pytest.fixture
 def client_of(ready, pool, wait_until):
     @contextmanager
-    def run(device, **settings):
-        with ready(device, **settings) as url:
+    def run(model, **settings):
+        with ready(model, **settings) as url:
             yield Client(url, pool, wait_until)
 
     return run
