@@ -75,6 +75,7 @@ def slow(seconds_per_step: float) -> str | None:
         return None
     return (
         f"a step takes {seconds_per_step:.1f} s here, {times:.0f} times as long as on two idle cores of an AMD EPYC. "
-        "Stop other programs that use the processor, or train on a machine with a GPU: 600 steps are the fewest that "
-        f"gained, and take --minutes {math.ceil(10 * seconds_per_step / (1 - _OTHER_WORK))}."
+        "Stop other programs that use the processor, or begin again with OMP_NUM_THREADS=1, which does not wait for "
+        "cores that others use, or train on a machine with a GPU: 600 steps are the fewest that gained, and "
+        f"take --minutes {math.ceil(10 * seconds_per_step / (1 - _OTHER_WORK))}."
     )

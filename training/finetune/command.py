@@ -6,12 +6,13 @@ import argparse
 import math
 import os
 import shlex
+import sys
 from functools import partial
 from pathlib import Path
 
 from training.corpora.manifest import Manifest
 from training.finetune.budget import VALIDATIONS, of_steps, plan, slow
-from training.finetune.kinds import TIMED_STEPS, Run, Start, written_run
+from training.finetune.kinds import TIMED_ROUNDS, TIMED_STEPS, Run, Start, written_run
 from training.finetune.outcome import compared, publish_best
 from training.finetune.recipe import recipe, seconds_in_a_batch, seconds_per_step
 from training.finetune.recordings import predicted, prepared_voice, seconds_of
@@ -96,9 +97,16 @@ def _finished(args: argparse.Namespace, start: Start, folder: Path, stopped: Run
     if args.mel is not None:
         announce(f"mels of {args.mel} need preset={args.mel}")
     model = shlex.quote(str(args.output))
-    announce(f"serve it: vocoder-serve --model {model}")
-    announce(f"try it:   vocoder resynthesize some.wav -o copy.wav --model {model}")
+    recording = shlex.quote(str(manifest.audio_path(manifest.select("test")[0])))
+    announce(f"serve it: {_beside('vocoder-serve')} --model {model}")
+    announce(f"try it:   {_beside('vocoder')} resynthesize {recording} -o copy.wav --model {model}")
     return True
+
+
+def _beside(program: str) -> str:
+    """Return how to call another program: with the folder that this one was called in, if it lies there too."""
+    path = Path(sys.argv[0]).with_name(program)
+    return shlex.quote(str(path)) if path.is_file() else program
 
 
 def _check(args: argparse.Namespace, folder: Path, stopped: Run | None) -> None:
@@ -129,9 +137,8 @@ def _planned(args: argparse.Namespace, start: Start, manifest: Manifest, output:
     path, seconds = manifest.root / "manifest.jsonl", seconds_of(manifest)
     planned = partial(recipe, start, path, output, seed=args.seed, predicted=predicted(manifest))
     first = planned()
-    announce(
-        f"2 of 4: training on {seconds / 60:.1f} minutes of speech; {1 + TIMED_STEPS} steps measure this machine's pace"
-    )
+    steps = 1 + TIMED_ROUNDS * TIMED_STEPS
+    announce(f"2 of 4: training on {seconds / 60:.1f} minutes of speech; {steps} steps measure this machine's pace")
     pace = seconds_per_step(first, manifest)
     if args.steps is None:
         budget = plan(args.minutes, seconds, pace, seconds_in_a_batch(first))

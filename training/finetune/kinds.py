@@ -23,6 +23,7 @@ from vocoder.models.waveglow import WaveGlow
 
 TIMED_STEPS = 4
 """equals `likelihood_every`, so that every kind of step is timed"""
+TIMED_ROUNDS = 2
 Run: TypeAlias = ReverseRun | WaveGlowRun
 _SAMPLES = {"spectral": 2.25, "mel": 3.0, "corrected_share": 0.6, "adversarial": 0.3, "features": 1.0}
 """the losses on samples, the same for each kind; they count from the first step on"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -102,7 +103,11 @@ def words(start: Path, recordings: Path, tmp_path: Path, *more: str) -> list[str
     return ["finetune", str(recordings), *output, "--start-from", str(start), "--jobs", "1", *more]
 
 
-def test_recordings_become_a_model_that_speaks_and_is_no_worse(start, recordings, tmp_path, capsys) -> None:
+def test_recordings_become_a_model_that_speaks_and_is_no_worse(
+    start, recordings, tmp_path, capsys, monkeypatch
+) -> None:
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "vocoder-train")])
+    (tmp_path / "vocoder-serve").touch()
     assert main(words(start, recordings, tmp_path, "--minutes", "0.01")) == 0
     printed = capsys.readouterr().out
     for text in ("1 of 4", "silent", "2 of 4", " steps of", "step 0: score", "left", "3 of 4", "4 of 4"):
@@ -110,7 +115,8 @@ def test_recordings_become_a_model_that_speaks_and_is_no_worse(start, recordings
     assert "licence of the weights: CC-BY-3.0 (old), CC0-1.0 (mine)" in printed
     assert "--resume" not in printed
     assert max(len(line) for line in printed.splitlines() if line.startswith("step ")) < 80
-    assert f"serve it: vocoder-serve --model {tmp_path / 'mine'}" in printed
+    assert f"serve it: {tmp_path}/vocoder-serve --model {tmp_path / 'mine'}" in printed
+    assert f"try it:   vocoder resynthesize {tmp_path}/run/corpus/audio/" in printed
     assert ("The weights of step" in printed) != ("The starting weights of" in printed)
     manifest = read_manifest(tmp_path / "run" / "corpus")
     assert sorted(entry.split for entry in manifest.entries) == ["test"] * 3 + ["train"] * 6
@@ -199,7 +205,7 @@ def test_warnings_come_before_training_and_mels_of_another_preset_go_through_an_
         assert main(given) == 130
     said = capsys.readouterr().out
     assert "PESQ is not installed, so STOI and DistillMOS judge the result alone" in said
-    assert "2 of 4: training on 0.1 minutes of speech; 5 steps measure this machine's pace" in said
+    assert "2 of 4: training on 0.1 minutes of speech; 9 steps measure this machine's pace" in said
     assert "WARNING: a step takes 21.0 s here, 52 times as long as on two idle cores" in said
     assert said.splitlines()[-1].startswith("stopped; to continue")
     manifest = read_manifest(tmp_path / "run" / "corpus" / "manifest.jsonl")
