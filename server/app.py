@@ -96,8 +96,9 @@ def _service(settings: Settings, load: Load) -> Service:
     metrics = Metrics()
     cores, kind = settings.cores or available_cores(), torch.device(settings.device).type
     lanes, workers = Lanes(cores if kind == "cpu" else 1, cores), Lanes(settings.worker_threads, 1, "worker")
-    rows = settings.batching and kind == "cuda"
-    engines = Engines(settings.models, load, settings.queue_limits, metrics.record, lanes, SHARED_FRAMES if rows else 0)
+    engines = Engines(
+        settings.models, load, settings.queue_limits, metrics.record, lanes, SHARED_FRAMES if kind == "cuda" else 0
+    )
     memory = Pool(settings.max_buffered_bytes)
     for collector in (EngineGauges(engines), DroppedLines(), HeldBytes(memory)):
         metrics.register(collector)

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
-from typing import Annotated, ParamSpec, TypeVar
+from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends
 from starlette.requests import HTTPConnection
@@ -24,7 +23,6 @@ from server.telemetry.metrics import Metrics
 from vocoder.audio.origin import Origin
 from vocoder.mel.config import PRESETS, MelConfig
 
-P = ParamSpec("P")
 R = TypeVar("R")
 
 
@@ -49,24 +47,14 @@ class Service:
         """Return the origin to write into audio; None if the settings turn it off."""
         return Origin(engine.name, seed=seed, dtype=engine.dtype) if self.settings.origin else None
 
-    async def run(self, function: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
-        """Run a function of milliseconds on a worker, for work that was admitted; in fair turns, on one core.
-
-        It leaves the queue if the caller does.
-        """
-        return await self._worked(partial(function, *args, **kwargs), limited=False)
-
-    async def prepare(self, function: Callable[[], R]) -> R:
-        """Run a function on a worker, as `run` does, for work that is new.
+    async def run(self, function: Callable[..., R], *arguments: Any, new: bool = False) -> R:
+        """Run a function of milliseconds on a worker, in fair turns; it leaves the queue if the caller does.
 
         Raises:
-            QueueFullError: it would wait too long.
+            QueueFullError: it would wait too long, and is `new`: part of no work that was admitted.
         """
-        return await self._worked(function, limited=True)
-
-    async def _worked(self, function: Callable[[], R], limited: bool) -> R:
-        job = Job(1, parts=at_once(function))
-        result: R = await asyncio.wrap_future(self.workers.submit(job, limited))
+        job = Job(1, parts=at_once(function, *arguments))
+        result: R = await asyncio.wrap_future(self.workers.submit(job, limited=new))
         return result
 
 

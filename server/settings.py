@@ -92,7 +92,6 @@ class Settings(BaseSettings):
         description="seconds of waiting work, at the measured speed, above which requests get 503",
     )
     cores: Limit = Field(default=0, description="cores to compute on; 0: those of the container's share")
-    batching: bool = Field(default=True, description="whether mels that wait together share runs on a GPU")
     max_body_bytes: Bytes = Field(default=16 * MIB, description="largest request body, in bytes")
     max_json_bytes: Bytes = Field(default=8 * MIB, description="largest JSON request body, in bytes")
     max_frames: Count = Field(default=4096, description="longest mel, in frames")

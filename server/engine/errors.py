@@ -44,17 +44,11 @@ class NotReadyError(Problem):
 
 
 class QueueFullError(Problem):
-    """The queue has no room for about `retry_after` seconds."""
+    """The queue has no room: it holds about so many seconds of work."""
 
-    def __init__(self, retry_after: int) -> None:
-        super().__init__(
-            "queue-full", f"The queue is full with about {retry_after} s of work.", retry_after=retry_after
-        )
-
-    @classmethod
-    def after(cls, seconds: float) -> QueueFullError:
-        """Return the error of a queue with so many seconds of work."""
-        return cls(min(MAX_RETRY_AFTER, max(1, math.ceil(seconds))))
+    def __init__(self, seconds: float) -> None:
+        wait = min(MAX_RETRY_AFTER, max(1, math.ceil(seconds)))
+        super().__init__("queue-full", f"The queue is full with about {wait} s of work.", retry_after=wait)
 
 
 class DeadlineError(Problem):

@@ -197,7 +197,7 @@ class Line(WorkQueue):
             wait = self.lanes.expected_wait(self, self.wait(client))
             gone = self.room(frames, client)
             if wait > self.limits.seconds or gone is None:
-                raise QueueFullError.after(wait)
+                raise QueueFullError(wait)
             return gone
 
     def submit(self, job: Job, limited: bool = True) -> Job:
@@ -209,7 +209,7 @@ class Line(WorkQueue):
         with self.lanes.lock:
             if limited:
                 for other in self.admit(job.frames, job.client):
-                    other.finish(QueueFullError.after(self.wait(other.client)))
+                    other.finish(QueueFullError(self.wait(other.client)))
             job.add_done_callback(lambda _: self._forget(job))
             self.lanes.arrive(self)
             self.add(job)

@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,14 +15,13 @@ from server.request.asked import Asked
 from vocoder.adapt.path import MelPath, path_between
 from vocoder.admission import MelTooLongError, UnlikelyMelError
 from vocoder.admission import admit as admit_mel
-from vocoder.config import ConfigError, to_dict
+from vocoder.config import ConfigError
 from vocoder.guard.automatic import UnsureError
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import AUTO, with_statistics
 from vocoder.mel.convert import MelMismatchError
 from vocoder.mel.names import ALIASES, canonical, meant
-from vocoder.mel.range import mel_range
 from vocoder.mel.values import MelError
 from vocoder.sampling import GuardMode, Sampling
 
@@ -126,13 +124,6 @@ def known_config(name: str, known: Mapping[str, MelConfig]) -> MelConfig:
         detail = f"There is no mel preset {name!r}{meant(name, known)}; known: {', '.join((*known, *ALIASES))}."
         raise Problem("unknown-preset", detail, presets=list(known))
     return known[found]
-
-
-def described_mel(config: MelConfig) -> dict[str, Any]:
-    """Return a mel config as JSON, with its layout and range of values."""
-    values = mel_range(config)
-    told = {"layout": "(n_mels, frames)", "silence": values.silence, "plausible_range": list(values.plausible)}
-    return {**to_dict(config), **told}
 
 
 def _source(asked: Asked, target: MelConfig, known: Mapping[str, MelConfig]) -> MelConfig | str:

@@ -63,8 +63,7 @@ class Exchange:
         """Decode and admit the mel on a worker thread, and charge its frames."""
         service, target = self.service, self.engine.mel_config
         mode, most = asked.guard or service.settings.guard, service.settings.max_frames
-        known = service.mel_configs
-        preparing = service.prepare(lambda: admit(decode(), asked, target, known, mode, most))
+        preparing = service.run(lambda: admit(decode(), asked, target, service.mel_configs, mode, most), new=True)
         admitted = await while_wanted(self.http, preparing, self.deadline)
         self.lap("decode")
         charge_frames(self.http, admitted.frames, self.engine.cost(admitted.sampling.corrections))

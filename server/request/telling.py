@@ -1,15 +1,10 @@
-"""What a client is told about a synthesis: once, as headers, as parameters of /v2, and in messages of a stream."""
+"""What a client is told about a synthesis: as headers, and as parameters of /v2."""
 
 from __future__ import annotations
 
-from typing import Any
-
 from server.audio.level import Level
 from server.request.admit import Admitted
-from server.request.asked import StreamHello
-from vocoder.adapt.path import MelPath
 from vocoder.audio.origin import Origin
-from vocoder.guard.verdict import Verdict
 
 HEADERS = {
     "X-Request-Id": "The id of the request: the client's own, if it sent a well-formed one.",
@@ -61,34 +56,3 @@ def as_headers(told: dict[str, str | float], model: str, origin: Origin | None) 
 def as_parameters(told: dict[str, str | float]) -> dict[str, str | float]:
     """Return the parameters of an answer at /v2: X-Mel-Guard is mel_guard."""
     return {name.removeprefix("X-").lower().replace("-", "_"): value for name, value in told.items()}
-
-
-def ready_message(
-    hello: StreamHello, model: str, dtype: str | None, path: MelPath, sample_rate: int, seed: int | None
-) -> dict[str, Any]:
-    """Return what the client of a stream is told before it sends frames."""
-    return {
-        "type": "ready",
-        "model": model,
-        "model_dtype": dtype,
-        "seed": seed,
-        "format": hello.format,
-        "sample_rate": sample_rate,
-        "n_mels": path.source.n_mels,
-        "layout": "(frames, n_mels)",
-        "hop_length": path.target.hop_length,
-        **_path_members(path),
-    }
-
-
-def done_message(frames: int, audio: dict[str, Any], verdict: Verdict | None, path: MelPath) -> dict[str, Any]:
-    """Return what the client of a stream is told after the last audio."""
-    guard = {} if verdict is None else {"guard": verdict.as_dict()}
-    return {"type": "done", "frames": frames, **audio, **_path_members(path), **guard}
-
-
-def _path_members(path: MelPath) -> dict[str, Any]:
-    """Return what is said about the conversion of a mel, if there is one."""
-    if path.own:
-        return {}
-    return {"preset": path.source.name, "adapted": path.adapted, "adapter_lookahead": path.lookahead}

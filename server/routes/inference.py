@@ -81,7 +81,7 @@ async def infer(name: str, http: Request, service: ServiceDependency) -> Respons
         raise Problem("unsupported-media-type", f"Send the request with Content-Type: {JSON}, or {RAW}.")
     exchange, settings, length = Exchange(http, service, name), service.settings, http.headers.get(HEADER_LENGTH)
     body = await exchange.read(settings.max_json_bytes if length is None else settings.max_body_bytes)
-    parsing = service.prepare(partial(parse_request, body, length, settings.max_json_bytes))
+    parsing = service.run(parse_request, body, length, settings.max_json_bytes, new=True)
     asked = await while_wanted(http, parsing, exchange.deadline)
     level = asked.parameters.level()
     admitted = await exchange.admit(lambda: asked.mel, asked.parameters)

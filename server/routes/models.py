@@ -9,11 +9,13 @@ from fastapi import APIRouter
 from server.audio.formats import FORMATS
 from server.engine.engine import Engine
 from server.engine.errors import EngineState
-from server.request.admit import described_mel
 from server.request.decode import MEDIA_TYPES
 from server.routes.openapi import PROBLEMS
 from server.service import Service, ServiceDependency
 from vocoder.adapt.path import accepted_presets
+from vocoder.config import to_dict
+from vocoder.mel.config import MelConfig
+from vocoder.mel.range import mel_range
 
 router = APIRouter(tags=["models"])
 
@@ -52,3 +54,10 @@ def _describe(engine: Engine, service: Service) -> dict[str, Any]:
         "accepts": accepted_presets(engine.mel_config, service.mel_configs),
         "limits": {name: getattr(service.settings, name) for name in limits},
     }
+
+
+def described_mel(config: MelConfig) -> dict[str, Any]:
+    """Return a mel config as JSON, with its layout and range of values."""
+    values = mel_range(config)
+    told = {"layout": "(n_mels, frames)", "silence": values.silence, "plausible_range": list(values.plausible)}
+    return {**to_dict(config), **told}

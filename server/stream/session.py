@@ -21,7 +21,6 @@ from server.problems import Problem, describe_problem, invalid_parameter, unexpe
 from server.request.admit import mel_path
 from server.request.asked import StreamHello, check_end, read_hello
 from server.request.exchange import done_before
-from server.request.telling import done_message, ready_message
 from server.service import Service
 from server.stream.chunks import VALUE_BYTES, ChunkStream, chunk_bytes
 from server.stream.encoder import StreamEncoder
@@ -86,7 +85,7 @@ class WebSocketSession:
         self._audio_bytes = chunk_bytes(config, rate, service.settings.max_frames)
         hold_bytes(self._websocket, self._audio_bytes)
         note(self._websocket, model=engine.name)
-        await self._send_json(ready_message(hello, engine.name, engine.dtype, path, rate, sampling.seed))
+        await self._send_json(_ready(hello, engine, path, rate, sampling.seed))
         admission = StreamAdmission(path, hello.guard or service.settings.guard, max_frames=service.settings.max_frames)
         intake = Intake(service, hello.numpy_dtype, admission)
         route, origin = self._websocket.scope["route"].path, service.origin(engine, sampling.seed)
@@ -95,7 +94,7 @@ class WebSocketSession:
         sending = asyncio.ensure_future(self._send_audio(stream, encoder, hello.report_dry))
         await done_before(sending, self._take_frames(intake, stream, encoder))
         sending.result()
-        await self._send_json(done_message(intake.frames, encoder.summary(), intake.verdict, path))
+        await self._send_json(_done(intake, encoder, path))
 
     def _path(self, hello: StreamHello, config: MelConfig) -> MelPath:
         """Return how the mel reaches the model, of whose source the range of values is known by then."""
@@ -181,3 +180,30 @@ class WebSocketSession:
         with suppress(WebSocketDisconnect):
             await self._send_json(document)
             await self._websocket.close(CLOSE_CODE + problem.status, problem.kind)
+
+
+def _ready(hello: StreamHello, engine: Engine, path: MelPath, sample_rate: int, seed: int | None) -> dict[str, Any]:
+    return {
+        "type": "ready",
+        "model": engine.name,
+        "model_dtype": engine.dtype,
+        "seed": seed,
+        "format": hello.format,
+        "sample_rate": sample_rate,
+        "n_mels": path.source.n_mels,
+        "layout": "(frames, n_mels)",
+        "hop_length": path.target.hop_length,
+        **_path_members(path),
+    }
+
+
+def _done(intake: Intake, encoder: StreamEncoder, path: MelPath) -> dict[str, Any]:
+    guard = {} if intake.verdict is None else {"guard": intake.verdict.as_dict()}
+    return {"type": "done", "frames": intake.frames, **encoder.summary(), **_path_members(path), **guard}
+
+
+def _path_members(path: MelPath) -> dict[str, Any]:
+    """Return what is said about the conversion of a mel, if there is one."""
+    if path.own:
+        return {}
+    return {"preset": path.source.name, "adapted": path.adapted, "adapter_lookahead": path.lookahead}

@@ -53,13 +53,6 @@ def test_releases_beside_each_other_share_nothing():
     assert path["backend"]["service"] == {"name": "anna", "port": {"name": "http"}}
 
 
-def test_an_ingress_reaches_through_the_network_policy():
-    (closed, _) = by_kind({})["NetworkPolicy"]["spec"]["ingress"]
-    (opened, _) = by_kind({"ingress": PUBLIC})["NetworkPolicy"]["spec"]["ingress"]
-    controller = {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "ingress-nginx"}}}
-    assert opened["from"] == [*closed["from"], controller]
-
-
 @pytest.mark.parametrize(
     "values",
     [{"gpus": 1}, {"gpu": "yes"}, {"models": {"names": []}}, {"settings": {"MODELS": "x"}}, {"drain": {"delay": 5}}],

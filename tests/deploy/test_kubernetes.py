@@ -68,12 +68,6 @@ def test_the_schemas_of_kubernetes_accept_them(manifests, version):
     assert all(pod["spec"]["enableServiceLinks"] is False for pod in pods(manifests))
 
 
-def test_without_values_there_are_five_objects_of_one_name(device):
-    names = [(manifest["kind"], manifest["metadata"]["name"]) for manifest in rendered(device)]
-    assert len(names) == len(set(names)) == 5
-    assert {name for _, name in names} == {"vocoder"}
-
-
 def test_every_variable_is_a_setting_and_every_value_valid(manifests, monkeypatch):
     named = {name for pod in pods(manifests) for item in pod["spec"]["containers"] for name in variables(item)}
     assert named - OTHER_VARIABLES <= {f"VOCODER_{name.upper()}" for name in Settings.model_fields}
@@ -170,17 +164,6 @@ def test_containers_have_no_more_rights_than_they_need(manifests):
     user = server_pod(manifests)["spec"]["securityContext"]
     assert f"\nUSER {user['runAsUser']}:{user['runAsGroup']}\n" in DOCKERFILE
     assert "/tmp" in [m["mountPath"] for m in server_pod(manifests)["spec"]["containers"][0]["volumeMounts"]]
-
-
-def test_volumes_are_there(manifests):
-    maps = {manifest["metadata"]["name"] for manifest in of_kind(manifests, "ConfigMap")}
-    for pod in pods(manifests):
-        volumes = {volume["name"]: volume for volume in pod["spec"]["volumes"]}
-        mounted = {mount["name"] for item in all_containers(pod) for mount in item["volumeMounts"]}
-        assert mounted == set(volumes)
-        assert {volume["configMap"]["name"] for volume in volumes.values() if "configMap" in volume} <= maps
-    keys = variables(server_pod(manifests)["spec"]["containers"][0])["VOCODER_API_KEYS_FILE"]
-    assert keys == "/etc/vocoder/keys"  # the key of the secret, below where it is mounted
 
 
 @pytest.mark.parametrize(("name", "expected"), [("cpu", "cpu"), ("gpu", "cuda")])

@@ -82,27 +82,6 @@ def test_the_dashboard_shows_every_metric(labels):
     assert {family for family in families if not any(name.startswith(family) for name in shown)} == set()
 
 
-def panels():
-    found = json.loads((DEPLOY / "grafana" / "vocoder.json").read_text("utf-8"))["panels"]
-    return found
-
-
-def test_panels_do_not_overlap_and_have_titles():
-    taken = set()
-    for panel in panels():
-        place = panel["gridPos"]
-        cells = {
-            (x, y)
-            for x in range(place["x"], place["x"] + place["w"])
-            for y in range(place["y"], place["y"] + place["h"])
-        }
-        assert panel["title"]
-        assert not cells & taken
-        assert max(x for x, _ in cells) < 24
-        taken |= cells
-    assert len({panel["id"] for panel in panels()}) == len(panels())
-
-
 def test_alerts_are_tested():
     rules = yaml.safe_load((DEPLOY / "prometheus" / "alerts.yaml").read_text(encoding="utf-8"))["groups"][0]["rules"]
     tests = yaml.safe_load((DEPLOY / "prometheus" / "alerts_test.yaml").read_text(encoding="utf-8"))["tests"]

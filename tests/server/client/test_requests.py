@@ -44,14 +44,29 @@ def test_as_many_corrections_as_asked_for(reach):
     model, mel = tiny_synthesizer("lapped"), mel_of(50, TINY_MEL.n_mels)
     with reach(model) as client_of, client_of() as client:
         assert client.models()[0].details["corrections"] == 1
-        for corrections in (0, 6):
-            expected = model.synthesize(mel, seed=3, corrections=corrections)
-            close = partial(np.testing.assert_allclose, desired=expected, atol=1e-5 * max(1.0, np.abs(expected).max()))
-            close(client.synthesize(mel, seed=3, corrections=corrections).x)
-            with client.stream(mel, seed=3, corrections=corrections) as speech:
-                close(np.concatenate(list(speech)))
+        expected = model.synthesize(mel, seed=3, corrections=6)
+        close = partial(np.testing.assert_allclose, desired=expected, atol=1e-5 * max(1.0, np.abs(expected).max()))
+        close(client.synthesize(mel, seed=3, corrections=6).x)
+        with client.stream(mel, seed=3, corrections=6) as speech:
+            close(np.concatenate(list(speech)))
         with pytest.raises(InvalidRequestError, match="less than or equal to 100"):
             client.synthesize(mel, corrections=101)
+
+
+def test_mels_of_other_conventions(reach, streamer):
+    mel, mean, variance = mel_of(90) / 2.0 - 1.0, np.full(80, -3.0), np.full(80, 4.0)
+    with reach(streamer, guard="off") as client_of, client_of() as client:
+        speech = client.synthesize(mel, preset="espnet", seed=1, corrections=0)
+        assert (speech.adapted, len(speech.x)) == ("espnet", 90 * 256)
+        pieces = (mel[:, i : i + 20] for i in range(0, 90, 20))
+        with client.stream(pieces, preset="espnet", seed=1, corrections=0) as stream:
+            np.testing.assert_allclose(np.concatenate(list(stream)), speech.x, atol=1e-5)
+        assert (stream.start.adapted, stream.end.frames) == ("espnet", 90)
+        with pytest.raises(InvalidRequestError, match="f_min is 80"):
+            client.synthesize(mel, preset="espnet", adapt="off")
+        given = {"preset": "espnet", "mean": mean, "variance": variance.tolist()}
+        normalised = client.synthesize((mel + 3.0) / 2.0, seed=1, corrections=0, **given)
+        np.testing.assert_allclose(normalised.x, speech.x, atol=1e-4)
 
 
 def test_the_guard_and_the_models(reach, streamer):

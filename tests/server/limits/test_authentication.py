@@ -6,6 +6,8 @@ import anyio
 import pytest
 from answers import npy
 
+from server.limits import keys
+
 pytestmark = pytest.mark.anyio
 
 KEY, OTHER, SCRAPER = "correct-horse-battery", "another-key-of-bob", "key-of-the-prometheus"
@@ -97,7 +99,8 @@ async def test_a_quota_of_frames(start, file, new_mel):
         assert other.status_code == 200
 
 
-async def test_a_changed_file_is_taken_up_while_serving(start, file):
+async def test_a_changed_file_is_taken_up_while_serving(start, file, monkeypatch):
+    monkeypatch.setattr(keys, "WATCH_SECONDS", 0.05)
     async with start(api_keys_file=file) as client:
         file.write_text("carol:a-key-that-is-new-here")
         for _ in range(200):

@@ -16,7 +16,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 MIB = 2**20
-CLIENTS = int(os.environ.get("FUZZ_CLIENTS", "24"))
+CLIENTS = int(os.environ.get("FUZZ_CLIENTS", "12"))
 BUDGET = 24 * MIB
 
 

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from server.problems import Problem
-from server.request.admit import admit, described_mel
+from server.request.admit import admit
 from server.request.asked import Asked
+from server.routes.models import described_mel
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.range import mel_range
 

@@ -86,7 +86,7 @@ def test_levels():
     assert [line.partition(": ")[2] for line in stream.getvalue().splitlines()] == ["others may warn", "high enough"]
 
 
-@pytest.mark.parametrize(("terminal", "expected"), [(True, "text"), (False, "json")])
-def test_auto(monkeypatch, terminal, expected):
-    monkeypatch.setattr("sys.stderr.isatty", lambda: terminal)
-    assert logging_config("auto", "info")["handlers"]["stderr"]["formatter"] == expected
+def test_auto(monkeypatch):
+    for terminal, expected in ((True, "text"), (False, "json")):
+        monkeypatch.setattr("sys.stderr.isatty", lambda terminal=terminal: terminal)
+        assert logging_config("auto", "info")["handlers"]["stderr"]["formatter"] == expected
