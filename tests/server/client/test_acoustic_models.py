@@ -1,5 +1,6 @@
 """The example program: from an acoustic model's own code to audio, in this process and over HTTP."""
 
+import functools
 import importlib.util
 from pathlib import Path
 
@@ -25,7 +26,8 @@ def example():
 
 @pytest.mark.parametrize("name", ["fastspeech2", "speecht5"])
 @pytest.mark.filterwarnings("ignore::vocoder.synthesis.synthesizer.MelWarning")  # weights at random make no speech
-def test_a_sentence_in_this_process_and_over_http(example, name, ready, tmp_path):
+def test_a_sentence_in_this_process_and_over_http(example, name, ready, tmp_path, monkeypatch):
+    monkeypatch.setattr(example, "mel_of", functools.cache(example.mel_of))  # large networks
     here, there = tmp_path / "here.wav", tmp_path / "there.wav"
     assert example.main([name, "A letter", "--random", "-o", str(here)]) == 0
     with ready(vocoder.load("waveglow")) as url:
@@ -33,7 +35,7 @@ def test_a_sentence_in_this_process_and_over_http(example, name, ready, tmp_path
     x, rate = soundfile.read(here)
     y, same = soundfile.read(there)
     assert rate == same == 22050
-    config, mel = PRESETS[example.MODELS[name][1]], example.mel_of(name, None, letters=8)
+    config, mel = PRESETS[example.MODELS[name][1]], example.mel_of(name, None, 8, None)
     assert mel.shape[0] == config.n_mels
     assert len(x) == pytest.approx(mel.shape[1] * config.hop_length / config.sample_rate * rate, abs=256)
     assert np.abs(x).max() > 0.01
