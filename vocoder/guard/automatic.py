@@ -10,7 +10,7 @@ from torch import Tensor
 from vocoder.guard.guard import Guard, guard_of, turned
 from vocoder.guard.layouts import layouts
 from vocoder.guard.recogniser import Guess, Recognition, convention_of, never_recognised
-from vocoder.guard.verdict import NAMED, recognised, transposed, unsure
+from vocoder.guard.verdict import UNSURE, recognised, transposed, unsure
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.config_file import AUTO, load_mel_config
 from vocoder.mel.convert import convert, plain
@@ -75,8 +75,8 @@ def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
     best = found.best.convention
     if found.certain and best == convention_of(own):
         return own
-    if best.mel_config is None and found.best.probability >= NAMED:
-        raise UnsureError(f"preset=auto cannot read this mel. {_said(guard, mel, found)}", found.likeliest)
+    if best.mel_config is None and (said := _said(guard, mel, found)):
+        raise UnsureError(f"preset=auto cannot read this mel. {said}", found.likeliest)
     if best.mel_config is None or not found.certain:
         names = never_recognised(mel.shape[0])
         message = f"preset=auto does not know what this mel is. {unsure(found.likeliest)}"
@@ -107,10 +107,12 @@ def _told_apart(found: MelConfig, likeliest: tuple[Guess, ...] = ()) -> MelConfi
 
 
 def _said(guard: Guard, mel: Tensor | np.ndarray, found: Recognition) -> str:
-    """Return what a mel without a mel config looks like, and what to pass."""
+    """Return what a mel without a mel config looks like, and what to pass; empty if that is unclear."""
     own = guard.mel_config
     verdict = guard.check(mel)
     seen = recognised(found, own) if verdict.cause == "typical" else verdict
+    if seen.cause == UNSURE:
+        return ""
     if mel_range(own).fault(float(mel.min()), float(mel.max())) is not None:
         return seen.message
     return f"{seen.message} If it does follow the {own.name} preset, pass preset={own.name}."

@@ -118,7 +118,8 @@ def _explained(convention: Convention, claimed: MelConfig) -> str:
         return f"The mel looks like {words}. Compute the mel as its mel config says, {hint}."
     unknown = never_recognised(layout.mel_config.n_mels)
     if unknown and encoding.name == PLAIN:
-        words += f", or like one of {unknown}, which are not recognised: pass preset=NAME if it is one"
+        hint = "pass preset=NAME if it is one, else compute the mel as its mel config says"
+        return f"The mel looks like {words}, or like one of {unknown}, which are not recognised: {hint}."
     return f"The mel looks like {words}. Compute the mel as its mel config says."
 
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 import vocoder
 from vocoder.audio.file import read_audio
+from vocoder.guard.automatic import UnsureError, recognised_config
 from vocoder.guard.guard import DIRECTORY, load_guard
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.convert import convert
@@ -81,6 +82,8 @@ def test_decibels_of_librosa_are_said_without_a_guess_at_the_rest_and_with_the_r
         assert guess not in verdict.message
     right = re.search(r"with (sr=.*), then np\.log\(np\.maximum\(mel, (.*)\)\)\.$", verdict.message)
     assert right is not None
+    with pytest.raises(UnsureError, match=r"cannot read this mel\. The mel looks like decibels .* Compute it with sr="):
+        recognised_config(librosa.power_to_db(mel, ref=ref), preset("nvidia"))
     told = librosa.feature.melspectrogram(y=x.numpy(), **eval(f"dict({right[1]})"), pad_mode="reflect")
     logarithms = np.log(np.maximum(told, float(right[2])))
     np.testing.assert_allclose(logarithms, mel_of(x, preset("nvidia")).numpy(), atol=2e-3)

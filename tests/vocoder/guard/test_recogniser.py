@@ -67,7 +67,7 @@ def test_probabilities_are_of_both_and_sum_to_one():
         (1, 1, "log10", "preset=espnet"),
         (1, 0, "bands", "preset=auto"),
         (0, 1, "log10", "multiply by ln(10)"),
-        (2, 0, "hop", "Compute the mel as its mel config says"),
+        (2, 0, "hop", "else compute the mel as its mel config says"),
         (3, 0, "shuffled", "their order does not"),
     ],
 )
