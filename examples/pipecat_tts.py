@@ -4,7 +4,7 @@
 
 `FlowVocoderTTSService` is what a voice agent needs: give it your acoustic model. The program below has none. It puts
 the service into a pipeline, and its "acoustic model" takes the mel of a recording whose path is the text. It needs
-`pip install pipecat-ai 'flow-vocoder[client]'`, in an environment of its own where others want a newer protobuf.
+`pip install pipecat-ai '.[client]'`, in an environment of its own where others want a newer protobuf.
 """
 
 from __future__ import annotations

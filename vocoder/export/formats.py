@@ -28,7 +28,7 @@ def write_onnx(traced: Traced, file: Path) -> None:
     try:
         import onnxscript  # noqa: F401
     except ImportError as error:
-        raise ExportError("ONNX needs more packages: pip install 'flow-vocoder[export]'") from error
+        raise ExportError("ONNX needs more packages: pip install '.[export]'") from error
     plain = traced.program.run_decompositions({torch.ops.aten.silu.default: _silu})
     program = torch.onnx.export(
         plain, (), opset_version=OPSET, output_names=[traced.output], dynamo=True, verbose=False

@@ -33,7 +33,7 @@ def store_weights(file: Path, weights: Weights, exact: Collection[str] = ()) -> 
     try:
         import onnx
     except ImportError as error:
-        raise ExportError("ONNX needs more packages: pip install 'flow-vocoder[export]'") from error
+        raise ExportError("ONNX needs more packages: pip install '.[export]'") from error
     if weights == "int8":
         _quantise(file, exact)
     model = onnx.load(str(file))
@@ -75,7 +75,7 @@ def _quantise(file: Path, exact: Collection[str]) -> None:
     try:
         from onnxruntime.quantization import QuantType, quantize_dynamic
     except ImportError as error:
-        raise ExportError("int8 needs more packages: pip install 'flow-vocoder[export]'") from error
+        raise ExportError("int8 needs more packages: pip install '.[export]'") from error
     import onnx
 
     kept = [node.name for node in onnx.load(str(file)).graph.node if _must_be_exact(node, exact)]
