@@ -61,7 +61,7 @@ def evaluate(
     made = [synthesized(candidate, recording) for recording in recordings]
     references, audio = [recording.at(rate) for recording in recordings], [x for x, _ in made]
     scored = (map if pool is None else pool.map)(partial(score, tuple(metrics), rate), references, audio)
-    scores = with_bar(scored, "utt", len(recordings), candidate.name)
+    scores = with_bar(scored, "utt", len(recordings), f"scoring {candidate.name}")
     rows, heard, voices = list[Row](), dict[str, Audio](), list[str]()
     for recording, (x, seconds), (values, problems) in zip(recordings, made, scores, strict=True):
         seen = candidate.has_heard(recording)

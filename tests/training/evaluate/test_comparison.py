@@ -61,7 +61,9 @@ def test_rows_by_corpus(tmp_path: Path, capsys) -> None:
     assert [(s["voice"], s["utterances"]) for s in everything["summaries"]] == [("synthetic", 2)] * 3
     assert everything["settings"]["per_speaker"] == 1
     assert "held-out utterances of each corpus" in (tmp_path / "out" / "report.md").read_text()
-    assert "8-11 kHz dB" in capsys.readouterr().out
+    printed = capsys.readouterr()
+    assert "8-11 kHz dB" in printed.out
+    assert "scoring ground truth: " in printed.err  # a wait without a terminal is told, too
 
 
 class ListeningVocoder(NoiseVocoder):
