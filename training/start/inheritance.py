@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from training.start.across import weights_across
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError, to_dict
 from vocoder.flows.conv1x1 import InvertibleConv1x1
@@ -147,14 +148,17 @@ def inherit_trunk(student: Reverse, reference: str, pitch: bool = True) -> None:
     """Start a reverse student with the weights of another, which may look further ahead or end in another head.
 
     Where a block looks fewer frames ahead than the other's, its taps move and those to later frames are left out.
+    Weights that see bands or bins are moved where the mels differ (`weights_across`).
 
     Raises:
         ConfigError: the reference holds another kind of model, or one of other sizes.
     """
     given = _given(reference, Reverse)
+    across = given.head is not None and student.head is not None and given.head.config.mel != student.head.config.mel
     free = [*_FREE, "ahead", *([] if pitch else ["source.pitch"]), *(["head"] if given.head is None else [])]
+    free += ["n_mels", "sample_rate", "head.mel"] if across else []
     _refuse_differences(reference, given.config, student.config, tuple(free))
-    state = given.state_dict()
+    state = weights_across(student, given) if across else given.state_dict()
     for i, (ours, theirs) in enumerate(zip(student.config.block_ahead, given.config.block_ahead, strict=True)):
         taps = state[f"blocks.{i}.depthwise.weight"]
         state[f"blocks.{i}.depthwise.weight"] = F.pad(taps, (theirs - ours, ours - theirs))

@@ -1,0 +1,94 @@
+"""Start a reverse student from one of another mel: the same function, as far as both mels and their bins tell."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from vocoder.config import ConfigError
+from vocoder.layers.source.excitation import MIXING_STEP_SCALE
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import mel_filterbank
+from vocoder.models.reverse import Reverse
+
+
+def weights_across(student: Reverse, given: Reverse) -> dict[str, Tensor]:
+    """Return the weights of a reverse student of another mel, those that see bands or bins moved to the student's.
+
+    Bands of the given mel are interpolated between those of the student's at the same frequency, after the level of a
+    flat spectrum in each is taken off. Coefficients and bins come from the nearest ones. What lies above the highest
+    of the given model starts alike, and has no effect on its input.
+
+    Raises:
+        ConfigError: one of them has no spectrum head, or they differ in window or hop.
+    """
+    if student.head is None or given.head is None:
+        raise ConfigError("only a reverse student with a spectrum head starts from one of another mel")
+    ours, theirs = student.head.config.mel, given.head.config.mel
+    if (ours.n_fft, ours.win_length, ours.hop_length) != (theirs.n_fft, theirs.win_length, theirs.hop_length):
+        raise ConfigError(
+            f"a start from another mel needs the same window and hop: {theirs.name!r} has {theirs.win_length} and "
+            f"{theirs.hop_length} samples, {ours.name!r} {ours.win_length} and {ours.hop_length}"
+        )
+    state, ratio, size = given.state_dict(), ours.sample_rate / theirs.sample_rate, ours.hop_length
+    coefficients, bins = _nearest(size, ratio), _nearest(given.head.bins, ratio)
+    shift = between(theirs, ours)[0]
+    for kind in ("weight", "bias"):
+        for name, index in (("excitation.gains", coefficients), ("head.end", bins)):
+            parts = state[f"{name}.{kind}"].unflatten(0, (-1, len(index)))
+            state[f"{name}.{kind}"] = parts[:, index].flatten(0, 1)
+        state[f"head.shift.{kind}"] = shift.to(state["start.bias"]) @ state[f"head.shift.{kind}"]
+    inside = int((torch.arange(size) * ratio <= size - 1).sum())
+    mixing = MIXING_STEP_SCALE**-1 * torch.eye(size).to(state["start.bias"])
+    mixing[:inside, :inside] = state["excitation.mixing"][coefficients[:inside]][:, coefficients[:inside]]
+    state["excitation.mixing"] = mixing
+    for name in ("condition.layers.0", "pitch.layers.0"):
+        _take_mel(state, name, ours, theirs)
+    noise, condition, mel = state["start.weight"].split([size, given.config.cond_channels, theirs.n_mels], dim=1)
+    weights, offset = (x.to(mel) for x in _normalised(ours, theirs))
+    noise = noise[:, coefficients] * (torch.arange(size) < inside)
+    state["start.weight"] = torch.cat([noise, condition, mel @ weights], dim=1)
+    state["start.bias"] = state["start.bias"] + mel @ offset
+    return state
+
+
+def between(source: MelConfig, target: MelConfig) -> tuple[Tensor, Tensor]:
+    """Return weights (target bands, source bands) and offsets (target bands,) from natural-log mels to others.
+
+    Exact for a flat spectrum and for one whose logarithm is linear between the centres of the source's bands.
+    """
+    (source_centres, source_level), (target_centres, target_level) = _bands(source), _bands(target)
+    place = torch.searchsorted(source_centres, target_centres).clamp(1, source.n_mels - 1)
+    below, above = source_centres[place - 1], source_centres[place]
+    part = ((target_centres - below) / (above - below)).clamp(0, 1)
+    weights = torch.zeros(target.n_mels, source.n_mels)
+    row = torch.arange(target.n_mels)
+    weights[row, place - 1], weights[row, place] = 1 - part, part
+    return weights, target_level - weights @ source_level
+
+
+def _bands(mel: MelConfig) -> tuple[Tensor, Tensor]:
+    """Return the centre of each band in Hz, and what a flat spectrum of magnitude 1 gives it, in nepers."""
+    filterbank = mel_filterbank(mel).to(torch.get_default_dtype())
+    total = filterbank.sum(dim=1).clamp_min(1e-12)
+    hertz = torch.linspace(0, mel.sample_rate / 2, filterbank.shape[1])
+    return filterbank @ hertz / total, total.log()
+
+
+def _nearest(count: int, ratio: float) -> Tensor:
+    """Return the index of the coefficient or bin that lies nearest in Hz to each at a sample rate `ratio` as high."""
+    return (torch.arange(count) * ratio).round().long().clamp_max(count - 1)
+
+
+def _normalised(ours: MelConfig, theirs: MelConfig) -> tuple[Tensor, Tensor]:
+    """Return `between` for the values that networks see, (mel + 5) / 2.5."""
+    weights, offset = between(ours, theirs)
+    return weights, (offset + 5.0 - weights.sum(dim=1) * 5.0) / 2.5
+
+
+def _take_mel(state: dict[str, Tensor], name: str, ours: MelConfig, theirs: MelConfig) -> None:
+    """Rewrite a convolution over the given mel as one over the student's."""
+    weights, offset = _normalised(ours, theirs)
+    kernel = state[f"{name}.weight"]
+    state[f"{name}.bias"] = state[f"{name}.bias"] + torch.einsum("omk,m->o", kernel, offset.to(kernel))
+    state[f"{name}.weight"] = torch.einsum("omk,mn->onk", kernel, weights.to(kernel))
