@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from training.provenance import UNKNOWN, all_data, with_inheritance
+from vocoder.loading import shipped_models
 
 COLUMNS = {
     "pesq": ("PESQ", 2),
@@ -92,7 +93,8 @@ def licence_of(provenance: Mapping[str, Any]) -> str:
     for entry in entries:
         if entry["corpus"] not in corpora.setdefault(entry["licence"], []):
             corpora[entry["licence"]].append(entry["corpus"])
-    named = {licence: f"{licence} ({', '.join(names)})" for licence, names in sorted(corpora.items())}
+    in_brackets = {licence: f" ({', '.join(names)})" for licence, names in sorted(corpora.items())}
+    named = {licence: licence.removesuffix(names) + names for licence, names in in_brackets.items()}
     if UNKNOWN in corpora:
         return f"unknown, because nobody named that of {', '.join(corpora[UNKNOWN])}"
     alike = [licence for licence in named if licence.startswith("CC-BY-SA")]
@@ -129,10 +131,12 @@ def _what(family: str, parameters: int, mel: Mapping[str, Any]) -> str:
 
 
 def _usage(name: str) -> str:
+    shipped = f'"{name}")  # or the path of this directory'
+    place = shipped if name in shipped_models() else f'"path/to/{name}")'
     lines = [
         "import vocoder",
         "",
-        f'v = vocoder.load("{name}")  # or the path of this directory',
+        f"v = vocoder.load({place}",
         "x = v.synthesize(mel)  # (n_mels, frames)",
     ]
     return "\n".join(["```python", *lines, "```"])

@@ -142,6 +142,6 @@ class Engines:
         compute_on(1)
         for engine in self._engines:
             if engine.state is EngineState.LOADING:
-                logger.info("loading %s; the first time on a machine this compiles for some seconds", engine.name)
+                logger.info("loading %s; its first start on a machine compiles for up to half a minute", engine.name)
                 engine.load()
                 wait([engine.loaded])  # loading the next model would disturb the timing of this one

@@ -161,4 +161,5 @@ def _numbers(name: str, values: str | Sequence[float] | None, n_mels: int) -> tu
 
 def _sentence(error: Exception) -> str:
     text = str(error)
-    return f"{text[0].upper()}{text[1:]}" + ("" if text.endswith(".") else ".")
+    start = text[0] if text.startswith("preset=") else text[0].upper()
+    return f"{start}{text[1:]}" + ("" if text.endswith(".") else ".")

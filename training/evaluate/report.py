@@ -60,9 +60,12 @@ class Report:
         for row in self.rows:
             for name, why in row.problems.items():
                 undefined.setdefault((titles[name], row.candidate, why), []).append(row.path)
+        alike: dict[tuple[str, str, tuple[str, ...]], list[str]] = {}
         for (title, candidate, why), paths in undefined.items():
-            others = f" and {len(paths) - 1} more" if len(paths) > 1 else ""
-            notes.append(f"* {title} is undefined for {candidate} on {paths[0]}{others}: {why}")
+            alike.setdefault((title, why, tuple(paths)), []).append(candidate)
+        for (title, why, (first, *others)), candidates in alike.items():
+            more = f" and {len(others)} more" if others else ""
+            notes.append(f"* {title} is undefined for {', '.join(candidates)} on {first}{more}: {why}")
         return notes
 
     def quality(self, model: str) -> dict[str, Any]:

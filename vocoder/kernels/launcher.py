@@ -86,7 +86,7 @@ def _bits(value: float) -> int:
 def kernel(module: str, name: str, *dtypes: torch.dtype) -> Kernel | None:
     """Return the kernel `name` of a module of this folder for such dtypes; None, with a warning, if numba fails.
 
-    The first call compiles it in some seconds, or takes it from disk if it was compiled before.
+    The first call compiles it, or takes it from disk if it was compiled before.
     """
     try:
         from numba import config  # a second to import

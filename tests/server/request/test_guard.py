@@ -116,6 +116,7 @@ async def test_auto_refuses_what_it_is_unsure_of(client, mel):
     noise = np.random.default_rng(0).uniform(-6.0, -5.0, (80, 40))
     document = (await post(client, noise, preset="auto")).json()
     assert document["type"] == "urn:vocoder:problem:unsure-preset"
+    assert document["detail"].startswith("preset=auto ")
     assert len(document["likeliest"]) == 3
     turned = (await post(client, mel[:, :150].T, preset="auto")).json()
     assert "it looks transposed" in turned["detail"]

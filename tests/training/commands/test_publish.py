@@ -65,6 +65,8 @@ def test_card_names_scores_baselines_data_and_licence():
     assert "license: cc-by-sa-3.0" in card
     assert "10 steps, 2.0 hours of audio seen, 5 minutes on CPU with 2 threads" in card
     assert card.endswith("## Limits\n\nNone.\n")
+    assert 'vocoder.load("path/to/anna")' in card
+    assert 'vocoder.load("waveglow")' in model_card("waveglow", "waveglow", 1, {"sample_rate": 1}, PROVENANCE, {})
     data = [*PROVENANCE["data"], {"corpus": "k", "hours": 0.5, "licence": "Apache-2.0", "synthetic": True}]
     card = model_card("anna", "waveglow", 1, {"sample_rate": 22050}, PROVENANCE | {"data": data}, {})
     assert "0.50 of 2.00 hours (25 %) are synthetic speech" in card
@@ -146,6 +148,7 @@ def test_the_licence_of_weights_comes_with_its_reason():
     alike = "CC-BY-SA-3.0, because it is share-alike, and the weights learnt from a, which are under it. "
     for licences, text in (
         (("CC0-1.0",), "CC0-1.0 (a); README.md has the attributions"),
+        (("free (a)",), "free (a); README.md has the attributions"),
         (("CC0-1.0", "unknown"), "unknown, because nobody named that of b"),
         (("CC-BY-3.0", "CC0-1.0"), "CC-BY-3.0 (a), CC0-1.0 (b); README.md has the attributions"),
         (("CC-BY-SA-3.0", "CC0-1.0"), f"{alike}The other recordings do not change that: CC0-1.0 (b)."),

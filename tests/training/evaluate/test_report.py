@@ -75,6 +75,12 @@ def test_notes_name_packages_rows_left_out_and_each_reason_once() -> None:
     ]
 
 
+def test_candidates_with_the_same_reason_on_the_same_recordings_share_a_note() -> None:
+    rows = [row(name, voice, 1.0, None, None) for name in ("truth", "model") for voice in ("low", "high")]
+    notes = Report({}, rows, METRICS, {}, ["model"], []).notes()
+    assert notes == ["* Rare is undefined for truth, model on low.flac and 1 more: too rare"]
+
+
 def test_files_hold_everything(tmp_path: Path) -> None:
     paths = write_report(report(), tmp_path / "new")
     assert [path.name for path in paths] == ["evaluation.json", "quality.json", "report.md"]
