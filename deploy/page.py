@@ -32,7 +32,6 @@ from vocoder.synthesis.synthesizer import Synthesizer
 PAGES = Path(__file__).resolve().parent.parent / "server" / "pages"
 RUNTIME = "onnxruntime-web@1.30.0"
 WASM = ("ort.wasm.min.mjs", "ort-wasm-simd-threaded.mjs", "ort-wasm-simd-threaded.wasm")
-WEBGPU = ("ort.webgpu.min.mjs", "ort-wasm-simd-threaded.asyncify.mjs", "ort-wasm-simd-threaded.asyncify.wasm")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -44,13 +43,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--weights", choices=WEIGHTS, default="float16", help="type of the weights (%(default)s)")
     parser.add_argument("--corrections", type=int, metavar="N", help="towards the mel (default: the model's own)")
-    parser.add_argument("--webgpu", action="store_true", help="for browsers with WebGPU as well: 27 MB more")
     parser.add_argument(
         "--runtime", type=Path, metavar="FOLDER", help="dist folder of onnxruntime-web (default: by npm)"
     )
     args = parser.parse_args(arguments)
     try:
-        write_page(args.models, args.output, args.weights, args.corrections, args.webgpu, args.runtime)
+        write_page(args.models, args.output, args.weights, args.corrections, args.runtime)
     except (ValueError, OSError, subprocess.SubprocessError) as error:
         print(f"page: {error}", file=sys.stderr)
         return 2
@@ -64,7 +62,6 @@ def write_page(
     output: Path,
     weights: Any = "float16",
     corrections: int | None = None,
-    webgpu: bool = False,
     runtime: Path | None = None,
 ) -> None:
     """Write the folder.
@@ -74,7 +71,6 @@ def write_page(
         output: it is replaced if this command wrote it, and must be new or empty otherwise.
         weights: as of `export_model`.
         corrections: as of `export_model`.
-        webgpu: whether the runtime for WebGPU is there as well.
         runtime: the folder `dist` of onnxruntime-web; fetched by npm if left out.
 
     Raises:
@@ -86,25 +82,25 @@ def write_page(
         raise ValueError(f"{output} holds something else than a page; give a new folder")
     output.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=output.parent) as folder:  # so that a folder of this name is a whole page
-        _write_parts(Path(folder) / "page", models, weights, corrections, webgpu, runtime)
+        _write_parts(Path(folder) / "page", models, weights, corrections, runtime)
         shutil.copy(PAGES / "index.html", Path(folder) / "index.html")
         shutil.rmtree(output, ignore_errors=True)
         shutil.copytree(folder, output)
 
 
 def _write_parts(
-    folder: Path, models: Sequence[str], weights: Any, corrections: int | None, webgpu: bool, runtime: Path | None
+    folder: Path, models: Sequence[str], weights: Any, corrections: int | None, runtime: Path | None
 ) -> None:
     """Write the parts of the page, the runtime, the models and their index."""
     shutil.copytree(PAGES, folder, ignore=shutil.ignore_patterns("index.html", "local"))
     local = folder / "local"
     local.mkdir()
     with _runtime(runtime) as dist:
-        for name in (*WASM, *(WEBGPU if webgpu else ())):
+        for name in WASM:
             shutil.copy(dist / name, local / name)
     voices = [vocoder.load(model, dtype=torch.float32) for model in models]
     described = [_write_model(voice, local, weights, corrections) for voice in voices]
-    index = {"version": vocoder.__version__, "alone": True, "webgpu": webgpu, "models": described}
+    index = {"version": vocoder.__version__, "alone": True, "models": described}
     (local / "index.json").write_text(json.dumps(index, indent=1) + "\n", encoding="utf-8")
 
 

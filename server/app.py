@@ -27,7 +27,7 @@ from server.limits.hosts import HostRule
 from server.limits.keys import KeyRing
 from server.limits.shares import HeldBytes, Pool, give_back_freed
 from server.problems import answer_not_found, install_problem_handlers
-from server.request.telling import HEADERS
+from server.request.admit import HEADERS
 from server.routes import inference, mel, models, operations, pages, synthesize
 from server.service import Service
 from server.settings import Settings

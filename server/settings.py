@@ -17,7 +17,8 @@ Port = Annotated[int, Field(ge=0, le=65535)]
 Count = Annotated[int, Field(ge=1)]
 Limit = Annotated[int, Field(ge=0)]
 Bytes = Annotated[int, Field(ge=1024)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Least0 = Annotated[float, Field(ge=0)]
 ORIGIN = re.compile(r"https?://[a-z0-9.:\[\]-]+")  # as browsers send it
 
 
@@ -28,17 +29,12 @@ class Settings(BaseSettings):
 
     host: str = Field(default="127.0.0.1", description="address to listen on")
     port: Port = Field(default=8000, description="port to listen on; 0 picks a free one")
-    models: Names = Field(
-        default=("reverse",),
-        min_length=1,
-        description="shipped names or model directories, comma-separated; first = default",
-    )
+    models: Annotated[Names, Field(min_length=1)] = ("reverse",)
+    """shipped names or model directories, comma-separated; first = default"""
     device: str = Field(default="cpu", description="torch device of the models: cpu, cuda, cuda:1, mps")
-    dtype: Literal["auto", "float32", "bfloat16"] = Field(
-        default="auto",
-        description="precision of the models' products; auto is bfloat16 where the processor multiplies it "
-        "(AVX512-BF16, CUDA), and float32 elsewhere and for imported models",
-    )
+    dtype: Literal["auto", "float32", "bfloat16"] = "auto"
+    """precision of the models' products; auto is bfloat16 where the processor multiplies it (AVX512-BF16, CUDA), else
+    float32, as for imported models"""
     log_level: Literal["critical", "error", "warning", "info", "debug"] = "info"
     """lowest level to log"""
     log_format: Literal["auto", "json", "text"] = "auto"
@@ -46,78 +42,50 @@ class Settings(BaseSettings):
     admin_port: Port | None = None
     """separate port for /metrics, /docs and /openapi.json, which then leave `port`"""
     admin_host: str = Field(default="127.0.0.1", description="address of the admin port")
-    model_control: bool = Field(
-        default=False, description="whether the admin port loads and unloads models, at /v2/repository"
-    )
-    unload_after: float = Field(
-        default=0.0,
-        ge=0,
-        description="seconds without work after which a model is unloaded, until the next request; 0 is never. Shorter "
-        "than VOCODER_BODY_TIMEOUT, it may end a waiting stream",
-    )
+    model_control: bool = False
+    """whether the admin port loads and unloads models, at /v2/repository"""
+    unload_after: Least0 = 0.0
+    """seconds without work after which a model is unloaded, until the next request; 0 is never. Shorter than
+    VOCODER_BODY_TIMEOUT, it may end a waiting stream"""
     docs: bool = Field(default=True, description="whether to serve /docs and /openapi.json")
     page: bool = Field(default=True, description="whether to serve the page at /")
-    page_models: Path | None = Field(
-        default=None,
-        description="folder `page/local` that `make page` wrote: its models also run in the browser of whoever opens "
-        "the page",
-    )
-    guard: Literal["warn", "strict", "off"] = Field(
-        default="warn",
-        description="what to do about a mel that looks wrong, unless the request says: warn, strict (refuse it) or off",
-    )
-    origin: bool = Field(
-        default=True,
-        description="whether audio says that it is synthetic, in the file and in the header X-Audio-Origin",
-    )
+    guard: Literal["warn", "strict", "off"] = "warn"
+    """what to do about a mel that looks wrong, unless the request says: warn, strict (refuse it) or off"""
+    origin: bool = True
+    """whether audio says that it is synthetic, in the file and in the header X-Audio-Origin"""
     contracts: Path | None = None
     """directory of your own mel configs, YAML or JSON; a file's name is the preset's"""
-    allowed_hosts: Names = Field(
-        default=(),
-        description="further names that this server answers to, comma-separated; `*.` before a name allows everything "
-        "below it, `*` any",
-    )
-    cors_origins: Names = Field(
-        default=(),
-        description="sites whose pages may use this server, comma-separated, each as `https://example.org`",
-    )
+    allowed_hosts: Names = ()
+    """further names that this server answers to, comma-separated; `*.name` allows everything below it, `*` any"""
+    cors_origins: Names = ()
+    """sites whose pages may use this server, comma-separated, each as `https://example.org`"""
     api_keys_file: Path | None = Field(default=None, description="file of API keys; without it, no key is needed")
     requests_per_minute: Limit = Field(default=0, description="requests per key; 0 is no limit")
     frames_per_minute: Limit = Field(default=0, description="mel frames per key; 0 is no limit")
     queue_size: Count = Field(default=QueueLimits.items, description="requests that may wait for one model before 503")
     queue_frames: Count = QueueLimits.frames
     """mel frames that may wait for one model before 503"""
-    max_wait: Seconds = Field(
-        default=QueueLimits.seconds,
-        description="seconds of waiting work, at the measured speed, above which requests get 503",
-    )
+    max_wait: Seconds = QueueLimits.seconds
+    """seconds of waiting work, at the measured speed, above which requests get 503"""
     cores: Limit = Field(default=0, description="cores to compute on; 0: those of the container's share")
     max_body_bytes: Bytes = Field(default=16 * MIB, description="largest request body, in bytes")
     max_json_bytes: Bytes = Field(default=8 * MIB, description="largest JSON request body, in bytes")
     max_frames: Count = Field(default=4096, description="longest mel, in frames")
-    max_audio_seconds: Seconds = Field(
-        default=60.0, allow_inf_nan=False, description="longest audio for /mel, in seconds"
-    )
+    max_audio_seconds: Seconds = Field(default=60.0, description="longest audio for /mel, in seconds")
     body_timeout: Seconds = Field(default=30.0, description="seconds that a client may take to send its body")
     header_timeout: Seconds = Field(default=10.0, description="seconds that a client may take to send its headers")
     send_timeout: Seconds = 60.0
     """seconds that a client may leave an answer unread before the server closes the connection"""
-    keep_alive_timeout: Seconds = Field(
-        default=75.0,
-        description="seconds that an idle connection stays open; longer than in the proxy before the server",
-    )
+    keep_alive_timeout: Seconds = 75.0
+    """seconds that an idle connection stays open; longer than in the proxy before the server"""
     max_header_bytes: Bytes = Field(default=16384, description="largest request line and headers together, in bytes")
-    max_buffered_bytes: Bytes = Field(
-        default=256 * MIB, description="bytes of request bodies, mels and audio held at once before 503"
-    )
+    max_buffered_bytes: Bytes = 256 * MIB
+    """bytes of request bodies, mels and audio held at once before 503"""
     stall_timeout: Seconds = 120.0
     """seconds that one inference may take before /livez calls the model stuck"""
-    drain_timeout: float = Field(default=30.0, ge=0, description="seconds for requests in flight at shutdown")
-    drain_delay: float = Field(
-        default=0.0,
-        ge=0,
-        description="seconds after SIGTERM in which new requests are still taken, while /readyz says 503",
-    )
+    drain_timeout: Least0 = Field(default=30.0, description="seconds for requests in flight at shutdown")
+    drain_delay: Least0 = 0.0
+    """seconds after SIGTERM in which new requests are still taken, while /readyz says 503"""
     max_connections: Count = 256
     """requests at once before 503, and connections before idle ones are closed; probes are always answered"""
     worker_threads: Count = Field(default=2, description="threads that decode, check and encode")

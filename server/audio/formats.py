@@ -1,21 +1,25 @@
-"""The audio formats, the choice among them, and whole waveforms to bytes."""
+"""The audio formats, the choice among them, whole waveforms to bytes, and how loud they are."""
 
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from server.problems import Problem
+from server.problems import Problem, invalid_parameter
 from vocoder.audio.file import AUDIO_FORMATS, nearest_rate, quantise, write_audio
 from vocoder.audio.origin import Origin
 from vocoder.audio.resampling import resample
 
 Waveform = NDArray[np.float32]
 
+BLOCK_SECONDS = 0.4  # the shortest audio with a loudness
+ROOM = 0.25  # for measuring: torchaudio's filters clip at full scale
 SAMPLE_RATES = (8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000, 96000)
 """Rates on offer beside the model's own. Every pair shares a large divisor, so the filter banks stay small."""
 
@@ -96,6 +100,7 @@ FORMATS = (
     Format("pcm_f32", ("application/octet-stream",)),
     Format("wav_f32", ("audio/wav",)),
 )
+ANYTHING = ("*/*", "audio/*")
 STREAM_FORMATS = tuple(offer for offer in FORMATS if offer.streams)
 
 
@@ -114,43 +119,25 @@ def pcm_bytes(x: Waveform, kind: str) -> tuple[bytes, int]:
 
 
 def negotiate(name: str | None, accept: str | None, offers: Sequence[Format] = FORMATS) -> tuple[Format, str]:
-    """Return the format of the answer and its media type; `format=` overrides the Accept header.
+    """Return the format of the answer and its media type: that of `format=`, or the first of Accept that is on offer.
 
     Raises:
         Problem: no format on offer fits.
     """
     if name is not None:
-        for offer in offers:
-            if offer.name == name:
-                return offer, offer.media_types[0]
+        found = [(offer, offer.media_types[0]) for offer in offers if offer.name == name]
+    else:
+        wanted = [part.partition(";")[0].strip().lower() for part in (accept or ANYTHING[0]).split(",")]
+        found = [
+            (offer, media_type)
+            for asked in wanted
+            for offer in offers
+            for media_type in offer.media_types
+            if asked == media_type or asked in ANYTHING
+        ]
+    if not found:
         raise _not_acceptable(offers)
-    ranges = _parse(accept or "*/*")
-    found = [(_quality(media_type, ranges), offer, media_type) for offer in offers for media_type in offer.media_types]
-    quality, offer, media_type = max(found, key=lambda choice: choice[0])  # the first of equals
-    if quality == 0.0:
-        raise _not_acceptable(offers)
-    return offer, media_type
-
-
-def _parse(accept: str) -> dict[str, float]:
-    """Return the quality of each media range; malformed ranges are ignored."""
-    ranges: dict[str, float] = {}
-    for part in accept.split(","):
-        media_range, *parameters = (piece.strip().lower() for piece in part.split(";"))
-        weights = [parameter[2:] for parameter in parameters if parameter.startswith("q=")]
-        try:
-            quality = float(weights[0]) if weights else 1.0
-        except ValueError:
-            continue
-        if media_range.count("/") == 1 and 0.0 <= quality <= 1.0:
-            ranges[media_range] = quality
-    return ranges
-
-
-def _quality(media_type: str, ranges: dict[str, float]) -> float:
-    """Return the quality of the most specific range that covers a media type; 0 if none does."""
-    covering = (media_type, f"{media_type.partition('/')[0]}/*", "*/*")
-    return next((ranges[media_range] for media_range in covering if media_range in ranges), 0.0)
+    return found[0]
 
 
 def _not_acceptable(offers: Sequence[Format]) -> Problem:
@@ -159,3 +146,35 @@ def _not_acceptable(offers: Sequence[Format]) -> Problem:
     subject = "This server answers" if offers is FORMATS else "Streams are sent"
     detail = f"{subject} in format={'|'.join(names)}, or Accept: {', '.join(media_types)}."
     return Problem("not-acceptable", detail, formats=names, media_types=media_types)
+
+
+@dataclass(frozen=True)
+class Level:
+    """A gain in dB, or the integrated loudness in LUFS (ITU-R BS.1770-4) that audio shall have."""
+
+    gain: float = 0.0
+    loudness: float | None = None
+
+    @property
+    def factor(self) -> float:
+        """By which the gain multiplies samples."""
+        return float(10.0 ** (self.gain / 20.0))
+
+    def of(self, x: Waveform, sample_rate: int) -> Level:
+        """Return the gain that gives x (T,) this level.
+
+        Raises:
+            Problem: the loudness of x cannot be measured.
+        """
+        import torchaudio  # takes a while
+
+        if self.loudness is None:
+            return self
+        if len(x) < BLOCK_SECONDS * sample_rate:
+            raise invalid_parameter("loudness", f"audio of less than {BLOCK_SECONDS} s has none; give gain")
+        with torch.inference_mode():
+            lowered = torchaudio.functional.loudness(ROOM * torch.from_numpy(x)[None], sample_rate)
+        measured = lowered.item() - 20.0 * math.log10(ROOM)
+        if not math.isfinite(measured):
+            raise invalid_parameter("loudness", "this audio is too quiet to be measured; give gain")
+        return Level(self.loudness - measured)

@@ -57,7 +57,8 @@ class Engine:
         self._reference = reference
         self._load = load
         self._make = partial(LoadedModel, record=record, shared_frames=shared_frames)
-        self._line = Line(lanes, limits or QueueLimits(), self._compute, self._fits)
+        self.line = Line(lanes, limits or QueueLimits(), self._compute, self._fits)
+        """where work waits"""
         self._model: LoadedModel | None = None
         self._used = time.monotonic()
         self._otherwise = EngineState.FAILED  # if the model cannot be loaded
@@ -83,16 +84,6 @@ class Engine:
         """Precision of the loaded model's products, if it says so."""
         return self._loaded().dtype
 
-    @property
-    def queued(self) -> int:
-        """Waiting jobs."""
-        return len(self._line)
-
-    @property
-    def queued_frames(self) -> int:
-        """Waiting mel frames."""
-        return self._line.frames
-
     def load(self) -> None:
         """Load the model and queue its warm-up, after which `loaded` is done."""
         try:
@@ -104,9 +95,9 @@ class Engine:
             return
         job = Job(0, model.synthesizer.sample_rate, parts=at_once(self._warm_up, model, seconds))
         job.add_done_callback(self._on_warmed_up)
-        with self._line.lanes.lock:
+        with self.line.lanes.lock:
             if self.state is EngineState.LOADING:
-                self._line.submit(job, limited=False)
+                self.line.submit(job, limited=False)
                 return
         self.loaded.set_exception(NotReadyError(self.state))
 
@@ -121,7 +112,7 @@ class Engine:
 
     def wake(self) -> None:
         """Begin to load an unloaded model again."""
-        with self._line.lanes.lock:
+        with self.line.lanes.lock:
             if self.state in (EngineState.IDLE, EngineState.UNLOADED):
                 self._otherwise, self.state, self.loaded = self.state, EngineState.LOADING, Future()
                 self.start_loading()
@@ -131,9 +122,9 @@ class Engine:
 
         With `unused_for` only a model that was not used for so many seconds, which the next request loads again.
         """
-        with self._line.lanes.lock:
+        with self.line.lanes.lock:
             unused = time.monotonic() - self._used
-            if self.state is not EngineState.READY or (unused_for and (unused < unused_for or len(self._line))):
+            if self.state is not EngineState.READY or (unused_for and (unused < unused_for or len(self.line))):
                 return False
             self._refuse_all(EngineState.IDLE if unused_for else EngineState.UNLOADED)
             self._model = None
@@ -143,7 +134,7 @@ class Engine:
     def admit(self) -> None:
         """Raise the error that `submit` would raise now, so that hopeless requests are refused before their body."""
         self._require_ready()
-        self._line.admit()
+        self.line.admit()
 
     def submit(self, utterance: Utterance, deadline: float | None = None) -> Job:
         """Queue an utterance with a mel in the model's own config. It may share a run; a long one is computed in parts.
@@ -184,11 +175,11 @@ class Engine:
     def alive(self, stall_timeout: float) -> bool:
         """Whether there was a sign of life in the last `stall_timeout` seconds."""
         ended = self.state in (EngineState.FAILED, EngineState.STOPPED)
-        return not ended and self._line.lanes.alive(stall_timeout)
+        return not ended and self.line.lanes.alive(stall_timeout)
 
     def close(self) -> None:
         """Take no more work; waiting work is finished."""
-        with self._line.lanes.lock:
+        with self.line.lanes.lock:
             if self.state is EngineState.LOADING:
                 self._refuse_all(EngineState.STOPPED)
             elif self.state is not EngineState.FAILED:
@@ -214,10 +205,10 @@ class Engine:
         return self._model is not None and self._model.fits(frames)
 
     def _admitted(self, job: Job) -> Job:
-        with self._line.lanes.lock:
+        with self.line.lanes.lock:
             self._require_ready()
             self._used = time.monotonic()
-            return self._line.submit(job)
+            return self.line.submit(job)
 
     def _require_ready(self) -> None:
         """Raise the error of an engine that takes no work; one that was idle begins to load."""
@@ -228,10 +219,10 @@ class Engine:
 
     def _warm_up(self, model: LoadedModel, seconds: float) -> NDArray[np.float32]:
         model.warm_up(seconds)
-        with self._line.lanes.lock:
+        with self.line.lanes.lock:
             if self.state is EngineState.LOADING:
                 self._model, self.name = model, model.name
-                self._line.pace = model.pace
+                self.line.pace = model.pace
                 self.state, self._otherwise = EngineState.READY, EngineState.UNLOADED
                 self._used = time.monotonic()
         return np.empty(0, np.float32)
@@ -252,9 +243,9 @@ class Engine:
 
     def _refuse_all(self, state: EngineState) -> None:
         """Take no more work. A lost device comes back only with a new process."""
-        with self._line.lanes.lock:
+        with self.line.lanes.lock:
             self.state = state
-        self._line.refuse_all(NotReadyError(state))
+        self.line.refuse_all(NotReadyError(state))
 
     def _loaded(self) -> LoadedModel:
         model = self._model

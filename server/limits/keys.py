@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from vocoder.files import read_small
 
@@ -83,14 +84,11 @@ class TokenBucket:
         return 0.0
 
 
-class Quotas:
-    """What one client may use; 0 means no limit."""
+class Quotas(NamedTuple):
+    """What one client may use."""
 
-    def __init__(
-        self, requests_per_minute: int, frames_per_minute: int, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.requests = TokenBucket(requests_per_minute, clock)
-        self.frames = TokenBucket(frames_per_minute, clock)
+    requests: TokenBucket
+    frames: TokenBucket
 
 
 class KeyRing:
@@ -149,7 +147,9 @@ class KeyRing:
     def _take(self, clients: tuple[Client, ...]) -> None:
         """Replace the clients at once; those with unchanged limits keep their quotas."""
         old = {_limits(client): quotas for client, quotas in self._quotas.items()}
-        self._quotas = {client: old.get(_limits(client)) or Quotas(*_limits(client)[1:]) for client in clients}
+        self._quotas = {
+            client: old.get(_limits(client)) or Quotas(*map(TokenBucket, _limits(client)[1:])) for client in clients
+        }
 
 
 def read_clients(path: Path, requests_per_minute: int = 0, frames_per_minute: int = 0) -> tuple[Client, ...]:

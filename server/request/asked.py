@@ -8,8 +8,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from server.audio.formats import FORMATS
-from server.audio.level import Level
+from server.audio.formats import FORMATS, Level
 from server.problems import Problem, invalid_parameter, invalid_parameters
 from server.request.decode import DTYPES
 from vocoder.correction.correction import correctable
@@ -17,68 +16,39 @@ from vocoder.mel.config import MelConfig
 from vocoder.sampling import MAX_CORRECTIONS, AdaptMode, GuardMode, Sampling
 
 MAX_HELLO = 16384  # characters
+FORMAT_NAMES = "; ".join(offer.name for offer in FORMATS)
 
 ModelName = Annotated[str | None, Field(max_length=256, description="a name from /v1/models; its first by default")]
-PresetName = Annotated[
-    str | None,
-    Field(max_length=64, description="mel preset that the mel was made with, listed in /v1/models; auto recognises it"),
-]
-FormatName = Annotated[
-    str | None, Field(max_length=64, description=f"{'; '.join(offer.name for offer in FORMATS)}; overrides Accept")
-]
 SampleRate = Annotated[int | None, Field(gt=0, le=192_000, description="Hz to resample to; the model's own by default")]
-StatisticsText = Annotated[
-    str | None,
-    Field(
-        max_length=8192,
-        description="with `preset`: this statistic of each band, by which the mel was normalised, comma-separated",
-    ),
-]
 
 
 class Asked(BaseModel):
     """What every interface offers. Fields that `Sampling` has, too, are handed on to the model."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 
-    sigma: float | None = Field(
-        default=None,
-        ge=0.0,
-        le=2.0,
-        allow_inf_nan=False,
-        description="sampling temperature; the model's own by default",
-    )
-    seed: int | None = Field(
-        default=None, ge=0, lt=2**63, description="the same seed gives the same audio; random by default, and reported"
-    )
-    denoise: float = Field(
-        default=0.0, ge=0.0, le=1.0, allow_inf_nan=False, description="how much of the model's own hum to remove"
-    )
-    corrections: int | None = Field(
-        default=None,
-        ge=0,
-        le=MAX_CORRECTIONS,
-        description="how often the audio is corrected towards its mel; the model's own number by default, 40 for the "
-        "best quality, fewer are faster",
-    )
-    preset: PresetName = None
-    adapt: AdaptMode = Field(default="on", description="off: refuse a mel that only an adapter can convert")
-    mean: str | list[float] | None = Field(default=None, description="as in /v1/synthesize, or a list")
-    variance: str | list[float] | None = Field(default=None, description="as in /v1/synthesize, or a list")
-    guard: GuardMode | None = Field(
-        default=None,
-        description="for a mel that looks wrong: warn in a header, refuse it (strict), or do nothing (off)",
-    )
-    gain: float | None = Field(
-        default=None, ge=-60.0, le=60.0, allow_inf_nan=False, description="dB by which the audio is made louder"
-    )
-    loudness: float | None = Field(
-        default=None,
-        ge=-70.0,
-        le=0.0,
-        allow_inf_nan=False,
-        description="loudness of the audio in LUFS (ITU-R BS.1770), instead of a gain; not of streams",
-    )
+    sigma: Annotated[float | None, Field(ge=0.0, le=2.0, allow_inf_nan=False)] = None
+    """sampling temperature; the model's own by default"""
+    seed: Annotated[int | None, Field(ge=0, lt=2**63)] = None
+    """the same seed gives the same audio; random by default, and reported"""
+    denoise: Annotated[float, Field(ge=0.0, le=1.0, allow_inf_nan=False)] = 0.0
+    """how much of the model's own hum to remove"""
+    corrections: Annotated[int | None, Field(ge=0, le=MAX_CORRECTIONS)] = None
+    """how often the audio is corrected towards its mel; the model's own number by default, fewer are faster"""
+    preset: Annotated[str | None, Field(max_length=64)] = None
+    """mel preset that the mel was made with, listed in /v1/models; auto recognises it"""
+    adapt: AdaptMode = "on"
+    """off: refuse a mel that only an adapter can convert"""
+    mean: str | list[float] | None = None
+    """as in /v1/synthesize, or a list"""
+    variance: str | list[float] | None = None
+    """as in /v1/synthesize, or a list"""
+    guard: GuardMode | None = None
+    """for a mel that looks wrong: warn in a header, refuse it (strict), or do nothing (off)"""
+    gain: Annotated[float | None, Field(ge=-60.0, le=60.0, allow_inf_nan=False)] = None
+    """dB by which the audio is made louder"""
+    loudness: Annotated[float | None, Field(ge=-70.0, le=0.0, allow_inf_nan=False)] = None
+    """loudness of the audio in LUFS (ITU-R BS.1770), instead of a gain; not of streams"""
 
     def sampling(self) -> Sampling:
         """Return the part that is handed on to the model."""
@@ -102,17 +72,20 @@ class SynthesisQuery(Asked):
     """The query of /v1/synthesize."""
 
     model: ModelName = None
-    mean: StatisticsText = None
-    variance: StatisticsText = None
-    format: FormatName = None
+    mean: Annotated[str | None, Field(max_length=8192)] = None
+    """with `preset`: the mean of each band, by which the mel was normalised, comma-separated"""
+    variance: Annotated[str | None, Field(max_length=8192)] = None
+    """with `mean`: the variance of each band, comma-separated"""
+    format: Annotated[str | None, Field(max_length=64, description=f"{FORMAT_NAMES}; overrides Accept")] = None
     sample_rate: SampleRate = None
-    stream: bool = Field(default=False, description="send the audio in pieces while it is synthesized")
+    stream: bool = False
+    """send the audio in pieces while it is synthesized"""
 
 
 class StreamHello(Asked):
     """The first message on /v1/stream. `dtype` is that of the frames; `report_dry` asks for messages about pauses."""
 
-    model_config = ConfigDict(extra="forbid", strict=True)
+    model_config = ConfigDict(strict=True)
 
     model: ModelName = None
     format: Literal["pcm", "pcm_f32", "wav", "wav_f32", "flac", "opus"] = "pcm"
@@ -129,8 +102,10 @@ class StreamHello(Asked):
 class InferenceParameters(Asked):
     """The parameters of an inference request at /v2."""
 
-    timeout: int | None = Field(default=None, gt=0, lt=2**63, description="microseconds until the answer is worthless")
-    priority: int | None = Field(default=None, ge=0, lt=2**63, description="accepted, without effect")
+    timeout: Annotated[int | None, Field(gt=0, lt=2**63)] = None
+    """microseconds until the answer is worthless"""
+    priority: Annotated[int | None, Field(ge=0, lt=2**63)] = None
+    """accepted, without effect"""
     binary_data_output: bool = False
 
 

@@ -14,7 +14,7 @@ from fastapi import Request
 from numpy.typing import NDArray
 from starlette.requests import ClientDisconnect
 
-from server.audio.level import Level
+from server.audio.formats import Level
 from server.engine.errors import DeadlineError
 from server.engine.queue import Job, Synthesis
 from server.limits.gate import charge_frames

@@ -21,7 +21,6 @@ from server.request.asked import InferenceParameters
 from server.request.decode import DTYPES, MAX_DIMENSIONS, as_float32, check_json_size, number_array
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
-INPUT, OUTPUT = "mel", "audio"
 VERSION = "1"
 """the only version of every model here"""
 NUMBERS = 4096  # of an answer that are written at a time, which takes some milliseconds
@@ -72,17 +71,6 @@ class InferenceRequest:
     binary: bool
 
 
-def describe_model(name: str, family: str, n_mels: int) -> dict[str, Any]:
-    """Return the metadata of a model."""
-    return {
-        "name": name,
-        "versions": [VERSION],
-        "platform": f"vocoder_{family}",
-        "inputs": [{"name": INPUT, "datatype": "FP32", "shape": [n_mels, -1]}],
-        "outputs": [{"name": OUTPUT, "datatype": "FP32", "shape": [-1]}],
-    }
-
-
 def parse_request(body: bytes, header_length: str | None, max_json_bytes: int) -> InferenceRequest:
     """Read an inference request. Without a header_length all of it is JSON.
 
@@ -120,7 +108,7 @@ def render_response(
     """
     audio = np.ascontiguousarray(audio, "<f4")
     audio = audio[None] if request.mel.ndim == MAX_DIMENSIONS else audio
-    tensor: dict[str, Any] = {"name": OUTPUT, "datatype": "FP32", "shape": list(audio.shape)}
+    tensor: dict[str, Any] = {"name": "audio", "datatype": "FP32", "shape": list(audio.shape)}
     if request.binary:
         tensor["parameters"] = {"binary_data_size": audio.nbytes}
     else:

@@ -13,10 +13,10 @@ from server.addresses import INFERENCE
 from server.engine.errors import EngineState, NotReadyError
 from server.limits.shares import hold_bytes
 from server.problems import Problem
+from server.request.admit import as_parameters, facts
 from server.request.decode import JSON, RAW
 from server.request.exchange import Exchange, media_type, while_wanted
-from server.request.telling import as_parameters, facts
-from server.request.tensors import HEADER_LENGTH, VERSION, describe_model, parse_request, render_response
+from server.request.tensors import HEADER_LENGTH, VERSION, parse_request, render_response
 from server.routes import operations
 from server.routes.openapi import INFERENCE_BODY, INFERENCE_RESPONSE, REFUSALS
 from server.service import ServiceDependency
@@ -59,8 +59,13 @@ async def ready(service: ServiceDependency) -> dict[str, bool]:
 async def describe_one(name: str, service: ServiceDependency) -> dict[str, Any]:
     """Describe the tensors of a model."""
     engine = service.engines.get(name)
-    n_mels = engine.mel_config.n_mels
-    return describe_model(engine.name, str(engine.synthesizer.info()["family"]), n_mels)
+    return {
+        "name": engine.name,
+        "versions": [VERSION],
+        "platform": f"vocoder_{engine.synthesizer.info()['family']}",
+        "inputs": [{"name": "mel", "datatype": "FP32", "shape": [engine.mel_config.n_mels, -1]}],
+        "outputs": [{"name": "audio", "datatype": "FP32", "shape": [-1]}],
+    }
 
 
 @router.get(f"{ONE_MODEL}/ready", responses=REFUSALS)

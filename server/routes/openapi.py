@@ -7,8 +7,8 @@ from typing import Any
 
 from server.audio.formats import FORMATS
 from server.problems import MEDIA_TYPE
+from server.request.admit import HEADERS
 from server.request.decode import JSON, NPY, RAW, SAFETENSORS
-from server.request.telling import HEADERS
 
 Schema = dict[str, Any]
 

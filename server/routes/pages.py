@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, Response
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
 from starlette.staticfiles import StaticFiles
-
-from server.service import Service, ServiceDependency
 
 router = APIRouter(include_in_schema=False)
 """the page for listening to the models"""
@@ -25,11 +21,11 @@ DOCS_FILES = StaticFiles(directory=SERVER / "interface", packages=[("fastapi_swa
 DOCS_PARTS = frozenset({"swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png", "start.js"})
 
 
-def _headers(style: str, images: str, scripts: str = "'self'") -> dict[str, str]:
+def _headers(style: str, images: str) -> dict[str, str]:
     """Return the headers of a page that may load only this server's own files and answers."""
     policy = (
         "default-src 'none'",
-        f"script-src {scripts}",
+        "script-src 'self'",
         f"style-src {style}",
         f"img-src {images}",
         "connect-src 'self'",
@@ -48,32 +44,19 @@ def _headers(style: str, images: str, scripts: str = "'self'") -> dict[str, str]
 
 
 PAGE_HEADERS = _headers("'self'", "'self'")
-LOCAL_HEADERS = _headers("'self'", "'self'", "'self' 'wasm-unsafe-eval'")  # for models in WebAssembly
-NO_MODELS: dict[str, Any] = {"models": [], "alone": False}
 DOCS_HEADERS = _headers(style="'self' 'unsafe-inline'", images="'self' data:")  # Swagger UI has inline styles
 
 
 @router.api_route("/", methods=["GET", "HEAD"])
-async def show_page(request: Request, service: ServiceDependency) -> Response:
+async def show_page(request: Request) -> Response:
     """Return the page."""
-    return await _file(PAGE_FILES, "index.html", request, _page_headers(service))
-
-
-@router.api_route("/page/local/{name:path}", methods=["GET", "HEAD"])
-async def show_local_part(name: str, request: Request, service: ServiceDependency) -> Response:
-    """Return a file that models need to run in the browser."""
-    folder = service.settings.page_models
-    if name == "index.json":
-        return JSONResponse(_local_index(folder), headers=_page_headers(service))
-    if folder is None:
-        raise HTTPException(404)
-    return await _file(StaticFiles(directory=folder, check_dir=False), name, request, LOCAL_HEADERS)
+    return await _file(PAGE_FILES, "index.html", request, PAGE_HEADERS)
 
 
 @router.api_route("/page/{name:path}", methods=["GET", "HEAD"])
-async def show_page_part(name: str, request: Request, service: ServiceDependency) -> Response:
+async def show_page_part(name: str, request: Request) -> Response:
     """Return a file of the page: style, script, picture, example."""
-    return await _file(PAGE_FILES, name, request, _page_headers(service))
+    return await _file(PAGE_FILES, name, request, PAGE_HEADERS)
 
 
 @docs_router.get("/openapi.json")
@@ -99,20 +82,6 @@ async def show_docs_part(name: str, request: Request) -> Response:
     if name not in DOCS_PARTS:
         raise HTTPException(404)
     return await _file(DOCS_FILES, name, request, DOCS_HEADERS)
-
-
-def _local_index(folder: Path | None) -> dict[str, Any]:
-    """Return the models that run in the browser. The folder's own index is for a copy of the page without a server."""
-    if folder is None:
-        return NO_MODELS
-    try:
-        return {**json.loads((folder / "index.json").read_text(encoding="utf-8")), "alone": False}
-    except (OSError, ValueError, TypeError):
-        raise HTTPException(404) from None
-
-
-def _page_headers(service: Service) -> dict[str, str]:
-    return PAGE_HEADERS if service.settings.page_models is None else LOCAL_HEADERS
 
 
 async def _file(files: StaticFiles, name: str, request: Request, headers: dict[str, str]) -> Response:

@@ -8,15 +8,13 @@ from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response, WebSocket
 
-from server.audio.formats import FORMATS, STREAM_FORMATS, Format, negotiate
-from server.audio.level import Level
+from server.audio.formats import FORMATS, STREAM_FORMATS, Format, Level, negotiate
 from server.limits.shares import hold_bytes
 from server.problems import Problem
-from server.request.admit import Admitted, mel_path
+from server.request.admit import Admitted, as_headers, facts, mel_path
 from server.request.asked import SynthesisQuery
 from server.request.decode import JSON, decode_mel
 from server.request.exchange import Exchange, media_type
-from server.request.telling import as_headers, facts
 from server.routes.openapi import AUDIO_RESPONSE, MEL_BODY, PROBLEMS
 from server.service import ServiceDependency
 from server.stream.chunks import VALUE_BYTES, ChunkStream, chunk_bytes

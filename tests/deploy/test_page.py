@@ -40,7 +40,7 @@ def model(tmp_path):
 def runtime(tmp_path, page):
     folder = tmp_path / "dist"
     folder.mkdir()
-    for name in (*page.WASM, *page.WEBGPU, "ort.all.js"):
+    for name in (*page.WASM, "ort.all.js"):
         (folder / name).write_bytes(name.encode())
     return folder
 
@@ -70,7 +70,7 @@ def test_the_folder_is_the_page_with_its_models(page, model, runtime, tmp_path, 
     }  # fmt: skip
     assert exports == [{"name": str(model), "form": "onnx", "corrections": 3, "weights": "float16"}]
     index = json.loads((local / "index.json").read_text())
-    assert (index["alone"], index["webgpu"]) == (True, False)
+    assert index["alone"] is True
     (described,) = index["models"]
     assert (described["name"], described["file"], described["corrections"]) == ("mine", "mine.onnx", 3)
     assert described["z_channels"] * described["z_steps_per_frame"] == described["mel"]["hop_length"] == 256
@@ -84,9 +84,8 @@ def test_it_is_written_again_but_nothing_else_is_replaced(page, model, runtime, 
     arguments = [str(model), "-o", str(site), "--runtime", str(runtime)]
     assert page.main(arguments) == 0
     (site / "page" / "old.js").write_text("")
-    assert page.main([*arguments, "--webgpu"]) == 0
+    assert page.main(arguments) == 0
     assert not (site / "page" / "old.js").exists()
-    assert {path.name for path in (site / "page" / "local").iterdir()} >= {*page.WASM, *page.WEBGPU}
     other = tmp_path / "other"
     other.mkdir()
     (other / "mine.txt").write_text("mine")

@@ -44,7 +44,7 @@ def test_every_setting_is_documented_with_its_default():
     rows = [line for line in DOCUMENT.read_text(encoding="utf-8").splitlines() if line.startswith("| `VOCODER_")]
     for name, field in Settings.model_fields.items():
         default = ",".join(field.default) if name == "models" else field.default
-        assert f"| `VOCODER_{name.upper()}` | `{default}` | {field.description} |" in rows
+        assert f"| `VOCODER_{name.upper()}` | `{default}` | {' '.join(field.description.split())} |" in rows
 
 
 def test_the_limits_of_the_queue():

@@ -8,19 +8,15 @@ import { ask, Problem } from "./server.js";
 import { wavOf } from "./wav.js";
 
 const FILES = new URL("../local/", import.meta.url);
-const PLACES = { wasm: "in this browser", webgpu: "in this browser, WebGPU" };
 
 let worker = null;
 let index = null;
 
-/** The models: { models, alone }, `alone` where the page is a copy without a server. */
+/** The models: { models, alone }. A page of a server has none; `alone` is a copy without a server. */
 export async function models() {
-  index ??= await (await ask(new URL("index.json", FILES))).json();
-  const gpu = index.webgpu && (await navigator.gpu?.requestAdapter().catch(() => null));
-  const places = Object.entries(PLACES).filter(([provider]) => provider === "wasm" || gpu);
-  const placed = ({ name, ...model }) =>
-    places.map(([provider, place]) => ({ ...model, name: `${name} (${place})`, plain: name, provider }));
-  return { ...index, models: index.models.flatMap(placed) };
+  index ??= await ask(new URL("index.json", FILES)).then((answer) => answer.json(), () => ({ models: [], alone: false }));
+  const placed = ({ name, ...model }) => ({ ...model, name: `${name} (in this browser)`, plain: name, local: true });
+  return { ...index, models: index.models.map(placed) };
 }
 
 /** The mel of a recording for a model, as the bytes of an npy file. */
@@ -39,7 +35,7 @@ export async function synthesize(file, settings, model, signal) {
   const sigma = settings.sigma === "" ? model.sigma : Number(settings.sigma);
   const z = { values: noise(channels * mel.frames * steps, sigma), shape: [1, channels, mel.frames * steps] };
   const inputs = { z, mel: { values: mel.values, shape: [1, mel.nMels, mel.frames] } };
-  const { x, milliseconds } = await run({ file: model.file, provider: model.provider, inputs }, signal);
+  const { x, milliseconds } = await run({ file: model.file, inputs }, signal);
   const origin = JSON.stringify({ model: model.plain, version: index.version, seed: null, synthetic: true, dtype: "float32" });
   return {
     ...wavOf(x, config.sample_rate, origin, index.version),

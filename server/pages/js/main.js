@@ -110,7 +110,7 @@ async function synthesize() {
 
 /** Synthesize with one model; return the clip. Models with the same mel config share the mel of a recording. */
 async function synthesizeWith(model, source, settings, signal) {
-  const [backend, config] = [model.provider ? local : server, JSON.stringify(model.mel)];
+  const [backend, config] = [model.local ? local : server, JSON.stringify(model.mel)];
   if (source.kind === "recording" && !source.mels.has(config)) {
     source.mels.set(config, await backend.mel(source.file, model, signal));
   }

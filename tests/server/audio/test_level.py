@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from server.audio.level import Level
+from server.audio.formats import Level
 from server.problems import Problem
 
 

@@ -88,7 +88,7 @@ def test_who_leaves_ends_it_at_the_next_part(launch, wait_until):
     assert long.cancel()
     assert len(engine.submit(Utterance(mel_of(10), seed=1)).result(TIMEOUT).x) == 10 * 256
     assert sum(model.computed) < 2000
-    assert engine.queued == 0
+    assert len(engine.line) == 0
 
 
 def test_a_deadline_that_passes_between_two_parts(launch):
@@ -153,7 +153,7 @@ def test_no_model_is_loaded_while_another_is_timed(fake, new_fake, wait_until):
 def test_each_mel_is_corrected_as_often_as_it_asks_for(monkeypatch):
     monkeypatch.setattr(loaded_model, "LEAST_PART_FRAMES", 1)
     model = tiny_synthesizer("lapped")
-    asked = [Utterance(mel_of(40 + n, TINY_MEL.n_mels), seed=n, corrections=c) for n, c in enumerate((0, 6, None, 6))]
+    asked = [Utterance(mel_of(40 + n, TINY_MEL.n_mels), seed=n, corrections=c) for n, c in enumerate((0, 3, None, 3))]
     expected = [model.synthesize(one.mel, seed=one.seed, corrections=one.corrections) for one in asked]
     loaded = loaded_model.LoadedModel(model)
     loaded.pace.add(1, 1.0)  # a frame takes a second: each is long

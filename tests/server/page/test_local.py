@@ -6,7 +6,6 @@ import os
 import re
 from pathlib import Path
 
-import httpx
 import numpy as np
 import pytest
 import soundfile
@@ -25,64 +24,40 @@ SLOWNESS = 300_000.0  # milliseconds that a model may take
 
 
 @needs_copy
-def test_a_model_speaks_in_the_browser_as_on_the_server(visit, wav):
-    assert PAGE_COPY is not None
-    local = Path(PAGE_COPY) / "page" / "local"
-    model = json.loads((local / "index.json").read_text(encoding="utf-8"))["models"][0]
-    name, speech = model["name"], _speech()
-    names = [name, f"{name} (in this browser)"]
+def test_a_copy_of_the_page_speaks_as_the_program_does_without_a_server(browser, static, wav):
+    copy, speech, asked = Path(str(PAGE_COPY)), _speech(), []
+    index = json.loads((copy / "page" / "local" / "index.json").read_text(encoding="utf-8"))
+    model = index["models"][0]
     frames = 1 + len(speech) // model["mel"]["hop_length"]
     z = model["sigma"] * white_noise(5, 0, frames, model["z_channels"], model["z_steps_per_frame"]).numpy()
-    # The page draws noise of its own; here it is given that of the server's seed.
+    # The page draws noise of its own; here it is given some.
     given = f"export const noise = () => Float32Array.from({json.dumps(z.ravel().tolist())});"
-    seeded = {"content_type": "text/javascript", "body": given}
-    with visit(vocoder.load(name, dtype=torch.float32, guard="off"), page_models=local) as person:
-        person.page.route("**/js/noise.js", lambda route: route.fulfill(**seeded))
-        person.page.route("**/v1/synthesize*", lambda route: route.continue_(url=f"{route.request.url}&seed=5"))
-        person.page.reload()
-        person.page.set_default_timeout(SLOWNESS)
-        person.upload("speech.wav", wav(speech))
-        for place in names:
-            person.field(place).check()
-        person.button("Synthesize").click()
-        person.expect(person.page.get_by_role("status")).to_have_text("Done: 2 of 2 models.", timeout=SLOWNESS)
-        sounds = [_download(person, place) for place in names]
-        speeds = [re.search(r"([\d.]+) × real time", person.clip(place).inner_text()) for place in names]
-    print(f"{name}: {' and '.join(speed[1] for speed in speeds if speed)} x real time, here and in the browser")
-    assert all(speeds)
-    on_server, in_browser = (soundfile.read(sound, dtype="float32")[0] for sound in sounds)
-    assert on_server.std() > 0.01
-    # The server corrects in the order of a stream, a program all frames at once: the page is a program.
-    voice = vocoder.load(name, dtype=torch.float32, guard="off")
-    mel = MelSpectrogram(voice.mel_config)(torch.from_numpy(speech)[None])
-    with torch.no_grad():
-        expected = program_of(voice)(torch.from_numpy(z)[None], mel)[0].numpy()
-    np.testing.assert_allclose(in_browser, expected[: len(in_browser)], rtol=0, atol=2e-3)
-    assert np.corrcoef(in_browser, on_server)[0, 1] > 0.9
-    origins = [Origin(name, vocoder.__version__, seed, dtype="float32") for seed in (5, None)]
-    assert [audio_info(sound).origin for sound in sounds] == origins
-
-
-@needs_copy
-def test_a_copy_is_a_page_without_a_server(browser, static):
-    assert PAGE_COPY is not None
-    with static(Path(PAGE_COPY)) as url:
+    with static(copy) as url:
         page = browser.new_page()
-        asked = []
+        page.set_default_timeout(SLOWNESS)
         page.on("request", lambda request: asked.append(request.url))
+        page.route("**/js/noise.js", lambda route: route.fulfill(content_type="text/javascript", body=given))
         page.goto(url)
         page.get_by_role("checkbox", name=re.compile("in this browser")).first.wait_for()
         page.locator("#given[aria-busy=false]").wait_for()
+        page.get_by_label("Choose a file").set_input_files({"name": "s.wav", "mimeType": "", "buffer": wav(speech)})
+        page.locator("#given[aria-busy=false]").filter(has_text="s.wav").wait_for()
+        page.get_by_role("button", name="Synthesize").click()
+        page.get_by_role("status").filter(has_text="Done: 1 of 1 model.").wait_for()
+        assert "× real time" in page.locator("#clips").inner_text()
+        with page.expect_download() as download:
+            page.get_by_role("link", name="Download WAV").click()
+        sound = io.BytesIO(Path(download.value.path()).read_bytes())  # the file is gone with the window
         page.close()
-        assert all(address.startswith((url, "blob:")) for address in asked)
-        assert [address for address in asked if "/v1/" in address] == []
-        assert httpx.get(f"{url}/page/local/index.json").json()["alone"] is True
-
-
-def _download(person, name):
-    with person.page.expect_download() as download:
-        person.clip(name).get_by_role("link", name="Download WAV").click()
-    return io.BytesIO(Path(download.value.path()).read_bytes())  # the file is gone with the window
+    assert [address for address in asked if "/v1/" in address or not address.startswith((url, "blob:"))] == []
+    voice = vocoder.load(model["name"], dtype=torch.float32, guard="off")
+    mel = MelSpectrogram(voice.mel_config)(torch.from_numpy(speech)[None])
+    with torch.no_grad():
+        expected = program_of(voice)(torch.from_numpy(z)[None], mel)[0].numpy()
+    x = soundfile.read(sound, dtype="float32")[0]
+    assert x.std() > 0.01
+    np.testing.assert_allclose(x, expected[: len(x)], rtol=0, atol=2e-3)
+    assert audio_info(sound).origin == Origin(model["name"], vocoder.__version__, None, dtype="float32")
 
 
 def _speech():

@@ -106,21 +106,3 @@ async def test_an_example_is_short_speech_that_the_server_takes(client, fake, na
     mel = await client.post("/v1/mel", content=recording, headers={"Content-Type": "audio/flac"})
     assert mel.headers["x-mel-shape"] == f"{fake.mel_config.n_mels},{1 + info.frames // fake.hop_length}"
     assert author in (await client.get("/page/LICENSE-example.txt")).text
-
-
-async def test_models_that_run_in_the_browser_are_served_from_a_folder(start, client, tmp_path):
-    index = await client.get("/page/local/index.json")
-    assert (index.status_code, index.json()) == (200, {"models": [], "alone": False})
-    assert (await client.get("/page/local/ort.wasm.min.mjs")).status_code == 404
-    assert "wasm-unsafe-eval" not in (await client.get("/")).headers["content-security-policy"]
-    (tmp_path / "a.onnx").write_bytes(b"program")
-    async with start(page_models=tmp_path) as client:
-        for text, code in (("{", 404), ("[]", 404), ('{"models": [{"name": "a"}], "alone": true}', 200), (None, 404)):
-            (tmp_path / "index.json").write_text(text) if text else (tmp_path / "index.json").unlink()
-            index = await client.get("/page/local/index.json")
-            assert index.status_code == code
-            assert code == 404 or index.json() == {"models": [{"name": "a"}], "alone": False}
-        assert (await client.get("/page/local/a.onnx")).content == b"program"
-        assert (await client.get("/page/local/..%2fsecret")).status_code == 404
-        for path in ("/", "/page/js/worker.js", "/page/local/a.onnx"):
-            assert policy(await client.get(path))["script-src"] == ["'self'", "'wasm-unsafe-eval'"]

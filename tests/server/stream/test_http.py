@@ -40,7 +40,7 @@ def test_a_model_s_audio_has_no_seams(talk):
     models, mel = [tiny_synthesizer(kind) for kind in TINY_CONFIGS], mel_of(150, TINY_MEL.n_mels)
     with talk(*models) as dial:
         for model in models:
-            for options in ({}, {"corrections": 6}):
+            for options in ({}, {"corrections": 3}):
                 whole = model.synthesize(mel, seed=5, **options)
                 with begin(dial.url, mel, model=model.name, format="pcm_f32", seed=5, **options) as answer:
                     x = np.frombuffer(answer.read(), "<f4")

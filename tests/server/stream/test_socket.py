@@ -19,7 +19,7 @@ def test_a_model_s_audio_has_no_seams(talk):
     with talk(*models) as dial:
         for model in models:
             heard = []
-            for options in ({"sigma": 0.7}, {"corrections": 0}, {"corrections": 6}):
+            for options in ({"sigma": 0.7}, {"corrections": 0}, {"corrections": 3}):
                 with dial() as speaker:
                     audio, done = speak(speaker, mel, 1, 7, 30, model=model.name, format="pcm_f32", seed=5, **options)
                 whole = model.synthesize(mel, seed=5, **options)
