@@ -63,8 +63,6 @@ class Settings(BaseSettings):
     requests_per_minute: Limit = Field(default=0, description="requests per key; 0 is no limit")
     frames_per_minute: Limit = Field(default=0, description="mel frames per key; 0 is no limit")
     queue_size: Count = Field(default=QueueLimits.items, description="requests that may wait for one model before 503")
-    queue_frames: Count = QueueLimits.frames
-    """mel frames that may wait for one model before 503"""
     max_wait: Seconds = QueueLimits.seconds
     """seconds of waiting work, at the measured speed, above which requests get 503"""
     cores: Limit = Field(default=0, description="cores to compute on; 0: those of the container's share")
@@ -93,7 +91,7 @@ class Settings(BaseSettings):
     @property
     def queue_limits(self) -> QueueLimits:
         """Limits on the work that waits for each model."""
-        return QueueLimits(self.queue_size, self.queue_frames, self.max_wait)
+        return QueueLimits(self.queue_size, self.max_wait)
 
     @field_validator("models", "allowed_hosts", "cors_origins", mode="before")
     @classmethod

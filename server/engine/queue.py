@@ -42,12 +42,10 @@ class QueueLimits:
 
     Attributes:
         items: jobs.
-        frames: mel frames.
         seconds: measured time until a further job gets its turn.
     """
 
     items: int = 64
-    frames: int = 2**16
     seconds: float = 30.0
 
 
@@ -198,7 +196,7 @@ class WorkQueue:
         The newest jobs of whoever has most work here give way to those of others.
         """
         kept, gone = list(self._jobs), list[Job]()
-        while kept and not self._fits(kept, frames):
+        while len(kept) >= self.limits.items:
             work = _sums((job.client.who[0], job.work) for job in kept)
             most = max(work, key=lambda who: work[who])
             theirs = [job for job in kept if job.client.who[0] == most and not job.begun]
@@ -260,9 +258,6 @@ class WorkQueue:
     def _left(self) -> float:
         now, running = time.monotonic(), self._running.items()
         return sum(max(0.0, since + seconds - now) for job, (since, seconds) in running if not job.cancelled())
-
-    def _fits(self, jobs: list[Job], frames: int) -> bool:
-        return len(jobs) < self.limits.items and sum(job.frames for job in jobs) + frames <= self.limits.frames
 
 
 def _sums(pairs: Iterable[tuple[Hashable, float]]) -> dict[Hashable, float]:

@@ -121,7 +121,6 @@ def test_the_autoscaler_scales_the_servers_by_a_metric_that_the_adapter_gives(ma
     rules = yaml.safe_load((ROOT / "deploy" / "prometheus" / "adapter-rules.yaml").read_text(encoding="utf-8"))["rules"]
     metrics = [metric["pods"]["metric"]["name"] for metric in scaler["spec"]["metrics"]]
     assert metrics == [rule["name"]["as"] for rule in rules]
-    assert int(scaler["spec"]["metrics"][0]["pods"]["target"]["averageValue"]) < Settings().queue_frames
 
 
 @pytest.mark.parametrize("source", OWN_MODELS)

@@ -48,8 +48,7 @@ def test_every_setting_is_documented_with_its_default():
 
 
 def test_the_limits_of_the_queue():
-    settings = Settings(queue_size=1, queue_frames=2, max_wait=4.0)
-    assert settings.queue_limits == QueueLimits(items=1, frames=2, seconds=4.0)
+    assert Settings(queue_size=1, max_wait=4.0).queue_limits == QueueLimits(items=1, seconds=4.0)
     assert Settings().queue_limits == QueueLimits()
 
 

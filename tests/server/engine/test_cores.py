@@ -56,44 +56,34 @@ async def test_a_model_computes_on_all_cores_and_workers_on_one(start, fake, new
     assert set(seen) == {3}
 
 
-def written(root, **files):
-    """A file system with control groups; in names, a double underscore stands for a slash."""
-    for name, text in files.items():
-        path = root / name.replace("__", "/").replace("cpu_max", "cpu.max").replace("cpu_cfs", "cpu.cfs")
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    return root
+ROOT = {"proc/self/cgroup": "0::/\n"}
+V1 = "sys/fs/cgroup/cpu/cpu.cfs"
+SHARES = [
+    (8, {}),
+    (3, ROOT | {"sys/fs/cgroup/cpu.max": "300000 100000\n"}),
+    (8, ROOT | {"sys/fs/cgroup/cpu.max": "max 100000\n"}),
+    (1, ROOT | {"sys/fs/cgroup/cpu.max": "50000 100000\n"}),
+    (2, {"proc/self/cgroup": "0::/pod/box\n", "sys/fs/cgroup/pod/cpu.max": "250000 100000\n"}),
+    (
+        4,
+        {
+            "proc/self/cgroup": "3:cpu,cpuacct:/docker/1\n2:memory:/m\n",
+            f"{V1}_quota_us": "400000",
+            f"{V1}_period_us": "100000",
+        },
+    ),
+    (8, {"proc/self/cgroup": "1:cpu:/\n", f"{V1}_quota_us": "-1", f"{V1}_period_us": "100000"}),
+]
 
 
-@pytest.mark.parametrize(
-    ("files", "expected"),
-    [
-        ({}, 8),
-        ({"proc__self__cgroup": "0::/\n", "sys__fs__cgroup__cpu_max": "300000 100000\n"}, 3),
-        ({"proc__self__cgroup": "0::/\n", "sys__fs__cgroup__cpu_max": "max 100000\n"}, 8),
-        ({"proc__self__cgroup": "0::/\n", "sys__fs__cgroup__cpu_max": "50000 100000\n"}, 1),
-        ({"proc__self__cgroup": "0::/pod/box\n", "sys__fs__cgroup__pod__cpu_max": "250000 100000\n"}, 2),
-        (
-            {
-                "proc__self__cgroup": "3:cpu,cpuacct:/docker/1\n2:memory:/m\n",
-                "sys__fs__cgroup__cpu__cpu_cfs_quota_us": "400000",
-                "sys__fs__cgroup__cpu__cpu_cfs_period_us": "100000",
-            },
-            4,
-        ),
-        (
-            {
-                "proc__self__cgroup": "1:cpu:/\n",
-                "sys__fs__cgroup__cpu__cpu_cfs_quota_us": "-1",
-                "sys__fs__cgroup__cpu__cpu_cfs_period_us": "100000",
-            },
-            8,
-        ),
-    ],
-)
-def test_the_cores_are_those_of_the_containers_share(tmp_path, monkeypatch, files, expected):
+def test_the_cores_are_those_of_the_containers_share(tmp_path, monkeypatch):
     monkeypatch.setattr(cores.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
-    assert available_cores(written(tmp_path, **files)) == expected
+    for number, (expected, files) in enumerate(SHARES):
+        root = tmp_path / str(number)
+        for name, text in files.items():
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+        assert available_cores(root) == expected, files
 
 
 class Clock:

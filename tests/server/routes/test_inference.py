@@ -68,15 +68,6 @@ def test_a_mel_becomes_audio(client, fake, new_mel):
     np.testing.assert_array_equal(result.as_numpy("audio"), fake.synthesize(half.astype(np.float32), seed=1))
 
 
-def test_many_at_once(url, fake, new_mel):
-    client = triton.InferenceServerClient(url.removeprefix("http://"), concurrency=4)
-    mels = [new_mel(frames=10 + n, level=-3.0 - n / 4.0) for n in range(8)]
-    pending = [client.async_infer("fake", [tensor(mel)], parameters={"seed": n}) for n, mel in enumerate(mels)]
-    for n, (mel, result) in enumerate(zip(mels, pending, strict=True)):
-        np.testing.assert_array_equal(result.get_result().as_numpy("audio"), fake.synthesize(mel, seed=n))
-    client.close()
-
-
 def test_refusals_come_in_the_protocols_own_form(client, new_mel):
     mel = new_mel()
     for name, given, options, words in (
@@ -119,30 +110,22 @@ def wanted(binary):
 
 BODIES = [
     (b"{", None, "not valid JSON"),
-    (b"[]", None, "not valid|valid dict|object"),
     ({"inputs": []}, None, r"^inputs: .*at least 1"),
     (document(name="text"), None, r"^inputs\.0\.name: .*'mel'"),
-    (document(datatype="INT8"), None, "'FP32', 'FP16' or 'FP64'"),
     (document(shape=[80, 3]), None, "as many as the shape says"),
     (document(shape=[80, -2]), None, r"^inputs\.0\.shape\.1: .*greater than 0"),
     (document(data=["secret"] * 160), None, "must be numbers"),
-    (document(data=[[1.0], 2.0]), None, "must be numbers"),
-    (document(data=None), None, "either data or"),
     (document(parameters={"binary_data_size": 640}), None, "either data or"),
     (document(data=None, parameters={"binary_data_size": 640}), None, "do not agree"),
     (document(data=None, parameters={"binary_data_size": True}), None, "do not agree"),
     (document() | {"outputs": [{"name": "secret"}]}, None, r"^outputs\.0\.name: .*'audio'"),
     (document() | {"secret": 1}, None, "unknown member"),
     (document() | {"parameters": {"sigma": 3}}, None, "parameters.sigma"),
-    (document() | {"parameters": {"corrections": 101}}, None, "parameters.corrections"),
-    (document() | {"parameters": {"corrections": 1.5}}, None, "parameters.corrections"),
     (document() | {"parameters": {"timeout": 10**400}}, None, "parameters.timeout"),
     (document() | {"inputs": document()["inputs"] * 2}, None, "at most 1"),
-    (document() | {"outputs": [wanted("false")]}, None, r"binary_data: .*boolean"),
     (document() | {"outputs": [wanted(1)]}, None, r"binary_data: .*boolean"),
     (json.dumps(document()) + "secret", str(len(json.dumps(document()))), "bytes after the JSON"),
     (b"{}", "3", "more than the body has"),
-    (b"{}", "-1", "number of bytes"),
     (b"{}", "9" * 11, "number of bytes"),
     (b"{}", "0", "not valid JSON"),
 ]

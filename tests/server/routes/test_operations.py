@@ -98,13 +98,6 @@ async def test_metrics_count_what_happened(client, fake, new_mel):
     assert {name: values[f"vocoder_{name}"] for name in expected} == expected
 
 
-async def test_each_application_counts_for_itself(start, client):
-    await client.get("/livez")
-    async with start() as other:
-        assert "vocoder_requests_total code=200 method=GET route=/livez" not in await scrape(other)
-    assert "vocoder_requests_total code=200 method=GET route=/livez" in await scrape(client)
-
-
 async def test_errors_of_the_framework_are_problems(client):
     missing = await client.get("/secret-address")
     assert slug(missing) == (404, "not-found")

@@ -137,16 +137,6 @@ def test_a_client_that_leaves_stops_the_work(talk, streamer, wait_until):
         assert streamer.steps <= steps + 2  # the one that was under way, and the other client's
 
 
-def test_a_client_that_leaves_before_the_first_audio(talk, streamer, wait_until):
-    with talk(streamer) as dial:
-        entered = streamer.entered
-        streamer.gate.clear()
-        with raw_request(dial.url, mel_of(500)):
-            wait_until(lambda: streamer.entered == entered + 1)
-        wait_until(lambda: 'vocoder_cancelled_total{model="streamer",stage="running"} 1.0' in metrics(dial.url))
-        streamer.gate.set()
-
-
 def test_a_slow_reader_holds_up_nobody_but_itself(talk, streamer, wait_until):
     mel = mel_of(1000)
     with talk(streamer) as dial:
