@@ -1,9 +1,11 @@
 """The Python client against a real server on a real socket."""
 
 import io
+import re
 import socket
 import threading
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -174,3 +176,21 @@ def test_a_client_that_is_closed_or_forked_says_so_and_leaves_no_thread(monkeypa
     forgotten = Client("http://127.0.0.1:1", trust_env=False)
     del forgotten
     assert threading.active_count() == before
+
+
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "server.md"
+
+
+def test_the_example_runs(reach, streamer, tmp_path, monkeypatch, capsys):
+    section = DOCUMENT.read_text(encoding="utf-8").split("## The Python client", 1)[1]
+    block = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)[0]
+    monkeypatch.chdir(tmp_path)
+    np.save("mel.npy", mel_of(40))
+    names = {}
+    with reach(streamer) as client_of:
+        url = client_of(lambda url, **_: url)
+        exec(compile(block.replace("http://127.0.0.1:8000", url), "<example in docs/server.md>", "exec"), names)
+    np.testing.assert_allclose(names["speech"].x, streamer.synthesize(mel_of(40), seed=7))
+    assert names["again"].shape == (80, 41)
+    assert names["config"] == streamer.mel_config
+    assert capsys.readouterr().out.startswith("2048 samples at 22050 Hz\n")

@@ -1,11 +1,13 @@
-"""Files of API keys: what they may hold, whose a key is, and what happens when they change."""
+"""Files of API keys: what they may hold, whose a key is, what happens when they change; and their quotas."""
 
 import hashlib
 import os
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
-from server.limits.keys import Client, KeyFileError, KeyRing, read_clients
+from server.limits.keys import Client, KeyFileError, KeyRing, TokenBucket, read_clients
 
 KEY = "correct-horse-battery"
 
@@ -146,3 +148,44 @@ def test_a_new_key_brings_no_new_quota(file):
     assert bob is not None
     assert alice[1].requests.take(1) > 0.0
     assert bob[1].requests.take(1) == 0.0  # his limit changed
+
+
+class Clock:
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def test_a_cost_beyond_the_bucket_is_granted_and_paid_off(clock):
+    bucket = TokenBucket(60, clock)
+    assert bucket.take(180) == 0.0
+    assert bucket.take(0) == pytest.approx(120.0)
+    clock.now += 120.0
+    assert bucket.take(0) == 0.0
+    assert bucket.take(180) == pytest.approx(60.0)
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a machine that does other work
+@given(
+    per_minute=st.integers(1, 10_000),
+    steps=st.lists(st.tuples(st.floats(0.0, 100.0), st.integers(0, 20_000)), max_size=30),
+)
+def test_never_more_than_the_rate_and_every_wait_is_enough(per_minute, steps):
+    clock = Clock()
+    bucket, granted, largest = TokenBucket(per_minute, clock), 0.0, 0
+    for pause, cost in steps:
+        clock.now += pause
+        wait = bucket.take(cost)
+        if wait > 0.0:
+            clock.now += wait
+            assert bucket.take(cost) == 0.0
+        granted, largest = granted + cost, max(largest, cost)
+        elapsed = clock.now - 100.0
+        assert granted <= (per_minute + elapsed * per_minute / 60.0 + largest) * (1 + 1e-6) + 1e-6

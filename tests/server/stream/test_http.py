@@ -1,5 +1,6 @@
 """POST /v1/synthesize?stream=1 over real sockets: what is sent while it is spoken, and what ends it."""
 
+import io
 import socket
 from urllib.parse import urlsplit
 
@@ -8,10 +9,13 @@ import numpy as np
 import pytest
 from answers import npy
 from hearing import heard
-from speaker import PROBLEM, TIMEOUT, metrics
+from speaker import PROBLEM, TIMEOUT, metrics, speak
 from streamers import mel_of
 from tiny_models import TINY_CONFIGS, TINY_MEL, tiny_synthesizer
 
+from vocoder import __version__
+from vocoder.audio.info import audio_info
+from vocoder.audio.origin import Origin
 from vocoder.audio.resampling import resample
 
 HOP = 256
@@ -169,3 +173,17 @@ def test_who_does_not_read_at_all_is_cut_off(talk, streamer, wait_until):
     with talk(streamer, send_timeout=0.2) as dial, raw_request(dial.url, mel_of(1000), query=query):
         wait_until(lambda: 'stage="streaming"} 1.0' in metrics(dial.url))
         assert streamer.steps < 1000 // 100  # buffers of the kernel alone would take nearly all 15
+
+
+def test_over_http_and_a_websocket(talk, streamer):
+    expected = Origin("streamer", __version__, 4)
+    with talk(streamer) as dial:
+        for name in ("wav", "wav_f32", "flac", "opus"):
+            query = {"stream": 1, "seed": 4, "format": name}
+            answer = httpx.post(f"{dial.url}/v1/synthesize", params=query, content=npy(mel_of(100)), timeout=TIMEOUT)
+            assert Origin.of_json(answer.headers["X-Audio-Origin"]) == expected
+            assert audio_info(io.BytesIO(answer.content)).origin == expected
+        with dial() as speaker:
+            assert audio_info(io.BytesIO(speak(speaker, mel_of(100), format="wav", seed=4)[0])).origin == expected
+    with talk(streamer, origin=False) as dial, dial() as speaker:
+        assert audio_info(io.BytesIO(speak(speaker, mel_of(100), format="wav", seed=4)[0])).origin is None
