@@ -64,18 +64,17 @@ def create_app(settings: Settings | None = None, load: Load | None = None) -> Fa
         app.include_router(group.router)
     if settings.admin_port is None:
         app.include_router(operations.metrics_router)
-        if settings.docs:
-            app.include_router(pages.docs_router)
+    if settings.docs:
+        app.include_router(pages.docs_router)
     if settings.page:
         app.include_router(pages.router)
     return app
 
 
 def create_admin_app(public: FastAPI) -> FastAPI:
-    """Build the application of the admin port, without API keys: probes, metrics, models, documentation of `public`."""
+    """Build the application of the admin port, without API keys: probes, metrics, models, and their documentation."""
     service: Service = public.state.service
     app = _bare(f"{public.title}: administration", service)
-    app.state.described = public
     app.add_middleware(Gate, hosts=HostRule(service.settings.admin_host))
     control = [operations.repository_router] if service.settings.model_control else []
     for router in (operations.router, operations.metrics_router, pages.docs_router, *control):

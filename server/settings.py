@@ -40,7 +40,7 @@ class Settings(BaseSettings):
     log_format: Literal["auto", "json", "text"] = "auto"
     """json, text, or auto: text on a terminal, json elsewhere"""
     admin_port: Port | None = None
-    """separate port for /metrics, /docs and /openapi.json, which then leave `port`"""
+    """separate port for /metrics, which then leaves `port`"""
     admin_host: str = Field(default="127.0.0.1", description="address of the admin port")
     model_control: bool = False
     """whether the admin port loads and unloads models, at /v2/repository"""

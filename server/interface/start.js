@@ -2,7 +2,6 @@
 
 "use strict";
 
-const METHODS = ["get", "put", "post", "delete", "options", "head", "patch"];
 const NO_KEY = { openapi: "3.1.0", info: { title: "An API key is needed: load the page again", version: "" }, paths: {} };
 
 let key = null;
@@ -34,8 +33,6 @@ load().then((spec) =>
     spec,
     deepLinking: true,
     tryItOutEnabled: true,
-    // the admin port shows routes that another port answers
-    supportedSubmitMethods: spec["x-answered-here"] === false ? [] : METHODS,
     requestInterceptor: (request) => ({ ...request, headers: withKey(request.headers) }),
     validatorUrl: null,
     plugins: [{ wrapComponents: { responseBody: withAudio } }],

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from fastapi import APIRouter, FastAPI, Request, Response
+from fastapi import APIRouter, Request, Response
 from starlette.exceptions import HTTPException
 from starlette.staticfiles import StaticFiles
 
@@ -61,12 +61,8 @@ async def show_page_part(name: str, request: Request) -> Response:
 
 @docs_router.get("/openapi.json")
 async def openapi(request: Request) -> dict[str, Any]:
-    """Return the OpenAPI document. On the admin port it says that another port answers."""
+    """Return the OpenAPI document."""
     document: dict[str, Any] = request.app.openapi()
-    described = getattr(request.app.state, "described", None)
-    if isinstance(described, FastAPI):
-        paths = {**described.openapi()["paths"], **document["paths"]}
-        return {**described.openapi(), "paths": paths, "x-answered-here": False}
     return document
 
 

@@ -3,10 +3,7 @@
 import re
 from pathlib import Path
 
-import httpx
 import pytest
-
-from server.app import create_admin_app
 
 pytestmark = pytest.mark.anyio
 
@@ -54,13 +51,3 @@ async def test_the_page_is_open_where_there_are_keys_and_the_document_is_not(sta
             assert (await client.get(path)).status_code == 200
         assert (await client.get("/openapi.json")).status_code == 401
         assert "requestInterceptor" in (await client.get("/docs/start.js")).text
-
-
-async def test_the_admin_port_says_that_another_answers(client):
-    public = client._transport
-    assert "x-answered-here" not in (await client.get("/openapi.json")).json()
-    transport = httpx.ASGITransport(create_admin_app(public.app))
-    async with httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1") as admin:
-        document = (await admin.get("/openapi.json")).json()
-        assert (document["x-answered-here"], "/v1/synthesize" in document["paths"]) == (False, True)
-        assert (await admin.get("/docs/start.js")).status_code == 200
