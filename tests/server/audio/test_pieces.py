@@ -76,7 +76,7 @@ PAIRS = [(22050, 48000), (22050, 16000), (24000, 48000), (22050, 24000), (48000,
 
 
 @pytest.mark.parametrize(("source", "target"), PAIRS)
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(cuts=st.lists(st.integers(0, len(NOISE)), max_size=8), trailing=st.booleans())
 def test_no_seam(source, target, cuts, trailing):
     resampler = PieceResampler(source, target)
