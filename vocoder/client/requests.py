@@ -38,7 +38,7 @@ class SpeechOptions(TypedDict, total=False):
     corrections: int | None
     """number of corrections towards the mel, 0 to 100: 40 for the best quality, fewer are faster"""
     preset: str | None
-    """preset of the mel; `models()` lists what each model accepts; `auto` recognises it"""
+    """preset of the mel; `models()` lists what each model accepts; `auto` recognises it, but not in a stream"""
     adapt: str | None
     """`off` refuses mels that only an adapter can convert"""
     mean: Sequence[float] | None
