@@ -25,7 +25,7 @@ from server.engine.queue import QueueLimits
 from server.limits.gate import Drain, Gate
 from server.limits.hosts import HostRule
 from server.limits.keys import KeyRing
-from server.limits.shares import HeldBytes, Pool, give_back_freed
+from server.limits.shares import Pool, give_back_freed
 from server.problems import answer_not_found, install_problem_handlers
 from server.request.admit import HEADERS
 from server.routes import inference, mel, models, operations, pages, synthesize
@@ -99,8 +99,8 @@ def _service(settings: Settings, load: Load) -> Service:
         settings.models, load, settings.queue_limits, metrics.record, lanes, SHARED_FRAMES if kind == "cuda" else 0
     )
     memory = Pool(settings.max_buffered_bytes)
-    for collector in (EngineGauges(engines), DroppedLines(), HeldBytes(memory)):
-        metrics.register(collector)
+    metrics.register(EngineGauges(engines), DroppedLines())
+    metrics.gauge("held_bytes", "Bytes of bodies, mels and audio that requests hold.", lambda: memory.used)
     with ThreadPoolExecutor(1, initializer=compute_on, initargs=(1,)) as pool:
         pool.submit(_try_guards).result()
     path = settings.api_keys_file

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Hashable, Iterable
+from collections.abc import Hashable
 from ipaddress import IPv6Address, ip_address, ip_network
 
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
 from starlette.requests import HTTPConnection
 
 from server.engine.turns import Client
@@ -72,18 +70,6 @@ async def give_back_freed(memory: Pool) -> None:
         if memory.most > max(GIVE_BACK_BYTES, 2 * memory.used):
             memory.most = memory.used
             await asyncio.to_thread(give_back_memory)
-
-
-class HeldBytes(Collector):
-    """How much of the memory for bodies, mels and audio is in use."""
-
-    def __init__(self, memory: Pool) -> None:
-        self._memory = memory
-
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Return the gauge."""
-        text = "Bytes of bodies, mels and audio that requests hold, audio that waits to be read included."
-        return [GaugeMetricFamily("vocoder_held_bytes", text, self._memory.used)]
 
 
 def hold_bytes(connection: HTTPConnection, size: int) -> None:

@@ -6,7 +6,7 @@ The table `MEASURES` decides names, labels and buckets. Labels take few values, 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -100,9 +100,14 @@ class Metrics:
         self.record("encode_seconds", seconds, format=name)
         self.record("clipped_samples", clipped, model=model)
 
-    def register(self, collector: Collector) -> None:
-        """Add gauges that are read at the scrape."""
-        self._registry.register(collector)
+    def register(self, *collectors: Collector) -> None:
+        """Add what is read at the scrape."""
+        for collector in collectors:
+            self._registry.register(collector)
+
+    def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
+        """Add one gauge that is read at the scrape."""
+        Gauge(f"vocoder_{name}", text, registry=self._registry).set_function(read)
 
     def render(self) -> bytes:
         """Return everything in the Prometheus text format."""
