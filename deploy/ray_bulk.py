@@ -24,7 +24,7 @@ from vocoder.bulk.record import unfinished
 from vocoder.bulk.run import ROW_FRAMES, rows, synthesize_all
 from vocoder.bulk.synthesis import Outcome, RowSynthesizer, Voice
 from vocoder.loading import DEFAULT_MODEL
-from vocoder.sampling import VOICE, Sampling, voice_of
+from vocoder.sampling import Sampling
 
 CHUNK_JOBS = 32  # jobs that a worker takes at a time, and repeats the unfinished ones of when it was lost
 
@@ -38,7 +38,7 @@ class Worker:
 
     def __call__(self, chunk: dict[str, Any]) -> list[dict[str, Any]]:
         """Synthesize what is not done yet, and say what became of every job by its number in the chunk."""
-        jobs = [_job(fields) for fields in zip(*(chunk[name] for name in FIELDS), strict=True)]
+        jobs = [Job(Path(mel), Path(audio)) for mel, audio in zip(chunk["mel"], chunk["audio"], strict=True)]
         left = unfinished(jobs)
         outcomes = {job: Outcome(job) for job in jobs if job not in left}
         for row in rows(left, self._row_frames):
@@ -49,18 +49,6 @@ class Worker:
         ]
 
 
-FIELDS = ("mel", "audio", *VOICE)
-
-
-def _fields(job: Job) -> tuple[Any, ...]:
-    return (str(job.mel.resolve()), str(job.audio.resolve()), *voice_of(job.sampling).values())
-
-
-def _job(fields: tuple[Any, ...]) -> Job:
-    mel, audio, *sampling = fields
-    return Job(Path(mel), Path(audio), Sampling(**dict(zip(VOICE, sampling, strict=True))))
-
-
 def synthesize_on_cluster(
     jobs: list[Job], voice: Voice, workers: int, gpus: float, row_frames: int
 ) -> Iterator[Outcome]:
@@ -68,8 +56,8 @@ def synthesize_on_cluster(
     chunks = []
     for start in range(0, len(jobs), CHUNK_JOBS):
         chunk = jobs[start : start + CHUNK_JOBS]
-        columns = dict(zip(FIELDS, map(list, zip(*map(_fields, chunk), strict=True)), strict=True))
-        chunks.append({"number": list(range(start, start + len(chunk))), **columns})
+        paths = {name: [str(getattr(job, name).resolve()) for job in chunk] for name in ("mel", "audio")}
+        chunks.append({"number": list(range(start, start + len(chunk))), **paths})
     dataset = ray.data.from_items(chunks, override_num_blocks=len(chunks)).flat_map(
         Worker,
         fn_constructor_args=(voice, row_frames),
@@ -85,15 +73,15 @@ def main() -> int:
     """Synthesize what the command line names; 2 where a file could not be spoken."""
     args = _parser().parse_args()
     sampling = Sampling(sigma=args.sigma, seed=args.seed, denoise=args.denoise, corrections=args.corrections)
-    jobs = list_jobs(args.mels, args.output, "." + args.format.partition("_")[0], sampling)
-    voice = Voice(args.model, "cuda" if args.gpus else "cpu", args.format)
+    jobs = list_jobs(args.mels, args.output, "." + args.format.partition("_")[0])
+    voice = Voice(args.model, sampling, "cuda" if args.gpus else "cpu", args.format)
     if args.address is None:
         ray.init(include_dashboard=False, log_to_driver=False)
     else:
         ray.init(args.address, log_to_driver=False)
     ray.data.DataContext.get_current().enable_progress_bars = False
     run = partial(synthesize_on_cluster, voice=voice, workers=args.workers, gpus=args.gpus, row_frames=args.row_frames)
-    summary = synthesize_all(jobs, args.output, voice, sampling, run, again=args.again)
+    summary = synthesize_all(jobs, args.output, voice, run, again=args.again)
     print(f"{args.output}: {summary}")
     for outcome in summary.failures:
         print(f"{outcome.job.mel}: {outcome.error}", file=sys.stderr)

@@ -133,11 +133,7 @@ def heeded(verdict: Verdict | None, guard: GuardMode) -> Verdict | None:
 class StreamAdmission:
     """Admits the mel of one utterance piece by piece; `placement` places its audio in time.
 
-    Args:
-        path: from the mel config of the pieces to the model's.
-        guard: "strict" refuses a mel whose start is not typical, "off" does not judge it.
-        device: of the results.
-        max_frames: the most frames, as given and for the model.
+    Arguments are as of `admit`; "strict" refuses a mel whose start is not typical.
     """
 
     def __init__(
@@ -156,11 +152,7 @@ class StreamAdmission:
     def take(self, piece: Any) -> Tensor:
         """Take the next frames (n_mels, frames) and return those (n_mels, frames) that the model can have, maybe none.
 
-        The piece may be a whole mel that is admitted already.
-
-        Raises:
-            MelError: they are not finite, or have a shape or values that no mel of the mel config has.
-            MelTooLongError: there are more than `max_frames` in all.
+        The piece may be a whole mel that is admitted already. Raises a MelError or a MelTooLongError, as `admit`.
         """
         if isinstance(piece, Admitted):
             self.frames += piece.frames
@@ -208,11 +200,7 @@ def _check_length(frames: int, path: MelPath, max_frames: int | None) -> None:
 def _check_range(mel: Tensor, config: MelConfig, guard: GuardMode, smallest: float | None = None) -> None:
     """Refuse values that no mel of a mel config has; the guard says what the first of these mels looks like.
 
-    Args:
-        mel: (..., n_mels, frames).
-        config: of the mel.
-        guard: "off" does not ask it.
-        smallest: value of the mel so far, if this is a piece.
+    `smallest` is that of the mel (..., n_mels, frames) so far, if this is a piece.
     """
     values, largest = mel_range(config), float(mel.max())
     smallest = float(mel.min()) if smallest is None else smallest

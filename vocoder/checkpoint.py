@@ -35,6 +35,17 @@ MOST = {"corrections": MAX_CORRECTIONS, "flows": 256, "blocks": 256, "layers": 2
 MOST_OF_OTHERS = 2**19
 """far beyond any model, so that a file from elsewhere cannot ask for endless work"""
 MOST_ITEMS = 256
+RETIRED = {
+    "alternate_halves": False,
+    "front_kernel": 1,
+    "front_relu": False,
+    "kind": "stretched",
+    "levels": None,
+    "noise": "gaussian",
+    "slope": None,
+    "within_frame": True,
+}
+"""fields of earlier versions, and the value that they always have now; None for any"""
 
 
 class CheckpointError(ValueError):
@@ -62,10 +73,10 @@ def save_model(
     dtype: torch.dtype = torch.float32,
     card: str | None = None,
 ) -> Path:
-    """Write a model directory and return its path.
+    """Write a model directory and return its path; its files are replaced, all at once.
 
     Args:
-        directory: made if it is missing; its files are replaced, all at once.
+        directory: made if it is missing.
         model: a model of a known family.
         mel_config: of the mels of the model.
         provenance: data, licence, training time, machine; anything JSON can hold.
@@ -106,14 +117,10 @@ def save_model(
 def load_model(directory: Path | str, weights: bool = True) -> Checkpoint:
     """Read a model directory; configuration and weights are checked against their sums, and weights become float32.
 
-    A directory without sums loads too, and the log says that it was not checked.
+    A directory without sums loads too, and the log says that it was not checked. Without `weights` the model has random
+    ones, which is enough to describe it.
 
-    Args:
-        directory: of the model.
-        weights: False leaves the model with random weights, which is enough to describe it.
-
-    Raises:
-        CheckpointError: a file is missing or damaged, or the weights do not fit the configuration.
+    Raises a CheckpointError if a file is missing or damaged, or the weights do not fit the configuration.
     """
     directory = Path(directory)
     config = _read_config(directory)
@@ -139,14 +146,19 @@ def load_model(directory: Path | str, weights: bool = True) -> Checkpoint:
 
 
 def _renamed(architecture: Any) -> Any:
-    """Return an architecture with today's names of its fields.
+    """Return an architecture with today's fields.
 
     Version 0.1 corrected audio over all frames at once; two of today's corrections, over half of them, cost as much.
     """
-    if not isinstance(architecture, Mapping) or "consistency_steps" not in architecture:
+    if not isinstance(architecture, Mapping):
         return architecture
-    rest = {name: value for name, value in architecture.items() if name != "consistency_steps"}
-    return {"corrections": 2 * architecture["consistency_steps"], **rest}
+    found = {
+        name: _renamed(value)
+        for name, value in architecture.items()
+        if name not in RETIRED or RETIRED[name] not in (None, value)
+    }
+    steps = found.pop("consistency_steps", None)
+    return found if steps is None else {"corrections": 2 * steps, **found}
 
 
 def read_provenance(directory: Path | str) -> dict[str, Any]:
@@ -170,10 +182,8 @@ def _read_config(directory: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} must be a JSON object with format_version {FORMAT_VERSION}")
     expected = config.get("config_sha256")
     if expected is not None and _config_sha256(config) != expected:
-        raise CheckpointError(
-            f"{path} is damaged or was changed: its content has another SHA-256 than its config_sha256 says; "
-            "if it was changed on purpose, remove config_sha256"
-        )
+        remedy = "if it was changed on purpose, remove config_sha256"
+        raise CheckpointError(f"{path} is damaged or was changed: its SHA-256 is not its config_sha256; {remedy}")
     if expected is None or config.get("weights_sha256") is None:
         logger.warning("%s has no checksums: whether its files are intact was not checked", directory)
     return config

@@ -8,17 +8,13 @@ from vocoder.command_line import run_program
 
 COMMANDS = {
     "mel": ("vocoder.commands.mel", "compute the mel-spectrogram of a recording"),
-    "check": (
-        "vocoder.commands.check",
-        "check that a mel-spectrogram fits its mel config, and say what is wrong with it",
-    ),
+    "check": ("vocoder.commands.check", "say whether a mel-spectrogram fits its mel config, and what is wrong with it"),
     "synthesize": ("vocoder.commands.synthesize", "turn mel-spectrograms into audio"),
     "resynthesize": ("vocoder.commands.resynthesize", "compute the mel-spectrogram of a recording and speak it again"),
     "info": ("vocoder.commands.info", "show what an audio file is, and which model and seed made it"),
     "models": ("vocoder.commands.models", "list the models and describe them"),
     "import": ("vocoder.commands.import_model", "turn a checkpoint of another project into a model directory"),
     "export": ("vocoder.commands.export", "write a model as an ONNX or PyTorch program"),
-    "push": ("vocoder.commands.push", "share a model on the Hugging Face hub"),
     "benchmark": ("vocoder.commands.benchmark", "measure how fast a model speaks on this machine"),
 }
 """Name -> module with `add_arguments(parser)` and `run(args) -> int`, and one line of help."""

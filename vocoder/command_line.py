@@ -32,17 +32,13 @@ class Command(Protocol):
 def run_program(
     program: str, commands: Mapping[str, tuple[str, str]], argv: Sequence[str] | None = None, extra: str = ""
 ) -> int:
-    """Run one command of a program.
+    """Run one command of a program and return its exit status.
 
-    Args:
-        program: its name.
-        commands: name -> module with `add_arguments(parser)` and `run(args) -> int`, and one line of help.
-        argv: the arguments; those of the process if left out.
-        extra: of this package, that the commands need.
+    `commands` are by name the module with `add_arguments(parser)` and `run(args) -> int`, and one line of help; `extra`
+    of this package is what they need.
 
-    Returns:
-        0 on success, 1 where the work failed, 2 where arguments, files, models or configurations are wrong (one line
-        on the standard error says why), 130 where it was interrupted, 141 where the output was closed.
+    The status is 0 on success, 1 where the work failed, 2 where arguments, files, models or configurations are wrong
+    (one line on the standard error says why), 130 where it was interrupted, 141 where the output was closed.
     """
     try:
         status = _dispatch(program, commands, list(sys.argv[1:] if argv is None else argv), extra)

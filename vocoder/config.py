@@ -18,13 +18,8 @@ class ConfigError(ValueError):
 def from_dict(cls: type[T], data: Mapping[str, Any], path: str = "") -> T:
     """Build the frozen dataclass `cls` from a mapping, nested dataclasses included.
 
-    Args:
-        cls: a dataclass type; its `__post_init__` validates values.
-        data: the fields by name; those with a default may be left out.
-        path: where the mapping stands in a larger configuration, for the error text.
-
-    Raises:
-        ConfigError: a key is unknown or missing, or a value has the wrong type.
+    Its `__post_init__` validates values. `path` says in errors where the mapping stands in a larger configuration.
+    Raises a ConfigError if a key is unknown or missing, or a value has the wrong type.
     """
     if not isinstance(data, Mapping):
         raise ConfigError(f"{path or cls.__name__} must be a mapping of fields, not {type(data).__name__}")

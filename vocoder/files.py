@@ -20,8 +20,7 @@ EXCHANGE = 2  # RENAME_EXCHANGE of Linux, since 3.15
 def read_small(path: Path, most: int) -> bytes:
     """Return the content of a regular file of at most `most` bytes.
 
-    Raises:
-        OSError: it cannot be read, is larger, or is no regular file, such as a pipe, which may never end.
+    Raises an OSError if it cannot be read, is larger, or is no regular file, such as a pipe, which may never end.
     """
     with open(path, "rb", opener=lambda name, flags: os.open(name, flags | os.O_NONBLOCK)) as file:
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):

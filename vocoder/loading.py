@@ -31,7 +31,6 @@ def load(
     device: str | torch.device = "cpu",
     dtype: torch.dtype | None = None,
     *,
-    keep_memory: bool = True,
     guard: GuardMode = "warn",
 ) -> Synthesizer:
     """Load a model.
@@ -41,10 +40,10 @@ def load(
             or `me/voice@revision`.
         device: "cpu", "cuda", ...
         dtype: of the convolution stacks; if left out, `own_dtype` of the model.
-        keep_memory: on a CPU, have the process keep up to 256 MiB of freed memory for the next run, which is up to half
-            as fast again for it; see `keep_freed_memory`.
         guard: what becomes of mels that are not typical of the model's mel config, where a call does not say; see
             `Synthesizer.synthesize`.
+
+    On a CPU the process keeps up to 256 MiB of freed memory for the next run; see `keep_freed_memory`.
 
     Raises:
         CheckpointError: there is no such model, or its files are damaged.
@@ -55,7 +54,7 @@ def load(
     if dtype is not None and not isinstance(dtype, torch.dtype):
         raise TypeError(f"dtype must be one of torch's, such as torch.float32 or torch.bfloat16, not {dtype!r}")
     device, directory = _usable_device(device), model_directory(model)
-    if keep_memory and device.type == "cpu":
+    if device.type == "cpu":
         keep_freed_memory()
     checkpoint = load_model(directory)
     dtype = own_dtype(checkpoint.provenance, device) if dtype is None else dtype
@@ -102,11 +101,7 @@ def model_directory(model: str | Path) -> Path:
 
 
 def _usable_device(name: str | torch.device) -> torch.device:
-    """Return a device that holds tensors.
-
-    Raises:
-        DeviceError: it cannot.
-    """
+    """Return a device that holds tensors; raises a DeviceError if it cannot."""
     try:
         device = torch.device(name)
         torch.empty(0, device=device)

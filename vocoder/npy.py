@@ -48,11 +48,7 @@ class NpyHeader:
 
 
 def read_header(content: bytes | memoryview) -> NpyHeader:
-    """Return what the header says, from the first bytes of a file or all of them.
-
-    Raises:
-        NpyError: this is no npy file of version 1.0 or 2.0, or its header is none.
-    """
+    """Return what the header says, from the first bytes of a file or all of them; raises an NpyError if it is none."""
     head = bytes(content[:LONGEST_HEAD])
     if head[:6] != MAGIC or head[6:8] not in LENGTHS:
         raise NpyError("this is no npy file of version 1.0 or 2.0")
@@ -85,8 +81,7 @@ def _sizes(source: str) -> tuple[int, ...]:
 def read_array(content: bytes, dtypes: tuple[str, ...]) -> NDArray[np.generic]:
     """Return the array of a whole npy file, as a view of its bytes.
 
-    Raises:
-        NpyError: this is no npy file, its dtype is none of these, or its values do not fit its shape.
+    Raises an NpyError if it is none, its dtype is none of these, or its values do not fit its shape.
     """
     header = read_header(content)
     if header.descr not in dtypes:

@@ -15,16 +15,11 @@ def silenced(x: Tensor, gaps: Tensor | None) -> Tensor:
 
 
 class Packing:
-    """Where each utterance stands in a row of frames; each is followed by a gap.
+    """Where each utterance stands in a row of frames; each is followed by a gap of `gap` frames.
 
     A batch of mels of different lengths, padded to the longest, computes the padding and then has to mask it after
     every layer all the same, since biases fill it. In a row the only padding is the gaps, as wide as the widest single
     layer sees; every layer is given zeros there, so that to each utterance they are the zeros beyond its ends.
-
-    Args:
-        lengths: frames of each utterance.
-        gap: frames of the gap after each of them.
-        device: where the indices are needed.
     """
 
     def __init__(self, lengths: Sequence[int], gap: int, device: torch.device) -> None:

@@ -38,8 +38,7 @@ class Sampling:
         preset: the mel config that the mel was made with; the model's own if None.
         adapt: "off" refuses mels that need an adapter.
 
-    Raises:
-        ValueError: a number is out of range.
+    Raises a ValueError if a number is out of range.
     """
 
     sigma: float | None = None
@@ -69,11 +68,7 @@ class Sampling:
         return self if self.seed is not None else replace(self, seed=randbelow(2**32))
 
     def seeds(self, count: int) -> list[int]:
-        """Return a seed for each item of a batch: consecutive ones from `seed`, or random ones.
-
-        Raises:
-            ValueError: the last one is out of range.
-        """
+        """Return a seed for each item of a batch: consecutive ones from `seed`, or random ones."""
         if self.seed is None:
             return [int(value) for value in torch.randint(0, 2**31, (count,))]
         check_seed(self.seed + count - 1)
@@ -82,11 +77,7 @@ class Sampling:
 
 @dataclass(frozen=True, eq=False)
 class Utterance(Sampling):
-    """One mel (n_mels, frames) and how to synthesize it.
-
-    Attributes:
-        mel: tensor or array, or what `vocoder.admission.admit` made of one.
-    """
+    """One mel (n_mels, frames), as a tensor, an array or admitted already, and how to synthesize it."""
 
     mel: Any
 
@@ -97,11 +88,7 @@ class Utterance(Sampling):
 
 
 def guard_mode(mode: GuardMode) -> GuardMode:
-    """Return a mode of the guard.
-
-    Raises:
-        ValueError: there is no such mode.
-    """
+    """Return a mode of the guard; raises a ValueError if there is no such."""
     if mode not in get_args(GuardMode):
         raise ValueError(f"guard must be one of {', '.join(get_args(GuardMode))}, not {mode!r}")
     return mode

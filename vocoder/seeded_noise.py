@@ -26,8 +26,7 @@ def white_noise(seed: int, start: int, frames: int, channels: int, steps_per_fra
     """Return standard normal noise (channels, frames * steps_per_frame) for frames from `start` on, float32 on the CPU.
 
     The value at a frame depends on the seed and the frame's position alone, not on how much is drawn at a time nor on
-    the device, so that an utterance made in chunks, in a batch or at once is the same. Raises a ValueError if seed,
-    start or frames is negative, or the seed is too large.
+    the device, so that an utterance made in chunks, in a batch or at once is the same.
     """
     check_seed(seed)
     if start < 0 or frames < 0:

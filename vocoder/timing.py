@@ -30,18 +30,8 @@ def alternate(
     """Return the median seconds of each task.
 
     The tasks take turns, so that whatever else the machine does at times falls on all of them alike, and their ratios
-    hold where single figures do not.
-
-    Args:
-        tasks: what to time, by name; each must be done when it returns.
-        repetitions: timed rounds.
-        warm_ups: rounds before them.
-        clock: `QUIET` or `BUSY`.
-        untimed: runs of a task before each timed one, where it is to find its weights in the caches: after a task with
-            others it would not, while a program that runs but one model does.
-
-    Raises:
-        ValueError: fewer than one repetition.
+    hold where single figures do not. Each must be done when it returns. It runs `untimed` times before each timed run,
+    where it is to find its weights in the caches: after a task with others it would not.
     """
     if repetitions < 1:
         raise ValueError(f"a timing needs at least one repetition, not {repetitions}")

@@ -4,23 +4,20 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
 import torch
 from recordings import mel_of
-from tiny_models import grouping_config, stirred
+from tiny_models import random_voice
 from torch import Tensor
 
 from vocoder.adapt.path import path_between
 from vocoder.admission import Admitted, MelTooLongError, StreamAdmission, UnlikelyMelError, admit
-from vocoder.checkpoint import Checkpoint
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.values import MelError
-from vocoder.models.waveglow import WaveGlow
 from vocoder.sampling import Utterance
-from vocoder.synthesis.synthesizer import MelWarning, Synthesizer
+from vocoder.synthesis.synthesizer import MelWarning
 
 NVIDIA = preset("nvidia")
 WORDS = "decimal logarithms"
@@ -121,31 +118,17 @@ def test_the_start_of_a_stream_is_judged_once():
     assert admission.judge(last=True) is None
 
 
-@pytest.fixture(scope="module")
-def voice():
-    """A WaveGlow of random weights."""
-    torch.manual_seed(0)
-    sizes = {"n_mels": 80, "hop_length": 256, "sample_rate": 22050, "group_size": 8, "cond_channels": 640}
-    model = stirred(WaveGlow(grouping_config(**sizes, upsample_kernel=1024)), 0.05)
-    checkpoint = Checkpoint(model, "waveglow", NVIDIA)
-    return lambda guard: Synthesizer(checkpoint, "tiny", "cpu", torch.float32, guard)
-
-
-def by_frames(mel: Tensor) -> Iterator[Tensor]:
-    return iter(mel.T)
-
-
 @pytest.mark.parametrize("mode", ["warn", "strict", "off"])
 @pytest.mark.parametrize("asked", ["at loading", "in the call"])
-def test_python_says_refuses_or_is_silent(voice, mode, asked):
+def test_python_says_refuses_or_is_silent(mode, asked):
     guard = {} if asked == "at loading" else {"guard": mode}
     ways = (
         lambda v: v.synthesize(wrong()[:, :64], seed=1, **guard),
         lambda v: next(v.stream(wrong()[:, :64], seed=1, **guard)),
-        lambda v: list(v.stream(by_frames(wrong()[:, :140]), seed=1, **guard)),
+        lambda v: list(v.stream(iter(wrong()[:, :140].T), seed=1, **guard)),
     )
     for speak in ways:
-        v = voice(mode if asked == "at loading" else "off")
+        v = random_voice(mode if asked == "at loading" else "off")
         if mode == "warn":
             with pytest.warns(MelWarning, match=WORDS):
                 speak(v)
@@ -156,8 +139,8 @@ def test_python_says_refuses_or_is_silent(voice, mode, asked):
             assert len(speak(v)) > 0
 
 
-def test_every_mel_is_checked_and_every_cause_told_once(voice):
-    v, told = voice("warn"), []
+def test_every_mel_is_checked_and_every_cause_told_once():
+    v, told = random_voice("warn"), []
     mels = (true_mel(), wrong(), true_mel(), true_mel().flip(0), wrong(), true_mel().flip(0))
     for mel in mels:
         with warnings.catch_warnings(record=True) as caught:
@@ -171,17 +154,10 @@ def test_every_mel_is_checked_and_every_cause_told_once(voice):
         v.synthesize(wrong(), guard="strict")
 
 
-def test_what_is_admitted_is_synthesized_as_it_is(voice):
-    v, mel = voice("off"), true_mel(preset("espnet"))[:, :60].numpy()
+def test_what_is_admitted_is_synthesized_as_it_is():
+    v, mel = random_voice("off"), true_mel(preset("espnet"))[:, :60].numpy()
     admitted = v.admit(mel, "espnet")
     assert isinstance(admitted, Admitted)
     expected = v.synthesize(mel, seed=1, preset="espnet")
     np.testing.assert_array_equal(v.synthesize_many([Utterance(admitted, seed=1)])[0], expected)
     np.testing.assert_allclose(np.concatenate(list(v.stream(admitted, seed=1))), expected, atol=1e-5)
-
-
-def test_a_mode_that_does_not_exist_is_refused(voice):
-    with pytest.raises(ValueError, match="guard must be one of warn, strict, off, not 'loud'"):
-        voice("loud")
-    with pytest.raises(ValueError, match="not 'header'"):
-        voice("off").synthesize(true_mel(), guard="header")

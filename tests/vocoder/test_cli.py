@@ -1,11 +1,8 @@
 from __future__ import annotations
 
 import argparse
-import importlib
 import subprocess
 import sys
-
-import pytest
 
 from vocoder.cli import COMMANDS, main
 
@@ -25,14 +22,6 @@ def test_a_closed_pipe_is_no_traceback():
         process.stdout.close()
         assert process.stderr.read() == b""
     assert process.returncode == 141
-
-
-@pytest.mark.parametrize("name", list(COMMANDS))
-def test_every_command_declares_its_arguments(name):
-    parser = argparse.ArgumentParser()
-    importlib.import_module(COMMANDS[name][0]).add_arguments(parser)
-    assert parser.format_help().count("-h, --help") == 1
-    assert parser.description
 
 
 def test_a_keyboard_interrupt_is_no_traceback(monkeypatch, capsys):

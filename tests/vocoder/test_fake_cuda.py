@@ -22,7 +22,6 @@ from vocoder.models.families import family_of
 from vocoder.models.reverse import Reverse
 from vocoder.models.student import Student, StudentConfig
 from vocoder.models.waveglow import WaveGlow
-from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
 from vocoder.sampling import Utterance
 from vocoder.synthesis.synthesizer import Synthesizer
 
@@ -111,12 +110,3 @@ def test_a_density_is_computed_on_the_device(name):
     x = torch.zeros(2, FRAMES * 8, device=CUDA)
     z, log_det = model(x, mel().expand(2, -1, -1))
     assert (z.device, log_det.device, log_det.shape) == (CUDA, CUDA, (2,))
-
-
-def test_a_teacher_scores_on_the_device():
-    stack = WaveNetConfig(channels=4, dilations=(1, 2), kernel_size=2, causal=True)
-    teacher = WaveNet(
-        WaveNetModelConfig(n_mels=5, hop_length=8, sample_rate=8000, cond_channels=4, stack=stack, lpc=None)
-    )
-    parameters = teacher.to(CUDA).conditionals(torch.zeros(2, FRAMES * 8, device=CUDA), mel().expand(2, -1, -1))
-    assert all(value.device == CUDA for value in parameters if isinstance(value, Tensor))

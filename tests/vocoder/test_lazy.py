@@ -27,8 +27,3 @@ def test_every_public_name_is_there():
     assert {name for name in vocoder.__all__ if not hasattr(vocoder, name)} == set()
     assert set(vocoder.__all__) <= set(dir(vocoder))
     assert vocoder.load is vocoder.load
-
-
-def test_other_names_are_not():
-    with pytest.raises(AttributeError, match="module 'vocoder' has no attribute 'lode'"):
-        vocoder.lode  # noqa: B018

@@ -55,8 +55,3 @@ def test_an_imported_model_computes_in_float32_unless_asked_otherwise(assets, tm
     assert load("first").dtype == torch.bfloat16
     assert load(directory).dtype == torch.float32
     assert load(directory, dtype=torch.bfloat16).dtype == torch.bfloat16
-
-
-def test_a_dtype_by_its_name_is_refused_at_once():
-    with pytest.raises(TypeError, match=r"such as torch\.float32 or torch\.bfloat16, not 'float32'"):
-        load("waveglow", dtype="float32")

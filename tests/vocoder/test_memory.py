@@ -39,13 +39,3 @@ def test_a_second_run_asks_for_no_pages():
     kept, pages = counted("keep")
     assert kept
     assert pages < 100
-
-
-@glibc
-@pytest.mark.parametrize(
-    "chosen", [{"MALLOC_TRIM_THRESHOLD_": "0"}, {"GLIBC_TUNABLES": "glibc.malloc.trim_threshold=0"}]
-)
-def test_the_environment_chooses(chosen):
-    kept, pages = counted("keep", **chosen)
-    assert not kept
-    assert pages > 1000

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,9 +38,3 @@ def test_running_sums_and_held_values_are_those_of_each_alone(lengths, gap, per_
     for start, end in zip(packing.starts, packing.ends, strict=True):
         assert held[start:end].tolist() == list(range(start, end))
         assert held[end : end + gap].tolist() == [end - 1] * gap
-
-
-def test_rows_that_cannot_be():
-    for lengths, gap in (([], 1), ([3, 0], 1), ([3], 0)):
-        with pytest.raises(ValueError, match="row"):
-            Packing(lengths, gap, CPU)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vocoder.sampling import Sampling, Utterance, voice_of
+from vocoder.sampling import Sampling
 
 
 @pytest.mark.parametrize(
@@ -39,9 +39,3 @@ def test_seeds_follow_each_other_or_are_drawn():
     assert len(set(Sampling().seeds(3))) == 3
     with pytest.raises(ValueError, match="the seed must be"):
         Sampling(seed=2**63 - 1).seeds(2)
-
-
-def test_an_utterance_is_a_mel_and_a_choice():
-    utterance = Utterance(np.zeros((5, 9)), seed=3, corrections=2)
-    assert utterance.frames == 9
-    assert voice_of(utterance) == {"sigma": None, "seed": 3, "denoise": 0.0, "corrections": 2}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, TypeVar
 
 import torch
@@ -11,11 +12,12 @@ from vocoder.checkpoint import Checkpoint
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.spectrum_head import SpectrumHeadConfig
 from vocoder.layers.stack import WaveNetConfig
-from vocoder.mel.config import MelConfig
+from vocoder.mel.config import MelConfig, preset
 from vocoder.models.families import family_of
 from vocoder.models.reverse import Reverse, ReverseConfig
 from vocoder.models.waveglow import WaveGlow
-from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig
+from vocoder.models.waveglow_config import SourceConfig, WaveGlowConfig, published
+from vocoder.sampling import GuardMode
 from vocoder.synthesis.synthesizer import Synthesizer
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -23,62 +25,31 @@ Module = TypeVar("Module", bound=nn.Module)
 TINY_MEL = MelConfig("tiny", 8000, n_fft=64, win_length=64, hop_length=8, n_mels=5, f_min=0.0, f_max=4000.0)
 
 
+SIZES: dict[str, Any] = {"n_mels": 5, "hop_length": 8, "sample_rate": 8000, "cond_channels": 6}
+STACK = WaveNetConfig(channels=6, dilations=(1, 2))
+
+
+def source_config(ahead: int | None = None) -> SourceConfig:
+    """Return the configuration of a harmonic source."""
+    return SourceConfig(PitchConfig(channels=4, layers=2, kernel_size=3, bins=12, ahead=ahead), f_max=3000.0)
+
+
 def lapped_config(**changes: Any) -> WaveGlowConfig:
     """Return the configuration with a lapped transform: two steps for each frame, and a harmonic source."""
-    values: dict[str, Any] = {
-        "n_mels": 5,
-        "hop_length": 8,
-        "sample_rate": 8000,
-        "group_size": 4,
-        "flows": 3,
-        "cond_channels": 6,
-        "stack": WaveNetConfig(channels=6, dilations=(1, 2)),
-        "source": SourceConfig(PitchConfig(channels=4, layers=2, kernel_size=3, bins=12), f_max=3000.0),
-        "corrections": 1,
-    }
-    return WaveGlowConfig(**(values | changes))
+    values = {"group_size": 4, "flows": 3, "stack": STACK, "source": source_config(), "corrections": 1}
+    return WaveGlowConfig(**(SIZES | values | changes))
 
 
 def grouping_config(**changes: Any) -> WaveGlowConfig:
     """Return the published kind of configuration: flows of 4, 4, 3 and 3 channels."""
-    values: dict[str, Any] = {
-        "n_mels": 5,
-        "hop_length": 8,
-        "sample_rate": 8000,
-        "transform": "grouping",
-        "group_size": 4,
-        "flows": 4,
-        "early_every": 2,
-        "early_size": 1,
-        "conditioning": "upsampled",
-        "cond_channels": 20,
-        "upsample_kernel": 20,
-        "mixing": "orthogonal",
-        "log_s_bound": None,
-        "stack": WaveNetConfig(channels=6, dilations=(1, 2)),
-        "source": None,
-        "corrections": 0,
-        "sigma": 0.6,
-    }
-    return WaveGlowConfig(**(values | changes))
+    sizes = {"group_size": 4, "flows": 4, "early_every": 2, "early_size": 1, "cond_channels": 20, "upsample_kernel": 20}
+    return replace(published(), **(SIZES | sizes | {"stack": STACK} | changes))
 
 
 def reverse_config(**changes: Any) -> ReverseConfig:
     """Return the configuration of a reverse student with a network of two blocks that looks one frame ahead."""
-    values: dict[str, Any] = {
-        "n_mels": 5,
-        "hop_length": 8,
-        "sample_rate": 8000,
-        "cond_channels": 6,
-        "channels": 8,
-        "hidden": 12,
-        "blocks": 2,
-        "kernel_size": 3,
-        "ahead": 1,
-        "source": SourceConfig(PitchConfig(channels=4, layers=2, kernel_size=3, bins=12, ahead=1), f_max=3000.0),
-        "corrections": 1,
-    }
-    return ReverseConfig(**(values | changes))
+    values = {"channels": 8, "hidden": 12, "blocks": 2, "kernel_size": 3, "ahead": 1, "corrections": 1}
+    return ReverseConfig(**(SIZES | values | {"source": source_config(1)} | changes))
 
 
 STYLES: dict[str, dict[str, Any]] = {
@@ -113,6 +84,14 @@ def tiny_reverse(**changes: Any) -> Reverse:
 def tiny_spectral(**changes: Any) -> Reverse:
     """Return a reverse student whose head makes spectra."""
     return tiny_reverse(head=SpectrumHeadConfig(TINY_MEL), **changes)
+
+
+def random_voice(guard: GuardMode = "off") -> Synthesizer:
+    """Return a WaveGlow of random weights for mels of the nvidia preset."""
+    torch.manual_seed(0)
+    sizes = {"n_mels": 80, "hop_length": 256, "sample_rate": 22050, "group_size": 8, "cond_channels": 640}
+    model = stirred(WaveGlow(grouping_config(**sizes, upsample_kernel=1024)), 0.05)
+    return Synthesizer(Checkpoint(model, "waveglow", preset("nvidia")), "tiny", "cpu", torch.float32, guard)
 
 
 def tiny_synthesizer(kind: str, dtype: torch.dtype = torch.float32, **changes: Any) -> Synthesizer:

@@ -21,6 +21,7 @@ from training.start.inheritance import inherit_flows, inherit_pitch, started_fro
 from training.start.pitch import load_pitch
 from vocoder.checkpoint import Checkpoint, load_model
 from vocoder.config import ConfigError
+from vocoder.distributions.base import ENTROPY
 from vocoder.layers.stack import set_compute_dtype
 from vocoder.loading import model_directory
 from vocoder.mel.config import MelConfig
@@ -189,12 +190,11 @@ class StudentObjective(Objective):
             draw,
             teacher.conditionals(draw.x, mel),
             teacher.distribution,
-            self.model.base,
             losses.estimator,
             draws=losses.draws,
             log_s_floor=losses.log_s_floor,
         )
-        log_volume = draw.entropy / draw.x.shape[1] - self.model.base.entropy
+        log_volume = draw.entropy / draw.x.shape[1] - ENTROPY
         parts: Parts = {
             "kl": (weight, own.kl.mean()),
             "entropy": (0.0, own.entropy.mean().detach()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 
 import torch
@@ -30,7 +29,7 @@ def fit_envelope(student: Student, pairs: Iterable[tuple[Tensor, Tensor]]) -> No
         return
     conditions = ((student.envelope_condition(mel), x) for x, mel in pairs)
     weight, bias = log_scale_of(envelope, ((cond, _power(student, x, cond.shape[2])) for cond, x in conditions))
-    envelope.set_log_scale(weight, bias - math.log(student.base.deviation))
+    envelope.set_log_scale(weight, bias)
 
 
 def log_scale_of(

@@ -22,13 +22,9 @@ DIRECTORY = Path(__file__).parents[1] / "assets" / "adapters"
 
 @dataclass(frozen=True, eq=False)
 class Adapter:
-    """A map from mels of one mel config to those of another.
+    """A map from mels of one mel config, `source`, to those of another; `name` is that of the input preset.
 
-    Attributes:
-        name: of the input preset.
-        model: in float64, so that frames do not depend on their batch.
-        source: mel config of the input, without statistics.
-        quality: the measured loss.
+    The model is in float64, so that frames do not depend on their batch. `quality` holds the measured loss.
     """
 
     name: str
@@ -68,11 +64,7 @@ class Adapter:
 
 @cache
 def load_adapter(directory: Path) -> Adapter:
-    """Load an adapter from its directory.
-
-    Raises:
-        CheckpointError: the directory is damaged or does not hold an adapter.
-    """
+    """Load an adapter; raises a CheckpointError if its directory is damaged or does not hold one."""
     checkpoint = load_model(directory)
     if not isinstance(checkpoint.model, AdapterModel):
         raise CheckpointError(f"{directory} holds a model of family {checkpoint.family!r}, no adapter")

@@ -77,12 +77,8 @@ class FrameTimes:
     def windows(self, mel: Tensor, start: int, stop: int, offset: int, end: int | None) -> Tensor:
         """Return windows (stop - start, taps, bands) around target frames `start` to `stop` - 1.
 
-        Args:
-            mel: source frames (bands, frames), starting at number `offset`.
-            start: first target frame.
-            stop: the one after the last.
-            offset: number of the first frame in `mel`.
-            end: frames of the whole mel; None if unknown.
+        The mel holds source frames (bands, frames) from number `offset` on, of `end` in all, or None if that is
+        unknown.
         """
         taps = self.before + 1 + self.after
         wanted = (torch.arange(start, stop)[:, None] + torch.arange(-self.before, self.after + 1)).flatten()

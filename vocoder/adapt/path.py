@@ -19,13 +19,9 @@ from vocoder.sampling import AdaptMode
 
 @dataclass(frozen=True)
 class MelPath:
-    """How mels of one mel config become mels of a model, and when the audio begins.
+    """How mels of one mel config, `source`, become mels of a model, `target`, and when the audio begins.
 
-    Attributes:
-        source: mel config of the given mels.
-        target: mel config of the model.
-        delay: samples by which the model's audio is delayed.
-        adapter: None for exact conversions.
+    `delay` are the samples by which the model's audio is delayed; `adapter` is None for exact conversions.
     """
 
     source: MelConfig
@@ -161,8 +157,7 @@ class Placement:
 def path_between(source: MelConfig, target: MelConfig, adapt: AdaptMode = "on") -> MelPath:
     """Return the path between two mel configs: exact if possible, else through an adapter.
 
-    Raises:
-        MelMismatchError: there is neither; the text lists the differences.
+    Raises a MelMismatchError that lists the differences if there is neither.
     """
     if adapt not in ("on", "off"):
         raise ValueError(f"adapt must be 'on' or 'off', not {adapt!r}")

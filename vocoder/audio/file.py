@@ -31,13 +31,10 @@ class AudioTooLongError(AudioError):
 
 @dataclasses.dataclass(frozen=True)
 class AudioFormat:
-    """A container and an encoding of libsndfile.
+    """A container and an encoding, by libsndfile's names.
 
-    Attributes:
-        container: libsndfile's name for the file format.
-        subtype: libsndfile's name for the encoding.
-        bits: per integer sample; None for floats and lossy encodings.
-        sample_rates: the rates in Hz that the encoding supports; empty for any.
+    `bits` are those of an integer sample, None for floats and lossy encodings; `sample_rates` are the rates in Hz that
+    the encoding supports, empty for any.
     """
 
     container: str
@@ -56,9 +53,7 @@ AUDIO_FORMATS: MappingProxyType[str, AudioFormat] = MappingProxyType(
         "ogg": AudioFormat("OGG", "VORBIS"),
         "opus": AudioFormat("OGG", "OPUS", sample_rates=(8000, 12000, 16000, 24000, 48000)),
         "mp3": AudioFormat(
-            "MP3",
-            "MPEG_LAYER_III",
-            sample_rates=(8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000),
+            "MP3", "MPEG_LAYER_III", sample_rates=(8000, 11025, 12000, 16000, 22050, 24000, 32000, 44100, 48000)
         ),
     }
 )
@@ -68,10 +63,8 @@ AUDIO_FORMATS: MappingProxyType[str, AudioFormat] = MappingProxyType(
 class WriteReport:
     """What writing did to the audio.
 
-    Attributes:
-        sample_rate: Hz in the file, which differs from the request if the format does not support it.
-        peak: the largest magnitude before clipping.
-        clipped: number of samples beyond full scale that were clipped.
+    `sample_rate` is that of the file in Hz, which may differ from the request; `peak` the largest magnitude before
+    clipping, and `clipped` the number of samples beyond full scale.
     """
 
     sample_rate: int
@@ -94,8 +87,7 @@ def read_audio(
         sample_rate: Hz to resample to; None keeps the file's own.
         max_seconds: refuse longer audio, without reading more than that.
 
-    Returns:
-        x (T,), the mean of the channels, and its sample rate. Full scale is 1; float files may exceed it.
+    Returns x (T,), the mean of the channels, and its sample rate. Full scale is 1; float files may exceed it.
 
     Raises:
         AudioError: not an audio file, no samples in it, samples that are not finite, or a chain of Ogg streams.
@@ -128,9 +120,7 @@ def read_audio(
 def open_audio(source: str | Path | BinaryIO) -> soundfile.SoundFile:
     """Open an audio file, a path or a seekable binary file, for reading.
 
-    Raises:
-        AudioError: several chained Ogg streams, of which only the first would be read.
-        soundfile.LibsndfileError: not an audio file.
+    Raises an AudioError for several chained Ogg streams, of which only the first would be read.
     """
     with Path(source).open("rb") if isinstance(source, (str, Path)) else nullcontext(source) as file:
         if is_chained_ogg(file):
@@ -147,7 +137,7 @@ def write_audio(
     format: str | None = None,
     origin: Origin | None = None,
 ) -> WriteReport:
-    """Write audio to a file and report samples beyond full scale, which are clipped.
+    """Write audio x (T,) to a file and report samples beyond full scale, which are clipped.
 
     Args:
         target: a path, or a binary file; the latter needs `format`.
@@ -156,8 +146,7 @@ def write_audio(
         format: a key of `AUDIO_FORMATS`; None takes the path's suffix.
         origin: what the file says about its origin; nothing by default.
 
-    Raises:
-        AudioError: unknown format, x not (T,) of finite floats, no such directory.
+    Raises an AudioError for an unknown format, other than finite floats (T,), or a directory that is not there.
     """
     encoding = AUDIO_FORMATS[_format_name(target, format)]
     if x.ndim != 1 or x.size == 0 or x.dtype.kind != "f" or not np.isfinite(x).all():

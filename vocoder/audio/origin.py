@@ -16,14 +16,9 @@ PROGRAM = "flow-vocoder"
 
 @dataclass(frozen=True)
 class Origin:
-    """Where audio comes from.
+    """Where audio comes from: the name of the model, the version of this package, and whether it was synthesized.
 
-    Attributes:
-        model: name of the model.
-        version: of this package.
-        seed: of the noise; None if unknown.
-        dtype: that the model multiplied in; None if unknown.
-        synthetic: whether the audio was synthesized.
+    `seed` of the noise and `dtype` that the model multiplied in are None if unknown.
     """
 
     model: str

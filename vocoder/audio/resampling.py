@@ -23,18 +23,10 @@ MAX_KERNEL_SIZE = 8_000_000
 
 
 def resample(x: Audio, source_rate: int, target_rate: int) -> Audio:
-    """Resample audio, low-passed for the lower of the two rates.
+    """Resample audio (..., T) to (..., ceil(T * target_rate / source_rate)), low-passed for the lower of the two rates.
 
-    Args:
-        x: (..., T), a tensor (differentiable) or an array; the result is of the same kind.
-        source_rate: Hz.
-        target_rate: Hz.
-
-    Returns:
-        audio (..., ceil(T * target_rate / source_rate)).
-
-    Raises:
-        ValueError: a rate is not positive, or the two have too small a common divisor.
+    A tensor (differentiable) or an array gives its own kind. Raises a ValueError if a rate is not positive, or the two
+    have too small a common divisor.
     """
     if source_rate <= 0 or target_rate <= 0:
         raise ValueError(f"sample rates must be positive, not {source_rate} and {target_rate} Hz")

@@ -14,15 +14,9 @@ from vocoder.layers.stack import CausalStack, StackWeights, as_matrix, gate_offs
 
 
 class CompiledGenerator:
-    """Generate the utterances of a batch in compiled code, each on one thread.
+    """Generate the utterances of a batch in compiled code, each on one thread; arguments as of `generator`.
 
-    Args:
-        run: `vocoder.kernels.generation.generated`, for the dtype of the weights.
-        weights: of the stack, as `loop_weights` returns them.
-        stack: whose weights these are.
-        distribution: of a sample.
-        feedback: what the stack sees of the samples before.
-        plan: of the first samples.
+    `run` is the kernel `generated` for the dtype of the weights, which are as `loop_weights` returns them.
     """
 
     def __init__(
@@ -37,12 +31,11 @@ class CompiledGenerator:
         self._kernel, self._stack, self._weights = run, stack, weights
         floor, own, (batch, _, order) = distribution.log_s_floor, stack.weights(), plan.coefficients.shape
         floor = -math.inf if floor is None else floor
-        self._settings = int(feedback.scales), int(own.rectified), floor, feedback.limit
+        self._settings = int(feedback.scales), floor, feedback.limit
         self._state = (
             torch.zeros(batch, own.past * sum(own.dilations), own.hidden),
             torch.zeros(batch, len(own.dilations), dtype=torch.int32),
             torch.zeros(batch, order, dtype=torch.float64),
-            torch.zeros(batch, len(weights[0])),
             torch.zeros(batch, 1, dtype=torch.float64),
         )
 

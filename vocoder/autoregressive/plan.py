@@ -8,9 +8,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
-
-from vocoder.distributions.mulaw import MuLaw
 
 PART = 256
 """positions whose share in the gates is computed at a time"""
@@ -54,32 +51,22 @@ class Feedback:
     Attributes:
         scales: beside the excitation, which is what linear prediction left of the last sample, the last sample and the
             prediction, each over the gain and then through asinh: samples of a vowel are hundreds of gains large.
-        levels: in place of the excitation its mu-law level, one-hot.
         limit: what is made of noise is clamped to so many gains around its prediction.
     """
 
     scales: bool = False
-    levels: MuLaw | None = None
     limit: float = math.inf
 
     @property
     def channels(self) -> int:
         """Channels of the network's input."""
-        if self.levels is not None:
-            return self.levels.levels
         return 3 if self.scales else 1
 
     def inputs(self, excitation: Tensor, before: Tensor, prediction: Tensor) -> Tensor:
-        """Return what the network sees, (B, channels, T).
+        """Return what the network sees, (B, channels, T): the excitation of the sample before each, (B, T).
 
-        Args:
-            excitation: of the sample before each, (B, T).
-            before: that sample, over the gain.
-            prediction: of the sample itself, over the gain.
+        With `scales` also that sample and the prediction of the sample itself, both over the gain.
         """
-        if self.levels is not None:
-            one_hot = F.one_hot(self.levels.level(excitation), self.levels.levels)
-            return one_hot.movedim(-1, 1).to(excitation.dtype)
         if self.scales:
             return torch.stack([excitation, before, prediction], dim=1).asinh()
         return excitation.unsqueeze(1)

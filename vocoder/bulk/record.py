@@ -13,14 +13,15 @@ from vocoder.bulk.synthesis import Voice, part_of
 from vocoder.config import to_dict
 from vocoder.loading import model_directory, own_dtype
 from vocoder.mel.config import MelConfig
-from vocoder.sampling import Sampling, voice_of
+from vocoder.sampling import voice_of
 
 RECORD_FOLDER = ".vocoder-synthesize"
 IDENTITY = ("family", "architecture", "mel", "weights_sha256")
 """what of a model's config.json affects its audio, unlike scores and provenance"""
+REMEDY = "give another folder, or --again to replace"
 
 
-def pending(jobs: Sequence[Job], output: Path, voice: Voice, sampling: Sampling, again: bool) -> list[Job]:
+def pending(jobs: Sequence[Job], output: Path, voice: Voice, again: bool) -> list[Job]:
     """Write the record of a run into its folder of audio and return the jobs that are left.
 
     A job is done if its audio exists and is not older than its mel. Audio files appear only when complete.
@@ -30,23 +31,16 @@ def pending(jobs: Sequence[Job], output: Path, voice: Voice, sampling: Sampling,
         ValueError: the folder holds audio of these names made otherwise.
         OSError: the folder cannot be read or written.
     """
-    path = output / RECORD_FOLDER / "record.json"
-    names = {job: job.audio.relative_to(output).as_posix() for job in jobs}
-    own = {names[job]: voice_of(job.sampling) for job in jobs if job.sampling != sampling}
-    record = {"made": _made(voice, sampling), "own": own}
-    there = [name for job, name in names.items() if job.audio.exists()]
+    path, made = output / RECORD_FOLDER / "record.json", _made(voice)
+    there = [job.audio for job in jobs if job.audio.exists()]
     if again:
-        suffix = _previous_suffix(path)
-        for job in jobs:
-            job.audio.unlink(missing_ok=True)
-            job.audio.with_suffix(suffix or job.audio.suffix).unlink(missing_ok=True)
+        for audio in there:
+            audio.unlink()
     elif there:
-        old = _read(path)
-        _compare(old, record, there, output)
-        own |= {name: values for name, values in old["own"].items() if name not in names.values()}
+        _compare(_read(path), made, output)
     path.parent.mkdir(parents=True, exist_ok=True)
     part = part_of(path)
-    part.write_text(json.dumps(record, indent=1), encoding="utf-8")
+    part.write_text(json.dumps({"made": made}, indent=1), encoding="utf-8")
     part.replace(path)
     return unfinished(jobs)
 
@@ -63,7 +57,7 @@ def _is_done(job: Job) -> bool:
         return False
 
 
-def _made(voice: Voice, sampling: Sampling) -> dict[str, Any]:
+def _made(voice: Voice) -> dict[str, Any]:
     """Return the options that all audio of a run shares."""
     path = model_directory(voice.model) / "config.json"
     try:
@@ -71,11 +65,10 @@ def _made(voice: Voice, sampling: Sampling) -> dict[str, Any]:
     except (OSError, ValueError, TypeError) as error:
         raise ValueError(f"{path} cannot be read: {error}") from error
     dtype = voice.dtype or str(own_dtype(config.get("provenance", {}), voice.device)).removeprefix("torch.")
-    model = _sum([config.get(name) for name in IDENTITY])
-    made = {"model": model, "format": voice.format, "preset": voice.preset, "dtype": dtype, **voice_of(sampling)}
-    source = voice.source
+    model, sampling, source = _sum([config.get(name) for name in IDENTITY]), voice.sampling, voice.source
+    made = {"model": model, "format": voice.format, "preset": sampling.preset, "dtype": dtype, **voice_of(sampling)}
     if source is not None:
-        made |= {"adapt": voice.adapt}
+        made |= {"adapt": sampling.adapt}
     if isinstance(source, MelConfig):  # a file may change before the next run
         made |= {"contract": _sum(to_dict(source))}
     return made
@@ -85,39 +78,21 @@ def _sum(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _previous_suffix(record: Path) -> str | None:
+def _read(path: Path) -> dict[str, Any]:
     try:
-        return "." + str(_read(record)["made"]["format"]).partition("_")[0]
-    except (ValueError, KeyError):
-        return None
-
-
-def _read(path: Path) -> dict[str, dict[str, Any]]:
-    remedy = "give another folder, or --again to replace"
-    try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        return {"made": dict(record["made"]), "own": dict(record["own"])}
+        return dict(json.loads(path.read_text(encoding="utf-8"))["made"])
     except FileNotFoundError:
         folder = path.parent.parent
-        raise ValueError(f"{folder} holds audio of these names that this command did not make; {remedy} it") from None
+        raise ValueError(f"{folder} holds audio of these names that this command did not make; {REMEDY} it") from None
     except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} is damaged ({error}); {remedy} its audio") from None
+        raise ValueError(f"{path} is damaged ({error}); {REMEDY} its audio") from None
 
 
-def _compare(old: Mapping[str, Any], new: Mapping[str, Any], names: Sequence[str], output: Path) -> None:
-    """Refuse to mix audio made with different options; `names` are there already."""
-    differences = [
-        f"{option} {_said(old['made'].get(option))}, not {_said(value)}"
-        for option, value in new["made"].items()
-        if old["made"].get(option) != value
-    ]
-    changed = [name for name in names if old["own"].get(name) != new["own"].get(name)]
-    if changed and not differences:
-        differences = [f"other settings for {changed[0]}" + (f" and {len(changed) - 1} more" if changed[1:] else "")]
-    if differences:
-        raise ValueError(
-            f"{output} holds audio made with {'; '.join(differences)}; give another folder, or --again to replace it"
-        )
+def _compare(old: Mapping[str, Any], new: Mapping[str, Any], output: Path) -> None:
+    """Refuse to mix audio made with different options."""
+    found = [f"{name} {_said(old.get(name))}, not {_said(new[name])}" for name in new if old.get(name) != new[name]]
+    if found:
+        raise ValueError(f"{output} holds audio made with {'; '.join(found)}; {REMEDY} it")
 
 
 def _said(value: Any) -> str:

@@ -18,7 +18,6 @@ from vocoder.bulk.record import RECORD_FOLDER, pending
 from vocoder.bulk.synthesis import Outcome, RowSynthesizer, Voice
 from vocoder.bulk.workers import in_processes, synthesize_row
 from vocoder.mel.file import mel_frames
-from vocoder.sampling import Sampling
 
 ROW_FRAMES = 1024
 """mel frames in a row on a CPU; longer rows leave its caches and gain nothing"""
@@ -70,23 +69,11 @@ class Summary:
 
 
 def synthesize_all(
-    jobs: Sequence[Job],
-    output: Path,
-    voice: Voice,
-    sampling: Sampling,
-    synthesize: RunJobs,
-    *,
-    again: bool = False,
+    jobs: Sequence[Job], output: Path, voice: Voice, synthesize: RunJobs, *, again: bool = False
 ) -> Summary:
-    """Run all jobs that are not done yet.
+    """Run all jobs that are not done yet, by a function that yields their outcomes in any order.
 
-    Args:
-        jobs: all jobs of the run, with audio in `output`.
-        output: folder of the audio, created if missing.
-        voice: options common to all jobs.
-        sampling: of the jobs that have none of their own.
-        synthesize: runs jobs and yields their outcomes, in any order.
-        again: replace existing audio.
+    The folder of the audio, `output`, is created if missing; with `again` existing audio is replaced.
 
     Raises:
         ValueError: there is no such model, or the folder holds audio made otherwise.
@@ -99,7 +86,7 @@ def synthesize_all(
     except Timeout:
         raise OSError(f"another run is writing to {output}") from None
     with lock:
-        left = pending(jobs, output, voice, sampling, again)
+        left = pending(jobs, output, voice, again)
         if not left:
             return Summary(there=len(jobs))
         summary = _tally(synthesize(left), Summary(there=len(jobs) - len(left)), len(left))

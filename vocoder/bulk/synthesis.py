@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -19,31 +19,30 @@ from vocoder.loading import load
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import AUTO, chosen_config
 from vocoder.mel.file import read_mel
-from vocoder.sampling import AdaptMode, GuardMode, Utterance, voice_of
+from vocoder.sampling import GuardMode, Sampling, Utterance, voice_of
 
 
 @dataclass(frozen=True)
 class Voice:
-    """Options common to all files of a run.
+    """Options of all files of a run.
 
-    `format` is a key of `AUDIO_FORMATS`, `preset` names the mel config of the mels (None for the model's), `statistics`
-    a file of their mean and variance, and `origin` says whether files are marked as synthetic.
+    `format` is a key of `AUDIO_FORMATS`, `statistics` a file of the mels' mean and variance, and `origin` says whether
+    files are marked as synthetic.
     """
 
     model: str
+    sampling: Sampling = field(default_factory=Sampling)
     device: str = "cpu"
     format: str = "wav"
-    preset: str | None = None
     guard: GuardMode = "warn"
     origin: bool = True
-    adapt: AdaptMode = "on"
     statistics: str | None = None
     dtype: str | None = None
 
     @property
     def source(self) -> MelConfig | str | None:
         """Mel config of the mels, None for the model's, "auto" to recognise each; may raise a ConfigError."""
-        return chosen_config(self.preset, self.statistics)
+        return chosen_config(self.sampling.preset, self.statistics)
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class RowSynthesizer:
         dtype = None if voice.dtype is None else getattr(torch, voice.dtype)
         self._synthesizer = load(voice.model, voice.device, dtype, guard="off")
         if self._source != AUTO:
-            self._synthesizer.path(self._source, voice.adapt)  # raises if there is no conversion
+            self._synthesizer.path(self._source, voice.sampling.adapt)  # raises if there is no conversion
 
     def __call__(self, row: Sequence[Job]) -> list[Outcome]:
         """Synthesize the jobs in one run of the model; a failure affects only its own outcome."""
@@ -89,8 +88,8 @@ class RowSynthesizer:
 
     def _utterance(self, job: Job) -> Utterance:
         voice = self._voice
-        admitted = self._synthesizer.admit(read_mel(job.mel), self._source, voice.adapt, voice.guard)
-        return Utterance(admitted, **voice_of(job.sampling.seeded()))  # drawn here, so that the file can name it
+        admitted = self._synthesizer.admit(read_mel(job.mel), self._source, voice.sampling.adapt, voice.guard)
+        return Utterance(admitted, **voice_of(voice.sampling.seeded()))  # drawn here, so that the file can name it
 
     def _written(self, job: Job, utterance: Utterance, x: NDArray[np.float32]) -> Outcome:
         part, sample_rate = part_of(job.audio), self._synthesizer.sample_rate

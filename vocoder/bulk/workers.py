@@ -25,10 +25,8 @@ Work = Callable[[Sequence[Job]], list[Outcome]]
 def in_processes(rows: Iterable[list[Job]], work: Work, count: int) -> Iterator[Outcome]:
     """Yield the outcome of every job as soon as it is known. A row is taken when a process has time for it.
 
-    When a process dies, what was in progress is run again, one file at a time, to find the one that killed it.
-
-    Raises:
-        OSError: a process died while it loaded the model.
+    When a process dies, what was in progress is run again, one file at a time, to find the one that killed it. Raises
+    an OSError if one dies while it loads the model.
     """
     left, waiting, suspects = iter(rows), deque[list[Job]](), 0
     while True:

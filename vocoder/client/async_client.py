@@ -32,14 +32,7 @@ from vocoder.client.requests import (
     synthesis_call,
 )
 from vocoder.client.retries import Retries
-from vocoder.client.stream_messages import (
-    END,
-    connection_error,
-    frame_messages,
-    hello,
-    read_message,
-    stream_address,
-)
+from vocoder.client.stream_messages import END, connection_error, frame_messages, hello, read_message, stream_address
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -58,7 +51,18 @@ class _Connect(connect):
 
 
 class AsyncClient:
-    """Asynchronous client of a vocoder server; arguments and errors are those of `Client`."""
+    """Asynchronous client of a vocoder server; an asynchronous context manager.
+
+    Args:
+        url: of the server, such as http://127.0.0.1:8000.
+        api_key: if the server asks for one.
+        timeout: seconds to wait for a whole answer, or for the next audio of a stream.
+        retries: when to repeat a request.
+        trust_env: whether to use proxies from the environment.
+        max_bytes: the largest answer that is read, or message of a stream.
+
+    Raises a ValueError if the address is not HTTP, or HTTP cannot carry the key.
+    """
 
     def __init__(
         self,
@@ -93,24 +97,45 @@ class AsyncClient:
         await self._http.aclose()
 
     async def models(self) -> list[ModelInfo]:
-        """Return the models of the server, as `Client.models` does."""
+        """Return the models of the server, the first is the default; raises a VocoderError as `synthesize`."""
         return read_models(await self._call(MODELS))
 
     async def synthesize(self, mel: Any, **options: Unpack[SpeechOptions]) -> Speech:
-        """Turn a mel (n_mels, frames) into audio, as `Client.synthesize` does."""
+        """Turn a mel (n_mels, frames), array or tensor, into audio.
+
+        The mel is in the model's mel config, or in that of `preset`; `SpeechOptions` describes the options.
+
+        Raises:
+            VocoderError: the server did not answer, refused or failed; each kind has its class.
+            TypeError: the mel holds no real numbers, or there is no such option.
+        """
         return read_speech(await self._call(synthesis_call(mel, options)))
 
     async def mel(
         self, audio: Audio, sample_rate: int | None = None, *, model: str | None = None, preset: str | None = None
     ) -> NDArray[np.float32]:
-        """Return the mel (n_mels, frames) of audio, as `Client.mel` does."""
+        """Return the mel (n_mels, frames) of audio for a model or preset.
+
+        Args:
+            audio: path or content of a sound file, or samples (T,): floats in [-1, 1] or 16-bit integers.
+            sample_rate: Hz of samples.
+            model: a name from `models()`.
+            preset: a mel preset instead of a model.
+
+        Raises as `synthesize`, and a ValueError for samples without a rate, or a file with one.
+        """
         return read_mel(await self._call(mel_call(audio, sample_rate, model, preset)))
 
     @asynccontextmanager
     async def stream(self, mel: Any, **options: Unpack[SpeechOptions]) -> AsyncIterator[AsyncSpeechStream]:
         """Synthesize a mel while it is made: `async with client.stream(frames) as speech: async for x in speech: ...`.
 
-        As `Client.stream`; the iterable of frames may be asynchronous.
+        The mel is (n_mels, frames), array or tensor, or an iterable of frames (n_mels,) and pieces (n_mels, frames),
+        which may be asynchronous.
+
+        Raises:
+            VocoderError: as in `synthesize`, at any time; IncompleteError if the connection is lost.
+            ValueError: a piece has another number of bands, raised at its turn.
         """
         async with self.open_stream(options) as stream:
             sending = asyncio.create_task(stream.send([mel] if hasattr(mel, "shape") else mel))

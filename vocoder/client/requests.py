@@ -36,7 +36,7 @@ class SpeechOptions(TypedDict, total=False):
     denoise: float | None
     """how much of the model's own hum to remove, 0 to 1"""
     corrections: int | None
-    """number of corrections towards the mel, 0 to 100: 40 for the best quality, fewer are faster"""
+    """number of corrections towards the mel, 0 to 100; fewer are faster"""
     preset: str | None
     """preset of the mel; `models()` lists what each model accepts; `auto` recognises it, but not in a stream"""
     adapt: str | None

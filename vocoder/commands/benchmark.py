@@ -20,9 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = "Measure the speed of a model on this machine and print a Markdown table."
     add_model_arguments(parser)
-    parser.add_argument(
-        "--seconds", type=float, nargs="+", default=[1.0, 10.0], help="durations of audio (default: 1 and 10)"
-    )
+    durations = "durations of audio (default: 1 and 10)"
+    parser.add_argument("--seconds", type=float, nargs="+", default=[1.0, 10.0], help=durations)
     parser.add_argument("--repetitions", type=int, default=5, help="runs of each duration (default: %(default)s)")
     parser.add_argument("--json", action="store_true", help="print JSON, for programs")
 

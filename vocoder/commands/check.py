@@ -24,12 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "others look like. The exit status is 0 if all are typical, 1 if one is not, 2 if one cannot be read."
     )
     parser.add_argument("mels", nargs="+", type=Path, metavar="MEL", help="npy file")
-    parser.add_argument(
-        "--preset",
-        default="nvidia",
-        metavar="NAME|FILE",
-        help=f"the mel config to follow: {PRESET_HELP}; auto names their own (default: %(default)s)",
-    )
+    followed = f"the mel config to follow: {PRESET_HELP}; auto names their own (default: %(default)s)"
+    parser.add_argument("--preset", default="nvidia", metavar="NAME|FILE", help=followed)
     parser.add_argument("--json", action="store_true", help="print one JSON object a line, for programs")
 
 
@@ -49,10 +45,8 @@ def _check(path: Path, way: MelPath | None, own: MelConfig, as_json: bool) -> in
         print(f"vocoder check: {path}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     if as_json:
-        print(
-            json.dumps({"mel": str(path), "contract": made_with.source.name, **verdict.as_dict()}, ensure_ascii=False),
-            flush=True,
-        )
+        told = {"mel": str(path), "contract": made_with.source.name, **verdict.as_dict()}
+        print(json.dumps(told, ensure_ascii=False), flush=True)
     else:
         print(f"{path}: {'' if way else f'recognised as {made_with.source.name}: '}{_text(verdict)}", flush=True)
     return 0 if verdict.typical else 1

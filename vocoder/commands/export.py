@@ -22,16 +22,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("model", metavar="MODEL", help="shipped name, model directory or Hugging Face repository")
     parser.add_argument("--format", dest="form", required=True, choices=tuple(FORMATS), help="what reads the file")
+    corrections = "number of corrections towards the mel (default: the model's own; fewer are faster)"
+    parser.add_argument("--corrections", type=int, metavar="N", help=corrections)
     parser.add_argument(
-        "--corrections",
-        type=int,
-        metavar="N",
-        help="number of corrections towards the mel (default: the model's own; fewer are faster)",
-    )
-    parser.add_argument(
-        "--sigma",
-        type=float,
-        help="temperature of the noise in a program for sherpa-onnx (default: the model's own)",
+        "--sigma", type=float, help="temperature of the noise in a program for sherpa-onnx (default: the model's own)"
     )
     parser.add_argument(
         "--weights",

@@ -26,16 +26,10 @@ def add_recording_arguments(parser: argparse.ArgumentParser, output: str) -> Non
         f"{parser.description} `-` stands for standard input and output. A file named by -o is replaced. In a folder "
         "existing files are kept, so that a stopped run can be continued."
     )
-    parser.add_argument(
-        "audio",
-        nargs="+",
-        type=Path,
-        metavar="AUDIO",
-        help="audio file of any sample rate, whose channels are averaged, or folder of them",
-    )
-    parser.add_argument(
-        "-o", "--output", type=Path, required=True, help=f"{output}; a folder for several recordings or a folder"
-    )
+    sources = "audio file of any sample rate, whose channels are averaged, or folder of them"
+    parser.add_argument("audio", nargs="+", type=Path, metavar="AUDIO", help=sources)
+    targets = f"{output}; a folder for several recordings or a folder"
+    parser.add_argument("-o", "--output", type=Path, required=True, help=targets)
     parser.add_argument("--again", action="store_true", help="replace existing files in the folder")
 
 
@@ -45,9 +39,8 @@ def pairs(sources: Sequence[Path], output: Path, suffix: str, *, again: bool) ->
     Sources are files, `-`, or folders, which are searched for audio; the output repeats their structure. A file named
     by `output` is replaced. Files in a folder are kept without `again`, and a line says how many.
 
-    Raises:
-        ValueError: the output does not fit the sources, a folder has no audio, two sources have one target, or a source
-            is its own target.
+    Raises a ValueError if the output does not fit the sources, a folder has no audio, two sources have one target, or a
+    source is its own target.
     """
     if len(sources) == 1 and not sources[0].is_dir() and not output.is_dir():
         made = [(sources[0], output)]
@@ -84,10 +77,8 @@ def check_folder(output: Path) -> None:
 def each(program: str, files: Sequence[tuple[Path, Path]], output: Path, make: Callable[[Path, Path], str]) -> int:
     """Make every target of `pairs` and print one line for each; a failure affects only its own file.
 
-    `make` writes a target from a source and returns what to say about it; error messages begin with `program`.
-
-    Returns:
-        0, or 2 if one failed.
+    `make` writes a target from a source and returns what to say about it; error messages begin with `program`. The
+    status is 0, or 2 if one failed.
     """
     status = 0
     for source, target in files:

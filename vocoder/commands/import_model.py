@@ -29,13 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Write the model directory and report what was imported."""
-    imported = import_model(
-        args.layout,
-        args.file,
-        args.output,
-        config=args.config,
-        statistics=args.statistics,
-    )
+    imported = import_model(args.layout, args.file, args.output, config=args.config, statistics=args.statistics)
     parameters = sum(parameter.numel() for parameter in imported.model.parameters())
     print(f"{args.output}: {parameters / 1e6:.1f} million parameters, mels of preset {imported.mel_config.name}")
     for note in (*imported.notes, PRECISION):

@@ -21,12 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments."""
     parser.description = "Compute the mel-spectrogram of audio files (wav, flac, ogg, opus, mp3)."
     add_recording_arguments(parser, "npy file to write, float32 (n_mels, frames)")
-    parser.add_argument(
-        "--preset",
-        default="nvidia",
-        metavar="NAME|FILE",
-        help=f"mel config to follow: {PRESET_HELP} (default: %(default)s)",
-    )
+    followed = f"mel config to follow: {PRESET_HELP} (default: %(default)s)"
+    parser.add_argument("--preset", default="nvidia", metavar="NAME|FILE", help=followed)
 
 
 def run(args: argparse.Namespace) -> int:

@@ -28,48 +28,28 @@ def add_model_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="NAME|DIR",
         help=f"shipped name ({shipped}), model directory or Hugging Face repository (default: %(default)s)",
     )
-    parser.add_argument(
-        "--device", default="cpu", help="torch device, such as cpu, cuda or cuda:1 (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--dtype",
-        choices=DTYPES,
-        help="precision of the products (default: bfloat16 where the device multiplies it, else float32; float32 for "
-        "imported models)",
-    )
+    parser.add_argument("--device", default="cpu", help="torch device, such as cuda or cuda:1 (default: %(default)s)")
+    dtypes = "precision of the products (default: bfloat16 where the device has it; float32 for imported models)"
+    parser.add_argument("--dtype", choices=DTYPES, help=dtypes)
 
 
 def add_sampling_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `--sigma`, `--seed`, `--denoise` and `--corrections`."""
     parser.add_argument("--sigma", type=float, help="sampling temperature, 0 or more (default: the model's own)")
-    parser.add_argument(
-        "--seed", type=int, help="seed of the noise; the same seed gives the same audio (default: random)"
-    )
-    parser.add_argument(
-        "--denoise",
-        type=float,
-        default=0.0,
-        help="how much of the model's own hum to remove, 0 to 1 (default: %(default)s)",
-    )
-    parser.add_argument(
-        "--corrections",
-        type=int,
-        metavar="N",
-        help="number of corrections towards the mel (default: the model's own; 40 for the best quality)",
-    )
+    parser.add_argument("--seed", type=int, help="seed of the noise; gives the same audio again (default: random)")
+    hum = "how much of the model's own hum to remove, 0 to 1 (default: %(default)s)"
+    parser.add_argument("--denoise", type=float, default=0.0, help=hum)
+    corrections = "number of corrections towards the mel (default: the model's own; fewer are faster)"
+    parser.add_argument("--corrections", type=int, metavar="N", help=corrections)
 
 
 def add_audio_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare `--format` and `--no-origin`."""
     parser.add_argument(
-        "--format", choices=tuple(AUDIO_FORMATS), help="audio format (default: by the suffix of the file, else wav)"
+        "--format", choices=tuple(AUDIO_FORMATS), help="audio format (default: the file's suffix, or wav)"
     )
-    parser.add_argument(
-        "--no-origin",
-        dest="origin",
-        action="store_false",
-        help="do not mark files as synthetic with model, version and seed",
-    )
+    unmarked = "do not mark files as synthetic with model, version and seed"
+    parser.add_argument("--no-origin", dest="origin", action="store_false", help=unmarked)
 
 
 def sampling_of(args: argparse.Namespace) -> Sampling:
@@ -90,15 +70,9 @@ def add_preset_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"of the mels: {PRESET_HELP}, or auto to recognise it; they are converted to the model's exactly "
         "or through an adapter",
     )
-    parser.add_argument(
-        "--statistics", metavar="FILE", help="npz or JSON file with mean and variance of normalised mels"
-    )
-    parser.add_argument(
-        "--adapt",
-        choices=get_args(AdaptMode),
-        default="on",
-        help="off: refuse mels that only an adapter can convert (default: %(default)s)",
-    )
+    parser.add_argument("--statistics", metavar="FILE", help="npz or JSON file: mean and variance of normalised mels")
+    exactly = "off: refuse mels that only an adapter can convert (default: %(default)s)"
+    parser.add_argument("--adapt", choices=get_args(AdaptMode), default="on", help=exactly)
 
 
 def model(args: argparse.Namespace) -> Synthesizer:

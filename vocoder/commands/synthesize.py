@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import get_args
@@ -34,35 +35,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "and output. A file named by -o is replaced. In a folder existing files are kept, so that a stopped run can be "
         "continued."
     )
-    parser.add_argument(
-        "mels", nargs="+", type=Path, metavar="MEL", help="npy file, folder of npy files, or manifest (.jsonl)"
-    )
-    parser.add_argument(
-        "-o",
-        "--output",
-        type=Path,
-        required=True,
-        help="audio file for one mel, in the format of its suffix; otherwise a folder",
-    )
+    sources = "npy file, folder of npy files, or manifest (.jsonl)"
+    parser.add_argument("mels", nargs="+", type=Path, metavar="MEL", help=sources)
+    output = "audio file for one mel, in the format of its suffix; otherwise a folder"
+    parser.add_argument("-o", "--output", type=Path, required=True, help=output)
     add_model_arguments(parser)
     add_sampling_arguments(parser)
     add_audio_arguments(parser)
     add_preset_arguments(parser)
-    parser.add_argument(
-        "--guard",
-        choices=get_args(GuardMode),
-        default="warn",
-        help="for mels that are not typical of their mel config: warn, refuse, or do not look (default: %(default)s)",
-    )
+    modes = "for mels that are not typical of their mel config: warn, refuse, or do not look (default: %(default)s)"
+    parser.add_argument("--guard", choices=get_args(GuardMode), default="warn", help=modes)
     many = parser.add_argument_group("for many mels")
     many.add_argument("--workers", type=int, default=1, metavar="N", help="number of worker processes (default: 1)")
-    many.add_argument(
-        "--row-frames",
-        type=int,
-        default=ROW_FRAMES,
-        metavar="N",
-        help="frames of short mels that share a run (default: %(default)s)",
-    )
+    shared = "frames of short mels that share a run (default: %(default)s)"
+    many.add_argument("--row-frames", type=int, default=ROW_FRAMES, metavar="N", help=shared)
     many.add_argument("--again", action="store_true", help="replace existing audio")
 
 
@@ -81,15 +67,15 @@ def _synthesize_many(args: argparse.Namespace) -> int:
     check_folder(args.output)
     if STANDARD in args.mels:
         raise ValueError("- stands for a single mel on standard input, without other mels or a folder")
-    sampling = sampling_of(args)
-    jobs = list_jobs(args.mels, args.output, suffix_of(args.format), sampling)
-    how = (args.preset, args.guard, args.origin, args.adapt, args.statistics, args.dtype)
-    voice = Voice(args.model, args.device, args.format or "wav", *how)
+    jobs = list_jobs(args.mels, args.output, suffix_of(args.format))
+    sampling = replace(sampling_of(args), preset=args.preset, adapt=args.adapt)
+    how = (args.guard, args.origin, args.statistics, args.dtype)
+    voice = Voice(args.model, sampling, args.device, args.format or "wav", *how)
     if args.workers == 1:
         synthesize: RunJobs = partial(synthesize_here, voice=voice, row_frames=args.row_frames)
     else:
         synthesize = partial(synthesize_in_processes, voice=voice, workers=args.workers, row_frames=args.row_frames)
-    summary = synthesize_all(jobs, args.output, voice, sampling, synthesize, again=args.again)
+    summary = synthesize_all(jobs, args.output, voice, synthesize, again=args.again)
     print(f"{args.output}: {summary}")
     for outcome in summary.doubts:
         _warn(outcome.job.mel, outcome.doubt)

@@ -18,9 +18,6 @@ from vocoder.layers.kept import Kept
 from vocoder.mel.config import MelConfig
 from vocoder.stages import Span, Stage
 
-BEST_CORRECTIONS = 40
-"""corrections beyond which little is gained"""
-
 
 def correctable(config: MelConfig) -> bool:
     """Whether audio can be corrected towards mels of a convention."""
@@ -34,14 +31,9 @@ class Correction(nn.Module):
     A sample of a model has the right phases long before it has exactly the right magnitudes, and those are known: they
     were the input. `PlainCorrection` says what a step does, `Order` in which order frames take it. It has no
     parameters and is differentiable; compiled code takes its place where no gradient is asked for. Audio too short to
-    have a mel is left as it is.
+    have a mel is left as it is, and so is all audio if `count`, how often each frame is corrected, is 0.
 
-    Args:
-        config: the mel convention; natural logarithm of a magnitude, without statistics, n_fft a multiple of the hop.
-        count: how often each frame is corrected; 0 leaves audio as it is.
-
-    Raises:
-        ConfigError: the convention is of another kind.
+    Raises a ConfigError if the mel config is not `correctable`.
     """
 
     def __init__(self, config: MelConfig, count: int) -> None:
@@ -52,11 +44,7 @@ class Correction(nn.Module):
         self._set_count(count)
 
     def with_count(self, count: int | None) -> Correction:
-        """Return the correction with another count, or itself where that is None; both share their tables.
-
-        Raises:
-            ConfigError: audio cannot be corrected towards mels of this convention.
-        """
+        """Return the correction with another count, or itself where that is None; both share their tables."""
         if count is None or count == self.count:
             return self
         other = copy.copy(self)
@@ -71,11 +59,6 @@ class Correction(nn.Module):
             )
         self.count = count
         self.order = Order.of(self.config, max(count, 1))
-
-    @property
-    def frames_ahead(self) -> int:
-        """Number of frames after a frame of corrected audio that it depends on."""
-        return self.order.after if self.count else 0
 
     def forward(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the corrected audio (B, T) for x (B, T) and its target mel (B, n_mels, T / hop_length)."""

@@ -19,9 +19,6 @@ class PlainCorrection(nn.Module):
     A step takes spectra of the mel convention's own windows, multiplies them by exp(relaxation * (target - own)),
     spread from the mel bands to the bins, and overlap-adds what that changes with the window that makes it the nearest
     signal (Griffin and Lim, 1984, equation 6). Phases are kept. It has no parameters.
-
-    Args:
-        config: the mel convention; natural logarithm of a magnitude, without statistics.
     """
 
     def __init__(self, config: MelConfig) -> None:
@@ -76,7 +73,7 @@ class PlainCorrection(nn.Module):
     def _step(self, order: Order, active: Tensor, start: int, target: Tensor, pace: Tensor) -> Tensor:
         """Return samples (C, T) after frames of a grid were corrected towards a mel (C, frames, n_mels).
 
-        The first frame's window begins at sample `start`. How far to go, `pace`, broadcasts to (C, frames, n_mels).
+        The first frame's window begins at sample `start`. `pace`, how far to go, broadcasts to (C, frames, n_mels).
         """
         n_fft, count = order.n_fft, target.shape[1]
         seen = active[:, start : start + (count - 1) * order.stride + n_fft]

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 HALF_LOG_2PI = 0.5 * math.log(2 * math.pi)
+ENTROPY = HALF_LOG_2PI + 0.5
+"""of a standard normal value, in nats"""
 NEWTON_STEPS = 3
 FAR = -30.0  # below this log-probability the series for the tail starts Newton's method
 
@@ -54,23 +56,15 @@ class Distribution(nn.Module, ABC):
 
     Its cumulative distribution function followed by the normal quantile turns a sample into standard normal noise:
     each is an element-wise flow, and temperature scales that noise for all of them alike. Values may have dimensions
-    in front, (..., B, T), so that several draws are scored with one set of parameters.
-
-    Attributes:
-        outputs: channels that the network gives; `place` makes the parameters of them.
+    in front, (..., B, T), so that several draws are scored with one set of parameters. The network gives `outputs`
+    channels, of which `place` makes the parameters.
     """
 
     outputs: int
 
     @abstractmethod
     def place(self, raw: Tensor, shift: Tensor, log_scale: Tensor) -> Tensor:
-        """Turn the network's (B, outputs, T) into parameters (B, K, T) of shift + exp(log_scale) * what it describes.
-
-        Args:
-            raw: output of the network.
-            shift: (B, T).
-            log_scale: (B, T).
-        """
+        """The network's (B, outputs, T) as parameters (B, K, T) of shift + exp(log_scale) * what it describes."""
 
     @abstractmethod
     def start(self, scale: float) -> Tensor:

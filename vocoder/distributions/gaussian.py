@@ -11,11 +11,7 @@ from vocoder.distributions.base import Distribution, log_density, soft_floor
 
 
 class Gaussian(Distribution):
-    """x = mu + exp(log_s) * z; parameters (B, 2, T) are mu and log_s.
-
-    Args:
-        log_s_floor: soft lower bound of `log_s`.
-    """
+    """x = mu + exp(log_s) * z; parameters (B, 2, T) are mu and log_s, of which `log_s_floor` is a soft lower bound."""
 
     outputs = 2
 

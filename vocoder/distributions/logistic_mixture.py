@@ -16,12 +16,8 @@ MAX_STEPS = 100
 class LogisticMixture(Distribution):
     """A continuous density: a weighted sum of logistic densities.
 
-    Parameters (B, 3 * components, T): logits of the weights, then means, then log-scales. With one component z is a
-    fixed, increasing function of the standardised residual (x - mu) / s: the normal quantile of its logistic.
-
-    Args:
-        components: of the mixture.
-        log_s_floor: soft lower bound of the log-scales.
+    Parameters (B, 3 * components, T): logits of the weights, then means, then log-scales, of which `log_s_floor` is a
+    soft lower bound. With one component z is a fixed, increasing function of the standardised residual (x - mu) / s.
     """
 
     def __init__(self, components: int = 10, log_s_floor: float | None = None) -> None:

@@ -91,10 +91,7 @@ def export_model(
         weights: their type in an ONNX file; see `store_weights`.
         progress: called with what is done next, since each step can take minutes.
 
-    Raises:
-        ExportError: the model cannot be written so.
-        FileNotFoundError: there is no such folder.
-        ValueError: corrections or sigma is out of range.
+    Raises an ExportError if the model cannot be written so, a FileNotFoundError or a ValueError for an argument.
     """
     _check(synthesizer, form, file, sigma, weights)
     with tempfile.TemporaryDirectory(prefix=f".{file.name}.", dir=file.parent) as folder, silent_libraries():

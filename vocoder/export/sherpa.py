@@ -33,10 +33,8 @@ class MelProgram(nn.Module):
 def traced_for_sherpa(synthesizer: Synthesizer, corrections: int | None = None, sigma: float | None = None) -> Traced:
     """Return the program of a model as a graph with noise inside and the metadata that sherpa-onnx reads.
 
-    Arguments and errors are those of `program_of`; sigma is the model's own if left out.
-
-    Raises:
-        ExportError: the mels are not natural logarithms of magnitudes, as those of Matcha-TTS are.
+    Arguments and errors are those of `program_of`; sigma is the model's own if left out. Raises an ExportError also if
+    the mels are not natural logarithms of magnitudes, as those of Matcha-TTS are.
     """
     Sampling(sigma=sigma)
     mel_config = synthesizer.mel_config

@@ -56,12 +56,8 @@ class Program(nn.Module):
 
     It does what `Synthesizer.synthesize` does with the same noise. z is standard normal noise times the temperature,
     and `steps_per_frame` of its steps belong to each frame. Only the correction takes all frames of a grid at once:
-    runtimes have no loop over frames. What it makes of the samples is not quite the same.
-
-    Args:
-        model: generates in one parallel pass.
-        correction: that follows it.
-        products: whether Fourier transforms are products of matrices.
+    runtimes have no loop over frames. What it makes of the samples is not quite the same. With `products` Fourier
+    transforms are products of matrices.
     """
 
     def __init__(self, model: Vocoder, correction: Correction, products: bool = False) -> None:
@@ -110,14 +106,8 @@ class Traced:
 def program_of(synthesizer: Synthesizer, corrections: int | None = None, products: bool = False) -> Program:
     """Return the program of a model, in float32 on the CPU; the synthesizer is left as it is.
 
-    Args:
-        synthesizer: of a model that generates in one parallel pass.
-        corrections: how often the program corrects its audio; the model's own number if left out.
-        products: whether Fourier transforms are products of matrices, for runtimes whose own are slow or missing.
-
-    Raises:
-        ExportError: the model generates sample by sample.
-        ValueError: corrections is out of range.
+    `corrections` and `products` are those of `Program`, by default the model's own number and none. Raises an
+    ExportError if the model generates sample by sample, and a ValueError if corrections is out of range.
     """
     Sampling(corrections=corrections)
     model = synthesizer.model

@@ -106,11 +106,7 @@ def irfft(spectrum: Tensor, n: int, table: Tables | None = None) -> Tensor:
 
 
 class ProductTransforms(TorchFunctionMode):
-    """Within it, `torch.fft.rfft` and `irfft` of all points of the last dimension are products.
-
-    Args:
-        sizes: numbers of points that will occur, whose tables are made beforehand.
-    """
+    """Within it, `torch.fft.rfft` and `irfft` of all points of the last dimension are products, for some sizes."""
 
     def __init__(self, sizes: Iterable[int]) -> None:
         super().__init__()

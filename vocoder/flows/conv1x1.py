@@ -26,18 +26,13 @@ class _Solved(NamedTuple):
 class InvertibleConv1x1(Flow):
     """Mix the channels of each time step by one invertible matrix: z = W x, `log_det` = T * log|det W|.
 
-    W starts as a random orthogonal matrix, or as the one given. The determinant comes from `slogdet`, so that a
+    W (C, C) starts as a random orthogonal matrix, or as the one given. The determinant comes from `slogdet`, so that a
     negative one is no error. The inverse matrix of a frozen W is computed once, in float64.
 
-    Args:
-        channels: C, the size of the matrix.
-        matrix: (C, C) the first value of W.
-        step_scale: W is stored divided by this, so that an optimiser whose steps do not depend on the size of the
-            gradient (Adam) moves W by that much less: a step along one direction of a large matrix adds up over its
-            C columns.
+    W is stored divided by `step_scale`, so that an optimiser whose steps do not depend on the size of the gradient
+    (Adam) moves W by that much less: a step along one direction of a large matrix adds up over its C columns.
 
-    Raises:
-        ValueError: `matrix` is not (C, C).
+    Raises a ValueError if `matrix` is not (C, C).
     """
 
     def __init__(self, channels: int, matrix: Tensor | None = None, step_scale: float = 1.0) -> None:

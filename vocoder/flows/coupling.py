@@ -22,43 +22,26 @@ class AffineCoupling(Flow):
     Args:
         network: maps x_a (B, C - C // 2, T) and the condition to (B, 2 * (C // 2), T), first `t` and then `log_s`.
         log_s_bound: the bound of the soft clip of `log_s`; `None` as in the published WaveGlow.
-        keeps_last: keep the last half of the channels and change the first, with an even number of them.
         additive: shift alone, as NICE does: the network gives `t`, and `log_det` is 0.
     """
 
-    def __init__(
-        self,
-        network: nn.Module,
-        log_s_bound: float | None = 2.0,
-        keeps_last: bool = False,
-        additive: bool = False,
-    ) -> None:
+    def __init__(self, network: nn.Module, log_s_bound: float | None = 2.0, additive: bool = False) -> None:
         super().__init__()
         self.network = network
         self.log_s_bound = log_s_bound
-        self.keeps_last = keeps_last
         self.additive = additive
 
     def forward(self, x: Tensor, cond: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T)."""
-        kept, changed = self._split(x)
+        kept, changed = _split(x)
         t, log_s = self._shift_and_log_scale(kept, cond)
-        return self._joined(kept, torch.exp(log_s) * changed + t), log_s.sum(dim=(1, 2))
+        return torch.cat([kept, torch.exp(log_s) * changed + t], dim=1), log_s.sum(dim=(1, 2))
 
     def inverse(self, z: Tensor, cond: Tensor | None = None, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map (B, C, T) to (B, C, T); `gaps` as a WaveNet stack has them."""
-        kept, changed = self._split(z)
+        kept, changed = _split(z)
         t, log_s = self._shift_and_log_scale(kept, cond, gaps)
-        return self._joined(kept, (changed - t) * torch.exp(-log_s)), -log_s.sum(dim=(1, 2))
-
-    def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the half that is kept and the half that is changed."""
-        last = x.shape[1] // 2
-        first, second = torch.split(x, [x.shape[1] - last, last], dim=1)
-        return (second, first) if self.keeps_last else (first, second)
-
-    def _joined(self, kept: Tensor, changed: Tensor) -> Tensor:
-        return torch.cat([changed, kept] if self.keeps_last else [kept, changed], dim=1)
+        return torch.cat([kept, (changed - t) * torch.exp(-log_s)], dim=1), -log_s.sum(dim=(1, 2))
 
     def _shift_and_log_scale(
         self, half: Tensor, cond: Tensor | None, gaps: Tensor | None = None
@@ -68,3 +51,9 @@ class AffineCoupling(Flow):
             return out, torch.zeros_like(out)
         t, log_s = out.chunk(2, dim=1)
         return t, soft_clip(log_s, self.log_s_bound)
+
+
+def _split(x: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the half of the channels that is kept and the half that is changed."""
+    changed = x.shape[1] // 2
+    return x[:, : x.shape[1] - changed], x[:, x.shape[1] - changed :]

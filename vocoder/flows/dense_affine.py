@@ -15,9 +15,6 @@ class LowerAffine(Flow):
     L is lower-triangular with the diagonal exp(-log_scale). With normal noise this is every Gaussian there is: L^-1 is
     the Cholesky factor of its covariance, `t` its mean. Read row by row it is also a linear autoregressive flow:
     channel i minus its best linear prediction from the channels before it, over the standard deviation of what is left.
-
-    Args:
-        channels: C of the signal.
     """
 
     def __init__(self, channels: int) -> None:

@@ -34,8 +34,7 @@ class ActNorm(ElementwiseAffine):
     """Element-wise affine flow that takes its scale and shift from the first training batch.
 
     After that batch each channel of `z` has mean 0 and standard deviation 1, and the parameters are trained like any
-    others. Whether this has happened is a buffer, so that a loaded model is never initialised a second time; it only
-    happens in training mode and in the `forward` direction.
+    others. A buffer says whether this has happened, so that a loaded model is never initialised a second time.
     """
 
     initialised: Tensor
@@ -67,16 +66,11 @@ class ConditionalAffine(Flow):
     The shift is in units of the scale: where a band is nearly silent, a shift in units of `x` would be many standard
     deviations as soon as an optimiser moves it.
 
-    `log_det` = -sum(log_scale). The convolution is linear so that least squares can initialise it from data: with the
-    mel as condition it starts as the regression of the log-energy of each band on the mel. Its weights are stored
-    ten times as large as they act: hundreds of inputs move each log-scale, and an optimiser that moves all of them
-    by its learning rate at once would overshoot.
-
-    Args:
-        channels: C of the signal.
-        cond_channels: channels of the condition, (B, cond_channels, T).
-        log_s_floor: soft lower bound of `log_scale`, the logarithm of the weakest noise that data can hold; a linear
-            map of an unusually quiet condition would otherwise promise a precision that no data has.
+    `log_det` = -sum(log_scale). The convolution of the condition (B, cond_channels, T) is linear so that least squares
+    can initialise it from data: with the mel as condition it starts as the regression of the log-energy of each band on
+    the mel. Its weights are stored ten times as large as they act: hundreds of inputs move each log-scale, and an
+    optimiser that moves all of them by its learning rate at once would overshoot. `log_s_floor` is a soft lower bound
+    of `log_scale`, the logarithm of the weakest noise that data can hold.
     """
 
     kernel_size = 3
@@ -102,19 +96,12 @@ class ConditionalAffine(Flow):
 
     @torch.no_grad()
     def set_log_scale(self, weight: Tensor, bias: Tensor) -> None:
-        """Set the regression of `log_scale` on the condition, weight (C, cond_channels, kernel_size) and bias (C,).
-
-        The shift becomes 0.
-        """
+        """Set the regression of `log_scale`: weight (C, cond_channels, kernel_size), bias (C,); the shift becomes 0."""
         self.projection.weight.zero_()[self.channels :].copy_(weight / WEIGHT_SCALE)
         self.projection.bias.zero_()[self.channels :].copy_(bias / WEIGHT_SCALE)  # type: ignore[union-attr]
 
     def shift_and_log_scale(self, cond: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Return t, in units of the scale, and log_scale, both (B, C, T), for a condition (B, cond_channels, T).
-
-        Raises:
-            ValueError: the condition is missing.
-        """
+        """Return t, in units of the scale, and log_scale, both (B, C, T), for a condition (B, cond_channels, T)."""
         if cond is None:
             raise ValueError("a conditional affine flow needs its condition")
         return self.parts(self.projection(cond))

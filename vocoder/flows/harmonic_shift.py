@@ -19,15 +19,11 @@ GAIN_BOUND = 4.0  # nepers: from inaudible beside the noise to 35 dB above it
 
 
 class HarmonicShift(nn.Module):
-    """Shape a harmonic source by gains of each band and frame that the condition gives.
+    """Shape a harmonic source by gains of each band and frame that the condition (B, cond_channels, frames) gives.
 
     The gains act on the coefficients of a lapped transform, which turns them back into samples. White noise around
     this mean stays white and independent of it, so that each sample of the flow keeps a conditional in closed form:
     its mean alone changes.
-
-    Args:
-        cond_channels: channels of the condition (B, cond_channels, frames).
-        hop_length: samples per frame, which is also the number of bands.
     """
 
     def __init__(self, cond_channels: int, hop_length: int) -> None:

@@ -14,20 +14,19 @@ from vocoder.layers.stack import StackStepper, WaveNetStack, gate_offsets
 class InverseAutoregressive(Flow):
     """Scale and shift each step by functions of the *noise* before it: x = z * exp(log_scale) + t.
 
-    (t, log_scale) at a step see z at earlier steps alone, and `kept` channels of z at the same step, which pass
-    unchanged. The Jacobian is triangular either way: log|det dx / dz| = sum(log_scale). Noise to data (`inverse`) is
-    one parallel pass; data to noise (`forward`) is sequential: each step needs the noise that the steps before it gave.
+    (t, log_scale) at a step see z at earlier steps alone, and the first `kept` channels of z at the same step, which
+    pass unchanged. The Jacobian is triangular either way: log|det dx / dz| = sum(log_scale). Noise to data (`inverse`)
+    is one parallel pass; data to noise (`forward`) is sequential: each step needs the noise that the steps before it
+    gave.
 
     Args:
         network: a causal stack from z one step earlier (and the kept channels) to (t, log_scale) of the others.
         channels: C of the signal.
         kept: channels, the first ones, that pass unchanged; 0 transforms all of them.
         log_s_bound: the bound of the soft clip of `log_scale`.
-        scaled_shift: let the network give `t` in units of the scale: x = (z + t) * exp(log_scale), as a coupling of the
-            other direction has it.
+        scaled_shift: let the network give `t` in units of the scale: x = (z + t) * exp(log_scale).
 
-    Raises:
-        ValueError: the network is not causal, or `kept` leaves nothing to transform.
+    Raises a ValueError if the network is not causal, or `kept` leaves nothing to transform.
     """
 
     def __init__(

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from vocoder.flows.base import Flow
 from vocoder.kernels.eligible import compilable, takes
-from vocoder.kernels.launcher import Kernel, kernel
+from vocoder.kernels.launcher import kernel
 from vocoder.layers.kept import Kept
 from vocoder.layers.stack import Matrix
 
@@ -17,13 +17,10 @@ from vocoder.layers.stack import Matrix
 class LappedTransform(Flow):
     """MDCT with a sine window over 2 * hop samples: (B, 1, T) to (B, hop, T / hop), orthonormal, `log_det` 0.
 
-    Time-domain aliasing is written as a plane rotation of the samples mirrored around each block boundary, followed
-    by a DCT-IV of each block (Malvar, "Signal Processing with Lapped Transforms", 1992). Both are orthogonal, and
-    the first and the last half block of a clip, which have no neighbour, are left unrotated: the map is a bijection
-    of exactly T values for every clip, its ends included.
-
-    Raises:
-        ValueError: T is not a multiple of `hop`, or `hop` is odd.
+    Time-domain aliasing is written as a plane rotation of the samples mirrored around each block boundary, followed by
+    a DCT-IV of each block (Malvar, "Signal Processing with Lapped Transforms", 1992). Both are orthogonal, and the
+    first and the last half block of a clip, which have no neighbour, are left unrotated: the map is a bijection of
+    exactly T values for every clip, its ends included. Raises a ValueError if T is no multiple of `hop`, or `hop` odd.
     """
 
     cosine: Tensor
@@ -67,7 +64,9 @@ class LappedTransform(Flow):
     def _rotate(self, blocks: Tensor, sign: float, edges: Tensor | None) -> Tensor:
         run = kernel("lapped", "rotated") if edges is None and compilable(blocks) else None
         if run is not None:
-            return self._rotated(run, blocks.contiguous(), sign)
+            out = torch.empty_like(blocks := blocks.contiguous())
+            run(blocks.shape[0] * blocks.shape[1], sign, blocks, self.cosine, self.sine, out)
+            return out
         sine = sign * self.sine
         first, last = torch.split(blocks, self.hop // 2, dim=2)
         before, after = last[:, :-1].flip(2), first[:, 1:]  # mirrored around the boundary, nearest sample first
@@ -79,9 +78,3 @@ class LappedTransform(Flow):
         first = torch.cat([first[:, :1], rotated_after], dim=1)
         last = torch.cat([rotated_before.flip(2), last[:, -1:]], dim=1)
         return torch.cat([first, last], dim=2)
-
-    def _rotated(self, run: Kernel, blocks: Tensor, sign: float) -> Tensor:
-        """Rotate (B, count, hop) by compiled code."""
-        out = torch.empty_like(blocks)
-        run(blocks.shape[0] * blocks.shape[1], sign, blocks, self.cosine, self.sine, out)
-        return out

@@ -32,12 +32,9 @@ def lag_window(order: int, sample_rate: int, bandwidth: float) -> Tensor:
 def levinson(r: Tensor) -> tuple[Tensor, Tensor]:
     """Solve the normal equations of linear prediction by the Levinson-Durbin recursion.
 
-    Args:
-        r: autocorrelation (..., order + 1), positive definite; float64 for spectra of wide range.
-
-    Returns:
-        The coefficients (..., order) of x_t = sum_k coefficient_k x_{t-k} + error, k from 1, and the variance (...)
-        of the error. The predictor's synthesis filter is stable.
+    From autocorrelations r (..., order + 1), positive definite and in float64 for spectra of wide range, it returns the
+    coefficients (..., order) of x_t = sum_k coefficient_k x_{t-k} + error, k from 1, and the variance (...) of the
+    error. The predictor's synthesis filter is stable.
     """
     order = r.shape[-1] - 1
     error = r[..., 0]
@@ -52,14 +49,9 @@ def levinson(r: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def predict(x: Tensor, coefficients: Tensor) -> Tensor:
-    """Predict each sample from those before it; samples before the first are zero.
+    """Predict each sample of x (B, T) from those before it, which are zero before the first: (B, T).
 
-    Args:
-        x: signal (B, T).
-        coefficients: (B, blocks, order), each for T / blocks consecutive samples.
-
-    Returns:
-        The predictions (B, T).
+    The coefficients (B, blocks, order) are each for T / blocks consecutive samples.
     """
     batch, blocks, order = coefficients.shape
     past = F.pad(x, (order, 0))[:, :-1].unfold(1, order, 1)
@@ -102,12 +94,7 @@ class LinearPrediction(nn.Module):
     leaves, the gain. Coefficients and gain are constant over hop_length / subframes samples, and come from the mel
     interpolated linearly to the middle of these. There is nothing to learn. Not differentiable with respect to the mel.
 
-    Args:
-        mel_config: the mel config; logarithmic, without statistics or a clipped range.
-        config: of the predictor.
-
-    Raises:
-        ConfigError: the mel config's mels cannot be turned back into amplitudes, or its hop does not divide.
+    Raises a ConfigError if the mel config's mels cannot be turned back into amplitudes, or its hop does not divide.
     """
 
     bands: Tensor

@@ -16,17 +16,12 @@ OVERSAMPLING = 4
 class MinimumPhaseFilter(Flow):
     """Filter noise to data by a minimum-phase response that changes with the frames: x_t = sum_k h_k(t) z_{t-k}.
 
-    The response is read from the condition: a linear map gives the log-amplitude of bands from 0 Hz to half the
-    sample rate, the folded cepstrum makes it minimum-phase (Oppenheim and Schafer, "Discrete-Time Signal Processing",
-    section 13.5.4), and between frames two responses are mixed linearly. h depends on the condition alone and h_0 > 0,
-    so that this is an affine inverse autoregressive flow with log|det dx / dz| = sum(log h_0): white noise has the
-    envelope of speech before anything is learnt.
-
-    Args:
-        cond_channels: channels of the condition, (B, cond_channels, frames).
-        taps: length of the response in samples, even; there are taps / 2 + 1 bands.
-        hop_length: samples per frame of the condition.
-        log_s_floor: soft lower bound of the bands' log-amplitudes.
+    The response is read from the condition (B, cond_channels, frames): a linear map gives the log-amplitude of taps / 2
+    + 1 bands from 0 Hz to half the sample rate, softly bounded by `log_s_floor`, the folded cepstrum makes it
+    minimum-phase (Oppenheim and Schafer, "Discrete-Time Signal Processing", section 13.5.4), and between frames two
+    responses are mixed linearly. h depends on the condition alone and h_0 > 0, so that this is an affine inverse
+    autoregressive flow with log|det dx / dz| = sum(log h_0): white noise has the envelope of speech before anything is
+    learnt.
     """
 
     kernel_size = 3

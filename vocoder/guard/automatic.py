@@ -32,12 +32,7 @@ class UnsureError(ValueError):
 
 
 def source_config(preset: Preset, own: MelConfig, mel: Any = None) -> MelConfig:
-    """Return the mel config of a mel.
-
-    Args:
-        preset: a name, a file or a mel config; "auto" to recognise it; None for the model's own.
-        own: mel config of the model.
-        mel: (n_mels, frames) or (B, n_mels, frames); the first item decides for all.
+    """Return the mel config of a mel, by a preset as of `Sampling`; of a batch, "auto" recognises the first item.
 
     Raises:
         UnsureError: the preset is "auto" and the mel is unclear, or missing.
@@ -56,9 +51,7 @@ def source_config(preset: Preset, own: MelConfig, mel: Any = None) -> MelConfig:
 def recognised_config(mel: Tensor | np.ndarray, own: MelConfig) -> MelConfig:
     """Recognise the mel config of a mel (n_mels, frames): `own` for all mels of the values of the model's.
 
-    Raises:
-        UnsureError: it is unclear; the text names the two likeliest conventions, or what is wrong with the mel.
-        ValueError: it is not two-dimensional, or a value is not finite.
+    Raises an UnsureError if it is unclear; the text names the two likeliest conventions, or what is wrong with the mel.
     """
     if mel.ndim != 2:
         raise ValueError(f"a mel is (n_mels, frames), not {tuple(mel.shape)}")

@@ -25,14 +25,9 @@ NATURAL: dict[str, Any] = {"log": "ln", "ref_db": 0.0, "range_db": None, "range_
 
 @dataclass(frozen=True)
 class Encoding:
-    """An encoding of mel values.
+    """An encoding of mel values: its name, the kind of fault for programs, and in words what it is and what to do.
 
-    Attributes:
-        name: of the encoding.
-        cause: the kind of fault, for programs.
-        words: what the values are, for messages.
-        advice: how to get natural logarithms.
-        fields: of a mel config with these values; None if no mel config says it.
+    `fields` are those of a mel config with these values; None if no mel config says it.
     """
 
     name: str

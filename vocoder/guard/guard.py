@@ -81,16 +81,12 @@ class Guard:
     def check(
         self, mel: Tensor | np.ndarray, config: MelConfig | None = None, adapted: Tensor | None = None
     ) -> Verdict:
-        """Judge one mel.
+        """Judge one mel (n_mels, frames) that claims a mel config, by default the guard's own.
 
-        Args:
-            mel: (n_mels, frames), tensor or array.
-            config: the claimed mel config; the guard's own by default.
-            adapted: the same mel in the guard's own mel config, if an adapter converted it. Typicality is then measured
-                on this one; where the guard does not know the claimed mel config it is the whole verdict.
+        If an adapter converted the mel to the guard's own mel config, `adapted` is the result: typicality is then
+        measured on this one; where the guard does not know the claimed mel config it is the whole verdict.
 
-        Raises:
-            ValueError: the mel is not two-dimensional or not finite, or the guard does not know its mel config.
+        Raises a ValueError if the mel is not two-dimensional or not finite, or the guard does not know its mel config.
         """
         config = config or self.mel_config
         claimed = convention_of(config)

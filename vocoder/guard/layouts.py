@@ -19,18 +19,8 @@ SHUFFLED = "shuffled"
 """frames in random order"""
 NOT_SPEECH = "not-speech"
 """bands in random order, or noise"""
-_FIELDS = (
-    "sample_rate",
-    "n_fft",
-    "win_length",
-    "hop_length",
-    "n_mels",
-    "f_min",
-    "f_max",
-    "power",
-    "mel_scale",
-    "mel_norm",
-)
+_SPECTRUM = ("sample_rate", "n_fft", "win_length", "hop_length", "power")
+_FIELDS = (*_SPECTRUM, "n_mels", "f_min", "f_max", "mel_scale", "mel_norm")
 """fields that a layout depends on; where frames begin does not change values"""
 POWER_FLOOR = 1e-10
 """of power mels: the square of the floor of magnitudes"""

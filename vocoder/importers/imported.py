@@ -39,11 +39,7 @@ class Imported:
 
 
 def mel_config_of(base: MelConfig, settings: Mapping[str, Any], names: Mapping[str, str], **known: float) -> MelConfig:
-    """Return a preset with the settings of a foreign configuration, by field of `MelConfig`, and with `known` values.
-
-    Raises:
-        CheckpointError: a setting is not a number.
-    """
+    """Return a preset with settings of a foreign configuration, by field of `MelConfig`, and with `known` values."""
     said = {field: setting(settings, name, getattr(base, field)) for field, name in names.items()}
     made = dataclasses.replace(base, **{**said, **known})
     return made if made == base else dataclasses.replace(made, name=f"{base.name}-variant")

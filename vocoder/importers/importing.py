@@ -17,22 +17,14 @@ from vocoder.importers.weights import Weights, read_weights
 from vocoder.mel.config_file import read_statistics
 
 IMPORTERS: MappingProxyType[str, Callable[[Request], Imported]] = MappingProxyType(
-    {
-        "nvidia-waveglow": import_waveglow,
-        "r9y9-wavenet": import_r9y9_wavenet,
-    }
+    {"nvidia-waveglow": import_waveglow, "r9y9-wavenet": import_r9y9_wavenet}
 )
 
 PRECISION = "it computes in float32, as the original does, unless another dtype is asked for"
 
 
 def import_model(
-    layout: str,
-    file: Path,
-    directory: Path,
-    *,
-    config: Path | None = None,
-    statistics: Path | None = None,
+    layout: str, file: Path, directory: Path, *, config: Path | None = None, statistics: Path | None = None
 ) -> Imported:
     """Write the model directory of a foreign checkpoint.
 
@@ -43,9 +35,7 @@ def import_model(
         config: settings of the foreign project, JSON.
         statistics: mean and variance of each mel bin, npz or JSON.
 
-    Raises:
-        CheckpointError: the checkpoint cannot be imported; the text says what is wrong.
-        FileNotFoundError: there is no such file.
+    Raises a CheckpointError if the checkpoint cannot be imported; the text says what is wrong.
     """
     weights = read_weights(file)
     try:

@@ -1,8 +1,8 @@
 """Import NVIDIA's WaveGlow: its present layout, the older ones, and the derivatives that share them.
 
 Layers were split at first: `res_layers` and `skip_layers` until November 2018, `cond_layers` until August 2019, and to
-this day in glow_old.py and in NVIDIA's DeepLearningExamples. What glow_old.py computes differs as well: its odd flows
-keep the second half of the channels and change the first. The tensors do not show it.
+this day in NVIDIA's DeepLearningExamples. What glow_old.py computes differs as well, and is refused where the file says
+that it is of that module.
 """
 
 from __future__ import annotations
@@ -16,15 +16,7 @@ from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import ConfigError
-from vocoder.importers.imported import (
-    Imported,
-    Request,
-    check_agreement,
-    check_keys,
-    count,
-    mel_config_of,
-    setting,
-)
+from vocoder.importers.imported import Imported, Request, check_keys, count, mel_config_of, setting
 from vocoder.importers.weights import Weights
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig, preset
@@ -43,39 +35,28 @@ MEL_SETTINGS = {
 
 
 def import_waveglow(request: Request) -> Imported:
-    """Return the WaveGlow of a checkpoint; its sizes are read from the tensors, and a configuration must agree.
+    """Return the WaveGlow of a checkpoint; its sizes are those of the tensors, a configuration tells of its mels.
 
-    Raises:
-        CheckpointError: the tensors are not those of a WaveGlow, or the configuration contradicts them.
+    Raises a CheckpointError if the tensors are not those of a WaveGlow.
     """
-    weights, said = request.weights, setting(request.config, "waveglow_config", {})
-    alternate = _alternates(weights, setting(said, "module", weights.module or ""))
+    weights = request.weights
+    if OLDEST_MODULE in (weights.module or "").split("."):
+        raise CheckpointError(f"a module of {OLDEST_MODULE}.py cannot be imported: its odd flows exchange the halves")
+    split = weights.module is None and any(".cond_layers." in name for name in weights.tensors)
     tensors = _merged(dict(weights.tensors))
-    config = _architecture(tensors, _stride(weights), alternate)
+    config = _architecture(tensors, _stride(weights))
     mel_config = _mel(setting(request.config, "data_config", {}), config)
     config = dataclasses.replace(config, sample_rate=mel_config.sample_rate)
     with torch.device("meta"):  # takes no memory, whatever sizes the tensors have
         named = _named(WaveGlow(config))
     check_keys(tensors, {theirs: shape for theirs, (_, shape) in named.items()}, LAYOUT)
-    _check_settings(config, said, weights)
+    _check_dilations(config, weights)
     model = WaveGlow(config)
     ours = model.state_dict()
     model.load_state_dict({name: tensors[theirs].reshape(ours[name].shape) for theirs, (name, _) in named.items()})
-    return Imported(model, mel_config)
-
-
-def _alternates(weights: Weights, module: str) -> bool:
-    """Return whether odd flows exchange the halves; raises a CheckpointError if only the user can know."""
-    if module:
-        return OLDEST_MODULE in module.split(".")
-    split = [name for name in weights.tensors if ".cond_layers." in name or ".res_layers." in name]
-    if split and "WN_config" not in weights.config:  # as DeepLearningExamples keeps it beside the weights
-        raise CheckpointError(
-            f"the layers are split ({split[0]}), as in glow.py before August 2019, whose flows all keep the first half "
-            f"of the channels, and in {OLDEST_MODULE}.py, whose odd flows keep the second; a state dict does not say "
-            f'of which it is: give {{"waveglow_config": {{"module": "glow"}}}}, or "{OLDEST_MODULE}", as --config'
-        )
-    return False
+    return Imported(
+        model, mel_config, (f"the flows are taken for those of glow.py, not {OLDEST_MODULE}.py",) if split else ()
+    )
 
 
 def _stride(weights: Weights) -> int:
@@ -102,7 +83,7 @@ def _merged(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return tensors
 
 
-def _architecture(tensors: Mapping[str, Tensor], stride: int, alternate: bool) -> WaveGlowConfig:
+def _architecture(tensors: Mapping[str, Tensor], stride: int) -> WaveGlowConfig:
     """Return the configuration that the shapes of the tensors imply."""
     flows = count(tensors, "convinv.")
     sizes = [_shape(tensors, f"convinv.{k}.conv.weight", 3)[0] for k in range(flows)]
@@ -121,7 +102,6 @@ def _architecture(tensors: Mapping[str, Tensor], stride: int, alternate: bool) -
             flows=flows,
             early_every=drops[0] if drops else 0,
             early_size=sizes[drops[0] - 1] - sizes[drops[0]] if drops else 2,
-            alternate_halves=alternate,
             cond_channels=n_mels * sizes[0],
             upsample_kernel=kernel,
             stack=WaveNetConfig(channels // 2, tuple(2**i for i in range(layers)), taps),
@@ -162,22 +142,9 @@ def _mel(data: Mapping[str, Any], architecture: WaveGlowConfig) -> MelConfig:
     return mel_config_of(base, data, MEL_SETTINGS, hop_length=hop_length, n_mels=architecture.n_mels, f_max=f_max)
 
 
-def _check_settings(architecture: WaveGlowConfig, said: Mapping[str, Any], weights: Weights) -> None:
-    """Raise if a configuration, or numbers that the file itself holds, say something else than the tensors."""
-    found = {
-        "n_mel_channels": architecture.n_mels,
-        "n_flows": architecture.flows,
-        "n_group": architecture.group_size,
-    }
-    if architecture.early_every:
-        found |= {"n_early_every": architecture.early_every, "n_early_size": architecture.early_size}
-    stack = architecture.stack
-    inner = {"n_layers": len(stack.dilations), "n_channels": stack.channels, "kernel_size": stack.kernel_size}
-    check_agreement(weights.settings, found, "the module")
-    for origin, settings in (("the configuration", said), ("the checkpoint's own configuration", weights.config)):
-        check_agreement(settings, found | inner, origin)
-        check_agreement(setting(settings, "WN_config", {}), inner, origin)
-    for i, dilation in enumerate(stack.dilations):
+def _check_dilations(architecture: WaveGlowConfig, weights: Weights) -> None:
+    """Raise if a pickled module has other dilations than the powers of two, which the tensors do not show."""
+    for i, dilation in enumerate(architecture.stack.dilations):
         own = weights.settings.get(f"WN.0.in_layers.{i}.dilation", (dilation,))
         if own != (dilation,):
             raise CheckpointError(f"layer {i} has dilation {own}; only {(dilation,)}, 2^{i}, is known")

@@ -12,15 +12,7 @@ from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import ConfigError
-from vocoder.importers.imported import (
-    Imported,
-    Request,
-    check_agreement,
-    check_keys,
-    count,
-    mel_config_of,
-    setting,
-)
+from vocoder.importers.imported import Imported, Request, check_agreement, check_keys, count, mel_config_of, setting
 from vocoder.layers.conditioning import UpsamplingConfig
 from vocoder.layers.stack import PublishedStackConfig
 from vocoder.mel.config import MelConfig, preset
@@ -39,8 +31,7 @@ Shapes = dict[str, tuple[int, ...]]
 def import_r9y9_wavenet(request: Request) -> Imported:
     """Return the WaveNet of a checkpoint; sizes come from the tensors, everything else from the preset.
 
-    Raises:
-        CheckpointError: the tensors are not those of this layout, or the preset is missing or asks for what is unknown.
+    Raises a CheckpointError if the tensors are of another layout, or the preset is missing or asks for what is unknown.
     """
     settings = request.config
     if settings is None:
@@ -70,7 +61,7 @@ def _architecture(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) ->
     missing = [name for name in needed if name not in tensors or tensors[name].ndim < 3]
     if missing:
         raise CheckpointError(f"these are no weights of the layout {LAYOUT}: missing {', '.join(missing)}")
-    residual, inputs, front = tensors["first_conv.weight"].shape
+    residual, inputs, _ = tensors["first_conv.weight"].shape
     gates, _, kernel = tensors["conv_layers.0.conv.weight"].shape
     stages = [tensors.get(f"{UPSAMPLING}{2 * i + 1}.weight") for i in range(count(tensors, UPSAMPLING) // 2)]
     shapes = [tuple(stage.shape) for stage in stages if stage is not None and stage.ndim == 4]
@@ -89,17 +80,14 @@ def _architecture(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) ->
             sample_rate=setting(settings, "sample_rate", 22050),
             distribution=_distribution(inputs, outputs, settings),  # type: ignore[arg-type]
             components=max(outputs // 3, 1),
-            levels=outputs if inputs > 1 else 256,
             stack=PublishedStackConfig(
                 residual_channels=residual,
                 gate_channels=gates // 2,
                 skip_channels=tensors["conv_layers.0.conv1x1_skip.weight"].shape[0],
                 dilations=tuple(2 ** (i % (layers // cycles)) for i in range(layers)),
                 kernel_size=kernel,
-                front_kernel=front,
             ),
             upsampling=UpsamplingConfig(
-                "stretched",
                 tuple((shape[3] - 1) // 2 for shape in shapes),
                 context=(tensors["upsample_net.conv_in.weight"].shape[2] - 1) // 2,
                 bands=shapes[0][2] if shapes else 1,
@@ -113,15 +101,11 @@ def _architecture(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) ->
 
 def _distribution(inputs: int, outputs: int, settings: Mapping[str, Any]) -> str:
     kind = setting(settings, "input_type", "raw")
-    if kind == "mulaw":
-        raise CheckpointError("input_type mulaw without quantisation cannot be imported; raw and mulaw-quantize can")
-    if (inputs > 1) != (kind == "mulaw-quantize"):
-        raise CheckpointError(f"input_type is {kind} in the configuration, but the network takes {inputs} channels")
+    if kind != "raw" or inputs > 1:
+        raise CheckpointError(f"input_type {kind} with {inputs} channels cannot be imported, only raw with one")
     activation = setting(setting(settings, "upsample_params", {}), "upsample_activation", "none")
     if activation != "none":
         raise CheckpointError(f"upsampling with the activation {activation!r} cannot be imported, only without one")
-    if inputs > 1:
-        return "mulaw"
     shape = setting(settings, "output_distribution", "Normal" if outputs == 2 else "Logistic")
     if shape == "Normal" and outputs == 2:
         return "gaussian"
@@ -148,25 +132,23 @@ def _check_preset(config: PublishedWaveNetConfig, settings: Mapping[str, Any]) -
         "out_channels": _outputs(config),
         "hop_size": config.hop_length,
     }
-    if config.distribution == "mulaw":
-        found["quantize_channels"] = config.levels
     check_agreement(settings, found)
     scales = {"upsample_scales": list(upsampling.scales), "freq_axis_kernel_size": upsampling.bands}
     check_agreement(setting(settings, "upsample_params", {}), scales)
 
 
 def _outputs(config: PublishedWaveNetConfig) -> int:
-    return {"gaussian": 2, "logistic": 3 * config.components, "mulaw": config.levels}[config.distribution]
+    return 2 if config.distribution == "gaussian" else 3 * config.components
 
 
 def _shapes(config: PublishedWaveNetConfig, tensors: Mapping[str, Tensor]) -> Shapes:
     """Return every name of the layout with its shape, weight norm folded."""
-    stack, inputs = config.stack, config.levels if config.distribution == "mulaw" else 1
+    stack = config.stack
     residual, gate, skip = stack.residual_channels, stack.gate_channels, stack.skip_channels
     shapes: Shapes = {"upsample_net.conv_in.weight": (config.n_mels, config.n_mels, 2 * config.upsampling.context + 1)}
     for i, scale in enumerate(config.upsampling.scales):
         shapes[f"{UPSAMPLING}{2 * i + 1}.weight"] = (1, 1, config.upsampling.bands, 2 * scale + 1)
-    sizes: Shapes = {"first_conv": (residual, inputs, stack.front_kernel)}
+    sizes: Shapes = {"first_conv": (residual, 1, 1)}
     sizes |= {"last_conv_layers.1": (skip, skip, 1), "last_conv_layers.3": (_outputs(config), skip, 1)}
     for i in range(len(stack.dilations)):
         prefix = f"conv_layers.{i}."

@@ -107,11 +107,7 @@ def _read_legacy(file: BinaryIO) -> Any:
     announced: dict[str, tuple[torch.dtype, int]] = {}
 
     def storage(pid: Any) -> StoragePiece:
-        """Return the values that a persistent id names, which follow later: zeros until then.
-
-        Raises:
-            CheckpointError: they are of no known kind, too many, or a part of others.
-        """
+        """Return the values that a persistent id names, which follow later: zeros until then."""
         dtype, key, count = pid[1], str(pid[2]), int(pid[4])
         if not isinstance(dtype, torch.dtype) or not 0 <= count < MAX_VALUES or (len(pid) > 5 and pid[5] is not None):
             raise CheckpointError("one of its storages is of an unknown kind")

@@ -15,8 +15,8 @@ SPELLINGS = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "pa
 def folded(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return all tensors in float32, with g * v / |v| for each normalised weight; |v| is over all but the first axis.
 
-    Raises:
-        CheckpointError: a weight has one half of its normalisation only, is there twice, or the halves do not fit.
+    Raises a CheckpointError if a weight has one half of its normalisation only, is there twice, or the halves do not
+    fit.
     """
     plain = dict(tensors)
     for magnitude, direction in SPELLINGS:

@@ -27,8 +27,7 @@ class Weights:
     """Tensors of a foreign checkpoint by name, in float32, without weight norm and without `module.` in front.
 
     `module` is the class of a pickled module, such as `glow.WaveGlow`, and `settings` the numbers and tuples of its
-    parts, such as `upsample.stride`. `config` holds the settings of the model that the file has beside the tensors,
-    `step` that of training.
+    parts, such as `upsample.stride`. `step` is that of training.
     """
 
     tensors: Mapping[str, Tensor]
@@ -37,15 +36,12 @@ class Weights:
     module: str | None = None
     settings: Mapping[str, Any] = field(default_factory=dict)
     step: int | None = None
-    config: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_weights(path: Path) -> Weights:
     """Read a checkpoint of `torch.save` (a pickled module or a state_dict, however nested) or of safetensors.
 
-    Raises:
-        CheckpointError: it is neither, holds no tensors, or asks for code to be run.
-        FileNotFoundError: there is no such file.
+    Raises a CheckpointError if it is neither, holds no tensors, or asks for code to be run.
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
@@ -67,9 +63,7 @@ def read_weights(path: Path) -> Weights:
         raise CheckpointError(f"{path} holds the same tensor with and without {PREFIX!r} in front")
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return Weights(
-        folded(bare), path.name, sha256, module, settings, _step(holder), _mapping(_mapping(holder).get("config"))
-    )
+    return Weights(folded(bare), path.name, sha256, module, settings, _step(holder))
 
 
 def _read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -88,7 +88,7 @@ def _layers(weights: Any, rings: Any, slots: Any, offsets: Any, scratch: Any) ->
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
-def _network(weights: Any, rings: Any, slots: Any, inputs: Any, offsets: Any, rectified: int, scratch: Any) -> None:
+def _network(weights: Any, rings: Any, slots: Any, inputs: Any, offsets: Any, scratch: Any) -> None:
     """Map the inputs of the stack to its output for one sample, the last of `scratch`."""
     start_w, start_b = weights[:2]
     middle_w, middle_b, end_w, end_b = weights[7:]
@@ -96,8 +96,6 @@ def _network(weights: Any, rings: Any, slots: Any, inputs: Any, offsets: Any, re
     width = start_b.shape[0]
     sums[:width], sums[width:] = start_b, FLOAT(0.0)
     _accumulate(start_w, inputs, sums[:width])
-    if rectified:
-        np.maximum(sums[:width], FLOAT(0.0), sums[:width])
     _layers(weights, rings, slots, offsets, scratch)
     raw[:] = end_b
     if middle_w.shape[0] == 0:
@@ -111,13 +109,9 @@ def _network(weights: Any, rings: Any, slots: Any, inputs: Any, offsets: Any, re
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
 def _feed(scales: int, past: Any, inputs: Any) -> None:
-    """Append the newest input to those before it; `past` is excitation, last sample and prediction over the gain."""
-    channels = 3 if scales else 1
-    first = inputs.shape[0] - channels
-    for i in range(first):
-        inputs[i] = inputs[i + channels]
-    for i in range(channels):
-        inputs[first + i] = math.asinh(past[i]) if scales else past[i]
+    """Write what the network sees of `past`: the excitation, and last sample and prediction over the gain."""
+    for i in range(inputs.shape[0]):
+        inputs[i] = math.asinh(past[i]) if scales else past[i]
 
 
 @njit(error_model="numpy")  # type: ignore[untyped-decorator]
@@ -133,9 +127,10 @@ def _floored(log_s: float, floor: float) -> float:
 def _utterance(plan: Any, floor: Any, feedback: Any, weights: Any, state: Any, noise: Any, out: Any) -> None:
     """Generate the samples of one utterance."""
     hop, block, offsets, coefficients, log_gains = plan
-    scales, rectified, limit = feedback
-    rings, slots, past, inputs, excitation = state
+    scales, limit = feedback
+    rings, slots, past, excitation = state
     in_w, res_w, middle_b, end_b = weights[2], weights[3], weights[8], weights[10]
+    inputs = np.empty(weights[0].shape[0], FLOAT)
     taps, gated = np.empty(in_w.shape[1], FLOAT), np.empty(res_w.shape[1], FLOAT)
     gates, sums = np.empty(in_w.shape[2], FLOAT), np.empty(res_w.shape[2], FLOAT)
     middle, raw = np.empty(middle_b.shape[0], FLOAT), np.empty(end_b.shape[0], FLOAT)
@@ -147,7 +142,7 @@ def _utterance(plan: Any, floor: Any, feedback: Any, weights: Any, state: Any, n
         for k in range(coefficients.shape[1]):
             prediction += coefficients[number, k] * past[k]
         _feed(scales, (excitation[0], past[0] / gain, prediction / gain), inputs)
-        _network(weights, rings, slots, inputs, offsets[t // hop], rectified, scratch)
+        _network(weights, rings, slots, inputs, offsets[t // hop], scratch)
         log_s = _floored(log_gain + raw[1], floor)
         sample, bound = prediction + gain * raw[0] + math.exp(log_s) * noise[t], limit * gain
         out[1][t] = log_s
@@ -166,7 +161,6 @@ def generated(
     hop: int,
     block: int,
     scales: int,
-    rectified: int,
     floor: float,
     limit: float,
     offsets: Hypercube,
@@ -186,7 +180,6 @@ def generated(
     rings: Cube,
     slots: IntegerMatrix,
     history: DoubleMatrix,
-    inputs: Matrix,
     excitation: DoubleMatrix,
     noise: DoubleMatrix,
     x: Matrix,
@@ -196,12 +189,11 @@ def generated(
 
     There are offsets (B, positions, layers, 2 * gate) for every `hop` samples, and coefficients (B, blocks, order) and
     log_gains (B, blocks) for every `block`. `scales`: the network also sees the last sample and the prediction.
-    `rectified`: a ReLU follows its first layer. The excitation is clamped to `limit`. The state is updated: rings,
-    slots, history (latest first), inputs and excitation.
+    The excitation is clamped to `limit`. The state is updated: rings, slots, history (latest first) and excitation.
     """
     weights = start_w, start_b, in_w, res_w, res_b, dilations, starts, middle_w, middle_b, end_w, end_b
     for b in range(first, stop):
-        state = rings[b], slots[b], history[b], inputs[b], excitation[b]
+        state = rings[b], slots[b], history[b], excitation[b]
         plan = hop, block, offsets[b], coefficients[b], log_gains[b]
-        feedback, out = (scales, rectified, limit), (x[b], log_stretch[b])
+        feedback, out = (scales, limit), (x[b], log_stretch[b])
         _utterance(plan, floor, feedback, weights, state, noise[b], out)

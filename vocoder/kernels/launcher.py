@@ -34,10 +34,8 @@ Parameter = type[int] | type[float] | Memory
 class Kernel:
     """A compiled entry point, which runs without the interpreter's lock.
 
-    Args:
-        code: what numba made of it; its machine code lives as long as this object.
-        layout: its parameters after `first` and `stop`.
-        stripe: rows that a thread takes at a time.
+    `code` is what numba made of it, whose machine code lives as long as this object, `layout` its parameters after
+    `first` and `stop`, and `stripe` the rows that a thread takes at a time.
     """
 
     def __init__(self, code: Any, layout: tuple[Parameter, ...], stripe: int) -> None:

@@ -10,11 +10,9 @@ import torch
 
 @dataclass(frozen=True)
 class Memory:
-    """A contiguous tensor, or None in its place, which has size 0.
+    """A contiguous tensor of so many dimensions, or None in its place, which has size 0.
 
-    Attributes:
-        dtype: of its elements, or which of the dtypes that a kernel is compiled for.
-        dims: number of dimensions.
+    `dtype` is that of its elements, or which of the dtypes that a kernel is compiled for.
     """
 
     dtype: torch.dtype | int

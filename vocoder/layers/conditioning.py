@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Literal
 
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -32,10 +31,7 @@ class MelEncoder(nn.Module):
         self.layers = nn.Sequential(*(layer for pair in layers for layer in pair))
 
     def forward(self, mel: Tensor, gaps: Tensor | None = None) -> Tensor:
-        """Map natural-log mels (B, n_mels, frames) to the condition (B, channels, frames), which is 0 in the gaps.
-
-        The condition has the dtype of the weights.
-        """
+        """Map natural-log mels (B, n_mels, frames) to the condition (B, channels, frames), which is 0 in the gaps."""
         cond = silenced(normalised(mel.to(next(self.parameters()).dtype)), gaps)
         for layer in self.layers:
             cond = silenced(layer(cond), gaps) if isinstance(layer, nn.SiLU) else layer(cond)
@@ -86,50 +82,33 @@ class MelUpsampler(nn.Module):
 class UpsamplingConfig:
     """How a mel becomes a condition at the rate of the samples."""
 
-    kind: Literal["stretched", "transposed"] = "transposed"
-    """repeat and smooth, after a convolution over frames (r9y9), or transposed convolutions (ClariNet)"""
     scales: tuple[int, ...] = (16, 16)
     """factor of each stage; their product is hop_length"""
     context: int = 0
-    """stretched: frames on each side that the convolution over frames sees"""
+    """frames on each side that the convolution over frames sees"""
     bands: int = 3
     """mel bins that the kernel of a stage sees, odd"""
-    slope: float = 0.4
-    """transposed: of the leaky ReLU after each stage"""
 
     def __post_init__(self) -> None:
         if not self.scales or min(self.scales) < 1 or self.context < 0 or self.bands % 2 != 1:
             raise ConfigError("upsampling needs positive scales, a context of 0 or more and an odd number of bands")
-        if self.kind == "transposed" and any(scale % 2 for scale in self.scales):
-            raise ConfigError(f"scales of transposed convolutions must be even, not {self.scales}")
 
 
 class PublishedUpsampler(nn.Module):
     """Bring mels (B, n_mels, frames) to the rate of the samples: (B, n_mels, frames * prod(scales)).
 
-    Each stage is one small kernel that is moved over time and mel bins alike.
-
-    Args:
-        n_mels: mel bins.
-        config: kind and factors.
+    After a convolution over frames each stage repeats and smooths, by one small kernel that is moved over time and mel
+    bins alike.
     """
 
     def __init__(self, n_mels: int, config: UpsamplingConfig) -> None:
         super().__init__()
         self.config = config
         bands = config.bands
-        self.conv_in: nn.Conv1d | None = None
-        if config.kind == "stretched":
-            self.conv_in = nn.Conv1d(n_mels, n_mels, 2 * config.context + 1, bias=False)
-            self.stages = nn.ModuleList(
-                nn.Conv2d(1, 1, (bands, 2 * scale + 1), padding=(bands // 2, scale), bias=False)
-                for scale in config.scales
-            )
-        else:
-            self.stages = nn.ModuleList(
-                nn.ConvTranspose2d(1, 1, (bands, 2 * scale), (1, scale), (bands // 2, scale // 2))
-                for scale in config.scales
-            )
+        self.conv_in = nn.Conv1d(n_mels, n_mels, 2 * config.context + 1, bias=False)
+        self.stages = nn.ModuleList(
+            nn.Conv2d(1, 1, (bands, 2 * scale + 1), padding=(bands // 2, scale), bias=False) for scale in config.scales
+        )
 
     @property
     def context(self) -> int:
@@ -141,15 +120,10 @@ class PublishedUpsampler(nn.Module):
         return self.config.context + math.ceil(reach)
 
     def forward(self, mel: Tensor) -> Tensor:
-        """Map (B, n_mels, frames) to (B, n_mels, samples); if stretched, the mel is held beyond its ends."""
-        config = self.config
-        given, mel = mel.dtype, mel.to(next(self.parameters()).dtype)
-        if self.conv_in is not None:
-            mel = self.conv_in(F.pad(mel, (config.context, config.context), mode="replicate"))
-        image = mel.unsqueeze(1)
-        for stage, scale in zip(self.stages, config.scales, strict=True):
-            if config.kind == "stretched":
-                image = stage(image.repeat_interleave(scale, dim=3))
-            else:
-                image = F.leaky_relu(stage(image), config.slope)
-        return image.squeeze(1).to(given)
+        """Map (B, n_mels, frames) to (B, n_mels, samples); the mel is held beyond its ends."""
+        context = self.config.context
+        held = F.pad(mel.to(self.conv_in.weight.dtype), (context, context), mode="replicate")
+        image = self.conv_in(held).unsqueeze(1)
+        for stage, scale in zip(self.stages, self.config.scales, strict=True):
+            image = stage(image.repeat_interleave(scale, dim=3))
+        return image.squeeze(1).to(mel.dtype)  # type: ignore[no-any-return]

@@ -20,16 +20,10 @@ EPSILON = 1e-6
 class FrameBlock(nn.Module):
     """x + scale * contract(gelu(expand(norm(depthwise(x))))): a block of ConvNeXt over one dimension.
 
-    (Liu et al., "A ConvNet for the 2020s", arXiv 2201.03545; a vocoder of such blocks at frame rate is Vocos,
-    arXiv 2306.00814.) The residual stays in float32, the products run in their compute dtype. Where weights are frozen
-    and float32 on a CPU, compiled passes do what is not a product.
-
-    Args:
-        channels: of the signal.
-        hidden: channels between the two products.
-        kernel_size: steps that the convolution sees.
-        ahead: steps among them that come after a step's own.
-        scale: initial scale of what the block adds.
+    (Liu et al., "A ConvNet for the 2020s", arXiv 2201.03545; a vocoder of such blocks at frame rate is Vocos, arXiv
+    2306.00814.) The residual stays in float32, the products run in their compute dtype. Where weights are frozen and
+    float32 on a CPU, compiled passes do what is not a product. The convolution sees `kernel_size` steps, `ahead` of
+    them after a step's own.
     """
 
     def __init__(self, channels: int, hidden: int, kernel_size: int, ahead: int, scale: float) -> None:

@@ -23,9 +23,6 @@ class MelFilter(nn.Module):
     A bin takes the mean of the bands that it lies in, weighted by their triangles (`share`). A difference moves outer
     bins, which lie in one band alone, only as far as that band hears them (`spread`). Otherwise repeated filters would
     raise a bin that no band hears without end. There are no parameters.
-
-    Args:
-        config: the mel convention; natural logarithm of a magnitude, without statistics.
     """
 
     filterbank: Tensor

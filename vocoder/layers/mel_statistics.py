@@ -45,13 +45,10 @@ def tempo_statistics(n_mels: int) -> Array:
 
 
 def mel_statistics(mel: Array) -> Array:
-    """Return the statistics (S,) float32 of a mel.
+    """Return the statistics (S,) float32 of a mel (n_mels, frames) of any convention, two frames at least.
 
     What follows the values themselves is of the mel less its mean over its deviation, so that neither the level nor the
     logarithm counts there. Frames that repeat the one before them, as digital silence does, do not count.
-
-    Args:
-        mel: (n_mels, frames) float32 of any convention, two frames at least.
     """
     x, values = _normalised(np.ascontiguousarray(mel, np.float32))
     steps = x[:, 1:] - x[:, :-1]
@@ -136,10 +133,7 @@ def _weighted(x: Array, weight: Array) -> Array:
 def _correlations(y: Array, variance: Array, neighbours: int) -> list[Array]:
     """Return the correlations (n_mels,) of each band with those above it, 0 beyond the last.
 
-    Args:
-        y: values (n_mels, frames) whose products with each other sum to covariances.
-        variance: of each band.
-        neighbours: how many above a band count.
+    Products of the values y (n_mels, frames) sum to covariances.
     """
     scale = 1.0 / np.sqrt(variance + TINY)
     found, size = [], len(scale)

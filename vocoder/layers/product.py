@@ -52,14 +52,8 @@ class FrameConv(nn.Conv1d):
     """A convolution over frames. With frozen weights it is one matrix product of frames beside their neighbours.
 
     PyTorch's own convolution is slower for the few frames of an utterance. Frozen float32 weights multiply in the
-    compute dtype unless `precise` is set; the output has the dtype of the weights.
-
-    Args:
-        inputs: channels.
-        outputs: channels.
-        kernel_size: frames that it sees, zeros beyond the ends.
-        ahead: frames among them that come after a frame's own; half of the others if left out.
-        precise: whether it always computes in the dtype of its weights.
+    compute dtype unless `precise` is set; the output has the dtype of the weights. It sees `kernel_size` frames,
+    `ahead` of them after a frame's own, half of the others if left out, and zeros beyond the ends.
     """
 
     def __init__(

@@ -55,10 +55,6 @@ class SpectrumHead(nn.Module):
     Lim, 1984, equation 6; a vocoder with such a last step is Vocos, arXiv 2306.00814).
 
     Spectra are (B, 2 * bins, frames): real parts, then imaginary parts. Frame n is centred at sample n * hop_length.
-
-    Args:
-        config: of the head.
-        channels: of the hidden frames.
     """
 
     extended: Tensor
@@ -107,11 +103,7 @@ class SpectrumHead(nn.Module):
     def spectrum(self, normed: Tensor, excitation: Tensor, mel: Tensor, target: Tensor) -> Tensor:
         """Return spectra (B, 2 * bins, frames) whose mel is the target (B, n_mels, frames).
 
-        Args:
-            normed: (B, C, frames).
-            excitation: spectra (B, 2 * bins, frames).
-            mel: the given one (B, n_mels, frames).
-            target: what `target` returns.
+        They come from normed frames (B, C, frames), spectra of the excitation and the given mel.
         """
         made = self.end(normed.transpose(1, 2))
         given = (excitation.transpose(1, 2), mel.transpose(1, 2), target.transpose(1, 2))

@@ -142,14 +142,7 @@ class MelConfig:
 
 
 _NVIDIA = MelConfig(
-    name="nvidia",
-    sample_rate=22050,
-    n_fft=1024,
-    win_length=1024,
-    hop_length=256,
-    n_mels=80,
-    f_min=0.0,
-    f_max=8000.0,
+    name="nvidia", sample_rate=22050, n_fft=1024, win_length=1024, hop_length=256, n_mels=80, f_min=0.0, f_max=8000.0
 )
 
 

@@ -27,12 +27,8 @@ Statistics = tuple[tuple[float, ...], tuple[float, ...]]
 def load_mel_config(name: str | Path | MelConfig, statistics: Path | str | Statistics | None = None) -> MelConfig:
     """Return a mel config: a preset by name, or a mel config file.
 
-    Args:
-        name: a preset, a YAML or JSON file with the fields of `MelConfig`, or a mel config, which is returned.
-        statistics: mean and variance of each band, or a file of both, for normalised mels.
-
-    Raises:
-        ConfigError: there is no such preset or file, or something in it is wrong.
+    `statistics` are mean and variance of each band, or a file of both, for normalised mels. Raises a ConfigError if
+    there is no such preset or file, or something in it is wrong.
     """
     if isinstance(name, MelConfig):
         found = name
@@ -51,7 +47,7 @@ def known_or_none(name: object) -> MelConfig | None:
         return None
 
 
-def chosen_config(name: str | Path | None, statistics: str | Path | None) -> MelConfig | str | None:
+def chosen_config(name: str | Path | MelConfig | None, statistics: str | Path | None) -> MelConfig | str | None:
     """Return the mel config named for mels, "auto" to recognise it, or None if none is named.
 
     Raises a ConfigError also if there are statistics and no mel config that they belong to.
@@ -72,10 +68,9 @@ def with_statistics(config: MelConfig, statistics: Statistics) -> MelConfig:
 
 
 def read_config_file(path: Path) -> MelConfig:
-    """Read a mel config file. The name defaults to the file's.
+    """Read a mel config file, whose name is the default name.
 
-    Raises:
-        ConfigError: there is no such file, it is not YAML or JSON, or a field is unknown, missing or wrong.
+    Raises a ConfigError if there is no such file, it is not YAML or JSON, or a field is unknown, missing or wrong.
     """
     try:
         text = read_small(path, MAX_BYTES).decode("utf-8")
@@ -97,8 +92,7 @@ def known_presets(directory: Path | None) -> Mapping[str, MelConfig]:
 def configs_in(directory: Path) -> dict[str, MelConfig]:
     """Return the mel configs of a directory, named after their files.
 
-    Raises:
-        ConfigError: there is no such directory, a file is wrong, or a name is taken by a preset.
+    Raises a ConfigError if there is no such directory, a file is wrong, or a name is taken by a preset.
     """
     if not directory.is_dir():
         raise ConfigError(f"there is no directory {directory} of mel configs")
@@ -113,8 +107,7 @@ def configs_in(directory: Path) -> dict[str, MelConfig]:
 def read_statistics(path: Path | str) -> Statistics:
     """Read `mean` and `variance` from an npz or JSON file.
 
-    Raises:
-        ConfigError: they are missing, or not two lists of finite numbers.
+    Raises a ConfigError if they are missing, or not two lists of finite numbers.
     """
     path = Path(path)
     try:

@@ -69,12 +69,7 @@ def convert(mel: Mel, source: MelConfig, target: MelConfig) -> Mel:
     """Convert a mel between mel configs that differ only in logarithm, floor, range or statistics.
 
     The result is what `target` gives for the same audio, except for energies clipped at the floor or the top of the
-    range of `source`.
-
-    Args:
-        mel: (n_mels, frames) or (B, n_mels, frames), a tensor or an array; the result is of the same kind.
-        source: mel config of the mel.
-        target: mel config of the result.
+    range of `source`. The mel is (n_mels, frames) or (B, n_mels, frames), a tensor or an array, and so is the result.
 
     Raises:
         MelMismatchError: the mel configs differ in other ways; the text lists them.

@@ -52,13 +52,10 @@ def mel_filterbank(config: MelConfig) -> Tensor:
 class MelSpectrogram(nn.Module):
     """Compute the mel-spectrograms of a `MelConfig`, also under autocast.
 
-    It has no parameters and no saved state. Mels are float32, or float64 for float64 audio.
-
-    Args:
-        config: the mel config.
-        precise: transform in float64 if the device can. In float32 the rounding of loud bands reaches quiet bands of
-            the same frame and changes their logarithms, by up to 1e-3 in speech and far more in empty bands. That is
-            enough for a loss and takes half the time.
+    It has no parameters and no saved state. Mels are float32, or float64 for float64 audio. If `precise`, it transforms
+    in float64 where the device can: in float32 the rounding of loud bands reaches quiet bands of the same frame and
+    changes their logarithms, by up to 1e-3 in speech and far more in empty bands. That is enough for a loss and takes
+    half the time.
     """
 
     filterbank: Tensor

@@ -15,11 +15,7 @@ from vocoder.mel.config import MelConfig, preset
 
 @dataclass(frozen=True)
 class AdapterConfig:
-    """A linear map of a few frames, and beside it a small network where there are hidden layers.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
+    """A linear map of a few frames, and beside it a small network where there are hidden layers."""
 
     target: MelConfig = field(default_factory=lambda: preset("nvidia"))
     """of the mels that it makes: natural logarithms"""

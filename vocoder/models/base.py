@@ -44,9 +44,8 @@ class Vocoder(nn.Module, ABC):
     def stages(self, sigma: float | Tensor | None = None, packing: Packing | None = None) -> list[Stage]:
         """Return the stages from `MEL` and `NOISE` over `Z` to audio (B, 1, T), fresh: some of them remember.
 
-        Args:
-            sigma: sampling temperature, or one for each step of the noise; the model's default if left out.
-            packing: where each utterance stands, if batches are rows of several, for models that take it.
+        `sigma` is the sampling temperature, or one for each step of the noise, and by default the model's. `packing`
+        says where each utterance stands, if batches are rows of several.
         """
 
     def sample(self, noise: Tensor, mel: Tensor, sigma: float | None = None) -> Tensor:

@@ -16,11 +16,7 @@ LIMIT = 8.0  # deviations from the mean that a statistic counts as at most
 
 @dataclass(frozen=True)
 class ConventionConfig:
-    """What is told apart, and the size of the network.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
+    """What is told apart, and the size of the network."""
 
     layouts: tuple[str, ...] = ("nvidia",)
     """how the bands are computed, by names of `vocoder.guard.layouts`; `shuffled` and `not-speech` may be among them"""

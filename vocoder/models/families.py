@@ -11,8 +11,7 @@ from torch import nn
 
 from vocoder.models.adapter import AdapterConfig, AdapterModel
 from vocoder.models.guard import GuardConfig, GuardModel
-from vocoder.models.published_config import PublishedStudentConfig, PublishedWaveNetConfig
-from vocoder.models.published_student import PublishedStudent
+from vocoder.models.published_config import PublishedWaveNetConfig
 from vocoder.models.reverse import Reverse, ReverseConfig
 from vocoder.models.student import Student, StudentConfig
 from vocoder.models.waveglow import WaveGlow
@@ -36,7 +35,6 @@ _FAMILIES: dict[str, Family] = {
     "student": Family(StudentConfig, Student),
     "reverse": Family(ReverseConfig, Reverse),
     "published-wavenet": Family(PublishedWaveNetConfig, WaveNet),
-    "published-student": Family(PublishedStudentConfig, PublishedStudent),
     "guard": Family(GuardConfig, GuardModel),
     "adapter": Family(AdapterConfig, AdapterModel),
 }
@@ -53,11 +51,7 @@ def register(name: str, family: Family) -> None:
 
 
 def family_of(model: nn.Module) -> str:
-    """Return the name of a model's family.
-
-    Raises:
-        TypeError: the model belongs to none.
-    """
+    """Return the name of a model's family; raises a TypeError if it belongs to none."""
     config = getattr(model, "config", None)
     for name, family in known_families().items():
         if type(config) is family.config:

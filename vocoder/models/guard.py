@@ -15,11 +15,7 @@ from vocoder.models.convention import ConventionConfig, ConventionNet
 
 @dataclass(frozen=True)
 class GuardConfig:
-    """Gaussian densities of windows of true mels, and a recogniser of conventions.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
+    """Gaussian densities of windows of true mels, and a recogniser of conventions."""
 
     densities: tuple[str, ...] = ("nvidia",)
     """what each is of: LAYOUT or LAYOUT:VARIATION, of `vocoder.guard.layouts`; the first is of true mels"""

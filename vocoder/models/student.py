@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from vocoder.config import ConfigError
+from vocoder.distributions.base import ENTROPY, log_density
 from vocoder.flows.conv1x1 import InvertibleConv1x1
 from vocoder.flows.elementwise import ConditionalAffine
 from vocoder.flows.harmonic_shift import SHIFT, HarmonicShift, shift_stages
@@ -19,7 +20,6 @@ from vocoder.flows.lapped import LappedTransform
 from vocoder.flows.minimum_phase import MinimumPhaseFilter
 from vocoder.flows.rearrangement import swap
 from vocoder.layers.conditioning import MelEncoder, normalised
-from vocoder.layers.source.base_noise import BaseNoise, NoiseKind
 from vocoder.layers.source.excitation import COEFFICIENTS, GAINS, Excitation, excitation_stages
 from vocoder.layers.source.harmonics import HarmonicSource
 from vocoder.layers.source.pitch import PitchNet
@@ -49,12 +49,8 @@ class StudentConfig:
     """flows over samples, as published, or over the frames of an orthonormal lapped transform"""
     group_size: int = 256
     """hop of the lapped transform, which is also the number of channels; of no meaning for samples"""
-    noise: NoiseKind = "gaussian"
-    """logistic (Parallel WaveNet) or gaussian (ClariNet)"""
     stacks: tuple[WaveNetConfig, ...] = field(default_factory=_frame_stacks)
     """the causal stack of each flow, the one nearest the noise first"""
-    within_frame: bool = True
-    """frames: keep half of the channels in each flow, and let the other half depend on them as well as on the past"""
     cond_channels: int = 128
     """channels of the condition"""
     log_s_bound: float | None = 2.0
@@ -81,8 +77,6 @@ class StudentConfig:
             raise ConfigError(f"hop_length {self.hop_length} must be a multiple of group_size {self.channels}")
         if self.kind == "frames" and self.channels < 2:
             raise ConfigError("frames need a group_size of at least 2")
-        if self.source is not None and self.noise != "gaussian":
-            raise ConfigError("the harmonic source needs Gaussian noise")
         if self.filter_taps < 0 or self.filter_taps % 2 or self.sigma < 0 or self.corrections < 0:
             raise ConfigError("filter_taps must be even and, like sigma and corrections, 0 or more")
 
@@ -93,8 +87,8 @@ class StudentConfig:
 
     @property
     def kept(self) -> int:
-        """Channels that each flow keeps."""
-        return self.channels - self.channels // 2 if self.kind == "frames" and self.within_frame else 0
+        """Channels that each flow keeps: half of a frame's, on which the other half depends beside the past."""
+        return self.channels - self.channels // 2 if self.kind == "frames" else 0
 
 
 @dataclass(frozen=True)
@@ -139,7 +133,6 @@ class Student(FlowVocoder):
     def __init__(self, config: StudentConfig) -> None:
         super().__init__()
         self.config = config
-        self.base = BaseNoise(config.noise)
         self.transform = LappedTransform(config.channels) if config.kind == "frames" else None
         self.envelope = _envelope(config)
         self.condition = MelEncoder(config.n_mels, config.cond_channels)
@@ -206,17 +199,17 @@ class Student(FlowVocoder):
         """Make a sample of white noise (B, C, steps) at temperature `sigma`, above 0, and what is known of it."""
         if sigma <= 0:
             raise ValueError(f"a density needs a temperature above 0, not {sigma}")
-        given, standard = {MEL: mel, CONDITION: self.condition(mel)}, self.base.from_white(noise)
+        given = {MEL: mel, CONDITION: self.condition(mel)}
         shift, scale = self._shift_and_scale(given, sigma)
         log_scale = scale.log().expand_as(noise)
-        made = run(self.stages(), given | {Z: standard * scale + shift})
+        made = run(self.stages(), given | {Z: noise * scale + shift})
         x, volume = made.signal.squeeze(1), made.log_det + log_scale.sum(dim=(1, 2))
-        log_prob = self.base.log_prob(standard).sum(dim=(1, 2)) - volume
-        entropy = volume + self.base.entropy * noise[0].numel()
+        log_prob = log_density(noise).sum(dim=(1, 2)) - volume
+        entropy = volume + ENTROPY * noise[0].numel()
         if self.transform is not None:
             return Draw(x, log_prob, entropy, None, None)
         log_scale = sum(made.changes, log_scale)  # every flow scales each sample: ClariNet, equation 12
-        return Draw(x, log_prob, entropy, x - (torch.exp(log_scale) * standard).squeeze(1), log_scale.squeeze(1))
+        return Draw(x, log_prob, entropy, x - (torch.exp(log_scale) * noise).squeeze(1), log_scale.squeeze(1))
 
     def envelope_condition(self, mel: Tensor) -> Tensor:
         """Return what the last flow sees: the centred mel, at the rate of the steps for frames."""
@@ -228,17 +221,17 @@ class Student(FlowVocoder):
         """Return the stages of `Z`."""
         config, transform = self.config, self.transform
         if self.pitch is None or config.source is None:
-            return [Stage(Z, (NOISE,), windowed(lambda noise: sigma * self.base.from_white(noise)))]
+            return [Stage(Z, (NOISE,), windowed(lambda noise: sigma * noise))]
         source = HarmonicSource(config.hop_length, config.sample_rate, config.source.f_max)
         if self.shift is not None:
-            moved = windowed(lambda shift, noise: shift + sigma * self.base.from_white(noise))
+            moved = windowed(lambda shift, noise: shift + sigma * noise)
             return [*shift_stages(self.pitch, source, self.shift, CONDITION), Stage(Z, (SHIFT, NOISE), moved)]
         assert transform is not None
         assert self.excitation is not None
         return excitation_stages(self.pitch, source, lambda x: transform(x)[0], self.excitation, CONDITION, sigma)
 
     def _shift_and_scale(self, given: dict[str, Tensor], sigma: float) -> tuple[Tensor, Tensor]:
-        """Return mean and deviation of z, in units of the base noise's, given the mel."""
+        """Return mean and deviation of z, given the mel."""
         like, stages = next(self.parameters()), self.stages()
         if self.shift is not None:
             return run(stages, given, SHIFT).signal, like.new_tensor(sigma)

@@ -54,7 +54,7 @@ class WaveGlow(FlowVocoder):
         self.condition = _conditioner(config)
         channels = [size - self._exits(i) for i in range(config.flows)]
         self.actnorms = nn.ModuleList(ActNorm(n) for n in channels if config.actnorm)  # type: ignore[assignment]
-        flows = [(_mixing(config, n, i), _coupling(config, n, i)) for i, n in enumerate(channels)]
+        flows = [(_mixing(config, n, i), _coupling(config, n)) for i, n in enumerate(channels)]
         self.convinv = nn.ModuleList(conv for conv, _ in flows)  # type: ignore[assignment]
         self.couplings = nn.ModuleList(coupling for _, coupling in flows)  # type: ignore[assignment]
         self.pitch: PitchNet | None = None
@@ -182,11 +182,11 @@ def _mixing(config: WaveGlowConfig, channels: int, flow: int) -> InvertibleConv1
     return InvertibleConv1x1(channels, swap(channels, flow) if config.mixing == "swap" else None, step_scale)
 
 
-def _coupling(config: WaveGlowConfig, channels: int, flow: int) -> AffineCoupling:
+def _coupling(config: WaveGlowConfig, channels: int) -> AffineCoupling:
     changed, additive = channels // 2, config.coupling == "additive"
     outputs = changed if additive else 2 * changed
     stack = WaveNetStack(channels - changed, outputs, config.cond_channels, config.stack)
-    return AffineCoupling(stack, config.log_s_bound, config.alternate_halves and flow % 2 == 1, additive)
+    return AffineCoupling(stack, config.log_s_bound, additive)
 
 
 def _conditioner(config: WaveGlowConfig) -> nn.Module:

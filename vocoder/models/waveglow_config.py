@@ -44,8 +44,6 @@ class WaveGlowConfig:
     early_every: int = 0
     """take channels out before every this-many-th flow; 0 for none"""
     early_size: int = 2
-    alternate_halves: bool = False
-    """let odd flows change the first half of the channels, as the oldest published models do"""
     conditioning: Literal["frames", "upsampled"] = "frames"
     """a network at frame rate, or the published transposed convolution and grouping of the mel"""
     cond_channels: int = 128
@@ -81,10 +79,6 @@ class WaveGlowConfig:
             raise ConfigError(f"the lapped transform needs an even group_size, not {self.group_size}")
         if self.transform == "mdct" and self.early_every:
             raise ConfigError("early outputs belong to grouping; the lapped transform keeps all channels to the end")
-        if self.alternate_halves and (self.group_size % 2 or (self.early_every and self.early_size % 2)):
-            raise ConfigError("alternate_halves needs an even number of channels in every flow")
-        if self.alternate_halves and self.coupling == "additive":
-            raise ConfigError("alternate_halves belongs to affine couplings; additive ones keep the first half")
         if self.source is not None:
             if self.transform != "mdct":
                 raise ConfigError("the harmonic source needs the lapped transform")

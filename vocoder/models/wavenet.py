@@ -15,7 +15,6 @@ from vocoder.config import ConfigError
 from vocoder.distributions.base import Distribution
 from vocoder.distributions.gaussian import Gaussian
 from vocoder.distributions.logistic_mixture import LogisticMixture
-from vocoder.distributions.mulaw import MuLaw
 from vocoder.flows.linear_prediction import ConstantPrediction, LinearPrediction, LinearPredictionConfig, predict
 from vocoder.layers.conditioning import MelEncoder, PublishedUpsampler
 from vocoder.layers.stack import PublishedStack, WaveNetConfig, WaveNetStack
@@ -27,7 +26,6 @@ from vocoder.stages import MEL, NOISE, Span, Stage, Z, frames_of, windowed
 
 CONDITION = "condition"
 PLAIN_SCALE = 0.1  # of audio without linear prediction, at the start of training
-REACH = 64.0  # of mu-law, in gains: the residual of a click just after a frame's centre is 40
 FULL_SCALE = 1.0  # to which published code clamps what it has drawn before the network sees it
 
 
@@ -41,12 +39,10 @@ class WaveNetModelConfig:
     n_mels: int = 80
     hop_length: int = 256
     sample_rate: int = 22050
-    distribution: Literal["gaussian", "logistic", "mulaw"] = "gaussian"
-    """one Gaussian, a mixture of logistics, or a softmax over mu-law levels"""
+    distribution: Literal["gaussian", "logistic"] = "gaussian"
+    """one Gaussian, or a mixture of logistics"""
     components: int = 10
     """of the mixture of logistics"""
-    levels: int = 256
-    """of mu-law"""
     log_s_floor: float | None = -9.5
     """soft lower bound of log-scales; the logarithm of the training noise, 1e-4, is -9.2"""
     lpc: LinearPredictionConfig | None = field(default_factory=LinearPredictionConfig)
@@ -64,10 +60,8 @@ class WaveNetModelConfig:
     def __post_init__(self) -> None:
         if not self.stack.causal:
             raise ConfigError("the stack of an autoregressive WaveNet must be causal")
-        if self.components < 1 or self.levels < 4 or self.levels % 2:
-            raise ConfigError("a WaveNet needs at least one component and an even number of levels, at least 4")
-        if self.sigma < 0 or self.corrections < 0 or self.cond_channels < 1:
-            raise ConfigError("sigma and corrections must be 0 or more, and cond_channels 1 or more")
+        if self.sigma < 0 or self.corrections < 0 or self.cond_channels < 1 or self.components < 1:
+            raise ConfigError("sigma and corrections must be 0 or more, cond_channels and components 1 or more")
         if self.lpc is None:
             return
         mel = preset(self.lpc.mel)
@@ -88,8 +82,8 @@ class WaveNet(FlowVocoder):
     A predictor comes first, linear and in units of a gain: the network sees and models what it leaves, the
     excitation. It is the mel's linear prediction (`config.lpc`), or for published models their pre-emphasis and gain,
     e_t = gain * (x_t - emphasis * x_{t-1}), which is prediction of order 1 with constant coefficients: audio comes out
-    without them. As published code does, such models clamp the excitation that they draw to full scale, and a softmax
-    over levels draws exactly these levels: there noise to data is no bijection.
+    without them. As published code does, such models clamp the excitation that they draw to full scale: there noise to
+    data is no bijection.
     """
 
     sequential = True
@@ -99,7 +93,7 @@ class WaveNet(FlowVocoder):
         super().__init__()
         self.config = config
         self.distribution = _distribution(config)
-        self.feedback = _feedback(config, self.distribution)
+        self.feedback = _feedback(config)
         inputs, outputs = self.feedback.channels, self.distribution.outputs
         self.predictor: LinearPrediction | ConstantPrediction
         self.condition: MelEncoder | PublishedUpsampler
@@ -121,12 +115,7 @@ class WaveNet(FlowVocoder):
     def conditionals(self, x: Tensor, mel: Tensor) -> Tensor:
         """Return the parameters (B, K, T) of the distribution of every sample given its past, in one parallel pass.
 
-        Args:
-            x: audio (B, T).
-            mel: (B, n_mels, T / hop_length).
-
-        Raises:
-            ValueError: audio and mel do not fit each other.
+        Audio x is (B, T) and the mel (B, n_mels, T / hop_length); raises a ValueError if they do not fit each other.
         """
         frames = mel.shape[2]
         if x.shape[1] != frames * self.config.hop_length:
@@ -193,14 +182,10 @@ def _distribution(config: WaveNetModelConfig | PublishedWaveNetConfig) -> Distri
     floor = None if isinstance(config, PublishedWaveNetConfig) else config.log_s_floor
     if config.distribution == "gaussian":
         return Gaussian(floor)
-    if config.distribution == "logistic":
-        return LogisticMixture(config.components, floor)
-    if isinstance(config, PublishedWaveNetConfig):
-        return MuLaw(config.levels, exact_levels=True)
-    return MuLaw(config.levels, REACH if config.lpc else 1.0)
+    return LogisticMixture(config.components, floor)
 
 
-def _feedback(config: WaveNetModelConfig | PublishedWaveNetConfig, distribution: Distribution) -> Feedback:
+def _feedback(config: WaveNetModelConfig | PublishedWaveNetConfig) -> Feedback:
     if isinstance(config, PublishedWaveNetConfig):
-        return Feedback(levels=distribution if isinstance(distribution, MuLaw) else None, limit=FULL_SCALE)
+        return Feedback(limit=FULL_SCALE)
     return Feedback(scales=config.lpc is not None)

@@ -33,11 +33,7 @@ class Track:
         self.end += frames
 
     def window(self, first: int, last: int) -> Tensor:
-        """Return the frames from `first` to before `last`.
-
-        Raises:
-            ValueError: some of them have been forgotten, or have not come yet.
-        """
+        """Return the frames from `first` to before `last`; raises a ValueError if some are not kept."""
         if self._kept is None or not self.first <= first <= last <= self.end:
             raise ValueError(f"frames {first} to {last} are not among those kept, {self.first} to {self.end}")
         start, steps = self.first, self._steps
@@ -59,10 +55,8 @@ class Pipeline:
     Every stage remembers its inputs as far back as it looks, so that a frame is computed once by each stage, save for
     the stage's own context: the contexts of all stages together only decide how long the first frame has to wait.
 
-    Args:
-        stages: each after those whose signals it sees; the last makes the result. Two signals are given: `MEL` and
-            `NOISE`.
-        draw: white noise (B, C, steps) of `frames` frames from number `start` on: `draw(start, frames)`.
+    Each stage comes after those whose signals it sees; the last makes the result. `MEL` and `NOISE` are given, the
+    latter by `draw(start, frames)`: white noise (B, C, steps) of so many frames from number `start` on.
     """
 
     def __init__(self, stages: Sequence[Stage], draw: Callable[[int, int], Tensor]) -> None:
@@ -91,11 +85,7 @@ class Pipeline:
         self.total = self.mel_frames
 
     def advance(self, frames: int) -> Tensor:
-        """Return the next frames of the result, (B, C, steps).
-
-        Raises:
-            ValueError: the mel has not come far enough.
-        """
+        """Return the next frames of the result, (B, C, steps); raises a ValueError if the mel is too short."""
         goal = self.frames + frames
         for stage in self._stages:
             self._run(stage, self._limit(goal + self._ahead[stage.output]))

@@ -29,13 +29,7 @@ LEAST_PART_FRAMES = 128
 
 
 class Runner:
-    """A model, the correction towards its mel, and the removal of its bias.
-
-    Args:
-        model: on its device.
-        mel_config: of the model.
-        device: of the model.
-    """
+    """A model on its device, the correction towards its mel, and the removal of its bias."""
 
     def __init__(self, model: Vocoder, mel_config: MelConfig, device: torch.device) -> None:
         _read_mels_in_float64(model, device)

@@ -37,15 +37,9 @@ LAST = 0.25
 class ChunkSizes:
     """Frames of the chunks of a stream: the first is short, and each waits for no more frames than all before it had.
 
-    Attributes:
-        first: frames that the first chunk waits for.
-        opening: frames that it takes, if the mel is there already.
-        usual: frames that the others wait for, at most.
-        most: frames that they take, at most, if the mel is there already.
-        growth: how many times as far as the chunks before it a chunk reaches at most then.
-
-    Raises:
-        ValueError: a chunk would hold no frame.
+    `first` and `usual` are what the first chunk and the others wait for at most, `opening` and `most` what they take if
+    the mel is there already, at most `growth` times as far as the chunks before. Raises a ValueError if one would hold
+    no frame.
     """
 
     first: int
@@ -74,10 +68,7 @@ class ChunkSizes:
     def of_next(self, done: int, there: int, ended: bool) -> int:
         """Return the frames of the next chunk, after `done` frames; 0 if it has to wait.
 
-        Args:
-            done: frames of the chunks before it.
-            there: frames that could be computed now.
-            ended: whether there will be no more.
+        `there` frames could be computed now; `ended` says whether there will be no more.
         """
         wanted = min(done, self.usual) if done else self.first
         longest = min((self.growth - 1) * done, self.most) if done else self.opening
@@ -94,11 +85,6 @@ class StreamSession:
     What has been heard by then covers the wait for a chunk, which is longer where more of the mel is there. Put
     together they are what `Synthesizer.synthesize` makes of all frames. Pushing computes nothing. The calls may come
     from several threads, one at a time.
-
-    Args:
-        pipeline: the stages of the model, for one mel.
-        admission: of the mel.
-        sizes: of the chunks.
     """
 
     def __init__(self, pipeline: Pipeline, admission: StreamAdmission, sizes: ChunkSizes) -> None:
@@ -131,9 +117,7 @@ class StreamSession:
     def push(self, mel: Any) -> None:
         """Take the next frames of the mel, (n_mels, frames), tensor or array; or the whole of one that is admitted.
 
-        Raises:
-            MelError: they do not fit their mel config.
-            ValueError: the mel has ended already.
+        Raises a MelError if they do not fit their mel config, and a ValueError if the mel has ended already.
         """
         if self._finished:
             raise ValueError("the mel of this stream has ended; it takes no more frames")
@@ -142,11 +126,7 @@ class StreamSession:
         self._device = given.device if isinstance(given, Tensor) else None
 
     def judge(self, last: bool = False) -> Verdict | None:
-        """Return the guard's verdict on the start of the mel, once, when there are enough frames or at the `last`.
-
-        Raises:
-            UnlikelyMelError: it is not typical, and the guard is "strict".
-        """
+        """Return the guard's verdict on the start of the mel, once; see `StreamAdmission.judge`."""
         return self._admission.judge(last)
 
     def finish(self) -> None:
@@ -188,12 +168,9 @@ class StreamSession:
 
 
 def drained(session: StreamSession, pieces: Iterable[Any], heed: Callable[[Verdict | None], None]) -> Iterator[Any]:
-    """Yield the audio of a session while and after it is given the pieces of its mel.
+    """Yield the audio of a session while and after it is given the pieces of its mel; `heed` is told the verdicts.
 
-    Args:
-        session: of the utterance.
-        pieces: frames (n_mels,), pieces (n_mels, frames), or the whole of a mel that is admitted.
-        heed: is told the guard's verdicts.
+    Pieces are frames (n_mels,), several (n_mels, frames), or the whole of a mel that is admitted.
     """
     for piece in pieces:
         session.push(piece[:, None] if isinstance(piece, (Tensor, np.ndarray)) and piece.ndim == 1 else piece)
@@ -209,8 +186,7 @@ def drained(session: StreamSession, pieces: Iterable[Any], heed: Callable[[Verdi
 def begun(pieces: Iterable[Any]) -> tuple[Tensor, Iterator[Any]]:
     """Return the start (n_mels, frames) of a mel in pieces (n_mels,) or (n_mels, frames), and all its pieces.
 
-    Raises:
-        UnsureError: there is no piece.
+    Raises an UnsureError if there is no piece.
     """
     pieces, kept, shaped = iter(pieces), list[Any](), list[Tensor]()
     for piece in pieces:

@@ -107,10 +107,7 @@ class Synthesizer:
     def path(self, preset: Preset = None, adapt: AdaptMode = "on", mel: Any = None) -> MelPath:
         """Return how mels of another mel config reach the model: exactly if possible, else through an adapter.
 
-        Args:
-            preset: a preset's name, a file or a `MelConfig`; the model's own if left out.
-            adapt: "off" takes no adapter.
-            mel: (n_mels, frames) or (B, n_mels, frames), which is recognised if the preset is "auto".
+        Arguments are those of `synthesize`; the mel is needed if the preset is "auto".
 
         Raises:
             MelMismatchError: there is no conversion.
@@ -122,9 +119,8 @@ class Synthesizer:
     def check(self, mel: Tensor | np.ndarray, preset: Preset = None, adapt: AdaptMode = "on") -> Verdict:
         """Say how typical a mel (n_mels, frames) is of its mel config, and what it looks like if it is not.
 
-        Raises:
-            UnsureError: the preset is "auto" and the mel does not tell which it is.
-            ValueError: the mel is not two-dimensional or not finite, or the guard knows no mels of its mel config.
+        Raises as `path`, and a ValueError if the mel is not two-dimensional or not finite, or no guard knows its mel
+        config.
         """
         return checked(mel, self.path(preset, adapt, mel))
 
@@ -154,8 +150,8 @@ class Synthesizer:
             sigma: sampling temperature, 0 or more; the model's default if left out.
             seed: of the noise; item i of a batch uses seed + i. Random if left out.
             denoise: strength of the bias removal, 0 for none, at most 1.
-            corrections: how often the audio is corrected towards its mel; the model's default if left out. 40 give the
-                best quality, fewer are faster.
+            corrections: how often the audio is corrected towards its mel; the model's default if left out; fewer are
+                faster.
             guard: for a mel that is not typical of its mel config: "warn" synthesizes it with a `MelWarning`, one for
                 each kind of fault, "strict" refuses it, "off" does not look; as the model was loaded with if left out.
             preset: the mel config of the mel, if it is not the model's own: a preset's name, a file or a `MelConfig`;
@@ -180,13 +176,8 @@ class Synthesizer:
     def synthesize_many(self, utterances: Sequence[Utterance]) -> list[Any]:
         """Turn mels of different lengths into waveforms in one run; each comes out as from `synthesize`.
 
-        The guard does not judge them.
-
-        Returns:
-            x (frames * hop_length,) of each utterance, of the kind that its mel was.
-
-        Raises:
-            MelError, ValueError: as in `synthesize`.
+        The guard does not judge them. Returns x (frames * hop_length,) of each utterance, of the kind that its mel was.
+        Raises as `synthesize`.
         """
         admitted = [self._admitted(each.mel, each.preset, each.adapt, "off") for each in utterances]
         if any(len(one.shape) != 2 for one in admitted):
@@ -201,29 +192,24 @@ class Synthesizer:
     def open_stream(
         self,
         *,
-        sigma: float | None = None,
-        seed: int | None = None,
-        denoise: float = 0.0,
-        corrections: int | None = None,
         preset: Preset = None,
         adapt: AdaptMode = "on",
         guard: GuardMode = "off",
         chunk_frames: int | None = None,
         first_chunk_frames: int | None = None,
+        **voice: Any,
     ) -> StreamSession:
         """Open an utterance whose mel comes piece by piece.
 
-        Args, those of `synthesize` and:
+        Args, those of `synthesize` (`voice` are sigma, seed, denoise and corrections) and:
             guard: what `StreamSession.judge` does; nothing by default.
-            chunk_frames: frames of a chunk; the last may be shorter. If left out, 64, and up to 1024 where so much of
-                the mel is there, except for models that synthesize sample by sample.
-            first_chunk_frames: frames of the first chunk; a few if left out. From it on chunks grow up to
-                `chunk_frames`.
+            chunk_frames: frames of a chunk; the last may be shorter. If left out, up to 128, and up to 1024 where so
+                much of the mel is there; 64 for models that synthesize sample by sample.
+            first_chunk_frames: frames of the first chunk; a few if left out. From it on chunks grow.
 
-        Raises:
-            ValueError: an argument is out of range.
+        Raises a ValueError if an argument is out of range.
         """
-        sampling = Sampling(sigma=sigma, seed=seed, denoise=denoise, corrections=corrections)
+        sampling = Sampling(**voice)
         admission = StreamAdmission(self.path(preset, adapt), guard_mode(guard), self.device)
         pipeline = self._runner.pipeline(sampling, sampling.seeds(1))
         sizes = ChunkSizes.of(self.model, chunk_frames, first_chunk_frames)
@@ -233,31 +219,24 @@ class Synthesizer:
         self,
         mel: Any,
         *,
-        sigma: float | None = None,
-        seed: int | None = None,
-        denoise: float = 0.0,
-        corrections: int | None = None,
         guard: GuardMode | None = None,
         preset: Preset = None,
         adapt: AdaptMode = "on",
-        chunk_frames: int | None = None,
-        first_chunk_frames: int | None = None,
+        **options: Any,
     ) -> Iterator[Any]:
         """Yield the waveform of one utterance in chunks whose concatenation is that of `synthesize`.
 
         Args, those of `synthesize` and `open_stream` and:
-            mel: (n_mels, frames), tensor or array; or an iterable of frames (n_mels,) and pieces (n_mels, frames),
-                each of which is taken as late as possible: audio is yielded as soon as all that it depends on is there.
-                Of a mel that comes in pieces the guard judges the first 128 frames.
+            mel: (n_mels, frames), tensor or array; or an iterable of frames (n_mels,) and pieces (n_mels, frames). Each
+                is taken as late as possible: audio is yielded as soon as all that it depends on is there. Of a mel
+                that comes in pieces the guard judges the first 128 frames.
 
-        Raises:
-            MelError, UnlikelyMelError, ValueError: as in `synthesize`; of what an iterable yields when it is reached.
+        Raises as `synthesize`; of what an iterable yields when it is reached.
         """
         if not isinstance(mel, (Tensor, np.ndarray, Admitted, Iterable)) or isinstance(mel, (str, bytes, Sequence)):
             raise MelError(f"the mel must be a tensor, an array or an iterator of these, not {type(mel).__name__}")
         mode = self._guard if guard is None else guard_mode(guard)
-        options: dict[str, Any] = {"sigma": sigma, "seed": seed, "denoise": denoise, "corrections": corrections}
-        options |= {"chunk_frames": chunk_frames, "first_chunk_frames": first_chunk_frames, "adapt": adapt}
+        options |= {"adapt": adapt}
         if isinstance(mel, (Tensor, np.ndarray, Admitted)):
             admitted = self._admitted(mel, preset, adapt, mode)
             if len(admitted.shape) != 2:

@@ -35,7 +35,7 @@ FOREIGN = PublishedWaveNetConfig(
     distribution="logistic",
     components=2,
     stack=PublishedStackConfig(4, 4, 4, dilations=(1, 2)),
-    upsampling=UpsamplingConfig("stretched", (4, 4, 4, 4), context=2, bands=1),
+    upsampling=UpsamplingConfig((4, 4, 4, 4), context=2, bands=1),
     emphasis=0.85,
     gain=0.55,
 )

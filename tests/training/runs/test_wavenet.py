@@ -82,7 +82,7 @@ def test_the_configuration_that_ships_is_valid_and_has_a_causal_context_of_2046_
     assert config.model.stack.context == (2046, 0)
     assert config.model.lpc is not None
     assert config.model == WaveNetModelConfig(corrections=12)
-    for override in (["model.lpc=null"], ["model.distribution=logistic"], ["model.distribution=mulaw"]):
+    for override in (["model.lpc=null"], ["model.distribution=logistic"]):
         load_config(WaveNetRun, CONFIGS / "wavenet.yaml", override)
 
 

@@ -34,7 +34,7 @@ def coloured(seed: int, batch: int = 8) -> tuple[Tensor, Tensor]:
     return x, MelSpectrogram(MEL)(x)[:, :, : x.shape[1] // HOP]
 
 
-@pytest.mark.parametrize("changes", [{"kind": "frames"}, {"kind": "samples"}, {"kind": "samples", "noise": "logistic"}])
+@pytest.mark.parametrize("changes", [{"kind": "frames"}, {"kind": "samples"}])
 def test_first_samples_have_level_and_colour_of_their_mel(changes):
     torch.manual_seed(0)
     student = Student(replace(CONFIG, **changes)).requires_grad_(False)

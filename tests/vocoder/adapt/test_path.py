@@ -87,15 +87,6 @@ def test_an_adapter_takes_normalised_mels_too():
     torch.testing.assert_close(MelPath(normalised, NVIDIA, 0, adapter).convert(given), expected, atol=1e-4, rtol=0)
 
 
-def test_the_audio_is_as_long_as_the_frames_that_were_given(adapted):
-    source = adapted.source
-    for frames in (1, 7, 500):
-        seconds = frames * source.hop_length / source.sample_rate
-        assert adapted.samples(frames) == round(seconds * NVIDIA.sample_rate)
-        assert 0 <= adapted.frames(frames) * 256 - adapted.samples(frames) < 256
-        assert adapted.convert(mel_of(source, frames)).shape == (80, adapted.frames(frames))
-
-
 @pytest.mark.parametrize("pieces", [(1,) * 40, (3, 1, 20, 16), (40,)])
 def test_pieces_become_what_the_whole_becomes(adapted, pieces):
     mel = mel_of(adapted.source, 40)
@@ -108,21 +99,6 @@ def test_pieces_become_what_the_whole_becomes(adapted, pieces):
     rest = converter.finish()
     assert torch.equal(torch.cat([*made, rest], dim=1), adapted.convert(mel))
     assert converter.finish().shape[1] == 0
-
-
-def test_an_adapter_survives_its_directory(tmp_path):
-    from vocoder.adapt.adapter import adapter_between, load_adapter, shipped_adapters
-    from vocoder.checkpoint import save_model
-
-    adapter = toy_adapter(preset("vocos"), hidden=(8, 4))
-    save_model(tmp_path / "vocos", adapter.model, adapter.source, quality={"pesq_lost": {"unseen": 0.2}})
-    loaded = load_adapter(tmp_path / "vocos")
-    assert shipped_adapters(tmp_path) == ("vocos",)
-    assert (loaded.name, loaded.source, loaded.quality) == ("vocos", preset("vocos"), {"pesq_lost": {"unseen": 0.2}})
-    windows = torch.randn(3, 3, 100).double()
-    torch.testing.assert_close(loaded.frames(windows), adapter.frames(windows), atol=1e-5, rtol=0)
-    assert adapter_between(preset("vocos"), NVIDIA, tmp_path) is loaded
-    assert adapter_between(preset("espnet"), NVIDIA, tmp_path) is None
 
 
 def test_presets_of_the_same_bands_share_an_adapter():

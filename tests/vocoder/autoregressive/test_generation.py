@@ -21,7 +21,6 @@ KINDS: dict[str, dict[str, Any]] = {
     "gaussian": {},
     "logistic": {"distribution": "logistic", "components": 1},
     "mixture": {"distribution": "logistic", "components": 4, "log_s_floor": None},
-    "mulaw": {"distribution": "mulaw", "levels": 32},
 }
 compiled_or_not = pytest.mark.parametrize("compiled", [True, False], ids=["compiled", "stepwise"])
 
@@ -73,13 +72,6 @@ def test_utterances_of_a_batch_do_not_meet(compiled: bool) -> None:
     for i in range(3):
         alone, _ = generated(model, mel[i : i + 1], z[i : i + 1], compiled)
         torch.testing.assert_close(alone[0], together[i], rtol=0, atol=1e-6)
-
-
-def test_compiled_code_and_the_plain_loop_agree_on_extreme_noise() -> None:
-    model, mel, z = tiny(), given(1)[0], torch.zeros(1, 256 * FRAMES)
-    z[0, 5], z[0, 300] = 12.0, -12.0
-    ours, plain = (generated(model, mel, z, compiled)[0][:, :301] for compiled in (True, False))
-    torch.testing.assert_close(ours, plain, rtol=1e-3, atol=1e-5)
 
 
 def test_half_precision_weights_are_kept_as_halves_without_a_difference() -> None:

@@ -8,7 +8,6 @@ import pytest
 
 from vocoder.bulk.jobs import Job, list_jobs
 from vocoder.bulk.run import rows
-from vocoder.sampling import Sampling
 
 OUT = Path("out")
 
@@ -17,13 +16,13 @@ def test_the_output_repeats_the_folders(tmp_path):
     for name in ("one.npy", "a/two.npy", "a/b/three.v2.npy", "a/text.txt"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).touch()
-    jobs = list_jobs([tmp_path, tmp_path / "a" / "two.npy"], OUT, ".flac", Sampling(seed=3))
+    jobs = list_jobs([tmp_path, tmp_path / "a" / "two.npy"], OUT, ".flac")
     assert {job.mel.relative_to(tmp_path).as_posix(): job.audio.as_posix() for job in jobs[:-1]} == {
         "a/b/three.v2.npy": "out/a/b/three.v2.flac",
         "a/two.npy": "out/a/two.flac",
         "one.npy": "out/one.flac",
     }
-    assert jobs[-1] == Job(tmp_path / "a" / "two.npy", OUT / "two.flac", Sampling(seed=3))
+    assert jobs[-1] == Job(tmp_path / "a" / "two.npy", OUT / "two.flac")
 
 
 def manifest(folder: Path, *lines: dict[str, Any] | str) -> Path:
@@ -32,19 +31,12 @@ def manifest(folder: Path, *lines: dict[str, Any] | str) -> Path:
     return folder / "mels.jsonl"
 
 
-def test_a_manifest_says_what_becomes_of_each_mel_and_how(tmp_path):
-    path = manifest(
-        tmp_path,
-        {"mel": "a/one.npy", "seed": 5},
-        "",
-        {"mel": "two.npy", "audio": "b/zwei.wav", "sigma": 0, "denoise": 0.1},
-        {"mel": "../three.npy"},
-    )
-    default = Sampling(sigma=0.7, seed=1)
-    assert list_jobs([path], OUT, ".wav", default) == [
-        Job(tmp_path / "a/one.npy", OUT / "a/one.wav", Sampling(sigma=0.7, seed=5)),
-        Job(tmp_path / "two.npy", OUT / "b/zwei.wav", Sampling(sigma=0, seed=1, denoise=0.1)),
-        Job(tmp_path / "../three.npy", OUT / "three.wav", default),
+def test_a_manifest_says_what_becomes_of_each_mel(tmp_path):
+    lines = ({"mel": "a/one.npy"}, "", {"mel": "two.npy", "audio": "b/zwei.wav"}, {"mel": "../three.npy"})
+    assert list_jobs([manifest(tmp_path, *lines)], OUT, ".wav") == [
+        Job(tmp_path / "a/one.npy", OUT / "a/one.wav"),
+        Job(tmp_path / "two.npy", OUT / "b/zwei.wav"),
+        Job(tmp_path / "../three.npy", OUT / "three.wav"),
     ]
 
 
@@ -55,9 +47,6 @@ def test_a_manifest_says_what_becomes_of_each_mel_and_how(tmp_path):
         ("[]", "must be an object with"),
         ({"mel": "a.npy", "sead": 3}, "has sead"),
         ({"audio": "a.wav"}, "with the path `mel`"),
-        ({"mel": "a.npy", "sigma": -1}, "sigma must be 0 or more, not -1"),
-        ({"mel": "a.npy", "seed": -1}, "seed must be a whole number, 0 or more"),
-        ({"mel": "a.npy", "denoise": -1}, "denoise must lie in 0 to 1"),
         ({"mel": "a.npy", "audio": "../a.wav"}, "in the output folder that ends in .wav"),
         ({"mel": "a.npy", "audio": "/a.wav"}, "in the output folder that ends in .wav"),
         ({"mel": "a.npy", "audio": "a.flac"}, "ends in .wav"),
@@ -66,12 +55,12 @@ def test_a_manifest_says_what_becomes_of_each_mel_and_how(tmp_path):
 )
 def test_a_line_that_is_wrong_is_named(line, reason, tmp_path):
     with pytest.raises(ValueError, match=reason):
-        list_jobs([manifest(tmp_path, {"mel": "ok.npy"}, line)], OUT, ".wav", Sampling())
+        list_jobs([manifest(tmp_path, {"mel": "ok.npy"}, line)], OUT, ".wav")
 
 
 def test_short_mels_share_a_row(write_mels):
     folder = write_mels(40, 50, 20, 300, 10, 90)
     (folder / "text.npy").write_text("not a mel")
-    jobs = list_jobs([folder], OUT, ".wav", Sampling())
+    jobs = list_jobs([folder], OUT, ".wav")
     names = [[job.mel.stem for job in row] for row in rows(jobs, limit=100)]
     assert names == [["00", "01"], ["02"], ["03"], ["04", "05", "text"]]

@@ -34,15 +34,3 @@ def test_the_file_holds_the_mel_of_the_resampled_audio(noise, tmp_path, name, ca
     assert saved.dtype == np.float32
     np.testing.assert_allclose(saved, expected.numpy(), rtol=0, atol=1e-5)
     assert f"{config.n_mels} mels x {saved.shape[1]} frames (1.00 s), preset {name}" in capsys.readouterr().out
-
-
-def test_errors_are_one_line(tmp_path, noise, capsys):
-    assert run(tmp_path / "absent.wav", "-o", tmp_path / "mel.npy") == 2
-    assert run(noise, "-o", tmp_path / "absent" / "mel.npy") == 2
-    write_audio(tmp_path / "short.wav", np.zeros(100, np.float32), 22050)
-    assert run(tmp_path / "short.wav", "-o", tmp_path / "mel.npy") == 2
-    lines = capsys.readouterr().err.splitlines()
-    assert [line.startswith("vocoder mel: ") for line in lines] == [True] * 3
-    assert "there is no audio file" in lines[0]
-    assert "100 samples is too short" in lines[2]
-    assert not (tmp_path / "mel.npy").exists()

@@ -9,7 +9,7 @@ import pickle
 import pytest
 import torch
 
-from vocoder.correction.compiled import CompiledCorrection, FourierTable
+from vocoder.correction.compiled import CompiledCorrection
 from vocoder.correction.correction import Correction
 from vocoder.correction.order import Order
 from vocoder.correction.plain import PlainCorrection
@@ -60,10 +60,6 @@ def test_chains_do_not_see_their_neighbours(count):
         assert torch.equal(made[i : i + 1], compiled(order, 5, audio[i : i + 1], target[i : i + 1], heard[i : i + 1]))
 
 
-def test_other_lengths_have_no_table():
-    assert [FourierTable.of(length) for length in (4, 96, 1000, 1200)] == [None] * 4
-
-
 def test_audio_of_another_kind_takes_the_plain_way():
     config = dataclasses.replace(NVIDIA, name="600", n_fft=600, win_length=600, hop_length=150)
     for correction, dtype in ((Correction(config, 2), torch.float32), (Correction(NVIDIA, 2).double(), torch.float64)):
@@ -71,11 +67,6 @@ def test_audio_of_another_kind_takes_the_plain_way():
         made = correction(x, torch.zeros(1, 80, 40, dtype=dtype))
         assert made.dtype == dtype
         assert not torch.equal(made, x)
-
-
-def test_what_is_no_number_stays_none():
-    x = torch.full((1, 4096), torch.nan)
-    assert Correction(NVIDIA, 2)(x, torch.zeros(1, 80, 16)).isnan().all()
 
 
 def test_a_correction_that_was_used_can_be_copied_and_kept():
@@ -98,8 +89,3 @@ def test_a_table_holds_the_whole_filterbank(name):
         shared[place : place + 2, k] = table.shares[:, k]
     assert torch.equal(rebuilt, bank)
     assert torch.equal(shared[:-1], spread)
-
-
-def test_bins_in_three_bands_have_no_table():
-    bank = torch.tensor([[1.0, 1.0, 0.0], [0.0, 1.0, 1.0], [0.0, 1.0, 1.0]])
-    assert BandTable.of(bank, bank) is None

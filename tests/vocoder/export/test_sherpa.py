@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
 import onnx
-import onnxruntime
 import pytest
 import sherpa_onnx
 import torch
@@ -21,12 +19,10 @@ from vocoder.checkpoint import Checkpoint, save_model
 from vocoder.cli import main
 from vocoder.correction.correction import Correction
 from vocoder.export.formats import export_model
-from vocoder.export.smaller import store_weights
 from vocoder.export.traced import ExportError
 from vocoder.models.waveglow import WaveGlow
 from vocoder.synthesis.synthesizer import Synthesizer
 
-EXACT = ("program.model.transform.basis",)
 FRAMES = 12
 """of each letter"""
 TABLE = (
@@ -109,17 +105,6 @@ def test_the_file_says_what_sherpa_reads(noisy):
         "8",
     )
     assert json.loads(about["mel"])["name"] == "tiny"
-
-
-@pytest.mark.parametrize(("weights", "share"), [("float16", 1e-3), ("int8", 0.15)])
-def test_smaller_weights_speak_nearly_the_same(still, tmp_path, weights, share):
-    small = tmp_path / "small.onnx"
-    shutil.copy(still, small)
-    store_weights(small, weights, EXACT)
-    runs = [onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"]) for file in (still, small)]
-    whole, other = (run.run(["audio"], {"mel": mel_of(TEXT)[None]})[0] for run in runs)
-    assert (other - whole).std() < share * whole.std()
-    assert dict(runs[1].get_modelmeta().custom_metadata_map)["model_type"] == "hifigan"
 
 
 def test_other_mels_and_arguments_that_mean_nothing_are_refused(voice, tmp_path):

@@ -44,12 +44,6 @@ def types(file: Path) -> dict[str, int]:
     return {tensor.name: tensor.data_type for tensor in load(str(file)).graph.initializer}
 
 
-def test_float32_is_left_alone(file):
-    before = file.read_bytes()
-    store_weights(file, "float32")
-    assert file.read_bytes() == before
-
-
 def test_float16_is_only_how_weights_are_stored(file):
     expected = run(file)
     store_weights(file, "float16", ["basis"])
@@ -58,23 +52,6 @@ def test_float16_is_only_how_weights_are_stored(file):
     assert kinds == {
         "layer.float16": TensorProto.FLOAT16, "correction.spread": TensorProto.FLOAT, "basis": TensorProto.FLOAT
     }  # fmt: skip
-
-
-def test_what_16_bits_do_not_hold_is_left_where_most_is_held(file):
-    model = load(str(file))
-    model.graph.initializer[2].CopyFrom(numpy_helper.from_array(np.full((SIZE, SIZE), 1.0 / 3.0, np.float32), "basis"))
-    save(model, str(file))
-    expected = run(file)
-    store_weights(file, "float16", ["correction.spread"])
-    kinds = types(file)
-    assert kinds["layer.float16"] == TensorProto.FLOAT16  # half of all: nothing is left
-    assert kinds["basis.float16"] == TensorProto.FLOAT16
-    model.graph.initializer[1].name = "more"
-    model.graph.node[1].input[1] = "more"
-    save(model, str(file))
-    store_weights(file, "float16")
-    assert types(file)["basis"] == TensorProto.FLOAT
-    np.testing.assert_array_equal(run(file), expected)
 
 
 @pytest.mark.parametrize(("weights", "kept"), [("int8", ("correction.spread", "basis"))])

@@ -45,16 +45,6 @@ def test_predictors_are_stable_however_sharp_the_spectrum() -> None:
     assert float(error) > 0
 
 
-def test_the_lag_window_smooths_a_spectral_line_to_its_bandwidth() -> None:
-    # a window on lags multiplies; its transform, a Gaussian in frequency, convolves: check its width
-    window = lag_window(4000, 8000, 40.0)
-    both = torch.cat([window.flip(0)[:-1], window])
-    frequencies = torch.fft.fftfreq(len(both), 1 / 8000, dtype=torch.float64)
-    kernel = torch.fft.fft(torch.fft.ifftshift(both)).real
-    spread = float((kernel * frequencies.square()).sum() / kernel.sum()) ** 0.5
-    assert spread == pytest.approx(40.0, rel=1e-3)
-
-
 def test_predictions_are_those_of_the_filter_of_each_block() -> None:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((2, 12))

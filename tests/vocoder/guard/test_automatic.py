@@ -60,14 +60,6 @@ def test_it_speaks_as_if_the_preset_had_been_named(voice, name):
     assert voice.check(mel, preset="auto").typical
 
 
-def test_without_it_the_mel_of_another_preset_is_hinted_at(voice):
-    verdict = voice.check(mel_of("espnet"))
-    assert (verdict.typical, verdict.preset) == (False, "espnet")
-    assert "preset=espnet" in verdict.message
-    assert voice.check(mel_of("espnet"), preset="espnet").typical
-    assert not voice.check(mel_of("nvidia"), preset="espnet").typical
-
-
 def test_auto_needs_a_mel(voice):
     with pytest.raises(UnsureError, match="needs the mel"):
         voice.path("auto")
@@ -93,14 +85,6 @@ def test_mels_of_100_bands_are_not_taken_for_vocos_by_their_number(name, recordi
     with pytest.raises(UnsureError, match=words):
         recognised_config(mel_of(config, recording), NVIDIA)
     assert recognised_config(mel_of(preset("vocos"), recording), NVIDIA) == preset("vocos")
-
-
-def test_decimal_logarithms_of_the_bands_of_vocos_are_read(voice):
-    mel = mel_of(dataclasses.replace(preset("vocos"), name="other", log="log10"))
-    found = recognised_config(mel, NVIDIA)
-    assert (found.log, found.n_mels) == ("log10", 100)
-    expected = voice.synthesize(mel_of("vocos").numpy(), seed=1, preset="vocos")
-    np.testing.assert_allclose(voice.synthesize(mel.numpy(), seed=1, preset="auto"), expected, atol=1e-3)
 
 
 @pytest.mark.parametrize("recording", [RECORDING, ANOTHER], ids=lambda path: path.stem)

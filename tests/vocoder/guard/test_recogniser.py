@@ -43,15 +43,6 @@ def test_the_convention_of_a_preset_leads_back_to_it():
     assert never_recognised(64) == ""
 
 
-def test_other_values_of_known_bands_have_a_contract_where_one_can_say_them():
-    config = Convention("espnet", "ln").mel_config
-    assert config is not None
-    assert (config.log, config.f_min, config.f_max) == ("ln", 80.0, 7600.0)
-    assert convention_of(config) == Convention("espnet", "ln")
-    for layout, encoding in (("espnet", "linear"), ("hop128", "ln"), (SHUFFLED, "ln"), ("nvidia", "statistics")):
-        assert Convention(layout, encoding).mel_config is None
-
-
 def test_probabilities_are_of_both_and_sum_to_one():
     found = recogniser(0.9, layout=1, encoding=1).recognise(torch.randn(80, 50))
     assert float(found.joint.sum()) == pytest.approx(1.0, abs=1e-5)
@@ -76,13 +67,6 @@ def test_what_is_certain_is_named_with_what_to_do(layout, encoding, cause, words
     assert (verdict.typical, verdict.cause) == (False, cause)
     assert words in verdict.message
     assert verdict.preset == ("espnet" if layout == 1 else None)
-
-
-def test_what_is_not_certain_is_told_with_the_two_likeliest():
-    verdict = recognised(recogniser(0.9, 1, 1, sure=1.0).recognise(torch.randn(80, 50)), preset("nvidia"))
-    assert (verdict.cause, verdict.preset) == ("unsure", None)
-    assert "the espnet preset" in verdict.message
-    assert len(verdict.as_dict()["likeliest"]) == 3
 
 
 def test_still_frames_at_the_beginning_are_passed_over():

@@ -30,7 +30,7 @@ def conv(state: State, name: str, x: Tensor, dilation: int = 1, left: int = 0, r
 # --- WaveGlow ---------------------------------------------------------------------------------------------------
 
 
-def waveglow_audio(state: State, z: Tensor, mel: Tensor, exits: dict[int, int], alternate: bool = False) -> Tensor:
+def waveglow_audio(state: State, z: Tensor, mel: Tensor, exits: dict[int, int]) -> Tensor:
     """Noise (B, group, steps) to audio; `exits` are the channels that leave before a flow."""
     group, flows = z.shape[1], sum(name.startswith("convinv.") for name in state)
     up = F.conv_transpose1d(mel, state["upsample.weight"], state["upsample.bias"], stride=256)[:, :, :-768]
@@ -39,11 +39,9 @@ def waveglow_audio(state: State, z: Tensor, mel: Tensor, exits: dict[int, int], 
     x = early.pop()
     for k in reversed(range(flows)):
         half = x.shape[1] // 2
-        first, last = x[:, :half], x[:, half:]
-        kept, changed = (last, first) if alternate and k % 2 else (first, last)
+        kept, changed = x[:, :half], x[:, half:]
         out = waveglow_network(state, f"WN.{k}.", kept, cond)
-        changed = (changed - out[:, :half]) / out[:, half:].exp()
-        x = torch.cat([changed, kept] if alternate and k % 2 else [kept, changed], dim=1)
+        x = torch.cat([kept, (changed - out[:, :half]) / out[:, half:].exp()], dim=1)
         x = torch.linalg.inv(state[f"convinv.{k}.conv.weight"][:, :, 0]) @ x
         if k in exits:
             x = torch.cat([early.pop(), x], dim=1)

@@ -50,12 +50,3 @@ def test_what_cannot_be_imported_leaves_nothing_behind(tmp_path, capsys):
         assert main(["import", "--from", layout, str(tmp_path / "a.pt"), "-o", str(tmp_path / "model")]) == 2
         assert "is no PyTorch checkpoint" in capsys.readouterr().err
     assert not (tmp_path / "model").exists()
-
-
-@pytest.mark.parametrize("text", ["[1]", "{"])
-def test_a_configuration_that_is_no_object_is_refused(tmp_path, capsys, text):
-    (tmp_path / "config.json").write_text(text)
-    file = save(tmp_path / "a.pth", r9y9_state(2))
-    more = ["--config", str(tmp_path / "config.json"), "-o", str(tmp_path / "model")]
-    assert main(["import", "--from", "r9y9-wavenet", str(file), *more]) == 2
-    assert "config.json" in capsys.readouterr().err

@@ -44,14 +44,3 @@ def test_the_excitation_mixes_source_and_noise_by_gains_of_the_condition():
     harmonic = torch.tensor([0.2, 0.4, 0.6, 0.8])[:, None] * source
     random = torch.tensor([0.7, 0.84, 0.98, 1.12])[:, None] * noise
     torch.testing.assert_close(z, 0.1 * excitation.mixing @ harmonic + 0.5 * random)
-
-
-def test_sigma_scales_the_noise_alone():
-    excitation = stirred(Excitation(3, 4, torch.eye(4)))
-    source, noise, cond = torch.randn(1, 4, 6), torch.randn(1, 4, 6), torch.randn(1, 3, 2)
-    moved = cond.clone()
-    moved[:, :, 1] += 5.0
-    quiet, half, whole = (excitation(source, noise, excitation.gains_of(cond), sigma) for sigma in (0.0, 0.5, 1.0))
-    assert (excitation(source, noise, excitation.gains_of(moved), 1.0) != whole).any(dim=1).all()
-    torch.testing.assert_close(half, (quiet + whole) / 2)
-    torch.testing.assert_close(quiet, excitation(source, 0 * noise, excitation.gains_of(cond), 1.0))

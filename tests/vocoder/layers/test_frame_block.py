@@ -30,12 +30,6 @@ def test_a_step_depends_on_what_the_block_sees(ahead):
     assert (block.before, block.after) == (4 - ahead, ahead)
 
 
-def test_steps_of_a_gap_are_zeros_to_the_others():
-    block, x = stirred(FrameBlock(4, 6, 3, 1, 0.5)), torch.randn(1, 8, 4)
-    alone = block(x[:, :4])
-    torch.testing.assert_close(block(x, torch.tensor([4, 5, 6, 7]))[:, :4], alone)
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("shape", [(1, 1), (2, 9), (1, 40)])
 def test_a_frozen_block_is_the_same_to_rounding(dtype, shape):

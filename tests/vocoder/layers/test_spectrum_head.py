@@ -7,7 +7,6 @@ import dataclasses
 import pytest
 import torch
 
-from vocoder.config import ConfigError
 from vocoder.layers.spectrum_head import SpectrumHead, SpectrumHeadConfig
 from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import preset
@@ -44,14 +43,6 @@ def test_a_shift_moves_the_mel_at_most_by_its_bound():
     assert float(moved.detach().abs().max()) == pytest.approx(2.0, abs=1e-3)
 
 
-def test_a_spectrum_is_moved_towards_its_target():
-    made, (hidden, excitation, mel) = head(), signals(9)
-    made.config = dataclasses.replace(made.config, log_gain_bound=0.5)
-    spectrum = made.spectrum(made.normed(hidden), excitation, mel, mel).transpose(1, 2)
-    below = made.filter.difference(spectrum[..., :513], spectrum[..., 513:], mel.transpose(1, 2))
-    assert float(below.detach().abs().mean()) < 0.4
-
-
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("mel", [NVIDIA, dataclasses.replace(NVIDIA, name="all", f_max=11025.0)], ids=lambda m: m.name)
 def test_compiled_spectra_are_the_plain_ones(dtype, mel):
@@ -83,24 +74,3 @@ def test_frames_of_a_gap_add_nothing():
     assert torch.equal(made.audio(spectra, owned), made.audio(other, owned))
     alone = made.audio(spectra[:, :, :10])
     torch.testing.assert_close(made.audio(spectra, owned)[:, :, : 10 * 256], alone, atol=1e-5, rtol=1e-5)
-
-
-@pytest.mark.parametrize("name", ["espnet", "r9y9", "clarinet"])
-def test_other_conventions_are_refused(name):
-    with pytest.raises(ConfigError, match=name):
-        SpectrumHeadConfig(preset(name))
-
-
-def test_a_head_has_its_shape_without_values():
-    with torch.device("meta"):
-        made = SpectrumHead(SpectrumHeadConfig(NVIDIA), 24)
-    assert made.extended.shape == (80, 513)
-    assert made.extended.is_meta
-
-
-def test_outer_bands_reach_to_the_ends_of_the_spectrum():
-    made = head()
-    first, last = made.filter.share.sum(dim=0).nonzero().flatten()[[0, -1]]
-    assert torch.all(made.extended[0, :first] == 1)
-    assert torch.all(made.extended[-1, last + 1 :] == 1)
-    assert torch.equal(made.extended[:, first : last + 1], made.filter.share[:, first : last + 1])

@@ -16,8 +16,3 @@ def test_case_and_punctuation_do_not_matter():
     assert canonical("Index TTS2", PRESETS) == "indextts2"
     assert canonical("MATCHA_TTS", PRESETS) == "hifigan"
     assert canonical("---", PRESETS) is None
-
-
-def test_a_known_name_goes_before_an_alias():
-    assert canonical("chatterbox", {"chatterbox"}) == "chatterbox"
-    assert canonical("chatterbox", {"hifigan"}) is None

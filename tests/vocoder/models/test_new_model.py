@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-import io
-import time
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
-from fastapi.testclient import TestClient
 from tiny_models import TINY_MEL
 from torch import Tensor, nn
 
-from server.app import create_app
-from server.settings import Settings
 from vocoder import load
 from vocoder.checkpoint import save_model
 from vocoder.models import families
@@ -82,14 +76,6 @@ def mel(frames: int) -> Tensor:
     return -6 + torch.randn(5, frames, generator=torch.Generator().manual_seed(frames))
 
 
-def test_it_is_a_flow(toy: Synthesizer) -> None:
-    x = torch.randn(2, 48)
-    z, log_det = toy.model(x, mel(6).expand(2, -1, -1))
-    again, back = toy.model.inverse(z, mel(6).expand(2, -1, -1))
-    torch.testing.assert_close(again, x)
-    torch.testing.assert_close(back, -log_det)
-
-
 def test_it_loads_and_streams_what_it_synthesizes(toy: Synthesizer) -> None:
     assert (toy.family, toy.sample_rate) == ("toy", 8000)
     whole = toy.synthesize(mel(70), seed=3)
@@ -106,18 +92,3 @@ def test_utterances_in_a_row_do_not_meet(toy: Synthesizer) -> None:
     for x, utterance in zip(toy.synthesize_many(utterances), utterances, strict=True):
         alone = toy.synthesize(utterance.mel, sigma=utterance.sigma, seed=utterance.seed)
         torch.testing.assert_close(x, alone, rtol=0, atol=1e-6)
-
-
-def test_it_is_served(directory: Path, toy: Synthesizer) -> None:
-    body, sent = mel(20).numpy(), io.BytesIO()
-    np.save(sent, body)
-    settings = Settings(models=(str(directory),), dtype="float32", guard="off", calibration_seconds=0.1)
-    with TestClient(create_app(settings), base_url="http://localhost") as client:
-        for _ in range(600):
-            if client.get("/readyz").status_code == 200:
-                break
-            time.sleep(0.1)
-        answer = client.post("/synthesize", params={"seed": 4, "format": "npy"}, content=sent.getvalue())
-        assert answer.status_code == 200, answer.text
-        heard = np.load(io.BytesIO(answer.content))
-    np.testing.assert_allclose(heard, toy.synthesize(body, seed=4), rtol=0, atol=1e-5)

@@ -7,7 +7,6 @@ from tiny_models import reverse_config, tiny_reverse, tiny_spectral, tiny_wavegl
 from training.start.inheritance import inherit_ends
 from vocoder.config import ConfigError
 from vocoder.layers.conditioning import normalised
-from vocoder.models.base import FlowVocoder
 from vocoder.models.reverse import Reverse
 from vocoder.stages import MEL, NOISE, Z, run
 
@@ -18,12 +17,6 @@ FRAMES = 30
 
 def noise_and_mel(model: Reverse, batch: int = 1) -> tuple[torch.Tensor, torch.Tensor]:
     return torch.randn(model.noise_shape(batch, FRAMES)), torch.randn(batch, 5, FRAMES)
-
-
-def test_each_block_sees_its_frames_and_the_first_ones_look_ahead():
-    assert reverse_config(blocks=3, ahead=2).block_ahead == (1, 1, 0)
-    assert reverse_config(blocks=2, ahead=4).block_ahead == (2, 2)
-    assert reverse_config(ahead=0).block_ahead == (0, 0)
 
 
 @pytest.mark.parametrize("made", [tiny_reverse, tiny_spectral])
@@ -57,12 +50,6 @@ def test_its_audio_depends_on_its_noise_by_its_hidden_frames_alone(made):
             torch.testing.assert_close(again, whole.signal)
 
 
-def test_it_is_no_flow_and_claims_no_density():
-    model = tiny_reverse()
-    assert not isinstance(model, FlowVocoder)
-    assert [name for name in ("inverse", "log_prob", "prior") if hasattr(model, name)] == []
-
-
 def test_its_noise_has_the_prior_of_the_waveglow_whose_ends_it_inherits():
     teacher = tiny_waveglow("lapped", group_size=8)
     student = tiny_reverse(source=teacher.config.source)
@@ -80,11 +67,6 @@ def test_its_noise_has_the_prior_of_the_waveglow_whose_ends_it_inherits():
         x = teacher.transform.inverse(spectrum)[0][:, 0]
         spectrum, _ = student.envelope.inverse(coefficients, normalised(mel))
         torch.testing.assert_close(student.transform.inverse(spectrum)[0][:, 0], x)
-
-
-def test_ends_of_another_size_are_refused():
-    with pytest.raises(ConfigError, match="the condition of this WaveGlow does not fit"):
-        inherit_ends(tiny_reverse(cond_channels=7), tiny_waveglow("lapped", group_size=8))
 
 
 @pytest.mark.parametrize(

@@ -40,27 +40,7 @@ def test_a_hum_in_silence_becomes_quieter(humming):
     assert whole < -20
 
 
-def test_louder_sound_keeps_its_waveform(humming):
-    x = humming.synthesize(SILENCE, seed=1)
-    denoised = humming.synthesize(SILENCE, seed=1, denoise=1.0)
-    assert not torch.equal(denoised, x)
-    assert (denoised - x).square().mean() < 0.01 * x.square().mean()
-
-
 def test_strength_0_changes_nothing(humming):
     assert torch.equal(humming.synthesize(SILENCE, seed=1, denoise=0.0), humming.synthesize(SILENCE, seed=1))
     x = torch.randn(2, 7000)
     torch.testing.assert_close(Denoiser(torch.randn(1, 7000)).remove(x, 0.0), x, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("frames", [1, 2, 5])
-def test_short_mels_keep_their_length(humming, frames):
-    x = humming.synthesize(SILENCE[:, :frames], denoise=0.5)
-    assert x.shape == (frames * 256,)
-    assert torch.isfinite(x).all()
-
-
-def test_each_item_of_a_batch_is_denoised_alone(humming):
-    mel = SILENCE.repeat(2, 1, 1)
-    batch = humming.synthesize(mel, seed=3, denoise=0.7)
-    torch.testing.assert_close(batch[1], humming.synthesize(SILENCE, seed=4, denoise=0.7), atol=1e-5, rtol=0)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -15,7 +14,6 @@ from tiny_models import TINY_MEL, tiny_synthesizer
 from vocoder import load
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
-from vocoder.mel.values import MelError
 from vocoder.sampling import Utterance
 from vocoder.synthesis.synthesizer import Synthesizer
 
@@ -89,34 +87,3 @@ def test_company_changes_nothing_for_the_shipped_model() -> None:
         for seed, (part, sigma) in enumerate(zip(parts, sigmas, strict=True))
     ]
     assert_as_alone(v, company)
-
-
-def test_a_neighbour_that_is_not_well_spoken_stays_in_its_place() -> None:
-    v = synthesizer("lapped")
-    quiet, loud = Utterance(mel_of(12, -8.0), seed=1), Utterance(mel_of(20, -2.0), sigma=1e4, seed=2)
-    together = v.synthesize_many([quiet, loud, quiet])
-    torch.testing.assert_close(together[0], alone(v, quiet), atol=TOLERANCE, rtol=0.0)
-    torch.testing.assert_close(together[2], together[0], atol=TOLERANCE, rtol=0.0)
-
-
-def test_a_row_may_mix_arrays_and_tensors_and_be_empty() -> None:
-    v, mel = synthesizer("lapped"), mel_of(10, -5.0)
-    from_array, from_tensor = v.synthesize_many([Utterance(mel.numpy(), seed=3), Utterance(mel, seed=3)])
-    assert isinstance(from_array, np.ndarray)
-    np.testing.assert_allclose(from_array, from_tensor.numpy(), atol=TOLERANCE)
-    assert v.synthesize_many([]) == []
-
-
-def test_every_mel_is_checked() -> None:
-    good, batch = Utterance(mel_of(9, -5.0)), mel_of(9, -5.0)[None]
-    for mel in (torch.full((TINY_MEL.n_mels, 9), torch.nan), torch.zeros(3, 9), batch, mel_of(9, -5.0) + 45.0):
-        with pytest.raises(MelError):
-            synthesizer("lapped").synthesize_many([good, Utterance(mel), good])
-
-
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_what_a_run_computes_is_told(variant: str) -> None:
-    v = synthesizer(variant)
-    gap = v.run_frames([20]) - 20
-    assert gap >= 1
-    assert v.run_frames([20, 32, 12]) == 64 + 3 * gap

@@ -4,26 +4,22 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
+from recordings import mel_of
 from tiny_models import TINY_MEL, grouping_config, stirred, tiny_synthesizer
 
-from vocoder.audio.file import read_audio
 from vocoder.checkpoint import Checkpoint
 from vocoder.correction.order import BLOCK
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.loading import load
-from vocoder.mel.spectrogram import MelSpectrogram
-from vocoder.mel.values import MelError
 from vocoder.models.waveglow import WaveGlow
 from vocoder.stages import Stage
 from vocoder.synthesis import runner as runner_module
 from vocoder.synthesis.stream import StreamSession
 from vocoder.synthesis.synthesizer import Synthesizer
 
-RECORDING = Path(__file__).parents[3] / "examples" / "heldout.flac"
 PUBLISHED_MEL = replace(TINY_MEL, n_fft=1024, win_length=1024, hop_length=256)
 
 
@@ -57,8 +53,7 @@ def voice(request: pytest.FixtureRequest) -> Synthesizer:
 def mel(voice: Synthesizer, frames: int) -> torch.Tensor:
     """Speech where the voice is a trained one, noise that is loud where its weights are random."""
     if voice.name == "waveglow":
-        x, _ = read_audio(RECORDING, voice.sample_rate)
-        return MelSpectrogram(voice.mel_config)(torch.from_numpy(x)[None])[0, :, :frames]
+        return mel_of(voice.mel_config)[:, :frames]
     return -6 + torch.randn(voice.mel_config.n_mels, frames, generator=torch.Generator().manual_seed(1))
 
 
@@ -72,22 +67,6 @@ def test_frames_that_come_one_by_one_make_what_they_make_at_once(voice):
     chunks = list(voice.stream((frame for frame in whole.T), seed=2))
     assert len(chunks) > 1
     assert_same(torch.cat(chunks), voice.synthesize(whole, seed=2))
-
-
-def test_a_chunk_comes_with_the_last_frame_that_it_depends_on(voice):
-    whole, taken, at_chunk = mel(voice, 100), 0, []
-
-    def frames():
-        nonlocal taken
-        for frame in whole.T:
-            taken += 1
-            yield frame
-
-    for chunk in voice.stream(frames(), seed=2, chunk_frames=8):
-        at_chunk.append((taken, len(chunk) // voice.hop_length))
-    session = voice.open_stream(seed=2, chunk_frames=8)
-    assert at_chunk[0] == (8 + session.lookahead, 8)
-    assert at_chunk[1] == (16 + session.lookahead, 8)
 
 
 def test_a_chunk_depends_on_frames_up_to_its_lookahead_and_on_none_beyond(voice):
@@ -120,8 +99,7 @@ def test_a_stream_computes_few_frames_twice(voice, monkeypatch):
 def test_a_teacher_that_hears_its_own_past_says_the_same_in_chunks():
     """Rounding grows in it with every sample, so that what it is told of the mel must be the same to the last bit."""
     wavenet = load("wavenet", dtype=torch.float32, guard="off")
-    x, _ = read_audio(RECORDING, wavenet.sample_rate)
-    frames = MelSpectrogram(wavenet.mel_config)(torch.from_numpy(x)[None])[0, :, :300]
+    frames = mel_of(wavenet.mel_config)[:, :300]
     whole = wavenet.synthesize(frames, seed=7)
     torch.testing.assert_close(torch.cat(list(wavenet.stream(frames, seed=7))), whole, atol=1e-5, rtol=0)
 
@@ -167,12 +145,3 @@ def test_long_mels_are_made_in_parts_that_show_no_seam(voice, monkeypatch):
     monkeypatch.setattr(runner_module, "LEAST_PART_FRAMES", 40)
     monkeypatch.setattr(runner_module, "PART_FRAMES", 40)
     assert_same(voice.synthesize(m, seed=3, denoise=0.1), whole)
-
-
-def test_a_frame_that_does_not_fit_is_refused_when_it_comes():
-    v = tiny_synthesizer("lapped")
-    m = mel(v, 70)
-    stream = v.stream(iter([m, torch.zeros(7)]), seed=2)
-    assert len(next(stream)) == 16 * v.hop_length
-    with pytest.raises(MelError, match=r"must be \(5, frames\)"):
-        list(stream)

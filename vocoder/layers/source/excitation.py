@@ -23,18 +23,15 @@ MIXING_STEP_SCALE = 0.1  # stored larger than it acts, like the flow's matrices,
 
 
 class Excitation(nn.Module):
-    """Mix white noise and a harmonic source into `z`, with gains that depend on the mel.
+    """Mix white noise and a harmonic source into `z` (B, C, steps), with gains that depend on the mel.
 
     Sampling a flow at one temperature for all frequencies is a compromise: it leaves noise between the harmonics of
     voiced speech, or takes the breath from the unvoiced. Here the temperature of each channel and frame is learned,
     and the harmonic part of `z` is given a coherent phase that no white noise has. The density does not change: `z`
     of given audio is scored by the standard normal as always.
 
-    Args:
-        cond_channels: channels of the condition (B, cond_channels, frames).
-        channels: C of `z`.
-        mixing: (C, C) the first value of the map of the source's channels to those of `z`.
-        floor: least gain of the noise.
+    `mixing` (C, C) is the first value of the map of the source's channels to those of `z`, `floor` the least gain of
+    the noise.
     """
 
     def __init__(self, cond_channels: int, channels: int, mixing: Tensor, floor: float = 0.0) -> None:

@@ -16,11 +16,7 @@ from vocoder.stages import Span, frames_of
 class HarmonicSource:
     """The stage of the harmonic source, which remembers the phase of its last sample and nothing else.
 
-    Args:
-        hop_length: samples per frame.
-        sample_rate: in Hz.
-        f_max: highest frequency in Hz.
-        packing: where each utterance stands in a row of several; each begins at phase 0.
+    In a row of several utterances each begins at phase 0; `packing` says where.
     """
 
     def __init__(self, hop_length: int, sample_rate: int, f_max: float, packing: Packing | None = None) -> None:
@@ -31,12 +27,9 @@ class HarmonicSource:
 
     @torch.no_grad()
     def __call__(self, span: Span, pitch: Tensor, mel: Tensor) -> Tensor:
-        """Return the source (B, 1, T) of the wanted frames, in the dtype of the mel.
+        """Return the source (B, 1, T) of the wanted frames, in the dtype of the mel (B, n_mels, frames).
 
-        Args:
-            span: which frames the windows hold, and which are wanted.
-            pitch: f0 in Hz and probability of voicing, (B, 2, frames).
-            mel: (B, n_mels, frames).
+        `pitch` is f0 in Hz and the probability of voicing, (B, 2, frames).
         """
         if self._packing is not None:
             pitch = pitch[:, :, self._packing.held()]
@@ -62,16 +55,9 @@ def harmonic_source(
     the Dirichlet kernel; one more harmonic fades out as f0 moves it from `f_max` to `f_max` + f0. (The idea of feeding
     a neural vocoder with such a source: Wang et al., "Neural source-filter waveform models", 2019.)
 
-    Args:
-        f0: (B, frames) in Hz, above 0 in unvoiced frames too; frame n stands at sample n * hop_length.
-        voicing: (B, frames) in [0, 1], the gain of the source.
-        hop_length: samples per frame.
-        sample_rate: in Hz.
-        f_max: highest frequency in Hz.
-        passed: (B, frames) periods of f0 before the end of each frame; `passed_cycles` of this f0 if left out.
-
-    Returns:
-        (B, frames * hop_length)
+    f0 (B, frames) in Hz is above 0 in unvoiced frames too; frame n stands at sample n * hop_length. `voicing` (B,
+    frames) in [0, 1] is the gain of the source. `passed` (B, frames) are the periods of f0 before the end of each
+    frame, by default `passed_cycles`. The source is (B, frames * hop_length).
     """
     passed = passed_cycles(f0, hop_length, sample_rate) if passed is None else passed
     compiled = _kernel("harmonic_source", f0)
@@ -113,13 +99,10 @@ def passed_cycles(f0: Tensor, hop_length: int, sample_rate: int) -> Tensor:
 
 
 def cycles_of_samples(f0: Tensor, hop_length: int, sample_rate: int, passed: Tensor) -> Tensor:
-    """Return the part of the period of f0 (B, frames) in Hz that has passed at each sample, in [0, 1).
+    """Return the part of the period of f0 (B, frames) in Hz that has passed at each sample, in [0, 1) and float64.
 
     What a running sum rounds depends on how many frames it adds at a time: each frame begins at a multiple of 2**-28 of
     a period, so that what follows does not. `passed` are the periods before the end of each frame.
-
-    Returns:
-        (B, frames * hop_length), in float64.
     """
     within = _sums(f0, range(1, hop_length + 1), hop_length) / sample_rate
     before = torch.round((passed[:, :, None] - within[:, :, -1:]) * 2.0**28) * 2.0**-28

@@ -9,8 +9,6 @@ import torch
 from torch import Tensor, nn
 
 from vocoder.config import ConfigError
-from vocoder.kernels.eligible import compilable
-from vocoder.kernels.launcher import Kernel, kernel
 from vocoder.layers.conditioning import normalised
 from vocoder.layers.product import FrameConv
 from vocoder.packing import silenced
@@ -81,41 +79,23 @@ class PitchNet(nn.Module):
 
     def forward(self, mel: Tensor, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Map natural-log mels (B, n_mels, frames) to the logits of pitch (B, bins, frames) and voicing (B, frames)."""
-        out = self._output(mel, gaps)
-        return out[:, :-1], out[:, -1]
-
-    def _output(self, mel: Tensor, gaps: Tensor | None) -> Tensor:
         hidden = silenced(normalised(mel.to(self.output.weight.dtype)), gaps)
         for layer in self.layers:
             hidden = silenced(layer(hidden), gaps) if isinstance(layer, nn.SiLU) else layer(hidden)
         out: Tensor = self.output(hidden)
-        return out
+        return out[:, :-1], out[:, -1]
 
     @torch.no_grad()
     def pitch(self, mel: Tensor, gaps: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Return f0 in Hz and the probability of voicing, both (B, frames), in the dtype of the weights."""
-        rows = self._output(mel, gaps).transpose(1, 2).contiguous()
-        run = kernel("pitch", "frequencies") if compilable(rows, torch.float64) else None
-        if run is not None:
-            return self._compiled(run, rows)
-        logits, voicing = rows[..., :-1], rows[..., -1]
-        best = logits.argmax(dim=2, keepdim=True)
+        logits, voicing = self(mel, gaps)
+        rows = logits.transpose(1, 2)
+        best = rows.argmax(dim=2, keepdim=True)
         index = torch.arange(self.config.bins, device=mel.device)
-        weights = torch.softmax(logits, dim=2) * ((index - best).abs() <= REACH)
+        weights = torch.softmax(rows, dim=2) * ((index - best).abs() <= REACH)
         position = (weights * index).sum(dim=2) / weights.sum(dim=2)
-        return self._frequency(position), torch.sigmoid(voicing)
-
-    def _compiled(self, run: Kernel, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Return f0 and voicing of what the network says of each frame, (B, frames, bins + 1)."""
-        batch, frames, size = rows.shape
-        out = rows.new_empty(2, batch, frames)
-        numbers = (REACH, self.config.f0_min, float(self.spacing))
-        run(batch * frames, *numbers, rows.view(-1, size), out.view(2, -1))
-        return out[0], out[1]
+        return self.config.f0_min * torch.exp(position * self.spacing), torch.sigmoid(voicing)
 
     def position(self, f0: Tensor) -> Tensor:
         """Return the fractional class of frequencies in Hz."""
         return torch.log(f0 / self.config.f0_min) / self.spacing
-
-    def _frequency(self, position: Tensor) -> Tensor:
-        return self.config.f0_min * torch.exp(position * self.spacing)

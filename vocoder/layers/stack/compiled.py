@@ -48,10 +48,7 @@ class CompiledStack:
     The steps of a signal are rows of matrices, with silence before and after them.
 
     Its weights have as many residual and skip channels as hidden ones. `joined` says that the condition has the rate of
-    the steps, so that it is multiplied along with the taps.
-
-    Raises:
-        RuntimeError: there is no compiled gate here.
+    the steps, so that it is multiplied along with the taps. Raises a RuntimeError if there is no compiled gate here.
     """
 
     @torch.no_grad()

@@ -26,8 +26,7 @@ def plain_stack(
     The `shares` are what the condition adds before the gates of each layer, (B, 2 * C, 1, frames), and every
     convolution sees zeros at the steps `gaps`.
     """
-    hidden = _dilated(weights.start, as_image(x, dtype), 1, causal=True)
-    hidden = silenced(F.relu(hidden) if weights.rectified else hidden, gaps)
+    hidden = silenced(convolved(weights.start, as_image(x, dtype)), gaps)
     width, added = hidden.shape[1], iter(() if shares is None else shares)
     skip: Tensor | None = None
     for gate, res_skip, dilation in zip(weights.gates, weights.res_skip, weights.dilations, strict=True):

@@ -24,25 +24,15 @@ class PublishedStackConfig:
     dilations: tuple[int, ...] = tuple(2**i for i in range(10)) * 2
     """dilation of each layer, in samples"""
     kernel_size: int = 2
-    front_kernel: int = 1
-    """samples that the first convolution sees"""
-    front_relu: bool = False
 
     def __post_init__(self) -> None:
-        sizes = (self.residual_channels, self.gate_channels, self.skip_channels, self.kernel_size, self.front_kernel)
+        sizes = (self.residual_channels, self.gate_channels, self.skip_channels, self.kernel_size)
         if min(sizes) < 1 or not self.dilations or min(self.dilations) < 1:
-            raise ConfigError(
-                "a published stack needs positive channels, kernels and dilations, and one layer at least"
-            )
-
-    @property
-    def reach(self) -> int:
-        """Number of samples before a sample that its output depends on."""
-        return self.front_kernel - 1 + (self.kernel_size - 1) * sum(self.dilations)
+            raise ConfigError("a published stack needs positive channels, kernel and dilations, and one layer at least")
 
 
 class PublishedStack(nn.Module):
-    """A causal front convolution, gated layers and two more layers on the sum of their skips, each after a ReLU.
+    """A first convolution, gated layers and two more layers on the sum of their skips, each after a ReLU.
 
     The condition has the rate of the samples and is projected layer by layer, so that no more than one layer's share
     is held at a time. Scales that published code applies to residuals and skips are folded into the weights by those
@@ -55,7 +45,7 @@ class PublishedStack(nn.Module):
         layers = len(config.dilations)
         self.config = config
         self.compute_dtype: torch.dtype | None = None
-        self.start = nn.Conv2d(in_channels, residual, (1, config.front_kernel))
+        self.start = nn.Conv2d(in_channels, residual, 1)
         self.in_layers = nn.ModuleList(nn.Conv2d(residual, 2 * gate, (1, config.kernel_size)) for _ in range(layers))
         self.cond_layers = nn.ModuleList(nn.Conv2d(cond_channels, 2 * gate, 1, bias=False) for _ in range(layers))
         self.res_skip_layers = nn.ModuleList(
@@ -78,7 +68,6 @@ class PublishedStack(nn.Module):
             tuple(map(pair_of, self.res_skip_layers)),
             pair_of(self.end),
             self.config.dilations,
-            rectified=self.config.front_relu,
             middle=pair_of(self.middle),
         )
 

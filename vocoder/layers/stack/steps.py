@@ -14,10 +14,7 @@ def gate_offsets(stack: CausalStack, cond: Tensor | None, batch: int) -> Tensor:
     """Return what condition (B, cond_channels, positions) and biases add before the gates of each layer.
 
     (positions, layers, B, channels of tanh and sigmoid) in the dtype of the weights; one position where there is no
-    condition.
-
-    Raises:
-        ValueError: the condition is missing, or there should be none.
+    condition. Raises a ValueError if the condition is missing, or there should be none.
     """
     biases, pair = torch.stack([bias for _, bias in stack.weights().gates]), stack.cond_weights()
     if (pair is None) != (cond is None):
@@ -41,18 +38,13 @@ class StackStepper:
         self._middle = None if weights.middle is None else as_matrix(weights.middle)
         self._gates = [as_matrix(pair)[0] for pair in weights.gates]  # their biases come with the offsets
         self._res_skip = [as_matrix(pair) for pair in weights.res_skip]
-        like, in_channels = self._start[0], weights.start[0].shape[1]
         self._time = 0
-        self._front = like.new_zeros(batch, like.shape[1] - in_channels)
-        self._rings = [like.new_zeros(weights.past * d, batch, weights.hidden) for d in weights.dilations]
+        self._rings = [self._start[0].new_zeros(weights.past * d, batch, weights.hidden) for d in weights.dilations]
 
     def __call__(self, x: Tensor, offsets: Tensor) -> Tensor:
         """Map the next input (B, in_channels) to its output (B, out_channels), with the `gate_offsets` of this step."""
         weights, skip = self._weights, None
-        seen = torch.cat([self._front, x.to(self._front.dtype)], dim=1)
-        self._front = seen[:, x.shape[1] :]
-        hidden = F.linear(seen, *self._start)
-        hidden = F.relu(hidden) if weights.rectified else hidden
+        hidden = F.linear(x.to(self._start[0].dtype), *self._start)
         for i, (ring, dilation) in enumerate(zip(self._rings, weights.dilations, strict=True)):
             slots = [(self._time + tap * dilation) % len(ring) for tap in range(weights.past)]
             taps = torch.cat([*(ring[slot] for slot in slots), hidden], dim=1)

@@ -73,10 +73,8 @@ class WaveNetStack(nn.Module):
         """Map x (B, in_channels, T) and cond (B, cond_channels, frames) to (B, out_channels, T).
 
         `gaps` are the indices of the steps between utterances that stand one after another in `x`, with B = 1. Every
-        convolution sees zeros there, as beyond the ends of an utterance that stands alone.
-
-        Raises:
-            ValueError: T is not a multiple of the number of condition frames, or the condition is missing.
+        convolution sees zeros there, as beyond the ends of an utterance that stands alone. Raises a ValueError if T is
+        not a multiple of the number of condition frames, or the condition is missing.
         """
         if cond is not None and x.shape[2] % cond.shape[2]:
             raise ValueError(f"{x.shape[2]} steps are no multiple of {cond.shape[2]} condition frames")
@@ -104,11 +102,7 @@ class WaveNetStack(nn.Module):
         )
 
     def shares(self, cond: Tensor | None, dtype: torch.dtype) -> tuple[Tensor, ...] | None:
-        """Return what a condition (B, cond_channels, frames) adds before each layer's gates, (B, 2 * C, 1, frames).
-
-        Raises:
-            ValueError: the condition is missing, or there should be none.
-        """
+        """Return what a condition (B, cond_channels, frames) adds before each layer's gates, (B, 2 * C, 1, frames)."""
         if (self.cond_layer is None) != (cond is None):
             raise ValueError("a stack with condition channels needs its condition, and only such a stack")
         if cond is None or self.cond_layer is None:

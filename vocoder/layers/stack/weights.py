@@ -26,7 +26,6 @@ class StackWeights:
         end: to the outputs.
         dilations: of each layer, in steps.
         causal: whether no layer sees later steps.
-        rectified: whether a ReLU follows `start`.
         middle: a layer between two ReLUs, from the sum of skips to what `end` sees; None where `end` sees the sum.
     """
 
@@ -36,7 +35,6 @@ class StackWeights:
     end: Pair
     dilations: tuple[int, ...]
     causal: bool = True
-    rectified: bool = False
     middle: Pair | None = None
 
     @property
@@ -56,11 +54,7 @@ class StackWeights:
 
 
 class CausalStack(Protocol):
-    """A stack whose outputs depend on no later inputs.
-
-    Attributes:
-        compute_dtype: that it was asked to compute in; None for that of its weights.
-    """
+    """A stack whose outputs depend on no later inputs; `compute_dtype` is None for that of its weights."""
 
     compute_dtype: torch.dtype | None
 

@@ -7,8 +7,6 @@ import pytest
 import torch
 from tiny_models import stirred
 
-from vocoder.config import ConfigError
-from vocoder.layers.source import pitch
 from vocoder.layers.source.pitch import PitchConfig, PitchNet
 
 pytestmark = pytest.mark.usefixtures("float64")
@@ -54,27 +52,3 @@ def test_a_frame_depends_on_exactly_its_context(ahead, context):
     assert net.context == context
     before, after = context
     assert torch.nonzero(difference > 1e-15).flatten().tolist() == list(range(7 - after, 8 + before))
-
-
-@pytest.mark.parametrize(
-    ("changes", "message"),
-    [
-        ({"f0_min": 0.0}, "0 < f0_min < f0_max, not 0.0 to 550.0"),
-        ({"f0_min": 600.0}, "not 600.0 to 550.0"),
-        ({"ahead": 9}, "0 to 8 frames ahead"),
-        ({"bins": 1}, "2 bins"),
-        ({"kernel_size": 4}, "odd kernel"),
-    ],
-)
-def test_a_range_or_shape_that_cannot_be_is_refused(changes, message):
-    with pytest.raises(ConfigError, match=message):
-        PitchConfig(**changes)
-
-
-def test_compiled_code_reads_the_same_pitch(monkeypatch):
-    net = PitchNet(80, PitchConfig(channels=16, ahead=3)).double().requires_grad_(False)
-    mel = 2 * torch.randn(2, 80, 60, dtype=torch.float64) - 5
-    made = net.pitch(mel)
-    monkeypatch.setattr(pitch, "kernel", lambda *names: None)
-    for value, expected in zip(made, net.pitch(mel), strict=True):
-        torch.testing.assert_close(value, expected, rtol=1e-12, atol=1e-12)

@@ -11,7 +11,7 @@ from torch.nn import functional as F
 
 from vocoder.kernels.eligible import takes
 from vocoder.layers.stack import matrix
-from vocoder.layers.stack.matrix import Matrix, available, default_dtype, rounded
+from vocoder.layers.stack.matrix import Matrix, available, rounded
 
 TOLERANCE = {torch.float32: 1e-4, torch.bfloat16: 0.5, torch.float64: 1e-10}
 
@@ -52,10 +52,3 @@ def test_packed_products_are_of_round_numbers_of_rows_which_are_few_and_not_much
     assert len({rounded(n) for n in range(1, 1025)}) <= 64
     kept = Matrix(torch.randn(4, 6))
     assert kept.room(861) == (864 if available(torch.float32) else 861)
-
-
-@pytest.mark.parametrize("has", [True, False])
-def test_bfloat16_is_chosen_where_the_processor_multiplies_it(monkeypatch, has):
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: has)
-    assert default_dtype("cpu") == (torch.bfloat16 if has else torch.float32)
-    assert default_dtype("meta") == torch.float32
