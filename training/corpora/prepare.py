@@ -64,17 +64,17 @@ class Prepared:
     skipped: Sequence[Skipped]
 
     def summary(self) -> str:
-        """Return hours for each speaker and split, and skipped files by reason, as text."""
+        """Return minutes for each speaker and split, and skipped files by reason, as text."""
         entries = self.manifest.entries
         width = max(map(len, (*self.manifest.speakers, "speaker")))
-        lines = [f"{'speaker':{width}}  utterances  train h  test h"]
+        lines = [f"{'speaker':{width}}  utterances  train min  test min"]
         for speaker in self.manifest.speakers:
             count = sum(entry.speaker == speaker for entry in entries)
             train, test = (
-                sum(e.duration for e in entries if (e.speaker, e.split) == (speaker, split)) / 3600
+                sum(e.duration for e in entries if (e.speaker, e.split) == (speaker, split)) / 60
                 for split in ("train", "test")
             )
-            lines.append(f"{speaker:{width}}  {count:10d}  {train:7.3f}  {test:6.3f}")
+            lines.append(f"{speaker:{width}}  {count:10d}  {train:9.1f}  {test:8.1f}")
         reasons = Counter(f"{item.corpus}: {item.reason}" for item in self.skipped)
         lines += [f"skipped {n:4d}  {reason}" for reason, n in sorted(reasons.items())]
         lines += [f"  {item.path}: {item.detail}" for item in self.skipped if item.detail != UNHEARD]

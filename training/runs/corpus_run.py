@@ -157,10 +157,10 @@ def fit_corpus(config: CorpusRun, manifest: Manifest, *, resume: bool) -> Path:
     random_state.seed_all(config.trainer.seed)
     origin = origin_of(**config.origins())
     objective = config.objective()
-    hours = sum(entry.duration for entry in manifest.select("train")) / 3600
+    minutes = sum(entry.duration for entry in manifest.select("train")) / 60
     voices = len(manifest.trained_speakers)
     million = sum(parameter.numel() for phase in objective.phases() for parameter in phase.parameters) / 1e6
-    announce(f"{hours:.2f} hours of {voices} voices to train on; {million:.2f} million parameters to fit")
+    announce(f"{minutes:.1f} minutes of speech, speakers: {voices}; {million:.2f} million parameters to fit")
     return fit(
         config,
         objective,

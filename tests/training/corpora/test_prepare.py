@@ -183,8 +183,8 @@ def test_the_command_prepares_and_sums_up(recordings, tmp_path, capsys):
     assert main([*arguments, "8000"]) == 0
     printed = capsys.readouterr().out
     rows = {line.split()[0]: line.split()[1:] for line in printed.splitlines() if line}
-    assert rows["anna"] == ["9", "0.001", "0.000"]
-    assert rows["bert"] == ["1", "0.000", "0.000"]
+    assert rows["anna"] == ["9", "0.1", "0.0"]
+    assert rows["bert"] == ["1", "0.0", "0.0"]
     assert "skipped    1  in: clipped" in printed
     assert read_manifest(out).sample_rate == 8000
 

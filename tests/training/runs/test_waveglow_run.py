@@ -67,7 +67,7 @@ def test_the_same_configuration_gives_the_same_model_stopped_or_not(settings, tm
 def test_a_run_says_what_it_does_from_the_beginning(settings, capsys):
     assert main(["waveglow", "--config", str(settings)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    starts = ["loading ", "0.00 hours of 1 voices to train on; 0.0", "following the pitch of recordings"]
+    starts = ["loading ", "0.0 minutes of speech, speakers: 1; 0.0", "following the pitch of recordings"]
     starts += ["initialising from data: 2 batches", "validation after step 0: ", "step 1/4 ", "step 2/4 "]
     assert [line[: len(start)] for line, start in zip(lines, starts, strict=False)] == starts
 
