@@ -22,10 +22,10 @@ import torch
 from numpy.typing import NDArray
 
 from training.corpora.manifest import Manifest, ManifestError, read_manifest
-from training.evaluate.band import band_is_kept, band_level
 from training.evaluate.metric import MetricUndefinedError
 from training.evaluate.opinions import naturalness, pesq_wide_band
 from training.evaluate.recordings import Recording, Selection, recordings
+from training.evaluate.spectra import band_is_kept, band_level
 from training.model_card import model_card
 from vocoder.adapt.adapter import DIRECTORY, shipped_adapters
 from vocoder.adapt.path import accepted_presets, path_between

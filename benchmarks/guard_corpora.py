@@ -14,7 +14,7 @@ from recipes.corpora import debian
 from training.corpora.condition import DecodeError, decode
 from training.corpora.corpus import CorpusError
 from training.corpora.manifest import Entry, Manifest
-from training.data.audio_store import AudioStore
+from training.data.stores import AudioStore
 
 UNSEEN = ("asterisk-it", "kokoro-unseen", "klettres", "prompts-it", "prompts-de", "prompts-fr", "prompts-es")
 """corpora that no fitting or calibration of the shipped guard had part of"""

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 
 from training.corpora.manifest import read_manifest
-from training.corpora.pitch import LabelConfig, follow
+from training.corpora.pitch import follow
 from training.evaluate.metric import Audio
 from training.evaluate.recordings import Selection, recordings
 from vocoder.audio.resampling import resample
@@ -66,7 +66,7 @@ def compared(voice: Synthesizer, x: Audio) -> tuple[float, float, float, float]:
     with torch.inference_mode():
         mel = MelSpectrogram(voice.mel_config)(torch.from_numpy(x)[None])
         f0, voicing = (signal[0].double().numpy() for signal in net.pitch(mel))
-    label = follow(x, voice.sample_rate, LabelConfig())
+    label = follow(x, voice.sample_rate)
     count = min(len(f0), len(label))
     heard, f0, label = voicing[:count] > 0.5, f0[:count], label[:count]
     voiced = label > 0

@@ -26,7 +26,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
 from training.evaluate.opinions import short_time_intelligibility
-from training.evaluate.stft_distance import multi_resolution_stft_distance
+from training.evaluate.spectra import multi_resolution_stft_distance
 from vocoder.audio.file import read_audio
 from vocoder.loading import DEFAULT_MODEL
 from vocoder.mel.config import PRESETS, MelConfig

@@ -14,7 +14,6 @@ COMMANDS = {
     "finetune": ("training.finetune.command", "make the shipped model speak with your voice, from its recordings"),
     "density": ("training.density.command", "fit a density model: Gaussian, NICE, RealNVP, MAF, IAF, Glow, IAF-VAE"),
     "evaluate": ("training.commands.evaluate", "score models beside Griffin-Lim and the recordings"),
-    "ratings": ("training.commands.ratings", "sum up what listeners said in a blind test"),
     "publish": ("training.commands.publish", "write the directory of a trained model, with scores and a model card"),
 }
 """Name -> module with `add_arguments(parser)` and `run(args) -> int`, and one line of help."""

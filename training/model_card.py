@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
 from training.provenance import UNKNOWN, all_data, with_inheritance
 from vocoder.loading import shipped_models
 
@@ -28,27 +30,6 @@ COLUMNS = {
     "density_times_real_time": ("density x real time", 1),
 }
 
-START = "start_from "
-PARTS = {
-    "teacher": "the teacher {}",
-    "flows_from": "{}, whose flows it has",
-    "pitch_from": "{}, whose estimate of pitch it has",
-    "fill_from": "{}, which made up what lies above the band of recordings",
-}
-"""who hands recordings on, by role"""
-HEARD_BY = "Heard by: what had the recordings in its training: this model, or one that it took something from."
-
-GUARD = (
-    "Gaussian densities of windows of natural-log mel-spectrograms, one for each convention that mels are written down "
-    "in: they say how typical a mel is of the contract below, and what it looks like where it is not. It cannot speak."
-)
-ADAPTER = (
-    "Turns mel-spectrograms of the contract below into those of the models that ship, where no formula does: a linear "
-    "map of a few frames, and where that is not enough a small network beside it. It cannot speak; `preset=` uses it."
-)
-ADAPTER_USAGE = '```python\nimport vocoder\n\nx = vocoder.load("waveglow").synthesize(mel, preset="{name}")\n```'
-GUARD_USAGE = "```python\nimport vocoder\n\nprint(vocoder.check(mel).message)  # (n_mels, frames)\n```"
-
 
 def model_card(
     name: str,
@@ -62,37 +43,40 @@ def model_card(
     """Return the text of a model's README.md."""
     provenance = with_inheritance(provenance)
     licences = sorted({entry["licence"] for entry in all_data(provenance)})
-    what, usage = {
-        "guard": (GUARD, GUARD_USAGE if mel.get("n_mels") == 80 else ADAPTER_USAGE.format(name="auto")),
-        "adapter": (ADAPTER, ADAPTER_USAGE.format(name=name)),
-    }.get(family, (_what(family, parameters, mel), _usage(name)))
-    parts = [
-        _front_matter(licences, family not in ("guard", "adapter")),
-        f"# {name}",
-        what,
-        usage,
-        "## Mel contract",
-        _mel_table(mel),
-        "## Training",
-        _training(provenance),
-        _data_table(provenance),
-        _synthetic_share(provenance),
-        "## Licence",
-        "The weights carry the licences and attributions of the recordings above: " + ", ".join(licences) + ".",
-        *(f"**{warning}**" for warning in unknown_licences(provenance)),
-    ]
-    if quality:
-        parts += ["## Measured quality", _quality_table(name, quality), _definitions(quality)]
-    return "\n\n".join(part for part in [*parts, notes.strip()] if part) + "\n"
+    own, speaks = provenance.get("data", []), family not in ("guard", "adapter")
+    scores, titles = _scores(name, quality) if quality else ([], [])
+    headings = {key: title for key, (title, _) in COLUMNS.items()}
+    loader = PackageLoader("training")
+    page = Environment(loader=loader, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)  # no HTML
+    return page.get_template("model_card.md").render(
+        name=name,
+        shipped=name in shipped_models(),
+        family=family,
+        speaks=speaks,
+        parameters=parameters,
+        mel=mel,
+        known=UNKNOWN if UNKNOWN in licences else "cc-by-sa-3.0" if "CC-BY-SA-3.0" in licences else "other",
+        training=provenance.get("training"),
+        machine=provenance.get("machine", {}),
+        software=", ".join(f"{name} {version}" for name, version in provenance.get("software", {}).items()),
+        data=_data(provenance),
+        inherited=bool(provenance.get("inherited")),
+        hours=sum(entry["hours"] for entry in own),
+        made=sum(entry["hours"] for entry in own if entry.get("synthetic")),
+        licences=licences,
+        warnings=unknown_licences(provenance),
+        scores=scores,
+        titles=titles,
+        definitions={headings.get(key, key): text for key, text in quality.get("definitions", {}).items()},
+        notes=notes.strip(),
+    )
 
 
 def licence_of(provenance: Mapping[str, Any]) -> str:
     """Return the licence of the weights and why it is that one: a share-alike licence behind them, or all together."""
-    entries = all_data(with_inheritance(provenance))
-    corpora: dict[str, list[str]] = {}
-    for entry in entries:
-        if entry["corpus"] not in corpora.setdefault(entry["licence"], []):
-            corpora[entry["licence"]].append(entry["corpus"])
+    corpora: dict[str, dict[str, None]] = {}
+    for entry in all_data(with_inheritance(provenance)):
+        corpora.setdefault(entry["licence"], {})[entry["corpus"]] = None
     in_brackets = {licence: f" ({', '.join(names)})" for licence, names in sorted(corpora.items())}
     named = {licence: licence.removesuffix(names) + names for licence, names in in_brackets.items()}
     if UNKNOWN in corpora:
@@ -117,109 +101,36 @@ def unknown_licences(provenance: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _front_matter(licences: list[str], speaks: bool) -> str:
-    known = UNKNOWN if UNKNOWN in licences else "cc-by-sa-3.0" if "CC-BY-SA-3.0" in licences else "other"
-    task = "pipeline_tag: text-to-speech\n" if speaks else ""
-    return f"---\nlicense: {known}\n{task}tags: [vocoder, normalizing-flow]\n---"
-
-
-def _what(family: str, parameters: int, mel: Mapping[str, Any]) -> str:
-    return (
-        f"A {family} vocoder with {parameters / 1e6:.1f} million parameters: natural-log mel-spectrograms in, "
-        f"{mel['sample_rate']} Hz speech out."
-    )
-
-
-def _usage(name: str) -> str:
-    shipped = f'"{name}")  # or the path of this directory'
-    place = shipped if name in shipped_models() else f'"path/to/{name}")'
-    lines = [
-        "import vocoder",
-        "",
-        f"v = vocoder.load({place}",
-        "x = v.synthesize(mel)  # (n_mels, frames)",
-    ]
-    return "\n".join(["```python", *lines, "```"])
-
-
-def _mel_table(mel: Mapping[str, Any]) -> str:
-    rows = [f"| {key} | {value} |" for key, value in mel.items() if value is not None]
-    return "\n".join(["| setting | value |", "|---|---|", *rows])
-
-
-def _training(provenance: Mapping[str, Any]) -> str:
-    training, machine = provenance.get("training", {}), provenance.get("machine", {})
-    software = ", ".join(f"{name} {version}" for name, version in provenance.get("software", {}).items())
-    if not training:
-        return f"Software: {software}."
-    return (
-        f"{training['step']} steps, {training['audio_seconds'] / 3600:.1f} hours of audio seen, "
-        f"{training['minutes']:.0f} minutes on {machine.get('device')} with {machine.get('threads')} threads "
-        f"({software})."
-    )
-
-
-def _data_table(provenance: Mapping[str, Any]) -> str:
-    """Return one line for each corpus; the same one heard on several ways is named once, with all of them."""
-    entries: dict[tuple[str, ...], dict[str, Any]] = {}
-    ways: dict[tuple[str, ...], list[str]] = {}
+def _data(provenance: Mapping[str, Any]) -> list[list[str]]:
+    """Return the cells of each corpus; the same one heard on several ways is named once, with all of them."""
+    rows: dict[tuple[str, ...], list[str]] = {}
+    ways: dict[tuple[str, ...], dict[str, None]] = {}
     for entry in all_data(provenance):
-        key = tuple(str(entry.get(name, "")) for name in ("corpus", "licence", "attribution"))
-        entries.setdefault(key, entry)
-        ways.setdefault(key, []).append(_heard_by(entry.get("through")))
-    if not entries:
-        return ""
-    lines = ["| corpus | hours | licence | attribution |", "|---|---:|---|---|"]
-    lines = lines if not provenance.get("inherited") else [f"{lines[0]} heard by |", f"{lines[1]}---|"]
-    for key, entry in entries.items():
         name = entry["corpus"] + (" (synthetic)" if entry.get("synthetic") else "")
-        cells = [name, _value(entry.get("hours"), 2), *key[1:]]
-        cells += ["; ".join(dict.fromkeys(ways[key]))] if provenance.get("inherited") else []
-        lines.append("| " + " | ".join(cells) + " |")
-    if provenance.get("inherited"):
-        lines += ["", HEARD_BY]
-    return "\n".join(lines)
+        key = (entry["corpus"], entry["licence"], entry.get("attribution", ""))
+        rows.setdefault(key, [name, _value(entry.get("hours"), 2), *key[1:]])
+        steps = entry["through"].split(", ") if "through" in entry else ["this training"]
+        roles = [step for step in steps if not step.startswith("start_from ")]
+        ways.setdefault(key, {})[(roles[-1] if roles else steps[0]).replace("_from", " from")] = None
+    if not provenance.get("inherited"):
+        return list(rows.values())
+    return [[*row, "; ".join(ways[key])] for key, row in rows.items()]
 
 
-def _heard_by(through: str | None) -> str:
-    """Return who heard recordings that came through models, by their roles; who goes on from weights counts as them."""
-    steps = through.split(", ") if through else []
-    roles = [step for step in steps if not step.startswith(START)]
-    if not roles:
-        return f"the weights that it began with ({steps[0].removeprefix(START)})" if steps else "this training"
-    role, _, name = roles[-1].partition(" ")
-    return PARTS.get(role, "{}").format(name)
-
-
-def _synthetic_share(provenance: Mapping[str, Any]) -> str:
-    data = provenance.get("data", [])
-    total, made = sum(entry["hours"] for entry in data), sum(e["hours"] for e in data if e.get("synthetic"))
-    if not made:
-        return ""
-    return f"{made:.2f} of {total:.2f} hours ({100 * made / total:.0f} %) are synthetic speech, made by other models."
-
-
-def _quality_table(name: str, quality: Mapping[str, Any]) -> str:
+def _scores(name: str, quality: Mapping[str, Any]) -> tuple[list[list[str]], list[str]]:
+    """Return the cells of each voice and candidate, and the titles of their columns."""
     candidates = {name: quality["voices"], **quality.get("baselines", {})}
-    shown = [
-        key for key in COLUMNS if any(key in scores for voices in candidates.values() for scores in voices.values())
-    ]
-    lines = ["| voice | candidate | utterances | " + " | ".join(COLUMNS[key][0] for key in shown) + " |"]
-    lines.append("|---|---|---:|" + "---:|" * len(shown))
+    all_scores = [scores for voices in candidates.values() for scores in voices.values()]
+    shown = {key: column for key, column in COLUMNS.items() if any(key in scores for scores in all_scores)}
+    lines = []
     for voice, own in quality["voices"].items():
         heard = voice if own.get("seen", True) else f"{voice} (unseen)"
         for candidate, voices in candidates.items():
             if voice in voices:
-                scores = voices[voice]
-                values = " | ".join(_value(scores.get(key), COLUMNS[key][1]) for key in shown)
-                lines.append(f"| {heard} | {candidate} | {scores['utterances']} | {values} |")
-    return "\n".join(lines)
+                values = [_value(voices[voice].get(key), decimals) for key, (_, decimals) in shown.items()]
+                lines.append([heard, candidate, str(voices[voice]["utterances"]), *values])
+    return lines, [title for title, _ in shown.values()]
 
 
 def _value(value: float | None, decimals: int) -> str:
     return "-" if value is None else f"{value:.{decimals}f}"
-
-
-def _definitions(quality: Mapping[str, Any]) -> str:
-    titles = {key: title for key, (title, _) in COLUMNS.items()}
-    return "\n".join(f"- {titles.get(key, key)}: {text}" for key, text in quality.get("definitions", {}).items())

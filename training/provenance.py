@@ -18,7 +18,7 @@ from vocoder.loading import model_directory, shipped_models
 UNKNOWN = "unknown"
 """the licence of recordings that nobody named one for"""
 ROLES = ("start_from", "teacher", "flows_from", "pitch_from", "fill_from")
-"""the settings that name a model whose weights, or what they know, go into another"""
+"""settings, of today and before, that name a model whose weights, or what they know, go into another"""
 
 
 def provenance(manifest: Manifest) -> dict[str, Any]:
@@ -51,48 +51,27 @@ def surroundings() -> dict[str, Any]:
 
 
 def _attributions(path: Path) -> dict[str, str]:
-    if not path.is_file():
-        return {}
-    corpora = json.loads(path.read_text(encoding="utf-8")).get("corpora", {})
+    corpora = json.loads(path.read_text(encoding="utf-8")).get("corpora", {}) if path.is_file() else {}
     return {name: corpus["attribution"] for name, corpus in corpora.items() if "attribution" in corpus}
 
 
 def origin_of(**references: str | None) -> dict[str, Any]:
     """Return what a model comes from: by role the names of models or of the runs that made them, and their recordings.
 
-    Raises:
-        CheckpointError: there is no such model.
+    Recordings include those that these models inherited. A model that does not say what it was trained on counts as one
+    corpus of unknown licence. Raises CheckpointError if there is no such model.
     """
     given = {role: reference for role, reference in references.items() if reference is not None}
     names = {role: run_name(reference) for role, reference in given.items()}
-    return {**names, "inherited": inherited(given)} if given else {}
-
-
-def inherited(references: Mapping[str, str]) -> list[dict[str, Any]]:
-    """Return the recordings behind the models that a run starts from, by role, those that they inherited included.
-
-    A model that does not say what it was trained on counts as one corpus of unknown licence.
-
-    Args:
-        references: directories or names of models by role, such as {"start_from": "waveglow"}.
-
-    Raises:
-        CheckpointError: there is no such model.
-    """
-    found = []
-    for role, reference in references.items():
+    found: list[dict[str, Any]] = []
+    for role, reference in given.items():
         source = with_inheritance(read_provenance(model_directory(reference)))
-        through = f"{role} {run_name(reference)}"
-        found += [
-            {**entry, "through": _chain(through, entry.get("through"))}
-            for entry in all_data(source) or [_undocumented(run_name(reference))]
-        ]
-    return found
-
-
-def _chain(step: str, steps: str | None) -> str:
-    """Return the steps that recordings came through, the newest first; a model that followed one of its name is one."""
-    return ", ".join(dict.fromkeys([step, *(steps.split(", ") if steps else [])]))
+        step = f"{role} {names[role]}"
+        for entry in all_data(source) or [_undocumented(names[role])]:
+            # The newest step first; a model that followed one of its name is one.
+            steps = dict.fromkeys([step, *entry["through"].split(", ")] if "through" in entry else [step])
+            found.append({**entry, "through": ", ".join(steps)})
+    return {**names, "inherited": found} if given else {}
 
 
 def all_data(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -121,12 +100,11 @@ def with_inheritance(provenance: Mapping[str, Any]) -> dict[str, Any]:
 def heard_speakers(provenance: Mapping[str, Any]) -> frozenset[tuple[str, str | None]] | None:
     """Return (corpus, speaker) of all voices that went into a model, (corpus, None) for a corpus as a whole.
 
-    Returns:
-        None where the model does not say what it was trained on.
+    None where the model does not say what it was trained on.
     """
-    entries = all_data(with_inheritance(provenance))
     if not provenance.get("data"):
         return None
+    entries = all_data(with_inheritance(provenance))
     return frozenset((entry["corpus"], speaker) for entry in entries for speaker in entry.get("speakers", [None]))
 
 

@@ -1,11 +1,11 @@
-"""Configurations from a YAML file and `key=value` overrides, into frozen dataclasses."""
+"""Configurations from a YAML file and `key=value` overrides, into frozen dataclasses, and bounds of their values."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import re
 from collections.abc import Callable, Hashable, Sequence
-from copy import deepcopy
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -33,23 +33,36 @@ def load_config(
 ) -> T:
     """Read `file`, apply `a.b=value` overrides in their order, and build the frozen dataclass `cls`.
 
-    Raises:
-        ConfigError: the file is missing or no YAML, or a setting is unknown, missing or invalid. The text blames the
-            overrides for what would be right without them.
+    Raises ConfigError if the file is missing or no YAML, or a setting is unknown, missing or invalid.
     """
-    plain = _read(file)
-
-    def build(chosen: Sequence[str]) -> T:
-        data = deepcopy(plain)
-        for override in chosen:
+    data = _read(file)
+    try:
+        for override in overrides:
             _override(data, override)
         complete(data)
         return from_dict(cls, data)
-
-    try:
-        return build(overrides)
     except ConfigError as error:
-        raise ConfigError(f"{_culprit(build, overrides, str(error)) or file}: {error}") from error
+        raise ConfigError(f"{' '.join(map(str, (file, *overrides)))}: {error}") from error
+
+
+POSITIVE, NOT_NEGATIVE, SHARE, COUNT = (math.ulp(0), math.inf), (0, math.inf), (0, 1), (1, math.inf)
+"""bounds of settings"""
+
+
+def check_bounds(config: object, **bounds: tuple[float, float]) -> None:
+    """Check that settings, and both ends of those that are a range, lie within bounds; None always does.
+
+    Raises ConfigError if one does not, or is no range.
+    """
+    for name, (low, high) in bounds.items():
+        value = getattr(config, name)
+        values = value if isinstance(value, tuple) else (value,)
+        if isinstance(value, tuple) and (len(value) != 2 or value[0] > value[1]):
+            raise ConfigError(f"{name} must be a range [low, high], not {list(value)}")
+        if not all(math.isfinite(v) and low <= v <= high for v in values if v is not None):
+            least = "above 0" if low == POSITIVE[0] else f"at least {low:g}"
+            most = f" and at most {high:g}" if math.isfinite(high) else ""
+            raise ConfigError(f"{name} must be {least}{most}, not {value}")
 
 
 def write_config(config: Any, file: Path) -> None:
@@ -71,24 +84,10 @@ def _read(file: Path) -> dict[str, Any]:
     return data
 
 
-def _culprit(build: Callable[[Sequence[str]], Any], overrides: Sequence[str], error: str) -> str:
-    """Return the overrides that the error goes away without; an empty text where it is the file's."""
-    blamed = []
-    for i, override in enumerate(overrides):
-        try:
-            build([*overrides[:i], *overrides[i + 1 :]])
-        except ConfigError as other:
-            if str(other) == error:
-                continue
-        blamed.append(override)
-    return " and ".join(blamed)
-
-
 def parse_yaml(text: str, source: str) -> Any:
     """Return the plain data of a YAML text: 1e-3 is a number, only true and false are booleans, no key comes twice.
 
-    Raises:
-        ConfigError: it is no YAML; `source` names the text.
+    Raises ConfigError if it is no YAML; `source` names the text.
     """
     try:
         return yaml.load(text, Loader=_Loader)  # _Loader is a SafeLoader: no objects, no code

@@ -16,7 +16,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from recipes.acoustic.alignment import PLACES
+from recipes.acoustic.items import PLACES
+from training.run_config import COUNT, check_bounds
 from vocoder.config import ConfigError, from_dict, to_dict
 
 PROSODY = 3
@@ -25,11 +26,7 @@ PROSODY = 3
 
 @dataclass(frozen=True)
 class AcousticConfig:
-    """The architecture.
-
-    Raises:
-        ConfigError: a size is not positive, or the kernel is even.
-    """
+    """The architecture. Raises ConfigError if a size is not positive, or the kernel is even."""
 
     n_mels: int = 80
     tokens: int = 178
@@ -48,9 +45,8 @@ class AcousticConfig:
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("n_mels", "tokens", "style", "channels", "hidden", "kernel", "encoder", "decoder"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1, not {getattr(self, name)}")
+        sizes = ("n_mels", "tokens", "style", "channels", "hidden", "kernel", "encoder", "decoder")
+        check_bounds(self, **dict.fromkeys(sizes, COUNT))
         if self.kernel % 2 == 0 or not 0 <= self.dropout < 1:
             raise ConfigError(f"kernel must be odd and dropout in [0, 1), not {self.kernel} and {self.dropout}")
 
@@ -151,8 +147,7 @@ def save_acoustic(directory: Path, model: AcousticModel, settings: dict[str, obj
 def load_acoustic(directory: Path) -> tuple[AcousticModel, dict[str, object]]:
     """Return the model of a directory, ready to predict, and the settings beside its architecture.
 
-    Raises:
-        ConfigError: there is none, or its files do not fit each other.
+    Raises ConfigError if there is none, or its files do not fit each other.
     """
     try:
         settings = json.loads((directory / "config.json").read_text(encoding="utf-8"))

@@ -37,10 +37,8 @@ class Predicted:
 def predict(speech: Path, models: Sequence[Path], *, true_prosody: bool = False) -> Iterator[Predicted]:
     """Yield the utterances that each model held out, with its mel by the true durations.
 
-    Without models all are yielded, without a mel.
-
-    Raises:
-        ConfigError: two models held out the same utterance, or a directory holds no model.
+    Without models all are yielded, without a mel. Raises ConfigError if two models held out the same utterance, or a
+    directory holds no model.
     """
     lines = read_speech(speech)
     if not models:
@@ -72,10 +70,8 @@ def predicted_mel(model: AcousticModel, example: Example, true_prosody: bool = F
 def join(found: Iterator[Predicted], speech: Path, output: Path, plan: str, name: str, mel_preset: str) -> Path:
     """Put utterances of a speech folder into a folder as a corpus beside those already there, and return its manifest.
 
-    Every 40th utterance is held out; all of the evaluation voice, which is marked as for evaluation alone.
-
-    Raises:
-        CorpusError: there is no utterance, or the speech is of another plan.
+    Every 40th utterance is held out; all of the evaluation voice, which is marked as for evaluation alone. Raises
+    CorpusError if there is no utterance, or the speech is of another plan.
     """
     output.mkdir(parents=True, exist_ok=True)
     entries = [_entry(number, item, speech, output, plan, name, mel_preset) for number, item in enumerate(found)]

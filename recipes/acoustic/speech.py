@@ -15,8 +15,7 @@ from pathlib import Path
 from recipes.corpora import debian, fortunes
 from recipes.corpora.kokoro import PLANS, Utterance, planned, write_audio
 from recipes.corpora.kokoro_voice import SAMPLE_RATE, KokoroVoice, phonemes, start_voice
-from training.corpora.bandwidth import prepared_bandwidth
-from training.corpora.condition import PrepareConfig, condition
+from training.corpora.condition import PrepareConfig, condition, prepared_bandwidth
 from training.corpora.corpus import CorpusError
 from vocoder.audio.resampling import resample
 from vocoder.config import ConfigError, from_dict, to_dict
@@ -32,11 +31,7 @@ _REPORT_EVERY = 20
 
 @dataclass(frozen=True)
 class Line:
-    """One utterance of the folder.
-
-    Raises:
-        ConfigError: tokens and durations do not belong together.
-    """
+    """One utterance of the folder. Raises ConfigError if tokens and durations do not belong together."""
 
     path: str
     """The audio, relative to the folder."""
@@ -72,8 +67,7 @@ class Line:
 def synthesise(utterances: tuple[Utterance, ...], folder: Path) -> Iterator[Line]:
     """Speak what the folder lacks, adding a line for each file, and yield all lines in their order.
 
-    Raises:
-        CorpusError: the extra `kokoro`, its model or espeak-ng is missing.
+    Raises CorpusError if the extra `kokoro`, its model or espeak-ng is missing.
     """
     folder.mkdir(parents=True, exist_ok=True)
     known = {line.path: line for line in read_speech(folder)} if (folder / INDEX).is_file() else {}
@@ -89,11 +83,7 @@ def synthesise(utterances: tuple[Utterance, ...], folder: Path) -> Iterator[Line
 
 
 def read_speech(folder: Path) -> tuple[Line, ...]:
-    """Return the lines of a folder.
-
-    Raises:
-        CorpusError: there is no index, or a line of it is wrong.
-    """
+    """Return the lines of a folder. Raises CorpusError if there is no index, or a line of it is wrong."""
     path = folder / INDEX
     if not path.is_file():
         raise CorpusError(f"{folder} holds no {INDEX}; `python -m recipes acoustic-speech` writes one")

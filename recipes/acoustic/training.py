@@ -3,33 +3,93 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
 
 from recipes.acoustic.items import Example, SpeechItems, example_of, parted
-from recipes.acoustic.model import AcousticConfig, AcousticModel
-from recipes.acoustic.objective import AcousticObjective
+from recipes.acoustic.model import AcousticConfig, AcousticModel, save_acoustic
 from recipes.acoustic.speech import Line, read_speech
-from training.loop import random_state
-from training.loop.fit import fit
-from training.loop.processes import announce
+from training.loop.objective import Batch, Objective, Parts
+from training.loop.processes import announce, seed_all
+from training.loop.trainer import fit
 from training.loop.trainer_config import TrainerConfig
 from training.provenance import surroundings
-from training.run_config import add_run_arguments, load_config
+from training.run_config import COUNT, add_run_arguments, check_bounds, load_config
 from vocoder.config import ConfigError
+from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
 
+_PROSODY_WEIGHT = 0.3
 _VALIDATION_FRAMES = 512
 """of each held-out utterance that validation sees, 5.9 s"""
+
+
+class AcousticObjective(Objective):
+    """L1 of the mel in nats, plus a third of the squared error of each phoneme's pitch, voicing and level.
+
+    While it learns, the decoder gets the true prosody; the score is of the mel with the predicted one.
+    """
+
+    model: AcousticModel
+
+    def __init__(self, model: AcousticModel, mel_config: MelConfig, settings: dict[str, object]) -> None:
+        super().__init__(model, mel_config)
+        self.settings = settings
+
+    def initialise(self, batches: Iterable[Batch]) -> None:
+        """Take mean and spread of each band from the batches."""
+        frames = torch.cat([batch["mel"].transpose(1, 2)[batch["mask"] > 0] for batch in batches])
+        self.model.centre.copy_(frames.mean(dim=0))
+        self.model.spread.copy_(frames.std(dim=0))
+
+    def samples(self, batch: Batch) -> int:
+        """Return how many frames a batch has."""
+        return batch["mask"].numel()
+
+    def parts(self, batch: Batch, step: int) -> Parts:
+        """Return weight and value of both losses."""
+        difference, prosody = self._errors(batch, batch["prosody"])
+        return {"mel": (1.0, difference), "prosody": (_PROSODY_WEIGHT, prosody)}
+
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the L1 of the mel as it is predicted, which is the score, and the error of the prosody."""
+        difference, prosody = self._errors(batch, None)
+        return {"mel": difference, "prosody": prosody, "score": difference}
+
+    def export(self, directory: Path, provenance: dict[str, Any]) -> None:
+        """Write the model's directory."""
+        save_acoustic(directory, self.model, {**self.settings, "provenance": provenance})
+
+    def _errors(self, batch: Batch, prosody: Tensor | None) -> tuple[Tensor, Tensor]:
+        seen = (batch[name] for name in ("tokens", "style", "index", "places", "mask"))
+        mel, predicted = self.model(*seen, prosody)
+        mask = batch["mask"][:, None]
+        difference = ((mel - batch["mel"]).abs() * mask).sum() / (mask.sum() * mel.shape[1])
+        if predicted is None:
+            return difference, difference.new_zeros(())
+        spoken = (batch["tokens"] != self.model.config.tokens)[:, None].float()
+        errors = F.mse_loss(predicted.float(), batch["prosody"], reduction="none") * self._told(batch["prosody"])
+        return difference, (errors * spoken).sum() / (spoken.sum() * predicted.shape[1])
+
+    @staticmethod
+    def _told(prosody: Tensor) -> Tensor:
+        """Return (B, 3, N) which values count: a phoneme without voice has no pitch."""
+        counts = torch.ones_like(prosody)
+        counts[:, 0] = (prosody[:, 1] > 0).to(counts.dtype)
+        return counts
 
 
 @dataclass(frozen=True)
 class AcousticRun:
     """Everything that a training run depends on.
 
-    Raises:
-        ConfigError: the mel has another number of bands than the model, or a number is out of range.
+    Raises ConfigError if the mel has another number of bands than the model, or a number is out of range.
     """
 
     speech: str
@@ -52,8 +112,7 @@ class AcousticRun:
         bands = load_mel_config(self.mel).n_mels
         if bands != self.model.n_mels:
             raise ConfigError(f"{self.mel} has {bands} bands, so model.n_mels must be too, not {self.model.n_mels}")
-        if min(self.frames, self.validation_items) < 1:
-            raise ConfigError("frames and validation_items must be at least 1")
+        check_bounds(self, frames=COUNT, validation_items=COUNT)
 
 
 def train(config: AcousticRun, *, resume: bool) -> Path:
@@ -66,7 +125,7 @@ def train(config: AcousticRun, *, resume: bool) -> Path:
     folder = Path(config.speech)
     kept, aside = parted(read_speech(folder), config.folds, config.held)
     announce(f"{sum(line.seconds for line in kept) / 60:.1f} minutes to train on, {len(aside)} utterances held out")
-    random_state.seed_all(config.trainer.seed)
+    seed_all(config.trainer.seed)
     objective = AcousticObjective(AcousticModel(config.model), load_mel_config(config.mel), _settings(config))
     padding, seed = config.model.tokens, config.trainer.seed
     return fit(

@@ -11,15 +11,14 @@ from typing import Any
 import numpy as np
 import torch
 
-from recipes.adapters.examples import Frames, Levels, frames_of
-from recipes.adapters.objective import AdapterObjective
+from recipes.adapters.fitting import AdapterObjective, Frames, Levels, frames_of
 from training.corpora.manifest import Manifest, read_manifest
 from training.data.augment import AugmentConfig
-from training.loop import random_state
-from training.loop.fit import fit
+from training.loop.processes import seed_all
+from training.loop.trainer import fit
 from training.loop.trainer_config import TrainerConfig
 from training.provenance import provenance
-from training.run_config import add_run_arguments, load_config
+from training.run_config import COUNT, NOT_NEGATIVE, add_run_arguments, check_bounds, load_config
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.loading import model_directory, shipped_models
@@ -35,11 +34,7 @@ SHORTEST = 0.4  # seconds of an utterance
 
 @dataclass(frozen=True)
 class AdapterRun:
-    """Everything that a run of `python -m recipes adapter` depends on.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
+    """Everything that a run of `python -m recipes adapter` depends on."""
 
     manifest: str
     """manifest.jsonl of a prepared corpus"""
@@ -67,8 +62,7 @@ class AdapterRun:
     ridge: float = 1e-4
 
     def __post_init__(self) -> None:
-        if self.utterances < 2 or self.rounds < 1 or not 0 < self.held_out < 1 or self.ridge < 0:
-            raise ConfigError("utterances must be 2 or more, rounds 1 or more, held_out in 0 to 1, ridge 0 or more")
+        check_bounds(self, utterances=(2, math.inf), rounds=COUNT, held_out=(0.001, 0.999), ridge=NOT_NEGATIVE)
         source = load_mel_config(self.mel)
         if source.mean is not None and not source.scaled:
             raise ConfigError(f"an adapter takes mels without statistics, which are taken off before: not {self.mel}")
@@ -87,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
         _mel_config(config.target),
         read_manifest(config.manifest),
     )
-    random_state.seed_all(config.trainer.seed)
+    seed_all(config.trainer.seed)
     model = AdapterModel(_architecture(config, source, target))
     fitted, held = _examples(config, manifest, model.config, source)
     objective = AdapterObjective(model, source, fitted, config.ridge)

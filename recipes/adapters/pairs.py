@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from training.corpora.manifest import Entry, Manifest, read_manifest, write_manifest
-from training.data.audio_store import AudioStore
+from training.data.stores import AudioStore
 from vocoder.adapt.path import MelPath, path_between
 from vocoder.audio.resampling import resample
 from vocoder.mel.config import preset
@@ -55,13 +55,7 @@ def _paired(manifest: Manifest, entry: Entry, x: np.ndarray, path: MelPath) -> E
 
 @torch.inference_mode()
 def adapted_mel(x: np.ndarray, sample_rate: int, path: MelPath) -> np.ndarray:
-    """Return the mel (n_mels, frames) that an adapter estimates of audio x (T,), frame for frame as long as the audio.
-
-    Args:
-        x: audio at the sample rate of the adapter's target.
-        sample_rate: in Hz.
-        path: through the adapter.
-    """
+    """Return the mel (n_mels, frames) that an adapter estimates of audio x (T,) at its target's rate, as long as x."""
     given = MelSpectrogram(path.source)(torch.from_numpy(resample(x, sample_rate, path.source.sample_rate))[None])[0]
     made, frames = path.convert(given), len(x) // path.target.hop_length
     missing = max(frames - made.shape[1], 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 from recipes.corpora import debian, fortunes, kokoro
 from training.commands.prepare import add_output_arguments, prepare_and_report, prepare_config
 from training.corpora.corpus import Corpus
-from training.progress import with_bar
+from training.corpora.mapping import with_bar
 
 _SYNTHETIC = ("kokoro", "kokoro-unseen")
 KNOWN = (*debian.PACKAGES, *_SYNTHETIC)
@@ -28,8 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status.
 
-    Raises:
-        ValueError: an argument, a corpus or the output folder is wrong; the text says how.
+    Raises ValueError if an argument, a corpus or the output folder is wrong; the text says how.
     """
     unknown = [name for name in args.sources if name not in KNOWN]
     if unknown:

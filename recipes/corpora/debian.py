@@ -19,18 +19,12 @@ from vocoder.config import from_dict
 
 @dataclass(frozen=True)
 class Package:
-    """A Debian package with recordings.
+    """A Debian package with recordings, as a `Corpus` describes them.
 
     Attributes:
-        package: the package's name.
         folder: where the recordings lie inside it, a glob pattern that matches one folder.
         files: a glob pattern of the recordings' file names.
-        licence: SPDX name, or the nearest words.
-        attribution: whom to name.
-        unseen: True where the voice is kept out of training.
-        use: `evaluate` where weights trained on the recordings would have to carry their licence.
         speakers: True where each subfolder is a speaker's; else one speaker carries the corpus's name.
-        min_seconds: shorter recordings are skipped; None for the limit that holds for all corpora.
     """
 
     package: str
@@ -72,8 +66,7 @@ def default_cache() -> Path:
 def locate(name: str, source: Path) -> Path:
     """Return the root of an already unpacked package: `source/PACKAGE`, or `source` itself.
 
-    Raises:
-        CorpusError: neither holds the package's recordings.
+    Raises CorpusError if neither holds the package's recordings.
     """
     package = _package(name)
     for root in (source / package.package, source):
@@ -85,8 +78,7 @@ def locate(name: str, source: Path) -> Path:
 def fetch(name: str, cache: Path) -> Path:
     """Download and unpack a corpus's package into the cache unless it is there, and return its root.
 
-    Raises:
-        CorpusError: apt-get or dpkg is missing, or fails.
+    Raises CorpusError if apt-get or dpkg is missing, or fails.
     """
     return unpack(_package(name).package, cache)
 
@@ -94,8 +86,7 @@ def fetch(name: str, cache: Path) -> Path:
 def unpack(package: str, cache: Path) -> Path:
     """Download and unpack any Debian package into the cache unless it is there, and return its root.
 
-    Raises:
-        CorpusError: apt-get or dpkg is missing, or fails.
+    Raises CorpusError if apt-get or dpkg is missing, or fails.
     """
     root = cache / package
     if root.is_dir():
@@ -120,10 +111,8 @@ def scan(name: str, root: Path) -> Corpus:
     """List the recordings of an unpacked package.
 
     Its one speaker carries the corpus's name, and the speakers of a package with several that name and their folder's.
-    Of files of such a package with the same bytes all but the first are unusable.
-
-    Raises:
-        CorpusError: the voice's folder is missing or ambiguous.
+    Of files of such a package with the same bytes all but the first are unusable. Raises CorpusError if the voice's
+    folder is missing or ambiguous.
     """
     package = _package(name)
     folders = sorted(path for path in root.glob(package.folder) if path.is_dir())

@@ -32,16 +32,7 @@ Weights = tuple[tuple[str, float], ...]
 
 @dataclass(frozen=True)
 class Utterance:
-    """One utterance before it is spoken.
-
-    Attributes:
-        index: its place in the plan.
-        speaker: whose voice.
-        weights: of the styles in the voice, by name.
-        language: a voice of espeak-ng.
-        text: one sentence.
-        speed: 1 is the voice's own.
-    """
+    """One sentence before it is spoken: its place in the plan, its voice by weights of styles, language and speed."""
 
     index: int
     speaker: str
@@ -121,8 +112,7 @@ PLANS = {
 def planned(plan: Plan, minutes: float, texts: dict[str, tuple[str, ...]]) -> tuple[Utterance, ...]:
     """Choose text, voice and speed of every utterance.
 
-    Raises:
-        CorpusError: the length is not positive, or the sentences do not suffice for it.
+    Raises CorpusError if the length is not positive, or the sentences do not suffice for it.
     """
     if not minutes > 0:
         raise CorpusError(f"minutes must be positive, not {minutes:g}")
@@ -147,8 +137,7 @@ def planned(plan: Plan, minutes: float, texts: dict[str, tuple[str, ...]]) -> tu
 def synthesise(utterances: tuple[Utterance, ...], folder: Path, jobs: int) -> Iterator[Path]:
     """Speak what `folder/SPEAKER/NAME` lacks, as 24 kHz FLAC, and yield each file when it is there.
 
-    Raises:
-        CorpusError: the extra `kokoro`, its model or espeak-ng is missing.
+    Raises CorpusError if the extra `kokoro`, its model or espeak-ng is missing.
     """
     missing = [utterance for utterance in utterances if not (folder / utterance.speaker / utterance.name).is_file()]
     yield from (folder / u.speaker / u.name for u in utterances if u not in missing)

@@ -142,8 +142,7 @@ def licence_text() -> str:
 def start_voice() -> KokoroVoice:
     """Load the model of the installed packages onto one thread, so that the same input always gives the same samples.
 
-    Raises:
-        CorpusError: a package of the extra `kokoro` is missing, or the model's parts lack the published checksum.
+    Raises CorpusError if a package of the extra `kokoro` is missing, or the model's parts lack the published checksum.
     """
     data = _folder(_PACKAGE) / "data"
     model = b"".join((_folder(part) / "part.bin").read_bytes() for part in _PARTS)
@@ -167,8 +166,7 @@ def start_voice() -> KokoroVoice:
 def with_outputs(model: bytes) -> bytes:
     """Return Kokoro's graph with two more outputs, durations (N,) and pitch (1, 2 * sum of durations), both float32.
 
-    Raises:
-        CorpusError: the graph has no such tensors.
+    Raises CorpusError if the graph has no such tensors.
     """
     import onnx
 
@@ -182,11 +180,7 @@ def with_outputs(model: bytes) -> bytes:
 
 
 def phonemes(text: str, language: str) -> str:
-    """Return a sentence in Kokoro's letters, punctuation kept.
-
-    Raises:
-        CorpusError: espeak-ng is missing or fails.
-    """
+    """Return a sentence in Kokoro's letters, punctuation kept. Raises CorpusError if espeak-ng is missing or fails."""
     # Odd places hold the punctuation, which espeak-ng would drop and the model phrases by.
     pieces = _PUNCTUATION.split(text)
     said = [

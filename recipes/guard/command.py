@@ -11,20 +11,27 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from recipes.guard.calibration import calibrate_recogniser, calibration_material
-from recipes.guard.channel import from_elsewhere
-from recipes.guard.fitting import calibrate, fit_density
+from recipes.guard.fitting import calibrate, calibrate_recogniser, calibration_material, fit_density
 from recipes.guard.learning import ConventionObjective, Learning, fit_temperature, lesson_of
-from recipes.guard.material import Material, augmented_recordings, material_of, spoken_recordings
+from recipes.guard.material import Material, material_of
+from recipes.guard.recordings import augmented_recordings, from_elsewhere, spoken_recordings
 from recipes.guard.variation import VariationConfig
 from recipes.guard.writing import Writer
 from training.corpora.manifest import Entry, Manifest, read_manifest
 from training.loop.checkpointing import CheckpointError
-from training.loop.fit import fit
+from training.loop.trainer import fit
 from training.loop.trainer_config import TrainerConfig
 from training.model_card import model_card
 from training.provenance import provenance
-from training.run_config import add_run_arguments, load_config, write_config
+from training.run_config import (
+    COUNT,
+    NOT_NEGATIVE,
+    POSITIVE,
+    add_run_arguments,
+    check_bounds,
+    load_config,
+    write_config,
+)
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError, to_dict
 from vocoder.guard.encodings import PLAIN, encodings
@@ -47,11 +54,7 @@ class CalibrationConfig:
 
 @dataclass(frozen=True)
 class GuardRun:
-    """Everything that a run of `python -m recipes guard` depends on.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
+    """Everything that a run of `python -m recipes guard` depends on."""
 
     manifest: str
     """manifest.jsonl of a prepared corpus"""
@@ -85,10 +88,8 @@ class GuardRun:
         _require_known("convention.encodings", convention.encodings, (PLAIN, *encodings()))
         if both := set(self.corpora) & set(self.calibration.corpora):
             raise ConfigError(f"{', '.join(sorted(both))}: what is fitted to cannot calibrate")
-        if self.recordings < 2 or self.rounds < 1 or min(self.spoken, self.calibration.spoken) < 0 or self.prior <= 0:
-            raise ConfigError(
-                f"recordings must be 2 or more, rounds at least 1, spoken not negative, prior positive: {self}"
-            )
+        check_bounds(self, recordings=(2, math.inf), rounds=COUNT, spoken=NOT_NEGATIVE, prior=POSITIVE)
+        check_bounds(self.calibration, spoken=NOT_NEGATIVE)
 
     @property
     def true(self) -> str:
@@ -145,8 +146,7 @@ def run(args: argparse.Namespace) -> int:
 def _two_parts(manifest: Manifest, config: GuardRun) -> tuple[list[Entry], list[Entry]]:
     """Return utterances to fit to, and some of other corpora to calibrate with.
 
-    Raises:
-        ConfigError: there are none of the one or the other.
+    Raises ConfigError if there are none of the one or the other.
     """
     aside = config.calibration
     train, held = manifest.select("train"), [e for e in manifest.entries if e.corpus in aside.corpora]

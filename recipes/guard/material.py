@@ -1,28 +1,84 @@
-"""Recordings for the recogniser: what every layout makes of each of them, kept small."""
+"""What every layout that the recogniser tells apart makes of recordings, by few transforms and kept small."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from fractions import Fraction
-from functools import partial
+import dataclasses
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from recipes.guard.bank import LayoutBank
-from recipes.guard.channel import from_elsewhere
-from recipes.guard.espeak import Use, spoken_numbers
-from training.corpora.manifest import Entry, Manifest
-from training.data.audio_store import AudioStore
-from training.data.rational_resampling import crop, rate_grid, resampled_length
-from vocoder.guard.layouts import layouts
+from recipes.guard.recordings import at_rate
+from vocoder.guard.layouts import Layout, layouts
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import mel_filterbank
 
+LEAST = 1e-12
+"""energies below it are raised to it"""
 _STEPS = 1500.0  # of the fixed-point numbers, to a nat
 _OFFSET = 28.0 - 31768 / _STEPS
 _FRAMES = 192  # that are kept of each
-_LEAST_SECONDS, _MOST_SECONDS = 0.6, 3.2
-_RATES = rate_grid((0.65, 1.5))
+
+
+class LayoutBank:
+    """Computes what all layouts, by their names, make of an utterance at a sample rate in Hz."""
+
+    def __init__(self, names: Sequence[str], sample_rate: int) -> None:
+        self.names, self.sample_rate = tuple(names), sample_rate
+        self._layouts = {name: layouts()[name] for name in names}
+
+    @torch.inference_mode()
+    def energies(self, x: np.ndarray, rng: np.random.Generator) -> Mapping[str, Tensor]:
+        """Return the natural logarithms (n_mels, frames) of the energies of an utterance x (T,) in each layout.
+
+        Too short an utterance has fewer layouts. Hops and rates are drawn among those that count as the same.
+        """
+        dtype = torch.float64 if rng.random() < 0.3 else torch.float32
+        configs = {name: _chosen(layout, rng) for name, layout in self._layouts.items()}
+        audio: dict[int, Tensor] = {}
+        spectra: dict[tuple[int, int], Tensor] = {}
+        found = {}
+        for name, config in configs.items():
+            rate, key = config.sample_rate, (config.sample_rate, config.hop_length)
+            if rate not in audio:
+                audio[rate] = torch.from_numpy(at_rate(x, self.sample_rate, rate)).to(dtype)
+            if len(audio[rate]) <= config.padding:
+                continue
+            if key not in spectra:
+                spectra[key] = _magnitudes(audio[rate], config)
+            magnitudes = spectra[key]
+            energies = _filterbank(config).to(dtype) @ (magnitudes if config.power == 1.0 else magnitudes.square())
+            found[name] = energies.clamp_min(LEAST).log().float()
+        return found
+
+
+def _chosen(layout: Layout, rng: np.random.Generator) -> MelConfig:
+    """Return the contract of a layout, of a hop or rate near it in half of the cases."""
+    if not layout.near or rng.random() < 0.5:
+        return layout.mel_config
+    value = int(rng.choice(layout.near))
+    changed = {"hop_length": value} if layout.cause == "hop" else {"sample_rate": value}
+    return dataclasses.replace(layout.mel_config, **changed)  # type: ignore[arg-type]
+
+
+def _magnitudes(x: Tensor, config: MelConfig) -> Tensor:
+    window = torch.hann_window(config.win_length, dtype=x.dtype)
+    spectrum = torch.stft(
+        x[None], config.n_fft, config.hop_length, config.win_length, window, pad_mode="reflect", return_complex=True
+    )
+    return spectrum[0].abs()
+
+
+@functools.lru_cache(maxsize=64)
+def _bank(config: MelConfig) -> Tensor:
+    return mel_filterbank(config)
+
+
+def _filterbank(config: MelConfig) -> Tensor:
+    """Return the filters of a contract; they do not depend on its hop or power."""
+    return _bank(dataclasses.replace(config, hop_length=256, power=1.0, floor=1e-5))
 
 
 class Material:
@@ -71,40 +127,3 @@ def material_of(
 
 def _packed(mel: Tensor) -> Tensor:
     return ((mel + _OFFSET) * _STEPS).round().clamp(-32768, 32767).to(torch.int16)
-
-
-def augmented_recordings(
-    manifest: Manifest, entries: Sequence[Entry], count: int, seed: int
-) -> Iterator[tuple[np.ndarray, str]]:
-    """Yield parts (T,) of utterances as if they came from elsewhere, and the corpus of each; each corpus as often.
-
-    Short utterances are joined, and speeds vary.
-    """
-    store, rng = AudioStore(manifest, entries), np.random.default_rng(seed)
-    corpora = sorted({entry.corpus for entry in entries})
-    members = {corpus: [i for i, entry in enumerate(entries) if entry.corpus == corpus] for corpus in corpora}
-    for k in range(count):
-        corpus = corpora[k % len(corpora)]
-        rate = _RATES[int(rng.integers(len(_RATES)))] if rng.random() < 0.75 else Fraction(1)
-        wanted = int(manifest.sample_rate * rng.uniform(_LEAST_SECONDS, _MOST_SECONDS))
-        band, pieces = manifest.sample_rate / 2, list[np.ndarray]()
-        while sum(map(len, pieces)) < _LEAST_SECONDS * manifest.sample_rate:
-            i = members[corpus][int(rng.integers(len(members[corpus])))]
-            length = resampled_length(int(store.lengths[i]), rate)
-            start = int(rng.integers(0, max(1, length - wanted + 1)))
-            pieces.append(crop(partial(store.read, i), rate, start, min(start + wanted, length)))
-            band = min(band, entries[i].band_edge * float(rate))
-        x = np.concatenate(pieces)
-        yield from_elsewhere(x, band, manifest.sample_rate, rng), corpus
-
-
-def spoken_recordings(sample_rate: int, count: int, use: Use, seed: int) -> Iterator[tuple[np.ndarray, str]]:
-    """Yield utterances (T,) that espeak-ng makes, and its name; none need no espeak-ng."""
-    yield from ((x, "espeak-ng") for x in spoken_numbers(count, sample_rate, use, seed))
-
-
-def plain_recordings(manifest: Manifest, entries: Sequence[Entry]) -> Iterator[tuple[np.ndarray, str]]:
-    """Yield utterances (T,) as they are, and the corpus of each."""
-    store = AudioStore(manifest, entries)
-    for i, entry in enumerate(entries):
-        yield store.whole(i), entry.corpus

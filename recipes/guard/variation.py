@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vocoder.config import ConfigError
+from training.run_config import NOT_NEGATIVE, POSITIVE, SHARE, check_bounds
 
 NATS_PER_DB = math.log(10.0) / 20.0
 WAVES = 3
@@ -17,11 +17,7 @@ WAVES = 3
 
 @dataclass(frozen=True)
 class VariationConfig:
-    """How mels are varied before a density is fitted to them.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
+    """How mels are varied before a density is fitted to them."""
 
     gain_db: tuple[float, ...] = (-25.0, 10.0)
     """range of a random gain, so that quiet and loud recordings are alike"""
@@ -35,12 +31,8 @@ class VariationConfig:
     """range of the standard deviation of the error of an acoustic model"""
 
     def __post_init__(self) -> None:
-        for name in ("gain_db", "smoothing", "roughness"):
-            values = getattr(self, name)
-            if len(values) != 2 or values[0] > values[1]:
-                raise ConfigError(f"{name} must be a range [low, high], not {list(values)}")
-        if self.colour_db < 0 or self.noise <= 0:
-            raise ConfigError(f"colour_db must not be negative and noise above 0: {self}")
+        check_bounds(self, gain_db=(-100, 100), smoothing=SHARE, roughness=NOT_NEGATIVE)
+        check_bounds(self, colour_db=NOT_NEGATIVE, noise=POSITIVE)
 
 
 def coloured(mel: Tensor, config: VariationConfig, floor: float, generator: torch.Generator) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -11,12 +12,12 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from recipes.guard.bank import LEAST
-from recipes.guard.material import Material
+from recipes.guard.material import LEAST, Material
 from recipes.guard.variation import VariationConfig, like_predicted
-from vocoder.guard.encodings import LN10, PLAIN, TORTOISE
+from vocoder.guard.encodings import LN10, NATURAL, PLAIN, TORTOISE, encodings
 from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, VARIATIONS, layouts
 from vocoder.mel.config import MelConfig
+from vocoder.mel.convert import encode, plain
 from vocoder.models.convention import ConventionConfig
 
 OWN = {
@@ -157,18 +158,15 @@ def written(
     floors = _floors(config)
     usual = math.log(floors[0] if config.power == 1.0 else rng.choice(floors[1:]))
     floor = usual if rng.random() < 0.85 else math.log(rng.choice(_OTHER_FLOORS))
-    decibels = 20.0 / LN10 * mel.clamp_min(math.log(float(rng.choice(floors))))
-    if encoding == "log10":
-        return decibels / 20.0
-    if encoding in ("db20", "db20-20", "db10"):
-        return decibels * 0.5 if encoding == "db10" else decibels - (20.0 if encoding == "db20-20" else 0.0)
+    drawn, fields = math.log(float(rng.choice(floors))), encodings()[encoding].fields
+    if fields:  # of a mel config that says it; mels that are mapped to a range have its floor
+        least = math.log(1e-4 if config.power == 2.0 else 1e-5) if "range_db" in fields else drawn
+        return encode(mel.clamp_min(least), dataclasses.replace(plain(config), **NATURAL | fields))
+    if encoding == "db10":
+        return 10.0 / LN10 * mel.clamp_min(drawn)
     if encoding == "db-loudest":
         scaled = float(rng.choice((10.0, 20.0))) / LN10 * mel
         return (scaled - scaled.max()).clamp_min(-float(rng.choice((80.0, 80.0, 100.0))))
-    if encoding in ("unit", "symmetric"):
-        mel = mel.clamp_min(math.log(1e-4 if config.power == 2.0 else 1e-5))
-        unit = ((20.0 / LN10 * mel + 80.0) / 100.0).clamp(0.0, 1.0)
-        return unit if encoding == "unit" else 8.0 * unit - 4.0
     if encoding == "tortoise":
         low, high = TORTOISE
         return 2.0 * (mel.clamp_min(low) - low) / (high - low) - 1.0

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from vocoder.config import ConfigError
+from training.run_config import POSITIVE, SHARE, check_bounds
 
 _HARMONICS = 8
 _MAINS = (50.0, 60.0)  # Hz
@@ -19,11 +19,7 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class DisturbanceConfig:
-    """How often and how far segments are disturbed; levels are relative to the segment's root mean square.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
+    """How often and how far segments are disturbed; levels are relative to the segment's root mean square."""
 
     high_pass: float = 0.3
     """share of segments without lows, as on a telephone"""
@@ -40,12 +36,10 @@ class DisturbanceConfig:
     rumble_db: tuple[float, ...] = (-30.0, 3.0)
 
     def __post_init__(self) -> None:
-        for item in fields(self):
-            value = getattr(self, item.name)
-            if isinstance(value, float) and not 0 <= value <= 1:
-                raise ConfigError(f"{item.name} is a share of segments, from 0 to 1, not {value}")
-            if isinstance(value, tuple) and (len(value) != 2 or value[0] > value[1]):
-                raise ConfigError(f"{item.name} must be a range [low, high], not {list(value)}")
+        check_bounds(
+            self, high_pass=SHARE, noise=SHARE, hum=SHARE, rumble=SHARE, high_pass_hz=POSITIVE, speeds=POSITIVE
+        )
+        check_bounds(self, noise_db=(-100, 100), hum_db=(-100, 100), rumble_db=(-100, 100))
 
 
 def disturbed(x: Floats, sample_rate: int, config: DisturbanceConfig, rng: np.random.Generator) -> Floats:

@@ -2,17 +2,128 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
 
-from recipes.pitch.disturbance import DisturbanceConfig
-from recipes.pitch.objective import PitchObjective, PitchVariation
-from recipes.pitch.segments import PitchSegments
+import numpy as np
+import torch
+from torch import Tensor
+
+from recipes.pitch.disturbance import DisturbanceConfig, disturbed
 from training.corpora.manifest import Manifest
+from training.corpora.pitch import follow
 from training.data.datasets import SegmentDataset, held_out_segments
-from training.loop.objective import Objective
+from training.data.mel_variation import BlurConfig, blurred
+from training.loop.objective import Batch, Objective, Parts
+from training.losses.pitch import mean_where, pitch_loss
+from training.run_config import check_bounds
 from training.runs.corpus_run import CorpusRun, command_of
-from training.start.pitch import PitchModel, load_pitch
+from training.start.inheritance import PitchModel, load_pitch, save_pitch
+from vocoder.layers.source.pitch import PitchNet
+from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
+from vocoder.mel.spectrogram import MelSpectrogram
+
+_DISTURBANCE = 2  # the number of the random stream, beside those of the segments
+_LOWEST = 50.0  # Hz, as played: slow voices are lower than those of recordings
+_LOUDEST = 0.15  # root mean square of the loudest frame of prepared recordings, whose whole has 0.06
+CENTS = 100.0
+"""beyond which a pitch is off"""
+VOICING = 2.0
+"""weight of the voicing beside the pitch"""
+
+
+class PitchSegments:
+    """Items `mel` (n_mels, frames) and `f0` (frames,) in Hz, 0 where unvoiced; a pure function of (epoch, index).
+
+    Following the pitch takes longer than a step of training. Items are therefore those of the epoch before, with the
+    loss's own variations, until `reuse` epochs are over, and kept in memory meanwhile.
+    """
+
+    def __init__(self, base: SegmentDataset, mel_config: MelConfig, config: DisturbanceConfig, reuse: int = 1) -> None:
+        self.base, self.config, self.reuse = base, config, reuse
+        self.mel = MelSpectrogram(mel_config, precise=False)
+        self._round, self._kept = 0, dict[int, dict[str, Tensor]]()
+
+    def __len__(self) -> int:
+        return len(self.base)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch that the following items belong to."""
+        if epoch // self.reuse != self._round:
+            self._round, self._kept = epoch // self.reuse, {}
+        self.base.set_epoch(self._round)
+
+    def __getitem__(self, index: int) -> dict[str, Any]:
+        if index not in self._kept:
+            self._kept[index] = self._made(index)
+        return self._kept[index]
+
+    def _made(self, index: int) -> dict[str, Tensor]:
+        settings, rate = self.base.config, self.base.sample_rate
+        rng = np.random.default_rng((settings.seed, self._round, index, _DISTURBANCE))
+        x = disturbed(self.base[index]["x"].numpy(), rate, self.config, rng)
+        frames = settings.segment_length // settings.hop_length
+        inner = x[settings.margin : len(x) - settings.margin]
+        f0 = follow(inner, rate, high_pass=_LOWEST, loudest=_LOUDEST)[:frames]
+        mel = self.mel.frame(torch.from_numpy(x)[None])[0, :, :frames]
+        return {"mel": mel.contiguous(), "f0": torch.from_numpy(f0)}
+
+
+@dataclass(frozen=True)
+class PitchVariation:
+    """How mels vary beyond the sound itself. Raises ConfigError if gain_db is no range."""
+
+    gain_db: tuple[float, ...] = (-20.0, 10.0)
+    blur: BlurConfig = field(default_factory=BlurConfig)
+
+    def __post_init__(self) -> None:
+        check_bounds(self, gain_db=(-100, 100))
+
+
+class PitchObjective(Objective):
+    """Cross-entropy of the pitch and the voicing of each frame, on true mels and on such as acoustic models give.
+
+    A batch holds `mel` (B, n_mels, frames) and `f0` (B, frames).
+    """
+
+    model: PitchNet
+
+    def __init__(self, settings: PitchModel, mel_config: MelConfig, variation: PitchVariation) -> None:
+        super().__init__(PitchNet(settings.n_mels, settings.pitch), mel_config)
+        self.settings, self.variation = settings, variation
+
+    def samples(self, batch: Batch) -> int:
+        """Return the samples that a batch's frames stand for."""
+        return batch["f0"].numel() * self.mel_config.hop_length
+
+    def parts(self, batch: Batch, step: int) -> Parts:
+        """Return the cross-entropy."""
+        return {"pitch": (1.0, pitch_loss(self.model, self._varied(batch["mel"]), batch["f0"], VOICING))}
+
+    def validate(self, batch: Batch) -> dict[str, Tensor]:
+        """Return the loss, the share of right voicing, and that of the pitch off by more than 100 cents."""
+        mel, f0 = batch["mel"], batch["f0"]
+        found, voicing = self.model.pitch(mel)
+        both = (voicing > 0.5) & (f0 > 0)
+        off = (1200 * torch.log2(found / f0.clamp_min(1.0))).abs() > CENTS
+        loss = pitch_loss(self.model, mel, f0, VOICING)
+        right = ((voicing > 0.5) == (f0 > 0)).to(loss.dtype).mean()
+        blurry = pitch_loss(self.model, blurred(mel, replace(self.variation.blur, share=1.0)), f0, VOICING)
+        return {"score": loss, "blurred": blurry, "voicing": right, "off": mean_where(both, off.to(loss.dtype))}
+
+    def export(self, directory: Path, provenance: dict[str, Any]) -> None:
+        """Write the network's directory."""
+        save_pitch(directory, self.model, self.settings, provenance)
+
+    def _varied(self, mel: Tensor) -> Tensor:
+        """Return mels at other levels, some of them as acoustic models predict them."""
+        low, high = self.variation.gain_db
+        gain = low + (high - low) * torch.rand(len(mel), 1, 1, device=mel.device)
+        louder = (mel + self.mel_config.power * math.log(10.0) / 20.0 * gain).clamp_min(math.log(self.mel_config.floor))
+        return blurred(louder, self.variation.blur)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from evaluation_corpus import write_recordings
 
 from training.corpora.manifest import ManifestError
 from training.data.datasets import SegmentConfig, SegmentDataset
-from training.provenance import UNKNOWN, heard_speakers, inherited, origin_of, provenance, run_name, with_inheritance
+from training.provenance import UNKNOWN, heard_speakers, origin_of, provenance, run_name, with_inheritance
 from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset
@@ -30,7 +30,7 @@ def saved(directory: Path, provenance: dict[str, Any]) -> str:
 
 
 def test_a_shipped_base_brings_its_licences_and_attributions() -> None:
-    entries = inherited({"start_from": "waveglow"})
+    entries = origin_of(start_from="waveglow")["inherited"]
     assert {"CC-BY-SA-3.0", "CC-BY-3.0"} <= {entry["licence"] for entry in entries}
     assert all(entry["attribution"] and entry["through"] == "start_from waveglow" for entry in entries)
 
@@ -50,10 +50,10 @@ def test_licences_are_handed_on_through_every_generation(tmp_path: Path) -> None
 
 def test_a_model_without_a_history_is_of_unknown_licence(tmp_path: Path) -> None:
     directory = saved(tmp_path / "foreign", {"imported": {"layout": "nvidia-waveglow"}})
-    (entry,) = inherited({"start_from": directory})
+    (entry,) = origin_of(start_from=directory)["inherited"]
     assert (entry["corpus"], entry["licence"]) == ("recordings of foreign", UNKNOWN)
     with pytest.raises(CheckpointError, match="no model 'nowhere'"):
-        inherited({"start_from": "nowhere"})
+        origin_of(start_from="nowhere")
 
 
 def test_names_alone_are_looked_up_among_the_shipped_models() -> None:

@@ -12,7 +12,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from training.loop.objective import Batch, Objective, Parts, Phase
-from training.loop.processes import build_accelerator
 from training.loop.trainer import Trainer
 from training.loop.trainer_config import TrainerConfig
 from vocoder.mel.config import preset
@@ -115,7 +114,6 @@ def toy_trainer(
         Tones(10),
         config,
         directory,
-        accelerator=build_accelerator(config),
         sample_rate=SAMPLE_RATE,
         provenance={"data": "tones"},
         resume=resume,

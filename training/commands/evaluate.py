@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--listen",
         type=int,
-        default=options.examples,
+        default=options.listen,
         metavar="N",
         help="utterances of each row in listening.html (%(default)s)",
     )
@@ -61,7 +61,7 @@ def run(args: argparse.Namespace) -> int:
         sigma=args.sigma,
         corrections=args.corrections,
         seed=args.seed,
-        examples=args.listen,
+        listen=args.listen,
         jobs=args.jobs,
     )
     if twice := sorted({name for name in args.models if args.models.count(name) > 1}):

@@ -58,11 +58,8 @@ def run(args: argparse.Namespace) -> int:
 def prepare_config(args: argparse.Namespace, levelled: bool = True) -> PrepareConfig:
     """Return how recordings are prepared, by the arguments of `add_output_arguments`; all at one level if `levelled`.
 
-    Raises:
-        ValueError: an argument is out of range.
+    Raises ValueError if an argument is out of range.
     """
-    if args.jobs < 1:
-        raise ValueError(f"--jobs must be at least 1, not {args.jobs}")
     rms = PrepareConfig.rms if args.rms is None else args.rms
     return PrepareConfig(args.sample_rate, rms if levelled else None, args.min_seconds)
 
@@ -70,8 +67,7 @@ def prepare_config(args: argparse.Namespace, levelled: bool = True) -> PrepareCo
 def prepare_and_report(corpora: Sequence[Corpus], args: argparse.Namespace, config: PrepareConfig) -> int:
     """Prepare corpora, print what was found, and return the exit status.
 
-    Raises:
-        ValueError: a corpus or the output folder is wrong; the text says how.
+    Raises ValueError if a corpus or the output folder is wrong; the text says how.
     """
     print(prepare(corpora, args.output, config, args.jobs).summary())
     for corpus in corpora:

@@ -58,9 +58,7 @@ def publish(
     """Write the directory of a trained model, and print its size and the licence of its weights.
 
     `quality` is a block of quality.json, or empty for the scores that the model already has; `notes` is Markdown.
-
-    Raises:
-        ValueError: the model cannot be used; the text says why.
+    Raises ValueError if the model cannot be used; the text says why.
     """
     checkpoint = load_model(model)
     config: Any = checkpoint.model.config

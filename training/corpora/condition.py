@@ -1,4 +1,4 @@
-"""Prepare one recording for training: decode, check, resample and level it, or refuse it with a reason."""
+"""Prepare one recording for training: decode, check, resample and level it or refuse it, and measure its bandwidth."""
 
 from __future__ import annotations
 
@@ -7,13 +7,26 @@ from pathlib import Path
 
 import av
 import numpy as np
+from scipy.signal import ShortTimeFFT
+from scipy.signal.windows import hann
 
+from training.run_config import POSITIVE, check_bounds
 from vocoder.audio.file import AUDIO_SUFFIXES, AudioError, read_audio
 from vocoder.audio.resampling import resample
-from vocoder.config import ConfigError
 
-_FULL_SCALE = 0.999
+_SILENCE_RMS = 1e-3  # recordings with a lower root mean square are skipped
+_FULL_SCALE, _CLIPPED_SHARE = 0.999, 1e-3  # and those with a larger share of samples at full scale
 _PEAK_LIMIT = 0.99
+_WINDOW_SECONDS = 0.04
+_BAND_HERTZ = 125.0
+# A band belongs to the recording where its loud frames are no further than this below the loudest band's, in dB, ...
+_REACH = 75.0
+# ... and stand out by this from its quiet frames: steady noise does not, which fills the band above a narrow channel.
+_MODULATION = 15.0
+_LOUD, _QUIET = 95, 10
+_SILENCE = 1e-12
+# The part of the narrower band that resampling passes.
+_PASSED = 0.95
 _RAW_FORMATS = {".g722": "g722", ".gsm": "gsm"}
 
 
@@ -32,11 +45,7 @@ class DecodeError(UnusableError):
 
 @dataclass(frozen=True)
 class PrepareConfig:
-    """How recordings are checked and changed.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
+    """How recordings are checked and changed."""
 
     sample_rate: int = 22050
     """Sample rate of the prepared audio in Hz."""
@@ -45,20 +54,9 @@ class PrepareConfig:
     levels, as needed for recordings that come with mels."""
     min_seconds: float = 0.3
     """Shorter recordings are skipped."""
-    silence_rms: float = 1e-3
-    """Recordings with a lower root mean square are skipped as silent."""
-    clipped_share: float = 1e-3
-    """Recordings with more than this share of samples at full scale are skipped as clipped."""
 
     def __post_init__(self) -> None:
-        if not 4000 <= self.sample_rate <= 192000:
-            raise ConfigError(f"sample_rate must be from 4000 to 192000 Hz, not {self.sample_rate}")
-        if self.rms is not None and not 0 < self.rms <= 0.5:
-            raise ConfigError(f"rms must be above 0 and at most 0.5, not {self.rms}")
-        if self.min_seconds <= 0:
-            raise ConfigError(f"min_seconds must be positive, not {self.min_seconds}")
-        if not 0 <= self.silence_rms < 1 or not 0 <= self.clipped_share <= 1:
-            raise ConfigError("silence_rms and clipped_share must lie between 0 and 1")
+        check_bounds(self, sample_rate=(4000, 192000), rms=(1e-6, 0.5), min_seconds=POSITIVE)
 
 
 def condition(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> np.ndarray:
@@ -75,11 +73,11 @@ def condition(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> np.ndar
     if seconds < config.min_seconds:
         raise UnusableError("too short", f"{seconds:.2f} s, {config.min_seconds} s are required")
     level = _rms(x)
-    if level == 0 or level < config.silence_rms:
-        raise UnusableError("silent", f"root mean square {level:.1e}, {config.silence_rms:.1e} is required")
+    if level < _SILENCE_RMS:
+        raise UnusableError("silent", f"root mean square {level:.1e}, {_SILENCE_RMS:.1e} is required")
     share = float(np.mean(np.abs(x) >= _FULL_SCALE))
-    if share > config.clipped_share:
-        raise UnusableError("clipped", f"{share:.2%} of samples at full scale, {config.clipped_share:.2%} allowed")
+    if share > _CLIPPED_SHARE:
+        raise UnusableError("clipped", f"{share:.2%} of samples at full scale, {_CLIPPED_SHARE:.2%} allowed")
     try:
         x = resample(x, sample_rate, config.sample_rate)
     except ValueError as error:
@@ -96,8 +94,7 @@ def _rms(x: np.ndarray) -> float:
 def decode(path: Path) -> tuple[np.ndarray, int]:
     """Decode a file to (x, sample_rate); x is (T,) float32 in [-1, 1], the mean of its channels.
 
-    Raises:
-        DecodeError: the file cannot be decoded.
+    Raises DecodeError if the file cannot be decoded.
     """
     try:
         return read_audio(path) if path.suffix.lower() in AUDIO_SUFFIXES else _with_av(path)
@@ -116,3 +113,38 @@ def _with_av(path: Path) -> tuple[np.ndarray, int]:
         raise AudioError(f"{path} holds no sample")
     x = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames])
     return x.astype(np.float32), int(sample_rate)
+
+
+def measure_bandwidth(x: np.ndarray, sample_rate: int) -> float:
+    """Return the frequency in Hz above which a recording x (T,) has practically nothing, at most half the sample rate.
+
+    x is as recorded, before any resampling. Above that frequency every band of 125 Hz is either 75 dB below the loudest
+    band, or as loud between the sounds as during them.
+    """
+    levels = _band_levels(x, sample_rate)
+    loud, quiet = np.percentile(levels, (_LOUD, _QUIET), axis=1)
+    heard = (loud > loud.max() - _REACH) & (loud > quiet + _MODULATION)
+    if not heard.any():
+        return sample_rate / 2
+    return float(min((np.flatnonzero(heard)[-1] + 1) * _BAND_HERTZ, sample_rate / 2))
+
+
+def prepared_bandwidth(x: np.ndarray, sample_rate: int, prepared_rate: int) -> float:
+    """Return the bandwidth in Hz that a recording x (T,) has once it is resampled for training.
+
+    Where that raises the rate, the filter of the resampling ends the band 5 % before half of sample_rate.
+    """
+    bandwidth = measure_bandwidth(x, sample_rate)
+    if prepared_rate > sample_rate:
+        bandwidth = min(bandwidth, _PASSED * sample_rate / 2)
+    return min(bandwidth, prepared_rate / 2)
+
+
+def _band_levels(x: np.ndarray, sample_rate: int) -> np.ndarray:
+    """Return (bands, frames) levels in dB."""
+    window = hann(round(_WINDOW_SECONDS * sample_rate), sym=False)
+    transform = ShortTimeFFT(window, len(window) // 2, sample_rate)
+    power = transform.spectrogram(np.pad(x, (0, max(0, len(window) - len(x)))).astype(np.float64))
+    band = (transform.f // _BAND_HERTZ).astype(int)
+    starts = np.searchsorted(band, np.arange(band[-1] + 1))
+    return 10 * np.log10(np.add.reduceat(power, starts, axis=0) / np.diff([*starts, len(band)])[:, None] + _SILENCE)

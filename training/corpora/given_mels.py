@@ -23,10 +23,8 @@ WITHOUT = "without a mel"
 def check_given_mel(mel: NDArray[np.float32], mel_config: MelConfig, samples: int) -> None:
     """Require a mel (n_mels, frames) of a mel config that fits audio of `samples` samples at its rate, frame for frame.
 
-    The last frame, which is centred on the audio's end, may be missing, as it is in HiFi-GAN's layout.
-
-    Raises:
-        ValueError: its shape, its values or its number of frames is wrong; the text says what would be right.
+    The last frame, which is centred on the audio's end, may be missing, as it is in HiFi-GAN's layout. Raises
+    ValueError if its shape, its values or its number of frames is wrong; the text says what would be right.
     """
     bands, frames = mel.shape
     if bands != mel_config.n_mels:
@@ -52,10 +50,8 @@ def given_mel(
 
     It is converted as for a model of that mel config: exactly, or through an adapter. It has a frame for each whole hop
     of the audio, which has so many samples at that rate; one that is lost between frame rates repeats the last. None
-    where the entry names no mel.
-
-    Raises:
-        ManifestError: the file cannot be read, `check_given_mel` finds it wrong, or it does not convert.
+    where the entry names no mel. Raises ManifestError if the file cannot be read, `check_given_mel` finds it wrong, or
+    it does not convert.
     """
     if entry.mel is None:
         return None

@@ -18,9 +18,7 @@ def scan_folder(path: Path, name: str | None = None, licence: str | None = None)
 
     Where the folder has subfolders with audio, each subfolder of the first level is a speaker; files directly in the
     folder belong to a speaker named after the corpus. By default it has the folder's name and an unknown licence.
-
-    Raises:
-        CorpusError: the folder is missing or holds no audio.
+    Raises CorpusError if the folder is missing or holds no audio.
     """
     if not path.is_dir():
         raise CorpusError(f"{path} is not a folder; `python -m recipes prepare` knows corpora by name")
@@ -36,9 +34,7 @@ def scan_ljspeech(path: Path, name: str | None = None, licence: str | None = Non
     """List the recordings that `metadata.csv` names (`ID|text|normalised text`).
 
     A recording that is named and missing stays in the list, is counted by the split, and is skipped as unreadable.
-
-    Raises:
-        CorpusError: `metadata.csv` or `wavs/` is missing, or a line of the table has no name.
+    Raises CorpusError if `metadata.csv` or `wavs/` is missing, or a line of the table has no name.
     """
     table = path / "metadata.csv"
     if not table.is_file() or not (path / "wavs").is_dir():
@@ -58,9 +54,7 @@ def scan_vctk(path: Path, name: str | None = None, licence: str | None = None) -
     """List `wav48_silence_trimmed/SPEAKER/*_mic1.flac` (0.92) or `wav48/SPEAKER/*.wav` (0.80).
 
     Release 0.92 was recorded with two microphones at once; the first one is taken, so that no sentence comes twice.
-
-    Raises:
-        CorpusError: neither folder is there, or it holds no recording.
+    Raises CorpusError if neither folder is there, or it holds no recording.
     """
     root = next((path / folder for folder in _FOLDERS if (path / folder).is_dir()), None)
     if root is None:

@@ -6,8 +6,9 @@ import json
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Literal, get_args
+from typing import Literal
 
+from training.run_config import COUNT, POSITIVE, check_bounds
 from vocoder.config import ConfigError, from_dict, to_dict
 
 Split = Literal["train", "test"]
@@ -20,11 +21,7 @@ class ManifestError(ValueError):
 
 @dataclass(frozen=True)
 class Entry:
-    """One utterance of a prepared corpus.
-
-    Raises:
-        ConfigError: a value is out of range, or `path` would leave the manifest's folder.
-    """
+    """One utterance of a prepared corpus."""
 
     path: str
     """The audio file, relative to the manifest's folder, with forward slashes."""
@@ -58,18 +55,9 @@ class Entry:
             path = PurePosixPath(value)
             if not value or path.is_absolute() or ".." in path.parts:
                 raise ConfigError(f"{name} must be relative and stay inside the manifest's folder, not {value!r}")
-        if self.split not in get_args(Split):
-            raise ConfigError(f"split must be 'train' or 'test', not {self.split!r}")
-        if not 0 < self.duration < float("inf"):
-            raise ConfigError(f"duration must be a positive number of seconds, not {self.duration}")
-        if self.sample_rate <= 0:
-            raise ConfigError(f"sample_rate must be positive, not {self.sample_rate}")
+        check_bounds(self, duration=POSITIVE, sample_rate=COUNT, bandwidth=(POSITIVE[0], self.sample_rate / 2))
         if not self.corpus or not self.speaker:
             raise ConfigError("corpus and speaker must not be empty")
-        if self.bandwidth is not None and not 0 < self.bandwidth <= self.sample_rate / 2:
-            raise ConfigError(f"bandwidth must be above 0 and at most half the sample rate, not {self.bandwidth}")
-        if self.use not in get_args(Use):
-            raise ConfigError(f"use must be 'train' or 'evaluate', not {self.use!r}")
 
 
 @dataclass(frozen=True)
@@ -122,9 +110,8 @@ class Manifest:
 def read_manifest(path: Path | str, check_files: bool = True) -> Manifest:
     """Read a manifest from a JSONL file, or from `manifest.jsonl` in a folder.
 
-    Raises:
-        ManifestError: the file is missing, empty, holds a wrong line or a path twice, mixes sample rates, or, with
-            `check_files`, lists a missing file.
+    Raises ManifestError if the file is missing, empty, holds a wrong line or a path twice, mixes sample rates, or, with
+    `check_files`, lists a missing file.
     """
     path = Path(path)
     path = path / "manifest.jsonl" if path.is_dir() else path
@@ -142,11 +129,7 @@ def read_manifest(path: Path | str, check_files: bool = True) -> Manifest:
 
 
 def write_manifest(path: Path | str, entries: Iterable[Entry]) -> None:
-    """Write a manifest.
-
-    Raises:
-        ManifestError: there are no entries, a path comes twice, or sample rates are mixed.
-    """
+    """Write a manifest. Raises ManifestError if there are no entries, a path comes twice, or sample rates are mixed."""
     path = Path(path)
     entries = tuple(entries)
     _validate(Manifest(path.parent, entries), path, check_files=False)

@@ -1,9 +1,14 @@
-"""Apply a function to many files, in worker processes or in this one."""
+"""Apply a function to many things, in worker processes or in this one, and show how many are done."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import sys
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TypeVar
+
+import torch
+from tqdm import tqdm
 
 from vocoder.processes import process_pool
 
@@ -12,10 +17,22 @@ Result = TypeVar("Result")
 
 
 def mapped(work: Callable[[Item], Result], items: Sequence[Item], jobs: int) -> Iterator[Result]:
-    """Yield the results of all items in order, from at most `jobs` processes, or from this one if it is one."""
+    """Yield the results of all items in order, from `jobs` processes of one thread, or from this one if it is 1.
+
+    Raises ValueError if jobs is below 1.
+    """
+    if jobs < 1:
+        raise ValueError(f"there must be at least 1 process, not {jobs}")
     jobs = min(jobs, len(items))
     if jobs <= 1:
         yield from map(work, items)
         return
-    with process_pool(jobs) as pool:
-        yield from pool.map(work, items, chunksize=8)
+    with process_pool(jobs, partial(torch.set_num_threads, 1)) as pool:
+        yield from pool.map(work, items)
+
+
+def with_bar(items: Iterable[Item], unit: str, total: int | None = None, name: str | None = None) -> Iterable[Item]:
+    """Return items with a bar on the standard error of how many are done; without a terminal, a line if named."""
+    if name is not None and not sys.stderr.isatty():
+        print(f"{name}: {total} {unit}", file=sys.stderr, flush=True)
+    return tqdm(items, name, total, unit=unit, file=sys.stderr, disable=None)

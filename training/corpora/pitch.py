@@ -7,7 +7,6 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
@@ -19,94 +18,79 @@ from scipy.signal import butter, sosfiltfilt
 
 from training.corpora.manifest import Entry, Manifest, ManifestError
 from training.corpora.mapping import mapped
-from training.corpora.pyin import PyinConfig, pyin
-from vocoder.config import ConfigError, to_dict
+from training.corpora.pyin import CLASSES_PER_SEMITONE, F0_MAX, F0_MIN, pyin
 
-_FOLDER = "pitch"
-_SAVE_EVERY = 512  # recordings
-_REFERENCE_RATE = 22050  # Hz, of the tracker's window and hop
+HIGH_PASS = 60.0
+"""Hz of the recording, below which the tracker hears nothing and no pitch counts: mains hum is periodic too, and hides
+that a voice is"""
+_WINDOW, _HOP, _REFERENCE_RATE = 2048, 256, 22050  # of the tracker, in samples at so many Hz of what is played
+_SILENCE_DB = -40.0  # frames so far below the loudest one are unvoiced; the tracker itself ignores levels
 _LEVEL_WINDOW = 0.046  # seconds
 _ORDER, _PADDING = 6, 4096  # of the high-pass
+_FOLDER = "pitch"
+_SAVE_EVERY = 512  # recordings
 
 Floats = NDArray[np.float32]
 
 
-@dataclass(frozen=True)
-class LabelConfig:
-    """How recordings are labelled: by what tracker, at which playing speed, and what counts as silence.
+def label_hop(sample_rate: int, speed: float) -> int:
+    """Return the samples of the recording from one label to the next."""
+    return round(_HOP * speed * sample_rate / _REFERENCE_RATE)
+
+
+def follow(
+    x: Floats, sample_rate: int, speed: float = 1.0, high_pass: float = HIGH_PASS, loudest: float = 0.0
+) -> Floats:
+    """Return the labels (1 + T // hop,) of a recording x (T,): f0 in Hz as it is played, 0 where it is unvoiced.
 
     A recording that is played slower has fewer periods in the tracker's window and more frames: it is not what the
     tracker would say of the recording, moved. Hence labels are made at a few speeds, each near those it is used for.
 
-    Raises:
-        ConfigError: a value is out of range.
+    Args:
+        x: the recording.
+        sample_rate: in Hz.
+        speed: of playing.
+        high_pass: as `HIGH_PASS`; 0 for none.
+        loudest: the root mean square of the loudest frame of all that x is a part of, where x is only a part.
     """
-
-    tracker: PyinConfig = field(default_factory=PyinConfig)
-    """its window and hop are in samples at 22,050 Hz, counted in the recording as it is played"""
-    speed: float = 1.0
-    silence_db: float = -40.0
-    """frames this far below the loudest one are unvoiced; the tracker itself ignores levels"""
-    high_pass: float = 60.0
-    """Hz of the recording, below which the tracker hears nothing and no pitch counts: mains hum is periodic too, and
-    hides that a voice is. 0 for none"""
-
-    def __post_init__(self) -> None:
-        if not 0.25 <= self.speed <= 4 or self.silence_db >= 0 or self.high_pass < 0:
-            raise ConfigError(f"speed must be from 0.25 to 4, silence_db below 0 and high_pass not negative: {self}")
-
-    def hop(self, sample_rate: int) -> int:
-        """Return the samples of the recording from one label to the next."""
-        return round(self.tracker.hop_length * self.speed * sample_rate / _REFERENCE_RATE)
-
-
-def follow(x: Floats, sample_rate: int, config: LabelConfig, loudest: float = 0.0) -> Floats:
-    """Return the labels (1 + T // hop,) of a recording x (T,): f0 in Hz as it is played, 0 where it is unvoiced.
-
-    `loudest` is the root mean square of the loudest frame of all that x is a part of, where x is only a part.
-    """
-    hop, played = config.hop(sample_rate), sample_rate * config.speed
-    window = 2 * round(config.tracker.window * config.speed * sample_rate / _REFERENCE_RATE / 2)
+    hop, played = label_hop(sample_rate, speed), sample_rate * speed
+    window = 2 * round(_WINDOW * speed * sample_rate / _REFERENCE_RATE / 2)
     heard = x
-    if config.high_pass:
-        sections = butter(_ORDER, config.high_pass, "high", fs=sample_rate, output="sos")
+    if high_pass:
+        sections = butter(_ORDER, high_pass, "high", fs=sample_rate, output="sos")
         heard = sosfiltfilt(sections, x, padlen=min(_PADDING, len(x) - 1)).astype(np.float32)
-    f0, voiced, _ = pyin(heard, played, replace(config.tracker, window=window, hop_length=hop))
+    f0, voiced, _ = pyin(heard, played, window, hop)
     size = 2 * round(_LEVEL_WINDOW * played / 2)
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(heard, size // 2), size)[::hop]
     power = np.square(frames, dtype=np.float32).mean(axis=1)
-    loud = power > max(power.max(), loudest**2) * 10 ** (config.silence_db / 10)
-    high = f0 >= config.high_pass * config.speed
-    return np.where(voiced & loud & high, f0, 0.0).astype(np.float32)
+    loud = power > max(power.max(), loudest**2) * 10 ** (_SILENCE_DB / 10)
+    return np.where(voiced & loud & (f0 >= high_pass * speed), f0, 0.0).astype(np.float32)
 
 
-def read_tracks(manifest: Manifest, entries: Sequence[Entry], config: LabelConfig, jobs: int = 1) -> list[Floats]:
+def read_tracks(manifest: Manifest, entries: Sequence[Entry], speed: float, jobs: int = 1) -> list[Floats]:
     """Return the labels of manifest entries, as `follow` has them; `pitch/CORPUS-SPEED.npz` keeps them.
 
-    A recording whose file has changed is labelled again, as are all where the configuration has.
-
-    Raises:
-        ManifestError: a recording cannot be read.
+    A recording whose file has changed is labelled again. Raises ManifestError if a recording cannot be read.
     """
-    keys = {entry.path: _key(manifest.audio_path(entry), config) for entry in entries}
+    keys = {entry.path: _key(manifest.audio_path(entry), speed) for entry in entries}
     made: dict[str, Floats] = {}
     for corpus in sorted({entry.corpus for entry in entries}):
         paths = {keys[entry.path]: manifest.audio_path(entry) for entry in entries if entry.corpus == corpus}
-        file = manifest.root / _FOLDER / f"{corpus}-{config.speed:.2f}.npz"
+        file = manifest.root / _FOLDER / f"{corpus}-{speed:.2f}.npz"
         known = _load(file)
         if not paths.keys() <= known.keys():
             file.parent.mkdir(exist_ok=True)
             with FileLock(file.with_suffix(".lock")):  # processes of one run share the work
-                known = _completed(file, paths, config, jobs)
+                known = _completed(file, paths, speed, jobs)
         made |= known
     return [made[keys[entry.path]] for entry in entries]
 
 
-def _completed(file: Path, paths: Mapping[str, Path], config: LabelConfig, jobs: int) -> dict[str, Floats]:
+def _completed(file: Path, paths: Mapping[str, Path], speed: float, jobs: int) -> dict[str, Floats]:
     """Label the recordings that a file lacks, add them to it, and return all its labels by key."""
     known = _load(file)
     missing = [key for key in paths if key not in known]
-    followed = mapped(partial(_followed, config=config), [paths[key] for key in missing], jobs)
+    followed = mapped(partial(_followed, speed=speed), [paths[key] for key in missing], max(jobs, 1))
     for done, (key, f0) in enumerate(zip(missing, followed, strict=True), start=1):
         known[key] = f0
         if done % _SAVE_EVERY == 0 or done == len(missing):
@@ -114,22 +98,25 @@ def _completed(file: Path, paths: Mapping[str, Path], config: LabelConfig, jobs:
     return known
 
 
-def _key(audio: Path, config: LabelConfig) -> str:
-    """Return the key of the labels of an audio file: a hash of its content and the configuration."""
+def _key(audio: Path, speed: float) -> str:
+    """Return the key of the labels of an audio file: a hash of its content and of how it is labelled."""
+    tracker = {"f0_min": F0_MIN, "f0_max": F0_MAX, "window": _WINDOW, "hop_length": _HOP}
+    tracker |= {"classes_per_semitone": CLASSES_PER_SEMITONE}
+    settings = {"tracker": tracker, "speed": speed, "silence_db": _SILENCE_DB, "high_pass": HIGH_PASS}
     try:
         digest = hashlib.blake2b(audio.read_bytes(), digest_size=16)
     except OSError as error:
         raise ManifestError(f"{audio} cannot be read: {error.strerror}") from error
-    digest.update(json.dumps(to_dict(config), sort_keys=True).encode())
+    digest.update(json.dumps(settings, sort_keys=True).encode())
     return digest.hexdigest()
 
 
-def _followed(audio: Path, config: LabelConfig) -> Floats:
+def _followed(audio: Path, speed: float) -> Floats:
     try:
         x, sample_rate = soundfile.read(audio, dtype="float32")
     except (soundfile.SoundFileError, OSError) as error:
         raise ManifestError(f"{audio} cannot be read: {error}") from error
-    return follow(x, sample_rate, config)
+    return follow(x, sample_rate, speed)
 
 
 def _load(file: Path) -> dict[str, Floats]:

@@ -17,8 +17,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from training.corpora.bandwidth import prepared_bandwidth
-from training.corpora.condition import PrepareConfig, UnusableError, condition, decode
+from training.corpora.condition import PrepareConfig, UnusableError, condition, decode, prepared_bandwidth
 from training.corpora.corpus import (
     LEAST_TEST,
     TEST_EVERY,
@@ -30,8 +29,7 @@ from training.corpora.corpus import (
 )
 from training.corpora.given_mels import check_given_mel
 from training.corpora.manifest import Entry, Manifest, Split, read_manifest, replace_text, write_manifest
-from training.corpora.mapping import mapped
-from training.progress import with_bar
+from training.corpora.mapping import mapped, with_bar
 from vocoder.mel.config_file import load_mel_config
 from vocoder.mel.file import read_mel
 
@@ -84,8 +82,7 @@ class Prepared:
 @dataclass(frozen=True)
 class _Job:
     recording: Recording
-    corpus: Corpus
-    """without its other recordings, since each job is sent to a process"""
+    corpus: Corpus  # without its other recordings, since each job is sent to a process
     split: Split
     root: Path
     config: PrepareConfig
@@ -98,9 +95,8 @@ class _Job:
 def prepare(corpora: Sequence[Corpus], output: Path, config: PrepareConfig, jobs: int = 1) -> Prepared:
     """Prepare corpora into a folder, which keeps other corpora.
 
-    Raises:
-        PrepareError: the folder was prepared with another config, a corpus's name is taken by another one, or no
-            recording is usable.
+    Raises PrepareError if the folder was prepared with another config, a corpus's name is taken by another one, or no
+    recording is usable.
     """
     output.mkdir(parents=True, exist_ok=True)
     _record(corpora, output, config)
@@ -230,8 +226,7 @@ def _open_record(output: Path, config: PrepareConfig) -> dict[str, Any]:
         return {"settings": settings, "split": rule, "corpora": {}}
     record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     before = record["settings"]
-    if before != settings:
-        changed = [f"{k} {before.get(k)} -> {v}" for k, v in settings.items() if before.get(k) != v]
+    if changed := [f"{k} {before.get(k)} -> {v}" for k, v in settings.items() if before.get(k) != v]:
         raise PrepareError(f"{output} was prepared with other settings ({', '.join(changed)}); choose another folder")
     return record
 

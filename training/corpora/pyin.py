@@ -8,7 +8,6 @@ Training corpora are hours long, and librosa takes 10 minutes of a core for each
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -21,6 +20,9 @@ from scipy.stats import beta
 
 from vocoder.config import ConfigError
 
+F0_MIN, F0_MAX = 50.0, 600.0
+"""Hz, between which a pitch is sought"""
+CLASSES_PER_SEMITONE = 10
 _THRESHOLDS = 100
 _BETA = (2.0, 18.0)
 _BOLTZMANN = 2.0
@@ -33,30 +35,9 @@ _CHUNK = 512  # frames whose differences are in memory at a time
 Floats = NDArray[np.float64]
 
 
-@dataclass(frozen=True)
-class PyinConfig:
-    """What a pitch tracker listens for.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
-
-    f0_min: float = 50.0
-    f0_max: float = 600.0
-    """Hz"""
-    window: int = 2048
-    hop_length: int = 256
-    """samples"""
-    classes_per_semitone: int = 10
-
-    def __post_init__(self) -> None:
-        if not 0 < self.f0_min < self.f0_max:
-            raise ConfigError(f"the pitch must be sought in 0 < f0_min < f0_max, not {self.f0_min} to {self.f0_max}")
-        if self.window % 2 or self.hop_length < 1 or self.classes_per_semitone < 1:
-            raise ConfigError("window must be even, hop_length and classes_per_semitone at least 1")
-
-
-def pyin(x: NDArray[np.float32], sample_rate: float, config: PyinConfig) -> tuple[Floats, NDArray[np.bool_], Floats]:
+def pyin(
+    x: NDArray[np.float32], sample_rate: float, window: int = 2048, hop_length: int = 256
+) -> tuple[Floats, NDArray[np.bool_], Floats]:
     """Return f0 of x (T,) in Hz, whether it is voiced, and the probability of it, at frames centred at n * hop_length.
 
     Returns:
@@ -65,23 +46,23 @@ def pyin(x: NDArray[np.float32], sample_rate: float, config: PyinConfig) -> tupl
     Raises:
         ConfigError: the window holds no period of the lowest pitch.
     """
-    shortest, longest = math.floor(sample_rate / config.f0_max), math.ceil(sample_rate / config.f0_min)
-    if longest >= config.window - 1:
-        raise ConfigError(f"a window of {config.window} samples holds no period of {config.f0_min:g} Hz")
-    per_octave = 12 * config.classes_per_semitone
-    classes = math.floor(per_octave * math.log2(config.f0_max / config.f0_min)) + 1
-    padded = np.pad(x.astype(np.float64), config.window // 2)
-    frames = np.lib.stride_tricks.sliding_window_view(padded, config.window)[:: config.hop_length]
+    shortest, longest = math.floor(sample_rate / F0_MAX), math.ceil(sample_rate / F0_MIN)
+    if longest >= window - 1:
+        raise ConfigError(f"a window of {window} samples holds no period of {F0_MIN:g} Hz")
+    per_octave = 12 * CLASSES_PER_SEMITONE
+    classes = math.floor(per_octave * math.log2(F0_MAX / F0_MIN)) + 1
+    padded = np.pad(x.astype(np.float64), window // 2)
+    frames = np.lib.stride_tricks.sliding_window_view(padded, window)[::hop_length]
     seen = np.zeros((len(frames), classes))
     for start in range(0, len(frames), _CHUNK):
         difference = _difference(frames[start : start + _CHUNK], shortest, longest)
-        scale = sample_rate / config.f0_min, float(shortest), float(per_octave)
+        scale = sample_rate / F0_MIN, float(shortest), float(per_octave)
         _observe(difference, _prior(), scale, seen[start : start + _CHUNK])
     voiced = np.clip(seen.sum(axis=1), 0.0, 1.0)
-    semitones = round(_OCTAVES_PER_SECOND * 12 * config.hop_length / sample_rate)
-    band = _band(classes, semitones * config.classes_per_semitone + 1)
+    semitones = round(_OCTAVES_PER_SECOND * 12 * hop_length / sample_rate)
+    band = _band(classes, semitones * CLASSES_PER_SEMITONE + 1)
     states = _likeliest(np.log(seen + _TINY), np.log((1 - voiced) / classes + _TINY), band, math.log(_TINY))
-    f0: Floats = config.f0_min * 2.0 ** ((states % classes) / per_octave)
+    f0: Floats = F0_MIN * 2.0 ** ((states % classes) / per_octave)
     return f0, states < classes, voiced
 
 

@@ -56,8 +56,7 @@ class Adversary(nn.Module):
     def loss(self, step: int = 0) -> Tensor | None:
         """Return the critics' own loss on the oldest judgement that they have not learnt from, None where not asked.
 
-        Raises:
-            RuntimeError: there is no such judgement.
+        Raises RuntimeError if there is no such judgement.
         """
         if not self.asked(step):
             return None
@@ -76,8 +75,7 @@ class Adversary(nn.Module):
     def load(self, directory: Path) -> bool:
         """Take over the critics beside a model; return whether there are any of this shape.
 
-        Raises:
-            ConfigError: the file is damaged.
+        Raises ConfigError if the file is damaged.
         """
         found = critics_beside(directory)
         if found is None:
@@ -100,8 +98,7 @@ class Adversary(nn.Module):
 def critics_beside(directory: Path) -> CriticConfig | None:
     """Return the shape of the critics beside a model, or None if there are none.
 
-    Raises:
-        ConfigError: the file is damaged.
+    Raises ConfigError if the file is damaged.
     """
     path = directory / CRITICS_FILE
     if not path.is_file():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+import math
+from dataclasses import dataclass
 
 import numpy as np
 
-from vocoder.config import ConfigError
+from training.run_config import POSITIVE, SHARE, check_bounds
 
 _PEAKS = 3
 _PEAK_WIDTH = 0.5  # of a peak of the equaliser, in octaves
@@ -17,11 +18,7 @@ _TINY = 1e-12
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """How often and how far recordings are varied; everything is off by default.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
+    """How often and how far recordings are varied; everything is off by default."""
 
     equaliser_db: float = 0.0
     """largest gain in dB of a tilt over the whole band and of three peaks"""
@@ -41,17 +38,9 @@ class AugmentConfig:
     """range of the echo's energy in dB, relative to the direct sound's"""
 
     def __post_init__(self) -> None:
-        for name in ("low_pass", "noise", "reverberation"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ConfigError(f"{name} is a share of segments, from 0 to 1, not {getattr(self, name)}")
-        for name in (item.name for item in fields(self) if isinstance(item.default, tuple)):
-            value = getattr(self, name)
-            if len(value) != 2 or value[0] > value[1]:
-                raise ConfigError(f"{name} must be a range [low, high], not {list(value)}")
-        if not 0 <= self.equaliser_db <= 40:
-            raise ConfigError(f"equaliser_db must be from 0 to 40 dB, not {self.equaliser_db}")
-        if self.low_pass_hz[0] <= _SLOPE or self.reverberation_seconds[0] <= 0:
-            raise ConfigError(f"low_pass_hz must lie above {_SLOPE:g} Hz and reverberation_seconds above 0")
+        check_bounds(self, equaliser_db=(0, 40), low_pass=SHARE, noise=SHARE, reverberation=SHARE)
+        check_bounds(self, low_pass_hz=(_SLOPE, math.inf), reverberation_seconds=POSITIVE)
+        check_bounds(self, noise_db=(-math.inf, math.inf), reverberation_db=(-math.inf, math.inf))
 
     @property
     def active(self) -> bool:

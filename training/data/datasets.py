@@ -6,19 +6,17 @@ import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from fractions import Fraction
-from typing import NotRequired, TypedDict
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.utils.data import Dataset
 
 from training.corpora.manifest import Manifest, Split
-from training.data.audio_store import AudioStore
 from training.data.augment import AugmentConfig, augmented
-from training.data.mel_store import MelStore
-from training.data.pitch_store import PitchStore, speeds_for
 from training.data.rational_resampling import crop, rate_grid, resampled_length
+from training.data.stores import AudioStore, MelStore, PitchStore, speeds_for
+from training.run_config import NOT_NEGATIVE, check_bounds
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
 
@@ -26,29 +24,9 @@ _PEAK_LIMIT = 0.99
 _AUGMENTATION = 1  # the number of the random stream that augmentation draws from, beside that of the choices
 
 
-class Segment(TypedDict):
-    """A training item: x (margin + segment_length + margin,) float32, the speaker's number, the band's edge in Hz.
-
-    Where any recording of the split came with a mel, also `mel` (n_mels, segment_length / hop_length), the frames of
-    this segment, and whether it `has_mel`. Where pitch labels are wanted, also `f0` (segment_length / hop_length,)
-    float32 in Hz, 0 where a frame is unvoiced.
-    """
-
-    x: Tensor
-    speaker: int
-    band: np.float32
-    mel: NotRequired[Tensor]
-    has_mel: NotRequired[bool]
-    f0: NotRequired[Tensor]
-
-
 @dataclass(frozen=True)
 class SegmentConfig:
-    """How segments are cut and varied.
-
-    Raises:
-        ConfigError: a value is out of range, or does not fit the others.
-    """
+    """How segments are cut and varied."""
 
     segment_length: int = 16384
     """Samples, a multiple of hop_length."""
@@ -74,15 +52,16 @@ class SegmentConfig:
             )
         if not 0 <= self.margin < self.segment_length:
             raise ConfigError(f"margin must be from 0 to below segment_length, not {self.margin}")
-        if self.seed < 0 or self.epoch_length < 0 or not math.isfinite(self.balance):
-            raise ConfigError("seed and epoch_length must not be negative, and balance must be finite")
-        if len(self.gain_db) != 2 or not -60 <= self.gain_db[0] <= self.gain_db[1] <= 60:
-            raise ConfigError(f"gain_db must be a range [low, high] within -60 to 60 dB, not {list(self.gain_db)}")
+        check_bounds(self, seed=NOT_NEGATIVE, epoch_length=NOT_NEGATIVE, balance=(-100, 100), gain_db=(-60, 60))
         rate_grid(self.rates)
 
 
-class SegmentDataset(Dataset[Segment]):
+class SegmentDataset(Dataset[dict[str, Any]]):
     """Random segments of a split; item `index` of an epoch is a pure function of (seed, epoch, index).
+
+    An item holds x (margin + segment_length + margin,) float32, the number of its `speaker` and the edge of the `band`
+    in Hz; where any recording of the split came with a mel, `mel` (n_mels, segment_length / hop_length) and whether it
+    `has_mel`; where pitch labels are wanted, `f0` (segment_length / hop_length,) in Hz, 0 where a frame is unvoiced.
 
     A segment starts at a multiple of hop_length and carries `margin` real samples on both sides, reflected at the ends
     of the utterance, so that its mel frames are those of the whole utterance. An utterance shorter than a segment is
@@ -92,10 +71,8 @@ class SegmentDataset(Dataset[Segment]):
     the mel behind.
 
     With `mel_config` the mels that come with recordings are used, in that mel config. With `pitch` items have pitch
-    labels; `jobs` processes make those that are not there yet.
-
-    Raises:
-        ManifestError: nothing is left, audio cannot be read, or a mel does not fit its audio or the mel config.
+    labels; `jobs` processes make those that are not there yet. Raises ManifestError if nothing is left, audio cannot be
+    read, or a mel does not fit its audio or the mel config.
     """
 
     def __init__(
@@ -112,8 +89,8 @@ class SegmentDataset(Dataset[Segment]):
         self.config = config
         self.sample_rate = manifest.sample_rate
         self._store = AudioStore(manifest, entries)
-        numbers = {speaker: number for number, speaker in enumerate(manifest.speakers)}
-        self._speakers = np.array([numbers[entry.speaker] for entry in entries])
+        names = manifest.speakers
+        self._speakers = np.array([names.index(entry.speaker) for entry in entries])
         self._bands = [entry.band_edge for entry in entries]
         self._cumulative = np.cumsum(_weights(self._speakers, self._store.lengths, config.balance))
         self._rates = rate_grid(config.rates)
@@ -132,7 +109,7 @@ class SegmentDataset(Dataset[Segment]):
         """Choose the epoch that the following items belong to."""
         self._epoch.fill_(epoch)
 
-    def __getitem__(self, index: int) -> Segment:
+    def __getitem__(self, index: int) -> dict[str, Any]:
         if not 0 <= index < len(self):
             raise IndexError(f"item {index} of {len(self)}")
         rng = np.random.default_rng((self.config.seed, int(self._epoch), index))
@@ -155,10 +132,11 @@ class SegmentDataset(Dataset[Segment]):
 
     def _segment(
         self, utterance: int, x: np.ndarray, band: float, start: int, rate: Fraction, delay: int | None = None
-    ) -> Segment:
+    ) -> dict[str, Any]:
         """Return an item that starts there in what is played; `delay` is that of its mel, if it came with one."""
         hop, frames = self.config.hop_length, self.config.segment_length // self.config.hop_length
-        item = Segment(x=torch.from_numpy(x), speaker=int(self._speakers[utterance]), band=np.float32(band))
+        item: dict[str, Any] = {"x": torch.from_numpy(x), "speaker": int(self._speakers[utterance])}
+        item["band"] = np.float32(band)
         if self._pitch is not None:
             first, speed = (delay or 0) + start * float(rate), float(rate)
             item["f0"] = torch.from_numpy(self._pitch.read(utterance, first, hop * speed, frames, speed))

@@ -8,16 +8,13 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from training.run_config import COUNT, NOT_NEGATIVE, SHARE, check_bounds
 from vocoder.config import ConfigError
 
 
 @dataclass(frozen=True)
 class BlurConfig:
-    """How mels are smoothed along both axes at once, by triangles of random size (arXiv 2409.02517).
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
+    """How mels are smoothed along both axes at once, by triangles of random size (arXiv 2409.02517)."""
 
     share: float = 0.5
     """of the items that are smoothed"""
@@ -28,9 +25,8 @@ class BlurConfig:
     """largest standard deviation of noise that is added to natural logarithms"""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1 or self.roughness < 0:
-            raise ConfigError(f"share must be from 0 to 1 and roughness not negative: {self}")
-        if min(self.bands, self.frames) < 1 or self.bands % 2 == 0 or self.frames % 2 == 0:
+        check_bounds(self, share=SHARE, roughness=NOT_NEGATIVE, bands=COUNT, frames=COUNT)
+        if self.bands % 2 == 0 or self.frames % 2 == 0:
             raise ConfigError(f"bands and frames must be odd, not {self.bands} and {self.frames}")
 
 

@@ -14,8 +14,8 @@ from training.density.model import DensityModel
 from training.density.objective import DensityObjective
 from training.density.toys import TOYS
 from training.density.vae import VAEConfig, VariationalAutoencoder
-from training.loop import random_state
-from training.loop.fit import fit
+from training.loop.processes import seed_all
+from training.loop.trainer import fit
 from training.loop.trainer_config import TrainerConfig
 from training.provenance import provenance, surroundings
 from training.run_config import add_run_arguments, load_config
@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
     file = args.config or default_config(args.model, args.data)
     config = load_config(DensityRun, file, [*shorthands(args.model, args.data), *args.overrides], complete)
-    random_state.seed_all(config.trainer.seed)
+    seed_all(config.trainer.seed)
     manifest = read_manifest(config.manifest) if config.data.source == "mels" and config.manifest else None
     mel_config = load_mel_config(config.mel)
     if manifest is not None and manifest.sample_rate != mel_config.sample_rate:

@@ -28,11 +28,7 @@ CLOSED_FORM = ("gaussian", "elementwise")
 
 @dataclass(frozen=True)
 class DensityConfig:
-    """Architecture of a density model of items (channels, frames): frames of a mel, patches of it, vectors, images.
-
-    Raises:
-        ConfigError: a value is out of range or does not fit the others.
-    """
+    """Architecture of a density model of items (channels, frames): frames of a mel, patches of it, vectors, images."""
 
     kind: Kind = "maf"
     channels: int = 80

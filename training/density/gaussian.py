@@ -13,8 +13,7 @@ from vocoder.flows.elementwise import ElementwiseAffine
 def fit_gaussian(flow: LowerAffine | ElementwiseAffine, x: Tensor) -> None:
     """Set a flow to the Gaussian of greatest likelihood of all time steps of signals x (B, C, T), in float64.
 
-    Raises:
-        ValueError: the covariance is singular.
+    Raises ValueError if the covariance is singular.
     """
     rows = x.transpose(1, 2).flatten(0, 1).to("cpu", torch.float64)
     mean = rows.mean(dim=0)

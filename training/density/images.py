@@ -12,10 +12,8 @@ from vocoder.flows.coupling import soft_clip
 class Squeeze(Flow):
     """Turn every 2 x 2 pixels into four channels: (B, C, H * W) to (B, 4 C, H / 2 * W / 2).
 
-    A permutation, so `log_det` is 0.
-
-    Raises:
-        ValueError: the sides are not even, or an image has another number of pixels.
+    A permutation, so `log_det` is 0. Raises ValueError if the sides are not even, or an image has another number of
+    pixels.
     """
 
     def __init__(self, height: int, width: int) -> None:
@@ -48,10 +46,8 @@ class MaskedCoupling(Flow):
     """Keep what the mask marks, scale and shift the rest by functions of it.
 
     With b the mask, z = b x + (1 - b) (exp(log_s) x + t), (t, log_s) = network(b x, cond), and `log_det` is the sum of
-    log_s where b is 0. `AffineCoupling` is the special case of a mask over whole channels, with half the work.
-
-    Raises:
-        ValueError: the mask holds other numbers, or marks all or nothing.
+    log_s where b is 0. `AffineCoupling` is the special case of a mask over whole channels, with half the work. Raises
+    ValueError if the mask holds other numbers, or marks all or nothing.
     """
 
     mask: Tensor

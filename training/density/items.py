@@ -15,6 +15,7 @@ from training.corpora.manifest import Manifest
 from training.data.datasets import SegmentConfig, SegmentDataset, held_out_segments
 from training.density.toys import TOYS, Toy
 from training.loop.batches import EpochDataset
+from training.run_config import COUNT, NOT_NEGATIVE, check_bounds
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import MelSpectrogram
@@ -28,11 +29,7 @@ _NOISE = 1  # the number of the random stream, beside that of the segments
 
 @dataclass(frozen=True)
 class DataConfig:
-    """What the items are, and how many there are.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
+    """What the items are, and how many there are."""
 
     source: Literal["mels", "digits", "eight", "moons", "checkerboard"] = "mels"
     """windows of the mels of a corpus, scikit-learn's digits, or a distribution of points of the plane"""
@@ -50,8 +47,7 @@ class DataConfig:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.items < 1 or self.held_out < 1 or self.seed < 0 or self.noise < 0:
-            raise ConfigError(f"items and held_out must be at least 1, seed and noise not negative: {self}")
+        check_bounds(self, items=COUNT, held_out=COUNT, seed=NOT_NEGATIVE, noise=NOT_NEGATIVE)
 
     @property
     def shape(self) -> tuple[int, int] | None:
@@ -66,8 +62,7 @@ def items_of(
 ) -> EpochDataset:
     """Return the items `x` (channels, frames) to train on, or those held out: the test split of voices trained on.
 
-    Raises:
-        ConfigError: mels have no manifest or no natural logarithms, or a corpus is unknown.
+    Raises ConfigError if mels have no manifest or no natural logarithms, or a corpus is unknown.
     """
     seed = config.seed + _HELD_OUT_SEED * held_out
     if config.source == "digits":

@@ -65,8 +65,7 @@ class DensityModel(Flow):
     def fit_whitening(self, x: Tensor) -> None:
         """Fit the affine flow before all others to items (B, channels, frames) of the training data, in closed form.
 
-        Raises:
-            ValueError: their covariance is singular.
+        Raises ValueError if their covariance is singular.
         """
         if self.whitening is not None:
             real = x if self.logit is None else self.logit(x)[0]

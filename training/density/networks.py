@@ -70,8 +70,7 @@ class MaskedMLP(nn.Module):
     def forward(self, x: Tensor, cond: Tensor | None = None) -> Tensor:
         """Return (B, C, outputs) of inputs (B, C) and the condition (B, cond_channels).
 
-        Raises:
-            ValueError: a condition lacks, or there is no place for it.
+        Raises ValueError if a condition lacks, or there is no place for it.
         """
         if (cond is None) != (self.condition is None):
             raise ValueError("this network needs a condition" if cond is None else "this network takes no condition")

@@ -14,6 +14,7 @@ from training.density.autoregressive import Autoregressive
 from training.density.composition import Inverse, Sequential
 from training.density.gaussian import fit_gaussian
 from training.density.networks import MLP
+from training.run_config import COUNT, POSITIVE, check_bounds
 from vocoder.config import ConfigError
 from vocoder.distributions.base import log_density
 from vocoder.flows.base import Flow
@@ -24,11 +25,7 @@ from vocoder.flows.rearrangement import reversal
 
 @dataclass(frozen=True)
 class VAEConfig:
-    """Architecture of a variational autoencoder of items (channels, frames).
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
+    """Architecture of a variational autoencoder of items (channels, frames)."""
 
     kind: Literal["iaf_vae", "vae"] = "iaf_vae"
     """posterior: an inverse autoregressive flow, or the diagonal Gaussian alone that it starts from (mean field)"""
@@ -50,11 +47,10 @@ class VAEConfig:
     """soft bound of the decoder's log-scales, in units of the rows' standard deviations"""
 
     def __post_init__(self) -> None:
-        sizes = (self.channels, self.frames, self.flows, self.context, self.latent - 1)
-        if min(*sizes, *self.hidden, *self.flow_hidden) < 1 or not self.hidden or not self.flow_hidden:
-            raise ConfigError("sizes and units must be at least 1, latent at least 2, hidden and flow_hidden not empty")
-        if self.log_s_bound <= 0:
-            raise ConfigError(f"log_s_bound must be positive, not {self.log_s_bound}")
+        check_bounds(self, channels=COUNT, frames=COUNT, flows=COUNT, context=COUNT, latent=(2, math.inf))
+        check_bounds(self, log_s_bound=POSITIVE)
+        if not self.hidden or not self.flow_hidden or min(*self.hidden, *self.flow_hidden) < 1:
+            raise ConfigError("hidden and flow_hidden must list the units of one layer or more")
 
 
 class VariationalAutoencoder(nn.Module):

@@ -26,10 +26,8 @@ class Candidate:
     """A row of the table.
 
     Attributes:
-        name: unique in an evaluation.
         mel_config: of the mels that it takes; audio is compared at its sample rate.
         synthesize: mel (n_mels, frames) -> x (frames * hop_length,); None for the recording itself.
-        trained: whether it is a trained model.
         heard: (corpus, speaker) of the voices it was trained on, (corpus, None) for a whole corpus; None if unknown.
         takes_given: whether it uses the mels that came with recordings, if there are any, instead of their own.
     """

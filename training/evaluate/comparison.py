@@ -12,14 +12,14 @@ import torch
 
 from training.corpora.manifest import read_manifest
 from training.evaluate.candidates import Candidate, GriffinLim, of_vocoder, on_both
-from training.evaluate.evaluation import Row, evaluate, scoring_pool
-from training.evaluate.listening.page import write_pages
+from training.evaluate.evaluation import Row, evaluate
+from training.evaluate.listening.page import listening_page
 from training.evaluate.listening.utterance import Clip, Utterance
 from training.evaluate.metric import Audio, split_by_package
 from training.evaluate.metrics import METRICS
 from training.evaluate.recordings import Recording, Selection, left_out, recordings
-from training.evaluate.report import Report, write_report
-from training.evaluate.summary import table
+from training.evaluate.report import Report, table, write_report
+from training.run_config import COUNT, NOT_NEGATIVE, check_bounds
 from vocoder.audio.resampling import resample
 from vocoder.synthesis.synthesizer import Synthesizer
 
@@ -28,11 +28,7 @@ Mels = Literal["given", "own", "both"]
 
 @dataclass(frozen=True)
 class Comparison:
-    """What is compared, and how.
-
-    Raises:
-        ValueError: a number is out of range.
-    """
+    """What is compared, and how. Raises ValueError if a number is out of range."""
 
     selection: Selection = field(default_factory=Selection)
     mels: Mels = "given"
@@ -42,23 +38,20 @@ class Comparison:
     sigma: float | None = None
     corrections: int | None = None
     seed: int = 0
-    examples: int = 2
+    listen: int = 2
     """Utterances of each row to listen to."""
     jobs: int = 1
     """Processes that score."""
 
     def __post_init__(self) -> None:
-        if self.examples < 0:
-            raise ValueError(f"--listen takes a number of utterances, 0 for none, not {self.examples}")
+        check_bounds(self, listen=NOT_NEGATIVE, jobs=COUNT)
 
 
 def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path, options: Comparison) -> Report:
     """Evaluate models on the test split of a manifest, print the table, write the reports, and return what was found.
 
-    Reports call the models by the keys of `models`; they go to the folder `output`, which is created if missing.
-
-    Raises:
-        ValueError: the manifest is wrong or holds no such recordings; the text says how.
+    Reports call the models by the keys of `models`; they go to the folder `output`, which is created if missing. Raises
+    ValueError if the manifest is wrong or holds no such recordings; the text says how.
     """
     manifest = read_manifest(manifest_file)
     chosen = recordings(manifest, options.selection, own_mels=options.mels == "own")
@@ -81,10 +74,9 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
     metrics, missing = split_by_package(METRICS)
     rows: list[Row] = []
     heard: dict[str, dict[str, Audio]] = {}
-    with scoring_pool(options.jobs) as pool:
-        for candidate in (*baselines, *trained):
-            found, heard[candidate.name] = evaluate(candidate, chosen, metrics, pool, options.examples)
-            rows += found
+    for candidate in (*baselines, *trained):
+        found, heard[candidate.name] = evaluate(candidate, chosen, metrics, options.jobs, options.listen)
+        rows += found
     report = Report(
         settings=_settings(chosen, options),
         rows=rows,
@@ -93,8 +85,9 @@ def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path
         models=[model.name for model in trained],
         left_out=left_out(manifest, options.selection),
     )
-    written = write_report(report, output)
-    written += write_pages(report, _utterances([*trained, *baselines[1:]], chosen, heard), output, options.seed)
+    written = [*write_report(report, output), output / "listening.html"]
+    utterances = _utterances([*trained, *baselines[1:]], chosen, heard)
+    written[-1].write_text(listening_page(report, utterances), encoding="utf-8")
     print("\n".join([table(report.summaries(), report.metrics), *report.notes(), *map(str, written)]))
     return report
 

@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
-import torch
 
+from training.corpora.mapping import mapped, with_bar
 from training.evaluate.candidates import Candidate, mel_of
 from training.evaluate.metric import Audio, Metric, MetricUndefinedError
 from training.evaluate.recordings import Recording
-from training.progress import with_bar
-from vocoder.processes import process_pool
 
 
 @dataclass(frozen=True)
@@ -44,24 +39,20 @@ def evaluate(
     candidate: Candidate,
     recordings: Sequence[Recording],
     metrics: Sequence[Metric],
-    pool: ProcessPoolExecutor | None = None,
+    jobs: int = 1,
     examples: int = 1,
 ) -> tuple[list[Row], dict[str, Audio]]:
     """Return a row for each recording, in order, and the audio (T,) of so many examples of each voice, by path.
 
-    All synthesis is done, and timed, before scoring starts, so that the processes that score do not slow it down.
-    The processes of `pool` score, or this one.
-
-    Raises:
-        ValueError: the candidate returned audio of a wrong length.
+    All synthesis is done, and timed, before scoring starts, so that the `jobs` processes that score do not slow it.
+    Raises ValueError if the candidate returned audio of a wrong length.
     """
     rate = candidate.mel_config.sample_rate
     for recording in recordings[:1]:
         synthesized(candidate, recording)  # a model's first call is slower than the others
     made = [synthesized(candidate, recording) for recording in recordings]
-    references, audio = [recording.at(rate) for recording in recordings], [x for x, _ in made]
-    scored = (map if pool is None else pool.map)(partial(score, tuple(metrics), rate), references, audio)
-    scores = with_bar(scored, "utt", len(recordings), f"scoring {candidate.name}")
+    tasks = [(tuple(metrics), rate, recording.at(rate), x) for recording, (x, _) in zip(recordings, made, strict=True)]
+    scores = with_bar(mapped(_scored, tasks, jobs), "utt", len(tasks), f"scoring {candidate.name}")
     rows, heard, voices = list[Row](), dict[str, Audio](), list[str]()
     for recording, (x, seconds), (values, problems) in zip(recordings, made, scores, strict=True):
         seen = candidate.has_heard(recording)
@@ -77,10 +68,7 @@ def evaluate(
 def synthesized(candidate: Candidate, recording: Recording) -> tuple[Audio, float | None]:
     """Return what a candidate makes of a recording's mel, or of the one it came with, and the seconds it took.
 
-    The audio is as long as the recording (T,).
-
-    Raises:
-        ValueError: the candidate returned less audio, or not (T,).
+    The audio is as long as the recording (T,). Raises ValueError if the candidate returned less audio, or not (T,).
     """
     config = candidate.mel_config
     reference = recording.at(config.sample_rate)
@@ -103,8 +91,7 @@ def score(
 ) -> tuple[dict[str, float | None], dict[str, str]]:
     """Return the values of metrics of a recording (T,) and what was made of it (T,), and why values are None, by name.
 
-    Raises:
-        ValueError: the lengths differ.
+    Raises ValueError if the lengths differ.
     """
     if reference.ndim != 1 or reference.shape != generated.shape:
         raise ValueError(
@@ -125,17 +112,7 @@ def score(
     return values, problems
 
 
-@contextmanager
-def scoring_pool(processes: int) -> Iterator[ProcessPoolExecutor | None]:
-    """Hold processes of one thread each, started when they are first needed; None for a single one.
-
-    Raises:
-        ValueError: processes is below 1.
-    """
-    if processes < 1:
-        raise ValueError(f"there must be at least 1 process, not {processes}")
-    if processes == 1:
-        yield None
-        return
-    with process_pool(processes, partial(torch.set_num_threads, 1)) as pool:
-        yield pool
+def _scored(
+    task: tuple[Sequence[Metric], int, Audio, Audio],
+) -> tuple[dict[str, float | None], dict[str, str]]:
+    return score(*task)

@@ -22,14 +22,9 @@ class MetricUndefinedError(ValueError):
 class Metric:
     """A measure of generated audio.
 
-    Attributes:
-        name: the key in JSON.
-        title: the heading of its column.
-        better: which direction is good; "closer" to the recording's own value where neither is.
-        decimals: digits worth printing.
-        measure: (reference x (T,), generated x (T,), sample_rate in Hz) -> value; raises `MetricUndefinedError`.
-        definition: one sentence with constants and units.
-        package: the optional Python package that it needs.
+    `measure` takes reference x (T,), generated x (T,) and the sample rate in Hz, and raises `MetricUndefinedError`.
+    Better is what is "closer" to the recording's own value where no direction is good. `package` is the optional Python
+    package that it needs.
     """
 
     name: str

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from training.evaluate.band import band_is_kept, band_level
 from training.evaluate.metric import Metric
 from training.evaluate.opinions import naturalness, overall_quality, pesq_wide_band, short_time_intelligibility
 from training.evaluate.pitch import periodicity_rmse, pitch_rmse, voiced_share, voicing_f1
-from training.evaluate.stft_distance import multi_resolution_stft_distance
+from training.evaluate.spectra import band_is_kept, band_level, multi_resolution_stft_distance
 
 METRICS: tuple[Metric, ...] = (
     Metric("pesq", "PESQ", "higher", 2, pesq_wide_band, "ITU-T P.862.2 wide band at 16 kHz, 1 to 4.64", "pesq"),

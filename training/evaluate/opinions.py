@@ -27,8 +27,7 @@ _DNSMOS_MODEL = "dnsmos_models/model_v8.onnx"
 def pesq_wide_band(reference: Audio, generated: Audio, sample_rate: int) -> float:
     """Return the wide-band PESQ score, 1 (bad) to 4.64 (identical), at 16 kHz.
 
-    Raises:
-        MetricUndefinedError: PESQ finds no speech, or less than a quarter of a second of audio.
+    Raises MetricUndefinedError if PESQ finds no speech, or less than a quarter of a second of audio.
     """
     from pesq import BufferTooShortError, NoUtterancesError, pesq  # optional: it is compiled when it is installed
 
@@ -46,8 +45,7 @@ def pesq_wide_band(reference: Audio, generated: Audio, sample_rate: int) -> floa
 def short_time_intelligibility(reference: Audio, generated: Audio, sample_rate: int) -> float:
     """Return STOI, about 0 to 1 (identical). (Taal, Hendriks, Heusdens, Jensen, 2011; pystoi, at 10 kHz.)
 
-    Raises:
-        MetricUndefinedError: fewer than 30 frames are left without silence, about 0.4 s.
+    Raises MetricUndefinedError if fewer than 30 frames are left without silence, about 0.4 s.
     """
     from pystoi import stoi  # optional
 
@@ -75,10 +73,8 @@ def overall_quality(reference: Audio, generated: Audio, sample_rate: int) -> flo
     """Return the mean opinion score, 1 to 5, that DNSMOS P.808 predicts for the generated audio at 16 kHz.
 
     (Reddy, Gopal, Cutler, "DNSMOS: A non-intrusive perceptual objective speech quality metric", 2021; the network of
-    the package speechmos, its mean over windows of 9.01 s every second.) The reference is not used.
-
-    Raises:
-        MetricUndefinedError: the audio is silent.
+    the package speechmos, its mean over windows of 9.01 s every second.) The reference is not used. Raises
+    MetricUndefinedError if the audio is silent.
     """
     x_hat = resample(generated, sample_rate, _SAMPLE_RATE)
     if not x_hat.any():

@@ -24,12 +24,7 @@ _BATCH = 256
 
 @dataclass(frozen=True)
 class PitchTrack:
-    """The pitch of a waveform, one frame every 10 ms, each (frames,).
-
-    Attributes:
-        f0: in Hz, also where nothing is voiced.
-        periodicity: from 0 to 1, 0 in silence.
-    """
+    """The pitch of a waveform in Hz and its periodicity from 0 to 1, one frame every 10 ms, each (frames,)."""
 
     f0: NDArray[np.float64]
     periodicity: NDArray[np.float64]
@@ -49,8 +44,7 @@ def periodicity_rmse(reference: Audio, generated: Audio, sample_rate: int) -> fl
 def voicing_f1(reference: Audio, generated: Audio, sample_rate: int) -> float:
     """Return the F1 score of voicing: 2 TP / (2 TP + FP + FN), the recording's voiced frames being the positive ones.
 
-    Raises:
-        MetricUndefinedError: no frame is voiced in either.
+    Raises MetricUndefinedError if no frame is voiced in either.
     """
     voiced, voiced_hat = pitch_track(reference, sample_rate).voiced, pitch_track(generated, sample_rate).voiced
     if not voiced.any() and not voiced_hat.any():
@@ -61,8 +55,7 @@ def voicing_f1(reference: Audio, generated: Audio, sample_rate: int) -> float:
 def pitch_rmse(reference: Audio, generated: Audio, sample_rate: int) -> float:
     """Return the root mean square deviation of the pitch in cents, over frames that are voiced in both.
 
-    Raises:
-        MetricUndefinedError: no frame is voiced in both.
+    Raises MetricUndefinedError if no frame is voiced in both.
     """
     track, track_hat = pitch_track(reference, sample_rate), pitch_track(generated, sample_rate)
     both = track.voiced & track_hat.voiced
@@ -74,8 +67,7 @@ def pitch_rmse(reference: Audio, generated: Audio, sample_rate: int) -> float:
 def voiced_share(reference: Audio, generated: Audio, sample_rate: int) -> float:
     """Return how many frames are voiced, in % of the recording's: less than 100 is breathier.
 
-    Raises:
-        MetricUndefinedError: no frame of the recording is voiced.
+    Raises MetricUndefinedError if no frame of the recording is voiced.
     """
     voiced = pitch_track(reference, sample_rate).voiced.sum()
     if not voiced:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -10,8 +11,9 @@ from typing import Literal, get_args
 from training.corpora.corpus import spread
 from training.corpora.given_mels import given_mel
 from training.corpora.manifest import Entry, Manifest, ManifestError
-from training.data.audio_store import AudioStore
+from training.data.stores import AudioStore
 from training.evaluate.metric import Audio
+from training.run_config import COUNT, NOT_NEGATIVE, check_bounds
 from vocoder.audio.resampling import resample
 from vocoder.mel.config import MelConfig
 
@@ -23,8 +25,7 @@ GROUPS: tuple[Group, ...] = get_args(Group)
 class Selection:
     """Which utterances of the test split count, and which of them make up one row.
 
-    Raises:
-        ValueError: the range of durations is empty, or a number of utterances is below 1.
+    Raises ValueError if the range of durations is empty, or a number of utterances is below 1.
     """
 
     min_seconds: float = 2.5
@@ -37,13 +38,8 @@ class Selection:
     """What a row of the table is about."""
 
     def __post_init__(self) -> None:
-        if not 0 <= self.min_seconds <= self.max_seconds:
-            raise ValueError(
-                f"durations must satisfy 0 <= min_seconds <= max_seconds, not {self.min_seconds}, {self.max_seconds}"
-            )
-        for name, count in (("limit", self.limit), ("number per speaker", self.per_speaker)):
-            if count is not None and count < 1:
-                raise ValueError(f"the {name} must be at least 1, not {count}")
+        check_bounds(self, min_seconds=NOT_NEGATIVE, max_seconds=(self.min_seconds, math.inf))
+        check_bounds(self, limit=COUNT, per_speaker=COUNT)
 
     def takes(self, entry: Entry) -> bool:
         """Return whether an utterance has the right length."""
@@ -58,13 +54,8 @@ class Selection:
 class Recording:
     """One held-out utterance, at the level it was prepared at.
 
-    Attributes:
-        path: in the manifest.
-        voice: whose row it counts for: the speaker or the corpus.
-        seen: whether the speaker has training data in the manifest.
-        x: (T,).
-        sample_rate: in Hz.
-        mel: returns the mel that it came with, if any, in a mel config, for audio of so many samples.
+    `voice` is the row that it counts for; `seen` says whether the speaker has training data in the manifest; `mel`
+    returns the mel that it came with in a mel config, for audio of so many samples.
     """
 
     path: str
@@ -88,10 +79,7 @@ class Recording:
     def given(self, mel_config: MelConfig) -> tuple[Audio, int] | None:
         """Return the mel (n_mels, frames) that it came with in a mel config, and by how many samples it stands later.
 
-        None where it came with none.
-
-        Raises:
-            ManifestError: the mel does not fit the audio or the mel config.
+        None where it came with none. Raises ManifestError if the mel does not fit the audio or the mel config.
         """
         return None if self.mel is None else self.mel(mel_config, len(self.at(mel_config.sample_rate)))
 
@@ -99,10 +87,8 @@ class Recording:
 def recordings(manifest: Manifest, selection: Selection, own_mels: bool = False) -> list[Recording]:
     """Read the test recordings of a manifest, sorted by row.
 
-    With `own_mels`, mels that came with recordings are ignored.
-
-    Raises:
-        ManifestError: nothing is left, or a mel cannot be read.
+    With `own_mels`, mels that came with recordings are ignored. Raises ManifestError if nothing is left, or a mel
+    cannot be read.
     """
     entries = [entry for entry in manifest.select("test") if selection.takes(entry)]
     if not entries:

@@ -24,13 +24,7 @@ _OTHER_WORK = 0.08  # share of the minutes that goes into validation and checkpo
 
 @dataclass(frozen=True)
 class Budget:
-    """How long a fine-tuning takes.
-
-    Attributes:
-        minutes: wall-clock time of training, as expected.
-        steps: in all.
-        limit: minutes after which it ends in any case; None where steps were asked for.
-    """
+    """How long a fine-tuning is expected to take, and the minutes after which it ends in any case."""
 
     minutes: float
     steps: int

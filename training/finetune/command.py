@@ -12,14 +12,21 @@ from pathlib import Path
 
 from training.corpora.manifest import Manifest
 from training.finetune.budget import VALIDATIONS, of_steps, plan, slow
-from training.finetune.kinds import TIMED_ROUNDS, TIMED_STEPS, Run, Start, written_run
 from training.finetune.outcome import compared, publish_best
-from training.finetune.recipe import recipe, seconds_in_a_batch, seconds_per_step
+from training.finetune.recipe import (
+    TIMED_ROUNDS,
+    TIMED_STEPS,
+    Run,
+    Start,
+    recipe,
+    seconds_in_a_batch,
+    seconds_per_step,
+    written_run,
+)
 from training.finetune.recordings import predicted, prepared_voice, seconds_of
 from training.finetune.verdict import missing_judges
-from training.loop.checkpointing import Checkpoints
+from training.loop.checkpointing import Checkpoints, run_progress
 from training.loop.processes import announce
-from training.loop.run_state import run_progress
 from training.loop.trainer_config import TrainerConfig
 from training.provenance import UNKNOWN
 from training.runs.corpus_run import fit_corpus
@@ -120,11 +127,8 @@ def _check(args: argparse.Namespace, folder: Path, stopped: Run | None) -> None:
         raise ValueError(f"--steps must be at least {VALIDATIONS}, not {args.steps}")
     if args.mel is not None and args.mels is None:
         raise ValueError("--mel is the preset of the mels in --mels, which is not given")
-    if args.jobs < 1:
-        raise ValueError(f"--jobs must be at least 1, not {args.jobs}")
     missing = missing_judges()
-    needed = [package for name, package in missing.items() if name != "pesq"]
-    if needed:
+    if needed := [package for name, package in missing.items() if name != "pesq"]:
         raise ValueError(f"{' and '.join(needed)} must judge the result: install '.[training]'")
     if missing:
         announce(

@@ -12,11 +12,10 @@ from training.commands.publish import publish
 from training.corpora.manifest import Manifest
 from training.evaluate.comparison import Comparison, compare
 from training.evaluate.recordings import Selection
-from training.finetune.kinds import Start
+from training.finetune.recipe import Start
 from training.finetune.recordings import predicted
 from training.finetune.verdict import Change, changes, refusal
-from training.loop.checkpointing import Checkpoints
-from training.loop.run_state import run_progress
+from training.loop.checkpointing import Checkpoints, run_progress
 from vocoder.loading import load
 
 BEFORE, AFTER, BEST = "before", "after", "best in validation"
@@ -25,15 +24,7 @@ BEFORE, AFTER, BEST = "before", "after", "best in validation"
 
 @dataclass(frozen=True)
 class Outcome:
-    """The model to publish, and why.
-
-    Attributes:
-        model: its directory.
-        label: `BEFORE` where the starting weights are kept, else `AFTER` or `BEST`.
-        changes: from before to after.
-        sentence: what to say about it.
-        quality: its scores, for its configuration and card.
-    """
+    """The directory to publish with its scores, which weights these are, and the changes and the sentence of why."""
 
     model: Path
     label: str

@@ -1,37 +1,105 @@
-"""The configuration of the run that fine-tunes a model, and the time of one of its steps."""
+"""How each kind of model is fine-tuned: where it starts, the configuration of the run, and the time of one step."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import torch
+from torch import nn
 
 from training.corpora.manifest import Manifest
+from training.corpora.mapping import with_bar
 from training.critics.adversary import critics_beside
+from training.critics.spectrogram import CriticConfig
 from training.data.datasets import SegmentConfig
 from training.finetune.budget import Budget
-from training.finetune.kinds import TIMED_ROUNDS, TIMED_STEPS, Run, Start
 from training.loop.batches import BatchPlan, training_batches
-from training.loop.optimisation import build_optimiser
+from training.loop.optimisation import build_optimiser, update
 from training.loop.processes import build_accelerator
 from training.loop.trainer_config import TrainerConfig
-from training.loop.update import update
-from training.progress import with_bar
+from training.run_config import load_config, parse_yaml
+from training.runs.reverse import ReverseLosses, ReverseRun
+from training.runs.waveglow import WaveGlowLosses, WaveGlowRun
+from vocoder.checkpoint import load_model
+from vocoder.config import ConfigError
 from vocoder.layers.stack import default_dtype
+from vocoder.loading import model_directory
+from vocoder.mel.config import PRESETS, MelConfig
+from vocoder.models.reverse import Reverse
+from vocoder.models.waveglow import WaveGlow
 
+Run: TypeAlias = ReverseRun | WaveGlowRun
+TIMED_STEPS = 4
+"""equals `likelihood_every`, so that every kind of step is timed"""
+TIMED_ROUNDS = 2
 _PROBE = Budget(1.0, 1)
 _VALIDATION_ITEMS = 24
 _SEGMENT_LENGTH = 16384
 _LATE = 1_000_000  # a step by which every loss has joined
 _CORRECTIONS = 5
 """most corrections of a sample in training, as `reverse` was trained; it synthesizes with twelve"""
+_SAMPLES = {"spectral": 2.25, "mel": 3.0, "corrected_share": 0.6, "adversarial": 0.3, "features": 1.0}
+"""the losses on samples, the same for each kind; they count from the first step on"""
 _GENERATIVE = {"spectral": 1.0, "mel": 1.0, "adversarial": 1.0}
 """weights for predicted mels: critics, which favour natural speech, above distances, which favour its mean"""
 _AVERAGE = 0.1  # share of the steps that the averaged weights remember
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How models of one kind are fine-tuned: `losses` makes those of a run, given its losses on samples."""
+
+    run: type[ReverseRun] | type[WaveGlowRun]
+    losses: Callable[..., Any]
+    batch_size: int
+    learning_rate: float
+
+
+# A reverse network learns from samples only: pairs take time, and their teacher has not learned the voice.
+KINDS: dict[type[nn.Module], Kind] = {
+    Reverse: Kind(ReverseRun, partial(ReverseLosses, recorded=0.0, drawn=0.0), 4, 5e-4),
+    WaveGlow: Kind(WaveGlowRun, partial(WaveGlowLosses, likelihood=1.0, likelihood_every=TIMED_STEPS), 8, 2e-4),
+}
+
+
+@dataclass(frozen=True)
+class Start:
+    """The model that a fine-tuning begins with: its directory or name, how it is fine-tuned, and its configuration."""
+
+    reference: str
+    directory: Path
+    kind: Kind
+    architecture: Any
+    mel_config: MelConfig
+
+    @classmethod
+    def of(cls, reference: str) -> Start:
+        """Describe a model by its directory or name.
+
+        Raises ConfigError if models of its kind cannot be fine-tuned, or its mel config is no preset.
+        """
+        directory = model_directory(reference)
+        checkpoint = load_model(directory, weights=False)
+        model: Any = checkpoint.model
+        mel = checkpoint.mel_config
+        if PRESETS.get(mel.name) != mel:
+            raise ConfigError(f"the mel config of {reference} is none of the presets {', '.join(PRESETS)}")
+        if type(model) not in KINDS:
+            known = " or a ".join(family.__name__.lower() for family in KINDS)
+            raise ConfigError(f"fine-tuning starts from a {known}, and {reference} is a {type(model).__name__.lower()}")
+        return cls(reference, directory, KINDS[type(model)], model.config, mel)
+
+
+def written_run(file: Path) -> Run:
+    """Return the configuration of a run from its folder."""
+    start_from = parse_yaml(file.read_text(encoding="utf-8"), str(file))["start_from"]
+    return load_config(Start.of(start_from).kind.run, file)
 
 
 def recipe(
@@ -45,12 +113,15 @@ def recipe(
     Where recordings come with predicted mels, the model corrects no more, in training and in use.
     """
     mel, own = start.mel_config, 0 if predicted else start.architecture.corrections
+    critics = critics_beside(start.directory)
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    losses = replace(
-        start.losses(critics_beside(start.directory), budget.steps),
+    losses = start.kind.losses(
+        **(_SAMPLES | (_GENERATIVE if predicted else {})),
+        samples_from=0,
+        critics_from=budget.steps // 4 if critics is None else 0,
+        critics=critics or CriticConfig(),
         sample_corrections=min(_CORRECTIONS, own),
         bfloat16=default_dtype(device) == torch.bfloat16,
-        **(_GENERATIVE if predicted else {}),
     )
     segments = SegmentConfig(
         segment_length=_SEGMENT_LENGTH,

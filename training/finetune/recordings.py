@@ -1,21 +1,29 @@
-"""The first step of a fine-tuning: prepare a folder of recordings as a corpus."""
+"""The first step of a fine-tuning: prepare a folder of recordings as a corpus, the long ones cut at quiet moments."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from training.corpora.condition import PrepareConfig
+import numpy as np
+import soundfile
+
+from training.corpora.condition import DecodeError, PrepareConfig, decode
+from training.corpora.corpus import Corpus, Recording
 from training.corpora.given_mels import with_mels
 from training.corpora.layouts import scan_folder
 from training.corpora.manifest import Manifest
 from training.corpora.prepare import Prepared, prepare
 from training.finetune.budget import held_out
-from training.finetune.pieces import cut_long_recordings
 from vocoder.mel.config import MelConfig
 
 LEAST_SECONDS = 20.0
 """fewest seconds of speech to train on; the least that was tried is a minute"""
+LONGEST = 15.0
+"""longest recording in seconds that is not cut"""
+_PIECE = (4.0, 12.0)  # shortest and longest piece, in seconds
+_WINDOW = 0.2  # seconds over which the level of a moment is taken: shorter than a pause, longer than a consonant
 
 
 def prepared_voice(
@@ -31,11 +39,9 @@ def prepared_voice(
 ) -> Prepared:
     """Prepare the recordings of a voice; files that are prepared already are kept.
 
-    Long recordings are cut at pauses, unless they have mels, which must stay aligned with them.
-    `mels` is a folder with the predicted mel of each recording, of the preset `mel_preset`, or of `mel_config`.
-
-    Raises:
-        ValueError: the folder holds no usable audio, or too little of it.
+    Long recordings are cut at pauses, unless they have mels, which must stay aligned with them. `mels` is a folder with
+    the predicted mel of each recording, of the preset `mel_preset`, or of `mel_config`. Raises ValueError if the folder
+    holds no usable audio, or too little of it.
     """
     corpus = scan_folder(recordings, name, licence)
     if mels is not None:
@@ -64,3 +70,47 @@ def seconds_of(manifest: Manifest) -> float:
 def predicted(manifest: Manifest) -> bool:
     """Return whether recordings came with mels that an acoustic model predicted."""
     return any(entry.mel is not None for entry in manifest.entries)
+
+
+def cut_long_recordings(corpus: Corpus, folder: Path) -> Corpus:
+    """Return a corpus whose recordings of more than 15 s are replaced by pieces; existing pieces are kept."""
+    recordings = tuple(piece for recording in corpus.recordings for piece in _pieces(recording, folder))
+    return replace(corpus, recordings=recordings)
+
+
+def cut(x: np.ndarray, sample_rate: int) -> list[tuple[int, int]]:
+    """Return the start and stop of consecutive pieces of audio x (T,), in samples.
+
+    Each is 4 to 12 s long, except the last, and ends in the middle of the quietest 0.2 s.
+    """
+    shortest, longest = (int(seconds * sample_rate) for seconds in _PIECE)
+    window = int(_WINDOW * sample_rate)
+    energy = np.concatenate([[0.0], np.cumsum(np.square(x, dtype=np.float64))])
+    pieces, start = [], 0
+    while len(x) - start > longest:
+        centres = np.arange(start + shortest, start + longest - window, max(window // 20, 1))
+        level = energy[centres + window] - energy[centres]
+        stop = int(centres[int(level.argmin())]) + window // 2
+        pieces.append((start, stop))
+        start = stop
+    return [*pieces, (start, len(x))]
+
+
+def _pieces(recording: Recording, folder: Path) -> Iterator[Recording]:
+    try:
+        x, sample_rate = decode(recording.path)
+    except DecodeError:  # preparation says so
+        yield recording
+        return
+    if len(x) <= LONGEST * sample_rate:
+        yield recording
+        return
+    for number, (start, stop) in enumerate(cut(x, sample_rate)):
+        name = f"{recording.stem}-{number:04d}.flac"
+        path = folder / recording.speaker / name
+        if not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial = path.with_name(path.name + ".partial")
+            soundfile.write(partial, x[start:stop], sample_rate, format="FLAC", subtype="PCM_24")
+            partial.replace(path)
+        yield replace(recording, path=path, name=name)

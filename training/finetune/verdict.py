@@ -20,13 +20,9 @@ _ERRORS = 2.0  # standard errors of the mean change that are noise
 
 @dataclass(frozen=True)
 class Change:
-    """The mean change of one metric over the utterances where it is defined before and after.
+    """The means of one metric over the utterances where it is defined before and after.
 
-    Attributes:
-        metric: its name.
-        before: mean.
-        after: mean.
-        noise: what a change must exceed to say anything: two standard errors, or what is noise in any case.
+    A change must exceed `noise` to say anything: two standard errors, or what is noise in any case.
     """
 
     metric: str

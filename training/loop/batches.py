@@ -49,8 +49,7 @@ class FixedItems:
 class BatchPlan:
     """Which items make up which batch: a new permutation every epoch, cut into global batches, cut into shares.
 
-    Raises:
-        ConfigError: the batch does not divide among the processes, or there are fewer items than a batch holds.
+    Raises ConfigError if the batch does not divide among the processes, or there are fewer items than a batch holds.
     """
 
     length: int

@@ -1,14 +1,28 @@
-"""The folders of checkpoints: a new one is written beside the old one, complete or not at all.
+"""Checkpoints: everything that a run is, written beside the checkpoint before, complete or not at all.
 
 A run directory holds `checkpoints/step-N/` and the links `last` and `best` to them.
 """
 
 from __future__ import annotations
 
+import json
+import math
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, load_model, save_file, save_model
+
+from training.loop.objective import Objective
+from training.loop.optimisation import ExponentialMovingAverage
+from training.loop.trainer_config import TrainerConfig
+from vocoder.config import to_dict
 
 
 class CheckpointError(ValueError):
@@ -16,21 +30,11 @@ class CheckpointError(ValueError):
 
 
 class Checkpoints:
-    """The checkpoints of one run."""
+    """The checkpoints of one run: `last` is the newest, `best` the one with the lowest validation score."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.root = directory / "checkpoints"
-
-    @property
-    def last(self) -> Path:
-        """The link to the newest checkpoint."""
-        return self.directory / "last"
-
-    @property
-    def best(self) -> Path:
-        """The link to the checkpoint with the lowest validation score."""
-        return self.directory / "best"
+        self.root, self.last, self.best = directory / "checkpoints", directory / "last", directory / "best"
 
     def write(self, step: int, names: list[str], fill: Callable[[Path], None]) -> Path:
         """Write the checkpoint of `step` with `fill(directory)`, then let the links `names` point at it.
@@ -43,11 +47,14 @@ class Checkpoints:
             shutil.rmtree(partial, ignore_errors=True)
             partial.mkdir(parents=True)
             fill(partial)
-            _flush_tree(partial)
+            os.sync()
             partial.rename(final)
-            _flush(self.root)
         for name in names:
-            self._link(name, final)
+            link = self.directory / f".{name}.partial"
+            link.unlink(missing_ok=True)
+            link.symlink_to(final.relative_to(self.directory))
+            link.replace(self.directory / name)
+        os.sync()
         self.prune()
         return final
 
@@ -58,24 +65,88 @@ class Checkpoints:
             if path.resolve() not in kept:
                 shutil.rmtree(path)
 
-    def _link(self, name: str, target: Path) -> None:
-        partial = self.directory / f".{name}.partial"
-        partial.unlink(missing_ok=True)
-        partial.symlink_to(target.relative_to(self.directory))
-        partial.replace(self.directory / name)
-        _flush(self.directory)
+
+@dataclass
+class Progress:
+    """The counters of a run, over all processes; all of them continue after a resume."""
+
+    step: int = 0
+    """Steps done."""
+    epoch: int = 0
+    items_in_epoch: int = 0
+    """Items of the present epoch that have been used."""
+    best_score: float | None = None
+    nonfinite_steps: int = 0
+    """Steps of which at least one phase was skipped because its loss or gradient was not finite."""
+    nonfinite_in_a_row: int = 0
+    minutes: float = 0.0
+    """Wall-clock time spent, validation and checkpoints included."""
+    items: int = 0
+    audio_seconds: float = 0.0
+    """Seconds of audio seen; 0 where the data are not audio."""
+
+    def note_step(self, finite: bool, items: int, audio_seconds: float) -> None:
+        """Count one step of `items` items."""
+        self.step += 1
+        self.items += items
+        self.items_in_epoch += items
+        self.audio_seconds += audio_seconds
+        self.nonfinite_steps += not finite
+        self.nonfinite_in_a_row = 0 if finite else self.nonfinite_in_a_row + 1
+
+    def note_score(self, score: float | None) -> bool:
+        """Remember a validation score and return whether it is the lowest so far."""
+        if score is None or not math.isfinite(score) or (self.best_score is not None and score >= self.best_score):
+            return False
+        self.best_score = score
+        return True
 
 
-def _flush_tree(directory: Path) -> None:
-    for parent, _, files in os.walk(directory):
-        for name in files:
-            _flush(Path(parent) / name)
-        _flush(Path(parent))
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
+def run_progress(checkpoint: Path) -> Progress:
+    """Return where the run of a checkpoint stood. Raises CheckpointError if there is none, or it is damaged."""
     try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        return Progress(**json.loads((checkpoint / "trainer.json").read_text())["progress"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CheckpointError(f"{checkpoint} holds no checkpoint: {error}") from error
+
+
+@dataclass
+class RunState:
+    """The parts of a run that change while it trains (the random states are handed in, one of each process)."""
+
+    objective: Objective
+    optimisers: dict[str, torch.optim.Optimizer]
+    ema: ExponentialMovingAverage
+    progress: Progress
+
+    def save(self, directory: Path, random_states: list[dict[str, Any]], config: TrainerConfig) -> None:
+        """Write `objective.safetensors`, `ema.safetensors`, `optimisers.pt`, `random.pt` and `trainer.json`."""
+        save_model(self.objective, str(directory / "objective.safetensors"))
+        save_file(self.ema.averages, directory / "ema.safetensors")
+        torch.save({name: each.state_dict() for name, each in self.optimisers.items()}, directory / "optimisers.pt")
+        torch.save({"processes": random_states}, directory / "random.pt")
+        summary = {"progress": asdict(self.progress), "ema_updates": self.ema.updates, "config": to_dict(config)}
+        (directory / "trainer.json").write_text(json.dumps(summary, indent=2) + "\n")
+
+    def load(self, directory: Path) -> list[dict[str, Any]]:
+        """Read a checkpoint, without running code that it may hold, and return the random states of its processes.
+
+        Raises CheckpointError if there is none, or it belongs to another model.
+        """
+        if not (directory / "trainer.json").is_file():
+            raise CheckpointError(f"nothing to resume: {directory} holds no checkpoint")
+        try:
+            load_model(self.objective, directory / "objective.safetensors")
+            summary = json.loads((directory / "trainer.json").read_text())
+            self.ema.load(load_file(directory / "ema.safetensors"), summary["ema_updates"])
+            saved = torch.load(directory / "optimisers.pt", map_location="cpu", weights_only=True)
+            if saved.keys() != self.optimisers.keys():
+                raise ValueError(f"it has the phases {', '.join(saved)}, not {', '.join(self.optimisers)}")
+            for name, optimiser in self.optimisers.items():
+                optimiser.load_state_dict(saved[name])
+            self.progress = Progress(**summary["progress"])
+            random_states = torch.load(directory / "random.pt", map_location="cpu", weights_only=True)
+            states: list[dict[str, Any]] = random_states["processes"]
+        except (OSError, RuntimeError, ValueError, KeyError, TypeError, SafetensorError, UnpicklingError) as error:
+            raise CheckpointError(f"{directory} does not fit this configuration: {error}") from error
+        return states

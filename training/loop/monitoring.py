@@ -9,7 +9,7 @@ from typing import Any
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from training.loop.run_state import Progress
+from training.loop.checkpointing import Progress
 
 
 class Monitor:

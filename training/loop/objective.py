@@ -14,7 +14,7 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from training.critics.adversary import Adversary
-from training.loop import random_state
+from training.loop.processes import isolated
 from vocoder.checkpoint import save_model
 from vocoder.mel.config import MelConfig
 
@@ -127,7 +127,7 @@ def quiet(objective: Objective, seed: int, accelerator: Accelerator) -> Iterator
     modes = [(module, module.training) for module in objective.modules()]
     objective.eval()
     try:
-        with random_state.isolated(seed, accelerator.process_index), torch.no_grad(), accelerator.autocast():
+        with isolated(seed, accelerator.process_index), torch.no_grad(), accelerator.autocast():
             yield
     finally:
         for module, mode in modes:

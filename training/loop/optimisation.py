@@ -1,16 +1,18 @@
-"""AdamW per phase, its learning rate as a pure function of the step, and the moving average of the parameters."""
+"""One update of a phase by AdamW, its learning rate as a pure function of the step, and the moving average."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from accelerate import Accelerator
 from torch import Tensor, nn
 
-from training.loop.objective import Phase
+from training.loop.objective import Batch, Objective, Phase
+from training.loop.processes import average_gradients
 from training.loop.trainer_config import TrainerConfig
 
 
@@ -40,6 +42,56 @@ def build_optimiser(phase: Phase, config: TrainerConfig) -> torch.optim.AdamW:
         weight_decay=config.weight_decay,
         fused=True,
     )
+
+
+def update(
+    objective: Objective,
+    phase: Phase,
+    optimiser: torch.optim.Optimizer,
+    batch: Batch,
+    step: int,
+    config: TrainerConfig,
+    accelerator: Accelerator,
+) -> tuple[dict[str, Tensor], bool] | None:
+    """Take one optimiser step for `phase` and return its scalars and whether all was finite.
+
+    Where the loss or the norm of the gradient is not finite, parameters and optimiser stay as they were. Returns None
+    where the objective skips the phase. The loss is the mean over all processes, other scalars are this process's.
+    """
+    found = []
+    with _only_trainable(objective, phase.parameters):
+        for values in zip(*(value.chunk(config.accumulation) for value in batch.values()), strict=True):
+            with accelerator.autocast():
+                outcome = objective.loss(phase.name, dict(zip(batch, values, strict=True)), step)
+            if outcome is None:
+                return None
+            accelerator.backward(outcome[0] / config.accumulation)
+            found.append({"loss": outcome[0].detach(), **outcome[1]})
+    metrics = {name: torch.stack([part[name].detach() for part in found]).mean() for name in found[0]}
+    metrics["loss"] = average_gradients(phase.parameters, metrics["loss"], accelerator)
+    metrics["gradient_norm"] = torch.nn.utils.clip_grad_norm_(phase.parameters, config.clip_norm)
+    finite = math.isfinite(float(metrics["loss"]) + float(metrics["gradient_norm"]))
+    if finite:
+        optimiser.step()
+    for parameter in phase.parameters:
+        parameter.grad = None
+    return {f"{phase.name}/{name}": value for name, value in metrics.items()}, finite
+
+
+@contextmanager
+def _only_trainable(module: nn.Module, parameters: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Freeze all of `module` except `parameters`, whose gradients are cleared; undo the freeze at the end."""
+    chosen = {id(parameter) for parameter in parameters}
+    frozen = [p for p in module.parameters() if p.requires_grad and id(p) not in chosen]
+    for parameter in parameters:
+        parameter.grad = None
+    for parameter in frozen:
+        parameter.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for parameter in frozen:
+            parameter.requires_grad_(True)
 
 
 class ExponentialMovingAverage:
@@ -74,11 +126,7 @@ class ExponentialMovingAverage:
             _assign(self.parameters, kept)
 
     def load(self, averages: dict[str, Tensor], updates: int) -> None:
-        """Restore saved averages.
-
-        Raises:
-            ValueError: the names or shapes are not this module's.
-        """
+        """Restore saved averages. Raises ValueError if the names or shapes are not this module's."""
         if {n: v.shape for n, v in averages.items()} != {n: v.shape for n, v in self.averages.items()}:
             raise ValueError("the saved average does not fit the model")
         _assign(self.averages, averages)

@@ -1,4 +1,4 @@
-"""The processes of a run, through accelerate: joined, given the same state, their gradients and scalars averaged.
+"""The processes of a run, through accelerate: joined, seeded, given the same state, gradients and scalars averaged.
 
 Gradients are averaged explicitly rather than by a DistributedDataParallel wrapper, because phases freeze each other's
 parameters, may be skipped, may call the model several times and may differentiate inside the loss.
@@ -7,8 +7,11 @@ parameters, may be skipped, may call the model several times and may differentia
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
@@ -27,6 +30,41 @@ def announce(text: str) -> None:
     """Print a line, in the first process alone, also before the processes have joined."""
     if int(os.environ.get("RANK", "0")) == 0:
         print(text, flush=True)
+
+
+def seed_all(seed: int, rank: int = 0) -> None:
+    """Seed python, numpy and torch; processes of different rank draw different numbers."""
+    random.seed(_mixed(seed, rank))
+    np.random.seed(_mixed(seed, rank))
+    torch.manual_seed(_mixed(seed, rank))
+
+
+def _mixed(seed: int, rank: int) -> int:
+    return int(np.random.SeedSequence((seed, rank)).generate_state(1)[0])
+
+
+def random_state() -> dict[str, Tensor]:
+    """Return the random states of torch, with the current CUDA device; losses draw from nothing else."""
+    cuda = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
+    return {"torch": torch.get_rng_state(), **cuda}
+
+
+def restore_random_state(state: dict[str, Tensor]) -> None:
+    """Set the states that `random_state` returned."""
+    torch.set_rng_state(state["torch"].cpu())
+    if "cuda" in state and torch.cuda.is_available():
+        torch.cuda.set_rng_state(state["cuda"].cpu())
+
+
+@contextmanager
+def isolated(seed: int, rank: int = 0) -> Iterator[None]:
+    """Run the `with` block from its own seed and leave the surrounding random states as they were."""
+    kept = random_state()
+    torch.manual_seed(_mixed(seed, rank))
+    try:
+        yield
+    finally:
+        restore_random_state(kept)
 
 
 def average_gradients(parameters: Sequence[nn.Parameter], loss: Tensor, accelerator: Accelerator) -> Tensor:

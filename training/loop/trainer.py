@@ -1,34 +1,66 @@
-"""The one training loop: steps, validation, checkpoints, resume; the objective says what is learnt."""
+"""The one training loop: steps, validation, checkpoints, resume; the objective says what is learned."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from training.loop import random_state
 from training.loop.batches import BatchPlan, EpochDataset, ordered_batches, training_batches
-from training.loop.checkpointing import CheckpointError, Checkpoints
+from training.loop.checkpointing import CheckpointError, Checkpoints, Progress, RunState
 from training.loop.monitoring import Monitor
 from training.loop.objective import Batch, Objective, quiet
-from training.loop.optimisation import ExponentialMovingAverage, build_optimiser, rate_scale
-from training.loop.processes import Averages, announce, share_state
-from training.loop.run_state import Progress, RunState
+from training.loop.optimisation import ExponentialMovingAverage, build_optimiser, rate_scale, update
+from training.loop.processes import (
+    Averages,
+    announce,
+    build_accelerator,
+    isolated,
+    random_state,
+    restore_random_state,
+    seed_all,
+    share_state,
+)
 from training.loop.stopping import Clock, Interruption, TrainingError
 from training.loop.trainer_config import TrainerConfig
-from training.loop.update import update
+from training.run_config import write_config
 from vocoder.config import to_dict
 from vocoder.layers.stack import set_recompute
+from vocoder.memory import keep_freed_memory
 
 EARLY_STEPS = (1, 2, 5, 10, 20)
 """of a call, after which a line says how it goes: the first regular one may take minutes"""
+
+
+class Run(Protocol):
+    """What the configuration of any run has."""
+
+    @property
+    def output(self) -> str:
+        """Folder of the run."""
+
+    @property
+    def trainer(self) -> TrainerConfig:
+        """How long and how to train."""
+
+
+def fit(
+    config: Run, objective: Objective, training_set: EpochDataset, validation_set: EpochDataset, **more: Any
+) -> Path:
+    """Train as configured, with the options of `Trainer`, and return the directory of the last model."""
+    keep_freed_memory()
+    output = Path(config.output)
+    trainer = Trainer(objective, training_set, validation_set, config.trainer, output, **more)
+    output.mkdir(parents=True, exist_ok=True)
+    write_config(config, output / "config.yaml")
+    trainer.fit()
+    return output / "last" / "model"
 
 
 class Trainer:
@@ -50,28 +82,27 @@ class Trainer:
         config: TrainerConfig,
         directory: Path,
         *,
-        accelerator: Accelerator,
         sample_rate: int | None = None,
-        provenance: dict[str, Any] | None = None,
+        provenance: Mapping[str, Any] | None = None,
         resume: bool = False,
     ) -> None:
         self.config = config
-        self.accelerator = accelerator
+        self.accelerator = build_accelerator(config)
         self.training_set = training_set
         self.validation_set = validation_set
         self.sample_rate = sample_rate
-        self.provenance = provenance or {}
+        self.provenance = dict(provenance or {})
         self.checkpoints = Checkpoints(directory)
         self.interruption = Interruption()
-        processes, rank = accelerator.num_processes, accelerator.process_index
+        processes, rank = self.accelerator.num_processes, self.accelerator.process_index
         self.plan = BatchPlan(len(training_set), config.batch_size, processes, rank, config.seed, config.accumulation)
-        self.objective = objective.to(accelerator.device)
+        self.objective = objective.to(self.accelerator.device)
         self.phases = self.objective.phases()
         set_recompute(self.objective, config.recompute)
         optimisers = {phase.name: build_optimiser(phase, config) for phase in self.phases}
         ema = ExponentialMovingAverage(self.objective.model, config.ema_decay)
         self.state = RunState(self.objective, dict(optimisers), ema, Progress())
-        random_state.seed_all(config.seed, rank)
+        seed_all(config.seed, rank)
         if resume:
             self._restore()
         else:
@@ -80,8 +111,7 @@ class Trainer:
     def fit(self) -> Progress:
         """Train until `steps`, a signal or `max_minutes`, leaving a checkpoint in every case; return where that was.
 
-        Raises:
-            TrainingError: too many steps in a row were not finite.
+        Raises TrainingError if too many steps in a row were not finite.
         """
         progress = self.state.progress
         enabled = self.accelerator.is_main_process
@@ -104,7 +134,7 @@ class Trainer:
             whole = BatchPlan(len(self.training_set), self.config.batch_size, 1, 0, self.config.seed)
             batches = training_batches(self.training_set, whole, 0, 0, 0, self.accelerator.device)
             announce(f"initialising from data: {self.config.initialisation_batches} batches")
-            with random_state.isolated(self.config.seed), torch.no_grad():
+            with isolated(self.config.seed), torch.no_grad():
                 self.objective.initialise(islice(batches, self.config.initialisation_batches))
         self.accelerator.wait_for_everyone()
         share_state(self.objective, self.accelerator)
@@ -113,7 +143,7 @@ class Trainer:
     def _restore(self) -> None:
         states = self.state.load(self.checkpoints.last)
         if self.accelerator.process_index < len(states):
-            random_state.restore(states[self.accelerator.process_index])
+            restore_random_state(states[self.accelerator.process_index])
         self.accelerator.wait_for_everyone()
         if self.accelerator.is_main_process:
             self.checkpoints.prune()
@@ -167,9 +197,10 @@ class Trainer:
             done = update(self.objective, phase, optimiser, batch, progress.step, config, self.accelerator)
             if done is None:
                 continue
-            all_finite &= done.finite
-            if done.finite:
-                averages.add(done.metrics | {f"{phase.name}/learning_rate": torch.tensor(rate)})
+            metrics, finite = done
+            all_finite &= finite
+            if finite:
+                averages.add(metrics | {f"{phase.name}/learning_rate": torch.tensor(rate)})
         self.state.ema.update()
         progress.note_step(all_finite, config.batch_size, self._audio_seconds(batch))
         if progress.nonfinite_in_a_row >= config.max_nonfinite_steps:
@@ -200,7 +231,7 @@ class Trainer:
         return is_best
 
     def _save(self, names: list[str]) -> None:
-        own = random_state.capture()
+        own = random_state()
         states = gather_object([own]) if self.accelerator.num_processes > 1 else [own]
         if self.accelerator.is_main_process:
 

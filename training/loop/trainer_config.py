@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from training.run_config import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, check_bounds
 from vocoder.config import ConfigError
 
 
@@ -14,9 +15,6 @@ class TrainerConfig:
 
     A finished run continues with a larger `steps` and `--resume`: the learning rate then follows the longer schedule
     from that step on, which for a decaying schedule means that it rises again before it falls.
-
-    Raises:
-        ConfigError: a value is out of range.
     """
 
     steps: int
@@ -54,14 +52,10 @@ class TrainerConfig:
     """Give up after this many steps in a row whose loss or gradient was not finite."""
 
     def __post_init__(self) -> None:
-        positive = "steps batch_size accumulation initialisation_batches log_steps validation_steps max_nonfinite_steps"
-        for name in (*positive.split(), "learning_rate", "clip_norm", "checkpoint_minutes", "max_minutes"):
-            if getattr(self, name) is not None and getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be above 0, not {getattr(self, name)}")
-        for name in ("weight_decay", "warmup_steps", "num_workers", "seed"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must not be below 0, not {getattr(self, name)}")
+        counts = "steps batch_size accumulation initialisation_batches log_steps validation_steps max_nonfinite_steps"
+        check_bounds(self, **dict.fromkeys(counts.split(), COUNT))
+        check_bounds(self, learning_rate=POSITIVE, clip_norm=POSITIVE, checkpoint_minutes=POSITIVE)
+        check_bounds(self, max_minutes=POSITIVE, weight_decay=NOT_NEGATIVE, warmup_steps=NOT_NEGATIVE)
+        check_bounds(self, num_workers=NOT_NEGATIVE, seed=NOT_NEGATIVE, final_rate_scale=SHARE, ema_decay=SHARE)
         if len(self.betas) != 2 or not all(0 <= beta < 1 for beta in self.betas):
             raise ConfigError(f"betas must be two numbers in [0, 1), not {self.betas}")
-        if not 0 <= self.final_rate_scale <= 1 or not 0 <= self.ema_decay < 1:
-            raise ConfigError(f"final_rate_scale must lie in [0, 1] and ema_decay in [0, 1): {self}")

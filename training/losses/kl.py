@@ -30,13 +30,9 @@ class Teacher(Protocol):
 
 @dataclass(frozen=True)
 class Divergence:
-    """A student against its teacher, in nats per sample, each (B,).
+    """KL(student || teacher) = cross_entropy - entropy in nats per sample, each (B,).
 
-    Attributes:
-        kl: KL(student || teacher), which is cross_entropy - entropy.
-        entropy: of the student.
-        cross_entropy: of the teacher under the student.
-        regulariser: mean squared distance of the two log-scales; 0 unless both are Gaussian in closed form.
+    The regulariser is the mean squared distance of the two log-scales; 0 unless both are Gaussian in closed form.
     """
 
     kl: Tensor

@@ -7,17 +7,16 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, TypeVar
+from typing import Any, TypeVar
 
 from training.corpora.manifest import Manifest, read_manifest
 from training.data.datasets import SegmentConfig, SegmentDataset, held_out_segments
-from training.loop import random_state
 from training.loop.batches import EpochDataset
-from training.loop.fit import fit
 from training.loop.objective import Objective
-from training.loop.processes import announce
+from training.loop.processes import announce, seed_all
+from training.loop.trainer import fit
 from training.loop.trainer_config import TrainerConfig
-from training.provenance import origin_of, provenance
+from training.provenance import ROLES, origin_of, provenance
 from training.run_config import add_run_arguments, load_config
 from vocoder.config import ConfigError, to_dict
 from vocoder.mel.config_file import known_or_none, load_mel_config
@@ -29,16 +28,7 @@ Run = TypeVar("Run")
 
 @dataclass(frozen=True)
 class CorpusRun(ABC):
-    """What every run over a corpus of recordings depends on; each kind adds its model, its losses and its objective.
-
-    Attributes:
-        ORIGINS: settings that name models which the run starts from or learns from.
-
-    Raises:
-        ConfigError: model, segments and mel preset do not agree.
-    """
-
-    ORIGINS: ClassVar[tuple[str, ...]] = ()
+    """What every run over a corpus of recordings depends on; each kind adds its model, its losses and its objective."""
 
     manifest: str
     """manifest.jsonl of a prepared corpus"""
@@ -66,14 +56,13 @@ class CorpusRun(ABC):
     def objective(self) -> Objective:
         """Return the objective that the run trains, with its starting weights.
 
-        Raises:
-            ConfigError: a model that it starts from or learns from is of the wrong kind.
+        Raises ConfigError if a model that it starts from or learns from is of the wrong kind.
         """
 
     def origins(self) -> Mapping[str, str]:
         """Return the models that the run starts from or learns from, by role."""
-        roles = [role for role in self.ORIGINS if role != "teacher" or self.taught]
-        return {role: name for role in roles if (name := getattr(self, role)) is not None}
+        roles = [role for role in ROLES if role != "teacher" or self.taught]
+        return {role: name for role in roles if (name := getattr(self, role, None)) is not None}
 
     @property
     def taught(self) -> bool:
@@ -101,11 +90,7 @@ class CorpusRun(ABC):
 
 
 def load_run(cls: type[Run], file: Path, overrides: Sequence[str] = ()) -> Run:
-    """Read the configuration of a run; the mel completes the settings of model and segments.
-
-    Raises:
-        ConfigError: as `load_config` does.
-    """
+    """Read the configuration of a run, as `load_config` does; the mel completes the settings of model and segments."""
     return load_config(cls, file, overrides, _complete)
 
 
@@ -139,8 +124,7 @@ def command_of(kind: type[CorpusRun]) -> tuple[Callable[[argparse.ArgumentParser
 def train(config: CorpusRun, *, resume: bool = False) -> Path:
     """Train as configured and return the directory of the last model.
 
-    Raises:
-        ConfigError: the corpus has another sample rate than the model.
+    Raises ConfigError if the corpus has another sample rate than the model.
     """
     announce(f"loading {config.manifest}")
     manifest = read_manifest(config.manifest)
@@ -154,7 +138,7 @@ def train(config: CorpusRun, *, resume: bool = False) -> Path:
 
 def fit_corpus(config: CorpusRun, manifest: Manifest, *, resume: bool) -> Path:
     """Train as configured on a corpus and return the directory of the last model."""
-    random_state.seed_all(config.trainer.seed)
+    seed_all(config.trainer.seed)
     origin = origin_of(**config.origins())
     objective = config.objective()
     minutes = sum(entry.duration for entry in manifest.select("train")) / 60

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar, TypeAlias
+from typing import TypeAlias
 
 import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from training.data.mel_store import conditioned
 from training.data.mel_variation import blurred
+from training.data.stores import conditioned
 from training.loop.objective import Batch, Objective, Parts
 from training.losses.pitch import pitch_loss
+from training.run_config import NOT_NEGATIVE, check_bounds
 from training.runs.corpus_run import CorpusRun
-from training.runs.sample_losses import SampleLosses, SampleWeights, check_weights
-from training.start.inheritance import inherit_ends, inherit_pitch, inherit_trunk, waveglow_of
-from training.start.pitch import load_pitch
+from training.runs.sample_losses import SampleLosses, SampleWeights
+from training.start.inheritance import inherit_ends, started_from, waveglow_of
 from vocoder.config import ConfigError
 from vocoder.correction.correction import Correction
 from vocoder.layers.stack import set_compute_dtype
@@ -48,7 +48,9 @@ class ReverseLosses(SampleWeights):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_weights(self, "recorded drawn corrections samples_from")
+        check_bounds(
+            self, recorded=NOT_NEGATIVE, drawn=NOT_NEGATIVE, corrections=NOT_NEGATIVE, samples_from=NOT_NEGATIVE
+        )
 
     @property
     def paired(self) -> bool:
@@ -59,8 +61,6 @@ class ReverseLosses(SampleWeights):
 @dataclass(frozen=True)
 class ReverseRun(CorpusRun):
     """Everything that a run of `vocoder-train distill --student reverse` depends on."""
-
-    ORIGINS: ClassVar[tuple[str, ...]] = ("teacher", "start_from", "pitch_from")
 
     teacher: str = "waveglow"
     """model directory or shipped name of the WaveGlow whose inverse is learnt; loaded only if something needs it"""
@@ -73,19 +73,12 @@ class ReverseRun(CorpusRun):
     """directory of a pitch network, model directory or shipped name, whose pitch network the student starts from"""
 
     def objective(self) -> ReverseObjective:
-        """Return the objective.
-
-        Raises:
-            ConfigError: the teacher is no WaveGlow over frames of this mel.
-        """
-        mel_config, student = load_mel_config(self.mel), Reverse(self.model)
+        """Return the objective. Raises ConfigError if the teacher is no WaveGlow over frames of this mel."""
+        mel_config = load_mel_config(self.mel)
+        student = started_from(self.start_from, Reverse, self.model, self.pitch_from)
         teacher = waveglow_of("teacher", self.teacher, mel_config) if self.taught else None
-        if self.start_from is not None:
-            inherit_trunk(student, self.start_from, pitch=self.pitch_from is None)
-        elif teacher is not None:
+        if teacher is not None and self.start_from is None:
             inherit_ends(student, teacher)
-        if self.pitch_from is not None:
-            inherit_pitch(student, load_pitch(self.pitch_from))
         objective = ReverseObjective(student, teacher, mel_config, self.losses)
         if objective.adversary is not None:
             objective.adversary.take_over(self.start_from, self.teacher if self.taught else None)
@@ -107,10 +100,8 @@ class ReverseObjective(Objective):
     Two kinds of pairs (BiFlow, arXiv 2512.10953): recordings with the noise that the teacher's exact forward pass gives
     them, and noise with the teacher's sample, corrected many times, so that the student needs few corrections itself.
     Batches are those of `Recordings`; pairs have the teacher's own sample above a recording's band edge. A mel that
-    came with a recording is what student and teacher hear; losses compare with the recording.
-
-    Raises:
-        ConfigError: the teacher works on other frames.
+    came with a recording is what student and teacher hear; losses compare with the recording. Raises ConfigError if the
+    teacher works on other frames.
     """
 
     model: Reverse

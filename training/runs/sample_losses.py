@@ -12,6 +12,7 @@ from training.critics.spectrogram import CriticConfig
 from training.data.mel_variation import BlurConfig
 from training.loop.objective import Batch, Parts
 from training.losses.spectral import MultiResolutionSTFT, MultiScaleMel
+from training.run_config import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, check_bounds
 from training.runs.recordings import Recordings
 from vocoder.config import ConfigError
 from vocoder.correction.correction import Correction
@@ -20,11 +21,7 @@ from vocoder.mel.config import MelConfig
 
 @dataclass(frozen=True)
 class SampleWeights:
-    """Weights and schedule of losses on samples; a weight of 0 switches a loss off.
-
-    Raises:
-        ConfigError: a value is out of range.
-    """
+    """Weights and schedule of losses on samples; a weight of 0 switches a loss off."""
 
     spectral: float = 1.0
     """weight of the multi-resolution magnitudes"""
@@ -54,15 +51,9 @@ class SampleWeights:
     """how mels are smoothed, as acoustic models smooth them; the recording stays as it is"""
 
     def __post_init__(self) -> None:
-        check_weights(self, "spectral mel adversarial features critics_from pitch noise")
-        if self.sample_corrections is not None and self.sample_corrections < 0:
-            raise ConfigError(f"sample_corrections must not be negative, not {self.sample_corrections}")
-        if not 0 <= self.corrected_share <= 1:
-            raise ConfigError(f"corrected_share is a share of steps, from 0 to 1, not {self.corrected_share}")
-        if self.critics_every < 1:
-            raise ConfigError(f"critics_every must be at least 1, not {self.critics_every}")
-        if self.critic_rate <= 0:
-            raise ConfigError(f"critic_rate must be above 0, not {self.critic_rate}")
+        weights = "spectral mel adversarial features critics_from pitch noise sample_corrections"
+        check_bounds(self, **dict.fromkeys(weights.split(), NOT_NEGATIVE))
+        check_bounds(self, corrected_share=SHARE, critics_every=COUNT, critic_rate=POSITIVE)
         samples_from: int = getattr(self, "samples_from", 0)
         if self.adversarial and self.critics_from < samples_from:
             raise ConfigError(
@@ -87,17 +78,6 @@ class SampleWeights:
             first=self.critics_from,
             every=self.critics_every,
         )
-
-
-def check_weights(losses: object, names: str) -> None:
-    """Refuse negative settings.
-
-    Raises:
-        ConfigError: one of the settings `names`, which spaces separate, is below 0.
-    """
-    for name in names.split():
-        if getattr(losses, name) < 0:
-            raise ConfigError(f"{name} must not be negative, not {getattr(losses, name)}")
 
 
 class SampleLosses(Recordings):

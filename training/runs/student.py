@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import ClassVar, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -14,11 +14,11 @@ from training.loop.objective import Batch, Objective, Parts
 from training.losses.kl import Estimator, Teacher, divergence
 from training.losses.pitch import pitch_loss
 from training.losses.spectral import PowerLoss
+from training.run_config import COUNT, NOT_NEGATIVE, check_bounds
 from training.runs.corpus_run import CorpusRun
-from training.runs.sample_losses import SampleLosses, SampleWeights, check_weights
+from training.runs.sample_losses import SampleLosses, SampleWeights
 from training.start.envelope import fit_envelope
-from training.start.inheritance import inherit_flows, inherit_pitch, started_from
-from training.start.pitch import load_pitch
+from training.start.inheritance import started_from
 from vocoder.checkpoint import Checkpoint, load_model
 from vocoder.config import ConfigError
 from vocoder.distributions.base import ENTROPY
@@ -52,9 +52,15 @@ class StudentLosses(SampleWeights):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_weights(self, "kl kl_warmup_steps regulariser power")
-        if self.draws < 1 or (self.teacher_items is not None and self.teacher_items < 1):
-            raise ConfigError("draws and teacher_items must be at least 1")
+        check_bounds(
+            self,
+            kl=NOT_NEGATIVE,
+            kl_warmup_steps=NOT_NEGATIVE,
+            regulariser=NOT_NEGATIVE,
+            power=NOT_NEGATIVE,
+            draws=COUNT,
+            teacher_items=COUNT,
+        )
         if self.estimator != "closed" and self.regulariser:
             raise ConfigError("regulariser belongs to the closed form (estimator: closed)")
 
@@ -67,19 +73,14 @@ class StudentLosses(SampleWeights):
 class StudentRun(CorpusRun):
     """Everything that a run of `vocoder-train distill --student samples` or `frames` depends on."""
 
-    ORIGINS: ClassVar[tuple[str, ...]] = ("teacher", "pitch_from", "flows_from", "start_from")
-
     teacher: str = "wavenet"
     """model directory or shipped name of the model whose density is learnt"""
     model: StudentConfig = field(default_factory=StudentConfig)
     losses: StudentLosses = field(default_factory=StudentLosses)
     pitch_from: str | None = None
     """directory of a pitch network, model directory or shipped name, whose pitch network the student starts from"""
-    flows_from: str | None = None
-    """model directory or shipped name of a WaveGlow over frames whose flows, and critics if they are shaped alike, the
-    student starts from"""
     start_from: str | None = None
-    """model directory of a student whose weights, and critics if they are shaped alike, the run starts from"""
+    """model directory or shipped name whose weights, and critics if they are shaped alike, the run starts from"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -90,13 +91,13 @@ class StudentRun(CorpusRun):
         """Return the objective."""
         teacher = self._teacher() if self.taught else None
         objective = StudentObjective(
-            self._student(),
+            started_from(self.start_from, Student, self.model, self.pitch_from),
             None if teacher is None else teacher.model,
             load_mel_config(self.mel) if teacher is None else teacher.mel_config,
             self.losses,
         )
         if objective.adversary is not None:
-            objective.adversary.take_over(self.start_from or self.flows_from)
+            objective.adversary.take_over(self.start_from)
         return objective
 
     @property
@@ -114,23 +115,12 @@ class StudentRun(CorpusRun):
             )
         return checkpoint
 
-    def _student(self) -> Student:
-        student = started_from(self.start_from, Student, self.model, own_pitch=self.pitch_from is not None)
-        if self.start_from is None and self.flows_from is not None:
-            inherit_flows(student, load_model(model_directory(self.flows_from)).model)
-        if self.pitch_from is not None:
-            inherit_pitch(student, load_pitch(self.pitch_from))
-        return student
-
 
 class StudentObjective(Objective):
     """KL(student || teacher) in nats per sample, plus losses on the same samples of the student.
 
     Batches are those of `Recordings`. A mel that came with a recording is what both models hear; losses on samples
-    compare with the recording.
-
-    Raises:
-        ConfigError: the teacher has no conditionals.
+    compare with the recording. Raises ConfigError if the teacher has no conditionals.
     """
 
     model: Student

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
-from training.data.mel_store import conditioned
 from training.data.mel_variation import blurred
+from training.data.stores import conditioned
 from training.loop.objective import Batch, Objective, Parts
 from training.losses.pitch import pitch_loss
+from training.run_config import COUNT, NOT_NEGATIVE, check_bounds
 from training.runs.corpus_run import CorpusRun, command_of
-from training.runs.sample_losses import SampleLosses, SampleWeights, check_weights
+from training.runs.sample_losses import SampleLosses, SampleWeights
 from training.start.envelope import log_scale_of
-from training.start.inheritance import inherit_pitch, started_from
-from training.start.pitch import load_pitch
-from vocoder.config import ConfigError
+from training.start.inheritance import started_from
 from vocoder.layers.stack import set_compute_dtype
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
@@ -40,16 +38,12 @@ class WaveGlowLosses(SampleWeights):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_weights(self, "likelihood samples_from")
-        if self.likelihood_every < 1:
-            raise ConfigError(f"likelihood_every must be at least 1, not {self.likelihood_every}")
+        check_bounds(self, likelihood=NOT_NEGATIVE, samples_from=NOT_NEGATIVE, likelihood_every=COUNT)
 
 
 @dataclass(frozen=True)
 class WaveGlowRun(CorpusRun):
     """Everything that a run of `vocoder-train waveglow` depends on."""
-
-    ORIGINS: ClassVar[tuple[str, ...]] = ("start_from", "pitch_from")
 
     model: WaveGlowConfig = field(default_factory=WaveGlowConfig)
     losses: WaveGlowLosses = field(default_factory=WaveGlowLosses)
@@ -60,9 +54,7 @@ class WaveGlowRun(CorpusRun):
 
     def objective(self) -> WaveGlowObjective:
         """Return the objective."""
-        model = started_from(self.start_from, WaveGlow, self.model, own_pitch=self.pitch_from is not None)
-        if self.pitch_from is not None:
-            inherit_pitch(model, load_pitch(self.pitch_from))
+        model = started_from(self.start_from, WaveGlow, self.model, self.pitch_from)
         objective = WaveGlowObjective(model, load_mel_config(self.mel), self.losses)
         if objective.adversary is not None:
             objective.adversary.take_over(self.start_from)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import ClassVar
 
 import torch
 from torch import Tensor
 
 from training.data.datasets import SegmentConfig
 from training.loop.objective import Batch, Objective, Parts
+from training.run_config import NOT_NEGATIVE, check_bounds
 from training.runs.corpus_run import CorpusRun, command_of
 from training.runs.recordings import Recordings
 from training.start.inheritance import started_from, waveglow_of
@@ -33,15 +33,12 @@ class WaveNetLosses:
     """compute the convolutions in bfloat16"""
 
     def __post_init__(self) -> None:
-        if self.noise < 0 or self.past < 0:
-            raise ConfigError(f"noise and past must be 0 or more, not {self.noise} and {self.past}")
+        check_bounds(self, noise=NOT_NEGATIVE, past=NOT_NEGATIVE)
 
 
 @dataclass(frozen=True)
 class WaveNetRun(CorpusRun):
     """Everything that a run of `vocoder-train wavenet` depends on."""
-
-    ORIGINS: ClassVar[tuple[str, ...]] = ("start_from", "fill_from")
 
     model: WaveNetModelConfig = field(default_factory=WaveNetModelConfig)
     losses: WaveNetLosses = field(default_factory=WaveNetLosses)

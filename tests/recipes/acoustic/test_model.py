@@ -1,18 +1,86 @@
-"""The acoustic model: what it may and may not depend on."""
+"""Frames and phonemes in exact arithmetic, items of one size, and what the acoustic model may depend on."""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from toy_speech import toy_line, write_speech
 
+from recipes.acoustic.items import SpeechItems, example_of, parted, places, token_prosody, tokens_of_frames
 from recipes.acoustic.model import AcousticConfig, AcousticModel, load_acoustic, save_acoustic
-from recipes.acoustic.objective import AcousticObjective
+from recipes.acoustic.training import AcousticObjective
 from vocoder.config import ConfigError
 from vocoder.mel.config import preset
 
+NVIDIA = preset("nvidia")
+NVIDIA = preset("nvidia")
 SMALL = {"n_mels": 5, "tokens": 9, "style": 4, "channels": 8, "hidden": 12, "kernel": 3, "encoder": 2, "decoder": 2}
+
+
+@given(st.lists(st.integers(1, 30), min_size=1, max_size=40))
+def test_a_frame_belongs_to_the_token_at_its_centre(durations: list[int]) -> None:
+    frames = NVIDIA.frames(-(-sum(durations) * 2205 // 4))
+    found = tokens_of_frames(np.array(durations), frames, NVIDIA)
+    for frame, token in enumerate(found):
+        second = Fraction(frame * 256, 22050)
+        start, end = (Fraction(600 * sum(durations[: token + k]), 24000) for k in (0, 1))
+        assert start <= second
+        assert second < end or token == len(durations) - 1
+
+
+def test_places_count_from_both_ends() -> None:
+    found = places(np.array([0, 0, 0, 0, 1, 2, 2]))
+    np.testing.assert_allclose(found[0], [0.125, 0.375, 0.625, 0.875, 0.5, 0.25, 0.75])
+    np.testing.assert_allclose(found[1], [0.0, 0.1, 0.2, 0.3, 0.0, 0.0, 0.1], rtol=1e-6)
+    np.testing.assert_allclose(found[1] + found[2], (np.array([4, 4, 4, 4, 1, 2, 2]) - 1) / 10, rtol=1e-6)
+    np.testing.assert_allclose(np.exp(found[3]) * 5, [4, 4, 4, 4, 1, 2, 2], rtol=1e-6)
+
+
+def test_prosody_is_pitch_over_voiced_places_voicing_and_level() -> None:
+    pitch = np.array([0.0, 0.0, 400.0, 400.0, 100.0, 0.0])
+    mel = np.full((80, 4), -5.0, np.float32)
+    mel[:, 3] = -3.0
+    found = token_prosody(pitch, np.array([1, 1, 1]), mel, np.array([0, 1, 1, 2]))
+    np.testing.assert_allclose(found, [[0.0, 1.0, -1.0], [0.0, 1.0, 0.5], [0.0, 0.0, 1.0]], atol=1e-6)
+
+
+def test_frames_are_cut_together_and_padded_with_a_mask(tmp_path: Path) -> None:
+    examples = [example_of(line, tmp_path, NVIDIA) for line in write_speech(tmp_path, 3)]
+    items = SpeechItems(examples, 60, padding=178, seed=0)
+    for epoch in range(4):
+        items.set_epoch(epoch)
+        for number, example in enumerate(examples):
+            item = items[number]
+            total = example.mel.shape[1]
+            count = min(60, total)
+            start = next(
+                k for k in range(total) if np.array_equal(example.mel[:, k : k + count], item["mel"][:, :count])
+            )
+            for name in ("mel", "places", "index"):
+                whole = getattr(example, name)[..., start : start + 60]
+                np.testing.assert_array_equal(item[name][..., : whole.shape[-1]], whole)
+            assert item["mask"].sum() == count
+    assert not torch.equal(items[0]["mel"], SpeechItems(examples, 60, padding=178, seed=0)[0]["mel"])  # of epoch 0
+    long = SpeechItems(examples, 500, padding=178, seed=0)[0]
+    assert long["mask"].sum() == examples[0].mel.shape[1]
+    assert not long["mel"][:, long["mask"] == 0].any()
+
+
+def test_two_halves_hold_each_other_out() -> None:
+    lines = [toy_line(number) for number in range(11)]
+    (first, held_first), (second, held_second) = (parted(lines, 2, held) for held in (0, 1))
+    assert (first, second) == (held_second, held_first)
+    assert sorted(line.path for line in [*first, *second]) == [line.path for line in lines]
+    with pytest.raises(ConfigError, match="folds must be at least 2"):
+        parted(lines, 2, 2)
+    with pytest.raises(ConfigError, match="too few"):
+        parted(lines[:3], 12, 5)
 
 
 def small(prosody: bool = False) -> AcousticModel:
@@ -49,13 +117,6 @@ def test_padding_changes_nothing(prosody: bool) -> None:
         **{name: torch.nn.functional.pad(given[name], (0, 7)) for name in ("index", "places", "mask")},
     }
     torch.testing.assert_close(spoken(model, padded)[:, :, :20], spoken(model, given))
-
-
-def test_given_prosody_replaces_the_predicted_one() -> None:
-    model, given = small(prosody=True), batch()
-    predicted = model(*(given[name] for name in ("tokens", "style", "index", "places", "mask")))[1]
-    torch.testing.assert_close(spoken(model, given, predicted), spoken(model, given))
-    assert not torch.allclose(spoken(model, given, given["prosody"]), spoken(model, given))
 
 
 def test_the_loss_counts_real_frames_and_voiced_pitch_alone() -> None:

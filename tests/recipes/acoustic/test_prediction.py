@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from toy_speech import write_speech
 
 from recipes.__main__ import main
+from recipes.acoustic import speech
 from recipes.acoustic.items import example_of
-from recipes.acoustic.model import load_acoustic
 from recipes.acoustic.prediction import join, predict
+from recipes.acoustic.speech import INDEX, RATE, read_speech, synthesise
+from recipes.corpora.kokoro import Utterance
+from recipes.corpora.kokoro_voice import UNIT, KokoroVoice
 from training.corpora.corpus import CorpusError
 from training.corpora.manifest import ManifestError, read_manifest
 from training.data.datasets import SegmentConfig, SegmentDataset
@@ -20,6 +25,9 @@ from training.evaluate.recordings import Selection, recordings
 from vocoder.config import ConfigError
 from vocoder.mel.config import preset
 
+PLANNED = tuple(
+    Utterance(k, f"voice-{k}", (("a", 0.25), ("b", 0.75)), "it", f"{'la' * (k + 1)}.", 1.0) for k in range(3)
+)
 NVIDIA = preset("nvidia")
 SIZES = ["style=4", "channels=16", "hidden=24", "kernel=3", "encoder=1", "decoder=1"]
 TRAINER = [
@@ -31,6 +39,48 @@ TRAINER = [
     "validation_steps=40",
 ]
 RECIPE = str(Path(__file__).parents[3] / "recipes/acoustic/acoustic.yaml")
+
+
+class Fake:
+    """Noise of three units for each token."""
+
+    def __init__(self) -> None:
+        self.feeds: list[dict[str, np.ndarray]] = []
+
+    def run(self, output_names: None, feeds: dict[str, np.ndarray]) -> Any:
+        self.feeds.append(feeds)
+        count = feeds["tokens"].shape[1]
+        x = 0.1 * np.random.default_rng(count).standard_normal(3 * UNIT * count).astype(np.float32)
+        return [x, np.full(count, 3.0, np.float32), np.full(6 * count, 120.04, np.float32)]
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
+    session = Fake()
+    styles = {"a": np.zeros((4, 256), np.float32), "b": np.arange(4, dtype=np.float32)[:, None] * np.ones(256)}
+    monkeypatch.setattr(speech, "start_voice", lambda: KokoroVoice(session, {"l": 1, "a": 2}, styles))
+    monkeypatch.setattr(speech, "phonemes", lambda text, language: text)
+    return session
+
+
+def test_lines_say_what_the_files_hold(fake: Fake, tmp_path: Path) -> None:
+    lines = list(synthesise(PLANNED, tmp_path))
+    assert read_speech(tmp_path) == tuple(lines)
+    for number, line in enumerate(lines):
+        x, rate = soundfile.read(tmp_path / line.path)
+        assert (len(x), rate) == (line.samples, RATE)
+        assert line.samples == -(-sum(line.durations) * UNIT * 147 // 160)
+        assert line.tokens == (0, *(1, 2) * (number + 1), 0)
+        assert np.sqrt(np.mean(x**2)) == pytest.approx(0.06, rel=1e-3)
+        assert set(line.pitch) == {120.0}
+
+
+def test_only_what_is_missing_is_spoken(fake: Fake, tmp_path: Path) -> None:
+    first = list(synthesise(PLANNED[:2], tmp_path))
+    again = list(synthesise(PLANNED, tmp_path))
+    assert again[:2] == first
+    assert len(fake.feeds) == 3
+    assert len((tmp_path / INDEX).read_text().splitlines()) == 3
 
 
 def train(speech: Path, output: Path, *settings: str) -> Path:
@@ -76,16 +126,6 @@ def test_the_mel_is_nearer_than_silence_and_than_another_utterance(halves) -> No
         list(predict(speech, [models[0], models[0]]))
 
 
-def test_other_corpora_of_the_folder_stay(halves, tmp_path: Path) -> None:
-    speech, models = halves
-    join(predict(speech, []), speech, tmp_path, "mixtures", "true", "nvidia")
-    join(predict(speech, models), speech, tmp_path, "mixtures", "smooth", "nvidia")
-    join(predict(speech, models), speech, tmp_path, "mixtures", "smooth", "nvidia")
-    entries = read_manifest(tmp_path).entries
-    assert [(sum(e.corpus == name for e in entries)) for name in ("true", "smooth")] == [14, 14]
-    assert all((entry.mel is None) == (entry.corpus == "true") for entry in entries)
-
-
 def test_the_evaluation_voice_can_only_be_evaluated(tmp_path: Path) -> None:
     speech = tmp_path / "speech"
     write_speech(speech, 6, "kokoro-jf_alpha")
@@ -96,13 +136,3 @@ def test_the_evaluation_voice_can_only_be_evaluated(tmp_path: Path) -> None:
     assert len(recordings(manifest, Selection(0.5, 9))) == 6
     with pytest.raises(CorpusError, match="does not belong to the plan 'mixtures'"):
         join(predict(speech, []), speech, tmp_path, "mixtures", "pairs", "nvidia")
-
-
-def test_a_model_that_predicts_prosody_can_be_given_it(halves, tmp_path: Path) -> None:
-    speech, _ = halves
-    model = train(speech, tmp_path / "run", "folds=2", "held=0", "model.prosody=true", "trainer.steps=5")
-    assert load_acoustic(model)[0].config.prosody
-    own, given = (next(predict(speech, [model], true_prosody=true)).mel for true in (False, True))
-    assert own is not None
-    assert given is not None
-    assert not np.allclose(own, given)

@@ -1,4 +1,4 @@
-"""`python -m recipes adapter`, from a corpus to an adapter that speaks."""
+"""Fitting of adapters on maps that are known, on pairs of frames, and from the command line."""
 
 from __future__ import annotations
 
@@ -11,14 +11,92 @@ import soundfile
 import torch
 
 from recipes.__main__ import main
-from recipes.adapters.command import bands_below
-from training.corpora.manifest import Entry, read_manifest, write_manifest
+from recipes.adapters.fitting import SILENT_FRAMES, AdapterObjective, Frames, Levels, closed_form, frames_of
+from training.corpora.manifest import Entry, Manifest, read_manifest, write_manifest
+from training.data.augment import AugmentConfig
 from vocoder.adapt.adapter import adapter_between, load_adapter
 from vocoder.adapt.path import MelPath
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
+from vocoder.models.adapter import AdapterConfig, AdapterModel
 
 RATE = 22050
+RATE = 22050
+
+
+@torch.no_grad()
+def error_of(model: AdapterModel, data: Frames) -> float:
+    objective = AdapterObjective(model, preset("nvidia"), data, ridge=0.0)
+    return float(objective.validate({"windows": data.windows, "frames": data.frames})["score"])
+
+
+def known_map(count: int = 2000, curved: bool = False) -> Frames:
+    generator = torch.Generator().manual_seed(1)
+    windows = -4.0 + 2.0 * torch.randn(count, 2, 80, generator=generator)
+    frames = 0.7 * windows[:, 0] + 0.3 * windows[:, 1] + torch.linspace(0, 1, 80)
+    return Frames(windows, (frames + 0.5 * windows[:, 0].sin() if curved else frames).clamp_min(-11.5))
+
+
+def model_of(*hidden: int) -> AdapterModel:
+    torch.manual_seed(2)
+    return AdapterModel(AdapterConfig(before=1, after=0, hidden=hidden))
+
+
+def test_a_linear_map_is_found_in_closed_form() -> None:
+    data, model = known_map(), model_of()
+    closed_form(model, data, ridge=1e-8)
+    assert error_of(model, data) < 2e-3
+    unseen = known_map(100)
+    torch.testing.assert_close(model(unseen.windows), unseen.frames, atol=2e-2, rtol=0)
+
+
+def test_training_starts_from_the_closed_form_and_gains_where_it_is_curved() -> None:
+    data = known_map(curved=True)
+    linear, objective = model_of(), AdapterObjective(model_of(64), preset("nvidia"), data, ridge=1e-6)
+    closed_form(linear, data, ridge=1e-6)
+    with torch.no_grad():
+        objective.initialise([])
+    torch.testing.assert_close(objective.model(data.windows[:9]), linear(data.windows[:9]))
+    optimiser = torch.optim.Adam(objective.model.parameters(), lr=2e-3)
+    for step in range(200):
+        chosen = slice(100 * (step % 20), 100 * (step % 20) + 100)
+        outcome = objective.loss("model", {"windows": data.windows[chosen], "frames": data.frames[chosen]}, step)
+        assert outcome is not None
+        optimiser.zero_grad()
+        outcome[0].backward()
+        optimiser.step()
+    assert error_of(objective.model, data) < 0.9 * error_of(linear, data)
+    assert [phase.name for phase in objective.phases()] == ["model"]
+    assert AdapterObjective(linear, preset("nvidia"), data, ridge=1e-6).phases() == ()
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> Manifest:
+    time = np.arange(RATE // 2) / RATE
+    x = 0.2 * np.sin(2 * np.pi * (300 * time + 900 * time**2))
+    soundfile.write(tmp_path / "a.flac", x, RATE, subtype="PCM_16")
+    return Manifest(tmp_path, (Entry("a.flac", "c", "s", "train", 0.5, RATE, "CC0"),))
+
+
+def pairs(corpus: Manifest, name: str, config: AdapterConfig, levels: Levels) -> tuple[torch.Tensor, torch.Tensor]:
+    found = frames_of(corpus, corpus.entries, preset(name), config, AugmentConfig(), levels, 0)
+    return found.windows, found.frames
+
+
+@pytest.mark.parametrize("name", ["espnet", "vocos"])
+def test_windows_and_frames_stand_at_the_same_times(corpus: Manifest, name: str) -> None:
+    """Each band follows a glide: source and target must peak in bands of the same frequency."""
+    source = preset(name)
+    config = AdapterConfig(bands=source.n_mels, before=1, after=1)
+    windows, frames = pairs(corpus, name, config, Levels((0.0, 0.0)))
+    assert windows.shape == (len(frames), 3, source.n_mels)
+    assert frames.shape[0] == 1 + RATE // 2 // 256 + SILENT_FRAMES + 1
+    middle = slice(5, 35)
+    torch.testing.assert_close(windows[middle][1:, 0], windows[middle][:-1, 1])
+    place = windows[middle, 1].argmax(dim=1).double()
+    target = frames[middle].argmax(dim=1).double()
+    slope = np.polyfit(place, target, 1)
+    assert np.abs(np.polyval(slope, place) - target.numpy()).max() < 1.6
 
 
 @pytest.fixture
@@ -64,15 +142,6 @@ def test_one_command_needs_only_the_mels(manifest: Path, tmp_path: Path, monkeyp
         assert main(["adapter", f"mel={mel}", *common]) == 0
         source = load_adapter(Path("runs/adapters", name, "last", "model")).source
         assert (source.name, source.mean) == (name, None)
-
-
-def test_bands_above_those_of_the_target_are_not_looked_at() -> None:
-    assert bands_below(preset("espnet"), 8000.0) == 80
-    assert bands_below(preset("r9y9"), 8000.0) == 80
-    for name in ("vocos", "nemo"):
-        config = preset(name)
-        seen = bands_below(config, 8000.0)
-        assert config.n_mels * 0.75 < seen < config.n_mels
 
 
 def test_recordings_are_listed_once_more_with_adapted_mels_frame_for_frame(manifest: Path) -> None:

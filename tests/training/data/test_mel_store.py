@@ -8,14 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 import torch
-from given_mels import numbered_mel, write_given
+from given_mels import write_given
 from torch.utils.data import default_collate
 
 from training.corpora.manifest import ManifestError, read_manifest, write_manifest
 from training.data.augment import AugmentConfig
 from training.data.datasets import SegmentConfig, SegmentDataset, held_out_segments
-from training.data.mel_store import conditioned
-from vocoder.audio.resampling import resample
+from training.data.stores import conditioned
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.spectrogram import MelSpectrogram
 
@@ -77,13 +76,6 @@ def test_recordings_without_a_mel_are_varied_as_before_and_keep_their_own(tmp_pa
     assert conditioned(own, default_collate(list(plain))) is own
 
 
-def test_a_short_recording_ends_in_silence(tmp_path):
-    manifest = write_given(tmp_path, MEL, [("train", 320, True)])
-    item = SegmentDataset(manifest, "train", PLAIN, mel_config=MEL)[0]
-    torch.testing.assert_close(item["mel"][:, :6], torch.from_numpy(numbered_mel(MEL, 6)))
-    torch.testing.assert_close(item["mel"][:, 6:], MelSpectrogram(MEL).silence()[:, None].expand(-1, 10))
-
-
 def with_preset(manifest, mel_preset):
     write_manifest(manifest.root / "manifest.jsonl", [replace(e, mel_preset=mel_preset) for e in manifest.entries])
     return read_manifest(manifest.root)
@@ -99,17 +91,6 @@ def test_frames_that_stand_later_are_cut_with_audio_that_starts_later(tmp_path):
         own = MelSpectrogram(ours).frame(item["x"][None])[0, :, :16]
         inside = slice(2, -2)  # reflections at the ends are other ones
         torch.testing.assert_close(item["mel"][:, inside], own[:, inside], rtol=0, atol=1e-3)
-
-
-def test_a_mel_of_another_frame_rate_has_a_frame_for_every_hop(tmp_path):
-    ours, theirs = preset("nvidia"), preset("speecht5")
-    manifest = write_given(tmp_path, ours, [("train", 22050, True)])
-    x = resample(soundfile.read(tmp_path / "0.flac", dtype="float32")[0], 22050, 16000)
-    np.save(tmp_path / "0.npy", MelSpectrogram(theirs)(torch.from_numpy(x)[None])[0, :, : len(x) // 256].numpy())
-    item = SegmentDataset(with_preset(manifest, "speecht5"), "train", SegmentConfig(), mel_config=ours)[0]
-    own = MelSpectrogram(ours).frame(item["x"][None])[0, :, :64]
-    assert item["mel"].shape == own.shape
-    assert float((item["mel"] - own)[2:60].abs().mean()) < 0.5  # an adapter guesses
 
 
 def test_a_mel_that_does_not_fit_is_named_with_what_would(tmp_path):

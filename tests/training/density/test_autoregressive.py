@@ -7,7 +7,7 @@ import torch
 from exactness import jacobian
 from tiny_models import stirred
 
-from training.density.autoregressive import Autoregressive, chain, generations, layered
+from training.density.autoregressive import Autoregressive, chain, generations
 
 pytestmark = pytest.mark.usefixtures("float64")
 
@@ -53,10 +53,3 @@ def test_a_cycle_is_named():
         Autoregressive(graph)
     with pytest.raises(ValueError, match="square"):
         Autoregressive(torch.zeros(2, 3))
-
-
-def test_layers_of_a_graph_lie_between_a_coupling_and_the_chain():
-    assert torch.equal(layered(5, 5), chain(5))
-    assert generations(layered(6, 2)) == [[0, 1, 2], [3, 4, 5]]
-    assert [len(g) for g in generations(layered(7, 3))] == [3, 2, 2]
-    assert not layered(4, 1).any()

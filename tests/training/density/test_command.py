@@ -126,13 +126,6 @@ def test_a_wrong_setting_is_one_line_that_names_it(digits, capsys, arguments, te
     assert error.count("\n") == 1
 
 
-def test_shorthands(tmp_path):
-    assert shorthands("maf", "digits") == ["model.kind=maf", "data.source=digits"]
-    assert shorthands(None, "festvox-ru") == ["data.source=mels", "data.corpora=[festvox-ru]"]
-    assert shorthands(None, str(tmp_path)) == ["data.source=mels", f"manifest={tmp_path}"]
-    assert shorthands(None, None) == []
-
-
 @pytest.mark.parametrize(
     ("model", "data", "name"),
     [

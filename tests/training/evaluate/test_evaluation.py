@@ -1,18 +1,23 @@
+"""Recordings are read, synthesized and scored."""
+
 from __future__ import annotations
 
 import pickle
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
-from evaluation_corpus import RATE, NoiseVocoder, voice
+from evaluation_corpus import RATE, NoiseVocoder, voice, write_corpus, write_recordings
 
-from training.evaluate.candidates import Candidate, of_vocoder
-from training.evaluate.evaluation import evaluate, score, scoring_pool, synthesized
-from training.evaluate.metric import Audio, Metric, MetricUndefinedError, split_by_package
+from training.corpora.manifest import Manifest, ManifestError, read_manifest
+from training.corpora.mapping import mapped
+from training.evaluate.candidates import Candidate, GriffinLim, mel_of, of_vocoder
+from training.evaluate.evaluation import evaluate, score, synthesized
+from training.evaluate.metric import Audio, Metric, MetricUndefinedError
 from training.evaluate.metrics import METRICS
-from training.evaluate.recordings import Recording
-from vocoder.mel.config import preset
+from training.evaluate.recordings import Recording, Selection, left_out, recordings
+from vocoder.mel.config import MelConfig, preset
 
 NVIDIA = preset("nvidia")
 TRUTH = Candidate("ground truth", NVIDIA)
@@ -45,18 +50,13 @@ def test_scores_say_why_a_value_is_absent() -> None:
         score([LEVEL], RATE, x, x[1:])
 
 
-def test_metrics_without_their_package_are_named() -> None:
-    absent = metric("absent", picky, package="no_such_package_at_all")
-    assert split_by_package([LEVEL, absent]) == ((LEVEL,), {"absent": "no_such_package_at_all"})
-
-
 def test_what_processes_get_and_return_can_be_sent() -> None:
     x = voice(120.0, 0.1)
     task = partial(score, tuple(m for m in METRICS if m.name == "stft_distance"), RATE)
     sent = pickle.loads(pickle.dumps(task))
     assert pickle.loads(pickle.dumps(sent(x, 0.5 * x))) == task(x, 0.5 * x)
-    with pytest.raises(ValueError, match="at least 1 process"), scoring_pool(0):
-        pass
+    with pytest.raises(ValueError, match="at least 1 process"):
+        list(mapped(task, [], 0))
 
 
 def test_audio_is_cut_to_the_recording_and_timed() -> None:
@@ -101,3 +101,71 @@ def test_a_voice_is_unseen_by_the_models_that_did_not_hear_it() -> None:
     assert seen(of_vocoder(tuned, "tuned")) == [True, False]
     assert seen(of_vocoder(foreign, "foreign")) == [False, True]  # it does not say, so the manifest does
     assert seen(TRUTH) == [True, True]
+
+
+def test_only_test_utterances_in_range_are_read_by_voice(tmp_path: Path) -> None:
+    found = recordings(read_manifest(write_corpus(tmp_path)), Selection(0.5, 9.0))
+    assert [(r.path, r.voice, r.seen) for r in found] == [
+        ("4.flac", "high", False),
+        ("5.flac", "high", False),
+        ("1.flac", "low", True),
+        ("2.flac", "low", True),
+    ]
+    np.testing.assert_allclose(found[2].x, voice(110.0, 1.0, seed=1), atol=2**-15)
+    assert found[2].seconds == pytest.approx(1.0)
+    assert found[2].at(16000).shape == (16000,)
+    assert found[2].sample_rate == RATE
+
+
+def speakers_of_two_corpora(folder: Path) -> Manifest:
+    """Write corpus `many` with four held-out utterances of each of three speakers, and corpus `one` with two."""
+    plan = [("many", speaker) for speaker in "abc" for _ in range(4)] + [("one", "d")] * 2
+    told = [{"corpus": corpus, "speaker": speaker, "split": "test"} for corpus, speaker in plan]
+    return write_recordings(folder, *((voice(120.0, 0.5, seed=i), entry) for i, entry in enumerate(told)))
+
+
+def test_bounded_numbers_are_spread_evenly(tmp_path: Path) -> None:
+    manifest = speakers_of_two_corpora(tmp_path)
+    found = recordings(manifest, Selection(0.5, by="corpus"))
+    assert [r.voice for r in found] == ["many"] * 12 + ["one"] * 2
+    assert {(r.corpus, r.speaker) for r in found} == {("many", "a"), ("many", "b"), ("many", "c"), ("one", "d")}
+    assert [r.voice for r in recordings(manifest, Selection(0.5))] == [*"aaaabbbbcccc", "d", "d"]
+
+    def chosen(**bounds: int) -> list[int]:
+        return [int(r.path.removesuffix(".flac")) for r in recordings(manifest, Selection(0.5, by="corpus", **bounds))]
+
+    assert chosen(per_speaker=2) == [1, 3, 5, 7, 9, 11, 12, 13]
+    assert chosen(limit=3) == [2, 6, 10, 12, 13]
+    assert chosen(limit=1, per_speaker=1) == [6, 13]
+    assert chosen(per_speaker=100) == list(range(14))
+
+
+def test_rows_of_other_lengths_are_left_out(tmp_path: Path) -> None:
+    manifest = read_manifest(write_corpus(tmp_path))
+    assert left_out(manifest, Selection(1.15, 9.0)) == ["high"]
+    assert left_out(manifest, Selection(1.15, 9.0, by="corpus")) == []
+    with pytest.raises(ManifestError, match="no test utterance"):
+        recordings(manifest, Selection(2.5, 9.0))
+
+
+def spectral_error(x: Audio, config: MelConfig, iterations: int) -> float:
+    """Mean absolute difference of the log-mels of x and of what Griffin-Lim makes of its mel."""
+    mel = mel_of(x, config)
+    generated = GriffinLim(config, iterations)(mel)
+    assert generated.shape == (mel.shape[1] * config.hop_length,)
+    assert generated.dtype == np.float32
+    again = mel_of(generated, config)[:, : mel.shape[1]]
+    return float(np.abs(again - mel).mean())
+
+
+def test_iterations_bring_the_mel_closer() -> None:
+    x, config = voice(150.0, 1.0), preset("nvidia")
+    assert spectral_error(x, config, 60) < 0.7 * spectral_error(x, config, 1)
+
+
+@pytest.mark.parametrize("name", ["hifigan", "espnet", "tacotron2-tf", "vocos"])
+def test_every_convention_is_undone(name: str) -> None:
+    """Where logarithm, power and framing are understood, 60 iterations come close to the mel they started from."""
+    config = preset(name)
+    unit = {"ln": 1.0, "log10": np.log(10.0), "db20": 100.0 / 8.0 * np.log(10.0) / 20.0}[config.log]
+    assert spectral_error(voice(150.0, 1.0), config, 60) * unit < 0.35

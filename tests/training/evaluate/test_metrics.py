@@ -8,12 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from training.evaluate.band import band_is_kept, band_level
 from training.evaluate.metric import Metric, MetricUndefinedError, split_by_package
 from training.evaluate.metrics import METRICS
-from training.evaluate.opinions import overall_quality, pesq_wide_band, short_time_intelligibility
+from training.evaluate.opinions import pesq_wide_band, short_time_intelligibility
 from training.evaluate.pitch import periodicity_rmse, pitch_rmse, pitch_track, voiced_share, voicing_f1
-from training.evaluate.stft_distance import multi_resolution_stft_distance
+from training.evaluate.spectra import band_is_kept, band_level, multi_resolution_stft_distance
 
 RATE = 22050
 BY_NAME = {metric.name: metric for metric in METRICS}
@@ -80,14 +79,6 @@ def test_judges_of_naturalness_ignore_the_reference_and_the_level(name: str) -> 
     assert measure(x, noise(2.0), RATE) != pytest.approx(value, abs=0.05)
 
 
-def test_dnsmos_repeats_what_is_short_and_refuses_silence() -> None:
-    skip_without(BY_NAME["dnsmos"])
-    x = noise(1.0)
-    assert overall_quality(x, np.tile(x, 3), RATE) == pytest.approx(overall_quality(x, x, RATE), abs=0.05)
-    with pytest.raises(MetricUndefinedError, match="silence"):
-        overall_quality(x, 0 * x, RATE)
-
-
 def test_pesq_and_stoi_need_some_speech() -> None:
     skip_without(BY_NAME["stoi"])
     with pytest.raises(MetricUndefinedError, match=r"0\.4 s"):
@@ -117,13 +108,6 @@ def test_the_pitch_of_a_tone_is_followed(f0: float) -> None:
     cents = 1200 * np.log2(track.f0[track.voiced] / f0)
     assert np.abs(np.median(cents)) < 12.0  # half a step of 20 cents, and some
     assert np.quantile(np.abs(cents), 0.9) < 35.0
-
-
-def test_the_error_of_two_tones_is_their_interval() -> None:
-    skip_without(BY_NAME["pitch_rmse_cents"])
-    semitone = 2 ** (1 / 12)
-    assert pitch_rmse(breathy(tone(200.0)), breathy(tone(200.0 * semitone)), RATE) == pytest.approx(100.0, abs=25.0)
-    assert pitch_rmse(breathy(tone(200.0)), breathy(tone(400.0)), RATE) == pytest.approx(1200.0, abs=60.0)
 
 
 def test_half_a_voice_has_the_scores_that_follow_from_it() -> None:

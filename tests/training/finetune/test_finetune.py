@@ -22,7 +22,7 @@ from training.evaluate.metrics import METRICS
 from training.finetune import budget, command
 from training.finetune import recipe as recipe_module
 from training.finetune import recordings as recordings_module
-from training.finetune.kinds import KINDS, Start, written_run
+from training.finetune.recipe import KINDS, Start, written_run
 from training.loop.stopping import Interruption
 from vocoder.checkpoint import load_model, save_model
 from vocoder.layers.source.pitch import PitchConfig
@@ -154,23 +154,6 @@ def test_critics_beside_the_weights_judge_at_once_and_new_ones_learn_first(tmp_p
     (start / CRITICS_FILE).unlink()
     config = recipe_module.recipe(Start.of(str(start)), tmp_path, tmp_path, budget.of_steps(100, 1.0))
     assert config.losses.critics_from == 25
-
-
-@pytest.mark.filterwarnings("ignore:invalid value encountered:RuntimeWarning")  # TensorBoard gets what is not finite
-def test_starting_weights_are_kept_where_nothing_improves(start, recordings, tmp_path, capsys, monkeypatch) -> None:
-    plain = recipe_module._trainer
-
-    def ruinous(*arguments):
-        config = plain(*arguments)
-        object.__setattr__(config, "learning_rate", 3.0)
-        return config
-
-    monkeypatch.setattr(recipe_module, "_trainer", ruinous)
-    assert main(words(start, recordings, tmp_path, "--steps", "6")) == 0
-    assert "are published as they were" in capsys.readouterr().out
-    before, after = (load_model(path).model.state_dict() for path in (start, tmp_path / "mine"))
-    assert all(torch.equal(after[name], value.half().float()) for name, value in before.items())
-    assert "published as they were" in (tmp_path / "mine" / "README.md").read_text()
 
 
 def test_a_stopped_run_goes_on_and_predicted_mels_are_heard(start, recordings, tmp_path, capsys, monkeypatch) -> None:

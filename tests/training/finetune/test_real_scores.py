@@ -15,9 +15,9 @@ from training.corpora.manifest import read_manifest
 from training.evaluate import comparison
 from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
-from training.finetune.kinds import Start
 from training.finetune.outcome import AFTER, BEFORE, compared
-from training.loop.run_state import Progress
+from training.finetune.recipe import Start
+from training.loop.checkpointing import Progress
 from vocoder.checkpoint import load_model, save_model
 from vocoder.loading import model_directory
 

@@ -7,20 +7,15 @@ pretended GPU; for gradients autograd's engine would ask its driver for a contex
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import nullcontext
 from typing import Any
 
 import pytest
 import torch
-from accelerate import Accelerator
-from tiny_objectives import OBJECTIVES, VOCODERS
+from tiny_objectives import OBJECTIVES
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from training.loop.objective import Batch, Objective
-from training.loop.optimisation import ExponentialMovingAverage
-from training.loop.trainer_config import TrainerConfig
-from training.loop.update import update
 from vocoder.layers.kept import Kept
 from vocoder.mel.config import MelConfig
 
@@ -69,27 +64,3 @@ def test_the_losses_of_every_phase_stay_on_the_device(name: str, monkeypatch: py
         for phase in objective.phases():
             loss, parts = objective.loss(phase.name, batch(objective.mel_config, CUDA), STEP)
             assert {value.device for value in (loss, *parts.values())} == {CUDA}
-
-
-@pytest.mark.parametrize("name", VOCODERS)
-def test_a_step_of_every_phase_stays_on_the_device(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    made, accelerator, settings = VOCODERS[name](), Accelerator(cpu=True), TrainerConfig(2000, 2)
-    monkeypatch.setattr(torch, "autocast", lambda *_, **__: nullcontext())  # which `meta` has none of
-    monkeypatch.setattr(torch, "is_autocast_enabled", lambda *_: False)
-    with FakeTensorMode(allow_non_fake_inputs=True):
-        objective = on(META, made, monkeypatch)
-        average = ExponentialMovingAverage(objective.model, 0.9)
-        for phase in objective.phases():
-            optimiser, moved = torch.optim.SGD(phase.parameters, lr=0.1), list[torch.device]()
-            optimiser.register_step_pre_hook(
-                lambda *_, phase=phase, moved=moved: moved.extend(
-                    p.grad.device for p in phase.parameters if p.grad is not None
-                )
-            )
-            given = batch(objective.mel_config, META)
-            done = update(objective, phase, optimiser, given, STEP, settings, accelerator)
-            assert done is not None
-            assert {value.device for value in done.metrics.values()} == {META}
-            assert set(moved) == {META}
-            assert len(moved) == len(phase.parameters)
-        average.update()

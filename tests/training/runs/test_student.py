@@ -11,28 +11,12 @@ from torch.nn import functional as F
 
 from training.critics.spectrogram import CriticConfig
 from training.runs.student import StudentLosses, StudentObjective
-from vocoder.config import ConfigError
 from vocoder.distributions.base import ENTROPY
 from vocoder.distributions.gaussian import Gaussian
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.models.student import Student, StudentConfig
 from vocoder.models.waveglow_config import SourceConfig
-
-
-class Loud(nn.Module):
-    """Each sample is half of the one before it plus noise as loud as the mel frame is on average."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.distribution = Gaussian()
-        self.gain = nn.Parameter(torch.tensor(0.5))
-
-    def conditionals(self, x: Tensor, mel: Tensor) -> Tensor:
-        """Return mean and log-scale (B, 2, T)."""
-        log_s = 0.5 * mel.mean(dim=1).repeat_interleave(x.shape[1] // mel.shape[2], dim=1) - 1.0
-        return torch.stack([self.gain * F.pad(x[:, :-1], (1, 0)), log_s], dim=1)
-
 
 SOURCE = SourceConfig(PitchConfig(channels=4, layers=1, f0_min=200.0, f0_max=550.0, bins=8), f_max=3000.0)
 FRAMES = StudentConfig(
@@ -52,6 +36,20 @@ LOSSES = StudentLosses(
     bfloat16=False,
     critics=CriticConfig(sizes=(128,), channels=2, length=1024, f_max=3000.0),
 )
+
+
+class Loud(nn.Module):
+    """Each sample is half of the one before it plus noise as loud as the mel frame is on average."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.distribution = Gaussian()
+        self.gain = nn.Parameter(torch.tensor(0.5))
+
+    def conditionals(self, x: Tensor, mel: Tensor) -> Tensor:
+        """Return mean and log-scale (B, 2, T)."""
+        log_s = 0.5 * mel.mean(dim=1).repeat_interleave(x.shape[1] // mel.shape[2], dim=1) - 1.0
+        return torch.stack([self.gain * F.pad(x[:, :-1], (1, 0)), log_s], dim=1)
 
 
 def batch(items: int = 3) -> dict[str, Tensor]:
@@ -89,28 +87,6 @@ def test_divergence_is_cross_entropy_minus_entropy_and_comes_in_over_time(estima
     torch.testing.assert_close(loss(made, step=4)[0].detach(), 0.5 * parts["kl"])
 
 
-def test_estimators_agree():
-    found = [
-        float(loss(objective(SAMPLES, estimator=name, draws=16))[1]["kl"]) for name in ("closed", "draws", "sample")
-    ]
-    assert found[1] == pytest.approx(found[0], rel=0.05, abs=0.02)
-    assert found[2] == pytest.approx(found[0], rel=0.15, abs=0.1)
-
-
-@pytest.mark.parametrize("config", [FRAMES, SAMPLES], ids=["frames", "samples"])
-def test_steps_bring_the_student_nearer_to_the_teacher(config):
-    made = objective(config, kl_warmup_steps=0)
-    optimiser = torch.optim.Adam(made.model.parameters(), lr=1e-2)
-    first = float(loss(made)[1]["kl"])
-    for step in range(15):
-        total, _ = loss(made, step)
-        optimiser.zero_grad()
-        total.backward()
-        optimiser.step()
-    assert float(loss(made)[1]["kl"]) < first - 0.05
-    assert all(parameter.grad is None for parameter in made.teacher.parameters())
-
-
 @pytest.mark.parametrize(("name", "weight"), [("power", 0.5), ("spectral", 2.0), ("mel", 3.0)])
 def test_each_loss_has_its_weight(name, weight):
     total, parts = loss(objective(kl=0.0, **{name: weight}))
@@ -118,22 +94,6 @@ def test_each_loss_has_its_weight(name, weight):
     assert float(parts[name]) > 0
     torch.testing.assert_close(total.detach(), weight * parts[name])
     torch.testing.assert_close(loss(objective(kl=0.0))[0].detach(), torch.tensor(0.0))
-
-
-@pytest.mark.parametrize(
-    ("changes", "text"),
-    [
-        ({"kl": -1.0}, "kl must not be negative"),
-        ({"draws": 0}, "draws"),
-        ({"teacher_items": -1}, "teacher_items"),
-        ({"regulariser": 4.0}, "closed"),
-    ],
-)
-def test_losses_that_make_no_sense(changes, text):
-    with pytest.raises(ConfigError, match=text):
-        dataclasses.replace(LOSSES, **changes)
-    with pytest.raises(ConfigError, match="Linear cannot teach"):
-        StudentObjective(Student(FRAMES), nn.Linear(1, 1), MEL, LOSSES)
 
 
 def test_the_teacher_may_score_the_first_segments_alone():

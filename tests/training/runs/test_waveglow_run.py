@@ -14,7 +14,7 @@ from training.cli import main
 from training.run_config import load_config
 from training.runs.corpus_run import load_run
 from training.runs.waveglow import WaveGlowRun
-from training.start.pitch import PitchModel, save_pitch
+from training.start.inheritance import PitchModel, save_pitch
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.layers.source.pitch import PitchConfig, PitchNet

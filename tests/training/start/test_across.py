@@ -8,7 +8,7 @@ from tiny_reverse import CONFIG
 from tiny_waveglow import MEL
 
 from training.start.across import between, weights_across
-from training.start.inheritance import inherit_trunk
+from training.start.inheritance import inherit
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError
 from vocoder.layers.conditioning import normalised
@@ -50,7 +50,7 @@ def test_the_same_mel_changes_no_weight():
 
 def test_layers_that_see_the_mel_see_the_same_of_a_flat_spectrum(tmp_path):
     given, made = reverse_of(MEL), reverse_of(OTHER)
-    inherit_trunk(made, str(save_model(tmp_path / "given", given, MEL)))
+    inherit(made, str(save_model(tmp_path / "given", given, MEL)))
     one, other = (flat(mel)[None, :, None].expand(1, -1, 9) for mel in (MEL, OTHER))
     for name in ("condition", "pitch"):
         first, second = getattr(given, name).layers[0], getattr(made, name).layers[0]

@@ -1,1 +1,1 @@
-"""Pages to listen to an evaluation: one with names and scores, and a blind one for ratings."""
+"""The page to listen to an evaluation."""

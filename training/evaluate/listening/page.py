@@ -1,14 +1,12 @@
-"""What an evaluation leaves for listeners: the page with names and scores, and the blind test."""
+"""The page to listen to an evaluation: players, spectrograms, differences and scores, with names."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from training.evaluate.listening.blind import blind_test
-from training.evaluate.listening.rendering import render
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
 from training.evaluate.listening.utterance import (
     DIFFERENCE_DB,
     Utterance,
@@ -16,14 +14,14 @@ from training.evaluate.listening.utterance import (
     flac_uri,
     spectrogram_picture,
 )
-from training.evaluate.report import Report
-from training.evaluate.summary import cells, utterance_cells
+from training.evaluate.report import Report, cells, utterance_cells
 
 
 def listening_page(report: Report, utterances: Sequence[Utterance]) -> str:
-    """Return one HTML document that needs nothing else: players, spectrograms, differences and sortable scores."""
-    return render(
-        "listening.html",
+    """Return one HTML document that needs nothing else, with sortable scores; whatever is put into it is escaped."""
+    loader = PackageLoader("training.evaluate.listening")
+    page = Environment(loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
+    return page.get_template("listening.html").render(
         settings={name: value for name, value in report.settings.items() if value is not None},
         summaries=cells(report.summaries(), report.metrics),
         rows=utterance_cells(report.rows, report.metrics),
@@ -33,21 +31,6 @@ def listening_page(report: Report, utterances: Sequence[Utterance]) -> str:
         utterances=[(utterance, _shown(utterance)) for utterance in utterances],
         difference_db=DIFFERENCE_DB,
     )
-
-
-def write_pages(report: Report, utterances: Sequence[Utterance], folder: Path, seed: int = 0) -> list[Path]:
-    """Write listening.html, blind.html and blind-key.json, and return their paths.
-
-    Without utterances there is only listening.html, with the scores.
-    """
-    texts = {"listening.html": listening_page(report, utterances)}
-    if utterances:
-        test = blind_test(utterances, seed)
-        texts["blind.html"] = test.page
-        texts["blind-key.json"] = json.dumps(test.key, indent=1, ensure_ascii=False) + "\n"
-    for name, text in texts.items():
-        (folder / name).write_text(text, encoding="utf-8")
-    return [folder / name for name in texts]
 
 
 def _shown(utterance: Utterance) -> list[dict[str, Any]]:

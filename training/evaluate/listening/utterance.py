@@ -33,15 +33,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class Utterance:
-    """One recording and what each candidate made of its mel.
-
-    Attributes:
-        voice: whose it is.
-        path: the recording's, in the manifest.
-        sample_rate: of all clips, in Hz.
-        reference: the recording.
-        clips: of the other candidates.
-    """
+    """One recording, the reference, and what each candidate made of its mel, all at one sample rate in Hz."""
 
     voice: str
     path: str

@@ -1,19 +1,24 @@
+"""The listening page: players, pictures and scores."""
+
 from __future__ import annotations
 
+import base64
+import io
 import json
 import re
 import shutil
 import subprocess
 from html.parser import HTMLParser
 from importlib.resources import files
-from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
+from matplotlib.image import imread
 
 from training.evaluate.evaluation import Row
-from training.evaluate.listening.page import listening_page, write_pages
-from training.evaluate.listening.utterance import Clip, Utterance
+from training.evaluate.listening.page import listening_page
+from training.evaluate.listening.utterance import Clip, Utterance, difference_picture, flac_uri, spectrogram_picture
 from training.evaluate.metric import Metric
 from training.evaluate.report import Report
 
@@ -23,6 +28,7 @@ ROWS = [
     for name, good in (("recording", 4.0), ("<b>ours</b>", 3.0))
 ]
 REPORT = Report({"seed": 0, "limit": None}, ROWS, METRICS, {}, ["<b>ours</b>"])
+RATE = 22050
 
 
 class Tags(HTMLParser):
@@ -74,15 +80,6 @@ def test_scores_of_rows_and_utterances_are_there_and_names_are_escaped() -> None
     assert "limit" not in page
 
 
-def test_files_depend_on_what_there_is_to_hear(tmp_path: Path) -> None:
-    assert [path.name for path in write_pages(REPORT, [], tmp_path)] == ["listening.html"]
-    paths = write_pages(REPORT, [utterance()], tmp_path)
-    assert [path.name for path in paths] == ["listening.html", "blind.html", "blind-key.json"]
-    assert paths[1].stat().st_size > 10_000
-    key = json.loads(paths[2].read_text(encoding="utf-8"))
-    assert "<b>ours</b>" in {what["candidate"] for what in key.values()}
-
-
 @pytest.mark.skipif(shutil.which("node") is None, reason="needs node")
 def test_numbers_sort_as_numbers_and_what_is_absent_stays_last() -> None:
     source = (files("training.evaluate.listening") / "templates" / "sorting.js").read_text(encoding="utf-8")
@@ -94,3 +91,40 @@ console.log(JSON.stringify([
 """
     done = subprocess.run(["node", "-e", source + script], capture_output=True, text=True, check=True, timeout=60)
     assert json.loads(done.stdout) == [["-3", "9.5*", "10", "-"], ["10", "9.5*", "-3", "-"], ["c", "b", "a"]]
+
+
+def payload(uri: str, media_type: str) -> io.BytesIO:
+    head, data = uri.split(",")
+    assert head == f"data:{media_type};base64"
+    return io.BytesIO(base64.b64decode(data))
+
+
+def tone(hertz: float, level: float = 0.3) -> np.ndarray:
+    return (level * np.sin(2 * np.pi * hertz * np.arange(RATE) / RATE)).astype(np.float32)
+
+
+def test_audio_survives_to_the_last_of_16_bits_and_carries_no_tags() -> None:
+    x = tone(440.0)
+    with soundfile.SoundFile(payload(flac_uri(x, RATE), "audio/flac")) as file:
+        assert file.samplerate == RATE
+        assert file.copy_metadata() == {}
+        assert np.abs(file.read(dtype="float32") - x).max() <= 1 / 32768
+
+
+def test_a_tone_is_bright_at_its_height_only() -> None:
+    picture = imread(payload(spectrogram_picture(tone(2756.25), tone(2756.25)), "image/png"))[..., :3].mean(axis=(1, 2))
+    assert len(picture) == 256
+    assert abs(int(picture.argmax()) - (255 - 64)) <= 1  # 2756 Hz is a quarter of the way up
+    assert picture[:128].max() < 0.2
+
+
+def test_differences_are_red_where_louder_blue_where_softer_and_white_where_equal() -> None:
+    original = tone(2756.25)
+
+    def colour(x: np.ndarray) -> np.ndarray:
+        return imread(payload(difference_picture(x, original), "image/png"))[255 - 64, 40, :3]
+
+    assert colour(original).min() > 0.9
+    louder, softer = colour(3 * original), colour(original / 3)
+    assert louder[0] > louder[2] + 0.2
+    assert softer[2] > softer[0] + 0.2

@@ -1,0 +1,172 @@
+"""Recordings for the guard: those of corpora as if they came from elsewhere, and numbers that espeak-ng says."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import subprocess
+from collections.abc import Iterator, Sequence
+from fractions import Fraction
+from functools import partial
+from typing import Literal
+
+import av
+import librosa
+import numpy as np
+import soundfile
+
+from training.corpora.manifest import Entry, Manifest
+from training.data.augment import AugmentConfig, augmented
+from training.data.rational_resampling import crop, rate_grid, resampled_length
+from training.data.stores import AudioStore
+
+_ENVELOPE = 0.03  # seconds over which loudness is measured
+_EXPONENTS = (-0.4, 0.8)  # of the gain by which it is changed
+
+CODECS: dict[str, tuple[str, str, int, tuple[int, ...]]] = {
+    "mp3": ("mp3", "libmp3lame", 22050, (24000, 48000)),
+    "opus": ("ogg", "libopus", 24000, (10000, 32000)),
+    "opus-narrow": ("ogg", "libopus", 8000, (8000, 16000)),
+    "mulaw": ("wav", "pcm_mulaw", 8000, ()),
+    "amr": ("amr", "libopencore_amrnb", 8000, (4750, 12200)),
+    "g722": ("g722", "g722", 16000, ()),
+}
+"""container, encoder, sample rate in Hz, and the range of its bit rates"""
+
+
+_AUGMENT = AugmentConfig(equaliser_db=12.0, low_pass=0.35, low_pass_hz=(3400.0, 11000.0), noise=0.4, reverberation=0.3)
+_DYNAMICS, _CODEC, _SIXTEEN_BITS = 0.5, 0.25, 0.7  # shares of recordings: other loudness, a codec, rounded in the end
+_RMS_DB = (-50.0, -14.0)  # of full scale
+Use = Literal["fit", "calibrate"]
+_LANGUAGES = (
+    "af am ar az bg bn ca cmn cs cy da de el en-gb en-us eo es et eu fa fi fr-fr ga gu he hi hr hu hy id is it ja ka "
+    "kk kn ko ky la lt lv mk ml mr ms mt my nb ne nl om pa pl pt ro ru sd si sk sl sq sr sv sw ta te th tk tr tt uk ur "
+    "uz vi yue"
+)
+_VOICES = "adam anika belinda boris f1 f2 f3 f4 f5 john linda m1 m2 m3 m4 m5 m6 m7 m8 max quincy rob steph"
+LANGUAGES = tuple(_LANGUAGES.split())
+"""that read digits as words"""
+VOICES = tuple(_VOICES.split())
+_LEAST_SECONDS, _MOST_SECONDS = 0.6, 3.2
+_RATES = rate_grid((0.65, 1.5))
+
+
+def from_elsewhere(x: np.ndarray, band: float, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
+    """Return a recording (T,) float32, whose band ends at `band` Hz, as others might have made it, at another level."""
+    if rng.random() < _DYNAMICS:
+        x = expanded(x, rng.uniform(*_EXPONENTS), sample_rate)
+    x, _ = augmented(x, band, sample_rate, _AUGMENT, rng)
+    low, high = _RMS_DB
+    level = 10 ** ((low + (high - low) * rng.random()) / 20)
+    x = np.clip(x * (level / max(float(np.sqrt(np.mean(np.square(x)))), 1e-6)), -1.0, 1.0).astype(np.float32)
+    if rng.random() < _CODEC:
+        x = coded(x, sample_rate, tuple(CODECS)[int(rng.integers(len(CODECS)))], rng)
+    return np.round(x * 32768).astype(np.float32) / 32768 if rng.random() < _SIXTEEN_BITS else x
+
+
+def expanded(x: np.ndarray, exponent: float, sample_rate: int) -> np.ndarray:
+    """Return audio (T,) whose gain is its envelope to a power: 1 doubles all differences of level, -1 removes them."""
+    width = max(1, round(_ENVELOPE * sample_rate))
+    energy = np.convolve(np.square(x, dtype=np.float64), np.full(width, 1 / width), mode="same")
+    level = np.sqrt(energy / max(float(energy.max()), 1e-12) + 1e-8)
+    return (x * level**exponent).astype(np.float32)
+
+
+def coded(x: np.ndarray, sample_rate: int, name: str, rng: np.random.Generator) -> np.ndarray:
+    """Return audio (T,) as a codec of `CODECS` gives it back, padded or cut to its length."""
+    container, encoder, rate, bits = CODECS[name]
+    y = at_rate(x, sample_rate, rate)
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as output:
+        stream = output.add_stream(encoder, rate=rate, layout="mono")
+        if bits:
+            stream.bit_rate = int(rng.integers(bits[0], bits[1] + 1))
+        frame = av.AudioFrame.from_ndarray(
+            np.clip(np.round(y * 32767), -32768, 32767).astype(np.int16)[None], format="s16", layout="mono"
+        )
+        frame.sample_rate = rate
+        resampler = av.AudioResampler(format=stream.format, layout="mono", rate=rate, frame_size=stream.frame_size or 0)
+        for part in (*resampler.resample(frame), *resampler.resample(None)):
+            output.mux(stream.encode(part))
+        output.mux(stream.encode(None))
+    file.seek(0)
+    parts = []
+    with av.open(file, format=container) as source:
+        back = av.AudioResampler(format="flt", layout="mono", rate=rate)
+        for decoded in source.decode(audio=0):
+            parts += [part.to_ndarray()[0] for part in back.resample(decoded)]
+    z = at_rate(np.concatenate(parts), rate, sample_rate)
+    return np.pad(z, (0, max(0, len(x) - len(z))))[: len(x)]
+
+
+def at_rate(x: np.ndarray, rate: int, other: int) -> np.ndarray:
+    """Return audio (T,) float32 at another sample rate."""
+    if rate == other:
+        return x
+    return np.asarray(librosa.resample(x, orig_sr=rate, target_sr=other, res_type="soxr_hq"), dtype=np.float32)
+
+
+def spoken_numbers(count: int, sample_rate: int, use: Use, seed: int) -> list[np.ndarray]:
+    """Return utterances (T,) float32: numbers, which need no text, each in a language and voice drawn at random.
+
+    Those to fit to and those to calibrate with have no language and no voice in common. Raises ValueError if espeak-ng
+    is not installed.
+    """
+    if count and shutil.which("espeak-ng") is None:
+        raise ValueError(
+            "the guard needs speech of espeak-ng: install the Debian package espeak-ng, or have it say nothing"
+        )
+    rng, part = np.random.default_rng(seed), slice(0 if use == "fit" else 1, None, 2)
+    found: list[np.ndarray] = []
+    while len(found) < count:
+        language, voice = str(rng.choice(LANGUAGES[part])), str(rng.choice(VOICES[part]))
+        numbers = " ".join(str(n) for n in rng.integers(0, 5000, int(rng.integers(1, 5))))
+        pitch, speed = int(rng.integers(20, 80)), int(rng.integers(110, 220))
+        x, rate = _spoken(f"{language}+{voice}", numbers, pitch, speed)
+        if len(x) > rate // 4:
+            found.append(at_rate(x, rate, sample_rate))
+    return found
+
+
+def _spoken(voice: str, text: str, pitch: int, speed: int) -> tuple[np.ndarray, int]:
+    command = ["espeak-ng", "-v", voice, "-p", str(pitch), "-s", str(speed), "--stdout", text]
+    answer = subprocess.run(command, capture_output=True, check=True)
+    x, rate = soundfile.read(io.BytesIO(answer.stdout), dtype="float32")
+    return np.asarray(x, dtype=np.float32), int(rate)
+
+
+def augmented_recordings(
+    manifest: Manifest, entries: Sequence[Entry], count: int, seed: int
+) -> Iterator[tuple[np.ndarray, str]]:
+    """Yield parts (T,) of utterances as if they came from elsewhere, and the corpus of each; each corpus as often.
+
+    Short utterances are joined, and speeds vary.
+    """
+    store, rng = AudioStore(manifest, entries), np.random.default_rng(seed)
+    corpora = sorted({entry.corpus for entry in entries})
+    members = {corpus: [i for i, entry in enumerate(entries) if entry.corpus == corpus] for corpus in corpora}
+    for k in range(count):
+        corpus = corpora[k % len(corpora)]
+        rate = _RATES[int(rng.integers(len(_RATES)))] if rng.random() < 0.75 else Fraction(1)
+        wanted = int(manifest.sample_rate * rng.uniform(_LEAST_SECONDS, _MOST_SECONDS))
+        band, pieces = manifest.sample_rate / 2, list[np.ndarray]()
+        while sum(map(len, pieces)) < _LEAST_SECONDS * manifest.sample_rate:
+            i = members[corpus][int(rng.integers(len(members[corpus])))]
+            length = resampled_length(int(store.lengths[i]), rate)
+            start = int(rng.integers(0, max(1, length - wanted + 1)))
+            pieces.append(crop(partial(store.read, i), rate, start, min(start + wanted, length)))
+            band = min(band, entries[i].band_edge * float(rate))
+        x = np.concatenate(pieces)
+        yield from_elsewhere(x, band, manifest.sample_rate, rng), corpus
+
+
+def spoken_recordings(sample_rate: int, count: int, use: Use, seed: int) -> Iterator[tuple[np.ndarray, str]]:
+    """Yield utterances (T,) that espeak-ng makes, and its name; none need no espeak-ng."""
+    yield from ((x, "espeak-ng") for x in spoken_numbers(count, sample_rate, use, seed))
+
+
+def plain_recordings(manifest: Manifest, entries: Sequence[Entry]) -> Iterator[tuple[np.ndarray, str]]:
+    """Yield utterances (T,) as they are, and the corpus of each."""
+    store = AudioStore(manifest, entries)
+    for i, entry in enumerate(entries):
+        yield store.whole(i), entry.corpus

@@ -1,0 +1,197 @@
+"""What fine-tuning decides: where it cuts recordings, how long it trains, and what it publishes."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import soundfile
+
+from training.corpora.layouts import scan_folder
+from training.corpora.manifest import Manifest
+from training.evaluate.evaluation import Row
+from training.finetune import outcome as module
+from training.finetune.budget import FEWEST_STEPS, MOST_PASSES, held_out, of_steps, plan, slow
+from training.finetune.outcome import AFTER, BEFORE, BEST, compared
+from training.finetune.recipe import Start
+from training.finetune.recordings import cut, cut_long_recordings
+from training.finetune.verdict import changes, refusal
+from training.loop.checkpointing import Progress
+
+RATE = 8000
+SAME, BETTER, WORSE = 3.0, 3.3, 2.7
+Values = list[float | None]
+
+
+def test_a_tenth_is_held_out_within_bounds() -> None:
+    assert [held_out(count) for count in (6, 30, 60, 120, 5000)] == [3, 3, 6, 12, 12]
+
+
+def test_steps_fill_the_minutes_and_are_validated_on_the_way() -> None:
+    budget = plan(10, seconds_of_speech=300, seconds_per_step=1.5, seconds_in_a_batch=6)
+    assert budget.steps * 1.5 < 600 < budget.steps * 1.5 * 1.1
+    assert 4 * budget.validation_steps < budget.steps <= 5 * budget.validation_steps
+    assert budget.limit == 16
+
+
+def test_a_fast_machine_stops_before_it_knows_the_recordings_by_heart_unless_told_to() -> None:
+    fast = plan(None, seconds_of_speech=60, seconds_per_step=0.01, seconds_in_a_batch=6)
+    assert fast.steps == MOST_PASSES * 10
+    assert fast.minutes == pytest.approx(fast.steps * 0.01 / 60)
+    assert plan(10, 60, 0.01, 6).steps > 50000
+
+
+def test_steps_that_are_asked_for_are_taken_however_long_they_last() -> None:
+    budget = of_steps(50, seconds_per_step=120)
+    assert (budget.steps, budget.minutes, budget.limit, budget.validation_steps) == (50, 100, None, 10)
+
+
+def test_a_slow_machine_trains_a_little_all_the_same() -> None:
+    slow = plan(0.01, 60, 100.0, 6)
+    assert slow.steps == FEWEST_STEPS
+    assert slow.minutes == pytest.approx(FEWEST_STEPS * 100 / 60)  # what it takes, not what was wished
+    assert slow.limit > slow.minutes  # which would otherwise end it before its steps
+
+
+def test_only_a_far_slower_machine_is_warned_of_and_told_what_to_do() -> None:
+    assert slow(1.0) is None
+    assert "10 times as long" in str(slow(4.0))
+    assert "600 steps are the fewest that gained, and take --minutes 44" in str(slow(4.0))
+
+
+def sentences(pauses: list[float], seconds: float) -> np.ndarray:
+    """Return noise with a quarter of a second of near silence at each of the moments."""
+    x = 0.1 * np.random.default_rng(0).standard_normal(int(seconds * RATE)).astype(np.float32)
+    for moment in pauses:
+        x[int((moment - 0.125) * RATE) : int((moment + 0.125) * RATE)] *= 1e-3
+    return x
+
+
+def test_pieces_are_the_whole_and_end_in_pauses() -> None:
+    pauses = [5.0, 13.0, 20.5, 30.0]
+    x = sentences(pauses, 37.0)
+    pieces = cut(x, RATE)
+    assert pieces[0][0] == 0
+    assert pieces[-1][1] == len(x)
+    assert all(a[1] == b[0] for a, b in pairwise(pieces))
+    np.testing.assert_allclose([stop / RATE for _, stop in pieces[:-1]], pauses, atol=0.06)
+
+
+def test_short_recordings_stay_and_broken_ones_are_left_to_preparation(tmp_path) -> None:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    long = sentences([8.0], 16.0)
+    soundfile.write(folder / "long.wav", long, RATE, subtype="PCM_24")
+    soundfile.write(folder / "short.wav", sentences([], 2.0), RATE)
+    (folder / "torn.wav").write_bytes(b"RIFF")
+    corpus = cut_long_recordings(scan_folder(folder, "mine"), tmp_path / "pieces")
+    assert [recording.name for recording in corpus.recordings] == [
+        "long-0000.flac",
+        "long-0001.flac",
+        "short.wav",
+        "torn.wav",
+    ]
+    read = [soundfile.read(recording.path, dtype="float32")[0] for recording in corpus.recordings[:2]]
+    np.testing.assert_allclose(np.concatenate(read), long, atol=2**-22)
+
+
+def run_of(folder: Path, last: int, best: int) -> Path:
+    """Write the checkpoints of a run, without weights."""
+    for name, step in (("last", last), ("best", best)):
+        (folder / name).mkdir(parents=True)
+        (folder / name / "trainer.json").write_text(json.dumps({"progress": asdict(Progress(step=step))}))
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("steps", "after", "best", "chosen", "said"),
+    [
+        ((50, 0), BETTER, None, AFTER, "The weights of step 50, the last, are published: PESQ got better"),
+        ((50, 20), BETTER, WORSE, AFTER, "step 50, the last"),
+        ((50, 20), WORSE, BETTER, BEST, "step 20, the best in validation, are published: PESQ got better"),
+        ((50, 20), SAME, SAME + 0.01, BEST, "step 20, the best in validation, are published: nothing got better"),
+        ((50, 20), WORSE, WORSE, BEFORE, "lost more than noise in PESQ 3 -> 2.7"),
+        ((50, 50), SAME, None, BEFORE, "the scores of held-out recordings did not rise"),
+        ((50, 0), SAME - 0.01, None, BEFORE, "the scores of held-out recordings did not rise"),
+        ((50, 0), None, None, BEFORE, "cannot be scored"),
+    ],
+)
+def test_who_is_published_and_why(steps, after, best, chosen, said, tmp_path, monkeypatch) -> None:
+    last_step, best_step = steps
+    pesq = {BEFORE: SAME, AFTER: after, BEST: best}
+    asked = {}
+
+    def compare(models, manifest, folder, options):
+        asked.update(models)
+        rows = [Row(c, p, "v", True, 1.0, {"pesq": pesq[c]}, {}, None) for c in models for p in "abc"]
+        return SimpleNamespace(rows=rows, quality=lambda label: {"scores of": label})
+
+    monkeypatch.setattr(module, "compare", compare)
+    monkeypatch.setattr(module, "load", lambda reference, guard: str(reference))
+    run = run_of(tmp_path / "training", last_step, best_step)
+    start = Start.of("reverse")
+    outcome = compared(start, run, Manifest(tmp_path, ()), tmp_path / "report", 0, 1)
+    assert (outcome.label, len(outcome.changes)) == (chosen, 0 if after is None else 1)
+    assert outcome.quality == {"scores of": chosen}
+    assert said in outcome.sentence
+    names = {AFTER: "last", BEST: "best"} if 0 < best_step < last_step else {AFTER: "last"}
+    assert asked == {BEFORE: "reverse"} | {label: str(run / name / "model") for label, name in names.items()}
+    expected = start.directory if chosen == BEFORE else run / names[chosen] / "model"
+    assert outcome.model == expected
+
+
+def rows(after: dict[str, Values], before: dict[str, Values]) -> list[Row]:
+    return [
+        Row(name, str(i), "mine", True, 1.0, {metric: column[i] for metric, column in columns.items()}, {}, None)
+        for name, columns in (("before", before), ("after", after))
+        for i in range(len(next(iter(columns.values()))))
+    ]
+
+
+def changed(before: Values, after: Values):
+    return changes(rows({"pesq": after}, {"pesq": before}), "before", "after")
+
+
+def test_a_change_is_the_mean_over_pairs_and_its_noise_two_standard_errors() -> None:
+    (change,) = changed([3.0, 3.2, 3.4, None], [2.6, 3.1, 3.0, 1.0])
+    assert (change.before, change.after) == pytest.approx((3.2, 2.9))
+    assert change.difference == pytest.approx(-0.3)
+    assert change.noise == pytest.approx(2 * 0.1732 / 3**0.5, rel=1e-3)
+    assert change.worse
+    assert str(change) == "PESQ 3.2 -> 2.9 (-0.3, noise 0.2)"
+
+
+@pytest.mark.parametrize(
+    ("predicted", "pesq", "stoi", "distillmos", "reason"),
+    [
+        (False, 0.3, -0.003, None, None),  # one loss within noise, outweighed
+        (False, 0.02, None, 0.05, None),
+        (False, 0.3, -0.01, None, "lost more than noise in STOI"),
+        (False, None, -0.003, None, "did not rise"),  # less than noise, and lower all the same
+        (False, 0.01, None, -0.09, "did not rise"),
+        (False, 0.0, 0.0, 0.0, "did not rise"),
+        (True, -0.3, None, 0.6, None),  # detail that was made up sounds natural, and is not the recording's
+        (False, -0.3, None, 0.6, "lost more than noise in PESQ"),  # the mel had told it
+        (True, -0.3, None, 0.0, "lost more than noise in PESQ"),  # it sounds no better
+        (True, -0.7, None, 0.6, "lost more than noise in PESQ"),
+    ],
+)
+def test_weights_that_scored_lower_are_refused_unless_predicted_speech_got_more_natural(
+    predicted: bool, pesq: float | None, stoi: float | None, distillmos: float | None, reason: str | None
+) -> None:
+    moved = {"pesq": pesq, "stoi": stoi, "distillmos": distillmos}
+    before: dict[str, Values] = {metric: [2.0, 2.2, 2.4] for metric, by in moved.items() if by is not None}
+    after: dict[str, Values] = {m: [v + (moved[m] or 0.0) for v in column if v] for m, column in before.items()}
+    found = refusal(rows(after, before), "before", "after", predicted)
+    assert found is None if reason is None else reason in str(found)
+
+
+@pytest.mark.parametrize("after", [[3.5, None], [None, None]])
+def test_audio_without_any_score_is_refused(after: Values) -> None:
+    found = rows({"pesq": after}, {"pesq": [3.0, 3.2]})
+    assert "cannot be scored" in str(refusal(found, "before", "after", predicted=False))

@@ -1,0 +1,209 @@
+"""The parts of the loop: batches, checkpoints, what is printed, updates and averages."""
+
+from __future__ import annotations
+
+import math
+from itertools import chain, pairwise
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tiny_waveglow import GROUPING, LAPPED, stirred
+from torch import Tensor, nn
+from toy_training import Tones, differences, saved_run, seeded_toy, toy_config, toy_trainer
+
+from training.loop.batches import BatchPlan, training_batches
+from training.loop.checkpointing import Checkpoints, Progress
+from training.loop.monitoring import Monitor
+from training.loop.objective import Phase
+from training.loop.optimisation import ExponentialMovingAverage, build_optimiser, rate_scale
+from vocoder.layers.stack import set_recompute
+
+
+def plan(processes: int = 1, rank: int = 0, seed: int = 5) -> BatchPlan:
+    return BatchPlan(length=26, batch_size=4, processes=processes, rank=rank, seed=seed)
+
+
+def test_an_epoch_uses_no_item_twice_and_epochs_differ():
+    epochs = [list(plan().epoch(epoch)) for epoch in range(4)]
+    for epoch in epochs:
+        items = [index for batch in epoch for index in batch]
+        assert len(items) == len(set(items)) == 24
+        assert set(items) <= set(range(26))
+    assert all(a != b for a, b in pairwise(epochs))
+    assert list(plan(seed=6).epoch(0)) != epochs[0]
+    assert list(plan().epoch(1, first=4)) == epochs[1][4:]
+
+
+@pytest.mark.parametrize("processes", [2, 4])
+def test_shares_of_the_processes_make_up_the_global_batch(processes):
+    shares = [plan(processes, rank).epoch(2) for rank in range(processes)]
+    assert [list(chain(*parts)) for parts in zip(*shares, strict=True)] == list(plan().epoch(2))
+
+
+def test_training_batches_hold_the_planned_items_of_the_epoch_and_leave_the_random_state_alone():
+    data, before = Tones(), torch.get_rng_state()
+    batches = list(training_batches(data, plan(), 3, 5, 0, torch.device("cpu")))
+    assert torch.equal(torch.get_rng_state(), before)
+    (indices,) = list(plan().epoch(3, first=5))
+    assert data.epoch == 3
+    assert len(batches) == 1
+    assert torch.equal(batches[0]["x"], torch.stack([data[index]["x"] for index in indices]))
+    assert batches[0]["speaker"].tolist() == [index % 3 for index in indices]
+
+
+class Killed(BaseException):
+    """Stands for the end of the process: nothing after it runs."""
+
+
+def fill_with(text: str):
+    return lambda directory: (directory / "state").write_text(text)
+
+
+def die(*_: object, **__: object) -> None:
+    raise Killed
+
+
+def half_written(directory: Path) -> None:
+    (directory / "state").write_text("ha")
+    raise Killed
+
+
+@pytest.mark.parametrize("moment", ["filling", "renaming", "linking"])
+def test_killed_while_writing_the_old_checkpoint_stays(tmp_path, monkeypatch, moment):
+    checkpoints = Checkpoints(tmp_path)
+    checkpoints.write(1, ["last", "best"], fill_with("old"))
+    fill = half_written if moment == "filling" else fill_with("new")
+    with monkeypatch.context() as patch:
+        if moment == "renaming":
+            patch.setattr(Path, "rename", die)
+        if moment == "linking":
+            patch.setattr(Path, "replace", die)
+        with pytest.raises(Killed):
+            checkpoints.write(2, ["last"], fill)
+    assert (checkpoints.last / "state").read_text() == "old"
+    again = Checkpoints(tmp_path)
+    again.prune()
+    assert [path.name for path in again.root.iterdir()] == ["step-00000001"]
+    again.write(2, ["last"], fill_with("new"))
+    assert (again.last / "state").read_text() == "new"
+    assert (again.best / "state").read_text() == "old"
+
+
+def test_run_without_a_terminal_prints_a_line_per_interval_and_fills_tensorboard(tmp_path, capsys):
+    toy_trainer(tmp_path, toy_config(), seeded_toy()).fit()
+    lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("step ")]
+    assert [line.split()[1] for line in lines] == ["1/20", "2/20", "5/20", "10/20", "15/20", "20/20"]
+    assert all("model/loss" in line and "audio s/s" in line and line.endswith("left") for line in lines)
+    events = EventAccumulator(str(tmp_path / "tensorboard"))
+    events.Reload()
+    tags = events.Tags()
+    assert {"model/loss", "model/distance", "critic/loss", "model/learning_rate", "speed"} <= set(tags["scalars"])
+    assert [event.step for event in events.Scalars("validation/score")] == [0, 8, 16, 20]
+
+
+def test_speed_and_time_left_are_those_of_the_last_interval(tmp_path, capsys):
+    start = Progress(step=10, audio_seconds=100.0)
+    monitor = Monitor(tmp_path, start, steps=40, sample_rate=22050, enabled=True)
+    monitor.interval(Progress(step=20, audio_seconds=160.0), {"model/loss": 1.5}, seconds=20.0)
+    monitor.interval(Progress(step=30, audio_seconds=260.0, nonfinite_steps=2), {"model/loss": 1.25}, seconds=40.0)
+    monitor.close()
+    first, second = capsys.readouterr().out.splitlines()
+    assert first == "step 20/40  model/loss 1.5000  3.0 audio s/s  0:00:40 left"
+    assert second == "step 30/40  model/loss 1.2500  not finite 2  2.5 audio s/s  0:00:40 left"
+    silent = Monitor(tmp_path / "other", Progress(), steps=4, sample_rate=None, enabled=False)  # another process's
+    silent.interval(Progress(step=1, items=4), {"model/loss": 1.0}, seconds=1.0)
+    silent.close()
+    assert capsys.readouterr().out == ""
+    assert not (tmp_path / "other").exists()
+
+
+@pytest.mark.parametrize(
+    ("decay", "quarter", "half", "end"),
+    [
+        ("cosine", 0.2 + 0.8 * 0.5 * (1 + math.sqrt(0.5)), 0.6, 0.2),
+        ("linear", 0.8, 0.6, 0.2),
+        ("constant", 1.0, 1.0, 1.0),
+    ],
+)
+def test_decay_follows_a_linear_warmup(decay, quarter, half, end):
+    config = toy_config(steps=105, warmup_steps=4, decay=decay, final_rate_scale=0.2)
+    values = [rate_scale(config, step) for step in (0, 1, 3, 4, 29, 54, 104, 500)]
+    assert values == pytest.approx([0.25, 0.5, 1.0, 1.0, quarter, half, end, end])
+    assert rate_scale(toy_config(warmup_steps=0), 0) == 1.0
+
+
+def test_optimiser_decays_kernels_but_not_vectors():
+    module = nn.Linear(3, 2)
+    with torch.no_grad():
+        module.bias.fill_(1.0)
+    weight = module.weight.detach().clone()
+    phase = Phase("model", tuple(module.parameters()), learning_rate_scale=0.5)
+    optimiser = build_optimiser(phase, toy_config(learning_rate=0.1, weight_decay=0.5))
+    assert {group["lr"] for group in optimiser.param_groups} == {0.05}
+    for parameter in module.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimiser.step()
+    torch.testing.assert_close(module.weight.detach(), weight * (1 - 0.05 * 0.5))
+    assert torch.equal(module.bias.detach(), torch.ones(2))
+
+
+def set_weight(module: nn.Module, value: float) -> None:
+    with torch.no_grad():
+        module.weight.fill_(value)
+
+
+def test_average_follows_the_recursion_with_a_growing_decay():
+    module = nn.Linear(2, 1, bias=False).bfloat16()
+    set_weight(module, 1.0)
+    ema = ExponentialMovingAverage(module, decay=0.2)
+    expected = 1.0
+    for update, value in enumerate([3.0, -2.0, 5.0, 0.5]):
+        set_weight(module, value)
+        ema.update()
+        decay = min(0.2, (1 + update) / (10 + update))  # 0.1, 0.18, 0.2, 0.2
+        expected = decay * expected + (1 - decay) * value
+    torch.testing.assert_close(ema.averages["weight"], torch.full((1, 2), expected))
+    assert ema.averages["weight"].dtype == torch.float32
+    assert ema.updates == 4
+    with ema.applied():
+        assert torch.equal(module.weight, ema.averages["weight"].bfloat16())
+    assert torch.equal(module.weight, torch.full((1, 2), 0.5).bfloat16())
+
+
+def test_parts_train_as_the_whole_batch_does(tmp_path):
+    runs = []
+    for parts in (1, 2):
+        directory = tmp_path / str(parts)
+        result = toy_trainer(directory, toy_config(accumulation=parts, clip_norm=0.5), seeded_toy()).fit()
+        assert (result.step, result.nonfinite_steps) == (20, 0)
+        runs.append(saved_run(directory))
+    whole, parted = runs
+    for name, value in whole["objective"].items():
+        if name != "last":  # what the toy saw last is a part
+            torch.testing.assert_close(parted["objective"][name], value, atol=1e-6, rtol=1e-5)
+    assert differences(whole["progress"]["items_in_epoch"], parted["progress"]["items_in_epoch"]) == []
+
+
+@pytest.mark.parametrize(("config", "direction"), [(LAPPED, "forward"), (GROUPING, "inverse")])
+def test_what_is_forgotten_gives_the_same_gradients_and_keeps_less(config, direction):
+    model = stirred(config).model
+    mel, x = -5 + torch.randn(2, 8, 12), 0.1 * torch.randn(2, 12 * 16)
+    z = torch.randn(model.noise_shape(2, 12))
+
+    def gradients() -> tuple[list[Tensor | None], int]:
+        kept: list[int] = []
+        with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+            out, log_det = model(x, mel) if direction == "forward" else model.inverse(z, mel)
+        loss = out.square().sum() - log_det.sum()
+        return list(torch.autograd.grad(loss, list(model.parameters()), allow_unused=True)), sum(kept)
+
+    set_recompute(model, False)
+    expected, whole = gradients()
+    set_recompute(model, True)
+    found, forgetful = gradients()
+    assert forgetful < whole
+    for one, other in zip(found, expected, strict=True):
+        assert (one is None) == (other is None)
+        assert one is None or torch.equal(one, other)

@@ -1,0 +1,198 @@
+"""Losses on signals whose distance is known: divergences, pitch, spectra."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+from torch.distributions import Normal, kl_divergence
+
+from training.losses.kl import divergence, gaussian_kl
+from training.losses.pitch import pitch_loss
+from training.losses.spectral import MultiResolutionSTFT, MultiScaleMel, PowerLoss, spectrum
+from vocoder.distributions.base import ENTROPY, log_density
+from vocoder.distributions.gaussian import Gaussian
+from vocoder.distributions.logistic_mixture import LogisticMixture
+from vocoder.layers.source.pitch import PitchConfig, PitchNet
+from vocoder.models.student import Draw
+
+FLOOR = -30.0
+CONFIG = PitchConfig(channels=4, layers=1, kernel_size=3, f0_min=50.0, f0_max=800.0, bins=17)
+MEL = torch.zeros(1, 3, 4)
+LENGTH = 8192
+SILENCE = torch.zeros(1, LENGTH)
+
+
+def drawn(mu: Tensor, log_s: Tensor) -> Draw:
+    """A draw of independent samples (B, T) with these conditionals."""
+    z = torch.randn_like(mu)
+    log_prob = (log_density(z) - log_s).sum(dim=1)
+    return Draw(mu + torch.exp(log_s) * z, log_prob, (log_s + ENTROPY).sum(dim=1), mu, log_s)
+
+
+def parameters(batch: int = 4, length: int = 50) -> tuple[Tensor, ...]:
+    torch.manual_seed(0)
+    return tuple(torch.randn(batch, length, dtype=torch.float64) for _ in range(4))
+
+
+def test_closed_form_is_that_of_two_normals():
+    mu_q, log_s_q, mu_p, log_s_p = parameters()
+    expected = kl_divergence(Normal(mu_q, log_s_q.exp()), Normal(mu_p, log_s_p.exp()))
+    torch.testing.assert_close(gaussian_kl(mu_q, log_s_q, mu_p, log_s_p), expected)
+    params = torch.stack([mu_p, log_s_p], dim=1)
+    found = divergence(drawn(mu_q, log_s_q), params, Gaussian(), "closed", log_s_floor=FLOOR)
+    torch.testing.assert_close(found.kl, expected.mean(dim=1))
+    torch.testing.assert_close(found.kl, found.cross_entropy - found.entropy)
+    torch.testing.assert_close(found.regulariser, (log_s_q - log_s_p).square().mean(dim=1))
+
+
+def test_draws_and_samples_converge_to_the_closed_form():
+    torch.manual_seed(0)
+    mu_q, log_s_q, mu_p, log_s_p = (
+        torch.full((2, 4000), value, dtype=torch.float64) for value in (0.3, -0.5, 0.0, 0.1)
+    )
+    draw, params = drawn(mu_q, log_s_q), torch.stack([mu_p, log_s_p], dim=1)
+    closed = divergence(draw, params, Gaussian(), "closed", log_s_floor=FLOOR).kl
+    many = divergence(draw, params, Gaussian(), "draws", draws=64).kl
+    few = divergence(draw, params, Gaussian(), "draws", draws=1).kl
+    once = divergence(draw, params, Gaussian(), "sample").kl
+    torch.testing.assert_close(many, closed, rtol=0, atol=0.005)
+    torch.testing.assert_close(few, closed, rtol=0, atol=0.04)
+    torch.testing.assert_close(once, closed, rtol=0, atol=0.04)
+
+
+def test_a_normal_against_a_mixture_by_quadrature():
+    """One conditional, so that the integral of q log(q / p) can be taken on a grid."""
+    torch.manual_seed(0)
+    mixture = LogisticMixture(2)
+    mu, log_s = torch.full((1, 3000), 0.2, dtype=torch.float64), torch.full((1, 3000), -1.0, dtype=torch.float64)
+    one = torch.tensor([0.3, -0.4, -0.5, 0.6, -1.5, -0.2], dtype=torch.float64)
+    estimate = divergence(drawn(mu, log_s), one[None, :, None].expand(1, -1, 3000), mixture, "draws", draws=32)
+    grid = torch.linspace(-30, 30, 200_001, dtype=torch.float64)
+    log_q = log_density((grid - 0.2) * math.e) + 1.0
+    log_p = mixture.log_prob(one[None, :, None].expand(1, -1, len(grid)), grid[None])[0]
+    expected = float(torch.trapezoid(log_q.exp() * (log_q - log_p), grid))
+    assert float(estimate.kl) == pytest.approx(expected, abs=0.01)
+    assert float(estimate.entropy) == pytest.approx(float(torch.trapezoid(-log_q.exp() * log_q, grid)), abs=1e-6)
+
+
+@pytest.mark.parametrize("estimator", ["draws", "sample"])
+def test_gradients_pass_through_the_draws(estimator):
+    """The gradient of the estimate is, on average, that of the closed form: mu, and log_s by the same path."""
+    torch.manual_seed(0)
+    mu = torch.full((1, 20_000), 0.4, dtype=torch.float64, requires_grad=True)
+    log_s = torch.full((1, 20_000), -0.3, dtype=torch.float64, requires_grad=True)
+    params = torch.zeros(1, 2, 20_000, dtype=torch.float64)
+    kl = divergence(drawn(mu, log_s), params, Gaussian(), estimator, draws=4).kl
+    by_mu, by_log_s = torch.autograd.grad(kl.sum(), [mu, log_s])
+    assert float(by_mu.sum()) == pytest.approx(0.4, abs=0.02)
+    assert float(by_log_s.sum()) == pytest.approx(math.exp(-0.6) - 1, abs=0.03)
+
+
+def test_refusals():
+    mu, log_s, mu_p, log_s_p = parameters()
+    draw, params = drawn(mu, log_s), torch.stack([mu_p, log_s_p], dim=1)
+    frames = Draw(draw.x, draw.log_prob, draw.entropy, None, None)
+    with pytest.raises(ValueError, match="conditionals"):
+        divergence(frames, params, Gaussian(), "closed")
+    with pytest.raises(ValueError, match="Gaussian"):
+        divergence(draw, torch.zeros(4, 6, 50), LogisticMixture(2), "closed")
+
+
+def saying(bin_: int, voicing: float) -> PitchNet:
+    """Return a network that is sure of a class and says a logit of voicing, whatever it hears."""
+    net = PitchNet(3, CONFIG)
+    with torch.no_grad():
+        net.output.weight.zero_()
+        net.output.bias.copy_(torch.tensor([-0.5 * (i - bin_) ** 2 for i in range(17)] + [voicing]))
+    return net
+
+
+def loss(net: PitchNet, *f0: float) -> float:
+    return pitch_loss(net, MEL, torch.tensor([f0])).item()
+
+
+def test_the_bell_around_the_true_pitch_is_best():
+    f0 = [200.0] * 4  # the ninth of four octaves in sixteen steps
+    values = [loss(saying(n, 3.0), *f0) for n in range(17)]
+    assert values.index(min(values)) == 8
+    index = torch.arange(17)
+    bell = torch.softmax(-0.5 * (index - 8.0).square(), dim=0)
+    entropy = -(bell * bell.log()).sum()
+    expected = entropy + torch.nn.functional.softplus(torch.tensor(-3.0))
+    assert abs(values[8] - float(expected)) < 1e-5
+
+
+def test_unvoiced_frames_only_judge_voicing():
+    assert abs(loss(saying(2, -30.0), 0.0, 0.0, 0.0, 0.0)) < 1e-5
+    assert loss(saying(2, 30.0), 0.0, 0.0, 0.0, 0.0) > 29
+    mixed = loss(saying(8, 0.0), 200.0, 0.0, 0.0, 0.0)
+    assert abs(mixed - loss(saying(8, 0.0), *[200.0] * 4)) < 1e-5
+
+
+def test_pitch_beyond_the_classes_counts_as_voiced_alone():
+    assert abs(loss(saying(0, 30.0), *[40.0] * 4)) < 1e-5
+    assert loss(saying(0, -30.0), *[40.0] * 4) > 29
+    assert abs(loss(saying(0, 30.0), *[900.0] * 4)) < 1e-5
+
+
+def noise(seed: int, *shape: int) -> torch.Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed))
+
+
+@pytest.mark.parametrize("n_fft", [256, 2048])
+def test_white_noise_of_variance_1_has_power_1(n_fft):
+    x = noise(0, 4, 65536)
+    power = spectrum(x, n_fft, torch.hann_window(n_fft)).abs().square()
+    assert power.shape == (4, n_fft // 2 + 1, 1 + 65536 // (n_fft // 4))
+    assert abs(float(power[:, 1:-1].mean()) - 1) < 0.05
+    torch.testing.assert_close(PowerLoss(n_fft).power(x), power.mean(dim=2))
+
+
+def test_a_gain_costs_its_convergence_and_its_logarithm_and_phase_costs_nothing():
+    x, loss = noise(0, 2, LENGTH), MultiResolutionSTFT()
+    for gain in (1.0, -1.0):
+        assert float(loss(gain * x, x)) < 1e-5
+    for gain in (0.5, 2.0, 3.0):
+        assert float(loss(gain * x, x)) == pytest.approx(abs(gain - 1) + abs(math.log(gain)), rel=1e-3)
+
+
+def test_noise_in_silence_costs_what_it_is_in_floors():
+    loss = MultiResolutionSTFT()
+    assert float(loss(SILENCE, SILENCE)) == 0.0
+    assert float(loss(1e-6 * noise(0, 1, LENGTH), SILENCE)) < 1e-3
+    assert float(loss(1e-2 * noise(0, 1, LENGTH), SILENCE)) == pytest.approx(100 + math.log(100), rel=0.1)
+
+
+def test_mels_at_all_scales_are_as_far_apart_as_a_gain():
+    loss, x = MultiScaleMel(22050), noise(0, 2, LENGTH)
+    assert float(loss(x, x)) == 0.0
+    assert float(loss(2 * x, x)) == pytest.approx(math.log(2), abs=1e-3)
+    assert float(loss(1e-7 * x, torch.zeros_like(x))) < 2e-3  # of what is below the floor little counts
+
+
+@pytest.mark.parametrize("loss", [MultiResolutionSTFT(), MultiScaleMel(22050), PowerLoss()], ids=repr)
+def test_gradients_are_finite_in_silence(loss):
+    x_hat = torch.zeros(1, LENGTH, requires_grad=True)
+    loss(x_hat, noise(0, 1, LENGTH)).backward()
+    assert x_hat.grad is not None
+    assert torch.isfinite(x_hat.grad).all()
+
+
+def test_power_goes_with_the_square_of_the_amplitude_relative_to_the_recording():
+    x, y, loss = noise(0, 2, LENGTH), noise(1, 2, LENGTH), PowerLoss()
+    for x_hat, distance in ((x, 0.0), (2 * x, 9.0), (0 * x, 1.0)):
+        assert float(loss(x_hat, x)) == pytest.approx(distance, rel=1e-4)
+    assert float(loss(0.01 * y, 0.01 * x)) == pytest.approx(float(loss(y, x)), rel=1e-3)
+    assert math.isfinite(float(loss(1e-5 * y, SILENCE)))
+
+
+def test_power_ignores_where_in_time_the_energy_is_but_not_its_frequency():
+    time = torch.arange(16384) / 16384
+    window = (time < 0.4).float() * torch.sin(math.pi * time / 0.4).square()
+    tone = 0.3 * torch.sin(2 * math.pi * 2048 * time) * window
+    late, other = tone.roll(8192), 0.3 * torch.sin(2 * math.pi * 3072 * time) * window
+    assert float(PowerLoss()(late[None], tone[None])) < 1e-3
+    assert float(PowerLoss()(other[None], tone[None])) == pytest.approx(2.0, rel=0.01)

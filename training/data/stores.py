@@ -1,0 +1,137 @@
+"""What training holds of many utterances in memory: decoded audio, mels that came with it, and pitch labels."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from training.corpora.given_mels import given_mel
+from training.corpora.manifest import Entry, Manifest, ManifestError
+from training.corpora.pitch import label_hop, read_tracks
+from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram
+
+SPEEDS = (0.65, 0.8, 1.0, 1.25)
+"""playing speeds that pitch labels are made at; other speeds use the nearest of them"""
+
+
+class AudioStore:
+    """Audio of manifest entries, decoded once, as 16-bit integers: an hour at 22,050 Hz takes 159 MB.
+
+    Raises ManifestError if a file cannot be read, is not mono, or is not at the manifest's sample rate.
+    """
+
+    def __init__(self, manifest: Manifest, entries: Sequence[Entry]) -> None:
+        paths = [manifest.audio_path(entry) for entry in entries]
+        with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+            self._audio = list(pool.map(lambda path: _read(path, manifest.sample_rate), paths))
+        self.lengths = np.array([len(x) for x in self._audio], dtype=np.int64)
+
+    def __len__(self) -> int:
+        return len(self._audio)
+
+    def read(self, index: int, start: int, stop: int) -> np.ndarray:
+        """Return samples start to stop of one utterance, (stop - start,) float32, with zeros outside of it."""
+        x = np.zeros(stop - start, dtype=np.float32)
+        inside = self._audio[index][max(start, 0) : max(stop, 0)]
+        first = max(-start, 0)
+        x[first : first + len(inside)] = inside * np.float32(1 / 32768)
+        return x
+
+    def whole(self, index: int) -> np.ndarray:
+        """Return one utterance, (T,) float32."""
+        return self.read(index, 0, len(self._audio[index]))
+
+
+def _read(path: Path, sample_rate: int) -> np.ndarray:
+    try:
+        x, rate = soundfile.read(path, dtype="int16", always_2d=True)
+    except (soundfile.SoundFileError, OSError) as error:
+        raise ManifestError(f"{path} cannot be read: {error}") from error
+    if rate != sample_rate or x.shape[1] != 1 or len(x) == 0:
+        found = f"{len(x)} samples, {x.shape[1]} channels, {rate} Hz"
+        raise ManifestError(f"{path} must be mono at {sample_rate} Hz, found {found}")
+    mono: np.ndarray = x[:, 0]
+    return mono
+
+
+class MelStore:
+    """Mels of manifest entries in one mel config, read and checked once; `samples` are the lengths of their audio.
+
+    An hour of 80 bands at 22,050 Hz takes 99 MB. Raises ManifestError if a mel cannot be read, does not fit its audio,
+    or does not convert.
+    """
+
+    def __init__(
+        self, manifest: Manifest, entries: Sequence[Entry], samples: Sequence[int], mel_config: MelConfig
+    ) -> None:
+        pairs = zip(entries, samples, strict=True)
+        self._fitted = [given_mel(manifest, entry, mel_config, int(length)) for entry, length in pairs]
+        self._silence = MelSpectrogram(mel_config).silence().numpy()[:, None]
+
+    def delay(self, index: int) -> int | None:
+        """Return the samples of a recording before the one that its mel starts at; None where it came with none."""
+        fitted = self._fitted[index]
+        return None if fitted is None else fitted[1]
+
+    def read(self, index: int, start: int, frames: int) -> NDArray[np.float32]:
+        """Return frames (n_mels, frames) of an entry's mel from frame `start` on, silence after its end."""
+        mel, fitted = np.repeat(self._silence, frames, axis=1), self._fitted[index]
+        if fitted is not None:
+            inside = fitted[0][:, start : start + frames]
+            mel[:, : inside.shape[1]] = inside
+        return mel
+
+
+def conditioned(mel: Tensor, batch: Mapping[str, Tensor]) -> Tensor:
+    """Return mels (B, n_mels, frames) of recordings, replaced by those that came with them (`mel`, `has_mel`)."""
+    if "mel" not in batch:
+        return mel
+    return torch.where(batch["has_mel"][:, None, None], batch["mel"].to(mel.dtype), mel)
+
+
+def speeds_for(low: float, high: float) -> tuple[float, ...]:
+    """Return those of `SPEEDS` that are the nearest to some playing speed from low to high."""
+    return SPEEDS[SPEEDS.index(_nearest(low, SPEEDS)) : SPEEDS.index(_nearest(high, SPEEDS)) + 1]
+
+
+class PitchStore:
+    """Pitch labels of manifest entries; `jobs` processes make missing ones. An hour takes 1.3 MB for each speed.
+
+    Raises ManifestError if a recording cannot be read.
+    """
+
+    def __init__(
+        self, manifest: Manifest, entries: Sequence[Entry], speeds: Sequence[float] = (1.0,), jobs: int = 1
+    ) -> None:
+        self._hops = {speed: label_hop(manifest.sample_rate, speed) for speed in speeds}
+        self._f0 = {speed: read_tracks(manifest, entries, speed, jobs) for speed in speeds}
+
+    def read(self, index: int, first: float, step: float, frames: int, speed: float) -> NDArray[np.float32]:
+        """Return f0 in Hz (frames,) of an entry as it is played, 0 where it is unvoiced and after its end.
+
+        The first frame is centred on sample `first` of the recording, and each further one `step` samples later.
+        """
+        kind = _nearest(speed, list(self._f0))
+        track = self._f0[kind][index]
+        place = (first + step * np.arange(frames)) / self._hops[kind]
+        before = np.floor(place).astype(np.int64)
+        share = place - before
+        a, b = (np.where(n < len(track), track[np.clip(n, 0, len(track) - 1)], 0.0) for n in (before, before + 1))
+        # Between two voiced labels the pitch glides; else the nearer one holds.
+        glide = np.exp((1 - share) * np.log(np.maximum(a, 1.0)) + share * np.log(np.maximum(b, 1.0)))
+        f0 = np.where((a > 0) & (b > 0), glide, np.where(share < 0.5, a, b))
+        return (f0 * (speed / kind)).astype(np.float32)
+
+
+def _nearest(speed: float, speeds: Sequence[float]) -> float:
+    return min(speeds, key=lambda known: abs(math.log(known / speed)))

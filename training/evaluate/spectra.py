@@ -1,0 +1,78 @@
+"""Distance of magnitude spectrograms at several resolutions, and the energy above 8 kHz, where most mels end."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.signal import welch
+from torch import Tensor
+
+from training.evaluate.metric import Audio, MetricUndefinedError
+
+RESOLUTIONS = ((512, 240, 50), (1024, 600, 120), (2048, 1200, 240))
+"""n_fft, win_length, hop_length of each spectrogram, in samples"""
+_FLOOR = 1e-7
+BAND = (8200.0, 10800.0)
+"""Hz, inside the edge of mels that end at 8 kHz and half the usual rate of 22,050 Hz"""
+TOLERANCE_DB = 6.0
+LEAST_DB = -60.0
+"""Recordings below this level have only quantisation noise in the band."""
+_FLOOR_DB = -120.0
+_WINDOW = 1024  # samples, Hann
+
+
+def multi_resolution_stft_distance(reference: Audio, generated: Audio, sample_rate: int) -> float:
+    """Return the mean over three resolutions of spectral convergence plus mean absolute log-magnitude difference.
+
+    (Yamamoto, Song, Kim, "Parallel WaveGAN", 2020, equations 3 to 6, resolutions of table 1, and power floored at 1e-7;
+    the whole band up to half of sample_rate counts.) Raises MetricUndefinedError if the reference is silent or shorter
+    than half of the longest window.
+    """
+    if len(reference) <= RESOLUTIONS[-1][0] // 2 or not reference.any():
+        raise MetricUndefinedError(
+            "the STFT distance needs a reference that is longer than 1024 samples and not silent"
+        )
+    x, x_hat = torch.from_numpy(reference).double(), torch.from_numpy(generated).double()
+    return float(torch.stack([_distance(x, x_hat, *resolution) for resolution in RESOLUTIONS]).mean())
+
+
+def _distance(x: Tensor, x_hat: Tensor, n_fft: int, win_length: int, hop_length: int) -> Tensor:
+    magnitude, magnitude_hat = (_magnitude(audio, n_fft, win_length, hop_length) for audio in (x, x_hat))
+    convergence: Tensor = torch.linalg.vector_norm(magnitude - magnitude_hat) / torch.linalg.vector_norm(magnitude)
+    return convergence + (magnitude.log() - magnitude_hat.log()).abs().mean()
+
+
+def _magnitude(x: Tensor, n_fft: int, win_length: int, hop_length: int) -> Tensor:
+    window = torch.hann_window(win_length, dtype=x.dtype)
+    spectrum = torch.stft(x, n_fft, hop_length, win_length, window, return_complex=True)
+    return torch.view_as_real(spectrum).square().sum(dim=-1).clamp_min(_FLOOR).sqrt()
+
+
+def band_level(reference: Audio, generated: Audio, sample_rate: int) -> float:
+    """Return the energy of generated audio (T,) in `BAND`, in dB relative to its total energy, at least -120 dB.
+
+    Raises MetricUndefinedError if the sample rate is too low for the band, or the audio is silent.
+    """
+    return _level(generated, sample_rate)
+
+
+def band_is_kept(reference: Audio, generated: Audio, sample_rate: int) -> float:
+    """Return 100 if the level in `BAND` is within 6 dB of the recording's, else 0, so that means are percentages.
+
+    Raises MetricUndefinedError if the recording has nothing in the band, or as for `band_level`.
+    """
+    wanted = _level(reference, sample_rate)
+    if wanted < LEAST_DB:
+        raise MetricUndefinedError(f"the recording has nothing above 8 kHz (less than {LEAST_DB:.0f} dB)")
+    return 100.0 if abs(_level(generated, sample_rate) - wanted) <= TOLERANCE_DB else 0.0
+
+
+def _level(x: Audio, sample_rate: int) -> float:
+    if sample_rate < 2 * BAND[1]:
+        raise MetricUndefinedError(f"audio at {sample_rate} Hz has no band from {BAND[0]:.0f} to {BAND[1]:.0f} Hz")
+    if len(x) < _WINDOW or not x.any():
+        raise MetricUndefinedError(f"the band needs {_WINDOW} samples that are not all silent")
+    frequencies, power = welch(x.astype(np.float64), sample_rate, nperseg=_WINDOW, detrend=False)
+    inside = (frequencies >= BAND[0]) & (frequencies <= BAND[1])
+    share = power[inside].sum() / power.sum()
+    return float(10.0 * np.log10(max(share, 10.0 ** (_FLOOR_DB / 10.0))))
