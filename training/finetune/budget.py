@@ -62,14 +62,14 @@ def of_steps(steps: int, seconds_per_step: float) -> Budget:
     return Budget(steps * seconds_per_step / 60, steps)
 
 
-def slow(seconds_per_step: float) -> str | None:
+def slow(seconds_per_step: float, threads: int) -> str | None:
     """Return a warning with advice if the machine is far slower than usual, else None."""
     times = seconds_per_step / USUAL_PACE
     if times < _SLOW:
         return None
+    alone = "begin again with OMP_NUM_THREADS=1, which does not wait for cores that others use, " if threads > 1 else ""
     return (
         f"a step takes {seconds_per_step:.1f} s here, {times:.0f} times as long as on two idle cores of an AMD EPYC. "
-        "Stop other programs that use the processor, or begin again with OMP_NUM_THREADS=1, which does not wait for "
-        "cores that others use, or train on a machine with a GPU: 600 steps are the fewest that gained, and "
-        f"take --minutes {math.ceil(10 * seconds_per_step / (1 - _OTHER_WORK))}."
+        f"Stop other programs that use the processor, {alone}or train on a machine with a GPU: 600 steps are the "
+        f"fewest that gained, and take --minutes {math.ceil(10 * seconds_per_step / (1 - _OTHER_WORK))}."
     )

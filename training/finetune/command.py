@@ -10,6 +10,8 @@ import sys
 from functools import partial
 from pathlib import Path
 
+import torch
+
 from training.corpora.manifest import Manifest
 from training.finetune.budget import VALIDATIONS, of_steps, plan, slow
 from training.finetune.outcome import compared, publish_best
@@ -149,7 +151,7 @@ def _planned(args: argparse.Namespace, start: Start, manifest: Manifest, output:
     else:
         budget = of_steps(args.steps, pace)
     announce(f"{budget.minutes:.1f} minutes of training: {budget.steps} steps of {pace:.2f} s on this machine")
-    if (warning := slow(pace)) is not None:
+    if (warning := slow(pace, torch.get_num_threads())) is not None:
         announce(f"WARNING: {warning}")
     return planned(budget=budget)
 

@@ -59,9 +59,10 @@ def test_a_slow_machine_trains_a_little_all_the_same() -> None:
 
 
 def test_only_a_far_slower_machine_is_warned_of_and_told_what_to_do() -> None:
-    assert slow(1.0) is None
-    assert "10 times as long" in str(slow(4.0))
-    assert "600 steps are the fewest that gained, and take --minutes 44" in str(slow(4.0))
+    assert slow(1.0, 2) is None
+    assert "10 times as long" in str(slow(4.0, 2))
+    assert "600 steps are the fewest that gained, and take --minutes 44" in str(slow(4.0, 2))
+    assert ["OMP_NUM_THREADS=1" in str(slow(4.0, threads)) for threads in (1, 2)] == [False, True]
 
 
 def sentences(pauses: list[float], seconds: float) -> np.ndarray:
