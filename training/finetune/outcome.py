@@ -78,4 +78,6 @@ def _gained(label: str, step: int, found: Sequence[Change]) -> str:
     which = "the last" if label == AFTER else "the best in validation"
     gained = ", ".join(change.title for change in found if change.better) or "nothing"
     lost = ", ".join(change.title for change in found if change.worse) or "nothing"
-    return f"The weights of step {step}, {which}, are published: {gained} got better by more than noise, {lost} worse."
+    told = f"{gained} got better by more than noise, {lost} worse"
+    more = ", but the changes together are a gain" if gained == "nothing" else ""
+    return f"The weights of step {step}, {which}, are published: {told}{more}."
