@@ -7,8 +7,8 @@ from torch import Tensor
 
 from vocoder.config import ConfigError
 from vocoder.layers.source.excitation import MIXING_STEP_SCALE
+from vocoder.mel.bands import band_centres, band_interpolation
 from vocoder.mel.config import MelConfig
-from vocoder.mel.spectrogram import mel_filterbank
 from vocoder.models.reverse import Reverse
 
 
@@ -57,22 +57,10 @@ def between(source: MelConfig, target: MelConfig) -> tuple[Tensor, Tensor]:
 
     Exact for a flat spectrum and for one whose logarithm is linear between the centres of the source's bands.
     """
-    (source_centres, source_level), (target_centres, target_level) = _bands(source), _bands(target)
-    place = torch.searchsorted(source_centres, target_centres).clamp(1, source.n_mels - 1)
-    below, above = source_centres[place - 1], source_centres[place]
-    part = ((target_centres - below) / (above - below)).clamp(0, 1)
-    weights = torch.zeros(target.n_mels, source.n_mels)
-    row = torch.arange(target.n_mels)
-    weights[row, place - 1], weights[row, place] = 1 - part, part
-    return weights, target_level - weights @ source_level
-
-
-def _bands(mel: MelConfig) -> tuple[Tensor, Tensor]:
-    """Return the centre of each band in Hz, and what a flat spectrum of magnitude 1 gives it, in nepers."""
-    filterbank = mel_filterbank(mel).to(torch.get_default_dtype())
-    total = filterbank.sum(dim=1).clamp_min(1e-12)
-    hertz = torch.linspace(0, mel.sample_rate / 2, filterbank.shape[1])
-    return filterbank @ hertz / total, total.log()
+    (_, source_width), (target_centres, target_width) = band_centres(source), band_centres(target)
+    weights = band_interpolation(source, target_centres)
+    offset = target_width.log() - weights @ source_width.log()
+    return weights.to(torch.get_default_dtype()), offset.to(torch.get_default_dtype())
 
 
 def _nearest(count: int, ratio: float) -> Tensor:

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
+from vocoder.mel.bands import band_centres, band_interpolation
 from vocoder.mel.config import MelConfig
-from vocoder.mel.spectrogram import mel_filterbank
 
 
 def autocorrelation(power: Tensor, order: int) -> Tensor:
@@ -157,18 +157,8 @@ def _interpolation(config: MelConfig, above_db: float) -> tuple[Tensor, Tensor]:
 
     Between the centres of its bands a spectrum's logarithm is interpolated, outside the outermost band holds.
     """
-    filterbank = mel_filterbank(config)
-    width = filterbank.sum(dim=1)
-    usable = width > 0  # narrow bands of short windows may hold no bin
-    hertz = torch.arange(filterbank.shape[1], dtype=torch.float64) * config.sample_rate / config.n_fft
-    centres = (filterbank @ hertz)[usable] / width[usable]
-    right = torch.searchsorted(centres, hertz).clamp(1, len(centres) - 1)
-    share = ((hertz - centres[right - 1]) / (centres[right] - centres[right - 1])).clamp(0, 1)
-    rows = torch.nonzero(usable)[:, 0]
-    bands = torch.zeros(len(hertz), config.n_mels, dtype=torch.float64)
-    index = torch.arange(len(hertz))
-    bands[index, rows[right]] += share
-    bands[index, rows[right - 1]] += 1 - share
+    hertz = torch.arange(config.n_fft // 2 + 1, dtype=torch.float64) * config.sample_rate / config.n_fft
+    bands, width = band_interpolation(config, hertz), band_centres(config)[1]
     window_power = torch.hann_window(config.win_length, dtype=torch.float64).square().sum()
     rms = math.log(MEAN_TO_RMS) if config.power == 1 else 0.0
     offset = rms - (2 / config.power) * (bands @ width.clamp_min(1e-12).log()) - window_power.log()

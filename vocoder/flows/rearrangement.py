@@ -9,7 +9,10 @@ from vocoder.flows.base import Flow
 
 
 class Permutation(Flow):
-    """Channel i of the noise is channel `order[i]` of the data; `log_det` is 0."""
+    """Channel i of the noise is channel `order[i]` of the data; `log_det` is 0.
+
+    Raises a ValueError if `order` is no permutation of 0 to C - 1.
+    """
 
     order: Tensor
 
@@ -62,6 +65,7 @@ class Grouping(Flow):
     """Turn every `size` neighbouring samples into `size` channels: (B, C, T) to (B, C * size, T / size).
 
     Sample `size * i + j` of channel `c` becomes channel `c * size + j` at step `i`. A permutation, so `log_det` is 0.
+    Raises a ValueError if T is not a multiple of `size`.
     """
 
     def __init__(self, size: int) -> None:
