@@ -103,8 +103,10 @@ class LingeringTransport:
             self.plain.write(data)
 
     def close(self) -> None:
-        """Send what is written and close; a second call, by a timer, does not wait."""
-        if self._lingers or self.plain.is_closing() or not self.plain.can_write_eof() or not self._unfinished():
+        """Send what is written and close."""
+        if self._lingers:
+            return
+        if self.plain.is_closing() or not self.plain.can_write_eof() or not self._unfinished():
             self.plain.close()
             return
         self._lingers = True

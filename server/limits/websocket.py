@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from asyncio.transports import BaseTransport
+from asyncio import Transport
 from http import HTTPStatus
 from typing import Any
 
@@ -14,7 +14,7 @@ from websockets.frames import Frame
 from websockets.http11 import Response
 from websockets.server import ServerProtocol
 
-from server.limits.closing import ReaderWatch, handshake_problem, refusal
+from server.limits.closing import LingeringTransport, ReaderWatch, handshake_problem, refusal
 from server.problems import MEDIA_TYPE
 
 READ_BYTES = 2**14  # taken from a WebSocket at once; between two reads, others have their turn
@@ -46,11 +46,12 @@ class LimitedWebSocket(WebSocketsSansIOProtocol):
         self.logger = logging.getLogger(WEBSOCKET_LOGGER)
         self.conn = ProblemHandshake(max_size=self.config.ws_max_size, logger=self.logger)
 
-    def connection_made(self, transport: BaseTransport) -> None:
-        """Take over a connection."""
-        super().connection_made(transport)
-        self.transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # of asyncio's own transports
-        self._watch = ReaderWatch(self.transport, self.config.settings.send_timeout)
+    def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
+        """Take over a connection; a client that still sends the rest of a message too large gets the close code."""
+        lingering = LingeringTransport(transport, self, lambda: self.conn.parser_exc is not None)
+        super().connection_made(lingering)  # type: ignore[arg-type]
+        transport.max_size = READ_BYTES  # type: ignore[attr-defined]  # of asyncio's own transports
+        self._watch = ReaderWatch(transport, self.config.settings.send_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the connection."""
