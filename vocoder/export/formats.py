@@ -30,9 +30,7 @@ def write_onnx(traced: Traced, file: Path) -> None:
     except ImportError as error:
         raise ExportError("ONNX needs more packages: pip install '.[export]'") from error
     plain = traced.program.run_decompositions({torch.ops.aten.silu.default: _silu})
-    program = torch.onnx.export(
-        plain, (), opset_version=OPSET, output_names=[traced.output], dynamo=True, verbose=False
-    )
+    program = torch.onnx.export(plain, (), opset_version=OPSET, output_names=traced.outputs, dynamo=True, verbose=False)
     assert program is not None
     program.model.metadata_props.update(traced.about)
     program.save(str(file))

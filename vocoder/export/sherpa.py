@@ -1,16 +1,21 @@
-"""A model as the vocoder of a Matcha-TTS model in sherpa-onnx: one input `mel`, one output `audio`, noise inside."""
+"""A model as the vocoder of a Matcha-TTS or ZipVoice model in sherpa-onnx: one input `mel`, noise inside."""
 
 from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from vocoder.export.traced import EXAMPLE_FRAMES, ExportError, Program, Traced, about, program_of
+from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.convert import differences
 from vocoder.sampling import Sampling
 from vocoder.synthesis.synthesizer import Synthesizer
 
-MODEL_TYPE = "hifigan"
+FROM_MEL_TO_AUDIO = "hifigan"
 """what sherpa-onnx calls a vocoder from a mel to audio, whatever is inside (its `hifigan-vocoder.cc`)"""
+FROM_MEL_TO_SPECTRUM = "vocos"
+"""what it calls one whose spectrum it inverts (`vocos-vocoder.cc`), the only kind that ZipVoice takes"""
 
 
 class MelProgram(nn.Module):
@@ -27,6 +32,30 @@ class MelProgram(nn.Module):
         noise = torch.randn(shape) * self.sigma if self.sigma else torch.zeros(shape)
         x: Tensor = self.program(noise, mel)
         return x
+
+
+class SpectrumProgram(nn.Module):
+    """From a mel (B, n_mels, frames) to the spectrum of the audio of another program, frames + 1 in number.
+
+    Outputs are `mag`, `x` and `y`, each (B, n_fft // 2 + 1, frames + 1): the spectrum is mag (x + i y). Magnitudes are
+    1, so that x and y are its real and imaginary parts.
+    """
+
+    window: Tensor
+
+    def __init__(self, program: MelProgram, config: MelConfig) -> None:
+        super().__init__()
+        self.program = program
+        self.config = config
+        self.register_buffer("window", torch.hann_window(config.n_fft), persistent=False)
+
+    def forward(self, mel: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Return mag, x and y."""
+        n_fft = self.config.n_fft
+        padded = F.pad(self.program(mel)[:, None], (n_fft // 2, n_fft // 2), mode="reflect")[:, 0]
+        with self.program.program.transforms():
+            spectrum = torch.fft.rfft(padded.unfold(1, n_fft, self.config.hop_length) * self.window).mT
+        return torch.ones_like(spectrum.real), spectrum.real, spectrum.imag
 
 
 @torch.no_grad()
@@ -46,19 +75,23 @@ def traced_for_sherpa(synthesizer: Synthesizer, corrections: int | None = None, 
     inner = program_of(synthesizer, corrections, products=True)
     sigma = synthesizer.model.config.sigma if sigma is None else sigma
     batch, frames = torch.export.Dim("batch"), torch.export.Dim("frames", min=inner.least_frames)
+    program = MelProgram(inner, sigma)
+    inverted = not differences(preset("vocos"), mel_config)
     exported = torch.export.export(
-        MelProgram(inner, sigma).eval(),
+        (SpectrumProgram(program, mel_config) if inverted else program).eval(),
         (torch.randn(2, mel_config.n_mels, EXAMPLE_FRAMES),),
         dynamic_shapes={"mel": {0: batch, 2: frames}},
         prefer_deferred_runtime_asserts_over_guards=True,
     )
     told = about(synthesizer, inner) | {
-        "model_type": MODEL_TYPE,
+        "model_type": FROM_MEL_TO_SPECTRUM if inverted else FROM_MEL_TO_AUDIO,
         "sample_rate": str(mel_config.sample_rate),
         "n_mels": str(mel_config.n_mels),
         "hop_length": str(mel_config.hop_length),
+        "n_fft": str(mel_config.n_fft),
+        "win_length": str(mel_config.n_fft),
         "sigma": str(sigma),
         "version": "1",
         "comment": "flow-vocoder",
     }
-    return Traced(exported, told, output="audio")
+    return Traced(exported, told, ("mag", "x", "y") if inverted else ("audio",))

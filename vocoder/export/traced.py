@@ -7,7 +7,7 @@ import json
 import logging
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -65,7 +65,11 @@ class Program(nn.Module):
         self.model = model
         self.correction = correction
         sizes = {correction.config.n_fft, *(2**i for i in range(2, MOST_POINTS.bit_length()))}
-        self._transforms = ProductTransforms(sizes) if products else None
+        self._products = ProductTransforms(sizes) if products else None
+
+    def transforms(self) -> AbstractContextManager[object]:
+        """Return the context in which its Fourier transforms run."""
+        return self._products or nullcontext()
 
     @property
     def channels(self) -> int:
@@ -86,7 +90,7 @@ class Program(nn.Module):
 
     def forward(self, z: Tensor, mel: Tensor) -> Tensor:
         """Return x (B, frames * hop_length)."""
-        with self._transforms or nullcontext():
+        with self.transforms():
             made = run(self.model.stages(1.0), {MEL: mel, NOISE: z})
             return self.correction.at_once(made.signal[:, 0], made.signals[self.model.target])
 
@@ -95,12 +99,12 @@ class Program(nn.Module):
 class Traced:
     """A program in the form of `torch.export`, and what its users must know of it as plain text by name.
 
-    It takes `z` and `mel` of any batch and number of frames, or the mel alone, and its output is called `output`.
+    It takes `z` and `mel` of any batch and number of frames, or the mel alone; `outputs` names what it returns.
     """
 
     program: torch.export.ExportedProgram
     about: dict[str, str]
-    output: str = "x"
+    outputs: tuple[str, ...] = ("x",)
 
 
 def program_of(synthesizer: Synthesizer, corrections: int | None = None, products: bool = False) -> Program:

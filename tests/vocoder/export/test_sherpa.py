@@ -20,6 +20,7 @@ from vocoder.cli import main
 from vocoder.correction.correction import Correction
 from vocoder.export.formats import export_model
 from vocoder.export.traced import ExportError
+from vocoder.mel.config import preset
 from vocoder.models.waveglow import WaveGlow
 from vocoder.synthesis.synthesizer import Synthesizer
 
@@ -28,7 +29,6 @@ FRAMES = 12
 TABLE = (
     (1.5 * np.random.default_rng(4).standard_normal((len(LETTERS), FRAMES, 5)) - 4.0).clip(max=-3).astype(np.float32)
 )
-PAD = TABLE[0]
 TEXT = "abcdab"
 
 
@@ -56,17 +56,19 @@ def noisy(voice, tmp_path_factory):
     return file
 
 
-def mel_of(text: str) -> NDArray[np.float32]:
+def mel_of(text: str, table: NDArray[np.float32] = TABLE) -> NDArray[np.float32]:
     """The mel of a text: between its letters, before and after them sherpa-onnx puts the token that pads."""
-    return np.concatenate([PAD, *(part for letter in text for part in (TABLE[LETTERS.index(letter)], PAD))]).T
+    return np.concatenate([table[0], *(part for c in text for part in (table[LETTERS.index(c)], table[0]))]).T
 
 
-def spoken(file: Path, folder: Path, times: int = 1) -> list[NDArray[np.float32]]:
-    matcha = sherpa_onnx.OfflineTtsMatchaModelConfig(vocoder=str(file), **write_matcha(folder, TABLE, 8000))
+def spoken(
+    file: Path, folder: Path, table: NDArray[np.float32] = TABLE, sample_rate: int = 8000, times: int = 1
+) -> list[NDArray[np.float32]]:
+    matcha = sherpa_onnx.OfflineTtsMatchaModelConfig(vocoder=str(file), **write_matcha(folder, table, sample_rate))
     config = sherpa_onnx.OfflineTtsConfig(model=sherpa_onnx.OfflineTtsModelConfig(matcha=matcha, num_threads=1))
     assert config.validate()
     tts = sherpa_onnx.OfflineTts(config)
-    assert tts.sample_rate == 8000
+    assert tts.sample_rate == sample_rate
     return [np.array(tts.generate(" ".join(TEXT)).samples, np.float32) for _ in range(times)]
 
 
@@ -82,6 +84,27 @@ def test_sherpa_speaks_as_the_synthesizer(voice, still, tmp_path):
     assert x.shape == expected.shape == ((2 * len(TEXT) + 1) * FRAMES * TINY_MEL.hop_length,)
     assert expected.std() > 0.02
     np.testing.assert_allclose(x, expected, rtol=0, atol=1e-4)
+
+
+def test_a_model_of_zipvoices_mels_gives_a_spectrum_that_sherpa_inverts(tmp_path):
+    mel_config = preset("vocos")
+    torch.manual_seed(0)
+    model = tiny_reverse(n_mels=100, hop_length=256, sample_rate=24000)
+    v = Synthesizer(Checkpoint(model, "reverse", mel_config), "tiny", "cpu", torch.float32, "off")
+    file = tmp_path / "vocoder.onnx"
+    export_model(v, "sherpa-onnx", file, sigma=0.0)
+    about = {entry.key: entry.value for entry in onnx.load(file).metadata_props}
+    assert [about[name] for name in ("model_type", "n_fft", "win_length", "hop_length")] == [
+        "vocos",
+        "1024",
+        "1024",
+        "256",
+    ]
+    table = (np.random.default_rng(4).standard_normal((len(LETTERS), FRAMES, 100)) - 4.0).astype(np.float32)
+    (x,) = spoken(file, tmp_path, table, 24000)
+    expected = made_by(v, mel_of(TEXT, table), 0.0, 1)
+    assert x.shape == expected.shape == ((2 * len(TEXT) + 1) * FRAMES * 256,)
+    assert np.abs(x - expected).max() < 1e-4 < expected.std()
 
 
 def test_the_noise_inside_is_as_strong_as_ours_and_new_each_time(voice, noisy, tmp_path):
