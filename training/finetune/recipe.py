@@ -10,7 +10,6 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import torch
 from torch import nn
 
 from training.corpora.manifest import Manifest
@@ -28,7 +27,6 @@ from training.runs.reverse import ReverseLosses, ReverseRun
 from training.runs.waveglow import WaveGlowLosses, WaveGlowRun
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
-from vocoder.layers.stack import default_dtype
 from vocoder.loading import model_directory
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.models.reverse import Reverse
@@ -114,14 +112,12 @@ def recipe(
     """
     mel, own = start.mel_config, 0 if predicted else start.architecture.corrections
     critics = critics_beside(start.directory)
-    device = "cuda" if torch.cuda.is_available() else "cpu"
     losses = start.kind.losses(
         **(_SAMPLES | (_GENERATIVE if predicted else {})),
         samples_from=0,
         critics_from=budget.steps // 4 if critics is None else 0,
         critics=critics or CriticConfig(),
         sample_corrections=min(_CORRECTIONS, own),
-        bfloat16=default_dtype(device) == torch.bfloat16,
     )
     segments = SegmentConfig(
         segment_length=_SEGMENT_LENGTH,

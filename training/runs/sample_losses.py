@@ -11,6 +11,7 @@ from training.critics.adversary import Adversary
 from training.critics.spectrogram import CriticConfig
 from training.data.mel_variation import BlurConfig
 from training.loop.objective import Batch, Parts
+from training.loop.processes import multiplies_bfloat16
 from training.losses.spectral import MultiResolutionSTFT, MultiScaleMel
 from training.run_config import COUNT, NOT_NEGATIVE, POSITIVE, SHARE, check_bounds
 from training.runs.recordings import Recordings
@@ -44,8 +45,8 @@ class SampleWeights:
     """weight of the pitch network of a model with a harmonic source"""
     noise: float = 1e-4
     """standard deviation of the noise that keeps the density of empty bands finite"""
-    bfloat16: bool = True
-    """compute the products in bfloat16"""
+    bfloat16: bool = field(default_factory=multiplies_bfloat16)
+    """compute the products in bfloat16; by default where the device has instructions for them"""
     critics: CriticConfig = field(default_factory=CriticConfig)
     blur: BlurConfig = field(default_factory=lambda: BlurConfig(share=0.0))
     """how mels are smoothed, as acoustic models smooth them; the recording stays as it is"""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from training.data.datasets import SegmentConfig
 from training.loop.objective import Batch, Objective, Parts
+from training.loop.processes import multiplies_bfloat16
 from training.run_config import NOT_NEGATIVE, check_bounds
 from training.runs.corpus_run import CorpusRun, command_of
 from training.runs.recordings import Recordings
@@ -29,8 +30,8 @@ class WaveNetLosses:
     """standard deviation of the noise that keeps the density of empty bands finite"""
     past: int = 512
     """samples at the start of a segment that are seen but not scored: before them the model sees silence, not speech"""
-    bfloat16: bool = True
-    """compute the convolutions in bfloat16"""
+    bfloat16: bool = field(default_factory=multiplies_bfloat16)
+    """compute the convolutions in bfloat16; by default where the device has instructions for them"""
 
     def __post_init__(self) -> None:
         check_bounds(self, noise=NOT_NEGATIVE, past=NOT_NEGATIVE)

@@ -23,6 +23,7 @@ from training.finetune import budget, command
 from training.finetune import recipe as recipe_module
 from training.finetune import recordings as recordings_module
 from training.finetune.recipe import KINDS, Start, written_run
+from training.loop import processes
 from training.loop.stopping import Interruption
 from vocoder.checkpoint import load_model, save_model
 from vocoder.layers.source.pitch import PitchConfig
@@ -204,7 +205,7 @@ def test_samples_of_predicted_mels_are_left_to_the_critics(tmp_path: Path, monke
     assert (predicted.losses.sample_corrections, predicted.model.corrections) == (0, 0)
     assert predicted.losses.adversarial > usual.losses.adversarial
     for dtype in (torch.float32, torch.bfloat16):
-        monkeypatch.setattr(recipe_module, "default_dtype", lambda device, dtype=dtype: dtype)
+        monkeypatch.setattr(processes, "default_dtype", lambda device, dtype=dtype: dtype)
         assert recipe_module.recipe(start, tmp_path, tmp_path).losses.bfloat16 == (dtype == torch.bfloat16)
 
 
