@@ -1,18 +1,13 @@
 /** One clip: its sound, its pictures, and the card that shows both. */
 
 import { decode, element } from "./dom.js";
-import { difference, spectrogram } from "./fft.js";
-import { contrast, drawLevels, drawMel, drawWaveform, heat } from "./plots.js";
+import { spectrogram } from "./fft.js";
+import { drawLevels, drawMel, drawWaveform, heat } from "./plots.js";
 import { folded } from "./words.js";
 
 const N_FFT = 1024;
 const QUIETEST = -95; // decibels shown
 const LOUDEST = -15;
-const DIFFERENCE = 6; // decibels
-const PATCH_BINS = 7;
-
-/** The step between the columns of a picture of x: fine, but not so fine that a long clip takes long to draw. */
-const pictureHop = (x) => Math.max(64, Math.ceil(x.length / 1200));
 
 export class Clip {
   /** A clip has a sound `file`, or only a `mel`. `facts` are folded, `links` are [text, blob, file name]. */
@@ -34,27 +29,10 @@ export class Clip {
       const { nMels, frames } = this.mel;
       drawMel(this.#picture("mel", `Picture of the mel: ${nMels} bands, ${frames} frames`, String(nMels)), this.mel);
     }
-    this.x = this.file && (await decode(this.file, this.sampleRate).catch(() => null));
-    if (this.x) this.#show();
+    const x = this.file && (await decode(this.file, this.sampleRate).catch(() => null));
+    if (x) this.#show(x);
     else if (this.file) this.#say("This browser cannot read this file, so there is no picture of it.");
     this.element.setAttribute("aria-busy", "false");
-  }
-
-  /** Show how this clip differs from another one, or nothing where `other` is null. */
-  async compare(other) {
-    this.difference?.remove();
-    if (!other?.x || !this.x || other === this) return;
-    const x = other.sampleRate === this.sampleRate ? other.x : await decode(other.file, this.sampleRate);
-    const hop = pictureHop(this.x);
-    const patch = { frames: Math.max(Math.round(N_FFT / hop), 1), bins: PATCH_BINS }; // as long as one spectrum
-    const found = difference(this.spectrum, spectrogram(x, N_FFT, hop), QUIETEST, patch);
-    const mean = `${found.mean.toFixed(1)} dB on average`;
-    const caption = element("p", { className: "about" }, `Difference from ${other.name}: ${mean}`);
-    const label = `Difference of the spectrograms of ${this.name} and ${other.name}: ${mean}`;
-    const canvas = this.#picture("spectrum", label, this.top);
-    this.difference = element("div", { className: "difference" }, caption, canvas.parentNode);
-    this.plots.append(this.difference);
-    drawLevels(canvas, found, contrast(DIFFERENCE));
   }
 
   /** The time under a point of a picture, in seconds. */
@@ -70,17 +48,17 @@ export class Clip {
     this.addresses.forEach((address) => URL.revokeObjectURL(address));
   }
 
-  #show() {
-    this.duration = this.x.length / this.sampleRate;
-    this.peak = this.x.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-    this.spectrum = spectrogram(this.x, N_FFT, pictureHop(this.x));
+  #show(x) {
+    this.duration = x.length / this.sampleRate;
+    this.peak = x.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
     this.plots.style.setProperty("--duration", this.duration);
-    this.top = `${Math.round(this.sampleRate / 2000)} kHz`;
+    const top = `${Math.round(this.sampleRate / 2000)} kHz`;
     const length = `${this.duration.toFixed(2)} s`;
     this.#say(`${length} at ${this.sampleRate.toLocaleString("en")} Hz`);
-    drawWaveform(this.#picture("wave", `Waveform of ${this.name}, ${length}`), this.x);
-    const label = `Spectrogram of ${this.name}, 0 to ${this.top}, ${length}`;
-    drawLevels(this.#picture("spectrum", label, this.top), this.spectrum, heat(QUIETEST, LOUDEST));
+    drawWaveform(this.#picture("wave", `Waveform of ${this.name}, ${length}`), x);
+    const hop = Math.max(64, Math.ceil(x.length / 1200)); // fine, but a long clip must not take long to draw
+    const canvas = this.#picture("spectrum", `Spectrogram of ${this.name}, 0 to ${top}, ${length}`, top);
+    drawLevels(canvas, spectrogram(x, N_FFT, hop), heat(QUIETEST, LOUDEST));
   }
 
   #address(blob) {

@@ -1,4 +1,4 @@
-/** Spectra of sound: the fast Fourier transform, spectrograms in decibels, and their differences. */
+/** Spectra of sound: the fast Fourier transform, and spectrograms in decibels. */
 
 /** A function that transforms re + i im of n points, n a power of two, and returns [re, im] (Stockham, radix 2). */
 export function fft(n) {
@@ -52,30 +52,4 @@ export function spectrogram(x, nFft, hop) {
     for (const power of powers) levels[place++] = 10 * Math.log10(Math.max(scale * power, 1e-14));
   }
   return { levels, frames, bins };
-}
-
-/**
- * The difference of two spectrograms in decibels: { levels, frames, bins, mean } of patches of { frames, bins }, since
- * noise of the same level is never the same noise. Both are raised to `floor`; `mean` is where either is above it.
- */
-export function difference(one, other, floor, patch) {
-  const common = Math.min(one.frames, other.frames);
-  const [frames, bins] = [Math.ceil(common / patch.frames), Math.ceil(one.bins / patch.bins)];
-  const [left, right] = [one, other].map((spectrum) => averages(spectrum, common, patch, bins, frames));
-  const levels = left.map((level, index) => Math.max(level, floor) - Math.max(right[index], floor));
-  const heard = levels.filter((_, index) => left[index] > floor || right[index] > floor);
-  const mean = heard.reduce((sum, level) => sum + Math.abs(level), 0) / Math.max(heard.length, 1);
-  return { levels, frames, bins, mean };
-}
-
-/** The level of the mean power of each patch, frame after frame. */
-function averages(spectrum, common, patch, bins, frames) {
-  const [sums, counts] = [new Float64Array(frames * bins), new Float64Array(frames * bins)];
-  for (let index = 0; index < common * spectrum.bins; index++) {
-    const [frame, bin] = [Math.floor(index / spectrum.bins), index % spectrum.bins];
-    const place = Math.floor(frame / patch.frames) * bins + Math.floor(bin / patch.bins);
-    sums[place] += 10 ** (spectrum.levels[index] / 10);
-    counts[place] += 1;
-  }
-  return Float32Array.from(sums, (sum, place) => 10 * Math.log10(sum / counts[place]));
 }

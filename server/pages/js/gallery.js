@@ -1,13 +1,12 @@
-/** The clips: on common scales, compared with one of them, and played one at a time from a common position. */
+/** The clips: on common scales, and played one at a time from a common position. */
 
 import { element } from "./dom.js";
 
 const STEP = 0.5; // seconds that an arrow key moves
 
 export class Gallery {
-  constructor(place, row, choice) {
-    Object.assign(this, { place, row, choice, clips: [], playing: null, time: 0 });
-    choice.addEventListener("change", () => this.#compare());
+  constructor(place) {
+    Object.assign(this, { place, clips: [], playing: null, time: 0 });
   }
 
   /** Show one more clip, before `next` if there is one. */
@@ -16,16 +15,16 @@ export class Gallery {
     this.place.insertBefore(clip.element, next?.element ?? null);
     if (clip.audio) this.#listen(clip);
     await clip.open();
-    await this.#change();
+    this.#rescale();
   }
 
   /** Remove the clips for which `test` holds. */
-  async remove(test) {
+  remove(test) {
     this.clips.filter(test).forEach((clip) => clip.close());
     this.clips = this.clips.filter((clip) => !test(clip));
     if (!this.clips.includes(this.playing)) this.playing = null;
     if (!this.clips.length) this.#point(0);
-    await this.#change();
+    this.#rescale();
   }
 
   #listen(clip) {
@@ -61,20 +60,9 @@ export class Gallery {
     this.place.style.setProperty("--time", time);
   }
 
-  async #change() {
-    const sounds = this.clips.filter((clip) => clip.x);
-    const chosen = sounds.find((clip) => clip.id === this.choice.value) ?? sounds.at(-1);
-    const options = sounds.map((clip) => element("option", { value: clip.id, selected: clip === chosen }, clip.name));
-    this.choice.replaceChildren(...options);
-    this.row.hidden = sounds.length < 2;
+  #rescale() {
     for (const name of ["duration", "peak"]) {
-      this.place.style.setProperty(`--most-${name}`, Math.max(...sounds.map((clip) => clip[name]), 0) || 1);
+      this.place.style.setProperty(`--most-${name}`, Math.max(...this.clips.map((clip) => clip[name]), 0) || 1);
     }
-    await this.#compare();
-  }
-
-  async #compare() {
-    const reference = this.clips.find((clip) => clip.id === this.choice.value) ?? null;
-    for (const clip of this.clips) await clip.compare(reference);
   }
 }

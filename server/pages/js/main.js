@@ -10,7 +10,7 @@ import * as server from "./server.js";
 import { ask, Problem } from "./server.js";
 import { problemBox, summary } from "./words.js";
 
-const gallery = new Gallery(byId("clips"), byId("reference-row"), byId("reference"));
+const gallery = new Gallery(byId("clips"));
 const examples = [...document.querySelectorAll("button.example")];
 let taken = null; // the file that was brought last, and `given` once it is read
 let given = null;
@@ -68,8 +68,7 @@ async function take(brought) {
   byId("status").textContent = "";
   byId("preset-row").hidden = kind === "recording";
   byId("chosen").textContent = name;
-  await gallery.remove(() => true);
-  if (taken !== brought) return;
+  gallery.remove(() => true);
   const source = kind === "recording" ? { file, name: "Original" } : { mel, name: "Mel" };
   const about = mel ? `${name} · ${mel.nMels} bands, ${mel.frames} frames` : name;
   given.clip = new Clip({ id: "given", about, sampleRate: chosenModels()[0]?.mel.sample_rate, ...source });
@@ -86,7 +85,7 @@ async function synthesize() {
   busy(mine);
   let done = 0;
   try {
-    if (!byId("keep").checked) await gallery.remove((clip) => clip !== source.clip);
+    if (!byId("keep").checked) gallery.remove((clip) => clip !== source.clip);
     const next = gallery.clips[0];
     for (const model of chosen) {
       byId("status").textContent = `Synthesizing with ${model.name} …`;

@@ -18,10 +18,6 @@ export function heat(low, high) {
   };
 }
 
-/** A colour for differences of up to `range` either way: blue for less, orange for more, transparent for none. */
-export const contrast = (range) => (value) =>
-  [...(value < 0 ? [33, 102, 172] : [214, 80, 30]), 255 * Math.min(Math.abs(value / range), 1)];
-
 /** Draw { levels (frames * bins, frame after frame), frames, bins }, low bins at the bottom. */
 export function drawLevels(canvas, { levels, frames, bins }, colour) {
   Object.assign(canvas, { width: frames, height: bins });
