@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -21,6 +22,8 @@ from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.convert import plain
 from vocoder.models.convention import ConventionNet
 
+ANY = ""
+"""whatever layout"""
 LIKELIEST = 3
 NEVER = 1e-6
 """negligible probability"""
@@ -56,6 +59,8 @@ class Convention:
             return f"the {self.preset} preset"
         if self.layout in (SHUFFLED, NOT_SPEECH):
             return {SHUFFLED: "frames in another order", NOT_SPEECH: "no speech"}[self.layout]
+        if self.layout == ANY:
+            return encodings()[self.encoding].words
         words = layouts()[self.layout].words
         return words if self.encoding == PLAIN else f"{encodings()[self.encoding].words} with {words}"
 
@@ -93,12 +98,12 @@ class Guess:
 
 @dataclass(frozen=True)
 class Recognition:
-    """Conventions that a mel may follow, the likeliest first, and whether that is reliable.
+    """The convention that a mel is likeliest to follow, and whether that is reliable.
 
     `joint` holds the probability of every convention, at its index of `places`.
     """
 
-    likeliest: tuple[Guess, ...]
+    best: Guess
     certain: bool
     places: Mapping[Convention, int]
     joint: NDArray[np.float32]
@@ -108,9 +113,14 @@ class Recognition:
         return float(self.joint[self.places[convention]])
 
     @property
-    def best(self) -> Guess:
-        """The likeliest."""
-        return self.likeliest[0]
+    def likeliest(self) -> tuple[Guess, ...]:
+        """The likeliest conventions, without the layouts of decibels, which are not seen reliably."""
+        sums: defaultdict[Convention, float] = defaultdict(float)
+        for convention in self.places:
+            seen = encodings()[convention.encoding].cause != "decibels" or convention.layout in (SHUFFLED, NOT_SPEECH)
+            sums[convention if seen else Convention(ANY, convention.encoding)] += self.probability(convention)
+        ordered = sorted(sums, key=lambda convention: sums[convention], reverse=True)
+        return tuple(Guess(convention, sums[convention]) for convention in ordered[:LIKELIEST])
 
     @property
     def upright(self) -> float:
@@ -137,9 +147,9 @@ class Recogniser:
         statistics = torch.from_numpy(mel_statistics(self._part(mel.numpy())))
         layout, encoding = self.net(statistics[None])
         joint = (layout[0, :, None] + encoding[0]).flatten().exp().numpy()
-        order = joint.argsort()[::-1][:LIKELIEST].tolist()
-        likeliest = tuple(Guess(self._conventions[place], float(joint[place])) for place in order)
-        return Recognition(likeliest, likeliest[0].probability >= self.certain, self.places, joint)
+        place = int(joint.argmax())
+        best = Guess(self._conventions[place], float(joint[place]))
+        return Recognition(best, best.probability >= self.certain, self.places, joint)
 
     def _part(self, mel: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return the frames to judge, starting where the mel begins to change."""
