@@ -16,30 +16,27 @@ from fastapi import FastAPI
 from starlette.middleware.cors import CORSMiddleware
 
 import vocoder
-from server.audio.extraction import MelExtractor
-from server.engine.cores import available_cores, compute_on
 from server.engine.engines import Engines
-from server.engine.lanes import Lanes, Line
-from server.engine.model import SHARED_FRAMES, Load
-from server.engine.queue import QueueLimits
-from server.limits.gate import Drain, Gate
-from server.limits.hosts import HostRule
+from server.engine.lanes import Lanes, available_cores, compute_on
+from server.engine.line import Line, QueueLimits
+from server.engine.model import SHARED_FRAMES, LoadedModel
+from server.limits.gate import Gate, HostRule
 from server.limits.keys import KeyRing
-from server.limits.shares import Pool, give_back_freed
+from server.limits.shares import Drain, Pool, give_back_freed
 from server.problems import answer_not_found, install_problem_handlers
 from server.request.admit import HEADERS
 from server.routes import inference, mel, models, operations, pages, synthesize
 from server.service import Service
 from server.settings import Settings
-from server.telemetry.logs import DroppedLines
-from server.telemetry.metrics import EngineGauges, Metrics
+from server.telemetry.metrics import Gauges, Metrics
 from server.telemetry.requests import RequestMiddleware
 from vocoder.admission import ENOUGH_FRAMES
 from vocoder.guard.guard import guards
 from vocoder.mel.config_file import known_presets
+from vocoder.synthesis.synthesizer import Synthesizer
 
 
-def create_app(settings: Settings | None = None, load: Load | None = None) -> FastAPI:
+def create_app(settings: Settings | None = None, load: Callable[[str], Synthesizer] | None = None) -> FastAPI:
     """Build the application. Models load in the background after it starts; /readyz tells when they are ready.
 
     Args:
@@ -53,8 +50,7 @@ def create_app(settings: Settings | None = None, load: Load | None = None) -> Fa
     about = {"summary": "Mel-spectrograms in, waveforms out.", "version": vocoder.__version__}
     app = _bare("Flow vocoder", service, lifespan=_lifespan(service), **about)
     hosts = HostRule(settings.host, settings.allowed_hosts, settings.cors_origins)
-    places = Pool(settings.max_connections)
-    app.add_middleware(Gate, hosts=hosts, drain=service.drain, keys=service.keys, memory=service.memory, places=places)
+    app.add_middleware(Gate, hosts=hosts, drain=service.drain, keys=service.keys, memory=service.memory)
     if settings.cors_origins:
         answers = [*HEADERS, "Retry-After"]
         cors: dict[str, Any] = {"allow_origins": settings.cors_origins, "allow_methods": ["GET", "POST"]}
@@ -91,16 +87,19 @@ def _bare(title: str, service: Service, **options: Any) -> FastAPI:
     return app
 
 
-def _service(settings: Settings, load: Load) -> Service:
+def _service(settings: Settings, load: Callable[[str], Synthesizer]) -> Service:
     metrics = Metrics()
     cores, kind = settings.cores or available_cores(), torch.device(settings.device).type
     lanes, workers = Lanes(cores if kind == "cpu" else 1, cores), Lanes(settings.worker_threads, 1, "worker")
+    shared_frames = SHARED_FRAMES if kind == "cuda" else 0
     engines = Engines(
-        settings.models, load, settings.queue_limits, metrics.record, lanes, SHARED_FRAMES if kind == "cuda" else 0
+        settings.models,
+        lambda reference: LoadedModel(load(reference), metrics.record, shared_frames),
+        lanes,
+        QueueLimits(settings.queue_size, settings.max_wait),
     )
     memory = Pool(settings.max_buffered_bytes)
-    metrics.register(EngineGauges(engines), DroppedLines())
-    metrics.gauge("held_bytes", "Bytes of bodies, mels and audio that requests hold.", lambda: memory.used)
+    metrics.register(Gauges(engines, lambda: memory.used))
     with ThreadPoolExecutor(1, initializer=compute_on, initargs=(1,)) as pool:
         pool.submit(_try_guards).result()
     path = settings.api_keys_file
@@ -108,10 +107,9 @@ def _service(settings: Settings, load: Load) -> Service:
         settings=settings,
         engines=engines,
         metrics=metrics,
-        extractor=MelExtractor(settings.max_audio_seconds),
         workers=Line(workers, QueueLimits(items=2**16, seconds=settings.max_wait)),
         mels=Line(lanes, QueueLimits(items=settings.queue_size, seconds=settings.max_wait)),
-        drain=Drain(settings.drain_delay, settings.drain_timeout),
+        drain=Drain(Pool(settings.max_connections), settings.drain_delay, settings.drain_timeout),
         memory=memory,
         keys=None if path is None else KeyRing(path, settings.requests_per_minute, settings.frames_per_minute),
         mel_configs=known_presets(settings.contracts),

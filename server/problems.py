@@ -92,6 +92,11 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
         }
 
 
+def malformed_body(detail: str) -> Problem:
+    """Return the problem of a body or message that is not what its type says."""
+    return Problem("malformed-body", detail)
+
+
 def invalid_parameter(name: str, message: str) -> Problem:
     """Return the problem of one parameter."""
     errors = [{"parameter": name, "message": message}]

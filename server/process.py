@@ -9,7 +9,7 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from types import FrameType
 
@@ -18,12 +18,12 @@ import uvicorn
 from server.app import create_admin_app, create_app
 from server.engine.engines import Engines, LoadError
 from server.engine.errors import EngineState
-from server.engine.model import Load
 from server.limits.connections import server_config
-from server.limits.gate import Drain
+from server.limits.shares import Drain
 from server.service import Service
 from server.settings import Settings
 from server.telemetry.logs import logging_config, say
+from vocoder.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
 
@@ -75,13 +75,13 @@ class DrainingServer(QuietServer):
         """Return, every tenth of a second, whether to stop."""
         if self._drain.finished:
             if self._drain.overdue:
-                logger.warning("%d requests did not finish in time and are cut off", self._drain.in_flight)
+                logger.warning("%d requests did not finish in time and are cut off", self._drain.places.used)
             self.config.timeout_graceful_shutdown = max(1, math.ceil(self._drain.remaining))
             return True
         return await super().on_tick(counter)
 
 
-async def run(settings: Settings, load: Load | None = None) -> int:
+async def run(settings: Settings, load: Callable[[str], Synthesizer] | None = None) -> int:
     """Serve until a signal, and return the exit code. `load` stands in for the real models.
 
     Raises:

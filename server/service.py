@@ -10,14 +10,12 @@ from typing import Annotated, Any, TypeVar
 from fastapi import Depends
 from starlette.requests import HTTPConnection
 
-from server.audio.extraction import MelExtractor
 from server.engine.engine import Engine
 from server.engine.engines import Engines
-from server.engine.lanes import Line
-from server.engine.queue import Job, at_once
-from server.limits.gate import Drain
+from server.engine.jobs import Job, at_once
+from server.engine.line import Line
 from server.limits.keys import KeyRing
-from server.limits.shares import Pool
+from server.limits.shares import Drain, Pool
 from server.settings import Settings
 from server.telemetry.metrics import Metrics
 from vocoder.audio.origin import Origin
@@ -33,7 +31,6 @@ class Service:
     settings: Settings
     engines: Engines
     metrics: Metrics
-    extractor: MelExtractor
     workers: Line
     """prepares mels and encodes audio"""
     mels: Line
@@ -45,7 +42,7 @@ class Service:
 
     def origin(self, engine: Engine, seed: int | None) -> Origin | None:
         """Return the origin to write into audio; None if the settings turn it off."""
-        return Origin(engine.name, seed=seed, dtype=engine.dtype) if self.settings.origin else None
+        return Origin(engine.name, seed=seed, dtype=engine.model.dtype) if self.settings.origin else None
 
     async def run(self, function: Callable[..., R], *arguments: Any, new: bool = False) -> R:
         """Run a function of milliseconds on a worker, in fair turns; it leaves the queue if the caller does.

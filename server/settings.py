@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import Field, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from server.engine.queue import QueueLimits
+from server.engine.line import QueueLimits
 
 MIB = 2**20
 Names = Annotated[tuple[str, ...], NoDecode]
@@ -87,11 +87,6 @@ class Settings(BaseSettings):
     max_connections: Count = 256
     """requests at once before 503, and connections before idle ones are closed; probes are always answered"""
     worker_threads: Count = Field(default=2, description="threads that decode, check and encode")
-
-    @property
-    def queue_limits(self) -> QueueLimits:
-        """Limits on the work that waits for each model."""
-        return QueueLimits(self.queue_size, self.max_wait)
 
     @field_validator("models", "allowed_hosts", "cors_origins", mode="before")
     @classmethod

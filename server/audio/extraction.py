@@ -9,13 +9,14 @@ import tempfile
 import threading
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager, nullcontext
+from functools import cache
 
 import numpy as np
 import soundfile
 import torch
 from numpy.typing import NDArray
 
-from server.problems import Problem
+from server.problems import Problem, malformed_body
 from vocoder.audio.file import AudioError, AudioTooLongError, open_audio, read_audio
 from vocoder.audio.resampling import resample
 from vocoder.mel.config import MelConfig
@@ -35,64 +36,60 @@ STANDARD_ERROR = 2
 ONE_AT_A_TIME = threading.Lock()
 
 
-class MelExtractor:
-    """Extracts mels for any mel config, with one cached extractor for each, from audio of at most `max_seconds`."""
+def extract(body: bytes, mel_config: MelConfig, max_seconds: float) -> Generator[int, None, NDArray[np.float32]]:
+    """Return the mel (n_mels, frames) of a wav, flac, ogg or mp3 file, in `PARTS` parts, each of which yields 1.
 
-    def __init__(self, max_seconds: float) -> None:
-        self._max_seconds = max_seconds
-        self._extractors: dict[MelConfig, MelSpectrogram] = {}
+    Raises:
+        Problem: not audio, longer than `max_seconds`, or without a mel, such as an empty clip.
+    """
+    x, sample_rate = _read(body, max_seconds)
+    yield 1
+    try:
+        x = resample(x, sample_rate, mel_config.sample_rate)
+    except ValueError as error:
+        raise _invalid(f"{error}.") from None
+    yield 1
+    extractor = _extractor(mel_config)
+    try:
+        with torch.inference_mode():
+            mel: NDArray[np.float32] = extractor(torch.from_numpy(x).unsqueeze(0))[0].numpy()
+    except ValueError:  # raised by the extractor only if the clip is too short
+        least = mel_config.padding + 1
+        raise _invalid(f"The audio has fewer than {least} samples at {mel_config.sample_rate} Hz.") from None
+    return mel
 
-    def extract(self, body: bytes, mel_config: MelConfig) -> Generator[int, None, NDArray[np.float32]]:
-        """Return the mel (n_mels, frames) of a wav, flac, ogg or mp3 file, in `PARTS` parts, each of which yields 1.
 
-        Raises:
-            Problem: not audio, too long, or without a mel, such as an empty clip.
-        """
-        x, sample_rate = self._read(body)
-        yield 1
-        try:
-            x = resample(x, sample_rate, mel_config.sample_rate)
-        except ValueError as error:
-            raise _invalid(f"{error}.") from None
-        yield 1
-        if mel_config not in self._extractors:
-            self._extractors[mel_config] = MelSpectrogram(mel_config)
-        try:
-            with torch.inference_mode():
-                mel: NDArray[np.float32] = self._extractors[mel_config](torch.from_numpy(x).unsqueeze(0))[0].numpy()
-        except ValueError:  # raised by the extractor only if the clip is too short
-            least = mel_config.padding + 1
-            raise _invalid(f"The audio has fewer than {least} samples at {mel_config.sample_rate} Hz.") from None
-        return mel
+@cache
+def _extractor(mel_config: MelConfig) -> MelSpectrogram:
+    return MelSpectrogram(mel_config)
 
-    def _read(self, body: bytes) -> tuple[NDArray[np.float32], int]:
-        file = io.BytesIO(body)
-        try:
-            with nullcontext() if body.startswith(SILENT_FORMATS) else _without_decoder_lines():
-                self._check_header(file)
-                file.seek(0)
-                return read_audio(file, max_seconds=self._max_seconds)
-        except AudioTooLongError:
-            raise self._too_long() from None
-        except AudioError as error:
-            raise _invalid(f"{error}.") from None
 
-    def _check_header(self, file: io.BytesIO) -> None:
-        """Refuse by the header what would be expensive to read. Reading has limits too, since a header may lie."""
-        try:
-            with open_audio(file) as header:
-                channels, sample_rate, samples = header.channels, header.samplerate, header.frames
-        except soundfile.SoundFileError:
-            detail = "The body is not audio that this server can read: send wav, flac, ogg or mp3."
-            raise Problem("malformed-body", detail) from None
-        if channels > MAX_CHANNELS or not 0 < sample_rate <= MAX_SAMPLE_RATE:
-            raise _invalid(f"Audio may have up to {MAX_CHANNELS} channels and {MAX_SAMPLE_RATE} samples per second.")
-        if self._max_seconds * sample_rate < samples < UNKNOWN_LENGTH:
-            raise self._too_long()
+def _read(body: bytes, max_seconds: float) -> tuple[NDArray[np.float32], int]:
+    file = io.BytesIO(body)
+    try:
+        with nullcontext() if body.startswith(SILENT_FORMATS) else _without_decoder_lines():
+            _check_header(file, max_seconds)
+            file.seek(0)
+            return read_audio(file, max_seconds=max_seconds)
+    except AudioTooLongError:
+        detail = f"The audio is longer than the limit of {max_seconds:g} seconds."
+        raise Problem("audio-too-long", detail, limit_seconds=max_seconds) from None
+    except AudioError as error:
+        raise _invalid(f"{error}.") from None
 
-    def _too_long(self) -> Problem:
-        detail = f"The audio is longer than the limit of {self._max_seconds:g} seconds."
-        return Problem("audio-too-long", detail, limit_seconds=self._max_seconds)
+
+def _check_header(file: io.BytesIO, max_seconds: float) -> None:
+    """Refuse by the header what would be expensive to read. Reading has limits too, since a header may lie."""
+    try:
+        with open_audio(file) as header:
+            channels, sample_rate, samples = header.channels, header.samplerate, header.frames
+    except soundfile.SoundFileError:
+        detail = "The body is not audio that this server can read: send wav, flac, ogg or mp3."
+        raise malformed_body(detail) from None
+    if channels > MAX_CHANNELS or not 0 < sample_rate <= MAX_SAMPLE_RATE:
+        raise _invalid(f"Audio may have up to {MAX_CHANNELS} channels and {MAX_SAMPLE_RATE} samples per second.")
+    if max_seconds * sample_rate < samples < UNKNOWN_LENGTH:
+        raise AudioTooLongError
 
 
 @contextmanager

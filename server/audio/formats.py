@@ -136,16 +136,12 @@ def negotiate(name: str | None, accept: str | None, offers: Sequence[Format] = F
             if asked == media_type or asked in ANYTHING
         ]
     if not found:
-        raise _not_acceptable(offers)
+        names = [offer.name for offer in offers]
+        media_types = list(dict.fromkeys(offer.media_types[0] for offer in offers))
+        subject = "This server answers" if offers is FORMATS else "Streams are sent"
+        detail = f"{subject} in format={'|'.join(names)}, or Accept: {', '.join(media_types)}."
+        raise Problem("not-acceptable", detail, formats=names, media_types=media_types)
     return found[0]
-
-
-def _not_acceptable(offers: Sequence[Format]) -> Problem:
-    names = [offer.name for offer in offers]
-    media_types = list(dict.fromkeys(offer.media_types[0] for offer in offers))
-    subject = "This server answers" if offers is FORMATS else "Streams are sent"
-    detail = f"{subject} in format={'|'.join(names)}, or Accept: {', '.join(media_types)}."
-    return Problem("not-acceptable", detail, formats=names, media_types=media_types)
 
 
 @dataclass(frozen=True)
@@ -178,3 +174,13 @@ class Level:
         if not math.isfinite(measured):
             raise invalid_parameter("loudness", "this audio is too quiet to be measured; give gain")
         return Level(self.loudness - measured)
+
+
+@dataclass(frozen=True)
+class Written:
+    """How the audio of an answer is written: its sample rate in Hz, how loud, and what it says of its origin."""
+
+    format: Format
+    rate: int
+    level: Level
+    origin: Origin | None

@@ -10,61 +10,43 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from server.audio.formats import Format, pcm_bytes
-from vocoder.audio.file import AUDIO_FORMATS, quantise
+from server.audio.formats import Format
+from vocoder.audio.file import AUDIO_FORMATS, AudioFormat, quantise
 from vocoder.audio.origin import Origin, mark
 from vocoder.audio.resampling import half_width, resample
 
 Waveform = NDArray[np.float32]
 
 OPEN_SIZE = 0xFFFFFFFF  # of a RIFF chunk whose length is unknown when its header is written
+RAW = {"s16": AudioFormat("RAW", "PCM_16", bits=16), "f32": AudioFormat("RAW", "FLOAT")}
 WAVE_CODES = {"s16": (1, 16), "f32": (3, 32)}  # format tag and bits
 
 
-def open_encoder(target: Format, sample_rate: int, origin: Origin | None = None) -> _RawEncoder | _FileEncoder:
+def open_encoder(target: Format, sample_rate: int, origin: Origin | None = None) -> PieceEncoder:
     """Begin a stream. Its header has the origin, if there is room."""
-    if target.name in ("wav", "wav_f32"):
-        return _RawEncoder(target.pcm, _wave_head(target.pcm, sample_rate, origin))
-    if target.name in ("pcm", "pcm_f32"):
-        return _RawEncoder(target.pcm, b"")
-    return _FileEncoder(target.name, sample_rate, origin)
+    kind = target.name.partition("_")[0]
+    if kind not in ("wav", "pcm"):
+        return PieceEncoder(AUDIO_FORMATS[target.name], sample_rate, origin)
+    head = _wave_head(target.pcm, sample_rate, origin) if kind == "wav" else b""
+    return PieceEncoder(RAW[target.pcm], sample_rate, None, head)
 
 
-class _RawEncoder:
-    """Writes plain samples after a header."""
+class PieceEncoder:
+    """Passes on what libsndfile writes while the file grows, after a `head`."""
 
-    def __init__(self, kind: str, head: bytes) -> None:
+    def __init__(self, encoding: AudioFormat, sample_rate: int, origin: Origin | None, head: bytes = b"") -> None:
         self.clipped = 0
-        self._kind = kind
-        self._head = head
-
-    def encode(self, x: Waveform) -> bytes:
-        """Return the samples as bytes."""
-        body, clipped = pcm_bytes(x, self._kind)
-        self.clipped += clipped
-        return self.finish() + body
-
-    def finish(self) -> bytes:
-        """Return the header, unless it was sent."""
-        head, self._head = self._head, b""
-        return head
-
-
-class _FileEncoder:
-    """Passes on what libsndfile writes while the file grows."""
-
-    def __init__(self, name: str, sample_rate: int, origin: Origin | None) -> None:
-        encoding = AUDIO_FORMATS[name]
-        self.clipped = 0
-        self._bits = encoding.bits
-        self._sink = _Sink()
+        self._encoding = encoding
+        self._sink = _Sink(head)
         self._file = soundfile.SoundFile(self._sink, "w", sample_rate, 1, encoding.subtype, format=encoding.container)
         mark(self._file, origin)
 
     def encode(self, x: Waveform) -> bytes:
         """Return the complete blocks."""
-        self.clipped += int(np.count_nonzero(np.abs(x) > 1.0))
-        self._file.write(np.clip(x, -1.0, 1.0) if self._bits is None else quantise(x, self._bits))
+        if self._encoding.subtype != "FLOAT":
+            self.clipped += int(np.count_nonzero(np.abs(x) > 1.0))
+            x = np.clip(x, -1.0, 1.0) if self._encoding.bits is None else quantise(x, self._encoding.bits)
+        self._file.write(x)
         return self._sink.take()
 
     def finish(self) -> bytes:
@@ -80,11 +62,11 @@ class _Sink(io.RawIOBase):
     and the header has been sent by then.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, head: bytes) -> None:
         super().__init__()
         self._position = 0
         self._end = 0
-        self._fresh = bytearray()
+        self._fresh = bytearray(head)
 
     def take(self) -> bytes:
         """Return what was written since the last call."""

@@ -12,43 +12,31 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from server.engine.cores import compute_on
 from server.engine.errors import EngineState, NotReadyError, SynthesisError
-from server.engine.lanes import Lanes, Line
-from server.engine.model import Load, LoadedModel, Outcome, Record, short_name
-from server.engine.queue import Job, Part, QueueLimits, Synthesis, at_once
+from server.engine.jobs import Job, Part, at_once
+from server.engine.lanes import Lanes, compute_on
+from server.engine.line import Line, QueueLimits
+from server.engine.model import LoadedModel, Outcome, short_name
 from vocoder.checkpoint import CheckpointError
 from vocoder.loading import DeviceError
-from vocoder.mel.config import MelConfig
 from vocoder.sampling import Utterance
-from vocoder.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
 
+Load = Callable[[str], LoadedModel]
+"""from the name or directory of a model"""
 EXPECTED_ERRORS = (CheckpointError, DeviceError, OSError)  # of loading; their texts need no traceback
 
 
 class Engine:
-    """Runs one model on shared lanes.
+    """Runs one model, which `load` gives for its reference, on shared lanes."""
 
-    `load` gives the synthesizer of the reference. `record` is told of every run, which may hold `shared_frames`.
-    """
-
-    def __init__(
-        self,
-        reference: str,
-        load: Load,
-        lanes: Lanes,
-        limits: QueueLimits | None = None,
-        record: Record | None = None,
-        shared_frames: int = 0,
-    ) -> None:
+    def __init__(self, reference: str, load: Load, lanes: Lanes, limits: QueueLimits) -> None:
         self.name = short_name(reference)
         self.state = EngineState.LOADING
         """whether the engine takes work, and if not, why"""
@@ -56,8 +44,7 @@ class Engine:
         """done when the model is ready, or cannot be"""
         self._reference = reference
         self._load = load
-        self._make = partial(LoadedModel, record=record, shared_frames=shared_frames)
-        self.line = Line(lanes, limits or QueueLimits(), self._compute, self._fits)
+        self.line = Line(lanes, limits, self._compute, self._fits)
         """where work waits"""
         self._model: LoadedModel | None = None
         self._used = time.monotonic()
@@ -70,30 +57,25 @@ class Engine:
         return self._otherwise is not EngineState.FAILED and self.state not in ended
 
     @property
-    def synthesizer(self) -> Synthesizer:
-        """The loaded model, to be described. Only lanes compute with it."""
-        return self._loaded().synthesizer
-
-    @property
-    def mel_config(self) -> MelConfig:
-        """The mel config of the loaded model."""
-        return self._loaded().synthesizer.mel_config
-
-    @property
-    def dtype(self) -> str | None:
-        """Precision of the loaded model's products, if it says so."""
-        return self._loaded().dtype
+    def model(self) -> LoadedModel:
+        """The loaded model, to be described; only lanes compute with it. Raises a NotReadyError if there is none."""
+        model = self._model
+        if model is None:
+            self._require_ready()
+            raise NotReadyError(self.state)
+        return model
 
     def load(self) -> None:
         """Load the model and queue its warm-up, after which `loaded` is done."""
+        compute_on(1)
         try:
-            model = self._make(self._load(self._reference))
+            model = self._load(self._reference)
             model.try_out()  # the first run may compile and allocate, so its time says nothing about the next
             seconds = model.try_out()
         except Exception as error:
             self._give_up(error)
             return
-        job = Job(0, model.synthesizer.sample_rate, parts=at_once(self._warm_up, model, seconds))
+        job = Job(0, model.mel_config.sample_rate, parts=at_once(self._warm_up, model, seconds))
         job.add_done_callback(self._on_warmed_up)
         with self.line.lanes.lock:
             if self.state is EngineState.LOADING:
@@ -103,12 +85,7 @@ class Engine:
 
     def start_loading(self) -> None:
         """Load the model on a thread of its own."""
-
-        def load() -> None:
-            compute_on(1)
-            self.load()
-
-        threading.Thread(target=load, name="loader", daemon=True).start()
+        threading.Thread(target=self.load, name="loader", daemon=True).start()
 
     def wake(self) -> None:
         """Begin to load an unloaded model again."""
@@ -136,19 +113,18 @@ class Engine:
         self._require_ready()
         self.line.admit()
 
-    def submit(self, utterance: Utterance, deadline: float | None = None) -> Job:
+    def submit(self, utterance: Utterance) -> Job:
         """Queue an utterance with a mel in the model's own config. It may share a run; a long one is computed in parts.
 
-        The job returns a Synthesis, or raises SynthesisError, DeadlineError, or NotReadyError if the engine fails or
-        stops.
-        Cancelling it removes it from the queue, or ends it after the present part. The deadline is of `time.monotonic`.
+        The job returns a Synthesis, or raises SynthesisError, or NotReadyError if the engine fails or stops. Cancelling
+        it removes it from the queue, or ends it after the present part.
 
         Raises:
             NotReadyError, QueueFullError: the engine takes no work.
         """
-        model = self._loaded()
-        rate, cost, parts = model.synthesizer.sample_rate, model.cost(utterance.corrections), model.in_parts(utterance)
-        return self._admitted(Job(utterance.frames, rate, utterance, parts, cost=cost, deadline=deadline))
+        model = self.model
+        rate, cost, parts = model.mel_config.sample_rate, model.cost(utterance.corrections), model.in_parts(utterance)
+        return self._admitted(Job(utterance.frames, rate, utterance, parts, cost=cost))
 
     def run(
         self,
@@ -157,20 +133,14 @@ class Engine:
         frames: int,
         corrections: int | None = None,
         listened: bool = False,
-        deadline: float | None = None,
     ) -> Job:
         """Queue a function that computes some audio, such as one chunk of a stream. See `submit`.
 
         The function is given the synthesizer, on a lane. `frames` and `corrections` estimate its time.
         """
-        model = self._loaded()
-        parts, cost = at_once(work, model.synthesizer), model.cost(corrections)
-        rate = model.synthesizer.sample_rate
-        return self._admitted(Job(frames, rate, None, parts, cost=cost, listened=listened, deadline=deadline))
-
-    def cost(self, corrections: int | None) -> float:
-        """Return what a frame with so many corrections costs, beside one with the model's own number."""
-        return self._loaded().cost(corrections)
+        model = self.model
+        rate, cost, parts = model.mel_config.sample_rate, model.cost(corrections), at_once(work, model.synthesizer)
+        return self._admitted(Job(frames, rate, None, parts, cost=cost, listened=listened))
 
     def alive(self, stall_timeout: float) -> bool:
         """Whether there was a sign of life in the last `stall_timeout` seconds."""
@@ -184,10 +154,6 @@ class Engine:
                 self._refuse_all(EngineState.STOPPED)
             elif self.state is not EngineState.FAILED:
                 self.state = EngineState.STOPPED
-
-    def refuse_rest(self) -> None:
-        """Refuse all unfinished work."""
-        self._refuse_all(self.state)
 
     def _compute(self, jobs: list[Job]) -> Sequence[Outcome | NotReadyError | Part]:
         """Return the outcomes of the jobs of a run, on a lane."""
@@ -217,7 +183,7 @@ class Engine:
         if self.state is not EngineState.READY:
             raise NotReadyError(self.state)
 
-    def _warm_up(self, model: LoadedModel, seconds: float) -> NDArray[np.float32]:
+    def _warm_up(self, model: LoadedModel, seconds: float) -> None:
         model.warm_up(seconds)
         with self.line.lanes.lock:
             if self.state is EngineState.LOADING:
@@ -225,9 +191,8 @@ class Engine:
                 self.line.pace = model.pace
                 self.state, self._otherwise = EngineState.READY, EngineState.UNLOADED
                 self._used = time.monotonic()
-        return np.empty(0, np.float32)
 
-    def _on_warmed_up(self, job: Future[Synthesis]) -> None:
+    def _on_warmed_up(self, job: Future[None]) -> None:
         error = job.exception()
         if error is None:
             self.loaded.set_result(None)
@@ -246,10 +211,3 @@ class Engine:
         with self.line.lanes.lock:
             self.state = state
         self.line.refuse_all(NotReadyError(state))
-
-    def _loaded(self) -> LoadedModel:
-        model = self._model
-        if model is None:
-            self._require_ready()
-            raise NotReadyError(self.state)
-        return model

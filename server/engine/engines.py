@@ -8,12 +8,11 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import wait
 
-from server.engine.cores import available_cores, compute_on
-from server.engine.engine import Engine
-from server.engine.errors import LOADING_SECONDS, EngineState
+from server.engine.engine import Engine, Load
+from server.engine.errors import LOADING_SECONDS, EngineState, NotReadyError
 from server.engine.lanes import Lanes
-from server.engine.model import Load, Record, free_memory
-from server.engine.queue import QueueLimits
+from server.engine.line import QueueLimits
+from server.engine.model import free_memory
 from server.problems import Problem
 
 logger = logging.getLogger(__name__)
@@ -27,19 +26,11 @@ class LoadError(Exception):
 
 
 class Engines:
-    """All engines of a server, which share `lanes`; the first is the default."""
+    """All engines of a server, which share `lanes`; the first is the default. `limits` are those of each queue."""
 
-    def __init__(
-        self,
-        references: Sequence[str],
-        load: Load,
-        limits: QueueLimits | None = None,
-        record: Record | None = None,
-        lanes: Lanes | None = None,
-        shared_frames: int = 0,
-    ) -> None:
-        self.lanes = lanes = lanes or Lanes(1, available_cores())
-        self._make: Callable[[str], Engine] = lambda name: Engine(name, load, lanes, limits, record, shared_frames)
+    def __init__(self, references: Sequence[str], load: Load, lanes: Lanes, limits: QueueLimits) -> None:
+        self.lanes = lanes
+        self._make: Callable[[str], Engine] = lambda name: Engine(name, load, lanes, limits)
         self._engines = tuple(map(self._make, references))
         self._adding = asyncio.Lock()
 
@@ -136,10 +127,9 @@ class Engines:
             engine.close()
         self.lanes.stop(timeout)
         for engine in self._engines:
-            engine.refuse_rest()
+            engine.line.refuse_all(NotReadyError(engine.state))
 
     def _load(self) -> None:
-        compute_on(1)
         for engine in self._engines:
             if engine.state is EngineState.LOADING:
                 logger.info("loading %s; its first start on a machine compiles for up to half a minute", engine.name)

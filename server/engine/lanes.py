@@ -1,21 +1,58 @@
-"""The lanes on which everything is computed: a thread for each core, or all cores on one thread."""
+"""The lanes on which everything is computed: a thread for each core of this process, or all cores on one thread."""
 
 from __future__ import annotations
 
+import math
+import os
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
 from queue import SimpleQueue
-from typing import Any
+from typing import Protocol
 
-from server.engine.cores import Team, compute_on
-from server.engine.errors import DeadlineError, QueueFullError
-from server.engine.queue import Job, Part, QueueLimits, WorkQueue
-from server.engine.turns import CLIENT, Client, Shares, wait_among
+import torch
 
-FIRST_GUESS = 0.01  # seconds of a function, before any was measured
+from server.engine.jobs import Job, Shares, wait_among
+
 TURN_SECONDS = 1.0  # about the longest turn of one line before the next
 CROWD_SECONDS = 0.25  # after several runs wanted to run at once, in which no run has all cores
+LEAST_SHARE = 0.75
+"""processor time of a team's own thread, of the time that passes, below which the team lacks cores"""
+SHORTEST = 0.005  # seconds of a run that says anything
+FIRST_REST, LONGEST_REST = 1.0, 30.0
+PROBE_SECONDS = 0.015
+PROBE_NUMBERS = 2**15  # as few as torch gives to a thread
+
+
+class Work(Protocol):
+    """What lanes know of a line: the work that waits in it."""
+
+    @property
+    def backlog(self) -> float:
+        """Seconds of it, and of what runs."""
+
+    def __len__(self) -> int: ...
+
+    def begin(self) -> tuple[list[Job], float]:
+        """Take the next run out of the line, and estimate its seconds on one lane."""
+
+    def run(self, jobs: list[Job], width: int) -> None:
+        """Run it on a lane, or on as many as `width` says."""
+
+
+class Lane:
+    """A thread, and what it has to do."""
+
+    def __init__(self, serve: Callable[[Lane], None], name: str) -> None:
+        self.inbox: SimpleQueue[tuple[Work, list[Job], float] | None] = SimpleQueue()
+        self.busy = False
+        self.alone = False
+        """whether it has all cores"""
+        self.began = 0.0
+        # A daemon: a run that hangs for good must not keep the process from ending.
+        self.thread = threading.Thread(target=serve, args=(self,), name=name, daemon=True)
 
 
 class Lanes:
@@ -36,18 +73,13 @@ class Lanes:
         self.count = count
         self._cores = cores
         self._team = Team(cores)
-        self._lines: list[Line] = []
+        self._lines: list[Work] = []
         self._shares = Shares()
         self._crowded = -CROWD_SECONDS
         self._stopping = False
-        self._lanes = [_Lane(self._serve, f"{name}-{number}") for number in range(count)]
+        self._lanes = [Lane(self._serve, f"{name}-{number}") for number in range(count)]
 
-    @property
-    def running(self) -> bool:
-        """Whether the threads have been started and one of them has not ended."""
-        return any(lane.thread.is_alive() for lane in self._lanes)
-
-    def add(self, line: Line) -> None:
+    def add(self, line: Work) -> None:
         """Add a line."""
         self._lines.append(line)
 
@@ -72,12 +104,12 @@ class Lanes:
         turns = [lane.began for lane in self._lanes if lane.busy]
         return all(lane.thread.is_alive() for lane in self._lanes) and all(now - t < stall_timeout for t in turns)
 
-    def arrive(self, line: Line) -> None:
+    def arrive(self, line: Work) -> None:
         """Announce work of a line. Call it with the lock held, before the work is queued."""
         if not len(line):
             self._shares.arrive((id(line),))
 
-    def expected_wait(self, line: Line, own: float) -> float:
+    def expected_wait(self, line: Work, own: float) -> float:
         """Return the seconds until `own` seconds of a line's work are done, while others take their turns.
 
         Call it with the lock held.
@@ -101,10 +133,10 @@ class Lanes:
             for lane in self._lanes:
                 lane.inbox.put(None)
 
-    def _waiting(self) -> list[Line]:
+    def _waiting(self) -> list[Work]:
         return [line for line in self._lines if len(line)]
 
-    def _free(self) -> _Lane | None:
+    def _free(self) -> Lane | None:
         """Return the first lane with nothing to do; none while a run has all cores."""
         if any(lane.alone for lane in self._lanes):
             return None
@@ -119,7 +151,7 @@ class Lanes:
             self._crowded = time.monotonic()
         return not others and time.monotonic() - self._crowded >= CROWD_SECONDS
 
-    def _serve(self, lane: _Lane) -> None:
+    def _serve(self, lane: Lane) -> None:
         while (work := lane.inbox.get()) is not None:
             line, jobs, seconds = work
             began = time.monotonic()
@@ -129,7 +161,7 @@ class Lanes:
                 lane.busy = lane.alone = False
                 self.dispatch()
 
-    def _run(self, lane: _Lane, line: Line, jobs: list[Job]) -> int:
+    def _run(self, lane: Lane, line: Work, jobs: list[Job]) -> int:
         """Run jobs on all cores or on one; return on how many lanes."""
         if lane.alone and (self.count == 1 or (self._cores > 1 and self._team.ready())):
             compute_on(self._cores)
@@ -146,114 +178,86 @@ class Lanes:
         return 1
 
 
-class _Lane:
-    """A thread, and what it has to do."""
-
-    def __init__(self, serve: Callable[[_Lane], None], name: str) -> None:
-        self.inbox: SimpleQueue[tuple[Line, list[Job], float] | None] = SimpleQueue()
-        self.busy = False
-        self.alone = False
-        """whether it has all cores"""
-        self.began = 0.0
-        # A daemon: a run that hangs for good must not keep the process from ending.
-        self.thread = threading.Thread(target=serve, args=(self,), name=name, daemon=True)
-
-
-def _first_part(jobs: Sequence[Job]) -> list[Any]:
-    return [jobs[0].next_part()]
-
-
-class Line(WorkQueue):
-    """Where work of one kind waits for the lanes: the runs of a model, or functions beside the models.
+def available_cores(root: Path = Path("/")) -> int:
+    """Return how many whole cores this process may use: by its affinity, and by the quota of its container.
 
     Args:
-        lanes: on which it runs.
-        limits: of what waits.
-        compute: returns the outcome of each job of a run, or the frames of a part of it. It does not raise.
-        fits: whether the last of mels of these frames should share a run with the others.
+        root: where the file system begins.
+    """
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, math.floor(min([float(cores), *_quotas(root)])))
+
+
+def compute_on(cores: int) -> None:
+    """Set the number of cores for the calling thread only.
+
+    Two threads that both compute on all cores wait for each other at every barrier.
+    """
+    torch.get_num_threads()  # a thread's first call adopts the last value set anywhere, which would undo this
+    torch.set_num_threads(cores)
+
+
+class Team:
+    """Whether a team of threads has a core for each of them, as its runs tell.
+
+    Threads of a team wait for each other at every small step. If one of them has to wait for a core, so do all others,
+    and a run takes several times as long as on one thread. It shows in the run's own thread, which computes, or watches
+    for the others, as long as it has a core, and sleeps when that takes long. After such a run teams rest, for twice as
+    long each time. Then they are tried without a request.
     """
 
-    def __init__(
-        self,
-        lanes: Lanes,
-        limits: QueueLimits,
-        compute: Callable[[list[Job]], Sequence[Any]] = _first_part,
-        fits: Callable[[list[int]], bool] = lambda frames: False,
-    ) -> None:
-        super().__init__(limits)
-        self.lanes = lanes
-        self.pace.add(1, FIRST_GUESS)
-        self._compute, self._share = compute, fits
-        lanes.add(self)
+    def __init__(self, cores: int) -> None:
+        self._cores = cores
+        self._trusted = True
+        self._rest = FIRST_REST
+        self._rests_until = 0.0
 
-    def admit(self, frames: int = 0, client: Client | None = None) -> list[Job]:
-        """Return which jobs give way to a further one of a client, the present one if it is left out.
+    def ready(self) -> bool:
+        """Whether to compute as a team now. The calling thread may be busy for some milliseconds to find out."""
+        if not self._trusted and time.monotonic() >= self._rests_until:
+            compute_on(self._cores)
+            self.watch(self._probe)
+        return self._trusted
 
-        Raises:
-            QueueFullError: it would wait too long, or there is no room for it.
-        """
-        with self.lanes.lock:
-            client = CLIENT.get() if client is None else client
-            wait = self.lanes.expected_wait(self, self.wait(client))
-            gone = self.room(frames, client)
-            if wait > self.limits.seconds or gone is None:
-                raise QueueFullError(wait)
-            return gone
+    def watch(self, run: Callable[[], object]) -> None:
+        """Run something as a team on the calling thread, and learn from it."""
+        wall, processor = time.monotonic(), time.thread_time()
+        run()
+        wall, processor = time.monotonic() - wall, time.thread_time() - processor
+        if wall < SHORTEST:
+            return
+        self._trusted = processor >= LEAST_SHARE * wall
+        if self._trusted:
+            self._rest = FIRST_REST
+        else:
+            self._rests_until, self._rest = time.monotonic() + self._rest, min(2.0 * self._rest, LONGEST_REST)
 
-    def submit(self, job: Job, limited: bool = True) -> Job:
-        """Queue a job; one that is not limited is taken whatever waits. Cancelling it removes it.
+    def _probe(self) -> None:
+        ends, numbers = time.monotonic() + PROBE_SECONDS, torch.zeros(self._cores * PROBE_NUMBERS)
+        while time.monotonic() < ends:
+            numbers.add_(1.0)
 
-        Raises:
-            QueueFullError: see `admit`.
-        """
-        with self.lanes.lock:
-            if limited:
-                for other in self.admit(job.frames, job.client):
-                    other.finish(QueueFullError(self.wait(other.client)))
-            job.add_done_callback(lambda _: self._forget(job))
-            self.lanes.arrive(self)
-            self.add(job)
-            self.lanes.dispatch()
-        return job
 
-    def refuse_all(self, error: Exception) -> None:
-        """End all waiting jobs with an error."""
-        with self.lanes.lock:
-            jobs = list(self)
-        for job in jobs:
-            job.finish(error)
+def _quotas(root: Path) -> Iterator[float]:
+    """Yield the quotas, in cores, of this process's control groups and those above them."""
+    with suppress(OSError):
+        for line in (root / "proc/self/cgroup").read_text().splitlines():
+            _, controllers, path = line.split(":", 2)
+            if controllers and "cpu" not in controllers.split(","):
+                continue
+            mount = root / "sys/fs/cgroup" / ("cpu" if controllers else "")
+            inner = mount / path.strip("/")
+            for group in (inner, *inner.parents):
+                with suppress(OSError, ValueError):
+                    yield _quota(group)
+                if group == mount:
+                    break
 
-    def begin(self) -> tuple[list[Job], float]:
-        """Take the next run out of the queue, if anybody still wants it, and estimate its seconds on one lane."""
-        for job in self.expired(time.monotonic()):
-            job.finish(DeadlineError())
-        taken = self.take(self._share)
-        gone = [job for job in taken if job.cancelled()]
-        self.end(gone, 0.0)
-        jobs = [job for job in taken if job not in gone]
-        return jobs, sum(job.work for job in jobs) / self.pace.frames_per_second
 
-    def run(self, jobs: list[Job], width: int) -> None:
-        """Run jobs on a lane, or on as many as `width` says, and finish them; one with parts left waits again."""
-        started = time.monotonic()
-        outcomes = self._compute(jobs)
-        seconds = time.monotonic() - started
-        pairs = list(zip(jobs, outcomes, strict=True))
-        with self.lanes.lock:
-            if not any(isinstance(outcome, Exception) for outcome in outcomes):
-                done = sum(job.cost * (outcome if isinstance(outcome, Part) else job).frames for job, outcome in pairs)
-                self.pace.add(done, seconds * width)
-            self.end(jobs, seconds * width)
-            for job, outcome in pairs:
-                job.infer_seconds += seconds
-                if isinstance(outcome, Part) and not job.cancelled():
-                    job.frames -= outcome.frames
-                    self.add(job)
-        for job, outcome in pairs:
-            if not isinstance(outcome, Part):
-                job.finish(outcome)
-
-    def _forget(self, job: Job) -> None:
-        """Make room at once when a waiting job is cancelled."""
-        with self.lanes.lock:
-            self.remove(job)
+def _quota(group: Path) -> float:
+    """Return the quota of a control group, version 2 or 1, in cores."""
+    if (group / "cpu.max").exists():
+        quota, period = (group / "cpu.max").read_text().split()
+    else:
+        quota, period = ((group / f"cpu.cfs_{name}_us").read_text().strip() for name in ("quota", "period"))
+    return math.inf if quota in ("max", "-1") else int(quota) / int(period)

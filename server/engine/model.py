@@ -13,7 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from server.engine.errors import SynthesisError
-from server.engine.queue import Pace, Parts
+from server.engine.jobs import Parts
+from server.engine.line import Pace
 from vocoder.correction.order import BLOCK
 from vocoder.mel.range import mel_range
 from vocoder.sampling import Utterance, voice_of
@@ -21,8 +22,6 @@ from vocoder.synthesis.synthesizer import Synthesizer
 
 logger = logging.getLogger(__name__)
 
-Load = Callable[[str], Synthesizer]
-"""from the name or directory of a model; what it returns may lack `synthesize_many` and `open_stream`"""
 Outcome = NDArray[np.float32] | SynthesisError
 Record = Callable[..., None]
 """adds to a metric, as `Metrics.record` does"""
@@ -41,14 +40,21 @@ NETWORK_CORRECTIONS = 17  # corrections that cost about as much as the rest of t
 
 
 class LoadedModel:
-    """A model, of which a run may hold mels of `shared_frames` in all. Threads may use it at once."""
+    """A model, which threads may use at once.
+
+    Args:
+        synthesizer: it may lack `synthesize_many` and `open_stream`.
+        record: is told of every run.
+        shared_frames: of the mels that a run may hold in all.
+    """
 
     def __init__(self, synthesizer: Synthesizer, record: Record | None = None, shared_frames: int = 0) -> None:
         self.name = short_name(synthesizer.name)
         self.synthesizer = synthesizer
-        self.silence = mel_range(synthesizer.mel_config).silence
+        self.mel_config = synthesizer.mel_config
         dtype = getattr(synthesizer, "dtype", None)
         self.dtype = None if dtype is None else str(dtype).removeprefix("torch.")
+        """precision of its products, if it says so"""
         self.corrections: int = getattr(synthesizer, "corrections", 0)
         self.pace = Pace()
         network = getattr(synthesizer, "model", None)
@@ -59,8 +65,8 @@ class LoadedModel:
     def try_out(self, frames: int = 1, denoise: float = 0.0) -> float:
         """Synthesize some silence and return the seconds it took; raise if the model cannot."""
         started = time.perf_counter()
-        mel = np.full((self.synthesizer.mel_config.n_mels, frames), self.silence, np.float32)
-        check_output(self.synthesizer.synthesize(mel, seed=0, denoise=denoise), frames, self.synthesizer.hop_length)
+        mel = np.full((self.mel_config.n_mels, frames), mel_range(self.mel_config).silence, np.float32)
+        check_output(self.synthesizer.synthesize(mel, seed=0, denoise=denoise), frames, self.mel_config.hop_length)
         return time.perf_counter() - started
 
     def warm_up(self, seconds: float) -> None:
@@ -93,8 +99,10 @@ class LoadedModel:
         else:
             return [self._checked(x, utterance) for x, utterance in zip(audio, utterances, strict=True)]
         # Outside the handler, where nothing refers to the memory of the failed run any more.
-        if failure.out_of_memory:
-            self._shrink(sum(utterance.frames for utterance in utterances))
+        if failure.out_of_memory:  # later runs are limited to half of what did not fit
+            self._shared_frames = min(self._shared_frames, sum(utterance.frames for utterance in utterances) // 2)
+            logger.warning("out of memory: batches have at most %d frames from now on", self._shared_frames)
+            free_memory()
         half = len(utterances) // 2
         return self.run(utterances[:half]) + self.run(utterances[half:])
 
@@ -112,10 +120,10 @@ class LoadedModel:
         session.finish()
         parts = [session.next()]
         while not session.done:
-            yield len(parts[-1]) // self.synthesizer.hop_length
+            yield len(parts[-1]) // self.mel_config.hop_length
             parts.append(session.next())
         x = np.concatenate(parts)
-        check_output(x, utterance.frames, self.synthesizer.hop_length)
+        check_output(x, utterance.frames, self.mel_config.hop_length)
         self._count(1, utterance.frames)
         return x
 
@@ -135,17 +143,11 @@ class LoadedModel:
 
     def _checked(self, x: NDArray[np.float32], utterance: Utterance) -> Outcome:
         try:
-            check_output(x, utterance.frames, self.synthesizer.hop_length)
+            check_output(x, utterance.frames, self.mel_config.hop_length)
         except SynthesisError as error:
             logger.error("synthesis of %d frames failed: %s", utterance.frames, error)
             return error
         return x
-
-    def _shrink(self, frames: int) -> None:
-        """Limit later runs to half of what did not fit into memory."""
-        self._shared_frames = min(self._shared_frames, frames // 2)
-        logger.warning("out of memory: batches have at most %d frames from now on", self._shared_frames)
-        free_memory()
 
 
 def short_name(reference: str) -> str:

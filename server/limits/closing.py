@@ -170,11 +170,6 @@ def configure_socket(transport: asyncio.Transport) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
-def busy() -> Problem:
-    """Return the problem of a connection above the limit."""
-    return Problem("busy", "There are too many connections; try again soon.", retry_after=1)
-
-
 def handshake_problem(status: int) -> Problem:
     """Return the problem of a refused handshake."""
     if status >= HTTPStatus.INTERNAL_SERVER_ERROR:

@@ -29,7 +29,6 @@ from server.limits.closing import (
     Deadline,
     LingeringTransport,
     ReaderWatch,
-    busy,
     configure_socket,
     handshake_problem,
     refusal,
@@ -115,7 +114,7 @@ class LimitedHttp(H11Protocol):
         configure_socket(transport)
         self._watch = ReaderWatch(transport, self._settings.send_timeout)
         if self._too_many():
-            self._refuse(busy())
+            self._refuse(Problem("busy", "There are too many connections; try again soon.", retry_after=1))
         else:
             self._header_deadline.begin()
 

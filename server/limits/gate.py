@@ -2,82 +2,72 @@
 
 from __future__ import annotations
 
-import asyncio
 import math
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from urllib.parse import urlsplit
 
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from server.addresses import METRICS, OPERATIONS, PAGE_PARTS, PAGES, PROBES, READINESS
-from server.engine.turns import CLIENT, Client
-from server.limits.hosts import HostRule
+from server.engine.jobs import CLIENT, Client
 from server.limits.keys import KeyRing, Quotas
-from server.limits.shares import Holding, Pool, client_of
+from server.limits.shares import Drain, Holding, Pool, client_of
 from server.problems import Problem, render
 from server.telemetry.requests import note, noted
 
 PART_BYTES = 2**16  # uvicorn's connections take as much before `send` waits
+ANY = "*"
+LOCALHOST = "localhost"
+LOCAL_NETWORKS = (".local", ".internal", ".home.arpa", ".svc")
+"""names below these are never given to sites (RFC 6762, RFC 8375), or are of Kubernetes"""
 
 
-class Drain:
-    """Counts the requests in flight, and decides when the server may end.
+class HostRule:
+    """Checks Host and Origin.
 
-    New requests are taken for `delay` seconds after `begin`, since load balancers learn late. Requests in flight have
-    another
-    `timeout` seconds.
+    A page can send requests to an address it knows; the browser then names the page's site in Origin. A page can also
+    make its own name resolve to that address (DNS rebinding); the browser then names the site in Host.
+
+    A server on a loopback address answers to loopback names. Any other server answers to addresses, too, and to names
+    that no site can have: without dots, as of containers, or of a local network.
+
+    Args:
+        listens_on: the address that the server listens on.
+        allowed: further names. `*.` before a name allows everything below it, `*` alone allows any name.
+        origins: sites whose pages may send requests.
     """
 
-    def __init__(self, delay: float, timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
-        self.in_flight = 0
-        self.begun = asyncio.Event()
-        self._delay = delay
-        self._timeout = timeout
-        self._clock = clock
-        self._began: float | None = None
+    def __init__(self, listens_on: str, allowed: Sequence[str] = (), origins: Sequence[str] = ()) -> None:
+        self._origins = frozenset(origins)
+        self._any = ANY in allowed
+        self._names = frozenset(name.lower().rstrip(".") for name in allowed if not name.startswith("*."))
+        self._suffixes = tuple(name[1:].lower().rstrip(".") for name in allowed if name.startswith("*."))
+        self._local = is_loopback(listens_on)
 
-    def begin(self) -> None:
-        """Turn readiness off. Only the first call counts. Call it on the event loop's thread."""
-        if self._began is None:
-            self._began = self._clock()
-            self.begun.set()
+    def check(self, connection: HTTPConnection) -> None:
+        """Raise a Problem if a request has the wrong Host or Origin."""
+        address, _ = connection.scope.get("server") or ("", None)
+        behind = _address(address) is None and not self._names  # a socket file, which only a proxy can reach
+        if self._any or behind or connection.scope["path"] in PROBES:
+            return
+        host, origin = connection.headers.get("host"), connection.headers.get("origin")
+        name = None if host is None else _name(f"//{host}")  # HTTP/1.0 has none, and no browser uses it
+        # uvicorn alone may listen on another address than the settings say.
+        wide = not (self._local and is_loopback(address))
+        if name is not None and not (self._trusts(name) or (wide and _is_nobodys_site(name))):
+            detail = "This server does not accept this Host. Add the name to VOCODER_ALLOWED_HOSTS to allow it."
+            raise Problem("forbidden-host", detail)
+        if origin in self._origins or origin is None:
+            return
+        if _name(origin) != name and not self._trusts(_name(origin)):
+            detail = "Pages of other sites may not use this server. Add theirs to VOCODER_CORS_ORIGINS to allow them."
+            raise Problem("forbidden-origin", detail)
 
-    @property
-    def refusing(self) -> bool:
-        """Whether new requests are refused."""
-        return self._began is not None and self._clock() - self._began >= self._delay
-
-    def turns_away(self, readiness: bool, operation: bool) -> bool:
-        """Whether a request is refused: a readiness probe at once, other operations never, everything else later."""
-        return self.begun.is_set() and (readiness or (self.refusing and not operation))
-
-    @property
-    def overdue(self) -> bool:
-        """Whether the time of the requests in flight is over."""
-        return self.refusing and self.remaining <= 0.0
-
-    @property
-    def finished(self) -> bool:
-        """Whether the server may end."""
-        return self.refusing and (self.in_flight == 0 or self.overdue)
-
-    @property
-    def remaining(self) -> float:
-        """Seconds left for requests in flight."""
-        if self._began is None:
-            return self._timeout
-        return max(0.0, self._began + self._delay + self._timeout - self._clock())
-
-    @contextmanager
-    def track(self) -> Iterator[None]:
-        """Count a request as in flight."""
-        self.in_flight += 1
-        try:
-            yield
-        finally:
-            self.in_flight -= 1
+    def _trusts(self, name: str) -> bool:
+        return is_loopback(name) or name in self._names or name.endswith(self._suffixes or ("\0",))
 
 
 class Gate:
@@ -90,14 +80,12 @@ class Gate:
         drain: Drain | None = None,
         keys: KeyRing | None = None,
         memory: Pool | None = None,
-        places: Pool | None = None,
     ) -> None:
         self._app = app
         self._hosts = hosts
         self._drain = drain
         self._keys = keys
         self._memory = memory
-        self._places = places
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one request or WebSocket."""
@@ -108,8 +96,7 @@ class Gate:
         try:
             client = client_of(connection, self._check(connection, path))
             CLIENT.set(client)
-            counted = path not in OPERATIONS
-            with self._held(scope, client, counted), self._drain.track() if self._drain and counted else nullcontext():
+            with self._held(scope, client):
                 await self._app(scope, receive, in_parts(send))
         except Problem as problem:
             await render(connection, problem)(scope, receive, send)
@@ -124,9 +111,10 @@ class Gate:
         return check_key(self._keys, connection)
 
     @contextmanager
-    def _held(self, scope: Scope, client: Client, counted: bool) -> Iterator[None]:
+    def _held(self, scope: Scope, client: Client) -> Iterator[None]:
         """Give a request its place and its part of the memory, and take them back at its end."""
-        place = Holding(self._places, client) if self._places is not None and counted else None
+        counted = self._drain is not None and scope["path"] not in OPERATIONS
+        place = Holding(self._drain.places, client) if self._drain is not None and counted else None
         memory = None if self._memory is None else Holding(self._memory, client)
         if place is not None and not place.set(1):
             detail = "There are too many requests, or too many of yours; try again soon."
@@ -203,3 +191,30 @@ def _charge(wait: float, quota: str) -> None:
         seconds = max(1, math.ceil(wait))
         detail = f"The quota of {quota} of this API key is used up; try again in {seconds} s."
         raise Problem("rate-limited", detail, retry_after=seconds, quota=quota)
+
+
+def is_loopback(name: str) -> bool:
+    """Whether a name or address is this machine's own: localhost, a name below it, or a loopback address."""
+    address = _address(name)
+    return name == LOCALHOST or name.endswith(f".{LOCALHOST}") or (address is not None and address.is_loopback)
+
+
+def _is_nobodys_site(name: str) -> bool:
+    return name != "" and ("." not in name or name.endswith(LOCAL_NETWORKS) or _address(name) is not None)
+
+
+def _address(name: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(name)
+    except ValueError:
+        return None
+
+
+def _name(address: str) -> str:
+    """Return the name in an address `[scheme:]//name[:port]`, or an empty string if it is malformed."""
+    try:
+        parts = urlsplit(address)
+        name = parts.hostname or ""
+    except ValueError:
+        return ""
+    return "" if parts.username is not None or parts.path or parts.query else name.rstrip(".")

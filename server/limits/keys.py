@@ -46,7 +46,7 @@ class KeyFileError(ValueError):
 
 
 @dataclass(frozen=True)
-class Client:
+class Owner:
     """The owner of a key: its name, the digests of its keys, its roles and its limits."""
 
     name: str
@@ -102,10 +102,10 @@ class KeyRing:
         self._path = path
         self._defaults = (requests_per_minute, frames_per_minute)
         self._seen = self._stamp = self._look()
-        self._quotas: dict[Client, Quotas] = {}
+        self._quotas: dict[Owner, Quotas] = {}
         self._take(read_clients(path, *self._defaults))
 
-    def find(self, key: str) -> tuple[Client, Quotas] | None:
+    def find(self, key: str) -> tuple[Owner, Quotas] | None:
         """Return the owner of a key. The time it takes does not tell how much of a guess was right."""
         digest, found = _digest(key), None
         for client, quotas in self._quotas.items():
@@ -144,7 +144,7 @@ class KeyRing:
             return None
         return status.st_mtime_ns, status.st_size, status.st_ino
 
-    def _take(self, clients: tuple[Client, ...]) -> None:
+    def _take(self, clients: tuple[Owner, ...]) -> None:
         """Replace the clients at once; those with unchanged limits keep their quotas."""
         old = {_limits(client): quotas for client, quotas in self._quotas.items()}
         self._quotas = {
@@ -152,7 +152,7 @@ class KeyRing:
         }
 
 
-def read_clients(path: Path, requests_per_minute: int = 0, frames_per_minute: int = 0) -> tuple[Client, ...]:
+def read_clients(path: Path, requests_per_minute: int = 0, frames_per_minute: int = 0) -> tuple[Owner, ...]:
     """Read a key file. Limits are for clients whose lines do not set them; 0 means no limit.
 
     Raises:
@@ -165,7 +165,7 @@ def read_clients(path: Path, requests_per_minute: int = 0, frames_per_minute: in
     except UnicodeDecodeError:
         raise KeyFileError(f"the file of API keys {path} is not UTF-8") from None
     limits = {"requests_per_minute": requests_per_minute, "frames_per_minute": frames_per_minute}
-    clients: dict[str, Client] = {}
+    clients: dict[str, Owner] = {}
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             client = _parse(line.strip(), limits, f"{path}, line {number}")
@@ -178,19 +178,19 @@ def read_clients(path: Path, requests_per_minute: int = 0, frames_per_minute: in
     return tuple(clients.values())
 
 
-def _parse(line: str, limits: dict[str, int], where: str) -> Client:
+def _parse(line: str, limits: dict[str, int], where: str) -> Owner:
     found = LINE.fullmatch(line)
     options = dict(option.split("=") for option in found["options"].split()) if found else {}
     roles = frozenset(options.pop("roles", "speak").split(","))
     if found is None or not roles <= ROLES:
         raise KeyFileError(f"{where}: {WANTED}")
     digest = bytes.fromhex(found["digest"]) if found["digest"] else _digest(found["key"])
-    return Client(found["name"], (digest,), roles, **limits | {name: int(value) for name, value in options.items()})
+    return Owner(found["name"], (digest,), roles, **limits | {name: int(value) for name, value in options.items()})
 
 
 def _digest(key: str) -> bytes:
     return hashlib.sha256(key.encode()).digest()
 
 
-def _limits(client: Client) -> tuple[str, int, int]:
+def _limits(client: Owner) -> tuple[str, int, int]:
     return client.name, client.requests_per_minute, client.frames_per_minute

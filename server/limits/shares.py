@@ -1,4 +1,4 @@
-"""What all requests may hold at once, and how much of it one client may have.
+"""What all requests may hold at once, how much of it one client may have, and when all of them are over.
 
 A client is an API key or, where there are none, an address.
 """
@@ -6,13 +6,14 @@ A client is an API key or, where there are none, an address.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
 from ipaddress import IPv6Address, ip_address, ip_network
 
 from starlette.requests import HTTPConnection
 
-from server.engine.turns import Client
+from server.engine.jobs import Client
 from server.problems import Problem
 from vocoder.memory import give_back_memory
 
@@ -61,6 +62,54 @@ class Holding:
             return False
         self._size = size
         return True
+
+
+class Drain:
+    """Decides when a server that is told to stop may end: when all `places` are empty, or after its time.
+
+    New requests are taken for `delay` seconds after `begin`, since load balancers learn late. Requests in flight have
+    another `timeout` seconds.
+    """
+
+    def __init__(self, places: Pool, delay: float, timeout: float, clock: Callable[[], float] = time.monotonic) -> None:
+        self.places = places
+        self.begun = asyncio.Event()
+        self._delay = delay
+        self._timeout = timeout
+        self._clock = clock
+        self._began: float | None = None
+
+    def begin(self) -> None:
+        """Turn readiness off. Only the first call counts. Call it on the event loop's thread."""
+        if self._began is None:
+            self._began = self._clock()
+            self.begun.set()
+
+    @property
+    def refusing(self) -> bool:
+        """Whether new requests are refused."""
+        return self._began is not None and self._clock() - self._began >= self._delay
+
+    def turns_away(self, readiness: bool, operation: bool) -> bool:
+        """Whether a request is refused: a readiness probe at once, other operations never, everything else later."""
+        return self.begun.is_set() and (readiness or (self.refusing and not operation))
+
+    @property
+    def overdue(self) -> bool:
+        """Whether the time of the requests in flight is over."""
+        return self.refusing and self.remaining <= 0.0
+
+    @property
+    def finished(self) -> bool:
+        """Whether the server may end."""
+        return self.refusing and (self.places.used == 0 or self.overdue)
+
+    @property
+    def remaining(self) -> float:
+        """Seconds left for requests in flight."""
+        if self._began is None:
+            return self._timeout
+        return max(0.0, self._began + self._delay + self._timeout - self._clock())
 
 
 async def give_back_freed(memory: Pool) -> None:

@@ -16,7 +16,7 @@ import safetensors
 from numpy.typing import NDArray
 from pydantic_core import from_json
 
-from server.problems import Problem
+from server.problems import Problem, malformed_body
 from vocoder.mel.file import kind_of
 from vocoder.npy import MAGIC, NpyError, read_header
 
@@ -67,7 +67,7 @@ def _from_npy(body: bytes) -> NDArray[Any]:
         header = read_header(body)
     except NpyError as error:
         kind = "" if body.startswith(MAGIC) else kind_of(body[:6], "POST audio to /mel for its mel")
-        raise _malformed(f"{str(error).capitalize()}{f': {kind}' if kind else ''}.") from None
+        raise malformed_body(f"{str(error).capitalize()}{f': {kind}' if kind else ''}.") from None
     if header.descr not in NPY_DTYPES:
         raise _wrong_dtype()
     return _view(memoryview(body)[header.start :], NPY_DTYPES[header.descr], header.shape, header.order)
@@ -75,13 +75,13 @@ def _from_npy(body: bytes) -> NDArray[Any]:
 
 def _from_safetensors(body: bytes) -> NDArray[Any]:
     if int.from_bytes(body[:8], "little") > MAX_SAFETENSORS_HEADER:
-        raise _malformed("The safetensors file's header is longer than the file, or than a mel needs.")
+        raise malformed_body("The safetensors file's header is longer than the file, or than a mel needs.")
     try:
         tensors = dict(safetensors.deserialize(body))  # type: ignore[no-untyped-call]  # checks every offset against the length of the body
     except safetensors.SafetensorError:
-        raise _malformed("The body is not a safetensors file.") from None
+        raise malformed_body("The body is not a safetensors file.") from None
     if "mel" not in tensors:
-        raise _malformed("The safetensors file has no tensor named mel.")
+        raise malformed_body("The safetensors file has no tensor named mel.")
     mel = tensors["mel"]
     if mel["dtype"] not in SAFETENSORS_DTYPES:
         raise _wrong_dtype()
@@ -95,7 +95,7 @@ def _from_raw(body: bytes, headers: Mapping[str, str]) -> NDArray[Any]:
         raise Problem("unsupported-media-type", f"{detail} An npy file goes with Content-Type: {NPY}.")
     sizes = [part.strip() for part in shape.split(",")]
     if not all(part.isascii() and part.isdecimal() and len(part) <= 9 for part in sizes):
-        raise _malformed("X-Mel-Shape must be whole numbers separated by commas, such as 80,512.")
+        raise malformed_body("X-Mel-Shape must be whole numbers separated by commas, such as 80,512.")
     if dtype not in DTYPES:
         raise _wrong_dtype()
     return _view(memoryview(body), DTYPES[dtype], tuple(map(int, sizes)))
@@ -106,7 +106,7 @@ def check_json_size(body: bytes) -> None:
     lists = body.count(b"[") + body.count(b"{")
     if lists > MAX_JSON_LISTS or body.count(b":") > MAX_JSON_MEMBERS:
         most = f"{MAX_JSON_LISTS} lists and objects and {MAX_JSON_MEMBERS} members"
-        raise _malformed(f"The JSON has more than the limit of {most}.")
+        raise malformed_body(f"The JSON has more than the limit of {most}.")
 
 
 def number_array(values: Any) -> NDArray[np.float64]:
@@ -133,26 +133,22 @@ def _from_json(body: bytes) -> NDArray[Any]:
     try:
         document = from_json(body)
     except ValueError:
-        raise _malformed("The body is not valid JSON.") from None
+        raise malformed_body("The body is not valid JSON.") from None
     if not isinstance(document, dict) or {"mel"} != set(document):
-        raise _malformed('JSON must be {"mel": [[...]]}.')
+        raise malformed_body('JSON must be {"mel": [[...]]}.')
     array = number_array(document["mel"])
     if not 1 <= array.ndim <= MAX_DIMENSIONS or array.size == 0:
-        raise _malformed("mel must be a list of lists of numbers, all of the same length.")
+        raise malformed_body("mel must be a list of lists of numbers, all of the same length.")
     return array
 
 
 def _view(data: memoryview, dtype: np.dtype[Any], shape: tuple[int, ...], order: Any = "C") -> NDArray[Any]:
     """Return the bytes as an array of exactly this shape, without copying."""
     if not 1 <= len(shape) <= MAX_DIMENSIONS or any(size < 1 for size in shape):
-        raise _malformed(f"The shape must have one to {MAX_DIMENSIONS} dimensions, none of them empty.")
+        raise malformed_body(f"The shape must have one to {MAX_DIMENSIONS} dimensions, none of them empty.")
     if math.prod(shape) * dtype.itemsize != len(data):
-        raise _malformed(f"The shape and dtype do not match the {len(data)} bytes of values.")
+        raise malformed_body(f"The shape and dtype do not match the {len(data)} bytes of values.")
     return np.frombuffer(data, dtype).reshape(shape, order=order)
-
-
-def _malformed(detail: str) -> Problem:
-    return Problem("malformed-body", detail)
 
 
 def _wrong_dtype() -> Problem:

@@ -16,10 +16,10 @@ from starlette.requests import ClientDisconnect
 
 from server.audio.formats import Level
 from server.engine.errors import DeadlineError
-from server.engine.queue import Job, Synthesis
+from server.engine.jobs import Job, Synthesis
 from server.limits.gate import charge_frames
 from server.limits.shares import hold_bytes
-from server.problems import Problem, invalid_parameter
+from server.problems import Problem, invalid_parameter, malformed_body
 from server.request.admit import Admitted, admit
 from server.request.asked import Asked
 from server.service import Service
@@ -44,6 +44,7 @@ class Exchange:
         self.service = service
         self.engine = service.engines.get(model)
         self.engine.admit()
+        self.model = self.engine.model
         service.workers.admit()
         charge_frames(http, 0)
         self.deadline = deadline_of(http)
@@ -61,12 +62,12 @@ class Exchange:
 
     async def admit(self, decode: Callable[[], NDArray[np.float32]], asked: Asked) -> Admitted:
         """Decode and admit the mel on a worker thread, and charge its frames."""
-        service, target = self.service, self.engine.mel_config
+        service, target = self.service, self.model.mel_config
         mode, most = asked.guard or service.settings.guard, service.settings.max_frames
         preparing = service.run(lambda: admit(decode(), asked, target, service.mel_configs, mode, most), new=True)
         admitted = await while_wanted(self.http, preparing, self.deadline)
         self.lap("decode")
-        charge_frames(self.http, admitted.frames, self.engine.cost(admitted.sampling.corrections))
+        charge_frames(self.http, admitted.frames, self.model.cost(admitted.sampling.corrections))
         return admitted
 
     def expect(self, admitted: Admitted, audio_bytes: int) -> None:
@@ -80,7 +81,7 @@ class Exchange:
     async def synthesize(self, admitted: Admitted, level: Level) -> tuple[Synthesis, Level]:
         """Return the audio at its level, and the gain that this took; give up as soon as the client leaves."""
         utterance = Utterance(admitted.mel, **voice_of(admitted.sampling))
-        synthesis = await self.result(self.engine.submit(utterance, self.deadline))
+        synthesis = await self.result(self.engine.submit(utterance))
         self.service.metrics.count_synthesis(self.engine.name, synthesis, utterance.frames)
         x = synthesis.x
         if not admitted.path.own:
@@ -192,7 +193,7 @@ async def read_body(request: Request, limit: int, timeout: float) -> bytes:
     except TimeoutError:
         raise Problem("body-timeout", f"The body did not arrive within {timeout:g} seconds.") from None
     if not body:
-        raise Problem("malformed-body", "The request has no body.")
+        raise malformed_body("The request has no body.")
     return bytes(body)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, FailFast, Field, PositiveInt, StrictBool, ValidationError
 
-from server.problems import Problem
+from server.problems import Problem, malformed_body
 from server.request.asked import InferenceParameters
 from server.request.decode import DTYPES, MAX_DIMENSIONS, as_float32, check_json_size, number_array
 
@@ -82,9 +82,9 @@ def parse_request(body: bytes, header_length: str | None, max_json_bytes: int) -
     elif header_length.isascii() and header_length.isdecimal() and len(header_length) <= 10:
         length = int(header_length)
     else:
-        raise _malformed(f"{HEADER_LENGTH} must be a number of bytes.")
+        raise malformed_body(f"{HEADER_LENGTH} must be a number of bytes.")
     if length > len(body):
-        raise _malformed(f"{HEADER_LENGTH} is more than the body has.")
+        raise malformed_body(f"{HEADER_LENGTH} is more than the body has.")
     if length > max_json_bytes:
         detail = f"The JSON is larger than the limit of {max_json_bytes} bytes: send the mel as bytes."
         raise Problem("body-too-large", detail, limit_bytes=max_json_bytes)
@@ -92,7 +92,7 @@ def parse_request(body: bytes, header_length: str | None, max_json_bytes: int) -
     try:
         document = _Document.model_validate_json(body[:length])
     except ValidationError as error:
-        raise _malformed(_describe(error)) from None
+        raise malformed_body(_describe(error)) from None
     mel, binary = _read_input(document.inputs[0], memoryview(body)[length:]), document.parameters.binary_data_output
     for wanted in document.outputs:
         binary = binary if wanted.parameters.binary_data is None else wanted.parameters.binary_data
@@ -134,16 +134,16 @@ def _read_input(tensor: _Tensor, binary: memoryview) -> NDArray[np.float32]:
     dtype, size = DTYPES[tensor.datatype.replace("FP", "float")], math.prod(tensor.shape)
     given = tensor.parameters.get("binary_data_size")
     if (tensor.data is None) == ("binary_data_size" not in tensor.parameters):
-        raise _malformed("The input must have either data or the parameter binary_data_size.")
+        raise malformed_body("The input must have either data or the parameter binary_data_size.")
     if tensor.data is None:
         if type(given) is not int or given != len(binary) or size * dtype.itemsize != given:
-            raise _malformed("binary_data_size, the shape and the bytes after the JSON do not agree.")
+            raise malformed_body("binary_data_size, the shape and the bytes after the JSON do not agree.")
         return as_float32(np.frombuffer(binary, dtype)).reshape(tensor.shape)
     if len(binary):
-        raise _malformed("There are bytes after the JSON, but the input has its data in it.")
+        raise malformed_body("There are bytes after the JSON, but the input has its data in it.")
     array = number_array(tensor.data)
     if array.size != size:
-        raise _malformed("data must be numbers, flat or nested, as many as the shape says.")
+        raise malformed_body("data must be numbers, flat or nested, as many as the shape says.")
     return as_float32(array).reshape(tensor.shape)
 
 
@@ -155,7 +155,3 @@ def _describe(error: ValidationError) -> str:
         return f"The request has an unknown member or parameter; the parameters are {known}."
     where = ".".join(str(part) for part in first["loc"])
     return f"{where}: {first['msg']}." if where else "The request is not valid JSON."
-
-
-def _malformed(detail: str) -> Problem:
-    return Problem("malformed-body", detail)

@@ -20,7 +20,7 @@ from server.request.tensors import HEADER_LENGTH, VERSION, parse_request, render
 from server.routes import operations
 from server.routes.openapi import INFERENCE_BODY, INFERENCE_RESPONSE, REFUSALS
 from server.service import ServiceDependency
-from server.stream.chunks import VALUE_BYTES
+from server.stream.audio import VALUE_BYTES
 
 JSON_BYTES = 24
 """of one sample as text, at most"""
@@ -62,8 +62,8 @@ async def describe_one(name: str, service: ServiceDependency) -> dict[str, Any]:
     return {
         "name": engine.name,
         "versions": [VERSION],
-        "platform": f"vocoder_{engine.synthesizer.info()['family']}",
-        "inputs": [{"name": "mel", "datatype": "FP32", "shape": [engine.mel_config.n_mels, -1]}],
+        "platform": f"vocoder_{engine.model.synthesizer.info()['family']}",
+        "inputs": [{"name": "mel", "datatype": "FP32", "shape": [engine.model.mel_config.n_mels, -1]}],
         "outputs": [{"name": "audio", "datatype": "FP32", "shape": [-1]}],
     }
 
@@ -96,7 +96,7 @@ async def infer(name: str, http: Request, service: ServiceDependency) -> Respons
     samples, binary = admitted.path.samples(admitted.frames), asked.binary
     exchange.expect(admitted, samples * (VALUE_BYTES + (VALUE_BYTES if binary else JSON_BYTES)))
     synthesis, level = await exchange.synthesize(admitted, level)
-    told = as_parameters(facts(admitted, synthesis.sample_rate, exchange.engine.dtype, level))
+    told = as_parameters(facts(admitted, synthesis.sample_rate, exchange.model.dtype, level))
     content, json_length = await exchange.encode(
         "tensor", partial(render_response, exchange.engine.name, asked, synthesis.x, told)
     )

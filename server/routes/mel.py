@@ -8,9 +8,9 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from server.audio.extraction import PARTS
+from server.audio.extraction import PARTS, extract
 from server.audio.formats import npy_bytes
-from server.engine.queue import Job
+from server.engine.jobs import Job
 from server.problems import Problem
 from server.request.admit import known_config
 from server.request.asked import ModelName
@@ -44,11 +44,12 @@ async def extract_mel(request: Request, query: Annotated[MelQuery, Query()], ser
         detail = "Send an audio file with Content-Type audio/wav, audio/flac, audio/ogg or audio/mpeg."
         raise Problem("unsupported-media-type", detail)
     engine = service.engines.get(query.model)  # an unknown model is an error with a preset, too
-    config = engine.mel_config if query.preset is None else known_config(query.preset, service.mel_configs)
+    config = engine.model.mel_config if query.preset is None else known_config(query.preset, service.mel_configs)
     deadline = deadline_of(request)
     service.mels.admit()
     body = await read_body(request, service.settings.max_body_bytes, service.settings.body_timeout)
-    job = service.mels.submit(Job(PARTS, parts=service.extractor.extract(body, config), deadline=deadline))
+    parts = extract(body, config, service.settings.max_audio_seconds)
+    job = service.mels.submit(Job(PARTS, parts=parts))
     mel = await while_wanted(request, asyncio.wrap_future(job), deadline)
     headers = {
         "X-Mel-Config": config.name,

@@ -14,7 +14,6 @@ from server.routes.openapi import PROBLEMS
 from server.service import Service, ServiceDependency
 from vocoder.adapt.path import accepted_presets
 from vocoder.config import to_dict
-from vocoder.mel.config import MelConfig
 from vocoder.mel.range import mel_range
 
 router = APIRouter(tags=["models"])
@@ -45,19 +44,14 @@ def show_model(name: str, service: ServiceDependency) -> dict[str, Any]:
 def _describe(engine: Engine, service: Service) -> dict[str, Any]:
     if engine.state is not EngineState.READY:
         return {"name": engine.name, "state": engine.state}
+    model, values = engine.model, mel_range(engine.model.mel_config)
+    mel = {"layout": "(n_mels, frames)", "silence": values.silence, "plausible_range": list(values.plausible)}
     limits = ("max_frames", "max_body_bytes", "max_json_bytes", "max_audio_seconds", "queue_size")
     return {
-        **engine.synthesizer.info(),
+        **model.synthesizer.info(),
         "name": engine.name,
         "state": engine.state,
-        "mel": described_mel(engine.mel_config),
-        "accepts": accepted_presets(engine.mel_config, service.mel_configs),
+        "mel": {**to_dict(model.mel_config), **mel},
+        "accepts": accepted_presets(model.mel_config, service.mel_configs),
         "limits": {name: getattr(service.settings, name) for name in limits},
     }
-
-
-def described_mel(config: MelConfig) -> dict[str, Any]:
-    """Return a mel config as JSON, with its layout and range of values."""
-    values = mel_range(config)
-    told = {"layout": "(n_mels, frames)", "silence": values.silence, "plausible_range": list(values.plausible)}
-    return {**to_dict(config), **told}

@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import asyncio
+from collections.abc import Mapping
 from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Query, Request, Response, WebSocket
+from starlette.types import Receive, Scope, Send
 
-from server.audio.formats import FORMATS, STREAM_FORMATS, Format, Level, negotiate
+from server.audio.formats import FORMATS, STREAM_FORMATS, Written, negotiate
 from server.limits.shares import hold_bytes
 from server.problems import Problem
 from server.request.admit import Admitted, as_headers, facts, mel_path
 from server.request.asked import SynthesisQuery
 from server.request.decode import JSON, decode_mel
-from server.request.exchange import Exchange, media_type
+from server.request.exchange import Exchange, departure, done_before, media_type
 from server.routes.openapi import AUDIO_RESPONSE, MEL_BODY, PROBLEMS
 from server.service import ServiceDependency
-from server.stream.chunks import VALUE_BYTES, ChunkStream, chunk_bytes
-from server.stream.encoder import StreamEncoder
-from server.stream.response import StreamedAudio
+from server.stream.audio import VALUE_BYTES, AudioStream, chunk_bytes
 from server.stream.session import WebSocketSession
+from server.telemetry.requests import note
 from vocoder.adapt.path import Placement
-from vocoder.audio.origin import Origin
 
 router = APIRouter(tags=["synthesis"])
 
-RESPONSES = {
-    200: AUDIO_RESPONSE,
-    **PROBLEMS,
-}
-
-
-@dataclass(frozen=True)
-class _Wanted:
-    """How the audio of an answer is written: format, sample rate in Hz, level, and what it says of its origin."""
-
-    format: Format
-    rate: int
-    level: Level
-    origin: Origin | None
+RESPONSES = {200: AUDIO_RESPONSE, **PROBLEMS}
 
 
 @router.post("/v1/synthesize", response_class=Response, responses=RESPONSES, openapi_extra=MEL_BODY)
@@ -52,17 +39,17 @@ async def synthesize(http: Request, query: Annotated[SynthesisQuery, Query()], s
     offers = STREAM_FORMATS if query.stream else FORMATS
     target, answer_type = negotiate(query.format, http.headers.get("accept"), offers)
     exchange = Exchange(http, service, query.model)
-    name, config, kind = exchange.engine.name, exchange.engine.mel_config, media_type(http)
+    name, config, kind = exchange.engine.name, exchange.model.mel_config, media_type(http)
     rate, level = target.rate(config.sample_rate, query.sample_rate), query.level(query.stream)
     mel_path(query, config, service.mel_configs)  # reports errors before the body is read
     body = await exchange.read(service.settings.max_json_bytes if kind == JSON else service.settings.max_body_bytes)
     admitted = await exchange.admit(partial(decode_mel, body, kind, http.headers), query)
     origin = service.origin(exchange.engine, admitted.sampling.seed)
     headers = {"Content-Type": target.content_type(answer_type)} | as_headers(
-        facts(admitted, rate, exchange.engine.dtype, level), name, origin
+        facts(admitted, rate, exchange.model.dtype, level), name, origin
     )
     answer = _stream if query.stream else _answer
-    return await answer(exchange, admitted, _Wanted(target, rate, level, origin), headers)
+    return await answer(exchange, admitted, Written(target, rate, level, origin), headers)
 
 
 @router.websocket("/v1/stream")
@@ -80,15 +67,15 @@ async def refuse_plain_request() -> None:
     )
 
 
-async def _answer(exchange: Exchange, admitted: Admitted, wanted: _Wanted, headers: dict[str, str]) -> Response:
+async def _answer(exchange: Exchange, admitted: Admitted, written: Written, headers: dict[str, str]) -> Response:
     samples = admitted.path.samples(admitted.frames)
-    exchange.expect(admitted, VALUE_BYTES * (samples + samples * wanted.rate // exchange.engine.mel_config.sample_rate))
-    synthesis, reached = await exchange.synthesize(admitted, wanted.level)
-    encode = partial(wanted.format.encode, synthesis.x, synthesis.sample_rate, wanted.rate, wanted.origin)
-    encoded = await exchange.encode(wanted.format.name, encode, lambda encoded: encoded.clipped)
+    exchange.expect(admitted, VALUE_BYTES * (samples + samples * written.rate // exchange.model.mel_config.sample_rate))
+    synthesis, reached = await exchange.synthesize(admitted, written.level)
+    encode = partial(written.format.encode, synthesis.x, synthesis.sample_rate, written.rate, written.origin)
+    encoded = await exchange.encode(written.format.name, encode, lambda encoded: encoded.clipped)
     hold_bytes(exchange.http, len(encoded.body))
     duration = len(synthesis.x) / synthesis.sample_rate
-    headers |= {} if reached == wanted.level else {"X-Gain": f"{reached.gain:.2f}"}
+    headers |= {} if reached == written.level else {"X-Gain": f"{reached.gain:.2f}"}
     headers |= {
         "X-Audio-Samples": str(encoded.samples),
         "X-Audio-Duration": f"{duration:.6f}",
@@ -99,17 +86,16 @@ async def _answer(exchange: Exchange, admitted: Admitted, wanted: _Wanted, heade
     return Response(encoded.body, headers=headers)
 
 
-async def _stream(exchange: Exchange, admitted: Admitted, wanted: _Wanted, headers: dict[str, str]) -> Response:
+async def _stream(exchange: Exchange, admitted: Admitted, written: Written, headers: dict[str, str]) -> Response:
     """Synthesize the first chunk, so that errors are reported as problems, and answer from there on."""
-    service, engine, path, rate = exchange.service, exchange.engine, admitted.path, wanted.rate
-    exchange.expect(admitted, chunk_bytes(engine.mel_config, rate, admitted.frames))
-    samples = -(-path.samples(admitted.frames) * rate // engine.mel_config.sample_rate)
+    config, path, rate = exchange.model.mel_config, admitted.path, written.rate
+    exchange.expect(admitted, chunk_bytes(config, rate, admitted.frames))
+    samples = -(-path.samples(admitted.frames) * rate // config.sample_rate)
     placement, route = Placement(path, admitted.frames), exchange.http.scope["route"].path
-    encoder = StreamEncoder(service, engine, wanted.format, rate, route, placement, wanted.level, wanted.origin)
-    chunks = ChunkStream(engine, admitted.sampling, encoder)
-    chunks.push(admitted.mel)
-    chunks.finish()
-    first = encoder.taken(await exchange.result(chunks.next(exchange.deadline)))
+    audio = AudioStream(exchange.service, exchange.engine, admitted.sampling, written, placement, route)
+    audio.push(admitted.mel)
+    audio.end()
+    first = audio.taken(await exchange.result(audio.next()))
     exchange.lap("encode")
     exchange.note()
     headers |= {
@@ -119,4 +105,53 @@ async def _stream(exchange: Exchange, admitted: Admitted, wanted: _Wanted, heade
         "Cache-Control": "no-store",
         "Server-Timing": exchange.server_timing(),
     }
-    return StreamedAudio(exchange, chunks, encoder, first, headers)
+    return StreamedAudio(exchange, audio, first, headers)
+
+
+class StreamBrokenError(Exception):
+    """A stream failed after its first byte. The connection is closed within the body."""
+
+
+class StreamedAudio(Response):
+    """Sends chunk after chunk. The next is computed when the connection has taken the last.
+
+    A failure after the first byte ends the connection within the body, so that no client takes it for complete.
+    """
+
+    def __init__(self, exchange: Exchange, stream: AudioStream, first: bytes, headers: Mapping[str, str]) -> None:
+        super().__init__(headers=headers)
+        del self.headers["content-length"]
+        self._exchange = exchange
+        self._stream = stream
+        self._first = first
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the answer.
+
+        Raises:
+            StreamBrokenError: it could not be completed.
+        """
+        exchange = self._exchange
+        with exchange.service.metrics.stream(self._stream.route):
+            sending = asyncio.ensure_future(self._send_audio(send))
+            try:
+                if await done_before(sending, departure(exchange.http)):
+                    return sending.result()
+                exchange.service.metrics.record("cancelled", model=exchange.engine.name, stage="streaming")
+                exchange.http.state.problem = "client-disconnected"
+            except Exception as error:
+                exchange.http.state.problem = "stream-broken"
+                raise StreamBrokenError(f"{type(error).__name__} after {self._stream.samples} samples") from error
+
+    async def _send_audio(self, send: Send) -> None:
+        await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
+        body = self._first
+        while True:
+            if body:
+                await send({"type": "http.response.body", "body": body, "more_body": True})
+                await send({"type": "http.response.body", "body": b"", "more_body": True})  # returns when it is taken
+            if not await self._stream.wait():
+                break
+            body = await self._stream.chunk()
+        await send({"type": "http.response.body", "body": await self._stream.rest(), "more_body": False})
+        note(self._exchange.http, clipped=self._stream.clipped, **self._stream.rounded_seconds())

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from server.problems import Problem
+from server.problems import Problem, malformed_body
 from server.request.admit import as_problems
 from server.service import Service
 from vocoder.adapt.path import MelPath
@@ -50,7 +50,7 @@ class Intake:
                 f"A message must hold whole frames of {path.source.n_mels} {self._dtype.name} values, {size} bytes "
                 f"each, one after the other; this one has {len(message)} bytes."
             )
-            raise Problem("malformed-body", detail)
+            raise malformed_body(detail)
         frames = torch.from_numpy(np.frombuffer(message, self._dtype).reshape(-1, path.source.n_mels).T.astype("<f4"))
         with as_problems():
             if path.adapter is None:

@@ -13,17 +13,17 @@ from fastapi import WebSocket
 from numpy.typing import NDArray
 from starlette.websockets import WebSocketDisconnect
 
-from server.audio.formats import STREAM_FORMATS, negotiate
+from server.audio.formats import STREAM_FORMATS, Written, negotiate
 from server.engine.engine import Engine
 from server.limits.gate import charge_frames
 from server.limits.shares import hold_bytes
-from server.problems import Problem, describe_problem, invalid_parameter, unexpected
+from server.problems import Problem, describe_problem, invalid_parameter, malformed_body, unexpected
 from server.request.admit import mel_path
 from server.request.asked import StreamHello, check_end, read_hello
+from server.request.decode import DTYPES
 from server.request.exchange import done_before
 from server.service import Service
-from server.stream.chunks import VALUE_BYTES, ChunkStream, chunk_bytes
-from server.stream.encoder import StreamEncoder
+from server.stream.audio import AudioStream, chunk_bytes
 from server.stream.intake import Intake
 from server.telemetry.metrics import REJECTIONS
 from server.telemetry.requests import note
@@ -70,14 +70,14 @@ class WebSocketSession:
     async def _serve(self) -> None:
         service, first = self._service, await self._receive()
         if "text" not in first:
-            raise Problem("malformed-body", "The first message must be text: a JSON object with the options.")
+            raise malformed_body("The first message must be text: a JSON object with the options.")
         hello = read_hello(str(first["text"]))
         self._engine = engine = service.engines.get(hello.model)
         engine.admit()
         charge_frames(self._websocket, 0)
-        self._cost = engine.cost(hello.corrections)
+        self._cost = engine.model.cost(hello.corrections)
         target, _ = negotiate(hello.format, None, STREAM_FORMATS)
-        config, sampling = engine.mel_config, hello.sampling().seeded()
+        config, sampling = engine.model.mel_config, hello.sampling().seeded()
         hello.check_corrections(config)
         level = hello.level(streamed=True)
         path = await service.run(self._path, hello, config)
@@ -87,14 +87,14 @@ class WebSocketSession:
         note(self._websocket, model=engine.name)
         await self._send_json(_ready(hello, engine, path, rate, sampling.seed))
         admission = StreamAdmission(path, hello.guard or service.settings.guard, max_frames=service.settings.max_frames)
-        intake = Intake(service, hello.numpy_dtype, admission)
-        route, origin = self._websocket.scope["route"].path, service.origin(engine, sampling.seed)
-        encoder = StreamEncoder(service, engine, target, rate, route, admission.placement, level, origin=origin)
-        stream = ChunkStream(engine, sampling, encoder)
-        sending = asyncio.ensure_future(self._send_audio(stream, encoder, hello.report_dry))
-        await done_before(sending, self._take_frames(intake, stream, encoder))
+        intake = Intake(service, DTYPES[hello.dtype], admission)
+        written = Written(target, rate, level, service.origin(engine, sampling.seed))
+        route = self._websocket.scope["route"].path
+        stream = AudioStream(service, engine, sampling, written, admission.placement, route)
+        sending = asyncio.ensure_future(self._send_audio(stream, hello.report_dry))
+        await done_before(sending, self._take_frames(intake, stream))
         sending.result()
-        await self._send_json(_done(intake, encoder, path))
+        await self._send_json(_done(intake, stream, rate, path))
 
     def _path(self, hello: StreamHello, config: MelConfig) -> MelPath:
         """Return how the mel reaches the model, of whose source the range of values is known by then."""
@@ -104,7 +104,7 @@ class WebSocketSession:
         mel_range(path.source)  # is measured
         return path
 
-    async def _take_frames(self, intake: Intake, stream: ChunkStream, encoder: StreamEncoder) -> NoReturn:
+    async def _take_frames(self, intake: Intake, stream: AudioStream) -> NoReturn:
         """Take frames until the end of the mel, then wait until the client leaves."""
         while not stream.ended:
             message = await self._receive()
@@ -112,41 +112,39 @@ class WebSocketSession:
                 check_end(message["text"])
                 if not intake.frames:
                     raise Problem("invalid-mel", "The mel has no frames.")
-                self._push(intake.finish(), stream, encoder)
+                self._push(intake.finish(), stream)
                 await intake.judge(last=True)
-                stream.finish()
+                stream.end()
             else:
                 if not intake.frames:
-                    encoder.begin()
+                    stream.begin()
                 before = intake.frames
                 mel = await intake.take(message["bytes"])
                 charge_frames(self._websocket, intake.frames - before, self._cost)
-                self._push(mel, stream, encoder)
+                self._push(mel, stream)
                 await intake.judge()
         await self._receive_message()
-        raise Problem("malformed-body", "Nothing may follow the end of the mel.")
+        raise malformed_body("Nothing may follow the end of the mel.")
 
-    def _push(self, mel: NDArray[np.float32], stream: ChunkStream, encoder: StreamEncoder) -> None:
+    def _push(self, mel: NDArray[np.float32], stream: AudioStream) -> None:
         if mel.shape[1]:
             stream.push(mel)
-            self._hold(stream, encoder)
+            self._hold(stream)
 
-    async def _send_audio(self, stream: ChunkStream, encoder: StreamEncoder, report_dry: bool) -> None:
+    async def _send_audio(self, stream: AudioStream, report_dry: bool) -> None:
         """Send audio as far as the frames allow, until the end of the mel."""
         while await stream.wait():
-            body = await stream.chunk(self._service.settings.max_wait)
-            if report_dry and encoder.playback.late:
-                await self._send_json({"type": "dry", "seconds": round(encoder.playback.late, 6)})
+            body = await stream.chunk()
+            if report_dry and stream.playback.late:
+                await self._send_json({"type": "dry", "seconds": round(stream.playback.late, 6)})
             await self._send(body)
-            self._hold(stream, encoder)
-        await self._send(await encoder.finish())
-        note(self._websocket, clipped=encoder.clipped, **encoder.rounded_seconds())
+            self._hold(stream)
+        await self._send(await stream.rest())
+        note(self._websocket, clipped=stream.clipped, **stream.rounded_seconds())
 
-    def _hold(self, stream: ChunkStream, encoder: StreamEncoder) -> None:
+    def _hold(self, stream: AudioStream) -> None:
         """Hold the memory of the frames that were pushed and not synthesized yet."""
-        assert self._engine is not None
-        pending = stream.frames - encoder.model_samples // encoder.hop_length
-        hold_bytes(self._websocket, self._audio_bytes + pending * self._engine.mel_config.n_mels * VALUE_BYTES)
+        hold_bytes(self._websocket, self._audio_bytes + stream.pending_bytes)
 
     async def _receive(self) -> dict[str, Any]:
         """Return the next message, which has to arrive in time."""
@@ -186,7 +184,7 @@ def _ready(hello: StreamHello, engine: Engine, path: MelPath, sample_rate: int, 
     return {
         "type": "ready",
         "model": engine.name,
-        "model_dtype": engine.dtype,
+        "model_dtype": engine.model.dtype,
         "seed": seed,
         "format": hello.format,
         "sample_rate": sample_rate,
@@ -197,9 +195,17 @@ def _ready(hello: StreamHello, engine: Engine, path: MelPath, sample_rate: int, 
     }
 
 
-def _done(intake: Intake, encoder: StreamEncoder, path: MelPath) -> dict[str, Any]:
+def _done(intake: Intake, stream: AudioStream, sample_rate: int, path: MelPath) -> dict[str, Any]:
+    audio = {"samples": stream.samples, "clipped": stream.clipped, "sample_rate": sample_rate}
     guard = {} if intake.verdict is None else {"guard": intake.verdict.as_dict()}
-    return {"type": "done", "frames": intake.frames, **encoder.summary(), **_path_members(path), **guard}
+    return {
+        "type": "done",
+        "frames": intake.frames,
+        **audio,
+        **stream.rounded_seconds(),
+        **_path_members(path),
+        **guard,
+    }
 
 
 def _path_members(path: MelPath) -> dict[str, Any]:

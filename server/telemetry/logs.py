@@ -11,14 +11,11 @@ import os
 import sys
 import threading
 import time
-from collections.abc import Iterable
 from contextvars import ContextVar
 from logging.handlers import QueueHandler
 from queue import Queue
 from typing import Any
 
-from prometheus_client.core import CounterMetricFamily
-from prometheus_client.registry import Collector
 from pythonjsonlogger.core import RESERVED_ATTRS
 from pythonjsonlogger.json import JsonFormatter
 
@@ -112,14 +109,9 @@ class LogWriter(QueueHandler):
             self.lines.task_done()
 
 
-class DroppedLines(Collector):
-    """How many lines of the log were dropped."""
-
-    def collect(self) -> Iterable[CounterMetricFamily]:
-        """Return the counter."""
-        writers = [handler for handler in logging.getLogger().handlers if isinstance(handler, LogWriter)]
-        dropped = sum(writer.dropped for writer in writers)
-        return [CounterMetricFamily("vocoder_log_lines_dropped", "Log lines that nobody read in time.", dropped)]
+def dropped_lines() -> int:
+    """Return how many lines of the log were dropped."""
+    return sum(handler.dropped for handler in logging.getLogger().handlers if isinstance(handler, LogWriter))
 
 
 def say(text: str) -> None:

@@ -11,13 +11,14 @@ from contextlib import AbstractContextManager
 from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from server.engine.engine import Engine
 from server.engine.engines import Engines
 from server.engine.errors import EngineState
-from server.engine.queue import Synthesis
+from server.engine.jobs import Synthesis
+from server.telemetry.logs import dropped_lines
 
 logger = logging.getLogger(__name__)
 
@@ -100,28 +101,27 @@ class Metrics:
         self.record("encode_seconds", seconds, format=name)
         self.record("clipped_samples", clipped, model=model)
 
-    def register(self, *collectors: Collector) -> None:
+    def register(self, collector: Collector) -> None:
         """Add what is read at the scrape."""
-        for collector in collectors:
-            self._registry.register(collector)
-
-    def gauge(self, name: str, text: str, read: Callable[[], float]) -> None:
-        """Add one gauge that is read at the scrape."""
-        Gauge(f"vocoder_{name}", text, registry=self._registry).set_function(read)
+        self._registry.register(collector)
 
     def render(self) -> bytes:
         """Return everything in the Prometheus text format."""
         return generate_latest(self._registry)
 
 
-class EngineGauges(Collector):
-    """Whether each model is ready, what it is, and how much work waits for it."""
+class Gauges(Collector):
+    """Whether each model is ready, what it is, and how much work waits for it; bytes that are held, and lines lost."""
 
-    def __init__(self, engines: Engines) -> None:
+    def __init__(self, engines: Engines, held_bytes: Callable[[], int]) -> None:
         self._engines = engines
+        self._held_bytes = held_bytes
 
-    def collect(self) -> Iterable[GaugeMetricFamily]:
-        """Return the gauges of every engine."""
+    def collect(self) -> Iterable[Metric]:
+        """Return what is so now."""
+        held = "Bytes of bodies, mels and audio that requests hold."
+        yield GaugeMetricFamily("vocoder_held_bytes", held, self._held_bytes())
+        yield CounterMetricFamily("vocoder_log_lines_dropped", "Log lines that nobody read in time.", dropped_lines())
         ready = GaugeMetricFamily("vocoder_ready", "1 where the model is loaded and warm.", labels=["model"])
         queued = GaugeMetricFamily("vocoder_queued_requests", "Requests that wait.", labels=["model"])
         frames = GaugeMetricFamily("vocoder_queued_frames", "Mel frames that wait.", labels=["model"])
@@ -135,13 +135,13 @@ class EngineGauges(Collector):
             frames.add_metric([engine.name], engine.line.frames)
             if is_ready:
                 about.add_metric([engine.name, *_described(engine, labels[1:])], 1.0)
-        return [ready, queued, frames, about]
+        yield from (ready, queued, frames, about)
 
 
 def _described(engine: Engine, labels: Sequence[str]) -> list[str]:
     """Return what a model says about itself; empty if it fails, since the rest of the scrape must go on."""
     try:
-        info = engine.synthesizer.info()
+        info = engine.model.synthesizer.info()
     except Exception:
         logger.exception("%s cannot describe itself", engine.name)
         info = {}

@@ -1,8 +1,7 @@
-"""The folder that MkDocs makes the site of is complete: every link in it leads to a file in it."""
+"""The folder that MkDocs makes the site of is complete; `make docs` checks every link in it."""
 
 import re
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -17,15 +16,6 @@ def staged(tmp_path_factory):
     folder = tmp_path_factory.mktemp("docs") / "source"
     site.stage(folder)
     return folder
-
-
-def test_every_link_leads_to_a_file_of_the_site(staged):
-    pages = sorted(staged.rglob("*.md"))
-    assert len(pages) > 20
-    links = [(page, target) for page in pages for _, _, target, _ in site.LINK.findall(page.read_text("utf-8"))]
-    local = [(page, target) for page, target in links if target and not urlsplit(target).scheme]
-    assert len(local) > 100
-    assert [(page.name, target) for page, target in local if not (page.parent / target).is_file()] == []
 
 
 def test_every_document_is_a_page(staged):
@@ -50,10 +40,7 @@ def test_sounds_have_players_and_their_files_are_there(staged):
         assert [name for name in sounds if not (page.parent / name).is_file()] == []
 
 
-def test_the_site_needs_nothing_from_elsewhere_and_its_pages_exist(staged, tmp_path):
+def test_the_site_needs_nothing_from_elsewhere(staged, tmp_path):
     settings = site.configuration(staged, tmp_path)
     assert yaml.safe_load(yaml.safe_dump(settings)) == settings
     assert settings["theme"]["font"] is False
-    pages = re.findall(r"[\w./-]+\.md", yaml.safe_dump(settings["nav"]))
-    assert len(pages) > 10
-    assert [page for page in pages if not (staged / page).is_file()] == []

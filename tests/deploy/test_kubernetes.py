@@ -21,12 +21,12 @@ OWN_MODELS = {"claim": {"claim": "vocoder-models"}, "image": {"image": "vocoder-
 EVERYTHING = {"apiKeys": {"secret": "vocoder-api-keys"}, "balancer": {"enabled": True}}
 
 
-@pytest.fixture(params=DEVICES)
+@pytest.fixture(scope="module", params=DEVICES)
 def device(request):
     return DEVICES[request.param]
 
 
-@pytest.fixture(params=["shipped", *OWN_MODELS])
+@pytest.fixture(scope="module", params=["shipped", *OWN_MODELS])
 def manifests(request, device):
     own = {"models": {"names": ["/models/mine"], **OWN_MODELS[request.param]}} if request.param in OWN_MODELS else {}
     return rendered(EVERYTHING | device | own)

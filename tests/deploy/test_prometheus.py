@@ -10,7 +10,7 @@ import yaml
 from prometheus_client.parser import text_string_to_metric_families
 
 from server.app import create_app
-from server.engine.queue import Synthesis
+from server.engine.jobs import Synthesis
 from server.settings import Settings
 from server.telemetry.metrics import REJECTIONS
 

@@ -1,4 +1,4 @@
-"""A synthesizer without weights, and ways to start the application around it."""
+"""Ways to start the application around a synthesizer without weights."""
 
 import asyncio
 import logging
@@ -18,47 +18,8 @@ import uvicorn
 from server.app import create_app
 from server.limits.connections import server_config
 from server.settings import Settings
-from vocoder.mel.config import preset
 
 sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1] / "vocoder")]
-
-
-WARM_UP = 3  # calls before a model is ready, of which fakes count the last as their first
-
-
-class FakeSynthesizer:
-    """Speaks each frame's mean, and noise less with corrections; can be held up (`gate`) or made to fail (`fault`)."""
-
-    family = "fake"
-    dtype = "float32"
-
-    def __init__(self, name="fake", mel_config=None):
-        self.name = name
-        self.mel_config = mel_config or preset("nvidia")
-        self.sample_rate = self.mel_config.sample_rate
-        self.hop_length = self.mel_config.hop_length
-        self.gain = 1.0
-        self.gate = threading.Event()
-        self.gate.set()
-        self.fault = None
-        self.threads = set()
-        self.entered = self.calls = 1 - WARM_UP
-
-    def info(self):
-        described = {"family": self.family, "parameters": 3, "device": "cpu", "dtype": "float32"}
-        return described | {"provenance": {"licence": "none"}, "quality": {}}
-
-    def synthesize(self, mel, *, sigma=None, seed=None, denoise=0.0, corrections=None):
-        self.entered += 1
-        assert self.gate.wait(60.0)
-        self.threads.add(threading.get_ident())
-        self.calls += 1
-        if self.fault is not None:
-            raise self.fault
-        noise = np.random.default_rng(seed).standard_normal(mel.shape[1] * self.hop_length)
-        scale = 0.01 * (0.5 if sigma is None else sigma) * (1.0 - denoise) / (1.0 + (corrections or 0))
-        x = self.gain * (np.repeat(np.tanh(mel.mean(axis=0) / 10.0), self.hop_length) + scale * noise)
-        return x.astype(np.float32)
 
 
 @pytest.fixture(autouse=True)
@@ -74,12 +35,14 @@ def anyio_backend():
 
 @pytest.fixture
 def new_fake():
+    from fakes import FakeSynthesizer  # this folder is on the path by now
+
     return FakeSynthesizer
 
 
 @pytest.fixture
-def fake():
-    return FakeSynthesizer()
+def fake(new_fake):
+    return new_fake()
 
 
 @pytest.fixture
@@ -167,7 +130,7 @@ def _wait_until(condition):
     deadline = time.monotonic() + 60.0
     while not condition():
         assert time.monotonic() < deadline, "waited 60 seconds in vain"
-        time.sleep(0.005)
+        time.sleep(0.02)
 
 
 @pytest.fixture

@@ -1,11 +1,12 @@
-"""Connections byte by byte, and handshakes and frames of WebSockets that no library would send."""
+"""Connections byte by byte, and requests, handshakes and frames of WebSockets that no library would send."""
 
 import socket
 import struct
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
-TIMEOUT = 60.0
+from answers import TIMEOUT
+
 RIGHT = {
     "Host": "localhost",
     "Upgrade": "websocket",
@@ -15,6 +16,13 @@ RIGHT = {
 }
 TEXT, CONTINUATION, BINARY, CLOSE, PING = 1, 0, 2, 8, 9
 FINAL = 0x80
+
+
+def post(path, body=b"", length=None, **headers):
+    """A request with a body, or so much of it as there is."""
+    told = {"Host": "localhost", "Content-Length": len(body) if length is None else length, **headers}
+    lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in told.items())]
+    return "\r\n".join(lines).encode() + b"\r\n\r\n" + body
 
 
 def handshake(path="/v1/stream", method="GET", **changes):

@@ -2,13 +2,10 @@
 
 import json
 
-import httpx
 import numpy as np
 import pytest
+from answers import TIMEOUT
 from websockets.exceptions import ConnectionClosed
-
-TIMEOUT = 60.0
-PROBLEM = "urn:vocoder:problem:"
 
 
 class Speaker:
@@ -65,7 +62,3 @@ def speak(speaker, mel, *sizes, **options):
     answer = speaker.rest()
     assert speaker.closed() == (1000, "")
     return answer
-
-
-def metrics(url):
-    return httpx.get(f"{url.rstrip('/')}/metrics", timeout=TIMEOUT).text

@@ -11,6 +11,7 @@ from collections import Counter
 import httpx
 import psutil
 import pytest
+from answers import TIMEOUT
 from bodies import ADDRESSES, ANYTHING, RIGHT, frames, upgrades
 from handshakes import connected, handshake, head_of, until_closed
 from hypothesis import HealthCheck, given, seed, settings
@@ -18,7 +19,6 @@ from streamers import Streamer
 
 BODIES = int(os.environ.get("FUZZ_BODIES", "200"))
 MOST_BODIES_AT_ONCE = 1000
-TIMEOUT = 60.0
 MOST_GROWTH = 64 * 2**20  # bytes, in which 20,000 leaks of a few kilobytes each would show
 
 

@@ -12,12 +12,11 @@ import httpx
 import numpy as np
 import pytest
 import soundfile
-from answers import npy
-from faulty import serve
+from answers import TIMEOUT, metric, npy
+from fakes import serve
 
-from server.limits.gate import Drain
-
-TIMEOUT = 60.0
+from server.engine.jobs import Client
+from server.limits.shares import Drain, Holding, Pool
 
 
 class Program:
@@ -42,15 +41,14 @@ class Program:
 
     def wait(self):
         self._process.join(TIMEOUT)
-        code = self._process.exitcode
-        return code
+        return self._process.exitcode
 
 
 @pytest.fixture
 def program(tmp_path, wait_until):
-    """Start a server and wait until it is ready: `with program("slow:1.5", drain_delay=2.0) as (process, url)`."""
+    """Start a server and wait until it is ready: `with program("slow", drain_delay=2.0) as (process, url)`."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["faulty"])  # importing torch once is enough
+    context.set_forkserver_preload(["fakes"])  # importing torch once is enough
 
     @contextmanager
     def start(fault, **settings):
@@ -71,11 +69,6 @@ def program(tmp_path, wait_until):
 
 def speak(url, mel):
     return httpx.post(f"{url}/synthesize?format=npy", content=npy(mel), timeout=TIMEOUT)
-
-
-def in_flight(url):
-    text = httpx.get(f"{url}/metrics", timeout=TIMEOUT).text
-    return float(text.partition("\nvocoder_in_flight_requests ")[2].partition("\n")[0])
 
 
 def stopping(url):
@@ -115,10 +108,10 @@ def test_a_log_that_nobody_reads_holds_nothing_up(program, new_mel):
 
 
 def test_a_request_under_way_is_finished_and_new_ones_are_sent_elsewhere(program, new_mel, wait_until):
-    with program("slow:1.5") as (process, url), ThreadPoolExecutor(1) as pool:
+    with program("slow") as (process, url), ThreadPoolExecutor(1) as pool:
         process.send(signal.SIGHUP)  # ends nothing
         answer = pool.submit(speak, url, new_mel(frames=20))
-        wait_until(lambda: in_flight(url) == 2)  # the scrape itself is the other
+        wait_until(lambda: metric(url, "vocoder_in_flight_requests") == 2)  # the scrape itself is the other
         process.send(signal.SIGTERM)
         wait_until(lambda: stopping(url))
         refused = speak(url, new_mel())
@@ -133,7 +126,7 @@ def test_a_request_under_way_is_finished_and_new_ones_are_sent_elsewhere(program
 def test_what_does_not_finish_in_time_is_cut_off_and_reported(program, new_mel, wait_until):
     with program("hang", drain_timeout=0.5) as (process, url), ThreadPoolExecutor(1) as pool:
         answer = pool.submit(speak, url, new_mel())
-        wait_until(lambda: in_flight(url) == 2)
+        wait_until(lambda: metric(url, "vocoder_in_flight_requests") == 2)
         process.send(signal.SIGTERM)
         assert process.wait() == 1
         assert "1 requests did not finish in time" in process.errors()
@@ -144,7 +137,7 @@ def test_what_does_not_finish_in_time_is_cut_off_and_reported(program, new_mel, 
 def test_a_second_signal_ends_at_once(program, new_mel, wait_until):
     with program("hang") as (process, url), ThreadPoolExecutor(1) as pool:
         answer = pool.submit(speak, url, new_mel())
-        wait_until(lambda: in_flight(url) == 2)
+        wait_until(lambda: metric(url, "vocoder_in_flight_requests") == 2)
         process.send(signal.SIGTERM)
         wait_until(lambda: stopping(url))
         process.send(signal.SIGTERM)
@@ -154,12 +147,12 @@ def test_a_second_signal_ends_at_once(program, new_mel, wait_until):
 
 
 def test_a_lost_device_ends_the_process(program, new_mel):
-    with program("fatal") as (process, url):
+    with program("lost") as (process, url):
         response = speak(url, new_mel())
         assert response.status_code >= 500
         assert "secret" not in response.text
         assert process.wait() == 1
-        assert "vocoder-serve: faulty failed for good" in process.errors()
+        assert "vocoder-serve: fake failed for good" in process.errors()
 
 
 def test_the_admin_port_and_the_time_in_which_new_requests_are_still_taken(program, new_mel, wait_until):
@@ -167,7 +160,7 @@ def test_the_admin_port_and_the_time_in_which_new_requests_are_still_taken(progr
         admin = process.line().split()[-1]
         assert speak(url, new_mel()).status_code == 200
         assert [httpx.get(f"{port}/metrics").status_code for port in (url, admin)] == [404, 200]
-        assert 'vocoder_frames_total{model="faulty"} 12.0' in httpx.get(f"{admin}/metrics").text
+        assert 'vocoder_frames_total{model="fake"} 12.0' in httpx.get(f"{admin}/metrics").text
         assert "/synthesize" not in httpx.get(f"{admin}/openapi.json").json()["paths"]
         assert httpx.post(f"{admin}/synthesize").status_code == 404
         assert httpx.get(f"{admin}/readyz").json() == {"status": "ready"}
@@ -179,16 +172,18 @@ def test_the_admin_port_and_the_time_in_which_new_requests_are_still_taken(progr
 
 def test_the_stages_of_draining():
     now = 50.0
-    drain = Drain(delay=5.0, timeout=30.0, clock=lambda: now)
-    with drain.track():
-        assert (drain.refusing, drain.finished, drain.overdue, drain.begun.is_set()) == (False,) * 4
-        drain.begin()
-        now += 4.9
-        drain.begin()  # a second time changes nothing
-        assert (drain.begun.is_set(), drain.refusing) == (True, False)
-        now += 0.1
-        assert (drain.refusing, drain.finished, drain.remaining) == (True, False, pytest.approx(30.0))
+    drain = Drain(Pool(8), delay=5.0, timeout=30.0, clock=lambda: now)
+    request = Holding(drain.places, Client())
+    assert request.set(1)
+    assert (drain.refusing, drain.finished, drain.overdue, drain.begun.is_set()) == (False,) * 4
+    drain.begin()
+    now += 4.9
+    drain.begin()  # a second time changes nothing
+    assert (drain.begun.is_set(), drain.refusing) == (True, False)
+    now += 0.1
+    assert (drain.refusing, drain.finished, drain.remaining) == (True, False, pytest.approx(30.0))
+    request.set(0)
     assert (drain.finished, drain.overdue) == (True, False)
-    with drain.track():
-        now += 30.0
-        assert (drain.finished, drain.overdue, drain.remaining) == (True, True, 0.0)
+    request.set(1)
+    now += 30.0
+    assert (drain.finished, drain.overdue, drain.remaining) == (True, True, 0.0)

@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-import httpx
 import pytest
 from pydantic import ValidationError
 
-from server.engine.queue import QueueLimits
 from server.settings import Settings
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "server.md"
@@ -47,20 +45,8 @@ def test_every_setting_is_documented_with_its_default():
         assert f"| `VOCODER_{name.upper()}` | `{default}` | {' '.join(field.description.split())} |" in rows
 
 
-def test_the_limits_of_the_queue():
-    assert Settings(queue_size=1, max_wait=4.0).queue_limits == QueueLimits(items=1, seconds=4.0)
-    assert Settings().queue_limits == QueueLimits()
-
-
 @pytest.mark.anyio
 async def test_a_deployment_without_documentation(start):
     async with start(docs=False) as client:
         codes = [(await client.get(path)).status_code for path in ("/docs", "/openapi.json", "/livez")]
         assert codes == [404, 404, 200]
-
-
-def test_the_largest_headers(serve):
-    with serve(max_header_bytes=1024) as url:
-        answer = httpx.get(f"{url}/livez", headers={"X-Long": "x" * 1000})
-        assert (answer.status_code, answer.json()["limit_bytes"]) == (431, 1024)
-        assert httpx.get(f"{url}/livez", headers={"X-Long": "x" * 500}).status_code == 200

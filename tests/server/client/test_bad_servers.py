@@ -1,7 +1,6 @@
 """Servers that are slow, endless or hostile: the client ends in time, in little memory, with an error of its own."""
 
 import gzip
-import io
 import json
 import socket
 import threading
@@ -10,6 +9,7 @@ from contextlib import contextmanager, suppress
 
 import numpy as np
 import pytest
+from answers import npy
 from websockets.sync.server import serve
 
 from vocoder.client import BadAnswerError, Client, IncompleteError, NoAnswerError, Retries, VocoderError
@@ -17,12 +17,6 @@ from vocoder.client import BadAnswerError, Client, IncompleteError, NoAnswerErro
 MEL = np.zeros((80, 4), np.float32)
 TOLD = {"X-Sample-Rate": "22050", "X-Seed": "1", "X-Model": "m", "X-Audio-Origin": "[" * 5000}
 READY = {"type": "ready", "model": "m", "seed": 1, "sample_rate": 22050, "n_mels": 80, "hop_length": 256}
-
-
-def npy(array):
-    stream = io.BytesIO()
-    np.save(stream, array)
-    return stream.getvalue()
 
 
 def answer(body, status="200 OK", **headers):

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import pytest
-from speaker import TIMEOUT, metrics
+from answers import TIMEOUT, metrics
 from streamers import mel_of
 
 from vocoder.client import (

@@ -8,7 +8,7 @@ from functools import partial
 import numpy as np
 import pytest
 import torch
-from speaker import TIMEOUT
+from answers import TIMEOUT
 from streamers import mel_of
 
 from vocoder.client import (

@@ -2,20 +2,20 @@
 
 import io
 import json
-import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
-from urllib.parse import urlsplit
+from contextlib import ExitStack
 
+import handshakes
 import httpx
 import numpy as np
 import pytest
 import soundfile
-from answers import npy
+from answers import TIMEOUT, metrics, npy
+from handshakes import connected
 
 from server.request import tensors
 
-TIMEOUT = 60.0
 KEYS = {"greedy": "g" * 24, "other": "o" * 24}
 CLIP = (0.3 * np.sin(np.linspace(0.0, 3000.0, 11025))).astype(np.float32)
 
@@ -39,7 +39,7 @@ class Extraction:
     def __init__(self, monkeypatch):
         self.go = threading.Semaphore(0)
         self.begun = self.ended = 0
-        monkeypatch.setattr("server.audio.extraction.MelExtractor.extract", lambda *_: self._parts())
+        monkeypatch.setattr("server.routes.mel.extract", lambda *_: self._parts())
 
     def _parts(self):
         for _ in range(2):
@@ -74,7 +74,7 @@ def test_a_flood_of_audio_files_holds_up_no_synthesis(ready, new_mel, pool, wait
         late = post(f"{url}/synthesize", npy(new_mel()), **{"X-Deadline-Ms": "50"})
         assert late.status_code == 504  # while the one lane is held
         waits = pool.submit(post, f"{url}/synthesize", npy(new_mel()))
-        wait_until(lambda: 'queued_requests{model="fake"} 1.0' in httpx.get(f"{url}/metrics", timeout=TIMEOUT).text)
+        wait_until(lambda: 'queued_requests{model="fake"} 1.0' in metrics(url))
         extraction.go.release()
         assert waits.result(TIMEOUT).status_code == 200
         assert extraction.ended <= 2  # of 24
@@ -84,16 +84,12 @@ def test_a_flood_of_audio_files_holds_up_no_synthesis(ready, new_mel, pool, wait
 
 def test_who_leaves_has_no_mel_computed(ready, pool, wait_until, monkeypatch):
     extraction, body = Extraction(monkeypatch), wav()
-    head = f"POST /mel HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with ready() as url:
-        address = urlsplit(url)
-        leavers = [socket.create_connection((address.hostname, address.port)) for _ in range(6)]
-        for leaver in leavers:
-            leaver.sendall(head + body)
-        wait_until(lambda: extraction.begun == 1)
-        for leaver in leavers:
-            leaver.close()
-        wait_until(lambda: "in_flight_requests 1.0" in httpx.get(f"{url}/metrics", timeout=TIMEOUT).text)
+        with ExitStack() as stack:
+            for _ in range(6):
+                stack.enter_context(connected(url, handshakes.post("/mel", body)))
+            wait_until(lambda: extraction.begun == 1)
+        wait_until(lambda: "in_flight_requests 1.0" in metrics(url))
         extraction.go.release(100)
         assert post(f"{url}/mel", body).status_code == 200
     assert extraction.begun == 1 + 3

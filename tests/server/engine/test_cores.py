@@ -6,8 +6,8 @@ import httpx
 import pytest
 import torch
 
-from server.engine import cores
-from server.engine.cores import Team, available_cores, compute_on
+from server.engine import lanes
+from server.engine.lanes import Team, available_cores, compute_on
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ SHARES = [
 
 
 def test_the_cores_are_those_of_the_containers_share(tmp_path, monkeypatch):
-    monkeypatch.setattr(cores.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
+    monkeypatch.setattr(lanes.os, "sched_getaffinity", lambda process: set(range(8)), raising=False)
     for number, (expected, files) in enumerate(SHARES):
         root = tmp_path / str(number)
         for name, text in files.items():
@@ -108,7 +108,7 @@ class Clock:
 
 def test_a_team_without_its_cores_rests_and_is_tried_again(monkeypatch):
     clock, team = Clock(), Team(1)
-    monkeypatch.setattr(cores, "time", clock)
+    monkeypatch.setattr(lanes, "time", clock)
     probes = iter([clock.run(0.02, 0.01), clock.run(0.02, 0.02)])
     monkeypatch.setattr(Team, "_probe", lambda team: next(probes)())
     assert team.ready()

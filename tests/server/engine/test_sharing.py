@@ -1,24 +1,23 @@
 """Several models on one device: long work is done in parts, nobody is kept waiting, and who leaves stops it."""
 
-import socket
 import threading
 import time
-from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
 import pytest
-from answers import npy
+from answers import TIMEOUT, metrics, npy
+from handshakes import connected, post
 from streamers import Streamer, mel_of
 from tiny_models import TINY_MEL, tiny_synthesizer
 
 from server.engine import model as loaded_model
 from server.engine.engines import Engines
-from server.engine.errors import DeadlineError, EngineState, QueueFullError
-from server.engine.queue import QueueLimits
+from server.engine.errors import EngineState, NotReadyError, QueueFullError
+from server.engine.lanes import Lanes
+from server.engine.line import QueueLimits
+from server.engine.model import LoadedModel
 from vocoder.sampling import Utterance
-
-TIMEOUT = 60.0
 
 
 class SlowStreamer(Streamer):
@@ -41,13 +40,17 @@ def _short_parts(monkeypatch):
     monkeypatch.setattr(loaded_model, "PART_SECONDS", 0.05)
 
 
+def engines_of(names, load, seconds=30.0):
+    return Engines(names, lambda name: LoadedModel(load(name)), Lanes(1, 1), QueueLimits(seconds=seconds))
+
+
 @pytest.fixture
 def launch():
     launched = []
 
     def start(*models, seconds=1000.0):
         known = {model.name: model for model in models}
-        engines = Engines(tuple(known), known.__getitem__, QueueLimits(seconds=seconds))
+        engines = engines_of(tuple(known), known.__getitem__, seconds)
         launched.append(engines)
         engines.start()
         for engine in engines:
@@ -91,13 +94,27 @@ def test_who_leaves_ends_it_at_the_next_part(launch, wait_until):
     assert len(engine.line) == 0
 
 
-def test_a_deadline_that_passes_between_two_parts(launch):
-    model = SlowStreamer()
-    (engine,) = launch(model)
-    long = engine.submit(Utterance(mel_of(4000), seed=1), time.monotonic() + 0.3)
-    with pytest.raises(DeadlineError):
-        long.result(TIMEOUT)
-    assert sum(model.computed) < 4000
+def test_a_deadline_that_passes_between_two_parts(ready):
+    with ready(SlowStreamer()) as url:
+        late = httpx.post(f"{url}/synthesize", content=npy(mel_of(4000)), headers={"X-Deadline-Ms": "300"})
+        assert late.json()["type"].endswith("deadline-exceeded")
+        assert 'vocoder_frames_total{model="slow"}' not in metrics(url)
+
+
+def test_stopping_gives_up_after_its_time(fake, new_mel, wait_until):
+    engines = engines_of(("fake",), lambda name: fake)
+    engines.start()
+    (engine,) = engines
+    engine.loaded.result(TIMEOUT)
+    fake.gate.clear()
+    running = engine.submit(Utterance(new_mel(), seed=1))
+    wait_until(lambda: running.begun)
+    waiting = engine.submit(Utterance(new_mel(), seed=1))
+    engines.stop(0.01)
+    with pytest.raises(NotReadyError):
+        waiting.result(0.0)
+    fake.gate.set()
+    assert running.result(TIMEOUT).x.size
 
 
 def test_a_queue_behind_long_work_is_full_by_its_seconds(launch):
@@ -119,7 +136,7 @@ def test_a_model_that_loads_keeps_nobody_waiting(fake, new_fake, new_mel):
             assert go.wait(TIMEOUT)
         return {"fake": fake, "other": other}[name]
 
-    engines = Engines(("fake", "other"), load)
+    engines = engines_of(("fake", "other"), load)
     engines.start()
     first, second = engines
     first.loaded.result(TIMEOUT)
@@ -138,7 +155,7 @@ def test_no_model_is_loaded_while_another_is_timed(fake, new_fake, wait_until):
         return fakes[name]
 
     fake.gate.clear()
-    engines = Engines(tuple(fakes), load)
+    engines = engines_of(tuple(fakes), load)
     before = fake.entered  # once started, it may be at the gate already
     engines.start()
     wait_until(lambda: fake.entered > before)
@@ -155,7 +172,7 @@ def test_each_mel_is_corrected_as_often_as_it_asks_for(monkeypatch):
     model = tiny_synthesizer("lapped")
     asked = [Utterance(mel_of(40 + n, TINY_MEL.n_mels), seed=n, corrections=c) for n, c in enumerate((0, 3, None, 3))]
     expected = [model.synthesize(one.mel, seed=one.seed, corrections=one.corrections) for one in asked]
-    loaded = loaded_model.LoadedModel(model)
+    loaded = LoadedModel(model)
     loaded.pace.add(1, 1.0)  # a frame takes a second: each is long
     assert all(parts is not None for parts in map(loaded.in_parts, asked))
     for outcomes in (loaded.run(asked), [loaded.run([one])[0] for one in asked], [whole(loaded, one) for one in asked]):
@@ -185,7 +202,7 @@ def test_a_slow_model_is_warmed_up_on_little(fake, seconds, longest):
         return synthesize(mel, **options)
 
     fake.synthesize, denoised = watched, []
-    loaded_model.LoadedModel(fake).warm_up(seconds)
+    LoadedModel(fake).warm_up(seconds)
     assert (lengths, denoised) == ([longest], [seconds < 1.0])
 
 
@@ -194,17 +211,13 @@ def test_a_long_mel_whose_client_left_holds_up_no_other_model(ready, fake, wait_
     slow = SlowStreamer(seconds=0.01)  # 40 seconds for all
     with ready(slow, fake, stall_timeout=5.0) as url:
         del slow.computed[:]
-        address = urlsplit(url)
-        body = npy(mel_of(4000))
-        with socket.create_connection((address.hostname, address.port)) as leaver:
-            head = f"POST /v1/synthesize?model=slow HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
-            leaver.sendall(head.encode() + body)
+        with connected(url, post("/v1/synthesize?model=slow", npy(mel_of(4000)))):
             wait_until(lambda: len(slow.computed) > 0)
             other = httpx.post(f"{url}/v1/synthesize?model=fake", content=npy(mel_of(16)), timeout=TIMEOUT)
             assert other.status_code == 200, other.text
             assert httpx.get(f"{url}/livez", timeout=TIMEOUT).status_code == 200
         text = 'vocoder_cancelled_total{model="slow",stage="running"} 1.0'
-        wait_until(lambda: text in httpx.get(f"{url}/metrics", timeout=TIMEOUT).text)
+        wait_until(lambda: text in metrics(url))
         again = httpx.post(f"{url}/v1/synthesize?model=slow", content=npy(mel_of(2)), timeout=TIMEOUT)
         assert again.status_code == 200
         assert sum(slow.computed) < 6000  # 8800 for all, with what stands around each part

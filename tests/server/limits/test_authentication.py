@@ -4,7 +4,7 @@ import logging
 
 import anyio
 import pytest
-from answers import npy
+from answers import npy, slug
 
 from server.limits import keys
 
@@ -23,11 +23,6 @@ def file(tmp_path):
     path = tmp_path / "keys"
     path.write_text(f"alice:{KEY}\nbob:{OTHER}\nprometheus:{SCRAPER} roles=metrics")
     return path
-
-
-def slug(response):
-    assert response.headers["content-type"] == "application/problem+json"
-    return response.status_code, response.json()["type"].rpartition(":")[2]
 
 
 async def test_every_route_but_the_probes_wants_a_key(start, file):

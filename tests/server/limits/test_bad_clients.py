@@ -8,16 +8,12 @@ from contextlib import ExitStack
 
 import httpx
 import pytest
-from answers import npy
-from handshakes import TIMEOUT, connected, until_closed
-from speaker import metrics
+from answers import TIMEOUT, metrics, npy
+from handshakes import connected, post, until_closed
 
 NOWHERE = b"POST /nowhere HTTP/1.1\r\nHost: localhost\r\n"
+SPEAK = "/v1/synthesize?format=npy"
 HEAD = b"POST /v1/synthesize?format=npy HTTP/1.1\r\nHost: localhost\r\n"
-
-
-def request(body, length=None):
-    return HEAD + b"Content-Length: %d\r\n\r\n" % (len(body) if length is None else length) + body
 
 
 def answer_of(connection):
@@ -60,7 +56,7 @@ def test_headers_that_do_not_come(ready, new_mel):
 
 def test_a_body_that_trickles(ready, new_mel):
     body = npy(new_mel())
-    with ready(body_timeout=0.3) as url, connected(url, request(body[:-1], len(body))) as slow:
+    with ready(body_timeout=0.3) as url, connected(url, post(SPEAK, body[:-1], len(body))) as slow:
         assert_speaks(url, new_mel())
         answer = until_closed(slow)
         assert answer.startswith(b"HTTP/1.1 408 ")
@@ -96,7 +92,7 @@ def test_probes_are_answered_however_many_requests_there_are(ready, new_mel, wai
     body = npy(new_mel())
     with ready(max_connections=4) as url, ExitStack() as stack:
         for _ in range(3):
-            stack.enter_context(connected(url, request(body[:-1], len(body))))
+            stack.enter_context(connected(url, post(SPEAK, body[:-1], len(body))))
         wait_until(lambda: "vocoder_in_flight_requests 4.0" in metrics(url))
         assert httpx.get(f"{url}/livez", timeout=TIMEOUT).status_code == 200
         assert httpx.get(f"{url}/readyz", timeout=TIMEOUT).status_code == 200
@@ -124,15 +120,15 @@ def test_one_client_leaves_places_for_others(ready, new_mel, tmp_path, wait_unti
     (tmp_path / "keys").write_text("".join(f"{name}:{key}\n" for name, key in keys.items()))
     body = npy(new_mel())
 
-    def head(name):
-        return HEAD + f"Authorization: Bearer {keys[name]}\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    def asked(name, sent=body):
+        return post(SPEAK, sent, len(body), Authorization=f"Bearer {keys[name]}")
 
     def status_of(name):
-        with connected(url, head(name) + body) as connection:
+        with connected(url, asked(name)) as connection:
             return answer_of(connection).split()[1]
 
     with ready(max_connections=8, api_keys_file=tmp_path / "keys") as url, ExitStack() as stack:
-        slow = [stack.enter_context(connected(url, head("alice") + body[:-1])) for _ in range(6)]
+        slow = [stack.enter_context(connected(url, asked("alice", body[:-1]))) for _ in range(6)]
         wait_until(lambda: status_of("alice") == b"503")  # as soon as all six are being read
         assert [status_of("bob") for _ in range(3)] == [b"200"] * 3
         for connection in slow:
@@ -146,7 +142,7 @@ def test_a_client_that_is_still_sending_gets_the_answer(ready):
     upgrade = b"GET /v1/stream HTTP/1.1\r\nHost: localhost\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
     with ready(max_body_bytes=2**16) as url:
         for sent, status in (
-            (request(megabytes), b"413"),
+            (post(SPEAK, megabytes), b"413"),
             (HEAD + b"Transfer-Encoding: chunked\r\n\r\n300000\r\n" + megabytes, b"413"),
             (b"BREW /nowhere\r\n\r\n" + megabytes, b"400"),
             (upgrade + b"Content-Length: 3145728\r\n\r\n" + megabytes, b"400"),
@@ -160,7 +156,7 @@ def test_a_client_that_is_still_sending_gets_the_answer(ready):
 def test_a_client_that_ends_its_side_is_told_that_it_left(ready, fake, new_mel, wait_until):
     with ready() as url:
         fake.gate.clear()
-        with connected(url, request(npy(new_mel()))) as connection:
+        with connected(url, post(SPEAK, npy(new_mel()))) as connection:
             wait_until(lambda: fake.entered == 2)
             connection.shutdown(socket.SHUT_WR)
             answer = until_closed(connection)
@@ -173,7 +169,7 @@ def test_a_client_that_ends_its_side_is_told_that_it_left(ready, fake, new_mel, 
 def test_more_slow_clients_than_threads_hold_up_nobody(ready, new_mel):
     body = npy(new_mel())
     with ready(worker_threads=1) as url, ExitStack() as stack:
-        slow = [stack.enter_context(connected(url, request(body[:-1], len(body)))) for _ in range(20)]
+        slow = [stack.enter_context(connected(url, post(SPEAK, body[:-1], len(body)))) for _ in range(20)]
         assert_speaks(url, new_mel())
         for connection in slow:
             connection.sendall(body[-1:])
@@ -188,13 +184,14 @@ NOT_HTTP = {
     HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n": b"malformed-request",
     HEAD + b"Transfer-Encoding: chunked\r\n\r\nfffffffffffffffffffff\r\n": b"",
     HEAD + b"Transfer-Encoding: chunked\r\n\r\nxyz\r\n": b"",
+    HEAD + b"X-Long: " + b"x" * 5000 + b"\r\n\r\n": b'"limit_bytes": 4096',
     HEAD + b"X-Long: " + b"x" * 20_000: b"headers-too-large",
     NOWHERE + b"".join(b"X-%d: %s\r\n" % (n, b"y" * 1000) for n in range(120)) + b"\r\n": b"headers-too-large",
 }
 
 
 def test_what_is_not_http(ready, new_mel):
-    with ready(header_timeout=2.0) as url:
+    with ready(header_timeout=2.0, max_header_bytes=4096) as url:
         for sent, name in NOT_HTTP.items():
             with connected(url, sent) as connection:
                 head, _, body = until_closed(connection).partition(b"\r\n\r\n")
@@ -207,7 +204,7 @@ def test_what_is_not_http(ready, new_mel):
 
 def test_a_reader_that_does_not_read(ready, new_mel, wait_until):
     body = npy(new_mel(frames=8000))  # 8 MB of audio, more than any socket buffers
-    with ready(send_timeout=0.2, max_frames=8000) as url, connected(url, request(body), window=4096) as lazy:
+    with ready(send_timeout=0.2, max_frames=8000) as url, connected(url, post(SPEAK, body), window=4096) as lazy:
         wait_until(lambda: 'vocoder_encode_seconds_count{format="npy"} 1.0' in metrics(url))
         wait_until(lambda: is_cut_off(lazy))
         assert_speaks(url, new_mel())
@@ -216,11 +213,11 @@ def test_a_reader_that_does_not_read(ready, new_mel, wait_until):
 def test_who_leaves_before_the_body_is_there(ready, new_mel):
     body = npy(new_mel())
     with ready() as url:
-        for sent in (b"", HEAD[:10], HEAD, request(body[:100], len(body))):
+        for sent in (b"", HEAD[:10], HEAD, post(SPEAK, body[:100], len(body))):
             with connected(url, sent):
                 pass
         for claimed in (-1, 1):  # lengths that are lies
-            with connected(url, request(body, len(body) + claimed)) as liar:
+            with connected(url, post(SPEAK, body, len(body) + claimed)) as liar:
                 liar.shutdown(socket.SHUT_WR)
                 answer = until_closed(liar)
             assert answer == b"" or answer.startswith(b"HTTP/1.1 400 ")
@@ -230,9 +227,9 @@ def test_who_leaves_before_the_body_is_there(ready, new_mel):
 def test_who_leaves_while_queued_is_not_spoken_for(ready, fake, new_mel, wait_until):
     with ready() as url:
         fake.gate.clear()
-        with connected(url, request(npy(new_mel()))) as first:
+        with connected(url, post(SPEAK, npy(new_mel()))) as first:
             wait_until(lambda: fake.entered == 2)
-            with connected(url, request(npy(new_mel()))):
+            with connected(url, post(SPEAK, npy(new_mel()))):
                 wait_until(lambda: 'vocoder_queued_requests{model="fake"} 1.0' in metrics(url))
             wait_until(lambda: cancelled(url, "queued"))
             assert 'vocoder_queued_frames{model="fake"} 0.0' in metrics(url)
@@ -244,7 +241,7 @@ def test_who_leaves_while_queued_is_not_spoken_for(ready, fake, new_mel, wait_un
 def test_who_leaves_while_spoken_for(ready, fake, new_mel, wait_until):
     with ready() as url:
         fake.gate.clear()
-        with connected(url, request(npy(new_mel()))):
+        with connected(url, post(SPEAK, npy(new_mel()))):
             wait_until(lambda: fake.entered == 2)
         wait_until(lambda: cancelled(url, "running"))
         fake.gate.set()

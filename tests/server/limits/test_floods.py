@@ -6,8 +6,8 @@ from pathlib import Path
 
 import httpx
 import psutil
+from answers import TIMEOUT
 
-TIMEOUT = 60.0
 INFER, SPEAK = "/v2/models/fake/infer", "/v1/synthesize"
 JSON, SAFETENSORS = "application/json", "application/vnd.safetensors"
 MOST_GROWTH = 48 * 2**20  # bytes: the bodies have up to 4 MB, and what was once made of them took hundreds

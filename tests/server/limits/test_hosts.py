@@ -5,6 +5,7 @@ from contextlib import contextmanager, nullcontext
 
 import httpx
 import pytest
+from answers import PROBLEM
 from starlette.requests import HTTPConnection
 from streamers import Streamer
 from websockets.exceptions import InvalidStatus
@@ -12,14 +13,13 @@ from websockets.sync.client import connect
 from websockets.typing import Origin
 
 from server.app import create_admin_app, create_app
-from server.limits.hosts import HostRule
+from server.limits.gate import HostRule
 from server.problems import Problem
 from server.settings import Settings
 
 TIMEOUT = 30.0
 LOOPBACK = "[::1]"
 EVIL, PUBLIC = "evil.test", "speech.example.com"
-PROBLEM = "urn:vocoder:problem:"
 
 
 def asked(url, path="/v1/models", **headers):

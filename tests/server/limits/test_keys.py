@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from server.limits.keys import Client, KeyFileError, KeyRing, TokenBucket, read_clients
+from server.limits.keys import KeyFileError, KeyRing, Owner, TokenBucket, read_clients
 
 KEY = "correct-horse-battery"
 
@@ -32,9 +32,9 @@ def test_a_file_with_everything_in_it(file):
     ]
     file.write_text("\n".join(lines))
     assert read_clients(file, requests_per_minute=7, frames_per_minute=9) == (
-        Client("alice", (digest(KEY), digest("a-second-key-of-alice")), frozenset({"speak"}), 7, 9),
-        Client("bob", (digest("another-key-of-bob"),), frozenset({"speak", "metrics"}), 7, 100),
-        Client("prometheus", (digest(f"{KEY}/x+y=~"),), frozenset({"metrics"}), 0, 9),
+        Owner("alice", (digest(KEY), digest("a-second-key-of-alice")), frozenset({"speak"}), 7, 9),
+        Owner("bob", (digest("another-key-of-bob"),), frozenset({"speak", "metrics"}), 7, 100),
+        Owner("prometheus", (digest(f"{KEY}/x+y=~"),), frozenset({"metrics"}), 0, 9),
     )
 
 

@@ -2,14 +2,13 @@
 
 import gc
 import os
-import socket
 from contextlib import ExitStack
 
 import httpx
 import psutil
 import pytest
-from answers import npy
-from handshakes import TIMEOUT, connected, head_of
+from answers import TIMEOUT, metric, npy
+from handshakes import connected, head_of, post
 from speaker import Speaker
 from streamers import Streamer, mel_of
 from websockets.exceptions import ConnectionClosed
@@ -18,17 +17,6 @@ from websockets.sync.client import connect
 MIB = 2**20
 CLIENTS = int(os.environ.get("FUZZ_CLIENTS", "12"))
 BUDGET = 24 * MIB
-
-
-def request(query, mel):
-    body = npy(mel)
-    head = f"POST /v1/synthesize?{query} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
-    return head.encode() + body
-
-
-def metric(url, name):
-    lines = httpx.get(f"{url}/metrics", timeout=TIMEOUT).text.splitlines()
-    return sum(float(line.rpartition(" ")[2]) for line in lines if line.startswith(name))
 
 
 def resident():
@@ -40,12 +28,15 @@ def resident():
 def test_answers_that_nobody_reads(ready, fake, wait_until, query):
     """Each has 5 MB; without the limit all would wait in the memory of the server."""
     stream = "stream" in query
-    synthesizer, sent = Streamer() if stream else fake, request(query, mel_of(4096 + 1024 * stream))
+    synthesizer, body = Streamer() if stream else fake, npy(mel_of(4096 + 1024 * stream))
     with ready(synthesizer, max_buffered_bytes=BUDGET, max_frames=8192) as url:
         httpx.post(f"{url}/v1/synthesize?{query}", content=npy(mel_of(4096)), timeout=TIMEOUT)  # loads what it needs
         before = resident()
         with ExitStack() as stack:
-            clients = [stack.enter_context(connected(url, sent, window=4096)) for _ in range(CLIENTS)]
+            clients = [
+                stack.enter_context(connected(url, post(f"/v1/synthesize?{query}", body), window=4096))
+                for _ in range(CLIENTS)
+            ]
             codes = [int(head_of(client).split()[1]) for client in clients]
             assert set(codes) == {200, 503}
             assert 1 <= codes.count(200) <= 6
@@ -62,9 +53,7 @@ def test_websockets_that_nobody_reads(ready, wait_until):
     with ready(streamer, max_buffered_bytes=BUDGET) as url, ExitStack() as stack:
         refused = 0
         for _ in range(12):
-            narrow = stack.enter_context(socket.socket())
-            narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            narrow.connect(("127.0.0.1", httpx.URL(url).port))
+            narrow = stack.enter_context(connected(url, window=4096))
             address = f"{url.replace('http', 'ws', 1)}/v1/stream"
             speaker = Speaker(stack.enter_context(connect(address, sock=narrow, max_queue=1, close_timeout=0.1)))
             speaker.hello(format="pcm_f32")

@@ -5,7 +5,7 @@ import asyncio
 import pytest
 from starlette.requests import HTTPConnection
 
-from server.engine.turns import Client
+from server.engine.jobs import Client
 from server.limits import shares
 from server.limits.shares import Holding, Pool, client_of, give_back_freed
 

@@ -7,12 +7,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import httpx
 import numpy as np
-from answers import npy
-from speaker import metrics
+from answers import TIMEOUT, metrics, npy
 
 from server.limits.closing import configure_socket
-
-TIMEOUT = 60.0
 
 
 def speak(url, mel, seed):

@@ -8,14 +8,13 @@ from functools import partial
 
 import psutil
 import pytest
+from answers import PROBLEM
 from handshakes import BINARY, CONTINUATION, PING, TEXT, connected, frame, handshake, head_of, until_closed
 from streamers import Streamer, mel_of
 
 from server.limits.connections import server_config
 from server.limits.websocket import LimitedWebSocket
 from server.settings import Settings
-
-PROBLEM = "urn:vocoder:problem:"
 
 
 def opened(connection):

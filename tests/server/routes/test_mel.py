@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from answers import samples, slug
 
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
@@ -26,18 +27,9 @@ def mel_of(x, name="nvidia"):
     return MelSpectrogram(preset(name))(torch.from_numpy(x).unsqueeze(0))[0].numpy()
 
 
-def slug(response):
-    return response.status_code, response.json()["type"].rpartition(":")[2]
-
-
-def read(response):
-    assert response.status_code == 200, response.text
-    return np.load(io.BytesIO(response.content), allow_pickle=False)
-
-
 async def test_the_mel_of_a_file_can_be_spoken(client):
     response = await client.post("/mel", content=audio(X, subtype="FLOAT"), headers={"Content-Type": "audio/wav"})
-    mel = read(response)
+    mel = samples(response)
     np.testing.assert_array_equal(mel, mel_of(X))
     assert (mel.dtype, response.headers["content-type"]) == (np.float32, "application/x-npy")
     told = [response.headers[f"x-{name}"] for name in ("mel-config", "mel-shape", "sample-rate")]
@@ -56,13 +48,13 @@ async def test_other_containers_and_channels(client):
     ):
         body = audio(x, container=container)
         decoded = soundfile.read(io.BytesIO(body), dtype="float32", always_2d=True)[0].mean(axis=1)
-        mel = read(await client.post("/mel", content=body, headers={"Content-Type": media_type}))
+        mel = samples(await client.post("/mel", content=body, headers={"Content-Type": media_type}))
         np.testing.assert_allclose(mel, mel_of(decoded), atol=2e-3)
     cut = bytes(100) + audio(X, container="MP3")  # which does not begin with a frame
     assert slug(await client.post("/mel", content=cut)) == (400, "malformed-body")
     claims = bytearray(audio(X, subtype="PCM_16"))
     claims[40:44] = struct.pack("<I", 0x7FFFFFF0)
-    assert read(await client.post("/mel", content=bytes(claims))).shape == mel_of(X).shape
+    assert samples(await client.post("/mel", content=bytes(claims))).shape == mel_of(X).shape
 
 
 async def test_another_sample_rate_is_resampled(client):
@@ -79,7 +71,7 @@ async def test_another_sample_rate_is_resampled(client):
 async def test_a_model_or_a_preset_by_name(start, new_fake):
     async with start(new_fake("one"), new_fake("two", preset("hifigan"))) as client:
         response = await client.post("/mel?preset=espnet", content=audio(X, subtype="FLOAT"))
-        np.testing.assert_array_equal(read(response), mel_of(X, "espnet"))
+        np.testing.assert_array_equal(samples(response), mel_of(X, "espnet"))
         response = await client.post("/mel?model=two", content=audio(X))
         assert response.headers["x-mel-config"] == "hifigan"
         for query, expected in (

@@ -13,7 +13,6 @@ from vocoder import __version__
 from vocoder.audio.info import audio_info
 from vocoder.audio.origin import Origin
 from vocoder.audio.resampling import resample
-from vocoder.mel.config import preset
 
 pytestmark = pytest.mark.anyio
 
@@ -36,24 +35,15 @@ async def test_every_body_gives_the_same_audio(client, fake, new_mel, path):
         np.testing.assert_array_equal(samples(response), expected)
 
 
-@pytest.mark.parametrize("name", ["wav", "wav_f32", "flac", "pcm", "npy", "opus", "mp3"])
-async def test_every_format_holds_the_audio_and_its_origin(client, fake, new_mel, name):
-    response = await client.post(f"/synthesize?seed=3&format={name}", content=npy(new_mel()))
-    origin = Origin(response.headers["X-Model"], __version__, 3, dtype=response.headers["X-Model-Dtype"])
-    assert Origin.of_json(response.headers["X-Audio-Origin"]) == origin
-    assert response.headers["content-length"] == str(len(response.content))
-    if name == "npy":
-        x = samples(response)
-    elif name == "pcm":
-        x = np.frombuffer(response.content, "<i2") / 32768.0
-    else:
+async def test_files_say_where_their_audio_comes_from(client, new_mel):
+    for name in ("wav", "wav_f32", "flac", "opus", "mp3"):
+        response = await client.post(f"/synthesize?seed=3&format={name}", content=npy(new_mel()))
+        origin = Origin(response.headers["X-Model"], __version__, 3, dtype=response.headers["X-Model-Dtype"])
+        assert Origin.of_json(response.headers["X-Audio-Origin"]) == origin
+        assert audio_info(io.BytesIO(response.content)).origin == origin
         x, sample_rate = soundfile.read(io.BytesIO(response.content))
         assert sample_rate == int(response.headers["x-sample-rate"]) == (24000 if name == "opus" else RATE)
         assert len(x) == int(response.headers["x-audio-samples"]) == -(-12 * HOP * sample_rate // RATE)
-        assert audio_info(io.BytesIO(response.content)).origin == origin
-    if name not in ("opus", "mp3"):
-        tolerance = 0.0 if name in ("npy", "wav_f32") else 0.51 / 32768.0
-        np.testing.assert_allclose(x, fake.synthesize(new_mel(), seed=3), rtol=0.0, atol=tolerance)
 
 
 async def test_a_setting_leaves_the_origin_out(start, new_mel):
@@ -132,14 +122,3 @@ async def test_models_are_chosen_by_name(start, new_fake, new_mel):
             np.testing.assert_array_equal(samples(response), fake.synthesize(new_mel(), seed=1))
         missing = await client.post("/synthesize?model=three", content=npy(new_mel()))
         assert problem(missing, 404, "unknown-model")["models"] == ["one", "two"]
-
-
-async def test_a_preset_that_converts_exactly_is_converted(start, new_fake, new_mel):
-    # espnet's mels with per-band statistics, as a model's own contract; the preset itself has none.
-    espnet = preset("espnet")
-    with_statistics = type(espnet)(**{**vars(espnet), "mean": (-3.0,) * 80, "variance": (4.0,) * 80})
-    fake, mel = new_fake("normalised", with_statistics), new_mel(level=-4.0)
-    async with start(fake) as client:
-        response = await client.post("/synthesize?seed=1&format=npy&preset=espnet", content=npy(mel))
-        expected = fake.synthesize(((mel.astype(np.float64) + 3.0) / 2.0).astype(np.float32), seed=1)
-        np.testing.assert_allclose(samples(response), expected, atol=1e-6)

@@ -2,24 +2,18 @@
 
 import math
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
-import torch
+from answers import recorded
 from speaker import speak
 from streamers import Streamer
 
-from vocoder.audio.file import read_audio
 from vocoder.mel.config import preset
-from vocoder.mel.spectrogram import MelSpectrogram
-
-RECORDING = Path(__file__).resolve().parents[3] / "examples" / "heldout.flac"
 
 
 @pytest.fixture(scope="module")
 def mel():
-    x = torch.from_numpy(read_audio(RECORDING, 22050)[0])[None]
-    return MelSpectrogram(preset("nvidia"))(x)[0].numpy()
+    return recorded()
 
 
 def test_the_last_message_tells(talk, streamer, mel):

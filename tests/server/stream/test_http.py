@@ -1,17 +1,15 @@
 """POST /v1/synthesize?stream=1 over real sockets: what is sent while it is spoken, and what ends it."""
 
 import io
-import socket
-from urllib.parse import urlsplit
 
 import httpx
 import numpy as np
 import pytest
-from answers import npy
+from answers import PROBLEM, TIMEOUT, metrics, npy
+from handshakes import connected, post, until_closed
 from hearing import heard
-from speaker import PROBLEM, TIMEOUT, metrics, speak
+from speaker import speak
 from streamers import mel_of
-from tiny_models import TINY_CONFIGS, TINY_MEL, tiny_synthesizer
 
 from vocoder import __version__
 from vocoder.audio.info import audio_info
@@ -25,30 +23,6 @@ def begin(url, mel, **options):
     """Open a stream: `with begin(...) as answer`."""
     query = {"stream": 1, "seed": 1, **options}
     return httpx.stream("POST", f"{url}/v1/synthesize", params=query, content=npy(mel), timeout=TIMEOUT)
-
-
-def raw_request(url, mel, version="1.1", query="stream=1&format=pcm"):
-    """A socket with a small window on which a stream was asked for."""
-    address = urlsplit(url)
-    connection = socket.socket()
-    connection.settimeout(TIMEOUT)
-    connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-    connection.connect((address.hostname, address.port))
-    body = npy(mel)
-    head = f"POST /v1/synthesize?{query} HTTP/{version}\r\nHost: localhost\r\nContent-Length: {len(body)}\r\n\r\n"
-    connection.sendall(head.encode() + body)
-    return connection
-
-
-def test_a_model_s_audio_has_no_seams(talk):
-    models, mel = [tiny_synthesizer(kind) for kind in TINY_CONFIGS], mel_of(150, TINY_MEL.n_mels)
-    with talk(*models) as dial:
-        for model in models:
-            for options in ({}, {"corrections": 3}):
-                whole = model.synthesize(mel, seed=5, **options)
-                with begin(dial.url, mel, model=model.name, format="pcm_f32", seed=5, **options) as answer:
-                    x = np.frombuffer(answer.read(), "<f4")
-                np.testing.assert_allclose(x, whole, rtol=0.0, atol=1e-5 * max(1.0, np.abs(whole).max()))
 
 
 def test_headers_and_metrics(talk, streamer):
@@ -122,8 +96,9 @@ def test_an_error_after_the_first_byte_breaks_the_body_off(talk, streamer):
 
 
 def test_http_1_0_cannot_tell_an_end_from_a_break(talk, streamer):
-    with talk(streamer) as dial, raw_request(dial.url, mel_of(5), version="1.0") as connection:
-        answer = b"".join(iter(lambda: connection.recv(65536), b""))
+    sent = post("/v1/synthesize?stream=1", npy(mel_of(5))).replace(b"HTTP/1.1", b"HTTP/1.0", 1)
+    with talk(streamer) as dial, connected(dial.url, sent) as connection:
+        answer = until_closed(connection)
         assert answer.startswith(b"HTTP/1.1 426 ")
         assert b"upgrade-required" in answer
 
@@ -144,8 +119,8 @@ def test_a_client_that_leaves_stops_the_work(talk, streamer, wait_until):
 def test_a_slow_reader_holds_up_nobody_but_itself(talk, streamer, wait_until):
     mel = mel_of(1000)
     with talk(streamer) as dial:
-        query = "stream=1&format=pcm_f32&sample_rate=96000&seed=1"
-        with raw_request(dial.url, mel, query=query) as slow:
+        sent = post("/v1/synthesize?stream=1&format=pcm_f32&sample_rate=96000&seed=1", npy(mel))
+        with connected(dial.url, sent, window=4096) as slow:
             wait_until(streamer.stands_still)
             assert 0 < streamer.steps < 1000 // 64
             with begin(dial.url, mel_of(300), format="pcm_f32") as answer:
@@ -166,13 +141,6 @@ def chunked_body(connection):
             body += file.read(size)
             assert file.read(2) == b"\r\n"
     return bytes(body)
-
-
-def test_who_does_not_read_at_all_is_cut_off(talk, streamer, wait_until):
-    query = "stream=1&format=pcm_f32&sample_rate=96000"
-    with talk(streamer, send_timeout=0.2) as dial, raw_request(dial.url, mel_of(1000), query=query):
-        wait_until(lambda: 'stage="streaming"} 1.0' in metrics(dial.url))
-        assert streamer.steps < 1000 // 100  # buffers of the kernel alone would take nearly all 15
 
 
 def test_over_http_and_a_websocket(talk, streamer):

@@ -3,10 +3,10 @@
 import time
 
 import pytest
-from speaker import metrics
+from answers import metrics
 from streamers import mel_of
 
-from server.stream.encoder import Playback
+from server.stream.playback import Playback
 
 
 def test_only_the_server_s_own_time_makes_a_pause():

@@ -1,11 +1,11 @@
 """Streams that break, clients that leave, and clients that read slowly or not at all."""
 
-import socket
 from contextlib import ExitStack
-from urllib.parse import urlsplit
 
 import numpy as np
-from speaker import PROBLEM, TIMEOUT, Speaker, metrics, speak
+from answers import PROBLEM, TIMEOUT, metrics
+from handshakes import connected
+from speaker import Speaker, speak
 from streamers import mel_of
 from websockets.sync.client import connect
 
@@ -47,39 +47,32 @@ def test_a_client_that_leaves_stops_the_work(talk, streamer, wait_until):
 def test_a_slow_reader_holds_up_nobody_but_itself(talk, streamer, wait_until):
     mel, options = mel_of(3000), {"format": "pcm_f32", "sample_rate": 96000, "seed": 1}
     with talk(streamer) as dial:
-        address = urlsplit(dial.url)
-        with socket.socket() as narrow:
-            narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            narrow.connect((address.hostname, address.port))
-            with dial(sock=narrow, max_queue=1) as slow:
-                slow.hello(**options)
-                slow.text()
-                slow.send(mel[:, :1000])
-                wait_until(streamer.stands_still)
-                assert 0 < streamer.steps < 1000 // 64
-                with dial() as another:
-                    audio, _ = speak(another, mel_of(300), seed=9)
-                assert (
-                    np.abs(np.frombuffer(audio, "<i2") - 32767.0 * streamer.synthesize(mel_of(300), seed=9)).max() < 1.0
-                )
-                slow.end()
-                audio, done = slow.rest()
+        with connected(dial.url, window=4096) as narrow, dial(sock=narrow, max_queue=1) as slow:
+            slow.hello(**options)
+            slow.text()
+            slow.send(mel[:, :1000])
+            wait_until(streamer.stands_still)
+            assert 0 < streamer.steps < 1000 // 64
+            with dial() as another:
+                audio, _ = speak(another, mel_of(300), seed=9)
+            assert np.abs(np.frombuffer(audio, "<i2") - 32767.0 * streamer.synthesize(mel_of(300), seed=9)).max() < 1.0
+            slow.end()
+            audio, done = slow.rest()
         expected = resample(streamer.synthesize(mel[:, :1000], seed=1), 22050, 96000)
         np.testing.assert_allclose(np.frombuffer(audio, "<f4"), expected, atol=1e-5)
         assert done["frames"] == 1000
 
 
 def test_who_does_not_read_at_all_is_cut_off(talk, streamer, wait_until):
-    with talk(streamer, send_timeout=0.2) as dial:
-        address = urlsplit(dial.url)
-        with socket.socket() as narrow:
-            narrow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-            narrow.connect((address.hostname, address.port))
-            with dial(sock=narrow, max_queue=1, close_timeout=0.1) as deaf:
-                deaf.hello(format="pcm_f32", sample_rate=96000)
-                deaf.text()
-                deaf.send(mel_of(1000))
-                wait_until(lambda: 'stage="streaming"} 1.0' in metrics(dial.url))
+    with (
+        talk(streamer, send_timeout=0.2) as dial,
+        connected(dial.url, window=4096) as narrow,
+        dial(sock=narrow, max_queue=1, close_timeout=0.1) as deaf,
+    ):
+        deaf.hello(format="pcm_f32", sample_rate=96000)
+        deaf.text()
+        deaf.send(mel_of(1000))
+        wait_until(lambda: 'stage="streaming"} 1.0' in metrics(dial.url))
 
 
 def test_more_frames_than_may_wait_are_not_read_before_there_is_room(talk, streamer):

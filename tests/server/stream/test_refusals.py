@@ -5,7 +5,8 @@ from contextlib import suppress
 
 import numpy as np
 import pytest
-from speaker import PROBLEM, metrics, speak
+from answers import PROBLEM, metrics
+from speaker import speak
 from streamers import Streamer, mel_of
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import soundfile
+from answers import metrics
 from hearing import heard
-from speaker import TIMEOUT, metrics, speak
+from speaker import speak
 from streamers import mel_of
 from tiny_models import TINY_CONFIGS, TINY_MEL, tiny_synthesizer
 
@@ -74,20 +75,6 @@ def test_what_is_said_before_and_after_the_audio(talk, streamer):
     assert 'vocoder_first_audio_seconds_count{route="/v1/stream"} 1.0' in counted
     assert 'vocoder_open_streams{route="/v1/stream"} 0.0' in counted
     assert 'vocoder_frames_total{model="streamer"} 40.0' in counted
-
-
-def test_audio_comes_while_the_mel_is_being_made(talk, streamer):
-    mel = mel_of(60)
-    with talk(streamer) as dial, dial() as speaker:
-        speaker.hello(format="pcm_f32", seed=1)
-        speaker.text()
-        speaker.send(mel[:, :11], 1)  # the first chunk, and the frames that it depends on
-        first = speaker.connection.recv(TIMEOUT)
-        assert len(first) == 8 * 256 * 4
-        speaker.send(mel[:, 11:])
-        speaker.end()
-        audio, _ = speaker.rest()
-    np.testing.assert_allclose(np.frombuffer(first + audio, "<f4"), streamer.synthesize(mel, seed=1), atol=1e-6)
 
 
 def test_other_formats_and_rates(talk, streamer):

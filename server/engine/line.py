@@ -1,0 +1,226 @@
+"""A line in which work of one kind waits for the lanes, within limits and in fair turns."""
+
+from __future__ import annotations
+
+import time
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from server.engine.errors import QueueFullError
+from server.engine.jobs import CLIENT, Client, Job, Part, Shares, wait_among
+from server.engine.lanes import Lanes
+
+FIRST_CHUNK_SECONDS = 1.0  # that somebody who listens goes before others
+FIRST_GUESS = 0.01  # seconds of a function, before any was measured
+MEMORY = 0.9  # weight that the past keeps in the pace with each new run
+
+
+@dataclass(frozen=True)
+class QueueLimits:
+    """Limits on the work that waits in one line. An idle one takes anything.
+
+    Attributes:
+        items: jobs.
+        seconds: measured time until a further job gets its turn.
+    """
+
+    items: int = 64
+    seconds: float = 30.0
+
+
+class Pace:
+    """Frames per second over the last runs, weighted by their duration."""
+
+    def __init__(self) -> None:
+        self._frames = 0.0
+        self._seconds = 0.0
+
+    @property
+    def frames_per_second(self) -> float:
+        """The pace; 1 before anything was measured."""
+        return self._frames / self._seconds if self._seconds > 0.0 else 1.0
+
+    def add(self, frames: float, seconds: float) -> None:
+        """Add one run; runs without frames do not count."""
+        if frames > 0:
+            self._frames = MEMORY * self._frames + frames
+            self._seconds = MEMORY * self._seconds + max(seconds, 1e-6)
+
+
+def _first_part(jobs: Sequence[Job]) -> list[Any]:
+    return [jobs[0].next_part()]
+
+
+class Line:
+    """Where work of one kind waits: the runs of a model, or functions beside the models.
+
+    Args:
+        lanes: on which it runs, and whose lock it holds while it changes.
+        limits: of what waits.
+        compute: returns the outcome of each job of a run, or the frames of a part of it. It does not raise.
+        fits: whether the last of mels of these frames should share a run with the others.
+    """
+
+    def __init__(
+        self,
+        lanes: Lanes,
+        limits: QueueLimits,
+        compute: Callable[[list[Job]], Sequence[Any]] = _first_part,
+        fits: Callable[[list[int]], bool] = lambda frames: False,
+    ) -> None:
+        self.lanes = lanes
+        self.pace = Pace()
+        self.pace.add(1, FIRST_GUESS)
+        self._limits, self._compute, self._fits = limits, compute, fits
+        self._jobs: list[Job] = []
+        self._running: dict[Job, tuple[float, float]] = {}  # since when, and for how long as was expected
+        self._shares = Shares()
+        lanes.add(self)
+
+    def __len__(self) -> int:
+        return len(self._jobs)
+
+    @property
+    def frames(self) -> int:
+        """Mel frames that wait."""
+        return sum(job.frames for job in list(self._jobs))
+
+    @property
+    def backlog(self) -> float:
+        """Seconds of all waiting and running work, at the recent speed."""
+        return self._seconds(*self._jobs) + self._left()
+
+    def wait(self, client: Client) -> float:
+        """Return the seconds of work that comes before a further job of a client, if others take fair turns."""
+        outer, address = client.who
+        seconds = [(job.client.who, self._seconds(job)) for job in self._jobs]
+        inside = _sums((who[1], took) for who, took in seconds if who[0] == outer)
+        others = _sums((who[0], took) for who, took in seconds if who[0] != outer)
+        turn = max((took for _, took in seconds), default=0.0)
+        own = wait_among(inside.pop(address, 0.0), inside.values(), turn)
+        return wait_among(own, others.values(), turn) + self._left()
+
+    def admit(self, frames: int = 0, client: Client | None = None) -> list[Job]:
+        """Return which jobs give way to a further one of a client, the present one if it is left out.
+
+        Raises:
+            QueueFullError: it would wait too long, or there is no room for it.
+        """
+        with self.lanes.lock:
+            client = CLIENT.get() if client is None else client
+            wait = self.lanes.expected_wait(self, self.wait(client))
+            gone = self._room(frames, client)
+            if wait > self._limits.seconds or gone is None:
+                raise QueueFullError(wait)
+            return gone
+
+    def submit(self, job: Job, limited: bool = True) -> Job:
+        """Queue a job; one that is not limited is taken whatever waits. Cancelling it removes it.
+
+        Raises:
+            QueueFullError: see `admit`.
+        """
+        with self.lanes.lock:
+            if limited:
+                for other in self.admit(job.frames, job.client):
+                    other.finish(QueueFullError(self.wait(other.client)))
+            job.add_done_callback(lambda _: self._forget(job))
+            self.lanes.arrive(self)
+            self._add(job)
+            self.lanes.dispatch()
+        return job
+
+    def refuse_all(self, error: Exception) -> None:
+        """End all waiting jobs with an error."""
+        with self.lanes.lock:
+            jobs = list(self._jobs)
+        for job in jobs:
+            job.finish(error)
+
+    def begin(self) -> tuple[list[Job], float]:
+        """Take the next run out of the queue, if anybody still wants it, and estimate its seconds on one lane.
+
+        It is the job whose turn it is, and all others that fit into one run with it.
+        """
+        self._jobs = [job for job in self._jobs if not job.cancelled()]
+        ordered = sorted(self._jobs, key=self._turn)
+        run = ordered[:1]
+        if run and run[0].parts is None:
+            for job in ordered[1:]:
+                if job.parts is None and self._fits([*(one.frames for one in run), job.frames]):
+                    run.append(job)
+        for job in run:
+            seconds = self._seconds(job)
+            self._shares.begin(job.client.who, seconds)
+            self._running[job] = time.monotonic(), seconds
+            self._jobs.remove(job)
+            job.begun = True
+        return run, self._seconds(*run)
+
+    def run(self, jobs: list[Job], width: int) -> None:
+        """Run jobs on a lane, or on as many as `width` says, and finish them; one with parts left waits again."""
+        started = time.monotonic()
+        outcomes = self._compute(jobs)
+        seconds = time.monotonic() - started
+        pairs = list(zip(jobs, outcomes, strict=True))
+        with self.lanes.lock:
+            if not any(isinstance(outcome, Exception) for outcome in outcomes):
+                done = sum(job.cost * (outcome if isinstance(outcome, Part) else job).frames for job, outcome in pairs)
+                self.pace.add(done, seconds * width)
+            for job, outcome in pairs:
+                _, expected = self._running.pop(job)
+                self._shares.add(job.client.who, seconds * width / len(jobs) - expected)
+                job.infer_seconds += seconds
+                if isinstance(outcome, Part) and not job.cancelled():
+                    job.frames -= outcome.frames
+                    self._add(job)
+        for job, outcome in pairs:
+            if not isinstance(outcome, Part):
+                job.finish(outcome)
+
+    def _add(self, job: Job) -> None:
+        if not any(job.client.who == other.client.who for other in (*self._jobs, *self._running)):
+            self._shares.arrive(job.client.who)
+        self._jobs.append(job)
+
+    def _forget(self, job: Job) -> None:
+        """Make room at once when a waiting job is cancelled."""
+        with self.lanes.lock:
+            if job in self._jobs:
+                self._jobs.remove(job)
+
+    def _room(self, frames: int, client: Client) -> list[Job] | None:
+        """Return which jobs give way to a further one of a client, mostly none; None if there is no room for it.
+
+        The newest jobs of whoever has most work here give way to those of others.
+        """
+        kept, gone = list(self._jobs), list[Job]()
+        while len(kept) >= self._limits.items:
+            work = _sums((job.client.who[0], job.work) for job in kept)
+            most = max(work, key=lambda who: work[who])
+            theirs = [job for job in kept if job.client.who[0] == most and not job.begun]
+            if not theirs or work[most] <= work.get(client.who[0], 0.0) + frames:
+                return None
+            gone.append(theirs[-1])
+            kept.remove(theirs[-1])
+        return gone
+
+    def _turn(self, job: Job) -> tuple[float, ...]:
+        early = FIRST_CHUNK_SECONDS if job.listened else 0.0
+        return (*(used - early for used in self._shares.used(job.client.who)), job.number)
+
+    def _seconds(self, *jobs: Job) -> float:
+        return sum(job.work for job in jobs) / self.pace.frames_per_second
+
+    def _left(self) -> float:
+        now, running = time.monotonic(), self._running.items()
+        return sum(max(0.0, since + seconds - now) for job, (since, seconds) in running if not job.cancelled())
+
+
+def _sums(pairs: Iterable[tuple[Hashable, float]]) -> dict[Hashable, float]:
+    sums: defaultdict[Hashable, float] = defaultdict(float)
+    for name, value in pairs:
+        sums[name] += value
+    return sums

@@ -1,0 +1,208 @@
+"""One utterance synthesized chunk by chunk, each in its turn on the device, and encoded as its client gets it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from server.audio.formats import Written
+from server.audio.pieces import PieceResampler, open_encoder
+from server.engine.engine import Engine
+from server.engine.errors import QueueFullError
+from server.engine.jobs import Job, Synthesis
+from server.engine.model import check_output
+from server.service import Service
+from server.stream.playback import Playback
+from vocoder.adapt.path import MelPath, Placement
+from vocoder.admission import Admitted
+from vocoder.mel.config import MelConfig
+from vocoder.sampling import Sampling, voice_of
+from vocoder.synthesis.stream import LONG_CHUNK_FRAMES, StreamSession
+
+VALUE_BYTES = 4
+"""of a sample of audio, or of a value of a mel"""
+STATE_BYTES = 2**20  # about what a model remembers between two chunks
+FIRST_FRAMES = 64  # assumed for the first chunk, before its session exists
+QUEUE_PATIENCE = 0.05  # seconds between attempts while the queue is full
+NOTHING = np.empty(0, np.float32)
+
+
+def chunk_bytes(config: MelConfig, sample_rate: int, frames: int) -> int:
+    """Return the bytes that a stream of so many frames holds at most beside its mel, at the rate of its answer."""
+    samples = min(frames, LONG_CHUNK_FRAMES) * config.hop_length
+    return STATE_BYTES + VALUE_BYTES * (samples + samples * sample_rate // config.sample_rate)
+
+
+class AudioStream:
+    """A mel goes in piece by piece, and one chunk of encoded audio at a time comes out.
+
+    Between two chunks the device is free, so a slow client holds up nobody. A lane encodes what it has just made: a
+    chunk goes to one other thread and back. Frames may be pushed at any time. The other methods belong to the one task
+    that takes the chunks. `placement` moves the model's audio to its place in time.
+    """
+
+    def __init__(
+        self, service: Service, engine: Engine, sampling: Sampling, written: Written, placement: Placement, route: str
+    ) -> None:
+        config = engine.model.mel_config
+        self.route = route
+        self.frames = 0
+        """of the mel so far"""
+        self.ended = False
+        """whether the mel is complete"""
+        self.samples = 0
+        """of the audio so far, at the rate of the answer"""
+        self.playback = Playback()
+        self._service, self._engine, self._sampling = service, engine, sampling
+        self._written, self._placement = written, placement
+        self._path = MelPath(config, config)
+        self._pieces = deque[Admitted]()
+        self._changed = asyncio.Event()
+        self._session: StreamSession | None = None
+        self._closed = False
+        self._spoken = 0  # samples of the model
+        self._factor = np.float32(written.level.factor)
+        self._resampler = PieceResampler(config.sample_rate, written.rate)
+        self._encoder = open_encoder(written.format, written.rate, written.origin)
+        self._body = b""
+        self._began = time.monotonic()
+        self._encode_seconds = 0.0
+        self._seconds = {"queue_seconds": 0.0, "infer_seconds": 0.0}
+
+    @property
+    def clipped(self) -> int:
+        """Samples clipped so far."""
+        return self._encoder.clipped
+
+    @property
+    def pending_bytes(self) -> int:
+        """Memory of the frames that were pushed and are not synthesized yet."""
+        config = self._path.target
+        return VALUE_BYTES * config.n_mels * (self.frames - self._spoken // config.hop_length)
+
+    def begin(self) -> None:
+        """Measure the time to the first audio from now on."""
+        self._began = time.monotonic()
+
+    def push(self, mel: NDArray[np.float32]) -> None:
+        """Take the next frames (n_mels, frames), admitted, in the model's own config."""
+        self.frames += mel.shape[1]
+        self._pieces.append(Admitted(torch.from_numpy(mel)[None], self._path, mel.shape[1], (), mel))
+        self._changed.set()
+
+    def end(self) -> None:
+        """Mark the end of the mel."""
+        self.ended = True
+        self._changed.set()
+
+    async def wait(self) -> bool:
+        """Wait until there is audio to compute, or the mel has ended; return whether there is audio."""
+        while True:
+            self._changed.clear()
+            session = self._session
+            if session is not None:
+                self._hand_over(session)
+            if bool(self._pieces) if session is None else session.ready > 0:
+                return True
+            if self.ended and (self.frames == 0 if session is None else self._closed and session.done):
+                return False
+            await self._changed.wait()
+
+    async def chunk(self) -> bytes:
+        """Return a further chunk. If the queue is full, wait as long as a new request would: this one was admitted.
+
+        Raises:
+            QueueFullError, NotReadyError, SynthesisError: there is no audio.
+        """
+        self.playback.work()
+        last = time.monotonic() + self._service.settings.max_wait
+        while True:
+            try:
+                return self.taken(await asyncio.wrap_future(self.next()))  # cancelled, it leaves the queue
+            except QueueFullError:
+                if time.monotonic() > last:
+                    raise
+                await asyncio.sleep(QUEUE_PATIENCE)
+
+    def next(self) -> Job:
+        """Queue the next chunk, which `taken` encodes. It is empty if the model needs more of the mel first.
+
+        Until its first audio, a stream goes before all other waiting work.
+
+        Raises:
+            NotReadyError, QueueFullError: the engine takes no work.
+        """
+        frames = min(self.frames, FIRST_FRAMES) if self._session is None else self._session.ready
+        corrections = self._sampling.corrections
+        return self._engine.run(self._step, frames=frames, corrections=corrections, listened=not self._spoken)
+
+    def taken(self, chunk: Synthesis) -> bytes:
+        """Return the bytes that can be sent after a chunk was computed, maybe none, and count it."""
+        if not len(chunk.x):
+            return b""
+        metrics, body = self._service.metrics, self._body
+        self._body = b""
+        self._seconds["queue_seconds"] += chunk.queue_seconds
+        self._seconds["infer_seconds"] += chunk.infer_seconds
+        metrics.count_synthesis(self._engine.name, chunk, len(chunk.x) // self._path.target.hop_length)
+        if not body:  # the encoder waits for more
+            return body
+        self.playback.deliver(self.samples / self._written.rate)
+        if 0.0 < self.playback.late == self.playback.dry_seconds:  # for the first time
+            metrics.record("dry_streams", route=self.route)
+        if "first_audio_seconds" not in self._seconds:
+            self._seconds["first_audio_seconds"] = time.monotonic() - self._began
+            metrics.record("first_audio_seconds", self._seconds["first_audio_seconds"], route=self.route)
+        return body
+
+    async def rest(self) -> bytes:
+        """Return the last bytes, after the last chunk."""
+        body = await self._service.run(self._finish)
+        name = self._written.format.name
+        self._service.metrics.count_encoding(self._engine.name, name, self._encode_seconds, self.clipped)
+        return body
+
+    def rounded_seconds(self) -> dict[str, float]:
+        """Return how long the chunks waited and took, and a listener's pauses and wait for the first audio, if any."""
+        seconds = {**self._seconds, "dry_seconds": self.playback.dry_seconds}
+        return {name: round(value, 6) for name, value in seconds.items()}
+
+    def _step(self, synthesizer: Any) -> NDArray[np.float32]:
+        if self._session is None:
+            session = synthesizer.open_stream(**voice_of(self._sampling))
+            self._hand_over(session)
+            self._session = session
+        frames = self._session.ready
+        x: NDArray[np.float32] = self._session.next()
+        check_output(x, frames, synthesizer.hop_length)
+        if len(x):
+            self._spoken += len(x)
+            self._body += self._encode(self._factor * self._placement.place(torch.from_numpy(x)).numpy())
+        return x
+
+    def _hand_over(self, session: StreamSession) -> None:
+        """Pass frames on, on a lane during a step and on the event loop's thread at other times."""
+        ended = self.ended  # read first: all frames pushed before the end are among the pieces
+        while self._pieces:
+            session.push(self._pieces.popleft())
+        if ended and not self._closed:
+            session.finish()
+            self._closed = True
+
+    def _encode(self, x: NDArray[np.float32], last: bool = False) -> bytes:
+        started = time.perf_counter()
+        y = self._resampler.push(x, last)
+        self.samples += len(y)
+        body = self._encoder.encode(y) if len(y) else b""
+        self._encode_seconds += time.perf_counter() - started
+        return body
+
+    def _finish(self) -> bytes:
+        last = self._encode(NOTHING, last=True) if self._spoken else b""
+        return last + self._encoder.finish()

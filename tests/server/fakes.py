@@ -1,0 +1,116 @@
+"""Synthesizers without weights, which fail as devices do, and a process that serves one."""
+
+import asyncio
+import fcntl
+import os
+import sys
+import threading
+import time
+
+import numpy as np
+import torch
+
+from server.process import run
+from server.settings import Settings
+from vocoder.mel.config import preset
+from vocoder.sampling import voice_of
+
+WARM_UP = 3  # calls before a model is ready, of which fakes count the last as their first
+POISON = -7.25
+LOST = RuntimeError("CUDA error: an illegal memory access was encountered; secret")
+
+
+class FakeSynthesizer:
+    """Speaks each frame's mean, and noise less with corrections; can be held up (`gate`) or made to fail.
+
+    A `fault` holds after the warm-up: an exception is raised, a function spoils the audio.
+    """
+
+    family = "fake"
+    dtype = "float32"
+
+    def __init__(self, name="fake", mel_config=None):
+        self.name = name
+        self.mel_config = mel_config or preset("nvidia")
+        self.sample_rate = self.mel_config.sample_rate
+        self.hop_length = self.mel_config.hop_length
+        self.gain = 1.0
+        self.gate = threading.Event()
+        self.gate.set()
+        self.fault = None
+        self.threads = set()
+        self.entered = self.calls = 1 - WARM_UP
+
+    def info(self):
+        described = {"family": self.family, "parameters": 3, "device": "cpu", "dtype": "float32"}
+        return described | {"provenance": {"licence": "none"}, "quality": {}}
+
+    def synthesize(self, mel, *, sigma=None, seed=None, denoise=0.0, corrections=None):
+        self.entered += 1
+        assert self.gate.wait(60.0)
+        self.threads.add(threading.get_ident())
+        self.calls += 1
+        fault = self.fault if self.calls > 1 else None
+        if isinstance(fault, Exception):
+            raise fault
+        noise = np.random.default_rng(seed).standard_normal(mel.shape[1] * self.hop_length)
+        scale = 0.01 * (0.5 if sigma is None else sigma) * (1.0 - denoise) / (1.0 + (corrections or 0))
+        x = self.gain * (np.repeat(np.tanh(mel.mean(axis=0) / 10.0), self.hop_length) + scale * noise)
+        return x.astype(np.float32) if fault is None else fault(x.astype(np.float32))
+
+
+class RowSynthesizer(FakeSynthesizer):
+    """Speaks several mels in one run, in a memory of `capacity` frames; where a mel of POISON is among them, it fails.
+
+    `runs` are the frames of all runs after the warm-up.
+    """
+
+    def __init__(self, capacity=10**9):
+        super().__init__()
+        self.capacity = capacity
+        self.runs = []
+
+    def synthesize(self, mel, **options):
+        if self.calls > 0:
+            self._enter([mel])
+        return super().synthesize(mel, **options)
+
+    def synthesize_many(self, utterances):
+        self._enter([utterance.mel for utterance in utterances])
+        return [FakeSynthesizer.synthesize(self, utterance.mel, **voice_of(utterance)) for utterance in utterances]
+
+    def _enter(self, mels):
+        self.runs.append([mel.shape[1] for mel in mels])
+        assert self.gate.wait(60.0)
+        if sum(self.runs[-1]) > self.capacity:
+            raise torch.OutOfMemoryError("secret")
+        if any(mel[0, 0] == POISON for mel in mels):
+            raise KeyError("secret")
+
+
+def slow(x):
+    time.sleep(1.5)
+    return x
+
+
+def hang(x):
+    threading.Event().wait(60.0)
+
+
+FAULTS = {"none": None, "slow": slow, "hang": hang, "lost": LOST}
+
+
+def serve(fault, settings, output, blocked=False):
+    """Serve as a process of its own, whose standard output and error go to the files `output`.out and .err.
+
+    If it is `blocked`, standard error is a small pipe that nobody reads.
+    """
+    for descriptor, suffix in ((1, "out"), (2, "err")):
+        os.dup2(os.open(f"{output}.{suffix}", os.O_WRONLY | os.O_CREAT | os.O_APPEND), descriptor)
+    if blocked:
+        _, writing = os.pipe()
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+        os.dup2(writing, 2)
+    fake = FakeSynthesizer()
+    fake.fault = FAULTS[fault]
+    sys.exit(asyncio.run(run(Settings(models=("fake",), port=0, **settings), lambda _: fake)))
