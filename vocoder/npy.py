@@ -1,4 +1,4 @@
-"""Read npy files of one array of numbers. Their header is Python source; here it is parsed and never evaluated.
+"""Read npy files of one array of numbers. Their header is Python source; here it is read as JSON and never evaluated.
 
 NumPy evaluates it with `ast.literal_eval`, which fails now and then on several threads of Python 3.11, and makes any
 dtype and allocates any shape that it describes.
@@ -6,11 +6,12 @@ dtype and allocates any shape that it describes.
 
 from __future__ import annotations
 
+import json
 import math
 import re
 import struct
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,16 +22,13 @@ LENGTHS = {b"\x01\x00": "<H", b"\x02\x00": "<I"}
 """how each version writes the length of its header (numpy.lib.format)"""
 LONGEST_HEAD = 12 + MAX_HEADER
 """bytes of a file within which its values begin"""
+QUOTES_AND_TUPLES = str.maketrans("'()", '"[]')
+AS_JSON = ((r"\bFalse\b", "false"), (r"\bTrue\b", "true"), (r"(?<=\d)L\b", ""), (r"(?<=[\w\"\]]),(?=\s*[\]}])", ""))
+"""what else JSON writes otherwise: truths, long numbers of Python 2, and commas at the end"""
 
 
 class NpyError(ValueError):
     """This is no npy file, or it is damaged."""
-
-
-ENTRY = re.compile(
-    r"""\s*(['"])(\w+)\1\s*:\s*(?:(['"])([^'"\\]*)\3|(True|False)|\(([\s0-9L,]*)\)|\[.*?\]|\(.*?\)|\w+)\s*(?:,\s*|$)"""
-)
-"""a quoted name with a text, a truth, a tuple of numbers, or something else"""
 
 
 @dataclass(frozen=True)
@@ -58,24 +56,18 @@ def read_header(content: bytes | memoryview) -> NpyHeader:
     end = start + struct.unpack(LENGTHS[head[6:8]], head[8:start])[0]
     if end - start > MAX_HEADER or end > len(head):
         raise NpyError("the npy file's header is longer than the file, or than a header needs")
-    inner = head[start:end].decode("latin1").strip()
-    entries = list(ENTRY.finditer(inner[1:-1]))
-    found = {entry[2]: entry for entry in entries}
-    if len(entries) != len(found) or found.keys() != {"descr", "fortran_order", "shape"}:
-        raise NpyError("the npy file's header is not a dictionary of descr, fortran_order and shape")
-    descr, order, shape = found["descr"][4], found["fortran_order"][5], found["shape"][6]
-    if inner != "{" + "".join(entry[0] for entry in entries) + "}" or order is None or shape is None:
+    text = head[start:end].decode("latin1").translate(QUOTES_AND_TUPLES)
+    for python, as_json in AS_JSON:
+        text = re.sub(python, as_json, text)
+    try:
+        found: dict[str, Any] = dict(json.loads(text))
+        descr, fortran_order, shape = (found.pop(name) for name in ("descr", "fortran_order", "shape"))
+    except (ValueError, TypeError, KeyError, RecursionError):
+        raise NpyError("the npy file's header is not a dictionary of descr, fortran_order and shape") from None
+    sizes = isinstance(shape, list) and all(type(size) is int and size >= 0 for size in shape)
+    if found or type(fortran_order) is not bool or not sizes:
         raise NpyError("the npy file's header does not hold a dtype, an order and a shape")
-    return NpyHeader(descr or "", "F" if order == "True" else "C", _sizes(shape), end)
-
-
-def _sizes(source: str) -> tuple[int, ...]:
-    """Return the tuple of whole numbers that is written so; Python 2 wrote an L after long ones."""
-    parts = [part.strip().removesuffix("L") for part in source.split(",")]
-    sizes = parts if parts[-1] else parts[:-1]
-    if (len(parts) == 1 and sizes) or not all(size.isdecimal() and len(size) <= 18 for size in sizes):
-        raise NpyError("the npy file's shape is not a tuple of whole numbers")
-    return tuple(map(int, sizes))
+    return NpyHeader(descr if isinstance(descr, str) else "", "F" if fortran_order else "C", tuple(shape), end)
 
 
 def read_array(content: bytes, dtypes: tuple[str, ...]) -> NDArray[np.generic]:

@@ -49,9 +49,9 @@ def test_what_others_write_is_read(text):
     assert (header.descr, header.order, header.shape, header.start) == ("<f4", "C", (80, 6), 10 + len(text))
 
 
-@pytest.mark.parametrize("shape", ["(5)", "5", "[5, 6]", "(-5,)", "(5.0,)", "(1_0,)", "(0x5,)", "(,)", "(5,,)", "(٥,)"])
+@pytest.mark.parametrize("shape", ["5", "(-5,)", "(5.0,)", "(True,)", "(1_0,)", "(0x5,)", "(,)", "(5,,)", "[" * 900])
 def test_what_is_no_shape_is_refused(shape):
-    with pytest.raises((NpyError, UnicodeEncodeError)):
+    with pytest.raises(NpyError):
         read_header(headed(f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}"))
 
 
@@ -61,7 +61,6 @@ def test_no_text_is_more_than_a_refusal(text):
         header = read_header(headed(text))
     except NpyError:
         return
-    assert "'" not in header.descr
     assert all(f"{size}" in text for size in header.shape)
 
 

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.config import ConfigError
-from vocoder.importers.imported import Imported, Request
+from vocoder.importers.imported import Imported
 from vocoder.importers.nvidia_waveglow import import_waveglow
 from vocoder.importers.r9y9_wavenet import import_r9y9_wavenet
 from vocoder.importers.weights import Weights, read_weights
-from vocoder.mel.config_file import read_statistics
+from vocoder.mel.config_file import Statistics, read_statistics
 
-IMPORTERS: MappingProxyType[str, Callable[[Request], Imported]] = MappingProxyType(
+Importer = Callable[[Weights, Mapping[str, Any] | None, Statistics | None], Imported]
+"""from a checkpoint, the settings file of its project, and the mean and variance of each mel bin"""
+IMPORTERS: MappingProxyType[str, Importer] = MappingProxyType(
     {"nvidia-waveglow": import_waveglow, "r9y9-wavenet": import_r9y9_wavenet}
 )
 
@@ -40,7 +42,7 @@ def import_model(
     weights = read_weights(file)
     try:
         given = None if statistics is None else read_statistics(statistics)
-        imported = IMPORTERS[layout](Request(weights, None if config is None else _object_in(config), given))
+        imported = IMPORTERS[layout](weights, None if config is None else _object_in(config), given)
     except ConfigError as error:  # of the mel config that configuration and statistics make
         raise CheckpointError(f"{file} cannot be imported: {error}") from error
     origin = {"layout": layout, "file": weights.source, "sha256": weights.sha256, "step": weights.step}

@@ -16,10 +16,11 @@ from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import ConfigError
-from vocoder.importers.imported import Imported, Request, check_keys, count, mel_config_of, setting
+from vocoder.importers.imported import Imported, count, mel_config_of, setting
 from vocoder.importers.weights import Weights
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.config_file import Statistics
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig, published
 
@@ -34,22 +35,21 @@ MEL_SETTINGS = {
 }
 
 
-def import_waveglow(request: Request) -> Imported:
+def import_waveglow(weights: Weights, settings: Mapping[str, Any] | None, _: Statistics | None) -> Imported:
     """Return the WaveGlow of a checkpoint; its sizes are those of the tensors, a configuration tells of its mels.
 
     Raises a CheckpointError if the tensors are not those of a WaveGlow.
     """
-    weights = request.weights
     if OLDEST_MODULE in (weights.module or "").split("."):
         raise CheckpointError(f"a module of {OLDEST_MODULE}.py cannot be imported: its odd flows exchange the halves")
     split = weights.module is None and any(".cond_layers." in name for name in weights.tensors)
     tensors = _merged(dict(weights.tensors))
     config = _architecture(tensors, _stride(weights))
-    mel_config = _mel(setting(request.config, "data_config", {}), config)
+    mel_config = _mel(setting(settings, "data_config", {}), config)
     config = dataclasses.replace(config, sample_rate=mel_config.sample_rate)
     with torch.device("meta"):  # takes no memory, whatever sizes the tensors have
         named = _named(WaveGlow(config))
-    check_keys(tensors, {theirs: shape for theirs, (_, shape) in named.items()}, LAYOUT)
+    _check_shapes(tensors, {theirs: shape for theirs, (_, shape) in named.items()})
     _check_dilations(config, weights)
     model = WaveGlow(config)
     ours = model.state_dict()
@@ -148,3 +148,19 @@ def _check_dilations(architecture: WaveGlowConfig, weights: Weights) -> None:
         own = weights.settings.get(f"WN.0.in_layers.{i}.dilation", (dilation,))
         if own != (dilation,):
             raise CheckpointError(f"layer {i} has dilation {own}; only {(dilation,)}, 2^{i}, is known")
+
+
+def _check_shapes(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
+    """Raise a CheckpointError that lists every tensor that is missing, unknown or of another shape."""
+    found = {name: tuple(value.shape) for name, value in tensors.items()}
+    both = expected.keys() & found.keys()
+    problems = {
+        "missing": [name for name in expected if name not in found],
+        "unknown": [name for name in found if name not in expected],
+        "of another shape": [
+            f"{n} {found[n]} instead of {expected[n]}" for n in sorted(both) if found[n] != expected[n]
+        ],
+    }
+    if any(problems.values()):
+        told = "; ".join(f"{what}: {', '.join(names)}" for what, names in problems.items() if names)
+        raise CheckpointError(f"the weights do not fit the layout {LAYOUT}; {told}")

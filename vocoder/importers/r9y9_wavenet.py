@@ -12,11 +12,12 @@ from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError
 from vocoder.config import ConfigError
-from vocoder.importers.imported import Imported, Request, check_agreement, check_keys, count, mel_config_of, setting
+from vocoder.importers.imported import Imported, count, mel_config_of, setting
+from vocoder.importers.weights import Weights
 from vocoder.layers.conditioning import UpsamplingConfig
 from vocoder.layers.stack import PublishedStackConfig
-from vocoder.mel.config import MelConfig, preset
-from vocoder.mel.config_file import with_statistics
+from vocoder.mel.config import preset
+from vocoder.mel.config_file import Statistics, with_statistics
 from vocoder.models.published_config import PublishedWaveNetConfig
 from vocoder.models.wavenet import WaveNet
 
@@ -25,34 +26,39 @@ UPSAMPLING = "upsample_net.upsample.up_layers."
 MEL_SETTINGS = {"n_fft": "fft_size", "win_length": "win_length", "f_min": "fmin", "f_max": "fmax"}
 PREEMPHASIS = 0.85  # of the project's audio code, which no preset states
 
-Shapes = dict[str, tuple[int, ...]]
 
-
-def import_r9y9_wavenet(request: Request) -> Imported:
+def import_r9y9_wavenet(
+    weights: Weights, settings: Mapping[str, Any] | None, statistics: Statistics | None
+) -> Imported:
     """Return the WaveNet of a checkpoint; sizes come from the tensors, everything else from the preset.
 
     Raises a CheckpointError if the tensors are of another layout, or the preset is missing or asks for what is unknown.
     """
-    settings = request.config
     if settings is None:
         raise CheckpointError("the weights do not say how dilations repeat: give the model's preset (JSON) as --config")
-    tensors = request.weights.tensors
-    if "embed_speakers.weight" in tensors:
+    left = dict(weights.tensors)
+    if "embed_speakers.weight" in left:
         raise CheckpointError("a model of several speakers cannot be imported")
-    config = _architecture(tensors, settings)
-    check_keys(tensors, _shapes(config, tensors), LAYOUT)
+    config = _architecture(left, settings)
     _check_preset(config, settings)
-    model = WaveNet(config)
-    layers = len(config.stack.dilations)
-    ours = {f"stack.{name}": value for name, value in _stack_tensors(tensors, layers).items()}
-    ours["condition.conv_in.weight"] = tensors["upsample_net.conv_in.weight"]
-    for i in range(len(config.upsampling.scales)):
-        ours[f"condition.stages.{i}.weight"] = tensors[f"{UPSAMPLING}{2 * i + 1}.weight"]
-    model.load_state_dict(ours)
+    model, layers = WaveNet(config), len(config.stack.dilations)
+    try:
+        model.load_state_dict(_taken(left, config))
+    except KeyError as error:
+        raise CheckpointError(f"the weights do not fit the layout {LAYOUT}; missing: {error.args[0]}") from error
+    except RuntimeError as error:
+        raise CheckpointError(f"the weights do not fit the layout {LAYOUT}: {error}") from error
+    if left:
+        raise CheckpointError(f"the weights do not fit the layout {LAYOUT}; unknown: {', '.join(left)}")
     notes = [f"the original never uses the residual of its last layer, conv_layers.{layers - 1}.conv1x1_out"]
-    if request.statistics is None:
+    known = {"sample_rate": config.sample_rate, "hop_length": config.hop_length, "n_mels": config.n_mels}
+    mel_config = mel_config_of(preset("r9y9"), settings, MEL_SETTINGS, **known)
+    if statistics is None:
         notes.append("no statistics: mels must arrive normalised by the training corpus's mean and variance")
-    return Imported(model, _mel(settings, config, request), tuple(notes))
+        mel_config = dataclasses.replace(mel_config, name=f"{mel_config.name}-without-statistics")
+    else:
+        mel_config = with_statistics(mel_config, statistics)
+    return Imported(model, mel_config, tuple(notes))
 
 
 def _architecture(tensors: Mapping[str, Tensor], settings: Mapping[str, Any]) -> PublishedWaveNetConfig:
@@ -118,9 +124,9 @@ def _distribution(inputs: int, outputs: int, settings: Mapping[str, Any]) -> str
 
 
 def _check_preset(config: PublishedWaveNetConfig, settings: Mapping[str, Any]) -> None:
-    """Raise if the preset says something else than the tensors."""
+    """Raise if the preset says something else than the tensors; null agrees with anything."""
     stack, upsampling = config.stack, config.upsampling
-    found = {
+    found: dict[str, Any] = {
         "num_mels": config.n_mels,
         "cin_channels": config.n_mels,
         "cin_pad": upsampling.context,
@@ -129,75 +135,47 @@ def _check_preset(config: PublishedWaveNetConfig, settings: Mapping[str, Any]) -
         "gate_channels": 2 * stack.gate_channels,
         "skip_out_channels": stack.skip_channels,
         "kernel_size": stack.kernel_size,
-        "out_channels": _outputs(config),
+        "out_channels": 2 if config.distribution == "gaussian" else 3 * config.components,
         "hop_size": config.hop_length,
+        "upsample_scales": list(upsampling.scales),
+        "freq_axis_kernel_size": upsampling.bands,
     }
-    check_agreement(settings, found)
-    scales = {"upsample_scales": list(upsampling.scales), "freq_axis_kernel_size": upsampling.bands}
-    check_agreement(setting(settings, "upsample_params", {}), scales)
+    said = {**settings, **setting(settings, "upsample_params", {})}
+    for name, value in found.items():
+        if said.get(name) not in (None, value):
+            raise CheckpointError(f"{name} is {said[name]!r} in the configuration, but {value!r} in the weights")
 
 
-def _outputs(config: PublishedWaveNetConfig) -> int:
-    return 2 if config.distribution == "gaussian" else 3 * config.components
-
-
-def _shapes(config: PublishedWaveNetConfig, tensors: Mapping[str, Tensor]) -> Shapes:
-    """Return every name of the layout with its shape, weight norm folded."""
-    stack = config.stack
-    residual, gate, skip = stack.residual_channels, stack.gate_channels, stack.skip_channels
-    shapes: Shapes = {"upsample_net.conv_in.weight": (config.n_mels, config.n_mels, 2 * config.upsampling.context + 1)}
-    for i, scale in enumerate(config.upsampling.scales):
-        shapes[f"{UPSAMPLING}{2 * i + 1}.weight"] = (1, 1, config.upsampling.bands, 2 * scale + 1)
-    sizes: Shapes = {"first_conv": (residual, 1, 1)}
-    sizes |= {"last_conv_layers.1": (skip, skip, 1), "last_conv_layers.3": (_outputs(config), skip, 1)}
-    for i in range(len(stack.dilations)):
-        prefix = f"conv_layers.{i}."
-        sizes[f"{prefix}conv"] = (2 * gate, residual, stack.kernel_size)
-        sizes[f"{prefix}conv1x1_out"], sizes[f"{prefix}conv1x1_skip"] = (residual, gate, 1), (skip, gate, 1)
-        shapes[f"{prefix}conv1x1c.weight"] = (2 * gate, config.n_mels, 1)
-        if f"{prefix}conv1x1c.bias" in tensors:  # in versions before the last
-            shapes[f"{prefix}conv1x1c.bias"] = (2 * gate,)
-    for name, shape in sizes.items():
-        shapes[f"{name}.weight"], shapes[f"{name}.bias"] = shape, shape[:1]
-    return shapes
-
-
-def _stack_tensors(tensors: Mapping[str, Tensor], layers: int) -> dict[str, Tensor]:
-    """Return the tensors of a `PublishedStack` that computes the same without scales.
+def _taken(left: dict[str, Tensor], config: PublishedWaveNetConfig) -> dict[str, Tensor]:
+    """Take all tensors of the layout, and return those of a `WaveNet` that computes the same without scales.
 
     The original's layers make h_{i+1} = s (h_i + o_i) with s = sqrt(1/2). With h_i = s^i g_i this is
     g_{i+1} = g_i + o_i / s^i, so that s^i goes into the convolution that reads g_i and 1 / s^i into the one that writes
     o_i. The scale of the skips' sum is positive and passes the ReLU. The last layer's residual is read by nothing.
     """
-    made: dict[str, Tensor] = {}
+    made: dict[str, Tensor] = {"condition.conv_in.weight": left.pop("upsample_net.conv_in.weight")}
+    for i in range(len(config.upsampling.scales)):
+        made[f"condition.stages.{i}.weight"] = left.pop(f"{UPSAMPLING}{2 * i + 1}.weight")
+
+    def take(name: str) -> tuple[Tensor, Tensor]:
+        return left.pop(f"{name}.weight"), left.pop(f"{name}.bias")
 
     def put(name: str, weight: Tensor, bias: Tensor) -> None:
-        made[f"{name}.weight"], made[f"{name}.bias"] = weight.unsqueeze(2), bias
+        made[f"stack.{name}.weight"], made[f"stack.{name}.bias"] = weight.unsqueeze(2), bias
 
+    layers = len(config.stack.dilations)
     for i in range(layers):
         prefix, scale = f"conv_layers.{i}.", math.sqrt(0.5) ** i
-        weight, bias = _conv(tensors, f"{prefix}conv")
-        put(f"in_layers.{i}", weight * scale, bias + tensors.get(f"{prefix}conv1x1c.bias", torch.zeros(())))
-        made[f"cond_layers.{i}.weight"] = tensors[f"{prefix}conv1x1c.weight"].unsqueeze(2)
-        weight, bias = _conv(tensors, f"{prefix}conv1x1_skip")
+        weight, bias = take(f"{prefix}conv")
+        put(f"in_layers.{i}", weight * scale, bias + left.pop(f"{prefix}conv1x1c.bias", torch.zeros(())))
+        made[f"stack.cond_layers.{i}.weight"] = left.pop(f"{prefix}conv1x1c.weight").unsqueeze(2)
+        weight, bias = take(f"{prefix}conv1x1_skip")
+        residual = take(f"{prefix}conv1x1_out")
         if i < layers - 1:
-            residual = _conv(tensors, f"{prefix}conv1x1_out")
             weight, bias = torch.cat([residual[0] / scale, weight]), torch.cat([residual[1] / scale, bias])
         put(f"res_skip_layers.{i}", weight, bias)
-    put("start", *_conv(tensors, "first_conv"))
-    weight, bias = _conv(tensors, "last_conv_layers.1")
+    put("start", *take("first_conv"))
+    weight, bias = take("last_conv_layers.1")
     put("middle", weight * math.sqrt(1 / layers), bias)
-    put("end", *_conv(tensors, "last_conv_layers.3"))
+    put("end", *take("last_conv_layers.3"))
     return made
-
-
-def _conv(tensors: Mapping[str, Tensor], name: str) -> tuple[Tensor, Tensor]:
-    return tensors[f"{name}.weight"], tensors[f"{name}.bias"]
-
-
-def _mel(settings: Mapping[str, Any], config: PublishedWaveNetConfig, request: Request) -> MelConfig:
-    known = {"sample_rate": config.sample_rate, "hop_length": config.hop_length, "n_mels": config.n_mels}
-    made = mel_config_of(preset("r9y9"), settings, MEL_SETTINGS, **known)
-    if request.statistics is None:
-        return dataclasses.replace(made, name=f"{made.name}-without-statistics")
-    return with_statistics(made, request.statistics)

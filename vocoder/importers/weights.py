@@ -13,13 +13,14 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from vocoder.checkpoint import CheckpointError
-from vocoder.importers.stand_ins import Inert
-from vocoder.importers.unpickling import read_pickled
-from vocoder.importers.weight_norm import folded
+from vocoder.importers.unpickling import Inert, read_pickled
 
 WRAPPERS = ("state_dict", "model", "model_state_dict", "generator")
+STEPS = ("global_step", "iteration", "step", "steps")
 PREFIX = "module."
 MAX_DEPTH = 8  # of wrappers in wrappers
+NORMS = (("weight_g", "weight_v"), ("parametrizations.weight.original0", "parametrizations.weight.original1"))
+"""magnitude and direction of a weight norm as `torch.nn.utils.weight_norm` names them, and as parametrizations do"""
 
 
 @dataclass(frozen=True)
@@ -45,33 +46,24 @@ def read_weights(path: Path) -> Weights:
     """
     if not path.is_file():
         raise FileNotFoundError(f"there is no file {path}")
-    root = _read_safetensors(path) if path.suffix == ".safetensors" else read_pickled(path)
-    holder, wrapped = _unwrapped(root, path)
-    module, settings = None, dict[str, Any]()
-    if isinstance(wrapped, Inert):
-        try:
-            module = _innermost(wrapped).qualified_name
-            found = dict(_contents(wrapped, ""))
-        except RecursionError:
-            raise CheckpointError(f"{path} holds modules within modules, deeper than any model has them") from None
-        settings = {_bare(name): value for name, value in found.items() if not isinstance(value, Tensor)}
-    else:
-        found = {str(name): value for name, value in wrapped.items()}
-    tensors = {name: value for name, value in found.items() if isinstance(value, Tensor)}
+    try:
+        root = load_file(path) if path.suffix == ".safetensors" else read_pickled(path)
+        holder, wrapped = _unwrapped(root, path)
+        module = _innermost(wrapped).qualified_name if isinstance(wrapped, Inert) else None
+        found = dict(_contents(wrapped, "") if isinstance(wrapped, Inert) else wrapped)
+    except SafetensorError as error:
+        raise CheckpointError(f"{path} is no safetensors file: {error}") from error
+    except RecursionError:
+        raise CheckpointError(f"{path} holds modules within modules, deeper than any model has them") from None
+    tensors = {str(name): value for name, value in found.items() if isinstance(value, Tensor)}
     bare = {_bare(name): value for name, value in tensors.items()}
     if len(bare) != len(tensors):
         raise CheckpointError(f"{path} holds the same tensor with and without {PREFIX!r} in front")
+    settings = {_bare(str(name)): value for name, value in found.items() if not isinstance(value, Tensor)}
+    step = next((holder[name] for name in STEPS if isinstance(holder, Mapping) and type(holder.get(name)) is int), None)
     with path.open("rb") as file:
         sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-    return Weights(folded(bare), path.name, sha256, module, settings, _step(holder))
-
-
-def _read_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        tensors: dict[str, Tensor] = load_file(path)
-    except SafetensorError as error:
-        raise CheckpointError(f"{path} is no safetensors file: {error}") from error
-    return tensors
+    return Weights(_without_norms(bare), path.name, sha256, module, settings, step)
 
 
 def _unwrapped(root: Any, path: Path) -> tuple[Any, Any]:
@@ -101,8 +93,8 @@ def _is_module(value: Any) -> bool:
 
 
 def _innermost(module: Inert) -> Inert:
-    inner = module.state.get("_modules", {})
-    wrapped = inner.get("module") if isinstance(inner, Mapping) else None
+    inner = _mapping(module.state.get("_modules"))
+    wrapped = inner.get("module")
     return _innermost(wrapped) if isinstance(wrapped, Inert) and len(inner) == 1 else module
 
 
@@ -129,6 +121,23 @@ def _bare(name: str) -> str:
     return name
 
 
-def _step(holder: Any) -> int | None:
-    values = [_mapping(holder).get(name) for name in ("global_step", "iteration", "step", "steps")]
-    return next((value for value in values if type(value) is int), None)
+def _without_norms(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return all tensors in float32, with g v / |v| for each normalised weight; |v| is over all but the first axis.
+
+    Raises a CheckpointError if a weight has one half of its normalisation only, is there twice, or the halves do not
+    fit.
+    """
+    plain = dict(tensors)
+    for ends in NORMS:
+        for stem in sorted({name.removesuffix(end) for name in tensors for end in ends if name.endswith(end)}):
+            g, v = (plain.pop(f"{stem}{end}", None) for end in ends)
+            if g is None or v is None:
+                raise CheckpointError(f"weight norm of {stem}weight lacks {stem}{ends[0] if g is None else ends[1]}")
+            if f"{stem}weight" in plain:
+                raise CheckpointError(f"{stem}weight is there both plain and normalised")
+            if g.numel() != v.shape[0]:
+                raise CheckpointError(f"weight norm of {stem}weight has {g.numel()} magnitudes for {v.shape[0]} rows")
+            rows = v.double().flatten(1)
+            scale = g.double().reshape(-1, 1) / rows.norm(dim=1, keepdim=True)
+            plain[f"{stem}weight"] = (rows * scale).reshape(v.shape).float()
+    return {name: value.float() if value.is_floating_point() else value for name, value in plain.items()}

@@ -76,7 +76,7 @@ def test_a_header_that_claims_32_gigabytes_allocates_nothing():
     assert error.kind == "malformed-body"
 
 
-SHAPES = ("(0, 80)", "(80, 0)", "(80, -6)", "()", "(80, 6, 1, 1)", "(80, 5)", "(80, 7)", "[80, 6]", "(80, True)")
+SHAPES = ("(0, 80)", "(80, 0)", "(80, -6)", "()", "(80, 6, 1, 1)", "(80, 5)", "(80, 7)", "(80, True)")
 OTHER_DTYPES = (">f4", "<i4", "<c8", "|S4", "|b1", "<M8[s]", "<U1", [("a", "<f4")])
 DESCRIPTIONS = ("('<f4', (2,))", "7", "[('a', '<f4')]", "'<f4,<f4'", "'O'")
 LONG = f"{{'descr': '<f4', 'fortran_order': False, 'shape': (80, {10**300}), }}".encode()
