@@ -27,8 +27,7 @@ from training.evaluate.opinions import naturalness, pesq_wide_band
 from training.evaluate.recordings import Recording, Selection, recordings
 from training.evaluate.spectra import band_is_kept, band_level
 from training.model_card import model_card
-from vocoder.adapt.adapter import DIRECTORY, shipped_adapters
-from vocoder.adapt.path import accepted_presets, path_between
+from vocoder.adapt.path import DIRECTORY, accepted_presets, path_between, shipped_adapters
 from vocoder.checkpoint import load_model, save_model
 from vocoder.config import to_dict
 from vocoder.loading import DEFAULT_MODEL, load

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from vocoder.audio.resampling import resample
-from vocoder.guard.encodings import TORTOISE
+from vocoder.guard.conventions import TORTOISE
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.spectrogram import MelSpectrogram
 

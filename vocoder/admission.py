@@ -18,8 +18,7 @@ from vocoder.guard.automatic import source_config
 from vocoder.guard.guard import judge
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import MelConfig
-from vocoder.mel.range import mel_range
-from vocoder.mel.values import MelError, finite_values, shape_fault
+from vocoder.mel.values import MelError, finite_values, mel_range, shape_fault
 from vocoder.sampling import AdaptMode, GuardMode, Preset
 
 CPU = torch.device("cpu")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,6 @@ from typing import Any
 import torch
 
 from vocoder.checkpoint import CheckpointError, load_model
-from vocoder.hub import download
 from vocoder.layers.stack import default_dtype
 from vocoder.memory import keep_freed_memory
 from vocoder.models.base import Vocoder
@@ -109,3 +109,24 @@ def _usable_device(name: str | torch.device) -> torch.device:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise DeviceError(f"device {str(name)!r} cannot be used: {reason}") from error
     return device
+
+
+MODEL_FILES = ["config.json", "model.safetensors", "README.md"]
+
+
+def download(repository: str) -> Path:
+    """Return the directory of a repository's files, fetched or from the cache.
+
+    The repository is an id such as `me/voice`, or `me/voice@revision` with a branch, a tag or a commit. Raises a
+    CheckpointError if there is none, it cannot be reached, or huggingface_hub is not installed.
+    """
+    try:
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+    except ImportError as error:
+        raise CheckpointError(f"to load {repository!r} from the Hugging Face hub, install huggingface_hub") from error
+    name, _, revision = repository.partition("@")
+    try:
+        return Path(snapshot_download(name, revision=revision or None, allow_patterns=MODEL_FILES))
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError, json.JSONDecodeError) as error:
+        raise CheckpointError(f"cannot load {repository!r} from the Hugging Face hub: {error}") from error

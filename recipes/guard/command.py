@@ -34,8 +34,7 @@ from training.run_config import (
 )
 from vocoder.checkpoint import save_model
 from vocoder.config import ConfigError, to_dict
-from vocoder.guard.encodings import PLAIN, encodings
-from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, VARIATIONS, layouts
+from vocoder.guard.conventions import NOT_SPEECH, PLAIN, SHUFFLED, VARIATIONS, encodings, layouts
 from vocoder.mel.config import preset
 from vocoder.models.guard import GuardConfig, GuardModel
 

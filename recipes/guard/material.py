@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from recipes.guard.recordings import at_rate
-from vocoder.guard.layouts import Layout, layouts
+from vocoder.guard.conventions import Layout, layouts
 from vocoder.mel.config import MelConfig
 from vocoder.mel.spectrogram import mel_filterbank
 

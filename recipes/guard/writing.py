@@ -14,8 +14,17 @@ from torch.nn import functional as F
 
 from recipes.guard.material import LEAST, Material
 from recipes.guard.variation import VariationConfig, like_predicted
-from vocoder.guard.encodings import LN10, NATURAL, PLAIN, TORTOISE, encodings
-from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, VARIATIONS, layouts
+from vocoder.guard.conventions import (
+    LN10,
+    NATURAL,
+    NOT_SPEECH,
+    PLAIN,
+    SHUFFLED,
+    TORTOISE,
+    VARIATIONS,
+    encodings,
+    layouts,
+)
 from vocoder.mel.config import MelConfig
 from vocoder.mel.convert import encode, plain
 from vocoder.models.convention import ConventionConfig
@@ -150,7 +159,7 @@ def written(
 
     Args:
         mel: without a floor.
-        encoding: a name of `vocoder.guard.encodings`.
+        encoding: a name of `vocoder.guard.conventions`.
         config: by which its energies were computed.
         statistics: mean and deviation (n_mels, 1) for the encoding of that name.
         rng: of the floor.

@@ -16,7 +16,7 @@ from server.engine.errors import SynthesisError
 from server.engine.jobs import Parts
 from server.engine.line import Pace
 from vocoder.correction.order import BLOCK
-from vocoder.mel.range import mel_range
+from vocoder.mel.values import mel_range
 from vocoder.sampling import Utterance, voice_of
 from vocoder.synthesis.synthesizer import Synthesizer
 

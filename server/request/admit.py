@@ -20,10 +20,9 @@ from vocoder.audio.origin import Origin
 from vocoder.config import ConfigError
 from vocoder.guard.automatic import UnsureError
 from vocoder.guard.verdict import Verdict
-from vocoder.mel.config import MelConfig
+from vocoder.mel.config import ALIASES, MelConfig, canonical, meant
 from vocoder.mel.config_file import AUTO, with_statistics
 from vocoder.mel.convert import MelMismatchError
-from vocoder.mel.names import ALIASES, canonical, meant
 from vocoder.mel.values import MelError
 from vocoder.sampling import GuardMode, Sampling
 

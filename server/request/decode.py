@@ -17,8 +17,7 @@ from numpy.typing import NDArray
 from pydantic_core import from_json
 
 from server.problems import Problem, malformed_body
-from vocoder.mel.file import kind_of
-from vocoder.npy import MAGIC, NpyError, read_header
+from vocoder.npy import MAGIC, NpyError, kind_of, read_header
 
 NPY = "application/x-npy"
 SAFETENSORS = "application/vnd.safetensors"

@@ -14,7 +14,7 @@ from server.routes.openapi import PROBLEMS
 from server.service import Service, ServiceDependency
 from vocoder.adapt.path import accepted_presets
 from vocoder.config import to_dict
-from vocoder.mel.range import mel_range
+from vocoder.mel.values import mel_range
 
 router = APIRouter(tags=["models"])
 

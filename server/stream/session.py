@@ -31,7 +31,7 @@ from vocoder.adapt.path import MelPath
 from vocoder.admission import StreamAdmission
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import AUTO
-from vocoder.mel.range import mel_range
+from vocoder.mel.values import mel_range
 
 logger = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ import soundfile
 from benchmarks import adapters
 from training.corpora.manifest import Entry, ManifestError, read_manifest, write_manifest
 from training.evaluate.recordings import Recording
-from vocoder.adapt.adapter import DIRECTORY, load_adapter
+from vocoder.adapt.path import DIRECTORY, load_adapter
 from vocoder.mel.config import preset
 
 

@@ -10,9 +10,8 @@ from torch.nn import functional
 from vocoder.adapt.path import MelPath
 from vocoder.admission import StreamAdmission
 from vocoder.mel.config import preset
-from vocoder.seeded_noise import white_noise
-from vocoder.stages import Stage, windowed
-from vocoder.synthesis.pipeline import MEL, NOISE, Pipeline
+from vocoder.sampling import white_noise
+from vocoder.stages import MEL, NOISE, Pipeline, Stage, windowed
 from vocoder.synthesis.stream import ChunkSizes, StreamSession
 
 REACH = 3

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from vocoder.seeded_noise import white_noise
+from vocoder.sampling import white_noise
 
 
 @pytest.mark.parametrize("size", [1, 7, 31, 32, 45])

@@ -14,8 +14,8 @@ from training.corpora.manifest import Entry, Manifest, ManifestError
 from vocoder.adapt.path import path_between
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
-from vocoder.mel.file import read_mel
-from vocoder.mel.range import mel_range
+from vocoder.mel.values import mel_range
+from vocoder.npy import read_mel
 
 WITHOUT = "without a mel"
 

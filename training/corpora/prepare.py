@@ -31,7 +31,7 @@ from training.corpora.given_mels import check_given_mel
 from training.corpora.manifest import Entry, Manifest, Split, read_manifest, replace_text, write_manifest
 from training.corpora.mapping import mapped, with_bar
 from vocoder.mel.config_file import load_mel_config
-from vocoder.mel.file import read_mel
+from vocoder.npy import read_mel
 
 UNHEARD = "as it was found"
 """the detail for a recording that was left out without being decoded"""

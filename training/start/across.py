@@ -7,8 +7,8 @@ from torch import Tensor
 
 from vocoder.config import ConfigError
 from vocoder.layers.source.excitation import MIXING_STEP_SCALE
-from vocoder.mel.bands import band_centres, band_interpolation
 from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import band_centres, band_interpolation
 from vocoder.models.reverse import Reverse
 
 

@@ -12,7 +12,6 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
-from vocoder.audio.container import is_chained_ogg
 from vocoder.audio.origin import Origin, mark
 from vocoder.audio.resampling import resample
 
@@ -209,3 +208,21 @@ def failure(error: RuntimeError) -> str:
         return "the system refused it, as where a disk is full"
     hint = " (wav, flac, ogg, mp3 and others are audio; a mel in an npy file is not)" if "recogni" in reason else ""
     return reason + hint
+
+
+OGG_MAGIC = b"OggS"
+OGG_HEAD = 27  # bytes of a page before its segment table (RFC 3533, section 6)
+FIRST_PAGE = 2  # the flag of a stream's first page
+
+
+def is_chained_ogg(file: BinaryIO) -> bool:
+    """Return whether a file, read from its start, chains several Ogg streams; its position is lost."""
+    file.seek(0)
+    data_seen = False
+    while (head := file.read(OGG_HEAD))[:4] == OGG_MAGIC and len(head) == OGG_HEAD:
+        first = bool(head[5] & FIRST_PAGE)
+        if first and data_seen:
+            return True
+        data_seen = data_seen or not first
+        file.seek(sum(file.read(head[26])), 1)
+    return False

@@ -17,7 +17,7 @@ from vocoder.bulk.jobs import Job
 from vocoder.bulk.record import RECORD_FOLDER, pending
 from vocoder.bulk.synthesis import Outcome, RowSynthesizer, Voice
 from vocoder.bulk.workers import in_processes, synthesize_row
-from vocoder.mel.file import mel_frames
+from vocoder.npy import mel_frames
 
 ROW_FRAMES = 1024
 """mel frames in a row on a CPU; longer rows leave its caches and gain nothing"""

@@ -18,7 +18,7 @@ from vocoder.bulk.jobs import Job
 from vocoder.loading import load
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import AUTO, chosen_config
-from vocoder.mel.file import read_mel
+from vocoder.npy import read_mel
 from vocoder.sampling import GuardMode, Sampling, Utterance, voice_of
 
 

@@ -21,12 +21,12 @@ from vocoder.client.errors import (
     NoAnswerError,
     Problem,
     RateLimitedError,
+    Retries,
     ServerError,
     UnavailableError,
     UnknownModelError,
     VocoderError,
 )
-from vocoder.client.retries import Retries
 from vocoder.client.sync_client import Client, SpeechStream
 
 __all__ = [

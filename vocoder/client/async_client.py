@@ -15,7 +15,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
 from vocoder.client.answers import ModelInfo, Speech, StreamEnd, StreamStart
-from vocoder.client.errors import BadAnswerError, NoAnswerError, VocoderError
+from vocoder.client.errors import BadAnswerError, NoAnswerError, Retries, VocoderError
 from vocoder.client.requests import (
     MODELS,
     Answer,
@@ -31,7 +31,6 @@ from vocoder.client.requests import (
     read_speech,
     synthesis_call,
 )
-from vocoder.client.retries import Retries
 from vocoder.client.stream_messages import END, connection_error, frame_messages, hello, read_message, stream_address
 
 if TYPE_CHECKING:

@@ -14,11 +14,13 @@ from numpy.typing import NDArray
 
 from vocoder.client.answers import StreamEnd
 from vocoder.client.async_client import AsyncClient, AsyncSpeechStream
-from vocoder.client.loop_thread import LoopThread
 from vocoder.client.requests import SpeechOptions
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+import asyncio
+import os
+import weakref
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -107,3 +109,46 @@ class SpeechStream:
         except Exception as error:
             with suppress(RuntimeError):  # the client may have been closed meanwhile
                 self._loop.run(self._stream.fail(error))
+
+
+T = TypeVar("T")
+
+
+class LoopThread:
+    """Runs coroutines for any thread. It ends with `stop`, when it is garbage-collected, or with the process."""
+
+    def __init__(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="vocoder-client")
+        self._thread.start()
+        self._process = os.getpid()
+        self._end = weakref.finalize(self, _ended, self._loop, self._thread)
+        self._end.atexit = False  # a daemon, so that the process can end
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run a coroutine to its result.
+
+        Raises:
+            RuntimeError: the loop has been stopped, or this process is a fork.
+        """
+        if not self._end.alive or self._process != os.getpid():
+            work.close()
+            closed = "the client has been closed"
+            raise RuntimeError("a client belongs to one process: make another in a fork" if self._end.alive else closed)
+        future = asyncio.run_coroutine_threadsafe(work, self._loop)
+        try:
+            return future.result()
+        except BaseException:  # such as KeyboardInterrupt: nobody waits for the result
+            future.cancel()
+            raise
+
+    def stop(self) -> None:
+        """End the thread."""
+        self._end()
+
+
+def _ended(loop: asyncio.AbstractEventLoop, thread: threading.Thread) -> None:
+    loop.call_soon_threadsafe(loop.stop)
+    if thread is not threading.current_thread():
+        thread.join()
+        loop.close()

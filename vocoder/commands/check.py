@@ -14,7 +14,7 @@ from vocoder.guard.guard import checked, load_guard
 from vocoder.guard.verdict import Verdict
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import AUTO, load_mel_config
-from vocoder.mel.file import read_mel
+from vocoder.npy import read_mel
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -10,8 +10,7 @@ import torch
 from vocoder.audio.file import AUDIO_FORMATS
 from vocoder.audio.origin import Origin
 from vocoder.loading import DEFAULT_MODEL, load, shipped_models
-from vocoder.mel.config import PRESETS
-from vocoder.mel.names import ALIASES
+from vocoder.mel.config import ALIASES, PRESETS
 from vocoder.sampling import AdaptMode, Sampling
 from vocoder.synthesis.synthesizer import Synthesizer
 

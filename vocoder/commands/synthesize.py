@@ -23,7 +23,7 @@ from vocoder.commands.sampling import (
     sampling_of,
 )
 from vocoder.mel.config_file import AUTO, chosen_config
-from vocoder.mel.file import read_mel
+from vocoder.npy import read_mel
 from vocoder.sampling import GuardMode, Utterance, voice_of
 from vocoder.synthesis.synthesizer import Synthesizer
 

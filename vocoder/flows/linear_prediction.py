@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from vocoder.config import ConfigError
-from vocoder.mel.bands import band_centres, band_interpolation
 from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import band_centres, band_interpolation
 
 
 def autocorrelation(power: Tensor, order: int) -> Tensor:

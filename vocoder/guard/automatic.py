@@ -7,15 +7,14 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from vocoder.guard.conventions import layouts
 from vocoder.guard.guard import Guard, guard_of, turned
-from vocoder.guard.layouts import layouts
 from vocoder.guard.recogniser import Guess, Recognition, convention_of, never_recognised
 from vocoder.guard.verdict import UNSURE, recognised, transposed, unsure
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.config_file import AUTO, load_mel_config
 from vocoder.mel.convert import convert, plain
-from vocoder.mel.range import mel_range
-from vocoder.mel.values import bands_hint, finite_values
+from vocoder.mel.values import bands_hint, finite_values, mel_range
 from vocoder.sampling import Preset
 
 

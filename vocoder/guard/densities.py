@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from vocoder.guard.layouts import is_true, layout_of, layouts
+from vocoder.guard.conventions import is_true, layout_of, layouts
 from vocoder.models.guard import GuardConfig, GuardModel
 
 LOST = 3.0

@@ -15,8 +15,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from vocoder.guard.encodings import NATURAL, PLAIN, TRANSPOSED, encoding_of, encodings
-from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, layout_named, layouts
+from vocoder.guard.conventions import (
+    NATURAL,
+    NOT_SPEECH,
+    PLAIN,
+    SHUFFLED,
+    TRANSPOSED,
+    encoding_of,
+    encodings,
+    layout_named,
+    layouts,
+)
 from vocoder.layers.mel_statistics import mel_statistics
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.convert import plain

@@ -8,8 +8,7 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
-from vocoder.guard.encodings import LOUDEST, PLAIN, encodings
-from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, layouts
+from vocoder.guard.conventions import LOUDEST, NOT_SPEECH, PLAIN, SHUFFLED, encodings, layouts
 from vocoder.guard.recogniser import Convention, Guess, Recognition, never_recognised
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.values import shape_fault

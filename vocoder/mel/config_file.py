@@ -13,8 +13,7 @@ import numpy as np
 
 from vocoder.config import ConfigError, from_dict
 from vocoder.files import read_small
-from vocoder.mel.config import PRESETS, MelConfig, preset
-from vocoder.mel.names import canonical
+from vocoder.mel.config import PRESETS, MelConfig, canonical, preset
 
 AUTO = "auto"
 """in place of a preset: recognise it from the mel"""

@@ -19,9 +19,9 @@ class ConventionConfig:
     """What is told apart, and the size of the network."""
 
     layouts: tuple[str, ...] = ("nvidia",)
-    """how the bands are computed, by names of `vocoder.guard.layouts`; `shuffled` and `not-speech` may be among them"""
+    """how the bands are computed, by names of `vocoder.guard.conventions`, `shuffled` and `not-speech` included"""
     encodings: tuple[str, ...] = ("ln",)
-    """how they are written, by names of `vocoder.guard.encodings`"""
+    """how they are written, by names of `vocoder.guard.conventions`"""
     n_mels: int = 80
     hidden: int = 256
     frames: int = 384

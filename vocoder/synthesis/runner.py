@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import partial
 
@@ -11,14 +12,12 @@ from torch import Tensor
 from vocoder.correction.correction import Correction
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.mel.config import MelConfig
+from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.base import Vocoder
 from vocoder.models.wavenet import WaveNet
 from vocoder.packing import Packing
-from vocoder.sampling import Sampling
-from vocoder.seeded_noise import white_noise
-from vocoder.stages import MEL, NOISE, run
-from vocoder.synthesis.denoiser import Denoiser, silent_mel
-from vocoder.synthesis.pipeline import Pipeline
+from vocoder.sampling import Sampling, white_noise
+from vocoder.stages import MEL, NOISE, Pipeline, Stage, run, windowed
 
 WHOLE_FRAMES = 1024
 """frames of all mels of a batch that are computed at once; more are computed in parts"""
@@ -127,3 +126,47 @@ def _read_mels_in_float64(model: Vocoder, device: torch.device) -> None:
             module.double()
     if isinstance(model, WaveNet):
         model.condition.double()
+
+
+N_FFT = 1024
+HOP_LENGTH = 256
+SILENT_FRAMES = 88
+
+
+def silent_mel(config: MelConfig) -> Tensor:
+    """Return the mel (1, n_mels, frames) of digital silence that a denoiser's bias is taken from."""
+    return MelSpectrogram(config).silence()[None, :, None].repeat(1, 1, SILENT_FRAMES)
+
+
+class Denoiser:
+    """Subtracts a model's response to silence from the magnitudes of its audio and keeps the phase.
+
+    Args:
+        response: x (1, T) that the model makes of `silent_mel` at sigma 0; the bias is its mean spectrum. (The
+            published denoiser of WaveGlow asks for zeros instead, which is loud sound in the natural logarithm.)
+    """
+
+    def __init__(self, response: Tensor) -> None:
+        self.window = torch.hann_window(N_FFT, device=response.device)
+        self.bias = self._spectrum(response).abs().mean(dim=2, keepdim=True)
+
+    def remove(self, x: Tensor, strength: float) -> Tensor:
+        """Return audio (B, T) with `strength` times the bias subtracted from its magnitudes."""
+        spectrum = self._spectrum(x)
+        magnitude = spectrum.abs()
+        scale = (magnitude - strength * self.bias).clamp_min(0) / magnitude.clamp_min(1e-12)
+        return torch.istft(spectrum * scale, N_FFT, HOP_LENGTH, window=self.window, length=x.shape[1])
+
+    def stage(self, signal: str, strength: float, hop_length: int) -> Stage:
+        """Return the stage that removes the bias from `signal` (B, 1, T).
+
+        A sample lies in spectra of N_FFT samples each, which reach as far again to its other side. They stand at
+        multiples of HOP_LENGTH, wherever the mel's frames are.
+        """
+        reach = -(-N_FFT // hop_length)
+        align = HOP_LENGTH // math.gcd(HOP_LENGTH, hop_length)
+        removal = windowed(lambda x: self.remove(x[:, 0], strength)[:, None])
+        return Stage("denoised", (signal,), removal, reach, reach, align)
+
+    def _spectrum(self, x: Tensor) -> Tensor:
+        return torch.stft(x, N_FFT, HOP_LENGTH, window=self.window, pad_mode="constant", return_complex=True)

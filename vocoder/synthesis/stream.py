@@ -17,7 +17,7 @@ from vocoder.correction.order import BLOCK
 from vocoder.guard.automatic import UnsureError
 from vocoder.guard.verdict import Verdict
 from vocoder.models.base import Vocoder
-from vocoder.synthesis.pipeline import Pipeline
+from vocoder.stages import Pipeline
 
 SLOW_CHUNK_FRAMES, CHUNK_FRAMES = 64, 128
 """frames of the mel that a chunk waits for at most, of models that go sample by sample, and of others: in shorter ones

@@ -14,8 +14,7 @@ from recipes.__main__ import main
 from recipes.adapters.fitting import SILENT_FRAMES, AdapterObjective, Frames, Levels, closed_form, frames_of
 from training.corpora.manifest import Entry, Manifest, read_manifest, write_manifest
 from training.data.augment import AugmentConfig
-from vocoder.adapt.adapter import adapter_between, load_adapter
-from vocoder.adapt.path import MelPath
+from vocoder.adapt.path import MelPath, adapter_between, load_adapter
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.adapter import AdapterConfig, AdapterModel

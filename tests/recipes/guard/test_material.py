@@ -13,8 +13,7 @@ from recipes.guard.material import LayoutBank, Material
 from recipes.guard.recordings import CODECS, coded, from_elsewhere
 from recipes.guard.variation import VariationConfig
 from recipes.guard.writing import Writer, written
-from vocoder.guard.encodings import encodings
-from vocoder.guard.layouts import NOT_SPEECH, SHUFFLED, layouts
+from vocoder.guard.conventions import NOT_SPEECH, SHUFFLED, encodings, layouts
 from vocoder.mel.config import preset
 from vocoder.mel.convert import decode
 from vocoder.mel.spectrogram import MelSpectrogram

@@ -16,7 +16,7 @@ from vocoder.audio.info import audio_info
 from vocoder.audio.origin import Origin
 from vocoder.export.traced import program_of
 from vocoder.mel.spectrogram import MelSpectrogram
-from vocoder.seeded_noise import white_noise
+from vocoder.sampling import white_noise
 
 PAGE_COPY = os.environ.get("PAGE_COPY")
 needs_copy = pytest.mark.skipif(not PAGE_COPY or not Path(PAGE_COPY).is_dir(), reason="make browser-test writes a copy")

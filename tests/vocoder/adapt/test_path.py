@@ -8,8 +8,7 @@ import math
 import pytest
 import torch
 
-from vocoder.adapt.adapter import Adapter
-from vocoder.adapt.path import Converter, MelPath, Placement, path_between
+from vocoder.adapt.path import Adapter, Converter, MelPath, Placement, path_between
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.convert import MelMismatchError
 from vocoder.mel.spectrogram import MelSpectrogram

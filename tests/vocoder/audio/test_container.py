@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from vocoder.audio.container import is_chained_ogg
-from vocoder.audio.file import AudioError, read_audio
+from vocoder.audio.file import AudioError, is_chained_ogg, read_audio
 
 X = (0.3 * np.sin(np.linspace(0.0, 3000.0, 24000))).astype(np.float32)
 

@@ -12,8 +12,7 @@ from vocoder.correction.correction import Correction
 from vocoder.correction.order import BLOCK
 from vocoder.mel.config import preset
 from vocoder.mel.spectrogram import MelSpectrogram
-from vocoder.stages import MEL, NOISE
-from vocoder.synthesis.pipeline import Pipeline
+from vocoder.stages import MEL, NOISE, Pipeline
 
 FRAMES = 60
 NVIDIA = preset("nvidia")

@@ -30,7 +30,7 @@ from vocoder.models.student import Student, StudentConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig
 from vocoder.models.wavenet import WaveNet
-from vocoder.seeded_noise import white_noise
+from vocoder.sampling import white_noise
 from vocoder.synthesis.synthesizer import Synthesizer
 
 SHAPE = {"n_mels": 5, "hop_length": 8, "sample_rate": 8000}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 
-from vocoder.guard.encodings import encoding_of, encodings
+from vocoder.guard.conventions import encoding_of, encodings
 from vocoder.mel.config import PRESETS, preset
 
 NVIDIA = preset("nvidia")

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vocoder.guard.automatic import UnsureError, recognised_config
-from vocoder.guard.layouts import SHUFFLED
+from vocoder.guard.conventions import SHUFFLED
 from vocoder.guard.recogniser import Convention, Recogniser, convention_of, never_recognised
 from vocoder.guard.verdict import recognised
 from vocoder.layers.mel_statistics import mel_statistics

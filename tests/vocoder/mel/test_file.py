@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from vocoder.mel.file import kind_of, read_mel
+from vocoder.npy import kind_of, read_mel
 
 
 @pytest.mark.parametrize(

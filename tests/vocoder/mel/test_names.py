@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from vocoder.mel.config import PRESETS
-from vocoder.mel.names import ALIASES, canonical, other_names
+from vocoder.mel.config import ALIASES, PRESETS, canonical, other_names
 
 
 def test_every_alias_stands_for_a_preset_and_hides_none():
