@@ -85,12 +85,10 @@ def _convert_union(hint: Any, value: Any, path: str) -> Any:
 
 
 def _scalar(hint: Any, value: Any, path: str) -> Any:
-    if hint is Any or hint in (dict, list):
+    if hint is Any or hint in (dict, list) or (typing.get_origin(hint) is dict and isinstance(value, dict)):
         return value
     if hint is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
     if isinstance(hint, type) and (type(value) is hint or (hint not in (int, float, bool) and isinstance(value, hint))):
-        return value
-    if hint is not int and typing.get_origin(hint) is dict and isinstance(value, dict):
         return value
     raise ConfigError(f"{path} must be {getattr(hint, '__name__', hint)}, not {value!r}")

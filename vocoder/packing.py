@@ -28,14 +28,9 @@ class Packing:
         self.lengths = tuple(lengths)
         self.gap = gap
         self.device = device
-        self.frames = self.needed(lengths, gap)
+        self.frames = sum(lengths) + gap * len(lengths)
         self.starts = tuple(accumulate((length + gap for length in lengths[:-1]), initial=0))
         self._gaps: dict[int, Tensor] = {}
-
-    @staticmethod
-    def needed(lengths: Sequence[int], gap: int) -> int:
-        """Return how many frames a row of utterances of these lengths takes."""
-        return sum(length + gap for length in lengths)
 
     @property
     def ends(self) -> tuple[int, ...]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO
@@ -59,6 +60,23 @@ AUDIO_FORMATS: MappingProxyType[str, AudioFormat] = MappingProxyType(
 
 
 @dataclasses.dataclass(frozen=True)
+class AudioInfo:
+    """Format and origin of an audio file.
+
+    `container` and `encoding` are libsndfile's names, `program` is what wrote the file, if it says so, and `origin`
+    where the audio comes from, if this package wrote it.
+    """
+
+    container: str
+    encoding: str
+    sample_rate: int
+    channels: int
+    seconds: float
+    program: str | None
+    origin: Origin | None
+
+
+@dataclasses.dataclass(frozen=True)
 class WriteReport:
     """What writing did to the audio.
 
@@ -94,15 +112,10 @@ def read_audio(
         FileNotFoundError: there is no such file.
     """
     name = _name(source)
-    if isinstance(source, (str, Path)) and not Path(source).is_file():
-        raise FileNotFoundError(f"there is no audio file {name}")
-    try:
-        with open_audio(source) as file:
-            file_rate: int = file.samplerate
-            limit = -1 if max_seconds is None else int(max_seconds * file_rate) + 1
-            samples = file.read(limit, dtype="float32", always_2d=True)
-    except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise AudioError(f"cannot read {name}: {failure(error)}") from None
+    with _reading(source) as file:
+        file_rate: int = file.samplerate
+        limit = -1 if max_seconds is None else int(max_seconds * file_rate) + 1
+        samples = file.read(limit, dtype="float32", always_2d=True)
     if max_seconds is not None and len(samples) > max_seconds * file_rate:
         raise AudioTooLongError(f"{name} is longer than {max_seconds:g} s")
     if len(samples) == 0:
@@ -114,6 +127,28 @@ def read_audio(
         return (x, file_rate) if sample_rate is None else (resample(x, file_rate, sample_rate), sample_rate)
     except ValueError as error:
         raise AudioError(f"{name}: {error}") from None
+
+
+def audio_info(source: str | Path | BinaryIO) -> AudioInfo:
+    """Read format and origin of an audio file, without its samples; raises as `read_audio`."""
+    with _reading(source) as file:
+        seconds, origin = file.frames / file.samplerate, Origin.of_json(file.comment or "")
+        return AudioInfo(
+            file.format, file.subtype, file.samplerate, file.channels, seconds, file.software or None, origin
+        )
+
+
+@contextmanager
+def _reading(source: str | Path | BinaryIO) -> Iterator[soundfile.SoundFile]:
+    """Open an audio file for reading; raises as `read_audio`."""
+    name = _name(source)
+    if isinstance(source, (str, Path)) and not Path(source).is_file():
+        raise FileNotFoundError(f"there is no audio file {name}")
+    try:
+        with open_audio(source) as file:
+            yield file
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise AudioError(f"cannot read {name}: {_failure(error)}") from None
 
 
 def open_audio(source: str | Path | BinaryIO) -> soundfile.SoundFile:
@@ -166,7 +201,7 @@ def write_audio(
             for start in range(0, len(samples), _BLOCK):
                 file.write(samples[start : start + _BLOCK])
     except (soundfile.LibsndfileError, RuntimeError) as error:
-        raise AudioError(f"cannot write {_name(target)}: {failure(error)}") from None
+        raise AudioError(f"cannot write {_name(target)}: {_failure(error)}") from None
     return report
 
 
@@ -201,7 +236,7 @@ def _name(place: str | Path | BinaryIO) -> str:
     return str(place) if isinstance(place, (str, Path)) else "the audio"
 
 
-def failure(error: RuntimeError) -> str:
+def _failure(error: RuntimeError) -> str:
     """Return libsndfile's reason, with a hint if the file is not audio."""
     reason = str(getattr(error, "error_string", error)).rstrip(".")
     if reason == "System error":  # libsndfile keeps the system's own words to itself

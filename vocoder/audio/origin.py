@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 import soundfile
 
+from vocoder.config import from_dict
 from vocoder.version import __version__
 
 PROGRAM = "flow-vocoder"
@@ -47,12 +48,9 @@ class Origin:
         """Read what `to_json` wrote; None for any other text."""
         try:
             said = json.loads(text)
-            origin = cls(said["model"], said["version"], said.get("seed"), said["synthetic"], said.get("dtype"))
-        except (ValueError, KeyError, TypeError, AttributeError):
+            return from_dict(cls, {field.name: said.get(field.name) for field in fields(cls)})
+        except (ValueError, AttributeError):
             return None
-        texts = (origin.model, origin.version, origin.dtype or "")
-        right = all(isinstance(text, str) for text in texts) and type(origin.synthetic) is bool
-        return origin if right and (origin.seed is None or type(origin.seed) is int) else None
 
 
 def mark(file: soundfile.SoundFile, origin: Origin | None) -> None:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
+from httpx import Response
 from numpy.typing import NDArray
 
 from vocoder.audio.origin import Origin
+from vocoder.client.errors import understood
 from vocoder.config import from_dict
 from vocoder.mel.config import MelConfig
+from vocoder.npy import read_array
 
+T = TypeVar("T")
 MOST_BANDS = 2**12
 
 
@@ -44,7 +49,7 @@ class MelVerdict:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> MelVerdict:
         """Read the verdict from a member of a message."""
-        return from_dict(cls, {item.name: document[item.name] for item in fields(cls)}, "guard")
+        return _from_fields(cls, document, "guard")
 
 
 @dataclass(frozen=True)
@@ -84,7 +89,7 @@ class StreamStart:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> StreamStart:
         """Read the message `ready`."""
-        start = from_dict(cls, {item.name: document.get(item.name) for item in fields(cls)}, "ready")
+        start = _from_fields(cls, document, "ready")
         if min(start.sample_rate, start.n_mels, start.hop_length) < 1 or start.n_mels > MOST_BANDS:
             raise ValueError(f"ready: no model has {start}")
         return start
@@ -107,8 +112,7 @@ class StreamEnd:
     def of(cls, document: Mapping[str, Any]) -> StreamEnd:
         """Read the message `done`."""
         said = document.get("guard")
-        told = {item.name: document.get(item.name) for item in fields(cls)}
-        return from_dict(cls, told | {"guard": None if said is None else MelVerdict.of(said)}, "done")
+        return _from_fields(cls, {**document, "guard": None if said is None else MelVerdict.of(said)}, "done")
 
 
 @dataclass(frozen=True)
@@ -126,10 +130,45 @@ class ModelInfo:
     @classmethod
     def of(cls, document: Mapping[str, Any]) -> ModelInfo:
         """Read one entry of the server's list."""
-        mel, known = document.get("mel"), {item.name for item in fields(MelConfig)}
-        config = None
-        if mel is not None:
-            config = from_dict(MelConfig, {name: value for name, value in mel.items() if name in known})
+        mel = document.get("mel")
+        config = None if mel is None else _from_fields(MelConfig, mel, "mel")
         if not isinstance(document["name"], str) or not isinstance(document["state"], str):
             raise TypeError("name and state of a model are texts")
         return cls(document["name"], document["state"], config, document)
+
+
+def _from_fields(cls: type[T], document: Mapping[str, Any], where: str) -> T:
+    """Read a dataclass from those members of a document that it knows; others may be newer than this client."""
+    known = [item.name for item in fields(cls)]  # type: ignore[arg-type]
+    return from_dict(cls, {name: document[name] for name in known if name in document}, where)
+
+
+def read_speech(answer: Response) -> Speech:
+    """Return the audio of an answer; raises a BadAnswerError if it holds none, or samples that are not finite."""
+    headers = answer.headers
+    with understood():
+        x, rate, seed = _read_npy(answer.content, 1), int(headers["X-Sample-Rate"]), int(headers["X-Seed"])
+        if rate < 1:
+            raise ValueError(f"a sample rate of {rate} Hz")
+        origin = Origin.of_json(headers.get("X-Audio-Origin", ""))
+        verdict, adapted = MelVerdict.of_headers(headers), headers.get("X-Mel-Adapted")
+        return Speech(x, rate, headers["X-Model"], seed, verdict, origin, adapted, headers.get("X-Mel-Recognised"))
+
+
+def read_mel(answer: Response) -> NDArray[np.float32]:
+    """Return the mel (n_mels, frames) of an answer; raises a BadAnswerError if it holds none."""
+    with understood():
+        return _read_npy(answer.content, 2)
+
+
+def read_models(answer: Response) -> list[ModelInfo]:
+    """Return the models of an answer; raises a BadAnswerError if it holds none."""
+    with understood():
+        return [ModelInfo.of(document) for document in json.loads(answer.content)["models"]]
+
+
+def _read_npy(body: bytes, dimensions: int) -> NDArray[np.float32]:
+    array = read_array(body, ("<f4",)).astype(np.float32)  # a copy: what is read is a view of the body
+    if array.ndim != dimensions or not np.isfinite(array).all():
+        raise ValueError(f"an array of {array.ndim} dimensions, or with values that are not finite")
+    return array

@@ -14,21 +14,16 @@ from numpy.typing import NDArray
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
-from vocoder.client.answers import ModelInfo, Speech, StreamEnd, StreamStart
-from vocoder.client.errors import BadAnswerError, NoAnswerError, Retries, VocoderError
+from vocoder.client.answers import ModelInfo, Speech, StreamEnd, StreamStart, read_mel, read_models, read_speech
+from vocoder.client.errors import BadAnswerError, NoAnswerError, Retries, VocoderError, error_of, read_problem
 from vocoder.client.requests import (
     MODELS,
-    Answer,
     Audio,
     Call,
     SpeechOptions,
     authorization,
     checked_url,
-    failure,
     mel_call,
-    read_mel,
-    read_models,
-    read_speech,
     synthesis_call,
 )
 from vocoder.client.stream_messages import END, connection_error, frame_messages, hello, read_message, stream_address
@@ -173,24 +168,22 @@ class AsyncClient:
             raise meaning from error
         return connection, start
 
-    async def _call(self, call: Call) -> Answer:
+    async def _call(self, call: Call) -> httpx.Response:
         return await self._again(lambda: self._send(call))
 
-    async def _send(self, call: Call) -> Answer:
+    async def _send(self, call: Call) -> httpx.Response:
         try:
             async with asyncio.timeout(self._timeout):
                 answer = await self._read(call)
         except (httpx.HTTPError, TimeoutError, OSError) as error:
             raise NoAnswerError(f"the server did not answer: {type(error).__name__}: {error}") from error
-        refusal = failure(answer)
-        if refusal is not None:
-            raise refusal
+        if not answer.is_success:
+            raise error_of(read_problem(answer.status_code, answer.content, answer.headers.get("Retry-After")))
         return answer
 
-    async def _read(self, call: Call) -> Answer:
+    async def _read(self, call: Call) -> httpx.Response:
         """Return the answer to a request; give up as soon as it is larger than it may be."""
-        options: dict[str, Any] = {"params": call.params, "content": call.content, "headers": call.headers}
-        async with self._http.stream(call.method, call.path, **options) as response:
+        async with self._http.stream(**call) as response:
             if response.headers.get("Content-Encoding", "identity").lower() != "identity":
                 raise BadAnswerError("the answer is compressed, which was not asked for")
             content = bytearray()
@@ -198,7 +191,7 @@ class AsyncClient:
                 content += part
                 if len(content) > self._max_bytes:
                     raise BadAnswerError(f"the answer is larger than {self._max_bytes} bytes (max_bytes)")
-            return Answer(response.status_code, response.headers, bytes(content))
+            return httpx.Response(response.status_code, headers=response.headers, content=bytes(content))
 
     async def _again(self, attempt: Callable[[], Awaitable[T]]) -> T:
         done = 0

@@ -1,11 +1,9 @@
-"""HTTP requests of the client, and their answers."""
+"""HTTP requests of the client."""
 
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from os import PathLike
 from pathlib import Path
 from typing import Any, TypedDict
@@ -15,10 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from vocoder.audio.file import write_audio
-from vocoder.audio.origin import Origin
-from vocoder.client.answers import MelVerdict, ModelInfo, Speech
-from vocoder.client.errors import VocoderError, error_of, read_problem, understood
-from vocoder.npy import read_array
 
 Audio = bytes | str | PathLike[str] | NDArray[np.floating] | NDArray[np.int16]
 """content or path of a sound file, or samples"""
@@ -54,27 +48,9 @@ class SpeechOptions(TypedDict, total=False):
     """of the audio in LUFS, instead of a gain; not of streams"""
 
 
-@dataclass(frozen=True)
-class Call:
-    """One HTTP request."""
-
-    method: str
-    path: str
-    params: Mapping[str, Any] = field(default_factory=dict)
-    content: bytes | None = None
-    headers: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The answer to a request, read whole."""
-
-    status: int
-    headers: Mapping[str, str]
-    content: bytes
-
-
-MODELS = Call("GET", "v1/models")
+Call = dict[str, Any]
+"""one HTTP request, as arguments of httpx"""
+MODELS: Call = {"method": "GET", "url": "v1/models"}
 
 
 def checked_url(url: str) -> str:
@@ -127,8 +103,8 @@ def synthesis_call(mel: Any, options: SpeechOptions) -> Call:
     """Return the request to synthesize a whole mel (n_mels, frames), with lossless audio."""
     body = io.BytesIO()
     np.save(body, np.ascontiguousarray(to_array(mel), "<f4"), allow_pickle=False)
-    params = {**used(options), "format": "npy"}
-    return Call("POST", "v1/synthesize", params, body.getvalue(), {"Content-Type": "application/x-npy"})
+    params, headers = {**used(options), "format": "npy"}, {"Content-Type": "application/x-npy"}
+    return {"method": "POST", "url": "v1/synthesize", "params": params, "content": body.getvalue(), "headers": headers}
 
 
 def mel_call(audio: Audio, sample_rate: int | None, model: str | None, preset: str | None) -> Call:
@@ -147,7 +123,8 @@ def mel_call(audio: Audio, sample_rate: int | None, model: str | None, preset: s
     else:
         content = audio if isinstance(audio, bytes) else Path(audio).read_bytes()
     params = {name: value for name, value in (("model", model), ("preset", preset)) if value is not None}
-    return Call("POST", "v1/mel", params, content, {"Content-Type": "application/octet-stream"})
+    headers = {"Content-Type": "application/octet-stream"}
+    return {"method": "POST", "url": "v1/mel", "params": params, "content": content, "headers": headers}
 
 
 def _full_scale(samples: NDArray[Any]) -> NDArray[np.float32]:
@@ -157,41 +134,3 @@ def _full_scale(samples: NDArray[Any]) -> NDArray[np.float32]:
     if samples.dtype.kind != "f":
         raise TypeError(f"samples are floats in -1..1, or int16, not {samples.dtype}")
     return samples.astype(np.float32, copy=False)
-
-
-def failure(answer: Answer) -> VocoderError | None:
-    """Return the error of an answer, or None."""
-    if 200 <= answer.status < 300:
-        return None
-    return error_of(read_problem(answer.status, answer.content, answer.headers.get("Retry-After")))
-
-
-def read_speech(answer: Answer) -> Speech:
-    """Return the audio of an answer; raises a BadAnswerError if it holds none, or samples that are not finite."""
-    headers = answer.headers
-    with understood():
-        x, rate, seed = _read_npy(answer.content, 1), int(headers["X-Sample-Rate"]), int(headers["X-Seed"])
-        if rate < 1:
-            raise ValueError(f"a sample rate of {rate} Hz")
-        origin = Origin.of_json(headers.get("X-Audio-Origin", ""))
-        verdict, adapted = MelVerdict.of_headers(headers), headers.get("X-Mel-Adapted")
-        return Speech(x, rate, headers["X-Model"], seed, verdict, origin, adapted, headers.get("X-Mel-Recognised"))
-
-
-def read_mel(answer: Answer) -> NDArray[np.float32]:
-    """Return the mel (n_mels, frames) of an answer; raises a BadAnswerError if it holds none."""
-    with understood():
-        return _read_npy(answer.content, 2)
-
-
-def read_models(answer: Answer) -> list[ModelInfo]:
-    """Return the models of an answer; raises a BadAnswerError if it holds none."""
-    with understood():
-        return [ModelInfo.of(document) for document in json.loads(answer.content)["models"]]
-
-
-def _read_npy(body: bytes, dimensions: int) -> NDArray[np.float32]:
-    array = read_array(body, ("<f4",)).astype(np.float32)  # a copy: what is read is a view of the body
-    if array.ndim != dimensions or not np.isfinite(array).all():
-        raise ValueError(f"an array of {array.ndim} dimensions, or with values that are not finite")
-    return array

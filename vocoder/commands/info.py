@@ -8,7 +8,7 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from vocoder.audio.info import AudioInfo, audio_info
+from vocoder.audio.file import AudioInfo, audio_info
 from vocoder.commands.files import source_of
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
 from types import MappingProxyType
@@ -23,6 +23,8 @@ NOT_SPEECH = "not-speech"
 _SPECTRUM = ("sample_rate", "n_fft", "win_length", "hop_length", "power")
 _FIELDS = (*_SPECTRUM, "n_mels", "f_min", "f_max", "mel_scale", "mel_norm")
 """fields that a layout depends on; where frames begin does not change values"""
+HOPS = {128: (115, 140), 512: (440, 600)}
+"""hops in samples, and others that count as the same fault"""
 POWER_FLOOR = 1e-10
 """of power mels: the square of the floor of magnitudes"""
 
@@ -55,55 +57,45 @@ class Layout:
 
 @cache
 def layouts() -> Mapping[str, Layout]:
-    """Return all layouts by name, the guard's own first."""
-    found = {
-        TRUE: Layout(_like(), "typical", "the bands of the nvidia preset (0 to 8000 Hz)", "nvidia"),
-        "nemo": _preset("nemo"),
-        "espnet": _preset("espnet"),
-        "r9y9": _preset("r9y9"),
-        "tacotron2-tf": _preset("tacotron2-tf"),
-        "power": Layout(_like(power=2.0, floor=POWER_FLOOR), "power", "squared magnitudes"),
-        "clarinet": Layout(
-            _like(power=2.0, f_min=125.0, f_max=7600.0, floor=POWER_FLOOR),
-            "power",
-            "sums of powers instead of magnitudes, in bands from 125 to 7600 Hz",
-        ),
-        "speecht5": Layout(
-            _like(sample_rate=16000, f_min=80.0, f_max=7600.0),
-            "sample-rate",
-            "audio at 16000 Hz and the bands of the speecht5 preset (80 to 7600 Hz)",
-            "speecht5",
-        ),
-    }
-    for hop, near in ((128, (115, 140)), (512, (440, 600))):
-        words = f"a hop near {hop} samples"
-        found[f"hop{hop}"] = Layout(_like(hop_length=hop), "hop", words, near=near)
-    for rate, other in ((16000, ()), (24000, ()), (44100, (48000,))):
-        words = f"audio at about {rate} Hz"
-        found[f"rate{rate // 1000}"] = Layout(_like(sample_rate=rate), "sample-rate", words, near=other)
-    return MappingProxyType({**found, **_of_100_bands()})
+    """Return all layouts by name, the guard's own first; then those of 100 bands, the one of Vocos first."""
+    nvidia, vocos = (dataclasses.replace(preset(name), name="guard") for name in (TRUE, "vocos"))
+    power: dict[str, Any] = {"power": 2.0, "floor": POWER_FLOOR}
+    found = {TRUE: Layout(nvidia, "typical", "the bands of the nvidia preset (0 to 8000 Hz)", TRUE)}
+    for name in ("nemo", "espnet", "r9y9", "tacotron2-tf"):
+        bounds = {"f_min": preset(name).f_min, "f_max": preset(name).f_max}
+        words = f"the bands of the {name} preset ({bounds['f_min']:g} to {bounds['f_max']:g} Hz)"
+        found[name] = Layout(dataclasses.replace(nvidia, **bounds), "bands", words, name)
+    found["power"] = Layout(dataclasses.replace(nvidia, **power), "power", "squared magnitudes")
+    words = "sums of powers instead of magnitudes, in bands from 125 to 7600 Hz"
+    found["clarinet"] = Layout(dataclasses.replace(nvidia, **power, f_min=125.0, f_max=7600.0), "power", words)
+    words = "audio at 16000 Hz and the bands of the speecht5 preset (80 to 7600 Hz)"
+    changed = dataclasses.replace(nvidia, sample_rate=16000, f_min=80.0, f_max=7600.0)
+    found["speecht5"] = Layout(changed, "sample-rate", words, "speecht5")
+    for hop, near in HOPS.items():
+        changed = dataclasses.replace(nvidia, hop_length=hop)
+        found[f"hop{hop}"] = Layout(changed, "hop", f"a hop near {hop} samples", near=near)
+    for rate, near in ((16000, ()), (24000, ()), (44100, (48000,))):
+        changed = dataclasses.replace(nvidia, sample_rate=rate)
+        found[f"rate{rate // 1000}"] = Layout(changed, "sample-rate", f"audio at about {rate} Hz", near=near)
+    return MappingProxyType(found | dict(_of_100_bands(vocos, power)))
 
 
-def _of_100_bands() -> dict[str, Layout]:
-    """Return the layouts of 100 bands: Vocos, BigVGAN (arXiv 2206.04658), and mistakes with either."""
-    vocos = dataclasses.replace(preset("vocos"), name="guard")
+def _of_100_bands(vocos: MelConfig, power: dict[str, Any]) -> Iterator[tuple[str, Layout]]:
+    """Yield the layouts of 100 bands: Vocos, BigVGAN (arXiv 2206.04658), and mistakes with either."""
     bigvgan = dataclasses.replace(vocos, mel_scale="slaney", mel_norm="slaney", floor=1e-5)
     as_vocos, as_bigvgan = "the bands of the vocos preset", "the bands of the bigvgan preset"
-    found = {
-        "vocos": Layout(vocos, "typical", as_vocos, "vocos"),
-        "bigvgan": Layout(bigvgan, "bands", as_bigvgan, "bigvgan", like=("fireredtts", "gpt-sovits-v4")),
-    }
+    yield "vocos", Layout(vocos, "typical", as_vocos, "vocos")
+    yield "bigvgan", Layout(bigvgan, "bands", as_bigvgan, "bigvgan", like=("fireredtts", "gpt-sovits-v4"))
     for name, config, words in (("vocos", vocos, as_vocos), ("bigvgan", bigvgan, as_bigvgan)):
-        power = dataclasses.replace(config, power=2.0, floor=POWER_FLOOR)
-        found[f"{name}-power"] = Layout(power, "power", f"squared magnitudes and {words}")
-    for hop, near in ((128, (115, 140)), (512, (440, 600))):
+        changed = dataclasses.replace(config, **power)
+        yield f"{name}-power", Layout(changed, "power", f"squared magnitudes and {words}")
+    for hop, near in HOPS.items():
         changed = dataclasses.replace(vocos, hop_length=hop)
-        found[f"vocos-hop{hop}"] = Layout(changed, "hop", f"a hop near {hop} samples and {as_vocos}", near=near)
-    for rate, other in ((16000, ()), (44100, (48000,))):
+        yield f"vocos-hop{hop}", Layout(changed, "hop", f"a hop near {hop} samples and {as_vocos}", near=near)
+    for rate, near in ((16000, ()), (44100, (48000,))):
         changed = dataclasses.replace(vocos, sample_rate=rate, f_max=rate / 2)
         words = f"100 bands of audio at about {rate} Hz"
-        found[f"vocos-rate{rate // 1000}"] = Layout(changed, "sample-rate", words, near=other)
-    return found
+        yield f"vocos-rate{rate // 1000}", Layout(changed, "sample-rate", words, near=near)
 
 
 def layout_named(config: MelConfig) -> str | None:
@@ -122,16 +114,6 @@ def layout_of(density: str) -> str:
 def is_true(density: str) -> bool:
     """Whether a density is one of true mels."""
     return density.partition(":")[2] in ("", *VARIATIONS)
-
-
-def _like(**changes: float) -> MelConfig:
-    return dataclasses.replace(preset("nvidia"), name="guard", **changes)  # type: ignore[arg-type]
-
-
-def _preset(name: str) -> Layout:
-    config = preset(name)
-    words = f"the bands of the {name} preset ({config.f_min:g} to {config.f_max:g} Hz)"
-    return Layout(_like(f_min=config.f_min, f_max=config.f_max), "bands", words, name)
 
 
 PLAIN = "ln"

@@ -53,20 +53,13 @@ class Guard:
         """Whether mels of a mel config can be judged: the recogniser knows their convention."""
         return convention_of(config) in self._recogniser.places
 
-    def require(self, config: MelConfig) -> None:
-        """Raise a ValueError if the guard cannot judge mels of a mel config."""
-        if not self.knows(config):
-            known = ", ".join(name for name, config in PRESETS.items() if self.knows(config))
-            raise ValueError(f"the guard knows no mels of {config.name!r}, only those computed as those of {known} are")
-
     def recognise(self, mel: Tensor | np.ndarray) -> Recognition:
         """Recognise the convention of a mel (n_mels, frames).
 
         Raises a ValueError if it is not two-dimensional or not finite, or has another number of bands.
         """
         values = _two_dimensional(mel)
-        fault = shape_verdict(values.shape, self.mel_config.n_mels)
-        if fault is not None:
+        if (fault := shape_verdict(values.shape, self.mel_config.n_mels)) is not None:
             raise ValueError(fault.message)
         return self._recogniser.recognise(values)
 
@@ -90,11 +83,11 @@ class Guard:
         """
         config = config or self.mel_config
         claimed = convention_of(config)
-        if adapted is None:
-            self.require(config)
+        if adapted is None and not self.knows(config):
+            known = ", ".join(name for name, config in PRESETS.items() if self.knows(config))
+            raise ValueError(f"the guard knows no mels of {config.name!r}, only those computed as those of {known} are")
         values = _two_dimensional(mel)
-        fault = shape_verdict(values.shape, config.n_mels)
-        if fault is not None:
+        if (fault := shape_verdict(values.shape, config.n_mels)) is not None:
             return fault
         if config.scaled:
             values, config = convert(values, config, plain(config)), plain(config)
@@ -185,11 +178,7 @@ def judge(mel: Tensor | np.ndarray, path: MelPath) -> Verdict | None:
 
 def checked(mel: Tensor | np.ndarray, path: MelPath) -> Verdict:
     """Return the verdict as `judge` does; raises a ValueError also if no guard knows its mel config."""
-    found = judge(mel, path)
-    if found is None:
-        load_guard().require(path.source)
-    assert found is not None
-    return found
+    return judge(mel, path) or load_guard().check(mel, path.source)
 
 
 def _two_dimensional(mel: Any) -> Tensor:

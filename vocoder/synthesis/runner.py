@@ -26,6 +26,11 @@ PART_FRAMES = 512
 LEAST_PART_FRAMES = 128
 """frames of each mel in a part, whatever the size of the batch: the context of the stages must not weigh much"""
 
+N_FFT, HOP_LENGTH = 1024, 256
+"""of the spectra that a bias is removed from"""
+SILENT_FRAMES = 88
+"""of the mel of silence that a bias is measured with"""
+
 
 class Runner:
     """A model on its device, the correction towards its mel, and the removal of its bias."""
@@ -75,16 +80,11 @@ class Runner:
             audio[i] = self.whole(mels[i][None], samplings[i], samplings[i].seeds(1))[0]
         return [audio[i] for i in range(len(mels))]
 
-    def row_frames(self, frames: Sequence[int]) -> int:
-        """Return how many frames `together` computes for mels of these lengths."""
-        joined = [length for length in frames if self._joins(length)]
-        return sum(frames) - sum(joined) + Packing.needed(joined, self._gap)
-
     def denoiser(self) -> Denoiser:
         """Return the removal of the model's bias, which is measured once."""
         if self._denoiser is None:
-            silence = silent_mel(self.mel_config).to(self.device)
-            self._denoiser = Denoiser(self.whole(silence, Sampling(sigma=0.0), [0]))
+            silence = MelSpectrogram(self.mel_config).silence()[None, :, None].repeat(1, 1, SILENT_FRAMES)
+            self._denoiser = Denoiser(self.whole(silence.to(self.device), Sampling(sigma=0.0), [0]))
         return self._denoiser
 
     def _joins(self, frames: int) -> bool:
@@ -128,22 +128,11 @@ def _read_mels_in_float64(model: Vocoder, device: torch.device) -> None:
         model.condition.double()
 
 
-N_FFT = 1024
-HOP_LENGTH = 256
-SILENT_FRAMES = 88
-
-
-def silent_mel(config: MelConfig) -> Tensor:
-    """Return the mel (1, n_mels, frames) of digital silence that a denoiser's bias is taken from."""
-    return MelSpectrogram(config).silence()[None, :, None].repeat(1, 1, SILENT_FRAMES)
-
-
 class Denoiser:
     """Subtracts a model's response to silence from the magnitudes of its audio and keeps the phase.
 
-    Args:
-        response: x (1, T) that the model makes of `silent_mel` at sigma 0; the bias is its mean spectrum. (The
-            published denoiser of WaveGlow asks for zeros instead, which is loud sound in the natural logarithm.)
+    The response x (1, T) is what the model makes of digital silence at sigma 0; the bias is its mean spectrum. (The
+    published denoiser of WaveGlow asks for zeros instead, which is loud sound in the natural logarithm.)
     """
 
     def __init__(self, response: Tensor) -> None:

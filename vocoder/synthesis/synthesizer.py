@@ -185,10 +185,6 @@ class Synthesizer:
         audio = self._runner.together([one.mel[0] for one in admitted], utterances)
         return [one.returned(x[None]) for one, x in zip(admitted, audio, strict=True)]
 
-    def run_frames(self, frames: Sequence[int]) -> int:
-        """Return how many frames `synthesize_many` computes for mels of these lengths."""
-        return self._runner.row_frames(frames)
-
     def open_stream(
         self,
         *,

@@ -12,7 +12,7 @@ import soundfile
 import torch
 
 import vocoder
-from vocoder.audio.info import audio_info
+from vocoder.audio.file import audio_info
 from vocoder.audio.origin import Origin
 from vocoder.export.traced import program_of
 from vocoder.mel.spectrogram import MelSpectrogram

@@ -14,7 +14,7 @@ import soundfile
 import torch
 from answers import npy
 
-from vocoder.audio.info import audio_info
+from vocoder.audio.file import audio_info
 from vocoder.audio.origin import Origin
 from vocoder.config import to_dict
 from vocoder.mel.config import MelConfig

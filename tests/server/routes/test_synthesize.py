@@ -10,7 +10,7 @@ from answers import npy, problem, samples
 from safetensors.numpy import save
 
 from vocoder import __version__
-from vocoder.audio.info import audio_info
+from vocoder.audio.file import audio_info
 from vocoder.audio.origin import Origin
 from vocoder.audio.resampling import resample
 

@@ -12,7 +12,7 @@ from speaker import speak
 from streamers import mel_of
 
 from vocoder import __version__
-from vocoder.audio.info import audio_info
+from vocoder.audio.file import audio_info
 from vocoder.audio.origin import Origin
 from vocoder.audio.resampling import resample
 

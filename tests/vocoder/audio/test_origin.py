@@ -10,8 +10,7 @@ import soundfile
 from hypothesis import given
 from hypothesis import strategies as st
 
-from vocoder.audio.file import AUDIO_FORMATS, read_audio, write_audio
-from vocoder.audio.info import audio_info
+from vocoder.audio.file import AUDIO_FORMATS, audio_info, read_audio, write_audio
 from vocoder.audio.origin import Origin
 
 RATE = 24000

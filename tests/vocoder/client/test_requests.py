@@ -14,7 +14,7 @@ from vocoder.client.requests import mel_call, to_array
 
 def test_samples_are_sent_at_full_scale():
     def sent(samples):
-        return soundfile.read(io.BytesIO(mel_call(samples, 22050, None, None).content), dtype="float32")[0]
+        return soundfile.read(io.BytesIO(mel_call(samples, 22050, None, None)["content"]), dtype="float32")[0]
 
     samples = np.array([-32768, -1, 0, 16384, 32767], np.int16)
     np.testing.assert_array_equal(sent(samples), samples.astype(np.float32) / 32768)

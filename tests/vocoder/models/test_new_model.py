@@ -88,7 +88,6 @@ def test_utterances_in_a_row_do_not_meet(toy: Synthesizer) -> None:
     utterances = [
         Utterance(mel(frames), sigma=sigma, seed=frames) for frames, sigma in ((7, None), (3, 0.5), (12, 2.0))
     ]
-    assert toy.run_frames([7, 3, 12]) > 22  # with the gaps between them
     for x, utterance in zip(toy.synthesize_many(utterances), utterances, strict=True):
         alone = toy.synthesize(utterance.mel, sigma=utterance.sigma, seed=utterance.seed)
         torch.testing.assert_close(x, alone, rtol=0, atol=1e-6)
