@@ -19,10 +19,10 @@ from typing import Any
 import ray
 
 from vocoder.audio.file import AUDIO_FORMATS
-from vocoder.bulk.jobs import Job, list_jobs
+from vocoder.bulk.jobs import Job, Outcome, list_jobs
 from vocoder.bulk.record import unfinished
 from vocoder.bulk.run import ROW_FRAMES, rows, synthesize_all
-from vocoder.bulk.synthesis import Outcome, RowSynthesizer, Voice
+from vocoder.bulk.synthesis import RowSynthesizer, Voice
 from vocoder.loading import DEFAULT_MODEL
 from vocoder.sampling import Sampling
 

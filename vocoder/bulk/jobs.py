@@ -1,4 +1,4 @@
-"""Jobs: mel files and their audio files, from folders and manifests."""
+"""Jobs: mel files and their audio files, from folders and manifests, and what became of them."""
 
 from __future__ import annotations
 
@@ -19,6 +19,20 @@ class Job:
 
     mel: Path
     audio: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Outcome of a job: seconds of audio and clipped samples, or why there is no audio.
+
+    `doubt` is the message of the guard, or None if the mel is typical.
+    """
+
+    job: Job
+    seconds: float = 0.0
+    clipped: int = 0
+    error: str | None = None
+    doubt: str | None = None
 
 
 def list_jobs(sources: Sequence[Path], output: Path, suffix: str) -> list[Job]:

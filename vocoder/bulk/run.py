@@ -13,9 +13,9 @@ import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from vocoder.bulk.jobs import Job
+from vocoder.bulk.jobs import Job, Outcome
 from vocoder.bulk.record import RECORD_FOLDER, pending
-from vocoder.bulk.synthesis import Outcome, RowSynthesizer, Voice
+from vocoder.bulk.synthesis import RowSynthesizer, Voice
 from vocoder.bulk.workers import in_processes, synthesize_row
 from vocoder.npy import mel_frames
 

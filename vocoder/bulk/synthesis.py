@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from vocoder.audio.file import write_audio
 from vocoder.audio.origin import Origin
-from vocoder.bulk.jobs import Job
+from vocoder.bulk.jobs import Job, Outcome
 from vocoder.loading import load
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import AUTO, chosen_config
@@ -43,20 +43,6 @@ class Voice:
     def source(self) -> MelConfig | str | None:
         """Mel config of the mels, None for the model's, "auto" to recognise each; may raise a ConfigError."""
         return chosen_config(self.sampling.preset, self.statistics)
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Outcome of a job: seconds of audio and clipped samples, or why there is no audio.
-
-    `doubt` is the message of the guard, or None if the mel is typical.
-    """
-
-    job: Job
-    seconds: float = 0.0
-    clipped: int = 0
-    error: str | None = None
-    doubt: str | None = None
 
 
 class RowSynthesizer:

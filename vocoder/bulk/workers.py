@@ -14,8 +14,8 @@ from itertools import islice
 
 import torch
 
-from vocoder.bulk.jobs import Job
-from vocoder.bulk.synthesis import Outcome, RowSynthesizer, Voice
+from vocoder.bulk.jobs import Job, Outcome
+from vocoder.bulk.synthesis import RowSynthesizer, Voice
 from vocoder.processes import process_pool
 
 Work = Callable[[Sequence[Job]], list[Outcome]]

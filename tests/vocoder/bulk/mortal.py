@@ -6,8 +6,7 @@ import os
 import signal
 from collections.abc import Sequence
 
-from vocoder.bulk.jobs import Job
-from vocoder.bulk.synthesis import Outcome
+from vocoder.bulk.jobs import Job, Outcome  # which load no torch, so that a process starts at once
 
 
 def mortal(row: Sequence[Job]) -> list[Outcome]:

@@ -30,7 +30,7 @@ def loud_noise() -> torch.Tensor:
     return 0.3 * torch.randn(2, 6000, generator=torch.Generator().manual_seed(1))
 
 
-@pytest.mark.parametrize(("source", "target"), list(itertools.permutations(FAMILY, 2)))
+@pytest.mark.parametrize(("source", "target"), list(itertools.pairwise([*FAMILY, "ln"])))
 def test_a_converted_mel_equals_the_computed_one_and_converts_back(source, target):
     x = loud_noise()
     mel, expected = (MelSpectrogram(FAMILY[name])(x) for name in (source, target))
