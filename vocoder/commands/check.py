@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
+from functools import partial
 from pathlib import Path
 
 from vocoder.adapt.path import MelPath, path_between
+from vocoder.commands.files import reported
 from vocoder.commands.sampling import PRESET_HELP
 from vocoder.guard.automatic import recognised_config
 from vocoder.guard.guard import checked, load_guard
@@ -33,17 +34,14 @@ def run(args: argparse.Namespace) -> int:
     """Print one line for each mel."""
     own = load_guard().mel_config
     way = None if args.preset == AUTO else path_between(load_mel_config(args.preset), own)
-    return max([_check(path, way, own, args.json) for path in args.mels])
+    work = partial(_check, way=way, own=own, as_json=args.json)
+    return max([reported("vocoder check", path, partial(work, path)) for path in args.mels])
 
 
 def _check(path: Path, way: MelPath | None, own: MelConfig, as_json: bool) -> int:
-    try:
-        mel = read_mel(path)
-        made_with = way or path_between(recognised_config(mel, own), own)
-        verdict = checked(mel, made_with)
-    except (ValueError, OSError) as error:
-        print(f"vocoder check: {path}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    mel = read_mel(path)
+    made_with = way or path_between(recognised_config(mel, own), own)
+    verdict = checked(mel, made_with)
     if as_json:
         told = {"mel": str(path), "contract": made_with.source.name, **verdict.as_dict()}
         print(json.dumps(told, ensure_ascii=False), flush=True)

@@ -6,6 +6,7 @@ import argparse
 import io
 import sys
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
@@ -80,19 +81,26 @@ def each(program: str, files: Sequence[tuple[Path, Path]], output: Path, make: C
     `make` writes a target from a source and returns what to say about it; error messages begin with `program`. The
     status is 0, or 2 if one failed.
     """
-    status = 0
-    for source, target in files:
-        try:
-            if target != output:
-                target.parent.mkdir(parents=True, exist_ok=True)
-            replaced = " (replaced)" if target.is_file() else ""
-            say(f"{target}: {make(source, target)}{replaced}", target)
-        except BrokenPipeError:
-            raise
-        except (ValueError, OSError) as error:
-            print(f"{program}: {source}: {' '.join(str(error).split())}", file=sys.stderr)
-            status = 2
-    return status
+
+    def made(source: Path, target: Path) -> int:
+        if target != output:
+            target.parent.mkdir(parents=True, exist_ok=True)
+        replaced = " (replaced)" if target.is_file() else ""
+        say(f"{target}: {make(source, target)}{replaced}", target)
+        return 0
+
+    return max((reported(program, source, partial(made, source, target)) for source, target in files), default=0)
+
+
+def reported(program: str, source: Path, work: Callable[[], int]) -> int:
+    """Return the status of the work on a file: 2, and a line on the standard error, if the file is at fault."""
+    try:
+        return work()
+    except BrokenPipeError:
+        raise
+    except (ValueError, OSError) as error:
+        print(f"{program}: {source}: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
 
 
 def say(text: str, output: Path) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from vocoder.audio.file import AudioInfo, audio_info
-from vocoder.commands.files import source_of
+from vocoder.commands.files import reported, source_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -24,15 +24,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Print one line for each file; the status is 2 if one could not be read."""
-    return max([_show(path, args.json) for path in args.audio])
+    return max([reported("vocoder info", path, partial(_show, path, args.json)) for path in args.audio])
 
 
 def _show(path: Path, as_json: bool) -> int:
-    try:
-        info = audio_info(source_of(path))
-    except (ValueError, OSError) as error:
-        print(f"vocoder info: {path}: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
+    info = audio_info(source_of(path))
     print(json.dumps({"file": str(path), **asdict(info)}) if as_json else f"{path}: {_text(info)}", flush=True)
     return 0
 

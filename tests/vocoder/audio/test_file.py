@@ -7,7 +7,7 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from vocoder.audio.file import AudioError, quantise, read_audio, write_audio
+from vocoder.audio.file import AudioError, is_chained_ogg, quantise, read_audio, write_audio
 
 RATE = 22050
 # Largest error of a sample where only rounding is lost; relative error of the signal where the encoding is lossy.
@@ -125,3 +125,29 @@ def test_what_cannot_be_written_is_explained(x, target, options, message):
 def test_a_full_disk_is_named():
     with pytest.raises(AudioError, match=r"cannot write /dev/full: .*disk is full"):
         write_audio("/dev/full", np.zeros(200_000, np.float32), 24000, format="wav")
+
+
+X = (0.3 * np.sin(np.linspace(0.0, 3000.0, 24000))).astype(np.float32)
+
+
+def encoded(container: str, subtype: str | None = None) -> bytes:
+    stream = io.BytesIO()
+    soundfile.write(stream, X, 24000, format=container, subtype=subtype)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("subtype", ["VORBIS", "OPUS"])
+def test_a_chain_of_streams_is_refused_rather_than_cut(subtype, tmp_path):
+    one = encoded("OGG", subtype)
+    assert not is_chained_ogg(io.BytesIO(one))
+    assert not is_chained_ogg(io.BytesIO(one[:-100]))
+    path = tmp_path / "chain.ogg"
+    path.write_bytes(one + encoded("OGG", subtype))
+    for source in (path, io.BytesIO(path.read_bytes())):
+        with pytest.raises(AudioError, match="chain of several Ogg streams"):
+            read_audio(source)
+
+
+def test_other_files_are_no_chain():
+    assert not is_chained_ogg(io.BytesIO(encoded("FLAC")))
+    assert not is_chained_ogg(io.BytesIO(b""))

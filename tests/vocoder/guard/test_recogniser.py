@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vocoder.guard.automatic import UnsureError, recognised_config
-from vocoder.guard.conventions import SHUFFLED
+from vocoder.guard.conventions import SHUFFLED, encoding_of, encodings
 from vocoder.guard.recogniser import Convention, Recogniser, convention_of, never_recognised
 from vocoder.guard.verdict import recognised
 from vocoder.layers.mel_statistics import mel_statistics
@@ -87,3 +87,16 @@ def test_of_bands_that_no_guard_knows_their_number_tells():
         recognised_config(torch.zeros(150, 80), own)
     mine = dataclasses.replace(own, name="mine", n_mels=64)
     assert recognised_config(torch.zeros(64, 9), mine) == mine
+
+
+NVIDIA = preset("nvidia")
+
+
+def test_each_mel_config_has_the_encoding_of_its_fields():
+    for name, encoding in encodings().items():
+        if encoding.fields is not None:
+            assert encoding_of(dataclasses.replace(NVIDIA, **encoding.fields)) == name
+    numbers = tuple(range(1, 81))
+    assert encoding_of(dataclasses.replace(NVIDIA, mean=numbers, variance=numbers)) == "statistics"
+    assert encoding_of(dataclasses.replace(NVIDIA, log="db20", ref_db=3.0)) is None
+    assert all(encoding_of(config) in encodings() for config in PRESETS.values())

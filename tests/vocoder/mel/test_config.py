@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from vocoder.config import ConfigError
-from vocoder.mel.config import preset
+from vocoder.mel.config import ALIASES, PRESETS, canonical, other_names, preset
 
 
 @pytest.mark.parametrize(
@@ -51,3 +51,17 @@ def test_an_unknown_preset_is_answered_with_what_may_be_meant(name, hint):
 def test_a_contradiction_is_named(changes, message):
     with pytest.raises(ConfigError, match=message):
         dataclasses.replace(preset("nvidia"), **changes)
+
+
+def test_every_alias_stands_for_a_preset_and_hides_none():
+    assert set(ALIASES.values()) <= set(PRESETS)
+    assert not set(ALIASES) & set(PRESETS)
+    for name, stands_for in ALIASES.items():
+        assert canonical(name, PRESETS) == stands_for
+        assert name in other_names(stands_for)
+
+
+def test_case_and_punctuation_do_not_matter():
+    assert canonical("Index TTS2", PRESETS) == "indextts2"
+    assert canonical("MATCHA_TTS", PRESETS) == "hifigan"
+    assert canonical("---", PRESETS) is None
