@@ -111,9 +111,6 @@ class SpeechStream:
                 self._loop.run(self._stream.fail(error))
 
 
-T = TypeVar("T")
-
-
 class LoopThread:
     """Runs coroutines for any thread. It ends with `stop`, when it is garbage-collected, or with the process."""
 

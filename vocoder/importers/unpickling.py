@@ -10,6 +10,7 @@ import pickle
 import warnings
 import zipfile
 from collections import OrderedDict
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType, SimpleNamespace
@@ -41,7 +42,7 @@ _INERT = MappingProxyType(
         "argparse": ("Namespace",),
     }
 )
-_MADE = MappingProxyType(
+_MADE: MappingProxyType[str, Callable[..., Any]] = MappingProxyType(
     {
         "torch._utils._rebuild_tensor": _utils._rebuild_tensor,
         "torch._utils._rebuild_tensor_v2": _utils._rebuild_tensor_v2,
