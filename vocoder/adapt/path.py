@@ -14,7 +14,7 @@ from torch import Tensor
 
 from vocoder.adapt.frame_times import FrameTimes, delay_between, frame_seconds, framed_as
 from vocoder.checkpoint import CheckpointError, load_model
-from vocoder.mel.config import PRESETS, MelConfig, other_names
+from vocoder.mel.config import ALIASES, PRESETS, MelConfig
 from vocoder.mel.convert import MelMismatchError, convert, differences
 from vocoder.models.adapter import AdapterModel
 from vocoder.sampling import AdaptMode
@@ -263,7 +263,8 @@ def accepted_presets(target: MelConfig, known: Mapping[str, MelConfig] = PRESETS
             path = path_between(config, target)
         except MelMismatchError:
             continue
-        told: dict[str, Any] = {"preset": name, "aliases": other_names(name), "how": path.how}
+        aliases = [alias for alias, stands_for in ALIASES.items() if stands_for == name]
+        told: dict[str, Any] = {"preset": name, "aliases": aliases, "how": path.how}
         if path.delay:
             told["delay_samples"] = path.delay
         if path.adapter is not None:

@@ -48,11 +48,6 @@ def canonical(name: str, known: Collection[str]) -> str | None:
     return found if found in known else None
 
 
-def other_names(preset: str) -> list[str]:
-    """Return the other names of a preset."""
-    return [name for name, stands_for in ALIASES.items() if stands_for == preset]
-
-
 def meant(name: str, known: Collection[str]) -> str:
     """Return the preset that an ambiguous or misspelt name may mean; empty if unknown."""
     start = next((start for start in _VERSIONED if _letters(name).startswith(start)), None)

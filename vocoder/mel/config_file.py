@@ -84,23 +84,20 @@ def read_config_file(path: Path) -> MelConfig:
 
 
 def known_presets(directory: Path | None) -> Mapping[str, MelConfig]:
-    """Return the presets followed by the mel configs of a directory, by name."""
-    return PRESETS if directory is None else {**PRESETS, **configs_in(directory)}
+    """Return the presets, and after them the mel configs of a directory, named after their files.
 
-
-def configs_in(directory: Path) -> dict[str, MelConfig]:
-    """Return the mel configs of a directory, named after their files.
-
-    Raises a ConfigError if there is no such directory, a file is wrong, or a name is taken by a preset.
+    Raises a ConfigError if there is no such directory, a file is wrong, or a name is taken already.
     """
+    if directory is None:
+        return PRESETS
     if not directory.is_dir():
         raise ConfigError(f"there is no directory {directory} of mel configs")
-    found: dict[str, MelConfig] = {}
+    known = dict(PRESETS)
     for path in sorted(path for path in directory.iterdir() if path.suffix in CONFIG_SUFFIXES):
-        if canonical(path.stem, PRESETS) is not None or path.stem in found:
+        if canonical(path.stem, known) is not None:
             raise ConfigError(f"{path}: there is a mel config of the name {path.stem!r} already; rename the file")
-        found[path.stem] = dataclasses.replace(read_config_file(path), name=path.stem)
-    return found
+        known[path.stem] = dataclasses.replace(read_config_file(path), name=path.stem)
+    return known
 
 
 def read_statistics(path: Path | str) -> Statistics:

@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 
 from vocoder.config import ConfigError
-from vocoder.mel.config import ALIASES, PRESETS, canonical, other_names, preset
+from vocoder.mel.config import ALIASES, PRESETS, canonical, preset
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,6 @@ def test_every_alias_stands_for_a_preset_and_hides_none():
     assert not set(ALIASES) & set(PRESETS)
     for name, stands_for in ALIASES.items():
         assert canonical(name, PRESETS) == stands_for
-        assert name in other_names(stands_for)
 
 
 def test_case_and_punctuation_do_not_matter():

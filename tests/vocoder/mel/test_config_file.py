@@ -12,7 +12,7 @@ import yaml
 
 from vocoder.config import ConfigError, to_dict
 from vocoder.mel.config import PRESETS, preset
-from vocoder.mel.config_file import chosen_config, configs_in, known_presets, load_mel_config, read_statistics
+from vocoder.mel.config_file import chosen_config, known_presets, load_mel_config, read_statistics
 
 WIDE = {
     "sample_rate": 44100, "n_fft": 2048, "win_length": 2048, "hop_length": 512, "n_mels": 128, "f_min": 0.0,
@@ -67,12 +67,12 @@ def test_what_is_wrong_with_a_file_is_said(tmp_path, name, text, message):
 def test_a_directory_names_its_contracts_by_their_files(tmp_path):
     (tmp_path / "wide.json").write_text(json.dumps({"name": "other", **WIDE}))
     (tmp_path / "notes.txt").write_text("no contract")
-    assert list(configs_in(tmp_path)) == ["wide"]
-    assert configs_in(tmp_path)["wide"].name == "wide"
-    assert list(known_presets(tmp_path)) == [*PRESETS, "wide"]
+    known = known_presets(tmp_path)
+    assert list(known) == [*PRESETS, "wide"]
+    assert known["wide"].name == "wide"
     assert known_presets(None) == PRESETS
     with pytest.raises(ConfigError, match="no directory"):
-        configs_in(tmp_path / "nothing")
+        known_presets(tmp_path / "nothing")
 
 
 @pytest.mark.parametrize("name", ["espnet.json", "wide.yaml"])
@@ -80,7 +80,7 @@ def test_a_name_is_taken_once(tmp_path, name):
     for file in ("wide.json", name):
         (tmp_path / file).write_text(json.dumps(WIDE))
     with pytest.raises(ConfigError, match="rename the file"):
-        configs_in(tmp_path)
+        known_presets(tmp_path)
 
 
 @pytest.mark.parametrize("kind", ["npz", "json"])
