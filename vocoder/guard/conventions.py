@@ -24,7 +24,8 @@ _SPECTRUM = ("sample_rate", "n_fft", "win_length", "hop_length", "power")
 _FIELDS = (*_SPECTRUM, "n_mels", "f_min", "f_max", "mel_scale", "mel_norm")
 """fields that a layout depends on; where frames begin does not change values"""
 HOPS = {128: (115, 140), 512: (440, 600)}
-"""hops in samples, and others that count as the same fault"""
+NEAR_RATES = {44100: (48000,)}
+"""hops in samples and rates in Hz, and others that count as the same fault"""
 POWER_FLOOR = 1e-10
 """of power mels: the square of the floor of magnitudes"""
 
@@ -62,9 +63,9 @@ def layouts() -> Mapping[str, Layout]:
     power: dict[str, Any] = {"power": 2.0, "floor": POWER_FLOOR}
     found = {TRUE: Layout(nvidia, "typical", "the bands of the nvidia preset (0 to 8000 Hz)", TRUE)}
     for name in ("nemo", "espnet", "r9y9", "tacotron2-tf"):
-        bounds = {"f_min": preset(name).f_min, "f_max": preset(name).f_max}
-        words = f"the bands of the {name} preset ({bounds['f_min']:g} to {bounds['f_max']:g} Hz)"
-        found[name] = Layout(dataclasses.replace(nvidia, **bounds), "bands", words, name)
+        f_min, f_max = preset(name).f_min, preset(name).f_max
+        words = f"the bands of the {name} preset ({f_min:g} to {f_max:g} Hz)"
+        found[name] = Layout(dataclasses.replace(nvidia, f_min=f_min, f_max=f_max), "bands", words, name)
     found["power"] = Layout(dataclasses.replace(nvidia, **power), "power", "squared magnitudes")
     words = "sums of powers instead of magnitudes, in bands from 125 to 7600 Hz"
     found["clarinet"] = Layout(dataclasses.replace(nvidia, **power, f_min=125.0, f_max=7600.0), "power", words)
@@ -74,9 +75,10 @@ def layouts() -> Mapping[str, Layout]:
     for hop, near in HOPS.items():
         changed = dataclasses.replace(nvidia, hop_length=hop)
         found[f"hop{hop}"] = Layout(changed, "hop", f"a hop near {hop} samples", near=near)
-    for rate, near in ((16000, ()), (24000, ()), (44100, (48000,))):
+    for rate in (16000, 24000, 44100):
         changed = dataclasses.replace(nvidia, sample_rate=rate)
-        found[f"rate{rate // 1000}"] = Layout(changed, "sample-rate", f"audio at about {rate} Hz", near=near)
+        words = f"audio at about {rate} Hz"
+        found[f"rate{rate // 1000}"] = Layout(changed, "sample-rate", words, near=NEAR_RATES.get(rate, ()))
     return MappingProxyType(found | dict(_of_100_bands(vocos, power)))
 
 
@@ -92,10 +94,10 @@ def _of_100_bands(vocos: MelConfig, power: dict[str, Any]) -> Iterator[tuple[str
     for hop, near in HOPS.items():
         changed = dataclasses.replace(vocos, hop_length=hop)
         yield f"vocos-hop{hop}", Layout(changed, "hop", f"a hop near {hop} samples and {as_vocos}", near=near)
-    for rate, near in ((16000, ()), (44100, (48000,))):
+    for rate in (16000, 44100):
         changed = dataclasses.replace(vocos, sample_rate=rate, f_max=rate / 2)
         words = f"100 bands of audio at about {rate} Hz"
-        yield f"vocos-rate{rate // 1000}", Layout(changed, "sample-rate", words, near=near)
+        yield f"vocos-rate{rate // 1000}", Layout(changed, "sample-rate", words, near=NEAR_RATES.get(rate, ()))
 
 
 def layout_named(config: MelConfig) -> str | None:
