@@ -20,6 +20,7 @@ DEFAULT_MODEL = "reverse"
 """the shipped model that speaks where none is named: the fastest of those that sound best"""
 ASSETS = Path(__file__).parent / "assets"
 GUARDS = ("guard", "guard-100")  # ship beside them, and cannot speak
+MODEL_FILES = ["config.json", "model.safetensors", "README.md"]
 
 
 class DeviceError(ValueError):
@@ -109,9 +110,6 @@ def _usable_device(name: str | torch.device) -> torch.device:
         reason = str(error).partition("\n")[0].rstrip(".")
         raise DeviceError(f"device {str(name)!r} cannot be used: {reason}") from error
     return device
-
-
-MODEL_FILES = ["config.json", "model.safetensors", "README.md"]
 
 
 def download(repository: str) -> Path:

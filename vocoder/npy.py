@@ -1,4 +1,4 @@
-"""Read npy files of one array of numbers. Their header is Python source; here it is read as JSON and never evaluated.
+"""Read npy files: arrays of numbers, and mels. Their header is Python source; here it is read as JSON.
 
 NumPy evaluates it with `ast.literal_eval`, which fails now and then on several threads of Python 3.11, and makes any
 dtype and allocates any shape that it describes.
@@ -26,6 +26,7 @@ LONGEST_HEAD = 12 + MAX_HEADER
 QUOTES_AND_TUPLES = str.maketrans("'()", '"[]')
 AS_JSON = ((r"\bFalse\b", "false"), (r"\bTrue\b", "true"), (r"(?<=\d)L\b", ""), (r"(?<=[\w\"\]]),(?=\s*[\]}])", ""))
 """what else JSON writes otherwise: truths, long numbers of Python 2, and commas at the end"""
+FLOATS = tuple(f"{order}f{size}" for order in "<>" for size in (2, 4, 8))
 
 
 class NpyError(ValueError):
@@ -83,9 +84,6 @@ def read_array(content: bytes, dtypes: tuple[str, ...]) -> NDArray[np.generic]:
     if math.prod(header.shape) * dtype.itemsize != len(content) - header.start:
         raise NpyError("the npy file's values do not fit its shape")
     return np.frombuffer(content, dtype, offset=header.start).reshape(header.shape, order=header.order)
-
-
-FLOATS = tuple(f"{order}f{size}" for order in "<>" for size in (2, 4, 8))
 
 
 def read_mel(source: Path | BinaryIO) -> NDArray[np.float32]:

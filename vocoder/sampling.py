@@ -26,6 +26,8 @@ VOICE = ("sigma", "seed", "denoise", "corrections")
 """the fields of a `Sampling` that concern the model alone, not the mel"""
 MAX_CORRECTIONS = 100
 """largest number of corrections; far fewer are enough"""
+BLOCK_FRAMES = 32
+"""frames drawn from one counter-based generator; part of what a seed means, so never changed"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,10 +101,6 @@ def guard_mode(mode: GuardMode) -> GuardMode:
 def voice_of(choice: Any) -> dict[str, Any]:
     """Return the fields of a `Sampling`, or of anything like it, that `synthesize` takes for the model's own mels."""
     return {name: getattr(choice, name) for name in VOICE}
-
-
-BLOCK_FRAMES = 32
-"""frames drawn from one counter-based generator; part of what a seed means, so never changed"""
 
 
 def check_seed(seed: int) -> None:

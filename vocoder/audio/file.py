@@ -19,6 +19,9 @@ from vocoder.audio.resampling import resample
 AUDIO_SUFFIXES = frozenset({".wav", ".flac", ".ogg", ".opus", ".mp3", ".aiff", ".aif", ".au"})
 """of the files that `read_audio` reads"""
 _BLOCK = 1 << 15  # libsndfile's Vorbis encoder keeps each block on the stack
+OGG_MAGIC = b"OggS"
+OGG_HEAD = 27  # bytes of a page before its segment table (RFC 3533, section 6)
+FIRST_PAGE = 2  # the flag of a stream's first page
 
 
 class AudioError(ValueError):
@@ -243,11 +246,6 @@ def _failure(error: RuntimeError) -> str:
         return "the system refused it, as where a disk is full"
     hint = " (wav, flac, ogg, mp3 and others are audio; a mel in an npy file is not)" if "recogni" in reason else ""
     return reason + hint
-
-
-OGG_MAGIC = b"OggS"
-OGG_HEAD = 27  # bytes of a page before its segment table (RFC 3533, section 6)
-FIRST_PAGE = 2  # the flag of a stream's first page
 
 
 def is_chained_ogg(file: BinaryIO) -> bool:

@@ -12,6 +12,7 @@ from typing import Any
 TYPE_PREFIX = "urn:vocoder:problem:"
 NONSENSE = (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError)
 COMMON = frozenset({"type", "title", "status", "detail", "request_id", "retry_after"})
+JITTER = 0.25
 
 
 @dataclass(frozen=True)
@@ -118,9 +119,6 @@ def _seconds(value: Any) -> float | None:
         return max(0.0, float(value))
     except (TypeError, ValueError):  # none, or a date
         return None
-
-
-JITTER = 0.25
 
 
 @dataclass(frozen=True)

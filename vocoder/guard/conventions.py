@@ -28,6 +28,16 @@ NEAR_RATES = {44100: (48000,)}
 """hops in samples and rates in Hz, and others that count as the same fault"""
 POWER_FLOOR = 1e-10
 """of power mels: the square of the floor of magnitudes"""
+PLAIN = "ln"
+"""natural logarithms"""
+LOUDEST = "db-loudest"
+"""decibels that do not say how loud the speech was"""
+TRANSPOSED = "transposed"
+LN10 = math.log(10.0)
+TORTOISE = (-11.512925148010254, 2.3143386840820312)
+"""natural logarithms that -1 and 1 stand for"""
+NATURAL: dict[str, Any] = {"log": "ln", "ref_db": 0.0, "range_db": None, "range_low": 0.0, "range_high": 1.0}
+"""fields of a mel config of natural logarithms"""
 
 
 @dataclass(frozen=True)
@@ -116,18 +126,6 @@ def layout_of(density: str) -> str:
 def is_true(density: str) -> bool:
     """Whether a density is one of true mels."""
     return density.partition(":")[2] in ("", *VARIATIONS)
-
-
-PLAIN = "ln"
-"""natural logarithms"""
-LOUDEST = "db-loudest"
-"""decibels that do not say how loud the speech was"""
-TRANSPOSED = "transposed"
-LN10 = math.log(10.0)
-TORTOISE = (-11.512925148010254, 2.3143386840820312)
-"""natural logarithms that -1 and 1 stand for"""
-NATURAL: dict[str, Any] = {"log": "ln", "ref_db": 0.0, "range_db": None, "range_low": 0.0, "range_high": 1.0}
-"""fields of a mel config of natural logarithms"""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The mel config: everything that two programs must agree on to exchange mel-spectrograms."""
+"""The mel config: everything that two programs must agree on to exchange mel-spectrograms; presets and their names."""
 
 from __future__ import annotations
 
@@ -36,34 +36,8 @@ _VERSIONED: Mapping[str, str] = MappingProxyType(
     }
 )
 """likely presets by the start of names whose mels depend on the version or recipe"""
-
-
-def canonical(name: str, known: Collection[str]) -> str | None:
-    """Return the known preset that a name stands for, or None. Case and punctuation do not matter."""
-    if name in known:
-        return name
-    spelt = {_letters(word): word for word in (*known, *ALIASES)}
-    found = spelt.get(_letters(name))
-    found = ALIASES.get(found, found) if found is not None else None
-    return found if found in known else None
-
-
-def meant(name: str, known: Collection[str]) -> str:
-    """Return the preset that an ambiguous or misspelt name may mean; empty if unknown."""
-    start = next((start for start in _VERSIONED if _letters(name).startswith(start)), None)
-    if start is not None:
-        return f": its mels are {_VERSIONED[start]!r} as a rule, see docs/acoustic-models.md"
-    near = difflib.get_close_matches(name, (*known, *ALIASES), n=1, cutoff=0.85)
-    return f", is {near[0]!r} meant" if near else ""
-
-
-def _letters(name: str) -> str:
-    return "".join(filter(str.isalnum, name.lower()))
-
-
 LARGEST = {"sample_rate": 384_000, "n_fft": 2**15, "win_length": 2**15, "hop_length": 2**15, "n_mels": 512}
 """far beyond any use, so that a contract from elsewhere cannot ask for gigabytes of filters"""
-
 CHOICES: dict[str, tuple[Any, ...]] = {
     "centre": ("reflect", "same"),
     "power": (1.0, 2.0),  # magnitude, power
@@ -243,6 +217,29 @@ def _presets() -> Iterator[MelConfig]:
 
 
 PRESETS: MappingProxyType[str, MelConfig] = MappingProxyType({config.name: config for config in _presets()})
+
+
+def canonical(name: str, known: Collection[str]) -> str | None:
+    """Return the known preset that a name stands for, or None. Case and punctuation do not matter."""
+    if name in known:
+        return name
+    spelt = {_letters(word): word for word in (*known, *ALIASES)}
+    found = spelt.get(_letters(name))
+    found = ALIASES.get(found, found) if found is not None else None
+    return found if found in known else None
+
+
+def meant(name: str, known: Collection[str]) -> str:
+    """Return the preset that an ambiguous or misspelt name may mean; empty if unknown."""
+    start = next((start for start in _VERSIONED if _letters(name).startswith(start)), None)
+    if start is not None:
+        return f": its mels are {_VERSIONED[start]!r} as a rule, see docs/acoustic-models.md"
+    near = difflib.get_close_matches(name, (*known, *ALIASES), n=1, cutoff=0.85)
+    return f", is {near[0]!r} meant" if near else ""
+
+
+def _letters(name: str) -> str:
+    return "".join(filter(str.isalnum, name.lower()))
 
 
 def preset(name: str) -> MelConfig:

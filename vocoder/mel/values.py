@@ -18,6 +18,8 @@ MOST_NAMES = 8
 """most presets that a hint names"""
 LIBROSA_BANDS = 128
 """of librosa's mels, where nobody says how many"""
+SLACK = 0.25  # acoustic models overshoot, so a quarter of the range is allowed on both sides
+SWEEP_SECONDS = 2.0
 
 
 class MelError(ValueError):
@@ -89,10 +91,6 @@ def _few_presets_of(bands: int) -> str:
 
 def _presets_of(bands: int) -> list[str]:
     return [name for name, config in PRESETS.items() if config.n_mels == bands]
-
-
-SLACK = 0.25  # acoustic models overshoot, so a quarter of the range is allowed on both sides
-SWEEP_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
