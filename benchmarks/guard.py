@@ -25,10 +25,9 @@ from recipes.corpora.debian import default_cache
 from training.corpora.manifest import read_manifest
 from vocoder.audio.file import read_audio
 from vocoder.guard.automatic import UnsureError, recognised_config
-from vocoder.guard.conventions import TRUE
+from vocoder.guard.conventions import TRUE, convention_of
+from vocoder.guard.conventions import Convention as Recognised
 from vocoder.guard.guard import DIRECTORY, Guard, load_guard
-from vocoder.guard.recogniser import Convention as Recognised
-from vocoder.guard.recogniser import convention_of
 from vocoder.guard.verdict import Verdict
 from vocoder.loading import load
 from vocoder.mel.config import PRESETS, preset

@@ -17,9 +17,8 @@ from recipes.guard.variation import VariationConfig, coloured, like_predicted
 from training.corpora.manifest import Entry, Manifest
 from training.density.gaussian import fit_gaussian
 from vocoder.flows.dense_affine import LowerAffine
-from vocoder.guard.conventions import PLAIN, SHUFFLED, VARIATIONS, is_true
-from vocoder.guard.densities import Densities, window_starts, windows_at
-from vocoder.guard.recogniser import Convention, Recogniser
+from vocoder.guard.conventions import PLAIN, SHUFFLED, VARIATIONS, Convention, is_true
+from vocoder.guard.judges import Densities, Recogniser, window_starts, windows_at
 from vocoder.models.guard import GuardConfig, GuardModel
 
 RARE = 0.002

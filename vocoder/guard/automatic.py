@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from vocoder.guard.conventions import layouts
+from vocoder.guard.conventions import convention_of, layouts, never_recognised
 from vocoder.guard.guard import Guard, guard_of, turned
-from vocoder.guard.recogniser import Guess, Recognition, convention_of, never_recognised
+from vocoder.guard.judges import Guess, Recognition
 from vocoder.guard.verdict import UNSURE, recognised, transposed, unsure
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.config_file import AUTO, load_mel_config

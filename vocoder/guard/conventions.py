@@ -1,4 +1,4 @@
-"""What the guard tells apart: bands, powers, hops and rates of mels, as natural logarithms."""
+"""What the guard tells apart: how the bands of a mel are computed (layouts) and its values written (encodings)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from functools import cache
 from types import MappingProxyType
 from typing import Any
 
-from vocoder.mel.config import MelConfig, preset
+from vocoder.mel.config import PRESETS, MelConfig, preset
+from vocoder.mel.convert import plain
 
 TRUE = "nvidia"
 """layout of the shipped models"""
@@ -18,6 +19,8 @@ VARIATIONS = ("time", "bands", "both", "noisy")
 """what acoustic models do to mels: smoothing along time, bands or both, or roughness"""
 SHUFFLED = "shuffled"
 """frames in random order"""
+ANY = ""
+"""whatever layout"""
 NOT_SPEECH = "not-speech"
 """bands in random order, or noise"""
 _SPECTRUM = ("sample_rate", "n_fft", "win_length", "hop_length", "power")
@@ -187,3 +190,57 @@ def encoding_of(config: MelConfig) -> str | None:
         return "statistics"
     own = {name: getattr(config, name) for name in NATURAL}
     return next((name for name, e in encodings().items() if e.fields is not None and NATURAL | e.fields == own), None)
+
+
+@dataclass(frozen=True)
+class Convention:
+    """A layout and an encoding, by name."""
+
+    layout: str
+    encoding: str
+
+    @property
+    def preset(self) -> str | None:
+        """The preset with this convention, or None."""
+        return _preset_of(self)
+
+    @property
+    def mel_config(self) -> MelConfig | None:
+        """The mel config of this convention, or None."""
+        if self.preset is not None:
+            return PRESETS[self.preset]
+        layout, encoding = layouts().get(self.layout), encodings()[self.encoding]
+        if layout is None or layout.preset is None or encoding.fields is None:
+            return None
+        name = f"{layout.preset} in {encoding.words}"
+        return dataclasses.replace(PRESETS[layout.preset], name=name, **{**NATURAL, **encoding.fields})
+
+    @property
+    def words(self) -> str:
+        """What it is, for messages."""
+        if self.preset is not None:
+            return f"the {self.preset} preset"
+        if self.layout in (SHUFFLED, NOT_SPEECH):
+            return {SHUFFLED: "frames in another order", NOT_SPEECH: "no speech"}[self.layout]
+        if self.layout == ANY:
+            return encodings()[self.encoding].words
+        words = layouts()[self.layout].words
+        return words if self.encoding == PLAIN else f"{encodings()[self.encoding].words} with {words}"
+
+
+def convention_of(config: MelConfig) -> Convention | None:
+    """Return the convention of a mel config, or None if it is unknown."""
+    layout, encoding = layout_named(config), encoding_of(plain(config) if config.scaled else config)
+    return None if layout is None or encoding is None else Convention(layout, encoding)
+
+
+def never_recognised(n_mels: int) -> str:
+    """Return the presets with this number of bands that no guard recognises, as words; empty if there are none."""
+    names = [name for name, config in PRESETS.items() if config.n_mels == n_mels and convention_of(config) is None]
+    return ", ".join(names)
+
+
+@cache
+def _preset_of(convention: Convention) -> str | None:
+    found = [name for name, config in PRESETS.items() if convention_of(config) == convention]
+    return found[0] if found else None

@@ -14,9 +14,8 @@ from torch import Tensor
 
 from vocoder.adapt.path import MelPath
 from vocoder.checkpoint import CheckpointError, load_model
-from vocoder.guard.conventions import NOT_SPEECH, layout_of
-from vocoder.guard.densities import Densities, Typicality
-from vocoder.guard.recogniser import Convention, Recogniser, Recognition, convention_of
+from vocoder.guard.conventions import NOT_SPEECH, Convention, convention_of, layout_of
+from vocoder.guard.judges import Densities, Recogniser, Recognition, Typicality
 from vocoder.guard.verdict import UNSURE, Verdict, recognised, shape_verdict, shuffled, transposed, unexplained
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.convert import convert, decode, plain

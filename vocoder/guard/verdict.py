@@ -8,8 +8,17 @@ from dataclasses import dataclass, fields
 from functools import cache
 from typing import Any
 
-from vocoder.guard.conventions import LOUDEST, NOT_SPEECH, PLAIN, SHUFFLED, encodings, layouts
-from vocoder.guard.recogniser import Convention, Guess, Recognition, never_recognised
+from vocoder.guard.conventions import (
+    LOUDEST,
+    NOT_SPEECH,
+    PLAIN,
+    SHUFFLED,
+    Convention,
+    encodings,
+    layouts,
+    never_recognised,
+)
+from vocoder.guard.judges import Guess, Recognition
 from vocoder.mel.config import PRESETS, MelConfig
 from vocoder.mel.values import shape_fault
 

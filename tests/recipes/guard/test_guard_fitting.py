@@ -20,8 +20,8 @@ from training.corpora.manifest import Entry, write_manifest
 from training.loop.trainer import fit
 from training.loop.trainer_config import TrainerConfig
 from vocoder.checkpoint import load_model
-from vocoder.guard.densities import Densities
 from vocoder.guard.guard import load_guard
+from vocoder.guard.judges import Densities
 from vocoder.layers.mel_statistics import statistics_size
 from vocoder.mel.config import preset
 from vocoder.models.convention import ConventionConfig, ConventionNet

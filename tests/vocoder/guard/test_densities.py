@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from vocoder.guard.conventions import is_true, layout_named, layout_of, layouts
-from vocoder.guard.densities import LOST, Densities, window_starts, windows_at
+from vocoder.guard.judges import LOST, Densities, window_starts, windows_at
 from vocoder.mel.config import PRESETS, preset
 from vocoder.models.guard import GuardConfig, GuardModel
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from vocoder.guard.automatic import UnsureError, recognised_config
-from vocoder.guard.conventions import SHUFFLED, encoding_of, encodings
-from vocoder.guard.recogniser import Convention, Recogniser, convention_of, never_recognised
+from vocoder.guard.conventions import SHUFFLED, Convention, convention_of, encoding_of, encodings, never_recognised
+from vocoder.guard.judges import Recogniser
 from vocoder.guard.verdict import recognised
 from vocoder.layers.mel_statistics import mel_statistics
 from vocoder.mel.config import PRESETS, preset

@@ -1,95 +1,45 @@
-"""Recognise the convention of a mel."""
+"""The judges behind the guard: a recogniser of conventions, and densities of true mels."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+from torch.nn import functional as F
 
 from vocoder.guard.conventions import (
-    NATURAL,
+    ANY,
     NOT_SPEECH,
-    PLAIN,
     SHUFFLED,
     TRANSPOSED,
-    encoding_of,
+    Convention,
     encodings,
-    layout_named,
+    is_true,
+    layout_of,
     layouts,
 )
 from vocoder.layers.mel_statistics import mel_statistics
-from vocoder.mel.config import PRESETS, MelConfig
-from vocoder.mel.convert import plain
 from vocoder.models.convention import ConventionNet
+from vocoder.models.guard import GuardConfig, GuardModel
 
-ANY = ""
-"""whatever layout"""
 LIKELIEST = 3
 NEVER = 1e-6
 """negligible probability"""
-
-
-@dataclass(frozen=True)
-class Convention:
-    """A layout and an encoding, by name."""
-
-    layout: str
-    encoding: str
-
-    @property
-    def preset(self) -> str | None:
-        """The preset with this convention, or None."""
-        return _preset_of(self)
-
-    @property
-    def mel_config(self) -> MelConfig | None:
-        """The mel config of this convention, or None."""
-        if self.preset is not None:
-            return PRESETS[self.preset]
-        layout, encoding = layouts().get(self.layout), encodings()[self.encoding]
-        if layout is None or layout.preset is None or encoding.fields is None:
-            return None
-        name = f"{layout.preset} in {encoding.words}"
-        return dataclasses.replace(PRESETS[layout.preset], name=name, **{**NATURAL, **encoding.fields})
-
-    @property
-    def words(self) -> str:
-        """What it is, for messages."""
-        if self.preset is not None:
-            return f"the {self.preset} preset"
-        if self.layout in (SHUFFLED, NOT_SPEECH):
-            return {SHUFFLED: "frames in another order", NOT_SPEECH: "no speech"}[self.layout]
-        if self.layout == ANY:
-            return encodings()[self.encoding].words
-        words = layouts()[self.layout].words
-        return words if self.encoding == PLAIN else f"{encodings()[self.encoding].words} with {words}"
-
-
-def convention_of(config: MelConfig) -> Convention | None:
-    """Return the convention of a mel config, or None if it is unknown."""
-    layout, encoding = layout_named(config), encoding_of(plain(config) if config.scaled else config)
-    return None if layout is None or encoding is None else Convention(layout, encoding)
-
-
-def never_recognised(n_mels: int) -> str:
-    """Return the presets with this number of bands that no guard recognises, as words; empty if there are none."""
-    names = [name for name, config in PRESETS.items() if config.n_mels == n_mels and convention_of(config) is None]
-    return ", ".join(names)
-
-
-@cache
-def _preset_of(convention: Convention) -> str | None:
-    found = [name for name, config in PRESETS.items() if convention_of(config) == convention]
-    return found[0] if found else None
+LOST = 3.0
+"""nats that a value below the floor costs, because the density sees it at the floor, where it is high"""
+SLACK = 0.5
+"""nats by which acoustic models undershoot the floor"""
+FEWEST = 4
+"""fewest windows that suffice"""
+HEARD = 2.5
+"""nats above the floor that the loudest band of a window needs, so that silence does not count"""
 
 
 @dataclass(frozen=True)
@@ -168,3 +118,72 @@ class Recogniser:
         moved = np.flatnonzero((mel[:, 1:] != mel[:, :-1]).any(axis=0)) if frames > most else np.zeros(1, int)
         start = min(int(moved[0]) if len(moved) else 0, max(0, frames - most))
         return mel[:, start : start + most]
+
+
+@dataclass(frozen=True)
+class Typicality:
+    """How typical of speech a mel is.
+
+    `percent` of true mels are less likely than this one; None if too little of it has sound. `unlikely`: no true mel is
+    as unlikely. `shuffled`: true frames in random order explain it better.
+    """
+
+    percent: float | None
+    unlikely: bool = False
+    shuffled: bool = False
+
+
+class Densities:
+    """Scores mels under all densities of a model with one product."""
+
+    def __init__(self, model: GuardModel) -> None:
+        self.model = model
+        self.names = model.config.densities
+        self.floor = layouts()[layout_of(self.names[0])].floor
+        self._true = torch.tensor([is_true(name) for name in self.names])
+        flows = model.densities
+        matrix = torch.stack([flow.matrix() for flow in flows]).detach()  # type: ignore[operator]
+        shift = torch.stack([m @ flow.t.detach() for m, flow in zip(matrix, flows, strict=True)])  # type: ignore[operator]
+        self._matrix, self._shift = matrix.flatten(0, 1).T.contiguous(), shift.flatten()
+        log_scale = torch.stack([flow.log_scale.detach().mean() for flow in flows])  # type: ignore[operator]
+        self._constant = -log_scale - 0.5 * math.log(2.0 * math.pi)
+
+    @torch.inference_mode()
+    def score(self, mel: Tensor) -> Tensor | None:
+        """Return the mean log-density (K,) of a mel's windows in nats per value, or None if too few have sound.
+
+        The mel holds natural logarithms (n_mels, frames).
+        """
+        starts = window_starts(mel, self.model.config, self.floor)
+        if len(starts) < FEWEST:
+            return None
+        windows = windows_at(mel, starts, self.model.config)
+        lost = float((windows < self.floor - SLACK).float().mean())
+        z = (windows.clamp_min(self.floor) @ self._matrix - self._shift).view(len(windows), len(self.names), -1)
+        return self._constant - 0.5 * z.square().mean(dim=(0, 2)) - LOST * lost
+
+    def typicality(self, mel: Tensor) -> Typicality:
+        """Judge a mel of natural logarithms (n_mels, frames)."""
+        scores, model = self.score(mel), self.model
+        if scores is None:
+            return Typicality(None)
+        density = scores[self._true].amax()
+        percent = float((model.percentiles < density).float().mean() * 100.0)
+        shuffled = bool((scores[~self._true] > density + model.margin).any())
+        return Typicality(percent, bool(density < model.lowest), shuffled)
+
+
+def window_starts(mel: Tensor, config: GuardConfig, floor: float) -> Tensor:
+    """Return the first frames (N,) of up to `config.windows` windows with sound, spread evenly over the mel."""
+    if mel.shape[1] < config.span:
+        return torch.zeros(0, dtype=torch.long)
+    loudest = F.max_pool1d(mel.amax(dim=0)[None], config.span, stride=1)[0]
+    heard = torch.nonzero(loudest > floor + HEARD)[:, 0]
+    count = min(config.windows, len(heard))
+    return heard[torch.from_numpy(np.linspace(0, max(len(heard) - 1, 0), count).astype(np.int64))]
+
+
+def windows_at(mel: Tensor, starts: Tensor, config: GuardConfig) -> Tensor:
+    """Return windows (N, D) of a mel (n_mels, frames), frame by frame."""
+    frames = starts[:, None] + torch.tensor(config.offsets)
+    return mel.T[frames].flatten(1)
