@@ -1,15 +1,21 @@
-"""Synthesizers without weights, which fail as devices do, and a process that serves one."""
+"""Synthesizers without weights, which fail as devices do, and what runs in processes of its own."""
 
 import asyncio
 import fcntl
+import multiprocessing
 import os
 import sys
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from server.app import create_app
+from server.engine.jobs import Job, at_once
+from server.engine.lanes import Lanes
+from server.engine.line import Line, QueueLimits
 from server.process import run
 from server.settings import Settings
 from vocoder.mel.config import preset
@@ -97,6 +103,15 @@ def hang(x):
     threading.Event().wait(60.0)
 
 
+def forkserver():
+    """Makes processes that have torch and the server loaded, and no threads of this one."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["server.process"]
+    )  # it would not find this file, and passes over what it does not find
+    return context
+
+
 FAULTS = {"none": None, "slow": slow, "hang": hang, "lost": LOST}
 
 
@@ -114,3 +129,18 @@ def serve(fault, settings, output, blocked=False):
     fake = FakeSynthesizer()
     fake.fault = FAULTS[fault]
     sys.exit(asyncio.run(run(Settings(models=("fake",), port=0, **settings), lambda _: fake)))
+
+
+def count_threads(answer):
+    """Put on how many cores the first of three lanes computes, how many threads that brings, and this one's cores."""
+
+    def threads():
+        return len(list(Path("/proc/self/task").iterdir()))
+
+    torch.get_num_threads(), torch.set_num_threads(3)
+    before = threads()
+    create_app(Settings())
+    line = Line(Lanes(3, 3), QueueLimits())
+    line.lanes.start()
+    job = Job(1, parts=at_once(lambda: (torch.ones(2**22).exp(), torch.get_num_threads())[1]))
+    answer.put((line.submit(job).result(60.0), threads() - before, torch.get_num_threads()))

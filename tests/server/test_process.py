@@ -2,7 +2,6 @@
 
 import io
 import json
-import multiprocessing
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +12,7 @@ import numpy as np
 import pytest
 import soundfile
 from answers import TIMEOUT, metric, npy
-from fakes import serve
+from fakes import forkserver, serve
 
 from server.engine.jobs import Client
 from server.limits.shares import Drain, Holding, Pool
@@ -47,8 +46,7 @@ class Program:
 @pytest.fixture
 def program(tmp_path, wait_until):
     """Start a server and wait until it is ready: `with program("slow", drain_delay=2.0) as (process, url)`."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["fakes"])  # importing torch once is enough
+    context = forkserver()
 
     @contextmanager
     def start(fault, **settings):

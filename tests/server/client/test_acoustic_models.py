@@ -24,13 +24,22 @@ def example():
     return module
 
 
+@pytest.fixture(scope="module")
+def waveglow():
+    return vocoder.load("waveglow")
+
+
 @pytest.mark.parametrize("name", ["fastspeech2", "speecht5"])
 @pytest.mark.filterwarnings("ignore::vocoder.synthesis.synthesizer.MelWarning")  # weights at random make no speech
-def test_a_sentence_in_this_process_and_over_http(example, name, ready, tmp_path, monkeypatch):
-    monkeypatch.setattr(example, "mel_of", functools.cache(example.mel_of))  # large networks
+def test_a_sentence_in_this_process_and_over_http(example, waveglow, name, ready, tmp_path, monkeypatch):
+    monkeypatch.setattr(example, "mel_of", functools.cache(example.mel_of))
+    monkeypatch.setattr(example.vocoder, "load", lambda name: waveglow)
+    for config in ("FastSpeech2ConformerConfig", "SpeechT5Config"):  # the published networks are large
+        small = functools.partial(getattr(example.transformers, config), encoder_layers=1, decoder_layers=1)
+        monkeypatch.setattr(example.transformers, config, small)
     here, there = tmp_path / "here.wav", tmp_path / "there.wav"
     assert example.main([name, "A letter", "--random", "-o", str(here)]) == 0
-    with ready(vocoder.load("waveglow")) as url:
+    with ready(waveglow) as url:
         assert example.main([name, "A letter", "--random", "-o", str(there), "--server", url]) == 0
     x, rate = soundfile.read(here)
     y, same = soundfile.read(there)

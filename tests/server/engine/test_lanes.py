@@ -1,6 +1,5 @@
 """Lanes: a run on each core, or one run on all, in fair turns."""
 
-import subprocess
 import sys
 import threading
 from contextlib import contextmanager
@@ -8,32 +7,12 @@ from contextlib import contextmanager
 import pytest
 import torch
 from answers import TIMEOUT
+from fakes import count_threads, forkserver
 
 from server.engine import lanes as lanes_module
 from server.engine.jobs import CLIENT, Client, Job, at_once
 from server.engine.lanes import Lanes
 from server.engine.line import Line, QueueLimits
-
-TEAMS = """
-import os, torch
-from server.app import create_app
-from server.engine.jobs import Job, at_once
-from server.engine.lanes import Lanes
-from server.engine.line import Line, QueueLimits
-from server.settings import Settings
-
-def threads():
-    return len(os.listdir("/proc/self/task"))
-
-torch.get_num_threads(), torch.set_num_threads(3)
-before = threads()
-app = create_app(Settings())
-lanes = Lanes(3, 3)
-line = Line(lanes, QueueLimits())
-lanes.start()
-work = Job(1, parts=at_once(lambda: (torch.ones(2**22).exp(), torch.get_num_threads())[1]))
-print(line.submit(work).result(60.0), threads() - before, torch.get_num_threads())
-"""
 
 
 @contextmanager
@@ -164,6 +143,10 @@ def test_what_costs_more_counts_more(wait_until):
 @pytest.mark.skipif(sys.platform != "linux", reason="threads are counted in /proc")
 def test_only_one_thread_has_a_team():
     """A second team, of the thread that makes the application, would halve the speed of the first."""
-    run = subprocess.run([sys.executable, "-c", TEAMS], capture_output=True, text=True, check=True)
-    computed, joined, cores = map(int, run.stdout.split())
+    context = forkserver()
+    answer = context.SimpleQueue()
+    process = context.Process(target=count_threads, args=(answer,))
+    process.start()
+    computed, joined, cores = answer.get()
+    process.join(TIMEOUT)
     assert (joined, cores) == (3 + computed - 1, 3)  # the lanes, and those that help the first if it has the cores
