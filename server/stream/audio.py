@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,6 @@ from server.engine.errors import QueueFullError
 from server.engine.jobs import Job, Synthesis
 from server.engine.model import check_output
 from server.service import Service
-from server.stream.playback import Playback
 from vocoder.adapt.path import MelPath, Placement
 from vocoder.admission import Admitted
 from vocoder.mel.config import MelConfig
@@ -206,3 +206,38 @@ class AudioStream:
     def _finish(self) -> bytes:
         last = self._encode(NOTHING, last=True) if self._spoken else b""
         return last + self._encoder.finish()
+
+
+class Playback:
+    """A listener who plays audio as soon as it is there, and pauses only where the server is late.
+
+    While the server waits, for the client to take audio or to send more of the mel, the listener does not run dry.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self.late = 0.0
+        """seconds of the pause before the last audio"""
+        self.dry_seconds = 0.0
+        """of all pauses"""
+        self._clock = clock
+        self._seconds = 0.0  # of audio so far
+        self._ahead = 0.0  # seconds of it that are not played yet, at the time `since`
+        self._since = clock()
+        self._working = False
+
+    def work(self) -> None:
+        """Mark that the server begins with the next audio."""
+        self.late = 0.0
+        if not self._working:
+            now = self._clock()
+            self._ahead, self._since = max(0.0, self._ahead - (now - self._since)), now
+            self._working = True
+
+    def deliver(self, seconds: float) -> None:
+        """Mark that so many seconds of audio are there in all."""
+        now = self._clock()
+        ahead = self._ahead - (now - self._since)
+        self.late = max(0.0, -ahead) if self._seconds else 0.0
+        self.dry_seconds += self.late
+        self._ahead, self._since = max(0.0, ahead) + seconds - self._seconds, now
+        self._seconds, self._working = seconds, False

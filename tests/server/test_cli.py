@@ -3,7 +3,6 @@
 import io
 import os
 import re
-import runpy
 import shutil
 import signal
 import socket
@@ -96,13 +95,6 @@ def test_settings_that_are_not_valid(monkeypatch, capsys):
     monkeypatch.setenv("VOCODER_QUEUE_SIZE", "many")
     assert main([]) == 2
     assert "queue_size" in capsys.readouterr().err
-
-
-def test_the_package_is_the_program(monkeypatch, capsys):
-    monkeypatch.setattr(sys, "argv", ["server", "--help"])
-    with pytest.raises(SystemExit, match="0"):
-        runpy.run_module("server", run_name="__main__")
-    assert capsys.readouterr().out.startswith("usage: vocoder-serve")
 
 
 def test_threads_watch_briefly_unless_the_environment_chooses():

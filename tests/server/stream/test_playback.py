@@ -6,7 +6,7 @@ import pytest
 from answers import metrics
 from streamers import mel_of
 
-from server.stream.playback import Playback
+from server.stream.audio import Playback
 
 
 def test_only_the_server_s_own_time_makes_a_pause():
