@@ -24,7 +24,8 @@ from numpy.typing import NDArray
 from training.corpora.manifest import Manifest, ManifestError, read_manifest
 from training.evaluate.metric import MetricUndefinedError
 from training.evaluate.opinions import naturalness, pesq_wide_band
-from training.evaluate.recordings import Recording, Selection, recordings
+from training.evaluate.options import Selection
+from training.evaluate.recordings import Recording, recordings
 from training.evaluate.spectra import band_is_kept, band_level
 from training.model_card import model_card
 from vocoder.adapt.path import DIRECTORY, accepted_presets, path_between, shipped_adapters

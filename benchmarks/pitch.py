@@ -18,7 +18,8 @@ import torch
 from training.corpora.manifest import read_manifest
 from training.corpora.pitch import follow
 from training.evaluate.metric import Audio
-from training.evaluate.recordings import Selection, recordings
+from training.evaluate.options import Selection
+from training.evaluate.recordings import recordings
 from vocoder.audio.resampling import resample
 from vocoder.config import ConfigError
 from vocoder.layers.source.pitch import PitchNet

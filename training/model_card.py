@@ -7,7 +7,8 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from training.provenance import UNKNOWN, all_data, with_inheritance
+from training.corpora.corpus import UNKNOWN
+from training.provenance import all_data, with_inheritance
 from vocoder.loading import shipped_models
 
 COLUMNS = {

@@ -10,13 +10,12 @@ from typing import Any
 
 import torch
 
+from training.corpora.corpus import UNKNOWN
 from training.corpora.manifest import Entry, Manifest
 from vocoder import __version__
 from vocoder.checkpoint import read_provenance
 from vocoder.loading import model_directory, shipped_models
 
-UNKNOWN = "unknown"
-"""the licence of recordings that nobody named one for"""
 ROLES = ("start_from", "teacher", "flows_from", "pitch_from", "fill_from")
 """settings, of today and before, that name a model whose weights, or what they know, go into another"""
 

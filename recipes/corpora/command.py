@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from recipes.corpora import debian, fortunes, kokoro
-from training.commands.prepare import add_output_arguments, prepare_and_report, prepare_config
+from training.commands.prepare import add_output_arguments, prepare_and_report
 from training.corpora.corpus import Corpus
 from training.corpora.mapping import with_bar
 
@@ -35,8 +35,7 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError(
             f"there is no corpus {', '.join(unknown)}; known: {', '.join(KNOWN)}. `vocoder-train prepare` takes folders"
         )
-    config = prepare_config(args)
-    return prepare_and_report([_corpus(name, args) for name in dict.fromkeys(args.sources)], args, config)
+    return prepare_and_report((_corpus(name, args) for name in dict.fromkeys(args.sources)), args)
 
 
 def _corpus(name: str, args: argparse.Namespace) -> Corpus:

@@ -10,9 +10,10 @@ import pytest
 import torch
 from evaluation_corpus import write_recordings
 
+from training.corpora.corpus import UNKNOWN
 from training.corpora.manifest import ManifestError
 from training.data.datasets import SegmentConfig, SegmentDataset
-from training.provenance import UNKNOWN, heard_speakers, origin_of, provenance, run_name, with_inheritance
+from training.provenance import heard_speakers, origin_of, provenance, run_name, with_inheritance
 from vocoder.checkpoint import CheckpointError, save_model
 from vocoder.layers.stack import WaveNetConfig
 from vocoder.mel.config import preset

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from training.corpora.condition import PrepareConfig
+from training.corpora.corpus import PrepareConfig
 from training.data.augment import AugmentConfig
 from training.data.datasets import SegmentConfig
 from training.data.mel_variation import BlurConfig
 from training.density.items import DataConfig
 from training.density.vae import VAEConfig
-from training.evaluate.recordings import Selection
+from training.evaluate.options import Selection
 from training.loop.trainer_config import TrainerConfig
 from training.run_config import load_config, parse_yaml, write_config
 from training.runs.corpus_run import CorpusRun

@@ -6,9 +6,6 @@ import argparse
 from pathlib import Path
 
 from training.run_config import add_run_arguments
-from training.runs.corpus_run import CorpusRun, load_run, train
-from training.runs.reverse import ReverseRun
-from training.runs.student import StudentRun
 from vocoder.config import ConfigError
 
 CONFIGURATIONS = {"samples": "student.yaml", "frames": "student-frames.yaml", "reverse": "reverse.yaml"}
@@ -29,6 +26,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
+    from training.runs.corpus_run import CorpusRun, load_run, train  # these load torch, for which --help need not wait
+    from training.runs.reverse import ReverseRun
+    from training.runs.student import StudentRun
+
     if args.config is None and args.student is None:
         raise ConfigError(f"name a student with --student {'|'.join(CONFIGURATIONS)}, or a configuration with --config")
     overrides = [*args.overrides, *([f"teacher={args.teacher}"] if args.teacher else [])]

@@ -6,9 +6,7 @@ import argparse
 import os
 from pathlib import Path
 
-from training.evaluate.comparison import Comparison, compare
-from training.evaluate.recordings import GROUPS, Selection
-from vocoder.loading import load
+from training.evaluate.options import GROUPS, Comparison, Selection
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -52,6 +50,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
+    from training.evaluate.comparison import compare  # these load torch, for which --help need not wait
+    from vocoder.loading import load
+
     if args.predicted and args.own_mels:
         raise ValueError("--predicted compares true and predicted mels; leave out --own-mels")
     options = Comparison(

@@ -5,16 +5,12 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-from training.corpora.condition import PrepareConfig
-from training.corpora.corpus import Corpus
-from training.corpora.given_mels import with_mels
+from training.corpora.corpus import UNKNOWN, Corpus, PrepareConfig
 from training.corpora.layouts import scan_folder, scan_ljspeech, scan_vctk
-from training.corpora.prepare import prepare
-from training.provenance import UNKNOWN
 
 LAYOUTS = {"folder": scan_folder, "ljspeech": scan_ljspeech, "vctk": scan_vctk}
 
@@ -51,24 +47,20 @@ def run(args: argparse.Namespace) -> int:
         raise ValueError("--name names one corpus: give one FOLDER with it")
     if args.mels is not None and args.rms is not None:
         raise ValueError("--rms and --mels exclude each other: recordings with mels keep their level")
-    config = prepare_config(args, levelled=args.mels is None)
-    return prepare_and_report([_scan(source, args) for source in dict.fromkeys(args.sources)], args, config)
+    return prepare_and_report((_scan(source, args) for source in dict.fromkeys(args.sources)), args, args.mels is None)
 
 
-def prepare_config(args: argparse.Namespace, levelled: bool = True) -> PrepareConfig:
-    """Return how recordings are prepared, by the arguments of `add_output_arguments`; all at one level if `levelled`.
+def prepare_and_report(corpora: Iterable[Corpus], args: argparse.Namespace, levelled: bool = True) -> int:
+    """Prepare corpora by the arguments of `add_output_arguments`, print what was found, and return the exit status.
 
-    Raises ValueError if an argument is out of range.
+    All get one level if `levelled`. Raises ValueError if an argument, a corpus or the output folder is wrong; the text
+    says how.
     """
+    from training.corpora.prepare import prepare  # loads torch, for which --help need not wait
+
     rms = PrepareConfig.rms if args.rms is None else args.rms
-    return PrepareConfig(args.sample_rate, rms if levelled else None, args.min_seconds)
-
-
-def prepare_and_report(corpora: Sequence[Corpus], args: argparse.Namespace, config: PrepareConfig) -> int:
-    """Prepare corpora, print what was found, and return the exit status.
-
-    Raises ValueError if a corpus or the output folder is wrong; the text says how.
-    """
+    config = PrepareConfig(args.sample_rate, rms if levelled else None, args.min_seconds)
+    corpora = list(corpora)
     print(prepare(corpora, args.output, config, args.jobs).summary())
     for corpus in corpora:
         if corpus.licence == UNKNOWN:
@@ -82,4 +74,8 @@ def prepare_and_report(corpora: Sequence[Corpus], args: argparse.Namespace, conf
 
 def _scan(source: Path, args: argparse.Namespace) -> Corpus:
     corpus = replace(LAYOUTS[args.layout](source, args.name, args.licence), test_share=args.test_share)
-    return corpus if args.mels is None else with_mels(corpus, args.mels, args.mel)
+    if args.mels is None:
+        return corpus
+    from training.corpora.given_mels import with_mels
+
+    return with_mels(corpus, args.mels, args.mel)

@@ -4,21 +4,11 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import torch
-
-from training.critics.adversary import copy_critics
-from training.model_card import licence_of, model_card, unknown_licences
-from training.provenance import with_inheritance
-from vocoder.checkpoint import load_model, save_model
-from vocoder.config import to_dict
-
-DTYPES = {"float16": torch.float16, "bfloat16": torch.bfloat16, "float32": torch.float32}
+DTYPES = ("bfloat16", "float16", "float32")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,47 +26,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scores-of", metavar="NAME", help="name of this model in --quality, if it differs")
     parser.add_argument("--notes", type=Path, help="Markdown to put at the end of the card")
     parser.add_argument("--corrections", type=int, metavar="N", help="default number of corrections (as in training)")
-    parser.add_argument("--dtype", choices=sorted(DTYPES), default="float16", help="type of the weights (%(default)s)")
+    parser.add_argument("--dtype", choices=DTYPES, default="float16", help="type of the weights (%(default)s)")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run the command and return its exit status."""
+    from training.commands.publishing import publish  # loads torch, for which --help need not wait
+
     notes = args.notes.read_text(encoding="utf-8") if args.notes else ""
     quality = _together([_quality(path, args.scores_of or str(args.model)) for path in args.quality or ()])
     publish(args.model, args.output, quality, notes, args.corrections, args.dtype)
     return 0
-
-
-def publish(
-    model: Path,
-    output: Path,
-    quality: Mapping[str, Any],
-    notes: str = "",
-    corrections: int | None = None,
-    dtype: str = "float16",
-) -> None:
-    """Write the directory of a trained model, and print its size and the licence of its weights.
-
-    `quality` is a block of quality.json, or empty for the scores that the model already has; `notes` is Markdown.
-    Raises ValueError if the model cannot be used; the text says why.
-    """
-    checkpoint = load_model(model)
-    config: Any = checkpoint.model.config
-    if corrections is not None:
-        if not hasattr(config, "corrections"):
-            raise ValueError("--corrections is for vocoders; this model makes no audio")
-        checkpoint.model.config = replace(config, corrections=corrections)
-    scores = dict(quality or checkpoint.quality)
-    provenance, mel = with_inheritance(checkpoint.provenance), to_dict(checkpoint.mel_config)
-    parameters = sum(parameter.numel() for parameter in checkpoint.model.parameters())
-    card = model_card(output.name, checkpoint.family, parameters, mel, provenance, scores, notes)
-    save_model(output, checkpoint.model, checkpoint.mel_config, provenance, scores, DTYPES[dtype], card)
-    critics = ", with the critics that it was trained with" if copy_critics(model, output, DTYPES[dtype]) else ""
-    size = (output / "model.safetensors").stat().st_size
-    print(f"{output}: {parameters:,} parameters, {size / 1e6:.1f} MB in {dtype}{critics}")
-    print(f"licence of the weights: {licence_of(provenance)}")
-    for warning in unknown_licences(provenance):
-        print(f"WARNING: {warning}", file=sys.stderr)
 
 
 def _together(blocks: Sequence[dict[str, Any]]) -> dict[str, Any]:

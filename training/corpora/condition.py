@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import av
@@ -10,7 +9,7 @@ import numpy as np
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
-from training.run_config import POSITIVE, check_bounds
+from training.corpora.corpus import PrepareConfig
 from vocoder.audio.file import AUDIO_SUFFIXES, AudioError, read_audio
 from vocoder.audio.resampling import resample
 
@@ -41,22 +40,6 @@ class UnusableError(ValueError):
 
 class DecodeError(UnusableError):
     """A file is not audio that can be decoded."""
-
-
-@dataclass(frozen=True)
-class PrepareConfig:
-    """How recordings are checked and changed."""
-
-    sample_rate: int = 22050
-    """Sample rate of the prepared audio in Hz."""
-    rms: float | None = 0.06
-    """Root mean square of every utterance after scaling; less if its peak would exceed 0.99. None keeps their own
-    levels, as needed for recordings that come with mels."""
-    min_seconds: float = 0.3
-    """Shorter recordings are skipped."""
-
-    def __post_init__(self) -> None:
-        check_bounds(self, sample_rate=(4000, 192000), rms=(1e-6, 0.5), min_seconds=POSITIVE)
 
 
 def condition(x: np.ndarray, sample_rate: int, config: PrepareConfig) -> np.ndarray:

@@ -8,10 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 from training.corpora.manifest import Entry, Split, Use
+from training.run_config import POSITIVE, check_bounds
 
 TEST_EVERY, TEST_INDEX = 40, 7
 LEAST_TEST = 3
 """fewest recordings that are held out of a corpus"""
+UNKNOWN = "unknown"
+"""the licence of recordings that nobody named one for"""
 
 
 class CorpusError(ValueError):
@@ -87,6 +90,22 @@ class Corpus:
             other = seen.setdefault((recording.speaker, recording.stem), recording.path)
             if other is not recording.path:
                 raise CorpusError(f"{other} and {recording.path} would share one name; keep one of them")
+
+
+@dataclass(frozen=True)
+class PrepareConfig:
+    """How recordings are checked and changed."""
+
+    sample_rate: int = 22050
+    """Sample rate of the prepared audio in Hz."""
+    rms: float | None = 0.06
+    """Root mean square of every utterance after scaling; less if its peak would exceed 0.99. None keeps their own
+    levels, as needed for recordings that come with mels."""
+    min_seconds: float = 0.3
+    """Shorter recordings are skipped."""
+
+    def __post_init__(self) -> None:
+        check_bounds(self, sample_rate=(4000, 192000), rms=(1e-6, 0.5), min_seconds=POSITIVE)
 
 
 def split_recordings(corpus: Corpus) -> Iterator[tuple[Recording, Split]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from training.corpora.corpus import Corpus, CorpusError, Recording
+from training.corpora.corpus import UNKNOWN, Corpus, CorpusError, Recording
 from vocoder.audio.file import AUDIO_SUFFIXES
 
 SUFFIXES = AUDIO_SUFFIXES | {".m4a", ".aac", ".g722", ".gsm", ".webm", ".wma"}
@@ -27,7 +27,7 @@ def scan_folder(path: Path, name: str | None = None, licence: str | None = None)
     if not found:
         raise CorpusError(f"{path} holds no audio; known suffixes: {', '.join(sorted(SUFFIXES))}")
     recordings = (_recording(file, path, name) for file in found)
-    return _corpus(path, name, licence or "unknown", f"Recordings in the folder {name}", recordings)
+    return _corpus(path, name, licence or UNKNOWN, f"Recordings in the folder {name}", recordings)
 
 
 def scan_ljspeech(path: Path, name: str | None = None, licence: str | None = None) -> Corpus:

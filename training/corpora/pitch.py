@@ -7,7 +7,6 @@ import json
 import os
 import zipfile
 from collections.abc import Mapping, Sequence
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +16,7 @@ from numpy.typing import NDArray
 from scipy.signal import butter, sosfiltfilt
 
 from training.corpora.manifest import Entry, Manifest, ManifestError
-from training.corpora.mapping import mapped
+from training.corpora.mapping import mapped, with_bar
 from training.corpora.pyin import CLASSES_PER_SEMITONE, F0_MAX, F0_MIN, pyin
 
 HIGH_PASS = 60.0
@@ -67,51 +66,64 @@ def follow(
     return np.where(voiced & loud & (f0 >= high_pass * speed), f0, 0.0).astype(np.float32)
 
 
-def read_tracks(manifest: Manifest, entries: Sequence[Entry], speed: float, jobs: int = 1) -> list[Floats]:
-    """Return the labels of manifest entries, as `follow` has them; `pitch/CORPUS-SPEED.npz` keeps them.
+def read_tracks(
+    manifest: Manifest, entries: Sequence[Entry], speeds: Sequence[float], jobs: int = 1
+) -> dict[float, list[Floats]]:
+    """Return the labels of manifest entries by speed, as `follow` has them; `pitch/CORPUS-SPEED.npz` keeps them.
 
-    A recording whose file has changed is labelled again. Raises ManifestError if a recording cannot be read.
+    Missing ones are made for whole corpora at once, under one bar. A recording whose file has changed is labelled
+    again. Raises ManifestError if a recording cannot be read.
     """
-    keys = {entry.path: _key(manifest.audio_path(entry), speed) for entry in entries}
-    made: dict[str, Floats] = {}
-    for corpus in sorted({entry.corpus for entry in entries}):
-        paths = {keys[entry.path]: manifest.audio_path(entry) for entry in entries if entry.corpus == corpus}
-        file = manifest.root / _FOLDER / f"{corpus}-{speed:.2f}.npz"
-        known = _load(file)
-        if not paths.keys() <= known.keys():
-            file.parent.mkdir(exist_ok=True)
-            with FileLock(file.with_suffix(".lock")):  # processes of one run share the work
-                known = _completed(file, paths, speed, jobs)
-        made |= known
-    return [made[keys[entry.path]] for entry in entries]
+    corpora, folder = {entry.corpus for entry in entries}, manifest.root / _FOLDER
+    keys: dict[str, list[str]] = {}
+    wanted: dict[Path, dict[str, tuple[Path, float]]] = {}
+    for entry in manifest.entries:
+        if entry.corpus in corpora:
+            audio = manifest.audio_path(entry)
+            keys[entry.path] = _keys(audio, speeds)
+            for speed, key in zip(speeds, keys[entry.path], strict=True):
+                wanted.setdefault(folder / f"{entry.corpus}-{speed:.2f}.npz", {})[key] = audio, speed
+    known = {file: _load(file) for file in wanted}
+    if any(not labels.keys() <= known[file].keys() for file, labels in wanted.items()):
+        folder.mkdir(exist_ok=True)
+        with FileLock(folder / "lock"):  # processes of one run share the work
+            known = _completed(wanted, max(jobs, 1))
+    made = {key: f0 for labels in known.values() for key, f0 in labels.items()}
+    return {speed: [made[keys[entry.path][i]] for entry in entries] for i, speed in enumerate(speeds)}
 
 
-def _completed(file: Path, paths: Mapping[str, Path], speed: float, jobs: int) -> dict[str, Floats]:
-    """Label the recordings that a file lacks, add them to it, and return all its labels by key."""
-    known = _load(file)
-    missing = [key for key in paths if key not in known]
-    followed = mapped(partial(_followed, speed=speed), [paths[key] for key in missing], max(jobs, 1))
-    for done, (key, f0) in enumerate(zip(missing, followed, strict=True), start=1):
-        known[key] = f0
-        if done % _SAVE_EVERY == 0 or done == len(missing):
-            _save(file, known)
+def _completed(wanted: Mapping[Path, Mapping[str, tuple[Path, float]]], jobs: int) -> dict[Path, dict[str, Floats]]:
+    """Make the labels that files lack, add them, and return all labels of each file by key."""
+    known = {file: _load(file) for file in wanted}
+    missing = [(f, key, *work) for f, labels in wanted.items() for key, work in labels.items() if key not in known[f]]
+    followed = mapped(_followed, [work for _, _, *work in missing], jobs)
+    bar = with_bar(followed, "recordings", len(missing), "following the pitch") if missing else ()
+    for done, ((file, key, *_), f0) in enumerate(zip(missing, bar, strict=True), start=1):
+        known[file][key] = f0
+        if done % _SAVE_EVERY == 0 or done == len(missing) or missing[done][0] != file:
+            _save(file, known[file])
     return known
 
 
-def _key(audio: Path, speed: float) -> str:
-    """Return the key of the labels of an audio file: a hash of its content and of how it is labelled."""
+def _keys(audio: Path, speeds: Sequence[float]) -> list[str]:
+    """Return the keys of the labels of an audio file: hashes of its content and of how it is labelled."""
     tracker = {"f0_min": F0_MIN, "f0_max": F0_MAX, "window": _WINDOW, "hop_length": _HOP}
     tracker |= {"classes_per_semitone": CLASSES_PER_SEMITONE}
-    settings = {"tracker": tracker, "speed": speed, "silence_db": _SILENCE_DB, "high_pass": HIGH_PASS}
     try:
-        digest = hashlib.blake2b(audio.read_bytes(), digest_size=16)
+        content = hashlib.blake2b(audio.read_bytes(), digest_size=16)
     except OSError as error:
         raise ManifestError(f"{audio} cannot be read: {error.strerror}") from error
-    digest.update(json.dumps(settings, sort_keys=True).encode())
-    return digest.hexdigest()
+    keys = []
+    for speed in speeds:
+        settings = {"tracker": tracker, "speed": speed, "silence_db": _SILENCE_DB, "high_pass": HIGH_PASS}
+        digest = content.copy()
+        digest.update(json.dumps(settings, sort_keys=True).encode())
+        keys.append(digest.hexdigest())
+    return keys
 
 
-def _followed(audio: Path, speed: float) -> Floats:
+def _followed(work: tuple[Path, float]) -> Floats:
+    audio, speed = work
     try:
         x, sample_rate = soundfile.read(audio, dtype="float32")
     except (soundfile.SoundFileError, OSError) as error:

@@ -17,12 +17,13 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from training.corpora.condition import PrepareConfig, UnusableError, condition, decode, prepared_bandwidth
+from training.corpora.condition import UnusableError, condition, decode, prepared_bandwidth
 from training.corpora.corpus import (
     LEAST_TEST,
     TEST_EVERY,
     TEST_INDEX,
     Corpus,
+    PrepareConfig,
     Recording,
     hold_out_enough,
     split_recordings,

@@ -114,7 +114,7 @@ class PitchStore:
         self, manifest: Manifest, entries: Sequence[Entry], speeds: Sequence[float] = (1.0,), jobs: int = 1
     ) -> None:
         self._hops = {speed: label_hop(manifest.sample_rate, speed) for speed in speeds}
-        self._f0 = {speed: read_tracks(manifest, entries, speed, jobs) for speed in speeds}
+        self._f0 = read_tracks(manifest, entries, speeds, jobs)
 
     def read(self, index: int, first: float, step: float, frames: int, speed: float) -> NDArray[np.float32]:
         """Return f0 in Hz (frames,) of an entry as it is played, 0 where it is unvoiced and after its end.

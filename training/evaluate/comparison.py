@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -17,34 +16,11 @@ from training.evaluate.listening.page import listening_page
 from training.evaluate.listening.utterance import Clip, Utterance
 from training.evaluate.metric import Audio, split_by_package
 from training.evaluate.metrics import METRICS
-from training.evaluate.recordings import Recording, Selection, left_out, recordings
+from training.evaluate.options import Comparison
+from training.evaluate.recordings import Recording, left_out, recordings
 from training.evaluate.report import Report, table, write_report
-from training.run_config import COUNT, NOT_NEGATIVE, check_bounds
 from vocoder.audio.resampling import resample
 from vocoder.synthesis.synthesizer import Synthesizer
-
-Mels = Literal["given", "own", "both"]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """What is compared, and how. Raises ValueError if a number is out of range."""
-
-    selection: Selection = field(default_factory=Selection)
-    mels: Mels = "given"
-    """Those that the manifest names, and the recordings' own where it names none; always their own; or their own in one
-    row and those of the manifest in another."""
-    griffin_lim: bool = False
-    sigma: float | None = None
-    corrections: int | None = None
-    seed: int = 0
-    listen: int = 2
-    """Utterances of each row to listen to."""
-    jobs: int = 1
-    """Processes that score."""
-
-    def __post_init__(self) -> None:
-        check_bounds(self, listen=NOT_NEGATIVE, jobs=COUNT)
 
 
 def compare(models: Mapping[str, Synthesizer], manifest_file: Path, output: Path, options: Comparison) -> Report:

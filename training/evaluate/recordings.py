@@ -2,52 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal, get_args
 
 from training.corpora.corpus import spread
 from training.corpora.given_mels import given_mel
 from training.corpora.manifest import Entry, Manifest, ManifestError
 from training.data.stores import AudioStore
 from training.evaluate.metric import Audio
-from training.run_config import COUNT, NOT_NEGATIVE, check_bounds
+from training.evaluate.options import Selection
 from vocoder.audio.resampling import resample
 from vocoder.mel.config import MelConfig
-
-Group = Literal["speaker", "corpus"]
-GROUPS: tuple[Group, ...] = get_args(Group)
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which utterances of the test split count, and which of them make up one row.
-
-    Raises ValueError if the range of durations is empty, or a number of utterances is below 1.
-    """
-
-    min_seconds: float = 2.5
-    max_seconds: float = 9.0
-    limit: int | None = None
-    """Most recordings of a row, evenly spread over the manifest."""
-    per_speaker: int | None = None
-    """Most recordings of a speaker, evenly spread too."""
-    by: Group = "speaker"
-    """What a row of the table is about."""
-
-    def __post_init__(self) -> None:
-        check_bounds(self, min_seconds=NOT_NEGATIVE, max_seconds=(self.min_seconds, math.inf))
-        check_bounds(self, limit=COUNT, per_speaker=COUNT)
-
-    def takes(self, entry: Entry) -> bool:
-        """Return whether an utterance has the right length."""
-        return self.min_seconds <= entry.duration <= self.max_seconds
-
-    def row(self, entry: Entry) -> str:
-        """Return the row that an utterance counts for."""
-        return entry.speaker if self.by == "speaker" else entry.corpus
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from training.commands.publish import publish
+from training.commands.publishing import publish
 from training.corpora.manifest import Manifest
-from training.evaluate.comparison import Comparison, compare
-from training.evaluate.recordings import Selection
+from training.evaluate.comparison import compare
+from training.evaluate.options import Comparison, Selection
 from training.finetune.recipe import Start
 from training.finetune.recordings import predicted
 from training.finetune.verdict import Change, changes, refusal

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from training.corpora.condition import DecodeError, PrepareConfig, decode
-from training.corpora.corpus import Corpus, Recording
+from training.corpora.condition import DecodeError, decode
+from training.corpora.corpus import Corpus, PrepareConfig, Recording
 from training.corpora.given_mels import with_mels
 from training.corpora.layouts import scan_folder
 from training.corpora.manifest import Manifest

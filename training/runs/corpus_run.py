@@ -71,8 +71,6 @@ class CorpusRun(ABC):
 
     def training_set(self, manifest: Manifest, objective: Objective) -> EpochDataset:
         """Return what the run trains on: segments of the corpus."""
-        if objective.wants_pitch:
-            announce("following the pitch of recordings, where that has not been done yet")
         return SegmentDataset(
             manifest,
             "train",

@@ -11,12 +11,11 @@ import torch
 from evaluation_corpus import NoiseVocoder, write_corpus
 
 from training.cli import main
-from training.commands import evaluate
 from training.evaluate import comparison
-from training.evaluate.comparison import Comparison
-from training.evaluate.recordings import Selection
+from training.evaluate.options import Comparison, Selection
 from training.model_card import licence_of, model_card
 from training.provenance import origin_of
+from vocoder import loading
 from vocoder.checkpoint import load_model, save_model
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.stack import WaveNetConfig
@@ -45,8 +44,8 @@ def words(tmp_path: Path) -> list[str]:
 
 def test_options_reach_the_comparison_and_models_are_called_as_they_were_asked_for(words, monkeypatch) -> None:
     seen = {}
-    monkeypatch.setattr(evaluate, "load", lambda reference, guard: NoiseVocoder(reference))
-    monkeypatch.setattr(evaluate, "compare", lambda models, *rest: seen.update(models=list(models), options=rest[-1]))
+    monkeypatch.setattr(loading, "load", lambda reference, guard: NoiseVocoder(reference))
+    monkeypatch.setattr(comparison, "compare", lambda models, *rest: seen.update(models=list(models), options=rest[-1]))
     more = ["--limit", "2", "--by", "corpus", "--own-mels", "--listen", "0", "--sigma", "0.5"]
     assert main([*words, "a/last", "b/last", *more, "--with-griffin-lim"]) == 0
     expected = Comparison(Selection(limit=2, by="corpus"), "own", True, sigma=0.5, listen=0)
@@ -65,7 +64,7 @@ def test_options_reach_the_comparison_and_models_are_called_as_they_were_asked_f
 )
 def test_wrong_arguments_are_errors_that_say_so(words, more, text, monkeypatch, capsys) -> None:
     monkeypatch.setattr(comparison, "METRICS", ())
-    monkeypatch.setattr(evaluate, "load", lambda reference, guard: NoiseVocoder(reference))
+    monkeypatch.setattr(loading, "load", lambda reference, guard: NoiseVocoder(reference))
     assert main([*words, "a/last", *more]) == 2
     assert text in capsys.readouterr().err
 

@@ -64,12 +64,15 @@ def test_hum_is_no_voice_and_hides_none():
     assert (follow(x, RATE, high_pass=0.0)[6:36] > 0).all()
 
 
-def test_labels_are_made_once(tmp_path, monkeypatch):
+def test_labels_are_made_once_for_a_whole_corpus(tmp_path, monkeypatch, capsys):
     manifest, calls = corpus(tmp_path, [120.0, 240.0, 200.0]), counted(monkeypatch)
-    first = read_tracks(manifest, manifest.entries, 1.0)
+    read_tracks(manifest, manifest.entries[:1], [1.0])
+    assert len(calls) == 2
+    assert capsys.readouterr().err == "following the pitch: 2 recordings\n"
+    first = read_tracks(manifest, manifest.entries, [1.0])[1.0]
     assert len(calls) == 3
     assert [round(float(np.median(f0)), -1) for f0 in first] == [120, 240, 200]
-    again = read_tracks(manifest, manifest.entries[::-1], 1.0)
+    again = read_tracks(manifest, manifest.entries[::-1], [1.0])[1.0]
     assert len(calls) == 3
     for a, b in zip(first, again[::-1], strict=True):
         assert np.array_equal(a, b)
@@ -78,22 +81,22 @@ def test_labels_are_made_once(tmp_path, monkeypatch):
 
 def test_a_changed_file_or_speed_is_noticed(tmp_path, monkeypatch):
     manifest, calls = corpus(tmp_path, [120.0, 240.0]), counted(monkeypatch)
-    read_tracks(manifest, manifest.entries, 1.0)
+    read_tracks(manifest, manifest.entries, [1.0])
     soundfile.write(tmp_path / "1.flac", voice(300.0), RATE, subtype="PCM_16")
-    tracks = read_tracks(manifest, manifest.entries, 1.0)
+    tracks = read_tracks(manifest, manifest.entries, [1.0])[1.0]
     assert len(calls) == 3
     assert round(float(np.median(tracks[1])), -1) == 300
     calls.clear()
-    read_tracks(manifest, manifest.entries, 0.8)
+    read_tracks(manifest, manifest.entries, [0.8, 1.0])
     assert len(calls) == 2
 
 
 def test_a_damaged_cache_is_made_again_and_a_file_that_cannot_be_read_is_named(tmp_path, monkeypatch):
     manifest, calls = corpus(tmp_path, [120.0]), counted(monkeypatch)
-    read_tracks(manifest, manifest.entries, 1.0)
+    read_tracks(manifest, manifest.entries, [1.0])
     (tmp_path / "pitch" / "c0-1.00.npz").write_bytes(b"PK\x03\x04 torn")
-    read_tracks(manifest, manifest.entries, 1.0)
+    read_tracks(manifest, manifest.entries, [1.0])
     assert len(calls) == 2
     (tmp_path / "0.flac").write_bytes(b"no audio")
     with pytest.raises(ManifestError, match=r"0\.flac"):
-        read_tracks(manifest, manifest.entries, 1.0)
+        read_tracks(manifest, manifest.entries, [1.0])

@@ -8,7 +8,8 @@ import pytest
 import soundfile
 
 from training.cli import main
-from training.corpora.condition import PrepareConfig, UnusableError, condition
+from training.corpora.condition import UnusableError, condition
+from training.corpora.corpus import PrepareConfig
 from training.corpora.layouts import scan_folder
 from training.corpora.manifest import read_manifest
 from training.corpora.prepare import PrepareError, prepare

@@ -12,10 +12,10 @@ from given_mels import write_given
 
 from training.evaluate import comparison
 from training.evaluate.candidates import GriffinLim
-from training.evaluate.comparison import Comparison, compare
+from training.evaluate.comparison import compare
 from training.evaluate.metric import split_by_package
 from training.evaluate.metrics import METRICS
-from training.evaluate.recordings import Selection
+from training.evaluate.options import Comparison, Selection
 from vocoder.mel.config import preset
 
 SHORT = Selection(min_seconds=0.5)

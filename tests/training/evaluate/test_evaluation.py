@@ -16,7 +16,8 @@ from training.evaluate.candidates import Candidate, GriffinLim, mel_of, of_vocod
 from training.evaluate.evaluation import evaluate, score, synthesized
 from training.evaluate.metric import Audio, Metric, MetricUndefinedError
 from training.evaluate.metrics import METRICS
-from training.evaluate.recordings import Recording, Selection, left_out, recordings
+from training.evaluate.options import Selection
+from training.evaluate.recordings import Recording, left_out, recordings
 from vocoder.mel.config import MelConfig, preset
 
 NVIDIA = preset("nvidia")

@@ -19,7 +19,7 @@ from training.critics.adversary import CRITICS_FILE, Adversary, critics_beside
 from training.critics.spectrogram import CriticConfig
 from training.evaluate import comparison
 from training.evaluate.metrics import METRICS
-from training.finetune import budget, command
+from training.finetune import budget, steps
 from training.finetune import recipe as recipe_module
 from training.finetune import recordings as recordings_module
 from training.finetune.recipe import KINDS, Start, written_run
@@ -78,7 +78,7 @@ def recordings(tmp_path: Path) -> Path:
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(command, "missing_judges", dict)
+    monkeypatch.setattr(steps, "missing_judges", dict)
     monkeypatch.setattr(comparison, "METRICS", tuple(m for m in METRICS if m.name in ("stft_distance", "stoi")))
     small = {"_VALIDATION_ITEMS": 2, "_SEGMENT_LENGTH": 4096, "TIMED_STEPS": 1}
     for name, value in small.items():
@@ -107,8 +107,10 @@ def words(start: Path, recordings: Path, tmp_path: Path, *more: str) -> list[str
 def test_recordings_become_a_model_that_speaks_and_is_no_worse(
     start, recordings, tmp_path, capsys, monkeypatch
 ) -> None:
-    monkeypatch.setattr(sys, "argv", [str(tmp_path / "vocoder-train")])
-    (tmp_path / "vocoder-serve").touch()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(sys, "argv", [str(tmp_path / "bin" / "vocoder-train")])
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "vocoder-serve").touch()
     assert main(words(start, recordings, tmp_path, "--minutes", "0.01")) == 0
     printed = capsys.readouterr().out
     for text in ("1 of 4", "silent", "2 of 4", " steps of", "step 0: score", "left", "3 of 4", "4 of 4"):
@@ -116,8 +118,8 @@ def test_recordings_become_a_model_that_speaks_and_is_no_worse(
     assert "licence of the weights: CC-BY-3.0 (old), CC0-1.0 (mine)" in printed
     assert "--resume" not in printed
     assert max(len(line) for line in printed.splitlines() if line.startswith("step ")) < 80
-    assert f"serve it: {tmp_path}/vocoder-serve --model {tmp_path / 'mine'}" in printed
-    assert f"try it:   vocoder resynthesize {tmp_path}/run/corpus/audio/" in printed
+    assert "serve it: bin/vocoder-serve --model mine\n" in printed
+    assert "try it:   vocoder resynthesize run/corpus/audio/" in printed
     assert ("The weights of step" in printed) != ("The starting weights of" in printed)
     manifest = read_manifest(tmp_path / "run" / "corpus")
     assert sorted(entry.split for entry in manifest.entries) == ["test"] * 3 + ["train"] * 6
@@ -183,9 +185,9 @@ def test_warnings_come_before_training_and_mels_of_another_preset_go_through_an_
         raise KeyboardInterrupt
 
     with monkeypatch.context() as interrupted:
-        interrupted.setattr(command, "seconds_per_step", lambda *arguments: 21.0)
-        interrupted.setattr(command, "fit_corpus", stopped)
-        interrupted.setattr(command, "missing_judges", lambda: {"pesq": "pesq"})
+        interrupted.setattr(steps, "seconds_per_step", lambda *arguments: 21.0)
+        interrupted.setattr(steps, "fit_corpus", stopped)
+        interrupted.setattr(steps, "missing_judges", lambda: {"pesq": "pesq"})
         assert main(given) == 130
     said = capsys.readouterr().out
     assert "PESQ is not installed, so STOI and DistillMOS judge the result alone" in said
@@ -210,7 +212,7 @@ def test_samples_of_predicted_mels_are_left_to_the_critics(tmp_path: Path, monke
 
 
 def test_nothing_is_trained_without_its_judges(start, recordings, tmp_path, capsys, monkeypatch) -> None:
-    monkeypatch.setattr(command, "missing_judges", lambda: {"pesq": "pesq", "distillmos": "distillmos"})
+    monkeypatch.setattr(steps, "missing_judges", lambda: {"pesq": "pesq", "distillmos": "distillmos"})
     assert main(words(start, recordings, tmp_path)) == 2
     assert "distillmos must judge the result: install" in capsys.readouterr().err
     assert not (tmp_path / "run").exists()

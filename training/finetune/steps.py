@@ -1,0 +1,142 @@
+"""The four steps of a fine-tuning: recordings, training, scores, publishing."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import shlex
+import sys
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from training.corpora.corpus import UNKNOWN
+from training.corpora.manifest import Manifest
+from training.finetune.budget import VALIDATIONS, of_steps, plan, slow
+from training.finetune.outcome import compared, publish_best
+from training.finetune.recipe import (
+    TIMED_ROUNDS,
+    TIMED_STEPS,
+    Run,
+    Start,
+    recipe,
+    seconds_in_a_batch,
+    seconds_per_step,
+    written_run,
+)
+from training.finetune.recordings import predicted, prepared_voice, seconds_of
+from training.finetune.verdict import missing_judges
+from training.loop.checkpointing import Checkpoints, run_progress
+from training.loop.processes import announce
+from training.loop.trainer_config import TrainerConfig
+from training.runs.corpus_run import fit_corpus
+
+INTERRUPTED = 130
+
+
+def finetune(args: argparse.Namespace) -> int:
+    """Fine-tune as the arguments of the command say, and return its exit status."""
+    folder = args.run or Path("runs") / args.output.name
+    training = folder / "training"
+    stopped = written_run(training / "config.yaml") if Checkpoints(training).last.exists() else None
+    _check(args, folder, stopped)
+    # What cannot be fine-tuned is said before anything is prepared; a stopped run knows what it began with.
+    start = Start.of(args.start_from if stopped is None else str(stopped.start_from))
+    try:
+        if _finished(args, start, folder, stopped):
+            return 0
+    except KeyboardInterrupt:  # outside of training, which ends in a checkpoint instead
+        pass
+    announce("stopped; to continue, give the same command once more, with --resume")
+    return INTERRUPTED
+
+
+def _finished(args: argparse.Namespace, start: Start, folder: Path, stopped: Run | None) -> bool:
+    """Take the four steps; return whether training, and thus all of them, finished."""
+    announce(f"1 of 4: recordings of {args.recordings}")
+    prepared = prepared_voice(
+        args.recordings,
+        folder / "corpus",
+        start.mel_config,
+        name=args.output.name,
+        licence=args.licence,
+        mels=args.mels,
+        mel_preset=args.mel,
+        jobs=args.jobs,
+    )
+    announce(prepared.summary())
+    if (args.licence or UNKNOWN) == UNKNOWN:
+        announce("WARNING: the licence of the recordings is unknown, and so is the model's: pass --licence NAME")
+    training, manifest = folder / "training", prepared.manifest
+    config = stopped or _planned(args, start, manifest, training)
+    if stopped is None or not _ended(training, config.trainer):
+        fit_corpus(config, manifest, resume=stopped is not None)
+    if not _ended(training, config.trainer):
+        return False
+    announce("3 of 4: before and after, on recordings that were held out")
+    outcome = compared(start, training, manifest, folder / "report", args.seed, args.jobs)
+    announce("4 of 4: publishing")
+    publish_best(outcome, args.output, folder)
+    announce("\n".join(["", *map(str, outcome.changes), outcome.sentence]))
+    if args.mel is not None:
+        announce(f"mels of {args.mel} need preset={args.mel}")
+    model, recording = _word(args.output), _word(manifest.audio_path(manifest.select("test")[0]))
+    announce(f"serve it: {_beside('vocoder-serve')} --model {model}")
+    announce(f"try it:   {_beside('vocoder')} resynthesize {recording} -o copy.wav --model {model}")
+    return True
+
+
+def _beside(program: str) -> str:
+    """Return how to call another program: with the folder that this one was called in, if it lies there too."""
+    path = Path(sys.argv[0]).with_name(program)
+    return _word(path) if path.is_file() else program
+
+
+def _word(path: Path) -> str:
+    """Return a path as a word for the shell, relative to the working directory if it lies below it."""
+    here = Path.cwd()
+    return shlex.quote(str(path.relative_to(here) if path.is_relative_to(here) else path))
+
+
+def _check(args: argparse.Namespace, folder: Path, stopped: Run | None) -> None:
+    if args.output.exists() and not args.resume:
+        raise ValueError(f"{args.output} exists already: choose another -o, or --resume its fine-tuning")
+    if stopped is not None and not args.resume:
+        raise ValueError(f"{folder} holds a fine-tuning already: --resume continues it, --run DIR starts another")
+    if args.minutes is not None and not 0 < args.minutes < math.inf:
+        raise ValueError(f"--minutes must be a positive number, not {args.minutes:g}")
+    if args.steps is not None and args.steps < VALIDATIONS:
+        raise ValueError(f"--steps must be at least {VALIDATIONS}, not {args.steps}")
+    if args.mel is not None and args.mels is None:
+        raise ValueError("--mel is the preset of the mels in --mels, which is not given")
+    missing = missing_judges()
+    if needed := [package for name, package in missing.items() if name != "pesq"]:
+        raise ValueError(f"{' and '.join(needed)} must judge the result: install '.[training]'")
+    if missing:
+        announce(
+            "WARNING: PESQ is not installed, so STOI and DistillMOS judge the result alone; "
+            "pip install -c constraints.txt -e '.[evaluation]' adds it and needs a C compiler"
+        )
+
+
+def _planned(args: argparse.Namespace, start: Start, manifest: Manifest, output: Path) -> Run:
+    path, seconds = manifest.root / "manifest.jsonl", seconds_of(manifest)
+    planned = partial(recipe, start, path, output, seed=args.seed, predicted=predicted(manifest))
+    first = planned()
+    steps = 1 + TIMED_ROUNDS * TIMED_STEPS
+    announce(f"2 of 4: training on {seconds / 60:.1f} minutes of speech; {steps} steps measure this machine's pace")
+    pace = seconds_per_step(first, manifest)
+    if args.steps is None:
+        budget = plan(args.minutes, seconds, pace, seconds_in_a_batch(first))
+    else:
+        budget = of_steps(args.steps, pace)
+    announce(f"{budget.minutes:.1f} minutes of training: {budget.steps} steps of {pace:.2f} s on this machine")
+    if (warning := slow(pace, torch.get_num_threads())) is not None:
+        announce(f"WARNING: {warning}")
+    return planned(budget=budget)
+
+
+def _ended(output: Path, config: TrainerConfig) -> bool:
+    progress = run_progress(Checkpoints(output).last)
+    return progress.step >= config.steps or progress.minutes >= (config.max_minutes or math.inf)
