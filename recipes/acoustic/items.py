@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
 import torch
 from numpy.typing import NDArray
 
-from recipes.acoustic.speech import Line
-from recipes.corpora.kokoro_voice import SAMPLE_RATE, UNIT
+from recipes.corpora.kokoro_voice import SAMPLE_RATE, UNIT, Spoken
+from training.corpora.condition import condition
+from training.corpora.corpus import PrepareConfig
 from training.evaluate.candidates import mel_of
 from vocoder.config import ConfigError
 from vocoder.mel.config import MelConfig
@@ -93,35 +93,34 @@ class Example:
     prosody: NDArray[np.float32]
 
 
-def example_of(line: Line, folder: Path, mel_config: MelConfig) -> Example:
-    """Read an utterance and compute its mel.
-
-    Raises ConfigError if the audio is not as long, or not at the rate, that the line and the mel say.
-    """
-    x, rate = soundfile.read(folder / line.path, dtype="float32")
-    if len(x) != line.samples or rate != mel_config.sample_rate:
-        raise ConfigError(
-            f"{line.path} must have {line.samples} samples at {mel_config.sample_rate} Hz, not {len(x)} at {rate}"
-        )
+def example_of(path: Path, mel_config: MelConfig) -> Example:
+    """Read an utterance of `Spoken.save` and compute its mel, at the level of all corpora."""
+    spoken = Spoken.load(path)
+    x = condition(spoken.x, SAMPLE_RATE, PrepareConfig(mel_config.sample_rate))
     mel = mel_of(x, mel_config)
-    durations = np.array(line.durations)
-    index = tokens_of_frames(durations, mel.shape[1], mel_config)
-    prosody = token_prosody(np.array(line.pitch), durations, mel, index)
-    return Example(np.array(line.tokens), np.array(line.style, np.float32), index, places(index), mel, prosody)
+    index = tokens_of_frames(spoken.durations, mel.shape[1], mel_config)
+    prosody = token_prosody(spoken.pitch, spoken.durations, mel, index)
+    return Example(spoken.tokens, spoken.style, index, places(index), mel, prosody)
 
 
-def parted(lines: Sequence[Line], folds: int, held: int) -> tuple[list[Line], list[Line]]:
-    """Return the lines to train on and those held out: every `folds`-th one, from number `held` on.
+def parted(folder: Path, folds: int, held: int) -> tuple[list[Path], list[Path]]:
+    """Return the utterances of a folder to train on and those held out: every `folds`-th one, from number `held` on.
 
     Raises ConfigError if there is no such part, or one of the two is empty.
     """
     if folds < 2 or not 0 <= held < folds:
         raise ConfigError(f"folds must be at least 2 and held from 0 to below folds, not {folds} and {held}")
-    kept = [line for number, line in enumerate(lines) if number % folds != held]
-    aside = [line for number, line in enumerate(lines) if number % folds == held]
+    paths = utterances(folder)
+    aside = paths[held::folds]
+    kept = [path for path in paths if path not in aside]
     if not kept or not aside:
-        raise ConfigError(f"{len(lines)} utterances are too few to hold out every {folds}th from number {held} on")
+        raise ConfigError(f"{len(paths)} utterances are too few to hold out every {folds}th from number {held} on")
     return kept, aside
+
+
+def utterances(folder: Path) -> list[Path]:
+    """Return the audio files of a folder of speech, SPEAKER/NAME.flac, in the order of their plan."""
+    return sorted(folder.glob("*/*.flac"), key=lambda path: path.name)
 
 
 class SpeechItems:

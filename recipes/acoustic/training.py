@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from recipes.acoustic.items import Example, SpeechItems, example_of, parted
+from recipes.acoustic.items import SpeechItems, example_of, parted
 from recipes.acoustic.model import AcousticConfig, AcousticModel, save_acoustic
-from recipes.acoustic.speech import Line, read_speech
 from training.loop.objective import Batch, Objective, Parts
 from training.loop.processes import announce, seed_all
 from training.loop.trainer import fit
@@ -118,33 +117,26 @@ class AcousticRun:
 def train(config: AcousticRun, *, resume: bool) -> Path:
     """Train as configured and return the directory of the model.
 
-    Raises:
-        CorpusError: the folder holds no speech.
-        ConfigError: it is too little.
+    Raises ConfigError if the folder holds no speech, or too little.
     """
-    folder = Path(config.speech)
-    kept, aside = parted(read_speech(folder), config.folds, config.held)
-    announce(f"{sum(line.seconds for line in kept) / 60:.1f} minutes to train on, {len(aside)} utterances held out")
+    mel_config, folder = load_mel_config(config.mel), Path(config.speech)
+    kept, aside = parted(folder, config.folds, config.held)
+    examples = [example_of(path, mel_config) for path in kept]
+    judged = [example_of(path, mel_config) for path in aside[: config.validation_items]]
+    frames = sum(example.mel.shape[1] for example in examples)
+    minutes = frames * mel_config.hop_length / mel_config.sample_rate / 60
+    announce(f"{minutes:.1f} minutes to train on, {len(aside)} utterances held out")
     seed_all(config.trainer.seed)
-    objective = AcousticObjective(AcousticModel(config.model), load_mel_config(config.mel), _settings(config))
+    told = {"mel": config.mel, "folds": config.folds, "held": config.held}  # what prediction must know
     padding, seed = config.model.tokens, config.trainer.seed
     return fit(
         config,
-        objective,
-        SpeechItems(_examples(kept, config), config.frames, padding, seed),
-        SpeechItems(_examples(aside[: config.validation_items], config), _VALIDATION_FRAMES, padding, seed),
+        AcousticObjective(AcousticModel(config.model), mel_config, told),
+        SpeechItems(examples, config.frames, padding, seed),
+        SpeechItems(judged, _VALIDATION_FRAMES, padding, seed),
         provenance={"speech": folder.name, **surroundings()},
         resume=resume,
     )
-
-
-def _settings(config: AcousticRun) -> dict[str, object]:
-    """Return what prediction must know beside the architecture."""
-    return {"mel": config.mel, "folds": config.folds, "held": config.held}
-
-
-def _examples(lines: Sequence[Line], config: AcousticRun) -> list[Example]:
-    return [example_of(line, Path(config.speech), load_mel_config(config.mel)) for line in lines]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

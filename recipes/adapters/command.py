@@ -18,7 +18,7 @@ from training.loop.processes import seed_all
 from training.loop.trainer import fit
 from training.loop.trainer_config import TrainerConfig
 from training.provenance import provenance
-from training.run_config import COUNT, NOT_NEGATIVE, add_run_arguments, check_bounds, load_config
+from training.run_config import NOT_NEGATIVE, add_run_arguments, check_bounds, load_config
 from vocoder.checkpoint import load_model
 from vocoder.config import ConfigError
 from vocoder.loading import model_directory, shipped_models
@@ -55,14 +55,12 @@ class AdapterRun:
     """of the training split, at most"""
     held_out: float = 0.1
     """share of them that says how good the fit is"""
-    rounds: int = 1
-    """variations of each utterance"""
     augment: AugmentConfig = field(default_factory=AugmentConfig)
     levels: Levels = field(default_factory=Levels)
     ridge: float = 1e-4
 
     def __post_init__(self) -> None:
-        check_bounds(self, utterances=(2, math.inf), rounds=COUNT, held_out=(0.001, 0.999), ridge=NOT_NEGATIVE)
+        check_bounds(self, utterances=(2, math.inf), held_out=(0.001, 0.999), ridge=NOT_NEGATIVE)
         source = load_mel_config(self.mel)
         if source.mean is not None and not source.scaled:
             raise ConfigError(f"an adapter takes mels without statistics, which are taken off before: not {self.mel}")
@@ -135,9 +133,5 @@ def _examples(config: AdapterRun, manifest: Manifest, model: AdapterConfig, sour
     chosen = [entries[i] for i in np.random.default_rng(seed).permutation(len(entries))[: config.utterances]]
     cut = round(len(chosen) * (1.0 - config.held_out))
     fitted, held = chosen[:cut], chosen[cut:]
-    how = (source, model, config.augment, config.levels)
-    rounds = [frames_of(manifest, fitted, *how, seed + i) for i in range(config.rounds)]
-    plain = replace(config.augment, equaliser_db=0.0, low_pass=0.0, noise=0.0, reverberation=0.0)
-    judged = frames_of(manifest, held, source, model, plain, config.levels, seed)
-    whole = Frames(torch.cat([r.windows for r in rounds]), torch.cat([r.frames for r in rounds]))
-    return whole, judged
+    taught = frames_of(manifest, fitted, source, model, config.augment, config.levels, seed)
+    return taught, frames_of(manifest, held, source, model, AugmentConfig(), config.levels, seed)

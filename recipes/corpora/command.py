@@ -7,8 +7,7 @@ from pathlib import Path
 
 from recipes.corpora import debian, fortunes, kokoro
 from training.commands.prepare import add_output_arguments, prepare_and_report
-from training.corpora.corpus import Corpus
-from training.corpora.mapping import with_bar
+from training.corpora.corpus import Corpus, Recording
 
 _SYNTHETIC = ("kokoro", "kokoro-unseen")
 KNOWN = (*debian.PACKAGES, *_SYNTHETIC)
@@ -17,12 +16,19 @@ KNOWN = (*debian.PACKAGES, *_SYNTHETIC)
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("sources", nargs="+", metavar="NAME", help=f"one of: {', '.join(KNOWN)}")
-    parser.add_argument("--source", type=Path, help="folder of already unpacked Debian packages")
-    parser.add_argument(
-        "--cache", type=Path, default=debian.default_cache(), help="where downloads are kept (%(default)s)"
-    )
-    parser.add_argument("--minutes", type=float, default=45.0, help="minutes of speech that kokoro makes (%(default)g)")
+    add_speech_arguments(parser)
     add_output_arguments(parser)
+
+
+def add_speech_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare how much Kokoro speaks, and where downloads are kept."""
+    parser.add_argument("--minutes", type=float, default=45.0, help="minutes of speech that Kokoro makes (%(default)g)")
+    parser.add_argument(
+        "--cache",
+        type=Path,
+        default=debian.default_cache(),
+        help="where downloads are kept, or folder of unpacked packages (%(default)s)",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -39,16 +45,9 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _corpus(name: str, args: argparse.Namespace) -> Corpus:
-    if name in _SYNTHETIC:
-        return _synthesized(name, args)
-    root = debian.fetch(name, args.cache) if args.source is None else debian.locate(name, args.source)
-    return debian.scan(name, root)
-
-
-def _synthesized(name: str, args: argparse.Namespace) -> Corpus:
+    if name not in _SYNTHETIC:
+        return debian.scan(name, debian.unpack(debian.PACKAGES[name].package, args.cache))
     texts = {language: fortunes.sentences(language, args.cache) for language in fortunes.LANGUAGES}
-    planned = kokoro.planned(kokoro.PLANS[name], args.minutes, texts)
-    folder = args.cache / "kokoro" / name
-    for _ in with_bar(kokoro.synthesise(planned, folder, args.jobs), "utterance", len(planned), name):
-        pass
-    return kokoro.describe(name, planned, folder)
+    planned, folder = kokoro.planned(kokoro.PLANS[name], args.minutes, texts), args.cache / "kokoro" / name
+    kokoro.synthesise(planned, folder, args.jobs)
+    return kokoro.corpus_of(name, (Recording(u.path(folder), u.name, u.speaker) for u in planned))

@@ -63,26 +63,6 @@ def default_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "flow-vocoder" / "corpora"
 
 
-def locate(name: str, source: Path) -> Path:
-    """Return the root of an already unpacked package: `source/PACKAGE`, or `source` itself.
-
-    Raises CorpusError if neither holds the package's recordings.
-    """
-    package = _package(name)
-    for root in (source / package.package, source):
-        if any(root.glob(package.folder)):
-            return root
-    raise CorpusError(f"{source} does not hold {package.package}: expected {package.package}/{package.folder} in it")
-
-
-def fetch(name: str, cache: Path) -> Path:
-    """Download and unpack a corpus's package into the cache unless it is there, and return its root.
-
-    Raises CorpusError if apt-get or dpkg is missing, or fails.
-    """
-    return unpack(_package(name).package, cache)
-
-
 def unpack(package: str, cache: Path) -> Path:
     """Download and unpack any Debian package into the cache unless it is there, and return its root.
 
@@ -96,7 +76,7 @@ def unpack(package: str, cache: Path) -> Path:
             raise CorpusError(
                 f"{program} was not found, so {package} cannot be downloaded here. On a Debian machine run "
                 f"`apt-get download {package} && dpkg -x {package}_*.deb DIR/{package}`, "
-                "copy DIR and say --source DIR"
+                "copy DIR and say --cache DIR"
             )
     cache.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=cache) as folder:
@@ -114,7 +94,7 @@ def scan(name: str, root: Path) -> Corpus:
     Of files of such a package with the same bytes all but the first are unusable. Raises CorpusError if the voice's
     folder is missing or ambiguous.
     """
-    package = _package(name)
+    package = PACKAGES[name]
     folders = sorted(path for path in root.glob(package.folder) if path.is_dir())
     if len(folders) != 1:
         raise CorpusError(f"{root} should hold one folder {package.folder}, but holds {len(folders)}")
@@ -152,12 +132,6 @@ def _repeats_marked(recordings: Iterable[Recording]) -> Iterator[Recording]:
         digest = hashlib.sha256(recording.path.read_bytes()).digest()
         yield replace(recording, unusable=recording.unusable or "a repeat") if digest in known else recording
         known.add(digest)
-
-
-def _package(name: str) -> Package:
-    if name not in PACKAGES:
-        raise CorpusError(f"unknown corpus {name!r}; known: {', '.join(PACKAGES)}")
-    return PACKAGES[name]
 
 
 def _run(command: list[str], folder: Path) -> None:

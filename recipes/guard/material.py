@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import torch
@@ -22,36 +22,34 @@ _OFFSET = 28.0 - 31768 / _STEPS
 _FRAMES = 192  # that are kept of each
 
 
-class LayoutBank:
-    """Computes what all layouts, by their names, make of an utterance at a sample rate in Hz."""
+@torch.inference_mode()
+def energies(x: np.ndarray, sample_rate: int, names: Sequence[str], rng: np.random.Generator) -> dict[str, Tensor]:
+    """Return the natural logarithms (n_mels, frames) of the energies of an utterance x (T,) in each layout of names.
 
-    def __init__(self, names: Sequence[str], sample_rate: int) -> None:
-        self.names, self.sample_rate = tuple(names), sample_rate
-        self._layouts = {name: layouts()[name] for name in names}
+    Too short an utterance has fewer layouts. Hops and rates are drawn among those that count as the same.
+    """
+    dtype = torch.float64 if rng.random() < 0.3 else torch.float32
+    configs = {name: _chosen(layouts()[name], rng) for name in names}
+    audio: dict[int, Tensor] = {}
+    spectra: dict[tuple[int, int], Tensor] = {}
+    found = {}
+    for name, config in configs.items():
+        rate, key = config.sample_rate, (config.sample_rate, config.hop_length)
+        if rate not in audio:
+            audio[rate] = torch.from_numpy(at_rate(x, sample_rate, rate)).to(dtype)
+        if len(audio[rate]) <= config.padding:
+            continue
+        if key not in spectra:
+            spectra[key] = _magnitudes(audio[rate], config)
+        magnitudes = spectra[key]
+        # The filters do not depend on hop or power.
+        bank = _filterbank(dataclasses.replace(config, hop_length=256, power=1.0, floor=1e-5)).to(dtype)
+        energy = bank @ (magnitudes if config.power == 1.0 else magnitudes.square())
+        found[name] = energy.clamp_min(LEAST).log().float()
+    return found
 
-    @torch.inference_mode()
-    def energies(self, x: np.ndarray, rng: np.random.Generator) -> Mapping[str, Tensor]:
-        """Return the natural logarithms (n_mels, frames) of the energies of an utterance x (T,) in each layout.
 
-        Too short an utterance has fewer layouts. Hops and rates are drawn among those that count as the same.
-        """
-        dtype = torch.float64 if rng.random() < 0.3 else torch.float32
-        configs = {name: _chosen(layout, rng) for name, layout in self._layouts.items()}
-        audio: dict[int, Tensor] = {}
-        spectra: dict[tuple[int, int], Tensor] = {}
-        found = {}
-        for name, config in configs.items():
-            rate, key = config.sample_rate, (config.sample_rate, config.hop_length)
-            if rate not in audio:
-                audio[rate] = torch.from_numpy(at_rate(x, self.sample_rate, rate)).to(dtype)
-            if len(audio[rate]) <= config.padding:
-                continue
-            if key not in spectra:
-                spectra[key] = _magnitudes(audio[rate], config)
-            magnitudes = spectra[key]
-            energies = _filterbank(config).to(dtype) @ (magnitudes if config.power == 1.0 else magnitudes.square())
-            found[name] = energies.clamp_min(LEAST).log().float()
-        return found
+_filterbank = functools.lru_cache(maxsize=64)(mel_filterbank)
 
 
 def _chosen(layout: Layout, rng: np.random.Generator) -> MelConfig:
@@ -71,36 +69,37 @@ def _magnitudes(x: Tensor, config: MelConfig) -> Tensor:
     return spectrum[0].abs()
 
 
-@functools.lru_cache(maxsize=64)
-def _bank(config: MelConfig) -> Tensor:
-    return mel_filterbank(config)
-
-
-def _filterbank(config: MelConfig) -> Tensor:
-    """Return the filters of a contract; they do not depend on its hop or power."""
-    return _bank(dataclasses.replace(config, hop_length=256, power=1.0, floor=1e-5))
-
-
 class Material:
-    """Natural logarithms of band energies of many recordings, in all layouts of a bank, as 16-bit integers."""
+    """Natural logarithms of band energies of recordings (T,), each with its corpus, as 16-bit integers.
 
-    def __init__(self, bank: LayoutBank) -> None:
-        self.bank = bank
-        self.groups: list[str] = []
-        self._mels: list[Mapping[str, Tensor]] = []
+    They are in the layouts `names`, of which the first is that of true mels; `use` is a word for the lines of progress.
+    """
+
+    def __init__(
+        self,
+        recordings: Iterable[tuple[np.ndarray, str]],
+        names: Sequence[str],
+        sample_rate: int,
+        seed: int,
+        use: str = "",
+    ) -> None:
+        self.true = names[0]
+        self.corpora: list[str] = []
+        self._mels: list[dict[str, Tensor]] = []
+        rng = np.random.default_rng(seed)
+        for x, corpus in recordings:
+            found = energies(x, sample_rate, names, rng)
+            self._mels.append({name: _packed(mel[:, :_FRAMES]) for name, mel in found.items()})
+            self.corpora.append(corpus)
+            if len(self) % 500 == 0:
+                print(f"{use} {len(self)} recordings", flush=True)
 
     def __len__(self) -> int:
         return len(self._mels)
 
-    def add(self, x: np.ndarray, group: str, rng: np.random.Generator) -> None:
-        """Take in a recording (T,) of a group, such as a corpus."""
-        found = self.bank.energies(x, rng)
-        self._mels.append({name: _packed(mel[:, :_FRAMES]) for name, mel in found.items()})
-        self.groups.append(group)
-
-    def layouts(self, index: int) -> Sequence[str]:
-        """Return the layouts that a recording is long enough for."""
-        return tuple(self._mels[index])
+    def has(self, index: int, layout: str) -> bool:
+        """Return whether a recording is long enough for a layout."""
+        return layout in self._mels[index]
 
     def mel(self, index: int, layout: str) -> Tensor:
         """Return the natural logarithms (n_mels, frames) of a recording's energies."""
@@ -108,21 +107,8 @@ class Material:
 
     def true_mels(self) -> list[Tensor]:
         """Return the true mels of recordings, natural logarithms with their floor, but for those that are too short."""
-        true = self.bank.names[0]
-        floor, found = layouts()[true].floor, range(len(self))
-        return [self.mel(k, true).clamp_min(floor) for k in found if true in self._mels[k]]
-
-
-def material_of(
-    recordings: Iterable[tuple[np.ndarray, str]], names: Sequence[str], sample_rate: int, seed: int, use: str
-) -> Material:
-    """Return recordings (T,), each with its corpus, in all layouts; `use` is a word for the lines of progress."""
-    material, rng = Material(LayoutBank(names, sample_rate)), np.random.default_rng(seed)
-    for x, corpus in recordings:
-        material.add(x, corpus, rng)
-        if len(material) % 500 == 0:
-            print(f"{use} {len(material)} recordings", flush=True)
-    return material
+        floor = layouts()[self.true].floor
+        return [self.mel(k, self.true).clamp_min(floor) for k in range(len(self)) if self.has(k, self.true)]
 
 
 def _packed(mel: Tensor) -> Tensor:

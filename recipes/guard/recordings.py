@@ -8,6 +8,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from functools import partial
+from itertools import chain
 from typing import Literal
 
 import av
@@ -32,23 +33,20 @@ CODECS: dict[str, tuple[str, str, int, tuple[int, ...]]] = {
     "g722": ("g722", "g722", 16000, ()),
 }
 """container, encoder, sample rate in Hz, and the range of its bit rates"""
-
-
 _AUGMENT = AugmentConfig(equaliser_db=12.0, low_pass=0.35, low_pass_hz=(3400.0, 11000.0), noise=0.4, reverberation=0.3)
 _DYNAMICS, _CODEC, _SIXTEEN_BITS = 0.5, 0.25, 0.7  # shares of recordings: other loudness, a codec, rounded in the end
 _RMS_DB = (-50.0, -14.0)  # of full scale
+ESPEAK = "espeak-ng"
 Use = Literal["fit", "calibrate"]
-_LANGUAGES = (
+_LANGUAGES = (  # that read digits as words
     "af am ar az bg bn ca cmn cs cy da de el en-gb en-us eo es et eu fa fi fr-fr ga gu he hi hr hu hy id is it ja ka "
     "kk kn ko ky la lt lv mk ml mr ms mt my nb ne nl om pa pl pt ro ru sd si sk sl sq sr sv sw ta te th tk tr tt uk ur "
     "uz vi yue"
 )
 _VOICES = "adam anika belinda boris f1 f2 f3 f4 f5 john linda m1 m2 m3 m4 m5 m6 m7 m8 max quincy rob steph"
-LANGUAGES = tuple(_LANGUAGES.split())
-"""that read digits as words"""
-VOICES = tuple(_VOICES.split())
 _LEAST_SECONDS, _MOST_SECONDS = 0.6, 3.2
-_RATES = rate_grid((0.65, 1.5))
+_SPEEDS = rate_grid((0.65, 1.5))
+_VARIED = 0.5  # share of recordings to calibrate with that are varied as those to fit to are
 
 
 def from_elsewhere(x: np.ndarray, band: float, sample_rate: int, rng: np.random.Generator) -> np.ndarray:
@@ -106,67 +104,61 @@ def at_rate(x: np.ndarray, rate: int, other: int) -> np.ndarray:
     return np.asarray(librosa.resample(x, orig_sr=rate, target_sr=other, res_type="soxr_hq"), dtype=np.float32)
 
 
-def spoken_numbers(count: int, sample_rate: int, use: Use, seed: int) -> list[np.ndarray]:
-    """Return utterances (T,) float32: numbers, which need no text, each in a language and voice drawn at random.
+def to_fit(
+    manifest: Manifest, entries: Sequence[Entry], count: int, spoken: int, seed: int
+) -> Iterator[tuple[np.ndarray, str]]:
+    """Yield parts (T,) of utterances and numbers of espeak-ng, all as if from elsewhere, and the corpus of each.
+
+    Each corpus comes as often. Short utterances are joined, and speeds vary.
+    """
+    rate, rng = manifest.sample_rate, np.random.default_rng(seed)
+    store, corpora = AudioStore(manifest, entries), sorted({entry.corpus for entry in entries})
+    members = {corpus: [i for i, entry in enumerate(entries) if entry.corpus == corpus] for corpus in corpora}
+    for k in range(count):
+        corpus = corpora[k % len(corpora)]
+        speed = _SPEEDS[int(rng.integers(len(_SPEEDS)))] if rng.random() < 0.75 else Fraction(1)
+        wanted = int(rate * rng.uniform(_LEAST_SECONDS, _MOST_SECONDS))
+        band, pieces = rate / 2, list[np.ndarray]()
+        while sum(map(len, pieces)) < _LEAST_SECONDS * rate:
+            i = members[corpus][int(rng.integers(len(members[corpus])))]
+            length = resampled_length(int(store.lengths[i]), speed)
+            start = int(rng.integers(0, max(1, length - wanted + 1)))
+            pieces.append(crop(partial(store.read, i), speed, start, min(start + wanted, length)))
+            band = min(band, entries[i].band_edge * float(speed))
+        yield from_elsewhere(np.concatenate(pieces), band, rate, rng), corpus
+    rng = np.random.default_rng(seed)
+    for x in numbers(rate, spoken, "fit", seed):
+        yield from_elsewhere(x, rate / 2, rate, rng), ESPEAK
+
+
+def to_calibrate(
+    manifest: Manifest, entries: Sequence[Entry], spoken: int, seed: int
+) -> Iterator[tuple[np.ndarray, str]]:
+    """Yield utterances (T,) and other numbers of espeak-ng, half of them as if from elsewhere, and their corpora."""
+    rate, rng = manifest.sample_rate, np.random.default_rng(seed)
+    store = AudioStore(manifest, entries)
+    real = ((store.whole(i), entry.corpus) for i, entry in enumerate(entries))
+    made = ((x, ESPEAK) for x in numbers(rate, spoken, "calibrate", seed))
+    for x, corpus in chain(real, made):
+        yield from_elsewhere(x, rate / 2, rate, rng) if rng.random() < _VARIED else x, corpus
+
+
+def numbers(sample_rate: int, count: int, use: Use, seed: int) -> Iterator[np.ndarray]:
+    """Yield utterances (T,) float32 of espeak-ng: numbers, which need no text, each in a language and voice at random.
 
     Those to fit to and those to calibrate with have no language and no voice in common. Raises ValueError if espeak-ng
     is not installed.
     """
-    if count and shutil.which("espeak-ng") is None:
-        raise ValueError(
-            "the guard needs speech of espeak-ng: install the Debian package espeak-ng, or have it say nothing"
-        )
+    if count and shutil.which(ESPEAK) is None:
+        raise ValueError("the guard needs speech of espeak-ng: install that Debian package, or have it say nothing")
     rng, part = np.random.default_rng(seed), slice(0 if use == "fit" else 1, None, 2)
-    found: list[np.ndarray] = []
-    while len(found) < count:
-        language, voice = str(rng.choice(LANGUAGES[part])), str(rng.choice(VOICES[part]))
-        numbers = " ".join(str(n) for n in rng.integers(0, 5000, int(rng.integers(1, 5))))
-        pitch, speed = int(rng.integers(20, 80)), int(rng.integers(110, 220))
-        x, rate = _spoken(f"{language}+{voice}", numbers, pitch, speed)
+    while count:
+        voice = f"{rng.choice(_LANGUAGES.split()[part])}+{rng.choice(_VOICES.split()[part])}"
+        text = " ".join(str(n) for n in rng.integers(0, 5000, int(rng.integers(1, 5))))
+        pitch, speed = rng.integers(20, 80), rng.integers(110, 220)
+        command = [ESPEAK, "-v", voice, "-p", str(pitch), "-s", str(speed), "--stdout", text]
+        answer = subprocess.run(command, capture_output=True, check=True)
+        x, rate = soundfile.read(io.BytesIO(answer.stdout), dtype="float32")
         if len(x) > rate // 4:
-            found.append(at_rate(x, rate, sample_rate))
-    return found
-
-
-def _spoken(voice: str, text: str, pitch: int, speed: int) -> tuple[np.ndarray, int]:
-    command = ["espeak-ng", "-v", voice, "-p", str(pitch), "-s", str(speed), "--stdout", text]
-    answer = subprocess.run(command, capture_output=True, check=True)
-    x, rate = soundfile.read(io.BytesIO(answer.stdout), dtype="float32")
-    return np.asarray(x, dtype=np.float32), int(rate)
-
-
-def augmented_recordings(
-    manifest: Manifest, entries: Sequence[Entry], count: int, seed: int
-) -> Iterator[tuple[np.ndarray, str]]:
-    """Yield parts (T,) of utterances as if they came from elsewhere, and the corpus of each; each corpus as often.
-
-    Short utterances are joined, and speeds vary.
-    """
-    store, rng = AudioStore(manifest, entries), np.random.default_rng(seed)
-    corpora = sorted({entry.corpus for entry in entries})
-    members = {corpus: [i for i, entry in enumerate(entries) if entry.corpus == corpus] for corpus in corpora}
-    for k in range(count):
-        corpus = corpora[k % len(corpora)]
-        rate = _RATES[int(rng.integers(len(_RATES)))] if rng.random() < 0.75 else Fraction(1)
-        wanted = int(manifest.sample_rate * rng.uniform(_LEAST_SECONDS, _MOST_SECONDS))
-        band, pieces = manifest.sample_rate / 2, list[np.ndarray]()
-        while sum(map(len, pieces)) < _LEAST_SECONDS * manifest.sample_rate:
-            i = members[corpus][int(rng.integers(len(members[corpus])))]
-            length = resampled_length(int(store.lengths[i]), rate)
-            start = int(rng.integers(0, max(1, length - wanted + 1)))
-            pieces.append(crop(partial(store.read, i), rate, start, min(start + wanted, length)))
-            band = min(band, entries[i].band_edge * float(rate))
-        x = np.concatenate(pieces)
-        yield from_elsewhere(x, band, manifest.sample_rate, rng), corpus
-
-
-def spoken_recordings(sample_rate: int, count: int, use: Use, seed: int) -> Iterator[tuple[np.ndarray, str]]:
-    """Yield utterances (T,) that espeak-ng makes, and its name; none need no espeak-ng."""
-    yield from ((x, "espeak-ng") for x in spoken_numbers(count, sample_rate, use, seed))
-
-
-def plain_recordings(manifest: Manifest, entries: Sequence[Entry]) -> Iterator[tuple[np.ndarray, str]]:
-    """Yield utterances (T,) as they are, and the corpus of each."""
-    store = AudioStore(manifest, entries)
-    for i, entry in enumerate(entries):
-        yield store.whole(i), entry.corpus
+            count -= 1
+            yield at_rate(x, rate, sample_rate)

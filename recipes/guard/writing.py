@@ -78,7 +78,7 @@ class Writer:
         true = self._config.layouts[0]
         for position, name in enumerate((*self._config.layouts, *[true] * again)):
             layout = true if name in (SHUFFLED, NOT_SPEECH) else name
-            if layout not in self._material.layouts(index):
+            if not self._material.has(index, layout):
                 continue
             encoding = OWN.get(name, PLAIN) if self._rng.random() < own else self._other(layout)
             more = name == true and position >= len(self._config.layouts)
@@ -90,12 +90,8 @@ class Writer:
         """Return an encoding at random: any of true bands, mostly the usual ones of others."""
         power = layouts()[layout].mel_config.power != 1.0  # whose statistics are nearly those of magnitudes
         usual = [name for name in _USUAL if name in self._config.encodings and not (power and name == "statistics")]
-        known = (
-            usual
-            if usual and layout != self._config.layouts[0] and self._rng.random() < 0.85
-            else self._config.encodings
-        )
-        return str(self._rng.choice(known))
+        mostly = usual and layout != self._config.layouts[0] and self._rng.random() < 0.85
+        return str(self._rng.choice(usual if mostly else self._config.encodings))
 
     def _mel(self, index: int, name: str, layout: str, encoding: str, length: int, rough: float) -> Tensor | None:
         mel = self._material.mel(index, layout)
@@ -133,10 +129,10 @@ class Writer:
         group = int(self._rng.integers(_GROUPS))
         if (layout, group) not in self._statistics:
             rng = np.random.default_rng(group)
-            corpora = np.array(self._material.groups)
+            corpora = np.array(self._material.corpora)
             alike = corpora == corpora[rng.integers(len(corpora))] if group % 3 else np.full(len(corpora), True)
             members = rng.permutation(np.flatnonzero(alike))[:_OF_A_GROUP]
-            mels = [self._material.mel(i, layout) for i in members if layout in self._material.layouts(i)]
+            mels = [self._material.mel(i, layout) for i in members if self._material.has(i, layout)]
             self._statistics[layout, group] = _moments(mels, layout)
         return self._statistics[layout, group]
 

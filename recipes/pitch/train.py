@@ -20,7 +20,7 @@ from training.loop.objective import Batch, Objective, Parts
 from training.losses.pitch import mean_where, pitch_loss
 from training.run_config import check_bounds
 from training.runs.corpus_run import CorpusRun, command_of
-from training.start.inheritance import PitchModel, load_pitch, save_pitch
+from training.start.inheritance import PitchModel, save_pitch
 from vocoder.layers.source.pitch import PitchNet
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
@@ -135,15 +135,10 @@ class PitchRun(CorpusRun):
     disturbance: DisturbanceConfig = field(default_factory=DisturbanceConfig)
     reuse: int = 4
     """epochs that have the same segments"""
-    start_from: str | None = None
-    """directory of the network whose weights the run starts from"""
 
     def objective(self) -> PitchObjective:
         """Return the objective."""
-        objective = PitchObjective(self.model, load_mel_config(self.mel), self.variation)
-        if self.start_from is not None:
-            objective.model.load_state_dict(load_pitch(self.start_from).state_dict())
-        return objective
+        return PitchObjective(self.model, load_mel_config(self.mel), self.variation)
 
     def training_set(self, manifest: Manifest, objective: Objective) -> PitchSegments:
         """Return disturbed segments, labelled as they sound."""

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_speech import toy_line, write_speech
+from toy_speech import write_speech
 
 from recipes.acoustic.items import SpeechItems, example_of, parted, places, token_prosody, tokens_of_frames
 from recipes.acoustic.model import AcousticConfig, AcousticModel, load_acoustic, save_acoustic
@@ -18,7 +18,6 @@ from recipes.acoustic.training import AcousticObjective
 from vocoder.config import ConfigError
 from vocoder.mel.config import preset
 
-NVIDIA = preset("nvidia")
 NVIDIA = preset("nvidia")
 SMALL = {"n_mels": 5, "tokens": 9, "style": 4, "channels": 8, "hidden": 12, "kernel": 3, "encoder": 2, "decoder": 2}
 
@@ -51,7 +50,7 @@ def test_prosody_is_pitch_over_voiced_places_voicing_and_level() -> None:
 
 
 def test_frames_are_cut_together_and_padded_with_a_mask(tmp_path: Path) -> None:
-    examples = [example_of(line, tmp_path, NVIDIA) for line in write_speech(tmp_path, 3)]
+    examples = [example_of(path, NVIDIA) for path in write_speech(tmp_path, 3)]
     items = SpeechItems(examples, 60, padding=178, seed=0)
     for epoch in range(4):
         items.set_epoch(epoch)
@@ -72,15 +71,16 @@ def test_frames_are_cut_together_and_padded_with_a_mask(tmp_path: Path) -> None:
     assert not long["mel"][:, long["mask"] == 0].any()
 
 
-def test_two_halves_hold_each_other_out() -> None:
-    lines = [toy_line(number) for number in range(11)]
-    (first, held_first), (second, held_second) = (parted(lines, 2, held) for held in (0, 1))
-    assert (first, second) == (held_second, held_first)
-    assert sorted(line.path for line in [*first, *second]) == [line.path for line in lines]
+def test_two_halves_hold_each_other_out(tmp_path: Path) -> None:
+    paths = [tmp_path / "ab"[number % 2] / f"{number}.flac" for number in range(5)]
+    for path in paths:
+        path.parent.mkdir(exist_ok=True)
+        path.touch()
+    assert parted(tmp_path, 2, 0) == parted(tmp_path, 2, 1)[::-1] == (paths[1::2], paths[::2])
     with pytest.raises(ConfigError, match="folds must be at least 2"):
-        parted(lines, 2, 2)
+        parted(tmp_path, 2, 2)
     with pytest.raises(ConfigError, match="too few"):
-        parted(lines[:3], 12, 5)
+        parted(tmp_path, 12, 5)
 
 
 def small(prosody: bool = False) -> AcousticModel:

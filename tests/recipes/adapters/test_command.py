@@ -20,7 +20,6 @@ from vocoder.mel.spectrogram import MelSpectrogram
 from vocoder.models.adapter import AdapterConfig, AdapterModel
 
 RATE = 22050
-RATE = 22050
 
 
 @torch.no_grad()

@@ -26,7 +26,7 @@ def test_an_unpacked_package_is_prepared(tmp_path, capsys):
     copyright_file.parent.mkdir(parents=True)
     copyright_file.write_text("Copyright 2005")
     out = tmp_path / "out"
-    assert main(["prepare", "festvox-ru", "--source", str(tmp_path), "-o", str(out), "--jobs", "1"]) == 0
+    assert main(["prepare", "festvox-ru", "--cache", str(tmp_path), "-o", str(out), "--jobs", "1"]) == 0
     assert "festvox-ru" in capsys.readouterr().out
     held_out = [e.path.rpartition("/")[2] for e in read_manifest(out).select("test")]
     assert held_out == ["ru_0001.flac", "ru_0004.flac", "ru_0006.flac"]
@@ -50,9 +50,8 @@ def packages(tmp_path):
     return tmp_path
 
 
-@pytest.mark.parametrize("inside", ["", "asterisk-core-sounds-en-g722"])
-def test_debian_lists_prompts_and_marks_what_is_no_speech(packages, inside):
-    found = debian.scan("asterisk-en", debian.locate("asterisk-en", packages / inside))
+def test_debian_lists_prompts_and_marks_what_is_no_speech(packages):
+    found = debian.scan("asterisk-en", debian.unpack("asterisk-core-sounds-en-g722", packages))
     assert {r.name: r.unusable for r in found.recordings} == {
         "hello.g722": "",
         "digits/1.g722": "",
@@ -91,14 +90,14 @@ def test_files_with_the_bytes_of_another_are_repeats(tmp_path):
     ]
 
 
-def test_debian_names_what_is_missing(packages, monkeypatch):
-    with pytest.raises(CorpusError, match="unknown corpus 'asterisk-xx'; known: festvox-ru"):
-        debian.locate("asterisk-xx", packages)
-    with pytest.raises(CorpusError, match="does not hold festvox-ru"):
-        debian.locate("festvox-ru", packages)
+def test_debian_names_what_is_missing(packages, monkeypatch, capsys):
+    with pytest.raises(CorpusError, match="should hold one folder usr/share/klettres, but holds 0"):
+        debian.scan("klettres", packages)
+    assert main(["prepare", "asterisk-xx", "-o", str(packages)]) == 2
+    assert "there is no corpus asterisk-xx; known: festvox-ru" in capsys.readouterr().err
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(CorpusError, match=r"apt-get was not found.*--source DIR"):
-        debian.fetch("festvox-ru", packages)
+    with pytest.raises(CorpusError, match=r"apt-get was not found.*--cache DIR"):
+        debian.unpack("festvox-ru", packages)
 
 
 def fake_programs(folder, monkeypatch, apt):
@@ -114,10 +113,10 @@ def test_debian_downloads_once_into_the_cache(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cache = Path("cache")  # a relative one too
     fake_programs(tmp_path / "bin", monkeypatch, 'echo "$1 $2" > "$2_1.deb"')
-    root = debian.fetch("festvox-ru", cache)
+    root = debian.unpack("festvox-ru", cache)
     assert (root / "usr/content").read_text() == "download festvox-ru\n"
     monkeypatch.setenv("PATH", "")
-    assert debian.fetch("festvox-ru", cache) == root
+    assert debian.unpack("festvox-ru", cache) == root
     assert [path.name for path in cache.iterdir()] == ["festvox-ru"]
 
 

@@ -9,7 +9,7 @@ import pytest
 import torch
 from evaluation_corpus import voice
 
-from recipes.guard.material import LayoutBank, Material
+from recipes.guard.material import Material, energies
 from recipes.guard.recordings import CODECS, coded, from_elsewhere
 from recipes.guard.variation import VariationConfig
 from recipes.guard.writing import Writer, written
@@ -35,7 +35,7 @@ def rng() -> np.random.Generator:
 def test_a_layout_is_what_its_contract_says(x: np.ndarray, name: str) -> None:
     config = layouts()[name].mel_config
     expected = MelSpectrogram(config)(torch.from_numpy(x)[None])[0]
-    found = LayoutBank((name,), RATE).energies(x, rng())[name].clamp_min(float(np.log(config.floor)))
+    found = energies(x, RATE, (name,), rng())[name].clamp_min(float(np.log(config.floor)))
     torch.testing.assert_close(found, expected, atol=0.02, rtol=0.0)
 
 
@@ -64,12 +64,9 @@ def test_what_is_written_is_read_back(name: str) -> None:
 
 def test_every_layout_of_a_recording_is_an_example(x: np.ndarray) -> None:
     config = ConventionConfig(("nvidia", "espnet", SHUFFLED, NOT_SPEECH), ("ln", "log10", "statistics"))
-    material = Material(LayoutBank(("nvidia", "espnet"), RATE))
-    for _ in range(3):
-        material.add(x, "one", rng())
-    torch.testing.assert_close(
-        material.mel(0, "nvidia"), LayoutBank(("nvidia",), RATE).energies(x, rng())["nvidia"], atol=1e-3, rtol=0.0
-    )
+    material = Material([(x, "one")] * 3, ("nvidia", "espnet"), RATE, 0)
+    expected = energies(x, RATE, ("nvidia", "espnet"), rng())["nvidia"]
+    torch.testing.assert_close(material.mel(0, "nvidia"), expected, atol=1e-3, rtol=0.0)
     examples = [e for k in range(3) for e in Writer(material, config, VariationConfig(), 0).examples(k)]
     assert {example.layout for example in examples} == {0, 1, 2, 3}
     assert {example.encoding for example in examples} == {0, 1, 2}
