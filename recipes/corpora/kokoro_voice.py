@@ -22,6 +22,7 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from training.corpora.condition import write_flac
 from training.corpora.corpus import CorpusError
 
 SAMPLE_RATE = 24000
@@ -98,9 +99,7 @@ class Spoken:
         path.parent.mkdir(parents=True, exist_ok=True)
         rest = {"tokens": self.tokens, "durations": self.durations, "pitch": self.pitch, "style": self.style}
         np.savez(path.with_suffix(".npz"), **rest)  # type: ignore[arg-type]
-        partial = path.with_name(path.name + ".partial")
-        soundfile.write(partial, np.clip(self.x, -1, 1), SAMPLE_RATE, format="FLAC", subtype="PCM_16")
-        partial.replace(path)
+        write_flac(path, self.x, SAMPLE_RATE)
 
     @classmethod
     def load(cls, path: Path) -> Spoken:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import av
 import numpy as np
+import soundfile
 from scipy.signal import ShortTimeFFT
 from scipy.signal.windows import hann
 
@@ -96,6 +97,17 @@ def _with_av(path: Path) -> tuple[np.ndarray, int]:
         raise AudioError(f"{path} holds no sample")
     x = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames])
     return x.astype(np.float32), int(sample_rate)
+
+
+def write_flac(path: Path, x: np.ndarray, sample_rate: int, subtype: str = "PCM_16", comment: str = "") -> None:
+    """Write audio x (T,), clipped to full scale, complete or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(path.name + ".partial")
+    with soundfile.SoundFile(partial, "w", sample_rate, channels=1, format="FLAC", subtype=subtype) as file:
+        if comment:
+            file.comment = comment
+        file.write(np.clip(x, -1, 1))
+    partial.replace(path)
 
 
 def measure_bandwidth(x: np.ndarray, sample_rate: int) -> float:

@@ -14,7 +14,7 @@ from training.corpora.manifest import Entry, Manifest, ManifestError
 from vocoder.adapt.path import path_between
 from vocoder.mel.config import MelConfig
 from vocoder.mel.config_file import load_mel_config
-from vocoder.mel.values import mel_range
+from vocoder.mel.values import finite_values, mel_range, shape_fault
 from vocoder.npy import read_mel
 
 WITHOUT = "without a mel"
@@ -26,20 +26,16 @@ def check_given_mel(mel: NDArray[np.float32], mel_config: MelConfig, samples: in
     The last frame, which is centred on the audio's end, may be missing, as it is in HiFi-GAN's layout. Raises
     ValueError if its shape, its values or its number of frames is wrong; the text says what would be right.
     """
-    bands, frames = mel.shape
-    if bands != mel_config.n_mels:
-        hint = "; it looks transposed" if frames == mel_config.n_mels else ""
-        raise ValueError(f"the mel must be ({mel_config.n_mels}, frames), not {mel.shape}{hint}")
-    least = samples // mel_config.hop_length
+    if fault := shape_fault(mel.shape, mel_config.n_mels):
+        raise ValueError(fault)
+    least, frames = samples // mel_config.hop_length, mel.shape[1]
     if not max(least, 1) <= frames <= least + 1:
         raise ValueError(
             f"the mel has {frames} frames, but audio of {samples} samples has {least} or {least + 1} at a hop of "
             f"{mel_config.hop_length}: predict it with the recording's own durations, and cut neither afterwards"
         )
-    if not np.isfinite(mel).all():
-        raise ValueError("the mel holds values that are not finite (NaN or infinity)")
-    fault = mel_range(mel_config).fault(float(mel.min()), float(mel.max()))
-    if fault is not None:
+    values = finite_values(mel)
+    if fault := mel_range(mel_config).fault(float(values.min()), float(values.max())):
         raise ValueError(fault)
 
 

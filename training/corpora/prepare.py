@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from training.corpora.condition import UnusableError, condition, decode, prepared_bandwidth
+from training.corpora.condition import UnusableError, condition, decode, prepared_bandwidth, write_flac
 from training.corpora.corpus import (
     LEAST_TEST,
     TEST_EVERY,
@@ -180,13 +180,8 @@ def _make(source: Path, target: Path, config: PrepareConfig) -> None:
     recorded, sample_rate = decode(source)
     x = condition(recorded, sample_rate, config)
     bandwidth = prepared_bandwidth(recorded, sample_rate, config.sample_rate)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(target.name + ".partial")
-    with soundfile.SoundFile(partial, "w", config.sample_rate, channels=1, format="FLAC", subtype="PCM_16") as file:
-        # Kept in the file, so that a later run knows it without the recording being decoded again.
-        file.comment = f"{_BANDWIDTH}{bandwidth:g}"
-        file.write(x)
-    partial.replace(target)
+    # The bandwidth is kept in the file, so that a later run knows it without the recording being decoded again.
+    write_flac(target, x, config.sample_rate, comment=f"{_BANDWIDTH}{bandwidth:g}")
 
 
 def _bandwidth(file: soundfile.SoundFile) -> float | None:

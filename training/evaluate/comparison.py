@@ -13,7 +13,7 @@ from training.corpora.manifest import read_manifest
 from training.evaluate.candidates import Candidate, GriffinLim, of_vocoder, on_both
 from training.evaluate.evaluation import Row, evaluate
 from training.evaluate.listening.page import listening_page
-from training.evaluate.listening.utterance import Clip, Utterance
+from training.evaluate.listening.utterance import Utterance
 from training.evaluate.metric import Audio, split_by_package
 from training.evaluate.metrics import METRICS
 from training.evaluate.options import Comparison
@@ -75,14 +75,13 @@ def _utterances(
     rate = candidates[0].mel_config.sample_rate
     utterances = []
     for recording in chosen:
-        if recording.path not in heard[candidates[0].name]:
-            continue
-        reference = Clip("ground truth", heard["ground truth"][recording.path])
-        length, clips = len(reference.x), []
-        for candidate in candidates:
-            x = resample(heard[candidate.name][recording.path], candidate.mel_config.sample_rate, rate)
-            clips.append(Clip(candidate.name, np.pad(x, (0, max(0, length - len(x))))[:length]))
-        utterances.append(Utterance(recording.voice, recording.path, rate, reference, clips))
+        if recording.path in heard[candidates[0].name]:
+            reference = heard["ground truth"][recording.path]
+            clips = {"ground truth": reference}
+            for candidate in candidates:
+                x = resample(heard[candidate.name][recording.path], candidate.mel_config.sample_rate, rate)
+                clips[candidate.name] = np.pad(x, (0, max(0, len(reference) - len(x))))[: len(reference)]
+            utterances.append(Utterance(recording.voice, recording.path, rate, clips))
     return utterances
 
 

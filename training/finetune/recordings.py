@@ -7,9 +7,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-import soundfile
 
-from training.corpora.condition import DecodeError, decode
+from training.corpora.condition import DecodeError, decode, write_flac
 from training.corpora.corpus import Corpus, PrepareConfig, Recording
 from training.corpora.given_mels import with_mels
 from training.corpora.layouts import scan_folder
@@ -109,8 +108,5 @@ def _pieces(recording: Recording, folder: Path) -> Iterator[Recording]:
         name = f"{recording.stem}-{number:04d}.flac"
         path = folder / recording.speaker / name
         if not path.is_file():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            partial = path.with_name(path.name + ".partial")
-            soundfile.write(partial, x[start:stop], sample_rate, format="FLAC", subtype="PCM_24")
-            partial.replace(path)
+            write_flac(path, x[start:stop], sample_rate, "PCM_24")
         yield replace(recording, path=path, name=name)

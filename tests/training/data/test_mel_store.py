@@ -98,7 +98,10 @@ def test_a_mel_that_does_not_fit_is_named_with_what_would(tmp_path):
     for mel, words in (
         (np.zeros((20, 15), np.float32) - 5, r"0\.npy: the mel has 15 frames, but audio of 1024 samples has 16 or 17"),
         (np.zeros((20, 18), np.float32) - 5, "18 frames"),
-        (np.zeros((16, 20), np.float32) - 5, r"\(20, frames\), not \(16, 20\); it looks transposed"),
+        (
+            np.zeros((16, 20), np.float32) - 5,
+            r"\(20, frames\), at least one frame, not \(16, 20\); it looks transposed",
+        ),
         (np.full((20, 16), np.nan, np.float32), "not finite"),
         (np.zeros((20, 16), np.float32) - 90, "values go from -90 to -90"),
         (np.zeros((20, 16), np.int32), "a mel holds floats"),

@@ -35,13 +35,13 @@ def listening_page(report: Report, utterances: Sequence[Utterance]) -> str:
 
 def _shown(utterance: Utterance) -> list[dict[str, Any]]:
     """Return the clips as the page has them, the recording first."""
-    original = utterance.reference.x
+    original = utterance.recording
     return [
         {
-            "candidate": clip.candidate,
-            "audio": flac_uri(clip.x, utterance.sample_rate),
-            "spectrogram": spectrogram_picture(clip.x, original),
-            "difference": None if clip is utterance.reference else difference_picture(clip.x, original),
+            "candidate": candidate,
+            "audio": flac_uri(x, utterance.sample_rate),
+            "spectrogram": spectrogram_picture(x, original),
+            "difference": None if x is original else difference_picture(x, original),
         }
-        for clip in (utterance.reference, *utterance.clips)
+        for candidate, x in utterance.clips.items()
     ]

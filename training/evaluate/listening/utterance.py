@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import librosa
@@ -24,22 +24,18 @@ _LEVELS = 49  # of colour, odd so that no difference is white; more are not told
 
 
 @dataclass(frozen=True)
-class Clip:
-    """Audio x (T,) of one candidate, at the sample rate of the utterance."""
-
-    candidate: str
-    x: Audio
-
-
-@dataclass(frozen=True)
 class Utterance:
-    """One recording, the reference, and what each candidate made of its mel, all at one sample rate in Hz."""
+    """Audio (T,) by the names of candidates, first the recording and then what each made of its mel, at one rate."""
 
     voice: str
     path: str
     sample_rate: int
-    reference: Clip
-    clips: Sequence[Clip]
+    clips: Mapping[str, Audio]
+
+    @property
+    def recording(self) -> Audio:
+        """The recording itself."""
+        return next(iter(self.clips.values()))
 
 
 def flac_uri(x: Audio, sample_rate: int) -> str:

@@ -18,7 +18,7 @@ from matplotlib.image import imread
 
 from training.evaluate.evaluation import Row
 from training.evaluate.listening.page import listening_page
-from training.evaluate.listening.utterance import Clip, Utterance, difference_picture, flac_uri, spectrogram_picture
+from training.evaluate.listening.utterance import Utterance, difference_picture, flac_uri, spectrogram_picture
 from training.evaluate.metric import Metric
 from training.evaluate.report import Report
 
@@ -47,7 +47,7 @@ class Tags(HTMLParser):
 def utterance() -> Utterance:
     rng = np.random.default_rng(0)
     x, y = (0.1 * rng.standard_normal((2, 4000))).astype(np.float32)
-    return Utterance("voice", "a.flac", 22050, Clip("recording", x), [Clip("<b>ours</b>", y)])
+    return Utterance("voice", "a.flac", 22050, {"recording": x, "<b>ours</b>": y})
 
 
 def test_there_is_a_player_a_spectrogram_and_a_difference_of_each_candidate() -> None:
