@@ -60,17 +60,15 @@ def _dispatch(program: str, commands: Mapping[str, tuple[str, str]], arguments: 
     if name not in commands:
         return _complain(program, f"there is no command {name!r}; known: {', '.join(commands)}", 2)
     module, summary = commands[name]
+    parser = argparse.ArgumentParser(prog=f"{program} {name}", description=summary)
     try:
         command = cast(Command, importlib.import_module(module))  # only the chosen command's libraries are loaded
+        command.add_arguments(parser)
+        return command.run(parser.parse_intermixed_args(arguments[1:]))
     except ModuleNotFoundError as error:
         if not extra:
             raise
         return _complain(program, f"{name} needs the package {error.name}: install '.[{extra}]'", 1)
-    parser = argparse.ArgumentParser(prog=f"{program} {name}", description=summary)
-    command.add_arguments(parser)
-    args = parser.parse_intermixed_args(arguments[1:])
-    try:
-        return command.run(args)
     except BrokenPipeError:
         raise
     except (ValueError, OSError) as error:

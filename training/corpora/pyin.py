@@ -35,6 +35,14 @@ _CHUNK = 512  # frames whose differences are in memory at a time
 Floats = NDArray[np.float64]
 
 
+def _compiled(function: Any) -> Any:
+    """Compile a function, once for all processes if there is a folder to keep it in."""
+    try:
+        return njit(error_model="numpy", cache=True)(function)
+    except RuntimeError:
+        return njit(error_model="numpy")(function)
+
+
 def pyin(
     x: NDArray[np.float32], sample_rate: float, window: int = 2048, hop_length: int = 256
 ) -> tuple[Floats, NDArray[np.bool_], Floats]:
@@ -94,7 +102,7 @@ def _band(classes: int, width: int) -> Floats:
     return np.asarray(np.log(np.where((to >= 0) & (to < classes), near, 0.0) + _TINY))
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@_compiled
 def _observe(difference: Any, prior: Any, scale: Any, seen: Any) -> None:
     """Write the probability of each class (frames, classes) that the troughs of differences (frames, lags) give it."""
     period, shortest, per_octave = scale
@@ -121,7 +129,7 @@ def _observe(difference: Any, prior: Any, scale: Any, seen: Any) -> None:
                     seen[frame, max(place, 0)] = chance[k]
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@_compiled
 def _weigh(d: Any, troughs: Any, prior: Any, chance: Any) -> None:
     """Add to each trough's chance what the thresholds give it: early ones more, the deepest where none is below."""
     deepest = 0
@@ -141,7 +149,7 @@ def _weigh(d: Any, troughs: Any, prior: Any, chance: Any) -> None:
                 weight *= np.exp(-_BOLTZMANN)
 
 
-@njit(error_model="numpy")  # type: ignore[untyped-decorator]
+@_compiled
 def _likeliest(voiced: Any, unvoiced: Any, band: Any, never: float) -> Any:
     """Return the likeliest states (frames,): a class, or a class plus their number where unvoiced.
 
