@@ -52,7 +52,7 @@ def places(tokens: NDArray[np.int64]) -> NDArray[np.float32]:
 
 
 def token_prosody(
-    pitch: NDArray[np.float64], durations: NDArray[np.int64], mel: NDArray[np.float32], tokens: NDArray[np.int64]
+    pitch: NDArray[np.floating], durations: NDArray[np.int64], mel: NDArray[np.float32], tokens: NDArray[np.int64]
 ) -> NDArray[np.float32]:
     """Return (3, N): each token's mean pitch in octaves from 200 Hz, voiced share and mean level of the mel, scaled.
 

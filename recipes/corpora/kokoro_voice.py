@@ -97,8 +97,8 @@ class Spoken:
     def save(self, path: Path) -> None:
         """Write the audio as FLAC of 16 bits, complete or not at all, and before it the rest as npz beside it."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        rest = {"tokens": self.tokens, "durations": self.durations, "pitch": self.pitch, "style": self.style}
-        np.savez(path.with_suffix(".npz"), **rest)  # type: ignore[arg-type]
+        rest = path.with_suffix(".npz")
+        np.savez(rest, tokens=self.tokens, durations=self.durations, pitch=self.pitch, style=self.style)
         write_flac(path, self.x, SAMPLE_RATE)
 
     @classmethod

@@ -95,10 +95,10 @@ def read_tracks(
 def _completed(wanted: Mapping[Path, Mapping[str, tuple[Path, float]]], jobs: int) -> dict[Path, dict[str, Floats]]:
     """Make the labels that files lack, add them, and return all labels of each file by key."""
     known = {file: _load(file) for file in wanted}
-    missing = [(f, key, *work) for f, labels in wanted.items() for key, work in labels.items() if key not in known[f]]
-    followed = mapped(_followed, [work for _, _, *work in missing], jobs)
+    missing = [(f, key, work) for f, labels in wanted.items() for key, work in labels.items() if key not in known[f]]
+    followed = mapped(_followed, [work for _, _, work in missing], jobs)
     bar = with_bar(followed, "recordings", len(missing), "following the pitch") if missing else ()
-    for done, ((file, key, *_), f0) in enumerate(zip(missing, bar, strict=True), start=1):
+    for done, ((file, key, _), f0) in enumerate(zip(missing, bar, strict=True), start=1):
         known[file][key] = f0
         if done % _SAVE_EVERY == 0 or done == len(missing) or missing[done][0] != file:
             _save(file, known[file])

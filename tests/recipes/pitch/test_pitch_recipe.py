@@ -77,12 +77,8 @@ def test_a_run_stopped_and_resumed_is_the_run(settings, tmp_path):
     assert main([*arguments, f"output={tmp_path / 'once'}"]) == 0
     assert main([*arguments, f"output={tmp_path / 'parts'}", "trainer.max_minutes=1e-6"]) == 0
     assert main([*arguments, f"output={tmp_path / 'parts'}", "--resume"]) == 0
-    assert main([*arguments, f"output={tmp_path / 'other'}", "trainer.seed=1"]) == 0
-    once, parts, other = (
-        load_pitch(str(tmp_path / name / "last" / "model")).state_dict() for name in ("once", "parts", "other")
-    )
+    once, parts = (load_pitch(str(tmp_path / name / "last" / "model")).state_dict() for name in ("once", "parts"))
     assert all(torch.equal(once[name], value) for name, value in parts.items())
-    assert any(not torch.equal(once[name], value) for name, value in other.items())
     assert origin_of(pitch_from=str(tmp_path / "once" / "last" / "model"))["inherited"][0]["corpus"]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +19,7 @@ from training.corpora.manifest import read_manifest
 from training.critics.adversary import CRITICS_FILE, Adversary, critics_beside
 from training.critics.spectrogram import CriticConfig
 from training.evaluate import comparison
+from training.evaluate.candidates import GriffinLim
 from training.evaluate.metrics import METRICS
 from training.finetune import budget, steps
 from training.finetune import recipe as recipe_module
@@ -80,6 +82,7 @@ def recordings(tmp_path: Path) -> Path:
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steps, "missing_judges", dict)
     monkeypatch.setattr(comparison, "METRICS", tuple(m for m in METRICS if m.name in ("stft_distance", "stoi")))
+    monkeypatch.setattr(comparison, "GriffinLim", partial(GriffinLim, iterations=1))
     small = {"_VALIDATION_ITEMS": 2, "_SEGMENT_LENGTH": 4096, "TIMED_STEPS": 1}
     for name, value in small.items():
         monkeypatch.setattr(recipe_module, name, value)
@@ -89,19 +92,18 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(recordings_module, "LEAST_SECONDS", 5.0)
 
 
-def mels_of(recordings: Path, name: str, folder: Path) -> Path:
-    """Return a folder with the mel of each recording, by a preset."""
-    extract = MelSpectrogram(preset(name))
-    folder.mkdir()
-    for path in recordings.glob("[0-9].wav"):
-        x = torch.from_numpy(soundfile.read(path, dtype="float32")[0])
-        np.save(folder / f"{path.stem}.npy", extract(x[None])[0].numpy())
-    return folder
-
-
 def words(start: Path, recordings: Path, tmp_path: Path, *more: str) -> list[str]:
     output = ["-o", str(tmp_path / "mine"), "--run", str(tmp_path / "run"), "--licence", "CC0-1.0"]
     return ["finetune", str(recordings), *output, "--start-from", str(start), "--jobs", "1", *more]
+
+
+def with_mels_of_espnet(given: list[str], recordings: Path) -> list[str]:
+    """Write the mel of each recording by another preset, and return the arguments with them."""
+    extract = MelSpectrogram(preset("espnet"))
+    for path in recordings.glob("[0-9].wav"):
+        x = torch.from_numpy(soundfile.read(path, dtype="float32")[0])
+        np.save(path.with_suffix(".npy"), extract(x[None])[0].numpy())
+    return [*given, "--mels", str(recordings), "--mel", "espnet"]
 
 
 def test_recordings_become_a_model_that_speaks_and_is_no_worse(
@@ -159,9 +161,10 @@ def test_critics_beside_the_weights_judge_at_once_and_new_ones_learn_first(tmp_p
     assert config.losses.critics_from == 25
 
 
-def test_a_stopped_run_goes_on_and_predicted_mels_are_heard(start, recordings, tmp_path, capsys, monkeypatch) -> None:
-    mels = mels_of(recordings, "nvidia", tmp_path / "mels")
-    given = words(start, recordings, tmp_path, "--minutes", "0.01", "--mels", str(mels))
+def test_a_stopped_run_goes_on_and_predicted_mels_of_another_preset_are_heard(
+    start, recordings, tmp_path, capsys, monkeypatch
+) -> None:
+    given = with_mels_of_espnet(words(start, recordings, tmp_path, "--minutes", "0.01"), recordings)
     with monkeypatch.context() as interrupted:
         interrupted.setattr(Interruption, "requested", True, raising=False)
         interrupted.setattr(Interruption, "__init__", lambda self: None)
@@ -172,32 +175,26 @@ def test_a_stopped_run_goes_on_and_predicted_mels_are_heard(start, recordings, t
     at = given.index("--start-from")
     assert main([*given[:at], *given[at + 2 :], "--resume"]) == 0  # it knows what it began with
     assert written_run(tmp_path / "run" / "training" / "config.yaml").start_from == str(start)
-    assert "the mels that the manifest names, not the recordings' own: 3 of 3" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "the mels that the manifest names, not the recordings' own: 3 of 3" in printed
+    assert "need preset=espnet" in printed
+    manifest = read_manifest(tmp_path / "run" / "corpus" / "manifest.jsonl")
+    assert {entry.mel_preset for entry in manifest.entries} == {"espnet"}
 
 
-def test_warnings_come_before_training_and_mels_of_another_preset_go_through_an_adapter(
-    start, recordings, tmp_path, capsys, monkeypatch
-) -> None:
-    mels = mels_of(recordings, "espnet", tmp_path / "mels")
-    given = words(start, recordings, tmp_path, "--minutes", "0.01", "--mels", str(mels), "--mel", "espnet")
-
+def test_warnings_come_before_training(start, recordings, tmp_path, capsys, monkeypatch) -> None:
     def stopped(*arguments, **options):
         raise KeyboardInterrupt
 
-    with monkeypatch.context() as interrupted:
-        interrupted.setattr(steps, "seconds_per_step", lambda *arguments: 21.0)
-        interrupted.setattr(steps, "fit_corpus", stopped)
-        interrupted.setattr(steps, "missing_judges", lambda: {"pesq": "pesq"})
-        assert main(given) == 130
+    monkeypatch.setattr(steps, "seconds_per_step", lambda *arguments: 21.0)
+    monkeypatch.setattr(steps, "fit_corpus", stopped)
+    monkeypatch.setattr(steps, "missing_judges", lambda: {"pesq": "pesq"})
+    assert main(words(start, recordings, tmp_path, "--minutes", "0.01")) == 130
     said = capsys.readouterr().out
     assert "PESQ is not installed, so STOI and DistillMOS judge the result alone" in said
     assert "2 of 4: training on 0.1 minutes of speech; 9 steps measure this machine's pace" in said
     assert "WARNING: a step takes 21.0 s here, 52 times as long as on two idle cores" in said
     assert said.splitlines()[-1].startswith("stopped; to continue")
-    manifest = read_manifest(tmp_path / "run" / "corpus" / "manifest.jsonl")
-    assert {entry.mel_preset for entry in manifest.entries} == {"espnet"}
-    assert main(given) == 0
-    assert "need preset=espnet" in capsys.readouterr().out
 
 
 def test_samples_of_predicted_mels_are_left_to_the_critics(tmp_path: Path, monkeypatch) -> None:
