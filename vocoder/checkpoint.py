@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from vocoder.config import ConfigError, from_dict, to_dict
 from vocoder.files import read_small, replaced
 from vocoder.mel.config import MelConfig
-from vocoder.models.families import family_of, known_families
+from vocoder.models.families import FAMILIES, family_of
 from vocoder.sampling import MAX_CORRECTIONS
 
 logger = logging.getLogger(__name__)
@@ -37,6 +37,7 @@ MOST_OF_OTHERS = 2**19
 MOST_ITEMS = 256
 RETIRED = {
     "alternate_halves": False,
+    "coupling": "affine",
     "front_kernel": 1,
     "front_relu": False,
     "kind": "stretched",
@@ -125,7 +126,7 @@ def load_model(directory: Path | str, weights: bool = True) -> Checkpoint:
     directory = Path(directory)
     config = _read_config(directory)
     try:
-        family = known_families()[str(config["family"])]
+        family = FAMILIES[str(config["family"])]
         architecture = from_dict(family.config, _renamed(config["architecture"]), "architecture")
         _check_sizes(architecture, "architecture")
         mel_config = from_dict(MelConfig, config["mel"], "mel")

@@ -6,7 +6,7 @@ Importing this package makes their directories known to `vocoder.checkpoint.load
 from training.density.flows import DensityConfig
 from training.density.model import DensityModel
 from training.density.vae import VAEConfig, VariationalAutoencoder
-from vocoder.models.families import Family, register
+from vocoder.models.families import FAMILIES, Family
 
-register("density", Family(DensityConfig, DensityModel, measurable=False))
-register("vae", Family(VAEConfig, VariationalAutoencoder, measurable=False))
+FAMILIES["density"] = Family(DensityConfig, DensityModel, measurable=False)
+FAMILIES["vae"] = Family(VAEConfig, VariationalAutoencoder, measurable=False)

@@ -18,8 +18,7 @@ from vocoder.layers.conditioning import UpsamplingConfig
 from vocoder.layers.stack import PublishedStackConfig
 from vocoder.mel.config import preset
 from vocoder.mel.config_file import Statistics, with_statistics
-from vocoder.models.published_config import PublishedWaveNetConfig
-from vocoder.models.wavenet import WaveNet
+from vocoder.models.wavenet import PublishedWaveNetConfig, WaveNet
 
 LAYOUT = "r9y9-wavenet"
 UPSAMPLING = "upsample_net.upsample.up_layers."

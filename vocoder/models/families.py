@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any
 
 from torch import nn
 
 from vocoder.models.adapter import AdapterConfig, AdapterModel
 from vocoder.models.guard import GuardConfig, GuardModel
-from vocoder.models.published_config import PublishedWaveNetConfig
 from vocoder.models.reverse import Reverse, ReverseConfig
 from vocoder.models.student import Student, StudentConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
-from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
+from vocoder.models.wavenet import PublishedWaveNetConfig, WaveNet, WaveNetModelConfig
 
 
 @dataclass(frozen=True)
@@ -29,7 +27,7 @@ class Family:
     """whether `build` works on the device "meta", without memory; not if it computes with its tensors"""
 
 
-_FAMILIES: dict[str, Family] = {
+FAMILIES: dict[str, Family] = {
     "waveglow": Family(WaveGlowConfig, WaveGlow),
     "wavenet": Family(WaveNetModelConfig, WaveNet),
     "student": Family(StudentConfig, Student),
@@ -38,22 +36,13 @@ _FAMILIES: dict[str, Family] = {
     "guard": Family(GuardConfig, GuardModel),
     "adapter": Family(AdapterConfig, AdapterModel),
 }
-
-
-def known_families() -> Mapping[str, Family]:
-    """Return all families by name."""
-    return MappingProxyType(_FAMILIES)
-
-
-def register(name: str, family: Family) -> None:
-    """Let checkpoints hold models of a family from outside of this package."""
-    _FAMILIES[name] = family
+"""all families by name; other packages add theirs"""
 
 
 def family_of(model: nn.Module) -> str:
     """Return the name of a model's family; raises a TypeError if it belongs to none."""
     config = getattr(model, "config", None)
-    for name, family in known_families().items():
+    for name, family in FAMILIES.items():
         if type(config) is family.config:
             return name
-    raise TypeError(f"{type(model).__name__} is no model of a known family: {', '.join(known_families())}")
+    raise TypeError(f"{type(model).__name__} is no model of a known family: {', '.join(FAMILIES)}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,19 +17,16 @@ from vocoder.distributions.base import Distribution
 from vocoder.distributions.gaussian import Gaussian
 from vocoder.distributions.logistic_mixture import LogisticMixture
 from vocoder.flows.linear_prediction import ConstantPrediction, LinearPrediction, LinearPredictionConfig, predict
-from vocoder.layers.conditioning import MelEncoder, PublishedUpsampler
-from vocoder.layers.stack import PublishedStack, WaveNetConfig, WaveNetStack
+from vocoder.layers.conditioning import MelEncoder, PublishedUpsampler, UpsamplingConfig
+from vocoder.layers.stack import PublishedStack, PublishedStackConfig, WaveNetConfig, WaveNetStack
 from vocoder.mel.config import preset
 from vocoder.models.base import FlowVocoder
-from vocoder.models.published_config import PublishedWaveNetConfig
 from vocoder.packing import Packing
 from vocoder.stages import MEL, NOISE, Span, Stage, Z, frames_of, windowed
 
 CONDITION = "condition"
 PLAIN_SCALE = 0.1  # of audio without linear prediction, at the start of training
 FULL_SCALE = 1.0  # to which published code clamps what it has drawn before the network sees it
-
-
 TWO_CYCLES = tuple(2**i for i in range(10)) * 2
 
 
@@ -69,6 +67,37 @@ class WaveNetModelConfig:
             ours, expected = getattr(self, name), getattr(mel, name)
             if ours != expected:
                 raise ConfigError(f"{name} is {ours}, but the mel preset {self.lpc.mel!r} of lpc has {expected}")
+
+
+@dataclass(frozen=True)
+class PublishedWaveNetConfig:
+    """Architecture of an autoregressive WaveNet that was trained elsewhere."""
+
+    n_mels: int = 80
+    hop_length: int = 256
+    sample_rate: int = 22050
+    distribution: Literal["gaussian", "logistic"] = "gaussian"
+    """one Gaussian, or a mixture of logistics"""
+    components: int = 10
+    """of the mixture of logistics"""
+    stack: PublishedStackConfig = field(default_factory=PublishedStackConfig)
+    upsampling: UpsamplingConfig = field(default_factory=UpsamplingConfig)
+    emphasis: float = 0.0
+    """coefficient of the pre-emphasis of what the network sees and predicts; audio comes out without it"""
+    gain: float = 1.0
+    """of what the network sees and predicts, over the audio's"""
+    corrections: int = 0
+    """how often a sample is corrected towards its mel, after the flow and outside its density"""
+    sigma: float = 1.0
+    """default sampling temperature"""
+
+    def __post_init__(self) -> None:
+        if math.prod(self.upsampling.scales) != self.hop_length:
+            raise ConfigError(f"the scales {self.upsampling.scales} must multiply to hop_length {self.hop_length}")
+        if self.sigma < 0 or self.corrections < 0 or self.components < 1:
+            raise ConfigError("sigma and corrections must be 0 or more, and components at least 1")
+        if not 0 <= self.emphasis < 1 or self.gain <= 0:
+            raise ConfigError(f"emphasis must lie in [0, 1) and gain above 0, not {self.emphasis} and {self.gain}")
 
 
 class WaveNet(FlowVocoder):

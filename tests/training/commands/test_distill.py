@@ -22,12 +22,11 @@ from vocoder.layers.stack import PublishedStackConfig, WaveNetConfig
 from vocoder.loading import load
 from vocoder.mel.config import MelConfig, preset
 from vocoder.mel.spectrogram import MelSpectrogram
-from vocoder.models.published_config import PublishedWaveNetConfig
 from vocoder.models.reverse import Reverse
 from vocoder.models.student import Student
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import WaveGlowConfig
-from vocoder.models.wavenet import WaveNet, WaveNetModelConfig
+from vocoder.models.wavenet import PublishedWaveNetConfig, WaveNet, WaveNetModelConfig
 
 CONFIGS = Path(__file__).resolve().parents[3] / "configs"
 STACK = {"channels": 4, "dilations": [1, 2], "kernel_size": 2, "causal": True}

@@ -24,12 +24,11 @@ from vocoder.export.traced import ExportError, traced
 from vocoder.layers.conditioning import UpsamplingConfig
 from vocoder.layers.source.pitch import PitchConfig
 from vocoder.layers.stack import PublishedStackConfig, WaveNetConfig
-from vocoder.models.published_config import PublishedWaveNetConfig
 from vocoder.models.reverse import Reverse
 from vocoder.models.student import Student, StudentConfig
 from vocoder.models.waveglow import WaveGlow
 from vocoder.models.waveglow_config import SourceConfig
-from vocoder.models.wavenet import WaveNet
+from vocoder.models.wavenet import PublishedWaveNetConfig, WaveNet
 from vocoder.sampling import white_noise
 from vocoder.synthesis.synthesizer import Synthesizer
 

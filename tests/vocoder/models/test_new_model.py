@@ -12,8 +12,8 @@ from torch import Tensor, nn
 
 from vocoder import load
 from vocoder.checkpoint import save_model
-from vocoder.models import families
 from vocoder.models.base import FlowVocoder
+from vocoder.models.families import FAMILIES, Family
 from vocoder.packing import Packing, silenced
 from vocoder.sampling import Utterance
 from vocoder.stages import MEL, NOISE, Stage, Z, windowed
@@ -62,8 +62,7 @@ class Toy(FlowVocoder):
 
 @pytest.fixture
 def directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setattr(families, "_FAMILIES", dict(families.known_families()))
-    families.register("toy", families.Family(ToyConfig, Toy))
+    monkeypatch.setitem(FAMILIES, "toy", Family(ToyConfig, Toy))
     return save_model(tmp_path / "toy", Toy(ToyConfig()), TINY_MEL)
 
 
