@@ -27,14 +27,14 @@ class CompiledCorrection:
     _kernel: Kernel
     _plain: PlainCorrection
     _bands: BandTable
-    _fourier: FourierTable
+    _fourier: tuple[Tensor, ...]
     _kept: dict[Order, tuple[Tensor, Tensor]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, plain: PlainCorrection) -> CompiledCorrection | None:
         """Return the same correction in compiled code; None where there is none."""
         bands = BandTable.of(plain.filter.filterbank, plain.filter.spread)
-        fourier = FourierTable.of(len(plain.filter.window))
+        fourier = fourier_tables(len(plain.filter.window))
         if bands is None or fourier is None:
             return None
         compiled = kernel("correction", "corrected")
@@ -43,7 +43,7 @@ class CompiledCorrection:
 
     def __call__(self, order: Order, first: int, audio: Tensor, target: Tensor, exists: Tensor) -> Tensor:
         """Return the corrected chains; arguments as of `PlainCorrection.forward`."""
-        (chains, length), fourier, bands = audio.shape, self._fourier, self._bands
+        (chains, length), bands = audio.shape, self._bands
         audio = audio if audio.stride(1) == 1 else audio.contiguous()
         step, out = audio.stride(0), audio.new_empty(chains, length)
         samples = audio.as_strided(((chains - 1) * step + length,), (1,))
@@ -54,15 +54,7 @@ class CompiledCorrection:
         sizes = (wide, first, target.shape[1] - order.corrections + 1, order.corrections, order.grids)
         places = (order.hop_length, order.offset, self._plain.filter.floor)
         given = (samples, step, target.contiguous(), exists.contiguous())
-        tables = (
-            pace,
-            self._plain.filter.window,
-            back,
-            fourier.radices,
-            fourier.place,
-            fourier.turns,
-            fourier.bin_turns,
-        )
+        tables = (pace, self._plain.filter.window, back, *self._fourier)
         spread = (bands.ends, bands.weights, bands.place, bands.shares)
         self._kernel(wide + (chains > WIDE * wide), *sizes, *places, *given, *tables, *spread, out)
         return out
@@ -75,40 +67,28 @@ class CompiledCorrection:
         return pace, window * share / (2 * len(window))  # half the length, and spectra four times too large
 
 
-@dataclass(frozen=True)
-class FourierTable:
-    """What a transform of a real frame takes, by way of a complex one of half its length.
+def fourier_tables(length: int) -> tuple[Tensor, Tensor, Tensor, Tensor] | None:
+    """Return what a transform of a real frame takes, by way of a complex one of half its length.
 
-    Attributes:
-        radices: (passes,) int32, 4 or 8, their product half the length.
-        place: (half,) int32: where the transform in place leaves each bin.
-        turns: the complex numbers of all passes, one after another, as pairs.
-        bin_turns: exp(-2 pi i n / length) for the bins n up to half / 2, as pairs.
+    These are the radices (passes,) int32, 4 or 8, whose product is half the length; for each bin the place (half,)
+    int32 where the transform in place leaves it; the complex numbers of all passes, one after another, as pairs; and
+    exp(-2 pi i n / length) for the bins n up to half / 2, as pairs. None if the length is no power of two, or below 8.
     """
-
-    radices: Tensor
-    place: Tensor
-    turns: Tensor
-    bin_turns: Tensor
-
-    @classmethod
-    def of(cls, length: int) -> FourierTable | None:
-        """Return the table of a length, or None if that is no power of two, or below 8."""
-        exponent = length.bit_length() - 2
-        if length != 2 << exponent or exponent < 2:
-            return None
-        fours = (0, 2, 1)[exponent % 3]
-        radices = [4] * fours + [8] * ((exponent - 2 * fours) // 3)
-        half = length // 2
-        place, size, turns = torch.zeros(half, dtype=torch.long), half, []
-        number = torch.arange(half)
-        for radix in radices:
-            step = size // radix
-            place, number = place + number % radix * step, number // radix
-            turns.append(_turns(torch.arange(step)[:, None] * torch.arange(1, radix), size))
-            size = step
-        bin_turns = _turns(torch.arange(half // 2 + 1), length)
-        return cls(torch.tensor(radices, dtype=torch.int32), place.int(), torch.cat(turns), bin_turns)
+    exponent = length.bit_length() - 2
+    if length != 2 << exponent or exponent < 2:
+        return None
+    fours = (0, 2, 1)[exponent % 3]
+    radices = [4] * fours + [8] * ((exponent - 2 * fours) // 3)
+    half = length // 2
+    place, size, turns = torch.zeros(half, dtype=torch.long), half, []
+    number = torch.arange(half)
+    for radix in radices:
+        step = size // radix
+        place, number = place + number % radix * step, number // radix
+        turns.append(_turns(torch.arange(step)[:, None] * torch.arange(1, radix), size))
+        size = step
+    bin_turns = _turns(torch.arange(half // 2 + 1), length)
+    return torch.tensor(radices, dtype=torch.int32), place.int(), torch.cat(turns), bin_turns
 
 
 def _turns(number: Tensor, size: int) -> Tensor:

@@ -13,16 +13,12 @@ class BandTable:
     """The triangles of a mel filterbank, each bin of which lies in two neighbouring bands at most.
 
     Attributes:
-        bands: how many.
-        heard: bins up to the last that lies in a band.
         ends: (3, bands) int32: first bin of each band, that after its last, and where its weights begin.
         weights: of the bins in the bands, one band after another.
-        place: (heard,) int32: the lower band of each bin.
+        place: (heard,) int32: the lower band of each bin up to the last that lies in a band.
         shares: (2, heard) how much a bin follows that band and the next.
     """
 
-    bands: int
-    heard: int
     ends: Tensor
     weights: Tensor
     place: Tensor
@@ -48,4 +44,4 @@ class BandTable:
         lower = lower[:heard]
         shares = torch.stack([padded.gather(0, (lower + n)[None])[0] for n in range(2)])
         ends = torch.stack([first, stop, places[:-1]])
-        return cls(bands, heard, ends.int(), weights.contiguous(), lower.int(), shares.contiguous())
+        return cls(ends.int(), weights.contiguous(), lower.int(), shares.contiguous())

@@ -37,7 +37,7 @@ def chains(order, count, bands=80):
 
 
 @pytest.mark.parametrize("config", CONFIGS, ids=lambda config: config.name)
-@pytest.mark.parametrize("corrections", [1, 4, 5])
+@pytest.mark.parametrize("corrections", [1, 5])
 def test_it_is_the_plain_one(config, corrections):
     plain, order = PlainCorrection(config), Order.of(config, corrections)
     compiled = CompiledCorrection.of(plain)
@@ -82,7 +82,7 @@ def test_a_table_holds_the_whole_filterbank(name):
     bank, spread = bands.filterbank, bands.spread
     table = BandTable.of(bank, spread)
     assert table is not None
-    rebuilt, shared = torch.zeros_like(bank), torch.zeros(table.bands + 1, bank.shape[1])
+    rebuilt, shared = torch.zeros_like(bank), torch.zeros(len(bank) + 1, bank.shape[1])
     for m, (first, stop, at) in enumerate(table.ends.t().tolist()):
         rebuilt[m, first:stop] = table.weights[at : at + stop - first]
     for k, place in enumerate(table.place.tolist()):
